@@ -1,0 +1,99 @@
+# Outlast's commands; `make` alone lists them. Needs Python 3.11 or newer and a package index, nothing else.
+
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+
+PYTHONS := $(PYTHON) python3 python3.13 python3.12 python3.11
+BIN := .venv/bin
+SOURCES := runtime/outlast $(wildcard tests benchmarks functions)
+
+# What the environment was made from. When any of it changes, the next command installs again.
+MADE_FROM = $$( (pwd; cat pyproject.toml requirements/dev.lock) | cksum)
+
+.PHONY: help
+help:  ## List these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
+
+.PHONY: serve
+serve: venv  ## Run the functions under functions/ on this machine (ARGS="--port 9000" adds options)
+	@exec $(BIN)/outlast serve --no-verify-jwt $(ARGS)
+
+.PHONY: test
+test: venv  ## Run the tests, in parallel and in random order (ARGS="-k name" adds options)
+	@exec $(BIN)/python -m pytest -n auto --maxprocesses 8 -m "not slow" $(ARGS)
+
+.PHONY: check
+check: venv  ## Lint, formatting, types, and imports that run downhill
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy $(SOURCES)
+	@$(BIN)/lint-imports
+
+.PHONY: lock
+lock:  ## Bring requirements/*.lock in line with pyproject.toml and dev.in; versions stay where they can
+	@$(lock_both)
+
+.PHONY: upgrade
+upgrade:  ## The same, with every dependency at its newest version
+	@UPGRADE=--upgrade; $(lock_both)
+
+.PHONY: image
+image:  ## Build the container image, outlast:local
+	docker build --tag outlast:local .
+
+.PHONY: clean
+clean:  ## Remove the environment and whatever was built; data under .outlast/ stays
+	@rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@find runtime tests functions benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+# A finished environment says what it was made from in .venv/made-from. Without that file it was
+# interrupted, and with an interpreter that no longer starts it is broken: both are made anew.
+.PHONY: venv
+venv:
+	@set -e; want="$(MADE_FROM)"; \
+	if [ "$$want" = "$$(cat .venv/made-from 2>/dev/null)" ] && $(BIN)/python -c '' 2>/dev/null; then exit 0; fi; \
+	if [ ! -f .venv/made-from ] || ! $(BIN)/python -c '' 2>/dev/null; then \
+	    $(find_python); \
+	    echo "Making .venv with $$("$$python" --version)"; \
+	    "$$python" -m venv --clear .venv; \
+	fi; \
+	rm -f .venv/made-from; \
+	echo "Installing the locked dependencies into .venv"; \
+	$(pip_install) --require-hashes -r requirements/dev.lock $(or_tell); \
+	$(pip_install) --no-deps --no-build-isolation --editable . $(or_tell); \
+	echo "$$want" > .venv/made-from
+
+# pip's own settings (index, proxy, certificates) hold. Bytecode is left to the first import: most of it is never needed.
+pip_install = $(BIN)/python -m pip install --disable-pip-version-check --no-input --no-compile --progress-bar off
+or_tell = >.venv/install.log 2>&1 || { cat .venv/install.log >&2; exit 1; }
+
+# The first interpreter that is new enough and can make virtual environments, in $$python.
+define find_python
+python=; \
+for each in $(PYTHONS); do \
+    if "$$each" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+        python="$$each"; break; \
+    fi; \
+done; \
+if [ -z "$$python" ]; then \
+    echo "Outlast needs Python 3.11 or newer with its venv module (Debian, Ubuntu: python3-venv); none of these is: $(strip $(PYTHONS))" >&2; \
+    exit 1; \
+fi
+endef
+
+# The locks name versions and hashes, never an index: they work with whichever index pip is set up for.
+define lock_both
+set -e; \
+$(find_python); \
+if [ ! -x build/uv/bin/uv ]; then \
+    "$$python" -m venv --clear build/uv; \
+    build/uv/bin/python -m pip install --quiet --disable-pip-version-check uv; \
+fi; \
+compile="build/uv/bin/uv pip compile --quiet $$UPGRADE --universal --python-version 3.11 --generate-hashes"; \
+compile="$$compile --no-emit-index-url --no-emit-find-links --no-annotate --no-header"; \
+echo "Locking what running needs"; \
+$$compile pyproject.toml --output-file requirements/runtime.lock; \
+echo "Locking what development needs"; \
+$$compile pyproject.toml --extra embedded requirements/dev.in \
+    --constraints requirements/runtime.lock --output-file requirements/dev.lock
+endef

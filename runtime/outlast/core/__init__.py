@@ -1,0 +1,1 @@
+"""Ids, clock, errors and the record types that every other layer shares."""

@@ -1,0 +1,1 @@
+"""Running functions: workers, steps, retries, recovery."""

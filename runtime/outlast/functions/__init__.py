@@ -1,0 +1,1 @@
+"""Finding, loading and describing the functions of a project."""

@@ -1,0 +1,1 @@
+"""Putting the layers together in one process."""

@@ -1,0 +1,1 @@
+"""What a function's author imports: decorators, context and client types."""
