@@ -91,9 +91,9 @@ if [ ! -x build/uv/bin/uv ]; then \
 fi; \
 compile="build/uv/bin/uv pip compile --quiet $$UPGRADE --universal --python-version 3.11 --generate-hashes"; \
 compile="$$compile --no-emit-index-url --no-emit-find-links --no-annotate --no-header"; \
-echo "Locking what running needs"; \
+echo "Locking what running, developing and building need"; \
 $$compile pyproject.toml --output-file requirements/runtime.lock; \
-echo "Locking what development needs"; \
 $$compile pyproject.toml --extra embedded requirements/dev.in \
-    --constraints requirements/runtime.lock --output-file requirements/dev.lock
+    --constraints requirements/runtime.lock --output-file requirements/dev.lock; \
+$$compile requirements/build.in --constraints requirements/dev.lock --output-file requirements/build.lock
 endef
