@@ -5,10 +5,10 @@ MAKEFLAGS += --no-print-directory
 
 PYTHONS := $(PYTHON) python3 python3.13 python3.12 python3.11
 BIN := .venv/bin
-SOURCES := runtime/outlast $(wildcard tests benchmarks functions)
+SOURCES := runtime/outlast $(foreach each,tests benchmarks functions,$(if $(wildcard $(each)/*.py $(each)/*/*.py),$(each)))
 
-# What the environment was made from. When any of it changes, the next command installs again.
-MADE_FROM = $$( (pwd; cat pyproject.toml requirements/dev.lock) | cksum)
+# What the environment was made from: where it stands, and what was to be installed.
+MADE_FROM = $$(pwd; cat pyproject.toml requirements/dev.lock | cksum)
 
 .PHONY: help
 help:  ## List these commands
@@ -46,13 +46,14 @@ clean:  ## Remove the environment and whatever was built; data under .outlast/ s
 	@rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	@find runtime tests functions benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
-# A finished environment says what it was made from in .venv/made-from. Without that file it was
-# interrupted, and with an interpreter that no longer starts it is broken: both are made anew.
+# A finished environment says what it was made from in .venv/made-from. One that doesn't was interrupted, one
+# that names another folder was moved, and one whose interpreter doesn't start is broken: all are made anew.
 .PHONY: venv
 venv:
-	@set -e; want="$(MADE_FROM)"; \
-	if [ "$$want" = "$$(cat .venv/made-from 2>/dev/null)" ] && $(BIN)/python -c '' 2>/dev/null; then exit 0; fi; \
-	if [ ! -f .venv/made-from ] || ! $(BIN)/python -c '' 2>/dev/null; then \
+	@set -e; want="$(MADE_FROM)"; have=$$(cat .venv/made-from 2>/dev/null || true); \
+	if ! $(BIN)/python -c '' 2>/dev/null; then have=; fi; \
+	if [ "$$want" = "$$have" ]; then exit 0; fi; \
+	if [ "$${want%%[[:cntrl:]]*}" != "$${have%%[[:cntrl:]]*}" ]; then \
 	    $(find_python); \
 	    echo "Making .venv with $$("$$python" --version)"; \
 	    "$$python" -m venv --clear .venv; \
@@ -64,7 +65,7 @@ venv:
 	echo "$$want" > .venv/made-from
 
 # pip's own settings (index, proxy, certificates) hold. Bytecode is left to the first import: most of it is never needed.
-pip_install = $(BIN)/python -m pip install --disable-pip-version-check --no-input --no-compile --progress-bar off
+pip_install = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --no-compile
 or_tell = >.venv/install.log 2>&1 || { cat .venv/install.log >&2; exit 1; }
 
 # The first interpreter that is new enough and can make virtual environments, in $$python.
