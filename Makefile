@@ -27,7 +27,7 @@ check: venv  ## Lint, formatting, types, and imports that run downhill
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy $(SOURCES)
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 .PHONY: lock
 lock:  ## Bring requirements/*.lock in line with pyproject.toml and dev.in; versions stay where they can
