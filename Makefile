@@ -64,8 +64,8 @@ venv:
 	$(pip_install) --no-deps --no-build-isolation --editable . $(or_tell); \
 	echo "$$want" > .venv/made-from
 
-# pip's own settings (index, proxy, certificates) hold. Bytecode is left to the first import: most of it is never needed.
-pip_install = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --no-compile
+# pip's own settings (index, proxy, certificates) hold; what it has to say is shown when it fails.
+pip_install = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 or_tell = >.venv/install.log 2>&1 || { cat .venv/install.log >&2; exit 1; }
 
 # The first interpreter that is new enough and can make virtual environments, in $$python.
