@@ -1,0 +1,12 @@
+"""The one exception of the embedded Postgres."""
+
+from __future__ import annotations
+
+
+class EmbeddedPostgresError(Exception):
+    """The embedded Postgres can't be used: the message says what is wrong and what to do about it.
+
+    The first line stands alone. Where the server or initdb failed, the last lines of its log follow.
+    """
+
+    code = "embedded_postgres"

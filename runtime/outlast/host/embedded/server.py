@@ -1,0 +1,164 @@
+"""EmbeddedPostgres: a process's use of the database that lives in its project folder."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from urllib.parse import quote
+
+from outlast.host.embedded.attach import Use, attach, log_tail
+from outlast.host.embedded.errors import EmbeddedPostgresError
+from outlast.host.embedded.folder import Folder, open_folder
+from outlast.host.embedded.settings import PORT
+
+_POLL_S = 0.005
+_STOP_LIMIT_S = 40.0
+_REVIVAL_LIMIT_S = 60.0
+
+
+class EmbeddedPostgres:
+    """One process's use of the Postgres in `HOME/postgres`; make it with `start`.
+
+    `url` is a libpq URL over a unix socket. Any number of processes share one server; it ends when the last
+    of them has called `stop` or is gone, however it went. If the server or its supervisor dies under its
+    users it is started again at once: open connections break, new ones to the same URL succeed. A child
+    made by `os.fork` counts as a user for as long as it lives.
+    """
+
+    url: str
+
+    def __init__(self, folder: Folder, use: Use) -> None:
+        self._folder = folder
+        self._use = use
+        self._durable = use.durable
+        self._changing = threading.Lock()
+        self._stopped = False
+        self._process = os.getpid()
+        self.url = f"postgresql://postgres@/postgres?host={quote(use.sockets, safe='/')}&port={PORT}"
+        self._guardian = threading.Thread(target=self._guard, name="outlast-embedded-postgres", daemon=True)
+        self._guardian.start()
+
+    @classmethod
+    def start(cls, home: Path, *, durable: bool = True, start_timeout_s: float = 30.0) -> EmbeddedPostgres:
+        """Start the server of `home` (the `.outlast` folder, made if missing) or attach to it; blocks.
+
+        `durable=False` trades safety against a crash of the machine for speed: for tests. A server that runs
+        so is not shared with a caller who asks for durability. Raises EmbeddedPostgresError.
+        """
+        deadline = time.monotonic() + start_timeout_s
+        folder = open_folder(home)
+        try:
+            use = attach(folder, durable=durable, deadline=deadline)
+            if durable and not use.durable:
+                use.connection.close()
+                raise EmbeddedPostgresError(
+                    f"the Postgres in {folder.path} runs without durability, for another process's tests: "
+                    f"end that one first, or use another folder"
+                )
+        except BaseException:
+            os.close(folder.fd)
+            raise
+        return cls(folder, use)
+
+    def alive(self) -> bool:
+        """Whether the server takes connections now. Cheap: opens its socket and closes it again."""
+        path = os.path.join(self._use.sockets, f".s.PGSQL.{PORT}")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.settimeout(1.0)
+            try:
+                probe.connect(path)
+            except OSError:
+                return False
+        return True
+
+    def revive(self, *, timeout_s: float = 30.0) -> None:
+        """Return when the server takes connections again, starting it where that has not been done yet.
+
+        The background does the same unasked; this tells when it is done, and why not if it can't be: it
+        raises EmbeddedPostgresError.
+        """
+        deadline = time.monotonic() + timeout_s
+        self._reattach(deadline)
+        while not self.alive():
+            if time.monotonic() > deadline:
+                raise EmbeddedPostgresError(f"the embedded Postgres does not answer{log_tail(self._folder)}")
+            time.sleep(_POLL_S)
+
+    def stop(self) -> None:
+        """Give up this process's use. For the last user this returns when the server has ended.
+
+        May be called again. Raises EmbeddedPostgresError if the server has not ended within 40 s.
+        """
+        if os.getpid() != self._process:  # a child made by os.fork: the use is its parent's
+            self._use.connection.close()
+            return
+        with self._changing:
+            if self._stopped:
+                return
+            self._stopped = True
+            try:
+                self._leave(self._use.connection)
+            finally:
+                self._guardian.join(timeout=1.0)  # it saw the same end
+                self._use.connection.close()
+                os.close(self._folder.fd)
+
+    def __enter__(self) -> EmbeddedPostgres:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _leave(self, connection: socket.socket) -> None:
+        """Say goodbye; the supervisor closes its end, after the server's where this was the last user."""
+        with contextlib.suppress(OSError):
+            connection.shutdown(socket.SHUT_WR)
+        if not _wait_for_end(connection, _STOP_LIMIT_S):
+            raise EmbeddedPostgresError(
+                f"the embedded Postgres has not ended within {_STOP_LIMIT_S:.0f} s{log_tail(self._folder)}"
+            )
+
+    def _reattach(self, deadline: float) -> None:
+        with self._changing:
+            if self._stopped:
+                raise EmbeddedPostgresError("this use of the embedded Postgres was stopped: start a new one")
+            if not _wait_for_end(self._use.connection, 0.0):
+                return
+            self._use.connection.close()
+            self._use = attach(self._folder, durable=self._durable, deadline=deadline)
+
+    def _guard(self) -> None:
+        """Stand by for the end of the supervisor, and replace it. A refusal is left for `revive` to tell."""
+        while not self._stopped:
+            if not _wait_for_end(self._use.connection, None) or self._stopped:
+                return
+            try:
+                self._reattach(time.monotonic() + _REVIVAL_LIMIT_S)
+            except EmbeddedPostgresError:
+                return
+
+
+def _wait_for_end(connection: socket.socket, timeout_s: float | None) -> bool:
+    """Whether the supervisor closed the connection within that time. It sends nothing more after its answer."""
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
+    deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    while True:
+        left_s = None if deadline is None else max(0.0, deadline - time.monotonic())
+        if not poll.poll(None if left_s is None else left_s * 1000):
+            return False
+        try:
+            if connection.recv(4096, socket.MSG_DONTWAIT) == b"":
+                return True
+        except BlockingIOError:
+            continue
+        except OSError:
+            return True
