@@ -1,0 +1,33 @@
+"""The one place that reads clocks: spans from the monotonic clock, dates from the database's.
+
+The database decides what time it is. The host tells this clock what the database said, and when; between two
+such readings the monotonic clock counts on. Before the first one the machine's own clock stands in.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+monotonic: Callable[[], float] = time.monotonic
+"""Seconds of a clock that never goes back; only its differences mean anything."""
+
+
+class Clock:
+    """The database's time, as well as this process can know it."""
+
+    def __init__(self) -> None:
+        self._offset_s = time.time() - monotonic()  # noqa: TID251 - the clock module is where it is read
+
+    def synchronize(self, database_s: float, sent_at: float, received_at: float) -> None:
+        """Take in a reading: `database_s` (Unix seconds) was true between two `monotonic` moments."""
+        self._offset_s = database_s - (sent_at + received_at) / 2
+
+    def now_s(self) -> float:
+        """Unix time in seconds."""
+        return monotonic() + self._offset_s
+
+    def now(self) -> datetime:
+        """The time as an aware datetime in UTC."""
+        return datetime.fromtimestamp(self.now_s(), UTC)

@@ -1,0 +1,142 @@
+"""Values to JSON text and back, so that a live value and its replay are the same.
+
+Every recorded value goes through here once: what the workflow sees live is what the text gives back. A value
+that would come back as something else is refused at once, not at the first recovery.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import typing
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError
+from pydantic_core import PydanticSerializationError, from_json, to_json
+
+from outlast.core.errors import NotSerializable, UsageError
+
+UNTYPED: Any = inspect.Signature.empty
+_ATOMS = frozenset({str, int, bool, type(None)})
+
+
+class Codec:
+    """JSON for one annotation, or for plain JSON values where there is none."""
+
+    def __init__(self, annotation: Any = UNTYPED, *, of: str = "value") -> None:
+        """`of` names what is coded, for messages. Raises UsageError on an annotation JSON can't carry."""
+        self._of = of
+        self._adapter: TypeAdapter[Any] | None = None
+        if annotation is UNTYPED or annotation is Any or annotation is None or annotation is type(None):
+            return
+        try:
+            self._adapter = TypeAdapter(annotation)
+        except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError) as error:
+            raise UsageError(
+                f"{of}: the annotation {annotation!r} has no JSON form; use plain types, dataclasses or "
+                "pydantic models"
+            ) from error
+
+    def through(self, value: Any) -> tuple[str, Any]:
+        """`value` as JSON text, and as what that text gives back. Raises NotSerializable."""
+        if self._adapter is None:
+            where = _not_json(value, "")
+            if where is not None:
+                raise NotSerializable(
+                    f"{self._of}: {where} would not come back from JSON the same; return plain JSON values "
+                    "or annotate the return type"
+                )
+            text = self._encode_plain(value)
+            return text, from_json(text)
+        try:
+            text = self._adapter.dump_json(value, warnings="error").decode()
+            decoded = self._adapter.validate_json(text)
+        except (PydanticSerializationError, ValidationError, ValueError, RecursionError) as error:
+            raise NotSerializable(f"{self._of}: {_brief(value)} does not fit its annotation: {error}") from error
+        if not self._same(decoded, value, text):
+            raise NotSerializable(
+                f"{self._of}: {_brief(value)} would come back from JSON as {_brief(decoded)}; "
+                "annotate the type that is really returned"
+            )
+        return text, decoded
+
+    def encode(self, value: Any) -> str:
+        """`value` as JSON text. Raises NotSerializable."""
+        return self.through(value)[0]
+
+    def decode(self, text: str | None) -> Any:
+        """What `text` (from `through`) stands for; an absent text is None."""
+        if text is None:
+            return None
+        return from_json(text) if self._adapter is None else self._adapter.validate_json(text)
+
+    def _same(self, decoded: Any, value: Any, text: str) -> bool:
+        try:
+            if bool(decoded == value):
+                # Equal is not the same: True == 1 and a str Enum equals its text.
+                return type(decoded) is type(value)
+        except Exception:  # noqa: BLE001 - a foreign __eq__ may raise anything; the text decides then
+            pass
+        assert self._adapter is not None
+        return type(decoded) is type(value) and self._adapter.dump_json(decoded).decode() == text
+
+    def _encode_plain(self, value: Any) -> str:
+        try:
+            return to_json(value).decode()
+        except (PydanticSerializationError, ValueError, RecursionError) as error:
+            raise NotSerializable(f"{self._of}: {error}") from error
+
+
+def _not_json(value: Any, path: str) -> str | None:
+    """Which part of `value` isn't plain JSON, in words; None if all is."""
+    kind = type(value)
+    if kind in _ATOMS:
+        return None
+    if kind is float:
+        return None if math.isfinite(value) else f"{value!r}{_at(path)}"
+    try:
+        if kind is list:
+            for index, item in enumerate(value):
+                if (found := _not_json(item, f"{path}[{index}]")) is not None:
+                    return found
+            return None
+        if kind is dict:
+            for key, item in value.items():
+                if type(key) is not str:
+                    return f"the key {key!r}{_at(path)}"
+                if (found := _not_json(item, f"{path}[{key!r}]")) is not None:
+                    return found
+            return None
+    except RecursionError:
+        return "a value nested too deep or within itself"
+    return f"{_brief(value)}{_at(path)}"
+
+
+def _at(path: str) -> str:
+    return f" at {path}" if path else ""
+
+
+def _brief(value: Any) -> str:
+    name = type(value).__qualname__
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - a foreign __repr__ may raise anything
+        return f"a {name}"
+    return f"{text[:80]}{'…' if len(text) > 80 else ''} ({name})"
+
+
+def return_annotation(fn: Callable[..., Any]) -> Any:
+    """The annotation of what `fn` returns, resolved; UNTYPED where there is none or it can't be resolved."""
+    if "return" not in getattr(fn, "__annotations__", {}):
+        return UNTYPED
+    return annotations(fn).get("return", UNTYPED)
+
+
+def annotations(fn: Callable[..., Any]) -> dict[str, Any]:
+    """The resolved annotations of `fn`. Raises UsageError where a name can't be resolved."""
+    try:
+        return typing.get_type_hints(fn, include_extras=True)
+    except (NameError, TypeError, AttributeError) as error:
+        raise UsageError(f"{fn.__qualname__}: an annotation can't be resolved: {error}") from error

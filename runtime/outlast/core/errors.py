@@ -1,0 +1,141 @@
+"""The exception tree: everything Outlast raises at users, each with a stable code and a remedy.
+
+::
+
+    OutlastError
+    ├── UsageError              the code calls Outlast in a way that can't work
+    │   └── NotSerializable     a value would not come back from JSON the same
+    ├── StepFailed              a step's recorded error whose class can't be rebuilt
+    ├── NonDeterminism          replay met another step than the recorded one
+    ├── WorkflowError           how a workflow ended, seen by one who waits for it
+    │   ├── WorkflowFailed
+    │   ├── WorkflowCancelled
+    │   ├── WorkflowTimeout
+    │   └── RecoveryExhausted
+    ├── InvalidInput            input that the function's annotations refuse
+    ├── InvalidKey              an idempotency key that breaks the grammar
+    ├── KeyReused               the same key with another payload
+    ├── Overloaded              a bound of this instance is reached; nothing was written
+    ├── ShuttingDown            this instance takes no more work; nothing was written
+    └── DatabaseUnavailable     Postgres can't be reached, or a start is in doubt
+
+Control flow (`Suspended`, `LeaseLost`, …) is not an error: see `outlast.core.stops`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class OutlastError(Exception):
+    """The root. `code` is stable and meant for programs; the text is meant for people."""
+
+    code = "outlast_error"
+
+
+class UsageError(OutlastError):
+    """The code calls Outlast in a way that can't work; the message shows the right way."""
+
+    code = "usage_error"
+
+
+class NotSerializable(UsageError):
+    """A value can't be recorded, because it would not come back from JSON the same."""
+
+    code = "not_serializable"
+
+
+class StepFailed(OutlastError):
+    """A step failed with an error whose class could not be rebuilt from its record.
+
+    `step` names the step, `error_type` the original class, `error_message` its text.
+    """
+
+    code = "step_failed"
+
+    def __init__(self, step: str, error_type: str, error_message: str) -> None:
+        super().__init__(f"step {step!r} failed: {error_type}: {error_message}")
+        self.step = step
+        self.error_type = error_type
+        self.error_message = error_message
+
+
+class NonDeterminism(OutlastError):
+    """Replay met another step than the recorded one: the code changed, or it is not deterministic."""
+
+    code = "non_determinism"
+
+
+class WorkflowError(OutlastError):
+    """How a workflow ended, raised at one who waits for its result."""
+
+    code = "workflow_error"
+    http_status = 500
+
+    def __init__(self, workflow_id: str, message: str, details: Any = None) -> None:
+        super().__init__(message)
+        self.workflow_id = workflow_id
+        self.details = details
+
+
+class WorkflowFailed(WorkflowError):
+    """The workflow's function raised; `details` holds the public part of the error."""
+
+
+class WorkflowCancelled(WorkflowError):
+    """Somebody cancelled the workflow."""
+
+    code = "workflow_cancelled"
+    http_status = 409
+
+
+class WorkflowTimeout(WorkflowError):
+    """The workflow passed its deadline."""
+
+    code = "workflow_timeout"
+
+
+class RecoveryExhausted(WorkflowError):
+    """The instances that ran the workflow were lost too often."""
+
+    code = "recovery_exhausted"
+
+
+class InvalidInput(OutlastError):
+    """The input does not fit the function's annotations; `errors` is pydantic's list."""
+
+    code = "invalid_input"
+
+    def __init__(self, message: str, errors: list[dict[str, Any]]) -> None:
+        super().__init__(message)
+        self.errors = errors
+
+
+class InvalidKey(OutlastError):
+    """An idempotency key is repeated, empty, too long or malformed."""
+
+    code = "idempotency_key_invalid"
+
+
+class KeyReused(OutlastError):
+    """The same idempotency key came with another payload. Says nothing of the first call."""
+
+    code = "idempotency_key_reused"
+
+
+class Overloaded(OutlastError):
+    """A bound of this instance is reached. Nothing was written."""
+
+    code = "overloaded"
+
+
+class ShuttingDown(OutlastError):
+    """This instance takes no more work. Nothing was written, or the workflow goes on elsewhere."""
+
+    code = "shutting_down"
+
+
+class DatabaseUnavailable(OutlastError):
+    """Postgres can't be reached, or it is unknown whether a start was committed: the same key is safe."""
+
+    code = "database_unavailable"

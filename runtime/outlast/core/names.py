@@ -1,0 +1,74 @@
+"""Names of functions, idempotency keys, and the workflow ids made of them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import uuid
+
+from outlast.core.errors import InvalidKey
+
+FUNCTION_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+KEY_CHARS_MAX = 255
+WORKFLOW_ID_CHARS_MAX = 512
+_BARE_KEY = re.compile(r"""[!#-+\--:<-\[\]-~]{1,255}""")
+_STRING_KEY = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')
+
+
+def is_function_name(name: str) -> bool:
+    """Whether `name` can be served: a letter, then letters, digits, `_` and `-`."""
+    return FUNCTION_NAME.fullmatch(name) is not None
+
+
+def parse_key(values: list[str]) -> str | None:
+    """The idempotency key of a request, from all its `Idempotency-Key` header values; None without one.
+
+    A structured-field string (RFC 8941 section 3.3.3) or 1 to 255 bare visible ASCII characters without
+    `" , ; \\` (draft-ietf-httpapi-idempotency-key-header). `"k"` and `k` are one key. Raises InvalidKey.
+    """
+    if not values:
+        return None
+    if len(values) > 1:
+        raise InvalidKey("Idempotency-Key is repeated; send it once")
+    text = values[0].strip(" \t")
+    if string := _STRING_KEY.fullmatch(text):
+        key = re.sub(r'\\(["\\])', r"\1", string[1])
+    elif _BARE_KEY.fullmatch(text):
+        key = text
+    else:
+        raise InvalidKey(
+            "Idempotency-Key must be 1 to 255 visible ASCII characters without quote, comma, semicolon and "
+            'backslash, or a quoted structured-field string: Idempotency-Key: "order-1"'
+        )
+    if not 1 <= len(key) <= KEY_CHARS_MAX:
+        raise InvalidKey("Idempotency-Key must hold 1 to 255 characters")
+    return key
+
+
+def workflow_id_of(function: str, subject: str | None, key: str) -> str:
+    """The id that one caller's key stands for: `FUNCTION:KEY`, or `FUNCTION:SUBJECT:KEY` with a subject.
+
+    A colon within a key or a subject becomes `%3A` (and `%` becomes `%25`), so that no key of one caller
+    reads as subject and key of another. Over-long ids are hashed.
+    """
+    parts = (function, key) if subject is None else (function, subject, key)
+    readable = ":".join([parts[0], *(part.replace("%", "%25").replace(":", "%3A") for part in parts[1:])])
+    return readable if len(readable) <= WORKFLOW_ID_CHARS_MAX else f"{function}:{_digest(readable)}"
+
+
+def fresh_workflow_id(function: str) -> str:
+    """An id for a call without a key."""
+    return f"{function}:{uuid.uuid4()}"
+
+
+def fingerprint_of(method: str, function: str, path: str, query: bytes, body: bytes) -> str:
+    """SHA-256 (hex) over what makes a request the same request. Parts are told apart by their lengths."""
+    digest = hashlib.sha256()
+    for part in (method.encode(), function.encode(), path.encode(), query, body):
+        digest.update(b"%d:" % len(part))
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def _digest(text: str) -> str:
+    return "sha256-" + hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,117 @@
+"""What the engine tells of itself, after it is true: typed facts that logs, metrics and traces read.
+
+Whoever emits doesn't know who listens. Durations are seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """The root of all facts."""
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceJoined(Observation):
+    """This instance has its lease."""
+
+    instance_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceLost(Observation):
+    """Another instance is gone; `recovered` of its workflows were made claimable now."""
+
+    instance_id: str
+    recovered: int
+    exhausted: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowsClaimed(Observation):
+    """Woken, recovered or handed-over workflows run here now."""
+
+    workflow_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowEnded(Observation):
+    """A workflow's end is durable. `error` is the cause with its traceback, for the log alone."""
+
+    workflow_id: str
+    function: str
+    status: str
+    duration_s: float
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowStopped(Observation):
+    """An execution ended without the workflow's end: `reason` is Suspended, LeaseLost, HandedOver, …"""
+
+    workflow_id: str
+    function: str
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepRetried(Observation):
+    """An attempt failed and another follows in `wait_s`."""
+
+    workflow_id: str
+    step_id: str
+    name: str
+    attempt: int
+    wait_s: float
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseLost(Observation):
+    """A statement of the engine failed for want of a connection; it is tried again."""
+
+    what: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseFound(Observation):
+    """The database answers again."""
+
+    away_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class LoopFailed(Observation):
+    """One round of a background loop failed in a way nobody expected; the loop goes on."""
+
+    loop: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionLoaded(Observation):
+    """A function file serves requests, first or anew."""
+
+    function: str
+    version: str
+    reloaded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionBroken(Observation):
+    """A function file can't be served; the others are untouched."""
+
+    function: str
+    error: str
+
+
+Observer = Callable[[Observation], None]
+
+
+def ignore(_: Observation) -> None:
+    """An observer that keeps nothing."""

@@ -1,0 +1,46 @@
+"""How a workflow ended, as one who waits in Python gets it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic_core import from_json
+
+from outlast.core.errors import (
+    NonDeterminism,
+    RecoveryExhausted,
+    WorkflowCancelled,
+    WorkflowError,
+    WorkflowFailed,
+    WorkflowTimeout,
+)
+from outlast.core.records import Standing
+from outlast.core.status import Status
+
+PUBLIC_FAILURE = "the function failed with an uncaught exception; its log tells more"
+
+_BY_CODE: dict[str, type[WorkflowError]] = {
+    WorkflowCancelled.code: WorkflowCancelled,
+    WorkflowTimeout.code: WorkflowTimeout,
+    RecoveryExhausted.code: RecoveryExhausted,
+}
+
+
+def value_of(standing: Standing) -> Any:
+    """What an ended workflow returned, as plain JSON. Raises WorkflowError for any other end."""
+    if standing.status is Status.SUCCESS:
+        return from_json(standing.output) if standing.output is not None else None
+    document = public_error(standing)
+    kind = _BY_CODE.get(document["code"], WorkflowFailed)
+    raise kind(standing.workflow_id, document["message"], document.get("detail"))
+
+
+def public_error(standing: Standing) -> dict[str, Any]:
+    """`code`, `message` and what else strangers may read of the error column: never the failure itself."""
+    recorded = from_json(standing.error) if standing.error else {}
+    code = recorded.get("code", "workflow_error")
+    if code == "http_exception":
+        return {**{key: recorded[key] for key in ("code", "status", "detail", "headers")}, "message": str(recorded["detail"])}
+    if code == NonDeterminism.code:
+        return {"code": code, "message": "the function's code no longer matches what is recorded of this workflow"}
+    return {"code": code, "message": recorded.get("message", PUBLIC_FAILURE)}

@@ -1,0 +1,27 @@
+"""Step ids as paths: `4` is the fourth call of the body, `5.1` the first call of the task that was the fifth.
+
+A branch is one line of calls that come one after another: the workflow's body, or a task it created. Each
+call and each new task takes the branch's next number, so that the same code gives the same ids, whatever
+the order in which tasks happen to run.
+"""
+
+from __future__ import annotations
+
+
+class Branch:
+    """One line of sequential calls, and the numbers it has given out."""
+
+    __slots__ = ("count", "prefix")
+
+    def __init__(self, prefix: str = "") -> None:
+        self.prefix = prefix
+        self.count = 0
+
+    def next_id(self) -> str:
+        """The id of this branch's next call or task."""
+        self.count += 1
+        return f"{self.prefix}{self.count}"
+
+    def fork(self) -> Branch:
+        """The branch of a task created now."""
+        return Branch(self.next_id() + ".")

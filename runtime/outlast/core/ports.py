@@ -1,0 +1,142 @@
+"""The narrow protocols in which engine, store, functions and observe meet; the host joins them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from outlast.core.records import (
+    Batch,
+    Beat,
+    ClaimedWorkflow,
+    Claims,
+    Committed,
+    LostInstance,
+    Standing,
+    StepRecord,
+)
+
+
+class Unreachable(Exception):  # noqa: N818 - a state of the database, told to the engine alone
+    """The database can't be reached; whether the last statement was committed is unknown."""
+
+
+class BadData(Exception):  # noqa: N818
+    """The database refused the data of a batch. Nothing of the batch was written."""
+
+
+class Conflicted(Exception):  # noqa: N818
+    """A serialization failure or deadlock: nothing was written, the same again may succeed."""
+
+
+class JournalStore(Protocol):
+    """Where the journal writes."""
+
+    async def commit(self, batch: Batch) -> Committed:
+        """Write a batch in one commit. Raises Unreachable (in doubt), BadData, Conflicted."""
+        ...
+
+    async def confirm(self, batch: Batch) -> frozenset[str]:
+        """Ids of the batch's workflows that bear its nonce: written by a commit whose answer was lost."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """What a transaction's record is checked against, and where it goes."""
+
+    workflow_id: str
+    epoch: int
+    step_id: str
+    nonce: int
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionWork:
+    """A transaction to run. `run` gets the connection (a blocking one if `threaded`) and gives the record."""
+
+    run: Callable[[Any], Awaitable[StepRecord]]
+    threaded: bool
+    isolation: str | None
+
+
+class TransactionStore(Protocol):
+    """Where transactions run."""
+
+    async def transact(self, work: TransactionWork, fence: Fence | None) -> StepRecord | None:
+        """Run `work` and its record's insert in one commit; the record that stands, None if the fence refused.
+
+        A record that stands there already (a commit whose answer was lost) undoes the run and is returned.
+        Without a fence nothing is recorded. Raises Unreachable, Conflicted, UsageError (the body ended the
+        transaction itself) and whatever `run` raises; then nothing was committed, or the answer was lost.
+        """
+        ...
+
+
+class InstanceStore(Protocol):
+    """Leases, claims and recovery."""
+
+    async def beat(self, lease_ttl_s: float) -> Beat:
+        """Renew this instance's lease."""
+        ...
+
+    async def claim(self, functions: Sequence[str], room: int, suspects: int) -> Claims:
+        """Claim what is due of `functions`: at most `room`, and `suspects` of those that were lost often."""
+        ...
+
+    async def histories(self, workflows: Sequence[ClaimedWorkflow]) -> None:
+        """Fill in all recorded steps of all `workflows`, by one query."""
+        ...
+
+    async def recover(self, lost: Sequence[LostInstance]) -> list[tuple[str, str]]:
+        """Make workflows of lost instances claimable; ids and statuses (PENDING or EXHAUSTED) of a batch."""
+        ...
+
+    async def release(self, epochs: dict[str, int]) -> None:
+        """Give back rows that this instance owns at these epochs."""
+        ...
+
+    async def leave(self) -> None:
+        """End this instance's lease at once."""
+        ...
+
+    async def tidy(self) -> None:
+        """Forget instances that are long gone; adopt rows whose owner is unknown."""
+        ...
+
+
+class WorkflowStore(Protocol):
+    """Workflows as those who wait for them see them."""
+
+    async def standing(self, ids: Sequence[str]) -> dict[str, Standing]:
+        """How these workflows stand; unknown ids are left out. Raises Unreachable."""
+        ...
+
+    async def ended(self, ids: Sequence[str]) -> dict[str, Standing]:
+        """Those of these workflows that have ended. Raises Unreachable."""
+        ...
+
+    async def cancel(self, workflow_id: str) -> bool:
+        """End a live workflow as CANCELLED; False if it wasn't live. Raises Unreachable."""
+        ...
+
+
+class Catalog(Protocol):
+    """Which workflows this instance can run now."""
+
+    def workflow(self, function: str) -> Any | None:
+        """The definition (`sdk.definitions.WorkflowDefinition`) that serves `function`; None if none does."""
+        ...
+
+    def version(self, function: str) -> str | None:
+        """The version of the file that serves `function`."""
+        ...
+
+    def name_of(self, definition: Any) -> str | None:
+        """Under which name a definition is served."""
+        ...
+
+    def workflow_names(self) -> Sequence[str]:
+        """The names of all workflows that can run."""
+        ...

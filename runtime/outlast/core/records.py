@@ -1,0 +1,148 @@
+"""What passes between the engine and the store: rows as the engine knows them.
+
+JSON columns are texts here; dates are Unix seconds of the database's clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from outlast.core.status import Status
+
+
+@dataclass(frozen=True, slots=True)
+class NewWorkflow:
+    """A row of `workflow_status` to be inserted, already claimed by this instance at epoch 1."""
+
+    workflow_id: str
+    function: str
+    input: str | None
+    request: str | None = None
+    idempotency_key: str | None = None
+    fingerprint: str | None = None
+    subject: str | None = None
+    claims: str | None = None
+    version: str | None = None
+    parent: str | None = None
+    deadline_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """A row of `operation_outputs`.
+
+    `completion_order` says after how many other completions of the workflow this one came. It is None for a
+    sleep that is not over: then `output` is its wake time in Unix seconds.
+    """
+
+    step_id: str
+    name: str
+    output: str | None = None
+    error: str | None = None
+    attempts: int = 1
+    completion_order: int | None = None
+    started_s: float = 0.0
+    completed_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a workflow ends. `response` holds status, headers and encoding where the function set them."""
+
+    status: Status
+    output: str | None = None
+    error: str | None = None
+    response: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Suspension:
+    """A workflow given back: claimable again at `claimable_s`, or at once where that is None."""
+
+    claimable_s: float | None = None
+
+
+@dataclass(slots=True)
+class FencedWrite:
+    """All that one workflow has to write in one batch, under the epoch it was claimed with."""
+
+    workflow_id: str
+    epoch: int
+    steps: list[StepRecord] = field(default_factory=list)
+    end: Ending | Suspension | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One commit of the journal. The nonce tells a batch that is sent again from a stranger's rows."""
+
+    nonce: int
+    starts: Sequence[NewWorkflow]
+    writes: Sequence[FencedWrite]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A workflow as one who attaches to it needs it: to compare the payload, and to answer if it ended."""
+
+    workflow_id: str
+    function: str
+    status: Status
+    fingerprint: str | None
+    subject: str | None
+    output: str | None
+    error: str | None
+    response: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What a batch did: whose rows were inserted, whose writes were accepted, who stood there already."""
+
+    started: frozenset[str]
+    accepted: frozenset[str]
+    standing: dict[str, Standing]
+
+
+@dataclass(slots=True)
+class ClaimedWorkflow:
+    """A workflow this instance may run, with all that is recorded of it."""
+
+    workflow_id: str
+    function: str
+    epoch: int
+    input: str | None
+    request: str | None = None
+    subject: str | None = None
+    claims: str | None = None
+    version: str | None = None
+    parent: str | None = None
+    recovery_attempts: int = 0
+    deadline_s: float | None = None
+    history: list[StepRecord] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a claim brought: the workflows, and instances that are seen to be gone."""
+
+    workflows: list[ClaimedWorkflow]
+    lost: list[LostInstance]
+
+
+@dataclass(frozen=True, slots=True)
+class LostInstance:
+    """An instance whose lease ran out (`expired`), or only its database session is gone."""
+
+    instance_id: str
+    lease_until_s: float
+    expired: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """A renewal's answer: the database's time, and the rows that this instance owns, with their epochs."""
+
+    database_s: float
+    owned: dict[str, int]

@@ -1,0 +1,40 @@
+"""Control flow that ends an execution without ending the workflow. Not errors.
+
+All derive from `BaseException`, so that `except Exception` in a workflow lets them pass. What would wrongly
+catch them::
+
+    try:
+        await charge(card)
+    except:                      # also `except BaseException`
+        await refund(card)       # refused: the execution is over, nothing of it shows
+"""
+
+from __future__ import annotations
+
+
+class Stopped(BaseException):
+    """This execution is over. A step called after it is refused with the same."""
+
+
+class Suspended(Stopped):
+    """The workflow waits for longer than a moment: it leaves the memory and comes back by the one door."""
+
+
+class LeaseLost(Stopped):
+    """A write was refused: the workflow was cancelled, or another instance runs it."""
+
+
+class HandedOver(Stopped):
+    """This instance shuts down: the workflow goes on elsewhere."""
+
+
+class TimedOut(Stopped):
+    """The workflow passed its deadline."""
+
+
+class Diverged(Stopped):
+    """Replay met another step than the recorded one; the text names both."""
+
+
+class Broken(Stopped):
+    """The engine can't go on with this workflow: a record was refused for its data. The text says why."""

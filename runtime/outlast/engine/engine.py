@@ -1,0 +1,324 @@
+"""The engine of one instance: its parts, how they start and stop, and what the web asks of it."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from outlast.core.clock import Clock
+from outlast.core.errors import (
+    DatabaseUnavailable,
+    KeyReused,
+    Overloaded,
+    ShuttingDown,
+    UsageError,
+)
+from outlast.core.names import fingerprint_of, fresh_workflow_id, workflow_id_of
+from outlast.core.observations import Observer
+from outlast.core.outcomes import value_of
+from outlast.core.ports import (
+    Catalog,
+    InstanceStore,
+    JournalStore,
+    TransactionStore,
+    TransactionWork,
+    Unreachable,
+    WorkflowStore,
+)
+from outlast.core.records import ClaimedWorkflow, NewWorkflow, Standing, StepRecord
+from outlast.core.stops import HandedOver, LeaseLost
+from outlast.engine.attempts import in_thread
+from outlast.engine.branches import task_factory
+from outlast.engine.execution import Services
+from outlast.engine.executor import Executor
+from outlast.engine.journal import Journal
+from outlast.engine.lease import Lease
+from outlast.engine.membership import Membership, Pace
+from outlast.engine.waits import Waits
+from outlast.sdk.definitions import TransactionDefinition, WorkflowDefinition
+from outlast.sdk.running import Args, Kwargs
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """Bounds and times of one instance. Seconds end in `_s`."""
+
+    lease_ttl_s: float = 10.0
+    tick_s: float = 0.6
+    moment_s: float = 1.0
+    drain_s: float = 25.0
+    database_wait_s: float = 5.0
+    workflows_max: int = 1_000
+    claim_batch: int = 200
+    suspect_after: int = 3
+    threads_max: int = 64
+    journal_depth_max: int = 20_000
+
+
+class Engine:
+    """Starts, runs, recovers and hands over workflows. Must be made on the event loop it runs on."""
+
+    def __init__(
+        self,
+        instance_id: str,
+        journal: JournalStore,
+        transactions: TransactionStore,
+        instances: InstanceStore,
+        workflows: WorkflowStore,
+        catalog: Catalog,
+        observe: Observer,
+        options: EngineOptions,
+    ) -> None:
+        self.clock = Clock()
+        self._options = options
+        self._catalog = catalog
+        self._transactions = transactions
+        self._step_threads = ThreadPoolExecutor(options.threads_max, "outlast-step")
+        self._body_threads = ThreadPoolExecutor(options.threads_max, "outlast-workflow")
+        self._lease = Lease(options.lease_ttl_s)
+        self._journal = Journal(journal, observe, depth_max=options.journal_depth_max)
+        self._workflows = workflows
+        self._starting: dict[str, asyncio.Future[bool]] = {}
+        self._stopping = False
+        services = Services(
+            journal=self._journal,
+            lease=self._lease,
+            transactions=transactions,
+            clock=self.clock,
+            observe=observe,
+            step_threads=self._step_threads,
+            start_child=self._start_child,
+            result_of=self.result,
+            suspended=self._suspended,
+            moment_s=options.moment_s,
+        )
+        self._waits = Waits(workflows, self._runs_here, observe)
+        self._executor = Executor(services, self._waits, self, self._body_threads)
+        pace = Pace(options.tick_s, options.claim_batch, options.workflows_max, options.suspect_after)
+        self._membership = Membership(
+            instance_id, instances, catalog, self._executor, self._lease, self.clock,
+            lambda: set(self._starting), observe, pace,
+        )
+
+    # --- life ---------------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Join the other instances and begin to recover. Raises Unreachable."""
+        self._loop = asyncio.get_running_loop()
+        self._loop.set_task_factory(task_factory)
+        self._journal.open()
+        self._waits.open()
+        await self._membership.join()
+
+    async def close(self) -> None:
+        """Let running steps end within `drain_s`, give the rest back, leave."""
+        self._stopping = True
+        self._membership.stop_claiming()
+        for execution in list(self._executor.live.values()):
+            execution.drain()
+        try:
+            async with asyncio.timeout(self._options.drain_s):
+                await self._executor.idle()
+        except TimeoutError:
+            for execution in list(self._executor.live.values()):
+                execution.stop(HandedOver("the instance shuts down and its step took too long"))
+            try:
+                async with asyncio.timeout(2.0):
+                    await self._executor.idle()
+            except TimeoutError:
+                pass  # its lease is ended below, which gives them back too
+        self._waits.fail_all(ShuttingDown("this instance shuts down; the workflow goes on elsewhere"))
+        await self._journal.close(2.0)
+        await self._membership.leave()
+        await self._waits.close()
+        self._step_threads.shutdown(wait=False, cancel_futures=True)
+        self._body_threads.shutdown(wait=False, cancel_futures=True)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether this instance takes no more work."""
+        return self._stopping
+
+    @property
+    def running(self) -> int:
+        """Workflows in the memory of this instance."""
+        return len(self._executor.live) + len(self._starting)
+
+    @property
+    def database_away(self) -> bool:
+        """Whether the last commit failed for want of a connection."""
+        return self._journal.away
+
+    # --- starting -----------------------------------------------------------------------------------------
+
+    async def start_new(
+        self, new: NewWorkflow, definition: WorkflowDefinition, arguments: dict[str, Any] | None
+    ) -> Standing | None:
+        """Insert a workflow and run it; None once its row is durable, or how the one that is there stands.
+
+        Raises ShuttingDown, Overloaded and DatabaseUnavailable before a row exists (the last also when that is
+        unknown), KeyReused where the fingerprints differ.
+        """
+        workflow_id = new.workflow_id
+        started = self._starting.get(workflow_id)
+        if started is None and workflow_id not in self._executor.live:
+            self._admit()
+            started = self._begin(new, definition, arguments)
+            if await self._durable(started):
+                return None
+        elif started is not None:
+            await self._durable(started)
+        standing = await self._look(workflow_id)
+        if standing is None:
+            raise DatabaseUnavailable("the workflow was removed this very moment; the same key is safe")
+        if standing.fingerprint != new.fingerprint:
+            raise KeyReused("this idempotency key was used with another payload")
+        return standing
+
+    async def wait(self, workflow_id: str, timeout_s: float | None) -> Standing | None:
+        """How the workflow ended; None if it hasn't within `timeout_s`. Raises ShuttingDown."""
+        if self._stopping and not self._runs_here(workflow_id):
+            raise ShuttingDown("this instance shuts down; the workflow goes on elsewhere")
+        return await self._waits.wait(workflow_id, timeout_s)
+
+    async def cancel(self, workflow_id: str) -> bool:
+        """Cancel a live workflow; False if it isn't live. Raises DatabaseUnavailable."""
+        try:
+            cancelled = await self._workflows.cancel(workflow_id)
+        except Unreachable as error:
+            raise DatabaseUnavailable(str(error)) from error
+        execution = self._executor.live.get(workflow_id)
+        if cancelled and execution is not None:
+            execution.stop(LeaseLost("the workflow was cancelled"))
+        return cancelled
+
+    def _admit(self) -> None:
+        if self._stopping:
+            raise ShuttingDown("this instance shuts down")
+        if self.running >= self._options.workflows_max or self._journal.full:
+            raise Overloaded(f"this instance runs {self.running} workflows and takes no more now")
+        if self._journal.away:
+            raise DatabaseUnavailable("the database can't be reached")
+
+    def _begin(
+        self, new: NewWorkflow, definition: WorkflowDefinition, arguments: dict[str, Any] | None
+    ) -> asyncio.Future[bool]:
+        """Queue the row; the workflow runs once it is durable, whether or not somebody still waits."""
+        started = self._starting[new.workflow_id] = self._journal.start(new)
+
+        def settle(done: asyncio.Future[bool]) -> None:
+            del self._starting[new.workflow_id]
+            if done.cancelled() or done.exception() is not None or not done.result():
+                return
+            claimed = ClaimedWorkflow(
+                workflow_id=new.workflow_id,
+                function=new.function,
+                epoch=1,
+                input=new.input,
+                request=new.request,
+                subject=new.subject,
+                claims=new.claims,
+                version=new.version,
+                parent=new.parent,
+                deadline_s=new.deadline_s,
+            )
+            self._executor.launch(claimed, definition, arguments)
+
+        started.add_done_callback(settle)
+        return started
+
+    async def _durable(self, started: asyncio.Future[bool]) -> bool:
+        try:
+            async with asyncio.timeout(self._options.database_wait_s):
+                return await asyncio.shield(started)
+        except TimeoutError:
+            raise DatabaseUnavailable("it is unknown whether the start was committed; the same key is safe") from None
+
+    async def _look(self, workflow_id: str) -> Standing | None:
+        try:
+            return await self._waits.look(workflow_id)
+        except Unreachable as error:
+            raise DatabaseUnavailable(str(error)) from error
+
+    def _runs_here(self, workflow_id: str) -> bool:
+        return workflow_id in self._executor.live or workflow_id in self._starting
+
+    def _suspended(self, wake_at_s: float | None) -> None:
+        """A workflow left the memory: be there when it wakes."""
+        if wake_at_s is not None:
+            self._membership.claim_soon(wake_at_s)
+
+    # --- what functions reach -----------------------------------------------------------------------------
+
+    async def start(self, workflow: WorkflowDefinition, args: Args, kwargs: Kwargs, key: str | None) -> str:
+        """See `sdk.running.Host`."""
+        function = self._served(workflow)
+        workflow_id = fresh_workflow_id(function) if key is None else workflow_id_of(function, None, key)
+        await self.start_new(self._new(workflow_id, function, workflow, args, kwargs, key), workflow, None)
+        return workflow_id
+
+    async def result(self, workflow_id: str) -> Any:
+        """See `sdk.running.Host`."""
+        standing = await self.wait(workflow_id, None)
+        assert standing is not None
+        return value_of(standing)
+
+    async def transact(self, transaction: TransactionDefinition, args: Args, kwargs: Kwargs) -> Any:
+        """See `sdk.running.Host`."""
+        results: list[Any] = []
+
+        async def run(connection: Any) -> StepRecord:
+            if transaction.is_async:
+                result = await transaction.fn(connection, *args, **kwargs)
+            else:
+                result = await in_thread(self._step_threads, transaction.fn, connection, *args, **kwargs)
+            results[:] = [result]
+            return StepRecord("", transaction.name)
+
+        work = TransactionWork(run, threaded=not transaction.is_async, isolation=transaction.isolation)
+        try:
+            await self._transactions.transact(work, None)
+        except Unreachable as error:
+            raise DatabaseUnavailable(str(error)) from error
+        return results[0]
+
+    def block(self, call: Any) -> Any:
+        """See `sdk.running.Host`."""
+        return asyncio.run_coroutine_threadsafe(call, self._loop).result()
+
+    async def _start_child(
+        self, workflow_id: str, parent: str, workflow: WorkflowDefinition, args: Args, kwargs: Kwargs
+    ) -> None:
+        function = self._served(workflow)
+        new = self._new(workflow_id, function, workflow, args, kwargs, None, parent)
+        await self.start_new(new, workflow, None)
+
+    def _served(self, workflow: WorkflowDefinition) -> str:
+        function = self._catalog.name_of(workflow)
+        if function is None:
+            raise UsageError(f"the workflow {workflow.name!r} is not served: it must be in a file under functions/")
+        return function
+
+    def _new(
+        self,
+        workflow_id: str,
+        function: str,
+        workflow: WorkflowDefinition,
+        args: Args,
+        kwargs: Kwargs,
+        key: str | None,
+        parent: str | None = None,
+    ) -> NewWorkflow:
+        text = workflow.inputs.encode_call(args, kwargs)
+        return NewWorkflow(
+            workflow_id=workflow_id,
+            function=function,
+            input=text,
+            idempotency_key=key,
+            fingerprint=fingerprint_of("START", function, "", b"", text.encode()),
+            version=self._catalog.version(function),
+            parent=parent,
+            deadline_s=None if workflow.timeout_s is None else self.clock.now_s() + workflow.timeout_s,
+        )

@@ -1,0 +1,245 @@
+"""The one door into execution: fresh, woken, recovered and handed-over workflows all live here."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from pydantic_core import to_json
+
+from outlast.core.clock import monotonic
+from outlast.core.errors import ShuttingDown
+from outlast.core.failures import encode_failure
+from outlast.core.observations import WorkflowEnded, WorkflowStopped
+from outlast.core.ports import BadData
+from outlast.core.records import ClaimedWorkflow, Ending, Standing, Suspension
+from outlast.core.status import Status
+from outlast.core.stops import HandedOver, LeaseLost, Stopped, Suspended, TimedOut
+from outlast.engine.attempts import in_thread
+from outlast.engine.execution import Execution, Services, public_reason
+from outlast.engine.waits import Waits
+from outlast.sdk.context import Caller, Context, WorkflowLogger, enter_context
+from outlast.sdk.definitions import WorkflowDefinition
+from outlast.sdk.http import HTTPException, Request, Response
+from outlast.sdk.running import Host, Line, enter_host, enter_line
+
+_logger = logging.getLogger("outlast.function")
+
+
+class Executor:
+    """Runs the workflows of this instance, and knows which they are."""
+
+    def __init__(self, services: Services, waits: Waits, host: Host, body_threads: ThreadPoolExecutor) -> None:
+        self.live: dict[str, Execution] = {}
+        self.suspects: set[str] = set()
+        """Workflows that were lost often enough to be run alone."""
+        self._services = services
+        self._waits = waits
+        self._host = host
+        self._body_threads = body_threads
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def launch(
+        self,
+        claimed: ClaimedWorkflow,
+        definition: WorkflowDefinition,
+        arguments: dict[str, Any] | None = None,
+        *,
+        suspect: bool = False,
+    ) -> None:
+        """Run a workflow that this instance has claimed. `arguments`: what its input was validated to, if known."""
+        execution = Execution(claimed, definition, self._services)
+        former = self.live.get(claimed.workflow_id)
+        if former is not None:
+            former.stop(LeaseLost("claimed again"))
+        self.live[claimed.workflow_id] = execution
+        if suspect:
+            self.suspects.add(claimed.workflow_id)
+        self._idle.clear()
+        asyncio.get_running_loop().create_task(self._live(execution, claimed, arguments))
+
+    async def idle(self) -> None:
+        """Wait until nothing runs here."""
+        await self._idle.wait()
+
+    async def _live(
+        self, execution: Execution, claimed: ClaimedWorkflow, arguments: dict[str, Any] | None
+    ) -> None:
+        """A workflow's life on this instance: run the body, write how it ended, tell who waits."""
+        began = monotonic()
+        deadline = self._watch_deadline(execution, claimed)
+        try:
+            ending, cause = await self._run_body(execution, claimed, arguments)
+            if isinstance(ending, Ending):
+                ending = await self._write_ending(execution, ending)
+            elif isinstance(ending, Suspension):
+                await self._write_suspension(execution, ending)
+        finally:
+            if deadline is not None:
+                deadline.cancel()
+            if self.live.get(execution.workflow_id) is execution:
+                del self.live[execution.workflow_id]
+                self.suspects.discard(execution.workflow_id)
+            if not self.live:
+                self._idle.set()
+        if isinstance(ending, Ending):
+            self._tell(execution, claimed, ending, cause, monotonic() - began)
+        else:
+            self._tell_stopped(execution)
+
+    async def _run_body(
+        self, execution: Execution, claimed: ClaimedWorkflow, arguments: dict[str, Any] | None
+    ) -> tuple[Ending | Suspension | None, str | None]:
+        """How the body ended: the workflow's end, a suspension, or None if that is for others to say."""
+        definition = execution.definition
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            keywords = self._enter(execution, claimed, arguments)
+            if execution.stopped is not None:
+                raise execution.stopped
+            execution.begin()
+            try:
+                result = await self._call(definition, keywords)
+            finally:
+                execution.end()
+            if execution.stopped is not None and type(execution.stopped) is not Stopped:
+                raise execution.stopped  # the body caught it
+            return self._success(definition, result), None
+        except BaseException as error:  # noqa: BLE001 - whatever a body raises ends this workflow alone
+            stopped = execution.stopped
+            while task.cancelling():
+                task.uncancel()
+            if isinstance(error, Stopped) and public_reason(error):
+                stopped = error
+            if stopped is None or type(stopped) is Stopped:
+                return self._failure(error)
+            return self._stopped(execution, stopped)
+
+    def _enter(
+        self, execution: Execution, claimed: ClaimedWorkflow, arguments: dict[str, Any] | None
+    ) -> dict[str, Any]:
+        """Set this task's context variables; the body's keyword arguments."""
+        inputs = execution.definition.inputs
+        request = Request.from_record(claimed.request, claimed.input) if claimed.request else None
+        if arguments is None:
+            arguments = inputs.bind_json(claimed.input or "{}") if inputs.reads_json else {}
+        enter_host(self._host)
+        enter_context(Context(
+            function=claimed.function,
+            workflow_id=claimed.workflow_id,
+            logger=WorkflowLogger(_logger, claimed.workflow_id, lambda: execution.replaying),
+            request=request,
+            caller=Caller(subject=claimed.subject),
+            recovery_attempt=claimed.recovery_attempts,
+        ))
+        enter_line(Line(execution, execution.root, threaded=not execution.definition.is_async))
+        return {**arguments, **dict.fromkeys(inputs.request_parameters, request)}
+
+    async def _call(self, definition: WorkflowDefinition, keywords: dict[str, Any]) -> Any:
+        if definition.is_async:
+            return await definition.fn(**keywords)
+        return await in_thread(self._body_threads, definition.fn, **keywords)
+
+    def _success(self, definition: WorkflowDefinition, result: Any) -> Ending:
+        if isinstance(result, Response):
+            response, output = result.record()
+            return Ending(Status.SUCCESS, output=output, response=response)
+        return Ending(Status.SUCCESS, output=definition.codec.encode(result))
+
+    def _failure(self, error: BaseException) -> tuple[Ending, str]:
+        if isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+            inner = error.exceptions[0]
+            if isinstance(inner, HTTPException):
+                error = inner
+        record = encode_failure(error)
+        document: dict[str, Any] = {"code": "workflow_error", "failure": record}
+        if isinstance(error, HTTPException):
+            document = {"code": "http_exception", "status": error.status, "detail": error.detail}
+            document |= {"headers": list(error.headers.items()), "failure": record}
+        return Ending(Status.ERROR, error=_error_text(document)), record
+
+    def _stopped(
+        self, execution: Execution, stopped: Stopped
+    ) -> tuple[Ending | Suspension | None, str | None]:
+        if (reason := public_reason(stopped)) is not None:
+            code, message = reason
+            return Ending(Status.ERROR, error=_error_text({"code": code, "message": message})), message
+        if isinstance(stopped, Suspended):
+            return Suspension(execution.wake_at_s), None
+        if isinstance(stopped, HandedOver):
+            return Suspension(None), None
+        return None, None
+
+    async def _write_ending(self, execution: Execution, ending: Ending) -> Ending | None:
+        """Make the end durable; None if the fence refused it."""
+        journal = self._services.journal
+        try:
+            accepted = await journal.write(execution.workflow_id, execution.epoch, (), ending)
+        except BadData as error:
+            ending = Ending(
+                Status.ERROR, error=_error_text({"code": "not_recordable", "message": f"Postgres refused it: {error}"})
+            )
+            accepted = await journal.write(execution.workflow_id, execution.epoch, (), ending)
+        if not accepted:
+            execution.stopped = LeaseLost("its end was refused: it was cancelled or runs elsewhere")
+        return ending if accepted else None
+
+    async def _write_suspension(self, execution: Execution, suspension: Suspension) -> None:
+        journal = self._services.journal
+        await journal.write(execution.workflow_id, execution.epoch, execution.unsaved_sleeps, suspension)
+        self._services.suspended(suspension.claimable_s)
+
+    def _watch_deadline(self, execution: Execution, claimed: ClaimedWorkflow) -> asyncio.TimerHandle | None:
+        if claimed.deadline_s is None:
+            return None
+        left_s = claimed.deadline_s - self._services.clock.now_s()
+        reason = TimedOut(f"{claimed.function} passed its timeout")
+        if left_s <= 0:
+            execution.stopped = reason
+            return None
+        # Loops refuse timers of many years; a suspension comes before.
+        return asyncio.get_running_loop().call_later(min(left_s, 86_400.0 * 30), execution.stop, reason)
+
+    def _tell(
+        self, execution: Execution, claimed: ClaimedWorkflow, ending: Ending, cause: str | None, duration_s: float
+    ) -> None:
+        self._waits.ended(Standing(
+            workflow_id=execution.workflow_id,
+            function=execution.function,
+            status=ending.status,
+            fingerprint=None,
+            subject=claimed.subject,
+            output=ending.output,
+            error=ending.error,
+            response=ending.response,
+        ))
+        self._services.observe(WorkflowEnded(
+            execution.workflow_id, execution.function, ending.status.value, duration_s, cause
+        ))
+
+    def _tell_stopped(self, execution: Execution) -> None:
+        stopped = execution.stopped or LeaseLost()
+        if isinstance(stopped, HandedOver):
+            self._waits.fail(
+                execution.workflow_id, ShuttingDown("this instance shuts down; the workflow goes on elsewhere")
+            )
+        else:
+            self._waits.moved(execution.workflow_id)
+        self._services.observe(WorkflowStopped(
+            execution.workflow_id, execution.function, type(stopped).__name__, str(stopped)
+        ))
+
+
+def _error_text(document: dict[str, Any]) -> str:
+    """JSON of the `error` column. The failure is embedded as the object it is."""
+    failure = document.pop("failure", None)
+    try:
+        text = to_json(document).decode()
+    except ValueError:
+        text = to_json({**document, "detail": str(document.get("detail"))}).decode()
+    return text if failure is None else f'{text[:-1]},"failure":{failure}}}'
+

@@ -1,0 +1,215 @@
+"""Group commit: all writes of all workflows of this instance, in order, as few commits as possible.
+
+A batch is what queued up while the last commit was on its way: no timer, no added delay. Whoever writes gets
+a future that the commit settles. Batches go out one after the other, so what is durable of a workflow is
+always a prefix of what it wrote.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from outlast.core.clock import monotonic
+from outlast.core.observations import DatabaseFound, DatabaseLost, Observer
+from outlast.core.ports import BadData, Conflicted, JournalStore, Unreachable
+from outlast.core.records import Batch, Ending, FencedWrite, NewWorkflow, StepRecord, Suspension
+
+BATCH_ROWS_MAX = 2_000
+BATCH_CHARS_MAX = 8_000_000
+RETRY_MIN_S = 0.05
+RETRY_MAX_S = 2.0
+
+
+@dataclass(slots=True)
+class _Start:
+    new: NewWorkflow
+    settled: asyncio.Future[bool]
+
+    @property
+    def size(self) -> int:
+        return len(self.new.input or "") + len(self.new.request or "")
+
+
+@dataclass(slots=True)
+class _Write:
+    write: FencedWrite
+    settled: asyncio.Future[bool]
+    size: int = 0
+
+
+_Entry = _Start | _Write
+
+
+class Journal:
+    """The one writer of engine rows. `start` and `write` must be called on its event loop."""
+
+    def __init__(self, store: JournalStore, observe: Observer, *, depth_max: int = 20_000) -> None:
+        self._store = store
+        self._observe = observe
+        self._entries: dict[str, _Entry] = {}
+        self._in_flight = 0
+        self._depth_max = depth_max
+        self._arrived = asyncio.Event()
+        self._drained = asyncio.Event()
+        self._drained.set()
+        self._away_since: float | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def away(self) -> bool:
+        """Whether the last commit failed for want of a connection."""
+        return self._away_since is not None
+
+    @property
+    def full(self) -> bool:
+        """Whether so much is waiting that nothing more should be begun."""
+        return len(self._entries) + self._in_flight >= self._depth_max
+
+    def open(self) -> None:
+        """Start writing."""
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="outlast-journal")
+
+    async def close(self, timeout_s: float) -> None:
+        """Write what waits, for `timeout_s` at most, and stop. What is left then was never acknowledged."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._drained.wait()
+        except TimeoutError:
+            pass
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    def start(self, new: NewWorkflow) -> asyncio.Future[bool]:
+        """Insert a workflow; settles to False if its id is taken. Two waiting starts of one id must not be."""
+        settled = self._future()
+        self._add(new.workflow_id, _Start(new, settled))
+        return settled
+
+    def write(
+        self,
+        workflow_id: str,
+        epoch: int,
+        steps: Sequence[StepRecord] = (),
+        end: Ending | Suspension | None = None,
+    ) -> asyncio.Future[bool]:
+        """Record steps or the end of a workflow; settles to False if the fence refused, or raises BadData.
+
+        What one workflow writes while a commit is on its way goes into the next one together.
+        """
+        waiting = self._entries.get(workflow_id)
+        if not isinstance(waiting, _Write) or waiting.write.epoch != epoch or waiting.write.end is not None:
+            waiting = _Write(FencedWrite(workflow_id, epoch), self._future())
+            self._add(workflow_id, waiting)
+        for step in steps:
+            # A sleep may end before the record of its begin was written.
+            waiting.write.steps = [each for each in waiting.write.steps if each.step_id != step.step_id]
+            waiting.write.steps.append(step)
+            waiting.size += len(step.output or "") + len(step.error or "")
+        if end is not None:
+            waiting.write.end = end
+            waiting.size += len(end.output or "") if isinstance(end, Ending) else 0
+        return waiting.settled
+
+    def _future(self) -> asyncio.Future[bool]:
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        # Nobody may be waiting any more when it fails: that is no error of its own.
+        future.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return future
+
+    def _add(self, workflow_id: str, entry: _Entry) -> None:
+        if workflow_id in self._entries:
+            # A new claim of a workflow whose old execution still had something to write: that is refused.
+            stale = self._entries.pop(workflow_id)
+            if not stale.settled.done():
+                stale.settled.set_result(False)
+        self._entries[workflow_id] = entry
+        self._drained.clear()
+        self._arrived.set()
+
+    async def _run(self) -> None:
+        while True:
+            await self._arrived.wait()
+            batch = self._take()
+            self._in_flight = len(batch)
+            await self._commit(batch, secrets.randbits(63))
+            self._in_flight = 0
+            if not self._entries:
+                self._arrived.clear()
+                self._drained.set()
+
+    def _take(self) -> list[_Entry]:
+        batch: list[_Entry] = []
+        rows = chars = 0
+        for entry in self._entries.values():
+            rows += 1 if isinstance(entry, _Start) else 1 + len(entry.write.steps)
+            chars += entry.size
+            if batch and (rows > BATCH_ROWS_MAX or chars > BATCH_CHARS_MAX):
+                break
+            batch.append(entry)
+        if len(batch) == len(self._entries):
+            self._entries = {}
+        else:
+            for entry in batch:
+                del self._entries[_id(entry)]
+        return batch
+
+    async def _commit(self, entries: list[_Entry], nonce: int) -> None:
+        """Write `entries`, again and again until the database has answered; settle their futures."""
+        batch = Batch(
+            nonce,
+            [entry.new for entry in entries if isinstance(entry, _Start)],
+            [entry.write for entry in entries if isinstance(entry, _Write)],
+        )
+        failures = 0
+        while True:
+            try:
+                committed = await self._store.commit(batch)
+                written = committed.started | committed.accepted
+                if failures and len(written) < len(entries):
+                    # An earlier try may have been committed with its answer lost.
+                    written |= await self._store.confirm(batch)
+                break
+            except BadData as error:
+                await self._split(entries, nonce, error)
+                return
+            except Conflicted:
+                await asyncio.sleep(random.uniform(0, 0.01))
+            except Exception as error:  # noqa: BLE001 - whatever it is, acknowledged nothing, lost nothing: try again
+                failures += 1
+                self._lost(error)
+                ceiling = min(RETRY_MAX_S, RETRY_MIN_S * 2 ** min(failures, 10))
+                await asyncio.sleep(random.uniform(ceiling / 2, ceiling))
+        self._found()
+        for entry in entries:
+            if not entry.settled.done():
+                entry.settled.set_result(_id(entry) in written)
+
+    async def _split(self, entries: list[_Entry], nonce: int, error: BadData) -> None:
+        """One row's bad data must not fail a stranger: halve the batch until it is alone."""
+        if len(entries) == 1:
+            if not entries[0].settled.done():
+                entries[0].settled.set_exception(error)
+            return
+        half = len(entries) // 2
+        await self._commit(entries[:half], nonce)
+        await self._commit(entries[half:], nonce)
+
+    def _lost(self, error: Exception) -> None:
+        if self._away_since is None:
+            self._away_since = monotonic()
+            kind = "" if isinstance(error, Unreachable) else f"{type(error).__name__}: "
+            self._observe(DatabaseLost("journal", f"{kind}{error}"))
+
+    def _found(self) -> None:
+        if self._away_since is not None:
+            away_s, self._away_since = monotonic() - self._away_since, None
+            self._observe(DatabaseFound(away_s))
+
+
+def _id(entry: _Entry) -> str:
+    return entry.new.workflow_id if isinstance(entry, _Start) else entry.write.workflow_id

@@ -1,0 +1,221 @@
+"""This instance among the others: its lease, what it claims, whom it finds lost. One loop, one thing at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from outlast.core.clock import Clock, monotonic
+from outlast.core.observations import (
+    DatabaseFound,
+    DatabaseLost,
+    InstanceJoined,
+    InstanceLost,
+    LoopFailed,
+    Observer,
+    WorkflowsClaimed,
+)
+from outlast.core.ports import Catalog, InstanceStore, Unreachable
+from outlast.core.records import Beat, ClaimedWorkflow, LostInstance
+from outlast.core.status import Status
+from outlast.core.stops import LeaseLost
+from outlast.engine.executor import Executor
+from outlast.engine.lease import Lease
+
+CONFIRM_AFTER_S = 0.3
+"""A session must be seen gone twice, this far apart: it may just be reconnecting."""
+
+RETRY_MAX_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often and how much."""
+
+    tick_s: float = 0.6
+    claim_batch: int = 200
+    workflows_max: int = 1_000
+    suspect_after: int = 3
+
+
+class Membership:
+    """Keeps this instance's lease, claims what is due, and makes the work of lost instances claimable."""
+
+    def __init__(
+        self,
+        instance_id: str,
+        store: InstanceStore,
+        catalog: Catalog,
+        executor: Executor,
+        lease: Lease,
+        clock: Clock,
+        starting: Callable[[], set[str]],
+        observe: Observer,
+        pace: Pace,
+    ) -> None:
+        self._instance_id = instance_id
+        self._store = store
+        self._catalog = catalog
+        self._executor = executor
+        self._lease = lease
+        self._clock = clock
+        self._starting = starting
+        self._observe = observe
+        self._pace = pace
+        self._claiming = True
+        self._wake = asyncio.Event()
+        self._wake_at = float("inf")
+        self._beat_at = 0.0
+        self._unknown: dict[str, int] = {}
+        self._seen_gone: dict[tuple[str, float], float] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    async def join(self) -> None:
+        """Take the lease and start the loop. Raises Unreachable."""
+        await self._beat()
+        self._observe(InstanceJoined(self._instance_id))
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="outlast-membership")
+
+    def stop_claiming(self) -> None:
+        """Keep the lease, take no more work."""
+        self._claiming = False
+
+    async def leave(self) -> None:
+        """Stop the loop and end the lease at once. Never raises for an absent database."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        try:
+            async with asyncio.timeout(2.0):
+                await self._store.leave()
+        except (Unreachable, TimeoutError):
+            pass  # the lease runs out by itself
+
+    def claim_soon(self, at_s: float) -> None:
+        """Something is due at `at_s` (Unix seconds): claim then, if that is before the next tick."""
+        at = monotonic() + at_s - self._clock.now_s()
+        if at < self._wake_at:
+            self._wake_at = at
+            self._wake.set()
+
+    async def _run(self) -> None:
+        away_since: float | None = None
+        failures = 0
+        tidied = False
+        while True:
+            again = False
+            try:
+                if monotonic() >= self._beat_at:
+                    await self._beat()
+                if self._claiming:
+                    again = await self._claim()
+                if not tidied:
+                    await self._store.tidy()
+                    tidied = True
+                if away_since is not None:
+                    self._observe(DatabaseFound(monotonic() - away_since))
+                away_since, failures = None, 0
+            except Unreachable as error:
+                failures += 1
+                if away_since is None:
+                    away_since = monotonic()
+                    self._observe(DatabaseLost("lease", str(error)))
+            except Exception as error:  # noqa: BLE001 - the loop must go on; it says what happened
+                failures += 1
+                self._observe(LoopFailed("membership", repr(error)))
+            await self._pause(again, failures)
+
+    async def _pause(self, again: bool, failures: int) -> None:
+        if failures:
+            ceiling = min(RETRY_MAX_S, 0.1 * 2 ** min(failures, 10))
+            await asyncio.sleep(random.uniform(ceiling / 2, ceiling))
+            return
+        if again:
+            await asyncio.sleep(0)
+            return
+        tick_s = self._pace.tick_s * random.uniform(0.9, 1.1)
+        if self._seen_gone:
+            tick_s = min(tick_s, CONFIRM_AFTER_S)
+        ends = monotonic() + tick_s
+        while (left_s := min(ends, self._wake_at) - monotonic()) > 0:
+            self._wake.clear()
+            try:
+                async with asyncio.timeout(left_s):
+                    await self._wake.wait()
+            except TimeoutError:
+                break
+        if self._wake_at <= monotonic():
+            self._wake_at = float("inf")
+
+    async def _beat(self) -> None:
+        known = {each: execution.epoch for each, execution in self._executor.live.items()}
+        sent_at = monotonic()
+        beat = await self._store.beat(self._lease.ttl_s)
+        self._lease.renewed(sent_at)
+        self._clock.synchronize(beat.database_s, sent_at, monotonic())
+        self._beat_at = sent_at + self._lease.ttl_s / 3 * random.uniform(0.9, 1.0)
+        self._stop_disowned(known, beat)
+        await self._release_unknown(beat)
+
+    def _stop_disowned(self, known: dict[str, int], beat: Beat) -> None:
+        """End executions whose rows are no longer this instance's: cancelled, or taken over."""
+        for workflow_id, epoch in known.items():
+            execution = self._executor.live.get(workflow_id)
+            if execution is not None and execution.epoch == epoch and beat.owned.get(workflow_id) != epoch:
+                execution.stop(LeaseLost("it was cancelled or runs elsewhere"))
+
+    async def _release_unknown(self, beat: Beat) -> None:
+        """Give back rows that are this instance's and that it doesn't know: the answer to their claim was lost."""
+        starting = self._starting()
+        unknown = {
+            workflow_id: epoch
+            for workflow_id, epoch in beat.owned.items()
+            if workflow_id not in self._executor.live and workflow_id not in starting
+        }
+        # Seen by two beats in a row: an end may have been on its way during the first.
+        twice = {each: epoch for each, epoch in unknown.items() if self._unknown.get(each) == epoch}
+        self._unknown = unknown
+        if twice:
+            await self._store.release(twice)
+
+    async def _claim(self) -> bool:
+        """Claim and launch; whether there may be more at once."""
+        room = min(self._pace.claim_batch, self._pace.workflows_max - len(self._executor.live))
+        suspects = 0 if self._executor.suspects else 1
+        claims = await self._store.claim(self._catalog.workflow_names(), max(0, room), min(suspects, max(0, room)))
+        if claims.workflows:
+            await self._launch(claims.workflows)
+        recovered = await self._recover(claims.lost)
+        return recovered or (room > 0 and len(claims.workflows) >= room)
+
+    async def _launch(self, workflows: list[ClaimedWorkflow]) -> None:
+        await self._store.histories(workflows)
+        self._observe(WorkflowsClaimed(tuple(each.workflow_id for each in workflows)))
+        for claimed in workflows:
+            definition = self._catalog.workflow(claimed.function)
+            if definition is None:  # its file was broken a moment ago: the next beats give it back
+                continue
+            self._executor.launch(
+                claimed, definition, suspect=claimed.recovery_attempts >= self._pace.suspect_after
+            )
+
+    async def _recover(self, lost: list[LostInstance]) -> bool:
+        """Make a batch of lost instances' workflows claimable; whether there were any."""
+        now = monotonic()
+        seen = {(each.instance_id, each.lease_until_s): now for each in lost if not each.expired}
+        self._seen_gone = {key: self._seen_gone.get(key, now) for key in seen}
+        sure = [
+            each
+            for each in lost
+            if each.expired
+            or now - self._seen_gone[each.instance_id, each.lease_until_s] >= CONFIRM_AFTER_S * 0.8
+        ]
+        if not sure:
+            return False
+        rows = await self._store.recover(sure)
+        exhausted = tuple(workflow_id for workflow_id, status in rows if status == Status.EXHAUSTED)
+        names = ", ".join(each.instance_id for each in sure)
+        self._observe(InstanceLost(names, len(rows) - len(exhausted), exhausted))
+        return bool(rows)

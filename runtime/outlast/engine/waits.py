@@ -1,0 +1,139 @@
+"""Waiting for workflows to end: told in process where they run here, else by one query for all that wait."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable
+
+from outlast.core.clock import monotonic
+from outlast.core.errors import OutlastError
+from outlast.core.observations import LoopFailed, Observer
+from outlast.core.ports import Unreachable, WorkflowStore
+from outlast.core.records import Standing
+
+POLL_MIN_S = 0.02
+POLL_MAX_S = 0.1
+
+
+class Waits:
+    """Who waits for what. `runs_here` says which workflows need no polling."""
+
+    def __init__(self, store: WorkflowStore, runs_here: Callable[[str], bool], observe: Observer) -> None:
+        self._store = store
+        self._runs_here = runs_here
+        self._observe = observe
+        self._waiters: defaultdict[str, set[asyncio.Future[Standing]]] = defaultdict(set)
+        self._looks: dict[str, asyncio.Future[Standing | None]] = {}
+        self._looked_for = asyncio.Event()
+        self._poll_now = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def open(self) -> None:
+        """Start polling."""
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._poll()), loop.create_task(self._look_all())]
+
+    async def close(self) -> None:
+        """Stop polling."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def wait(self, workflow_id: str, timeout_s: float | None) -> Standing | None:
+        """How the workflow ended; None if it hasn't within `timeout_s`. Raises what `fail` was given."""
+        waiter: asyncio.Future[Standing] = asyncio.get_running_loop().create_future()
+        self._waiters[workflow_id].add(waiter)
+        if not self._runs_here(workflow_id):
+            # It may have ended just before: the first poll comes at once.
+            self._poll_now.set()
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await waiter
+        except TimeoutError:
+            return None
+        finally:
+            waiters = self._waiters.get(workflow_id)
+            if waiters is not None:
+                waiters.discard(waiter)
+                if not waiters:
+                    del self._waiters[workflow_id]
+
+    async def look(self, workflow_id: str) -> Standing | None:
+        """How the workflow stands now. Calls of one moment share a query. Raises Unreachable."""
+        look = self._looks.get(workflow_id)
+        if look is None:
+            look = self._looks[workflow_id] = asyncio.get_running_loop().create_future()
+            self._looked_for.set()
+        return await asyncio.shield(look)
+
+    def ended(self, standing: Standing) -> None:
+        """A workflow's end is durable: tell who waits for it here."""
+        for waiter in self._waiters.get(standing.workflow_id, ()):
+            if not waiter.done():
+                waiter.set_result(standing)
+
+    def moved(self, workflow_id: str) -> None:
+        """A workflow runs here no more and has not ended: poll for it."""
+        if workflow_id in self._waiters:
+            self._poll_now.set()
+
+    def fail(self, workflow_id: str, error: OutlastError) -> None:
+        """Tell those who wait for a workflow that this instance won't see its end."""
+        for waiter in self._waiters.get(workflow_id, ()):
+            if not waiter.done():
+                waiter.set_exception(error)
+
+    def fail_all(self, error: OutlastError) -> None:
+        """As `fail`, for all that is waited for."""
+        for workflow_id in list(self._waiters):
+            self.fail(workflow_id, error)
+
+    async def _poll(self) -> None:
+        pause_s = POLL_MIN_S
+        while True:
+            elsewhere = [each for each in self._waiters if not self._runs_here(each)]
+            if not elsewhere:
+                await self._poll_now.wait()
+            else:
+                try:
+                    async with asyncio.timeout(pause_s):
+                        await self._poll_now.wait()
+                except TimeoutError:
+                    pause_s = min(POLL_MAX_S, pause_s * 1.5)
+                else:
+                    pause_s = POLL_MIN_S
+            # Cleared before the query: what is asked for while it runs is looked up by the next.
+            self._poll_now.clear()
+            elsewhere = [each for each in self._waiters if not self._runs_here(each)]
+            if not elsewhere:
+                continue
+            try:
+                for standing in (await self._store.ended(elsewhere)).values():
+                    self.ended(standing)
+            except Unreachable:
+                await asyncio.sleep(POLL_MAX_S)
+            except Exception as error:  # noqa: BLE001 - the loop must go on; it says what happened
+                self._observe(LoopFailed("waits", repr(error)))
+                await asyncio.sleep(1.0)
+
+    async def _look_all(self) -> None:
+        while True:
+            await self._looked_for.wait()
+            self._looked_for.clear()
+            looks, self._looks = self._looks, {}
+            started = monotonic()
+            try:
+                found = await self._store.standing(list(looks))
+            except Exception as error:  # noqa: BLE001 - it is told to those who asked
+                for look in looks.values():
+                    look.set_exception(
+                        error if isinstance(error, Unreachable) else Unreachable(f"{type(error).__name__}: {error}")
+                    )
+                    look.exception()
+                if monotonic() - started < POLL_MIN_S:
+                    await asyncio.sleep(POLL_MIN_S)
+                continue
+            for workflow_id, look in looks.items():
+                look.set_result(found.get(workflow_id))

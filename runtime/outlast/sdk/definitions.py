@@ -1,0 +1,69 @@
+"""What a decorator attaches to a function: plain immutable definitions, with no behaviour of their own."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from outlast.core.codec import Codec
+from outlast.core.retry import RetryPolicy
+from outlast.sdk.inputs import Inputs
+
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StepDefinition:
+    """A step: recorded once, run at least once."""
+
+    name: str
+    fn: Callable[..., Any]
+    is_async: bool
+    retry: RetryPolicy
+    timeout_s: float | None
+    codec: Codec
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TransactionDefinition:
+    """A step whose effects and record commit together. Its function's first parameter is the connection."""
+
+    name: str
+    fn: Callable[..., Any]
+    is_async: bool
+    retry: RetryPolicy
+    timeout_s: float | None
+    isolation: Literal["read committed", "repeatable read", "serializable"] | None
+    codec: Codec
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WorkflowDefinition:
+    """A workflow: run to one end, whatever happens to the instances it runs on."""
+
+    name: str
+    fn: Callable[..., Any]
+    is_async: bool
+    inputs: Inputs
+    codec: Codec
+    methods: tuple[str, ...]
+    idempotency: Literal["optional", "required"]
+    duplicates: Literal["attach", "conflict"]
+    timeout_s: float | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HandlerDefinition:
+    """A plain function from request to response; nothing of it is durable."""
+
+    name: str
+    fn: Callable[..., Any]
+    is_async: bool
+    methods: tuple[str, ...]
+
+
+def is_async(fn: Callable[..., Any]) -> bool:
+    """Whether calling `fn` gives a coroutine."""
+    return inspect.iscoroutinefunction(fn)

@@ -1,0 +1,215 @@
+"""What a function sees of HTTP: the request as it was recorded, and the response it can set."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from pydantic_core import from_json, to_json
+
+from outlast.core.errors import NotSerializable, UsageError
+
+CREDENTIALS = frozenset({"authorization", "apikey", "cookie", "proxy-authorization", "x-api-key"})
+"""Headers that are never recorded."""
+
+_UNSENDABLE = frozenset({"content-length", "transfer-encoding", "connection"})
+
+
+class Headers(Mapping[str, str]):
+    """Header fields by lower-case name; `get_all` gives a repeated field's every value."""
+
+    __slots__ = ("_pairs",)
+
+    def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
+        self._pairs = [(name.lower(), value) for name, value in pairs]
+
+    def __getitem__(self, name: str) -> str:
+        values = self.get_all(name)
+        if not values:
+            raise KeyError(name)
+        return ", ".join(values)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys(name for name, _ in self._pairs))
+
+    def __len__(self) -> int:
+        return len({name for name, _ in self._pairs})
+
+    def __repr__(self) -> str:
+        return f"Headers({self._pairs!r})"
+
+    def get_all(self, name: str) -> list[str]:
+        """Every value of `name`, in the order sent."""
+        wanted = name.lower()
+        return [value for key, value in self._pairs if key == wanted]
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """All fields in the order sent."""
+        return list(self._pairs)
+
+
+class Request:
+    """A request with its whole body. In a workflow it is the recorded one, without credentials."""
+
+    __slots__ = ("body", "headers", "method", "path", "query_string")
+
+    def __init__(
+        self,
+        method: str,
+        path: str = "/",
+        query_string: str = "",
+        headers: Headers | None = None,
+        body: bytes = b"",
+    ) -> None:
+        self.method = method
+        self.path = path
+        """What follows the function's name in the URL; `/` at least."""
+        self.query_string = query_string
+        self.headers = headers or Headers()
+        self.body = body
+
+    @property
+    def query(self) -> dict[str, str]:
+        """Query parameters; of a repeated one the last."""
+        return dict(parse_qsl(self.query_string, keep_blank_values=True))
+
+    def text(self) -> str:
+        """The body as UTF-8. Raises UnicodeDecodeError."""
+        return self.body.decode()
+
+    def json(self) -> Any:
+        """The body as JSON. Raises ValueError."""
+        return from_json(self.body)
+
+    def record(self, *, with_body: bool) -> str:
+        """JSON for the `request` column: all but credentials; the body only where nothing else holds it."""
+        document: dict[str, Any] = {"method": self.method, "path": self.path, "query": self.query_string}
+        document["headers"] = [pair for pair in self.headers.pairs() if pair[0] not in CREDENTIALS]
+        if with_body and self.body:
+            document["body"], document["encoding"] = _as_text(self.body)
+        return to_json(document).decode()
+
+    @classmethod
+    def from_record(cls, text: str, input_text: str | None) -> Request:
+        """The request of a `request` column; `input_text` is its body where that was JSON."""
+        document = from_json(text)
+        if "body" in document:
+            body = _as_bytes(document["body"], document["encoding"])
+        else:
+            body = (input_text or "").encode()
+        pairs = [(name, value) for name, value in document["headers"]]
+        return cls(document["method"], document["path"], document["query"], Headers(pairs), body)
+
+
+class Response:
+    """An answer with a status and headers of its own.
+
+    `body` is bytes, text or any JSON value; without a `content-type` header its kind decides. Raises
+    UsageError for a status or header that HTTP can't carry, NotSerializable for a body that JSON can't.
+    """
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(
+        self,
+        body: Any = None,
+        status: int = 200,
+        headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
+    ) -> None:
+        if not isinstance(status, int) or not 200 <= status <= 599:
+            raise UsageError(f"Response: the status must be 200 to 599, not {status!r}")
+        pairs = list(headers.items()) if isinstance(headers, Mapping) else list(headers)
+        kept = [(str(name).lower(), str(value)) for name, value in pairs]
+        for name, value in kept:
+            check_header(name, value)
+        self.status = status
+        self.body, kind = _body_of(body)
+        if kind is not None and not any(name == "content-type" for name, _ in kept):
+            kept.append(("content-type", kind))
+        self.headers = Headers(kept)
+
+    def record(self) -> tuple[str, str | None]:
+        """JSON for the `response` column (status, headers, encoding) and the text for `output`."""
+        document: dict[str, Any] = {"status": self.status, "headers": self.headers.pairs()}
+        if self.headers.get("content-type") == "application/json" and self.body:
+            document["encoding"] = "json"
+            output: str | None = self.body.decode()
+        else:
+            text, document["encoding"] = _as_text(self.body)
+            output = to_json(text).decode()
+        return to_json(document).decode(), output
+
+    @classmethod
+    def from_record(cls, response: str, output: str | None) -> Response:
+        """The same bytes again."""
+        document = from_json(response)
+        answer = cls(status=document["status"], headers=[(n, v) for n, v in document["headers"]])
+        if document["encoding"] == "json":
+            answer.body = (output or "null").encode()
+        else:
+            answer.body = _as_bytes(from_json(output or '""'), document["encoding"])
+        return answer
+
+
+class HTTPException(Exception):  # noqa: N818 - the name users know from Starlette and FastAPI
+    """Raised by a workflow or a step, it is the answer: recorded, and replayed as such.
+
+    `detail` is a text (sent as a problem document) or a JSON value (sent as it is).
+    """
+
+    def __init__(self, status: int, detail: Any = None, headers: Mapping[str, str] | None = None) -> None:
+        if not isinstance(status, int) or not 400 <= status <= 599:
+            raise UsageError(f"HTTPException: the status must be 400 to 599, not {status!r}")
+        for name, value in (headers or {}).items():
+            check_header(name.lower(), value)
+        super().__init__(status, detail)
+        self.status = status
+        self.detail = detail
+        self.headers = dict(headers or {})
+
+    def __str__(self) -> str:
+        return f"{self.status} {self.detail}"
+
+
+def check_header(name: str, value: str) -> None:
+    """Raise UsageError for a field that would break the connection or belongs to the server."""
+    if not name or not all(c.isalnum() or c in "!#$%&'*+-.^_`|~" for c in name) or not name.isascii():
+        raise UsageError(f"Response: {name!r} is not a header name")
+    if name in _UNSENDABLE:
+        raise UsageError(f"Response: the server sets {name!r} itself")
+    if any(c in value for c in "\r\n\0") or not _latin1(value):
+        raise UsageError(f"Response: the value of {name!r} has a character that headers can't carry")
+
+
+def _latin1(value: str) -> bool:
+    try:
+        value.encode("latin-1")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _body_of(body: Any) -> tuple[bytes, str | None]:
+    if body is None:
+        return b"", None
+    if isinstance(body, bytes):
+        return body, "application/octet-stream"
+    if isinstance(body, str):
+        return body.encode("utf-8"), "text/plain; charset=utf-8"
+    try:
+        return to_json(body, inf_nan_mode="constants"), "application/json"
+    except ValueError as error:
+        raise NotSerializable(f"Response: the body has no JSON form: {error}") from error
+
+
+def _as_text(body: bytes) -> tuple[str, str]:
+    try:
+        return body.decode(), "utf-8"
+    except UnicodeDecodeError:
+        return base64.b64encode(body).decode(), "base64"
+
+
+def _as_bytes(text: str, encoding: str) -> bytes:
+    return base64.b64decode(text) if encoding == "base64" else text.encode()

@@ -1,0 +1,149 @@
+"""How a request's body becomes a workflow's arguments, and how it is described in OpenAPI.
+
+The JSON object is bound by parameter name and validated by the annotations. One parameter that is a model (a
+pydantic model, dataclass or TypedDict) takes the whole body. A parameter annotated `Request` gets the
+recorded request. Without a body the query's parameters are bound instead.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import typing
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
+from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError
+
+from outlast.core.codec import annotations
+from outlast.core.errors import InvalidInput, NotSerializable, UsageError
+from outlast.sdk.http import Request
+
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
+class Inputs:
+    """The parameters of one workflow."""
+
+    def __init__(self, fn: Callable[..., Any]) -> None:
+        """Raises UsageError for parameters that no JSON body can fill."""
+        self._fn = fn
+        self.signature = inspect.signature(fn)
+        hints = annotations(fn)
+        self.request_parameters: list[str] = []
+        self.takes_anything = False
+        named: dict[str, inspect.Parameter] = {}
+        for parameter in self.signature.parameters.values():
+            if hints.get(parameter.name) is Request:
+                self.request_parameters.append(parameter.name)
+            elif parameter.kind is inspect.Parameter.VAR_KEYWORD:
+                self.takes_anything = True
+            elif parameter.kind in _NAMED:
+                named[parameter.name] = parameter
+            else:
+                raise UsageError(
+                    f"{fn.__qualname__}: the parameter {parameter} can't be filled from a JSON object; "
+                    "use parameters that can be given by name"
+                )
+        self.whole: str | None = None
+        if len(named) == 1 and not self.takes_anything:
+            (only,) = named
+            if _is_model(hints.get(only)):
+                self.whole = only
+        self.names = tuple(named)
+        self._adapter = self._make_adapter(named, hints)
+
+    @property
+    def reads_json(self) -> bool:
+        """Whether the body must be JSON: not so for functions that take nothing but the request."""
+        return bool(self.names) or self.takes_anything or not self.request_parameters
+
+    def bind_json(self, body: bytes | str) -> dict[str, Any]:
+        """Arguments from a JSON body. Raises InvalidInput."""
+        try:
+            return self._arguments(self._adapter.validate_json(body))
+        except ValidationError as error:
+            raise self._invalid(error) from None
+
+    def bind_values(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Arguments from Python values, such as a query's texts. Raises InvalidInput."""
+        try:
+            return self._arguments(self._adapter.validate_python(values))
+        except ValidationError as error:
+            raise self._invalid(error) from None
+
+    def encode_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        """The JSON input that stands for a Python call. Raises UsageError or NotSerializable."""
+        if self.request_parameters:
+            raise UsageError(f"{self._fn.__qualname__} takes a Request: it can be called over HTTP only")
+        try:
+            bound = self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise UsageError(f"{self._fn.__qualname__}: {error}") from None
+        values = dict(bound.arguments)
+        for parameter in self.signature.parameters.values():
+            if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+                values.update(values.pop(parameter.name, {}))
+        try:
+            if self.whole is not None:
+                return self._adapter.dump_json(values.get(self.whole), warnings="error").decode()
+            validated = self._adapter.validate_python(values)
+            return self._adapter.dump_json(validated, exclude_unset=True, warnings="error").decode()
+        except ValidationError as error:
+            raise self._invalid(error) from None
+        except ValueError as error:
+            raise NotSerializable(f"{self._fn.__qualname__}: an argument has no JSON form: {error}") from error
+
+    def json_schema(self) -> dict[str, Any]:
+        """JSON Schema (2020-12) of the body."""
+        return self._adapter.json_schema(ref_template="#/components/schemas/{model}")
+
+    def _make_adapter(self, named: dict[str, inspect.Parameter], hints: dict[str, Any]) -> TypeAdapter[Any]:
+        try:
+            if self.whole is not None:
+                return TypeAdapter(hints[self.whole])
+            fields: dict[str, Any] = {}
+            for index, (name, parameter) in enumerate(named.items()):
+                default = ... if parameter.default is inspect.Parameter.empty else parameter.default
+                # Aliased, so that parameters may bear names that pydantic keeps for itself.
+                fields[f"p{index}"] = (hints.get(name, Any), Field(default, alias=name))
+            model = create_model(
+                f"{self._fn.__name__}_input",
+                __config__=ConfigDict(
+                    extra="allow" if self.takes_anything else "forbid",
+                    arbitrary_types_allowed=False,
+                    serialize_by_alias=True,
+                ),
+                **fields,
+            )
+            return TypeAdapter(model)
+        except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError) as error:
+            raise UsageError(
+                f"{self._fn.__qualname__}: a parameter's annotation has no JSON form: {str(error).splitlines()[0]}"
+            ) from error
+
+    def _arguments(self, validated: Any) -> dict[str, Any]:
+        if self.whole is not None:
+            return {self.whole: validated}
+        given = validated.model_fields_set
+        found = {
+            name: getattr(validated, f"p{index}")
+            for index, name in enumerate(self.names)
+            if f"p{index}" in given
+        }
+        return {**found, **(validated.model_extra or {})}
+
+    def _invalid(self, error: ValidationError) -> InvalidInput:
+        errors = error.errors(include_url=False, include_context=False, include_input=False)
+        places = sorted({".".join(map(str, item["loc"])) or "body" for item in errors})
+        return InvalidInput(f"the input does not fit: {', '.join(places)}", [dict(item) for item in errors])
+
+
+def _is_model(annotation: Any) -> bool:
+    if typing.get_origin(annotation) is typing.Annotated:
+        annotation = typing.get_args(annotation)[0]
+    origin = typing.get_origin(annotation) or annotation
+    return isinstance(origin, type) and (
+        issubclass(origin, BaseModel) or dataclasses.is_dataclass(origin) or typing.is_typeddict(origin)
+    )

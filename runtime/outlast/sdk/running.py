@@ -1,0 +1,108 @@
+"""Where a call finds the workflow it belongs to: context variables, and what the engine offers behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from contextvars import ContextVar, Token
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from outlast.core.paths import Branch
+from outlast.sdk.definitions import StepDefinition, TransactionDefinition, WorkflowDefinition
+
+Args = tuple[Any, ...]
+Kwargs = dict[str, Any]
+
+
+class Runner(Protocol):
+    """One execution of one workflow, as the SDK calls it. Coroutines run on the host's event loop."""
+
+    def call_step(
+        self, branch: Branch, step: StepDefinition, args: Args, kwargs: Kwargs
+    ) -> Coroutine[Any, Any, Any]:
+        """Replay or run the branch's next step."""
+        ...
+
+    def call_transaction(
+        self, branch: Branch, transaction: TransactionDefinition, args: Args, kwargs: Kwargs
+    ) -> Coroutine[Any, Any, Any]:
+        """Replay or run the branch's next transaction."""
+        ...
+
+    def call_sleep(
+        self, branch: Branch, duration_s: float | None, until_s: float | None
+    ) -> Coroutine[Any, Any, None]:
+        """Sleep for a duration, or until a Unix time."""
+        ...
+
+    def call_start(
+        self, branch: Branch, workflow: WorkflowDefinition, args: Args, kwargs: Kwargs
+    ) -> Coroutine[Any, Any, str]:
+        """Start a child once; its id."""
+        ...
+
+    def call_result(self, branch: Branch, workflow_id: str) -> Coroutine[Any, Any, Any]:
+        """Wait for another workflow as a recorded step."""
+        ...
+
+    def block(self, call: Coroutine[Any, Any, Any]) -> Any:
+        """Run `call` on the loop from the thread of a `def` workflow, and wait for it."""
+        ...
+
+
+class Host(Protocol):
+    """What handlers, ASGI apps and steps reach of the engine."""
+
+    async def start(self, workflow: WorkflowDefinition, args: Args, kwargs: Kwargs, key: str | None) -> str:
+        """Start a workflow; its id once its row is durable."""
+        ...
+
+    async def result(self, workflow_id: str) -> Any:
+        """What the workflow returned. Raises WorkflowError."""
+        ...
+
+    async def transact(self, transaction: TransactionDefinition, args: Args, kwargs: Kwargs) -> Any:
+        """Run a transaction outside a workflow: one commit, no record."""
+        ...
+
+    def block(self, call: Coroutine[Any, Any, Any]) -> Any:
+        """Run `call` on the loop from another thread, and wait for it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The branch of a workflow that the current task or thread is."""
+
+    runner: Runner
+    branch: Branch
+    threaded: bool
+
+
+_line: ContextVar[Line | None] = ContextVar("outlast_line", default=None)
+_host: ContextVar[Host | None] = ContextVar("outlast_host", default=None)
+
+
+def current_line() -> Line | None:
+    """The workflow branch that runs here; None in a step, a handler and outside."""
+    return _line.get()
+
+
+def enter_line(line: Line | None) -> Token[Line | None]:
+    """Make `line` the current one in this context."""
+    return _line.set(line)
+
+
+def leave_line(token: Token[Line | None]) -> None:
+    """Undo `enter_line`."""
+    _line.reset(token)
+
+
+def current_host() -> Host | None:
+    """The host whose handler or step runs here; None outside of one."""
+    return _host.get()
+
+
+def enter_host(host: Host) -> None:
+    """Make `host` the current one in this context and all made from it."""
+    _host.set(host)

@@ -1,0 +1,48 @@
+"""`sleep` and `sleep_until`: waits that hold no memory, no connection and no instance."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Coroutine, Generator
+from datetime import datetime
+from typing import Any
+
+from outlast.core.errors import UsageError
+from outlast.sdk.durations import DURATION_MAX_S, Duration, seconds_of
+from outlast.sdk.running import current_line
+
+
+class _Slept(Awaitable[None]):
+    """A sleep that is over: what a `def` workflow gets."""
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return
+        yield
+
+
+def sleep(duration: Duration) -> Awaitable[None]:
+    """Sleep for `duration` (seconds or a timedelta), through crashes and deploys.
+
+    `await sleep(…)` in an `async def` workflow, `sleep(…)` in a `def` one. Raises UsageError outside a
+    workflow and for what is no duration; a negative one is none, a longer one than 100 years is that.
+    """
+    return _sleep(seconds_of(duration, "sleep"), None, "sleep")
+
+
+def sleep_until(when: datetime) -> Awaitable[None]:
+    """Sleep until `when`, an aware datetime; one that has passed returns at once. As `sleep` otherwise."""
+    if not isinstance(when, datetime) or when.tzinfo is None:
+        raise UsageError(f"sleep_until takes an aware datetime such as datetime.now(UTC), not {when!r}")
+    return _sleep(None, min(when.timestamp(), 2 * DURATION_MAX_S), "sleep_until")
+
+
+def _sleep(duration_s: float | None, until_s: float | None, name: str) -> Awaitable[None]:
+    line = current_line()
+    if line is None:
+        raise UsageError(
+            f"{name} belongs in a workflow's body: a step that waits uses asyncio.sleep or time.sleep"
+        )
+    call: Coroutine[Any, Any, None] = line.runner.call_sleep(line.branch, duration_s, until_s)
+    if line.threaded:
+        line.runner.block(call)
+        return _Slept()
+    return call

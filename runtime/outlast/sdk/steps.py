@@ -1,0 +1,172 @@
+"""`step`: a unit of work that is recorded once it succeeded, and never run again after that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from functools import update_wrapper
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
+
+from outlast.core.codec import Codec, return_annotation
+from outlast.core.errors import UsageError
+from outlast.core.retry import RetryOn, RetryPolicy
+from outlast.sdk.definitions import StepDefinition, is_async
+from outlast.sdk.durations import Duration, positive_seconds_of, seconds_of
+from outlast.sdk.running import Line, current_line
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class AsyncStep(Generic[P, R]):
+    """An `async def` step: await it in an `async def` workflow."""
+
+    def __init__(self, definition: StepDefinition) -> None:
+        self.definition = definition
+        update_wrapper(self, definition.fn)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+        line = current_line()
+        if line is None:
+            call: Coroutine[Any, Any, R] = self.definition.fn(*args, **kwargs)
+            return call
+        refuse_in_thread(line, self.definition.name, "step")
+        return line.runner.call_step(line.branch, self.definition, args, kwargs)
+
+
+class SyncStep(Generic[P, R]):
+    """A `def` step: call it in a `def` workflow, await its `aio` in an `async def` one."""
+
+    def __init__(self, definition: StepDefinition) -> None:
+        self.definition = definition
+        update_wrapper(self, definition.fn)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        line = current_line()
+        if line is None:
+            result: R = self.definition.fn(*args, **kwargs)
+            return result
+        refuse_on_loop(line, self.definition.name, "step")
+        recorded: R = line.runner.block(line.runner.call_step(line.branch, self.definition, args, kwargs))
+        return recorded
+
+    def aio(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+        """The same for `async def` workflows: the function runs in a thread."""
+        line = current_line()
+        if line is None:
+            raise UsageError(f"{self.definition.name}.aio is for workflows; call {self.definition.name}(…)")
+        refuse_in_thread(line, self.definition.name, "step")
+        return line.runner.call_step(line.branch, self.definition, args, kwargs)
+
+
+class StepDecorator(Protocol):
+    """What `step(…)` gives: it takes the function."""
+
+    @overload
+    def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncStep[P, R]: ...
+    @overload
+    def __call__(self, fn: Callable[P, R], /) -> SyncStep[P, R]: ...
+
+
+@overload
+def step(fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncStep[P, R]: ...
+@overload
+def step(fn: Callable[P, R], /) -> SyncStep[P, R]: ...
+@overload
+def step(
+    *,
+    name: str | None = None,
+    max_attempts: int = 1,
+    backoff: Duration = 0.5,
+    backoff_factor: float = 2.0,
+    backoff_max: Duration = 60.0,
+    retry_on: type[Exception] | RetryOn = (Exception,),
+    timeout: Duration | None = None,
+) -> StepDecorator: ...
+def step(
+    fn: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    max_attempts: int = 1,
+    backoff: Duration = 0.5,
+    backoff_factor: float = 2.0,
+    backoff_max: Duration = 60.0,
+    retry_on: type[Exception] | RetryOn = (Exception,),
+    timeout: Duration | None = None,
+) -> Any:
+    """Make a function a step: at least once until its output is recorded, never again after.
+
+    Retrying is asked for: `max_attempts` counts the first try too. Between attempts it waits `backoff`,
+    growing by `backoff_factor` up to `backoff_max`, with jitter. `retry_on` names the exceptions (or is a
+    predicate) worth another try. `timeout` bounds each attempt; a `def` step's thread can't be ended, only
+    left behind. Outside a workflow a step is a plain call. Raises UsageError for options that can't work.
+    """
+    policy = retry_policy("step", max_attempts, backoff, backoff_factor, backoff_max, retry_on)
+    timeout_s = positive_seconds_of(timeout, "step(timeout)")
+
+    def decorate(wrapped: Callable[..., Any]) -> AsyncStep[..., Any] | SyncStep[..., Any]:
+        refuse_non_function(wrapped, "step")
+        given = name or wrapped.__name__
+        definition = StepDefinition(
+            name=given,
+            fn=wrapped,
+            is_async=is_async(wrapped),
+            retry=policy,
+            timeout_s=timeout_s,
+            codec=Codec(return_annotation(wrapped), of=f"the result of step {given!r}"),
+        )
+        return AsyncStep(definition) if definition.is_async else SyncStep(definition)
+
+    return decorate if fn is None else decorate(fn)
+
+
+def retry_policy(
+    what: str,
+    max_attempts: int,
+    backoff: Duration,
+    backoff_factor: float,
+    backoff_max: Duration,
+    retry_on: type[Exception] | RetryOn,
+) -> RetryPolicy:
+    """The options of a retry, checked. Raises UsageError."""
+    if not isinstance(max_attempts, int) or isinstance(max_attempts, bool) or max_attempts < 1:
+        raise UsageError(f"{what}(max_attempts) is a whole number from 1, not {max_attempts!r}")
+    if not backoff_factor >= 1:
+        raise UsageError(f"{what}(backoff_factor) is 1 or more, not {backoff_factor!r}")
+    if isinstance(retry_on, type):
+        retry_on = (retry_on,)
+    if isinstance(retry_on, tuple):
+        if not all(isinstance(kind, type) and issubclass(kind, Exception) for kind in retry_on):
+            raise UsageError(f"{what}(retry_on) takes exception classes or a predicate, not {retry_on!r}")
+    elif not callable(retry_on):
+        raise UsageError(f"{what}(retry_on) takes exception classes or a predicate, not {retry_on!r}")
+    return RetryPolicy(
+        max_attempts=max_attempts,
+        backoff_s=seconds_of(backoff, f"{what}(backoff)"),
+        backoff_factor=float(backoff_factor),
+        backoff_max_s=seconds_of(backoff_max, f"{what}(backoff_max)"),
+        retry_on=retry_on,
+    )
+
+
+def refuse_in_thread(line: Line, name: str, what: str) -> None:
+    """Raise UsageError for an awaitable call from a `def` workflow."""
+    if line.threaded:
+        raise UsageError(
+            f"{name} must be awaited, and a def workflow can't: make {name} a def {what}, or the workflow async def"
+        )
+
+
+def refuse_on_loop(line: Line, name: str, what: str) -> None:
+    """Raise UsageError for a blocking call from an `async def` workflow."""
+    if not line.threaded:
+        raise UsageError(f"{name} is a def {what}: in an async def workflow write `await {name}.aio(…)`")
+
+
+def refuse_non_function(fn: Any, what: str) -> None:
+    """Raise UsageError for anything but a plain function."""
+    if not callable(fn) or not hasattr(fn, "__name__") or not hasattr(fn, "__code__"):
+        raise UsageError(f"@{what} goes on a function, not on {fn!r}; decorate the innermost def")
+    flags = fn.__code__.co_flags
+    if flags & 0x20 or flags & 0x200:  # inspect.CO_GENERATOR, CO_ASYNC_GENERATOR
+        raise UsageError(f"@{what} can't go on the generator {fn.__qualname__}: return a list")

@@ -1,0 +1,143 @@
+"""`transaction`: a step whose effects in Postgres and whose record commit together, exactly once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from functools import update_wrapper
+from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
+
+from outlast.core.codec import Codec, return_annotation
+from outlast.core.errors import UsageError
+from outlast.core.retry import RetryOn
+from outlast.sdk.definitions import TransactionDefinition, is_async
+from outlast.sdk.durations import Duration, positive_seconds_of
+from outlast.sdk.running import Host, current_host, current_line
+from outlast.sdk.steps import refuse_in_thread, refuse_non_function, refuse_on_loop, retry_policy
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Isolation = Literal["read committed", "repeatable read", "serializable"]
+
+
+class AsyncTransaction(Generic[P, R]):
+    """An `async def` transaction. Callers leave out its first parameter, the connection."""
+
+    def __init__(self, definition: TransactionDefinition) -> None:
+        self.definition = definition
+        update_wrapper(self, definition.fn)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+        line = current_line()
+        if line is None:
+            return _host_of(self.definition).transact(self.definition, args, kwargs)
+        refuse_in_thread(line, self.definition.name, "transaction")
+        return line.runner.call_transaction(line.branch, self.definition, args, kwargs)
+
+
+class SyncTransaction(Generic[P, R]):
+    """A `def` transaction: call it in a `def` workflow, await its `aio` in an `async def` one."""
+
+    def __init__(self, definition: TransactionDefinition) -> None:
+        self.definition = definition
+        update_wrapper(self, definition.fn)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        line = current_line()
+        if line is None:
+            host = _host_of(self.definition)
+            result: R = host.block(host.transact(self.definition, args, kwargs))
+            return result
+        refuse_on_loop(line, self.definition.name, "transaction")
+        recorded: R = line.runner.block(
+            line.runner.call_transaction(line.branch, self.definition, args, kwargs)
+        )
+        return recorded
+
+    def aio(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+        """The same for `async def` functions: the body runs in a thread."""
+        line = current_line()
+        if line is None:
+            return _host_of(self.definition).transact(self.definition, args, kwargs)
+        refuse_in_thread(line, self.definition.name, "transaction")
+        return line.runner.call_transaction(line.branch, self.definition, args, kwargs)
+
+
+class TransactionDecorator(Protocol):
+    """What `transaction(…)` gives: it takes the function."""
+
+    @overload
+    def __call__(
+        self, fn: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]], /
+    ) -> AsyncTransaction[P, R]: ...
+    @overload
+    def __call__(self, fn: Callable[Concatenate[Any, P], R], /) -> SyncTransaction[P, R]: ...
+
+
+@overload
+def transaction(fn: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]], /) -> AsyncTransaction[P, R]: ...
+@overload
+def transaction(fn: Callable[Concatenate[Any, P], R], /) -> SyncTransaction[P, R]: ...
+@overload
+def transaction(
+    *,
+    name: str | None = None,
+    isolation: Isolation | None = None,
+    max_attempts: int = 1,
+    backoff: Duration = 0.5,
+    backoff_factor: float = 2.0,
+    backoff_max: Duration = 60.0,
+    retry_on: type[Exception] | RetryOn = (Exception,),
+    timeout: Duration | None = None,
+) -> TransactionDecorator: ...
+def transaction(
+    fn: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    isolation: Isolation | None = None,
+    max_attempts: int = 1,
+    backoff: Duration = 0.5,
+    backoff_factor: float = 2.0,
+    backoff_max: Duration = 60.0,
+    retry_on: type[Exception] | RetryOn = (Exception,),
+    timeout: Duration | None = None,
+) -> Any:
+    """Make a function a transaction: its effects in Postgres are there exactly if its record is.
+
+    The function's first parameter is a psycopg connection inside an open transaction (an AsyncConnection
+    for `async def`, a Connection for `def`); committing it is refused. Serialization failures and deadlocks
+    (40001, 40P01) run the body again, beyond `max_attempts`, as does a commit whose answer was lost. The
+    other options are those of `step`. Raises UsageError for options that can't work.
+    """
+    policy = retry_policy("transaction", max_attempts, backoff, backoff_factor, backoff_max, retry_on)
+    timeout_s = positive_seconds_of(timeout, "transaction(timeout)")
+    if isolation not in (None, "read committed", "repeatable read", "serializable"):
+        raise UsageError(f"transaction(isolation) is a level of Postgres in lower case, not {isolation!r}")
+
+    def decorate(wrapped: Callable[..., Any]) -> AsyncTransaction[..., Any] | SyncTransaction[..., Any]:
+        refuse_non_function(wrapped, "transaction")
+        if wrapped.__code__.co_argcount < 1:
+            raise UsageError(f"@transaction: the first parameter of {wrapped.__qualname__} is the connection: (tx, …)")
+        given = name or wrapped.__name__
+        definition = TransactionDefinition(
+            name=given,
+            fn=wrapped,
+            is_async=is_async(wrapped),
+            retry=policy,
+            timeout_s=timeout_s,
+            isolation=isolation,
+            codec=Codec(return_annotation(wrapped), of=f"the result of transaction {given!r}"),
+        )
+        return AsyncTransaction(definition) if definition.is_async else SyncTransaction(definition)
+
+    return decorate if fn is None else decorate(fn)
+
+
+def _host_of(definition: TransactionDefinition) -> Host:
+    host = current_host()
+    if host is None:
+        raise UsageError(
+            f"{definition.name} needs a host to give it a connection; to test its body alone call "
+            f"{definition.name}.definition.fn(connection, …)"
+        )
+    return host

@@ -1,0 +1,127 @@
+"""`workflow` and `handler`: what a function file serves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import update_wrapper
+from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
+
+from outlast.core.codec import UNTYPED, Codec, return_annotation
+from outlast.core.errors import UsageError
+from outlast.sdk.definitions import METHODS, HandlerDefinition, WorkflowDefinition, is_async
+from outlast.sdk.durations import Duration, positive_seconds_of
+from outlast.sdk.http import Response
+from outlast.sdk.inputs import Inputs
+from outlast.sdk.steps import refuse_non_function
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Workflow(Generic[P, R]):
+    """A workflow. Called in Python it is the plain function: its steps belong to the caller's workflow."""
+
+    def __init__(self, definition: WorkflowDefinition) -> None:
+        self.definition = definition
+        update_wrapper(self, definition.fn)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        result: R = self.definition.fn(*args, **kwargs)
+        return result
+
+
+class Handler(Generic[P, R]):
+    """A handler. Called in Python it is the plain function."""
+
+    def __init__(self, definition: HandlerDefinition) -> None:
+        self.definition = definition
+        update_wrapper(self, definition.fn)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        result: R = self.definition.fn(*args, **kwargs)
+        return result
+
+
+class WorkflowDecorator(Protocol):
+    """What `workflow(…)` gives: it takes the function."""
+
+    def __call__(self, fn: Callable[P, R], /) -> Workflow[P, R]: ...
+
+
+@overload
+def workflow(fn: Callable[P, R], /) -> Workflow[P, R]: ...
+@overload
+def workflow(
+    *,
+    idempotency: Literal["optional", "required"] = "optional",
+    duplicates: Literal["attach", "conflict"] = "attach",
+    timeout: Duration | None = None,
+    methods: Sequence[str] = METHODS,
+) -> WorkflowDecorator: ...
+def workflow(
+    fn: Callable[..., Any] | None = None,
+    /,
+    *,
+    idempotency: Literal["optional", "required"] = "optional",
+    duplicates: Literal["attach", "conflict"] = "attach",
+    timeout: Duration | None = None,
+    methods: Sequence[str] = METHODS,
+) -> Any:
+    """Make a function a workflow: it survives anything and runs to one end.
+
+    `idempotency="required"` refuses calls without a key. `duplicates="conflict"` answers 409 to a duplicate
+    of a running call instead of waiting with it. `timeout` bounds the whole, sleeps and recoveries included.
+    `methods` are the HTTP methods it answers. Raises UsageError for options that can't work.
+    """
+    if idempotency not in ("optional", "required"):
+        raise UsageError(f'workflow(idempotency) is "optional" or "required", not {idempotency!r}')
+    if duplicates not in ("attach", "conflict"):
+        raise UsageError(f'workflow(duplicates) is "attach" or "conflict", not {duplicates!r}')
+    timeout_s = positive_seconds_of(timeout, "workflow(timeout)")
+    allowed = _methods(methods, "workflow")
+
+    def decorate(wrapped: Callable[..., Any]) -> Workflow[..., Any]:
+        refuse_non_function(wrapped, "workflow")
+        annotation = return_annotation(wrapped)
+        if annotation is Response:
+            annotation = UNTYPED
+        definition = WorkflowDefinition(
+            name=wrapped.__name__,
+            fn=wrapped,
+            is_async=is_async(wrapped),
+            inputs=Inputs(wrapped),
+            codec=Codec(annotation, of=f"the result of workflow {wrapped.__name__!r}"),
+            methods=allowed,
+            idempotency=idempotency,
+            duplicates=duplicates,
+            timeout_s=timeout_s,
+        )
+        return Workflow(definition)
+
+    return decorate if fn is None else decorate(fn)
+
+
+@overload
+def handler(fn: Callable[P, R], /) -> Handler[P, R]: ...
+@overload
+def handler(*, methods: Sequence[str] = METHODS) -> Callable[[Callable[P, R]], Handler[P, R]]: ...
+def handler(fn: Callable[..., Any] | None = None, /, *, methods: Sequence[str] = METHODS) -> Any:
+    """Make a function `(Request) -> Response` (or any JSON value) served as it is, with nothing recorded."""
+    allowed = _methods(methods, "handler")
+
+    def decorate(wrapped: Callable[..., Any]) -> Handler[..., Any]:
+        refuse_non_function(wrapped, "handler")
+        if wrapped.__code__.co_argcount != 1:
+            raise UsageError(f"@handler: {wrapped.__qualname__} takes exactly one parameter, the request")
+        return Handler(HandlerDefinition(wrapped.__name__, wrapped, is_async(wrapped), allowed))
+
+    return decorate if fn is None else decorate(fn)
+
+
+def _methods(methods: Sequence[str], what: str) -> tuple[str, ...]:
+    upper = tuple(method.upper() for method in methods) if not isinstance(methods, str) else ()
+    if not upper or not set(upper) <= set(METHODS):
+        raise UsageError(f"{what}(methods) lists some of {', '.join(METHODS)}, not {methods!r}")
+    return upper
+
+

@@ -1,0 +1,153 @@
+"""How this process reaches Postgres: addresses, session settings, and which errors mean that it is away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg import AsyncConnection, errors
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import TupleRow
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from outlast.core.ports import Unreachable
+
+AsyncConn = AsyncConnection[TupleRow]
+
+TRANSACTION_POOLER_PORT = "6543"
+AWAY = (errors.OperationalError, errors.InterfaceError, PoolTimeout, OSError, TimeoutError)
+"""What psycopg raises when the server or the way to it is gone. Two kinds of it aren't: see `is_away`."""
+
+_SESSION_SETTINGS = """
+select set_config('jit', 'off', false),
+       set_config('statement_timeout', %s, false),
+       set_config('idle_in_transaction_session_timeout', %s, false)
+"""
+_JOURNAL_SETTINGS = """
+select set_config('plan_cache_mode', 'force_generic_plan', false),
+       set_config('enable_seqscan', 'off', false),
+       set_config('enable_hashjoin', 'off', false),
+       set_config('enable_mergejoin', 'off', false)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """Where the database is and what may be relied upon there."""
+
+    conninfo: str
+    sessions: bool
+    """Whether a connection is a session of its own, which a transaction pooler's is not."""
+
+    @classmethod
+    def at(cls, url: str, application_name: str, sessions: bool | None = None) -> Database:
+        """Read `url` (libpq URL or key=value). Raises ValueError. Without `sessions`, port 6543 means none."""
+        try:
+            given = conninfo_to_dict(url)
+        except psycopg.ProgrammingError as error:
+            raise ValueError(str(error).strip()) from error
+        host = str(given.get("host") or given.get("hostaddr") or "")
+        local = host in ("", "localhost", "127.0.0.1", "::1") or host.startswith("/")
+        # A frozen or vanished server must not hold a caller for longer than a lease.
+        defaults: dict[str, Any] = {
+            "application_name": application_name,
+            "connect_timeout": 10,
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 10_000,
+            "sslmode": "prefer" if local else "require",
+        }
+        if sessions is None:
+            sessions = str(given.get("port", "")) != TRANSACTION_POOLER_PORT
+        return cls(make_conninfo(**{**defaults, **given}), sessions)
+
+    async def connect(self, *, journal: bool = False, statement_timeout_s: float = 30.0) -> AsyncConn:
+        """A connection in autocommit mode. Raises Unreachable."""
+        async with away():
+            connection = await AsyncConnection.connect(
+                self.conninfo, autocommit=True, prepare_threshold=5 if self.sessions else None
+            )
+            await self.configure(connection, statement_timeout_s)
+            if journal and self.sessions:
+                # Its one statement joins small arrays to large tables: never by reading those tables.
+                await connection.execute(_JOURNAL_SETTINGS)
+        return connection
+
+    async def configure(self, connection: AsyncConn, statement_timeout_s: float = 0) -> None:
+        """Session settings, where sessions are real."""
+        if self.sessions:
+            await connection.execute(_SESSION_SETTINGS, (f"{statement_timeout_s:.0f}s", "60s"))
+
+    def pool(self, size: int) -> AsyncConnectionPool[AsyncConn]:
+        """An unopened pool for transactions and reads."""
+
+        async def configure(connection: AsyncConn) -> None:
+            await self.configure(connection)
+
+        return AsyncConnectionPool(
+            self.conninfo,
+            min_size=0,
+            max_size=size,
+            open=False,
+            timeout=10.0,
+            max_idle=60.0,
+            reconnect_timeout=5.0,
+            configure=configure,
+            kwargs={"autocommit": True, "prepare_threshold": 5 if self.sessions else None},
+        )
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether `error` says that the server can't be reached now, rather than what it thinks of a statement."""
+    if isinstance(error, errors.OperationalError):
+        # 40001 and 40P01 are OperationalErrors too, as are a full disk and a statement's timeout.
+        state = error.sqlstate
+        return state is None or state[:2] in ("08", "57", "53") or state in ("25P03", "55P03", "25006")
+    return isinstance(error, AWAY)
+
+
+@asynccontextmanager
+async def away() -> AsyncIterator[None]:
+    """Turn what means 'away' into Unreachable."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        raise
+    except Exception as error:
+        if is_away(error):
+            raise Unreachable(str(error).strip() or type(error).__name__) from error
+        raise
+
+
+class SoleConnection:
+    """One connection of one user, made when needed and made anew after it was lost."""
+
+    def __init__(self, database: Database, *, journal: bool = False) -> None:
+        self._database = database
+        self._journal = journal
+        self._connection: AsyncConn | None = None
+
+    @asynccontextmanager
+    async def use(self, timeout_s: float) -> AsyncIterator[AsyncConn]:
+        """The connection, for statements that end within `timeout_s`. Raises Unreachable, and drops it then."""
+        if self._connection is None or self._connection.closed:
+            self._connection = await self._database.connect(journal=self._journal)
+        try:
+            async with away(), asyncio.timeout(timeout_s):
+                yield self._connection
+        except BaseException as error:
+            if isinstance(error, Unreachable | asyncio.CancelledError) or self._connection.broken:
+                await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Let the connection go. Idempotent."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            # Closing sends one message without waiting for its arrival.
+            await connection.close()

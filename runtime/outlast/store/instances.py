@@ -1,0 +1,117 @@
+"""Leases, claims and recovery on Postgres, over one connection of their own."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from outlast.core import faults
+from outlast.core.records import Beat, ClaimedWorkflow, Claims, LostInstance, StepRecord
+from outlast.store.connections import Database, SoleConnection
+from outlast.store.queries import load
+
+_SQL = load("instances.sql")
+_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryLimits:
+    """How lost workflows are treated."""
+
+    attempts_max: int = 10
+    suspect_after: int = 3
+    """From so many recovery attempts on, a workflow is claimed alone."""
+    backoff_s: float = 0.5
+    backoff_max_s: float = 60.0
+    batch: int = 1000
+
+
+class PostgresInstances:
+    """`InstanceStore` for one instance."""
+
+    def __init__(self, database: Database, instance_id: str, version: str, limits: RecoveryLimits) -> None:
+        self._leases = SoleConnection(database)
+        self._sessions = database.sessions
+        self._instance_id = instance_id
+        self._version = version
+        self._limits = limits
+
+    async def beat(self, lease_ttl_s: float) -> Beat:
+        """See InstanceStore."""
+        parameters = {
+            "instance": self._instance_id,
+            "ttl": lease_ttl_s,
+            "host": socket.gethostname(),
+            "version": self._version,
+            "session": self._sessions,
+        }
+        async with self._leases.use(_TIMEOUT_S) as connection:
+            cursor = await connection.execute(_SQL["beat"], parameters)
+            row = await cursor.fetchone()
+        assert row is not None
+        database_s, ids, epochs = row
+        return Beat(database_s, dict(zip(ids, epochs, strict=True)))
+
+    async def claim(self, functions: Sequence[str], room: int, suspects: int) -> Claims:
+        """See InstanceStore."""
+        parameters = {
+            "instance": self._instance_id,
+            "functions": list(functions),
+            "room": room,
+            "suspects": suspects,
+            "suspect_after": self._limits.suspect_after,
+        }
+        async with self._leases.use(_TIMEOUT_S) as connection:
+            cursor = await connection.execute(_SQL["claim"], parameters)
+            rows = await cursor.fetchall()
+        workflows = [
+            ClaimedWorkflow(*row[:11]) for row in sorted((r for r in rows if r[0] is not None), key=lambda r: r[11])
+        ]
+        if workflows:
+            faults.reach("claim.after_commit")
+        return Claims(workflows, [LostInstance(*row[12:15]) for row in rows if row[0] is None])
+
+    async def histories(self, workflows: Sequence[ClaimedWorkflow]) -> None:
+        """See InstanceStore."""
+        by_id = {workflow.workflow_id: workflow for workflow in workflows}
+        async with self._leases.use(_TIMEOUT_S) as connection:
+            cursor = await connection.execute(_SQL["histories"], {"ids": list(by_id)})
+            async for workflow_id, *record in cursor:
+                by_id[workflow_id].history.append(StepRecord(*record))
+
+    async def recover(self, lost: Sequence[LostInstance]) -> list[tuple[str, str]]:
+        """See InstanceStore."""
+        limits = self._limits
+        parameters = {
+            "lost": [instance.instance_id for instance in lost],
+            "gone": [instance.instance_id for instance in lost if not instance.expired],
+            "limit": limits.batch,
+            "attempts_max": limits.attempts_max,
+            "backoff": limits.backoff_s,
+            "backoff_max": limits.backoff_max_s,
+        }
+        async with self._leases.use(_TIMEOUT_S) as connection:
+            cursor = await connection.execute(_SQL["recover"], parameters)
+            return [(workflow_id, status) for workflow_id, status in await cursor.fetchall()]
+
+    async def release(self, epochs: dict[str, int]) -> None:
+        """See InstanceStore."""
+        parameters = {"instance": self._instance_id, "ids": list(epochs), "epochs": list(epochs.values())}
+        async with self._leases.use(_TIMEOUT_S) as connection:
+            await connection.execute(_SQL["release"], parameters)
+
+    async def leave(self) -> None:
+        """See InstanceStore."""
+        async with self._leases.use(_TIMEOUT_S) as connection:
+            await connection.execute(_SQL["leave"], {"instance": self._instance_id})
+
+    async def tidy(self) -> None:
+        """See InstanceStore."""
+        async with self._leases.use(_TIMEOUT_S) as connection:
+            await connection.execute(_SQL["forget_old_instances"])
+            await connection.execute(_SQL["adopt_orphans"])
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._leases.close()

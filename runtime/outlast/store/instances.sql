@@ -1,0 +1,150 @@
+-- Instances, their leases, and what passes from one to another.
+
+-- name: beat
+with renewed as (
+  insert into outlast.instances as i (instance_id, lease_until, host, version, backend_pid, backend_started)
+  select
+    %(instance)s, clock_timestamp() + make_interval(secs => %(ttl)s), %(host)s, %(version)s,
+    case when %(session)s then pg_backend_pid() end,
+    case when %(session)s then
+      (select a.backend_start from pg_stat_activity a where a.pid = pg_backend_pid()) end
+  on conflict (instance_id) do update
+    set lease_until = excluded.lease_until,
+        backend_pid = excluded.backend_pid,
+        backend_started = excluded.backend_started
+  returning 1
+), owned as (
+  select workflow_id, epoch from outlast.workflow_status where owner = %(instance)s
+)
+select
+  extract(epoch from clock_timestamp())::float8 as database_s,
+  coalesce((select array_agg(workflow_id order by workflow_id) from owned), '{}') as workflow_ids,
+  coalesce((select array_agg(epoch order by workflow_id) from owned), '{}') as epochs
+from renewed
+
+-- name: leave
+update outlast.instances set lease_until = '-infinity' where instance_id = %(instance)s
+
+-- name: forget_old_instances
+delete from outlast.instances i
+where i.lease_until < now() - interval '1 day'
+  and not exists (select from outlast.workflow_status w where w.owner = i.instance_id)
+
+-- name: adopt_orphans
+-- Rows of an owner that has no row itself: it was forgotten, and wrote once more before it died.
+insert into outlast.instances (instance_id, lease_until)
+select distinct w.owner, '-infinity'::timestamptz
+from outlast.workflow_status w
+where w.owner is not null
+  and not exists (select from outlast.instances i where i.instance_id = w.owner)
+on conflict do nothing
+
+-- name: release
+update outlast.workflow_status w
+set owner = null, claimable_at = now(), updated_at = now()
+from unnest(%(ids)s::text[], %(epochs)s::bigint[]) as r (workflow_id, epoch)
+where w.workflow_id = r.workflow_id and w.epoch = r.epoch and w.owner = %(instance)s
+
+-- name: claim
+with lost as (
+  select i.instance_id, i.lease_until, i.lease_until < now() as expired
+  from outlast.instances i
+  where i.instance_id <> %(instance)s
+    and (
+      i.lease_until < now()
+      -- Its session is gone, and not because Postgres itself was started anew.
+      or (
+        i.backend_pid is not null
+        and i.backend_started > pg_postmaster_start_time()
+        and not exists (
+          select from pg_stat_activity a
+          where a.pid = i.backend_pid and coalesce(a.backend_start = i.backend_started, true)
+        )
+      )
+    )
+    and exists (select from outlast.workflow_status w where w.owner = i.instance_id)
+), due as (
+  select w.workflow_id
+  from outlast.workflow_status w
+  where w.owner is null and w.claimable_at <= now()
+    and w.function = any(%(functions)s::text[])
+    and w.recovery_attempts < %(suspect_after)s
+  order by w.claimable_at
+  limit %(room)s
+  for update skip locked
+), suspect as (
+  select w.workflow_id
+  from outlast.workflow_status w
+  where w.owner is null and w.claimable_at <= now()
+    and w.function = any(%(functions)s::text[])
+    and w.recovery_attempts >= %(suspect_after)s
+  order by w.claimable_at
+  limit %(suspects)s
+  for update skip locked
+), claimed as (
+  update outlast.workflow_status w
+  set owner = %(instance)s,
+      epoch = w.epoch + 1,
+      status = 'PENDING',
+      claimable_at = null,
+      started_at = coalesce(w.started_at, now()),
+      updated_at = now()
+  from (select workflow_id from due union all select workflow_id from suspect) as d
+  where w.workflow_id = d.workflow_id
+  returning
+    w.workflow_id, w.function, w.epoch, w.input::text, w.request::text, w.subject, w.claims::text, w.version,
+    w.parent, w.recovery_attempts, extract(epoch from w.deadline)::float8 as deadline_s,
+    extract(epoch from w.created_at)::float8 as created_s
+)
+select
+  c.*, null::text as lost_id, null::float8 as lease_until_s, null::boolean as expired
+from claimed c
+union all
+select
+  null, null, null, null, null, null, null, null, null, null, null, null,
+  l.instance_id, extract(epoch from l.lease_until)::float8, l.expired
+from lost l
+
+-- name: recover
+-- Recovery only makes rows claimable. Progress since the last claim starts the count anew.
+with orphaned as (
+  select w.workflow_id,
+    case
+      when exists (
+        select from outlast.operation_outputs o
+        where o.workflow_id = w.workflow_id and o.completed_at > w.updated_at
+      ) then 1
+      else w.recovery_attempts + 1
+    end as attempts
+  from outlast.workflow_status w
+  join outlast.instances i on i.instance_id = w.owner
+  where w.owner = any(%(lost)s::text[])
+    and (i.lease_until < now() or i.instance_id = any(%(gone)s::text[]))
+  order by w.created_at
+  limit %(limit)s
+  for update of w skip locked
+)
+update outlast.workflow_status w
+set owner = null,
+    epoch = w.epoch + 1,
+    recovery_attempts = o.attempts,
+    status = case when o.attempts > %(attempts_max)s then 'EXHAUSTED' else 'PENDING' end,
+    claimable_at = case when o.attempts <= %(attempts_max)s then
+      now() + make_interval(secs => case
+        when o.attempts <= 1 then 0
+        else least(%(backoff_max)s, %(backoff)s * 2 ^ (o.attempts - 2)) * (0.5 + random() / 2)
+      end) end,
+    error = case when o.attempts > %(attempts_max)s then json_build_object(
+      'code', 'recovery_exhausted',
+      'message', 'the instances that ran this workflow were lost ' || o.attempts || ' times') end,
+    completed_at = case when o.attempts > %(attempts_max)s then now() end,
+    updated_at = now()
+from orphaned o
+where w.workflow_id = o.workflow_id
+returning w.workflow_id, w.status
+
+-- name: histories
+select
+  workflow_id, step_id, name, output::text, error::text, attempts, completion_order
+from outlast.operation_outputs
+where workflow_id = any(%(ids)s::text[])

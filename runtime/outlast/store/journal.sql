@@ -1,0 +1,114 @@
+-- What the journal writes: starts, steps and ends of many workflows in one statement, one commit.
+
+-- name: commit_batch
+with started as (
+  insert into outlast.workflow_status as w (
+    workflow_id, function, status, input, request, idempotency_key, fingerprint, subject, claims,
+    version, parent, deadline, owner, epoch, nonce, started_at
+  )
+  select
+    s.workflow_id, s.function, 'PENDING', s.input::json, s.request::json, s.idempotency_key, s.fingerprint,
+    s.subject, s.claims::json, s.version, s.parent, to_timestamp(s.deadline), %(instance)s, 1, %(nonce)s, now()
+  from unnest(
+    %(start_ids)s::text[], %(start_functions)s::text[], %(start_inputs)s::text[], %(start_requests)s::text[],
+    %(start_keys)s::text[], %(start_fingerprints)s::text[], %(start_subjects)s::text[],
+    %(start_claims)s::text[], %(start_versions)s::text[], %(start_parents)s::text[],
+    %(start_deadlines)s::float8[]
+  ) as s (
+    workflow_id, function, input, request, idempotency_key, fingerprint, subject, claims, version, parent,
+    deadline
+  )
+  on conflict (workflow_id) do nothing
+  returning w.workflow_id
+), ended as (
+  -- The update itself is the fence of those that end: it locks the row and checks owner and epoch.
+  update outlast.workflow_status w
+  set status = e.status,
+      output = e.output::json,
+      error = e.error::json,
+      response = e.response::json,
+      owner = null,
+      nonce = %(nonce)s,
+      claimable_at = case when e.status = 'PENDING' then coalesce(to_timestamp(e.claimable), now()) end,
+      -- A suspension is progress; a hand-over keeps the count.
+      recovery_attempts = case when e.claimable is null then w.recovery_attempts else 0 end,
+      completed_at = case when e.status <> 'PENDING' then now() end,
+      updated_at = now()
+  from unnest(
+    %(end_ids)s::text[], %(end_epochs)s::bigint[], %(end_statuses)s::text[], %(end_outputs)s::text[],
+    %(end_errors)s::text[], %(end_responses)s::text[], %(end_claimables)s::float8[]
+  ) as e (workflow_id, epoch, status, output, error, response, claimable)
+  where w.workflow_id = e.workflow_id and w.epoch = e.epoch and w.owner = %(instance)s
+  returning w.workflow_id
+), held as (
+  -- FOR SHARE: an unlocked check would let a frozen instance commit after a takeover.
+  select w.workflow_id
+  from unnest(%(held_ids)s::text[], %(held_epochs)s::bigint[]) as h (workflow_id, epoch)
+  join outlast.workflow_status w on w.workflow_id = h.workflow_id
+  where w.epoch = h.epoch and w.owner = %(instance)s
+  for share of w
+), fenced as (
+  select workflow_id from ended union all select workflow_id from held
+), recorded as (
+  insert into outlast.operation_outputs as o (
+    workflow_id, step_id, name, output, error, attempts, completion_order, nonce, started_at
+  )
+  select
+    r.workflow_id, r.step_id, r.name, r.output::json, r.error::json, r.attempts, r.completion_order,
+    %(nonce)s, to_timestamp(r.started)
+  from fenced f
+  join unnest(
+    %(step_workflows)s::text[], %(step_ids)s::text[], %(step_names)s::text[], %(step_outputs)s::text[],
+    %(step_errors)s::text[], %(step_attempts)s::int[], %(step_orders)s::int[], %(step_starts)s::float8[]
+  ) as r (workflow_id, step_id, name, output, error, attempts, completion_order, started)
+    on r.workflow_id = f.workflow_id
+  -- The one record that changes: a sleep that is over.
+  on conflict (workflow_id, step_id) do update
+    set completion_order = excluded.completion_order, error = excluded.error, completed_at = now(),
+        nonce = excluded.nonce
+    where o.completion_order is null and o.name = excluded.name
+  returning o.workflow_id
+)
+select
+  coalesce((select array_agg(workflow_id) from started), '{}') as started,
+  coalesce((select array_agg(workflow_id) from fenced), '{}') as fenced,
+  coalesce((select array_agg(workflow_id) from recorded), '{}') as recorded
+
+-- name: confirm_batch
+-- After a commit whose answer was lost: which of its workflows bear its nonce.
+select w.workflow_id
+from outlast.workflow_status w
+where w.workflow_id = any(%(ids)s::text[]) and w.nonce = %(nonce)s
+union
+select o.workflow_id
+from outlast.operation_outputs o
+where o.workflow_id = any(%(ids)s::text[]) and o.nonce = %(nonce)s
+
+-- name: open_transaction
+select set_config('outlast.transaction', %(mark)s, true)
+
+-- name: record_transaction
+with fenced as (
+  select w.workflow_id
+  from outlast.workflow_status w
+  where w.workflow_id = %(workflow_id)s and w.epoch = %(epoch)s and w.owner = %(instance)s
+  for share
+)
+insert into outlast.operation_outputs (
+  workflow_id, step_id, name, output, error, attempts, completion_order, nonce, started_at
+)
+select
+  f.workflow_id, %(step_id)s, %(name)s, %(output)s::json, %(error)s::json, %(attempts)s, %(completion_order)s,
+  %(nonce)s, to_timestamp(%(started)s)
+from fenced f
+where current_setting('outlast.transaction', true) = %(mark)s
+on conflict (workflow_id, step_id) do nothing
+returning step_id
+
+-- name: transaction_mark
+select current_setting('outlast.transaction', true) = %(mark)s
+
+-- name: recorded_step
+select step_id, name, output::text, error::text, attempts, completion_order
+from outlast.operation_outputs
+where workflow_id = %(workflow_id)s and step_id = %(step_id)s

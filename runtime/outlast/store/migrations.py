@@ -1,0 +1,75 @@
+"""Bringing the schema up to date: the files of `supabase/migrations`, once each, under a lock."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import LiteralString, cast
+
+from psycopg.sql import SQL
+
+
+import outlast
+from outlast.store.connections import AsyncConn, Database, away
+
+_FILE = re.compile(r"(\d{14})_(\w+)\.sql")
+_LOCK = 0x6F75746C617374  # "outlast"
+_LOCKED = SQL("select pg_advisory_xact_lock(%s)")
+_EXISTS = SQL("select to_regclass('outlast.schema_migrations') is not null")
+_APPLIED = SQL("select version from outlast.schema_migrations")
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One file: its timestamp, name and where it is."""
+
+    version: str
+    name: str
+    path: Path
+
+
+def migrations() -> list[Migration]:
+    """All migrations this package carries, oldest first."""
+    folder = migrations_folder()
+    found = [(match, path) for path in folder.iterdir() if (match := _FILE.fullmatch(path.name))]
+    return sorted((Migration(m[1], m[2], path) for m, path in found), key=lambda each: each.version)
+
+
+def migrations_folder() -> Path:
+    """The folder of the files: inside an installed package, or beside it in a checkout."""
+    package = Path(outlast.__file__).parent
+    installed = package / "migrations"
+    return installed if installed.is_dir() else package.parents[1] / "supabase" / "migrations"
+
+
+async def pending(database: Database) -> list[Migration]:
+    """The migrations that `database` lacks. Raises Unreachable."""
+    connection = await database.connect()
+    async with away(), connection:
+        return await _pending(connection)
+
+
+async def migrate(database: Database) -> list[Migration]:
+    """Apply what is missing; what was applied. Instances that start together do it once. Raises Unreachable."""
+    connection = await database.connect(statement_timeout_s=0)
+    applied = []
+    async with away(), connection:
+        for migration in await _pending(connection):
+            async with connection.transaction():
+                await connection.execute(_LOCKED, (_LOCK,))
+                if migration not in await _pending(connection):
+                    continue
+                text = migration.path.read_text("utf-8")
+                # The package's own file. Without parameters Postgres takes many statements at once.
+                await connection.execute(SQL(cast(LiteralString, text)))
+                applied.append(migration)
+    return applied
+
+
+async def _pending(connection: AsyncConn) -> list[Migration]:
+    row = await (await connection.execute(_EXISTS)).fetchone()
+    done: set[str] = set()
+    if row is not None and row[0]:
+        done = {version for (version,) in await (await connection.execute(_APPLIED)).fetchall()}
+    return [migration for migration in migrations() if migration.version not in done]

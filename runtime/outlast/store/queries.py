@@ -1,0 +1,19 @@
+"""Named queries out of the `.sql` files beside this module."""
+
+from __future__ import annotations
+
+import re
+from importlib.resources import files
+from typing import LiteralString, cast
+
+from psycopg.sql import SQL
+
+
+_NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
+
+
+def load(file: str) -> dict[str, SQL]:
+    """The queries of `file` by name."""
+    parts = _NAME.split((files(__package__) / file).read_text("utf-8"))
+    # The files are part of the package: nobody's input gets into them.
+    return {name: SQL(cast(LiteralString, text.strip())) for name, text in zip(parts[1::2], parts[2::2], strict=True)}
