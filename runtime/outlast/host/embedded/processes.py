@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+# Loading pathlib would be a tenth of the supervisor's start.
+# ruff: noqa: PTH109, PTH110, PTH116, PTH123, PTH208
 import contextlib
 import ctypes
 import os
 import signal
+import stat
 import sys
 from collections.abc import Iterator
 
-_PR_SET_PDEATHSIG = 1
+_HAS_PROC = sys.platform == "linux" and os.path.exists("/proc/self/cwd")
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
-
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC", "HOME": "/"}
 
 
@@ -32,10 +35,10 @@ def spawn(
     user: tuple[int, int],
     death_signal: signal.Signals,
 ) -> int:
-    """Run `program` in the folder open at `folder_fd`; returns its process id.
+    """Run `program` as `user` (its user and group id) in the folder open at `folder_fd`; returns its id.
 
-    It inherits standard streams and `lock_fd`, nothing else. On Linux it gets `death_signal` when the
-    calling process ends, however that ends. `user` is the pair of user and group id it runs as.
+    It inherits the standard streams and `lock_fd`, nothing else. On Linux it gets `death_signal` when the
+    calling process ends, however that ends (prctl(2), PR_SET_PDEATHSIG).
     """
     parent = os.getpid()
     child = os.fork()
@@ -44,63 +47,84 @@ def spawn(
     try:
         os.fchdir(folder_fd)
         os.set_inheritable(lock_fd, True)
-        for number in (signal.SIGPIPE, signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
+        for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
         become(*user)
         if _LIBC is not None:
-            _LIBC.prctl(_PR_SET_PDEATHSIG, int(death_signal))
+            _LIBC.prctl(_PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
         if os.getppid() == parent:
             os.execve(program, [program, *arguments], _ENVIRONMENT)
     except OSError as error:
-        os.write(2, f"{program} can't be run: {error.strerror}\n".encode())
+        os.write(2, f"{program} can't be run: {error.strerror}\n".encode("utf-8", "backslashreplace"))
     finally:
         os._exit(127)
 
 
-def here(folder_fd: int) -> str:
-    """A path of the folder that a program started in it can use, even where its parents are closed to it."""
-    if os.path.exists("/proc/self/cwd"):
+def working_folder(folder_fd: int) -> str:
+    """The folder's path, for a program that is started in it.
+
+    On Linux this name needs no right to enter the folders above: a server run by root under its own user
+    id works in a project under `/root`, and a long path or a renamed parent doesn't matter.
+    """
+    if _HAS_PROC:
         return "/proc/self/cwd"
-    return os.readlink(f"/dev/fd/{folder_fd}") if sys.platform == "linux" else _path_of(folder_fd)
-
-
-def _path_of(folder_fd: int) -> str:
-    before = os.open(".", os.O_RDONLY | os.O_CLOEXEC)
+    os.fchdir(folder_fd)
     try:
-        os.fchdir(folder_fd)
         return os.getcwd()
     finally:
-        os.fchdir(before)
-        os.close(before)
+        os.chdir("/")
 
 
-def running_in(folder_fd: int) -> list[int]:
-    """Process ids of the Postgres processes whose working folder this is (Linux; empty elsewhere)."""
-    wanted = os.fstat(folder_fd)
+def holding(fd: int) -> list[int]:
+    """Ids of the other processes that have this file open for writing, as far as we may ask (Linux only)."""
+    wanted = _identity(fd)
+    return [process for process in _processes() if _has_open(process, wanted)]
+
+
+def postgres_in(folder_fd: int) -> list[int]:
+    """Ids of the Postgres processes whose working folder this is (Linux; empty elsewhere)."""
+    wanted = _identity(folder_fd)
     return [
         process
-        for process in _all_processes()
-        if _name_of(process) == "postgres" and _folder_of(process) == (wanted.st_dev, wanted.st_ino)
+        for process in _processes()
+        if _name(process) == "postgres" and _identity(f"/proc/{process}/cwd") == wanted
     ]
 
 
-def kill(process: int, number: signal.Signals) -> None:
+def is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def send(process: int, number: signal.Signals) -> None:
     """Send a signal; a process that is gone, or isn't ours, is left alone."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.kill(process, number)
 
 
-def _all_processes() -> Iterator[int]:
+def _processes() -> Iterator[int]:
+    if _HAS_PROC:
+        me = str(os.getpid())
+        yield from (int(name) for name in os.listdir("/proc") if name.isdecimal() and name != me)
+
+
+def _has_open(process: int, wanted: tuple[int, int] | None) -> bool:
+    folder = f"/proc/{process}/fd"
     try:
-        names = os.listdir("/proc")
+        return any(
+            _identity(f"{folder}/{name}") == wanted and os.lstat(f"{folder}/{name}").st_mode & stat.S_IWUSR
+            for name in os.listdir(folder)
+        )
     except OSError:
-        return
-    for name in names:
-        if name.isdecimal():
-            yield int(name)
+        return False  # ended, or another user's
 
 
-def _name_of(process: int) -> str:
+def _name(process: int) -> str:
     try:
         with open(f"/proc/{process}/comm", encoding="utf-8", errors="replace") as file:
             return file.read().strip()
@@ -108,9 +132,9 @@ def _name_of(process: int) -> str:
         return ""
 
 
-def _folder_of(process: int) -> tuple[int, int] | None:
+def _identity(file: int | str) -> tuple[int, int] | None:
     try:
-        seen = os.stat(f"/proc/{process}/cwd")
+        seen = os.stat(file)
     except OSError:
         return None
     return seen.st_dev, seen.st_ino

@@ -1,26 +1,27 @@
 """The short folder of the server's sockets, where no other user can be before us.
 
-A socket's path may have about 100 bytes, a project's path may have more, so the sockets live in
-`/tmp/outlast-UID-HASH`. HASH is made from the identity (device and inode) of `HOME/postgres`: the same for
-everybody who uses it, whatever their TMPDIR says, and another for a copy of the folder. The folder is used
-only if it is a real folder of the server's user with mode 0700; `/tmp` is sticky, so it then stays ours.
+A socket's path may have about 100 bytes and a project's path may have more, so the sockets live in
+`/tmp/outlast-UID-DEVICE-INODE`, named after the identity of `HOME/postgres`: the same name for everybody
+who uses that folder, whatever their TMPDIR says, and another one for a copy of it. It is used only if it is a
+real folder of the server's user with mode 0700. `/tmp` is sticky, so nobody can then exchange it.
 """
 
 from __future__ import annotations
 
-import hashlib
+# Loading pathlib would be a tenth of the supervisor's start.
+# ruff: noqa: PTH102, PTH116, PTH120
 import os
 import stat
 
-_BASES = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - checked by _is_safe
 CONTROL = "control"
+
+_BASES = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - see _is_safe
 
 
 def candidates(folder_fd: int, uid: int) -> list[str]:
-    """The paths where the sockets of the folder open at `folder_fd` may be, best first."""
+    """The paths where the sockets of the folder open at `folder_fd` may be, best first. At most 65 bytes."""
     seen = os.fstat(folder_fd)
-    name = hashlib.sha256(f"{seen.st_dev}:{seen.st_ino}".encode()).hexdigest()[:16]
-    return [f"{base}/outlast-{uid}-{name}" for base in _BASES]
+    return [f"{base}/outlast-{uid}-{seen.st_dev:x}-{seen.st_ino:x}" for base in _BASES]
 
 
 def existing(folder_fd: int, uid: int) -> list[str]:
@@ -36,7 +37,7 @@ def make(folder_fd: int, uid: int) -> str | None:
         try:
             os.mkdir(path, 0o700)
         except FileExistsError:
-            pass
+            pass  # ours from before, or another's: the next line tells
         except OSError:
             continue
         if _is_ours(path, uid):
@@ -53,7 +54,7 @@ def _is_ours(path: str, uid: int) -> bool:
 
 
 def _is_safe(base: str, uid: int) -> bool:
-    """Whether entries made in `base` can be renamed or removed by nobody but their owner and root."""
+    """Whether what is made in `base` can be renamed or removed by nobody but its owner and root."""
     try:
         seen = os.stat(base)
     except OSError:

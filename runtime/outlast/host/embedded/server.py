@@ -36,11 +36,11 @@ class EmbeddedPostgres:
     def __init__(self, folder: Folder, use: Use) -> None:
         self._folder = folder
         self._use = use
-        self._durable = use.durable
+        self._durable = use.durable  # what this use was given it keeps, when it has to start the server again
         self._changing = threading.Lock()
         self._stopped = False
         self._process = os.getpid()
-        self.url = f"postgresql://postgres@/postgres?host={quote(use.sockets, safe='/')}&port={PORT}"
+        self.url = _url(use)
         self._guardian = threading.Thread(target=self._guard, name="outlast-embedded-postgres", daemon=True)
         self._guardian.start()
 
@@ -55,24 +55,19 @@ class EmbeddedPostgres:
         folder = open_folder(home)
         try:
             use = attach(folder, durable=durable, deadline=deadline)
-            if durable and not use.durable:
-                use.connection.close()
-                raise EmbeddedPostgresError(
-                    f"the Postgres in {folder.path} runs without durability, for another process's tests: "
-                    f"end that one first, or use another folder"
-                )
         except BaseException:
             os.close(folder.fd)
             raise
         return cls(folder, use)
 
     def alive(self) -> bool:
-        """Whether the server takes connections now. Cheap: opens its socket and closes it again."""
-        path = os.path.join(self._use.sockets, f".s.PGSQL.{PORT}")
+        """Whether the server takes connections now; false after `stop`. Opens its socket and closes it."""
+        if self._stopped:
+            return False
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             probe.settimeout(1.0)
             try:
-                probe.connect(path)
+                probe.connect(f"{self._use.sockets}/.s.PGSQL.{PORT}")
             except OSError:
                 return False
         return True
@@ -134,6 +129,7 @@ class EmbeddedPostgres:
                 return
             self._use.connection.close()
             self._use = attach(self._folder, durable=self._durable, deadline=deadline)
+            self.url = _url(self._use)
 
     def _guard(self) -> None:
         """Stand by for the end of the supervisor, and replace it. A refusal is left for `revive` to tell."""
@@ -146,8 +142,14 @@ class EmbeddedPostgres:
                 return
 
 
+def _url(use: Use) -> str:
+    return f"postgresql://postgres@/postgres?host={quote(use.sockets, safe='/')}&port={PORT}"
+
+
 def _wait_for_end(connection: socket.socket, timeout_s: float | None) -> bool:
-    """Whether the supervisor closed the connection within that time. It sends nothing more after its answer."""
+    """Whether the supervisor closed the connection within that time; a last word of it is passed over."""
+    if connection.fileno() < 0:
+        return True
     poll = select.poll()
     poll.register(connection, select.POLLIN)
     deadline = None if timeout_s is None else time.monotonic() + timeout_s

@@ -1,15 +1,19 @@
 """The process that owns the server: starts it, starts it again if it dies, ends it after its last user.
 
-A user of the server is a host process with a connection to this one. The kernel closes a connection with
-its process, so a user is gone however it went, and nobody counts. Should the supervisor itself be killed,
-the kernel tells the server to shut down (Linux), and the next start of anyone makes a new pair.
+A user of the server is a process with a connection to this one. The kernel closes a connection with its
+process, so a user is gone however it went, and nobody has to count. Should the supervisor itself be killed,
+the kernel tells the server to shut down (Linux; elsewhere the next start does), and the users still there
+start another pair.
 
-It is started as a program of its own, from the standard library only, and runs as the server's user. It
-holds `supervisor.lock` as long as it lives.
+It runs as a program of its own, on the standard library alone, as the server's user, and holds
+`supervisor.lock` as long as it lives.
 """
 
 from __future__ import annotations
 
+# Loading pathlib would be a tenth of the supervisor's start.
+# ruff: noqa: PTH106, PTH108
+import contextlib
 import os
 import select
 import signal
@@ -21,10 +25,11 @@ from outlast.host.embedded import processes, rundir
 from outlast.host.embedded.cluster import Cluster, ClusterError
 from outlast.host.embedded.orders import Orders
 
-_TICK_S = 5.0  # for what no event tells: a removed folder, a grown log, sockets to keep from tmp cleaners
-_TOUCH_EVERY_TICKS = 360
+_TICK_S = 5.0  # for what no event tells: a removed folder, a grown log
+_TOUCH_S = 3600.0  # cleaners of tmp folders take what has not been used for days
+_USERS_MAX = 200
 _RESTARTS_MAX = 5
-_RESTART_WINDOW_S = 60.0
+_RESTARTS_WINDOW_S = 60.0
 
 
 def main(words: list[str]) -> None:
@@ -33,9 +38,9 @@ def main(words: list[str]) -> None:
     for fd in (orders.folder_fd, orders.lock_fd, orders.user_fd):
         os.set_inheritable(fd, False)
     if os.fork():
-        os._exit(0)  # the host collects this one at once; the supervisor is nobody's child
+        os._exit(0)  # the host waits for this one only, so no host is left with a zombie
     os.umask(0o077)
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     Supervisor(orders).run()
 
 
@@ -44,139 +49,151 @@ class Supervisor:
         self._orders = orders
         self._cluster = Cluster(orders)
         self._users = [socket.socket(fileno=orders.user_fd)]
-        self._last: list[socket.socket] = []
-        self._listener: socket.socket | None = None
-        self._run_folder = ""
-        self._leaving = False
+        self._leaving_users: list[socket.socket] = []
+        self._door: socket.socket | None = None
+        self._sockets = ""
+        self._told_to_end = False
         self._restarts: list[float] = []
-        self._wake, self._wake_end = os.pipe()
-        for fd in (self._wake, self._wake_end):
-            os.set_blocking(fd, False)
-        signal.set_wakeup_fd(self._wake_end, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, _note)
-        signal.signal(signal.SIGTERM, self._leave)
-        for number in (signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)
+        self._signals = self._watch_signals()
 
     def run(self) -> None:
-        """The supervisor's whole life."""
+        """The supervisor's life."""
         try:
             self._prepare()
-            self._listen()
-            self._cluster.start(self._run_folder)
+            self._open_door()
+            self._cluster.start(self._sockets)
             self._serve()
-        except ClusterError as error:
-            self._admit(f"error {error}")
-            self._answer_all(f"error {error}")
+        except (ClusterError, OSError) as error:
+            self._tell_everybody(f"error {error}")
         finally:
             self._end()
 
     def _prepare(self) -> None:
-        """Become the server's user, and have a database. initdb may need an account other than that user."""
+        """Become the server's user, and have a database: initdb first where that user has no account."""
         orders = self._orders
-        if orders.maker == orders.uid:
+        if orders.maker_uid == orders.uid:
             processes.become(orders.uid, orders.gid)
         self._cluster.clear()
         if not self._cluster.exists():
-            self._cluster.make((orders.maker, orders.maker_gid))
+            self._cluster.make()
         processes.become(orders.uid, orders.gid)
 
-    def _listen(self) -> None:
-        folder = rundir.make(self._orders.folder_fd, self._orders.uid)
-        if folder is None:
+    def _open_door(self) -> None:
+        sockets = rundir.make(self._orders.folder_fd, self._orders.uid)
+        if sockets is None:
             places = " or ".join(rundir.candidates(self._orders.folder_fd, self._orders.uid))
-            raise ClusterError(f"no folder for the database's socket: make sure that {places} can be made")
-        self._run_folder = folder
-        path = os.path.join(folder, rundir.CONTROL)
-        _unlink(path)
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._listener.bind(path)
-        self._listener.listen(128)
-        self._listener.setblocking(False)
+            raise ClusterError(f"no place for the database's socket: see to it that {places} can be made")
+        self._sockets = sockets
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{sockets}/{rundir.CONTROL}")
+        self._door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._door.bind(f"{sockets}/{rundir.CONTROL}")
+        self._door.listen(128)
+        self._door.setblocking(False)
 
     def _serve(self) -> None:
-        self._answer_all(self._welcome())
-        ticks = 0
-        while self._users and not self._leaving:
-            if not self._wait():
-                ticks += 1
-                if not self._tick(ticks):
-                    return
-            self._admit(self._welcome())
+        """Until the last user is gone: let users in and out, and keep the server up."""
+        for user in self._users:
+            _tell(user, self._welcome())
+        tick_at, touch_at = time.monotonic() + _TICK_S, time.monotonic() + _TOUCH_S
+        while self._users and not self._told_to_end:
+            self._wait_for_events(tick_at)
+            self._let_in(self._welcome())
             if self._cluster.has_ended():
-                self._restart()
+                self._start_again()
+            if time.monotonic() >= tick_at:
+                tick_at = time.monotonic() + _TICK_S
+                if os.fstat(self._orders.folder_fd).st_nlink == 0:
+                    return  # removed, and the data with it
+                self._cluster.bound_log()
+            if time.monotonic() >= touch_at:
+                touch_at = time.monotonic() + _TOUCH_S
+                os.utime(f"{self._sockets}/{rundir.CONTROL}")
 
-    def _wait(self) -> bool:
-        """Wait for an event; False if a tick went by without one. Drops the users that are gone."""
-        assert self._listener is not None
+    def _wait_for_events(self, until: float) -> None:
+        """Wait for a signal, a knock at the door or a user who leaves; at most until that time."""
+        assert self._door is not None
         poll = select.poll()
-        for watched in (self._wake, self._listener, *self._users):
-            poll.register(watched, select.POLLIN)
-        ready = {fd for fd, _ in poll.poll(_TICK_S * 1000)}
-        if self._wake in ready:
-            os.read(self._wake, 4096)
-        gone = [user for user in self._users if user.fileno() in ready and _has_left(user)]
-        self._users = [user for user in self._users if user not in gone]
-        self._admit(self._welcome())
-        if self._users:
-            for user in gone:
-                user.close()
-        else:
-            self._last = gone  # closed when the server is down: they wait for that
-        return bool(ready)
+        for fd in (self._signals, self._door.fileno(), *(user.fileno() for user in self._users)):
+            poll.register(fd, select.POLLIN)
+        ready = {fd for fd, _ in poll.poll(max(0.0, until - time.monotonic()) * 1000)}
+        if self._signals in ready:
+            os.read(self._signals, 4096)
+        for user in [user for user in self._users if user.fileno() in ready and _has_left(user)]:
+            self._users.remove(user)
+            self._leaving_users.append(user)
+        if len(self._users) > 0:
+            self._let_go()
 
-    def _admit(self, text: str) -> None:
-        """Take in everybody who waits at the door."""
-        while self._listener is not None:
+    def _let_go(self) -> None:
+        """Close the connections of those who left; they wait for that, the last one for the server's end."""
+        for user in self._leaving_users:
+            user.close()
+        self._leaving_users.clear()
+
+    def _let_in(self, text: str) -> None:
+        """Take in everybody who is at the door."""
+        while self._door is not None:
             try:
-                user, _ = self._listener.accept()
+                user, _ = self._door.accept()
             except BlockingIOError:
                 return
-            self._users.append(user)
-            _answer(user, text)
+            if len(self._users) < _USERS_MAX:
+                self._users.append(user)
+                _tell(user, text)
+            else:
+                _tell(user, f"error {_USERS_MAX} processes use the database in {self._orders.path}: end some")
+                user.close()
 
-    def _welcome(self) -> str:
-        return f"ready {int(self._orders.durable)} {self._run_folder}"
-
-    def _restart(self) -> None:
+    def _start_again(self) -> None:
         """The server died under its users. Start it again, unless it does nothing but die."""
         now = time.monotonic()
-        self._restarts = [then for then in self._restarts if now - then < _RESTART_WINDOW_S] + [now]
+        self._restarts = [then for then in self._restarts if now - then < _RESTARTS_WINDOW_S] + [now]
         if len(self._restarts) > _RESTARTS_MAX:
-            raise ClusterError(f"Postgres on {self._orders.path} ended {_RESTARTS_MAX} times in a minute")
-        self._cluster.start(self._run_folder)
-
-    def _tick(self, ticks: int) -> bool:
-        """What needs no event. False if the folder is gone, and with it the reason to live."""
-        if os.fstat(self._orders.folder_fd).st_nlink == 0:
-            self._cluster.stop(signal.SIGQUIT)
-            return False
-        self._cluster.bound_log()
-        if ticks % _TOUCH_EVERY_TICKS == 0:
-            os.utime(os.path.join(self._run_folder, rundir.CONTROL))
-        return True
-
-    def _answer_all(self, text: str) -> None:
-        for user in self._users:
-            _answer(user, text)
+            raise ClusterError(f"Postgres on {self._orders.path} ended {_RESTARTS_MAX} times within a minute")
+        self._cluster.start(self._sockets)
 
     def _end(self) -> None:
-        """Close the door, stop the server, and only then let the last users go: they wait for that."""
-        if self._listener is not None:
-            _unlink(os.path.join(self._run_folder, rundir.CONTROL))
-            self._listener.close()
-        self._cluster.stop()
+        """Close the door, stop the server, tidy up. The last users' connections close with the process."""
+        if self._door is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(f"{self._sockets}/{rundir.CONTROL}")
+            self._door.close()
+        with contextlib.suppress(ClusterError, OSError):  # such as a folder that was removed
+            self._cluster.stop()
+        with contextlib.suppress(OSError):
+            os.rmdir(self._sockets)
 
-    def _leave(self, number: int, frame: FrameType | None) -> None:
-        self._leaving = True
+    def _tell_everybody(self, text: str) -> None:
+        for user in self._users:
+            _tell(user, text)
+        self._let_in(text)
+
+    def _welcome(self) -> str:
+        return f"ready {self._orders.durable} {self._sockets}"
+
+    def _watch_signals(self) -> int:
+        """The end of a pipe that gets a byte with each signal, so that one poll waits for everything."""
+        reader, writer = os.pipe()
+        for fd in (reader, writer):
+            os.set_blocking(fd, False)
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, _wake)
+        signal.signal(signal.SIGTERM, self._be_told_to_end)
+        for number in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        return reader
+
+    def _be_told_to_end(self, number: int, frame: FrameType | None) -> None:
+        self._told_to_end = True
 
 
-def _note(number: int, frame: FrameType | None) -> None:
-    """A signal whose only effect is to wake the loop."""
+def _wake(number: int, frame: FrameType | None) -> None:
+    """A handler is needed for the byte in the pipe; it has nothing to do."""
 
 
 def _has_left(user: socket.socket) -> bool:
-    """Users say nothing; whatever can be read is their end."""
+    """Users say nothing: what can be read of them is their end."""
     try:
         return user.recv(64) == b""
     except BlockingIOError:
@@ -185,16 +202,8 @@ def _has_left(user: socket.socket) -> bool:
         return True
 
 
-def _answer(user: socket.socket, text: str) -> None:
+def _tell(user: socket.socket, text: str) -> None:
     user.setblocking(False)
-    try:
-        user.send(text.replace("\n", " ").encode("utf-8", "backslashreplace")[:4000] + b"\n")
-    except OSError:
-        return  # gone: the loop sees it
-
-
-def _unlink(path: str) -> None:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        return
+    line = " ".join(text.split("\n")).encode("utf-8", "backslashreplace")[:4000] + b"\n"
+    with contextlib.suppress(OSError):  # gone: the loop will see it
+        user.send(line)
