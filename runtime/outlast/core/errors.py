@@ -13,6 +13,7 @@
     │   ├── WorkflowTimeout
     │   └── RecoveryExhausted
     ├── InvalidInput            input that the function's annotations refuse
+    ├── InvalidJson             a body that is no JSON
     ├── InvalidKey              an idempotency key that breaks the grammar
     ├── KeyReused               the same key with another payload
     ├── Overloaded              a bound of this instance is reached; nothing was written
@@ -109,6 +110,12 @@ class InvalidInput(OutlastError):
     def __init__(self, message: str, errors: list[dict[str, Any]]) -> None:
         super().__init__(message)
         self.errors = errors
+
+
+class InvalidJson(OutlastError):
+    """A body that is no JSON where JSON is needed."""
+
+    code = "invalid_json"
 
 
 class InvalidKey(OutlastError):

@@ -14,10 +14,11 @@ from collections.abc import Callable
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
+from pydantic_core import from_json
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError
 
 from outlast.core.codec import annotations
-from outlast.core.errors import InvalidInput, NotSerializable, UsageError
+from outlast.core.errors import InvalidInput, InvalidJson, NotSerializable, UsageError
 from outlast.sdk.http import Request
 
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -60,7 +61,10 @@ class Inputs:
         return bool(self.names) or self.takes_anything or not self.request_parameters
 
     def bind_json(self, body: bytes | str) -> dict[str, Any]:
-        """Arguments from a JSON body. Raises InvalidInput."""
+        """Arguments from a JSON body. Raises InvalidJson and InvalidInput."""
+        text = body if isinstance(body, bytes) else body.encode()
+        if b"NaN" in text or b"Infinity" in text:
+            _refuse_constants(text)
         try:
             return self._arguments(self._adapter.validate_json(body))
         except ValidationError as error:
@@ -134,10 +138,20 @@ class Inputs:
         }
         return {**found, **(validated.model_extra or {})}
 
-    def _invalid(self, error: ValidationError) -> InvalidInput:
+    def _invalid(self, error: ValidationError) -> InvalidInput | InvalidJson:
+        if error.error_count() == 1 and error.errors(include_url=False)[0]["type"] == "json_invalid":
+            return InvalidJson(f"the body is no JSON: {error.errors()[0]['ctx']['error']}")
         errors = error.errors(include_url=False, include_context=False, include_input=False)
         places = sorted({".".join(map(str, item["loc"])) or "body" for item in errors})
         return InvalidInput(f"the input does not fit: {', '.join(places)}", [dict(item) for item in errors])
+
+
+def _refuse_constants(text: bytes) -> None:
+    """NaN and Infinity are no JSON, and Postgres would refuse them; as texts they are welcome."""
+    try:
+        from_json(text, allow_inf_nan=False)
+    except ValueError as error:
+        raise InvalidJson(f"the body is no JSON: {error}") from None
 
 
 def _is_model(annotation: Any) -> bool:

@@ -1,0 +1,44 @@
+"""An HTTP answer as plain data, and how it is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic_core import to_json
+from starlette.types import Send
+
+Pairs = list[tuple[bytes, bytes]]
+
+JSON = (b"content-type", b"application/json")
+NO_STORE = (b"cache-control", b"no-store")
+_BODILESS = frozenset({204, 205, 304})
+
+
+@dataclass(slots=True)
+class Answer:
+    """Status, header fields (lower-case names) and the whole body."""
+
+    status: int
+    body: bytes = b""
+    headers: Pairs = field(default_factory=list)
+
+    async def send(self, send: Send) -> None:
+        """Send it in one piece."""
+        body = b"" if self.status in _BODILESS else self.body
+        headers = self.headers
+        if self.status not in _BODILESS:
+            headers = [*headers, (b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+def json_answer(document: Any, status: int = 200, headers: Iterable[tuple[bytes, bytes]] = ()) -> Answer:
+    """`document` as JSON, not to be cached."""
+    return Answer(status, to_json(document, inf_nan_mode="constants"), [JSON, NO_STORE, *headers])
+
+
+def text_pairs(pairs: Iterable[tuple[str, str]]) -> Pairs:
+    """Header fields as the server wants them."""
+    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in pairs]

@@ -1,0 +1,95 @@
+"""Error answers: one body that RFC 9457 readers, supabase-py (`error`) and supabase-js all understand."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+from outlast.core.errors import (
+    DatabaseUnavailable,
+    InvalidInput,
+    InvalidJson,
+    InvalidKey,
+    KeyReused,
+    OutlastError,
+    Overloaded,
+    ShuttingDown,
+)
+from outlast.web.answers import Answer, json_answer, text_pairs
+
+_STATUS: dict[type[OutlastError], int] = {
+    InvalidInput: 422,
+    InvalidJson: 400,
+    InvalidKey: 400,
+    KeyReused: 422,
+    Overloaded: 503,
+    ShuttingDown: 503,
+    DatabaseUnavailable: 503,
+}
+_OF_THE_HOST = frozenset({"overloaded", "shutting_down", "database_unavailable", "internal_error"})
+"""Faults of the host itself: supabase-js calls them relay errors."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What went wrong. `detail` is public. `more` joins the body, `headers` the header."""
+
+    status: int
+    code: str
+    detail: str
+    retryable: bool = False
+    workflow_id: str | None = None
+    more: Mapping[str, Any] = field(default_factory=dict)
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def answer(self) -> Answer:
+        """The problem as JSON. Its type is exactly application/json: supabase-js reads others as text."""
+        document: dict[str, Any] = {
+            "type": f"urn:outlast:problem:{self.code}",
+            "title": HTTPStatus(self.status).phrase if self.status in _PHRASES else "Error",
+            "status": self.status,
+            "detail": self.detail,
+            "error": self.detail,
+            "code": self.code,
+            "message": self.detail,
+            "msg": self.detail,
+            "retryable": self.retryable,
+            **self.more,
+        }
+        if self.workflow_id is not None:
+            document["workflow_id"] = self.workflow_id
+        headers = [("sb-error-code", self.code), *self.headers]
+        if self.code in _OF_THE_HOST:
+            headers.append(("x-relay-error", "true"))
+        return json_answer(document, self.status, text_pairs(headers))
+
+
+class ProblemError(Exception):
+    """Raised anywhere in the web floor, it is the answer."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.detail)
+        self.problem = problem
+
+
+_PHRASES = frozenset(status.value for status in HTTPStatus)
+
+
+def problem_of(error: OutlastError, workflow_id: str | None = None) -> Problem:
+    """The problem that an error of the engine is to a caller."""
+    status = next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), 500)
+    headers: tuple[tuple[str, str], ...] = ()
+    if status == 503:
+        # With jitter, so that those who were turned away together don't come back together.
+        wait_s = 1 if isinstance(error, ShuttingDown) else random.randint(1, 3)
+        headers = (("retry-after", str(wait_s)),)
+    more = {"errors": error.errors} if isinstance(error, InvalidInput) else {}
+    if isinstance(error, KeyReused):
+        workflow_id = None
+    return Problem(status, error.code, str(error), status == 503, workflow_id, more, headers)
+
+
+INTERNAL = Problem(500, "internal_error", "the host failed to answer; its log tells more", retryable=True)

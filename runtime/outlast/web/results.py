@@ -1,0 +1,77 @@
+"""How a workflow stands, as an HTTP answer: the same bytes for the first caller and for every later one."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from pydantic_core import to_json
+
+from outlast.core.outcomes import public_error
+from outlast.core.records import Standing
+from outlast.core.status import Status
+from outlast.sdk.http import Response
+from outlast.web.answers import JSON, NO_STORE, Answer, Pairs, json_answer, text_pairs
+from outlast.web.problems import Problem
+
+_OURS = frozenset({b"workflow-id", b"cache-control", b"idempotency-replayed"})
+_REPLAYED = {True: (b"idempotency-replayed", b"true"), False: (b"idempotency-replayed", b"false")}
+
+
+def location_of(workflow_id: str) -> str:
+    """Where a workflow's status is."""
+    return f"/workflows/v1/{quote(workflow_id, safe=':~')}"
+
+
+def accepted_headers(workflow_id: str) -> Pairs:
+    """What every accepted call carries."""
+    location = location_of(workflow_id)
+    return [
+        (b"workflow-id", header_text(workflow_id).encode("latin-1")),
+        NO_STORE,
+        (b"link", f'<{location}>; rel="status"'.encode()),
+    ]
+
+
+def header_text(workflow_id: str) -> str:
+    """The id as a header field carries it: as it is, or percent-encoded where it has what headers can't."""
+    return workflow_id if workflow_id.isascii() and workflow_id.isprintable() else quote(workflow_id, safe=":~ ")
+
+
+def ended_answer(standing: Standing, *, replayed: bool) -> Answer:
+    """The answer of a workflow that ended."""
+    headers = [*accepted_headers(standing.workflow_id), _REPLAYED[replayed]]
+    if standing.status is Status.SUCCESS and standing.response is None:
+        return Answer(200, (standing.output or "null").encode(), [JSON, *headers])
+    if standing.status is Status.SUCCESS and standing.response is not None:
+        response = Response.from_record(standing.response, standing.output)
+        own = [pair for pair in text_pairs(response.headers.pairs()) if pair[0] not in _OURS]
+        return Answer(response.status, response.body, [*own, *headers])
+    answer = _error_answer(standing)
+    answer.headers = [pair for pair in answer.headers if pair[0] not in _OURS] + headers
+    return answer
+
+
+def pending_answer(workflow_id: str, status: Status, applied: str | None) -> Answer:
+    """202: the workflow goes on; where to look for it."""
+    headers = [*accepted_headers(workflow_id), (b"location", location_of(workflow_id).encode())]
+    headers += [JSON, (b"retry-after", b"1")]
+    if applied is not None:
+        headers.append((b"preference-applied", applied.encode()))
+    return Answer(202, to_json({"workflow_id": workflow_id, "status": status.value}), headers)
+
+
+def _error_answer(standing: Standing) -> Answer:
+    public = public_error(standing)
+    code, detail = public["code"], public.get("detail")
+    if code == "http_exception":
+        extra = text_pairs(public["headers"])
+        if detail is None or isinstance(detail, str):
+            text = detail or "the function refused the call"
+            answer = Problem(public["status"], code, text, workflow_id=standing.workflow_id).answer()
+        else:
+            answer = json_answer(detail, public["status"], [(b"sb-error-code", code.encode())])
+        named = {name for name, _ in extra}
+        answer.headers = [pair for pair in answer.headers if pair[0] not in named] + extra
+        return answer
+    status = 409 if code == "workflow_cancelled" else 500
+    return Problem(status, code, public["message"], workflow_id=standing.workflow_id).answer()
