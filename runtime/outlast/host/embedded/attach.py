@@ -204,7 +204,7 @@ def _environment() -> dict[str, str]:
 
 def _maker(folder: Folder) -> int:
     """The user id for initdb, which refuses an id without an account, though the server does not."""
-    if has_account(folder.uid):
+    if has_account(folder.uid) or folder.has("data"):
         return folder.uid
     if os.geteuid() == 0:
         for name in ("nobody", "daemon", "bin"):

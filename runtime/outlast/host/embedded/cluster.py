@@ -167,8 +167,8 @@ class Cluster:
         if made_by != str(orders.major):
             raise ClusterError(
                 f"the data in {orders.path} was made by Postgres {made_by or '(unknown)'}, and this is "
-                f"Postgres {orders.major}; it was not touched: take a dump with the version that made it, or move the "
-                f"folder away to start with an empty database"
+                f"Postgres {orders.major}; it was not touched: take a dump with the version that made it, or "
+                f"move the folder away to start with an empty database"
             )
 
     def _claim(self) -> int:
@@ -191,29 +191,26 @@ class Cluster:
 
     def _press(self, lock: int, waited: float) -> None:
         """A server is asked to shut down. Children that lost their server can't go on: they are ended."""
-        server = self._recorded_server()
-        holders = processes.holding(lock)
-        if server in holders or (not holders and server and processes.is_running(server)):
-            number = signal.SIGINT if waited < _STOPPING[0][1] else signal.SIGKILL
-            holders = [server] if number == signal.SIGINT else [server, *holders]
-        else:
-            number = signal.SIGQUIT if waited < 2.0 else signal.SIGKILL
-        for process in holders:
-            processes.send(process, number)
-
-    def _recorded_server(self) -> int:
         try:
             data = os.open("data", _FOLDER, dir_fd=self._folder)
         except FileNotFoundError:
-            return 0
+            return  # initdb's, which ends by itself
         try:
-            return _pid_file(data)[0]
+            left = [process for process in processes.in_folder(data) if processes.has_open(process, lock)]
+            server = _pid_file(data)[0]
         finally:
             os.close(data)
+        if server in left or (not left and server and processes.is_running(server)):
+            number = signal.SIGINT if waited < _STOPPING[0][1] else signal.SIGKILL
+            whom = [server] if number == signal.SIGINT else [server, *left]
+        else:
+            number, whom = signal.SIGQUIT if waited < 2.0 else signal.SIGKILL, left
+        for process in whom:
+            processes.send(process, number)
 
     def _remove_misleading(self, data: int, sockets: str) -> None:
         """With the lock in hand no server of ours lives, so the ids in its files may be another process's."""
-        strangers = processes.postgres_in(data)
+        strangers = [each for each in processes.in_folder(data) if processes.name_of(each) == "postgres"]
         if strangers:
             raise ClusterError(
                 f"{self._orders.path} is in use by a Postgres that Outlast did not start "

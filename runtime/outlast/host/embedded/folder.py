@@ -32,6 +32,13 @@ class Folder:
     uid: int
     gid: int
 
+    def has(self, name: str) -> bool:
+        try:
+            os.stat(name, dir_fd=self.fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return True
+
     def open_file(self, name: str, flags: int) -> int:
         """A plain file of the server's user in this folder, created if missing; not inherited by programs."""
         fd = os.open(name, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=self.fd)

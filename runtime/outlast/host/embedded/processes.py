@@ -8,7 +8,6 @@ import contextlib
 import ctypes
 import os
 import signal
-import stat
 import sys
 from collections.abc import Iterator
 
@@ -75,20 +74,30 @@ def working_folder(folder_fd: int) -> str:
         os.chdir("/")
 
 
-def holding(fd: int) -> list[int]:
-    """Ids of the other processes that have this file open for writing, as far as we may ask (Linux only)."""
-    wanted = _identity(fd)
-    return [process for process in _processes() if _has_open(process, wanted)]
-
-
-def postgres_in(folder_fd: int) -> list[int]:
-    """Ids of the Postgres processes whose working folder this is (Linux; empty elsewhere)."""
+def in_folder(folder_fd: int) -> list[int]:
+    """Ids of the processes whose working folder this is, as far as we may ask (Linux; empty elsewhere)."""
     wanted = _identity(folder_fd)
-    return [
-        process
-        for process in _processes()
-        if _name(process) == "postgres" and _identity(f"/proc/{process}/cwd") == wanted
-    ]
+    return [process for process in _processes() if _identity(f"/proc/{process}/cwd") == wanted]
+
+
+def has_open(process: int, fd: int) -> bool:
+    """Whether a process has the same file open as we at `fd` (Linux; false elsewhere)."""
+    wanted = _identity(fd)
+    try:
+        return any(
+            _identity(f"/proc/{process}/fd/{name}") == wanted for name in os.listdir(f"/proc/{process}/fd")
+        )
+    except OSError:
+        return False  # ended, or another user's
+
+
+def name_of(process: int) -> str:
+    """The program's name (Linux; empty elsewhere)."""
+    try:
+        with open(f"/proc/{process}/comm", encoding="utf-8", errors="replace") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
 
 
 def is_running(process: int) -> bool:
@@ -111,25 +120,6 @@ def _processes() -> Iterator[int]:
     if _HAS_PROC:
         me = str(os.getpid())
         yield from (int(name) for name in os.listdir("/proc") if name.isdecimal() and name != me)
-
-
-def _has_open(process: int, wanted: tuple[int, int] | None) -> bool:
-    folder = f"/proc/{process}/fd"
-    try:
-        return any(
-            _identity(f"{folder}/{name}") == wanted and os.lstat(f"{folder}/{name}").st_mode & stat.S_IWUSR
-            for name in os.listdir(folder)
-        )
-    except OSError:
-        return False  # ended, or another user's
-
-
-def _name(process: int) -> str:
-    try:
-        with open(f"/proc/{process}/comm", encoding="utf-8", errors="replace") as file:
-            return file.read().strip()
-    except OSError:
-        return ""
 
 
 def _identity(file: int | str) -> tuple[int, int] | None:

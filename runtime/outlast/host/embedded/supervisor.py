@@ -25,7 +25,7 @@ from outlast.host.embedded import processes, rundir
 from outlast.host.embedded.cluster import Cluster, ClusterError
 from outlast.host.embedded.orders import Orders
 
-_TICK_S = 5.0  # for what no event tells: a removed folder, a grown log
+_TICK_S = 2.0  # for what no event tells: a removed folder, a grown log
 _TOUCH_S = 3600.0  # cleaners of tmp folders take what has not been used for days
 _USERS_MAX = 200
 _RESTARTS_MAX = 5
@@ -42,6 +42,8 @@ def main(words: list[str]) -> None:
     os.umask(0o077)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     Supervisor(orders).run()
+    os.close(orders.lock_fd)  # before the last users' connections, which are their word that all is over
+    os._exit(0)
 
 
 class Supervisor:
