@@ -1,0 +1,116 @@
+"""The secret key of a project without one: made at the first start on the embedded database, and kept."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from outlast.core.errors import OutlastError
+
+FILE_NAME = "secret_key"
+_PREFIX = "sb_secret_"
+_USABLE = re.compile(r"[!-~]{16,512}")
+_FILE_BYTES_MAX = 4096
+
+
+class SecretKeyError(OutlastError):
+    """The kept key can't be used; the message is one line with the remedy."""
+
+    code = "secret_key"
+
+
+@dataclass(frozen=True, slots=True)
+class SecretKey:
+    """The key, and whether this very call made it, which is when it is to be shown."""
+
+    value: str
+    made: bool
+
+
+def obtain_secret_key(home: Path) -> SecretKey:
+    """The key kept in `home`, made where there is none. `home` must exist. Raises SecretKeyError.
+
+    Processes that start at once agree on one key, and exactly one of them made it.
+    """
+    kept = read_secret_key(home)
+    if kept is not None:
+        return SecretKey(kept, made=False)
+    made = _PREFIX + secrets.token_urlsafe(24)
+    if _keep(home, made):
+        return SecretKey(made, made=True)
+    kept = read_secret_key(home)
+    if kept is None:
+        raise SecretKeyError(f"{home / FILE_NAME} was removed while it was being made: start again")
+    return SecretKey(kept, made=False)
+
+
+def read_secret_key(home: Path) -> str | None:
+    """The key kept in `home`; None where there is none. Raises SecretKeyError."""
+    path = home / FILE_NAME
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise SecretKeyError(
+            f"{path} can't be read ({error.strerror}): run as its owner, or set SUPABASE_SECRET_KEY"
+        ) from error
+    try:
+        return _read(fd, path)
+    finally:
+        os.close(fd)
+
+
+def _read(fd: int, path: Path) -> str:
+    seen = os.fstat(fd)
+    if not stat.S_ISREG(seen.st_mode):
+        raise SecretKeyError(
+            f"{path} is not a plain file: remove it, and a new key is made at the next start"
+        )
+    mode = stat.S_IMODE(seen.st_mode)
+    if mode & 0o077:
+        raise SecretKeyError(
+            f"{path} can be read or changed by others (mode {mode:04o}): chmod 600 {path}, "
+            "or remove it, and a new key is made at the next start"
+        )
+    text = os.read(fd, _FILE_BYTES_MAX).decode("ascii", "replace").strip()
+    if _USABLE.fullmatch(text) is None:
+        raise SecretKeyError(f"{path} holds no key: remove it, and a new one is made at the next start")
+    return text
+
+
+def _keep(home: Path, key: str) -> bool:
+    """Write `key` for its owner's eyes; False if another process was first. Appears whole or not at all."""
+    path = home / FILE_NAME
+    draft = home / f".{FILE_NAME}.{secrets.token_hex(8)}"
+    try:
+        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            _give_to_owner_of(home, fd)
+            os.write(fd, f"{key}\n".encode())
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        try:
+            os.link(draft, path)
+        finally:
+            draft.unlink()
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise SecretKeyError(
+            f"{path} can't be made ({error.strerror}): make {home} writable, or set SUPABASE_SECRET_KEY"
+        ) from error
+    return True
+
+
+def _give_to_owner_of(home: Path, fd: int) -> None:
+    """What root makes in a user's project is the user's."""
+    if os.geteuid() == 0:
+        owner = home.stat()
+        if owner.st_uid != 0:
+            os.fchown(fd, owner.st_uid, owner.st_gid)

@@ -1,0 +1,424 @@
+"""Settings: environment, then `.env`, then `supabase/config.toml`; checked once, frozen, handed down.
+
+Imported only by the composition root and the commands that need it: pydantic-settings takes a while to load.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    AliasGenerator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from outlast.core.errors import OutlastError
+
+if TYPE_CHECKING:
+    from outlast.engine.engine import EngineOptions
+    from outlast.store.instances import RecoveryLimits
+
+CONFIG_TOML = Path("supabase/config.toml")
+ENV_FILE = Path(".env")
+_PREFIX = "OUTLAST_"
+
+
+class SettingsError(OutlastError):
+    """A setting can't be used. The message is one line: the variable, its value and the remedy."""
+
+    code = "bad_setting"
+
+
+def _refuse(remedy: str) -> PydanticCustomError:
+    """What a validator raises: `remedy` follows the variable and its value."""
+    return PydanticCustomError("refused", "{remedy}", {"remedy": remedy})
+
+
+def _lower(value: Any) -> Any:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def _auto(value: Any) -> Any:
+    return None if isinstance(value, str) and value.strip().lower() == "auto" else value
+
+
+def _comma_list(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    return tuple(item for each in value.split(",") if (item := each.strip()))
+
+
+def _named_keys(value: Any) -> Any:
+    """Supabase's `{"default": "sb_…", …}`. Never shows the value: it holds secrets."""
+    try:
+        keys = json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        keys = None
+    if not isinstance(keys, dict) or not all(isinstance(key, str) and key for key in keys.values()):
+        raise _refuse('set a JSON object of names and keys, such as {"default": "sb_…"}')
+    return keys
+
+
+def _json_object(value: Any) -> Any:
+    try:
+        found = json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        found = None
+    if not isinstance(found, dict | list):
+        raise _refuse('set a JSON Web Key Set, such as {"keys": […]}')
+    return {"keys": found} if isinstance(found, list) else found
+
+
+def _postgres_url(value: str) -> str:
+    if re.match(r"postgres(ql)?://.", value) is None and re.match(r"\w+\s*=", value) is None:
+        raise _refuse("set a Postgres URL, such as postgresql://USER:PASSWORD@HOST:5432/postgres")
+    return value
+
+
+def _http_url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise _refuse("set an http or https URL, such as https://HOST")
+    return value.rstrip("/")
+
+
+def _origins(value: tuple[str, ...]) -> tuple[str, ...]:
+    for origin in value:
+        if origin != "*" and re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s]+", origin) is None:
+            raise _refuse("set * or origins separated by commas, such as https://app.example.com")
+    return value
+
+
+def _functions_folder() -> Path:
+    """`functions`, or `supabase/functions` where only that one holds Python functions."""
+    usual, theirs = Path("functions"), Path("supabase/functions")
+    if not _holds_functions(usual) and _holds_functions(theirs):
+        return theirs.absolute()
+    return usual.absolute()
+
+
+def _holds_functions(folder: Path) -> bool:
+    found = [*folder.glob("*.py"), *folder.glob("*/index.py")]
+    return any(not each.relative_to(folder).parts[0].startswith("_") for each in found)
+
+
+Seconds = Annotated[float, Field(allow_inf_nan=False)]
+CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_list)]
+NamedKeys = Annotated[dict[str, str], NoDecode, BeforeValidator(_named_keys)]
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+Folder = Annotated[Path, AfterValidator(Path.absolute)]
+LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["auto", "text", "json"]
+
+
+class FunctionSettings(BaseModel):
+    """A `[functions.NAME]` table of `supabase/config.toml`; what else it holds is the Supabase CLI's."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    enabled: bool = True
+    verify_jwt: bool = True
+    entrypoint: str | None = None
+    env: dict[str, str] = {}
+
+
+class Settings(BaseSettings):
+    """All that can be set. Made by `Settings.load` alone; only the composition root reads it."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="ignore",
+        case_sensitive=True,
+        populate_by_name=True,
+        env_ignore_empty=True,
+        env_file_encoding="utf-8",
+        hide_input_in_errors=True,
+        validate_default=False,
+        alias_generator=AliasGenerator(validation_alias=lambda name: _PREFIX + name.upper()),
+    )
+
+    # Supabase's own names
+    db_url: Annotated[str, AfterValidator(_postgres_url)] | None = Field(
+        None, validation_alias="SUPABASE_DB_URL", repr=False
+    )
+    supabase_url: HttpUrl | None = Field(None, validation_alias="SUPABASE_URL")
+    given_secret_key: str | None = Field(None, validation_alias="SUPABASE_SECRET_KEY", repr=False)
+    given_secret_keys: NamedKeys = Field({}, validation_alias="SUPABASE_SECRET_KEYS", repr=False)
+    service_role_key: str | None = Field(None, validation_alias="SUPABASE_SERVICE_ROLE_KEY", repr=False)
+    given_publishable_key: str | None = Field(None, validation_alias="SUPABASE_PUBLISHABLE_KEY", repr=False)
+    given_publishable_keys: NamedKeys = Field({}, validation_alias="SUPABASE_PUBLISHABLE_KEYS", repr=False)
+    anon_key: str | None = Field(None, validation_alias="SUPABASE_ANON_KEY", repr=False)
+    jwt_secret: str | None = Field(None, validation_alias="SUPABASE_JWT_SECRET", repr=False)
+    jwks: Annotated[dict[str, Any], NoDecode, BeforeValidator(_json_object)] | None = Field(
+        None, validation_alias="SUPABASE_JWKS", repr=False
+    )
+    jwks_url: HttpUrl | None = Field(None, validation_alias="SUPABASE_JWKS_URL")
+
+    # Where to listen, what to serve
+    port: int = Field(8000, ge=0, le=65535, validation_alias="PORT")
+    host: str = Field("127.0.0.1", pattern=r"^[^\s/]+$")
+    url: HttpUrl | None = None
+    functions: Folder = Field(default_factory=_functions_folder)
+    home: Folder = Field(default_factory=lambda: Path(".outlast").absolute())
+    workers: int = Field(1, ge=1, le=64)
+    verify_jwt: bool = True
+    cors_origins: Annotated[CommaList, AfterValidator(_origins)] = ("*",)
+    sync_wait_s: Seconds = Field(60.0, ge=0, le=3600)
+    body_bytes_max: int = Field(10 * 1024 * 1024, ge=1024, le=1024**3)
+    calls_per_caller_max: int | None = Field(None, ge=1, le=1_000_000)
+    log_level: Annotated[LogLevel, BeforeValidator(_lower)] = "info"
+    log_format: Annotated[LogFormat, BeforeValidator(_lower)] = "auto"
+
+    # The engine's, see EngineOptions
+    lease_ttl_s: Seconds = Field(10.0, ge=0.5, le=600)
+    tick_s: Seconds = Field(0.6, ge=0.01, le=60)
+    moment_s: Seconds = Field(1.0, ge=0, le=60)
+    drain_s: Seconds = Field(25.0, ge=0, le=3600)
+    database_wait_s: Seconds = Field(5.0, ge=0.1, le=60)
+    workflows_max: int = Field(1_000, ge=1, le=1_000_000)
+    claim_batch: int = Field(200, ge=1, le=10_000)
+    suspect_after: int = Field(3, ge=1, le=1_000)
+    threads_max: int = Field(64, ge=1, le=1_000)
+    journal_depth_max: int = Field(20_000, ge=100, le=1_000_000)
+
+    # Recovery's, see RecoveryLimits
+    recovery_attempts_max: int = Field(10, ge=1, le=1_000)
+    recovery_backoff_s: Seconds = Field(0.5, ge=0, le=3600)
+    recovery_backoff_max_s: Seconds = Field(60.0, ge=0, le=86_400)
+    recovery_batch: int = Field(1_000, ge=1, le=10_000)
+
+    # The store's
+    db_connections: int = Field(4, ge=3, le=1_000)
+    db_sessions: Annotated[bool | None, BeforeValidator(_auto)] = None
+
+    crash_at: CommaList = ()
+    """Points of `core.faults` at which the tests kill this process."""
+
+    # Not from the environment
+    functions_config: dict[str, FunctionSettings] = Field({}, validation_alias=str(CONFIG_TOML))
+    env_file: Path | None = Field(None, validation_alias="--env-file")
+    warnings: tuple[str, ...] = Field((), validation_alias="warnings")
+
+    @classmethod
+    def load(cls, **cli_overrides: Any) -> Settings:
+        """Read everything; options that are None were not given. Raises SettingsError.
+
+        `env_file` is read instead of `.env`. `warnings` of the result are lines to be shown at the start.
+        """
+        given = {name: value for name, value in cli_overrides.items() if value is not None}
+        env_file = _env_file(given.pop("env_file", None))
+        try:
+            from_file = DotEnvSettingsSource(cls, env_file=env_file).env_vars
+            return cls(
+                **given,
+                _env_file=env_file,
+                env_file=env_file,
+                warnings=tuple(_unknown(cls, {**from_file, **os.environ})),
+            )
+        except ValidationError as error:
+            raise SettingsError(_explain(cls, error.errors()[0])) from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(
+                f"{env_file or CONFIG_TOML} can't be read: {error}; make it readable"
+            ) from error
+        except tomllib.TOMLDecodeError as error:
+            raise SettingsError(f"{CONFIG_TOML} is not valid TOML: {error}; correct that line") from error
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """pydantic-settings' hook: which sources, the strongest first."""
+        return init_settings, env_settings, dotenv_settings, _ConfigToml(settings_cls)
+
+    @model_validator(mode="after")
+    def _fit(self) -> Settings:
+        if "tick_s" in self.model_fields_set and self.tick_s > self.lease_ttl_s / 3:
+            raise _refuse(
+                f"OUTLAST_TICK_S={self.tick_s:g}: set at most a third of "
+                f"OUTLAST_LEASE_TTL_S={self.lease_ttl_s:g}"
+            )
+        if self.recovery_backoff_s > self.recovery_backoff_max_s:
+            raise _refuse(
+                f"OUTLAST_RECOVERY_BACKOFF_S={self.recovery_backoff_s:g}: set at most "
+                f"OUTLAST_RECOVERY_BACKOFF_MAX_S={self.recovery_backoff_max_s:g}"
+            )
+        return self
+
+    @property
+    def secret_keys(self) -> dict[str, str]:
+        """Every key that counts as secret, by name; `default` first, where there is one."""
+        return _keys(self.given_secret_key, self.given_secret_keys, "service_role", self.service_role_key)
+
+    @property
+    def secret_key(self) -> str | None:
+        """The key to call with."""
+        return next(iter(self.secret_keys.values()), None)
+
+    @property
+    def publishable_keys(self) -> dict[str, str]:
+        """Every key that counts as publishable, by name."""
+        return _keys(self.given_publishable_key, self.given_publishable_keys, "anon", self.anon_key)
+
+    def engine_options(self) -> EngineOptions:
+        """What the engine gets. A default tick is shortened to suit a short lease."""
+        from outlast.engine.engine import EngineOptions
+
+        chosen = {field.name: getattr(self, field.name) for field in fields(EngineOptions)}
+        return EngineOptions(**{**chosen, "tick_s": min(self.tick_s, self.lease_ttl_s / 3)})
+
+    def recovery_limits(self) -> RecoveryLimits:
+        """What the store gets for recovery."""
+        from outlast.store.instances import RecoveryLimits
+
+        return RecoveryLimits(
+            attempts_max=self.recovery_attempts_max,
+            suspect_after=self.suspect_after,
+            backoff_s=self.recovery_backoff_s,
+            backoff_max_s=self.recovery_backoff_max_s,
+            batch=self.recovery_batch,
+        )
+
+
+class _ConfigToml(PydanticBaseSettingsSource):
+    """What `supabase/config.toml` says to us too: `[functions.NAME]` and `[api] external_url`.
+
+    Its keys and secrets are those of a local stack, and the file is committed: they are never trusted here.
+    """
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Unused: `__call__` gives all at once."""
+        raise NotImplementedError
+
+    def __call__(self) -> dict[str, Any]:
+        """The values, by alias. Raises OSError, UnicodeDecodeError, TOMLDecodeError."""
+        try:
+            document = tomllib.loads(CONFIG_TOML.read_text("utf-8"))
+        except FileNotFoundError:
+            return {}
+        found: dict[str, Any] = {}
+        if document.get("functions"):
+            found[str(CONFIG_TOML)] = document["functions"]
+        api = document.get("api")
+        if isinstance(api, dict) and api.get("external_url"):
+            found["SUPABASE_URL"] = _substituted(api["external_url"])
+        return {name: value for name, value in found.items() if value is not None}
+
+
+def _substituted(value: Any) -> Any:
+    """The Supabase CLI's `env(NAME)`; None where that variable is not set."""
+    if isinstance(value, str) and (match := re.fullmatch(r"env\((\w+)\)", value)):
+        return os.environ.get(match[1]) or None
+    return value
+
+
+def _env_file(given: Any) -> Path | None:
+    if given is None:
+        return ENV_FILE.absolute() if ENV_FILE.is_file() else None
+    path = Path(given).absolute()
+    if not path.exists() or path.is_dir():
+        raise SettingsError(f"--env-file {given}: there is no such file")
+    return path
+
+
+def _keys(
+    single: str | None, named: Mapping[str, str], legacy_name: str, legacy: str | None
+) -> dict[str, str]:
+    keys = {"single" if "default" in named else "default": single} if single else {}
+    if "default" in named:
+        keys["default"] = named["default"]
+    keys.update(named)
+    return keys | ({legacy_name: legacy} if legacy else {})
+
+
+def _variables(cls: type[Settings]) -> dict[str, str]:
+    """Variable to field name."""
+    return {str(field.validation_alias): name for name, field in cls.model_fields.items()}
+
+
+def _unknown(cls: type[Settings], environment: Mapping[str, str | None]) -> list[str]:
+    """A line for each variable that looks like ours and isn't."""
+    known = [name for name in _variables(cls) if name.startswith(_PREFIX)]
+    unknown = sorted(name for name in environment if name.startswith(_PREFIX) and name not in known)
+    if not unknown:
+        return []
+    from difflib import get_close_matches
+
+    lines = []
+    for name in unknown:
+        close = get_close_matches(name, known, 1, 0.0)
+        lines.append(f"{name} is not a setting and was ignored; the closest one is {close[0]}")
+    return lines
+
+
+def _explain(cls: type[Settings], detail: ErrorDetails) -> str:
+    """One line: variable, value unless it is secret, remedy."""
+    location, value = detail["loc"], detail.get("input")
+    refused = str(detail["ctx"]["remedy"]) if detail["type"] == "refused" else None
+    if not location:
+        return refused or detail["msg"]
+    variable = str(location[0])
+    name = variable if variable in cls.model_fields else _variables(cls)[variable]
+    field = cls.model_fields[name]
+    if name == "functions_config":
+        path = ".".join(["functions", *map(str, location[1:])])
+        return f"{CONFIG_TOML}: {path}={_shown(value)}: {_lower_first(detail['msg'])}"
+    if variable == name:
+        variable = f"--{name.replace('_', '-')}"
+    shown = "" if field.repr is False else f"={_shown(value)}"
+    return f"{variable}{shown}: {refused or f'set {_expected(field)}'}"
+
+
+def _shown(value: Any) -> str:
+    text = value if isinstance(value, str) and value.isprintable() and value else repr(value)
+    return text if len(text) <= 80 else f"{text[:79]}…"
+
+
+def _expected(field: FieldInfo) -> str:
+    """The values that `field` takes, in words."""
+    kinds = {field.annotation, *get_args(field.annotation)}
+    least = next((each.ge for each in field.metadata if hasattr(each, "ge")), None)
+    most = next((each.le for each in field.metadata if hasattr(each, "le")), None)
+    if bool in kinds:
+        return "auto, true or false" if type(None) in kinds else "true or false"
+    if int in kinds or float in kinds:
+        return f"a {'whole ' if int in kinds else ''}number from {least:,} to {most:,}".replace(",", "")
+    if choices := get_args(field.annotation) if str not in kinds and type(None) not in kinds else ():
+        return f"one of {', '.join(map(str, choices))}"
+    return "a host name or address" if str in kinds else "a path"
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]
