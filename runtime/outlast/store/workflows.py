@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
+from outlast.core.listing import Filters
 from outlast.core.ports import Unreachable
 from outlast.core.records import Standing
 from outlast.core.status import Status
@@ -18,21 +17,6 @@ from outlast.store.queries import load
 
 _SQL = load("workflows.sql")
 _READ_TRIES = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Filters:
-    """Which workflows a listing shows. Dates are aware; `after` is the last row of the page before."""
-
-    function: str | None = None
-    statuses: Sequence[Status] | None = None
-    queue: str | None = None
-    parent: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-    attribute: tuple[str, str] | None = None
-    after: tuple[datetime, str] | None = None
-    limit: int = 100
 
 
 class PostgresWorkflows:
@@ -54,12 +38,12 @@ class PostgresWorkflows:
         return bool(await self._rows("cancel", {"workflow_id": workflow_id}))
 
     async def show(self, workflow_id: str) -> dict[str, Any] | None:
-        """All columns that people may see of one workflow. Raises Unreachable."""
+        """All columns that people may see of one workflow; JSON as text. Raises Unreachable."""
         rows = await self._rows("show", {"workflow_id": workflow_id})
         return rows[0] if rows else None
 
-    async def list(self, filters: Filters) -> list[dict[str, Any]]:
-        """A page of workflows, newest first. Raises Unreachable."""
+    async def page(self, filters: Filters) -> list[dict[str, Any]]:
+        """A page of workflows, newest first; JSON as text. Raises Unreachable."""
         attribute, value = filters.attribute or (None, None)
         after_created, after_id = filters.after or (None, None)
         parameters = {
@@ -75,11 +59,18 @@ class PostgresWorkflows:
             "after_id": after_id,
             "limit": filters.limit,
         }
-        return await self._rows("list", parameters)
+        return await self._rows("page", parameters)
 
-    async def steps(self, workflow_id: str) -> list[dict[str, Any]]:
-        """Recorded steps in order of completion. Raises Unreachable."""
-        return await self._rows("steps", {"workflow_id": workflow_id})
+    async def steps(
+        self, workflow_id: str, after: tuple[int, str] | None = None, limit: int | None = None
+    ) -> list[dict[str, Any]]:
+        """Recorded steps in order of completion, then sleeps that aren't over; JSON as text.
+
+        `after` is the last one (`place`, `step_id`) of the page before. Raises Unreachable.
+        """
+        place, step_id = after or (None, None)
+        parameters = {"workflow_id": workflow_id, "after_place": place, "after_step": step_id, "limit": limit}
+        return await self._rows("steps", parameters)
 
     async def steps_after(self, workflow_id: str, order: int) -> list[dict[str, Any]]:
         """Completions later than the `order`-th. Raises Unreachable."""

@@ -15,15 +15,15 @@ where workflow_id = any(%(ids)s::text[]) and status not in ('ENQUEUED', 'PENDING
 
 -- name: show
 select
-  workflow_id, function, status, input, output, error, response, idempotency_key, subject, queue, priority,
-  version, parent, attributes, owner, epoch, recovery_attempts, claimable_at, deadline, created_at, started_at,
-  updated_at, completed_at
+  workflow_id, function, status, input::text, output::text, error::text, response::text, idempotency_key, subject,
+  queue, priority, version, parent, attributes::text, owner, epoch, recovery_attempts, claimable_at, deadline,
+  created_at, started_at, updated_at, completed_at
 from outlast.workflow_status
 where workflow_id = %(workflow_id)s
 
--- name: list
+-- name: page
 select
-  workflow_id, function, status, queue, parent, attributes, recovery_attempts, claimable_at, created_at,
+  workflow_id, function, status, queue, parent, attributes::text, recovery_attempts, claimable_at, created_at,
   started_at, updated_at, completed_at
 from outlast.workflow_status
 where (%(function)s::text is null or function = %(function)s)
@@ -38,11 +38,16 @@ order by created_at desc, workflow_id desc
 limit %(limit)s
 
 -- name: steps
+-- Sleeps that aren't over have no order of completion: their place is after all others.
 select
-  step_id, name, output, error, attempts, completion_order, started_at, completed_at
+  step_id, name, output::text, error::text, attempts, completion_order, started_at, completed_at,
+  coalesce(completion_order, 2147483647) as place
 from outlast.operation_outputs
 where workflow_id = %(workflow_id)s
-order by completion_order nulls last, completed_at, step_id
+  and (%(after_place)s::int is null
+       or (coalesce(completion_order, 2147483647), step_id) > (%(after_place)s, %(after_step)s))
+order by coalesce(completion_order, 2147483647), step_id
+limit %(limit)s::bigint
 
 -- name: steps_after
 -- For streams: completions later than one that was seen.

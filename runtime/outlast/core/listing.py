@@ -1,0 +1,27 @@
+"""Which workflows a page of a listing shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from outlast.core.status import Status
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What the workflows of a listing have in common; None is no condition. Dates are aware.
+
+    `after` is the last row (`created_at`, `workflow_id`) of the page before; `attribute` a key and its value.
+    """
+
+    function: str | None = None
+    statuses: Sequence[Status] | None = None
+    queue: str | None = None
+    parent: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    attribute: tuple[str, str] | None = None
+    after: tuple[datetime, str] | None = None
+    limit: int = 100
