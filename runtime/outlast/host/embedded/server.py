@@ -6,6 +6,7 @@ import contextlib
 import os
 import select
 import socket
+import struct
 import threading
 import time
 from pathlib import Path
@@ -20,6 +21,13 @@ from outlast.host.embedded.settings import PORT
 _POLL_S = 0.005
 _STOP_LIMIT_S = 40.0
 _REVIVAL_LIMIT_S = 60.0
+_PROBE_LIMIT_S = 1.0
+
+# Postgres manual, "Message Formats": StartupMessage (protocol 3.0), Terminate, an error's SQLSTATE field.
+_PARAMETERS = b"user\0postgres\0database\0postgres\0\0"
+_STARTUP = struct.pack("!ii", 8 + len(_PARAMETERS), 3 << 16) + _PARAMETERS
+_TERMINATE = struct.pack("!ci", b"X", 4)
+_CANNOT_CONNECT_NOW = b"C57P03\0"
 
 
 class EmbeddedPostgres:
@@ -61,16 +69,8 @@ class EmbeddedPostgres:
         return cls(folder, use)
 
     def alive(self) -> bool:
-        """Whether the server takes connections now; false after `stop`. Opens its socket and closes it."""
-        if self._stopped:
-            return False
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-            probe.settimeout(1.0)
-            try:
-                probe.connect(f"{self._use.sockets}/.s.PGSQL.{PORT}")
-            except OSError:
-                return False
-        return True
+        """Whether the server takes connections now; false after `stop`. Costs it one connection."""
+        return not self._stopped and _takes_connections(f"{self._use.sockets}/.s.PGSQL.{PORT}")
 
     def revive(self, *, timeout_s: float = 30.0) -> None:
         """Return when the server takes connections again, starting it where that has not been done yet.
@@ -144,6 +144,20 @@ class EmbeddedPostgres:
 
 def _url(use: Use) -> str:
     return f"postgresql://postgres@/postgres?host={quote(use.sockets, safe='/')}&port={PORT}"
+
+
+def _takes_connections(path: str) -> bool:
+    """Ask as pg_isready does: any answer but "cannot connect now" will do."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(_PROBE_LIMIT_S)
+        try:
+            probe.connect(path)
+            probe.sendall(_STARTUP)
+            answer = probe.recv(1024)
+            probe.sendall(_TERMINATE)
+        except OSError:
+            return False
+    return answer != b"" and _CANNOT_CONNECT_NOW not in answer
 
 
 def _wait_for_end(connection: socket.socket, timeout_s: float | None) -> bool:
