@@ -54,7 +54,9 @@ class Codec:
             text = self._adapter.dump_json(value, warnings="error").decode()
             decoded = self._adapter.validate_json(text)
         except (PydanticSerializationError, ValidationError, ValueError, RecursionError) as error:
-            raise NotSerializable(f"{self._of}: {_brief(value)} does not fit its annotation: {error}") from error
+            raise NotSerializable(
+                f"{self._of}: {_brief(value)} does not fit its annotation: {error}"
+            ) from error
         if not self._same(decoded, value, text):
             raise NotSerializable(
                 f"{self._of}: {_brief(value)} would come back from JSON as {_brief(decoded)}; "
@@ -131,10 +133,10 @@ def return_annotation(fn: Callable[..., Any]) -> Any:
     """The annotation of what `fn` returns, resolved; UNTYPED where there is none or it can't be resolved."""
     if "return" not in getattr(fn, "__annotations__", {}):
         return UNTYPED
-    return annotations(fn).get("return", UNTYPED)
+    return resolved_annotations(fn).get("return", UNTYPED)
 
 
-def annotations(fn: Callable[..., Any]) -> dict[str, Any]:
+def resolved_annotations(fn: Callable[..., Any]) -> dict[str, Any]:
     """The resolved annotations of `fn`. Raises UsageError where a name can't be resolved."""
     try:
         return typing.get_type_hints(fn, include_extras=True)

@@ -32,7 +32,10 @@ def encode_failure(error: BaseException) -> str:
         "type": type(error).__qualname__,
         "module": type(error).__module__,
         "message": _clean(_text(error))[:MESSAGE_CHARS_MAX],
-        "args": [kept[0] if kept else _clean(repr(argument)) for kept, argument in zip(arguments, error.args, strict=True)],
+        "args": [
+            kept[0] if kept else _clean(repr(argument))
+            for kept, argument in zip(arguments, error.args, strict=True)
+        ],
         "attributes": {
             key: kept[0] for key, value in _attributes(error).items() if (kept := _kept(value)) is not None
         },

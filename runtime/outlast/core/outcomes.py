@@ -40,7 +40,13 @@ def public_error(standing: Standing) -> dict[str, Any]:
     recorded = from_json(standing.error) if standing.error else {}
     code = recorded.get("code", "workflow_error")
     if code == "http_exception":
-        return {**{key: recorded[key] for key in ("code", "status", "detail", "headers")}, "message": str(recorded["detail"])}
+        return {
+            **{key: recorded[key] for key in ("code", "status", "detail", "headers")},
+            "message": str(recorded["detail"]),
+        }
     if code == NonDeterminism.code:
-        return {"code": code, "message": "the function's code no longer matches what is recorded of this workflow"}
+        return {
+            "code": code,
+            "message": "the function's code no longer matches what is recorded of this workflow",
+        }
     return {"code": code, "message": recorded.get("message", PUBLIC_FAILURE)}

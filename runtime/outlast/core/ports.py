@@ -18,15 +18,15 @@ from outlast.core.records import (
 )
 
 
-class Unreachable(Exception):  # noqa: N818 - a state of the database, told to the engine alone
+class Unreachable(Exception):
     """The database can't be reached; whether the last statement was committed is unknown."""
 
 
-class BadData(Exception):  # noqa: N818
+class BadData(Exception):
     """The database refused the data of a batch. Nothing of the batch was written."""
 
 
-class Conflicted(Exception):  # noqa: N818
+class Conflicted(Exception):
     """A serialization failure or deadlock: nothing was written, the same again may succeed."""
 
 

@@ -98,11 +98,10 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What a batch did: whose rows were inserted, whose writes were accepted, who stood there already."""
+    """What a batch did: whose rows were inserted, whose writes were accepted."""
 
     started: frozenset[str]
     accepted: frozenset[str]
-    standing: dict[str, Standing]
 
 
 @dataclass(slots=True)

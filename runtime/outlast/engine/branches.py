@@ -29,7 +29,7 @@ def task_factory(
     """`loop.set_task_factory` takes it. Outside workflows it makes plain tasks."""
     line = current_line() if context is None else context.run(current_line)
     if line is None:
-        return asyncio.Task(coro, loop=loop, context=context, **options)  # type: ignore[arg-type]
+        return asyncio.Task(coro, loop=loop, context=context, **options) 
     own = contextvars.copy_context() if context is None else context.copy()
     own.run(enter_line, Line(line.runner, _fork(line), threaded=False))
     task = asyncio.Task(_contained(coro), loop=loop, context=own, **options)

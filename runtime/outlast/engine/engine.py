@@ -98,8 +98,15 @@ class Engine:
         self._executor = Executor(services, self._waits, self, self._body_threads)
         pace = Pace(options.tick_s, options.claim_batch, options.workflows_max, options.suspect_after)
         self._membership = Membership(
-            instance_id, instances, catalog, self._executor, self._lease, self.clock,
-            lambda: set(self._starting), observe, pace,
+            instance_id,
+            instances,
+            catalog,
+            self._executor,
+            self._lease,
+            self.clock,
+            lambda: set(self._starting),
+            observe,
+            pace,
         )
 
     # --- life ---------------------------------------------------------------------------------------------
@@ -234,7 +241,9 @@ class Engine:
             async with asyncio.timeout(self._options.database_wait_s):
                 return await asyncio.shield(started)
         except TimeoutError:
-            raise DatabaseUnavailable("it is unknown whether the start was committed; the same key is safe") from None
+            raise DatabaseUnavailable(
+                "it is unknown whether the start was committed; the same key is safe"
+            ) from None
 
     async def _look(self, workflow_id: str) -> Standing | None:
         try:
@@ -298,7 +307,9 @@ class Engine:
     def _served(self, workflow: WorkflowDefinition) -> str:
         function = self._catalog.name_of(workflow)
         if function is None:
-            raise UsageError(f"the workflow {workflow.name!r} is not served: it must be in a file under functions/")
+            raise UsageError(
+                f"the workflow {workflow.name!r} is not served: it must be in a file under functions/"
+            )
         return function
 
     def _new(

@@ -66,6 +66,8 @@ class Execution:
         self.definition = definition
         self.root = Branch()
         self.stopped: Stopped | None = None
+        self.task: asyncio.Task[None] | None = None
+        """Its life; kept here, since the loop itself keeps tasks weakly."""
         self.wake_at_s: float | None = None
         self.unsaved_sleeps: list[StepRecord] = []
         self._services = services
@@ -99,6 +101,10 @@ class Execution:
         if self.stopped is None:
             self._history.check_all_reached(self.root.count)
             self.stopped = Stopped("the workflow has ended")
+
+    def reason(self) -> Stopped | None:
+        """Why the execution ended before its body did; None if it didn't."""
+        return None if type(self.stopped) is Stopped else self.stopped
 
     def stop(self, reason: Stopped) -> None:
         """End this execution from outside: what waits is cancelled, later calls are refused. The first counts."""
@@ -152,12 +158,21 @@ class Execution:
                 return step.fn(*args, **kwargs)  # type: ignore[no-any-return]
             return in_thread(self._services.step_threads, step.fn, *args, **kwargs)
 
-        return await self._run(step_id, step.name, step.fn, lambda: attempt_all(
-            call, step.retry, step.timeout_s, step.codec, self._retried(step_id, step.name)
-        ))
+        return await self._run(
+            step_id,
+            step.name,
+            step.fn,
+            lambda: attempt_all(
+                call, step.retry, step.timeout_s, step.codec, self._retried(step_id, step.name)
+            ),
+        )
 
     async def call_transaction(
-        self, branch: Branch, transaction: TransactionDefinition, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        branch: Branch,
+        transaction: TransactionDefinition,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
     ) -> Any:
         """See Runner."""
         name = transaction.name
@@ -195,9 +210,12 @@ class Execution:
             await self._services.start_child(child_id, self.workflow_id, workflow, args, kwargs)
             return child_id
 
-        await self._run(step_id, name, workflow.fn, lambda: attempt_all(
-            call, RetryPolicy(), None, _PLAIN, self._retried(step_id, name)
-        ))
+        await self._run(
+            step_id,
+            name,
+            workflow.fn,
+            lambda: attempt_all(call, RetryPolicy(), None, _PLAIN, self._retried(step_id, name)),
+        )
         return child_id
 
     async def call_result(self, branch: Branch, workflow_id: str) -> Any:
@@ -206,10 +224,18 @@ class Execution:
         step_id, record = await self._next(branch, name)
         if record is not None:
             return await self._replayed(record, _PLAIN, self.definition.fn)
-        return await self._run(step_id, name, self.definition.fn, lambda: attempt_all(
-            lambda: self._services.result_of(workflow_id), RetryPolicy(), None, _PLAIN,
-            self._retried(step_id, name),
-        ))
+        return await self._run(
+            step_id,
+            name,
+            self.definition.fn,
+            lambda: attempt_all(
+                lambda: self._services.result_of(workflow_id),
+                RetryPolicy(),
+                None,
+                _PLAIN,
+                self._retried(step_id, name),
+            ),
+        )
 
     async def _next(self, branch: Branch, name: str) -> tuple[str, StepRecord | None]:
         """The id of the branch's next call, and its record if it has one."""
@@ -253,9 +279,9 @@ class Execution:
         except asyncio.CancelledError:
             if self.stopped is None:
                 # The body itself gave the step up. On replay it must not get the result instead.
-                self._write(StepRecord(
-                    step_id, name, None, CANCELLED, 1, self._history.next_order(), started_s
-                ))
+                self._write(
+                    StepRecord(step_id, name, None, CANCELLED, 1, self._history.next_order(), started_s)
+                )
             raise
         if self.stopped is not None:
             raise self.stopped
@@ -263,7 +289,11 @@ class Execution:
             order = committed[0].completion_order or self._history.next_order()
         else:
             order = self._history.next_order()
-            text, error = (outcome.text, None) if isinstance(outcome, Success) else (None, encode_failure(outcome.error))
+            text, error = (
+                (outcome.text, None)
+                if isinstance(outcome, Success)
+                else (None, encode_failure(outcome.error))
+            )
             self._write(StepRecord(step_id, name, text, error, outcome.attempts, order, started_s))
         await self._turns.take(order)
         if self.stopped is not None:
@@ -408,9 +438,11 @@ class Execution:
                 await self._sleep_short(wake_s)
         except asyncio.CancelledError:
             if self.stopped is None:
-                self._write(StepRecord(
-                    step_id, "sleep", sleep.output, CANCELLED, 1, self._history.next_order(), now_s
-                ))
+                self._write(
+                    StepRecord(
+                        step_id, "sleep", sleep.output, CANCELLED, 1, self._history.next_order(), now_s
+                    )
+                )
             raise
         if self.stopped is not None:
             raise self.stopped
@@ -443,7 +475,10 @@ class Execution:
                 await asyncio.sleep(min(left_s, self._services.moment_s))
                 # All that this workflow still does is to sleep: nothing moved for a moment.
                 idle = seen == self._turns.activity and not self._running
-                if idle and min(self._sleeps.values()) - self._services.clock.now_s() > self._services.moment_s:
+                if (
+                    idle
+                    and min(self._sleeps.values()) - self._services.clock.now_s() > self._services.moment_s
+                ):
                     self._suspend()
                 if self.stopped is not None:
                     raise self.stopped

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -31,7 +32,9 @@ _logger = logging.getLogger("outlast.function")
 class Executor:
     """Runs the workflows of this instance, and knows which they are."""
 
-    def __init__(self, services: Services, waits: Waits, host: Host, body_threads: ThreadPoolExecutor) -> None:
+    def __init__(
+        self, services: Services, waits: Waits, host: Host, body_threads: ThreadPoolExecutor
+    ) -> None:
         self.live: dict[str, Execution] = {}
         self.suspects: set[str] = set()
         """Workflows that were lost often enough to be run alone."""
@@ -59,7 +62,10 @@ class Executor:
         if suspect:
             self.suspects.add(claimed.workflow_id)
         self._idle.clear()
-        asyncio.get_running_loop().create_task(self._live(execution, claimed, arguments))
+        # A context of its own: nothing of who started it may be seen by the workflow, or by its children.
+        execution.task = asyncio.get_running_loop().create_task(
+            self._live(execution, claimed, arguments), context=contextvars.Context()
+        )
 
     async def idle(self) -> None:
         """Wait until nothing runs here."""
@@ -99,23 +105,23 @@ class Executor:
         assert task is not None
         try:
             keywords = self._enter(execution, claimed, arguments)
-            if execution.stopped is not None:
-                raise execution.stopped
+            if (reason := execution.reason()) is not None:
+                raise reason
             execution.begin()
             try:
                 result = await self._call(definition, keywords)
             finally:
                 execution.end()
-            if execution.stopped is not None and type(execution.stopped) is not Stopped:
-                raise execution.stopped  # the body caught it
+            if (reason := execution.reason()) is not None:
+                raise reason  # the body caught it
             return self._success(definition, result), None
         except BaseException as error:  # noqa: BLE001 - whatever a body raises ends this workflow alone
-            stopped = execution.stopped
+            stopped = execution.reason()
             while task.cancelling():
                 task.uncancel()
             if isinstance(error, Stopped) and public_reason(error):
                 stopped = error
-            if stopped is None or type(stopped) is Stopped:
+            if stopped is None:
                 return self._failure(error)
             return self._stopped(execution, stopped)
 
@@ -128,14 +134,16 @@ class Executor:
         if arguments is None:
             arguments = inputs.bind_json(claimed.input or "{}") if inputs.reads_json else {}
         enter_host(self._host)
-        enter_context(Context(
-            function=claimed.function,
-            workflow_id=claimed.workflow_id,
-            logger=WorkflowLogger(_logger, claimed.workflow_id, lambda: execution.replaying),
-            request=request,
-            caller=Caller(subject=claimed.subject),
-            recovery_attempt=claimed.recovery_attempts,
-        ))
+        enter_context(
+            Context(
+                function=claimed.function,
+                workflow_id=claimed.workflow_id,
+                logger=WorkflowLogger(_logger, claimed.workflow_id, lambda: execution.replaying),
+                request=request,
+                caller=Caller(subject=claimed.subject),
+                recovery_attempt=claimed.recovery_attempts,
+            )
+        )
         enter_line(Line(execution, execution.root, threaded=not execution.definition.is_async))
         return {**arguments, **dict.fromkeys(inputs.request_parameters, request)}
 
@@ -181,7 +189,8 @@ class Executor:
             accepted = await journal.write(execution.workflow_id, execution.epoch, (), ending)
         except BadData as error:
             ending = Ending(
-                Status.ERROR, error=_error_text({"code": "not_recordable", "message": f"Postgres refused it: {error}"})
+                Status.ERROR,
+                error=_error_text({"code": "not_recordable", "message": f"Postgres refused it: {error}"}),
             )
             accepted = await journal.write(execution.workflow_id, execution.epoch, (), ending)
         if not accepted:
@@ -205,33 +214,41 @@ class Executor:
         return asyncio.get_running_loop().call_later(min(left_s, 86_400.0 * 30), execution.stop, reason)
 
     def _tell(
-        self, execution: Execution, claimed: ClaimedWorkflow, ending: Ending, cause: str | None, duration_s: float
+        self,
+        execution: Execution,
+        claimed: ClaimedWorkflow,
+        ending: Ending,
+        cause: str | None,
+        duration_s: float,
     ) -> None:
-        self._waits.ended(Standing(
-            workflow_id=execution.workflow_id,
-            function=execution.function,
-            status=ending.status,
-            fingerprint=None,
-            subject=claimed.subject,
-            output=ending.output,
-            error=ending.error,
-            response=ending.response,
-        ))
-        self._services.observe(WorkflowEnded(
-            execution.workflow_id, execution.function, ending.status.value, duration_s, cause
-        ))
+        self._waits.ended(
+            Standing(
+                workflow_id=execution.workflow_id,
+                function=execution.function,
+                status=ending.status,
+                fingerprint=None,
+                subject=claimed.subject,
+                output=ending.output,
+                error=ending.error,
+                response=ending.response,
+            )
+        )
+        self._services.observe(
+            WorkflowEnded(execution.workflow_id, execution.function, ending.status.value, duration_s, cause)
+        )
 
     def _tell_stopped(self, execution: Execution) -> None:
         stopped = execution.stopped or LeaseLost()
         if isinstance(stopped, HandedOver):
             self._waits.fail(
-                execution.workflow_id, ShuttingDown("this instance shuts down; the workflow goes on elsewhere")
+                execution.workflow_id,
+                ShuttingDown("this instance shuts down; the workflow goes on elsewhere"),
             )
         else:
             self._waits.moved(execution.workflow_id)
-        self._services.observe(WorkflowStopped(
-            execution.workflow_id, execution.function, type(stopped).__name__, str(stopped)
-        ))
+        self._services.observe(
+            WorkflowStopped(execution.workflow_id, execution.function, type(stopped).__name__, str(stopped))
+        )
 
 
 def _error_text(document: dict[str, Any]) -> str:
@@ -242,4 +259,3 @@ def _error_text(document: dict[str, Any]) -> str:
     except ValueError:
         text = to_json({**document, "detail": str(document.get("detail"))}).decode()
     return text if failure is None else f'{text[:-1]},"failure":{failure}}}'
-

@@ -166,13 +166,10 @@ class Journal:
             [entry.write for entry in entries if isinstance(entry, _Write)],
         )
         failures = 0
+        written: frozenset[str] = frozenset()
         while True:
             try:
-                committed = await self._store.commit(batch)
-                written = committed.started | committed.accepted
-                if failures and len(written) < len(entries):
-                    # An earlier try may have been committed with its answer lost.
-                    written |= await self._store.confirm(batch)
+                written = await self._try(batch, again=failures > 0)
                 break
             except BadData as error:
                 await self._split(entries, nonce, error)
@@ -188,6 +185,15 @@ class Journal:
         for entry in entries:
             if not entry.settled.done():
                 entry.settled.set_result(_id(entry) in written)
+
+    async def _try(self, batch: Batch, *, again: bool) -> frozenset[str]:
+        """One try at a batch: the workflows whose rows were written."""
+        committed = await self._store.commit(batch)
+        written = committed.started | committed.accepted
+        if again and len(written) < len(batch.starts) + len(batch.writes):
+            # An earlier try may have been committed with its answer lost.
+            written |= await self._store.confirm(batch)
+        return written
 
     async def _split(self, entries: list[_Entry], nonce: int, error: BadData) -> None:
         """One row's bad data must not fail a stranger: halve the batch until it is alone."""

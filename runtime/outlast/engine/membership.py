@@ -184,7 +184,9 @@ class Membership:
         """Claim and launch; whether there may be more at once."""
         room = min(self._pace.claim_batch, self._pace.workflows_max - len(self._executor.live))
         suspects = 0 if self._executor.suspects else 1
-        claims = await self._store.claim(self._catalog.workflow_names(), max(0, room), min(suspects, max(0, room)))
+        claims = await self._store.claim(
+            self._catalog.workflow_names(), max(0, room), min(suspects, max(0, room))
+        )
         if claims.workflows:
             await self._launch(claims.workflows)
         recovered = await self._recover(claims.lost)

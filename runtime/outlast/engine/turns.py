@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections.abc import Callable
+from contextvars import Context
 
 from outlast.core.replay import History
 
@@ -56,7 +57,8 @@ class Turns:
         self.activity += 1
         self.give_up(order)
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._serve())
+            # Not in the body's context: a task made there would be a branch of it.
+            self._task = asyncio.get_running_loop().create_task(self._serve(), context=Context())
         interrupted = False
         while not turn.done():
             try:

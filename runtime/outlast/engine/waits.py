@@ -129,7 +129,9 @@ class Waits:
             except Exception as error:  # noqa: BLE001 - it is told to those who asked
                 for look in looks.values():
                     look.set_exception(
-                        error if isinstance(error, Unreachable) else Unreachable(f"{type(error).__name__}: {error}")
+                        error
+                        if isinstance(error, Unreachable)
+                        else Unreachable(f"{type(error).__name__}: {error}")
                     )
                     look.exception()
                 if monotonic() - started < POLL_MIN_S:

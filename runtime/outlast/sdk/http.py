@@ -153,7 +153,7 @@ class Response:
         return answer
 
 
-class HTTPException(Exception):  # noqa: N818 - the name users know from Starlette and FastAPI
+class HTTPException(Exception):
     """Raised by a workflow or a step, it is the answer: recorded, and replayed as such.
 
     `detail` is a text (sent as a problem document) or a JSON value (sent as it is).

@@ -14,10 +14,10 @@ from collections.abc import Callable
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
-from pydantic_core import from_json
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError
+from pydantic_core import from_json
 
-from outlast.core.codec import annotations
+from outlast.core.codec import resolved_annotations
 from outlast.core.errors import InvalidInput, InvalidJson, NotSerializable, UsageError
 from outlast.sdk.http import Request
 
@@ -31,7 +31,7 @@ class Inputs:
         """Raises UsageError for parameters that no JSON body can fill."""
         self._fn = fn
         self.signature = inspect.signature(fn)
-        hints = annotations(fn)
+        hints = resolved_annotations(fn)
         self.request_parameters: list[str] = []
         self.takes_anything = False
         named: dict[str, inspect.Parameter] = {}
@@ -97,7 +97,9 @@ class Inputs:
         except ValidationError as error:
             raise self._invalid(error) from None
         except ValueError as error:
-            raise NotSerializable(f"{self._fn.__qualname__}: an argument has no JSON form: {error}") from error
+            raise NotSerializable(
+                f"{self._fn.__qualname__}: an argument has no JSON form: {error}"
+            ) from error
 
     def json_schema(self) -> dict[str, Any]:
         """JSON Schema (2020-12) of the body."""

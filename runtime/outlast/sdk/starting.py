@@ -54,7 +54,9 @@ async def start(workflow: Callable[..., Any], /, *args: Any, **kwargs: Any) -> W
     return await _start(workflow, None, args, kwargs)
 
 
-async def start_once(key: str, workflow: Callable[..., Any], /, *args: Any, **kwargs: Any) -> WorkflowHandle[Any]:
+async def start_once(
+    key: str, workflow: Callable[..., Any], /, *args: Any, **kwargs: Any
+) -> WorkflowHandle[Any]:
     """As `start`, under an idempotency key: the same key is the same workflow. Raises KeyReused too."""
     return await _start(workflow, key, args, kwargs)
 
@@ -69,5 +71,7 @@ async def _start(
         return WorkflowHandle(await line.runner.call_start(line.branch, workflow.definition, args, kwargs))
     host = current_host()
     if host is None or line is not None:
-        raise UsageError("start is called in a handler, an ASGI app, a step or a workflow (there without a key)")
+        raise UsageError(
+            "start is called in a handler, an ASGI app, a step or a workflow (there without a key)"
+        )
     return WorkflowHandle(await host.start(workflow.definition, args, kwargs, key))

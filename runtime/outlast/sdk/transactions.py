@@ -117,7 +117,9 @@ def transaction(
     def decorate(wrapped: Callable[..., Any]) -> AsyncTransaction[..., Any] | SyncTransaction[..., Any]:
         refuse_non_function(wrapped, "transaction")
         if wrapped.__code__.co_argcount < 1:
-            raise UsageError(f"@transaction: the first parameter of {wrapped.__qualname__} is the connection: (tx, …)")
+            raise UsageError(
+                f"@transaction: the first parameter of {wrapped.__qualname__} is the connection: (tx, …)"
+            )
         given = name or wrapped.__name__
         definition = TransactionDefinition(
             name=given,

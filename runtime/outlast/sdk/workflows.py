@@ -123,5 +123,3 @@ def _methods(methods: Sequence[str], what: str) -> tuple[str, ...]:
     if not upper or not set(upper) <= set(METHODS):
         raise UsageError(f"{what}(methods) lists some of {', '.join(METHODS)}, not {methods!r}")
     return upper
-
-

@@ -66,7 +66,8 @@ class PostgresInstances:
             cursor = await connection.execute(_SQL["claim"], parameters)
             rows = await cursor.fetchall()
         workflows = [
-            ClaimedWorkflow(*row[:11]) for row in sorted((r for r in rows if r[0] is not None), key=lambda r: r[11])
+            ClaimedWorkflow(*row[:11])
+            for row in sorted((r for r in rows if r[0] is not None), key=lambda r: r[11])
         ]
         if workflows:
             faults.reach("claim.after_commit")

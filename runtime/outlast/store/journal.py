@@ -45,7 +45,7 @@ class PostgresJournal:
             faults.reach(f"{point}.after_commit")
         assert row is not None
         started, fenced, recorded = row
-        return Committed(frozenset(started), _wholly_recorded(batch, fenced, recorded), {})
+        return Committed(frozenset(started), _wholly_recorded(batch, fenced, recorded))
 
     async def confirm(self, batch: Batch) -> frozenset[str]:
         """See JournalStore."""
@@ -62,7 +62,9 @@ class PostgresJournal:
 def _wholly_recorded(batch: Batch, fenced: list[str], recorded: list[str]) -> frozenset[str]:
     """Those whose fence held and whose every step was written. A step that stood there is a stranger's."""
     accepted = frozenset(fenced)
-    if len(accepted) == len(batch.writes) and len(recorded) == sum(len(write.steps) for write in batch.writes):
+    if len(accepted) == len(batch.writes) and len(recorded) == sum(
+        len(write.steps) for write in batch.writes
+    ):
         return accepted
     counts = Counter(recorded)
     return frozenset(
@@ -137,7 +139,9 @@ def _end_parameters(ends: list[FencedWrite]) -> dict[str, str]:
 
 
 def _texts(values: Iterable[str | None]) -> str:
-    quoted = ("NULL" if v is None else '"' + v.replace("\\", "\\\\").replace('"', '\\"') + '"' for v in values)
+    quoted = (
+        "NULL" if v is None else '"' + v.replace("\\", "\\\\").replace('"', '\\"') + '"' for v in values
+    )
     return "{" + ",".join(quoted) + "}"
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import LiteralString, cast
 
 from psycopg.sql import SQL
-
 
 import outlast
 from outlast.store.connections import AsyncConn, Database, away
@@ -51,7 +49,10 @@ async def pending(database: Database) -> list[Migration]:
 
 
 async def migrate(database: Database) -> list[Migration]:
-    """Apply what is missing; what was applied. Instances that start together do it once. Raises Unreachable."""
+    """Apply what is missing, once however many instances start together; what was applied.
+
+    Raises Unreachable.
+    """
     connection = await database.connect(statement_timeout_s=0)
     applied = []
     async with away(), connection:
@@ -60,9 +61,8 @@ async def migrate(database: Database) -> list[Migration]:
                 await connection.execute(_LOCKED, (_LOCK,))
                 if migration not in await _pending(connection):
                     continue
-                text = migration.path.read_text("utf-8")
                 # The package's own file. Without parameters Postgres takes many statements at once.
-                await connection.execute(SQL(cast(LiteralString, text)))
+                await connection.execute(SQL(migration.path.read_text("utf-8")))
                 applied.append(migration)
     return applied
 

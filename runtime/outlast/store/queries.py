@@ -8,7 +8,6 @@ from typing import LiteralString, cast
 
 from psycopg.sql import SQL
 
-
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
 
@@ -16,4 +15,7 @@ def load(file: str) -> dict[str, SQL]:
     """The queries of `file` by name."""
     parts = _NAME.split((files(__package__) / file).read_text("utf-8"))
     # The files are part of the package: nobody's input gets into them.
-    return {name: SQL(cast(LiteralString, text.strip())) for name, text in zip(parts[1::2], parts[2::2], strict=True)}
+    return {
+        name: SQL(cast(LiteralString, text.strip()))
+        for name, text in zip(parts[1::2], parts[2::2], strict=True)
+    }

@@ -14,7 +14,7 @@ from outlast.core import faults
 from outlast.core.errors import UsageError
 from outlast.core.ports import Conflicted, Fence, TransactionWork, Unreachable
 from outlast.core.records import StepRecord
-from outlast.store.connections import AsyncConn, away, is_away
+from outlast.store.connections import AsyncConn, away
 from outlast.store.queries import load
 
 _SQL = load("journal.sql")
@@ -63,60 +63,85 @@ class PostgresTransactions:
 
     async def transact(self, work: TransactionWork, fence: Fence | None) -> StepRecord | None:
         """See TransactionStore."""
-        mark = str(fence.nonce) if fence else "plain"
-        record: StepRecord | None = None
-        async with away(), self._pool.connection() as connection:
-            try:
-                async with connection.transaction():
-                    if work.isolation:
-                        await connection.execute(_ISOLATION[work.isolation])
-                    await connection.execute(_SQL["open_transaction"], {"mark": mark})
-                    result = await work.run(BorrowedConnection.of(connection) if work.threaded else connection)
-                    if not await self._insert(connection, result, fence, mark):
-                        raise psycopg.Rollback
-                    faults.reach("transaction.before_commit")
-                    record = result
-            except (errors.SerializationFailure, errors.DeadlockDetected) as error:
-                raise Conflicted(str(error)) from error
-            except Exception as error:
-                if connection.broken and not is_away(error):
-                    raise Unreachable(str(error)) from error
-                raise
-            if record is not None or fence is None:
-                faults.reach("transaction.after_commit")
+        try:
+            async with away(), self._pool.connection() as connection:
+                record = await self._attempt(connection, work, fence)
+                if record is None and fence is not None:
+                    record = await _standing(connection, fence)
                 return record
-            return await _standing(connection, fence)
+        except _BodyFailed as failed:
+            raise failed.error from failed.error.__cause__
 
-    async def _insert(self, connection: AsyncConn, record: StepRecord, fence: Fence | None, mark: str) -> bool:
+    async def _attempt(
+        self, connection: AsyncConn, work: TransactionWork, fence: Fence | None
+    ) -> StepRecord | None:
+        """One transaction; None if its record was refused, and so all of it undone."""
+        mark = str(fence.nonce) if fence else "plain"
+        committed = False
+        try:
+            async with connection.transaction():
+                if work.isolation:
+                    await connection.execute(_ISOLATION[work.isolation])
+                await connection.execute(_SQL["open_transaction"], {"mark": mark})
+                record = await _run_body(connection, work)
+                if fence is not None and not await self._insert(connection, record, fence, mark):
+                    raise psycopg.Rollback
+                if fence is None:
+                    await _check_open(connection, mark)
+                faults.reach("transaction.before_commit")
+                committed = True
+        except (errors.SerializationFailure, errors.DeadlockDetected) as error:
+            raise Conflicted(str(error)) from error
+        if committed:
+            faults.reach("transaction.after_commit")
+        return record if committed else None
+
+    async def _insert(self, connection: AsyncConn, record: StepRecord, fence: Fence, mark: str) -> bool:
         """Write the record as the transaction's last statement; False if that was refused."""
-        cursor = await connection.execute(_SQL["transaction_mark"], {"mark": mark}) if fence is None else (
-            await connection.execute(
-                _SQL["record_transaction"],
-                {
-                    "instance": self._instance_id,
-                    "workflow_id": fence.workflow_id,
-                    "epoch": fence.epoch,
-                    "step_id": fence.step_id,
-                    "name": record.name,
-                    "output": record.output,
-                    "error": record.error,
-                    "attempts": record.attempts,
-                    "completion_order": record.completion_order,
-                    "nonce": fence.nonce,
-                    "started": record.started_s,
-                    "mark": mark,
-                },
-            )
-        )
-        row = await cursor.fetchone()
-        if fence is not None and row is not None:
+        parameters = {
+            "instance": self._instance_id,
+            "workflow_id": fence.workflow_id,
+            "epoch": fence.epoch,
+            "step_id": fence.step_id,
+            "name": record.name,
+            "output": record.output,
+            "error": record.error,
+            "attempts": record.attempts,
+            "completion_order": record.completion_order,
+            "nonce": fence.nonce,
+            "started": record.started_s,
+            "mark": mark,
+        }
+        cursor = await connection.execute(_SQL["record_transaction"], parameters)
+        if await cursor.fetchone() is not None:
             return True
-        if fence is not None:
-            cursor = await connection.execute(_SQL["transaction_mark"], {"mark": mark})
-            row = await cursor.fetchone()
-        if row is None or not row[0]:
-            raise UsageError(_ENDED_BY_BODY)
-        return fence is None
+        await _check_open(connection, mark)
+        return False
+
+
+class _BodyFailed(Exception):
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+
+async def _run_body(connection: AsyncConn, work: TransactionWork) -> StepRecord:
+    """Run the user's function. What it raises is its own, unless the connection is gone or it must run again."""
+    try:
+        return await work.run(BorrowedConnection.of(connection) if work.threaded else connection)
+    except (errors.SerializationFailure, errors.DeadlockDetected):
+        raise
+    except Exception as error:
+        if connection.broken:
+            raise Unreachable(str(error)) from error
+        raise _BodyFailed(error) from error
+
+
+async def _check_open(connection: AsyncConn, mark: str) -> None:
+    """Raise UsageError if this is no longer the transaction that `open_transaction` marked."""
+    row = await (await connection.execute(_SQL["transaction_mark"], {"mark": mark})).fetchone()
+    if row is None or not row[0]:
+        raise _BodyFailed(UsageError(_ENDED_BY_BODY))
 
 
 async def _standing(connection: AsyncConn, fence: Fence) -> StepRecord | None:

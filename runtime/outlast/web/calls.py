@@ -8,7 +8,7 @@ from outlast.sdk.http import Headers
 from outlast.web.problems import Problem, ProblemError
 
 
-class ClientGone(Exception):  # noqa: N818 - nobody is left to be answered
+class ClientGone(Exception):
     """The client went away before its request was whole."""
 
 

@@ -12,9 +12,7 @@ _ALLOWED = (
     "authorization, x-client-info, apikey, content-type, idempotency-key, prefer, x-region, x-retry-count, "
     "traceparent, tracestate, baggage, last-event-id"
 )
-_EXPOSED = (
-    "workflow-id, idempotency-replayed, location, retry-after, preference-applied, link, sb-error-code"
-)
+_EXPOSED = "workflow-id, idempotency-replayed, location, retry-after, preference-applied, link, sb-error-code"
 _ORIGIN = (b"access-control-allow-origin", b"*")
 _ON_EVERY_ANSWER: Pairs = [_ORIGIN, (b"access-control-expose-headers", _EXPOSED.encode())]
 

@@ -41,7 +41,9 @@ class Credentials:
         if not keys:
             raise ProblemError(_refusal("UNAUTHORIZED_NO_AUTH_HEADER", "Missing authorization header"))
         if not any(self.is_secret(each) for each in keys):
-            raise ProblemError(_refusal("UNAUTHORIZED_INVALID_API_KEY", "The key is not a secret key of this project"))
+            raise ProblemError(
+                _refusal("UNAUTHORIZED_INVALID_API_KEY", "The key is not a secret key of this project")
+            )
 
 
 def presented_keys(call: Call) -> list[str]:

@@ -30,13 +30,20 @@ class ASGIApp(Protocol):
 
 
 async def serve_handler(
-    call: Call, function: str, subpath: str, definition: HandlerDefinition, host: Host, bytes_max: int, send: Send
+    call: Call,
+    function: str,
+    subpath: str,
+    definition: HandlerDefinition,
+    host: Host,
+    bytes_max: int,
+    send: Send,
 ) -> None:
     """Call a handler and send what it returns: a Response, an ASGI response, text, bytes or JSON."""
     check_method(call, definition.methods)
     body = await call.body(bytes_max)
     request = Request(call.method, subpath, call.query.decode("latin-1"), call.text_headers(), body)
     enter_host(host)
+    result: Any = None
     try:
         if definition.is_async:
             result = await definition.fn(request)

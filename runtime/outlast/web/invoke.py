@@ -57,7 +57,9 @@ class Invocation:
 class Invoker:
     """Invokes workflows. Its limits: seconds to wait, bytes of a body, calls in flight of one caller."""
 
-    def __init__(self, engine: Engine, sync_wait_s: float, body_bytes_max: int, calls_per_caller_max: int) -> None:
+    def __init__(
+        self, engine: Engine, sync_wait_s: float, body_bytes_max: int, calls_per_caller_max: int
+    ) -> None:
         self._engine = engine
         self._sync_wait_s = sync_wait_s
         self._body_bytes_max = body_bytes_max
@@ -65,7 +67,13 @@ class Invoker:
         self._calls: Counter[str] = Counter()
 
     async def invoke(
-        self, call: Call, admitted: Admitted, function: str, subpath: str, definition: WorkflowDefinition, version: str
+        self,
+        call: Call,
+        admitted: Admitted,
+        function: str,
+        subpath: str,
+        definition: WorkflowDefinition,
+        version: str,
     ) -> Answer:
         """Answer a call of a workflow. Raises ProblemError, OutlastError, ClientGone."""
         check_method(call, definition.methods)
@@ -88,19 +96,31 @@ class Invoker:
             return answer
 
     async def identify(
-        self, call: Call, admitted: Admitted, function: str, subpath: str, definition: WorkflowDefinition, version: str
+        self,
+        call: Call,
+        admitted: Admitted,
+        function: str,
+        subpath: str,
+        definition: WorkflowDefinition,
+        version: str,
     ) -> Invocation:
         """Which workflow the call is, and whether its input fits. Nothing is written yet."""
         key = parse_key(call.header_values(b"idempotency-key"))
         if key is None and definition.idempotency == "required":
-            raise ProblemError(Problem(
-                400, "idempotency_key_missing", f"{function} must be called with an Idempotency-Key header"
-            ))
+            raise ProblemError(
+                Problem(
+                    400,
+                    "idempotency_key_missing",
+                    f"{function} must be called with an Idempotency-Key header",
+                )
+            )
         body = await call.body(self._body_bytes_max)
         query = _without_region(call.query)
         input_text, arguments = _bind(definition, body, query)
         request = Request(call.method, subpath, query.decode("latin-1"), call.text_headers(), body)
-        workflow_id = fresh_workflow_id(function) if key is None else workflow_id_of(function, admitted.subject, key)
+        workflow_id = (
+            fresh_workflow_id(function) if key is None else workflow_id_of(function, admitted.subject, key)
+        )
         timeout_s = definition.timeout_s
         new = NewWorkflow(
             workflow_id=workflow_id,
@@ -121,10 +141,16 @@ class Invoker:
         if standing is None:
             return None, False
         if not standing.status.ended and invocation.definition.duplicates == "conflict":
-            raise ProblemError(Problem(
-                409, "idempotency_conflict", "a call with this idempotency key is still running", retryable=True,
-                workflow_id=standing.workflow_id, headers=(("retry-after", "1"),),
-            ))
+            raise ProblemError(
+                Problem(
+                    409,
+                    "idempotency_conflict",
+                    "a call with this idempotency key is still running",
+                    retryable=True,
+                    workflow_id=standing.workflow_id,
+                    headers=(("retry-after", "1"),),
+                )
+            )
         return standing, True
 
     async def _wait(self, workflow_id: str, wait_s: float) -> Standing | None:
@@ -139,10 +165,15 @@ class Invoker:
         client = call.scope.get("client")
         caller = admitted.subject or (client[0] if client else "")
         if self._calls[caller] >= self._calls_per_caller_max:
-            raise ProblemError(Problem(
-                429, "rate_limited", f"{self._calls_per_caller_max} calls of this caller are in flight", retryable=True,
-                headers=(("retry-after", "1"),),
-            ))
+            raise ProblemError(
+                Problem(
+                    429,
+                    "rate_limited",
+                    f"{self._calls_per_caller_max} calls of this caller are in flight",
+                    retryable=True,
+                    headers=(("retry-after", "1"),),
+                )
+            )
         self._calls[caller] += 1
         try:
             yield
@@ -156,9 +187,14 @@ def check_method(call: Call, methods: tuple[str, ...]) -> None:
     """Let only these methods pass. Raises ProblemError (405)."""
     if call.method not in methods:
         allowed = ", ".join((*methods, "OPTIONS"))
-        raise ProblemError(Problem(
-            405, "METHOD_NOT_ALLOWED", f"{call.method} is not allowed here; use {allowed}", headers=(("allow", allowed),)
-        ))
+        raise ProblemError(
+            Problem(
+                405,
+                "METHOD_NOT_ALLOWED",
+                f"{call.method} is not allowed here; use {allowed}",
+                headers=(("allow", allowed),),
+            )
+        )
 
 
 def _bind(definition: WorkflowDefinition, body: bytes, query: bytes) -> tuple[str | None, dict[str, Any]]:
@@ -180,7 +216,9 @@ def _bind(definition: WorkflowDefinition, body: bytes, query: bytes) -> tuple[st
 def _without_region(query: bytes) -> bytes:
     if _REGION.encode() not in query:
         return query
-    pairs = [pair for pair in parse_qsl(query.decode("latin-1"), keep_blank_values=True) if pair[0] != _REGION]
+    pairs = [
+        pair for pair in parse_qsl(query.decode("latin-1"), keep_blank_values=True) if pair[0] != _REGION
+    ]
     return urlencode(pairs).encode()
 
 
@@ -190,8 +228,4 @@ def _refused(error: OutlastError, workflow_id: str) -> Problem:
     if not isinstance(error, ShuttingDown | DatabaseUnavailable):
         return problem
     headers = (*problem.headers, ("location", location_of(workflow_id)))
-    return Problem(
-        problem.status, problem.code, problem.detail, True, workflow_id, problem.more, headers
-    )
-
-
+    return Problem(problem.status, problem.code, problem.detail, True, workflow_id, problem.more, headers)

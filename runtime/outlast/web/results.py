@@ -34,7 +34,9 @@ def accepted_headers(workflow_id: str) -> Pairs:
 
 def header_text(workflow_id: str) -> str:
     """The id as a header field carries it: as it is, or percent-encoded where it has what headers can't."""
-    return workflow_id if workflow_id.isascii() and workflow_id.isprintable() else quote(workflow_id, safe=":~ ")
+    return (
+        workflow_id if workflow_id.isascii() and workflow_id.isprintable() else quote(workflow_id, safe=":~ ")
+    )
 
 
 def ended_answer(standing: Standing, *, replayed: bool) -> Answer:

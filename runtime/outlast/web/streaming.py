@@ -113,5 +113,3 @@ async def _send_event(send: Send, event: str, data: dict[str, Any], number: int 
     lines = [f"event: {event}"] + ([f"id: {number}"] if number is not None else [])
     text = "\n".join([*lines, f"data: {to_json(data).decode()}", "", ""])
     await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
-
-

@@ -1,0 +1,117 @@
+"""One engine in the test's own process, on a real database, with functions made by the test."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+from outlast.core.names import fresh_workflow_id
+from outlast.core.observations import Observation
+from outlast.core.outcomes import value_of
+from outlast.engine.engine import Engine, EngineOptions
+from outlast.sdk.definitions import WorkflowDefinition
+from outlast.sdk.workflows import Workflow
+from outlast.store.connections import Database
+from outlast.store.instances import RecoveryLimits
+from outlast.store.postgres import PostgresStore
+
+WAIT_S = 30.0
+
+
+class Functions:
+    """A catalog of workflows that the test holds in its hand."""
+
+    def __init__(self, *workflows: Workflow[..., Any]) -> None:
+        self._workflows = {each.definition.name: each.definition for each in workflows}
+
+    def workflow(self, function: str) -> WorkflowDefinition | None:
+        return self._workflows.get(function)
+
+    def version(self, function: str) -> str | None:
+        return "v1"
+
+    def name_of(self, definition: WorkflowDefinition) -> str | None:
+        return next((name for name, each in self._workflows.items() if each is definition), None)
+
+    def workflow_names(self) -> Sequence[str]:
+        return list(self._workflows)
+
+
+@dataclass
+class Bench:
+    """An engine, its store, and what the test does with them."""
+
+    engine: Engine
+    store: PostgresStore
+    url: str
+    observations: list[Observation] = field(default_factory=list)
+
+    async def start(self, workflow: Workflow[..., Any], *args: Any, workflow_id: str | None = None, **kwargs: Any) -> str:
+        """Start a workflow under an id of the test's choice."""
+        definition = workflow.definition
+        workflow_id = workflow_id or fresh_workflow_id(definition.name)
+        new = self.engine._new(workflow_id, definition.name, definition, args, kwargs, None)
+        await self.engine.start_new(new, definition, None)
+        return workflow_id
+
+    async def result(self, workflow_id: str) -> Any:
+        """What a workflow returns. Raises WorkflowError."""
+        standing = await self.engine.wait(workflow_id, WAIT_S)
+        assert standing is not None, f"{workflow_id} did not end"
+        return value_of(standing)
+
+    async def run(self, workflow: Workflow[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Start a workflow and wait for what it returns."""
+        return await self.result(await self.start(workflow, *args, **kwargs))
+
+    async def rows(self, query: str, *parameters: Any) -> list[dict[str, Any]]:
+        """What the database holds."""
+        async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:
+            cursor = connection.cursor(row_factory=dict_row)
+            await cursor.execute(query.encode(), parameters)
+            return await cursor.fetchall() if cursor.description else []
+
+    async def steps(self, workflow_id: str) -> list[dict[str, Any]]:
+        """The recorded steps of a workflow, in order of completion."""
+        query = "select * from outlast.operation_outputs where workflow_id = %s order by completion_order, step_id"
+        return await self.rows(query, workflow_id)
+
+    async def until(self, condition: Callable[[], Any]) -> Any:
+        """Wait until an (async) condition is true; what it gave."""
+        async with asyncio.timeout(WAIT_S):
+            while True:
+                found = condition()
+                if asyncio.iscoroutine(found):
+                    found = await found
+                if found:
+                    return found
+                await asyncio.sleep(0.01)
+
+
+@contextlib.asynccontextmanager
+async def engine_on(
+    url: str, *workflows: Workflow[..., Any], limits: RecoveryLimits | None = None, **options: Any
+) -> AsyncIterator[Bench]:
+    """An open engine; crashes are made by `abandon`."""
+    instance_id = f"test-{secrets.token_hex(4)}"
+    store = PostgresStore(Database.at(url, "tests"), instance_id, "test", 4, limits or RecoveryLimits())
+    observations: list[Observation] = []
+    chosen = EngineOptions(**{"tick_s": 0.05, "drain_s": 5.0, "moment_s": 0.2, **options})
+    engine = Engine(
+        instance_id, store.journal, store.transactions, store.instances, store.workflows,
+        Functions(*workflows), observations.append, chosen,
+    )
+    await store.open()
+    await engine.open()
+    try:
+        yield Bench(engine, store, url, observations)
+    finally:
+        await engine.close()
+        await store.close()
