@@ -1,0 +1,111 @@
+"""`outlast serve`: the database, the port, the instance or instances, in this order."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import sys
+from collections.abc import Iterator
+from typing import Literal
+
+from outlast.core.errors import OutlastError
+from outlast.host.secret_key import FILE_NAME, obtain_secret_key
+from outlast.host.settings import Settings
+
+_logger = logging.getLogger("outlast")
+
+
+class StartRefused(OutlastError):
+    """The host can't start; the message is one line with the remedy."""
+
+    code = "start_refused"
+
+
+def serve(settings: Settings) -> int:
+    """Serve until told to stop; the exit status. Raises OutlastError before it serves."""
+    from outlast.observe.log import configure
+
+    configure(settings.log_level, log_form(settings))
+    for line in settings.warnings:
+        _logger.warning("%s", line)
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(contextlib.closing(_listen(settings.host, settings.port)))
+        url = stack.enter_context(_database(settings))
+        keys = _secret_keys(settings)
+        _announce(settings, listener)
+        if settings.workers > 1:
+            from outlast.host.workers import Workers
+
+            return Workers(settings.workers, _work, (settings, url, keys), listener).run()
+        from outlast.host.server import run_instance
+        from outlast.observe.log import log
+
+        return run_instance(settings, url, keys, listener, log)
+
+
+def _work(settings: Settings, url: str, keys: list[str], listener: socket.socket) -> None:
+    """One worker process."""
+    from outlast.host.server import leave, run_instance
+    from outlast.observe.log import configure, log
+
+    configure(settings.log_level, log_form(settings))
+    leave(run_instance(settings, url, keys, listener, log))
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Bind before anything is started: a taken port is the commonest mistake. Raises StartRefused."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(2048)
+    except OSError as error:
+        raise StartRefused(
+            f"can't listen on {host}:{port} ({error.strerror or error}): stop what listens there, or choose another --port"
+        ) from error
+    listener.setblocking(False)
+    listener.set_inheritable(True)
+    return listener
+
+
+@contextlib.contextmanager
+def _database(settings: Settings) -> Iterator[str]:
+    """The database's URL; without one given, that of the embedded server, for as long as it is used."""
+    if settings.db_url is not None:
+        yield settings.db_url
+        return
+    from outlast.host.embedded import EmbeddedPostgres
+
+    with EmbeddedPostgres.start(settings.home) as server:
+        yield server.url
+
+
+def _secret_keys(settings: Settings) -> list[str]:
+    """The keys that open management; on the embedded database one is made where none is set."""
+    if settings.secret_keys:
+        return list(settings.secret_keys.values())
+    if settings.db_url is not None:
+        _logger.warning("no secret key is set, so nobody can manage workflows: set SUPABASE_SECRET_KEY")
+        return []
+    key = obtain_secret_key(settings.home)
+    if key.made:
+        _logger.info("made a secret key, kept in %s: %s", settings.home / FILE_NAME, key.value)
+    return [key.value]
+
+
+def log_form(settings: Settings) -> Literal["text", "json"]:
+    """Text for a terminal, JSON for what collects logs."""
+    if settings.log_format != "auto":
+        return settings.log_format
+    return "text" if sys.stderr.isatty() or settings.db_url is None else "json"
+
+
+def _announce(settings: Settings, listener: socket.socket) -> None:
+    """Where the functions are: a terminal's first lines."""
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    _logger.info("serving functions of %s at http://%s:%d/functions/v1/", settings.functions, shown, port)
+    if not settings.verify_jwt:
+        _logger.info("callers are not asked who they are (--no-verify-jwt)")

@@ -1,0 +1,124 @@
+"""The HTTP server of one instance: uvicorn, and how it ends when the process is told to."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+from collections.abc import Generator
+
+import uvicorn
+
+from outlast.core import faults
+from outlast.core.observations import Observer
+from outlast.host.instance import Instance
+from outlast.host.settings import Settings
+
+PATIENCE_S = 3.0
+KEEP_ALIVE_S = 65
+"""Longer than the idle timeout of usual load balancers, so that they, not we, end idle connections."""
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves signals to its owner: they end the engine first."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """No signals here."""
+        yield
+
+
+def run_instance(
+    settings: Settings, database_url: str, secret_keys: list[str], listener: socket.socket, observe: Observer
+) -> int:
+    """Serve on `listener` until SIGTERM or SIGINT; the exit status."""
+    for point in settings.crash_at:
+        faults.arm(point)
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_serve(settings, database_url, secret_keys, listener, observe))
+
+
+async def _serve(
+    settings: Settings, database_url: str, secret_keys: list[str], listener: socket.socket, observe: Observer
+) -> int:
+    instance = Instance(settings, database_url, secret_keys, observe)
+    config = uvicorn.Config(
+        instance.app,
+        loop="none",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=5,
+        backlog=2048,
+    )
+    server = _Server(config)
+    ending = _Ending(instance, server)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ending.begin)
+    _follow_parent(loop, listener, ending)
+    await instance.start(PATIENCE_S)
+    await server.serve(sockets=[listener])
+    await ending.finish()
+    return 0
+
+
+class _Ending:
+    """From the first signal to the last answer: the engine hands over while calls still get answers."""
+
+    def __init__(self, instance: Instance, server: uvicorn.Server) -> None:
+        self._instance = instance
+        self._server = server
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        """Hand over, then stop serving. Told a second time: stop at once."""
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._run(), name="outlast-ending")
+        else:
+            self._server.should_exit = self._server.force_exit = True
+
+    async def finish(self) -> None:
+        """Wait until everything is let go."""
+        self.begin() if self._task is None else None
+        assert self._task is not None
+        await self._task
+
+    async def _run(self) -> None:
+        try:
+            await self._instance.stop()
+        finally:
+            self._server.should_exit = True
+
+
+def _follow_parent(loop: asyncio.AbstractEventLoop, listener: socket.socket, ending: _Ending) -> None:
+    """A worker ends when its parent is gone, and frees the port at once: the next start must not find it taken."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def gone() -> None:
+        loop.remove_reader(parent.sentinel)
+        listener.close()
+        ending.begin()
+
+    loop.add_reader(parent.sentinel, gone)
+
+
+def leave(status: int) -> None:
+    """End the process now: threads of functions that don't return must not keep it."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(status)

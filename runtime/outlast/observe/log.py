@@ -1,0 +1,108 @@
+"""The log: what observations say to people (text) or to programs (one JSON object a line)."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Literal
+
+from pydantic_core import from_json, to_json
+
+from outlast.core import observations as facts
+from outlast.core.observations import Observation
+
+_logger = logging.getLogger("outlast")
+_OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+def configure(level: str, form: Literal["text", "json"]) -> None:
+    """Send the root logger's records to standard error, in one form."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for noisy in ("uvicorn", "httpx", "httpcore", "psycopg.pool", "watchfiles"):
+        logging.getLogger(noisy).setLevel(logging.WARNING if level.upper() != "DEBUG" else logging.INFO)
+    # The pool complains of each lost connection; the engine says once that the database is away.
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
+
+
+class TextFormatter(logging.Formatter):
+    """`12:34:56 level text`, with the traceback below."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One record as text."""
+        time = datetime.fromtimestamp(record.created, UTC).astimezone().strftime("%H:%M:%S")
+        text = f"{time} {record.levelname.lower():<7} {record.getMessage()}"
+        if record.exc_info:
+            text += "\n" + self.formatException(record.exc_info)
+        return text
+
+
+class JsonFormatter(logging.Formatter):
+    """One object a line: time, level, logger, message, and what the record carries beside."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One record as JSON."""
+        document = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **{key: value for key, value in vars(record).items() if key not in _OWN},
+        }
+        if record.exc_info:
+            document["traceback"] = self.formatException(record.exc_info)
+        return to_json(document, fallback=repr).decode()
+
+
+def log(fact: Observation) -> None:
+    """Write an observation to the log: an `Observer`."""
+    match fact:
+        case facts.InstanceJoined(instance_id):
+            _logger.debug("instance %s has its lease", instance_id)
+        case facts.InstanceLost(instance_id, recovered, exhausted):
+            _logger.warning("instance %s is gone: recovering %d of its workflows", instance_id, recovered)
+            for workflow_id in exhausted:
+                _logger.error("%s is EXHAUSTED: the instances that ran it were lost too often", workflow_id)
+        case facts.WorkflowsClaimed(workflow_ids):
+            some = ", ".join(workflow_ids[:3]) + (", …" if len(workflow_ids) > 3 else "")
+            _logger.info("claimed %d workflow%s: %s", len(workflow_ids), "s"[: len(workflow_ids) > 1], some)
+        case facts.WorkflowEnded():
+            _log_end(fact)
+        case facts.WorkflowStopped(workflow_id, _, reason, detail):
+            level = logging.WARNING if reason == "LeaseLost" else logging.DEBUG
+            _logger.log(level, "%s left this instance (%s): %s", workflow_id, reason, detail)
+        case facts.StepRetried(workflow_id, step_id, name, attempt, wait_s, error):
+            where = f"{workflow_id} step {step_id} {name!r}"
+            _logger.warning("%s: attempt %d failed (%s); the next in %.1f s", where, attempt, error, wait_s)
+        case facts.DatabaseLost(what, error):
+            _logger.warning("the database can't be reached (%s): %s; trying again", what, error)
+        case facts.DatabaseFound(away_s):
+            _logger.info("the database answers again, after %.1f s", away_s)
+        case facts.LoopFailed(loop, error):
+            _logger.error("the %s loop met what it didn't expect: %s; it goes on", loop, error)
+        case facts.FunctionLoaded(function, version, reloaded):
+            _logger.info("%s %s (version %s)", "reloaded" if reloaded else "loaded", function, version)
+        case facts.FunctionBroken(function, error):
+            _logger.error("%s can't be served: %s", function, error)
+        case _:
+            _logger.debug("%r", fact)
+
+
+def _log_end(fact: facts.WorkflowEnded) -> None:
+    extra = {"workflow_id": fact.workflow_id, "status": fact.status, "duration_s": round(fact.duration_s, 6)}
+    if fact.error is None:
+        _logger.debug("%s %s in %.3f s", fact.workflow_id, fact.status, fact.duration_s, extra=extra)
+    else:
+        _logger.error("%s failed: %s", fact.workflow_id, _cause(fact.error), extra=extra)
+
+
+def _cause(error: str) -> str:
+    """The recorded failure's traceback, or the plain text of another cause."""
+    try:
+        return str(from_json(error)["traceback"]).rstrip()
+    except (ValueError, TypeError, KeyError):
+        return error
