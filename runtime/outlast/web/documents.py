@@ -1,0 +1,99 @@
+"""Rows of the store as JSON: dates in UTC (RFC 3339), recorded JSON exactly as it was recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic_core import from_json, to_json
+
+from outlast.core.failures import CANCELLED
+from outlast.core.outcomes import public_error
+from outlast.core.records import Standing
+from outlast.core.status import Status
+
+Row = Mapping[str, Any]
+
+_RECORDED = frozenset({"input", "output", "response", "attributes"})
+
+
+@dataclass(frozen=True, slots=True)
+class Verbatim:
+    """JSON that is put into a document as it is: reading it would lose digits and duplicate names."""
+
+    json: bytes
+
+
+def document(fields: Mapping[str, Any]) -> Verbatim:
+    """A JSON object of `fields`."""
+    parts = [b"%s:%s" % (to_json(name), _json(value)) for name, value in fields.items()]
+    return Verbatim(b"{%s}" % b",".join(parts))
+
+
+def documents(items: Iterable[Verbatim]) -> Verbatim:
+    """A JSON array of `items`."""
+    return Verbatim(b"[%s]" % b",".join(item.json for item in items))
+
+
+def workflow_document(row: Row, *, secret: bool) -> Verbatim:
+    """One workflow. The failure with its traceback is for holders of a secret key alone."""
+    fields = {name: _recorded(value) if name in _RECORDED else value for name, value in row.items()}
+    if row.get("error") is not None:
+        fields["error"] = _error(row, secret=secret)
+    return document(fields)
+
+
+def step_document(row: Row) -> Verbatim:
+    """One recorded step; of a sleep that isn't over, when it will be."""
+    sleeping = row["completion_order"] is None
+    fields: dict[str, Any] = {
+        "step_id": row["step_id"],
+        "name": row["name"],
+        "status": _step_status(row),
+        "output": None if sleeping else _recorded(row["output"]),
+        "error": _recorded(row["error"]),
+        "attempts": row["attempts"],
+        "completion_order": row["completion_order"],
+        "started_at": row["started_at"],
+        "completed_at": None if sleeping else row["completed_at"],
+    }
+    if sleeping:
+        fields["wake_at"] = datetime.fromtimestamp(float(row["output"]), UTC)
+    return document(fields)
+
+
+def _step_status(row: Row) -> str:
+    if row["completion_order"] is None:
+        return "SLEEPING"
+    if row["error"] is None:
+        return "SUCCESS"
+    return "CANCELLED" if row["error"] == CANCELLED else "ERROR"
+
+
+def _error(row: Row, *, secret: bool) -> dict[str, Any]:
+    standing = Standing(
+        workflow_id=row["workflow_id"],
+        function=row["function"],
+        status=Status(row["status"]),
+        fingerprint=None,
+        subject=None,
+        output=None,
+        error=row["error"],
+        response=None,
+    )
+    public = public_error(standing)
+    return {**public, **from_json(row["error"])} if secret else public
+
+
+def _recorded(text: str | None) -> Verbatim | None:
+    return None if text is None else Verbatim(text.encode())
+
+
+def _json(value: Any) -> bytes:
+    if isinstance(value, Verbatim):
+        return value.json
+    if isinstance(value, datetime):
+        value = value.astimezone(UTC)
+    return to_json(value, inf_nan_mode="null")

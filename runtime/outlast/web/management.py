@@ -1,0 +1,65 @@
+"""The application that answers all that is no function: workflows, health, and what is served here."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from outlast.web.answers import Answer, json_answer
+from outlast.web.calls import Call
+from outlast.web.credentials import Credentials
+from outlast.web.health import Engine as HealthEngine
+from outlast.web.health import Functions, Health
+from outlast.web.routes import WORKFLOWS, Routes
+from outlast.web.workflows import Engine as WorkflowsEngine
+from outlast.web.workflows import WorkflowRoutes, Workflows
+
+
+class Engine(WorkflowsEngine, HealthEngine, Protocol):
+    """What of the engine management needs."""
+
+
+def management_app(
+    *,
+    engine: Engine,
+    workflows: Workflows,
+    functions: Functions,
+    credentials: Credentials,
+    schema_current: Callable[[], Awaitable[bool]],
+    version: str,
+) -> ASGIApp:
+    """An ASGI application for HTTP scopes. It raises ProblemError and OutlastError for its caller to answer.
+
+    `schema_current` says whether the database's schema is up to date, and raises Unreachable. `version` is
+    Outlast's.
+    """
+    of_workflows = WorkflowRoutes(engine, workflows, credentials)
+    probes = Health(engine, functions, schema_current)
+
+    async def home(call: Call) -> Answer:
+        """What this is and where to go on."""
+        links = {"openapi": "/openapi.json", "workflows": WORKFLOWS, "health": "/healthz", "ready": "/readyz"}
+        return json_answer({"name": "outlast", "version": version, "links": links})
+
+    routes = Routes(
+        {
+            "/": {"GET": home},
+            "/healthz": {"GET": probes.alive},
+            "/readyz": {"GET": probes.ready},
+            WORKFLOWS: {"GET": of_workflows.list},
+            f"{WORKFLOWS}/": {"GET": of_workflows.list},
+        },
+        {
+            "": {"GET": of_workflows.show},
+            "steps": {"GET": of_workflows.steps},
+            "cancel": {"POST": of_workflows.cancel},
+        },
+    )
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        answer = await routes.answer(Call(scope, receive))
+        await answer.send(send)
+
+    return app

@@ -1,0 +1,223 @@
+"""Workflows over HTTP: list them, look at one and its steps, wait for it, cancel it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, Protocol
+from urllib.parse import urlencode
+
+from outlast.core.errors import DatabaseUnavailable, ShuttingDown
+from outlast.core.listing import Filters
+from outlast.core.ports import Unreachable
+from outlast.core.records import Standing
+from outlast.core.status import Status
+from outlast.web.answers import JSON, NO_STORE, Answer
+from outlast.web.calls import Call
+from outlast.web.credentials import Credentials
+from outlast.web.documents import Verbatim, document, documents, step_document, workflow_document
+from outlast.web.parameters import Parameters, bad_cursor, cursor_of, invalid
+from outlast.web.problems import Problem, ProblemError, problem_of
+from outlast.web.results import accepted_headers, location_of
+from outlast.web.routes import WORKFLOWS, workflow_not_found
+
+PAGE_DEFAULT = 50
+PAGE_MAX = 1000
+WAIT_S_MAX = 60
+FILTERS = ("function", "status", "queue", "parent", "since", "until", "attribute", "limit", "cursor")
+
+
+class Engine(Protocol):
+    """What of the engine the management routes need."""
+
+    async def wait(self, workflow_id: str, timeout_s: float | None) -> Standing | None:
+        """How the workflow ended; None if it hasn't in time. Raises ShuttingDown."""
+        ...
+
+    async def cancel(self, workflow_id: str) -> bool:
+        """Cancel a live workflow; False if it isn't live. Raises DatabaseUnavailable."""
+        ...
+
+
+class Workflows(Protocol):
+    """Where workflows are read. All raise Unreachable; JSON columns come as text."""
+
+    async def show(self, workflow_id: str) -> dict[str, Any] | None:
+        """All columns that people may see of one workflow."""
+        ...
+
+    async def page(self, filters: Filters) -> list[dict[str, Any]]:
+        """A page of workflows, newest first."""
+        ...
+
+    async def steps(
+        self, workflow_id: str, after: tuple[int, str] | None = None, limit: int | None = None
+    ) -> list[dict[str, Any]]:
+        """A page of recorded steps in order of completion."""
+        ...
+
+    async def standing(self, ids: Sequence[str]) -> dict[str, Standing]:
+        """How these workflows stand; unknown ids are left out."""
+        ...
+
+
+class WorkflowRoutes:
+    """The endpoints under WORKFLOWS. For now they are open to holders of a secret key alone."""
+
+    def __init__(self, engine: Engine, workflows: Workflows, credentials: Credentials) -> None:
+        self._engine = engine
+        self._workflows = workflows
+        self._credentials = credentials
+
+    async def list(self, call: Call) -> Answer:
+        """A page of workflows, newest first."""
+        self._credentials.require_secret(call)
+        parameters = Parameters(call, FILTERS)
+        limit = parameters.whole("limit", PAGE_DEFAULT, 1, PAGE_MAX)
+        with _reaching():
+            # One more than asked for tells whether there is a next page.
+            rows = await self._workflows.page(_filters(parameters, limit + 1))
+        last = rows[limit - 1] if len(rows) > limit else None
+        cursor = None if last is None else cursor_of(last["created_at"].isoformat(), last["workflow_id"])
+        items = documents(workflow_document(row, secret=True) for row in rows[:limit])
+        return _page("workflows", items, WORKFLOWS, parameters, cursor)
+
+    async def show(self, call: Call, workflow_id: str) -> Answer:
+        """One workflow; with `wait`, once it has ended or the time is over."""
+        self._credentials.require_secret(call)
+        wait_s = Parameters(call, ("wait",)).seconds("wait", WAIT_S_MAX)
+        row = await self._row(workflow_id)
+        if wait_s and not Status(row["status"]).ended:
+            await self._wait(workflow_id, wait_s)
+            row = await self._row(workflow_id)
+        return _answer(workflow_id, workflow_document(row, secret=True))
+
+    async def steps(self, call: Call, workflow_id: str) -> Answer:
+        """A page of recorded steps, in order of completion; sleeps that aren't over come last."""
+        self._credentials.require_secret(call)
+        parameters = Parameters(call, ("limit", "cursor"))
+        limit = parameters.whole("limit", PAGE_MAX, 1, PAGE_MAX)
+        place = parameters.cursor(int, str)
+        with _reaching():
+            rows = await self._workflows.steps(
+                workflow_id, (place[0], place[1]) if place else None, limit + 1
+            )
+        if not rows:
+            await self._standing(workflow_id)
+        last = rows[limit - 1] if len(rows) > limit else None
+        cursor = None if last is None else cursor_of(last["place"], last["step_id"])
+        items = documents(step_document(row) for row in rows[:limit])
+        return _page("steps", items, f"{location_of(workflow_id)}/steps", parameters, cursor)
+
+    async def cancel(self, call: Call, workflow_id: str) -> Answer:
+        """Cancel it. Cancelling again is no error; what has ended otherwise stays as it is."""
+        self._credentials.require_secret(call)
+        Parameters(call, ())
+        if not await self._engine.cancel(workflow_id):
+            standing = await self._standing(workflow_id)
+            if standing.status is not Status.CANCELLED:
+                raise ProblemError(_ended(standing))
+        return _answer(workflow_id, document({"workflow_id": workflow_id, "status": Status.CANCELLED}))
+
+    async def _row(self, workflow_id: str) -> dict[str, Any]:
+        with _reaching():
+            row = await self._workflows.show(workflow_id)
+        if row is None:
+            raise ProblemError(workflow_not_found(workflow_id))
+        return row
+
+    async def _standing(self, workflow_id: str) -> Standing:
+        with _reaching():
+            found = await self._workflows.standing([workflow_id])
+        if workflow_id not in found:
+            raise ProblemError(workflow_not_found(workflow_id))
+        return found[workflow_id]
+
+    async def _wait(self, workflow_id: str, wait_s: float) -> None:
+        try:
+            await self._engine.wait(workflow_id, wait_s)
+        except ShuttingDown as error:
+            problem = problem_of(error, workflow_id)
+            headers = (*problem.headers, ("location", location_of(workflow_id)))
+            raise ProblemError(
+                Problem(problem.status, problem.code, problem.detail, True, workflow_id, headers=headers)
+            ) from error
+
+
+def _filters(parameters: Parameters, limit: int) -> Filters:
+    return Filters(
+        function=parameters.one("function"),
+        statuses=_statuses(parameters.many("status")),
+        queue=parameters.one("queue"),
+        parent=parameters.one("parent"),
+        since=parameters.moment("since"),
+        until=parameters.moment("until"),
+        attribute=_attribute(parameters.one("attribute")),
+        after=_after(parameters),
+        limit=limit,
+    )
+
+
+def _statuses(names: Sequence[str]) -> list[Status] | None:
+    known = {status.value: status for status in Status}
+    for name in names:
+        if name.upper() not in known:
+            raise invalid("status", f"there is no status {name!r}; use {', '.join(known)}")
+    return [known[name.upper()] for name in dict.fromkeys(names)] or None
+
+
+def _attribute(text: str | None) -> tuple[str, str] | None:
+    if text is None:
+        return None
+    key, colon, value = text.partition(":")
+    if not key or not colon:
+        raise invalid("attribute", f"attribute must be a key and its value, as in customer:42, not {text!r}")
+    return key, value
+
+
+def _after(parameters: Parameters) -> tuple[datetime, str] | None:
+    place = parameters.cursor(str, str)
+    if place is None:
+        return None
+    try:
+        created_at = datetime.fromisoformat(place[0])
+    except ValueError:
+        raise bad_cursor() from None
+    if created_at.tzinfo is None or "\0" in place[1]:
+        raise bad_cursor()
+    return created_at, place[1]
+
+
+def _ended(standing: Standing) -> Problem:
+    return Problem(
+        409,
+        "workflow_ended",
+        f"the workflow has ended as {standing.status}; only one that has not ended can be cancelled",
+        workflow_id=standing.workflow_id,
+        # `status` is the answer's own, by RFC 9457.
+        more={"workflow_status": standing.status.value},
+    )
+
+
+def _answer(workflow_id: str, body: Verbatim) -> Answer:
+    return Answer(200, body.json, [JSON, *accepted_headers(workflow_id)])
+
+
+def _page(name: str, items: Verbatim, path: str, parameters: Parameters, cursor: str | None) -> Answer:
+    headers = [JSON, NO_STORE]
+    following = None
+    if cursor is not None:
+        pairs = [pair for pair in parameters.pairs if pair[0] != "cursor"]
+        following = f"{path}?{urlencode([*pairs, ('cursor', cursor)])}"
+        headers.append((b"link", f'<{following}>; rel="next"'.encode()))
+    return Answer(200, document({name: items, "next": following}).json, headers)
+
+
+@contextmanager
+def _reaching() -> Iterator[None]:
+    """A read that finds no database is told to callers as that."""
+    try:
+        yield
+    except Unreachable as error:
+        raise DatabaseUnavailable("the database can't be reached") from error
