@@ -48,8 +48,8 @@ def management_app(
             "/": {"GET": home},
             "/healthz": {"GET": probes.alive},
             "/readyz": {"GET": probes.ready},
-            WORKFLOWS: {"GET": of_workflows.list},
-            f"{WORKFLOWS}/": {"GET": of_workflows.list},
+            WORKFLOWS: {"GET": of_workflows.page},
+            f"{WORKFLOWS}/": {"GET": of_workflows.page},
         },
         {
             "": {"GET": of_workflows.show},

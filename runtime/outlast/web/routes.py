@@ -1,7 +1,8 @@
 """From a raw path and a method to what answers it.
 
-Workflow ids hold any characters, `/` and a literal `%3A` among them. So paths are split as they were sent, and
-an id is decoded exactly once: `scope["path"]`, decoded already, can't tell an id's own `/steps` from a route's.
+Workflow ids hold any characters, `/` and a literal `%3A` among them. So paths are split as they were sent,
+and an id is decoded exactly once: `scope["path"]`, decoded already, can't tell an id's own `/steps` from a
+route's.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ class WorkflowRoutes:
         self._workflows = workflows
         self._credentials = credentials
 
-    async def list(self, call: Call) -> Answer:
+    async def page(self, call: Call) -> Answer:
         """A page of workflows, newest first."""
         self._credentials.require_secret(call)
         parameters = Parameters(call, FILTERS)
@@ -98,11 +98,9 @@ class WorkflowRoutes:
         self._credentials.require_secret(call)
         parameters = Parameters(call, ("limit", "cursor"))
         limit = parameters.whole("limit", PAGE_MAX, 1, PAGE_MAX)
-        place = parameters.cursor(int, str)
+        after = _after_step(parameters)
         with _reaching():
-            rows = await self._workflows.steps(
-                workflow_id, (place[0], place[1]) if place else None, limit + 1
-            )
+            rows = await self._workflows.steps(workflow_id, after, limit + 1)
         if not rows:
             await self._standing(workflow_id)
         last = rows[limit - 1] if len(rows) > limit else None
@@ -154,7 +152,7 @@ def _filters(parameters: Parameters, limit: int) -> Filters:
         since=parameters.moment("since"),
         until=parameters.moment("until"),
         attribute=_attribute(parameters.one("attribute")),
-        after=_after(parameters),
+        after=_after_workflow(parameters),
         limit=limit,
     )
 
@@ -176,7 +174,7 @@ def _attribute(text: str | None) -> tuple[str, str] | None:
     return key, value
 
 
-def _after(parameters: Parameters) -> tuple[datetime, str] | None:
+def _after_workflow(parameters: Parameters) -> tuple[datetime, str] | None:
     place = parameters.cursor(str, str)
     if place is None:
         return None
@@ -187,6 +185,15 @@ def _after(parameters: Parameters) -> tuple[datetime, str] | None:
     if created_at.tzinfo is None or "\0" in place[1]:
         raise bad_cursor()
     return created_at, place[1]
+
+
+def _after_step(parameters: Parameters) -> tuple[int, str] | None:
+    place = parameters.cursor(int, str)
+    if place is None:
+        return None
+    if not 0 <= place[0] < 2**31 or "\0" in place[1]:
+        raise bad_cursor()
+    return place[0], place[1]
 
 
 def _ended(standing: Standing) -> Problem:
