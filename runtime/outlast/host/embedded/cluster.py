@@ -153,17 +153,17 @@ class Cluster:
     def _check(self) -> None:
         """Refuse data of another user or another Postgres before anything touches it."""
         orders = self._orders
-        data = os.open("data", _FOLDER, dir_fd=self._folder)
-        try:
-            owner = os.fstat(data).st_uid
-            made_by = _read("PG_VERSION", data).strip() if owner == orders.uid else ""
-        finally:
-            os.close(data)
+        owner = os.stat("data", dir_fd=self._folder, follow_symlinks=False).st_uid
         if owner != orders.uid:
             raise ClusterError(
                 f"{orders.path}/data belongs to user id {owner} and the folder around it to {orders.uid}: "
                 f"give both to one user with sudo chown -R {orders.uid} {orders.path}"
             )
+        data = os.open("data", _FOLDER, dir_fd=self._folder)
+        try:
+            made_by = _read("PG_VERSION", data).strip()
+        finally:
+            os.close(data)
         if made_by != str(orders.major):
             raise ClusterError(
                 f"the data in {orders.path} was made by Postgres {made_by or '(unknown)'}, and this is "

@@ -10,6 +10,7 @@ can't make root write elsewhere.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pwd
 import stat
@@ -41,11 +42,19 @@ class Folder:
 
     def open_file(self, name: str, flags: int) -> int:
         """A plain file of the server's user in this folder, created if missing; not inherited by programs."""
-        fd = os.open(name, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=self.fd)
+        wrong = EmbeddedPostgresError(f"{self.path / name} is not a file that Outlast made: remove it")
+        try:
+            fd = os.open(
+                name, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600, dir_fd=self.fd
+            )
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):  # a link, a folder, a pipe
+                raise wrong from error
+            raise
         seen = os.fstat(fd)
         if not stat.S_ISREG(seen.st_mode) or seen.st_nlink != 1 or seen.st_uid not in (0, self.uid):
             os.close(fd)
-            raise EmbeddedPostgresError(f"{self.path / name} is not a file that Outlast made: remove it")
+            raise wrong
         if seen.st_uid != self.uid:
             os.fchown(fd, self.uid, self.gid)
         return fd

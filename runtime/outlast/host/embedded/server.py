@@ -79,8 +79,10 @@ class EmbeddedPostgres:
         raises EmbeddedPostgresError.
         """
         deadline = time.monotonic() + timeout_s
-        self._reattach(deadline)
-        while not self.alive():
+        while True:
+            self._reattach(deadline)
+            if self.alive():
+                return
             if time.monotonic() > deadline:
                 raise EmbeddedPostgresError(f"the embedded Postgres does not answer{log_tail(self._folder)}")
             time.sleep(_POLL_S)

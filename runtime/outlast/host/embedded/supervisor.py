@@ -42,8 +42,7 @@ def main(words: list[str]) -> None:
     os.umask(0o077)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     Supervisor(orders).run()
-    os.close(orders.lock_fd)  # before the last users' connections, which are their word that all is over
-    os._exit(0)
+    os._exit(0)  # at once: an interpreter that tidies up would let the last users wait for it
 
 
 class Supervisor:
@@ -59,16 +58,22 @@ class Supervisor:
         self._signals = self._watch_signals()
 
     def run(self) -> None:
-        """The supervisor's life."""
+        """The supervisor's life. Its last users hear that it is over by the end of their connections."""
+        failure = ""
         try:
             self._prepare()
             self._open_door()
             self._cluster.start(self._sockets)
             self._serve()
-        except (ClusterError, OSError) as error:
-            self._tell_everybody(f"error {error}")
+        except ClusterError as error:
+            failure = f"error {error}"
+        except OSError as error:
+            failure = f"error {self._orders.path} can't be used: {error}"
         finally:
             self._end()
+        os.close(self._orders.lock_fd)
+        for user in self._users if failure else ():
+            _tell(user, failure)
 
     def _prepare(self) -> None:
         """Become the server's user, and have a database: initdb first where that user has no account."""
@@ -144,7 +149,9 @@ class Supervisor:
                 self._users.append(user)
                 _tell(user, text)
             else:
-                _tell(user, f"error {_USERS_MAX} processes use the database in {self._orders.path}: end some")
+                _tell(
+                    user, f"error {_USERS_MAX} processes use {self._orders.path}, the most it takes: end some"
+                )
                 user.close()
 
     def _start_again(self) -> None:
@@ -156,8 +163,9 @@ class Supervisor:
         self._cluster.start(self._sockets)
 
     def _end(self) -> None:
-        """Close the door, stop the server, tidy up. The last users' connections close with the process."""
+        """Close the door, stop the server, leave nothing in the tmp folder."""
         if self._door is not None:
+            self._let_in("")
             with contextlib.suppress(OSError):
                 os.unlink(f"{self._sockets}/{rundir.CONTROL}")
             self._door.close()
@@ -165,11 +173,6 @@ class Supervisor:
             self._cluster.stop()
         with contextlib.suppress(OSError):
             os.rmdir(self._sockets)
-
-    def _tell_everybody(self, text: str) -> None:
-        for user in self._users:
-            _tell(user, text)
-        self._let_in(text)
 
     def _welcome(self) -> str:
         return f"ready {self._orders.durable} {self._sockets}"
@@ -206,6 +209,6 @@ def _has_left(user: socket.socket) -> bool:
 
 def _tell(user: socket.socket, text: str) -> None:
     user.setblocking(False)
-    line = " ".join(text.split("\n")).encode("utf-8", "backslashreplace")[:4000] + b"\n"
+    line = " ".join(text.splitlines()).encode("utf-8", "backslashreplace")[:4000] + b"\n"
     with contextlib.suppress(OSError):  # gone: the loop will see it
         user.send(line)
