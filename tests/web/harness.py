@@ -1,0 +1,204 @@
+"""The web floor without the floors below it: its protocols made by hand, called as a server would call it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import httpx
+
+from outlast.core.listing import Filters
+from outlast.core.ports import Unreachable
+from outlast.core.records import Standing
+from outlast.core.status import Status
+from outlast.web.app import Web
+from outlast.web.credentials import Credentials
+from outlast.web.management import management_app
+
+SECRET = "sb_secret_of_the_tests"
+SECRET_HEADERS = {"authorization": f"Bearer {SECRET}"}
+START = datetime(2026, 11, 22, 10, 0, 0, 123456, UTC)
+
+
+def workflow(workflow_id: str, status: str = "PENDING", **columns: Any) -> dict[str, Any]:
+    """A row as the store gives it: JSON as text."""
+    return {
+        "workflow_id": workflow_id,
+        "function": workflow_id.partition(":")[0],
+        "status": status,
+        "input": None,
+        "output": None,
+        "error": None,
+        "response": None,
+        "idempotency_key": None,
+        "subject": None,
+        "queue": None,
+        "priority": 0,
+        "version": None,
+        "parent": None,
+        "attributes": None,
+        "owner": None,
+        "epoch": 1,
+        "recovery_attempts": 0,
+        "claimable_at": None,
+        "deadline": None,
+        "created_at": START,
+        "started_at": START,
+        "updated_at": START,
+        "completed_at": None,
+        **columns,
+    }
+
+
+def step(step_id: str, completion_order: int | None = 1, **columns: Any) -> dict[str, Any]:
+    """A recorded step as the store gives it."""
+    return {
+        "step_id": step_id,
+        "name": "charge",
+        "output": None,
+        "error": None,
+        "attempts": 1,
+        "completion_order": completion_order,
+        "started_at": START,
+        "completed_at": START + timedelta(seconds=1),
+        "place": 2**31 - 1 if completion_order is None else completion_order,
+        **columns,
+    }
+
+
+@dataclass
+class Rows:
+    """What is read of workflows. `away` makes every read fail."""
+
+    workflows: list[dict[str, Any]] = field(default_factory=list)
+    recorded: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    asked: list[Filters] = field(default_factory=list)
+    away: bool = False
+
+    def find(self, workflow_id: str) -> dict[str, Any] | None:
+        if self.away:
+            raise Unreachable("connection refused")
+        return next((row for row in self.workflows if row["workflow_id"] == workflow_id), None)
+
+    async def show(self, workflow_id: str) -> dict[str, Any] | None:
+        return self.find(workflow_id)
+
+    async def page(self, filters: Filters) -> list[dict[str, Any]]:
+        self.find("")
+        self.asked.append(filters)
+        rows = sorted(self.workflows, key=_place, reverse=True)
+        if filters.after is not None:
+            rows = [row for row in rows if _place(row) < filters.after]
+        if filters.statuses:
+            rows = [row for row in rows if row["status"] in filters.statuses]
+        return rows[: filters.limit]
+
+    async def steps(
+        self, workflow_id: str, after: tuple[int, str] | None = None, limit: int | None = None
+    ) -> list[dict[str, Any]]:
+        self.find("")
+        rows = self.recorded.get(workflow_id, [])
+        if after is not None:
+            rows = [row for row in rows if (row["place"], row["step_id"]) > after]
+        return rows[:limit]
+
+    async def standing(self, ids: Sequence[str]) -> dict[str, Standing]:
+        found = {each: row for each in ids if (row := self.find(each)) is not None}
+        return {
+            each: Standing(each, row["function"], Status(row["status"]), None, None, None, None, None)
+            for each, row in found.items()
+        }
+
+
+def _place(row: dict[str, Any]) -> tuple[datetime, str]:
+    return row["created_at"], row["workflow_id"]
+
+
+class Engine:
+    """Waits until a test says that a workflow ended; cancels in the rows."""
+
+    def __init__(self, rows: Rows) -> None:
+        self.rows = rows
+        self.stopping = False
+        self.waits: list[tuple[str, float | None]] = []
+        self.waiting = asyncio.Event()
+        self.ended = asyncio.Event()
+        self.error: Exception | None = None
+
+    async def wait(self, workflow_id: str, timeout_s: float | None) -> Standing | None:
+        self.waits.append((workflow_id, timeout_s))
+        self.waiting.set()
+        if self.error is not None:
+            raise self.error
+        await self.ended.wait()
+        return None
+
+    async def cancel(self, workflow_id: str) -> bool:
+        row = self.rows.find(workflow_id)
+        if row is None or Status(row["status"]).ended:
+            return False
+        row["status"] = "CANCELLED"
+        return True
+
+
+@dataclass
+class File:
+    """A function file."""
+
+    name: str
+    version: str = "1"
+    broken: str | None = None
+    served: dict[str, Any] = field(default_factory=dict)
+
+
+class Project:
+    """A management application, within the web application that answers its errors."""
+
+    def __init__(self) -> None:
+        self.rows = Rows()
+        self.engine = Engine(self.rows)
+        self.function_files: list[File] = []
+        self.schema: bool | Exception | asyncio.Event = True
+        self.schema_looks = 0
+        self.schema_asked = asyncio.Event()
+        management = management_app(
+            engine=self.engine,
+            workflows=self.rows,
+            functions=self,
+            credentials=Credentials([SECRET]),
+            schema_current=self.schema_current,
+            version="1.2.3",
+        )
+        missing = cast(Any, None)
+        self.app = Web(missing, missing, missing, missing, Credentials([SECRET]), True, 1_000, management)
+
+    def files(self) -> list[File]:
+        return self.function_files
+
+    async def schema_current(self) -> bool:
+        self.schema_looks += 1
+        self.schema_asked.set()
+        if isinstance(self.schema, Exception):
+            raise self.schema
+        if isinstance(self.schema, asyncio.Event):
+            await self.schema.wait()
+            return True
+        return self.schema
+
+    @asynccontextmanager
+    async def stranger(self):
+        """A client without any key."""
+        transport = httpx.ASGITransport(self.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://project.test") as client:
+            yield client
+
+    @asynccontextmanager
+    async def client(self):
+        """A client with the secret key."""
+        async with self.stranger() as client:
+            client.headers.update(SECRET_HEADERS)
+            yield client
