@@ -81,6 +81,7 @@ class Engine:
         self._journal = Journal(journal, observe, depth_max=options.journal_depth_max)
         self._workflows = workflows
         self._starting: dict[str, asyncio.Future[bool]] = {}
+        self._opened = False
         self._stopping = False
         services = Services(
             journal=self._journal,
@@ -118,11 +119,16 @@ class Engine:
         self._journal.open()
         self._waits.open()
         await self._membership.join()
+        self._opened = True
 
     async def close(self) -> None:
         """Let running steps end within `drain_s`, give the rest back, leave."""
         self._stopping = True
         self._membership.stop_claiming()
+        gone = ShuttingDown("this instance shuts down; the workflow goes on elsewhere")
+        self._waits.fail_elsewhere(gone)
+        if self._starting:
+            await asyncio.wait(list(self._starting.values()), timeout=2.0)
         for execution in list(self._executor.live.values()):
             execution.drain()
         try:
@@ -136,7 +142,7 @@ class Engine:
                     await self._executor.idle()
             except TimeoutError:
                 pass  # its lease is ended below, which gives them back too
-        self._waits.fail_all(ShuttingDown("this instance shuts down; the workflow goes on elsewhere"))
+        self._waits.fail_all(gone)
         await self._journal.close(2.0)
         await self._membership.leave()
         await self._waits.close()
@@ -168,6 +174,7 @@ class Engine:
         Raises ShuttingDown, Overloaded and DatabaseUnavailable before a row exists (the last also when that is
         unknown), KeyReused where the fingerprints differ.
         """
+        self._check_open()
         workflow_id = new.workflow_id
         started = self._starting.get(workflow_id)
         if started is None and workflow_id not in self._executor.live:
@@ -186,6 +193,7 @@ class Engine:
 
     async def wait(self, workflow_id: str, timeout_s: float | None) -> Standing | None:
         """How the workflow ended; None if it hasn't within `timeout_s`. Raises ShuttingDown."""
+        self._check_open()
         if self._stopping and not self._runs_here(workflow_id):
             raise ShuttingDown("this instance shuts down; the workflow goes on elsewhere")
         return await self._waits.wait(workflow_id, timeout_s)
@@ -200,6 +208,10 @@ class Engine:
         if cancelled and execution is not None:
             execution.stop(LeaseLost("the workflow was cancelled"))
         return cancelled
+
+    def _check_open(self) -> None:
+        if not self._opened:
+            raise DatabaseUnavailable("the database hasn't been reached yet")
 
     def _admit(self) -> None:
         if self._stopping:
@@ -232,6 +244,8 @@ class Engine:
                 deadline_s=new.deadline_s,
             )
             self._executor.launch(claimed, definition, arguments)
+            if self._stopping:
+                self._executor.live[new.workflow_id].drain()
 
         started.add_done_callback(settle)
         return started

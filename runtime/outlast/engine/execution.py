@@ -64,6 +64,7 @@ class Execution:
         self.function = claimed.function
         self.epoch = claimed.epoch
         self.definition = definition
+        self._deadline_s = claimed.deadline_s
         self.root = Branch()
         self.stopped: Stopped | None = None
         self.task: asyncio.Task[None] | None = None
@@ -486,7 +487,7 @@ class Execution:
             self._sleeps.pop(sleep.step_id, None)
 
     def _suspend(self) -> None:
-        self.wake_at_s = min(self._sleeps.values())
+        self.wake_at_s = min([*self._sleeps.values(), *([] if self._deadline_s is None else [self._deadline_s])])
         self.stop(Suspended("the workflow sleeps"))
 
     def _save_sleeps(self) -> None:

@@ -26,6 +26,8 @@ from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.http import HTTPException, Request, Response
 from outlast.sdk.running import Host, Line, enter_host, enter_line
 
+TIMER_MAX_S = 30 * 24 * 3600.0
+
 _logger = logging.getLogger("outlast.function")
 
 
@@ -210,8 +212,9 @@ class Executor:
         if left_s <= 0:
             execution.stopped = reason
             return None
-        # Loops refuse timers of many years; a suspension comes before.
-        return asyncio.get_running_loop().call_later(min(left_s, 86_400.0 * 30), execution.stop, reason)
+        if left_s > TIMER_MAX_S:
+            return None  # loops refuse timers of many years; a suspension or a deploy comes before
+        return asyncio.get_running_loop().call_later(left_s, execution.stop, reason)
 
     def _tell(
         self,

@@ -28,6 +28,8 @@ CONFIRM_AFTER_S = 0.3
 """A session must be seen gone twice, this far apart: it may just be reconnecting."""
 
 RETRY_MAX_S = 2.0
+CLOCK_SLACK_S = 0.005
+"""So much may the database's clock be behind what this process believes it to be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ class Membership:
 
     def claim_soon(self, at_s: float) -> None:
         """Something is due at `at_s` (Unix seconds): claim then, if that is before the next tick."""
-        at = monotonic() + at_s - self._clock.now_s()
+        at = monotonic() + at_s - self._clock.now_s() + CLOCK_SLACK_S
         if at < self._wake_at:
             self._wake_at = at
             self._wake.set()

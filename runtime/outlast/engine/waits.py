@@ -85,6 +85,11 @@ class Waits:
             if not waiter.done():
                 waiter.set_exception(error)
 
+    def fail_elsewhere(self, error: OutlastError) -> None:
+        """As `fail`, for all that don't run here."""
+        for workflow_id in [each for each in self._waiters if not self._runs_here(each)]:
+            self.fail(workflow_id, error)
+
     def fail_all(self, error: OutlastError) -> None:
         """As `fail`, for all that is waited for."""
         for workflow_id in list(self._waiters):

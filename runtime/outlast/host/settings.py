@@ -189,7 +189,6 @@ class Settings(BaseSettings):
     home: Folder = Field(default_factory=lambda: Path(".outlast").absolute())
     workers: int = Field(1, ge=1, le=64)
     reload: bool = False
-    reload: bool = False
     verify_jwt: bool = True
     cors_origins: Annotated[CommaList, AfterValidator(_origins)] = ("*",)
     sync_wait_s: Seconds = Field(60.0, ge=0, le=3600)

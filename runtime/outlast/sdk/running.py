@@ -7,6 +7,7 @@ from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from outlast.core.errors import UsageError
 from outlast.core.paths import Branch
 from outlast.sdk.definitions import StepDefinition, TransactionDefinition, WorkflowDefinition
 
@@ -86,6 +87,17 @@ _host: ContextVar[Host | None] = ContextVar("outlast_host", default=None)
 def current_line() -> Line | None:
     """The workflow branch that runs here; None in a step, a handler and outside."""
     return _line.get()
+
+
+def line_of_await() -> Line:
+    """The branch that awaits a call, which needn't be the one that made it: `gather(charge(), ship())`.
+
+    Raises UsageError where the call was made in a workflow and is awaited outside of it.
+    """
+    line = _line.get()
+    if line is None:
+        raise UsageError("a call made in a workflow's body must be awaited there, not in a step")
+    return line
 
 
 def enter_line(line: Line | None) -> Token[Line | None]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Coroutine, Generator
+from collections.abc import Awaitable, Generator
 from datetime import datetime
 from typing import Any
 
 from outlast.core.errors import UsageError
 from outlast.sdk.durations import DURATION_MAX_S, Duration, seconds_of
-from outlast.sdk.running import current_line
+from outlast.sdk.running import current_line, line_of_await
 
 
 class _Slept(Awaitable[None]):
@@ -41,8 +41,12 @@ def _sleep(duration_s: float | None, until_s: float | None, name: str) -> Awaita
         raise UsageError(
             f"{name} belongs in a workflow's body: a step that waits uses asyncio.sleep or time.sleep"
         )
-    call: Coroutine[Any, Any, None] = line.runner.call_sleep(line.branch, duration_s, until_s)
     if line.threaded:
-        line.runner.block(call)
+        line.runner.block(line.runner.call_sleep(line.branch, duration_s, until_s))
         return _Slept()
-    return call
+    return _call(duration_s, until_s)
+
+
+async def _call(duration_s: float | None, until_s: float | None) -> None:
+    line = line_of_await()
+    await line.runner.call_sleep(line.branch, duration_s, until_s)

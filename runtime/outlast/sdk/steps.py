@@ -11,7 +11,7 @@ from outlast.core.errors import UsageError
 from outlast.core.retry import RetryOn, RetryPolicy
 from outlast.sdk.definitions import StepDefinition, is_async
 from outlast.sdk.durations import Duration, positive_seconds_of, seconds_of
-from outlast.sdk.running import Line, current_line
+from outlast.sdk.running import Args, Kwargs, Line, current_line, line_of_await
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -30,7 +30,7 @@ class AsyncStep(Generic[P, R]):
             call: Coroutine[Any, Any, R] = self.definition.fn(*args, **kwargs)
             return call
         refuse_in_thread(line, self.definition.name, "step")
-        return line.runner.call_step(line.branch, self.definition, args, kwargs)
+        return _call(self.definition, args, kwargs)
 
 
 class SyncStep(Generic[P, R]):
@@ -55,20 +55,29 @@ class SyncStep(Generic[P, R]):
         if line is None:
             raise UsageError(f"{self.definition.name}.aio is for workflows; call {self.definition.name}(…)")
         refuse_in_thread(line, self.definition.name, "step")
-        return line.runner.call_step(line.branch, self.definition, args, kwargs)
+        return _call(self.definition, args, kwargs)
+
+
+async def _call(step: StepDefinition, args: Args, kwargs: Kwargs) -> Any:
+    line = line_of_await()
+    return await line.runner.call_step(line.branch, step, args, kwargs)
 
 
 class StepDecorator(Protocol):
     """What `step(…)` gives: it takes the function."""
 
     @overload
-    def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncStep[P, R]: ...
+    def __call__(  # type: ignore[overload-overlap]  # a coroutine function counts as one, never as a plain one
+        self, fn: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> AsyncStep[P, R]: ...
     @overload
     def __call__(self, fn: Callable[P, R], /) -> SyncStep[P, R]: ...
 
 
 @overload
-def step(fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncStep[P, R]: ...
+def step(  # type: ignore[overload-overlap]
+    fn: Callable[P, Coroutine[Any, Any, R]], /
+) -> AsyncStep[P, R]: ...
 @overload
 def step(fn: Callable[P, R], /) -> SyncStep[P, R]: ...
 @overload

@@ -11,7 +11,7 @@ from outlast.core.errors import UsageError
 from outlast.core.retry import RetryOn
 from outlast.sdk.definitions import TransactionDefinition, is_async
 from outlast.sdk.durations import Duration, positive_seconds_of
-from outlast.sdk.running import Host, current_host, current_line
+from outlast.sdk.running import Args, Host, Kwargs, current_host, current_line, line_of_await
 from outlast.sdk.steps import refuse_in_thread, refuse_non_function, refuse_on_loop, retry_policy
 
 P = ParamSpec("P")
@@ -31,7 +31,7 @@ class AsyncTransaction(Generic[P, R]):
         if line is None:
             return _host_of(self.definition).transact(self.definition, args, kwargs)
         refuse_in_thread(line, self.definition.name, "transaction")
-        return line.runner.call_transaction(line.branch, self.definition, args, kwargs)
+        return _call(self.definition, args, kwargs)
 
 
 class SyncTransaction(Generic[P, R]):
@@ -59,14 +59,19 @@ class SyncTransaction(Generic[P, R]):
         if line is None:
             return _host_of(self.definition).transact(self.definition, args, kwargs)
         refuse_in_thread(line, self.definition.name, "transaction")
-        return line.runner.call_transaction(line.branch, self.definition, args, kwargs)
+        return _call(self.definition, args, kwargs)
+
+
+async def _call(transaction: TransactionDefinition, args: Args, kwargs: Kwargs) -> Any:
+    line = line_of_await()
+    return await line.runner.call_transaction(line.branch, transaction, args, kwargs)
 
 
 class TransactionDecorator(Protocol):
     """What `transaction(…)` gives: it takes the function."""
 
     @overload
-    def __call__(
+    def __call__(  # type: ignore[overload-overlap]  # a coroutine function counts as one, never as a plain one
         self, fn: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]], /
     ) -> AsyncTransaction[P, R]: ...
     @overload
@@ -74,7 +79,9 @@ class TransactionDecorator(Protocol):
 
 
 @overload
-def transaction(fn: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]], /) -> AsyncTransaction[P, R]: ...
+def transaction(  # type: ignore[overload-overlap]
+    fn: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]], /
+) -> AsyncTransaction[P, R]: ...
 @overload
 def transaction(fn: Callable[Concatenate[Any, P], R], /) -> SyncTransaction[P, R]: ...
 @overload
