@@ -1,0 +1,43 @@
+"""Why a file couldn't be imported, in one line: `functions/x.py:3: NameError: name 'y' is not defined`."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
+from outlast.functions.folder import shown
+
+TEXT_CHARS_MAX = 500
+
+
+def blame(error: BaseException, root: Path, entry: Path) -> str:
+    """The place nearest the fault that lies in the functions folder, and the error's first line."""
+    places = _places(error, root)
+    if not places:
+        return f"{shown(root, entry)}: {_text(error)}"
+    path, line = places[-1]
+    text = f"{shown(root, path)}:{line}: {_text(error)}"
+    own = [number for where, number in places if where == entry]
+    return f"{text} (imported by {shown(root, entry)}:{own[-1]})" if path != entry and own else text
+
+
+def _places(error: BaseException, root: Path) -> list[tuple[Path, int]]:
+    """Lines of the folder's files that led to the error, the last one nearest to it."""
+    places = [
+        (Path(frame.f_code.co_filename), line) for frame, line in traceback.walk_tb(error.__traceback__)
+    ]
+    if isinstance(error, SyntaxError) and error.filename:
+        places.append((Path(error.filename), error.lineno or 1))
+    return [(path, line) for path, line in places if path.is_relative_to(root)]
+
+
+def _text(error: BaseException) -> str:
+    kind = type(error).__name__
+    if isinstance(error, SystemExit):
+        return f"it ends the program while being imported (SystemExit: {error.code!r})"[:TEXT_CHARS_MAX]
+    try:
+        text = error.msg if isinstance(error, SyntaxError) else str(error)
+    except Exception:  # noqa: BLE001 - a foreign __str__ may raise anything
+        return kind
+    lines = text.strip().splitlines()
+    return f"{kind}: {lines[0]}"[:TEXT_CHARS_MAX] if lines else kind

@@ -1,0 +1,120 @@
+"""The functions of a project: found, imported, served by name, and replaced when their files change."""
+
+from __future__ import annotations
+
+import linecache
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from outlast.core import observations
+from outlast.core.observations import Observer
+from outlast.functions.edition import Edition, make_edition
+from outlast.functions.errors import FunctionBroken, FunctionMissing
+from outlast.functions.folder import Reader
+from outlast.functions.modules import Shelf
+from outlast.functions.routes import FunctionFile, Target
+from outlast.functions.serving import ASGIApp, Served
+from outlast.sdk.definitions import WorkflowDefinition
+
+__all__ = ["ASGIApp", "Catalog", "FunctionBroken", "FunctionFile", "FunctionMissing", "Served", "Target"]
+
+
+class Catalog:
+    """Implements `outlast.core.ports.Catalog`.
+
+    Lookups read one immutable edition of the folder. `prepare` makes the next one in any thread, `adopt`
+    puts it in place; `load` and `reload` do both. A file that no longer imports is broken for itself, as it
+    is under `supabase functions serve`: the old code would hide the fault. Workflows that already run in the
+    old version go on in it.
+    """
+
+    def __init__(self, folder: Path, observe: Observer) -> None:
+        self.folder = folder.resolve()
+        self.observe = observe
+        self._edition = self._newest = Edition(0)
+        self._reader = Reader(self.folder)
+        self._shelf = Shelf()
+        self._names: WeakKeyDictionary[Callable[..., Any], str] = WeakKeyDictionary()
+
+    def load(self) -> None:
+        """Find and import everything. Raises UsageError if the folder can't be read; never for a bad file."""
+        self.reload()
+
+    def reload(self, changed: set[Path] | None = None) -> None:
+        """Bring what is served in line with the files; all are read again if `changed` is None.
+
+        Raises UsageError if the folder can't be read; then all stays as it was.
+        """
+        self.adopt(self.prepare(changed))
+
+    def prepare(self, changed: set[Path] | None = None) -> Edition:
+        """Read and import what changed, without serving it yet. Takes as long as the files' own imports do.
+
+        What failed before is tried again, unless `changed` is empty and nothing looks changed.
+        """
+        with self._shelf.lock:
+            folder = self._reader.read(changed)
+            if changed is None or changed or folder.stamp != self._newest.stamp:
+                self._newest = make_edition(folder, self._newest, self._shelf)
+            return self._newest
+
+    def adopt(self, edition: Edition) -> None:
+        """Serve `edition` from now on, unless a newer one is served already. Tells what changed."""
+        former = self._edition
+        if edition.number <= former.number:
+            return
+        for file in edition.files.values():
+            for below, workflow in {**file.offer.others, **file.offer.private, "": file.offer.main}.items():
+                if isinstance(workflow, WorkflowDefinition):
+                    self._names[workflow.fn] = f"{file.name}/{below}" if below else file.name
+        self._edition = edition
+        self._clear_away(former, edition)
+        self._tell(former, edition)
+
+    def resolve(self, path: str) -> Target:
+        """What serves `path` (what follows `/functions/v1/`). Raises FunctionMissing and FunctionBroken."""
+        return self._edition.routes.resolve(path)
+
+    def files(self) -> list[FunctionFile]:
+        """All function files, broken ones too, by name."""
+        return list(self._edition.files.values())
+
+    def workflow(self, function: str) -> WorkflowDefinition | None:
+        """The workflow that runs under this name, private ones (`checkout/_ship`) too."""
+        return self._edition.routes.workflows.get(function)
+
+    def version(self, function: str) -> str | None:
+        """The version of the file that serves this name."""
+        return self._edition.routes.versions.get(function)
+
+    def name_of(self, definition: Any) -> str | None:
+        """Under which name a workflow runs; of a superseded version too, as long as something runs in it."""
+        return self._names.get(definition.fn)
+
+    def workflow_names(self) -> list[str]:
+        """The names of all workflows that can run."""
+        return list(self._edition.routes.workflows)
+
+    def _tell(self, former: Edition, edition: Edition) -> None:
+        for path, remedy in edition.misnamed.items():
+            if path not in former.misnamed:
+                self.observe(observations.FunctionBroken(path, remedy))
+        for name, file in edition.files.items():
+            before = former.files.get(name)
+            if before is not None and (before.version, before.error) == (file.version, file.error):
+                continue
+            if file.error is not None:
+                self.observe(observations.FunctionBroken(name, file.error))
+            else:
+                self.observe(observations.FunctionLoaded(name, file.version, reloaded=before is not None))
+
+    def _clear_away(self, former: Edition, edition: Edition) -> None:
+        """Forget modules that are gone, and cached lines of files that changed."""
+        for name, node in former.nodes.items():
+            if edition.nodes.get(name) is not node:
+                linecache.cache.pop(str(node.source.path), None)
+            if name not in edition.nodes and self._shelf.owns(sys.modules.get(name)):
+                del sys.modules[name]

@@ -1,0 +1,312 @@
+"""The functions folder as it stands at one moment: which files it serves, and every module they may import.
+
+Modules are named after where they lie, whatever their version: `functions.checkout` is `checkout.py` or
+`checkout/index.py`, `functions.checkout.helper` is `checkout/helper.py`, `functions._shared.db` is
+`_shared/db.py`. Nothing outside the folder is ever read, through links neither.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+
+from outlast.core.errors import UsageError
+from outlast.core.names import is_function_name
+
+ROOT = "functions"
+SOURCE_BYTES_MAX = 4 * 1024 * 1024
+DATA_BYTES_MAX = 1024 * 1024
+"""Data files up to this size count with their content, larger ones with their size alone."""
+DEPTH_MAX = 32
+FILES_MAX = 20_000
+_SKIPPED = frozenset({"__pycache__", "node_modules"})
+
+Signature = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A module that can be imported: its text and where it lies."""
+
+    name: str
+    path: Path
+    package: bool
+    text: bytes
+    digest: str
+    unit: str
+    """Of which file or folder at the top it is a part."""
+    seal: str = ""
+    """Changes when this module must be imported anew for a reason within its unit."""
+
+
+@dataclass(slots=True)
+class Unit:
+    """One file or folder at the top: a function, or what functions share."""
+
+    name: str
+    path: Path
+    sources: dict[str, Source] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+    """Modules that are there and can't be read, with the reason."""
+    digest: str = ""
+
+
+@dataclass(slots=True)
+class Folder:
+    """Everything that was found."""
+
+    root: Path
+    functions: dict[str, Unit] = field(default_factory=dict)
+    sources: dict[str, Source] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+    misnamed: dict[str, str] = field(default_factory=dict)
+    """Files that look like functions and can't be, with the remedy."""
+    stamp: str = ""
+    """Changes when anything of the above does."""
+
+
+class Reader:
+    """Reads the folder again and again; what has not changed is not read twice."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._known: dict[Path, tuple[Signature, bytes, str]] = {}
+        self._seen: dict[Path, tuple[Signature, bytes, str]] = {}
+
+    def read(self, changed: set[Path] | None) -> Folder:
+        """The folder now. A file is read again if it is among `changed` or looks changed; all are if None.
+
+        Raises UsageError if the folder can't be read as one.
+        """
+        if changed is None:
+            self._known = {}
+        for path in changed or ():
+            self._known.pop(path, None)
+        self._seen = {}
+        folder = Folder(self._root)
+        shared: list[Unit] = []
+        for entry in self._top():
+            unit = self._unit(entry, folder)
+            if unit is None:
+                continue
+            if unit.name.startswith("_"):
+                shared.append(unit)
+            elif unit.name in folder.functions:
+                folder.functions[unit.name] = self._refuse_both(unit.name, folder.functions[unit.name], unit)
+            else:
+                folder.functions[unit.name] = unit
+        for unit in (*shared, *folder.functions.values()):
+            folder.sources.update(unit.sources)
+            folder.refused.update(unit.refused)
+        folder.stamp = _digest(
+            [
+                *(f"{unit.name}\0{unit.digest}" for unit in (*shared, *folder.functions.values())),
+                *folder.misnamed,
+            ]
+        )
+        self._known = self._seen
+        return folder
+
+    def _top(self) -> list[os.DirEntry[str]]:
+        try:
+            with os.scandir(self._root) as entries:
+                return sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            raise UsageError(
+                f"the functions folder {self._root} can't be read ({error.strerror}); "
+                "create it, or name another with --functions"
+            ) from error
+
+    def _unit(self, entry: os.DirEntry[str], folder: Folder) -> Unit | None:
+        """What stands at the top under this name; None if it is nothing of ours."""
+        if entry.name.startswith((".", "__")) or entry.name in _SKIPPED:
+            return None
+        path = Path(entry.path)
+        is_file = path.suffix == ".py"
+        name = path.stem if is_file else path.name
+        if not is_file and not (_is_folder(path) and (name.startswith("_") or _is_there(path / "index.py"))):
+            return None
+        if not name.startswith("_") and not is_function_name(name):
+            folder.misnamed[self._show(path)] = (
+                f"{name!r} can't be a function's name: use a letter, then letters, digits, _ and -, "
+                "or begin it with _ if it isn't a function"
+            )
+            return None
+        unit = Unit(name, path)
+        refused = self._refused(path)
+        if refused is not None:
+            unit.refused[f"{ROOT}.{name}"] = refused
+        elif is_file:
+            self._add_file(unit, f"{ROOT}.{name}", path, package=False)
+        else:
+            self._add_folder(unit)
+        _seal(unit)
+        return unit
+
+    def _refuse_both(self, name: str, one: Unit, other: Unit) -> Unit:
+        reason = f"both {self._show(one.path)} and {self._show(other.path)} are there; keep one of them"
+        both = Unit(name, self._root / f"{name}.py", digest=_digest([one.digest, other.digest]))
+        both.refused[f"{ROOT}.{name}"] = reason
+        return both
+
+    def _add_file(self, unit: Unit, name: str, path: Path, *, package: bool) -> None:
+        refused = self._refused(path)
+        if refused is None:
+            try:
+                text, digest = self._content(path, SOURCE_BYTES_MAX)
+            except OSError as error:
+                refused = f"{self._show(path)} can't be read: {error.strerror or error}"
+            else:
+                unit.sources[name] = Source(name, path, package, text, digest, unit.name)
+        if refused is not None:
+            unit.refused[name] = refused
+
+    def _add_folder(self, unit: Unit) -> None:
+        """All files of a folder: modules by their names, data files in the digest alone."""
+        top = f"{ROOT}.{unit.name}"
+        is_function = not unit.name.startswith("_")
+        data: list[str] = []
+        plain: list[tuple[str, Path]] = []
+        files = list(islice(self._walk(unit.path), FILES_MAX + 1))
+        if len(files) > FILES_MAX:
+            unit.refused[top] = f"{self._show(unit.path)} holds more than {FILES_MAX} files"
+            return
+        for relative, path in files:
+            stem = [*relative[:-1], Path(relative[-1]).stem]
+            if not relative[-1].endswith(".py") or not all(part.isidentifier() for part in stem):
+                data.append(self._data(relative, path))
+            elif is_function and stem == ["index"]:
+                self._add_file(unit, top, path, package=True)
+            elif is_function and stem == ["__init__"]:
+                data.append(self._data(relative, path))
+            elif stem[-1] == "__init__":
+                self._add_file(unit, ".".join([top, *stem[:-1]]), path, package=True)
+            else:
+                plain.append((".".join([top, *stem]), path))
+        for name, path in plain:  # a package goes before a module of the same name, as in Python
+            if name not in unit.sources:
+                self._add_file(unit, name, path, package=False)
+        for name, _ in plain:
+            self._add_namespaces(unit, name, top)
+        if not is_function and top not in unit.sources and top not in unit.refused:
+            unit.sources[top] = _namespace(top, unit.path, unit.name)
+        unit.digest = _digest(data)
+
+    def _add_namespaces(self, unit: Unit, name: str, top: str) -> None:
+        parts = name.removeprefix(top).split(".")[1:-1]
+        for depth in range(1, len(parts) + 1):
+            package = ".".join([top, *parts[:depth]])
+            if package not in unit.sources and package not in unit.refused:
+                unit.sources[package] = _namespace(package, unit.path.joinpath(*parts[:depth]), unit.name)
+
+    def _walk(self, top: Path) -> Iterator[tuple[tuple[str, ...], Path]]:
+        """Every file under `top` with its parts relative to it, links within the folder followed."""
+        waiting: list[tuple[tuple[str, ...], Path, frozenset[Path]]] = [((), top, frozenset())]
+        while waiting:
+            relative, folder, above = waiting.pop()
+            real = folder.resolve()
+            if real in above or len(relative) > DEPTH_MAX:
+                continue
+            try:
+                entries = sorted(folder.iterdir())
+            except OSError:
+                continue
+            for path in entries:
+                if path.name.startswith(".") or path.name in _SKIPPED:
+                    continue
+                if not _is_folder(path):
+                    yield (*relative, path.name), path
+                elif self._refused(path) is None:
+                    waiting.append(((*relative, path.name), path, above | {real}))
+
+    def _data(self, relative: tuple[str, ...], path: Path) -> str:
+        name = "/".join(relative)
+        if self._refused(path) is not None:
+            return name
+        try:
+            return f"{name}\0{self._content(path, DATA_BYTES_MAX)[1]}"
+        except OSError:
+            try:
+                return f"{name}\0{path.stat().st_size}"
+            except OSError:
+                return name
+
+    def _refused(self, path: Path) -> str | None:
+        """Why `path` must not be read, in words; None if it may be."""
+        try:
+            real = path.resolve(strict=True)
+        except (OSError, RuntimeError):
+            return f"{self._show(path)} is a link that leads nowhere"
+        if not real.is_relative_to(self._root):
+            return f"{self._show(path)} links out of the functions folder; copy the file into it"
+        return None
+
+    def _content(self, path: Path, bytes_max: int) -> tuple[bytes, str]:
+        """The file's bytes and their digest. Raises OSError for what is no plain file or too large."""
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError("it is no plain file")
+        if status.st_size > bytes_max:
+            raise OSError(f"it is larger than {bytes_max} bytes")
+        signature = (status.st_mtime_ns, status.st_size, status.st_ino, status.st_dev)
+        known = self._known.get(path)
+        if known is None or known[0] != signature:
+            text = path.read_bytes()
+            known = (signature, text, hashlib.sha256(text).hexdigest())
+        self._seen[path] = known
+        return known[1], known[2]
+
+    def _show(self, path: Path) -> str:
+        return shown(self._root, path)
+
+
+def shown(root: Path, path: Path) -> str:
+    """`path` as people know it: `functions/checkout.py`."""
+    return (Path(root.name) / path.relative_to(root)).as_posix()
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # what can't be looked at isn't served
+        return False
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_symlink() or path.exists()
+    except OSError:
+        return False
+
+
+def _namespace(name: str, path: Path, unit: str) -> Source:
+    return Source(name, path, True, b"", hashlib.sha256().hexdigest(), unit)
+
+
+def _seal(unit: Unit) -> None:
+    """A function's folder is imported anew as a whole; of what is shared, each module for itself."""
+    data = unit.digest
+    unit.digest = _digest(
+        [
+            data,
+            *(f"{name}\0{source.digest}" for name, source in sorted(unit.sources.items())),
+            *unit.refused.values(),
+        ]
+    )
+    for name, source in unit.sources.items():
+        seal = _digest([data, source.digest]) if unit.name.startswith("_") else unit.digest
+        unit.sources[name] = replace(source, seal=seal)
+
+
+def _digest(parts: Iterable[str]) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        encoded = part.encode("utf-8", "surrogateescape")
+        digest.update(b"%d:" % len(encoded))
+        digest.update(encoded)
+    return digest.hexdigest()

@@ -1,0 +1,252 @@
+"""One version of one module: imported once, seen by the modules of its own version alone.
+
+Each module gets an `__import__` of its own, so that what it imports, now or later in a function's body, comes
+from the version it belongs to, whatever has been reloaded since. `sys.modules` holds the newest version of
+each name, for those who look a class's module up there (dataclasses, typing, pydantic); imports between
+functions never go through it. An old version lives as long as something runs in it, and no longer.
+"""
+
+from __future__ import annotations
+
+import builtins
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+from outlast.functions.folder import ROOT, Source
+from outlast.functions.imports import Outline, ancestry, canonical, locate, package_of
+
+
+@dataclass(slots=True)
+class Shelf:
+    """The newest version of every module, and the lock under which modules are imported."""
+
+    nodes: dict[str, Node] = field(default_factory=dict)
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def owns(self, module: ModuleType | None) -> bool:
+        """Whether `module` was imported for this shelf."""
+        return getattr(getattr(module, "__spec__", None), "loader_state", None) is self
+
+
+class Node:
+    """A version of a module. Its code runs when it is first imported."""
+
+    __slots__ = (
+        "__weakref__", "_foreign", "_known", "_module", "_ready", "_refused", "_shelf", "_views",
+        "failed", "failure", "fingerprint", "needs", "outline", "source",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        source: Source,
+        outline: Outline,
+        fingerprint: str,
+        known: frozenset[str],
+        refused: Mapping[str, str],
+        shelf: Shelf,
+    ) -> None:
+        self.source = source
+        self.outline = outline
+        self.fingerprint = fingerprint
+        """Of this module and all that it may import."""
+        self.needs: dict[str, Node] = {}
+        self.failed = False
+        self.failure: BaseException | None = None
+        self._known = known
+        self._refused = refused
+        self._shelf = shelf
+        self._module: ModuleType | None = None
+        self._ready = False
+        self._foreign: set[str] = set()
+        self._views: dict[str, PackageView] = {}
+
+    def load(self) -> ModuleType:
+        """The module, imported now if it wasn't. Raises whatever its code raises, SystemExit too."""
+        if self._ready and self._module is not None:
+            return self._module
+        with self._shelf.lock:
+            if self._module is not None:
+                return self._module  # imported meanwhile; or a circle, which sees it half done as in Python
+            if self.failure is not None:
+                raise self.failure
+            return self._run()
+
+    def _run(self) -> ModuleType:
+        name = self.source.name
+        module = self._make()
+        former = sys.modules.get(name)
+        sys.modules[name] = self._module = module
+        try:
+            if self.outline.error is not None:
+                raise self.outline.error
+            assert self.outline.code is not None
+            exec(self.outline.code, module.__dict__)  # noqa: S102 - running the user's code is what we are for
+        except BaseException as error:
+            self._module = None
+            self.failed = True
+            self.failure = None if isinstance(error, KeyboardInterrupt) else error
+            if former is None:
+                sys.modules.pop(name, None)
+            else:
+                sys.modules[name] = former
+            raise
+        finally:
+            assert module.__spec__ is not None
+            module.__spec__._initializing = False  # type: ignore[attr-defined]
+        self._ready = True
+        self._tell_parent(module)
+        return module
+
+    def _tell_parent(self, module: ModuleType) -> None:
+        """Set a submodule on its package, as Python does, where both are always of the same version."""
+        above, _, tail = self.source.name.rpartition(".")
+        parent = self.needs.get(above)
+        if parent is None or parent._module is None:
+            return
+        if not self.source.unit.startswith("_") or self.source.name in parent.needs:
+            setattr(parent._module, tail, module)
+
+    def forget_failure(self) -> None:
+        """Let go of the error, and of the frames that it holds; the next import tries again."""
+        self.failure = None
+
+    @property
+    def module(self) -> ModuleType | None:
+        """The module, if it was imported."""
+        return self._module
+
+    def _make(self) -> ModuleType:
+        source = self.source
+        module = ModuleType(source.name)
+        spec = ModuleSpec(
+            source.name, None, origin=str(source.path), loader_state=self._shelf, is_package=source.package
+        )
+        # Python's own message for a name that a circle of imports hasn't reached yet depends on this.
+        spec._initializing = True  # type: ignore[attr-defined]
+        spec.has_location = bool(source.text)
+        module.__spec__ = spec
+        module.__package__ = package_of(source)
+        if source.path.suffix == ".py":
+            module.__file__ = str(source.path)
+        if source.package:
+            folder = source.path.parent if source.path.suffix == ".py" else source.path
+            module.__path__ = spec.submodule_search_locations = [str(folder)]
+        module.__dict__["__builtins__"] = {**builtins.__dict__, "__import__": self._importer()}
+        return module
+
+    def _importer(self) -> Callable[..., Any]:
+        """What an import statement of this module calls."""
+
+        def import_module(
+            name: str,
+            globals: Mapping[str, object] | None = None,
+            locals: Mapping[str, object] | None = None,
+            fromlist: Sequence[str] | None = (),
+            level: int = 0,
+        ) -> Any:
+            target = None
+            if level or name not in self._foreign:
+                target = locate(self.source, name, level, self._known)
+                if (
+                    target == ROOT
+                    and not level
+                    and not any(f"{ROOT}.{each}" in self._known for each in fromlist or ())
+                ):
+                    target = None
+            if target is None:
+                if not level:
+                    self._foreign.add(name)
+                return builtins.__import__(name, globals, locals, fromlist or (), level)
+            if fromlist:
+                return self._import_from(target, name, fromlist)
+            return self._import_whole(target, name)
+
+        return import_module
+
+    def _import_from(self, target: str, written: str, names: Sequence[str]) -> ModuleType:
+        """For `from target import names`: the module, or a view of it that has the submodules asked for."""
+        module = self._import(target, written)
+        if module is not None and not hasattr(module, "__path__"):
+            return module
+        wanted = list(getattr(module, "__all__", ())) if "*" in names else list(names)
+        submodules = [
+            name for name in wanted
+            if not hasattr(module, name) and canonical(f"{target}.{name}") in self._known
+        ]  # fmt: skip
+        if module is not None and not submodules:
+            return module
+        view = self._view(target, module)
+        for name in submodules:
+            view.__dict__[name] = self._import(canonical(f"{target}.{name}"), f"{written}.{name}")
+        return view
+
+    def _import_whole(self, target: str, written: str) -> ModuleType:
+        """For `import a.b.c`: `a`, through which `b` and `c` are reached."""
+        module = self._import(target, written)
+        depth = written.count(".")
+        if depth == 0 and module is not None:
+            return self._views.get(target, module)
+        if module is None or target.rpartition(".")[2] != written.rpartition(".")[2]:
+            raise ImportError(f"write `from {target} import …`", name=written)
+        for _ in range(depth):
+            target, _, tail = target.rpartition(".")
+            view = self._view(target, self._import(target, written))
+            view.__dict__[tail] = module
+            module = view
+        return module
+
+    def _view(self, name: str, behind: ModuleType | None) -> PackageView:
+        view = self._views.get(name)
+        if view is None:
+            view = self._views[name] = PackageView(name, behind)
+        return view
+
+    def _import(self, target: str, written: str) -> ModuleType | None:
+        """Import `target` after the packages it lies in. None for the root, which is no module."""
+        module: ModuleType | None = None
+        for name in ancestry(target):
+            module = self._find(name, written).load()
+        return module
+
+    def _find(self, name: str, written: str) -> Node:
+        """This version's module of that name; the newest, if no statement of this module names it."""
+        node = self if name == self.source.name else self.needs.get(name) or self._shelf.nodes.get(name)
+        if node is not None:
+            return node
+        if name in self._refused:
+            raise ImportError(self._refused[name], name=written)
+        raise ModuleNotFoundError(f"No module named {written!r}", name=written)
+
+
+class PackageView(ModuleType):
+    """A package as one importer sees it: with the submodules of that importer's version.
+
+    Set on the package itself, a submodule would be seen by all versions that share the package.
+    """
+
+    def __init__(self, name: str, behind: ModuleType | None) -> None:
+        super().__init__(name)
+        shown = ("__doc__", "__loader__", "__package__", "__spec__")
+        self.__dict__.update({each: getattr(behind, each, None) for each in shown})
+        self.__dict__["_behind"] = behind
+
+    def __getattr__(self, name: str) -> Any:
+        behind = self.__dict__.get("_behind")
+        if behind is None:
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        return getattr(behind, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        behind = self.__dict__.get("_behind")
+        if behind is None:
+            super().__setattr__(name, value)
+        else:
+            setattr(behind, name, value)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*self.__dict__, *dir(self.__dict__.get("_behind"))} - {"_behind"})

@@ -1,0 +1,82 @@
+"""A functions folder to write files into, and a catalog that reads it."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from outlast.core.observations import FunctionBroken, FunctionLoaded, Observation
+from outlast.functions.catalog import Catalog, FunctionFile
+
+WORKFLOW = """
+    from outlast import workflow
+
+    @workflow
+    async def {name}():
+        return {value!r}
+"""
+
+
+class Project:
+    """A folder of functions under test."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.seen: list[Observation] = []
+        self.catalog = Catalog(folder, self.seen.append)
+
+    def write(self, name: str, text: str) -> Path:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text), encoding="utf-8")
+        return path
+
+    def workflow(self, file: str, name: str, value: object = "done") -> Path:
+        return self.write(file, WORKFLOW.format(name=name, value=value))
+
+    def load(self) -> Catalog:
+        self.catalog.load()
+        return self.catalog
+
+    def file(self, name: str) -> FunctionFile:
+        (found,) = [file for file in self.catalog.files() if file.name == name]
+        return found
+
+    def error(self, name: str) -> str:
+        error = self.file(name).error
+        assert error is not None, f"{name} is not broken"
+        return error
+
+    def served(self) -> dict[str, str]:
+        """Every served name with the kind of what it stands for."""
+        return {
+            name: type(served).__name__
+            for file in self.catalog.files()
+            for name, served in file.served.items()
+        }
+
+    def loaded(self) -> list[str]:
+        return [each.function for each in self.seen if isinstance(each, FunctionLoaded)]
+
+    def broken(self) -> dict[str, str]:
+        return {each.function: each.error for each in self.seen if isinstance(each, FunctionBroken)}
+
+    async def call(self, name: str) -> object:
+        definition = self.catalog.workflow(name)
+        assert definition is not None, f"{name} is not served"
+        return await definition.fn()
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Project]:
+    folder = tmp_path / "functions"
+    folder.mkdir()
+    before = set(sys.modules)
+    yield Project(folder)
+    for name in set(sys.modules) - before:
+        if name.startswith("functions."):
+            del sys.modules[name]
