@@ -151,7 +151,7 @@ class File:
 
     name: str
     version: str = "1"
-    broken: str | None = None
+    error: str | None = None
     served: dict[str, Any] = field(default_factory=dict)
 
 

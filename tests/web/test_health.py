@@ -31,7 +31,7 @@ async def test_ready(project: Project, stranger: httpx.AsyncClient) -> None:
 async def test_a_broken_file_is_named_and_the_others_serve(
     project: Project, stranger: httpx.AsyncClient
 ) -> None:
-    project.function_files = [File("checkout", broken="SyntaxError in line 3 of /srv/secret"), File("hello")]
+    project.function_files = [File("checkout", error="SyntaxError in line 3 of /srv/secret"), File("hello")]
     response = await stranger.get("/readyz")
     document = response.json()
     assert (response.status_code, document["status"]) == (200, "degraded")

@@ -31,8 +31,8 @@ class File(Protocol):
         ...
 
     @property
-    def broken(self) -> Any:
-        """Why it can't be loaded; None if it can."""
+    def error(self) -> str | None:
+        """Why it can't be served, for the log alone; None if it can."""
         ...
 
 
@@ -62,7 +62,7 @@ class Health:
     async def ready(self, call: Call) -> Answer:
         """200 if calls can be taken, else 503. A broken file makes it degraded: the others work."""
         database, schema = await self._look()
-        broken = sorted(file.name for file in self._functions.files() if file.broken is not None)
+        broken = sorted(file.name for file in self._functions.files() if file.error is not None)
         functions: dict[str, Any] = {"status": "degraded", "broken": broken} if broken else {"status": "ok"}
         ready = not self._engine.stopping and (database, schema) == ("ok", "ok")
         status = "stopping" if self._engine.stopping else "unavailable"
