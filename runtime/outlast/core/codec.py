@@ -74,6 +74,12 @@ class Codec:
             return None
         return from_json(text) if self._adapter is None else self._adapter.validate_json(text)
 
+    def json_schema(self) -> dict[str, Any]:
+        """JSON Schema (2020-12) of what is recorded; any JSON where there is no annotation."""
+        if self._adapter is None:
+            return {}
+        return self._adapter.json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
+
     def _same(self, decoded: Any, value: Any, text: str) -> bool:
         try:
             if bool(decoded == value):
