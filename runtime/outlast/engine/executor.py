@@ -160,17 +160,18 @@ class Executor:
             return Ending(Status.SUCCESS, output=output, response=response)
         return Ending(Status.SUCCESS, output=definition.codec.encode(result))
 
-    def _failure(self, error: BaseException) -> tuple[Ending, str]:
+    def _failure(self, error: BaseException) -> tuple[Ending, str | None]:
+        """The end that an exception is. An HTTPException is an answer, and none of the log's business."""
         if isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
             inner = error.exceptions[0]
             if isinstance(inner, HTTPException):
                 error = inner
-        record = encode_failure(error)
-        document: dict[str, Any] = {"code": "workflow_error", "failure": record}
         if isinstance(error, HTTPException):
             document = {"code": "http_exception", "status": error.status, "detail": error.detail}
-            document |= {"headers": list(error.headers.items()), "failure": record}
-        return Ending(Status.ERROR, error=_error_text(document)), record
+            document["headers"] = list(error.headers.items())
+            return Ending(Status.ERROR, error=_error_text(document)), None
+        record = encode_failure(error)
+        return Ending(Status.ERROR, error=_error_text({"code": "workflow_error", "failure": record})), record
 
     def _stopped(
         self, execution: Execution, stopped: Stopped

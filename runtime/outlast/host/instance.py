@@ -1,4 +1,4 @@
-"""The composition root of one instance: its store, functions, engine and web, started and stopped in order."""
+"""The composition root of one instance: store, functions, engine and web, started and stopped in order."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import random
 import secrets
 import socket
 from importlib.metadata import version as package_version
+from pathlib import Path
 
 from starlette.types import ASGIApp
 
@@ -20,6 +21,7 @@ from outlast.host.settings import Settings
 from outlast.store.connections import Database
 from outlast.store.migrations import migrate, pending
 from outlast.store.postgres import PostgresStore
+from outlast.store.project import apply_project
 from outlast.web.app import Web
 from outlast.web.credentials import Credentials
 from outlast.web.invoke import Invoker
@@ -27,6 +29,8 @@ from outlast.web.management import management_app
 from outlast.web.streaming import Streamer
 
 JOIN_RETRY_MAX_S = 5.0
+PROJECT_FOLDER = Path("supabase")
+"""The project's own migrations and seed: on the embedded database the host applies them."""
 
 
 class Instance:
@@ -88,7 +92,7 @@ class Instance:
     async def start(self, patience_s: float) -> None:
         """Load the functions and join the database; serving may begin when this returns.
 
-        If the database isn't there within `patience_s` seconds, joining goes on behind: calls get 503 until then.
+        If the database isn't there within `patience_s` seconds, joining goes on behind and calls get 503.
         """
         self.catalog.load()
         await self._store.open()
@@ -117,6 +121,8 @@ class Instance:
             try:
                 if await pending(self._database):
                     await migrate(self._database)
+                if self._settings.db_url is None:
+                    await apply_project(self._database, PROJECT_FOLDER)
                 await self.engine.open()
                 return
             except Unreachable as error:

@@ -26,12 +26,27 @@ class Migration:
     name: str
     path: Path
 
+    def text(self) -> str:
+        """Its SQL."""
+        return self.path.read_text("utf-8")
+
 
 def migrations() -> list[Migration]:
     """All migrations this package carries, oldest first."""
-    folder = migrations_folder()
+    return migrations_in(migrations_folder())
+
+
+def migrations_in(folder: Path) -> list[Migration]:
+    """The migrations of a folder, oldest first; none where there is no such folder."""
+    if not folder.is_dir():
+        return []
     found = [(match, path) for path in folder.iterdir() if (match := _FILE.fullmatch(path.name))]
     return sorted((Migration(m[1], m[2], path) for m, path in found), key=lambda each: each.version)
+
+
+async def lock_migrations(connection: AsyncConn) -> None:
+    """Until the end of the transaction nobody else migrates; works through a transaction pooler too."""
+    await connection.execute(_LOCKED, (_LOCK,))
 
 
 def migrations_folder() -> Path:
@@ -58,11 +73,11 @@ async def migrate(database: Database) -> list[Migration]:
     async with away(), connection:
         for migration in await _pending(connection):
             async with connection.transaction():
-                await connection.execute(_LOCKED, (_LOCK,))
+                await lock_migrations(connection)
                 if migration not in await _pending(connection):
                     continue
                 # The package's own file. Without parameters Postgres takes many statements at once.
-                await connection.execute(SQL(migration.path.read_text("utf-8")))
+                await connection.execute(SQL(migration.text()))
                 applied.append(migration)
     return applied
 

@@ -1,0 +1,89 @@
+"""The project's own tables on its embedded database: `supabase/migrations` and `seed.sql`, once each.
+
+Elsewhere that is the Supabase CLI's part; this keeps the same books, so that each recognises the other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import psycopg
+from psycopg.sql import SQL
+
+from outlast.core.errors import OutlastError
+from outlast.store.connections import AsyncConn, Database, away
+from outlast.store.migrations import Migration, lock_migrations, migrations, migrations_in
+from outlast.store.queries import load
+
+_SQL = load("project.sql")
+
+
+class ProjectRefused(OutlastError):
+    """One of the project's files failed; the message names it, the cause and the remedy."""
+
+    code = "project_refused"
+
+
+async def apply_project(database: Database, folder: Path) -> list[str]:
+    """Apply what of `folder` (a project's `supabase/`) is missing; the names of the files applied.
+
+    All or nothing of a file. Raises ProjectRefused, Unreachable.
+    """
+    own = {migration.version for migration in migrations()}
+    wanted = [each for each in migrations_in(folder / "migrations") if each.version not in own]
+    seed = folder / "seed.sql"
+    text = seed.read_text("utf-8") if seed.is_file() else None
+    if not wanted and text is None:
+        return []
+    connection = await database.connect(statement_timeout_s=0)
+    async with away(), connection:
+        async with connection.transaction():
+            await lock_migrations(connection)
+            await connection.execute(_SQL["prepare"])
+        applied = [each.path.name for each in wanted if await _migrate(connection, each)]
+        if text is not None and await _seed(connection, seed, text):
+            applied.append(seed.name)
+    return applied
+
+
+async def _migrate(connection: AsyncConn, migration: Migration) -> bool:
+    async with connection.transaction():
+        await lock_migrations(connection)
+        if migration.version in await _column(connection, "applied"):
+            return False
+        await _run(connection, migration.path, migration.text())
+        await connection.execute(
+            _SQL["add_migration"], {"version": migration.version, "name": migration.name}
+        )
+    return True
+
+
+async def _seed(connection: AsyncConn, seed: Path, text: str) -> bool:
+    name = "supabase/seed.sql"
+    async with connection.transaction():
+        await lock_migrations(connection)
+        if name in await _column(connection, "seeded"):
+            return False
+        await _run(connection, seed, text)
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        await connection.execute(_SQL["add_seed"], {"path": name, "hash": digest})
+    return True
+
+
+async def _run(connection: AsyncConn, path: Path, text: str) -> None:
+    try:
+        await connection.execute(SQL(text))
+    except psycopg.Error as error:
+        if connection.broken:
+            raise
+        cause = str(error).strip().splitlines()[0]
+        raise ProjectRefused(
+            f"{path} failed on the embedded database: {cause}; mend it, or set SUPABASE_DB_URL to a database "
+            "that has what it needs"
+        ) from error
+
+
+async def _column(connection: AsyncConn, query: str) -> set[str]:
+    cursor = await connection.execute(_SQL[query])
+    return {row[0] for row in await cursor.fetchall()}
