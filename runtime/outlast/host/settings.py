@@ -5,37 +5,40 @@ Imported only by the composition root and the commands that need it: pydantic-se
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, get_args
 
-from pydantic import (
-    AfterValidator,
-    AliasGenerator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AliasGenerator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
-    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
 
 from outlast.core.errors import OutlastError
+from outlast.host.setting_kinds import (
+    CommaList,
+    Folder,
+    HttpUrl,
+    KeySet,
+    LogFormat,
+    LogLevel,
+    NamedKeys,
+    Origins,
+    PostgresUrl,
+    Seconds,
+    Sessions,
+    functions_folder,
+    refuse,
+)
 
 if TYPE_CHECKING:
     from outlast.engine.engine import EngineOptions
@@ -51,91 +54,9 @@ class SettingsError(OutlastError):
 
     code = "bad_setting"
 
-
-def _refuse(remedy: str) -> PydanticCustomError:
-    """What a validator raises: `remedy` follows the variable and its value."""
-    return PydanticCustomError("refused", "{remedy}", {"remedy": remedy})
-
-
-def _lower(value: Any) -> Any:
-    return value.strip().lower() if isinstance(value, str) else value
-
-
-def _auto(value: Any) -> Any:
-    return None if isinstance(value, str) and value.strip().lower() == "auto" else value
-
-
-def _comma_list(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    return tuple(item for each in value.split(",") if (item := each.strip()))
-
-
-def _named_keys(value: Any) -> Any:
-    """Supabase's `{"default": "sb_…", …}`. Never shows the value: it holds secrets."""
-    try:
-        keys = json.loads(value) if isinstance(value, str) else value
-    except ValueError:
-        keys = None
-    if not isinstance(keys, dict) or not all(isinstance(key, str) and key for key in keys.values()):
-        raise _refuse('set a JSON object of names and keys, such as {"default": "sb_…"}')
-    return keys
-
-
-def _json_object(value: Any) -> Any:
-    try:
-        found = json.loads(value) if isinstance(value, str) else value
-    except ValueError:
-        found = None
-    if not isinstance(found, dict | list):
-        raise _refuse('set a JSON Web Key Set, such as {"keys": […]}')
-    return {"keys": found} if isinstance(found, list) else found
-
-
-def _postgres_url(value: str) -> str:
-    if re.match(r"postgres(ql)?://.", value) is None and re.match(r"\w+\s*=", value) is None:
-        raise _refuse("set a Postgres URL, such as postgresql://USER:PASSWORD@HOST:5432/postgres")
-    return value
-
-
-def _http_url(value: str) -> str:
-    try:
-        parts = urlsplit(value)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
-        usable = False
-    if not usable:
-        raise _refuse("set an http or https URL, such as https://HOST")
-    return value.rstrip("/")
-
-
-def _origins(value: tuple[str, ...]) -> tuple[str, ...]:
-    for origin in value:
-        if origin != "*" and re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s]+", origin) is None:
-            raise _refuse("set * or origins separated by commas, such as https://app.example.com")
-    return value
-
-
-def _functions_folder() -> Path:
-    """`functions`, or `supabase/functions` where only that one holds Python functions."""
-    usual, theirs = Path("functions"), Path("supabase/functions")
-    if not _holds_functions(usual) and _holds_functions(theirs):
-        return theirs.absolute()
-    return usual.absolute()
-
-
-def _holds_functions(folder: Path) -> bool:
-    found = [*folder.glob("*.py"), *folder.glob("*/index.py")]
-    return any(not each.relative_to(folder).parts[0].startswith("_") for each in found)
-
-
-Seconds = Annotated[float, Field(allow_inf_nan=False)]
-CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_list)]
-NamedKeys = Annotated[dict[str, str], NoDecode, BeforeValidator(_named_keys)]
-HttpUrl = Annotated[str, AfterValidator(_http_url)]
-Folder = Annotated[Path, AfterValidator(Path.absolute)]
-LogLevel = Literal["debug", "info", "warning", "error"]
-LogFormat = Literal["auto", "text", "json"]
+    def __init__(self, message: str, *, from_option: bool = False) -> None:
+        super().__init__(message)
+        self.from_option = from_option
 
 
 class FunctionSettings(BaseModel):
@@ -165,9 +86,7 @@ class Settings(BaseSettings):
     )
 
     # Supabase's own names
-    db_url: Annotated[str, AfterValidator(_postgres_url)] | None = Field(
-        None, validation_alias="SUPABASE_DB_URL", repr=False
-    )
+    db_url: PostgresUrl | None = Field(None, validation_alias="SUPABASE_DB_URL", repr=False)
     supabase_url: HttpUrl | None = Field(None, validation_alias="SUPABASE_URL")
     given_secret_key: str | None = Field(None, validation_alias="SUPABASE_SECRET_KEY", repr=False)
     given_secret_keys: NamedKeys = Field({}, validation_alias="SUPABASE_SECRET_KEYS", repr=False)
@@ -176,26 +95,24 @@ class Settings(BaseSettings):
     given_publishable_keys: NamedKeys = Field({}, validation_alias="SUPABASE_PUBLISHABLE_KEYS", repr=False)
     anon_key: str | None = Field(None, validation_alias="SUPABASE_ANON_KEY", repr=False)
     jwt_secret: str | None = Field(None, validation_alias="SUPABASE_JWT_SECRET", repr=False)
-    jwks: Annotated[dict[str, Any], NoDecode, BeforeValidator(_json_object)] | None = Field(
-        None, validation_alias="SUPABASE_JWKS", repr=False
-    )
+    jwks: KeySet | None = Field(None, validation_alias="SUPABASE_JWKS", repr=False)
     jwks_url: HttpUrl | None = Field(None, validation_alias="SUPABASE_JWKS_URL")
 
     # Where to listen, what to serve
     port: int = Field(8000, ge=0, le=65535, validation_alias="PORT")
     host: str = Field("127.0.0.1", pattern=r"^[^\s/]+$")
     url: HttpUrl | None = None
-    functions: Folder = Field(default_factory=_functions_folder)
+    functions: Folder = Field(default_factory=functions_folder)
     home: Folder = Field(default_factory=lambda: Path(".outlast").absolute())
     workers: int = Field(1, ge=1, le=64)
     reload: bool = False
     verify_jwt: bool = True
-    cors_origins: Annotated[CommaList, AfterValidator(_origins)] = ("*",)
+    cors_origins: Origins = ("*",)
     sync_wait_s: Seconds = Field(60.0, ge=0, le=3600)
     body_bytes_max: int = Field(10 * 1024 * 1024, ge=1024, le=1024**3)
     calls_per_caller_max: int | None = Field(None, ge=1, le=1_000_000)
-    log_level: Annotated[LogLevel, BeforeValidator(_lower)] = "info"
-    log_format: Annotated[LogFormat, BeforeValidator(_lower)] = "auto"
+    log_level: LogLevel = "info"
+    log_format: LogFormat = "auto"
 
     # The engine's, see EngineOptions
     lease_ttl_s: Seconds = Field(10.0, ge=0.5, le=600)
@@ -217,7 +134,7 @@ class Settings(BaseSettings):
 
     # The store's
     db_connections: int = Field(4, ge=3, le=1_000)
-    db_sessions: Annotated[bool | None, BeforeValidator(_auto)] = None
+    db_sessions: Sessions = None
 
     crash_at: CommaList = ()
     """Points of `core.faults` at which the tests kill this process."""
@@ -244,7 +161,7 @@ class Settings(BaseSettings):
                 warnings=tuple(_unknown(cls, {**from_file, **os.environ})),
             )
         except ValidationError as error:
-            raise SettingsError(_explain(cls, error.errors()[0])) from None
+            raise _refusal(cls, error.errors()[0]) from None
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(
                 f"{env_file or CONFIG_TOML} can't be read: {error}; make it readable"
@@ -267,12 +184,12 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _fit(self) -> Settings:
         if "tick_s" in self.model_fields_set and self.tick_s > self.lease_ttl_s / 3:
-            raise _refuse(
+            raise refuse(
                 f"OUTLAST_TICK_S={self.tick_s:g}: set at most a third of "
                 f"OUTLAST_LEASE_TTL_S={self.lease_ttl_s:g}"
             )
         if self.recovery_backoff_s > self.recovery_backoff_max_s:
-            raise _refuse(
+            raise refuse(
                 f"OUTLAST_RECOVERY_BACKOFF_S={self.recovery_backoff_s:g}: set at most "
                 f"OUTLAST_RECOVERY_BACKOFF_MAX_S={self.recovery_backoff_max_s:g}"
             )
@@ -350,7 +267,7 @@ def _env_file(given: Any) -> Path | None:
         return ENV_FILE.absolute() if ENV_FILE.is_file() else None
     path = Path(given).absolute()
     if not path.exists() or path.is_dir():
-        raise SettingsError(f"--env-file {given}: there is no such file")
+        raise SettingsError(f"--env-file {given}: there is no such file", from_option=True)
     return path
 
 
@@ -384,22 +301,25 @@ def _unknown(cls: type[Settings], environment: Mapping[str, str | None]) -> list
     return lines
 
 
-def _explain(cls: type[Settings], detail: ErrorDetails) -> str:
-    """One line: variable, value unless it is secret, remedy."""
+def _refusal(cls: type[Settings], detail: ErrorDetails) -> SettingsError:
+    """What is wrong, in one line: variable or option, value unless it is secret, remedy."""
     location, value = detail["loc"], detail.get("input")
     refused = str(detail["ctx"]["remedy"]) if detail["type"] == "refused" else None
     if not location:
-        return refused or detail["msg"]
+        return SettingsError(refused or detail["msg"])
     variable = str(location[0])
     name = variable if variable in cls.model_fields else _variables(cls)[variable]
     field = cls.model_fields[name]
     if name == "functions_config":
         path = ".".join(["functions", *map(str, location[1:])])
-        return f"{CONFIG_TOML}: {path}={_shown(value)}: {_lower_first(detail['msg'])}"
-    if variable == name:
+        return SettingsError(f"{CONFIG_TOML}: {path}={_shown(value)}: {_lower_first(detail['msg'])}")
+    from_option = variable == name
+    if from_option:
         variable = f"--{name.replace('_', '-')}"
     shown = "" if field.repr is False else f"={_shown(value)}"
-    return f"{variable}{shown}: {refused or f'set {_expected(field)}'}"
+    return SettingsError(
+        f"{variable}{shown}: {refused or f'set {_expected(field)}'}", from_option=from_option
+    )
 
 
 def _shown(value: Any) -> str:

@@ -1,0 +1,76 @@
+"""What commands have in common: the options they share, and how they read the settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from outlast.cli.screen import say
+
+if TYPE_CHECKING:
+    from outlast.cli.remote import Remote
+    from outlast.host.settings import Settings
+
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+class Command(click.Command):
+    """A command that takes `--debug`, wherever it stands; `outlast.cli.main` reads it."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.append(
+            click.Option(["--debug"], is_flag=True, expose_value=False, help="Show tracebacks of errors.")
+        )
+
+
+class CommandGroup(click.Group):
+    """A group of such commands, listed in the order they were added."""
+
+    command_class = Command
+    group_class = type
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, as added."""
+        return list(self.commands)
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+env_file_option = click.option(
+    "--env-file",
+    type=click.Path(path_type=Path),
+    help="Read settings from this file instead of .env.",
+)
+url_option = click.option(
+    "--url", help="Where the host is. Default: OUTLAST_URL, else http://127.0.0.1 at PORT, else 8000."
+)
+
+
+def read_settings(**options: Any) -> Settings:
+    """The settings, with these options on top; warnings go to standard error. Raises SettingsError."""
+    from outlast.host.settings import Settings
+
+    settings = Settings.load(**options)
+    for line in settings.warnings:
+        say("warning", line)
+    return settings
+
+
+def connect(url: str | None, env_file: Path | None) -> Remote:
+    """The running host that settings and options name. Raises SettingsError, SecretKeyError."""
+    from outlast.cli.remote import Remote
+
+    settings = read_settings(url=url, env_file=env_file)
+    address = settings.url or f"http://127.0.0.1:{settings.port}"
+    return Remote(address, settings.secret_key or _kept_key(settings, address))
+
+
+def _kept_key(settings: Settings, address: str) -> str | None:
+    """The key that `outlast serve` made for the embedded database. It is sent to this machine alone."""
+    from urllib.parse import urlsplit
+
+    from outlast.host.secret_key import read_secret_key
+
+    return read_secret_key(settings.home) if urlsplit(address).hostname in _LOOPBACK else None

@@ -1,0 +1,155 @@
+"""`outlast db`: the schema of the database, brought up to date and looked at. Needs no running host."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from outlast.cli.command import CommandGroup, env_file_option, json_option, read_settings
+from outlast.cli.failures import CommandFailed
+from outlast.cli.screen import Column, print_json, print_table
+
+if TYPE_CHECKING:
+    from outlast.host.settings import Settings
+    from outlast.store.connections import Database
+    from outlast.store.migrations import Migration
+
+
+@click.group(cls=CommandGroup)
+def db() -> None:
+    """Bring the database's schema up to date."""
+
+
+@db.command()
+@click.option(
+    "--into",
+    "folder",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Don't apply: copy the files into DIR (supabase/migrations), for `supabase db push`.",
+)
+@env_file_option
+@json_option
+def migrate(folder: Path | None, env_file: Path | None, as_json: bool) -> None:
+    """Apply the migrations that the database lacks. Instances do the same when they start."""
+    if folder is not None:
+        _copy(folder, as_json)
+        return
+    from outlast.store.migrations import migrate as apply
+
+    settings = read_settings(env_file=env_file)
+    with _database(settings) as database:
+        applied = asyncio.run(apply(database))
+    if as_json:
+        print_json({"database": _name(settings), "applied": [_named(each) for each in applied]})
+        return
+    for migration in applied:
+        click.echo(f"applied {migration.path.name}")
+    if not applied:
+        click.echo("the schema is up to date")
+
+
+@db.command()
+@env_file_option
+@json_option
+def status(env_file: Path | None, as_json: bool) -> None:
+    """List the migrations, and which of them the database lacks."""
+    from outlast.store.migrations import migrations, pending
+
+    settings = read_settings(env_file=env_file)
+    with _database(settings) as database:
+        lacking = {each.version for each in asyncio.run(pending(database))}
+    rows = [{**_named(each), "applied": each.version not in lacking} for each in migrations()]
+    if as_json:
+        print_json({"database": _name(settings), "current": not lacking, "migrations": rows})
+        return
+    columns = [
+        Column("MIGRATION", lambda row: str(row["version"]), lambda row: row["version"]),
+        Column("NAME", lambda row: str(row["name"]), lambda row: row["name"]),
+        Column("STATUS", _migration_standing, _migration_standing),
+    ]
+    print_table(columns, rows, "no migrations")
+
+
+@contextlib.contextmanager
+def _database(settings: Settings) -> Iterator[Database]:
+    """The database of the settings; the embedded server runs for as long as it is used."""
+    from outlast.store.connections import Database
+
+    if settings.db_url is None:
+        from outlast.host.embedded import EmbeddedPostgres
+
+        with EmbeddedPostgres.start(settings.home) as server:
+            yield Database.at(server.url, "outlast/cli")
+        return
+    try:
+        database = Database.at(settings.db_url, "outlast/cli", settings.db_sessions)
+    except ValueError:
+        # The parser's own words may hold the password.
+        raise CommandFailed(
+            "bad_setting",
+            "SUPABASE_DB_URL: set a Postgres URL, such as postgresql://USER:PASSWORD@HOST:5432/postgres",
+        ) from None
+    yield database
+
+
+def _copy(folder: Path, as_json: bool) -> None:
+    """Copy what `folder` lacks. Never overwrites: what is there may have been applied."""
+    from outlast.store.migrations import migrations
+
+    written: list[tuple[Path, bytes]] = []
+    unchanged: list[tuple[Path, bytes]] = []
+    for migration in migrations():
+        target = folder / migration.path.name
+        others = [each for each in folder.glob(f"{migration.version}_*.sql") if each != target]
+        text = migration.path.read_bytes()
+        if others or (target.exists() and target.read_bytes() != text):
+            raise CommandFailed(
+                "migration_conflict",
+                f"{others[0] if others else target} has the timestamp of one of Outlast's migrations and is "
+                "another file: rename it",
+            )
+        (unchanged if target.exists() else written).append((target, text))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for target, text in written:
+            with target.open("xb") as file:
+                file.write(text)
+    except OSError as error:
+        raise CommandFailed("not_written", f"{folder} can't be written to: {error.strerror}") from error
+    if as_json:
+        print_json(
+            {"written": [str(each) for each, _ in written], "unchanged": [str(each) for each, _ in unchanged]}
+        )
+        return
+    for target, _ in written:
+        click.echo(f"wrote {target}")
+    for target, _ in unchanged:
+        click.echo(f"{target} is there already")
+
+
+def _name(settings: Settings) -> str:
+    """Which database, without its password."""
+    if settings.db_url is None:
+        return "embedded"
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(settings.db_url)
+    return (
+        f"{parts.hostname}{f':{parts.port}' if parts.port else ''}{parts.path}"
+        if parts.hostname
+        else "configured"
+    )
+
+
+def _named(migration: Migration) -> dict[str, Any]:
+    return {"version": migration.version, "name": migration.name}
+
+
+def _migration_standing(row: dict[str, Any]) -> str:
+    return "applied" if row["applied"] else "pending"

@@ -1,0 +1,88 @@
+"""Waiting for a workflow's end, while hosts restart: the workflow outlasts them, and so does the wait."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from outlast.cli.failures import CommandFailed
+from outlast.cli.remote import ANSWER_MARGIN_S, Remote, may_pass, workflow_path
+from outlast.core.clock import monotonic
+from outlast.core.status import LIVE
+
+POLL_S = 60.0
+"""How long one request waits: what the host allows."""
+
+ABSENCE_MAX_S = 60.0
+_RETRY_MIN_S = 0.1
+_RETRY_MAX_S = 2.0
+_QUICK_S = 0.5
+
+T = TypeVar("T")
+
+
+def follow(remote: Remote, workflow_id: str, ends: float | None) -> dict[str, Any]:
+    """The workflow, once it has ended.
+
+    Raises CommandFailed: `still_running` where it has not ended at `ends`, a `monotonic` moment.
+    """
+    while True:
+        asked = monotonic()
+        wait_s = POLL_S if ends is None else max(0.0, min(POLL_S, ends - asked))
+
+        def ask(wait_s: float = wait_s) -> dict[str, Any]:
+            answer = remote.call(
+                "GET",
+                workflow_path(workflow_id),
+                params={"wait": f"{wait_s:.3f}"},
+                answer_timeout_s=wait_s + ANSWER_MARGIN_S,
+            )
+            return remote.checked(answer).document()
+
+        workflow = patiently(ask, ends)
+        if workflow.get("status") not in LIVE:
+            return workflow
+        if ends is not None and monotonic() >= ends:
+            raise CommandFailed(
+                "still_running",
+                f"{workflow_id} has not ended yet and goes on: outlast workflows wait {workflow_id}",
+                workflow_id=workflow_id,
+                status=workflow.get("status"),
+            )
+        # An answer that comes too early, by whatever proxy, must not make a busy loop.
+        _pause(_QUICK_S - (monotonic() - asked), ends)
+
+
+def patiently(ask: Callable[[], T], ends: float | None = None) -> T:
+    """What `ask` returns, asked again while the host is away: for a minute, and not past `ends`."""
+    since, retry_s = monotonic(), _RETRY_MIN_S
+    while True:
+        try:
+            return ask()
+        except CommandFailed as failure:
+            late = monotonic() >= min(since + ABSENCE_MAX_S, ends if ends is not None else float("inf"))
+            if late or not may_pass(failure):
+                raise
+        _pause(retry_s, ends)
+        retry_s = min(_RETRY_MAX_S, retry_s * 2)
+
+
+def failure_of(workflow: dict[str, Any]) -> CommandFailed | None:
+    """How a workflow that ended badly ended; None for SUCCESS."""
+    status, workflow_id = str(workflow.get("status")), str(workflow.get("workflow_id"))
+    if status == "SUCCESS":
+        return None
+    error = workflow.get("error")
+    error = error if isinstance(error, dict) else {}
+    said = f": {error['message']}" if error.get("message") else ""
+    code = str(error.get("code") or "workflow_error")
+    return CommandFailed(
+        code, f"{workflow_id} ended as {status}{said}", workflow_id=workflow_id, status=status
+    )
+
+
+def _pause(seconds: float, ends: float | None) -> None:
+    left_s = seconds if ends is None else min(seconds, ends - monotonic())
+    if left_s > 0:
+        time.sleep(left_s)

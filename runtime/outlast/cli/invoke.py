@@ -1,0 +1,270 @@
+"""`outlast invoke`: call a function of the running host and wait for its result."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import click
+from click.shell_completion import CompletionItem
+
+from outlast.cli.command import Command, connect, env_file_option, json_option, url_option
+from outlast.cli.failures import CommandFailed
+from outlast.cli.screen import is_terminal, print_json, say
+from outlast.core.clock import monotonic
+from outlast.core.errors import InvalidKey
+from outlast.core.names import is_function_name, parse_key
+
+if TYPE_CHECKING:
+    from outlast.cli.remote import Answer, Remote
+
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+WAIT_MAX_S = 7 * 86_400
+ANSWER_TIMEOUT_S = 3_660.0
+"""A host that is set so holds a call for an hour."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A request that can be sent again: the key makes it the same request."""
+
+    name: str
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes | None
+    key: str
+
+
+class _FunctionName(click.ParamType[str]):
+    """NAME, or NAME/SUB/PATH."""
+
+    name = "name"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name as given, if a function can be called so."""
+        if not is_function_name(value.partition("/")[0]):
+            self.fail(f"{value!r} names no function: a letter, then letters, digits, _ and -", param, ctx)
+        return value
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """The functions of this folder."""
+        folders = (Path("functions"), Path("supabase/functions"))
+        names = {each.stem for folder in folders for each in folder.glob("*.py")}
+        names |= {each.parent.name for folder in folders for each in folder.glob("*/index.py")}
+        return [
+            CompletionItem(each) for each in sorted(names) if each.startswith(incomplete) and each[0] != "_"
+        ]
+
+
+def _read_data(ctx: click.Context, param: click.Parameter, value: str | None) -> bytes | None:
+    """JSON as given, from a file (`@FILE`) or from standard input (`-`). Sent byte for byte."""
+    if value is None:
+        return None
+    try:
+        if value == "-":
+            data = sys.stdin.buffer.read()
+        elif value.startswith("@"):
+            data = Path(value[1:]).read_bytes()
+        else:
+            data = value.encode()
+    except OSError as error:
+        raise click.BadParameter(f"{value[1:]} can't be read: {error.strerror}", ctx, param) from error
+    try:
+        json.loads(data)
+    except ValueError as error:
+        raise click.BadParameter(f"this is not JSON: {error}", ctx, param) from error
+    return data
+
+
+def _header_key(ctx: click.Context, param: click.Parameter, value: str | None) -> str:
+    """The key as a header field; a fresh one where none is given, so that the call can be sent again."""
+    if value is None:
+        return str(uuid.uuid4())
+    quoted = '"' + re.sub(r'(["\\])', r"\\\1", value) + '"'
+    for form in (value, quoted):
+        try:
+            parse_key([form])
+        except InvalidKey:
+            continue
+        return form
+    raise click.BadParameter(
+        "a key has 1 to 255 ASCII characters, none of them a control character", ctx, param
+    )
+
+
+@click.command(cls=Command)
+@click.argument("name", type=_FunctionName())
+@click.option(
+    "--data",
+    metavar="JSON|@FILE|-",
+    callback=_read_data,
+    help="The body: JSON, @FILE for a file's, - for standard input's.",
+)
+@click.option("--key", callback=_header_key, help="The Idempotency-Key. Default: a fresh one.")
+@click.option(
+    "--async", "no_wait", is_flag=True, help="Don't wait: print the workflow id once it is durable."
+)
+@click.option(
+    "--method", type=click.Choice(_METHODS, case_sensitive=False), default="POST", show_default=True
+)
+@click.option(
+    "--wait",
+    "wait_s",
+    metavar="SECONDS",
+    type=click.IntRange(0, WAIT_MAX_S),
+    help="Wait no longer than this for the result. Default: until the workflow ends.",
+)
+@url_option
+@env_file_option
+@json_option
+def invoke(
+    name: str,
+    data: bytes | None,
+    key: str,
+    no_wait: bool,
+    method: str,
+    wait_s: int | None,
+    url: str | None,
+    env_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Call the function NAME of the running host and print its answer.
+
+    NAME may be NAME/SUB/PATH. The status is 1 where the answer is an error.
+    """
+    if no_wait and wait_s is not None:
+        raise click.UsageError("--async doesn't wait: leave --wait out", click.get_current_context())
+    remote = connect(url, env_file)
+    ends = None if wait_s is None else monotonic() + wait_s
+    headers = {"idempotency-key": key} | ({"content-type": "application/json"} if data is not None else {})
+    path = "/functions/v1/" + "/".join(quote(part, safe="") for part in name.split("/"))
+    call = _Call(name, method.upper(), path, headers, data, key)
+    answer = _send(remote, call, _preference(no_wait, wait_s))
+    pending = _pending_id(answer)
+    if no_wait:
+        _print_started(remote, answer, pending, as_json)
+        return
+    if pending is not None:
+        answer = _result(remote, call, pending, ends)
+    _print_answer(remote, call, answer, as_json)
+
+
+def _preference(no_wait: bool, wait_s: int | None) -> str | None:
+    if no_wait:
+        return "respond-async"
+    return None if wait_s is None else f"wait={wait_s}"
+
+
+def _send(remote: Remote, call: _Call, prefer: str | None) -> Answer:
+    """Send it. An answer that doesn't come leaves it unknown whether the function was started."""
+    from outlast.cli.remote import CONNECTION_BROKEN
+
+    headers = call.headers | ({"prefer": prefer} if prefer is not None else {})
+    try:
+        return remote.call(
+            call.method, call.path, headers=headers, body=call.body, answer_timeout_s=ANSWER_TIMEOUT_S
+        )
+    except CommandFailed as failure:
+        if failure.code != CONNECTION_BROKEN:
+            raise
+        raise CommandFailed(
+            CONNECTION_BROKEN,
+            f"the connection broke before the answer; the same again with --key {call.key} gets the result",
+            key=call.key,
+        ) from failure
+
+
+def _pending_id(answer: Answer) -> str | None:
+    """The id of the workflow that is still under way; None for any other answer, a function's own 202 too."""
+    from outlast.cli.remote import decoded
+
+    if answer.status != 202 or "idempotency-replayed" in answer.headers:
+        return None
+    if "/workflows/v1/" not in answer.headers.get("location", ""):
+        return None
+    document = decoded(answer)
+    found = document.get("workflow_id") if isinstance(document, dict) else None
+    return found if isinstance(found, str) else None
+
+
+def _result(remote: Remote, call: _Call, workflow_id: str, ends: float | None) -> Answer:
+    """Wait for the end, then ask for the answer as the first caller would have got it."""
+    from outlast.cli.following import follow, patiently
+    from outlast.cli.remote import problem_document
+
+    if sys.stderr.isatty():
+        say("waiting", f"for {workflow_id}")
+    follow(remote, workflow_id, ends)
+
+    def again() -> Answer:
+        answer = _send(remote, call, None)
+        problem = problem_document(answer) if answer.status >= 400 else None
+        if problem is not None and problem.get("retryable"):
+            raise remote.problem_of(answer)
+        return answer
+
+    return patiently(again)
+
+
+def _print_started(remote: Remote, answer: Answer, pending: str | None, as_json: bool) -> None:
+    """The id of a workflow that was started, or had been; what isn't durable has none."""
+    from outlast.cli.remote import decoded
+
+    workflow_id = pending or answer.headers.get("workflow-id")
+    if workflow_id is None and answer.status >= 400:
+        raise remote.problem_of(answer)
+    if workflow_id is None:
+        raise CommandFailed(
+            "not_durable",
+            f"it is no workflow, and has answered HTTP {answer.status} already: leave --async out",
+            http_status=answer.status,
+            body=decoded(answer),
+        )
+    if as_json:
+        print_json({"workflow_id": workflow_id, "ended": pending is None})
+    else:
+        click.echo(workflow_id)
+
+
+def _print_answer(remote: Remote, call: _Call, answer: Answer, as_json: bool) -> None:
+    """The body; for an error its line, and its body too where the function wrote that itself."""
+    from outlast.cli.remote import decoded, problem_document
+
+    if answer.status >= 400:
+        if problem_document(answer) is None and not as_json:
+            _print_body(answer)
+        raise remote.problem_of(answer)
+    if as_json:
+        replayed = answer.headers.get("idempotency-replayed")
+        print_json(
+            {
+                "workflow_id": answer.headers.get("workflow-id"),
+                "http_status": answer.status,
+                "replayed": None if replayed is None else replayed == "true",
+                "body": decoded(answer),
+            }
+        )
+    else:
+        _print_body(answer)
+
+
+def _print_body(answer: Answer) -> None:
+    """JSON ends its line, and is indented for people; anything else goes out as it came."""
+    from outlast.cli.remote import decoded
+
+    if not answer.body:
+        return
+    if answer.is_json and is_terminal():
+        document: Any = decoded(answer)
+        print_json(document)
+        return
+    click.echo(answer.body, nl=answer.is_json or is_terminal())

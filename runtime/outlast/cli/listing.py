@@ -1,0 +1,81 @@
+"""`outlast list`: the functions of a folder, as the host would load them. Needs no running host."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from outlast.cli.command import Command, env_file_option, json_option, read_settings
+from outlast.cli.screen import Column, one_line, print_json, print_table, say
+
+
+@click.command("list", cls=Command)
+@click.option(
+    "--functions", type=click.Path(path_type=Path), help="The folder of functions. Default: functions."
+)
+@env_file_option
+@json_option
+def list_functions(functions: Path | None, env_file: Path | None, as_json: bool) -> None:
+    """List the functions of this folder, and which of them can't be loaded."""
+    settings = read_settings(functions=functions, env_file=env_file)
+    rows = _load(settings.functions)
+    if as_json:
+        print_json({"functions": rows})
+    else:
+        print_table(_COLUMNS, rows, f"no functions in {settings.functions}: `outlast new hello` writes one")
+
+
+def _load(folder: Path) -> list[dict[str, Any]]:
+    """Import every file. What they print on the way goes to standard error."""
+    from outlast.core.observations import FunctionBroken, Observation
+    from outlast.functions.catalog import Catalog
+
+    broken: list[FunctionBroken] = []
+
+    def observe(observation: Observation) -> None:
+        if isinstance(observation, FunctionBroken):
+            broken.append(observation)
+
+    catalog = Catalog(folder, observe)
+    with contextlib.redirect_stdout(sys.stderr):
+        catalog.load()
+    files = catalog.files()
+    for each in broken:
+        if each.function not in {file.name for file in files}:
+            say("warning", one_line(f"{each.function}: {each.error}"))
+    return [
+        {
+            "name": file.name,
+            "path": _shown(file.path),
+            "version": file.version,
+            "serves": sorted(file.served),
+            "error": file.error,
+        }
+        for file in files
+    ]
+
+
+def _standing(row: dict[str, Any]) -> str:
+    return "served" if row["error"] is None else "broken"
+
+
+def _more(row: dict[str, Any]) -> str:
+    return ", ".join(row["serves"]) if row["error"] is None else one_line(row["error"])
+
+
+def _shown(path: Path) -> str:
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+_COLUMNS = (
+    Column("NAME", lambda row: str(row["name"]), lambda row: row["name"]),
+    Column("FILE", lambda row: str(row["path"]), lambda row: row["path"]),
+    Column("VERSION", lambda row: str(row["version"] or ""), lambda row: row["version"]),
+    Column("STATUS", _standing, _standing),
+    Column("SERVES", _more, _more),
+)

@@ -1,0 +1,120 @@
+"""The `outlast` command: its subcommands, and how every one of them ends.
+
+Exit status 0, 1 (failed), 2 (wrong usage), 130 (Ctrl-C). An error is one line on standard error, and with
+`--json` an object on standard output too. Command modules import what they need when they run, so that
+`outlast --help` loads neither web server nor database driver.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+from click.exceptions import NoArgsIsHelpError
+
+from outlast.cli.command import CommandGroup
+from outlast.cli.completion import completion
+from outlast.cli.db import db
+from outlast.cli.failures import CommandFailed
+from outlast.cli.invoke import invoke
+from outlast.cli.listing import list_functions
+from outlast.cli.new import new
+from outlast.cli.screen import one_line, print_json, say
+from outlast.cli.serve import serve
+from outlast.cli.workflows import workflows
+from outlast.core.errors import OutlastError
+from outlast.core.ports import Unreachable
+
+FAILED = 1
+WRONG_USAGE = 2
+INTERRUPTED = 130
+
+
+class _Outlast(CommandGroup):
+    """The top: Ctrl-C ends quietly, and so does a reader that has seen enough (`outlast … | head`)."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            return INTERRUPTED
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+
+
+@click.group(cls=_Outlast, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="outlast", message="%(prog)s %(version)s")
+def outlast() -> None:
+    """Python functions next to Supabase that outlast crashes, deploys and freezes."""
+
+
+for _command in (serve, new, list_functions, invoke, workflows, db, completion):
+    outlast.add_command(_command)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; its exit status."""
+    args = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        status = outlast.main(args, prog_name="outlast", standalone_mode=False)
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - whatever it is, people get one line of it
+        return _report(error, _flags(args))
+    return status if isinstance(status, int) else 0
+
+
+def _flags(args: Sequence[str]) -> frozenset[str]:
+    """Which of the flags that shape an error's report were given: known even where parsing failed."""
+    before = args[: args.index("--")] if "--" in args else args
+    return frozenset({"--json", "--debug"}.intersection(before))
+
+
+def _report(error: Exception, flags: frozenset[str]) -> int:
+    if isinstance(error, NoArgsIsHelpError):
+        click.echo(error.format_message(), err=True)
+        return WRONG_USAGE
+    if "--debug" in flags:
+        import traceback
+
+        click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+    code, message, status, more = _described(error)
+    try:
+        say("error", message)
+        if "--json" in flags:
+            print_json({"error": {"code": code, "message": message, **more}})
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return status
+
+
+def _described(error: Exception) -> tuple[str, str, int, dict[str, Any]]:
+    """Code, one line, exit status and what else programs are told."""
+    if isinstance(error, click.UsageError):
+        hint = f" (see `{error.ctx.command_path} --help`)" if error.ctx is not None else ""
+        return "usage", one_line(error.format_message()) + hint, WRONG_USAGE, {}
+    if isinstance(error, click.ClickException):
+        return "failed", one_line(error.format_message()), FAILED, {}
+    if isinstance(error, OutlastError):
+        # The first line stands alone; where a server's log follows, --debug shows it.
+        message = one_line((str(error).splitlines() or [""])[0])
+        status = WRONG_USAGE if getattr(error, "from_option", False) else FAILED
+        return error.code, message, status, error.more if isinstance(error, CommandFailed) else {}
+    if isinstance(error, Unreachable):
+        return "database_unavailable", f"can't reach the database: {one_line(str(error))}", FAILED, {}
+    if getattr(error, "sqlstate", None):
+        return "database_refused", f"the database refused: {one_line(str(error))}", FAILED, {}
+    text = one_line(f"{type(error).__name__}: {error}")
+    return "internal_error", f"{text} (a fault of outlast; --debug shows where)", FAILED, {}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

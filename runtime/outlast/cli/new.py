@@ -1,0 +1,95 @@
+"""`outlast new`: a function's file to start from."""
+
+from __future__ import annotations
+
+import keyword
+import shlex
+from pathlib import Path
+from string import Template
+
+import click
+
+from outlast.cli.command import Command, env_file_option, json_option, read_settings
+from outlast.cli.failures import CommandFailed
+from outlast.cli.screen import print_json
+from outlast.core.names import is_function_name
+
+_EXAMPLE = '{"name": "Ada"}'
+_TAKEN = frozenset({"greet", "step", "workflow"})
+_TEMPLATE = Template('''\
+"""POST /functions/v1/$name: greets, and survives anything on the way."""
+
+from outlast import step, workflow
+
+
+@step(max_attempts=3)
+async def greet(name: str) -> str:
+    """A step is tried again when it raises. Once its output is recorded, it never runs again."""
+    return f"Hello, {name}!"
+
+
+@workflow
+async def $identifier(name: str = "world") -> dict[str, str]:
+    """The body's fields come in as parameters; what is returned is the answer."""
+    return {"message": await greet(name)}
+''')
+
+
+@click.command(cls=Command)
+@click.argument("name")
+@click.option(
+    "--dir", "folder", type=click.Path(path_type=Path), help="The folder of functions. Default: functions."
+)
+@env_file_option
+@json_option
+def new(name: str, folder: Path | None, env_file: Path | None, as_json: bool) -> None:
+    """Write functions/NAME.py: a workflow with one step."""
+    if not is_function_name(name):
+        raise click.BadParameter(f"{name!r}: say a letter, then letters, digits, _ and -", param_hint="NAME")
+    settings = read_settings(functions=folder, env_file=env_file)
+    path = settings.functions / f"{name}.py"
+    _write(path, Template.substitute(_TEMPLATE, name=name, identifier=_identifier(name)))
+    key = "$SUPABASE_SECRET_KEY"
+    if settings.secret_key is None and settings.db_url is None:
+        key = f"$(cat {shlex.quote(str(_shown(settings.home / 'secret_key')))})"
+    host = settings.url or f"http://127.0.0.1:{settings.port}"
+    curl = (
+        f'curl -X POST {host}/functions/v1/{name} -H "apikey: {key}" '
+        f"-H 'Idempotency-Key: first' -H 'Content-Type: application/json' -d '{_EXAMPLE}'"
+    )
+    if as_json:
+        print_json({"name": name, "path": str(_shown(path)), "curl": curl})
+        return
+    click.echo(
+        f"wrote {_shown(path)}\n\nStart the host with `outlast serve --reload`, then call it:\n\n  {curl}"
+    )
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a new file; never over another. Raises CommandFailed."""
+    index = path.with_suffix("") / "index.py"
+    try:
+        if index.exists():
+            raise FileExistsError(index)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        there = index if index.exists() else path
+        raise CommandFailed(
+            "function_exists", f"{_shown(there)} is there already: choose another name"
+        ) from None
+    except OSError as error:
+        raise CommandFailed("not_written", f"{_shown(path)} can't be written: {error.strerror}") from error
+
+
+def _identifier(name: str) -> str:
+    """The Python name of the workflow that the file serves."""
+    identifier = name.replace("-", "_")
+    taken = keyword.iskeyword(identifier) or identifier in _TAKEN
+    return f"{identifier}_workflow" if taken else identifier
+
+
+def _shown(path: Path) -> Path:
+    """`path` as seen from here, where it is below."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -1,0 +1,180 @@
+"""The running host as the commands see it: HTTP calls, and their failures in one line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urljoin, urlsplit
+
+import httpx
+
+from outlast.cli.failures import CommandFailed
+from outlast.cli.screen import one_line
+
+CONNECT_TIMEOUT_S = 5.0
+PAGE_ROWS = 1_000
+ANSWER_MARGIN_S = 15.0
+"""How much longer than asked for an answer may take."""
+
+UNREACHABLE = "unreachable"
+CONNECTION_BROKEN = "connection_broken"
+_GATEWAY_STATUSES = frozenset({429, 502, 503, 504})
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer, read to its end."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    next_path: str | None = None
+    """Path and query of the next page, where there is one."""
+
+    @property
+    def is_json(self) -> bool:
+        """Whether the body says that it is JSON."""
+        kind = self.headers.get("content-type", "").split(";")[0].strip().lower()
+        return kind == "application/json" or kind.endswith("+json")
+
+    def document(self) -> dict[str, Any]:
+        """The body as a JSON object. Raises CommandFailed where the other side isn't Outlast."""
+        try:
+            found = json.loads(self.body)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise CommandFailed("bad_answer", "the answer is not Outlast's: is --url the address of a host?")
+        return found
+
+
+class Remote:
+    """A host at `url`, called with its secret key."""
+
+    def __init__(self, url: str, key: str | None) -> None:
+        parts = urlsplit(url)
+        self.url = url
+        self.has_key = key is not None
+        self._origin = (parts.scheme, parts.netloc)
+        local = parts.hostname in ("127.0.0.1", "localhost", "::1")
+        self._http = httpx.Client(
+            headers={"apikey": key} if key is not None else {},
+            trust_env=not local,  # a proxy that the environment names doesn't lead to this machine
+            follow_redirects=False,  # the key goes nowhere else
+        )
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, Any] | None = None,
+        body: bytes | None = None,
+        answer_timeout_s: float | None = ANSWER_MARGIN_S,
+    ) -> Answer:
+        """Whatever the host answers. Raises CommandFailed where no answer comes."""
+        timeout = httpx.Timeout(answer_timeout_s, connect=CONNECT_TIMEOUT_S)
+        try:
+            response = self._http.request(
+                method, self.url + path, headers=headers, params=params, content=body, timeout=timeout
+            )
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise CommandFailed(
+                UNREACHABLE, f"can't reach {self.url} - is `outlast serve` running?"
+            ) from error
+        except httpx.HTTPError as error:
+            reason = one_line(str(error)) or type(error).__name__
+            raise CommandFailed(
+                CONNECTION_BROKEN, f"{self.url} gave no answer ({reason}): see the log of the host"
+            ) from error
+        return Answer(response.status_code, response.headers, response.content, self._next(response))
+
+    def get(self, path: str, **params: Any) -> Answer:
+        """A document of the management API; absent parameters are left out. Raises CommandFailed."""
+        given = {name: value for name, value in params.items() if value is not None}
+        return self.checked(self.call("GET", path, params=given or None))
+
+    def rows(self, name: str, path: str, limit: int, **params: Any) -> list[dict[str, Any]]:
+        """The rows called `name` of a listing, page after page, at most `limit`. Raises CommandFailed."""
+        answer = self.get(path, limit=min(limit, PAGE_ROWS), **params)
+        found: list[dict[str, Any]] = list(answer.document().get(name, ()))
+        while len(found) < limit and answer.next_path is not None:
+            answer = self.get(answer.next_path)
+            found += answer.document().get(name, ())
+        return found[:limit]
+
+    def checked(self, answer: Answer) -> Answer:
+        """`answer`, unless it is an error. Raises CommandFailed."""
+        if answer.status >= 400:
+            raise self.problem_of(answer)
+        return answer
+
+    def problem_of(self, answer: Answer) -> CommandFailed:
+        """An error answer in one line."""
+        problem = problem_document(answer)
+        more: dict[str, Any] = {"http_status": answer.status}
+        if problem is None:
+            more["body"] = decoded(answer)
+            return CommandFailed("http_error", f"the answer was HTTP {answer.status}", **more)
+        more |= {name: problem.get(name) for name in ("workflow_id", "retryable", "errors")}
+        parts = [f"{answer.status} {problem['code']}"]
+        if problem.get("workflow_id"):
+            parts.append(f"workflow {problem['workflow_id']}")
+        message = f"{_sentence(problem)} ({', '.join(parts)})"
+        if answer.status in (401, 403) and not self.has_key:
+            message += (
+                ": no secret key was found; set SUPABASE_SECRET_KEY, or run this in the project's folder"
+            )
+        return CommandFailed(problem["code"], one_line(message), **more)
+
+    def _next(self, response: httpx.Response) -> str | None:
+        """The next page, if it is this host's: the key goes nowhere else."""
+        target = response.links.get("next", {}).get("url")
+        if target is None:
+            return None
+        parts = urlsplit(urljoin(str(response.url), target))
+        if (parts.scheme, parts.netloc) != self._origin:
+            raise CommandFailed("bad_answer", f"{self.url} names a page of another host, {parts.netloc}")
+        base = urlsplit(self.url).path
+        return parts.path.removeprefix(base) + (f"?{parts.query}" if parts.query else "")
+
+
+def may_pass(failure: CommandFailed) -> bool:
+    """Whether the same again may succeed soon, with another instance or when this one is back."""
+    passing = failure.code in (UNREACHABLE, CONNECTION_BROKEN)
+    return passing or failure.more.get("http_status") in _GATEWAY_STATUSES
+
+
+def workflow_path(workflow_id: str, rest: str = "") -> str:
+    """Where a workflow is; its id may hold any character."""
+    return f"/workflows/v1/{quote(workflow_id, safe='')}{rest}"
+
+
+def problem_document(answer: Answer) -> dict[str, Any] | None:
+    """The body of an error answer, if it is one of Outlast's or of Supabase's gateway."""
+    found = decoded(answer) if answer.is_json else None
+    if not isinstance(found, dict) or not isinstance(found.get("code"), str):
+        return None
+    return found if isinstance(found.get("detail") or found.get("message"), str) else None
+
+
+def decoded(answer: Answer) -> Any:
+    """The body as JSON where it is JSON, as text where it is text, else None."""
+    try:
+        text = answer.body.decode()
+        return json.loads(text) if answer.is_json else text
+    except ValueError:
+        return None
+
+
+def _sentence(problem: Mapping[str, Any]) -> str:
+    """What happened, with the first of pydantic's errors where the text leaves that out."""
+    text = str(problem.get("detail") or problem.get("message"))
+    errors = problem.get("errors")
+    if not isinstance(errors, list) or not errors or not isinstance(errors[0], dict):
+        return text
+    what, where = str(errors[0].get("msg")), ".".join(str(each) for each in errors[0].get("loc", ()))
+    return text if what in text else f"{text}: {where}: {what}"

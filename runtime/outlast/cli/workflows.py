@@ -1,0 +1,272 @@
+"""`outlast workflows`: look at workflows of the running host, wait for them, cancel them."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+
+from outlast.cli.command import CommandGroup, connect, env_file_option, json_option, url_option
+from outlast.cli.screen import (
+    Column,
+    compact,
+    escaped,
+    is_terminal,
+    plain_text,
+    print_json,
+    print_pairs,
+    print_table,
+)
+from outlast.cli.times import ago, moment, span
+from outlast.core.clock import Clock, monotonic
+from outlast.core.status import LIVE, Status
+
+LIMIT_MAX = 10_000
+STEPS_MAX = 100_000
+WAIT_MAX_S = 7 * 86_400
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+class _Moment(click.ParamType[str]):
+    """A time: `30m` ago, or a date with or without a time."""
+
+    name = "time"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """ISO 8601 with a zone."""
+        if match := re.fullmatch(r"(\d{1,6})([smhdw])", value):
+            return (Clock().now() - timedelta(**{_UNITS[match[2]]: int(match[1])})).isoformat()
+        try:
+            return datetime.fromisoformat(value).astimezone().isoformat()
+        except (ValueError, OverflowError):
+            self.fail(
+                f"{value!r} is no time: say 30m, 2h or 7d ago, or 2026-01-31 or 2026-01-31T18:00", param, ctx
+            )
+
+
+@click.group(cls=CommandGroup)
+def workflows() -> None:
+    """Look at workflows, wait for them, cancel them."""
+
+
+@workflows.command("list")
+@click.option("--function", help="Only this function's.")
+@click.option(
+    "--status", type=click.Choice([*Status], case_sensitive=False), help="Only those that stand so."
+)
+@click.option("--since", type=_Moment(), help="Created since then: 30m, 2h or 7d ago, or a date.")
+@click.option("--until", type=_Moment(), help="Created before then.")
+@click.option(
+    "--limit", type=click.IntRange(1, LIMIT_MAX), default=20, show_default=True, help="At most so many."
+)
+@url_option
+@env_file_option
+@json_option
+def list_workflows(
+    function: str | None,
+    status: tuple[Status, ...],
+    since: str | None,
+    until: str | None,
+    limit: int,
+    url: str | None,
+    env_file: Path | None,
+    as_json: bool,
+) -> None:
+    """List workflows, the newest first."""
+    found = connect(url, env_file).rows(
+        "workflows",
+        "/workflows/v1",
+        limit,
+        function=function,
+        status=status or None,
+        since=since,
+        until=until,
+    )
+    if as_json:
+        print_json({"workflows": found})
+    else:
+        print_table(_workflow_columns(Clock().now()), found, "no workflows")
+
+
+@workflows.command()
+@click.argument("workflow_id", metavar="ID")
+@url_option
+@env_file_option
+@json_option
+def show(workflow_id: str, url: str | None, env_file: Path | None, as_json: bool) -> None:
+    """Show a workflow: its status, times, input, and output or error."""
+    from outlast.cli.remote import workflow_path
+
+    workflow = connect(url, env_file).get(workflow_path(workflow_id)).document()
+    if as_json:
+        print_json(workflow)
+    elif is_terminal():
+        _print_workflow(workflow)
+    else:
+        for name, value in workflow.items():
+            click.echo(f"{plain_text(name)}\t{plain_text(value)}")
+
+
+@workflows.command()
+@click.argument("workflow_id", metavar="ID")
+@url_option
+@env_file_option
+@json_option
+def steps(workflow_id: str, url: str | None, env_file: Path | None, as_json: bool) -> None:
+    """List the recorded steps of a workflow, in the order they ended."""
+    from outlast.cli.remote import workflow_path
+
+    found = connect(url, env_file).rows("steps", workflow_path(workflow_id, "/steps"), STEPS_MAX)
+    if as_json:
+        print_json({"steps": found})
+    else:
+        print_table(_step_columns(Clock().now()), found, "no step is recorded")
+
+
+@workflows.command()
+@click.argument("workflow_id", metavar="ID")
+@url_option
+@env_file_option
+@json_option
+def cancel(workflow_id: str, url: str | None, env_file: Path | None, as_json: bool) -> None:
+    """Cancel a workflow. What it has done stays done; it does nothing more."""
+    from outlast.cli.remote import workflow_path
+
+    remote = connect(url, env_file)
+    remote.checked(remote.call("POST", workflow_path(workflow_id, "/cancel")))
+    if as_json:
+        print_json({"workflow_id": workflow_id, "status": "CANCELLED"})
+    else:
+        click.echo(f"cancelled {plain_text(workflow_id)}")
+
+
+@workflows.command()
+@click.argument("workflow_id", metavar="ID")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    metavar="SECONDS",
+    type=click.IntRange(0, WAIT_MAX_S),
+    help="Wait no longer than this. Default: until it ends.",
+)
+@url_option
+@env_file_option
+@json_option
+def wait(
+    workflow_id: str, timeout_s: int | None, url: str | None, env_file: Path | None, as_json: bool
+) -> None:
+    """Wait until a workflow has ended, and print its output.
+
+    The status is 1 where it ended other than as SUCCESS, or did not end in time.
+    """
+    from outlast.cli.following import failure_of, follow
+
+    ends = None if timeout_s is None else monotonic() + timeout_s
+    workflow = follow(connect(url, env_file), workflow_id, ends)
+    failure = failure_of(workflow)
+    if failure is not None:
+        raise failure
+    print_json(workflow if as_json else workflow.get("output"))
+
+
+def _workflow_columns(now: datetime) -> list[Column]:
+    return [
+        Column("WORKFLOW", lambda row: str(row.get("workflow_id")), lambda row: row.get("workflow_id")),
+        Column("FUNCTION", lambda row: str(row.get("function")), lambda row: row.get("function")),
+        Column("STATUS", lambda row: _standing(row, now), lambda row: row.get("status")),
+        Column(
+            "CREATED", lambda row: ago(moment(row.get("created_at")), now), lambda row: row.get("created_at")
+        ),
+        Column(
+            "TOOK",
+            lambda row: _took(row, "created_at", "completed_at"),
+            lambda row: row.get("completed_at"),
+        ),
+        Column(
+            "RECOVERED",
+            lambda row: f"{row['recovery_attempts']}×" if row.get("recovery_attempts") else "",
+            lambda row: row.get("recovery_attempts"),
+        ),
+    ]
+
+
+def _step_columns(now: datetime) -> list[Column]:
+    return [
+        Column("STEP", lambda row: str(row.get("step_id")), lambda row: row.get("step_id")),
+        Column("NAME", lambda row: str(row.get("name")), lambda row: row.get("name")),
+        Column("STATUS", lambda row: _step_standing(row, now), lambda row: row.get("status")),
+        Column("ATTEMPTS", lambda row: str(row.get("attempts", "")), lambda row: row.get("attempts")),
+        Column(
+            "TOOK", lambda row: _took(row, "started_at", "completed_at"), lambda row: row.get("started_at")
+        ),
+        Column(
+            "ENDED",
+            lambda row: ago(moment(row.get("completed_at")), now),
+            lambda row: row.get("completed_at"),
+        ),
+        Column("OUTPUT", _step_output, lambda row: row.get("error") or row.get("output")),
+    ]
+
+
+def _standing(row: dict[str, Any], now: datetime) -> str:
+    """The status, and when a sleeper wakes."""
+    status = str(row.get("status"))
+    wakes = moment(row.get("claimable_at"))
+    return (
+        f"{status} (wakes {ago(wakes, now)})"
+        if status in LIVE and wakes is not None and wakes > now
+        else status
+    )
+
+
+def _took(row: dict[str, Any], first: str, last: str) -> str:
+    began, ended = moment(row.get(first)), moment(row.get(last))
+    return "" if began is None or ended is None else span((ended - began).total_seconds())
+
+
+def _step_standing(row: dict[str, Any], now: datetime) -> str:
+    """The status, and when a sleep will be over."""
+    status, wakes = str(row.get("status")), moment(row.get("wake_at"))
+    return status if wakes is None else f"{status} (wakes {ago(wakes, now)})"
+
+
+def _step_output(row: dict[str, Any]) -> str:
+    error = row.get("error")
+    if isinstance(error, dict) and error.get("message"):
+        return str(error["message"])
+    return compact(error if error is not None else row.get("output"))
+
+
+def _print_workflow(workflow: dict[str, Any]) -> None:
+    """Status and times first; then what went in and came out, as indented JSON."""
+    now = Clock().now()
+    pairs = [
+        ("Workflow", str(workflow.get("workflow_id"))),
+        ("Function", str(workflow.get("function"))),
+        ("Status", _standing(workflow, now)),
+    ]
+    for title, name in (("Created", "created_at"), ("Started", "started_at"), ("Ended", "completed_at")):
+        if (at := moment(workflow.get(name))) is not None:
+            pairs.append((title, f"{at.astimezone():%Y-%m-%d %H:%M:%S} ({ago(at, now)})"))
+    if took := _took(workflow, "created_at", "completed_at"):
+        pairs.append(("Took", took))
+    for title, name in (("Recovered", "recovery_attempts"), ("Owner", "owner"), ("Parent", "parent")):
+        if workflow.get(name):
+            pairs.append((title, str(workflow[name])))
+    print_pairs(pairs)
+    for title, name in (("Input", "input"), ("Output", "output"), ("Error", "error")):
+        if workflow.get(name) is not None:
+            click.echo(f"\n{title}\n{_readable(workflow[name])}")
+
+
+def _readable(value: Any) -> str:
+    """Indented JSON; the traceback of an error as the lines that it is."""
+    if not isinstance(value, dict) or not isinstance(value.get("traceback"), str):
+        return json.dumps(value, ensure_ascii=False, indent=2)
+    rest = {name: each for name, each in value.items() if name != "traceback"}
+    lines = [escaped(line) for line in value["traceback"].splitlines()]
+    return "\n".join([json.dumps(rest, ensure_ascii=False, indent=2), *lines])

@@ -1,0 +1,103 @@
+"""The kinds of values that settings take: how each is read from text, and refused with a remedy."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_core import PydanticCustomError
+from pydantic_settings import NoDecode
+
+
+def refuse(remedy: str) -> PydanticCustomError:
+    """What a validator raises: `remedy` follows the variable and its value."""
+    return PydanticCustomError("refused", "{remedy}", {"remedy": remedy})
+
+
+def _lower(value: Any) -> Any:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def _auto(value: Any) -> Any:
+    return None if isinstance(value, str) and value.strip().lower() == "auto" else value
+
+
+def _comma_list(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    return tuple(item for each in value.split(",") if (item := each.strip()))
+
+
+def _named_keys(value: Any) -> Any:
+    """Supabase's `{"default": "sb_…", …}`. Never shows the value: it holds secrets."""
+    try:
+        keys = json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        keys = None
+    if not isinstance(keys, dict) or not all(isinstance(key, str) and key for key in keys.values()):
+        raise refuse('set a JSON object of names and keys, such as {"default": "sb_…"}')
+    return keys
+
+
+def _key_set(value: Any) -> Any:
+    try:
+        found = json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        found = None
+    if not isinstance(found, dict | list):
+        raise refuse('set a JSON Web Key Set, such as {"keys": […]}')
+    return {"keys": found} if isinstance(found, list) else found
+
+
+def _postgres_url(value: str) -> str:
+    if re.match(r"postgres(ql)?://.", value) is None and re.match(r"\w+\s*=", value) is None:
+        raise refuse("set a Postgres URL, such as postgresql://USER:PASSWORD@HOST:5432/postgres")
+    return value
+
+
+def _http_url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise refuse("set an http or https URL, such as https://HOST")
+    return value.rstrip("/")
+
+
+def _origins(value: tuple[str, ...]) -> tuple[str, ...]:
+    for origin in value:
+        if origin != "*" and re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s]+", origin) is None:
+            raise refuse("set * or origins separated by commas, such as https://app.example.com")
+    return value
+
+
+def functions_folder() -> Path:
+    """`functions`, or `supabase/functions` where only that one holds Python functions."""
+    usual, theirs = Path("functions"), Path("supabase/functions")
+    if not _holds_functions(usual) and _holds_functions(theirs):
+        return theirs.absolute()
+    return usual.absolute()
+
+
+def _holds_functions(folder: Path) -> bool:
+    found = [*folder.glob("*.py"), *folder.glob("*/index.py")]
+    return any(not each.relative_to(folder).parts[0].startswith("_") for each in found)
+
+
+Seconds = Annotated[float, Field(allow_inf_nan=False)]
+CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_list)]
+Origins = Annotated[CommaList, AfterValidator(_origins)]
+NamedKeys = Annotated[dict[str, str], NoDecode, BeforeValidator(_named_keys)]
+KeySet = Annotated[dict[str, Any], NoDecode, BeforeValidator(_key_set)]
+PostgresUrl = Annotated[str, AfterValidator(_postgres_url)]
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+Folder = Annotated[Path, AfterValidator(Path.absolute)]
+Sessions = Annotated[bool | None, BeforeValidator(_auto)]
+LogLevel = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)]
+LogFormat = Annotated[Literal["auto", "text", "json"], BeforeValidator(_lower)]
