@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.embedded.hosts import wait_for_end
+from tests.embedded.hosts import remove_sockets, wait_for_end
 
 
 @pytest.fixture
@@ -19,6 +19,7 @@ def home(tmp_path: Path) -> Iterator[Path]:
     yield home
     if (home / "postgres" / "server.lock").exists():
         wait_for_end(home)
+        remove_sockets(home)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import select
+import shutil
 import signal
 import stat
 import subprocess
@@ -16,6 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from outlast.host.embedded import rundir
 
 LIMIT_S = 30.0
 _RUNTIME = Path(__file__).parents[2] / "runtime"
@@ -162,6 +165,16 @@ def wait_for_end(home: Path, limit_s: float = LIMIT_S) -> None:
             waiter.start()
             waiter.join(limit_s)
             assert not waiter.is_alive(), f"{name} is still held"
+
+
+def remove_sockets(home: Path) -> None:
+    """A supervisor that was killed leaves the folder of its sockets for the next one."""
+    fd = os.open(home / "postgres", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for folder in rundir.existing(fd, os.fstat(fd).st_uid):
+            shutil.rmtree(folder)
+    finally:
+        os.close(fd)
 
 
 def is_ended(home: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import select
 import socket
@@ -18,10 +19,13 @@ from outlast.host.embedded.errors import EmbeddedPostgresError
 from outlast.host.embedded.folder import Folder, open_folder
 from outlast.host.embedded.settings import PORT
 
+_logger = logging.getLogger(__name__)
+
 _POLL_S = 0.005
 _STOP_LIMIT_S = 40.0
 _REVIVAL_LIMIT_S = 60.0
 _PROBE_LIMIT_S = 1.0
+_GUARD_ROUND_S = 60.0
 
 # Postgres manual, "Message Formats": StartupMessage (protocol 3.0), Terminate, an error's SQLSTATE field.
 _PARAMETERS = b"user\0postgres\0database\0postgres\0\0"
@@ -49,8 +53,7 @@ class EmbeddedPostgres:
         self._stopped = False
         self._process = os.getpid()
         self.url = _url(use)
-        self._guardian = threading.Thread(target=self._guard, name="outlast-embedded-postgres", daemon=True)
-        self._guardian.start()
+        self._guardian = self._stand_guard()
 
     @classmethod
     def start(cls, home: Path, *, durable: bool = True, start_timeout_s: float = 30.0) -> EmbeddedPostgres:
@@ -99,12 +102,12 @@ class EmbeddedPostgres:
             if self._stopped:
                 return
             self._stopped = True
-            try:
-                self._leave(self._use.connection)
-            finally:
-                self._guardian.join(timeout=1.0)  # it saw the same end
-                self._use.connection.close()
-                os.close(self._folder.fd)
+        try:
+            self._leave(self._use.connection)
+        finally:
+            self._guardian.join(timeout=1.0)  # it sees the same end
+            self._use.connection.close()
+            os.close(self._folder.fd)
 
     def __enter__(self) -> EmbeddedPostgres:
         return self
@@ -132,15 +135,24 @@ class EmbeddedPostgres:
             self._use.connection.close()
             self._use = attach(self._folder, durable=self._durable, deadline=deadline)
             self.url = _url(self._use)
+            if not self._guardian.is_alive():
+                self._guardian = self._stand_guard()
+
+    def _stand_guard(self) -> threading.Thread:
+        guardian = threading.Thread(target=self._guard, name="outlast-embedded-postgres", daemon=True)
+        guardian.start()
+        return guardian
 
     def _guard(self) -> None:
-        """Stand by for the end of the supervisor, and replace it. A refusal is left for `revive` to tell."""
+        """Stand by for the supervisor's end, and replace it. Where that fails, `revive` may try again."""
         while not self._stopped:
-            if not _wait_for_end(self._use.connection, None) or self._stopped:
-                return
+            if not _wait_for_end(self._use.connection, _GUARD_ROUND_S) or self._stopped:
+                continue
             try:
                 self._reattach(time.monotonic() + _REVIVAL_LIMIT_S)
-            except EmbeddedPostgresError:
+            except EmbeddedPostgresError as error:
+                if not self._stopped:
+                    _logger.error("the embedded Postgres ended and could not be started again: %s", error)
                 return
 
 
@@ -156,22 +168,22 @@ def _takes_connections(path: str) -> bool:
             probe.connect(path)
             probe.sendall(_STARTUP)
             answer = probe.recv(1024)
-            probe.sendall(_TERMINATE)
         except OSError:
             return False
+        with contextlib.suppress(OSError):  # where the answer was no, the other end is closed
+            probe.sendall(_TERMINATE)
     return answer != b"" and _CANNOT_CONNECT_NOW not in answer
 
 
-def _wait_for_end(connection: socket.socket, timeout_s: float | None) -> bool:
+def _wait_for_end(connection: socket.socket, timeout_s: float) -> bool:
     """Whether the supervisor closed the connection within that time; a last word of it is passed over."""
-    if connection.fileno() < 0:
+    if (fd := connection.fileno()) < 0:
         return True
     poll = select.poll()
-    poll.register(connection, select.POLLIN)
-    deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    poll.register(fd, select.POLLIN)
+    deadline = time.monotonic() + timeout_s
     while True:
-        left_s = None if deadline is None else max(0.0, deadline - time.monotonic())
-        if not poll.poll(None if left_s is None else left_s * 1000):
+        if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
             return False
         try:
             if connection.recv(4096, socket.MSG_DONTWAIT) == b"":
