@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Collection
 from pathlib import Path
 
-from outlast.functions.folder import shown
+from outlast.functions.folder import ROOT, shown
 
 TEXT_CHARS_MAX = 500
 
 
-def blame(error: BaseException, root: Path, entry: Path) -> str:
-    """The place nearest the fault that lies in the functions folder, and the error's first line."""
+def blame(error: BaseException, root: Path, entry: Path, known: Collection[str]) -> str:
+    """The place nearest the fault that lies in the functions folder, and the error's first line.
+
+    `known` are the folder's modules: an import that misses one by a little is told how to write it.
+    """
     places = _places(error, root)
+    what = _text(error) + _hint(error, known)
     if not places:
-        return f"{shown(root, entry)}: {_text(error)}"
+        return f"{shown(root, entry)}: {what}"
     path, line = places[-1]
-    text = f"{shown(root, path)}:{line}: {_text(error)}"
+    text = f"{shown(root, path)}:{line}: {what}"
     own = [number for where, number in places if where == entry]
     return f"{text} (imported by {shown(root, entry)}:{own[-1]})" if path != entry and own else text
 
@@ -41,3 +46,14 @@ def _text(error: BaseException) -> str:
         return kind
     lines = text.strip().splitlines()
     return f"{kind}: {lines[0]}"[:TEXT_CHARS_MAX] if lines else kind
+
+
+def _hint(error: BaseException, known: Collection[str]) -> str:
+    if not isinstance(error, ModuleNotFoundError) or not error.name:
+        return ""
+    first = error.name.partition(".")[0]
+    if f"{ROOT}._shared.{first}" in known:
+        return f"; write `from _shared import {first}`"
+    if f"{ROOT}.{first}" in known and not first.startswith("_"):
+        return f"; write `from {ROOT} import {first}`"
+    return ""

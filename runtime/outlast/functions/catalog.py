@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import linecache
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -71,7 +70,9 @@ class Catalog:
                 if isinstance(workflow, WorkflowDefinition):
                     self._names[workflow.fn] = f"{file.name}/{below}" if below else file.name
         self._edition = edition
-        self._clear_away(former, edition)
+        for name, node in former.nodes.items():
+            if edition.nodes.get(name) is not node:
+                linecache.cache.pop(str(node.source.path), None)
         self._tell(former, edition)
 
     def resolve(self, path: str) -> Target:
@@ -110,11 +111,3 @@ class Catalog:
                 self.observe(observations.FunctionBroken(name, file.error))
             else:
                 self.observe(observations.FunctionLoaded(name, file.version, reloaded=before is not None))
-
-    def _clear_away(self, former: Edition, edition: Edition) -> None:
-        """Forget modules that are gone, and cached lines of files that changed."""
-        for name, node in former.nodes.items():
-            if edition.nodes.get(name) is not node:
-                linecache.cache.pop(str(node.source.path), None)
-            if name not in edition.nodes and self._shelf.owns(sys.modules.get(name)):
-                del sys.modules[name]

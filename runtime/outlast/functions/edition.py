@@ -31,7 +31,7 @@ class Edition:
 def make_edition(folder: Folder, former: Edition, shelf: Shelf) -> Edition:
     """Import what changed since `former`; modules that didn't change, nor anything they import, are kept."""
     nodes = _nodes(folder, former.nodes, shelf)
-    shelf.nodes = nodes
+    shelf.replace(nodes)
     files = {name: _file(folder, unit, nodes) for name, unit in sorted(folder.functions.items())}
     for node in nodes.values():
         node.forget_failure()
@@ -103,5 +103,5 @@ def _file(folder: Folder, unit: Unit, nodes: Mapping[str, Node]) -> FunctionFile
     except NothingServed as error:
         return FunctionFile(unit.name, path, version, f"{shown(folder.root, path)}: {error}", {})
     except BaseException as error:  # noqa: BLE001 - a file breaks for itself alone, even by sys.exit()
-        return FunctionFile(unit.name, path, version, blame(error, folder.root, path), {})
+        return FunctionFile(unit.name, path, version, blame(error, folder.root, path, folder.sources), {})
     return FunctionFile(unit.name, path, version, None, served_by(unit.name, offer), offer)

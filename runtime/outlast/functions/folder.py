@@ -158,7 +158,7 @@ class Reader:
         refused = self._refused(path)
         if refused is None:
             try:
-                text, digest = self._content(path, SOURCE_BYTES_MAX)
+                text, digest = self._content(path, SOURCE_BYTES_MAX, keep=True)
             except OSError as error:
                 refused = f"{self._show(path)} can't be read: {error.strerror or error}"
             else:
@@ -229,7 +229,7 @@ class Reader:
         if self._refused(path) is not None:
             return name
         try:
-            return f"{name}\0{self._content(path, DATA_BYTES_MAX)[1]}"
+            return f"{name}\0{self._content(path, DATA_BYTES_MAX, keep=False)[1]}"
         except OSError:
             try:
                 return f"{name}\0{path.stat().st_size}"
@@ -246,8 +246,8 @@ class Reader:
             return f"{self._show(path)} links out of the functions folder; copy the file into it"
         return None
 
-    def _content(self, path: Path, bytes_max: int) -> tuple[bytes, str]:
-        """The file's bytes and their digest. Raises OSError for what is no plain file or too large."""
+    def _content(self, path: Path, bytes_max: int, *, keep: bool) -> tuple[bytes, str]:
+        """The file's bytes (if kept) and digest. Raises OSError for what is no plain file, or large."""
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
             raise OSError("it is no plain file")
@@ -257,7 +257,7 @@ class Reader:
         known = self._known.get(path)
         if known is None or known[0] != signature:
             text = path.read_bytes()
-            known = (signature, text, hashlib.sha256(text).hexdigest())
+            known = (signature, text if keep else b"", hashlib.sha256(text).hexdigest())
         self._seen[path] = known
         return known[1], known[2]
 

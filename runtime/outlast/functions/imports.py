@@ -67,6 +67,11 @@ def package_of(source: Source) -> str:
     return source.name if source.package else source.name.rpartition(".")[0]
 
 
+def lies_in_function(source: Source) -> bool:
+    """Whether the module is part of a function's folder, whose modules it may import by plain name."""
+    return not source.unit.startswith("_") and (source.package or source.name.count(".") > 1)
+
+
 def locate(source: Source, name: str, level: int, known: Collection[str]) -> str | None:
     """The module of the folder that `name` means in `source`; None if it is Python's to find.
 
@@ -82,15 +87,15 @@ def locate(source: Source, name: str, level: int, known: Collection[str]) -> str
     if first == ROOT:
         second = ".".join(name.split(".")[:2])
         return canonical(name) if second in known or name == ROOT else None
-    if not source.unit.startswith("_") and f"{ROOT}.{source.unit}.{first}" in known:
-        return f"{ROOT}.{source.unit}.{name}"
+    if lies_in_function(source) and canonical(f"{ROOT}.{source.unit}.{first}") in known:
+        return canonical(f"{ROOT}.{source.unit}.{name}")
     if first.startswith("_") and f"{ROOT}.{first}" in known:
         return f"{ROOT}.{name}"
     return None
 
 
 def canonical(name: str) -> str:
-    """`functions.checkout.index` is another name for `functions.checkout`."""
+    """The one name of a module: `functions.checkout.index` is `functions.checkout`."""
     parts = name.split(".")
     if len(parts) == 3 and parts[2] == "index" and not parts[1].startswith("_"):
         return ".".join(parts[:2])

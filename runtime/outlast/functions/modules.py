@@ -13,7 +13,8 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.util import decode_source
 from types import ModuleType
 from typing import Any
 
@@ -28,9 +29,13 @@ class Shelf:
     nodes: dict[str, Node] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
-    def owns(self, module: ModuleType | None) -> bool:
-        """Whether `module` was imported for this shelf."""
-        return getattr(getattr(module, "__spec__", None), "loader_state", None) is self
+    def replace(self, nodes: dict[str, Node]) -> None:
+        """Put newer versions on the shelf. Modules that are gone can't be found by name any more."""
+        for name in self.nodes.keys() - nodes.keys():
+            spec = getattr(sys.modules.get(name), "__spec__", None)
+            if getattr(spec, "loader_state", None) is self:
+                del sys.modules[name]
+        self.nodes = nodes
 
 
 class Node:
@@ -114,6 +119,8 @@ class Node:
     def forget_failure(self) -> None:
         """Let go of the error, and of the frames that it holds; the next import tries again."""
         self.failure = None
+        if self.outline.error is not None:
+            self.outline.error.__traceback__ = self.outline.error.__context__ = None
 
     @property
     def module(self) -> ModuleType | None:
@@ -124,12 +131,17 @@ class Node:
         source = self.source
         module = ModuleType(source.name)
         spec = ModuleSpec(
-            source.name, None, origin=str(source.path), loader_state=self._shelf, is_package=source.package
+            source.name,
+            SourceLoader(source),
+            origin=str(source.path),
+            loader_state=self._shelf,
+            is_package=source.package,
         )
         # Python's own message for a name that a circle of imports hasn't reached yet depends on this.
         spec._initializing = True  # type: ignore[attr-defined]
         spec.has_location = bool(source.text)
         module.__spec__ = spec
+        module.__loader__ = spec.loader
         module.__package__ = package_of(source)
         if source.path.suffix == ".py":
             module.__file__ = str(source.path)
@@ -163,7 +175,7 @@ class Node:
                     self._foreign.add(name)
                 return builtins.__import__(name, globals, locals, fromlist or (), level)
             if fromlist:
-                return self._import_from(target, name, fromlist)
+                return self._import_from(target, target if level else name, fromlist)
             return self._import_whole(target, name)
 
         return import_module
@@ -221,6 +233,22 @@ class Node:
         if name in self._refused:
             raise ImportError(self._refused[name], name=written)
         raise ModuleNotFoundError(f"No module named {written!r}", name=written)
+
+
+class SourceLoader(SourceFileLoader):
+    """What warnings, `inspect` and `importlib.resources` ask about a module; it imports nothing."""
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(source.name, str(source.path))
+        self._source = source
+
+    def is_package(self, fullname: str) -> bool:
+        """Whether it is a package: a function's `index.py` is one, as `__init__.py` is elsewhere."""
+        return self._source.package
+
+    def get_source(self, fullname: str) -> str:
+        """The text of this version, whatever the file holds by now."""
+        return decode_source(self._source.text)
 
 
 class PackageView(ModuleType):

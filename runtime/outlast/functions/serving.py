@@ -64,7 +64,7 @@ def offer_of(function: str, module: ModuleType) -> Offer:
     if not public and mounted is None:
         raise NothingServed(EXAMPLE.format(name=function.replace("-", "_")))
     own = function.replace("-", "_")
-    main = own if own in public else function if function in public else None
+    main = own if own in public else None
     if main is None and mounted is None and len(public) == 1:
         (main,) = public
     return Offer(

@@ -29,11 +29,16 @@ async def watch(catalog: Catalog, stop: asyncio.Event) -> None:
         rust_timeout=RESCAN_MS,
         yield_on_timeout=True,
     )
+    told = ""
     async for notice in notices:
         changed = {Path(path) for _, path in notice}
         try:
             edition = await asyncio.to_thread(catalog.prepare, changed)
         except Exception as error:  # noqa: BLE001 - the watch outlives a folder that is gone for a moment
-            catalog.observe(LoopFailed("watch", f"{type(error).__name__}: {error}"))
+            text = f"{type(error).__name__}: {error}"
+            if text != told:
+                catalog.observe(LoopFailed("watch", text))
+            told = text
             continue
+        told = ""
         catalog.adopt(edition)
