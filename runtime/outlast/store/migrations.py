@@ -14,7 +14,10 @@ from outlast.store.connections import AsyncConn, Database, away
 _FILE = re.compile(r"(\d{14})_(\w+)\.sql")
 _LOCK = 0x6F75746C617374  # "outlast"
 _LOCKED = SQL("select pg_advisory_xact_lock(%s)")
-_EXISTS = SQL("select to_regclass('outlast.schema_migrations') is not null")
+# Not to_regclass: within a transaction that waited for the lock it may still answer from its cache.
+_EXISTS = SQL(
+    "select exists (select from pg_tables where schemaname = 'outlast' and tablename = 'schema_migrations')"
+)
 _APPLIED = SQL("select version from outlast.schema_migrations")
 
 

@@ -1,0 +1,147 @@
+"""The schema: applied once by whoever comes first, recognised by the other, closed to strangers."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.sql import SQL
+
+from outlast.store.connections import Database
+from outlast.store.migrations import migrate, migrations, pending
+from outlast.store.project import ProjectRefused, apply_project
+
+ROOT = Path(__file__).parents[2]
+TABLES = {"schema_migrations", "workflow_status", "operation_outputs", "instances"}
+
+
+def at(url: str) -> Database:
+    return Database.at(url, "tests")
+
+
+def rows(url: str, query: str) -> list[tuple[object, ...]]:
+    with psycopg.connect(url, autocommit=True) as connection:
+        return connection.execute(query.encode()).fetchall()
+
+
+def push(url: str) -> None:
+    """What `supabase db push` does with our files: run each, statement by statement, in one transaction."""
+    with psycopg.connect(url) as connection:
+        for migration in migrations():
+            connection.execute(SQL(migration.text()))  # type: ignore[arg-type]
+
+
+async def test_many_instances_that_start_together_migrate_once(empty_database: str) -> None:
+    applied = await asyncio.gather(*[migrate(at(empty_database)) for _ in range(6)])
+    assert sorted(len(each) for each in applied) == [0] * 5 + [len(migrations())]
+    assert await pending(at(empty_database)) == []
+    tables = rows(empty_database, "select tablename from pg_tables where schemaname = 'outlast'")
+    assert {name for (name,) in tables} >= TABLES
+
+
+async def test_a_database_pushed_by_the_supabase_cli_is_recognised(empty_database: str) -> None:
+    push(empty_database)
+    assert await pending(at(empty_database)) == []
+    assert await migrate(at(empty_database)) == []
+
+
+async def test_the_supabase_cli_may_push_over_what_the_host_applied(empty_database: str) -> None:
+    await migrate(at(empty_database))
+    insert = (
+        "insert into outlast.workflow_status (workflow_id, function, status) values ('a', 'f', 'SUCCESS')"
+    )
+    with psycopg.connect(empty_database, autocommit=True) as connection:
+        connection.execute(insert.encode())
+    push(empty_database)
+    assert rows(empty_database, "select workflow_id from outlast.workflow_status") == [("a",)]
+    assert await pending(at(empty_database)) == []
+
+
+async def test_a_migration_that_fails_leaves_nothing(empty_database: str, tmp_path: Path) -> None:
+    folder = tmp_path / "supabase"
+    (folder / "migrations").mkdir(parents=True)
+    (folder / "migrations" / "20200101000000_first.sql").write_text("create table first ();")
+    bad = "create table second (); select * from no_such_table;"
+    (folder / "migrations" / "20200102000000_second.sql").write_text(bad)
+    with pytest.raises(ProjectRefused, match=r"20200102000000_second\.sql.*no_such_table"):
+        await apply_project(at(empty_database), folder)
+    assert rows(empty_database, "select to_regclass('first') is null, to_regclass('second') is null") == [
+        (False, True)
+    ]
+    (folder / "migrations" / "20200102000000_second.sql").write_text("create table second ();")
+    assert await apply_project(at(empty_database), folder) == ["20200102000000_second.sql"]
+
+
+async def test_a_projects_seed_is_sown_once(empty_database: str, tmp_path: Path) -> None:
+    seed = "create table if not exists t (n int); insert into t values (1);"
+    (tmp_path / "seed.sql").write_text(seed)
+    first, second = await asyncio.gather(*[apply_project(at(empty_database), tmp_path) for _ in range(2)])
+    assert sorted([first, second]) == [[], ["seed.sql"]]
+    assert rows(empty_database, "select n from t") == [(1,)]
+
+
+async def test_a_project_without_tables_of_its_own_gets_none(empty_database: str, tmp_path: Path) -> None:
+    assert await apply_project(at(empty_database), tmp_path) == []
+    assert rows(empty_database, "select to_regnamespace('supabase_migrations') is null") == [(True,)]
+
+
+async def test_the_data_apis_roles_see_nothing(empty_database: str) -> None:
+    with psycopg.connect(empty_database, autocommit=True) as connection:
+        connection.execute(
+            """
+            do $$ begin
+              perform pg_advisory_xact_lock(1);  -- roles belong to the server, which tests share
+              if not exists (select from pg_roles where rolname = 'anon') then create role anon; end if;
+              if not exists (select from pg_roles where rolname = 'authenticated') then
+                create role authenticated;
+              end if;
+            end $$
+            """
+        )
+    await migrate(at(empty_database))
+    with psycopg.connect(empty_database, autocommit=True) as connection:
+        for role in ("anon", "authenticated"):
+            connection.execute(f"set role {role}".encode())
+            for table in TABLES:
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    connection.execute(f"select * from outlast.{table}".encode())
+            connection.execute("reset role")
+    unprotected = "select tablename from pg_tables where schemaname = 'outlast' and not rowsecurity"
+    assert rows(empty_database, unprotected) == []
+
+
+async def test_ended_workflows_are_in_no_claiming_index(database: str) -> None:
+    predicates = rows(
+        database,
+        """
+        select indexrelid::regclass::text, pg_get_expr(indpred, indrelid) from pg_index
+        where indrelid = 'outlast.workflow_status'::regclass and indpred is not null
+        """,
+    )
+    assert sorted(predicates) == [
+        ("outlast.workflow_status_claimable", "((owner IS NULL) AND (claimable_at IS NOT NULL))"),
+        ("outlast.workflow_status_owned", "(owner IS NOT NULL)"),
+    ]
+
+
+def test_the_wheel_carries_the_same_files(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    kept = ("pyproject.toml", "README.md", "LICENSE", "runtime", "supabase")
+    for name in kept:
+        path = ROOT / name
+        copy = shutil.copytree if path.is_dir() else shutil.copy
+        copy(path, source / name) if source.exists() else (source.mkdir(), copy(path, source / name))
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=source, check=True, capture_output=True, timeout=50)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        for migration in migrations():
+            assert archive.read(f"outlast/migrations/{migration.path.name}").decode() == migration.text()
+        assert "outlast/store/journal.sql" in archive.namelist()
+        assert "outlast/py.typed" in archive.namelist()
