@@ -11,7 +11,8 @@ from outlast.web.answers import Answer, json_answer
 from outlast.web.calls import Call
 from outlast.web.credentials import Credentials
 from outlast.web.health import Engine as HealthEngine
-from outlast.web.health import Functions, Health
+from outlast.web.health import Health
+from outlast.web.openapi.document import Functions, OpenApi
 from outlast.web.routes import WORKFLOWS, Routes
 from outlast.web.workflows import Engine as WorkflowsEngine
 from outlast.web.workflows import WorkflowRoutes, Workflows
@@ -29,14 +30,16 @@ def management_app(
     credentials: Credentials,
     schema_current: Callable[[], Awaitable[bool]],
     version: str,
+    verify_jwt: bool = True,
 ) -> ASGIApp:
     """An ASGI application for HTTP scopes. It raises ProblemError and OutlastError for its caller to answer.
 
     `schema_current` says whether the database's schema is up to date, and raises Unreachable. `version` is
-    Outlast's.
+    Outlast's; `verify_jwt` says whether functions ask who calls.
     """
     of_workflows = WorkflowRoutes(engine, workflows, credentials)
     probes = Health(engine, functions, schema_current)
+    openapi = OpenApi(functions, version, verify_jwt=verify_jwt)
 
     async def home(call: Call) -> Answer:
         """What this is and where to go on."""
@@ -46,6 +49,7 @@ def management_app(
     routes = Routes(
         {
             "/": {"GET": home},
+            "/openapi.json": {"GET": openapi.answer},
             "/healthz": {"GET": probes.alive},
             "/readyz": {"GET": probes.ready},
             WORKFLOWS: {"GET": of_workflows.page},

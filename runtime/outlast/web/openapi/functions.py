@@ -1,0 +1,185 @@
+"""What OpenAPI says of each function: its paths, its input and output, every answer it can give."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+from outlast.sdk.definitions import METHODS, HandlerDefinition, WorkflowDefinition
+from outlast.web.app import FUNCTIONS
+from outlast.web.openapi.schemas import Schema, Schemas
+from outlast.web.openapi.shared import JSON_TYPE, KEYS, NOBODY, Item, headers, json_content, reference
+
+_WITHOUT_BODY = frozenset({"GET", "DELETE"})
+"""HTTP gives a body of theirs no meaning; without a body the query's parameters are the input."""
+_ANY = "*/*"
+_SUBPATH: Item = {
+    "name": "path",
+    "in": "path",
+    "required": True,
+    "description": "What follows the function's name; it may hold slashes.",
+    "schema": {"type": "string"},
+}
+_REFUSALS = {"401": "Unauthorized", "404": "NotFound", "405": "MethodNotAllowed", "503": "Unavailable"}
+_OF_WORKFLOWS = {
+    "202": "Accepted",
+    "400": "BadRequest",
+    **_REFUSALS,
+    "409": "Conflict",
+    "413": "PayloadTooLarge",
+    "422": "UnprocessableContent",
+    "429": "TooManyRequests",
+    "500": "WorkflowError",
+}
+_OF_HANDLERS = {**_REFUSALS, "413": "PayloadTooLarge", "500": "FunctionError"}
+_RESULT: Item = {"description": "What the function answers.", "content": {_ANY: {}}}
+_OWN_ANSWER: Item = {
+    "description": "Whatever else the function answers: a status of its own, or an error it raised as such.",
+    "content": {_ANY: {}},
+}
+_logger = logging.getLogger("outlast.web")
+
+
+class File(Protocol):
+    """A function file."""
+
+    @property
+    def name(self) -> str:
+        """Its name, which is a tag."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Changes with what is served."""
+        ...
+
+    @property
+    def error(self) -> str | None:
+        """Why it can't be served; None if it can."""
+        ...
+
+    @property
+    def served(self) -> Mapping[str, Any]:
+        """Workflow and handler definitions and ASGI applications, by the path below FUNCTIONS."""
+        ...
+
+
+def function_paths(files: Iterable[File], schemas: Schemas, *, verify_jwt: bool) -> dict[str, Item]:
+    """Path items of all functions that can be served. Their schemas go to `schemas`."""
+    security = KEYS if verify_jwt else [*KEYS, NOBODY]
+    paths: dict[str, Item] = {}
+    for file in files:
+        if file.error is not None:
+            continue
+        for name, served in file.served.items():
+            describe = _describe(name.removesuffix("/*"), served, schemas)
+            common = {"tags": [file.name], "security": security}
+            if not name.endswith("/*"):
+                paths[f"{FUNCTIONS}{name}"] = _path_item(describe, common, "")
+            if _reaches_below(served):
+                paths[f"{FUNCTIONS}{name.removesuffix('/*')}/{{path}}"] = _path_item(
+                    describe, common, ".below"
+                )
+    return paths
+
+
+class _Description:
+    """One function: what its operations have in common."""
+
+    def __init__(self, function: str, methods: Sequence[str], doc: str | None, responses: Item) -> None:
+        self.function = function
+        self.methods = methods
+        self.doc = doc
+        self.responses = responses
+        self.parameters: list[Item] = []
+        self.query_parameters: list[Item] = []
+        self.body: Item | None = None
+
+    def operation(self, method: str, suffix: str, common: Item) -> Item:
+        """The operation of one method. Its id is unique: names of functions hold no dot."""
+        operation: Item = {
+            "operationId": f"{self.function.replace('/', '.')}{suffix}.{method.lower()}",
+            "summary": (self.doc or self.function).splitlines()[0],
+            **({"description": self.doc} if self.doc else {}),
+            **common,
+            "parameters": list(self.parameters),
+            "responses": self.responses,
+        }
+        if method in _WITHOUT_BODY:
+            operation["parameters"] += self.query_parameters
+        elif self.body is not None:
+            operation["requestBody"] = self.body
+        return operation
+
+
+def _path_item(description: _Description, common: Item, suffix: str) -> Item:
+    item = {each.lower(): description.operation(each, suffix, common) for each in description.methods}
+    return {"parameters": [_SUBPATH], **item} if suffix else item
+
+
+def _describe(function: str, served: Any, schemas: Schemas) -> _Description:
+    if isinstance(served, WorkflowDefinition):
+        return _workflow(function, served, schemas)
+    if isinstance(served, HandlerDefinition):
+        responses = {"200": _RESULT, **_references(_OF_HANDLERS), "default": _OWN_ANSWER}
+        description = _Description(function, served.methods, inspect.getdoc(served.fn), responses)
+    else:
+        responses = {**_references({"401": "Unauthorized", "503": "Unavailable"}), "default": _OWN_ANSWER}
+        description = _Description(function, METHODS, f"{function}, an application of its own", responses)
+    description.body = {"required": False, "content": {_ANY: {}}}
+    return description
+
+
+def _workflow(function: str, served: WorkflowDefinition, schemas: Schemas) -> _Description:
+    output = schemas.add(function, "output", _schema(function, served.codec.json_schema))
+    result: Item = {
+        "description": "The workflow's result; the same for every call with the same key.",
+        "headers": headers("Workflow-Id", "Status-Link", "Idempotency-Replayed", "Preference-Applied"),
+        "content": {
+            **json_content(output),
+            "text/event-stream": {
+                "schema": {
+                    "type": "string",
+                    "description": "Events `status` and `step`, then `result` or `error`.",
+                }
+            },
+        },
+    }
+    responses = {"200": result, **_references(_OF_WORKFLOWS), "default": _OWN_ANSWER}
+    description = _Description(function, served.methods, inspect.getdoc(served.fn), responses)
+    key = reference("parameters", "Idempotency-Key")
+    if served.idempotency == "required":
+        key = reference("parameters", "Required-Idempotency-Key")
+    names = ("Prefer", "Last-Event-ID")
+    description.parameters = [key, *(reference("parameters", name) for name in names)]
+    if not served.inputs.reads_json:
+        description.body = {"required": False, "content": {_ANY: {}}}
+        return description
+    schema = schemas.add(function, "input", _schema(function, served.inputs.json_schema))
+    needed = bool(schemas.resolve(schema).get("required"))
+    description.body = {"required": needed, "content": {JSON_TYPE: {"schema": schema}}}
+    description.query_parameters = [
+        {"name": name, "in": "query", "required": required, "schema": each}
+        for name, required, each in schemas.query_properties(schema)
+    ]
+    return description
+
+
+def _schema(function: str, make: Callable[[], Schema]) -> Schema:
+    """A function's own types may refuse to be described in any way: then anything may be sent."""
+    try:
+        return make()
+    except Exception as error:  # noqa: BLE001 - pydantic calls the types' own code
+        _logger.warning("%s has a type that OpenAPI can't describe: %s", function, error)
+        return {}
+
+
+def _reaches_below(served: Any) -> bool:
+    """Whether paths below its own reach it too."""
+    return not isinstance(served, WorkflowDefinition) or bool(served.inputs.request_parameters)
+
+
+def _references(names: Mapping[str, str]) -> Item:
+    return {status: reference("responses", name) for status, name in names.items()}

@@ -1,0 +1,81 @@
+"""JSON Schemas of functions as components whose names never clash."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+Schema = dict[str, Any]
+
+PREFIX = "#/components/schemas/"
+_SCALARS = frozenset({"string", "integer", "number", "boolean"})
+_DEPTH_MAX = 8
+
+
+class Schemas:
+    """Collects schemas. Two functions may each have a model `Order`: each name begins with its function's."""
+
+    def __init__(self, components: Mapping[str, Schema]) -> None:
+        self.components: dict[str, Schema] = dict(components)
+
+    def add(self, function: str, kind: str, schema: Schema) -> Schema:
+        """Take in what pydantic made, with its `$defs`; a schema that refers to it."""
+        if not schema:
+            return {}
+        stem = f"{function.replace('/', '.')}.{kind}"
+        definitions: dict[str, Schema] = schema.get("$defs", {})
+        names: dict[str, str] = {}
+        for name in definitions:
+            names[f"{PREFIX}{name}"] = f"{PREFIX}{self._reserve(f'{stem}.{name}')}"
+        for name, definition in definitions.items():
+            self.components[names[f"{PREFIX}{name}"].removeprefix(PREFIX)] = _renamed(definition, names)
+        root: Schema = _renamed({key: value for key, value in schema.items() if key != "$defs"}, names)
+        if set(root) == {"$ref"}:
+            return root
+        own = self._reserve(stem)
+        self.components[own] = root
+        return {"$ref": f"{PREFIX}{own}"}
+
+    def resolve(self, schema: Schema) -> Schema:
+        """What a reference refers to."""
+        for _ in range(_DEPTH_MAX):
+            if "$ref" not in schema:
+                break
+            schema = self.components[schema["$ref"].removeprefix(PREFIX)]
+        return schema
+
+    def query_properties(self, schema: Schema) -> Iterator[tuple[str, bool, Schema]]:
+        """Name, whether it is required, and schema of those properties that a query can carry."""
+        root = self.resolve(schema)
+        for name, each in root.get("properties", {}).items():
+            if self._is_scalar(each):
+                yield name, name in root.get("required", ()), each
+
+    def _is_scalar(self, schema: Any, depth: int = 0) -> bool:
+        if not isinstance(schema, dict) or depth > _DEPTH_MAX:
+            return False
+        schema = self.resolve(schema)
+        choices = [*schema.get("anyOf", ()), *schema.get("oneOf", ())]
+        if choices:
+            return any(self._is_scalar(each, depth + 1) for each in choices)
+        return "type" not in schema or schema["type"] in _SCALARS
+
+    def _reserve(self, name: str) -> str:
+        """A component name that is free; OpenAPI allows few characters in one."""
+        name = re.sub(r"[^A-Za-z0-9._-]", "_", name)
+        while name in self.components:
+            name += "_"
+        self.components[name] = {}
+        return name
+
+
+def _renamed(value: Any, names: Mapping[str, str]) -> Any:
+    """`value` with every reference renamed: in `$ref`, and in what tells the kinds of a union apart."""
+    if isinstance(value, str):
+        return names.get(value, value)
+    if isinstance(value, dict):
+        return {key: _renamed(each, names) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_renamed(each, names) for each in value]
+    return value
