@@ -77,6 +77,15 @@ def test_hyphens_in_file_names_stand_for_underscores(project: Project) -> None:
     assert project.served() == {"send-email": "WorkflowDefinition", "send-email/other": "WorkflowDefinition"}
 
 
+def test_a_name_that_is_no_utf_8_can_be_told(project: Project) -> None:
+    Path(os.fsdecode(os.fsencode(project.folder) + b"/caf\xe9.py")).write_text("")
+    project.load()
+    ((path, remedy),) = project.broken().items()
+    assert path == "functions/caf\\udce9.py"
+    assert "can't be a function's name" in remedy
+    (path + remedy).encode()
+
+
 def test_a_file_and_a_folder_of_one_name_are_refused(project: Project) -> None:
     project.workflow("checkout.py", "checkout")
     project.workflow("checkout/index.py", "checkout")

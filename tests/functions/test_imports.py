@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -159,6 +160,38 @@ async def test_a_function_may_import_another(project: Project) -> None:
     assert await project.call("main") == "hi"
     seen_by_main = catalog.workflow("main").fn.__globals__["hello"]  # type: ignore[union-attr]
     assert catalog.name_of(seen_by_main.definition) == "hello"
+
+
+async def test_a_folder_with_a_hyphen(project: Project) -> None:
+    project.write("send-email/helper.py", "from . import part\nname = part.name")
+    project.write("send-email/part.py", "name = __name__")
+    project.write(
+        "send-email/index.py",
+        flow("send_email", "import helper\nfrom .part import name", "name + helper.name"),
+    )
+    project.load()
+    assert await project.call("send-email") == "functions.send-email.part" * 2
+
+
+async def test_a_module_is_imported_once_by_many_threads(project: Project) -> None:
+    text = "import time\nfrom _shared import log\ntime.sleep(0.01)\nlog.seen.append(1)\nready = True"
+    project.write("_shared/log.py", "seen = []")
+    project.write("_shared/slow.py", text)
+    lazy = "from _shared import slow, log\n    assert slow.ready"
+    project.write("main.py", flow("main", "", "len(log.seen)", lazy).replace("async def", "def"))
+    main = project.load().workflow("main")
+    assert main is not None
+    with ThreadPoolExecutor(8) as threads:
+        assert [each.result() for each in [threads.submit(main.fn) for _ in range(16)]] == [1] * 16
+
+
+async def test_code_made_at_run_time_imports_as_its_maker_does(project: Project) -> None:
+    project.write("main/helper.py", "name = 'helper'")
+    project.write(
+        "main/index.py", flow("main", "", "scope['helper'].name", "scope = {}; exec('import helper', scope)")
+    )
+    project.load()
+    assert await project.call("main") == "helper"
 
 
 async def test_a_helper_may_import_index(project: Project) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import shutil
 import sys
 import traceback
 import weakref
@@ -12,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from outlast.core import ports
+from outlast.core.errors import UsageError
 from outlast.core.failures import decode_failure, encode_failure
 from outlast.core.observations import FunctionLoaded
 from outlast.functions.catalog import FunctionBroken, FunctionMissing
@@ -60,6 +63,33 @@ async def test_what_did_not_change_is_kept(project: Project) -> None:
     catalog.reload({other})
     assert catalog.workflow("hello") is kept
     assert len(project.seen) == told + 1
+
+
+async def test_an_older_edition_never_replaces_a_newer_one(project: Project) -> None:
+    project.workflow("hello.py", "hello", 0)
+    catalog = project.load()
+    project.workflow("hello.py", "hello", 1)
+    first = catalog.prepare()
+    project.workflow("hello.py", "hello", 2)
+    second = catalog.prepare()
+    assert await project.call("hello") == 0
+    catalog.adopt(second)
+    catalog.adopt(first)
+    assert await project.call("hello") == 2
+
+
+async def test_a_folder_that_is_gone_changes_nothing(project: Project) -> None:
+    project.workflow("hello.py", "hello")
+    catalog = project.load()
+    shutil.rmtree(project.folder)
+    with pytest.raises(UsageError):
+        catalog.reload()
+    assert await project.call("hello") == "done"
+
+
+def test_the_engine_can_use_it(project: Project) -> None:
+    port: ports.Catalog = project.catalog
+    assert list(port.workflow_names()) == []
 
 
 async def test_files_come_and_go(project: Project) -> None:

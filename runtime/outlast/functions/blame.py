@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Collection
 from pathlib import Path
 
-from outlast.functions.folder import ROOT, shown
+from outlast.functions.folder import ROOT, printable, shown
 
 TEXT_CHARS_MAX = 500
 
@@ -45,7 +45,7 @@ def _text(error: BaseException) -> str:
     except Exception:  # noqa: BLE001 - a foreign __str__ may raise anything
         return kind
     lines = text.strip().splitlines()
-    return f"{kind}: {lines[0]}"[:TEXT_CHARS_MAX] if lines else kind
+    return printable(f"{kind}: {lines[0]}"[:TEXT_CHARS_MAX]) if lines else kind
 
 
 def _hint(error: BaseException, known: Collection[str]) -> str:

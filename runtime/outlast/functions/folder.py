@@ -267,7 +267,12 @@ class Reader:
 
 def shown(root: Path, path: Path) -> str:
     """`path` as people know it: `functions/checkout.py`."""
-    return (Path(root.name) / path.relative_to(root)).as_posix()
+    return printable((Path(root.name) / path.relative_to(root)).as_posix())
+
+
+def printable(text: str) -> str:
+    """`text` without what a log can't write: file names and messages may hold bytes that are no UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _is_folder(path: Path) -> bool:

@@ -42,7 +42,7 @@ class Node:
     """A version of a module. Its code runs when it is first imported."""
 
     __slots__ = (
-        "__weakref__", "_foreign", "_known", "_module", "_ready", "_refused", "_shelf", "_views",
+        "__weakref__", "_known", "_module", "_ready", "_refused", "_shelf", "_views",
         "failed", "failure", "fingerprint", "needs", "outline", "source",
     )  # fmt: skip
 
@@ -67,7 +67,6 @@ class Node:
         self._shelf = shelf
         self._module: ModuleType | None = None
         self._ready = False
-        self._foreign: set[str] = set()
         self._views: dict[str, PackageView] = {}
 
     def load(self) -> ModuleType:
@@ -161,18 +160,11 @@ class Node:
             fromlist: Sequence[str] | None = (),
             level: int = 0,
         ) -> Any:
-            target = None
-            if level or name not in self._foreign:
-                target = locate(self.source, name, level, self._known)
-                if (
-                    target == ROOT
-                    and not level
-                    and not any(f"{ROOT}.{each}" in self._known for each in fromlist or ())
-                ):
-                    target = None
+            target = locate(self.source, name, level, self._known)
+            if target == ROOT and not level:  # a package of that name may be installed
+                ours = any(f"{ROOT}.{each}" in self._known for each in fromlist or ())
+                target = ROOT if ours else None
             if target is None:
-                if not level:
-                    self._foreign.add(name)
                 return builtins.__import__(name, globals, locals, fromlist or (), level)
             if fromlist:
                 return self._import_from(target, target if level else name, fromlist)
