@@ -105,7 +105,7 @@ class _Description:
             **({"description": self.doc} if self.doc else {}),
             **common,
             "parameters": list(self.parameters),
-            "responses": self.responses,
+            "responses": dict(sorted(self.responses.items())),
         }
         if method in _WITHOUT_BODY:
             operation["parameters"] += self.query_parameters
