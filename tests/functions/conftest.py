@@ -78,5 +78,5 @@ def project(tmp_path: Path) -> Iterator[Project]:
     before = set(sys.modules)
     yield Project(folder)
     for name in set(sys.modules) - before:
-        if name.startswith("functions."):
+        if name.partition(".")[0] == "functions":
             del sys.modules[name]

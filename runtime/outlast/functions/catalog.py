@@ -35,7 +35,7 @@ class Catalog:
         self.observe = observe
         self._edition = self._newest = Edition(0)
         self._reader = Reader(self.folder)
-        self._shelf = Shelf()
+        self._shelf = Shelf(self.folder)
         self._names: WeakKeyDictionary[Callable[..., Any], str] = WeakKeyDictionary()
 
     def load(self) -> None:

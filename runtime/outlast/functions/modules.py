@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import decode_source
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -26,16 +27,32 @@ from outlast.functions.imports import Outline, ancestry, canonical, locate, pack
 class Shelf:
     """The newest version of every module, and the lock under which modules are imported."""
 
+    folder: Path
     nodes: dict[str, Node] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def replace(self, nodes: dict[str, Node]) -> None:
         """Put newer versions on the shelf. Modules that are gone can't be found by name any more."""
         for name in self.nodes.keys() - nodes.keys():
-            spec = getattr(sys.modules.get(name), "__spec__", None)
-            if getattr(spec, "loader_state", None) is self:
+            if _shelf_of(name) is self:
                 del sys.modules[name]
         self.nodes = nodes
+        if ROOT not in sys.modules or _shelf_of(ROOT) not in (None, self):
+            sys.modules[ROOT] = self._root()
+
+    def _root(self) -> ModuleType:
+        """The package that all modules are in by name: pickle, for one, wants to see it."""
+        spec = ModuleSpec(ROOT, None, loader_state=self, is_package=True)
+        root = ModuleType(ROOT)
+        root.__spec__ = spec
+        root.__path__ = spec.submodule_search_locations = [str(self.folder)]
+        return root
+
+
+def _shelf_of(name: str) -> Shelf | None:
+    """For which shelf the module of that name in `sys.modules` was imported; None if for none."""
+    state = getattr(getattr(sys.modules.get(name), "__spec__", None), "loader_state", None)
+    return state if isinstance(state, Shelf) else None
 
 
 class Node:
