@@ -84,7 +84,9 @@ class Instance:
                 credentials=credentials,
                 schema_current=self._schema_current,
                 version=version,
+                verify_jwt=settings.verify_jwt,
             ),
+            cors_origins=settings.cors_origins,
         )
         self._tasks: list[asyncio.Task[None]] = []
         self._stopped = asyncio.Event()

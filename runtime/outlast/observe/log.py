@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic_core import from_json, to_json
 
@@ -23,14 +23,16 @@ def configure(level: str, form: Literal["text", "json"]) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for noisy in ("uvicorn", "httpx", "httpcore", "psycopg.pool", "watchfiles"):
+    for noisy in ("httpx", "httpcore", "watchfiles"):
         logging.getLogger(noisy).setLevel(logging.WARNING if level.upper() != "DEBUG" else logging.INFO)
     # The pool complains of each lost connection; the engine says once that the database is away.
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
+    # The server complains of what clients send, and again of broken answers, which the web floor has logged.
+    logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
 
 
 class TextFormatter(logging.Formatter):
-    """`12:34:56 level text`, with the traceback below."""
+    """`12:34:56 level text`, with the traceback below: of an exception, or a recorded one beside the text."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One record as text."""
@@ -38,6 +40,8 @@ class TextFormatter(logging.Formatter):
         text = f"{time} {record.levelname.lower():<7} {record.getMessage()}"
         if record.exc_info:
             text += "\n" + self.formatException(record.exc_info)
+        elif recorded := getattr(record, "traceback", None):
+            text += f"\n{recorded}"
         return text
 
 
@@ -63,10 +67,8 @@ def log(fact: Observation) -> None:
     match fact:
         case facts.InstanceJoined(instance_id):
             _logger.debug("instance %s has its lease", instance_id)
-        case facts.InstanceLost(instance_id, recovered, exhausted):
-            _logger.warning("instance %s is gone: recovering %d of its workflows", instance_id, recovered)
-            for workflow_id in exhausted:
-                _logger.error("%s is EXHAUSTED: the instances that ran it were lost too often", workflow_id)
+        case facts.InstanceLost():
+            _log_lost(fact)
         case facts.WorkflowsClaimed(workflow_ids):
             some = ", ".join(workflow_ids[:3]) + (", …" if len(workflow_ids) > 3 else "")
             _logger.info("claimed %d workflow%s: %s", len(workflow_ids), "s"[: len(workflow_ids) > 1], some)
@@ -92,17 +94,40 @@ def log(fact: Observation) -> None:
             _logger.debug("%r", fact)
 
 
+def _log_lost(fact: facts.InstanceLost) -> None:
+    _logger.warning("instance %s is gone: recovering %d of its workflows", fact.instance_id, fact.recovered)
+    for workflow_id in fact.exhausted:
+        _logger.error("%s is EXHAUSTED: the instances that ran it were lost too often", workflow_id)
+
+
 def _log_end(fact: facts.WorkflowEnded) -> None:
     extra = {"workflow_id": fact.workflow_id, "status": fact.status, "duration_s": round(fact.duration_s, 6)}
     if fact.error is None:
         _logger.debug("%s %s in %.3f s", fact.workflow_id, fact.status, fact.duration_s, extra=extra)
+        return
+    failure = _failure_of(fact.error)
+    if failure is None:
+        _logger.error("%s failed: %s", fact.workflow_id, fact.error, extra=extra)
+    elif (status := _refused_with(failure)) is not None:
+        _logger.info("%s refused its caller: %s", fact.workflow_id, status, extra=extra)
     else:
-        _logger.error("%s failed: %s", fact.workflow_id, _cause(fact.error), extra=extra)
+        cause = ": ".join(filter(None, (failure["type"], failure["message"].partition("\n")[0])))
+        extra["traceback"] = failure["traceback"].rstrip()
+        _logger.error("%s failed: %s", fact.workflow_id, cause, extra=extra)
 
 
-def _cause(error: str) -> str:
-    """The recorded failure's traceback, or the plain text of another cause."""
+def _failure_of(error: str) -> dict[str, Any] | None:
+    """A failure as `core.failures` records it; None for the plain text of another cause."""
     try:
-        return str(from_json(error)["traceback"]).rstrip()
-    except (ValueError, TypeError, KeyError):
-        return error
+        document = from_json(error)
+    except ValueError:
+        return None
+    return document if isinstance(document, dict) and "traceback" in document else None
+
+
+def _refused_with(failure: dict[str, Any]) -> int | None:
+    """The 4xx status of an HTTPException: an answer that the function meant to give, no fault of it."""
+    attributes = failure["attributes"]
+    status = attributes.get("status")
+    meant = attributes.keys() >= {"status", "detail", "headers"} and isinstance(status, int)
+    return status if meant and 400 <= status < 500 else None

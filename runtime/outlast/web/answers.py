@@ -7,13 +7,29 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic_core import to_json
-from starlette.types import Send
+from starlette.types import Message, Send
 
 Pairs = list[tuple[bytes, bytes]]
 
 JSON = (b"content-type", b"application/json")
 NO_STORE = (b"cache-control", b"no-store")
-_BODILESS = frozenset({204, 205, 304})
+_BODILESS = frozenset({204, 304})
+_OF_A_BODY = frozenset({b"content-type", b"content-length"})
+
+
+class Reply:
+    """`send` that knows whether an answer has begun: then no other can be given."""
+
+    __slots__ = ("_send", "begun")
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.begun = False
+
+    async def __call__(self, message: Message) -> None:
+        """Send one ASGI message."""
+        self.begun = True
+        await self._send(message)
 
 
 @dataclass(slots=True)
@@ -26,9 +42,11 @@ class Answer:
 
     async def send(self, send: Send) -> None:
         """Send it in one piece."""
-        body = b"" if self.status in _BODILESS else self.body
-        headers = self.headers
-        if self.status not in _BODILESS:
+        body, headers = self.body, self.headers
+        if self.status in _BODILESS:
+            # A type without a body would have clients read JSON out of nothing (supabase-js throws).
+            body, headers = b"", [pair for pair in headers if pair[0] not in _OF_A_BODY]
+        else:
             headers = [*headers, (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": body})

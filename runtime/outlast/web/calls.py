@@ -9,7 +9,7 @@ from outlast.web.problems import Problem, ProblemError
 
 
 class ClientGone(Exception):
-    """The client went away before its request was whole."""
+    """The client went away: nobody is left to be answered."""
 
 
 class Call:
@@ -42,8 +42,8 @@ class Call:
 
     async def body(self, bytes_max: int) -> bytes:
         """The whole body. Raises ProblemError (413) past `bytes_max`, ClientGone."""
-        length = self.header(b"content-length")
-        if length is not None and length.isdigit() and int(length) > bytes_max:
+        length = self.header(b"content-length") or ""
+        if length.isdecimal() and int(length) > bytes_max:
             raise ProblemError(_too_large(bytes_max))
         chunks: list[bytes] = []
         size = 0
@@ -59,6 +59,15 @@ class Call:
             if not message.get("more_body", False):
                 return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
+    async def until_gone(self) -> None:
+        """Wait until the client has gone away. Only for a call whose body has been read."""
+        while (await self.receive())["type"] != "http.disconnect":
+            pass
+
 
 def _too_large(bytes_max: int) -> Problem:
-    return Problem(413, "payload_too_large", f"the body is larger than {bytes_max} bytes")
+    # Closing spares us from reading the rest only to throw it away (RFC 9110, section 15.5.14).
+    closing = (("connection", "close"),)
+    return Problem(
+        413, "payload_too_large", f"the body is larger than {bytes_max} bytes; send less", headers=closing
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from starlette.types import Message, Send
 
 from outlast.sdk.definitions import METHODS
@@ -12,16 +14,18 @@ _ALLOWED = (
     "authorization, x-client-info, apikey, content-type, idempotency-key, prefer, x-region, x-retry-count, "
     "traceparent, tracestate, baggage, last-event-id"
 )
-_EXPOSED = "workflow-id, idempotency-replayed, location, retry-after, preference-applied, link, sb-error-code"
-_ORIGIN = (b"access-control-allow-origin", b"*")
-_ON_EVERY_ANSWER: Pairs = [_ORIGIN, (b"access-control-expose-headers", _EXPOSED.encode())]
+_EXPOSE = (
+    b"access-control-expose-headers",
+    b"workflow-id, idempotency-replayed, location, retry-after, preference-applied, link, sb-error-code, "
+    b"x-relay-error",  # without it supabase-js in a browser can't tell the host's faults
+)
+_ORIGIN = b"access-control-allow-origin"
 
 
 def preflight(call: Call) -> Answer:
-    """The answer to OPTIONS: 204, before any check of who calls."""
+    """The answer to OPTIONS: 204, before any check of who calls. The origin is added as to all answers."""
     asked = call.header(b"access-control-request-headers")
     headers: Pairs = [
-        _ORIGIN,
         (b"access-control-allow-methods", ", ".join((*METHODS, "OPTIONS")).encode()),
         (b"access-control-allow-headers", (f"{_ALLOWED}, {asked}" if asked else _ALLOWED).encode("latin-1")),
         (b"access-control-max-age", b"86400"),
@@ -30,15 +34,26 @@ def preflight(call: Call) -> Answer:
     return Answer(204, b"", headers)
 
 
-def sharing(send: Send) -> Send:
-    """`send` that adds the CORS headers to whatever is answered, unless the answer brings its own."""
+def shared(send: Send, call: Call, origins: Sequence[str]) -> Send:
+    """`send` that adds the CORS headers to whatever is answered, unless the answer brings its own.
+
+    `origins` may read the answers; `*` stands for all.
+    """
 
     async def send_shared(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers: Pairs = list(message.get("headers", ()))
-            if not any(name == _ORIGIN[0] for name, _ in headers):
-                headers += _ON_EVERY_ANSWER
+            if not any(name == _ORIGIN for name, _ in headers):
+                headers += _headers(call, origins)
             message = {**message, "headers": headers}
         await send(message)
 
     return send_shared
+
+
+def _headers(call: Call, origins: Sequence[str]) -> Pairs:
+    if "*" in origins:
+        return [(_ORIGIN, b"*"), _EXPOSE]
+    origin = call.header(b"origin")
+    allowed = [(_ORIGIN, origin.encode("latin-1")), _EXPOSE] if origin and origin in origins else []
+    return [*allowed, (b"vary", b"origin")]

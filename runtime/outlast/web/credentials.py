@@ -29,7 +29,7 @@ class Credentials:
         """Whether `presented` is one of the secret keys."""
         digest = hashlib.sha256(presented.encode("utf-8", "surrogateescape")).digest()
         # Each is compared, so that the time tells nothing of which it was.
-        return any([hmac.compare_digest(digest, known) for known in self._digests])
+        return any([hmac.compare_digest(digest, known) for known in self._digests])  # noqa: C419
 
     def holds_secret(self, call: Call) -> bool:
         """Whether the call bears a secret key, as `apikey` or as bearer token."""
@@ -37,24 +37,30 @@ class Credentials:
 
     def require_secret(self, call: Call) -> None:
         """Let only holders of a secret key pass. Raises ProblemError (401)."""
-        keys = presented_keys(call)
-        if not keys:
-            raise ProblemError(_refusal("UNAUTHORIZED_NO_AUTH_HEADER", "Missing authorization header"))
-        if not any(self.is_secret(each) for each in keys):
-            raise ProblemError(
-                _refusal("UNAUTHORIZED_INVALID_API_KEY", "The key is not a secret key of this project")
-            )
+        if not self.holds_secret(call):
+            raise ProblemError(_refusal(*_reason(call)))
 
 
 def presented_keys(call: Call) -> list[str]:
     """The values of `apikey` and of a bearer `Authorization`."""
-    keys = []
-    if apikey := call.header(b"apikey"):
-        keys.append(apikey)
-    scheme, _, token = (call.header(b"authorization") or "").partition(" ")
-    if scheme.lower() == "bearer" and token.strip():
-        keys.append(token.strip())
-    return keys
+    apikey = call.header(b"apikey")
+    keys = [apikey] if apikey else []
+    return keys + _bearer(call.header(b"authorization") or "")
+
+
+def _bearer(authorization: str) -> list[str]:
+    scheme, _, token = authorization.partition(" ")
+    return [token.strip()] if scheme.lower() == "bearer" and token.strip() else []
+
+
+def _reason(call: Call) -> tuple[str, str]:
+    """Code and text of a refusal; the codes are those of Supabase's gateway."""
+    authorization = call.header(b"authorization")
+    if authorization and not any(key.startswith("sb_") for key in _bearer(authorization)):
+        return "UNAUTHORIZED_INVALID_JWT_FORMAT", "Invalid JWT: for now only a secret key opens this"
+    if any(not key.startswith("sb_publishable_") for key in presented_keys(call)):
+        return "UNAUTHORIZED_INVALID_API_KEY", "The key is not a secret key of this project"
+    return "UNAUTHORIZED_NO_AUTH_HEADER", "Missing authorization header"
 
 
 def _refusal(code: str, detail: str) -> Problem:

@@ -2,31 +2,59 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl
 
 from pydantic_core import to_json
 
 from outlast.core.clock import Clock
-from outlast.core.errors import DatabaseUnavailable, InvalidJson, OutlastError, ShuttingDown
+from outlast.core.errors import DatabaseUnavailable, InvalidJson, OutlastError
 from outlast.core.names import fingerprint_of, fresh_workflow_id, parse_key, workflow_id_of
 from outlast.core.records import NewWorkflow, Standing
 from outlast.core.status import Status
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.http import Request
 from outlast.web.answers import Answer
-from outlast.web.calls import Call
+from outlast.web.calls import Call, ClientGone
 from outlast.web.credentials import Admitted
 from outlast.web.preferences import preference_of
 from outlast.web.problems import Problem, ProblemError, problem_of
 from outlast.web.results import ended_answer, location_of, pending_answer
 
-_REGION = "forceFunctionRegion"
-"""supabase-js adds it to the query; it says where to run, not what."""
+_REGION = b"forceFunctionRegion"
+"""Clients add it to the query; it says where to run, not what."""
+
+_SOON_S = 1.0
+"""Most calls end within this time; only after it the client is watched too, which costs two tasks."""
+
+
+class Target(Protocol):
+    """What a path below /functions/v1/ stands for."""
+
+    @property
+    def function(self) -> str:
+        """The name it is served under."""
+        ...
+
+    @property
+    def served(self) -> Any:
+        """A WorkflowDefinition, a HandlerDefinition or an ASGI application."""
+        ...
+
+    @property
+    def subpath(self) -> str:
+        """What follows the name."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """The version of its file."""
+        ...
 
 
 class Engine(Protocol):
@@ -46,12 +74,13 @@ class Engine(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Invocation:
-    """A call that is a certain workflow: what to insert, or to attach to."""
+class Begun:
+    """A workflow that a call has started or attached to (`replayed`). `ended` says how, if it has already."""
 
-    new: NewWorkflow
-    definition: WorkflowDefinition
-    arguments: dict[str, Any]
+    workflow_id: str
+    status: Status
+    replayed: bool
+    ended: Standing | None
 
 
 class Invoker:
@@ -67,97 +96,38 @@ class Invoker:
         self._calls: Counter[str] = Counter()
 
     async def invoke(
-        self,
-        call: Call,
-        admitted: Admitted,
-        function: str,
-        subpath: str,
-        definition: WorkflowDefinition,
-        version: str,
+        self, call: Call, admitted: Admitted, target: Target, definition: WorkflowDefinition
     ) -> Answer:
         """Answer a call of a workflow. Raises ProblemError, OutlastError, ClientGone."""
+        preference = preference_of(call.header_values(b"prefer"), self._sync_wait_s)
+        with self.in_flight(call, admitted):
+            begun = await self.begin(call, admitted, target, definition)
+            ended = begun.ended or await self._wait(call, begun.workflow_id, preference.wait_s)
+        if ended is None:
+            return pending_answer(begun.workflow_id, begun.status, preference.applied)
+        waited = preference.applied if preference.wait_s > 0 else None
+        return ended_answer(ended, replayed=begun.replayed, applied=waited)
+
+    async def begin(
+        self, call: Call, admitted: Admitted, target: Target, definition: WorkflowDefinition
+    ) -> Begun:
+        """Start the call's workflow, or attach to it. Raises ProblemError, OutlastError, ClientGone."""
         check_method(call, definition.methods)
-        with self._in_flight(call, admitted):
-            invocation = await self.identify(call, admitted, function, subpath, definition, version)
-            preference = preference_of(call.header_values(b"prefer"), self._sync_wait_s)
-            workflow_id = invocation.new.workflow_id
-            try:
-                standing, replayed = await self.start(invocation)
-                if standing is None or not standing.status.ended:
-                    status = standing.status if standing is not None else Status.PENDING
-                    standing = await self._wait(workflow_id, preference.wait_s)
-                    if standing is None:
-                        return pending_answer(workflow_id, status, preference.applied)
-            except OutlastError as error:
-                raise ProblemError(_refused(error, workflow_id)) from error
-            answer = ended_answer(standing, replayed=replayed)
-            if preference.applied is not None and "wait=" in preference.applied:
-                answer.headers.append((b"preference-applied", preference.applied.encode()))
-            return answer
-
-    async def identify(
-        self,
-        call: Call,
-        admitted: Admitted,
-        function: str,
-        subpath: str,
-        definition: WorkflowDefinition,
-        version: str,
-    ) -> Invocation:
-        """Which workflow the call is, and whether its input fits. Nothing is written yet."""
-        key = parse_key(call.header_values(b"idempotency-key"))
-        if key is None and definition.idempotency == "required":
-            raise ProblemError(
-                Problem(
-                    400,
-                    "idempotency_key_missing",
-                    f"{function} must be called with an Idempotency-Key header",
-                )
-            )
-        body = await call.body(self._body_bytes_max)
-        query = _without_region(call.query)
-        input_text, arguments = _bind(definition, body, query)
-        request = Request(call.method, subpath, query.decode("latin-1"), call.text_headers(), body)
-        workflow_id = (
-            fresh_workflow_id(function) if key is None else workflow_id_of(function, admitted.subject, key)
-        )
-        timeout_s = definition.timeout_s
-        new = NewWorkflow(
-            workflow_id=workflow_id,
-            function=function,
-            input=input_text,
-            request=request.record(with_body=input_text is None),
-            idempotency_key=key,
-            fingerprint=fingerprint_of(call.method, function, subpath, query, body),
-            subject=admitted.subject,
-            version=version,
-            deadline_s=None if timeout_s is None else self._engine.clock.now_s() + timeout_s,
-        )
-        return Invocation(new, definition, arguments)
-
-    async def start(self, invocation: Invocation) -> tuple[Standing | None, bool]:
-        """Start the workflow or attach to it: how it stands (None: it is new), and whether it was there."""
-        standing = await self._engine.start_new(invocation.new, invocation.definition, invocation.arguments)
+        new, arguments = await self._identify(call, admitted, target, definition)
+        try:
+            standing = await self._engine.start_new(new, definition, arguments)
+        except DatabaseUnavailable as error:  # whether it has started is in doubt
+            raise ProblemError(_with_location(error, new.workflow_id)) from error
         if standing is None:
-            return None, False
-        if not standing.status.ended and invocation.definition.duplicates == "conflict":
-            raise ProblemError(
-                Problem(
-                    409,
-                    "idempotency_conflict",
-                    "a call with this idempotency key is still running",
-                    retryable=True,
-                    workflow_id=standing.workflow_id,
-                    headers=(("retry-after", "1"),),
-                )
-            )
-        return standing, True
-
-    async def _wait(self, workflow_id: str, wait_s: float) -> Standing | None:
-        return None if wait_s <= 0 else await self._engine.wait(workflow_id, wait_s)
+            return Begun(new.workflow_id, Status.PENDING, replayed=False, ended=None)
+        if standing.status.ended:
+            return Begun(new.workflow_id, standing.status, replayed=True, ended=standing)
+        if definition.duplicates == "conflict":
+            raise ProblemError(_conflict(new.workflow_id))
+        return Begun(new.workflow_id, standing.status, replayed=True, ended=None)
 
     @contextmanager
-    def _in_flight(self, call: Call, admitted: Admitted) -> Iterator[None]:
+    def in_flight(self, call: Call, admitted: Admitted) -> Iterator[None]:
         """Count a caller's calls; past the limit 429, before a row exists. Secret keys have no limit."""
         if admitted.secret:
             yield
@@ -165,15 +135,7 @@ class Invoker:
         client = call.scope.get("client")
         caller = admitted.subject or (client[0] if client else "")
         if self._calls[caller] >= self._calls_per_caller_max:
-            raise ProblemError(
-                Problem(
-                    429,
-                    "rate_limited",
-                    f"{self._calls_per_caller_max} calls of this caller are in flight",
-                    retryable=True,
-                    headers=(("retry-after", "1"),),
-                )
-            )
+            raise ProblemError(_rate_limited(self._calls_per_caller_max))
         self._calls[caller] += 1
         try:
             yield
@@ -182,50 +144,122 @@ class Invoker:
             if not self._calls[caller]:
                 del self._calls[caller]
 
+    async def _identify(
+        self, call: Call, admitted: Admitted, target: Target, definition: WorkflowDefinition
+    ) -> tuple[NewWorkflow, dict[str, Any]]:
+        """Which workflow the call is, and the arguments if its input fits. Nothing is written yet."""
+        function = target.function
+        key = parse_key(call.header_values(b"idempotency-key"))
+        if key is None and definition.idempotency == "required":
+            raise ProblemError(_key_missing(function))
+        body = await call.body(self._body_bytes_max)
+        query = _without_region(call.query)
+        input_text, arguments = _bind(definition, body, query)
+        request = Request(call.method, target.subpath, query.decode("latin-1"), call.text_headers(), body)
+        timeout_s = definition.timeout_s
+        new = NewWorkflow(
+            workflow_id=(
+                fresh_workflow_id(function)
+                if key is None
+                else workflow_id_of(function, admitted.subject, key)
+            ),
+            function=function,
+            input=input_text,
+            request=request.record(with_body=input_text is None),
+            idempotency_key=key,
+            fingerprint=fingerprint_of(call.method, function, target.subpath, query, body),
+            subject=admitted.subject,
+            version=target.version,
+            deadline_s=None if timeout_s is None else self._engine.clock.now_s() + timeout_s,
+        )
+        return new, arguments
+
+    async def _wait(self, call: Call, workflow_id: str, wait_s: float) -> Standing | None:
+        """How the workflow ended; None if it hasn't in time. Raises ProblemError, ClientGone."""
+        if wait_s <= 0:
+            return None
+        try:
+            ended = await self._engine.wait(workflow_id, min(wait_s, _SOON_S))
+            if ended is None and wait_s > _SOON_S:
+                ended = await self._wait_watching(call, workflow_id, wait_s - _SOON_S)
+        except OutlastError as error:  # it has started, whatever happens here
+            raise ProblemError(_with_location(error, workflow_id)) from error
+        return ended
+
+    async def _wait_watching(self, call: Call, workflow_id: str, wait_s: float) -> Standing | None:
+        """Wait on, unless the client goes away: then nothing here is kept for it."""
+        loop = asyncio.get_running_loop()
+        waiting = loop.create_task(self._engine.wait(workflow_id, wait_s))
+        leaving = loop.create_task(call.until_gone())
+        try:
+            await asyncio.wait((waiting, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if not waiting.done():
+                raise ClientGone
+            return waiting.result()
+        finally:
+            waiting.cancel()
+            leaving.cancel()
+
 
 def check_method(call: Call, methods: tuple[str, ...]) -> None:
     """Let only these methods pass. Raises ProblemError (405)."""
     if call.method not in methods:
         allowed = ", ".join((*methods, "OPTIONS"))
-        raise ProblemError(
-            Problem(
-                405,
-                "METHOD_NOT_ALLOWED",
-                f"{call.method} is not allowed here; use {allowed}",
-                headers=(("allow", allowed),),
-            )
-        )
+        detail = f"{call.method} is not allowed here; use {allowed}"
+        raise ProblemError(Problem(405, "METHOD_NOT_ALLOWED", detail, headers=(("allow", allowed),)))
 
 
 def _bind(definition: WorkflowDefinition, body: bytes, query: bytes) -> tuple[str | None, dict[str, Any]]:
     """The text for the `input` column and the arguments it is. Raises InvalidJson, InvalidInput."""
-    inputs = definition.inputs
-    if not inputs.reads_json:
+    if not definition.inputs.reads_json:
         return None, {}
-    if not body:
-        values = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True))
-        text = to_json(values).decode()
-        return text, inputs.bind_values(values)
-    arguments = inputs.bind_json(body)
-    try:
-        return body.decode(), arguments
-    except UnicodeDecodeError as error:
-        raise InvalidJson(f"the body is not UTF-8: {error}") from None
+    if body:
+        try:
+            text = body.decode()
+        except UnicodeDecodeError as error:
+            raise InvalidJson(f"the body is no JSON: it is not UTF-8 ({error.reason})") from None
+    else:
+        text = to_json(dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True))).decode()
+    return text, definition.inputs.bind_json(text)
 
 
 def _without_region(query: bytes) -> bytes:
-    if _REGION.encode() not in query:
+    """The query without the region; all else stays byte for byte, since it is part of the fingerprint."""
+    if _REGION not in query:
         return query
-    pairs = [
-        pair for pair in parse_qsl(query.decode("latin-1"), keep_blank_values=True) if pair[0] != _REGION
-    ]
-    return urlencode(pairs).encode()
+    return b"&".join(pair for pair in query.split(b"&") if pair.partition(b"=")[0] != _REGION)
 
 
-def _refused(error: OutlastError, workflow_id: str) -> Problem:
-    """An error after the workflow's id was known: the caller learns where to look, or that the key is safe."""
+def _with_location(error: OutlastError, workflow_id: str) -> Problem:
+    """The problem, with where to look for the workflow: it goes on, or may have started."""
     problem = problem_of(error, workflow_id)
-    if not isinstance(error, ShuttingDown | DatabaseUnavailable):
-        return problem
     headers = (*problem.headers, ("location", location_of(workflow_id)))
-    return Problem(problem.status, problem.code, problem.detail, True, workflow_id, problem.more, headers)
+    return Problem(
+        problem.status, problem.code, problem.detail, problem.retryable, workflow_id, headers=headers
+    )
+
+
+def _key_missing(function: str) -> Problem:
+    detail = f"{function} must be called with an Idempotency-Key header"
+    return Problem(400, "idempotency_key_missing", detail)
+
+
+def _conflict(workflow_id: str) -> Problem:
+    return Problem(
+        409,
+        "idempotency_conflict",
+        "a call with this idempotency key is still running",
+        retryable=True,
+        workflow_id=workflow_id,
+        headers=(("retry-after", "1"),),
+    )
+
+
+def _rate_limited(calls_max: int) -> Problem:
+    return Problem(
+        429,
+        "rate_limited",
+        f"{calls_max} calls of this caller are in flight; wait for one to be answered",
+        retryable=True,
+        headers=(("retry-after", "1"),),
+    )

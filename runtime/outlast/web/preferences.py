@@ -6,7 +6,11 @@ import math
 import re
 from dataclasses import dataclass
 
-_TOKEN = re.compile(r'\s*([!#$%&\'*+.^_`|~0-9A-Za-z-]+)\s*(?:=\s*("(?:[^"\\]|\\.)*"|[^,;\s]*))?\s*')
+_READ_CHARS_MAX = 1_000
+_BETWEEN_COMMAS = re.compile(r'(?:[^",]|"(?:[^"\\]|\\.)*")+')
+_PREFERENCE = re.compile(
+    r'\s*([!#$%&\'*+.^_`|~0-9A-Za-z-]+)\s*(?:=\s*("(?:[^"\\]|\\.)*"|[^";\s]*)\s*)?(?:;.*)?', re.DOTALL
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,19 +22,13 @@ class Preference:
 
 
 def preference_of(values: list[str], budget_s: float) -> Preference:
-    """Read `Prefer` values: `respond-async`, `wait=N` (seconds, cut to `budget_s`). Unknown ones are ignored."""
-    if not values:
-        return Preference(budget_s)
+    """Read `Prefer` values: `respond-async`, `wait=N` (seconds, cut to `budget_s`). All else is ignored."""
     asynchronous = False
     wait_s: float | None = None
-    for part in ",".join(values).split(","):
-        match = _TOKEN.match(part)
-        if match is None:
-            continue
-        name, value = match[1].lower(), (match[2] or "").strip('"')
+    for name, value in _preferences(values):
         if name == "respond-async":
             asynchronous = True
-        elif name == "wait" and wait_s is None and re.fullmatch(r"\d{1,9}", value):
+        elif name == "wait" and wait_s is None and re.fullmatch(r"[0-9]{1,9}", value):
             wait_s = min(float(value), budget_s)
     applied = ["respond-async"] if asynchronous else []
     if wait_s is not None:
@@ -38,3 +36,12 @@ def preference_of(values: list[str], budget_s: float) -> Preference:
     if not applied:
         return Preference(budget_s)
     return Preference(wait_s if wait_s is not None else 0.0, ", ".join(applied))
+
+
+def _preferences(values: list[str]) -> list[tuple[str, str]]:
+    """Names (lower-case) and values. What breaks the grammar is left out."""
+    found = []
+    for part in _BETWEEN_COMMAS.findall(",".join(values)[:_READ_CHARS_MAX]):
+        if (match := _PREFERENCE.fullmatch(part)) is not None:
+            found.append((match[1].lower(), (match[2] or "").strip('"')))
+    return found

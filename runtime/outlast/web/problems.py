@@ -8,29 +8,26 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-from outlast.core.errors import (
-    DatabaseUnavailable,
-    InvalidInput,
-    InvalidJson,
-    InvalidKey,
-    KeyReused,
-    OutlastError,
-    Overloaded,
-    ShuttingDown,
-)
+from outlast.core.errors import InvalidInput, KeyReused, OutlastError, ShuttingDown
 from outlast.web.answers import Answer, json_answer, text_pairs
 
-_STATUS: dict[type[OutlastError], int] = {
-    InvalidInput: 422,
-    InvalidJson: 400,
-    InvalidKey: 400,
-    KeyReused: 422,
-    Overloaded: 503,
-    ShuttingDown: 503,
-    DatabaseUnavailable: 503,
+_STATUS = {
+    "invalid_json": 400,
+    "idempotency_key_invalid": 400,
+    "NOT_FOUND": 404,
+    "invalid_input": 422,
+    "idempotency_key_reused": 422,
+    "BOOT_ERROR": 503,
+    "overloaded": 503,
+    "shutting_down": 503,
+    "database_unavailable": 503,
 }
+"""What callers are told of; any other error is a fault that the log alone shows."""
+
 _OF_THE_HOST = frozenset({"overloaded", "shutting_down", "database_unavailable", "internal_error"})
 """Faults of the host itself: supabase-js calls them relay errors."""
+
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +46,7 @@ class Problem:
         """The problem as JSON. Its type is exactly application/json: supabase-js reads others as text."""
         document: dict[str, Any] = {
             "type": f"urn:outlast:problem:{self.code}",
-            "title": HTTPStatus(self.status).phrase if self.status in _PHRASES else "Error",
+            "title": _PHRASES.get(self.status, "Error"),
             "status": self.status,
             "detail": self.detail,
             "error": self.detail,
@@ -75,14 +72,11 @@ class ProblemError(Exception):
         self.problem = problem
 
 
-_PHRASES = frozenset(status.value for status in HTTPStatus)
-
-
 def problem_of(error: OutlastError, workflow_id: str | None = None) -> Problem:
-    """The problem that an error of the engine is to a caller."""
-    status = next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), 500)
+    """The problem that an error is to a caller."""
+    status = _STATUS.get(error.code, 500)
     headers: tuple[tuple[str, str], ...] = ()
-    if status == 503:
+    if error.code in _OF_THE_HOST:
         # With jitter, so that those who were turned away together don't come back together.
         wait_s = 1 if isinstance(error, ShuttingDown) else random.randint(1, 3)
         headers = (("retry-after", str(wait_s)),)
@@ -92,4 +86,12 @@ def problem_of(error: OutlastError, workflow_id: str | None = None) -> Problem:
     return Problem(status, error.code, str(error), status == 503, workflow_id, more, headers)
 
 
+def expected_problem(error: Exception) -> Problem | None:
+    """What a caller is told of `error`; None if it is a fault of a function or of the host."""
+    if isinstance(error, ProblemError):
+        return error.problem
+    return problem_of(error) if isinstance(error, OutlastError) and error.code in _STATUS else None
+
+
+FUNCTION_FAILED = Problem(500, "function_error", "the function failed with an uncaught exception")
 INTERNAL = Problem(500, "internal_error", "the host failed to answer; its log tells more", retryable=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
 from urllib.parse import quote
 
 from pydantic_core import to_json
@@ -39,41 +41,51 @@ def header_text(workflow_id: str) -> str:
     )
 
 
-def ended_answer(standing: Standing, *, replayed: bool) -> Answer:
-    """The answer of a workflow that ended."""
-    headers = [*accepted_headers(standing.workflow_id), _REPLAYED[replayed]]
-    if standing.status is Status.SUCCESS and standing.response is None:
-        return Answer(200, (standing.output or "null").encode(), [JSON, *headers])
-    if standing.status is Status.SUCCESS and standing.response is not None:
-        response = Response.from_record(standing.response, standing.output)
-        own = [pair for pair in text_pairs(response.headers.pairs()) if pair[0] not in _OURS]
-        return Answer(response.status, response.body, [*own, *headers])
-    answer = _error_answer(standing)
-    answer.headers = [pair for pair in answer.headers if pair[0] not in _OURS] + headers
+def ended_answer(standing: Standing, *, replayed: bool, applied: str | None = None) -> Answer:
+    """The answer of a workflow that ended. `applied` is what of `Prefer` was honoured."""
+    answer = _recorded_answer(standing)
+    answer.headers = [pair for pair in answer.headers if pair[0] not in _OURS]
+    answer.headers += [*accepted_headers(standing.workflow_id), _REPLAYED[replayed], *_applied(applied)]
     return answer
 
 
 def pending_answer(workflow_id: str, status: Status, applied: str | None) -> Answer:
     """202: the workflow goes on; where to look for it."""
     headers = [*accepted_headers(workflow_id), (b"location", location_of(workflow_id).encode())]
-    headers += [JSON, (b"retry-after", b"1")]
-    if applied is not None:
-        headers.append((b"preference-applied", applied.encode()))
+    headers += [JSON, (b"retry-after", b"1"), *_applied(applied)]
     return Answer(202, to_json({"workflow_id": workflow_id, "status": status.value}), headers)
 
 
-def _error_answer(standing: Standing) -> Answer:
+def exception_answer(
+    status: int, detail: Any, headers: Iterable[tuple[str, str]], workflow_id: str | None = None
+) -> Answer:
+    """What an HTTPException says: a text as a problem, any other detail as the JSON it is."""
+    code = "http_exception"
+    if detail is None or isinstance(detail, str):
+        text = detail or "the function refused the call"
+        answer = Problem(status, code, text, workflow_id=workflow_id).answer()
+    else:
+        answer = json_answer(detail, status, [(b"sb-error-code", code.encode())])
+    own = text_pairs(headers)
+    named = {name for name, _ in own}
+    answer.headers = [pair for pair in answer.headers if pair[0] not in named] + own
+    return answer
+
+
+def _recorded_answer(standing: Standing) -> Answer:
+    if standing.status is Status.SUCCESS:
+        if standing.response is None:
+            return Answer(200, (standing.output or "null").encode(), [JSON])
+        response = Response.from_record(standing.response, standing.output)
+        return Answer(response.status, response.body, text_pairs(response.headers.pairs()))
     public = public_error(standing)
-    code, detail = public["code"], public.get("detail")
-    if code == "http_exception":
-        extra = text_pairs(public["headers"])
-        if detail is None or isinstance(detail, str):
-            text = detail or "the function refused the call"
-            answer = Problem(public["status"], code, text, workflow_id=standing.workflow_id).answer()
-        else:
-            answer = json_answer(detail, public["status"], [(b"sb-error-code", code.encode())])
-        named = {name for name, _ in extra}
-        answer.headers = [pair for pair in answer.headers if pair[0] not in named] + extra
-        return answer
-    status = 409 if code == "workflow_cancelled" else 500
-    return Problem(status, code, public["message"], workflow_id=standing.workflow_id).answer()
+    if public["code"] == "http_exception":
+        return exception_answer(
+            public["status"], public["detail"], public["headers"], workflow_id=standing.workflow_id
+        )
+    status = 409 if public["code"] == "workflow_cancelled" else 500
+    return Problem(status, public["code"], public["message"], workflow_id=standing.workflow_id).answer()
+
+
+def _applied(preferences: str | None) -> Pairs:
+    return [] if preferences is None else [(b"preference-applied", preferences.encode())]

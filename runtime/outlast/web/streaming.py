@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
 from pydantic_core import from_json, to_json
 from starlette.types import Send
 
-from outlast.core.errors import OutlastError
+from outlast.core.errors import DatabaseUnavailable, OutlastError
+from outlast.core.ports import Unreachable
 from outlast.core.records import Standing
-from outlast.core.status import Status
 from outlast.sdk.definitions import WorkflowDefinition
-from outlast.web.calls import Call
+from outlast.web.answers import JSON
+from outlast.web.calls import Call, ClientGone
 from outlast.web.credentials import Admitted
-from outlast.web.invoke import Engine, Invoker, check_method
+from outlast.web.invoke import Begun, Engine, Invoker, Target
 from outlast.web.problems import problem_of
 from outlast.web.results import accepted_headers, ended_answer
 
@@ -25,17 +29,21 @@ class Steps(Protocol):
     """Where recorded steps are read."""
 
     async def steps_after(self, workflow_id: str, order: int) -> list[dict[str, Any]]:
-        """Completions later than the `order`-th."""
+        """Completions later than the `order`-th; the first one's is 1. Raises Unreachable."""
         ...
 
 
 def wants_stream(call: Call) -> bool:
     """Whether the caller asks for events rather than for the result alone."""
-    return "text/event-stream" in (call.header(b"accept") or "")
+    return any(
+        each.partition(";")[0].strip().lower() == "text/event-stream"
+        for value in call.header_values(b"accept")
+        for each in value.split(",")
+    )
 
 
 class Streamer:
-    """Streams what a workflow does. Event ids are the steps' order of completion."""
+    """Streams what a workflow does. Event ids are the steps' order of completion; the result's comes next."""
 
     def __init__(self, engine: Engine, invoker: Invoker, steps: Steps) -> None:
         self._engine = engine
@@ -43,70 +51,81 @@ class Streamer:
         self._steps = steps
 
     async def stream(
-        self,
-        call: Call,
-        admitted: Admitted,
-        function: str,
-        subpath: str,
-        definition: WorkflowDefinition,
-        version: str,
-        send: Send,
+        self, call: Call, admitted: Admitted, target: Target, definition: WorkflowDefinition, send: Send
     ) -> None:
         """Start or attach, then send events until the end. Errors before the start are plain answers."""
-        check_method(call, definition.methods)
-        invocation = await self._invoker.identify(call, admitted, function, subpath, definition, version)
-        standing, replayed = await self._invoker.start(invocation)
-        workflow_id = invocation.new.workflow_id
-        headers = [*accepted_headers(workflow_id), (b"content-type", b"text/event-stream")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        status = standing.status if standing is not None else Status.PENDING
-        await _send_event(send, "status", {"workflow_id": workflow_id, "status": status.value})
-        seen = _last_event_id(call)
-        if standing is not None and not standing.status.ended:
-            standing = None
-        try:
-            seen, standing = await self._follow(workflow_id, seen, standing, send)
-            await _send_event(send, "result", _result(standing, replayed), seen + 1)
-        except OutlastError as error:
-            problem = from_json(problem_of(error, workflow_id).answer().body)
-            await _send_event(send, "error", problem)
-        await send({"type": "http.response.body", "body": b""})
+        with self._invoker.in_flight(call, admitted):
+            begun = await self._invoker.begin(call, admitted, target, definition)
+            headers = [*accepted_headers(begun.workflow_id), (b"content-type", b"text/event-stream")]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            status = {"workflow_id": begun.workflow_id, "status": begun.status.value}
+            await _send_event(send, "status", status)
+            try:
+                async with _watching(call) as leaving:
+                    await self._follow(begun, _last_event_id(call), send, leaving)
+            except OutlastError as error:
+                problem = problem_of(error, begun.workflow_id).answer()
+                await _send_event(send, "error", from_json(problem.body))
+            await send({"type": "http.response.body", "body": b""})
 
-    async def _follow(
-        self, workflow_id: str, seen: int, standing: Standing | None, send: Send
-    ) -> tuple[int, Standing]:
-        """Send steps until the workflow has ended; the last one's number, and how it ended."""
+    async def _follow(self, begun: Begun, seen: int, send: Send, leaving: asyncio.Task[None]) -> None:
+        """Send the steps that are later than the `seen`-th, and the result once the workflow has ended."""
+        order = 0
         silent_s = 0.0
         while True:
-            ended = standing or await self._engine.wait(workflow_id, POLL_S)
-            steps = await self._steps.steps_after(workflow_id, seen)
+            ended = begun.ended or await self._engine.wait(begun.workflow_id, POLL_S)
+            steps = await self._steps_after(begun.workflow_id, order)
             for step in steps:
-                seen = step["completion_order"]
-                event = {"step_id": step["step_id"], "name": step["name"]}
-                event["status"] = "SUCCESS" if step["succeeded"] else "ERROR"
-                event["completed_at"] = step["completed_at"].isoformat()
-                await _send_event(send, "step", event, seen)
+                order = step["completion_order"]
+                if order > seen:
+                    await _send_event(send, "step", _step(step), order)
             if ended is not None:
-                return seen, ended
+                await _send_event(send, "result", _result(ended, begun.replayed), order + 1)
+                return
+            if leaving.done():
+                raise ClientGone
             silent_s = 0.0 if steps else silent_s + POLL_S
             if silent_s >= PING_S:
                 silent_s = 0.0
                 await send({"type": "http.response.body", "body": b": still running\n\n", "more_body": True})
 
+    async def _steps_after(self, workflow_id: str, order: int) -> list[dict[str, Any]]:
+        try:
+            return await self._steps.steps_after(workflow_id, order)
+        except Unreachable as error:
+            raise DatabaseUnavailable("the database can't be reached; the workflow goes on") from error
+
+
+@asynccontextmanager
+async def _watching(call: Call) -> AsyncIterator[asyncio.Task[None]]:
+    """A task that is done when the client has gone away."""
+    leaving = asyncio.get_running_loop().create_task(call.until_gone())
+    try:
+        yield leaving
+    finally:
+        leaving.cancel()
+
+
+def _step(step: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "step_id": step["step_id"],
+        "name": step["name"],
+        "status": "SUCCESS" if step["succeeded"] else "ERROR",
+        "completed_at": step["completed_at"].isoformat(),
+    }
+
 
 def _result(standing: Standing, replayed: bool) -> dict[str, Any]:
     answer = ended_answer(standing, replayed=replayed)
-    document: dict[str, Any] = {"status": answer.status, "replayed": replayed}
-    try:
-        document["body"] = from_json(answer.body) if answer.body else None
-    except ValueError:
-        document["body"] = answer.body.decode("utf-8", "replace")
-    return document
+    body: Any = None
+    if answer.body:
+        body = from_json(answer.body) if JSON in answer.headers else answer.body.decode("utf-8", "replace")
+    return {"status": answer.status, "replayed": replayed, "body": body}
 
 
 def _last_event_id(call: Call) -> int:
     text = call.header(b"last-event-id") or ""
-    return int(text) if text.isdigit() and len(text) < 10 else 0
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
 
 
 async def _send_event(send: Send, event: str, data: dict[str, Any], number: int | None = None) -> None:
