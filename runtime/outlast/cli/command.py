@@ -59,12 +59,17 @@ def read_settings(**options: Any) -> Settings:
 
 
 def connect(url: str | None, env_file: Path | None) -> Remote:
-    """The running host that settings and options name. Raises SettingsError, SecretKeyError."""
+    """The running host that settings and options name, until the command ends.
+
+    Raises SettingsError and SecretKeyError.
+    """
     from outlast.cli.remote import Remote
 
     settings = read_settings(url=url, env_file=env_file)
     address = settings.url or f"http://127.0.0.1:{settings.port}"
-    return Remote(address, settings.secret_key or _kept_key(settings, address))
+    remote = Remote(address, settings.secret_key or _kept_key(settings, address))
+    click.get_current_context().call_on_close(remote.close)
+    return remote
 
 
 def _kept_key(settings: Settings, address: str) -> str | None:

@@ -71,7 +71,7 @@ def status(env_file: Path | None, as_json: bool) -> None:
     columns = [
         Column("MIGRATION", lambda row: str(row["version"]), lambda row: row["version"]),
         Column("NAME", lambda row: str(row["name"]), lambda row: row["name"]),
-        Column("STATUS", _migration_standing, _migration_standing),
+        Column("STATUS", _migration_standing, _migration_standing, coloured=True),
     ]
     print_table(columns, rows, "no migrations")
 
@@ -140,11 +140,7 @@ def _name(settings: Settings) -> str:
     from urllib.parse import urlsplit
 
     parts = urlsplit(settings.db_url)
-    return (
-        f"{parts.hostname}{f':{parts.port}' if parts.port else ''}{parts.path}"
-        if parts.hostname
-        else "configured"
-    )
+    return f"{parts.netloc.rpartition('@')[2]}{parts.path}" if parts.netloc else "configured"
 
 
 def _named(migration: Migration) -> dict[str, Any]:

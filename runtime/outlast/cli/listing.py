@@ -76,6 +76,6 @@ _COLUMNS = (
     Column("NAME", lambda row: str(row["name"]), lambda row: row["name"]),
     Column("FILE", lambda row: str(row["path"]), lambda row: row["path"]),
     Column("VERSION", lambda row: str(row["version"] or ""), lambda row: row["version"]),
-    Column("STATUS", _standing, _standing),
+    Column("STATUS", _standing, _standing, coloured=True),
     Column("SERVES", _more, _more),
 )

@@ -67,18 +67,13 @@ def new(name: str, folder: Path | None, env_file: Path | None, as_json: bool) ->
 
 def _write(path: Path, text: str) -> None:
     """Write a new file; never over another. Raises CommandFailed."""
-    index = path.with_suffix("") / "index.py"
+    for there in (path.with_suffix("") / "index.py", path):
+        if there.exists():
+            raise CommandFailed("function_exists", f"{_shown(there)} is there already: choose another name")
     try:
-        if index.exists():
-            raise FileExistsError(index)
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
-    except FileExistsError:
-        there = index if index.exists() else path
-        raise CommandFailed(
-            "function_exists", f"{_shown(there)} is there already: choose another name"
-        ) from None
     except OSError as error:
         raise CommandFailed("not_written", f"{_shown(path)} can't be written: {error.strerror}") from error
 

@@ -92,6 +92,10 @@ class Remote:
             ) from error
         return Answer(response.status_code, response.headers, response.content, self._next(response))
 
+    def close(self) -> None:
+        """Close its connections."""
+        self._http.close()
+
     def get(self, path: str, **params: Any) -> Answer:
         """A document of the management API; absent parameters are left out. Raises CommandFailed."""
         given = {name: value for name, value in params.items() if value is not None}
@@ -100,10 +104,12 @@ class Remote:
     def rows(self, name: str, path: str, limit: int, **params: Any) -> list[dict[str, Any]]:
         """The rows called `name` of a listing, page after page, at most `limit`. Raises CommandFailed."""
         answer = self.get(path, limit=min(limit, PAGE_ROWS), **params)
-        found: list[dict[str, Any]] = list(answer.document().get(name, ()))
-        while len(found) < limit and answer.next_path is not None:
+        page: list[dict[str, Any]] = answer.document().get(name) or []
+        found = page
+        while page and len(found) < limit and answer.next_path is not None:
             answer = self.get(answer.next_path)
-            found += answer.document().get(name, ())
+            page = answer.document().get(name) or []
+            found = found + page
         return found[:limit]
 
     def checked(self, answer: Answer) -> Answer:

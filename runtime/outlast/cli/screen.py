@@ -20,7 +20,9 @@ import click
 _MESSAGE_CHARS_MAX = 2_000
 _GAP = "  "
 _NARROWEST = 8
+_CELL_CHARS_MAX = 1_000
 _COLOURS = {
+    "SLEEPING": "cyan",
     "SUCCESS": "green",
     "ERROR": "red",
     "EXHAUSTED": "red",
@@ -30,10 +32,10 @@ _COLOURS = {
     "error": "red",
     "warning": "yellow",
     "broken": "red",
-    "ok": "green",
     "served": "green",
+    "applied": "green",
+    "pending": "yellow",
 }
-"""By the first word of a cell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,8 @@ class Column:
     title: str
     human: Callable[[Any], str]
     plain: Callable[[Any], Any]
+    coloured: bool = False
+    """Whether the first word of a cell decides its colour."""
 
 
 def is_terminal() -> bool:
@@ -72,40 +76,45 @@ def print_table(columns: Sequence[Column], rows: Sequence[Any], empty: str) -> N
     if not rows:
         click.echo(empty)
         return
-    cells = [[escaped(column.human(row)) for column in columns] for row in rows]
+    cells = [[escaped(column.human(row)[:_CELL_CHARS_MAX]) for column in columns] for row in rows]
     titles = [column.title for column in columns]
     natural = [max(map(width_of, each)) for each in zip(titles, *cells, strict=True)]
     widths = fitted(natural, shutil.get_terminal_size().columns - len(_GAP) * (len(columns) - 1))
-    click.echo(click.style(_line(titles, widths), bold=True) if _colours(True) else _line(titles, widths))
-    for row_cells in cells:
-        click.echo(_line(row_cells, widths, coloured=True))
+    coloured = [column.coloured for column in columns]
+    heading = _line(titles, widths, [False] * len(columns))
+    click.echo(click.style(heading, bold=True) if _colours(True) else heading)
+    for each in cells:
+        click.echo(_line(each, widths, coloured))
 
 
 def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
-    """Names and values, one pair a line, for people."""
+    """Names and values, one pair a line, for people. A value that begins with a status has its colour."""
     width = max(width_of(name) for name, _ in pairs)
     for name, value in pairs:
-        first_word = value.split(" ", 1)[0]
-        click.echo(f"{padded(name, width)}{_GAP}{_coloured(first_word, escaped(value), is_terminal())}")
+        shown = (
+            _coloured(value.split(" ", 1)[0], escaped(value), is_terminal())
+            if name == "Status"
+            else escaped(value)
+        )
+        click.echo(f"{padded(name, width)}{_GAP}{shown}")
 
 
 def fitted(natural: Sequence[int], room: int) -> list[int]:
     """Widths that fit into `room`: the widest columns give way first, down to a readable rest."""
     widths = list(natural)
     while sum(widths) > room and max(widths) > _NARROWEST:
-        widest = widths.index(max(widths))
-        rest = max((each for each in widths if each < widths[widest]), default=_NARROWEST)
-        widths[widest] -= max(1, min(sum(widths) - room, widths[widest] - max(rest, _NARROWEST)))
+        widths[widths.index(max(widths))] -= 1
     return widths
 
 
-def _line(cells: Sequence[str], widths: Sequence[int], *, coloured: bool = False) -> str:
+def _line(cells: Sequence[str], widths: Sequence[int], coloured: Sequence[bool]) -> str:
+    last = max((number for number, cell in enumerate(cells) if cell), default=0)
     shown = []
-    for number, (cell, width) in enumerate(zip(cells, widths, strict=True)):
+    for number, (cell, width) in enumerate(zip(cells[: last + 1], widths, strict=False)):
         text = cut(cell, width)
-        text = padded(text, width) if any(cells[number + 1 :]) else text
-        shown.append(_coloured(cell.split(" ", 1)[0].rstrip(":"), text, True) if coloured else text)
-    return _GAP.join(shown).rstrip()
+        text = text if number == last else padded(text, width)
+        shown.append(_coloured(cell.split(" ", 1)[0], text, True) if coloured[number] else text)
+    return _GAP.join(shown)
 
 
 def width_of(text: str) -> int:
@@ -120,13 +129,11 @@ def width_of(text: str) -> int:
 
 def cut(text: str, width: int) -> str:
     """`text` within `width` columns, `…` for what is left out."""
-    if width_of(text) <= width:
+    if len(text) <= width and width_of(text) <= width:
         return text
-    kept = ""
-    for each in text:
-        if width_of(kept + each) > width - 1:
-            break
-        kept += each
+    kept = text[: max(0, width - 1)]
+    while width_of(kept) > width - 1:
+        kept = kept[:-1]
     return f"{kept}…"
 
 

@@ -56,7 +56,10 @@ def workflows() -> None:
 @workflows.command("list")
 @click.option("--function", help="Only this function's.")
 @click.option(
-    "--status", type=click.Choice([*Status], case_sensitive=False), help="Only those that stand so."
+    "--status",
+    type=click.Choice([*Status], case_sensitive=False),
+    multiple=True,
+    help="Only those that stand so. May be repeated.",
 )
 @click.option("--since", type=_Moment(), help="Created since then: 30m, 2h or 7d ago, or a date.")
 @click.option("--until", type=_Moment(), help="Created before then.")
@@ -177,7 +180,7 @@ def _workflow_columns(now: datetime) -> list[Column]:
     return [
         Column("WORKFLOW", lambda row: str(row.get("workflow_id")), lambda row: row.get("workflow_id")),
         Column("FUNCTION", lambda row: str(row.get("function")), lambda row: row.get("function")),
-        Column("STATUS", lambda row: _standing(row, now), lambda row: row.get("status")),
+        Column("STATUS", lambda row: _standing(row, now), lambda row: row.get("status"), coloured=True),
         Column(
             "CREATED", lambda row: ago(moment(row.get("created_at")), now), lambda row: row.get("created_at")
         ),
@@ -198,7 +201,7 @@ def _step_columns(now: datetime) -> list[Column]:
     return [
         Column("STEP", lambda row: str(row.get("step_id")), lambda row: row.get("step_id")),
         Column("NAME", lambda row: str(row.get("name")), lambda row: row.get("name")),
-        Column("STATUS", lambda row: _step_standing(row, now), lambda row: row.get("status")),
+        Column("STATUS", lambda row: _step_standing(row, now), lambda row: row.get("status"), coloured=True),
         Column("ATTEMPTS", lambda row: str(row.get("attempts", "")), lambda row: row.get("attempts")),
         Column(
             "TOOK", lambda row: _took(row, "started_at", "completed_at"), lambda row: row.get("started_at")

@@ -163,11 +163,7 @@ class Settings(BaseSettings):
         except ValidationError as error:
             raise _refusal(cls, error.errors()[0]) from None
         except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(
-                f"{env_file or CONFIG_TOML} can't be read: {error}; make it readable"
-            ) from error
-        except tomllib.TOMLDecodeError as error:
-            raise SettingsError(f"{CONFIG_TOML} is not valid TOML: {error}; correct that line") from error
+            raise SettingsError(f"{env_file} can't be read ({error}): make it a readable text") from error
 
     @classmethod
     def settings_customise_sources(
@@ -241,11 +237,15 @@ class _ConfigToml(PydanticBaseSettingsSource):
         raise NotImplementedError
 
     def __call__(self) -> dict[str, Any]:
-        """The values, by alias. Raises OSError, UnicodeDecodeError, TOMLDecodeError."""
+        """The values, by alias. Raises SettingsError."""
         try:
             document = tomllib.loads(CONFIG_TOML.read_text("utf-8"))
         except FileNotFoundError:
             return {}
+        except tomllib.TOMLDecodeError as error:
+            raise SettingsError(f"{CONFIG_TOML} is not TOML ({error}): correct it") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{CONFIG_TOML} can't be read ({error}): make it a readable text") from error
         found: dict[str, Any] = {}
         if document.get("functions"):
             found[str(CONFIG_TOML)] = document["functions"]

@@ -1,0 +1,103 @@
+"""The schema: applied, looked at, copied."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from outlast.cli.db import _name
+from outlast.host.settings import Settings
+from outlast.store.migrations import migrations
+from tests.cli.conftest import Runs
+
+
+def test_migrate_and_status(outlast: Runs, empty_database: str) -> None:
+    names = [f"{each.version}_{each.name}.sql" for each in migrations()]
+    environment = {"SUPABASE_DB_URL": empty_database}
+    before = json.loads(outlast("db", "status", "--json", **environment).out)
+    assert (before["current"], [each["applied"] for each in before["migrations"]]) == (
+        False,
+        [False] * len(names),
+    )
+    ran = outlast("db", "migrate", **environment)
+    assert (ran.status, ran.out, ran.err) == (0, "".join(f"applied {name}\n" for name in names), "")
+    with psycopg.connect(empty_database) as connection:
+        assert connection.execute("select count(*) from outlast.workflow_status").fetchone() == (0,)
+    assert outlast("db", "migrate", **environment).out == "the schema is up to date\n"
+    after = json.loads(outlast("db", "status", "--json", **environment).out)
+    assert (after["current"], [each["applied"] for each in after["migrations"]]) == (
+        True,
+        [True] * len(names),
+    )
+
+
+def test_status_for_programs_is_tabs(call: Runs, database: str) -> None:
+    ran = call("db", "status", SUPABASE_DB_URL=database)
+    assert ran.out.splitlines()[0].split("\t")[2] == "applied"
+
+
+def test_without_a_database_the_embedded_one_is_used_and_left(outlast: Runs, project: Path) -> None:
+    assert json.loads(outlast("db", "migrate", "--json").out)["database"] == "embedded"
+    assert json.loads(outlast("db", "status", "--json").out)["current"] is True
+    assert (project / ".outlast" / "postgres").is_dir()
+
+
+def test_a_database_that_is_away_is_one_line(call: Runs) -> None:
+    ran = call("db", "status", "--json", SUPABASE_DB_URL="postgresql://u:hunter2@127.0.0.1:1/postgres")
+    assert ran.status == 1
+    assert ran.err.startswith("error: can't reach the database: ")
+    assert ran.err.count("\n") == 1
+    assert json.loads(ran.out)["error"]["code"] == "database_unavailable"
+    assert "hunter2" not in ran.err + ran.out
+
+
+@pytest.mark.parametrize("url", ["mysql://u:hunter2@h/d", "postgresql:hunter2", "x=hunter2"])
+def test_a_database_url_that_is_none_is_not_shown(call: Runs, url: str) -> None:
+    ran = call("db", "status", "--json", "--debug", SUPABASE_DB_URL=url)
+    assert ran.status == 1
+    assert "SUPABASE_DB_URL: set a Postgres URL" in ran.err
+    assert "hunter2" not in ran.err + ran.out
+
+
+def test_a_database_is_named_without_its_password() -> None:
+    for url, name in (
+        ("postgresql://u:p@ss@h1:1,h2:2/d?password=x", "h1:1,h2:2/d"),
+        ("host=h password=x", "configured"),
+    ):
+        assert _name(Settings.load(db_url=url)) == name
+
+
+def test_what_the_database_refuses_is_one_line(call: Runs, empty_database: str) -> None:
+    with psycopg.connect(empty_database, autocommit=True) as connection:
+        connection.execute("create schema outlast; create table outlast.schema_migrations (other text)")
+    ran = call("db", "status", SUPABASE_DB_URL=empty_database)
+    assert (ran.status, ran.err.count("\n")) == (1, 1)
+    assert ran.err.startswith("error: the database refused: column ")
+
+
+def test_into_copies_the_files_and_nothing_else(call: Runs, project: Path) -> None:
+    names = [each.path.name for each in migrations()]
+    ran = call("db", "migrate", "--into", "supabase/migrations")
+    assert ran.out == "".join(f"wrote supabase/migrations/{name}\n" for name in names)
+    for each in migrations():
+        assert (project / "supabase/migrations" / each.path.name).read_bytes() == each.path.read_bytes()
+    ran = call("db", "migrate", "--into", "supabase/migrations", "--json")
+    assert json.loads(ran.out) == {
+        "written": [],
+        "unchanged": [f"supabase/migrations/{name}" for name in names],
+    }
+    assert not (project / ".outlast").exists()
+
+
+@pytest.mark.parametrize("other", ["same name", "same timestamp"])
+def test_into_never_overwrites(call: Runs, project: Path, other: str) -> None:
+    first = migrations()[0]
+    name = first.path.name if other == "same name" else f"{first.version}_mine.sql"
+    (project / name).write_text("-- mine")
+    ran = call("db", "migrate", "--into", ".")
+    assert ran.status == 1
+    assert f"{name} has the timestamp" in ran.err
+    assert [(each.name, each.read_text()) for each in project.iterdir()] == [(name, "-- mine")]

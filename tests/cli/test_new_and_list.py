@@ -1,0 +1,113 @@
+"""Writing a function's file, and listing what a folder holds."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Runs
+from tests.cli.stand_in import Reply, StandIn
+
+
+def test_new_writes_a_function_that_is_served(outlast: Runs, project: Path) -> None:
+    ran = outlast("new", "hello")
+    assert (ran.status, ran.err) == (0, "")
+    assert ran.out.startswith("wrote functions/hello.py\n")
+    listed = json.loads(outlast("list", "--json").out)["functions"]
+    assert [(each["name"], each["serves"], each["error"]) for each in listed] == [("hello", ["hello"], None)]
+
+
+@pytest.mark.parametrize("name", ["hello", "send-email", "class", "greet", "step", "workflow", "A_1"])
+def test_any_name_makes_a_file_that_is_served_under_it(call: Runs, name: str) -> None:
+    assert call("new", name, "--json").status == 0
+    listed = json.loads(call("list", "--json").out)["functions"]
+    assert [(each["name"], each["serves"], each["error"]) for each in listed] == [(name, [name], None)]
+
+
+def test_what_is_written_passes_the_house_checks(call: Runs, project: Path) -> None:
+    call("new", "send-email")
+    for check in (
+        ["mypy", "--strict"],
+        ["ruff", "check", "--isolated"],
+        ["ruff", "format", "--check", "--isolated"],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", *check, "functions/send-email.py"],
+            capture_output=True,
+            text=True,
+            timeout=55,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_curl_line_calls_it(call: Runs, host: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.on("POST", "/functions/v1/hello", Reply(document="hi"))
+    line = json.loads(call("new", "hello", "--json").out)["curl"]
+    assert shlex.split(line)[0] == "curl"
+    assert f"{host.url}/functions/v1/hello" in shlex.split(line)
+    assert '"apikey: $SUPABASE_SECRET_KEY"' in line
+    monkeypatch.delenv("SUPABASE_SECRET_KEY")
+    assert '"apikey: $(cat .outlast/secret_key)"' in json.loads(call("new", "other", "--json").out)["curl"]
+
+
+@pytest.mark.parametrize("name", ["1x", "_private", "a/b", "..", "a b", "é", ""])
+def test_new_refuses_names_that_cannot_be_served(call: Runs, project: Path, name: str) -> None:
+    assert call("new", name).status == 2
+    assert list(project.iterdir()) == []
+
+
+def test_new_never_overwrites(call: Runs, project: Path) -> None:
+    (project / "functions" / "b").mkdir(parents=True)
+    (project / "functions" / "a.py").write_text("mine")
+    (project / "functions" / "b" / "index.py").write_text("mine")
+    for name, there in (("a", "functions/a.py"), ("b", "functions/b/index.py")):
+        ran = call("new", name)
+        assert (ran.status, ran.err) == (1, f"error: {there} is there already: choose another name\n")
+    assert (project / "functions" / "a.py").read_text() == "mine"
+    assert not (project / "functions" / "b.py").exists()
+
+
+def test_new_in_another_folder(call: Runs, project: Path) -> None:
+    assert call("new", "a", "--dir", "elsewhere").status == 0
+    assert (project / "elsewhere" / "a.py").is_file()
+
+
+def test_new_where_nothing_can_be_written(call: Runs, project: Path) -> None:
+    (project / "functions").write_text("a file")
+    ran = call("new", "a")
+    assert ran.status == 1
+    assert ran.err.startswith("error: functions/a.py can't be written: ")
+
+
+def test_list_tells_what_is_broken_and_why(outlast: Runs, project: Path) -> None:
+    (project / "functions").mkdir()
+    (project / "functions" / "good.py").write_text(
+        "from outlast import workflow\nprint('loading')\n@workflow\ndef good() -> int:\n    return 1\n"
+    )
+    (project / "functions" / "bad.py").write_text("import nix_da\n")
+    ran = outlast("list")
+    assert ran.status == 0
+    bad, good = ([*line.split("\t")] for line in ran.out.splitlines())
+    assert (bad[0], bad[1], bad[3]) == ("bad", "functions/bad.py", "broken")
+    assert "nix_da" in bad[4]
+    assert (good[0], good[3], good[4]) == ("good", "served", "good")
+    assert ran.err == "loading\n"
+
+
+def test_list_of_an_empty_folder_and_of_none(call: Runs, project: Path) -> None:
+    ran = call("list")
+    assert (ran.status, ran.out, ran.err.count("\n")) == (1, "", 1)
+    (project / "functions").mkdir()
+    assert json.loads(call("list", "--json").out) == {"functions": []}
+
+
+def test_list_falls_back_to_supabase_functions(call: Runs, project: Path) -> None:
+    call("new", "a", "--dir", "supabase/functions")
+    assert [each["path"] for each in json.loads(call("list", "--json").out)["functions"]] == [
+        "supabase/functions/a.py"
+    ]

@@ -1,0 +1,238 @@
+"""Looking at workflows, waiting for them and cancelling them."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from outlast.core.clock import Clock
+from tests.cli.conftest import SECRET, Runs, problem, workflow
+from tests.cli.stand_in import Reply, StandIn
+from tests.cli.terminal import seen_on_terminal
+
+LIST = "/workflows/v1"
+
+
+def query(host: StandIn, number: int = 0) -> dict[str, list[str]]:
+    return parse_qs(urlsplit(host.seen[number].path).query)
+
+
+def test_a_list_for_programs_is_tabs_without_titles(outlast: Runs, host: StandIn) -> None:
+    rows = [workflow("hello:1"), workflow("hello:2", "PENDING", recovery_attempts=2)]
+    host.on("GET", LIST, Reply(document={"workflows": rows}))
+    ran = outlast("workflows", "list")
+    assert (ran.status, ran.err) == (0, "")
+    assert ran.out.splitlines() == [
+        "hello:1\thello\tSUCCESS\t2026-11-22T10:00:00Z\t2026-11-22T10:03:20Z\t0",
+        "hello:2\thello\tPENDING\t2026-11-22T10:00:00Z\t\t2",
+    ]
+    assert host.seen[0].headers["apikey"] == SECRET
+    assert query(host) == {"limit": ["20"]}
+
+
+def test_filters_go_to_the_host(call: Runs, host: StandIn) -> None:
+    host.on("GET", LIST, Reply(document={"workflows": []}))
+    arguments = ["--function", "a b", "--status", "error", "--status", "PENDING", "--limit", "7"]
+    assert call("workflows", "list", *arguments, "--until", "2026-01-31").status == 0
+    sent = query(host)
+    assert sent["function"] == ["a b"]
+    assert sent["status"] == ["ERROR", "PENDING"]
+    assert sent["limit"] == ["7"]
+    until = datetime.fromisoformat(sent["until"][0])
+    assert until == datetime.fromisoformat("2026-01-31").astimezone()
+
+
+def test_since_takes_how_long_ago(call: Runs, host: StandIn) -> None:
+    host.on("GET", LIST, Reply(document={"workflows": []}))
+    before = Clock().now() - timedelta(hours=2)
+    call("workflows", "list", "--since", "2h")
+    since = datetime.fromisoformat(query(host)["since"][0])
+    assert before <= since <= Clock().now() - timedelta(hours=2) + timedelta(seconds=1)
+
+
+@pytest.mark.parametrize("when", ["yesterday", "99999999d", "3", "2026-13-01"])
+def test_what_is_no_time_is_wrong_usage(call: Runs, host: StandIn, when: str) -> None:
+    ran = call("workflows", "list", "--since", when)
+    assert (ran.status, host.seen) == (2, [])
+    assert "is no time" in ran.err
+
+
+def test_pages_are_followed_as_far_as_asked_for(call: Runs, host: StandIn) -> None:
+    following = Reply(
+        document={"workflows": [workflow("hello:1"), workflow("hello:2")]},
+        headers={"link": '</workflows/v1?limit=3&cursor=abc>; rel="next"'},
+    )
+    host.on("GET", LIST, following)
+    ran = call("workflows", "list", "--limit", "3", "--json")
+    found = json.loads(ran.out)["workflows"]
+    assert [each["workflow_id"] for each in found] == ["hello:1", "hello:2", "hello:1"]
+    assert host.seen[1].path == "/workflows/v1?limit=3&cursor=abc"
+    assert len(host.seen) == 2
+
+
+def test_a_next_page_on_another_host_is_refused(call: Runs, host: StandIn) -> None:
+    link = {"link": '<http://example.com/workflows/v1>; rel="next"'}
+    host.on("GET", LIST, Reply(document={"workflows": [workflow("hello:1")]}, headers=link))
+    ran = call("workflows", "list")
+    assert ran.status == 1
+    assert "another host, example.com" in ran.err
+
+
+def test_a_list_on_a_terminal_fits_it(host: StandIn, project: Path) -> None:
+    now = Clock().now()
+    rows = [
+        workflow("hello:" + "x" * 80, created_at=(now - timedelta(minutes=3)).isoformat(), completed_at=None),
+        workflow("hello:2", "ERROR", recovery_attempts=2),
+        workflow("hello:3", "PENDING", claimable_at=(now + timedelta(hours=5, minutes=1)).isoformat()),
+    ]
+    host.on("GET", LIST, Reply(document={"workflows": rows}))
+    shown = seen_on_terminal(project, "workflows", "list", columns=90, NO_COLOR="1").splitlines()
+    assert shown[0].split() == ["WORKFLOW", "FUNCTION", "STATUS", "CREATED", "TOOK", "RECOVERED"]
+    assert all(len(line) <= 90 for line in shown)
+    assert "x…" in shown[1]
+    assert "3 min ago" in shown[1]
+    assert "3 min 20 s" in shown[2]
+    assert "2×" in shown[2]
+    assert "PENDING (wakes in 5 h)" in shown[3]
+    assert len({line.find("hello  ") for line in shown[1:]}) == 1, "columns are not aligned"
+
+
+def test_colours_are_for_terminals_that_want_them(host: StandIn, project: Path) -> None:
+    host.on("GET", LIST, Reply(document={"workflows": [workflow("hello:1", "ERROR")]}))
+    assert "\x1b[31m" in seen_on_terminal(project, "workflows", "list")
+    assert "\x1b" not in seen_on_terminal(project, "workflows", "list", NO_COLOR="1")
+    assert "\x1b" not in seen_on_terminal(project, "workflows", "list", TERM="dumb")
+
+
+def test_an_empty_list_says_so_to_people_alone(call: Runs, host: StandIn, project: Path) -> None:
+    host.on("GET", LIST, Reply(document={"workflows": []}))
+    assert call("workflows", "list").out == ""
+    assert seen_on_terminal(project, "workflows", "list") == "no workflows\n"
+
+
+def test_ids_are_escaped_in_paths_and_on_the_way_out(call: Runs, host: StandIn) -> None:
+    workflow_id = "hello:a/b?c#d %é\x1b"
+    path = "/workflows/v1/hello%3Aa%2Fb%3Fc%23d%20%25%C3%A9%1B"
+    host.on("GET", path, Reply(document=workflow(workflow_id)))
+    ran = call("workflows", "show", workflow_id)
+    assert ran.status == 0
+    assert ran.out.splitlines()[0] == "workflow_id\thello:a/b?c#d %é\\x1b"
+
+
+def test_show_for_programs(outlast: Runs, host: StandIn) -> None:
+    document = workflow("hello:1", output={"a": [1, None]})
+    host.on("GET", "/workflows/v1/hello%3A1", Reply(document=document))
+    assert json.loads(outlast("workflows", "show", "hello:1", "--json").out) == document
+    assert 'output\t{"a": [1, null]}' in outlast("workflows", "show", "hello:1").out.splitlines()
+
+
+def test_show_for_people(host: StandIn, project: Path) -> None:
+    error = {"code": "workflow_error", "message": "boom", "traceback": "Traceback:\n  line\x1b[2J"}
+    document = workflow("hello:1", "ERROR", error=error, input={"name": "Ada"})
+    host.on("GET", "/workflows/v1/hello%3A1", Reply(document=document))
+    shown = seen_on_terminal(project, "workflows", "show", "hello:1", NO_COLOR="1")
+    assert "Status    ERROR\n" in shown
+    assert "Took      3 min 20 s\n" in shown
+    assert '\nInput\n{\n  "name": "Ada"\n}\n' in shown
+    assert "\nTraceback:\n  line\\x1b[2J\n" in shown
+
+
+def test_steps(outlast: Runs, host: StandIn, project: Path) -> None:
+    wakes = (Clock().now() + timedelta(hours=2, minutes=1)).astimezone(UTC).isoformat()
+    steps = [
+        {
+            "step_id": "1",
+            "name": "reserve",
+            "status": "SUCCESS",
+            "output": True,
+            "error": None,
+            "attempts": 1,
+            "started_at": "2026-11-22T10:00:00Z",
+            "completed_at": "2026-11-22T10:00:00.340Z",
+        },
+        {
+            "step_id": "2",
+            "name": "charge",
+            "status": "ERROR",
+            "output": None,
+            "error": {"type": "Declined", "message": "no\tmoney"},
+            "attempts": 3,
+            "started_at": "2026-11-22T10:00:00Z",
+            "completed_at": "2026-11-22T10:00:02Z",
+        },
+        {"step_id": "3", "name": "sleep", "status": "SLEEPING", "attempts": 1, "wake_at": wakes},
+    ]
+    host.on("GET", "/workflows/v1/hello%3A1/steps", Reply(document={"steps": steps}))
+    assert json.loads(outlast("workflows", "steps", "hello:1", "--json").out) == {"steps": steps}
+    lines = outlast("workflows", "steps", "hello:1").out.splitlines()
+    assert lines[0] == "1\treserve\tSUCCESS\t1\t2026-11-22T10:00:00Z\t2026-11-22T10:00:00.340Z\ttrue"
+    assert lines[1].endswith('\t{"type": "Declined", "message": "no\\tmoney"}')
+    shown = seen_on_terminal(project, "workflows", "steps", "hello:1", columns=120).splitlines()
+    assert "340 ms" in shown[1]
+    assert "no\\tmoney" in shown[2]
+    assert "SLEEPING (wakes in 2 h)" in shown[3]
+
+
+def test_cancel(call: Runs, host: StandIn) -> None:
+    path = "/workflows/v1/hello%3A1/cancel"
+    host.on("POST", path, Reply(document={"workflow_id": "hello:1", "status": "CANCELLED"}))
+    assert call("workflows", "cancel", "hello:1").out == "cancelled hello:1\n"
+    ran = call("workflows", "cancel", "hello:1", "--json")
+    assert json.loads(ran.out) == {"workflow_id": "hello:1", "status": "CANCELLED"}
+    host.on("POST", path, Reply(409, problem(409, "workflow_ended", "the workflow has ended as SUCCESS")))
+    ran = call("workflows", "cancel", "hello:1")
+    assert (ran.status, ran.out) == (1, "")
+    assert ran.err == "error: the workflow has ended as SUCCESS (409 workflow_ended)\n"
+
+
+def test_wait_prints_the_output(outlast: Runs, host: StandIn) -> None:
+    pending, ended = workflow("hello:1", "PENDING"), workflow("hello:1", output={"a": 1})
+    path = "/workflows/v1/hello%3A1"
+    host.on("GET", path, Reply(document=pending), Reply(document=ended))
+    ran = outlast("workflows", "wait", "hello:1")
+    assert (ran.status, ran.out, ran.err) == (0, '{"a": 1}\n', "")
+    assert json.loads(outlast("workflows", "wait", "hello:1", "--json").out) == ended
+
+
+@pytest.mark.parametrize("status", ["ERROR", "CANCELLED", "EXHAUSTED"])
+def test_wait_for_what_ended_badly(call: Runs, host: StandIn, status: str) -> None:
+    error = {"code": "some_code", "message": "it went wrong"}
+    host.on("GET", "/workflows/v1/hello%3A1", Reply(document=workflow("hello:1", status, error=error)))
+    ran = call("workflows", "wait", "hello:1", "--json")
+    assert ran.status == 1
+    assert ran.err == f"error: hello:1 ended as {status}: it went wrong\n"
+    assert json.loads(ran.out)["error"] == {
+        "code": "some_code",
+        "message": f"hello:1 ended as {status}: it went wrong",
+        "workflow_id": "hello:1",
+        "status": status,
+    }
+
+
+def test_wait_gives_up_when_told_to(call: Runs, host: StandIn) -> None:
+    host.on("GET", "/workflows/v1/hello%3A1", Reply(document=workflow("hello:1", "PENDING")))
+    ran = call("workflows", "wait", "hello:1", "--timeout", "0")
+    assert (ran.status, ran.out) == (1, "")
+    assert "has not ended yet" in ran.err
+
+
+def test_an_unknown_workflow(call: Runs, host: StandIn) -> None:
+    said = problem(404, "workflow_not_found", "there is no workflow with this id")
+    host.on("GET", "/workflows/v1/nix", Reply(404, said))
+    for command in ("show", "wait"):
+        assert call("workflows", command, "nix").err == (
+            "error: there is no workflow with this id (404 workflow_not_found)\n"
+        )
+
+
+def test_an_answer_of_something_else(call: Runs, host: StandIn) -> None:
+    host.on("GET", LIST, Reply(body=b"<html>", headers={"content-type": "text/html"}))
+    ran = call("workflows", "list", "--json")
+    assert ran.status == 1
+    assert json.loads(ran.out)["error"]["code"] == "bad_answer"
+    host.on("GET", LIST, Reply(502, body=b"<html>", headers={"content-type": "text/html"}))
+    assert call("workflows", "list").err == "error: the answer was HTTP 502\n"
