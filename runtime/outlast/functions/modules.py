@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import decode_source
 from pathlib import Path
@@ -21,6 +22,9 @@ from typing import Any
 
 from outlast.functions.folder import ROOT, Source
 from outlast.functions.imports import Outline, ancestry, canonical, locate, package_of
+
+IMPORTS_MAX = 256
+"""Of how many import statements a module remembers what they mean."""
 
 
 @dataclass(slots=True)
@@ -59,7 +63,7 @@ class Node:
     """A version of a module. Its code runs when it is first imported."""
 
     __slots__ = (
-        "__weakref__", "_known", "_module", "_ready", "_refused", "_shelf", "_views",
+        "__weakref__", "_known", "_locate", "_module", "_ready", "_refused", "_shelf", "_views",
         "failed", "failure", "fingerprint", "needs", "outline", "source",
     )  # fmt: skip
 
@@ -80,6 +84,7 @@ class Node:
         self.failed = False
         self.failure: BaseException | None = None
         self._known = known
+        self._locate = lru_cache(IMPORTS_MAX)(lambda name, level: locate(source, name, level, known))
         self._refused = refused
         self._shelf = shelf
         self._module: ModuleType | None = None
@@ -177,7 +182,7 @@ class Node:
             fromlist: Sequence[str] | None = (),
             level: int = 0,
         ) -> Any:
-            target = locate(self.source, name, level, self._known)
+            target = self._locate(name, level)
             if target == ROOT and not level:  # a package of that name may be installed
                 ours = any(f"{ROOT}.{each}" in self._known for each in fromlist or ())
                 target = ROOT if ours else None
