@@ -29,6 +29,10 @@ check: venv  ## Lint, formatting, types, and imports that run downhill
 	@$(BIN)/mypy $(SOURCES)
 	@$(BIN)/lint-imports --no-logo
 
+.PHONY: bench
+bench: venv  ## Measure what it costs and write benchmarks/README.md (ARGS="--quick --only memory" adds options)
+	@exec $(BIN)/python -m benchmarks $(ARGS)
+
 .PHONY: lock
 lock:  ## Bring requirements/*.lock in line with pyproject.toml and dev.in; versions stay where they can
 	@$(lock_both)
@@ -43,7 +47,7 @@ image:  ## Build the container image, outlast:local
 
 .PHONY: clean
 clean:  ## Remove the environment and whatever was built; data under .outlast/ stays
-	@rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf .venv dist build benchmarks/.cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	@find runtime tests functions benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # A finished environment says what it was made from in .venv/made-from. One that doesn't was interrupted, one

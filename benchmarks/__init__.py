@@ -1,0 +1,1 @@
+"""What Outlast costs, measured: one harness, one report. `make bench` runs it."""

@@ -1,0 +1,1 @@
+"""The machinery of measuring: processes, load, rounds, report."""

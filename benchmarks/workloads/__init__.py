@@ -1,0 +1,1 @@
+"""What is measured: each module makes one section of the report."""
