@@ -105,7 +105,8 @@ class Instance:
             self._tasks.append(loop.create_task(watch(self.catalog, self._stopped), name="outlast-watch"))
         done, _ = await asyncio.wait([joining], timeout=patience_s)
         for task in done:
-            task.result()
+            if not task.cancelled():  # by `stop`, which may come before the database does
+                task.result()
 
     async def stop(self) -> None:
         """Hand over what runs and let go of everything."""
