@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,6 +39,8 @@ def migrate(folder: Path | None, env_file: Path | None, as_json: bool) -> None:
     if folder is not None:
         _copy(folder, as_json)
         return
+    import asyncio
+
     from outlast.store.migrations import migrate as apply
 
     settings = read_settings(env_file=env_file)
@@ -59,6 +60,8 @@ def migrate(folder: Path | None, env_file: Path | None, as_json: bool) -> None:
 @json_option
 def status(env_file: Path | None, as_json: bool) -> None:
     """List the migrations, and which of them the database lacks."""
+    import asyncio
+
     from outlast.store.migrations import migrations, pending
 
     settings = read_settings(env_file=env_file)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import sys
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,7 +87,9 @@ def _read_data(ctx: click.Context, param: click.Parameter, value: str | None) ->
 def _header_key(ctx: click.Context, param: click.Parameter, value: str | None) -> str:
     """The key as a header field; a fresh one where none is given, so that the call can be sent again."""
     if value is None:
-        return str(uuid.uuid4())
+        from uuid import uuid4
+
+        return str(uuid4())
     quoted = '"' + re.sub(r'(["\\])', r"\\\1", value) + '"'
     for form in (value, quoted):
         try:

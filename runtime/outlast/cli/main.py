@@ -26,7 +26,6 @@ from outlast.cli.screen import one_line, print_json, say
 from outlast.cli.serve import serve
 from outlast.cli.workflows import workflows
 from outlast.core.errors import OutlastError
-from outlast.core.ports import Unreachable
 
 FAILED = 1
 WRONG_USAGE = 2
@@ -98,6 +97,8 @@ def _report(error: Exception, flags: frozenset[str]) -> int:
 
 def _described(error: Exception) -> tuple[str, str, int, dict[str, Any]]:
     """Code, one line, exit status and what else programs are told."""
+    from outlast.core.ports import Unreachable
+
     if isinstance(error, click.UsageError):
         hint = f" (see `{error.ctx.command_path} --help`)" if error.ctx is not None else ""
         return "usage", one_line(error.format_message()) + hint, WRONG_USAGE, {}
