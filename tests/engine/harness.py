@@ -1,4 +1,4 @@
-"""One engine in the test's own process, on a real database, with functions made by the test."""
+"""Engines in the test's own process, on a real database, with functions made by the test."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from psycopg.rows import dict_row
 from outlast.core.names import fresh_workflow_id
 from outlast.core.observations import Observation
 from outlast.core.outcomes import value_of
+from outlast.core.stops import LeaseLost
 from outlast.engine.engine import Engine, EngineOptions
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.workflows import Workflow
@@ -51,9 +52,13 @@ class Bench:
     engine: Engine
     store: PostgresStore
     url: str
+    instance_id: str
     observations: list[Observation] = field(default_factory=list)
+    abandoned: bool = False
 
-    async def start(self, workflow: Workflow[..., Any], *args: Any, workflow_id: str | None = None, **kwargs: Any) -> str:
+    async def start(
+        self, workflow: Workflow[..., Any], *args: Any, workflow_id: str | None = None, **kwargs: Any
+    ) -> str:
         """Start a workflow under an id of the test's choice."""
         definition = workflow.definition
         workflow_id = workflow_id or fresh_workflow_id(definition.name)
@@ -78,10 +83,42 @@ class Bench:
             await cursor.execute(query.encode(), parameters)
             return await cursor.fetchall() if cursor.description else []
 
+    async def row(self, workflow_id: str) -> dict[str, Any]:
+        """The row of a workflow."""
+        (row,) = await self.rows("select * from outlast.workflow_status where workflow_id = %s", workflow_id)
+        return row
+
     async def steps(self, workflow_id: str) -> list[dict[str, Any]]:
         """The recorded steps of a workflow, in order of completion."""
-        query = "select * from outlast.operation_outputs where workflow_id = %s order by completion_order, step_id"
+        query = """
+            select * from outlast.operation_outputs where workflow_id = %s order by completion_order, step_id
+        """
         return await self.rows(query, workflow_id)
+
+    async def failure(self, workflow_id: str) -> dict[str, Any]:
+        """The `error` column of a workflow that has ended as ERROR."""
+        await self.until(lambda: self._ended(workflow_id))
+        row = await self.row(workflow_id)
+        assert row["status"] == "ERROR", row
+        return row["error"]  # type: ignore[no-any-return]
+
+    async def _ended(self, workflow_id: str) -> bool:
+        return (await self.row(workflow_id))["status"] not in ("ENQUEUED", "PENDING")
+
+    async def suspended(self, workflow_id: str) -> dict[str, Any]:
+        """Wait until a workflow has left the memory; its row."""
+
+        async def waiting() -> dict[str, Any] | None:
+            row = await self.row(workflow_id)
+            assert row["status"] == "PENDING", row
+            return row if row["claimable_at"] is not None and workflow_id not in self.live else None
+
+        return await self.until(waiting)  # type: ignore[no-any-return]
+
+    @property
+    def live(self) -> dict[str, Any]:
+        """The executions in memory."""
+        return self.engine._executor.live
 
     async def until(self, condition: Callable[[], Any]) -> Any:
         """Wait until an (async) condition is true; what it gave."""
@@ -92,7 +129,26 @@ class Bench:
                     found = await found
                 if found:
                     return found
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.005)
+
+    async def abandon(self) -> None:
+        """As a crash leaves it: nothing more is written, and the lease has run out."""
+        self.abandoned = True
+        engine = self.engine
+        tasks = [engine._journal._task, engine._membership._task, *engine._waits._tasks]
+        for task in tasks:
+            task.cancel()
+        for execution in list(self.live.values()):
+            execution.stop(LeaseLost("crashed"))
+            tasks.append(execution.task)
+        await asyncio.wait(tasks, timeout=WAIT_S)
+        engine._step_threads.shutdown(wait=False, cancel_futures=True)
+        engine._body_threads.shutdown(wait=False, cancel_futures=True)
+        await self.store.close()
+        await self.rows(
+            "update outlast.instances set lease_until = now() - interval '1 hour' where instance_id = %s",
+            self.instance_id,
+        )
 
 
 @contextlib.asynccontextmanager
@@ -101,17 +157,26 @@ async def engine_on(
 ) -> AsyncIterator[Bench]:
     """An open engine; crashes are made by `abandon`."""
     instance_id = f"test-{secrets.token_hex(4)}"
-    store = PostgresStore(Database.at(url, "tests"), instance_id, "test", 4, limits or RecoveryLimits())
+    limits = limits or RecoveryLimits()
+    store = PostgresStore(Database.at(url, "tests"), instance_id, "test", 6, limits)
     observations: list[Observation] = []
     chosen = EngineOptions(**{"tick_s": 0.05, "drain_s": 5.0, "moment_s": 0.2, **options})
     engine = Engine(
-        instance_id, store.journal, store.transactions, store.instances, store.workflows,
-        Functions(*workflows), observations.append, chosen,
+        instance_id,
+        store.journal,
+        store.transactions,
+        store.instances,
+        store.workflows,
+        Functions(*workflows),
+        observations.append,
+        chosen,
     )
     await store.open()
     await engine.open()
+    bench = Bench(engine, store, url, instance_id, observations)
     try:
-        yield Bench(engine, store, url, observations)
+        yield bench
     finally:
-        await engine.close()
-        await store.close()
+        if not bench.abandoned:
+            await engine.close()
+            await store.close()

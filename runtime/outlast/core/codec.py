@@ -10,6 +10,8 @@ import inspect
 import math
 import typing
 from collections.abc import Callable
+from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -19,6 +21,7 @@ from pydantic_core import PydanticSerializationError, from_json, to_json
 from outlast.core.errors import NotSerializable, UsageError
 
 UNTYPED: Any = inspect.Signature.empty
+_WITHOUT_CODEC = (UNTYPED, Any, None, type(None), typing.NoReturn, typing.Never)
 _ATOMS = frozenset({str, int, bool, type(None)})
 
 
@@ -29,7 +32,7 @@ class Codec:
         """`of` names what is coded, for messages. Raises UsageError on an annotation JSON can't carry."""
         self._of = of
         self._adapter: TypeAdapter[Any] | None = None
-        if annotation is UNTYPED or annotation is Any or annotation is None or annotation is type(None):
+        if annotation in _WITHOUT_CODEC:
             return
         try:
             self._adapter = TypeAdapter(annotation)
@@ -57,7 +60,7 @@ class Codec:
             raise NotSerializable(
                 f"{self._of}: {_brief(value)} does not fit its annotation: {error}"
             ) from error
-        if not self._same(decoded, value, text):
+        if not _alike(decoded, value):
             raise NotSerializable(
                 f"{self._of}: {_brief(value)} would come back from JSON as {_brief(decoded)}; "
                 "annotate the type that is really returned"
@@ -80,21 +83,27 @@ class Codec:
             return {}
         return self._adapter.json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
 
-    def _same(self, decoded: Any, value: Any, text: str) -> bool:
-        try:
-            if bool(decoded == value):
-                # Equal is not the same: True == 1 and a str Enum equals its text.
-                return type(decoded) is type(value)
-        except Exception:  # noqa: BLE001 - a foreign __eq__ may raise anything; the text decides then
-            pass
-        assert self._adapter is not None
-        return type(decoded) is type(value) and self._adapter.dump_json(decoded).decode() == text
-
     def _encode_plain(self, value: Any) -> str:
         try:
             return to_json(value).decode()
         except (PydanticSerializationError, ValueError, RecursionError) as error:
             raise NotSerializable(f"{self._of}: {error}") from error
+
+
+def _alike(a: Any, b: Any) -> bool:
+    """Whether one can stand for the other. Equal isn't enough: True == 1, and a str Enum equals its text."""
+    if type(a) is not type(b):
+        return False
+    with suppress(Exception):  # a foreign __eq__ may raise anything
+        if bool(a == b):
+            return True
+    # Objects without an __eq__ of their own differ from their copies: then what they hold decides.
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(_alike, a, b))
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(_alike(a[key], b[key]) for key in a)
+    held = getattr(a, "__dict__", None)
+    return bool(held) and _alike(held, b.__dict__)
 
 
 def _not_json(value: Any, path: str) -> str | None:
@@ -139,12 +148,17 @@ def return_annotation(fn: Callable[..., Any]) -> Any:
     """The annotation of what `fn` returns, resolved; UNTYPED where there is none or it can't be resolved."""
     if "return" not in getattr(fn, "__annotations__", {}):
         return UNTYPED
-    return resolved_annotations(fn).get("return", UNTYPED)
+    return resolved_annotations(fn, "return")["return"]
 
 
-def resolved_annotations(fn: Callable[..., Any]) -> dict[str, Any]:
-    """The resolved annotations of `fn`. Raises UsageError where a name can't be resolved."""
+def resolved_annotations(fn: Callable[..., Any], *names: str) -> dict[str, Any]:
+    """The resolved annotations of `fn`, of all or of these names. Raises UsageError where that fails."""
+    chosen: Any = fn
+    if names:
+        # The others may be there for type checkers alone, as a transaction's connection often is.
+        annotations = {name: fn.__annotations__[name] for name in names}
+        chosen = SimpleNamespace(__annotations__=annotations, __globals__=fn.__globals__)
     try:
-        return typing.get_type_hints(fn, include_extras=True)
+        return typing.get_type_hints(chosen, include_extras=True)
     except (NameError, TypeError, AttributeError) as error:
         raise UsageError(f"{fn.__qualname__}: an annotation can't be resolved: {error}") from error

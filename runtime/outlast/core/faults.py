@@ -1,4 +1,4 @@
-"""Named points at which the tests kill the process, to prove what survives. Without a test they do nothing."""
+"""Named points at which tests kill the process, to prove what survives. Without a test they do nothing."""
 
 from __future__ import annotations
 

@@ -45,14 +45,25 @@ def parse_key(values: list[str]) -> str | None:
     return key
 
 
+def check_key(key: str) -> None:
+    """Raise InvalidKey for a key given in Python that no header could carry."""
+    if (
+        not isinstance(key, str)
+        or not 1 <= len(key) <= KEY_CHARS_MAX
+        or not (key.isascii() and key.isprintable())
+    ):
+        raise InvalidKey(f"an idempotency key is 1 to 255 printable ASCII characters, not {key!r:.100}")
+
+
 def workflow_id_of(function: str, subject: str | None, key: str) -> str:
     """The id that one caller's key stands for: `FUNCTION:KEY`, or `FUNCTION:SUBJECT:KEY` with a subject.
 
-    A colon within a key or a subject becomes `%3A` (and `%` becomes `%25`), so that no key of one caller
-    reads as subject and key of another. Over-long ids are hashed.
+    A colon within a key or a subject becomes `%3A`, a slash `%2F`, and `%` becomes `%25`: so no key of one
+    caller reads as subject and key of another, or as the id of a child, `PARENT/STEP`. Over-long ids are
+    hashed, behind a `%` that stands in no other id.
     """
     parts = (function, key) if subject is None else (function, subject, key)
-    readable = ":".join([parts[0], *(part.replace("%", "%25").replace(":", "%3A") for part in parts[1:])])
+    readable = ":".join([parts[0], *map(_escaped, parts[1:])])
     return readable if len(readable) <= WORKFLOW_ID_CHARS_MAX else f"{function}:{_digest(readable)}"
 
 
@@ -70,5 +81,9 @@ def fingerprint_of(method: str, function: str, path: str, query: bytes, body: by
     return digest.hexdigest()
 
 
+def _escaped(part: str) -> str:
+    return part.replace("%", "%25").replace(":", "%3A").replace("/", "%2F")
+
+
 def _digest(text: str) -> str:
-    return "sha256-" + hashlib.sha256(text.encode()).hexdigest()
+    return "%sha256-" + hashlib.sha256(text.encode()).hexdigest()

@@ -65,7 +65,7 @@ class TransactionStore(Protocol):
     """Where transactions run."""
 
     async def transact(self, work: TransactionWork, fence: Fence | None) -> StepRecord | None:
-        """Run `work` and its record's insert in one commit; the record that stands, None if the fence refused.
+        """Run `work` and insert its record in one commit; the record that stands, None if the fence refused.
 
         A record that stands there already (a commit whose answer was lost) undoes the run and is returned.
         Without a fence nothing is recorded. Raises Unreachable, Conflicted, UsageError (the body ended the

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import count
@@ -13,8 +13,9 @@ from typing import Any
 from outlast.core.codec import Codec
 from outlast.core.errors import NotSerializable
 from outlast.core.retry import RetryPolicy
+from outlast.core.stops import Stopped
 from outlast.sdk.context import context, enter_context
-from outlast.sdk.running import enter_line, leave_line
+from outlast.sdk.running import enter_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,27 +44,28 @@ async def attempt_all(
 ) -> Success | Failure:
     """Call until it succeeds, or `retry` has enough. With a codec the result passes through it.
 
-    Cancellation passes through. Nothing else does: what is no Exception becomes one.
+    Cancellation by the body and the end of the execution pass through. Nothing else does: what is no
+    Exception becomes one.
     """
     for attempt in count(1):
-        if attempt > 1:
-            enter_context(replace(context(), attempt=attempt))
         try:
-            if timeout_s is None:
-                value = await _outside_the_line(call)
-            else:
-                async with asyncio.timeout(timeout_s):
-                    value = await _outside_the_line(call)
+            value = await _bounded(call, attempt, timeout_s)
             text, value = ("", value) if codec is None else codec.through(value)
             return Success(text, value, attempt)
         except NotSerializable as error:
             return Failure(error, attempt)
+        except asyncio.CancelledError as error:
+            if _cancelled_from_outside():
+                raise
+            failure: Exception = RuntimeError("the step raised CancelledError, though nobody cancelled it")
+            failure.__cause__ = error
         except Exception as error:  # noqa: BLE001 - a step may raise anything; it is recorded
-            if not _retries(retry, error, attempt):
-                return Failure(error, attempt)
-            wait_s = retry.wait_s(attempt)
-            retried(attempt, wait_s, error)
-            await asyncio.sleep(wait_s)
+            failure = error
+        if not _retries(retry, failure, attempt):
+            return Failure(failure, attempt)
+        wait_s = retry.wait_s(attempt)
+        retried(attempt, wait_s, failure)
+        await asyncio.sleep(wait_s)
     raise AssertionError("count() ended")
 
 
@@ -82,15 +84,60 @@ async def in_thread(pool: ThreadPoolExecutor, fn: Callable[..., Any], *args: Any
     return await asyncio.get_running_loop().run_in_executor(pool, run)
 
 
-async def _outside_the_line(call: Callable[[], Awaitable[Any]]) -> Any:
-    """In a step, steps are plain calls and tasks are no branches."""
-    token = enter_line(None)
+async def _bounded(call: Callable[[], Awaitable[Any]], attempt: int, timeout_s: float | None) -> Any:
+    """One attempt, within its timeout, in a context of its own."""
+    own = contextvars.copy_context()
+    own.run(enter_line, None)  # in a step, steps are plain calls and tasks are no branches
+    own.run(enter_context, replace(context(), attempt=attempt))
+    if timeout_s is None:
+        return await _Apart(call, own)
+    limit = asyncio.timeout(timeout_s)
     try:
-        return await call()
-    except (SystemExit, KeyboardInterrupt) as error:
-        raise RuntimeError(f"the step raised {type(error).__name__}") from error
-    finally:
-        leave_line(token)
+        async with limit:
+            return await _Apart(call, own)
+    except TimeoutError as error:
+        if not limit.expired():
+            raise
+        raise TimeoutError(f"the attempt took longer than {timeout_s:g} s") from error
+
+
+class _Apart:
+    """Awaits a call in a context of its own, within the same task.
+
+    What a step sets in context variables stays in it: on replay it isn't run, so the body must not see it.
+    """
+
+    __slots__ = ("_call", "_context")
+
+    def __init__(self, call: Callable[[], Awaitable[Any]], context: contextvars.Context) -> None:
+        self._call = call
+        self._context = context
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        run = self._context.run
+        inner: Any = run(self._call).__await__()
+        resume, argument = inner.send, None
+        while True:
+            try:
+                awaited = run(resume, argument)
+            except StopIteration as stop:
+                return stop.value
+            except (Exception, Stopped, asyncio.CancelledError):
+                raise
+            except BaseException as error:
+                raise RuntimeError(f"the step raised {type(error).__name__}") from error
+            try:
+                resume, argument = inner.send, (yield awaited)
+            except GeneratorExit:
+                run(inner.close)
+                raise
+            except BaseException as error:  # noqa: BLE001 - it is for the call to handle
+                resume, argument = inner.throw, error
+
+
+def _cancelled_from_outside() -> bool:
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 def _retries(retry: RetryPolicy, error: Exception, attempt: int) -> bool:

@@ -1,13 +1,18 @@
-"""The host's task factory: a task made in a workflow's body gets its branch the moment it is made."""
+"""A workflow's tasks: each gets its branch the moment it is made, and its execution knows when it goes on.
+
+`asyncio.wait` and `as_completed` put tasks in sets, whose order follows their hashes. A branch's task is
+hashed by its number in its parent's branch, so that loops over such sets go in the same order on replay.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Coroutine, Generator
+import functools
+from collections.abc import Callable, Coroutine, Generator, Iterable
 from typing import Any, Protocol
 
-from outlast.core.paths import Branch
+from outlast.core.stops import Stopped
 from outlast.sdk.running import Line, current_line, enter_line
 
 
@@ -17,6 +22,61 @@ class Body(Protocol):
     def adopt(self, task: asyncio.Task[Any]) -> None:
         """Know a task of the body."""
         ...
+
+    def going_on(self) -> None:
+        """The body, or a task of it, runs on now. Raises Stopped where it may not."""
+        ...
+
+
+class BranchTask(asyncio.Task[Any]):
+    """A task of a workflow's body."""
+
+    def __init__(self, number: int, coro: Coroutine[Any, Any, Any], **options: Any) -> None:
+        self._number = number  # before asyncio puts the task into a set of its own
+        super().__init__(coro, **options)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
+class Driven(Coroutine[Any, Any, Any]):
+    """A coroutine of a workflow's body; its execution is told each time it goes on."""
+
+    __slots__ = ("_body", "_coro")
+
+    def __init__(self, coro: Any, body: Body) -> None:
+        self._coro = coro
+        self._body = body
+
+    def send(self, value: Any) -> Any:
+        """See Coroutine."""
+        self._body.going_on()
+        return self._coro.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        """See Coroutine."""
+        self._body.going_on()
+        return self._coro.throw(*error)
+
+    def close(self) -> None:
+        """See Coroutine."""
+        self._coro.close()
+
+    def __await__(self) -> Any:
+        return self  # it has all that `await` asks of a generator
+
+    def __iter__(self) -> Driven:
+        return self
+
+    def __next__(self) -> Any:
+        return self.send(None)
+
+
+def install(loop: asyncio.AbstractEventLoop) -> None:
+    """Make `loop` give a workflow's tasks their branches."""
+    loop.set_task_factory(task_factory)
+    if not hasattr(asyncio.as_completed, "__wrapped__"):
+        asyncio.as_completed = _in_order(asyncio.as_completed)
 
 
 def task_factory(
@@ -29,24 +89,34 @@ def task_factory(
     """`loop.set_task_factory` takes it. Outside workflows it makes plain tasks."""
     line = current_line() if context is None else context.run(current_line)
     if line is None:
-        return asyncio.Task(coro, loop=loop, context=context, **options) 
+        return asyncio.Task(coro, loop=loop, context=context, **options)
+    body: Body = line.runner  # type: ignore[assignment]
     own = contextvars.copy_context() if context is None else context.copy()
-    own.run(enter_line, Line(line.runner, _fork(line), threaded=False))
-    task = asyncio.Task(_contained(coro), loop=loop, context=own, **options)
+    own.run(enter_line, Line(line.runner, line.branch.fork(), threaded=False))
+    task = BranchTask(line.branch.count, Driven(_contained(coro), body), loop=loop, context=own, **options)
     # A task that is cancelled before it ran leaves its coroutine unawaited.
     task.add_done_callback(lambda _: coro.close())
-    body: Body = line.runner  # type: ignore[assignment]
     body.adopt(task)
     return task
 
 
-def _fork(line: Line) -> Branch:
-    return line.branch.fork()
-
-
 async def _contained(coro: Any) -> Any:
-    """Run `coro`; `sys.exit` in one workflow must not end the host of all."""
+    """Run `coro`; `sys.exit` in one workflow must not end the host of all, and to be stopped is no error."""
     try:
         return await coro
+    except Stopped as reason:
+        raise asyncio.CancelledError(str(reason)) from None
     except (SystemExit, KeyboardInterrupt) as error:
         raise RuntimeError(f"a task of the workflow raised {type(error).__name__}") from error
+
+
+def _in_order(original: Callable[..., Any]) -> Callable[..., Any]:
+    """`as_completed` makes tasks in the order of a set of coroutines: in workflows in the order given."""
+
+    @functools.wraps(original)
+    def as_completed(fs: Iterable[Any], *, timeout: float | None = None) -> Any:
+        if current_line() is not None and not asyncio.isfuture(fs) and not asyncio.iscoroutine(fs):
+            fs = [asyncio.ensure_future(each) for each in dict.fromkeys(fs)]
+        return original(fs, timeout=timeout)
+
+    return as_completed

@@ -29,8 +29,8 @@ from outlast.core.ports import (
 )
 from outlast.core.records import ClaimedWorkflow, NewWorkflow, Standing, StepRecord
 from outlast.core.stops import HandedOver, LeaseLost
+from outlast.engine import branches
 from outlast.engine.attempts import in_thread
-from outlast.engine.branches import task_factory
 from outlast.engine.execution import Services
 from outlast.engine.executor import Executor
 from outlast.engine.journal import Journal
@@ -115,7 +115,7 @@ class Engine:
     async def open(self) -> None:
         """Join the other instances and begin to recover. Raises Unreachable."""
         self._loop = asyncio.get_running_loop()
-        self._loop.set_task_factory(task_factory)
+        branches.install(self._loop)
         self._journal.open()
         self._waits.open()
         await self._membership.join()

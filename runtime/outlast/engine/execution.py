@@ -6,18 +6,20 @@ import asyncio
 import contextvars
 import random
 import secrets
+import sys
 from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import CancelledError as CallCancelled
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic_core import ValidationError, from_json, to_json
+from pydantic_core import from_json, to_json
 
 from outlast.core import faults
 from outlast.core.clock import Clock
 from outlast.core.codec import Codec
-from outlast.core.errors import NonDeterminism
+from outlast.core.errors import DatabaseUnavailable, NonDeterminism, Overloaded, ShuttingDown
 from outlast.core.failures import CANCELLED, decode_failure, encode_failure
 from outlast.core.observations import Observer, StepRetried
 from outlast.core.paths import Branch
@@ -27,16 +29,30 @@ from outlast.core.replay import History
 from outlast.core.retry import RetryPolicy
 from outlast.core.stops import Broken, Diverged, HandedOver, LeaseLost, Stopped, Suspended, TimedOut
 from outlast.engine.attempts import Failure, Success, attempt_all, in_thread
+from outlast.engine.branches import Driven
 from outlast.engine.journal import Journal
 from outlast.engine.lease import Lease
 from outlast.engine.turns import Turns
+from outlast.sdk.context import context
 from outlast.sdk.definitions import StepDefinition, TransactionDefinition, WorkflowDefinition
-from outlast.sdk.running import enter_line
+from outlast.sdk.running import current_line, enter_line
 
 CONFLICTS_MAX = 50
 """Reruns of one transaction for serialization failures and deadlocks before they count as its error."""
 
+START_RETRY_MIN_S = 0.05
+START_RETRY_MAX_S = 2.0
+
+STOP_GRACE_S = 5.0
+"""So long may a body that was stopped run its `finally` blocks. Then it is abandoned where it stands."""
+
+REFUSAL_MAX_S = 1.0
+
 _PLAIN = Codec(of="the result")
+_UNTIL_THE_HOST_CAN = RetryPolicy(
+    max_attempts=sys.maxsize, backoff_s=0.2, backoff_max_s=2.0, retry_on=(DatabaseUnavailable, Overloaded)
+)
+"""For awaiting children: that the host can't now is never recorded as their failure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +94,10 @@ class Execution:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._body: asyncio.Task[Any] | None = None
         self._ever_branched = False
+        self._calls: set[asyncio.Task[Any]] = set()
+        self._refusals = 0
+        self._abandoned = False
+        self._abandoning: asyncio.TimerHandle | None = None
         self._running = 0
         self._draining = False
         self._sleeps: dict[str, float] = {}
@@ -87,34 +107,57 @@ class Execution:
 
     @property
     def replaying(self) -> bool:
-        """Whether recorded results are still being handed out."""
-        return self._history.next_release() is not None
+        """Whether the body still does what it did before."""
+        return self._history.replaying
 
     def begin(self) -> None:
         """The current task runs the body from now on."""
         self._body = asyncio.current_task()
 
+    async def run(self, body: Coroutine[Any, Any, Any]) -> Any:
+        """Await the coroutine of an `async def` body."""
+        return await Driven(body, self)
+
+    def going_on(self) -> None:
+        """See Body. What goes on within a step is none of the body's activity."""
+        if current_line() is not None:
+            self._turns.activity += 1
+        if self._abandoned and asyncio.current_task() is self._body:
+            raise self.stopped or Stopped()
+
     def end(self) -> None:
         """The body returned or raised. Its tasks that still run are over; a step nobody waited for is too."""
         self._body = None
-        for task in list(self._tasks):
+        if self._abandoning is not None:
+            self._abandoning.cancel()
+        for task in [*self._tasks, *self._calls]:
             task.cancel()
         if self.stopped is None:
-            self._history.check_all_reached(self.root.count)
             self.stopped = Stopped("the workflow has ended")
+            self._history.check_all_reached(self.root.count)
+        self._turns.close()
 
     def reason(self) -> Stopped | None:
         """Why the execution ended before its body did; None if it didn't."""
         return None if type(self.stopped) is Stopped else self.stopped
 
     def stop(self, reason: Stopped) -> None:
-        """End this execution from outside: what waits is cancelled, later calls are refused. The first counts."""
+        """End this execution: what waits is cancelled, later calls are refused. The first reason counts."""
         if self.stopped is not None:
             return
         self.stopped = reason
-        for task in list(self._tasks):
+        for task in [*self._tasks, *self._calls]:
             task.cancel()
-        if self._body is not None and self._body is not asyncio.current_task():
+        if self._body is not None:
+            self._abandoning = self._loop.call_later(STOP_GRACE_S, self._abandon)
+            if self._body is not asyncio.current_task():
+                self._body.cancel()
+        self._turns.close()
+
+    def _abandon(self) -> None:
+        """Resume a body no more that caught its end and goes on, or waits for ever."""
+        if self._body is not None:
+            self._abandoned = True
             self._body.cancel()
 
     def drain(self) -> None:
@@ -135,14 +178,26 @@ class Execution:
     def _disowned(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         self._turns.activity += 1
-        if not task.cancelled() and isinstance(error := task.exception(), Diverged):
-            self.stop(error)
 
     def block(self, call: Coroutine[Any, Any, Any]) -> Any:
         """See Runner."""
         own = contextvars.copy_context()
         own.run(enter_line, None)
-        return own.run(asyncio.run_coroutine_threadsafe, call, self._loop).result()
+        future = own.run(asyncio.run_coroutine_threadsafe, self._called(call), self._loop)
+        try:
+            return future.result()
+        except CallCancelled:
+            raise self.stopped or HandedOver("the instance shuts down") from None
+
+    async def _called(self, call: Coroutine[Any, Any, Any]) -> Any:
+        """Await what the thread of a `def` body blocks on: it ends when the execution is stopped."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._calls.add(task)
+        try:
+            return await call
+        finally:
+            self._calls.discard(task)
 
     # --- steps --------------------------------------------------------------------------------------------
 
@@ -181,14 +236,20 @@ class Execution:
         if record is not None:
             return await self._replayed(record, transaction.codec, transaction.fn)
         committed: list[StepRecord] = []
+        reserved: list[int] = []
 
         async def call() -> Any:
-            committed[:] = [await self._transact(step_id, transaction, args, kwargs)]
+            committed[:] = [await self._transact(step_id, transaction, args, kwargs, reserved)]
 
         async def attempts() -> Success | Failure:
-            tried = await attempt_all(
-                call, transaction.retry, transaction.timeout_s, None, self._retried(step_id, name)
-            )
+            try:
+                tried = await attempt_all(
+                    call, transaction.retry, transaction.timeout_s, None, self._retried(step_id, name)
+                )
+            finally:
+                for order in reserved:
+                    if not committed or order != committed[0].completion_order:
+                        self._turns.give_up(order)
             if isinstance(tried, Failure):
                 return tried
             (record,) = committed
@@ -208,8 +269,17 @@ class Execution:
         child_id = f"{self.workflow_id}/{step_id}"
 
         async def call() -> str:
-            await self._services.start_child(child_id, self.workflow_id, workflow, args, kwargs)
-            return child_id
+            wait_s = START_RETRY_MIN_S
+            while True:
+                try:
+                    await self._services.start_child(child_id, self.workflow_id, workflow, args, kwargs)
+                except (Overloaded, DatabaseUnavailable):
+                    await asyncio.sleep(random.uniform(wait_s / 2, wait_s))
+                    wait_s = min(START_RETRY_MAX_S, wait_s * 2)
+                except ShuttingDown as error:
+                    raise self._handed_over() from error
+                else:
+                    return child_id
 
         await self._run(
             step_id,
@@ -231,7 +301,7 @@ class Execution:
             self.definition.fn,
             lambda: attempt_all(
                 lambda: self._services.result_of(workflow_id),
-                RetryPolicy(),
+                _UNTIL_THE_HOST_CAN,
                 None,
                 _PLAIN,
                 self._retried(step_id, name),
@@ -251,8 +321,9 @@ class Execution:
             raise
 
     async def _refuse(self, reason: Stopped) -> None:
-        # Yield, so that a body that catches everything and calls again doesn't block the loop.
-        await asyncio.sleep(0)
+        # Ever later, so that a body that catches everything and calls again takes no processor.
+        self._refusals += 1
+        await asyncio.sleep(min(REFUSAL_MAX_S, 0.001 * (2 ** min(self._refusals, 20) - 2)))
         raise reason
 
     async def _run(
@@ -286,15 +357,14 @@ class Execution:
             raise
         if self.stopped is not None:
             raise self.stopped
+        if isinstance(outcome, Failure) and isinstance(outcome.error, ShuttingDown):
+            await self._hand_over()  # this instance ends: that is nobody's result
+        error = encode_failure(outcome.error) if isinstance(outcome, Failure) else None
         if committed:
             order = committed[0].completion_order or self._history.next_order()
         else:
             order = self._history.next_order()
-            text, error = (
-                (outcome.text, None)
-                if isinstance(outcome, Success)
-                else (None, encode_failure(outcome.error))
-            )
+            text = outcome.text if isinstance(outcome, Success) else None
             self._write(StepRecord(step_id, name, text, error, outcome.attempts, order, started_s))
         await self._turns.take(order)
         if self.stopped is not None:
@@ -303,7 +373,8 @@ class Execution:
             self._loop.call_soon(self._drain_branches)
         if isinstance(outcome, Success):
             return outcome.value
-        raise _rebuilt(outcome.error, name, fn) from outcome.error
+        assert error is not None
+        raise decode_failure(error, name, fn.__globals__)
 
     async def _may_begin(self) -> None:
         """A step begins only when all before it is durable and the lease may be trusted."""
@@ -324,10 +395,13 @@ class Execution:
     async def _hand_over(self) -> None:
         """Begin no step while the instance shuts down; the last running one ends the execution."""
         if not self._running:
-            self.stop(HandedOver("the instance shuts down"))
-            assert self.stopped is not None
-            raise self.stopped
+            raise self._handed_over()
         await asyncio.get_running_loop().create_future()
+
+    def _handed_over(self) -> Stopped:
+        self.stop(HandedOver("the instance shuts down"))
+        assert self.stopped is not None
+        return self.stopped
 
     def _drain_branches(self) -> None:
         """After the last running step: the other branches wait for a step that may not begin."""
@@ -345,8 +419,7 @@ class Execution:
         """Hand out what is recorded, when its turn comes."""
         order = record.completion_order or 0
         if record.error == CANCELLED:
-            self._history.release(order)
-            await self._loop.create_future()
+            await self._turns.cancelled_again(order)
         await self._turns.take(order)
         if self.stopped is not None:
             raise self.stopped
@@ -354,9 +427,10 @@ class Execution:
             raise decode_failure(record.error, record.name, fn.__globals__)
         try:
             return codec.decode(record.output)
-        except ValidationError as error:
+        except Exception as error:  # a validator of the user's may raise anything
             reason = Diverged(
-                f"the recorded output of step {record.step_id} {record.name!r} no longer fits its annotation: {error}"
+                f"the recorded output of step {record.step_id} {record.name!r} no longer fits its annotation: "
+                f"{error}"
             )
             self.stop(reason)
             raise reason from error
@@ -364,12 +438,19 @@ class Execution:
     # --- transactions -------------------------------------------------------------------------------------
 
     async def _transact(
-        self, step_id: str, transaction: TransactionDefinition, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        step_id: str,
+        transaction: TransactionDefinition,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        reserved: list[int],
     ) -> StepRecord:
-        """Run the body and its record's insert until Postgres gave a plain answer."""
+        """Run the body and its record's insert until Postgres gave a plain answer.
+
+        Every place the record may have got is added to `reserved`.
+        """
         nonce = secrets.randbits(63)
         started_s = self._services.clock.now_s()
-        reserved: list[int] = []
 
         async def run(connection: Any) -> StepRecord:
             if transaction.is_async:
@@ -382,30 +463,26 @@ class Execution:
             order = self._history.next_order()
             reserved.append(order)
             self._turns.reserve(order)
-            return StepRecord(step_id, transaction.name, text, None, 1, order, started_s)
+            return StepRecord(step_id, transaction.name, text, None, context().attempt, order, started_s)
 
         work = TransactionWork(run, threaded=not transaction.is_async, isolation=transaction.isolation)
         fence = Fence(self.workflow_id, self.epoch, step_id, nonce)
         conflicts = 0
         standing: StepRecord | None = None
-        try:
-            while True:
-                try:
-                    standing = await self._services.transactions.transact(work, fence)
-                    break
-                except Conflicted as error:
-                    conflicts += 1
-                    if conflicts > CONFLICTS_MAX:
-                        raise (error.__cause__ or error) from None
-                    await asyncio.sleep(random.uniform(0, min(0.5, 0.005 * 2**conflicts)))
-                except Unreachable:
-                    # If that was the commit, its record stands in the way of the next run's and undoes it.
-                    await asyncio.sleep(random.uniform(0.05, 0.5))
-                await self._may_begin_again()
-        finally:
-            for order in reserved:
-                if standing is None or order != standing.completion_order:
-                    self._turns.give_up(order)
+        while True:
+            try:
+                standing = await self._services.transactions.transact(work, fence)
+            except Conflicted as error:
+                conflicts += 1
+                if conflicts > CONFLICTS_MAX:
+                    raise (error.__cause__ or error) from None
+                await asyncio.sleep(random.uniform(0, min(0.5, 0.005 * 2 ** min(conflicts, 10))))
+            except Unreachable:
+                # If that was the commit, its record stands in the way of the next run's and undoes it.
+                await asyncio.sleep(random.uniform(0.05, 0.5))
+            else:
+                break
+            await self._may_begin_again()
         if standing is None:
             self.stop(LeaseLost(f"the record of {transaction.name!r} was refused"))
             raise self.stopped or LeaseLost()
@@ -461,7 +538,7 @@ class Execution:
         await asyncio.sleep(max(0.0, wake_s - self._services.clock.now_s()))
 
     async def _sleep_long(self, sleep: StepRecord, wake_s: float, *, recorded: bool) -> None:
-        """Sleep past the moment: the wake time is recorded, and the workflow leaves the memory if all sleep."""
+        """Sleep past the moment: the wake time is recorded; a workflow that only sleeps leaves the memory."""
         self._sleeps[sleep.step_id] = wake_s
         if not recorded:
             self.unsaved_sleeps.append(sleep)
@@ -487,11 +564,13 @@ class Execution:
             self._sleeps.pop(sleep.step_id, None)
 
     def _suspend(self) -> None:
-        self.wake_at_s = min([*self._sleeps.values(), *([] if self._deadline_s is None else [self._deadline_s])])
+        self.wake_at_s = min(
+            [*self._sleeps.values(), *([] if self._deadline_s is None else [self._deadline_s])]
+        )
         self.stop(Suspended("the workflow sleeps"))
 
     def _save_sleeps(self) -> None:
-        """Record sleeps that don't suspend now: other branches go on, and a crash must not start them anew."""
+        """Record sleeps that don't suspend now: others go on, and a crash must not start them anew."""
         for sleep in self.unsaved_sleeps:
             self._write(sleep)
         self.unsaved_sleeps.clear()
@@ -523,8 +602,3 @@ def public_reason(stopped: Stopped) -> tuple[str, str] | None:
     if isinstance(stopped, Broken):
         return "not_recordable", str(stopped)
     return None
-
-
-def _rebuilt(error: Exception, name: str, fn: Callable[..., Any]) -> Exception:
-    """What replay will raise is what is raised now."""
-    return decode_failure(encode_failure(error), name, fn.__globals__)

@@ -111,7 +111,7 @@ class Executor:
                 raise reason
             execution.begin()
             try:
-                result = await self._call(definition, keywords)
+                result = await self._call(execution, keywords)
             finally:
                 execution.end()
             if (reason := execution.reason()) is not None:
@@ -149,9 +149,10 @@ class Executor:
         enter_line(Line(execution, execution.root, threaded=not execution.definition.is_async))
         return {**arguments, **dict.fromkeys(inputs.request_parameters, request)}
 
-    async def _call(self, definition: WorkflowDefinition, keywords: dict[str, Any]) -> Any:
+    async def _call(self, execution: Execution, keywords: dict[str, Any]) -> Any:
+        definition = execution.definition
         if definition.is_async:
-            return await definition.fn(**keywords)
+            return await execution.run(definition.fn(**keywords))
         return await in_thread(self._body_threads, definition.fn, **keywords)
 
     def _success(self, definition: WorkflowDefinition, result: Any) -> Ending:

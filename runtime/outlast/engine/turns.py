@@ -9,15 +9,17 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import Context
 
+from outlast.core.clock import monotonic
 from outlast.core.replay import History
 
 QUIET_CYCLES = 5
-"""Event-loop cycles without any call, task or end of task after which a body is at rest."""
+"""Event-loop cycles in which no task of a body went on, after which it is at rest."""
 
-PATIENCE = 3
-"""Rests that a result waits for an earlier recorded one nobody asks for any more."""
+PATIENCE_S = 5.0
+"""So long a result waits for an earlier recorded one that nobody asks for: a body may await much else."""
 
 
 class Turns:
@@ -34,31 +36,37 @@ class Turns:
         self.activity = 0
 
     def reserve(self, order: int) -> None:
-        """Keep the place of a completion that another connection may commit before its turn comes."""
+        """Let no later completion pass: another connection may commit this one before its turn comes."""
         self._reserved.add(order)
 
     def give_up(self, order: int) -> None:
-        """Drop a reserved place that came to nothing."""
+        """Drop a reserved place."""
         self._reserved.discard(order)
+        self._changed.set()
+
+    def close(self) -> None:
+        """The execution is over: nobody waits for a turn any more."""
         self._changed.set()
 
     async def take(self, order: int) -> None:
         """Wait for the turn of the completion at `order`.
 
-        A cancellation that arrives meanwhile comes too late to change the outcome: it is delivered at the
-        next await instead, live and on replay alike.
+        A cancellation that arrives meanwhile comes too late to change the outcome. It is delivered where the
+        task waits next, live and on replay alike, unless whoever asked for it has taken it back by then: an
+        `asyncio.timeout` whose block is left does so.
         """
         if not self._waiting and self._alone():
             self._history.release(order)
             self.give_up(order)
             return
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        turn: asyncio.Future[None] = loop.create_future()
         heapq.heappush(self._waiting, (order, turn))
         self.activity += 1
         self.give_up(order)
         if self._task is None:
             # Not in the body's context: a task made there would be a branch of it.
-            self._task = asyncio.get_running_loop().create_task(self._serve(), context=Context())
+            self._task = loop.create_task(self._serve(), context=Context())
         interrupted = False
         while not turn.done():
             try:
@@ -68,30 +76,46 @@ class Turns:
                     raise
                 interrupted = True
         if interrupted and (task := asyncio.current_task()) is not None:
-            task.uncancel()
-            task.cancel()
+            loop.call_soon(_cancel_again, task, task.cancelling())
+
+    async def cancelled_again(self, order: int) -> None:
+        """Wait for the cancellation recorded at `order`; no later completion passes before it."""
+        self.reserve(order)
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            self.activity += 1
+            self._history.release(order)
+            self.give_up(order)
 
     async def _serve(self) -> None:
-        patience = PATIENCE
+        patient_until = monotonic() + PATIENCE_S
         try:
             while self._waiting and not self._stopped():
                 await self._rest()
                 order = self._waiting[0][0]
                 if any(reserved < order for reserved in self._reserved):
-                    self._changed.clear()
-                    await self._changed.wait()
+                    await self._change(None)
                     continue
                 recorded = self._history.next_release()
-                if recorded is not None and recorded < order and patience:
-                    patience -= 1
-                    continue
-                patience = PATIENCE
+                if recorded is not None and recorded < order:
+                    left_s = patient_until - monotonic()
+                    if left_s > 0:
+                        await self._change(left_s)
+                        continue
                 order, turn = heapq.heappop(self._waiting)
                 self._history.release(order)
-                if not turn.done():
-                    turn.set_result(None)
+                turn.set_result(None)
+                patient_until = monotonic() + PATIENCE_S
         finally:
             self._task = None
+
+    async def _change(self, timeout_s: float | None) -> None:
+        """Wait until somebody asks for a turn or gives one up."""
+        self._changed.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._changed.wait()
 
     async def _rest(self) -> None:
         quiet = 0
@@ -99,3 +123,10 @@ class Turns:
             seen = self.activity
             await asyncio.sleep(0)
             quiet = quiet + 1 if seen == self.activity else 0
+
+
+def _cancel_again(task: asyncio.Task[object], requests: int) -> None:
+    """Deliver a cancellation that came during a turn. By now the task waits for the next thing, or is done."""
+    if not task.done() and task.cancelling() >= requests:
+        task.uncancel()
+        task.cancel()

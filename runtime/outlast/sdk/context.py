@@ -55,7 +55,7 @@ _context: ContextVar[Context | None] = ContextVar("outlast_context", default=Non
 
 
 def context() -> Context:
-    """The context of the workflow, or of the step of a workflow, that runs here. Raises UsageError elsewhere."""
+    """The context of the workflow, or of its step, that runs here. Raises UsageError elsewhere."""
     found = _context.get()
     if found is None:
         raise UsageError("context() is known only while a workflow or one of its steps runs")

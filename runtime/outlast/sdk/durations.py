@@ -18,7 +18,10 @@ def seconds_of(duration: Duration, what: str) -> float:
     if isinstance(duration, timedelta):
         seconds = duration.total_seconds()
     elif isinstance(duration, int | float) and not isinstance(duration, bool):
-        seconds = float(duration)
+        try:
+            seconds = float(duration)
+        except OverflowError:
+            seconds = math.copysign(math.inf, duration)
     else:
         raise UsageError(f"{what} takes seconds or a timedelta, not {duration!r}")
     if math.isnan(seconds):

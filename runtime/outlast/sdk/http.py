@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
@@ -14,7 +15,11 @@ from outlast.core.errors import NotSerializable, UsageError
 CREDENTIALS = frozenset({"authorization", "apikey", "cookie", "proxy-authorization", "x-api-key"})
 """Headers that are never recorded."""
 
-_UNSENDABLE = frozenset({"content-length", "transfer-encoding", "connection"})
+_UNSENDABLE = frozenset(
+    {"content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "te", "trailer"}
+)
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+"""RFC 9110, section 5.5: no control characters."""
 
 
 class Headers(Mapping[str, str]):
@@ -179,16 +184,8 @@ def check_header(name: str, value: str) -> None:
         raise UsageError(f"Response: {name!r} is not a header name")
     if name in _UNSENDABLE:
         raise UsageError(f"Response: the server sets {name!r} itself")
-    if any(c in value for c in "\r\n\0") or not _latin1(value):
+    if _VALUE.fullmatch(value) is None:
         raise UsageError(f"Response: the value of {name!r} has a character that headers can't carry")
-
-
-def _latin1(value: str) -> bool:
-    try:
-        value.encode("latin-1")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _body_of(body: Any) -> tuple[bytes, str | None]:

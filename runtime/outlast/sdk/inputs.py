@@ -21,6 +21,7 @@ from outlast.core.codec import resolved_annotations
 from outlast.core.errors import InvalidInput, InvalidJson, NotSerializable, UsageError
 from outlast.sdk.http import Request
 
+ERRORS_MAX = 100
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
@@ -67,13 +68,6 @@ class Inputs:
             _refuse_constants(text)
         try:
             return self._arguments(self._adapter.validate_json(body))
-        except ValidationError as error:
-            raise self._invalid(error) from None
-
-    def bind_values(self, values: dict[str, Any]) -> dict[str, Any]:
-        """Arguments from Python values, such as a query's texts. Raises InvalidInput."""
-        try:
-            return self._arguments(self._adapter.validate_python(values))
         except ValidationError as error:
             raise self._invalid(error) from None
 
@@ -126,7 +120,8 @@ class Inputs:
             return TypeAdapter(model)
         except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError) as error:
             raise UsageError(
-                f"{self._fn.__qualname__}: a parameter's annotation has no JSON form: {str(error).splitlines()[0]}"
+                f"{self._fn.__qualname__}: a parameter's annotation has no JSON form: "
+                f"{str(error).splitlines()[0]}"
             ) from error
 
     def _arguments(self, validated: Any) -> dict[str, Any]:
@@ -141,8 +136,13 @@ class Inputs:
         return {**found, **(validated.model_extra or {})}
 
     def _invalid(self, error: ValidationError) -> InvalidInput | InvalidJson:
-        if error.error_count() == 1 and error.errors(include_url=False)[0]["type"] == "json_invalid":
-            return InvalidJson(f"the body is no JSON: {error.errors()[0]['ctx']['error']}")
+        if (count := error.error_count()) > ERRORS_MAX:
+            # A list of all would be many times as large as the body.
+            told = {"type": "too_many_errors", "loc": (), "msg": f"{count} values don't fit"}
+            return InvalidInput(f"the input does not fit: {count} values don't", [told])
+        first = error.errors(include_url=False)[0]
+        if count == 1 and first["type"] == "json_invalid" and not first["loc"]:
+            return InvalidJson(f"the body is no JSON: {first['ctx']['error']}")
         errors = error.errors(include_url=False, include_context=False, include_input=False)
         places = sorted({".".join(map(str, item["loc"])) or "body" for item in errors})
         return InvalidInput(f"the input does not fit: {', '.join(places)}", [dict(item) for item in errors])

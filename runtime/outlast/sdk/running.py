@@ -1,4 +1,4 @@
-"""Where a call finds the workflow it belongs to: context variables, and what the engine offers behind them."""
+"""Where a call finds the workflow it belongs to: context variables, and what the engine offers there."""
 
 from __future__ import annotations
 

@@ -5,36 +5,42 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
+from outlast.core.codec import Codec
 from outlast.core.errors import UsageError
+from outlast.core.names import check_key
 from outlast.sdk.running import current_host, current_line
 from outlast.sdk.workflows import Workflow
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_PLAIN = Codec()
+
 
 class WorkflowHandle(Generic[R]):
     """A workflow that was started. `workflow_id` names it everywhere."""
 
-    def __init__(self, workflow_id: str) -> None:
+    def __init__(self, workflow_id: str, codec: Codec = _PLAIN) -> None:
         self.workflow_id = workflow_id
+        self._codec = codec
 
     def __repr__(self) -> str:
         return f"WorkflowHandle({self.workflow_id!r})"
 
     async def result(self) -> R:
-        """Wait for what the workflow returns, as plain JSON. Raises WorkflowError for another end.
+        """Wait for what the workflow returns. Raises WorkflowError for another end.
 
-        In a workflow the wait is a recorded step.
+        In a workflow the wait is a recorded step. A `Response` comes as the plain value of its body.
         """
         line = current_line()
         if line is not None:
-            recorded: R = await line.runner.call_result(line.branch, self.workflow_id)
-            return recorded
-        host = current_host()
-        if host is None:
-            raise UsageError("a WorkflowHandle can be waited for only inside the host")
-        result: R = await host.result(self.workflow_id)
+            plain = await line.runner.call_result(line.branch, self.workflow_id)
+        else:
+            host = current_host()
+            if host is None:
+                raise UsageError("a WorkflowHandle can be waited for only inside the host")
+            plain = await host.result(self.workflow_id)
+        result: R = self._codec.decode(_PLAIN.encode(plain))
         return result
 
 
@@ -68,10 +74,14 @@ async def _start(
         raise UsageError(f"start takes a function decorated with @workflow, not {workflow!r}")
     line = current_line()
     if line is not None and key is None:
-        return WorkflowHandle(await line.runner.call_start(line.branch, workflow.definition, args, kwargs))
+        child_id = await line.runner.call_start(line.branch, workflow.definition, args, kwargs)
+        return WorkflowHandle(child_id, workflow.definition.codec)
     host = current_host()
     if host is None or line is not None:
         raise UsageError(
             "start is called in a handler, an ASGI app, a step or a workflow (there without a key)"
         )
-    return WorkflowHandle(await host.start(workflow.definition, args, kwargs, key))
+    if key is not None:
+        check_key(key)
+    workflow_id = await host.start(workflow.definition, args, kwargs, key)
+    return WorkflowHandle(workflow_id, workflow.definition.codec)

@@ -140,7 +140,7 @@ def retry_policy(
     """The options of a retry, checked. Raises UsageError."""
     if not isinstance(max_attempts, int) or isinstance(max_attempts, bool) or max_attempts < 1:
         raise UsageError(f"{what}(max_attempts) is a whole number from 1, not {max_attempts!r}")
-    if not backoff_factor >= 1:
+    if not isinstance(backoff_factor, int | float) or not backoff_factor >= 1:
         raise UsageError(f"{what}(backoff_factor) is 1 or more, not {backoff_factor!r}")
     if isinstance(retry_on, type):
         retry_on = (retry_on,)
@@ -162,7 +162,8 @@ def refuse_in_thread(line: Line, name: str, what: str) -> None:
     """Raise UsageError for an awaitable call from a `def` workflow."""
     if line.threaded:
         raise UsageError(
-            f"{name} must be awaited, and a def workflow can't: make {name} a def {what}, or the workflow async def"
+            f"{name} must be awaited, and a def workflow can't: make {name} a def {what}, or the workflow "
+            "async def"
         )
 
 

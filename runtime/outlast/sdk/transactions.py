@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from functools import update_wrapper
 from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
@@ -45,6 +46,7 @@ class SyncTransaction(Generic[P, R]):
         line = current_line()
         if line is None:
             host = _host_of(self.definition)
+            refuse_loop_thread(self.definition.name)
             result: R = host.block(host.transact(self.definition, args, kwargs))
             return result
         refuse_on_loop(line, self.definition.name, "transaction")
@@ -140,6 +142,15 @@ def transaction(
         return AsyncTransaction(definition) if definition.is_async else SyncTransaction(definition)
 
     return decorate if fn is None else decorate(fn)
+
+
+def refuse_loop_thread(name: str) -> None:
+    """Raise UsageError where blocking would stop the event loop, and so all that runs on it, for ever."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise UsageError(f"{name} is a def transaction: in an async def function write `await {name}.aio(…)`")
 
 
 def _host_of(definition: TransactionDefinition) -> Host:
