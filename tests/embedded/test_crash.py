@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -96,13 +97,14 @@ def test_a_server_that_only_dies_is_given_up_with_its_log(home: Path) -> None:
             server.revive()
 
 
-def test_a_killed_supervisor_is_replaced_while_there_are_users(home: Path) -> None:
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_supervisor_that_ends_is_replaced_while_there_are_users(home: Path, how: signal.Signals) -> None:
     with EmbeddedPostgres.start(home, durable=False) as server:
         other = Host(home)
         url = other.url()
         write(url, 1)
         before = supervisor(home)
-        kill(before)
+        os.kill(before, how)
         wait_until(lambda: _supervisor(home) not in (None, 1, before))
         server.revive()
         assert server.url == url
@@ -164,23 +166,23 @@ def test_a_stale_process_id_that_is_anothers_now_does_no_harm(home: Path) -> Non
         bystander.wait()
 
 
-def test_initdb_killed_in_the_middle_leaves_nothing_broken(home: Path) -> None:
-    host = Host(home)
-    wait_until(lambda: (home / "postgres" / "data.new" / "PG_VERSION").exists())
-    makers = _processes_of(home)
+def test_initdb_killed_in_the_middle_leaves_nothing_broken(new_home: Path) -> None:
+    host = Host(new_home)
+    wait_until(lambda: (new_home / "postgres" / "data.new" / "PG_VERSION").exists())
+    makers = _processes_of(new_home)
     host.kill()
     kill(*makers)
-    assert not (home / "postgres" / "data").exists()
-    with EmbeddedPostgres.start(home, durable=False) as server:
+    assert not (new_home / "postgres" / "data").exists()
+    with EmbeddedPostgres.start(new_home, durable=False) as server:
         write(server.url, 1)
-    assert not (home / "postgres" / "data.new").exists()
+    assert not (new_home / "postgres" / "data.new").exists()
 
 
-def test_a_host_killed_in_a_cold_start_leaves_a_whole_database_or_none(home: Path) -> None:
-    host = Host(home)
-    wait_until(lambda: (home / "postgres" / "data.new").exists())
+def test_a_host_killed_in_a_cold_start_leaves_a_whole_database_or_none(new_home: Path) -> None:
+    host = Host(new_home)
+    wait_until(lambda: (new_home / "postgres" / "data.new").exists())
     host.kill()
-    with EmbeddedPostgres.start(home, durable=False) as server:
+    with EmbeddedPostgres.start(new_home, durable=False) as server:
         write(server.url, 1)
 
 
@@ -208,9 +210,13 @@ def test_a_folder_removed_under_its_server_takes_the_server_along(tmp_path: Path
 
 
 def _remove(folder: Path) -> None:
-    """As `rm -rf` does, though the server goes on writing."""
-    subprocess.run(["rm", "-rf", str(folder)], check=True, timeout=10)
-    wait_until(lambda: not folder.exists())
+    """Though the server goes on writing into it."""
+
+    def remove() -> bool:
+        shutil.rmtree(folder, ignore_errors=True)
+        return not folder.exists()
+
+    wait_until(remove)
 
 
 def _postmaster(home: Path) -> int | None:

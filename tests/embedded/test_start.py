@@ -59,11 +59,11 @@ def test_without_durability_nothing_waits_for_the_disk(home: Path) -> None:
         )
 
 
-def test_the_folder_is_private_and_ignored_by_git(home: Path) -> None:
-    with EmbeddedPostgres.start(home, durable=False):
-        assert (home / ".gitignore").read_text() == "*\n"
-        assert (home / "postgres").stat().st_mode & 0o777 == 0o700
-        assert (home / "postgres" / "data").stat().st_mode & 0o777 == 0o700
+def test_the_folder_is_private_and_ignored_by_git(new_home: Path) -> None:
+    with EmbeddedPostgres.start(new_home, durable=False):
+        assert (new_home / ".gitignore").read_text() == "*\n"
+        assert (new_home / "postgres").stat().st_mode & 0o777 == 0o700
+        assert (new_home / "postgres" / "data").stat().st_mode & 0o777 == 0o700
 
 
 def test_stop_may_be_called_again_and_leaves_nothing(home: Path) -> None:
@@ -116,25 +116,25 @@ def test_a_process_that_ends_without_stopping_ends_the_server(home: Path) -> Non
     wait_for_end(home)
 
 
-def test_five_processes_that_start_cold_at_once_get_one_server(home: Path) -> None:
-    hosts = [Host(home) for _ in range(5)]
+def test_five_processes_that_start_cold_at_once_get_one_server(new_home: Path) -> None:
+    hosts = [Host(new_home) for _ in range(5)]
     urls = {host.url() for host in hosts}
     assert len(urls) == 1
     assert len({started_at(url) for url in urls}) == 1
-    assert (home / "postgres" / "server.log").read_text().count("ready to accept connections") == 1
+    assert (new_home / "postgres" / "server.log").read_text().count("ready to accept connections") == 1
     for host in hosts:
         host.close()
-    wait_for_end(home)
+    wait_for_end(new_home)
 
 
-def test_threads_may_start_and_stop_it_at_once(home: Path) -> None:
+def test_threads_may_start_and_stop_it_at_once(new_home: Path) -> None:
     def use(_: int) -> bool:
-        with EmbeddedPostgres.start(home, durable=False) as server:
+        with EmbeddedPostgres.start(new_home, durable=False) as server:
             return show(server, "port") == "5432"
 
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(use, range(12)))
-    assert is_ended(home)
+    assert is_ended(new_home)
 
 
 @pytest.mark.parametrize("name", ["with space", "Fünf & Söhne's “%20” 数据", "x" * 200])
@@ -146,10 +146,10 @@ def test_any_path_will_do(tmp_path: Path, name: str) -> None:
     assert is_ended(home)
 
 
-def test_a_link_and_what_it_leads_to_are_one_folder(home: Path, tmp_path: Path) -> None:
-    (tmp_path / "link").symlink_to(home)
+def test_a_link_and_what_it_leads_to_are_one_folder(new_home: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(new_home)
     with (
-        EmbeddedPostgres.start(home, durable=False) as server,
+        EmbeddedPostgres.start(new_home, durable=False) as server,
         EmbeddedPostgres.start(tmp_path / "link", durable=False) as same,
     ):
         assert started_at(same.url) == started_at(server.url)

@@ -37,6 +37,7 @@ class Cluster:
         self._orders = orders
         self._folder = orders.folder_fd
         self._server: int | None = None
+        self._was_started = False
         self._log = os.open("server.log", os.O_RDWR | os.O_APPEND | os.O_CLOEXEC, dir_fd=self._folder)
 
     def exists(self) -> bool:
@@ -72,6 +73,7 @@ class Cluster:
         data = os.open("data", _FOLDER, dir_fd=self._folder)
         try:
             self._remove_misleading(data, sockets)
+            self._was_started = True
             self._server = processes.spawn(
                 f"{self._orders.programs}/postgres",
                 [
@@ -103,7 +105,9 @@ class Cluster:
         return True
 
     def stop(self) -> None:
-        """Shut the server down: clients cut off, a checkpoint written. Harder where that takes too long."""
+        """End what `start` started: clients cut off, a checkpoint written; harder where that takes long."""
+        if not self._was_started:
+            return
         for number, limit_s in _STOPPING:
             if self._server is not None:
                 processes.send(self._server, number)
