@@ -23,7 +23,8 @@ async def test_a_workflow_returns_what_its_steps_return(database: str) -> None:
         workflow_id = await bench.start(quadruple, 3)
         assert await bench.result(workflow_id) == 12
         assert [(s["step_id"], s["name"], s["output"]) for s in await bench.steps(workflow_id)] == [
-            ("1", "double", 6), ("2", "double", 12),
+            ("1", "double", 6),
+            ("2", "double", 12),
         ]
 
 

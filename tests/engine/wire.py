@@ -40,6 +40,10 @@ class Traffic:
         """How many statements with `part` in their text were run."""
         return sum(count for text, count in self.statements.items() if part in text)
 
+    def others(self, *parts: str) -> list[str]:
+        """The statements that have none of `parts` in their text."""
+        return [text for text in self.statements if not any(part in text for part in parts)]
+
 
 class _Client:
     """Reads what a client sends: a startup message without a type, then typed messages."""

@@ -39,7 +39,7 @@ class Codec:
         except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError) as error:
             raise UsageError(
                 f"{of}: the annotation {annotation!r} has no JSON form; use plain types, dataclasses or "
-                "pydantic models"
+                f"pydantic models ({str(error).splitlines()[0]})"
             ) from error
 
     def through(self, value: Any) -> tuple[str, Any]:

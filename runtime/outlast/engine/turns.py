@@ -18,6 +18,9 @@ from outlast.core.replay import History
 QUIET_CYCLES = 5
 """Event-loop cycles in which no task of a body went on, after which it is at rest."""
 
+RESTLESS_CYCLES_MAX = 2_000
+"""After so many a body isn't waited for: it may be asking in a loop for what it is about to get."""
+
 PATIENCE_S = 5.0
 """So long a result waits for an earlier recorded one that nobody asks for: a body may await much else."""
 
@@ -119,10 +122,12 @@ class Turns:
 
     async def _rest(self) -> None:
         quiet = 0
-        while quiet < QUIET_CYCLES:
+        for _ in range(RESTLESS_CYCLES_MAX):
             seen = self.activity
             await asyncio.sleep(0)
             quiet = quiet + 1 if seen == self.activity else 0
+            if quiet == QUIET_CYCLES:
+                return
 
 
 def _cancel_again(task: asyncio.Task[object], requests: int) -> None:

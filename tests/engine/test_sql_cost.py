@@ -1,0 +1,130 @@
+"""What calls cost the database: round trips and commits, counted on the wire. No timing is asserted."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from outlast import sleep, step, workflow
+from outlast.core.observations import WorkflowsClaimed
+from outlast.engine.engine import EngineOptions
+from outlast.store.connections import Database
+from outlast.store.queries import load
+from tests.engine.harness import engine_on
+from tests.engine.wire import reading_along
+
+JOURNAL = "insert into outlast.workflow_status as w"
+HISTORIES = "from outlast.operation_outputs where workflow_id = any("
+SLEEP_S = 0.4
+
+
+@step
+async def one(number: int) -> int:
+    return number
+
+
+@workflow
+async def chain(length: int) -> int:
+    return sum([await one(number) for number in range(length)])
+
+
+@workflow
+async def gather(length: int) -> int:
+    return sum(await asyncio.gather(*(one(number) for number in range(length))))
+
+
+@workflow
+async def nap(length: int) -> int:
+    done = sum([await one(number) for number in range(length)])
+    await sleep(SLEEP_S)
+    return done
+
+
+@pytest.mark.parametrize("length", [0, 1, 2, 10])
+async def test_n_steps_cost_one_commit_each_and_one_for_the_start(
+    database: str, tmp_path: Path, length: int
+) -> None:
+    async with reading_along(database, tmp_path) as (url, traffic), engine_on(url, chain) as bench:
+        await bench.run(chain, 1)
+        traffic.reset()
+        await bench.run(chain, length)
+        # The last step's record and the end go together; without a step the end has a commit to itself.
+        assert traffic.count(JOURNAL) == max(2, length + 1)
+        assert traffic.others(JOURNAL, "outlast.instances") == []
+
+
+async def test_a_callers_wait_is_one_round_trip_for_each_commit(database: str, tmp_path: Path) -> None:
+    async with (
+        reading_along(database, tmp_path) as (url, traffic),
+        # No tick and no renewal may fall into the call.
+        engine_on(url, chain, lease_ttl_s=300.0, tick_s=100.0) as bench,
+    ):
+        await bench.run(chain, 1)
+        traffic.reset()
+        await bench.run(chain, 1)
+        assert (traffic.round_trips, traffic.transactions) == (2, 2)
+
+
+async def test_steps_of_one_moment_share_a_commit(database: str, tmp_path: Path) -> None:
+    async with reading_along(database, tmp_path) as (url, traffic), engine_on(url, gather) as bench:
+        await bench.run(gather, 1)
+        traffic.reset()
+        await bench.run(gather, 20)
+        assert traffic.count(JOURNAL) <= 4
+
+
+async def test_workflows_of_one_moment_share_commits(database: str, tmp_path: Path) -> None:
+    async with reading_along(database, tmp_path) as (url, traffic), engine_on(url, chain) as bench:
+        await bench.run(chain, 1)
+        traffic.reset()
+        await asyncio.gather(*(bench.run(chain, 1) for _ in range(200)))
+        assert traffic.count(JOURNAL) <= 20
+
+
+async def test_replay_reads_the_records_of_all_it_claims_with_one_query(
+    database: str, tmp_path: Path
+) -> None:
+    async with reading_along(database, tmp_path) as (url, traffic), engine_on(url, nap) as bench:
+        await bench.run(nap, 1)
+        bench.observations.clear()
+        traffic.reset()
+        assert await asyncio.gather(*(bench.run(nap, 10) for _ in range(10))) == [45] * 10
+        claims = [each for each in bench.observations if isinstance(each, WorkflowsClaimed)]
+        assert sum(len(each.workflow_ids) for each in claims) == 10
+        assert traffic.count(HISTORIES) == len(claims)
+
+
+async def test_an_idle_instance_asks_at_most_twice_a_second(database: str, tmp_path: Path) -> None:
+    defaults = EngineOptions()
+    async with (
+        reading_along(database, tmp_path) as (url, traffic),
+        engine_on(url, chain, tick_s=defaults.tick_s, lease_ttl_s=defaults.lease_ttl_s) as bench,
+    ):
+        await bench.run(chain, 1)
+        traffic.reset()
+        began = asyncio.get_running_loop().time()
+        await bench.until(lambda: traffic.count("insert into outlast.instances") >= 1)
+        passed_s = asyncio.get_running_loop().time() - began
+        # Renewals come every third of the lease, claims every tick; a tick may fall on either end.
+        assert traffic.round_trips <= 2 * passed_s + 1
+        assert traffic.count(JOURNAL) == 0
+
+
+async def test_the_journals_plan_never_walks_all_that_an_instance_owns(database: str) -> None:
+    statement = load("journal.sql")["commit_batch"].as_string(None)
+    generic = statement.replace("%%", "%")
+    names: list[str] = []
+    while (at := generic.find("%(")) >= 0:
+        name = generic[at + 2 : generic.index(")s", at)]
+        if name not in names:
+            names.append(name)
+        generic = generic.replace(f"%({name})s", f"${names.index(name) + 1}")
+    connection = await Database.at(database, "tests").connect(journal=True)
+    async with connection:
+        # The worst moment to make a plan that stays: the tables are empty.
+        plan = await connection.execute(f"explain (generic_plan) {generic}".encode())
+        text = "\n".join(str(row[0]) for row in await plan.fetchall())
+    assert "workflow_status_pkey" in text
+    assert "workflow_status_owned" not in text

@@ -1,0 +1,182 @@
+"""Exceptions out of records: the same class, text and attributes, live and on replay."""
+
+from __future__ import annotations
+
+import errno
+import json
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from outlast.core.errors import StepFailed
+from outlast.core.failures import decode_failure, encode_failure
+
+
+class Declined(Exception):
+    """Its constructor takes other things than its arguments."""
+
+    def __init__(self, *, code: str, cents: int) -> None:
+        super().__init__(f"declined: {code}")
+        self.code = code
+        self.cents = cents
+
+
+class Silent(Exception):
+    def __init__(self, code: str) -> None:
+        self.code = code
+
+
+class DiskError(OSError):
+    def __init__(self, path: str) -> None:
+        super().__init__(errno.ENOSPC, "no space", path)
+        self.path = path
+
+
+class Unprintable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+class Picky(Exception):
+    def __new__(cls, wanted: int, also: int) -> Picky:
+        return super().__new__(cls, wanted)
+
+
+class Outer:
+    class Inner(Exception):
+        pass
+
+
+def recorded(error: BaseException) -> Exception:
+    text = encode_failure(error)
+    json.loads(text)
+    return decode_failure(text, "charge", globals())
+
+
+def raised(error: Exception) -> Exception:
+    try:
+        raise error
+    except Exception as caught:  # noqa: BLE001
+        return caught
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("bad", 3),
+        KeyError("missing"),
+        LookupError(),
+        FileNotFoundError(errno.ENOENT, "No such file or directory", "/a"),
+        ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"),
+        OSError("only a text"),
+        UnicodeDecodeError("utf-8", b"a\xff", 1, 2, "invalid start byte"),
+        UnicodeEncodeError("ascii", "é", 0, 1, "ordinal not in range"),
+        ZeroDivisionError("division by zero"),
+        StopAsyncIteration("x"),
+        TimeoutError(),
+        ImportError("no module"),
+        Picky(1, 2),
+        httpx.ConnectError("refused"),
+        httpx.InvalidURL("bad"),
+        Declined(code="stolen", cents=5),
+        Silent("x"),
+        DiskError("/data"),
+        Outer.Inner("deep"),
+        ExceptionGroup("two", [ValueError("a"), ExceptionGroup("in", [Declined(code="b", cents=1)])]),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_exception_comes_back_as_it_was(error: Exception) -> None:
+    again = recorded(raised(error))
+    assert type(again) is type(error)
+    assert str(again) == str(error)
+    assert repr(again) == repr(error)
+    visible = {key: value for key, value in vars(error).items() if not key.startswith("_")}
+    assert {key: value for key, value in vars(again).items() if key in visible} == visible
+    twice = recorded(again)
+    assert (type(twice), str(twice), repr(twice)) == (type(error), str(error), repr(error))
+
+
+def test_system_errors_keep_their_number_and_file() -> None:
+    again = recorded(DiskError("/data"))
+    assert isinstance(again, OSError)
+    assert (again.errno, again.strerror, again.filename) == (errno.ENOSPC, "no space", "/data")
+    missing = recorded(FileNotFoundError(errno.ENOENT, "gone", "/a"))
+    assert isinstance(missing, FileNotFoundError)
+    assert missing.errno == errno.ENOENT
+
+
+def test_what_json_cant_hold_is_dropped_and_named() -> None:
+    request = httpx.Request("GET", "https://example.com")
+    error = httpx.HTTPStatusError("404", request=request, response=httpx.Response(404))
+    again = recorded(error)
+    assert type(again) is httpx.HTTPStatusError
+    assert any("response" in note for note in again.__notes__)
+    odd = recorded(ValueError({1, 2}, (3,)))
+    assert odd.args == ("{1, 2}", "(3,)")
+
+
+def test_notes_stay() -> None:
+    error = ValueError("a")
+    error.add_note("tell the owner")
+    assert recorded(error).__notes__ == ["tell the owner"]
+
+
+def test_the_cause_is_the_recorded_traceback() -> None:
+    try:
+        raise ValueError("a") from KeyError("b")
+    except ValueError as error:
+        again = recorded(error)
+    assert "KeyError" in str(again.__cause__)
+    assert "test_failures.py" in str(again.__cause__)
+
+
+def local_error() -> Exception:
+    class Local(Exception):
+        pass
+
+    return Local("here")
+
+
+def invalid() -> Exception:
+    class Model(BaseModel):
+        n: int
+
+    try:
+        Model.model_validate({"n": "x"})
+    except ValidationError as error:
+        return error
+    raise AssertionError
+
+
+def unprintable() -> Exception:
+    return Unprintable("a")
+
+
+@pytest.mark.parametrize("make", [local_error, invalid, unprintable])
+def test_a_class_that_cant_be_rebuilt_is_step_failed_with_its_text(make: Any) -> None:
+    error = make()
+    again = recorded(error)
+    assert type(again) is StepFailed
+    assert again.step == "charge"
+    assert again.error_type == type(error).__qualname__
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit()])
+def test_no_record_comes_back_as_what_would_end_the_host(error: BaseException) -> None:
+    assert type(recorded(error)) is StepFailed
+
+
+def test_no_foreign_class_is_called_for_its_name() -> None:
+    document = json.loads(encode_failure(ValueError("x")))
+    for module, name in [("os", "system"), ("builtins", "print"), ("nowhere", "X"), ("builtins", "")]:
+        document.update(module=module, type=name)
+        assert type(decode_failure(json.dumps(document), "s", {})) is StepFailed
+
+
+def test_surrogates_and_endless_texts_are_bounded() -> None:
+    text = encode_failure(ValueError("\ud800", "x" * 1_000_000))
+    text.encode()
+    assert len(json.loads(text)["message"]) <= 10_000
