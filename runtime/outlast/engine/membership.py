@@ -1,4 +1,4 @@
-"""This instance among the others: its lease, what it claims, whom it finds lost. One loop, one thing at a time."""
+"""This instance among the others: its lease, what it claims, whom it finds lost. One loop, one by one."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from outlast.core.stops import LeaseLost
 from outlast.engine.executor import Executor
 from outlast.engine.lease import Lease
 
-CONFIRM_AFTER_S = 0.3
-"""A session must be seen gone twice, this far apart: it may just be reconnecting."""
+LOOK_AGAIN_S = 0.3
+"""How soon to look again at a session that was seen gone."""
 
 RETRY_MAX_S = 2.0
 CLOCK_SLACK_S = 0.005
@@ -40,6 +40,14 @@ class Pace:
     claim_batch: int = 200
     workflows_max: int = 1_000
     suspect_after: int = 3
+
+    @property
+    def confirm_after_s(self) -> float:
+        """How long a session must be seen gone: an instance that lost only its connection is back by then.
+
+        It finds out at its next tick, and beats at once over a new connection.
+        """
+        return self.tick_s * 1.1 + 0.2
 
 
 class Membership:
@@ -121,6 +129,7 @@ class Membership:
                 away_since, failures = None, 0
             except Unreachable as error:
                 failures += 1
+                self._beat_at = 0.0  # the lease names the session: the new one must be known before all else
                 if away_since is None:
                     away_since = monotonic()
                     self._observe(DatabaseLost("lease", str(error)))
@@ -131,7 +140,7 @@ class Membership:
 
     async def _pause(self, again: bool, failures: int) -> None:
         if failures:
-            ceiling = min(RETRY_MAX_S, 0.1 * 2 ** min(failures, 10))
+            ceiling = min(RETRY_MAX_S, 0.1 * 2 ** min(failures, 10)) if failures > 1 else 0.0
             await asyncio.sleep(random.uniform(ceiling / 2, ceiling))
             return
         if again:
@@ -139,7 +148,7 @@ class Membership:
             return
         tick_s = self._pace.tick_s * random.uniform(0.9, 1.1)
         if self._seen_gone:
-            tick_s = min(tick_s, CONFIRM_AFTER_S)
+            tick_s = min(tick_s, LOOK_AGAIN_S)
         ends = monotonic() + tick_s
         while (left_s := min(ends, self._wake_at) - monotonic()) > 0:
             self._wake.clear()
@@ -169,7 +178,7 @@ class Membership:
                 execution.stop(LeaseLost("it was cancelled or runs elsewhere"))
 
     async def _release_unknown(self, beat: Beat) -> None:
-        """Give back rows that are this instance's and that it doesn't know: the answer to their claim was lost."""
+        """Give back rows of this instance that it doesn't know: the answer to their claim was lost."""
         starting = self._starting()
         unknown = {
             workflow_id: epoch
@@ -195,6 +204,9 @@ class Membership:
         return recovered or (room > 0 and len(claims.workflows) >= room)
 
     async def _launch(self, workflows: list[ClaimedWorkflow]) -> None:
+        if not self._claiming:  # told to stop while the claim was on its way
+            await self._store.release({each.workflow_id: each.epoch for each in workflows})
+            return
         await self._store.histories(workflows)
         self._observe(WorkflowsClaimed(tuple(each.workflow_id for each in workflows)))
         for claimed in workflows:
@@ -214,7 +226,7 @@ class Membership:
             each
             for each in lost
             if each.expired
-            or now - self._seen_gone[each.instance_id, each.lease_until_s] >= CONFIRM_AFTER_S * 0.8
+            or now - self._seen_gone[each.instance_id, each.lease_until_s] >= self._pace.confirm_after_s
         ]
         if not sure:
             return False
