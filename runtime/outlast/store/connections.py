@@ -45,7 +45,7 @@ class Database:
 
     @classmethod
     def at(cls, url: str, application_name: str, sessions: bool | None = None) -> Database:
-        """Read `url` (libpq URL or key=value). Raises ValueError. Without `sessions`, port 6543 means none."""
+        """Read `url` (libpq URL or key=value). Raises ValueError. By default port 6543 has no sessions."""
         try:
             given = conninfo_to_dict(url)
         except psycopg.ProgrammingError as error:
@@ -103,12 +103,19 @@ class Database:
 
 
 def is_away(error: BaseException) -> bool:
-    """Whether `error` says that the server can't be reached now, rather than what it thinks of a statement."""
+    """Whether `error` says that the server can't be reached now, not what it thinks of a statement."""
     if isinstance(error, errors.OperationalError):
         # 40001 and 40P01 are OperationalErrors too, as are a full disk and a statement's timeout.
         state = error.sqlstate
         return state is None or state[:2] in ("08", "57", "53") or state in ("25P03", "55P03", "25006")
     return isinstance(error, AWAY)
+
+
+def ends_session(error: BaseException) -> bool:
+    """Whether `error` is the server's last word on a connection, which may look whole for a moment yet."""
+    if not isinstance(error, errors.OperationalError) or error.sqlstate is None:
+        return False
+    return error.sqlstate.startswith(("08", "57P"))
 
 
 @asynccontextmanager
@@ -134,7 +141,7 @@ class SoleConnection:
 
     @asynccontextmanager
     async def use(self, timeout_s: float) -> AsyncIterator[AsyncConn]:
-        """The connection, for statements that end within `timeout_s`. Raises Unreachable, and drops it then."""
+        """The connection, for statements that end in `timeout_s`. Raises Unreachable, and drops it then."""
         if self._connection is None or self._connection.closed:
             self._connection = await self._database.connect(journal=self._journal)
         try:

@@ -14,7 +14,7 @@ from outlast.core import faults
 from outlast.core.errors import UsageError
 from outlast.core.ports import Conflicted, Fence, TransactionWork, Unreachable
 from outlast.core.records import StepRecord
-from outlast.store.connections import AsyncConn, away
+from outlast.store.connections import AsyncConn, away, ends_session
 from outlast.store.queries import load
 
 _SQL = load("journal.sql")
@@ -126,13 +126,13 @@ class _BodyFailed(Exception):
 
 
 async def _run_body(connection: AsyncConn, work: TransactionWork) -> StepRecord:
-    """Run the user's function. What it raises is its own, unless the connection is gone or it must run again."""
+    """Run the user's function. What it raises is its own, unless the connection is gone or it runs again."""
     try:
         return await work.run(BorrowedConnection.of(connection) if work.threaded else connection)
     except (errors.SerializationFailure, errors.DeadlockDetected):
         raise
     except Exception as error:
-        if connection.broken:
+        if connection.broken or ends_session(error):
             raise Unreachable(str(error)) from error
         raise _BodyFailed(error) from error
 
