@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -45,7 +46,8 @@ def serve(settings: Settings) -> int:
 
 
 def _work(settings: Settings, url: str, keys: list[str], listener: socket.socket) -> None:
-    """One worker process."""
+    """One worker process. A terminal's SIGINT reaches it too, but its parent tells it to end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     from outlast.host.server import leave, run_instance
     from outlast.observe.log import configure, log
 
@@ -63,7 +65,8 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.listen(2048)
     except OSError as error:
         raise StartRefused(
-            f"can't listen on {host}:{port} ({error.strerror or error}): stop what listens there, or choose another --port"
+            f"can't listen on {host}:{port} ({error.strerror or error}): stop what listens there, "
+            "or choose another --port"
         ) from error
     listener.setblocking(False)
     listener.set_inheritable(True)

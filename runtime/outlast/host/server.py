@@ -31,6 +31,11 @@ class _Server(uvicorn.Server):
         """No signals here."""
         yield
 
+    def stop_listening(self) -> None:
+        """Take no more connections. Closing the socket alone would wait for the loop to let go of it."""
+        for each in getattr(self, "servers", ()):  # uvicorn makes them when it starts
+            each.close()
+
 
 def run_instance(
     settings: Settings, database_url: str, secret_keys: list[str], listener: socket.socket, observe: Observer
@@ -65,9 +70,10 @@ async def _serve(
     server = _Server(config)
     ending = _Ending(instance, server)
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ending.begin)
-    _follow_parent(loop, listener, ending)
+    worker = multiprocessing.parent_process() is not None
+    for number in (signal.SIGTERM,) if worker else (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ending.told, number)
+    _follow_parent(loop, server, listener, ending)
     await instance.start(PATIENCE_S)
     await server.serve(sockets=[listener])
     await ending.finish()
@@ -82,16 +88,20 @@ class _Ending:
         self._server = server
         self._task: asyncio.Task[None] | None = None
 
+    def told(self, number: int) -> None:
+        """By a signal: hand over, then stop serving. The second time: leave at once, which others notice."""
+        if self._task is not None:
+            leave(128 + number)
+        self.begin()
+
     def begin(self) -> None:
-        """Hand over, then stop serving. Told a second time: stop at once."""
+        """Hand over, then stop serving."""
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run(), name="outlast-ending")
-        else:
-            self._server.should_exit = self._server.force_exit = True
 
     async def finish(self) -> None:
         """Wait until everything is let go."""
-        self.begin() if self._task is None else None
+        self.begin()
         assert self._task is not None
         await self._task
 
@@ -102,14 +112,17 @@ class _Ending:
             self._server.should_exit = True
 
 
-def _follow_parent(loop: asyncio.AbstractEventLoop, listener: socket.socket, ending: _Ending) -> None:
-    """A worker ends when its parent is gone, and frees the port at once: the next start must not find it taken."""
+def _follow_parent(
+    loop: asyncio.AbstractEventLoop, server: _Server, listener: socket.socket, ending: _Ending
+) -> None:
+    """A worker ends when its parent is gone, and frees the port at once for the next start."""
     parent = multiprocessing.parent_process()
     if parent is None:
         return
 
     def gone() -> None:
         loop.remove_reader(parent.sentinel)
+        server.stop_listening()
         listener.close()
         ending.begin()
 

@@ -43,7 +43,8 @@ class Workers:
         for _ in range(self._count):
             self._start()
         while self._processes:
-            wait([*self._processes, self._woken], timeout=1.0)
+            if self._woken in wait([*self._processes, self._woken], timeout=1.0):
+                self._woken.recv(64)
             self._tend()
         return 0
 
@@ -52,6 +53,8 @@ class Workers:
         process.start()
         self._processes[process.sentinel] = process
         self._began[process.sentinel] = monotonic()
+        if self._stopping.is_set():  # told while it was being made
+            process.terminate()
 
     def _tend(self) -> None:
         """Take note of workers that ended; unless stopping, start others in their place."""
@@ -70,9 +73,10 @@ class Workers:
             if not self._stopping.wait(wait_s):
                 self._start()
 
-    def _stop(self, number: int, _frame: object) -> None:
+    def _stop(self, _number: int, _frame: object) -> None:
+        """Tell the workers, in the one way that they listen to: a terminal's SIGINT reaches them too."""
         self._stopping.set()
         for process in self._processes.values():
-            if process.pid is not None and process.is_alive():
-                process.terminate() if number == signal.SIGTERM else None
+            if process.is_alive():
+                process.terminate()
         self._waker.send(b"x")
