@@ -206,12 +206,19 @@ class Settings(BaseSettings):
         """Every key that counts as publishable, by name."""
         return _keys(self.given_publishable_key, self.given_publishable_keys, "anon", self.anon_key)
 
+    @property
+    def _suspect_after(self) -> int:
+        """A workflow is run alone before it is given up: it may have been lost through another's fault."""
+        return min(self.suspect_after, self.recovery_attempts_max)
+
     def engine_options(self) -> EngineOptions:
         """What the engine gets. A default tick is shortened to suit a short lease."""
         from outlast.engine.engine import EngineOptions
 
         chosen = {field.name: getattr(self, field.name) for field in fields(EngineOptions)}
-        return EngineOptions(**{**chosen, "tick_s": min(self.tick_s, self.lease_ttl_s / 3)})
+        chosen["tick_s"] = min(self.tick_s, self.lease_ttl_s / 3)
+        chosen["suspect_after"] = self._suspect_after
+        return EngineOptions(**chosen)
 
     def recovery_limits(self) -> RecoveryLimits:
         """What the store gets for recovery."""
@@ -219,7 +226,7 @@ class Settings(BaseSettings):
 
         return RecoveryLimits(
             attempts_max=self.recovery_attempts_max,
-            suspect_after=self.suspect_after,
+            suspect_after=self._suspect_after,
             backoff_s=self.recovery_backoff_s,
             backoff_max_s=self.recovery_backoff_max_s,
             batch=self.recovery_batch,
