@@ -1,0 +1,128 @@
+"""Workflows whose effects are seen from outside: in an append-only file, and in a table.
+
+`saw` writes down that a step's body ran. `held` waits until the test lets go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+from outlast import WorkflowHandle, context, sleep, start, step, transaction, workflow
+
+_OUTSIDE = Path(os.environ["PROOF_FOLDER"])
+
+
+def saw(what: str) -> None:
+    """Add a line to the witness: one write, so that lines of several processes don't mix."""
+    file = os.open(_OUTSIDE / "witness", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        os.write(file, f"{what}\n".encode())
+    finally:
+        os.close(file)
+
+
+async def held(gate: str) -> None:
+    """Wait for a file of that name."""
+    while not (_OUTSIDE / gate).exists():  # noqa: ASYNC110 - another process makes it
+        await asyncio.sleep(0.01)
+
+
+@step
+async def first(key: str) -> str:
+    saw(f"first {key} {context().workflow_id}")
+    return "a"
+
+
+@transaction
+async def pay(tx: Any, key: str) -> int:
+    saw(f"pay {key}")
+    await tx.execute("insert into effects (key) values (%s)", (key,))
+    return 7
+
+
+@step
+async def last(key: str) -> str:
+    saw(f"last {key}")
+    return "c"
+
+
+@workflow
+async def story(key: str, pause_s: float = 0.3) -> dict[str, Any]:
+    """A step, a transaction, a suspension, a step."""
+    one = await first(key)
+    two = await pay(key)
+    await sleep(pause_s)
+    return {"key": key, "parts": [one, two, await last(key)]}
+
+
+@workflow
+async def single(key: str) -> str:
+    """One step."""
+    return await first(key)
+
+
+@step
+async def hold(key: str, gate: str) -> int:
+    saw(f"hold {key} {os.getpid()}")
+    await held(gate)
+    return os.getpid()
+
+
+@workflow
+async def holding(key: str, gate: str) -> int:
+    """A step that ends when the test says so, and one after it; which process ran the first."""
+    process = await hold(key, gate)
+    await last(key)
+    return process
+
+
+@workflow
+async def pausing(key: str, pause_s: float) -> str:
+    """A step, a long sleep, a step."""
+    await first(key)
+    await sleep(pause_s)
+    return await last(key)
+
+
+@transaction
+async def pay_slowly(tx: Any, key: str, gate: str) -> int:
+    await tx.execute("insert into effects (key) values (%s)", (key,))
+    saw(f"paying {key} {os.getpid()}")
+    await held(gate)
+    return os.getpid()
+
+
+@workflow
+async def paying(key: str, gate: str) -> int:
+    """A transaction that stays open until the test says so; which process ran it."""
+    return await pay_slowly(key, gate)
+
+
+@step
+async def fall(key: str) -> None:
+    saw(f"fall {key}")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@workflow
+async def falling(key: str) -> None:
+    """Kills its process each time."""
+    await fall(key)
+
+
+@workflow
+async def parent(key: str, gate: str) -> int:
+    """Waits for a child."""
+    child = await start(holding, key, gate)
+    return await child.result()
+
+
+@workflow
+async def waiting(key: str, workflow_id: str) -> int:
+    """Waits for a workflow that somebody else started."""
+    result: int = await WorkflowHandle[int](workflow_id).result()
+    return result

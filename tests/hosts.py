@@ -1,0 +1,166 @@
+"""Host processes as tests see them: `outlast serve` on a port of its own, called, killed, read."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+
+LIMIT_S = 20.0
+SECRET = "sb_secret_of_the_tests_0123456789"
+_SERVING = re.compile(r"serving functions of .* at (http://[^/]+)/")
+_SETTINGS = ("OUTLAST_", "SUPABASE_", "PG", "PORT")
+T = TypeVar("T")
+
+
+def until(condition: Callable[[], T | None], what: str = "", limit_s: float = LIMIT_S) -> T:
+    """For what has no event: look again and again; what was found."""
+    deadline = time.monotonic() + limit_s
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"waited {limit_s:.0f} s in vain{what and ': '}{what}"
+        time.sleep(0.01)
+    return found
+
+
+class Host:
+    """One `outlast serve`. It leads a session of its own, so that nothing of it outlives its test."""
+
+    def __init__(self, command: list[str], env: dict[str, str], cwd: Path, log: Path) -> None:
+        self.log = log
+        with log.open("wb") as output:
+            self.process = subprocess.Popen(
+                command, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                start_new_session=True,
+            )  # fmt: skip
+        self.url = ""
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def said(self) -> str:
+        """All that it logged."""
+        return self.log.read_text("utf-8", "replace")
+
+    def until_ready(self, limit_s: float = LIMIT_S) -> Host:
+        """Wait until it takes calls."""
+        until(lambda: self.listening() and self.asked("/readyz") == 200, f"readiness; {self.said()}", limit_s)
+        return self
+
+    def listening(self) -> bool:
+        """Whether it has said where it listens."""
+        if not self.url and (found := _SERVING.search(self.said())):
+            self.url = found[1]
+        assert self.process.poll() is None, f"it ended with {self.process.returncode}:\n{self.said()}"
+        return bool(self.url)
+
+    def asked(self, path: str) -> int:
+        """The status of a GET; 0 without an answer."""
+        try:
+            return httpx.get(self.url + path, timeout=5).status_code
+        except httpx.TransportError:
+            return 0
+
+    def call(
+        self, function: str, key: str, *, timeout_s: float = LIMIT_S, prefer: str = "", **body: Any
+    ) -> httpx.Response:
+        """Invoke a workflow of `proof` under a key, its parameter too. Raises httpx.TransportError."""
+        headers = {"apikey": SECRET, "idempotency-key": key, "prefer": prefer}
+        url = f"{self.url}/functions/v1/proof/{function}"
+        return httpx.post(url, json={"key": key, **body}, headers=headers, timeout=timeout_s)
+
+    def begin(self, function: str, key: str, **body: Any) -> str:
+        """Start a workflow without waiting for it; its id."""
+        answer = self.call(function, key, prefer="respond-async", **body)
+        assert answer.status_code == 202, answer.text
+        return answer.headers["workflow-id"]
+
+    def manage(self, method: str, path: str, timeout_s: float = LIMIT_S) -> httpx.Response:
+        """Call the management API."""
+        url = f"{self.url}/workflows/v1/{path}"
+        return httpx.request(method, url, headers={"apikey": SECRET}, timeout=timeout_s)
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the process, not to its children."""
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """SIGKILL, and wait until it is gone."""
+        self.process.kill()
+        self.process.wait(LIMIT_S)
+
+    def ended(self, limit_s: float = LIMIT_S) -> int:
+        """Wait until it ends by itself; its exit status, negative for a signal."""
+        try:
+            return self.process.wait(limit_s)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"it has not ended within {limit_s:.0f} s:\n{self.said()}") from None
+
+    def close(self) -> None:
+        """Kill it with all its children."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self.process.wait(LIMIT_S)
+
+
+class Hosts:
+    """The hosts of one test, over one database: that at `database`, or the folder's own embedded one."""
+
+    def __init__(self, folder: Path, functions: Path, database: str | None = None) -> None:
+        self.folder = folder
+        self._functions = functions
+        self._database = database
+        self._hosts: list[Host] = []
+
+    def launch(self, *options: str, database: str | None = None, **settings: object) -> Host:
+        """Start a host without waiting for it. `settings` are those of OUTLAST_…, in lower case."""
+        env = {name: value for name, value in os.environ.items() if not name.startswith(_SETTINGS)}
+        env |= {
+            "SUPABASE_SECRET_KEY": SECRET,
+            "PROOF_FOLDER": str(self.folder),
+            "OUTLAST_LOG_FORMAT": "text",
+            "OUTLAST_MOMENT_S": "0.05",
+            **{f"OUTLAST_{name.upper()}": str(value) for name, value in settings.items()},
+        }
+        if (url := database or self._database) is not None:
+            env["SUPABASE_DB_URL"] = url
+        command = [sys.executable, "-m", "outlast", "serve", "--no-verify-jwt"]
+        command += ["--functions", str(self._functions), *options]
+        if "--port" not in options:
+            command += ["--port", "0"]
+        log = self.folder / f"host-{len(self._hosts) + 1}.log"
+        host = Host(command, env, self.folder, log)
+        self._hosts.append(host)
+        return host
+
+    def start(self, *options: str, database: str | None = None, **settings: object) -> Host:
+        """Start a host, and wait until it takes calls."""
+        return self.launch(*options, database=database, **settings).until_ready()
+
+    def witnessed(self, line: str) -> int:
+        """How often the witness saw lines that begin so."""
+        return sum(1 for each in self.testimony() if each == line or each.startswith(f"{line} "))
+
+    def testimony(self) -> list[str]:
+        """All that the witness saw."""
+        path = self.folder / "witness"
+        return path.read_text().splitlines() if path.exists() else []
+
+    def open_gate(self, name: str) -> None:
+        """Let go what is held at a gate."""
+        (self.folder / name).touch()
+
+    def close(self) -> None:
+        """Kill all that still runs, and print what it said: pytest shows that of a test that failed."""
+        for host in self._hosts:
+            host.close()
+            print(f"--- {host.log.name}\n{host.said()}")  # noqa: T201 - captured
