@@ -245,6 +245,6 @@ def _wait(folder: Folder, deadline: float) -> None:
 
 def _too_slow(folder: Folder) -> EmbeddedPostgresError:
     return EmbeddedPostgresError(
-        f"the embedded Postgres was not ready in time; perhaps another container uses {folder.path}: "
-        f"end that one, or set SUPABASE_DB_URL{log_tail(folder)}"
+        f"the embedded Postgres was not ready in time; perhaps a container or service that has a tmp folder "
+        f"of its own uses {folder.path}: end that one, or set SUPABASE_DB_URL{log_tail(folder)}"
     )

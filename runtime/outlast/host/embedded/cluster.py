@@ -220,7 +220,7 @@ class Cluster:
                 f"{self._orders.path} is in use by a Postgres that Outlast did not start "
                 f"(process {strangers[0]}): stop that first"
             )
-        for name in (f".s.PGSQL.{settings.PORT}", f".s.PGSQL.{settings.PORT}.lock"):
+        for name in (settings.SOCKET, f"{settings.SOCKET}.lock"):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(f"{sockets}/{name}")
         with contextlib.suppress(FileNotFoundError):

@@ -17,7 +17,7 @@ from urllib.parse import quote
 from outlast.host.embedded.attach import Use, attach, log_tail
 from outlast.host.embedded.errors import EmbeddedPostgresError
 from outlast.host.embedded.folder import Folder, open_folder
-from outlast.host.embedded.settings import PORT
+from outlast.host.embedded.settings import PORT, SOCKET
 
 _logger = logging.getLogger(__name__)
 
@@ -39,8 +39,8 @@ class EmbeddedPostgres:
 
     `url` is a libpq URL over a unix socket. Any number of processes share one server; it ends when the last
     of them has called `stop` or is gone, however it went. If the server or its supervisor dies under its
-    users it is started again at once: open connections break, new ones to the same URL succeed. A child
-    made by `os.fork` counts as a user for as long as it lives.
+    users it is started again at once: open connections break, new ones to the same URL succeed. The object
+    is in use until `stop` or the end of the process, and of the children that it made with `os.fork`.
     """
 
     url: str
@@ -73,7 +73,7 @@ class EmbeddedPostgres:
 
     def alive(self) -> bool:
         """Whether the server takes connections now; false after `stop`. Costs it one connection."""
-        return not self._stopped and _takes_connections(f"{self._use.sockets}/.s.PGSQL.{PORT}")
+        return not self._stopped and _takes_connections(f"{self._use.sockets}/{SOCKET}")
 
     def revive(self, *, timeout_s: float = 30.0) -> None:
         """Return when the server takes connections again, starting it where that has not been done yet.

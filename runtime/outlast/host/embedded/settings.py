@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-PORT = 5432  # part of the socket's file name; no TCP port is opened
+PORT = 5432  # part of the socket's name; no TCP port is opened
+SOCKET = f".s.PGSQL.{PORT}"
 
 _ALWAYS = {
     "cluster_name": "outlast",

@@ -12,7 +12,7 @@ It runs as a program of its own, on the standard library alone, as the server's 
 from __future__ import annotations
 
 # Loading pathlib would be a tenth of the supervisor's start.
-# ruff: noqa: PTH106, PTH108
+# ruff: noqa: PTH106, PTH108, PTH116
 import contextlib
 import os
 import select
@@ -24,8 +24,9 @@ from types import FrameType
 from outlast.host.embedded import processes, rundir
 from outlast.host.embedded.cluster import Cluster, ClusterError
 from outlast.host.embedded.orders import Orders
+from outlast.host.embedded.settings import SOCKET
 
-_TICK_S = 2.0  # for what no event tells: a removed folder, a grown log
+_TICK_S = 2.0  # for what no event tells: removed folders, a grown log
 _TOUCH_S = 3600.0  # cleaners of tmp folders take what has not been used for days
 _USERS_MAX = 200
 _RESTARTS_MAX = 5
@@ -112,6 +113,8 @@ class Supervisor:
                 tick_at = time.monotonic() + _TICK_S
                 if os.fstat(self._orders.folder_fd).st_nlink == 0:
                     return  # removed, and the data with it
+                for name in (rundir.CONTROL, SOCKET):
+                    os.stat(f"{self._sockets}/{name}")  # without its sockets the pair is of no use, and ends
                 self._cluster.bound_log()
             if time.monotonic() >= touch_at:
                 touch_at = time.monotonic() + _TOUCH_S
