@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 _READ_CHARS_MAX = 1_000
-_BETWEEN_COMMAS = re.compile(r'(?:[^",]|"(?:[^"\\]|\\.)*")+')
+_BETWEEN_COMMAS = re.compile(r'(?:[^",]|"(?:[^"\\]|\\.?)*(?:"|$))+', re.DOTALL)
 _PREFERENCE = re.compile(
     r'\s*([!#$%&\'*+.^_`|~0-9A-Za-z-]+)\s*(?:=\s*("(?:[^"\\]|\\.)*"|[^";\s]*)\s*)?(?:;.*)?', re.DOTALL
 )

@@ -1,0 +1,63 @@
+"""Every way in which a workflow can end."""
+
+from typing import Any
+
+from _shared.gates import witness  # type: ignore[import-not-found]
+
+from outlast import HTTPException, Response, step, workflow
+
+
+@workflow
+async def value(value: Any, key: str = "") -> Any:
+    witness(key or "value")
+    return value
+
+
+@workflow
+async def nothing() -> None:
+    return None
+
+
+@workflow
+async def respond(kind: str) -> Any:
+    return {
+        "text": lambda: Response("grüße", 201, {"x-mine": "yes", "location": "/elsewhere"}),
+        "json": lambda: Response({"b": 1, "a": [1.0, "ü"]}, 202),
+        "html": lambda: Response("<p>hi</p>", headers={"content-type": "text/html"}),
+        "bytes": lambda: Response(b"\x00\xff\xfe", headers=[("x-twice", "1"), ("x-twice", "2")]),
+        "nul": lambda: Response("a\0b"),
+        "empty": lambda: Response(),
+        "no-content": lambda: Response(status=204),
+        "no-content-json": lambda: Response({"never": "sent"}, 204),
+        "redirect": lambda: Response(status=303, headers={"location": "https://example.com/"}),
+        "unmodified": lambda: Response("gone", 304),
+        "ours": lambda: Response("x", headers={"cache-control": "public", "workflow-id": "forged"}),
+        "teapot": lambda: Response("short and stout", 418),
+    }[kind]()
+
+
+@workflow
+async def bad_header(value: str, name: str = "x-mine") -> Any:
+    return Response("never sent", headers={name: value})
+
+
+@step
+async def check(status: int, detail: Any) -> None:
+    raise HTTPException(status, detail)
+
+
+@workflow
+async def refuse(status: int, detail: Any = None, in_step: bool = False, retry: bool = False) -> Any:
+    if in_step:
+        await check(status, detail)
+    raise HTTPException(status, detail, {"retry-after": "7"} if retry else None)
+
+
+@workflow
+async def fail() -> Any:
+    raise ValueError("the password is hunter2\nand more")
+
+
+@workflow
+async def unrecordable() -> Any:
+    return object()

@@ -1,0 +1,14 @@
+"""An ASGI application without a framework around it."""
+
+from typing import Any
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    if scope["path"].endswith("/silent"):
+        return
+    if scope["path"].endswith("/raise"):
+        raise ValueError("the password is hunter2")
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    if scope["path"].endswith("/half"):
+        await send({"type": "http.response.body", "body": b"o"})
+    await send({"type": "http.response.body", "body": b"ok"})
