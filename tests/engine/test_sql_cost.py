@@ -31,11 +31,6 @@ async def chain(length: int) -> int:
 
 
 @workflow
-async def gather(length: int) -> int:
-    return sum(await asyncio.gather(*(one(number) for number in range(length))))
-
-
-@workflow
 async def nap(length: int) -> int:
     done = sum([await one(number) for number in range(length)])
     await sleep(SLEEP_S)
@@ -67,11 +62,23 @@ async def test_a_callers_wait_is_one_round_trip_for_each_commit(database: str, t
         assert (traffic.round_trips, traffic.transactions) == (2, 2)
 
 
-async def test_steps_of_one_moment_share_a_commit(database: str, tmp_path: Path) -> None:
+async def test_steps_that_end_in_one_moment_share_a_commit(database: str, tmp_path: Path) -> None:
+    length = 20
+    together = asyncio.Barrier(length)
+
+    @step
+    async def meet(number: int) -> int:
+        await together.wait()
+        return number
+
+    @workflow
+    async def gather() -> int:
+        return sum(await asyncio.gather(*(meet(number) for number in range(length))))
+
     async with reading_along(database, tmp_path) as (url, traffic), engine_on(url, gather) as bench:
-        await bench.run(gather, 1)
+        await bench.run(gather)
         traffic.reset()
-        await bench.run(gather, 20)
+        assert await bench.run(gather) == 190
         assert traffic.count(JOURNAL) <= 4
 
 
