@@ -22,6 +22,8 @@ with started as (
   returning w.workflow_id
 ), ended as (
   -- The update itself is the fence of those that end: it locks the row and checks owner and epoch.
+  -- `is true` keeps the owner from being looked up by its index: a plan made while the table was empty would
+  -- walk everything this instance owns, once for each row of the batch.
   update outlast.workflow_status w
   set status = e.status,
       output = e.output::json,
@@ -38,14 +40,14 @@ with started as (
     %(end_ids)s::text[], %(end_epochs)s::bigint[], %(end_statuses)s::text[], %(end_outputs)s::text[],
     %(end_errors)s::text[], %(end_responses)s::text[], %(end_claimables)s::float8[]
   ) as e (workflow_id, epoch, status, output, error, response, claimable)
-  where w.workflow_id = e.workflow_id and w.epoch = e.epoch and w.owner = %(instance)s
+  where w.workflow_id = e.workflow_id and w.epoch = e.epoch and (w.owner = %(instance)s) is true
   returning w.workflow_id
 ), held as (
   -- FOR SHARE: an unlocked check would let a frozen instance commit after a takeover.
   select w.workflow_id
   from unnest(%(held_ids)s::text[], %(held_epochs)s::bigint[]) as h (workflow_id, epoch)
   join outlast.workflow_status w on w.workflow_id = h.workflow_id
-  where w.epoch = h.epoch and w.owner = %(instance)s
+  where w.epoch = h.epoch and (w.owner = %(instance)s) is true
   for share of w
 ), fenced as (
   select workflow_id from ended union all select workflow_id from held
