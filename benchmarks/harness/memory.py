@@ -32,10 +32,10 @@ def memory_of(pids: Iterable[int]) -> Memory:
 
 
 def cpu_s(pids: Iterable[int]) -> float:
-    """User and system seconds that these processes have used so far (proc(5), stat fields 14 and 15)."""
-    ticks = 0
+    """Seconds that all threads of these processes have spent on a processor (schedstat, in nanoseconds)."""
+    spent = 0
     for pid in pids:
         with contextlib.suppress(OSError):
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            ticks += int(fields[11]) + int(fields[12])
-    return ticks / 100
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                spent += int((task / "schedstat").read_text().split()[0])
+    return spent / 1e9

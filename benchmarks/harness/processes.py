@@ -109,6 +109,8 @@ def first_answer(server: Server, request: bytes, timeout_s: float = READY_S) -> 
         status = _ask(server.port, request)
         if 200 <= status < 300:
             return time.perf_counter()
+        if status not in (0, 503):
+            raise BenchmarkError(f"{server.name} answered {status}:\n{server.tail()}")
         time.sleep(_POLL_S)
     raise BenchmarkError(f"{server.name} gave no answer within {timeout_s:g} s:\n{server.tail()}")
 
