@@ -50,13 +50,19 @@ class Driven(Coroutine[Any, Any, Any]):
 
     def send(self, value: Any) -> Any:
         """See Coroutine."""
-        self._body.going_on()
-        return self._coro.send(value)
+        return self._go_on(self._coro.send, value)
 
     def throw(self, *error: Any) -> Any:
         """See Coroutine."""
+        return self._go_on(self._coro.throw, *error)
+
+    def _go_on(self, resume: Callable[..., Any], *values: Any) -> Any:
         self._body.going_on()
-        return self._coro.throw(*error)
+        try:
+            return resume(*values)
+        except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:
+            # `sys.exit` in one workflow must not end the host of all.
+            raise RuntimeError(f"the workflow raised {type(error).__name__}") from error
 
     def close(self) -> None:
         """See Coroutine."""
@@ -101,13 +107,11 @@ def task_factory(
 
 
 async def _contained(coro: Any) -> Any:
-    """Run `coro`; `sys.exit` in one workflow must not end the host of all, and to be stopped is no error."""
+    """Run the coroutine of a task: to be stopped is no error of it."""
     try:
         return await coro
     except Stopped as reason:
         raise asyncio.CancelledError(str(reason)) from None
-    except (SystemExit, KeyboardInterrupt) as error:
-        raise RuntimeError(f"a task of the workflow raised {type(error).__name__}") from error
 
 
 def _in_order(original: Callable[..., Any]) -> Callable[..., Any]:
