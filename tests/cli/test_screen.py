@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from outlast.cli.screen import cut, escaped, fitted, one_line, padded, plain_text, width_of
@@ -15,8 +15,10 @@ NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
 @given(st.text(max_size=60), st.integers(1, 40))
+@example("\u0301", 1)
+@example("日本", 2)
 def test_cut_text_fits(text: str, width: int) -> None:
-    assert width_of(cut(text, width)) <= max(width, 1)
+    assert width_of(cut(text, width)) <= width
     assert cut(text, width_of(text)) == text
 
 

@@ -129,10 +129,10 @@ def width_of(text: str) -> int:
 
 def cut(text: str, width: int) -> str:
     """`text` within `width` columns, `…` for what is left out."""
-    if len(text) <= width and width_of(text) <= width:
+    if width_of(text) <= width:
         return text
     kept = text[: max(0, width - 1)]
-    while width_of(kept) > width - 1:
+    while kept and width_of(kept) > width - 1:
         kept = kept[:-1]
     return f"{kept}…"
 
