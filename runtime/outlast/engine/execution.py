@@ -110,6 +110,12 @@ class Execution:
         """Whether the body still does what it did before."""
         return self._history.replaying
 
+    @property
+    def progressed(self) -> bool:
+        """Whether its last write is durable: a workflow that goes on doesn't kill its process each time."""
+        write = self._last_write
+        return write is not None and write.done() and not write.cancelled() and write.exception() is None
+
     def begin(self) -> None:
         """The current task runs the body from now on."""
         self._body = asyncio.current_task()

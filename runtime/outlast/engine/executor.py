@@ -55,7 +55,7 @@ class Executor:
         *,
         suspect: bool = False,
     ) -> None:
-        """Run a workflow that this instance has claimed. `arguments`: what its input was validated to, if known."""
+        """Run a workflow that this instance has claimed. `arguments`: its validated input, if known."""
         execution = Execution(claimed, definition, self._services)
         former = self.live.get(claimed.workflow_id)
         if former is not None:
@@ -90,7 +90,9 @@ class Executor:
                 deadline.cancel()
             if self.live.get(execution.workflow_id) is execution:
                 del self.live[execution.workflow_id]
-                self.suspects.discard(execution.workflow_id)
+                if execution.workflow_id in self.suspects:
+                    self.suspects.remove(execution.workflow_id)
+                    self._services.suspended(self._services.clock.now_s())  # the next one's turn
             if not self.live:
                 self._idle.set()
         if isinstance(ending, Ending):

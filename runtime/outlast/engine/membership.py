@@ -194,7 +194,8 @@ class Membership:
     async def _claim(self) -> bool:
         """Claim and launch; whether there may be more at once."""
         room = min(self._pace.claim_batch, self._pace.workflows_max - len(self._executor.live))
-        suspects = 0 if self._executor.suspects else 1
+        alone = all(self._executor.live[each].progressed for each in self._executor.suspects)
+        suspects = 1 if alone else 0
         claims = await self._store.claim(
             self._catalog.workflow_names(), max(0, room), min(suspects, max(0, room))
         )
