@@ -126,3 +126,18 @@ async def waiting(key: str, workflow_id: str) -> int:
     """Waits for a workflow that somebody else started."""
     result: int = await WorkflowHandle[int](workflow_id).result()
     return result
+
+
+@transaction
+async def pay_and_look(tx: Any, key: str, gate: str) -> int:
+    await tx.execute("insert into effects (key) values (%s)", (key,))
+    saw(f"blocked {key}")
+    while not (_OUTSIDE / gate).exists():
+        await tx.execute("select pg_sleep(0.2)")
+    return os.getpid()
+
+
+@workflow
+async def blocked(key: str, gate: str) -> int:
+    """A transaction that keeps the server busy until the test says so."""
+    return await pay_and_look(key, gate)
