@@ -29,14 +29,20 @@ def start_host(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
     started: list[Served] = []
     made: list[str] = []
 
-    def start(*options: str, beside: Served | None = None, database: str | None = None, **settings: object):
+    def start(
+        *options: str,
+        beside: Served | None = None,
+        database: str | None = None,
+        ready: bool = True,
+        **settings: object,
+    ) -> Served:
         if beside is None and database is None:
             database = make_database(postgres, TEMPLATE)
             made.append(database)
         folder = tmp_path_factory.mktemp("http") if beside is None else beside.folder
         url = database or (beside.database if beside else None)
         assert url is not None
-        served = Served(folder, url, *(options or (OPEN,)), **settings)
+        served = Served(folder, url, *(options or (OPEN,)), ready=ready, **settings)
         started.append(served)
         return served
 

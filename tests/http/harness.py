@@ -38,11 +38,19 @@ def fresh_key() -> str:
 class Served:
     """A host on a database of its own or another's. `client` is a stranger, `admin` bears the secret key."""
 
-    def __init__(self, folder: Path, database: str, *options: str, **settings: object) -> None:
+    def __init__(
+        self, folder: Path, database: str, *options: str, ready: bool = True, **settings: object
+    ) -> None:
+        """Wait until it is ready for calls, or only until it listens."""
         self.folder = folder
         self.database = database
         self.process = _launch(folder, database, options, settings)
-        self.process.until_ready()
+        if ready:
+            self.process.until_ready()
+        else:
+            until(
+                lambda: self.process.listening() and self.process.asked("/healthz") == 200, "a sign of life"
+            )
         self.url = self.process.url
         self.client = self._client({"authorization": f"Bearer {PUBLISHABLE}"})
         self.admin = self._client({"apikey": SECRET})

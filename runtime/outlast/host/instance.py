@@ -89,6 +89,7 @@ class Instance:
             cors_origins=settings.cors_origins,
         )
         self._tasks: list[asyncio.Task[None]] = []
+        self._joined = False
         self._stopped = asyncio.Event()
 
     async def start(self, patience_s: float) -> None:
@@ -127,6 +128,7 @@ class Instance:
                 if self._settings.db_url is None:
                     await apply_project(self._database, PROJECT_FOLDER)
                 await self.engine.open()
+                self._joined = True
                 return
             except Unreachable as error:
                 failures += 1
@@ -136,4 +138,6 @@ class Instance:
                 await asyncio.sleep(random.uniform(ceiling / 2, ceiling))
 
     async def _schema_current(self) -> bool:
+        if not self._joined or self.engine.database_away:
+            raise Unreachable("this instance could not write its last batch, or none yet")
         return not await pending(self._database)

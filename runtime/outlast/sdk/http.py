@@ -196,7 +196,10 @@ def _body_of(body: Any) -> tuple[bytes, str | None]:
     if isinstance(body, str):
         return body.encode("utf-8"), "text/plain; charset=utf-8"
     try:
-        return to_json(body, inf_nan_mode="constants"), "application/json"
+        text = to_json(body, inf_nan_mode="constants")
+        if b"NaN" in text or b"Infinity" in text:
+            from_json(text, allow_inf_nan=False)
+        return text, "application/json"
     except ValueError as error:
         raise NotSerializable(f"Response: the body has no JSON form: {error}") from error
 

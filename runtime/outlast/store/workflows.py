@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from psycopg.rows import dict_row
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from outlast.core.listing import Filters
 from outlast.core.ports import Unreachable
@@ -17,6 +17,8 @@ from outlast.store.queries import load
 
 _SQL = load("workflows.sql")
 _READ_TRIES = 2
+_READ_WAIT_S = 3.0
+"""For a connection. Who reads is waited for, and is better told soon that the database is away."""
 
 
 class PostgresWorkflows:
@@ -80,12 +82,12 @@ class PostgresWorkflows:
         """Run a statement that may be run twice: a pooled connection may have died unseen."""
         for attempt in range(1, _READ_TRIES + 1):
             try:
-                async with away(), self._pool.connection() as connection:
+                async with away(), self._pool.connection(timeout=_READ_WAIT_S) as connection:
                     cursor = connection.cursor(row_factory=dict_row)
                     await cursor.execute(_SQL[query], parameters)
                     return await cursor.fetchall()
-            except Unreachable:
-                if attempt == _READ_TRIES:
+            except Unreachable as error:
+                if attempt == _READ_TRIES or isinstance(error.__cause__, PoolTimeout):
                     raise
         raise AssertionError("unreachable")
 

@@ -40,7 +40,7 @@ async def serve_handler(
     except HTTPException as error:
         answer = exception_answer(error.status, error.detail, error.headers.items())
     except Exception as error:
-        raise _blamed(target.function, error) from error
+        raise _blamed(target.function, error, reply) from error
     if answer is not None:
         await answer.send(reply)
 
@@ -52,17 +52,17 @@ async def serve_app(call: Call, function: str, app: ASGIApp, host: Host, reply: 
     try:
         await app({**call.scope, "root_path": root}, call.receive, reply)
     except Exception as error:
-        raise _blamed(function, error) from error
+        raise _blamed(function, error, reply) from error
     if not reply.begun:
         _logger.error("%s did not answer", function)
         await FUNCTION_FAILED.answer().send(reply)
 
 
-def _blamed(function: str, error: Exception) -> Exception:
+def _blamed(function: str, error: Exception, reply: Reply) -> Exception:
     """What to raise for `error`: itself where callers are told of it, else that the function failed."""
     if isinstance(error, ClientDisconnect):
         return ClientGone()
-    if expected_problem(error) is not None:
+    if expected_problem(error) is not None and not reply.begun:
         return error
     _logger.error("%s failed", function, exc_info=error)
     return ProblemError(FUNCTION_FAILED)
