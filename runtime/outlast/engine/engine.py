@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from outlast.core.clock import Clock
@@ -20,6 +21,7 @@ from outlast.core.observations import Observer
 from outlast.core.outcomes import value_of
 from outlast.core.ports import (
     Catalog,
+    Conflicted,
     InstanceStore,
     JournalStore,
     TransactionStore,
@@ -31,7 +33,7 @@ from outlast.core.records import ClaimedWorkflow, NewWorkflow, Standing, StepRec
 from outlast.core.stops import HandedOver, LeaseLost
 from outlast.engine import branches
 from outlast.engine.attempts import in_thread
-from outlast.engine.execution import Services
+from outlast.engine.execution import Services, conflict_pause
 from outlast.engine.executor import Executor
 from outlast.engine.journal import Journal
 from outlast.engine.lease import Lease
@@ -301,10 +303,14 @@ class Engine:
             return StepRecord("", transaction.name)
 
         work = TransactionWork(run, threaded=not transaction.is_async, isolation=transaction.isolation)
-        try:
-            await self._transactions.transact(work, None)
-        except Unreachable as error:
-            raise DatabaseUnavailable(str(error)) from error
+        for conflicts in count(1):
+            try:
+                await self._transactions.transact(work, None)
+                break
+            except Conflicted as error:
+                await conflict_pause(conflicts, error)
+            except Unreachable as error:
+                raise DatabaseUnavailable(str(error)) from error
         return results[0]
 
     def block(self, call: Any) -> Any:

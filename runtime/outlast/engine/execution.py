@@ -480,9 +480,7 @@ class Execution:
                 standing = await self._services.transactions.transact(work, fence)
             except Conflicted as error:
                 conflicts += 1
-                if conflicts > CONFLICTS_MAX:
-                    raise (error.__cause__ or error) from None
-                await asyncio.sleep(random.uniform(0, min(0.5, 0.005 * 2 ** min(conflicts, 10))))
+                await conflict_pause(conflicts, error)
             except Unreachable:
                 # If that was the commit, its record stands in the way of the next run's and undoes it.
                 await asyncio.sleep(random.uniform(0.05, 0.5))
@@ -597,6 +595,13 @@ class Execution:
             self.stop(kind(f"a record was refused: {error}"))
         elif not write.result():
             self.stop(LeaseLost("a write was refused: the workflow was cancelled or runs elsewhere"))
+
+
+async def conflict_pause(conflicts: int, error: Conflicted) -> None:
+    """Wait before a transaction that conflicted so often runs again; raise what Postgres said if that is enough."""
+    if conflicts > CONFLICTS_MAX:
+        raise (error.__cause__ or error) from None
+    await asyncio.sleep(random.uniform(0, min(0.5, 0.005 * 2 ** min(conflicts, 10))))
 
 
 def public_reason(stopped: Stopped) -> tuple[str, str] | None:

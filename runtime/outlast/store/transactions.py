@@ -30,7 +30,10 @@ _ENDED_BY_BODY = (
 
 
 class BorrowedConnection(psycopg.Connection[TupleRow]):
-    """A blocking face of a pooled connection, for one `def` transaction. It can't be ended or closed."""
+    """A blocking face of a pooled connection, for the body of a `def` transaction.
+
+    It can't be ended or closed, and what is set on it (row factories, adapters) goes with it.
+    """
 
     @classmethod
     def of(cls, connection: AsyncConn) -> BorrowedConnection:
@@ -43,12 +46,37 @@ class BorrowedConnection(psycopg.Connection[TupleRow]):
         """Refused."""
         raise UsageError(_ENDED_BY_BODY)
 
-    def rollback(self) -> NoReturn:
+    rollback = commit
+    close = commit
+
+    def set_autocommit(self, value: bool) -> NoReturn:
         """Refused."""
         raise UsageError(_ENDED_BY_BODY)
 
-    def close(self) -> None:
-        """Ignored: the connection goes back to its pool."""
+    def __del__(self, *_: Any) -> None:
+        """Nothing to warn of: the session is the pool's."""
+
+
+class BorrowedAsyncConnection(psycopg.AsyncConnection[TupleRow]):
+    """The same for the body of an `async def` transaction."""
+
+    @classmethod
+    def of(cls, connection: AsyncConn) -> BorrowedAsyncConnection:
+        """The same session. The two must not be used at the same time."""
+        borrowed = cls(connection.pgconn)
+        borrowed.prepare_threshold = None
+        return borrowed
+
+    async def commit(self) -> NoReturn:
+        """Refused."""
+        raise UsageError(_ENDED_BY_BODY)
+
+    rollback = commit
+    close = commit
+
+    async def set_autocommit(self, value: bool) -> NoReturn:
+        """Refused."""
+        raise UsageError(_ENDED_BY_BODY)
 
     def __del__(self, *_: Any) -> None:
         """Nothing to warn of: the session is the pool's."""
@@ -128,7 +156,8 @@ class _BodyFailed(Exception):
 async def _run_body(connection: AsyncConn, work: TransactionWork) -> StepRecord:
     """Run the user's function. What it raises is its own, unless the connection is gone or it runs again."""
     try:
-        return await work.run(BorrowedConnection.of(connection) if work.threaded else connection)
+        borrow = BorrowedConnection if work.threaded else BorrowedAsyncConnection
+        return await work.run(borrow.of(connection))
     except (errors.SerializationFailure, errors.DeadlockDetected):
         raise
     except Exception as error:
