@@ -98,7 +98,7 @@ def test_a_connection_cut_at_any_commit_loses_and_doubles_nothing(
 @pytest.fixture
 def own_postgres(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
     """A server of the test's own, that it may kill."""
-    with EmbeddedPostgres.start(tmp_path / "own", durable=False) as server:
+    with EmbeddedPostgres.start(tmp_path / "own", durable=True) as server:
         asyncio.run(migrate(Database.at(server.url, "tests")))
         query_on(server.url)(EFFECTS)
         yield server
@@ -134,8 +134,8 @@ def test_a_restart_of_postgres_under_load_loses_and_doubles_nothing(
                 own_postgres.revive()
                 until(lambda old=old: postmaster(tmp_path / "own") != old)  # type: ignore[misc]
             enough.set()
-            for each in clients:
-                each.result(60)
+            for running in clients:
+                running.result(60)
 
         query = query_on(own_postgres.url)
         status = "select status, count(*) from outlast.workflow_status group by 1"

@@ -7,9 +7,9 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg import errors
-from tests.engine.harness import engine_on
 
 from outlast import WorkflowFailed, transaction, workflow
+from tests.engine.harness import engine_on
 
 
 @pytest.mark.parametrize("last_word", [errors.AdminShutdown, errors.CrashShutdown, errors.ConnectionFailure])
