@@ -108,8 +108,6 @@ def _log_end(fact: facts.WorkflowEnded) -> None:
     failure = _failure_of(fact.error)
     if failure is None:
         _logger.error("%s failed: %s", fact.workflow_id, fact.error, extra=extra)
-    elif (status := _refused_with(failure)) is not None:
-        _logger.info("%s refused its caller: %s", fact.workflow_id, status, extra=extra)
     else:
         cause = ": ".join(filter(None, (failure["type"], failure["message"].partition("\n")[0])))
         extra["traceback"] = failure["traceback"].rstrip()
@@ -123,11 +121,3 @@ def _failure_of(error: str) -> dict[str, Any] | None:
     except ValueError:
         return None
     return document if isinstance(document, dict) and "traceback" in document else None
-
-
-def _refused_with(failure: dict[str, Any]) -> int | None:
-    """The 4xx status of an HTTPException: an answer that the function meant to give, no fault of it."""
-    attributes = failure["attributes"]
-    status = attributes.get("status")
-    meant = attributes.keys() >= {"status", "detail", "headers"} and isinstance(status, int)
-    return status if meant and 400 <= status < 500 else None
