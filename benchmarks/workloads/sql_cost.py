@@ -22,13 +22,14 @@ def measure(lab: Lab) -> Section:
     section = Section(
         "sql_cost",
         "What a call costs the database",
-        f"Counted by a proxy that reads the Postgres protocol along, for {CALLS} calls one after the other; "
+        f"Counted by a proxy that reads the Postgres protocol along, for {CALLS} calls one after the "
+        f"other; "
         "what an idle instance does anyway in that time is subtracted. A transaction that only "
         "reads counts as a commit too.",
     )
     table = Table("Per call, one at a time", ["", "steps", "round trips", "commits"], [])
     idle = Table(f"Idle, over {IDLE_S:.0f} s", ["", "queries/s"], [])
-    for name in lab.present("outlast", "dbos", "absurd"):
+    for name in lab.present("outlast", "dbos-sync"):
         rows, idle_per_s = asyncio.run(_count(lab, name, lab.database(name, migrated=name == "outlast")))
         title = lab.contenders[name].title
         idle.rows.append([title, f"{idle_per_s:.1f}"])

@@ -23,8 +23,10 @@ def measure(lab: Lab) -> Section:
     section = Section(
         "throughput",
         "A durable one-step call",
-        "Each call is a POST with an `Idempotency-Key` of its own and is answered when its end is committed. "
-        "*Plain Starlette* does the same work on the same server and keeps nothing. *pgbench* does a durable "
+        "Each call is a POST with an `Idempotency-Key` of its own and is answered when its end is "
+        "committed. "
+        "*Plain Starlette* does the same work on the same server and keeps nothing. *pgbench* does a "
+        "durable "
         "call's two commits on one connection a caller, with no HTTP and no Python.",
     )
     table = Table(

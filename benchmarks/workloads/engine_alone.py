@@ -1,0 +1,59 @@
+"""The engine without HTTP: recorded steps per second, beside the driver's own batched inserts."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness.lab import Lab
+from benchmarks.harness.processes import BenchmarkError, clean_environment
+from benchmarks.harness.rounds import Spread, interleaved, ratio
+from benchmarks.harness.section import Section, Table
+
+APP = Path(__file__).parents[1] / "apps" / "engine_alone.py"
+ROOT = Path(__file__).parents[2]
+TITLES = {"steps": "the engine, recorded steps", "driver": "psycopg alone, the same rows in batches of 256"}
+
+
+def measure(lab: Lab) -> Section:
+    """Run it."""
+    section = Section(
+        "engine_alone",
+        "The engine alone",
+        "One process, no HTTP: 256 workflows at a time record one step after another. Beside it the "
+        "driver inserts "
+        "rows of the same shape in batches of 256, one commit a batch, with nothing around them.",
+    )
+    urls = {name: lab.database(f"alone_{name}") for name in TITLES}
+
+    def one(name: str) -> dict[str, Any]:
+        command = [sys.executable, str(APP), urls[name], name, str(max(2.0, lab.seconds))]
+        environment = {**clean_environment(), "PYTHONPATH": _path()}
+        done = subprocess.run(command, capture_output=True, timeout=120, env=environment, check=False)
+        if done.returncode:
+            raise BenchmarkError(f"{name}: {done.stderr.decode()[-1000:]}")
+        result: dict[str, Any] = json.loads(done.stdout)
+        return result
+
+    runs = interleaved(list(TITLES), max(2, lab.rounds // 2), one)
+    table = Table("Rows per second", ["", "rows/s"], [])
+    for name, each in runs.items():
+        spread = Spread.of([run["per_s"] for run in each])
+        table.rows.append([TITLES[name], spread.text()])
+        lab.say(f"{TITLES[name]}: {spread.text()}/s")
+        section.raw[name] = each
+    section.ratios.append(
+        f"The engine records steps at {ratio(runs, 'steps', 'driver').median:.2f}× the rate of bare "
+        f"batched inserts."
+    )
+    section.tables.append(table)
+    return section
+
+
+def _path() -> str:
+    """This checkout first, then whatever was given."""
+    given = clean_environment().get("PYTHONPATH")
+    return f"{ROOT}:{given}" if given else str(ROOT)
