@@ -114,3 +114,13 @@ def test_it_can_be_told_while_it_waits_for_its_database(hosts: Hosts, tmp_path: 
     host.signal(signal.SIGTERM)
     assert host.ended(5) == 0
     assert "Traceback" not in host.said()
+
+
+def test_a_function_that_never_ends_keeps_neither_process_nor_workflow(hosts: Hosts, query: Query) -> None:
+    leaving = hosts.start(drain_s=0.2)
+    workflow_id = leaving.begin("endless", "k")
+    until(lambda: hosts.witnessed("grind k"), "the step")
+    leaving.signal(signal.SIGTERM)
+    assert leaving.ended(15) == 0
+    row = query("select * from outlast.workflow_status where workflow_id = %s", workflow_id)[0]
+    assert (row["status"], row["owner"], row["recovery_attempts"]) == ("PENDING", None, 0)

@@ -29,12 +29,13 @@ def serve(
     reload: bool | None,
     env_file: Path | None,
     no_verify_jwt: bool,
-) -> int:
+) -> None:
     """Serve the functions of a folder, and run what earlier instances left.
 
     Without SUPABASE_DB_URL a Postgres of the project's own is started under .outlast/.
     """
     from outlast.host.serve import serve as run
+    from outlast.host.server import leave
     from outlast.host.settings import Settings
 
     settings = Settings.load(
@@ -46,4 +47,4 @@ def serve(
         env_file=env_file,
         verify_jwt=False if no_verify_jwt else None,
     )
-    return run(settings)
+    leave(run(settings))

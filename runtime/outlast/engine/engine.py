@@ -33,7 +33,7 @@ from outlast.core.records import ClaimedWorkflow, NewWorkflow, Standing, StepRec
 from outlast.core.stops import HandedOver, LeaseLost
 from outlast.engine import branches
 from outlast.engine.attempts import in_thread
-from outlast.engine.execution import Services, conflict_pause
+from outlast.engine.execution import STOP_GRACE_S, Services, conflict_pause
 from outlast.engine.executor import Executor
 from outlast.engine.journal import Journal
 from outlast.engine.lease import Lease
@@ -50,7 +50,7 @@ class EngineOptions:
     lease_ttl_s: float = 10.0
     tick_s: float = 0.6
     moment_s: float = 1.0
-    drain_s: float = 25.0
+    drain_s: float = 20.0
     database_wait_s: float = 5.0
     workflows_max: int = 1_000
     claim_batch: int = 200
@@ -140,7 +140,7 @@ class Engine:
             for execution in list(self._executor.live.values()):
                 execution.stop(HandedOver("the instance shuts down and its step took too long"))
             try:
-                async with asyncio.timeout(2.0):
+                async with asyncio.timeout(STOP_GRACE_S + 1.0):
                     await self._executor.idle()
             except TimeoutError:
                 pass  # its lease is ended below, which gives them back too

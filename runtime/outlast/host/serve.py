@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import signal
 import socket
 import sys
@@ -24,12 +25,16 @@ class StartRefused(OutlastError):
 
 
 def serve(settings: Settings) -> int:
-    """Serve until told to stop; the exit status. Raises OutlastError before it serves."""
+    """Serve until told to stop; the exit status, with which to `leave`.
+
+    Raises OutlastError before it serves.
+    """
     from outlast.observe.log import configure
 
     configure(settings.log_level, log_form(settings))
     for line in settings.warnings:
         _logger.warning("%s", line)
+    _export_env_files(settings)
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(contextlib.closing(_listen(settings.host, settings.port)))
         url = stack.enter_context(_database(settings))
@@ -43,6 +48,17 @@ def serve(settings: Settings) -> int:
         from outlast.observe.log import log
 
         return run_instance(settings, url, keys, listener, log)
+
+
+def _export_env_files(settings: Settings) -> None:
+    """Let functions see what `.env` (or `--env-file`) and `functions/.env` hold; the environment wins."""
+    from dotenv import dotenv_values
+
+    for file in (settings.env_file, settings.functions / ".env"):
+        if file is not None and file.is_file():
+            for name, value in dotenv_values(file).items():
+                if value is not None:
+                    os.environ.setdefault(name, value)
 
 
 def _work(settings: Settings, url: str, keys: list[str], listener: socket.socket) -> None:

@@ -40,13 +40,15 @@ class _Server(uvicorn.Server):
 def run_instance(
     settings: Settings, database_url: str, secret_keys: list[str], listener: socket.socket, observe: Observer
 ) -> int:
-    """Serve on `listener` until SIGTERM or SIGINT; the exit status."""
+    """Serve on `listener` until SIGTERM or SIGINT; the exit status, with which the process must `leave`."""
     for point in settings.crash_at:
         faults.arm(point)
     import uvloop
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(settings, database_url, secret_keys, listener, observe))
+    loop = uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)
+    # It isn't closed: that would wait for threads and tasks of functions, which needn't ever end.
+    return loop.run_until_complete(_serve(settings, database_url, secret_keys, listener, observe))
 
 
 async def _serve(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -141,3 +142,20 @@ async def pay_and_look(tx: Any, key: str, gate: str) -> int:
 async def blocked(key: str, gate: str) -> int:
     """A transaction that keeps the server busy until the test says so."""
     return await pay_and_look(key, gate)
+
+
+@step
+def grind(key: str) -> None:
+    saw(f"grind {key}")
+    while True:
+        time.sleep(0.05)
+
+
+@workflow
+async def endless(key: str) -> None:
+    """A thread that never returns, in a body that won't hear of cancellation."""
+    while True:
+        try:
+            await grind.aio(key)
+        except BaseException:  # noqa: BLE001 - what a user may write
+            saw(f"undeterred {key}")
