@@ -7,10 +7,10 @@ import time
 from typing import Any
 
 import pytest
-from tests.engine.harness import Bench, engine_on
 
 from outlast import WorkflowFailed, step, workflow
 from outlast.core.failures import CANCELLED
+from tests.engine.harness import Bench, engine_on
 
 
 class Gate:

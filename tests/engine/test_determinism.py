@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.engine.harness import Bench, engine_on
 
 from outlast import step, workflow
+from tests.engine.harness import Bench, engine_on
 
 _numbers = itertools.count(1)
 

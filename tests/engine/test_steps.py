@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel
-from tests.engine.harness import engine_on
 
 from outlast import NotSerializable, StepFailed, WorkflowFailed, context, step, workflow
 from outlast.core.observations import StepRetried
+from tests.engine.harness import engine_on
 
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="of the body")
 

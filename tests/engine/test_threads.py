@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from tests.engine.harness import engine_on
 
 from outlast import UsageError, WorkflowTimeout, context, sleep, sleep_until, step, transaction, workflow
+from tests.engine.harness import engine_on
 
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="-")
 

@@ -58,7 +58,7 @@ def recorded(error: BaseException) -> Exception:
 def raised(error: Exception) -> Exception:
     try:
         raise error
-    except Exception as caught:  # noqa: BLE001
+    except Exception as caught:
         return caught
 
 

@@ -35,7 +35,7 @@ from outlast.engine.lease import Lease
 from outlast.engine.turns import Turns
 from outlast.sdk.context import context
 from outlast.sdk.definitions import StepDefinition, TransactionDefinition, WorkflowDefinition
-from outlast.sdk.running import current_line, enter_line
+from outlast.sdk.running import current_line, enter_line, leave_line
 
 CONFLICTS_MAX = 50
 """Reruns of one transaction for serialization failures and deadlocks before they count as its error."""
@@ -435,8 +435,8 @@ class Execution:
             return codec.decode(record.output)
         except Exception as error:  # a validator of the user's may raise anything
             reason = Diverged(
-                f"the recorded output of step {record.step_id} {record.name!r} no longer fits its annotation: "
-                f"{error}"
+                f"the recorded output of step {record.step_id} {record.name!r} no longer fits its "
+                f"annotation: {error}"
             )
             self.stop(reason)
             raise reason from error
@@ -554,7 +554,11 @@ class Execution:
             self._save_sleeps()
             while (left_s := wake_s - self._services.clock.now_s()) > 0:
                 seen = self._turns.activity
-                await asyncio.sleep(min(left_s, self._services.moment_s))
+                outside = enter_line(None)  # to look at the time is no activity of the body
+                try:
+                    await asyncio.sleep(min(left_s, self._services.moment_s))
+                finally:
+                    leave_line(outside)
                 # All that this workflow still does is to sleep: nothing moved for a moment.
                 idle = seen == self._turns.activity and not self._running
                 if (
@@ -598,7 +602,7 @@ class Execution:
 
 
 async def conflict_pause(conflicts: int, error: Conflicted) -> None:
-    """Wait before a transaction that conflicted so often runs again; raise what Postgres said if that is enough."""
+    """Wait before a transaction that conflicted runs again; after very many raise what Postgres said."""
     if conflicts > CONFLICTS_MAX:
         raise (error.__cause__ or error) from None
     await asyncio.sleep(random.uniform(0, min(0.5, 0.005 * 2 ** min(conflicts, 10))))

@@ -131,7 +131,7 @@ class Turns:
 
 
 def _cancel_again(task: asyncio.Task[object], requests: int) -> None:
-    """Deliver a cancellation that came during a turn. By now the task waits for the next thing, or is done."""
+    """Deliver a cancellation that came during a turn. By now the task waits for something else, or ended."""
     if not task.done() and task.cancelling() >= requests:
         task.uncancel()
         task.cancel()

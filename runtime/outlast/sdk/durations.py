@@ -21,7 +21,7 @@ def seconds_of(duration: Duration, what: str) -> float:
         try:
             seconds = float(duration)
         except OverflowError:
-            seconds = math.copysign(math.inf, duration)
+            seconds = math.inf if duration > 0 else -math.inf
     else:
         raise UsageError(f"{what} takes seconds or a timedelta, not {duration!r}")
     if math.isnan(seconds):
