@@ -9,20 +9,23 @@ import threading
 from dataclasses import dataclass
 from typing import Literal
 
-Lost = Literal["request", "answer"]
+Lost = Literal["request", "answer", "neither"]
+HOLD_S = 30.0
 
 
 @dataclass
 class Cut:
     """Break the connection over which `needle` is sent: a request before it arrives, or once it is answered.
 
-    `by_server`: it is the answer that holds `needle`.
+    With `neither` the request is only held up until `release` is set. `by_server`: it is the answer that
+    holds `needle`.
     """
 
     needle: bytes
     lost: Lost
     by_server: bool
     done: threading.Event
+    release: threading.Event
 
 
 class Proxy:
@@ -40,7 +43,7 @@ class Proxy:
     def cut_at(self, needle: bytes, lost: Lost, *, by_server: bool = False) -> Cut:
         """Cut the next connection that sends `needle`, once."""
         with self._lock:
-            self._cut = Cut(needle, lost, by_server, threading.Event())
+            self._cut = Cut(needle, lost, by_server, threading.Event(), threading.Event())
             return self._cut
 
     def close(self) -> None:
@@ -75,6 +78,11 @@ class Proxy:
                     if not (request := client.recv(1 << 20)):
                         return
                     if (cut := self._meets(request, by_server=False)) is None:
+                        server.sendall(request)
+                        continue
+                    if cut.lost == "neither":
+                        cut.done.set()
+                        cut.release.wait(HOLD_S)
                         server.sendall(request)
                         continue
                     if cut.lost == "answer":

@@ -67,7 +67,7 @@ def proxy(database: str) -> Iterator[Proxy]:
 def proxied(hosts: Hosts, database: str, proxy: Proxy) -> Host:
     """A host that reaches the test's database through the proxy."""
     through = make_conninfo(database, host="127.0.0.1", port=proxy.port, sslmode="disable")
-    return hosts.start(database=through, lease_ttl_s=1.5)
+    return hosts.start(database=through, lease_ttl_s=1.5, drain_s=2)
 
 
 def test_a_connection_cut_at_any_commit_loses_and_doubles_nothing(
@@ -93,6 +93,46 @@ def test_a_connection_cut_at_any_commit_loses_and_doubles_nothing(
     assert rows == [{"status": "SUCCESS", "recovery_attempts": 0}] * (len(cases) + 1)
     steps = "select workflow_id from outlast.operation_outputs group by 1 having count(*) <> 4"
     assert not query(steps)
+
+
+def test_a_commit_on_its_way_while_its_instance_is_frozen_keeps_others_away(
+    proxied: Host, proxy: Proxy, hosts: Hosts, query: Query
+) -> None:
+    """The record is written and its row locked: until that transaction ends nobody may take over."""
+    hosts.open_gate("gate")
+    cut = proxy.cut_at(b"COMMIT", "neither")
+    proxied.begin("paying", "k", gate="gate")
+    assert cut.done.wait(LIMIT_S)
+    other = hosts.start(lease_ttl_s=1.5)
+    proxied.signal(signal.SIGSTOP)
+    over = "select 1 from outlast.instances where lease_until < clock_timestamp()"
+    until(lambda: query(over), "the end of its lease")
+    assert other.call("single", "meanwhile").json() == "a"
+    until(lambda: "is gone" in other.said(), "a try to recover")
+    cut.release.set()
+    until(lambda: query("select 1 from outlast.operation_outputs where name = 'pay_slowly'"), "the commit")
+    proxied.signal(signal.SIGCONT)
+    assert other.call("paying", "k", gate="gate").json() == proxied.pid
+    assert hosts.witnessed("paying k") == 1
+    assert len(query("select * from effects")) == 1
+
+
+def test_told_to_end_without_a_database_it_ends_in_time(
+    proxied: Host, proxy: Proxy, hosts: Hosts, query: Query
+) -> None:
+    leaving = proxied
+    leaving.begin("holding", "k", gate="gate")
+    until(lambda: hosts.witnessed("hold k"), "the step")
+    proxy.close()
+    until(lambda: "can't be reached" in leaving.said(), "the outage")
+    refused = leaving.call("single", "new", timeout_s=LIMIT_S)
+    assert (refused.status_code, refused.json()["code"]) == (503, "database_unavailable")
+    leaving.signal(signal.SIGTERM)
+    assert leaving.ended() == 0
+    staying = hosts.start()
+    hosts.open_gate("gate")
+    assert staying.call("holding", "k", gate="gate").json() == staying.pid
+    assert hosts.witnessed("last k") == 1
 
 
 @pytest.fixture
