@@ -100,7 +100,7 @@ class Bench:
         await self.until(lambda: self._ended(workflow_id))
         row = await self.row(workflow_id)
         assert row["status"] == "ERROR", row
-        return row["error"]  # type: ignore[no-any-return]
+        return row["error"]
 
     async def _ended(self, workflow_id: str) -> bool:
         return (await self.row(workflow_id))["status"] not in ("ENQUEUED", "PENDING")
@@ -109,11 +109,14 @@ class Bench:
         """Wait until a workflow has left the memory; its row."""
 
         async def waiting() -> dict[str, Any] | None:
-            row = await self.row(workflow_id)
+            query = (
+                "select *, claimable_at > now() as later from outlast.workflow_status where workflow_id = %s"
+            )
+            (row,) = await self.rows(query, workflow_id)
             assert row["status"] == "PENDING", row
-            return row if row["claimable_at"] is not None and workflow_id not in self.live else None
+            return row if row["later"] and workflow_id not in self.live else None
 
-        return await self.until(waiting)  # type: ignore[no-any-return]
+        return await self.until(waiting)
 
     @property
     def live(self) -> dict[str, Any]:
@@ -135,7 +138,8 @@ class Bench:
         """As a crash leaves it: nothing more is written, and the lease has run out."""
         self.abandoned = True
         engine = self.engine
-        tasks = [engine._journal._task, engine._membership._task, *engine._waits._tasks]
+        loops = [engine._journal._task, engine._membership._task, *engine._waits._tasks]
+        tasks = [task for task in loops if task is not None]
         for task in tasks:
             task.cancel()
         for execution in list(self.live.values()):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -17,6 +18,15 @@ from tests.engine.harness import Bench, engine_on
 _numbers = itertools.count(1)
 
 
+@dataclass
+class Crash:
+    """How things stood at a crash: the lives so far, what of the last one holds, and what was recorded."""
+
+    lives: int
+    seen: list[str]
+    handed: list[str]
+
+
 class Trace:
     """What one test's body and steps did, in all its lives."""
 
@@ -26,6 +36,7 @@ class Trace:
         self.completed = asyncio.Event()
         self.left = 0
         self.random = random.Random()
+        self.crashes: list[Crash] = []
 
     def note(self, text: str) -> None:
         self.lives[-1].append(text)
@@ -133,27 +144,17 @@ async def crash_and_go_on(database: str, plan: list[Any], chance: random.Random,
             crash.cancel()
             if result.done():
                 assert result.result() == trace.lives[-1]
-                durable = await verify_records(bench, workflow_id, durable)
-                check_lives(trace, durable)
+                await verify_records(bench, workflow_id, durable)
+                check_lives(trace)
                 return
             result.cancel()
-            before = len(trace.lives)
             await bench.abandon()
             records = await bench.steps(workflow_id)
             durable = await verify_records(bench, workflow_id, durable)
-            handed = [f"step {r['output']}" for r in records if r["output"] is not None]
-            kept = sum(1 for note in trace.lives[-1] if note.startswith("step ") and note in handed)
-            expected.setdefault(trace_id, []).append((before, up_to_step(trace.lives[-1], kept), handed))
-            for record in records:
-                if record["output"] is not None:
-                    recorded_labels.setdefault(trace_id, {}).setdefault(
-                        record["output"].split("#")[0], before
-                    )
+            handed = [f"step {record['output']}" for record in records if record["output"] is not None]
+            kept = sum(note in handed for note in trace.lives[-1])
+            trace.crashes.append(Crash(len(trace.lives), up_to_step(trace.lives[-1], kept), handed))
     raise AssertionError("the last life did not end")
-
-
-expected: dict[int, list[tuple[int, list[str], list[str]]]] = {}
-recorded_labels: dict[int, dict[str, int]] = {}
 
 
 async def verify_records(bench: Bench, workflow_id: str, durable: dict[str, str]) -> dict[str, str]:
@@ -163,18 +164,16 @@ async def verify_records(bench: Bench, workflow_id: str, durable: dict[str, str]
     return records
 
 
-def check_lives(trace: Trace, durable: dict[str, str]) -> None:
-    trace_id = next(key for key, each in traces.items() if each is trace)
-    for life, seen, handed in expected.get(trace_id, []):
-        later = trace.lives[life:]
-        for notes in later:
+def check_lives(trace: Trace) -> None:
+    for crash in trace.crashes:
+        for notes in trace.lives[crash.lives :]:
             steps = [note for note in notes if note.startswith("step ")]
-            common = min(len(steps), len(handed))
-            assert steps[:common] == handed[:common], "results come in another order"
-            assert notes[: len(seen)] == seen[: len(notes)], "a decision was another"
-    for life, label in trace.started:
-        recorded_in = recorded_labels.get(trace_id, {}).get(label)
-        assert recorded_in is None or life <= recorded_in, f"{label} ran again though it was recorded"
+            common = min(len(steps), len(crash.handed))
+            assert steps[:common] == crash.handed[:common], "results come in another order"
+            assert notes[: len(crash.seen)] == crash.seen[: len(notes)], "a decision was another"
+        recorded = {note.removeprefix("step ").partition("#")[0] for note in crash.handed}
+        again = {label for life, label in trace.started if life > crash.lives and label in recorded}
+        assert not again, "recorded steps ran again"
 
 
 @pytest.mark.parametrize("seed", range(3))

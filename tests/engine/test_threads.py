@@ -80,7 +80,7 @@ async def test_the_wrong_call_is_refused_with_the_right_one(database: str) -> No
         said = []
         for call in (async_step, def_step.aio, async_transaction, def_transaction.aio):
             try:
-                call()
+                call()  # type: ignore[unused-coroutine]
             except UsageError as error:
                 said.append(str(error))
         return said
@@ -138,9 +138,9 @@ async def test_a_def_workflow_sleeps_short_and_long_without_a_thread(database: s
     @workflow
     def flow(seconds: float) -> str:
         lives.append("live")
-        sleep(0.001)
-        sleep_until(datetime(2020, 1, 1, tzinfo=UTC))
-        sleep(seconds)
+        sleep(0.001)  # type: ignore[unused-awaitable]
+        sleep_until(datetime(2020, 1, 1, tzinfo=UTC))  # type: ignore[unused-awaitable]
+        sleep(seconds)  # type: ignore[unused-awaitable]
         return "awake"
 
     async with engine_on(database, flow) as bench:

@@ -55,7 +55,8 @@ async def test_effects_and_record_commit_together(database: str) -> None:
         ]
         same = await bench.rows(
             "select count(distinct x) n from (select xmin::text x from outlast.operation_outputs"
-            " where output::text = '\"a\"' union all select xmin::text from public.effects where what = 'a') t"
+            " where output::text = '\"a\"'"
+            " union all select xmin::text from public.effects where what = 'a') x"
         )
         assert same == [{"n": 1}]
 

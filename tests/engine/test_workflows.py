@@ -26,6 +26,7 @@ from outlast import (
 )
 from outlast.core.errors import InvalidKey, KeyReused
 from outlast.core.records import NewWorkflow
+from outlast.engine import turns
 from outlast.sdk.http import Headers
 from outlast.sdk.running import enter_host
 from outlast.sdk.workflows import Workflow
@@ -132,6 +133,7 @@ async def test_cancelling_ends_what_runs_sleeps_or_is_suspended_and_nothing_that
             cancelled.append(type(error).__name__)
             raise
 
+    workflow_id = ""
     async with engine_on(database, flow) as bench:
         for kind in ("runs", "sleeps", "suspended"):
             held_now.reached.clear()
@@ -211,8 +213,9 @@ async def _in_a_task() -> list[str]:
     ids=lambda each: getattr(each, "__name__", ""),
 )
 async def test_changed_code_stops_with_both_steps_named(
-    database: str, changed: Callable[[], Any], named: list[str]
+    database: str, changed: Callable[[], Any], named: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(turns, "PATIENCE_S", 0.1)
     bodies = {"now": _as_recorded}
 
     @workflow
@@ -373,7 +376,7 @@ async def test_starting_from_a_handler_and_a_step(database: str) -> None:
                 with pytest.raises(InvalidKey):
                     await start_once(key, child, 5)
             with pytest.raises(UsageError, match="cents"):
-                await start(child, wrong=1)  # type: ignore[call-arg]
+                await start(child, wrong=1)  # type: ignore[call-overload]
             with pytest.raises(UsageError, match="not served"):
                 await start(_unserved)
             with pytest.raises(UsageError, match="@workflow"):

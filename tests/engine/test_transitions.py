@@ -1,0 +1,89 @@
+"""The table of a workflow's life is what the statements do: no more, no less."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+import pytest
+
+from outlast import workflow
+from outlast.core.records import Batch, Ending, FencedWrite, LostInstance, NewWorkflow, Suspension
+from outlast.core.status import LIVE, TRANSITIONS, Change, Status
+from outlast.store.connections import Database
+from outlast.store.instances import RecoveryLimits
+from outlast.store.postgres import PostgresStore
+from tests.engine.harness import engine_on
+
+
+def test_nothing_leaves_an_end() -> None:
+    for status, _ in TRANSITIONS:
+        assert status is None or status in LIVE
+    assert {status for status in Status if status.ended} == set(Status) - LIVE
+
+
+async def apply(store: PostgresStore, change: Change) -> None:
+    """Do to workflow `w` what `change` is."""
+    ends: dict[Change, Any] = {
+        Change.FINISH: Ending(Status.SUCCESS, output="1"),
+        Change.FAIL: Ending(Status.ERROR, error='{"code": "x"}'),
+        Change.SUSPEND: Suspension(9e9),
+    }
+    if change is Change.START:
+        await store.journal.commit(Batch(1, [NewWorkflow("w", "f", "{}")], []))
+    elif change is Change.CLAIM:
+        await store.instances.claim(["f"], 5, 5)
+    elif change is Change.RELEASE:
+        await store.instances.release({"w": 1})
+    elif change is Change.CANCEL:
+        await store.workflows.cancel("w")
+    elif change in (Change.RECOVER, Change.EXHAUST):
+        await store.instances.recover([LostInstance("me", 0.0, expired=True)])
+    else:
+        await store.journal.commit(Batch(2, [], [FencedWrite("w", 1, [], ends[change])]))
+
+
+@pytest.mark.parametrize("change", list(Change))
+async def test_statements_change_what_the_table_says(database: str, change: Change) -> None:
+    limits = RecoveryLimits(attempts_max=0 if change is Change.EXHAUST else 10)
+    store = PostgresStore(Database.at(database, "tests"), "me", "test", 4, limits)
+    await store.open()
+    try:
+        async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
+            for status in (None, *Status):
+                await connection.execute("truncate outlast.workflow_status, outlast.instances")
+                await connection.execute("insert into outlast.instances values ('me', '-infinity')")
+                owned = status is Status.PENDING and change is not Change.CLAIM
+                if status is not None:
+                    await connection.execute(
+                        "insert into outlast.workflow_status (workflow_id, function, status, owner, epoch,"
+                        " claimable_at) values ('w', 'f', %s, %s, 1, %s)",
+                        (
+                            status,
+                            "me" if owned else None,
+                            None if owned or status not in LIVE else "-infinity",
+                        ),
+                    )
+                await apply(store, change)
+                row = await (
+                    await connection.execute(
+                        "select status, owner is null and claimable_at is null from outlast.workflow_status"
+                    )
+                ).fetchone()
+                found = None if row is None else Status(row[0])
+                assert found == TRANSITIONS.get((status, change), status), (status, change)
+                if row is not None and found not in LIVE:
+                    assert row[1]
+    finally:
+        await store.close()
+
+
+async def test_a_started_workflow_goes_through_the_table(database: str) -> None:
+    @workflow
+    async def flow() -> int:
+        return 1
+
+    async with engine_on(database, flow) as bench:
+        workflow_id = await bench.start(flow)
+        assert await bench.result(workflow_id) == 1
+        assert (await bench.row(workflow_id))["status"] == "SUCCESS"

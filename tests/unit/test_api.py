@@ -1,0 +1,173 @@
+"""What function files import: its names, its types, and how little it costs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import outlast
+from outlast import UsageError, handler, step, transaction, workflow
+
+ROOT = Path(__file__).parents[2]
+
+SAMPLE = """
+from typing import Any
+
+from outlast import WorkflowHandle, start, step, transaction, workflow
+
+
+@step
+async def async_step(n: int) -> str:
+    return str(n)
+
+
+@step(max_attempts=3)
+def def_step(n: int) -> str:
+    return str(n)
+
+
+@transaction
+async def async_transaction(tx: Any, n: int) -> bool:
+    return n > 1
+
+
+@transaction(isolation="serializable")
+def def_transaction(tx: Any, n: int) -> bool:
+    return n > 1
+
+
+@workflow
+async def flow(n: int, *, loud: bool = False) -> float:
+    reveal_type(await async_step(n))
+    reveal_type(await def_step.aio(n))
+    reveal_type(await async_transaction(n))
+    reveal_type(await def_transaction.aio(n))
+    return 1.0
+
+
+@workflow(timeout=5)
+def def_flow(n: int) -> float:
+    reveal_type(def_step(n))
+    reveal_type(def_transaction(n))
+    return 1.0
+
+
+async def caller() -> None:
+    reveal_type(await start(flow, 1, loud=True))
+    reveal_type(await start(def_flow, 1))
+    reveal_type(await (await start(flow, 1)).result())
+    await async_step("wrong")
+    await async_transaction(None, 1)
+    await start(flow, "wrong")
+"""
+
+REVEALED = [
+    "str",
+    "str",
+    "bool",
+    "bool",
+    "str",
+    "bool",
+    "outlast.sdk.starting.WorkflowHandle[float]",
+    "outlast.sdk.starting.WorkflowHandle[float]",
+    "float",
+]
+
+
+def test_the_public_names_are_these() -> None:
+    assert set(outlast.__all__) == {
+        "Caller",
+        "Context",
+        "DatabaseUnavailable",
+        "HTTPException",
+        "Headers",
+        "InvalidInput",
+        "KeyReused",
+        "NonDeterminism",
+        "NotSerializable",
+        "OutlastError",
+        "Overloaded",
+        "RecoveryExhausted",
+        "Request",
+        "Response",
+        "ShuttingDown",
+        "StepFailed",
+        "UsageError",
+        "WorkflowCancelled",
+        "WorkflowError",
+        "WorkflowFailed",
+        "WorkflowHandle",
+        "WorkflowTimeout",
+        "context",
+        "handler",
+        "sleep",
+        "sleep_until",
+        "start",
+        "start_once",
+        "step",
+        "transaction",
+        "workflow",
+    }
+    for name in outlast.__all__:
+        assert getattr(outlast, name).__doc__
+
+
+def test_importing_it_loads_no_framework_driver_or_client() -> None:
+    code = "import sys, outlast; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=50
+    )
+    heavy = {"starlette", "uvicorn", "psycopg", "psycopg_pool", "supabase", "httpx", "jwt", "click"}
+    assert not heavy & set(done.stdout.split())
+
+
+@pytest.mark.timeout(180)
+def test_the_types_of_decorated_functions(tmp_path: Path) -> None:
+    sample = tmp_path / "sample.py"
+    sample.write_text(SAMPLE)
+    (tmp_path / "mypy.ini").write_text(f"[mypy]\nstrict = true\nmypy_path = {ROOT / 'runtime'}\n")
+    command = [sys.executable, "-m", "mypy", "--config-file", "mypy.ini", "--no-error-summary", "sample.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=170)
+    lines = [line.partition("sample.py:")[2] for line in done.stdout.splitlines()]
+    revealed = [line.split('"')[1].replace("builtins.", "") for line in lines if "Revealed type" in line]
+    assert revealed == REVEALED
+    errors = [line for line in lines if " error: " in line]
+    assert sorted({int(line.partition(":")[0]) for line in errors}) == [
+        number
+        for number, line in enumerate(SAMPLE.splitlines(), 1)
+        if '("wrong")' in line or "(None, 1)" in line or ', "wrong")' in line
+    ], done.stdout
+
+
+def test_decorators_go_on_plain_functions_alone() -> None:
+    class Callable:
+        def __call__(self) -> None: ...
+
+    def generator():
+        yield 1
+
+    async def async_generator():
+        yield 1
+
+    for decorate in (step, workflow, transaction, handler):
+        for wrong in (Callable(), 5, "x", print, generator, async_generator):
+            with pytest.raises(UsageError):
+                decorate(wrong)  # type: ignore[arg-type]
+
+
+def test_a_transaction_needs_a_connection_parameter() -> None:
+    def without() -> None: ...
+
+    with pytest.raises(UsageError, match="connection"):
+        transaction(without)  # type: ignore[arg-type]
+
+
+def test_decorated_functions_keep_name_and_doc() -> None:
+    @step
+    async def charge() -> None:
+        """Charges."""
+
+    assert (getattr(charge, "__name__", ""), charge.__doc__) == ("charge", "Charges.")
