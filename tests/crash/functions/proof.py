@@ -28,7 +28,7 @@ def saw(what: str) -> None:
 
 async def held(gate: str) -> None:
     """Wait for a file of that name."""
-    while not (_OUTSIDE / gate).exists():  # noqa: ASYNC110 - another process makes it
+    while not (_OUTSIDE / gate).exists():
         await asyncio.sleep(0.01)
 
 
@@ -157,5 +157,5 @@ async def endless(key: str) -> None:
     while True:
         try:
             await grind.aio(key)
-        except BaseException:  # noqa: BLE001 - what a user may write
+        except BaseException:
             saw(f"undeterred {key}")
