@@ -100,6 +100,10 @@ class Served:
         """`call` in a thread."""
         return self._threads.submit(self.call, *args, **options)
 
+    def fetching(self, path: str) -> Future[httpx.Response]:
+        """GET with the secret key, in a thread."""
+        return self._threads.submit(self.admin.get, path)
+
     def begin(self, function: str, key: str, body: Any = None) -> str:
         """Start a held workflow without waiting for its end, and wait until it is held; its id."""
         answer = self.call(function, {"key": key} if body is None else body, key=key, prefer="respond-async")

@@ -115,7 +115,7 @@ def test_an_application_answers_for_itself(host: Served) -> None:
     missing = host.call("mounted/nowhere")
     assert (missing.status_code, missing.text) == (404, "Not Found")
     wrong = host.call("mounted/items/1", method="DELETE")
-    assert (wrong.status_code, wrong.headers["allow"]) == (405, "GET, HEAD")
+    assert (wrong.status_code, set(wrong.headers["allow"].split(", "))) == (405, {"GET", "HEAD"})
     assert host.call("mounted/items/1", method="HEAD").status_code == 200
     bare = host.client.get("/functions/v1/mounted")
     assert bare.is_redirect

@@ -133,12 +133,16 @@ def _describe(function: str, served: Any, schemas: Schemas) -> _Description:
 
 
 def _workflow(function: str, served: WorkflowDefinition, schemas: Schemas) -> _Description:
-    output = schemas.add(function, "output", _schema(function, served.codec.json_schema))
+    schema = _schema(function, served.codec.json_schema)
+    output = schemas.add(function, "output", schema)
+    # What no annotation describes may be a Response as well.
+    otherwise: Item = {} if schema else {_ANY: {}}
     result: Item = {
         "description": "The workflow's result; the same for every call with the same key.",
         "headers": headers("Workflow-Id", "Status-Link", "Idempotency-Replayed", "Preference-Applied"),
         "content": {
             **json_content(output),
+            **otherwise,
             "text/event-stream": {
                 "schema": {
                     "type": "string",

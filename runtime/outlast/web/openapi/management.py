@@ -169,6 +169,7 @@ def _cancel() -> Item:
             "200": answer_item(
                 "It is cancelled.", reference("schemas", "Accepted"), "Workflow-Id", "Status-Link"
             ),
+            "400": reference("responses", "InvalidParameter"),
             "404": reference("responses", "WorkflowNotFound"),
             "409": reference("responses", "WorkflowEnded"),
         },

@@ -17,5 +17,5 @@ def witness(key: str) -> None:
 
 async def gate(key: str) -> None:
     """Wait until a test opens the gate."""
-    while not (FOLDER / f"{key}.open").exists():  # noqa: ASYNC110 - another process opens it
+    while not (FOLDER / f"{key}.open").exists():
         await asyncio.sleep(0.01)
