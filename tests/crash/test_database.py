@@ -205,3 +205,23 @@ def test_a_restart_under_an_open_transaction_runs_it_again(
         assert len(query_on(own_postgres.url)("select * from effects")) == 1
     finally:
         hosts.close()
+
+
+def test_an_instance_that_died_with_postgres_is_missed_before_its_lease_ends(
+    tmp_path: Path, own_postgres: EmbeddedPostgres
+) -> None:
+    """A project's folder after a crash of the machine: host and server are both started anew."""
+    hosts = Hosts(tmp_path, FUNCTIONS, own_postgres.url)
+    try:
+        lost = hosts.start(lease_ttl_s=120)
+        lost.begin("holding", "k", gate="gate")
+        until(lambda: hosts.witnessed("hold k"), "the step")
+        lost.kill()
+        os.kill(postmaster(tmp_path / "own"), signal.SIGINT)
+        own_postgres.revive()
+        other = hosts.start()
+        until(lambda: hosts.witnessed(f"hold k {other.pid}"), "the takeover")
+        hosts.open_gate("gate")
+        assert other.call("holding", "k", gate="gate").json() == other.pid
+    finally:
+        hosts.close()

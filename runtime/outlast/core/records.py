@@ -132,11 +132,15 @@ class Claims:
 
 @dataclass(frozen=True, slots=True)
 class LostInstance:
-    """An instance whose lease ran out (`expired`), or only its database session is gone."""
+    """An instance whose lease ran out (`expired`), or only its database session is gone.
+
+    `restarted`: the session is gone because Postgres was started anew, which every instance has to get over.
+    """
 
     instance_id: str
     lease_until_s: float
     expired: bool
+    restarted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

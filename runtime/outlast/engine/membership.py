@@ -218,6 +218,10 @@ class Membership:
                 claimed, definition, suspect=claimed.recovery_attempts >= self._pace.suspect_after
             )
 
+    def _confirm_after_s(self, gone: LostInstance) -> float:
+        """Longer after a restart of Postgres: whoever lives comes back at the pace of its retries."""
+        return self._pace.confirm_after_s + (RETRY_MAX_S if gone.restarted else 0.0)
+
     async def _recover(self, lost: list[LostInstance]) -> bool:
         """Make a batch of lost instances' workflows claimable; whether there were any."""
         now = monotonic()
@@ -227,7 +231,7 @@ class Membership:
             each
             for each in lost
             if each.expired
-            or now - self._seen_gone[each.instance_id, each.lease_until_s] >= self._pace.confirm_after_s
+            or now - self._seen_gone[each.instance_id, each.lease_until_s] >= self._confirm_after_s(each)
         ]
         if not sure:
             return False

@@ -71,7 +71,7 @@ class PostgresInstances:
         ]
         if workflows:
             faults.reach("claim.after_commit")
-        return Claims(workflows, [LostInstance(*row[12:15]) for row in rows if row[0] is None])
+        return Claims(workflows, [LostInstance(*row[12:16]) for row in rows if row[0] is None])
 
     async def histories(self, workflows: Sequence[ClaimedWorkflow]) -> None:
         """See InstanceStore."""

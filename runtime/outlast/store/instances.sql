@@ -47,15 +47,16 @@ where w.workflow_id = r.workflow_id and w.epoch = r.epoch and w.owner = %(instan
 
 -- name: claim
 with lost as (
-  select i.instance_id, i.lease_until, i.lease_until < now() as expired
+  select
+    i.instance_id, i.lease_until, i.lease_until < now() as expired,
+    coalesce(i.backend_started <= pg_postmaster_start_time(), false) as restarted
   from outlast.instances i
   where i.instance_id <> %(instance)s
     and (
       i.lease_until < now()
-      -- Its session is gone, and not because Postgres itself was started anew.
+      -- Its session is gone.
       or (
         i.backend_pid is not null
-        and i.backend_started > pg_postmaster_start_time()
         and not exists (
           select from pg_stat_activity a
           where a.pid = i.backend_pid and coalesce(a.backend_start = i.backend_started, true)
@@ -97,12 +98,13 @@ with lost as (
     extract(epoch from w.created_at)::float8 as created_s
 )
 select
-  c.*, null::text as lost_id, null::float8 as lease_until_s, null::boolean as expired
+  c.*, null::text as lost_id, null::float8 as lease_until_s, null::boolean as expired,
+  null::boolean as restarted
 from claimed c
 union all
 select
   null, null, null, null, null, null, null, null, null, null, null, null,
-  l.instance_id, extract(epoch from l.lease_until)::float8, l.expired
+  l.instance_id, extract(epoch from l.lease_until)::float8, l.expired, l.restarted
 from lost l
 
 -- name: recover
