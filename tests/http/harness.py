@@ -277,6 +277,13 @@ def _kept(answer: httpx.Response) -> list[tuple[str, str]]:
     return sorted(pair for pair in answer.headers.multi_items() if pair[0] != "idempotency-replayed")
 
 
+def memory_mb(host: Served) -> float:
+    """The most that the host's process ever held; 0 where the system doesn't tell."""
+    told = Path(f"/proc/{host.process.pid}/status")
+    lines = told.read_text().splitlines() if told.exists() else []
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), 0.0)
+
+
 def make_database(postgres: str, template: str) -> str:
     """A new database; its URL."""
     name = f"http_{os.getpid()}_{next(_numbers)}"

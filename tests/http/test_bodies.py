@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.http.harness import Served, check_problem, fresh_key
+from tests.http.harness import Served, check_problem, fresh_key, memory_mb
 
 NO_JSON = {
     "text": b"hello",
@@ -178,13 +177,6 @@ def test_an_endless_body_is_refused_once_it_is_too_large(host: Served, function:
     assert host.rows() == before
     assert memory_mb(host) < before_mb + 100
     assert host.call("hello", {}).status_code == 200
-
-
-def memory_mb(host: Served) -> float:
-    """The most that the host's process ever held; 0 where the system doesn't tell."""
-    told = Path(f"/proc/{host.process.pid}/status")
-    lines = told.read_text().splitlines() if told.exists() else []
-    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), 0.0)
 
 
 def chunks(*parts: bytes) -> Iterator[bytes]:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.hosts import SECRET
 from tests.http.conftest import OPEN, Start
-from tests.http.harness import Served, check_problem, fresh_key
+from tests.http.harness import Served, check_problem, fresh_key, memory_mb
 
 PREFLIGHT = {
     "origin": "https://app.example.com",
@@ -139,11 +139,12 @@ def test_hostile_paths_name_nothing(host: Served, path: str) -> None:
         wire.send(raw.encode("utf-8"))
         answer = wire.answer()
     assert host.rows() == before
-    if answer.headers.get("content-type") != "application/json":
-        assert answer.status == 400  # not HTTP at all
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert answer.headers["content-type"] == "application/json"
+    if answer.status == 400:
+        assert answer.headers["sb-error-code"] == "invalid_http"
         return
     assert answer.status == 404
-    assert answer.headers["access-control-allow-origin"] == "*"
     assert "x-forged" not in answer.headers
     document = json.loads(answer.body)
     assert document["code"] == answer.headers["sb-error-code"] == "NOT_FOUND"
@@ -265,9 +266,54 @@ def test_what_is_no_http_is_refused(host: Served, raw: bytes) -> None:
         wire.send(raw)
         wire.socket.shutdown(1)
         said = wire.rest()
-    assert said == b"" or said.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 404 "))
+    if said:
+        head, _, body = said.partition(b"\r\n\r\n")
+        assert head.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 404 "))
+        assert b"access-control-allow-origin: *" in head
+        assert json.loads(body)["code"] in ("invalid_http", "NOT_FOUND")
     assert host.rows() == before
     assert host.call("hello", {}).status_code == 200
+
+
+@pytest.mark.parametrize("endless", [b"x", b"x-a: b\r\n", b"x-a:\r\n"], ids=["value", "fields", "names"])
+@pytest.mark.parametrize(
+    "start", ["GET /", "GET /functions/v1/hello HTTP/1.1\r\nx-a: "], ids=["line", "head"]
+)
+def test_an_endless_head_is_refused(host: Served, start: str, endless: bytes) -> None:
+    before_mb = memory_mb(host)
+    sent = 0
+    with host.connection() as wire:
+        try:
+            wire.send(start.encode())
+            while sent < 40:
+                wire.send(endless * (0x100000 // len(endless)))
+                sent += 1
+        except (ConnectionResetError, BrokenPipeError):
+            pass
+    assert sent < 40, "it went on reading"
+    assert memory_mb(host) < before_mb + 20
+    assert host.call("hello", {}).status_code == 200
+
+
+def test_a_head_that_is_too_large_is_told_so(host: Served) -> None:
+    with host.connection() as wire:
+        wire.send(b"GET /functions/v1/hello HTTP/1.1\r\nhost: x\r\nx-a: ")
+        for _ in range(3):
+            wire.send(b"x" * 50_000)
+        answer = wire.answer()
+    assert answer.status == 431
+    assert json.loads(answer.body)["code"] == "header_too_large"
+    for size in (8_000, 100_000):
+        answered = host.call("hello", {}, headers={"x-a": "x" * size})
+        assert answered.status_code == 200
+
+
+def test_small_heads_on_one_connection_do_not_add_up(host: Served) -> None:
+    filling = "x" * 40_000
+    with host.connection() as wire:
+        for _ in range(8):
+            wire.send(post("hello", {}, **{"x-a": filling}))
+            assert wire.answer().status == 200
 
 
 def test_a_request_that_breaks_off_starts_nothing(host: Served) -> None:

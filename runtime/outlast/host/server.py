@@ -16,6 +16,7 @@ import uvicorn
 from outlast.core import faults
 from outlast.core.observations import Observer
 from outlast.host.instance import Instance
+from outlast.host.protocol import Protocol
 from outlast.host.settings import Settings
 
 PATIENCE_S = 3.0
@@ -58,7 +59,7 @@ async def _serve(
     config = uvicorn.Config(
         instance.app,
         loop="none",
-        http="httptools",
+        http=Protocol,
         ws="none",
         lifespan="off",
         access_log=False,

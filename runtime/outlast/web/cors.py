@@ -20,6 +20,8 @@ _EXPOSE = (
     b"x-relay-error",  # without it supabase-js in a browser can't tell the host's faults
 )
 _ORIGIN = b"access-control-allow-origin"
+EVERYWHERE: Pairs = [(_ORIGIN, b"*"), _EXPOSE]
+"""For whoever asks."""
 
 
 def preflight(call: Call) -> Answer:
@@ -53,7 +55,7 @@ def shared(send: Send, call: Call, origins: Sequence[str]) -> Send:
 
 def _headers(call: Call, origins: Sequence[str]) -> Pairs:
     if "*" in origins:
-        return [(_ORIGIN, b"*"), _EXPOSE]
+        return EVERYWHERE
     origin = call.header(b"origin")
     allowed = [(_ORIGIN, origin.encode("latin-1")), _EXPOSE] if origin and origin in origins else []
     return [*allowed, (b"vary", b"origin")]
