@@ -145,7 +145,8 @@ class Bench:
         for execution in list(self.live.values()):
             execution.stop(LeaseLost("crashed"))
             tasks.append(execution.task)
-        await asyncio.wait(tasks, timeout=WAIT_S)
+        _, left = await asyncio.wait(tasks, timeout=WAIT_S)
+        assert not left, f"a crash must not take long: {left}"
         engine._step_threads.shutdown(wait=False, cancel_futures=True)
         engine._body_threads.shutdown(wait=False, cancel_futures=True)
         await self.store.close()

@@ -72,10 +72,14 @@ class Database:
             connection = await AsyncConnection.connect(
                 self.conninfo, autocommit=True, prepare_threshold=5 if self.sessions else None
             )
-            await self.configure(connection, statement_timeout_s)
-            if journal and self.sessions:
-                # Its one statement joins small arrays to large tables: never by reading those tables.
-                await connection.execute(_JOURNAL_SETTINGS)
+            try:
+                await self.configure(connection, statement_timeout_s)
+                if journal and self.sessions:
+                    # Its one statement joins small arrays to large tables: never by reading those tables.
+                    await connection.execute(_JOURNAL_SETTINGS)
+            except BaseException:
+                await connection.close()
+                raise
         return connection
 
     async def configure(self, connection: AsyncConn, statement_timeout_s: float = 0) -> None:
