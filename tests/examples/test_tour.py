@@ -72,7 +72,8 @@ def test_the_tour_goes_as_the_readme_says(project: Hosts) -> None:
 
 def test_a_declined_card_gives_the_widgets_back(project: Hosts) -> None:
     host = project.start()
-    buy = f'curl -s {_PRINTED_URL}/functions/v1/checkout -H \'Idempotency-Key: %s\' -d \'{{"quantity": 3, "card": "%s"}}\''
+    order = '{"quantity": 3, "card": "%s"}'
+    buy = f"curl -s {_PRINTED_URL}/functions/v1/checkout -H 'Idempotency-Key: %s' -d '{order}'"
     declined = run(buy % ("declined", "0000"), host, project.folder)
     assert '"status":402' in declined
     assert "the card was declined" in declined

@@ -110,7 +110,7 @@ async def test_the_loop_goes_on_while_a_slow_file_is_imported(watched: Watched) 
         """,
     )
     async with asyncio.timeout(LONGEST_WAIT_S):
-        while not begun.exists():  # noqa: ASYNC110 - the file can give no other sign
+        while not begun.exists():
             await asyncio.sleep(0.005)
     assert await project.call("hello") == 0
     assert project.catalog.workflow("slow") is None

@@ -34,7 +34,7 @@ def push(url: str) -> None:
     """What `supabase db push` does with our files: run each, statement by statement, in one transaction."""
     with psycopg.connect(url) as connection:
         for migration in migrations():
-            connection.execute(SQL(migration.text()))  # type: ignore[arg-type]
+            connection.execute(SQL(migration.text()))
 
 
 async def test_many_instances_that_start_together_migrate_once(empty_database: str) -> None:
@@ -132,11 +132,11 @@ async def test_ended_workflows_are_in_no_claiming_index(database: str) -> None:
 
 def test_the_wheel_carries_the_same_files(tmp_path: Path) -> None:
     source = tmp_path / "source"
-    kept = ("pyproject.toml", "README.md", "LICENSE", "runtime", "supabase")
-    for name in kept:
+    source.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE", "runtime", "supabase"):
         path = ROOT / name
         copy = shutil.copytree if path.is_dir() else shutil.copy
-        copy(path, source / name) if source.exists() else (source.mkdir(), copy(path, source / name))
+        copy(path, source / name)
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(build, cwd=source, check=True, capture_output=True, timeout=50)
     (wheel,) = tmp_path.glob("*.whl")

@@ -173,8 +173,8 @@ class Engine:
     ) -> Standing | None:
         """Insert a workflow and run it; None once its row is durable, or how the one that is there stands.
 
-        Raises ShuttingDown, Overloaded and DatabaseUnavailable before a row exists (the last also when that is
-        unknown), KeyReused where the fingerprints differ.
+        Raises ShuttingDown, Overloaded and DatabaseUnavailable before a row exists (the last also when that
+        is unknown), KeyReused where the fingerprints differ.
         """
         self._check_open()
         workflow_id = new.workflow_id
