@@ -85,7 +85,7 @@ class Journal:
             await asyncio.wait([self._task])
 
     def start(self, new: NewWorkflow) -> asyncio.Future[bool]:
-        """Insert a workflow; settles to False if its id is taken. No two starts of one id may wait at once."""
+        """Insert a workflow; settles to False if its id is taken. Two starts of one id mustn't wait."""
         settled = self._future()
         self._add(new.workflow_id, _Start(new, settled))
         return settled
