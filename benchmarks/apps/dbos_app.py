@@ -21,7 +21,7 @@ config: DBOSConfig = {
     "run_admin_server": False,
     "log_level": "ERROR",
 }
-DBOS(fastapi=app, config=config)
+DBOS(config=config)
 
 
 @DBOS.step()
@@ -76,6 +76,7 @@ def start(body: dict[str, Any], idempotency_key: Key) -> dict[str, str]:
 
 
 if __name__ == "__main__":
+    DBOS.launch()
     uvicorn.run(
         app, host="127.0.0.1", port=PORT, loop="uvloop", http="httptools", access_log=False, log_level="error"
     )

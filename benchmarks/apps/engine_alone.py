@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 import sys
 from collections.abc import Sequence
 from time import perf_counter
@@ -95,13 +96,13 @@ from json_to_recordset(%s::json) as r (
 async def driver(url: str, seconds: float) -> dict[str, Any]:
     """Rows per second of batches of `WRITERS`, one commit each, one after the other."""
     connection = await psycopg.AsyncConnection.connect(url, autocommit=True)
-    done = batch = 0
+    prefix, done, batch = secrets.token_hex(4), 0, 0
     began = perf_counter()
     while perf_counter() - began < seconds:
         batch += 1
         rows = [
             {
-                "workflow_id": f"w{number}",
+                "workflow_id": f"{prefix}{number}",
                 "step_id": str(batch),
                 "name": "one",
                 "output": 1,
