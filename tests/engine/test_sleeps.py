@@ -11,7 +11,7 @@ import pytest
 
 from outlast import UsageError, WorkflowTimeout, sleep, sleep_until, step, workflow
 from outlast.engine import execution
-from outlast.engine.execution import Execution
+from outlast.engine.runner import WorkflowRunner
 from tests.engine.harness import Bench, engine_on
 
 LONG_S = 3600.0
@@ -269,4 +269,4 @@ async def test_suspended_workflows_hold_no_memory(database: str) -> None:
         )
         assert row["n"] == count
         gc.collect()
-        assert [each for each in gc.get_objects() if type(each) is Execution] == []
+        assert [each for each in gc.get_objects() if type(each) is WorkflowRunner] == []

@@ -311,6 +311,20 @@ async def test_a_child_is_started_once_and_waited_for_as_a_step(database: str) -
         ]
 
 
+async def test_an_instance_full_of_parents_has_room_for_their_children(database: str) -> None:
+    @workflow
+    async def child(number: int) -> int:
+        return number * 2
+
+    @workflow
+    async def parent(number: int) -> int:
+        return await (await start(child, number)).result()
+
+    async with engine_on(database, parent, child, workflows_max=2) as bench:
+        parents = [await bench.start(parent, number) for number in (1, 2)]
+        assert [await bench.result(each) for each in parents] == [2, 4]
+
+
 async def test_children_in_branches_and_a_child_that_fails(database: str) -> None:
     @workflow
     async def fails() -> None:

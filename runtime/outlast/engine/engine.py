@@ -33,11 +33,12 @@ from outlast.core.records import ClaimedWorkflow, NewWorkflow, Standing, StepRec
 from outlast.core.stops import HandedOver, LeaseLost
 from outlast.engine import branches
 from outlast.engine.attempts import in_thread
-from outlast.engine.execution import STOP_GRACE_S, Services, conflict_pause
+from outlast.engine.execution import STOP_GRACE_S, Services
 from outlast.engine.executor import Executor
 from outlast.engine.journal import Journal
 from outlast.engine.lease import Lease
 from outlast.engine.membership import Membership, Pace
+from outlast.engine.runner import conflict_pause
 from outlast.engine.waits import Waits
 from outlast.sdk.definitions import TransactionDefinition, WorkflowDefinition
 from outlast.sdk.running import Args, Kwargs
@@ -180,7 +181,7 @@ class Engine:
         workflow_id = new.workflow_id
         started = self._starting.get(workflow_id)
         if started is None and workflow_id not in self._executor.live:
-            self._admit()
+            self._admit(child=new.parent is not None)
             started = self._begin(new, definition, arguments)
             if await self._durable(started):
                 return None
@@ -215,10 +216,12 @@ class Engine:
         if not self._opened:
             raise DatabaseUnavailable("the database hasn't been reached yet")
 
-    def _admit(self) -> None:
+    def _admit(self, *, child: bool) -> None:
         if self._stopping:
             raise ShuttingDown("this instance shuts down")
-        if self.running >= self._options.workflows_max or self._journal.full:
+        # A child is never turned away for want of room: its parent takes some and waits for it.
+        crowded = self.running >= self._options.workflows_max and not child
+        if crowded or self._journal.full:
             raise Overloaded(f"this instance runs {self.running} workflows and takes no more now")
         if self._journal.away:
             raise DatabaseUnavailable("the database can't be reached")

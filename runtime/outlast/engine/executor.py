@@ -19,7 +19,8 @@ from outlast.core.records import ClaimedWorkflow, Ending, Standing, Suspension
 from outlast.core.status import Status
 from outlast.core.stops import HandedOver, LeaseLost, Stopped, Suspended, TimedOut
 from outlast.engine.attempts import in_thread
-from outlast.engine.execution import Execution, Services, public_reason
+from outlast.engine.execution import Services, public_reason
+from outlast.engine.runner import WorkflowRunner
 from outlast.engine.waits import Waits
 from outlast.sdk.context import Caller, Context, WorkflowLogger, enter_context
 from outlast.sdk.definitions import WorkflowDefinition
@@ -37,7 +38,7 @@ class Executor:
     def __init__(
         self, services: Services, waits: Waits, host: Host, body_threads: ThreadPoolExecutor
     ) -> None:
-        self.live: dict[str, Execution] = {}
+        self.live: dict[str, WorkflowRunner] = {}
         self.suspects: set[str] = set()
         """Workflows that were lost often enough to be run alone."""
         self._services = services
@@ -56,7 +57,7 @@ class Executor:
         suspect: bool = False,
     ) -> None:
         """Run a workflow that this instance has claimed. `arguments`: its validated input, if known."""
-        execution = Execution(claimed, definition, self._services)
+        execution = WorkflowRunner(claimed, definition, self._services)
         former = self.live.get(claimed.workflow_id)
         if former is not None:
             former.stop(LeaseLost("claimed again"))
@@ -74,7 +75,7 @@ class Executor:
         await self._idle.wait()
 
     async def _live(
-        self, execution: Execution, claimed: ClaimedWorkflow, arguments: dict[str, Any] | None
+        self, execution: WorkflowRunner, claimed: ClaimedWorkflow, arguments: dict[str, Any] | None
     ) -> None:
         """A workflow's life on this instance: run the body, write how it ended, tell who waits."""
         began = monotonic()
@@ -101,7 +102,7 @@ class Executor:
             self._tell_stopped(execution)
 
     async def _run_body(
-        self, execution: Execution, claimed: ClaimedWorkflow, arguments: dict[str, Any] | None
+        self, execution: WorkflowRunner, claimed: ClaimedWorkflow, arguments: dict[str, Any] | None
     ) -> tuple[Ending | Suspension | None, str | None]:
         """How the body ended: the workflow's end, a suspension, or None if that is for others to say."""
         definition = execution.definition
@@ -130,7 +131,7 @@ class Executor:
             return self._stopped(execution, stopped)
 
     def _enter(
-        self, execution: Execution, claimed: ClaimedWorkflow, arguments: dict[str, Any] | None
+        self, execution: WorkflowRunner, claimed: ClaimedWorkflow, arguments: dict[str, Any] | None
     ) -> dict[str, Any]:
         """Set this task's context variables; the body's keyword arguments."""
         inputs = execution.definition.inputs
@@ -151,7 +152,7 @@ class Executor:
         enter_line(Line(execution, execution.root, threaded=not execution.definition.is_async))
         return {**arguments, **dict.fromkeys(inputs.request_parameters, request)}
 
-    async def _call(self, execution: Execution, keywords: dict[str, Any]) -> Any:
+    async def _call(self, execution: WorkflowRunner, keywords: dict[str, Any]) -> Any:
         definition = execution.definition
         if definition.is_async:
             return await execution.run(definition.fn(**keywords))
@@ -177,7 +178,7 @@ class Executor:
         return Ending(Status.ERROR, error=_error_text({"code": "workflow_error", "failure": record})), record
 
     def _stopped(
-        self, execution: Execution, stopped: Stopped
+        self, execution: WorkflowRunner, stopped: Stopped
     ) -> tuple[Ending | Suspension | None, str | None]:
         if (reason := public_reason(stopped)) is not None:
             code, message = reason
@@ -188,7 +189,7 @@ class Executor:
             return Suspension(None), None
         return None, None
 
-    async def _write_ending(self, execution: Execution, ending: Ending) -> Ending | None:
+    async def _write_ending(self, execution: WorkflowRunner, ending: Ending) -> Ending | None:
         """Make the end durable; None if the fence refused it."""
         journal = self._services.journal
         try:
@@ -203,12 +204,14 @@ class Executor:
             execution.stopped = LeaseLost("its end was refused: it was cancelled or runs elsewhere")
         return ending if accepted else None
 
-    async def _write_suspension(self, execution: Execution, suspension: Suspension) -> None:
+    async def _write_suspension(self, execution: WorkflowRunner, suspension: Suspension) -> None:
         journal = self._services.journal
         await journal.write(execution.workflow_id, execution.epoch, execution.unsaved_sleeps, suspension)
         self._services.suspended(suspension.claimable_s)
 
-    def _watch_deadline(self, execution: Execution, claimed: ClaimedWorkflow) -> asyncio.TimerHandle | None:
+    def _watch_deadline(
+        self, execution: WorkflowRunner, claimed: ClaimedWorkflow
+    ) -> asyncio.TimerHandle | None:
         if claimed.deadline_s is None:
             return None
         left_s = claimed.deadline_s - self._services.clock.now_s()
@@ -222,7 +225,7 @@ class Executor:
 
     def _tell(
         self,
-        execution: Execution,
+        execution: WorkflowRunner,
         claimed: ClaimedWorkflow,
         ending: Ending,
         cause: str | None,
@@ -244,7 +247,7 @@ class Executor:
             WorkflowEnded(execution.workflow_id, execution.function, ending.status.value, duration_s, cause)
         )
 
-    def _tell_stopped(self, execution: Execution) -> None:
+    def _tell_stopped(self, execution: WorkflowRunner) -> None:
         stopped = execution.stopped or LeaseLost()
         if isinstance(stopped, HandedOver):
             self._waits.fail(

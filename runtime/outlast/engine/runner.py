@@ -1,0 +1,305 @@
+"""The `Runner` behind a workflow's body: what its steps, transactions, children and sleeps do."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+import sys
+from collections.abc import Awaitable
+from typing import Any
+
+from pydantic_core import from_json, to_json
+
+from outlast.core.codec import Codec
+from outlast.core.errors import DatabaseUnavailable, Overloaded, ShuttingDown
+from outlast.core.failures import CANCELLED
+from outlast.core.paths import Branch
+from outlast.core.ports import Conflicted, Fence, TransactionWork, Unreachable
+from outlast.core.records import ClaimedWorkflow, StepRecord
+from outlast.core.retry import RetryPolicy
+from outlast.core.stops import LeaseLost, Suspended
+from outlast.engine.attempts import Failure, Success, attempt_all, in_thread
+from outlast.engine.execution import Execution, Services
+from outlast.sdk.context import context
+from outlast.sdk.definitions import StepDefinition, TransactionDefinition, WorkflowDefinition
+from outlast.sdk.running import enter_line, leave_line
+
+CONFLICTS_MAX = 50
+"""Reruns of one transaction for serialization failures and deadlocks before they count as its error."""
+
+START_RETRY_MIN_S = 0.05
+START_RETRY_MAX_S = 2.0
+
+_PLAIN = Codec(of="the result")
+_UNTIL_THE_HOST_CAN = RetryPolicy(
+    max_attempts=sys.maxsize, backoff_s=0.2, backoff_max_s=2.0, retry_on=(DatabaseUnavailable, Overloaded)
+)
+"""For awaiting children: that the host can't now is never recorded as their failure."""
+
+
+class WorkflowRunner(Execution):
+    """An execution as the SDK calls it."""
+
+    def __init__(self, claimed: ClaimedWorkflow, definition: WorkflowDefinition, services: Services) -> None:
+        super().__init__(claimed, definition, services)
+        self.wake_at_s: float | None = None
+        self.unsaved_sleeps: list[StepRecord] = []
+        self._deadline_s = claimed.deadline_s
+        self._sleeps: dict[str, float] = {}
+
+    async def call_step(
+        self, branch: Branch, step: StepDefinition, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """See Runner."""
+        step_id, record = await self._next(branch, step.name)
+        if record is not None:
+            return await self._replayed(record, step.codec, step.fn)
+
+        def call() -> Awaitable[Any]:
+            if step.is_async:
+                return step.fn(*args, **kwargs)  # type: ignore[no-any-return]
+            return in_thread(self._services.step_threads, step.fn, *args, **kwargs)
+
+        return await self._run(
+            step_id,
+            step.name,
+            step.fn,
+            lambda: attempt_all(
+                call, step.retry, step.timeout_s, step.codec, self._retried(step_id, step.name)
+            ),
+        )
+
+    async def call_transaction(
+        self,
+        branch: Branch,
+        transaction: TransactionDefinition,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        """See Runner."""
+        name = transaction.name
+        step_id, record = await self._next(branch, name)
+        if record is not None:
+            return await self._replayed(record, transaction.codec, transaction.fn)
+        committed: list[StepRecord] = []
+        reserved: list[int] = []
+
+        async def call() -> Any:
+            committed[:] = [await self._transact(step_id, transaction, args, kwargs, reserved)]
+
+        async def attempts() -> Success | Failure:
+            try:
+                tried = await attempt_all(
+                    call, transaction.retry, transaction.timeout_s, None, self._retried(step_id, name)
+                )
+            finally:
+                for order in reserved:
+                    if not committed or order != committed[0].completion_order:
+                        self._turns.give_up(order)
+            if isinstance(tried, Failure):
+                return tried
+            (record,) = committed
+            return Success(record.output or "null", transaction.codec.decode(record.output), tried.attempts)
+
+        return await self._run(step_id, name, transaction.fn, attempts, committed)
+
+    async def call_start(
+        self, branch: Branch, workflow: WorkflowDefinition, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> str:
+        """See Runner."""
+        name = f"start {workflow.name}"
+        step_id, record = await self._next(branch, name)
+        if record is not None:
+            child_id: str = await self._replayed(record, _PLAIN, workflow.fn)
+            return child_id
+        child_id = f"{self.workflow_id}/{step_id}"
+
+        async def call() -> str:
+            wait_s = START_RETRY_MIN_S
+            while True:
+                try:
+                    await self._services.start_child(child_id, self.workflow_id, workflow, args, kwargs)
+                except (Overloaded, DatabaseUnavailable):
+                    await asyncio.sleep(random.uniform(wait_s / 2, wait_s))
+                    wait_s = min(START_RETRY_MAX_S, wait_s * 2)
+                except ShuttingDown as error:
+                    raise self._handed_over() from error
+                else:
+                    return child_id
+
+        await self._run(
+            step_id,
+            name,
+            workflow.fn,
+            lambda: attempt_all(call, RetryPolicy(), None, _PLAIN, self._retried(step_id, name)),
+        )
+        return child_id
+
+    async def call_result(self, branch: Branch, workflow_id: str) -> Any:
+        """See Runner."""
+        name = f"result of {workflow_id}"
+        step_id, record = await self._next(branch, name)
+        if record is not None:
+            return await self._replayed(record, _PLAIN, self.definition.fn)
+        return await self._run(
+            step_id,
+            name,
+            self.definition.fn,
+            lambda: attempt_all(
+                lambda: self._services.result_of(workflow_id),
+                _UNTIL_THE_HOST_CAN,
+                None,
+                _PLAIN,
+                self._retried(step_id, name),
+            ),
+        )
+
+    # --- transactions -------------------------------------------------------------------------------------
+
+    async def _transact(
+        self,
+        step_id: str,
+        transaction: TransactionDefinition,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        reserved: list[int],
+    ) -> StepRecord:
+        """Run the body and its record's insert until Postgres gave a plain answer.
+
+        Every place the record may have got is added to `reserved`.
+        """
+        nonce = secrets.randbits(63)
+        started_s = self._services.clock.now_s()
+
+        async def run(connection: Any) -> StepRecord:
+            if transaction.is_async:
+                value = await transaction.fn(connection, *args, **kwargs)
+            else:
+                value = await in_thread(
+                    self._services.step_threads, transaction.fn, connection, *args, **kwargs
+                )
+            text, _ = transaction.codec.through(value)
+            order = self._history.next_order()
+            reserved.append(order)
+            self._turns.reserve(order)
+            return StepRecord(step_id, transaction.name, text, None, context().attempt, order, started_s)
+
+        work = TransactionWork(run, threaded=not transaction.is_async, isolation=transaction.isolation)
+        fence = Fence(self.workflow_id, self.epoch, step_id, nonce)
+        conflicts = 0
+        standing: StepRecord | None = None
+        while True:
+            try:
+                standing = await self._services.transactions.transact(work, fence)
+            except Conflicted as error:
+                conflicts += 1
+                await conflict_pause(conflicts, error)
+            except Unreachable:
+                # If that was the commit, its record stands in the way of the next run's and undoes it.
+                await asyncio.sleep(random.uniform(0.05, 0.5))
+            else:
+                break
+            await self._may_begin_again()
+        if standing is None:
+            self.stop(LeaseLost(f"the record of {transaction.name!r} was refused"))
+            raise self.stopped or LeaseLost()
+        return standing
+
+    async def _may_begin_again(self) -> None:
+        if self.stopped is not None:
+            raise self.stopped
+        await self._services.lease.trust()
+
+    # --- sleeps -------------------------------------------------------------------------------------------
+
+    async def call_sleep(self, branch: Branch, duration_s: float | None, until_s: float | None) -> None:
+        """See Runner."""
+        step_id, record = await self._next(branch, "sleep")
+        if record is not None and record.error == CANCELLED:
+            await self._replayed(record, _PLAIN, self.definition.fn)
+        if record is not None and record.completion_order is not None:
+            await self._turns.take(record.completion_order)
+            return
+        now_s = self._services.clock.now_s()
+        wake_s = now_s + duration_s if duration_s is not None else (until_s or 0.0)
+        if record is not None:
+            wake_s = from_json(record.output or "0")
+        short = record is None and wake_s - now_s <= self._services.moment_s
+        sleep = StepRecord(step_id, "sleep", to_json(wake_s).decode(), None, 1, None, now_s)
+        try:
+            if not short:
+                await self._sleep_long(sleep, wake_s, recorded=record is not None)
+            else:
+                await self._sleep_short(wake_s)
+        except asyncio.CancelledError:
+            if self.stopped is None:
+                self._write(
+                    StepRecord(
+                        step_id, "sleep", sleep.output, CANCELLED, 1, self._history.next_order(), now_s
+                    )
+                )
+            raise
+        if self.stopped is not None:
+            raise self.stopped
+        order = self._history.next_order()
+        if short or self._ever_branched:
+            # Which of several branches went on first must be durable before it shows.
+            self._write(StepRecord(step_id, "sleep", sleep.output, None, 1, order, now_s))
+        await self._turns.take(order)
+        if self.stopped is not None:
+            raise self.stopped
+
+    async def _sleep_short(self, wake_s: float) -> None:
+        if self._draining:
+            await self._hand_over()
+        await asyncio.sleep(max(0.0, wake_s - self._services.clock.now_s()))
+
+    async def _sleep_long(self, sleep: StepRecord, wake_s: float, *, recorded: bool) -> None:
+        """Sleep past the moment: the wake time is recorded; a workflow that only sleeps leaves the memory."""
+        self._sleeps[sleep.step_id] = wake_s
+        if not recorded:
+            self.unsaved_sleeps.append(sleep)
+        try:
+            if not self._tasks and wake_s - self._services.clock.now_s() > self._services.moment_s:
+                self._suspend()
+                assert self.stopped is not None
+                raise self.stopped
+            self._save_sleeps()
+            while (left_s := wake_s - self._services.clock.now_s()) > 0:
+                seen = self._turns.activity
+                outside = enter_line(None)  # to look at the time is no activity of the body
+                try:
+                    await asyncio.sleep(min(left_s, self._services.moment_s))
+                finally:
+                    leave_line(outside)
+                # All that this workflow still does is to sleep: nothing moved for a moment.
+                idle = seen == self._turns.activity and not self._running
+                if (
+                    idle
+                    and min(self._sleeps.values()) - self._services.clock.now_s() > self._services.moment_s
+                ):
+                    self._suspend()
+                if self.stopped is not None:
+                    raise self.stopped
+        finally:
+            self._sleeps.pop(sleep.step_id, None)
+
+    def _suspend(self) -> None:
+        self.wake_at_s = min(
+            [*self._sleeps.values(), *([] if self._deadline_s is None else [self._deadline_s])]
+        )
+        self.stop(Suspended("the workflow sleeps"))
+
+    def _save_sleeps(self) -> None:
+        """Record sleeps that don't suspend now: others go on, and a crash must not start them anew."""
+        for sleep in self.unsaved_sleeps:
+            self._write(sleep)
+        self.unsaved_sleeps.clear()
+
+
+async def conflict_pause(conflicts: int, error: Conflicted) -> None:
+    """Wait before a transaction that conflicted runs again; after very many raise what Postgres said."""
+    if conflicts > CONFLICTS_MAX:
+        raise (error.__cause__ or error) from None
+    await asyncio.sleep(random.uniform(0, min(0.5, 0.005 * 2 ** min(conflicts, 10))))
