@@ -316,12 +316,20 @@ async def test_an_instance_full_of_parents_has_room_for_their_children(database:
     async def child(number: int) -> int:
         return number * 2
 
+    full = asyncio.Event()
+
+    @step
+    async def wait_until_full() -> None:
+        await full.wait()
+
     @workflow
     async def parent(number: int) -> int:
+        await wait_until_full()
         return await (await start(child, number)).result()
 
     async with engine_on(database, parent, child, workflows_max=2) as bench:
         parents = [await bench.start(parent, number) for number in (1, 2)]
+        full.set()
         assert [await bench.result(each) for each in parents] == [2, 4]
 
 
