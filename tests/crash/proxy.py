@@ -28,6 +28,11 @@ class Cut:
     release: threading.Event
 
 
+def _until_closed() -> contextlib.suppress:
+    """What a connection meets when the proxy closes: select refuses sockets that are closed already."""
+    return contextlib.suppress(OSError, ValueError)
+
+
 class Proxy:
     """Forwards TCP connections to the server's unix socket at `path`, and cuts one when it is told to."""
 
@@ -61,7 +66,7 @@ class Proxy:
             threading.Thread(target=self._forward, args=(client,), daemon=True).start()
 
     def _forward(self, client: socket.socket) -> None:
-        with client, socket.socket(socket.AF_UNIX) as server, contextlib.suppress(OSError):
+        with client, socket.socket(socket.AF_UNIX) as server, _until_closed():
             server.connect(self._path)
             while True:
                 ready, _, _ = select.select([client, server, self._closing], [], [])
