@@ -8,7 +8,6 @@ from pathlib import Path
 
 from psycopg.sql import SQL
 
-import outlast
 from outlast.store.connections import AsyncConn, Database, away
 
 _FILE = re.compile(r"(\d{14})_(\w+)\.sql")
@@ -54,7 +53,7 @@ async def lock_migrations(connection: AsyncConn) -> None:
 
 def migrations_folder() -> Path:
     """The folder of the files: inside an installed package, or beside it in a checkout."""
-    package = Path(outlast.__file__).parent
+    package = Path(__file__).parents[1]
     installed = package / "migrations"
     return installed if installed.is_dir() else package.parents[1] / "supabase" / "migrations"
 
