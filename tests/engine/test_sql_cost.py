@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from psycopg._queries import MAX_CACHED_STATEMENT_LENGTH, MAX_CACHED_STATEMENT_PARAMS
 
 from outlast import sleep, step, workflow
 from outlast.core.observations import WorkflowsClaimed
@@ -135,3 +136,11 @@ async def test_the_journals_plan_never_walks_all_that_an_instance_owns(database:
         text = "\n".join(str(row[0]) for row in await plan.fetchall())
     assert "workflow_status_pkey" in text
     assert "workflow_status_owned" not in text
+
+
+@pytest.mark.parametrize("file", ["instances.sql", "journal.sql", "workflows.sql"])
+def test_the_driver_keeps_what_it_made_of_every_statement(file: str) -> None:
+    for name, statement in load(file).items():
+        text = statement.as_bytes(None)
+        assert len(text) <= MAX_CACHED_STATEMENT_LENGTH, f"{name} would be parsed anew at each execution"
+        assert text.count(b"%(") <= MAX_CACHED_STATEMENT_PARAMS
