@@ -254,6 +254,11 @@ async def test_a_body_that_catches_everything_is_suspended_all_the_same(
         assert await bench.result(workflow_id) == "awake"
 
 
+def nothing_is_left() -> bool:
+    gc.collect()
+    return not any(type(each) is WorkflowRunner for each in gc.get_objects())
+
+
 async def test_suspended_workflows_hold_no_memory(database: str) -> None:
     @workflow
     async def flow() -> None:
@@ -268,5 +273,4 @@ async def test_suspended_workflows_hold_no_memory(database: str) -> None:
             "select count(*) n from outlast.workflow_status where owner is null and claimable_at > now()"
         )
         assert row["n"] == count
-        gc.collect()
-        assert [each for each in gc.get_objects() if type(each) is WorkflowRunner] == []
+        await bench.until(nothing_is_left)  # the last ones may just be leaving

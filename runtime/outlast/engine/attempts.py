@@ -40,12 +40,12 @@ async def attempt_all(
     retry: RetryPolicy,
     timeout_s: float | None,
     codec: Codec | None,
-    retried: Callable[[int, float, Exception], None],
+    before_next: Callable[[int, float, Exception], Awaitable[None]],
 ) -> Success | Failure:
     """Call until it succeeds, or `retry` has enough. With a codec the result passes through it.
 
     Cancellation by the body and the end of the execution pass through. Nothing else does: what is no
-    Exception becomes one.
+    Exception becomes one. `before_next(attempt, wait_s, error)` waits until the next attempt may begin.
     """
     for attempt in count(1):
         try:
@@ -63,9 +63,7 @@ async def attempt_all(
             failure = error
         if not _retries(retry, failure, attempt):
             return Failure(failure, attempt)
-        wait_s = retry.wait_s(attempt)
-        retried(attempt, wait_s, failure)
-        await asyncio.sleep(wait_s)
+        await before_next(attempt, retry.wait_s(attempt), failure)
     raise AssertionError("count() ended")
 
 

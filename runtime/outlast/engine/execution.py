@@ -284,12 +284,24 @@ class Execution:
         if not self._running and self._body is not None:
             self.stop(HandedOver("the instance shuts down"))
 
-    def _retried(self, step_id: str, name: str) -> Callable[[int, float, Exception], None]:
-        def retried(attempt: int, wait_s: float, error: Exception) -> None:
+    def _before_next(
+        self, step_id: str, name: str
+    ) -> Callable[[int, float, Exception], Coroutine[Any, Any, None]]:
+        async def before_next(attempt: int, wait_s: float, error: Exception) -> None:
             text = f"{type(error).__name__}: {error}"
             self._services.observe(StepRetried(self.workflow_id, step_id, name, attempt, wait_s, text))
+            await asyncio.sleep(wait_s)
+            await self._may_begin_again()
 
-        return retried
+        return before_next
+
+    async def _may_begin_again(self) -> None:
+        """A later attempt begins only while the workflow is this instance's, and not in a shutdown."""
+        if self.stopped is not None:
+            raise self.stopped
+        if self._draining and self._running == 1:
+            raise self._handed_over()
+        await self._services.lease.trust()
 
     async def _replayed(self, record: StepRecord, codec: Codec, fn: Callable[..., Any]) -> Any:
         """Hand out what is recorded, when its turn comes."""

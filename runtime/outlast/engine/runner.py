@@ -66,7 +66,7 @@ class WorkflowRunner(Execution):
             step.name,
             step.fn,
             lambda: attempt_all(
-                call, step.retry, step.timeout_s, step.codec, self._retried(step_id, step.name)
+                call, step.retry, step.timeout_s, step.codec, self._before_next(step_id, step.name)
             ),
         )
 
@@ -91,7 +91,7 @@ class WorkflowRunner(Execution):
         async def attempts() -> Success | Failure:
             try:
                 tried = await attempt_all(
-                    call, transaction.retry, transaction.timeout_s, None, self._retried(step_id, name)
+                    call, transaction.retry, transaction.timeout_s, None, self._before_next(step_id, name)
                 )
             finally:
                 for order in reserved:
@@ -132,7 +132,7 @@ class WorkflowRunner(Execution):
             step_id,
             name,
             workflow.fn,
-            lambda: attempt_all(call, RetryPolicy(), None, _PLAIN, self._retried(step_id, name)),
+            lambda: attempt_all(call, RetryPolicy(), None, _PLAIN, self._before_next(step_id, name)),
         )
         return child_id
 
@@ -151,7 +151,7 @@ class WorkflowRunner(Execution):
                 _UNTIL_THE_HOST_CAN,
                 None,
                 _PLAIN,
-                self._retried(step_id, name),
+                self._before_next(step_id, name),
             ),
         )
 
@@ -205,11 +205,6 @@ class WorkflowRunner(Execution):
             self.stop(LeaseLost(f"the record of {transaction.name!r} was refused"))
             raise self.stopped or LeaseLost()
         return standing
-
-    async def _may_begin_again(self) -> None:
-        if self.stopped is not None:
-            raise self.stopped
-        await self._services.lease.trust()
 
     # --- sleeps -------------------------------------------------------------------------------------------
 
