@@ -39,17 +39,19 @@ def main(
     names = [name.strip() for name in only.split(",") if name.strip()] or list(WORKLOADS)
     if unknown := [name for name in names if name not in WORKLOADS]:
         raise click.UsageError(f"no such measurement: {', '.join(unknown)}; there are {', '.join(WORKLOADS)}")
-    if not report_only:
-        # SIGTERM ends as Ctrl-C does: every server is stopped on the way out.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        conditions = {
-            "quick": quick,
-            # Many short rounds rather than few long ones: a neighbour's noise then falls on all contenders.
-            "rounds": rounds or (2 if quick else 8),
-            "seconds": seconds or (1.0 if quick else 2.0),
-        }
-        _measure(names, report, conditions)
-    click.echo(f"wrote {report.write()}", err=True)
+    try:
+        if not report_only:
+            # SIGTERM ends as Ctrl-C does: every server is stopped on the way out.
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
+            conditions = {
+                "quick": quick,
+                # Many short rounds, not few long ones: a neighbour then disturbs all contenders.
+                "rounds": rounds or (2 if quick else 8),
+                "seconds": seconds or (1.0 if quick else 2.0),
+            }
+            _measure(names, report, conditions)
+    finally:
+        click.echo(f"wrote {report.write().name}", err=True)
 
 
 def _measure(names: list[str], report: Report, conditions: dict[str, Any]) -> None:
@@ -75,7 +77,6 @@ def _measure(names: list[str], report: Report, conditions: dict[str, Any]) -> No
                 click.echo(f"  {name} failed: {error}", err=True)
             click.echo(f"  {time.perf_counter() - began:.0f} s", err=True)
     if failed:
-        report.write()
         raise click.ClickException(f"not measured: {', '.join(failed)}")
 
 
