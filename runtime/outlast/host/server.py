@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import multiprocessing
 import os
 import signal
@@ -78,6 +79,10 @@ async def _serve(
         loop.add_signal_handler(number, ending.told, number)
     _follow_parent(loop, server, listener, ending)
     await instance.start(PATIENCE_S)
+    if not settings.reload:
+        # All that is loaded stays: without this each full collection would look through it, while calls wait.
+        gc.collect()
+        gc.freeze()
     await server.serve(sockets=[listener])
     await ending.finish()
     return 0
