@@ -36,7 +36,7 @@ CLOCK_SLACK_S = 0.005
 class Pace:
     """How often and how much."""
 
-    tick_s: float = 0.6
+    tick_s: float = 0.65
     claim_batch: int = 200
     workflows_max: int = 1_000
     suspect_after: int = 3
