@@ -82,9 +82,10 @@ def test_a_workflow_that_kills_its_instances_is_given_up_alone(hosts: Hosts, que
     assert "EXHAUSTED" in host.said()
 
 
-def test_two_thousand_workflows_of_a_dead_instance_are_shared_and_finished(
+def test_two_thousand_workflows_of_a_dead_instance_are_finished_by_two_that_start(
     hosts: Hosts, query: Query
 ) -> None:
+    """Each once, whoever is quicker: one of the two may well have taken them all before the other is up."""
     query("insert into outlast.instances (instance_id, lease_until) values ('dead', now() - interval '1 s')")
     query(
         "insert into outlast.workflow_status (workflow_id, function, status, input, owner, epoch, started_at)"
@@ -104,7 +105,7 @@ def test_two_thousand_workflows_of_a_dead_instance_are_shared_and_finished(
         "select output #>> '{}' as output, count(*) from outlast.workflow_status group by 1 order by 1"
     )
     assert outputs == [{"output": "a", "count": 1000}, {"output": "kept", "count": 1000}]
-    assert all("claimed" in each.said() for each in pair)
+    assert any("claimed" in each.said() for each in pair)
 
 
 def test_a_cancel_elsewhere_stops_the_running_one(hosts: Hosts, query: Query) -> None:
