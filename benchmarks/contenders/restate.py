@@ -1,4 +1,4 @@
-"""Restate: its server as a process of its own, its SDK behind hypercorn; it keeps its own log, fsync on."""
+"""Restate: its server as a process of its own, its SDK behind hypercorn; default settings throughout."""
 
 from __future__ import annotations
 

@@ -52,9 +52,9 @@ def measure(lab: Lab) -> Section:
     disk += int(value(url, "select pg_total_relation_size('outlast.operation_outputs')"))
     grown = rows[3][1].rss_mb - rows[0][1].rss_mb
     section.ratios.append(
-        f"A suspended workflow costs an instance {max(0.0, grown) * 1024 * 1024 / suspended:,.0f} bytes of "
-        f"memory, and "
-        f"{disk / suspended:,.0f} bytes of disk with its step, its indexes and its dead row versions."
+        f"{suspended:,} suspended workflows change the memory of an instance started beside them by "
+        f"{grown:+.1f} MiB; each takes {disk / suspended:,.0f} bytes of disk with its step, indexes and dead "
+        "rows."
     )
     section.tables.append(table)
     section.raw = {

@@ -14,6 +14,7 @@ from benchmarks.harness.processes import BenchmarkError, Server, first_answer, s
 from benchmarks.harness.section import Section, Table
 
 LIMIT_S = 300.0
+DBOS = "DBOS (sync, one core)"
 HOLD = {"BENCH_HOLD": "1"}
 _OURS = "select count(*) from outlast.workflow_status where status = 'PENDING'"
 _OUR_STEPS = "select count(*) from outlast.operation_outputs"
@@ -29,10 +30,10 @@ def measure(lab: Lab) -> Section:
         "recovery",
         "Recovery",
         f"{count:,} workflows of three steps have recorded their first step and hang in the second when "
-        f"their host is "
-        "killed with SIGKILL. A new host is started at once; time runs from the start of its process to "
-        "the last end. "
-        f"It serves other calls meanwhile. DBOS gets {peers:,} workflows, held in threads.",
+        "their host is killed with SIGKILL. A new host is started at once; time runs from the start of its "
+        f"process to the last end. It serves other calls meanwhile. DBOS gets {peers:,} workflows, since it "
+        "holds each in a thread, and one core, on which it is faster; rates of unlike counts are only roughly "
+        "comparable.",
     )
     table = Table("", ["", "workflows", "first answer s", "all ended s", "workflows/s"], [])
     outlast = Outlast()
@@ -44,17 +45,15 @@ def measure(lab: Lab) -> Section:
 
     async_call = outlast.call_async("steps", {"n": 3})
     rows = {"Outlast": _one(lab, ours, roomy, outlast.call(1), async_call, count, url, _OURS, _OUR_STEPS)}
-    if lab.present("dbos-sync"):
-        dbos = Dbos("sync")
+    if lab.present("dbos-sync-pinned"):
+        dbos = Dbos("sync", pinned=True)
         their_url = lab.database("dbos_recovery", migrated=False)
 
         def theirs(env: dict[str, str] | None) -> Server:
             return dbos.launch(lab, their_url, env)
 
         call = dbos.call_async({"n": 3})
-        rows["DBOS (sync)"] = _one(
-            lab, theirs, HOLD, dbos.call(1), call, peers, their_url, _THEIRS, _THEIR_STEPS
-        )
+        rows[DBOS] = _one(lab, theirs, HOLD, dbos.call(1), call, peers, their_url, _THEIRS, _THEIR_STEPS)
     for title, (workflows, answer_s, ended_s) in rows.items():
         table.rows.append(
             [title, f"{workflows:,}", f"{answer_s:.2f}", f"{ended_s:.1f}", f"{workflows / ended_s:,.0f}"]
@@ -64,8 +63,10 @@ def measure(lab: Lab) -> Section:
         )
     section.tables.append(table)
     rates = {title: workflows / ended_s for title, (workflows, _, ended_s) in rows.items()}
-    against = f", {rates['Outlast'] / rates['DBOS (sync)']:.0f}× DBOS's" if "DBOS (sync)" in rates else ""
-    section.ratios.append(f"{rates['Outlast']:,.0f} workflows/s are recovered{against}.")
+    against = f", {rates['Outlast'] / rates[DBOS]:.0f}× DBOS's" if DBOS in rates else ""
+    section.ratios.append(
+        f"{rates['Outlast']:,.0f} workflows/s are recovered, the process's start included{against}."
+    )
     section.raw = {title: list(row) for title, row in rows.items()}
     return section
 

@@ -29,7 +29,8 @@ def measure(lab: Lab) -> Section:
         "four ways "
         "(sync or async, on all cores or pinned to one) counts. Restate is its server and its Python "
         "SDK behind "
-        "hypercorn, keeping its own log. All Postgres-based ones share one server, each has its database.",
+        "hypercorn, keeping its own log as its defaults have it. All Postgres-based ones share one "
+        "server, each has its database.",
     )
     fastest = _fastest_dbos(lab, section)
     names = [*lab.present("outlast", "outlast-2"), *([fastest] if fastest else []), *lab.present("restate")]
