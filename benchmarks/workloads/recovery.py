@@ -31,9 +31,9 @@ def measure(lab: Lab) -> Section:
         "Recovery",
         f"{count:,} workflows of three steps have recorded their first step and hang in the second when "
         "their host is killed with SIGKILL. A new host is started at once; time runs from the start of its "
-        f"process to the last end. It serves other calls meanwhile. DBOS gets {peers:,} workflows, since it "
-        "holds each in a thread, and one core, on which it is faster; rates of unlike counts are only roughly "
-        "comparable.",
+        f"process to the last end. It serves other calls meanwhile. DBOS gets {peers:,} workflows, since "
+        "it holds each in a thread, and one core, on which it is faster; rates of unlike counts are only "
+        "roughly comparable.",
     )
     table = Table("", ["", "workflows", "first answer s", "all ended s", "workflows/s"], [])
     outlast = Outlast()
