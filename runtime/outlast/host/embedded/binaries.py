@@ -119,20 +119,19 @@ def _cache() -> Path:
 
 
 def _copy(binaries: Binaries, cache: Path, whole: Path) -> None:
-    _remove_abandoned(cache)
-    partial = Path(tempfile.mkdtemp(prefix=".copy-", dir=cache))
-    with _locked(partial):
+    """Copy once, however many processes come at once: the others wait, and find it done."""
+    with _locked(cache):
+        if whole.is_dir():
+            return
+        for abandoned in cache.glob(".copy-*"):  # cut off: whoever copies holds the lock
+            shutil.rmtree(abandoned)
+        partial = Path(tempfile.mkdtemp(prefix=".copy-", dir=cache))
         for folder in binaries.folders:
             if (binaries.root / folder).is_dir():
                 shutil.copytree(binaries.root / folder, partial / folder, ignore=_not_needed)
         for path in (partial, *partial.rglob("*")):
             path.chmod(0o755)
-        try:
-            partial.rename(whole)
-        except OSError:
-            if not whole.is_dir():  # another process was first
-                raise
-            shutil.rmtree(partial)
+        partial.rename(whole)
 
 
 def _not_needed(folder: str, names: list[str]) -> list[str]:
@@ -142,19 +141,12 @@ def _not_needed(folder: str, names: list[str]) -> list[str]:
     return [name for name in names if name == "pgxs"]
 
 
-def _remove_abandoned(cache: Path) -> None:
-    """Remove the copies that were cut off: nobody holds the lock of theirs."""
-    for partial in cache.glob(".copy-*"):
-        with contextlib.suppress(OSError), _locked(partial):
-            shutil.rmtree(partial)
-
-
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Holds the folder's lock; raises BlockingIOError if another process does."""
+    """Holds the folder's lock, waiting for it; the kernel drops it with its holder."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(fd, fcntl.LOCK_EX)
         yield
     finally:
         os.close(fd)

@@ -15,6 +15,8 @@ _ALWAYS = {
     "log_timezone": "UTC",
     # Small when idle: buffers are touched only when used, no I/O workers, no replication, no parallel plans.
     "shared_buffers": "64MB",
+    # Files in the server's own folder: /dev/shm is tiny in containers, and shared with every other server.
+    "dynamic_shared_memory_type": "mmap",
     "huge_pages": "off",
     "io_method": "sync",
     "wal_level": "minimal",
