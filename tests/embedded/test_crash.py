@@ -146,7 +146,8 @@ def test_a_stale_process_id_that_is_anothers_now_does_no_harm(home: Path) -> Non
     write(host.url(), 1)
     sockets = Path(host.ask("server.url").partition("host=")[2].partition("&")[0])
     owner = (home / "postgres" / "data").stat()
-    kill(supervisor(home), postmaster(home), host.process.pid)
+    os.kill(supervisor(home), signal.SIGSTOP)  # it must not put an end to the server before it is killed
+    kill(postmaster(home), supervisor(home), host.process.pid)
     host.close()
     wait_for_end(home)
     bystander = (
