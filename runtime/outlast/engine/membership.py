@@ -34,12 +34,12 @@ CLOCK_SLACK_S = 0.005
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How often and how much."""
+    """How often and how much; EngineOptions holds what is usual."""
 
-    tick_s: float = 0.65
-    claim_batch: int = 200
-    workflows_max: int = 1_000
-    suspect_after: int = 3
+    tick_s: float
+    claim_batch: int
+    workflows_max: int
+    suspect_after: int
 
     @property
     def confirm_after_s(self) -> float:
