@@ -54,8 +54,9 @@ class Codec:
             text = self._encode_plain(value)
             return text, from_json(text)
         try:
-            text = self._adapter.dump_json(value, warnings="error").decode()
-            decoded = self._adapter.validate_json(text)
+            # The adapter's own methods only hand on some twenty options, at the price of the work itself.
+            encoded = self._adapter.serializer.to_json(value, warnings="error")
+            decoded = self._adapter.validator.validate_json(encoded)
         except (PydanticSerializationError, ValidationError, ValueError, RecursionError) as error:
             raise NotSerializable(
                 f"{self._of}: {_brief(value)} does not fit its annotation: {error}"
@@ -65,7 +66,7 @@ class Codec:
                 f"{self._of}: {_brief(value)} would come back from JSON as {_brief(decoded)}; "
                 "annotate the type that is really returned"
             )
-        return text, decoded
+        return encoded.decode(), decoded
 
     def encode(self, value: Any) -> str:
         """`value` as JSON text. Raises NotSerializable."""

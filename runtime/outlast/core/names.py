@@ -74,11 +74,8 @@ def fresh_workflow_id(function: str) -> str:
 
 def fingerprint_of(method: str, function: str, path: str, query: bytes, body: bytes) -> str:
     """SHA-256 (hex) over what makes a request the same request. Parts are told apart by their lengths."""
-    digest = hashlib.sha256()
-    for part in (method.encode(), function.encode(), path.encode(), query, body):
-        digest.update(b"%d:" % len(part))
-        digest.update(part)
-    return digest.hexdigest()
+    parts = (method.encode(), function.encode(), path.encode(), query, body)
+    return hashlib.sha256(b"".join([b"%d:%b" % (len(part), part) for part in parts])).hexdigest()
 
 
 def _escaped(part: str) -> str:

@@ -1,18 +1,19 @@
 """What passes between the engine and the store: rows as the engine knows them.
 
-JSON columns are texts here; dates are Unix seconds of the database's clock.
+JSON columns are texts here; dates are Unix seconds of the database's clock. What every call makes is a
+NamedTuple: immutable, and made in a third of the time of a frozen dataclass.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from outlast.core.status import Status
 
 
-@dataclass(frozen=True, slots=True)
-class NewWorkflow:
+class NewWorkflow(NamedTuple):
     """A row of `workflow_status` to be inserted, already claimed by this instance at epoch 1."""
 
     workflow_id: str
@@ -28,8 +29,7 @@ class NewWorkflow:
     deadline_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StepRecord:
+class StepRecord(NamedTuple):
     """A row of `operation_outputs`.
 
     `completion_order` says after how many other completions of the workflow this one came. It is None for a
@@ -46,8 +46,7 @@ class StepRecord:
     completed_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(NamedTuple):
     """How a workflow ends. `response` holds status, headers and encoding where the function set them."""
 
     status: Status
@@ -56,8 +55,7 @@ class Ending:
     response: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Suspension:
+class Suspension(NamedTuple):
     """A workflow given back: claimable again at `claimable_s`, or at once where that is None."""
 
     claimable_s: float | None = None
@@ -82,8 +80,7 @@ class Batch:
     writes: Sequence[FencedWrite]
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """A workflow as one who attaches to it needs it: to compare the payload, and to answer if it ended."""
 
     workflow_id: str

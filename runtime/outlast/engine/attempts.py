@@ -6,9 +6,9 @@ import asyncio
 import contextvars
 from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
 from outlast.core.codec import Codec
 from outlast.core.errors import NotSerializable
@@ -18,8 +18,7 @@ from outlast.sdk.context import context, enter_context
 from outlast.sdk.running import enter_line
 
 
-@dataclass(frozen=True, slots=True)
-class Success:
+class Success(NamedTuple):
     """A result as JSON text and as what the workflow sees of it."""
 
     text: str
@@ -27,8 +26,7 @@ class Success:
     attempts: int
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(NamedTuple):
     """The error of the last attempt."""
 
     error: Exception
@@ -85,8 +83,7 @@ async def in_thread(pool: ThreadPoolExecutor, fn: Callable[..., Any], *args: Any
 async def _bounded(call: Callable[[], Awaitable[Any]], attempt: int, timeout_s: float | None) -> Any:
     """One attempt, within its timeout, in a context of its own."""
     own = contextvars.copy_context()
-    own.run(enter_line, None)  # in a step, steps are plain calls and tasks are no branches
-    own.run(enter_context, replace(context(), attempt=attempt))
+    own.run(_enter_attempt, attempt)
     if timeout_s is None:
         return await _Apart(call, own)
     limit = asyncio.timeout(timeout_s)
@@ -97,6 +94,13 @@ async def _bounded(call: Callable[[], Awaitable[Any]], attempt: int, timeout_s: 
         if not limit.expired():
             raise
         raise TimeoutError(f"the attempt took longer than {timeout_s:g} s") from error
+
+
+def _enter_attempt(attempt: int) -> None:
+    enter_line(None)  # in a step, steps are plain calls and tasks are no branches
+    if attempt > 1:
+        of_workflow = context()
+        enter_context(lambda: replace(of_workflow, attempt=attempt))
 
 
 class _Apart:

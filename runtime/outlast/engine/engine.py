@@ -39,6 +39,7 @@ from outlast.engine.journal import Journal
 from outlast.engine.lease import Lease
 from outlast.engine.membership import Membership, Pace
 from outlast.engine.runner import conflict_pause
+from outlast.engine.settling import settled
 from outlast.engine.waits import Waits
 from outlast.sdk.definitions import TransactionDefinition, WorkflowDefinition
 from outlast.sdk.running import Args, Kwargs
@@ -256,13 +257,9 @@ class Engine:
         return started
 
     async def _durable(self, started: asyncio.Future[bool]) -> bool:
-        try:
-            async with asyncio.timeout(self._options.database_wait_s):
-                return await asyncio.shield(started)
-        except TimeoutError:
-            raise DatabaseUnavailable(
-                "it is unknown whether the start was committed; the same key is safe"
-            ) from None
+        if not await settled(started, self._options.database_wait_s):
+            raise DatabaseUnavailable("it is unknown whether the start was committed; the same key is safe")
+        return started.result()
 
     async def _look(self, workflow_id: str) -> Standing | None:
         try:

@@ -7,7 +7,6 @@ import contextvars
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import CancelledError as CallCancelled
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +25,7 @@ from outlast.engine.attempts import Failure, Success
 from outlast.engine.branches import Driven
 from outlast.engine.journal import Journal
 from outlast.engine.lease import Lease
+from outlast.engine.settling import settled
 from outlast.engine.turns import Turns
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.running import current_line, enter_line
@@ -260,8 +260,7 @@ class Execution:
             if self._draining:
                 await self._hand_over()
             if (write := self._last_write) is not None and not write.done():
-                with suppress(BadData):  # told by `_written`
-                    await asyncio.shield(write)
+                await settled(write)  # `_written` tells if it failed
                 continue
             if not self._services.lease.trusted:
                 await self._services.lease.trust()

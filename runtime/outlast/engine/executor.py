@@ -135,22 +135,20 @@ class Executor:
     ) -> dict[str, Any]:
         """Set this task's context variables; the body's keyword arguments."""
         inputs = execution.definition.inputs
-        request = Request.from_record(claimed.request, claimed.input) if claimed.request else None
         if arguments is None:
             arguments = inputs.bind_json(claimed.input or "{}") if inputs.reads_json else {}
+
+        def known() -> Context:
+            if execution.context is None:
+                execution.context = _context_of(execution, claimed)
+            return execution.context
+
         enter_host(self._host)
-        enter_context(
-            Context(
-                function=claimed.function,
-                workflow_id=claimed.workflow_id,
-                logger=WorkflowLogger(_logger, claimed.workflow_id, lambda: execution.replaying),
-                request=request,
-                caller=Caller(subject=claimed.subject),
-                recovery_attempt=claimed.recovery_attempts,
-            )
-        )
+        enter_context(known)
         enter_line(Line(execution, execution.root, threaded=not execution.definition.is_async))
-        return {**arguments, **dict.fromkeys(inputs.request_parameters, request)}
+        if not inputs.request_parameters:
+            return arguments
+        return {**arguments, **dict.fromkeys(inputs.request_parameters, known().request)}
 
     async def _call(self, execution: WorkflowRunner, keywords: dict[str, Any]) -> Any:
         definition = execution.definition
@@ -259,6 +257,18 @@ class Executor:
         self._services.observe(
             WorkflowStopped(execution.workflow_id, execution.function, type(stopped).__name__, str(stopped))
         )
+
+
+def _context_of(execution: WorkflowRunner, claimed: ClaimedWorkflow) -> Context:
+    request = Request.from_record(claimed.request, claimed.input) if claimed.request else None
+    return Context(
+        function=claimed.function,
+        workflow_id=claimed.workflow_id,
+        logger=WorkflowLogger(_logger, claimed.workflow_id, lambda: execution.replaying),
+        request=request,
+        caller=Caller(subject=claimed.subject),
+        recovery_attempt=claimed.recovery_attempts,
+    )
 
 
 def _error_text(document: dict[str, Any]) -> str:

@@ -86,7 +86,7 @@ class Journal:
 
     def start(self, new: NewWorkflow) -> asyncio.Future[bool]:
         """Insert a workflow; settles to False if its id is taken. Two starts of one id mustn't wait."""
-        settled = self._future()
+        settled: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._add(new.workflow_id, _Start(new, settled))
         return settled
 
@@ -103,7 +103,8 @@ class Journal:
         """
         waiting = self._entries.get(workflow_id)
         if not isinstance(waiting, _Write) or waiting.write.epoch != epoch or waiting.write.end is not None:
-            waiting = _Write(FencedWrite(workflow_id, epoch), self._future())
+            settled: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+            waiting = _Write(FencedWrite(workflow_id, epoch), settled)
             self._add(workflow_id, waiting)
         for step in steps:
             # A sleep may end before the record of its begin was written.
@@ -114,12 +115,6 @@ class Journal:
             waiting.write.end = end
             waiting.size += len(end.output or "") if isinstance(end, Ending) else 0
         return waiting.settled
-
-    def _future(self) -> asyncio.Future[bool]:
-        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        # Nobody may be waiting any more when it fails: that is no error of its own.
-        future.add_done_callback(lambda done: done.cancelled() or done.exception())
-        return future
 
     def _add(self, workflow_id: str, entry: _Entry) -> None:
         if workflow_id in self._entries:
@@ -200,6 +195,7 @@ class Journal:
         if len(entries) == 1:
             if not entries[0].settled.done():
                 entries[0].settled.set_exception(error)
+                entries[0].settled.exception()  # nobody may be waiting any more: that is no error of its own
             return
         half = len(entries) // 2
         await self._commit(entries[:half], nonce)

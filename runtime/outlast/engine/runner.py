@@ -21,7 +21,7 @@ from outlast.core.retry import RetryPolicy
 from outlast.core.stops import LeaseLost, Suspended
 from outlast.engine.attempts import Failure, Success, attempt_all, in_thread
 from outlast.engine.execution import Execution, Services
-from outlast.sdk.context import context
+from outlast.sdk.context import Context, context
 from outlast.sdk.definitions import StepDefinition, TransactionDefinition, WorkflowDefinition
 from outlast.sdk.running import enter_line, leave_line
 
@@ -43,6 +43,8 @@ class WorkflowRunner(Execution):
 
     def __init__(self, claimed: ClaimedWorkflow, definition: WorkflowDefinition, services: Services) -> None:
         super().__init__(claimed, definition, services)
+        self.context: Context | None = None
+        """Made when the function asks for it."""
         self.wake_at_s: float | None = None
         self.unsaved_sleeps: list[StepRecord] = []
         self._deadline_s = claimed.deadline_s

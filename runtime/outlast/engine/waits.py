@@ -23,7 +23,7 @@ class Waits:
         self._store = store
         self._runs_here = runs_here
         self._observe = observe
-        self._waiters: defaultdict[str, set[asyncio.Future[Standing]]] = defaultdict(set)
+        self._waiters: defaultdict[str, set[asyncio.Future[Standing | None]]] = defaultdict(set)
         self._looks: dict[str, asyncio.Future[Standing | None]] = {}
         self._looked_for = asyncio.Event()
         self._poll_now = asyncio.Event()
@@ -43,17 +43,18 @@ class Waits:
 
     async def wait(self, workflow_id: str, timeout_s: float | None) -> Standing | None:
         """How the workflow ended; None if it hasn't within `timeout_s`. Raises what `fail` was given."""
-        waiter: asyncio.Future[Standing] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[Standing | None] = loop.create_future()
         self._waiters[workflow_id].add(waiter)
         if not self._runs_here(workflow_id):
             # It may have ended just before: the first poll comes at once.
             self._poll_now.set()
+        timer = None if timeout_s is None else loop.call_later(timeout_s, _give_up, waiter)
         try:
-            async with asyncio.timeout(timeout_s):
-                return await waiter
-        except TimeoutError:
-            return None
+            return await waiter
         finally:
+            if timer is not None:
+                timer.cancel()
             waiters = self._waiters.get(workflow_id)
             if waiters is not None:
                 waiters.discard(waiter)
@@ -144,3 +145,8 @@ class Waits:
                 continue
             for workflow_id, look in looks.items():
                 look.set_result(found.get(workflow_id))
+
+
+def _give_up(waiter: asyncio.Future[Standing | None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

@@ -65,6 +65,8 @@ class JsonFormatter(logging.Formatter):
 def log(fact: Observation) -> None:
     """Write an observation to the log: an `Observer`."""
     match fact:
+        case facts.WorkflowEnded():
+            _log_end(fact)
         case facts.InstanceJoined(instance_id):
             _logger.debug("instance %s has its lease", instance_id)
         case facts.InstanceLost():
@@ -72,8 +74,6 @@ def log(fact: Observation) -> None:
         case facts.WorkflowsClaimed(workflow_ids):
             some = ", ".join(workflow_ids[:3]) + (", …" if len(workflow_ids) > 3 else "")
             _logger.info("claimed %d workflow%s: %s", len(workflow_ids), "s"[: len(workflow_ids) > 1], some)
-        case facts.WorkflowEnded():
-            _log_end(fact)
         case facts.WorkflowStopped(workflow_id, _, reason, detail):
             level = logging.WARNING if reason == "LeaseLost" else logging.DEBUG
             _logger.log(level, "%s left this instance (%s): %s", workflow_id, reason, detail)
@@ -101,6 +101,8 @@ def _log_lost(fact: facts.InstanceLost) -> None:
 
 
 def _log_end(fact: facts.WorkflowEnded) -> None:
+    if fact.error is None and not _logger.isEnabledFor(logging.DEBUG):
+        return
     extra = {"workflow_id": fact.workflow_id, "status": fact.status, "duration_s": round(fact.duration_s, 6)}
     if fact.error is None:
         _logger.debug("%s %s in %.3f s", fact.workflow_id, fact.status, fact.duration_s, extra=extra)

@@ -51,7 +51,7 @@ class Context:
     """In a step: which attempt of it this is."""
 
 
-_context: ContextVar[Context | None] = ContextVar("outlast_context", default=None)
+_context: ContextVar[Callable[[], Context] | None] = ContextVar("outlast_context", default=None)
 
 
 def context() -> Context:
@@ -59,9 +59,9 @@ def context() -> Context:
     found = _context.get()
     if found is None:
         raise UsageError("context() is known only while a workflow or one of its steps runs")
-    return found
+    return found()
 
 
-def enter_context(entered: Context) -> None:
-    """Make `entered` the current one in this context."""
+def enter_context(entered: Callable[[], Context]) -> None:
+    """Make what `entered` gives the current one in this context. It is called when somebody asks."""
     _context.set(entered)

@@ -89,12 +89,9 @@ class Request:
         return from_json(self.body)
 
     def record(self, *, with_body: bool) -> str:
-        """JSON for the `request` column: all but credentials; the body only where nothing else holds it."""
-        document: dict[str, Any] = {"method": self.method, "path": self.path, "query": self.query_string}
-        document["headers"] = [pair for pair in self.headers.pairs() if pair[0] not in CREDENTIALS]
-        if with_body and self.body:
-            document["body"], document["encoding"] = _as_text(self.body)
-        return to_json(document).decode()
+        """JSON for the `request` column; the body only where nothing else holds it."""
+        body = self.body if with_body else None
+        return record_request(self.method, self.path, self.query_string, self.headers.pairs(), body)
 
     @classmethod
     def from_record(cls, text: str, input_text: str | None) -> Request:
@@ -106,6 +103,17 @@ class Request:
             body = (input_text or "").encode()
         pairs = [(name, value) for name, value in document["headers"]]
         return cls(document["method"], document["path"], document["query"], Headers(pairs), body)
+
+
+def record_request(
+    method: str, path: str, query_string: str, headers: Iterable[tuple[str, str]], body: bytes | None
+) -> str:
+    """JSON for the `request` column: all but credentials. `headers` by lower-case name, in the order sent."""
+    kept = [pair for pair in headers if pair[0] not in CREDENTIALS]
+    document: dict[str, Any] = {"method": method, "path": path, "query": query_string, "headers": kept}
+    if body:
+        document["body"], document["encoding"] = _as_text(body)
+    return to_json(document).decode()
 
 
 class Response:

@@ -11,11 +11,12 @@ import dataclasses
 import inspect
 import typing
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any, NotRequired, Required
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError
-from pydantic_core import from_json
+from pydantic_core import PydanticSerializationError, from_json, to_jsonable_python
+from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
 from outlast.core.codec import resolved_annotations
 from outlast.core.errors import InvalidInput, InvalidJson, NotSerializable, UsageError
@@ -67,9 +68,10 @@ class Inputs:
         if b"NaN" in text or b"Infinity" in text:
             _refuse_constants(text)
         try:
-            return self._arguments(self._adapter.validate_json(body))
+            validated = self._adapter.validator.validate_json(body)
         except ValidationError as error:
             raise self._invalid(error) from None
+        return validated if self.whole is None else {self.whole: validated}
 
     def encode_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         """The JSON input that stands for a Python call. Raises UsageError or NotSerializable."""
@@ -87,7 +89,7 @@ class Inputs:
             if self.whole is not None:
                 return self._adapter.dump_json(values.get(self.whole), warnings="error").decode()
             validated = self._adapter.validate_python(values)
-            return self._adapter.dump_json(validated, exclude_unset=True, warnings="error").decode()
+            return self._adapter.dump_json(validated, warnings="error").decode()
         except ValidationError as error:
             raise self._invalid(error) from None
         except ValueError as error:
@@ -103,37 +105,15 @@ class Inputs:
         try:
             if self.whole is not None:
                 return TypeAdapter(hints[self.whole])
-            fields: dict[str, Any] = {}
-            for index, (name, parameter) in enumerate(named.items()):
-                default = ... if parameter.default is inspect.Parameter.empty else parameter.default
-                # Aliased, so that parameters may bear names that pydantic keeps for itself.
-                fields[f"p{index}"] = (hints.get(name, Any), Field(default, alias=name))
-            model = create_model(
-                f"{self._fn.__name__}_input",
-                __config__=ConfigDict(
-                    extra="allow" if self.takes_anything else "forbid",
-                    arbitrary_types_allowed=False,
-                    serialize_by_alias=True,
-                ),
-                **fields,
-            )
-            return TypeAdapter(model)
+            fields = {name: _field(parameter, hints.get(name, Any)) for name, parameter in named.items()}
+            config = ConfigDict(extra="allow" if self.takes_anything else "forbid")
+            arguments = TypedDict(f"{self._fn.__name__}_input", fields)  # type: ignore[misc]
+            return TypeAdapter(with_config(config)(arguments))
         except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError) as error:
             raise UsageError(
                 f"{self._fn.__qualname__}: a parameter's annotation has no JSON form: "
                 f"{str(error).splitlines()[0]}"
             ) from error
-
-    def _arguments(self, validated: Any) -> dict[str, Any]:
-        if self.whole is not None:
-            return {self.whole: validated}
-        given = validated.model_fields_set
-        found = {
-            name: getattr(validated, f"p{index}")
-            for index, name in enumerate(self.names)
-            if f"p{index}" in given
-        }
-        return {**found, **(validated.model_extra or {})}
 
     def _invalid(self, error: ValidationError) -> InvalidInput | InvalidJson:
         if (count := error.error_count()) > ERRORS_MAX:
@@ -146,6 +126,17 @@ class Inputs:
         errors = error.errors(include_url=False, include_context=False, include_input=False)
         places = sorted({".".join(map(str, item["loc"])) or "body" for item in errors})
         return InvalidInput(f"the input does not fit: {', '.join(places)}", [dict(item) for item in errors])
+
+
+def _field(parameter: inspect.Parameter, annotation: Any) -> Any:
+    """A parameter as a key of a TypedDict. One with a default may be left out: the function knows it."""
+    if parameter.default is inspect.Parameter.empty:
+        return Required[annotation]
+    try:
+        shown = {"default": to_jsonable_python(parameter.default)}
+    except PydanticSerializationError:
+        shown = {}
+    return NotRequired[Annotated[annotation, Field(json_schema_extra=shown)]]
 
 
 def _refuse_constants(text: bytes) -> None:

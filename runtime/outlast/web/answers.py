@@ -13,22 +13,32 @@ Pairs = list[tuple[bytes, bytes]]
 
 JSON = (b"content-type", b"application/json")
 NO_STORE = (b"cache-control", b"no-store")
+ALLOW_ORIGIN = b"access-control-allow-origin"
 _BODILESS = frozenset({204, 304})
 _OF_A_BODY = frozenset({b"content-type", b"content-length"})
 
 
 class Reply:
-    """`send` that knows whether an answer has begun: then no other can be given."""
+    """`send` that knows whether an answer has begun: then no other can be given.
 
-    __slots__ = ("_send", "begun")
+    `shared` are header fields that every answer gets, unless it says itself who may read it.
+    """
 
-    def __init__(self, send: Send) -> None:
+    __slots__ = ("_send", "_shared", "begun")
+
+    def __init__(self, send: Send, shared: Pairs) -> None:
         self._send = send
+        self._shared = shared
         self.begun = False
 
     async def __call__(self, message: Message) -> None:
         """Send one ASGI message."""
-        self.begun = True
+        if not self.begun:
+            self.begun = True
+            headers = [*message.get("headers", ())]
+            if ALLOW_ORIGIN not in dict(headers):
+                headers += self._shared
+            message = {**message, "headers": headers}
         await self._send(message)
 
 

@@ -50,7 +50,7 @@ class Web:
         """Serve one request."""
         if scope["type"] == "http":
             call = Call(scope, receive)
-            await self._serve(call, Reply(shared(send, call, self.cors_origins)))
+            await self._serve(call, Reply(send, shared(call, self.cors_origins)))
 
     async def _serve(self, call: Call, reply: Reply) -> None:
         """Answer, whatever happens. Of an answer that broke off, the server ends the connection."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from starlette.types import Receive, Scope
 
-from outlast.sdk.http import Headers
 from outlast.web.problems import Problem, ProblemError
 
 
@@ -15,7 +14,7 @@ class ClientGone(Exception):
 class Call:
     """A request. Names of header fields are lower-case bytes, as ASGI gives them."""
 
-    __slots__ = ("headers", "method", "path", "query", "receive", "scope")
+    __slots__ = ("_named", "headers", "method", "path", "query", "receive", "scope")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.scope = scope
@@ -24,21 +23,21 @@ class Call:
         self.path: str = scope["path"]
         self.query: bytes = scope["query_string"]
         self.headers: list[tuple[bytes, bytes]] = scope["headers"]
+        self._named = dict(self.headers)  # most fields that are asked for aren't there
 
     def header(self, name: bytes) -> str | None:
         """The first value of a header field."""
-        for key, value in self.headers:
-            if key == name:
-                return value.decode("latin-1")
-        return None
+        return self.header_values(name)[0] if name in self._named else None
 
     def header_values(self, name: bytes) -> list[str]:
         """All values of a header field."""
+        if name not in self._named:
+            return []
         return [value.decode("latin-1") for key, value in self.headers if key == name]
 
-    def text_headers(self) -> Headers:
-        """All header fields."""
-        return Headers((key.decode("latin-1"), value.decode("latin-1")) for key, value in self.headers)
+    def text_pairs(self) -> list[tuple[str, str]]:
+        """All header fields, in the order sent."""
+        return [(key.decode("latin-1"), value.decode("latin-1")) for key, value in self.headers]
 
     async def body(self, bytes_max: int) -> bytes:
         """The whole body. Raises ProblemError (413) past `bytes_max`, ClientGone."""

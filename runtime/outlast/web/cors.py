@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from starlette.types import Message, Send
-
 from outlast.sdk.definitions import METHODS
-from outlast.web.answers import Answer, Pairs
+from outlast.web.answers import ALLOW_ORIGIN, Answer, Pairs
 from outlast.web.calls import Call
 
 _ALLOWED = (
@@ -19,8 +17,7 @@ _EXPOSE = (
     b"workflow-id, idempotency-replayed, location, retry-after, preference-applied, link, sb-error-code, "
     b"x-relay-error",  # without it supabase-js in a browser can't tell the host's faults
 )
-_ORIGIN = b"access-control-allow-origin"
-EVERYWHERE: Pairs = [(_ORIGIN, b"*"), _EXPOSE]
+EVERYWHERE: Pairs = [(ALLOW_ORIGIN, b"*"), _EXPOSE]
 """For whoever asks."""
 
 
@@ -36,26 +33,10 @@ def preflight(call: Call) -> Answer:
     return Answer(204, b"", headers)
 
 
-def shared(send: Send, call: Call, origins: Sequence[str]) -> Send:
-    """`send` that adds the CORS headers to whatever is answered, unless the answer brings its own.
-
-    `origins` may read the answers; `*` stands for all.
-    """
-
-    async def send_shared(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers: Pairs = list(message.get("headers", ()))
-            if not any(name == _ORIGIN for name, _ in headers):
-                headers += _headers(call, origins)
-            message = {**message, "headers": headers}
-        await send(message)
-
-    return send_shared
-
-
-def _headers(call: Call, origins: Sequence[str]) -> Pairs:
+def shared(call: Call, origins: Sequence[str]) -> Pairs:
+    """Header fields of every answer. `origins` may read the answers; `*` stands for all."""
     if "*" in origins:
         return EVERYWHERE
     origin = call.header(b"origin")
-    allowed = [(_ORIGIN, origin.encode("latin-1")), _EXPOSE] if origin and origin in origins else []
+    allowed = [(ALLOW_ORIGIN, origin.encode("latin-1")), _EXPOSE] if origin and origin in origins else []
     return [*allowed, (b"vary", b"origin")]

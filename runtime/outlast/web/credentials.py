@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from outlast.web.calls import Call
 from outlast.web.problems import Problem, ProblemError
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(NamedTuple):
     """A caller that was let in. `subject` is the signed-in user's id, if any."""
 
     secret: bool

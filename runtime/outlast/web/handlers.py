@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
 from outlast.sdk.definitions import HandlerDefinition
-from outlast.sdk.http import HTTPException, Request, Response
+from outlast.sdk.http import Headers, HTTPException, Request, Response
 from outlast.sdk.running import Host, enter_host
 from outlast.web.answers import JSON, Answer, Reply, text_pairs
 from outlast.web.calls import Call, ClientGone
@@ -27,7 +27,8 @@ async def serve_handler(
     """Call a handler and send what it returns: a Response, an ASGI response, text, bytes or JSON."""
     check_method(call, definition.methods)
     body = await call.body(bytes_max)
-    request = Request(call.method, target.subpath, call.query.decode("latin-1"), call.text_headers(), body)
+    headers = Headers(call.text_pairs())
+    request = Request(call.method, target.subpath, call.query.decode("latin-1"), headers, body)
     enter_host(host)
     try:
         if definition.is_async:

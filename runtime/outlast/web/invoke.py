@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Protocol
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import parse_qsl
 
 from pydantic_core import to_json
@@ -18,7 +16,7 @@ from outlast.core.names import fingerprint_of, fresh_workflow_id, parse_key, wor
 from outlast.core.records import NewWorkflow, Standing
 from outlast.core.status import Status
 from outlast.sdk.definitions import WorkflowDefinition
-from outlast.sdk.http import Request
+from outlast.sdk.http import record_request
 from outlast.web.answers import Answer
 from outlast.web.calls import Call, ClientGone
 from outlast.web.credentials import Admitted
@@ -73,8 +71,7 @@ class Engine(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Begun:
+class Begun(NamedTuple):
     """A workflow that a call has started or attached to (`replayed`). `ended` says how, if it has already."""
 
     workflow_id: str
@@ -126,23 +123,14 @@ class Invoker:
             raise ProblemError(_conflict(new.workflow_id))
         return Begun(new.workflow_id, standing.status, replayed=True, ended=None)
 
-    @contextmanager
-    def in_flight(self, call: Call, admitted: Admitted) -> Iterator[None]:
+    def in_flight(self, call: Call, admitted: Admitted) -> AbstractContextManager[None]:
         """Count a caller's calls; past the limit 429, before a row exists. Secret keys have no limit."""
         if admitted.secret:
-            yield
-            return
+            return _UNCOUNTED
         client = call.scope.get("client")
-        caller = admitted.subject or (client[0] if client else "")
-        if self._calls[caller] >= self._calls_per_caller_max:
-            raise ProblemError(_rate_limited(self._calls_per_caller_max))
-        self._calls[caller] += 1
-        try:
-            yield
-        finally:
-            self._calls[caller] -= 1
-            if not self._calls[caller]:
-                del self._calls[caller]
+        return _InFlight(
+            self._calls, admitted.subject or (client[0] if client else ""), self._calls_per_caller_max
+        )
 
     async def _identify(
         self, call: Call, admitted: Admitted, target: Target, definition: WorkflowDefinition
@@ -155,7 +143,6 @@ class Invoker:
         body = await call.body(self._body_bytes_max)
         query = _without_region(call.query)
         input_text, arguments = _bind(definition, body, query)
-        request = Request(call.method, target.subpath, query.decode("latin-1"), call.text_headers(), body)
         timeout_s = definition.timeout_s
         new = NewWorkflow(
             workflow_id=(
@@ -165,7 +152,13 @@ class Invoker:
             ),
             function=function,
             input=input_text,
-            request=request.record(with_body=input_text is None),
+            request=record_request(
+                call.method,
+                target.subpath,
+                query.decode("latin-1"),
+                call.text_pairs(),
+                body if input_text is None else None,
+            ),
             idempotency_key=key,
             fingerprint=fingerprint_of(call.method, function, target.subpath, query, body),
             subject=admitted.subject,
@@ -201,6 +194,30 @@ class Invoker:
             leaving.cancel()
 
 
+class _InFlight(AbstractContextManager[None]):
+    """One call of one caller, as long as it lasts."""
+
+    __slots__ = ("_caller", "_calls", "_calls_max")
+
+    def __init__(self, calls: Counter[str], caller: str, calls_max: int) -> None:
+        self._calls = calls
+        self._caller = caller
+        self._calls_max = calls_max
+
+    def __enter__(self) -> None:
+        if self._calls[self._caller] >= self._calls_max:
+            raise ProblemError(_rate_limited(self._calls_max))
+        self._calls[self._caller] += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._calls[self._caller] -= 1
+        if not self._calls[self._caller]:
+            del self._calls[self._caller]
+
+
+_UNCOUNTED = nullcontext()
+
+
 def check_method(call: Call, methods: tuple[str, ...]) -> None:
     """Let only these methods pass. Raises ProblemError (405)."""
     if call.method not in methods:
@@ -220,7 +237,7 @@ def _bind(definition: WorkflowDefinition, body: bytes, query: bytes) -> tuple[st
             raise InvalidJson(f"the body is no JSON: it is not UTF-8 ({error.reason})") from None
     else:
         text = to_json(dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True))).decode()
-    return text, definition.inputs.bind_json(text)
+    return text, definition.inputs.bind_json(body or text)
 
 
 def _without_region(query: bytes) -> bytes:

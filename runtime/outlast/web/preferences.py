@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _READ_CHARS_MAX = 1_000
 _BETWEEN_COMMAS = re.compile(r'(?:[^",]|"(?:[^"\\]|\\.?)*(?:"|$))+', re.DOTALL)
@@ -13,8 +13,7 @@ _PREFERENCE = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Preference:
+class Preference(NamedTuple):
     """How long to wait for the result, and what of `Prefer` that honours."""
 
     wait_s: float
@@ -23,6 +22,8 @@ class Preference:
 
 def preference_of(values: list[str], budget_s: float) -> Preference:
     """Read `Prefer` values: `respond-async`, `wait=N` (seconds, cut to `budget_s`). All else is ignored."""
+    if not values:
+        return Preference(budget_s)
     asynchronous = False
     wait_s: float | None = None
     for name, value in _preferences(values):

@@ -26,19 +26,19 @@ def location_of(workflow_id: str) -> str:
 
 def accepted_headers(workflow_id: str) -> Pairs:
     """What every accepted call carries."""
-    location = location_of(workflow_id)
+    location = location_of(workflow_id).encode()
     return [
-        (b"workflow-id", header_text(workflow_id).encode("latin-1")),
+        (b"workflow-id", header_text(workflow_id).encode()),
         NO_STORE,
-        (b"link", f'<{location}>; rel="status"'.encode()),
+        (b"link", b'<%b>; rel="status"' % location),
     ]
 
 
 def header_text(workflow_id: str) -> str:
     """The id as a header field carries it: as it is, or percent-encoded where it has what headers can't."""
-    return (
-        workflow_id if workflow_id.isascii() and workflow_id.isprintable() else quote(workflow_id, safe=":~ ")
-    )
+    if workflow_id.isascii() and workflow_id.isprintable():
+        return workflow_id
+    return quote(workflow_id, safe=":~ ")
 
 
 def ended_answer(standing: Standing, *, replayed: bool, applied: str | None = None) -> Answer:
