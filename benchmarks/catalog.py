@@ -11,16 +11,14 @@ from benchmarks.contenders.plain import Plain
 from benchmarks.contenders.restate import Restate
 from benchmarks.workloads import (
     accepting,
+    calls,
     cold_start,
     engine_alone,
     growth,
-    memory,
     payloads,
     recovery,
     sleepers,
     sql_cost,
-    steps,
-    throughput,
 )
 
 _CONTENDERS: tuple[Contender, ...] = (
@@ -36,16 +34,14 @@ _CONTENDERS: tuple[Contender, ...] = (
 CONTENDERS: dict[str, Contender] = {each.name: each for each in _CONTENDERS}
 
 WORKLOADS: dict[str, ModuleType] = {
-    "throughput": throughput,
-    "steps": steps,
-    "sql_cost": sql_cost,
-    "cold_start": cold_start,
-    "memory": memory,
+    "calls": calls,
     "accepting": accepting,
     "recovery": recovery,
     "sleepers": sleepers,
-    "growth": growth,
+    "cold_start": cold_start,
     "payloads": payloads,
+    "growth": growth,
     "engine_alone": engine_alone,
+    "sql_cost": sql_cost,
 }
 """In the order of the report."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 import threading
@@ -41,6 +42,8 @@ def steps(n: int, size: int) -> dict[str, int]:
 
 @DBOS.step()
 async def one_async(number: int, size: int) -> str:
+    if str(number) == HOLD:
+        await asyncio.Event().wait()
     return "x" * size if size else str(number)
 
 
@@ -61,6 +64,11 @@ if KIND == "sync":
         with SetWorkflowID(idempotency_key):
             return steps(body["n"], body.get("size", 0))
 
+    @app.post("/start", status_code=202)
+    def start(body: dict[str, Any], idempotency_key: Key) -> dict[str, str]:
+        with SetWorkflowID(idempotency_key):
+            return {"workflow_id": DBOS.start_workflow(steps, body["n"], 0).workflow_id}
+
 else:
 
     @app.post("/steps")
@@ -68,11 +76,10 @@ else:
         with SetWorkflowID(idempotency_key):
             return await steps_async(body["n"], body.get("size", 0))
 
-
-@app.post("/start", status_code=202)
-def start(body: dict[str, Any], idempotency_key: Key) -> dict[str, str]:
-    with SetWorkflowID(idempotency_key):
-        return {"workflow_id": DBOS.start_workflow(steps, body["n"], body.get("size", 0)).workflow_id}
+    @app.post("/start", status_code=202)
+    async def start_async(body: dict[str, Any], idempotency_key: Key) -> dict[str, str]:
+        with SetWorkflowID(idempotency_key):
+            return {"workflow_id": (await DBOS.start_workflow_async(steps_async, body["n"], 0)).workflow_id}
 
 
 if __name__ == "__main__":

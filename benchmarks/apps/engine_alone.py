@@ -1,7 +1,8 @@
 """The engine without HTTP, and the driver without the engine: `python engine_alone.py URL WHAT SECONDS`.
 
-Prints one JSON object. `steps`: many workflows record steps one after another. `driver`: the driver inserts
-the same rows in batches of the same size, as JSON documents, nothing else.
+Prints one JSON object. `steps`: many workflows record steps one after another. `executemany` and `json`: the
+driver inserts the same rows in batches of as many, one commit a batch, and does nothing else; with its own
+batching (a pipeline), and as one JSON document a batch.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import asyncio
 import json
 import secrets
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -28,8 +29,13 @@ WRITERS = 256
 STEPS = 40
 
 
+begun = 0
+
+
 @step
 async def one(number: int) -> int:
+    global begun
+    begun += 1  # a step begins when the one before it is durable
     return number
 
 
@@ -65,36 +71,56 @@ async def steps(url: str, seconds: float) -> dict[str, Any]:
     engine = Engine("alone", *parts, Functions(), lambda _: None, EngineOptions())
     await store.open()
     await engine.open()
-    done = 0
-    begins = perf_counter() + seconds / 4
-    ends = begins + seconds
+    over = False
 
     async def writer() -> None:
-        nonlocal done
-        while (now := perf_counter()) < ends:
+        while not over:
             await engine.result(await engine.start(chain.definition, (STEPS,), {}, None))
-            done += STEPS if now >= begins else 0
 
-    await asyncio.gather(*(writer() for _ in range(WRITERS)))
-    elapsed_s = perf_counter() - begins
+    writers = asyncio.gather(*(writer() for _ in range(WRITERS)))
+    await asyncio.sleep(seconds / 3)
+    before, began = begun, perf_counter()
+    await asyncio.sleep(seconds)
+    rows, elapsed_s = begun - before, perf_counter() - began
+    over = True
+    await writers
     await engine.close()
     await store.close()
-    return {"per_s": done / elapsed_s, "rows": done}
+    return {"per_s": rows / elapsed_s, "rows": rows}
 
 
-_INSERT = """
+_EXECUTEMANY = """
+insert into outlast.operation_outputs (
+  workflow_id, step_id, name, output, attempts, completion_order, nonce, started_at
+) values (%(workflow_id)s, %(step_id)s, %(name)s, %(output)s, 1, %(completion_order)s, 1, now())
+"""
+_JSON = """
 insert into outlast.operation_outputs (
   workflow_id, step_id, name, output, attempts, completion_order, nonce, started_at
 )
-select workflow_id, step_id, name, output, 1, completion_order, 1, now()
+select workflow_id, step_id, name, output::json, 1, completion_order, 1, now()
 from json_to_recordset(%s::json) as r (
-  workflow_id text, step_id text, name text, output json, completion_order int
+  workflow_id text, step_id text, name text, output text, completion_order int
 )
 """
 
+Connection = psycopg.AsyncConnection[Any]
+Rows = list[dict[str, Any]]
 
-async def driver(url: str, seconds: float) -> dict[str, Any]:
-    """Rows per second of batches of `WRITERS`, one commit each, one after the other."""
+
+async def by_executemany(connection: Connection, rows: Rows) -> None:
+    # In autocommit the pipeline that psycopg makes is one transaction.
+    await connection.cursor().executemany(_EXECUTEMANY, rows)
+
+
+async def by_json(connection: Connection, rows: Rows) -> None:
+    await connection.execute(_JSON, [json.dumps(rows)], prepare=True)
+
+
+async def driver(
+    url: str, seconds: float, insert: Callable[[Connection, Rows], Awaitable[None]]
+) -> dict[str, Any]:
+    """Rows per second of batches of `WRITERS`, one after the other; and how many rows a commit had."""
     connection = await psycopg.AsyncConnection.connect(url, autocommit=True)
     prefix, done, batch = secrets.token_hex(4), 0, 0
     began = perf_counter()
@@ -105,18 +131,25 @@ async def driver(url: str, seconds: float) -> dict[str, Any]:
                 "workflow_id": f"{prefix}{number}",
                 "step_id": str(batch),
                 "name": "one",
-                "output": 1,
+                "output": "1",
                 "completion_order": batch,
             }
             for number in range(WRITERS)
         ]
-        await connection.execute(_INSERT, [json.dumps(rows)], prepare=True)
+        await insert(connection, rows)
         done += WRITERS
     elapsed_s = perf_counter() - began
+    commits = await connection.execute("select count(distinct xmin::text) from outlast.operation_outputs")
+    ((count,),) = await commits.fetchall()
     await connection.close()
-    return {"per_s": done / elapsed_s, "rows": done}
+    return {"per_s": done / elapsed_s, "rows": done, "commits": count}
 
+
+WHAT: dict[str, Callable[[str, float], Coroutine[Any, Any, dict[str, Any]]]] = {
+    "steps": steps,
+    "executemany": lambda url, seconds: driver(url, seconds, by_executemany),
+    "json": lambda url, seconds: driver(url, seconds, by_json),
+}
 
 if __name__ == "__main__":
-    what = {"steps": steps, "driver": driver}[sys.argv[2]]
-    sys.stdout.write(json.dumps(uvloop.run(what(sys.argv[1], float(sys.argv[3])))))
+    sys.stdout.write(json.dumps(uvloop.run(WHAT[sys.argv[2]](sys.argv[1], float(sys.argv[3])))))

@@ -19,6 +19,8 @@ PACKAGES = (
     "hypercorn",
 )
 RESTATE_PACKAGE = "@restatedev/restate-server@1.7.12"
+_VERSIONS = "import importlib.metadata as m, sys; print(*(f'{n}={m.version(n)}' for n in sys.argv[1:]))"
+_NAMED = ("dbos", "fastapi", "restate-sdk", "hypercorn")
 _INSTALL_S = 600
 
 
@@ -53,12 +55,16 @@ def restate_server() -> str | None:
     return None if RESTATE.exists() else "npm did not install its server"
 
 
-def version_of(package: str) -> str:
-    """The installed version."""
-    code = f"import importlib.metadata as m; print(m.version({package!r}))"
-    return subprocess.run(
-        [str(PYTHON), "-c", code], capture_output=True, text=True, check=True
-    ).stdout.strip()
+def versions() -> dict[str, str]:
+    """What is installed, by name."""
+    found = {}
+    if PYTHON.exists():
+        command = [str(PYTHON), "-c", _VERSIONS, *_NAMED]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        found = dict(each.split("=") for each in done.stdout.split())
+    if RESTATE.exists():
+        found["restate-server"] = RESTATE_PACKAGE.rpartition("@")[2]
+    return found
 
 
 def _reason(error: Exception) -> str:

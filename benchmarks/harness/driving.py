@@ -49,6 +49,7 @@ def drive(
     seconds: float = 0.0,
     warmup_s: float = 0.0,
     requests: int = 0,
+    answers_min: int = 0,
     keys: int = 0,
     key_prefix: str | None = None,
 ) -> dict[str, Any]:
@@ -65,6 +66,7 @@ def drive(
         "seconds": seconds,
         "warmup_s": warmup_s,
         "requests": requests,
+        "answers_min": answers_min,
     }
     done = subprocess.run(
         [sys.executable, str(_LOAD), "127.0.0.1", str(server.port)],

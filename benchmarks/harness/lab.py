@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,6 @@ class Lab:
     quick: bool
     rounds: int
     seconds: float
-    absent: dict[str, str] = field(default_factory=dict)
-    """Why the others can't."""
 
     def say(self, text: str) -> None:
         """Tell how far the run is."""
@@ -60,13 +58,9 @@ class Lab:
                 servers[name] = server
             if warm:
                 for name, server in servers.items():
-                    calls = WARM_CALLS if not self.quick else WARM_CALLS // 10
-                    drive(
-                        server,
-                        self.contenders[name].call(1),
-                        16,
-                        requests=min(calls, self.contenders[name].warm_calls),
-                    )
+                    contender = self.contenders[name]
+                    calls = min(WARM_CALLS // (10 if self.quick else 1), contender.warm_calls)
+                    drive(server, contender.call(1), 16, requests=calls)
             yield servers
 
     def database(self, label: str, *, migrated: bool = True) -> str:

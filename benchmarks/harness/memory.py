@@ -12,8 +12,8 @@ from pathlib import Path
 class Memory:
     """Sums over some processes, in MiB. PSS divides shared pages among those who share them."""
 
-    rss_mb: float
-    pss_mb: float
+    rss_mib: float
+    pss_mib: float
     processes: int
 
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 READY_S = 60.0
 STOP_S = 15.0
@@ -22,6 +23,20 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 class BenchmarkError(Exception):
     """A measurement could not be made; the message says why."""
+
+
+@dataclass(frozen=True)
+class User:
+    """Whom a process runs as."""
+
+    uid: int
+    gid: int
+
+    def options(self) -> dict[str, Any]:
+        """For subprocess; none for who we are already."""
+        if self.uid == os.geteuid():
+            return {}
+        return {"user": self.uid, "group": self.gid, "extra_groups": []}
 
 
 @dataclass
@@ -72,8 +87,10 @@ def spawn(
     *,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
+    user: User | None = None,
+    death_signal: signal.Signals = signal.SIGKILL,
 ) -> Server:
-    """Start a server; it dies with this process, however that ends."""
+    """Start a server; it gets `death_signal` when this process ends, however that ends."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -84,7 +101,8 @@ def spawn(
             env={**clean_environment(), **(env or {})},
             cwd=cwd,
             start_new_session=True,
-            preexec_fn=_die_with_parent,
+            preexec_fn=lambda: _libc.prctl(_PR_SET_PDEATHSIG, death_signal),
+            **(user.options() if user else {}),
         )
     return Server(name, process, port, log)
 
@@ -94,10 +112,6 @@ def clean_environment() -> dict[str, str]:
     return {
         name: value for name, value in os.environ.items() if not name.startswith(("OUTLAST_", "SUPABASE_"))
     }
-
-
-def _die_with_parent() -> None:
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def first_answer(server: Server, request: bytes, timeout_s: float = READY_S) -> float:

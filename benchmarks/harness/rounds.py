@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any, TypeVar
 
@@ -31,8 +31,13 @@ class Spread:
         return f"{number(self.median, digits)} ({number(self.least, digits)}–{number(self.most, digits)})"
 
     def record(self) -> dict[str, float]:
-        """For the raw results."""
-        return {"median": self.median, "min": self.least, "max": self.most, "rounds": self.rounds}
+        """As JSON takes it."""
+        return asdict(self)
+
+    @classmethod
+    def from_record(cls, record: dict[str, float]) -> Spread:
+        """The inverse of `record`."""
+        return cls(record["median"], record["least"], record["most"], int(record["rounds"]))
 
 
 def number(value: float, digits: int | None = None) -> str:
@@ -56,6 +61,16 @@ def summary(runs: Sequence[dict[str, Any]]) -> dict[str, Spread]:
     return {field: Spread.of([run[field] for run in runs]) for field in ("per_s", "p50_ms", "p99_ms")}
 
 
+def cells(runs: Sequence[dict[str, Any]]) -> list[str]:
+    """The same, as the cells of a table."""
+    return [spread.text() for spread in summary(runs).values()]
+
+
 def ratio(ours: dict[str, list[dict[str, Any]]], left: str, right: str, field: str = "per_s") -> Spread:
     """How often `right`'s figure goes into `left`'s, round by round: noise common to a pair cancels out."""
     return Spread.of([a[field] / b[field] for a, b in zip(ours[left], ours[right], strict=True)])
+
+
+def tail(runs: Sequence[dict[str, Any]]) -> Spread:
+    """How often the median latency goes into the 99th percentile, round by round."""
+    return Spread.of([run["p99_ms"] / run["p50_ms"] for run in runs])

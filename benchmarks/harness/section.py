@@ -17,14 +17,17 @@ class Table:
 
 @dataclass
 class Chart:
-    """Horizontal bars: in each group one for each series that has a value. `log`: a logarithmic axis."""
+    """Horizontal bars: in each group one for each series that has a value.
+
+    `groups_scaled`: each group has a scale of its own, for groups that are not compared with each other.
+    """
 
     file: str
     title: str
     unit: str
     groups: list[str]
     series: dict[str, list[float | None]]
-    log: bool = False
+    groups_scaled: bool = False
 
 
 @dataclass
@@ -35,6 +38,8 @@ class Section:
     title: str
     about: str
     ratios: list[str] = field(default_factory=list)
+    figures: dict[str, dict[str, float]] = field(default_factory=dict)
+    """What the targets are compared with, by name: records of `rounds.Spread`."""
     tables: list[Table] = field(default_factory=list)
     charts: list[Chart] = field(default_factory=list)
     raw: dict[str, Any] = field(default_factory=dict)

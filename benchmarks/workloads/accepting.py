@@ -8,7 +8,7 @@ from benchmarks.contenders.outlast import Outlast
 from benchmarks.harness.database import value
 from benchmarks.harness.driving import drive
 from benchmarks.harness.lab import Lab
-from benchmarks.harness.rounds import interleaved, ratio, summary
+from benchmarks.harness.rounds import cells, interleaved, ratio, summary
 from benchmarks.harness.section import Section, Table
 
 CONNECTIONS = (16, 64)
@@ -25,9 +25,8 @@ def measure(lab: Lab) -> Section:
     section = Section(
         "accepting",
         "Duplicates, and calls that don't wait",
-        f"Duplicates repeat {KEYS:,} keys whose workflows have ended. Accepted calls are answered when "
-        f"the start is "
-        "committed; their one step and their end happen meanwhile and compete with the next calls.",
+        f"Duplicates repeat {KEYS:,} keys whose workflows have ended. Accepted calls are answered when the "
+        "start is committed; their one step and their end happen meanwhile and compete with the next calls.",
     )
     table = Table("Calls per second", ["connections", "", "calls/s", "p50 ms", "p99 ms"], [])
     outlast = Outlast()
@@ -51,15 +50,13 @@ def measure(lab: Lab) -> Section:
 
             runs = interleaved(list(TITLES), lab.rounds, one)
             for name, each in runs.items():
-                spread = summary(each)
-                figures = [spread[field].text() for field in ("per_s", "p50_ms", "p99_ms")]
-                table.rows.append([str(connections), TITLES[name], *figures])
-                lab.say(f"{connections} connections, {TITLES[name]}: {spread['per_s'].text()}/s")
+                table.rows.append([str(connections), TITLES[name], *cells(each)])
+                lab.say(f"{connections} connections, {TITLES[name]}: {summary(each)['per_s'].text()}/s")
                 section.raw[f"{name}@{connections}"] = each
-            replayed, accepted = (ratio(runs, name, "new").median for name in ("replayed", "accepted"))
+            replayed, accepted = (ratio(runs, name, "new").text() for name in ("replayed", "accepted"))
             section.ratios.append(
-                f"At {connections} connections duplicates are answered {replayed:.1f}× as fast as new calls, "
-                f"accepted calls {accepted:.1f}×."
+                f"At {connections} connections duplicates are answered {replayed}× as fast as new calls, "
+                f"accepted calls {accepted}×."
             )
     section.raw["rows"] = value(url, "select count(*) from outlast.workflow_status")
     section.tables.append(table)

@@ -1,17 +1,23 @@
-"""A million suspended workflows: what they cost at rest, and how soon those that are due are claimed."""
+"""A million suspended workflows: how fast they suspend, what they cost, how soon those due are claimed."""
 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
+
+import psycopg
 
 from benchmarks.contenders.outlast import Outlast
 from benchmarks.harness.database import run, value
+from benchmarks.harness.driving import drive
 from benchmarks.harness.lab import Lab
 from benchmarks.harness.memory import cpu_s, memory_of
 from benchmarks.harness.plans import execution_ms
 from benchmarks.harness.processes import BenchmarkError, Server, first_answer, stopping
-from benchmarks.harness.section import Section, Table
+from benchmarks.harness.rounds import Spread
+from benchmarks.harness.section import Chart, Section, Table
 
+SETTLE_S = 3.0
 IDLE_S = 10.0
 LIMIT_S = 300.0
 
@@ -40,83 +46,148 @@ from generate_series(1, %s) n
 _DUE = """
 with due as (
   update outlast.workflow_status set claimable_at = now()
-  where workflow_id in (select 'sleeper:' || n from generate_series(1, %s) n) returning workflow_id
+  where workflow_id in (select 'sleeper:' || n from generate_series(%s::int, %s::int) n) returning workflow_id
 )
 update outlast.operation_outputs o set output = to_json(extract(epoch from now())::float8)
 from due where o.workflow_id = due.workflow_id and o.step_id = '2'
 """
-_ENDED = "select count(*) from outlast.workflow_status where status = 'SUCCESS' and function = 'sleeper'"
+# Both read small partial indexes, so that looking costs those who are watched little.
+_SUSPENDED = "select count(*) from outlast.workflow_status where owner is null and claimable_at > now()"
+_LEFT = """
+select
+  (select count(*) from outlast.workflow_status where owner is null and claimable_at <= now()),
+  (select count(*) from outlast.workflow_status where owner is not null)
+"""
+
+
+@dataclass(frozen=True)
+class Rest:
+    """An instance with nothing to do: memory, and percent of a core."""
+
+    rss_mib: float
+    percent: float
+
+
+@dataclass(frozen=True)
+class Woken:
+    """Seconds since the sleepers fell due; the rate between the first claim that was seen and the last."""
+
+    claimed_s: float
+    ended_s: float
+    claimed_per_s: float
 
 
 def measure(lab: Lab) -> Section:
     """Run it."""
-    count = 50_000 if lab.quick else 1_000_000
-    due = 1_000 if lab.quick else 10_000
+    by_http, count, due, times = (2_000, 50_000, 1_000, 1) if lab.quick else (50_000, 1_000_000, 10_000, 3)
     section = Section(
         "sleepers",
         f"{count:,} suspended workflows",
-        "The rows are inserted by SQL as the engine leaves them (a recorded step, a recorded sleep). "
-        "Then an instance "
-        f"starts beside them and rests for {IDLE_S:.0f} s; then {due:,} of them are made due at once.",
+        f"First {by_http:,} workflows are started over HTTP (`Prefer: respond-async`, 64 connections), "
+        "record a step and suspend for a day. Then rows are inserted by SQL as the engine leaves them (a "
+        f"recorded step, a recorded sleep), {count:,} of them. A new instance beside them rests for "
+        f"{IDLE_S:.0f} s; then {due:,} are made due at once. Claiming keeps pace with running: an instance "
+        "claims when it has room for more.",
     )
-    outlast = Outlast()
-    url = lab.database("sleepers")
-    alone = _rest(lab, outlast, url)
-    began = time.perf_counter()
+    outlast, url = Outlast(), lab.database("sleepers")
+    alone, suspended_per_s, after_mib = _suspend(lab, outlast, url, by_http)
+    alone_ms = _tick_ms(url)
     for statement in (_WORKFLOWS, _STEPS, _SLEEPS):
         run(url, statement, count)
-    inserted_s = time.perf_counter() - began
-    run(url, "analyze")
-    lab.say(f"{count:,} sleepers inserted in {inserted_s:.0f} s")
-    beside = _rest(lab, outlast, url)
-    index_bytes = int(value(url, "select pg_relation_size('outlast.workflow_status_claimable')"))
-    tick_ms = execution_ms(url, "claim", functions=["sleeper", "steps"], room=200)
+    run(url, "vacuum analyze")
+    lab.say(f"{count:,} sleepers inserted")
+    index_bytes = value(url, "select pg_relation_size('outlast.workflow_status_claimable')") / (
+        count + by_http
+    )
+    beside_ms = _tick_ms(url)
     with stopping(outlast.launch(lab, url)) as server:
         first_answer(server, outlast.call(1).request())
-        woken_s = _wake(url, due)
-    table = Table("", ["", "nothing suspended", f"{count:,} suspended"], [])
-    for title, index in (("memory of the instance, RSS MiB", 0), ("its processor time at rest, %", 1)):
-        table.rows.append([title, f"{alone[index]:.1f}", f"{beside[index]:.1f}"])
-    section.tables.append(table)
-    section.ratios += [
-        f"{count:,} sleepers add {beside[0] - alone[0]:.1f} MiB to an instance and "
-        f"{beside[1] - alone[1]:+.2f} % of a core; seeing that none is due takes the database "
-        f"{tick_ms:.2f} ms.",
-        f"{due:,} that fall due at once are claimed, replayed, run and ended within {woken_s:.1f} s "
-        f"({due / woken_s:,.0f}/s); the index of wake times takes {index_bytes / count:.0f} bytes a "
-        f"sleeper.",
-    ]
-    section.raw = {
-        "count": count,
-        "insert_s": inserted_s,
-        "idle_alone": alone,
-        "idle_beside": beside,
-        "claim_none_ms": tick_ms,
-        "due": due,
-        "woken_s": woken_s,
+        beside = _rest(server)
+        woken = [_wake(url, due, n * due) for n in range(times)]
+    claims = Spread.of([each.claimed_per_s for each in woken])
+    ends = Spread.of([due / each.ended_s for each in woken])
+    section.figures = {
+        "memory_mib": Spread.of([beside.rss_mib - alone.rss_mib]).record(),
+        "claimed_per_s": claims.record(),
     }
+    section.ratios += [
+        f"{suspended_per_s:,.0f} workflows/s start, record a step and suspend; having suspended {by_http:,}, "
+        f"the instance holds {after_mib - alone.rss_mib:+.1f} MiB.",
+        f"{count:,} sleepers change an instance by {beside.rss_mib - alone.rss_mib:+.1f} MiB and by "
+        f"{beside.percent - alone.percent:+.2f} % of a core; seeing that none is due takes the database "
+        f"{beside_ms:.2f} ms, and {alone_ms:.2f} ms where none sleeps. The index of wake times takes "
+        f"{index_bytes:.0f} bytes a sleeper.",
+        f"{due:,} that fall due at once are claimed at {claims.text()}/s; claimed, replayed, run and ended "
+        f"at {ends.text()}/s, the wait for the next look at the table included.",
+    ]
+    section.tables.append(
+        Table(
+            "",
+            ["", "nothing suspended", f"{count:,} suspended"],
+            [
+                ["memory of the instance, RSS MiB", f"{alone.rss_mib:.1f}", f"{beside.rss_mib:.1f}"],
+                ["its processor time at rest, %", f"{alone.percent:.2f}", f"{beside.percent:.2f}"],
+                ["looking for work, ms of the database", f"{alone_ms:.2f}", f"{beside_ms:.2f}"],
+            ],
+        )
+    )
+    section.charts.append(
+        Chart(
+            "sleepers.svg",
+            "Memory of an instance",
+            "MiB, RSS",
+            ["nothing suspended", f"having suspended {by_http:,}", f"beside {count:,} suspended"],
+            {"memory": [alone.rss_mib, after_mib, beside.rss_mib]},
+        )
+    )
+    section.raw = {"suspended_per_s": suspended_per_s, "woken": [vars(each) for each in woken]}
     return section
 
 
-def _rest(lab: Lab, outlast: Outlast, url: str) -> tuple[float, float]:
-    """RSS in MiB and percent of a core of an instance that has nothing to do."""
+def _suspend(lab: Lab, outlast: Outlast, url: str, count: int) -> tuple[Rest, float, float]:
+    """An instance at rest; workflows a second that start, record a step and suspend; memory after them."""
     with stopping(outlast.launch(lab, url)) as server:
         first_answer(server, outlast.call(1).request())
-        time.sleep(2.0)
-        return memory_of(server.pids()).rss_mb, _idle_percent(server)
+        alone = _rest(server)
+        began = time.perf_counter()
+        drive(server, outlast.call_async("sleeper", {}), 64, requests=count)
+        while value(url, _SUSPENDED) < count:
+            if time.perf_counter() - began > LIMIT_S:
+                raise BenchmarkError("not all workflows were suspended in time")
+            time.sleep(0.1)
+        per_s = count / (time.perf_counter() - began)
+        lab.say(f"{count:,} workflows suspended at {per_s:,.0f}/s")
+        time.sleep(SETTLE_S)
+        return alone, per_s, memory_of(server.pids()).rss_mib
 
 
-def _idle_percent(server: Server) -> float:
+def _tick_ms(url: str) -> float:
+    return execution_ms(url, "claim", functions=["sleeper", "steps"], room=200)
+
+
+def _rest(server: Server) -> Rest:
+    time.sleep(SETTLE_S)
     before = cpu_s(server.pids())
     time.sleep(IDLE_S)
-    return (cpu_s(server.pids()) - before) / IDLE_S * 100
+    return Rest(memory_of(server.pids()).rss_mib, (cpu_s(server.pids()) - before) / IDLE_S * 100)
 
 
-def _wake(url: str, due: int) -> float:
-    run(url, _DUE, due)
+def _wake(url: str, due: int, after: int) -> Woken:
+    """Make `due` sleepers due and watch them."""
+    run(url, _DUE, after + 1, after + due)
     began = time.perf_counter()
-    while int(value(url, _ENDED)) < due:
-        if time.perf_counter() - began > LIMIT_S:
-            raise BenchmarkError("the sleepers that were due have not ended in time")
-        time.sleep(0.1)
-    return time.perf_counter() - began
+    first: tuple[float, int] | None = None
+    claimed_s = claimed_per_s = 0.0
+    with psycopg.connect(url, autocommit=True) as connection:
+        while True:
+            claimable, running = connection.execute(_LEFT).fetchone() or (0, 0)
+            elapsed = time.perf_counter() - began
+            if first is None and claimable < due:
+                first = (elapsed, claimable)
+            if not claimed_s and first and not claimable:
+                claimed_s, claimed_per_s = elapsed, first[1] / max(elapsed - first[0], 1e-3)
+            if claimed_s and not running:
+                return Woken(claimed_s, elapsed, claimed_per_s)
+            if elapsed > LIMIT_S:
+                raise BenchmarkError("the sleepers that were due have not ended in time")
+            time.sleep(0.02)

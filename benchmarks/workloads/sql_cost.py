@@ -23,8 +23,7 @@ def measure(lab: Lab) -> Section:
         "sql_cost",
         "What a call costs the database",
         f"Counted by a proxy that reads the Postgres protocol along, for {CALLS} calls one after the "
-        f"other; "
-        "what an idle instance does anyway in that time is subtracted. A transaction that only "
+        "other; what an idle instance does anyway in that time is subtracted. A transaction that only "
         "reads counts as a commit too.",
     )
     table = Table("Per call, one at a time", ["", "steps", "round trips", "commits"], [])
