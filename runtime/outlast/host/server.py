@@ -24,6 +24,10 @@ PATIENCE_S = 3.0
 KEEP_ALIVE_S = 65
 """Longer than the idle timeout of usual load balancers, so that they, not we, end idle connections."""
 
+GC_YOUNG = 5_000
+"""Objects between two young collections. A call makes some hundred that live as long as it does: at Python's usual
+700, collections would look through the calls in flight again and again."""
+
 
 class _Server(uvicorn.Server):
     """A server that leaves signals to its owner: they end the engine first."""
@@ -83,6 +87,7 @@ async def _serve(
         # All that is loaded stays: without this each full collection would look through it, while calls wait.
         gc.collect()
         gc.freeze()
+    gc.set_threshold(GC_YOUNG, 20, 20)
     await server.serve(sockets=[listener])
     await ending.finish()
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote
@@ -16,12 +17,14 @@ from outlast.web.answers import JSON, NO_STORE, Answer, Pairs, json_answer, text
 from outlast.web.problems import Problem
 
 _OURS = frozenset({b"workflow-id", b"cache-control", b"idempotency-replayed"})
+_UNQUOTED = re.compile(r"[A-Za-z0-9_.~:-]*")
 _REPLAYED = {True: (b"idempotency-replayed", b"true"), False: (b"idempotency-replayed", b"false")}
 
 
 def location_of(workflow_id: str) -> str:
     """Where a workflow's status is."""
-    return f"/workflows/v1/{quote(workflow_id, safe=':~')}"
+    plain = _UNQUOTED.fullmatch(workflow_id) is not None
+    return f"/workflows/v1/{workflow_id if plain else quote(workflow_id, safe=':~')}"
 
 
 def accepted_headers(workflow_id: str) -> Pairs:
