@@ -25,7 +25,7 @@ KEEP_ALIVE_S = 65
 """Longer than the idle timeout of usual load balancers, so that they, not we, end idle connections."""
 
 GC_YOUNG = 5_000
-"""Objects between two young collections. A call makes some hundred that live as long as it does: at Python's usual
+"""Objects between two young collections. A call makes some hundred that live as long as it does: at the usual
 700, collections would look through the calls in flight again and again."""
 
 
