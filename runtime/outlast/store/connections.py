@@ -138,16 +138,15 @@ async def away() -> AsyncIterator[None]:
 class SoleConnection:
     """One connection of one user, made when needed and made anew after it was lost."""
 
-    def __init__(self, database: Database, *, journal: bool = False) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._journal = journal
         self._connection: AsyncConn | None = None
 
     @asynccontextmanager
     async def use(self, timeout_s: float) -> AsyncIterator[AsyncConn]:
         """The connection, for statements that end in `timeout_s`. Raises Unreachable, and drops it then."""
         if self._connection is None or self._connection.closed:
-            self._connection = await self._database.connect(journal=self._journal)
+            self._connection = await self._database.connect()
         try:
             async with away(), asyncio.timeout(timeout_s):
                 yield self._connection

@@ -3,147 +3,191 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping
+from operator import attrgetter
 from typing import Any
 
 from psycopg import errors
+from psycopg.pq.abc import PGresult
 
 from outlast.core import faults
-from outlast.core.ports import BadData, Conflicted
-from outlast.core.records import Batch, Committed, Ending, FencedWrite, StepRecord, Suspension
+from outlast.core.ports import BadData, Conflicted, Unreachable
+from outlast.core.records import Batch, Committed, Ending, FencedWrite, Suspension
 from outlast.core.status import Status
-from outlast.store.connections import Database, SoleConnection
-from outlast.store.queries import load
+from outlast.store.arrays import Literal, literals, numbers, texts
+from outlast.store.connections import Database, is_away
+from outlast.store.queries import Numbered, load_numbered
+from outlast.store.wire import Wire
 
-_SQL = load("journal.sql")
-_COMMIT_TIMEOUT_S = 35.0
+_SQL = load_numbered("journal.sql")
+_TIMEOUT_S = 35.0
+_BAD_DATA = (errors.DataError, errors.IntegrityError, errors.ProgramLimitExceeded, UnicodeEncodeError)
+
+# The parameters of `commit_batch` that are columns of rows, in the order in which the rows hold them.
+_STARTS: Mapping[str, Literal] = {
+    "start_ids": texts,
+    "start_functions": texts,
+    "start_inputs": texts,
+    "start_requests": texts,
+    "start_keys": texts,
+    "start_fingerprints": texts,
+    "start_subjects": texts,
+    "start_claims": texts,
+    "start_versions": texts,
+    "start_parents": texts,
+    "start_deadlines": numbers,
+}
+_HELD: Mapping[str, Literal] = {"held_ids": texts, "held_epochs": numbers}
+_ENDS: Mapping[str, Literal] = {
+    "end_ids": texts,
+    "end_epochs": numbers,
+    "end_statuses": texts,
+    "end_outputs": texts,
+    "end_errors": texts,
+    "end_responses": texts,
+    "end_claimables": numbers,
+}
+_STEPS: Mapping[str, Literal] = {
+    "step_workflows": texts,
+    "step_ids": texts,
+    "step_names": texts,
+    "step_outputs": texts,
+    "step_errors": texts,
+    "step_attempts": numbers,
+    "step_orders": numbers,
+    "step_starts": numbers,
+}
+_start_row = attrgetter(
+    "workflow_id",
+    "function",
+    "input",
+    "request",
+    "idempotency_key",
+    "fingerprint",
+    "subject",
+    "claims",
+    "version",
+    "parent",
+    "deadline_s",
+)
+_held_row = attrgetter("workflow_id", "epoch")
+_step_row = attrgetter("step_id", "name", "output", "error", "attempts", "completion_order", "started_s")
 
 
 class PostgresJournal:
     """`JournalStore` over one connection of its own."""
 
     def __init__(self, database: Database, instance_id: str) -> None:
-        self._connection = SoleConnection(database, journal=True)
-        self._prepare = True if database.sessions else None
+        self._database = database
         self._instance_id = instance_id
+        self._wire: Wire | None = None
 
     async def commit(self, batch: Batch) -> Committed:
         """See JournalStore."""
         parameters = _parameters(batch, self._instance_id)
-        faults_named = _named(batch)
-        for point in faults_named:
+        points = _crash_points(batch)
+        for point in points:
             faults.reach(f"{point}.before_commit")
-        try:
-            async with self._connection.use(_COMMIT_TIMEOUT_S) as connection:
-                cursor = await connection.execute(_SQL["commit_batch"], parameters, prepare=self._prepare)
-                row = await cursor.fetchone()
-        except (errors.SerializationFailure, errors.DeadlockDetected) as error:
-            raise Conflicted(str(error)) from error
-        except (errors.DataError, errors.IntegrityError, errors.ProgramLimitExceeded) as error:
-            raise BadData(str(error).strip()) from error
-        for point in faults_named:
+        result = await self._run(_SQL["commit_batch"], parameters)
+        for point in points:
             faults.reach(f"{point}.after_commit")
-        assert row is not None
-        started, fenced, recorded = row
-        return Committed(frozenset(started), _wholly_recorded(batch, fenced, recorded))
+        return _committed(batch, result)
 
     async def confirm(self, batch: Batch) -> frozenset[str]:
         """See JournalStore."""
         ids = [start.workflow_id for start in batch.starts] + [write.workflow_id for write in batch.writes]
-        async with self._connection.use(_COMMIT_TIMEOUT_S) as connection:
-            cursor = await connection.execute(_SQL["confirm_batch"], {"ids": ids, "nonce": batch.nonce})
-            return frozenset(row[0] for row in await cursor.fetchall())
+        result = await self._run(_SQL["confirm_batch"], {"ids": texts(ids), "nonce": str(batch.nonce)})
+        return frozenset(_ids(result))
 
     async def close(self) -> None:
-        """Close the connection."""
-        await self._connection.close()
+        """Close the connection. Idempotent."""
+        self._drop()
+
+    async def _run(self, statement: Numbered, parameters: Mapping[str, str]) -> PGresult:
+        """The result of `statement`. See JournalStore.commit for what is raised."""
+        try:
+            if self._wire is None or self._wire.lost:
+                self._wire = await self._connect()
+            (result,) = await self._wire.run([(statement, parameters)], _TIMEOUT_S)
+            return result
+        except (errors.SerializationFailure, errors.DeadlockDetected) as error:
+            raise Conflicted(str(error)) from error
+        except _BAD_DATA as error:
+            raise BadData(str(error).strip()) from error
+        except Exception as error:
+            if not is_away(error):
+                raise
+            self._drop()
+            raise Unreachable(str(error).strip() or type(error).__name__) from error
+
+    async def _connect(self) -> Wire:
+        self._drop()
+        connection = await self._database.connect(journal=True)
+        wire = Wire(connection)
+        try:
+            if self._database.sessions:
+                await wire.prepare([_SQL["commit_batch"]], _TIMEOUT_S)
+        except BaseException:
+            wire.close()
+            raise
+        return wire
+
+    def _drop(self) -> None:
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            wire.close()
 
 
-def _wholly_recorded(batch: Batch, fenced: list[str], recorded: list[str]) -> frozenset[str]:
-    """Those whose fence held and whose every step was written. A step that stood there is a stranger's."""
-    accepted = frozenset(fenced)
-    if len(accepted) == len(batch.writes) and len(recorded) == sum(
-        len(write.steps) for write in batch.writes
-    ):
-        return accepted
-    counts = Counter(recorded)
-    return frozenset(
-        write.workflow_id
-        for write in batch.writes
-        if write.workflow_id in accepted and counts[write.workflow_id] == len(write.steps)
-    )
+def _committed(batch: Batch, result: PGresult) -> Committed:
+    """What the result says: a row for each start, each fence that held, each recorded step."""
+    starts = [start.workflow_id for start in batch.starts]
+    rows = {write.workflow_id: 1 + len(write.steps) for write in batch.writes}
+    if result.ntuples == len(starts) + sum(rows.values()):
+        return Committed(frozenset(starts), frozenset(rows))
+    done = Counter(_ids(result))
+    # A step that stood there already is a stranger's.
+    accepted = (workflow_id for workflow_id, count in rows.items() if done[workflow_id] == count)
+    return Committed(frozenset(each for each in starts if done[each]), frozenset(accepted))
 
 
-def _named(batch: Batch) -> list[str]:
+def _ids(result: PGresult) -> Iterator[str]:
+    for row in range(result.ntuples):
+        yield (result.get_value(row, 0) or b"").decode()
+
+
+def _crash_points(batch: Batch) -> list[str]:
     """The crash points that this batch passes."""
-    named = ["start"] if batch.starts else []
+    points = ["start"] if batch.starts else []
     if any(write.steps for write in batch.writes):
-        named.append("record")
-    if any(isinstance(write.end, Ending) for write in batch.writes):
-        named.append("finish")
-    if any(isinstance(write.end, Suspension) for write in batch.writes):
-        named.append("suspend")
-    return named
+        points.append("record")
+    ends = {type(write.end) for write in batch.writes}
+    if Ending in ends:
+        points.append("finish")
+    if Suspension in ends:
+        points.append("suspend")
+    return points
 
 
-def _parameters(batch: Batch, instance_id: str) -> dict[str, Any]:
-    starts = batch.starts
-    ends = [write for write in batch.writes if write.end is not None]
+def _parameters(batch: Batch, instance_id: str) -> dict[str, str]:
+    """Raises BadData for a text that Postgres can't hold."""
     held = [write for write in batch.writes if write.end is None]
-    steps: list[tuple[str, StepRecord]] = [
-        (write.workflow_id, step) for write in batch.writes for step in write.steps
-    ]
-    return {
-        "instance": instance_id,
-        "nonce": batch.nonce,
-        "start_ids": _texts(s.workflow_id for s in starts),
-        "start_functions": _texts(s.function for s in starts),
-        "start_inputs": _texts(s.input for s in starts),
-        "start_requests": _texts(s.request for s in starts),
-        "start_keys": _texts(s.idempotency_key for s in starts),
-        "start_fingerprints": _texts(s.fingerprint for s in starts),
-        "start_subjects": _texts(s.subject for s in starts),
-        "start_claims": _texts(s.claims for s in starts),
-        "start_versions": _texts(s.version for s in starts),
-        "start_parents": _texts(s.parent for s in starts),
-        "start_deadlines": _numbers(s.deadline_s for s in starts),
-        "end_ids": _texts(w.workflow_id for w in ends),
-        "end_epochs": _numbers(w.epoch for w in ends),
-        **_end_parameters(ends),
-        "held_ids": _texts(w.workflow_id for w in held),
-        "held_epochs": _numbers(w.epoch for w in held),
-        "step_workflows": _texts(workflow_id for workflow_id, _ in steps),
-        "step_ids": _texts(step.step_id for _, step in steps),
-        "step_names": _texts(step.name for _, step in steps),
-        "step_outputs": _texts(step.output for _, step in steps),
-        "step_errors": _texts(step.error for _, step in steps),
-        "step_attempts": _numbers(step.attempts for _, step in steps),
-        "step_orders": _numbers(step.completion_order for _, step in steps),
-        "step_starts": _numbers(step.started_s for _, step in steps),
-    }
+    ends = [write for write in batch.writes if write.end is not None]
+    steps = [(write.workflow_id, *_step_row(step)) for write in batch.writes for step in write.steps]
+    try:
+        return {
+            "instance": instance_id,
+            "nonce": str(batch.nonce),
+            **literals(_STARTS, [_start_row(start) for start in batch.starts]),
+            **literals(_HELD, [_held_row(write) for write in held]),
+            **literals(_ENDS, [_end_row(write) for write in ends]),
+            **literals(_STEPS, steps),
+        }
+    except ValueError as error:
+        raise BadData(str(error)) from error
 
 
-def _end_parameters(ends: list[FencedWrite]) -> dict[str, str]:
-    endings = [write.end if isinstance(write.end, Ending) else None for write in ends]
-    suspensions = [write.end if isinstance(write.end, Suspension) else None for write in ends]
-    return {
-        "end_statuses": _texts(e.status if e else Status.PENDING for e in endings),
-        "end_outputs": _texts(e.output if e else None for e in endings),
-        "end_errors": _texts(e.error if e else None for e in endings),
-        "end_responses": _texts(e.response if e else None for e in endings),
-        "end_claimables": _numbers(s.claimable_s if s else None for s in suspensions),
-    }
-
-
-# Array literals by hand: the driver's own adaptation of lists costs five times the rest of the batch.
-
-
-def _texts(values: Iterable[str | None]) -> str:
-    quoted = (
-        "NULL" if v is None else '"' + v.replace("\\", "\\\\").replace('"', '\\"') + '"' for v in values
-    )
-    return "{" + ",".join(quoted) + "}"
-
-
-def _numbers(values: Iterable[float | None]) -> str:
-    return "{" + ",".join("NULL" if v is None else repr(v) for v in values) + "}"
+def _end_row(write: FencedWrite) -> tuple[Any, ...]:
+    if isinstance(end := write.end, Ending):
+        return write.workflow_id, write.epoch, end.status, end.output, end.error, end.response, None
+    claimable_s = end.claimable_s if end is not None else None
+    return write.workflow_id, write.epoch, Status.PENDING, None, None, None, claimable_s

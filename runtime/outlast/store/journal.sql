@@ -1,6 +1,9 @@
 -- What the journal writes: starts, steps and ends of many workflows in one statement, one commit.
 
 -- name: commit_batch
+-- Its answer has one row for each start that was inserted, each fence that held, and each step that was recorded.
+-- `unnest` stands in the lists of columns, where all of one list advance together (Postgres manual, "SQL Functions
+-- Returning Sets"): in a FROM each would fill a store of its own, which is most of the price of a small batch.
 with started as (
   insert into outlast.workflow_status as w (
     workflow_id, function, status, input, request, idempotency_key, fingerprint, subject, claims,
@@ -9,15 +12,20 @@ with started as (
   select
     s.workflow_id, s.function, 'PENDING', s.input::json, s.request::json, s.idempotency_key, s.fingerprint,
     s.subject, s.claims::json, s.version, s.parent, to_timestamp(s.deadline), %(instance)s, 1, %(nonce)s, now()
-  from unnest(
-    %(start_ids)s::text[], %(start_functions)s::text[], %(start_inputs)s::text[], %(start_requests)s::text[],
-    %(start_keys)s::text[], %(start_fingerprints)s::text[], %(start_subjects)s::text[],
-    %(start_claims)s::text[], %(start_versions)s::text[], %(start_parents)s::text[],
-    %(start_deadlines)s::float8[]
-  ) as s (
-    workflow_id, function, input, request, idempotency_key, fingerprint, subject, claims, version, parent,
-    deadline
-  )
+  from (
+    select
+      unnest(%(start_ids)s::text[]) as workflow_id,
+      unnest(%(start_functions)s::text[]) as function,
+      unnest(%(start_inputs)s::text[]) as input,
+      unnest(%(start_requests)s::text[]) as request,
+      unnest(%(start_keys)s::text[]) as idempotency_key,
+      unnest(%(start_fingerprints)s::text[]) as fingerprint,
+      unnest(%(start_subjects)s::text[]) as subject,
+      unnest(%(start_claims)s::text[]) as claims,
+      unnest(%(start_versions)s::text[]) as version,
+      unnest(%(start_parents)s::text[]) as parent,
+      unnest(%(start_deadlines)s::float8[]) as deadline
+  ) as s
   on conflict (workflow_id) do nothing
   returning w.workflow_id
 ), ended as (
@@ -36,16 +44,26 @@ with started as (
       recovery_attempts = case when e.claimable is null then w.recovery_attempts else 0 end,
       completed_at = case when e.status <> 'PENDING' then now() end,
       updated_at = now()
-  from unnest(
-    %(end_ids)s::text[], %(end_epochs)s::bigint[], %(end_statuses)s::text[], %(end_outputs)s::text[],
-    %(end_errors)s::text[], %(end_responses)s::text[], %(end_claimables)s::float8[]
-  ) as e (workflow_id, epoch, status, output, error, response, claimable)
+  from (
+    select
+      unnest(%(end_ids)s::text[]) as workflow_id,
+      unnest(%(end_epochs)s::bigint[]) as epoch,
+      unnest(%(end_statuses)s::text[]) as status,
+      unnest(%(end_outputs)s::text[]) as output,
+      unnest(%(end_errors)s::text[]) as error,
+      unnest(%(end_responses)s::text[]) as response,
+      unnest(%(end_claimables)s::float8[]) as claimable
+  ) as e
   where w.workflow_id = e.workflow_id and w.epoch = e.epoch and (w.owner = %(instance)s) is true
   returning w.workflow_id
 ), held as (
   -- FOR SHARE: an unlocked check would let a frozen instance commit after a takeover.
   select w.workflow_id
-  from unnest(%(held_ids)s::text[], %(held_epochs)s::bigint[]) as h (workflow_id, epoch)
+  from (
+    select
+      unnest(%(held_ids)s::text[]) as workflow_id,
+      unnest(%(held_epochs)s::bigint[]) as epoch
+  ) as h
   join outlast.workflow_status w on w.workflow_id = h.workflow_id
   where w.epoch = h.epoch and (w.owner = %(instance)s) is true
   for share of w
@@ -58,10 +76,17 @@ with started as (
   select
     r.workflow_id, r.step_id, r.name, r.output::json, r.error::json, r.attempts, r.completion_order,
     %(nonce)s, to_timestamp(r.started)
-  from unnest(
-    %(step_workflows)s::text[], %(step_ids)s::text[], %(step_names)s::text[], %(step_outputs)s::text[],
-    %(step_errors)s::text[], %(step_attempts)s::int[], %(step_orders)s::int[], %(step_starts)s::float8[]
-  ) as r (workflow_id, step_id, name, output, error, attempts, completion_order, started)
+  from (
+    select
+      unnest(%(step_workflows)s::text[]) as workflow_id,
+      unnest(%(step_ids)s::text[]) as step_id,
+      unnest(%(step_names)s::text[]) as name,
+      unnest(%(step_outputs)s::text[]) as output,
+      unnest(%(step_errors)s::text[]) as error,
+      unnest(%(step_attempts)s::int[]) as attempts,
+      unnest(%(step_orders)s::int[]) as completion_order,
+      unnest(%(step_starts)s::float8[]) as started
+  ) as r
   -- `is true` keeps this a hashed lookup: as a join it would be a nested loop over two long lists.
   where (r.workflow_id in (select workflow_id from fenced)) is true
   -- The one record that changes: a sleep that is over.
@@ -71,10 +96,9 @@ with started as (
     where o.completion_order is null and o.name = excluded.name
   returning o.workflow_id
 )
-select
-  coalesce((select array_agg(workflow_id) from started), '{}') as started,
-  coalesce((select array_agg(workflow_id) from fenced), '{}') as fenced,
-  coalesce((select array_agg(workflow_id) from recorded), '{}') as recorded
+select workflow_id from started
+union all select workflow_id from fenced
+union all select workflow_id from recorded
 
 -- name: confirm_batch
 -- After a commit whose answer was lost: which of its workflows bear its nonce.

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from importlib.resources import files
 
 from psycopg.sql import SQL
 
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 _COMMENT = re.compile(r"^ *--.*\n", re.MULTILINE)
+_PARAMETER = re.compile(r"%\((\w+)\)s")
+
+
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """A query as the server takes it: its parameters are numbered, in the order of `parameters`."""
+
+    name: str
+    text: str
+    parameters: tuple[str, ...]
 
 
 def load(file: str) -> dict[str, SQL]:
@@ -17,8 +28,23 @@ def load(file: str) -> dict[str, SQL]:
     Those would make a long statement too long for the driver to keep what it made of it (psycopg's
     MAX_CACHED_STATEMENT_LENGTH): it would be parsed anew each time.
     """
-    parts = _NAME.split((files(__package__) / file).read_text("utf-8"))
     # The files are part of the package: nobody's input gets into them.
-    return {
-        name: SQL(_COMMENT.sub("", text).strip()) for name, text in zip(parts[1::2], parts[2::2], strict=True)
-    }
+    return {name: SQL(text) for name, text in _texts(file)}
+
+
+def load_numbered(file: str) -> dict[str, Numbered]:
+    """The queries of `file` by name, for libpq."""
+    return {name: _numbered(name, text) for name, text in _texts(file)}
+
+
+def _texts(file: str) -> list[tuple[str, str]]:
+    parts = _NAME.split((files(__package__) / file).read_text("utf-8"))
+    return [
+        (name, _COMMENT.sub("", text).strip()) for name, text in zip(parts[1::2], parts[2::2], strict=True)
+    ]
+
+
+def _numbered(name: str, text: str) -> Numbered:
+    numbers: dict[str, int] = {}
+    text = _PARAMETER.sub(lambda found: f"${numbers.setdefault(found[1], len(numbers) + 1)}", text)
+    return Numbered(name, text.replace("%%", "%"), tuple(numbers))

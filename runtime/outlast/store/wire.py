@@ -1,0 +1,153 @@
+"""One connection driven through libpq itself: the driver's asynchronous way costs more than a small commit.
+
+The driver makes the connection; from then on its own methods must not be used. Requests are pipelines (see
+"Pipeline Mode" in Postgres's manual): all statements of one are one round trip and one transaction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+
+from psycopg import errors
+from psycopg.pq import ConnStatus, ExecStatus
+from psycopg.pq.abc import PGresult
+
+from outlast.store.connections import AsyncConn
+from outlast.store.queries import Numbered
+
+Request = tuple[Numbered, Mapping[str, str]]
+"""A statement and its parameters, as the server reads them."""
+
+_DONE = frozenset((ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK))
+
+
+class Wire:
+    """A connection that takes one request at a time.
+
+    Once a request was cut short, by an error of the connection, a timeout or a cancellation, it is `lost`:
+    what it would answer next belongs to nobody.
+    """
+
+    def __init__(self, connection: AsyncConn) -> None:
+        """Take over `connection`."""
+        self._encoding = connection.info.encoding
+        self.lost = False
+        self._connection = connection
+        self._libpq = connection.pgconn
+        self._socket = connection.pgconn.socket
+        self._prepared: frozenset[str] = frozenset()
+        self._loop = asyncio.get_running_loop()
+        self._answer: asyncio.Future[list[PGresult]] | None = None
+        self._results: list[PGresult] = []
+        self._libpq.enter_pipeline_mode()
+        # For good, so that the end of an idle connection is seen at once and not by the next commit.
+        self._loop.add_reader(self._socket, self._readable)
+
+    async def prepare(self, statements: Iterable[Numbered], timeout_s: float) -> None:
+        """Send these by name from now on. It takes a session."""
+        named = {each.name: each for each in statements}
+        await self._exchange(partial(self._send_prepare, named.values()), timeout_s)
+        self._prepared = frozenset(named)
+
+    async def run(self, requests: Iterable[Request], timeout_s: float) -> list[PGresult]:
+        """The results of all `requests`, done in one transaction.
+
+        Raises what the driver raises, and UnicodeEncodeError.
+        """
+        encoded = [
+            (statement, [parameters[name].encode(self._encoding) for name in statement.parameters])
+            for statement, parameters in requests
+        ]
+        return await self._exchange(partial(self._send, encoded), timeout_s)
+
+    def close(self) -> None:
+        """Close the connection. Idempotent."""
+        self._lose(errors.OperationalError("the connection is closed"))
+
+    async def _exchange(self, send: Callable[[], None], timeout_s: float) -> list[PGresult]:
+        """Send, and wait for all answers."""
+        assert self._answer is None, "one request at a time"
+        if self.lost:
+            raise errors.OperationalError("the connection is lost")
+        answer: asyncio.Future[list[PGresult]] = self._loop.create_future()
+        self._answer = answer
+        self._results = []
+        late = self._loop.call_later(timeout_s, self._lose, TimeoutError(f"no answer in {timeout_s:.0f} s"))
+        try:
+            send()
+            self._libpq.pipeline_sync()
+            if self._libpq.flush():
+                self._loop.add_writer(self._socket, self._writable)
+            results = await answer
+        except BaseException as error:
+            self._answer = None
+            self._lose(error)
+            raise
+        finally:
+            self._answer = None
+            late.cancel()
+        for result in results:
+            if result.status not in _DONE:
+                raise errors.error_from_result(result, self._encoding)
+        return results
+
+    def _send_prepare(self, statements: Iterable[Numbered]) -> None:
+        for each in statements:
+            self._libpq.send_prepare(each.name.encode(), each.text.encode(self._encoding))
+
+    def _send(self, requests: Iterable[tuple[Numbered, list[bytes]]]) -> None:
+        for statement, values in requests:
+            if statement.name in self._prepared:
+                self._libpq.send_query_prepared(statement.name.encode(), values)
+            else:
+                self._libpq.send_query_params(statement.text.encode(self._encoding), values)
+
+    def _writable(self) -> None:
+        """More than the socket took at once: send the next of it."""
+        try:
+            if not self._libpq.flush():
+                self._loop.remove_writer(self._socket)
+        except errors.Error as error:
+            self._lose(error)
+
+    def _readable(self) -> None:
+        try:
+            self._libpq.consume_input()
+            self._collect()
+        except errors.Error as error:
+            self._lose(error)
+
+    def _collect(self) -> None:
+        """Take the results that are here. Each statement's end with None, the pipeline's with a sync."""
+        ended = False
+        while not self._libpq.is_busy():
+            result = self._libpq.get_result()
+            if result is None:
+                if ended:
+                    break
+                ended = True
+                continue
+            ended = False
+            if result.status != ExecStatus.PIPELINE_SYNC:
+                self._results.append(result)
+            elif self._answer is not None and not self._answer.done():
+                self._answer.set_result(self._results)
+        if self._libpq.status == ConnStatus.BAD:
+            raise errors.OperationalError(self._libpq.get_error_message())
+
+    def _lose(self, error: BaseException) -> None:
+        """Let the connection go: nothing of it is to be believed any more."""
+        if not self.lost:
+            self.lost = True
+            # Before the socket's number may become another's.
+            self._loop.remove_reader(self._socket)
+            self._loop.remove_writer(self._socket)
+            self._libpq.finish()
+        if self._answer is not None and not self._answer.done():
+            refusals = (each for each in self._results if each.status == ExecStatus.FATAL_ERROR)
+            last_word = next(refusals, None)
+            self._answer.set_exception(
+                errors.error_from_result(last_word, self._encoding) if last_word else error
+            )
