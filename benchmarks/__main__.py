@@ -56,7 +56,7 @@ def main(
             with _alone():
                 # Many short rounds, not few long ones: a neighbour then disturbs all contenders.
                 _measure(
-                    names, report, quick, rounds or (2 if quick else 6), seconds or (0.6 if quick else 1.5)
+                    names, report, quick, rounds or (2 if quick else 5), seconds or (0.6 if quick else 1.5)
                 )
     finally:
         click.echo(f"wrote {report.write().name}", err=True)

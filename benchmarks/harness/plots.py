@@ -18,7 +18,7 @@ _COLOURS = {
 }
 _LEFT = ("#2da06f", "#d9822b", "#6c80d9", "#8b949e")
 _WIDTH, _VALUE, _BAR, _SPACE, _GAP = 720, 70, 15, 2, 14
-_CHARACTER = 6.6
+_CHARACTER = 6.8
 """The usual width of one in pixels; texts are placed by it with some room to spare."""
 _STYLE = """
 text { font: 12px -apple-system, "Segoe UI", Helvetica, Arial, sans-serif; fill: #1f2328 }
@@ -37,7 +37,7 @@ def svg(chart: Chart) -> str:
     parts = [_text(0, 16, chart.title, kind="title"), _text(_WIDTH, 16, unit, kind="muted", anchor="end")]
     legend, y = _legend(list(chart.series)) if len(chart.series) > 1 else ([], 30.0)
     parts += legend
-    left = 14 + _CHARACTER * max(len(group) for group in chart.groups)
+    left = 16 + _CHARACTER * max(len(group) for group in chart.groups)
     top = y
     for group, label in enumerate(chart.groups):
         bars = [(name, series[group]) for name, series in chart.series.items() if series[group] is not None]

@@ -121,7 +121,7 @@ def _verdict(kept: Sequence[_Kept]) -> list[str]:
 
 def _doubts(origin: Origin, latest: Origin) -> str:
     doubts = [
-        *(["a quick run"] if origin.quick else []),
+        *(["a quick run, smaller in all"] if origin.quick else []),
         *(["an earlier run"] if origin.run != latest.run else []),
     ]
     return f" ({', '.join(doubts)})" if doubts else ""

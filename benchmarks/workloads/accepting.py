@@ -48,7 +48,7 @@ def measure(lab: Lab) -> Section:
                     key_prefix="same-" if same else None,
                 )
 
-            runs = interleaved(list(TITLES), lab.rounds, one)
+            runs = interleaved(list(TITLES), lab.rounds_few, one)
             for name, each in runs.items():
                 table.rows.append([str(connections), TITLES[name], *cells(each)])
                 lab.say(f"{connections} connections, {TITLES[name]}: {summary(each)['per_s'].text()}/s")

@@ -42,7 +42,7 @@ def measure(lab: Lab) -> Section:
         result: dict[str, Any] = json.loads(done.stdout)
         return result
 
-    runs = interleaved(list(TITLES), max(2, lab.rounds // 2), one)
+    runs = interleaved(list(TITLES), lab.rounds, one)
     table = Table("Rows per second", ["", "rows/s"], [])
     for name, each in runs.items():
         spread = Spread.of([run["per_s"] for run in each])

@@ -29,7 +29,7 @@ def measure(lab: Lab) -> Section:
             call = contender.call(1, size=SIZES[name])
             return drive(server, call, CONNECTIONS, seconds=lab.seconds, warmup_s=lab.seconds / 4)
 
-        runs = interleaved(list(SIZES), max(2, lab.rounds // 2), one)
+        runs = interleaved(list(SIZES), lab.rounds_few, one)
     for name, each in runs.items():
         per_s, *latencies = cells(each)
         recorded = summary(each)["per_s"].median * SIZES[name] / 1e6
