@@ -79,6 +79,8 @@ class Execution:
         self._running = 0
         self._draining = False
         self._last_write: asyncio.Future[bool] | None = None
+        self._shown: asyncio.Future[bool] | None = None
+        self._shown_order = 0
 
     # --- the body and its end -----------------------------------------------------------------------------
 
@@ -227,24 +229,21 @@ class Execution:
         except asyncio.CancelledError:
             if self.stopped is None:
                 # The body itself gave the step up. On replay it must not get the result instead.
-                self._write(
-                    StepRecord(step_id, name, None, CANCELLED, 1, self._history.next_order(), started_s)
-                )
+                self._record_cancelled(StepRecord(step_id, name, started_s=started_s))
             raise
         if self.stopped is not None:
             raise self.stopped
         if isinstance(outcome, Failure) and isinstance(outcome.error, ShuttingDown):
             await self._hand_over()  # this instance ends: that is nobody's result
         error = encode_failure(outcome.error) if isinstance(outcome, Failure) else None
+        write = None
         if committed:
             order = committed[0].completion_order or self._history.next_order()
         else:
             order = self._history.next_order()
             text = outcome.text if isinstance(outcome, Success) else None
-            self._write(StepRecord(step_id, name, text, error, outcome.attempts, order, started_s))
-        await self._turns.take(order)
-        if self.stopped is not None:
-            raise self.stopped
+            write = self._write(StepRecord(step_id, name, text, error, outcome.attempts, order, started_s))
+        await self._take_turn(order, write)
         if self._draining and not self._running and self._tasks:
             self._loop.call_soon(self._drain_branches)
         if isinstance(outcome, Success):
@@ -253,14 +252,17 @@ class Execution:
         raise decode_failure(error, name, fn.__globals__)
 
     async def _may_begin(self) -> None:
-        """A step begins only when all before it is durable and the lease may be trusted."""
+        """A step begins only when all that the body has seen is durable, and the lease may be trusted.
+
+        What is recorded but not yet handed over needn't be: nothing can depend on it.
+        """
         while True:
             if self.stopped is not None:
                 raise self.stopped
             if self._draining:
                 await self._hand_over()
-            if (write := self._last_write) is not None and not write.done():
-                await settled(write)  # `_written` tells if it failed
+            if self._shown is not None and not self._shown.done():
+                await settled(self._shown)  # `_written` tells if it failed
                 continue
             if not self._services.lease.trusted:
                 await self._services.lease.trust()
@@ -324,11 +326,30 @@ class Execution:
 
     # --- writing ------------------------------------------------------------------------------------------
 
-    def _write(self, record: StepRecord) -> None:
+    def _write(self, record: StepRecord) -> asyncio.Future[bool]:
         write = self._services.journal.write(self.workflow_id, self.epoch, [record])
         if write is not self._last_write:
             self._last_write = write
             write.add_done_callback(self._written)
+        return write
+
+    def _record_cancelled(self, record: StepRecord) -> None:
+        """Record that the body gave a call up, which it knows already."""
+        order = self._history.next_order()
+        self._show(order, self._write(record._replace(error=CANCELLED, completion_order=order)))
+
+    async def _take_turn(self, order: int, write: asyncio.Future[bool] | None) -> None:
+        """Wait until the completion at `order` may be handed to the body, which is what the caller does next."""
+        await self._turns.take(order)
+        if self.stopped is not None:
+            raise self.stopped
+        if write is not None:
+            self._show(order, write)
+
+    def _show(self, order: int, write: asyncio.Future[bool]) -> None:
+        """From now on what the body does may depend on `write`. Writes become durable in their order."""
+        if order > self._shown_order:
+            self._shown_order, self._shown = order, write
 
     def _written(self, write: asyncio.Future[bool]) -> None:
         if write.cancelled():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -47,6 +48,7 @@ class Executor:
         self._body_threads = body_threads
         self._idle = asyncio.Event()
         self._idle.set()
+        self._awaited: tuple[int, Callable[[], None]] | None = None
 
     def launch(
         self,
@@ -69,6 +71,16 @@ class Executor:
         execution.task = asyncio.get_running_loop().create_task(
             self._live(execution, claimed, arguments), context=contextvars.Context()
         )
+
+    def when_at_most(self, count: int, call: Callable[[], None]) -> None:
+        """Call `call` once, as soon as no more than `count` workflows run here. The last such wish counts."""
+        self._awaited = (count, call)
+        self._check_awaited()
+
+    def _check_awaited(self) -> None:
+        if self._awaited is not None and len(self.live) <= self._awaited[0]:
+            (_, call), self._awaited = self._awaited, None
+            call()
 
     async def idle(self) -> None:
         """Wait until nothing runs here."""
@@ -96,6 +108,7 @@ class Executor:
                     self._services.suspended(self._services.clock.now_s())  # the next one's turn
             if not self.live:
                 self._idle.set()
+            self._check_awaited()
         if isinstance(ending, Ending):
             self._tell(execution, claimed, ending, cause, monotonic() - began)
         else:

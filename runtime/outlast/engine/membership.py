@@ -42,6 +42,11 @@ class Pace:
     suspect_after: int
 
     @property
+    def claims_below(self) -> int:
+        """How many run here when an instance that was full claims again: it makes room for several first."""
+        return self.workflows_max - min(self.claim_batch, -(-self.workflows_max // 4))
+
+    @property
     def confirm_after_s(self) -> float:
         """How long a session must be seen gone: an instance that lost only its connection is back by then.
 
@@ -105,7 +110,12 @@ class Membership:
 
     def claim_soon(self, at_s: float) -> None:
         """Something is due at `at_s` (Unix seconds): claim then, if that is before the next tick."""
-        at = monotonic() + at_s - self._clock.now_s() + CLOCK_SLACK_S
+        self._wake_by(monotonic() + at_s - self._clock.now_s() + CLOCK_SLACK_S)
+
+    def _claim_now(self) -> None:
+        self._wake_by(monotonic())
+
+    def _wake_by(self, at: float) -> None:
         if at < self._wake_at:
             self._wake_at = at
             self._wake.set()
@@ -192,7 +202,7 @@ class Membership:
             await self._store.release(twice)
 
     async def _claim(self) -> bool:
-        """Claim and launch; whether there may be more at once."""
+        """Claim and launch; whether there may be more at once. Where room is short the next claim waits."""
         room = min(self._pace.claim_batch, self._pace.workflows_max - len(self._executor.live))
         alone = all(self._executor.live[each].progressed for each in self._executor.suspects)
         suspects = 1 if alone else 0
@@ -202,7 +212,11 @@ class Membership:
         if claims.workflows:
             await self._launch(claims.workflows)
         recovered = await self._recover(claims.lost)
-        return recovered or (room > 0 and len(claims.workflows) >= room)
+        more = len(claims.workflows) >= room
+        if more and room < self._pace.claim_batch:
+            self._executor.when_at_most(self._pace.claims_below, self._claim_now)
+            return recovered
+        return recovered or more
 
     async def _launch(self, workflows: list[ClaimedWorkflow]) -> None:
         if not self._claiming:  # told to stop while the claim was on its way

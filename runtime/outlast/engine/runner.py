@@ -231,21 +231,16 @@ class WorkflowRunner(Execution):
                 await self._sleep_short(wake_s)
         except asyncio.CancelledError:
             if self.stopped is None:
-                self._write(
-                    StepRecord(
-                        step_id, "sleep", sleep.output, CANCELLED, 1, self._history.next_order(), now_s
-                    )
-                )
+                self._record_cancelled(sleep)
             raise
         if self.stopped is not None:
             raise self.stopped
         order = self._history.next_order()
+        write = None
         if short or self._ever_branched:
             # Which of several branches went on first must be durable before it shows.
-            self._write(StepRecord(step_id, "sleep", sleep.output, None, 1, order, now_s))
-        await self._turns.take(order)
-        if self.stopped is not None:
-            raise self.stopped
+            write = self._write(sleep._replace(completion_order=order))
+        await self._take_turn(order, write)
 
     async def _sleep_short(self, wake_s: float) -> None:
         if self._draining:
