@@ -30,7 +30,7 @@ check: venv  ## Lint, formatting, types, and imports that run downhill
 	@$(BIN)/lint-imports --no-logo
 
 .PHONY: bench
-bench: venv  ## Measure what it costs and write benchmarks/README.md (ARGS="--quick --only memory" adds options)
+bench: venv  ## Measure what it costs and write benchmarks/README.md (ARGS="--quick --only recovery" adds options)
 	@exec $(BIN)/python -m benchmarks $(ARGS)
 
 .PHONY: lock

@@ -75,11 +75,10 @@ class Run:
     def answered(self, sent_at: float) -> None:
         """Count an answer that came in the time; see whether that is over."""
         now = perf_counter()
-        if now < self.begins or self.over:
-            return
-        self.latencies.append(now - sent_at)
-        self.last = now
-        self.over = now >= self.ends and len(self.latencies) >= self.plan.answers_min
+        self.over = self.over or (now > self.ends and len(self.latencies) >= self.plan.answers_min)
+        if now >= self.begins and not self.over:
+            self.latencies.append(now - sent_at)
+            self.last = now
 
     def closed(self, failure: str | None) -> None:
         """A connection is done or failed."""
@@ -161,7 +160,8 @@ async def drive(host: str, port: int, plan: Plan) -> dict[str, Any]:
         await loop.create_connection(lambda: Connection(run), host, port)
     await run.done
     latencies = sorted(run.latencies)
-    elapsed_s = max(run.last - run.begins, 1e-9)
+    stop = max(run.last, run.ends) if plan.seconds else run.last
+    elapsed_s = max(stop - run.begins, 1e-9)
     return {
         "answers": len(latencies),
         "elapsed_s": elapsed_s,
