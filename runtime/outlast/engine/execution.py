@@ -68,8 +68,8 @@ class Execution:
         self._services = services
         self._loop = asyncio.get_running_loop()
         self._history = History(claimed.history)
-        self._turns = Turns(self._history, lambda: not self._tasks, lambda: self.stopped is not None)
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._turns = Turns(self._history, self._tasks)
         self._body: asyncio.Task[Any] | None = None
         self._ever_branched = False
         self._calls: set[asyncio.Task[Any]] = set()
@@ -242,7 +242,8 @@ class Execution:
         else:
             order = self._history.next_order()
             text = outcome.text if isinstance(outcome, Success) else None
-            write = self._write(StepRecord(step_id, name, text, error, outcome.attempts, order, started_s))
+            self._write(StepRecord(step_id, name, text, error, outcome.attempts, order, started_s))
+            write = self._last_write
         await self._take_turn(order, write)
         if self._draining and not self._running and self._tasks:
             self._loop.call_soon(self._drain_branches)
@@ -326,29 +327,28 @@ class Execution:
 
     # --- writing ------------------------------------------------------------------------------------------
 
-    def _write(self, record: StepRecord) -> asyncio.Future[bool]:
+    def _write(self, record: StepRecord) -> None:
         write = self._services.journal.write(self.workflow_id, self.epoch, [record])
         if write is not self._last_write:
             self._last_write = write
             write.add_done_callback(self._written)
-        return write
 
     def _record_cancelled(self, record: StepRecord) -> None:
         """Record that the body gave a call up, which it knows already."""
         order = self._history.next_order()
-        self._show(order, self._write(record._replace(error=CANCELLED, completion_order=order)))
+        self._write(record._replace(error=CANCELLED, completion_order=order))
+        self._show(order, self._last_write)
 
     async def _take_turn(self, order: int, write: asyncio.Future[bool] | None) -> None:
-        """Wait until the completion at `order` may be handed to the body, which is what the caller does next."""
+        """Wait until the completion at `order` may be handed to the body, as the caller then does."""
         await self._turns.take(order)
         if self.stopped is not None:
             raise self.stopped
-        if write is not None:
-            self._show(order, write)
+        self._show(order, write)
 
-    def _show(self, order: int, write: asyncio.Future[bool]) -> None:
+    def _show(self, order: int, write: asyncio.Future[bool] | None) -> None:
         """From now on what the body does may depend on `write`. Writes become durable in their order."""
-        if order > self._shown_order:
+        if write is not None and order > self._shown_order:
             self._shown_order, self._shown = order, write
 
     def _written(self, write: asyncio.Future[bool]) -> None:

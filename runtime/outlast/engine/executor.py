@@ -99,6 +99,7 @@ class Executor:
             elif isinstance(ending, Suspension):
                 await self._write_suspension(execution, ending)
         finally:
+            execution.task = None  # nothing refers back to it: it is freed at once, without the collector
             if deadline is not None:
                 deadline.cancel()
             if self.live.get(execution.workflow_id) is execution:

@@ -239,7 +239,8 @@ class WorkflowRunner(Execution):
         write = None
         if short or self._ever_branched:
             # Which of several branches went on first must be durable before it shows.
-            write = self._write(sleep._replace(completion_order=order))
+            self._write(sleep._replace(completion_order=order))
+            write = self._last_write
         await self._take_turn(order, write)
 
     async def _sleep_short(self, wake_s: float) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Callable
+from collections.abc import Collection
 from contextlib import suppress
 from contextvars import Context
 
@@ -28,10 +28,11 @@ PATIENCE_S = 5.0
 class Turns:
     """The turnstile of one execution."""
 
-    def __init__(self, history: History, alone: Callable[[], bool], stopped: Callable[[], bool]) -> None:
+    def __init__(self, history: History, tasks: Collection[object]) -> None:
+        """`tasks` are the branches that run now, beside the body itself."""
         self._history = history
-        self._alone = alone
-        self._stopped = stopped
+        self._tasks = tasks
+        self._closed = False
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self._reserved: set[int] = set()
         self._changed = asyncio.Event()
@@ -49,6 +50,7 @@ class Turns:
 
     def close(self) -> None:
         """The execution is over: nobody waits for a turn any more."""
+        self._closed = True
         self._changed.set()
 
     async def take(self, order: int) -> None:
@@ -58,7 +60,7 @@ class Turns:
         task waits next, live and on replay alike, unless whoever asked for it has taken it back by then: an
         `asyncio.timeout` whose block is left does so.
         """
-        if not self._waiting and self._alone():
+        if not self._waiting and not self._tasks:
             self._history.release(order)
             self.give_up(order)
             return
@@ -75,7 +77,7 @@ class Turns:
             try:
                 await asyncio.shield(turn)
             except asyncio.CancelledError:
-                if self._stopped():
+                if self._closed:
                     raise
                 interrupted = True
         if interrupted and (task := asyncio.current_task()) is not None:
@@ -94,7 +96,7 @@ class Turns:
     async def _serve(self) -> None:
         patient_until = monotonic() + PATIENCE_S
         try:
-            while self._waiting and not self._stopped():
+            while self._waiting and not self._closed:
                 await self._rest()
                 order = self._waiting[0][0]
                 if any(reserved < order for reserved in self._reserved):
