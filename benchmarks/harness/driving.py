@@ -51,6 +51,7 @@ def drive(
     requests: int = 0,
     answers_min: int = 0,
     keys: int = 0,
+    keys_random: bool = False,
     key_prefix: str | None = None,
 ) -> dict[str, Any]:
     """Send calls; see `load.Plan`. Raises BenchmarkError if any was not answered as expected."""
@@ -61,6 +62,7 @@ def drive(
         "key_header": call.key_header,
         "key_prefix": key_prefix if key_prefix is not None else f"{secrets.token_hex(5)}-",
         "keys": keys,
+        "keys_random": keys_random,
         "status": call.status,
         "connections": connections,
         "seconds": seconds,

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import sys
+import uuid
 from array import array
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -34,6 +36,8 @@ class Plan:
     headers: dict[str, str] = field(default_factory=dict)
     key_header: str = "Idempotency-Key"
     key_prefix: str = ""
+    keys_random: bool = False
+    """Whether each request has a UUIDv4 as its key."""
     keys: int = 0
     """How many different keys are used, in turn; 0: each request has its own."""
     status: int = 200
@@ -68,6 +72,10 @@ class Run:
         """The next request, or None when enough were sent."""
         if self.plan.requests and self.sent >= self.plan.requests:
             return None
+        if self.plan.keys_random:
+            self.sent += 1
+            key = uuid.UUID(int=random.getrandbits(128), version=4)
+            return b"%b%b%b" % (self.head, str(key).encode(), self.tail)
         number = self.sent % self.plan.keys if self.plan.keys else self.sent
         self.sent += 1
         return b"%b%d%b" % (self.head, number, self.tail)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from dataclasses import replace
 from typing import Any
 
 from benchmarks.contenders.outlast import Outlast
@@ -39,7 +38,7 @@ from generate_series(1, %s::int) n
 """
 _WAL_BYTES = "select pg_current_wal_insert_lsn() - '0/0'"
 
-COUNTED, RANDOM = "keys in order", "random ids"
+COUNTED, RANDOM = "keys in order", "random keys"
 # At least as wide as the ended workflows' keys: narrower rows would fill the gap that the load leaves at the
 # end of each of its pages, one page a call, until all are full. Rows that calls leave have no such gaps.
 _KEY_BYTES = 16
@@ -57,8 +56,8 @@ def measure(lab: Lab) -> Section:
         "One-step calls at 64 connections beside ended workflows of one step each, which were inserted by "
         "SQL, vacuumed, analyzed and written to disk by a checkpoint before the first call. One server and "
         "one database for each size, taking turns. *Keys in order* share a prefix and count up, so that "
-        "neighbours in time are neighbours in the indexes. *Random ids* are those of calls without a key, "
-        "UUIDs: each call touches a page of its own in each of two indexes, which has to be read where "
+        "neighbours in time are neighbours in the indexes. *Random keys* are UUIDv4: "
+        "each call touches a page of its own in each of two indexes, which has to be read where "
         "memory doesn't hold the indexes, and is logged whole at its first change after a checkpoint.",
     )
     urls = {size: _filled(lab, size) for size in sizes}
@@ -117,7 +116,7 @@ def _serving(lab: Lab, stack: contextlib.ExitStack, url: str) -> Server:
 def _drive(server: Server, keys: str, **bounds: Any) -> dict[str, Any]:
     call = Outlast().call(1)
     if keys == RANDOM:
-        call = replace(call, key_header="X-Number")  # no key: the server makes the id
+        return drive(server, call, 64, key_prefix="", keys_random=True, **bounds)
     return drive(server, call, 64, key_prefix=f"{secrets.token_hex(_KEY_BYTES)}-", **bounds)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+import secrets
+import time
 import uuid
 
 from outlast.core.errors import InvalidKey
@@ -68,8 +70,13 @@ def workflow_id_of(function: str, subject: str | None, key: str) -> str:
 
 
 def fresh_workflow_id(function: str) -> str:
-    """An id for a call without a key."""
-    return f"{function}:{uuid.uuid4()}"
+    """An id for a call without a key: a UUIDv7 (RFC 9562 section 5.7).
+
+    In the order of time: random ids would each touch pages of their own in two large indexes.
+    """
+    milliseconds = time.time_ns() // 1_000_000  # noqa: TID251 - nobody reads a date from it
+    number = milliseconds << 80 | 7 << 76 | secrets.randbits(12) << 64 | 2 << 62 | secrets.randbits(62)
+    return f"{function}:{uuid.UUID(int=number)}"
 
 
 def fingerprint_of(method: str, function: str, path: str, query: bytes, body: bytes) -> str:
