@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -12,8 +13,10 @@ import pytest
 from outlast.core.ports import BadData
 from outlast.core.records import Batch, Committed, Ending, FencedWrite, NewWorkflow, StepRecord, Suspension
 from outlast.core.status import Status
+from outlast.store import journal as journal_module
 from outlast.store.connections import Database
 from outlast.store.journal import PostgresJournal
+from tests.engine.wire import reading_along
 
 NAME = "journal of the test"
 JOURNALS = f"where application_name = '{NAME}' and datname = current_database()"
@@ -142,3 +145,17 @@ async def test_a_connection_that_ended_while_idle_costs_no_commit(
         while not (journal._wire and journal._wire.lost):
             await asyncio.sleep(0.005)
     assert (await journal.commit(Batch(2, starts("b"), []))).started == {"b"}
+
+
+async def test_the_statement_is_planned_anew_every_so_often(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "REPLAN_AFTER", 3)
+    async with reading_along(database, tmp_path) as (url, traffic):
+        opened = PostgresJournal(Database.at(url, NAME, sessions=True), "me")
+        for number in range(7):
+            done = await opened.commit(Batch(number, starts(f"w{number}"), []))
+            assert done.started == {f"w{number}"}
+        await opened.close()
+    # Within the round trip of a commit.
+    assert traffic.count("discard plans") == 2

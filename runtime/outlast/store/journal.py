@@ -17,10 +17,12 @@ from outlast.core.status import Status
 from outlast.store.arrays import Literal, literals, numbers, texts
 from outlast.store.connections import Database, is_away
 from outlast.store.queries import Numbered, load_numbered
-from outlast.store.wire import Wire
+from outlast.store.wire import Request, Wire
 
 _SQL = load_numbered("journal.sql")
 _TIMEOUT_S = 35.0
+REPLAN_AFTER = 1_000
+"""Commits after which the statement is planned anew: a plan made while the tables were empty must not stay."""
 _BAD_DATA = (errors.DataError, errors.IntegrityError, errors.ProgramLimitExceeded, UnicodeEncodeError)
 
 # The parameters of `commit_batch` that are columns of rows, in the order in which the rows hold them.
@@ -81,6 +83,7 @@ class PostgresJournal:
         self._database = database
         self._instance_id = instance_id
         self._wire: Wire | None = None
+        self._commits = 0
 
     async def commit(self, batch: Batch) -> Committed:
         """See JournalStore."""
@@ -89,6 +92,7 @@ class PostgresJournal:
         for point in points:
             faults.reach(f"{point}.before_commit")
         result = await self._run(_SQL["commit_batch"], parameters)
+        self._commits += 1
         for point in points:
             faults.reach(f"{point}.after_commit")
         return _committed(batch, result)
@@ -108,7 +112,11 @@ class PostgresJournal:
         try:
             if self._wire is None or self._wire.lost:
                 self._wire = await self._connect()
-            (result,) = await self._wire.run([(statement, parameters)], _TIMEOUT_S)
+            requests: list[Request] = [(statement, parameters)]
+            if self._database.sessions and self._commits >= REPLAN_AFTER:
+                requests.insert(0, (_SQL["replan"], {}))
+                self._commits = 0
+            *_, result = await self._wire.run(requests, _TIMEOUT_S)
             return result
         except (errors.SerializationFailure, errors.DeadlockDetected) as error:
             raise Conflicted(str(error)) from error

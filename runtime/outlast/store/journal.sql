@@ -100,6 +100,9 @@ select workflow_id from started
 union all select workflow_id from fenced
 union all select workflow_id from recorded
 
+-- name: replan
+discard plans
+
 -- name: confirm_batch
 -- After a commit whose answer was lost: which of its workflows bear its nonce.
 select w.workflow_id
