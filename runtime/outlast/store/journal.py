@@ -22,7 +22,7 @@ from outlast.store.wire import Request, Wire
 _SQL = load_numbered("journal.sql")
 _TIMEOUT_S = 35.0
 REPLAN_AFTER = 1_000
-"""Commits after which the statement is planned anew: a plan made while the tables were empty must not stay."""
+"""Commits after which the statement is planned anew: a plan made while tables were empty must not stay."""
 _BAD_DATA = (errors.DataError, errors.IntegrityError, errors.ProgramLimitExceeded, UnicodeEncodeError)
 
 # The parameters of `commit_batch` that are columns of rows, in the order in which the rows hold them.
