@@ -136,7 +136,7 @@ def _ways_of_dbos(lab: Lab, section: Section) -> dict[Cell, list[str]]:
     for cell in compared:
         slowness = {name: _slowness([runs[cell]], cell) for name, runs in tries.items()}
         ordered = sorted(slowness, key=slowness.__getitem__)
-        found[cell] = [name for name in ordered[:2] if slowness[name] < 1.3 * slowness[ordered[0]]]
+        found[cell] = [name for name in ordered[:2] if slowness[name] < 1.5 * slowness[ordered[0]]]
     return found
 
 
