@@ -9,14 +9,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from outlast.store.arrays import Literal, literals, numbers, texts
+from outlast.store.arrays import Literal, literals, numbers, texts, values
 
 characters = st.characters(exclude_characters="\0", exclude_categories=["Cs"])
-values = st.text(characters, max_size=8) | st.sampled_from(["", "N", ",", '"', "\\", "NULL", "{}", '","'])
+some_texts = st.text(characters, max_size=8) | st.sampled_from(["", "N", ",", '"', "\\", "NULL", "{}", '","'])
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200)
-@given(st.lists(st.none() | values, max_size=6))
+@given(st.lists(st.none() | some_texts, max_size=6))
 def test_texts_come_back_the_same(connection: psycopg.Connection, given_texts: list[str | None]) -> None:
     literal = texts(given_texts) if given_texts else "{}"
     assert connection.execute("select %s::text[]", [literal]).fetchone() == (given_texts,)
@@ -44,3 +44,10 @@ def connection(postgres: str) -> Iterator[psycopg.Connection]:
     """A connection to any database."""
     with psycopg.connect(postgres, autocommit=True) as opened:
         yield opened
+
+
+def test_one_row_is_plain_values() -> None:
+    assert values(["a", "b", "c"], [("x", None, 1.5)]) == {"a": "x", "b": None, "c": "1.5"}
+    assert values(["a", "b"], []) == {"a": None, "b": None}
+    with pytest.raises(ValueError, match="NUL"):
+        values(["a"], [("x\0y",)])

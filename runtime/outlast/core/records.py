@@ -43,7 +43,6 @@ class StepRecord(NamedTuple):
     attempts: int = 1
     completion_order: int | None = None
     started_s: float = 0.0
-    completed_s: float = 0.0
 
 
 class Ending(NamedTuple):

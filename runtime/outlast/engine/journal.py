@@ -12,6 +12,7 @@ import random
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 
 from outlast.core.clock import monotonic
 from outlast.core.observations import DatabaseFound, DatabaseLost, Observer
@@ -53,6 +54,7 @@ class Journal:
         self._entries: dict[str, _Entry] = {}
         self._in_flight = 0
         self._depth_max = depth_max
+        self._nonces = count(secrets.randbits(62))
         self._arrived = asyncio.Event()
         self._drained = asyncio.Event()
         self._drained.set()
@@ -131,7 +133,7 @@ class Journal:
             await self._arrived.wait()
             batch = self._take()
             self._in_flight = len(batch)
-            await self._commit(batch, secrets.randbits(63))
+            await self._commit(batch, next(self._nonces))
             self._in_flight = 0
             if not self._entries:
                 self._arrived.clear()

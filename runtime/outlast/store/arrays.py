@@ -1,4 +1,4 @@
-"""Rows as array literals, one for each column: what the driver makes of lists costs many times as much."""
+"""Rows as parameters, one for each column: what the driver makes of lists costs many times as much."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 Literal = Callable[[Sequence[Any]], str]
 
 # No text in Postgres holds NUL, so that these can't be part of one.
+NUL = "a text can't contain NUL (0x00) bytes"
 _NEXT = "\0,"
 _NULL = "\0N"
 
@@ -19,7 +20,7 @@ def texts(values: Sequence[str | None]) -> str:
         return "{" + ",".join(["NULL"] * absent) + "}"
     joined = _NEXT.join([_NULL if value is None else value for value in values] if absent else values)  # type: ignore[arg-type]
     if joined.count("\0") != len(values) - 1 + absent:
-        raise ValueError("a text can't contain NUL (0x00) bytes")
+        raise ValueError(NUL)
     # All values are escaped at once, then parted.
     escaped = joined.replace("\\", "\\\\").replace('"', '\\"').replace(_NEXT, '","')
     literal = '{"' + escaped + '"}'
@@ -31,7 +32,18 @@ def numbers(values: Iterable[float | None]) -> str:
     return "{" + ",".join(map(repr, values)).replace("None", "NULL") + "}"
 
 
-def literals(columns: Mapping[str, Literal], rows: Sequence[Sequence[Any]]) -> dict[str, str]:
+def values(columns: Iterable[str], rows: Sequence[Sequence[Any]]) -> dict[str, str | None]:
+    """The values of the only row, or nulls where there is none. Raises ValueError for a text with NUL."""
+    if not rows:
+        return dict.fromkeys(columns)
+    (row,) = rows
+    given = [None if value is None else str(value) for value in row]
+    if any("\0" in value for value in given if value is not None):
+        raise ValueError(NUL)
+    return dict(zip(columns, given, strict=True))
+
+
+def literals(columns: Mapping[str, Literal], rows: Sequence[Sequence[Any]]) -> dict[str, str | None]:
     """One array literal for each of `columns`, whose values `rows` hold in that order."""
     if not rows:
         return dict.fromkeys(columns, "{}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from operator import attrgetter
 from typing import Any
 
 from psycopg import errors
@@ -14,12 +13,14 @@ from outlast.core import faults
 from outlast.core.ports import BadData, Conflicted, Unreachable
 from outlast.core.records import Batch, Committed, Ending, FencedWrite, Suspension
 from outlast.core.status import Status
-from outlast.store.arrays import Literal, literals, numbers, texts
+from outlast.store.arrays import Literal, literals, numbers, texts, values
 from outlast.store.connections import Database, is_away
-from outlast.store.queries import Numbered, load_numbered
+from outlast.store.queries import for_one_row, load_numbered
 from outlast.store.wire import Request, Wire
 
 _SQL = load_numbered("journal.sql")
+_COMMIT_MANY = _SQL["commit_batch"]
+_COMMIT_ONE = for_one_row(_COMMIT_MANY)
 _TIMEOUT_S = 35.0
 REPLAN_AFTER = 1_000
 """Commits after which the statement is planned anew: a plan made while tables were empty must not stay."""
@@ -59,21 +60,6 @@ _STEPS: Mapping[str, Literal] = {
     "step_orders": numbers,
     "step_starts": numbers,
 }
-_start_row = attrgetter(
-    "workflow_id",
-    "function",
-    "input",
-    "request",
-    "idempotency_key",
-    "fingerprint",
-    "subject",
-    "claims",
-    "version",
-    "parent",
-    "deadline_s",
-)
-_held_row = attrgetter("workflow_id", "epoch")
-_step_row = attrgetter("step_id", "name", "output", "error", "attempts", "completion_order", "started_s")
 
 
 class PostgresJournal:
@@ -87,11 +73,11 @@ class PostgresJournal:
 
     async def commit(self, batch: Batch) -> Committed:
         """See JournalStore."""
-        parameters = _parameters(batch, self._instance_id)
-        points = _crash_points(batch)
+        request = _request(batch, self._instance_id)
+        points = _crash_points(batch) if faults.armed() else []
         for point in points:
             faults.reach(f"{point}.before_commit")
-        result = await self._run(_SQL["commit_batch"], parameters)
+        result = await self._run(request)
         self._commits += 1
         for point in points:
             faults.reach(f"{point}.after_commit")
@@ -100,19 +86,19 @@ class PostgresJournal:
     async def confirm(self, batch: Batch) -> frozenset[str]:
         """See JournalStore."""
         ids = [start.workflow_id for start in batch.starts] + [write.workflow_id for write in batch.writes]
-        result = await self._run(_SQL["confirm_batch"], {"ids": texts(ids), "nonce": str(batch.nonce)})
+        result = await self._run((_SQL["confirm_batch"], {"ids": texts(ids), "nonce": str(batch.nonce)}))
         return frozenset(_ids(result))
 
     async def close(self) -> None:
         """Close the connection. Idempotent."""
         self._drop()
 
-    async def _run(self, statement: Numbered, parameters: Mapping[str, str]) -> PGresult:
-        """The result of `statement`. See JournalStore.commit for what is raised."""
+    async def _run(self, request: Request) -> PGresult:
+        """The result of `request`. See JournalStore.commit for what is raised."""
         try:
             if self._wire is None or self._wire.lost:
                 self._wire = await self._connect()
-            requests: list[Request] = [(statement, parameters)]
+            requests = [request]
             if self._database.sessions and self._commits >= REPLAN_AFTER:
                 requests.insert(0, (_SQL["replan"], {}))
                 self._commits = 0
@@ -134,7 +120,7 @@ class PostgresJournal:
         wire = Wire(connection)
         try:
             if self._database.sessions:
-                await wire.prepare([_SQL["commit_batch"]], _TIMEOUT_S)
+                await wire.prepare([_COMMIT_ONE, _COMMIT_MANY], _TIMEOUT_S)
         except BaseException:
             wire.close()
             raise
@@ -176,26 +162,28 @@ def _crash_points(batch: Batch) -> list[str]:
     return points
 
 
-def _parameters(batch: Batch, instance_id: str) -> dict[str, str]:
-    """Raises BadData for a text that Postgres can't hold."""
-    held = [write for write in batch.writes if write.end is None]
-    ends = [write for write in batch.writes if write.end is not None]
-    steps = [(write.workflow_id, *_step_row(step)) for write in batch.writes for step in write.steps]
+def _request(batch: Batch, instance_id: str) -> Request:
+    """The statement and its parameters. Raises BadData for a text that Postgres can't hold."""
+    held = [(write.workflow_id, write.epoch) for write in batch.writes if write.end is None]
+    ends = [_end_row(write, write.end) for write in batch.writes if write.end is not None]
+    steps = [(write.workflow_id, *step) for write in batch.writes for step in write.steps]
+    lone = len(batch.starts) <= 1 and len(batch.writes) <= 1 and len(steps) <= 1
+    form = values if lone else literals
     try:
-        return {
+        parameters = {
             "instance": instance_id,
             "nonce": str(batch.nonce),
-            **literals(_STARTS, [_start_row(start) for start in batch.starts]),
-            **literals(_HELD, [_held_row(write) for write in held]),
-            **literals(_ENDS, [_end_row(write) for write in ends]),
-            **literals(_STEPS, steps),
+            **form(_STARTS, batch.starts),
+            **form(_HELD, held),
+            **form(_ENDS, ends),
+            **form(_STEPS, steps),
         }
     except ValueError as error:
         raise BadData(str(error)) from error
+    return _COMMIT_ONE if lone else _COMMIT_MANY, parameters
 
 
-def _end_row(write: FencedWrite) -> tuple[Any, ...]:
-    if isinstance(end := write.end, Ending):
-        return write.workflow_id, write.epoch, end.status, end.output, end.error, end.response, None
-    claimable_s = end.claimable_s if end is not None else None
-    return write.workflow_id, write.epoch, Status.PENDING, None, None, None, claimable_s
+def _end_row(write: FencedWrite, end: Ending | Suspension) -> tuple[Any, ...]:
+    if isinstance(end, Ending):
+        return write.workflow_id, write.epoch, *end, None
+    return write.workflow_id, write.epoch, Status.PENDING, None, None, None, end.claimable_s

@@ -4,6 +4,7 @@
 -- Its answer has one row for each start that was inserted, each fence that held, and each step that was recorded.
 -- `unnest` stands in the lists of columns, where all of one list advance together (Postgres manual, "SQL Functions
 -- Returning Sets"): in a FROM each would fill a store of its own, which is most of the price of a small batch.
+-- For at most one row of each kind the same statement runs without any `unnest` (see queries.py); nulls are no row.
 with started as (
   insert into outlast.workflow_status as w (
     workflow_id, function, status, input, request, idempotency_key, fingerprint, subject, claims,
@@ -26,6 +27,7 @@ with started as (
       unnest(%(start_parents)s::text[]) as parent,
       unnest(%(start_deadlines)s::float8[]) as deadline
   ) as s
+  where s.workflow_id is not null
   on conflict (workflow_id) do nothing
   returning w.workflow_id
 ), ended as (

@@ -10,6 +10,7 @@ from psycopg.sql import SQL
 
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 _COMMENT = re.compile(r"^ *--.*\n", re.MULTILINE)
+_UNNEST = re.compile(r"unnest\((\$\d+)::(\w+)\[\]\)")
 _PARAMETER = re.compile(r"%\((\w+)\)s")
 
 
@@ -35,6 +36,14 @@ def load(file: str) -> dict[str, SQL]:
 def load_numbered(file: str) -> dict[str, Numbered]:
     """The queries of `file` by name, for libpq."""
     return {name: _numbered(name, text) for name, text in _texts(file)}
+
+
+def for_one_row(query: Numbered) -> Numbered:
+    """The same query for one row: where it has `unnest` of an array it takes a value, or null.
+
+    A third of a lone commit's price is to take arrays apart that have one element.
+    """
+    return Numbered(f"{query.name}_one", _UNNEST.sub(r"\1::\2", query.text), query.parameters)
 
 
 def _texts(file: str) -> list[tuple[str, str]]:

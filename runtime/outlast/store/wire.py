@@ -17,8 +17,8 @@ from psycopg.pq.abc import PGresult
 from outlast.store.connections import AsyncConn
 from outlast.store.queries import Numbered
 
-Request = tuple[Numbered, Mapping[str, str]]
-"""A statement and its parameters, as the server reads them."""
+Request = tuple[Numbered, Mapping[str, str | None]]
+"""A statement and its parameters, as the server reads them; None is null."""
 
 _DONE = frozenset((ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK))
 
@@ -56,8 +56,15 @@ class Wire:
 
         Raises what the driver raises, and UnicodeEncodeError.
         """
+        encoding = self._encoding
         encoded = [
-            (statement, [parameters[name].encode(self._encoding) for name in statement.parameters])
+            (
+                statement,
+                [
+                    None if (value := parameters[name]) is None else value.encode(encoding)
+                    for name in statement.parameters
+                ],
+            )
             for statement, parameters in requests
         ]
         return await self._exchange(partial(self._send, encoded), timeout_s)
@@ -97,7 +104,7 @@ class Wire:
         for each in statements:
             self._libpq.send_prepare(each.name.encode(), each.text.encode(self._encoding))
 
-    def _send(self, requests: Iterable[tuple[Numbered, list[bytes]]]) -> None:
+    def _send(self, requests: Iterable[tuple[Numbered, list[bytes | None]]]) -> None:
         for statement, values in requests:
             if statement.name in self._prepared:
                 self._libpq.send_query_prepared(statement.name.encode(), values)
