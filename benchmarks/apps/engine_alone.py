@@ -20,6 +20,7 @@ import uvloop
 
 from outlast import step, workflow
 from outlast.engine.engine import Engine, EngineOptions
+from outlast.host.collector import collect_seldom
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.store.connections import Database
 from outlast.store.instances import RecoveryLimits
@@ -71,6 +72,7 @@ async def steps(url: str, seconds: float) -> dict[str, Any]:
     engine = Engine("alone", *parts, Functions(), lambda _: None, EngineOptions())
     await store.open()
     await engine.open()
+    collect_seldom(loaded_stays=True)  # as `outlast serve` does
     over = False
 
     async def writer() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import multiprocessing
 import os
 import signal
@@ -16,6 +15,7 @@ import uvicorn
 
 from outlast.core import faults
 from outlast.core.observations import Observer
+from outlast.host.collector import collect_seldom
 from outlast.host.instance import Instance
 from outlast.host.protocol import Protocol
 from outlast.host.settings import Settings
@@ -23,10 +23,6 @@ from outlast.host.settings import Settings
 PATIENCE_S = 3.0
 KEEP_ALIVE_S = 65
 """Longer than the idle timeout of usual load balancers, so that they, not we, end idle connections."""
-
-GC_YOUNG = 5_000
-"""Objects between two young collections. A call makes some hundred that live as long as it does: at the usual
-700, collections would look through the calls in flight again and again."""
 
 
 class _Server(uvicorn.Server):
@@ -83,11 +79,7 @@ async def _serve(
         loop.add_signal_handler(number, ending.told, number)
     _follow_parent(loop, server, listener, ending)
     await instance.start(PATIENCE_S)
-    if not settings.reload:
-        # All that is loaded stays: without this each full collection would look through it, while calls wait.
-        gc.collect()
-        gc.freeze()
-    gc.set_threshold(GC_YOUNG, 20, 20)
+    collect_seldom(loaded_stays=not settings.reload)
     await server.serve(sockets=[listener])
     await ending.finish()
     return 0
