@@ -23,14 +23,14 @@ from tests.crash.proxy import Lost, Proxy
 from tests.embedded.hosts import postmaster
 from tests.hosts import LIMIT_S, Host, Hosts, until
 
-# What only that statement carries: an array of a batch, or COMMIT itself.
+# What only that statement carries: a parameter of a lone row, behind its length, or COMMIT itself.
 STATEMENTS = {
     "start": b"proof/story:",
-    "record": b'{"first"}',
+    "record": b"\0\0\0\5first",
     "commit": b"COMMIT",
-    "suspend": b'{"PENDING"}',
-    "last record": b'{"last"}',
-    "finish": b'{"SUCCESS"}',
+    "suspend": b"\0\0\0\7PENDING",
+    "last record": b"\0\0\0\4last",
+    "finish": b"\0\0\0\7SUCCESS",
 }
 
 
