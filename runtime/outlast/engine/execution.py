@@ -96,8 +96,8 @@ class Execution:
         return write is not None and write.done() and not write.cancelled() and write.exception() is None
 
     def begin(self) -> None:
-        """The current task runs the body from now on."""
-        self._body = asyncio.current_task()
+        """Its task runs the body from now on."""
+        self._body = self.task
 
     async def run(self, body: Coroutine[Any, Any, Any]) -> Any:
         """Await the coroutine of an `async def` body."""

@@ -120,7 +120,7 @@ class Executor:
     ) -> tuple[Ending | Suspension | None, str | None]:
         """How the body ended: the workflow's end, a suspension, or None if that is for others to say."""
         definition = execution.definition
-        task = asyncio.current_task()
+        task = execution.task
         assert task is not None
         try:
             keywords = self._enter(execution, claimed, arguments)

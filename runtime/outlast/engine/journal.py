@@ -109,8 +109,8 @@ class Journal:
             waiting = _Write(FencedWrite(workflow_id, epoch), settled)
             self._add(workflow_id, waiting)
         for step in steps:
-            # A sleep may end before the record of its begin was written.
-            waiting.write.steps = [each for each in waiting.write.steps if each.step_id != step.step_id]
+            if waiting.write.steps:  # a sleep may end before the record of its begin was written
+                waiting.write.steps = [each for each in waiting.write.steps if each.step_id != step.step_id]
             waiting.write.steps.append(step)
             waiting.size += len(step.output or "") + len(step.error or "")
         if end is not None:
