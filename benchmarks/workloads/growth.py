@@ -13,7 +13,7 @@ from benchmarks.harness.lab import WARM_CALLS, Lab
 from benchmarks.harness.plans import execution_ms
 from benchmarks.harness.processes import Server, first_answer
 from benchmarks.harness.rounds import Spread, cells, interleaved, ratio, summary
-from benchmarks.harness.section import Section, Table
+from benchmarks.harness.section import Chart, Section, Table
 
 # Rows as wide as those that a call leaves, under ids as random as a UUID.
 _WORKFLOWS = """
@@ -85,6 +85,18 @@ def measure(lab: Lab) -> Section:
         table.rows.append([f"{size:,}", keys, *row])
         lab.say(f"{size:,} ended, {keys}: {summary(runs[name])['per_s'].text()}/s, WAL {written.text()} KB")
     section.tables.append(table)
+    section.charts.append(
+        Chart(
+            "growth.svg",
+            "Calls per second beside ended workflows",
+            "calls/s",
+            [f"{size:,}" for size in sizes],
+            {
+                keys: [summary(runs[_name((size, keys))])["per_s"].median for size in sizes]
+                for keys in (COUNTED, RANDOM)
+            },
+        )
+    )
     section.tables.append(_ticks(ticks_ms))
     _compare(section, runs, sizes)
     section.raw |= {**runs, "claim_none_ms": ticks_ms}
