@@ -9,8 +9,8 @@ from typing import Any
 async def settled(future: asyncio.Future[Any], timeout_s: float | None = None) -> bool:
     """Wait until `future` is done, `timeout_s` at most; whether it is. A cancelled wait leaves it alone.
 
-    As `asyncio.wait` for one future, or `timeout` around `shield`, at a fifth of their price: it is in the way
-    of every start and of every step but the first.
+    As `asyncio.wait` for one future, or `timeout` around `shield`, at a fifth of their price: it is in the
+    way of every start, and of every step but the first.
     """
     if future.done():
         return True
