@@ -17,6 +17,7 @@ from outlast.core.observations import Observation
 from outlast.core.outcomes import value_of
 from outlast.core.stops import LeaseLost
 from outlast.engine.engine import Engine, EngineOptions
+from outlast.engine.settling import end_tasks
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.workflows import Workflow
 from outlast.store.connections import Database
@@ -140,13 +141,17 @@ class Bench:
         engine = self.engine
         loops = [engine._journal._task, engine._membership._task, *engine._waits._tasks]
         tasks = [task for task in loops if task is not None]
+        executions = list(self.live.values())
+        lives = [execution.task for execution in executions]
         for task in tasks:
             task.cancel()
-        for execution in list(self.live.values()):
+        for execution in executions:
             execution.stop(LeaseLost("crashed"))
-            tasks.append(execution.task)
-        _, left = await asyncio.wait(tasks, timeout=WAIT_S)
-        assert not left, f"a crash must not take long: {left}"
+        if lives:
+            _, left = await asyncio.wait(lives, timeout=WAIT_S)
+            assert not left, f"a crash must not take long: {left}"
+        async with asyncio.timeout(WAIT_S):
+            await end_tasks(tasks)
         engine._step_threads.shutdown(wait=False, cancel_futures=True)
         engine._body_threads.shutdown(wait=False, cancel_futures=True)
         await self.store.close()

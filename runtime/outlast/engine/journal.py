@@ -18,6 +18,7 @@ from outlast.core.clock import monotonic
 from outlast.core.observations import DatabaseFound, DatabaseLost, Observer
 from outlast.core.ports import BadData, Conflicted, JournalStore, Unreachable
 from outlast.core.records import Batch, Ending, FencedWrite, NewWorkflow, StepRecord, Suspension
+from outlast.engine.settling import end_tasks
 
 BATCH_ROWS_MAX = 2_000
 BATCH_CHARS_MAX = 8_000_000
@@ -83,8 +84,7 @@ class Journal:
         except TimeoutError:
             pass
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+            await end_tasks([self._task])
 
     def start(self, new: NewWorkflow) -> asyncio.Future[bool]:
         """Insert a workflow; settles to False if its id is taken. Two starts of one id mustn't wait."""

@@ -23,6 +23,7 @@ from outlast.core.status import Status
 from outlast.core.stops import LeaseLost
 from outlast.engine.executor import Executor
 from outlast.engine.lease import Lease
+from outlast.engine.settling import end_tasks
 
 LOOK_AGAIN_S = 0.3
 """How soon to look again at a session that was seen gone."""
@@ -100,8 +101,7 @@ class Membership:
     async def leave(self) -> None:
         """Stop the loop and end the lease at once. Never raises for an absent database."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+            await end_tasks([self._task])
         try:
             async with asyncio.timeout(2.0):
                 await self._store.leave()

@@ -11,6 +11,7 @@ from outlast.core.errors import OutlastError
 from outlast.core.observations import LoopFailed, Observer
 from outlast.core.ports import Unreachable, WorkflowStore
 from outlast.core.records import Standing
+from outlast.engine.settling import end_tasks
 
 POLL_MIN_S = 0.02
 POLL_MAX_S = 0.1
@@ -36,10 +37,7 @@ class Waits:
 
     async def close(self) -> None:
         """Stop polling."""
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await end_tasks(self._tasks)
 
     async def wait(self, workflow_id: str, timeout_s: float | None) -> Standing | None:
         """How the workflow ended; None if it hasn't within `timeout_s`. Raises what `fail` was given."""

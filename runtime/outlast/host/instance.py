@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 from outlast.core.observations import DatabaseLost, Observer
 from outlast.core.ports import Unreachable
 from outlast.engine.engine import Engine
+from outlast.engine.settling import end_tasks
 from outlast.functions.catalog import Catalog
 from outlast.functions.watching import watch
 from outlast.host.settings import Settings
@@ -112,10 +113,7 @@ class Instance:
     async def stop(self) -> None:
         """Hand over what runs and let go of everything."""
         self._stopped.set()
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await end_tasks(self._tasks)
         await self.engine.close()
         await self._store.close()
 
