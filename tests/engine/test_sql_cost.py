@@ -83,20 +83,6 @@ async def test_steps_that_end_in_one_moment_share_a_commit(database: str, tmp_pa
         assert traffic.count(JOURNAL) <= 4
 
 
-async def test_branches_that_need_nothing_of_each_other_dont_wait_for_each_others_commits(
-    database: str, tmp_path: Path
-) -> None:
-    @workflow
-    async def fan_out() -> int:
-        return sum(await asyncio.gather(*(one(number) for number in range(20))))
-
-    async with reading_along(database, tmp_path) as (url, traffic), engine_on(url, fan_out) as bench:
-        await bench.run(fan_out)
-        traffic.reset()
-        assert await bench.run(fan_out) == 190
-        assert traffic.count(JOURNAL) <= 4
-
-
 async def test_workflows_of_one_moment_share_commits(database: str, tmp_path: Path) -> None:
     async with reading_along(database, tmp_path) as (url, traffic), engine_on(url, chain) as bench:
         await bench.run(chain, 1)

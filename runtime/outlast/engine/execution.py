@@ -79,8 +79,6 @@ class Execution:
         self._running = 0
         self._draining = False
         self._last_write: asyncio.Future[bool] | None = None
-        self._shown: asyncio.Future[bool] | None = None
-        self._shown_order = 0
 
     # --- the body and its end -----------------------------------------------------------------------------
 
@@ -236,15 +234,13 @@ class Execution:
         if isinstance(outcome, Failure) and isinstance(outcome.error, ShuttingDown):
             await self._hand_over()  # this instance ends: that is nobody's result
         error = encode_failure(outcome.error) if isinstance(outcome, Failure) else None
-        write = None
         if committed:
             order = committed[0].completion_order or self._history.next_order()
         else:
             order = self._history.next_order()
             text = outcome.text if isinstance(outcome, Success) else None
             self._write(StepRecord(step_id, name, text, error, outcome.attempts, order, started_s))
-            write = self._last_write
-        await self._take_turn(order, write)
+        await self._take_turn(order)
         if self._draining and not self._running and self._tasks:
             self._loop.call_soon(self._drain_branches)
         if isinstance(outcome, Success):
@@ -253,17 +249,14 @@ class Execution:
         raise decode_failure(error, name, fn.__globals__)
 
     async def _may_begin(self) -> None:
-        """A step begins only when all that the body has seen is durable, and the lease may be trusted.
-
-        What is recorded but not yet handed over needn't be: nothing can depend on it.
-        """
+        """A step begins only when all before it is durable and the lease may be trusted."""
         while True:
             if self.stopped is not None:
                 raise self.stopped
             if self._draining:
                 await self._hand_over()
-            if self._shown is not None and not self._shown.done():
-                await settled(self._shown)  # `_written` tells if it failed
+            if (write := self._last_write) is not None and not write.done():
+                await settled(write)  # `_written` tells if it failed
                 continue
             if not self._services.lease.trusted:
                 await self._services.lease.trust()
@@ -337,19 +330,12 @@ class Execution:
         """Record that the body gave a call up, which it knows already."""
         order = self._history.next_order()
         self._write(record._replace(error=CANCELLED, completion_order=order))
-        self._show(order, self._last_write)
 
-    async def _take_turn(self, order: int, write: asyncio.Future[bool] | None) -> None:
+    async def _take_turn(self, order: int) -> None:
         """Wait until the completion at `order` may be handed to the body, as the caller then does."""
         await self._turns.take(order)
         if self.stopped is not None:
             raise self.stopped
-        self._show(order, write)
-
-    def _show(self, order: int, write: asyncio.Future[bool] | None) -> None:
-        """From now on what the body does may depend on `write`. Writes become durable in their order."""
-        if write is not None and order > self._shown_order:
-            self._shown_order, self._shown = order, write
 
     def _written(self, write: asyncio.Future[bool]) -> None:
         if write.cancelled():

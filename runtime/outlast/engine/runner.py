@@ -236,12 +236,10 @@ class WorkflowRunner(Execution):
         if self.stopped is not None:
             raise self.stopped
         order = self._history.next_order()
-        write = None
         if short or self._ever_branched:
             # Which of several branches went on first must be durable before it shows.
             self._write(sleep._replace(completion_order=order))
-            write = self._last_write
-        await self._take_turn(order, write)
+        await self._take_turn(order)
 
     async def _sleep_short(self, wake_s: float) -> None:
         if self._draining:
