@@ -7,8 +7,9 @@ from typing import Any
 
 Literal = Callable[[Sequence[Any]], str]
 
+_NUL_REFUSED = "a text can't contain NUL (0x00) bytes"
+
 # No text in Postgres holds NUL, so that these can't be part of one.
-NUL = "a text can't contain NUL (0x00) bytes"
 _NEXT = "\0,"
 _NULL = "\0N"
 
@@ -20,7 +21,7 @@ def texts(values: Sequence[str | None]) -> str:
         return "{" + ",".join(["NULL"] * absent) + "}"
     joined = _NEXT.join([_NULL if value is None else value for value in values] if absent else values)  # type: ignore[arg-type]
     if joined.count("\0") != len(values) - 1 + absent:
-        raise ValueError(NUL)
+        raise ValueError(_NUL_REFUSED)
     # All values are escaped at once, then parted.
     escaped = joined.replace("\\", "\\\\").replace('"', '\\"').replace(_NEXT, '","')
     literal = '{"' + escaped + '"}'
@@ -39,7 +40,7 @@ def values(columns: Iterable[str], rows: Sequence[Sequence[Any]]) -> dict[str, s
     (row,) = rows
     given = [None if value is None else str(value) for value in row]
     if any("\0" in value for value in given if value is not None):
-        raise ValueError(NUL)
+        raise ValueError(_NUL_REFUSED)
     return dict(zip(columns, given, strict=True))
 
 
@@ -48,6 +49,6 @@ def literals(columns: Mapping[str, Literal], rows: Sequence[Sequence[Any]]) -> d
     if not rows:
         return dict.fromkeys(columns, "{}")
     return {
-        name: literal(values)
-        for (name, literal), values in zip(columns.items(), zip(*rows, strict=True), strict=True)
+        name: literal(column)
+        for (name, literal), column in zip(columns.items(), zip(*rows, strict=True), strict=True)
     }
