@@ -1,4 +1,4 @@
-"""The one place that reads clocks: spans from the monotonic clock, dates from the database's.
+"""The one place that reads clocks: spans from a clock that only goes forward, dates from the database's.
 
 The database decides what time it is. The host tells this clock what the database said, and when; between two
 such readings the monotonic clock counts on. Before the first one the machine's own clock stands in.
@@ -6,12 +6,28 @@ such readings the monotonic clock counts on. Before the first one the machine's 
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 
-monotonic: Callable[[], float] = time.monotonic
-"""Seconds of a clock that never goes back; only its differences mean anything."""
+
+def _counting_suspends() -> Callable[[], float]:
+    """Linux and macOS stop what `time.monotonic` reads while the machine is suspended; each has another."""
+    if sys.platform == "linux":
+        return partial(time.clock_gettime, time.CLOCK_BOOTTIME)
+    if sys.platform == "darwin":
+        return partial(time.clock_gettime, time.CLOCK_MONOTONIC)
+    return time.monotonic
+
+
+monotonic: Callable[[], float] = _counting_suspends()
+"""Seconds of a clock that never goes back and counts on while the machine sleeps.
+
+Only its differences mean anything, and never together with an event loop's clock, which may stand still: an
+instance that wakes must see that its lease is over.
+"""
 
 
 class Clock:
