@@ -57,9 +57,10 @@ def test_a_lease_renewed_before_a_suspend_is_not_trusted_after_it(monkeypatch: p
     slept_s = 0.0
     monkeypatch.setattr(time, "monotonic", lambda: 1.0)
     monkeypatch.setattr(time, "clock_gettime", lambda which: 1.0 + slept_s)
-    monkeypatch.setattr(lease, "monotonic", clock._counting_suspends())
+    now = clock._counting_suspends()
+    monkeypatch.setattr(lease, "monotonic", now)
     trusted = lease.Lease(10.0)
-    trusted.renewed(lease.monotonic())
+    trusted.renewed(now())
     assert trusted.trusted
     slept_s = 60.0
     assert not trusted.trusted
