@@ -39,6 +39,7 @@ _OWN_ANSWER: Item = {
     "description": "Whatever else the function answers: a status of its own, or an error it raised as such.",
     "content": {_ANY: {}},
 }
+_NOTHING: Item = {"description": "Nothing, where the function answers so."}
 _logger = logging.getLogger("outlast.web")
 
 
@@ -96,6 +97,8 @@ class _Description:
         self.parameters: list[Item] = []
         self.query_parameters: list[Item] = []
         self.body: Item | None = None
+        self.needs_body = False
+        """No query carries what is required: a GET must have a body then, unusual as that is."""
 
     def operation(self, method: str, suffix: str, common: Item) -> Item:
         """The operation of one method. Its id is unique: names of functions hold no dot."""
@@ -107,7 +110,7 @@ class _Description:
             "parameters": list(self.parameters),
             "responses": dict(sorted(self.responses.items())),
         }
-        if method in _WITHOUT_BODY:
+        if method in _WITHOUT_BODY and not self.needs_body:
             operation["parameters"] += self.query_parameters
         elif self.body is not None:
             operation["requestBody"] = self.body
@@ -123,10 +126,11 @@ def _describe(function: str, served: Any, schemas: Schemas) -> _Description:
     if isinstance(served, WorkflowDefinition):
         return _workflow(function, served, schemas)
     if isinstance(served, HandlerDefinition):
-        responses = {"200": _RESULT, **_references(_OF_HANDLERS), "default": _OWN_ANSWER}
+        responses = {"200": _RESULT, "204": _NOTHING, **_references(_OF_HANDLERS), "default": _OWN_ANSWER}
         description = _Description(function, served.methods, inspect.getdoc(served.fn), responses)
     else:
-        responses = {**_references({"401": "Unauthorized", "503": "Unavailable"}), "default": _OWN_ANSWER}
+        refusals = _references({"401": "Unauthorized", "503": "Unavailable"})
+        responses = {"204": _NOTHING, **refusals, "default": _OWN_ANSWER}
         description = _Description(function, METHODS, f"{function}, an application of its own", responses)
     description.body = {"required": False, "content": {_ANY: {}}}
     return description
@@ -137,6 +141,7 @@ def _workflow(function: str, served: WorkflowDefinition, schemas: Schemas) -> _D
     output = schemas.add(function, "output", schema)
     # What no annotation describes may be a Response as well.
     otherwise: Item = {} if schema else {_ANY: {}}
+    nothing: Item = {} if schema else {"204": _NOTHING}
     result: Item = {
         "description": "The workflow's result; the same for every call with the same key.",
         "headers": headers("Workflow-Id", "Status-Link", "Idempotency-Replayed", "Preference-Applied"),
@@ -151,7 +156,7 @@ def _workflow(function: str, served: WorkflowDefinition, schemas: Schemas) -> _D
             },
         },
     }
-    responses = {"200": result, **_references(_OF_WORKFLOWS), "default": _OWN_ANSWER}
+    responses = {"200": result, **nothing, **_references(_OF_WORKFLOWS), "default": _OWN_ANSWER}
     description = _Description(function, served.methods, inspect.getdoc(served.fn), responses)
     key = reference("parameters", "Idempotency-Key")
     if served.idempotency == "required":
@@ -168,6 +173,7 @@ def _workflow(function: str, served: WorkflowDefinition, schemas: Schemas) -> _D
         {"name": name, "in": "query", "required": required, "schema": each}
         for name, required, each in schemas.query_properties(schema)
     ]
+    description.needs_body = not schemas.fits_query(schema)
     return description
 
 

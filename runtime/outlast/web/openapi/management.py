@@ -8,6 +8,9 @@ from outlast.web.routes import WORKFLOWS
 from outlast.web.workflows import PAGE_DEFAULT, PAGE_MAX, WAIT_S_MAX
 
 _TEXT: Item = {"type": "string"}
+_GIVEN: Item = {"type": "string", "pattern": r"^[^\x00]+$"}
+"""A parameter's text: Postgres holds no NUL, and an empty one would mean nothing."""
+
 _COUNT: Item = {"type": "integer", "minimum": 0}
 _MOMENT: Item = {"type": "string", "format": "date-time"}
 _MAYBE_TEXT: Item = {"type": ["string", "null"]}
@@ -122,13 +125,17 @@ def _list() -> Item:
         "listWorkflows",
         "List workflows, newest first",
         {"200": _page("workflows", "WorkflowSummary"), "400": reference("responses", "InvalidParameter")},
-        _query("function", _TEXT, "Served under this name."),
+        _query("function", _GIVEN, "Served under this name."),
         {**_query("status", statuses, "Any of these; repeated, or with commas between."), "explode": True},
-        _query("queue", _TEXT, "In this queue."),
-        _query("parent", _TEXT, "Started by this workflow."),
+        _query("queue", _GIVEN, "In this queue."),
+        _query("parent", _GIVEN, "Started by this workflow."),
         _query("since", moment, "Created then or later. A date alone is its midnight in UTC."),
         _query("until", moment, "Created before."),
-        _query("attribute", {"type": "string", "pattern": "^[^:]+:"}, "A key and its value: `customer:42`."),
+        _query(
+            "attribute",
+            {"type": "string", "pattern": r"^[^:\x00]+:[^\x00]*$"},
+            "A key and its value: `customer:42`.",
+        ),
         *_paging(PAGE_DEFAULT),
     )
 
@@ -228,7 +235,7 @@ def _paging(default: int) -> list[Item]:
     limit = {"type": "integer", "minimum": 1, "maximum": PAGE_MAX, "default": default}
     return [
         _query("limit", limit, "How many a page."),
-        _query("cursor", _TEXT, "Where the page begins: part of the `next` of the page before."),
+        _query("cursor", _GIVEN, "Where the page begins: part of the `next` of the page before."),
     ]
 
 

@@ -52,6 +52,11 @@ class Schemas:
             if self._is_scalar(each):
                 yield name, name in root.get("required", ()), each
 
+    def fits_query(self, schema: Schema) -> bool:
+        """Whether a query can carry all that is required."""
+        required = set(self.resolve(schema).get("required", ()))
+        return required <= {name for name, _, _ in self.query_properties(schema)}
+
     def _is_scalar(self, schema: Any, depth: int = 0) -> bool:
         if not isinstance(schema, dict) or depth > _DEPTH_MAX:
             return False
@@ -59,6 +64,10 @@ class Schemas:
         choices = [*schema.get("anyOf", ()), *schema.get("oneOf", ())]
         if choices:
             return any(self._is_scalar(each, depth + 1) for each in choices)
+        # Choices are compared as they are: the text "404" in a query is not the number of a Literal.
+        listed = [*schema.get("enum", ()), *([schema["const"]] if "const" in schema else [])]
+        if listed:
+            return any(isinstance(each, str) for each in listed)
         return "type" not in schema or schema["type"] in _SCALARS
 
     def _reserve(self, name: str) -> str:

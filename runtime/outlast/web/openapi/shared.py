@@ -18,6 +18,9 @@ NOBODY: Item = {}
 
 _TEXT: Item = {"type": "string"}
 _FLAG: Item = {"type": "boolean"}
+_KEY = r"""^(?:[!#-+\x2d-:<-\[\]-~]{1,255}|"(?:[ !#-\[\]-~]|\\["\\]){1,255}")$"""
+"""What `core.names.parse_key` takes, for readers of JSON Schema."""
+
 _ID = "checkout:order-1"
 _RETRY = (("retry-after", "1"),)
 
@@ -54,7 +57,7 @@ PARAMETERS: Item = {
             'wherever it is sent. 1 to 255 visible ASCII characters without `" , ; \\`, or a quoted '
             "structured-field string."
         ),
-        "schema": {"type": "string", "minLength": 1},
+        "schema": {"type": "string", "pattern": _KEY},
         "example": "order-1",
     },
     "Prefer": {
@@ -70,8 +73,12 @@ PARAMETERS: Item = {
     "Last-Event-ID": {
         "name": "Last-Event-ID",
         "in": "header",
-        "description": "With `Accept: text/event-stream`: the last event seen; the stream goes on after it.",
-        "schema": {"type": "string", "pattern": "^[0-9]{1,9}$"},
+        "description": (
+            "With `Accept: text/event-stream`: the number of the last event seen; the stream goes on after "
+            "it. What is no number is ignored."
+        ),
+        "schema": _TEXT,
+        "example": "3",
     },
 }
 
