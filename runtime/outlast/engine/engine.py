@@ -50,7 +50,7 @@ class EngineOptions:
     """Bounds and times of one instance. Seconds end in `_s`."""
 
     lease_ttl_s: float = 10.0
-    tick_s: float = 0.65
+    tick_s: float = 0.4
     moment_s: float = 1.0
     drain_s: float = 20.0
     database_wait_s: float = 5.0
@@ -117,12 +117,12 @@ class Engine:
     # --- life ---------------------------------------------------------------------------------------------
 
     async def open(self) -> None:
-        """Join the other instances and begin to recover. Raises Unreachable."""
+        """Join the other instances and begin to recover. Raises Unreachable; then it may be tried again."""
         self._loop = asyncio.get_running_loop()
         branches.install(self._loop)
+        await self._membership.join()
         self._journal.open()
         self._waits.open()
-        await self._membership.join()
         self._opened = True
 
     async def close(self) -> None:
@@ -149,7 +149,7 @@ class Engine:
         self._waits.fail_all(gone)
         await self._journal.close(2.0)
         await self._membership.leave()
-        await self._waits.close()
+        await self._waits.close(gone)
         self._step_threads.shutdown(wait=False, cancel_futures=True)
         self._body_threads.shutdown(wait=False, cancel_futures=True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from outlast.core.clock import monotonic
 from outlast.core.errors import OutlastError
@@ -26,6 +26,7 @@ class Waits:
         self._observe = observe
         self._waiters: defaultdict[str, set[asyncio.Future[Standing | None]]] = defaultdict(set)
         self._looks: dict[str, asyncio.Future[Standing | None]] = {}
+        self._looking: dict[str, asyncio.Future[Standing | None]] = {}
         self._looked_for = asyncio.Event()
         self._poll_now = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -35,9 +36,10 @@ class Waits:
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._poll()), loop.create_task(self._look_all())]
 
-    async def close(self) -> None:
-        """Stop polling."""
+    async def close(self, reason: OutlastError) -> None:
+        """Stop polling; who still asks how a workflow stands is told `reason`."""
         await end_tasks(self._tasks)
+        _refuse([*self._looks.values(), *self._looking.values()], reason)
 
     async def wait(self, workflow_id: str, timeout_s: float | None) -> Standing | None:
         """How the workflow ended; None if it hasn't within `timeout_s`. Raises what `fail` was given."""
@@ -127,22 +129,25 @@ class Waits:
             await self._looked_for.wait()
             self._looked_for.clear()
             looks, self._looks = self._looks, {}
+            self._looking = looks
             started = monotonic()
             try:
                 found = await self._store.standing(list(looks))
             except Exception as error:  # noqa: BLE001 - it is told to those who asked
-                for look in looks.values():
-                    look.set_exception(
-                        error
-                        if isinstance(error, Unreachable)
-                        else Unreachable(f"{type(error).__name__}: {error}")
-                    )
-                    look.exception()
+                known = isinstance(error, Unreachable)
+                _refuse(looks.values(), error if known else Unreachable(f"{type(error).__name__}: {error}"))
                 if monotonic() - started < POLL_MIN_S:
                     await asyncio.sleep(POLL_MIN_S)
                 continue
             for workflow_id, look in looks.items():
                 look.set_result(found.get(workflow_id))
+
+
+def _refuse(looks: Iterable[asyncio.Future[Standing | None]], error: Exception) -> None:
+    for look in looks:
+        if not look.done():
+            look.set_exception(error)
+            look.exception()  # nobody may be waiting any more
 
 
 def _give_up(waiter: asyncio.Future[Standing | None]) -> None:

@@ -1,0 +1,398 @@
+"""What Postgres holds and what the store's statements do there, in memory: one method a statement.
+
+Each runs at one moment, as a statement in autocommit does. A transaction of several statements holds its locks
+until it ends: what meets one either waits (`Blocked`) or skips it, as the statement in `store/*.sql` does.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from outlast.core.ports import BadData, Fence
+from outlast.core.records import (
+    Batch,
+    Beat,
+    ClaimedWorkflow,
+    Claims,
+    Committed,
+    Ending,
+    FencedWrite,
+    LostInstance,
+    NewWorkflow,
+    Standing,
+    StepRecord,
+)
+from outlast.core.status import LIVE, Status
+
+
+class Blocked(Exception):
+    """A lock must be waited for. Nothing was done."""
+
+
+@dataclass(slots=True)
+class Workflow:
+    """A row of `workflow_status`."""
+
+    new: NewWorkflow
+    owner: str | None
+    nonce: int
+    created_at: float
+    updated_at: float
+    status: Status = Status.PENDING
+    epoch: int = 1
+    recovery_attempts: int = 0
+    claimable_at: float | None = None
+    output: str | None = None
+    error: str | None = None
+    response: str | None = None
+
+
+@dataclass(slots=True)
+class Record:
+    """A row of `operation_outputs`."""
+
+    step: StepRecord
+    nonce: int
+    completed_at: float
+
+
+@dataclass(slots=True)
+class Instance:
+    """A row of `instances`. Without real sessions there is none."""
+
+    lease_until: float
+    session: int | None
+    session_began: float
+
+
+@dataclass(eq=False, slots=True)
+class Transaction:
+    """An open transaction of a user's: its effects, its record, and the row it holds."""
+
+    effects: list[Any] = field(default_factory=list)
+    holds: str | None = None
+    record: tuple[tuple[str, str], Record] | None = None
+    open: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """See store.instances.RecoveryLimits."""
+
+    attempts_max: int = 10
+    suspect_after: int = 3
+    batch: int = 500
+    backoff_s: float = 1.0
+    backoff_max_s: float = 60.0
+
+
+class Database:
+    """The tables, and the locks on them. `now` gives its time in Unix seconds."""
+
+    def __init__(self, now: Callable[[], float], chance: random.Random, limits: Limits) -> None:
+        self.workflows: dict[str, Workflow] = {}
+        self.records: dict[tuple[str, str], Record] = {}
+        self.instances: dict[str, Instance] = {}
+        self.effects: list[Any] = []
+        self.sessions: dict[int, float] = {}
+        self.started_at = now()
+        self._now = now
+        self._chance = chance
+        self._limits = limits
+        self._open: set[Transaction] = set()
+        self._waiting: list[Callable[[], None]] = []
+
+    # --- sessions and locks -------------------------------------------------------------------------------
+
+    def connect(self) -> int:
+        """A new session; its number."""
+        number = len(self.sessions) + 1 + self._chance.getrandbits(40)
+        self.sessions[number] = self._now()
+        return number
+
+    def disconnect(self, session: int | None) -> None:
+        """End a session."""
+        if session is not None:
+            self.sessions.pop(session, None)
+
+    def restart(self) -> None:
+        """Every session and every open transaction is gone; what was committed stays."""
+        self.sessions.clear()
+        self.started_at = self._now()
+        for transaction in list(self._open):
+            self.rollback(transaction)
+
+    def when_released(self, again: Callable[[], None]) -> None:
+        """Call `again` once, when a transaction has ended."""
+        self._waiting.append(again)
+
+    def _release(self, transaction: Transaction) -> None:
+        transaction.open = False
+        self._open.discard(transaction)
+        waiting, self._waiting = self._waiting, []
+        for again in waiting:
+            again()
+
+    def _held(self, workflow_id: str, by: Transaction | None = None) -> bool:
+        return any(each.holds == workflow_id and each is not by for each in self._open)
+
+    def _wait_for_lock(self, workflow_id: str) -> None:
+        if self._held(workflow_id):
+            raise Blocked(workflow_id)
+
+    def _wait_for_record(self, key: tuple[str, str]) -> None:
+        if any(each.record is not None and each.record[0] == key for each in self._open):
+            raise Blocked(key)
+
+    # --- journal.sql --------------------------------------------------------------------------------------
+
+    def commit(self, instance_id: str, batch: Batch) -> Committed:
+        """`commit_batch`. Raises BadData, Blocked."""
+        for write in batch.writes:
+            if write.end is not None and self._owns(instance_id, write):
+                self._wait_for_lock(write.workflow_id)
+            for step in write.steps:
+                self._wait_for_record((write.workflow_id, step.step_id))
+        _check(batch)
+        started = frozenset(
+            new.workflow_id for new in batch.starts if self._start(instance_id, new, batch.nonce)
+        )
+        # One snapshot: all fences are looked at before anything of the batch is written.
+        fenced = [write for write in batch.writes if self._owns(instance_id, write)]
+        accepted = frozenset(write.workflow_id for write in fenced if self._write(write, batch.nonce))
+        return Committed(started, accepted)
+
+    def _start(self, instance_id: str, new: NewWorkflow, nonce: int) -> bool:
+        if new.workflow_id in self.workflows:
+            return False
+        now = self._now()
+        self.workflows[new.workflow_id] = Workflow(new, instance_id, nonce, now, now)
+        return True
+
+    def _owns(self, instance_id: str, write: FencedWrite) -> bool:
+        row = self.workflows.get(write.workflow_id)
+        return row is not None and row.epoch == write.epoch and row.owner == instance_id
+
+    def _write(self, write: FencedWrite, nonce: int) -> bool:
+        """Whether the fence held and every step was recorded now."""
+        if write.end is not None:
+            self._end(self.workflows[write.workflow_id], write.end, nonce)
+        return all([self._record(write.workflow_id, step, nonce) for step in write.steps])
+
+    def _end(self, row: Workflow, end: Any, nonce: int) -> None:
+        now = self._now()
+        row.owner, row.nonce, row.updated_at = None, nonce, now
+        if isinstance(end, Ending):
+            row.status, row.output, row.error, row.response = end
+            row.claimable_at = None
+        elif end.claimable_s is None:
+            row.claimable_at = now
+        else:
+            row.claimable_at, row.recovery_attempts = end.claimable_s, 0
+
+    def _record(self, workflow_id: str, step: StepRecord, nonce: int) -> bool:
+        standing = self.records.get((workflow_id, step.step_id))
+        if standing is None:
+            self.records[workflow_id, step.step_id] = Record(step, nonce, self._now())
+            return True
+        if standing.step.completion_order is not None or standing.step.name != step.name:
+            return False
+        over = standing.step._replace(completion_order=step.completion_order, error=step.error)
+        self.records[workflow_id, step.step_id] = Record(over, nonce, self._now())
+        return True
+
+    def confirm(self, batch: Batch) -> frozenset[str]:
+        """`confirm_batch`."""
+        ids = {new.workflow_id for new in batch.starts} | {write.workflow_id for write in batch.writes}
+        rows = {each for each in ids if each in self.workflows and self.workflows[each].nonce == batch.nonce}
+        return frozenset(
+            rows | {key[0] for key, each in self.records.items() if key[0] in ids and each.nonce == batch.nonce}
+        )
+
+    # --- transactions -------------------------------------------------------------------------------------
+
+    def begin(self) -> Transaction:
+        """`begin`."""
+        transaction = Transaction()
+        self._open.add(transaction)
+        return transaction
+
+    def record_transaction(
+        self, transaction: Transaction, instance_id: str, fence: Fence, step: StepRecord
+    ) -> bool:
+        """`record_transaction`. Raises Blocked."""
+        key = (fence.workflow_id, fence.step_id)
+        row = self.workflows.get(fence.workflow_id)
+        if row is None or row.epoch != fence.epoch or row.owner != instance_id:
+            return False
+        self._wait_for_record(key)
+        if key in self.records:
+            return False
+        transaction.holds = fence.workflow_id
+        transaction.record = (key, Record(step, fence.nonce, self._now()))
+        return True
+
+    def finish(self, transaction: Transaction) -> None:
+        """`commit`. The transaction must be open."""
+        assert transaction.open
+        self.effects += transaction.effects
+        if transaction.record is not None:
+            key, record = transaction.record
+            self.records[key] = record
+        self._release(transaction)
+
+    def rollback(self, transaction: Transaction) -> None:
+        """`rollback`, also that of a session which ends."""
+        if transaction.open:
+            self._release(transaction)
+
+    def recorded_step(self, fence: Fence) -> StepRecord | None:
+        """`recorded_step`."""
+        record = self.records.get((fence.workflow_id, fence.step_id))
+        return record.step if record else None
+
+    # --- instances.sql ------------------------------------------------------------------------------------
+
+    def beat(self, instance_id: str, ttl_s: float, session: int | None) -> Beat:
+        """`beat`."""
+        began = self.sessions.get(session, 0.0) if session is not None else 0.0
+        self.instances[instance_id] = Instance(self._now() + ttl_s, session, began)
+        owned = {each: row.epoch for each, row in self.workflows.items() if row.owner == instance_id}
+        return Beat(self._now(), owned)
+
+    def claim(self, instance_id: str, functions: Collection[str], room: int, suspects: int) -> Claims:
+        """`claim`."""
+        lost = [found for each in self.instances if (found := self._lost(instance_id, each)) is not None]
+        due = sorted(
+            (
+                (row.claimable_at, workflow_id)
+                for workflow_id, row in self.workflows.items()
+                if row.owner is None
+                and row.claimable_at is not None
+                and row.claimable_at <= self._now()
+                and row.new.function in functions
+                and not self._held(workflow_id)
+            )
+        )
+        often = self._limits.suspect_after
+        ordinary = [each for _, each in due if self.workflows[each].recovery_attempts < often][:room]
+        suspicious = [each for _, each in due if self.workflows[each].recovery_attempts >= often][:suspects]
+        claimed = [self._claimed(instance_id, each) for each in [*ordinary, *suspicious]]
+        claimed.sort(key=lambda each: self.workflows[each.workflow_id].created_at)
+        return Claims(claimed, lost)
+
+    def _lost(self, instance_id: str, other: str) -> LostInstance | None:
+        row = self.instances[other]
+        expired = row.lease_until < self._now()
+        gone = row.session is not None and row.session not in self.sessions
+        if other == instance_id or not (expired or gone):
+            return None
+        if not any(each.owner == other for each in self.workflows.values()):
+            return None
+        restarted = row.session is not None and row.session_began <= self.started_at
+        return LostInstance(other, row.lease_until, expired, restarted)
+
+    def _claimed(self, instance_id: str, workflow_id: str) -> ClaimedWorkflow:
+        row = self.workflows[workflow_id]
+        row.owner, row.status, row.claimable_at = instance_id, Status.PENDING, None
+        row.epoch += 1
+        row.updated_at = self._now()
+        new = row.new
+        return ClaimedWorkflow(
+            workflow_id, new.function, row.epoch, new.input, new.request, new.subject, new.claims, new.version,
+            new.parent, row.recovery_attempts, new.deadline_s,
+        )  # fmt: skip
+
+    def histories(self, ids: Collection[str]) -> list[tuple[str, StepRecord]]:
+        """`histories`."""
+        return [(key[0], each.step) for key, each in self.records.items() if key[0] in ids]
+
+    def recover(self, lost: Sequence[LostInstance]) -> list[tuple[str, str]]:
+        """`recover`."""
+        gone = {each.instance_id for each in lost if not each.expired}
+        named = {each.instance_id for each in lost}
+        orphaned = [
+            workflow_id
+            for workflow_id, row in sorted(self.workflows.items(), key=lambda item: item[1].created_at)
+            if row.owner in named
+            and row.owner in self.instances
+            and (self.instances[row.owner].lease_until < self._now() or row.owner in gone)
+            and not self._held(workflow_id)
+        ]
+        return [(each, self._recover(each)) for each in orphaned[: self._limits.batch]]
+
+    def _recover(self, workflow_id: str) -> Status:
+        row, limits = self.workflows[workflow_id], self._limits
+        progressed = any(
+            key[0] == workflow_id and each.completed_at > row.updated_at for key, each in self.records.items()
+        )
+        attempts = 1 if progressed else row.recovery_attempts + 1
+        row.owner, row.recovery_attempts, row.updated_at = None, attempts, self._now()
+        row.epoch += 1
+        if attempts > limits.attempts_max:
+            row.status, row.error = Status.EXHAUSTED, '{"code":"recovery_exhausted"}'
+            return row.status
+        ceiling = min(limits.backoff_max_s, limits.backoff_s * 2.0 ** (attempts - 2))
+        backoff_s = 0.0 if attempts <= 1 else ceiling * (0.5 + self._chance.random() / 2)
+        row.claimable_at = self._now() + backoff_s
+        return row.status
+
+    def release(self, instance_id: str, epochs: dict[str, int]) -> None:
+        """`release`. Raises Blocked."""
+        rows = [(each, self.workflows[each]) for each in epochs if each in self.workflows]
+        mine = [(each, row) for each, row in rows if row.epoch == epochs[each] and row.owner == instance_id]
+        for workflow_id, _ in mine:
+            self._wait_for_lock(workflow_id)
+        for _, row in mine:
+            row.owner, row.claimable_at, row.updated_at = None, self._now(), self._now()
+
+    def leave(self, instance_id: str) -> None:
+        """`leave`."""
+        if instance_id in self.instances:
+            self.instances[instance_id].lease_until = float("-inf")
+
+    def adopt_orphans(self) -> None:
+        """`adopt_orphans`."""
+        for row in self.workflows.values():
+            if row.owner is not None and row.owner not in self.instances:
+                self.instances[row.owner] = Instance(float("-inf"), None, 0.0)
+
+    # --- workflows.sql ------------------------------------------------------------------------------------
+
+    def standing(self, ids: Iterable[str]) -> dict[str, Standing]:
+        """`standing`."""
+        rows = {each: self.workflows[each] for each in ids if each in self.workflows}
+        return {
+            each: Standing(
+                each, row.new.function, row.status, row.new.fingerprint, row.new.subject, row.output, row.error,
+                row.response,
+            )
+            for each, row in rows.items()
+        }  # fmt: skip
+
+    def ended(self, ids: Iterable[str]) -> dict[str, Standing]:
+        """`ended`."""
+        return {each: found for each, found in self.standing(ids).items() if found.status not in LIVE}
+
+    def cancel(self, workflow_id: str) -> bool:
+        """`cancel`. Raises Blocked."""
+        row = self.workflows.get(workflow_id)
+        if row is None or row.status not in LIVE:
+            return False
+        self._wait_for_lock(workflow_id)
+        row.status, row.owner, row.claimable_at = Status.CANCELLED, None, None
+        row.error, row.updated_at = '{"code":"workflow_cancelled"}', self._now()
+        row.epoch += 1
+        return True
+
+
+def _check(batch: Batch) -> None:
+    """Refuse what Postgres refuses: NUL in JSON or text."""
+    texts = [text for new in batch.starts for text in new if isinstance(text, str)]
+    texts += [text for write in batch.writes for step in write.steps for text in step if isinstance(text, str)]
+    texts += [text for write in batch.writes for text in write.end or () if isinstance(text, str)]
+    if any("\0" in text or "\\u0000" in text for text in texts):
+        raise BadData("Postgres holds no NUL")

@@ -1,0 +1,207 @@
+"""The way from a process to the database: it takes its time, loses things, and may deliver them much later."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from outlast.core.ports import Conflicted, Unreachable
+from tests.simulation.database import Blocked, Database, Transaction
+from tests.simulation.world import Process, World
+
+T = TypeVar("T")
+
+REFUSED, REQUEST_LOST, ANSWER_LOST, DELIVERED_LATE, CONFLICT = (
+    "refused",
+    "request lost",
+    "answer lost",
+    "delivered late",
+    "conflict",
+)
+MISHAPS = (REFUSED, REQUEST_LOST, ANSWER_LOST, DELIVERED_LATE)
+CONFLICTING = frozenset({"commit", "effect", "record transaction", "end transaction"})
+PATIENCE_S = 35.0
+"""After so long a caller gives a statement up, as the store's timeouts do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weather:
+    """How likely what is, for each statement; `latency_s` is a usual way there or back."""
+
+    mishap: float = 0.0
+    conflict: float = 0.0
+    latency_s: float = 0.0005
+    slow: float = 0.02
+    sessions: bool = True
+
+
+class Network:
+    """All ways to one database. `planned` maps numbers of statements, in the order they are sent, to mishaps."""
+
+    def __init__(
+        self, world: World, database: Database, weather: Weather, planned: dict[int, str] | None = None
+    ) -> None:
+        self.world = world
+        self.database = database
+        self.weather = weather
+        self.sent = 0
+        self.mishaps: dict[str, int] = {}
+        self._planned = planned or {}
+        self._calm = False
+
+    def calm(self) -> None:
+        """From now on nothing goes wrong any more."""
+        self._calm = True
+
+    def link(self, process: Process) -> SimulatedLink:
+        """The way of `process`."""
+        return SimulatedLink(self, process)
+
+    def delay_s(self) -> float:
+        """How long a message is on its way: mostly usual, at times nothing, at times very long."""
+        chance, usual = self.world.chance, self.weather.latency_s
+        draw = chance.random()
+        if draw < 0.2:
+            return 0.0
+        return chance.expovariate(1 / (usual * 100 if draw > 1 - self.weather.slow else usual))
+
+    def fate(self, what: str) -> str | None:
+        """What goes wrong with the statement that is sent now."""
+        self.sent += 1
+        chance = self.world.chance
+        fate = self._planned.get(self.sent)
+        if fate is None and not self._calm:
+            if chance.random() < self.weather.mishap:
+                fate = chance.choice(MISHAPS)
+            elif what in CONFLICTING and chance.random() < self.weather.conflict:
+                fate = CONFLICT
+        if fate is not None:
+            self.mishaps[fate] = self.mishaps.get(fate, 0) + 1
+        return fate
+
+
+class SimulatedLink:
+    """See tests.simulation.stores.Link."""
+
+    def __init__(self, network: Network, process: Process) -> None:
+        self._network = network
+        self._world = network.world
+        self._database = network.database
+        self._process = process
+        self._session: int | None = None
+        self._transactions: set[Transaction] = set()
+        self._when_lost: Callable[[], None] = lambda: None
+        self.down_until = 0.0
+
+    @property
+    def session(self) -> int | None:
+        """See Link."""
+        if not self._network.weather.sessions:
+            return None
+        if self._session not in self._database.sessions:
+            self._session = self._database.connect()
+        return self._session
+
+    def when_lost(self, call: Callable[[], None]) -> None:
+        """See Link."""
+        self._when_lost = call
+
+    def cut(self) -> None:
+        """End the session, and every transaction that is open."""
+        self._database.disconnect(self._session)
+        if self._process.alive and self._world.chance.random() < 0.8:
+            self._process.loop.call_soon(self._when_lost)
+        for transaction in list(self._transactions):
+            self._end(transaction)
+
+    def partition(self, duration_s: float) -> None:
+        """Let nothing through for a while. The database notices nothing of it."""
+        self.down_until = self._world.now + duration_s
+
+    def died(self) -> None:
+        """The process was killed: what is left of it ends, soon mostly."""
+        slow = self._world.chance.random() < 0.1
+        self._world.at(self._world.chance.expovariate(1.0) if slow else 0.0, self.cut)
+
+    async def call(self, what: str, statement: Callable[[], T], within: Transaction | None = None) -> T:
+        """See Link."""
+        world, fate = self._world, self._network.fate(what)
+        if self._world.now < self.down_until:
+            fate = REQUEST_LOST
+        world.note(f"sends {what}{f': {fate}' if fate else ''}")
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        sent_to = self._database.started_at
+        there_s, back_s = self._network.delay_s(), self._network.delay_s()
+        if fate is REFUSED or fate is REQUEST_LOST:
+            world.at(there_s, lambda: self._deliver(future, None, Unreachable(fate)))
+        else:
+            late_s = world.chance.expovariate(1 / 2.0) if fate is DELIVERED_LATE else 0.0
+            in_doubt = fate is ANSWER_LOST or fate is DELIVERED_LATE
+            world.at(there_s + late_s, lambda: self._execute(what, statement, within, future, back_s, fate, sent_to))
+            world.at(
+                there_s + back_s if in_doubt else PATIENCE_S,
+                lambda: self._deliver(future, None, Unreachable(fate or "no answer")),
+            )
+        return await future
+
+    def abandon(self, transaction: Transaction) -> None:
+        """See Link."""
+        world = self._world
+        late_s = world.chance.expovariate(1 / 2.0) if world.chance.random() < 0.1 else 0.0
+        world.at(late_s, lambda: self._end(transaction))
+
+    def _end(self, transaction: Transaction) -> None:
+        self._transactions.discard(transaction)
+        self._database.rollback(transaction)
+
+    def _execute(
+        self,
+        what: str,
+        statement: Callable[[], T],
+        within: Transaction | None,
+        future: asyncio.Future[T],
+        back_s: float,
+        fate: str | None,
+        sent_to: float,
+    ) -> None:
+        """The statement arrives at the database."""
+        if (within is not None and not within.open) or sent_to != self._database.started_at:
+            self._deliver(future, None, Unreachable("the connection is gone"))
+            return
+        result: T | None = None
+        error: Exception | None = Conflicted("by chance") if fate is CONFLICT else None
+        if error is None:
+            try:
+                result = statement()
+            except Blocked:
+                self._database.when_released(
+                    lambda: self._execute(what, statement, within, future, back_s, fate, sent_to)
+                )
+                return
+            except Exception as refusal:  # noqa: BLE001 - it is the answer
+                error = refusal
+        self._world.note(f"database did {what} of {self._process.name}")
+        in_doubt = fate is ANSWER_LOST or fate is DELIVERED_LATE
+        if isinstance(result, Transaction):
+            self._transactions.add(result)
+            if in_doubt or future.done() or not self._process.alive:
+                self._end(result)  # whoever began it knows nothing of it
+        if not in_doubt:
+            self._world.at(back_s, lambda: self._deliver(future, result, error))
+
+    def _deliver(self, future: asyncio.Future[Any], result: Any, error: Exception | None) -> None:
+        """The answer arrives at the process, if there is one."""
+        if not self._process.alive or future.done():
+            return
+
+        def settle() -> None:
+            if future.done():
+                return
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
+
+        self._process.loop.call_soon(settle)

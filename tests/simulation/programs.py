@@ -1,0 +1,162 @@
+"""Random programs of workflows: what asyncio offers over steps, transactions, sleeps and children."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any
+
+from outlast import context, sleep, start, step, transaction, workflow
+from tests.simulation.traces import Life, current_traces
+
+Node = list[Any]
+"""`[kind, label, children, number]`: a number is seconds, or failures."""
+
+LEAVES = ("step", "step", "step", "pay", "thread", "fails", "retried", "sleep", "child")
+BRANCHES = ("row", "late", "gather", "group", "completed", "first", "all", "shielded", "timeout")
+TIMED = ("row", "gather", "group", "timeout")
+"""What hands a cancellation on to the steps below, whose record makes a timeout durable."""
+SLEEPS_S = (0.01, 0.15, 0.5, 3.0)
+TIMEOUTS_S = (0.001, 0.02, 0.4)
+
+
+class Refused(Exception):
+    """What steps fail with."""
+
+
+@step
+async def work(life: Life, label: str, seen: int) -> str:
+    """A step that takes a moment."""
+    return await current_traces().work(life, label, seen)
+
+
+@step
+def blocking(life: Life, label: str, seen: int) -> str:
+    """A step in a thread."""
+    return current_traces().begin_step(life, label, seen)
+
+
+@step
+async def failing(life: Life, label: str, seen: int) -> str:
+    """A step whose error is recorded."""
+    raise Refused(await current_traces().work(life, label, seen))
+
+
+@step(max_attempts=3, backoff=0.05)
+async def fickle(life: Life, label: str, seen: int, failures: int) -> str:
+    """A step that succeeds after some attempts."""
+    value = await current_traces().work(life, label, seen)
+    if context().attempt <= failures:
+        raise Refused(value)
+    return value
+
+
+@transaction(max_attempts=2)
+async def pay(tx: Any, life: Life, label: str, seen: int) -> str:
+    """A transaction with one effect."""
+    value = await current_traces().work(life, label, seen)
+    await tx.write((life.workflow_id, value))
+    return value
+
+
+@workflow
+async def interpret(plan: Node) -> list[str]:
+    """Run a program; its notes: each result and each decision, in the order in which they came."""
+    life = current_traces().begin_life(context().workflow_id)
+    await run(life, plan)
+    return life.notes
+
+
+async def run(life: Life, node: Node) -> str:
+    """Run one node; what those above it see of it."""
+    kind, label, children, number = node
+    if kind in LEAVES:
+        return await _leaf(life, kind, label, children, number)
+    if kind in ("row", "late"):
+        for child in children:
+            await run(life, child)
+            for _ in range(20 if kind == "late" else 0):
+                await asyncio.sleep(0)
+    elif kind == "timeout":
+        try:
+            async with asyncio.timeout(number):
+                await run(life, ["row", label, children, 0])
+            life.decide(f"{label} in time")
+        except TimeoutError:
+            life.decide(f"{label} too late")
+    else:
+        await _together(life, kind, label, [run(life, child) for child in children])
+    return str(label)
+
+
+async def _leaf(life: Life, kind: str, label: str, children: list[Node], number: float) -> str:
+    if kind == "sleep":
+        await sleep(number)
+        life.decide(f"{label} slept")
+        return label
+    seen = len(life.notes)
+    try:
+        if kind == "step":
+            value = await work(life, label, seen)
+        elif kind == "pay":
+            value = await pay(life, label, seen)
+        elif kind == "thread":
+            value = await blocking.aio(life, label, seen)
+        elif kind == "fails":
+            value = await failing(life, label, seen)
+        elif kind == "retried":
+            value = await fickle(life, label, seen, int(number))
+        else:
+            child = await start(interpret, children[0])
+            value = f"{label} child of {len(await child.result())}"
+            life.decide(value)
+            return value
+    except Refused as error:
+        value = str(error)
+    life.result(value)
+    return label
+
+
+async def _together(life: Life, kind: str, label: str, runs: list[Any]) -> None:
+    if kind == "gather":
+        await asyncio.gather(*runs)
+    elif kind == "shielded":
+        await asyncio.gather(*(asyncio.shield(each) for each in runs))
+    elif kind == "group":
+        async with asyncio.TaskGroup() as group:
+            for each in runs:
+                group.create_task(each)
+    elif kind == "completed":
+        for each in asyncio.as_completed(runs):
+            life.decide(f"{label} next {await each}")
+    elif kind == "first":
+        tasks = [asyncio.create_task(each) for each in runs]
+        done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        life.decide(f"{label} first {[task.result() for task in done]}")
+        for task in pending:
+            task.cancel()
+        if pending:
+            await asyncio.wait(pending)
+    elif kind == "all":
+        done, _ = await asyncio.wait([asyncio.create_task(each) for each in runs])
+        for index, task in enumerate(done):
+            life.result(await work(life, f"{label}.{index} of {task.result()}", len(life.notes)))
+
+
+def a_program(
+    chance: random.Random, size: int, depth: int = 0, label: str = "r", kinds: tuple[str, ...] = BRANCHES
+) -> Node:
+    """A program of about `size` leaves."""
+    if size <= 1 or depth > 4:
+        kind = chance.choice(LEAVES)
+        if kind == "child" and depth < 3:
+            return [kind, label, [a_program(chance, chance.randint(1, 3), depth + 2, f"{label}c")], 0]
+        if kind == "sleep":
+            return [kind, label, [], chance.choice(SLEEPS_S)]
+        return ["step" if kind == "child" else kind, label, [], chance.randint(0, 3)]
+    kind = chance.choice(kinds)
+    kinds = TIMED if kind == "timeout" else kinds
+    width = chance.randint(2, 4)
+    share = max(1, size // width)
+    children = [a_program(chance, share, depth + 1, f"{label}.{number}", kinds) for number in range(width)]
+    return [kind, label, children, chance.choice(TIMEOUTS_S)]

@@ -1,0 +1,391 @@
+"""One schedule: some instances, some workflows, some clients and some faults; then everything must be well."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import random
+import sys
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from outlast.core.errors import OutlastError
+from outlast.core.names import fingerprint_of
+from outlast.core.observations import LoopFailed, Observation
+from outlast.core.ports import Unreachable
+from outlast.core.records import NewWorkflow, Standing
+from outlast.core.status import LIVE
+from outlast.engine.engine import Engine, EngineOptions
+from outlast.sdk.definitions import WorkflowDefinition
+from tests.simulation.database import Database, Limits
+from tests.simulation.network import PATIENCE_S, Network, SimulatedLink, Weather
+from tests.simulation.programs import Node, a_program, interpret
+from tests.simulation.stores import MemoryStore
+from tests.simulation.traces import Traces, enter_traces
+from tests.simulation.world import Process, Stuck, World, simulated_time
+
+LEASE_S = 3.0
+CYCLES_MAX = 150_000
+UNIX_S = 1_790_000_000.0
+FAULTS = ("kill", "kill", "freeze", "cut", "partition", "restart", "stop", "cancel")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that is decided before a schedule runs."""
+
+    seed: int
+    instances: int
+    programs: list[Node]
+    weather: Weather
+    faults: list[tuple[float, str]] = field(default_factory=list)
+    """Seconds after the beginning, and what happens then."""
+    kill_at_cycle: int | None = None
+    mishaps: dict[int, str] = field(default_factory=dict)
+    """By the number of the statement."""
+
+
+@dataclass
+class Outcome:
+    """What a schedule came to."""
+
+    plan: Plan
+    violations: list[str]
+    cycles: int
+    seconds: float
+    statements: int
+    digest: int
+    workflows: int
+    executed: int
+    faults: dict[str, int]
+
+
+def random_plan(seed: int) -> Plan:
+    """A schedule of everything at once."""
+    chance = random.Random(seed)
+    workflows = chance.choice([1, 1, 1, 2, 3, 5])
+    size = chance.choice([2, 4, 8, 12]) if workflows < 3 else 3
+    rough = chance.random()
+    weather = Weather(
+        mishap=chance.choice([0.0, 0.0, 0.02, 0.1]),
+        conflict=chance.choice([0.0, 0.05]),
+        latency_s=chance.choice([0.00002, 0.0002, 0.002]),
+        slow=chance.choice([0.0, 0.05]),
+        sessions=chance.random() < 0.5,
+    )
+    faults = [
+        (chance.expovariate(1 / 0.03) if chance.random() < 0.7 else chance.uniform(0, 8), chance.choice(FAULTS))
+        for _ in range(0 if rough < 0.1 else chance.randint(1, 5))
+    ]
+    programs = [a_program(chance, chance.randint(1, size)) for _ in range(workflows)]
+    return Plan(seed, chance.choice([1, 2, 2, 3]), programs, weather, sorted(faults))
+
+
+class Catalog:
+    """See core.ports.Catalog."""
+
+    def workflow(self, function: str) -> WorkflowDefinition | None:
+        return interpret.definition if function == "interpret" else None
+
+    def version(self, function: str) -> str:
+        return "v1"
+
+    def name_of(self, definition: WorkflowDefinition) -> str:
+        return "interpret"
+
+    def workflow_names(self) -> list[str]:
+        return ["interpret"]
+
+
+class Instance(Process):
+    """A process that hosts an engine."""
+
+    engine: Engine
+    link: SimulatedLink
+    opened = False
+
+    def __init__(self, world: World, name: str, rate: float) -> None:
+        super().__init__(world, name, rate)
+        self.calls: set[asyncio.Task[None]] = set()
+
+    def call(self, coro: Coroutine[Any, Any, None]) -> None:
+        """Serve a request."""
+        task = self.spawn(coro)
+        self.calls.add(task)
+        task.add_done_callback(self.calls.discard)
+
+
+class Scenario:
+    """A running schedule."""
+
+    def __init__(self, plan: Plan, trace: Callable[[str], None] | None = None) -> None:
+        self.plan = plan
+        self.world = World(plan.seed, trace=trace)
+        world = self.world
+        self.database = Database(lambda: UNIX_S + world.now, world.chance, Limits())
+        self.network = Network(world, self.database, plan.weather, plan.mishaps)
+        self.traces = Traces(world, self.database, leases_only=not plan.weather.sessions)
+        self.faults: dict[str, int] = {}
+        self.instances: list[Instance] = []
+        self.answers: dict[str, set[tuple[str, str | None, str | None]]] = {}
+        self.waiting = 0
+        self.cancelled: set[str] = set()
+        self.left = len(plan.faults)
+
+    # --- instances ----------------------------------------------------------------------------------------
+
+    def begin_instance(self) -> None:
+        """A process starts, and opens its engine as a host does."""
+        world = self.world
+        instance = Instance(world, f"i{len(self.instances) + 1}", world.chance.uniform(0.97, 1.03))
+        world.processes.append(instance)
+        self.instances.append(instance)
+        instance.link = self.network.link(instance)
+        instance.spawn(self._open(instance))
+
+    async def _open(self, instance: Instance) -> None:
+        store = MemoryStore(self.database, instance.link, instance.name)
+        options = EngineOptions(lease_ttl_s=LEASE_S, moment_s=0.2, drain_s=2.0, claim_batch=3, workflows_max=20)
+        instance.engine = Engine(
+            instance.name, store.journal, store.transactions, store.instances, store.workflows, Catalog(),
+            self._observe, options,
+        )  # fmt: skip
+        while not instance.opened:
+            try:
+                await instance.engine.open()
+                instance.opened = True
+            except Unreachable:
+                await asyncio.sleep(0.2)
+
+    def _observe(self, observation: Observation) -> None:
+        if isinstance(observation, LoopFailed):
+            self.world.violation(f"a loop failed: {observation}")
+
+    def living(self) -> list[Instance]:
+        """Those that can be called."""
+        return [each for each in self.instances if each.alive and each.opened]
+
+    # --- faults -------------------------------------------------------------------------------------------
+
+    def fault(self, kind: str) -> None:
+        """Let something go wrong."""
+        self.left -= 1
+        chance, living = self.world.chance, [each for each in self.instances if each.alive]
+        if not living:
+            return
+        self.faults[kind] = self.faults.get(kind, 0) + 1
+        instance = chance.choice(living)
+        self.world.note(f"FAULT {kind} {instance.name}")
+        if kind == "kill":
+            self.kill(instance)
+        elif kind == "freeze":
+            instance.freeze(chance.choice([0.05, 1.0, LEASE_S * 1.5, LEASE_S * 3]))
+        elif kind == "cut":
+            instance.link.cut()
+        elif kind == "partition":
+            instance.link.partition(chance.choice([0.05, 1.0, LEASE_S * 2]))
+        elif kind == "restart":
+            self.database.restart()
+        elif kind == "stop" and instance.opened:
+            instance.opened = False
+            instance.spawn(self._stop(instance))
+        elif kind == "cancel" and instance.opened:
+            instance.call(self._cancel(instance, f"w{chance.randrange(len(self.plan.programs))}"))
+
+    def kill(self, instance: Instance) -> None:
+        """SIGKILL; a moment later another process is there."""
+        instance.kill()
+        instance.link.died()
+        self.world.at(self.world.chance.choice([0.01, 0.5, 2.0]), self.begin_instance)
+
+    async def _stop(self, instance: Instance) -> None:
+        await instance.engine.close()
+        if instance.calls:
+            await asyncio.wait(list(instance.calls), timeout=2 * PATIENCE_S)
+        left = [each for each in asyncio.all_tasks() if each is not asyncio.current_task()]
+        if left:
+            self.world.violation(f"{instance.name} closed, but left {left}")
+        self.world.at(0.0, lambda: self._exit(instance))
+
+    def _exit(self, instance: Instance) -> None:
+        instance.kill()
+        instance.link.died()
+        if not self.over():
+            self.begin_instance()
+
+    async def _cancel(self, instance: Instance, workflow_id: str) -> None:
+        self.cancelled.add(workflow_id)
+        try:
+            await instance.engine.cancel(workflow_id)
+        except OutlastError as error:
+            self.world.note(f"cancel: {error!r}")
+
+    # --- clients ------------------------------------------------------------------------------------------
+
+    def client(self, workflow_id: str, program: Node) -> None:
+        """Somebody who wants a workflow to run, and its result: calls again until there is one."""
+        living = self.living()
+        again = lambda after_s: self.world.at(after_s, lambda: self.client(workflow_id, program))  # noqa: E731
+        if not living:
+            again(0.1)
+            return
+        instance = self.world.chance.choice(living)
+        settled = False
+
+        def settle(standing: Standing | None) -> None:
+            nonlocal settled
+            if settled:
+                return
+            settled = True
+            if standing is None:
+                again(self.world.chance.uniform(0.01, 0.3))
+            else:
+                self.answers.setdefault(workflow_id, set()).add(
+                    (standing.status, standing.output, standing.error and json.loads(standing.error)["code"])
+                )
+                self.waiting -= 1
+
+        async def call() -> None:
+            try:
+                settle(await self._call(instance.engine, workflow_id, program))
+            except OutlastError as error:
+                self.world.note(f"client of {workflow_id}: {error!r}")
+                settle(None)
+
+        instance.call(call())
+
+        def impatient() -> None:
+            if not settled and (not instance.alive or instance.frozen_until > self.world.now):
+                settle(None)
+            elif not settled:
+                self.world.at(1.0, impatient)
+
+        self.world.at(1.0, impatient)
+
+    async def _call(self, engine: Engine, workflow_id: str, program: Node) -> Standing | None:
+        text = json.dumps({"plan": program})
+        new = NewWorkflow(workflow_id, "interpret", text, fingerprint=fingerprint_of("", "", "", b"", text.encode()))
+        standing = await engine.start_new(new, interpret.definition, None)
+        if standing is None or standing.status in LIVE:
+            standing = await engine.wait(workflow_id, 30.0)
+        return standing
+
+    # --- the whole ----------------------------------------------------------------------------------------
+
+    def over(self) -> bool:
+        """Whether all that was planned has happened, everybody has an answer, and nothing runs."""
+        return (
+            not self.left
+            and not self.waiting
+            and all(row.status not in LIVE for row in self.database.workflows.values())
+        )
+
+    def run(self) -> Outcome:
+        """Let it happen, and look at what came out."""
+        world, plan = self.world, self.plan
+        enter_traces(self.traces)
+        with simulated_time(world):
+            for _ in range(plan.instances):
+                self.begin_instance()
+            for number, program in enumerate(plan.programs):
+                for _ in range(world.chance.choice([1, 1, 2])):
+                    self.waiting += 1
+                    world.at(
+                        world.chance.choice([0.0, 0.01, 0.5]),
+                        lambda number=number, program=program: self.client(f"w{number}", program),
+                    )
+            for after_s, kind in plan.faults:
+                world.at(after_s, lambda kind=kind: self.fault(kind))
+            try:
+                world.run(lambda: self._killed_in_time() and self.over(), CYCLES_MAX)
+                self.network.calm()
+                self._check_rest()
+            except Stuck as error:
+                world.violation(f"{error}: {self._state()}")
+        self.traces.check()
+        self._check_results()
+        return Outcome(
+            plan, world.violations, world.cycles, world.now, self.network.sent, world.digest,
+            len(self.database.workflows), self.traces.executed, {**self.faults, **self.network.mishaps},
+        )  # fmt: skip
+
+    def _killed_in_time(self) -> bool:
+        if self.plan.kill_at_cycle is not None and self.world.cycles == self.plan.kill_at_cycle:
+            for each in self.instances:
+                if each.alive:
+                    self.kill(each)
+        return True
+
+    def _state(self) -> str:
+        rows = {
+            each: (row.status.value, row.owner, row.epoch, row.claimable_at)
+            for each, row in self.database.workflows.items()
+            if row.status in LIVE
+        }
+        live = {each.name: list(each.engine._executor.live) for each in self.living()}
+        return f"rows {rows}, live {live}, {self.waiting} clients wait"
+
+    def _check_rest(self) -> None:
+        """All is done: instances know of nothing more, and end in order."""
+        world = self.world
+        for instance in self.instances:
+            instance.frozen_until = world.now if instance.alive else 0.0
+        bound = world.cycles + 20_000
+        world.run(lambda: all(not each.engine.running for each in self.living()), bound)
+        for instance in self.living():
+            instance.opened = False
+            instance.spawn(self._stop(instance))
+        world.run(lambda: not any(each.alive for each in self.instances if each.opened is False), bound)
+
+    def _check_results(self) -> None:
+        """What was answered is what is stored; effects are there as often as their records: once."""
+        database, world = self.database, self.world
+        for workflow_id, row in database.workflows.items():
+            if row.owner is not None or row.claimable_at is not None:
+                world.violation(f"{workflow_id} has ended, but is owned by {row.owner} or due at {row.claimable_at}")
+            for status, output, code in self.answers.get(workflow_id, ()):
+                if (status, output) != (row.status, row.output):
+                    world.violation(f"{workflow_id}: answered {status} {output}, stored {row.status} {row.output}")
+                if status == "ERROR" or (status == "CANCELLED" and workflow_id not in self.cancelled):
+                    world.violation(f"{workflow_id} ended as {status} {code}: {row.error}")
+            if row.status == "SUCCESS":
+                lives = self.traces.lives[workflow_id]
+                ends = [each for each in lives if json.loads(row.output or "null") == each.notes]
+                if not ends:
+                    world.violation(f"{workflow_id} returned {row.output}, which no life of it did")
+                if "CANCEL" not in row.status:
+                    recorded = self.traces.recorded(workflow_id)
+                    for each in json.loads(row.output or "[]"):
+                        if each.startswith("step ") and each.removeprefix("step ") not in recorded:
+                            world.violation(f"{workflow_id} returned {each!r}, which isn't recorded")
+        payments = [
+            (key[0], json.loads(record.step.output or "null"))
+            for key, record in database.records.items()
+            if record.step.name == "pay" and record.step.error is None
+        ]
+        if sorted(payments) != sorted(database.effects):
+            world.violation(f"effects {sorted(database.effects)}, but recorded {sorted(payments)}")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """What is left of killed processes is thrown away: that their coroutines complain is of no interest."""
+    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.collect()
+        sys.unraisablehook = hook
+        if collecting:
+            gc.enable()
+
+
+def simulate(plan: Plan, trace: Callable[[str], None] | None = None) -> Outcome:
+    """Run one schedule."""
+    with quiet():
+        return Scenario(plan, trace).run()

@@ -1,0 +1,207 @@
+"""The engine's four stores over the in-memory database. How a statement gets there is the link's affair."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
+
+from outlast.core.ports import Fence, TransactionWork
+from outlast.core.records import (
+    Batch,
+    Beat,
+    ClaimedWorkflow,
+    Claims,
+    Committed,
+    LostInstance,
+    Standing,
+    StepRecord,
+)
+from tests.simulation.database import Blocked, Database, Transaction
+
+T = TypeVar("T")
+
+
+class Link(Protocol):
+    """The way of one instance to the database."""
+
+    @property
+    def session(self) -> int | None:
+        """The session of its lease; None through a pooler."""
+        ...
+
+    async def call(self, what: str, statement: Callable[[], T], within: Transaction | None = None) -> T:
+        """Run `statement` there; what it returned or raised. Raises Unreachable: in doubt.
+
+        `within`: the transaction it belongs to; one that ended with its connection is unreachable.
+        """
+        ...
+
+    def when_lost(self, call: Callable[[], None]) -> None:
+        """See InstanceStore."""
+        ...
+
+    def abandon(self, transaction: Transaction) -> None:
+        """Roll back, now or when the database gets to know that the connection is gone."""
+        ...
+
+
+class DirectLink:
+    """Statements run at once, in the caller's own loop."""
+
+    def __init__(self, database: Database, *, sessions: bool = True) -> None:
+        self._database = database
+        self.session = database.connect() if sessions else None
+
+    async def call(self, what: str, statement: Callable[[], T], within: Transaction | None = None) -> T:
+        """See Link."""
+        while True:
+            await asyncio.sleep(0)
+            try:
+                return statement()
+            except Blocked:
+                released = asyncio.get_running_loop().create_future()
+                self._database.when_released(lambda released=released: released.set_result(None))  # type: ignore[misc]
+                await released
+
+    def when_lost(self, call: Callable[[], None]) -> None:
+        """See Link. It is never lost."""
+
+    def abandon(self, transaction: Transaction) -> None:
+        """See Link."""
+        self._database.rollback(transaction)
+
+
+class MemoryStore:
+    """`JournalStore`, `TransactionStore`, `InstanceStore` and `WorkflowStore` of one instance."""
+
+    def __init__(self, database: Database, link: Link, instance_id: str) -> None:
+        self.journal = MemoryJournal(database, link, instance_id)
+        self.transactions = MemoryTransactions(database, link, instance_id)
+        self.instances = MemoryInstances(database, link, instance_id)
+        self.workflows = MemoryWorkflows(database, link)
+
+
+class MemoryJournal:
+    """See JournalStore."""
+
+    def __init__(self, database: Database, link: Link, instance_id: str) -> None:
+        self._database = database
+        self._link = link
+        self._instance_id = instance_id
+
+    async def commit(self, batch: Batch) -> Committed:
+        """See JournalStore."""
+        return await self._link.call("commit", lambda: self._database.commit(self._instance_id, batch))
+
+    async def confirm(self, batch: Batch) -> frozenset[str]:
+        """See JournalStore."""
+        return await self._link.call("confirm", lambda: self._database.confirm(batch))
+
+
+class MemoryConnection:
+    """What the body of a transaction gets."""
+
+    def __init__(self, link: Link, transaction: Transaction) -> None:
+        self._link = link
+        self._transaction = transaction
+
+    async def write(self, effect: Any) -> None:
+        """Do something that stays if the transaction is committed."""
+        await self._link.call("effect", lambda: self._transaction.effects.append(effect), self._transaction)
+
+
+class MemoryTransactions:
+    """See TransactionStore."""
+
+    def __init__(self, database: Database, link: Link, instance_id: str) -> None:
+        self._database = database
+        self._link = link
+        self._instance_id = instance_id
+
+    async def transact(self, work: TransactionWork, fence: Fence | None) -> StepRecord | None:
+        """See TransactionStore."""
+        database, link = self._database, self._link
+        transaction = await link.call("begin", database.begin)
+        try:
+            record = await work.run(MemoryConnection(link, transaction))
+            if fence is not None and not await link.call(
+                "record transaction",
+                lambda: database.record_transaction(transaction, self._instance_id, fence, record),
+                transaction,
+            ):
+                await link.call("rollback", lambda: database.rollback(transaction), transaction)
+                return await link.call("recorded step", lambda: database.recorded_step(fence))
+            await link.call("end transaction", lambda: database.finish(transaction), transaction)
+        except BaseException:
+            link.abandon(transaction)
+            raise
+        return record
+
+
+class MemoryInstances:
+    """See InstanceStore."""
+
+    def __init__(self, database: Database, link: Link, instance_id: str) -> None:
+        self._database = database
+        self._link = link
+        self._instance_id = instance_id
+
+    def when_lost(self, call: Callable[[], None]) -> None:
+        """See InstanceStore."""
+        self._link.when_lost(call)
+
+    async def beat(self, lease_ttl_s: float) -> Beat:
+        """See InstanceStore."""
+        return await self._link.call(
+            "beat", lambda: self._database.beat(self._instance_id, lease_ttl_s, self._link.session)
+        )
+
+    async def claim(self, functions: Sequence[str], room: int, suspects: int) -> Claims:
+        """See InstanceStore."""
+        return await self._link.call(
+            "claim", lambda: self._database.claim(self._instance_id, functions, room, suspects)
+        )
+
+    async def histories(self, workflows: Sequence[ClaimedWorkflow]) -> None:
+        """See InstanceStore."""
+        by_id = {workflow.workflow_id: workflow for workflow in workflows}
+        found = await self._link.call("histories", lambda: self._database.histories(by_id))
+        for workflow_id, record in found:
+            by_id[workflow_id].history.append(record)
+
+    async def recover(self, lost: Sequence[LostInstance]) -> list[tuple[str, str]]:
+        """See InstanceStore."""
+        return await self._link.call("recover", lambda: self._database.recover(lost))
+
+    async def release(self, epochs: dict[str, int]) -> None:
+        """See InstanceStore."""
+        await self._link.call("release", lambda: self._database.release(self._instance_id, epochs))
+
+    async def leave(self) -> None:
+        """See InstanceStore."""
+        await self._link.call("leave", lambda: self._database.leave(self._instance_id))
+
+    async def tidy(self) -> None:
+        """See InstanceStore."""
+        await self._link.call("tidy", self._database.adopt_orphans)
+
+
+class MemoryWorkflows:
+    """See WorkflowStore."""
+
+    def __init__(self, database: Database, link: Link) -> None:
+        self._database = database
+        self._link = link
+
+    async def standing(self, ids: Sequence[str]) -> dict[str, Standing]:
+        """See WorkflowStore."""
+        return await self._link.call("standing", lambda: self._database.standing(ids))
+
+    async def ended(self, ids: Sequence[str]) -> dict[str, Standing]:
+        """See WorkflowStore."""
+        return await self._link.call("ended", lambda: self._database.ended(ids))
+
+    async def cancel(self, workflow_id: str) -> bool:
+        """See WorkflowStore."""
+        return await self._link.call("cancel", lambda: self._database.cancel(workflow_id))
