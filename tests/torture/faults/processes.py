@@ -1,0 +1,116 @@
+"""Faults of host processes: killed, frozen, told to end, with a clock that jumps."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+
+from tests.torture.faults.field import Fault, Field, now_s
+from tests.torture.fleet import LEASE_S
+from tests.torture.oracles.takeover import Kill
+
+HOUR_S = 3600
+
+
+class Killed(Fault):
+    """SIGKILL, and a new process at once."""
+
+    name = "SIGKILL"
+    heavy = True
+    weight = 3
+
+    async def strike(self, field: Field, rng: random.Random) -> bool:
+        """See Fault."""
+        slot = field.victim(rng, to_death=True)
+        if slot is None:
+            return False
+        async with slot.busy:
+            kill = Kill(now_s(), slot.pid, sessions=slot.way != "pooler", quiet=field.quiet)
+            await slot.kill()
+            field.takeovers.kills.append(kill)
+            slot.start()
+        return True
+
+
+class Frozen(Fault):
+    """SIGSTOP until others have taken over, then SIGCONT."""
+
+    name = "SIGSTOP past the lease"
+    heavy = True
+    weight = 3
+
+    async def strike(self, field: Field, rng: random.Random) -> bool:
+        """See Fault."""
+        slot = field.victim(rng, to_death=False)
+        if slot is None:
+            return False
+        async with slot.busy:
+            slot.frozen = True
+            slot.signal(signal.SIGSTOP)
+            try:
+                await asyncio.sleep(LEASE_S + rng.uniform(0.2, 2.5))
+            finally:
+                slot.signal(signal.SIGCONT)
+                slot.frozen = False
+        return True
+
+
+class Stuttering(Fault):
+    """SIGSTOP for less than the lease."""
+
+    name = "SIGSTOP for a moment"
+    weight = 2
+
+    async def strike(self, field: Field, rng: random.Random) -> bool:
+        """See Fault."""
+        slot = field.victim(rng, to_death=False)
+        if slot is None:
+            return False
+        async with slot.busy:
+            slot.signal(signal.SIGSTOP)
+            try:
+                await asyncio.sleep(rng.uniform(0.1, 0.6))
+            finally:
+                slot.signal(signal.SIGCONT)
+        return True
+
+
+class Terminated(Fault):
+    """SIGTERM, and a new process when it has ended."""
+
+    name = "SIGTERM"
+    heavy = True
+    weight = 2
+
+    async def strike(self, field: Field, rng: random.Random) -> bool:
+        """See Fault."""
+        slot = field.victim(rng, to_death=True)
+        if slot is None:
+            return False
+        async with slot.busy:
+            await slot.terminate(15.0)
+            slot.start()
+        return True
+
+
+class ClockJumped(Fault):
+    """The wall clock of an instance is an hour off for some seconds."""
+
+    name = "clock jumps an hour"
+    heavy = True
+    weight = 2
+
+    def missing(self, field: Field) -> str | None:
+        """See Fault."""
+        return None if any(slot.clock for slot in field.fleet.slots) else "libfaketime is not installed"
+
+    async def strike(self, field: Field, rng: random.Random) -> bool:
+        """See Fault."""
+        slot = rng.choice([slot for slot in field.fleet.slots if slot.clock])
+        slot.set_clock(rng.choice((HOUR_S, -HOUR_S)))
+        try:
+            await asyncio.sleep(rng.uniform(2.0, 4.0))
+        finally:
+            slot.set_clock(0)
+        return True

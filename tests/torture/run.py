@@ -1,0 +1,258 @@
+"""The story of a run: start all, let it warm up, torture, heal, see that everything ended, check it all."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from tests.torture.clients import Clients, Told
+from tests.torture.faults.field import Fault, Field
+from tests.torture.fleet import Fleet, Slot, Way, environment
+from tests.torture.oracles.effects import Effects
+from tests.torture.oracles.history import History
+from tests.torture.oracles.leaks import Census, census, compare
+from tests.torture.oracles.liveness import Liveness
+from tests.torture.oracles.results import Results
+from tests.torture.oracles.takeover import Takeovers
+from tests.torture.oracles.violations import Violations, say
+from tests.torture.oracles.window import Windows
+from tests.torture.pooler import Pooler, program
+from tests.torture.proxy import Proxy
+from tests.torture.schedule import Strike, plan
+from tests.torture.server import Server
+from tests.torture.witness import Witness
+from tests.torture.workload import Orders
+
+LOOK_EVERY_S = 3.0
+WARM_UP_S = 6.0
+HEAL_WITHIN_S = 30.0
+END_WITHIN_S = 30.0
+ASK_WITHIN_S = 25.0
+CLIENTS_AT_ONCE = 120
+_FAKETIME = (
+    "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
+    "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
+    "/usr/lib64/faketime/libfaketimeMT.so.1",
+)
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a run is asked to be."""
+
+    minutes: float
+    seed: str
+    hosts: int
+    rate: float
+    package: Path | None
+    faults: Sequence[Fault]
+    folder: Path
+
+
+@dataclass
+class Outcome:
+    """What a run found and counted."""
+
+    violations: Violations = field(default_factory=Violations)
+    left_out: list[str] = field(default_factory=list)
+    struck: Counter[str] = field(default_factory=Counter)
+    missed: Counter[str] = field(default_factory=Counter)
+    recent: list[str] = field(default_factory=list)
+    ways: list[str] = field(default_factory=list)
+    checks: int = 0
+    asked_again: int = 0
+    drained_s: float = 0.0
+    tortured_s: float = 0.0
+    censuses: tuple[Census, Census] | None = None
+    unexpected: Counter[str] = field(default_factory=Counter)
+
+
+class Run:
+    """Owns everything; `close` leaves nothing behind, whatever happened before."""
+
+    def __init__(self, wishes: Wishes) -> None:
+        self.wishes = wishes
+        self.outcome = Outcome()
+        violations = self.outcome.violations
+        env = environment(wishes.package)
+        self.server = Server(wishes.folder, env)
+        self.proxy = Proxy(self.server.socket)
+        binary = program()
+        self.pooler = Pooler(self.server, binary) if binary else None
+        if self.pooler is None:
+            self._leave_out("PgBouncer is not installed: no instance comes in by a transaction pooler")
+        self.fleet = Fleet(self._slots(env))
+        self.takeovers = Takeovers()
+        self.field = Field(self.fleet, self.server, self.proxy, self.pooler, self.takeovers)
+        self.told = Told(violations)
+        self.witness = Witness(wishes.folder)
+        self.orders = Orders(wishes.seed)
+        self.clients = Clients(self.fleet, self.orders, self.told, violations, wishes.seed)
+        self.windows = Windows(self.server)
+        self.history = History(violations)
+        self.effects = Effects(self.server, self.witness, violations)
+        self.results = Results(self.server, self.told, self.witness, violations)
+        self.liveness = Liveness(self.server, self.told, violations)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def _leave_out(self, why: str) -> None:
+        self.outcome.left_out.append(why)
+        say(f"LEFT OUT: {why}")
+
+    def _slots(self, env: dict[str, str]) -> list[Slot]:
+        """The ways in take turns; the first is spared from death, so that what it leaks adds up."""
+        ways: list[Way] = ["direct", "proxy", "pooler" if self.pooler else "proxy"]
+        slots = [
+            Slot(number, ways[number % 3], self._url(ways[number % 3]), env, self.wishes.folder)
+            for number in range(self.wishes.hosts)
+        ]
+        slots[0].spared = True
+        library = next((path for path in _FAKETIME if Path(path).exists()), None)
+        if library is None:
+            self._leave_out("libfaketime is not installed: no instance's clock jumps")
+        else:
+            slots[-1].shift_clock(library)
+        self.outcome.ways = [slot.name for slot in slots]
+        return slots
+
+    def _url(self, way: Way) -> str:
+        if way == "pooler" and self.pooler is not None:
+            return self.pooler.url
+        return self.server.url  # the proxy's port isn't known yet: see `start`
+
+    async def start(self) -> None:
+        """Open the ways, start the hosts."""
+        await self.proxy.open()
+        for slot in self.fleet.slots:
+            if slot.way == "proxy":
+                slot.come_in_by(f"postgresql://postgres@127.0.0.1:{self.proxy.port}/postgres")
+        if self.pooler is not None:
+            self.pooler.start()
+        await self.fleet.start()
+        self._begin(self.fleet.watch())
+
+    async def torture(self) -> None:
+        """Warm up, then strike as planned while clients work and the oracles look."""
+        wishes, outcome = self.wishes, self.outcome
+        loop = asyncio.get_running_loop()
+        self._begin(self.clients.work(wishes.rate, CLIENTS_AT_ONCE))
+        self._begin(self._look_on())
+        await asyncio.sleep(WARM_UP_S)
+        first = await census(self.fleet.slots[0], self.server)
+        usable = []
+        for fault in wishes.faults:
+            if (why := fault.missing(self.field)) is None:
+                usable.append(fault)
+            else:
+                self._leave_out(f"{fault.name}: {why}")
+        for_s = wishes.minutes * 60 - WARM_UP_S
+        began = loop.time()
+        strikes: set[asyncio.Task[None]] = set()
+        for strike in plan(wishes.seed, usable, for_s):
+            await asyncio.sleep(max(0.0, began + strike.at_s - loop.time()))
+            self.field.quiet = strike.quiet
+            task = loop.create_task(self._strike(strike))
+            strikes.add(task)
+            task.add_done_callback(strikes.discard)
+        await asyncio.sleep(max(0.0, began + for_s - loop.time()))
+        outcome.tortured_s = loop.time() - began
+        say("healing")
+        for task in strikes:
+            task.cancel()
+        await asyncio.gather(*strikes, return_exceptions=True)
+        self._first_census = first
+
+    async def _strike(self, strike: Strike) -> None:
+        fault, outcome = strike.fault, self.outcome
+        line = f"{time.strftime('%H:%M:%S')} {fault.name}"
+        outcome.recent = [*outcome.recent[-39:], line]
+        try:
+            hit = await fault.strike(self.field, random.Random(strike.seed))
+        except asyncio.CancelledError:
+            hit = True
+        except Exception as error:  # a fault that fails is a fault of the suite: say so, go on
+            outcome.unexpected[f"the suite: {fault.name}: {error!r}"] += 1
+            hit = False
+        (outcome.struck if hit else outcome.missed)[fault.name] += 1
+
+    async def heal(self) -> None:
+        """Undo all harm: every way open, every host up."""
+        for slot in self.fleet.slots:
+            if slot.clock is not None:
+                slot.set_clock(0)
+        if self.pooler is not None:
+            self.pooler.start()
+        with suppress(RuntimeError):
+            await self.fleet.all_up()
+        await self.clients.finish(HEAL_WITHIN_S)
+
+    async def settle(self) -> None:
+        """See that everything ends, and check it all."""
+        outcome = self.outcome
+        outcome.drained_s = await self.liveness.all_end(END_WITHIN_S)
+        for task in self._tasks[-1:]:
+            task.cancel()
+        await asyncio.gather(*self._tasks[-1:], return_exceptions=True)
+        # What ended after the last look, then what only shows when all has ended.
+        await asyncio.sleep(0.2)
+        await self._look()
+        for order in self.clients.unanswered:
+            outcome.violations.add("a call was never answered", order.workflow_id, "for 90 s")
+        await self.liveness.none_lost()
+        await self.effects.look_at_all()
+        with suppress(httpx.TransportError):
+            last = await census(self.fleet.slots[0], self.server)
+            outcome.censuses = (self._first_census, last)
+            compare(self.fleet.slots[0], self._first_census, last, outcome.violations)
+        outcome.asked_again = await self.clients.ask_all_again(ASK_WITHIN_S)
+        await self._look()
+        self.results.compare_all()
+        oracles = (self.history, self.effects, self.results, self.liveness)
+        outcome.checks = sum(oracle.checks for oracle in oracles)
+
+    async def _look_on(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            try:
+                await self._look()
+            except Exception as error:  # the server is away for long: look again
+                self.outcome.unexpected[f"the suite: a look: {error!r}"[:300]] += 1
+
+    async def _look(self) -> None:
+        window = await self.windows.next()
+        again = self.witness.listen()
+        self.history.look(window)
+        self.takeovers.look(window)
+        await self.effects.look(window, again)
+        await self.results.look(window)
+        await self.liveness.look()
+        for slot in self.fleet.slots:
+            if (status := slot.died()) is not None:
+                tail = slot.said()[-1500:]
+                self.outcome.violations.add(
+                    "a host ended by itself", f"{slot.name} life {slot.lives}", f"{status}: {tail}"
+                )
+                slot.start()
+
+    def _begin(self, work: object) -> None:
+        self._tasks.append(asyncio.get_running_loop().create_task(work))  # type: ignore[arg-type]
+
+    async def close(self) -> None:
+        """Leave nothing."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.clients.close()
+        self.fleet.close()
+        await self.proxy.close()
+        if self.pooler is not None:
+            self.pooler.close()
+        await asyncio.to_thread(self.server.stop)
