@@ -28,6 +28,7 @@ from tests.simulation.traces import Traces, enter_traces
 from tests.simulation.world import Process, Stuck, World, simulated_time
 
 LEASE_S = 3.0
+DRAIN_S = 2.0
 CYCLES_MAX = 150_000
 UNIX_S = 1_790_000_000.0
 FAULTS = ("kill", "kill", "freeze", "cut", "partition", "restart", "stop", "cancel")
@@ -148,7 +149,7 @@ class Scenario:
 
     async def _open(self, instance: Instance) -> None:
         store = MemoryStore(self.database, instance.link, instance.name)
-        options = EngineOptions(lease_ttl_s=LEASE_S, moment_s=0.2, drain_s=2.0, claim_batch=3, workflows_max=20)
+        options = EngineOptions(lease_ttl_s=LEASE_S, moment_s=0.2, drain_s=DRAIN_S, claim_batch=3, workflows_max=20)
         instance.engine = Engine(
             instance.name, store.journal, store.transactions, store.instances, store.workflows, Catalog(),
             self._observe, options,
@@ -202,11 +203,13 @@ class Scenario:
         self.world.at(self.world.chance.choice([0.01, 0.5, 2.0]), self.begin_instance)
 
     async def _stop(self, instance: Instance) -> None:
+        began = self.world.now
         await instance.engine.close()
+        in_time = self.world.now - began < DRAIN_S
         if instance.calls:
             await asyncio.wait(list(instance.calls), timeout=2 * PATIENCE_S)
         left = [each for each in asyncio.all_tasks() if each is not asyncio.current_task()]
-        if left:
+        if left and in_time:
             self.world.violation(f"{instance.name} closed, but left {left}")
         self.world.at(0.0, lambda: self._exit(instance))
 
@@ -299,8 +302,10 @@ class Scenario:
                     )
             for after_s, kind in plan.faults:
                 world.at(after_s, lambda kind=kind: self.fault(kind))
+            if plan.kill_at_cycle is not None:
+                world.at_cycle = plan.kill_at_cycle, self._kill_all
             try:
-                world.run(lambda: self._killed_in_time() and self.over(), CYCLES_MAX)
+                world.run(self.over, CYCLES_MAX)
                 self.network.calm()
                 self._check_rest()
             except Stuck as error:
@@ -312,12 +317,10 @@ class Scenario:
             len(self.database.workflows), self.traces.executed, {**self.faults, **self.network.mishaps},
         )  # fmt: skip
 
-    def _killed_in_time(self) -> bool:
-        if self.plan.kill_at_cycle is not None and self.world.cycles == self.plan.kill_at_cycle:
-            for each in self.instances:
-                if each.alive:
-                    self.kill(each)
-        return True
+    def _kill_all(self) -> None:
+        for each in self.instances:
+            if each.alive:
+                self.kill(each)
 
     def _state(self) -> str:
         rows = {

@@ -30,7 +30,6 @@ class Process:
         self.name = name
         self.alive = True
         self.frozen_until = 0.0
-        self.cycles = 0
         self._world = world
         self._booted = world.now
         self._rate = rate
@@ -83,6 +82,8 @@ class World:
         self.running: Process | None = None
         self.cycles = 0
         self.digest = 0
+        self.at_cycle: tuple[int, Callable[[], None]] | None = None
+        """Something that happens before the cycle of that number, counted over all processes."""
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = count()
         self._trace = trace
@@ -129,7 +130,9 @@ class World:
         ready = [process for at, process in due if at <= self.now]
         process = ready[0] if len(ready) == 1 else self.chance.choice(ready)
         self.cycles += 1
-        process.cycles += 1
+        if self.at_cycle is not None and self.at_cycle[0] == self.cycles:
+            self.at_cycle[1]()
+            return
         self.running = process
         try:
             process.loop.run_cycle()
