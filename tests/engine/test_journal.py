@@ -1,0 +1,172 @@
+"""What the journal acknowledges: what is committed, once, to whom it belongs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from outlast import WorkflowCancelled, step, workflow
+from outlast.core.ports import BadData, Unreachable
+from outlast.core.records import Batch, Committed, NewWorkflow, StepRecord
+from outlast.engine.journal import Journal
+from outlast.store.postgres import PostgresStore
+from tests.engine.harness import engine_on
+from tests.store.harness import rows, store_of, under_way
+
+CANCEL = """
+update outlast.workflow_status set status = 'CANCELLED', owner = null, epoch = epoch + 1,
+  error = '{"code": "workflow_cancelled", "message": "the workflow was cancelled"}'
+"""
+HOLDS: dict[str, Callable[[Batch], bool]] = {
+    "start": lambda batch: bool(batch.starts),
+    "record": lambda batch: any(write.steps and not write.end for write in batch.writes),
+    "end": lambda batch: any(write.end for write in batch.writes),
+}
+
+
+def lose_the_answer(store: PostgresStore, holds: Callable[[Batch], bool]) -> list[Batch]:
+    """Commit the first batch of that kind, and let its answer be lost; it is in the list then."""
+    commit = store.journal.commit
+    lost: list[Batch] = []
+
+    async def lossy(batch: Batch) -> Committed:
+        committed = await commit(batch)
+        if holds(batch) and not lost:
+            lost.append(batch)
+            raise Unreachable("the answer was lost")
+        return committed
+
+    store.journal.commit = lossy  # type: ignore[method-assign]
+    return lost
+
+
+@pytest.mark.parametrize("kind", HOLDS)
+async def test_a_commit_whose_answer_was_lost_is_acknowledged_all_the_same(database: str, kind: str) -> None:
+    begun: list[str] = []
+
+    @step
+    async def note(text: str) -> str:
+        begun.append(text)
+        return text
+
+    @workflow
+    async def flow() -> str:
+        return await note("a") + await note("b")
+
+    async with engine_on(database, flow) as bench, asyncio.timeout(15):
+        lost = lose_the_answer(bench.store, HOLDS[kind])
+        workflow_id = await bench.start(flow)
+        assert await bench.result(workflow_id) == "ab"
+        assert lost
+        assert begun == ["a", "b"]
+        assert (await bench.row(workflow_id))["epoch"] == 1
+
+
+async def test_a_strangers_start_is_not_taken_for_ones_own_after_a_lost_answer(database: str) -> None:
+    """The same id, started elsewhere between the two tries."""
+    async with store_of(database) as store, store_of(database, "you") as other:
+        commit = store.journal.commit
+        calls = 0
+
+        async def lossy(batch: Batch) -> Committed:
+            nonlocal calls
+            calls += 1
+            if calls == 1:
+                await other.journal.commit(Batch(7, [NewWorkflow("w", "f", "{}")], []))
+                raise Unreachable("the request was lost")
+            return await commit(batch)
+
+        store.journal.commit = lossy  # type: ignore[method-assign]
+        async with journal_over(store) as journal:
+            assert await journal.start(NewWorkflow("w", "f", "{}")) is False
+
+
+@contextlib.asynccontextmanager
+async def journal_over(store: PostgresStore) -> AsyncIterator[Journal]:
+    journal = Journal(store.journal, lambda _: None)
+    journal.open()
+    try:
+        async with asyncio.timeout(15):
+            yield journal
+    finally:
+        await journal.close(2.0)
+
+
+async def test_bad_data_fails_nobody_else(database: str) -> None:
+    async with store_of(database) as store, journal_over(store) as journal:
+        bad = NewWorkflow("bad", "f", "{}", idempotency_key="a\0b")
+        good = [journal.start(NewWorkflow(f"w{n}", "f", "{}")) for n in range(3)]
+        refused = journal.start(bad)
+        good += [journal.start(NewWorkflow(f"v{n}", "f", "{}")) for n in range(3)]
+        assert await asyncio.gather(*good) == [True] * 6
+        with pytest.raises(BadData):
+            await refused
+
+
+async def test_what_an_older_claim_still_had_to_write_is_refused_and_the_newer_ones_lands(
+    database: str,
+) -> None:
+    async with store_of(database) as store, journal_over(store) as journal:
+        await asyncio.gather(*(journal.start(NewWorkflow(each, "f", "{}")) for each in ("w", "x")))
+        held = "select from outlast.workflow_status where workflow_id = 'x' for update"
+        async with under_way(database, held):
+            on_its_way = journal.write("x", 1, [StepRecord("1", "s", "1", completion_order=1)])
+            while journal._entries:  # until the journal has taken it up
+                await asyncio.sleep(0)
+            older = journal.write("w", 1, [StepRecord("1", "s", "1", completion_order=1)])
+            await rows(database, "update outlast.workflow_status set epoch = 2 where workflow_id = 'w'")
+            newer = journal.write("w", 2, [StepRecord("2", "s", "2", completion_order=1)])
+            assert older.done()
+            assert older.result() is False
+        assert await on_its_way
+        assert await newer
+    query = "select step_id from outlast.operation_outputs where workflow_id = 'w'"
+    assert await rows(database, query) == [("2",)]
+
+
+async def test_whoever_waits_is_not_told_an_end_that_was_refused(database: str) -> None:
+    go_on = asyncio.Event()
+
+    @workflow
+    async def flow() -> str:
+        await go_on.wait()
+        return "the end"
+
+    async with engine_on(database, flow, lease_ttl_s=60.0, tick_s=20.0) as bench:
+        workflow_id = await bench.start(flow)
+        result = asyncio.create_task(bench.result(workflow_id))
+        await bench.rows(CANCEL)
+        go_on.set()
+        with pytest.raises(WorkflowCancelled):
+            await result
+
+
+async def test_after_a_refused_record_no_step_begins(database: str) -> None:
+    running, go_on = asyncio.Event(), asyncio.Event()
+    begun: list[str] = []
+
+    @step
+    async def first() -> None:
+        running.set()
+        await go_on.wait()
+
+    @step
+    async def second() -> None:
+        begun.append("second")
+
+    @workflow
+    async def flow() -> None:
+        await first()
+        await second()
+
+    async with engine_on(database, flow, lease_ttl_s=60.0, tick_s=20.0) as bench:
+        await bench.start(flow)
+        await running.wait()
+        await bench.rows(CANCEL)
+        go_on.set()
+        await bench.until(lambda: not bench.live)
+        assert begun == []
+        assert await bench.rows("select 1 from outlast.operation_outputs") == []

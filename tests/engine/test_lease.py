@@ -1,0 +1,86 @@
+"""What an instance may believe of its lease, and what it does without."""
+
+from __future__ import annotations
+
+import asyncio
+
+from outlast import step, workflow
+from outlast.core.clock import monotonic
+from outlast.core.records import Beat
+from outlast.engine.lease import MARGIN
+from tests.engine.harness import Bench, engine_on
+
+TTL_S = 60.0
+
+
+def lose_the_lease(bench: Bench) -> asyncio.Event:
+    """The lease can't be trusted from now on; set once somebody waits until it can be."""
+    lease, asked = bench.engine._lease, asyncio.Event()
+    trust = lease.trust
+
+    async def asked_for() -> None:
+        asked.set()
+        await trust()
+
+    lease._trusted_until = 0.0
+    lease.trust = asked_for  # type: ignore[method-assign]
+    return asked
+
+
+async def test_trust_runs_from_the_sending_of_a_renewal_and_ends_before_the_lease(database: str) -> None:
+    sent: list[float] = []
+    async with engine_on(database, lease_ttl_s=TTL_S, tick_s=20.0) as bench:
+        beat = bench.store.instances.beat
+
+        async def watched(lease_ttl_s: float) -> Beat:
+            sent.append(monotonic())
+            return await beat(lease_ttl_s)
+
+        bench.store.instances.beat = watched  # type: ignore[method-assign]
+        await bench.engine._membership._beat()
+        assert bench.engine._lease._trusted_until <= sent[0] + TTL_S * (1 - MARGIN)
+        assert MARGIN >= 0.1
+
+
+async def test_no_step_begins_while_the_lease_cannot_be_trusted(database: str) -> None:
+    begun = asyncio.Event()
+
+    @step
+    async def only() -> None:
+        begun.set()
+
+    @workflow
+    async def flow() -> None:
+        await only()
+
+    async with engine_on(database, flow, lease_ttl_s=TTL_S, tick_s=20.0) as bench:
+        asked = lose_the_lease(bench)
+        workflow_id = await bench.start(flow)
+        await bench.until(lambda: asked.is_set() or begun.is_set())
+        assert not begun.is_set()
+        bench.engine._lease.renewed(monotonic())
+        await bench.result(workflow_id)
+        assert begun.is_set()
+
+
+async def test_no_later_attempt_begins_while_the_lease_cannot_be_trusted(database: str) -> None:
+    attempts: list[asyncio.Event] = []
+
+    @step(max_attempts=2, backoff=0.001)
+    async def only() -> None:
+        if not attempts:
+            attempts.append(lose_the_lease(bench))
+            raise ValueError("again")
+        attempts.append(asyncio.Event())
+
+    @workflow
+    async def flow() -> None:
+        await only()
+
+    async with engine_on(database, flow, lease_ttl_s=TTL_S, tick_s=20.0) as bench:
+        workflow_id = await bench.start(flow)
+        await bench.until(lambda: attempts and (attempts[0].is_set() or len(attempts) > 1))
+        assert len(attempts) == 1
+        bench.engine._lease.renewed(monotonic())
+        await bench.result(workflow_id)
+        assert len(attempts) == 2

@@ -1,0 +1,102 @@
+"""The order in which branches are made and get results: by the code and the record, never by chance."""
+
+from __future__ import annotations
+
+import asyncio
+
+from outlast import step, workflow
+from outlast.core.records import StepRecord
+from outlast.core.replay import History
+from outlast.engine.turns import QUIET_CYCLES, Turns
+from tests.engine.harness import engine_on
+
+MANY_CYCLES = 100
+
+
+@step
+async def say(number: int) -> int:
+    return number
+
+
+@workflow
+async def in_a_set() -> list[int]:
+    tasks = [asyncio.create_task(say(number)) for number in range(8)]
+    done, _ = await asyncio.wait(tasks)
+    return [task.result() for task in done]
+
+
+@workflow
+async def as_they_complete() -> None:
+    for each in asyncio.as_completed([say(number) for number in range(8)]):
+        await each
+
+
+async def test_a_set_of_tasks_goes_in_the_order_they_were_made(database: str) -> None:
+    async with engine_on(database, in_a_set) as bench:
+        assert await bench.run(in_a_set) == list(range(8))
+
+
+async def test_as_completed_makes_tasks_in_the_order_given(database: str) -> None:
+    async with engine_on(database, as_they_complete) as bench:
+        workflow_id = await bench.start(as_they_complete)
+        await bench.result(workflow_id)
+        places = {each["step_id"]: each["output"] for each in await bench.steps(workflow_id)}
+        assert places == {f"{number + 1}.1": number for number in range(8)}
+
+
+def turns_of(*orders: int) -> Turns:
+    """The turnstile of an execution that recorded these completions, and has a branch beside its body."""
+    records = [StepRecord(str(order), "s", "1", completion_order=order) for order in orders]
+    return Turns(History(records), [object()])
+
+
+async def cycles(count: int) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def test_results_come_in_the_recorded_order_however_they_are_asked_for() -> None:
+    turns = turns_of(1, 2, 3)
+    got: list[int] = []
+
+    async def take(order: int) -> None:
+        await turns.take(order)
+        got.append(order)
+
+    tasks = [asyncio.create_task(take(order)) for order in (3, 2)]
+    await cycles(MANY_CYCLES)
+    assert got == []
+    await take(1)
+    await asyncio.gather(*tasks)
+    assert got == [1, 2, 3]
+
+
+async def test_the_next_result_waits_until_the_branch_that_got_one_is_at_rest() -> None:
+    turns = turns_of()
+    noted: list[str] = []
+
+    async def busy(order: int) -> None:
+        await turns.take(order)
+        for _ in range(10):
+            turns.activity += 1  # as its execution does each time a task of the body goes on
+            await cycles(QUIET_CYCLES - 2)
+        noted.append(f"{order} rests")
+
+    async def quick(order: int) -> None:
+        await turns.take(order)
+        noted.append(f"{order} goes on")
+
+    async with asyncio.timeout(10):
+        await asyncio.gather(busy(1), quick(2))
+    assert noted == ["1 rests", "2 goes on"]
+
+
+async def test_no_completion_passes_one_that_is_about_to_be_committed() -> None:
+    turns = turns_of()
+    turns.reserve(1)
+    later = asyncio.create_task(turns.take(2))
+    await cycles(MANY_CYCLES)
+    assert not later.done()
+    turns.give_up(1)
+    async with asyncio.timeout(10):
+        await later

@@ -1,0 +1,104 @@
+"""`python -m tests.mutants`: take one guard away at a time; each time some test must notice."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from pathlib import Path
+
+from outlast.host.embedded import EmbeddedPostgres
+from tests import conftest, figures
+from tests.mutants.catalogue import EQUIVALENTS, MUTANTS
+from tests.mutants.control import Uncontrolled, control
+from tests.mutants.layers import Result, examine
+from tests.mutants.mutant import LAYERS, Mutant
+from tests.mutants.report import markdown, say, told
+from tests.mutants.runs import ORIGINAL, copy
+
+
+def main() -> int:
+    """Examine the chosen mutants; 1 if any survives, 2 if nothing could be proved."""
+    chosen = _options()
+    mutants = _chosen(chosen.only)
+    layers = [layer for layer in LAYERS if not chosen.layers or layer in chosen.layers]
+    if chosen.list:
+        for mutant in mutants:
+            say(f"{mutant.name:36} {mutant.guard}")
+        return 0
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="mutants-") as scratch, _postgres(Path(scratch)) as postgres:
+        folder = Path(scratch)
+        copy(folder / ORIGINAL)
+        try:
+            control(mutants, layers, folder, postgres, chosen.jobs)
+        except Uncontrolled as error:
+            say(str(error))
+            return 2
+        results = []
+        with ThreadPoolExecutor(chosen.jobs) as threads:
+            asked = [
+                threads.submit(examine, each, layers, folder, postgres, every=chosen.all_layers)
+                for each in mutants
+            ]
+            for done in as_completed(asked):
+                results.append(done.result())
+                say(told(results[-1]))
+    return _judge(results, mutants, time.monotonic() - began, chosen)
+
+
+def _judge(results: list[Result], mutants: list[Mutant], took_s: float, chosen: argparse.Namespace) -> int:
+    order = {mutant.name: number for number, mutant in enumerate(mutants)}
+    results.sort(key=lambda result: order[result.mutant.name])
+    unproved = [each for each in results if not each.caught]
+    say(f"{len(results) - len(unproved)} of {len(results)} caught in {took_s:.0f} s")
+    for each in unproved:
+        say(told(each))
+    if chosen.publish:
+        figures.publish("mutants", markdown(results, EQUIVALENTS, took_s, chosen.jobs))
+    return 1 if unproved else 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
+    parser.add_argument("--only", metavar="NAME,…", help="these mutants, by names or parts of names")
+    parser.add_argument("--layers", type=lambda text: text.split(","), help=f"of {', '.join(LAYERS)}")
+    parser.add_argument(
+        "--all-layers", action="store_true", help="ask every layer, not up to the first that notices"
+    )
+    parser.add_argument("--jobs", type=int, default=2, metavar="N")
+    parser.add_argument("--publish", action="store_true", help="write the table into docs/reliability.md")
+    parser.add_argument("--list", action="store_true", help="name the mutants")
+    chosen = parser.parse_args()
+    if unknown := set(chosen.layers or ()) - set(LAYERS):
+        parser.error(f"no such layer: {', '.join(sorted(unknown))}")
+    if chosen.publish and (chosen.only or chosen.layers):
+        parser.error("only a whole run may be published")
+    return chosen
+
+
+def _chosen(only: str | None) -> list[Mutant]:
+    if only is None:
+        return list(MUTANTS)
+    parts = only.split(",")
+    exact = [each for each in MUTANTS if each.name in parts]
+    found = exact or [each for each in MUTANTS if any(part in each.name for part in parts)]
+    if not found:
+        raise SystemExit(f"no mutant is named so: {only}")
+    return found
+
+
+@contextmanager
+def _postgres(folder: Path) -> Iterator[str]:
+    """One server for all runs, with the template database that tests copy."""
+    with EmbeddedPostgres.start(folder / "postgres", durable=False) as server:
+        conftest._make_template(server.url, folder)
+        yield server.url
+
+
+if __name__ == "__main__":
+    sys.exit(main())
