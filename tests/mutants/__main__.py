@@ -14,10 +14,10 @@ from pathlib import Path
 from outlast.host.embedded import EmbeddedPostgres
 from tests import conftest, figures
 from tests.mutants.catalogue import EQUIVALENTS, MUTANTS
-from tests.mutants.control import Uncontrolled, control
-from tests.mutants.layers import Result, examine
-from tests.mutants.mutant import LAYERS, Mutant
-from tests.mutants.report import markdown, say, told
+from tests.mutants.control import Control, Uncontrolled
+from tests.mutants.layers import examine
+from tests.mutants.mutant import ALL_LAYERS, LAYERS, Mutant
+from tests.mutants.report import Result, markdown, say, told
 from tests.mutants.runs import ORIGINAL, copy
 
 
@@ -25,7 +25,7 @@ def main() -> int:
     """Examine the chosen mutants; 1 if any survives, 2 if nothing could be proved."""
     chosen = _options()
     mutants = _chosen(chosen.only)
-    layers = [layer for layer in LAYERS if not chosen.layers or layer in chosen.layers]
+    layers = list(chosen.layers or LAYERS)
     if chosen.list:
         for mutant in mutants:
             say(f"{mutant.name:36} {mutant.guard}")
@@ -35,20 +35,32 @@ def main() -> int:
         folder = Path(scratch)
         copy(folder / ORIGINAL)
         try:
-            control(mutants, layers, folder, postgres, chosen.jobs)
+            results = _examine_all(mutants, layers, folder, postgres, chosen)
         except Uncontrolled as error:
             say(str(error))
             return 2
-        results = []
-        with ThreadPoolExecutor(chosen.jobs) as threads:
-            asked = [
-                threads.submit(examine, each, layers, folder, postgres, every=chosen.all_layers)
-                for each in mutants
-            ]
+    return _judge(results, mutants, time.monotonic() - began, chosen)
+
+
+def _examine_all(
+    mutants: list[Mutant], layers: list[str], folder: Path, postgres: str, chosen: argparse.Namespace
+) -> list[Result]:
+    every = chosen.all_layers
+    control = Control(folder, postgres)
+    control.prepare(mutants, layers, chosen.jobs, every=every)
+    results = []
+    with ThreadPoolExecutor(chosen.jobs) as threads:
+        asked = [
+            threads.submit(examine, each, layers, folder, postgres, control, every=every) for each in mutants
+        ]
+        try:
             for done in as_completed(asked):
                 results.append(done.result())
                 say(told(results[-1]))
-    return _judge(results, mutants, time.monotonic() - began, chosen)
+        except BaseException:
+            threads.shutdown(wait=False, cancel_futures=True)
+            raise
+    return results
 
 
 def _judge(results: list[Result], mutants: list[Mutant], took_s: float, chosen: argparse.Namespace) -> int:
@@ -66,7 +78,7 @@ def _judge(results: list[Result], mutants: list[Mutant], took_s: float, chosen: 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument("--only", metavar="NAME,…", help="these mutants, by names or parts of names")
-    parser.add_argument("--layers", type=lambda text: text.split(","), help=f"of {', '.join(LAYERS)}")
+    parser.add_argument("--layers", type=lambda text: text.split(","), help=f"of {', '.join(ALL_LAYERS)}")
     parser.add_argument(
         "--all-layers", action="store_true", help="ask every layer, not up to the first that notices"
     )
@@ -74,7 +86,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--publish", action="store_true", help="write the table into docs/reliability.md")
     parser.add_argument("--list", action="store_true", help="name the mutants")
     chosen = parser.parse_args()
-    if unknown := set(chosen.layers or ()) - set(LAYERS):
+    if unknown := set(chosen.layers or ()) - set(ALL_LAYERS):
         parser.error(f"no such layer: {', '.join(sorted(unknown))}")
     if chosen.publish and (chosen.only or chosen.layers):
         parser.error("only a whole run may be published")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +11,11 @@ PACKAGE = ROOT / "runtime" / "outlast"
 
 LAYERS = ("unit", "store", "engine", "web", "http", "crash")
 """The folders of tests that are asked, cheapest first."""
+
+SLOW_LAYERS = ("simulation", "torture")
+"""Commands of their own, that are asked about any mutant, where they are named."""
+
+ALL_LAYERS = (*LAYERS, *SLOW_LAYERS)
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,10 @@ class Mutant:
     def layers(self) -> list[str]:
         """The layers that have a test against it."""
         return [layer for layer in LAYERS if getattr(self, layer)]
+
+    def asked(self, chosen: Collection[str]) -> list[str]:
+        """Those of the chosen layers that are to be asked."""
+        return [layer for layer in (*self.layers, *SLOW_LAYERS) if layer in chosen]
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,7 @@ REPLAYED = (
         "cancelled-step-unrecorded",
         "A step that the body gave up is recorded so",
         EXECUTION,
-        "                self._record_cancelled(StepRecord(step_id, name, started_s=started_s))\n",
+        "                await self._give_up(StepRecord(step_id, name, started_s=started_s))\n",
         "                pass\n",
         engine=("test_cancellation.py::test_a_cancelled_step_is_recorded_and_not_run_again",),
     ),

@@ -79,8 +79,14 @@ WRITING = (
         "begins-on-the-undurable",
         "A step begins only when all before it is durable",
         "engine/execution.py",
-        "            if (write := self._last_write) is not None and not write.done():\n",
-        "            if (write := self._last_write) is not None and write is None:\n",
+        "                if not write.done():\n                    await settled(write)\n",
+        "                if False:\n                    await settled(write)\n",
+        then=(
+            (
+                "                self._written(write)  #",
+                "                write.done() and self._written(write)  #",
+            ),
+        ),
         engine=("test_durable_first.py::test_a_step_waits_until_all_that_the_body_has_seen_is_durable",),
     ),
     Mutant(

@@ -155,7 +155,7 @@ FENCE = (
         '    async def commit(self) -> NoReturn:\n        """Refused."""\n'
         "        raise UsageError(_ENDED_BY_BODY)\n",
         '    async def commit(self) -> None:\n        """Refused."""\n        await super().commit()\n',
-        engine=("test_transactions.py::test_a_body_that_ends_the_transaction_is_refused",),
+        engine=("test_borrowed.py::test_nothing_is_committed_by_a_body_that_tries_to",),
     ),
 )
 

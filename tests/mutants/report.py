@@ -5,12 +5,26 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from tests.mutants.layers import Result
-from tests.mutants.mutant import LAYERS, Equivalent
+from tests.mutants.mutant import ALL_LAYERS, Equivalent, Mutant
 from tests.mutants.runs import Outcome, Verdict
 
 TEXT_CHARS_MAX = 1500
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the layers that were asked said of a mutant."""
+
+    mutant: Mutant
+    outcomes: dict[str, Outcome]
+
+    @property
+    def caught(self) -> bool:
+        """Whether a layer noticed, and none found it broken."""
+        found = [each.verdict for each in self.outcomes.values()]
+        return any(each.caught for each in self.outcomes.values()) and Verdict.BROKEN not in found
 
 
 def say(text: str) -> None:
@@ -30,15 +44,15 @@ def told(result: Result) -> str:
 def markdown(results: Sequence[Result], equivalents: Sequence[Equivalent], took_s: float, jobs: int) -> str:
     """The section `mutants`."""
     caught = [each for each in results if each.caught]
-    first = Counter(next(layer for layer in LAYERS if _caught_by(each, layer)) for each in caught)
-    by = ", ".join(f"{count} by `tests/{layer}`" for layer in LAYERS if (count := first[layer]))
+    first = Counter(next(layer for layer in ALL_LAYERS if _caught_by(each, layer)) for each in caught)
+    by = ", ".join(f"{count} by `tests/{layer}`" for layer in ALL_LAYERS if (count := first[layer]))
     lines = [
         f"`python -m tests.mutants`: {len(results)} mutants, {len(caught)} caught, "
         f"{len(results) - len(caught)} survived. First to notice: {by}. "
         f"{took_s / 60:.0f} minutes with {jobs} jobs.",
         "",
-        "Each mutant is the product with one guard less. The cheapest layer is asked first, and the first "
-        "test that fails is named. The same tests pass on a copy that nothing was taken from, in the same run.",
+        "Each mutant is the product with one guard less. The cheapest layer is asked first; the first "
+        "test that fails is named. In the same run it passes on a copy that nothing was taken from.",
         "",
         "| Mutant | Guard that was removed | Caught by |",
         "|---|---|---|",

@@ -24,6 +24,9 @@ TEST_LIMIT_S = {"unit": 20, "store": 20, "engine": 25, "web": 25, "http": 45, "c
 ORIGINAL = "original"
 """The folder of the copy that all others are made of."""
 
+PLUGINS = ("xdist", "pytest_asyncio", "pytest_timeout", "_hypothesis_pytestplugin")
+"""Those that the tests need. To load all that are installed takes longer than most tests."""
+
 END_S = 15.0
 SMOKE = "tests/engine/test_steps.py::test_a_workflow_returns_what_its_steps_return"
 """Passes on every mutant that is worth asking about: one that can't run two steps isn't short of a guard."""
@@ -74,9 +77,10 @@ def run(
     scratch = package.parents[1]
     report = scratch / "report.jsonl"
     report.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:randomly", "-p", "no:cacheprovider"]
-    command += ["-p", plugin.__name__, f"--basetemp={scratch / 'tests'}", "--hypothesis-seed=0"]
-    command += [f"--timeout={limit_s}", *([] if all_of else ["-x"]), *tests]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    command += [f"-p{each}" for each in (*PLUGINS, plugin.__name__)]
+    command += [f"--basetemp={scratch / 'tests'}", "--hypothesis-seed=0", f"--timeout={limit_s}"]
+    command += [*([] if all_of else ["-x"]), *tests]
     output = scratch / "output"
     with output.open("wb") as file:
         process = subprocess.Popen(
@@ -88,7 +92,7 @@ def run(
         except subprocess.TimeoutExpired:
             status = None
         finally:
-            _end(process)
+            end(process)
     return _outcome(status, report, output.read_text("utf-8", "replace"))
 
 
@@ -98,6 +102,7 @@ def _environment(package: Path, postgres: str, report: Path) -> dict[str, str]:
         **os.environ,
         "PYTHONPATH": str(package.parent),
         "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         "HYPOTHESIS_STORAGE_DIRECTORY": str(package.parents[1] / "hypothesis"),
         plugin.PACKAGE: str(package),
         plugin.POSTGRES: postgres,
@@ -105,7 +110,7 @@ def _environment(package: Path, postgres: str, report: Path) -> dict[str, str]:
     }
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end(process: subprocess.Popen[bytes]) -> None:
     """End pytest as Ctrl-C does, so that fixtures end the hosts they started; then in earnest."""
     for number in (signal.SIGINT, signal.SIGKILL):
         if process.poll() is not None:
