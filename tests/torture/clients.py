@@ -1,4 +1,4 @@
-"""Clients as good ones are: each call has its key, and is made again with it until it is answered for good."""
+"""Clients as good ones are: each call has a key, and is made again with it until it is answered for good."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Told:
             self._violations.add(
                 "a returned result changed",
                 workflow_id,
-                f"first {first.status} {first.body[:600]!r}, now {where} {answer.status} {answer.body[:600]!r}",
+                f"first {first.status} {first.body[:500]!r}, {where} {answer.status} {answer.body[:500]!r}",
             )
 
 
@@ -145,7 +145,7 @@ class Clients:
         if await self._accepted(order):
             await asyncio.sleep(self._rng.uniform(0.0, 0.3))
             with suppress(httpx.TransportError):
-                await self._http.post(f"{self._any().address}/workflows/v1/{_quoted(order)}/cancel")
+                await self._ask("POST", f"{self._any().address}/workflows/v1/{_quoted(order)}/cancel")
                 self.told.counts["cancels"] += 1
         await self._until_answered(order)
 
@@ -163,7 +163,7 @@ class Clients:
         while loop.time() < deadline:
             try:
                 slot = self._any()
-                response = await self._http.get(f"{slot.address}/workflows/v1/{_quoted(order)}?wait=3")
+                response = await self._ask("GET", f"{slot.address}/workflows/v1/{_quoted(order)}?wait=3")
             except httpx.TransportError:
                 await self._pause()
                 continue
@@ -176,6 +176,15 @@ class Clients:
 
     async def _until_answered(self, order: Order) -> None:
         """Call again and again, with the same key, wherever there is a host."""
+        try:
+            answered = await self._answered(order)
+        except asyncio.CancelledError:  # at the end all are healed, and there was time enough
+            self.unanswered.append(order)
+            raise
+        if not answered:
+            self.unanswered.append(order)
+
+    async def _answered(self, order: Order) -> bool:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + PATIENCE_S
         while loop.time() < deadline:
@@ -189,10 +198,10 @@ class Clients:
                     self.told.final(
                         order.workflow_id, Answer(response.status_code, response.content), slot.name
                     )
-                    return
+                    return True
             self.told.counts["retries"] += 1
             await self._pause()
-        self.unanswered.append(order)
+        return False
 
     async def ask_all_again(self, within_s: float) -> int:
         """Ask for the answer of every key once more, or as many as there is time for; how many were asked."""
@@ -219,10 +228,17 @@ class Clients:
         headers = {"idempotency-key": order.key, **({"prefer": prefer} if prefer else {})}
         options: dict[str, Any] = {} if timeout_s is None else {"timeout": timeout_s}
         url = f"{slot.address}/functions/v1/{order.function}"
-        response = await self._http.post(url, json=order.body, headers=headers, **options)
+        response = await self._ask("POST", url, json=order.body, headers=headers, **options)
         if response.status_code in (200, 202):
             self.told.accepted.add(order.workflow_id)
         return response
+
+    async def _ask(self, method: str, url: str, **options: Any) -> httpx.Response:
+        """One request. Raises httpx.TransportError."""
+        try:
+            return await self._http.request(method, url, **options)
+        except AttributeError as error:  # anyio asks a socket that has just gone for its address
+            raise httpx.ConnectError(str(error)) from error
 
     def _is_final(self, order: Order, response: httpx.Response) -> bool:
         """Whether the answer is the workflow's, not the host's."""

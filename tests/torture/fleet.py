@@ -68,7 +68,6 @@ class Slot:
         """Where its clock is told how far to be off."""
         self.busy = asyncio.Lock()
         """Held by whoever stops, freezes or kills it."""
-        self.frozen = False
         self.address = ""
         self.lives = 0
         self.log = folder / f"host-{number}-0.log"
@@ -83,7 +82,8 @@ class Slot:
     @property
     def name(self) -> str:
         """For people."""
-        return f"host {self.number} ({self.way}{', spared' if self.spared else ''}{', shaky clock' if self.clock else ''})"
+        traits = [self.way, *(["spared"] if self.spared else []), *(["shaky clock"] if self.clock else [])]
+        return f"host {self.number} ({', '.join(traits)})"
 
     def come_in_by(self, url: str) -> None:
         """From its next process on this is its way to the database."""
@@ -128,8 +128,8 @@ class Slot:
         command += ["--functions", str(FUNCTIONS)]
         with self.log.open("wb") as output:
             self._process = subprocess.Popen(
-                command, env=self._env, cwd=self._folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                start_new_session=True,
+                command, env=self._env, cwd=self._folder, stdin=subprocess.DEVNULL, stdout=output,
+                stderr=output, start_new_session=True,
             )  # fmt: skip
         self._ended_by_us = False
 

@@ -1,4 +1,4 @@
-"""PgBouncer in transaction mode, where it is installed. It refuses root: there it runs as the server's user."""
+"""PgBouncer in transaction mode, where it is installed. It refuses root, and runs as the server's user."""
 
 from __future__ import annotations
 

@@ -140,9 +140,12 @@ class Proxy:
 
     async def slow(self, delay_s: float, for_s: float) -> None:
         """Everything that passes takes so much longer, for a while."""
-        self._weather.delay_s = delay_s
-        await asyncio.sleep(for_s)
-        self._weather.delay_s = 0.0
+        weather = self._weather
+        weather.delay_s = delay_s
+        try:
+            await asyncio.sleep(for_s)
+        finally:
+            weather.delay_s = 0.0
 
     async def hold(self, directions: set[Direction], for_s: float) -> None:
         """What is sent arrives later, though its sender may have given up and gone."""
@@ -150,8 +153,10 @@ class Proxy:
 
     async def swallow(self, directions: set[Direction], for_s: float) -> None:
         """What is sent never arrives, and nobody is told; in the end the connections break."""
-        await self._storm(Weather(swallowed=directions), for_s)
-        self.cut_all()
+        try:
+            await self._storm(Weather(swallowed=directions), for_s)
+        finally:
+            self.cut_all()
 
     async def _storm(self, weather: Weather, for_s: float) -> None:
         self._weather = weather
@@ -159,7 +164,8 @@ class Proxy:
             await asyncio.sleep(for_s)
         finally:
             weather.calm.set()
-            self._weather = Weather()
+            if self._weather is weather:
+                self._weather = Weather()
 
     async def passes(self, direction: Direction) -> bool:
         """Wait as long as what goes this way has to; whether it arrives."""

@@ -6,10 +6,11 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Coroutine, Sequence
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -102,6 +103,7 @@ class Run:
         self.results = Results(self.server, self.told, self.witness, violations)
         self.liveness = Liveness(self.server, self.told, violations)
         self._tasks: list[asyncio.Task[None]] = []
+        self._looked_enough = asyncio.Event()
 
     def _leave_out(self, why: str) -> None:
         self.outcome.left_out.append(why)
@@ -137,14 +139,14 @@ class Run:
         if self.pooler is not None:
             self.pooler.start()
         await self.fleet.start()
-        self._begin(self.fleet.watch())
+        self._watching = self._begin(self.fleet.watch())
 
     async def torture(self) -> None:
         """Warm up, then strike as planned while clients work and the oracles look."""
         wishes, outcome = self.wishes, self.outcome
         loop = asyncio.get_running_loop()
-        self._begin(self.clients.work(wishes.rate, CLIENTS_AT_ONCE))
-        self._begin(self._look_on())
+        self._working = self._begin(self.clients.work(wishes.rate, CLIENTS_AT_ONCE))
+        self._looking = self._begin(self._look_on())
         await asyncio.sleep(WARM_UP_S)
         first = await census(self.fleet.slots[0], self.server)
         usable = []
@@ -198,14 +200,12 @@ class Run:
         """See that everything ends, and check it all."""
         outcome = self.outcome
         outcome.drained_s = await self.liveness.all_end(END_WITHIN_S)
-        for task in self._tasks[-1:]:
-            task.cancel()
-        await asyncio.gather(*self._tasks[-1:], return_exceptions=True)
+        self._looked_enough.set()
+        await self._looking
         # What ended after the last look, then what only shows when all has ended.
-        await asyncio.sleep(0.2)
         await self._look()
         for order in self.clients.unanswered:
-            outcome.violations.add("a call was never answered", order.workflow_id, "for 90 s")
+            outcome.violations.add("a call was never answered", order.workflow_id, repr(order))
         await self.liveness.none_lost()
         await self.effects.look_at_all()
         with suppress(httpx.TransportError):
@@ -219,12 +219,12 @@ class Run:
         outcome.checks = sum(oracle.checks for oracle in oracles)
 
     async def _look_on(self) -> None:
-        while True:
-            await asyncio.sleep(LOOK_EVERY_S)
-            try:
-                await self._look()
-            except Exception as error:  # the server is away for long: look again
-                self.outcome.unexpected[f"the suite: a look: {error!r}"[:300]] += 1
+        """Look every few seconds. A look that has begun is never cut off: its window would be lost."""
+        while not self._looked_enough.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_EVERY_S):
+                    await self._looked_enough.wait()
+            await self._look()
 
     async def _look(self) -> None:
         window = await self.windows.next()
@@ -242,17 +242,21 @@ class Run:
                 )
                 slot.start()
 
-    def _begin(self, work: object) -> None:
-        self._tasks.append(asyncio.get_running_loop().create_task(work))  # type: ignore[arg-type]
+    def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.append(task)
+        return task
 
     async def close(self) -> None:
         """Leave nothing."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.clients.close()
-        self.fleet.close()
-        await self.proxy.close()
-        if self.pooler is not None:
-            self.pooler.close()
-        await asyncio.to_thread(self.server.stop)
+        async with AsyncExitStack() as all_of_it:  # in reverse, and each whatever became of the others
+            all_of_it.push_async_callback(asyncio.to_thread, self.server.stop)
+            if self.pooler is not None:
+                all_of_it.callback(self.pooler.close)
+            all_of_it.push_async_callback(self.proxy.close)
+            all_of_it.callback(self.fleet.close)
+            all_of_it.push_async_callback(self.clients.close)
+            all_of_it.push_async_callback(self.clients.finish, 0.0)

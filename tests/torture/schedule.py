@@ -1,7 +1,7 @@
 """When which fault strikes: scenes of some seconds each, drawn from the seed.
 
-In a storm light faults come in swarms; a blow is a heavy fault or two among some light ones; before and after a
-quiet kill nothing else is at work, so that the takeover is the product's own time.
+In a storm light faults come in swarms; a blow is a heavy fault or two among some light ones; before and
+after a quiet kill nothing else is at work, so that the takeover is the product's own time.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tests.torture.faults.processes import Killed
 
 STORM_S = 7.0
 BLOW_S = 7.0
-HUSH_S = 2.0
+HUSH_S = 3.0
 AFTER_KILL_S = 6.0
 _LIGHT_A_SECOND = {"storm": 4.0, "blow": 1.6}
 

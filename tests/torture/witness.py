@@ -26,7 +26,7 @@ class Witness:
         self._path = folder / "witness"
         self._path.touch()
         self._read = 0
-        # The bodies tell monotonic time, which no fault moves; commits are dated by the wall clock of the machine.
+        # Bodies tell monotonic time, which no fault moves; commits are dated by the machine's wall clock.
         self._offset_s = time.clock_gettime(time.CLOCK_REALTIME) - time.monotonic()
         self.runs: defaultdict[tuple[str, str], list[Run]] = defaultdict(list)
         self.count = 0

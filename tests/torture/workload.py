@@ -57,7 +57,7 @@ def _fan(rng: random.Random) -> Body:
     return {
         "form": rng.choice(("gather", "group", "completed")),
         "moves": [_move(rng) for _ in range(width)],
-        "pauses": [round(rng.uniform(0.0, 0.12), 3) for _ in range(width)],
+        "pauses": [round(rng.uniform(0.0, 0.5), 3) for _ in range(width)],
     }
 
 

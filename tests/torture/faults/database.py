@@ -15,11 +15,15 @@ from tests.torture.faults.field import Fault, Field
 
 _AWAY = (psycopg.Error, OSError, TimeoutError)
 
-_ANY = "select pid from pg_stat_activity where application_name like 'outlast/%' and pid <> pg_backend_pid() order by pid"
-_LEASES = "select backend_pid as pid from outlast.instances where lease_until > now() and backend_pid is not null order by 1"
+_ANY = "select pid from pg_stat_activity where application_name like 'outlast/%' order by pid"
+_LEASES = """
+select backend_pid as pid from outlast.instances
+where lease_until > now() and backend_pid is not null order by backend_pid
+"""
 _JOURNALS = """
 select pid from pg_stat_activity
-where application_name like 'outlast/%' and query like '%insert into outlast.workflow_status as w%' order by pid
+where application_name like 'outlast/%' and query like '%insert into outlast.workflow_status as w%'
+order by pid
 """
 
 
@@ -135,7 +139,8 @@ class RowsLocked(_Held):
     name = "rows of workflows locked"
     for_s = (0.2, 1.0)
     statement = """
-select 1 from outlast.workflow_status where status = 'PENDING' and random() < 0.5 limit 20 for update skip locked
+select 1 from outlast.workflow_status where status = 'PENDING' and random() < 0.5
+limit 20 for update skip locked
 """
 
 

@@ -27,8 +27,8 @@ class Killed(Fault):
             return False
         async with slot.busy:
             kill = Kill(now_s(), slot.pid, sessions=slot.way != "pooler", quiet=field.quiet)
+            field.takeovers.killed(kill)
             await slot.kill()
-            field.takeovers.kills.append(kill)
             slot.start()
         return True
 
@@ -46,13 +46,11 @@ class Frozen(Fault):
         if slot is None:
             return False
         async with slot.busy:
-            slot.frozen = True
             slot.signal(signal.SIGSTOP)
             try:
                 await asyncio.sleep(LEASE_S + rng.uniform(0.2, 2.5))
             finally:
                 slot.signal(signal.SIGCONT)
-                slot.frozen = False
         return True
 
 

@@ -12,7 +12,7 @@ from tests.torture.oracles.window import Row, Window
 from tests.torture.server import Server
 from tests.torture.witness import Run, Witness
 
-# Both ways: effects whose record isn't in the same commit with the same token, records without exactly one effect.
+# Both ways: effects whose record isn't in the same commit with the same token; records without one effect.
 _STRAY = """
 select t.workflow_id, t.label, t.token, t.xid::text as tx, o.step_id, o.output ->> 'token' as recorded
 from torture.transfers t
@@ -51,7 +51,8 @@ _BALANCES = """
 select a.id, a.balance, 1000 + coalesce(sum(m.amount), 0) as implied
 from torture.accounts a
 left join (
-  select source as id, -amount as amount from torture.transfers union all select target, amount from torture.transfers
+  select source as id, -amount as amount from torture.transfers
+  union all select target, amount from torture.transfers
 ) m using (id)
 group by a.id, a.balance having a.balance <> 1000 + coalesce(sum(m.amount), 0)
 """
@@ -112,7 +113,7 @@ class Effects:
             self._violations.add("money was made or lost", "accounts", repr(money))
 
     async def _check_runs(self, workflow_id: str, label: str) -> None:
-        """A run that began after the step's record was committed is a violation, unless its instance was superseded.
+        """A run that began after the step's record was committed is a violation, but by a superseded one.
 
         Such an instance may have been frozen between its last look at its lease and the step's first line.
         """

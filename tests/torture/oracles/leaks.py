@@ -1,4 +1,4 @@
-"""What a process keeps: the hosts that live through all of it, in a quiet moment at the beginning and at the end."""
+"""What a process keeps: the host that lives through all of it, in a quiet moment and in the last."""
 
 from __future__ import annotations
 

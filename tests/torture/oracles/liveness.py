@@ -20,8 +20,10 @@ where status in ('ENQUEUED', 'PENDING')
 limit 20
 """
 _LEFT = """
-select workflow_id, status, owner, epoch, recovery_attempts, claimable_at::text as due, updated_at::text as since
-from outlast.workflow_status where owner is not null or status in ('ENQUEUED', 'PENDING') or claimable_at is not null
+select workflow_id, status, owner, epoch, recovery_attempts, claimable_at::text as due,
+  updated_at::text as since
+from outlast.workflow_status
+where owner is not null or status in ('ENQUEUED', 'PENDING') or claimable_at is not null
 order by updated_at limit 50
 """
 _UNKNOWN = """

@@ -108,7 +108,7 @@ class Results:
                 self._violations.add("a result is not what its records imply", workflow_id, told)
 
     def _check_record(self, workflow_id: str, record: Row) -> None:
-        """A record of a step's result is of a run that the witness saw; one of a child is checked in the end."""
+        """A record of a step's result is of a run that the witness saw; one of a child is checked last."""
         if record["name"].startswith("result of ") and record["output"]:
             child = record["name"].removeprefix("result of ")
             self._of_children.append((workflow_id, child, record["output"].encode()))

@@ -18,7 +18,7 @@ class Kill:
     """Whether the instance had sessions of its own; behind a transaction pooler its lease must run out."""
     quiet: bool
     """Whether no other fault was at work."""
-    orphans: set[str] | None = None
+    orphans: int = 0
     recovered_s: list[float] = field(default_factory=list)
     claimed_s: list[float] = field(default_factory=list)
     first_claims_s: list[float] = field(default_factory=list)
@@ -30,10 +30,16 @@ class Takeovers:
 
     def __init__(self) -> None:
         self.kills: list[Kill] = []
+        self._fresh: list[Kill] = []
         self._owned: defaultdict[str, set[str]] = defaultdict(set)
         self._owner: dict[str, str] = {}
         self._waiting: dict[str, Kill] = {}
         self._attempts: dict[str, int] = {}
+
+    def killed(self, kill: Kill) -> None:
+        """An instance is killed now."""
+        self.kills.append(kill)
+        self._fresh.append(kill)
 
     def look(self, window: Window) -> None:
         """Take in a window's changes."""
@@ -60,13 +66,15 @@ class Takeovers:
 
     def _take_orphans(self, before_s: float) -> None:
         """What a killed instance owned at the moment of its kill."""
-        for kill in self.kills:
-            if kill.orphans is None and kill.at_s < before_s:
+        for kill in list(self._fresh):
+            if kill.at_s < before_s:
+                self._fresh.remove(kill)
                 mine = [owner for owner in self._owned if f"-{kill.pid}-" in owner]
-                kill.orphans = {workflow_id for owner in mine for workflow_id in self._owned[owner]}
+                orphans = {workflow_id for owner in mine for workflow_id in self._owned[owner]}
+                kill.orphans = len(orphans)
                 for owner in mine:
                     del self._owned[owner]
-                self._waiting |= dict.fromkeys(kill.orphans, kill)
+                self._waiting |= dict.fromkeys(orphans, kill)
 
     def latencies(self, *, sessions: bool, quiet: bool) -> list[float]:
         """Of first claims, sorted."""

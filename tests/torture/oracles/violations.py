@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 _PRINTED_OF_A_KIND = 5
 _KEPT_OF_A_KIND = 50
+_PRINTED_CHARS = 1_200
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Violations:
         if self.counts[what] <= _KEPT_OF_A_KIND:
             self.kept.append(Violation(what, subject, seen))
         if self.counts[what] <= _PRINTED_OF_A_KIND:
-            say(f"VIOLATION {what}: {subject}\n    {seen}")
+            say(f"VIOLATION {what}: {subject}\n    {seen[:_PRINTED_CHARS]}")
 
     def __bool__(self) -> bool:
         return bool(self.counts)

@@ -1,4 +1,4 @@
-"""What was committed since the last look: the rows of the audit whose transactions are over, in order of commit."""
+"""What was committed since the last look: rows of the audit whose transactions are over, as committed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ cross join lateral (select pg_xact_commit_timestamp(r.xid::xid) as committed) w
 left join lateral (
   select c.owner, c.epoch, c.status, pg_xact_commit_timestamp(c.xid::xid) as committed
   from torture.changes c
-  where c.workflow_id = r.workflow_id and c.xid <> r.xid and pg_xact_commit_timestamp(c.xid::xid) < w.committed
+  where c.workflow_id = r.workflow_id and c.xid <> r.xid
+    and pg_xact_commit_timestamp(c.xid::xid) < w.committed
   order by pg_xact_commit_timestamp(c.xid::xid) desc, c.n desc
   limit 1
 ) c on true
