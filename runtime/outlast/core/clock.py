@@ -15,11 +15,9 @@ from functools import partial
 
 def _counting_suspends() -> Callable[[], float]:
     """Linux and macOS stop what `time.monotonic` reads while the machine is suspended; each has another."""
-    if sys.platform == "linux":
-        return partial(time.clock_gettime, time.CLOCK_BOOTTIME)
-    if sys.platform == "darwin":
-        return partial(time.clock_gettime, time.CLOCK_MONOTONIC)
-    return time.monotonic
+    clocks = {"linux": "CLOCK_BOOTTIME", "darwin": "CLOCK_MONOTONIC"}
+    name = clocks.get(sys.platform, "")
+    return partial(time.clock_gettime, getattr(time, name)) if hasattr(time, name) else time.monotonic
 
 
 monotonic: Callable[[], float] = _counting_suspends()

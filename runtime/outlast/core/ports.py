@@ -77,6 +77,13 @@ class TransactionStore(Protocol):
 class InstanceStore(Protocol):
     """Leases, claims and recovery."""
 
+    def when_lost(self, call: Callable[[], None]) -> None:
+        """Call `call` on the event loop whenever the lease's session is seen to end while nothing uses it.
+
+        It only makes things quicker: a store that can't tell needs never call.
+        """
+        ...
+
     async def beat(self, lease_ttl_s: float) -> Beat:
         """Renew this instance's lease."""
         ...
@@ -90,7 +97,10 @@ class InstanceStore(Protocol):
         ...
 
     async def recover(self, lost: Sequence[LostInstance]) -> list[tuple[str, str]]:
-        """Make workflows of lost instances claimable; ids and statuses (PENDING or EXHAUSTED) of a batch."""
+        """Make workflows of lost instances claimable; ids and statuses (PENDING or EXHAUSTED) of a batch.
+
+        An instance whose lease is neither over nor the one it was when it was found gone has come back.
+        """
         ...
 
     async def release(self, epochs: dict[str, int]) -> None:

@@ -50,7 +50,7 @@ class EngineOptions:
     """Bounds and times of one instance. Seconds end in `_s`."""
 
     lease_ttl_s: float = 10.0
-    tick_s: float = 0.4
+    tick_s: float = 0.6
     moment_s: float = 1.0
     drain_s: float = 20.0
     database_wait_s: float = 5.0

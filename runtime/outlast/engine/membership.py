@@ -24,11 +24,9 @@ from outlast.core.stops import LeaseLost
 from outlast.engine.executor import Executor
 from outlast.engine.lease import Lease
 from outlast.engine.settling import end_tasks
+from outlast.engine.suspicions import LOOK_AGAIN_S, RETRY_MAX_S, RETRY_MIN_S, Suspicions
 
-LOOK_AGAIN_S = 0.3
-"""How soon to look again at a session that was seen gone."""
-
-RETRY_MAX_S = 2.0
+JITTER = 0.05
 CLOCK_SLACK_S = 0.005
 """So much may the database's clock be behind what this process believes it to be."""
 
@@ -46,14 +44,6 @@ class Pace:
     def claims_below(self) -> int:
         """How many run here when an instance that was full claims again: it makes room for several first."""
         return self.workflows_max - min(self.claim_batch, -(-self.workflows_max // 4))
-
-    @property
-    def confirm_after_s(self) -> float:
-        """How long a session must be seen gone: an instance that lost only its connection is back by then.
-
-        It finds out at its next tick, and beats at once over a new connection.
-        """
-        return self.tick_s * 1.1 + 0.2
 
 
 class Membership:
@@ -85,8 +75,9 @@ class Membership:
         self._wake_at = float("inf")
         self._beat_at = 0.0
         self._unknown: dict[str, int] = {}
-        self._seen_gone: dict[tuple[str, float], float] = {}
+        self._suspicions = Suspicions()
         self._task: asyncio.Task[None] | None = None
+        store.when_lost(self._beat_now)
 
     async def join(self) -> None:
         """Take the lease and start the loop. Raises Unreachable."""
@@ -113,6 +104,11 @@ class Membership:
         self._wake_by(monotonic() + at_s - self._clock.now_s() + CLOCK_SLACK_S)
 
     def _claim_now(self) -> None:
+        self._wake_by(monotonic())
+
+    def _beat_now(self) -> None:
+        """The session by which others know this instance is gone: show them the next one."""
+        self._beat_at = 0.0
         self._wake_by(monotonic())
 
     def _wake_by(self, at: float) -> None:
@@ -150,16 +146,15 @@ class Membership:
 
     async def _pause(self, again: bool, failures: int) -> None:
         if failures:
-            ceiling = min(RETRY_MAX_S, 0.1 * 2 ** min(failures, 10)) if failures > 1 else 0.0
+            # The first time at once, the second time soon: others count their looks by now.
+            ceiling = min(RETRY_MAX_S, RETRY_MIN_S * 2 ** min(failures - 2, 10)) if failures > 1 else 0.0
             await asyncio.sleep(random.uniform(ceiling / 2, ceiling))
             return
         if again:
             await asyncio.sleep(0)
             return
-        tick_s = self._pace.tick_s * random.uniform(0.9, 1.1)
-        if self._seen_gone:
-            tick_s = min(tick_s, LOOK_AGAIN_S)
-        ends = monotonic() + tick_s
+        tick_s = min(self._pace.tick_s, LOOK_AGAIN_S) if self._suspicions else self._pace.tick_s
+        ends = monotonic() + tick_s * random.uniform(1 - JITTER, 1 + JITTER)
         while (left_s := min(ends, self._wake_at) - monotonic()) > 0:
             self._wake.clear()
             try:
@@ -232,25 +227,13 @@ class Membership:
                 claimed, definition, suspect=claimed.recovery_attempts >= self._pace.suspect_after
             )
 
-    def _confirm_after_s(self, gone: LostInstance) -> float:
-        """Longer after a restart of Postgres: whoever lives comes back at the pace of its retries."""
-        return self._pace.confirm_after_s + (RETRY_MAX_S if gone.restarted else 0.0)
-
     async def _recover(self, lost: list[LostInstance]) -> bool:
         """Make a batch of lost instances' workflows claimable; whether there were any."""
-        now = monotonic()
-        seen = {(each.instance_id, each.lease_until_s): now for each in lost if not each.expired}
-        self._seen_gone = {key: self._seen_gone.get(key, now) for key in seen}
-        sure = [
-            each
-            for each in lost
-            if each.expired
-            or now - self._seen_gone[each.instance_id, each.lease_until_s] >= self._confirm_after_s(each)
-        ]
-        if not sure:
+        dead = self._suspicions.look(lost)
+        if not dead:
             return False
-        rows = await self._store.recover(sure)
+        rows = await self._store.recover(dead)
         exhausted = tuple(workflow_id for workflow_id, status in rows if status == Status.EXHAUSTED)
-        names = ", ".join(each.instance_id for each in sure)
+        names = ", ".join(each.instance_id for each in dead)
         self._observe(InstanceLost(names, len(rows) - len(exhausted), exhausted))
         return bool(rows)

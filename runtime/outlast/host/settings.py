@@ -116,7 +116,7 @@ class Settings(BaseSettings):
 
     # The engine's, see EngineOptions
     lease_ttl_s: Seconds = Field(10.0, ge=0.5, le=600)
-    tick_s: Seconds = Field(0.65, ge=0.01, le=60)
+    tick_s: Seconds = Field(0.6, ge=0.01, le=60)
     moment_s: Seconds = Field(1.0, ge=0, le=60)
     drain_s: Seconds = Field(20.0, ge=0, le=3600)
     database_wait_s: Seconds = Field(5.0, ge=0.1, le=60)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -141,10 +141,17 @@ class SoleConnection:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._connection: AsyncConn | None = None
+        self._ended: Callable[[], None] | None = None
+        self._watched: tuple[asyncio.AbstractEventLoop, int] | None = None
+
+    def when_ended(self, call: Callable[[], None]) -> None:
+        """Call `call` when the connection is seen to end while nothing uses it."""
+        self._ended = call
 
     @asynccontextmanager
     async def use(self, timeout_s: float) -> AsyncIterator[AsyncConn]:
         """The connection, for statements that end in `timeout_s`. Raises Unreachable, and drops it then."""
+        self._look_away()
         if self._connection is None or self._connection.closed:
             self._connection = await self._database.connect()
         try:
@@ -154,10 +161,37 @@ class SoleConnection:
             if isinstance(error, Unreachable | asyncio.CancelledError) or self._connection.broken:
                 await self.close()
             raise
+        finally:
+            self._watch()
 
     async def close(self) -> None:
         """Let the connection go. Idempotent."""
+        self._look_away()
         connection, self._connection = self._connection, None
         if connection is not None:
             # Closing sends one message without waiting for its arrival.
             await connection.close()
+
+    def _watch(self) -> None:
+        """Hear what arrives unasked. Not while the driver waits: it watches the same socket itself."""
+        if self._ended is None or self._connection is None or self._connection.closed:
+            return
+        self._watched = asyncio.get_running_loop(), self._connection.fileno()
+        loop, socket = self._watched
+        loop.add_reader(socket, self._unasked)
+
+    def _look_away(self) -> None:
+        watched, self._watched = self._watched, None
+        if watched is not None:
+            loop, socket = watched
+            loop.remove_reader(socket)
+
+    def _unasked(self) -> None:
+        """A notice, a changed setting, or the connection's end: libpq reads it to find out."""
+        if self._connection is None or self._ended is None:
+            return
+        with suppress(psycopg.Error):
+            self._connection.pgconn.consume_input()
+        if self._connection.closed:
+            self._look_away()
+            self._ended()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from outlast.core import faults
@@ -36,6 +36,10 @@ class PostgresInstances:
         self._instance_id = instance_id
         self._version = version
         self._limits = limits
+
+    def when_lost(self, call: Callable[[], None]) -> None:
+        """See InstanceStore."""
+        self._leases.when_ended(call)
 
     async def beat(self, lease_ttl_s: float) -> Beat:
         """See InstanceStore."""
@@ -84,9 +88,11 @@ class PostgresInstances:
     async def recover(self, lost: Sequence[LostInstance]) -> list[tuple[str, str]]:
         """See InstanceStore."""
         limits = self._limits
+        gone = [instance for instance in lost if not instance.expired]
         parameters = {
             "lost": [instance.instance_id for instance in lost],
-            "gone": [instance.instance_id for instance in lost if not instance.expired],
+            "gone": [instance.instance_id for instance in gone],
+            "gone_leases": [instance.lease_until_s for instance in gone],
             "limit": limits.batch,
             "attempts_max": limits.attempts_max,
             "backoff": limits.backoff_s,

@@ -46,23 +46,18 @@ from unnest(%(ids)s::text[], %(epochs)s::bigint[]) as r (workflow_id, epoch)
 where w.workflow_id = r.workflow_id and w.epoch = r.epoch and w.owner = %(instance)s
 
 -- name: claim
-with lost as (
+with sessions as materialized (
+  -- Once for all instances: each look at it lists all sessions there are.
+  select pid, backend_start from pg_stat_activity
+), lost as (
   select
     i.instance_id, i.lease_until, i.lease_until < now() as expired,
     coalesce(i.backend_started <= pg_postmaster_start_time(), false) as restarted
   from outlast.instances i
+  -- Who may not see when a session began takes its process number for enough.
+  left join sessions s on s.pid = i.backend_pid and coalesce(s.backend_start = i.backend_started, true)
   where i.instance_id <> %(instance)s
-    and (
-      i.lease_until < now()
-      -- Its session is gone.
-      or (
-        i.backend_pid is not null
-        and not exists (
-          select from pg_stat_activity a
-          where a.pid = i.backend_pid and coalesce(a.backend_start = i.backend_started, true)
-        )
-      )
-    )
+    and (i.lease_until < now() or (i.backend_pid is not null and s.pid is null))
     and exists (select from outlast.workflow_status w where w.owner = i.instance_id)
 ), due as (
   select w.workflow_id
@@ -121,7 +116,14 @@ with orphaned as (
   from outlast.workflow_status w
   join outlast.instances i on i.instance_id = w.owner
   where w.owner = any(%(lost)s::text[])
-    and (i.lease_until < now() or i.instance_id = any(%(gone)s::text[]))
+    and (
+      i.lease_until < now()
+      -- Who beat meanwhile has come back.
+      or exists (
+        select from unnest(%(gone)s::text[], %(gone_leases)s::float8[]) as g (instance_id, lease_until_s)
+        where g.instance_id = i.instance_id and g.lease_until_s = extract(epoch from i.lease_until)::float8
+      )
+    )
   order by w.created_at
   limit %(limit)s
   for update of w skip locked

@@ -1,0 +1,63 @@
+"""Which instances to take for dead whose database sessions are gone, though their leases still run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from outlast.core.clock import monotonic
+from outlast.core.records import LostInstance
+
+LOOK_AGAIN_S = 0.13
+"""How soon to look again at a session that was seen gone."""
+
+LOOKS = 3
+"""So often a session must be seen gone. Whoever lost only that is told at once, and is back by then.
+
+Looks are counted, not the time they take: what makes a machine too busy to come back in time delays them too.
+"""
+
+RETRY_MIN_S, RETRY_MAX_S = 0.1, 2.0
+"""How soon an instance tries again to reach the database, at first and later."""
+
+LOOKS_AFTER_RESTART = LOOKS + round(1.5 * RETRY_MAX_S / LOOK_AGAIN_S)
+"""After a restart of Postgres: whoever lives comes back at the pace of its retries."""
+
+_APART_S = 0.8 * LOOK_AGAIN_S
+"""Looks in closer succession are one."""
+
+
+@dataclass(slots=True)
+class _Suspicion:
+    looks: int
+    looked_at: float
+
+
+class Suspicions:
+    """What one instance has seen of the others. A renewed lease clears its holder."""
+
+    def __init__(self) -> None:
+        self._by_lease: dict[tuple[str, float], _Suspicion] = {}
+
+    def __bool__(self) -> bool:
+        """Whether any session is seen gone."""
+        return bool(self._by_lease)
+
+    def look(self, lost: Sequence[LostInstance]) -> list[LostInstance]:
+        """Take in all that are seen lost now; those of them that are surely dead."""
+        now = monotonic()
+        before, self._by_lease = self._by_lease, {}
+        dead = []
+        for each in lost:
+            if each.expired:
+                dead.append(each)
+                continue
+            lease = (each.instance_id, each.lease_until_s)
+            suspicion = before.get(lease) or _Suspicion(1, now)
+            if now - suspicion.looked_at >= _APART_S:
+                suspicion.looks += 1
+                suspicion.looked_at = now
+            self._by_lease[lease] = suspicion
+            if suspicion.looks >= (LOOKS_AFTER_RESTART if each.restarted else LOOKS):
+                dead.append(each)
+        return dead
