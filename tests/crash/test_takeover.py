@@ -35,26 +35,6 @@ def test_a_killed_instance_is_noticed_long_before_its_lease_ends(hosts: Hosts, q
     assert other.call("holding", "k", gate="gate").json() == other.pid
 
 
-def test_an_instance_that_lost_only_its_connection_keeps_its_work(hosts: Hosts, query: Query) -> None:
-    first = hosts.start()
-    first.begin("holding", "k", gate="gate")
-    until(lambda: hosts.witnessed("hold k"), "the step")
-    other = hosts.start()
-    (before,) = query(
-        "select backend_pid from outlast.instances i join outlast.workflow_status on owner = instance_id"
-    )
-    query("select pg_terminate_backend(%s)", before["backend_pid"])
-    renewed = "select 1 from outlast.instances where backend_pid = %s"
-    until(lambda: not query(renewed, before["backend_pid"]), "its return")
-    assert other.call("single", "meanwhile").json() == "a"
-    hosts.open_gate("gate")
-    assert other.call("holding", "k", gate="gate").json() == first.pid
-    (row,) = query(
-        "select epoch, recovery_attempts from outlast.workflow_status where function = 'proof/holding'"
-    )
-    assert row == {"epoch": 1, "recovery_attempts": 0}
-
-
 def test_a_workflow_that_kills_its_instances_is_given_up_alone(hosts: Hosts, query: Query) -> None:
     options: dict[str, Any] = {
         "recovery_attempts_max": 2,

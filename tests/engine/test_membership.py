@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from outlast import step, workflow
-from outlast.core.records import Claims
+from outlast.core.observations import DatabaseLost
+from outlast.core.records import Claims, LostInstance
 from tests.engine.harness import engine_on
 
 CLAIMABLE = """
 insert into outlast.workflow_status (workflow_id, function, status, input, recovery_attempts, claimable_at)
 select 'w' || n, %s, 'PENDING', '{}', %s, now() from generate_series(1, %s) n
 """
+ALIVE = "select backend_pid from outlast.instances join pg_stat_activity on pid = backend_pid"
 SUCCEEDED = "select 1 from outlast.workflow_status where status = 'SUCCESS'"
 
 
@@ -101,3 +104,52 @@ async def test_a_claim_that_arrives_during_the_shutdown_is_given_back(database: 
 
         await bench.until(given_back)
     assert not ran
+
+
+async def test_the_end_of_its_idle_session_is_noticed_at_once(database: str) -> None:
+    """Neither a tick nor a renewal is due in the time of this test."""
+
+    @workflow
+    async def nothing() -> None: ...
+
+    async with engine_on(database, nothing, tick_s=100.0, lease_ttl_s=300.0) as bench:
+        for _ in range(3):
+            (before,) = await bench.rows(ALIVE)
+            await bench.rows("select pg_terminate_backend(%s)", before["backend_pid"])
+
+            async def is_back(before: dict[str, Any] = before) -> bool:
+                alive = await bench.rows(ALIVE)
+                return bool(alive) and alive != [before]
+
+            await bench.until(is_back)
+        assert not any(isinstance(each, DatabaseLost) for each in bench.observations)
+
+
+async def test_who_beat_since_it_was_seen_gone_is_left_alone(database: str) -> None:
+    @step
+    async def hold() -> None:
+        await asyncio.Event().wait()
+
+    @workflow
+    async def holding() -> None:
+        await hold()
+
+    async with (
+        engine_on(database, holding, drain_s=0.1) as other,
+        engine_on(database, holding, drain_s=0.1, lease_ttl_s=300.0) as bench,
+    ):
+        workflow_id = await bench.start(holding)
+        await bench.until(lambda: workflow_id in bench.live)
+        lease = """
+            select extract(epoch from lease_until)::float8 as s from outlast.instances where instance_id = %s
+        """
+
+        async def gone() -> LostInstance:
+            (row,) = await bench.rows(lease, bench.instance_id)
+            return LostInstance(bench.instance_id, row["s"], expired=False)
+
+        seen = await gone()
+        await bench.store.instances.beat(60.0)
+        assert await other.store.instances.recover([seen]) == []
+        assert (await bench.row(workflow_id))["epoch"] == 1
+        assert await other.store.instances.recover([await gone()]) == [(workflow_id, "PENDING")]

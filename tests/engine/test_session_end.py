@@ -1,15 +1,17 @@
-"""The server ends a session under a transaction's body: that is not the body's error."""
+"""The server ends sessions: under a transaction's body, in the pool, and one that nothing uses."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import psycopg
 import pytest
 from psycopg import errors
 
-from outlast import WorkflowFailed, transaction, workflow
-from tests.engine.harness import engine_on
+from outlast import WorkflowFailed, step, transaction, workflow
+from outlast.store.connections import Database, SoleConnection
+from tests.engine.harness import WAIT_S, engine_on
 
 
 @pytest.mark.parametrize("last_word", [errors.AdminShutdown, errors.CrashShutdown, errors.ConnectionFailure])
@@ -49,3 +51,71 @@ async def test_a_statement_that_was_cancelled_is_the_bodys_error(database: str) 
     async with engine_on(database, buy) as bench:
         with pytest.raises(WorkflowFailed):
             await bench.run(buy)
+
+
+async def test_the_end_of_an_unused_connection_is_told_once_and_other_news_is_not(database: str) -> None:
+    ended = asyncio.Queue[None]()
+    sole = SoleConnection(Database.at(database, "tests"))
+    sole.when_ended(lambda: ended.put_nowait(None))
+    async with (
+        asyncio.timeout(WAIT_S),
+        await psycopg.AsyncConnection.connect(database, autocommit=True) as other,
+    ):
+        async with sole.use(WAIT_S) as connection:
+            await connection.execute("listen news")
+            pid = connection.info.backend_pid
+        heard: list[str] = []
+        connection.add_notify_handler(lambda news: heard.append(news.payload))
+        for number in range(3):
+            await other.execute("select pg_notify('news', %s)", (str(number),))
+        while len(heard) < 3:
+            async with sole.use(WAIT_S) as same:
+                assert same.info.backend_pid == pid
+                await same.execute("select 1")
+        assert ended.empty()
+
+        await other.execute("select pg_terminate_backend(%s)", (pid,))
+        await ended.get()
+        assert connection.closed
+        async with sole.use(WAIT_S) as fresh:
+            assert fresh.info.backend_pid != pid
+        await sole.close()
+        assert ended.empty()
+
+
+async def test_a_pool_full_of_dead_connections_fails_nobody(database: str) -> None:
+    """All sessions of an instance are ended at once, again and again, between and under its transactions."""
+    width, rounds = 20, 5
+    ready, go = asyncio.Semaphore(0), asyncio.Event()
+
+    @transaction
+    async def pay(tx: Any, key: str) -> str:
+        await tx.execute("insert into paid (key) values (%s)", (key,))
+        return key
+
+    @step
+    async def pause() -> None:
+        ready.release()
+        await go.wait()
+
+    @workflow
+    async def buy(key: str) -> list[str]:
+        first = await pay(f"{key}-1")
+        await pause()
+        return [first, await pay(f"{key}-2")]
+
+    async with engine_on(database, buy) as bench:
+        await bench.rows("create table paid (key text primary key)")
+        end_all = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'tests'"
+        end_all += " and datname = current_database() and pid <> pg_backend_pid()"
+        for each in range(rounds):
+            go.clear()
+            ids = [await bench.start(buy, f"{each}-{n}") for n in range(width)]
+            for _ in range(width):
+                await asyncio.wait_for(ready.acquire(), WAIT_S)
+            assert len(await bench.rows(end_all)) >= 3  # the pool's, the journal's and the lease's
+            go.set()
+            ended = [await bench.result(workflow_id) for workflow_id in ids]
+            assert ended == [[f"{each}-{n}-1", f"{each}-{n}-2"] for n in range(width)]
+        (paid,) = await bench.rows("select count(*) from paid")
+        assert paid["count"] == 2 * width * rounds
