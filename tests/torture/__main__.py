@@ -122,7 +122,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=3.0, help="how long faults rage (%(default)s)")
     parser.add_argument("--seed", default="", help="of the schedule and the inputs; drawn if not given")
     parser.add_argument("--hosts", type=int, default=4, help="instances, three or more (%(default)s)")
-    parser.add_argument("--rate", type=float, default=33.0, help="pieces of work a second (%(default)s)")
+    parser.add_argument("--rate", type=float, default=36.0, help="pieces of work a second (%(default)s)")
     parser.add_argument("--only", default="", metavar="FAULT,…", help="these faults by name")
     parser.add_argument("--package", type=Path, help="the folder that holds the `outlast` the hosts import")
     parser.add_argument("--out", type=Path, help="keep all logs below this folder")

@@ -27,7 +27,7 @@ async def _read(reader: asyncio.StreamReader) -> bytes:
 
 @asynccontextmanager
 async def echoing(folder: Path) -> AsyncIterator[Case]:
-    """A client behind the proxy, of a server that writes down what it is asked and answers that it is ready."""
+    """A client behind the proxy; the server writes down what it is asked, and says that it is ready."""
     asked: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
