@@ -19,6 +19,7 @@ from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnno
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from outlast.core.errors import NotSerializable, UsageError
+from outlast.core.sizes import check_size
 
 UNTYPED: Any = inspect.Signature.empty
 _WITHOUT_CODEC = (UNTYPED, Any, None, type(None), typing.NoReturn, typing.Never)
@@ -56,6 +57,7 @@ class Codec:
         try:
             # The adapter's own methods only hand on some twenty options, at the price of the work itself.
             encoded = self._adapter.serializer.to_json(value, warnings="error")
+            check_size(len(encoded), self._of)
             decoded = self._adapter.validator.validate_json(encoded)
         except (PydanticSerializationError, ValidationError, ValueError, RecursionError) as error:
             raise NotSerializable(
@@ -86,9 +88,11 @@ class Codec:
 
     def _encode_plain(self, value: Any) -> str:
         try:
-            return to_json(value).decode()
+            encoded = to_json(value)
         except (PydanticSerializationError, ValueError, RecursionError) as error:
             raise NotSerializable(f"{self._of}: {error}") from error
+        check_size(len(encoded), self._of)
+        return encoded.decode()
 
 
 def _alike(a: Any, b: Any) -> bool:

@@ -21,6 +21,10 @@ from outlast.core.errors import NotSerializable, StepFailed
 
 MESSAGE_CHARS_MAX = 10_000
 TRACEBACK_CHARS_MAX = 20_000
+KEPT_CHARS_MAX = 100_000
+"""Of one argument or attribute; what is larger is dropped as what JSON can't hold is."""
+
+ATTRIBUTES_MAX = 100
 GROUP_MEMBERS_MAX = 100
 _plain = Codec()
 
@@ -38,7 +42,7 @@ class RecordedTraceback(Exception):
 def encode_failure(error: BaseException) -> str:
     """The record of `error`: where its class is, its text, arguments, attributes and traceback."""
     document = _document(error)
-    document["traceback"] = _clean("".join(traceback.format_exception(error)))[-TRACEBACK_CHARS_MAX:]
+    document["traceback"] = _clean("".join(traceback.format_exception(error))[-TRACEBACK_CHARS_MAX:])
     return _plain.encode(document)
 
 
@@ -51,20 +55,24 @@ def decode_failure(text: str, step: str, scope: Mapping[str, Any]) -> Exception:
 
 
 def _document(error: BaseException) -> dict[str, Any]:
-    attributes = {key: _kept(value) for key, value in _attributes(error).items()}
+    own = list(_attributes(error).items())[:ATTRIBUTES_MAX]
+    attributes = {key: _kept(value) for key, value in own}
     document: dict[str, Any] = {
         "type": type(error).__qualname__,
         "module": type(error).__module__,
-        "message": _clean(_text(error))[:MESSAGE_CHARS_MAX],
-        "args": [kept[0] if (kept := _kept(each)) else _clean(repr(each)) for each in _arguments(error)],
+        "message": _clean(_text(error)[:MESSAGE_CHARS_MAX]),
+        "args": [
+            kept[0] if (kept := _kept(each)) else _clean(repr(each)[:MESSAGE_CHARS_MAX])
+            for each in _arguments(error)[:ATTRIBUTES_MAX]
+        ],
         "attributes": {key: kept[0] for key, kept in attributes.items() if kept},
         "dropped": sorted(key for key, kept in attributes.items() if not kept),
     }
     if isinstance(error, BaseExceptionGroup):
-        document["args"] = [_clean(error.message)]
+        document["args"] = [_clean(error.message[:MESSAGE_CHARS_MAX])]
         document["members"] = [_document(each) for each in error.exceptions[:GROUP_MEMBERS_MAX]]
     elif isinstance(error, UnicodeDecodeError):
-        document["args"][1] = error.object.decode("latin-1")  # one character a byte
+        document["args"][1] = error.object[:KEPT_CHARS_MAX].decode("latin-1")  # one character a byte
     return document
 
 
@@ -130,10 +138,10 @@ def _attributes(error: BaseException) -> dict[str, Any]:
 def _kept(value: Any) -> tuple[Any] | None:
     """`value` in a 1-tuple if JSON carries it, else None."""
     try:
-        _plain.encode(value)
+        text = _plain.encode(value)
     except NotSerializable:
         return None
-    return (value,)
+    return (value,) if len(text) <= KEPT_CHARS_MAX else None
 
 
 def _text(error: BaseException) -> str:

@@ -94,6 +94,31 @@ class LoopFailed(Observation):
 
 
 @dataclass(frozen=True, slots=True)
+class LoopBlocked(Observation):
+    """For `blocked_s` nothing but one call has run here. `where` is its line, `workflow_id` whose it is."""
+
+    blocked_s: float
+    where: str
+    workflow_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LoopFreed(Observation):
+    """The event loop goes on, after so long."""
+
+    blocked_s: float
+    where: str
+    workflow_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LoopInterrupted(Observation):
+    """A function tried to end the event loop; it goes on."""
+
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
 class FunctionLoaded(Observation):
     """A function file serves requests, first or anew."""
 

@@ -14,6 +14,7 @@ from outlast.functions.edition import Edition, make_edition
 from outlast.functions.errors import FunctionBroken, FunctionMissing
 from outlast.functions.folder import Reader
 from outlast.functions.modules import Shelf
+from outlast.functions.patience import IMPORT_S_MAX
 from outlast.functions.routes import FunctionFile, Target
 from outlast.functions.serving import ASGIApp, Served
 from outlast.sdk.definitions import WorkflowDefinition
@@ -30,12 +31,13 @@ class Catalog:
     old version go on in it.
     """
 
-    def __init__(self, folder: Path, observe: Observer) -> None:
+    def __init__(self, folder: Path, observe: Observer, import_s_max: float = IMPORT_S_MAX) -> None:
+        """`import_s_max`: how long one file may take to be imported at the start."""
         self.folder = folder.resolve()
         self.observe = observe
         self._edition = self._newest = Edition(0)
         self._reader = Reader(self.folder)
-        self._shelf = Shelf(self.folder)
+        self._shelf = Shelf(self.folder, import_s_max)
         self._names: WeakKeyDictionary[Callable[..., Any], str] = WeakKeyDictionary()
 
     def load(self) -> None:

@@ -22,6 +22,7 @@ from typing import Any
 
 from outlast.functions.folder import ROOT, Source
 from outlast.functions.imports import Outline, ancestry, canonical, locate, package_of
+from outlast.functions.patience import IMPORT_S_MAX, patience
 
 IMPORTS_MAX = 256
 """Of how many import statements a module remembers what they mean."""
@@ -32,6 +33,7 @@ class Shelf:
     """The newest version of every module, and the lock under which modules are imported."""
 
     folder: Path
+    import_s_max: float = IMPORT_S_MAX
     nodes: dict[str, Node] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -111,7 +113,8 @@ class Node:
             if self.outline.error is not None:
                 raise self.outline.error
             assert self.outline.code is not None
-            exec(self.outline.code, module.__dict__)  # noqa: S102 - running the user's code is what we are for
+            with patience(self._shelf.import_s_max):
+                exec(self.outline.code, module.__dict__)  # noqa: S102 - running the user's code is our purpose
         except BaseException as error:
             self._module = None
             self.failed = True

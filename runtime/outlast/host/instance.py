@@ -44,7 +44,7 @@ class Instance:
     ) -> None:
         """Must be made on the event loop that it runs on."""
         self.instance_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-        self.catalog = Catalog(settings.functions, observe)
+        self.catalog = Catalog(settings.functions, observe, settings.import_s_max)
         version = package_version("outlast")
         self._settings = settings
         self._observe = observe

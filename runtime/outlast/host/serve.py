@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 from outlast.core.errors import OutlastError
@@ -43,7 +43,9 @@ def serve(settings: Settings) -> int:
         if settings.workers > 1:
             from outlast.host.workers import Workers
 
-            return Workers(settings.workers, _work, (settings, url, keys), listener).run()
+            return Workers(
+                settings.workers, _work, (settings, url, keys), listener, settings.worker_silent_max_s
+            ).run()
         from outlast.host.server import run_instance
         from outlast.observe.log import log
 
@@ -61,14 +63,16 @@ def _export_env_files(settings: Settings) -> None:
                     os.environ.setdefault(name, value)
 
 
-def _work(settings: Settings, url: str, keys: list[str], listener: socket.socket) -> None:
+def _work(
+    settings: Settings, url: str, keys: list[str], listener: socket.socket, alive: Callable[[], None]
+) -> None:
     """One worker process. A terminal's SIGINT reaches it too, but its parent tells it to end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     from outlast.host.server import leave, run_instance
     from outlast.observe.log import configure, log
 
     configure(settings.log_level, log_form(settings))
-    leave(run_instance(settings, url, keys, listener, log))
+    leave(run_instance(settings, url, keys, listener, log, alive))
 
 
 def _listen(host: str, port: int) -> socket.socket:

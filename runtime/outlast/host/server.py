@@ -5,20 +5,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import multiprocessing
-import os
 import signal
 import socket
-import sys
-from collections.abc import Generator
+from collections.abc import Callable, Coroutine, Generator
 
 import uvicorn
 
 from outlast.core import faults
-from outlast.core.observations import Observer
+from outlast.core.observations import LoopInterrupted, Observer
+from outlast.core.sizes import limit_outputs
 from outlast.host.collector import collect_seldom
+from outlast.host.exits import leave as leave
+from outlast.host.exits import tell_of_exits
+from outlast.host.forks import end_forked_hosts
 from outlast.host.instance import Instance
 from outlast.host.protocol import Protocol
 from outlast.host.settings import Settings
+from outlast.host.watchdog import Watchdog
 
 PATIENCE_S = 3.0
 KEEP_ALIVE_S = 65
@@ -40,21 +43,55 @@ class _Server(uvicorn.Server):
 
 
 def run_instance(
-    settings: Settings, database_url: str, secret_keys: list[str], listener: socket.socket, observe: Observer
+    settings: Settings,
+    database_url: str,
+    secret_keys: list[str],
+    listener: socket.socket,
+    observe: Observer,
+    alive: Callable[[], None] | None = None,
 ) -> int:
-    """Serve on `listener` until SIGTERM or SIGINT; the exit status, with which the process must `leave`."""
+    """Serve on `listener` until SIGTERM or SIGINT; the exit status, with which the process must `leave`.
+
+    `alive` is called a few times a second, in a thread, as long as the event loop turns.
+    """
     for point in settings.crash_at:
         faults.arm(point)
+    limit_outputs(settings.output_bytes_max)
+    tell_of_exits(settings.functions)
+    end_forked_hosts()
     import uvloop
 
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
+    watchdog = Watchdog(settings.functions, observe, alive)
     # It isn't closed: that would wait for threads and tasks of functions, which needn't ever end.
-    return loop.run_until_complete(_serve(settings, database_url, secret_keys, listener, observe))
+    return _run_to_the_end(
+        loop, _serve(settings, database_url, secret_keys, listener, observe, watchdog), observe
+    )
+
+
+def _run_to_the_end(
+    loop: asyncio.AbstractEventLoop, serving: Coroutine[None, None, int], observe: Observer
+) -> int:
+    """Run the loop until `serving` has ended, whatever tasks of functions do to end it sooner."""
+    task = loop.create_task(serving, name="outlast-serve")
+    while True:
+        try:
+            return loop.run_until_complete(task)
+        except BaseException as error:
+            # asyncio lets a task's SystemExit and KeyboardInterrupt out; `loop.stop()` makes a RuntimeError.
+            if task.done() or loop.is_closed():
+                raise
+            observe(LoopInterrupted(repr(error)))
 
 
 async def _serve(
-    settings: Settings, database_url: str, secret_keys: list[str], listener: socket.socket, observe: Observer
+    settings: Settings,
+    database_url: str,
+    secret_keys: list[str],
+    listener: socket.socket,
+    observe: Observer,
+    watchdog: Watchdog,
 ) -> int:
     instance = Instance(settings, database_url, secret_keys, observe)
     config = uvicorn.Config(
@@ -80,6 +117,7 @@ async def _serve(
     _follow_parent(loop, server, listener, ending)
     await instance.start(PATIENCE_S)
     collect_seldom(loaded_stays=not settings.reload)
+    watchdog.start(loop)
     await server.serve(sockets=[listener])
     await ending.finish()
     return 0
@@ -132,11 +170,3 @@ def _follow_parent(
         ending.begin()
 
     loop.add_reader(parent.sentinel, gone)
-
-
-def leave(status: int) -> None:
-    """End the process now: threads of functions that don't return must not keep it."""
-    with contextlib.suppress(OSError, ValueError):
-        sys.stdout.flush()
-        sys.stderr.flush()
-    os._exit(status)

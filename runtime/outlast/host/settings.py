@@ -24,6 +24,7 @@ from pydantic_settings import (
 )
 
 from outlast.core.errors import OutlastError
+from outlast.core.sizes import OUTPUT_BYTES_MAX
 from outlast.host.setting_kinds import (
     CommaList,
     Folder,
@@ -110,6 +111,9 @@ class Settings(BaseSettings):
     cors_origins: Origins = ("*",)
     sync_wait_s: Seconds = Field(60.0, ge=0, le=3600)
     body_bytes_max: int = Field(10 * 1024 * 1024, ge=1024, le=1024**3)
+    output_bytes_max: int = Field(OUTPUT_BYTES_MAX, ge=1024, le=1024**3)
+    import_s_max: Seconds = Field(30.0, ge=0.1, le=3600)
+    blocked_max_s: Seconds | None = Field(None, ge=0, le=86_400)
     calls_per_caller_max: int | None = Field(None, ge=1, le=1_000_000)
     log_level: LogLevel = "info"
     log_format: LogFormat = "auto"
@@ -205,6 +209,11 @@ class Settings(BaseSettings):
     def publishable_keys(self) -> dict[str, str]:
         """Every key that counts as publishable, by name."""
         return _keys(self.given_publishable_key, self.given_publishable_keys, "anon", self.anon_key)
+
+    @property
+    def worker_silent_max_s(self) -> float:
+        """How long a worker's event loop may be blocked. By default until long after its lease ran out."""
+        return 2 * self.lease_ttl_s if self.blocked_max_s is None else self.blocked_max_s
 
     @property
     def _suspect_after(self) -> int:

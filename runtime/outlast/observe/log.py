@@ -86,10 +86,10 @@ def log(fact: Observation) -> None:
             _logger.info("the database answers again, after %.1f s", away_s)
         case facts.LoopFailed(loop, error):
             _logger.error("the %s loop met what it didn't expect: %s; it goes on", loop, error)
-        case facts.FunctionLoaded(function, version, reloaded):
-            _logger.info("%s %s (version %s)", "reloaded" if reloaded else "loaded", function, version)
-        case facts.FunctionBroken(function, error):
-            _logger.error("%s can't be served: %s", function, error)
+        case facts.LoopBlocked() | facts.LoopFreed() | facts.LoopInterrupted():
+            _log_loop(fact)
+        case facts.FunctionLoaded() | facts.FunctionBroken():
+            _log_function(fact)
         case _:
             _logger.debug("%r", fact)
 
@@ -98,6 +98,26 @@ def _log_lost(fact: facts.InstanceLost) -> None:
     _logger.warning("instance %s is gone: recovering %d of its workflows", fact.instance_id, fact.recovered)
     for workflow_id in fact.exhausted:
         _logger.error("%s is EXHAUSTED: the instances that ran it were lost too often", workflow_id)
+
+
+def _log_loop(fact: facts.LoopBlocked | facts.LoopFreed | facts.LoopInterrupted) -> None:
+    if isinstance(fact, facts.LoopInterrupted):
+        _logger.error("a function tried to end the event loop (%s); it goes on", fact.error)
+        return
+    whose = f"{fact.workflow_id} at {fact.where}" if fact.workflow_id else fact.where
+    if isinstance(fact, facts.LoopBlocked):
+        advice = "nothing else runs meanwhile: await what waits, compute in a `def` step"
+        _logger.warning("the event loop has been blocked for %.1f s by %s; %s", fact.blocked_s, whose, advice)
+    else:
+        _logger.warning("the event loop goes on: %s had blocked it for %.1f s", whose, fact.blocked_s)
+
+
+def _log_function(fact: facts.FunctionLoaded | facts.FunctionBroken) -> None:
+    if isinstance(fact, facts.FunctionBroken):
+        _logger.error("%s can't be served: %s", fact.function, fact.error)
+    else:
+        done = "reloaded" if fact.reloaded else "loaded"
+        _logger.info("%s %s (version %s)", done, fact.function, fact.version)
 
 
 def _log_end(fact: facts.WorkflowEnded) -> None:

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 from pydantic_core import from_json, to_json
 
 from outlast.core.errors import NotSerializable, UsageError
+from outlast.core.sizes import check_size
 
 CREDENTIALS = frozenset({"authorization", "apikey", "cookie", "proxy-authorization", "x-api-key"})
 """Headers that are never recorded."""
@@ -144,7 +145,10 @@ class Response:
         self.headers = Headers(kept)
 
     def record(self) -> tuple[str, str | None]:
-        """JSON for the `response` column (status, headers, encoding) and the text for `output`."""
+        """JSON for the `response` column (status, headers, encoding) and the text for `output`.
+
+        Raises NotSerializable if that is too much.
+        """
         document: dict[str, Any] = {"status": self.status, "headers": self.headers.pairs()}
         if self.headers.get("content-type") == "application/json" and self.body:
             document["encoding"] = "json"
@@ -152,6 +156,7 @@ class Response:
         else:
             text, document["encoding"] = _as_text(self.body)
             output = to_json(text).decode()
+        check_size(len(output or ""), "the body of the Response")
         return to_json(document).decode(), output
 
     @classmethod

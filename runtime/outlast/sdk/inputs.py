@@ -20,6 +20,7 @@ from typing_extensions import TypedDict  # pydantic asks for this one before Pyt
 
 from outlast.core.codec import resolved_annotations
 from outlast.core.errors import InvalidInput, InvalidJson, NotSerializable, UsageError
+from outlast.core.sizes import check_size
 from outlast.sdk.http import Request
 
 ERRORS_MAX = 100
@@ -86,10 +87,10 @@ class Inputs:
             if parameter.kind is inspect.Parameter.VAR_KEYWORD:
                 values.update(values.pop(parameter.name, {}))
         try:
-            if self.whole is not None:
-                return self._adapter.dump_json(values.get(self.whole), warnings="error").decode()
-            validated = self._adapter.validate_python(values)
-            return self._adapter.dump_json(validated, warnings="error").decode()
+            given = self._adapter.validate_python(values) if self.whole is None else values.get(self.whole)
+            encoded = self._adapter.dump_json(given, warnings="error")
+            check_size(len(encoded), f"{self._fn.__qualname__}: the input")
+            return encoded.decode()
         except ValidationError as error:
             raise self._invalid(error) from None
         except ValueError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from starlette.requests import ClientDisconnect
@@ -34,13 +35,13 @@ async def serve_handler(
         if definition.is_async:
             result = await definition.fn(request)
         else:
-            result = await asyncio.to_thread(definition.fn, request)
+            result = await asyncio.to_thread(_called, definition.fn, request)
         answer = _answer_of(result)
         if answer is None:
             await result(call.scope, call.receive, reply)
     except HTTPException as error:
         answer = exception_answer(error.status, error.detail, error.headers.items())
-    except Exception as error:
+    except BaseException as error:
         raise _blamed(target.function, error, reply) from error
     if answer is not None:
         await answer.send(reply)
@@ -52,21 +53,39 @@ async def serve_app(call: Call, function: str, app: ASGIApp, host: Host, reply: 
     root = call.scope.get("root_path", "") + f"/functions/v1/{function}"
     try:
         await app({**call.scope, "root_path": root}, call.receive, reply)
-    except Exception as error:
+    except BaseException as error:
         raise _blamed(function, error, reply) from error
     if not reply.begun:
         _logger.error("%s did not answer", function)
         await FUNCTION_FAILED.answer().send(reply)
 
 
-def _blamed(function: str, error: Exception, reply: Reply) -> Exception:
-    """What to raise for `error`: itself where callers are told of it, else that the function failed."""
+def _called(fn: Callable[[Request], Any], request: Request) -> Any:
+    """Call a `def` handler. No future carries StopIteration: its call would wait for ever."""
+    try:
+        return fn(request)
+    except StopIteration as error:
+        raise RuntimeError("the function raised StopIteration") from error
+
+
+def _blamed(function: str, error: BaseException, reply: Reply) -> BaseException:
+    """What to raise for `error`: itself where callers are told of it, else that the function failed.
+
+    Even SystemExit is the function's failure; only the cancellation of this very call passes through.
+    """
+    if isinstance(error, asyncio.CancelledError) and _cancelled():
+        return error
     if isinstance(error, ClientDisconnect):
         return ClientGone()
-    if expected_problem(error) is not None and not reply.begun:
+    if isinstance(error, Exception) and expected_problem(error) is not None and not reply.begun:
         return error
     _logger.error("%s failed", function, exc_info=error)
     return ProblemError(FUNCTION_FAILED)
+
+
+def _cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _answer_of(result: Any) -> Answer | None:

@@ -1,0 +1,25 @@
+"""How large a recorded value may be. A row is written in one piece, and all of an instance wait meanwhile."""
+
+from __future__ import annotations
+
+from outlast.core.errors import NotSerializable
+
+OUTPUT_BYTES_MAX = 16 * 1024 * 1024
+"""What the largest body becomes in base64 fits, and some more."""
+
+_limit = OUTPUT_BYTES_MAX
+
+
+def limit_outputs(bytes_max: int) -> None:
+    """Set the bound, once, before anything runs."""
+    global _limit
+    _limit = bytes_max
+
+
+def check_size(size: int, of: str) -> None:
+    """Let `size` bytes of JSON pass as `of`. Raises NotSerializable with the remedy."""
+    if size > _limit:
+        raise NotSerializable(
+            f"{of} is {size} bytes of JSON, and at most {_limit} are recorded: keep it elsewhere (in "
+            "Storage, in a table) and return where it is, or raise OUTLAST_OUTPUT_BYTES_MAX"
+        )

@@ -1,0 +1,66 @@
+"""What ends the process from within: said before it happens, as far as that can be known."""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import io
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+_logger = logging.getLogger("outlast")
+_really_exit = os._exit
+
+
+def tell_of_exits(functions: Path) -> None:
+    """Have a crash leave its stack on standard error, and `os._exit` of a function its line in the log."""
+    with contextlib.suppress(io.UnsupportedOperation, ValueError):  # standard error is no file
+        faulthandler.enable(all_threads=False)
+    owner = os.getpid()
+    folder = functions.resolve()
+
+    def exit(status: int) -> None:
+        if os.getpid() == owner:
+            _logger.error("a function ends the process by os._exit(%s), at %s", status, _caller(folder))
+            sys.stderr.flush()
+        _really_exit(status)
+
+    os._exit = exit  # type: ignore[assignment]
+
+
+def leave(status: int) -> None:
+    """End the process now: threads of functions that don't return must not keep it."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    _really_exit(status)
+
+
+def end_now(status: int) -> None:
+    """`os._exit`, untold."""
+    _really_exit(status)
+
+
+def told_exit(code: int | None) -> str:
+    """A process's exit code in words."""
+    if code is None or code >= 0:
+        return f"status {code}"
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"
+
+
+def _caller(folder: Path) -> str:
+    frame = sys._getframe(2)
+    while frame is not None:
+        path = Path(frame.f_code.co_filename)
+        if path.is_relative_to(folder):
+            return f"{path.relative_to(folder.parent)}:{frame.f_lineno}"
+        if frame.f_back is None:
+            break
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"

@@ -1,0 +1,43 @@
+"""A function may fork if its child ends by itself: one that goes on would write on the host's connections."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from outlast.host.exits import end_now
+
+_PACKAGE = str(Path(__file__).parents[1])
+_logger = logging.getLogger("outlast")
+
+
+def end_forked_hosts() -> None:
+    """From now on a forked child ends when its function returns, or awaits, into the host's code."""
+    os.register_at_fork(after_in_child=_watch_child)
+
+
+def _watch_child() -> None:
+    """In the child: profile it, so as to see when control comes back to where the host called the function.
+
+    `multiprocessing` and a child that calls `os._exit` never come back; the host itself isn't slowed.
+    """
+    hosts: set[FrameType] = set()
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code.co_filename.startswith(_PACKAGE):
+            hosts.add(frame)
+        frame = frame.f_back
+    if not hosts:
+        return
+
+    def watch(frame: FrameType, event: str, _argument: Any) -> None:
+        back = frame.f_back in hosts and event in ("call", "return")
+        if frame in hosts or back:
+            _logger.error("a function forked this process and let the child go on; the child is ended")
+            end_now(70)
+
+    sys.setprofile(watch)

@@ -1,0 +1,114 @@
+"""Says when one call keeps the event loop to itself: which workflow it is, and at which line.
+
+A thread asks the loop for a sign of life a few times a second. It costs calls nothing: who runs is read off
+the stack only once the loop has been silent for long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+
+from outlast.core.observations import LoopBlocked, LoopFreed, Observer
+
+LOOK_S = 0.25
+BLOCKED_S = 1.0
+"""A loop that has been silent for so long is blocked."""
+
+_PACKAGE = Path(__file__).parents[1]
+
+
+class Watchdog:
+    """Watches the loop of the thread that makes it, from `start` until the process ends."""
+
+    def __init__(self, functions: Path, observe: Observer, alive: Callable[[], None] | None = None) -> None:
+        """`alive` is called, in a thread, at each sign of life."""
+        self._functions = functions.resolve()
+        self._observe = observe
+        self._alive = alive
+        self._watched = threading.get_ident()
+        self._sign = threading.Event()
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin to watch."""
+        threading.Thread(target=self._run, args=(loop,), name="outlast-watchdog", daemon=True).start()
+
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            while True:
+                self._sign.clear()
+                loop.call_soon_threadsafe(self._sign.set)
+                self._until_sign()
+                if self._alive is not None:
+                    self._alive()
+                self._rest()
+        except RuntimeError:
+            return  # the loop is closed
+
+    def _rest(self) -> None:
+        """Sleep. If waking took long, C code held the interpreter, and nobody could look meanwhile."""
+        passed = _counted()
+        time.sleep(LOOK_S)
+        if (held_s := passed() - LOOK_S) >= BLOCKED_S:
+            self._observe(LoopFreed(held_s, *self._culprit()))
+
+    def _until_sign(self) -> None:
+        """Wait for the loop; once it is blocked say so, and how long it was."""
+        silent_s = 0.0
+        told: tuple[str, str | None] | None = None
+        while not self._sign.is_set():
+            passed = _counted()
+            self._sign.wait(LOOK_S)
+            silent_s += passed()
+            if told is None and silent_s >= BLOCKED_S and not self._sign.is_set():
+                told = self._culprit()
+                self._observe(LoopBlocked(silent_s, *told))
+        if told is None and silent_s >= BLOCKED_S:
+            told = self._culprit()
+        if told is not None:
+            self._observe(LoopFreed(silent_s, *told))
+
+    def _culprit(self) -> tuple[str, str | None]:
+        """The innermost line of the functions folder (or of us) that runs on the loop, and its workflow."""
+        frames = list(_frames(sys._current_frames().get(self._watched)))
+        workflow_ids = (_workflow_id(frame) for frame in frames)
+        workflow_id = next((each for each in workflow_ids if each is not None), None)
+        for folder, shown in ((self._functions, self._functions.parent), (_PACKAGE, _PACKAGE.parent)):
+            for frame in frames:
+                path = Path(frame.f_code.co_filename)
+                if path.is_relative_to(folder):
+                    place = f"{path.relative_to(shown)}:{frame.f_lineno}"
+                    return f"{place} in {frame.f_code.co_name}", workflow_id
+        return "code of neither the functions nor the host", workflow_id
+
+
+def _counted() -> Callable[[], float]:
+    """How much time passes from now on, as far as it counts.
+
+    A frozen process, or one that gets no processor, blocks nothing: of a long while counts a moment, or the
+    time that the process worked (C code that holds the interpreter).
+    """
+    began, worked = time.monotonic(), time.process_time()
+    return lambda: min(time.monotonic() - began, max(2 * LOOK_S, time.process_time() - worked))
+
+
+def _frames(frame: FrameType | None) -> Iterator[FrameType]:
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def _workflow_id(frame: FrameType) -> str | None:
+    """Which workflow a frame of the engine runs: its `self` or `execution` knows."""
+    if not Path(frame.f_code.co_filename).is_relative_to(_PACKAGE / "engine"):
+        return None
+    for name in ("execution", "self"):
+        workflow_id = getattr(frame.f_locals.get(name), "workflow_id", None)
+        if isinstance(workflow_id, str):
+            return workflow_id
+    return None

@@ -1,0 +1,36 @@
+"""Functions that keep the event loop to themselves."""
+
+import time
+
+from outlast import Request, handler, step, workflow
+
+
+@step
+async def doze(seconds: float) -> str:
+    time.sleep(seconds)  # noqa: ASYNC251
+    return "slept"
+
+
+@workflow
+async def sleeps(seconds: float) -> str:
+    return await doze(seconds)
+
+
+@workflow
+async def spins(seconds: float) -> int:
+    count, until = 0, time.monotonic() + seconds
+    while time.monotonic() < until:
+        count += 1
+    return min(count, 1)
+
+
+@workflow
+async def counts(power: int) -> int:
+    """One call into C that holds the interpreter."""
+    return len(str(7**power)) % 2 if power < 0 else sum(range(10**power)) % 2
+
+
+@handler
+async def handles(request: Request) -> str:
+    time.sleep(float(request.query["seconds"]))  # noqa: ASYNC251
+    return "slept"
