@@ -1,0 +1,63 @@
+"""The guards of the protocol, each a switch: a mutant is the protocol without one of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Guards:
+    """All on: what runtime/outlast does. A comment names where the guard stands."""
+
+    epoch_checked: bool = True
+    """journal.sql: `w.epoch = h.epoch`, and the same of ends, transactions and releases."""
+    owner_checked: bool = True
+    """journal.sql: `w.owner = %(instance)s`, likewise."""
+    fence_locked: bool = True
+    """journal.sql: `for share`; of ends the update's own lock."""
+    confirmed: bool = True
+    """engine/journal.py `_try`: what a batch sent again didn't do is looked up by its nonce."""
+    never_guessed: bool = True
+    """The same: that something stands in the way doesn't mean that this batch put it there."""
+    start_yields: bool = True
+    """journal.sql: `on conflict (workflow_id) do nothing`."""
+    record_stays: bool = True
+    """journal.sql: the primary key of a record; a conflict changes nothing that has ended."""
+    orphans_released: bool = True
+    """engine/membership.py `_release_unknown`."""
+    seen_twice: bool = True
+    """The same: only what two beats saw."""
+    starts_known: bool = True
+    """The same: `self._starting()`."""
+    recovery_raises_epoch: bool = True
+    """instances.sql, recover."""
+    claim_raises_epoch: bool = True
+    """instances.sql, claim."""
+    cancel_raises_epoch: bool = True
+    """workflows.sql, cancel."""
+    trust_from_sending: bool = True
+    """engine/lease.py `renewed(sent_at)`."""
+    durable_first: bool = True
+    """engine/execution.py `_may_begin`: a step begins only when all before it is durable."""
+    end_in_order: bool = True
+    """engine/journal.py: the end goes with or after the last records, never before."""
+    end_together: bool = True
+    """engine/journal.py `write`: what waits of one workflow, its end too, is one commit."""
+    attach_reads: bool = True
+    """engine/engine.py `start_new`: one that attaches compares what stands there with what it brings."""
+    record_inside: bool = True
+    """store/transactions.py: the record is the last statement of the user's own transaction."""
+    cancel_waits: bool = True
+    """workflows.sql, cancel: an update waits for who holds the row FOR SHARE."""
+    giving_up_waits: bool = True
+    """engine/execution.py `_give_up`: a body that gives a transaction up goes on when that is recorded."""
+    starts_in_one_trust: bool = True
+    """engine/engine.py `_begin`: a start is launched if the lease was trusted ever since it was queued."""
+    starts_yield: bool = True
+    """The same: a start whose answer comes late takes no claimed execution's place."""
+    recovery_holds_lease: bool = True
+    """instances.sql, recover: `for share of i`, so that the lease is looked at again under its lock."""
+    revived_beats_twice: bool = True
+    """engine/membership.py `_beat`: a lease that may have run out is trusted after a second look."""
+    disowned_stopped: bool = True
+    """engine/membership.py `_stop_disowned`."""
