@@ -71,16 +71,21 @@ create trigger torture_record after insert or update or delete on outlast.operat
   for each row execute function torture.note_record();
 
 -- Misfortune strikes a part of the writes at a place for a while. It ends by itself.
-create table torture.weather (place text primary key, errcode text not null, part float8 not null, until timestamptz not null);
+create table torture.weather (
+  place text primary key, errcode text not null, part float8 not null, until timestamptz not null,
+  stall_s float8 not null default 0
+);
 
 create function torture.misfortune() returns trigger language plpgsql as $$
 declare
-  struck text;
+  struck torture.weather;
 begin
-  select w.errcode into struck from torture.weather w
+  select * into struck from torture.weather w
   where w.place = tg_argv[0] and w.until > clock_timestamp() and random() < w.part;
-  if found then
-    raise exception using errcode = struck, message = 'misfortune: ' || struck;
+  if found and struck.stall_s > 0 then
+    perform pg_sleep(struck.stall_s);
+  elsif found then
+    raise exception using errcode = struck.errcode, message = 'misfortune: ' || struck.errcode;
   end if;
   return new;
 end $$;

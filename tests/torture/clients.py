@@ -23,7 +23,7 @@ PATIENCE_S = 90.0
 
 _HEADERS = {"apikey": SECRET}
 _REMEMBERED = 4_000
-_ASK_AT_ONCE = 24
+_ASK_AT_ONCE = 32
 _ENDED = frozenset({"workflow_error", "workflow_cancelled"})
 """Codes of problems that are a workflow's own end. All other problems are the host's, and pass."""
 

@@ -19,7 +19,7 @@ from tests.torture.faults.field import Fault, Field
 from tests.torture.fleet import Fleet, Slot, Way, environment
 from tests.torture.oracles.effects import Effects
 from tests.torture.oracles.history import History
-from tests.torture.oracles.leaks import Census, census, compare
+from tests.torture.oracles.leaks import Census, census, check_sessions, compare
 from tests.torture.oracles.liveness import Liveness
 from tests.torture.oracles.results import Results
 from tests.torture.oracles.takeover import Takeovers
@@ -36,7 +36,9 @@ LOOK_EVERY_S = 3.0
 WARM_UP_S = 6.0
 HEAL_WITHIN_S = 30.0
 END_WITHIN_S = 30.0
-ASK_WITHIN_S = 25.0
+ASK_WITHIN_S = (12.0, 45.0)
+"""At the end of a short run and of an hour."""
+TELL_EVERY_S = 60.0
 CLIENTS_AT_ONCE = 120
 _FAKETIME = (
     "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
@@ -212,7 +214,10 @@ class Run:
             last = await census(self.fleet.slots[0], self.server)
             outcome.censuses = (self._first_census, last)
             compare(self.fleet.slots[0], self._first_census, last, outcome.violations)
-        outcome.asked_again = await self.clients.ask_all_again(ASK_WITHIN_S)
+        await check_sessions(self.fleet.slots, self.server, outcome.violations)
+        outcome.asked_again = await self.clients.ask_all_again(
+            min(ASK_WITHIN_S[1], ASK_WITHIN_S[0] + self.wishes.minutes)
+        )
         await self._look()
         self.results.compare_all()
         oracles = (self.history, self.effects, self.results, self.liveness)
@@ -220,11 +225,25 @@ class Run:
 
     async def _look_on(self) -> None:
         """Look every few seconds. A look that has begun is never cut off: its window would be lost."""
+        began = told = time.monotonic()
         while not self._looked_enough.is_set():
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_EVERY_S):
                     await self._looked_enough.wait()
             await self._look()
+            if time.monotonic() - told >= TELL_EVERY_S:
+                told = time.monotonic()
+                self._tell(told - began)
+
+    def _tell(self, passed_s: float) -> None:
+        """How it goes."""
+        ended, struck = self.results.ended.total(), self.outcome.struck.total()
+        violations = self.outcome.violations.counts.total()
+        up = sum(1 for slot in self.fleet.slots if slot.up)
+        say(
+            f"{passed_s / 60:3.0f} min: {ended:,} workflows ended, {struck:,} faults, "
+            f"{violations} violations, {up} hosts up"
+        )
 
     async def _look(self) -> None:
         window = await self.windows.next()

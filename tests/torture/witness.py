@@ -26,8 +26,6 @@ class Witness:
         self._path = folder / "witness"
         self._path.touch()
         self._read = 0
-        # Bodies tell monotonic time, which no fault moves; commits are dated by the machine's wall clock.
-        self._offset_s = time.clock_gettime(time.CLOCK_REALTIME) - time.monotonic()
         self.runs: defaultdict[tuple[str, str], list[Run]] = defaultdict(list)
         self.count = 0
 
@@ -38,11 +36,13 @@ class Witness:
             data = file.read()
         whole = data.rfind(b"\n") + 1
         self._read += whole
+        # Bodies tell monotonic time, which no fault moves; commits are dated by the machine's wall clock.
+        offset_s = time.clock_gettime(time.CLOCK_REALTIME) - time.monotonic()
         again = []
         for line in data[:whole].decode().splitlines():
             workflow_id, label, pid, began, token = line.split(" ")
             runs = self.runs[workflow_id, label]
-            runs.append(Run(float(began) + self._offset_s, int(pid), token))
+            runs.append(Run(float(began) + offset_s, int(pid), token))
             self.count += 1
             if len(runs) > 1:
                 again.append((workflow_id, label))

@@ -7,6 +7,7 @@ from tests.torture.faults.field import Fault
 
 FAULTS: tuple[type[Fault], ...] = (
     processes.Killed,
+    processes.KilledInCommit,
     processes.Frozen,
     processes.Stuttering,
     processes.Terminated,

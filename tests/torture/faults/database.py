@@ -13,6 +13,12 @@ import psycopg
 
 from tests.torture.faults.field import Fault, Field
 
+BAD_WEATHER = """
+insert into torture.weather (place, errcode, part, until, stall_s)
+values (%(place)s, %(code)s, %(part)s, clock_timestamp() + make_interval(secs => %(for_s)s), %(stall_s)s)
+on conflict (place) do update
+set errcode = excluded.errcode, part = excluded.part, until = excluded.until, stall_s = excluded.stall_s
+"""
 _AWAY = (psycopg.Error, OSError, TimeoutError)
 
 _ANY = "select pid from pg_stat_activity where application_name like 'outlast/%' order by pid"
@@ -180,13 +186,7 @@ class _Misfortune(Fault):
             "for_s": for_s,
         }
         with suppress(*_AWAY):
-            await field.server.once(
-                "insert into torture.weather values (%(place)s, %(code)s, %(part)s,"
-                " clock_timestamp() + make_interval(secs => %(for_s)s)) on conflict (place) do update"
-                " set errcode = excluded.errcode, part = excluded.part, until = excluded.until",
-                row,
-                timeout_s=5,
-            )
+            await field.server.once(BAD_WEATHER, {**row, "stall_s": 0.0}, timeout_s=5)
             await asyncio.sleep(for_s)
             return True
         return False

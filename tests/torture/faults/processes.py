@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
+from contextlib import suppress
 
+import psycopg
+
+from tests.torture.faults.database import BAD_WEATHER
 from tests.torture.faults.field import Fault, Field, now_s
 from tests.torture.fleet import LEASE_S
 from tests.torture.oracles.takeover import Kill
@@ -28,6 +32,33 @@ class Killed(Fault):
         async with slot.busy:
             kill = Kill(now_s(), slot.pid, sessions=slot.way != "pooler", quiet=field.quiet)
             field.takeovers.killed(kill)
+            await slot.kill()
+            slot.start()
+        return True
+
+
+class KilledInCommit(Fault):
+    """SIGKILL while the server takes long over commits: they are done after others have noticed the end.
+
+    Whoever takes over must wait for them, or leave what they hold.
+    """
+
+    name = "SIGKILL while commits stall"
+    heavy = True
+    weight = 2
+
+    async def strike(self, field: Field, rng: random.Random) -> bool:
+        """See Fault."""
+        slot = field.victim(rng, to_death=True)
+        if slot is None:
+            return False
+        async with slot.busy:
+            stall_s = 2.5 if slot.way != "pooler" else LEASE_S + 2.5
+            stalling = {"place": "commit", "code": "", "part": 0.7, "for_s": 0.4, "stall_s": stall_s}
+            with suppress(psycopg.Error, OSError):
+                await field.server.once(BAD_WEATHER, stalling, timeout_s=5)
+            await asyncio.sleep(rng.uniform(0.1, 0.3))
+            field.takeovers.killed(Kill(now_s(), slot.pid, sessions=slot.way != "pooler", quiet=False))
             await slot.kill()
             slot.start()
         return True

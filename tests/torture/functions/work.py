@@ -16,6 +16,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
 from outlast import Request, context, handler, sleep, start, step, transaction, workflow
 
 Part = dict[str, str]
@@ -86,7 +88,7 @@ def _note(label: str, move: Move) -> tuple[Part, tuple[Any, ...]]:
     return part, (context().workflow_id, label, part["token"], *move)
 
 
-@transaction
+@transaction(max_attempts=9, backoff=0.02, retry_on=(psycopg.errors.QueryCanceled,))
 async def transfer(tx: Any, label: str, move: Move) -> Part:
     """Move money; its locks are taken in any order, so that some of these meet in a deadlock."""
     part, note = _note(label, move)
@@ -99,7 +101,7 @@ async def transfer(tx: Any, label: str, move: Move) -> Part:
     return part
 
 
-@transaction(isolation="serializable")
+@transaction(isolation="serializable", max_attempts=9, backoff=0.02, retry_on=(psycopg.errors.QueryCanceled,))
 async def transfer_strictly(tx: Any, label: str, move: Move) -> Part:
     """Move money by what was read before."""
     part, note = _note(label, move)
@@ -113,7 +115,7 @@ async def transfer_strictly(tx: Any, label: str, move: Move) -> Part:
     return part
 
 
-@transaction
+@transaction(max_attempts=9, backoff=0.02, retry_on=(psycopg.errors.QueryCanceled,))
 def transfer_in_thread(tx: Any, label: str, move: Move) -> Part:
     """Move money, in a blocking function."""
     part, note = _note(label, move)

@@ -32,10 +32,7 @@ async def census(slot: Slot, server: Server) -> Census:
     async with httpx.AsyncClient(timeout=5, trust_env=False) as http:
         told = (await http.get(f"{slot.address}/functions/v1/work/census", headers={"apikey": SECRET})).json()
     status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines() if ":" in line)
-    sessions = 0
-    for row in await server.rows(_SESSIONS):
-        if row["app"].startswith("outlast/") and f"-{slot.pid}-" in row["app"]:
-            sessions += row["sessions"]
+    sessions = await _sessions(slot, server)
     return Census(
         memory_mb=int(status["VmRSS"].split()[0]) / 1024,
         files=len(list((process / "fd").iterdir())),
@@ -43,6 +40,20 @@ async def census(slot: Slot, server: Server) -> Census:
         tasks=told["tasks"],
         sessions=sessions,
     )
+
+
+async def _sessions(slot: Slot, server: Server) -> int:
+    rows = await server.rows(_SESSIONS)
+    return sum(row["sessions"] for row in rows if f"-{slot.pid}-" in row["app"])
+
+
+async def check_sessions(slots: list[Slot], server: Server, violations: Violations) -> None:
+    """No instance keeps more sessions than it may, whatever became of its earlier ones."""
+    for slot in slots:
+        if slot.up and slot.way != "pooler":
+            sessions = await _sessions(slot, server)
+            if sessions > DB_CONNECTIONS:
+                violations.add("a leak: sessions", slot.name, f"{sessions}, at most {DB_CONNECTIONS}")
 
 
 def compare(slot: Slot, first: Census, last: Census, violations: Violations) -> None:
