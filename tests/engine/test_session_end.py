@@ -119,3 +119,28 @@ async def test_a_pool_full_of_dead_connections_fails_nobody(database: str) -> No
             assert ended == [[f"{each}-{n}-1", f"{each}-{n}-2"] for n in range(width)]
         (paid,) = await bench.rows("select count(*) from paid")
         assert paid["count"] == 2 * width * rounds
+
+
+async def test_readers_get_none_of_the_dead_connections_of_a_pool(database: str) -> None:
+    """There are more of them than tries."""
+
+    @workflow
+    async def nothing() -> None: ...
+
+    async with engine_on(database, nothing) as bench:
+        workflow_id = await bench.start(nothing)
+        await bench.result(workflow_id)
+        pool = bench.store._pool
+        for _ in range(3):
+            borrowed = [await pool.getconn() for _ in range(pool.max_size)]
+            assert pool.max_size > 3
+            pids = [each.info.backend_pid for each in borrowed]
+            for each in borrowed:
+                await pool.putconn(each)
+            await bench.rows("select pg_terminate_backend(pid) from unnest(%s::int[]) pid", pids)
+
+            async def ended(pids: list[int] = pids) -> bool:
+                return not await bench.rows("select from pg_stat_activity where pid = any(%s)", pids)
+
+            await bench.until(ended)
+            assert set(await bench.store.workflows.standing([workflow_id])) == {workflow_id}
