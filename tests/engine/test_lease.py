@@ -16,14 +16,14 @@ TTL_S = 60.0
 def lose_the_lease(bench: Bench) -> asyncio.Event:
     """The lease can't be trusted from now on; set once somebody waits until it can be."""
     lease, asked = bench.engine._lease, asyncio.Event()
-    trust = lease.trust
+    renewal = lease.renewal
 
     async def asked_for() -> None:
         asked.set()
-        await trust()
+        await renewal()
 
     lease._trusted_until = 0.0
-    lease.trust = asked_for  # type: ignore[method-assign]
+    lease.renewal = asked_for  # type: ignore[method-assign]
     return asked
 
 
@@ -58,7 +58,7 @@ async def test_no_step_begins_while_the_lease_cannot_be_trusted(database: str) -
         workflow_id = await bench.start(flow)
         await bench.until(lambda: asked.is_set() or begun.is_set())
         assert not begun.is_set()
-        bench.engine._lease.renewed(monotonic())
+        await bench.engine._membership._beat()
         await bench.result(workflow_id)
         assert begun.is_set()
 
@@ -81,6 +81,6 @@ async def test_no_later_attempt_begins_while_the_lease_cannot_be_trusted(databas
         workflow_id = await bench.start(flow)
         await bench.until(lambda: attempts and (attempts[0].is_set() or len(attempts) > 1))
         assert len(attempts) == 1
-        bench.engine._lease.renewed(monotonic())
+        await bench.engine._membership._beat()
         await bench.result(workflow_id)
         assert len(attempts) == 2

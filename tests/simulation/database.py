@@ -1,7 +1,7 @@
 """What Postgres holds and what the store's statements do there, in memory: one method a statement.
 
-Each runs at one moment, as a statement in autocommit does. A transaction of several statements holds its locks
-until it ends: what meets one either waits (`Blocked`) or skips it, as the statement in `store/*.sql` does.
+Each runs at one moment, as a statement in autocommit does. A transaction of several statements holds its
+locks until it ends: what meets one either waits (`Blocked`) or skips it, as in `store/*.sql`.
 """
 
 from __future__ import annotations
@@ -180,7 +180,8 @@ class Database:
         """Whether the fence held and every step was recorded now."""
         if write.end is not None:
             self._end(self.workflows[write.workflow_id], write.end, nonce)
-        return all([self._record(write.workflow_id, step, nonce) for step in write.steps])
+        recorded = [self._record(write.workflow_id, step, nonce) for step in write.steps]
+        return all(recorded)
 
     def _end(self, row: Workflow, end: Any, nonce: int) -> None:
         now = self._now()
@@ -209,7 +210,8 @@ class Database:
         ids = {new.workflow_id for new in batch.starts} | {write.workflow_id for write in batch.writes}
         rows = {each for each in ids if each in self.workflows and self.workflows[each].nonce == batch.nonce}
         return frozenset(
-            rows | {key[0] for key, each in self.records.items() if key[0] in ids and each.nonce == batch.nonce}
+            rows
+            | {key[0] for key, each in self.records.items() if key[0] in ids and each.nonce == batch.nonce}
         )
 
     # --- transactions -------------------------------------------------------------------------------------
@@ -302,8 +304,8 @@ class Database:
         row.updated_at = self._now()
         new = row.new
         return ClaimedWorkflow(
-            workflow_id, new.function, row.epoch, new.input, new.request, new.subject, new.claims, new.version,
-            new.parent, row.recovery_attempts, new.deadline_s,
+            workflow_id, new.function, row.epoch, new.input, new.request, new.subject, new.claims,
+            new.version, new.parent, row.recovery_attempts, new.deadline_s,
         )  # fmt: skip
 
     def histories(self, ids: Collection[str]) -> list[tuple[str, StepRecord]]:
@@ -367,8 +369,8 @@ class Database:
         rows = {each: self.workflows[each] for each in ids if each in self.workflows}
         return {
             each: Standing(
-                each, row.new.function, row.status, row.new.fingerprint, row.new.subject, row.output, row.error,
-                row.response,
+                each, row.new.function, row.status, row.new.fingerprint, row.new.subject,
+                row.output, row.error, row.response,
             )
             for each, row in rows.items()
         }  # fmt: skip
@@ -390,9 +392,11 @@ class Database:
 
 
 def _check(batch: Batch) -> None:
-    """Refuse what Postgres refuses: NUL in JSON or text."""
+    """Refuse what Postgres refuses: NUL."""
     texts = [text for new in batch.starts for text in new if isinstance(text, str)]
-    texts += [text for write in batch.writes for step in write.steps for text in step if isinstance(text, str)]
+    texts += [
+        text for write in batch.writes for step in write.steps for text in step if isinstance(text, str)
+    ]
     texts += [text for write in batch.writes for text in write.end or () if isinstance(text, str)]
-    if any("\0" in text or "\\u0000" in text for text in texts):
+    if any("\0" in text for text in texts):
         raise BadData("Postgres holds no NUL")

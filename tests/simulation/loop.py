@@ -1,10 +1,11 @@
-"""An asyncio event loop without a machine: its time is given, and each of its cycles is run by somebody else."""
+"""An asyncio event loop without a machine: its time is given, and somebody else runs its cycles."""
 
 from __future__ import annotations
 
 import asyncio
 import heapq
 from asyncio import events
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,11 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     `clock` gives its time in seconds. A function for a thread is called on the loop, after `thread_s()`.
     """
+
+    _ready: deque[asyncio.Handle]
+    _scheduled: list[Any]
+    _timer_cancelled_count: int
+    _run_once: Callable[[], None]
 
     def __init__(self, clock: Callable[[], float], thread_s: Callable[[], float]) -> None:
         super().__init__()
@@ -42,7 +48,9 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         finally:
             events._set_running_loop(None)
 
-    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Any, func: Callable[..., Any], *args: Any
+    ) -> asyncio.Future[Any]:
         """See AbstractEventLoop. No thread: a blocking function takes its time, then runs here at once."""
         result = self.create_future()
 
@@ -51,7 +59,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
                 return
             try:
                 result.set_result(func(*args))
-            except Exception as error:  # noqa: BLE001 - it is handed on
+            except Exception as error:
                 result.set_exception(error)
 
         self.call_later(self._thread_s(), run)

@@ -1,4 +1,4 @@
-"""The way from a process to the database: it takes its time, loses things, and may deliver them much later."""
+"""The way from a process to the database: it takes its time, loses things, or delivers them much later."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Weather:
 
 
 class Network:
-    """All ways to one database. `planned` maps numbers of statements, in the order they are sent, to mishaps."""
+    """All ways to one database. `planned`: mishaps by the numbers of statements, as they are sent."""
 
     def __init__(
         self, world: World, database: Database, weather: Weather, planned: dict[int, str] | None = None
@@ -139,7 +139,10 @@ class SimulatedLink:
         else:
             late_s = world.chance.expovariate(1 / 2.0) if fate is DELIVERED_LATE else 0.0
             in_doubt = fate is ANSWER_LOST or fate is DELIVERED_LATE
-            world.at(there_s + late_s, lambda: self._execute(what, statement, within, future, back_s, fate, sent_to))
+            world.at(
+                there_s + late_s,
+                lambda: self._execute(what, statement, within, future, back_s, fate, sent_to),
+            )
             world.at(
                 there_s + back_s if in_doubt else PATIENCE_S,
                 lambda: self._deliver(future, None, Unreachable(fate or "no answer")),
@@ -180,7 +183,7 @@ class SimulatedLink:
                     lambda: self._execute(what, statement, within, future, back_s, fate, sent_to)
                 )
                 return
-            except Exception as refusal:  # noqa: BLE001 - it is the answer
+            except Exception as refusal:
                 error = refusal
         self._world.note(f"database did {what} of {self._process.name}")
         in_doubt = fate is ANSWER_LOST or fate is DELIVERED_LATE

@@ -57,7 +57,8 @@ class Traces:
         life = Life(workflow_id, process.name, execution.epoch, texts)
         earlier = self.lives.setdefault(workflow_id, [])
         for each in earlier:
-            life.owed.append((f"{each.instance_id} epoch {each.epoch}", each.notes[: each.shown]))
+            if each.epoch < life.epoch:
+                life.owed.append((f"{each.instance_id} epoch {each.epoch}", each.notes[: each.shown]))
         earlier.append(life)
         self._world.note(f"{workflow_id} begins at epoch {life.epoch}, {len(known)} records")
         return life
@@ -77,7 +78,7 @@ class Traces:
             life.shown = max(life.shown, seen)
         elif self._leases_only and row.status in LIVE:
             self._world.violation(
-                f"{life.workflow_id}: {label} began at epoch {life.epoch}, after {row.owner} took over at {row.epoch}"
+                f"{life.workflow_id}: {label} began at epoch {life.epoch}, when it was at {row.epoch}"
             )
         return f"{label}#{next(self._numbers)}"
 
@@ -102,10 +103,8 @@ class Traces:
                 for whose, owed in life.owed:
                     common = min(len(owed), len(life.notes))
                     if life.notes[:common] != owed[:common]:
-                        self._world.violation(
-                            f"{workflow_id}: {life.instance_id} epoch {life.epoch} decided {life.notes[:common]}, "
-                            f"but {whose} had {owed}"
-                        )
+                        now = f"{life.instance_id} epoch {life.epoch} decided {life.notes[:common]}"
+                        self._world.violation(f"{workflow_id}: {now}, but {whose} had {owed}")
 
 
 def _value(text: str) -> str:

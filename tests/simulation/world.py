@@ -40,15 +40,16 @@ class Process:
         """Its clock, which goes a little faster or slower than others do."""
         return 1000.0 + (self._world.now - self._booted) * self._rate
 
-    def spawn(self, coro: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Run `coro` here."""
-        task: asyncio.Task[Any]
+    def spawn(self, coro: Coroutine[Any, Any, None], among: set[asyncio.Task[None]] | None = None) -> None:
+        """Run `coro` here; its task is in `among` while it runs."""
         asyncio.events._set_running_loop(self.loop)
         try:
             task = self.loop.create_task(coro)
         finally:
             asyncio.events._set_running_loop(None)
-        return task
+        if among is not None:
+            among.add(task)
+            task.add_done_callback(among.discard)
 
     def due_at(self) -> float | None:
         """When it goes on; None if nothing is left to do."""
@@ -82,8 +83,8 @@ class World:
         self.running: Process | None = None
         self.cycles = 0
         self.digest = 0
-        self.at_cycle: tuple[int, Callable[[], None]] | None = None
-        """Something that happens before the cycle of that number, counted over all processes."""
+        self.at_cycle: tuple[int, Callable[[Process], None]] | None = None
+        """What happens instead of the cycle of that number, to the process whose turn it was."""
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = count()
         self._trace = trace
@@ -131,7 +132,7 @@ class World:
         process = ready[0] if len(ready) == 1 else self.chance.choice(ready)
         self.cycles += 1
         if self.at_cycle is not None and self.at_cycle[0] == self.cycles:
-            self.at_cycle[1]()
+            self.at_cycle[1](process)
             return
         self.running = process
         try:

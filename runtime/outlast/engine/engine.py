@@ -232,6 +232,7 @@ class Engine:
     ) -> asyncio.Future[bool]:
         """Queue the row; the workflow runs once it is durable, whether or not somebody still waits."""
         started = self._starting[new.workflow_id] = self._journal.start(new)
+        stretch = self._lease.stretch
 
         def settle(done: asyncio.Future[bool]) -> None:
             del self._starting[new.workflow_id]
@@ -249,7 +250,7 @@ class Engine:
                 parent=new.parent,
                 deadline_s=new.deadline_s,
             )
-            self._executor.launch(claimed, definition, arguments)
+            self._executor.launch(claimed, definition, arguments, stretch=stretch)
             if self._stopping:
                 self._executor.live[new.workflow_id].drain()
 

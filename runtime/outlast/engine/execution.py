@@ -56,10 +56,14 @@ class Services:
 class Execution:
     """What `WorkflowRunner` makes calls of. All of it runs on the host's event loop but `block`."""
 
-    def __init__(self, claimed: ClaimedWorkflow, definition: WorkflowDefinition, services: Services) -> None:
+    def __init__(
+        self, claimed: ClaimedWorkflow, definition: WorkflowDefinition, services: Services, stretch: int
+    ) -> None:
         self.workflow_id = claimed.workflow_id
         self.function = claimed.function
         self.epoch = claimed.epoch
+        self.stretch = stretch
+        """Of the lease, in which it was last known that the row is this instance's."""
         self.definition = definition
         self.root = Branch()
         self.stopped: Stopped | None = None
@@ -227,7 +231,7 @@ class Execution:
         except asyncio.CancelledError:
             if self.stopped is None:
                 # The body itself gave the step up. On replay it must not get the result instead.
-                self._record_cancelled(StepRecord(step_id, name, started_s=started_s))
+                await self._give_up(StepRecord(step_id, name, started_s=started_s))
             raise
         if self.stopped is not None:
             raise self.stopped
@@ -255,13 +259,12 @@ class Execution:
                 raise self.stopped
             if self._draining:
                 await self._hand_over()
-            if (write := self._last_write) is not None and not write.done():
-                await settled(write)  # `_written` tells if it failed
+            if (write := self._last_write) is not None and not self._is_durable(write):
+                await settled(write)
                 continue
-            if not self._services.lease.trusted:
-                await self._services.lease.trust()
-                continue
-            return
+            if self._services.lease.covers(self.stretch):
+                return
+            await self._services.lease.renewal()
 
     async def _hand_over(self) -> None:
         """Begin no step while the instance shuts down; the last running one ends the execution."""
@@ -296,7 +299,10 @@ class Execution:
             raise self.stopped
         if self._draining and self._running == 1:
             raise self._handed_over()
-        await self._services.lease.trust()
+        while not self._services.lease.covers(self.stretch):
+            await self._services.lease.renewal()
+            if self.stopped is not None:
+                raise self.stopped
 
     async def _replayed(self, record: StepRecord, codec: Codec, fn: Callable[..., Any]) -> Any:
         """Hand out what is recorded, when its turn comes."""
@@ -326,16 +332,24 @@ class Execution:
             self._last_write = write
             write.add_done_callback(self._written)
 
-    def _record_cancelled(self, record: StepRecord) -> None:
-        """Record that the body gave a call up, which it knows already."""
+    async def _give_up(self, record: StepRecord) -> None:
+        """Record that the body gave a call up. It gets to know in its turn, after earlier results."""
         order = self._history.next_order()
         self._write(record._replace(error=CANCELLED, completion_order=order))
+        await self._turns.take(order)
 
     async def _take_turn(self, order: int) -> None:
         """Wait until the completion at `order` may be handed to the body, as the caller then does."""
         await self._turns.take(order)
         if self.stopped is not None:
             raise self.stopped
+
+    def _is_durable(self, write: asyncio.Future[bool]) -> bool:
+        """Whether `write` was accepted. If it was refused the execution is stopped by now."""
+        if not write.done():
+            return False
+        self._written(write)  # as its own callback is about to, perhaps
+        return self.stopped is None
 
     def _written(self, write: asyncio.Future[bool]) -> None:
         if write.cancelled():

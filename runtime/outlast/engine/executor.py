@@ -56,10 +56,14 @@ class Executor:
         definition: WorkflowDefinition,
         arguments: dict[str, Any] | None = None,
         *,
+        stretch: int,
         suspect: bool = False,
     ) -> None:
-        """Run a workflow that this instance has claimed. `arguments`: its validated input, if known."""
-        execution = WorkflowRunner(claimed, definition, self._services)
+        """Run a workflow that this instance has claimed, in that stretch of its lease.
+
+        `arguments`: its validated input, if known.
+        """
+        execution = WorkflowRunner(claimed, definition, self._services, stretch)
         former = self.live.get(claimed.workflow_id)
         if former is not None:
             former.stop(LeaseLost("claimed again"))

@@ -11,10 +11,15 @@ MARGIN = 0.1
 
 
 class Lease:
-    """Trust runs from the moment a renewal was sent, never from its answer."""
+    """Trust runs from the moment a renewal was sent, never from its answer.
+
+    `stretch` counts times of trust without a gap. In a gap others may have taken over whatever was owned
+    before: it must be asked for again.
+    """
 
     def __init__(self, ttl_s: float) -> None:
         self.ttl_s = ttl_s
+        self.stretch = 0
         self._trusted_until = 0.0
         self._renewed = asyncio.Event()
 
@@ -23,13 +28,18 @@ class Lease:
         """Whether no other instance can have taken over by now."""
         return monotonic() < self._trusted_until
 
+    def covers(self, stretch: int) -> bool:
+        """Whether what was owned in that stretch still is, as far as leases decide."""
+        return stretch == self.stretch and self.trusted
+
     def renewed(self, sent_at: float) -> None:
         """A renewal that was sent at `sent_at` (monotonic) has been confirmed."""
+        if not self.trusted:
+            self.stretch += 1
         self._trusted_until = sent_at + self.ttl_s * (1 - MARGIN)
         self._renewed.set()
 
-    async def trust(self) -> None:
-        """Wait until the lease may be trusted. Work that was taken over meanwhile is told by its fence."""
-        while not self.trusted:
-            self._renewed.clear()
-            await self._renewed.wait()
+    async def renewal(self) -> None:
+        """Wait for the next renewal."""
+        self._renewed.clear()
+        await self._renewed.wait()

@@ -23,6 +23,7 @@ from outlast.core.status import Status
 from outlast.core.stops import LeaseLost
 from outlast.engine.executor import Executor
 from outlast.engine.lease import Lease
+from outlast.engine.runner import WorkflowRunner
 from outlast.engine.settling import end_tasks
 from outlast.engine.suspicions import LOOK_AGAIN_S, RETRY_MAX_S, RETRY_MIN_S, Suspicions
 
@@ -166,21 +167,28 @@ class Membership:
             self._wake_at = float("inf")
 
     async def _beat(self) -> None:
-        known = {each: execution.epoch for each, execution in self._executor.live.items()}
+        known = list(self._executor.live.values())
         sent_at = monotonic()
         beat = await self._store.beat(self._lease.ttl_s)
         self._lease.renewed(sent_at)
         self._clock.synchronize(beat.database_s, sent_at, monotonic())
         self._beat_at = sent_at + self._lease.ttl_s / 3 * random.uniform(0.9, 1.0)
-        self._stop_disowned(known, beat)
+        self._verify(known, beat)
         await self._release_unknown(beat)
 
-    def _stop_disowned(self, known: dict[str, int], beat: Beat) -> None:
-        """End executions whose rows are no longer this instance's: cancelled, or taken over."""
-        for workflow_id, epoch in known.items():
-            execution = self._executor.live.get(workflow_id)
-            if execution is not None and execution.epoch == epoch and beat.owned.get(workflow_id) != epoch:
+    def _verify(self, known: list[WorkflowRunner], beat: Beat) -> None:
+        """End executions whose rows are no longer this instance's: cancelled, or taken over.
+
+        One that came meanwhile may have been started before a gap in the lease: the next beat tells.
+        """
+        for execution in known:
+            if beat.owned.get(execution.workflow_id) == execution.epoch:
+                execution.stretch = self._lease.stretch
+            else:
                 execution.stop(LeaseLost("it was cancelled or runs elsewhere"))
+        if any(each.stretch != self._lease.stretch for each in self._executor.live.values()):
+            self._beat_at = 0.0
+            self._claim_now()
 
     async def _release_unknown(self, beat: Beat) -> None:
         """Give back rows of this instance that it doesn't know: the answer to their claim was lost."""
@@ -224,7 +232,10 @@ class Membership:
             if definition is None:  # its file was broken a moment ago: the next beats give it back
                 continue
             self._executor.launch(
-                claimed, definition, suspect=claimed.recovery_attempts >= self._pace.suspect_after
+                claimed,
+                definition,
+                stretch=self._lease.stretch,
+                suspect=claimed.recovery_attempts >= self._pace.suspect_after,
             )
 
     async def _recover(self, lost: list[LostInstance]) -> bool:

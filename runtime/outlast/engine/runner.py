@@ -41,8 +41,10 @@ _UNTIL_THE_HOST_CAN = RetryPolicy(
 class WorkflowRunner(Execution):
     """An execution as the SDK calls it."""
 
-    def __init__(self, claimed: ClaimedWorkflow, definition: WorkflowDefinition, services: Services) -> None:
-        super().__init__(claimed, definition, services)
+    def __init__(
+        self, claimed: ClaimedWorkflow, definition: WorkflowDefinition, services: Services, stretch: int
+    ) -> None:
+        super().__init__(claimed, definition, services, stretch)
         self.context: Context | None = None
         """Made when the function asks for it."""
         self.wake_at_s: float | None = None
@@ -231,7 +233,7 @@ class WorkflowRunner(Execution):
                 await self._sleep_short(wake_s)
         except asyncio.CancelledError:
             if self.stopped is None:
-                self._record_cancelled(sleep)
+                await self._give_up(sleep)
             raise
         if self.stopped is not None:
             raise self.stopped

@@ -84,14 +84,15 @@ class Turns:
             loop.call_soon(_cancel_again, task, task.cancelling())
 
     async def cancelled_again(self, order: int) -> None:
-        """Wait for the cancellation recorded at `order`; no later completion passes before it."""
+        """Wait for the cancellation recorded at `order`, and its turn; nothing later passes before it."""
         self.reserve(order)
         try:
             await asyncio.get_running_loop().create_future()
-        finally:
+        except asyncio.CancelledError:
             self.activity += 1
-            self._history.release(order)
-            self.give_up(order)
+            if not self._closed:
+                await self.take(order)
+            raise
 
     async def _serve(self) -> None:
         patient_until = monotonic() + PATIENCE_S

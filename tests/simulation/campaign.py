@@ -1,0 +1,57 @@
+"""One worker's share of schedules: random ones first, then one sweep after the other."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+SWEPT = 0.4
+"""Part of the time that goes to sweeps."""
+
+
+def explore(work: tuple[str | None, int, float]) -> tuple[Counter[str], list[tuple[str, str]]]:
+    """Run schedules from a seed on, for some seconds; what was counted, and violations by schedule.
+
+    `work`: the folder to import `outlast` from, the seed, the seconds.
+    """
+    package, seed, seconds = work
+    if package:
+        sys.path.insert(0, package)
+    from tests.simulation.scenario import simulate
+
+    totals: Counter[str] = Counter()
+    violations: list[tuple[str, str]] = []
+    gc.collect()
+    gc.freeze()  # each schedule ends with a collection: of what is its own
+    ends = time.monotonic() + seconds
+    for plan in _plans(seed, seconds, simulate):
+        outcome = simulate(plan)
+        totals["schedules"] += 1
+        totals["sweeps"] += ":" in plan.name
+        totals["cycles"] += outcome.cycles
+        totals["workflows"] += outcome.workflows
+        totals["steps run"] += outcome.executed
+        totals["milliseconds"] += round(outcome.seconds * 1000)
+        for kind, number in outcome.faults.items():
+            totals[f"fault {kind}"] += number
+        violations += [(plan.name, each) for each in outcome.violations[:1]]
+        if time.monotonic() > ends:
+            break
+    return totals, violations
+
+
+def _plans(seed: int, seconds: float, simulate: Any) -> Iterator[Any]:
+    from tests.simulation.plans import calm_plan, random_plan, sweep
+
+    random_until = time.monotonic() + seconds * (1 - SWEPT)
+    while time.monotonic() < random_until:
+        yield random_plan(seed)
+        seed += 1
+    while True:
+        calm = simulate(calm_plan(seed))
+        yield from sweep(seed, calm.cycles, calm.statements)
+        seed += 1

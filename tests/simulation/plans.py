@@ -1,0 +1,85 @@
+"""What is decided before a schedule runs: everything at random, or one fault at each place in turn."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from tests.simulation.network import MISHAPS, Weather
+from tests.simulation.programs import Node, a_program
+
+LEASE_S = 3.0
+FAULTS = ("kill", "kill", "freeze", "cut", "partition", "restart", "stop", "cancel")
+AT_CYCLES = ("kill", "freeze", "cut", "stop", "cancel")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A schedule before it runs. `name` gives it again: see `plan_of`."""
+
+    name: str
+    seed: int
+    instances: int
+    programs: list[Node]
+    weather: Weather
+    faults: list[tuple[float, str]] = field(default_factory=list)
+    """Seconds after the beginning, and what happens then."""
+    at_cycle: tuple[int, str] | None = None
+    """What happens to the process whose event loop would run that cycle."""
+    mishaps: dict[int, str] = field(default_factory=dict)
+    """What goes wrong with statements, by their number."""
+
+
+def random_plan(seed: int) -> Plan:
+    """A schedule of everything at once."""
+    chance = random.Random(seed)
+    workflows = chance.choice([1, 1, 1, 2, 3, 5])
+    size = chance.choice([2, 4, 8, 12]) if workflows < 3 else 3
+    weather = Weather(
+        mishap=chance.choice([0.0, 0.0, 0.02, 0.1]),
+        conflict=chance.choice([0.0, 0.05]),
+        latency_s=chance.choice([0.00002, 0.0002, 0.002]),
+        slow=chance.choice([0.0, 0.05]),
+        sessions=chance.random() < 0.5,
+    )
+    count = 0 if chance.random() < 0.1 else chance.randint(1, 5)
+    faults = sorted((_moment_s(chance), chance.choice(FAULTS)) for _ in range(count))
+    programs = [a_program(chance, chance.randint(1, size)) for _ in range(workflows)]
+    return Plan(str(seed), seed, chance.choice([1, 2, 2, 3]), programs, weather, faults)
+
+
+def _moment_s(chance: random.Random) -> float:
+    """Early mostly, while much happens."""
+    return chance.expovariate(1 / 0.03) if chance.random() < 0.7 else chance.uniform(0, 8)
+
+
+def calm_plan(seed: int) -> Plan:
+    """A small program in which nothing goes wrong by itself."""
+    chance = random.Random(seed)
+    weather = Weather(latency_s=chance.choice([0.00002, 0.0002, 0.002]), sessions=chance.random() < 0.5)
+    return Plan(f"{seed}:calm", seed, 2, [a_program(chance, chance.randint(2, 5))], weather)
+
+
+def sweep(seed: int, cycles: int, statements: int) -> Iterator[Plan]:
+    """One fault at each cycle, and one mishap to each statement, of a program that takes so many of them."""
+    calm = calm_plan(seed)
+    for cycle in range(1, cycles):
+        for kind in AT_CYCLES:
+            yield replace(calm, name=f"{seed}:{kind}@{cycle}", at_cycle=(cycle, kind))
+    for statement in range(1, statements + 1):
+        for mishap in MISHAPS:
+            yield replace(calm, name=f"{seed}:{mishap}@{statement}", mishaps={statement: mishap})
+
+
+def plan_of(name: str) -> Plan:
+    """The plan of that name: `SEED`, `SEED:calm` or `SEED:WHAT@WHERE`. Raises ValueError."""
+    seed, colon, rest = name.partition(":")
+    if not colon:
+        return random_plan(int(seed))
+    what, _, where = rest.partition("@")
+    if what == "calm":
+        return calm_plan(int(seed))
+    if what in MISHAPS:
+        return replace(calm_plan(int(seed)), name=name, mishaps={int(where): what})
+    return replace(calm_plan(int(seed)), name=name, at_cycle=(int(where), what))

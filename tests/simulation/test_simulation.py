@@ -1,0 +1,92 @@
+"""Schedules of the real engine: a few of the many that `python -m tests.simulation` goes through."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from outlast.engine.execution import Execution
+from outlast.engine.turns import Turns
+from tests.simulation.network import MISHAPS, Weather
+from tests.simulation.plans import AT_CYCLES, Plan, calm_plan, plan_of, random_plan, sweep
+from tests.simulation.programs import Node
+from tests.simulation.scenario import simulate
+
+CHUNK = 25
+CYCLES = 25
+PROGRAMS: dict[str, Node] = {
+    "steps, a transaction and a sleep, one after the other": [
+        "row",
+        "r",
+        [["step", "a", [], 0], ["pay", "b", [], 0], ["sleep", "c", [], 0.5], ["step", "d", [], 0]],
+        0,
+    ],
+    "branches that are raced, and a step after them": [
+        "row",
+        "r",
+        [
+            ["first", "f", [["step", "a", [], 0], ["pay", "b", [], 0], ["thread", "c", [], 0]], 0],
+            ["step", "d", [], 0],
+        ],
+        0,
+    ],
+}
+
+
+@pytest.mark.parametrize("first", range(0, 8 * CHUNK, CHUNK))
+def test_whatever_happens_all_is_well_in_the_end(first: int) -> None:
+    for seed in range(first, first + CHUNK):
+        outcome = simulate(random_plan(seed))
+        assert not outcome.violations, f"schedule {outcome.plan.name}"
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("kind", AT_CYCLES)
+def test_one_fault_at_each_cycle(program: str, kind: str) -> None:
+    calm = Plan("calm", 1, 2, [PROGRAMS[program]], Weather(latency_s=0.0002, sessions=False))
+    cycles = simulate(calm).cycles
+    assert cycles > 50
+    for cycle in range(1, cycles, cycles // CYCLES):
+        outcome = simulate(replace(calm, at_cycle=(cycle, kind)))
+        assert not outcome.violations, f"at cycle {cycle}"
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_one_mishap_to_each_statement(program: str) -> None:
+    calm = Plan("calm", 1, 2, [PROGRAMS[program]], Weather(latency_s=0.0002))
+    for statement in range(1, simulate(calm).statements + 1):
+        for mishap in MISHAPS:
+            outcome = simulate(replace(calm, mishaps={statement: mishap}))
+            assert not outcome.violations, f"statement {statement}: {mishap}"
+            assert outcome.faults == {mishap: 1}
+
+
+def test_a_seed_gives_the_same_run_again() -> None:
+    for seed in range(20):
+        first, again = simulate(random_plan(seed)), simulate(random_plan(seed))
+        assert (first.digest, first.cycles) == (again.digest, again.cycles)
+    assert simulate(random_plan(1)).digest != simulate(random_plan(2)).digest
+
+
+def test_a_name_gives_the_plan_again() -> None:
+    plans = [random_plan(7), calm_plan(8), *sweep(9, 3, 1)]
+    assert [plan_of(each.name) for each in plans] == plans
+
+
+def found_by_schedules(count: int = 200) -> bool:
+    return any(simulate(random_plan(seed)).violations for seed in range(count))
+
+
+async def at_once(*_: object) -> None:
+    """Wait for nothing."""
+
+
+def test_it_finds_steps_that_begin_too_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Execution, "_may_begin", at_once)
+    assert found_by_schedules()
+
+
+def test_it_finds_results_that_come_out_of_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Turns, "take", at_once)
+    assert found_by_schedules()

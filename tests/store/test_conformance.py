@@ -1,0 +1,412 @@
+"""What the engine relies on, asked of Postgres and of the simulation's in-memory store alike."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+import pytest
+
+from outlast.core.ports import BadData, Fence, TransactionWork
+from outlast.core.records import (
+    Batch,
+    Beat,
+    ClaimedWorkflow,
+    Committed,
+    Ending,
+    FencedWrite,
+    LostInstance,
+    NewWorkflow,
+    StepRecord,
+    Suspension,
+)
+from outlast.core.status import Status
+from outlast.store.connections import Database
+from outlast.store.instances import RecoveryLimits
+from outlast.store.postgres import PostgresStore
+from tests.simulation.database import Database as MemoryDatabase
+from tests.simulation.database import Limits
+from tests.simulation.stores import DirectLink, MemoryConnection, MemoryStore
+
+LIMITS: dict[str, Any] = {
+    "attempts_max": 3,
+    "suspect_after": 2,
+    "batch": 2,
+    "backoff_s": 50.0,
+    "backoff_max_s": 60.0,
+}
+SUCCESS = Ending(Status.SUCCESS, output='"done"')
+SOON_S = 10.0
+
+
+@dataclass
+class Both:
+    """Two instances on one database, whichever it is."""
+
+    a: Any
+    b: Any
+    effect: Callable[[Any], Any]
+    effects: Callable[[], Any]
+
+
+@pytest.fixture(params=["postgres", "memory"])
+def url(request: pytest.FixtureRequest) -> str | None:
+    """Where the database is; None: in memory."""
+    return request.getfixturevalue("database") if request.param == "postgres" else None
+
+
+@pytest.fixture
+async def both(url: str | None) -> AsyncIterator[Both]:
+    """The stores of instances `a` and `b`."""
+    if url is None:
+        memory = MemoryDatabase(time.time, random.Random(1), Limits(**LIMITS))  # noqa: TID251
+
+        async def write(connection: MemoryConnection) -> None:
+            await connection.write(1)
+
+        async def count_effects() -> int:
+            return len(memory.effects)
+
+        a, b = (MemoryStore(memory, DirectLink(memory), name) for name in "ab")
+        yield Both(a, b, write, count_effects)
+        return
+    opened = [
+        PostgresStore(Database.at(url, "tests"), name, "test", 6, RecoveryLimits(**LIMITS)) for name in "ab"
+    ]
+    for each in opened:
+        await each.open()
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        await connection.execute("create table effects (number int)")
+
+        async def insert(tx: Any) -> None:
+            await tx.execute("insert into effects values (1)")
+
+        async def count_rows() -> int:
+            row = await (await connection.execute("select count(*) from effects")).fetchone()
+            assert row is not None
+            return int(row[0])
+
+        yield Both(opened[0], opened[1], insert, count_rows)
+    for each in opened:
+        await each.close()
+
+
+def new(workflow_id: str = "w", **columns: Any) -> NewWorkflow:
+    return NewWorkflow(workflow_id, "f", "{}", **columns)
+
+
+def step(
+    step_id: str, output: str | None = "1", order: int | None = 1, error: str | None = None
+) -> StepRecord:
+    return StepRecord(step_id, "s", output, error, 1, order)
+
+
+async def start(store: Any, *ids: str) -> None:
+    committed = await store.journal.commit(Batch(1, [new(each) for each in ids], []))
+    assert committed == Committed(frozenset(ids), frozenset())
+
+
+async def write(
+    store: Any, *steps: StepRecord, end: Any = None, epoch: int = 1, nonce: int = 2, of: str = "w"
+) -> bool:
+    """Whether what was written of a workflow was accepted."""
+    committed = await store.journal.commit(Batch(nonce, [], [FencedWrite(of, epoch, list(steps), end)]))
+    return of in committed.accepted
+
+
+async def claim(store: Any, room: int = 10, suspects: int = 10) -> list[ClaimedWorkflow]:
+    return (await store.instances.claim(["f"], room, suspects)).workflows
+
+
+async def history(store: Any, workflow_id: str = "w") -> dict[str, StepRecord]:
+    claimed = ClaimedWorkflow(workflow_id, "f", 1, None)
+    await store.instances.histories([claimed])
+    return {each.step_id: each for each in claimed.history}
+
+
+async def lose(both: Both, *, ttl_s: float = -1.0) -> LostInstance:
+    """Let the lease of `a` be over; how `b` sees that."""
+    await both.a.instances.beat(ttl_s)
+    (lost,) = (await both.b.instances.claim(["f"], 10, 10)).lost
+    return lost
+
+
+async def taken_over(both: Both, workflow_id: str = "w") -> ClaimedWorkflow:
+    """Start a workflow on `a` and let `b` take it over."""
+    await start(both.a, workflow_id)
+    assert await both.b.instances.recover([await lose(both)]) == [(workflow_id, "PENDING")]
+    (claimed,) = await claim(both.b)
+    return claimed
+
+
+async def standing(store: Any, workflow_id: str = "w") -> Status:
+    return (await store.workflows.standing([workflow_id]))[workflow_id].status
+
+
+# --- starting and writing ----------------------------------------------------------------------------------
+
+
+async def test_an_id_is_taken_once(both: Both) -> None:
+    await start(both.a, "w")
+    again = await both.b.journal.commit(Batch(3, [new(), new("v")], []))
+    assert again.started == {"v"}
+    assert (await both.a.instances.beat(9.0)).owned == {"w": 1}
+    assert (await both.b.instances.beat(9.0)).owned == {"v": 1}
+
+
+async def test_what_is_written_is_in_the_history(both: Both) -> None:
+    await start(both.a, "w")
+    failed = StepRecord("2", "s", None, '{"a":1}', 3, 2)
+    assert await write(both.a, step("1", '"x"'), failed)
+    assert await history(both.b) == {"1": step("1", '"x"'), "2": failed}
+
+
+async def test_only_the_owner_at_its_epoch_may_write(both: Both) -> None:
+    await start(both.a, "w")
+    assert not await write(both.b, step("1"))
+    assert not await write(both.a, step("1"), epoch=2)
+    assert not await write(both.a, step("1"), end=SUCCESS, epoch=0)
+    assert not await write(both.b, end=SUCCESS)
+    assert await history(both.a) == {}
+    assert await standing(both.a) is Status.PENDING
+
+
+async def test_a_record_stands(both: Both) -> None:
+    await start(both.a, "w")
+    assert await write(both.a, step("1", "1"))
+    assert not await write(both.a, step("1", "2"), step("2"), nonce=3)
+    assert (await history(both.a))["1"].output == "1"
+    assert "2" in await history(both.a)
+
+
+async def test_a_sleep_that_is_over_keeps_its_wake_time(both: Both) -> None:
+    await start(both.a, "w")
+    assert await write(both.a, step("1", "5.5", order=None))
+    assert await write(both.a, step("1", "7.5", order=4), nonce=3)
+    assert not await write(both.a, step("1", "9.5", order=5), nonce=4)
+    assert await history(both.a) == {"1": step("1", "5.5", order=4)}
+
+
+async def test_an_end_is_the_end(both: Both) -> None:
+    await start(both.a, "w")
+    assert await write(both.a, step("1"), end=SUCCESS)
+    assert not await write(both.a, step("2"), nonce=3)
+    assert not await write(both.a, end=Suspension(None), nonce=3)
+    assert not await both.a.workflows.cancel("w")
+    (found,) = (await both.b.workflows.ended(["w", "nobody"])).values()
+    assert (found.status, found.output) == (Status.SUCCESS, '"done"')
+    assert await claim(both.b) == []
+    assert (await both.a.instances.beat(9.0)).owned == {}
+
+
+async def test_bad_data_lets_nothing_of_its_batch_in(both: Both) -> None:
+    await start(both.a, "w")
+    with pytest.raises(BadData):
+        await both.a.journal.commit(Batch(2, [new("v")], [FencedWrite("w", 1, [step("1", "\0")])]))
+    assert await history(both.a) == {}
+    assert await both.a.workflows.standing(["v"]) == {}
+
+
+async def test_a_lost_answer_is_found_by_its_nonce(both: Both) -> None:
+    batch = Batch(7, [new()], [])
+    await both.a.journal.commit(batch)
+    assert (await both.a.journal.commit(batch)).started == frozenset()
+    assert await both.a.journal.confirm(batch) == {"w"}
+    assert await both.b.journal.confirm(Batch(8, [new()], [])) == frozenset()
+    steps = Batch(9, [], [FencedWrite("w", 1, [step("1")])])
+    await both.a.journal.commit(steps)
+    assert (await both.a.journal.commit(steps)).accepted == frozenset()
+    assert await both.a.journal.confirm(steps) == {"w"}
+    ends = Batch(10, [], [FencedWrite("w", 1, [], SUCCESS)])
+    await both.a.journal.commit(ends)
+    assert (await both.a.journal.commit(ends)).accepted == frozenset()
+    assert await both.a.journal.confirm(ends) == {"w"}
+
+
+# --- suspension, release, cancel ---------------------------------------------------------------------------
+
+
+async def test_a_suspended_workflow_is_claimed_when_it_is_due(both: Both) -> None:
+    await start(both.a, "w", "v")
+    now_s = (await both.a.instances.beat(9.0)).database_s
+    assert await write(both.a, end=Suspension(now_s + SOON_S))
+    assert await write(both.a, end=Suspension(now_s - 1.0), of="v")
+    (claimed,) = await claim(both.b)
+    assert (claimed.workflow_id, claimed.epoch, claimed.recovery_attempts) == ("v", 2, 0)
+    assert not await write(both.a, step("1"), of="v", nonce=3)
+    assert await write(both.b, step("1"), of="v", epoch=2, nonce=3)
+
+
+async def test_only_what_is_owned_at_that_epoch_is_released(both: Both) -> None:
+    await start(both.a, "w", "v")
+    await both.b.instances.release({"w": 1})
+    await both.a.instances.release({"w": 2, "v": 1})
+    assert [each.workflow_id for each in await claim(both.b)] == ["v"]
+
+
+async def test_a_cancelled_workflow_refuses_its_owner(both: Both) -> None:
+    await start(both.a, "w")
+    assert await both.b.workflows.cancel("w")
+    assert not await both.b.workflows.cancel("w")
+    assert not await write(both.a, step("1"), end=SUCCESS)
+    assert await standing(both.a) is Status.CANCELLED
+    assert await claim(both.b) == []
+
+
+# --- claims and recovery -----------------------------------------------------------------------------------
+
+
+async def test_claims_keep_to_functions_and_room(both: Both) -> None:
+    await start(both.a, "u", "v", "w")
+    for each in "uvw":
+        assert await write(both.a, end=Suspension(None), of=each)
+    assert (await both.b.instances.claim(["g"], 10, 10)).workflows == []
+    assert len(await claim(both.b, room=2)) == 2
+    assert len(await claim(both.a)) == 1
+    assert await claim(both.a) == []
+
+
+async def test_a_living_instance_is_not_lost(both: Both) -> None:
+    await both.a.instances.beat(60.0)
+    await start(both.a, "w")
+    assert (await both.b.instances.claim(["f"], 10, 10)).lost == []
+    lease = LostInstance("a", 0.0, expired=True)
+    assert await both.b.instances.recover([lease]) == []
+    assert await write(both.a, step("1"))
+
+
+async def test_a_lost_instance_writes_nothing_more(both: Both) -> None:
+    claimed = await taken_over(both)
+    assert (claimed.epoch, claimed.recovery_attempts) == (3, 1)
+    for epoch in (1, 2, 3):
+        assert not await write(both.a, step("1"), end=SUCCESS, epoch=epoch)
+    assert (await both.a.instances.beat(9.0)).owned == {}
+    assert await write(both.b, step("1"), end=SUCCESS, epoch=3)
+
+
+async def test_it_may_write_nothing_between_recovery_and_claim(both: Both) -> None:
+    await start(both.a, "w")
+    await both.b.instances.recover([await lose(both)])
+    assert not await write(both.a, step("1"))
+    assert not await write(both.a, step("1"), epoch=2)
+
+
+async def test_an_instance_that_left_is_lost_at_once(both: Both) -> None:
+    await both.a.instances.beat(60.0)
+    await start(both.a, "w")
+    await both.a.instances.leave()
+    (lost,) = (await both.b.instances.claim(["f"], 10, 10)).lost
+    assert (lost.instance_id, lost.expired) == ("a", True)
+    assert await both.b.instances.recover([lost]) == [("w", "PENDING")]
+
+
+async def test_recovery_goes_by_batches(both: Both) -> None:
+    await start(both.a, "u", "v", "w")
+    lost = await lose(both)
+    assert len(await both.b.instances.recover([lost])) == 2
+    assert len(await both.b.instances.recover([lost])) == 1
+    assert await both.b.instances.recover([lost]) == []
+
+
+async def test_attempts_are_counted_until_they_are_exhausted(both: Both) -> None:
+    claimed = await taken_over(both)
+    assert claimed.recovery_attempts == 1
+    await both.b.instances.beat(-1.0)
+    (lost,) = (await both.a.instances.claim(["f"], 10, 10)).lost
+    assert await both.a.instances.recover([lost]) == [("w", "PENDING")]
+    assert await claim(both.a) == []  # it is backed off
+
+
+async def test_progress_starts_the_count_anew(both: Both) -> None:
+    claimed = await taken_over(both)
+    assert await write(both.b, step("1"), epoch=claimed.epoch)
+    await both.b.instances.beat(-1.0)
+    (lost,) = (await both.a.instances.claim(["f"], 10, 10)).lost
+    await both.a.instances.recover([lost])
+    (again,) = await claim(both.a)
+    assert again.recovery_attempts == 1
+
+
+async def test_rows_of_nobody_are_found(both: Both) -> None:
+    await start(both.a, "w")
+    assert (await both.b.instances.claim(["f"], 10, 10)).lost == []
+    await both.b.instances.tidy()
+    (lost,) = (await both.b.instances.claim(["f"], 10, 10)).lost
+    assert lost.instance_id == "a"
+
+
+# --- transactions ------------------------------------------------------------------------------------------
+
+
+def paying(both: Both, output: str = "1") -> TransactionWork:
+    async def run(connection: Any) -> StepRecord:
+        await both.effect(connection)
+        return StepRecord("1", "pay", output, None, 1, 1)
+
+    return TransactionWork(run, threaded=False, isolation=None)
+
+
+async def test_a_transaction_and_its_record_are_one(both: Both) -> None:
+    await start(both.a, "w")
+    record = await both.a.transactions.transact(paying(both), Fence("w", 1, "1", 5))
+    assert record == StepRecord("1", "pay", "1", None, 1, 1)
+    assert (await history(both.b))["1"] == record
+    assert await both.effects() == 1
+
+
+async def test_a_record_that_stands_undoes_the_second_run(both: Both) -> None:
+    await start(both.a, "w")
+    await both.a.transactions.transact(paying(both), Fence("w", 1, "1", 5))
+    standing = await both.a.transactions.transact(paying(both, "2"), Fence("w", 1, "1", 5))
+    assert standing is not None
+    assert standing.output == "1"
+    assert await both.effects() == 1
+
+
+@pytest.mark.parametrize("how", ["epoch", "owner", "cancelled", "ended", "taken over"])
+async def test_a_refused_fence_undoes_the_transaction(both: Both, how: str) -> None:
+    if how == "taken over":
+        await taken_over(both)
+    else:
+        await start(both.a, "w")
+    if how == "cancelled":
+        await both.b.workflows.cancel("w")
+    if how == "ended":
+        assert await write(both.a, end=SUCCESS)
+    store = both.b if how == "owner" else both.a
+    fence = Fence("w", 2 if how == "epoch" else 1, "1", 5)
+    assert await store.transactions.transact(paying(both), fence) is None
+    assert await both.effects() == 0
+    assert await history(both.a) == {}
+
+
+async def test_what_the_body_raises_undoes_it(both: Both) -> None:
+    await start(both.a, "w")
+
+    async def run(connection: Any) -> StepRecord:
+        await both.effect(connection)
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await both.a.transactions.transact(TransactionWork(run, False, None), Fence("w", 1, "1", 5))
+    assert await both.effects() == 0
+    assert await history(both.a) == {}
+
+
+async def test_without_a_fence_nothing_is_recorded(both: Both) -> None:
+    assert await both.a.transactions.transact(paying(both), None) is not None
+    assert await both.effects() == 1
+
+
+async def test_beats_tell_the_time_and_what_is_owned(both: Both) -> None:
+    await start(both.a, "w", "v")
+    beat: Beat = await both.a.instances.beat(60.0)
+    assert beat.owned == {"w": 1, "v": 1}
+    assert abs(beat.database_s - time.time()) < 60  # noqa: TID251
+    await asyncio.sleep(0)
+    assert (await both.a.instances.beat(60.0)).database_s >= beat.database_s
