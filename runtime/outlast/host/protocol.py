@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from outlast.web.cors import EVERYWHERE
 from outlast.web.problems import Problem
@@ -18,6 +19,8 @@ class Protocol(HttpToolsProtocol):
 
     _reading_head = True
     _head_bytes = 0
+    _answering: RequestResponseCycle | None = None
+    """The request that is answered now; `cycle` is the last one that came, which may wait for its turn."""
 
     def data_received(self, data: bytes) -> None:
         """Read on, unless the head of the request has grown too large."""
@@ -31,8 +34,8 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The parser's callback: a body may follow."""
-        self._reading_head = False
         super().on_headers_complete()
+        self._reading_head = False
 
     def on_message_complete(self) -> None:
         """The parser's callback: the next request may follow."""
@@ -44,7 +47,32 @@ class Protocol(HttpToolsProtocol):
         """What uvicorn calls for a request that is none."""
         self._refuse(Problem(400, "invalid_http", "the request breaks the rules of HTTP/1.1"))
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
+
     def _refuse(self, problem: Problem) -> None:
+        """Answer what can't be read on, in its turn, and close.
+
+        Answers go out in the order of requests: behind one that isn't answered yet nothing else can be said,
+        and the connection ends with that answer.
+        """
+        answering = self._answering
+        if answering is not None and not self._reading_head and answering is self.cycle:
+            begun = answering.response_started
+            answering.disconnected = True  # its body can't be read: whoever answers it may stop
+            if begun:
+                self.transport.close()
+                return
+        elif answering is not None and not answering.response_complete:
+            if not self._reading_head:
+                self.pipeline.popleft()  # the last one that came is the one that can't be read
+            last = self.pipeline[0][0] if self.pipeline else answering
+            last.keep_alive = False
+            return
+        self._answer_and_close(problem)
+
+    def _answer_and_close(self, problem: Problem) -> None:
         answer = problem.answer()
         phrase = HTTPStatus(answer.status).phrase
         headers = [*answer.headers, *EVERYWHERE, (b"content-length", b"%d" % len(answer.body))]
