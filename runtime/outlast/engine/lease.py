@@ -39,6 +39,10 @@ class Lease:
         self._trusted_until = sent_at + self.ttl_s * (1 - MARGIN)
         self._renewed.set()
 
+    def end(self) -> None:
+        """Trust it no more: it is about to be given up."""
+        self._trusted_until = 0.0
+
     async def renewal(self) -> None:
         """Wait for the next renewal."""
         self._renewed.clear()

@@ -94,6 +94,7 @@ class Membership:
         """Stop the loop and end the lease at once. Never raises for an absent database."""
         if self._task is not None:
             await end_tasks([self._task])
+        self._lease.end()
         try:
             async with asyncio.timeout(2.0):
                 await self._store.leave()
@@ -222,10 +223,10 @@ class Membership:
         return recovered or more
 
     async def _launch(self, workflows: list[ClaimedWorkflow]) -> None:
+        await self._store.histories(workflows)
         if not self._claiming:  # told to stop while the claim was on its way
             await self._store.release({each.workflow_id: each.epoch for each in workflows})
             return
-        await self._store.histories(workflows)
         self._observe(WorkflowsClaimed(tuple(each.workflow_id for each in workflows)))
         for claimed in workflows:
             definition = self._catalog.workflow(claimed.function)
