@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import secrets
 import shlex
 import shutil
@@ -30,6 +31,7 @@ _BESIDES_S = 170.0
 def main() -> int:
     """0: nothing was violated. 1: something was. 2: it could not be run, or was cut off before its end."""
     options = _options()
+    logging.getLogger("psycopg").setLevel(logging.CRITICAL)  # it tells of each connection that we break
     seed = options.seed or secrets.token_hex(4)
     replay = f"seed {seed}; the same again: python -m tests.torture {_arguments(options, seed)}"
     say(replay)

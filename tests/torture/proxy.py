@@ -33,6 +33,7 @@ class Link:
         self._client = client
         self._server: asyncio.StreamWriter | None = None
         self._cut_after: bytes | None = None
+        self._cut_instead: bytes | None = None
         self._answering = False
         self._cut = asyncio.Event()
 
@@ -55,14 +56,18 @@ class Link:
         """Forward the next request that holds `to`, let the server do it, and break instead of its answer."""
         self._cut_after = to
 
+    def cut_instead_of(self, answer: bytes) -> None:
+        """Break instead of the next answer that holds `answer`."""
+        self._cut_instead = answer
+
     def disarm(self) -> None:
-        """Don't, unless the request has come by already."""
-        self._cut_after = None
+        """Don't, unless it has begun already."""
+        self._cut_after = self._cut_instead = None
 
     @property
     def armed(self) -> bool:
         """Whether it is about to be cut at an answer."""
-        return self._cut_after is not None or self._answering
+        return self._cut_after is not None or self._cut_instead is not None or self._answering
 
     def close(self) -> None:
         """Let both sides go at once."""
@@ -81,6 +86,8 @@ class Link:
 
     async def _down(self, reader: asyncio.StreamReader) -> None:
         while data := await _read(reader):
+            if self._cut_instead is not None and self._cut_instead in data:
+                self._answering = True
             if self._answering:
                 if data[-6:-1] == _READY:
                     self._proxy.answers_cut += 1

@@ -16,6 +16,7 @@ FAULTS: tuple[type[Fault], ...] = (
     network.CutAll,
     network.AnswerCut,
     network.CommitCut,
+    network.ClaimLost,
     network.Slow,
     network.BlackHole,
     network.HalfOpen,

@@ -131,6 +131,7 @@ class _Held(Fault):
                 field.server.url, application_name="torture", connect_timeout=5
             ) as connection:
                 async with asyncio.timeout(10):
+                    # So that in a deadlock it is this one that gives way, not the product.
                     await connection.execute("set local deadlock_timeout = '10ms'")
                     await connection.execute(self.statement.encode(), {"seed": rng.random()})
                     await asyncio.sleep(rng.uniform(*self.for_s))

@@ -77,6 +77,29 @@ class CommitCut(AnswerCut):
         return field.proxy.answers_cut > before
 
 
+class ClaimLost(Fault):
+    """A claim is done, and its answer never comes: rows that their owner doesn't know."""
+
+    name = "cut before a claim's answer"
+    weight = 3
+    answered = b'"key"'
+    """Only claims answer with the inputs of workflows, and looks at one by management."""
+
+    async def strike(self, field: Field, rng: random.Random) -> bool:
+        """See Fault."""
+        links = [link for link in field.proxy.links if not link.armed]
+        before = field.proxy.answers_cut
+        for link in links:
+            link.cut_instead_of(self.answered)
+        for _ in range(40):
+            await asyncio.sleep(0.05)
+            if field.proxy.answers_cut > before:
+                break
+        for link in links:
+            link.disarm()
+        return field.proxy.answers_cut > before
+
+
 class Slow(Fault):
     """Everything takes longer for a moment."""
 
