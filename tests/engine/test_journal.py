@@ -170,3 +170,19 @@ async def test_after_a_refused_record_no_step_begins(database: str) -> None:
         await bench.until(lambda: not bench.live)
         assert begun == []
         assert await bench.rows("select 1 from outlast.operation_outputs") == []
+
+
+async def test_a_refusal_is_heard_before_anything_begins_on_it(database: str) -> None:
+    """The futures of a write tell their callbacks one by one: a step may ask before it was told."""
+    go_on = asyncio.Event()
+
+    @workflow
+    async def flow() -> None:
+        await go_on.wait()
+
+    async with engine_on(database, flow) as bench:
+        execution = bench.live[await bench.start(flow)]
+        refused: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        refused.set_result(False)
+        assert not execution._is_durable(refused)
+        assert execution.stopped is not None

@@ -6,7 +6,7 @@ import asyncio
 
 from outlast import step, workflow
 from outlast.core.clock import monotonic
-from outlast.core.records import Beat
+from outlast.core.records import Batch, Beat, Committed
 from outlast.engine.lease import MARGIN
 from tests.engine.harness import Bench, engine_on
 
@@ -84,3 +84,65 @@ async def test_no_later_attempt_begins_while_the_lease_cannot_be_trusted(databas
         await bench.engine._membership._beat()
         await bench.result(workflow_id)
         assert len(attempts) == 2
+
+
+async def test_after_a_gap_in_the_lease_no_step_begins_before_a_beat_has_shown_the_row(database: str) -> None:
+    """Others may have taken it over in the gap. To be trusted again says nothing of what was owned before."""
+    begun: list[str] = []
+    go_on = asyncio.Event()
+
+    @step
+    async def first() -> None:
+        begun.append("first")
+        await go_on.wait()
+
+    @step
+    async def second() -> None:
+        begun.append("second")
+
+    @workflow
+    async def flow() -> None:
+        await first()
+        await second()
+
+    async with engine_on(database, flow, lease_ttl_s=TTL_S, tick_s=20.0) as bench:
+        workflow_id = await bench.start(flow)
+        await bench.until(lambda: begun)
+        asked = lose_the_lease(bench)
+        bench.engine._lease.renewed(monotonic())
+        go_on.set()
+        await bench.until(lambda: asked.is_set() or len(begun) > 1)
+        assert begun == ["first"]
+        await bench.engine._membership._beat()
+        await bench.result(workflow_id)
+        assert begun == ["first", "second"]
+
+
+async def test_a_start_from_before_a_gap_in_the_lease_waits_for_a_beat(database: str) -> None:
+    begun = asyncio.Event()
+
+    @step
+    async def only() -> None:
+        begun.set()
+
+    @workflow
+    async def flow() -> None:
+        await only()
+
+    async with engine_on(database, flow, lease_ttl_s=TTL_S, tick_s=20.0) as bench:
+        commit = bench.store.journal.commit
+        asked: list[asyncio.Event] = []
+
+        async def slow(batch: Batch) -> Committed:
+            done = await commit(batch)
+            if batch.starts:
+                asked.append(lose_the_lease(bench))
+                bench.engine._lease.renewed(monotonic())
+            return done
+
+        bench.store.journal.commit = slow  # type: ignore[method-assign]
+        workflow_id = await bench.start(flow)
+        await bench.until(lambda: asked[0].is_set() or begun.is_set())
+        assert not begun.is_set()
+        await bench.engine._membership._beat()
+        await bench.result(workflow_id)

@@ -100,3 +100,66 @@ async def test_no_completion_passes_one_that_is_about_to_be_committed() -> None:
     turns.give_up(1)
     async with asyncio.timeout(10):
         await later
+
+
+async def test_on_replay_a_cancellation_comes_after_the_results_before_it() -> None:
+    turns = turns_of(1, 2)
+    got: list[str] = []
+
+    async def given_up() -> None:
+        try:
+            await turns.cancelled_again(2)
+        finally:
+            got.append("given up")
+
+    task = asyncio.create_task(given_up())
+    await cycles(1)
+    task.cancel()
+    await cycles(MANY_CYCLES)
+    assert got == []
+    await turns.take(1)
+    got.append("result")
+    async with asyncio.timeout(10):
+        await asyncio.wait([task])
+    assert got == ["result", "given up"]
+
+
+ready: list[asyncio.Event] = []
+
+
+@step
+async def last_words() -> None:
+    ready[-1].set()
+
+
+@step
+async def endless() -> None:
+    await asyncio.Event().wait()
+
+
+@workflow
+async def gives_up() -> list[str]:
+    told: list[str] = []
+
+    async def result() -> None:
+        await last_words()
+        told.append("result")
+
+    async def given_up() -> None:
+        try:
+            await endless()
+        finally:
+            told.append("given up")
+
+    stuck = asyncio.create_task(given_up())
+    quick = asyncio.create_task(result())
+    await ready[-1].wait()  # set by the step as it ends: its result waits for its turn by now
+    stuck.cancel()
+    await asyncio.wait([stuck, quick])
+    return told
+
+
+async def test_a_step_given_up_is_told_after_the_results_before_it(database: str) -> None:
+    ready[:] = [asyncio.Event()]
+    async with engine_on(database, gives_up) as bench:
+        assert await bench.run(gives_up) == ["result", "given up"]

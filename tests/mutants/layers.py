@@ -33,10 +33,18 @@ def examine(
                 tests = mutant.tests(layer)
                 control.ensure(layer, tests)
                 smoke = [] if outcomes or mutant.obvious else [SMOKE]
-                outcome = run(package, postgres, [*smoke, *tests], TEST_LIMIT_S[layer])
+                outcome = _ask(package, postgres, [*smoke, *tests], TEST_LIMIT_S[layer])
             outcomes[layer] = outcome
             if outcome.verdict is Verdict.BROKEN or (outcome.caught and not every):
                 break
     finally:
         shutil.rmtree(own, ignore_errors=True)
     return Result(mutant, outcomes)
+
+
+def _ask(package: Path, postgres: str, tests: Sequence[str], limit_s: float) -> Outcome:
+    """Run them; what hangs is asked again with more patience: it may have been the machine."""
+    outcome = run(package, postgres, tests, limit_s)
+    if outcome.verdict is Verdict.HUNG:
+        outcome = run(package, postgres, tests, 2 * limit_s)
+    return outcome

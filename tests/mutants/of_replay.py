@@ -101,6 +101,23 @@ REPLAYED = (
         engine=("test_cancellation.py::test_a_cancelled_step_is_recorded_and_not_run_again",),
     ),
     Mutant(
+        "cancelled-out-of-turn",
+        "That a step was given up is told after the results that came before",
+        EXECUTION,
+        "        self._write(record._replace(error=CANCELLED, completion_order=order))\n"
+        "        await self._turns.take(order)\n",
+        "        self._write(record._replace(error=CANCELLED, completion_order=order))\n",
+        engine=("test_order.py::test_a_step_given_up_is_told_after_the_results_before_it",),
+    ),
+    Mutant(
+        "cancelled-again-out-of-turn",
+        "… on replay as well",
+        TURNS,
+        "            if not self._closed:\n                await self.take(order)\n            raise\n",
+        "            raise\n",
+        engine=("test_order.py::test_on_replay_a_cancellation_comes_after_the_results_before_it",),
+    ),
+    Mutant(
         "cancelled-step-unawaited",
         "On replay a step that was given up waits to be given up again",
         EXECUTION,
@@ -209,6 +226,22 @@ ATTEMPTS = (
         "            return None\n",
         engine=("test_workflows.py::test_a_deadline_that_passed_while_nobody_ran_it_ends_it_at_recovery",),
     ),
+    Mutant(
+        "backoff-unbounded",
+        "No wait between attempts is longer than a day",
+        "core/retry.py",
+        "        ceiling = min(self.backoff_max_s, BACKOFF_MAX_S)\n",
+        "        ceiling = self.backoff_max_s\n",
+        unit=("test_retry.py::test_waits_are_bounded_whatever_is_asked",),
+    ),
+    Mutant(
+        "steps-within-steps",
+        "A step called in a step is a plain call, recorded nowhere",
+        "engine/attempts.py",
+        "    enter_line(None)  # in a step",
+        "    pass  # in a step",
+        engine=("test_steps.py::test_a_step_may_use_all_of_asyncio",),
+    ),
 )
 
 CALLED = (
@@ -267,6 +300,14 @@ CALLED = (
         "    return text, definition.inputs.bind_json(body or text)\n",
         "    return text, None  # type: ignore[return-value]\n",
         http=("test_bodies.py::test_input_that_does_not_fit_is_refused",),
+    ),
+    Mutant(
+        "credentials-recorded",
+        "The recorded request has no credentials",
+        "sdk/http.py",
+        "[pair for pair in headers if pair[0] not in CREDENTIALS]",
+        "list(headers)",
+        http=("test_bodies.py::test_a_request_is_recorded_without_credentials",),
     ),
 )
 

@@ -285,6 +285,30 @@ REPEATED = (
         "            self._answer = None\n            raise\n",
         store=("test_wire.py::test_a_cancelled_request_loses_the_connection",),
     ),
+    Mutant(
+        "bad-data-sent-again",
+        "What Postgres refuses for its data is told, not sent again for ever",
+        "store/journal.py",
+        "        except _BAD_DATA as error:\n",
+        "        except ZeroDivisionError as error:\n",
+        store=("test_journal.py::test_bad_data_is_refused_with_all_that_came_along",),
+    ),
+    Mutant(
+        "plain-transaction-unmarked",
+        "A transaction outside a workflow may not end itself either",
+        "store/transactions.py",
+        "                if fence is None:\n                    await _check_open(connection, mark)\n",
+        "",
+        store=("test_fence.py::test_a_transaction_without_a_record_may_not_end_itself",),
+    ),
+    Mutant(
+        "migrations-without-lock",
+        "Instances that start together migrate once",
+        "store/migrations.py",
+        "                await lock_migrations(connection)\n",
+        "",
+        store=("test_migrations.py::test_many_instances_that_start_together_migrate_once",),
+    ),
 )
 
 PASSED_ON = (
@@ -494,14 +518,6 @@ PASSED_ON = (
         store=("test_recovery.py::test_a_lease_ends_when_its_instance_leaves",),
     ),
     Mutant(
-        "owners-forgotten",
-        "An instance that owns work is not forgotten",
-        INSTANCES,
-        "  and not exists (select from outlast.workflow_status w where w.owner = i.instance_id)\n",
-        "",
-        store=(_TIDY,),
-    ),
-    Mutant(
         "orphans-not-adopted",
         "Rows of an owner that nobody knows are found",
         "store/instances.py",
@@ -517,9 +533,51 @@ PASSED_ON = (
         "select workflow_id, epoch from outlast.workflow_status where owner is not null\n",
         store=("test_recovery.py::test_a_beat_tells_what_is_owned",),
     ),
+    Mutant(
+        "claim-what-it-cannot-run",
+        "An instance claims only what it has functions for",
+        INSTANCES,
+        "    and w.function = any(%(functions)s::text[])\n    and w.recovery_attempts < ",
+        "    and (true or w.function = any(%(functions)s::text[]))\n    and w.recovery_attempts < ",
+        store=("test_recovery.py::test_what_has_waited_longest_is_claimed_first_by_who_can_run_it",),
+    ),
+    Mutant(
+        "claim-newest-first",
+        "What has waited longest is claimed first",
+        INSTANCES,
+        "  order by w.claimable_at\n  limit %(room)s\n",
+        "  order by w.claimable_at desc\n  limit %(room)s\n",
+        store=("test_recovery.py::test_what_has_waited_longest_is_claimed_first_by_who_can_run_it",),
+    ),
+    Mutant(
+        "renewal-unwritten",
+        "A beat renews the lease",
+        INSTANCES,
+        "    set lease_until = excluded.lease_until,\n        backend_pid",
+        "    set backend_pid",
+        store=("test_recovery.py::test_a_beat_renews_the_lease_and_names_the_new_session",),
+    ),
+    Mutant(
+        "new-session-unwritten",
+        "A beat over a new connection names the new session",
+        INSTANCES,
+        "excluded.lease_until,\n        backend_pid = excluded.backend_pid,\n"
+        "        backend_started = excluded.backend_started\n",
+        "excluded.lease_until\n",
+        store=("test_recovery.py::test_a_beat_renews_the_lease_and_names_the_new_session",),
+    ),
 )
 
 EQUIVALENTS = (
+    Equivalent(
+        "owners-forgotten",
+        "An instance that owns work is not forgotten",
+        INSTANCES,
+        "  and not exists (select from outlast.workflow_status w where w.owner = i.instance_id)\n",
+        "",
+        why="the statement after it adopts the rows of owners that nobody knows, as lost, which whoever may "
+        "be forgotten has been for a day",
+    ),
     Equivalent(
         "claim-without-owner",
         "A claim takes rows that are nobody's",

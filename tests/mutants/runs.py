@@ -24,7 +24,7 @@ TEST_LIMIT_S = {"unit": 20, "store": 20, "engine": 25, "web": 25, "http": 45, "c
 ORIGINAL = "original"
 """The folder of the copy that all others are made of."""
 
-PLUGINS = ("xdist", "pytest_asyncio", "pytest_timeout", "_hypothesis_pytestplugin")
+PLUGINS = ("xdist.plugin", "pytest_asyncio.plugin", "pytest_timeout", "_hypothesis_pytestplugin")
 """Those that the tests need. To load all that are installed takes longer than most tests."""
 
 END_S = 15.0

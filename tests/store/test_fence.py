@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from outlast.core.errors import UsageError
 from outlast.core.ports import Fence, TransactionWork
 from outlast.core.records import Batch, Ending, FencedWrite, NewWorkflow, StepRecord, Suspension
 from outlast.core.status import Status
@@ -120,3 +121,14 @@ async def test_what_a_lost_answer_said_is_told_by_the_nonce(database: str, end: 
         await store.journal.commit(written)
         assert await store.journal.confirm(written) == {"w"}
         assert await store.journal.confirm(Batch(9, [], written.writes)) == frozenset()
+
+
+async def test_a_transaction_without_a_record_may_not_end_itself(database: str) -> None:
+    async def run(connection: Any) -> StepRecord:
+        await connection.execute("commit")
+        return step(1)
+
+    async with store_of(database) as store:
+        with pytest.raises(UsageError):
+            await store.transactions.transact(TransactionWork(run, threaded=False, isolation=None), None)
+        assert await store.ready()

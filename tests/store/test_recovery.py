@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 
+from outlast.core.ports import Unreachable
 from outlast.core.records import Batch, FencedWrite, LostInstance, Suspension
 from outlast.store.postgres import PostgresStore
 from tests.store.harness import rows, start, step, store_of, under_way
@@ -221,3 +223,29 @@ async def test_a_beat_tells_what_is_owned(database: str) -> None:
         await started(me)
         await start(you, "x", nonce=2)
         assert (await me.instances.beat(60.0)).owned == {"w": 1}
+
+
+async def test_what_has_waited_longest_is_claimed_first_by_who_can_run_it(database: str) -> None:
+    async with store_of(database) as me:
+        await start(me, "new", "old")
+        writes = [FencedWrite(each, 1, [], Suspension(at)) for each, at in (("new", 2.0), ("old", 1.0))]
+        await me.journal.commit(Batch(2, [], writes))
+        assert (await me.instances.claim(["another"], 10, 1)).workflows == []
+        assert await claim(me, room=1) == {"old"}
+
+
+async def test_a_beat_renews_the_lease_and_names_the_new_session(database: str) -> None:
+    named = "select lease_until > now() + interval '30 s', backend_pid from outlast.instances"
+    async with store_of(database) as me, store_of(database, "you") as you:
+        await me.instances.beat(1.0)
+        await start(me, "w")
+        ((renewed, before),) = await rows(database, named)
+        assert not renewed
+        await rows(database, "select pg_terminate_backend(%s, 10000)", before)
+        with contextlib.suppress(Unreachable):  # the first to use the connection may be told
+            await me.instances.beat(1.0)
+        await me.instances.beat(60.0)
+        ((renewed, after),) = await rows(database, named)
+        assert renewed
+        assert after != before
+        assert await lost(you) == []
