@@ -62,6 +62,6 @@ async def test_a_child_that_cannot_be_started_now_is_started_later(database: str
                 raise refusals.pop()
             return await start_new(new, *rest)
 
-        bench.engine.start_new = refusing  # type: ignore[method-assign]
+        bench.engine.start_new = refusing  # type: ignore[method-assign, assignment]
         assert await bench.run(parent, 3) == 6
         assert refusals == []

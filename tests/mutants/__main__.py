@@ -16,7 +16,7 @@ from tests import conftest, figures
 from tests.mutants.catalogue import EQUIVALENTS, MUTANTS
 from tests.mutants.control import Control, Uncontrolled
 from tests.mutants.layers import examine
-from tests.mutants.mutant import ALL_LAYERS, LAYERS, Mutant, mutated
+from tests.mutants.mutant import ALL_LAYERS, LAYERS, Equivalent, Mutant, mutated
 from tests.mutants.report import Result, markdown, say, told
 from tests.mutants.runs import ORIGINAL, copy
 
@@ -30,7 +30,8 @@ def main() -> int:
         for mutant in mutants:
             say(f"{mutant.name:36} {mutant.guard}")
         return 0
-    for each in (*mutants, *EQUIVALENTS):
+    changes: list[Mutant | Equivalent] = [*mutants, *EQUIVALENTS]
+    for each in changes:
         mutated(each)  # raises DoesNotApply before anything else is done
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mutants-") as scratch, _postgres(Path(scratch)) as postgres:
