@@ -102,6 +102,8 @@ def answers_in(data: bytes, methods: list[str], ended: bool) -> list[Answer]:
         elif not head_only and answer.status not in (204, 304):
             length = answer.header("content-length")
             size = int(length) if length is not None else len(data)
+            if not data and len(found) < len(methods) and methods[len(found)] == "?":
+                size = 0  # what was broken may have been a HEAD
             assert length is not None or ended, "a body without an end"
             assert len(data) >= size, f"{len(data)} of {size} bytes"
             answer.body, data = data[:size], data[size:]
@@ -220,7 +222,7 @@ def test_connections_that_say_nothing_or_little_hold_up_nobody(target: Target) -
 
 def test_refused_calls_leave_no_row(target: Target) -> None:
     chance = random.Random(SEED)
-    for _ in range(100):
+    for _ in range(60):
         each = request(chance, refused=True)
         before = target.rows()
         data, ended = exchange(target, each)

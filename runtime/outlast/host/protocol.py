@@ -43,6 +43,13 @@ class Protocol(HttpToolsProtocol):
         self._head_bytes = 0
         super().on_message_complete()
 
+    def eof_received(self) -> None:
+        """The client is gone: whoever answers it learns so now, not after a write on a closed connection."""
+        for cycle in (self._answering, self.cycle):
+            if cycle is not None and not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
+
     def send_400_response(self, msg: str) -> None:
         """What uvicorn calls for a request that is none."""
         self._refuse(Problem(400, "invalid_http", "the request breaks the rules of HTTP/1.1"))

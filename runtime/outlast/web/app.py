@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from outlast.sdk.definitions import HandlerDefinition, WorkflowDefinition
 from outlast.sdk.running import Host
 from outlast.web.answers import Reply
-from outlast.web.calls import Call, ClientGone
+from outlast.web.calls import Call, ClientGone, client_gone
 from outlast.web.cors import preflight, shared
 from outlast.web.credentials import Admitted, Credentials
 from outlast.web.handlers import serve_app, serve_handler
@@ -64,6 +64,8 @@ class Web:
         except ClientGone:
             pass
         except Exception as error:
+            if client_gone(error):
+                return
             problem = expected_problem(error)
             if problem is None:
                 _logger.exception("%s %r failed", call.method, call.path)

@@ -11,6 +11,11 @@ class ClientGone(Exception):
     """The client went away: nobody is left to be answered."""
 
 
+def client_gone(error: BaseException) -> bool:
+    """Whether `error` is uvloop's complaint of a write on a connection that has ended a moment ago."""
+    return isinstance(error, RuntimeError) and "the handler is closed" in str(error)
+
+
 class Call:
     """A request. Names of header fields are lower-case bytes, as ASGI gives them."""
 

@@ -8,7 +8,7 @@ async def divide(by: int) -> float:
     return 1 / (by - by)
 
 
-@workflow
+@workflow(methods=["GET", "POST"])
 async def failing(by: int = 0) -> float:
     """Never ends well."""
     return await divide(by)

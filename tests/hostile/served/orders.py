@@ -56,7 +56,7 @@ async def orders(order: Order) -> Receipt:
     return Receipt(customer=order.customer, pieces=pieces, total=await price(order.lines), order=order)
 
 
-@workflow(idempotency="required")
+@workflow(idempotency="required", methods=["POST"])
 async def once(order: Order, urgent: bool = False) -> str:
     """One order per key."""
     return f"{order.customer} {urgent}"
@@ -74,14 +74,14 @@ async def search(
     return [text][:limit]
 
 
-@workflow
+@workflow(methods=["GET", "POST"])
 async def delay(by: timedelta, exact: bool) -> timedelta:
     """At most a month: pydantic writes longer ones as years and days, which RFC 3339 doesn't know."""
     kept = max(timedelta(0), min(by, timedelta(days=30)))
     return kept if exact else kept + timedelta(seconds=1)
 
 
-@workflow
+@workflow(methods=["GET", "POST"])
 async def refused(status: Literal[403, 404, 409]) -> None:
     """Refuse the call as asked."""
     raise HTTPException(status, "as you wish")

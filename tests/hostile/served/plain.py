@@ -29,9 +29,9 @@ def counted(request: Request) -> dict[str, int]:
 
 @handler(methods=["POST", "PUT"])
 async def strict(request: Request) -> object:
-    """The JSON that came, or 400."""
+    """The kind of JSON that came, or 400."""
     try:
-        return {"echo": request.json()}
+        return {"kind": type(request.json()).__name__}
     except ValueError:
         raise HTTPException(400, "no JSON") from None
 

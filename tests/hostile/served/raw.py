@@ -9,13 +9,13 @@ async def raw(request: Request) -> dict[str, object]:
     return {"method": request.method, "size": len(request.body), "query": dict(request.query)}
 
 
-@workflow
+@workflow(methods=["POST"])
 async def created(name: str) -> Response:
     """Answer 201."""
     return Response({"name": name}, 201, {"x-made": "yes"})
 
 
-@workflow
+@workflow(methods=["GET", "POST"])
 async def nothing() -> Response:
     """Answer 204."""
     return Response(status=204)
