@@ -314,14 +314,17 @@ class Database:
 
     def recover(self, lost: Sequence[LostInstance]) -> list[tuple[str, str]]:
         """`recover`."""
-        gone = {each.instance_id for each in lost if not each.expired}
+        gone = {(each.instance_id, each.lease_until_s) for each in lost if not each.expired}
         named = {each.instance_id for each in lost}
         orphaned = [
             workflow_id
             for workflow_id, row in sorted(self.workflows.items(), key=lambda item: item[1].created_at)
             if row.owner in named
             and row.owner in self.instances
-            and (self.instances[row.owner].lease_until < self._now() or row.owner in gone)
+            and (
+                self.instances[row.owner].lease_until < self._now()
+                or (row.owner, self.instances[row.owner].lease_until) in gone
+            )
             and not self._held(workflow_id)
         ]
         return [(each, self._recover(each)) for each in orphaned[: self._limits.batch]]

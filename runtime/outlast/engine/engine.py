@@ -238,6 +238,8 @@ class Engine:
             del self._starting[new.workflow_id]
             if done.cancelled() or done.exception() is not None or not done.result():
                 return
+            if new.workflow_id in self._executor.live:
+                return  # its answer came late: it was recovered, and claimed by this instance itself
             claimed = ClaimedWorkflow(
                 workflow_id=new.workflow_id,
                 function=new.function,

@@ -231,7 +231,9 @@ class Execution:
         except asyncio.CancelledError:
             if self.stopped is None:
                 # The body itself gave the step up. On replay it must not get the result instead.
-                await self._give_up(StepRecord(step_id, name, started_s=started_s))
+                await self._give_up(
+                    StepRecord(step_id, name, started_s=started_s), in_doubt=committed is not None
+                )
             raise
         if self.stopped is not None:
             raise self.stopped
@@ -332,11 +334,22 @@ class Execution:
             self._last_write = write
             write.add_done_callback(self._written)
 
-    async def _give_up(self, record: StepRecord) -> None:
-        """Record that the body gave a call up. It gets to know in its turn, after earlier results."""
+    async def _give_up(self, record: StepRecord, *, in_doubt: bool = False) -> None:
+        """Record that the body gave a call up. It gets to know in its turn, after earlier results.
+
+        `in_doubt`: the call may have been recorded as done. Then this record is refused, and so must be all
+        that the body would do next.
+        """
         order = self._history.next_order()
         self._write(record._replace(error=CANCELLED, completion_order=order))
-        await self._turns.take(order)
+        write = self._last_write if in_doubt else None
+        while write is not None and self.stopped is None and not self._is_durable(write):
+            try:
+                await settled(write)
+            except asyncio.CancelledError:
+                continue  # it is being cancelled already
+        if self.stopped is None:
+            await self._turns.take(order)
 
     async def _take_turn(self, order: int) -> None:
         """Wait until the completion at `order` may be handed to the body, as the caller then does."""

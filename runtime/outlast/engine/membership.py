@@ -168,25 +168,27 @@ class Membership:
             self._wake_at = float("inf")
 
     async def _beat(self) -> None:
-        known = list(self._executor.live.values())
+        known, stretch = list(self._executor.live.values()), self._lease.stretch
         sent_at = monotonic()
         beat = await self._store.beat(self._lease.ttl_s)
         self._lease.renewed(sent_at)
         self._clock.synchronize(beat.database_s, sent_at, monotonic())
         self._beat_at = sent_at + self._lease.ttl_s / 3 * random.uniform(0.9, 1.0)
-        self._verify(known, beat)
+        self._verify(known, beat, stretch)
         await self._release_unknown(beat)
 
-    def _verify(self, known: list[WorkflowRunner], beat: Beat) -> None:
+    def _verify(self, known: list[WorkflowRunner], beat: Beat, stretch: int) -> None:
         """End executions whose rows are no longer this instance's: cancelled, or taken over.
 
-        One that came meanwhile may have been started before a gap in the lease: the next beat tells.
+        After a gap in the lease one beat can't tell that a row still is: it may have been read before a
+        recovery that was under way. Nor does it know what was begun before the gap and came since. Both are
+        for the next one, at once.
         """
         for execution in known:
-            if beat.owned.get(execution.workflow_id) == execution.epoch:
-                execution.stretch = self._lease.stretch
-            else:
+            if beat.owned.get(execution.workflow_id) != execution.epoch:
                 execution.stop(LeaseLost("it was cancelled or runs elsewhere"))
+            elif stretch == self._lease.stretch:
+                execution.stretch = stretch
         if any(each.stretch != self._lease.stretch for each in self._executor.live.values()):
             self._beat_at = 0.0
             self._claim_now()

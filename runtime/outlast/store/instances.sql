@@ -127,6 +127,8 @@ with orphaned as (
   order by w.created_at
   limit %(limit)s
   for update of w skip locked
+  -- A beat that is under way waits, and one that came first is seen: nobody is told that it lives and robbed.
+  for share of i skip locked
 )
 update outlast.workflow_status w
 set owner = null,
