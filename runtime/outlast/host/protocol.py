@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from http import HTTPStatus
 
 from uvicorn._types import ASGI3Application
@@ -14,18 +15,39 @@ HEAD_BYTES_MAX = 128 * 1024
 """Of request line and header fields together; enough for what any proxy lets through."""
 
 
+SILENT_S = 60.0
+"""How long a request may take to tell its head, and how long to go on with its body."""
+
+
 class Protocol(HttpToolsProtocol):
     """One connection."""
 
     _reading_head = True
     _head_bytes = 0
+    _patience: asyncio.TimerHandle | None = None
     _answering: RequestResponseCycle | None = None
     """The request that is answered now; `cycle` is the last one that came, which may wait for its turn."""
 
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A client has come. It may say nothing for a while only."""
+        super().connection_made(transport)
+        self._patience = self.loop.call_later(SILENT_S, self._silent)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It has gone."""
+        self._end_patience()
+        super().connection_lost(exc)
+
     def data_received(self, data: bytes) -> None:
         """Read on, unless the head of the request has grown too large."""
+        if not self._reading_head:
+            self._end_patience()
         self._head_bytes += len(data)
         super().data_received(data)
+        if self._reading_head and not self._head_bytes:
+            self._end_patience()  # all that came was whole
+        elif self._patience is None and not self.transport.is_closing():
+            self._patience = self.loop.call_later(SILENT_S, self._silent)
         if not self._reading_head:
             self._head_bytes = 0
         elif self._head_bytes > HEAD_BYTES_MAX and not self.transport.is_closing():
@@ -57,6 +79,24 @@ class Protocol(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._answering = cycle
         super()._start_asgi_task(cycle, app)
+
+    def _end_patience(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    def _silent(self) -> None:
+        """The rest of the request didn't come in time. While nobody reads here it can't, and may."""
+        self._patience = None
+        if self.transport.is_closing():
+            return
+        if not self._reading_head and self.flow.read_paused:
+            self._patience = self.loop.call_later(SILENT_S, self._silent)
+        elif self._reading_head and not self._head_bytes:
+            self.transport.close()  # it never began
+        else:
+            detail = f"the request was not whole after {SILENT_S:g} s of silence"
+            self._refuse(Problem(408, "request_timeout", detail, retryable=True))
 
     def _refuse(self, problem: Problem) -> None:
         """Answer what can't be read on, in its turn, and close.
