@@ -110,6 +110,27 @@ async def test_a_step_that_stands_there_is_not_accepted_but_a_sleep_that_is_over
     assert await journal.confirm(first) == {"b"}
 
 
+async def test_a_batch_is_confirmed_only_where_all_of_it_was_written(
+    journal: PostgresJournal, database: str
+) -> None:
+    """A stranger's record stands in the way of one step; the other step, or the end, went in beside it."""
+    await journal.commit(Batch(1, starts("a", "b", "c", "d"), []))
+    taken = Batch(2, [], [FencedWrite(each, 1, [step(1)]) for each in ("a", "b")])
+    assert (await journal.commit(taken)).accepted == {"a", "b"}
+    batch = Batch(
+        3,
+        starts("e"),
+        [
+            FencedWrite("a", 1, [step(1), step(2)]),
+            FencedWrite("b", 1, [step(1)], SUCCESS),
+            FencedWrite("c", 1, [step(1), step(2)]),
+            FencedWrite("d", 1, [step(1)], SUCCESS),
+        ],
+    )
+    assert (await journal.commit(batch)).accepted == {"c", "d"}
+    assert await journal.confirm(batch) == {"c", "d", "e"}
+
+
 @pytest.mark.parametrize(
     "bad",
     [

@@ -246,6 +246,10 @@ class Execution:
             order = self._history.next_order()
             text = outcome.text if isinstance(outcome, Success) else None
             self._write(StepRecord(step_id, name, text, error, outcome.attempts, order, started_s))
+            if committed is not None and await self._until_known(order):
+                _cancel_again()
+            if self.stopped is not None:
+                raise self.stopped
         await self._take_turn(order)
         if self._draining and not self._running and self._tasks:
             self._loop.call_soon(self._drain_branches)
@@ -337,19 +341,29 @@ class Execution:
     async def _give_up(self, record: StepRecord, *, in_doubt: bool = False) -> None:
         """Record that the body gave a call up. It gets to know in its turn, after earlier results.
 
-        `in_doubt`: the call may have been recorded as done. Then this record is refused, and so must be all
-        that the body would do next.
+        `in_doubt`: the call may have been recorded as done.
         """
         order = self._history.next_order()
         self._write(record._replace(error=CANCELLED, completion_order=order))
-        write = self._last_write if in_doubt else None
+        if in_doubt:
+            await self._until_known(order)
+        if self.stopped is None:
+            await self._turns.take(order)
+
+    async def _until_known(self, order: int) -> bool:
+        """Wait until a transaction's failure, recorded at `order`, is accepted; whether it was cancelled.
+
+        Its COMMIT may have been done for all that. Then its own record stands, this one is refused, and so
+        must be all that the body would do next.
+        """
+        write, cancelled = self._last_write, False
+        self._turns.reserve(order)  # what comes later must not pass meanwhile
         while write is not None and self.stopped is None and not self._is_durable(write):
             try:
                 await settled(write)
             except asyncio.CancelledError:
-                continue  # it is being cancelled already
-        if self.stopped is None:
-            await self._turns.take(order)
+                cancelled = True  # too late to matter
+        return cancelled
 
     async def _take_turn(self, order: int) -> None:
         """Wait until the completion at `order` may be handed to the body, as the caller then does."""
@@ -372,6 +386,14 @@ class Execution:
             self.stop(kind(f"a record was refused: {error}"))
         elif not write.result():
             self.stop(LeaseLost("a write was refused: the workflow was cancelled or runs elsewhere"))
+
+
+def _cancel_again() -> None:
+    """Deliver a cancellation that came too late where the task waits next."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        task.uncancel()
+        task.cancel()
 
 
 def public_reason(stopped: Stopped) -> tuple[str, str] | None:

@@ -104,6 +104,8 @@ class Journal:
         What one workflow writes while a commit is on its way goes into the next one together.
         """
         waiting = self._entries.get(workflow_id)
+        if isinstance(waiting, _Write) and waiting.write.epoch > epoch:
+            return _refused()  # the last word of an execution whose workflow was claimed again
         if not isinstance(waiting, _Write) or waiting.write.epoch != epoch or waiting.write.end is not None:
             settled: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
             waiting = _Write(FencedWrite(workflow_id, epoch), settled)
@@ -213,6 +215,12 @@ class Journal:
         if self._away_since is not None:
             away_s, self._away_since = monotonic() - self._away_since, None
             self._observe(DatabaseFound(away_s))
+
+
+def _refused() -> asyncio.Future[bool]:
+    settled: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+    settled.set_result(False)
+    return settled
 
 
 def _id(entry: _Entry) -> str:

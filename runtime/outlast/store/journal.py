@@ -87,7 +87,11 @@ class PostgresJournal:
         """See JournalStore."""
         ids = [start.workflow_id for start in batch.starts] + [write.workflow_id for write in batch.writes]
         result = await self._run((_SQL["confirm_batch"], {"ids": texts(ids), "nonce": str(batch.nonce)}))
-        return frozenset(_ids(result))
+        done = Counter(_ids(result))
+        rows = dict.fromkeys((start.workflow_id for start in batch.starts), 1)
+        rows |= {write.workflow_id: len(write.steps) + (write.end is not None) for write in batch.writes}
+        # Not of less than all: where another's record stands in the way, the rest may have been written.
+        return frozenset(workflow_id for workflow_id, count in rows.items() if 0 < count == done[workflow_id])
 
     async def close(self) -> None:
         """Close the connection. Idempotent."""
@@ -140,7 +144,7 @@ def _committed(batch: Batch, result: PGresult) -> Committed:
         return Committed(frozenset(starts), frozenset(rows))
     done = Counter(_ids(result))
     # A step that stood there already is a stranger's.
-    accepted = (workflow_id for workflow_id, count in rows.items() if done[workflow_id] == count)
+    accepted = (workflow_id for workflow_id, count in rows.items() if 0 < count == done[workflow_id])
     return Committed(frozenset(each for each in starts if done[each]), frozenset(accepted))
 
 

@@ -106,11 +106,11 @@ union all select workflow_id from recorded
 discard plans
 
 -- name: confirm_batch
--- After a commit whose answer was lost: which of its workflows bear its nonce.
+-- After a commit whose answer was lost: a row for each of its starts, ends and steps that bears its nonce.
 select w.workflow_id
 from outlast.workflow_status w
 where w.workflow_id = any(%(ids)s::text[]) and w.nonce = %(nonce)s
-union
+union all
 select o.workflow_id
 from outlast.operation_outputs o
 where o.workflow_id = any(%(ids)s::text[]) and o.nonce = %(nonce)s

@@ -93,7 +93,13 @@ class PostgresTransactions:
         """See TransactionStore."""
         try:
             async with away(), self._pool.connection() as connection:
-                record = await self._attempt(connection, work, fence)
+                try:
+                    record = await self._attempt(connection, work, fence)
+                except _BodyFailed:
+                    # Perhaps for what an earlier run did, whose COMMIT lost its answer.
+                    record = None if fence is None else await _standing(connection, fence)
+                    if record is None:
+                        raise
                 if record is None and fence is not None:
                     record = await _standing(connection, fence)
                 return record

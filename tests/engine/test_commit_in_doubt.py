@@ -1,0 +1,153 @@
+"""A transaction that seems to have failed, or was given up, and was committed for all that."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from outlast import step, transaction, workflow
+from outlast.core.ports import Unreachable
+from outlast.core.records import Suspension
+from outlast.store.transactions import PostgresTransactions
+from tests.engine.harness import Bench, engine_on
+
+# A COMMIT that takes a while and can't be called back, as one that waits for its disk or a standby.
+SLOW_COMMIT = """
+create table public.money (id int primary key, cents int not null);
+create function public.linger() returns trigger language plpgsql as $$
+begin
+  begin
+    perform pg_sleep(3);
+  exception when query_canceled then
+    null;
+  end;
+  return null;
+end $$;
+create constraint trigger linger after insert on public.money
+  deferrable initially deferred for each row execute function public.linger();
+"""
+
+
+@transaction
+async def pay(tx: Any) -> str:
+    await tx.execute("insert into public.money values (1, 5)")
+    return "paid"
+
+
+@transaction(timeout=1.5)
+async def pay_in_time(tx: Any) -> str:
+    await tx.execute("insert into public.money values (1, 5)")
+    return "paid"
+
+
+@step
+async def other() -> str:
+    return "other"
+
+
+@transaction
+async def nothing(tx: Any) -> None:
+    await tx.execute("select 1")
+
+
+@workflow
+async def warms_up() -> None:
+    await nothing()
+
+
+@workflow
+async def gives_up() -> str:
+    try:
+        async with asyncio.timeout(1.5):
+            return await pay()
+    except TimeoutError:
+        return "given up"
+
+
+@workflow
+async def times_out() -> str:
+    try:
+        return await pay_in_time()
+    except TimeoutError:
+        return "timed out"
+
+
+@workflow
+async def gives_up_in_a_branch() -> list[str]:
+    async def branch() -> str:
+        try:
+            async with asyncio.timeout(1.5):
+                return await pay()
+        except TimeoutError:
+            return "given up"
+
+    return list(await asyncio.gather(branch(), other()))
+
+
+async def paid(bench: Bench) -> int:
+    return len(await bench.rows("select 1 from public.money"))
+
+
+@pytest.mark.parametrize("flow", [gives_up, times_out, gives_up_in_a_branch], ids=lambda flow: flow.__name__)
+async def test_the_end_goes_by_what_was_committed(database: str, flow: Any) -> None:
+    async with engine_on(database, flow, warms_up, lease_ttl_s=1.0) as bench:
+        await bench.rows(SLOW_COMMIT)
+        await bench.run(warms_up)  # the timeouts are for the COMMIT, not for making a connection
+        workflow_id = await bench.start(flow)
+        result = await bench.result(workflow_id)
+        assert await paid(bench) == 1
+        records = {row["name"]: row for row in await bench.steps(workflow_id)}
+        name = "pay_in_time" if flow is times_out else "pay"
+        assert records[name]["output"] == "paid"
+        assert "paid" in result, "the result says that it was not paid, the database that it was"
+
+
+@workflow
+async def pays() -> str:
+    return await pay()
+
+
+@workflow
+async def asks_why() -> str:
+    try:
+        return await pay()
+    except Exception as error:
+        return type(error).__name__
+
+
+@pytest.mark.parametrize("flow", [pays, asks_why], ids=lambda flow: flow.__name__)
+async def test_a_second_run_that_fails_on_what_the_first_did_has_been_done(
+    database: str, flow: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt, attempts = PostgresTransactions._attempt, []
+
+    async def answer_lost_once(self: PostgresTransactions, *args: Any) -> Any:
+        attempts.append(args)
+        record = await attempt(self, *args)
+        if len(attempts) == 1:
+            raise Unreachable("the answer to COMMIT was lost")
+        return record
+
+    monkeypatch.setattr(PostgresTransactions, "_attempt", answer_lost_once)
+    async with engine_on(database, flow) as bench:
+        await bench.rows("create table public.money (id int primary key, cents int not null)")
+        workflow_id = await bench.start(flow)
+        assert await bench.result(workflow_id) == "paid"
+        assert await paid(bench) == 1
+        assert len(attempts) == 2
+        (record,) = await bench.steps(workflow_id)
+        assert (record["output"], record["error"]) == ("paid", None)
+
+
+async def test_the_last_word_of_an_older_execution_takes_nothing_from_the_newer(database: str) -> None:
+    async with engine_on(database, pays) as bench:
+        journal = bench.engine._journal
+        older = journal.write("w", 1, (), Suspension(None))
+        newer = journal.write("w", 3, (), Suspension(None))
+        assert older.result() is False
+        late = journal.write("w", 1, (), Suspension(None))
+        assert late.result() is False
+        assert not newer.done(), "it has not been written yet, so nobody can have refused it"
+        assert await newer is False  # there is no such workflow
