@@ -99,7 +99,7 @@ class Database:
         self.effects: list[Any] = []
         self.sessions: dict[int, float] = {}
         self.started_at = now()
-        self._now = now
+        self.now = now
         self._chance = chance
         self._limits = limits
         self._open: set[Transaction] = set()
@@ -110,7 +110,7 @@ class Database:
     def connect(self) -> int:
         """A new session; its number."""
         number = len(self.sessions) + 1 + self._chance.getrandbits(40)
-        self.sessions[number] = self._now()
+        self.sessions[number] = self.now()
         return number
 
     def disconnect(self, session: int | None) -> None:
@@ -121,7 +121,7 @@ class Database:
     def restart(self) -> None:
         """Every session and every open transaction is gone; what was committed stays."""
         self.sessions.clear()
-        self.started_at = self._now()
+        self.started_at = self.now()
         for transaction in list(self._open):
             self.rollback(transaction)
 
@@ -168,7 +168,7 @@ class Database:
     def _start(self, instance_id: str, new: NewWorkflow, nonce: int) -> bool:
         if new.workflow_id in self.workflows:
             return False
-        now = self._now()
+        now = self.now()
         self.workflows[new.workflow_id] = Workflow(new, instance_id, nonce, now, now)
         return True
 
@@ -184,7 +184,7 @@ class Database:
         return all(recorded)
 
     def _end(self, row: Workflow, end: Any, nonce: int) -> None:
-        now = self._now()
+        now = self.now()
         row.owner, row.nonce, row.updated_at = None, nonce, now
         if isinstance(end, Ending):
             row.status, row.output, row.error, row.response = end
@@ -197,12 +197,12 @@ class Database:
     def _record(self, workflow_id: str, step: StepRecord, nonce: int) -> bool:
         standing = self.records.get((workflow_id, step.step_id))
         if standing is None:
-            self.records[workflow_id, step.step_id] = Record(step, nonce, self._now())
+            self.records[workflow_id, step.step_id] = Record(step, nonce, self.now())
             return True
         if standing.step.completion_order is not None or standing.step.name != step.name:
             return False
         over = standing.step._replace(completion_order=step.completion_order, error=step.error)
-        self.records[workflow_id, step.step_id] = Record(over, nonce, self._now())
+        self.records[workflow_id, step.step_id] = Record(over, nonce, self.now())
         return True
 
     def confirm(self, batch: Batch) -> frozenset[str]:
@@ -234,7 +234,7 @@ class Database:
         if key in self.records:
             return False
         transaction.holds = fence.workflow_id
-        transaction.record = (key, Record(step, fence.nonce, self._now()))
+        transaction.record = (key, Record(step, fence.nonce, self.now()))
         return True
 
     def finish(self, transaction: Transaction) -> None:
@@ -261,9 +261,9 @@ class Database:
     def beat(self, instance_id: str, ttl_s: float, session: int | None) -> Beat:
         """`beat`."""
         began = self.sessions.get(session, 0.0) if session is not None else 0.0
-        self.instances[instance_id] = Instance(self._now() + ttl_s, session, began)
+        self.instances[instance_id] = Instance(self.now() + ttl_s, session, began)
         owned = {each: row.epoch for each, row in self.workflows.items() if row.owner == instance_id}
-        return Beat(self._now(), owned)
+        return Beat(self.now(), owned)
 
     def claim(self, instance_id: str, functions: Collection[str], room: int, suspects: int) -> Claims:
         """`claim`."""
@@ -274,7 +274,7 @@ class Database:
                 for workflow_id, row in self.workflows.items()
                 if row.owner is None
                 and row.claimable_at is not None
-                and row.claimable_at <= self._now()
+                and row.claimable_at <= self.now()
                 and row.new.function in functions
                 and not self._held(workflow_id)
             )
@@ -288,7 +288,7 @@ class Database:
 
     def _lost(self, instance_id: str, other: str) -> LostInstance | None:
         row = self.instances[other]
-        expired = row.lease_until < self._now()
+        expired = row.lease_until < self.now()
         gone = row.session is not None and row.session not in self.sessions
         if other == instance_id or not (expired or gone):
             return None
@@ -301,7 +301,7 @@ class Database:
         row = self.workflows[workflow_id]
         row.owner, row.status, row.claimable_at = instance_id, Status.PENDING, None
         row.epoch += 1
-        row.updated_at = self._now()
+        row.updated_at = self.now()
         new = row.new
         return ClaimedWorkflow(
             workflow_id, new.function, row.epoch, new.input, new.request, new.subject, new.claims,
@@ -322,7 +322,7 @@ class Database:
             if row.owner in named
             and row.owner in self.instances
             and (
-                self.instances[row.owner].lease_until < self._now()
+                self.instances[row.owner].lease_until < self.now()
                 or (row.owner, self.instances[row.owner].lease_until) in gone
             )
             and not self._held(workflow_id)
@@ -335,14 +335,14 @@ class Database:
             key[0] == workflow_id and each.completed_at > row.updated_at for key, each in self.records.items()
         )
         attempts = 1 if progressed else row.recovery_attempts + 1
-        row.owner, row.recovery_attempts, row.updated_at = None, attempts, self._now()
+        row.owner, row.recovery_attempts, row.updated_at = None, attempts, self.now()
         row.epoch += 1
         if attempts > limits.attempts_max:
             row.status, row.error = Status.EXHAUSTED, '{"code":"recovery_exhausted"}'
             return row.status
         ceiling = min(limits.backoff_max_s, limits.backoff_s * 2.0 ** (attempts - 2))
         backoff_s = 0.0 if attempts <= 1 else ceiling * (0.5 + self._chance.random() / 2)
-        row.claimable_at = self._now() + backoff_s
+        row.claimable_at = self.now() + backoff_s
         return row.status
 
     def release(self, instance_id: str, epochs: dict[str, int]) -> None:
@@ -352,7 +352,7 @@ class Database:
         for workflow_id, _ in mine:
             self._wait_for_lock(workflow_id)
         for _, row in mine:
-            row.owner, row.claimable_at, row.updated_at = None, self._now(), self._now()
+            row.owner, row.claimable_at, row.updated_at = None, self.now(), self.now()
 
     def leave(self, instance_id: str) -> None:
         """`leave`."""
@@ -389,7 +389,7 @@ class Database:
             return False
         self._wait_for_lock(workflow_id)
         row.status, row.owner, row.claimable_at = Status.CANCELLED, None, None
-        row.error, row.updated_at = '{"code":"workflow_cancelled"}', self._now()
+        row.error, row.updated_at = '{"code":"workflow_cancelled"}', self.now()
         row.epoch += 1
         return True
 

@@ -17,7 +17,7 @@ from outlast.core.names import fingerprint_of
 from outlast.core.observations import LoopFailed, Observation
 from outlast.core.ports import Unreachable
 from outlast.core.records import NewWorkflow, Standing
-from outlast.core.status import LIVE
+from outlast.core.status import LIVE, Status
 from outlast.engine.engine import Engine, EngineOptions
 from outlast.sdk.definitions import WorkflowDefinition
 from tests.simulation.database import Database, Limits
@@ -269,6 +269,7 @@ class Scenario:
                 world.run(self.over, CYCLES_MAX)
                 self.network.calm()
                 self._check_rest()
+                self._check_replay()
             except Stuck as error:
                 world.violation(f"{error}: {self._state()}")
         self.traces.check()
@@ -303,10 +304,34 @@ class Scenario:
             instance.frozen_until = world.now if instance.alive else 0.0
         bound = world.cycles + 20_000
         world.run(lambda: all(not each.engine.running for each in self.living()), bound)
-        for instance in self.living():
-            instance.opened = False
-            instance.spawn(self._stop(instance))
-        world.run(lambda: not any(each.alive for each in self.instances if each.opened is False), bound)
+        self._stop_all()
+
+    def _stop_all(self) -> None:
+        """Stop every instance, also those that are only starting."""
+
+        def over() -> bool:
+            for instance in self.living():
+                instance.opened = False
+                instance.spawn(self._stop(instance))
+            return not any(each.alive for each in self.instances)
+
+        self.world.run(over, self.world.cycles + 20_000)
+
+    def _check_replay(self) -> None:
+        """What the records imply is what was returned: run from them again, every body returns the same."""
+        rows = {each: row for each, row in self.database.workflows.items() if row.status == "SUCCESS"}
+        outputs = {each: row.output for each, row in rows.items()}
+        for row in rows.values():
+            row.status, row.claimable_at, row.recovery_attempts = Status.PENDING, self.database.now(), 0
+        self.begin_instance()
+        bound = self.world.cycles + 20_000
+        self.world.run(lambda: not any(row.status in LIVE for row in rows.values()), bound)
+        self._stop_all()
+        for workflow_id, row in rows.items():
+            if row.output != outputs[workflow_id]:
+                self.world.violation(
+                    f"{workflow_id} returned {outputs[workflow_id]}, but its records imply {row.output}"
+                )
 
     def _check_results(self) -> None:
         """What was answered is what is stored; effects are there as often as their records: once."""
