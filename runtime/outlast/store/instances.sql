@@ -48,11 +48,14 @@ where w.workflow_id = r.workflow_id and w.epoch = r.epoch and w.owner = %(instan
 -- name: claim
 with sessions as materialized (
   -- Once for all instances: each look at it lists all sessions there are.
-  select pid, backend_start from pg_stat_activity
+  select pid, backend_start, backend_type from pg_stat_activity
 ), lost as (
   select
     i.instance_id, i.lease_until, i.lease_until < now() as expired,
-    coalesce(i.backend_started <= pg_postmaster_start_time(), false) as restarted
+    -- After the crash of one of its processes the server starts all others anew, itself it goes on.
+    coalesce(i.backend_started <= greatest(
+      pg_postmaster_start_time(), (select max(backend_start) from sessions where backend_type = 'checkpointer')
+    ), false) as restarted
   from outlast.instances i
   -- Who may not see when a session began takes its process number for enough.
   left join sessions s on s.pid = i.backend_pid and coalesce(s.backend_start = i.backend_started, true)
