@@ -84,7 +84,8 @@ MUTANTS = (
     Mutant("a step before the record before it is durable", ("durable_first",), "in doubt"),
     Mutant("the end before the last records", ("end_in_order",), "in doubt"),
     Mutant("a transaction's record outside of it", ("record_inside",), "in doubt"),
-    Mutant("a transaction given up without waiting for the record", ("giving_up_waits",), "given up"),
+    Mutant("a transaction's failure believed before it is recorded", ("failure_known_first",), "cancelled"),
+    Mutant("a transaction given up as if that were its end", ("failure_known_first",), "given up"),
     Mutant("attach without reading what stands there", ("attach_reads",), "duplicates"),
     Mutant("no owner check", ("owner_checked",), spared="the epochs alone refuse"),
     Mutant(

@@ -32,6 +32,7 @@ from tests.model.state import (
 )
 
 UNDURABLE = "a step begins only when all before it is durable"
+FAILED = "failed"
 OVERLAP = "no step begins under a trusted lease after its workflow was taken over for want of the lease"
 
 
@@ -57,10 +58,12 @@ def execution_steps(
         )
         record = Write(epoch=live.epoch, steps=((live.at, "done"),))
         yield step(who, f"ends step {live.at + 1} (execution.py _run)", enqueue(world, who, ended, record))
-    elif live.phase is Phase.GIVING_UP:
+    elif live.phase is Phase.FAILING:
         if not unsettled(memory, live.epoch):
-            after = _at(world, who, memory, _next(live, "given up"))
-            yield step(who, f"is sure that transaction {live.at + 1} was given up", after)
+            after = _at(world, who, memory, _next(live, FAILED))
+            yield step(
+                who, f"is sure that transaction {live.at + 1} failed (execution.py _until_known)", after
+            )
     elif live.phase is not Phase.ENDING:
         yield from _transaction(world, who, memory, live, guards)
 
@@ -131,6 +134,10 @@ def _transaction(
             yield step(who, f"runs transaction {number} again (runner.py _transact)", after)
     elif live.phase is Phase.TRANSACTION_OPEN:
         yield from _insert_record(world, who, memory, live, guards)
+        if world.database.effects:
+            after = _failed(world, who, memory, live, guards)
+            words = f"'s body of transaction {number} fails on what its first run did (execution.py _run)"
+            yield step(who, words, after)
         if world.left.losses:
             after = _at(_one_loss(world), who, memory, live._replace(phase=Phase.TRANSACTION_LOST))
             yield step(who, f"loses the connection in transaction {number}", after, fault=True)
@@ -184,24 +191,26 @@ def _commit(world: World, who: Instance, live: Execution, guards: Guards) -> Wor
 def _given_up(
     world: World, who: Instance, memory: Memory, live: Execution, guards: Guards
 ) -> Iterator[Step[World]]:
-    """The body's own timeout: execution.py `_record_cancelled`. A COMMIT on its way can't be called back.
-
-    The body goes on once it is sure that the transaction was given up: it waits for that record.
-    """
-    number, record = live.at + 1, Write(epoch=live.epoch, steps=((live.at, "given up"),))
+    """The body's own timeout: execution.py `_give_up`. A COMMIT on its way can't be called back."""
+    number = live.at + 1
     world = world._replace(left=world.left._replace(timeouts=world.left.timeouts - 1))
-    if guards.giving_up_waits:
-        memory = memory._replace(live=live._replace(phase=Phase.GIVING_UP))
-    else:
-        memory = memory._replace(live=_next(live, "given up"))
     words = f"gives transaction {number} up"
-    rolled_back = enqueue(world, who, memory, record)
-    yield step(who, f"{words}, it is rolled back (execution.py _record_cancelled)", rolled_back, fault=True)
+    rolled_back = _failed(world, who, memory, live, guards)
+    yield step(who, f"{words}, it is rolled back (execution.py _give_up)", rolled_back, fault=True)
     if live.phase is Phase.TRANSACTION_INSERTED:
-        after = enqueue(_commit(world, who, live, guards), who, memory, record)
-        yield step(who, f"{words} while it is committed (execution.py _record_cancelled)", after, fault=True)
+        after = _failed(_commit(world, who, live, guards), who, memory, live, guards)
+        yield step(who, f"{words} while it is committed (execution.py _give_up)", after, fault=True)
         after = haunted(rolled_back, Zombie(who, transaction=live))
         yield step(who, f"{words} and loses the connection with its COMMIT on its way", after, fault=True)
+
+
+def _failed(world: World, who: Instance, memory: Memory, live: Execution, guards: Guards) -> World:
+    """execution.py `_until_known`: the body goes on once it is sure that the transaction wasn't done."""
+    if guards.failure_known_first:
+        memory = memory._replace(live=live._replace(phase=Phase.FAILING))
+    else:
+        memory = memory._replace(live=_next(live, FAILED))
+    return enqueue(world, who, memory, Write(epoch=live.epoch, steps=((live.at, FAILED),)))
 
 
 def haunt_by_transaction(world: World, zombie: Zombie, guards: Guards) -> Iterator[Step[World]]:

@@ -49,15 +49,15 @@ class Guards:
     """store/transactions.py: the record is the last statement of the user's own transaction."""
     cancel_waits: bool = True
     """workflows.sql, cancel: an update waits for who holds the row FOR SHARE."""
-    giving_up_waits: bool = True
-    """engine/execution.py `_give_up`: a body that gives a transaction up goes on when that is recorded."""
+    failure_known_first: bool = True
+    """engine/execution.py `_until_known`: a body goes by a transaction's failure when that is recorded."""
     starts_in_one_trust: bool = True
-    """engine/engine.py `_begin`: a start is launched if the lease was trusted ever since it was queued."""
+    """engine/lease.py `stretch`: what was started before a gap in the lease is asked for again."""
     starts_yield: bool = True
-    """The same: a start whose answer comes late takes no claimed execution's place."""
+    """engine/engine.py `_begin`: a start whose answer comes late takes no claimed execution's place."""
     recovery_holds_lease: bool = True
     """instances.sql, recover: `for share of i`, so that the lease is looked at again under its lock."""
     revived_beats_twice: bool = True
-    """engine/membership.py `_beat`: a lease that may have run out is trusted after a second look."""
+    """engine/membership.py `_verify`: after a gap in the lease it takes a second beat to trust the rows."""
     disowned_stopped: bool = True
-    """engine/membership.py `_stop_disowned`."""
+    """engine/membership.py `_verify`: executions whose rows are another's are stopped."""

@@ -127,8 +127,8 @@ class Phase(IntEnum):
     TRANSACTION_OPEN = auto()
     TRANSACTION_INSERTED = auto()
     """Its record is inserted: the fence's FOR SHARE is held until the commit."""
-    GIVING_UP = auto()
-    """The body gave its transaction up; the record of that is not durable yet."""
+    FAILING = auto()
+    """Its transaction failed or was given up; the record of that is not durable yet."""
     ENDING = auto()
 
 
