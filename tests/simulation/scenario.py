@@ -268,6 +268,7 @@ class Scenario:
             try:
                 world.run(self.over, CYCLES_MAX)
                 self.network.calm()
+                world.at_cycle = None
                 self._check_rest()
                 self._check_replay()
             except Stuck as error:

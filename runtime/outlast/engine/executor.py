@@ -12,11 +12,12 @@ from typing import Any
 from pydantic_core import to_json
 
 from outlast.core.clock import monotonic
-from outlast.core.errors import ShuttingDown
+from outlast.core.errors import NotSerializable, ShuttingDown
 from outlast.core.failures import encode_failure
 from outlast.core.observations import WorkflowEnded, WorkflowStopped
 from outlast.core.ports import BadData
 from outlast.core.records import ClaimedWorkflow, Ending, Standing, Suspension
+from outlast.core.sizes import check_size
 from outlast.core.status import Status
 from outlast.core.stops import HandedOver, LeaseLost, Stopped, Suspended, TimedOut
 from outlast.engine.attempts import in_thread
@@ -189,7 +190,13 @@ class Executor:
         if isinstance(error, HTTPException):
             document = {"code": "http_exception", "status": error.status, "detail": error.detail}
             document["headers"] = list(error.headers.items())
-            return Ending(Status.ERROR, error=_error_text(document)), None
+            text = _error_text(document)
+            try:
+                check_size(len(text), "the detail of the HTTPException")
+            except NotSerializable as refusal:
+                error = refusal
+            else:
+                return Ending(Status.ERROR, error=text), None
         record = encode_failure(error)
         return Ending(Status.ERROR, error=_error_text({"code": "workflow_error", "failure": record})), record
 
