@@ -146,3 +146,24 @@ async def test_a_start_from_before_a_gap_in_the_lease_waits_for_a_beat(database:
         assert not begun.is_set()
         await bench.engine._membership._beat()
         await bench.result(workflow_id)
+
+
+async def test_after_a_gap_in_the_lease_two_beats_must_have_shown_the_row(database: str) -> None:
+    """What the first of them read may have been so before a recovery that was under way."""
+    go_on = asyncio.Event()
+
+    @workflow
+    async def flow() -> None:
+        await go_on.wait()
+
+    async with engine_on(database, flow, lease_ttl_s=TTL_S, tick_s=20.0) as bench:
+        workflow_id = await bench.start(flow)
+        execution, lease = bench.live[workflow_id], bench.engine._lease
+        assert lease.covers(execution.stretch)
+        lease._trusted_until = 0.0
+        await bench.engine._membership._beat()
+        assert not lease.covers(execution.stretch)
+        await bench.engine._membership._beat()
+        assert lease.covers(execution.stretch)
+        go_on.set()
+        await bench.result(workflow_id)

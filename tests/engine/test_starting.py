@@ -9,11 +9,12 @@ import pytest
 
 from outlast import step, workflow
 from outlast.core.errors import KeyReused, ShuttingDown
-from outlast.core.records import Standing
+from outlast.core.records import Batch, Committed, Standing
 from outlast.core.status import Status
 from tests.engine.harness import Bench, engine_on
 from tests.store.harness import under_way, waits_for_a_lock
 
+RECOVERED = "update outlast.workflow_status set owner = null, epoch = epoch + 1, claimable_at = now()"
 QUIET: dict[str, Any] = {"lease_ttl_s": 60.0, "tick_s": 30.0}
 
 
@@ -82,6 +83,34 @@ async def test_a_start_is_answered_when_its_row_is_durable(database: str, counte
         assert await bench.result("w") == 1
 
 
+async def test_a_start_whose_answer_comes_after_its_recovery_runs_nothing(
+    database: str, counter: Counted
+) -> None:
+    """Others took the instance for lost and its row for theirs to give back; it claimed it itself."""
+    async with engine_on(database, flow, **QUIET) as bench:
+        commit, committed, go_on = bench.store.journal.commit, asyncio.Event(), asyncio.Event()
+
+        async def slow(batch: Batch) -> Committed:
+            done = await commit(batch)
+            if batch.starts:
+                committed.set()
+                await go_on.wait()
+            return done
+
+        bench.store.journal.commit = slow  # type: ignore[method-assign]
+        started = asyncio.create_task(start(bench, 1))
+        await asyncio.wait_for(committed.wait(), 20)
+        await bench.rows(RECOVERED)
+        await bench.engine._membership._claim()
+        claimed = bench.live["w"]
+        go_on.set()
+        await started
+        assert bench.live["w"] is claimed
+        counter.open.set()
+        assert await bench.result("w") == 1
+        assert counter.runs == 1
+
+
 async def test_an_instance_that_leaves_starts_nothing(database: str, counter: Counted) -> None:
     async with engine_on(database, flow, **QUIET) as bench:
         await start(bench, 1)
@@ -129,9 +158,7 @@ async def test_whoever_waits_for_what_went_elsewhere_is_answered_from_there(
         await start(first, 1)
         result = asyncio.create_task(first.result("w"))
         await first.until(lambda: counter.runs)
-        await first.rows(
-            "update outlast.workflow_status set owner = null, epoch = epoch + 1, claimable_at = now()"
-        )
+        await first.rows(RECOVERED)
         await second.engine._membership._claim()
         await first.engine._membership._beat()
         await first.until(lambda: not first.live)

@@ -96,7 +96,9 @@ REPLAYED = (
         "cancelled-step-unrecorded",
         "A step that the body gave up is recorded so",
         EXECUTION,
-        "                await self._give_up(StepRecord(step_id, name, started_s=started_s))\n",
+        "                await self._give_up(\n"
+        "                    StepRecord(step_id, name, started_s=started_s), in_doubt=committed is not None\n"
+        "                )\n",
         "                pass\n",
         engine=("test_cancellation.py::test_a_cancelled_step_is_recorded_and_not_run_again",),
     ),
@@ -104,9 +106,9 @@ REPLAYED = (
         "cancelled-out-of-turn",
         "That a step was given up is told after the results that came before",
         EXECUTION,
-        "        self._write(record._replace(error=CANCELLED, completion_order=order))\n"
-        "        await self._turns.take(order)\n",
-        "        self._write(record._replace(error=CANCELLED, completion_order=order))\n",
+        "            await self._until_known(order)\n        if self.stopped is None:\n"
+        "            await self._turns.take(order)\n",
+        "            await self._until_known(order)\n",
         engine=("test_order.py::test_a_step_given_up_is_told_after_the_results_before_it",),
     ),
     Mutant(
@@ -185,6 +187,38 @@ ATTEMPTS = (
         "                raise\n",
         engine=("test_transactions.py::test_a_connection_killed_in_the_body_runs_it_again",),
         crash=("test_database.py::test_a_restart_under_an_open_transaction_runs_it_again",),
+    ),
+    Mutant(
+        "given-up-in-doubt",
+        "A transaction that was given up ends nothing before it is known that it wasn't committed",
+        EXECUTION,
+        "        if in_doubt:\n",
+        "        if False:\n",
+        engine=("test_commit_in_doubt.py::test_the_end_goes_by_what_was_committed[gives_up]",),
+    ),
+    Mutant(
+        "failed-in-doubt",
+        "… nor does one that failed",
+        EXECUTION,
+        "            if committed is not None and await self._until_known(order):\n",
+        "            if False:\n",
+        engine=("test_commit_in_doubt.py::test_the_end_goes_by_what_was_committed[times_out]",),
+    ),
+    Mutant(
+        "place-in-doubt-unreserved",
+        "… and no later result passes meanwhile",
+        EXECUTION,
+        "        self._turns.reserve(order)  # what comes later must not pass meanwhile\n",
+        "",
+        engine=("test_commit_in_doubt.py::test_the_end_goes_by_what_was_committed[gives_up_in_a_branch]",),
+    ),
+    Mutant(
+        "second-runs-error",
+        "A second run that fails on what the first has done is no failure",
+        "store/transactions.py",
+        "                    record = None if fence is None else await _standing(connection, fence)\n",
+        "                    record = None\n",
+        engine=("test_commit_in_doubt.py::test_a_second_run_that_fails_on_what_the_first_did_has_been_done",),
     ),
     Mutant(
         "sleep-starts-anew",
@@ -291,7 +325,7 @@ CALLED = (
         "web/invoke.py",
         "            return Begun(new.workflow_id, standing.status, replayed=True, ended=standing)\n",
         "            return Begun(new.workflow_id, standing.status, replayed=False, ended=standing)\n",
-        http=("test_results.py::test_a_replay_runs_nothing",),
+        http=("test_keys.py::test_a_quoted_key_is_the_bare_one",),
     ),
     Mutant(
         "input-not-validated",

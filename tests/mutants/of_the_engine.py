@@ -56,6 +56,16 @@ WRITING = (
         ),
     ),
     Mutant(
+        "last-word-of-the-old",
+        "The last word of an older execution takes nothing from the newer",
+        JOURNAL,
+        "        if isinstance(waiting, _Write) and waiting.write.epoch > epoch:\n",
+        "        if False:\n",
+        engine=(
+            "test_commit_in_doubt.py::test_the_last_word_of_an_older_execution_takes_nothing_from_the_newer",
+        ),
+    ),
+    Mutant(
         "stale-writes-unsettled",
         "Whoever wrote for an older claim is told that it was refused",
         JOURNAL,
@@ -79,8 +89,8 @@ WRITING = (
         "begins-on-the-undurable",
         "A step begins only when all before it is durable",
         "engine/execution.py",
-        " and not self._is_durable(write):\n",
-        " and write is None:\n",
+        "            if (write := self._last_write) is not None and not self._is_durable(write):\n",
+        "            if (write := self._last_write) is not None and write is None:\n",
         engine=("test_durable_first.py::test_a_step_waits_until_all_that_the_body_has_seen_is_durable",),
     ),
     Mutant(
@@ -164,6 +174,14 @@ LEASE = (
         ),
     ),
     Mutant(
+        "one-beat-after-a-gap",
+        "… by a second beat: the first may have been read before a recovery that was under way",
+        MEMBERSHIP,
+        "            elif stretch == self._lease.stretch:\n                execution.stretch = stretch\n",
+        "            else:\n                execution.stretch = self._lease.stretch\n",
+        engine=("test_lease.py::test_after_a_gap_in_the_lease_two_beats_must_have_shown_the_row",),
+    ),
+    Mutant(
         "start-from-before-a-gap",
         "A start that was sent before a gap in the lease isn't trusted after it",
         ENGINE,
@@ -184,16 +202,16 @@ LEASE = (
         "disowned-by-name-alone",
         "… also when the instance has claimed the row anew meanwhile",
         MEMBERSHIP,
-        "            if beat.owned.get(execution.workflow_id) == execution.epoch:\n",
-        "            if execution.workflow_id in beat.owned:\n",
+        "            if beat.owned.get(execution.workflow_id) != execution.epoch:\n",
+        "            if execution.workflow_id not in beat.owned:\n",
         engine=("test_ownership.py::test_an_execution_is_stopped_whose_row_is_no_longer_its_own",),
     ),
     Mutant(
         "known-after-the-answer",
         "What began after a beat was sent is not judged by its answer",
         MEMBERSHIP,
-        "        self._verify(known, beat)\n",
-        "        self._verify(list(self._executor.live.values()), beat)\n",
+        "        self._verify(known, beat, stretch)\n",
+        "        self._verify(list(self._executor.live.values()), beat, stretch)\n",
         engine=("test_ownership.py::test_what_began_after_a_beat_was_sent_is_not_judged_by_its_answer",),
     ),
     Mutant(
@@ -318,6 +336,14 @@ STARTING = (
         "if done.cancelled() or done.exception() is not None or not done.result():",
         "if done.cancelled() or done.exception() is not None:",
         engine=("test_starting.py::test_whoever_loses_the_race_for_an_id_attaches_and_runs_nothing",),
+    ),
+    Mutant(
+        "late-start-launched",
+        "A start whose answer came after its row was recovered and claimed here runs nothing",
+        ENGINE,
+        "            if new.workflow_id in self._executor.live:\n                return  #",
+        "            if False:\n                return  #",
+        engine=("test_starting.py::test_a_start_whose_answer_comes_after_its_recovery_runs_nothing",),
     ),
     Mutant(
         "lost-race-counts-as-new",
@@ -460,11 +486,11 @@ LEAVING = (
     ),
     Mutant(
         "steps-after-the-stop",
-        "A step called after the end of its execution is refused",
+        "A body that calls steps on and on after its end is refused ever later, and blocks nobody",
         "engine/execution.py",
         "        if self.stopped is not None:\n            await self._refuse(self.stopped)\n",
         "",
-        engine=("test_sleeps.py::test_finally_runs_at_suspension_and_a_step_called_there_is_refused",),
+        engine=("test_sleeps.py::test_a_body_that_catches_everything_is_suspended_all_the_same",),
     ),
     Mutant(
         "undeterred-bodies-go-on",

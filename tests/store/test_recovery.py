@@ -15,6 +15,7 @@ from tests.store.harness import rows, start, step, store_of, under_way
 GONE = LostInstance("me", 0.0, expired=True)
 ROW = "select owner, epoch, recovery_attempts from outlast.workflow_status where workflow_id = 'w'"
 OWNER = "select owner from outlast.workflow_status where workflow_id = 'w'"
+RENEW = "update outlast.instances set lease_until = now() + interval '1 hour'"
 EXPIRE = "update outlast.instances set lease_until = now() - interval '1 s' where instance_id = %s"
 
 
@@ -58,6 +59,16 @@ async def test_a_living_instances_work_is_left_alone(database: str) -> None:
         assert await claim(you) == set()
         # Its session was seen gone, and it came back with another before the recovery.
         assert await you.instances.recover([LostInstance("me", 0.0, expired=False)]) == []
+        assert await rows(database, ROW) == [("me", 1, 0)]
+
+
+async def test_whoever_is_renewing_its_lease_is_not_robbed(database: str) -> None:
+    """It would be told that it owns a workflow which is somebody else's by then."""
+    async with store_of(database) as me, store_of(database, "you") as you:
+        await started(me, expired=True)
+        async with under_way(database, RENEW), asyncio.timeout(10):
+            assert await you.instances.recover([GONE]) == []
+        assert await you.instances.recover([GONE]) == []
         assert await rows(database, ROW) == [("me", 1, 0)]
 
 
