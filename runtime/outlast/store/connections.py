@@ -138,14 +138,23 @@ def is_away(error: BaseException) -> bool:
         # 40001 and 40P01 are OperationalErrors too, as are a full disk and a statement's timeout.
         state = error.sqlstate
         return state is None or state[:2] in ("08", "57", "53") or state in ("25P03", "55P03", "25006")
-    return isinstance(error, AWAY)
+    return isinstance(error, AWAY) or _heard_too_much(error)
 
 
 def ends_session(error: BaseException) -> bool:
     """Whether `error` is the server's last word on a connection, which may look whole for a moment yet."""
     if not isinstance(error, errors.OperationalError) or error.sqlstate is None:
-        return False
+        return _heard_too_much(error)
     return error.sqlstate.startswith(("08", "57P"))
+
+
+def _heard_too_much(error: BaseException) -> bool:
+    """Whether the driver complains of more than one answer to a BEGIN or COMMIT of its own.
+
+    So it says that beside the answer, or instead of it, came the last words of a server or a pooler: whether
+    the command was done is in doubt. Errors of the server itself have an sqlstate.
+    """
+    return isinstance(error, errors.InternalError) and error.sqlstate is None
 
 
 @asynccontextmanager
