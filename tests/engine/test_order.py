@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
-from outlast import step, workflow
+from outlast import step, transaction, workflow
 from outlast.core.records import StepRecord
 from outlast.core.replay import History
 from outlast.engine.turns import QUIET_CYCLES, Turns
 from tests.engine.harness import engine_on
+from tests.store.harness import under_way, waits_for_a_lock
 
 MANY_CYCLES = 100
 
@@ -163,3 +165,62 @@ async def test_a_step_given_up_is_told_after_the_results_before_it(database: str
     ready[:] = [asyncio.Event()]
     async with engine_on(database, gives_up) as bench:
         assert await bench.run(gives_up) == ["result", "given up"]
+
+
+class Doubt:
+    """What `doubtful` waits for, and what its branches were told."""
+
+    def __init__(self) -> None:
+        self.paying, self.give_up, self.ready = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.told: list[str] = []
+
+
+doubts: list[Doubt] = []
+
+
+@transaction
+async def pay(tx: Any) -> None:
+    doubts[-1].paying.set()
+    await asyncio.Event().wait()
+
+
+@step
+async def until_ready() -> None:
+    await doubts[-1].ready.wait()
+
+
+@workflow
+async def doubtful() -> None:
+    doubt = doubts[-1]
+
+    async def given_up() -> None:
+        try:
+            await pay()
+        finally:
+            doubt.told.append("given up")
+
+    async def result() -> None:
+        await until_ready()
+        doubt.told.append("result")
+
+    tasks = [asyncio.create_task(given_up()), asyncio.create_task(result())]
+    await doubt.give_up.wait()
+    tasks[0].cancel()
+    await asyncio.wait(tasks)
+
+
+async def test_no_result_passes_a_transaction_given_up_in_doubt(database: str) -> None:
+    """Whether it was committed is known once the record of that it wasn't is accepted."""
+    doubts[:] = [doubt := Doubt()]
+    async with engine_on(database, doubtful) as bench:
+        workflow_id = await bench.start(doubtful)
+        await bench.until(doubt.paying.is_set)
+        held = "select from outlast.workflow_status for update"
+        async with under_way(database, held):
+            doubt.give_up.set()
+            await waits_for_a_lock(database, bench.live[workflow_id].task)
+            doubt.ready.set()
+            await cycles(MANY_CYCLES)
+            assert doubt.told == []
+        await bench.result(workflow_id)
+        assert doubt.told == ["given up", "result"]

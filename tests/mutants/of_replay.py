@@ -210,7 +210,7 @@ ATTEMPTS = (
         EXECUTION,
         "        self._turns.reserve(order)  # what comes later must not pass meanwhile\n",
         "",
-        engine=("test_commit_in_doubt.py::test_the_end_goes_by_what_was_committed[gives_up_in_a_branch]",),
+        engine=("test_order.py::test_no_result_passes_a_transaction_given_up_in_doubt",),
     ),
     Mutant(
         "second-runs-error",
@@ -218,7 +218,7 @@ ATTEMPTS = (
         "store/transactions.py",
         "                    record = None if fence is None else await _standing(connection, fence)\n",
         "                    record = None\n",
-        engine=("test_commit_in_doubt.py::test_a_second_run_that_fails_on_what_the_first_did_has_been_done",),
+        store=("test_fence.py::test_a_second_run_that_fails_was_done_by_the_first",),
     ),
     Mutant(
         "sleep-starts-anew",

@@ -490,7 +490,7 @@ LEAVING = (
         "engine/execution.py",
         "        if self.stopped is not None:\n            await self._refuse(self.stopped)\n",
         "",
-        engine=("test_sleeps.py::test_a_body_that_catches_everything_is_suspended_all_the_same",),
+        engine=("test_stubborn.py::test_it_is_refused_ever_later",),
     ),
     Mutant(
         "undeterred-bodies-go-on",

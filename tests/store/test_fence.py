@@ -87,6 +87,23 @@ async def test_a_transaction_that_was_recorded_undoes_its_second_run(database: s
     assert await rows(database, STEPS) == [("1", "1")]
 
 
+async def test_a_second_run_that_fails_was_done_by_the_first(database: str) -> None:
+    """As one does that finds its own effect in its way."""
+    await rows(database, "create table effects (n int)")
+
+    async def fail(connection: Any) -> StepRecord:
+        await connection.execute("select 1 / (select 0 from effects)")
+        raise AssertionError("it divides by zero")
+
+    async with store_of(database) as store:
+        await start(store, "w")
+        await pay(store, [])
+        failing = TransactionWork(fail, threaded=False, isolation=None)
+        stands = await store.transactions.transact(failing, Fence("w", 1, "1", 8))
+        assert stands is not None
+        assert stands.output == "1"
+
+
 async def test_a_start_leaves_a_row_that_is_there_as_it_is(database: str) -> None:
     row = "select xmin::text, ctid::text from outlast.workflow_status"
     async with store_of(database) as store, store_of(database, "you") as other:
