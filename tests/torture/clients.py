@@ -24,6 +24,8 @@ PATIENCE_S = 90.0
 _HEADERS = {"apikey": SECRET}
 _REMEMBERED = 4_000
 _ASK_AT_ONCE = 32
+_CATCH_UP_S = 3.0
+"""So much of what wasn't begun in time is begun later."""
 _ENDED = frozenset({"workflow_error", "workflow_cancelled"})
 """Codes of problems that are a workflow's own end. All other problems are the host's, and pass."""
 
@@ -69,12 +71,7 @@ class Clients:
         self._rng = random.Random(f"clients {seed}")
         self._old: deque[Order] = deque(maxlen=_REMEMBERED)
         self.all: list[Order] = []
-        self._http = httpx.AsyncClient(
-            headers=_HEADERS,
-            timeout=httpx.Timeout(5.0, connect=1.0),
-            limits=httpx.Limits(max_connections=400, max_keepalive_connections=100),
-            trust_env=False,
-        )
+        self._http = _connections()
         self._going = True
         self._tasks: set[asyncio.Task[None]] = set()
         self.unanswered: list[Order] = []
@@ -84,7 +81,7 @@ class Clients:
         loop = asyncio.get_running_loop()
         due = loop.time()
         while self._going:
-            due = max(due + 1 / rate, loop.time() - 0.2)
+            due = max(due + 1 / rate, loop.time() - _CATCH_UP_S)
             await asyncio.sleep(max(0.0, due - loop.time()))
             if len(self._tasks) < at_once and self._fleet.up:
                 task = loop.create_task(self._piece())
@@ -99,6 +96,11 @@ class Clients:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def let_go(self) -> None:
+        """Close what connections are kept open, so that those of hosts can be counted."""
+        await self._http.aclose()
+        self._http = _connections()
 
     async def close(self) -> None:
         """Let connections go."""
@@ -269,6 +271,15 @@ class Clients:
 
     async def _pause(self) -> None:
         await asyncio.sleep(self._rng.uniform(0.05, 0.5))
+
+
+def _connections() -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        headers=_HEADERS,
+        timeout=httpx.Timeout(5.0, connect=1.0),
+        limits=httpx.Limits(max_connections=600, max_keepalive_connections=100),
+        trust_env=False,
+    )
 
 
 def _code(response: httpx.Response) -> str:

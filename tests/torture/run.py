@@ -39,7 +39,7 @@ END_WITHIN_S = 30.0
 ASK_WITHIN_S = (12.0, 45.0)
 """At the end of a short run and of an hour."""
 TELL_EVERY_S = 60.0
-CLIENTS_AT_ONCE = 120
+CLIENTS_AT_ONCE = 250
 _FAKETIME = (
     "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
     "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
@@ -210,6 +210,8 @@ class Run:
             outcome.violations.add("a call was never answered", order.workflow_id, repr(order))
         await self.liveness.none_lost()
         await self.effects.look_at_all()
+        await self.clients.let_go()
+        await asyncio.sleep(1.0)
         with suppress(httpx.TransportError):
             last = await census(self.fleet.slots[0], self.server)
             outcome.censuses = (self._first_census, last)

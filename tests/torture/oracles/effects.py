@@ -34,17 +34,13 @@ having count(t.n) <> 1
 limit 20
 """
 _TWICE = """
-select workflow_id, label, count(*) as effects from torture.transfers
-where (%(all)s or workflow_id in (
-  select workflow_id from torture.transfers where xid >= %(low)s::xid8 and xid < %(high)s::xid8))
-group by workflow_id, label having count(*) > 1 limit 20
-"""
-_FAILED = """
-select o.workflow_id, o.step_id, o.error::text as error from outlast.operation_outputs o
-join torture.records r on r.workflow_id = o.workflow_id and r.step_id = o.step_id
-where (%(all)s or (r.xid >= %(low)s::xid8 and r.xid < %(high)s::xid8))
-  and o.name like 'transfer%%' and o.error is not null and o.error ->> 'type' is distinct from null
-limit 20
+with touched as (
+  select distinct workflow_id from torture.transfers
+  where %(all)s or (xid >= %(low)s::xid8 and xid < %(high)s::xid8)
+)
+select t.workflow_id, t.label, count(*) as effects
+from torture.transfers t join touched using (workflow_id)
+group by t.workflow_id, t.label having count(*) > 1 limit 20
 """
 _MONEY = "select sum(balance)::bigint as total, count(*) as accounts from torture.accounts"
 _BALANCES = """
