@@ -28,6 +28,9 @@ from outlast.engine.settling import end_tasks
 from outlast.engine.suspicions import LOOK_AGAIN_S, RETRY_MAX_S, RETRY_MIN_S, Suspicions
 
 JITTER = 0.05
+LAST_ROUND_S = 1.0
+"""So long a round may take to its end at the shutdown: it may be giving back what it claimed."""
+
 CLOCK_SLACK_S = 0.005
 """So much may the database's clock be behind what this process believes it to be."""
 
@@ -72,6 +75,7 @@ class Membership:
         self._observe = observe
         self._pace = pace
         self._claiming = True
+        self._leaving = False
         self._wake = asyncio.Event()
         self._wake_at = float("inf")
         self._beat_at = 0.0
@@ -91,8 +95,11 @@ class Membership:
         self._claiming = False
 
     async def leave(self) -> None:
-        """Stop the loop and end the lease at once. Never raises for an absent database."""
+        """Stop the loop after its round and end the lease at once. Never raises for an absent database."""
         if self._task is not None:
+            self._leaving = True
+            self._claim_now()
+            await asyncio.wait([self._task], timeout=LAST_ROUND_S)
             await end_tasks([self._task])
         self._lease.end()
         try:
@@ -122,7 +129,7 @@ class Membership:
         away_since: float | None = None
         failures = 0
         tidied = False
-        while True:
+        while not self._leaving:
             again = False
             try:
                 if monotonic() >= self._beat_at:
