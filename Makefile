@@ -22,6 +22,19 @@ serve: venv  ## Run the functions under functions/ on this machine (ARGS="--port
 test: venv  ## Run the tests, in parallel and in random order (ARGS="-k name" adds options)
 	@exec $(BIN)/python -m pytest -n auto --maxprocesses 8 -m "not slow" $(ARGS)
 
+.PHONY: crash
+crash: venv  ## Break real hosts for three minutes, and simulated ones for one
+	@$(BIN)/python -m tests.simulation --seconds 60
+	@$(BIN)/python -m tests.torture --minutes 3 $(ARGS)
+
+.PHONY: torture
+torture: venv  ## The same for an hour, with real hosts alone (ARGS="--seed S --publish" adds options)
+	@exec $(BIN)/python -m tests.torture --minutes 60 $(ARGS)
+
+.PHONY: mutants
+mutants: venv  ## Take the product's guards away one by one, and see that a test notices each
+	@exec $(BIN)/python -m tests.mutants $(ARGS)
+
 .PHONY: check
 check: venv  ## Lint, formatting, types, and imports that run downhill
 	@$(BIN)/ruff check
