@@ -86,3 +86,17 @@ async def test_the_next_instance_goes_on_where_it_was(database: str) -> None:
     row, _ = await leaving(database, ends_in_time=True)
     async with engine_on(database, flow) as bench:
         assert await again(bench, row["workflow_id"]) == ["second"]
+
+
+async def test_a_lease_is_given_up_after_the_last_moment_of_trust(database: str) -> None:
+    trusted: list[bool] = []
+    async with engine_on(database, flow) as bench:
+        leave = bench.store.instances.leave
+
+        async def watched() -> None:
+            trusted.append(bench.engine._lease.trusted)
+            await leave()
+
+        bench.store.instances.leave = watched  # type: ignore[method-assign]
+        assert bench.engine._lease.trusted
+    assert trusted == [False]

@@ -448,6 +448,14 @@ STARTING = (
 
 LEAVING = (
     Mutant(
+        "trust-while-leaving",
+        "A lease that is about to be given up is trusted no more",
+        MEMBERSHIP,
+        "        self._lease.end()\n",
+        "",
+        engine=("test_leaving.py::test_a_lease_is_given_up_after_the_last_moment_of_trust",),
+    ),
+    Mutant(
         "steps-begin-while-leaving",
         "A shutdown lets no step begin",
         "engine/execution.py",

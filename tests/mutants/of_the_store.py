@@ -286,6 +286,14 @@ REPEATED = (
         store=(_UNDONE,),
     ),
     Mutant(
+        "last-words-are-the-steps-error",
+        "A server's last words at BEGIN or COMMIT leave the transaction in doubt, and fail no step",
+        "store/connections.py",
+        "    return isinstance(error, errors.InternalError) and error.sqlstate is None\n",
+        "    return isinstance(error, errors.InternalError) and error.sqlstate is None and False\n",
+        store=("test_last_words.py::test_whatever_is_said_at_the_end_leaves_a_transaction_in_doubt",),
+    ),
+    Mutant(
         "answer-of-another-request",
         "A connection whose request was cut short is never used again",
         "store/wire.py",
@@ -443,6 +451,18 @@ PASSED_ON = (
         "on s.pid = i.backend_pid and coalesce(s.backend_start = i.backend_started, true)\n",
         "on s.pid = i.backend_pid\n",
         store=("test_recovery.py::test_another_session_under_the_same_number_is_not_the_one_that_is_gone",),
+    ),
+    Mutant(
+        "half-a-restart-unseen",
+        "A server that lost one process starts all others anew, which is a restart to whoever had sessions",
+        INSTANCES,
+        "      pg_postmaster_start_time(), (select max(backend_start) from sessions "
+        "where backend_type = 'checkpointer')\n",
+        "      pg_postmaster_start_time(), null\n",
+        store=(
+            "test_recovery.py::test_a_session_from_before_a_crash_within_the_server_went_with_all_others",
+        ),
+        crash=("test_cut_off.py::test_an_outage_of_postgres_takes_nobodys_work",),
     ),
     Mutant(
         "losses-not-counted",

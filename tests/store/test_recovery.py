@@ -188,6 +188,20 @@ async def test_another_session_under_the_same_number_is_not_the_one_that_is_gone
         assert await lost(you) == [("me", False)]
 
 
+async def test_a_session_from_before_a_crash_within_the_server_went_with_all_others(database: str) -> None:
+    """The server itself goes on; that it began anew is seen by when its own processes began."""
+    begun = "select backend_start from pg_stat_activity where backend_type = 'checkpointer'"
+    async with store_of(database) as me, store_of(database, "you") as you:
+        await started(me)
+        for ago, restarted in (("1 microsecond", True), ("-1 microsecond", False)):
+            await rows(
+                database,
+                f"update outlast.instances set backend_started = ({begun}) - interval '{ago}'",
+            )
+            claims = await you.instances.claim(["f"], 0, 0)
+            assert [(each.instance_id, each.restarted) for each in claims.lost] == [("me", restarted)]
+
+
 async def test_a_lease_ends_when_its_instance_leaves(database: str) -> None:
     async with store_of(database) as me, store_of(database, "you") as you:
         await started(me)
