@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -33,6 +34,7 @@ def main() -> int:
     changes: list[Mutant | Equivalent] = [*mutants, *EQUIVALENTS]
     for each in changes:
         mutated(each)  # raises DoesNotApply before anything else is done
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing is left behind
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mutants-") as scratch, _postgres(Path(scratch)) as postgres:
         folder = Path(scratch)
@@ -99,12 +101,14 @@ def _options() -> argparse.Namespace:
 def _chosen(only: str | None) -> list[Mutant]:
     if only is None:
         return list(MUTANTS)
-    parts = only.split(",")
-    exact = [each for each in MUTANTS if each.name in parts]
-    found = exact or [each for each in MUTANTS if any(part in each.name for part in parts)]
-    if not found:
-        raise SystemExit(f"no mutant is named so: {only}")
-    return found
+    names = {each.name for each in MUTANTS}
+    found: set[str] = set()
+    for part in only.split(","):
+        meant = {part} & names or {name for name in names if part in name}
+        if not meant:
+            raise SystemExit(f"no mutant is named so: {part}")
+        found |= meant
+    return [each for each in MUTANTS if each.name in found]
 
 
 @contextmanager
