@@ -206,13 +206,20 @@ class Database:
         return True
 
     def confirm(self, batch: Batch) -> frozenset[str]:
-        """`confirm_batch`."""
-        ids = {new.workflow_id for new in batch.starts} | {write.workflow_id for write in batch.writes}
-        rows = {each for each in ids if each in self.workflows and self.workflows[each].nonce == batch.nonce}
-        return frozenset(
-            rows
-            | {key[0] for key, each in self.records.items() if key[0] in ids and each.nonce == batch.nonce}
-        )
+        """`confirm_batch`: who bears the nonce in all rows that the batch writes of it."""
+        started = {each.workflow_id for each in batch.starts if self._bears(each.workflow_id, batch.nonce)}
+        accepted = {each.workflow_id for each in batch.writes if self._bears_all(each, batch.nonce)}
+        return frozenset(started | accepted)
+
+    def _bears(self, workflow_id: str, nonce: int) -> bool:
+        row = self.workflows.get(workflow_id)
+        return row is not None and row.nonce == nonce
+
+    def _bears_all(self, write: FencedWrite, nonce: int) -> bool:
+        if write.end is not None and not self._bears(write.workflow_id, nonce):
+            return False
+        standing = [self.records.get((write.workflow_id, step.step_id)) for step in write.steps]
+        return all(each is not None and each.nonce == nonce for each in standing)
 
     # --- transactions -------------------------------------------------------------------------------------
 

@@ -124,3 +124,14 @@ async def test_whatever_is_said_at_the_end_leaves_a_transaction_in_doubt(
         assert record.output == step(1).output
     assert await rows(database, "select count(*) from public.money") == [(1,)]
     assert await rows(database, "select count(*) from outlast.operation_outputs") == [(1,)]
+
+
+async def test_a_cancel_whose_answer_was_lost_is_known_as_ones_own(database: str) -> None:
+    async with (
+        ending_at(database, b"CANCELLED", done=True, words=b"") as url,
+        store_of(url) as store,
+    ):
+        await start(store, "w")
+        assert await store.workflows.cancel("w")
+        assert not await store.workflows.cancel("w")
+    assert await rows(database, "select status, epoch from outlast.workflow_status") == [("CANCELLED", 2)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,7 +38,8 @@ class PostgresWorkflows:
 
     async def cancel(self, workflow_id: str) -> bool:
         """See WorkflowStore."""
-        return bool(await self._rows("cancel", {"workflow_id": workflow_id}))
+        parameters = {"workflow_id": workflow_id, "nonce": secrets.randbits(63)}
+        return bool(await self._rows("cancel", parameters))
 
     async def show(self, workflow_id: str) -> dict[str, Any] | None:
         """All columns that people may see of one workflow; JSON as text. Raises Unreachable."""
