@@ -28,7 +28,7 @@ def test_a_result_that_is_too_large_is_refused_with_a_remedy(target: Target, fun
     assert len(line) < 1000
 
 
-@pytest.mark.parametrize("function", ["raises", "raises_in_step"])
+@pytest.mark.parametrize("function", ["raises", "raises_in_step", "refuses"])
 def test_an_error_that_is_too_large_is_cut(target: Target, function: str) -> None:
     answer = target.call(f"growing/{function}", {"mb": MB}, key="much")
     check_problem(answer, 500, "workflow_error", more={"workflow_id"})

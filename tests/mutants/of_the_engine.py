@@ -308,7 +308,7 @@ LEASE = (
         MEMBERSHIP,
         "        await self._store.histories(workflows)\n",
         "",
-        engine=("test_transactions.py::test_a_transaction_recorded_before_a_crash_does_not_run_again",),
+        engine=("test_leaving.py::test_the_next_instance_goes_on_where_it_was",),
     ),
     Mutant(
         "claimed-again-both-run",

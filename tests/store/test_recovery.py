@@ -238,6 +238,7 @@ async def test_a_cancelled_workflow_is_nobodys_and_no_loss_of_its_owner_wakes_it
     async with store_of(database) as me, store_of(database, "you") as you:
         await started(me, expired=True)
         assert await you.workflows.cancel("w")
+        assert not await me.workflows.cancel("w"), "it was cancelled already"
         assert await rows(database, OWNER) == [(None,)]
         await you.instances.recover([GONE])
         assert await claim(you) == set()

@@ -1,6 +1,6 @@
 """Functions that want too much."""
 
-from outlast import Request, Response, handler, step, workflow
+from outlast import HTTPException, Request, Response, handler, step, workflow
 
 _kept: list[bytearray] = []
 
@@ -28,6 +28,11 @@ async def records(mb: int) -> int:
 @workflow
 async def raises(mb: int) -> None:
     raise ValueError("x" * (mb * 1_000_000))
+
+
+@workflow
+async def refuses(mb: int) -> None:
+    raise HTTPException(400, "x" * (mb * 1_000_000))
 
 
 @step
