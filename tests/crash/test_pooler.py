@@ -20,9 +20,9 @@ import pytest
 
 from outlast.store.connections import Database
 from tests.crash.conftest import EFFECTS, FUNCTIONS, Query, query_on
-from tests.crash.pooler import Pooler, program
 from tests.crash.test_database import call_until_answered, story_of
 from tests.hosts import Host, Hosts, until
+from tests.pooler import Pooler, program
 
 BINARY = program()
 pytestmark = pytest.mark.skipif(BINARY is None, reason="SKIPPED LOUDLY: there is no pgbouncer here")
@@ -36,7 +36,9 @@ CLIENTS = 8
 def pooler(empty_database: str) -> Iterator[Pooler]:
     assert BINARY is not None
     pooler = Pooler(BINARY, empty_database, POOL)
+    pooler.start()
     yield pooler
+    print(f"--- pooler\n{pooler.said()}")  # noqa: T201 - captured: pytest shows it of a test that failed
     pooler.close()
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 
+from tests.pooler import Pooler, program
 from tests.torture.clients import Clients, Told
 from tests.torture.faults.field import Fault, Field
 from tests.torture.fleet import Fleet, Slot, Way, environment
@@ -25,7 +26,6 @@ from tests.torture.oracles.results import Results
 from tests.torture.oracles.takeover import Takeovers
 from tests.torture.oracles.violations import Violations, say
 from tests.torture.oracles.window import Windows
-from tests.torture.pooler import Pooler, program
 from tests.torture.proxy import Proxy
 from tests.torture.schedule import Strike, plan
 from tests.torture.server import Server
@@ -40,6 +40,8 @@ ASK_WITHIN_S = (12.0, 45.0)
 """At the end of a short run and of an hour."""
 TELL_EVERY_S = 60.0
 CLIENTS_AT_ONCE = 250
+POOL = 20
+"""Server connections behind the pooler."""
 _FAKETIME = (
     "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
     "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
@@ -89,7 +91,7 @@ class Run:
         self.server = Server(wishes.folder, env)
         self.proxy = Proxy(self.server.socket)
         binary = program()
-        self.pooler = Pooler(self.server, binary) if binary else None
+        self.pooler = Pooler(binary, self.server.url, POOL) if binary else None
         if self.pooler is None:
             self._leave_out("PgBouncer is not installed: no instance comes in by a transaction pooler")
         self.fleet = Fleet(self._slots(env))

@@ -7,9 +7,9 @@ import time
 from dataclasses import dataclass
 from typing import ClassVar
 
+from tests.pooler import Pooler
 from tests.torture.fleet import Fleet, Slot
 from tests.torture.oracles.takeover import Takeovers
-from tests.torture.pooler import Pooler
 from tests.torture.proxy import Proxy
 from tests.torture.server import Server
 

@@ -212,7 +212,8 @@ class PoolerRestarted(_OfThePooler):
     async def strike(self, field: Field, rng: random.Random) -> bool:
         """See Fault."""
         assert field.pooler is not None
-        await field.pooler.end(rng.choice((signal.SIGKILL, signal.SIGTERM, signal.SIGTERM)))
+        number = rng.choice((signal.SIGKILL, signal.SIGTERM, signal.SIGTERM))
+        await asyncio.to_thread(field.pooler.end, number)
         try:
             await asyncio.sleep(rng.uniform(0.0, 1.5))
         finally:

@@ -1,4 +1,4 @@
-"""A PgBouncer in transaction mode in front of a test's database, at a port that outlives its restarts."""
+"""A PgBouncer in transaction mode in front of a database, at a port that outlives its restarts."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ unix_socket_dir =
 auth_type = any
 pool_mode = transaction
 default_pool_size = {size}
-max_client_conn = 200
+max_client_conn = 300
 server_lifetime = 5
 server_idle_timeout = 3
 server_login_retry = 0.2
+query_wait_timeout = 20
 """
 """Nothing is forgiven: a startup parameter that it doesn't know ends the connection that sends it."""
 
@@ -55,36 +56,52 @@ class Pooler:
         )
         (self._folder / "pgbouncer.ini").write_text(config)
         self._owner = Path(f"{at['host']}/.s.PGSQL.{at['port']}").stat().st_uid
+        self._process: subprocess.Popen[bytes] | None = None
         self.url = make_conninfo(database, host="127.0.0.1", port=self._port, sslmode="disable")
-        self.start()
+
+    @property
+    def runs(self) -> bool:
+        """Whether its process is there."""
+        return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start it; returns when it listens."""
+        """Start it if it doesn't run; returns when it listens."""
+        if self.runs:
+            return
         owner = {"user": self._owner, "group": self._owner, "extra_groups": []} if os.geteuid() == 0 else {}
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [self._binary, str(self._folder / "pgbouncer.ini")], cwd="/", start_new_session=True,
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, **owner,  # type: ignore[call-overload]
             )  # fmt: skip
-        until(self._listens, f"the pooler; {self.said()}")
+        until(self._listens, "the pooler")
+
+    def tell(self, number: signal.Signals) -> None:
+        """SIGHUP reloads, SIGUSR1 pauses, SIGUSR2 resumes."""
+        if self._process is not None and self.runs:
+            self._process.send_signal(number)
 
     def end(self, number: signal.Signals) -> None:
         """End it, and wait until it is gone. SIGINT lets what runs end, SIGTERM and SIGKILL don't."""
-        self._process.send_signal(number)
-        self._process.wait(LIMIT_S)
+        self.tell(number)
+        if self._process is not None:
+            try:
+                self._process.wait(LIMIT_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait(LIMIT_S)
 
     def said(self) -> str:
         """All that it logged."""
-        return (self._folder / "log").read_text("utf-8", "replace")
+        log = self._folder / "log"
+        return log.read_text("utf-8", "replace") if log.exists() else ""
 
     def close(self) -> None:
-        """Leave nothing. What it said is printed: pytest shows that of a test that failed."""
-        self._process.kill()
-        self._process.wait(LIMIT_S)
-        print(f"--- pooler\n{self.said()}")  # noqa: T201 - captured
+        """Leave nothing."""
+        self.end(signal.SIGKILL)
         shutil.rmtree(self._folder)
 
     def _listens(self) -> bool:
-        assert self._process.poll() is None, self.said()
+        assert self.runs, self.said()
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self._port)) == 0
