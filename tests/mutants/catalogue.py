@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from tests.mutants import of_replay, of_the_engine, of_the_store
+from tests.mutants import (
+    of_calls,
+    of_recovery,
+    of_repetition,
+    of_replay,
+    of_the_fence,
+    of_the_journal,
+    of_the_lease,
+)
 from tests.mutants.mutant import Equivalent, Mutant
 
-MUTANTS: tuple[Mutant, ...] = (*of_the_store.MUTANTS, *of_the_engine.MUTANTS, *of_replay.MUTANTS)
-EQUIVALENTS: tuple[Equivalent, ...] = (
-    *of_the_store.EQUIVALENTS,
-    *of_the_engine.EQUIVALENTS,
-    *of_replay.EQUIVALENTS,
+MUTANTS: tuple[Mutant, ...] = (
+    *of_the_fence.MUTANTS,
+    *of_repetition.MUTANTS,
+    *of_recovery.MUTANTS,
+    *of_the_journal.MUTANTS,
+    *of_the_lease.MUTANTS,
+    *of_calls.MUTANTS,
+    *of_replay.MUTANTS,
 )
+EQUIVALENTS: tuple[Equivalent, ...] = (*of_recovery.EQUIVALENTS, *of_calls.EQUIVALENTS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.mutants.mutant import Equivalent, Mutant
+from tests.mutants.mutant import Mutant
 
 EXECUTION = "engine/execution.py"
 RUNNER = "engine/runner.py"
@@ -344,7 +344,5 @@ CALLED = (
         http=("test_bodies.py::test_a_request_is_recorded_without_credentials",),
     ),
 )
-
-EQUIVALENTS: tuple[Equivalent, ...] = ()
 
 MUTANTS = REPLAYED + ATTEMPTS + CALLED

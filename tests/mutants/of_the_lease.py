@@ -1,0 +1,208 @@
+"""Mutants of what an instance believes to be its own: its lease, its beats, its claims."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+
+MEMBERSHIP = "engine/membership.py"
+EXECUTOR = "engine/executor.py"
+ENGINE = "engine/engine.py"
+_CUT = "test_database.py::test_a_connection_cut_at_any_commit_loses_and_doubles_nothing"
+
+MUTANTS = (
+    Mutant(
+        "trust-from-the-answer",
+        "The lease is trusted from the moment its renewal was sent",
+        MEMBERSHIP,
+        "        self._lease.renewed(sent_at)\n",
+        "        self._lease.renewed(monotonic())\n",
+        engine=("test_lease.py::test_trust_runs_from_the_sending_of_a_renewal_and_ends_before_the_lease",),
+    ),
+    Mutant(
+        "no-margin",
+        "A part of the lease is given up for clocks that differ",
+        "engine/lease.py",
+        "sent_at + self.ttl_s * (1 - MARGIN)",
+        "sent_at + self.ttl_s",
+        engine=("test_lease.py::test_trust_runs_from_the_sending_of_a_renewal_and_ends_before_the_lease",),
+    ),
+    Mutant(
+        "steps-without-lease",
+        "No step begins while the lease can't be trusted",
+        "engine/execution.py",
+        "            if self._services.lease.covers(self.stretch):\n                return\n",
+        "            return\n",
+        engine=("test_lease.py::test_no_step_begins_while_the_lease_cannot_be_trusted",),
+    ),
+    Mutant(
+        "attempts-without-lease",
+        "No later attempt begins while the lease can't be trusted",
+        "engine/execution.py",
+        "        while not self._services.lease.covers(self.stretch):\n",
+        "        while False:\n",
+        engine=("test_lease.py::test_no_later_attempt_begins_while_the_lease_cannot_be_trusted",),
+    ),
+    Mutant(
+        "gap-forgotten",
+        "After a gap in the lease a workflow goes on once a beat has shown that it is still owned",
+        "engine/lease.py",
+        "        return stretch == self.stretch and self.trusted\n",
+        "        return self.trusted\n",
+        engine=(
+            "test_lease.py::test_after_a_gap_in_the_lease_no_step_begins_before_a_beat_has_shown_the_row",
+        ),
+    ),
+    Mutant(
+        "one-beat-after-a-gap",
+        "… by a second beat: the first may have been read before a recovery that was under way",
+        MEMBERSHIP,
+        "            elif stretch == self._lease.stretch:\n                execution.stretch = stretch\n",
+        "            else:\n                execution.stretch = self._lease.stretch\n",
+        engine=("test_lease.py::test_after_a_gap_in_the_lease_two_beats_must_have_shown_the_row",),
+    ),
+    Mutant(
+        "start-from-before-a-gap",
+        "A start that was sent before a gap in the lease isn't trusted after it",
+        ENGINE,
+        "        stretch = self._lease.stretch\n",
+        "",
+        then=(("arguments, stretch=stretch)", "arguments, stretch=self._lease.stretch)"),),
+        engine=("test_lease.py::test_a_start_from_before_a_gap_in_the_lease_waits_for_a_beat",),
+    ),
+    Mutant(
+        "disowned-go-on",
+        "An execution whose row is no longer this instance's is stopped",
+        MEMBERSHIP,
+        '                execution.stop(LeaseLost("it was cancelled or runs elsewhere"))\n',
+        "                pass\n",
+        engine=("test_ownership.py::test_an_execution_is_stopped_whose_row_is_no_longer_its_own",),
+    ),
+    Mutant(
+        "disowned-by-name-alone",
+        "… also when the instance has claimed the row anew meanwhile",
+        MEMBERSHIP,
+        "            if beat.owned.get(execution.workflow_id) != execution.epoch:\n",
+        "            if execution.workflow_id not in beat.owned:\n",
+        engine=("test_ownership.py::test_an_execution_is_stopped_whose_row_is_no_longer_its_own",),
+    ),
+    Mutant(
+        "known-after-the-answer",
+        "What began after a beat was sent is not judged by its answer",
+        MEMBERSHIP,
+        "        self._verify(known, beat, stretch)\n",
+        "        self._verify(list(self._executor.live.values()), beat, stretch)\n",
+        engine=("test_ownership.py::test_what_began_after_a_beat_was_sent_is_not_judged_by_its_answer",),
+    ),
+    Mutant(
+        "orphans-kept",
+        "Rows that this instance owns and doesn't know are given back",
+        MEMBERSHIP,
+        "        if twice:\n",
+        "        if False:\n",
+        engine=(
+            "test_ownership.py::test_a_row_that_is_owned_and_unknown_is_given_back_when_two_beats_have_shown_it",
+        ),
+        crash=(_CUT,),
+    ),
+    Mutant(
+        "orphans-at-first-sight",
+        "… once two beats have shown them: an end may be on its way during one",
+        MEMBERSHIP,
+        "twice = {each: epoch for each, epoch in unknown.items() if self._unknown.get(each) == epoch}",
+        "twice = unknown",
+        engine=(
+            "test_ownership.py::test_a_row_that_is_owned_and_unknown_is_given_back_when_two_beats_have_shown_it",
+        ),
+    ),
+    Mutant(
+        "orphans-of-any-epoch",
+        "… at the same epoch",
+        MEMBERSHIP,
+        "if self._unknown.get(each) == epoch}",
+        "if each in self._unknown}",
+        engine=(
+            "test_ownership.py::test_a_row_that_is_owned_and_unknown_is_given_back_when_two_beats_have_shown_it",
+        ),
+    ),
+    Mutant(
+        "starting-ones-orphaned",
+        "A workflow whose start is on its way is not given back",
+        MEMBERSHIP,
+        "if workflow_id not in self._executor.live and workflow_id not in starting\n",
+        "if workflow_id not in self._executor.live\n",
+        engine=("test_ownership.py::test_a_start_whose_answer_is_on_its_way_is_not_given_back",),
+    ),
+    Mutant(
+        "recovers-at-first-sight",
+        "An instance that lost only its session has time to come back",
+        "engine/suspicions.py",
+        "            if suspicion.looks >= (LOOKS_AFTER_RESTART if each.restarted else LOOKS):\n",
+        "            if suspicion.looks >= 1:\n",
+        unit=("test_suspicions.py::test_a_gone_session_must_stay_gone",),
+        engine=("test_ownership.py::test_an_instance_whose_session_is_gone_for_a_moment_keeps_its_work",),
+    ),
+    Mutant(
+        "restart-not-forgiven",
+        "… and longer after a restart of Postgres, which takes every session",
+        "engine/suspicions.py",
+        "            if suspicion.looks >= (LOOKS_AFTER_RESTART if each.restarted else LOOKS):\n",
+        "            if suspicion.looks >= LOOKS:\n",
+        unit=("test_suspicions.py::test_after_a_restart_for_longer_than_anybody_takes_to_come_back",),
+    ),
+    Mutant(
+        "suspicion-outlives-return",
+        "Whoever came back in between is not suspected on",
+        "engine/suspicions.py",
+        "            lease = (each.instance_id, each.lease_until_s)\n",
+        "            lease = (each.instance_id, 0.0)\n",
+        unit=("test_suspicions.py::test_who_came_back_in_between_begins_anew",),
+    ),
+    Mutant(
+        "more-than-fit",
+        "No more is claimed than fits",
+        MEMBERSHIP,
+        "room = min(self._pace.claim_batch, self._pace.workflows_max - len(self._executor.live))",
+        "room = self._pace.claim_batch",
+        engine=("test_ownership.py::test_no_more_is_claimed_than_fits",),
+    ),
+    Mutant(
+        "suspects-together",
+        "A workflow that was lost often runs alone",
+        MEMBERSHIP,
+        "        suspects = 1 if alone else 0\n",
+        "        suspects = 1000\n",
+        engine=("test_membership.py::test_suspects_run_one_by_one_and_each_at_once_after_the_other",),
+    ),
+    Mutant(
+        "claims-while-leaving",
+        "What is claimed while the instance leaves is given back",
+        MEMBERSHIP,
+        "        if not self._claiming:  # told to stop while the claim was on its way\n",
+        "        if False:\n",
+        engine=("test_membership.py::test_a_claim_that_arrives_during_the_shutdown_is_given_back",),
+    ),
+    Mutant(
+        "claims-without-history",
+        "A claimed workflow has all that was recorded of it before it runs",
+        MEMBERSHIP,
+        "        await self._store.histories(workflows)\n",
+        "",
+        engine=("test_leaving.py::test_the_next_instance_goes_on_where_it_was",),
+    ),
+    Mutant(
+        "claimed-again-both-run",
+        "Of two executions of a workflow here the former is stopped",
+        EXECUTOR,
+        '            former.stop(LeaseLost("claimed again"))\n',
+        "            pass\n",
+        engine=("test_ownership.py::test_of_two_executions_of_a_workflow_here_the_newer_stays",),
+    ),
+    Mutant(
+        "former-forgets-the-new",
+        "The former execution's end leaves the new one known",
+        EXECUTOR,
+        "            if self.live.get(execution.workflow_id) is execution:\n",
+        "            if execution.workflow_id in self.live:\n",
+        engine=("test_ownership.py::test_of_two_executions_of_a_workflow_here_the_newer_stays",),
+    ),
+)
