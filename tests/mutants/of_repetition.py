@@ -9,7 +9,6 @@ _REFUSED = "test_journal.py::test_a_refused_fence_lets_nothing_of_its_workflow_i
 _STANDS = "test_journal.py::test_a_step_that_stands_there_is_not_accepted_but_a_sleep_that_is_over_is"
 _UNDONE = "test_fence.py::test_a_transaction_that_was_recorded_undoes_its_second_run"
 _NONCE = "test_fence.py::test_what_a_lost_answer_said_is_told_by_the_nonce"
-_CUT = "test_database.py::test_a_connection_cut_at_any_commit_loses_and_doubles_nothing"
 
 MUTANTS = (
     Mutant(
@@ -60,7 +59,6 @@ MUTANTS = (
         "      owner = null,\n      nonce = %(nonce)s,\n",
         "      owner = null,\n",
         store=(_NONCE,),
-        crash=(_CUT,),
     ),
     Mutant(
         "start-without-nonce",
@@ -69,7 +67,6 @@ MUTANTS = (
         "%(instance)s, 1, %(nonce)s, now()",
         "%(instance)s, 1, null, now()",
         store=(_NONCE,),
-        crash=(_CUT,),
     ),
     Mutant(
         "strangers-start-confirmed",
@@ -94,7 +91,6 @@ MUTANTS = (
         "where w.workflow_id = any(%(ids)s::text[]) and w.nonce = %(nonce)s\n",
         "where w.workflow_id = any(%(ids)s::text[]) and w.nonce = %(nonce)s and false\n",
         store=(_NONCE,),
-        crash=(_CUT,),
     ),
     Mutant(
         "records-not-confirmed",
@@ -103,7 +99,6 @@ MUTANTS = (
         "where o.workflow_id = any(%(ids)s::text[]) and o.nonce = %(nonce)s\n",
         "where o.workflow_id = any(%(ids)s::text[]) and o.nonce = %(nonce)s and false\n",
         store=(_NONCE, _STANDS),
-        crash=(_CUT,),
     ),
     Mutant(
         "part-accepted",

@@ -12,7 +12,6 @@ _PAID_UNDER_WAY = (
 )
 _SUPERSEDED = "test_fence.py::test_a_transaction_of_a_superseded_execution_leaves_nothing"
 _FROZEN_STEP = "test_freeze.py::test_a_step_that_ends_after_the_takeover_is_not_recorded"
-_FROZEN_PAY = "test_freeze.py::test_a_transaction_left_open_by_the_freeze_leaves_nothing"
 _CANCELLED = "test_takeover.py::test_a_step_that_ends_after_a_cancel_elsewhere_is_not_recorded"
 
 MUTANTS = (
@@ -121,7 +120,6 @@ MUTANTS = (
         "                    raise psycopg.Rollback\n",
         "                    return None\n",
         store=(_SUPERSEDED,),
-        crash=(_FROZEN_PAY,),
     ),
     Mutant(
         "transaction-unmarked",

@@ -16,7 +16,6 @@ MUTANTS = (
         "if again and len(written) <",
         "if False and len(written) <",
         engine=("test_journal.py::test_a_commit_whose_answer_was_lost_is_acknowledged_all_the_same",),
-        crash=(_CUT,),
     ),
     Mutant(
         "new-nonce-each-try",
@@ -26,7 +25,6 @@ MUTANTS = (
         "batch = Batch(next(self._nonces), batch.starts, batch.writes)\n"
         "                written = await self._try(batch, again=failures > 0)",
         engine=("test_journal.py::test_a_commit_whose_answer_was_lost_is_acknowledged_all_the_same",),
-        crash=(_CUT,),
     ),
     Mutant(
         "bad-data-fails-all",
