@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from outlast import step, workflow
+from outlast import sleep, step, transaction, workflow
 from outlast.core.errors import ShuttingDown
 from outlast.core.ports import Unreachable
 from outlast.core.records import Batch, Beat, ClaimedWorkflow, Committed, Standing
@@ -171,3 +173,191 @@ def test_trust_without_a_gap_is_one_stretch(monkeypatch: pytest.MonkeyPatch) -> 
     assert lease.covers(lease.stretch)
     lease.end()
     assert not lease.covers(lease.stretch)
+
+
+# --- what a strict reader found -------------------------------------------------------------------------
+
+
+@step
+async def first() -> None: ...
+
+
+@transaction
+async def failing(tx: Any) -> None:
+    raise ValueError("no")
+
+
+@transaction
+async def connecting(tx: Any) -> None:
+    """The first one takes longer: it makes the connection."""
+
+
+@workflow
+async def connect() -> None:
+    await connecting()
+
+
+def hold_records(bench: Bench, of: str) -> tuple[asyncio.Event, asyncio.Event]:
+    """Hold commits that record a step of that name: set once one has come, and to be set to let it go."""
+    came, go = asyncio.Event(), asyncio.Event()
+    commit = bench.store.journal.commit
+
+    async def held(batch: Batch) -> Committed:
+        if any(record.name == of for write in batch.writes for record in write.steps):
+            came.set()
+            await go.wait()
+        return await commit(batch)
+
+    bench.store.journal.commit = held  # type: ignore[method-assign]
+    return came, go
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_slow_commit_lets_no_branch_that_sleeps_suspend_the_others(
+    database: str, fails: bool
+) -> None:
+    events: list[str] = []
+
+    async def works() -> None:
+        with suppress(ValueError):
+            await (failing() if fails else first())
+        await note(events)
+
+    @workflow
+    async def flow() -> None:
+        await asyncio.gather(sleep(timedelta(days=10)), works())
+
+    async with engine_on(database, flow, connect, moment_s=0.02, **QUIET) as bench:
+        await bench.run(connect)
+        came, go = hold_records(bench, "failing" if fails else "first")
+        workflow_id = await bench.start(flow)
+        async with asyncio.timeout(10):
+            await came.wait()
+        await asyncio.sleep(0.1)  # several moments
+        assert workflow_id in bench.live
+        go.set()
+        await bench.until(lambda: events)
+
+
+@pytest.mark.parametrize("then", ["waits", "steps", "ends"])
+async def test_a_timeout_that_was_taken_back_strikes_nothing_later(database: str, then: str) -> None:
+    events: list[str] = []
+
+    @workflow
+    async def flow() -> str:
+        try:
+            async with asyncio.timeout(0.05):
+                await failing()
+        except ValueError:
+            pass
+        if then == "waits":
+            await asyncio.sleep(0.001)
+        if then == "steps":
+            await note(events)
+        return "went on"
+
+    async with engine_on(database, flow, connect, **QUIET) as bench:
+        await bench.run(connect)
+        came, go = hold_records(bench, "failing")
+        workflow_id = await bench.start(flow)
+        async with asyncio.timeout(10):
+            await came.wait()
+        await asyncio.sleep(0.1)  # past the timeout
+        go.set()
+        assert await bench.result(workflow_id) == "went on"
+        assert {record["error"] for record in await bench.steps(workflow_id) if record["name"] == "note"} <= {
+            None
+        }
+
+
+async def test_a_body_that_cancels_itself_has_an_end_that_is_told(database: str) -> None:
+    @workflow
+    async def flow() -> str:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        return "ended"
+
+    async with engine_on(database, flow) as bench:
+        assert await bench.run(flow) == "ended"
+
+
+async def test_a_body_that_takes_long_to_end_is_not_asked_for_again_and_again(database: str) -> None:
+    begun, ending, go = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    @workflow
+    async def flow() -> None:
+        try:
+            begun.set()
+            await asyncio.sleep(3600)
+        finally:
+            ending.set()
+            await go.wait()
+
+    async with engine_on(database, flow, moment_s=7200.0, **QUIET) as bench:
+        await bench.start(flow)
+        await begun.wait()
+        await bench.rows("update outlast.workflow_status set owner = 'other', epoch = epoch + 1")
+        beats: list[float] = []
+        beat = bench.store.instances.beat
+
+        async def counted(lease_ttl_s: float) -> Beat:
+            beats.append(lease_ttl_s)
+            return await beat(lease_ttl_s)
+
+        bench.store.instances.beat = counted  # type: ignore[method-assign]
+        bench.engine._lease.end()
+        bench.engine._membership._beat_now()
+        await ending.wait()
+        await asyncio.sleep(0.3)
+        go.set()
+        assert len(beats) <= 4
+
+
+async def test_after_a_lost_session_two_beats_come_at_once(database: str) -> None:
+    """The first may have waited for a recovery, and tell rows that it took."""
+    async with engine_on(database, **QUIET) as bench:
+        beats: list[float] = []
+        beat = bench.store.instances.beat
+
+        async def counted(lease_ttl_s: float) -> Beat:
+            beats.append(lease_ttl_s)
+            return await beat(lease_ttl_s)
+
+        bench.store.instances.beat = counted  # type: ignore[method-assign]
+        bench.engine._membership._beat_now()
+        await bench.until(lambda: len(beats) == 2)
+        await asyncio.sleep(0.1)
+        assert len(beats) == 2
+
+
+async def test_a_shutdown_doesn_t_wait_once_its_last_step_is_given_up(database: str) -> None:
+    begun, asked = asyncio.Event(), asyncio.Event()
+
+    @step
+    async def endless() -> None:
+        begun.set()
+        await asyncio.sleep(3600)
+
+    async def given_up() -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await endless()
+
+    async def beside() -> None:
+        await begun.wait()
+        await asked.wait()
+        await first()
+
+    @workflow
+    async def flow() -> None:
+        await asyncio.gather(given_up(), beside())
+
+    async with engine_on(database, flow, drain_s=30.0) as bench:
+        await bench.start(flow)
+        await begun.wait()
+        close = asyncio.create_task(bench.engine.close())
+        await bench.until(lambda: bench.engine.stopping)
+        asked.set()
+        async with asyncio.timeout(10):
+            await close

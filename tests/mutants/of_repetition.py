@@ -104,7 +104,7 @@ MUTANTS = (
         "part-accepted",
         "A write counts as accepted only when all its steps were recorded",
         "store/journal.py",
-        "accepted = (workflow_id for workflow_id, count in rows.items() if 0 < count == done[workflow_id])",
+        "accepted = (workflow_id for workflow_id, count in rows.items() if count == done[workflow_id])",
         "accepted = (workflow_id for workflow_id, count in rows.items() if done[workflow_id])",
         store=(_STANDS,),
     ),

@@ -96,10 +96,8 @@ REPLAYED = (
         "cancelled-step-unrecorded",
         "A step that the body gave up is recorded so",
         EXECUTION,
-        "                await self._give_up(\n"
-        "                    StepRecord(step_id, name, started_s=started_s), in_doubt=committed is not None\n"
-        "                )\n",
-        "                pass\n",
+        "                    await self._give_up(record, in_doubt=committed is not None)\n",
+        "",
         engine=("test_cancellation.py::test_a_cancelled_step_is_recorded_and_not_run_again",),
     ),
     Mutant(
@@ -200,9 +198,33 @@ ATTEMPTS = (
         "failed-in-doubt",
         "… nor does one that failed",
         EXECUTION,
-        "            if committed is not None and await self._until_known(order):\n",
-        "            if False:\n",
+        "                    await self._until_failed(order)\n",
+        "                    pass\n",
         engine=("test_commit_in_doubt.py::test_the_end_goes_by_what_was_committed[times_out]",),
+    ),
+    Mutant(
+        "late-cancel-at-once",
+        "A timeout that was taken back while a failure was in doubt strikes nothing later",
+        EXECUTION,
+        "        if cancelled:\n            cancel_later()\n",
+        "        if cancelled:\n            asyncio.current_task().cancel()\n",
+        engine=("test_edges.py::test_a_timeout_that_was_taken_back_strikes_nothing_later",),
+    ),
+    Mutant(
+        "refused-this-moment",
+        "No step begins in the very cycle in which the record before it was refused",
+        EXECUTION,
+        "        self._written(write)  # as its own callback is about to, perhaps\n",
+        "",
+        engine=("test_edges.py::test_no_step_begins_on_a_record_that_was_refused_this_moment",),
+    ),
+    Mutant(
+        "asleep-beside-a-commit",
+        "A branch that sleeps suspends none whose commit takes long",
+        "engine/runner.py",
+        "idle = seen == self._turns.activity and not self.at_work",
+        "idle = seen == self._turns.activity and not self._running",
+        engine=("test_edges.py::test_a_slow_commit_lets_no_branch_that_sleeps_suspend_the_others",),
     ),
     Mutant(
         "place-in-doubt-unreserved",

@@ -205,4 +205,20 @@ MUTANTS = (
         "            if execution.workflow_id in self.live:\n",
         engine=("test_ownership.py::test_of_two_executions_of_a_workflow_here_the_newer_stays",),
     ),
+    Mutant(
+        "beats-without-pause",
+        "An execution that is stopped, and takes long to end, is not asked for again and again",
+        MEMBERSHIP,
+        "any(not each.stopped and each.stretch != self._lease.stretch for each in live)",
+        "any(each.stretch != self._lease.stretch for each in live)",
+        engine=("test_edges.py::test_a_body_that_takes_long_to_end_is_not_asked_for_again_and_again",),
+    ),
+    Mutant(
+        "one-beat-after-a-lost-session",
+        "After a lost session two beats come: the first may have waited for a recovery",
+        MEMBERSHIP,
+        "        if self._doubtful or any(",
+        "        if any(",
+        engine=("test_edges.py::test_after_a_lost_session_two_beats_come_at_once",),
+    ),
 )

@@ -38,7 +38,7 @@ class JournalStore(Protocol):
         ...
 
     async def confirm(self, batch: Batch) -> frozenset[str]:
-        """Ids of the batch's workflows that bear its nonce: written by a commit whose answer was lost."""
+        """Workflows of the batch all of whose rows bear its nonce: of a commit whose answer was lost."""
         ...
 
 

@@ -26,7 +26,7 @@ from outlast.engine.branches import Driven
 from outlast.engine.journal import Journal
 from outlast.engine.lease import Lease
 from outlast.engine.settling import settled
-from outlast.engine.turns import Turns
+from outlast.engine.turns import Turns, cancel_later
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.running import current_line, enter_line
 
@@ -81,6 +81,8 @@ class Execution:
         self._abandoned = False
         self._abandoning: asyncio.TimerHandle | None = None
         self._running = 0
+        self.at_work = 0
+        """Calls of steps from their begin to the hand-over of what came of them."""
         self._draining = False
         self._last_write: asyncio.Future[bool] | None = None
 
@@ -119,10 +121,10 @@ class Execution:
             self._abandoning.cancel()
         for task in [*self._tasks, *self._calls]:
             task.cancel()
+        self._turns.close()
         if self.stopped is None:
             self.stopped = Stopped("the workflow has ended")
             self._history.check_all_reached(self.root.count)
-        self._turns.close()
 
     def reason(self) -> Stopped | None:
         """Why the execution ended before its body did; None if it didn't."""
@@ -219,40 +221,41 @@ class Execution:
         `committed` holds the record where the attempts wrote it themselves.
         """
         started_s = self._services.clock.now_s()
+        self.at_work += 1
         try:
-            await self._may_begin()
-            self._running += 1
             try:
-                faults.reach("step.before_run")
-                outcome = await attempts()
-                faults.reach("step.after_run")
-            finally:
-                self._running -= 1
-        except asyncio.CancelledError:
-            if self.stopped is None:
-                # The body itself gave the step up. On replay it must not get the result instead.
-                await self._give_up(
-                    StepRecord(step_id, name, started_s=started_s), in_doubt=committed is not None
-                )
-            raise
-        if self.stopped is not None:
-            raise self.stopped
-        if isinstance(outcome, Failure) and isinstance(outcome.error, ShuttingDown):
-            await self._hand_over()  # this instance ends: that is nobody's result
-        error = encode_failure(outcome.error) if isinstance(outcome, Failure) else None
-        if committed:
-            order = committed[0].completion_order or self._history.next_order()
-        else:
-            order = self._history.next_order()
-            text = outcome.text if isinstance(outcome, Success) else None
-            self._write(StepRecord(step_id, name, text, error, outcome.attempts, order, started_s))
-            if committed is not None and await self._until_known(order):
-                _cancel_again()
+                await self._may_begin()
+                self._running += 1
+                try:
+                    faults.reach("step.before_run")
+                    outcome = await attempts()
+                    faults.reach("step.after_run")
+                finally:
+                    self._running -= 1
+            except asyncio.CancelledError:
+                if self.stopped is None:
+                    # The body itself gave the step up. On replay it must not get the result instead.
+                    record = StepRecord(step_id, name, started_s=started_s)
+                    await self._give_up(record, in_doubt=committed is not None)
+                    self._drained()
+                raise
             if self.stopped is not None:
                 raise self.stopped
-        await self._take_turn(order)
-        if self._draining and not self._running and self._tasks:
-            self._loop.call_soon(self._drain_branches)
+            if isinstance(outcome, Failure) and isinstance(outcome.error, ShuttingDown):
+                await self._hand_over()  # this instance ends: that is nobody's result
+            error = encode_failure(outcome.error) if isinstance(outcome, Failure) else None
+            if committed:
+                order = committed[0].completion_order or self._history.next_order()
+            else:
+                order = self._history.next_order()
+                text = outcome.text if isinstance(outcome, Success) else None
+                self._write(StepRecord(step_id, name, text, error, outcome.attempts, order, started_s))
+                if committed is not None:
+                    await self._until_failed(order)
+            await self._take_turn(order)
+        finally:
+            self.at_work -= 1
+        self._drained()
         if isinstance(outcome, Success):
             return outcome.value
         assert error is not None
@@ -282,6 +285,11 @@ class Execution:
         self.stop(HandedOver("the instance shuts down"))
         assert self.stopped is not None
         return self.stopped
+
+    def _drained(self) -> None:
+        """A step is over: if it was the last one of a shutdown, end what waits to begin another."""
+        if self._draining and not self._running and self._tasks:
+            self._loop.call_soon(self._drain_branches)
 
     def _drain_branches(self) -> None:
         """After the last running step: the other branches wait for a step that may not begin."""
@@ -350,11 +358,19 @@ class Execution:
         if self.stopped is None:
             await self._turns.take(order)
 
-    async def _until_known(self, order: int) -> bool:
-        """Wait until a transaction's failure, recorded at `order`, is accepted; whether it was cancelled.
+    async def _until_failed(self, order: int) -> None:
+        """As `_until_known`; a cancellation that comes meanwhile is delivered after it."""
+        cancelled = await self._until_known(order)
+        if self.stopped is not None:
+            raise self.stopped
+        if cancelled:
+            cancel_later()
 
-        Its COMMIT may have been done for all that. Then its own record stands, this one is refused, and so
-        must be all that the body would do next.
+    async def _until_known(self, order: int) -> bool:
+        """Wait until it is known that a transaction failed, or was given up; whether a cancellation came.
+
+        That is recorded at `order`. Its COMMIT may have been done for all that. Then its own record stands,
+        this one is refused, and so must be all that the body would do next.
         """
         write, cancelled = self._last_write, False
         self._turns.reserve(order)  # what comes later must not pass meanwhile
@@ -386,14 +402,6 @@ class Execution:
             self.stop(kind(f"a record was refused: {error}"))
         elif not write.result():
             self.stop(LeaseLost("a write was refused: the workflow was cancelled or runs elsewhere"))
-
-
-def _cancel_again() -> None:
-    """Deliver a cancellation that came too late where the task waits next."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        task.uncancel()
-        task.cancel()
 
 
 def public_reason(stopped: Stopped) -> tuple[str, str] | None:

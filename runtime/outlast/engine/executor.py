@@ -7,6 +7,7 @@ import contextvars
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from pydantic_core import to_json
@@ -99,6 +100,7 @@ class Executor:
         deadline = self._watch_deadline(execution, claimed)
         try:
             ending, cause = await self._run_body(execution, claimed, arguments)
+            await _settle_cancellations()
             if isinstance(ending, Ending):
                 ending = await self._write_ending(execution, ending)
             elif isinstance(ending, Suspension):
@@ -141,13 +143,14 @@ class Executor:
             return self._success(definition, result), None
         except BaseException as error:  # noqa: BLE001 - whatever a body raises ends this workflow alone
             stopped = execution.reason()
-            while task.cancelling():
-                task.uncancel()
             if isinstance(error, Stopped) and public_reason(error):
                 stopped = error
-            if stopped is None:
+            if stopped is not None:
+                return self._stopped(execution, stopped)
+            try:
                 return self._failure(error)
-            return self._stopped(execution, stopped)
+            except Exception as refusal:  # noqa: BLE001 - an end it must have, or it would run for ever
+                return self._failure(RuntimeError(f"a {type(error).__name__} can't be recorded: {refusal!r}"))
 
     def _enter(
         self, execution: WorkflowRunner, claimed: ClaimedWorkflow, arguments: dict[str, Any] | None
@@ -282,6 +285,17 @@ class Executor:
         self._services.observe(
             WorkflowStopped(execution.workflow_id, execution.function, type(stopped).__name__, str(stopped))
         )
+
+
+async def _settle_cancellations() -> None:
+    """Whatever the body was cancelled for, or cancelled itself for, is no affair of what is done after it."""
+    task: Any = asyncio.current_task()
+    if not task.cancelling() and not task._must_cancel:
+        return
+    while task.cancelling():
+        task.uncancel()
+    with suppress(asyncio.CancelledError):
+        await asyncio.sleep(0)
 
 
 def _context_of(execution: WorkflowRunner, claimed: ClaimedWorkflow) -> Context:

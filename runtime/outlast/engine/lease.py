@@ -25,7 +25,7 @@ class Lease:
 
     @property
     def trusted(self) -> bool:
-        """Whether no other instance can have taken over by now."""
+        """Whether no other instance can have taken over for want of the lease."""
         return monotonic() < self._trusted_until
 
     def covers(self, stretch: int) -> bool:

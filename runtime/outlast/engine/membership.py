@@ -79,6 +79,9 @@ class Membership:
         self._wake = asyncio.Event()
         self._wake_at = float("inf")
         self._beat_at = 0.0
+        self._forced_at = 0.0
+        self._doubtful = False
+        """Whether others may have begun to recover what is this instance's."""
         self._unknown: dict[str, int] = {}
         self._suspicions = Suspicions()
         self._task: asyncio.Task[None] | None = None
@@ -118,7 +121,10 @@ class Membership:
     def _beat_now(self) -> None:
         """The session by which others know this instance is gone: show them the next one."""
         self._beat_at = 0.0
-        self._wake_by(monotonic())
+        self._doubtful = True
+        # With a pause between: whatever ends sessions may end each.
+        self._forced_at = max(monotonic(), self._forced_at + RETRY_MIN_S)
+        self._wake_by(self._forced_at)
 
     def _wake_by(self, at: float) -> None:
         if at < self._wake_at:
@@ -145,6 +151,7 @@ class Membership:
             except Unreachable as error:
                 failures += 1
                 self._beat_at = 0.0  # the lease names the session: the new one must be known before all else
+                self._doubtful = True
                 if away_since is None:
                     away_since = monotonic()
                     self._observe(DatabaseLost("lease", str(error)))
@@ -187,18 +194,20 @@ class Membership:
     def _verify(self, known: list[WorkflowRunner], beat: Beat, stretch: int) -> None:
         """End executions whose rows are no longer this instance's: cancelled, or taken over.
 
-        After a gap in the lease one beat can't tell that a row still is: it may have been read before a
-        recovery that was under way. Nor does it know what was begun before the gap and came since. Both are
-        for the next one, at once.
+        After a gap in the lease, or a lost session, one beat can't tell that a row still is: it may have been
+        read before a recovery that was under way. Nor does it know what was begun before the gap and came
+        since. Both are for the next one, at once.
         """
         for execution in known:
             if beat.owned.get(execution.workflow_id) != execution.epoch:
                 execution.stop(LeaseLost("it was cancelled or runs elsewhere"))
             elif stretch == self._lease.stretch:
                 execution.stretch = stretch
-        if any(each.stretch != self._lease.stretch for each in self._executor.live.values()):
+        live = self._executor.live.values()
+        if self._doubtful or any(not each.stopped and each.stretch != self._lease.stretch for each in live):
             self._beat_at = 0.0
             self._claim_now()
+        self._doubtful = False
 
     async def _release_unknown(self, beat: Beat) -> None:
         """Give back rows of this instance that it doesn't know: the answer to their claim was lost."""
@@ -254,7 +263,9 @@ class Membership:
         if not dead:
             return False
         rows = await self._store.recover(dead)
+        if not rows:
+            return False  # somebody was quicker, or still writes
         exhausted = tuple(workflow_id for workflow_id, status in rows if status == Status.EXHAUSTED)
         names = ", ".join(each.instance_id for each in dead)
         self._observe(InstanceLost(names, len(rows) - len(exhausted), exhausted))
-        return bool(rows)
+        return True

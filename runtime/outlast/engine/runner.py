@@ -241,7 +241,11 @@ class WorkflowRunner(Execution):
         if short or self._ever_branched:
             # Which of several branches went on first must be durable before it shows.
             self._write(sleep._replace(completion_order=order))
-        await self._take_turn(order)
+        self.at_work += 1
+        try:
+            await self._take_turn(order)
+        finally:
+            self.at_work -= 1
 
     async def _sleep_short(self, wake_s: float) -> None:
         if self._draining:
@@ -267,7 +271,7 @@ class WorkflowRunner(Execution):
                 finally:
                     leave_line(outside)
                 # All that this workflow still does is to sleep: nothing moved for a moment.
-                idle = seen == self._turns.activity and not self._running
+                idle = seen == self._turns.activity and not self.at_work
                 if (
                     idle
                     and min(self._sleeps.values()) - self._services.clock.now_s() > self._services.moment_s

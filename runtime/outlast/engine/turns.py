@@ -80,8 +80,8 @@ class Turns:
                 if self._closed:
                     raise
                 interrupted = True
-        if interrupted and (task := asyncio.current_task()) is not None:
-            loop.call_soon(_cancel_again, task, task.cancelling())
+        if interrupted:
+            cancel_later()
 
     async def cancelled_again(self, order: int) -> None:
         """Wait for the cancellation recorded at `order`, and its turn; nothing later passes before it."""
@@ -131,6 +131,16 @@ class Turns:
             quiet = quiet + 1 if seen == self.activity else 0
             if quiet == QUIET_CYCLES:
                 return
+
+
+def cancel_later() -> None:
+    """Deliver a cancellation that came too late for what this task did, where the task waits next.
+
+    Unless whoever asked for it has taken it back by then.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    task.get_loop().call_soon(_cancel_again, task, task.cancelling())
 
 
 def _cancel_again(task: asyncio.Task[object], requests: int) -> None:

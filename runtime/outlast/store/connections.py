@@ -15,6 +15,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from outlast.core.clock import monotonic
 from outlast.core.ports import Unreachable
 
 AsyncConn = AsyncConnection[TupleRow]
@@ -114,19 +115,19 @@ class _Pool(AsyncConnectionPool[AsyncConn]):
     """
 
     async def getconn(self, timeout: float | None = None) -> AsyncConn:
-        for _ in range(self.max_size):
-            connection = await super().getconn(timeout)
+        ends = monotonic() + (self.timeout if timeout is None else timeout)
+        while True:
+            connection = await super().getconn(max(0.01, ends - monotonic()))
             if _is_open(connection):
                 return connection
             await self.putconn(connection)
-        return await super().getconn(timeout)
 
 
 def _is_open(connection: AsyncConn) -> bool:
     """Whether `connection` goes on, as its socket tells: the server is not asked."""
-    socket = poll()
-    socket.register(connection.fileno(), POLLIN)
     with suppress(psycopg.Error):
+        socket = poll()
+        socket.register(connection.fileno(), POLLIN)
         while socket.poll(0):
             connection.pgconn.consume_input()  # the last word comes before the end, and may be but a notice
     return not connection.closed

@@ -144,7 +144,7 @@ def _committed(batch: Batch, result: PGresult) -> Committed:
         return Committed(frozenset(starts), frozenset(rows))
     done = Counter(_ids(result))
     # A step that stood there already is a stranger's.
-    accepted = (workflow_id for workflow_id, count in rows.items() if 0 < count == done[workflow_id])
+    accepted = (workflow_id for workflow_id, count in rows.items() if count == done[workflow_id])
     return Committed(frozenset(each for each in starts if done[each]), frozenset(accepted))
 
 

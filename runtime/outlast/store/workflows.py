@@ -39,7 +39,7 @@ class PostgresWorkflows:
     async def cancel(self, workflow_id: str) -> bool:
         """See WorkflowStore."""
         parameters = {"workflow_id": workflow_id, "nonce": secrets.randbits(63)}
-        return bool(await self._rows("cancel", parameters))
+        return bool(await self._rows("cancel", parameters) or await self._rows("cancelled", parameters))
 
     async def show(self, workflow_id: str) -> dict[str, Any] | None:
         """All columns that people may see of one workflow; JSON as text. Raises Unreachable."""

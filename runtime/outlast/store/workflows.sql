@@ -59,17 +59,15 @@ order by completion_order
 
 -- name: cancel
 -- Raising the epoch refuses every later write of whoever runs it.
-with cancelled as (
-  update outlast.workflow_status
-  set status = 'CANCELLED', owner = null, epoch = epoch + 1, claimable_at = null, nonce = %(nonce)s,
-      error = json_build_object('code', 'workflow_cancelled', 'message', 'the workflow was cancelled'),
-      completed_at = now(), updated_at = now()
-  where workflow_id = %(workflow_id)s and status in ('ENQUEUED', 'PENDING')
-  returning workflow_id
-)
-select workflow_id from cancelled
-union all
--- By an earlier try, whose answer was lost.
+update outlast.workflow_status
+set status = 'CANCELLED', owner = null, epoch = epoch + 1, claimable_at = null, nonce = %(nonce)s,
+    error = json_build_object('code', 'workflow_cancelled', 'message', 'the workflow was cancelled'),
+    completed_at = now(), updated_at = now()
+where workflow_id = %(workflow_id)s and status in ('ENQUEUED', 'PENDING')
+returning workflow_id
+
+-- name: cancelled
+-- By an earlier try of the same call, whose answer was lost.
 select workflow_id
 from outlast.workflow_status
 where workflow_id = %(workflow_id)s and status = 'CANCELLED' and nonce = %(nonce)s
