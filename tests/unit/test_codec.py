@@ -136,6 +136,15 @@ def test_values_nested_too_deep_or_within_themselves_are_refused() -> None:
         deep = deep.pop()
 
 
+def test_what_can_be_written_but_not_read_again_is_refused() -> None:
+    deep: list[Any] = []
+    for _ in range(220):
+        deep = [deep]
+    for value in (deep, 10**6000):
+        with pytest.raises(NotSerializable):
+            Codec().through(value)
+
+
 @pytest.mark.parametrize(
     "value",
     ["\0", "a\0b", 2**70, -(10**40), 1e308, 5e-324, "x" * 1_000_000, [[[[[]]]]], -0.0, "\U0010ffff", ""],

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import errno
 import json
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import httpx
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from outlast.core import sizes
 from outlast.core.errors import StepFailed
-from outlast.core.failures import decode_failure, encode_failure
+from outlast.core.failures import KEPT_BYTES_MAX, decode_failure, encode_failure
 
 
 class Declined(Exception):
@@ -180,3 +182,82 @@ def test_surrogates_and_endless_texts_are_bounded() -> None:
     text = encode_failure(ValueError("\ud800", "x" * 1_000_000))
     text.encode()
     assert len(json.loads(text)["message"]) <= 10_000
+
+
+def nested(count: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(count):
+        value = [value]
+    return value
+
+
+def wide(depth: int) -> Exception:
+    error: Exception = ValueError("leaf")
+    for _ in range(depth):
+        error = ExceptionGroup("wide", [error] * 90)
+    return error
+
+
+def deep() -> Exception:
+    error: Exception = ValueError("leaf")
+    for _ in range(10_000):
+        error = ExceptionGroup("deep", [error])
+    return error
+
+
+def with_attributes() -> Exception:
+    error = ValueError("x")
+    for n in range(200):
+        setattr(error, f"a{n}", "\0" * 15_000)
+    vars(error)["\ud800"] = vars(error)[cast(str, 7)] = 1
+    return error
+
+
+LARGE = {
+    "arguments": lambda: ValueError(*["\U0001f600" * 90_000] * 100),
+    "more arguments": lambda: ValueError(*range(1000)),
+    "attributes": with_attributes,
+    "texts": lambda: ExceptionGroup("g", [ValueError("\0" * 100_000) for _ in range(300)]),
+    "members": lambda: wide(2),
+    "groups": deep,
+    "bytes": lambda: UnicodeDecodeError("utf-8", bytes(1_000_000), 1, 2, "bad"),
+    "a nested argument": lambda: ValueError(nested(195)),
+    "a long number": lambda: ValueError(10**6000),
+    "a bad representation": lambda: ValueError(Unshown()),
+}  # fmt: skip
+
+
+class Unshown:
+    def __repr__(self) -> str:
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize("make", LARGE.values(), ids=LARGE)
+def test_a_failure_of_any_size_is_recorded(make: Callable[[], Exception]) -> None:
+    error = make()
+    text = encode_failure(error)
+    assert len(text.encode()) < 1.3 * KEPT_BYTES_MAX
+    again = decode_failure(text, "charge", globals())
+    assert type(again) is type(error)
+
+
+def test_the_bound_of_outputs_is_none_of_failures() -> None:
+    sizes.limit_outputs(1024)
+    try:
+        again = recorded(raised(ValueError("x" * 5_000)))
+    finally:
+        sizes.limit_outputs(sizes.OUTPUT_BYTES_MAX)
+    assert again.args == ("x" * 5_000,)
+
+
+def test_what_of_a_failure_is_too_large_is_named() -> None:
+    error = ExceptionGroup("g", [ValueError(n) for n in range(150)])
+    error.add_note("mine")
+    again = recorded(error)
+    assert isinstance(again, ExceptionGroup)
+    assert [each.args[0] for each in again.exceptions] == list(range(100))
+    assert again.__notes__[0] == "mine"
+    assert again.__notes__[1].endswith(": members")
+    again = recorded(with_attributes())
+    assert vars(again)["a0"] == "\0" * 15_000
+    assert " a20," in again.__notes__[0]

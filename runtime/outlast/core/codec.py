@@ -46,14 +46,12 @@ class Codec:
     def through(self, value: Any) -> tuple[str, Any]:
         """`value` as JSON text, and as what that text gives back. Raises NotSerializable."""
         if self._adapter is None:
-            where = _not_json(value, "")
-            if where is not None:
-                raise NotSerializable(
-                    f"{self._of}: {where} would not come back from JSON the same; return plain JSON values "
-                    "or annotate the return type"
-                )
-            text = self._encode_plain(value)
-            return text, from_json(text)
+            encoded = plain_json(value, self._of)
+            check_size(len(encoded), self._of)
+            try:
+                return encoded.decode(), from_json(encoded)
+            except ValueError as error:  # nested deeper, or a longer number, than is read again
+                raise NotSerializable(f"{self._of}: {error}") from error
         try:
             # The adapter's own methods only hand on some twenty options, at the price of the work itself.
             encoded = self._adapter.serializer.to_json(value, warnings="error")
@@ -86,13 +84,19 @@ class Codec:
             return {}
         return self._adapter.json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
 
-    def _encode_plain(self, value: Any) -> str:
-        try:
-            encoded = to_json(value)
-        except (PydanticSerializationError, ValueError, RecursionError) as error:
-            raise NotSerializable(f"{self._of}: {error}") from error
-        check_size(len(encoded), self._of)
-        return encoded.decode()
+
+def plain_json(value: Any, of: str = "value") -> bytes:
+    """A plain JSON value as JSON, however large. Raises NotSerializable."""
+    where = _not_json(value, "")
+    if where is not None:
+        raise NotSerializable(
+            f"{of}: {where} would not come back from JSON the same; return plain JSON values "
+            "or annotate the return type"
+        )
+    try:
+        return to_json(value)
+    except (PydanticSerializationError, ValueError, RecursionError) as error:
+        raise NotSerializable(f"{of}: {error}") from error
 
 
 def _alike(a: Any, b: Any) -> bool:

@@ -2,8 +2,10 @@
 
 The class is found again by module and name, first among the globals of the function that raised it (so that
 a reloaded file's running workflows keep their own classes), then among the loaded modules. What can't be
-rebuilt is `StepFailed`. Arguments and attributes that JSON can't hold are dropped, live and in replay alike;
-a note on the exception names such attributes.
+rebuilt is `StepFailed`. What JSON can't hold, or is too large, is dropped, live and in replay alike:
+arguments become texts, and a note on the exception names attributes.
+
+A failure is always recorded, whatever the exception holds: a workflow whose end can't be written never ends.
 """
 
 from __future__ import annotations
@@ -14,19 +16,29 @@ from collections.abc import Mapping
 from types import FunctionType
 from typing import Any
 
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
-from outlast.core.codec import Codec
+from outlast.core.codec import plain_json
 from outlast.core.errors import NotSerializable, StepFailed
 
 MESSAGE_CHARS_MAX = 10_000
 TRACEBACK_CHARS_MAX = 20_000
+NAME_CHARS_MAX = 1_000
 KEPT_CHARS_MAX = 100_000
 """Of one argument or attribute; what is larger is dropped as what JSON can't hold is."""
 
+KEPT_BYTES_MAX = 1024 * 1024
+"""Of all arguments, attributes and texts of one record; of a text that is too much its beginning stays."""
+
+BEGINNING_CHARS = 100
+
 ATTRIBUTES_MAX = 100
 GROUP_MEMBERS_MAX = 100
-_plain = Codec()
+"""Of one record, however its groups are nested."""
+
+GROUP_DEPTH_MAX = 10
+_DEPTH_OF_PARTS = 2 * GROUP_DEPTH_MAX + 4
+"""How deep in its record a part may lie, and some more: JSON is read again to a depth of 200."""
 
 CANCELLED = '{"code":"cancelled"}'
 """The record of a step that its own workflow cancelled: on replay it waits to be cancelled again."""
@@ -41,9 +53,9 @@ class RecordedTraceback(Exception):
 
 def encode_failure(error: BaseException) -> str:
     """The record of `error`: where its class is, its text, arguments, attributes and traceback."""
-    document = _document(error)
+    document = _document(error, _Room(), 1)
     document["traceback"] = _clean("".join(traceback.format_exception(error))[-TRACEBACK_CHARS_MAX:])
-    return _plain.encode(document)
+    return to_json(document).decode()
 
 
 def decode_failure(text: str, step: str, scope: Mapping[str, Any]) -> Exception:
@@ -54,26 +66,71 @@ def decode_failure(text: str, step: str, scope: Mapping[str, Any]) -> Exception:
     return error
 
 
-def _document(error: BaseException) -> dict[str, Any]:
-    own = list(_attributes(error).items())[:ATTRIBUTES_MAX]
-    attributes = {key: _kept(value) for key, value in own}
+class _Room:
+    """What one record may still take."""
+
+    def __init__(self) -> None:
+        self._bytes = KEPT_BYTES_MAX
+        self._members = GROUP_MEMBERS_MAX
+
+    def takes(self, value: Any) -> bool:
+        """Whether `value` is recorded: JSON carries it, and it isn't too large."""
+        try:
+            encoded = plain_json(value)
+            from_json(b"[" * _DEPTH_OF_PARTS + encoded + b"]" * _DEPTH_OF_PARTS)
+        except (NotSerializable, ValueError):
+            return False
+        if len(encoded) > self._bytes or len(encoded.decode()) > KEPT_CHARS_MAX:
+            return False
+        self._bytes -= len(encoded)
+        return True
+
+    def text(self, text: str) -> str:
+        """`text`, cut to what is recorded of it."""
+        text = _clean(text[:MESSAGE_CHARS_MAX])
+        return text if self.takes(text) else text[:BEGINNING_CHARS]
+
+    def takes_member(self) -> bool:
+        """Whether one more exception of a group is recorded."""
+        self._members -= 1
+        return self._members >= 0
+
+
+def _document(error: BaseException, room: _Room, depth: int) -> dict[str, Any]:
     document: dict[str, Any] = {
-        "type": type(error).__qualname__,
-        "module": type(error).__module__,
-        "message": _clean(_text(error)[:MESSAGE_CHARS_MAX]),
-        "args": [
-            kept[0] if (kept := _kept(each)) else _clean(repr(each)[:MESSAGE_CHARS_MAX])
-            for each in _arguments(error)[:ATTRIBUTES_MAX]
-        ],
-        "attributes": {key: kept[0] for key, kept in attributes.items() if kept},
-        "dropped": sorted(key for key, kept in attributes.items() if not kept),
+        "type": _clean(type(error).__qualname__[:NAME_CHARS_MAX]),
+        "module": _clean(str(type(error).__module__)[:NAME_CHARS_MAX]),
+        "message": room.text(_text(error)),
     }
+    arguments = _arguments(error)
+    dropped = ["arguments"] if len(arguments) > ATTRIBUTES_MAX else []
     if isinstance(error, BaseExceptionGroup):
-        document["args"] = [_clean(error.message[:MESSAGE_CHARS_MAX])]
-        document["members"] = [_document(each) for each in error.exceptions[:GROUP_MEMBERS_MAX]]
-    elif isinstance(error, UnicodeDecodeError):
-        document["args"][1] = error.object[:KEPT_CHARS_MAX].decode("latin-1")  # one character a byte
+        document["args"] = [room.text(error.message)]
+        members = _members(error, room, depth)
+        document["members"] = members
+        if len(members) < len(error.exceptions):
+            dropped.append("members")
+    else:
+        document["args"] = [_argument(each, room) for each in arguments[:ATTRIBUTES_MAX]]
+    document["attributes"] = {}
+    for key, value in _attributes(error)[:ATTRIBUTES_MAX]:
+        if room.takes({key: value}):
+            document["attributes"][key] = value
+        else:
+            dropped.append(_clean(key[:NAME_CHARS_MAX]))
+    document["dropped"] = sorted(dropped)
     return document
+
+
+def _members(group: BaseExceptionGroup[Any], room: _Room, depth: int) -> list[dict[str, Any]]:
+    if depth > GROUP_DEPTH_MAX:
+        return []
+    return [_document(each, room, depth + 1) for each in group.exceptions if room.takes_member()]
+
+
+def _argument(value: Any, room: _Room) -> Any:
+    """An argument as it is recorded: at least as a text, so that those behind it keep their places."""
+    return value if room.takes(value) else room.text(_shown(value))
 
 
 def _decode(document: dict[str, Any], step: str, scope: Mapping[str, Any]) -> Exception:
@@ -82,12 +139,12 @@ def _decode(document: dict[str, Any], step: str, scope: Mapping[str, Any]) -> Ex
         args = list(document["args"])
         if "members" in document:
             args.append([_decode(each, step, scope) for each in document["members"]])
-        elif issubclass(kind, UnicodeDecodeError):
-            args[1] = args[1].encode("latin-1", "replace")
+        elif issubclass(kind, UnicodeDecodeError) and len(args) == 5:
+            args[1] = str(args[1]).encode("latin-1", "replace")
         rebuilt = _rebuild(kind, args, document["attributes"])
         if rebuilt is not None:
             if dropped := document.get("dropped"):
-                rebuilt.add_note(f"Not recorded, since JSON can't hold it: {', '.join(dropped)}")
+                rebuilt.add_note(f"Not recorded, too large or nothing for JSON: {', '.join(dropped)}")
             return rebuilt
     return StepFailed(step, document["type"], document["message"])
 
@@ -126,22 +183,18 @@ def _builtin(kind: type[Exception], name: str) -> Any:
 def _arguments(error: BaseException) -> tuple[Any, ...]:
     if isinstance(error, OSError) and error.filename is not None and len(error.args) == 2:
         return (*error.args, error.filename)  # `args` leaves it out
+    if isinstance(error, UnicodeDecodeError) and len(error.args) == 5 and isinstance(error.args[1], bytes):
+        text = error.args[1][: KEPT_CHARS_MAX // 2].decode("latin-1")  # one character a byte
+        return (error.args[0], text, *error.args[2:])
     return error.args
 
 
-def _attributes(error: BaseException) -> dict[str, Any]:
-    return {
-        key: value for key, value in vars(error).items() if not key.startswith("__") or key == "__notes__"
-    }
-
-
-def _kept(value: Any) -> tuple[Any] | None:
-    """`value` in a 1-tuple if JSON carries it, else None."""
-    try:
-        text = _plain.encode(value)
-    except NotSerializable:
-        return None
-    return (value,) if len(text) <= KEPT_CHARS_MAX else None
+def _attributes(error: BaseException) -> list[tuple[str, Any]]:
+    return [
+        (key, value)
+        for key, value in vars(error).items()
+        if isinstance(key, str) and (not key.startswith("__") or key == "__notes__")
+    ]
 
 
 def _text(error: BaseException) -> str:
@@ -149,6 +202,13 @@ def _text(error: BaseException) -> str:
         return str(error)
     except Exception:  # noqa: BLE001 - a foreign __str__ may raise anything
         return type(error).__qualname__
+
+
+def _shown(value: Any) -> str:
+    try:
+        return repr(value)
+    except Exception:  # noqa: BLE001 - a foreign __repr__ may raise anything
+        return f"a {type(value).__qualname__}"
 
 
 def _clean(text: str) -> str:
