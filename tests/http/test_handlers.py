@@ -56,7 +56,7 @@ def test_a_handler_may_refuse(host: Served) -> None:
     assert (answer.status_code, answer.json()) == (422, {"why": ["because"]})
 
 
-@pytest.mark.parametrize("kind", ["raise", "misuse", "object", "nan", "no-such-kind"])
+@pytest.mark.parametrize("kind", ["raise", "stale", "misuse", "object", "nan", "no-such-kind"])
 def test_a_handler_that_fails_tells_strangers_nothing(host: Served, kind: str) -> None:
     check_problem(plain(host, kind), 500, "function_error")
 

@@ -18,6 +18,10 @@ _BODILESS = frozenset({204, 304})
 _OF_A_BODY = frozenset({b"content-type", b"content-length"})
 
 
+class ClientGone(Exception):
+    """The client went away: nobody is left to be answered."""
+
+
 class Reply:
     """`send` that knows whether an answer has begun: then no other can be given.
 
@@ -32,14 +36,19 @@ class Reply:
         self.begun = False
 
     async def __call__(self, message: Message) -> None:
-        """Send one ASGI message."""
+        """Send one ASGI message. Raises ClientGone."""
         if not self.begun:
             self.begun = True
             headers = [*message.get("headers", ())]
             if ALLOW_ORIGIN not in dict(headers):
                 headers += self._shared
             message = {**message, "headers": headers}
-        await self._send(message)
+        try:
+            await self._send(message)
+        except RuntimeError as error:
+            if "the handler is closed" in str(error):  # so says uvloop: the connection ended a moment ago
+                raise ClientGone from error
+            raise
 
 
 @dataclass(slots=True)

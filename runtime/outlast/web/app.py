@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,8 +12,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from outlast.sdk.definitions import HandlerDefinition, WorkflowDefinition
 from outlast.sdk.running import Host
-from outlast.web.answers import Reply
-from outlast.web.calls import Call, ClientGone, client_gone
+from outlast.web.answers import ClientGone, Reply
+from outlast.web.calls import Call
 from outlast.web.cors import preflight, shared
 from outlast.web.credentials import Admitted, Credentials
 from outlast.web.handlers import serve_app, serve_handler
@@ -50,10 +51,14 @@ class Web:
         """Serve one request."""
         if scope["type"] == "http":
             call = Call(scope, receive)
-            await self._serve(call, Reply(send, shared(call, self.cors_origins)))
+            with suppress(ClientGone):
+                await self._serve(call, Reply(send, shared(call, self.cors_origins)))
 
     async def _serve(self, call: Call, reply: Reply) -> None:
-        """Answer, whatever happens. Of an answer that broke off, the server ends the connection."""
+        """Answer, whatever happens. Of an answer that broke off, the server ends the connection.
+
+        Raises ClientGone.
+        """
         try:
             if call.method == "OPTIONS":
                 await preflight(call).send(reply)
@@ -62,10 +67,8 @@ class Web:
             else:
                 await self.management(call.scope, call.receive, reply)
         except ClientGone:
-            pass
+            raise
         except Exception as error:
-            if client_gone(error):
-                return
             problem = expected_problem(error)
             if problem is None:
                 _logger.exception("%s %r failed", call.method, call.path)

@@ -4,16 +4,8 @@ from __future__ import annotations
 
 from starlette.types import Receive, Scope
 
+from outlast.web.answers import ClientGone
 from outlast.web.problems import Problem, ProblemError
-
-
-class ClientGone(Exception):
-    """The client went away: nobody is left to be answered."""
-
-
-def client_gone(error: BaseException) -> bool:
-    """Whether `error` is uvloop's complaint of a write on a connection that has ended a moment ago."""
-    return isinstance(error, RuntimeError) and "the handler is closed" in str(error)
 
 
 class Call:

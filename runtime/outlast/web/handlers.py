@@ -13,8 +13,8 @@ from starlette.types import ASGIApp
 from outlast.sdk.definitions import HandlerDefinition
 from outlast.sdk.http import Headers, HTTPException, Request, Response
 from outlast.sdk.running import Host, enter_host
-from outlast.web.answers import JSON, Answer, Reply, text_pairs
-from outlast.web.calls import Call, ClientGone, client_gone
+from outlast.web.answers import JSON, Answer, ClientGone, Reply, text_pairs
+from outlast.web.calls import Call
 from outlast.web.invoke import Target, check_method
 from outlast.web.problems import FUNCTION_FAILED, ProblemError, expected_problem
 from outlast.web.results import exception_answer
@@ -75,7 +75,7 @@ def _blamed(function: str, error: BaseException, reply: Reply) -> BaseException:
     """
     if isinstance(error, asyncio.CancelledError) and _cancelled():
         return error
-    if isinstance(error, ClientDisconnect) or client_gone(error):
+    if isinstance(error, ClientDisconnect | ClientGone):
         return ClientGone()
     if isinstance(error, Exception) and expected_problem(error) is not None and not reply.begun:
         return error

@@ -17,8 +17,8 @@ from outlast.core.records import NewWorkflow, Standing
 from outlast.core.status import Status
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.http import record_request
-from outlast.web.answers import Answer
-from outlast.web.calls import Call, ClientGone
+from outlast.web.answers import Answer, ClientGone
+from outlast.web.calls import Call
 from outlast.web.credentials import Admitted
 from outlast.web.preferences import preference_of
 from outlast.web.problems import Problem, ProblemError, problem_of

@@ -1,5 +1,7 @@
 """A handler that answers in every way it may."""
 
+import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -21,9 +23,21 @@ async def _chunks(broken: bool = False) -> AsyncIterator[str]:
         raise ValueError("the password is hunter2")
 
 
+async def _use_a_closed_connection() -> None:
+    """Of the function's own. uvloop complains of it as it does of a client's that has gone."""
+    ours, theirs = socket.socketpair()
+    _, writer = await asyncio.open_unix_connection(sock=ours)
+    writer.close()
+    await writer.wait_closed()
+    theirs.close()
+    writer.write(b"x")
+
+
 @handler
 async def plain(request: Request) -> Any:
     kind = request.query.get("kind", "echo")
+    if kind == "stale":
+        await _use_a_closed_connection()
     if kind == "raise":
         raise ValueError("the password is hunter2")
     if kind == "refuse":
