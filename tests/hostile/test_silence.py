@@ -69,6 +69,8 @@ async def test_a_request_that_stops_is_refused(port: int, said: bytes) -> None:
     got = await answered(port, said)
     assert got.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
     assert b'"code":"request_timeout"' in got
+    what = b"its body came no further for 0.3 s" if HEAD in said else b"its head was not whole within 0.3 s"
+    assert what in got
 
 
 async def test_a_head_that_trickles_is_refused(port: int) -> None:
@@ -106,3 +108,20 @@ async def test_a_whole_request_may_be_answered_late_and_followed_by_silence(port
         assert await reader.readexactly(1) == b"4"
         await asyncio.sleep(0.5)  # an idle connection is another's affair: the keep-alive timeout
     writer.close()
+
+
+async def test_what_follows_a_refusal_costs_no_other_request_its_answer(port: int) -> None:
+    """The last of four breaks off: it alone is dropped, whatever comes behind."""
+    slow = b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(slow * 3 + HEAD.replace(b"content-length: 4", b"transfer-encoding: chunked"))
+        got = await reader.readuntil(b"\r\n\r\n0")  # until then nothing more is read
+        for _ in range(3):
+            writer.write(b"zz\r\n")
+            await asyncio.sleep(0.1)
+        async with asyncio.timeout(10):
+            got += await reader.read()
+    finally:
+        writer.close()
+    assert got.count(b"HTTP/1.1 200") == 3

@@ -25,6 +25,8 @@ class Protocol(HttpToolsProtocol):
     _reading_head = True
     _head_bytes = 0
     _patience: asyncio.TimerHandle | None = None
+    _refused = False
+    """What comes now follows what can't be read: it isn't read either."""
     _answering: RequestResponseCycle | None = None
     """The request that is answered now; `cycle` is the last one that came, which may wait for its turn."""
 
@@ -39,11 +41,18 @@ class Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Read on, unless the head of the request has grown too large."""
+        """Read on, unless something was refused."""
+        if not self._refused:
+            self._read(data)
+
+    def _read(self, data: bytes) -> None:
+        """Read on, unless the head of the request grows too large, and see how long the rest may take."""
         if not self._reading_head:
             self._end_patience()
         self._head_bytes += len(data)
         super().data_received(data)
+        if self._refused:
+            return
         if self._reading_head and not self._head_bytes:
             self._end_patience()  # all that came was whole
         elif self._patience is None and not self.transport.is_closing():
@@ -95,7 +104,8 @@ class Protocol(HttpToolsProtocol):
         elif self._reading_head and not self._head_bytes:
             self.transport.close()  # it never began
         else:
-            detail = f"the request was not whole after {SILENT_S:g} s of silence"
+            late = "its head was not whole within" if self._reading_head else "its body came no further for"
+            detail = f"the request was given up: {late} {SILENT_S:g} s"
             self._refuse(Problem(408, "request_timeout", detail, retryable=True))
 
     def _refuse(self, problem: Problem) -> None:
@@ -104,6 +114,8 @@ class Protocol(HttpToolsProtocol):
         Answers go out in the order of requests: behind one that isn't answered yet nothing else can be said,
         and the connection ends with that answer.
         """
+        self._refused = True
+        self._end_patience()
         answering = self._answering
         if answering is not None and not self._reading_head and answering is self.cycle:
             begun = answering.response_started
