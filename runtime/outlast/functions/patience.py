@@ -28,13 +28,19 @@ def patience(limit_s: float) -> Iterator[None]:
         yield  # a file imports another: the first one's time counts
         return
 
+    waiting = True
+
     def end(_number: int, _frame: FrameType | None) -> None:
-        raise ImportTooLong(f"importing it takes longer than {limit_s:g} s (OUTLAST_IMPORT_S_MAX)")
+        if waiting:
+            raise ImportTooLong(f"importing it takes longer than {limit_s:g} s (OUTLAST_IMPORT_S_MAX)")
 
     former = signal.signal(signal.SIGALRM, end)
     signal.setitimer(signal.ITIMER_REAL, limit_s, AGAIN_S)
     try:
-        yield
+        try:
+            yield
+        finally:
+            waiting = False  # an alarm that comes from here on must not keep the timer from being stopped
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, former)
