@@ -7,6 +7,7 @@ the stack only once the loop has been silent for long.
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 import threading
 import time
@@ -21,6 +22,8 @@ BLOCKED_S = 1.0
 """A loop that has been silent for so long is blocked."""
 
 _PACKAGE = Path(__file__).parents[1]
+_UNSEEN = ("code that ended before anybody could look", None)
+_logger = logging.getLogger("outlast")
 
 
 class Watchdog:
@@ -39,16 +42,21 @@ class Watchdog:
         threading.Thread(target=self._run, args=(loop,), name="outlast-watchdog", daemon=True).start()
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
-        try:
-            while True:
-                self._sign.clear()
+        while True:
+            self._sign.clear()
+            try:
                 loop.call_soon_threadsafe(self._sign.set)
+            except RuntimeError:
+                return  # the loop is closed
+            try:
                 self._until_sign()
                 if self._alive is not None:
                     self._alive()
                 self._rest()
-        except RuntimeError:
-            return  # the loop is closed
+            except Exception:
+                # Whoever ends here takes the signs of life along, without which a healthy worker is killed.
+                _logger.exception("the watchdog met what it didn't expect; it goes on")
+                time.sleep(LOOK_S)
 
     def _rest(self) -> None:
         """Sleep. If waking took long, C code held the interpreter, and nobody could look meanwhile."""
@@ -69,7 +77,7 @@ class Watchdog:
                 told = self._culprit()
                 self._observe(LoopBlocked(silent_s, *told))
         if told is None and silent_s >= BLOCKED_S:
-            told = self._culprit()
+            told = _UNSEEN  # what runs now may be another
         if told is not None:
             self._observe(LoopFreed(silent_s, *told))
 
