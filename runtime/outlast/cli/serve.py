@@ -34,8 +34,8 @@ def serve(
 
     Without SUPABASE_DB_URL a Postgres of the project's own is started under .outlast/.
     """
+    from outlast.host.exits import leave
     from outlast.host.serve import serve as run
-    from outlast.host.server import leave
     from outlast.host.settings import Settings
 
     settings = Settings.load(

@@ -68,7 +68,8 @@ def _work(
 ) -> None:
     """One worker process. A terminal's SIGINT reaches it too, but its parent tells it to end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    from outlast.host.server import leave, run_instance
+    from outlast.host.exits import leave
+    from outlast.host.server import run_instance
     from outlast.observe.log import configure, log
 
     configure(settings.log_level, log_form(settings))

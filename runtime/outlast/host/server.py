@@ -15,8 +15,7 @@ from outlast.core import faults
 from outlast.core.observations import LoopInterrupted, Observer
 from outlast.core.sizes import limit_outputs
 from outlast.host.collector import collect_seldom
-from outlast.host.exits import leave as leave
-from outlast.host.exits import tell_of_exits
+from outlast.host.exits import leave, tell_of_exits
 from outlast.host.forks import end_forked_hosts
 from outlast.host.instance import Instance
 from outlast.host.protocol import Protocol
