@@ -59,7 +59,7 @@ async def test_who_asks_while_the_engine_closes_is_told_so(database: str) -> Non
         await bench.engine.close()
         for look in looks:
             with pytest.raises(ShuttingDown):
-                await look
+                await asyncio.wait_for(look, 10)
 
 
 async def test_what_was_claimed_before_the_shutdown_is_not_begun_in_it(database: str) -> None:

@@ -24,6 +24,9 @@ TRANSACTION_POOLER_PORT = "6543"
 AWAY = (errors.OperationalError, errors.InterfaceError, PoolTimeout, OSError, TimeoutError)
 """What psycopg raises when the server or the way to it is gone. Two kinds of it aren't: see `is_away`."""
 
+CONFLICTS = (errors.SerializationFailure, errors.DeadlockDetected)
+"""Nothing was written, and the same again may succeed."""
+
 _SESSION_SETTINGS = """
 select set_config('jit', 'off', false),
        set_config('statement_timeout', %s, false),

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import count
+from typing import Any
 
 from outlast.core import faults
+from outlast.core.ports import Unreachable
 from outlast.core.records import Beat, ClaimedWorkflow, Claims, LostInstance, StepRecord
-from outlast.store.connections import Database, SoleConnection
+from outlast.store.connections import CONFLICTS, Database, SoleConnection
 from outlast.store.queries import load
 
 _SQL = load("instances.sql")
 _TIMEOUT_S = 30.0
+_CONFLICTS_MAX = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +56,7 @@ class PostgresInstances:
             "version": self._version,
             "session": self._sessions,
         }
-        async with self._leases.use(_TIMEOUT_S) as connection:
-            cursor = await connection.execute(_SQL["beat"], parameters)
-            row = await cursor.fetchone()
-        assert row is not None
-        database_s, ids, epochs = row
+        ((database_s, ids, epochs),) = await self._run("beat", parameters)
         return Beat(database_s, dict(zip(ids, epochs, strict=True)))
 
     async def claim(self, functions: Sequence[str], room: int, suspects: int) -> Claims:
@@ -66,9 +68,7 @@ class PostgresInstances:
             "suspects": suspects,
             "suspect_after": self._limits.suspect_after,
         }
-        async with self._leases.use(_TIMEOUT_S) as connection:
-            cursor = await connection.execute(_SQL["claim"], parameters)
-            rows = await cursor.fetchall()
+        rows = await self._run("claim", parameters)
         workflows = [
             ClaimedWorkflow(*row[:11])
             for row in sorted((r for r in rows if r[0] is not None), key=lambda r: r[11])
@@ -80,10 +80,8 @@ class PostgresInstances:
     async def histories(self, workflows: Sequence[ClaimedWorkflow]) -> None:
         """See InstanceStore."""
         by_id = {workflow.workflow_id: workflow for workflow in workflows}
-        async with self._leases.use(_TIMEOUT_S) as connection:
-            cursor = await connection.execute(_SQL["histories"], {"ids": list(by_id)})
-            async for workflow_id, *record in cursor:
-                by_id[workflow_id].history.append(StepRecord(*record))
+        for workflow_id, *record in await self._run("histories", {"ids": list(by_id)}):
+            by_id[workflow_id].history.append(StepRecord(*record))
 
     async def recover(self, lost: Sequence[LostInstance]) -> list[tuple[str, str]]:
         """See InstanceStore."""
@@ -98,27 +96,35 @@ class PostgresInstances:
             "backoff": limits.backoff_s,
             "backoff_max": limits.backoff_max_s,
         }
-        async with self._leases.use(_TIMEOUT_S) as connection:
-            cursor = await connection.execute(_SQL["recover"], parameters)
-            return [(workflow_id, status) for workflow_id, status in await cursor.fetchall()]
+        return [(workflow_id, status) for workflow_id, status in await self._run("recover", parameters)]
 
     async def release(self, epochs: dict[str, int]) -> None:
         """See InstanceStore."""
         parameters = {"instance": self._instance_id, "ids": list(epochs), "epochs": list(epochs.values())}
-        async with self._leases.use(_TIMEOUT_S) as connection:
-            await connection.execute(_SQL["release"], parameters)
+        await self._run("release", parameters)
 
     async def leave(self) -> None:
         """See InstanceStore."""
-        async with self._leases.use(_TIMEOUT_S) as connection:
-            await connection.execute(_SQL["leave"], {"instance": self._instance_id})
+        await self._run("leave", {"instance": self._instance_id})
 
     async def tidy(self) -> None:
         """See InstanceStore."""
-        async with self._leases.use(_TIMEOUT_S) as connection:
-            await connection.execute(_SQL["forget_old_instances"])
-            await connection.execute(_SQL["adopt_orphans"])
+        await self._run("forget_old_instances", {})
+        await self._run("adopt_orphans", {})
 
     async def close(self) -> None:
         """Close the connection."""
         await self._leases.close()
+
+    async def _run(self, query: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+        """The rows of a statement. One that conflicted with another's did nothing: it is run again."""
+        async with self._leases.use(_TIMEOUT_S) as connection:
+            for tries in count(1):
+                try:
+                    cursor = await connection.execute(_SQL[query], parameters)
+                    return await cursor.fetchall() if cursor.description else []
+                except CONFLICTS as error:
+                    if tries == _CONFLICTS_MAX:
+                        raise Unreachable(str(error)) from error
+                    await asyncio.sleep(random.uniform(0, 0.02))
+        raise AssertionError("count() ended")

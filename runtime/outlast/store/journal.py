@@ -14,7 +14,7 @@ from outlast.core.ports import BadData, Conflicted, Unreachable
 from outlast.core.records import Batch, Committed, Ending, FencedWrite, Suspension
 from outlast.core.status import Status
 from outlast.store.arrays import Literal, literals, numbers, texts, values
-from outlast.store.connections import Database, is_away
+from outlast.store.connections import CONFLICTS, Database, is_away
 from outlast.store.queries import for_one_row, load_numbered
 from outlast.store.wire import Request, Wire
 
@@ -108,7 +108,7 @@ class PostgresJournal:
                 self._commits = 0
             *_, result = await self._wire.run(requests, _TIMEOUT_S)
             return result
-        except (errors.SerializationFailure, errors.DeadlockDetected) as error:
+        except CONFLICTS as error:
             raise Conflicted(str(error)) from error
         except _BAD_DATA as error:
             raise BadData(str(error).strip()) from error

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 import psycopg
-from psycopg import errors
 from psycopg.rows import TupleRow
 from psycopg.sql import SQL
 from psycopg_pool import AsyncConnectionPool
@@ -14,7 +13,7 @@ from outlast.core import faults
 from outlast.core.errors import UsageError
 from outlast.core.ports import Conflicted, Fence, TransactionWork, Unreachable
 from outlast.core.records import StepRecord
-from outlast.store.connections import AsyncConn, away, ends_session
+from outlast.store.connections import CONFLICTS, AsyncConn, away, ends_session
 from outlast.store.queries import load
 
 _SQL = load("journal.sql")
@@ -124,7 +123,7 @@ class PostgresTransactions:
                     await _check_open(connection, mark)
                 faults.reach("transaction.before_commit")
                 committed = True
-        except (errors.SerializationFailure, errors.DeadlockDetected) as error:
+        except CONFLICTS as error:
             raise Conflicted(str(error)) from error
         if committed:
             faults.reach("transaction.after_commit")
@@ -164,7 +163,7 @@ async def _run_body(connection: AsyncConn, work: TransactionWork) -> StepRecord:
     try:
         borrow = BorrowedConnection if work.threaded else BorrowedAsyncConnection
         return await work.run(borrow.of(connection))
-    except (errors.SerializationFailure, errors.DeadlockDetected):
+    except CONFLICTS:
         raise
     except Exception as error:
         if connection.broken or ends_session(error):

@@ -13,7 +13,7 @@ from outlast.core.listing import Filters
 from outlast.core.ports import Unreachable
 from outlast.core.records import Standing
 from outlast.core.status import Status
-from outlast.store.connections import AsyncConn, away
+from outlast.store.connections import CONFLICTS, AsyncConn, away
 from outlast.store.queries import load
 
 _SQL = load("workflows.sql")
@@ -88,6 +88,9 @@ class PostgresWorkflows:
                     cursor = connection.cursor(row_factory=dict_row)
                     await cursor.execute(_SQL[query], parameters)
                     return await cursor.fetchall()
+            except CONFLICTS as error:
+                if attempt == _READ_TRIES:
+                    raise Unreachable(str(error)) from error
             except Unreachable as error:
                 if attempt == _READ_TRIES or isinstance(error.__cause__, PoolTimeout):
                     raise
