@@ -264,7 +264,7 @@ MUTANTS = (
         "orphans-not-adopted",
         "Rows of an owner that nobody knows are found",
         "store/instances.py",
-        '            await connection.execute(_SQL["adopt_orphans"])\n',
+        '        await self._run("adopt_orphans", {})\n',
         "",
         store=(_TIDY,),
     ),

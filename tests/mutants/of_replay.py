@@ -145,8 +145,8 @@ REPLAYED = (
         "lossy-json-accepted",
         "Without an annotation only plain JSON is taken",
         "core/codec.py",
-        "            if where is not None:\n",
-        "            if False:\n",
+        "    if where is not None:\n",
+        "    if False:\n",
         unit=("test_codec.py::test_what_is_no_json_is_refused_without_an_annotation",),
     ),
     Mutant(
