@@ -62,6 +62,7 @@ def test_waiting_for_an_end(host: Served) -> None:
     assert shown(host, workflow_id, wait="0.1")["status"] == "PENDING"
     host.open(key)
     assert shown(host, workflow_id, wait="20")["status"] == "SUCCESS"
+    assert shown(host, workflow_id, wait="28.590095774100387")["status"] == "SUCCESS"  # any float, as written
 
 
 def test_cancelling(host: Served) -> None:

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import Enum
 from typing import Annotated, Any, Literal
 from unittest.mock import Mock
@@ -268,6 +269,19 @@ def test_output_and_text_come_from_annotation_and_docstring() -> None:
     assert "text/event-stream" in content
     cook = root["paths"]["/functions/v1/cook"]["post"]["responses"]["200"]["content"]
     assert cook["application/json"]["schema"] == {}
+
+
+def test_output_promises_no_form_of_durations_that_is_not_written() -> None:
+    """pydantic writes an hour and a second as PT1H1S, which isn't a `duration` of RFC 3339."""
+
+    @workflow
+    async def delay(by: timedelta) -> list[timedelta]:
+        return [by]
+
+    root = made(File("delay", served={"delay": delay.definition}))
+    schemas = root["components"]["schemas"]
+    assert schemas["delay.output"]["items"] == {"type": "string"}
+    assert schemas["delay.input"]["properties"]["by"]["format"] == "duration"
 
 
 def test_methods_are_those_that_are_allowed() -> None:

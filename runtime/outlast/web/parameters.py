@@ -70,7 +70,7 @@ class Parameters:
         text = self.one(name)
         if text is None:
             return 0.0
-        if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) or float(text) > maximum:
+        if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,30})?", text) or float(text) > maximum:
             raise invalid(name, f"{name} must be a number of seconds from 0 to {maximum}, not {text!r}")
         return float(text)
 

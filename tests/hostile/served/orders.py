@@ -76,7 +76,7 @@ async def search(
 
 @workflow(methods=["GET", "POST"])
 async def delay(by: timedelta, exact: bool) -> timedelta:
-    """At most a month: pydantic writes longer ones as years and days, which RFC 3339 doesn't know."""
+    """At most a month."""
     kept = max(timedelta(0), min(by, timedelta(days=30)))
     return kept if exact else kept + timedelta(seconds=1)
 

@@ -138,7 +138,7 @@ def _describe(function: str, served: Any, schemas: Schemas) -> _Description:
 
 def _workflow(function: str, served: WorkflowDefinition, schemas: Schemas) -> _Description:
     schema = _schema(function, served.codec.json_schema)
-    output = schemas.add(function, "output", schema)
+    output = schemas.add(function, "output", _as_written(schema))
     # What no annotation describes may be a Response as well.
     otherwise: Item = {} if schema else {_ANY: {}}
     nothing: Item = {} if schema else {"204": _NOTHING}
@@ -184,6 +184,16 @@ def _schema(function: str, make: Callable[[], Schema]) -> Schema:
     except Exception as error:  # noqa: BLE001 - pydantic calls the types' own code
         _logger.warning("%s has a type that OpenAPI can't describe: %s", function, error)
         return {}
+
+
+def _as_written(value: Any) -> Any:
+    """A schema of output that promises no durations of RFC 3339: pydantic writes `PT1H1S`, which is none."""
+    if isinstance(value, list):
+        return [_as_written(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    duration = value.get("type") == "string" and value.get("format") == "duration"
+    return {key: _as_written(each) for key, each in value.items() if not (duration and key == "format")}
 
 
 def _reaches_below(served: Any) -> bool:
