@@ -82,6 +82,7 @@ class Membership:
         self._forced_at = 0.0
         self._doubtful = False
         """Whether others may have begun to recover what is this instance's."""
+        self._told_lost: set[str] = set()
         self._unknown: dict[str, int] = {}
         self._suspicions = Suspicions()
         self._task: asyncio.Task[None] | None = None
@@ -263,9 +264,9 @@ class Membership:
         if not dead:
             return False
         rows = await self._store.recover(dead)
-        if not rows:
-            return False  # somebody was quicker, or still writes
-        exhausted = tuple(workflow_id for workflow_id, status in rows if status == Status.EXHAUSTED)
-        names = ", ".join(each.instance_id for each in dead)
-        self._observe(InstanceLost(names, len(rows) - len(exhausted), exhausted))
-        return True
+        names = {each.instance_id for each in dead}
+        if rows or names - self._told_lost:  # not at each look, while others still hold its rows
+            exhausted = tuple(workflow_id for workflow_id, status in rows if status == Status.EXHAUSTED)
+            self._observe(InstanceLost(", ".join(sorted(names)), len(rows) - len(exhausted), exhausted))
+        self._told_lost = names
+        return bool(rows)
