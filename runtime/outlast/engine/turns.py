@@ -119,6 +119,8 @@ class Turns:
     async def _change(self, timeout_s: float | None) -> None:
         """Wait until somebody asks for a turn or gives one up."""
         self._changed.clear()
+        if self._closed:
+            return  # which was told before
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self._changed.wait()
