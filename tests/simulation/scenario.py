@@ -92,6 +92,7 @@ class Scenario:
         self.waiting = 0
         self.cancelled: set[str] = set()
         self.left = len(plan.faults)
+        self.closing = False
 
     # --- instances ----------------------------------------------------------------------------------------
 
@@ -176,7 +177,7 @@ class Scenario:
     def _exit(self, instance: Instance) -> None:
         instance.kill()
         instance.link.died()
-        if not self.over():
+        if not self.closing and not self.over():
             self.begin_instance()
 
     async def _cancel(self, instance: Instance, workflow_id: str) -> None:
@@ -304,11 +305,13 @@ class Scenario:
         for instance in self.instances:
             instance.frozen_until = world.now if instance.alive else 0.0
         bound = world.cycles + 20_000
-        world.run(lambda: all(not each.engine.running for each in self.living()), bound)
+        # A child may have been on its way when all else was over.
+        world.run(lambda: self.over() and not any(each.engine.running for each in self.living()), bound)
         self._stop_all()
 
     def _stop_all(self) -> None:
         """Stop every instance, also those that are only starting."""
+        self.closing = True
 
         def over() -> bool:
             for instance in self.living():
@@ -324,6 +327,7 @@ class Scenario:
         outputs = {each: row.output for each, row in rows.items()}
         for row in rows.values():
             row.status, row.claimable_at, row.recovery_attempts = Status.PENDING, self.database.now(), 0
+        self.closing = False
         self.begin_instance()
         bound = self.world.cycles + 20_000
         self.world.run(lambda: not any(row.status in LIVE for row in rows.values()), bound)
