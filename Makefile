@@ -24,7 +24,7 @@ test: venv  ## Run the tests, in parallel and in random order (ARGS="-k name" ad
 
 .PHONY: crash
 crash: venv  ## Break real hosts for three minutes, and simulated ones for one
-	@$(BIN)/python -m tests.simulation --seconds 60
+	@$(BIN)/python -m tests.simulation --seconds 60 $(SIMULATION)
 	@$(BIN)/python -m tests.torture --minutes 3 $(ARGS)
 
 .PHONY: torture

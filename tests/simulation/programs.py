@@ -14,7 +14,7 @@ Node = list[Any]
 
 LEAVES = ("step", "step", "step", "pay", "thread", "fails", "retried", "sleep", "child")
 BRANCHES = ("row", "late", "gather", "group", "completed", "first", "all", "shielded", "timeout")
-TIMED = ("row", "gather", "group", "timeout")
+TIMED = ("row", "gather", "group")
 """What hands a cancellation on to the steps below, whose record makes a timeout durable."""
 SLEEPS_S = (0.01, 0.15, 0.5, 3.0)
 TIMEOUTS_S = (0.001, 0.02, 0.4)
