@@ -22,7 +22,7 @@ class Order:
     @property
     def function(self) -> str:
         """The name that it is served under."""
-        return f"work/{self.kind}"
+        return f"load/{self.kind}"
 
     @property
     def workflow_id(self) -> str:

@@ -30,7 +30,7 @@ async def census(slot: Slot, server: Server) -> Census:
     """Count. Raises httpx.TransportError."""
     process = Path("/proc") / str(slot.pid)
     async with httpx.AsyncClient(timeout=5, trust_env=False) as http:
-        told = (await http.get(f"{slot.address}/functions/v1/work/census", headers={"apikey": SECRET})).json()
+        told = (await http.get(f"{slot.address}/functions/v1/load/census", headers={"apikey": SECRET})).json()
     status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines() if ":" in line)
     sessions = await _sessions(slot, server)
     return Census(
