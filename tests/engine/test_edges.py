@@ -14,7 +14,6 @@ from outlast import sleep, step, transaction, workflow
 from outlast.core.errors import ShuttingDown
 from outlast.core.ports import Unreachable
 from outlast.core.records import Batch, Beat, ClaimedWorkflow, Committed, Standing
-from outlast.engine.lease import Lease
 from tests.engine.harness import Bench, engine_on
 
 QUIET: dict[str, Any] = {"lease_ttl_s": 60.0, "tick_s": 30.0}
@@ -126,55 +125,6 @@ async def test_no_step_begins_on_a_record_that_was_refused_this_moment(database:
         assert events == []
 
 
-async def begun_late(bench: Bench, flow: Any) -> str:
-    """Start a workflow whose row is taken over in a gap of the lease, before it is launched."""
-    commit = bench.store.journal.commit
-
-    async def slow(batch: Batch) -> Committed:
-        committed = await commit(batch)
-        if batch.starts:
-            await bench.rows("update outlast.workflow_status set owner = 'other', epoch = 3")
-            bench.engine._lease.end()
-            bench.engine._lease.renewed(asyncio.get_running_loop().time())
-        return committed
-
-    bench.store.journal.commit = slow  # type: ignore[method-assign]
-    return await bench.start(flow)
-
-
-async def test_a_start_from_before_a_gap_in_the_lease_waits_for_a_beat_after_it(database: str) -> None:
-    events: list[str] = []
-
-    @workflow
-    async def flow() -> None:
-        await note(events)
-
-    async with engine_on(database, flow, **QUIET) as bench:
-        workflow_id = await begun_late(bench, flow)
-        await bench.engine._membership._beat()
-        await bench.until(lambda: workflow_id not in bench.live)
-        assert events == []
-        assert (await bench.row(workflow_id))["owner"] == "other"
-
-
-def test_trust_without_a_gap_is_one_stretch(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 100.0
-    monkeypatch.setattr("outlast.engine.lease.monotonic", lambda: now)
-    lease = Lease(10.0)
-    lease.renewed(now)
-    first = lease.stretch
-    now += 5
-    lease.renewed(now)
-    assert lease.covers(first)
-    now += 9.5
-    assert not lease.covers(first)
-    lease.renewed(now)
-    assert not lease.covers(first)
-    assert lease.covers(lease.stretch)
-    lease.end()
-    assert not lease.covers(lease.stretch)
-
-
 # --- what a strict reader found -------------------------------------------------------------------------
 
 
@@ -282,6 +232,19 @@ async def test_a_body_that_cancels_itself_has_an_end_that_is_told(database: str)
         assert await bench.run(flow) == "ended"
 
 
+def count_beats(bench: Bench) -> list[float]:
+    """Has an item for each beat from now on."""
+    beats: list[float] = []
+    beat = bench.store.instances.beat
+
+    async def counted(lease_ttl_s: float) -> Beat:
+        beats.append(lease_ttl_s)
+        return await beat(lease_ttl_s)
+
+    bench.store.instances.beat = counted  # type: ignore[method-assign]
+    return beats
+
+
 async def test_a_body_that_takes_long_to_end_is_not_asked_for_again_and_again(database: str) -> None:
     begun, ending, go = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
@@ -298,14 +261,7 @@ async def test_a_body_that_takes_long_to_end_is_not_asked_for_again_and_again(da
         await bench.start(flow)
         await begun.wait()
         await bench.rows("update outlast.workflow_status set owner = 'other', epoch = epoch + 1")
-        beats: list[float] = []
-        beat = bench.store.instances.beat
-
-        async def counted(lease_ttl_s: float) -> Beat:
-            beats.append(lease_ttl_s)
-            return await beat(lease_ttl_s)
-
-        bench.store.instances.beat = counted  # type: ignore[method-assign]
+        beats = count_beats(bench)
         bench.engine._lease.end()
         bench.engine._membership._beat_now()
         await ending.wait()
@@ -317,14 +273,7 @@ async def test_a_body_that_takes_long_to_end_is_not_asked_for_again_and_again(da
 async def test_after_a_lost_session_two_beats_come_at_once(database: str) -> None:
     """The first may have waited for a recovery, and tell rows that it took."""
     async with engine_on(database, **QUIET) as bench:
-        beats: list[float] = []
-        beat = bench.store.instances.beat
-
-        async def counted(lease_ttl_s: float) -> Beat:
-            beats.append(lease_ttl_s)
-            return await beat(lease_ttl_s)
-
-        bench.store.instances.beat = counted  # type: ignore[method-assign]
+        beats = count_beats(bench)
         bench.engine._membership._beat_now()
         await bench.until(lambda: len(beats) == 2)
         await asyncio.sleep(0.1)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from outlast import step, workflow
 from outlast.core.clock import monotonic
 from outlast.core.records import Batch, Beat, Committed
-from outlast.engine.lease import MARGIN
+from outlast.engine.lease import MARGIN, Lease
 from tests.engine.harness import Bench, engine_on
 
 TTL_S = 60.0
@@ -118,7 +120,31 @@ async def test_after_a_gap_in_the_lease_no_step_begins_before_a_beat_has_shown_t
         assert begun == ["first", "second"]
 
 
-async def test_a_start_from_before_a_gap_in_the_lease_waits_for_a_beat(database: str) -> None:
+def gap_after_the_start(bench: Bench, *, taken_over: bool) -> list[asyncio.Event]:
+    """Let the lease have a gap between the commit of a start and its answer, perhaps with a takeover in it.
+
+    Has an item when that has happened, set once somebody waits for the lease.
+    """
+    commit = bench.store.journal.commit
+    asked: list[asyncio.Event] = []
+
+    async def slow(batch: Batch) -> Committed:
+        done = await commit(batch)
+        if batch.starts:
+            if taken_over:
+                await bench.rows("update outlast.workflow_status set owner = 'other', epoch = 3")
+            asked.append(lose_the_lease(bench))
+            bench.engine._lease.renewed(monotonic())
+        return done
+
+    bench.store.journal.commit = slow  # type: ignore[method-assign]
+    return asked
+
+
+@pytest.mark.parametrize("taken_over", [False, True])
+async def test_a_start_from_before_a_gap_in_the_lease_waits_for_a_beat(
+    database: str, taken_over: bool
+) -> None:
     begun = asyncio.Event()
 
     @step
@@ -130,22 +156,17 @@ async def test_a_start_from_before_a_gap_in_the_lease_waits_for_a_beat(database:
         await only()
 
     async with engine_on(database, flow, lease_ttl_s=TTL_S, tick_s=20.0) as bench:
-        commit = bench.store.journal.commit
-        asked: list[asyncio.Event] = []
-
-        async def slow(batch: Batch) -> Committed:
-            done = await commit(batch)
-            if batch.starts:
-                asked.append(lose_the_lease(bench))
-                bench.engine._lease.renewed(monotonic())
-            return done
-
-        bench.store.journal.commit = slow  # type: ignore[method-assign]
+        asked = gap_after_the_start(bench, taken_over=taken_over)
         workflow_id = await bench.start(flow)
         await bench.until(lambda: asked[0].is_set() or begun.is_set())
         assert not begun.is_set()
         await bench.engine._membership._beat()
-        await bench.result(workflow_id)
+        if not taken_over:
+            await bench.result(workflow_id)
+            return
+        await bench.until(lambda: workflow_id not in bench.live)
+        assert not begun.is_set()
+        assert (await bench.row(workflow_id))["owner"] == "other"
 
 
 async def test_after_a_gap_in_the_lease_two_beats_must_have_shown_the_row(database: str) -> None:
@@ -167,3 +188,21 @@ async def test_after_a_gap_in_the_lease_two_beats_must_have_shown_the_row(databa
         assert lease.covers(execution.stretch)
         go_on.set()
         await bench.result(workflow_id)
+
+
+def test_trust_without_a_gap_is_one_stretch(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("outlast.engine.lease.monotonic", lambda: now)
+    lease = Lease(10.0)
+    lease.renewed(now)
+    first = lease.stretch
+    now += 5
+    lease.renewed(now)
+    assert lease.covers(first)
+    now += 9.5
+    assert not lease.covers(first)
+    lease.renewed(now)
+    assert not lease.covers(first)
+    assert lease.covers(lease.stretch)
+    lease.end()
+    assert not lease.covers(lease.stretch)

@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
+from collections.abc import Callable
 
 from tests.torture.faults.field import Fault, Field
 from tests.torture.fleet import LEASE_S
+from tests.torture.proxy import Link
+
+LOOK_S = 0.05
 
 
 class CutOne(Fault):
@@ -34,70 +38,65 @@ class CutAll(Fault):
         return field.proxy.cut_all() > 0
 
 
-class AnswerCut(Fault):
-    """A request is done, and its answer never comes: whatever it was."""
+class _OfAnAnswer(Fault):
+    """Links are armed, and the first that meets what it waits for breaks."""
 
-    name = "cut before the answer"
-    weight = 5
-    asked = b""
+    patience_s = 2.0
 
-    async def strike(self, field: Field, rng: random.Random) -> bool:
-        """See Fault."""
-        link = field.proxy.some(rng)
-        if link is None:
-            return False
+    async def _until_cut(self, field: Field, links: list[Link], arm: Callable[[Link], None]) -> bool:
         before = field.proxy.answers_cut
-        link.cut_after_answer(self.asked)
-        for _ in range(40):
-            await asyncio.sleep(0.05)
+        for link in links:
+            arm(link)
+        for _ in range(round(self.patience_s / LOOK_S)):
+            await asyncio.sleep(LOOK_S)
             if field.proxy.answers_cut > before:
                 return True
         return False
 
 
-class CommitCut(AnswerCut):
-    """The same, of a COMMIT."""
+class AnswerCut(_OfAnAnswer):
+    """A request is done, and its answer never comes: whatever it was."""
+
+    name = "cut before the answer"
+    weight = 5
+
+    async def strike(self, field: Field, rng: random.Random) -> bool:
+        """See Fault. The link stays armed: its next answer may come later."""
+        link = field.proxy.some(rng)
+        return link is not None and await self._until_cut(
+            field, [link], lambda each: each.cut_after_answer(b"")
+        )
+
+
+class CommitCut(_OfAnAnswer):
+    """The same, of a COMMIT. Any connection may be the next that commits: all are armed."""
 
     name = "cut between COMMIT and its answer"
     weight = 4
-    asked = b"COMMIT"
-
-    async def strike(self, field: Field, rng: random.Random) -> bool:
-        """See Fault. Any connection may be the next that commits: all are armed."""
-        links = [link for link in field.proxy.links if not link.armed]
-        before = field.proxy.answers_cut
-        for link in links:
-            link.cut_after_answer(self.asked)
-        for _ in range(20):
-            await asyncio.sleep(0.05)
-            if field.proxy.answers_cut > before:
-                break
-        for link in links:
-            link.disarm()
-        return field.proxy.answers_cut > before
-
-
-class ClaimLost(Fault):
-    """A claim is done, and its answer never comes: rows that their owner doesn't know."""
-
-    name = "cut before a claim's answer"
-    weight = 3
-    answered = b'"key"'
-    """Only claims answer with the inputs of workflows, and looks at one by management."""
+    patience_s = 1.0
 
     async def strike(self, field: Field, rng: random.Random) -> bool:
         """See Fault."""
         links = [link for link in field.proxy.links if not link.armed]
-        before = field.proxy.answers_cut
-        for link in links:
-            link.cut_instead_of(self.answered)
-        for _ in range(40):
-            await asyncio.sleep(0.05)
-            if field.proxy.answers_cut > before:
-                break
+        hit = await self._until_cut(field, links, self._arm)
         for link in links:
             link.disarm()
-        return field.proxy.answers_cut > before
+        return hit
+
+    def _arm(self, link: Link) -> None:
+        link.cut_after_answer(b"COMMIT")
+
+
+class ClaimLost(CommitCut):
+    """A claim is done, and its answer never comes: rows that their owner doesn't know."""
+
+    name = "cut before a claim's answer"
+    weight = 3
+    patience_s = 2.0
+
+    def _arm(self, link: Link) -> None:
+        # Only claims answer with the inputs of workflows, and looks at one by management.
+        link.cut_instead_of(b'"key"')
 
 
 class Slow(Fault):

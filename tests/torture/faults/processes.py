@@ -70,6 +70,7 @@ class Frozen(Fault):
     name = "SIGSTOP past the lease"
     heavy = True
     weight = 3
+    for_s = (LEASE_S + 0.2, LEASE_S + 2.5)
 
     async def strike(self, field: Field, rng: random.Random) -> bool:
         """See Fault."""
@@ -79,30 +80,19 @@ class Frozen(Fault):
         async with slot.busy:
             slot.signal(signal.SIGSTOP)
             try:
-                await asyncio.sleep(LEASE_S + rng.uniform(0.2, 2.5))
+                await asyncio.sleep(rng.uniform(*self.for_s))
             finally:
                 slot.signal(signal.SIGCONT)
         return True
 
 
-class Stuttering(Fault):
+class Stuttering(Frozen):
     """SIGSTOP for less than the lease."""
 
     name = "SIGSTOP for a moment"
+    heavy = False
     weight = 2
-
-    async def strike(self, field: Field, rng: random.Random) -> bool:
-        """See Fault."""
-        slot = field.victim(rng, to_death=False)
-        if slot is None:
-            return False
-        async with slot.busy:
-            slot.signal(signal.SIGSTOP)
-            try:
-                await asyncio.sleep(rng.uniform(0.1, 0.6))
-            finally:
-                slot.signal(signal.SIGCONT)
-        return True
+    for_s = (0.1, 0.6)
 
 
 class Terminated(Fault):
