@@ -304,10 +304,16 @@ class Scenario:
         world = self.world
         for instance in self.instances:
             instance.frozen_until = world.now if instance.alive else 0.0
-        bound = world.cycles + 20_000
-        # A child may have been on its way when all else was over.
-        world.run(lambda: self.over() and not any(each.engine.running for each in self.living()), bound)
+        self._run_until_all_is_over()
         self._stop_all()
+
+    def _run_until_all_is_over(self) -> None:
+        """A child may be on its way when all else is over: a branch that nobody awaits may start one late."""
+
+        def at_rest() -> bool:
+            return self.over() and not any(each.engine.running for each in self.living())
+
+        self.world.run(at_rest, self.world.cycles + 20_000)
 
     def _stop_all(self) -> None:
         """Stop every instance, also those that are only starting."""
@@ -329,8 +335,7 @@ class Scenario:
             row.status, row.claimable_at, row.recovery_attempts = Status.PENDING, self.database.now(), 0
         self.closing = False
         self.begin_instance()
-        bound = self.world.cycles + 20_000
-        self.world.run(lambda: not any(row.status in LIVE for row in rows.values()), bound)
+        self._run_until_all_is_over()
         self._stop_all()
         for workflow_id, row in rows.items():
             if row.output != outputs[workflow_id]:
