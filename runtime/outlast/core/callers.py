@@ -1,0 +1,94 @@
+"""Who called: what is known of a caller, and how that is stored with a workflow. A token never is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic_core import from_json, to_json
+
+Mode = Literal["none", "publishable", "secret", "user", "webhook", "sql"]
+
+ANON = "anon"
+SERVICE_ROLE = "service_role"
+OURS = "outlast"
+"""The claim in which what is no JWT's is stored. A token's own claim of that name is not kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who called a function.
+
+    `mode` says how the caller was admitted: `user` by a JWT with a subject, `publishable` and `secret` by a
+    key (`key_name` says which), `webhook` by a signature, `sql` by `outlast.start` without a user, `none`
+    not at all. `claims` are those of the JWT; row-level security sees them as `request.jwt.claims`.
+    """
+
+    mode: Mode = "none"
+    claims: Mapping[str, Any] = field(default_factory=dict)
+    key_name: str | None = None
+
+    @property
+    def id(self) -> str | None:
+        """The signed-in user's id: the `sub` of the JWT."""
+        subject = self.claims.get("sub")
+        return subject if isinstance(subject, str) and subject else None
+
+    @property
+    def role(self) -> str:
+        """The Postgres role that the caller has: `authenticated`, `anon`, `service_role`, or a custom one."""
+        role = self.claims.get("role")
+        if isinstance(role, str) and role:
+            return role
+        return SERVICE_ROLE if self.mode in ("secret", "webhook", "sql") else ANON
+
+    @property
+    def email(self) -> str | None:
+        """The user's e-mail address, if the JWT has one."""
+        email = self.claims.get("email")
+        return email if isinstance(email, str) and email else None
+
+    @property
+    def app_metadata(self) -> Mapping[str, Any]:
+        """What the project says of the user."""
+        return _mapping(self.claims.get("app_metadata"))
+
+    @property
+    def user_metadata(self) -> Mapping[str, Any]:
+        """What users say of themselves: not to be relied upon."""
+        return _mapping(self.claims.get("user_metadata"))
+
+    def database_claims(self) -> str:
+        """JSON for `request.jwt.claims`: the JWT's claims, at least the role."""
+        return to_json({**self.claims, "role": self.role}).decode()
+
+    def record(self) -> str | None:
+        """JSON for the `claims` column; None for nobody."""
+        if self.mode == "none":
+            return None
+        if self.mode == "user":
+            return to_json(self.claims).decode()
+        own = {"mode": self.mode, "key": self.key_name}
+        return to_json({**self.claims, "role": self.role, OURS: own}).decode()
+
+    @classmethod
+    def from_record(cls, text: str | None) -> Caller:
+        """The caller of a `claims` column. One that SQL wrote holds nothing but a JWT's claims."""
+        if text is None:
+            return NOBODY
+        claims = from_json(text)
+        own = claims.pop(OURS, None)
+        if isinstance(own, dict):
+            return cls(own["mode"], claims, own.get("key"))
+        if claims.get("sub"):
+            return cls("user", claims)
+        return cls("secret" if claims.get("role") == SERVICE_ROLE else "publishable", claims)
+
+
+NOBODY = Caller()
+"""Nobody was asked who they are, or nobody said."""
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
