@@ -1,6 +1,8 @@
 """Outlast: Python functions next to a Supabase project that outlast crashes, deploys and freezes."""
 
+from outlast.core.callers import Caller
 from outlast.core.errors import (
+    CallerTokenGone,
     DatabaseUnavailable,
     InvalidInput,
     KeyReused,
@@ -17,7 +19,7 @@ from outlast.core.errors import (
     WorkflowFailed,
     WorkflowTimeout,
 )
-from outlast.sdk.context import Caller, Context, context
+from outlast.sdk.context import Context, context
 from outlast.sdk.http import Headers, HTTPException, Request, Response
 from outlast.sdk.sleeping import sleep, sleep_until
 from outlast.sdk.starting import WorkflowHandle, start, start_once
@@ -27,6 +29,7 @@ from outlast.sdk.workflows import handler, workflow
 
 __all__ = [
     "Caller",
+    "CallerTokenGone",
     "Context",
     "DatabaseUnavailable",
     "HTTPException",

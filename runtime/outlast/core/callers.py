@@ -86,6 +86,14 @@ class Caller:
         return cls("secret" if claims.get("role") == SERVICE_ROLE else "publishable", claims)
 
 
+@dataclass(frozen=True, slots=True)
+class CallerToken:
+    """The token that a caller came with, in the memory of one process alone. Good until `until_s` (Unix)."""
+
+    value: str = field(repr=False)
+    until_s: float
+
+
 NOBODY = Caller()
 """Nobody was asked who they are, or nobody said."""
 

@@ -7,6 +7,7 @@
     │   └── NotSerializable     a value would not come back from JSON the same
     ├── StepFailed              a step's recorded error whose class can't be rebuilt
     ├── NonDeterminism          replay met another step than the recorded one
+    ├── CallerTokenGone         the caller's token is needed and is no more
     ├── WorkflowError           how a workflow ended, seen by one who waits for it
     │   ├── WorkflowFailed
     │   ├── WorkflowCancelled
@@ -59,6 +60,12 @@ class StepFailed(OutlastError):
         self.step = step
         self.error_type = error_type
         self.error_message = error_message
+
+
+class CallerTokenGone(OutlastError):
+    """The caller's token is needed, and this process doesn't have it, or it has expired."""
+
+    code = "caller_token_gone"
 
 
 class NonDeterminism(OutlastError):

@@ -16,6 +16,8 @@ class Filters:
     `after` is the last row (`created_at`, `workflow_id`) of the page before; `attribute` a key and its value.
     """
 
+    subject: str | None = None
+    """Whose workflows alone; None for all."""
     function: str | None = None
     statuses: Sequence[Status] | None = None
     queue: str | None = None

@@ -14,6 +14,7 @@ FUNCTION_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 KEY_CHARS_MAX = 255
 WORKFLOW_ID_CHARS_MAX = 512
 _BARE_KEY = re.compile(r"""[!#-+\--:<-\[\]-~]{1,255}""")
+_UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _STRING_KEY = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')
 
 
@@ -45,6 +46,11 @@ def parse_key(values: list[str]) -> str | None:
     if not 1 <= len(key) <= KEY_CHARS_MAX:
         raise InvalidKey("Idempotency-Key must hold 1 to 255 characters")
     return key
+
+
+def is_uuid(key: str) -> bool:
+    """Whether a key is a UUID in its usual form (RFC 9562 section 4)."""
+    return _UUID.fullmatch(key) is not None
 
 
 def check_key(key: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from outlast.core.callers import Caller
 from outlast.core.records import (
     Batch,
     Beat,
@@ -59,6 +60,8 @@ class TransactionWork:
     run: Callable[[Any], Awaitable[StepRecord]]
     threaded: bool
     isolation: str | None
+    caller: Caller | None = None
+    """Under whose Postgres role and claims `run` goes; None for the engine's own role."""
 
 
 class TransactionStore(Protocol):

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from outlast.core.callers import CallerToken
 from outlast.core.status import Status
 
 
@@ -116,6 +117,8 @@ class ClaimedWorkflow:
     recovery_attempts: int = 0
     deadline_s: float | None = None
     history: list[StepRecord] = field(default_factory=list)
+    token: CallerToken | None = None
+    """The caller's, where this process took the call. It is in no row."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
+from outlast.core.callers import NOBODY, Caller, CallerToken
 from outlast.core.clock import Clock
 from outlast.core.errors import (
     DatabaseUnavailable,
@@ -41,6 +42,8 @@ from outlast.engine.membership import Membership, Pace
 from outlast.engine.runner import conflict_pause
 from outlast.engine.settling import settled
 from outlast.engine.waits import Waits
+from outlast.sdk.clients import MakeClients
+from outlast.sdk.context import current_caller
 from outlast.sdk.definitions import TransactionDefinition, WorkflowDefinition
 from outlast.sdk.running import Args, Kwargs
 
@@ -74,6 +77,7 @@ class Engine:
         catalog: Catalog,
         observe: Observer,
         options: EngineOptions,
+        clients: MakeClients | None = None,
     ) -> None:
         self.clock = Clock()
         self._options = options
@@ -98,6 +102,7 @@ class Engine:
             result_of=self.result,
             suspended=self._suspended,
             moment_s=options.moment_s,
+            clients=clients,
         )
         self._waits = Waits(workflows, self._runs_here, observe)
         self._executor = Executor(services, self._waits, self, self._body_threads)
@@ -171,19 +176,24 @@ class Engine:
     # --- starting -----------------------------------------------------------------------------------------
 
     async def start_new(
-        self, new: NewWorkflow, definition: WorkflowDefinition, arguments: dict[str, Any] | None
+        self,
+        new: NewWorkflow,
+        definition: WorkflowDefinition,
+        arguments: dict[str, Any] | None,
+        token: CallerToken | None = None,
     ) -> Standing | None:
         """Insert a workflow and run it; None once its row is durable, or how the one that is there stands.
 
-        Raises ShuttingDown, Overloaded and DatabaseUnavailable before a row exists (the last also when that
-        is unknown), KeyReused where the fingerprints differ.
+        `token` is the caller's, for as long as the workflow stays in memory. Raises ShuttingDown, Overloaded
+        and DatabaseUnavailable before a row exists (the last also when that is unknown), KeyReused where the
+        fingerprints differ.
         """
         self._check_open()
         workflow_id = new.workflow_id
         started = self._starting.get(workflow_id)
         if started is None and workflow_id not in self._executor.live:
             self._admit(child=new.parent is not None)
-            started = self._begin(new, definition, arguments)
+            started = self._begin(new, definition, arguments, token)
             if await self._durable(started):
                 return None
         elif started is not None:
@@ -228,7 +238,11 @@ class Engine:
             raise DatabaseUnavailable("the database can't be reached")
 
     def _begin(
-        self, new: NewWorkflow, definition: WorkflowDefinition, arguments: dict[str, Any] | None
+        self,
+        new: NewWorkflow,
+        definition: WorkflowDefinition,
+        arguments: dict[str, Any] | None,
+        token: CallerToken | None,
     ) -> asyncio.Future[bool]:
         """Queue the row; the workflow runs once it is durable, whether or not somebody still waits."""
         started = self._starting[new.workflow_id] = self._journal.start(new)
@@ -251,6 +265,7 @@ class Engine:
                 version=new.version,
                 parent=new.parent,
                 deadline_s=new.deadline_s,
+                token=token,
             )
             self._executor.launch(claimed, definition, arguments, stretch=stretch)
             if self._stopping:
@@ -284,7 +299,9 @@ class Engine:
         """See `sdk.running.Host`."""
         function = self._served(workflow)
         workflow_id = fresh_workflow_id(function) if key is None else workflow_id_of(function, None, key)
-        await self.start_new(self._new(workflow_id, function, workflow, args, kwargs, key), workflow, None)
+        caller, token = current_caller()
+        new = self._new(workflow_id, function, workflow, args, kwargs, key, caller=caller)
+        await self.start_new(new, workflow, None, token)
         return workflow_id
 
     async def result(self, workflow_id: str) -> Any:
@@ -305,7 +322,10 @@ class Engine:
             results[:] = [result]
             return StepRecord("", transaction.name)
 
-        work = TransactionWork(run, threaded=not transaction.is_async, isolation=transaction.isolation)
+        caller = current_caller()[0] if transaction.role == "caller" else None
+        work = TransactionWork(
+            run, threaded=not transaction.is_async, isolation=transaction.isolation, caller=caller
+        )
         for conflicts in count(1):
             try:
                 await self._transactions.transact(work, None)
@@ -324,8 +344,9 @@ class Engine:
         self, workflow_id: str, parent: str, workflow: WorkflowDefinition, args: Args, kwargs: Kwargs
     ) -> None:
         function = self._served(workflow)
-        new = self._new(workflow_id, function, workflow, args, kwargs, None, parent)
-        await self.start_new(new, workflow, None)
+        caller, token = current_caller()
+        new = self._new(workflow_id, function, workflow, args, kwargs, None, parent, caller)
+        await self.start_new(new, workflow, None, token)
 
     def _served(self, workflow: WorkflowDefinition) -> str:
         function = self._catalog.name_of(workflow)
@@ -344,6 +365,7 @@ class Engine:
         kwargs: Kwargs,
         key: str | None,
         parent: str | None = None,
+        caller: Caller = NOBODY,
     ) -> NewWorkflow:
         text = workflow.inputs.encode_call(args, kwargs)
         return NewWorkflow(
@@ -352,6 +374,8 @@ class Engine:
             input=text,
             idempotency_key=key,
             fingerprint=fingerprint_of("START", function, "", b"", text.encode()),
+            subject=caller.id,
+            claims=caller.record(),
             version=self._catalog.version(function),
             parent=parent,
             deadline_s=None if workflow.timeout_s is None else self.clock.now_s() + workflow.timeout_s,

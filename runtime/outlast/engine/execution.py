@@ -27,6 +27,7 @@ from outlast.engine.journal import Journal
 from outlast.engine.lease import Lease
 from outlast.engine.settling import settled
 from outlast.engine.turns import Turns, cancel_later
+from outlast.sdk.clients import MakeClients
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.running import current_line, enter_line
 
@@ -51,6 +52,7 @@ class Services:
     suspended: Callable[[float | None], None]
     moment_s: float
     """Sleeps that are longer leave the memory."""
+    clients: MakeClients | None = None
 
 
 class Execution:

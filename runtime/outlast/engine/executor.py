@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from outlast.core.callers import Caller
 from outlast.core.clock import monotonic
 from outlast.core.errors import NotSerializable, ShuttingDown
 from outlast.core.failures import encode_failure
@@ -25,7 +26,8 @@ from outlast.engine.attempts import in_thread
 from outlast.engine.execution import Services, public_reason
 from outlast.engine.runner import WorkflowRunner
 from outlast.engine.waits import Waits
-from outlast.sdk.context import Caller, Context, WorkflowLogger, enter_context
+from outlast.sdk.clients import MakeClients
+from outlast.sdk.context import Context, WorkflowLogger, enter_context
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.http import HTTPException, Request, Response
 from outlast.sdk.running import Host, Line, enter_host, enter_line
@@ -117,6 +119,8 @@ class Executor:
             if not self.live:
                 self._idle.set()
             self._check_awaited()
+            if execution.context is not None and execution.context.clients is not None:
+                await execution.context.clients.close()
         if isinstance(ending, Ending):
             self._tell(execution, claimed, ending, cause, monotonic() - began)
         else:
@@ -162,7 +166,7 @@ class Executor:
 
         def known() -> Context:
             if execution.context is None:
-                execution.context = _context_of(execution, claimed)
+                execution.context = _context_of(execution, claimed, self._services.clients)
             return execution.context
 
         enter_host(self._host)
@@ -298,15 +302,17 @@ async def _settle_cancellations() -> None:
         await asyncio.sleep(0)
 
 
-def _context_of(execution: WorkflowRunner, claimed: ClaimedWorkflow) -> Context:
+def _context_of(execution: WorkflowRunner, claimed: ClaimedWorkflow, clients: MakeClients | None) -> Context:
+    caller = Caller.from_record(claimed.claims)
     request = Request.from_record(claimed.request, claimed.input) if claimed.request else None
     return Context(
         function=claimed.function,
         workflow_id=claimed.workflow_id,
         logger=WorkflowLogger(_logger, claimed.workflow_id, lambda: execution.replaying),
         request=request,
-        caller=Caller(subject=claimed.subject),
+        caller=caller,
         recovery_attempt=claimed.recovery_attempts,
+        clients=None if clients is None else clients(caller, claimed.token),
     )
 
 

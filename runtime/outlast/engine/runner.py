@@ -189,7 +189,10 @@ class WorkflowRunner(Execution):
             self._turns.reserve(order)
             return StepRecord(step_id, transaction.name, text, None, context().attempt, order, started_s)
 
-        work = TransactionWork(run, threaded=not transaction.is_async, isolation=transaction.isolation)
+        caller = context().caller if transaction.role == "caller" else None
+        work = TransactionWork(
+            run, threaded=not transaction.is_async, isolation=transaction.isolation, caller=caller
+        )
         fence = Fence(self.workflow_id, self.epoch, step_id, nonce)
         conflicts = 0
         standing: StepRecord | None = None

@@ -7,27 +7,34 @@ import os
 import random
 import secrets
 import socket
+from collections.abc import Mapping
 from importlib.metadata import version as package_version
 from pathlib import Path
 
 from starlette.types import ASGIApp
 
+from outlast.core.clock import Clock
 from outlast.core.observations import DatabaseLost, Observer
 from outlast.core.ports import Unreachable
 from outlast.engine.engine import Engine
 from outlast.engine.settling import end_tasks
 from outlast.functions.catalog import Catalog
 from outlast.functions.watching import watch
+from outlast.host.clients import supabase_clients
 from outlast.host.settings import Settings
 from outlast.store.connections import Database
 from outlast.store.migrations import migrate, pending
 from outlast.store.postgres import PostgresStore
 from outlast.store.project import apply_project
+from outlast.web.admission import Admission
 from outlast.web.app import Web
-from outlast.web.credentials import Credentials
+from outlast.web.credentials import ApiKeys
+from outlast.web.handlers import Surroundings
 from outlast.web.invoke import Invoker
+from outlast.web.key_sets import KeySet, fetch_from
 from outlast.web.management import management_app
 from outlast.web.streaming import Streamer
+from outlast.web.tokens import Tokens
 
 JOIN_RETRY_MAX_S = 5.0
 PROJECT_FOLDER = Path("supabase")
@@ -40,7 +47,7 @@ class Instance:
     app: ASGIApp
 
     def __init__(
-        self, settings: Settings, database_url: str, secret_keys: list[str], observe: Observer
+        self, settings: Settings, database_url: str, secret_keys: Mapping[str, str], observe: Observer
     ) -> None:
         """Must be made on the event loop that it runs on."""
         self.instance_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
@@ -53,6 +60,7 @@ class Instance:
             self._database, self.instance_id, version, settings.db_connections, settings.recovery_limits()
         )
         store = self._store
+        clients = supabase_clients(settings.supabase_url, secret_keys, settings.publishable_keys, Clock())
         self.engine = Engine(
             self.instance_id,
             store.journal,
@@ -62,8 +70,9 @@ class Instance:
             self.catalog,
             observe,
             settings.engine_options(),
+            clients,
         )
-        credentials = Credentials(secret_keys)
+        admission = self._admission(secret_keys)
         invoker = Invoker(
             self.engine,
             settings.sync_wait_s,
@@ -74,24 +83,34 @@ class Instance:
             functions=self.catalog,
             invoker=invoker,
             streamer=Streamer(self.engine, invoker, store.workflows),
-            host=self.engine,
-            credentials=credentials,
-            verify_jwt=settings.verify_jwt,
-            body_bytes_max=settings.body_bytes_max,
+            surroundings=Surroundings(self.engine, clients, settings.body_bytes_max),
+            admission=admission,
             management=management_app(
                 engine=self.engine,
                 workflows=store.workflows,
                 functions=self.catalog,
-                credentials=credentials,
+                admission=admission,
                 schema_current=self._schema_current,
                 version=version,
-                verify_jwt=settings.verify_jwt,
             ),
             cors_origins=settings.cors_origins,
         )
         self._tasks: list[asyncio.Task[None]] = []
         self._joined = False
         self._stopped = asyncio.Event()
+
+    def _admission(self, secret_keys: Mapping[str, str]) -> Admission:
+        settings = self._settings
+        url = settings.key_set_url
+        keys = KeySet(settings.jwks, settings.jwt_secret, None if url is None else fetch_from(url))
+        tokens = Tokens(keys, settings.token_issuers, settings.jwt_audiences, self.engine.clock)
+        written = {name: each.verify_jwt for name, each in settings.functions_config.items()}
+        return Admission(
+            ApiKeys(secret_keys, settings.publishable_keys),
+            tokens,
+            verify_jwt=settings.verify_jwt,
+            of_functions={name: verify for name, verify in written.items() if verify is not None},
+        )
 
     async def start(self, patience_s: float) -> None:
         """Load the functions and join the database; serving may begin when this returns.

@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Literal
 
 from outlast.core.errors import OutlastError
@@ -64,7 +64,7 @@ def _export_env_files(settings: Settings) -> None:
 
 
 def _work(
-    settings: Settings, url: str, keys: list[str], listener: socket.socket, alive: Callable[[], None]
+    settings: Settings, url: str, keys: Mapping[str, str], listener: socket.socket, alive: Callable[[], None]
 ) -> None:
     """One worker process. A terminal's SIGINT reaches it too, but its parent tells it to end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -106,17 +106,17 @@ def _database(settings: Settings) -> Iterator[str]:
         yield server.url
 
 
-def _secret_keys(settings: Settings) -> list[str]:
-    """The keys that open management; on the embedded database one is made where none is set."""
+def _secret_keys(settings: Settings) -> Mapping[str, str]:
+    """The keys that open everything, by name; on the embedded database one is made where none is set."""
     if settings.secret_keys:
-        return list(settings.secret_keys.values())
+        return settings.secret_keys
     if settings.db_url is not None:
         _logger.warning("no secret key is set, so nobody can manage workflows: set SUPABASE_SECRET_KEY")
-        return []
+        return {}
     key = obtain_secret_key(settings.home)
     if key.made:
         _logger.info("made a secret key, kept in %s: %s", settings.home / FILE_NAME, key.value)
-    return [key.value]
+    return {"default": key.value}
 
 
 def log_form(settings: Settings) -> Literal["text", "json"]:

@@ -7,7 +7,7 @@ import contextlib
 import multiprocessing
 import signal
 import socket
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Mapping
 
 import uvicorn
 
@@ -44,7 +44,7 @@ class _Server(uvicorn.Server):
 def run_instance(
     settings: Settings,
     database_url: str,
-    secret_keys: list[str],
+    secret_keys: Mapping[str, str],
     listener: socket.socket,
     observe: Observer,
     alive: Callable[[], None] | None = None,
@@ -87,7 +87,7 @@ def _run_to_the_end(
 async def _serve(
     settings: Settings,
     database_url: str,
-    secret_keys: list[str],
+    secret_keys: Mapping[str, str],
     listener: socket.socket,
     observe: Observer,
     watchdog: Watchdog,

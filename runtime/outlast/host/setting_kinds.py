@@ -53,6 +53,12 @@ def _key_set(value: Any) -> Any:
     return {"keys": found} if isinstance(found, list) else found
 
 
+def _jwt_secret(value: str) -> str:
+    if len(value.encode()) < 32:
+        raise refuse("set the project's JWT secret, at least 32 characters")
+    return value
+
+
 def _postgres_url(value: str) -> str:
     if re.match(r"postgres(ql)?://.", value) is None and re.match(r"\w+\s*=", value) is None:
         raise refuse("set a Postgres URL, such as postgresql://USER:PASSWORD@HOST:5432/postgres")
@@ -95,6 +101,7 @@ CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_list)]
 Origins = Annotated[CommaList, AfterValidator(_origins)]
 NamedKeys = Annotated[dict[str, str], NoDecode, BeforeValidator(_named_keys)]
 KeySet = Annotated[dict[str, Any], NoDecode, BeforeValidator(_key_set)]
+JwtSecret = Annotated[str, AfterValidator(_jwt_secret)]
 PostgresUrl = Annotated[str, AfterValidator(_postgres_url)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 Folder = Annotated[Path, AfterValidator(Path.absolute)]

@@ -29,6 +29,7 @@ from outlast.host.setting_kinds import (
     CommaList,
     Folder,
     HttpUrl,
+    JwtSecret,
     KeySet,
     LogFormat,
     LogLevel,
@@ -66,7 +67,8 @@ class FunctionSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     enabled: bool = True
-    verify_jwt: bool = True
+    verify_jwt: bool | None = None
+    """None where it isn't written."""
     entrypoint: str | None = None
     env: dict[str, str] = {}
 
@@ -95,9 +97,11 @@ class Settings(BaseSettings):
     given_publishable_key: str | None = Field(None, validation_alias="SUPABASE_PUBLISHABLE_KEY", repr=False)
     given_publishable_keys: NamedKeys = Field({}, validation_alias="SUPABASE_PUBLISHABLE_KEYS", repr=False)
     anon_key: str | None = Field(None, validation_alias="SUPABASE_ANON_KEY", repr=False)
-    jwt_secret: str | None = Field(None, validation_alias="SUPABASE_JWT_SECRET", repr=False)
+    jwt_secret: JwtSecret | None = Field(None, validation_alias="SUPABASE_JWT_SECRET", repr=False)
     jwks: KeySet | None = Field(None, validation_alias="SUPABASE_JWKS", repr=False)
     jwks_url: HttpUrl | None = Field(None, validation_alias="SUPABASE_JWKS_URL")
+    jwt_issuers: CommaList = ()
+    jwt_audiences: CommaList = ("authenticated",)
 
     # Where to listen, what to serve
     port: int = Field(8000, ge=0, le=65535, validation_alias="PORT")
@@ -209,6 +213,22 @@ class Settings(BaseSettings):
     def publishable_keys(self) -> dict[str, str]:
         """Every key that counts as publishable, by name."""
         return _keys(self.given_publishable_key, self.given_publishable_keys, "anon", self.anon_key)
+
+    @property
+    def key_set_url(self) -> str | None:
+        """Where the keys that sign tokens are published; None where they are given, or nothing is known."""
+        if self.jwks_url is not None:
+            return self.jwks_url
+        if self.jwks is not None or self.supabase_url is None:
+            return None
+        return f"{self.supabase_url}/auth/v1/.well-known/jwks.json"
+
+    @property
+    def token_issuers(self) -> tuple[str, ...]:
+        """Which `iss` tokens may have; any where nothing is known."""
+        if self.jwt_issuers or self.supabase_url is None:
+            return self.jwt_issuers
+        return (f"{self.supabase_url}/auth/v1",)
 
     @property
     def worker_silent_max_s(self) -> float:

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, MutableMapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
+from outlast.core.callers import NOBODY, Caller, CallerToken
 from outlast.core.errors import UsageError
+from outlast.sdk.clients import Clients
 from outlast.sdk.http import Request
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who called: how the caller was admitted (`mode`), and the signed-in user's id (`subject`), if any."""
-
-    mode: str = "none"
-    subject: str | None = None
+from outlast.sdk.running import current_line
 
 
 class WorkflowLogger(logging.LoggerAdapter[logging.Logger]):
@@ -42,26 +38,72 @@ class Context:
 
     function: str
     workflow_id: str
+    """Empty in a handler and in an ASGI app, which are no workflows."""
     logger: logging.LoggerAdapter[logging.Logger]
     request: Request | None = None
-    caller: Caller = field(default_factory=Caller)
+    caller: Caller = NOBODY
     recovery_attempt: int = 0
     """How often the workflow was taken over from an instance that was lost."""
     attempt: int = 1
     """In a step: which attempt of it this is."""
+    clients: Clients | None = field(default=None, repr=False)
+    """Behind `supabase` and `supabase_admin`."""
+
+    @property
+    def supabase(self) -> Any:
+        """A Supabase client that acts for the caller, under row-level security.
+
+        A `supabase.AsyncClient` in `async def` code, a `supabase.Client` in a `def` function's thread. Made
+        at first use, closed with the workflow. Raises UsageError in a workflow's body, where a crash would do
+        again what it did, and where SUPABASE_URL or a key isn't set; CallerTokenGone where the caller's token
+        is no more: after a recovery, a long sleep, or its own end.
+        """
+        return self._clients("supabase").of_caller(blocking=_in_thread())
+
+    @property
+    def supabase_admin(self) -> Any:
+        """The same with the project's secret key, past row-level security. Raises UsageError."""
+        return self._clients("supabase_admin").of_service(blocking=_in_thread())
+
+    def _clients(self, name: str) -> Clients:
+        if current_line() is not None:
+            raise UsageError(
+                f"context().{name} reaches out, and a workflow's body may run again: use it in a @step"
+            )
+        if self.clients is None:
+            raise UsageError(f"context().{name} is known only in a host: start one with `outlast serve`")
+        return self.clients
 
 
 _context: ContextVar[Callable[[], Context] | None] = ContextVar("outlast_context", default=None)
 
 
 def context() -> Context:
-    """The context of the workflow, or of its step, that runs here. Raises UsageError elsewhere."""
+    """The context of the workflow, step or handler that runs here. Raises UsageError elsewhere."""
     found = _context.get()
     if found is None:
-        raise UsageError("context() is known only while a workflow or one of its steps runs")
+        raise UsageError("context() is known only while a workflow, one of its steps or a handler runs")
     return found()
+
+
+def current_caller() -> tuple[Caller, CallerToken | None]:
+    """For whom the function that runs here acts, and the caller's token; nobody where none runs."""
+    found = _context.get()
+    if found is None:
+        return NOBODY, None
+    here = found()
+    return here.caller, None if here.clients is None else here.clients.token
 
 
 def enter_context(entered: Callable[[], Context]) -> None:
     """Make what `entered` gives the current one in this context. It is called when somebody asks."""
     _context.set(entered)
+
+
+def _in_thread() -> bool:
+    """Whether this is the thread of a `def` function, where nothing can be awaited."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return True
+    return False

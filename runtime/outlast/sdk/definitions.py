@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from outlast.core.codec import Codec
 from outlast.core.retry import RetryPolicy
+from outlast.sdk.auth import AuthMode
 from outlast.sdk.inputs import Inputs
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -36,6 +37,7 @@ class TransactionDefinition:
     retry: RetryPolicy
     timeout_s: float | None
     isolation: Literal["read committed", "repeatable read", "serializable"] | None
+    role: Literal["service", "caller"]
     codec: Codec
 
 
@@ -52,6 +54,8 @@ class WorkflowDefinition:
     idempotency: Literal["optional", "required"]
     duplicates: Literal["attach", "conflict"]
     timeout_s: float | None
+    auth: tuple[AuthMode, ...] | None = None
+    """Whom it lets in; None leaves that to the gateway."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,6 +66,7 @@ class HandlerDefinition:
     fn: Callable[..., Any]
     is_async: bool
     methods: tuple[str, ...]
+    auth: tuple[AuthMode, ...] | None = None
 
 
 def is_async(fn: Callable[..., Any]) -> bool:

@@ -18,6 +18,7 @@ from outlast.sdk.steps import refuse_in_thread, refuse_non_function, refuse_on_l
 P = ParamSpec("P")
 R = TypeVar("R")
 Isolation = Literal["read committed", "repeatable read", "serializable"]
+Role = Literal["service", "caller"]
 
 
 class AsyncTransaction(Generic[P, R]):
@@ -91,6 +92,7 @@ def transaction(
     *,
     name: str | None = None,
     isolation: Isolation | None = None,
+    role: Role = "service",
     max_attempts: int = 1,
     backoff: Duration = 0.5,
     backoff_factor: float = 2.0,
@@ -104,6 +106,7 @@ def transaction(
     *,
     name: str | None = None,
     isolation: Isolation | None = None,
+    role: Role = "service",
     max_attempts: int = 1,
     backoff: Duration = 0.5,
     backoff_factor: float = 2.0,
@@ -115,13 +118,17 @@ def transaction(
 
     The function's first parameter is a psycopg connection inside an open transaction (an AsyncConnection
     for `async def`, a Connection for `def`); committing it is refused. Serialization failures and deadlocks
-    (40001, 40P01) run the body again, beyond `max_attempts`, as does a commit whose answer was lost. The
-    other options are those of `step`. Raises UsageError for options that can't work.
+    (40001, 40P01) run the body again, beyond `max_attempts`, as does a commit whose answer was lost.
+    `role="caller"` runs all of the body as whoever called the workflow: under their Postgres role and with
+    their `request.jwt.claims`, so that row-level security holds. The other options are those of
+    `step`. Raises UsageError for options that can't work.
     """
     policy = retry_policy("transaction", max_attempts, backoff, backoff_factor, backoff_max, retry_on)
     timeout_s = positive_seconds_of(timeout, "transaction(timeout)")
     if isolation not in (None, "read committed", "repeatable read", "serializable"):
         raise UsageError(f"transaction(isolation) is a level of Postgres in lower case, not {isolation!r}")
+    if role not in ("service", "caller"):
+        raise UsageError(f'transaction(role) is "service" or "caller", not {role!r}')
 
     def decorate(wrapped: Callable[..., Any]) -> AsyncTransaction[..., Any] | SyncTransaction[..., Any]:
         refuse_non_function(wrapped, "transaction")
@@ -137,6 +144,7 @@ def transaction(
             retry=policy,
             timeout_s=timeout_s,
             isolation=isolation,
+            role=role,
             codec=Codec(return_annotation(wrapped), of=f"the result of transaction {given!r}"),
         )
         return AsyncTransaction(definition) if definition.is_async else SyncTransaction(definition)

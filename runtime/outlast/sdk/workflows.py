@@ -8,6 +8,7 @@ from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
 
 from outlast.core.codec import UNTYPED, Codec, return_annotation
 from outlast.core.errors import UsageError
+from outlast.sdk.auth import Auth, auth_modes
 from outlast.sdk.definitions import METHODS, HandlerDefinition, WorkflowDefinition, is_async
 from outlast.sdk.durations import Duration, positive_seconds_of
 from outlast.sdk.http import Response
@@ -53,6 +54,7 @@ def workflow(fn: Callable[P, R], /) -> Workflow[P, R]: ...
 @overload
 def workflow(
     *,
+    auth: Auth | None = None,
     idempotency: Literal["optional", "required"] = "optional",
     duplicates: Literal["attach", "conflict"] = "attach",
     timeout: Duration | None = None,
@@ -62,6 +64,7 @@ def workflow(
     fn: Callable[..., Any] | None = None,
     /,
     *,
+    auth: Auth | None = None,
     idempotency: Literal["optional", "required"] = "optional",
     duplicates: Literal["attach", "conflict"] = "attach",
     timeout: Duration | None = None,
@@ -69,6 +72,8 @@ def workflow(
 ) -> Any:
     """Make a function a workflow: it survives anything and runs to one end.
 
+    `auth` says who may call: "user", "publishable", "secret", "secret:NAME", "none", or a list of those, of
+    which the first that fits counts; without it the gateway's `verify_jwt` decides.
     `idempotency="required"` refuses calls without a key. `duplicates="conflict"` answers 409 to a duplicate
     of a running call instead of waiting with it. `timeout` bounds the whole, sleeps and recoveries included.
     `methods` are the HTTP methods it answers. Raises UsageError for options that can't work.
@@ -79,6 +84,7 @@ def workflow(
         raise UsageError(f'workflow(duplicates) is "attach" or "conflict", not {duplicates!r}')
     timeout_s = positive_seconds_of(timeout, "workflow(timeout)")
     allowed = _methods(methods, "workflow")
+    modes = auth_modes(auth, "workflow")
 
     def decorate(wrapped: Callable[..., Any]) -> Workflow[..., Any]:
         refuse_non_function(wrapped, "workflow")
@@ -95,6 +101,7 @@ def workflow(
             idempotency=idempotency,
             duplicates=duplicates,
             timeout_s=timeout_s,
+            auth=modes,
         )
         return Workflow(definition)
 
@@ -104,16 +111,28 @@ def workflow(
 @overload
 def handler(fn: Callable[P, R], /) -> Handler[P, R]: ...
 @overload
-def handler(*, methods: Sequence[str] = METHODS) -> Callable[[Callable[P, R]], Handler[P, R]]: ...
-def handler(fn: Callable[..., Any] | None = None, /, *, methods: Sequence[str] = METHODS) -> Any:
-    """Make a function `(Request) -> Response` (or any JSON value) served as it is, with nothing recorded."""
+def handler(
+    *, auth: Auth | None = None, methods: Sequence[str] = METHODS
+) -> Callable[[Callable[P, R]], Handler[P, R]]: ...
+def handler(
+    fn: Callable[..., Any] | None = None,
+    /,
+    *,
+    auth: Auth | None = None,
+    methods: Sequence[str] = METHODS,
+) -> Any:
+    """Make a function `(Request) -> Response` (or any JSON value) served as it is, with nothing recorded.
+
+    `auth` and `methods` are those of `workflow`. Raises UsageError for options that can't work.
+    """
     allowed = _methods(methods, "handler")
+    modes = auth_modes(auth, "handler")
 
     def decorate(wrapped: Callable[..., Any]) -> Handler[..., Any]:
         refuse_non_function(wrapped, "handler")
         if wrapped.__code__.co_argcount != 1:
             raise UsageError(f"@handler: {wrapped.__qualname__} takes exactly one parameter, the request")
-        return Handler(HandlerDefinition(wrapped.__name__, wrapped, is_async(wrapped), allowed))
+        return Handler(HandlerDefinition(wrapped.__name__, wrapped, is_async(wrapped), allowed, modes))
 
     return decorate if fn is None else decorate(fn)
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any
 
 import psycopg
-from psycopg.rows import TupleRow
 from psycopg.sql import SQL
 from psycopg_pool import AsyncConnectionPool
 
@@ -13,6 +12,8 @@ from outlast.core import faults
 from outlast.core.errors import UsageError
 from outlast.core.ports import Conflicted, Fence, TransactionWork, Unreachable
 from outlast.core.records import StepRecord
+from outlast.store.borrowed import ENDED_BY_BODY, BorrowedAsyncConnection, BorrowedConnection
+from outlast.store.callers import as_caller
 from outlast.store.connections import CONFLICTS, AsyncConn, away, ends_session
 from outlast.store.queries import load
 
@@ -22,63 +23,6 @@ _ISOLATION = {
     "repeatable read": SQL("set transaction isolation level repeatable read"),
     "serializable": SQL("set transaction isolation level serializable"),
 }
-_ENDED_BY_BODY = (
-    "the body of a transaction ended it by its own COMMIT or ROLLBACK; leave that out: it commits by itself, "
-    "together with its record, when the function returns"
-)
-
-
-class BorrowedConnection(psycopg.Connection[TupleRow]):
-    """A blocking face of a pooled connection, for the body of a `def` transaction.
-
-    It can't be ended or closed, and what is set on it (row factories, adapters) goes with it.
-    """
-
-    @classmethod
-    def of(cls, connection: AsyncConn) -> BorrowedConnection:
-        """The same session. The two must not be used at the same time."""
-        borrowed = cls(connection.pgconn)
-        borrowed.prepare_threshold = None  # statement names of the two faces would clash
-        return borrowed
-
-    def commit(self) -> NoReturn:
-        """Refused."""
-        raise UsageError(_ENDED_BY_BODY)
-
-    rollback = commit
-    close = commit
-
-    def set_autocommit(self, value: bool) -> NoReturn:
-        """Refused."""
-        raise UsageError(_ENDED_BY_BODY)
-
-    def __del__(self, *_: Any) -> None:
-        """Nothing to warn of: the session is the pool's."""
-
-
-class BorrowedAsyncConnection(psycopg.AsyncConnection[TupleRow]):
-    """The same for the body of an `async def` transaction."""
-
-    @classmethod
-    def of(cls, connection: AsyncConn) -> BorrowedAsyncConnection:
-        """The same session. The two must not be used at the same time."""
-        borrowed = cls(connection.pgconn)
-        borrowed.prepare_threshold = None
-        return borrowed
-
-    async def commit(self) -> NoReturn:
-        """Refused."""
-        raise UsageError(_ENDED_BY_BODY)
-
-    rollback = commit
-    close = commit
-
-    async def set_autocommit(self, value: bool) -> NoReturn:
-        """Refused."""
-        raise UsageError(_ENDED_BY_BODY)
-
-    def __del__(self, *_: Any) -> None:
-        """Nothing to warn of: the session is the pool's."""
 
 
 class PostgresTransactions:
@@ -162,7 +106,8 @@ async def _run_body(connection: AsyncConn, work: TransactionWork) -> StepRecord:
     """Run the user's function. What it raises is its own, unless the connection is gone or it runs again."""
     try:
         borrow = BorrowedConnection if work.threaded else BorrowedAsyncConnection
-        return await work.run(borrow.of(connection))
+        async with as_caller(connection, work.caller):
+            return await work.run(borrow.of(connection))
     except CONFLICTS:
         raise
     except Exception as error:
@@ -175,7 +120,7 @@ async def _check_open(connection: AsyncConn, mark: str) -> None:
     """Raise UsageError if this is no longer the transaction that `open_transaction` marked."""
     row = await (await connection.execute(_SQL["transaction_mark"], {"mark": mark})).fetchone()
     if row is None or not row[0]:
-        raise _BodyFailed(UsageError(_ENDED_BY_BODY))
+        raise _BodyFailed(UsageError(ENDED_BY_BODY))
 
 
 async def _standing(connection: AsyncConn, fence: Fence) -> StepRecord | None:

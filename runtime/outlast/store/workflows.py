@@ -51,6 +51,7 @@ class PostgresWorkflows:
         attribute, value = filters.attribute or (None, None)
         after_created, after_id = filters.after or (None, None)
         parameters = {
+            "subject": filters.subject,
             "function": filters.function,
             "status": list(filters.statuses) if filters.statuses else None,
             "queue": filters.queue,

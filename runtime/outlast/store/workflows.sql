@@ -26,7 +26,8 @@ select
   workflow_id, function, status, queue, parent, attributes::text, recovery_attempts, claimable_at, created_at,
   started_at, updated_at, completed_at
 from outlast.workflow_status
-where (%(function)s::text is null or function = %(function)s)
+where (%(subject)s::text is null or subject = %(subject)s)
+  and (%(function)s::text is null or function = %(function)s)
   and (%(status)s::text[] is null or status = any(%(status)s::text[]))
   and (%(queue)s::text is null or queue = %(queue)s)
   and (%(parent)s::text is null or parent = %(parent)s)

@@ -10,13 +10,13 @@ from typing import Protocol
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from outlast.core.errors import OutlastError
 from outlast.sdk.definitions import HandlerDefinition, WorkflowDefinition
-from outlast.sdk.running import Host
+from outlast.web.admission import Admission, Admitted
 from outlast.web.answers import ClientGone, Reply
 from outlast.web.calls import Call
 from outlast.web.cors import preflight, shared
-from outlast.web.credentials import Admitted, Credentials
-from outlast.web.handlers import serve_app, serve_handler
+from outlast.web.handlers import Surroundings, serve_app, serve_handler
 from outlast.web.invoke import Invoker, Target
 from outlast.web.problems import INTERNAL, expected_problem
 from outlast.web.streaming import Streamer, wants_stream
@@ -40,10 +40,8 @@ class Web:
     functions: Functions
     invoker: Invoker
     streamer: Streamer
-    host: Host
-    credentials: Credentials
-    verify_jwt: bool
-    body_bytes_max: int
+    surroundings: Surroundings
+    admission: Admission
     management: ASGIApp
     cors_origins: Sequence[str] = ("*",)
 
@@ -77,8 +75,7 @@ class Web:
                 await problem.answer().send(reply)
 
     async def _function(self, call: Call, reply: Reply) -> None:
-        admitted = self._admit(call)
-        target = self.functions.resolve(call.path[len(FUNCTIONS) :])
+        target, admitted = await self._admit(call, call.path[len(FUNCTIONS) :])
         served = target.served
         if isinstance(served, WorkflowDefinition):
             if wants_stream(call):
@@ -87,13 +84,18 @@ class Web:
                 answer = await self.invoker.invoke(call, admitted, target, served)
                 await answer.send(reply)
         elif isinstance(served, HandlerDefinition):
-            await serve_handler(call, target, served, self.host, self.body_bytes_max, reply)
+            await serve_handler(call, admitted, target, served, self.surroundings, reply)
         else:
-            await serve_app(call, target.function, served, self.host, reply)
+            await serve_app(call, admitted, target.function, served, self.surroundings, reply)
 
-    def _admit(self, call: Call) -> Admitted:
-        """Who calls. With `verify_jwt`, for now only a secret key opens the functions."""
-        if self.verify_jwt:
-            self.credentials.require_secret(call)
-            return Admitted(secret=True)
-        return Admitted(secret=self.credentials.holds_secret(call))
+    async def _admit(self, call: Call, path: str) -> tuple[Target, Admitted]:
+        """What is called, and by whom. Strangers don't learn what there is: they are refused first."""
+        file = path.partition("/")[0]
+        try:
+            target = self.functions.resolve(path)
+        except OutlastError:
+            await self.admission.to_function(call, file, None)
+            raise
+        served = target.served
+        asks = served.auth if isinstance(served, WorkflowDefinition | HandlerDefinition) else None
+        return target, await self.admission.to_function(call, file, asks)

@@ -16,6 +16,7 @@ from outlast.core.status import Status
 
 Row = Mapping[str, Any]
 
+_STEP_FAILED = {"code": "step_failed", "message": "the step failed"}
 _RECORDED = frozenset({"input", "output", "response", "attributes"})
 
 
@@ -38,22 +39,24 @@ def documents(items: Iterable[Verbatim]) -> Verbatim:
 
 
 def workflow_document(row: Row, *, secret: bool) -> Verbatim:
-    """One workflow. The failure with its traceback is for holders of a secret key alone."""
+    """One workflow. Its traceback, and where it runs, are for holders of a secret key alone."""
     fields = {name: _recorded(value) if name in _RECORDED else value for name, value in row.items()}
+    if not secret and "owner" in fields:
+        fields["owner"] = None
     if row.get("error") is not None:
         fields["error"] = _error(row, secret=secret)
     return document(fields)
 
 
-def step_document(row: Row) -> Verbatim:
-    """One recorded step; of a sleep that isn't over, when it will be."""
+def step_document(row: Row, *, secret: bool) -> Verbatim:
+    """One recorded step; of a sleep that isn't over, when it will be. `secret` as for workflows."""
     sleeping = row["completion_order"] is None
     fields: dict[str, Any] = {
         "step_id": row["step_id"],
         "name": row["name"],
         "status": _step_status(row),
         "output": None if sleeping else _recorded(row["output"]),
-        "error": _recorded(row["error"]),
+        "error": _recorded(row["error"]) if secret or row["error"] is None else _STEP_FAILED,
         "attempts": row["attempts"],
         "completion_order": row["completion_order"],
         "started_at": row["started_at"],

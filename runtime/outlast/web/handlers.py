@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
+from outlast.sdk.clients import MakeClients
+from outlast.sdk.context import Context, enter_context
 from outlast.sdk.definitions import HandlerDefinition
 from outlast.sdk.http import Headers, HTTPException, Request, Response
 from outlast.sdk.running import Host, enter_host
+from outlast.web.admission import Admitted
 from outlast.web.answers import JSON, Answer, ClientGone, Reply, text_pairs
 from outlast.web.calls import Call
 from outlast.web.invoke import Target, check_method
@@ -22,15 +26,50 @@ from outlast.web.results import exception_answer
 _logger = logging.getLogger("outlast.function")
 
 
+class Surroundings(NamedTuple):
+    """What handlers and applications reach of the host, and how large a handler's request may be."""
+
+    host: Host
+    clients: MakeClients | None
+    body_bytes_max: int
+
+    @asynccontextmanager
+    async def entered(
+        self, function: str, admitted: Admitted, request: Request | None
+    ) -> AsyncIterator[None]:
+        """Let the code that runs here know where it is and who calls."""
+        clients = None if self.clients is None else self.clients(admitted.caller, admitted.token)
+        logger = logging.LoggerAdapter(_logger)
+        here = Context(function, "", logger, request, admitted.caller, clients=clients)
+        enter_host(self.host)
+        enter_context(lambda: here)
+        try:
+            yield
+        finally:
+            if clients is not None:
+                await clients.close()
+
+
 async def serve_handler(
-    call: Call, target: Target, definition: HandlerDefinition, host: Host, bytes_max: int, reply: Reply
+    call: Call,
+    admitted: Admitted,
+    target: Target,
+    definition: HandlerDefinition,
+    surroundings: Surroundings,
+    reply: Reply,
 ) -> None:
     """Call a handler and send what it returns: a Response, an ASGI response, text, bytes or JSON."""
     check_method(call, definition.methods)
-    body = await call.body(bytes_max)
+    body = await call.body(surroundings.body_bytes_max)
     headers = Headers(call.text_pairs())
     request = Request(call.method, target.subpath, call.query.decode("latin-1"), headers, body)
-    enter_host(host)
+    async with surroundings.entered(target.function, admitted, request):
+        await _answer_by(call, target, definition, request, reply)
+
+
+async def _answer_by(
+    call: Call, target: Target, definition: HandlerDefinition, request: Request, reply: Reply
+) -> None:
     try:
         if definition.is_async:
             result = await definition.fn(request)
@@ -47,14 +86,16 @@ async def serve_handler(
         await answer.send(reply)
 
 
-async def serve_app(call: Call, function: str, app: ASGIApp, host: Host, reply: Reply) -> None:
+async def serve_app(
+    call: Call, admitted: Admitted, function: str, app: ASGIApp, surroundings: Surroundings, reply: Reply
+) -> None:
     """Mount an ASGI application at its function's path."""
-    enter_host(host)
     root = call.scope.get("root_path", "") + f"/functions/v1/{function}"
-    try:
-        await app({**call.scope, "root_path": root}, call.receive, reply)
-    except BaseException as error:
-        raise _blamed(function, error, reply) from error
+    async with surroundings.entered(function, admitted, None):
+        try:
+            await app({**call.scope, "root_path": root}, call.receive, reply)
+        except BaseException as error:
+            raise _blamed(function, error, reply) from error
     if not reply.begun:
         _logger.error("%s did not answer", function)
         await FUNCTION_FAILED.answer().send(reply)

@@ -10,22 +10,27 @@ from urllib.parse import parse_qsl
 
 from pydantic_core import to_json
 
+from outlast.core.callers import CallerToken
 from outlast.core.clock import Clock
-from outlast.core.errors import DatabaseUnavailable, InvalidJson, OutlastError
-from outlast.core.names import fingerprint_of, fresh_workflow_id, parse_key, workflow_id_of
+from outlast.core.errors import DatabaseUnavailable, InvalidJson, InvalidKey, OutlastError
+from outlast.core.names import fingerprint_of, fresh_workflow_id, is_uuid, parse_key, workflow_id_of
 from outlast.core.records import NewWorkflow, Standing
 from outlast.core.status import Status
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.http import record_request
+from outlast.web.admission import ANONYMOUS, Admitted
 from outlast.web.answers import Answer, ClientGone
 from outlast.web.calls import Call
-from outlast.web.credentials import Admitted
 from outlast.web.preferences import preference_of
 from outlast.web.problems import Problem, ProblemError, problem_of
 from outlast.web.results import ended_answer, location_of, pending_answer
 
 _REGION = b"forceFunctionRegion"
 """Clients add it to the query; it says where to run, not what."""
+
+_ANONYMOUS_KEY = (
+    "anonymous callers share one space of keys: the Idempotency-Key must be a UUID, which nobody can guess"
+)
 
 _SOON_S = 1.0
 """Most calls end within this time; only after it the client is watched too, which costs two tasks."""
@@ -61,9 +66,16 @@ class Engine(Protocol):
     clock: Clock
 
     async def start_new(
-        self, new: NewWorkflow, definition: WorkflowDefinition, arguments: dict[str, Any] | None
+        self,
+        new: NewWorkflow,
+        definition: WorkflowDefinition,
+        arguments: dict[str, Any] | None,
+        token: CallerToken | None = None,
     ) -> Standing | None:
-        """Insert and run; None if it is new, else how the one that is there stands."""
+        """Insert and run; None if it is new, else how the one that is there stands.
+
+        `token` is the caller's, which is not stored.
+        """
         ...
 
     async def wait(self, workflow_id: str, timeout_s: float | None) -> Standing | None:
@@ -112,7 +124,7 @@ class Invoker:
         check_method(call, definition.methods)
         new, arguments = await self._identify(call, admitted, target, definition)
         try:
-            standing = await self._engine.start_new(new, definition, arguments)
+            standing = await self._engine.start_new(new, definition, arguments, admitted.token)
         except DatabaseUnavailable as error:  # whether it has started is in doubt
             raise ProblemError(_with_location(error, new.workflow_id)) from error
         if standing is None:
@@ -140,15 +152,15 @@ class Invoker:
         key = parse_key(call.header_values(b"idempotency-key"))
         if key is None and definition.idempotency == "required":
             raise ProblemError(_key_missing(function))
+        if key is not None and admitted.space == ANONYMOUS and not is_uuid(key):
+            raise InvalidKey(_ANONYMOUS_KEY)
         body = await call.body(self._body_bytes_max)
         query = _without_region(call.query)
         input_text, arguments = _bind(definition, body, query)
         timeout_s = definition.timeout_s
         new = NewWorkflow(
             workflow_id=(
-                fresh_workflow_id(function)
-                if key is None
-                else workflow_id_of(function, admitted.subject, key)
+                fresh_workflow_id(function) if key is None else workflow_id_of(function, admitted.space, key)
             ),
             function=function,
             input=input_text,
@@ -162,6 +174,7 @@ class Invoker:
             idempotency_key=key,
             fingerprint=fingerprint_of(call.method, function, target.subpath, query, body),
             subject=admitted.subject,
+            claims=admitted.record,
             version=target.version,
             deadline_s=None if timeout_s is None else self._engine.clock.now_s() + timeout_s,
         )

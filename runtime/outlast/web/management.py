@@ -7,9 +7,9 @@ from typing import Protocol
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from outlast.web.admission import Admission
 from outlast.web.answers import Answer, json_answer
 from outlast.web.calls import Call
-from outlast.web.credentials import Credentials
 from outlast.web.health import Engine as HealthEngine
 from outlast.web.health import Health
 from outlast.web.openapi.document import Functions, OpenApi
@@ -27,19 +27,18 @@ def management_app(
     engine: Engine,
     workflows: Workflows,
     functions: Functions,
-    credentials: Credentials,
+    admission: Admission,
     schema_current: Callable[[], Awaitable[bool]],
     version: str,
-    verify_jwt: bool = True,
 ) -> ASGIApp:
     """An ASGI application for HTTP scopes. It raises ProblemError and OutlastError for its caller to answer.
 
     `schema_current` says whether the database's schema is up to date, and raises Unreachable. `version` is
-    Outlast's; `verify_jwt` says whether functions ask who calls.
+    Outlast's.
     """
-    of_workflows = WorkflowRoutes(engine, workflows, credentials)
+    of_workflows = WorkflowRoutes(engine, workflows, admission)
     probes = Health(engine, functions, schema_current)
-    openapi = OpenApi(functions, version, verify_jwt=verify_jwt)
+    openapi = OpenApi(functions, version, admission.gated)
 
     async def home(call: Call) -> Answer:
         """What this is and where to go on."""

@@ -14,9 +14,9 @@ from outlast.core.errors import DatabaseUnavailable, OutlastError
 from outlast.core.ports import Unreachable
 from outlast.core.records import Standing
 from outlast.sdk.definitions import WorkflowDefinition
+from outlast.web.admission import Admitted
 from outlast.web.answers import JSON, ClientGone
 from outlast.web.calls import Call
-from outlast.web.credentials import Admitted
 from outlast.web.invoke import Begun, Engine, Invoker, Target
 from outlast.web.problems import problem_of
 from outlast.web.results import accepted_headers, ended_answer

@@ -13,9 +13,9 @@ from outlast.core.listing import Filters
 from outlast.core.ports import Unreachable
 from outlast.core.records import Standing
 from outlast.core.status import Status
+from outlast.web.admission import Admission
 from outlast.web.answers import JSON, NO_STORE, Answer
 from outlast.web.calls import Call
-from outlast.web.credentials import Credentials
 from outlast.web.documents import Verbatim, document, documents, step_document, workflow_document
 from outlast.web.parameters import Parameters, bad_cursor, cursor_of, invalid
 from outlast.web.problems import Problem, ProblemError, problem_of
@@ -63,74 +63,86 @@ class Workflows(Protocol):
 
 
 class WorkflowRoutes:
-    """The endpoints under WORKFLOWS. For now they are open to holders of a secret key alone."""
+    """The endpoints under WORKFLOWS: all of them for holders of a secret key, a user's own for a user.
 
-    def __init__(self, engine: Engine, workflows: Workflows, credentials: Credentials) -> None:
+    What is another caller's is not there.
+    """
+
+    def __init__(self, engine: Engine, workflows: Workflows, admission: Admission) -> None:
         self._engine = engine
         self._workflows = workflows
-        self._credentials = credentials
+        self._admission = admission
 
     async def page(self, call: Call) -> Answer:
         """A page of workflows, newest first."""
-        self._credentials.require_secret(call)
+        owner = await self._owner(call)
         parameters = Parameters(call, FILTERS)
         limit = parameters.whole("limit", PAGE_DEFAULT, 1, PAGE_MAX)
         with _reaching():
             # One more than asked for tells whether there is a next page.
-            rows = await self._workflows.page(_filters(parameters, limit + 1))
+            rows = await self._workflows.page(_filters(parameters, owner, limit + 1))
         last = rows[limit - 1] if len(rows) > limit else None
         cursor = None if last is None else cursor_of(last["created_at"].isoformat(), last["workflow_id"])
-        items = documents(workflow_document(row, secret=True) for row in rows[:limit])
+        items = documents(workflow_document(row, secret=owner is None) for row in rows[:limit])
         return _page("workflows", items, WORKFLOWS, parameters, cursor)
 
     async def show(self, call: Call, workflow_id: str) -> Answer:
         """One workflow; with `wait`, once it has ended or the time is over."""
-        self._credentials.require_secret(call)
+        owner = await self._owner(call)
         wait_s = Parameters(call, ("wait",)).seconds("wait", WAIT_S_MAX)
-        row = await self._row(workflow_id)
+        row = await self._row(workflow_id, owner)
         if wait_s and not Status(row["status"]).ended:
             await self._wait(workflow_id, wait_s)
-            row = await self._row(workflow_id)
-        return _answer(workflow_id, workflow_document(row, secret=True))
+            row = await self._row(workflow_id, owner)
+        return _answer(workflow_id, workflow_document(row, secret=owner is None))
 
     async def steps(self, call: Call, workflow_id: str) -> Answer:
         """A page of recorded steps, in order of completion; sleeps that aren't over come last."""
-        self._credentials.require_secret(call)
+        owner = await self._owner(call)
         parameters = Parameters(call, ("limit", "cursor"))
         limit = parameters.whole("limit", PAGE_MAX, 1, PAGE_MAX)
         after = _after_step(parameters)
+        if owner is not None:
+            await self._standing(workflow_id, owner)
         with _reaching():
             rows = await self._workflows.steps(workflow_id, after, limit + 1)
-        if not rows:
-            await self._standing(workflow_id)
+        if not rows and owner is None:
+            await self._standing(workflow_id, owner)
         last = rows[limit - 1] if len(rows) > limit else None
         cursor = None if last is None else cursor_of(last["place"], last["step_id"])
-        items = documents(step_document(row) for row in rows[:limit])
+        items = documents(step_document(row, secret=owner is None) for row in rows[:limit])
         return _page("steps", items, f"{location_of(workflow_id)}/steps", parameters, cursor)
 
     async def cancel(self, call: Call, workflow_id: str) -> Answer:
         """Cancel it. Cancelling again is no error; what has ended otherwise stays as it is."""
-        self._credentials.require_secret(call)
+        owner = await self._owner(call)
         Parameters(call, ())
+        if owner is not None:
+            await self._standing(workflow_id, owner)
         if not await self._engine.cancel(workflow_id):
-            standing = await self._standing(workflow_id)
+            standing = await self._standing(workflow_id, owner)
             if standing.status is not Status.CANCELLED:
                 raise ProblemError(_ended(standing))
         return _answer(workflow_id, document({"workflow_id": workflow_id, "status": Status.CANCELLED}))
 
-    async def _row(self, workflow_id: str) -> dict[str, Any]:
+    async def _owner(self, call: Call) -> str | None:
+        """Whose workflows the caller may see; None for all. Raises ProblemError (401)."""
+        admitted = await self._admission.to_management(call)
+        return None if admitted.secret else admitted.subject
+
+    async def _row(self, workflow_id: str, owner: str | None) -> dict[str, Any]:
         with _reaching():
             row = await self._workflows.show(workflow_id)
-        if row is None:
+        if row is None or owner not in (None, row["subject"]):
             raise ProblemError(workflow_not_found(workflow_id))
         return row
 
-    async def _standing(self, workflow_id: str) -> Standing:
+    async def _standing(self, workflow_id: str, owner: str | None) -> Standing:
         with _reaching():
-            found = await self._workflows.standing([workflow_id])
-        if workflow_id not in found:
+            found = (await self._workflows.standing([workflow_id])).get(workflow_id)
+        if found is None or owner not in (None, found.subject):
             raise ProblemError(workflow_not_found(workflow_id))
-        return found[workflow_id]
+        return found
 
     async def _wait(self, workflow_id: str, wait_s: float) -> None:
         try:
@@ -143,8 +155,9 @@ class WorkflowRoutes:
             ) from error
 
 
-def _filters(parameters: Parameters, limit: int) -> Filters:
+def _filters(parameters: Parameters, owner: str | None, limit: int) -> Filters:
     return Filters(
+        subject=owner,
         function=parameters.one("function"),
         statuses=_statuses(parameters.many("status")),
         queue=parameters.one("queue"),

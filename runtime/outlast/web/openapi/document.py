@@ -10,7 +10,7 @@ from pydantic_core import to_json
 
 from outlast.web.answers import JSON, NO_STORE, Answer
 from outlast.web.calls import Call
-from outlast.web.openapi.functions import File, function_paths
+from outlast.web.openapi.functions import File, Gated, function_paths
 from outlast.web.openapi.management import SCHEMAS, management_paths
 from outlast.web.openapi.schemas import Schemas
 from outlast.web.openapi.shared import (
@@ -36,12 +36,12 @@ class Functions(Protocol):
 
 
 class OpenApi:
-    """Serves the document. `version` is Outlast's; `verify_jwt` says whether functions ask who calls."""
+    """Serves the document. `version` is Outlast's; `gated` says whether the gateway asks who calls."""
 
-    def __init__(self, functions: Functions, version: str, *, verify_jwt: bool) -> None:
+    def __init__(self, functions: Functions, version: str, gated: Gated) -> None:
         self._functions = functions
         self._version = version
-        self._verify_jwt = verify_jwt
+        self._gated = gated
         self._making = asyncio.Lock()
         self._made: tuple[tuple[object, ...], bytes] | None = None
 
@@ -56,13 +56,13 @@ class OpenApi:
             return Answer(200, self._made[1], [JSON, NO_STORE])
 
     def _make(self, files: Sequence[File]) -> bytes:
-        return to_json(document(files, self._version, verify_jwt=self._verify_jwt), inf_nan_mode="null")
+        return to_json(document(files, self._version, self._gated), inf_nan_mode="null")
 
 
-def document(files: Sequence[File], version: str, *, verify_jwt: bool) -> Item:
+def document(files: Sequence[File], version: str, gated: Gated) -> Item:
     """The OpenAPI 3.1 document of `files` and of the management routes."""
     schemas = Schemas({"Problem": PROBLEM, "Accepted": ACCEPTED, **SCHEMAS})
-    paths = function_paths(files, schemas, verify_jwt=verify_jwt)
+    paths = function_paths(files, schemas, gated)
     required = {**PARAMETERS["Idempotency-Key"], "required": True}
     return {
         "openapi": "3.1.0",

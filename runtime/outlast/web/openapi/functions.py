@@ -7,10 +7,21 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
+from outlast.sdk.auth import AuthMode
 from outlast.sdk.definitions import METHODS, HandlerDefinition, WorkflowDefinition
 from outlast.web.app import FUNCTIONS
 from outlast.web.openapi.schemas import Schema, Schemas
-from outlast.web.openapi.shared import JSON_TYPE, KEYS, NOBODY, Item, headers, json_content, reference
+from outlast.web.openapi.shared import (
+    APIKEY,
+    BEARER,
+    JSON_TYPE,
+    KEYS,
+    NOBODY,
+    Item,
+    headers,
+    json_content,
+    reference,
+)
 
 _WITHOUT_BODY = frozenset({"GET", "DELETE"})
 """HTTP gives a body of theirs no meaning; without a body the query's parameters are the input."""
@@ -67,16 +78,20 @@ class File(Protocol):
         ...
 
 
-def function_paths(files: Iterable[File], schemas: Schemas, *, verify_jwt: bool) -> dict[str, Item]:
+Gated = Callable[[str, Sequence[AuthMode] | None], bool]
+"""Whether the gateway checks calls of a file's function that itself asks for this."""
+
+
+def function_paths(files: Iterable[File], schemas: Schemas, gated: Gated) -> dict[str, Item]:
     """Path items of all functions that can be served. Their schemas go to `schemas`."""
-    security = KEYS if verify_jwt else [*KEYS, NOBODY]
     paths: dict[str, Item] = {}
     for file in files:
         if file.error is not None:
             continue
         for name, served in file.served.items():
             describe = _describe(name.removesuffix("/*"), served, schemas)
-            common = {"tags": [file.name], "security": security}
+            auth = served.auth if isinstance(served, WorkflowDefinition | HandlerDefinition) else None
+            common = {"tags": [file.name], "security": _security(auth, gated(file.name, auth))}
             if not name.endswith("/*"):
                 paths[f"{FUNCTIONS}{name}"] = _path_item(describe, common, "")
             if _reaches_below(served):
@@ -84,6 +99,15 @@ def function_paths(files: Iterable[File], schemas: Schemas, *, verify_jwt: bool)
                     describe, common, ".below"
                 )
     return paths
+
+
+def _security(auth: Sequence[AuthMode] | None, gated: bool) -> list[Item]:
+    """What a caller must present: one of these."""
+    if auth is None:
+        return KEYS if gated else [*KEYS, NOBODY]
+    schemes = {"user": BEARER, "publishable": APIKEY, "secret": APIKEY, "none": NOBODY}
+    found = [schemes[mode.kind] for mode in auth]
+    return [each for number, each in enumerate(found) if each not in found[:number]]
 
 
 class _Description:

@@ -12,7 +12,9 @@ from outlast.web.problems import INTERNAL, Problem
 Item = dict[str, Any]
 
 JSON_TYPE = "application/json"
-KEYS: list[Item] = [{"bearer": []}, {"apikey": []}]
+BEARER: Item = {"bearer": []}
+APIKEY: Item = {"apikey": []}
+KEYS: list[Item] = [BEARER, APIKEY]
 NOBODY: Item = {}
 """A security requirement that asks for nothing."""
 
@@ -143,8 +145,11 @@ def _body(answer: Answer) -> Any:
 
 
 UNAUTHORIZED = problem_item(
-    "No key, or none of this project's.",
+    "No key or token, a bad one, or one that doesn't open this.",
     Problem(401, "UNAUTHORIZED_NO_AUTH_HEADER", "Missing authorization header"),
+    Problem(401, "UNAUTHORIZED_INVALID_JWT_FORMAT", "Invalid JWT: it is none, or it is damaged"),
+    Problem(401, "UNAUTHORIZED_ASYMMETRIC_JWT", "Invalid JWT: it has expired; sign in again"),
+    Problem(401, "INVALID_CREDENTIALS", "These credentials don't open this function: user is needed"),
     names=("WWW-Authenticate",),
 )
 UNAVAILABLE = problem_item(
@@ -152,6 +157,7 @@ UNAVAILABLE = problem_item(
     Problem(503, "database_unavailable", "the database can't be reached", True),
     Problem(503, "shutting_down", "this instance shuts down; the workflow goes on elsewhere", True, _ID),
     Problem(503, "overloaded", "this instance runs 1000 workflows and takes no more now", True),
+    Problem(503, "jwks_unavailable", "the keys to verify tokens by can't be fetched now; try again", True),
     Problem(503, "BOOT_ERROR", "the function could not be loaded", True),
     names=("Retry-After", "Location"),
 )

@@ -1,0 +1,161 @@
+"""`context().supabase`: supabase-py's clients, made when a function asks for one and closed with it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import lru_cache
+from typing import Any
+
+from outlast.core.callers import SERVICE_ROLE, Caller, CallerToken
+from outlast.core.clock import Clock
+from outlast.core.errors import CallerTokenGone, UsageError
+from outlast.sdk.clients import MakeClients
+
+TIMEOUT_S = 60.0
+CLOSE_S_MAX = 1.0
+_CONNECTIONS_MAX = 10
+
+_GONE = (
+    'the caller\'s token is not kept with a workflow, and {reason}: use a @transaction(role="caller"), which '
+    "acts for the caller by what is recorded, or context().supabase_admin; or do this before the first long "
+    "sleep"
+)
+
+
+def supabase_clients(
+    url: str | None, secret_keys: Mapping[str, str], publishable_keys: Mapping[str, str], clock: Clock
+) -> MakeClients:
+    """What makes the clients of one running function, with these keys of the project at `url`."""
+    secret = next(iter(secret_keys.values()), None)
+    publishable = next(iter(publishable_keys.values()), None)
+
+    def make(caller: Caller, token: CallerToken | None) -> SupabaseClients:
+        return SupabaseClients(url, secret, publishable, caller, token, clock)
+
+    return make
+
+
+class SupabaseClients:
+    """Implements `sdk.clients.Clients`. Functions may ask from several threads at once."""
+
+    def __init__(
+        self,
+        url: str | None,
+        secret: str | None,
+        publishable: str | None,
+        caller: Caller,
+        token: CallerToken | None,
+        clock: Clock,
+    ) -> None:
+        self.token = token
+        self._url = url
+        self._secret = secret
+        self._publishable = publishable
+        self._caller = caller
+        self._clock = clock
+        self._made: dict[tuple[str, bool], Any] = {}
+        self._closed = False
+        self._lock = threading.Lock()
+
+    def of_caller(self, *, blocking: bool) -> Any:
+        """See Clients."""
+        if self._caller.role == SERVICE_ROLE and self._caller.id is None:
+            return self.of_service(blocking=blocking)
+        key = self._key(self._publishable, "SUPABASE_PUBLISHABLE_KEY", "context().supabase")
+        bearer = key
+        if self._caller.id is not None:
+            bearer = self._living_token()
+        return self._client("caller", blocking, key, bearer)
+
+    def of_service(self, *, blocking: bool) -> Any:
+        """See Clients."""
+        key = self._key(self._secret, "SUPABASE_SECRET_KEY", "context().supabase_admin")
+        return self._client("service", blocking, key, key)
+
+    async def close(self) -> None:
+        """See Clients."""
+        with self._lock:
+            self._closed = True
+            made, self._made = self._made, {}
+        for (_, blocking), (_, http) in made.items():
+            with suppress(Exception):
+                if blocking:
+                    await asyncio.to_thread(http.close)
+                else:
+                    async with asyncio.timeout(CLOSE_S_MAX):
+                        await http.aclose()
+
+    def _living_token(self) -> str:
+        if self.token is None:
+            raise CallerTokenGone(_GONE.format(reason="this instance did not take the call itself"))
+        if self.token.until_s <= self._clock.now_s():
+            raise CallerTokenGone(_GONE.format(reason="it has expired"))
+        return self.token.value
+
+    def _key(self, key: str | None, variable: str, used: str) -> str:
+        if self._url is None:
+            raise UsageError(f"{used} needs the project's address: set SUPABASE_URL")
+        if key is None:
+            raise UsageError(f"{used} needs a key of the project: set {variable}")
+        return key
+
+    def _client(self, name: str, blocking: bool, key: str, bearer: str) -> Any:
+        with self._lock:
+            if self._closed:
+                raise UsageError("the workflow has ended, and its Supabase clients with it")
+            if (name, blocking) not in self._made:
+                assert self._url is not None
+                make = _blocking_client if blocking else _async_client
+                self._made[name, blocking] = make(self._url, key, bearer)
+            client, _ = self._made[name, blocking]
+            return client
+
+
+def _async_client(url: str, key: str, bearer: str) -> tuple[Any, Any]:
+    import httpx
+
+    from supabase import AsyncClient, AsyncClientOptions
+
+    http = httpx.AsyncClient(**_http_options())
+    options = AsyncClientOptions(httpx_client=http, **_client_options(bearer))
+    return AsyncClient(url, key, options), http
+
+
+def _blocking_client(url: str, key: str, bearer: str) -> tuple[Any, Any]:
+    import httpx
+    from supabase.lib.client_options import SyncClientOptions
+
+    from supabase import Client
+
+    http = httpx.Client(**_http_options())
+    options = SyncClientOptions(httpx_client=http, **_client_options(bearer))
+    return Client(url, key, options), http
+
+
+def _client_options(bearer: str) -> dict[str, Any]:
+    """No session of its own: it acts by the one bearer, and refreshes nothing."""
+    return {
+        "headers": {"Authorization": f"Bearer {bearer}"},
+        "auto_refresh_token": False,
+        "persist_session": False,
+    }
+
+
+def _http_options() -> dict[str, Any]:
+    import httpx
+
+    return {
+        "verify": _trust(httpx.create_ssl_context),
+        "timeout": TIMEOUT_S,
+        "follow_redirects": True,
+        "limits": httpx.Limits(max_connections=_CONNECTIONS_MAX),
+    }
+
+
+@lru_cache(1)
+def _trust(make: Callable[[], Any]) -> Any:
+    """Whose certificates are believed: read from the disk once for all clients, which takes a while."""
+    return make()

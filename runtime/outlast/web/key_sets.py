@@ -1,0 +1,162 @@
+"""The keys that a project signs its tokens with: given to the host, or fetched and kept for a while."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, Protocol
+
+from pydantic_core import from_json
+
+from outlast.core.clock import monotonic
+
+KEPT_S = 600.0
+"""So long a fetched set is taken for current; Supabase caches it as long."""
+
+FLOOR_S = 10.0
+"""So long nothing is fetched again, whatever unknown keys tokens name and however the last time ended."""
+
+FETCH_S_MAX = 5.0
+SET_BYTES_MAX = 256 * 1024
+KEYS_MAX = 64
+ASYMMETRIC = ("ES256", "RS256")
+SYMMETRIC = "HS256"
+
+_logger = logging.getLogger("outlast.web")
+
+
+class KeysUnavailable(Exception):
+    """The key set could not be fetched, and none is known."""
+
+
+class SigningKey(NamedTuple):
+    """A key, and the one algorithm it is for: what a token's header says of that is not believed."""
+
+    algorithm: str
+    key: Any
+    kid: str | None = None
+
+
+class Fetch(Protocol):
+    """How the set is fetched."""
+
+    async def __call__(self) -> bytes:
+        """The document. Raises whatever it likes."""
+        ...
+
+
+class KeySet:
+    """All keys that tokens may be signed with. Must be made on the event loop it is used on.
+
+    `given` is a JSON Web Key Set (RFC 7517) of the host's own settings and may hold symmetric keys; what is
+    fetched is public and may not. `secret` is the legacy JWT secret.
+    """
+
+    def __init__(self, given: Mapping[str, Any] | None, secret: str | None, fetch: Fetch | None) -> None:
+        self._given = given
+        self._fixed: list[SigningKey] | None = None
+        self._secret = [SigningKey(SYMMETRIC, secret)] if secret else []
+        self._fetch = fetch
+        self._fetched: list[SigningKey] = []
+        self._fetched_at: float | None = None
+        self._asked_at = float("-inf")
+        self._fetching: asyncio.Task[None] | None = None
+
+    def __bool__(self) -> bool:
+        """Whether any token can be verified at all."""
+        return bool(self._given or self._secret or self._fetch)
+
+    async def candidates(self, algorithm: str, kid: str | None) -> list[SigningKey]:
+        """The keys that may have signed a token whose header says this. Raises KeysUnavailable."""
+        if self._fixed is None:
+            self._fixed = [*read_keys(self._given or {}, (*ASYMMETRIC, SYMMETRIC)), *self._secret]
+        if algorithm == SYMMETRIC or self._fetch is None:
+            return _fitting(self._fixed, algorithm, kid)
+        await self._refresh(wait=self._fetched_at is None)
+        found = _fitting([*self._fixed, *self._fetched], algorithm, kid)
+        if not found:
+            await self._refresh(wait=True, unknown=True)
+            found = _fitting(self._fetched, algorithm, kid)
+        if not found and self._fetched_at is None:
+            raise KeysUnavailable
+        return found
+
+    async def _refresh(self, *, wait: bool, unknown: bool = False) -> None:
+        """Fetch the set if it is old or a key `unknown`; one fetch at a time, none too soon after another."""
+        now = monotonic()
+        old = unknown or self._fetched_at is None or now - self._fetched_at > KEPT_S
+        if self._fetching is None and old and now - self._asked_at > FLOOR_S:
+            self._asked_at = now
+            self._fetching = asyncio.get_running_loop().create_task(self._fetch_once())
+        if wait and self._fetching is not None:
+            await asyncio.shield(self._fetching)
+
+    async def _fetch_once(self) -> None:
+        assert self._fetch is not None
+        try:
+            async with asyncio.timeout(FETCH_S_MAX):
+                document = from_json(await self._fetch())
+            if not isinstance(document, dict) or not isinstance(document.get("keys"), list):
+                raise ValueError("the answer is no JSON Web Key Set")
+            self._fetched = await asyncio.to_thread(read_keys, document, ASYMMETRIC)
+            self._fetched_at = monotonic()
+        except Exception as error:  # noqa: BLE001 - a network fails in many ways; tokens are refused meanwhile
+            told = str(error) or type(error).__name__
+            _logger.warning("the key set of SUPABASE_JWKS_URL could not be fetched: %s", told)
+        finally:
+            self._fetching = None
+
+
+def read_keys(document: Mapping[str, Any], algorithms: Iterable[str]) -> list[SigningKey]:
+    """The keys of a set that are for these algorithms; all else in it is left out."""
+    from jwt import PyJWK
+    from jwt.exceptions import PyJWTError
+
+    found: list[SigningKey] = []
+    keys = document.get("keys")
+    for each in (keys if isinstance(keys, list) else [])[:KEYS_MAX]:
+        if not isinstance(each, dict) or each.get("use", "sig") != "sig":
+            continue
+        try:
+            key = PyJWK(each)
+        except (PyJWTError, ValueError, TypeError):
+            continue
+        kid = each.get("kid")
+        if key.algorithm_name in algorithms:
+            found.append(SigningKey(key.algorithm_name, key.key, kid if isinstance(kid, str) else None))
+    return found
+
+
+def fetch_from(url: str) -> Fetch:
+    """A fetch of `url`: no redirects, a bounded answer. Making its client takes a while: in a thread."""
+    client: Any = None
+
+    def make() -> Any:
+        import httpx
+
+        return httpx.AsyncClient(timeout=FETCH_S_MAX, follow_redirects=False)
+
+    async def fetch() -> bytes:
+        nonlocal client
+        if client is None:
+            client = await asyncio.to_thread(make)
+        async with client.stream("GET", url) as response:
+            response.raise_for_status()
+            parts: list[bytes] = []
+            async for part in response.aiter_bytes():
+                parts.append(part)
+                if sum(map(len, parts)) > SET_BYTES_MAX:
+                    raise ValueError(f"the answer is larger than {SET_BYTES_MAX} bytes")
+            return b"".join(parts)
+
+    return fetch
+
+
+def _fitting(keys: Iterable[SigningKey], algorithm: str, kid: str | None) -> list[SigningKey]:
+    """Keys of that algorithm whose name is the token's; where one of the two has no name, any."""
+    return [
+        each
+        for each in keys
+        if each.algorithm == algorithm and (kid is None or each.kid is None or each.kid == kid)
+    ]
