@@ -308,7 +308,9 @@ def _launch(folder: Path, database: str, options: tuple[str, ...], settings: dic
         "OUTLAST_LOG_FORMAT": "text",
         "PYTHONUNBUFFERED": "1",
     }
-    env |= {f"OUTLAST_{name.upper()}": str(value) for name, value in settings.items()}
+    env |= {
+        name if name.isupper() else f"OUTLAST_{name.upper()}": str(value) for name, value in settings.items()
+    }
     command = [sys.executable, "-m", "outlast", "serve", "--functions", str(FUNCTIONS), "--port", "0"]
     log = folder / f"host-{next(_numbers)}.log"
     return Host([*command, *options], env, folder, log)

@@ -26,6 +26,7 @@ REFUSED: list[tuple[dict[str, str], str]] = [
     ({"authorization": "Basic c2I6eA=="}, NO_JWT),
     ({"authorization": f"Bearer {JWT}"}, NO_JWT),
     ({"authorization": f"Basic {SECRET}"}, NO_JWT),
+    ({"apikey": SECRET, "authorization": f"Bearer {JWT}"}, NO_JWT),
     ({"apikey": f"{SECRET}x"}, NO_KEY),
     ({"apikey": SECRET[:-1]}, NO_KEY),
     ({"apikey": SECRET.upper()}, NO_KEY),
@@ -36,7 +37,6 @@ ADMITTED: list[dict[str, str]] = [
     {"authorization": f"Bearer {SECRET}"},
     {"authorization": f"bearer  {SECRET}"},
     {"apikey": SECRET, "authorization": f"Bearer {SECRET}"},
-    {"apikey": SECRET, "authorization": f"Bearer {JWT}"},
     {"apikey": PUBLISHABLE, "authorization": f"Bearer {SECRET}"},
 ]
 

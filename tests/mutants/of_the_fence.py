@@ -132,9 +132,9 @@ MUTANTS = (
     Mutant(
         "transaction-may-commit",
         "A body may not commit by the connection it was lent",
-        "store/transactions.py",
+        "store/borrowed.py",
         '    async def commit(self) -> NoReturn:\n        """Refused."""\n'
-        "        raise UsageError(_ENDED_BY_BODY)\n",
+        "        raise UsageError(ENDED_BY_BODY)\n",
         '    async def commit(self) -> None:\n        """Refused."""\n        await super().commit()\n',
         engine=("test_borrowed.py::test_nothing_is_committed_by_a_body_that_tries_to",),
     ),

@@ -80,6 +80,7 @@ REVEALED = [
 def test_the_public_names_are_these() -> None:
     assert set(outlast.__all__) == {
         "Caller",
+        "CallerTokenGone",
         "Context",
         "DatabaseUnavailable",
         "HTTPException",

@@ -11,15 +11,20 @@ from typing import Any, cast
 
 import httpx
 
+from outlast.core.clock import Clock
 from outlast.core.listing import Filters
 from outlast.core.ports import Unreachable
 from outlast.core.records import Standing
 from outlast.core.status import Status
+from outlast.web.admission import Admission
 from outlast.web.app import Web
-from outlast.web.credentials import Credentials
+from outlast.web.credentials import ApiKeys
+from outlast.web.key_sets import KeySet
 from outlast.web.management import management_app
+from outlast.web.tokens import Tokens
 
 SECRET = "sb_secret_of_the_tests"
+JWT_SECRET = "a secret of the tests that signs tokens"
 SECRET_HEADERS = {"authorization": f"Bearer {SECRET}"}
 START = datetime(2026, 11, 22, 10, 0, 0, 123456, UTC)
 
@@ -93,6 +98,8 @@ class Rows:
         rows = sorted(self.workflows, key=_place, reverse=True)
         if filters.after is not None:
             rows = [row for row in rows if _place(row) < filters.after]
+        if filters.subject is not None:
+            rows = [row for row in rows if row["subject"] == filters.subject]
         if filters.statuses:
             rows = [row for row in rows if row["status"] in filters.statuses]
         return rows[: filters.limit]
@@ -109,7 +116,9 @@ class Rows:
     async def standing(self, ids: Sequence[str]) -> dict[str, Standing]:
         found = {each: row for each in ids if (row := self.find(each)) is not None}
         return {
-            each: Standing(each, row["function"], Status(row["status"]), None, None, None, None, None)
+            each: Standing(
+                each, row["function"], Status(row["status"]), None, row["subject"], None, None, None
+            )
             for each, row in found.items()
         }
 
@@ -165,16 +174,19 @@ class Project:
         self.schema: bool | Exception | asyncio.Event = True
         self.schema_looks = 0
         self.schema_asked = asyncio.Event()
+        tokens = Tokens(KeySet(None, JWT_SECRET, None), (), ("authenticated",), Clock())
+        keys = ApiKeys({"default": SECRET}, {})
+        admission = Admission(keys, tokens, verify_jwt=True, of_functions={})
         management = management_app(
             engine=self.engine,
             workflows=self.rows,
             functions=self,
-            credentials=Credentials([SECRET]),
+            admission=admission,
             schema_current=self.schema_current,
             version="1.2.3",
         )
         missing = cast(Any, None)
-        self.app = Web(missing, missing, missing, missing, Credentials([SECRET]), True, 1_000, management)
+        self.app = Web(missing, missing, missing, missing, admission, management)
 
     def files(self) -> list[File]:
         return self.function_files

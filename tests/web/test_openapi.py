@@ -118,7 +118,7 @@ def every_file() -> list[File]:
 
 
 def made(*files: File, verify_jwt: bool = True) -> Node:
-    return document(files, "1.2.3", verify_jwt=verify_jwt)
+    return document(files, "1.2.3", lambda function, auth: verify_jwt and auth is None)
 
 
 def nodes(value: Any) -> Iterator[Node]:
@@ -353,6 +353,21 @@ def test_who_may_call() -> None:
         assert paths["/functions/v1/checkout"]["post"]["security"] == security
         assert paths["/workflows/v1"]["get"]["security"] == keys
         assert paths["/healthz"]["get"]["security"] == [{}]
+
+
+def test_functions_that_say_themselves_whom_they_let_in() -> None:
+    def of(**options: Any) -> Any:
+        @workflow(**options)
+        async def guarded() -> None: ...
+
+        served = {"guarded": guarded.definition}
+        paths = made(File("guarded", served=served))["paths"]
+        return paths["/functions/v1/guarded"]["post"]["security"]
+
+    assert of(auth="user") == [{"bearer": []}]
+    assert of(auth="secret:crons") == [{"apikey": []}]
+    assert of(auth=["publishable", "secret"]) == [{"apikey": []}]
+    assert of(auth=["user", "none"]) == [{"bearer": []}, {}]
 
 
 # --- it says what is really answered ------------------------------------------------------------------------

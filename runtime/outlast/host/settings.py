@@ -310,10 +310,10 @@ def _env_file(given: Any) -> Path | None:
 def _keys(
     single: str | None, named: Mapping[str, str], legacy_name: str, legacy: str | None
 ) -> dict[str, str]:
-    keys = {"single" if "default" in named else "default": single} if single else {}
-    if "default" in named:
-        keys["default"] = named["default"]
+    keys = {"default": named["default"]} if "default" in named else {}
     keys.update(named)
+    if single and single not in keys.values():
+        keys["single" if "default" in named else "default"] = single
     return keys | ({legacy_name: legacy} if legacy else {})
 
 

@@ -21,8 +21,8 @@ class RoleChanged(UsageError):
 async def as_caller(connection: AsyncConn, caller: Caller | None) -> AsyncIterator[None]:
     """Run what is within as `caller`, in the transaction that is open; then as before. None changes nothing.
 
-    If what is within raises, the transaction is over anyway, and with it all that was set. Raises UsageError for
-    a role that callers can't have, RoleChanged.
+    If what is within raises, the transaction is over anyway, and with it all that was set. Raises UsageError
+    for a role that callers can't have, RoleChanged.
     """
     if caller is None:
         yield
@@ -32,8 +32,8 @@ async def as_caller(connection: AsyncConn, caller: Caller | None) -> AsyncIterat
     row = await cursor.fetchone()
     if row is None:
         raise UsageError(
-            f"the caller's role {caller.role!r:.80} is none that callers may have in this database: on Supabase it "
-            "must be one that authenticator was granted; elsewhere anon, authenticated and service_role must exist"
+            f"the caller's role {caller.role!r:.80} is none that callers may have here: on Supabase it must "
+            "be granted to authenticator; elsewhere anon, authenticated and service_role must exist"
         )
     role_before, statement_timeout_before, claims_before = row[:3]
     yield
@@ -48,6 +48,6 @@ async def as_caller(connection: AsyncConn, caller: Caller | None) -> AsyncIterat
     left = await (await connection.execute(_SQL["leave"], parameters)).fetchone()
     if left is None or not left[0]:
         raise RoleChanged(
-            'the body of a transaction(role="caller") changed the role or request.jwt.claims; leave that out, or '
-            'use role="service"'
+            'the body of a transaction(role="caller") changed the role or request.jwt.claims: leave that '
+            'out, or use role="service"'
         )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import psycopg
 from psycopg.sql import SQL
 from psycopg_pool import AsyncConnectionPool
