@@ -17,9 +17,8 @@ import pytest
 from tests.hosts import SECRET, until
 from tests.http.conftest import Start
 from tests.http.harness import Served, check_problem, fresh_key
-from tests.tokens import LEGACY, Key, Project, claims_of, elliptic, project, rivest
+from tests.tokens import LEGACY, Key, Project, claims_of, elliptic, now_s, project, rivest
 from tests.tokens import SECRET as JWT_SECRET
-from tests.tokens import now_s
 
 ANON_KEY = LEGACY.sign({"role": "anon", "iss": "supabase", "exp": 4_000_000_000})
 SERVICE_KEY = LEGACY.sign({"role": "service_role", "iss": "supabase", "exp": 4_000_000_000})

@@ -310,10 +310,12 @@ def _env_file(given: Any) -> Path | None:
 def _keys(
     single: str | None, named: Mapping[str, str], legacy_name: str, legacy: str | None
 ) -> dict[str, str]:
-    keys = {"default": named["default"]} if "default" in named else {}
-    keys.update(named)
-    if single and single not in keys.values():
+    keys = {}
+    if single and single not in named.values():
         keys["single" if "default" in named else "default"] = single
+    if "default" in named:
+        keys["default"] = named["default"]
+    keys.update(named)
     return keys | ({legacy_name: legacy} if legacy else {})
 
 

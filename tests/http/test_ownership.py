@@ -1,0 +1,133 @@
+"""Users and their own workflows over /workflows/v1: what is another's is not there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.hosts import SECRET
+from tests.http.conftest import Start
+from tests.http.harness import Served, check_problem, fresh_key
+from tests.http.test_auth import ANON_KEY, PUBLISHABLE, a_user, bearer, started
+from tests.tokens import Project, elliptic, project
+
+
+@pytest.fixture(scope="module")
+def signer() -> Iterator[Project]:
+    with project(elliptic()) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def guarded(start_host: Start, signer: Project) -> Served:
+    return started(start_host, signer)
+
+
+class User:
+    """Somebody signed in."""
+
+    def __init__(self, host: Served, signer: Project) -> None:
+        self.id = a_user()
+        self.headers = {**bearer(signer.token(self.id)), "apikey": PUBLISHABLE}
+        self._host = host
+
+    def call(self, function: str = "guarded", body: Any = None, **options: Any) -> str:
+        """Call a function; the workflow's id."""
+        answer = self._host.call(function, body or {}, headers=self.headers, **options)
+        return answer.headers["workflow-id"]
+
+    def ask(self, path: str, method: str = "GET") -> Any:
+        return self._host.client.request(method, f"/workflows/v1{path}", headers=self.headers)
+
+
+@pytest.fixture
+def ada(guarded: Served, signer: Project) -> User:
+    return User(guarded, signer)
+
+
+@pytest.fixture
+def eve(guarded: Served, signer: Project) -> User:
+    return User(guarded, signer)
+
+
+def test_owners_see_their_own(ada: User) -> None:
+    workflow = ada.call(key=fresh_key())
+    shown = ada.ask(f"/{workflow}").json()
+    assert (shown["workflow_id"], shown["status"], shown["subject"]) == (workflow, "SUCCESS", ada.id)
+    assert shown["owner"] is None
+    assert [each["name"] for each in ada.ask(f"/{workflow}/steps").json()["steps"]] == ["tell"]
+    assert [each["workflow_id"] for each in ada.ask("").json()["workflows"]] == [workflow]
+
+
+def test_others_find_nothing(guarded: Served, ada: User, eve: User) -> None:
+    workflow = ada.call()
+    nowhere = eve.ask("/nowhere").json()
+    for path, method in [("", "GET"), ("/steps", "GET"), ("/cancel", "POST"), ("?wait=1", "GET")]:
+        answer = eve.ask(f"/{workflow}{path}", method)
+        document = check_problem(answer, 404, "workflow_not_found", more={"workflow_id"})
+        assert {**document, "workflow_id": None} == {**nowhere, "workflow_id": None}
+    assert eve.ask("").json() == {"workflows": [], "next": None}
+    assert guarded.admin.get(f"/workflows/v1/{workflow}").status_code == 200
+
+
+def test_owners_may_cancel_and_others_may_not(guarded: Served, ada: User, eve: User) -> None:
+    key = fresh_key()
+    workflow = ada.call("held", {"key": key}, prefer="respond-async")
+    guarded.until_seen(key)
+    assert eve.ask(f"/{workflow}/cancel", "POST").status_code == 404
+    assert guarded.status(workflow) == "PENDING"
+    assert ada.ask(f"/{workflow}/cancel", "POST").json()["status"] == "CANCELLED"
+    assert guarded.status(workflow) == "CANCELLED"
+
+
+def test_pages_hold_nothing_of_others(ada: User, eve: User) -> None:
+    mine: list[str] = []
+    for _ in range(3):
+        mine.insert(0, ada.call())
+        eve.call()
+    page = ada.ask("?limit=2").json()
+    rest = ada.ask(page["next"].removeprefix("/workflows/v1")).json()
+    assert [each["workflow_id"] for each in page["workflows"] + rest["workflows"]] == mine
+    assert rest["next"] is None
+
+
+def test_a_filter_opens_nothing(ada: User, eve: User) -> None:
+    parent = ada.call("guarded/parent")
+    for query in (f"parent={parent}", "function=guarded", "status=SUCCESS", "since=2020-01-01"):
+        assert eve.ask(f"?{query}").json()["workflows"] == []
+        assert ada.ask(f"?{query}").json()["workflows"] != []
+
+
+def test_failures_are_told_without_what_is_in_them(guarded: Served, ada: User) -> None:
+    workflow = ada.call("guarded/broken")
+    shown = ada.ask(f"/{workflow}")
+    assert shown.json()["error"].keys() == {"code", "message"}
+    assert "hunter2" not in shown.text
+    assert "hunter2" in guarded.admin.get(f"/workflows/v1/{workflow}").text
+    workflow = ada.call("guarded/broken_step")
+    steps = ada.ask(f"/{workflow}/steps")
+    assert [each["error"]["code"] for each in steps.json()["steps"]] == ["step_failed"]
+    assert "hunter2" not in steps.text
+    assert "hunter2" in guarded.admin.get(f"/workflows/v1/{workflow}/steps").text
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"apikey": PUBLISHABLE}, bearer(PUBLISHABLE), bearer(ANON_KEY), {"apikey": ANON_KEY}],
+    ids=str,
+)
+def test_anonymous_callers_have_no_workflows_to_see(guarded: Served, headers: dict[str, str]) -> None:
+    for path in ("", "/guarded:anon:1"):
+        answer = guarded.client.get(f"/workflows/v1{path}", headers=headers)
+        check_problem(answer, 401, "UNAUTHORIZED_NO_AUTH_HEADER")
+
+
+def test_a_users_workflows_have_no_power_over_a_secret_keys(guarded: Served, ada: User) -> None:
+    """Ids without a subject are those of secret keys."""
+    key = fresh_key()
+    workflow = guarded.call("guarded", {}, key=key, headers={"apikey": SECRET}).headers["workflow-id"]
+    assert workflow == f"guarded:{key}"
+    assert ada.ask(f"/{workflow}").status_code == 404
+    assert ada.call(key=key) == f"guarded:{ada.id}:{key}"
