@@ -106,18 +106,22 @@ class Project:
 
 @contextmanager
 def project(*keys: Key) -> Iterator[Project]:
-    """A project on loopback. It serves nothing but its key set."""
+    """A project on loopback: its key set, and a stand-in for its Data API that tells what it was sent."""
     made = Project(list(keys or (elliptic(),)))
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            made.asked += 1
+            made.asked += "jwks" in self.path
             if made.held is not None:
                 made.held.wait(20)
-            body = made.document() if self.path == "/auth/v1/.well-known/jwks.json" else b"{}"
+            body = made.document()
+            if self.path.startswith("/rest/v1/"):
+                names = ("apikey", "authorization")
+                body = json.dumps([{name: self.headers[name] for name in names}]).encode()
             self.send_response(made.status)
+            self.send_header("content-type", "application/json")
             self.send_header("content-length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
