@@ -11,6 +11,7 @@ from benchmarks.contenders.plain import Plain
 from benchmarks.contenders.restate import Restate
 from benchmarks.workloads import (
     accepting,
+    auth,
     calls,
     cold_start,
     engine_alone,
@@ -36,6 +37,7 @@ CONTENDERS: dict[str, Contender] = {each.name: each for each in _CONTENDERS}
 WORKLOADS: dict[str, ModuleType] = {
     "calls": calls,
     "accepting": accepting,
+    "auth": auth,
     "recovery": recovery,
     "sleepers": sleepers,
     "cold_start": cold_start,

@@ -81,6 +81,7 @@ TARGETS = (
     Target("claiming suspended workflows that are due", "sleepers", "claimed_per_s", 5_000, unit="/s"),
     AtMost("cold start, to the first durable answer", "cold_start", "first_answer_s", 0.5, unit=" s"),
     AtMost("idle memory", "cold_start", "idle_mib", 80, unit=" MiB"),
+    Target("calls/s with a user's token, to those where nobody is asked", "auth", "by_token", 0.9),
     Target("calls/s beside 10,000,000 ended workflows, to those beside none", "growth", "kept", 0.9),
     Target("the same, with random keys (UUIDv4)", "growth", "kept_random", 0.9),
 )

@@ -22,3 +22,9 @@ async def steps(n: int = 1, size: int = 0) -> dict[str, int]:
     for number in range(n):
         length += len(await one(number, size))
     return {"n": n, "length": length}
+
+
+@workflow(auth=["user", "secret"])
+async def asked(n: int = 1, size: int = 0) -> dict[str, int]:
+    """The same behind a door."""
+    return await steps(n, size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from outlast.core.callers import NOBODY, SERVICE_ROLE, Caller, CallerToken
@@ -10,7 +11,7 @@ from outlast.sdk.auth import AuthMode
 from outlast.web.calls import Call
 from outlast.web.credentials import ApiKeys, Credentials, KnownKey, credentials_of
 from outlast.web.problems import ProblemError
-from outlast.web.tokens import Identity, Tokens, refusal
+from outlast.web.tokens import Tokens, refusal
 
 ANONYMOUS = "anon"
 """The part of a workflow's id that all anonymous callers share; their keys must be UUIDs."""
@@ -63,95 +64,103 @@ class Admission:
 
     async def to_function(self, call: Call, function: str, auth: Sequence[AuthMode] | None) -> Admitted:
         """Who calls a function of the file `function`. Raises ProblemError (401, 503)."""
-        credentials = credentials_of(call)
+        presented = self._presented(call)
         if self.gated(function, auth):
-            admitted = await self._through_gateway(credentials)
+            admitted = await _through_gateway(presented)
             if auth is None:
                 return admitted
         if auth is not None:
-            return await self._by_modes(credentials, auth)
-        return await self._unasked(credentials)
+            return await _by_modes(presented, auth)
+        return await _unasked(presented) or (STRANGER if self._verify_jwt else TRUSTED)
 
     async def to_management(self, call: Call) -> Admitted:
         """Who asks for workflows: a holder of a secret key, or a signed-in user. Raises ProblemError."""
-        credentials = credentials_of(call)
-        admitted = await self._through_gateway(credentials)
+        admitted = await _through_gateway(self._presented(call))
         if not admitted.secret and admitted.subject is None:
             detail = "only a secret key, or a user's token for their own workflows, opens this"
             raise refusal("UNAUTHORIZED_NO_AUTH_HEADER", f"Missing authorization header: {detail}")
         return admitted
 
-    async def _through_gateway(self, credentials: Credentials) -> Admitted:
-        """A token or a key of the project, whichever; a bad token is refused whatever else is there."""
-        key = self._keys.strongest(credentials)
-        token = self._token(credentials)
-        if token is not None:
-            return _by_token(token, await self._tokens.identify(token))
-        if key is not None:
-            return _by_key(key)
-        raise _unknown(credentials)
+    def _presented(self, call: Call) -> _Presented:
+        return _Presented(credentials_of(call), self._keys, self._tokens)
 
-    async def _by_modes(self, credentials: Credentials, modes: Sequence[AuthMode]) -> Admitted:
-        """The first mode that fits. What is absent fits none; a token that is bad refuses the call."""
-        key = self._keys.strongest(credentials)
-        token = self._token(credentials)
-        for mode in modes:
-            if mode.kind == "none":
-                return STRANGER
-            if mode.kind == "user":
-                if token is not None:
-                    admitted = _by_token(token, await self._tokens.identify(token))
-                    if admitted.subject is not None:
-                        return admitted
-            elif (found := await self._named_key(key, token)) is not None and _fits(found, mode):
-                return found
-        wanted = " or ".join(map(str, modes))
-        if key is None and token is None:
-            raise refusal("UNAUTHORIZED_NO_AUTH_HEADER", f"Missing authorization header: {wanted} is needed")
-        raise refusal(
-            "INVALID_CREDENTIALS", f"These credentials don't open this function: {wanted} is needed"
-        )
 
-    async def _named_key(self, key: KnownKey | None, token: str | None) -> Admitted | None:
-        """The API key that was presented; a legacy one may be a JWT that is known by its signature alone."""
-        if key is not None:
-            return _by_key(key)
+class _Presented:
+    """What one call presents. It is looked at when it is asked for: hashing a key takes longer than most."""
+
+    def __init__(self, credentials: Credentials, keys: ApiKeys, tokens: Tokens) -> None:
+        self.credentials = credentials
+        self._keys = keys
+        self._tokens = tokens
+
+    def by_key(self) -> Admitted | None:
+        """Who holds the key that was presented; None without one of the project's."""
+        key = self._keys.strongest(self.credentials)
+        return None if key is None else _holder(key)
+
+    async def by_token(self) -> Admitted | None:
+        """Whom the token names; None without one. Legacy keys are no tokens here. Raises ProblemError."""
+        token = self.credentials.token
         if token is None:
             return None
+        identity = self._tokens.remembered(token)
+        if identity is None:
+            if self._keys.find(token) is not None:
+                return None
+            identity = await self._tokens.identify(token)
+        caller = identity.caller
+        space = caller.id or (None if caller.role == SERVICE_ROLE else ANONYMOUS)
+        return Admitted(caller, identity.record, space, CallerToken(token, identity.expires_s))
+
+    async def by_any_key(self) -> Admitted | None:
+        """As `by_key`; a legacy key that the host wasn't told of is known by its signature."""
+        if (admitted := self.by_key()) is not None:
+            return admitted
         try:
-            admitted = _by_token(token, await self._tokens.identify(token))
+            admitted = await self.by_token()
         except ProblemError:
             return None
-        return admitted if admitted.subject is None else None
-
-    async def _unasked(self, credentials: Credentials) -> Admitted:
-        """Nobody has to say who they are; who does so rightly is known."""
-        token = self._token(credentials)
-        if token is not None:
-            try:
-                return _by_token(token, await self._tokens.identify(token))
-            except ProblemError:
-                pass
-        key = self._keys.strongest(credentials)
-        if key is not None:
-            return _by_key(key)
-        return STRANGER if self._verify_jwt else TRUSTED
-
-    def _token(self, credentials: Credentials) -> str | None:
-        """The token, unless it is a legacy key, which needs no signature to be known."""
-        token = credentials.token
-        return None if token is None or self._keys.find(token) is not None else token
+        return admitted if admitted is not None and admitted.subject is None else None
 
 
-def _by_token(token: str, identity: Identity) -> Admitted:
-    caller = identity.caller
-    space = caller.id or (None if caller.role == SERVICE_ROLE else ANONYMOUS)
-    return Admitted(caller, identity.record, space, CallerToken(token, identity.expires_s))
-
-
-def _by_key(key: KnownKey) -> Admitted:
+@lru_cache
+def _holder(key: KnownKey) -> Admitted:
     caller = Caller(key.mode, {}, key.name)
     return Admitted(caller, caller.record(), None if key.mode == "secret" else ANONYMOUS)
+
+
+async def _through_gateway(presented: _Presented) -> Admitted:
+    """A token or a key of the project, whichever; a bad token is refused whatever else is there."""
+    admitted = await presented.by_token() or presented.by_key()
+    if admitted is None:
+        raise _unknown(presented.credentials)
+    return admitted
+
+
+async def _by_modes(presented: _Presented, modes: Sequence[AuthMode]) -> Admitted:
+    """The first mode that fits. What is absent fits none; a token that is bad refuses the call."""
+    for mode in modes:
+        if mode.kind == "none":
+            return STRANGER
+        if mode.kind == "user":
+            admitted = await presented.by_token()
+            if admitted is not None and admitted.subject is not None:
+                return admitted
+        elif (admitted := await presented.by_any_key()) is not None and _fits(admitted, mode):
+            return admitted
+    wanted = " or ".join(map(str, modes))
+    if presented.credentials.token is None and presented.by_key() is None:
+        raise refusal("UNAUTHORIZED_NO_AUTH_HEADER", f"Missing authorization header: {wanted} is needed")
+    raise refusal("INVALID_CREDENTIALS", f"These credentials don't open this function: {wanted} is needed")
+
+
+async def _unasked(presented: _Presented) -> Admitted | None:
+    """Nobody has to say who they are; who does so rightly is known."""
+    try:
+        admitted = await presented.by_token()
+    except ProblemError:
+        admitted = None
+    return admitted or presented.by_key()
 
 
 def _fits(admitted: Admitted, mode: AuthMode) -> bool:

@@ -48,9 +48,8 @@ class Tokens:
 
     async def identify(self, token: str) -> Identity:
         """Whom `token` names. Raises ProblemError: 401 for a bad one, 503 while its key can't be had."""
-        known = self._known.get(token)
-        if known is not None and monotonic() < known[1]:
-            return known[0]
+        if (remembered := self.remembered(token)) is not None:
+            return remembered
         identity = await self._verify(token)
         lasts_s = min(REMEMBERED_S, identity.expires_s + LEEWAY_S - self._clock.now_s())
         while len(self._known) >= REMEMBERED_MAX:
@@ -58,6 +57,11 @@ class Tokens:
         self._known.pop(token, None)  # so that the oldest one always comes first
         self._known[token] = identity, monotonic() + lasts_s
         return identity
+
+    def remembered(self, token: str) -> Identity | None:
+        """Whom `token` names, if that was found out a moment ago."""
+        known = self._known.get(token)
+        return known[0] if known is not None and monotonic() < known[1] else None
 
     async def _verify(self, token: str) -> Identity:
         if not self._keys:
