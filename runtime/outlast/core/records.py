@@ -115,6 +115,7 @@ class ClaimedWorkflow:
     parent: str | None = None
     recovery_attempts: int = 0
     deadline_s: float | None = None
+    created_s: float | None = None
     history: list[StepRecord] = field(default_factory=list)
 
 
