@@ -1,5 +1,6 @@
 -- Workflows from SQL: started, cancelled and seen by the database's own users. Every statement may run twice.
--- What EXECUTE is granted on says who may do what; by itself that is the owner of the schema and service_role.
+-- Who may EXECUTE what says who may do what: the functions _any act on everybody's, those _own on the user's. By
+-- itself only the owner of the schema and service_role may.
 
 create or replace function outlast.workflow_id_of(function text, subject text, key text)
 returns text
@@ -37,9 +38,6 @@ begin
   if jsonb_typeof(claims) <> 'object' then
     raise exception 'request.jwt.claims is no JSON object' using errcode = '22023';
   end if;
-  if claims is null and current_setting('role') in ('anon', 'authenticated') then
-    claims := jsonb_build_object('role', current_setting('role'));
-  end if;
   -- The name under which Outlast keeps what is no JWT's.
   return claims - 'outlast';
 end
@@ -54,11 +52,8 @@ as $$
   select nullif(claims ->> 'sub', '') where jsonb_typeof(claims -> 'sub') = 'string'
 $$;
 
-create or replace function outlast.start(
-  function text,
-  input text default '{}',
-  idempotency_key text default null,
-  queue text default null
+create or replace function outlast.start_as(
+  function text, input text, idempotency_key text, queue text, claims jsonb
 )
 returns text
 language plpgsql
@@ -69,7 +64,6 @@ as $$
 declare
   name constant text not null default '[A-Za-z][A-Za-z0-9_-]{0,254}';
   bytes_max constant integer not null default 16 * 1024 * 1024;
-  claims jsonb := outlast.claims();
   subject text := outlast.subject(claims);
   anonymous boolean := claims is not null and subject is null
     and claims ->> 'role' is distinct from 'service_role';
@@ -148,6 +142,46 @@ begin
 end
 $$;
 
+create or replace function outlast.start_any(function text, input text, idempotency_key text, queue text)
+returns text
+language sql
+security definer
+set search_path = ''
+as $$
+  -- Without claims: the service.
+  select outlast.start_as(function, input, idempotency_key, queue, outlast.claims())
+$$;
+
+create or replace function outlast.start_own(function text, input text, idempotency_key text, queue text)
+returns text
+language sql
+security definer
+set search_path = ''
+as $$
+  -- Without claims: anybody.
+  select outlast.start_as(
+    function, input, idempotency_key, queue, coalesce(outlast.claims(), '{"role":"anon"}'))
+$$;
+
+create or replace function outlast.start(
+  function text,
+  input text default '{}',
+  idempotency_key text default null,
+  queue text default null
+)
+returns text
+language plpgsql
+set search_path = ''
+as $$
+begin
+  -- The caller's own rights decide: within a SECURITY DEFINER function those are its owner's.
+  if has_function_privilege('outlast.start_any(text, text, text, text)', 'execute') then
+    return outlast.start_any(function, input, idempotency_key, queue);
+  end if;
+  return outlast.start_own(function, input, idempotency_key, queue);
+end
+$$;
+
 comment on function outlast.start(text, text, text, text) is
   'Start a workflow in this transaction; its id. Commit starts it, rollback does not.';
 
@@ -212,7 +246,7 @@ language plpgsql
 set search_path = ''
 as $$
 begin
-  -- The caller's own rights decide: within a SECURITY DEFINER function those are its owner's.
+  -- As for outlast.start.
   if has_function_privilege('outlast.cancel_any(text)', 'execute') then
     return outlast.cancel_any(workflow_id);
   end if;
@@ -291,7 +325,8 @@ begin
   if exists (select from pg_roles where rolname = 'service_role') then
     grant execute on function
       outlast.start(text, text, text, text), outlast.start(text, json, text, text),
-      outlast.start(text, jsonb, text, text), outlast.cancel(text), outlast.cancel_any(text)
+      outlast.start(text, jsonb, text, text), outlast.start_any(text, text, text, text),
+      outlast.cancel(text), outlast.cancel_any(text)
       to service_role;
   end if;
   if exists (select from pg_roles where rolname = 'authenticated') then

@@ -331,7 +331,8 @@ def test_claims_that_are_none_are_refused(connection: Connection[Any], claims: s
 # --- who may ------------------------------------------------------------------------------------------
 
 GRANT = """
-grant execute on function outlast.start(text, text, text, text) to authenticated, anon;
+grant execute on function
+  outlast.start(text, text, text, text), outlast.start_own(text, text, text, text) to authenticated, anon;
 grant usage on schema outlast to anon;
 """
 
@@ -340,7 +341,9 @@ grant usage on schema outlast to anon;
 def test_nobody_may_by_themselves(connection: Connection[Any], role: str) -> None:
     calls = [
         "start('f')", "start('f', json '{}')", "start('f', jsonb '{}')", "cancel('f:k')", "cancel_any('f:k')",
-        "cancel_own('f:k')", "claims()", "subject('{}')", "workflow_id_of('f', null, 'k')",
+        "cancel_own('f:k')", "start_any('f', '{}', null, null)", "start_own('f', '{}', null, null)",
+        "start_as('f', '{}', null, null, null)", "claims()", "subject('{}')",
+        "workflow_id_of('f', null, 'k')",
     ]  # fmt: skip
     for call in calls:
         with pytest.raises(errors.InsufficientPrivilege), as_user(connection, USER, role):
@@ -368,10 +371,23 @@ def test_users_who_may_start_can_forge_nobody_else(connection: Connection[Any]) 
     assert one(connection, "select count(*) from outlast.workflow_status where workflow_id = 'f:k'") == 0
 
 
+def test_a_definer_function_may_start_what_belongs_to_nobody(connection: Connection[Any]) -> None:
+    connection.execute(
+        """
+        create function public.tidy_up() returns text
+        language sql security definer set search_path = '' set request.jwt.claims = ''
+        as $$ select outlast.start('f', idempotency_key => 'k') $$
+        """
+    )
+    with as_user(connection, USER, "authenticated"):
+        assert one(connection, "select public.tidy_up()") == "f:k"
+    assert stored_caller(connection, "f:k")[1].mode == "sql"
+
+
 def test_what_a_project_grants_outlasts_a_second_run_of_the_migration(connection: Connection[Any]) -> None:
     from outlast.store.migrations import migrations
 
-    connection.execute(b"grant execute on function outlast.start(text, text, text, text) to authenticated")
+    connection.execute(GRANT.encode())
     for migration in migrations():
         connection.execute(migration.text().encode())
     with as_user(connection, USER, "authenticated"):
