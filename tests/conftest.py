@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import itertools
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -17,8 +15,10 @@ from psycopg.conninfo import make_conninfo
 from outlast.host.embedded import EmbeddedPostgres
 from outlast.store.connections import Database
 from outlast.store.migrations import migrate
+from outlast.store.supabase import play_supabase
 
 TEMPLATE = "outlast_template"
+SUPABASE_TEMPLATE = "supabase_template"
 _numbers = itertools.count(1)
 
 
@@ -28,20 +28,26 @@ def postgres(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterat
     base = tmp_path_factory.getbasetemp()
     shared = base if worker_id == "master" else base.parent
     with EmbeddedPostgres.start(shared / "postgres-of-tests", durable=False) as server:
-        with (shared / "template.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            _make_template(server.url, shared)
+        make_template(server.url, TEMPLATE)
         yield server.url
 
 
-def _make_template(url: str, shared: Path) -> None:
-    made = shared / "template.made"
-    if made.exists():
-        return
+def make_template(url: str, name: str) -> None:
+    """Make a template database once on a server, whichever test process comes first."""
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(sql.SQL("create database {}").format(sql.Identifier(TEMPLATE)))
-    asyncio.run(migrate(Database.at(make_conninfo(url, dbname=TEMPLATE), "tests")))
-    made.touch()
+        connection.execute("select pg_advisory_lock(hashtext(%s))", (name,))
+        made = "select from pg_database where datname = %s and datistemplate"
+        if connection.execute(made, (name,)).fetchone() is not None:
+            return
+        quoted = sql.Identifier(name)
+        connection.execute(sql.SQL("drop database if exists {}").format(quoted))
+        connection.execute(sql.SQL("create database {}").format(quoted))
+        database = Database.at(make_conninfo(url, dbname=name), "tests")
+        if name == SUPABASE_TEMPLATE:
+            # Its roles belong to the server: from now on all databases of the session see them.
+            asyncio.run(play_supabase(database))
+        asyncio.run(migrate(database))
+        connection.execute(sql.SQL("alter database {} with is_template true").format(quoted))
 
 
 @pytest.fixture
@@ -54,6 +60,13 @@ def empty_database(postgres: str) -> Iterator[str]:
 def database(postgres: str) -> Iterator[str]:
     """The URL of a new database with the current schema."""
     yield from _database(postgres, TEMPLATE)
+
+
+@pytest.fixture
+def supabase_database(postgres: str) -> Iterator[str]:
+    """The URL of a new database with Supabase's roles and `auth` schema, and the current schema."""
+    make_template(postgres, SUPABASE_TEMPLATE)
+    yield from _database(postgres, SUPABASE_TEMPLATE)
 
 
 def _database(postgres: str, template: str) -> Iterator[str]:

@@ -10,6 +10,7 @@ from outlast.cli.remote import CONNECTION_BROKEN, UNREACHABLE
 from outlast.host.embedded import EmbeddedPostgresError
 from outlast.host.secret_key import SecretKeyError
 from outlast.host.settings import SettingsError
+from outlast.store.wake import BadWakeUrl
 
 PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text("utf-8")
 
@@ -31,6 +32,7 @@ def test_the_error_codes_on_the_page_are_those_of_the_command() -> None:
         SettingsError.code,
         SecretKeyError.code,
         EmbeddedPostgresError.code,
+        BadWakeUrl.code,
     }
     listed = PAGE.partition("The command's own are")[2].partition("\n\n")[0]
     assert set(listed.split("`")[1::2]) == raised - {"failed"}

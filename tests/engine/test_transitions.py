@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import psycopg
@@ -22,25 +23,31 @@ def test_nothing_leaves_an_end() -> None:
     assert {status for status in Status if status.ended} == set(Status) - LIVE
 
 
-async def apply(store: PostgresStore, change: Change) -> None:
-    """Do to workflow `w` what `change` is."""
+ID = "f:w"
+
+
+async def apply(store: PostgresStore, connection: psycopg.AsyncConnection[Any], change: Change) -> None:
+    """Do to the workflow what `change` is."""
     ends: dict[Change, Any] = {
         Change.FINISH: Ending(Status.SUCCESS, output="1"),
         Change.FAIL: Ending(Status.ERROR, error='{"code": "x"}'),
         Change.SUSPEND: Suspension(9e9),
     }
     if change is Change.START:
-        await store.journal.commit(Batch(1, [NewWorkflow("w", "f", "{}")], []))
+        await store.journal.commit(Batch(1, [NewWorkflow(ID, "f", "{}")], []))
+    elif change is Change.ENQUEUE:
+        with contextlib.suppress(psycopg.Error):  # the key is used
+            await connection.execute("select outlast.start('f', '{}', 'w')")
     elif change is Change.CLAIM:
         await store.instances.claim(["f"], 5, 5)
     elif change is Change.RELEASE:
-        await store.instances.release({"w": 1})
+        await store.instances.release({ID: 1})
     elif change is Change.CANCEL:
-        await store.workflows.cancel("w")
+        await store.workflows.cancel(ID)
     elif change in (Change.RECOVER, Change.EXHAUST):
         await store.instances.recover([LostInstance("me", 0.0, expired=True)])
     else:
-        await store.journal.commit(Batch(2, [], [FencedWrite("w", 1, [], ends[change])]))
+        await store.journal.commit(Batch(2, [], [FencedWrite(ID, 1, [], ends[change])]))
 
 
 @pytest.mark.parametrize("change", list(Change))
@@ -57,14 +64,15 @@ async def test_statements_change_what_the_table_says(database: str, change: Chan
                 if status is not None:
                     await connection.execute(
                         "insert into outlast.workflow_status (workflow_id, function, status, owner, epoch,"
-                        " claimable_at) values ('w', 'f', %s, %s, 1, %s)",
+                        " claimable_at) values (%s, 'f', %s, %s, 1, %s)",
                         (
+                            ID,
                             status,
                             "me" if owned else None,
                             None if owned or status not in LIVE else "-infinity",
                         ),
                     )
-                await apply(store, change)
+                await apply(store, connection, change)
                 row = await (
                     await connection.execute(
                         "select status, owner is null and claimable_at is null from outlast.workflow_status"

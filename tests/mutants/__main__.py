@@ -115,7 +115,8 @@ def _chosen(only: str | None) -> list[Mutant]:
 def _postgres(folder: Path) -> Iterator[str]:
     """One server for all runs, with the template database that tests copy."""
     with EmbeddedPostgres.start(folder / "postgres", durable=False) as server:
-        conftest._make_template(server.url, folder)
+        for template in (conftest.TEMPLATE, conftest.SUPABASE_TEMPLATE):
+            conftest.make_template(server.url, template)
         yield server.url
 
 

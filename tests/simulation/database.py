@@ -312,7 +312,7 @@ class Database:
         new = row.new
         return ClaimedWorkflow(
             workflow_id, new.function, row.epoch, new.input, new.request, new.subject, new.claims,
-            new.version, new.parent, row.recovery_attempts, new.deadline_s,
+            new.version, new.parent, row.recovery_attempts, new.deadline_s, row.created_at,
         )  # fmt: skip
 
     def histories(self, ids: Collection[str]) -> list[tuple[str, StepRecord]]:

@@ -42,9 +42,12 @@ def migrate(folder: Path | None, env_file: Path | None, as_json: bool) -> None:
     import asyncio
 
     from outlast.store.migrations import migrate as apply
+    from outlast.store.supabase import play_supabase
 
     settings = read_settings(env_file=env_file)
     with _database(settings) as database:
+        if settings.db_url is None:
+            asyncio.run(play_supabase(database))
         applied = asyncio.run(apply(database))
     if as_json:
         print_json({"database": _name(settings), "applied": [_named(each) for each in applied]})
@@ -77,6 +80,40 @@ def status(env_file: Path | None, as_json: bool) -> None:
         Column("STATUS", _migration_standing, _migration_standing, coloured=True),
     ]
     print_table(columns, rows, "no migrations")
+
+
+@db.command()
+@click.option("--url", required=True, metavar="URL", help="Where the host is: https://outlast.example.com")
+@click.option(
+    "--every",
+    "every_s",
+    default=30,
+    show_default=True,
+    metavar="SECONDS",
+    type=click.IntRange(5, 3540),
+    help="How often the database looks. Below 60 it needs pg_cron 1.5; whole minutes above.",
+)
+@click.option(
+    "--into",
+    "folder",
+    metavar="DIR",
+    default="supabase/migrations",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Where the project keeps its migrations.",
+)
+@json_option
+def wake(url: str, every_s: int, folder: Path, as_json: bool) -> None:
+    """Write the migration that wakes a host which has scaled to zero (pg_cron and pg_net)."""
+    from outlast.cli.waking import write_wake
+
+    path, written = write_wake(url, every_s, folder)
+    if as_json:
+        print_json({"path": str(path), "written": written})
+    elif written:
+        click.echo(f"wrote {path}: apply it with `supabase db push`")
+    else:
+        click.echo(f"{path} is there already")
 
 
 @contextlib.contextmanager

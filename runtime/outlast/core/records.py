@@ -116,6 +116,7 @@ class ClaimedWorkflow:
     parent: str | None = None
     recovery_attempts: int = 0
     deadline_s: float | None = None
+    created_s: float | None = None
     history: list[StepRecord] = field(default_factory=list)
     token: CallerToken | None = None
     """The caller's, where this process took the call. It is in no row."""

@@ -28,6 +28,7 @@ class Change(StrEnum):
     """Why a status changes. Each is one statement of the store."""
 
     START = "start"
+    ENQUEUE = "enqueue"
     CLAIM = "claim"
     SUSPEND = "suspend"
     RELEASE = "release"
@@ -40,6 +41,7 @@ class Change(StrEnum):
 
 TRANSITIONS: dict[tuple[Status | None, Change], Status] = {
     (None, Change.START): Status.PENDING,
+    (None, Change.ENQUEUE): Status.ENQUEUED,
     (Status.ENQUEUED, Change.CLAIM): Status.PENDING,
     (Status.ENQUEUED, Change.CANCEL): Status.CANCELLED,
     (Status.PENDING, Change.CLAIM): Status.PENDING,

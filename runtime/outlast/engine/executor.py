@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
@@ -14,7 +14,7 @@ from pydantic_core import to_json
 
 from outlast.core.callers import Caller
 from outlast.core.clock import monotonic
-from outlast.core.errors import NotSerializable, ShuttingDown
+from outlast.core.errors import InvalidInput, InvalidJson, NotSerializable, ShuttingDown
 from outlast.core.failures import encode_failure
 from outlast.core.observations import WorkflowEnded, WorkflowStopped
 from outlast.core.ports import BadData
@@ -30,11 +30,20 @@ from outlast.sdk.clients import MakeClients
 from outlast.sdk.context import Context, WorkflowLogger, enter_context
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.http import HTTPException, Request, Response
+from outlast.sdk.inputs import Inputs
 from outlast.sdk.running import Host, Line, enter_host, enter_line
 
 TIMER_MAX_S = 30 * 24 * 3600.0
 
 _logger = logging.getLogger("outlast.function")
+
+
+class Unfit(Exception):
+    """The recorded input is none for the function: SQL can't tell, and a file may have changed."""
+
+    def __init__(self, message: str, errors: Sequence[dict[str, Any]] = ()) -> None:
+        super().__init__(message)
+        self.errors = list(errors)
 
 
 class Executor:
@@ -67,6 +76,8 @@ class Executor:
 
         `arguments`: its validated input, if known.
         """
+        if claimed.version is None:
+            _give_deadline(claimed, definition)
         execution = WorkflowRunner(claimed, definition, self._services, stretch)
         former = self.live.get(claimed.workflow_id)
         if former is not None:
@@ -162,7 +173,7 @@ class Executor:
         """Set this task's context variables; the body's keyword arguments."""
         inputs = execution.definition.inputs
         if arguments is None:
-            arguments = inputs.bind_json(claimed.input or "{}") if inputs.reads_json else {}
+            arguments = _bind(claimed, inputs)
 
         def known() -> Context:
             if execution.context is None:
@@ -190,6 +201,9 @@ class Executor:
 
     def _failure(self, error: BaseException) -> tuple[Ending, str | None]:
         """The end that an exception is. An HTTPException is an answer, and none of the log's business."""
+        if isinstance(error, Unfit):
+            unfit = {"code": InvalidInput.code, "message": str(error), "errors": error.errors}
+            return Ending(Status.ERROR, error=_error_text(unfit)), None
         if isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
             inner = error.exceptions[0]
             if isinstance(inner, HTTPException):
@@ -289,6 +303,26 @@ class Executor:
         self._services.observe(
             WorkflowStopped(execution.workflow_id, execution.function, type(stopped).__name__, str(stopped))
         )
+
+
+def _give_deadline(claimed: ClaimedWorkflow, definition: WorkflowDefinition) -> None:
+    """Who starts a workflow by SQL knows neither its file's version nor its timeout. It counts from then."""
+    if claimed.deadline_s is None and claimed.created_s is not None and definition.timeout_s is not None:
+        claimed.deadline_s = claimed.created_s + definition.timeout_s
+
+
+def _bind(claimed: ClaimedWorkflow, inputs: Inputs) -> dict[str, Any]:
+    """The arguments that the recorded input is. Raises Unfit."""
+    if inputs.request_parameters and claimed.request is None:
+        raise Unfit(f"{claimed.function} takes a Request: it can be called over HTTP only")
+    if not inputs.reads_json:
+        return {}
+    try:
+        return inputs.bind_json(claimed.input or "{}")
+    except InvalidInput as error:
+        raise Unfit(str(error), error.errors) from error
+    except InvalidJson as error:
+        raise Unfit(str(error)) from error
 
 
 async def _settle_cancellations() -> None:

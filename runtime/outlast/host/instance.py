@@ -26,6 +26,7 @@ from outlast.store.connections import Database
 from outlast.store.migrations import migrate, pending
 from outlast.store.postgres import PostgresStore
 from outlast.store.project import apply_project
+from outlast.store.supabase import play_supabase
 from outlast.web.admission import Admission
 from outlast.web.app import Web
 from outlast.web.credentials import ApiKeys
@@ -140,6 +141,8 @@ class Instance:
         failures = 0
         while True:
             try:
+                if self._settings.db_url is None:
+                    await play_supabase(self._database)
                 if await pending(self._database):
                     await migrate(self._database)
                 if self._settings.db_url is None:

@@ -70,7 +70,7 @@ class PostgresInstances:
         }
         rows = await self._run("claim", parameters)
         workflows = [
-            ClaimedWorkflow(*row[:11])
+            ClaimedWorkflow(*row[:12])
             for row in sorted((r for r in rows if r[0] is not None), key=lambda r: r[11])
         ]
         if workflows:

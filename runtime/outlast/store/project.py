@@ -73,6 +73,7 @@ async def _seed(connection: AsyncConn, seed: Path, text: str) -> bool:
 
 async def _run(connection: AsyncConn, path: Path, text: str) -> None:
     try:
+        await connection.execute(_SQL["mark"])
         await connection.execute(SQL(text))
     except psycopg.Error as error:
         if connection.broken:

@@ -18,3 +18,7 @@ select path from supabase_migrations.seed_files
 
 -- name: add_seed
 insert into supabase_migrations.seed_files (path, hash) values (%(path)s, %(hash)s)
+
+-- name: mark
+-- By which a migration tells that it is applied to a database that only stands in for the project's own.
+select set_config('outlast.embedded', 'on', true)

@@ -18,6 +18,7 @@ from outlast.web.problems import Problem
 
 _OURS = frozenset({b"workflow-id", b"cache-control", b"idempotency-replayed"})
 _UNQUOTED = re.compile(r"[A-Za-z0-9_.~:-]*")
+_STATUSES = {"workflow_cancelled": 409, "invalid_input": 422}
 _REPLAYED = {True: (b"idempotency-replayed", b"true"), False: (b"idempotency-replayed", b"false")}
 
 
@@ -86,7 +87,7 @@ def _recorded_answer(standing: Standing) -> Answer:
         return exception_answer(
             public["status"], public["detail"], public["headers"], workflow_id=standing.workflow_id
         )
-    status = 409 if public["code"] == "workflow_cancelled" else 500
+    status = _STATUSES.get(public["code"], 500)
     return Problem(status, public["code"], public["message"], workflow_id=standing.workflow_id).answer()
 
 

@@ -1,0 +1,25 @@
+"""What Supabase's database has, for the embedded one that stands in for it: roles, `auth`, default grants."""
+
+from __future__ import annotations
+
+from outlast.store.connections import Database, away
+from outlast.store.migrations import lock_migrations
+from outlast.store.queries import load
+
+_SQL = load("supabase.sql")
+
+
+async def play_supabase(database: Database) -> bool:
+    """Make what is missing, before any migration names it; whether anything was. One look where all is there.
+
+    Never for a database that was given: there it is Supabase's to make. Raises Unreachable.
+    """
+    connection = await database.connect(statement_timeout_s=0)
+    async with away(), connection:
+        row = await (await connection.execute(_SQL["present"])).fetchone()
+        if row is not None and row[0]:
+            return False
+        async with connection.transaction():
+            await lock_migrations(connection)
+            await connection.execute(_SQL["prepare"])
+    return True
