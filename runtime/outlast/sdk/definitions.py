@@ -10,6 +10,7 @@ from typing import Any, Literal
 from outlast.core.codec import Codec
 from outlast.core.retry import RetryPolicy
 from outlast.sdk.inputs import Inputs
+from outlast.sdk.webhooks import Webhook
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
@@ -52,6 +53,7 @@ class WorkflowDefinition:
     idempotency: Literal["optional", "required"]
     duplicates: Literal["attach", "conflict"]
     timeout_s: float | None
+    webhook: Webhook | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,6 +64,7 @@ class HandlerDefinition:
     fn: Callable[..., Any]
     is_async: bool
     methods: tuple[str, ...]
+    webhook: Webhook | None = None
 
 
 def is_async(fn: Callable[..., Any]) -> bool:

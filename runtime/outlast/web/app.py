@@ -10,16 +10,19 @@ from typing import Protocol
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from outlast.core.errors import OutlastError
 from outlast.sdk.definitions import HandlerDefinition, WorkflowDefinition
 from outlast.sdk.running import Host
+from outlast.sdk.webhooks import Webhook
 from outlast.web.answers import ClientGone, Reply
 from outlast.web.calls import Call
 from outlast.web.cors import preflight, shared
 from outlast.web.credentials import Admitted, Credentials
 from outlast.web.handlers import serve_app, serve_handler
-from outlast.web.invoke import Invoker, Target
+from outlast.web.invoke import Invoker, Target, check_method
 from outlast.web.problems import INTERNAL, expected_problem
 from outlast.web.streaming import Streamer, wants_stream
+from outlast.web.webhooks import admit_webhook
 
 FUNCTIONS = "/functions/v1/"
 _logger = logging.getLogger("outlast.web")
@@ -77,9 +80,17 @@ class Web:
                 await problem.answer().send(reply)
 
     async def _function(self, call: Call, reply: Reply) -> None:
-        admitted = self._admit(call)
-        target = self.functions.resolve(call.path[len(FUNCTIONS) :])
+        try:
+            target = self.functions.resolve(call.path[len(FUNCTIONS) :])
+        except OutlastError:
+            self._admit(call)  # strangers aren't told what is served
+            raise
         served = target.served
+        if isinstance(served, WorkflowDefinition | HandlerDefinition) and served.webhook is not None:
+            check_method(call, served.methods)
+            admitted = await self._admit_webhook(call, served.webhook, target.function)
+        else:
+            admitted = self._admit(call)
         if isinstance(served, WorkflowDefinition):
             if wants_stream(call):
                 await self.streamer.stream(call, admitted, target, served, reply)
@@ -90,6 +101,12 @@ class Web:
             await serve_handler(call, target, served, self.host, self.body_bytes_max, reply)
         else:
             await serve_app(call, target.function, served, self.host, reply)
+
+    async def _admit_webhook(self, call: Call, webhook: Webhook, function: str) -> Admitted:
+        """A verified delivery is let in by that alone, and has the key that it stands for."""
+        now_s, bytes_max = self.invoker.now_s(), self.body_bytes_max
+        call.key = await admit_webhook(call, webhook, function, now_s=now_s, body_bytes_max=bytes_max)
+        return Admitted(secret=True)
 
     def _admit(self, call: Call) -> Admitted:
         """Who calls. With `verify_jwt`, for now only a secret key opens the functions."""
