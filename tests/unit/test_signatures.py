@@ -58,7 +58,8 @@ def test_published_signatures_are_right(
 
 def test_rotation_is_known_on_both_sides() -> None:
     secret, message_id, timestamp, body, signed = PUBLISHED[0]
-    both = standard_secrets(f" v1,{OTHER} | v1,{secret} ")
+    both = standard_secrets(f" v1,{OTHER} || v1,{secret} |")
+    assert len(both) == 2
     other = signature(both[0], message_id, timestamp, body)
     for presented in (
         signed,
@@ -144,8 +145,6 @@ def test_a_time_is_whole_seconds_near_now(timestamp: bytes, current: bool) -> No
         ("", "empty"),
         ("  ", "empty"),
         ("|", "empty"),
-        (f"{OTHER}|", "empty"),
-        (f"{OTHER}||{OTHER}", "empty"),
         ("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "begins otherwise"),
         ("v1,MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "begins otherwise"),
         ("v1a,whsk_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "begins otherwise"),

@@ -74,11 +74,12 @@ def holds(secrets: list[bytes], presented: bytes) -> bool:
 
 
 def _between_bars(text: str) -> list[str]:
-    secrets = [each.strip() for each in text.split("|")]
+    """Empty ones are passed over, as Supabase Auth does with the same variable."""
+    secrets = [each for each in map(str.strip, text.split("|")) if each]
     if len(secrets) > SECRETS_MAX:
         raise BadSecret(f"it holds {len(secrets)} secrets; {SECRETS_MAX} at most are tried")
-    if not all(secrets):
-        raise BadSecret("a secret of it is empty" if len(secrets) > 1 else "it is empty")
+    if not secrets:
+        raise BadSecret("it is empty")
     return secrets
 
 

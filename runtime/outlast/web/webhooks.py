@@ -119,7 +119,7 @@ def _text_at(document: Any, path: str) -> str:
     found = document
     for name in path.split("."):
         found = found.get(name) if isinstance(found, dict) else None
-    if found is None:
+    if found is None or found == "":
         raise _unfit(path, "missing", "no value is there, and the idempotency key is made of it")
     if isinstance(found, dict | list):
         raise _unfit(
