@@ -25,6 +25,7 @@ from outlast.sdk.sleeping import sleep, sleep_until
 from outlast.sdk.starting import WorkflowHandle, start, start_once
 from outlast.sdk.steps import step
 from outlast.sdk.transactions import transaction
+from outlast.sdk.webhooks import database_webhook, standard_webhook
 from outlast.sdk.workflows import handler, workflow
 
 __all__ = [
@@ -52,9 +53,11 @@ __all__ = [
     "WorkflowHandle",
     "WorkflowTimeout",
     "context",
+    "database_webhook",
     "handler",
     "sleep",
     "sleep_until",
+    "standard_webhook",
     "start",
     "start_once",
     "step",

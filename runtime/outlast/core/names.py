@@ -13,6 +13,7 @@ from outlast.core.errors import InvalidKey
 FUNCTION_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 KEY_CHARS_MAX = 255
 WORKFLOW_ID_CHARS_MAX = 512
+_HASHED = "sha256-"
 _BARE_KEY = re.compile(r"""[!#-+\--:<-\[\]-~]{1,255}""")
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _STRING_KEY = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')
@@ -63,6 +64,12 @@ def check_key(key: str) -> None:
         raise InvalidKey(f"an idempotency key is 1 to 255 printable ASCII characters, not {key!r:.100}")
 
 
+def key_of(text: str) -> str:
+    """Any text as an idempotency key: as it is where it can be one, else its hash, which no other text is."""
+    plain = 1 <= len(text) <= KEY_CHARS_MAX and text.isascii() and text.isprintable()
+    return text if plain and not text.startswith(_HASHED) else _HASHED + _sha256(text)
+
+
 def workflow_id_of(function: str, subject: str | None, key: str) -> str:
     """The id that one caller's key stands for: `FUNCTION:KEY`, or `FUNCTION:SUBJECT:KEY` with a subject.
 
@@ -96,4 +103,8 @@ def _escaped(part: str) -> str:
 
 
 def _digest(text: str) -> str:
-    return "%sha256-" + hashlib.sha256(text.encode()).hexdigest()
+    return f"%{_HASHED}{_sha256(text)}"
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

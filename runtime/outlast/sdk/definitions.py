@@ -11,6 +11,7 @@ from outlast.core.codec import Codec
 from outlast.core.retry import RetryPolicy
 from outlast.sdk.auth import AuthMode
 from outlast.sdk.inputs import Inputs
+from outlast.sdk.webhooks import Webhook
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
@@ -56,6 +57,7 @@ class WorkflowDefinition:
     timeout_s: float | None
     auth: tuple[AuthMode, ...] | None = None
     """Whom it lets in; None leaves that to the gateway."""
+    webhook: Webhook | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,6 +69,7 @@ class HandlerDefinition:
     is_async: bool
     methods: tuple[str, ...]
     auth: tuple[AuthMode, ...] | None = None
+    webhook: Webhook | None = None
 
 
 def is_async(fn: Callable[..., Any]) -> bool:

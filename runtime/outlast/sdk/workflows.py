@@ -14,6 +14,7 @@ from outlast.sdk.durations import Duration, positive_seconds_of
 from outlast.sdk.http import Response
 from outlast.sdk.inputs import Inputs
 from outlast.sdk.steps import refuse_non_function
+from outlast.sdk.webhooks import Webhook, check_webhook
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -59,6 +60,7 @@ def workflow(
     duplicates: Literal["attach", "conflict"] = "attach",
     timeout: Duration | None = None,
     methods: Sequence[str] = METHODS,
+    webhook: Webhook | None = None,
 ) -> WorkflowDecorator: ...
 def workflow(
     fn: Callable[..., Any] | None = None,
@@ -69,6 +71,7 @@ def workflow(
     duplicates: Literal["attach", "conflict"] = "attach",
     timeout: Duration | None = None,
     methods: Sequence[str] = METHODS,
+    webhook: Webhook | None = None,
 ) -> Any:
     """Make a function a workflow: it survives anything and runs to one end.
 
@@ -76,15 +79,18 @@ def workflow(
     which the first that fits counts; without it the gateway's `verify_jwt` decides.
     `idempotency="required"` refuses calls without a key. `duplicates="conflict"` answers 409 to a duplicate
     of a running call instead of waiting with it. `timeout` bounds the whole, sleeps and recoveries included.
-    `methods` are the HTTP methods it answers. Raises UsageError for options that can't work.
+    `methods` are the HTTP methods it answers. `webhook` (`standard_webhook`, `database_webhook`) lets in
+    verified deliveries alone; such a function answers POST, unless `methods` says otherwise. Raises
+    UsageError for options that can't work.
     """
     if idempotency not in ("optional", "required"):
         raise UsageError(f'workflow(idempotency) is "optional" or "required", not {idempotency!r}')
     if duplicates not in ("attach", "conflict"):
         raise UsageError(f'workflow(duplicates) is "attach" or "conflict", not {duplicates!r}')
     timeout_s = positive_seconds_of(timeout, "workflow(timeout)")
-    allowed = _methods(methods, "workflow")
     modes = auth_modes(auth, "workflow")
+    check_webhook(webhook, "workflow", auth)
+    allowed = _methods(methods, "workflow", webhook)
 
     def decorate(wrapped: Callable[..., Any]) -> Workflow[..., Any]:
         refuse_non_function(wrapped, "workflow")
@@ -102,6 +108,7 @@ def workflow(
             duplicates=duplicates,
             timeout_s=timeout_s,
             auth=modes,
+            webhook=webhook,
         )
         return Workflow(definition)
 
@@ -112,7 +119,7 @@ def workflow(
 def handler(fn: Callable[P, R], /) -> Handler[P, R]: ...
 @overload
 def handler(
-    *, auth: Auth | None = None, methods: Sequence[str] = METHODS
+    *, auth: Auth | None = None, methods: Sequence[str] = METHODS, webhook: Webhook | None = None
 ) -> Callable[[Callable[P, R]], Handler[P, R]]: ...
 def handler(
     fn: Callable[..., Any] | None = None,
@@ -120,24 +127,30 @@ def handler(
     *,
     auth: Auth | None = None,
     methods: Sequence[str] = METHODS,
+    webhook: Webhook | None = None,
 ) -> Any:
     """Make a function `(Request) -> Response` (or any JSON value) served as it is, with nothing recorded.
 
-    `auth` and `methods` are those of `workflow`. Raises UsageError for options that can't work.
+    `auth`, `methods` and `webhook` are those of `workflow`. Raises UsageError for options that can't work.
     """
-    allowed = _methods(methods, "handler")
     modes = auth_modes(auth, "handler")
+    check_webhook(webhook, "handler", auth)
+    allowed = _methods(methods, "handler", webhook)
 
     def decorate(wrapped: Callable[..., Any]) -> Handler[..., Any]:
         refuse_non_function(wrapped, "handler")
         if wrapped.__code__.co_argcount != 1:
             raise UsageError(f"@handler: {wrapped.__qualname__} takes exactly one parameter, the request")
-        return Handler(HandlerDefinition(wrapped.__name__, wrapped, is_async(wrapped), allowed, modes))
+        return Handler(
+            HandlerDefinition(wrapped.__name__, wrapped, is_async(wrapped), allowed, modes, webhook)
+        )
 
     return decorate if fn is None else decorate(fn)
 
 
-def _methods(methods: Sequence[str], what: str) -> tuple[str, ...]:
+def _methods(methods: Sequence[str], what: str, webhook: Webhook | None) -> tuple[str, ...]:
+    if webhook is not None and methods is METHODS:
+        return ("POST",)
     upper = tuple(method.upper() for method in methods) if not isinstance(methods, str) else ()
     if not upper or not set(upper) <= set(METHODS):
         raise UsageError(f"{what}(methods) lists some of {', '.join(METHODS)}, not {methods!r}")

@@ -17,6 +17,9 @@ ANONYMOUS = "anon"
 """The part of a workflow's id that all anonymous callers share; their keys must be UUIDs."""
 
 
+_WEBHOOK = Caller("webhook")
+
+
 class Admitted(NamedTuple):
     """A caller that was let in.
 
@@ -44,6 +47,9 @@ TRUSTED = Admitted(NOBODY)
 """Whoever calls a host that was told to ask nobody: its developer."""
 
 STRANGER = Admitted(NOBODY, space=ANONYMOUS)
+
+WEBHOOK = Admitted(_WEBHOOK, _WEBHOOK.record())
+"""Who delivers a webhook that was verified."""
 
 
 class Admission:

@@ -12,14 +12,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from outlast.core.errors import OutlastError
 from outlast.sdk.definitions import HandlerDefinition, WorkflowDefinition
-from outlast.web.admission import Admission, Admitted
+from outlast.web.admission import WEBHOOK, Admission, Admitted
 from outlast.web.answers import ClientGone, Reply
 from outlast.web.calls import Call
 from outlast.web.cors import preflight, shared
 from outlast.web.handlers import Surroundings, serve_app, serve_handler
-from outlast.web.invoke import Invoker, Target
+from outlast.web.invoke import Invoker, Target, check_method
 from outlast.web.problems import INTERNAL, expected_problem
 from outlast.web.streaming import Streamer, wants_stream
+from outlast.web.webhooks import admit_webhook
 
 FUNCTIONS = "/functions/v1/"
 _logger = logging.getLogger("outlast.web")
@@ -97,5 +98,23 @@ class Web:
             await self.admission.to_function(call, file, None)
             raise
         served = target.served
-        asks = served.auth if isinstance(served, WorkflowDefinition | HandlerDefinition) else None
-        return target, await self.admission.to_function(call, file, asks)
+        if not isinstance(served, WorkflowDefinition | HandlerDefinition):
+            return target, await self.admission.to_function(call, file, None)
+        if served.webhook is None:
+            return target, await self.admission.to_function(call, file, served.auth)
+        check_method(call, served.methods)
+        return target, await self._admit_webhook(call, target, served)
+
+    async def _admit_webhook(
+        self, call: Call, target: Target, served: WorkflowDefinition | HandlerDefinition
+    ) -> Admitted:
+        """A verified delivery is let in by that alone, and has the key that it stands for."""
+        assert served.webhook is not None
+        call.key = await admit_webhook(
+            call,
+            served.webhook,
+            target.function,
+            now_s=self.invoker.now_s(),
+            body_bytes_max=self.surroundings.body_bytes_max,
+        )
+        return WEBHOOK

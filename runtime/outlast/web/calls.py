@@ -11,7 +11,7 @@ from outlast.web.problems import Problem, ProblemError
 class Call:
     """A request. Names of header fields are lower-case bytes, as ASGI gives them."""
 
-    __slots__ = ("_named", "headers", "method", "path", "query", "receive", "scope")
+    __slots__ = ("_body", "_named", "headers", "key", "method", "path", "query", "receive", "scope")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.scope = scope
@@ -21,6 +21,9 @@ class Call:
         self.query: bytes = scope["query_string"]
         self.headers: list[tuple[bytes, bytes]] = scope["headers"]
         self._named = dict(self.headers)  # most fields that are asked for aren't there
+        self._body: bytes | None = None
+        self.key: str | None = None
+        """The idempotency key that a verified webhook stands for; it goes before the header's."""
 
     def header(self, name: bytes) -> str | None:
         """The first value of a header field."""
@@ -36,8 +39,18 @@ class Call:
         """All header fields, in the order sent."""
         return [(key.decode("latin-1"), value.decode("latin-1")) for key, value in self.headers]
 
+    def forget(self, name: bytes) -> None:
+        """Drop a header field: what comes after neither sees nor records it."""
+        self.headers = [pair for pair in self.headers if pair[0] != name]
+        self._named.pop(name, None)
+
     async def body(self, bytes_max: int) -> bytes:
-        """The whole body. Raises ProblemError (413) past `bytes_max`, ClientGone."""
+        """The whole body, as often as it is asked for. Raises ProblemError (413), ClientGone."""
+        if self._body is None:
+            self._body = await self._read(bytes_max)
+        return self._body
+
+    async def _read(self, bytes_max: int) -> bytes:
         length = self.header(b"content-length") or ""
         if length.isdecimal() and int(length) > bytes_max:
             raise ProblemError(_too_large(bytes_max))

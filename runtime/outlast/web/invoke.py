@@ -111,6 +111,8 @@ class Invoker:
         preference = preference_of(call.header_values(b"prefer"), self._sync_wait_s)
         with self.in_flight(call, admitted):
             begun = await self.begin(call, admitted, target, definition)
+            if preference.applied is None and _is_acknowledged(definition):
+                return pending_answer(begun.workflow_id, begun.status, None)
             ended = begun.ended or await self._wait(call, begun.workflow_id, preference.wait_s)
         if ended is None:
             return pending_answer(begun.workflow_id, begun.status, preference.applied)
@@ -135,6 +137,10 @@ class Invoker:
             raise ProblemError(_conflict(new.workflow_id))
         return Begun(new.workflow_id, standing.status, replayed=True, ended=None)
 
+    def now_s(self) -> float:
+        """Unix time in seconds, as the engine knows it."""
+        return self._engine.clock.now_s()
+
     def in_flight(self, call: Call, admitted: Admitted) -> AbstractContextManager[None]:
         """Count a caller's calls; past the limit 429, before a row exists. Secret keys have no limit."""
         if admitted.secret:
@@ -149,7 +155,7 @@ class Invoker:
     ) -> tuple[NewWorkflow, dict[str, Any]]:
         """Which workflow the call is, and the arguments if its input fits. Nothing is written yet."""
         function = target.function
-        key = parse_key(call.header_values(b"idempotency-key"))
+        key = call.key or parse_key(call.header_values(b"idempotency-key"))
         if key is None and definition.idempotency == "required":
             raise ProblemError(_key_missing(function))
         if key is not None and admitted.space == ANONYMOUS and not is_uuid(key):
@@ -243,7 +249,7 @@ def _bind(definition: WorkflowDefinition, body: bytes, query: bytes) -> tuple[st
     """The text for the `input` column and the arguments it is. Raises InvalidJson, InvalidInput."""
     if not definition.inputs.reads_json:
         return None, {}
-    if body:
+    if body or definition.webhook is not None:  # whose query nobody has signed
         try:
             text = body.decode()
         except UnicodeDecodeError as error:
@@ -251,6 +257,14 @@ def _bind(definition: WorkflowDefinition, body: bytes, query: bytes) -> tuple[st
     else:
         text = to_json(dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True))).decode()
     return text, definition.inputs.bind_json(body or text)
+
+
+def _is_acknowledged(definition: WorkflowDefinition) -> bool:
+    """Whether a webhook's sender is told no more than that it is durable, whether it has ended or not.
+
+    Told of a failure, it would send again what has failed for good, or stop sending.
+    """
+    return definition.webhook is not None and definition.webhook.at_once
 
 
 def _without_region(query: bytes) -> bytes:

@@ -10,6 +10,7 @@ from pydantic_core import to_json
 
 from outlast.web.answers import JSON, NO_STORE, Answer
 from outlast.web.calls import Call
+from outlast.web.openapi import webhooks
 from outlast.web.openapi.functions import File, Gated, function_paths
 from outlast.web.openapi.management import SCHEMAS, management_paths
 from outlast.web.openapi.schemas import Schemas
@@ -71,7 +72,7 @@ def document(files: Sequence[File], version: str, gated: Gated) -> Item:
         "paths": {**paths, **management_paths()},
         "components": {
             "schemas": schemas.components,
-            "responses": RESPONSES,
+            "responses": {**RESPONSES, **webhooks.RESPONSES},
             "parameters": {**PARAMETERS, "Required-Idempotency-Key": required},
             "headers": HEADERS,
             "securitySchemes": SECURITY_SCHEMES,

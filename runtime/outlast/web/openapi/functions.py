@@ -22,6 +22,7 @@ from outlast.web.openapi.shared import (
     json_content,
     reference,
 )
+from outlast.web.openapi.webhooks import REFUSALS, parameters_of, security_of, webhook_of
 
 _WITHOUT_BODY = frozenset({"GET", "DELETE"})
 """HTTP gives a body of theirs no meaning; without a body the query's parameters are the input."""
@@ -91,7 +92,9 @@ def function_paths(files: Iterable[File], schemas: Schemas, gated: Gated) -> dic
         for name, served in file.served.items():
             describe = _describe(name.removesuffix("/*"), served, schemas)
             auth = served.auth if isinstance(served, WorkflowDefinition | HandlerDefinition) else None
-            common = {"tags": [file.name], "security": _security(auth, gated(file.name, auth))}
+            webhook = webhook_of(served)
+            needed = _security(auth, gated(file.name, auth)) if webhook is None else security_of(webhook)
+            common = {"tags": [file.name], "security": needed}
             if not name.endswith("/*"):
                 paths[f"{FUNCTIONS}{name}"] = _path_item(describe, common, "")
             if _reaches_below(served):
@@ -150,8 +153,10 @@ def _describe(function: str, served: Any, schemas: Schemas) -> _Description:
     if isinstance(served, WorkflowDefinition):
         return _workflow(function, served, schemas)
     if isinstance(served, HandlerDefinition):
-        responses = {"200": _RESULT, "204": _NOTHING, **_references(_OF_HANDLERS), "default": _OWN_ANSWER}
+        refusals = _references(_OF_HANDLERS | (REFUSALS if served.webhook else {}))
+        responses = {"200": _RESULT, "204": _NOTHING, **refusals, "default": _OWN_ANSWER}
         description = _Description(function, served.methods, inspect.getdoc(served.fn), responses)
+        description.parameters = parameters_of(served.webhook) if served.webhook else []
     else:
         refusals = _references({"401": "Unauthorized", "503": "Unavailable"})
         responses = {"204": _NOTHING, **refusals, "default": _OWN_ANSWER}
@@ -180,13 +185,15 @@ def _workflow(function: str, served: WorkflowDefinition, schemas: Schemas) -> _D
             },
         },
     }
-    responses = {"200": result, **nothing, **_references(_OF_WORKFLOWS), "default": _OWN_ANSWER}
+    refusals = _references(_OF_WORKFLOWS | (REFUSALS if served.webhook else {}))
+    responses = {"200": result, **nothing, **refusals, "default": _OWN_ANSWER}
     description = _Description(function, served.methods, inspect.getdoc(served.fn), responses)
     key = reference("parameters", "Idempotency-Key")
     if served.idempotency == "required":
         key = reference("parameters", "Required-Idempotency-Key")
     names = ("Prefer", "Last-Event-ID")
-    description.parameters = [key, *(reference("parameters", name) for name in names)]
+    identifying = [key] if served.webhook is None else parameters_of(served.webhook, key)
+    description.parameters = [*identifying, *(reference("parameters", name) for name in names)]
     if not served.inputs.reads_json:
         description.body = {"required": False, "content": {_ANY: {}}}
         return description
@@ -197,7 +204,7 @@ def _workflow(function: str, served: WorkflowDefinition, schemas: Schemas) -> _D
         {"name": name, "in": "query", "required": required, "schema": each}
         for name, required, each in schemas.query_properties(schema)
     ]
-    description.needs_body = not schemas.fits_query(schema)
+    description.needs_body = served.webhook is not None or not schemas.fits_query(schema)
     return description
 
 
