@@ -217,7 +217,7 @@ def test_the_config_file_says_what_maps(project: Path, monkeypatch: pytest.Monke
     assert settings.supabase_url == "http://127.0.0.1:54321"
     hello, off = settings.functions_config["hello"], settings.functions_config["off"]
     assert (hello.enabled, hello.verify_jwt, hello.env) == (True, False, {"COLOUR": "red"})
-    assert (off.enabled, off.verify_jwt) == (False, True)
+    assert (off.enabled, off.verify_jwt) == (False, None)
     assert (settings.secret_keys, settings.jwt_secret, settings.port) == ({}, None, 8000)
     monkeypatch.setenv("SUPABASE_URL", "https://x.supabase.co")
     assert Settings.load().supabase_url == "https://x.supabase.co"

@@ -27,6 +27,7 @@ from outlast.engine.runner import WorkflowRunner
 from outlast.engine.waits import Waits
 from outlast.sdk.context import Caller, Context, WorkflowLogger, enter_context
 from outlast.sdk.definitions import WorkflowDefinition
+from outlast.sdk.environment import enter_environment
 from outlast.sdk.http import HTTPException, Request, Response
 from outlast.sdk.running import Host, Line, enter_host, enter_line
 
@@ -157,6 +158,7 @@ class Executor:
     ) -> dict[str, Any]:
         """Set this task's context variables; the body's keyword arguments."""
         inputs = execution.definition.inputs
+        enter_environment(execution.definition.environment)
         if arguments is None:
             arguments = inputs.bind_json(claimed.input or "{}") if inputs.reads_json else {}
 

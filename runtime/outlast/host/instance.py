@@ -19,6 +19,7 @@ from outlast.engine.settling import end_tasks
 from outlast.functions.catalog import Catalog
 from outlast.functions.watching import watch
 from outlast.host.settings import Settings
+from outlast.host.surroundings import Surroundings
 from outlast.store.connections import Database
 from outlast.store.migrations import migrate, pending
 from outlast.store.postgres import PostgresStore
@@ -44,7 +45,9 @@ class Instance:
     ) -> None:
         """Must be made on the event loop that it runs on."""
         self.instance_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-        self.catalog = Catalog(settings.functions, observe, settings.import_s_max)
+        surroundings = Surroundings(settings)
+        surroundings.add_supabase(settings, database_url, secret_keys, self.instance_id)
+        self.catalog = Catalog(settings.functions, observe, settings.import_s_max, surroundings.declare)
         version = package_version("outlast")
         self._settings = settings
         self._observe = observe

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from outlast.core.codec import Codec
 from outlast.core.retry import RetryPolicy
+from outlast.sdk.environment import Own, current_environment
 from outlast.sdk.inputs import Inputs
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -52,6 +53,8 @@ class WorkflowDefinition:
     idempotency: Literal["optional", "required"]
     duplicates: Literal["attach", "conflict"]
     timeout_s: float | None
+    environment: Own | None = field(default_factory=current_environment, repr=False, kw_only=True)
+    """What its function sees of the environment as its own: it was made while that was imported."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

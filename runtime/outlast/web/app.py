@@ -11,6 +11,7 @@ from typing import Protocol
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from outlast.sdk.definitions import HandlerDefinition, WorkflowDefinition
+from outlast.sdk.environment import enter_environment
 from outlast.sdk.running import Host
 from outlast.web.answers import ClientGone, Reply
 from outlast.web.calls import Call
@@ -79,6 +80,7 @@ class Web:
     async def _function(self, call: Call, reply: Reply) -> None:
         admitted = self._admit(call)
         target = self.functions.resolve(call.path[len(FUNCTIONS) :])
+        enter_environment(target.environment)  # the call's task is its own, and may run the function's code
         served = target.served
         if isinstance(served, WorkflowDefinition):
             if wants_stream(call):
