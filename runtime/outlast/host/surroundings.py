@@ -166,7 +166,9 @@ def _read(path: Path) -> dict[str, str]:
         }
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no UTF-8"
-        raise EnvFileError(f"{path} can't be read ({reason}): make it a readable text") from None
+        raise EnvFileError(
+            f"{os.path.relpath(path)} can't be read ({reason}): make it a readable text"
+        ) from None
 
 
 def _with_env_file(folder: Path) -> set[str]:
