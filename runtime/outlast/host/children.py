@@ -36,10 +36,11 @@ def let_children_of_loop_inherit(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def _inheriting(start: Any) -> Any:
+    # No `async def`: our frame must be gone when the process forks, or `forks` ends the child as its own.
     @functools.wraps(start)
-    async def started(*args: Any, **options: Any) -> Any:
+    def started(*args: Any, **options: Any) -> Any:
         if current_environment() and options.get("env") is None:
             options["env"] = dict(os.environ)
-        return await start(*args, **options)
+        return start(*args, **options)
 
     return started
