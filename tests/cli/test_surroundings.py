@@ -318,3 +318,13 @@ def test_an_error_shows_no_password(outlast: Runs, files: Project) -> None:
         ran = outlast(*arguments, SUPABASE_URL=f"ftp://me:{SECRET}@host")
         assert ran.status == 1
         assert SECRET not in ran.out + ran.err
+
+
+def test_serve_stops_at_a_file_that_nobody_could_read(outlast: Runs, files: Project) -> None:
+    (files.folder / "functions" / ".env").write_bytes(b"T=\xff")
+    for options in ((), ("--workers", "2")):
+        ran = outlast("serve", "--port", "0", *options, SUPABASE_DB_URL="postgresql://me@127.0.0.1:1/x")
+        assert ran.status == 1
+        assert ran.err.splitlines()[-1] == (
+            "error: functions/.env can't be read (it is no UTF-8): make it a readable text"
+        )

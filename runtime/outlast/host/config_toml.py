@@ -22,7 +22,7 @@ from outlast.core.errors import OutlastError
 from outlast.host.setting_kinds import shown
 
 CONFIG_TOML = Path("supabase/config.toml")
-_REFERENCE = re.compile(r"env\((\w+)\)")
+_REFERENCE = re.compile(r"env\((.+)\)")
 
 
 class ConfigTomlError(OutlastError):

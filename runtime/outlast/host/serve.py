@@ -13,6 +13,7 @@ from typing import Literal
 from outlast.core.errors import OutlastError
 from outlast.host.secret_key import FILE_NAME, obtain_secret_key
 from outlast.host.settings import Settings
+from outlast.host.surroundings import check_files
 
 _logger = logging.getLogger("outlast")
 
@@ -33,6 +34,7 @@ def serve(settings: Settings) -> int:
     configure(settings.log_level, log_form(settings))
     for line in settings.warnings:
         _logger.warning("%s", line)
+    check_files(settings)
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(contextlib.closing(_listen(settings.host, settings.port)))
         url = stack.enter_context(_database(settings))

@@ -154,6 +154,11 @@ class Surroundings:
             self._warn(line)
 
 
+def check_files(settings: Settings) -> None:
+    """Raises EnvFileError where no instance could start: once, before there are several."""
+    _read(settings.functions / ENV_NAME)
+
+
 def _read(path: Path) -> dict[str, str]:
     """The variables of a file; none where there is no file. Raises EnvFileError."""
     from dotenv import dotenv_values
