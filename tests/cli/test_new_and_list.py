@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -53,6 +54,62 @@ def test_the_curl_line_calls_it(call: Runs, host: StandIn, monkeypatch: pytest.M
     assert '"apikey: $SUPABASE_SECRET_KEY"' in line
     monkeypatch.delenv("SUPABASE_SECRET_KEY")
     assert '"apikey: $(cat .outlast/secret_key)"' in json.loads(call("new", "other", "--json").out)["curl"]
+
+
+AUTH = {
+    "none": '@workflow(auth="none")',
+    "apikey": '@workflow(auth=["publishable", "secret"])',
+    "user": '@workflow(auth="user")',
+}
+NEW_KEY = r"'Idempotency-Key: [0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}'"
+
+
+@pytest.mark.parametrize("auth", AUTH)
+def test_new_says_in_the_file_who_may_call(call: Runs, project: Path, auth: str) -> None:
+    assert call("new", "send-email", "--auth", auth).status == 0
+    text = (project / "functions" / "send-email.py").read_text()
+    assert f"\n{AUTH[auth]}\nasync def send_email(" in text
+    assert ("context().caller.email" in text) == (auth == "user")
+    compile(text, "send-email.py", "exec")
+    for check in (["ruff", "check", "--isolated"], ["ruff", "format", "--check", "--isolated"]):
+        done = subprocess.run(
+            [sys.executable, "-m", *check, "functions/send-email.py"],
+            capture_output=True,
+            text=True,
+            timeout=55,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert not (project / "supabase").exists(), "what code says needs no config.toml"
+
+
+def test_new_without_auth_leaves_it_to_the_gateway(call: Runs, project: Path) -> None:
+    call("new", "hello")
+    assert "\n@workflow\nasync def hello(" in (project / "functions" / "hello.py").read_text()
+
+
+def test_the_curl_line_bears_what_the_mode_needs(call: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUPABASE_SECRET_KEY", "sb_secret_x")
+    lines = {
+        auth: json.loads(call("new", auth, "--auth", auth, "--json").out)["curl"]
+        for auth in ("none", "apikey", "user")
+    }
+    assert "apikey" not in lines["none"].replace("/apikey", "")
+    assert "Authorization" not in lines["none"]
+    assert '-H "apikey: $SUPABASE_PUBLISHABLE_KEY"' in lines["apikey"]
+    assert '-H "Authorization: Bearer <token of a signed-in user>"' in lines["user"]
+    assert "SECRET" not in "".join(lines.values())
+    # Keys of callers without a name of their own are ones that nobody guesses.
+    assert re.search(NEW_KEY, lines["none"])
+    assert re.search(NEW_KEY, lines["apikey"])
+    assert "'Idempotency-Key: first'" in lines["user"]
+    assert [shlex.split(line)[0] for line in lines.values()] == ["curl"] * 3
+
+
+def test_new_refuses_another_auth(call: Runs, project: Path) -> None:
+    ran = call("new", "hello", "--auth", "everybody")
+    assert ran.status == 2
+    assert "'none', 'apikey', 'user'" in ran.err
+    assert list(project.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["1x", "_private", "a/b", "..", "a b", "é", ""])

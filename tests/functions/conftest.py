@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 import textwrap
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from outlast.core.observations import FunctionBroken, FunctionLoaded, Observation
 from outlast.functions.catalog import Catalog, FunctionFile
+from outlast.functions.declared import Declarations, Declared
 
 WORKFLOW = """
     from outlast import workflow
@@ -27,7 +29,8 @@ class Project:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.seen: list[Observation] = []
-        self.catalog = Catalog(folder, self.seen.append)
+        self.said = Declarations(where=folder.parent / "supabase")
+        self.catalog = Catalog(folder, self.seen.append, declare=lambda: self.said)
 
     def write(self, name: str, text: str) -> Path:
         path = self.folder / name
@@ -37,6 +40,10 @@ class Project:
 
     def workflow(self, file: str, name: str, value: object = "done") -> Path:
         return self.write(file, WORKFLOW.format(name=name, value=value))
+
+    def declare(self, **functions: Declared) -> None:
+        """Say this of functions from now on, and nothing of others."""
+        self.said = replace(self.said, functions=functions)
 
     def load(self) -> Catalog:
         self.catalog.load()

@@ -8,7 +8,16 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from outlast.core.observations import FunctionBroken, FunctionLoaded, LoopFailed, Observation
+from outlast.core.errors import UsageError
+from outlast.core.observations import (
+    FunctionBroken,
+    FunctionDisabled,
+    FunctionLoaded,
+    LoopFailed,
+    Observation,
+)
+from outlast.functions.catalog import Catalog
+from outlast.functions.declared import Declarations, Declared
 from outlast.functions.watching import watch
 from tests.functions.conftest import Project
 
@@ -137,6 +146,42 @@ async def test_changes_from_before_the_watch_are_found(project: Project) -> None
     stop = asyncio.Event()
     watching = asyncio.create_task(watch(project.catalog, stop))
     await watched.loaded("hello")
+    stop.set()
+    async with asyncio.timeout(LONGEST_WAIT_S):
+        await watching
+
+
+async def test_what_is_said_elsewhere_is_followed(watched: Watched) -> None:
+    """No file of the folder changes."""
+    project = watched.project
+    project.declare(hello=Declared(enabled=False))
+    await watched.until(lambda each: isinstance(each, FunctionDisabled))
+    assert "hello" not in project.catalog.workflow_names()
+    project.declare(hello=Declared(environment={"X": "1"}))
+    await watched.loaded("hello")
+    assert project.catalog.resolve("hello").environment == {"X": "1"}
+
+
+async def test_the_watch_outlives_what_cannot_be_read(project: Project) -> None:
+    faults: list[Exception] = []
+
+    def declare() -> Declarations:
+        if faults:
+            raise faults[0]
+        return project.said
+
+    project.catalog = Catalog(project.folder, project.seen.append, declare=declare)
+    project.workflow("hello.py", "hello", 0)
+    project.load()
+    watched = Watched(project)
+    stop = asyncio.Event()
+    watching = asyncio.create_task(watch(project.catalog, stop))
+    faults.append(UsageError("config.toml is not TOML"))
+    await watched.until(lambda each: isinstance(each, LoopFailed) and "is not TOML" in each.error)
+    assert await project.call("hello") == 0
+    faults.clear()
+    project.declare(hello=Declared(enabled=False))
+    await watched.until(lambda each: isinstance(each, FunctionDisabled))
     stop.set()
     async with asyncio.timeout(LONGEST_WAIT_S):
         await watching

@@ -34,12 +34,16 @@ def start_host(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
         beside: Served | None = None,
         database: str | None = None,
         ready: bool = True,
+        config: str = "",
         **settings: object,
     ) -> Served:
         if beside is None and database is None:
             database = make_database(postgres, TEMPLATE)
             made.append(database)
         folder = tmp_path_factory.mktemp("http") if beside is None else beside.folder
+        if config:
+            (folder / "supabase").mkdir()
+            (folder / "supabase" / "config.toml").write_text(config)
         url = database or (beside.database if beside else None)
         assert url is not None
         served = Served(folder, url, *(options or (OPEN,)), ready=ready, **settings)

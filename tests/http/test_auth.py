@@ -450,3 +450,18 @@ def test_no_way_to_verify_is_said(start_host: Start, signer: Project) -> None:
     answer: httpx.Response = host.refused("guarded", {}, headers=bearer(signer.token("ada")))
     check_problem(answer, 401, FORMAT)
     assert "SUPABASE_URL" in answer.json()["detail"]
+
+
+def test_the_gateway_as_the_config_file_has_it(start_host: Start, signer: Project) -> None:
+    """Of a file's functions. What a function itself asks for is asked besides."""
+    config = "[functions.hello]\nverify_jwt = false\n[functions.guarded]\nverify_jwt = true\n"
+    host = started(start_host, signer, config=config)
+    assert host.call("hello", {}).json() == {"message": "Hello, World!"}
+    assert host.call("hello", {}, headers=bearer("nonsense")).status_code == 200
+    refused(host, {}, NO_HEADER, "answers/nothing")
+    refused(host, {}, NO_HEADER, "guarded/nobody")
+    answer = host.call("guarded/nobody", {}, headers=bearer(signer.token(a_user())))
+    assert answer.json()["mode"] == "none"
+    openapi = host.client.get("/openapi.json").json()["paths"]
+    assert openapi["/functions/v1/hello"]["post"]["security"] == [{"bearer": []}, {"apikey": []}, {}]
+    assert openapi["/functions/v1/guarded/user"]["post"]["security"] == [{"bearer": []}]

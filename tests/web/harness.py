@@ -176,7 +176,7 @@ class Project:
         self.schema_asked = asyncio.Event()
         tokens = Tokens(KeySet(None, JWT_SECRET, None), (), ("authenticated",), Clock())
         keys = ApiKeys({"default": SECRET}, {})
-        admission = Admission(keys, tokens, verify_jwt=True, of_functions={})
+        admission = Admission(keys, tokens, verify_jwt=True, of_function=lambda name: None)
         management = management_app(
             engine=self.engine,
             workflows=self.rows,

@@ -3,6 +3,7 @@
 Annotations are evaluated here, unlike elsewhere: models within a function are found in no other way.
 """
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from unittest.mock import Mock
 
 import httpx
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, SecretStr
 
 from outlast import Request, Response, handler, workflow
 from outlast.web.openapi import functions as openapi_functions
@@ -479,3 +480,48 @@ async def test_it_is_made_once_for_a_version_of_the_functions(
     project.function_files = [File("cook", error="line 1")]
     assert "/functions/v1/cook" not in (await stranger.get("/openapi.json")).json()["paths"]
     assert described.call_count == 2
+
+
+HIDDEN = SecretStr("hidden")
+
+
+def test_secrets_are_no_defaults() -> None:
+    """Neither of a parameter that is secret, nor one that came from the environment."""
+
+    class Login(BaseModel):
+        default: str = "a property may be called so"
+        password: SecretStr = "plain-in-model"  # type: ignore[assignment]
+        more: list[SecretStr] = [SecretStr("in-list")]
+
+    @workflow
+    async def login(
+        key: SecretStr = HIDDEN,
+        raw: SecretStr = "plain-as-parameter",  # type: ignore[assignment]
+        maybe: SecretStr | None = "plain-optional",  # type: ignore[assignment]
+        token: str = "sb_secret_from_the_environment",
+        shown: int = 7,
+    ) -> None: ...
+
+    @workflow
+    async def model(body: Login) -> None: ...
+
+    served = {"a": login.definition, "a/model": model.definition}
+    told = made(File("a", served=served))
+    text = json.dumps(told)
+    for secret in ("hidden", "plain-", "in-list", "***"):
+        assert secret not in text
+    assert '"default": 7' in text
+    assert "a property may be called so" in text
+
+
+async def test_what_is_served_is_redacted() -> None:
+    @workflow
+    async def login(token: str = "sb_secret_from_the_environment", shown: str = "as it is") -> None: ...
+
+    project = Project()
+    project.function_files = [File("a", served={"a": login.definition})]
+    async with project.client() as client:
+        answer = await client.get("/openapi.json")
+    assert "sb_secret_from" not in answer.text
+    assert "as it is" in answer.text
+    assert answer.json()["openapi"] == "3.1.0"

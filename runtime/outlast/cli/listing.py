@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from outlast.cli.command import Command, env_file_option, json_option, read_settings
 from outlast.cli.screen import Column, one_line, print_json, print_table, say
+
+if TYPE_CHECKING:
+    from outlast.host.settings import Settings
 
 
 @click.command("list", cls=Command)
@@ -22,17 +25,19 @@ from outlast.cli.screen import Column, one_line, print_json, print_table, say
 def list_functions(functions: Path | None, env_file: Path | None, as_json: bool) -> None:
     """List the functions of this folder, and which of them can't be loaded."""
     settings = read_settings(functions=functions, env_file=env_file)
-    rows = _load(settings.functions)
+    rows = _load(settings)
     if as_json:
         print_json({"functions": rows})
     else:
         print_table(_COLUMNS, rows, f"no functions in {settings.functions}: `outlast new hello` writes one")
 
 
-def _load(folder: Path) -> list[dict[str, Any]]:
-    """Import every file. What they print on the way goes to standard error."""
+def _load(settings: Settings) -> list[dict[str, Any]]:
+    """Import every file. What they print on the way, and warnings, go to standard error."""
     from outlast.core.observations import FunctionBroken, Observation
     from outlast.functions.catalog import Catalog
+    from outlast.host.surroundings import Surroundings
+    from outlast.observe.redaction import redactor
 
     broken: list[FunctionBroken] = []
 
@@ -40,26 +45,30 @@ def _load(folder: Path) -> list[dict[str, Any]]:
         if isinstance(observation, FunctionBroken):
             broken.append(observation)
 
-    catalog = Catalog(folder, observe)
+    surroundings = Surroundings(settings, lambda line: say("warning", line))
+    catalog = Catalog(settings.functions, observe, declare=surroundings.declare)
     with contextlib.redirect_stdout(sys.stderr):
         catalog.load()
     files = catalog.files()
     for each in broken:
         if each.function not in {file.name for file in files}:
-            say("warning", one_line(f"{each.function}: {each.error}"))
+            say("warning", redactor.redact(one_line(f"{each.function}: {each.error}")))
     return [
         {
             "name": file.name,
             "path": _shown(file.path),
             "version": file.version,
             "serves": sorted(file.served),
-            "error": file.error,
+            "error": file.error and redactor.redact(file.error),
+            "enabled": file.enabled,
         }
         for file in files
     ]
 
 
 def _standing(row: dict[str, Any]) -> str:
+    if not row["enabled"]:
+        return "disabled"
     return "served" if row["error"] is None else "broken"
 
 

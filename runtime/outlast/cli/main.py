@@ -81,11 +81,14 @@ def _report(error: Exception, flags: frozenset[str]) -> int:
     if isinstance(error, NoArgsIsHelpError):
         click.echo(error.format_message(), err=True)
         return WRONG_USAGE
+    from outlast.observe.redaction import redactor
+
     if "--debug" in flags:
         import traceback
 
-        click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+        click.echo(redactor.redact("".join(traceback.format_exception(error))), err=True, nl=False)
     code, message, status, more = _described(error)
+    message = redactor.redact(message)
     try:
         say("error", message)
         if "--json" in flags:

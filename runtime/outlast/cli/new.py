@@ -6,6 +6,8 @@ import keyword
 import shlex
 from pathlib import Path
 from string import Template
+from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import click
 
@@ -14,12 +16,15 @@ from outlast.cli.failures import CommandFailed
 from outlast.cli.screen import print_json
 from outlast.core.names import is_function_name
 
+if TYPE_CHECKING:
+    from outlast.host.settings import Settings
+
 _EXAMPLE = '{"name": "Ada"}'
-_TAKEN = frozenset({"greet", "step", "workflow"})
+_TAKEN = frozenset({"context", "greet", "step", "workflow"})
 _TEMPLATE = Template('''\
 """POST /functions/v1/$name: greets, and survives anything on the way."""
 
-from outlast import step, workflow
+from outlast import $imports
 
 
 @step(max_attempts=3)
@@ -28,11 +33,24 @@ async def greet(name: str) -> str:
     return f"Hello, {name}!"
 
 
-@workflow
+$body
+''')
+_BODY = '''\
+@workflow$options
 async def $identifier(name: str = "world") -> dict[str, str]:
     """The body's fields come in as parameters; what is returned is the answer."""
-    return {"message": await greet(name)}
-''')
+    return {"message": await greet(name)}'''
+_BODY_FOR_USERS = '''\
+@workflow$options
+async def $identifier() -> dict[str, str]:
+    """For signed-in users alone; who calls is known from their token."""
+    return {"message": await greet(context().caller.email or "stranger")}'''
+_OPTIONS = {
+    None: "",
+    "none": '(auth="none")',
+    "apikey": '(auth=["publishable", "secret"])',
+    "user": '(auth="user")',
+}
 
 
 @click.command(cls=Command)
@@ -40,29 +58,55 @@ async def $identifier(name: str = "world") -> dict[str, str]:
 @click.option(
     "--dir", "folder", type=click.Path(path_type=Path), help="The folder of functions. Default: functions."
 )
+@click.option(
+    "--auth",
+    type=click.Choice(["none", "apikey", "user"]),
+    help="Who may call it: anybody, who has a key of the project, or signed-in users. "
+    "Default: as the host's gateway says.",
+)
 @env_file_option
 @json_option
-def new(name: str, folder: Path | None, env_file: Path | None, as_json: bool) -> None:
+def new(name: str, folder: Path | None, auth: str | None, env_file: Path | None, as_json: bool) -> None:
     """Write functions/NAME.py: a workflow with one step."""
     if not is_function_name(name):
         raise click.BadParameter(f"{name!r}: say a letter, then letters, digits, _ and -", param_hint="NAME")
     settings = read_settings(functions=folder, env_file=env_file)
     path = settings.functions / f"{name}.py"
-    _write(path, Template.substitute(_TEMPLATE, name=name, identifier=_identifier(name)))
-    key = "$SUPABASE_SECRET_KEY"
-    if settings.secret_key is None and settings.db_url is None:
-        key = f"$(cat {shlex.quote(str(_shown(settings.home / 'secret_key')))})"
+    _write(path, _text(name, auth))
     host = settings.url or f"http://127.0.0.1:{settings.port}"
-    curl = (
-        f'curl -X POST {host}/functions/v1/{name} -H "apikey: {key}" '
-        f"-H 'Idempotency-Key: first' -H 'Content-Type: application/json' -d '{_EXAMPLE}'"
-    )
+    key = str(uuid4()) if auth in ("none", "apikey") else "first"  # strangers must not guess each other's
+    fields = [*_credentials(auth, settings), f"-H 'Idempotency-Key: {key}'"]
+    if auth != "user":
+        fields.append(f"-H 'Content-Type: application/json' -d '{_EXAMPLE}'")
+    curl = " ".join((f"curl -X POST {host}/functions/v1/{name}", *fields))
     if as_json:
         print_json({"name": name, "path": str(_shown(path)), "curl": curl})
         return
     click.echo(
         f"wrote {_shown(path)}\n\nStart the host with `outlast serve --reload`, then call it:\n\n  {curl}"
     )
+
+
+def _text(name: str, auth: str | None) -> str:
+    """The file for those who may call it."""
+    body = Template(_BODY_FOR_USERS if auth == "user" else _BODY)
+    return _TEMPLATE.substitute(
+        name=name,
+        imports="context, step, workflow" if auth == "user" else "step, workflow",
+        body=body.substitute(options=_OPTIONS[auth], identifier=_identifier(name)),
+    )
+
+
+def _credentials(auth: str | None, settings: Settings) -> list[str]:
+    """What curl must say of who calls."""
+    if auth == "none":
+        return []
+    if auth == "user":
+        return ['-H "Authorization: Bearer <token of a signed-in user>"']
+    key = "$SUPABASE_PUBLISHABLE_KEY" if auth == "apikey" else "$SUPABASE_SECRET_KEY"
+    if auth is None and settings.secret_key is None and settings.db_url is None:
+        key = f"$(cat {shlex.quote(str(_shown(settings.home / 'secret_key')))})"
+    return [f'-H "apikey: {key}"']
 
 
 def _write(path: Path, text: str) -> None:

@@ -128,6 +128,13 @@ class FunctionLoaded(Observation):
 
 
 @dataclass(frozen=True, slots=True)
+class FunctionDisabled(Observation):
+    """A function file isn't served, because `supabase/config.toml` says so."""
+
+    function: str
+
+
+@dataclass(frozen=True, slots=True)
 class FunctionBroken(Observation):
     """A function file can't be served; the others are untouched."""
 

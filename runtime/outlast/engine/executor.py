@@ -29,6 +29,7 @@ from outlast.engine.waits import Waits
 from outlast.sdk.clients import MakeClients
 from outlast.sdk.context import Context, WorkflowLogger, enter_context
 from outlast.sdk.definitions import WorkflowDefinition
+from outlast.sdk.environment import enter_environment
 from outlast.sdk.http import HTTPException, Request, Response
 from outlast.sdk.inputs import Inputs
 from outlast.sdk.running import Host, Line, enter_host, enter_line
@@ -172,6 +173,7 @@ class Executor:
     ) -> dict[str, Any]:
         """Set this task's context variables; the body's keyword arguments."""
         inputs = execution.definition.inputs
+        enter_environment(execution.definition.environment)
         if arguments is None:
             arguments = _bind(claimed, inputs)
 

@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 
 from outlast.core import observations
 from outlast.core.observations import Observer
+from outlast.functions.declared import Declare, nothing
 from outlast.functions.edition import Edition, make_edition
 from outlast.functions.errors import FunctionBroken, FunctionMissing
 from outlast.functions.folder import Reader
@@ -31,11 +32,21 @@ class Catalog:
     old version go on in it.
     """
 
-    def __init__(self, folder: Path, observe: Observer, import_s_max: float = IMPORT_S_MAX) -> None:
-        """`import_s_max`: how long one file may take to be imported at the start."""
+    def __init__(
+        self,
+        folder: Path,
+        observe: Observer,
+        import_s_max: float = IMPORT_S_MAX,
+        declare: Declare = nothing,
+    ) -> None:
+        """`import_s_max`: how long one file may take to be imported at the start.
+
+        `declare` tells at each look what is said of functions beside their files.
+        """
         self.folder = folder.resolve()
         self.observe = observe
         self._edition = self._newest = Edition(0)
+        self._declare = declare
         self._reader = Reader(self.folder)
         self._shelf = Shelf(self.folder, import_s_max)
         self._names: WeakKeyDictionary[Callable[..., Any], str] = WeakKeyDictionary()
@@ -57,10 +68,16 @@ class Catalog:
         What failed before is tried again, unless `changed` is empty and nothing looks changed.
         """
         with self._shelf.lock:
-            folder = self._reader.read(changed)
-            if changed is None or changed or folder.stamp != self._newest.stamp:
+            newest = self._newest
+            folder = self._reader.read(changed, self._declare())
+            same = (folder.stamp, folder.declarations) == (newest.stamp, newest.declarations)
+            if changed is None or changed or not same:
                 self._newest = make_edition(folder, self._newest, self._shelf)
             return self._newest
+
+    def redeclared(self) -> bool:
+        """Whether something else is said of functions than when they were last prepared."""
+        return self._declare() != self._newest.declarations
 
     def adopt(self, edition: Edition) -> None:
         """Serve `edition` from now on, unless a newer one is served already. Tells what changed."""
@@ -93,6 +110,11 @@ class Catalog:
         """The version of the file that serves this name."""
         return self._edition.routes.versions.get(function)
 
+    def verify_jwt(self, function: str) -> bool | None:
+        """Whether the gateway checks calls of this file's functions; None where nothing is said of that."""
+        declared = self._edition.declarations.functions.get(function)
+        return None if declared is None else declared.verify_jwt
+
     def name_of(self, definition: Any) -> str | None:
         """Under which name a workflow runs; of a superseded version too, as long as something runs in it."""
         return self._names.get(definition.fn)
@@ -107,9 +129,18 @@ class Catalog:
                 self.observe(observations.FunctionBroken(path, remedy))
         for name, file in edition.files.items():
             before = former.files.get(name)
-            if before is not None and (before.version, before.error) == (file.version, file.error):
+            if before is not None and _alike(before, file):
                 continue
-            if file.error is not None:
+            if not file.enabled:
+                self.observe(observations.FunctionDisabled(name))
+            elif file.error is not None:
                 self.observe(observations.FunctionBroken(name, file.error))
             else:
                 self.observe(observations.FunctionLoaded(name, file.version, reloaded=before is not None))
+
+
+def _alike(one: FunctionFile, other: FunctionFile) -> bool:
+    """Whether there is nothing to tell of the second. Environments are the same object until they change."""
+    return (one.version, one.error, one.enabled) == (other.version, other.error, other.enabled) and (
+        one.environment is other.environment
+    )

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 from outlast.functions.blame import blame
+from outlast.functions.declared import NOTHING, Declarations, Declared
 from outlast.functions.folder import ROOT, Folder, Source, Unit, shown
 from outlast.functions.imports import Outline, dependencies, outline_of
 from outlast.functions.modules import Node, Shelf
 from outlast.functions.routes import FunctionFile, Routes, served_by
 from outlast.functions.serving import NothingServed, offer_of
+from outlast.sdk.environment import Own
 
 VERSION_CHARS = 12
 
@@ -25,20 +27,40 @@ class Edition:
     files: Mapping[str, FunctionFile] = field(default_factory=dict)
     misnamed: Mapping[str, str] = field(default_factory=dict)
     stamp: str = ""
+    declarations: Declarations = NOTHING
+    owns: Mapping[str, Own] = field(default_factory=dict, repr=False)
+    """What functions see of the environment as their own, by name."""
     routes: Routes = field(default_factory=lambda: Routes(()))
 
 
 def make_edition(folder: Folder, former: Edition, shelf: Shelf) -> Edition:
     """Import what changed since `former`; modules that didn't change, nor anything they import, are kept."""
-    nodes = _nodes(folder, former.nodes, shelf)
+    owns = _owns(folder.declarations, former)
+    nodes = _nodes(folder, former.nodes, owns, shelf)
     shelf.replace(nodes)
-    files = {name: _file(folder, unit, nodes) for name, unit in sorted(folder.functions.items())}
+    files = {name: _file(folder, unit, nodes, owns) for name, unit in sorted(folder.functions.items())}
     for node in nodes.values():
         node.forget_failure()
-    return Edition(former.number + 1, nodes, files, folder.misnamed, folder.stamp, Routes(files.values()))
+    routes = Routes(files.values())
+    number = former.number + 1
+    return Edition(number, nodes, files, folder.misnamed, folder.stamp, folder.declarations, owns, routes)
 
 
-def _nodes(folder: Folder, former: Mapping[str, Node], shelf: Shelf) -> dict[str, Node]:
+def _owns(said: Declarations, former: Edition) -> dict[str, Own]:
+    """What is declared now; a function's own writes stay as long as nothing else is."""
+    before = former.declarations.functions
+    return {
+        name: former.owns[name]
+        if name in former.owns and before[name].environment == declared.environment
+        else dict(declared.environment)
+        for name, declared in said.functions.items()
+        if declared.environment
+    }
+
+
+def _nodes(
+    folder: Folder, former: Mapping[str, Node], owns: Mapping[str, Own], shelf: Shelf
+) -> dict[str, Node]:
     known = frozenset((*folder.sources, *folder.refused))
     outlines = {name: _outline(source, former.get(name)) for name, source in folder.sources.items()}
     needed = {name: dependencies(source, outlines[name], known) for name, source in folder.sources.items()}
@@ -47,9 +69,15 @@ def _nodes(folder: Folder, former: Mapping[str, Node], shelf: Shelf) -> dict[str
     for name, source in folder.sources.items():
         reached = _reach(name, needed)
         fingerprint = _fingerprint(reached, folder)
+        surroundings = _surroundings(reached, folder)
         kept = former.get(name)
-        if kept is None or kept.fingerprint != fingerprint or _any_failed(reached, former):
-            kept = Node(source, outlines[name], fingerprint, known, folder.refused, shelf)
+        if (
+            kept is None
+            or (kept.fingerprint, kept.surroundings) != (fingerprint, surroundings)
+            or _any_failed(reached, former)
+        ):
+            own = owns.get(source.unit)
+            kept = Node(source, outlines[name], fingerprint, known, folder.refused, shelf, surroundings, own)
             made.append(kept)
         nodes[name] = kept
     for node in made:
@@ -83,19 +111,29 @@ def _fingerprint(reached: set[str], folder: Folder) -> str:
     return digest.hexdigest()
 
 
+def _surroundings(reached: set[str], folder: Folder) -> object:
+    """What the modules see of the environment while imported. No part of the version: it is secret."""
+    said = folder.declarations
+    units = {folder.sources[name].unit for name in reached if name in folder.sources}
+    return said.common, {unit: said.functions[unit].environment for unit in units & said.functions.keys()}
+
+
 def _any_failed(reached: set[str], former: Mapping[str, Node]) -> bool:
     """What failed may have failed for a reason outside the folder: it is tried again."""
     return any(name in former and former[name].failed for name in reached)
 
 
-def _file(folder: Folder, unit: Unit, nodes: Mapping[str, Node]) -> FunctionFile:
+def _file(folder: Folder, unit: Unit, nodes: Mapping[str, Node], owns: Mapping[str, Own]) -> FunctionFile:
     name = f"{ROOT}.{unit.name}"
     node = nodes.get(name)
     if node is None:
-        return FunctionFile(
-            unit.name, unit.path, unit.digest[:VERSION_CHARS], unit.refused.get(name, "unreadable"), {}
-        )
-    path, version = node.source.path, node.fingerprint[:VERSION_CHARS]
+        path, version = unit.path, unit.digest[:VERSION_CHARS]
+    else:
+        path, version = node.source.path, node.fingerprint[:VERSION_CHARS]
+    if not folder.declarations.functions.get(unit.name, Declared()).enabled:
+        return FunctionFile(unit.name, path, version, None, {}, enabled=False)
+    if node is None:
+        return FunctionFile(unit.name, path, version, unit.refused.get(name, "unreadable"), {})
     try:
         offer = offer_of(unit.name, node.load())
     except KeyboardInterrupt:
@@ -104,4 +142,5 @@ def _file(folder: Folder, unit: Unit, nodes: Mapping[str, Node]) -> FunctionFile
         return FunctionFile(unit.name, path, version, f"{shown(folder.root, path)}: {error}", {})
     except BaseException as error:  # noqa: BLE001 - a file breaks for itself alone, even by sys.exit()
         return FunctionFile(unit.name, path, version, blame(error, folder.root, path, folder.sources), {})
-    return FunctionFile(unit.name, path, version, None, served_by(unit.name, offer), offer)
+    own = owns.get(unit.name)
+    return FunctionFile(unit.name, path, version, None, served_by(unit.name, offer), offer, own)

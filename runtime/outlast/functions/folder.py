@@ -17,6 +17,7 @@ from pathlib import Path
 
 from outlast.core.errors import UsageError
 from outlast.core.names import is_function_name
+from outlast.functions.declared import NOTHING, Declarations
 
 ROOT = "functions"
 SOURCE_BYTES_MAX = 4 * 1024 * 1024
@@ -66,6 +67,7 @@ class Folder:
     refused: dict[str, str] = field(default_factory=dict)
     misnamed: dict[str, str] = field(default_factory=dict)
     """Files that look like functions and can't be, with the remedy."""
+    declarations: Declarations = NOTHING
     stamp: str = ""
     """Changes when anything of the above does."""
 
@@ -78,9 +80,10 @@ class Reader:
         self._known: dict[Path, tuple[Signature, bytes, str]] = {}
         self._seen: dict[Path, tuple[Signature, bytes, str]] = {}
 
-    def read(self, changed: set[Path] | None) -> Folder:
-        """The folder now. A file is read again if it is among `changed` or looks changed; all are if None.
+    def read(self, changed: set[Path] | None, declarations: Declarations = NOTHING) -> Folder:
+        """The folder now, served as `declarations` say.
 
+        A file is read again if it is among `changed` or looks changed; all are if None.
         Raises UsageError if the folder can't be read as one.
         """
         if changed is None:
@@ -88,11 +91,13 @@ class Reader:
         for path in changed or ():
             self._known.pop(path, None)
         self._seen = {}
-        folder = Folder(self._root)
+        folder = Folder(self._root, declarations=declarations)
         shared: list[Unit] = []
+        self._enter(folder)
+        entered = frozenset(folder.functions)
         for entry in self._top():
             unit = self._unit(entry, folder)
-            if unit is None:
+            if unit is None or unit.name in entered:
                 continue
             if unit.name.startswith("_"):
                 shared.append(unit)
@@ -100,6 +105,9 @@ class Reader:
                 folder.functions[unit.name] = self._refuse_both(unit.name, folder.functions[unit.name], unit)
             else:
                 folder.functions[unit.name] = unit
+        for name, declared in declarations.functions.items():
+            if declared.fault is not None and name in folder.functions:
+                folder.functions[name] = self._unfit(name, declared.fault)
         for unit in (*shared, *folder.functions.values()):
             folder.sources.update(unit.sources)
             folder.refused.update(unit.refused)
@@ -132,10 +140,7 @@ class Reader:
         if not is_file and not (_is_folder(path) and (name.startswith("_") or _is_there(path / "index.py"))):
             return None
         if not name.startswith("_") and not is_function_name(name):
-            folder.misnamed[self._show(path)] = (
-                f"{name!r} can't be a function's name: use a letter, then letters, digits, _ and -, "
-                "or begin it with _ if it isn't a function"
-            )
+            folder.misnamed[self._show(path)] = _misnamed(name)
             return None
         unit = Unit(name, path)
         refused = self._refused(path)
@@ -148,10 +153,54 @@ class Reader:
         _seal(unit)
         return unit
 
+    def _enter(self, folder: Folder) -> None:
+        """Functions declared to be served from another file than `NAME.py` or `NAME/index.py`."""
+        said = folder.declarations
+        for name, declared in said.functions.items():
+            if declared.entrypoint is None:
+                continue
+            if not is_function_name(name):
+                folder.misnamed[f"[functions.{name}] of {said.source}"] = _misnamed(name)
+                continue
+            path, refused = self._entry(declared.entrypoint, said)
+            if refused is not None:
+                told = f"{said.source}: functions.{name}.entrypoint={declared.entrypoint}: {refused}"
+                folder.functions[name] = self._unfit(name, told)
+                continue
+            unit = folder.functions[name] = Unit(name, path)
+            if path.parent == self._root:
+                self._add_file(unit, f"{ROOT}.{name}", path, package=False)
+            else:
+                unit.path = path.parent
+                self._add_folder(unit, path)
+            _seal(unit)
+
+    def _entry(self, written: str, said: Declarations) -> tuple[Path, str | None]:
+        """The file that an entrypoint means, and why it can't be served, if it can't.
+
+        It is written relative to `supabase/`, as for the Supabase CLI, or to the project's folder.
+        """
+        above = said.where.resolve()
+        near = [Path(os.path.normpath(folder / written)) for folder in (above, above.parent)]
+        within = [each for each in near if each.parent.resolve().is_relative_to(self._root)]
+        if not within:
+            return near[0], f"it lies outside the functions folder {self._root.name}; move it there"
+        path = next((each for each in within if each.is_file()), within[0])
+        path = path.parent.resolve() / path.name
+        if not _is_there(path):
+            return path, f"there is no file {self._show(path)}"
+        return path, self._refused(path)
+
+    def _unfit(self, name: str, reason: str) -> Unit:
+        unit = Unit(name, self._root / f"{name}.py", digest=_digest([reason]))
+        unit.refused[f"{ROOT}.{name}"] = reason
+        return unit
+
     def _refuse_both(self, name: str, one: Unit, other: Unit) -> Unit:
-        reason = f"both {self._show(one.path)} and {self._show(other.path)} are there; keep one of them"
-        both = Unit(name, self._root / f"{name}.py", digest=_digest([one.digest, other.digest]))
-        both.refused[f"{ROOT}.{name}"] = reason
+        both = self._unfit(
+            name, f"both {self._show(one.path)} and {self._show(other.path)} are there; keep one of them"
+        )
+        both.digest = _digest([one.digest, other.digest])
         return both
 
     def _add_file(self, unit: Unit, name: str, path: Path, *, package: bool) -> None:
@@ -166,8 +215,11 @@ class Reader:
         if refused is not None:
             unit.refused[name] = refused
 
-    def _add_folder(self, unit: Unit) -> None:
-        """All files of a folder: modules by their names, data files in the digest alone."""
+    def _add_folder(self, unit: Unit, entry: Path | None = None) -> None:
+        """All files of a folder: modules by their names, data files in the digest alone.
+
+        `entry`: the file that serves the function, if it isn't `index.py`.
+        """
         top = f"{ROOT}.{unit.name}"
         is_function = not unit.name.startswith("_")
         data: list[str] = []
@@ -178,9 +230,11 @@ class Reader:
             return
         for relative, path in files:
             stem = [*relative[:-1], Path(relative[-1]).stem]
-            if not relative[-1].endswith(".py") or not all(part.isidentifier() for part in stem):
+            if entry is not None and path == entry:
+                self._add_file(unit, top, path, package=True)
+            elif not relative[-1].endswith(".py") or not all(part.isidentifier() for part in stem):
                 data.append(self._data(relative, path))
-            elif is_function and stem == ["index"]:
+            elif is_function and stem == ["index"] and entry is None:
                 self._add_file(unit, top, path, package=True)
             elif is_function and stem == ["__init__"]:
                 data.append(self._data(relative, path))
@@ -273,6 +327,13 @@ def shown(root: Path, path: Path) -> str:
 def printable(text: str) -> str:
     """`text` without what a log can't write: file names and messages may hold bytes that are no UTF-8."""
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _misnamed(name: str) -> str:
+    return (
+        f"{name!r} can't be a function's name: use a letter, then letters, digits, _ and -, "
+        "or begin it with _ if it isn't a function"
+    )
 
 
 def _is_folder(path: Path) -> bool:

@@ -23,6 +23,7 @@ from typing import Any
 from outlast.functions.folder import ROOT, Source
 from outlast.functions.imports import Outline, ancestry, canonical, locate, package_of
 from outlast.functions.patience import IMPORT_S_MAX, patience
+from outlast.sdk.environment import Own, environment
 
 IMPORTS_MAX = 256
 """Of how many import statements a module remembers what they mean."""
@@ -65,8 +66,8 @@ class Node:
     """A version of a module. Its code runs when it is first imported."""
 
     __slots__ = (
-        "__weakref__", "_known", "_locate", "_module", "_ready", "_refused", "_shelf", "_views",
-        "failed", "failure", "fingerprint", "needs", "outline", "source",
+        "__weakref__", "_known", "_locate", "_module", "_own", "_ready", "_refused", "_shelf", "_views",
+        "failed", "failure", "fingerprint", "needs", "outline", "source", "surroundings",
     )  # fmt: skip
 
     def __init__(
@@ -77,11 +78,16 @@ class Node:
         known: frozenset[str],
         refused: Mapping[str, str],
         shelf: Shelf,
+        surroundings: object,
+        own: Own | None,
     ) -> None:
         self.source = source
         self.outline = outline
         self.fingerprint = fingerprint
         """Of this module and all that it may import."""
+        self.surroundings = surroundings
+        """What these see of the environment: where that is another, they are imported anew."""
+        self._own = own
         self.needs: dict[str, Node] = {}
         self.failed = False
         self.failure: BaseException | None = None
@@ -113,7 +119,7 @@ class Node:
             if self.outline.error is not None:
                 raise self.outline.error
             assert self.outline.code is not None
-            with patience(self._shelf.import_s_max):
+            with patience(self._shelf.import_s_max), environment(self._own):
                 exec(self.outline.code, module.__dict__)  # noqa: S102 - running the user's code is our purpose
         except BaseException as error:
             self._module = None

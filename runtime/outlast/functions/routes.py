@@ -9,6 +9,7 @@ from pathlib import Path
 from outlast.functions.errors import FunctionBroken, FunctionMissing
 from outlast.functions.serving import Offer, Served
 from outlast.sdk.definitions import WorkflowDefinition
+from outlast.sdk.environment import Own
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,8 @@ class Target:
     subpath: str
     """What follows the name; `/` at least."""
     version: str
+    environment: Own | None = field(default=None, repr=False)
+    """What the function sees of the environment as its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,10 @@ class FunctionFile:
     served: dict[str, Served]
     """By served name. An `app` beside a workflow of the file's name stands under `NAME/*`."""
     offer: Offer = field(default_factory=Offer, repr=False)
+    environment: Own | None = field(default=None, repr=False, compare=False)
+    """What it sees of the environment as its own."""
+    enabled: bool = True
+    """False: it isn't imported, and answers as if it weren't there."""
 
 
 class Routes:
@@ -68,20 +75,22 @@ class Routes:
         if mount is None:
             raise FunctionMissing(self._choices.get(head, "no function is served under this name"))
         leftover = path[len(mount.function) :]
-        return Target(mount.function, mount.served, leftover, mount.version)
+        return Target(mount.function, mount.served, leftover, mount.version, mount.environment)
 
     def _add(self, file: FunctionFile) -> None:
         name, offer = file.name, file.offer
+        if not file.enabled:
+            return
         if file.error is not None:
             self._broken.add(name)
             return
         main: Served | None = offer.main if offer.main is not None else offer.app
         if main is not None:
-            self._serve(name, main, file.version)
+            self._serve(name, main, file)
         if offer.app is not None:
-            self._mounts[name] = Target(name, offer.app, "/", file.version)
+            self._mounts[name] = Target(name, offer.app, "/", file.version, file.environment)
         for below, definition in offer.others.items():
-            self._serve(f"{name}/{below}", definition, file.version)
+            self._serve(f"{name}/{below}", definition, file)
         for below, workflow in offer.private.items():
             self.workflows[f"{name}/{below}"] = workflow
             self.versions[f"{name}/{below}"] = file.version
@@ -89,9 +98,9 @@ class Routes:
             choices = ", ".join(f"{name}/{below}" for below in offer.others)
             self._choices[name] = f"{name} serves several: call one of {choices}"
 
-    def _serve(self, name: str, served: Served, version: str) -> None:
-        self._exact[name] = target = Target(name, served, "/", version)
-        self.versions[name] = version
+    def _serve(self, name: str, served: Served, file: FunctionFile) -> None:
+        self._exact[name] = target = Target(name, served, "/", file.version, file.environment)
+        self.versions[name] = file.version
         if isinstance(served, WorkflowDefinition):
             self.workflows[name] = served
             if not served.inputs.request_parameters:

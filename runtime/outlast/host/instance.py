@@ -22,6 +22,7 @@ from outlast.functions.catalog import Catalog
 from outlast.functions.watching import watch
 from outlast.host.clients import supabase_clients
 from outlast.host.settings import Settings
+from outlast.host.surroundings import Surroundings
 from outlast.store.connections import Database
 from outlast.store.migrations import migrate, pending
 from outlast.store.postgres import PostgresStore
@@ -30,7 +31,7 @@ from outlast.store.supabase import play_supabase
 from outlast.web.admission import Admission
 from outlast.web.app import Web
 from outlast.web.credentials import ApiKeys
-from outlast.web.handlers import Surroundings
+from outlast.web.handlers import HostAccess
 from outlast.web.invoke import Invoker
 from outlast.web.key_sets import KeySet, fetch_from
 from outlast.web.management import management_app
@@ -52,7 +53,9 @@ class Instance:
     ) -> None:
         """Must be made on the event loop that it runs on."""
         self.instance_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-        self.catalog = Catalog(settings.functions, observe, settings.import_s_max)
+        surroundings = Surroundings(settings)
+        surroundings.add_supabase(settings, database_url, secret_keys, self.instance_id)
+        self.catalog = Catalog(settings.functions, observe, settings.import_s_max, surroundings.declare)
         version = package_version("outlast")
         self._settings = settings
         self._observe = observe
@@ -84,7 +87,7 @@ class Instance:
             functions=self.catalog,
             invoker=invoker,
             streamer=Streamer(self.engine, invoker, store.workflows),
-            surroundings=Surroundings(self.engine, clients, settings.body_bytes_max),
+            access=HostAccess(self.engine, clients, settings.body_bytes_max),
             admission=admission,
             management=management_app(
                 engine=self.engine,
@@ -105,12 +108,11 @@ class Instance:
         url = settings.key_set_url
         keys = KeySet(settings.jwks, settings.jwt_secret, None if url is None else fetch_from(url))
         tokens = Tokens(keys, settings.token_issuers, settings.jwt_audiences, self.engine.clock)
-        written = {name: each.verify_jwt for name, each in settings.functions_config.items()}
         return Admission(
             ApiKeys(secret_keys, settings.publishable_keys),
             tokens,
             verify_jwt=settings.verify_jwt,
-            of_functions={name: verify for name, verify in written.items() if verify is not None},
+            of_function=self.catalog.verify_jwt,
         )
 
     async def start(self, patience_s: float) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import signal
 import socket
 import sys
@@ -14,6 +13,7 @@ from typing import Literal
 from outlast.core.errors import OutlastError
 from outlast.host.secret_key import FILE_NAME, obtain_secret_key
 from outlast.host.settings import Settings
+from outlast.host.surroundings import check_files
 
 _logger = logging.getLogger("outlast")
 
@@ -34,7 +34,7 @@ def serve(settings: Settings) -> int:
     configure(settings.log_level, log_form(settings))
     for line in settings.warnings:
         _logger.warning("%s", line)
-    _export_env_files(settings)
+    check_files(settings)
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(contextlib.closing(_listen(settings.host, settings.port)))
         url = stack.enter_context(_database(settings))
@@ -52,17 +52,6 @@ def serve(settings: Settings) -> int:
         return run_instance(settings, url, keys, listener, log)
 
 
-def _export_env_files(settings: Settings) -> None:
-    """Let functions see what `.env` (or `--env-file`) and `functions/.env` hold; the environment wins."""
-    from dotenv import dotenv_values
-
-    for file in (settings.env_file, settings.functions / ".env"):
-        if file is not None and file.is_file():
-            for name, value in dotenv_values(file).items():
-                if value is not None:
-                    os.environ.setdefault(name, value)
-
-
 def _work(
     settings: Settings, url: str, keys: Mapping[str, str], listener: socket.socket, alive: Callable[[], None]
 ) -> None:
@@ -73,6 +62,7 @@ def _work(
     from outlast.observe.log import configure, log
 
     configure(settings.log_level, log_form(settings))
+    settings.conceal()
     leave(run_instance(settings, url, keys, listener, log, alive))
 
 
@@ -115,7 +105,8 @@ def _secret_keys(settings: Settings) -> Mapping[str, str]:
         return {}
     key = obtain_secret_key(settings.home)
     if key.made:
-        _logger.info("made a secret key, kept in %s: %s", settings.home / FILE_NAME, key.value)
+        path = settings.home / FILE_NAME
+        _logger.info("made a secret key, which callers send as `apikey`: it is in %s", path)
     return {"default": key.value}
 
 

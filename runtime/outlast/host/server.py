@@ -14,6 +14,7 @@ import uvicorn
 from outlast.core import faults
 from outlast.core.observations import LoopInterrupted, Observer
 from outlast.core.sizes import limit_outputs
+from outlast.host.children import let_children_of_loop_inherit
 from outlast.host.collector import collect_seldom
 from outlast.host.exits import leave, tell_of_exits
 from outlast.host.forks import end_forked_hosts
@@ -62,6 +63,7 @@ def run_instance(
 
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
+    let_children_of_loop_inherit(loop)
     watchdog = Watchdog(settings.functions, observe, alive)
     # It isn't closed: that would wait for threads and tasks of functions, which needn't ever end.
     return _run_to_the_end(

@@ -83,6 +83,12 @@ def _origins(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
+def shown(value: Any) -> str:
+    """A value in a message: readable, and not long."""
+    text = value if isinstance(value, str) and value.isprintable() and value else repr(value)
+    return text if len(text) <= 80 else f"{text[:79]}…"
+
+
 def functions_folder() -> Path:
     """`functions`, or `supabase/functions` where only that one holds Python functions."""
     usual, theirs = Path("functions"), Path("supabase/functions")

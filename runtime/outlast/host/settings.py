@@ -6,14 +6,12 @@ Imported only by the composition root and the commands that need it: pydantic-se
 from __future__ import annotations
 
 import os
-import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from pydantic import AliasGenerator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AliasGenerator, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
@@ -25,6 +23,7 @@ from pydantic_settings import (
 
 from outlast.core.errors import OutlastError
 from outlast.core.sizes import OUTPUT_BYTES_MAX
+from outlast.host.config_toml import CONFIG_TOML, ConfigToml, ConfigTomlError, FunctionSettings, refused_table
 from outlast.host.setting_kinds import (
     CommaList,
     Folder,
@@ -40,13 +39,14 @@ from outlast.host.setting_kinds import (
     Sessions,
     functions_folder,
     refuse,
+    shown,
 )
+from outlast.observe.redaction import passwords_of, redactor
 
 if TYPE_CHECKING:
     from outlast.engine.engine import EngineOptions
     from outlast.store.instances import RecoveryLimits
 
-CONFIG_TOML = Path("supabase/config.toml")
 ENV_FILE = Path(".env")
 _PREFIX = "OUTLAST_"
 
@@ -59,18 +59,6 @@ class SettingsError(OutlastError):
     def __init__(self, message: str, *, from_option: bool = False) -> None:
         super().__init__(message)
         self.from_option = from_option
-
-
-class FunctionSettings(BaseModel):
-    """A `[functions.NAME]` table of `supabase/config.toml`; what else it holds is the Supabase CLI's."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    enabled: bool = True
-    verify_jwt: bool | None = None
-    """None where it isn't written."""
-    entrypoint: str | None = None
-    env: dict[str, str] = {}
 
 
 class Settings(BaseSettings):
@@ -162,14 +150,18 @@ class Settings(BaseSettings):
         env_file = _env_file(given.pop("env_file", None))
         try:
             from_file = DotEnvSettingsSource(cls, env_file=env_file).env_vars
-            return cls(
+            settings = cls(
                 **given,
                 _env_file=env_file,
                 env_file=env_file,
                 warnings=tuple(_unknown(cls, {**from_file, **os.environ})),
             )
+            settings.conceal()
+            return settings
         except ValidationError as error:
             raise _refusal(cls, error.errors()[0]) from None
+        except ConfigTomlError as error:
+            raise SettingsError(str(error)) from error
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f"{env_file} can't be read ({error}): make it a readable text") from error
 
@@ -183,7 +175,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """pydantic-settings' hook: which sources, the strongest first."""
-        return init_settings, env_settings, dotenv_settings, _ConfigToml(settings_cls)
+        return init_settings, env_settings, dotenv_settings, ConfigToml(settings_cls)
 
     @model_validator(mode="after")
     def _fit(self) -> Settings:
@@ -198,6 +190,12 @@ class Settings(BaseSettings):
                 f"OUTLAST_RECOVERY_BACKOFF_MAX_S={self.recovery_backoff_max_s:g}"
             )
         return self
+
+    def conceal(self) -> None:
+        """Keep what is secret here out of all that this process shows from now on."""
+        redactor.conceal(passwords_of(self.db_url))
+        keys = (*self.secret_keys.values(), *self.publishable_keys.values())
+        redactor.conceal((self.jwt_secret, self.given_secret_key, self.given_publishable_key, *keys))
 
     @property
     def secret_keys(self) -> dict[str, str]:
@@ -262,42 +260,6 @@ class Settings(BaseSettings):
         )
 
 
-class _ConfigToml(PydanticBaseSettingsSource):
-    """What `supabase/config.toml` says to us too: `[functions.NAME]` and `[api] external_url`.
-
-    Its keys and secrets are those of a local stack, and the file is committed: they are never trusted here.
-    """
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        """Unused: `__call__` gives all at once."""
-        raise NotImplementedError
-
-    def __call__(self) -> dict[str, Any]:
-        """The values, by alias. Raises SettingsError."""
-        try:
-            document = tomllib.loads(CONFIG_TOML.read_text("utf-8"))
-        except FileNotFoundError:
-            return {}
-        except tomllib.TOMLDecodeError as error:
-            raise SettingsError(f"{CONFIG_TOML} is not TOML ({error}): correct it") from error
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"{CONFIG_TOML} can't be read ({error}): make it a readable text") from error
-        found: dict[str, Any] = {}
-        if document.get("functions"):
-            found[str(CONFIG_TOML)] = document["functions"]
-        api = document.get("api")
-        if isinstance(api, dict) and api.get("external_url"):
-            found["SUPABASE_URL"] = _substituted(api["external_url"])
-        return {name: value for name, value in found.items() if value is not None}
-
-
-def _substituted(value: Any) -> Any:
-    """The Supabase CLI's `env(NAME)`; None where that variable is not set."""
-    if isinstance(value, str) and (match := re.fullmatch(r"env\((\w+)\)", value)):
-        return os.environ.get(match[1]) or None
-    return value
-
-
 def _env_file(given: Any) -> Path | None:
     if given is None:
         return ENV_FILE.absolute() if ENV_FILE.is_file() else None
@@ -349,20 +311,12 @@ def _refusal(cls: type[Settings], detail: ErrorDetails) -> SettingsError:
     name = variable if variable in cls.model_fields else _variables(cls)[variable]
     field = cls.model_fields[name]
     if name == "functions_config":
-        path = ".".join(["functions", *map(str, location[1:])])
-        return SettingsError(f"{CONFIG_TOML}: {path}={_shown(value)}: {_lower_first(detail['msg'])}")
+        return SettingsError(refused_table(location[1:], detail))
     from_option = variable == name
     if from_option:
         variable = f"--{name.replace('_', '-')}"
-    shown = "" if field.repr is False else f"={_shown(value)}"
-    return SettingsError(
-        f"{variable}{shown}: {refused or f'set {_expected(field)}'}", from_option=from_option
-    )
-
-
-def _shown(value: Any) -> str:
-    text = value if isinstance(value, str) and value.isprintable() and value else repr(value)
-    return text if len(text) <= 80 else f"{text[:79]}…"
+    text = "" if field.repr is False else f"={shown(value)}"
+    return SettingsError(f"{variable}{text}: {refused or f'set {_expected(field)}'}", from_option=from_option)
 
 
 def _expected(field: FieldInfo) -> str:
@@ -377,7 +331,3 @@ def _expected(field: FieldInfo) -> str:
     if choices := get_args(field.annotation) if str not in kinds and type(None) not in kinds else ():
         return f"one of {', '.join(map(str, choices))}"
     return "a host name or address" if str in kinds else "a path"
-
-
-def _lower_first(text: str) -> str:
-    return text[:1].lower() + text[1:]

@@ -1,4 +1,4 @@
-"""The log: what observations say to people (text) or to programs (one JSON object a line)."""
+"""The log: what observations say to people (text) or to programs (one JSON object a line); never a secret."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pydantic_core import from_json, to_json
 
 from outlast.core import observations as facts
 from outlast.core.observations import Observation
+from outlast.observe.redaction import redactor
 
 _logger = logging.getLogger("outlast")
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -42,7 +43,7 @@ class TextFormatter(logging.Formatter):
             text += "\n" + self.formatException(record.exc_info)
         elif recorded := getattr(record, "traceback", None):
             text += f"\n{recorded}"
-        return text
+        return redactor.redact(text)
 
 
 class JsonFormatter(logging.Formatter):
@@ -59,7 +60,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             document["traceback"] = self.formatException(record.exc_info)
-        return to_json(document, fallback=repr).decode()
+        return redactor.redact(to_json(document, fallback=repr).decode())
 
 
 def log(fact: Observation) -> None:
@@ -88,7 +89,7 @@ def log(fact: Observation) -> None:
             _logger.error("the %s loop met what it didn't expect: %s; it goes on", loop, error)
         case facts.LoopBlocked() | facts.LoopFreed() | facts.LoopInterrupted():
             _log_loop(fact)
-        case facts.FunctionLoaded() | facts.FunctionBroken():
+        case facts.FunctionLoaded() | facts.FunctionBroken() | facts.FunctionDisabled():
             _log_function(fact)
         case _:
             _logger.debug("%r", fact)
@@ -112,8 +113,10 @@ def _log_loop(fact: facts.LoopBlocked | facts.LoopFreed | facts.LoopInterrupted)
         _logger.warning("the event loop goes on: %s had blocked it for %.1f s", whose, fact.blocked_s)
 
 
-def _log_function(fact: facts.FunctionLoaded | facts.FunctionBroken) -> None:
-    if isinstance(fact, facts.FunctionBroken):
+def _log_function(fact: facts.FunctionLoaded | facts.FunctionBroken | facts.FunctionDisabled) -> None:
+    if isinstance(fact, facts.FunctionDisabled):
+        _logger.info("%s is not served: supabase/config.toml disables it", fact.function)
+    elif isinstance(fact, facts.FunctionBroken):
         _logger.error("%s can't be served: %s", fact.function, fact.error)
     else:
         done = "reloaded" if fact.reloaded else "loaded"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from outlast.core.codec import Codec
 from outlast.core.retry import RetryPolicy
 from outlast.sdk.auth import AuthMode
+from outlast.sdk.environment import Own, current_environment
 from outlast.sdk.inputs import Inputs
 from outlast.sdk.webhooks import Webhook
 
@@ -58,6 +59,8 @@ class WorkflowDefinition:
     auth: tuple[AuthMode, ...] | None = None
     """Whom it lets in; None leaves that to the gateway."""
     webhook: Webhook | None = None
+    environment: Own | None = field(default_factory=current_environment, repr=False, kw_only=True)
+    """What its function sees of the environment as its own: it was made while that was imported."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

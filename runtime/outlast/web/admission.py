@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -53,19 +53,19 @@ WEBHOOK = Admitted(_WEBHOOK, _WEBHOOK.record())
 
 
 class Admission:
-    """Decides who is let in. `verify_jwt` holds for all functions that `of_functions` doesn't name."""
+    """Decides who is let in. `of_function` tells the written `verify_jwt` of a file, None where none is."""
 
     def __init__(
-        self, keys: ApiKeys, tokens: Tokens, *, verify_jwt: bool, of_functions: Mapping[str, bool]
+        self, keys: ApiKeys, tokens: Tokens, *, verify_jwt: bool, of_function: Callable[[str], bool | None]
     ) -> None:
         self._keys = keys
         self._tokens = tokens
         self._verify_jwt = verify_jwt
-        self._of_functions = of_functions
+        self._of_function = of_function
 
     def gated(self, function: str, auth: Sequence[AuthMode] | None) -> bool:
         """Whether the gateway checks calls of `function`. One that says `auth` itself isn't, by default."""
-        written = self._of_functions.get(function)
+        written = self._of_function(function)
         return self._verify_jwt and (auth is None if written is None else written)
 
     async def to_function(self, call: Call, function: str, auth: Sequence[AuthMode] | None) -> Admitted:

@@ -12,11 +12,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from outlast.core.errors import OutlastError
 from outlast.sdk.definitions import HandlerDefinition, WorkflowDefinition
+from outlast.sdk.environment import enter_environment
 from outlast.web.admission import WEBHOOK, Admission, Admitted
 from outlast.web.answers import ClientGone, Reply
 from outlast.web.calls import Call
 from outlast.web.cors import preflight, shared
-from outlast.web.handlers import Surroundings, serve_app, serve_handler
+from outlast.web.handlers import HostAccess, serve_app, serve_handler
 from outlast.web.invoke import Invoker, Target, check_method
 from outlast.web.problems import INTERNAL, expected_problem
 from outlast.web.streaming import Streamer, wants_stream
@@ -41,7 +42,7 @@ class Web:
     functions: Functions
     invoker: Invoker
     streamer: Streamer
-    surroundings: Surroundings
+    access: HostAccess
     admission: Admission
     management: ASGIApp
     cors_origins: Sequence[str] = ("*",)
@@ -85,9 +86,9 @@ class Web:
                 answer = await self.invoker.invoke(call, admitted, target, served)
                 await answer.send(reply)
         elif isinstance(served, HandlerDefinition):
-            await serve_handler(call, admitted, target, served, self.surroundings, reply)
+            await serve_handler(call, admitted, target, served, self.access, reply)
         else:
-            await serve_app(call, admitted, target.function, served, self.surroundings, reply)
+            await serve_app(call, admitted, target.function, served, self.access, reply)
 
     async def _admit(self, call: Call, path: str) -> tuple[Target, Admitted]:
         """What is called, and by whom. Strangers don't learn what there is: they are refused first."""
@@ -97,6 +98,7 @@ class Web:
         except OutlastError:
             await self.admission.to_function(call, file, None)
             raise
+        enter_environment(target.environment)  # the call's task is its own, and may run the function's code
         served = target.served
         if not isinstance(served, WorkflowDefinition | HandlerDefinition):
             return target, await self.admission.to_function(call, file, None)
@@ -115,6 +117,6 @@ class Web:
             served.webhook,
             target.function,
             now_s=self.invoker.now_s(),
-            body_bytes_max=self.surroundings.body_bytes_max,
+            body_bytes_max=self.access.body_bytes_max,
         )
         return WEBHOOK

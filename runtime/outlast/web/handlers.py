@@ -26,7 +26,7 @@ from outlast.web.results import exception_answer
 _logger = logging.getLogger("outlast.function")
 
 
-class Surroundings(NamedTuple):
+class HostAccess(NamedTuple):
     """What handlers and applications reach of the host, and how large a handler's request may be."""
 
     host: Host
@@ -55,15 +55,15 @@ async def serve_handler(
     admitted: Admitted,
     target: Target,
     definition: HandlerDefinition,
-    surroundings: Surroundings,
+    access: HostAccess,
     reply: Reply,
 ) -> None:
     """Call a handler and send what it returns: a Response, an ASGI response, text, bytes or JSON."""
     check_method(call, definition.methods)
-    body = await call.body(surroundings.body_bytes_max)
+    body = await call.body(access.body_bytes_max)
     headers = Headers(call.text_pairs())
     request = Request(call.method, target.subpath, call.query.decode("latin-1"), headers, body)
-    async with surroundings.entered(target.function, admitted, request):
+    async with access.entered(target.function, admitted, request):
         await _answer_by(call, target, definition, request, reply)
 
 
@@ -87,11 +87,11 @@ async def _answer_by(
 
 
 async def serve_app(
-    call: Call, admitted: Admitted, function: str, app: ASGIApp, surroundings: Surroundings, reply: Reply
+    call: Call, admitted: Admitted, function: str, app: ASGIApp, access: HostAccess, reply: Reply
 ) -> None:
     """Mount an ASGI application at its function's path."""
     root = call.scope.get("root_path", "") + f"/functions/v1/{function}"
-    async with surroundings.entered(function, admitted, None):
+    async with access.entered(function, admitted, None):
         try:
             await app({**call.scope, "root_path": root}, call.receive, reply)
         except BaseException as error:

@@ -59,6 +59,11 @@ class Target(Protocol):
         """The version of its file."""
         ...
 
+    @property
+    def environment(self) -> Any:
+        """What its function sees of the environment as its own (`sdk.environment.Own`), or None."""
+        ...
+
 
 class Engine(Protocol):
     """What of the engine an invocation needs."""

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from pydantic_core import to_json
 
+from outlast.observe.redaction import redactor
 from outlast.web.answers import JSON, NO_STORE, Answer
 from outlast.web.calls import Call
 from outlast.web.openapi import webhooks
@@ -50,14 +51,16 @@ class OpenApi:
         """The document as it is now."""
         async with self._making:
             files = list(self._functions.files())
-            key = tuple((file.name, file.version, file.error is None) for file in files)
+            key = tuple((file.name, file.version, tuple(file.served)) for file in files)
             if self._made is None or self._made[0] != key:
                 # In a thread: describing many models takes long enough to hold up others.
                 self._made = key, await asyncio.to_thread(self._make, files)
             return Answer(200, self._made[1], [JSON, NO_STORE])
 
     def _make(self, files: Sequence[File]) -> bytes:
-        return to_json(document(files, self._version, self._gated), inf_nan_mode="null")
+        made = document(files, self._version, self._gated)
+        # A default may come from the environment: `def f(token: str = os.environ["TOKEN"])`.
+        return redactor.redact(to_json(made, inf_nan_mode="null").decode()).encode()
 
 
 def document(files: Sequence[File], version: str, gated: Gated) -> Item:

@@ -10,6 +10,7 @@ Schema = dict[str, Any]
 
 PREFIX = "#/components/schemas/"
 _SCALARS = frozenset({"string", "integer", "number", "boolean"})
+_EXAMPLES = frozenset({"const", "default", "example", "examples"})
 _DEPTH_MAX = 8
 
 
@@ -84,7 +85,23 @@ def _renamed(value: Any, names: Mapping[str, str]) -> Any:
     if isinstance(value, str):
         return names.get(value, value)
     if isinstance(value, dict):
-        return {key: _renamed(each, names) for key, each in value.items()}
+        hidden = _EXAMPLES if _EXAMPLES & value.keys() and _is_secret(value) else frozenset()
+        return {
+            key: {name: _renamed(inner, names) for name, inner in each.items()}
+            if key == "properties" and isinstance(each, dict)  # whose keys are names, and mean nothing here
+            else _renamed(each, names)
+            for key, each in value.items()
+            if key not in hidden
+        }
     if isinstance(value, list):
         return [_renamed(each, names) for each in value]
     return value
+
+
+def _is_secret(schema: Any) -> bool:
+    """Whether a value of it is, or holds, what pydantic marks as never to be shown (SecretStr)."""
+    if isinstance(schema, list):
+        return any(map(_is_secret, schema))
+    if not isinstance(schema, dict):
+        return False
+    return schema.get("writeOnly") is True or any(map(_is_secret, schema.values()))

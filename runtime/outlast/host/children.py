@@ -1,0 +1,46 @@
+"""Child processes get the environment as the function that starts them sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import subprocess
+from typing import Any
+
+from outlast.sdk.environment import current_environment
+
+_ENV_POSITION = 9
+"""Of `env` among what follows Popen's first argument."""
+
+
+def let_children_inherit() -> None:
+    """Give `subprocess` the function's environment where its caller names none: C hands on the process's."""
+    made = subprocess.Popen.__init__
+    if hasattr(made, "__wrapped__"):
+        return
+
+    @functools.wraps(made)
+    def make(self: Any, args: Any, *more: Any, **options: Any) -> None:
+        if current_environment() and len(more) <= _ENV_POSITION and options.get("env") is None:
+            options["env"] = dict(os.environ)
+        made(self, args, *more, **options)
+
+    subprocess.Popen.__init__ = make  # type: ignore[method-assign]
+
+
+def let_children_of_loop_inherit(loop: asyncio.AbstractEventLoop) -> None:
+    """The same for `asyncio.create_subprocess_…` on a loop that starts processes itself, as uvloop does."""
+    for name in ("subprocess_exec", "subprocess_shell"):
+        setattr(loop, name, _inheriting(getattr(loop, name)))
+
+
+def _inheriting(start: Any) -> Any:
+    # No `async def`: our frame must be gone when the process forks, or `forks` ends the child as its own.
+    @functools.wraps(start)
+    def started(*args: Any, **options: Any) -> Any:
+        if current_environment() and options.get("env") is None:
+            options["env"] = dict(os.environ)
+        return start(*args, **options)
+
+    return started

@@ -1,0 +1,192 @@
+"""What functions see beside their files: the environment, and what `supabase/config.toml` says of each.
+
+The strongest first: `[functions.NAME.env]`, the process's environment, `functions/NAME/.env`,
+`functions/.env`, `.env`. The last two are added to the process's environment; those with a NAME are seen by
+that function alone.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from outlast.core.errors import OutlastError
+from outlast.core.names import is_function_name
+from outlast.functions.declared import Declarations, Declared
+from outlast.host.children import let_children_inherit
+from outlast.host.config_toml import CONFIG_TOML, FunctionSettings, is_reference, read_functions, resolved
+from outlast.host.settings import Settings
+from outlast.observe.redaction import passwords_of, redactor, secrets_among
+from outlast.sdk.environment import environment, install
+
+RESERVED = "SUPABASE_"
+ENV_NAME = ".env"
+_logger = logging.getLogger("outlast")
+
+
+class EnvFileError(OutlastError):
+    """A file of variables can't be read; the message is one line with the remedy."""
+
+    code = "bad_setting"
+
+
+class Surroundings:
+    """Reads and rereads them. One a process, made before anything is added to its environment."""
+
+    def __init__(self, settings: Settings, warn: Callable[[str], None] = _logger.warning) -> None:
+        """`warn` is told, once, of each thing that is skipped."""
+        install()
+        let_children_inherit()
+        self._folder = settings.functions
+        self._env_file = settings.env_file
+        self._own = dict(os.environ)
+        """The process's environment as it was given: it wins over files."""
+        self._added: dict[str, str] = {}
+        self._warn = warn
+        self._told: set[str] = set()
+        self._lock = threading.Lock()
+        redactor.conceal(secrets_among(self._own, by_name_alone=True))
+
+    def add_supabase(
+        self, settings: Settings, database_url: str, keys: Mapping[str, str], instance_id: str
+    ) -> None:
+        """Let functions find what Supabase gives to each, as far as it is known here."""
+        secret_keys = settings.given_secret_keys or _named(
+            settings.given_secret_key or _first(keys, settings)
+        )
+        publishable_keys = settings.given_publishable_keys or _named(settings.given_publishable_key)
+        found = {
+            "SUPABASE_URL": settings.supabase_url,
+            "SUPABASE_DB_URL": database_url,
+            "SUPABASE_PUBLISHABLE_KEYS": publishable_keys and json.dumps(publishable_keys),
+            "SUPABASE_SECRET_KEYS": secret_keys and json.dumps(secret_keys),
+            "SUPABASE_JWKS": settings.jwks and json.dumps(settings.jwks),
+            "SB_REGION": "local",
+            "SB_EXECUTION_ID": instance_id,
+        }
+        redactor.conceal(passwords_of(database_url))
+        redactor.conceal((*keys.values(), *secret_keys.values(), *publishable_keys.values()))
+        for name, value in found.items():
+            if value and not os.environ.get(name):
+                os.environ[name] = value
+
+    def declare(self) -> Declarations:
+        """Read it all anew, and bring the process's environment in line. Raises OutlastError.
+
+        Warns of what is skipped, once.
+        """
+        with self._lock, environment(None):
+            tables = read_functions()
+            common = self._common()
+            self._export(common)
+            known = {**common, **self._own}
+            names = {name for name in tables if is_function_name(name)} | _with_env_file(self._folder)
+            declared = {
+                name: self._declared(name, tables.get(name, FunctionSettings()), known)
+                for name in sorted(names)
+            }
+            return Declarations(declared, common, CONFIG_TOML.parent.absolute(), str(CONFIG_TOML))
+
+    def _common(self) -> dict[str, str]:
+        """What the files that all share say. The project's own may set all names, Supabase's too."""
+        of_project = _read(self._env_file) if self._env_file else {}
+        of_functions = self._allowed(self._folder / ENV_NAME, _read(self._folder / ENV_NAME))
+        common = {**of_project, **of_functions}
+        redactor.conceal(secrets_among(common))
+        return {name: value for name, value in common.items() if name not in self._own}
+
+    def _export(self, common: Mapping[str, str]) -> None:
+        for name in self._added.keys() - common.keys():
+            os.environ.pop(name, None)
+        for name, value in common.items():
+            if self._added.get(name) != value:
+                os.environ[name] = value
+        self._added = dict(common)
+
+    def _declared(self, name: str, table: FunctionSettings, known: Mapping[str, str]) -> Declared:
+        fault = None
+        try:
+            path = self._folder / name / ENV_NAME
+            of_file = self._allowed(path, _read(path))
+        except EnvFileError as error:
+            fault, of_file = str(error), {}
+        of_table = self._mapped(name, table, known)
+        redactor.conceal(secrets_among({**of_file, **of_table}))
+        own = {**{each: value for each, value in of_file.items() if each not in self._own}, **of_table}
+        entrypoint = table.entrypoint if table.entrypoint and table.entrypoint.endswith(".py") else None
+        return Declared(table.enabled, entrypoint, own, table.verify_jwt, fault)
+
+    def _mapped(self, name: str, table: FunctionSettings, known: Mapping[str, str]) -> dict[str, str]:
+        """`[functions.NAME.env]`, with the values that it refers to."""
+        where = f"{CONFIG_TOML}: functions.{name}.env"
+        mapped: dict[str, str] = {}
+        for each, written in table.env.items():
+            value = resolved(written, known)
+            if each.startswith(RESERVED):
+                self._tell(
+                    f"{where}: {each} was skipped: names that begin with {RESERVED} are Supabase's own"
+                )
+            elif value is None:
+                self._tell(f"{where}: {each} was skipped: the variable that it refers to is not set")
+            else:
+                mapped[each] = value
+                if not is_reference(written):
+                    self._tell(
+                        f"{where}: {each} is written out, which the Supabase CLI refuses: name a variable "
+                        f'that holds it, as in {each} = "env({name.upper().replace("-", "_")}_{each})"'
+                    )
+        return mapped
+
+    def _allowed(self, path: Path, variables: dict[str, str]) -> dict[str, str]:
+        shown = f"{self._folder.name}/{path.relative_to(self._folder)}"
+        for name in variables:
+            if name.startswith(RESERVED):
+                self._tell(
+                    f"{shown}: {name} was skipped: names that begin with {RESERVED} are Supabase's own"
+                )
+        return {name: value for name, value in variables.items() if not name.startswith(RESERVED)}
+
+    def _tell(self, line: str) -> None:
+        if line not in self._told:
+            self._told.add(line)
+            self._warn(line)
+
+
+def check_files(settings: Settings) -> None:
+    """Raises EnvFileError where no instance could start: once, before there are several."""
+    _read(settings.functions / ENV_NAME)
+
+
+def _read(path: Path) -> dict[str, str]:
+    """The variables of a file; none where there is no file. Raises EnvFileError."""
+    from dotenv import dotenv_values
+
+    try:
+        if not path.is_file():
+            return {}
+        return {
+            name: value for name, value in dotenv_values(path, encoding="utf-8").items() if value is not None
+        }
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no UTF-8"
+        raise EnvFileError(
+            f"{os.path.relpath(path)} can't be read ({reason}): make it a readable text"
+        ) from None
+
+
+def _with_env_file(folder: Path) -> set[str]:
+    """Functions that have a file of variables in a folder of their name."""
+    return {path.parent.name for path in folder.glob(f"*/{ENV_NAME}") if is_function_name(path.parent.name)}
+
+
+def _first(keys: Mapping[str, str], settings: Settings) -> str | None:
+    """The key that was made for the embedded database; no legacy one."""
+    return next(iter(keys.values()), None) if not settings.secret_keys else None
+
+
+def _named(key: str | None) -> dict[str, str]:
+    return {"default": key} if key else {}

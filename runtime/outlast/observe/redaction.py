@@ -1,0 +1,106 @@
+"""Keeps secrets out of what is shown: known values, and whatever looks like a credential."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from urllib.parse import quote, quote_plus, unquote
+
+REDACTED = "[redacted]"
+VALUE_CHARS = 8
+"""Shorter values are parts of every other line."""
+RANDOM_CHARS = 12
+VALUES_MAX = 2_000
+"""Of how many values are kept; each has a few spellings."""
+_NAMED = re.compile(
+    r"KEY(S|_|$)|SECRET|TOKEN|PASSW|PASSPHRASE|CREDENTIAL|WEBHOOK|PRIVATE|(^|_)(PASS|PWD|SALT|DSN)(_|$)",
+    re.IGNORECASE,
+)
+_ORDINARY = re.compile(r"[A-Za-z]{0,11}|[0-9.:]{0,11}")
+"""Words and numbers that a log may well be full of, such as the password `postgres`."""
+_MIXED = re.compile(r"(?=.*[A-Za-z])(?=.*[0-9])[^\s]+")
+_URL = re.compile(r"[./~]|\w+:/")
+# Each begins with plain text, so that the search goes straight to where something might be; and none takes a
+# quote or a backslash along, so that JSON stays JSON.
+_FORMS = (
+    r"eyJ[\w-]+\.[\w-]+\.[\w-]*",
+    r"sb_secret_[\w-]+",
+    r"://[^\s:/@\"'\\]*:(?P<password>[^\s/@\"'\\]+)(?=@)",
+    r"password=(?P<parameter>'[^\s\"'\\]*'|[^\s\"'&\\]+)",
+)
+
+
+class Redactor:
+    """Replaces secrets in text. Values are only ever added: an old one may still come up."""
+
+    def __init__(self) -> None:
+        self._values: set[str] = set()
+        self._pattern: re.Pattern[str] | None = None
+
+    def conceal(self, values: Iterable[str | None]) -> None:
+        """Never show these, in any of their usual spellings. Short ones and plain words are left."""
+        for value in values:
+            if value and _is_telling(value) and value not in self._values and len(self._values) < VALUES_MAX:
+                self._values.update(each for each in _spellings(value) if _is_telling(each))
+                self._pattern = None
+
+    def redact(self, text: str) -> str:
+        """`text` without them."""
+        pattern = self._pattern
+        if pattern is None:
+            longest_first = sorted(self._values, key=len, reverse=True)
+            pattern = self._pattern = re.compile("|".join([*map(re.escape, longest_first), *_FORMS]))
+        return pattern.sub(_replaced, text)
+
+
+redactor = Redactor()
+"""This process's, which its log, its error messages and its documents pass through."""
+
+
+def secrets_among(variables: Mapping[str, str], *, by_name_alone: bool = False) -> list[str]:
+    """The values that are to be kept secret: those named like one, and those that look random.
+
+    Named like one is what holds KEY, SECRET, TOKEN, PASSWORD and the like. Random is what has 12 characters
+    or more, letters and digits, no blanks, and is no path or URL. (A URL's password is known by its place.)
+    """
+    return [
+        value
+        for name, value in variables.items()
+        if _NAMED.search(name) or (not by_name_alone and _looks_random(value))
+    ]
+
+
+def passwords_of(url: str | None) -> list[str]:
+    """A database URL's password, as it stands there and as it is meant, and the whole."""
+    if not url:
+        return []
+    found = re.match(r"\w+://[^:/?#]*:(.*)@", url) or re.search(r"password\s*=\s*'?([^'\s]+)", url)
+    return [url, *({found[1], unquote(found[1])} if found else ())]
+
+
+def _is_telling(value: str) -> bool:
+    return len(value) >= VALUE_CHARS and _ORDINARY.fullmatch(value) is None
+
+
+def _looks_random(value: str) -> bool:
+    return len(value) >= RANDOM_CHARS and bool(_MIXED.fullmatch(value)) and _URL.match(value) is None
+
+
+def _spellings(value: str) -> set[str]:
+    """The value as logs, URLs, JSON and Python write it; of several lines, each one that says something."""
+    lines = value.splitlines()
+    parts = {value, *(line for line in lines if len(lines) > 1 and len(line) >= 2 * VALUE_CHARS)}
+    return {
+        spelt.rstrip("\\")
+        for each in parts
+        for spelt in (each, json.dumps(each)[1:-1], json.dumps(each, ensure_ascii=False)[1:-1],
+                      repr(each)[1:-1], quote(each, safe=""), quote_plus(each))
+    }  # fmt: skip
+
+
+def _replaced(found: re.Match[str]) -> str:
+    group = found.lastgroup
+    if group is None:
+        return REDACTED
+    return f"{found[0][: found.start(group) - found.start()]}{REDACTED}"
