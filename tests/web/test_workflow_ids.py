@@ -78,7 +78,7 @@ async def test_ids_that_name_nothing(client: httpx.AsyncClient, path: str) -> No
 @given(
     workflow_id=st.text(
         st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=40
-    )
+    ).filter(lambda each: each not in (".", ".."))  # which URLs take for folders; no id is without a function
 )
 @example("a/steps")
 @example("%2F/cancel")
