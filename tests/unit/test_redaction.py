@@ -92,6 +92,9 @@ def test_the_rule_of_what_is_secret() -> None:
         "SLACK_WEBHOOK_URL": "https://hooks.example.com/T0/B0/x1",
         "ODD": "a1b2c3d4e5f6",
         "PORT": "8000",
+        "PWD": "/srv/nowhere1",
+        "KEY_FILE": __file__,
+        "DB_PWD": "geheim-1",
         "SITE": "https://example.com/1",
         "FOLDER": "/srv/app1/functions2",
         "GREETING": "Hello to all 12 of you",
@@ -99,7 +102,7 @@ def test_the_rule_of_what_is_secret() -> None:
         "MONKEYS": "twelve",
     }
     assert secrets_among(variables) == [
-        "sk_live_x", "abcdefgh", "https://hooks.example.com/T0/B0/x1", "a1b2c3d4e5f6", "twelve",
+        "sk_live_x", "abcdefgh", "https://hooks.example.com/T0/B0/x1", "a1b2c3d4e5f6", "geheim-1", "twelve",
     ]  # fmt: skip
     assert "a1b2c3d4e5f6" not in secrets_among(variables, by_name_alone=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping
 from urllib.parse import quote, quote_plus, unquote
@@ -14,7 +15,7 @@ RANDOM_CHARS = 12
 VALUES_MAX = 2_000
 """Of how many values are kept; each has a few spellings."""
 _NAMED = re.compile(
-    r"KEY(S|_|$)|SECRET|TOKEN|PASSW|PASSPHRASE|CREDENTIAL|WEBHOOK|PRIVATE|(^|_)(PASS|PWD|SALT|DSN)(_|$)",
+    r"KEY(S|_|$)|SECRET|TOKEN|PASSW|PASSPHRASE|CREDENTIAL|WEBHOOK|PRIVATE|(^|_)(PASS|SALT|DSN)(_|$)|_PWD",
     re.IGNORECASE,
 )
 _ORDINARY = re.compile(r"[A-Za-z]{0,11}|[0-9.:]{0,11}")
@@ -62,12 +63,13 @@ def secrets_among(variables: Mapping[str, str], *, by_name_alone: bool = False) 
     """The values that are to be kept secret: those named like one, and those that look random.
 
     Named like one is what holds KEY, SECRET, TOKEN, PASSWORD and the like. Random is what has 12 characters
-    or more, letters and digits, no blanks, and is no path or URL. (A URL's password is known by its place.)
+    or more, letters and digits, no blanks, and is no path or URL. What names a file that is here is neither.
     """
     return [
         value
         for name, value in variables.items()
-        if _NAMED.search(name) or (not by_name_alone and _looks_random(value))
+        if not os.path.exists(value)  # noqa: PTH110 - a key may be named by its file; Path refuses long values
+        and (_NAMED.search(name) or (not by_name_alone and _looks_random(value)))
     ]
 
 
