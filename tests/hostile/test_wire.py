@@ -151,8 +151,9 @@ def attempt(target: Target, seed: str) -> None:
     try:
         data, ended = exchange(target, sent)
         answers = answers_in(data, sent.methods, ended)
+        of_app = b"/mounted" in b"".join(sent.pieces)[:200]
         for answer in answers:
-            check(answer, of_app=b"/mounted" in sent.pieces[0][:200] if sent.pieces else False)
+            check(answer, of_app=of_app)
         assert answers or ended or not sent.whole, "neither an answer nor an end"
         assert target.host.process.poll() is None
     except Exception as error:
