@@ -53,6 +53,15 @@ def test_a_call_over_http_waits_for_no_other_payload(hosts: Hosts, connection: C
     assert (answer.status_code, answer.json()["code"]) == (422, "idempotency_key_reused")
 
 
+def test_a_transaction_of_python_starts_by_sql(hosts: Hosts, connection: Connection[Any]) -> None:
+    host = hosts.start()
+    workflow_id = host.post("welcome/hands_on", "k", {"email": "ada@example.com"}).json()
+    until(lambda: status(connection, workflow_id) == "SUCCESS", "the workflow")
+    assert connection.execute("select text, workflow_id from notes").fetchall() == [
+        ("welcome, ada@example.com", workflow_id)
+    ]
+
+
 def test_what_waits_is_listed_and_cancelled_over_http(hosts: Hosts, connection: Connection[Any]) -> None:
     host = hosts.start()
     workflow_id = start(connection, "of_no_file", key="k")

@@ -134,5 +134,5 @@ def test_the_wheel_carries_the_same_files(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         for migration in migrations():
             assert archive.read(f"outlast/migrations/{migration.path.name}").decode() == migration.text()
-        assert "outlast/store/journal.sql" in archive.namelist()
+        assert {"outlast/store/journal.sql", "outlast/store/wake.sql"} <= set(archive.namelist())
         assert "outlast/py.typed" in archive.namelist()

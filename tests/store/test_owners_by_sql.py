@@ -232,3 +232,33 @@ def test_the_migrations_apply_before_the_roles_are_there_and_again_after(tmp_pat
             assert ids(connection) == []
         with as_user(connection, {"role": "service_role"}, "service_role"):
             assert ids(connection) == ["f:k"]
+
+
+def test_an_owner_who_is_no_superuser_is_enough(tmp_path: Path) -> None:
+    """As on hosted Supabase, where `postgres` is none: what definer functions may is what their owner may."""
+    with EmbeddedPostgres.start(tmp_path / "home", durable=False) as server:
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            connection.execute(
+                "create role anon; create role authenticated; create role service_role bypassrls"
+            )
+            connection.execute("create role owner login; grant create on database postgres to owner")
+            connection.execute("grant anon, authenticated, service_role to owner")
+        with psycopg.connect(server.url, user="owner", autocommit=True) as connection:
+            for _ in range(2):
+                for migration in migrations():
+                    connection.execute(migration.text().encode())
+            connection.execute(GRANT_CANCEL.encode())
+            for claims in (ADA, BOB, ""):
+                with as_user(connection, claims):
+                    start(connection, key="k")
+            with as_user(connection, ADA, "authenticated"):
+                assert ids(connection) == ["f:ada:k"]
+                assert not cancel(connection, "f:bob:k")
+                assert cancel(connection, "f:ada:k")
+                error = one(connection, "select error ->> 'code' from outlast.workflows")
+                assert error == "workflow_cancelled"
+            with as_user(connection, {"role": "service_role"}, "service_role"):
+                assert start(connection, key="k") == "f:k"
+                assert cancel(connection, "f:bob:k")
+                assert ids(connection) == ["f:ada:k", "f:bob:k", "f:k"]
+            assert ids(connection) == ["f:ada:k", "f:bob:k", "f:k"]

@@ -205,7 +205,7 @@ class Executor:
         """The end that an exception is. An HTTPException is an answer, and none of the log's business."""
         if isinstance(error, Unfit):
             unfit = {"code": InvalidInput.code, "message": str(error), "errors": error.errors}
-            return Ending(Status.ERROR, error=_error_text(unfit)), None
+            return Ending(Status.ERROR, error=_error_text(unfit)), str(error)
         if isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
             inner = error.exceptions[0]
             if isinstance(inner, HTTPException):

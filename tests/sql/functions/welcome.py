@@ -27,3 +27,16 @@ async def summarised() -> str:
 @workflow
 async def report() -> str:
     return await note(await summarised())
+
+
+@transaction
+async def hand_on(tx: Any, email: str) -> str:
+    cursor = await tx.execute(
+        "select outlast.start('welcome', jsonb_build_object('email', %s::text))", (email,)
+    )
+    return str((await cursor.fetchone())[0])
+
+
+@workflow
+async def hands_on(email: str) -> str:
+    return await hand_on(email)
