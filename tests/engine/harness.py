@@ -181,7 +181,6 @@ async def engine_on(
         observations.append,
         chosen,
     )
-    await store.open()
     await engine.open()
     bench = Bench(engine, store, url, instance_id, observations)
     try:

@@ -20,7 +20,6 @@ from outlast.functions.catalog import Catalog
 from outlast.functions.watching import watch
 from outlast.host.settings import Settings
 from outlast.store.connections import Database
-from outlast.store.migrations import migrate, pending
 from outlast.store.postgres import PostgresStore
 from outlast.store.project import apply_project
 from outlast.web.app import Web
@@ -48,7 +47,9 @@ class Instance:
         version = package_version("outlast")
         self._settings = settings
         self._observe = observe
-        self._database = Database.at(database_url, f"outlast/{self.instance_id}"[:63], settings.db_sessions)
+        self._database = Database.at(
+            database_url, f"outlast/{self.instance_id}"[:63], settings.db_sessions, observe
+        )
         self._store = PostgresStore(
             self._database, self.instance_id, version, settings.db_connections, settings.recovery_limits()
         )
@@ -99,7 +100,6 @@ class Instance:
         If the database isn't there within `patience_s` seconds, joining goes on behind and calls get 503.
         """
         self.catalog.load()
-        await self._store.open()
         loop = asyncio.get_running_loop()
         joining = loop.create_task(self._join(), name="outlast-join")
         self._tasks.append(joining)
@@ -121,8 +121,7 @@ class Instance:
         failures = 0
         while True:
             try:
-                if await pending(self._database):
-                    await migrate(self._database)
+                await self._store.migrate()
                 if self._settings.db_url is None:
                     await apply_project(self._database, PROJECT_FOLDER)
                 await self.engine.open()
@@ -138,4 +137,4 @@ class Instance:
     async def _schema_current(self) -> bool:
         if not self._joined or self.engine.database_away:
             raise Unreachable("this instance could not write its last batch, or none yet")
-        return not await pending(self._database)
+        return await self._store.schema_current()

@@ -7,13 +7,13 @@ from typing import Any, NoReturn
 import psycopg
 from psycopg.rows import TupleRow
 from psycopg.sql import SQL
-from psycopg_pool import AsyncConnectionPool
 
 from outlast.core import faults
 from outlast.core.errors import UsageError
 from outlast.core.ports import Conflicted, Fence, TransactionWork, Unreachable
 from outlast.core.records import StepRecord
 from outlast.store.connections import CONFLICTS, AsyncConn, away, ends_session
+from outlast.store.pool import Pool
 from outlast.store.queries import load
 
 _SQL = load("journal.sql")
@@ -84,7 +84,7 @@ class BorrowedAsyncConnection(psycopg.AsyncConnection[TupleRow]):
 class PostgresTransactions:
     """`TransactionStore` over the instance's pool."""
 
-    def __init__(self, pool: AsyncConnectionPool[AsyncConn], instance_id: str) -> None:
+    def __init__(self, pool: Pool, instance_id: str) -> None:
         self._pool = pool
         self._instance_id = instance_id
 
