@@ -182,7 +182,8 @@ def _places(host: str, address: str) -> Iterable[str]:
 def _name(given: dict[str, str]) -> str:
     hosts, ports = _listed(given, "host" if given.get("host") else "hostaddr"), _listed(given, "port")
     ports *= len(hosts) if len(ports) == 1 else 1
-    places = (":".join(filter(None, each)) for each in zip_longest(hosts, ports, fillvalue=""))
+    shown = [f"[{each}]" if ":" in each else each for each in hosts]
+    places = (":".join(filter(None, each)) for each in zip_longest(shown, ports, fillvalue=""))
     return f"{','.join(places)}/{given.get('dbname', '')}"
 
 
