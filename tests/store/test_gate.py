@@ -98,6 +98,18 @@ async def test_a_refusal_is_told_once_and_holds_all_back_without_waiting() -> No
     assert "SUPABASE_DB_URL" in fact.remedy
 
 
+async def test_a_refusal_after_an_outage_is_the_first_of_its_kind() -> None:
+    """A pooler that starts may say once that it knows nobody."""
+    gate, server = Gate(lambda _: None), Server("Connection refused")
+    for _ in range(10):
+        gate._due_at = 0.0
+        await fail(gate, server)
+    server.error = "FATAL:  Tenant or user not found"
+    gate._due_at = 0.0
+    await fail(gate, server)
+    assert gate._due_at - gate._failed_at < 2 * REFUSED_S[0]
+
+
 async def test_pauses_never_grow_past_what_others_wait_for() -> None:
     gate, server = Gate(lambda _: None), Server("Connection refused")
     for failures in range(1, 2000, 100):
@@ -150,6 +162,11 @@ async def test_who_gives_up_leaves_the_way_open() -> None:
         ("server does not support SSL, but SSL was required", "sslmode=disable", True),
         ("SSL error: certificate verify failed", "sslrootcert", True),
         ('connection to server at "2600:1f18::1", port 5432 failed: Network is unreachable', "IPv4", False),
+        (
+            'server at "db.abc.supabase.co" (2600:1f18::1), port 5432 failed: Cannot assign requested address',
+            "IPv4",
+            False,
+        ),
         ("failed to resolve host 'db.abcdefgh.supabase.co': [Errno -5]", "IPv4", False),
         ("FATAL:  remaining connection slots are reserved", "OUTLAST_DB_CONNECTIONS", False),
         ("FATAL:  MaxClientsInSessionMode: max clients reached", "6543", False),
@@ -164,7 +181,8 @@ def test_a_remedy_for_what_is_known(error: str, word: str, refused: bool) -> Non
 
 @pytest.mark.parametrize(
     "error",
-    ["Connection refused", "the database system is starting up", "server closed the connection unexpectedly",
+    ["Connection refused", 'server at "10.0.0.7", port 5432 failed: Network is unreachable',
+     "the database system is starting up", "server closed the connection unexpectedly",
      "terminating connection due to administrator command", "connection timeout expired", ""],
 )  # fmt: skip
 def test_what_passes_by_itself_needs_none(error: str) -> None:

@@ -74,7 +74,9 @@ class Database:
             try:
                 known = self._address.kind or kind_at(connection.info.host, str(connection.info.port))
                 # To believe in a session that is none is the dearer mistake: in doubt there is none.
-                if known is not Kind.TRANSACTION_POOLER:
+                if known is Kind.TRANSACTION_POOLER:
+                    await connection.execute(_SQL["reach"])
+                else:
                     direct = await self._open_session(connection, known, journal, statement_timeout_s, began)
                     connection.kind = known or (Kind.DIRECT if direct else Kind.TRANSACTION_POOLER)
                 if connection.kind.sessions:

@@ -1,3 +1,7 @@
+-- name: reach
+-- A pooler takes connections whether or not it has a way to the server.
+select true
+
 -- name: open_session
 -- Makes the settings of a session, where it is one: known, or certain by what the server itself says.
 -- Direct is who was given this very process when it connected, under its own name, a moment ago. A pooler gives

@@ -40,7 +40,7 @@ class Gate:
 
     def __init__(self, observe: Observer) -> None:
         self._observe = observe
-        self._failures = 0
+        self._failures = self._refusals = 0
         self._failed_at = self._due_at = 0.0
         self._error = ""
         self._told: str | None = None
@@ -80,7 +80,7 @@ class Gate:
             if monotonic() - began > _CUT_SHORT_S:
                 self._failed(began, "the server does not answer")
             raise
-        self._failures = 0
+        self._failures = self._refusals = 0
         self._told = None
         return connection
 
@@ -96,7 +96,8 @@ class Gate:
         self._failed_at = monotonic()
         self._failures += 1
         if remedy is not None and remedy.refused:
-            pause_s = REFUSED_S[min(self._failures, len(REFUSED_S)) - 1] * random.uniform(1.0, 1.25)
+            self._refusals += 1
+            pause_s = REFUSED_S[min(self._refusals, len(REFUSED_S)) - 1] * random.uniform(1.0, 1.25)
         elif self._failures == 1:
             pause_s = 0.0  # whatever ended the last connection may be over
         else:

@@ -32,7 +32,7 @@ _KNOWN = (
         "in a password write @ : / % as %40 %3A %2F %25)",
     ),
     _known(
-        r"tenant|ENOTFOUND|no such (user|database)",
+        r"tenant.* not found|ENOTFOUND|no such (user|database)",
         f"take the URL from Connect in Supabase's dashboard: the host names the region, and {_SUPABASE_USER}",
     ),
     _known(
@@ -57,7 +57,8 @@ _KNOWN = (
         "set sslrootcert in SUPABASE_DB_URL to the certificate from Supabase's database settings",
     ),
     _known(
-        r"network is unreachable|cannot assign requested address|no address associated|"
+        r'(\([0-9a-f:]+\)|"[0-9a-f:.]*:[0-9a-f:.]*"), port \d+ failed: '
+        r"(network is unreachable|no route to host|cannot assign requested address)|no address associated|"
         r"resolve host '?db\.\w+\.supabase\.co",
         "if this machine has no IPv6, take a pooler's URL from Connect in Supabase's dashboard, or the IPv4 "
         "add-on: a project's direct host has IPv6 only",
