@@ -59,12 +59,12 @@ async def _forward(source: asyncio.StreamReader, target: asyncio.StreamWriter, c
 
 
 @asynccontextmanager
-async def relayed(leads_to: str) -> AsyncIterator[Relay]:
-    """A relay on loopback, at `url`."""
+async def relayed(leads_to: str, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[Relay]:
+    """A relay on loopback, at `url`. Raises OSError if that place is taken."""
     relay = Relay(leads_to)
-    door = await asyncio.start_server(relay.serve, "127.0.0.1", 0)
+    door = await asyncio.start_server(relay.serve, host, port)
     port = door.sockets[0].getsockname()[1]
-    relay.url = make_conninfo(leads_to, host="127.0.0.1", port=port, sslmode="disable")
+    relay.url = make_conninfo(leads_to, host=host, port=port, sslmode="disable")
     yield relay
     door.close()
     await relay.cut()

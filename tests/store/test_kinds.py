@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
@@ -137,6 +138,26 @@ async def test_not_under_another_name_than_ours(database: str) -> None:
         async with await Database.at(relay.url, NAME).connect() as connection:
             assert connection.kind is Kind.TRANSACTION_POOLER
             assert await setting(connection, "jit") == "on"
+
+
+async def test_supabases_session_pooler_gets_settings_and_no_more(database: str) -> None:
+    """It is known by name and port; here the name is only said, and the server is Postgres."""
+    place = f"127.{os.getpid() >> 16 & 255}.{os.getpid() >> 8 & 255}.{os.getpid() & 255 | 2}"
+    async with AsyncExitStack() as stack:
+        try:
+            relay = await stack.enter_async_context(relayed(database, place, 5432))
+        except OSError:
+            pytest.skip("SKIPPED LOUDLY: loopback has one address here")
+        name = "aws-0-eu-central-1.pooler.supabase.com"
+        url = psycopg.conninfo.make_conninfo(relay.url, host=name, hostaddr=place)
+        said: list[Observation] = []
+        connection = await Database.at(url, NAME, observe=said.append).connect(journal=True)
+        await stack.enter_async_context(connection)
+        assert connection.kind is Kind.SESSION_POOLER
+        assert connection.prepare_threshold is None
+        assert await setting(connection, "statement_timeout") == "30s"
+        assert await setting(connection, "enable_seqscan") == "off"
+        assert said == [DatabaseConnected("session pooler", False)]
 
 
 @needs_pooler
