@@ -1,4 +1,4 @@
-"""A PgBouncer in transaction mode in front of a database, at a port that outlives its restarts."""
+"""A PgBouncer in front of a database, in transaction mode if nothing else is said, at a port that stays."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ CONFIG = """\
 listen_addr = 127.0.0.1
 listen_port = {listen}
 unix_socket_dir =
-auth_type = any
-pool_mode = transaction
+{auth}
+pool_mode = {mode}
 default_pool_size = {size}
 max_client_conn = 300
 server_lifetime = 5
@@ -44,16 +44,26 @@ def program() -> str | None:
 class Pooler:
     """One PgBouncer. It refuses root, and runs as the user whose sockets it is to reach."""
 
-    def __init__(self, binary: str, database: str, size: int) -> None:
+    def __init__(
+        self, binary: str, database: str, size: int, mode: str = "transaction", password: str = ""
+    ) -> None:
+        """With a `password` it lets in nobody without."""
         at: dict[str, Any] = conninfo_to_dict(database)
         self._binary = binary
         self._folder = Path(tempfile.mkdtemp(prefix="outlast-pooler-"))
         self._folder.chmod(0o755)
         with socket.create_server(("127.0.0.1", 0)) as door:
             self._port: int = door.getsockname()[1]
+        auth = "auth_type = any"
+        if password:
+            users = self._folder / "users"
+            users.write_text('"{}" "{}"\n'.format(at["user"], password.replace('"', '""')))
+            users.chmod(0o644)
+            auth = f"auth_type = scram-sha-256\nauth_file = {users}"
         config = CONFIG.format(
-            sockets=at["host"], port=at["port"], user=at["user"], listen=self._port, size=size
-        )
+            sockets=at["host"], port=at["port"], user=at["user"], listen=self._port, size=size, mode=mode,
+            auth=auth,
+        )  # fmt: skip
         (self._folder / "pgbouncer.ini").write_text(config)
         self._owner = Path(f"{at['host']}/.s.PGSQL.{at['port']}").stat().st_uid
         self._process: subprocess.Popen[bytes] | None = None

@@ -70,7 +70,6 @@ async def steps(url: str, seconds: float) -> dict[str, Any]:
     store = PostgresStore(Database.at(url, "benchmarks"), "alone", "0", 4, RecoveryLimits())
     parts = (store.journal, store.transactions, store.instances, store.workflows)
     engine = Engine("alone", *parts, Functions(), lambda _: None, EngineOptions())
-    await store.open()
     await engine.open()
     collect_seldom(loaded_stays=True)  # as `outlast serve` does
     over = False

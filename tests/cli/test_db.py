@@ -64,8 +64,9 @@ def test_a_database_url_that_is_none_is_not_shown(call: Runs, url: str) -> None:
 
 def test_a_database_is_named_without_its_password() -> None:
     for url, name in (
-        ("postgresql://u:p@ss@h1:1,h2:2/d?password=x", "h1:1,h2:2/d"),
-        ("host=h password=x", "configured"),
+        ("postgresql://u:p%40ss@h1:1,h2:2/d?password=x", "h1:1,h2:2/d"),
+        ("host=h password=x", "h/"),
+        ("postgres://u:a#b?c@h:6543/d", "h:6543/d"),
     ):
         assert _name(Settings.load(db_url=url)) == name
 

@@ -163,12 +163,16 @@ class Bench:
 
 @contextlib.asynccontextmanager
 async def engine_on(
-    url: str, *workflows: Workflow[..., Any], limits: RecoveryLimits | None = None, **options: Any
+    url: str,
+    *workflows: Workflow[..., Any],
+    limits: RecoveryLimits | None = None,
+    connections: int = 6,
+    **options: Any,
 ) -> AsyncIterator[Bench]:
-    """An open engine; crashes are made by `abandon`."""
+    """An open engine; crashes are made by `abandon`. Of its connections all but two are the pool's."""
     instance_id = f"test-{secrets.token_hex(4)}"
     limits = limits or RecoveryLimits()
-    store = PostgresStore(Database.at(url, "tests"), instance_id, "test", 6, limits)
+    store = PostgresStore(Database.at(url, "tests"), instance_id, "test", connections, limits)
     observations: list[Observation] = []
     chosen = EngineOptions(**{"tick_s": 0.05, "drain_s": 5.0, "moment_s": 0.2, **options})
     engine = Engine(
@@ -181,7 +185,6 @@ async def engine_on(
         observations.append,
         chosen,
     )
-    await store.open()
     await engine.open()
     bench = Bench(engine, store, url, instance_id, observations)
     try:

@@ -145,9 +145,8 @@ async def test_what_the_policy_refuses_is_the_steps_error(supabase_database: str
 
 async def test_who_one_is_in_it_and_after_it(supabase_database: str) -> None:
     """Two transactions over the instance's one pooled connection."""
-    async with engine_on(supabase_database, *FLOWS) as bench:
+    async with engine_on(supabase_database, *FLOWS, connections=3) as bench:
         await bench.rows(SCHEMA)
-        await bench.store._pool.resize(0, 1)
         (me,) = await bench.rows("select current_user::text as name")
         caller = user(ADA, email="a@example.com")
         inside, after = await run_as(bench, caller, asking)
@@ -231,8 +230,7 @@ async def test_a_custom_role_with_a_timeout_of_its_own(supabase_database: str) -
             before = await look_after()
             return [await look(), before == await look_after()]
 
-        async with engine_on(supabase_database, flow) as bench:
-            await bench.store._pool.resize(0, 1)
+        async with engine_on(supabase_database, flow, connections=3) as bench:
             assert await run_as(bench, user(ADA, role=name), flow) == [[name, "2min"], True]
     finally:
         with psycopg.connect(supabase_database, autocommit=True) as connection:
@@ -256,9 +254,8 @@ BECOMING = [
 async def test_a_body_that_becomes_somebody_else_is_undone(
     supabase_database: str, statements: list[str]
 ) -> None:
-    async with engine_on(supabase_database, *FLOWS) as bench:
+    async with engine_on(supabase_database, *FLOWS, connections=3) as bench:
         await bench.rows(SCHEMA)
-        await bench.store._pool.resize(0, 1)
         before = ["insert into public.notes (text) values ('mine')"] if statements != ["commit"] else []
         failure = await bench.failure(await start_as(bench, user(ADA), running, [*before, *statements]))
         assert failure["failure"]["type"] in ("RoleChanged", "UsageError"), failure
@@ -279,8 +276,7 @@ async def test_older_settings_of_claims_do_not_count(supabase_database: str) -> 
     async def flow() -> str:
         return await older()
 
-    async with engine_on(supabase_database, flow, *FLOWS) as bench:
-        await bench.store._pool.resize(0, 1)
+    async with engine_on(supabase_database, flow, *FLOWS, connections=3) as bench:
         await run_as(bench, user(EVE), running, [f"set request.jwt.claim.sub = '{EVE}'"])
         assert await run_as(bench, user(ADA), flow) == ""
 
@@ -367,7 +363,6 @@ async def test_nothing_leaks_through_a_transaction_pooler(supabase_database: str
         await bench.rows(SCHEMA)
         database = Database.at(pooler.url, "tests", sessions=False)
         plain = PostgresStore(database, bench.instance_id, "test", 6, bench.store.instances._limits)
-        await plain.open()
         bench.engine._transactions = plain.transactions
         object.__setattr__(bench.engine._executor._services, "transactions", plain.transactions)
 

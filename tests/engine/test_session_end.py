@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from typing import Any
 
 import psycopg
@@ -132,11 +133,10 @@ async def test_readers_get_none_of_the_dead_connections_of_a_pool(database: str)
         await bench.result(workflow_id)
         pool = bench.store._pool
         for _ in range(3):
-            borrowed = [await pool.getconn() for _ in range(pool.max_size)]
-            assert pool.max_size > 3
-            pids = [each.info.backend_pid for each in borrowed]
-            for each in borrowed:
-                await pool.putconn(each)
+            assert pool.size > 3
+            async with AsyncExitStack() as held:
+                borrowed = [await held.enter_async_context(pool.connection()) for _ in range(pool.size)]
+                pids = [each.info.backend_pid for each in borrowed]
             await bench.rows("select pg_terminate_backend(pid) from unnest(%s::int[]) pid", pids)
 
             async def ended(pids: list[int] = pids) -> bool:

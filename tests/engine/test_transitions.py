@@ -54,7 +54,6 @@ async def apply(store: PostgresStore, connection: psycopg.AsyncConnection[Any], 
 async def test_statements_change_what_the_table_says(database: str, change: Change) -> None:
     limits = RecoveryLimits(attempts_max=0 if change is Change.EXHAUST else 10)
     store = PostgresStore(Database.at(database, "tests"), "me", "test", 4, limits)
-    await store.open()
     try:
         async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
             for status in (None, *Status):

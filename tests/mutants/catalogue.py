@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.mutants import (
     of_calls,
+    of_connections,
     of_recovery,
     of_repetition,
     of_replay,
@@ -21,5 +22,6 @@ MUTANTS: tuple[Mutant, ...] = (
     *of_the_lease.MUTANTS,
     *of_calls.MUTANTS,
     *of_replay.MUTANTS,
+    *of_connections.MUTANTS,
 )
 EQUIVALENTS: tuple[Equivalent, ...] = (*of_recovery.EQUIVALENTS, *of_calls.EQUIVALENTS)

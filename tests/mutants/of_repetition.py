@@ -168,7 +168,7 @@ MUTANTS = (
         "migrations-without-lock",
         "Instances that start together migrate once",
         "store/migrations.py",
-        "                await lock_migrations(connection)\n",
+        "            await lock_migrations(connection)\n",
         "",
         store=("test_migrations.py::test_many_instances_that_start_together_migrate_once",),
     ),

@@ -23,7 +23,6 @@ BLOCKED = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and dat
 async def store_of(url: str, instance: str = "me", **limits: Any) -> AsyncIterator[PostgresStore]:
     """An instance's store."""
     store = PostgresStore(Database.at(url, "tests"), instance, "test", 4, RecoveryLimits(**limits))
-    await store.open()
     try:
         yield store
     finally:

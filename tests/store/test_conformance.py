@@ -78,8 +78,6 @@ async def both(url: str | None) -> AsyncIterator[Both]:
     opened = [
         PostgresStore(Database.at(url, "tests"), name, "test", 6, RecoveryLimits(**LIMITS)) for name in "ab"
     ]
-    for each in opened:
-        await each.open()
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
         await connection.execute("create table effects (number int)")
 

@@ -12,6 +12,7 @@ import pytest
 from outlast.core.listing import Filters
 from outlast.core.status import Status
 from outlast.store.connections import Database
+from outlast.store.pool import Pool
 from outlast.store.workflows import PostgresWorkflows
 
 START = datetime(2026, 11, 22, 10, 0, 0, 123456, UTC)
@@ -20,8 +21,7 @@ START = datetime(2026, 11, 22, 10, 0, 0, 123456, UTC)
 @pytest.fixture
 async def workflows(database: str) -> AsyncIterator[PostgresWorkflows]:
     """The store of an empty database."""
-    pool = Database.at(database, "tests").pool(2)
-    await pool.open()
+    pool = Pool(Database.at(database, "tests"), 2)
     yield PostgresWorkflows(pool)
     await pool.close()
 

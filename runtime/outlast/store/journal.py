@@ -69,6 +69,7 @@ class PostgresJournal:
         self._database = database
         self._instance_id = instance_id
         self._wire: Wire | None = None
+        self._prepares = False
         self._commits = 0
 
     async def commit(self, batch: Batch) -> Committed:
@@ -103,7 +104,7 @@ class PostgresJournal:
             if self._wire is None or self._wire.lost:
                 self._wire = await self._connect()
             requests = [request]
-            if self._database.sessions and self._commits >= REPLAN_AFTER:
+            if self._prepares and self._commits >= REPLAN_AFTER:
                 requests.insert(0, (_SQL["replan"], {}))
                 self._commits = 0
             *_, result = await self._wire.run(requests, _TIMEOUT_S)
@@ -122,8 +123,9 @@ class PostgresJournal:
         self._drop()
         connection = await self._database.connect(journal=True)
         wire = Wire(connection)
+        self._prepares = connection.kind.sessions
         try:
-            if self._database.sessions:
+            if self._prepares:
                 await wire.prepare([_COMMIT_ONE, _COMMIT_MANY], _TIMEOUT_S)
         except BaseException:
             wire.close()

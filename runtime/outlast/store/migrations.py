@@ -62,7 +62,7 @@ async def pending(database: Database) -> list[Migration]:
     """The migrations that `database` lacks. Raises Unreachable."""
     connection = await database.connect()
     async with away(), connection:
-        return await _pending(connection)
+        return await pending_over(connection)
 
 
 async def migrate(database: Database) -> list[Migration]:
@@ -71,20 +71,26 @@ async def migrate(database: Database) -> list[Migration]:
     Raises Unreachable.
     """
     connection = await database.connect(statement_timeout_s=0)
-    applied = []
     async with away(), connection:
-        for migration in await _pending(connection):
-            async with connection.transaction():
-                await lock_migrations(connection)
-                if migration not in await _pending(connection):
-                    continue
-                # The package's own file. Without parameters Postgres takes many statements at once.
-                await connection.execute(SQL(migration.text()))
-                applied.append(migration)
+        return await migrate_over(connection)
+
+
+async def migrate_over(connection: AsyncConn) -> list[Migration]:
+    """The same over a connection that is there, whose statements may take long."""
+    applied = []
+    for migration in await pending_over(connection):
+        async with connection.transaction():
+            await lock_migrations(connection)
+            if migration not in await pending_over(connection):
+                continue
+            # The package's own file. Without parameters Postgres takes many statements at once.
+            await connection.execute(SQL(migration.text()))
+            applied.append(migration)
     return applied
 
 
-async def _pending(connection: AsyncConn) -> list[Migration]:
+async def pending_over(connection: AsyncConn) -> list[Migration]:
+    """The migrations that the database at the other end of `connection` lacks."""
     row = await (await connection.execute(_EXISTS)).fetchone()
     done: set[str] = set()
     if row is not None and row[0]:

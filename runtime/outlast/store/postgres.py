@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from outlast.core.ports import Unreachable
-from outlast.store.connections import Database
+from outlast.store.connections import Database, away
 from outlast.store.instances import PostgresInstances, RecoveryLimits
 from outlast.store.journal import PostgresJournal
+from outlast.store.migrations import migrate_over, pending_over
+from outlast.store.pool import Pool, PoolBusy
 from outlast.store.transactions import PostgresTransactions
 from outlast.store.workflows import PostgresWorkflows
 
 SOLE_CONNECTIONS = 2
 """The journal's and the leases'. The rest of an instance's connections are its pool."""
+
+_LOOK_WAIT_S = 1.0
 
 
 class PostgresStore:
@@ -20,15 +24,30 @@ class PostgresStore:
         self, database: Database, instance_id: str, version: str, connections: int, limits: RecoveryLimits
     ) -> None:
         self.database = database
-        self._pool = database.pool(max(1, connections - SOLE_CONNECTIONS))
+        self._pool = Pool(database, max(1, connections - SOLE_CONNECTIONS))
         self.journal = PostgresJournal(database, instance_id)
         self.instances = PostgresInstances(database, instance_id, version, limits)
         self.transactions = PostgresTransactions(self._pool, instance_id)
         self.workflows = PostgresWorkflows(self._pool)
+        self._current = False
 
-    async def open(self) -> None:
-        """Start the pool; connections are made when needed."""
-        await self._pool.open()
+    async def migrate(self) -> None:
+        """Bring the schema up to date. One attempt to connect. Raises Unreachable."""
+        async with away(), self._pool.connection(0) as connection:
+            await migrate_over(connection)
+        self._current = True
+
+    async def schema_current(self) -> bool:
+        """Whether the database answers and its schema is up to date. Raises Unreachable.
+
+        Not by a connection more: where long transactions hold all, it is as it was when last asked.
+        """
+        try:
+            async with away(), self._pool.connection(_LOOK_WAIT_S) as connection:
+                self._current = not await pending_over(connection)
+        except PoolBusy:
+            pass
+        return self._current
 
     async def ready(self) -> bool:
         """Whether the database answers now."""
@@ -40,6 +59,6 @@ class PostgresStore:
 
     async def close(self) -> None:
         """Close all connections. Idempotent."""
-        await self._pool.close(timeout=2.0)
+        await self._pool.close()
         await self.instances.close()
         await self.journal.close()

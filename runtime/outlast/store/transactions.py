@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import psycopg
 from psycopg.sql import SQL
-from psycopg_pool import AsyncConnectionPool
 
 from outlast.core import faults
 from outlast.core.errors import UsageError
@@ -13,6 +12,7 @@ from outlast.core.records import StepRecord
 from outlast.store.borrowed import ENDED_BY_BODY, BorrowedAsyncConnection, BorrowedConnection
 from outlast.store.callers import as_caller
 from outlast.store.connections import CONFLICTS, AsyncConn, away, ends_session
+from outlast.store.pool import Pool
 from outlast.store.queries import load
 
 _SQL = load("journal.sql")
@@ -26,7 +26,7 @@ _ISOLATION = {
 class PostgresTransactions:
     """`TransactionStore` over the instance's pool."""
 
-    def __init__(self, pool: AsyncConnectionPool[AsyncConn], instance_id: str) -> None:
+    def __init__(self, pool: Pool, instance_id: str) -> None:
         self._pool = pool
         self._instance_id = instance_id
 

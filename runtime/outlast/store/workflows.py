@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from psycopg.rows import dict_row
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from outlast.core.listing import Filters
 from outlast.core.ports import Unreachable
 from outlast.core.records import Standing
 from outlast.core.status import Status
-from outlast.store.connections import CONFLICTS, AsyncConn, away
+from outlast.store.connections import CONFLICTS, away
+from outlast.store.gate import NoConnection
+from outlast.store.pool import Pool
 from outlast.store.queries import load
 
 _SQL = load("workflows.sql")
@@ -25,7 +26,7 @@ _READ_WAIT_S = 3.0
 class PostgresWorkflows:
     """`WorkflowStore`, and what the management pages read."""
 
-    def __init__(self, pool: AsyncConnectionPool[AsyncConn]) -> None:
+    def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
     async def standing(self, ids: Sequence[str]) -> dict[str, Standing]:
@@ -85,15 +86,17 @@ class PostgresWorkflows:
         """Run a statement that may be run twice: a pooled connection may have died unseen."""
         for attempt in range(1, _READ_TRIES + 1):
             try:
-                async with away(), self._pool.connection(timeout=_READ_WAIT_S) as connection:
+                async with away(), self._pool.connection(_READ_WAIT_S) as connection:
                     cursor = connection.cursor(row_factory=dict_row)
                     await cursor.execute(_SQL[query], parameters)
                     return await cursor.fetchall()
             except CONFLICTS as error:
                 if attempt == _READ_TRIES:
                     raise Unreachable(str(error)) from error
-            except Unreachable as error:
-                if attempt == _READ_TRIES or isinstance(error.__cause__, PoolTimeout):
+            except NoConnection:
+                raise
+            except Unreachable:
+                if attempt == _READ_TRIES:
                     raise
         raise AssertionError("unreachable")
 

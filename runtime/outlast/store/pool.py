@@ -1,0 +1,114 @@
+"""The connections that transactions and reads share: few, made when needed, closed when long idle."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from select import POLLIN, poll
+
+import psycopg
+from psycopg.pq import TransactionStatus
+
+from outlast.core.clock import monotonic
+from outlast.store.connections import AsyncConn, Database
+from outlast.store.gate import NoConnection
+
+IDLE_S_MAX = 60.0
+_WAIT_S = 10.0
+
+
+class PoolBusy(NoConnection):
+    """All connections were in use for as long as was waited: they work, there are too few."""
+
+
+class Pool:
+    """At most `size` connections. Who comes first is served first."""
+
+    def __init__(self, database: Database, size: int) -> None:
+        self._database = database
+        self.size = size
+        self._room = asyncio.Semaphore(size)
+        self._idle: list[tuple[float, AsyncConn]] = []
+        self._reaper: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    @asynccontextmanager
+    async def connection(self, timeout_s: float = _WAIT_S) -> AsyncIterator[AsyncConn]:
+        """A connection that nobody else uses meanwhile, waited for at most `timeout_s`.
+
+        With 0 s it is one attempt. Raises NoConnection, and PoolBusy if that is why.
+        """
+        ends = monotonic() + timeout_s
+        try:
+            async with asyncio.timeout(timeout_s or None):
+                await self._room.acquire()
+        except TimeoutError:
+            raise PoolBusy(f"all {self.size} connections were in use for {timeout_s:g} s") from None
+        try:
+            connection = self._lying() or await self._made(ends, once=not timeout_s)
+            try:
+                yield connection
+            finally:
+                await self._put_back(connection)
+        finally:
+            self._room.release()
+
+    async def close(self) -> None:
+        """Close what lies here, and from now on what comes back. Idempotent."""
+        self._closed = True
+        if self._reaper is not None:
+            self._reaper.cancel()
+        while self._idle:
+            await self._idle.pop()[1].close()
+
+    def _lying(self) -> AsyncConn | None:
+        """The connection that was used last, if it still goes on."""
+        while self._idle:
+            _, connection = self._idle.pop()
+            if _is_open(connection):
+                return connection
+            connection.pgconn.finish()
+        return None
+
+    async def _made(self, ends: float, *, once: bool) -> AsyncConn:
+        while True:
+            if self._closed:
+                raise NoConnection("this instance is stopping", held=True)
+            try:
+                async with asyncio.timeout(None if once else max(0.01, ends - monotonic())):
+                    return await self._database.connect(statement_timeout_s=0)
+            except TimeoutError:
+                raise NoConnection("the server does not answer") from None
+            except NoConnection as error:
+                if once or error.held or monotonic() >= ends:
+                    raise
+
+    async def _put_back(self, connection: AsyncConn) -> None:
+        """Keep it for the next; not one that is broken, or that somebody left in a transaction."""
+        whole = not connection.closed and connection.pgconn.transaction_status == TransactionStatus.IDLE
+        if not whole or self._closed:
+            await connection.close()
+            return
+        self._idle.append((monotonic(), connection))
+        if self._reaper is None:
+            self._reaper = asyncio.get_running_loop().call_later(IDLE_S_MAX, self._reap)
+
+    def _reap(self) -> None:
+        """Close what has been idle for long; the first to go are those that were used longest ago."""
+        self._reaper = None
+        while self._idle and self._idle[0][0] + IDLE_S_MAX <= monotonic():
+            self._idle.pop(0)[1].pgconn.finish()
+        if self._idle:
+            left_s = self._idle[0][0] + IDLE_S_MAX - monotonic()
+            self._reaper = asyncio.get_running_loop().call_later(max(1.0, left_s), self._reap)
+
+
+def _is_open(connection: AsyncConn) -> bool:
+    """Whether `connection` goes on, as its socket tells: the server is not asked."""
+    with suppress(psycopg.Error):
+        socket = poll()
+        socket.register(connection.fileno(), POLLIN)
+        while socket.poll(0):
+            connection.pgconn.consume_input()  # the last word comes before the end, and may be but a notice
+    return not connection.closed
