@@ -13,12 +13,15 @@ from outlast.core.errors import (
     StepFailed,
     UsageError,
     WorkflowCancelled,
+    WorkflowEnded,
     WorkflowError,
     WorkflowFailed,
+    WorkflowNotFound,
     WorkflowTimeout,
 )
 from outlast.sdk.context import Caller, Context, context
 from outlast.sdk.http import Headers, HTTPException, Request, Response
+from outlast.sdk.messages import receive, send
 from outlast.sdk.sleeping import sleep, sleep_until
 from outlast.sdk.starting import WorkflowHandle, start, start_once
 from outlast.sdk.steps import step
@@ -44,12 +47,16 @@ __all__ = [
     "StepFailed",
     "UsageError",
     "WorkflowCancelled",
+    "WorkflowEnded",
     "WorkflowError",
     "WorkflowFailed",
     "WorkflowHandle",
+    "WorkflowNotFound",
     "WorkflowTimeout",
     "context",
     "handler",
+    "receive",
+    "send",
     "sleep",
     "sleep_until",
     "start",

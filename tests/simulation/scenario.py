@@ -111,8 +111,8 @@ class Scenario:
             lease_ttl_s=LEASE_S, moment_s=0.2, drain_s=DRAIN_S, claim_batch=3, workflows_max=20
         )
         instance.engine = Engine(
-            instance.name, store.journal, store.transactions, store.instances, store.workflows, Catalog(),
-            self._observe, options,
+            instance.name, store.journal, store.transactions, store.instances, store.workflows,
+            store.messages, Catalog(), self._observe, options,
         )  # fmt: skip
         while not instance.opened:
             try:

@@ -6,6 +6,7 @@ from outlast.core.ports import Unreachable
 from outlast.store.connections import Database
 from outlast.store.instances import PostgresInstances, RecoveryLimits
 from outlast.store.journal import PostgresJournal
+from outlast.store.messages import PostgresMessages
 from outlast.store.transactions import PostgresTransactions
 from outlast.store.workflows import PostgresWorkflows
 
@@ -25,6 +26,7 @@ class PostgresStore:
         self.instances = PostgresInstances(database, instance_id, version, limits)
         self.transactions = PostgresTransactions(self._pool, instance_id)
         self.workflows = PostgresWorkflows(self._pool)
+        self.messages = PostgresMessages(self._pool)
 
     async def open(self) -> None:
         """Start the pool; connections are made when needed."""

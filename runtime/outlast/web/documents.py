@@ -46,7 +46,7 @@ def workflow_document(row: Row, *, secret: bool) -> Verbatim:
 
 
 def step_document(row: Row) -> Verbatim:
-    """One recorded step; of a sleep that isn't over, when it will be."""
+    """One recorded step; of a sleep or a receive that isn't over, when it will be."""
     sleeping = row["completion_order"] is None
     fields: dict[str, Any] = {
         "step_id": row["step_id"],
@@ -66,7 +66,7 @@ def step_document(row: Row) -> Verbatim:
 
 def _step_status(row: Row) -> str:
     if row["completion_order"] is None:
-        return "SLEEPING"
+        return "SLEEPING" if row["attempts"] else "RECEIVING"
     if row["error"] is None:
         return "SUCCESS"
     return "CANCELLED" if row["error"] == CANCELLED else "ERROR"
