@@ -68,7 +68,7 @@ class Functions:
 async def steps(url: str, seconds: float) -> dict[str, Any]:
     """Recorded steps per second of `WRITERS` workflows at a time."""
     store = PostgresStore(Database.at(url, "benchmarks"), "alone", "0", 4, RecoveryLimits())
-    parts = (store.journal, store.transactions, store.instances, store.workflows)
+    parts = (store.journal, store.transactions, store.instances, store.workflows, store.messages)
     engine = Engine("alone", *parts, Functions(), lambda _: None, EngineOptions())
     await engine.open()
     collect_seldom(loaded_stays=True)  # as `outlast serve` does

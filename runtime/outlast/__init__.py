@@ -15,12 +15,15 @@ from outlast.core.errors import (
     StepFailed,
     UsageError,
     WorkflowCancelled,
+    WorkflowEnded,
     WorkflowError,
     WorkflowFailed,
+    WorkflowNotFound,
     WorkflowTimeout,
 )
 from outlast.sdk.context import Context, context
 from outlast.sdk.http import Headers, HTTPException, Request, Response
+from outlast.sdk.messages import receive, send
 from outlast.sdk.sleeping import sleep, sleep_until
 from outlast.sdk.starting import WorkflowHandle, start, start_once
 from outlast.sdk.steps import step
@@ -48,13 +51,17 @@ __all__ = [
     "StepFailed",
     "UsageError",
     "WorkflowCancelled",
+    "WorkflowEnded",
     "WorkflowError",
     "WorkflowFailed",
     "WorkflowHandle",
+    "WorkflowNotFound",
     "WorkflowTimeout",
     "context",
     "database_webhook",
     "handler",
+    "receive",
+    "send",
     "sleep",
     "sleep_until",
     "standard_webhook",

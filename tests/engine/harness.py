@@ -139,7 +139,7 @@ class Bench:
         """As a crash leaves it: nothing more is written, and the lease has run out."""
         self.abandoned = True
         engine = self.engine
-        loops = [engine._journal._task, engine._membership._task, *engine._waits._tasks]
+        loops = [engine._journal._task, engine._membership._task, engine._mail._task, *engine._waits._tasks]
         tasks = [task for task in loops if task is not None]
         executions = list(self.live.values())
         lives = [execution.task for execution in executions]
@@ -181,6 +181,7 @@ async def engine_on(
         store.transactions,
         store.instances,
         store.workflows,
+        store.messages,
         Functions(*workflows),
         observations.append,
         chosen,

@@ -6,6 +6,7 @@ from tests.mutants.mutant import Mutant
 
 EXECUTION = "engine/execution.py"
 RUNNER = "engine/runner.py"
+SLEEPING = "engine/sleeping.py"
 TURNS = "engine/turns.py"
 REPLAY = "core/replay.py"
 
@@ -221,7 +222,7 @@ ATTEMPTS = (
     Mutant(
         "asleep-beside-a-commit",
         "A branch that sleeps suspends none whose commit takes long",
-        "engine/runner.py",
+        SLEEPING,
         "idle = seen == self._turns.activity and not self.at_work",
         "idle = seen == self._turns.activity and not self._running",
         engine=("test_edges.py::test_a_slow_commit_lets_no_branch_that_sleeps_suspend_the_others",),
@@ -245,7 +246,7 @@ ATTEMPTS = (
     Mutant(
         "sleep-starts-anew",
         "After a crash a sleep ends when it was to end",
-        RUNNER,
+        SLEEPING,
         '            wake_s = from_json(record.output or "0")\n',
         "            pass\n",
         engine=("test_sleeps.py::test_a_crash_keeps_the_wake_time",),
@@ -253,7 +254,7 @@ ATTEMPTS = (
     Mutant(
         "sleep-unsaved",
         "A sleep beside other work is recorded when it begins",
-        RUNNER,
+        SLEEPING,
         "        for sleep in self.unsaved_sleeps:\n            self._write(sleep)\n",
         "",
         engine=("test_sleeping_beside.py::test_a_sleep_is_recorded_when_it_begins",),
@@ -261,7 +262,7 @@ ATTEMPTS = (
     Mutant(
         "wakes-past-the-deadline",
         "A sleeping workflow wakes for its deadline",
-        RUNNER,
+        SLEEPING,
         "*([] if self._deadline_s is None else [self._deadline_s])",
         "*[]",
         engine=("test_sleeps.py::test_a_deadline_comes_before_the_wake_time",),

@@ -45,11 +45,11 @@ def explore(work: tuple[str | None, int, float]) -> tuple[Counter[str], list[tup
 
 
 def _plans(seed: int, seconds: float, simulate: Any) -> Iterator[Any]:
-    from tests.simulation.plans import calm_plan, random_plan, sweep
+    from tests.simulation.plans import calm_plan, mail_plan, random_plan, sweep
 
     random_until = time.monotonic() + seconds * (1 - SWEPT)
     while time.monotonic() < random_until:
-        yield random_plan(seed)
+        yield mail_plan(seed) if seed % 4 == 0 else random_plan(seed)
         seed += 1
     while True:
         calm = simulate(calm_plan(seed))

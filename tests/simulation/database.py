@@ -6,11 +6,13 @@ locks until it ends: what meets one either waits (`Blocked`) or skips it, as in 
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from outlast.core.errors import KeyReused, WorkflowEnded, WorkflowNotFound
 from outlast.core.ports import BadData, Fence
 from outlast.core.records import (
     Batch,
@@ -18,9 +20,13 @@ from outlast.core.records import (
     ClaimedWorkflow,
     Claims,
     Committed,
+    Delivered,
     Ending,
     FencedWrite,
     LostInstance,
+    Mail,
+    Mailbox,
+    Message,
     NewWorkflow,
     Standing,
     StepRecord,
@@ -45,6 +51,8 @@ class Workflow:
     epoch: int = 1
     recovery_attempts: int = 0
     claimable_at: float | None = None
+    mail: int = 0
+    awaits: str | None = None
     output: str | None = None
     error: str | None = None
     response: str | None = None
@@ -57,6 +65,19 @@ class Record:
     step: StepRecord
     nonce: int
     completed_at: float
+
+
+@dataclass(slots=True)
+class Letter:
+    """A row of `messages`. `visible` once its transaction has committed."""
+
+    message_id: int
+    workflow_id: str
+    topic: str
+    body: str
+    key: str | None
+    number: int | None = None
+    visible: bool = True
 
 
 @dataclass(slots=True)
@@ -87,6 +108,8 @@ class Limits:
     batch: int = 500
     backoff_s: float = 1.0
     backoff_max_s: float = 60.0
+    letters: int = 3
+    """Of one delivery: few, so that there is often more than one."""
 
 
 class Database:
@@ -96,6 +119,7 @@ class Database:
         self.workflows: dict[str, Workflow] = {}
         self.records: dict[tuple[str, str], Record] = {}
         self.instances: dict[str, Instance] = {}
+        self.letters: list[Letter] = []
         self.effects: list[Any] = []
         self.sessions: dict[int, float] = {}
         self.started_at = now()
@@ -186,13 +210,15 @@ class Database:
     def _end(self, row: Workflow, end: Any, nonce: int) -> None:
         now = self.now()
         row.owner, row.nonce, row.updated_at = None, nonce, now
+        row.awaits = None if isinstance(end, Ending) else end.awaits
         if isinstance(end, Ending):
             row.status, row.output, row.error, row.response = end
             row.claimable_at = None
         elif end.claimable_s is None:
             row.claimable_at = now
         else:
-            row.claimable_at, row.recovery_attempts = end.claimable_s, 0
+            arrived = end.awaits is not None and row.mail > json.loads(end.awaits)["mail"]
+            row.claimable_at, row.recovery_attempts = now if arrived else end.claimable_s, 0
 
     def _record(self, workflow_id: str, step: StepRecord, nonce: int) -> bool:
         standing = self.records.get((workflow_id, step.step_id))
@@ -202,6 +228,8 @@ class Database:
         if standing.step.completion_order is not None or standing.step.name != step.name:
             return False
         over = standing.step._replace(completion_order=step.completion_order, error=step.error)
+        if standing.step.attempts == 0:
+            over = over._replace(output=step.output)
         self.records[workflow_id, step.step_id] = Record(over, nonce, self.now())
         return True
 
@@ -291,7 +319,7 @@ class Database:
         suspicious = [each for _, each in due if self.workflows[each].recovery_attempts >= often][:suspects]
         claimed = [self._claimed(instance_id, each) for each in [*ordinary, *suspicious]]
         claimed.sort(key=lambda each: self.workflows[each.workflow_id].created_at)
-        return Claims(claimed, lost)
+        return Claims(claimed, lost, mail=any(self._undelivered()))
 
     def _lost(self, instance_id: str, other: str) -> LostInstance | None:
         row = self.instances[other]
@@ -306,7 +334,7 @@ class Database:
 
     def _claimed(self, instance_id: str, workflow_id: str) -> ClaimedWorkflow:
         row = self.workflows[workflow_id]
-        row.owner, row.status, row.claimable_at = instance_id, Status.PENDING, None
+        row.owner, row.status, row.claimable_at, row.awaits = instance_id, Status.PENDING, None, None
         row.epoch += 1
         row.updated_at = self.now()
         new = row.new
@@ -371,6 +399,62 @@ class Database:
         for row in self.workflows.values():
             if row.owner is not None and row.owner not in self.instances:
                 self.instances[row.owner] = Instance(float("-inf"), None, 0.0)
+
+    # --- messages.sql -------------------------------------------------------------------------------------
+
+    def send(self, workflow_id: str, body: str, topic: str, key: str | None, *, late: bool = False) -> Letter:
+        """`send`; `late`: in a transaction that is still open. Raises what the store raises."""
+        for each in self.letters:
+            if key is not None and (each.workflow_id, each.key) == (workflow_id, key):
+                if (each.topic, json.loads(each.body)) != (topic, json.loads(body)):
+                    raise KeyReused(key)
+                return each
+        row = self.workflows.get(workflow_id)
+        if row is None:
+            raise WorkflowNotFound(workflow_id)
+        if row.status not in LIVE:
+            raise WorkflowEnded(workflow_id)
+        letter = Letter(len(self.letters) + 1, workflow_id, topic, body, key, visible=not late)
+        self.letters.append(letter)
+        return letter
+
+    def _undelivered(self) -> list[Letter]:
+        return [each for each in self.letters if each.number is None and each.visible]
+
+    def deliver(self) -> Delivered:
+        """`deliver`."""
+        woken: set[str] = set()
+        for letter in self._undelivered()[: self._limits.letters]:
+            workflow_id = letter.workflow_id
+            row = self.workflows[workflow_id]
+            if self._held(workflow_id):
+                continue
+            row.mail += 1
+            letter.number = row.mail
+            awaited = json.loads(row.awaits)["topics"] if row.awaits is not None else ()
+            if row.owner is None and row.status == Status.PENDING and letter.topic in awaited:
+                assert row.claimable_at is not None
+                row.claimable_at = min(row.claimable_at, self.now())
+                woken.add(workflow_id)
+        return Delivered(len(woken), bool(self._undelivered()))
+
+    def mail(self, boxes: Sequence[Mailbox], limit: int = 2) -> dict[int, Mail]:
+        """`mail`."""
+        found: dict[int, Mail] = {}
+        for place, box in enumerate(boxes):
+            row = self.workflows.get(box.workflow_id)
+            if row is None or row.mail <= box.seen:
+                continue
+            messages = sorted(
+                Message(each.message_id, each.number, each.body)
+                for each in self.letters
+                if (each.workflow_id, each.topic) == (box.workflow_id, box.topic)
+                and each.number is not None
+                and each.number > box.after
+            )
+            messages = sorted(messages, key=lambda each: each.number)[:limit]
+            found[place] = Mail(messages[-1].number if len(messages) == limit else row.mail, messages)
+        return found
 
     # --- workflows.sql ------------------------------------------------------------------------------------
 

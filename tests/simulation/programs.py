@@ -1,4 +1,4 @@
-"""Random programs of workflows: what asyncio offers over steps, transactions, sleeps and children."""
+"""Random programs of workflows: what asyncio offers over steps, transactions, sleeps, children, messages."""
 
 from __future__ import annotations
 
@@ -6,16 +6,22 @@ import asyncio
 import random
 from typing import Any
 
-from outlast import context, sleep, start, step, transaction, workflow
+from outlast import context, receive, send, sleep, start, step, transaction, workflow
 from tests.simulation.traces import Life, current_traces
 
 Node = list[Any]
-"""`[kind, label, children, number]`: a number is seconds, or failures."""
+"""`[kind, label, children, number]`: a number is seconds, or failures. Of messages the topic stands first."""
 
 LEAVES = ("step", "step", "step", "pay", "thread", "fails", "retried", "sleep", "child")
+MAIL_LEAVES = ("step", "thread", "sleep", "receive", "receive", "receive", "send")
 BRANCHES = ("row", "late", "gather", "group", "completed", "first", "all", "shielded", "timeout")
 TIMED = ("row", "gather", "group")
 """What hands a cancellation on to the steps below, whose record makes a timeout durable."""
+TOPICS = ("a", "b")
+PATIENT_S = 10_000.0
+"""Of a receive whose message comes: without one it is a wake-up that was lost."""
+
+RECEIVES_S = (0.0, 0.05, 0.5, PATIENT_S, PATIENT_S)
 SLEEPS_S = (0.01, 0.15, 0.5, 3.0)
 TIMEOUTS_S = (0.001, 0.02, 0.4)
 
@@ -70,7 +76,7 @@ async def interpret(plan: Node) -> list[str]:
 async def run(life: Life, node: Node) -> str:
     """Run one node; what those above it see of it."""
     kind, label, children, number = node
-    if kind in LEAVES:
+    if kind in LEAVES or kind in MAIL_LEAVES:
         return await _leaf(life, kind, label, children, number)
     if kind in ("row", "late"):
         for child in children:
@@ -89,10 +95,22 @@ async def run(life: Life, node: Node) -> str:
     return str(label)
 
 
-async def _leaf(life: Life, kind: str, label: str, children: list[Node], number: float) -> str:
+async def _leaf(life: Life, kind: str, label: str, children: list[Any], number: float) -> str:
     if kind == "sleep":
         await sleep(number)
         life.decide(f"{label} slept")
+        return label
+    if kind == "receive":
+        message = await receive(children[0], timeout=number, default=None)
+        if message is None:
+            life.decide(f"{label} nothing")
+            if number == PATIENT_S:
+                current_traces().violation(f"{life.workflow_id}: nothing woke {label}")
+        else:
+            life.result(message)
+        return label
+    if kind == "send":
+        life.result(str(await send(life.workflow_id, label, children[0])))
         return label
     seen = len(life.notes)
     try:
@@ -144,11 +162,18 @@ async def _together(life: Life, kind: str, label: str, runs: list[Any]) -> None:
 
 
 def a_program(
-    chance: random.Random, size: int, depth: int = 0, label: str = "r", kinds: tuple[str, ...] = BRANCHES
+    chance: random.Random,
+    size: int,
+    depth: int = 0,
+    label: str = "r",
+    kinds: tuple[str, ...] = BRANCHES,
+    leaves: tuple[str, ...] = LEAVES,
 ) -> Node:
     """A program of about `size` leaves."""
     if size <= 1 or depth > 4:
-        kind = chance.choice(LEAVES)
+        kind = chance.choice(leaves)
+        if kind in ("receive", "send"):
+            return [kind, label, [chance.choice(TOPICS)], chance.choice(RECEIVES_S)]
         if kind == "child" and depth < 3:
             return [kind, label, [a_program(chance, chance.randint(1, 3), depth + 2, f"{label}c")], 0]
         if kind == "sleep":
@@ -158,5 +183,15 @@ def a_program(
     kinds = TIMED if kind == "timeout" else kinds
     width = chance.randint(2, 4)
     share = max(1, size // width)
-    children = [a_program(chance, share, depth + 1, f"{label}.{number}", kinds) for number in range(width)]
+    children = [
+        a_program(chance, share, depth + 1, f"{label}.{number}", kinds, leaves) for number in range(width)
+    ]
     return [kind, label, children, chance.choice(TIMEOUTS_S)]
+
+
+def receives_of(node: Node) -> list[str]:
+    """The topics of all receives in a program."""
+    kind, _, children, _ = node
+    if kind in ("receive", "send"):
+        return [children[0]] if kind == "receive" else []
+    return [topic for child in children for topic in receives_of(child)]

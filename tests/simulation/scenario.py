@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from outlast.core.errors import OutlastError
+from outlast.core.errors import OutlastError, WorkflowEnded, WorkflowNotFound
+from outlast.core.messages import message_in
 from outlast.core.names import fingerprint_of
 from outlast.core.observations import LoopFailed, Observation
 from outlast.core.ports import Unreachable
@@ -20,10 +21,10 @@ from outlast.core.records import NewWorkflow, Standing
 from outlast.core.status import LIVE, Status
 from outlast.engine.engine import Engine, EngineOptions
 from outlast.sdk.definitions import WorkflowDefinition
-from tests.simulation.database import Database, Limits
+from tests.simulation.database import Database, Letter, Limits
 from tests.simulation.network import PATIENCE_S, Network, SimulatedLink
 from tests.simulation.plans import LEASE_S, Plan
-from tests.simulation.programs import Node, interpret
+from tests.simulation.programs import Node, interpret, receives_of
 from tests.simulation.stores import MemoryStore
 from tests.simulation.traces import Traces, enter_traces
 from tests.simulation.world import Process, Stuck, World, simulated_time
@@ -93,6 +94,7 @@ class Scenario:
         self.cancelled: set[str] = set()
         self.left = len(plan.faults)
         self.closing = False
+        self.posting = 0
 
     # --- instances ----------------------------------------------------------------------------------------
 
@@ -111,8 +113,8 @@ class Scenario:
             lease_ttl_s=LEASE_S, moment_s=0.2, drain_s=DRAIN_S, claim_batch=3, workflows_max=20
         )
         instance.engine = Engine(
-            instance.name, store.journal, store.transactions, store.instances, store.workflows, Catalog(),
-            self._observe, options,
+            instance.name, store.journal, store.transactions, store.instances, store.workflows,
+            store.messages, Catalog(), self._observe, options,
         )  # fmt: skip
         while not instance.opened:
             try:
@@ -240,6 +242,61 @@ class Scenario:
             standing = await engine.wait(workflow_id, 30.0)
         return standing
 
+    # --- messages -----------------------------------------------------------------------------------------
+
+    def post(self, workflow_id: str, topic: str, number: int) -> None:
+        """Somebody sends a message, again and again until it was sent or is too late."""
+        chance, text = self.world.chance, f"{topic}{number}"
+
+        def again(after_s: float) -> None:
+            self.world.at(after_s, lambda: self.post(workflow_id, topic, number))
+
+        if chance.random() < 0.5:
+            try:
+                letter = self.database.send(workflow_id, json.dumps(text), topic, None, late=True)
+            except WorkflowNotFound:
+                again(0.1)
+            except WorkflowEnded:
+                self.posting -= 1
+            else:
+                self.world.at(chance.choice([0.0, 0.0, 0.3, 3.0]), lambda: self._commit(letter, again))
+            return
+        living = self.living()
+        if not living:
+            again(0.1)
+            return
+        instance = chance.choice(living)
+        settled = False
+
+        def settle(sent: bool) -> None:
+            nonlocal settled
+            if not settled:
+                settled = True
+                if sent:
+                    self.posting -= 1
+                else:
+                    again(chance.uniform(0.01, 0.3))
+
+        async def call() -> None:
+            try:
+                await instance.engine.send(workflow_id, json.dumps(text), topic, f"key {text}")
+            except OutlastError as error:
+                self.world.note(f"post to {workflow_id}: {error!r}")
+                settle(isinstance(error, WorkflowEnded))
+            else:
+                settle(True)
+
+        instance.spawn(call(), instance.calls)
+        self.world.at(chance.choice([1.0, 8.0]), lambda: settle(False))
+
+    def _commit(self, letter: Letter, again: Callable[[float], None]) -> None:
+        """The transaction that sent a message ends; one in five is rolled back, and made anew."""
+        if self.world.chance.random() < 0.2:
+            again(0.1)
+        else:
+            letter.visible = True
+            self.posting -= 1
+
     # --- the whole ----------------------------------------------------------------------------------------
 
     def over(self) -> bool:
@@ -247,6 +304,7 @@ class Scenario:
         return (
             not self.left
             and not self.waiting
+            and not self.posting
             and all(row.status not in LIVE for row in self.database.workflows.values())
         )
 
@@ -262,6 +320,9 @@ class Scenario:
                     self.waiting += 1
                     after_s = world.chance.choice([0.0, 0.01, 0.5])
                     world.at(after_s, partial(self.client, f"w{number}", program))
+                for place, topic in enumerate(receives_of(program)):
+                    self.posting += 1
+                    world.at(world.chance.uniform(0, 4), partial(self.post, f"w{number}", topic, place))
             for after_s, kind in plan.faults:
                 world.at(after_s, partial(self._planned, kind))
             if plan.at_cycle is not None:
@@ -358,6 +419,7 @@ class Scenario:
                 world.violation(f"{workflow_id} ended as {row.status}: {row.error}")
             if row.status == "SUCCESS":
                 self._check_output(workflow_id, json.loads(row.output or "[]"))
+        self._check_messages()
         payments = [
             (key[0], json.loads(record.step.output or "null"))
             for key, record in database.records.items()
@@ -365,6 +427,30 @@ class Scenario:
         ]
         if sorted(payments) != sorted(database.effects):
             world.violation(f"effects {sorted(database.effects)}, but recorded {sorted(payments)}")
+
+    def _check_messages(self) -> None:
+        """Of each topic the first messages were received, once each."""
+        received: dict[tuple[str, str], list[int]] = {}
+        for key, record in self.database.records.items():
+            if record.step.attempts == 0 and record.step.completion_order and record.step.error is None:
+                message = message_in(record.step.output)
+                if message is not None:
+                    letter = self.database.letters[message.message_id - 1]
+                    if (letter.number, letter.body, letter.workflow_id) != (
+                        message.number,
+                        message.body,
+                        key[0],
+                    ):
+                        self.world.violation(f"{key}: received {message}, which is {letter}")
+                    received.setdefault((key[0], letter.topic), []).append(message.number)
+        for (workflow_id, topic), numbers in received.items():
+            sent = sorted(
+                each.number or 0
+                for each in self.database.letters
+                if (each.workflow_id, each.topic) == (workflow_id, topic) and each.number is not None
+            )
+            if sorted(numbers) != sent[: len(numbers)]:
+                self.world.violation(f"{workflow_id} received {numbers} of {topic}, and {sent} were sent")
 
     def _check_output(self, workflow_id: str, notes: list[str]) -> None:
         """A workflow returned the notes of one of its lives, whose results are all recorded."""

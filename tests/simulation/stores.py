@@ -1,4 +1,4 @@
-"""The engine's four stores over the in-memory database. How a statement gets there is the link's affair."""
+"""The engine's stores over the in-memory database. How a statement gets there is the link's affair."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from outlast.core.records import (
     ClaimedWorkflow,
     Claims,
     Committed,
+    Delivered,
     LostInstance,
+    Mail,
+    Mailbox,
     Standing,
     StepRecord,
 )
@@ -73,13 +76,14 @@ class DirectLink:
 
 
 class MemoryStore:
-    """`JournalStore`, `TransactionStore`, `InstanceStore` and `WorkflowStore` of one instance."""
+    """All stores of one instance: see core.ports."""
 
     def __init__(self, database: Database, link: Link, instance_id: str) -> None:
         self.journal = MemoryJournal(database, link, instance_id)
         self.transactions = MemoryTransactions(database, link, instance_id)
         self.instances = MemoryInstances(database, link, instance_id)
         self.workflows = MemoryWorkflows(database, link)
+        self.messages = MemoryMessages(database, link)
 
 
 class MemoryJournal:
@@ -205,3 +209,24 @@ class MemoryWorkflows:
     async def cancel(self, workflow_id: str) -> bool:
         """See WorkflowStore."""
         return await self._link.call("cancel", lambda: self._database.cancel(workflow_id))
+
+
+class MemoryMessages:
+    """See MessageStore."""
+
+    def __init__(self, database: Database, link: Link) -> None:
+        self._database = database
+        self._link = link
+
+    async def send(self, workflow_id: str, body: str, topic: str, key: str) -> int:
+        """See MessageStore."""
+        sent = await self._link.call("send", lambda: self._database.send(workflow_id, body, topic, key))
+        return sent.message_id
+
+    async def deliver(self) -> Delivered:
+        """See MessageStore."""
+        return await self._link.call("deliver", self._database.deliver)
+
+    async def mail(self, boxes: Sequence[Mailbox]) -> dict[int, Mail]:
+        """See MessageStore."""
+        return await self._link.call("mail", lambda: self._database.mail(boxes))

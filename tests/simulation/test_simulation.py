@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from outlast.engine import receiving
 from outlast.engine.execution import Execution
 from outlast.engine.turns import Turns
+from tests.simulation.database import Database, Workflow
 from tests.simulation.network import MISHAPS, Weather
-from tests.simulation.plans import AT_CYCLES, Plan, calm_plan, plan_of, random_plan, sweep
+from tests.simulation.plans import AT_CYCLES, Plan, calm_plan, mail_plan, plan_of, random_plan, sweep
 from tests.simulation.programs import Node
 from tests.simulation.scenario import simulate
 
@@ -21,6 +24,20 @@ PROGRAMS: dict[str, Node] = {
         "row",
         "r",
         [["step", "a", [], 0], ["pay", "b", [], 0], ["sleep", "c", [], 0.5], ["step", "d", [], 0]],
+        0,
+    ],
+    "messages, from itself and from others, in branches": [
+        "row",
+        "r",
+        [
+            [
+                "gather",
+                "g",
+                [["receive", "a", ["a"], 60.0], ["receive", "b", ["b"], 60.0], ["send", "c", ["b"], 0]],
+                0,
+            ],
+            ["receive", "d", ["a"], 60.0],
+        ],
         0,
     ],
     "branches that are raced, and a step after them": [
@@ -48,6 +65,13 @@ def frozen_heap() -> Iterator[None]:
 def test_whatever_happens_all_is_well_in_the_end(first: int) -> None:
     for seed in range(first, first + CHUNK):
         outcome = simulate(random_plan(seed))
+        assert not outcome.violations, f"schedule {outcome.plan.name}"
+
+
+@pytest.mark.parametrize("first", range(0, 3 * CHUNK, CHUNK))
+def test_no_message_is_lost_or_received_twice(first: int) -> None:
+    for seed in range(first, first + CHUNK):
+        outcome = simulate(mail_plan(seed))
         assert not outcome.violations, f"schedule {outcome.plan.name}"
 
 
@@ -80,12 +104,12 @@ def test_a_seed_gives_the_same_run_again() -> None:
 
 
 def test_a_name_gives_the_plan_again() -> None:
-    plans = [random_plan(7), calm_plan(8), *sweep(9, 3, 1)]
+    plans = [random_plan(7), mail_plan(7), calm_plan(8), *sweep(9, 3, 1)]
     assert [plan_of(each.name) for each in plans] == plans
 
 
-def found_by_schedules(count: int = 200) -> bool:
-    return any(simulate(random_plan(seed)).violations for seed in range(count))
+def found_by_schedules(count: int = 200, plan: Callable[[int], Plan] = random_plan) -> bool:
+    return any(simulate(plan(seed)).violations for seed in range(count))
 
 
 async def at_once(*_: object) -> None:
@@ -100,3 +124,20 @@ def test_it_finds_steps_that_begin_too_early(monkeypatch: pytest.MonkeyPatch) ->
 def test_it_finds_results_that_come_out_of_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Turns, "take", at_once)
     assert found_by_schedules()
+
+
+def test_it_finds_a_wake_up_that_is_lost_at_the_suspension(monkeypatch: pytest.MonkeyPatch) -> None:
+    end = Database._end
+
+    def _end(self: Database, row: Workflow, ending: Any, nonce: int) -> None:
+        mail, row.mail = row.mail, 0
+        end(self, row, ending, nonce)
+        row.mail = mail
+
+    monkeypatch.setattr(Database, "_end", _end)
+    assert found_by_schedules(plan=mail_plan)
+
+
+def test_it_finds_messages_that_are_received_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receiving, "last_received", lambda _: {})
+    assert found_by_schedules(plan=mail_plan)

@@ -96,6 +96,10 @@ class Traces:
             if key[0] == workflow_id
         }
 
+    def violation(self, what: str) -> None:
+        """A program saw what must never happen."""
+        self._world.violation(what)
+
     def check(self) -> None:
         """All that must hold of the lives at the end."""
         for workflow_id, lives in self.lives.items():

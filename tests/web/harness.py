@@ -12,6 +12,7 @@ from typing import Any, cast
 import httpx
 
 from outlast.core.clock import Clock
+from outlast.core.errors import WorkflowEnded, WorkflowNotFound
 from outlast.core.listing import Filters
 from outlast.core.ports import Unreachable
 from outlast.core.records import Standing
@@ -137,6 +138,7 @@ class Engine:
         self.waiting = asyncio.Event()
         self.ended = asyncio.Event()
         self.error: Exception | None = None
+        self.sent: list[tuple[str, str, str, str | None]] = []
 
     async def wait(self, workflow_id: str, timeout_s: float | None) -> Standing | None:
         self.waits.append((workflow_id, timeout_s))
@@ -152,6 +154,17 @@ class Engine:
             return False
         row["status"] = "CANCELLED"
         return True
+
+    async def send(self, workflow_id: str, body: str, topic: str, key: str | None) -> int:
+        row = self.rows.find(workflow_id)
+        if self.error is not None:
+            raise self.error
+        if row is None:
+            raise WorkflowNotFound(workflow_id)
+        if Status(row["status"]).ended:
+            raise WorkflowEnded(f"the workflow {workflow_id} has ended")
+        self.sent.append((workflow_id, body, topic, key))
+        return len(self.sent)
 
 
 @dataclass
@@ -184,6 +197,7 @@ class Project:
             admission=admission,
             schema_current=self.schema_current,
             version="1.2.3",
+            body_bytes_max=1_000,
         )
         missing = cast(Any, None)
         self.app = Web(missing, missing, missing, missing, admission, management)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +12,11 @@ import click
 from click.shell_completion import CompletionItem
 
 from outlast.cli.command import Command, connect, env_file_option, json_option, url_option
+from outlast.cli.data import header_key, read_data
 from outlast.cli.failures import CommandFailed
 from outlast.cli.screen import is_terminal, print_json, say
 from outlast.core.clock import monotonic
-from outlast.core.errors import InvalidKey
-from outlast.core.names import is_function_name, parse_key
+from outlast.core.names import is_function_name
 
 if TYPE_CHECKING:
     from outlast.cli.remote import Answer, Remote
@@ -64,53 +62,15 @@ class _FunctionName(click.ParamType[str]):
         ]
 
 
-def _read_data(ctx: click.Context, param: click.Parameter, value: str | None) -> bytes | None:
-    """JSON as given, from a file (`@FILE`) or from standard input (`-`). Sent byte for byte."""
-    if value is None:
-        return None
-    try:
-        if value == "-":
-            data = sys.stdin.buffer.read()
-        elif value.startswith("@"):
-            data = Path(value[1:]).read_bytes()
-        else:
-            data = value.encode()
-    except OSError as error:
-        raise click.BadParameter(f"{value[1:]} can't be read: {error.strerror}", ctx, param) from error
-    try:
-        json.loads(data)
-    except ValueError as error:
-        raise click.BadParameter(f"this is not JSON: {error}", ctx, param) from error
-    return data
-
-
-def _header_key(ctx: click.Context, param: click.Parameter, value: str | None) -> str:
-    """The key as a header field; a fresh one where none is given, so that the call can be sent again."""
-    if value is None:
-        from uuid import uuid4
-
-        return str(uuid4())
-    quoted = '"' + re.sub(r'(["\\])', r"\\\1", value) + '"'
-    for form in (value, quoted):
-        try:
-            parse_key([form])
-        except InvalidKey:
-            continue
-        return form
-    raise click.BadParameter(
-        "a key has 1 to 255 ASCII characters, none of them a control character", ctx, param
-    )
-
-
 @click.command(cls=Command)
 @click.argument("name", type=_FunctionName())
 @click.option(
     "--data",
     metavar="JSON|@FILE|-",
-    callback=_read_data,
+    callback=read_data,
     help="The body: JSON, @FILE for a file's, - for standard input's.",
 )
-@click.option("--key", callback=_header_key, help="The Idempotency-Key. Default: a fresh one.")
+@click.option("--key", callback=header_key, help="The Idempotency-Key. Default: a fresh one.")
 @click.option(
     "--async", "no_wait", is_flag=True, help="Don't wait: print the workflow id once it is durable."
 )

@@ -1,4 +1,4 @@
-"""`outlast workflows`: look at workflows of the running host, wait for them, cancel them."""
+"""`outlast workflows`: look at workflows of the running host, wait for them, send to them, cancel them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from outlast.cli.command import CommandGroup, connect, env_file_option, json_option, url_option
+from outlast.cli.data import header_key, read_data
 from outlast.cli.screen import (
     Column,
     compact,
@@ -50,7 +51,7 @@ class _Moment(click.ParamType[str]):
 
 @click.group(cls=CommandGroup)
 def workflows() -> None:
-    """Look at workflows, wait for them, cancel them."""
+    """Look at workflows, wait for them, send them messages, cancel them."""
 
 
 @workflows.command("list")
@@ -174,6 +175,44 @@ def wait(
     if failure is not None:
         raise failure
     print_json(workflow if as_json else workflow.get("output"))
+
+
+@workflows.command()
+@click.argument("workflow_id", metavar="ID")
+@click.option("--topic", help="The topic. Default: the one without a name.")
+@click.option(
+    "--data",
+    metavar="JSON|@FILE|-",
+    required=True,
+    callback=read_data,
+    help="The message: JSON, @FILE for a file's, - for standard input's.",
+)
+@click.option("--key", callback=header_key, help="The Idempotency-Key. Default: a fresh one.")
+@url_option
+@env_file_option
+@json_option
+def send(
+    workflow_id: str,
+    topic: str | None,
+    data: bytes,
+    key: str,
+    url: str | None,
+    env_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Send a message to a workflow. The same key sends it once."""
+    from urllib.parse import quote
+
+    from outlast.cli.remote import workflow_path
+
+    remote = connect(url, env_file)
+    path = workflow_path(workflow_id, "/messages" + (f"/{quote(topic, safe='')}" if topic else ""))
+    headers = {"content-type": "application/json", "idempotency-key": key}
+    sent = remote.checked(remote.call("POST", path, headers=headers, body=data)).document()
+    if as_json:
+        print_json(sent)
+    else:
+        click.echo(f"sent {plain_text(sent.get('message_id'))}")
 
 
 def _workflow_columns(now: datetime) -> list[Column]:

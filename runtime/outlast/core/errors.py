@@ -13,6 +13,8 @@
     │   ├── WorkflowCancelled
     │   ├── WorkflowTimeout
     │   └── RecoveryExhausted
+    ├── WorkflowNotFound        a message to a workflow that isn't there
+    ├── WorkflowEnded           a message to a workflow that has ended
     ├── InvalidInput            input that the function's annotations refuse
     ├── InvalidJson             a body that is no JSON
     ├── InvalidKey              an idempotency key that breaks the grammar
@@ -107,6 +109,18 @@ class RecoveryExhausted(WorkflowError):
     """The instances that ran the workflow were lost too often."""
 
     code = "recovery_exhausted"
+
+
+class WorkflowNotFound(OutlastError):
+    """There is no workflow with this id."""
+
+    code = "workflow_not_found"
+
+
+class WorkflowEnded(OutlastError):
+    """The workflow has ended: it receives no more messages."""
+
+    code = "workflow_ended"
 
 
 class InvalidInput(OutlastError):

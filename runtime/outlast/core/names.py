@@ -98,6 +98,11 @@ def fingerprint_of(method: str, function: str, path: str, query: bytes, body: by
     return hashlib.sha256(b"".join([b"%d:%b" % (len(part), part) for part in parts])).hexdigest()
 
 
+def message_key_of(workflow_id: str, step_id: str) -> str:
+    """The key under which a step of a workflow sends its message: begun again, it sends the same."""
+    return _digest(f"{workflow_id}\n{step_id}")
+
+
 def _escaped(part: str) -> str:
     return part.replace("%", "%25").replace(":", "%3A").replace("/", "%2F")
 

@@ -13,7 +13,10 @@ from outlast.core.records import (
     ClaimedWorkflow,
     Claims,
     Committed,
+    Delivered,
     LostInstance,
+    Mail,
+    Mailbox,
     Standing,
     StepRecord,
 )
@@ -132,6 +135,28 @@ class WorkflowStore(Protocol):
 
     async def cancel(self, workflow_id: str) -> bool:
         """End a live workflow as CANCELLED; False if it wasn't live. Raises Unreachable."""
+        ...
+
+
+class MessageStore(Protocol):
+    """Messages to workflows."""
+
+    async def send(self, workflow_id: str, body: str, topic: str, key: str) -> int:
+        """Store a message (JSON text); its id. Under one key once: whoever is in doubt sends again.
+
+        Raises WorkflowNotFound, WorkflowEnded, KeyReused, NotSerializable, Unreachable (in doubt).
+        """
+        ...
+
+    async def deliver(self) -> Delivered:
+        """Number a batch of messages, and wake the workflows that left the memory for them.
+
+        Raises Unreachable.
+        """
+        ...
+
+    async def mail(self, boxes: Sequence[Mailbox]) -> dict[int, Mail]:
+        """By their index in `boxes`, what has come; where nothing came, nothing. Raises Unreachable."""
         ...
 
 

@@ -34,7 +34,8 @@ class StepRecord(NamedTuple):
     """A row of `operation_outputs`.
 
     `completion_order` says after how many other completions of the workflow this one came. It is None for a
-    sleep that is not over: then `output` is its wake time in Unix seconds.
+    sleep, or a receive, that is not over: then `output` is its wake time in Unix seconds. A receive has no
+    `attempts`: by that it is told from a step of the same name.
     """
 
     step_id: str
@@ -56,9 +57,14 @@ class Ending(NamedTuple):
 
 
 class Suspension(NamedTuple):
-    """A workflow given back: claimable again at `claimable_s`, or at once where that is None."""
+    """A workflow given back: claimable again at `claimable_s`, or at once where that is None.
+
+    `awaits` (JSON) is given where messages wake it too: their `topics`, and up to which number it knows its
+    `mail`. If more has arrived by then, it is claimable at once.
+    """
 
     claimable_s: float | None = None
+    awaits: str | None = None
 
 
 @dataclass(slots=True)
@@ -124,10 +130,14 @@ class ClaimedWorkflow:
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a claim brought: the workflows, and instances that are seen to be gone."""
+    """What a claim brought: the workflows, and instances that are seen to be gone.
+
+    `mail`: there are messages that nobody has delivered yet.
+    """
 
     workflows: list[ClaimedWorkflow]
     lost: list[LostInstance]
+    mail: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,3 +159,34 @@ class Beat:
 
     database_s: float
     owned: dict[str, int]
+
+
+class Message(NamedTuple):
+    """A message to a workflow. `number` is its place among all of that workflow's; `body` is JSON text."""
+
+    message_id: int
+    number: int
+    body: str
+
+
+class Mailbox(NamedTuple):
+    """A workflow's messages of one topic beyond number `after`; `seen` is its `mail` at the last look."""
+
+    workflow_id: str
+    topic: str
+    after: int
+    seen: int
+
+
+class Mail(NamedTuple):
+    """What a look into a mailbox found. All messages up to the number `seen` are known, or in `messages`."""
+
+    seen: int
+    messages: list[Message]
+
+
+class Delivered(NamedTuple):
+    """How many workflows a delivery made claimable; whether it left messages for the next."""
+
+    woken: int
+    left: bool

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import count
@@ -25,6 +26,7 @@ from outlast.core.ports import (
     Conflicted,
     InstanceStore,
     JournalStore,
+    MessageStore,
     TransactionStore,
     TransactionWork,
     Unreachable,
@@ -38,6 +40,7 @@ from outlast.engine.execution import STOP_GRACE_S, Services
 from outlast.engine.executor import Executor
 from outlast.engine.journal import Journal
 from outlast.engine.lease import Lease
+from outlast.engine.mail import MailRoom
 from outlast.engine.membership import Membership, Pace
 from outlast.engine.runner import conflict_pause
 from outlast.engine.settling import settled
@@ -74,6 +77,7 @@ class Engine:
         transactions: TransactionStore,
         instances: InstanceStore,
         workflows: WorkflowStore,
+        messages: MessageStore,
         catalog: Catalog,
         observe: Observer,
         options: EngineOptions,
@@ -88,6 +92,8 @@ class Engine:
         self._lease = Lease(options.lease_ttl_s)
         self._journal = Journal(journal, observe, depth_max=options.journal_depth_max)
         self._workflows = workflows
+        self._messages = messages
+        self._mail = MailRoom(messages, self._due, observe)
         self._starting: dict[str, asyncio.Future[bool]] = {}
         self._opened = False
         self._stopping = False
@@ -101,6 +107,8 @@ class Engine:
             start_child=self._start_child,
             result_of=self.result,
             suspended=self._suspended,
+            mail=self._mail,
+            send=self._send,
             moment_s=options.moment_s,
             clients=clients,
         )
@@ -115,6 +123,7 @@ class Engine:
             self._lease,
             self.clock,
             lambda: set(self._starting),
+            self._mail.arrived,
             observe,
             pace,
         )
@@ -128,6 +137,7 @@ class Engine:
         await self._membership.join()
         self._journal.open()
         self._waits.open()
+        self._mail.open()
         self._opened = True
 
     async def close(self) -> None:
@@ -152,6 +162,7 @@ class Engine:
             except TimeoutError:
                 pass  # its lease is ended below, which gives them back too
         self._waits.fail_all(gone)
+        await self._mail.close()
         await self._journal.close(2.0)
         await self._membership.leave()
         await self._waits.close(gone)
@@ -293,6 +304,9 @@ class Engine:
         if wake_at_s is not None:
             self._membership.claim_soon(wake_at_s)
 
+    def _due(self) -> None:
+        self._membership.claim_soon(self.clock.now_s())
+
     # --- what functions reach -----------------------------------------------------------------------------
 
     async def start(self, workflow: WorkflowDefinition, args: Args, kwargs: Kwargs, key: str | None) -> str:
@@ -309,6 +323,20 @@ class Engine:
         standing = await self.wait(workflow_id, None)
         assert standing is not None
         return value_of(standing)
+
+    async def send(self, workflow_id: str, body: str, topic: str, key: str | None) -> int:
+        """See `sdk.running.Host`."""
+        self._check_open()
+        # With a key of its own a call whose answer is lost is made again.
+        return await self._send(workflow_id, body, topic, key or f"call-{secrets.token_hex(16)}")
+
+    async def _send(self, workflow_id: str, body: str, topic: str, key: str) -> int:
+        try:
+            message_id = await self._messages.send(workflow_id, body, topic, key)
+        except Unreachable as error:
+            raise DatabaseUnavailable(f"whether the message was sent is unknown: {error}") from error
+        self._mail.arrived()
+        return message_id
 
     async def transact(self, transaction: TransactionDefinition, args: Args, kwargs: Kwargs) -> Any:
         """See `sdk.running.Host`."""

@@ -25,6 +25,7 @@ from outlast.engine.attempts import Failure, Success
 from outlast.engine.branches import Driven
 from outlast.engine.journal import Journal
 from outlast.engine.lease import Lease
+from outlast.engine.mail import MailRoom
 from outlast.engine.settling import settled
 from outlast.engine.turns import Turns, cancel_later
 from outlast.sdk.clients import MakeClients
@@ -50,6 +51,8 @@ class Services:
     start_child: Callable[[str, str, WorkflowDefinition, tuple[Any, ...], dict[str, Any]], Awaitable[None]]
     result_of: Callable[[str], Awaitable[Any]]
     suspended: Callable[[float | None], None]
+    mail: MailRoom
+    send: Callable[[str, str, str, str], Awaitable[int]]
     moment_s: float
     """Sleeps that are longer leave the memory."""
     clients: MakeClients | None = None

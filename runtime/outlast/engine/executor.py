@@ -230,7 +230,7 @@ class Executor:
             code, message = reason
             return Ending(Status.ERROR, error=_error_text({"code": code, "message": message})), message
         if isinstance(stopped, Suspended):
-            return Suspension(execution.wake_at_s), None
+            return Suspension(execution.wake_at_s, execution.awaits), None
         if isinstance(stopped, HandedOver):
             return Suspension(None), None
         return None, None

@@ -62,6 +62,7 @@ class Membership:
         lease: Lease,
         clock: Clock,
         starting: Callable[[], set[str]],
+        mail_arrived: Callable[[], None],
         observe: Observer,
         pace: Pace,
     ) -> None:
@@ -72,6 +73,7 @@ class Membership:
         self._lease = lease
         self._clock = clock
         self._starting = starting
+        self._mail_arrived = mail_arrived
         self._observe = observe
         self._pace = pace
         self._claiming = True
@@ -232,6 +234,8 @@ class Membership:
         claims = await self._store.claim(
             self._catalog.workflow_names(), max(0, room), min(suspects, max(0, room))
         )
+        if claims.mail:
+            self._mail_arrived()
         if claims.workflows:
             await self._launch(claims.workflows)
         recovered = await self._recover(claims.lost)

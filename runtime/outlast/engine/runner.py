@@ -1,4 +1,4 @@
-"""The `Runner` behind a workflow's body: what its steps, transactions, children and sleeps do."""
+"""The `Runner` behind a workflow's body: what its steps, transactions, children and messages sent do."""
 
 from __future__ import annotations
 
@@ -9,21 +9,19 @@ import sys
 from collections.abc import Awaitable
 from typing import Any
 
-from pydantic_core import from_json, to_json
-
 from outlast.core.codec import Codec
 from outlast.core.errors import DatabaseUnavailable, Overloaded, ShuttingDown
-from outlast.core.failures import CANCELLED
+from outlast.core.names import message_key_of
 from outlast.core.paths import Branch
 from outlast.core.ports import Conflicted, Fence, TransactionWork, Unreachable
 from outlast.core.records import ClaimedWorkflow, StepRecord
 from outlast.core.retry import RetryPolicy
-from outlast.core.stops import LeaseLost, Suspended
+from outlast.core.stops import LeaseLost
 from outlast.engine.attempts import Failure, Success, attempt_all, in_thread
-from outlast.engine.execution import Execution, Services
+from outlast.engine.execution import Services
+from outlast.engine.receiving import Receiver
 from outlast.sdk.context import Context, context
 from outlast.sdk.definitions import StepDefinition, TransactionDefinition, WorkflowDefinition
-from outlast.sdk.running import enter_line, leave_line
 
 CONFLICTS_MAX = 50
 """Reruns of one transaction for serialization failures and deadlocks before they count as its error."""
@@ -35,10 +33,10 @@ _PLAIN = Codec(of="the result")
 _UNTIL_THE_HOST_CAN = RetryPolicy(
     max_attempts=sys.maxsize, backoff_s=0.2, backoff_max_s=2.0, retry_on=(DatabaseUnavailable, Overloaded)
 )
-"""For awaiting children: that the host can't now is never recorded as their failure."""
+"""For awaiting children and for messages: that the host can't now is never recorded as their failure."""
 
 
-class WorkflowRunner(Execution):
+class WorkflowRunner(Receiver):
     """An execution as the SDK calls it."""
 
     def __init__(
@@ -47,10 +45,6 @@ class WorkflowRunner(Execution):
         super().__init__(claimed, definition, services, stretch)
         self.context: Context | None = None
         """Made when the function asks for it."""
-        self.wake_at_s: float | None = None
-        self.unsaved_sleeps: list[StepRecord] = []
-        self._deadline_s = claimed.deadline_s
-        self._sleeps: dict[str, float] = {}
 
     async def call_step(
         self, branch: Branch, step: StepDefinition, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -159,6 +153,30 @@ class WorkflowRunner(Execution):
             ),
         )
 
+    async def call_send(
+        self, branch: Branch, workflow_id: str, body: str, topic: str, key: str | None
+    ) -> int:
+        """See Runner."""
+        name = f"send to {workflow_id}"
+        step_id, record = await self._next(branch, name)
+        if record is not None:
+            sent: int = await self._replayed(record, _PLAIN, self.definition.fn)
+            return sent
+        key = key or message_key_of(self.workflow_id, step_id)
+        sent = await self._run(
+            step_id,
+            name,
+            self.definition.fn,
+            lambda: attempt_all(
+                lambda: self._services.send(workflow_id, body, topic, key),
+                _UNTIL_THE_HOST_CAN,
+                None,
+                _PLAIN,
+                self._before_next(step_id, name),
+            ),
+        )
+        return sent
+
     # --- transactions -------------------------------------------------------------------------------------
 
     async def _transact(
@@ -212,90 +230,6 @@ class WorkflowRunner(Execution):
             self.stop(LeaseLost(f"the record of {transaction.name!r} was refused"))
             raise self.stopped or LeaseLost()
         return standing
-
-    # --- sleeps -------------------------------------------------------------------------------------------
-
-    async def call_sleep(self, branch: Branch, duration_s: float | None, until_s: float | None) -> None:
-        """See Runner."""
-        step_id, record = await self._next(branch, "sleep")
-        if record is not None and record.error == CANCELLED:
-            await self._replayed(record, _PLAIN, self.definition.fn)
-        if record is not None and record.completion_order is not None:
-            await self._turns.take(record.completion_order)
-            return
-        now_s = self._services.clock.now_s()
-        wake_s = now_s + duration_s if duration_s is not None else (until_s or 0.0)
-        if record is not None:
-            wake_s = from_json(record.output or "0")
-        short = record is None and wake_s - now_s <= self._services.moment_s
-        sleep = StepRecord(step_id, "sleep", to_json(wake_s).decode(), None, 1, None, now_s)
-        try:
-            if not short:
-                await self._sleep_long(sleep, wake_s, recorded=record is not None)
-            else:
-                await self._sleep_short(wake_s)
-        except asyncio.CancelledError:
-            if self.stopped is None:
-                await self._give_up(sleep)
-            raise
-        if self.stopped is not None:
-            raise self.stopped
-        order = self._history.next_order()
-        if short or self._ever_branched:
-            # Which of several branches went on first must be durable before it shows.
-            self._write(sleep._replace(completion_order=order))
-        self.at_work += 1
-        try:
-            await self._take_turn(order)
-        finally:
-            self.at_work -= 1
-
-    async def _sleep_short(self, wake_s: float) -> None:
-        if self._draining:
-            await self._hand_over()
-        await asyncio.sleep(max(0.0, wake_s - self._services.clock.now_s()))
-
-    async def _sleep_long(self, sleep: StepRecord, wake_s: float, *, recorded: bool) -> None:
-        """Sleep past the moment: the wake time is recorded; a workflow that only sleeps leaves the memory."""
-        self._sleeps[sleep.step_id] = wake_s
-        if not recorded:
-            self.unsaved_sleeps.append(sleep)
-        try:
-            if not self._tasks and wake_s - self._services.clock.now_s() > self._services.moment_s:
-                self._suspend()
-                assert self.stopped is not None
-                raise self.stopped
-            self._save_sleeps()
-            while (left_s := wake_s - self._services.clock.now_s()) > 0:
-                seen = self._turns.activity
-                outside = enter_line(None)  # to look at the time is no activity of the body
-                try:
-                    await asyncio.sleep(min(left_s, self._services.moment_s))
-                finally:
-                    leave_line(outside)
-                # All that this workflow still does is to sleep: nothing moved for a moment.
-                idle = seen == self._turns.activity and not self.at_work
-                if (
-                    idle
-                    and min(self._sleeps.values()) - self._services.clock.now_s() > self._services.moment_s
-                ):
-                    self._suspend()
-                if self.stopped is not None:
-                    raise self.stopped
-        finally:
-            self._sleeps.pop(sleep.step_id, None)
-
-    def _suspend(self) -> None:
-        self.wake_at_s = min(
-            [*self._sleeps.values(), *([] if self._deadline_s is None else [self._deadline_s])]
-        )
-        self.stop(Suspended("the workflow sleeps"))
-
-    def _save_sleeps(self) -> None:
-        """Record sleeps that don't suspend now: others go on, and a crash must not start them anew."""
-        for sleep in self.unsaved_sleeps:
-            self._write(sleep)
-        self.unsaved_sleeps.clear()
 
 
 async def conflict_pause(conflicts: int, error: Conflicted) -> None:

@@ -72,6 +72,7 @@ class Instance:
             store.transactions,
             store.instances,
             store.workflows,
+            store.messages,
             self.catalog,
             observe,
             settings.engine_options(),
@@ -97,6 +98,7 @@ class Instance:
                 admission=admission,
                 schema_current=self._schema_current,
                 version=version,
+                body_bytes_max=settings.body_bytes_max,
             ),
             cors_origins=settings.cors_origins,
         )

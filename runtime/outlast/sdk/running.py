@@ -36,6 +36,18 @@ class Runner(Protocol):
         """Sleep for a duration, or until a Unix time."""
         ...
 
+    def call_receive(
+        self, branch: Branch, topic: str, timeout_s: float | None
+    ) -> Coroutine[Any, Any, str | None]:
+        """Wait for the next message of a topic (empty: the one without a name); None if the time is over."""
+        ...
+
+    def call_send(
+        self, branch: Branch, workflow_id: str, body: str, topic: str, key: str | None
+    ) -> Coroutine[Any, Any, int]:
+        """Send a message once; its id."""
+        ...
+
     def call_start(
         self, branch: Branch, workflow: WorkflowDefinition, args: Args, kwargs: Kwargs
     ) -> Coroutine[Any, Any, str]:
@@ -60,6 +72,10 @@ class Host(Protocol):
 
     async def result(self, workflow_id: str) -> Any:
         """What the workflow returned. Raises WorkflowError."""
+        ...
+
+    async def send(self, workflow_id: str, body: str, topic: str, key: str | None) -> int:
+        """Send a message (JSON text); its id. Under one key once."""
         ...
 
     async def transact(self, transaction: TransactionDefinition, args: Args, kwargs: Kwargs) -> Any:

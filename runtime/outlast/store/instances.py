@@ -73,7 +73,9 @@ class PostgresInstances:
         ]
         if workflows:
             faults.reach("claim.after_commit")
-        return Claims(workflows, [LostInstance(*row[12:16]) for row in rows if row[0] is None])
+        others = [row[12:16] for row in rows if row[0] is None]
+        lost = [LostInstance(*row) for row in others if row[0] is not None]
+        return Claims(workflows, lost, mail=len(others) > len(lost))
 
     async def histories(self, workflows: Sequence[ClaimedWorkflow]) -> None:
         """See InstanceStore."""

@@ -86,6 +86,7 @@ with sessions as materialized (
       epoch = w.epoch + 1,
       status = 'PENDING',
       claimable_at = null,
+      awaits = null,
       started_at = coalesce(w.started_at, now()),
       updated_at = now()
   from (select workflow_id from due union all select workflow_id from suspect) as d
@@ -104,6 +105,11 @@ select
   null, null, null, null, null, null, null, null, null, null, null, null,
   l.instance_id, extract(epoch from l.lease_until)::float8, l.expired, l.restarted
 from lost l
+union all
+-- That there are messages to deliver.
+select
+  null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null
+where exists (select from outlast.messages m where m.number is null)
 
 -- name: recover
 -- Recovery only makes rows claimable. Progress since the last claim starts the count anew.

@@ -49,6 +49,7 @@ _ENDS: Mapping[str, Literal] = {
     "end_errors": texts,
     "end_responses": texts,
     "end_claimables": numbers,
+    "end_awaits": texts,
 }
 _STEPS: Mapping[str, Literal] = {
     "step_workflows": texts,
@@ -191,5 +192,5 @@ def _request(batch: Batch, instance_id: str) -> Request:
 
 def _end_row(write: FencedWrite, end: Ending | Suspension) -> tuple[Any, ...]:
     if isinstance(end, Ending):
-        return write.workflow_id, write.epoch, *end, None
-    return write.workflow_id, write.epoch, Status.PENDING, None, None, None, end.claimable_s
+        return write.workflow_id, write.epoch, *end, None, None
+    return write.workflow_id, write.epoch, Status.PENDING, None, None, None, *end

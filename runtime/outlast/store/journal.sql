@@ -41,7 +41,11 @@ with started as (
       response = e.response::json,
       owner = null,
       nonce = %(nonce)s,
-      claimable_at = case when e.status = 'PENDING' then coalesce(to_timestamp(e.claimable), now()) end,
+      claimable_at = case when e.status = 'PENDING' then
+        -- What arrived since it last looked wakes it at once: no delivery saw that it waits.
+        case when w.mail > (e.awaits::json ->> 'mail')::bigint then now()
+          else coalesce(to_timestamp(e.claimable), now()) end end,
+      awaits = e.awaits::json,
       -- A suspension is progress; a hand-over keeps the count.
       recovery_attempts = case when e.claimable is null then w.recovery_attempts else 0 end,
       completed_at = case when e.status <> 'PENDING' then now() end,
@@ -54,7 +58,8 @@ with started as (
       unnest(%(end_outputs)s::text[]) as output,
       unnest(%(end_errors)s::text[]) as error,
       unnest(%(end_responses)s::text[]) as response,
-      unnest(%(end_claimables)s::float8[]) as claimable
+      unnest(%(end_claimables)s::float8[]) as claimable,
+      unnest(%(end_awaits)s::text[]) as awaits
   ) as e
   where w.workflow_id = e.workflow_id and w.epoch = e.epoch and (w.owner = %(instance)s) is true
   returning w.workflow_id
@@ -91,10 +96,11 @@ with started as (
   ) as r
   -- `is true` keeps this a hashed lookup: as a join it would be a nested loop over two long lists.
   where (r.workflow_id in (select workflow_id from fenced)) is true
-  -- The one record that changes: a sleep that is over.
+  -- The one record that changes: a wait that is over, to what it brought if that was a message.
   on conflict (workflow_id, step_id) do update
     set completion_order = excluded.completion_order, error = excluded.error, completed_at = now(),
-        nonce = excluded.nonce
+        nonce = excluded.nonce,
+        output = case when o.attempts = 0 then excluded.output else o.output end
     where o.completion_order is null and o.name = excluded.name
   returning o.workflow_id
 )

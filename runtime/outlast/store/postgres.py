@@ -6,6 +6,7 @@ from outlast.core.ports import Unreachable
 from outlast.store.connections import Database, away
 from outlast.store.instances import PostgresInstances, RecoveryLimits
 from outlast.store.journal import PostgresJournal
+from outlast.store.messages import PostgresMessages
 from outlast.store.migrations import migrate_over, pending_over
 from outlast.store.pool import Pool, PoolBusy
 from outlast.store.transactions import PostgresTransactions
@@ -29,6 +30,7 @@ class PostgresStore:
         self.instances = PostgresInstances(database, instance_id, version, limits)
         self.transactions = PostgresTransactions(self._pool, instance_id)
         self.workflows = PostgresWorkflows(self._pool)
+        self.messages = PostgresMessages(self._pool)
         self._current = False
 
     async def migrate(self) -> None:

@@ -6,21 +6,14 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
-from psycopg.rows import dict_row
-
 from outlast.core.listing import Filters
-from outlast.core.ports import Unreachable
 from outlast.core.records import Standing
 from outlast.core.status import Status
-from outlast.store.connections import CONFLICTS, away
-from outlast.store.gate import NoConnection
 from outlast.store.pool import Pool
 from outlast.store.queries import load
+from outlast.store.repeatable import rows_of
 
 _SQL = load("workflows.sql")
-_READ_TRIES = 2
-_READ_WAIT_S = 3.0
-"""For a connection. Who reads is waited for, and is better told soon that the database is away."""
 
 
 class PostgresWorkflows:
@@ -83,22 +76,7 @@ class PostgresWorkflows:
         return await self._rows("steps_after", {"workflow_id": workflow_id, "after": order})
 
     async def _rows(self, query: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
-        """Run a statement that may be run twice: a pooled connection may have died unseen."""
-        for attempt in range(1, _READ_TRIES + 1):
-            try:
-                async with away(), self._pool.connection(_READ_WAIT_S) as connection:
-                    cursor = connection.cursor(row_factory=dict_row)
-                    await cursor.execute(_SQL[query], parameters)
-                    return await cursor.fetchall()
-            except CONFLICTS as error:
-                if attempt == _READ_TRIES:
-                    raise Unreachable(str(error)) from error
-            except NoConnection:
-                raise
-            except Unreachable:
-                if attempt == _READ_TRIES:
-                    raise
-        raise AssertionError("unreachable")
+        return await rows_of(self._pool, _SQL[query], parameters)
 
 
 def _standings(rows: list[dict[str, Any]]) -> dict[str, Standing]:

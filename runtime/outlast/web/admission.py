@@ -87,6 +87,11 @@ class Admission:
             raise refusal("UNAUTHORIZED_NO_AUTH_HEADER", f"Missing authorization header: {detail}")
         return admitted
 
+    async def to_operation(self, call: Call) -> None:
+        """Let holders of a secret key pass alone. Raises ProblemError."""
+        if not (await self.to_management(call)).secret:
+            raise refusal("INVALID_CREDENTIALS", "These credentials don't open this: a secret key is needed")
+
     def _presented(self, call: Call) -> _Presented:
         return _Presented(credentials_of(call), self._keys, self._tokens)
 

@@ -49,7 +49,7 @@ def workflow_document(row: Row, *, secret: bool) -> Verbatim:
 
 
 def step_document(row: Row, *, secret: bool) -> Verbatim:
-    """One recorded step; of a sleep that isn't over, when it will be. `secret` as for workflows."""
+    """One recorded step; of a wait that isn't over, when it will be. `secret` as for workflows."""
     sleeping = row["completion_order"] is None
     fields: dict[str, Any] = {
         "step_id": row["step_id"],
@@ -69,7 +69,7 @@ def step_document(row: Row, *, secret: bool) -> Verbatim:
 
 def _step_status(row: Row) -> str:
     if row["completion_order"] is None:
-        return "SLEEPING"
+        return "SLEEPING" if row["attempts"] else "RECEIVING"
     if row["error"] is None:
         return "SUCCESS"
     return "CANCELLED" if row["error"] == CANCELLED else "ERROR"

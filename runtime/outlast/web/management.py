@@ -12,13 +12,15 @@ from outlast.web.answers import Answer, json_answer
 from outlast.web.calls import Call
 from outlast.web.health import Engine as HealthEngine
 from outlast.web.health import Health
+from outlast.web.messages import Engine as MessagesEngine
+from outlast.web.messages import MessageRoutes
 from outlast.web.openapi.document import Functions, OpenApi
 from outlast.web.routes import WORKFLOWS, Routes
 from outlast.web.workflows import Engine as WorkflowsEngine
 from outlast.web.workflows import WorkflowRoutes, Workflows
 
 
-class Engine(WorkflowsEngine, HealthEngine, Protocol):
+class Engine(WorkflowsEngine, MessagesEngine, HealthEngine, Protocol):
     """What of the engine management needs."""
 
 
@@ -30,13 +32,15 @@ def management_app(
     admission: Admission,
     schema_current: Callable[[], Awaitable[bool]],
     version: str,
+    body_bytes_max: int,
 ) -> ASGIApp:
     """An ASGI application for HTTP scopes. It raises ProblemError and OutlastError for its caller to answer.
 
     `schema_current` says whether the database's schema is up to date, and raises Unreachable. `version` is
-    Outlast's.
+    Outlast's; `body_bytes_max` bounds a message.
     """
     of_workflows = WorkflowRoutes(engine, workflows, admission)
+    of_messages = MessageRoutes(engine, admission, body_bytes_max)
     probes = Health(engine, functions, schema_current)
     openapi = OpenApi(functions, version, admission.gated)
 
@@ -58,7 +62,9 @@ def management_app(
             "": {"GET": of_workflows.show},
             "steps": {"GET": of_workflows.steps},
             "cancel": {"POST": of_workflows.cancel},
+            "messages": {"POST": of_messages.send},
         },
+        {"POST": of_messages.send},
     )
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

@@ -16,22 +16,29 @@ from outlast.web.calls import Call
 from outlast.web.problems import Problem, ProblemError
 
 WORKFLOWS = "/workflows/v1"
+MESSAGES = "/messages"
 
 Endpoint = Callable[[Call], Awaitable[Answer]]
 WorkflowEndpoint = Callable[[Call, str], Awaitable[Answer]]
+TopicEndpoint = Callable[[Call, str, str], Awaitable[Answer]]
 T = TypeVar("T")
 
 
 class Routes:
-    """Endpoints by path and method, and those of one workflow by what follows its id ("" for nothing)."""
+    """Endpoints by path and method, and those of one workflow by what follows its id ("" for nothing).
+
+    Those of a topic, which follows an id and `messages`, get it as it was sent.
+    """
 
     def __init__(
         self,
         fixed: Mapping[str, Mapping[str, Endpoint]],
         of_workflow: Mapping[str, Mapping[str, WorkflowEndpoint]],
+        of_topic: Mapping[str, TopicEndpoint],
     ) -> None:
         self._fixed = fixed
         self._of_workflow = of_workflow
+        self._of_topic = of_topic
 
     async def answer(self, call: Call) -> Answer:
         """What the endpoint answers. Raises ProblemError, 404 and 405 among it."""
@@ -41,6 +48,10 @@ class Routes:
         rest = path.removeprefix(f"{WORKFLOWS}/")
         if rest == path:
             raise ProblemError(Problem(404, "NOT_FOUND", "nothing is served at this path"))
+        before, _, topic = rest.rpartition("/")
+        if topic and before.endswith(MESSAGES) and before != MESSAGES:
+            workflow_id = before.removesuffix(MESSAGES)
+            return await _of_method(call, self._of_topic)(call, decoded_id(workflow_id), topic)
         workflow_id, action = self._split(rest)
         return await _of_method(call, self._of_workflow[action])(call, decoded_id(workflow_id))
 
@@ -65,6 +76,15 @@ def decoded_id(raw: str) -> str:
     if "\0" in workflow_id:
         raise ProblemError(workflow_not_found(None))
     return workflow_id
+
+
+def decoded_topic(raw: str) -> str | None:
+    """A topic out of a raw path; None for bytes that no topic can hold."""
+    try:
+        topic = unquote_to_bytes(raw.encode("latin-1")).decode()
+    except UnicodeDecodeError:
+        return None
+    return None if "\0" in topic else topic
 
 
 def workflow_not_found(workflow_id: str | None) -> Problem:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from outlast.core.messages import TOPIC_CHARS_MAX
 from outlast.core.status import Status
-from outlast.web.openapi.shared import KEYS, NOBODY, Item, answer_item, reference
+from outlast.web.openapi.shared import KEYS, NOBODY, Item, answer_item, json_content, reference
 from outlast.web.routes import WORKFLOWS
 from outlast.web.workflows import PAGE_DEFAULT, PAGE_MAX, WAIT_S_MAX
 
@@ -56,7 +57,7 @@ _DETAILS: Item = {
 _STEP: Item = {
     "step_id": _TEXT,
     "name": _TEXT,
-    "status": {"type": "string", "enum": ["SUCCESS", "ERROR", "CANCELLED", "SLEEPING"]},
+    "status": {"type": "string", "enum": ["SUCCESS", "ERROR", "CANCELLED", "SLEEPING", "RECEIVING"]},
     "output": _ANYTHING,
     "error": {"type": ["object", "null"]},
     "attempts": _COUNT,
@@ -77,7 +78,10 @@ SCHEMAS: dict[str, Item] = {
         "type": "object",
         "properties": {
             **_STEP,
-            "wake_at": {**_MOMENT, "description": "Of a sleep that isn't over: when it will be."},
+            "wake_at": {
+                **_MOMENT,
+                "description": "Of a sleep or a receive that isn't over: when it will be.",
+            },
         },
         "required": list(_STEP),
     },
@@ -113,6 +117,8 @@ def management_paths() -> dict[str, Item]:
         f"{WORKFLOWS}/{{workflow_id}}": _of_workflow({"get": _show()}),
         f"{WORKFLOWS}/{{workflow_id}}/steps": _of_workflow({"get": _steps()}),
         f"{WORKFLOWS}/{{workflow_id}}/cancel": _of_workflow({"post": _cancel()}),
+        f"{WORKFLOWS}/{{workflow_id}}/messages": _of_workflow({"post": _send("sendMessage")}),
+        f"{WORKFLOWS}/{{workflow_id}}/messages/{{topic}}": _of_topic({"post": _send("sendMessageOfTopic")}),
         "/healthz": {"get": _open("alive", "Whether this instance lives", {"200": _health("It does.")})},
         "/readyz": {"get": _ready()},
     }
@@ -183,6 +189,34 @@ def _cancel() -> Item:
     )
 
 
+def _send(name: str) -> Item:
+    sent = {
+        "type": "object",
+        "properties": {"workflow_id": _TEXT, "message_id": _COUNT},
+        "required": ["workflow_id", "message_id"],
+    }
+    key = {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": "The same key sends the message once.",
+        "schema": {"type": "string", "minLength": 1},
+    }
+    operation = _operation(
+        name,
+        "Send a message to a workflow",
+        {
+            "202": answer_item("It is durable.", sent, "Workflow-Id", "Status-Link"),
+            "400": reference("responses", "BadMessage"),
+            "404": reference("responses", "WorkflowNotFound"),
+            "409": reference("responses", "WorkflowEnded"),
+            "413": reference("responses", "PayloadTooLarge"),
+            "422": reference("responses", "MessageKeyReused"),
+        },
+        key,
+    )
+    return {**operation, "requestBody": {"required": True, "content": json_content({})}}
+
+
 def _ready() -> Item:
     answers = {"200": _health("It is; with `degraded`, all but the broken functions work.")}
     answers["503"] = _health("It is not, or shuts down.", "Retry-After")
@@ -225,6 +259,17 @@ def _of_workflow(item: Item) -> Item:
         "schema": _TEXT,
     }
     return {"parameters": [parameter], **item}
+
+
+def _of_topic(item: Item) -> Item:
+    topic = {
+        "name": "topic",
+        "in": "path",
+        "required": True,
+        "schema": {**_GIVEN, "maxLength": TOPIC_CHARS_MAX},
+    }
+    of_workflow = _of_workflow(item)
+    return {**of_workflow, "parameters": [*of_workflow["parameters"], topic]}
 
 
 def _query(name: str, schema: Item, description: str) -> Item:

@@ -212,6 +212,18 @@ RESPONSES: Item = {
             more={"workflow_status": "SUCCESS"},
         ),
     ),
+    "BadMessage": problem_item(
+        "The body is no JSON, or the key or the topic can't be one.",
+        Problem(400, "invalid_json", "the body must be the message, as JSON: EOF while parsing a value"),
+        Problem(400, "idempotency_key_invalid", "Idempotency-Key is repeated; send it once"),
+        Problem(
+            400, "invalid_parameter", "a topic is 1 to 255 characters in UTF-8", more={"parameter": "topic"}
+        ),
+    ),
+    "MessageKeyReused": problem_item(
+        "The key was used with another message to the same workflow.",
+        Problem(422, "idempotency_key_reused", "this idempotency key was used with another message"),
+    ),
     "PayloadTooLarge": problem_item(
         "The body is too large.", Problem(413, "payload_too_large", "the body is larger than 20971520 bytes")
     ),

@@ -1,0 +1,47 @@
+"""What a record of a receive says: which message it was, and the message."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from outlast.core.records import Message, StepRecord
+
+TOPIC_CHARS_MAX = 255
+TIMED_OUT = "null"
+"""The output of a receive that got no message in time."""
+
+_RECEIVE = "receive"
+_ENVELOPE = re.compile(r'\{"message_id":(\d+),"number":(\d+),"message":(.*)\}', re.DOTALL)
+
+
+def receive_name(topic: str) -> str:
+    """What the record of a receive is called."""
+    return f"{_RECEIVE} {topic}" if topic else _RECEIVE
+
+
+def envelope_of(message: Message) -> str:
+    """The output of a receive that got `message`. Its body is put there as it is, whatever may read it."""
+    return f'{{"message_id":{message.message_id},"number":{message.number},"message":{message.body}}}'
+
+
+def message_in(output: str | None) -> Message | None:
+    """The message that a recorded output names; None where there was none in time."""
+    found = _ENVELOPE.fullmatch(output or TIMED_OUT)
+    return None if found is None else Message(int(found[1]), int(found[2]), found[3])
+
+
+def last_received(records: Iterable[StepRecord]) -> dict[str, int]:
+    """By topic, the number of the last message that records of receives name.
+
+    Of one topic they are received in their order, and written in the order in which they are received: so all
+    before the last one were received, and none after it.
+    """
+    last: dict[str, int] = {}
+    for record in records:
+        if record.attempts == 0 and record.completion_order is not None and record.error is None:
+            message = message_in(record.output)
+            if message is not None:
+                topic = record.name.removeprefix(_RECEIVE).removeprefix(" ")
+                last[topic] = max(last.get(topic, 0), message.number)
+    return last

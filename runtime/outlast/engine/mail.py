@@ -1,0 +1,169 @@
+"""Messages on this instance: who waits for which, and one loop that delivers and reads for all of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from outlast.core.observations import LoopFailed, Observer
+from outlast.core.ports import MessageStore, Unreachable
+from outlast.core.records import Mail, Mailbox, Message
+from outlast.engine.settling import end_tasks
+
+POLL_MIN_S = 0.02
+POLL_MAX_S = 0.1
+FAILED_PAUSE_S = 1.0
+T = TypeVar("T")
+
+
+class Box:
+    """The messages of one topic for one execution."""
+
+    def __init__(self, workflow_id: str, topic: str, after: int) -> None:
+        """`after`: the number of the last message that was received before."""
+        self.topic = topic
+        self.seen = -1
+        """Up to which number all messages are known; -1 before the first look."""
+        self._workflow_id = workflow_id
+        self._after = after
+        self._messages: deque[Message] = deque()
+        self._waiters: list[asyncio.Future[bool]] = []
+
+    @property
+    def empty(self) -> bool:
+        """Whether it is known to hold nothing."""
+        return self.seen >= 0 and not self._messages
+
+    def take(self) -> Message | None:
+        """The next message, which must be recorded before the caller waits for anything."""
+        return self._messages.popleft() if self._messages else None
+
+    async def arrival(self, timeout_s: float) -> bool:
+        """Wait until something arrives, for `timeout_s` at most; whether it did. Others may take it."""
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[bool] = loop.create_future()
+        timer = loop.call_later(timeout_s, _settle, waiter, False)
+        self._waiters.append(waiter)
+        try:
+            return await waiter
+        finally:
+            timer.cancel()
+            self._waiters.remove(waiter)
+
+    def question(self) -> Mailbox:
+        """What to look for."""
+        return Mailbox(self._workflow_id, self.topic, self._after, self.seen)
+
+    def put(self, mail: Mail) -> None:
+        """Know what a look found."""
+        self.seen = mail.seen
+        if mail.messages:
+            self._messages.extend(mail.messages)
+            self._after = mail.messages[-1].number
+            for waiter in self._waiters:
+                _settle(waiter, True)
+
+
+class MailRoom:
+    """Delivers what was sent, to whomever, and reads the boxes that are watched here.
+
+    `due` is told that workflows were made claimable.
+    """
+
+    def __init__(self, store: MessageStore, due: Callable[[], None], observe: Observer) -> None:
+        self._store = store
+        self._due = due
+        self._observe = observe
+        self._watched: Counter[Box] = Counter()
+        self._asked: list[asyncio.Future[None]] = []
+        self._undelivered = False
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def open(self) -> None:
+        """Start the loop."""
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="outlast-mail")
+
+    async def close(self) -> None:
+        """Stop it. Who still waits for a look is cancelled with what it belongs to."""
+        if self._task is not None:
+            await end_tasks([self._task])
+
+    def arrived(self) -> None:
+        """There are messages to deliver."""
+        self._undelivered = True
+        self._wake.set()
+
+    @contextmanager
+    def watching(self, box: Box) -> Iterator[None]:
+        """Read this box again and again."""
+        self._watched[box] += 1
+        try:
+            yield
+        finally:
+            self._watched[box] -= 1
+            if not self._watched[box]:
+                del self._watched[box]
+
+    async def look(self) -> None:
+        """Wait for a delivery that begins after this call, and a look into all watched boxes after it."""
+        asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._asked.append(asked)
+        self._wake.set()
+        await asked
+
+    async def _run(self) -> None:
+        pause_s = POLL_MIN_S
+        while True:
+            if not self._watched and not self._undelivered:
+                await self._wake.wait()
+            else:
+                pause_s = await self._pause(pause_s)
+            # Cleared before the queries: what is asked for while they run is for the next round.
+            self._wake.clear()
+            asked, self._asked = self._asked, []
+            undelivered, self._undelivered = self._undelivered or bool(asked), False
+            try:
+                if undelivered:
+                    await self._deliver()
+                await self._read()
+            except Exception as error:  # noqa: BLE001 - the loop must go on; it says what happened
+                self._asked = asked + self._asked
+                self._undelivered = self._undelivered or undelivered
+                if not isinstance(error, Unreachable):
+                    self._observe(LoopFailed("mail", repr(error)))
+                await asyncio.sleep(POLL_MAX_S if isinstance(error, Unreachable) else FAILED_PAUSE_S)
+            else:
+                for each in asked:
+                    _settle(each, None)
+
+    async def _pause(self, pause_s: float) -> float:
+        """Wait for the next round; how long to wait for the one after."""
+        try:
+            async with asyncio.timeout(pause_s):
+                await self._wake.wait()
+        except TimeoutError:
+            return min(POLL_MAX_S, pause_s * 1.5)
+        return POLL_MIN_S
+
+    async def _deliver(self) -> None:
+        delivered = await self._store.deliver()
+        if delivered.woken:
+            self._due()
+        if delivered.left:
+            self._undelivered = True
+
+    async def _read(self) -> None:
+        boxes = list(self._watched)
+        if boxes:
+            found = await self._store.mail([box.question() for box in boxes])
+            for index, mail in found.items():
+                boxes[index].put(mail)
+
+
+def _settle(waiter: asyncio.Future[T], result: T) -> None:
+    if not waiter.done():
+        waiter.set_result(result)

@@ -1,0 +1,145 @@
+"""`receive` and `send`: messages to a workflow, each received once, in the order sent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Generator
+from functools import lru_cache
+from typing import Any
+
+from pydantic import ValidationError
+
+from outlast.core.codec import Codec
+from outlast.core.errors import InvalidInput, UsageError
+from outlast.core.messages import TOPIC_CHARS_MAX
+from outlast.core.names import check_key
+from outlast.sdk.durations import Duration, seconds_of
+from outlast.sdk.running import current_host, current_line, line_of_await
+from outlast.sdk.starting import WorkflowHandle
+
+_RAISE: Any = object()
+_PLAIN = Codec(of="the message")
+_PLAIN_TYPES = (dict, list, str, int, float, bool, type(None))
+
+
+class _Sent(Awaitable[int]):
+    """A message that was sent already: what blocking callers get."""
+
+    def __init__(self, message_id: int) -> None:
+        self._message_id = message_id
+
+    def __await__(self) -> Generator[Any, None, int]:
+        yield from ()
+        return self._message_id
+
+
+def receive(
+    topic: str | None = None, *, timeout: Duration | None = None, default: Any = _RAISE, of: Any = Any
+) -> Any:
+    """Wait for the next message of `topic` (None: the topic without a name), through crashes and deploys.
+
+    `await receive(…)` in an `async def` workflow, `receive(…)` in a `def` one. Messages of a topic come in
+    the order sent, each to one receive. `of` is the type that it is read as; one that doesn't fit it raises
+    InvalidInput, and is received all the same. After `timeout` (seconds or a timedelta) it raises
+    TimeoutError, or gives `default` if there is one. Raises UsageError outside a workflow.
+    """
+    given = _topic(topic, "receive")
+    timeout_s = None if timeout is None else seconds_of(timeout, "receive(timeout)")
+    codec = _codec(of)
+    line = current_line()
+    if line is None:
+        raise UsageError("receive belongs in a workflow's body: its steps get messages as arguments")
+    if line.threaded:
+        body = line.runner.block(line.runner.call_receive(line.branch, given, timeout_s))
+        return _value(body, codec, given, timeout_s, default)
+    return _receive(given, timeout_s, default, codec)
+
+
+async def _receive(topic: str, timeout_s: float | None, default: Any, codec: Codec) -> Any:
+    line = line_of_await()
+    body = await line.runner.call_receive(line.branch, topic, timeout_s)
+    return _value(body, codec, topic, timeout_s, default)
+
+
+def _value(body: str | None, codec: Codec, topic: str, timeout_s: float | None, default: Any) -> Any:
+    of_topic = f" of topic {topic!r}" if topic else ""
+    if body is None:
+        if default is _RAISE:
+            raise TimeoutError(f"no message{of_topic} came within {timeout_s:g} s")
+        return default
+    try:
+        return codec.decode(body)
+    except ValidationError as error:
+        errors = error.errors(include_url=False, include_context=False, include_input=False)
+        raise InvalidInput(
+            f"a message{of_topic} doesn't fit: {error}", [dict(each) for each in errors]
+        ) from None
+    except ValueError as error:
+        raise InvalidInput(f"a message{of_topic} can't be read: {error}", []) from None
+
+
+def send(
+    workflow: str | WorkflowHandle[Any],
+    message: Any,
+    topic: str | None = None,
+    *,
+    idempotency_key: str | None = None,
+) -> Awaitable[int]:
+    """Send `message` to a workflow; its message id once it is durable.
+
+    `await send(…)`, in `def` functions `send(…)`. In a workflow it is a recorded step that sends once;
+    elsewhere each call sends another, but under the same `idempotency_key` once for each workflow. Plain JSON
+    values, dataclasses and pydantic models can be sent. Raises WorkflowNotFound, WorkflowEnded, KeyReused
+    (the same key with another message), NotSerializable, DatabaseUnavailable.
+    """
+    workflow_id = workflow.workflow_id if isinstance(workflow, WorkflowHandle) else workflow
+    if not isinstance(workflow_id, str) or "\0" in workflow_id:
+        raise UsageError(f"send takes the id of a workflow or a WorkflowHandle, not {workflow!r:.100}")
+    given = _topic(topic, "send")
+    if idempotency_key is not None:
+        check_key(idempotency_key)
+    body = (_PLAIN if isinstance(message, _PLAIN_TYPES) else _codec(type(message))).encode(message)
+    line = current_line()
+    if line is None:
+        host = current_host()
+        if host is None:
+            raise UsageError("send is called in a handler, an ASGI app, a step or a workflow")
+        sending = host.send(workflow_id, body, given, idempotency_key)
+        return sending if _on_a_loop() else _Sent(host.block(sending))
+    if line.threaded:
+        call = line.runner.call_send(line.branch, workflow_id, body, given, idempotency_key)
+        return _Sent(line.runner.block(call))
+    return _send(workflow_id, body, given, idempotency_key)
+
+
+async def _send(workflow_id: str, body: str, topic: str, key: str | None) -> int:
+    line = line_of_await()
+    return await line.runner.call_send(line.branch, workflow_id, body, topic, key)
+
+
+def _topic(topic: str | None, where: str) -> str:
+    if topic is None:
+        return ""
+    if not isinstance(topic, str) or not 1 <= len(topic) <= TOPIC_CHARS_MAX or "\0" in topic:
+        raise UsageError(f"{where} takes a topic of 1 to {TOPIC_CHARS_MAX} characters, not {topic!r:.100}")
+    return topic
+
+
+def _codec(of: Any) -> Codec:
+    try:
+        return _kept_codec(of)
+    except TypeError:  # an annotation that can't be hashed
+        return Codec(of, of="the message")
+
+
+@lru_cache(maxsize=256)
+def _kept_codec(of: Any) -> Codec:
+    return Codec(of, of="the message")
+
+
+def _on_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

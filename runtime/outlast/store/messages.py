@@ -1,0 +1,81 @@
+"""Sending, delivering and reading messages, over the instance's pool."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from psycopg import errors
+
+from outlast.core import faults
+from outlast.core.errors import KeyReused, NotSerializable, WorkflowEnded, WorkflowNotFound
+from outlast.core.records import Delivered, Mail, Mailbox, Message
+from outlast.store.pool import Pool
+from outlast.store.queries import load
+from outlast.store.repeatable import rows_of
+
+DELIVERED_MAX = 500
+"""Messages of one delivery."""
+
+LOOK_MAX = 20
+"""Messages of one topic that one look reads."""
+
+_SQL = load("messages.sql")
+
+_REFUSALS = {
+    errors.NoDataFound: WorkflowNotFound,
+    errors.ObjectNotInPrerequisiteState: WorkflowEnded,
+    errors.UniqueViolation: KeyReused,
+}
+
+
+class PostgresMessages:
+    """`MessageStore`."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def send(self, workflow_id: str, body: str, topic: str, key: str) -> int:
+        """See MessageStore."""
+        parameters = {"workflow_id": workflow_id, "message": body, "topic": topic, "key": key}
+        try:
+            ((message_id,),) = [each.values() for each in await self._rows("send", parameters)]
+        except tuple(_REFUSALS) as error:
+            text = error.diag.message_primary or str(error)
+            raise _REFUSALS[type(error)](text) from error
+        except (errors.DataError, errors.ProgramLimitExceeded, UnicodeEncodeError) as error:
+            raise NotSerializable(f"Postgres refuses the message: {error}") from error
+        return int(message_id)
+
+    async def deliver(self) -> Delivered:
+        """See MessageStore."""
+        (row,) = await self._rows("deliver", {"limit": DELIVERED_MAX})
+        faults.reach("deliver.after_commit")
+        left = row["waiting"] > row["delivered"] or row["waiting"] == DELIVERED_MAX
+        return Delivered(row["woken"], left)
+
+    async def mail(self, boxes: Sequence[Mailbox]) -> dict[int, Mail]:
+        """See MessageStore."""
+        workflows, topics, afters, seens = zip(*boxes, strict=True) if boxes else ((), (), (), ())
+        parameters = {
+            "workflows": list(workflows),
+            "topics": list(topics),
+            "afters": list(afters),
+            "seens": list(seens),
+            "limit": LOOK_MAX,
+        }
+        found: dict[int, Mail] = {}
+        for row in await self._rows("mail", parameters):
+            mail = found.setdefault(row["place"] - 1, Mail(row["mail"], []))
+            if row["number"] is not None:
+                mail.messages.append(Message(row["message_id"], row["number"], row["message"]))
+        return {place: _known(mail) for place, mail in found.items()}
+
+    async def _rows(self, query: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+        return await rows_of(self._pool, _SQL[query], parameters)
+
+
+def _known(mail: Mail) -> Mail:
+    """Of a look that was full only what it read is known. The rows needn't come in order."""
+    messages = sorted(mail.messages, key=lambda each: each.number)
+    return Mail(messages[-1].number if len(messages) == LOOK_MAX else mail.seen, messages)

@@ -1,0 +1,75 @@
+-- Messages to workflows: how they are sent, delivered and read.
+
+-- name: send
+select outlast.send(%(workflow_id)s, %(message)s::json, %(topic)s, %(key)s) as message_id
+
+-- name: deliver
+-- Number the messages that nobody has numbered yet, and make those claimable that left the memory for one of them.
+-- Only who holds a workflow's row numbers its messages: so every snapshot that shows a number shows all before it.
+-- One statement, one commit: whoever freezes in the middle of it holds no row.
+with waiting as (
+  select m.message_id, m.workflow_id from outlast.messages m
+  where m.number is null
+  order by m.message_id
+  limit %(limit)s
+), mailbox as materialized (
+  -- Skipped is what is being written; somebody's next look finds it.
+  select w.workflow_id, w.mail
+  from outlast.workflow_status w
+  where w.workflow_id in (select workflow_id from waiting)
+  for no key update skip locked
+), arrived as materialized (
+  -- Locked after its mailbox: what another numbered since this snapshot was taken drops out.
+  select m.message_id, m.workflow_id, m.topic, b.mail
+  from mailbox b
+  join outlast.messages m on m.workflow_id = b.workflow_id
+  where m.message_id in (select message_id from waiting) and m.number is null
+  for update of m skip locked
+), numbered as (
+  update outlast.messages m
+  set number = a.number
+  from (
+    select message_id, mail + row_number() over (partition by workflow_id order by message_id) as number
+    from arrived
+  ) as a
+  where m.message_id = a.message_id
+), counted as (
+  update outlast.workflow_status w
+  set mail = w.mail + a.messages,
+      claimable_at = case
+        when w.owner is null and w.status = 'PENDING' and exists (
+          select from json_array_elements_text(w.awaits -> 'topics') as t (topic) where t.topic = any(a.topics)
+        ) then least(w.claimable_at, now())
+        else w.claimable_at end
+  from (
+    select workflow_id, count(*) as messages, array_agg(topic) as topics from arrived group by workflow_id
+  ) as a
+  where w.workflow_id = a.workflow_id
+  returning w.owner is null and w.claimable_at <= now() as woken
+), lost as (
+  -- Of workflows that are no more: nobody looks at them again.
+  update outlast.messages m
+  set number = 0
+  where m.message_id in (select message_id from waiting) and m.number is null
+    and not exists (select from outlast.workflow_status w where w.workflow_id = m.workflow_id)
+  returning m.message_id
+)
+select
+  (select count(*) from waiting) as waiting,
+  (select count(*) from arrived) + (select count(*) from lost) as delivered,
+  (select count(*) from counted where woken) as woken
+
+-- name: mail
+-- For each workflow and topic in whose mailbox something came since the last look: the next messages in order.
+-- `mail` is of the same snapshot, which shows all messages up to that number.
+select r.place, w.mail, m.message_id, m.number, m.message
+from unnest(%(workflows)s::text[], %(topics)s::text[], %(afters)s::bigint[], %(seens)s::bigint[])
+  with ordinality as r (workflow_id, topic, after, seen, place)
+join outlast.workflow_status w on w.workflow_id = r.workflow_id and w.mail > r.seen
+left join lateral (
+  select m.message_id, m.number, m.message::text
+  from outlast.messages m
+  where m.workflow_id = r.workflow_id and m.topic = r.topic and m.number > r.after
+  order by m.number
+  limit %(limit)s
+) as m on true

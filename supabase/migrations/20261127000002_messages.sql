@@ -1,0 +1,120 @@
+-- Messages to workflows: the rows, what a workflow that waits for one is found by, and `outlast.send`. Every
+-- statement may run twice.
+
+alter table outlast.workflow_status add column if not exists mail bigint not null default 0;
+alter table outlast.workflow_status add column if not exists awaits json;
+
+comment on column outlast.workflow_status.mail is 'How many messages were delivered to it: the number of the last one.';
+comment on column outlast.workflow_status.awaits is
+  'Of a workflow that left the memory to wait for messages: their topics, and the last number it has looked at.';
+
+create table if not exists outlast.messages (
+  message_id bigint generated always as identity primary key,
+  workflow_id text not null,
+  topic text not null default '',
+  message json not null,
+  idempotency_key text,
+  number bigint,
+  created_at timestamptz not null default now()
+);
+
+comment on table outlast.messages is
+  'One row a message. That it was received says the record of the receive, which names it, and nothing else.';
+comment on column outlast.messages.topic is 'Empty for the topic without a name.';
+comment on column outlast.messages.number is
+  'Its place among the messages of its workflow; null until an instance has seen it. Nothing else of a row changes.';
+
+create unique index if not exists messages_key on outlast.messages (workflow_id, idempotency_key)
+  where idempotency_key is not null;
+create index if not exists messages_received on outlast.messages (workflow_id, topic, number)
+  where number is not null;
+create index if not exists messages_undelivered on outlast.messages (message_id)
+  where number is null;
+
+alter table outlast.messages enable row level security;
+revoke all on outlast.messages from public;
+
+-- In the caller's own transaction: its commit sends, its rollback doesn't. It locks no row of a workflow, so
+-- that a transaction that stays open is in nobody's way.
+create or replace function outlast.send(
+  workflow_id text, message json, topic text default null, idempotency_key text default null
+) returns bigint
+language plpgsql
+security definer
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+  standing text;
+  found outlast.messages;
+  sent bigint;
+begin
+  if send.workflow_id is null or send.message is null then
+    raise exception 'outlast.send takes the id of a workflow and a message; JSON null is a message: ''null'''
+      using errcode = 'null_value_not_allowed';
+  end if;
+  if length(coalesce(send.topic, '')) > 255 or length(coalesce(send.idempotency_key, '')) > 255 then
+    raise exception 'outlast.send: a topic and an idempotency key have at most 255 characters'
+      using errcode = 'string_data_right_truncation';
+  end if;
+  if octet_length(send.message::text) > 16777216 then
+    raise exception 'outlast.send: a message has at most 16 MiB; keep more elsewhere and send where it is'
+      using errcode = 'program_limit_exceeded';
+  end if;
+  perform send.message::jsonb;  -- refuses what json lets through and readers don't: \u0000, half a surrogate pair
+
+  -- Before the status: who sends again under the same key is told the same, also after the workflow's end.
+  if send.idempotency_key is not null then
+    select m.* into found from outlast.messages m
+    where m.workflow_id = send.workflow_id and m.idempotency_key = send.idempotency_key;
+  end if;
+  if found.message_id is null then
+    select w.status into standing from outlast.workflow_status w where w.workflow_id = send.workflow_id;
+    if standing is null then
+      raise exception 'there is no workflow %', send.workflow_id using errcode = 'no_data_found';
+    elsif standing not in ('ENQUEUED', 'PENDING') then
+      raise exception 'the workflow % has ended as %: it receives no more messages', send.workflow_id, standing
+        using errcode = 'object_not_in_prerequisite_state';
+    end if;
+    insert into outlast.messages as m (workflow_id, topic, message, idempotency_key)
+    values (send.workflow_id, coalesce(send.topic, ''), send.message, send.idempotency_key)
+    on conflict do nothing
+    returning m.message_id into sent;
+    if sent is not null then
+      return sent;
+    end if;
+    -- Somebody sent under this key meanwhile, and has committed: the insert waited for that.
+    select m.* into found from outlast.messages m
+    where m.workflow_id = send.workflow_id and m.idempotency_key = send.idempotency_key;
+  end if;
+  if found.topic <> coalesce(send.topic, '') or found.message::jsonb <> send.message::jsonb then
+    raise exception 'this idempotency key was used with another message to the same workflow'
+      using errcode = 'unique_violation';
+  end if;
+  return found.message_id;
+end
+$$;
+
+comment on function outlast.send(text, json, text, text) is
+  'Send a message to a workflow; its message_id. Under the same idempotency key once.';
+
+revoke all on function outlast.send(text, json, text, text) from public;
+
+do $$
+declare
+  role_name text;
+begin
+  foreach role_name in array array['anon', 'authenticated'] loop
+    if exists (select from pg_roles where rolname = role_name) then
+      execute format('revoke all on outlast.messages from %I', role_name);
+      execute format('revoke all on function outlast.send(text, json, text, text) from %I', role_name);
+    end if;
+  end loop;
+  if exists (select from pg_roles where rolname = 'service_role') then
+    grant usage on schema outlast to service_role;
+    grant execute on function outlast.send(text, json, text, text) to service_role;
+  end if;
+end
+$$;
+
+insert into outlast.schema_migrations (version) values ('20261127000002') on conflict do nothing;
