@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from tests.http import test_auth
 from tests.http.conftest import OPEN, Start
 from tests.http.harness import PUBLISHABLE, Served, fresh_key
+from tests.tokens import project
 
 INSTALLED = Path(__file__).parents[2] / "build" / "clients"
 DRIVER = Path(__file__).with_name("drive.mjs")
@@ -20,13 +22,13 @@ NODE = shutil.which("node")
 Results = dict[str, list[dict[str, Any]]]
 
 
-def drive(host: Served, calls: dict[str, list[dict[str, Any]]]) -> Results:
+def drive(host: Served, calls: dict[str, list[dict[str, Any]]], key: str = PUBLISHABLE) -> Results:
     """What supabase-js makes of the calls."""
     if NODE is None:
         pytest.skip("supabase-js is not tested: there is no Node")
     if not (INSTALLED / "installed.json").exists():
         pytest.skip("supabase-js is not tested: tests/clients/setup has not installed it")
-    command = [NODE, "--no-warnings", str(DRIVER), str(INSTALLED), host.url, PUBLISHABLE]
+    command = [NODE, "--no-warnings", str(DRIVER), str(INSTALLED), host.url, key]
     ran = subprocess.run(command, input=json.dumps(calls).encode(), capture_output=True, timeout=50)
     assert ran.returncode == 0, ran.stderr.decode()
     return json.loads(ran.stdout)
@@ -167,3 +169,21 @@ def test_faults_of_the_host_are_relay_errors(start_host: Start) -> None:
     assert result["error"]["body"]["code"] == "overloaded"
     assert result["error"]["body"]["retryable"] is True
     host.open(key)
+
+
+def test_users_and_anonymous_callers_are_let_in(start_host: Start) -> None:
+    """Where verification is on. A bad token is an error as that of any function."""
+    with project() as signer:
+        host = test_auth.started(start_host, signer)
+        token = signer.token("ada")
+        calls = [
+            {"function": "guarded"},
+            {"function": "guarded/user", "headers": {"Authorization": f"Bearer {token}"}},
+            {"function": "guarded/user"},
+            {"function": "guarded", "headers": {"Authorization": "Bearer nonsense"}},
+        ]
+        anonymous, user, nobody, bad = drive(host, {"all": calls}, test_auth.PUBLISHABLE)["all"]
+    assert (anonymous["data"]["value"]["mode"], anonymous["data"]["value"]["id"]) == ("publishable", None)
+    assert (user["data"]["value"]["mode"], user["data"]["value"]["id"]) == ("user", "ada")
+    assert (nobody["error"]["status"], nobody["error"]["body"]["code"]) == (401, "INVALID_CREDENTIALS")
+    assert bad["error"]["body"]["code"] == "UNAUTHORIZED_INVALID_JWT_FORMAT"

@@ -19,8 +19,10 @@ from supabase import (
     acreate_client,
     create_client,
 )
+from tests.http import test_auth
 from tests.http.conftest import OPEN, Start
 from tests.http.harness import PUBLISHABLE, Served, fresh_key
+from tests.tokens import project
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -141,3 +143,16 @@ def test_faults_of_the_host_are_relay_errors(full: Served) -> None:
         with pytest.raises(FunctionsRelayError) as raised:
             client.functions.invoke("hello", {"body": {}})
     assert '"overloaded"' in raised.value.message
+
+
+def test_users_and_anonymous_callers_are_let_in(start_host: Start) -> None:
+    with project() as signer, httpx.Client() as http:
+        host = test_auth.started(start_host, signer)
+        client = create_client(host.url, test_auth.PUBLISHABLE, ClientOptions(httpx_client=http))
+        told: Any = client.functions.invoke("guarded", {"body": {}, "responseType": "json"})
+        assert (told["mode"], told["id"]) == ("publishable", None)
+        with pytest.raises(FunctionsHttpError):
+            client.functions.invoke("guarded/user", {"body": {}})
+        client.functions.set_auth(signer.token("ada"))
+        told = client.functions.invoke("guarded/user", {"body": {}, "responseType": "json"})
+        assert (told["mode"], told["id"]) == ("user", "ada")

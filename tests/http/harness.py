@@ -26,7 +26,13 @@ from tests.hosts import SECRET, Host, until
 LIMIT_S = 20.0
 FUNCTIONS = Path(__file__).parent / "functions"
 PUBLISHABLE = "sb_publishable_of_the_tests_0123456789"
-OF_THE_HOST = {"overloaded", "shutting_down", "database_unavailable", "internal_error"}
+OF_THE_HOST = {
+    "overloaded",
+    "shutting_down",
+    "database_unavailable",
+    "internal_error",
+    "jwks_unavailable",
+}
 _SETTINGS = ("OUTLAST_", "SUPABASE_", "PG", "PORT")
 _numbers = itertools.count(1)
 

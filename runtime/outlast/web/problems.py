@@ -24,7 +24,9 @@ _STATUS = {
 }
 """What callers are told of; any other error is a fault that the log alone shows."""
 
-_OF_THE_HOST = frozenset({"overloaded", "shutting_down", "database_unavailable", "internal_error"})
+_OF_THE_HOST = frozenset(
+    {"overloaded", "shutting_down", "database_unavailable", "internal_error", "jwks_unavailable"}
+)
 """Faults of the host itself: supabase-js calls them relay errors."""
 
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}

@@ -76,7 +76,7 @@ class Tokens:
             candidates = await self._keys.candidates(algorithm, kid if isinstance(kid, str) else None)
         except KeysUnavailable:
             detail = "the keys to verify tokens by can't be fetched now; try again"
-            headers = (("retry-after", "5"),)
+            headers = (("retry-after", "3"),)
             raise ProblemError(Problem(503, "jwks_unavailable", detail, True, headers=headers)) from None
         code = _CODES[algorithm]
         claims = _claims(jwt, token, candidates, code)
