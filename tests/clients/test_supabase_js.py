@@ -176,7 +176,7 @@ def test_users_and_anonymous_callers_are_let_in(start_host: Start) -> None:
     with project() as signer:
         host = test_auth.started(start_host, signer)
         token = signer.token("ada")
-        calls = [
+        calls: list[dict[str, Any]] = [
             {"function": "guarded"},
             {"function": "guarded/user", "headers": {"Authorization": f"Bearer {token}"}},
             {"function": "guarded/user"},

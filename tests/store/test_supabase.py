@@ -24,6 +24,20 @@ alter table public.notes enable row level security;
 create policy "their own" on public.notes for all to authenticated
   using ((select auth.uid()) = user_id) with check ((select auth.uid()) = user_id);
 """
+PROFILES = """
+create table public.profiles (
+  id uuid primary key references auth.users (id) on delete cascade, name text
+);
+create function public.handle_new_user() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  insert into public.profiles values (new.id, new.raw_user_meta_data ->> 'name');
+  return new;
+end
+$$;
+create trigger on_auth_user_created after insert on auth.users
+  for each row execute procedure public.handle_new_user();
+"""
 
 
 def at(url: str) -> Database:
@@ -70,6 +84,22 @@ async def test_a_projects_policies_apply_and_hold(empty_database: str, tmp_path:
         connection.execute("set session authorization authenticator")
         for role in ("anon", "authenticated", "service_role"):
             connection.execute(f"set role {role}".encode())
+
+
+async def test_what_refers_to_users_applies(empty_database: str, tmp_path: Path) -> None:
+    """The beginning of most projects: a profile for each user, made by a trigger; users from the seed."""
+    (tmp_path / "migrations").mkdir()
+    (tmp_path / "migrations" / "20200101000000_profiles.sql").write_text(PROFILES)
+    (tmp_path / "seed.sql").write_text(
+        "insert into auth.users (id, email, raw_user_meta_data) values "
+        f"""('{ADA["sub"]}', 'ada@example.com', '{{"name": "Ada"}}')"""
+    )
+    await play_supabase(at(empty_database))
+    await apply_project(at(empty_database), tmp_path)
+    with psycopg.connect(empty_database, autocommit=True) as connection:
+        assert one(connection, "select name from public.profiles") == "Ada"
+        with pytest.raises(errors.InsufficientPrivilege), as_user(connection, ADA, "authenticated"):
+            connection.execute("select * from auth.users")
 
 
 def auth(connection: Connection[Any]) -> Any:

@@ -81,8 +81,9 @@ class Caller:
         own = claims.pop(OURS, None)
         if isinstance(own, dict):
             return cls(own["mode"], claims, own.get("key"))
-        if claims.get("sub"):
-            return cls("user", claims)
+        user = cls("user", claims)
+        if user.id is not None:
+            return user
         return cls("secret" if claims.get("role") == SERVICE_ROLE else "publishable", claims)
 
 

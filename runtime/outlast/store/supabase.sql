@@ -5,6 +5,8 @@
 select (select count(*) from pg_roles where rolname in ('anon', 'authenticated', 'service_role', 'authenticator')) = 4
   and (select count(distinct p.proname) from pg_proc p join pg_namespace n on n.oid = p.pronamespace
        where n.nspname = 'auth' and p.proname in ('uid', 'role', 'email', 'jwt')) = 4
+  and to_regclass('auth.users') is not null
+  and to_regnamespace('extensions') is not null
   and exists (
     select from pg_default_acl d join pg_namespace n on n.oid = d.defaclnamespace
     where n.nspname = 'public' and d.defaclobjtype = 'r' and d.defaclacl::text like '%service_role=%'
@@ -49,8 +51,31 @@ alter default privileges in schema public grant all on tables to anon, authentic
 alter default privileges in schema public grant all on sequences to anon, authenticated, service_role;
 alter default privileges in schema public grant all on routines to anon, authenticated, service_role;
 
+create schema if not exists extensions;
+grant usage on schema extensions to anon, authenticated, service_role;
+
 create schema if not exists auth;
 grant usage on schema auth to anon, authenticated, service_role;
+
+-- Nobody signs in here: it is there for what refers to it, and for seeds. Columns that seeds and triggers name.
+create table if not exists auth.users (
+  id uuid primary key,
+  instance_id uuid,
+  aud text,
+  role text,
+  email text unique,
+  encrypted_password text,
+  email_confirmed_at timestamptz,
+  phone text unique,
+  raw_app_meta_data jsonb,
+  raw_user_meta_data jsonb,
+  is_anonymous boolean not null default false,
+  last_sign_in_at timestamptz,
+  created_at timestamptz default now(),
+  updated_at timestamptz default now()
+);
+alter table auth.users enable row level security;
+grant all on auth.users to service_role;
 
 do $$
 begin
