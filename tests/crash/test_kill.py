@@ -34,10 +34,13 @@ RECORDED = "select name from outlast.operation_outputs where completion_order is
 ENDED = "select 1 from outlast.workflow_status where status = 'SUCCESS'"
 
 
+OF_MESSAGES = ["deliver.after_commit"]
+
+
 def test_every_point_is_tried() -> None:
     text = "".join(each.read_text() for each in Path(outlast.__file__).parent.rglob("*.py"))
     reached = {name.removeprefix("{point}") for name in re.findall(r'faults\.reach\(f?"([^"]+)"', text)}
-    tried = {each.partition(":")[0] for each in POINTS}
+    tried = {each.partition(":")[0] for each in (*POINTS, *OF_MESSAGES)}
     assert reached
     assert all(any(each.endswith(point) for each in tried) for point in reached)
 
@@ -65,6 +68,20 @@ def test_a_killed_workflow_goes_on_where_it_was(hosts: Hosts, query: Query, poin
     for name, body in BODIES.items():
         assert hosts.witnessed(body) == before[name] + (name not in recorded), name
     assert len(query("select * from effects")) == 1
+
+
+@pytest.mark.parametrize("point", [*OF_MESSAGES, "record.before_commit", "record.after_commit"])
+def test_a_message_is_received_once_whoever_dies(hosts: Hosts, query: Query, point: str) -> None:
+    """Killed when it is delivered, and before and after it is recorded as received."""
+    first = hosts.start(crash_at=point, moment_s=5)
+    workflow_id = first.begin("hearing", "k")
+    ask = """select outlast.send(%s, '"one"'), outlast.send(%s, '"two"')"""
+    query(ask, workflow_id, workflow_id)
+    assert first.ended() == -signal.SIGKILL
+    second = hosts.start()
+    assert second.call("hearing", "k").json() == ["one", "two"]
+    numbers = query("select number from outlast.messages order by message_id")
+    assert [row["number"] for row in numbers] == [1, 2]
 
 
 def test_the_embedded_database_outlasts_its_host(embedded_hosts: Hosts) -> None:

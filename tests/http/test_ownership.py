@@ -101,12 +101,12 @@ def test_a_filter_opens_nothing(ada: User, eve: User) -> None:
 
 
 def test_failures_are_told_without_what_is_in_them(guarded: Served, ada: User) -> None:
-    workflow = ada.call("guarded/broken")
+    workflow = ada.call("guarded/failing")
     shown = ada.ask(f"/{workflow}")
     assert shown.json()["error"].keys() == {"code", "message"}
     assert "hunter2" not in shown.text
     assert "hunter2" in guarded.admin.get(f"/workflows/v1/{workflow}").text
-    workflow = ada.call("guarded/broken_step")
+    workflow = ada.call("guarded/failing_step")
     steps = ada.ask(f"/{workflow}/steps")
     assert [each["error"]["code"] for each in steps.json()["steps"]] == ["step_failed"]
     assert "hunter2" not in steps.text

@@ -40,7 +40,7 @@ def push(url: str) -> None:
 
 async def test_many_instances_that_start_together_migrate_once(empty_database: str) -> None:
     applied = await asyncio.gather(*[migrate(at(empty_database)) for _ in range(6)])
-    assert sorted(len(each) for each in applied) == [0] * 5 + [len(migrations())]
+    assert sorted(one.version for each in applied for one in each) == [one.version for one in migrations()]
     assert await pending(at(empty_database)) == []
     tables = rows(empty_database, "select tablename from pg_tables where schemaname = 'outlast'")
     assert {name for (name,) in tables} >= TABLES

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from outlast import WorkflowHandle, context, sleep, start, step, transaction, workflow
+from outlast import WorkflowHandle, context, receive, sleep, start, step, transaction, workflow
 
 _OUTSIDE = Path(os.environ["PROOF_FOLDER"])
 
@@ -58,6 +58,12 @@ async def story(key: str, pause_s: float = 0.3) -> dict[str, Any]:
     two = await pay(key)
     await sleep(pause_s)
     return {"key": key, "parts": [one, two, await last(key)]}
+
+
+@workflow
+async def hearing(key: str) -> list[str]:
+    """Two messages."""
+    return [await receive(), await receive()]
 
 
 @workflow

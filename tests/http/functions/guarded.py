@@ -81,7 +81,7 @@ async def starting(request: Request) -> dict[str, Any]:
 
 
 @workflow
-async def broken() -> None:
+async def failing() -> None:
     raise ValueError("the password is hunter2")
 
 
@@ -91,7 +91,7 @@ async def breaks() -> None:
 
 
 @workflow
-async def broken_step() -> str:
+async def failing_step() -> str:
     try:
         await breaks()
     except ValueError:

@@ -195,12 +195,7 @@ def _send(name: str) -> Item:
         "properties": {"workflow_id": _TEXT, "message_id": _COUNT},
         "required": ["workflow_id", "message_id"],
     }
-    key = {
-        "name": "Idempotency-Key",
-        "in": "header",
-        "description": "The same key sends the message once.",
-        "schema": {"type": "string", "minLength": 1},
-    }
+    key = {**PARAMETERS["Idempotency-Key"], "description": "The same key sends the message once."}
     operation = _operation(
         name,
         "Send a message to a workflow",
