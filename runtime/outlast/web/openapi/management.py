@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from outlast.core.messages import TOPIC_CHARS_MAX
 from outlast.core.status import Status
-from outlast.web.openapi.shared import KEYS, NOBODY, Item, answer_item, json_content, reference
+from outlast.web.openapi.shared import (
+    KEYS,
+    NOBODY,
+    PARAMETERS,
+    Item,
+    answer_item,
+    json_content,
+    reference,
+)
 from outlast.web.routes import WORKFLOWS
 from outlast.web.workflows import PAGE_DEFAULT, PAGE_MAX, WAIT_S_MAX
 
