@@ -27,7 +27,7 @@ from outlast import (
     step,
     workflow,
 )
-from tests.engine.harness import Bench, engine_on
+from tests.engine.harness import Bench, engine_on, pass_time
 
 LONG_S = 3600.0
 
@@ -45,22 +45,6 @@ async def consumed(bench: Bench, workflow_id: str) -> list[int]:
     """The ids of the messages that records name."""
     outputs = [each["output"] for each in await bench.steps(workflow_id) if each["attempts"] == 0]
     return [each["message_id"] for each in outputs if isinstance(each, dict)]
-
-
-async def pass_time(bench: Bench, workflow_id: str, seconds: float) -> None:
-    """Let all that a suspended workflow waits for lie this much nearer."""
-    await bench.rows(
-        "update outlast.operation_outputs set output = to_json((output::text)::float8 - %s)"
-        " where workflow_id = %s and completion_order is null",
-        seconds,
-        workflow_id,
-    )
-    await bench.rows(
-        "update outlast.workflow_status set claimable_at = claimable_at - make_interval(secs => %s)"
-        " where workflow_id = %s",
-        seconds,
-        workflow_id,
-    )
 
 
 @step

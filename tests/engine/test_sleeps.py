@@ -12,25 +12,9 @@ import pytest
 from outlast import UsageError, WorkflowTimeout, sleep, sleep_until, step, workflow
 from outlast.engine import execution
 from outlast.engine.runner import WorkflowRunner
-from tests.engine.harness import Bench, engine_on
+from tests.engine.harness import Bench, engine_on, pass_time
 
 LONG_S = 3600.0
-
-
-async def pass_time(bench: Bench, workflow_id: str, seconds: float) -> None:
-    """Let all that a suspended workflow waits for lie this much nearer."""
-    await bench.rows(
-        "update outlast.operation_outputs set output = to_json((output::text)::float8 - %s)"
-        " where workflow_id = %s and completion_order is null",
-        seconds,
-        workflow_id,
-    )
-    await bench.rows(
-        "update outlast.workflow_status set claimable_at = claimable_at - make_interval(secs => %s)"
-        " where workflow_id = %s",
-        seconds,
-        workflow_id,
-    )
 
 
 @step

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, MutableMapping
 from contextvars import ContextVar
@@ -13,7 +12,7 @@ from outlast.core.callers import NOBODY, Caller, CallerToken
 from outlast.core.errors import UsageError
 from outlast.sdk.clients import Clients
 from outlast.sdk.http import Request
-from outlast.sdk.running import current_line
+from outlast.sdk.running import current_line, on_a_loop
 
 
 class WorkflowLogger(logging.LoggerAdapter[logging.Logger]):
@@ -58,12 +57,12 @@ class Context:
         again what it did, and where SUPABASE_URL or a key isn't set; CallerTokenGone where the caller's token
         is no more: after a recovery, a long sleep, or its own end.
         """
-        return self._clients("supabase").of_caller(blocking=_in_thread())
+        return self._clients("supabase").of_caller(blocking=not on_a_loop())
 
     @property
     def supabase_admin(self) -> Any:
         """The same with the project's secret key, past row-level security. Raises UsageError."""
-        return self._clients("supabase_admin").of_service(blocking=_in_thread())
+        return self._clients("supabase_admin").of_service(blocking=not on_a_loop())
 
     def _clients(self, name: str) -> Clients:
         if current_line() is not None:
@@ -98,12 +97,3 @@ def current_caller() -> tuple[Caller, CallerToken | None]:
 def enter_context(entered: Callable[[], Context]) -> None:
     """Make what `entered` gives the current one in this context. It is called when somebody asks."""
     _context.set(entered)
-
-
-def _in_thread() -> bool:
-    """Whether this is the thread of a `def` function, where nothing can be awaited."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return True
-    return False

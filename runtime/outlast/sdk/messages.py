@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Generator
 from functools import lru_cache
 from typing import Any
@@ -14,7 +13,7 @@ from outlast.core.errors import InvalidInput, UsageError
 from outlast.core.messages import TOPIC_CHARS_MAX
 from outlast.core.names import check_key
 from outlast.sdk.durations import Duration, seconds_of
-from outlast.sdk.running import current_host, current_line, line_of_await
+from outlast.sdk.running import current_host, current_line, line_of_await, on_a_loop
 from outlast.sdk.starting import WorkflowHandle
 
 _RAISE: Any = object()
@@ -105,7 +104,7 @@ def send(
         if host is None:
             raise UsageError("send is called in a handler, an ASGI app, a step or a workflow")
         sending = host.send(workflow_id, body, given, idempotency_key)
-        return sending if _on_a_loop() else _Sent(host.block(sending))
+        return sending if on_a_loop() else _Sent(host.block(sending))
     if line.threaded:
         call = line.runner.call_send(line.branch, workflow_id, body, given, idempotency_key)
         return _Sent(line.runner.block(call))
@@ -135,11 +134,3 @@ def _codec(of: Any) -> Codec:
 @lru_cache(maxsize=256)
 def _kept_codec(of: Any) -> Codec:
     return Codec(of, of="the message")
-
-
-def _on_a_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Coroutine
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
@@ -98,6 +99,15 @@ class Line:
 
 _line: ContextVar[Line | None] = ContextVar("outlast_line", default=None)
 _host: ContextVar[Host | None] = ContextVar("outlast_host", default=None)
+
+
+def on_a_loop() -> bool:
+    """Whether an event loop runs in this thread: then blocking would stop it, and things can be awaited."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def current_line() -> Line | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine
 from functools import update_wrapper
 from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
@@ -12,7 +11,7 @@ from outlast.core.errors import UsageError
 from outlast.core.retry import RetryOn
 from outlast.sdk.definitions import TransactionDefinition, is_async
 from outlast.sdk.durations import Duration, positive_seconds_of
-from outlast.sdk.running import Args, Host, Kwargs, current_host, current_line, line_of_await
+from outlast.sdk.running import Args, Host, Kwargs, current_host, current_line, line_of_await, on_a_loop
 from outlast.sdk.steps import refuse_in_thread, refuse_non_function, refuse_on_loop, retry_policy
 
 P = ParamSpec("P")
@@ -154,11 +153,8 @@ def transaction(
 
 def refuse_loop_thread(name: str) -> None:
     """Raise UsageError where blocking would stop the event loop, and so all that runs on it, for ever."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return
-    raise UsageError(f"{name} is a def transaction: in an async def function write `await {name}.aio(…)`")
+    if on_a_loop():
+        raise UsageError(f"{name} is a def transaction: in an async def function write `await {name}.aio(…)`")
 
 
 def _host_of(definition: TransactionDefinition) -> Host:
