@@ -18,7 +18,7 @@ from outlast.store.migrations import migrate, migrations, pending
 from outlast.store.project import ProjectRefused, apply_project
 
 ROOT = Path(__file__).parents[2]
-TABLES = {"schema_migrations", "workflow_status", "operation_outputs", "instances"}
+TABLES = {"schema_migrations", "workflow_status", "operation_outputs", "instances", "messages"}
 
 
 def at(url: str) -> Database:

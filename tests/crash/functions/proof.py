@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from outlast import WorkflowHandle, context, sleep, start, step, transaction, workflow
+from outlast import WorkflowHandle, context, receive, sleep, start, step, transaction, workflow
 
 _OUTSIDE = Path(os.environ["PROOF_FOLDER"])
 
@@ -127,6 +127,16 @@ async def waiting(key: str, workflow_id: str) -> int:
     """Waits for a workflow that somebody else started."""
     result: int = await WorkflowHandle[int](workflow_id).result()
     return result
+
+
+@workflow
+async def hearing(key: str, count: int) -> list[Any]:
+    """Receives messages, a step after each."""
+    heard = []
+    for _ in range(count):
+        heard.append(await receive("news"))
+        await last(key)
+    return heard
 
 
 @transaction
