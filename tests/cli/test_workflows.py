@@ -88,6 +88,7 @@ def test_a_list_on_a_terminal_fits_it(host: StandIn, project: Path) -> None:
         workflow("hello:" + "x" * 80, created_at=(now - timedelta(minutes=3)).isoformat(), completed_at=None),
         workflow("hello:2", "ERROR", recovery_attempts=2),
         workflow("hello:3", "PENDING", claimable_at=(now + timedelta(hours=5, minutes=1)).isoformat()),
+        workflow("hello:4", "PENDING", claimable_at=(now + timedelta(days=36600)).isoformat()),
     ]
     host.on("GET", LIST, Reply(document={"workflows": rows}))
     shown = seen_on_terminal(project, "workflows", "list", columns=90, NO_COLOR="1").splitlines()
@@ -98,6 +99,7 @@ def test_a_list_on_a_terminal_fits_it(host: StandIn, project: Path) -> None:
     assert "3 min 20 s" in shown[2]
     assert "2×" in shown[2]
     assert "PENDING (wakes in 5 h)" in shown[3]
+    assert "PENDING (receiving)" in shown[4]
     assert len({line.find("hello  ") for line in shown[1:]}) == 1, "columns are not aligned"
 
 
