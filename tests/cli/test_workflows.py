@@ -88,6 +88,7 @@ def test_a_list_on_a_terminal_fits_it(host: StandIn, project: Path) -> None:
         workflow("hello:" + "x" * 80, created_at=(now - timedelta(minutes=3)).isoformat(), completed_at=None),
         workflow("hello:2", "ERROR", recovery_attempts=2),
         workflow("hello:3", "PENDING", claimable_at=(now + timedelta(hours=5, minutes=1)).isoformat()),
+        workflow("hello:4", "PENDING", claimable_at=(now + timedelta(days=36600)).isoformat()),
     ]
     host.on("GET", LIST, Reply(document={"workflows": rows}))
     shown = seen_on_terminal(project, "workflows", "list", columns=90, NO_COLOR="1").splitlines()
@@ -98,6 +99,7 @@ def test_a_list_on_a_terminal_fits_it(host: StandIn, project: Path) -> None:
     assert "3 min 20 s" in shown[2]
     assert "2×" in shown[2]
     assert "PENDING (wakes in 5 h)" in shown[3]
+    assert "PENDING (receiving)" in shown[4]
     assert len({line.find("hello  ") for line in shown[1:]}) == 1, "columns are not aligned"
 
 
@@ -236,3 +238,30 @@ def test_an_answer_of_something_else(call: Runs, host: StandIn) -> None:
     assert json.loads(ran.out)["error"]["code"] == "bad_answer"
     host.on("GET", LIST, Reply(502, body=b"<html>", headers={"content-type": "text/html"}))
     assert call("workflows", "list").err == "error: the answer was HTTP 502\n"
+
+
+def test_send_passes_the_message_on_byte_for_byte(outlast: Runs, host: StandIn) -> None:
+    path = "/workflows/v1/hello%3A1/messages/a%2Fb%20c"
+    host.on("POST", path, Reply(202, {"workflow_id": "hello:1", "message_id": 7}))
+    arguments = ("workflows", "send", "hello:1", "--topic", "a/b c", "--data", ' {"n": 1.10}', "--key", "k")
+    assert outlast(*arguments).out == "sent 7\n"
+    assert json.loads(outlast(*arguments, "--json").out) == {"workflow_id": "hello:1", "message_id": 7}
+    assert [each.body for each in host.seen] == [b' {"n": 1.10}'] * 2
+    assert host.seen[0].headers["idempotency-key"] == "k"
+
+
+def test_send_makes_a_key_and_says_why_it_failed(call: Runs, host: StandIn) -> None:
+    path = "/workflows/v1/hello%3A1/messages"
+    host.on(
+        "POST", path, Reply(409, {"code": "workflow_ended", "detail": "it has ended", "retryable": False})
+    )
+    ran = call("workflows", "send", "hello:1", "--data", "1")
+    assert (ran.status, ran.out) == (1, "")
+    assert "it has ended (409 workflow_ended)" in ran.err
+    assert host.seen[0].headers["idempotency-key"]
+
+
+@pytest.mark.parametrize("arguments", [(), ("--data", "{"), ("--data", "1", "--key", "\n")])
+def test_send_refuses_what_is_no_message(call: Runs, host: StandIn, arguments: tuple[str, ...]) -> None:
+    assert call("workflows", "send", "hello:1", *arguments).status == 2
+    assert host.seen == []

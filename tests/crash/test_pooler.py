@@ -15,12 +15,13 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from outlast.store.connections import Database
 from tests.crash.conftest import EFFECTS, FUNCTIONS, Query, query_on
 from tests.crash.test_database import call_until_answered, story_of
-from tests.hosts import Host, Hosts, until
+from tests.hosts import SECRET, Host, Hosts, until
 from tests.pooler import Pooler, program
 
 BINARY = program()
@@ -151,6 +152,24 @@ def test_what_a_killed_instance_leaves_goes_on_when_its_lease_is_over(
     assert [other.call("holding", key, gate="gate").json() for key in keys] == [other.pid] * len(keys)
     assert {hosts.witnessed(f"last {key}") for key in keys} == {1}
     assert_no_session_was_missed([lost, other], pooler)
+
+
+def test_messages_need_no_session(hosts: Hosts, pooler: Pooler, query: Query) -> None:
+    pair = pair_of(hosts)
+    heard = "select count(*) from outlast.operation_outputs where attempts = 0 and completion_order > 0"
+    suspended = "select 1 from outlast.workflow_status where awaits is not null and claimable_at > now()"
+    workflow_id = pair[0].begin("hearing", "k", count=3)
+    for number in range(3):
+        until(lambda: query(suspended), "the suspension")
+        url = f"{pair[number % 2].url}/workflows/v1/{workflow_id}/messages/news"
+        if number == 1:
+            query("select outlast.send(%s, '1', 'news')", workflow_id)
+        else:
+            answer = httpx.post(url, json=number, headers={"apikey": SECRET})
+            assert (answer.status_code, set(answer.json())) == (202, {"workflow_id", "message_id"})
+        until(lambda number=number: query(heard)[0]["count"] == number + 1, "the record")  # type: ignore[misc]
+    assert pair[1].manage("GET", f"{workflow_id}?wait=20").json()["output"] == [0, 1, 2]
+    assert_no_session_was_missed(pair, pooler)
 
 
 def test_no_setting_stays_in_the_sessions_that_all_share(

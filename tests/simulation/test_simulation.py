@@ -26,20 +26,6 @@ PROGRAMS: dict[str, Node] = {
         [["step", "a", [], 0], ["pay", "b", [], 0], ["sleep", "c", [], 0.5], ["step", "d", [], 0]],
         0,
     ],
-    "messages, from itself and from others, in branches": [
-        "row",
-        "r",
-        [
-            [
-                "gather",
-                "g",
-                [["receive", "a", ["a"], 60.0], ["receive", "b", ["b"], 60.0], ["send", "c", ["b"], 0]],
-                0,
-            ],
-            ["receive", "d", ["a"], 60.0],
-        ],
-        0,
-    ],
     "branches that are raced, and a step after them": [
         "row",
         "r",
@@ -50,6 +36,22 @@ PROGRAMS: dict[str, Node] = {
         0,
     ],
 }
+
+
+MESSAGES: Node = [
+    "row",
+    "r",
+    [
+        [
+            "gather",
+            "g",
+            [["receive", "a", ["a"], 60.0], ["receive", "b", ["b"], 60.0], ["send", "c", ["b"], 0]],
+            0,
+        ],
+        ["receive", "d", ["a"], 60.0],
+    ],
+    0,
+]
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -82,6 +84,14 @@ def test_one_fault_at_each_cycle(program: str, kind: str) -> None:
     cycles = simulate(calm).cycles
     assert cycles > 50
     for cycle in range(1, cycles):
+        outcome = simulate(replace(calm, at_cycle=(cycle, kind)))
+        assert not outcome.violations, f"at cycle {cycle}"
+
+
+@pytest.mark.parametrize("kind", AT_CYCLES)
+def test_one_fault_while_messages_come(kind: str) -> None:
+    calm = Plan("calm", 1, 2, [MESSAGES], Weather(latency_s=0.0002, sessions=False))
+    for cycle in range(1, simulate(calm).cycles, 4):
         outcome = simulate(replace(calm, at_cycle=(cycle, kind)))
         assert not outcome.violations, f"at cycle {cycle}"
 

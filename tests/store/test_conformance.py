@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from outlast.core.errors import KeyReused, WorkflowEnded, WorkflowNotFound
 from outlast.core.ports import BadData, Fence, TransactionWork
 from outlast.core.records import (
     Batch,
@@ -21,6 +22,7 @@ from outlast.core.records import (
     Ending,
     FencedWrite,
     LostInstance,
+    Mailbox,
     NewWorkflow,
     StepRecord,
     Suspension,
@@ -336,6 +338,110 @@ async def test_rows_of_nobody_are_found(both: Both) -> None:
     await both.b.instances.tidy()
     (lost,) = (await both.b.instances.claim(["f"], 10, 10)).lost
     assert lost.instance_id == "a"
+
+
+# --- messages ----------------------------------------------------------------------------------------------
+
+AWAITING = '{"mail":0,"topics":["t"]}'
+
+
+async def read(store: Any, *boxes: Mailbox) -> dict[int, tuple[int, list[tuple[int, str]]]]:
+    """What a look finds: by box the known number, and numbers and bodies."""
+    found = await store.messages.mail(boxes)
+    return {place: (mail.seen, [(m.number, m.body) for m in mail.messages]) for place, mail in found.items()}
+
+
+async def test_messages_are_numbered_once_in_their_order_and_read_by_topic(both: Both) -> None:
+    await start(both.a, "w", "v")
+    assert (await both.a.instances.claim(["f"], 0, 0)).mail is False
+    ids = [await both.a.messages.send("w", body, "t", body) for body in ("1", "2")]
+    assert ids == sorted(set(ids))
+    await both.b.messages.send("v", "3", "t", "3")
+    await both.b.messages.send("w", "4", "", "4")
+    assert (await both.a.instances.claim(["f"], 0, 0)).mail is True
+    assert await read(both.a, Mailbox("w", "t", 0, 0)) == {}
+    while (await both.b.messages.deliver()).left:
+        pass
+    assert (await both.a.instances.claim(["f"], 0, 0)).mail is False
+    # As many as a look may bring in memory: then only what it brought is known.
+    (seen, messages) = (await read(both.a, Mailbox("w", "t", 0, -1)))[0]
+    assert messages == [(1, "1"), (2, "2")]
+    assert seen in (2, 3)
+    boxes = [
+        Mailbox("v", "t", 0, 0),
+        Mailbox("w", "", 0, 0),
+        Mailbox("w", "t", 2, 2),
+        Mailbox("w", "t", 2, 3),
+    ]
+    assert await read(both.a, *boxes, Mailbox("nobody", "t", 0, -1)) == {
+        0: (1, [(1, "3")]),
+        1: (3, [(3, "4")]),
+        2: (3, []),
+    }
+
+
+async def test_a_key_sends_once_and_for_one_message(both: Both) -> None:
+    await start(both.a, "w", "v")
+    first = await both.a.messages.send("w", '{"a":1,"b":2}', "t", "k")
+    assert await both.b.messages.send("w", '{"b": 2, "a": 1}', "t", "k") == first
+    assert await both.b.messages.send("v", "1", "t", "k") != first
+    for body, topic in (("2", "t"), ('{"a":1,"b":2}', "u")):
+        with pytest.raises(KeyReused):
+            await both.b.messages.send("w", body, topic, "k")
+    assert await write(both.a, end=SUCCESS)
+    assert await both.b.messages.send("w", '{"a":1,"b":2}', "t", "k") == first
+    with pytest.raises(WorkflowEnded):
+        await both.b.messages.send("w", "1", "t", "other")
+    with pytest.raises(WorkflowNotFound):
+        await both.b.messages.send("nobody", "1", "t", "k")
+
+
+@pytest.mark.parametrize("topic", ["t", "other"])
+async def test_a_delivery_wakes_who_awaits_its_topic(both: Both, topic: str) -> None:
+    await start(both.a, "w")
+    assert await write(both.a, end=Suspension(time.time() + 1000, AWAITING))  # noqa: TID251
+    await both.b.messages.send("w", "1", topic, "k")
+    assert (await both.b.messages.deliver()).woken == (topic == "t")
+    assert [each.workflow_id for each in await claim(both.b)] == ["w"] * (topic == "t")
+
+
+async def test_a_delivery_before_the_suspension_makes_it_due_at_once(both: Both) -> None:
+    await start(both.a, "w", "v")
+    for each in "wv":
+        await both.b.messages.send(each, "1", "t", "k")
+    while (await both.b.messages.deliver()).left:
+        pass
+    later = time.time() + 1000  # noqa: TID251
+    assert await write(both.a, end=Suspension(later, AWAITING))
+    assert await write(both.a, end=Suspension(later, '{"mail":1,"topics":["t"]}'), of="v")
+    assert [each.workflow_id for each in await claim(both.b)] == ["w"]
+
+
+async def test_only_who_waits_for_messages_is_woken(both: Both) -> None:
+    await start(both.a, "w", "v")
+    later = time.time() + 1000  # noqa: TID251
+    assert await write(both.a, end=Suspension(later))
+    assert await write(both.a, end=Suspension(time.time() - 1, AWAITING), of="v")  # noqa: TID251
+    (claimed,) = await claim(both.a)
+    await both.b.messages.send("w", "1", "t", "k")
+    await both.b.messages.send("v", "1", "t", "k")
+    while (await both.b.messages.deliver()).left:
+        pass
+    assert await claim(both.b) == []
+    # Claimed, it waits for nothing any more: a recovery's pause is not cut short.
+    assert await write(both.a, step("1"), end=Suspension(later), epoch=claimed.epoch, of="v")
+    await both.b.messages.send("v", "2", "t", "k2")
+    assert (await both.b.messages.deliver()).woken == 0
+
+
+async def test_a_receive_that_is_over_becomes_what_it_received(both: Both) -> None:
+    await start(both.a, "w")
+    wait = StepRecord("1", "receive", "9.5", None, 0, None)
+    assert await write(both.a, wait)
+    got = wait._replace(output='{"message_id":1,"number":1,"message":null}', completion_order=1)
+    assert await write(both.a, got, nonce=3)
+    assert not await write(both.a, got._replace(output="null"), nonce=4)
+    assert await history(both.b) == {"1": got}
 
 
 # --- transactions ------------------------------------------------------------------------------------------

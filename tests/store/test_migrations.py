@@ -19,7 +19,7 @@ from outlast.store.project import ProjectRefused, apply_project
 from outlast.store.supabase import play_supabase
 
 ROOT = Path(__file__).parents[2]
-TABLES = {"schema_migrations", "workflow_status", "operation_outputs", "instances"}
+TABLES = {"schema_migrations", "workflow_status", "operation_outputs", "instances", "messages"}
 
 
 def at(url: str) -> Database:

@@ -29,6 +29,7 @@ from outlast.core.status import LIVE, Status
 LIMIT_MAX = 10_000
 STEPS_MAX = 100_000
 WAIT_MAX_S = 7 * 86_400
+FOREVER = timedelta(days=50 * 365)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -258,11 +259,14 @@ def _standing(row: dict[str, Any], now: datetime) -> str:
     """The status, and when a sleeper wakes."""
     status = str(row.get("status"))
     wakes = moment(row.get("claimable_at"))
-    return (
-        f"{status} (wakes {ago(wakes, now)})"
-        if status in LIVE and wakes is not None and wakes > now
-        else status
-    )
+    if status not in LIVE or wakes is None or wakes <= now:
+        return status
+    return f"{status} ({_until(wakes, now)})"
+
+
+def _until(wakes: datetime, now: datetime) -> str:
+    """When a wait is over; one for a message alone lasts a hundred years."""
+    return f"wakes {ago(wakes, now)}" if wakes - now < FOREVER else "receiving"
 
 
 def _took(row: dict[str, Any], first: str, last: str) -> str:
@@ -273,7 +277,7 @@ def _took(row: dict[str, Any], first: str, last: str) -> str:
 def _step_standing(row: dict[str, Any], now: datetime) -> str:
     """The status, and when a sleep will be over."""
     status, wakes = str(row.get("status")), moment(row.get("wake_at"))
-    return status if wakes is None else f"{status} (wakes {ago(wakes, now)})"
+    return status if wakes is None else f"{status} ({_until(wakes, now)})"
 
 
 def _step_output(row: dict[str, Any]) -> str:

@@ -61,12 +61,6 @@ async def story(key: str, pause_s: float = 0.3) -> dict[str, Any]:
 
 
 @workflow
-async def hearing(key: str) -> list[str]:
-    """Two messages."""
-    return [await receive(), await receive()]
-
-
-@workflow
 async def single(key: str) -> str:
     """One step."""
     return await first(key)
@@ -133,6 +127,16 @@ async def waiting(key: str, workflow_id: str) -> int:
     """Waits for a workflow that somebody else started."""
     result: int = await WorkflowHandle[int](workflow_id).result()
     return result
+
+
+@workflow
+async def hearing(key: str, count: int) -> list[Any]:
+    """Receives messages, a step after each."""
+    heard = []
+    for _ in range(count):
+        heard.append(await receive("news"))
+        await last(key)
+    return heard
 
 
 @transaction
