@@ -6,7 +6,7 @@ import json
 import logging
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from outlast.observe.log import JsonFormatter, TextFormatter
@@ -72,6 +72,7 @@ def test_the_longest_goes_first() -> None:
     assert made.redact("abcdefgh1-and-more") == REDACTED
 
 
+@settings(deadline=None)
 @given(st.text(min_size=8, max_size=40).filter(lambda text: not text.isascii() or not text.isalnum()))
 def test_json_stays_json(secret: str) -> None:
     made = Redactor()
