@@ -1,12 +1,13 @@
 -- Workflows from SQL: started, cancelled and seen by the database's own users. Every statement may run twice.
 -- Who may EXECUTE what says who may do what: the functions _any act on everybody's, those _own on the user's. By
--- itself only the owner of the schema and service_role may.
+-- itself only the owner of the schema and service_role may. Paths end with pg_temp: where they don't name it, a type in
+-- the caller's own temporary schema would go before Postgres's (its manual, "Writing SECURITY DEFINER Functions Safely").
 
 create or replace function outlast.workflow_id_of(function text, subject text, key text)
 returns text
 language sql
 immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
   -- As core/names.py makes it: a test compares them.
   select case
@@ -24,7 +25,7 @@ create or replace function outlast.claims()
 returns jsonb
 language plpgsql
 stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   claims jsonb;
@@ -47,7 +48,7 @@ create or replace function outlast.subject(claims jsonb)
 returns text
 language sql
 immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
   select nullif(claims ->> 'sub', '') where jsonb_typeof(claims -> 'sub') = 'string'
 $$;
@@ -58,7 +59,7 @@ create or replace function outlast.start_as(
 returns text
 language plpgsql
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
@@ -146,7 +147,7 @@ create or replace function outlast.start_any(function text, input text, idempote
 returns text
 language sql
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
   -- Without claims: the service.
   select outlast.start_as(function, input, idempotency_key, queue, outlast.claims())
@@ -156,7 +157,7 @@ create or replace function outlast.start_own(function text, input text, idempote
 returns text
 language sql
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
   -- Without claims: anybody.
   select outlast.start_as(
@@ -171,7 +172,7 @@ create or replace function outlast.start(
 )
 returns text
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   -- The caller's own rights decide: within a SECURITY DEFINER function those are its owner's.
@@ -191,7 +192,7 @@ create or replace function outlast.start(
 )
 returns text
 language sql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$ select outlast.start(function, input::text, idempotency_key, queue) $$;
 
 create or replace function outlast.start(
@@ -199,14 +200,14 @@ create or replace function outlast.start(
 )
 returns text
 language sql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$ select outlast.start(function, input::text, idempotency_key, queue) $$;
 
 create or replace function outlast.cancel_any(workflow_id text)
 returns boolean
 language plpgsql
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 begin
@@ -227,7 +228,7 @@ create or replace function outlast.cancel_own(workflow_id text)
 returns boolean
 language plpgsql
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 begin
@@ -243,7 +244,7 @@ comment on function outlast.cancel_own(text) is 'End a workflow of the signed-in
 create or replace function outlast.cancel(workflow_id text)
 returns boolean
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   -- As for outlast.start.
@@ -262,7 +263,7 @@ returns json
 language sql
 stable
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
   -- As core/outcomes.py: never the failure itself, which holds a traceback.
   select case coalesce(w.error ->> 'code', 'workflow_error')

@@ -41,7 +41,7 @@ create or replace function outlast.send(
 ) returns bigint
 language plpgsql
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare

@@ -14,6 +14,7 @@ import httpx
 import jwt
 import pytest
 
+from outlast.web import key_sets
 from tests.hosts import SECRET, until
 from tests.http.conftest import Start
 from tests.http.harness import Served, check_problem, fresh_key
@@ -400,6 +401,9 @@ def test_without_the_key_set_a_token_is_no_good_now_but_not_refused(start_host: 
         answer = host.refused("guarded", {}, headers=token)
         check_problem(answer, 503, "jwks_unavailable", retryable=True)
         assert "could not be fetched" in host.process.said()
+        # Nor is the user taken for somebody else meanwhile: the same key would be another workflow.
+        free = start_host(SUPABASE_URL=signer.url, SUPABASE_SECRET_KEY=SECRET)
+        check_problem(free.refused("guarded", {}, headers=token), 503, "jwks_unavailable", retryable=True)
         assert host.call("guarded", {}, headers={"apikey": SECRET}).status_code == 200
         who = a_user()
         assert host.call("guarded", {}, headers=bearer(signer.token(who, LEGACY))).json()["id"] == who
@@ -465,3 +469,29 @@ def test_the_gateway_as_the_config_file_has_it(start_host: Start, signer: Projec
     openapi = host.client.get("/openapi.json").json()["paths"]
     assert openapi["/functions/v1/hello"]["post"]["security"] == [{"bearer": []}, {"apikey": []}, {}]
     assert openapi["/functions/v1/guarded/user"]["post"]["security"] == [{"bearer": []}]
+
+
+async def test_a_revoked_key_is_no_good_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An old set is fetched anew before it is believed, and one that can't be fetched not for ever."""
+    now, document, down = [1000.0], [b""], [False]
+
+    async def fetch() -> bytes:
+        if down[0]:
+            raise OSError("down")
+        return document[0]
+
+    monkeypatch.setattr(key_sets, "monotonic", lambda: now[0])
+    old, new = elliptic("old"), elliptic("new")
+    keys = key_sets.KeySet(None, None, fetch)
+    document[0] = json.dumps({"keys": [old.public]}).encode()
+    assert await keys.candidates("ES256", "old")
+    document[0] = json.dumps({"keys": [new.public]}).encode()
+    now[0] += 2 * key_sets.KEPT_S + 1
+    assert not await keys.candidates("ES256", "old")
+    assert await keys.candidates("ES256", "new")
+    down[0] = True
+    now[0] += key_sets.STALE_S_MAX - 1
+    assert await keys.candidates("ES256", "new")
+    now[0] += 2
+    with pytest.raises(key_sets.KeysUnavailable):
+        await keys.candidates("ES256", "new")

@@ -262,3 +262,25 @@ def test_an_owner_who_is_no_superuser_is_enough(tmp_path: Path) -> None:
                 assert cancel(connection, "f:bob:k")
                 assert ids(connection) == ["f:ada:k", "f:bob:k", "f:k"]
             assert ids(connection) == ["f:ada:k", "f:bob:k", "f:k"]
+
+
+def test_types_of_a_callers_own_go_before_none(supabase_database: str) -> None:
+    """A domain in the caller's temporary schema, whose check would run as the functions' owner."""
+    sub = "7d0c8b62-0a48-4a4e-9b7e-2a8f0d0e6c11"
+    with psycopg.connect(supabase_database, autocommit=True) as connection:
+        connection.execute(
+            "insert into outlast.workflow_status (workflow_id, function, status, error, subject)"
+            " values ('f:1', 'f', 'ERROR', '{}', %s)",
+            (sub,),
+        )
+        with as_user(connection, {"sub": sub, "role": "authenticated"}, "authenticated"):
+            for name in ("jsonb", "text"):
+                connection.execute(f"create domain pg_temp.{name} as pg_catalog.{name}".encode())
+                connection.execute(
+                    f"create function pg_temp.evil(v pg_catalog.{name}) returns pg_catalog.bool"
+                    " language plpgsql as $$ begin raise exception 'as %', current_user; end $$".encode()
+                )
+                connection.execute(
+                    f"alter domain pg_temp.{name} add constraint c check (pg_temp.evil(value))".encode()
+                )
+            assert one(connection, "select error ->> 'code' from outlast.workflows") == "workflow_error"

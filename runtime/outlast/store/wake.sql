@@ -31,7 +31,7 @@ create or replace function outlast.wake_host()
 returns boolean
 language plpgsql
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   alive boolean := exists (select from outlast.instances i where i.lease_until > now());

@@ -127,11 +127,17 @@ class _Presented:
         """As `by_key`; a legacy key that the host wasn't told of is known by its signature."""
         if (admitted := self.by_key()) is not None:
             return admitted
-        try:
-            admitted = await self.by_token()
-        except ProblemError:
-            return None
+        admitted = await self.by_good_token()
         return admitted if admitted is not None and admitted.subject is None else None
+
+    async def by_good_token(self) -> Admitted | None:
+        """As `by_token`, but a bad token is none. That one can't be judged now is not the token's fault."""
+        try:
+            return await self.by_token()
+        except ProblemError as error:
+            if error.problem.status != 401:
+                raise
+            return None
 
 
 @lru_cache
@@ -167,11 +173,7 @@ async def _by_modes(presented: _Presented, modes: Sequence[AuthMode]) -> Admitte
 
 async def _unasked(presented: _Presented) -> Admitted | None:
     """Nobody has to say who they are; who does so rightly is known."""
-    try:
-        admitted = await presented.by_token()
-    except ProblemError:
-        admitted = None
-    return admitted or presented.by_key()
+    return await presented.by_good_token() or presented.by_key()
 
 
 def _fits(admitted: Admitted, mode: AuthMode) -> bool:

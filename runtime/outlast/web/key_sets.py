@@ -14,6 +14,9 @@ from outlast.core.clock import monotonic
 KEPT_S = 600.0
 """So long a fetched set is taken for current; Supabase caches it as long."""
 
+STALE_S_MAX = 24 * 3600.0
+"""So long a set that can't be fetched anew is believed in."""
+
 FLOOR_S = 10.0
 """So long nothing is fetched again, whatever unknown keys tokens name and however the last time ended."""
 
@@ -73,19 +76,25 @@ class KeySet:
             self._fixed = [*read_keys(self._given or {}, (*ASYMMETRIC, SYMMETRIC)), *self._secret]
         if algorithm == SYMMETRIC or self._fetch is None:
             return _fitting(self._fixed, algorithm, kid)
-        await self._refresh(wait=self._fetched_at is None)
+        await self._refresh(wait=self._age_s() > 2 * KEPT_S)
+        if self._age_s() > STALE_S_MAX:
+            self._fetched = []
         found = _fitting([*self._fixed, *self._fetched], algorithm, kid)
         if not found:
             await self._refresh(wait=True, unknown=True)
             found = _fitting(self._fetched, algorithm, kid)
-        if not found and self._fetched_at is None:
+        if not found and self._age_s() > STALE_S_MAX:
             raise KeysUnavailable
         return found
+
+    def _age_s(self) -> float:
+        """How long ago the set was fetched; for ever, where it wasn't."""
+        return float("inf") if self._fetched_at is None else monotonic() - self._fetched_at
 
     async def _refresh(self, *, wait: bool, unknown: bool = False) -> None:
         """Fetch the set if it is old or a key `unknown`; one fetch at a time, none too soon after another."""
         now = monotonic()
-        old = unknown or self._fetched_at is None or now - self._fetched_at > KEPT_S
+        old = unknown or self._age_s() > KEPT_S
         if self._fetching is None and old and now - self._asked_at > FLOOR_S:
             self._asked_at = now
             self._fetching = asyncio.get_running_loop().create_task(self._fetch_once())
