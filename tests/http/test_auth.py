@@ -232,6 +232,11 @@ def test_a_claim_of_our_own_name_says_nothing(guarded: Served, signer: Project) 
     assert guarded.call("guarded", {}, headers=bearer(token)).json()["mode"] == "user"
 
 
+def test_claims_that_json_has_no_form_for_hurt_nobody(guarded: Served, signer: Project) -> None:
+    token = signer.token(a_user(), odd=float("nan"), deep={"odder": float("-inf")})
+    assert guarded.call("guarded", {}, headers=bearer(token)).status_code == 200
+
+
 def test_an_anon_token_without_user_is_anonymous(guarded: Served) -> None:
     other = LEGACY.sign({"role": "anon", "iss": "supabase-demo", "exp": 4_000_000_000, "ref": "x"})
     told = guarded.call("guarded", {}, headers=bearer(other)).json()

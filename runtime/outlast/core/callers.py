@@ -61,16 +61,16 @@ class Caller:
 
     def database_claims(self) -> str:
         """JSON for `request.jwt.claims`: the JWT's claims, at least the role."""
-        return to_json({**self.claims, "role": self.role}).decode()
+        return _text({**self.claims, "role": self.role})
 
     def record(self) -> str | None:
         """JSON for the `claims` column; None for nobody."""
         if self.mode == "none":
             return None
         if self.mode == "user":
-            return to_json(self.claims).decode()
+            return _text(self.claims)
         own = {"mode": self.mode, "key": self.key_name}
-        return to_json({**self.claims, "role": self.role, OURS: own}).decode()
+        return _text({**self.claims, "role": self.role, OURS: own})
 
     @classmethod
     def from_record(cls, text: str | None) -> Caller:
@@ -101,3 +101,8 @@ NOBODY = Caller()
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def _text(claims: Mapping[str, Any]) -> str:
+    """JSON that Postgres takes: a number that is none, which Python reads out of a token, becomes null."""
+    return to_json(claims, inf_nan_mode="null").decode()
