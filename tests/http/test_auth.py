@@ -186,6 +186,8 @@ BAD_TOKENS: dict[str, tuple[Any, str]] = {
     "no audience": (lambda p: p.token("ada", aud=None), ASYMMETRIC),
     "sub is no text": (lambda p: p.keys[0].sign({**claims_of(None, p.issuer), "sub": 7}), ASYMMETRIC),
     "sub holds NUL": (lambda p: p.token("a\0b"), ASYMMETRIC),
+    "another claim holds NUL": (lambda p: p.token("ada", role="a\0b"), ASYMMETRIC),
+    "sub is everybody's": (lambda p: p.token("anon"), ASYMMETRIC),
     "a service role of nowhere": (
         lambda p: LEGACY.sign({"role": "service_role", "iss": "x", "exp": 4_000_000_000}),
         LEGACY_JWT,
@@ -367,6 +369,15 @@ def test_children_act_for_the_same_caller(guarded: Served, signer: Project, func
     child = answer.get("child") or answer["begun"]
     (row,) = guarded.query("select subject from outlast.workflow_status where workflow_id = %s", child)
     assert row == (who,)
+
+
+def test_a_key_of_a_functions_own_is_its_callers_alone(guarded: Served, signer: Project) -> None:
+    """`start_once`: the same key of two users is two workflows, and of one user one."""
+    for who in (a_user(), a_user()):
+        headers = bearer(signer.token(who))
+        first, again = (guarded.call("guarded/once", {}, headers=headers).json() for _ in range(2))
+        assert first == again
+        assert (first["begun"], first["told"]["id"]) == (f"guarded:{who}:order-1", who)
 
 
 # --- the key set --------------------------------------------------------------------------------------------

@@ -312,8 +312,8 @@ class Engine:
     async def start(self, workflow: WorkflowDefinition, args: Args, kwargs: Kwargs, key: str | None) -> str:
         """See `sdk.running.Host`."""
         function = self._served(workflow)
-        workflow_id = fresh_workflow_id(function) if key is None else workflow_id_of(function, None, key)
         caller, token = current_caller()
+        workflow_id = fresh_workflow_id(function) if key is None else workflow_id_of(function, caller.id, key)
         new = self._new(workflow_id, function, workflow, args, kwargs, key, caller=caller)
         await self.start_new(new, workflow, None, token)
         return workflow_id

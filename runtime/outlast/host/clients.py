@@ -150,7 +150,7 @@ def _http_options() -> dict[str, Any]:
     return {
         "verify": _trust(httpx.create_ssl_context),
         "timeout": TIMEOUT_S,
-        "follow_redirects": True,
+        "follow_redirects": False,  # the key goes nowhere else
         "limits": httpx.Limits(max_connections=_CONNECTIONS_MAX),
     }
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
-from outlast.core.callers import OURS, SERVICE_ROLE, Caller
+from outlast.core.callers import ANON, OURS, SERVICE_ROLE, Caller
 from outlast.core.clock import Clock, monotonic
 from outlast.web.key_sets import ASYMMETRIC, SYMMETRIC, KeySet, KeysUnavailable, SigningKey
 from outlast.web.problems import Problem, ProblemError
@@ -88,8 +88,8 @@ class Tokens:
     def _identity(self, claims: dict[str, Any], code: str) -> Identity:
         claims.pop(OURS, None)
         subject, role = claims.get("sub"), claims.get("role")
-        if subject is not None and (not isinstance(subject, str) or not subject or "\0" in subject):
-            raise refusal(code, "Invalid JWT: its sub is no text")
+        if subject is not None and (not isinstance(subject, str) or not subject or subject == ANON):
+            raise refusal(code, "Invalid JWT: its sub names no user")
         if subject is not None:
             caller = Caller("user", claims)
             self._check_origin(claims, code)
@@ -98,7 +98,10 @@ class Tokens:
             caller = Caller("secret" if mode == "secret" else "publishable", claims, kind)
             if claims.get("iss") not in API_ISSUERS:
                 self._check_origin(claims, code)
-        return Identity(caller, caller.record(), float(claims["exp"]))
+        record = caller.record()
+        if "\\u0000" in (record or ""):
+            raise ValueError("Postgres's functions can't read NUL out of JSON")
+        return Identity(caller, record, float(claims["exp"]))
 
     def _check_origin(self, claims: dict[str, Any], code: str) -> None:
         """`iss` and `aud`: a token of another project, or for something else, is none for us."""

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from outlast import Request, context, handler, start, step, workflow
+from outlast import Request, context, handler, start, start_once, step, workflow
 
 
 def told() -> dict[str, Any]:
@@ -77,6 +77,12 @@ async def parent() -> dict[str, Any]:
 @handler
 async def starting(request: Request) -> dict[str, Any]:
     begun = await start(guarded)
+    return {"begun": begun.workflow_id, "told": await begun.result()}
+
+
+@handler
+async def once(request: Request) -> dict[str, Any]:
+    begun = await start_once("order-1", guarded)
     return {"begun": begun.workflow_id, "told": await begun.result()}
 
 
