@@ -63,9 +63,9 @@ async def three() -> list[Any]:
 async def test_messages_come_in_the_order_sent_each_once(database: str) -> None:
     async with engine_on(database, three) as bench:
         workflow_id = await bench.start(three)
-        ids = [await sql(bench, workflow_id, number) for number in range(4)]
+        ids = [await sql(bench, workflow_id, number) for number in range(3)]
         assert await bench.result(workflow_id) == [0, 1, 2]
-        assert await consumed(bench, workflow_id) == ids[:3]
+        assert await consumed(bench, workflow_id) == ids
 
 
 async def test_each_topic_has_an_order_of_its_own(database: str) -> None:
