@@ -306,8 +306,8 @@ CALLED = (
         "body-not-fingerprinted",
         "The body is a part of what makes a request the same",
         "web/invoke.py",
-        "fingerprint_of(call.method, function, target.subpath, query, body)",
-        'fingerprint_of(call.method, function, target.subpath, query, b"")',
+        "fingerprint_of(call.method, function, target.subpath, meant, body)",
+        'fingerprint_of(call.method, function, target.subpath, meant, b"")',
         http=("test_keys.py::test_a_key_with_another_payload_is_refused",),
     ),
     Mutant(

@@ -167,6 +167,8 @@ class Invoker:
             raise InvalidKey(_ANONYMOUS_KEY)
         body = await call.body(self._body_bytes_max)
         query = _without_region(call.query)
+        # Nobody has signed a webhook's query: with another one it is the same delivery.
+        meant = query if definition.webhook is None else b""
         input_text, arguments = _bind(definition, body, query)
         timeout_s = definition.timeout_s
         new = NewWorkflow(
@@ -183,10 +185,7 @@ class Invoker:
                 body if input_text is None else None,
             ),
             idempotency_key=key,
-            # Nobody has signed a webhook's query: with another one it is the same delivery.
-            fingerprint=fingerprint_of(
-                call.method, function, target.subpath, query if definition.webhook is None else b"", body
-            ),
+            fingerprint=fingerprint_of(call.method, function, target.subpath, meant, body),
             subject=admitted.subject,
             claims=admitted.record,
             version=target.version,
