@@ -68,8 +68,16 @@ MUTANTS = (
         "broken-one-handed-out",
         "A pooled connection that ended while it lay there is handed to nobody",
         "store/pool.py",
-        "            if _is_open(connection):\n",
-        "            if _is_open(connection) or True:\n",
+        "            if is_open(connection):\n",
+        "            if is_open(connection) or True:\n",
         engine=("test_session_end.py::test_readers_get_none_of_the_dead_connections_of_a_pool",),
+    ),
+    Mutant(
+        "heard-once",
+        "All that a socket in error holds is read at once: the event loop tells of it one time only",
+        "store/wire.py",
+        "                if not self._more.poll(0):\n                    return\n",
+        "                return\n",
+        store=("test_wire.py::test_a_server_that_ends_with_the_request_unread_is_heard_to_its_end",),
     ),
 )

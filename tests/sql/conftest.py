@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from outlast.store.connections import Database
@@ -20,6 +21,7 @@ FUNCTIONS = Path(__file__).parent / "functions"
 @pytest.fixture
 def hosts(tmp_path: Path, supabase_database: str) -> Iterator[Hosts]:
     """Hosts on a database like Supabase's."""
+    _make_tables(supabase_database)
     hosts = Hosts(tmp_path, FUNCTIONS, supabase_database)
     yield hosts
     hosts.close()
@@ -47,6 +49,12 @@ def cron() -> Iterator[CronServer]:
 @pytest.fixture
 def cron_hosts(tmp_path: Path, cron: CronServer) -> Iterator[Hosts]:
     """Hosts on the database with pg_cron."""
+    _make_tables(cron.url)
     hosts = Hosts(tmp_path, FUNCTIONS, cron.url)
     yield hosts
     hosts.close()
+
+
+def _make_tables(url: str) -> None:
+    with psycopg.connect(url) as connection:
+        connection.execute("create table notes (text text, workflow_id text)")

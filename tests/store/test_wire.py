@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import time
 from collections.abc import AsyncIterator, Callable
 
 import psycopg
@@ -123,6 +126,37 @@ def test_the_end_of_an_idle_connection_is_seen(database: str, run: Callable[...,
         wire.close()
 
     run(end())
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def test_a_server_that_ends_with_the_request_unread_is_heard_to_its_end(
+    database: str, run: Callable[..., None]
+) -> None:
+    """Its last word and a reset at once: of a socket in error uvloop tells one time only."""
+
+    async def end() -> None:
+        wire = Wire(await Database.at(database, "tests").connect())
+        (result,) = await wire.run([(PID, {})], WAIT_S)
+        os.kill(int(result.get_value(0, 0) or 0), signal.SIGSTOP)
+        request = asyncio.create_task(wire.run([(PID, {})], 2 * WAIT_S))
+        await asyncio.sleep(0)
+        terminate(database, result.get_value(0, 0))
+        os.kill(int(result.get_value(0, 0) or 0), signal.SIGCONT)
+        until_gone(database, result.get_value(0, 0))
+        with pytest.raises(errors.OperationalError):
+            async with asyncio.timeout(WAIT_S):
+                await request
+        assert wire.lost
+
+    run(end())
+
+
+def until_gone(database: str, pid: bytes | None) -> None:
+    """Holds up the event loop meanwhile, which then hears of all that has happened at once."""
+    deadline = time.monotonic() + WAIT_S
+    with psycopg.connect(database, autocommit=True) as connection:
+        while connection.execute("select from pg_stat_activity where pid = %s", [int(pid or 0)]).fetchone():
+            assert time.monotonic() < deadline
 
 
 async def until_busy(database: str, pid: bytes | None) -> None:

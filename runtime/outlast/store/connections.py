@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from select import POLLIN, poll
 
 import psycopg
 from psycopg import AsyncConnection, errors
@@ -132,6 +133,19 @@ def _heard_too_much(error: BaseException) -> bool:
     return isinstance(error, errors.InternalError) and error.sqlstate is None
 
 
+def is_open(connection: AsyncConn) -> bool:
+    """Whether `connection`, which nobody uses now, goes on. Its socket tells: the server is not asked.
+
+    All that has arrived is read: the last word comes before the end, and may be but a notice.
+    """
+    with suppress(psycopg.Error):
+        socket = poll()
+        socket.register(connection.fileno(), POLLIN)
+        while socket.poll(0):
+            connection.pgconn.consume_input()
+    return not connection.closed
+
+
 @asynccontextmanager
 async def away() -> AsyncIterator[None]:
     """Turn what means 'away' into Unreachable."""
@@ -200,8 +214,6 @@ class SoleConnection:
         """A notice, a changed setting, or the connection's end: libpq reads it to find out."""
         if self._connection is None or self._ended is None:
             return
-        with suppress(psycopg.Error):
-            self._connection.pgconn.consume_input()
-        if self._connection.closed:
+        if not is_open(self._connection):
             self._look_away()
             self._ended()

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from select import POLLIN, poll
+from contextlib import asynccontextmanager
 
-import psycopg
 from psycopg.pq import TransactionStatus
 
 from outlast.core.clock import monotonic
-from outlast.store.connections import AsyncConn, Database
+from outlast.store.connections import AsyncConn, Database, is_open
 from outlast.store.gate import NoConnection
 
 IDLE_S_MAX = 60.0
@@ -66,7 +64,7 @@ class Pool:
         """The connection that was used last, if it still goes on."""
         while self._idle:
             _, connection = self._idle.pop()
-            if _is_open(connection):
+            if is_open(connection):
                 return connection
             connection.pgconn.finish()
         return None
@@ -102,13 +100,3 @@ class Pool:
         if self._idle:
             left_s = self._idle[0][0] + IDLE_S_MAX - monotonic()
             self._reaper = asyncio.get_running_loop().call_later(max(1.0, left_s), self._reap)
-
-
-def _is_open(connection: AsyncConn) -> bool:
-    """Whether `connection` goes on, as its socket tells: the server is not asked."""
-    with suppress(psycopg.Error):
-        socket = poll()
-        socket.register(connection.fileno(), POLLIN)
-        while socket.poll(0):
-            connection.pgconn.consume_input()  # the last word comes before the end, and may be but a notice
-    return not connection.closed

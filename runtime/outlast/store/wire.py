@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from select import POLLIN, poll
 
 from psycopg import errors
 from psycopg.pq import ConnStatus, ExecStatus
@@ -37,6 +38,8 @@ class Wire:
         self._connection = connection
         self._libpq = connection.pgconn
         self._socket = connection.pgconn.socket
+        self._more = poll()
+        self._more.register(self._socket, POLLIN)
         self._prepared: frozenset[str] = frozenset()
         self._loop = asyncio.get_running_loop()
         self._answer: asyncio.Future[list[PGresult]] | None = None
@@ -120,9 +123,13 @@ class Wire:
             self._lose(error)
 
     def _readable(self) -> None:
+        """Take all that is here: of a socket in error uvloop tells once and never again (libuv's poll.c)."""
         try:
-            self._libpq.consume_input()
-            self._collect()
+            while True:
+                self._libpq.consume_input()
+                self._collect()
+                if not self._more.poll(0):
+                    return
         except errors.Error as error:
             self._lose(error)
 

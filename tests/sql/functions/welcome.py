@@ -9,7 +9,6 @@ from outlast import context, step, transaction, workflow
 
 @transaction
 async def note(tx: Any, text: str) -> str:
-    await tx.execute("create table if not exists notes (text text, workflow_id text)")
     await tx.execute("insert into notes values (%s, %s)", (text, context().workflow_id))
     return text
 
