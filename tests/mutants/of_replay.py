@@ -7,6 +7,7 @@ from tests.mutants.mutant import Mutant
 EXECUTION = "engine/execution.py"
 RUNNER = "engine/runner.py"
 SLEEPING = "engine/sleeping.py"
+TIMERS = "engine/timers.py"
 TURNS = "engine/turns.py"
 REPLAY = "core/replay.py"
 
@@ -35,6 +36,38 @@ REPLAYED = (
         "        self.orders = max(orders, default=0)\n",
         "        self.orders = 0\n",
         unit=("test_replay.py::test_new_completions_come_after_recorded_ones",),
+    ),
+    Mutant(
+        "timer-unrecorded",
+        "A timer of the body that struck is recorded",
+        TIMERS,
+        "        self._write(self._record(timer, order))\n",
+        "",
+        engine=("test_timers.py::test_it_strikes_on_replay_where_it_struck",),
+    ),
+    Mutant(
+        "timer-strikes-at-once-on-replay",
+        "On replay a timer waits for its place among the results",
+        TIMERS,
+        "        await self._turns.take_at_rest(order)\n",
+        "        self._history.release(order)\n        self._turns.give_up(order)\n",
+        engine=("test_timers.py::test_it_strikes_on_replay_where_it_struck",),
+    ),
+    Mutant(
+        "timer-forgotten-at-a-suspension",
+        "A suspension keeps when the body's timers are to strike",
+        SLEEPING,
+        "        self.unsaved_sleeps += self._unsaved_timers()\n",
+        "",
+        engine=("test_timers.py::test_a_suspension_keeps_when_it_is_to_strike",),
+    ),
+    Mutant(
+        "timer-slept-through",
+        "A workflow that leaves the memory wakes for its timers",
+        SLEEPING,
+        "        return [*self._sleeps.values(), *(timer.wake_s for timer in self.timers.values())]\n",
+        "        return [*self._sleeps.values()]\n",
+        engine=("test_timers.py::test_it_strikes_on_replay_where_it_struck",),
     ),
     Mutant(
         "paths-without-branches",
@@ -73,7 +106,7 @@ REPLAYED = (
         "results-without-turns",
         "Results go to concurrent branches one by one",
         TURNS,
-        "        if not self._waiting and not self._tasks:\n",
+        "        if not self._waiting and not self._tasks and self._reserved <= {order}:\n",
         "        if True:\n",
         engine=("test_order.py::test_results_come_in_the_recorded_order_however_they_are_asked_for",),
     ),

@@ -12,11 +12,21 @@ from tests.simulation.traces import Life, current_traces
 Node = list[Any]
 """`[kind, label, children, number]`: a number is seconds, or failures. Of messages the topic stands first."""
 
-LEAVES = ("step", "step", "step", "pay", "thread", "fails", "retried", "sleep", "child")
-MAIL_LEAVES = ("step", "thread", "sleep", "receive", "receive", "receive", "send")
-BRANCHES = ("row", "late", "gather", "group", "completed", "first", "all", "shielded", "timeout")
-TIMED = ("row", "gather", "group")
-"""What hands a cancellation on to the steps below, whose record makes a timeout durable."""
+LEAVES = ("step", "step", "step", "pay", "thread", "fails", "retried", "sleep", "pause", "child")
+MAIL_LEAVES = ("step", "pay", "thread", "sleep", "pause", "receive", "receive", "receive", "send")
+BRANCHES = (
+    "row",
+    "late",
+    "gather",
+    "group",
+    "completed",
+    "first",
+    "all",
+    "shielded",
+    "timeout",
+    "while",
+    "for",
+)
 TOPICS = ("a", "b")
 PATIENT_S = 10_000.0
 """Of a receive whose message comes: without one it is a wake-up that was lost."""
@@ -90,8 +100,14 @@ async def run(life: Life, node: Node) -> str:
             life.decide(f"{label} in time")
         except TimeoutError:
             life.decide(f"{label} too late")
+    elif kind == "for":
+        try:
+            await asyncio.wait_for(run(life, ["row", label, children, 0]), number)
+            life.decide(f"{label} in time")
+        except TimeoutError:
+            life.decide(f"{label} too late")
     else:
-        await _together(life, kind, label, [run(life, child) for child in children])
+        await _together(life, kind, label, [run(life, child) for child in children], number)
     return str(label)
 
 
@@ -99,6 +115,10 @@ async def _leaf(life: Life, kind: str, label: str, children: list[Any], number: 
     if kind == "sleep":
         await sleep(number)
         life.decide(f"{label} slept")
+        return label
+    if kind == "pause":
+        await asyncio.sleep(number)
+        life.decide(f"{label} paused")
         return label
     if kind == "receive":
         message = await receive(children[0], timeout=number, default=None)
@@ -135,7 +155,7 @@ async def _leaf(life: Life, kind: str, label: str, children: list[Any], number: 
     return label
 
 
-async def _together(life: Life, kind: str, label: str, runs: list[Any]) -> None:
+async def _together(life: Life, kind: str, label: str, runs: list[Any], number: float) -> None:
     if kind == "gather":
         await asyncio.gather(*runs)
     elif kind == "shielded":
@@ -147,6 +167,12 @@ async def _together(life: Life, kind: str, label: str, runs: list[Any]) -> None:
     elif kind == "completed":
         for each in asyncio.as_completed(runs):
             life.decide(f"{label} next {await each}")
+    elif kind == "while":
+        tasks = [asyncio.create_task(each) for each in runs]
+        done, pending = await asyncio.wait(tasks, timeout=number)
+        life.decide(f"{label} by then {[task.result() for task in done]}")
+        for task in pending:
+            life.decide(f"{label} after that {await task}")
     elif kind == "first":
         tasks = [asyncio.create_task(each) for each in runs]
         done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -176,11 +202,10 @@ def a_program(
             return [kind, label, [chance.choice(TOPICS)], chance.choice(RECEIVES_S)]
         if kind == "child" and depth < 3:
             return [kind, label, [a_program(chance, chance.randint(1, 3), depth + 2, f"{label}c")], 0]
-        if kind == "sleep":
+        if kind in ("sleep", "pause"):
             return [kind, label, [], chance.choice(SLEEPS_S)]
         return ["step" if kind == "child" else kind, label, [], chance.randint(0, 3)]
     kind = chance.choice(kinds)
-    kinds = TIMED if kind == "timeout" else kinds
     width = chance.randint(2, 4)
     share = max(1, size // width)
     children = [

@@ -2,7 +2,8 @@
 
 A branch is one line of calls that come one after another: the workflow's body, or a task it created. Each
 call and each new task takes the branch's next number, so that the same code gives the same ids, whatever
-the order in which tasks happen to run.
+the order in which tasks happen to run. Timers are counted apart: `0.1` is the first of the body, `5.1.0.1`
+that of the task `5.1`.
 """
 
 from __future__ import annotations
@@ -11,16 +12,22 @@ from __future__ import annotations
 class Branch:
     """One line of sequential calls, and the numbers it has given out."""
 
-    __slots__ = ("count", "prefix")
+    __slots__ = ("count", "prefix", "timers")
 
     def __init__(self, prefix: str = "") -> None:
         self.prefix = prefix
         self.count = 0
+        self.timers = 0
 
     def next_id(self) -> str:
         """The id of this branch's next call or task."""
         self.count += 1
         return f"{self.prefix}{self.count}"
+
+    def next_timer_id(self) -> str:
+        """The id of this branch's next timer."""
+        self.timers += 1
+        return f"{self.prefix}0.{self.timers}"
 
     def fork(self) -> Branch:
         """The branch of a task created now."""

@@ -1,4 +1,4 @@
-"""A workflow's tasks: each gets its branch the moment it is made, and its execution knows when it goes on.
+"""A workflow's tasks and timers: each gets its place the moment it is made, and its execution knows of it.
 
 `asyncio.wait` and `as_completed` put tasks in sets, whose order follows their hashes. A branch's task is
 hashed by its number in its parent's branch, so that loops over such sets go in the same order on replay.
@@ -12,6 +12,7 @@ import functools
 from collections.abc import Callable, Coroutine, Generator, Iterable
 from typing import Any, Protocol
 
+from outlast.core.paths import Branch
 from outlast.core.stops import Stopped
 from outlast.sdk.running import Line, current_line, enter_line
 
@@ -25,6 +26,21 @@ class Body(Protocol):
 
     def going_on(self) -> None:
         """The body, or a task of it, runs on now. Raises Stopped where it may not."""
+        ...
+
+
+class TimedBody(Body, Protocol):
+    """The execution whose body sets timers."""
+
+    def call_at(
+        self,
+        branch: Branch,
+        when: float,
+        callback: Callable[..., object],
+        args: tuple[Any, ...],
+        context: contextvars.Context | None,
+    ) -> asyncio.TimerHandle:
+        """A timer of the body, as `loop.call_at` sets them."""
         ...
 
 
@@ -79,8 +95,10 @@ class Driven(Coroutine[Any, Any, Any]):
 
 
 def install(loop: asyncio.AbstractEventLoop) -> None:
-    """Make `loop` give a workflow's tasks their branches."""
-    loop.set_task_factory(task_factory)
+    """Make `loop` give a workflow's tasks their branches, and its timers to their execution."""
+    if loop.get_task_factory() is not task_factory:
+        loop.set_task_factory(task_factory)
+        _give_away_timers(loop)
     if not hasattr(asyncio.as_completed, "__wrapped__"):
         asyncio.as_completed = _in_order(asyncio.as_completed)
 
@@ -104,6 +122,35 @@ def task_factory(
     task.add_done_callback(lambda _: coro.close())
     body.adopt(task)
     return task
+
+
+def _give_away_timers(loop: Any) -> None:
+    """All of asyncio's timers are set by these two: those of `timeout`, `wait`, `wait_for` and `sleep`."""
+    call_at, call_later = loop.call_at, loop.call_later
+
+    def at(
+        when: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.TimerHandle:
+        line = current_line()
+        if line is None or line.threaded:
+            return call_at(when, callback, *args, context=context)  # type: ignore[no-any-return]
+        body: TimedBody = line.runner  # type: ignore[assignment]
+        return body.call_at(line.branch, when, callback, args, context)
+
+    def later(
+        delay: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.TimerHandle:
+        if current_line() is None:
+            return call_later(delay, callback, *args, context=context)  # type: ignore[no-any-return]
+        return at(loop.time() + delay, callback, *args, context=context)
+
+    loop.call_at, loop.call_later = at, later
 
 
 async def _contained(coro: Any) -> Any:

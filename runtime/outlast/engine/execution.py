@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import CancelledError as CallCancelled
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from outlast.core import faults
 from outlast.core.clock import Clock
@@ -30,7 +30,9 @@ from outlast.engine.settling import settled
 from outlast.engine.turns import Turns, cancel_later
 from outlast.sdk.clients import MakeClients
 from outlast.sdk.definitions import WorkflowDefinition
-from outlast.sdk.running import current_line, enter_line
+from outlast.sdk.running import current_line, enter_line, leave_line
+
+T = TypeVar("T")
 
 STOP_GRACE_S = 5.0
 """So long may a body that was stopped run its `finally` blocks. Then it is abandoned where it stands."""
@@ -160,6 +162,14 @@ class Execution:
         if not self._running and self._body is not None:
             self.stop(HandedOver("the instance shuts down"))
 
+    async def _unseen(self, waiting: Awaitable[T]) -> T:
+        """Wait for what the engine does, which is no activity of the body, nor are its timers the body's."""
+        outside = enter_line(None)
+        try:
+            return await waiting
+        finally:
+            leave_line(outside)
+
     def adopt(self, task: asyncio.Task[Any]) -> None:
         """Know a task that the body made."""
         self._ever_branched = True
@@ -233,10 +243,12 @@ class Execution:
                 self._running += 1
                 try:
                     faults.reach("step.before_run")
-                    outcome = await attempts()
+                    outcome = await self._unseen(attempts())
                     faults.reach("step.after_run")
                 finally:
                     self._running -= 1
+                if isinstance(outcome, Failure) and isinstance(outcome.error, ShuttingDown):
+                    await self._hand_over()  # this instance ends: that is nobody's result
             except asyncio.CancelledError:
                 if self.stopped is None:
                     # The body itself gave the step up. On replay it must not get the result instead.
@@ -246,8 +258,6 @@ class Execution:
                 raise
             if self.stopped is not None:
                 raise self.stopped
-            if isinstance(outcome, Failure) and isinstance(outcome.error, ShuttingDown):
-                await self._hand_over()  # this instance ends: that is nobody's result
             error = encode_failure(outcome.error) if isinstance(outcome, Failure) else None
             if committed:
                 order = committed[0].completion_order or self._history.next_order()

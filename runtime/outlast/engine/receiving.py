@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable
-from typing import TypeVar
 
 from pydantic_core import from_json, to_json
 
@@ -19,9 +17,7 @@ from outlast.engine.mail import Box
 from outlast.engine.sleeping import Sleeper
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.durations import DURATION_MAX_S
-from outlast.sdk.running import enter_line, leave_line
 
-T = TypeVar("T")
 _PLAIN = Codec(of="the message")
 
 
@@ -106,14 +102,6 @@ class Receiver(Sleeper):
             self._receives[topic] -= 1
             if self.stopped is None and wait in self.unsaved_sleeps:
                 self.unsaved_sleeps.remove(wait)
-
-    async def _unseen(self, waiting: Awaitable[T]) -> T:
-        """Wait without that being an activity of the body."""
-        outside = enter_line(None)
-        try:
-            return await waiting
-        finally:
-            leave_line(outside)
 
     def _box(self, topic: str) -> Box:
         if topic not in self._boxes:

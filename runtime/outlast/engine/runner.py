@@ -6,7 +6,7 @@ import asyncio
 import random
 import secrets
 import sys
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from outlast.core.codec import Codec
@@ -36,6 +36,10 @@ _UNTIL_THE_HOST_CAN = RetryPolicy(
 """For awaiting children and for messages: that the host can't now is never recorded as their failure."""
 
 
+class _TooLate(Exception):
+    """Nothing was begun: the lease had run out by then."""
+
+
 class WorkflowRunner(Receiver):
     """An execution as the SDK calls it."""
 
@@ -57,7 +61,7 @@ class WorkflowRunner(Receiver):
         def call() -> Awaitable[Any]:
             if step.is_async:
                 return step.fn(*args, **kwargs)  # type: ignore[no-any-return]
-            return in_thread(self._services.step_threads, step.fn, *args, **kwargs)
+            return self._in_thread(step.fn, *args, **kwargs)
 
         return await self._run(
             step_id,
@@ -177,6 +181,23 @@ class WorkflowRunner(Receiver):
         )
         return sent
 
+    async def _in_thread(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        while True:
+            try:
+                return await in_thread(self._services.step_threads, self._in_time(fn), *args, **kwargs)
+            except _TooLate:
+                await self._may_begin_again()
+
+    def _in_time(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        """`fn`, begun only under the lease: until there is a thread or a connection, it may have run out."""
+
+        def begin(*args: Any, **kwargs: Any) -> Any:
+            if self.stopped is not None or not self._services.lease.covers(self.stretch):
+                raise _TooLate
+            return fn(*args, **kwargs)
+
+        return begin
+
     # --- transactions -------------------------------------------------------------------------------------
 
     async def _transact(
@@ -195,12 +216,11 @@ class WorkflowRunner(Receiver):
         started_s = self._services.clock.now_s()
 
         async def run(connection: Any) -> StepRecord:
+            fn = self._in_time(transaction.fn)
             if transaction.is_async:
-                value = await transaction.fn(connection, *args, **kwargs)
+                value = await fn(connection, *args, **kwargs)
             else:
-                value = await in_thread(
-                    self._services.step_threads, transaction.fn, connection, *args, **kwargs
-                )
+                value = await in_thread(self._services.step_threads, fn, connection, *args, **kwargs)
             text, _ = transaction.codec.through(value)
             order = self._history.next_order()
             reserved.append(order)
@@ -220,6 +240,8 @@ class WorkflowRunner(Receiver):
             except Conflicted as error:
                 conflicts += 1
                 await conflict_pause(conflicts, error)
+            except _TooLate:
+                pass
             except Unreachable:
                 # If that was the commit, its record stands in the way of the next run's and undoes it.
                 await asyncio.sleep(random.uniform(0.05, 0.5))

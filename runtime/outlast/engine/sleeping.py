@@ -11,14 +11,14 @@ from outlast.core.failures import CANCELLED
 from outlast.core.paths import Branch
 from outlast.core.records import ClaimedWorkflow, StepRecord
 from outlast.core.stops import Suspended
-from outlast.engine.execution import Execution, Services
+from outlast.engine.execution import Services
+from outlast.engine.timers import Timed
 from outlast.sdk.definitions import WorkflowDefinition
-from outlast.sdk.running import enter_line, leave_line
 
 _PLAIN = Codec(of="the result")
 
 
-class Sleeper(Execution):
+class Sleeper(Timed):
     """An execution that can wait for long."""
 
     def __init__(
@@ -27,7 +27,7 @@ class Sleeper(Execution):
         super().__init__(claimed, definition, services, stretch)
         self.wake_at_s: float | None = None
         self.unsaved_sleeps: list[StepRecord] = []
-        """Waits, of sleeps and of receives, that are recorded nowhere yet."""
+        """Waits, of sleeps, receives and at a suspension timers, that are recorded nowhere yet."""
         self._deadline_s = claimed.deadline_s
         self._sleeps: dict[str, float] = {}
         """All that is waited for now, by step: until when."""
@@ -58,8 +58,8 @@ class Sleeper(Execution):
         if self.stopped is not None:
             raise self.stopped
         order = self._history.next_order()
-        if short or self._ever_branched:
-            # Which of several branches went on first must be durable before it shows.
+        if short or self._ever_branched or self._ever_timed:
+            # Which of several branches and timers came first must be durable before it shows.
             self._write(sleep._replace(completion_order=order))
         self.at_work += 1
         try:
@@ -70,7 +70,8 @@ class Sleeper(Execution):
     async def _sleep_short(self, wake_s: float) -> None:
         if self._draining:
             await self._hand_over()
-        await asyncio.sleep(max(0.0, wake_s - self._services.clock.now_s()))
+        await self._unseen(asyncio.sleep(max(0.0, wake_s - self._services.clock.now_s())))
+        self._turns.activity += 1
 
     async def _sleep_long(self, sleep: StepRecord, wake_s: float, *, recorded: bool) -> None:
         """Sleep past the moment: the wake time is recorded; a workflow that only sleeps leaves the memory."""
@@ -78,18 +79,14 @@ class Sleeper(Execution):
         if not recorded:
             self.unsaved_sleeps.append(sleep)
         try:
-            if not self._tasks and wake_s - self._services.clock.now_s() > self._services.moment_s:
+            if not self._tasks and self._is_far():
                 self._suspend()
                 assert self.stopped is not None
                 raise self.stopped
             self._save_sleeps()
             while (left_s := wake_s - self._services.clock.now_s()) > 0:
                 seen = self._turns.activity
-                outside = enter_line(None)  # to look at the time is no activity of the body
-                try:
-                    await asyncio.sleep(min(left_s, self._services.moment_s))
-                finally:
-                    leave_line(outside)
+                await self._unseen(asyncio.sleep(min(left_s, self._services.moment_s)))
                 self._suspend_if_idle(seen)
                 if self.stopped is not None:
                     raise self.stopped
@@ -102,9 +99,16 @@ class Sleeper(Execution):
         `seen`: its activity a moment ago.
         """
         idle = seen == self._turns.activity and not self.at_work
-        far = min(self._sleeps.values()) - self._services.clock.now_s() > self._services.moment_s
-        if idle and far and self._may_leave():
+        if idle and self._is_far() and self._may_leave():
             self._suspend()
+
+    def _is_far(self) -> bool:
+        """Whether more than a moment passes before anything that is waited for here."""
+        nearest_s = min(self._waits_until_s())
+        return nearest_s - self._services.clock.now_s() > self._services.moment_s
+
+    def _waits_until_s(self) -> list[float]:
+        return [*self._sleeps.values(), *(timer.wake_s for timer in self.timers.values())]
 
     def _may_leave(self) -> bool:
         """Whether nothing that is waited for is there already."""
@@ -112,8 +116,9 @@ class Sleeper(Execution):
 
     def _suspend(self) -> None:
         self.wake_at_s = min(
-            [*self._sleeps.values(), *([] if self._deadline_s is None else [self._deadline_s])]
+            [*self._waits_until_s(), *([] if self._deadline_s is None else [self._deadline_s])]
         )
+        self.unsaved_sleeps += self._unsaved_timers()
         self.stop(Suspended("the workflow sleeps"))
 
     def _save_sleeps(self) -> None:

@@ -35,6 +35,8 @@ class Turns:
         self._closed = False
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self._reserved: set[int] = set()
+        self._to_give_up: set[int] = set()
+        """Recorded cancellations whose calls wait for them."""
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.activity = 0
@@ -60,10 +62,14 @@ class Turns:
         task waits next, live and on replay alike, unless whoever asked for it has taken it back by then: an
         `asyncio.timeout` whose block is left does so.
         """
-        if not self._waiting and not self._tasks:
+        if not self._waiting and not self._tasks and self._reserved <= {order}:
             self._history.release(order)
             self.give_up(order)
-            return
+        else:
+            await self.take_at_rest(order)
+
+    async def take_at_rest(self, order: int) -> None:
+        """As `take`, and in any case not before the body has come to rest."""
         loop = asyncio.get_running_loop()
         turn: asyncio.Future[None] = loop.create_future()
         heapq.heappush(self._waiting, (order, turn))
@@ -86,13 +92,30 @@ class Turns:
     async def cancelled_again(self, order: int) -> None:
         """Wait for the cancellation recorded at `order`, and its turn; nothing later passes before it."""
         self.reserve(order)
+        self._to_give_up.add(order)
+        self._changed.set()
         try:
             await asyncio.get_running_loop().create_future()
         except asyncio.CancelledError:
+            self._to_give_up.discard(order)
             self.activity += 1
             if not self._closed:
                 await self.take(order)
             raise
+
+    async def replayed(self) -> bool:
+        """Wait until all that is recorded was handed out.
+
+        False if that waits for a cancellation, and the body, at rest, is not the one to ask for it.
+        """
+        while (recorded := self._history.next_release()) is not None and not self._closed:
+            if recorded not in self._to_give_up:
+                await self._change(None)
+                continue
+            await self._rest()
+            if self._history.next_release() == recorded and recorded in self._to_give_up:
+                return False
+        return True
 
     async def _serve(self) -> None:
         patient_until = monotonic() + PATIENCE_S
@@ -111,6 +134,7 @@ class Turns:
                         continue
                 order, turn = heapq.heappop(self._waiting)
                 self._history.release(order)
+                self._changed.set()
                 turn.set_result(None)
                 patient_until = monotonic() + PATIENCE_S
         finally:
