@@ -64,11 +64,16 @@ class Functions:
         """See core.ports.Catalog."""
         return ["chain"]
 
+    def queues(self) -> dict[str, list[str]]:
+        """See core.ports.Catalog."""
+        return {}
+
 
 async def steps(url: str, seconds: float) -> dict[str, Any]:
     """Recorded steps per second of `WRITERS` workflows at a time."""
     store = PostgresStore(Database.at(url, "benchmarks"), "alone", "0", 4, RecoveryLimits())
-    parts = (store.journal, store.transactions, store.instances, store.workflows, store.messages)
+    stores = (store.workflows, store.messages, store.queues)
+    parts = (store.journal, store.transactions, store.instances, *stores)
     engine = Engine("alone", *parts, Functions(), lambda _: None, EngineOptions())
     await engine.open()
     collect_seldom(loaded_stays=True)  # as `outlast serve` does

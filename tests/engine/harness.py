@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,6 +44,13 @@ class Functions:
 
     def workflow_names(self) -> Sequence[str]:
         return list(self._workflows)
+
+    def queues(self) -> Mapping[str, Sequence[str]]:
+        queues: dict[str, list[str]] = {}
+        for name, each in self._workflows.items():
+            if each.queue is not None:
+                queues.setdefault(each.queue, []).append(name)
+        return queues
 
 
 @dataclass
@@ -198,6 +205,7 @@ async def engine_on(
         store.instances,
         store.workflows,
         store.messages,
+        store.queues,
         Functions(*workflows),
         observations.append,
         chosen,

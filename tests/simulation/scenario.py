@@ -64,6 +64,9 @@ class Catalog:
     def workflow_names(self) -> list[str]:
         return ["interpret"]
 
+    def queues(self) -> dict[str, list[str]]:
+        return {}
+
 
 class Instance(Process):
     """A process that hosts an engine."""
@@ -114,7 +117,7 @@ class Scenario:
         )
         instance.engine = Engine(
             instance.name, store.journal, store.transactions, store.instances, store.workflows,
-            store.messages, Catalog(), self._observe, options,
+            store.messages, store.queues, Catalog(), self._observe, options,
         )  # fmt: skip
         while not instance.opened:
             try:

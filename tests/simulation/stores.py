@@ -84,6 +84,15 @@ class MemoryStore:
         self.instances = MemoryInstances(database, link, instance_id)
         self.workflows = MemoryWorkflows(database, link)
         self.messages = MemoryMessages(database, link)
+        self.queues = NoQueues()
+
+
+class NoQueues:
+    """See QueueStore. The programs consume none."""
+
+    async def consume(self, queue: str, function: str, room: int) -> list[ClaimedWorkflow]:
+        """See QueueStore."""
+        raise AssertionError(queue)
 
 
 class MemoryJournal:

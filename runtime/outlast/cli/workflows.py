@@ -63,6 +63,7 @@ def workflows() -> None:
     multiple=True,
     help="Only those that stand so. May be repeated.",
 )
+@click.option("--queue", help="Only those of this queue, such as pgmq:orders.")
 @click.option("--since", type=_Moment(), help="Created since then: 30m, 2h or 7d ago, or a date.")
 @click.option("--until", type=_Moment(), help="Created before then.")
 @click.option(
@@ -74,6 +75,7 @@ def workflows() -> None:
 def list_workflows(
     function: str | None,
     status: tuple[Status, ...],
+    queue: str | None,
     since: str | None,
     until: str | None,
     limit: int,
@@ -88,6 +90,7 @@ def list_workflows(
         limit,
         function=function,
         status=status or None,
+        queue=queue,
         since=since,
         until=until,
     )

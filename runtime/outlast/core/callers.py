@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic_core import from_json, to_json
 
-Mode = Literal["none", "publishable", "secret", "user", "webhook", "sql"]
+Mode = Literal["none", "publishable", "secret", "user", "webhook", "sql", "queue"]
 
 ANON = "anon"
 SERVICE_ROLE = "service_role"
@@ -21,8 +21,9 @@ class Caller:
     """Who called a function.
 
     `mode` says how the caller was admitted: `user` by a JWT with a subject, `publishable` and `secret` by a
-    key (`key_name` says which), `webhook` by a signature, `sql` by `outlast.start` without a user, `none`
-    not at all. `claims` are those of the JWT; row-level security sees them as `request.jwt.claims`.
+    key (`key_name` says which), `webhook` by a signature, `sql` by `outlast.start` without a user, `queue`
+    by a message in a Supabase Queue, `none` not at all. `claims` are those of the JWT; row-level security
+    sees them as `request.jwt.claims`.
     """
 
     mode: Mode = "none"
@@ -41,7 +42,7 @@ class Caller:
         role = self.claims.get("role")
         if isinstance(role, str) and role:
             return role
-        return SERVICE_ROLE if self.mode in ("secret", "webhook", "sql") else ANON
+        return SERVICE_ROLE if self.mode in ("secret", "webhook", "sql", "queue") else ANON
 
     @property
     def email(self) -> str | None:

@@ -71,6 +71,22 @@ class StepRetried(Observation):
 
 
 @dataclass(frozen=True, slots=True)
+class QueueRefused(Observation):
+    """A queue isn't consumed; `remedy` says what to do."""
+
+    queue: str
+    error: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class QueueConsumed(Observation):
+    """A queue that was refused before is consumed now."""
+
+    queue: str
+
+
+@dataclass(frozen=True, slots=True)
 class DatabaseLost(Observation):
     """A statement of the engine failed for want of a connection; it is tried again."""
 

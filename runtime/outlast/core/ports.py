@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -32,6 +32,14 @@ class BadData(Exception):
 
 class Conflicted(Exception):
     """A serialization failure or deadlock: nothing was written, the same again may succeed."""
+
+
+class QueueUnusable(Exception):
+    """The database has no such queue, or doesn't let this instance use it. `remedy` says what to do."""
+
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.remedy = remedy
 
 
 class JournalStore(Protocol):
@@ -160,6 +168,18 @@ class MessageStore(Protocol):
         ...
 
 
+class QueueStore(Protocol):
+    """Supabase Queues."""
+
+    async def consume(self, queue: str, function: str, room: int) -> list[ClaimedWorkflow]:
+        """Make workflows of `function` of at most `room` messages, claimed, and delete those in one commit.
+
+        Raises Unreachable (in doubt: what was committed is released later, as its owner doesn't know it)
+        and QueueUnusable.
+        """
+        ...
+
+
 class Catalog(Protocol):
     """Which workflows this instance can run now."""
 
@@ -177,4 +197,8 @@ class Catalog(Protocol):
 
     def workflow_names(self) -> Sequence[str]:
         """The names of all workflows that can run."""
+        ...
+
+    def queues(self) -> Mapping[str, Sequence[str]]:
+        """By queue, the names of the workflows that consume it: one, or it is contested."""
         ...

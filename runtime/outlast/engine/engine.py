@@ -27,6 +27,7 @@ from outlast.core.ports import (
     InstanceStore,
     JournalStore,
     MessageStore,
+    QueueStore,
     TransactionStore,
     TransactionWork,
     Unreachable,
@@ -36,6 +37,7 @@ from outlast.core.records import ClaimedWorkflow, NewWorkflow, Standing, StepRec
 from outlast.core.stops import HandedOver, LeaseLost
 from outlast.engine import branches
 from outlast.engine.attempts import in_thread
+from outlast.engine.consuming import Consumer
 from outlast.engine.execution import STOP_GRACE_S, Services
 from outlast.engine.executor import Executor
 from outlast.engine.journal import Journal
@@ -78,6 +80,7 @@ class Engine:
         instances: InstanceStore,
         workflows: WorkflowStore,
         messages: MessageStore,
+        queues: QueueStore,
         catalog: Catalog,
         observe: Observer,
         options: EngineOptions,
@@ -127,6 +130,7 @@ class Engine:
             observe,
             pace,
         )
+        self._consumer = Consumer(queues, catalog, self._executor, self._lease, self._room, observe)
 
     # --- life ---------------------------------------------------------------------------------------------
 
@@ -138,12 +142,14 @@ class Engine:
         self._journal.open()
         self._waits.open()
         self._mail.open()
+        self._consumer.open()
         self._opened = True
 
     async def close(self) -> None:
         """Let running steps end within `drain_s`, give the rest back, leave."""
         self._stopping = True
         self._membership.stop_claiming()
+        await self._consumer.close()
         gone = ShuttingDown("this instance shuts down; the workflow goes on elsewhere")
         self._waits.fail_elsewhere(gone)
         if self._starting:
@@ -178,6 +184,12 @@ class Engine:
     def running(self) -> int:
         """Workflows in the memory of this instance."""
         return len(self._executor.live) + len(self._starting)
+
+    def _room(self) -> int:
+        """How many workflows may be taken from a queue now."""
+        if self._stopping or self._journal.full or self._journal.away:
+            return 0
+        return min(self._options.claim_batch, self._options.workflows_max - self.running)
 
     @property
     def database_away(self) -> bool:

@@ -123,6 +123,10 @@ class Catalog:
         """The names of all workflows that can run."""
         return list(self._edition.routes.workflows)
 
+    def queues(self) -> dict[str, list[str]]:
+        """By Supabase Queue, the workflows that consume it."""
+        return self._edition.routes.queues
+
     def _tell(self, former: Edition, edition: Edition) -> None:
         for path, remedy in edition.misnamed.items():
             if path not in former.misnamed:

@@ -47,7 +47,7 @@ class FunctionFile:
 class Routes:
     """All names of one version of the folder."""
 
-    __slots__ = ("_broken", "_choices", "_exact", "_mounts", "versions", "workflows")
+    __slots__ = ("_broken", "_choices", "_exact", "_mounts", "queues", "versions", "workflows")
 
     def __init__(self, files: Iterable[FunctionFile]) -> None:
         self._exact: dict[str, Target] = {}
@@ -56,8 +56,13 @@ class Routes:
         self._choices: dict[str, str] = {}
         self.workflows: dict[str, WorkflowDefinition] = {}
         self.versions: dict[str, str] = {}
+        self.queues: dict[str, list[str]] = {}
+        """By queue, the workflows that consume it."""
         for file in files:
             self._add(file)
+        for name, workflow in self.workflows.items():
+            if workflow.queue is not None:
+                self.queues.setdefault(workflow.queue, []).append(name)
 
     def resolve(self, path: str) -> Target:
         """What serves `path`. Raises FunctionMissing and FunctionBroken."""

@@ -73,6 +73,7 @@ class Instance:
             store.instances,
             store.workflows,
             store.messages,
+            store.queues,
             self.catalog,
             observe,
             settings.engine_options(),

@@ -80,9 +80,11 @@ def log(fact: Observation) -> None:
             where = f"{workflow_id} step {step_id} {name!r}"
             _logger.warning("%s: attempt %d failed (%s); the next in %.1f s", where, attempt, error, wait_s)
         case facts.DatabaseLost() | facts.DatabaseFound():
-            _log_database(fact)
-        case facts.DatabaseConnected() | facts.DatabaseRefused():
-            _log_connection(fact)
+            _log_absence(fact)
+        case (
+            facts.DatabaseConnected() | facts.DatabaseRefused() | facts.QueueRefused() | facts.QueueConsumed()
+        ):
+            _log_use(fact)
         case facts.LoopFailed(loop, error):
             _logger.error("the %s loop met what it didn't expect: %s; it goes on", loop, error)
         case facts.LoopBlocked() | facts.LoopFreed() | facts.LoopInterrupted():
@@ -99,20 +101,27 @@ def _log_lost(fact: facts.InstanceLost) -> None:
         _logger.error("%s is EXHAUSTED: the instances that ran it were lost too often", workflow_id)
 
 
-def _log_database(fact: facts.DatabaseLost | facts.DatabaseFound) -> None:
+def _log_absence(fact: facts.DatabaseLost | facts.DatabaseFound) -> None:
     if isinstance(fact, facts.DatabaseLost):
         _logger.warning("the database can't be reached (%s): %s; trying again", fact.what, fact.error)
     else:
         _logger.info("the database answers again, after %.1f s", fact.away_s)
 
 
-def _log_connection(fact: facts.DatabaseConnected | facts.DatabaseRefused) -> None:
-    if isinstance(fact, facts.DatabaseRefused):
-        error = " ".join(fact.error.split())
-        _logger.error("the database can't be used: %s; remedy: %s", error, fact.remedy)
-        return
-    means = "its sessions are relied on" if fact.sessions else "no session is relied on"
-    _logger.info("connected to the database (%s): %s", fact.kind, means)
+def _log_use(
+    fact: facts.DatabaseConnected | facts.DatabaseRefused | facts.QueueRefused | facts.QueueConsumed,
+) -> None:
+    match fact:
+        case facts.DatabaseRefused(error, remedy):
+            _logger.error("the database can't be used: %s; remedy: %s", " ".join(error.split()), remedy)
+        case facts.DatabaseConnected(kind, sessions):
+            means = "its sessions are relied on" if sessions else "no session is relied on"
+            _logger.info("connected to the database (%s): %s", kind, means)
+        case facts.QueueRefused(queue, error, remedy):
+            error = " ".join(error.split())
+            _logger.error("queue pgmq:%s is not consumed: %s; remedy: %s", queue, error, remedy)
+        case facts.QueueConsumed(queue):
+            _logger.info("queue pgmq:%s is consumed", queue)
 
 
 def _log_loop(fact: facts.LoopBlocked | facts.LoopFreed | facts.LoopInterrupted) -> None:

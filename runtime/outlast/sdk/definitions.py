@@ -59,6 +59,8 @@ class WorkflowDefinition:
     auth: tuple[AuthMode, ...] | None = None
     """Whom it lets in; None leaves that to the gateway."""
     webhook: Webhook | None = None
+    queue: str | None = None
+    """The Supabase Queue whose messages start it."""
     environment: Own | None = field(default_factory=current_environment, repr=False, kw_only=True)
     """What its function sees of the environment as its own: it was made while that was imported."""
 

@@ -13,6 +13,7 @@ from outlast.sdk.definitions import METHODS, HandlerDefinition, WorkflowDefiniti
 from outlast.sdk.durations import Duration, positive_seconds_of
 from outlast.sdk.http import Response
 from outlast.sdk.inputs import Inputs
+from outlast.sdk.queues import queue_name
 from outlast.sdk.steps import refuse_non_function
 from outlast.sdk.webhooks import Webhook, check_webhook
 
@@ -61,6 +62,7 @@ def workflow(
     timeout: Duration | None = None,
     methods: Sequence[str] = METHODS,
     webhook: Webhook | None = None,
+    queue: str | None = None,
 ) -> WorkflowDecorator: ...
 def workflow(
     fn: Callable[..., Any] | None = None,
@@ -72,6 +74,7 @@ def workflow(
     timeout: Duration | None = None,
     methods: Sequence[str] = METHODS,
     webhook: Webhook | None = None,
+    queue: str | None = None,
 ) -> Any:
     """Make a function a workflow: it survives anything and runs to one end.
 
@@ -80,8 +83,9 @@ def workflow(
     `idempotency="required"` refuses calls without a key. `duplicates="conflict"` answers 409 to a duplicate
     of a running call instead of waiting with it. `timeout` bounds the whole, sleeps and recoveries included.
     `methods` are the HTTP methods it answers. `webhook` (`standard_webhook`, `database_webhook`) lets in
-    verified deliveries alone; such a function answers POST, unless `methods` says otherwise. Raises
-    UsageError for options that can't work.
+    verified deliveries alone; such a function answers POST, unless `methods` says otherwise.
+    `queue="pgmq:NAME"` starts it for each message of that Supabase Queue, too. Raises UsageError for options
+    that can't work.
     """
     if idempotency not in ("optional", "required"):
         raise UsageError(f'workflow(idempotency) is "optional" or "required", not {idempotency!r}')
@@ -91,6 +95,7 @@ def workflow(
     modes = auth_modes(auth, "workflow")
     check_webhook(webhook, "workflow", auth)
     allowed = _methods(methods, "workflow", webhook)
+    consumed = queue_name(queue)
 
     def decorate(wrapped: Callable[..., Any]) -> Workflow[..., Any]:
         refuse_non_function(wrapped, "workflow")
@@ -109,6 +114,7 @@ def workflow(
             timeout_s=timeout_s,
             auth=modes,
             webhook=webhook,
+            queue=consumed,
         )
         return Workflow(definition)
 

@@ -9,6 +9,7 @@ from outlast.store.journal import PostgresJournal
 from outlast.store.messages import PostgresMessages
 from outlast.store.migrations import migrate_over, pending_over
 from outlast.store.pool import Pool, PoolBusy
+from outlast.store.queues import PostgresQueues
 from outlast.store.transactions import PostgresTransactions
 from outlast.store.workflows import PostgresWorkflows
 
@@ -31,6 +32,7 @@ class PostgresStore:
         self.transactions = PostgresTransactions(self._pool, instance_id)
         self.workflows = PostgresWorkflows(self._pool)
         self.messages = PostgresMessages(self._pool)
+        self.queues = PostgresQueues(self._pool, instance_id)
         self._current = False
 
     async def migrate(self) -> None:

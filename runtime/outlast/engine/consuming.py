@@ -1,0 +1,120 @@
+"""Supabase Queues: this instance takes messages while it has room for their workflows."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+
+from outlast.core.clock import monotonic
+from outlast.core.observations import LoopFailed, Observer, QueueConsumed, QueueRefused, WorkflowsClaimed
+from outlast.core.ports import Catalog, QueueStore, QueueUnusable, Unreachable
+from outlast.core.records import ClaimedWorkflow
+from outlast.engine.executor import Executor
+from outlast.engine.lease import Lease
+from outlast.engine.settling import end_tasks
+
+LOOK_S = 0.5
+LOOK_LIMIT_S = 10.0
+"""So long a look at one queue may take: somebody may have locked its table."""
+
+RETRY_MIN_S, RETRY_MAX_S = 1.0, 30.0
+LAST_ROUND_S = 1.0
+
+
+class Consumer:
+    """One loop over all queues that workflows of the catalog consume. Without any it asks nothing."""
+
+    def __init__(
+        self,
+        store: QueueStore,
+        catalog: Catalog,
+        executor: Executor,
+        lease: Lease,
+        room: Callable[[], int],
+        observe: Observer,
+    ) -> None:
+        self._store = store
+        self._catalog = catalog
+        self._executor = executor
+        self._lease = lease
+        self._room = room
+        self._observe = observe
+        self._refused: dict[str, tuple[str, float, float]] = {}
+        """Of queues that aren't consumed: what was told of it, how long to wait, until when."""
+        self._leaving = False
+        self._task: asyncio.Task[None] | None = None
+
+    def open(self) -> None:
+        """Start the loop."""
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="outlast-queues")
+
+    async def close(self) -> None:
+        """Stop it. What it has taken runs, or will be found without an owner."""
+        self._leaving = True
+        if self._task is not None:
+            await asyncio.wait([self._task], timeout=LAST_ROUND_S)
+            await end_tasks([self._task])
+
+    async def _run(self) -> None:
+        while not self._leaving:
+            more = False
+            try:
+                queues = dict(self._catalog.queues())
+                self._refused = {queue: told for queue, told in self._refused.items() if queue in queues}
+                for queue, functions in queues.items():
+                    if self._is_due(queue):
+                        more = await self._look(queue, functions) or more
+            except Exception as error:  # noqa: BLE001 - the loop must go on; it says what happened
+                if not isinstance(error, Unreachable):  # others tell of that
+                    self._observe(LoopFailed("queues", repr(error)))
+                more = False
+            if not self._leaving:
+                await asyncio.sleep(0 if more else LOOK_S * random.uniform(0.8, 1.0))
+
+    def _is_due(self, queue: str) -> bool:
+        return queue not in self._refused or monotonic() >= self._refused[queue][2]
+
+    async def _look(self, queue: str, functions: Sequence[str]) -> bool:
+        """Take what there is room for; whether there may be more at once."""
+        room = self._room()
+        if room <= 0 or self._leaving:
+            return False
+        if len(functions) > 1:
+            both = " and ".join(sorted(functions))
+            remedy = "a message starts one workflow: let one of them name the queue"
+            self._refuse(queue, f"{both} both consume it", remedy)
+            return False
+        (function,) = functions
+        # As it stood before: what is inserted in another stretch of the lease may be somebody else's by now.
+        stretch = self._lease.stretch
+        try:
+            async with asyncio.timeout(LOOK_LIMIT_S):
+                workflows = await self._store.consume(queue, function, room)
+        except QueueUnusable as reason:
+            self._refuse(queue, str(reason), reason.remedy)
+            return False
+        except TimeoutError:
+            error = f"it didn't answer within {LOOK_LIMIT_S:g} s"
+            self._refuse(queue, error, f"see who holds a lock on pgmq.q_{queue}")
+            return False
+        if self._refused.pop(queue, None) is not None:
+            self._observe(QueueConsumed(queue))
+        self._launch(workflows, stretch)
+        return len(workflows) == room
+
+    def _launch(self, workflows: Sequence[ClaimedWorkflow], stretch: int) -> None:
+        if workflows:
+            self._observe(WorkflowsClaimed(tuple(each.workflow_id for each in workflows)))
+        for claimed in workflows:
+            definition = self._catalog.workflow(claimed.function)
+            if definition is not None:  # else its file was broken a moment ago: the next beats give it back
+                self._executor.launch(claimed, definition, stretch=stretch)
+
+    def _refuse(self, queue: str, error: str, remedy: str) -> None:
+        """Tell of it once, and look again ever more seldom."""
+        told, pause_s, _ = self._refused.get(queue, ("", RETRY_MIN_S / 2, 0.0))
+        pause_s = min(RETRY_MAX_S, 2 * pause_s)
+        self._refused[queue] = (error, pause_s, monotonic() + pause_s * random.uniform(0.8, 1.0))
+        if error != told:
+            self._observe(QueueRefused(queue, error, remedy))

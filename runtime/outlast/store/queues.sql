@@ -1,0 +1,51 @@
+-- Supabase Queues: messages become workflows. pgmq's own functions do to its tables what is done to them, so that
+-- any version of it will do.
+
+-- name: consume
+-- One statement, one commit: the row of a workflow is durable and its message gone, or neither.
+with read as materialized (
+  select r.msg_id, r.enqueued_at, r.read_ct, r.message, to_jsonb(r) -> 'headers' as headers
+  -- Longer hidden than any commit takes: what isn't deleted below is for later.
+  from pgmq.read(%(queue)s, 30, %(room)s) as r
+), told as (
+  select
+    r.*, 'pgmq:' || %(queue)s::text || ':' || r.msg_id as plain_id,
+    encode(sha256(convert_to(
+      extract(epoch from r.enqueued_at)::text || ':' || r.message::text, 'UTF8')), 'hex') as fingerprint
+  from read r
+), named as (
+  -- A queue that was dropped and made again counts from 1 again: an id may be another message's.
+  select
+    t.*, coalesce(w.fingerprint = t.fingerprint, false) as done,
+    case when w.workflow_id is null then t.plain_id
+      else t.plain_id || ':' || to_char(t.enqueued_at at time zone 'utc', 'YYYYMMDD"T"HH24MISSUS') end as workflow_id
+  from told t
+  left join outlast.workflow_status w on w.workflow_id = t.plain_id
+), started as (
+  insert into outlast.workflow_status as w (
+    workflow_id, function, status, input, fingerprint, claims, queue, attributes, owner, epoch, started_at
+  )
+  select
+    n.workflow_id, %(function)s, 'PENDING', n.message::json, n.fingerprint,
+    '{"role":"service_role","outlast":{"mode":"queue","key":null}}', 'pgmq:' || %(queue)s::text,
+    jsonb_strip_nulls(jsonb_build_object(
+      'msg_id', n.msg_id, 'enqueued_at', n.enqueued_at, 'read_ct', n.read_ct, 'headers', n.headers))::json,
+    %(instance)s, 1, now()
+  from named n
+  where not n.done
+  on conflict (workflow_id) do nothing
+  returning
+    w.workflow_id, w.function, w.epoch, w.input::text, w.request::text, w.subject, w.claims::text, w.version,
+    w.parent, w.recovery_attempts, extract(epoch from w.deadline)::float8 as deadline_s,
+    extract(epoch from w.created_at)::float8 as created_s
+), deleted as materialized (
+  select count(d) as messages
+  from (
+    select array_agg(n.msg_id) as ids
+    from named n
+    where n.done or n.workflow_id in (select workflow_id from started)
+  ) as over
+  cross join lateral pgmq.delete(%(queue)s, over.ids) as d
+  where over.ids is not null
+)
+select s.* from deleted left join started s on true

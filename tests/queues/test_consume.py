@@ -1,0 +1,253 @@
+"""Messages of a Supabase Queue become workflows: each one, once, with the message gone in the same commit."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import psycopg
+import pytest
+
+from outlast import context, step, workflow
+from outlast.core.errors import UsageError
+from outlast.core.observations import QueueConsumed, QueueRefused
+from outlast.store.connections import Database
+from outlast.store.instances import RecoveryLimits
+from outlast.store.postgres import PostgresStore
+from tests.engine.harness import Bench, engine_on
+
+
+@workflow(queue="pgmq:orders")
+async def orders(sku: str, quantity: int = 1) -> list[Any]:
+    caller = context().caller
+    return [sku, quantity, caller.mode, caller.role]
+
+
+async def send(bench: Bench, message: str, queue: str = "orders") -> int:
+    (row,) = await bench.rows("select pgmq.send(%s, %s::jsonb) as id", queue, message)
+    return int(row["id"])
+
+
+async def left(bench: Bench, queue: str = "orders") -> int:
+    (row,) = await bench.rows("select queue_length from pgmq.metrics(%s)", queue)
+    return int(row["queue_length"])
+
+
+async def result(bench: Bench, workflow_id: str) -> Any:
+    async def there() -> bool:
+        return bool(
+            await bench.rows("select 1 from outlast.workflow_status where workflow_id = %s", workflow_id)
+        )
+
+    await bench.until(there)
+    return await bench.result(workflow_id)
+
+
+async def test_a_message_starts_a_workflow_and_is_gone(queue_database: str) -> None:
+    async with engine_on(queue_database, orders) as bench:
+        message_id = await send(bench, '{"sku": "widget", "quantity": 3}')
+        workflow_id = f"pgmq:orders:{message_id}"
+        assert await result(bench, workflow_id) == ["widget", 3, "queue", "service_role"]
+        assert await left(bench) == 0
+        row = await bench.row(workflow_id)
+        assert (row["queue"], row["function"], row["idempotency_key"]) == ("pgmq:orders", "orders", None)
+        assert row["attributes"]["msg_id"] == message_id
+        assert {"enqueued_at", "read_ct"} <= row["attributes"].keys()
+
+
+async def test_a_message_that_does_not_fit_is_kept_as_a_workflow_that_failed(queue_database: str) -> None:
+    async with engine_on(queue_database, orders) as bench:
+        bad = [await send(bench, text) for text in ('{"quantity": 1}', "[1]", '"text"', "null")]
+        good = await send(bench, '{"sku": "w"}')
+        assert (await result(bench, f"pgmq:orders:{good}"))[0] == "w"
+        for message_id in bad:
+            assert (await bench.failure(f"pgmq:orders:{message_id}"))["code"] == "invalid_input"
+        assert (await bench.row(f"pgmq:orders:{bad[0]}"))["input"] == {"quantity": 1}
+        assert await left(bench) == 0
+
+
+async def test_what_there_is_no_room_for_stays_in_the_queue(queue_database: str) -> None:
+    go = asyncio.Event()
+
+    @step
+    async def hold() -> None:
+        await go.wait()
+
+    @workflow(queue="pgmq:orders")
+    async def held(number: int) -> int:
+        await hold()
+        return number
+
+    async with engine_on(queue_database, held, workflows_max=3) as bench:
+        for number in range(10):
+            await send(bench, f'{{"number": {number}}}')
+        await bench.until(lambda: len(bench.live) == 3)
+        assert await left(bench) == 7
+        go.set()
+
+        async def all_over() -> bool:
+            (row,) = await bench.rows(
+                "select count(*) as n from outlast.workflow_status where status = 'SUCCESS'"
+            )
+            return row["n"] == 10
+
+        await bench.until(all_over)
+        assert await left(bench) == 0
+
+
+def a_store(url: str, name: str) -> PostgresStore:
+    return PostgresStore(Database.at(url, "tests"), name, "test", 4, RecoveryLimits())
+
+
+async def test_many_that_take_share_what_there_is(queue_database: str) -> None:
+    with psycopg.connect(queue_database, autocommit=True) as connection:
+        batch = "array(select jsonb_build_object('sku', n) from generate_series(1, 300) n)"
+        connection.execute(f"select pgmq.send_batch('orders', {batch})".encode())
+    stores = [a_store(queue_database, f"i{number}") for number in range(4)]
+
+    async def take_all(store: PostgresStore) -> list[str]:
+        taken: list[str] = []
+        while workflows := await store.queues.consume("orders", "orders", 7):
+            assert len(workflows) <= 7
+            taken += [each.workflow_id for each in workflows]
+        return taken
+
+    taken = await asyncio.gather(*(take_all(store) for store in stores))
+    assert sorted(each for part in taken for each in part) == sorted(
+        f"pgmq:orders:{number}" for number in range(1, 301)
+    )
+    with psycopg.connect(queue_database) as connection:
+        owners = "select count(*), count(distinct owner) from outlast.workflow_status where epoch = 1"
+        count, owned_by = connection.execute(owners).fetchone() or (0, 0)
+        assert (count, owned_by <= 4) == (300, True)
+        assert connection.execute("select count(*) from pgmq.q_orders").fetchone() == (0,)
+    for store in stores:
+        await store.close()
+
+
+async def test_a_queue_that_was_made_anew_loses_nothing(queue_database: str) -> None:
+    """Its messages are numbered from 1 again."""
+    async with engine_on(queue_database, orders) as bench:
+        first = await send(bench, '{"sku": "old"}')
+        assert (await result(bench, f"pgmq:orders:{first}"))[0] == "old"
+        await bench.rows("select pgmq.drop_queue('orders')")
+        await bench.rows("select pgmq.create('orders')")
+        assert await send(bench, '{"sku": "new"}') == first
+
+        async def both() -> list[Any] | None:
+            query = (
+                "select output from outlast.workflow_status where workflow_id like %s and output is not null"
+            )
+            rows = await bench.rows(f"{query} order by created_at", f"pgmq:orders:{first}%")
+            return rows if len(rows) == 2 else None
+
+        assert [row["output"][0] for row in await bench.until(both)] == ["old", "new"]
+        assert await left(bench) == 0
+
+
+async def test_a_message_that_came_back_is_not_run_again(queue_database: str) -> None:
+    """As a backup of the queue's table brings it."""
+    async with engine_on(queue_database, orders) as bench:
+        with psycopg.connect(queue_database, autocommit=True) as connection:
+            connection.execute("create table kept (like pgmq.q_orders)")
+            connection.execute("begin")
+            connection.execute("select pgmq.send('orders', '{\"sku\": \"w\"}')")
+            connection.execute("insert into kept select * from pgmq.q_orders")
+            connection.execute("commit")
+        assert (await result(bench, "pgmq:orders:1"))[0] == "w"
+        await bench.rows("insert into pgmq.q_orders overriding system value select * from kept")
+
+        async def gone() -> bool:
+            return await left(bench) == 0
+
+        await bench.until(gone)
+        (row,) = await bench.rows("select count(*) as n from outlast.workflow_status")
+        assert row["n"] == 1
+
+
+async def test_a_rollback_leaves_the_message(queue_database: str) -> None:
+    store = a_store(queue_database, "i")
+    with psycopg.connect(queue_database, autocommit=True) as connection:
+        connection.execute("select pgmq.send('orders', '{\"sku\": \"w\"}')")
+        connection.execute("alter table outlast.workflow_status add constraint never check (queue is null)")
+        with pytest.raises(psycopg.errors.CheckViolation):
+            await store.queues.consume("orders", "orders", 5)
+        assert connection.execute("select read_ct from pgmq.q_orders").fetchall() == [(0,)]
+        connection.execute("alter table outlast.workflow_status drop constraint never")
+    (claimed,) = await store.queues.consume("orders", "orders", 5)
+    assert claimed.workflow_id == "pgmq:orders:1"
+    await store.close()
+
+
+async def test_what_is_missing_is_told_once_and_found_when_it_comes(queue_database: str) -> None:
+    @workflow(queue="pgmq:later")
+    async def later(n: int) -> int:
+        return n
+
+    async with engine_on(queue_database, orders, later) as bench:
+
+        def told() -> list[Any]:
+            return [each for each in bench.observations if isinstance(each, QueueRefused | QueueConsumed)]
+
+        await bench.until(told)
+        ok = await send(bench, '{"sku": "meanwhile"}')
+        assert (await result(bench, f"pgmq:orders:{ok}"))[0] == "meanwhile"
+        await bench.rows("select pgmq.create('later')")
+        message_id = await send(bench, '{"n": 5}', "later")
+        assert await result(bench, f"pgmq:later:{message_id}") == 5
+        refused, consumed = told()
+        assert refused.queue == consumed.queue == "later"
+        assert "select pgmq.create('later')" in refused.remedy
+
+
+async def test_a_locked_queue_holds_up_neither_lease_nor_other_queues(
+    queue_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("outlast.engine.consuming.LOOK_LIMIT_S", 0.3)
+
+    @workflow(queue="pgmq:others")
+    async def others(n: int) -> int:
+        return n
+
+    with psycopg.connect(queue_database) as locker:
+        locker.execute("select pgmq.create('others')")
+        locker.commit()
+        locker.execute("lock table pgmq.q_orders in access exclusive mode")
+        async with engine_on(queue_database, orders, others, lease_ttl_s=2.0) as bench:
+            for number in range(3):
+                message_id = await send(bench, f'{{"n": {number}}}', "others")
+                assert await result(bench, f"pgmq:others:{message_id}") == number
+            assert any(
+                isinstance(each, QueueRefused) and "lock" in each.remedy for each in bench.observations
+            )
+            locker.rollback()
+            message_id = await send(bench, '{"sku": "w"}')
+            assert (await result(bench, f"pgmq:orders:{message_id}"))[0] == "w"
+
+
+async def test_a_queue_of_two_workflows_is_consumed_by_none(queue_database: str) -> None:
+    @workflow(queue="pgmq:orders")
+    async def another(sku: str) -> str:
+        return sku
+
+    async with engine_on(queue_database, orders, another) as bench:
+        await send(bench, '{"sku": "w"}')
+        await bench.until(lambda: [each for each in bench.observations if isinstance(each, QueueRefused)])
+        (refused,) = [each for each in bench.observations if isinstance(each, QueueRefused)]
+        assert refused.error == "another and orders both consume it"
+        assert await left(bench) == 1
+
+
+async def test_without_pgmq_it_says_how_to_get_it(database: str) -> None:
+    async with engine_on(database, orders) as bench:
+        await bench.until(lambda: [each for each in bench.observations if isinstance(each, QueueRefused)])
+        (refused,) = [each for each in bench.observations if isinstance(each, QueueRefused)]
+        assert "create extension pgmq" in refused.remedy
+
+
+@pytest.mark.parametrize(
+    "queue", ["orders", "pgmq:", "pgmq:Orders", "pgmq:a b", "pgmq:" + "q" * 48, 5, "pgmq:x;y"]
+)
+def test_a_name_that_is_none_is_refused(queue: Any) -> None:
+    with pytest.raises(UsageError, match="pgmq:NAME"):
+        workflow(queue=queue)
