@@ -96,6 +96,7 @@ class Instance:
                 workflows=store.workflows,
                 functions=self.catalog,
                 admission=admission,
+                in_flight=invoker.in_flight,
                 schema_current=self._schema_current,
                 version=version,
                 body_bytes_max=settings.body_bytes_max,
