@@ -10,7 +10,7 @@ join outlast.operation_outputs o on o.workflow_id = w.workflow_id
 where o.attempts = 0 and starts_with(o.name, 'publish ');
 
 comment on view outlast.events is
-  'What workflows have published, to who may see the workflow in outlast.workflows. `number` is its place among the records.';
+  'What workflows have published, for whom outlast.workflows shows the workflow. Numbers grow, with gaps.';
 
 -- Called by the journal in the transaction that records the events, which must neither fail nor wait for it.
 create or replace function outlast.broadcast(workflow_ids text[], step_ids text[])
@@ -66,7 +66,10 @@ declare
   role_name text;
 begin
   foreach role_name in array array['anon', 'authenticated', 'service_role'] loop
-    if exists (select from pg_roles where rolname = role_name) then
+    -- Once only: what the project grants later is its own affair.
+    if exists (select from pg_roles where rolname = role_name)
+      and not exists (select from outlast.schema_migrations where version = '20261127000003')
+    then
       execute format('revoke all on function outlast.broadcast(text[], text[]) from %I', role_name);
     end if;
   end loop;

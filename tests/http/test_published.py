@@ -12,11 +12,12 @@ import httpx
 import pytest
 
 from tests.hosts import until
-from tests.http.conftest import Start
+from tests.http.conftest import OPEN, Start
 from tests.http.harness import Served, check_problem, check_shared, fresh_key
 from tests.http.test_auth import started
 from tests.http.test_events import EVENTS, Event, all_events, following
 from tests.http.test_ownership import User
+from tests.realtime import heard, stand_in
 from tests.tokens import elliptic, project
 
 
@@ -229,3 +230,42 @@ def test_owners_follow_theirs_and_nobody_elses(start_host: Start) -> None:
             check_problem(others, 404, "workflow_not_found", more={"workflow_id"})
             nobody = host.client.get(url, headers={"accept": accept})
             assert nobody.status_code == 401
+
+
+# --- Realtime, of which there is a stand-in ----------------------------------------------------------------
+
+
+def test_events_go_out_through_a_stand_in_of_realtime_send(start_host: Start) -> None:
+    host = start_host(OPEN, realtime="true")
+    stand_in(host.database)
+    for function, key in (("telling/counting", "a"), ("telling/counting", "a"), ("telling/values", "b")):
+        host.call(function, {}, key=key, client=host.admin)
+    sent = [(each["topic"], each["event"], each["payload"]["value"]) for each in heard(host.database)]
+    assert sent == [
+        ("workflow:telling/counting:a", "count", 0),
+        ("workflow:telling/counting:a", "count", 1),
+        ("workflow:telling/counting:a", "count", 2),
+        ("workflow:telling/values:b", "value", None),
+    ]
+    numbers = [each["payload"]["number"] for each in heard(host.database)]
+    listed = host.admin.get("/workflows/v1/telling%2Fcounting:a/events").json()["events"]
+    assert [each["number"] for each in listed] == numbers[:3]
+    published_at = heard(host.database)[0]["payload"]["published_at"]
+    assert listed[0]["published_at"] == published_at
+    assert "Realtime" not in host.process.said()
+
+
+def test_without_realtime_one_line_says_so_and_functions_go_on(start_host: Start) -> None:
+    host = start_host(OPEN, realtime="true")
+    for _ in range(3):
+        assert host.call("telling/counting", {}, key=fresh_key()).json() == 3
+    (line,) = [line for line in host.process.said().splitlines() if "Realtime" in line]
+    assert "events don't reach Realtime" in line
+    assert "unset OUTLAST_REALTIME" in line
+
+
+def test_without_the_setting_nothing_goes_to_realtime(start_host: Start) -> None:
+    host = start_host(OPEN)
+    stand_in(host.database)
+    assert host.call("telling/counting", {}, key=fresh_key()).json() == 3
+    assert heard(host.database) == []
