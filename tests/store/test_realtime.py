@@ -269,11 +269,11 @@ async def test_what_realtime_refuses_is_recorded_all_the_same_and_told_once(
         assert (len(heard(database)), side.observed) == (1, [])
         await rows(database, broken.format(role=limited))
         for number in (2, 3, 4):
-            assert await side.publish("w", event(number))
+            assert await side.publish("w", event(number), event(10 + number))
         (refusal,) = side.refusals
         assert error in refusal.error
         assert remedy in refusal.remedy
-    assert len(await rows(database, RECORDED)) == 4
+    assert len(await rows(database, RECORDED)) == 7
 
 
 @pytest.fixture
@@ -344,6 +344,22 @@ async def test_a_lock_on_realtimes_table_does_not_hold_up_the_record(database: s
             assert len(await rows(database, RECORDED)) == 49
             await janitor.rollback()
         assert heard(database) == []
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_after_a_refusal_one_event_of_a_batch_tries(database: str) -> None:
+    stand_in(database)
+    async with side_of(database) as side:
+        await start(side.store, "w")
+        await rows(database, "alter table realtime.messages detach partition realtime.messages_now")
+        warnings: list[str | None] = []
+        assert await side.publish("w", event(1))
+        side.store.journal._wire._connection.add_notice_handler(  # type: ignore[union-attr]
+            lambda notice: warnings.append(notice.message_primary)
+        )
+        assert await side.publish("w", *(event(number) for number in range(2, 10)))
+        (warning,) = warnings
+        assert "no partition" in str(warning)
 
 
 @pytest.mark.usefixtures("impatient")

@@ -60,6 +60,8 @@ class Broadcasts:
         if not published or monotonic() < self._resumes:
             return None
         self._warning = None
+        if self._failures:
+            published = published[:1]  # one is enough to try: a warning for each would fill the server's log
         workflows, steps = zip(*published, strict=True)
         return _BROADCAST, {"workflows": texts(workflows), "steps": texts(steps)}
 
