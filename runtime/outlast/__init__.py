@@ -24,6 +24,7 @@ from outlast.core.errors import (
 from outlast.sdk.context import Context, context
 from outlast.sdk.http import Headers, HTTPException, Request, Response
 from outlast.sdk.messages import receive, send
+from outlast.sdk.publishing import publish
 from outlast.sdk.sleeping import sleep, sleep_until
 from outlast.sdk.starting import WorkflowHandle, start, start_once
 from outlast.sdk.steps import step
@@ -60,6 +61,7 @@ __all__ = [
     "context",
     "database_webhook",
     "handler",
+    "publish",
     "receive",
     "send",
     "sleep",

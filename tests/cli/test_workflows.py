@@ -179,6 +179,26 @@ def test_steps(outlast: Runs, host: StandIn, project: Path) -> None:
     assert "SLEEPING (wakes in 2 h)" in shown[3]
 
 
+def test_events(outlast: Runs, host: StandIn, project: Path) -> None:
+    published = [
+        {"number": 2, "event": "progress", "value": {"done": 1}, "published_at": "2026-11-22T10:00:00Z"},
+        {"number": 5, "event": "a\tb", "value": None, "published_at": "2026-11-22T10:00:01Z"},
+    ]
+    host.on("GET", "/workflows/v1/hello%3A1/events", Reply(document={"events": published}))
+    assert json.loads(outlast("workflows", "events", "hello:1", "--json").out) == {"events": published}
+    lines = outlast("workflows", "events", "hello:1", "--event", "progress").out.splitlines()
+    assert host.seen[-1].path.endswith("&event=progress")
+    assert lines == [
+        '2\tprogress\t2026-11-22T10:00:00Z\t{"done": 1}',
+        "5\ta\\tb\t2026-11-22T10:00:01Z\t",
+    ]
+    shown = seen_on_terminal(project, "workflows", "events", "hello:1", columns=120).splitlines()
+    assert "EVENT" in shown[0]
+    assert '{"done": 1}' in shown[1]
+    host.on("GET", "/workflows/v1/hello%3A1/events", Reply(document={"events": []}))
+    assert json.loads(outlast("workflows", "events", "hello:1", "--json").out) == {"events": []}
+
+
 def test_cancel(call: Runs, host: StandIn) -> None:
     path = "/workflows/v1/hello%3A1/cancel"
     host.on("POST", path, Reply(document={"workflow_id": "hello:1", "status": "CANCELLED"}))

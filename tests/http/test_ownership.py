@@ -64,7 +64,13 @@ def test_owners_see_their_own(ada: User) -> None:
 def test_others_find_nothing(guarded: Served, ada: User, eve: User) -> None:
     workflow = ada.call()
     nowhere = eve.ask("/nowhere").json()
-    for path, method in [("", "GET"), ("/steps", "GET"), ("/cancel", "POST"), ("?wait=1", "GET")]:
+    for path, method in [
+        ("", "GET"),
+        ("/steps", "GET"),
+        ("/events", "GET"),
+        ("/cancel", "POST"),
+        ("?wait=1", "GET"),
+    ]:
         answer = eve.ask(f"/{workflow}{path}", method)
         document = check_problem(answer, 404, "workflow_not_found", more={"workflow_id"})
         assert {**document, "workflow_id": None} == {**nowhere, "workflow_id": None}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutants import (
     of_calls,
     of_connections,
+    of_events,
     of_recovery,
     of_repetition,
     of_replay,
@@ -23,5 +24,6 @@ MUTANTS: tuple[Mutant, ...] = (
     *of_calls.MUTANTS,
     *of_replay.MUTANTS,
     *of_connections.MUTANTS,
+    *of_events.MUTANTS,
 )
 EQUIVALENTS: tuple[Equivalent, ...] = (*of_recovery.EQUIVALENTS, *of_calls.EQUIVALENTS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -17,8 +17,9 @@ from outlast.core.listing import Filters
 from outlast.core.ports import Unreachable
 from outlast.core.records import Standing
 from outlast.core.status import Status
-from outlast.web.admission import Admission
+from outlast.web.admission import Admission, Admitted
 from outlast.web.app import Web
+from outlast.web.calls import Call
 from outlast.web.credentials import ApiKeys
 from outlast.web.key_sets import KeySet
 from outlast.web.management import management_app
@@ -76,12 +77,19 @@ def step(step_id: str, completion_order: int | None = 1, **columns: Any) -> dict
     }
 
 
+def event(number: int, value: str = "null", name: str = "progress") -> dict[str, Any]:
+    """A published event as the store gives it."""
+    published_at = START + timedelta(seconds=number)
+    return {"number": number, "event": name, "value": value, "published_at": published_at}
+
+
 @dataclass
 class Rows:
     """What is read of workflows. `away` makes every read fail."""
 
     workflows: list[dict[str, Any]] = field(default_factory=list)
     recorded: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    published: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     asked: list[Filters] = field(default_factory=list)
     away: bool = False
 
@@ -113,6 +121,13 @@ class Rows:
         if after is not None:
             rows = [row for row in rows if (row["place"], row["step_id"]) > after]
         return rows[:limit]
+
+    async def events(
+        self, workflow_id: str, after: int, limit: int, event: str | None = None
+    ) -> list[dict[str, Any]]:
+        self.find("")
+        rows = [row for row in self.published.get(workflow_id, []) if row["number"] > after]
+        return [row for row in rows if event in (None, row["event"])][:limit]
 
     async def standing(self, ids: Sequence[str]) -> dict[str, Standing]:
         found = {each: row for each in ids if (row := self.find(each)) is not None}
@@ -195,6 +210,7 @@ class Project:
             workflows=self.rows,
             functions=self,
             admission=admission,
+            in_flight=self.in_flight,
             schema_current=self.schema_current,
             version="1.2.3",
             body_bytes_max=1_000,
@@ -204,6 +220,9 @@ class Project:
 
     def files(self) -> list[File]:
         return self.function_files
+
+    def in_flight(self, call: Call, admitted: Admitted) -> AbstractContextManager[None]:
+        return nullcontext()
 
     async def schema_current(self) -> bool:
         self.schema_looks += 1

@@ -21,7 +21,7 @@ from outlast import Request, Response, handler, workflow
 from outlast.web.openapi import functions as openapi_functions
 from outlast.web.openapi.document import document
 from outlast.web.problems import Problem
-from tests.web.harness import SECRET, File, Project, step
+from tests.web.harness import SECRET, File, Project, event, step
 from tests.web.harness import workflow as workflow_row
 
 METHODS = {"get", "post", "put", "patch", "delete"}
@@ -419,7 +419,7 @@ def test_problems_are_as_the_schema_says() -> None:
     schema = made()["components"]["schemas"]["Problem"]
     body = httpx.Response(200, content=Problem(404, "x", "y").answer().body).json()
     assert set(schema["required"]) == set(body)
-    for example in (node["value"] for node in nodes(made()) if "value" in node):
+    for example in (node["value"] for node in nodes(made()) if set(node) == {"value"}):
         assert set(schema["required"]) <= set(example) <= set(schema["properties"])
 
 
@@ -436,6 +436,9 @@ async def test_documents_of_management_are_as_their_schemas_say(
     assert set(done) == set(schemas["Step"]["required"])
     assert set(sleeping) == set(schemas["Step"]["properties"])
     assert {done["status"], sleeping["status"]} <= set(schemas["Step"]["properties"]["status"]["enum"])
+    project.rows.published["checkout:k"] = [event(1)]
+    (published,) = (await client.get("/workflows/v1/checkout:k/events")).json()["events"]
+    assert set(published) == set(schemas["Event"]["properties"]) == set(schemas["Event"]["required"])
     ready = (await client.get("/readyz")).json()
     assert ready["status"] in schemas["Health"]["properties"]["status"]["enum"]
 

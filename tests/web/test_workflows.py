@@ -20,7 +20,14 @@ K = "/workflows/v1/checkout:k"
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("GET", "/workflows/v1"), ("GET", K), ("GET", f"{K}/steps"), ("POST", f"{K}/cancel")]
+    ("method", "path"),
+    [
+        ("GET", "/workflows/v1"),
+        ("GET", K),
+        ("GET", f"{K}/steps"),
+        ("GET", f"{K}/events"),
+        ("POST", f"{K}/cancel"),
+    ],
 )
 async def test_only_a_secret_key_opens_them(
     project: Project, stranger: httpx.AsyncClient, method: str, path: str
@@ -207,7 +214,7 @@ async def test_cancel_of_what_has_ended(project: Project, client: httpx.AsyncCli
 # --- errors -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", ["/workflows/v1", K, f"{K}/steps"])
+@pytest.mark.parametrize("path", ["/workflows/v1", K, f"{K}/steps", f"{K}/events"])
 async def test_without_a_database(project: Project, client: httpx.AsyncClient, path: str) -> None:
     project.rows.away = True
     response = await client.get(path)
@@ -223,6 +230,7 @@ async def test_without_a_database(project: Project, client: httpx.AsyncClient, p
         ("POST", "/workflows/v1", "GET, HEAD, OPTIONS"),
         ("DELETE", K, "GET, HEAD, OPTIONS"),
         ("POST", f"{K}/steps", "GET, HEAD, OPTIONS"),
+        ("POST", f"{K}/events", "GET, HEAD, OPTIONS"),
         ("GET", f"{K}/cancel", "POST, OPTIONS"),
         ("POST", "/healthz", "GET, HEAD, OPTIONS"),
     ],

@@ -137,6 +137,25 @@ def steps(workflow_id: str, url: str | None, env_file: Path | None, as_json: boo
 
 @workflows.command()
 @click.argument("workflow_id", metavar="ID")
+@click.option("--event", "name", help="Only events of this name.")
+@url_option
+@env_file_option
+@json_option
+def events(workflow_id: str, name: str | None, url: str | None, env_file: Path | None, as_json: bool) -> None:
+    """List the events that a workflow has published, in their order."""
+    from outlast.cli.remote import workflow_path
+
+    found = connect(url, env_file).rows(
+        "events", workflow_path(workflow_id, "/events"), STEPS_MAX, event=name
+    )
+    if as_json:
+        print_json({"events": found})
+    else:
+        print_table(_event_columns(Clock().now()), found, "no event is published")
+
+
+@workflows.command()
+@click.argument("workflow_id", metavar="ID")
 @url_option
 @env_file_option
 @json_option
@@ -255,6 +274,19 @@ def _step_columns(now: datetime) -> list[Column]:
             lambda row: row.get("completed_at"),
         ),
         Column("OUTPUT", _step_output, lambda row: row.get("error") or row.get("output")),
+    ]
+
+
+def _event_columns(now: datetime) -> list[Column]:
+    return [
+        Column("NUMBER", lambda row: str(row.get("number")), lambda row: row.get("number")),
+        Column("EVENT", lambda row: str(row.get("event")), lambda row: row.get("event")),
+        Column(
+            "PUBLISHED",
+            lambda row: ago(moment(row.get("published_at")), now),
+            lambda row: row.get("published_at"),
+        ),
+        Column("VALUE", lambda row: compact(row.get("value")), lambda row: row.get("value")),
     ]
 
 

@@ -39,9 +39,14 @@ def last_received(records: Iterable[StepRecord]) -> dict[str, int]:
     """
     last: dict[str, int] = {}
     for record in records:
-        if record.attempts == 0 and record.completion_order is not None and record.error is None:
+        if record.completion_order is not None and record.error is None and _is_receive(record):
             message = message_in(record.output)
             if message is not None:
                 topic = record.name.removeprefix(_RECEIVE).removeprefix(" ")
                 last[topic] = max(last.get(topic, 0), message.number)
     return last
+
+
+def _is_receive(record: StepRecord) -> bool:
+    """A published event has no attempts either."""
+    return record.attempts == 0 and record.name.partition(" ")[0] == _RECEIVE

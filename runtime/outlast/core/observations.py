@@ -118,6 +118,21 @@ class DatabaseRefused(Observation):
 
 
 @dataclass(frozen=True, slots=True)
+class RealtimeRefused(Observation):
+    """Realtime doesn't take published events: they are recorded all the same. `remedy` says what to do."""
+
+    error: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class RealtimeAccepted(Observation):
+    """Realtime takes published events again."""
+
+    refused_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class LoopFailed(Observation):
     """One round of a background loop failed in a way nobody expected; the loop goes on."""
 

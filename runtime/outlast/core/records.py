@@ -34,8 +34,8 @@ class StepRecord(NamedTuple):
     """A row of `operation_outputs`.
 
     `completion_order` says after how many other completions of the workflow this one came. It is None for a
-    sleep, or a receive, that is not over: then `output` is its wake time in Unix seconds. A receive has no
-    `attempts`: by that it is told from a step of the same name.
+    sleep, or a receive, that is not over: then `output` is its wake time in Unix seconds. A receive, and a
+    published event, have no `attempts`: by that they are told from steps of the same name.
     """
 
     step_id: str

@@ -19,7 +19,7 @@ from outlast.core.retry import RetryPolicy
 from outlast.core.stops import LeaseLost
 from outlast.engine.attempts import Failure, Success, attempt_all, in_thread
 from outlast.engine.execution import Services
-from outlast.engine.receiving import Receiver
+from outlast.engine.publishing import Publisher
 from outlast.sdk.context import Context, context
 from outlast.sdk.definitions import StepDefinition, TransactionDefinition, WorkflowDefinition
 
@@ -40,7 +40,7 @@ class _TooLate(Exception):
     """Nothing was begun: the lease had run out by then."""
 
 
-class WorkflowRunner(Receiver):
+class WorkflowRunner(Publisher):
     """An execution as the SDK calls it."""
 
     def __init__(

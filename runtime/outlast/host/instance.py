@@ -26,6 +26,7 @@ from outlast.host.surroundings import Surroundings
 from outlast.store.connections import Database
 from outlast.store.postgres import PostgresStore
 from outlast.store.project import apply_project
+from outlast.store.realtime import Broadcasts
 from outlast.store.supabase import play_supabase
 from outlast.web.admission import Admission
 from outlast.web.app import Web
@@ -62,7 +63,12 @@ class Instance:
             database_url, f"outlast/{self.instance_id}"[:63], settings.db_sessions, observe
         )
         self._store = PostgresStore(
-            self._database, self.instance_id, version, settings.db_connections, settings.recovery_limits()
+            self._database,
+            self.instance_id,
+            version,
+            settings.db_connections,
+            settings.recovery_limits(),
+            Broadcasts(observe) if settings.realtime else None,
         )
         store = self._store
         clients = supabase_clients(settings.supabase_url, secret_keys, settings.publishable_keys, Clock())
@@ -97,6 +103,7 @@ class Instance:
                 workflows=store.workflows,
                 functions=self.catalog,
                 admission=admission,
+                in_flight=invoker.in_flight,
                 schema_current=self._schema_current,
                 version=version,
                 body_bytes_max=settings.body_bytes_max,

@@ -131,6 +131,7 @@ class Settings(BaseSettings):
     # The store's
     db_connections: int = Field(4, ge=3, le=1_000)
     db_sessions: Sessions = None
+    realtime: bool = False
 
     crash_at: CommaList = ()
     """Points of `core.faults` at which the tests kill this process."""

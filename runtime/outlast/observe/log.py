@@ -85,9 +85,9 @@ def log(fact: Observation) -> None:
             facts.DatabaseConnected() | facts.DatabaseRefused() | facts.QueueRefused() | facts.QueueConsumed()
         ):
             _log_use(fact)
-        case facts.LoopFailed(loop, error):
-            _logger.error("the %s loop met what it didn't expect: %s; it goes on", loop, error)
-        case facts.LoopBlocked() | facts.LoopFreed() | facts.LoopInterrupted():
+        case facts.RealtimeRefused() | facts.RealtimeAccepted():
+            _log_realtime(fact)
+        case facts.LoopFailed() | facts.LoopBlocked() | facts.LoopFreed() | facts.LoopInterrupted():
             _log_loop(fact)
         case facts.FunctionLoaded() | facts.FunctionBroken() | facts.FunctionDisabled():
             _log_function(fact)
@@ -124,7 +124,20 @@ def _log_use(
             _logger.info("queue pgmq:%s is consumed", queue)
 
 
-def _log_loop(fact: facts.LoopBlocked | facts.LoopFreed | facts.LoopInterrupted) -> None:
+def _log_realtime(fact: facts.RealtimeRefused | facts.RealtimeAccepted) -> None:
+    if isinstance(fact, facts.RealtimeAccepted):
+        _logger.info("published events reach Realtime again, after %.1f s", fact.refused_s)
+        return
+    text = "published events don't reach Realtime (they are recorded): %s; remedy: %s"
+    _logger.warning(text, " ".join(fact.error.split()), fact.remedy)
+
+
+def _log_loop(
+    fact: facts.LoopFailed | facts.LoopBlocked | facts.LoopFreed | facts.LoopInterrupted,
+) -> None:
+    if isinstance(fact, facts.LoopFailed):
+        _logger.error("the %s loop met what it didn't expect: %s; it goes on", fact.loop, fact.error)
+        return
     if isinstance(fact, facts.LoopInterrupted):
         _logger.error("a function tried to end the event loop (%s); it goes on", fact.error)
         return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Generator
-from functools import lru_cache
 from typing import Any
 
 from pydantic import ValidationError
@@ -15,10 +14,10 @@ from outlast.core.names import check_key
 from outlast.sdk.durations import Duration, seconds_of
 from outlast.sdk.running import current_host, current_line, line_of_await, on_a_loop
 from outlast.sdk.starting import WorkflowHandle
+from outlast.sdk.values import Values
 
 _RAISE: Any = object()
-_PLAIN = Codec(of="the message")
-_PLAIN_TYPES = (dict, list, str, int, float, bool, type(None))
+_VALUES = Values("the message")
 
 
 class _Sent(Awaitable[int]):
@@ -44,7 +43,7 @@ def receive(
     """
     given = _topic(topic, "receive")
     timeout_s = None if timeout is None else seconds_of(timeout, "receive(timeout)")
-    codec = _codec(of)
+    codec = _VALUES.codec(of)
     line = current_line()
     if line is None:
         raise UsageError("receive belongs in a workflow's body: its steps get messages as arguments")
@@ -97,7 +96,7 @@ def send(
     given = _topic(topic, "send")
     if idempotency_key is not None:
         check_key(idempotency_key)
-    body = (_PLAIN if isinstance(message, _PLAIN_TYPES) else _codec(type(message))).encode(message)
+    body = _VALUES.encode(message)
     line = current_line()
     if line is None:
         host = current_host()
@@ -122,15 +121,3 @@ def _topic(topic: str | None, where: str) -> str:
     if not isinstance(topic, str) or not 1 <= len(topic) <= TOPIC_CHARS_MAX or "\0" in topic:
         raise UsageError(f"{where} takes a topic of 1 to {TOPIC_CHARS_MAX} characters, not {topic!r:.100}")
     return topic
-
-
-def _codec(of: Any) -> Codec:
-    try:
-        return _kept_codec(of)
-    except TypeError:  # an annotation that can't be hashed
-        return Codec(of, of="the message")
-
-
-@lru_cache(maxsize=256)
-def _kept_codec(of: Any) -> Codec:
-    return Codec(of, of="the message")

@@ -49,6 +49,10 @@ class Runner(Protocol):
         """Send a message once; its id."""
         ...
 
+    def call_publish(self, branch: Branch, event: str, body: str) -> Coroutine[Any, Any, None]:
+        """Publish an event (JSON text) once."""
+        ...
+
     def call_start(
         self, branch: Branch, workflow: WorkflowDefinition, args: Args, kwargs: Kwargs
     ) -> Coroutine[Any, Any, str]:

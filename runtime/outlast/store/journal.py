@@ -16,6 +16,7 @@ from outlast.core.status import Status
 from outlast.store.arrays import Literal, literals, numbers, texts, values
 from outlast.store.connections import CONFLICTS, Database, is_away
 from outlast.store.queries import for_one_row, load_numbered
+from outlast.store.realtime import Broadcasts
 from outlast.store.wire import Request, Wire
 
 _SQL = load_numbered("journal.sql")
@@ -66,9 +67,10 @@ _STEPS: Mapping[str, Literal] = {
 class PostgresJournal:
     """`JournalStore` over one connection of its own."""
 
-    def __init__(self, database: Database, instance_id: str) -> None:
+    def __init__(self, database: Database, instance_id: str, broadcasts: Broadcasts | None = None) -> None:
         self._database = database
         self._instance_id = instance_id
+        self._broadcasts = broadcasts
         self._wire: Wire | None = None
         self._prepares = False
         self._commits = 0
@@ -79,7 +81,7 @@ class PostgresJournal:
         points = _crash_points(batch) if faults.armed() else []
         for point in points:
             faults.reach(f"{point}.before_commit")
-        result = await self._run(request)
+        result = await self._record(batch, request)
         self._commits += 1
         for point in points:
             faults.reach(f"{point}.after_commit")
@@ -88,7 +90,7 @@ class PostgresJournal:
     async def confirm(self, batch: Batch) -> frozenset[str]:
         """See JournalStore."""
         ids = [start.workflow_id for start in batch.starts] + [write.workflow_id for write in batch.writes]
-        result = await self._run((_SQL["confirm_batch"], {"ids": texts(ids), "nonce": str(batch.nonce)}))
+        (result,) = await self._run((_SQL["confirm_batch"], {"ids": texts(ids), "nonce": str(batch.nonce)}))
         done = Counter(_ids(result))
         rows = dict.fromkeys((start.workflow_id for start in batch.starts), 1)
         rows |= {write.workflow_id: len(write.steps) + (write.end is not None) for write in batch.writes}
@@ -99,17 +101,36 @@ class PostgresJournal:
         """Close the connection. Idempotent."""
         self._drop()
 
-    async def _run(self, request: Request) -> PGresult:
-        """The result of `request`. See JournalStore.commit for what is raised."""
+    async def _record(self, batch: Batch, request: Request) -> PGresult:
+        """The result of `request`. Events go out with it, unless that keeps it from being done."""
+        broadcast = self._broadcasts.of(batch) if self._broadcasts else None
+        if self._broadcasts is None or broadcast is None:
+            (result,) = await self._run(request)
+            return result
+        try:
+            result, told = await self._run(request, broadcast)
+        except Conflicted:
+            raise
+        except Unreachable as error:
+            if isinstance(error.__cause__, TimeoutError | errors.QueryCanceled):
+                self._broadcasts.refused(str(error))
+            raise
+        except Exception as error:  # noqa: BLE001 - whose fault it was is told by the same without
+            (result,) = await self._run(request)
+            self._broadcasts.refused(str(error))
+            return result
+        self._broadcasts.answered(told)
+        return result
+
+    async def _run(self, *requests: Request) -> list[PGresult]:
+        """The results of `requests`, done in one transaction. See JournalStore.commit for what is raised."""
         try:
             if self._wire is None or self._wire.lost:
                 self._wire = await self._connect()
-            requests = [request]
             if self._prepares and self._commits >= REPLAN_AFTER:
-                requests.insert(0, (_SQL["replan"], {}))
                 self._commits = 0
-            *_, result = await self._wire.run(requests, _TIMEOUT_S)
-            return result
+                return (await self._wire.run([(_SQL["replan"], {}), *requests], _TIMEOUT_S))[1:]
+            return await self._wire.run(requests, _TIMEOUT_S)
         except CONFLICTS as error:
             raise Conflicted(str(error)) from error
         except _BAD_DATA as error:
@@ -123,6 +144,8 @@ class PostgresJournal:
     async def _connect(self) -> Wire:
         self._drop()
         connection = await self._database.connect(journal=True)
+        if self._broadcasts is not None:
+            connection.add_notice_handler(self._broadcasts.noticed)
         wire = Wire(connection)
         self._prepares = connection.kind.sessions
         try:

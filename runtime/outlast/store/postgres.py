@@ -10,6 +10,7 @@ from outlast.store.messages import PostgresMessages
 from outlast.store.migrations import migrate_over, pending_over
 from outlast.store.pool import Pool, PoolBusy
 from outlast.store.queues import PostgresQueues
+from outlast.store.realtime import Broadcasts
 from outlast.store.transactions import PostgresTransactions
 from outlast.store.workflows import PostgresWorkflows
 
@@ -23,11 +24,18 @@ class PostgresStore:
     """Everything an instance reads and writes."""
 
     def __init__(
-        self, database: Database, instance_id: str, version: str, connections: int, limits: RecoveryLimits
+        self,
+        database: Database,
+        instance_id: str,
+        version: str,
+        connections: int,
+        limits: RecoveryLimits,
+        broadcasts: Broadcasts | None = None,
     ) -> None:
+        """Without `broadcasts` nothing goes to Realtime."""
         self.database = database
         self._pool = Pool(database, max(1, connections - SOLE_CONNECTIONS))
-        self.journal = PostgresJournal(database, instance_id)
+        self.journal = PostgresJournal(database, instance_id, broadcasts)
         self.instances = PostgresInstances(database, instance_id, version, limits)
         self.transactions = PostgresTransactions(self._pool, instance_id)
         self.workflows = PostgresWorkflows(self._pool)

@@ -71,9 +71,17 @@ class PostgresWorkflows:
         parameters = {"workflow_id": workflow_id, "after_place": place, "after_step": step_id, "limit": limit}
         return await self._rows("steps", parameters)
 
-    async def steps_after(self, workflow_id: str, order: int) -> list[dict[str, Any]]:
-        """Completions later than the `order`-th. Raises Unreachable."""
-        return await self._rows("steps_after", {"workflow_id": workflow_id, "after": order})
+    async def steps_after(self, workflow_id: str, order: int, limit: int) -> list[dict[str, Any]]:
+        """Completions later than the `order`-th; of published events the `value` too. Raises Unreachable."""
+        parameters = {"workflow_id": workflow_id, "after": order, "limit": limit}
+        return await self._rows("steps_after", parameters)
+
+    async def events(
+        self, workflow_id: str, after: int, limit: int, event: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Published events later than number `after`, all or those of one name. Raises Unreachable."""
+        parameters = {"workflow_id": workflow_id, "after": after, "event": event, "limit": limit}
+        return await self._rows("events", parameters)
 
     async def _rows(self, query: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
         return await rows_of(self._pool, _SQL[query], parameters)

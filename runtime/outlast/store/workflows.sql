@@ -53,10 +53,22 @@ limit %(limit)s::bigint
 -- name: steps_after
 -- For streams: completions later than one that was seen.
 select
-  step_id, name, error is null as succeeded, completion_order, completed_at
+  step_id, name, attempts, error is null as succeeded, completion_order, completed_at,
+  case when attempts = 0 and starts_with(name, 'publish ') then output::text end as value
 from outlast.operation_outputs
 where workflow_id = %(workflow_id)s and completion_order > %(after)s
 order by completion_order
+limit %(limit)s::bigint
+
+-- name: events
+select
+  completion_order as number, substr(name, 9) as event, output::text as value, completed_at as published_at
+from outlast.operation_outputs
+where workflow_id = %(workflow_id)s and completion_order > %(after)s
+  and attempts = 0 and starts_with(name, 'publish ')
+  and (%(event)s::text is null or name = 'publish ' || %(event)s)
+order by completion_order
+limit %(limit)s::bigint
 
 -- name: cancel
 -- Raising the epoch refuses every later write of whoever runs it.

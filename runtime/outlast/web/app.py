@@ -17,10 +17,11 @@ from outlast.web.admission import WEBHOOK, Admission, Admitted
 from outlast.web.answers import ClientGone, Reply
 from outlast.web.calls import Call
 from outlast.web.cors import preflight, shared
+from outlast.web.following import wants_stream
 from outlast.web.handlers import HostAccess, serve_app, serve_handler
 from outlast.web.invoke import Invoker, Target, check_method
 from outlast.web.problems import INTERNAL, expected_problem
-from outlast.web.streaming import Streamer, wants_stream
+from outlast.web.streaming import Streamer
 from outlast.web.webhooks import admit_webhook
 
 FUNCTIONS = "/functions/v1/"

@@ -67,6 +67,11 @@ def step_document(row: Row, *, secret: bool) -> Verbatim:
     return document(fields)
 
 
+def event_document(row: Row) -> Verbatim:
+    """One published event: `number`, `event`, `value`, `published_at`."""
+    return document({**row, "value": _recorded(row["value"])})
+
+
 def _step_status(row: Row) -> str:
     if row["completion_order"] is None:
         return "SLEEPING" if row["attempts"] else "RECEIVING"

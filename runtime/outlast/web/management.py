@@ -10,18 +10,25 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from outlast.web.admission import Admission
 from outlast.web.answers import Answer, json_answer
 from outlast.web.calls import Call
+from outlast.web.events import EventRoutes, Events, InFlight
 from outlast.web.health import Engine as HealthEngine
 from outlast.web.health import Health
 from outlast.web.messages import Engine as MessagesEngine
 from outlast.web.messages import MessageRoutes
 from outlast.web.openapi.document import Functions, OpenApi
+from outlast.web.owned import Owned
 from outlast.web.routes import WORKFLOWS, Routes
 from outlast.web.workflows import Engine as WorkflowsEngine
-from outlast.web.workflows import WorkflowRoutes, Workflows
+from outlast.web.workflows import WorkflowRoutes
+from outlast.web.workflows import Workflows as WorkflowsStore
 
 
 class Engine(WorkflowsEngine, MessagesEngine, HealthEngine, Protocol):
     """What of the engine management needs."""
+
+
+class Workflows(WorkflowsStore, Events, Protocol):
+    """Where workflows and their events are read."""
 
 
 def management_app(
@@ -30,16 +37,19 @@ def management_app(
     workflows: Workflows,
     functions: Functions,
     admission: Admission,
+    in_flight: InFlight,
     schema_current: Callable[[], Awaitable[bool]],
     version: str,
     body_bytes_max: int,
 ) -> ASGIApp:
     """An ASGI application for HTTP scopes. It raises ProblemError and OutlastError for its caller to answer.
 
-    `schema_current` says whether the database's schema is up to date, and raises Unreachable. `version` is
-    Outlast's; `body_bytes_max` bounds a message.
+    `in_flight` counts a caller's streams among its calls. `schema_current` says whether the database's schema
+    is up to date, and raises Unreachable. `version` is Outlast's; `body_bytes_max` bounds a message.
     """
-    of_workflows = WorkflowRoutes(engine, workflows, admission)
+    owned = Owned(workflows, admission)
+    of_workflows = WorkflowRoutes(engine, workflows, owned)
+    of_events = EventRoutes(engine, workflows, owned, in_flight)
     of_messages = MessageRoutes(engine, admission, body_bytes_max)
     probes = Health(engine, functions, schema_current)
     openapi = OpenApi(functions, version, admission.gated)
@@ -61,6 +71,7 @@ def management_app(
         {
             "": {"GET": of_workflows.show},
             "steps": {"GET": of_workflows.steps},
+            "events": {"GET": of_events.events},
             "cancel": {"POST": of_workflows.cancel},
             "messages": {"POST": of_messages.send},
         },

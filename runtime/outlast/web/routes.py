@@ -8,15 +8,25 @@ route's.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TypeVar
+from typing import Protocol, TypeVar
 from urllib.parse import quote, unquote_to_bytes
 
-from outlast.web.answers import Answer
+from starlette.types import Send
+
 from outlast.web.calls import Call
 from outlast.web.problems import Problem, ProblemError
 
 WORKFLOWS = "/workflows/v1"
 MESSAGES = "/messages"
+
+
+class Answer(Protocol):
+    """What an endpoint answers, in one piece or as a stream."""
+
+    async def send(self, send: Send) -> None:
+        """Send it."""
+        ...
+
 
 Endpoint = Callable[[Call], Awaitable[Answer]]
 WorkflowEndpoint = Callable[[Call, str], Awaitable[Answer]]

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Protocol
-from urllib.parse import urlencode
 
-from outlast.core.errors import DatabaseUnavailable, ShuttingDown
+from outlast.core.errors import ShuttingDown
 from outlast.core.listing import Filters
-from outlast.core.ports import Unreachable
 from outlast.core.records import Standing
 from outlast.core.status import Status
-from outlast.web.admission import Admission
-from outlast.web.answers import JSON, NO_STORE, Answer
+from outlast.web.answers import JSON, Answer
 from outlast.web.calls import Call
 from outlast.web.documents import Verbatim, document, documents, step_document, workflow_document
+from outlast.web.owned import Owned, reaching
+from outlast.web.pages import PAGE_DEFAULT, PAGE_MAX, page_answer
 from outlast.web.parameters import Parameters, bad_cursor, cursor_of, invalid
 from outlast.web.problems import Problem, ProblemError, problem_of
 from outlast.web.results import accepted_headers, location_of
 from outlast.web.routes import WORKFLOWS, workflow_not_found
 
-PAGE_DEFAULT = 50
-PAGE_MAX = 1000
 WAIT_S_MAX = 60
 FILTERS = ("function", "status", "queue", "parent", "since", "until", "attribute", "limit", "cursor")
 
@@ -68,27 +64,27 @@ class WorkflowRoutes:
     What is another caller's is not there.
     """
 
-    def __init__(self, engine: Engine, workflows: Workflows, admission: Admission) -> None:
+    def __init__(self, engine: Engine, workflows: Workflows, owned: Owned) -> None:
         self._engine = engine
         self._workflows = workflows
-        self._admission = admission
+        self._owned = owned
 
     async def page(self, call: Call) -> Answer:
         """A page of workflows, newest first."""
-        owner = await self._owner(call)
+        owner = await self._owned.owner(call)
         parameters = Parameters(call, FILTERS)
         limit = parameters.whole("limit", PAGE_DEFAULT, 1, PAGE_MAX)
-        with _reaching():
+        with reaching():
             # One more than asked for tells whether there is a next page.
             rows = await self._workflows.page(_filters(parameters, owner, limit + 1))
         last = rows[limit - 1] if len(rows) > limit else None
         cursor = None if last is None else cursor_of(last["created_at"].isoformat(), last["workflow_id"])
         items = documents(workflow_document(row, secret=owner is None) for row in rows[:limit])
-        return _page("workflows", items, WORKFLOWS, parameters, cursor)
+        return page_answer("workflows", items, WORKFLOWS, parameters, cursor)
 
     async def show(self, call: Call, workflow_id: str) -> Answer:
         """One workflow; with `wait`, once it has ended or the time is over."""
-        owner = await self._owner(call)
+        owner = await self._owned.owner(call)
         wait_s = Parameters(call, ("wait",)).seconds("wait", WAIT_S_MAX)
         row = await self._row(workflow_id, owner)
         if wait_s and not Status(row["status"]).ended:
@@ -98,51 +94,39 @@ class WorkflowRoutes:
 
     async def steps(self, call: Call, workflow_id: str) -> Answer:
         """A page of recorded steps, in order of completion; sleeps that aren't over come last."""
-        owner = await self._owner(call)
+        owner = await self._owned.owner(call)
         parameters = Parameters(call, ("limit", "cursor"))
         limit = parameters.whole("limit", PAGE_MAX, 1, PAGE_MAX)
         after = _after_step(parameters)
         if owner is not None:
-            await self._standing(workflow_id, owner)
-        with _reaching():
+            await self._owned.standing(workflow_id, owner)
+        with reaching():
             rows = await self._workflows.steps(workflow_id, after, limit + 1)
         if not rows and owner is None:
-            await self._standing(workflow_id, owner)
+            await self._owned.standing(workflow_id, owner)
         last = rows[limit - 1] if len(rows) > limit else None
         cursor = None if last is None else cursor_of(last["place"], last["step_id"])
         items = documents(step_document(row, secret=owner is None) for row in rows[:limit])
-        return _page("steps", items, f"{location_of(workflow_id)}/steps", parameters, cursor)
+        return page_answer("steps", items, f"{location_of(workflow_id)}/steps", parameters, cursor)
 
     async def cancel(self, call: Call, workflow_id: str) -> Answer:
         """Cancel it. Cancelling again is no error; what has ended otherwise stays as it is."""
-        owner = await self._owner(call)
+        owner = await self._owned.owner(call)
         Parameters(call, ())
         if owner is not None:
-            await self._standing(workflow_id, owner)
+            await self._owned.standing(workflow_id, owner)
         if not await self._engine.cancel(workflow_id):
-            standing = await self._standing(workflow_id, owner)
+            standing = await self._owned.standing(workflow_id, owner)
             if standing.status is not Status.CANCELLED:
                 raise ProblemError(_ended(standing))
         return _answer(workflow_id, document({"workflow_id": workflow_id, "status": Status.CANCELLED}))
 
-    async def _owner(self, call: Call) -> str | None:
-        """Whose workflows the caller may see; None for all. Raises ProblemError (401)."""
-        admitted = await self._admission.to_management(call)
-        return None if admitted.secret else admitted.subject
-
     async def _row(self, workflow_id: str, owner: str | None) -> dict[str, Any]:
-        with _reaching():
+        with reaching():
             row = await self._workflows.show(workflow_id)
         if row is None or owner not in (None, row["subject"]):
             raise ProblemError(workflow_not_found(workflow_id))
         return row
-
-    async def _standing(self, workflow_id: str, owner: str | None) -> Standing:
-        with _reaching():
-            found = (await self._workflows.standing([workflow_id])).get(workflow_id)
-        if found is None or owner not in (None, found.subject):
-            raise ProblemError(workflow_not_found(workflow_id))
-        return found
 
     async def _wait(self, workflow_id: str, wait_s: float) -> None:
         try:
@@ -222,22 +206,3 @@ def _ended(standing: Standing) -> Problem:
 
 def _answer(workflow_id: str, body: Verbatim) -> Answer:
     return Answer(200, body.json, [JSON, *accepted_headers(workflow_id)])
-
-
-def _page(name: str, items: Verbatim, path: str, parameters: Parameters, cursor: str | None) -> Answer:
-    headers = [JSON, NO_STORE]
-    following = None
-    if cursor is not None:
-        pairs = [pair for pair in parameters.pairs if pair[0] != "cursor"]
-        following = f"{path}?{urlencode([*pairs, ('cursor', cursor)])}"
-        headers.append((b"link", f'<{following}>; rel="next"'.encode()))
-    return Answer(200, document({name: items, "next": following}).json, headers)
-
-
-@contextmanager
-def _reaching() -> Iterator[None]:
-    """A read that finds no database is told to callers as that."""
-    try:
-        yield
-    except Unreachable as error:
-        raise DatabaseUnavailable("the database can't be reached") from error

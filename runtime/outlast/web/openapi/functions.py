@@ -180,7 +180,7 @@ def _workflow(function: str, served: WorkflowDefinition, schemas: Schemas) -> _D
             "text/event-stream": {
                 "schema": {
                     "type": "string",
-                    "description": "Events `status` and `step`, then `result` or `error`.",
+                    "description": "Events `status`, `step` and `event`, then `result` or `error`.",
                 }
             },
         },

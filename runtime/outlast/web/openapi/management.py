@@ -13,8 +13,9 @@ from outlast.web.openapi.shared import (
     json_content,
     reference,
 )
+from outlast.web.pages import PAGE_DEFAULT, PAGE_MAX
 from outlast.web.routes import WORKFLOWS
-from outlast.web.workflows import PAGE_DEFAULT, PAGE_MAX, WAIT_S_MAX
+from outlast.web.workflows import WAIT_S_MAX
 
 _TEXT: Item = {"type": "string"}
 _GIVEN: Item = {"type": "string", "pattern": r"^[^\x00]+$"}
@@ -74,6 +75,13 @@ _STEP: Item = {
     "completed_at": _MAYBE_MOMENT,
 }
 
+_EVENT: Item = {
+    "number": {**_COUNT, "description": "Its place among all that the workflow has recorded."},
+    "event": {**_TEXT, "description": "Its name."},
+    "value": _ANYTHING,
+    "published_at": _MOMENT,
+}
+
 SCHEMAS: dict[str, Item] = {
     "Status": {"type": "string", "enum": [status.value for status in Status]},
     "WorkflowSummary": {"type": "object", "properties": _SUMMARY, "required": list(_SUMMARY)},
@@ -93,6 +101,7 @@ SCHEMAS: dict[str, Item] = {
         },
         "required": list(_STEP),
     },
+    "Event": {"type": "object", "properties": _EVENT, "required": list(_EVENT)},
     "Health": {
         "type": "object",
         "properties": {
@@ -124,6 +133,7 @@ def management_paths() -> dict[str, Item]:
         WORKFLOWS: {"get": _list()},
         f"{WORKFLOWS}/{{workflow_id}}": _of_workflow({"get": _show()}),
         f"{WORKFLOWS}/{{workflow_id}}/steps": _of_workflow({"get": _steps()}),
+        f"{WORKFLOWS}/{{workflow_id}}/events": _of_workflow({"get": _events()}),
         f"{WORKFLOWS}/{{workflow_id}}/cancel": _of_workflow({"post": _cancel()}),
         f"{WORKFLOWS}/{{workflow_id}}/messages": _of_workflow({"post": _send("sendMessage")}),
         f"{WORKFLOWS}/{{workflow_id}}/messages/{{topic}}": _of_topic({"post": _send("sendMessageOfTopic")}),
@@ -179,6 +189,25 @@ def _steps() -> Item:
             "404": reference("responses", "WorkflowNotFound"),
         },
         *_paging(PAGE_MAX),
+    )
+
+
+def _events() -> Item:
+    listed = _page("events", "Event")
+    stream = {"type": "string", "description": "Each `event`, then `end` or `error`. Ids are numbers."}
+    listed["content"]["text/event-stream"] = {"schema": stream}
+    return _operation(
+        "listEvents",
+        "List a workflow's published events in order, or follow them to its end",
+        {
+            "200": listed,
+            "400": reference("responses", "InvalidParameter"),
+            "404": reference("responses", "WorkflowNotFound"),
+            "429": reference("responses", "TooManyRequests"),
+        },
+        _query("event", _GIVEN, "Of this name alone."),
+        *_paging(PAGE_MAX),
+        reference("parameters", "Last-Event-ID"),
     )
 
 

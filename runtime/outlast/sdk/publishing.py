@@ -1,0 +1,52 @@
+"""`publish`: events that tell of a workflow's progress, each recorded once."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Generator
+from typing import Any
+
+from outlast.core.errors import NotSerializable, UsageError
+from outlast.core.events import EVENT_CHARS_MAX, holds_nul
+from outlast.sdk.running import current_line, line_of_await
+from outlast.sdk.values import Values
+
+_VALUES = Values("the event's value")
+
+
+class _Published(Awaitable[None]):
+    """An event that was published already: what a `def` workflow gets."""
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return
+        yield
+
+
+def publish(event: str, value: Any = None) -> Awaitable[None]:
+    """Publish an event for those who watch this workflow: over HTTP, in SQL, through Realtime.
+
+    `await publish(…)` in an `async def` workflow, `publish(…)` in a `def` one. It is a recorded call: on
+    replay nothing is published again, and events are seen in their order. Others see it once it is durable,
+    which isn't waited for. Plain JSON values, dataclasses and pydantic models can be published. Raises
+    UsageError outside a workflow's body and for a name that isn't 1 to 255 characters; NotSerializable.
+    """
+    if not isinstance(event, str) or not 1 <= len(event) <= EVENT_CHARS_MAX or "\0" in event:
+        raise UsageError(
+            f"publish takes an event's name of 1 to {EVENT_CHARS_MAX} characters, not {event!r:.100}"
+        )
+    body = _VALUES.encode(value)
+    if holds_nul(body):
+        raise NotSerializable(
+            "the event's value holds a NUL character, which Postgres's jsonb can't; leave it out"
+        )
+    line = current_line()
+    if line is None:
+        raise UsageError("publish belongs in a workflow's body: a step returns what is to be told")
+    if line.threaded:
+        line.runner.block(line.runner.call_publish(line.branch, event, body))
+        return _Published()
+    return _publish(event, body)
+
+
+async def _publish(event: str, body: str) -> None:
+    line = line_of_await()
+    await line.runner.call_publish(line.branch, event, body)

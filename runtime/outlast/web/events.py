@@ -1,0 +1,124 @@
+"""A workflow's published events over HTTP: pages of them, or a stream until the workflow's end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from starlette.types import Send
+
+from outlast.core.errors import OutlastError
+from outlast.web.admission import Admitted
+from outlast.web.answers import Answer
+from outlast.web.calls import Call
+from outlast.web.documents import Verbatim, document, documents, event_document
+from outlast.web.following import (
+    EVENT_STREAM,
+    LOOK_MAX,
+    Engine,
+    follow,
+    last_event_id,
+    send_comment,
+    send_event,
+    wants_stream,
+)
+from outlast.web.owned import Owned, owner_of, reaching
+from outlast.web.pages import PAGE_MAX, page_answer
+from outlast.web.parameters import Parameters, bad_cursor, cursor_of
+from outlast.web.problems import problem_of
+from outlast.web.results import accepted_headers, location_of
+
+InFlight = Callable[[Call, Admitted], AbstractContextManager[None]]
+
+
+class Events(Protocol):
+    """Where published events are read."""
+
+    async def events(
+        self, workflow_id: str, after: int, limit: int, event: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Published events later than number `after`, all or those of one name. Raises Unreachable."""
+        ...
+
+
+class EventRoutes:
+    """The endpoint under a workflow's `/events`. `in_flight` counts a caller's streams among its calls."""
+
+    def __init__(self, engine: Engine, events: Events, owned: Owned, in_flight: InFlight) -> None:
+        self._engine = engine
+        self._events = events
+        self._owned = owned
+        self._in_flight = in_flight
+
+    async def events(self, call: Call, workflow_id: str) -> Answer | EventStream:
+        """A page of events in their order; as a stream where that is asked for."""
+        admitted = await self._owned.admitted(call)
+        owner = owner_of(admitted)
+        if wants_stream(call) and call.method == "GET":
+            event = Parameters(call, ("event",)).one("event")
+            await self._owned.standing(workflow_id, owner)
+            slot = self._in_flight(call, admitted)
+            return EventStream(self._engine, self._events, call, workflow_id, event, slot)
+        parameters = Parameters(call, ("event", "limit", "cursor"))
+        limit = parameters.whole("limit", PAGE_MAX, 1, PAGE_MAX)
+        after, event = _after(parameters), parameters.one("event")
+        if owner is not None:
+            await self._owned.standing(workflow_id, owner)
+        with reaching():
+            rows = await self._events.events(workflow_id, after, limit + 1, event)
+        if not rows and owner is None:
+            await self._owned.standing(workflow_id, owner)
+        cursor = cursor_of(rows[limit - 1]["number"]) if len(rows) > limit else None
+        items = documents(map(event_document, rows[:limit]))
+        return page_answer("events", items, f"{location_of(workflow_id)}/events", parameters, cursor)
+
+
+@dataclass(frozen=True, slots=True)
+class EventStream:
+    """An answer that goes on until the workflow's end: each event as it comes, then `end`."""
+
+    engine: Engine
+    store: Events
+    call: Call
+    workflow_id: str
+    event: str | None
+    slot: AbstractContextManager[None]
+
+    async def send(self, send: Send) -> None:
+        """Send it. Raises ProblemError (429) before it begins, ClientGone."""
+        with self.slot:
+            headers = [*accepted_headers(self.workflow_id), EVENT_STREAM]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send_comment(send, "following")
+            try:
+                await self._follow(send)
+            except OutlastError as error:
+                problem = problem_of(error, self.workflow_id).answer()
+                await send_event(send, "error", Verbatim(problem.body))
+            await send({"type": "http.response.body", "body": b""})
+
+    async def _follow(self, send: Send) -> None:
+        async def rows_after(order: int) -> list[dict[str, Any]]:
+            rows = await self.store.events(self.workflow_id, order, LOOK_MAX, self.event)
+            return [{**row, "completion_order": row["number"]} for row in rows]
+
+        async def tell(row: dict[str, Any]) -> None:
+            number = row.pop("completion_order")
+            await send_event(send, "event", event_document(row), number)
+
+        after = last_event_id(self.call)
+        ended, _ = await follow(self.engine, self.call, self.workflow_id, rows_after, tell, send, after=after)
+        end = {"workflow_id": self.workflow_id, "status": ended.status.value}
+        await send_event(send, "end", document(end))
+
+
+def _after(parameters: Parameters) -> int:
+    place = parameters.cursor(int)
+    if place is None:
+        return 0
+    if not 0 <= place[0] < 2**31:
+        raise bad_cursor()
+    number: int = place[0]
+    return number

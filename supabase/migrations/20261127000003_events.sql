@@ -1,0 +1,97 @@
+-- Published events: what the owners of workflows see of them, and how they go out through Realtime. Every
+-- statement may run twice. An event is a record without attempts whose name begins with `publish `.
+
+create or replace view outlast.events with (security_invoker = true) as
+select
+  o.workflow_id, o.completion_order as number, substr(o.name, 9) as event, o.output as value,
+  o.completed_at as published_at
+from outlast.workflow_status w
+join outlast.operation_outputs o on o.workflow_id = w.workflow_id
+where o.attempts = 0 and starts_with(o.name, 'publish ');
+
+comment on view outlast.events is
+  'What workflows have published, for whom outlast.workflows shows the workflow. Numbers grow, with gaps.';
+
+-- Called by the journal in the transaction that records the events, which must neither fail nor wait for it.
+create or replace function outlast.broadcast(workflow_ids text[], step_ids text[])
+returns text
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '100ms'
+set client_min_messages = 'warning'  -- by which realtime.send tells what it swallows
+as $$
+declare
+  value_bytes_max constant integer not null default 200000;
+  patience constant interval not null default '200 milliseconds';
+  began constant timestamptz not null default clock_timestamp();
+  published record;
+begin
+  for published in
+    select
+      o.workflow_id, o.completion_order, substr(o.name, 9) as event, o.output,
+      octet_length(o.output::text) <= value_bytes_max as fits, o.completed_at
+    from unnest(broadcast.workflow_ids, broadcast.step_ids) with ordinality as given (workflow_id, step_id, place)
+    join outlast.operation_outputs o on o.workflow_id = given.workflow_id and o.step_id = given.step_id
+    -- Recorded by this very transaction: not by the same batch when its answer was lost, and not by a stranger.
+    where o.xmin = pg_current_xact_id_if_assigned()::xid
+    order by given.place
+  loop
+    if clock_timestamp() - began > patience then
+      return 'realtime.send held up a commit';
+    end if;
+    execute 'select realtime.send($1, $2, $3, true)' using
+      jsonb_build_object(
+        'workflow_id', published.workflow_id,
+        'number', published.completion_order,
+        'published_at',
+        to_char(published.completed_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+      ) || case when published.fits then jsonb_build_object('value', published.output) else '{}' end,
+      published.event,
+      'workflow:' || published.workflow_id;
+  end loop;
+  return null;
+exception when others then
+  return sqlerrm;
+end
+$$;
+
+comment on function outlast.broadcast(text[], text[]) is
+  'Send events that this transaction has recorded through realtime.send; null, or why some were not sent.';
+
+revoke all on function outlast.broadcast(text[], text[]) from public;
+revoke all on outlast.events from public;
+
+do $$
+declare
+  role_name text;
+begin
+  foreach role_name in array array['anon', 'authenticated', 'service_role'] loop
+    -- Once only: what the project grants later is its own affair.
+    if exists (select from pg_roles where rolname = role_name)
+      and not exists (select from outlast.schema_migrations where version = '20261127000003')
+    then
+      execute format('revoke all on function outlast.broadcast(text[], text[]) from %I', role_name);
+    end if;
+  end loop;
+  foreach role_name in array array['authenticated', 'service_role'] loop
+    if exists (select from pg_roles where rolname = role_name) then
+      execute format('grant usage on schema outlast to %I', role_name);
+      execute format('grant select on outlast.events to %I', role_name);
+      execute format(
+        'grant select (workflow_id, name, output, attempts, completion_order, completed_at)'
+        ' on outlast.operation_outputs to %I', role_name);
+    end if;
+  end loop;
+  if exists (select from pg_roles where rolname = 'authenticated') then
+    -- Of workflows that they see, by the policies of that table, and no record but events.
+    drop policy if exists published_to_their_owner on outlast.operation_outputs;
+    create policy published_to_their_owner on outlast.operation_outputs for select to authenticated
+      using (
+        attempts = 0 and starts_with(name, 'publish ')
+        and exists (select from outlast.workflow_status w where w.workflow_id = operation_outputs.workflow_id)
+      );
+  end if;
+end
+$$;
+
+insert into outlast.schema_migrations (version) values ('20261127000003') on conflict do nothing;
