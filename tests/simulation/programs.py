@@ -13,7 +13,7 @@ Node = list[Any]
 """`[kind, label, children, number]`: a number is seconds, or failures. Of messages the topic stands first."""
 
 LEAVES = ("step", "step", "step", "pay", "thread", "fails", "retried", "sleep", "pause", "child")
-MAIL_LEAVES = ("step", "pay", "thread", "sleep", "pause", "receive", "receive", "receive", "send")
+MAIL_LEAVES = ("step", "pay", "thread", "sleep", "receive", "receive", "receive", "receive", "send")
 BRANCHES = (
     "row",
     "late",

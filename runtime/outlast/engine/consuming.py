@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from outlast.core.clock import monotonic
 from outlast.core.observations import LoopFailed, Observer, QueueConsumed, QueueRefused, WorkflowsClaimed
@@ -42,7 +43,7 @@ class Consumer:
         self._observe = observe
         self._refused: dict[str, tuple[str, float, float]] = {}
         """Of queues that aren't consumed: what was told of it, how long to wait, until when."""
-        self._leaving = False
+        self._leaving = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def open(self) -> None:
@@ -51,13 +52,13 @@ class Consumer:
 
     async def close(self) -> None:
         """Stop it. What it has taken runs, or will be found without an owner."""
-        self._leaving = True
+        self._leaving.set()
         if self._task is not None:
             await asyncio.wait([self._task], timeout=LAST_ROUND_S)
             await end_tasks([self._task])
 
     async def _run(self) -> None:
-        while not self._leaving:
+        while not self._leaving.is_set():
             more = False
             try:
                 queues = dict(self._catalog.queues())
@@ -69,8 +70,12 @@ class Consumer:
                 if not isinstance(error, Unreachable):  # others tell of that
                     self._observe(LoopFailed("queues", repr(error)))
                 more = False
-            if not self._leaving:
-                await asyncio.sleep(0 if more else LOOK_S * random.uniform(0.8, 1.0))
+            await self._pause(0 if more else LOOK_S * random.uniform(0.8, 1.0))
+
+    async def _pause(self, pause_s: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(pause_s):
+                await self._leaving.wait()
 
     def _is_due(self, queue: str) -> bool:
         return queue not in self._refused or monotonic() >= self._refused[queue][2]
@@ -78,7 +83,7 @@ class Consumer:
     async def _look(self, queue: str, functions: Sequence[str]) -> bool:
         """Take what there is room for; whether there may be more at once."""
         room = self._room()
-        if room <= 0 or self._leaving:
+        if room <= 0 or self._leaving.is_set():
             return False
         if len(functions) > 1:
             both = " and ".join(sorted(functions))
