@@ -151,7 +151,15 @@ def test_a_path_that_leads_nowhere_is_named(document: Any) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b"\xff", b'{"record":{"id":NaN}}', b"[" * 5_000, b'{"record":{"id":' + b"9" * 9_000 + b"}}"],
+    [
+        b"",
+        b"{",
+        b"\xff",
+        b'{"record":{"id":NaN}}',
+        b'{"record":{"id":1e999}}',
+        b"[" * 5_000,
+        b'{"record":{"id":' + b"9" * 9_000 + b"}}",
+    ],
 )
 def test_a_body_that_is_no_json_has_no_key(body: bytes) -> None:
     with pytest.raises(InvalidJson):

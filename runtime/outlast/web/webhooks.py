@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
+from outlast.core.doubles import check_numbers
 from outlast.core.errors import InvalidInput, InvalidJson
 from outlast.core.names import key_of
 from outlast.sdk.webhooks import DatabaseWebhook, StandardWebhook, Webhook
@@ -109,6 +110,7 @@ def _key_in(body: bytes, paths: tuple[str, ...]) -> str:
     """The values at `paths` as one key. Raises InvalidJson, and InvalidInput that names the path."""
     try:
         document = from_json(body, allow_inf_nan=False)
+        check_numbers(body)
     except ValueError as error:
         raise InvalidJson(f"the body is no JSON: {error}") from None
     return key_of("~".join([_text_at(document, path) for path in paths]))
