@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import itertools
 import json
@@ -491,14 +492,19 @@ async def test_a_revoked_key_is_no_good_for_long(monkeypatch: pytest.MonkeyPatch
     """An old set is fetched anew before it is believed, and one that can't be fetched not for ever."""
     now, document, down = [1000.0], [b""], [False]
 
-    async def fetch() -> bytes:
-        if down[0]:
-            raise OSError("down")
-        return document[0]
+    class Fetch:
+        async def __call__(self) -> bytes:
+            if down[0]:
+                raise OSError("down")
+            return document[0]
 
+        async def close(self) -> None:
+            closed.append(True)
+
+    closed: list[bool] = []
     monkeypatch.setattr(key_sets, "monotonic", lambda: now[0])
     old, new = elliptic("old"), elliptic("new")
-    keys = key_sets.KeySet(None, None, fetch)
+    keys = key_sets.KeySet(None, None, Fetch())
     document[0] = json.dumps({"keys": [old.public]}).encode()
     assert await keys.candidates("ES256", "old")
     document[0] = json.dumps({"keys": [new.public]}).encode()
@@ -511,3 +517,39 @@ async def test_a_revoked_key_is_no_good_for_long(monkeypatch: pytest.MonkeyPatch
     now[0] += 2
     with pytest.raises(key_sets.KeysUnavailable):
         await keys.candidates("ES256", "new")
+    await keys.close()
+    await keys.close()
+    assert closed == [True]
+
+
+async def test_a_closed_key_set_fetches_no_more() -> None:
+    """Nor does it wait for what it fetches, and the client's connection ends with it."""
+    asked, left = asyncio.Event(), asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        asked.set()
+        assert await reader.read() == b""
+        left.set()
+        writer.close()
+
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        keys = key_sets.KeySet(None, None, key_sets.FetchFrom(f"http://127.0.0.1:{port}/"))
+        waiting = asyncio.create_task(keys.candidates("ES256", "any"))
+        await asyncio.wait_for(asked.wait(), 20)
+        await asyncio.wait_for(keys.close(), 20)
+        await asyncio.wait_for(left.wait(), 20)
+        with pytest.raises(key_sets.KeysUnavailable):
+            await asyncio.wait_for(waiting, 20)
+        assert not await keys.candidates("ES256", "any")
+
+
+async def test_the_client_of_a_key_set_is_closed_with_it() -> None:
+    fetch = key_sets.FetchFrom("http://127.0.0.1:9/")
+    with pytest.raises(httpx.ConnectError):
+        await fetch()
+    client = fetch._client
+    await fetch.close()
+    assert client.is_closed
+    await fetch.close()

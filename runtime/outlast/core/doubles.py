@@ -14,7 +14,7 @@ _SHOWN_MAX = 20
 
 
 def check_numbers(text: bytes) -> None:
-    """Let JSON pass all of whose numbers a double holds. Raises ValueError, which names the one that isn't."""
+    """Let JSON pass all of whose numbers a double holds. Raises ValueError that names another."""
     if _SUSPECT.search(text):
         json.loads(text, parse_float=_check, parse_int=_check, parse_constant=_refuse)
 
