@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from tests.mutants import (
+    of_callers,
     of_calls,
     of_connections,
+    of_messages,
     of_recovery,
     of_repetition,
     of_replay,
@@ -23,5 +25,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *of_calls.MUTANTS,
     *of_replay.MUTANTS,
     *of_connections.MUTANTS,
+    *of_callers.MUTANTS,
+    *of_messages.MUTANTS,
 )
 EQUIVALENTS: tuple[Equivalent, ...] = (*of_recovery.EQUIVALENTS, *of_calls.EQUIVALENTS)
