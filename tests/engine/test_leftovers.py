@@ -51,6 +51,7 @@ LEAVING = [
     "prepare mine as select 1",
     "select set_config('app.tenant', 'ada', false), pg_advisory_lock_shared(1, 2)",
     "do $$ begin perform set_config('app.tenant', 'ada', false); execute 'listen ada'; end $$",
+    "set role authenticated",
     "create temporary sequence mine; select nextval('mine')",
 ]
 
@@ -151,6 +152,43 @@ async def test_the_engine_runs_nothing_of_a_body_under_its_own_role(supabase_dat
         await bench.rows(traps)
         await run_as(bench, user(ADA), flow)
         assert await bench.rows("select distinct who from public.ran where who <> 'authenticated'") == []
+
+
+ENDING = [
+    "commit",
+    "rollback",
+    "commit; begin",
+    "rollback; begin",
+    "commit and chain",
+    "rollback and chain",
+    "commit; set role none; begin",
+    "commit; select set_config('app.tenant', 'ada', false); begin",
+    "prepare transaction 'mine'",
+    "do $$ begin commit; end $$",
+    "savepoint mine; rollback to mine; release mine; select 1/0",
+]
+
+
+@pytest.mark.parametrize("ending", ENDING)
+async def test_a_body_that_ends_its_transaction_leaves_nothing_either(
+    supabase_database: str, ending: str
+) -> None:
+    before = "set app.tenant = 'ada'; select pg_advisory_lock(4711); prepare mine as select 1; listen ada"
+
+    @transaction(role="caller")
+    async def ends(tx: Any) -> None:
+        for statement in (before, ending):
+            await tx.execute(statement.encode())
+
+    @workflow
+    async def flow() -> None:
+        await ends()
+
+    async with engine_on(supabase_database, *FLOWS, flow, connections=3) as bench:
+        found = await bench.run(looking)
+        failure = await bench.failure(await start_as(bench, user(ADA), flow))
+        assert failure["failure"]["type"] != "WorkflowCancelled", failure
+        assert await bench.run(looking) == found
 
 
 # --- those that don't let go of their connection ------------------------------------------------------------

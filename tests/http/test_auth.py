@@ -488,6 +488,26 @@ def test_the_gateway_as_the_config_file_has_it(start_host: Start, signer: Projec
     assert openapi["/functions/v1/guarded/user"]["post"]["security"] == [{"bearer": []}]
 
 
+def test_an_expired_token_has_no_idempotency_key(start_host: Start, signer: Project) -> None:
+    """The retry of a user's call would else be nobody's: another workflow."""
+    host = started(start_host, signer, config="[functions.guarded]\nverify_jwt = false\n")
+    who, key = a_user(), fresh_key()
+    answer = host.call("guarded", {}, headers=bearer(signer.token(who)), key=key)
+    assert answer.json()["id"] == who
+    for expired in (signer.token(who, exp=now_s() - 60), signer.token(who, LEGACY, exp=now_s() - 60)):
+        for headers in (bearer(expired), {"apikey": PUBLISHABLE, **bearer(expired)}):
+            said = check_problem(
+                host.call("guarded", {}, headers=headers, key=key),
+                401,
+                LEGACY_JWT if expired.startswith(signer.token(who, LEGACY)[:20]) else ASYMMETRIC,
+            )
+            assert "expired" in said["detail"]
+            assert host.call("guarded", {}, headers=headers).json()["id"] is None
+    for foreign in ("nonsense", signer.token(who, elliptic(signer.keys[0].kid), exp=now_s() - 60)):
+        answer = host.call("guarded", {}, headers=bearer(foreign), key=fresh_key())
+        assert answer.json()["mode"] == "none"
+
+
 async def test_a_revoked_key_is_no_good_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """An old set is fetched anew before it is believed, and one that can't be fetched not for ever."""
     now, document, down = [1000.0], [b""], [False]

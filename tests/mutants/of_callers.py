@@ -244,7 +244,7 @@ MUTANTS = (
         CALLERS_SQL,
         "reset role;\n",
         "",
-        engine=(_BECOMES, _WHO),
+        engine=(_LEFT,),
     ),
     Mutant(
         "settings-kept",

@@ -24,7 +24,7 @@ _UNDO_S = 5.0
 # Each of these is one message of several statements: one round trip.
 _BEGIN = _SQL["clean"] + _SQL["restore"]
 _LEAVE = _SQL["settle"] + _SQL["clean"] + _SQL["restore"]
-_UNDO = _SQL["undo"] + _SQL["clean"] + _SQL["forget"] + _SQL["again"]
+_UNDO = _SQL["undo"] + _SQL["clean"] + _SQL["restore"] + _SQL["forget"] + _SQL["again"]
 
 
 class RoleChanged(UsageError):
@@ -61,7 +61,7 @@ async def as_caller(connection: AsyncConn, caller: Caller, mark: str) -> AsyncIt
         if prepared:
             await _said(connection, _SQL["forget"], {})
     except BaseException:
-        await _undo(connection)
+        await _undo(connection, meant)
         raise
 
 
@@ -74,13 +74,13 @@ async def _said(
         return [await each.fetchall() if each.description else [] async for each in cursor.results()]
 
 
-async def _undo(connection: AsyncConn) -> None:
+async def _undo(connection: AsyncConn, meant: dict[str, Any]) -> None:
     """Undo what a rollback does and what it doesn't; where that fails, close what can't be lent again."""
     if connection.closed:
         return
     try:
         async with asyncio.timeout(_UNDO_S):
-            await _said(connection, _UNDO, {})
+            await _said(connection, _UNDO, meant)
     except Exception:  # noqa: BLE001 - whatever it was: the error that led here is the one to tell
         await connection.close()
     except BaseException:

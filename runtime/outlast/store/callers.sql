@@ -66,8 +66,12 @@ begin
 end $$;
 
 -- name: undo
--- Before the session is anybody else's: in one message, and in a transaction again when it ends.
+-- Before the session is anybody else's: all in one message. The body may have committed what it had set, so it is
+-- cleaned too, and that is committed.
 rollback;
+begin;
 
 -- name: again
+-- There is a transaction for the driver to end.
+commit;
 begin
