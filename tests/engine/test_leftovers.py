@@ -52,6 +52,7 @@ LEAVING = [
     "select set_config('app.tenant', 'ada', false), pg_advisory_lock_shared(1, 2)",
     "do $$ begin perform set_config('app.tenant', 'ada', false); execute 'listen ada'; end $$",
     "set role authenticated",
+    "set session authorization authenticator; set role authenticated",
     "create temporary sequence mine; select nextval('mine')",
 ]
 
@@ -193,6 +194,11 @@ async def test_a_body_that_ends_its_transaction_leaves_nothing_either(
 
 # --- those that don't let go of their connection ------------------------------------------------------------
 
+SLEEPING = """
+select query from pg_stat_activity
+where datname = current_database() and state = 'active' and pid <> pg_backend_pid()
+  and position('pg_sleep(60)' in query) > 0
+"""
 COUNT = "insert into public.effects values (%s)"
 TABLE = "create table public.effects (n int); grant insert on public.effects to public"
 
@@ -254,6 +260,7 @@ async def test_a_statement_of_a_thread_is_cut_off_with_its_attempt(supabase_data
         failure = await bench.failure(await start_as(bench, user(ADA), flow))
         assert failure["failure"]["type"] == "TimeoutError", failure
         await run_as(bench, user(EVE), following)
+        assert await bench.rows(SLEEPING) == []
         if role == "caller":
             assert (await bench.run(looking))["locks"] == 0
 

@@ -28,4 +28,8 @@ MUTANTS: tuple[Mutant, ...] = (
     *of_callers.MUTANTS,
     *of_messages.MUTANTS,
 )
-EQUIVALENTS: tuple[Equivalent, ...] = (*of_recovery.EQUIVALENTS, *of_calls.EQUIVALENTS)
+EQUIVALENTS: tuple[Equivalent, ...] = (
+    *of_recovery.EQUIVALENTS,
+    *of_calls.EQUIVALENTS,
+    *of_callers.EQUIVALENTS,
+)

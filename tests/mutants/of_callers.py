@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.mutants.mutant import Mutant
+from tests.mutants.mutant import Equivalent, Mutant
 
 TOKENS = "web/tokens.py"
 ADMISSION = "web/admission.py"
@@ -239,10 +239,10 @@ MUTANTS = (
         engine=("test_callers.py::test_a_role_that_callers_cannot_have_is_refused",),
     ),
     Mutant(
-        "role-kept",
+        "session-user-kept",
         "After a caller's transaction the session is the engine's",
         CALLERS_SQL,
-        "reset role;\n",
+        "reset session authorization;\n",
         "",
         engine=(_LEFT,),
     ),
@@ -350,8 +350,8 @@ MUTANTS = (
         "statement-goes-on",
         "A statement that runs at the end of its attempt is cut off",
         BORROWED,
-        "        if face.lock.locked() and not await _cut_off(connection, face):\n",
-        "        if False:\n",
+        "        await connection.cancel_safe(timeout=_LAST_WORD_S)\n",
+        "        pass\n",
         engine=("test_leftovers.py::test_a_statement_of_a_thread_is_cut_off_with_its_attempt",),
     ),
     Mutant(
@@ -417,7 +417,7 @@ MUTANTS = (
         "web/invoke.py",
         '        meant = query if definition.webhook is None else b""\n',
         "        meant = query\n",
-        http=("test_webhooks.py::test_the_query_is_no_input_of_a_webhook",),
+        http=("test_webhooks.py::test_a_repeated_delivery_is_the_same_whatever_its_query",),
     ),
     Mutant(
         "infinite-input",
@@ -427,5 +427,16 @@ MUTANTS = (
         "    if False:\n",
         unit=("test_doubles.py::test_what_no_double_holds",),
         http=("test_bodies.py::test_what_is_no_json_is_refused",),
+    ),
+)
+
+EQUIVALENTS = (
+    Equivalent(
+        "role-reset-once",
+        "The role is reset by itself",
+        CALLERS_SQL,
+        "reset role;\n",
+        "",
+        why="Resetting the session's user takes the role with it; that it does so isn't relied upon.",
     ),
 )

@@ -54,7 +54,7 @@ MUTANTS = (
         RECEIVING,
         "        self._write(wait._replace(output=output, completion_order=order))\n",
         "",
-        engine=("test_messages.py::test_a_crash_loses_and_doubles_no_message",),
+        engine=("test_messages.py::test_messages_come_in_the_order_sent_each_once",),
     ),
     Mutant(
         "received-again",

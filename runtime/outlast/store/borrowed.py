@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any, NoReturn
@@ -154,7 +156,16 @@ async def lent(connection: AsyncConn, *, threaded: bool) -> AsyncIterator[Borrow
 
 
 async def _cut_off(connection: AsyncConn, face: Borrowed) -> bool:
-    """Cancel the statement that a thread or a task still runs; whether it has ended."""
+    """Cancel the statement that a thread or a task still runs; whether it has ended.
+
+    Two threads in one connection of libpq end the process. What can't be cancelled is cut off at its socket, so
+    that the thread is out of libpq before the connection is closed.
+    """
     with suppress(psycopg.Error):
         await connection.cancel_safe(timeout=_LAST_WORD_S)
-    return await face.settle()
+    if await face.settle():
+        return True
+    with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as way:
+        way.shutdown(socket.SHUT_RDWR)
+    await face.settle()
+    return False
