@@ -158,8 +158,8 @@ async def lent(connection: AsyncConn, *, threaded: bool) -> AsyncIterator[Borrow
 async def _cut_off(connection: AsyncConn, face: Borrowed) -> bool:
     """Cancel the statement that a thread or a task still runs; whether it has ended.
 
-    Two threads in one connection of libpq end the process. What can't be cancelled is cut off at its socket, so
-    that the thread is out of libpq before the connection is closed.
+    Two threads in one connection of libpq end the process. What can't be cancelled is cut off at its socket:
+    then the thread is out of libpq before the connection is closed.
     """
     with suppress(psycopg.Error):
         await connection.cancel_safe(timeout=_LAST_WORD_S)
