@@ -350,8 +350,8 @@ MUTANTS = (
         "statement-goes-on",
         "A statement that runs at the end of its attempt is cut off",
         BORROWED,
-        "        await connection.cancel_safe(timeout=_LAST_WORD_S)\n",
-        "        pass\n",
+        "            await connection.cancel_safe(timeout=_LAST_WORD_S)\n",
+        "            pass\n",
         engine=("test_leftovers.py::test_a_statement_of_a_thread_is_cut_off_with_its_attempt",),
     ),
     Mutant(

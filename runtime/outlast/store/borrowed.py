@@ -145,8 +145,8 @@ async def lent(connection: AsyncConn, *, threaded: bool) -> AsyncIterator[Borrow
         yield face
     finally:
         face.returned = True  # whoever comes later is refused
-        if face.lock.locked() and not await _cut_off(connection, face):
-            await connection.close()
+        if face.lock.locked():
+            await _cut_off(connection, face)
     if (
         connection.pgconn.pipeline_status != PipelineStatus.OFF
         or connection.pgconn.transaction_status == TransactionStatus.ACTIVE
@@ -155,17 +155,21 @@ async def lent(connection: AsyncConn, *, threaded: bool) -> AsyncIterator[Borrow
         raise UsageError(_UNFINISHED)
 
 
-async def _cut_off(connection: AsyncConn, face: Borrowed) -> bool:
-    """Cancel the statement that a thread or a task still runs; whether it has ended.
+async def _cut_off(connection: AsyncConn, face: Borrowed) -> None:
+    """Cancel the statement that a thread or a task still runs. If it doesn't end, the connection is closed.
 
     Two threads in one connection of libpq end the process. What can't be cancelled is cut off at its socket:
     then the thread is out of libpq before the connection is closed.
     """
-    with suppress(psycopg.Error):
-        await connection.cancel_safe(timeout=_LAST_WORD_S)
-    if await face.settle():
-        return True
-    with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as way:
-        way.shutdown(socket.SHUT_RDWR)
-    await face.settle()
-    return False
+    settled = False
+    try:
+        with suppress(psycopg.Error):
+            await connection.cancel_safe(timeout=_LAST_WORD_S)
+        settled = await face.settle()
+        if not settled:
+            with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as way:
+                way.shutdown(socket.SHUT_RDWR)
+            await face.settle()
+    finally:  # whoever is impatient, too
+        if not settled:
+            await connection.close()
