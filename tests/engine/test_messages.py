@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -27,6 +28,10 @@ from outlast import (
     step,
     workflow,
 )
+from outlast.core.observations import ignore
+from outlast.core.records import Mail, Message
+from outlast.engine.mail import Box, MailRoom
+from outlast.engine.receiving import Receiver
 from tests.engine.harness import Bench, engine_on, pass_time
 
 LONG_S = 3600.0
@@ -704,3 +709,53 @@ async def test_what_cannot_be_sent_or_received_is_refused(database: str) -> None
         assert others[6:] == ["NotSerializable", "NotSerializable", "UsageError", "UsageError", "InvalidKey"]
     with pytest.raises(UsageError, match="handler"):
         send("x", 1)  # type: ignore[unused-awaitable]
+
+
+# --- the mail room -----------------------------------------------------------------------------------------
+
+
+async def test_nobody_leaves_with_a_message_in_the_box() -> None:
+    """Nor before every receive has looked: the row would wait for messages that came already."""
+    receiver = object.__new__(Receiver)
+    boxes = {topic: Box("w", topic, 0) for topic in "ab"}
+    receiver._boxes, receiver._receives = boxes, Counter("ab")
+    boxes["a"].put(Mail(0, []))
+    assert not receiver._may_leave()
+    boxes["b"].put(Mail(0, []))
+    assert receiver._may_leave()
+    boxes["b"].put(Mail(1, [Message(7, 1, "null")]))
+    assert not receiver._may_leave()
+    boxes["b"].take()
+    assert receiver._may_leave()
+
+
+class Held:
+    """The store of messages, whose deliveries the test lets go on."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self.begun, self.gate, self.deliveries = asyncio.Event(), asyncio.Event(), 0
+
+    async def deliver(self) -> Any:
+        self.deliveries += 1
+        self.begun.set()
+        await self.gate.wait()
+        return await self._store.deliver()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+async def test_a_look_begins_after_who_asks_for_it(database: str) -> None:
+    async with engine_on(database) as bench:
+        held = Held(bench.store.messages)
+        room = MailRoom(held, lambda: None, ignore)
+        room.open()
+        first = asyncio.create_task(room.look())
+        await asyncio.wait_for(held.begun.wait(), 20)
+        second = asyncio.create_task(room.look())
+        await asyncio.sleep(0)  # it has asked
+        held.gate.set()
+        await asyncio.wait_for(asyncio.gather(first, second), 20)
+        assert held.deliveries == 2
+        await room.close()

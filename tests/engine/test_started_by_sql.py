@@ -188,3 +188,23 @@ async def test_it_knows_for_whom_it_was_started(supabase_database: str) -> None:
             claims,
         )
         assert await bench.result(row["id"]) == ["whose:ada:k", None]
+
+
+@workflow
+async def anything(value: float) -> float:
+    return value
+
+
+@pytest.mark.parametrize("kind", ["json", "jsonb"])
+async def test_a_number_that_no_double_holds_ends_it_as_invalid(database: str, kind: str) -> None:
+    """Postgres knows larger numbers: as jsonb it is written with a thousand digits."""
+    async with engine_on(database, anything) as bench:
+        for value in ("1e999", "-1e999", "1e300"):
+            query = f"select outlast.start('anything', %s::{kind}) as id"
+            (row,) = await bench.rows(query, f'{{"value": {value}}}')
+            if value == "1e300":
+                assert await bench.result(row["id"]) == 1e300
+                continue
+            failure = await bench.failure(row["id"])
+            assert failure["code"] == "invalid_input", failure
+            assert "beyond what a double holds" in str(failure)

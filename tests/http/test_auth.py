@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import itertools
 import json
@@ -487,18 +488,43 @@ def test_the_gateway_as_the_config_file_has_it(start_host: Start, signer: Projec
     assert openapi["/functions/v1/guarded/user"]["post"]["security"] == [{"bearer": []}]
 
 
+def test_an_expired_token_has_no_idempotency_key(start_host: Start, signer: Project) -> None:
+    """The retry of a user's call would else be nobody's: another workflow."""
+    host = started(start_host, signer, config="[functions.guarded]\nverify_jwt = false\n")
+    who, key = a_user(), fresh_key()
+    answer = host.call("guarded", {}, headers=bearer(signer.token(who)), key=key)
+    assert answer.json()["id"] == who
+    for expired in (signer.token(who, exp=now_s() - 60), signer.token(who, LEGACY, exp=now_s() - 60)):
+        for headers in (bearer(expired), {"apikey": PUBLISHABLE, **bearer(expired)}):
+            said = check_problem(
+                host.call("guarded", {}, headers=headers, key=key),
+                401,
+                LEGACY_JWT if expired.startswith(signer.token(who, LEGACY)[:20]) else ASYMMETRIC,
+            )
+            assert "expired" in said["detail"]
+            assert host.call("guarded", {}, headers=headers).json()["id"] is None
+    for foreign in ("nonsense", signer.token(who, elliptic(signer.keys[0].kid), exp=now_s() - 60)):
+        answer = host.call("guarded", {}, headers=bearer(foreign), key=fresh_key())
+        assert answer.json()["mode"] == "none"
+
+
 async def test_a_revoked_key_is_no_good_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """An old set is fetched anew before it is believed, and one that can't be fetched not for ever."""
     now, document, down = [1000.0], [b""], [False]
 
-    async def fetch() -> bytes:
-        if down[0]:
-            raise OSError("down")
-        return document[0]
+    class Fetch:
+        async def __call__(self) -> bytes:
+            if down[0]:
+                raise OSError("down")
+            return document[0]
 
+        async def close(self) -> None:
+            closed.append(True)
+
+    closed: list[bool] = []
     monkeypatch.setattr(key_sets, "monotonic", lambda: now[0])
     old, new = elliptic("old"), elliptic("new")
-    keys = key_sets.KeySet(None, None, fetch)
+    keys = key_sets.KeySet(None, None, Fetch())
     document[0] = json.dumps({"keys": [old.public]}).encode()
     assert await keys.candidates("ES256", "old")
     document[0] = json.dumps({"keys": [new.public]}).encode()
@@ -511,3 +537,39 @@ async def test_a_revoked_key_is_no_good_for_long(monkeypatch: pytest.MonkeyPatch
     now[0] += 2
     with pytest.raises(key_sets.KeysUnavailable):
         await keys.candidates("ES256", "new")
+    await keys.close()
+    await keys.close()
+    assert closed == [True]
+
+
+async def test_a_closed_key_set_fetches_no_more() -> None:
+    """Nor does it wait for what it fetches, and the client's connection ends with it."""
+    asked, left = asyncio.Event(), asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        asked.set()
+        assert await reader.read() == b""
+        left.set()
+        writer.close()
+
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        keys = key_sets.KeySet(None, None, key_sets.FetchFrom(f"http://127.0.0.1:{port}/"))
+        waiting = asyncio.create_task(keys.candidates("ES256", "any"))
+        await asyncio.wait_for(asked.wait(), 20)
+        await asyncio.wait_for(keys.close(), 20)
+        await asyncio.wait_for(left.wait(), 20)
+        with pytest.raises(key_sets.KeysUnavailable):
+            await asyncio.wait_for(waiting, 20)
+        assert not await keys.candidates("ES256", "any")
+
+
+async def test_the_client_of_a_key_set_is_closed_with_it() -> None:
+    fetch = key_sets.FetchFrom("http://127.0.0.1:9/")
+    with pytest.raises(httpx.ConnectError):
+        await fetch()
+    client = fetch._client
+    await fetch.close()
+    assert client.is_closed
+    await fetch.close()

@@ -28,6 +28,9 @@ NO_JSON = {
     "deep and broken": b"[" * 100_000,
     "deep objects": b'{"a":' * 100_000,
     "endless number": b'{"value": ' + b"9" * 100_000 + b"}",
+    "beyond a double": b'{"value": 1e999}',
+    "far below zero": b'{"value": [{"at": -1.0E+0400}]}',
+    "many digits": b'{"value": ' + b"9" * 400 + b"}",
     "leading zero": b'{"value": 01}',
     "space": b" ",
 }

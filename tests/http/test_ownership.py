@@ -137,3 +137,12 @@ def test_a_users_workflows_have_no_power_over_a_secret_keys(guarded: Served, ada
     assert workflow == f"guarded:{key}"
     assert ada.ask(f"/{workflow}").status_code == 404
     assert ada.call(key=key) == f"guarded:{ada.id}:{key}"
+
+
+def test_users_send_no_messages(guarded: Served, ada: User) -> None:
+    """Not even to their own: a function that takes messages from users is a function that they call."""
+    key = fresh_key()
+    workflow = ada.call("held", {"key": key}, prefer="respond-async")
+    for path in (f"/{workflow}/messages", f"/{workflow}/messages/topic"):
+        check_problem(ada.ask(path, "POST"), 401, "INVALID_CREDENTIALS")
+    assert ada.ask(f"/{workflow}/cancel", "POST").status_code == 200

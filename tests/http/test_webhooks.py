@@ -137,6 +137,15 @@ def test_a_repeated_delivery_is_the_same_however_it_is_signed(guarded: Served) -
     assert guarded.seen(key) == 1
 
 
+def test_a_repeated_delivery_is_the_same_whatever_its_query(guarded: Served) -> None:
+    """Nobody has signed that: who repeats a delivery with another one is no second event."""
+    key, message_id = fresh_key(), fresh_key()
+    first = deliver(guarded, "hooks", mail(key), message_id)
+    for query in ("?a=1", "?a=2&forceFunctionRegion=x"):
+        same_answer(first, deliver(guarded, f"hooks{query}", mail(key), message_id))
+    assert guarded.seen(key) == 1
+
+
 def test_another_body_under_an_id_is_refused(guarded: Served) -> None:
     message_id = fresh_key()
     assert deliver(guarded, "hooks", mail(fresh_key()), message_id).status_code == 200

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from tests.mutants import (
+    of_callers,
     of_calls,
     of_connections,
     of_events,
+    of_messages,
     of_recovery,
     of_repetition,
     of_replay,
@@ -25,5 +27,11 @@ MUTANTS: tuple[Mutant, ...] = (
     *of_replay.MUTANTS,
     *of_connections.MUTANTS,
     *of_events.MUTANTS,
+    *of_callers.MUTANTS,
+    *of_messages.MUTANTS,
 )
-EQUIVALENTS: tuple[Equivalent, ...] = (*of_recovery.EQUIVALENTS, *of_calls.EQUIVALENTS)
+EQUIVALENTS: tuple[Equivalent, ...] = (
+    *of_recovery.EQUIVALENTS,
+    *of_calls.EQUIVALENTS,
+    *of_callers.EQUIVALENTS,
+)

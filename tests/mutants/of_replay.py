@@ -272,8 +272,8 @@ ATTEMPTS = (
         "second-runs-error",
         "A second run that fails on what the first has done is no failure",
         "store/transactions.py",
-        "                    record = None if fence is None else await _standing(connection, fence)\n",
-        "                    record = None\n",
+        "            record = None if fence is None else await self._recorded(fence)\n",
+        "            record = None\n",
         store=("test_fence.py::test_a_second_run_that_fails_was_done_by_the_first",),
     ),
     Mutant(

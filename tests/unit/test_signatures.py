@@ -179,3 +179,10 @@ def test_a_plain_secret_is_long_enough_to_be_one() -> None:
         assert not text or text not in str(raised.value)
     assert holds(plain_secrets(f"{first}|{second}"), second.encode())
     assert not holds(plain_secrets(f"{first}|{second}"), f"{first}|{second}".encode())
+
+
+def test_a_secret_is_known_by_all_of_it() -> None:
+    secret = b"0123456789abcdef-and-more"
+    assert holds([b"another-secret-of-some-length", secret], secret)
+    near = [secret[:length] for length in range(len(secret))] + [secret + b"x", secret.upper(), b""]
+    assert [each for each in near if holds([secret], each)] == []

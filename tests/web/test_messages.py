@@ -62,7 +62,7 @@ async def test_a_bad_key_is_refused(project: Project, client: httpx.AsyncClient,
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"nope", b"\xff", b'"\xed\xa0\x80"', b"NaN", b"1 2", b"[" * 5000]
+    "body", [b"", b"{", b"nope", b"\xff", b'"\xed\xa0\x80"', b"NaN", b"1 2", b"[" * 5000, b"[-1e999]"]
 )
 async def test_what_is_no_json_is_refused(project: Project, client: httpx.AsyncClient, body: bytes) -> None:
     body = body[:900]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 from typing import Any
 
@@ -17,7 +18,7 @@ from outlast.sdk.webhooks import Webhook
 from outlast.web.calls import Call
 from outlast.web.problems import ProblemError
 from outlast.web.signatures import signature
-from outlast.web.webhooks import admit_webhook
+from outlast.web.webhooks import Complaints, admit_webhook
 
 NOW_S = 1_764_230_400.0
 SECRET = b"a secret of the admission tests"
@@ -57,9 +58,10 @@ def shared() -> Fields:
     return [(b"x-webhook-secret", SHARED.encode())]
 
 
-def admitted(call: Call, webhook: Webhook) -> str | None:
+def admitted(call: Call, webhook: Webhook, complaints: Complaints | None = None) -> str | None:
     """Runs without a loop: nothing in it waits for anything."""
-    coroutine = admit_webhook(call, webhook, "f", now_s=NOW_S, body_bytes_max=BYTES_MAX)
+    complaints = complaints or Complaints()
+    coroutine = admit_webhook(call, webhook, "f", complaints, now_s=NOW_S, body_bytes_max=BYTES_MAX)
     try:
         coroutine.send(None)
     except StopIteration as stop:
@@ -151,7 +153,15 @@ def test_a_path_that_leads_nowhere_is_named(document: Any) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b"\xff", b'{"record":{"id":NaN}}', b"[" * 5_000, b'{"record":{"id":' + b"9" * 9_000 + b"}}"],
+    [
+        b"",
+        b"{",
+        b"\xff",
+        b'{"record":{"id":NaN}}',
+        b'{"record":{"id":1e999}}',
+        b"[" * 5_000,
+        b'{"record":{"id":' + b"9" * 9_000 + b"}}",
+    ],
 )
 def test_a_body_that_is_no_json_has_no_key(body: bytes) -> None:
     with pytest.raises(InvalidJson):
@@ -225,3 +235,16 @@ def test_the_environment_is_asked_each_time(
         assert "hunter2" not in line
     monkeypatch.setenv(webhook.secret, "whsec_" + base64.b64encode(SECRET).decode())
     assert admitted(call_of(signed()), webhook) == "msg_1"
+
+
+def test_the_log_is_told_once_of_a_secret_that_cannot_be_used(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Anybody may call, and each call would be a line of the log."""
+    complaints, webhook = Complaints(), standard_webhook("ADMISSION_ONCE_SECRET")
+    good = "whsec_" + base64.b64encode(SECRET).decode()
+    for text, lines in (("", 1), ("", 1), ("short", 2), ("short", 2), (good, 2), ("short", 3)):
+        monkeypatch.setenv(webhook.secret, text)
+        with contextlib.nullcontext() if text == good else pytest.raises(ProblemError):
+            admitted(call_of(signed()), webhook, complaints)
+        assert len(caplog.messages) == lines

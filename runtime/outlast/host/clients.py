@@ -108,31 +108,23 @@ class SupabaseClients:
                 raise UsageError("the workflow has ended, and its Supabase clients with it")
             if (name, blocking) not in self._made:
                 assert self._url is not None
-                make = _blocking_client if blocking else _async_client
-                self._made[name, blocking] = make(self._url, key, bearer)
+                self._made[name, blocking] = _made(blocking, self._url, key, bearer)
             client, _ = self._made[name, blocking]
             return client
 
 
-def _async_client(url: str, key: str, bearer: str) -> tuple[Any, Any]:
+def _made(blocking: bool, url: str, key: str, bearer: str) -> tuple[Any, Any]:
+    """A client, and what it speaks through, which is to be closed."""
     import httpx
+    from supabase.lib import client_options
 
-    from supabase import AsyncClient, AsyncClientOptions
+    import supabase
 
-    http = httpx.AsyncClient(**_http_options())
-    options = AsyncClientOptions(httpx_client=http, **_client_options(bearer))
-    return AsyncClient(url, key, options), http
-
-
-def _blocking_client(url: str, key: str, bearer: str) -> tuple[Any, Any]:
-    import httpx
-    from supabase.lib.client_options import SyncClientOptions
-
-    from supabase import Client
-
-    http = httpx.Client(**_http_options())
-    options = SyncClientOptions(httpx_client=http, **_client_options(bearer))
-    return Client(url, key, options), http
+    of_http: Any = httpx.Client if blocking else httpx.AsyncClient
+    of_options: Any = client_options.SyncClientOptions if blocking else client_options.AsyncClientOptions
+    of_client: Any = supabase.Client if blocking else supabase.AsyncClient
+    http = of_http(**_http_options())
+    return of_client(url, key, of_options(httpx_client=http, **_client_options(bearer))), http
 
 
 def _client_options(bearer: str) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from outlast.web.app import Web
 from outlast.web.credentials import ApiKeys
 from outlast.web.handlers import HostAccess
 from outlast.web.invoke import Invoker
-from outlast.web.key_sets import KeySet, fetch_from
+from outlast.web.key_sets import FetchFrom, KeySet
 from outlast.web.management import management_app
 from outlast.web.streaming import Streamer
 from outlast.web.tokens import Tokens
@@ -117,8 +117,8 @@ class Instance:
     def _admission(self, secret_keys: Mapping[str, str]) -> Admission:
         settings = self._settings
         url = settings.key_set_url
-        keys = KeySet(settings.jwks, settings.jwt_secret, None if url is None else fetch_from(url))
-        tokens = Tokens(keys, settings.token_issuers, settings.jwt_audiences, self.engine.clock)
+        self._keys = KeySet(settings.jwks, settings.jwt_secret, None if url is None else FetchFrom(url))
+        tokens = Tokens(self._keys, settings.token_issuers, settings.jwt_audiences, self.engine.clock)
         return Admission(
             ApiKeys(secret_keys, settings.publishable_keys),
             tokens,
@@ -146,6 +146,7 @@ class Instance:
         """Hand over what runs and let go of everything."""
         self._stopped.set()
         await end_tasks(self._tasks)
+        await self._keys.close()
         await self.engine.close()
         await self._store.close()
 

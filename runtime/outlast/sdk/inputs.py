@@ -19,6 +19,7 @@ from pydantic_core import PydanticSerializationError, from_json, to_jsonable_pyt
 from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
 from outlast.core.codec import resolved_annotations
+from outlast.core.doubles import check_numbers
 from outlast.core.errors import InvalidInput, InvalidJson, NotSerializable, UsageError
 from outlast.core.sizes import check_size
 from outlast.sdk.http import Request
@@ -71,7 +72,11 @@ class Inputs:
         try:
             validated = self._adapter.validator.validate_json(body)
         except ValidationError as error:
-            raise self._invalid(error) from None
+            invalid = self._invalid(error)
+            if isinstance(invalid, InvalidInput):
+                _refuse_numbers(text)
+            raise invalid from None
+        _refuse_numbers(text)
         return validated if self.whole is None else {self.whole: validated}
 
     def encode_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
@@ -146,6 +151,14 @@ def _refuse_constants(text: bytes) -> None:
         from_json(text, allow_inf_nan=False)
     except ValueError as error:
         raise InvalidJson(f"the body is no JSON: {error}") from None
+
+
+def _refuse_numbers(text: bytes) -> None:
+    """They are JSON, and Python reads them as infinity, which couldn't be recorded."""
+    try:
+        check_numbers(text)
+    except ValueError as error:
+        raise InvalidJson(f"the body can't be read: {error}") from None
 
 
 def _is_model(annotation: Any) -> bool:

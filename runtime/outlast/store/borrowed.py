@@ -1,10 +1,17 @@
-"""The faces of a pooled connection that the body of a transaction gets: it can use it, and not end it."""
+"""The faces of a pooled connection that the body of a transaction gets: to use, not to end or to keep."""
 
 from __future__ import annotations
 
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Any, NoReturn
 
 import psycopg
+from psycopg.abc import PQGen
+from psycopg.pq import PipelineStatus, TransactionStatus
 from psycopg.rows import TupleRow
 
 from outlast.core.errors import UsageError
@@ -14,6 +21,13 @@ ENDED_BY_BODY = (
     "the body of a transaction ended it by its own COMMIT or ROLLBACK; leave that out: it commits by itself, "
     "together with its record, when the function returns"
 )
+_AFTER_ITS_END = (
+    "the connection of a transaction was used after its end: what the body starts must end before it returns"
+)
+_UNFINISHED = "the body of a transaction left a COPY, a pipeline or a statement unfinished: end it by `with`"
+_PREPARES = "the connection of a transaction prepares no statements by itself: leave prepare_threshold alone"
+_LAST_WORD_S = 5.0
+"""For the statement that somebody still runs when the body is over; it is cancelled."""
 
 
 class BorrowedConnection(psycopg.Connection[TupleRow]):
@@ -22,12 +36,27 @@ class BorrowedConnection(psycopg.Connection[TupleRow]):
     It can't be ended or closed, and what is set on it (row factories, adapters) goes with it.
     """
 
+    returned = False
+
     @classmethod
     def of(cls, connection: AsyncConn) -> BorrowedConnection:
         """The same session. The two must not be used at the same time."""
         borrowed = cls(connection.pgconn)
-        borrowed.prepare_threshold = None  # statement names of the two faces would clash
+        borrowed._prepared.prepare_threshold = None  # statement names of the two faces would clash
         return borrowed
+
+    def wait(self, gen: PQGen[Any], *args: Any, **kwargs: Any) -> Any:
+        """All that reaches the server goes by here."""
+        if self.returned:
+            raise UsageError(_AFTER_ITS_END)
+        return super().wait(gen, *args, **kwargs)
+
+    async def settle(self) -> bool:
+        """Whether nobody is in the midst of a statement, now or soon."""
+        got = await asyncio.to_thread(self.lock.acquire, True, _LAST_WORD_S)
+        if got:
+            self.lock.release()
+        return got
 
     def commit(self) -> NoReturn:
         """Refused."""
@@ -40,6 +69,15 @@ class BorrowedConnection(psycopg.Connection[TupleRow]):
         """Refused."""
         raise UsageError(ENDED_BY_BODY)
 
+    @property
+    def prepare_threshold(self) -> int | None:
+        """None; to set it is refused."""
+        return None
+
+    @prepare_threshold.setter
+    def prepare_threshold(self, value: int | None) -> None:
+        raise UsageError(_PREPARES)
+
     def __del__(self, *_: Any) -> None:
         """Nothing to warn of: the session is the pool's."""
 
@@ -47,12 +85,27 @@ class BorrowedConnection(psycopg.Connection[TupleRow]):
 class BorrowedAsyncConnection(psycopg.AsyncConnection[TupleRow]):
     """The same for the body of an `async def` transaction."""
 
+    returned = False
+
     @classmethod
     def of(cls, connection: AsyncConn) -> BorrowedAsyncConnection:
         """The same session. The two must not be used at the same time."""
         borrowed = cls(connection.pgconn)
-        borrowed.prepare_threshold = None
+        borrowed._prepared.prepare_threshold = None
         return borrowed
+
+    async def wait(self, gen: PQGen[Any], *args: Any, **kwargs: Any) -> Any:
+        """All that reaches the server goes by here."""
+        if self.returned:
+            raise UsageError(_AFTER_ITS_END)
+        return await super().wait(gen, *args, **kwargs)
+
+    async def settle(self) -> bool:
+        """Whether nobody is in the midst of a statement, now or soon."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_WORD_S), self.lock:
+                return True
+        return False
 
     async def commit(self) -> NoReturn:
         """Refused."""
@@ -65,5 +118,58 @@ class BorrowedAsyncConnection(psycopg.AsyncConnection[TupleRow]):
         """Refused."""
         raise UsageError(ENDED_BY_BODY)
 
+    @property
+    def prepare_threshold(self) -> int | None:
+        """None; to set it is refused."""
+        return None
+
+    @prepare_threshold.setter
+    def prepare_threshold(self, value: int | None) -> None:
+        raise UsageError(_PREPARES)
+
     def __del__(self, *_: Any) -> None:
         """Nothing to warn of: the session is the pool's."""
+
+
+Borrowed = BorrowedConnection | BorrowedAsyncConnection
+
+
+@asynccontextmanager
+async def lent(connection: AsyncConn, *, threaded: bool) -> AsyncIterator[Borrowed]:
+    """A face for a body. After it nobody has the session: no thread and no task that the body left running.
+
+    Raises UsageError if the body left something unfinished; the connection is closed then.
+    """
+    face: Borrowed = (BorrowedConnection if threaded else BorrowedAsyncConnection).of(connection)
+    try:
+        yield face
+    finally:
+        face.returned = True  # whoever comes later is refused
+        if face.lock.locked():
+            await _cut_off(connection, face)
+    if (
+        connection.pgconn.pipeline_status != PipelineStatus.OFF
+        or connection.pgconn.transaction_status == TransactionStatus.ACTIVE
+    ):
+        await connection.close()
+        raise UsageError(_UNFINISHED)
+
+
+async def _cut_off(connection: AsyncConn, face: Borrowed) -> None:
+    """Cancel the statement that a thread or a task still runs. If it doesn't end, the connection is closed.
+
+    Two threads in one connection of libpq end the process. What can't be cancelled is cut off at its socket:
+    then the thread is out of libpq before the connection is closed.
+    """
+    settled = False
+    try:
+        with suppress(psycopg.Error):
+            await connection.cancel_safe(timeout=_LAST_WORD_S)
+        settled = await face.settle()
+        if not settled:
+            with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as way:
+                way.shutdown(socket.SHUT_RDWR)
+            await face.settle()
+    finally:  # whoever is impatient, too
+        if not settled:
+            await connection.close()

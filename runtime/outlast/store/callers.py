@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
+
+from psycopg import AsyncClientCursor
+from psycopg.rows import TupleRow
+from psycopg.sql import SQL, Composed
 
 from outlast.core.callers import Caller
 from outlast.core.errors import UsageError
+from outlast.store.borrowed import ENDED_BY_BODY
 from outlast.store.connections import AsyncConn
 from outlast.store.queries import load
 
 _SQL = load("callers.sql")
+_UNDO_S = 5.0
+
+# Each of these is one message of several statements: one round trip.
+_BEGIN = _SQL["clean"] + _SQL["restore"]
+_LEAVE = _SQL["settle"] + _SQL["clean"] + _SQL["restore"]
+_UNDO = _SQL["undo"] + _SQL["clean"] + _SQL["restore"] + _SQL["forget"] + _SQL["again"]
 
 
 class RoleChanged(UsageError):
@@ -18,36 +32,57 @@ class RoleChanged(UsageError):
 
 
 @asynccontextmanager
-async def as_caller(connection: AsyncConn, caller: Caller | None) -> AsyncIterator[None]:
-    """Run what is within as `caller`, in the transaction that is open; then as before. None changes nothing.
+async def as_caller(connection: AsyncConn, caller: Caller, mark: str) -> AsyncIterator[None]:
+    """Run what is within as `caller`, in the transaction that is open, which is marked by `mark`.
 
-    If what is within raises, the transaction is over anyway, and with it all that was set. Raises UsageError
-    for a role that callers can't have, RoleChanged.
+    What is within finds nothing in the session that isn't the engine's, and leaves nothing there, however it
+    ends. If it raises, the transaction is over. Raises UsageError for a role that callers can't have and if
+    what is within ended the transaction; RoleChanged.
     """
-    if caller is None:
+    settings = json.dumps(connection.settings)
+    meant = {"role": caller.role, "claims": caller.database_claims(), "settings": settings, "mark": mark}
+    try:
+        await _said(connection, _BEGIN, meant)
+        # By itself: to plan it takes longer than all the rest, and where sessions last it is planned once.
+        if await (await connection.execute(_SQL["enter"], meant)).fetchone() is None:
+            raise UsageError(
+                f"the caller's role {caller.role!r:.80} is none that callers may have here: on Supabase it "
+                "must be granted to authenticator; elsewhere anon, authenticated and service_role must exist"
+            )
         yield
+        same, opened, prepared = (await _said(connection, _LEAVE, meant))[1][0]
+        if not opened:
+            raise UsageError(ENDED_BY_BODY)
+        if not same:
+            raise RoleChanged(
+                'the body of a transaction(role="caller") changed the role or request.jwt.claims: leave that '
+                'out, or use role="service"'
+            )
+        if prepared:
+            await _said(connection, _SQL["forget"], {})
+    except BaseException:
+        await _undo(connection, meant)
+        raise
+
+
+async def _said(
+    connection: AsyncConn, statements: SQL | Composed, parameters: dict[str, Any]
+) -> list[list[TupleRow]]:
+    """The rows of each statement."""
+    async with AsyncClientCursor(connection) as cursor:
+        await cursor.execute(statements, parameters)
+        return [await each.fetchall() if each.description else [] async for each in cursor.results()]
+
+
+async def _undo(connection: AsyncConn, meant: dict[str, Any]) -> None:
+    """Undo what a rollback does and what it doesn't; where that fails, close what can't be lent again."""
+    if connection.closed:
         return
-    claims = caller.database_claims()
-    cursor = await connection.execute(_SQL["enter"], {"role": caller.role, "claims": claims})
-    row = await cursor.fetchone()
-    if row is None:
-        raise UsageError(
-            f"the caller's role {caller.role!r:.80} is none that callers may have here: on Supabase it must "
-            "be granted to authenticator; elsewhere anon, authenticated and service_role must exist"
-        )
-    role_before, statement_timeout_before, claims_before = row[:3]
-    yield
-    await connection.execute(_SQL["settle"])
-    parameters = {
-        "role": caller.role,
-        "claims": claims,
-        "role_before": role_before,
-        "statement_timeout_before": statement_timeout_before,
-        "claims_before": claims_before,
-    }
-    left = await (await connection.execute(_SQL["leave"], parameters)).fetchone()
-    if left is None or not left[0]:
-        raise RoleChanged(
-            'the body of a transaction(role="caller") changed the role or request.jwt.claims: leave that '
-            'out, or use role="service"'
-        )
+    try:
+        async with asyncio.timeout(_UNDO_S):
+            await _said(connection, _UNDO, meant)
+    except Exception:  # noqa: BLE001 - whatever it was: the error that led here is the one to tell
+        await connection.close()
+    except BaseException:
+        await connection.close()
+        raise

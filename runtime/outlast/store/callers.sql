@@ -1,5 +1,23 @@
 -- A transaction under the role of whoever called, as PostgREST has it: role and claims, for this transaction alone.
 
+-- name: clean
+-- What sessions keep beyond a transaction goes, as by DISCARD ALL, which can't be had within one; the statements
+-- that drivers and poolers have prepared stay. Cursors that outlive the commit would run then. What could stand in
+-- the way of the engine's statements (a search_path, temporary types) goes before the role does.
+close all;
+discard temp;
+reset all;
+reset session authorization;
+reset role;
+unlisten *;
+discard sequences;
+select pg_catalog.pg_advisory_unlock_all();
+
+-- name: restore
+-- What the session was given when it was opened, and the mark of this transaction.
+select set_config(each.key, each.value, false) from json_each_text(%(settings)s) as each;
+select set_config('outlast.transaction', %(mark)s, true);
+
 -- name: enter
 -- Which role a token names is checked here: one that `authenticator`, through which the Data API lets callers in,
 -- may become; where there is no such role (a plain Postgres) the three that Supabase has. Never a superuser.
@@ -16,37 +34,44 @@ with wanted as (
         then pg_has_role('authenticator', r.oid, 'member') and r.rolname <> 'authenticator'
       else r.rolname in ('anon', 'authenticated', 'service_role')
     end
-), before as materialized (
-  select
-    current_setting('role') as role,
-    current_setting('statement_timeout') as statement_timeout,
-    coalesce(current_setting('request.jwt.claims', true), '') as claims
 )
 select
-  b.role, b.statement_timeout, b.claims,
   set_config('request.jwt.claims', %(claims)s, true),
   -- Where a policy still reads these older settings first, as `auth.uid()` does, they must say nothing.
   set_config('request.jwt.claim.sub', '', true),
   set_config('request.jwt.claim.role', '', true),
   set_config('request.jwt.claim.email', '', true),
-  set_config('statement_timeout', coalesce(w.statement_timeout, b.statement_timeout), true),
+  set_config('statement_timeout', coalesce(w.statement_timeout, current_setting('statement_timeout')), true),
   set_config('role', w.rolname, true)
-from wanted w, before b
+from wanted w
 
 -- name: settle
 -- Deferred constraints and triggers run as whoever is in force at the COMMIT (before Postgres 18): as the caller, then.
-set constraints all immediate
-
--- name: leave
--- Not for this transaction alone: what a body has set for good is undone as well.
-with found as materialized (
-  select
-    current_setting('role') as role,
-    coalesce(current_setting('request.jwt.claims', true), '') as claims
-)
+set constraints all immediate;
 select
-  f.role = %(role)s and f.claims = %(claims)s as same,
-  set_config('role', %(role_before)s, false),
-  set_config('statement_timeout', %(statement_timeout_before)s, false),
-  set_config('request.jwt.claims', %(claims_before)s, false)
-from found f
+  pg_catalog.current_setting('role') operator(pg_catalog.=) %(role)s
+    and pg_catalog.current_setting('request.jwt.claims', true) operator(pg_catalog.=) %(claims)s,
+  pg_catalog.current_setting('outlast.transaction', true) operator(pg_catalog.=) %(mark)s,
+  exists (select from pg_catalog.pg_prepared_statements where from_sql);
+
+-- name: forget
+-- Statements that the body prepared by SQL. A rollback doesn't undo that.
+do $$
+declare
+  statement text;
+begin
+  for statement in select name from pg_catalog.pg_prepared_statements where from_sql loop
+    execute format('deallocate %%I', statement);
+  end loop;
+end $$;
+
+-- name: undo
+-- Before the session is anybody else's: all in one message. The body may have committed what it had set, so it is
+-- cleaned too, and that is committed.
+rollback;
+begin;
+
+-- name: again
+-- There is a transaction for the driver to end.
+commit;
+begin

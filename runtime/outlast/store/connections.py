@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from select import POLLIN, poll
+from types import MappingProxyType
 
 import psycopg
 from psycopg import AsyncConnection, errors
@@ -22,6 +24,8 @@ from outlast.store.queries import load
 _SQL = load("connections.sql")
 _SLACK_S = 2.0
 """So much longer than it seems here may the server take to begin a session that is answered."""
+_SESSION_SETTINGS = {"jit": "off", "idle_in_transaction_session_timeout": "60s"}
+_REPORTED = ("application_name", "client_encoding", "DateStyle", "IntervalStyle", "TimeZone")
 
 AWAY = (errors.OperationalError, errors.InterfaceError, OSError, TimeoutError)
 """What psycopg raises when the server or the way to it is gone. Two kinds of it aren't: see `is_away`."""
@@ -34,6 +38,8 @@ class AsyncConn(AsyncConnection[TupleRow]):
     """A connection that knows what it may be used for."""
 
     kind = Kind.TRANSACTION_POOLER
+    settings: Mapping[str, str] = MappingProxyType({})
+    """What is in force in it since it was opened, and not the server's own default. Not the journal's."""
 
 
 class Database:
@@ -82,6 +88,7 @@ class Database:
                     connection.kind = known or (Kind.DIRECT if direct else Kind.TRANSACTION_POOLER)
                 if connection.kind.sessions:
                     connection.prepare_threshold = 5
+                connection.settings = {**_reported(connection), **connection.settings}
             except BaseException:
                 await connection.close()
                 raise
@@ -103,9 +110,22 @@ class Database:
             "known": known is not None,
             "journal": journal,
             "statement_timeout": f"{statement_timeout_s:.0f}s",
+            "session": json.dumps(_SESSION_SETTINGS),
         }
         row = await (await connection.execute(_SQL["open_session"], parameters)).fetchone()
+        if row is not None and row[1]:
+            connection.settings = {
+                **_SESSION_SETTINGS,
+                "statement_timeout": f"{statement_timeout_s:.0f}s",
+            }
         return row is not None and row[0] is True
+
+
+def _reported(connection: AsyncConn) -> dict[str, str]:
+    """What the server has told of this session: a pooler made these settings for its client."""
+    status = connection.pgconn.parameter_status
+    values = {name: status(name.encode()) for name in _REPORTED}
+    return {name: value.decode() for name, value in values.items() if value is not None}
 
 
 def is_away(error: BaseException) -> bool:

@@ -8,9 +8,11 @@ select true
 -- numbers of its own, and may have a name of its own; a session that is older was somebody else's.
 select
   judged.direct,
-  case when judged.settings then set_config('jit', 'off', false) end,
+  judged.settings,
   case when judged.settings then set_config('statement_timeout', %(statement_timeout)s, false) end,
-  case when judged.settings then set_config('idle_in_transaction_session_timeout', '60s', false) end,
+  case when judged.settings then (
+    select count(set_config(each.key, each.value, false)) from json_each_text(%(session)s) as each
+  ) end,
   -- The journal's one statement joins small arrays to large tables: never by reading those tables.
   case when judged.settings and %(journal)s then set_config('plan_cache_mode', 'force_generic_plan', false) end,
   case when judged.settings and %(journal)s then set_config('enable_seqscan', 'off', false) end,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import psycopg
 from psycopg.sql import SQL
 
@@ -9,7 +11,7 @@ from outlast.core import faults
 from outlast.core.errors import UsageError
 from outlast.core.ports import Conflicted, Fence, TransactionWork, Unreachable
 from outlast.core.records import StepRecord
-from outlast.store.borrowed import ENDED_BY_BODY, BorrowedAsyncConnection, BorrowedConnection
+from outlast.store.borrowed import ENDED_BY_BODY, lent
 from outlast.store.callers import as_caller
 from outlast.store.connections import CONFLICTS, AsyncConn, away, ends_session
 from outlast.store.pool import Pool
@@ -34,18 +36,21 @@ class PostgresTransactions:
         """See TransactionStore."""
         try:
             async with away(), self._pool.connection() as connection:
-                try:
-                    record = await self._attempt(connection, work, fence)
-                except _BodyFailed:
-                    # Perhaps for what an earlier run did, whose COMMIT lost its answer.
-                    record = None if fence is None else await _standing(connection, fence)
-                    if record is None:
-                        raise
+                record = await self._attempt(connection, work, fence)
                 if record is None and fence is not None:
                     record = await _standing(connection, fence)
                 return record
         except _BodyFailed as failed:
+            # Perhaps for what an earlier run did, whose COMMIT lost its answer.
+            record = None if fence is None else await self._recorded(fence)
+            if record is not None:
+                return record
             raise failed.error from failed.error.__cause__
+
+    async def _recorded(self, fence: Fence) -> StepRecord | None:
+        """The same as `_standing`, over a connection that no body has spoilt."""
+        async with away(), self._pool.connection() as connection:
+            return await _standing(connection, fence)
 
     async def _attempt(
         self, connection: AsyncConn, work: TransactionWork, fence: Fence | None
@@ -57,8 +62,9 @@ class PostgresTransactions:
             async with connection.transaction():
                 if work.isolation:
                     await connection.execute(_ISOLATION[work.isolation])
-                await connection.execute(_SQL["open_transaction"], {"mark": mark})
-                record = await _run_body(connection, work)
+                if work.caller is None:
+                    await connection.execute(_SQL["open_transaction"], {"mark": mark})
+                record = await _run_body(connection, work, mark)
                 if fence is not None and not await self._insert(connection, record, fence, mark):
                     raise psycopg.Rollback
                 if fence is None:
@@ -100,12 +106,12 @@ class _BodyFailed(Exception):
         self.error = error
 
 
-async def _run_body(connection: AsyncConn, work: TransactionWork) -> StepRecord:
+async def _run_body(connection: AsyncConn, work: TransactionWork, mark: str) -> StepRecord:
     """Run the user's function. What it raises is its own, unless the connection is gone or it runs again."""
     try:
-        borrow = BorrowedConnection if work.threaded else BorrowedAsyncConnection
-        async with as_caller(connection, work.caller):
-            return await work.run(borrow.of(connection))
+        entered = nullcontext() if work.caller is None else as_caller(connection, work.caller, mark)
+        async with entered, lent(connection, threaded=work.threaded) as borrowed:
+            return await work.run(borrowed)
     except CONFLICTS:
         raise
     except Exception as error:

@@ -11,7 +11,7 @@ from outlast.sdk.auth import AuthMode
 from outlast.web.calls import Call
 from outlast.web.credentials import ApiKeys, Credentials, KnownKey, credentials_of
 from outlast.web.problems import ProblemError
-from outlast.web.tokens import Tokens, refusal
+from outlast.web.tokens import TokenExpired, Tokens, refusal
 
 ANONYMOUS = "anon"
 """The part of a workflow's id that all anonymous callers share; their keys must be UUIDs."""
@@ -77,7 +77,8 @@ class Admission:
                 return admitted
         if auth is not None:
             return await _by_modes(presented, auth)
-        return await _unasked(presented) or (STRANGER if self._verify_jwt else TRUSTED)
+        keyed = bool(call.header_values(b"idempotency-key"))
+        return await _unasked(presented, keyed=keyed) or (STRANGER if self._verify_jwt else TRUSTED)
 
     async def to_management(self, call: Call) -> Admitted:
         """Who asks for workflows: a holder of a secret key, or a signed-in user. Raises ProblemError."""
@@ -171,9 +172,20 @@ async def _by_modes(presented: _Presented, modes: Sequence[AuthMode]) -> Admitte
     raise refusal("INVALID_CREDENTIALS", f"These credentials don't open this function: {wanted} is needed")
 
 
-async def _unasked(presented: _Presented) -> Admitted | None:
-    """Nobody has to say who they are; who does so rightly is known."""
-    return await presented.by_good_token() or presented.by_key()
+async def _unasked(presented: _Presented, *, keyed: bool) -> Admitted | None:
+    """Nobody has to say who they are; who does so rightly is known.
+
+    With a key an expired token is refused: as nobody's the same call would be another workflow than before.
+    """
+    try:
+        return await presented.by_token() or presented.by_key()
+    except TokenExpired:
+        if keyed:
+            raise
+    except ProblemError as error:
+        if error.problem.status != 401:
+            raise
+    return presented.by_key()
 
 
 def _fits(admitted: Admitted, mode: AuthMode) -> bool:

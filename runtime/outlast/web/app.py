@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -22,7 +22,7 @@ from outlast.web.handlers import HostAccess, serve_app, serve_handler
 from outlast.web.invoke import Invoker, Target, check_method
 from outlast.web.problems import INTERNAL, expected_problem
 from outlast.web.streaming import Streamer
-from outlast.web.webhooks import admit_webhook
+from outlast.web.webhooks import Complaints, admit_webhook
 
 FUNCTIONS = "/functions/v1/"
 _logger = logging.getLogger("outlast.web")
@@ -47,6 +47,7 @@ class Web:
     admission: Admission
     management: ASGIApp
     cors_origins: Sequence[str] = ("*",)
+    complaints: Complaints = field(default_factory=Complaints)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -117,6 +118,7 @@ class Web:
             call,
             served.webhook,
             target.function,
+            self.complaints,
             now_s=self.invoker.now_s(),
             body_bytes_max=self.access.body_bytes_max,
         )

@@ -48,6 +48,10 @@ class Fetch(Protocol):
         """The document. Raises whatever it likes."""
         ...
 
+    async def close(self) -> None:
+        """Let go of what it fetches through. Idempotent."""
+        ...
+
 
 class KeySet:
     """All keys that tokens may be signed with. Must be made on the event loop it is used on.
@@ -65,6 +69,15 @@ class KeySet:
         self._fetched_at: float | None = None
         self._asked_at = float("-inf")
         self._fetching: asyncio.Task[None] | None = None
+
+    async def close(self) -> None:
+        """Fetch no more. Idempotent."""
+        fetch, self._fetch = self._fetch, None
+        if self._fetching is not None:
+            self._fetching.cancel()
+            await asyncio.wait([self._fetching])
+        if fetch is not None:
+            await fetch.close()
 
     def __bool__(self) -> bool:
         """Whether any token can be verified at all."""
@@ -95,17 +108,18 @@ class KeySet:
         """Fetch the set if it is old or a key `unknown`; one fetch at a time, none too soon after another."""
         now = monotonic()
         old = unknown or self._age_s() > KEPT_S
-        if self._fetching is None and old and now - self._asked_at > FLOOR_S:
+        if self._fetch is not None and self._fetching is None and old and now - self._asked_at > FLOOR_S:
             self._asked_at = now
             self._fetching = asyncio.get_running_loop().create_task(self._fetch_once())
         if wait and self._fetching is not None:
-            await asyncio.shield(self._fetching)
+            await asyncio.wait([self._fetching])
 
     async def _fetch_once(self) -> None:
-        assert self._fetch is not None
+        fetch = self._fetch
+        assert fetch is not None
         try:
             async with asyncio.timeout(FETCH_S_MAX):
-                document = from_json(await self._fetch())
+                document = from_json(await fetch())
             if not isinstance(document, dict) or not isinstance(document.get("keys"), list):
                 raise ValueError("the answer is no JSON Web Key Set")
             self._fetched = await asyncio.to_thread(read_keys, document, ASYMMETRIC)
@@ -137,20 +151,18 @@ def read_keys(document: Mapping[str, Any], algorithms: Iterable[str]) -> list[Si
     return found
 
 
-def fetch_from(url: str) -> Fetch:
+class FetchFrom:
     """A fetch of `url`: no redirects, a bounded answer. Making its client takes a while: in a thread."""
-    client: Any = None
 
-    def make() -> Any:
-        import httpx
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._client: Any = None
 
-        return httpx.AsyncClient(timeout=FETCH_S_MAX, follow_redirects=False)
-
-    async def fetch() -> bytes:
-        nonlocal client
-        if client is None:
-            client = await asyncio.to_thread(make)
-        async with client.stream("GET", url) as response:
+    async def __call__(self) -> bytes:
+        """See Fetch."""
+        if self._client is None:
+            self._client = await asyncio.to_thread(_http_client)
+        async with self._client.stream("GET", self._url) as response:
             response.raise_for_status()
             parts: list[bytes] = []
             async for part in response.aiter_bytes():
@@ -159,7 +171,17 @@ def fetch_from(url: str) -> Fetch:
                     raise ValueError(f"the answer is larger than {SET_BYTES_MAX} bytes")
             return b"".join(parts)
 
-    return fetch
+    async def close(self) -> None:
+        """See Fetch."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+
+def _http_client() -> Any:
+    import httpx
+
+    return httpx.AsyncClient(timeout=FETCH_S_MAX, follow_redirects=False)
 
 
 def _fitting(keys: Iterable[SigningKey], algorithm: str, kid: str | None) -> list[SigningKey]:

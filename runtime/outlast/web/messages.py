@@ -6,6 +6,7 @@ from typing import Protocol
 
 from pydantic_core import from_json
 
+from outlast.core.doubles import check_numbers
 from outlast.core.errors import (
     DatabaseUnavailable,
     InvalidJson,
@@ -72,6 +73,7 @@ def _json_text(body: bytes) -> str:
     """The body as Postgres gets it. Raises InvalidJson."""
     try:
         from_json(body, allow_inf_nan=False)
+        check_numbers(body)
         return body.decode()
     except ValueError as error:
         raise InvalidJson(f"the body must be the message, as JSON: {error}") from None

@@ -26,6 +26,10 @@ _CODES = {SYMMETRIC: "UNAUTHORIZED_LEGACY_JWT", **dict.fromkeys(ASYMMETRIC, "UNA
 """Supabase's own (its documentation, "Edge Functions: Error codes")."""
 
 
+class TokenExpired(ProblemError):
+    """A key of the project signed it, and its time is over."""
+
+
 class Identity(NamedTuple):
     """Whom a token names. `record` is what is stored of it; it stands until `expires_s` (Unix seconds)."""
 
@@ -47,7 +51,10 @@ class Tokens:
         self._known: dict[str, tuple[Identity, float]] = {}
 
     async def identify(self, token: str) -> Identity:
-        """Whom `token` names. Raises ProblemError: 401 for a bad one, 503 while its key can't be had."""
+        """Whom `token` names. Raises ProblemError: 401 for a bad one, 503 while its key can't be had.
+
+        For one that was good it is TokenExpired.
+        """
         if (remembered := self.remembered(token)) is not None:
             return remembered
         identity = await self._verify(token)
@@ -150,7 +157,8 @@ def _claims(jwt: Any, token: str, candidates: list[SigningKey], code: str) -> di
         except jwt.InvalidSignatureError:
             continue
         except jwt.ExpiredSignatureError:
-            raise refusal(code, "Invalid JWT: it has expired; sign in again") from None
+            problem = refusal(code, "Invalid JWT: it has expired; sign in again").problem
+            raise TokenExpired(problem) from None
         except jwt.MissingRequiredClaimError:
             raise refusal(code, "Invalid JWT: it has no exp") from None
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError):

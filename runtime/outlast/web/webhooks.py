@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from pydantic_core import from_json, to_json
 
+from outlast.core.doubles import check_numbers
 from outlast.core.errors import InvalidInput, InvalidJson
 from outlast.core.names import key_of
 from outlast.sdk.webhooks import DatabaseWebhook, StandardWebhook, Webhook
@@ -31,8 +33,34 @@ _AUTHORIZATION = "authorization"
 _logger = logging.getLogger("outlast.web")
 
 
+class Complaints:
+    """What the log was told of secrets that can't be used: once of each, however often strangers call."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, str] = {}
+
+    def of(self, function: str, reason: str, form: str) -> None:
+        """Say what is wrong, unless that was the last that was said of `function`."""
+        if self._told.get(function) != reason:
+            self._told[function] = reason
+            _logger.error(
+                "%s can't verify its webhook: %s; set it to %s, or to several of them with | between",
+                function, reason, form,
+            )  # fmt: skip
+
+    def none_of(self, function: str) -> None:
+        """Its secret is in order."""
+        self._told.pop(function, None)
+
+
 async def admit_webhook(
-    call: Call, webhook: Webhook, function: str, *, now_s: float, body_bytes_max: int
+    call: Call,
+    webhook: Webhook,
+    function: str,
+    complaints: Complaints,
+    *,
+    now_s: float,
+    body_bytes_max: int,
 ) -> str | None:
     """Let only verified deliveries pass; the idempotency key that they stand for, if the options name one.
 
@@ -40,29 +68,36 @@ async def admit_webhook(
     Raises ProblemError (401, 400, 413, 503), InvalidJson, InvalidInput, ClientGone.
     """
     if isinstance(webhook, StandardWebhook):
-        return await _standard(call, webhook, function, now_s, body_bytes_max)
-    return await _database(call, webhook, function, body_bytes_max)
+        secrets = partial(_secrets, webhook.secret, standard_secrets, STANDARD_FORM, function, complaints)
+        return await _standard(call, webhook, secrets, now_s, body_bytes_max)
+    secrets = partial(_secrets, webhook.secret, plain_secrets, PLAIN_FORM, function, complaints)
+    return await _database(call, webhook, secrets, body_bytes_max)
+
+
+Secrets = Callable[[], list[bytes]]
 
 
 async def _standard(
-    call: Call, webhook: StandardWebhook, function: str, now_s: float, body_bytes_max: int
+    call: Call, webhook: StandardWebhook, secrets_now: Secrets, now_s: float, body_bytes_max: int
 ) -> str:
     message_id, timestamp, presented = (_one(call, name) for name in STANDARD_HEADERS)
     if not is_current(timestamp, now_s, webhook.tolerance_s):
         raise ProblemError(stale(webhook.tolerance_s))
-    secrets = _secrets(webhook.secret, standard_secrets, STANDARD_FORM, function)
+    secrets = secrets_now()
     body = await call.body(body_bytes_max)
     if not is_signed(secrets, message_id, timestamp, body, presented):
         raise ProblemError(BAD_SIGNATURE)
     return _key_in(body, webhook.key) if webhook.key else key_of(message_id.decode("latin-1"))
 
 
-async def _database(call: Call, webhook: DatabaseWebhook, function: str, body_bytes_max: int) -> str | None:
+async def _database(
+    call: Call, webhook: DatabaseWebhook, secrets_now: Secrets, body_bytes_max: int
+) -> str | None:
     presented = _one(call, webhook.header)
     if webhook.header == _AUTHORIZATION:
         scheme, _, token = presented.partition(b" ")
         presented = token.strip() if scheme.lower() == b"bearer" else b""
-    if not holds(_secrets(webhook.secret, plain_secrets, PLAIN_FORM, function), presented):
+    if not holds(secrets_now(), presented):
         raise ProblemError(bad_secret(webhook.header))
     call.forget(webhook.header.encode())
     if webhook.key_header is not None:
@@ -91,24 +126,26 @@ def _key_field(call: Call, name: str) -> str:
     return values[0]
 
 
-def _secrets(variable: str, read: Callable[[str], list[bytes]], form: str, function: str) -> list[bytes]:
+def _secrets(
+    variable: str, read: Callable[[str], list[bytes]], form: str, function: str, complaints: Complaints
+) -> list[bytes]:
     """The secrets that a variable holds now. Raises ProblemError (503); the log says what is wrong."""
     text = os.environ.get(variable, "")
     try:
-        return read(text)
+        secrets = read(text)
     except BadSecret as error:
         reason = f"{variable} can't be used ({error})" if text else f"{variable} is not set"
-        _logger.error(
-            "%s can't verify its webhook: %s; set it to %s, or to several of them with | between",
-            function, reason, form,
-        )  # fmt: skip
+        complaints.of(function, reason, form)
         raise ProblemError(UNAVAILABLE) from None
+    complaints.none_of(function)
+    return secrets
 
 
 def _key_in(body: bytes, paths: tuple[str, ...]) -> str:
     """The values at `paths` as one key. Raises InvalidJson, and InvalidInput that names the path."""
     try:
         document = from_json(body, allow_inf_nan=False)
+        check_numbers(body)
     except ValueError as error:
         raise InvalidJson(f"the body is no JSON: {error}") from None
     return key_of("~".join([_text_at(document, path) for path in paths]))
