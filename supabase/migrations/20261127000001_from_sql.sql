@@ -127,19 +127,17 @@ begin
     )
     -- Waits for another transaction that has the same key; above READ COMMITTED it may fail then (40001).
     on conflict on constraint workflow_status_pkey do nothing;
-    if found then
-      return workflow_id;
-    end if;
+    exit when found;
     select w.fingerprint = fingerprint as same into standing
     from outlast.workflow_status w where w.workflow_id = workflow_id;
-    if standing.same then
-      return workflow_id;
-    elsif found then
+    exit when standing.same;
+    if found then
       raise exception 'outlast.start: this idempotency key was used with another payload'
         using errcode = 'PT422', hint = 'the same key is the same call: use another key for another one';
     end if;
     -- It was removed this very moment.
   end loop;
+  return workflow_id;
 end
 $$;
 

@@ -22,7 +22,7 @@ set client_min_messages = 'warning'  -- by which realtime.send tells what it swa
 as $$
 declare
   value_bytes_max constant integer not null default 200000;
-  patience constant interval not null default '200 milliseconds';
+  patience constant interval not null default interval '200 milliseconds';
   began constant timestamptz not null default clock_timestamp();
   published record;
 begin

@@ -5,8 +5,6 @@ pg_cron is the real one where the test says so; pg_net is a stand-in everywhere.
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from outlast.store.wake import BadWakeUrl, wake_migration
 from tests.callers import one, start
 from tests.cron import NET, CronServer
 from tests.hosts import Hosts, until
+from tests.supabase_cli import assert_done, needs_cli, supabase
 
 HOST = "https://outlast.example.com"
 LOOK = "select outlast.wake_host()"
@@ -287,17 +286,11 @@ def test_pg_cron_wakes_a_stand_in_of_pg_net_by_its_own_schedule(cron: CronServer
     until(lambda: urls(cron) == [f"{HOST}/readyz"], "the minute", limit_s=100)
 
 
+@needs_cli
 def test_the_supabase_cli_pushes_it(cron: CronServer, tmp_path: Path) -> None:
-    cli = shutil.which("supabase")
-    if cli is None:
-        pytest.skip("the Supabase CLI is not installed (npm: supabase)")
     folder = tmp_path / "supabase" / "migrations"
     folder.mkdir(parents=True)
     (folder / "20270101000000_outlast_wake.sql").write_text(wake_migration(HOST, 30))
     for _ in range(2):
-        push = [cli, "db", "push", "--yes", "--db-url", cron.url]
-        done = subprocess.run(
-            push, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=50
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+        assert_done(supabase(tmp_path, "db", "push", "--yes", f"--remote={cron.url}"))
     assert cron.rows("select jobname, command from cron.job") == [("outlast-wake", LOOK)]

@@ -1,0 +1,71 @@
+-- Who may do what in the schema: nobody but those named here, whatever a later migration adds.
+begin;
+select plan(13);
+
+select schemas_are(array['outlast', 'auth', 'extensions', 'public', 'cron']);
+select schema_privs_are('outlast', 'anon', array[]::text[]);
+select schema_privs_are('outlast', 'authenticated', array['USAGE']);
+select schema_privs_are('outlast', 'service_role', array['USAGE']);
+
+select set_eq(
+  $$ select c.relname::text, r.rolname::text, p.privilege
+     from pg_class c
+     cross join unnest(array['anon', 'authenticated', 'service_role']) as r (rolname)
+     cross join unnest(array['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']) as p (privilege)
+     where c.relnamespace = 'outlast'::regnamespace and c.relkind in ('r', 'v', 'p')
+       and has_table_privilege(r.rolname, c.oid, p.privilege) $$,
+  $$ values ('workflows', 'authenticated', 'SELECT'), ('workflows', 'service_role', 'SELECT'),
+            ('events', 'authenticated', 'SELECT'), ('events', 'service_role', 'SELECT') $$,
+  'the views are all that is to be read, and nothing is to be written');
+
+select set_eq(
+  $$ select distinct a.attrelid::regclass::text, a.attname::text
+     from pg_attribute a join pg_class c on c.oid = a.attrelid
+     where c.relnamespace = 'outlast'::regnamespace and c.relkind = 'r' and a.attnum > 0
+       and has_column_privilege('authenticated', c.oid, a.attnum, 'SELECT') $$,
+  $$ select 'outlast.workflow_status', unnest(array['workflow_id', 'function', 'status', 'input', 'output', 'queue',
+       'recovery_attempts', 'claimable_at', 'created_at', 'started_at', 'updated_at', 'completed_at'])
+     union all
+     select 'outlast.operation_outputs', unnest(array['workflow_id', 'name', 'output', 'attempts',
+       'completion_order', 'completed_at']) $$,
+  'neither claims, subjects, errors, requests nor owners are read by users');
+
+select is_empty(
+  $$ select c.relname from pg_class c
+     where c.relnamespace = 'outlast'::regnamespace and c.relkind in ('r', 'p') and not c.relrowsecurity $$,
+  'row-level security is on for every table');
+select is_empty(
+  $$ select c.relname from pg_class c
+     where c.relnamespace = 'outlast'::regnamespace and c.relkind = 'v'
+       and not coalesce('security_invoker=true' = any(c.reloptions), false) $$,
+  'every view asks with the rights of who asks it');
+select is_empty(
+  $$ select c.relname from pg_class c
+     where c.relnamespace = 'outlast'::regnamespace and c.relkind = 'S'
+       and (has_sequence_privilege('anon', c.oid, 'USAGE, SELECT, UPDATE')
+         or has_sequence_privilege('authenticated', c.oid, 'USAGE, SELECT, UPDATE')) $$,
+  'no sequence is theirs');
+
+select is_empty(
+  $$ select p.oid::regprocedure from pg_proc p, lateral aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
+     where p.pronamespace = 'outlast'::regnamespace and a.grantee = 0 $$,
+  'PUBLIC may execute nothing');
+select set_eq(
+  $$ select p.oid::regprocedure::text, r.rolname::text
+     from pg_proc p cross join unnest(array['anon', 'authenticated']) as r (rolname)
+     where p.pronamespace = 'outlast'::regnamespace and has_function_privilege(r.rolname, p.oid, 'EXECUTE') $$,
+  $$ values ('outlast.public_error(text)', 'authenticated') $$,
+  'users execute nothing but what the view needs');
+select set_eq(
+  $$ select distinct p.proname::text from pg_proc p
+     where p.pronamespace = 'outlast'::regnamespace and has_function_privilege('service_role', p.oid, 'EXECUTE') $$,
+  array['start', 'start_any', 'send', 'cancel', 'cancel_any', 'public_error'],
+  'the service starts, sends and cancels');
+select is_empty(
+  $$ select p.oid::regprocedure from pg_proc p
+     where p.pronamespace = 'outlast'::regnamespace
+       and not coalesce('search_path=pg_catalog, pg_temp' = any(p.proconfig), false) $$,
+  'every function looks in pg_catalog first, and in temporary schemas last');
+
+select * from finish();
+rollback;

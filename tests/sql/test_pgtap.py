@@ -1,0 +1,71 @@
+"""Grants and row-level security, asked of the database itself by pgTAP, as Supabase's own tests are."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.cron import CronServer
+
+FILES = sorted((Path(__file__).parent / "pgtap").glob("*.sql"))
+_STATEMENT = re.compile(r"(?:--[^\n]*\n|\$\$.*?\$\$|'(?:[^']|'')*'|[^;])+;", re.DOTALL)
+
+
+def said_by(cron: CronServer, statements: str) -> list[str]:
+    """The lines of TAP. One connection, statement by statement, as psql does it."""
+    lines: list[str] = []
+    with psycopg.connect(cron.url, autocommit=True) as connection:
+        for statement in _STATEMENT.findall(statements):
+            cursor = connection.execute(statement.encode())
+            if cursor.description is not None:
+                lines += [line for row in cursor.fetchall() for line in str(row[0]).splitlines()]
+    return lines
+
+
+def failures(lines: list[str]) -> list[str]:
+    return [line for line in lines if line.startswith(("not ok", "#"))]
+
+
+@pytest.fixture
+def tapped(cron: CronServer) -> CronServer:
+    """A server with pgTAP."""
+    if not cron.rows("select 1 from pg_available_extensions where name = 'pgtap'"):
+        pytest.skip("SKIPPED LOUDLY: pgTAP is not here (tests/sql/setup gets it)")
+    cron.rows("drop schema net cascade")
+    cron.rows("create extension pgtap with schema extensions")
+    cron.rows("alter database postgres set search_path = public, extensions")
+    return cron
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_all_that_is_said(tapped: CronServer, file: Path) -> None:
+    text = file.read_text("utf-8")
+    lines = said_by(tapped, text)
+    (planned,) = re.findall(r"select plan\((\d+)\)", text)
+    assert not failures(lines), "\n".join(lines)
+    assert sum(line.startswith("ok ") for line in lines) == int(planned)
+
+
+@pytest.mark.parametrize(
+    ("change", "file"),
+    [
+        ("grant select on outlast.workflow_status to authenticated", "grants"),
+        ("grant execute on function outlast.start_own(text, text, text, text) to public", "grants"),
+        ("alter function outlast.subject(jsonb) reset search_path", "grants"),
+        ("create table outlast.new (n int)", "grants"),
+        ("alter view outlast.workflows set (security_invoker = false)", "owners"),
+        ("create policy more on outlast.workflow_status for select to authenticated using (true)", "owners"),
+        (
+            "create policy more on outlast.operation_outputs for select to authenticated using (true)",
+            "owners",
+        ),
+        ("grant usage on schema outlast to anon; grant select on outlast.workflows to anon", "grants"),
+    ],
+)
+def test_they_would_tell(tapped: CronServer, change: str, file: str) -> None:
+    tapped.rows(change)
+    (path,) = [each for each in FILES if each.stem == file]
+    assert failures(said_by(tapped, path.read_text("utf-8")))
