@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from outlast import UsageError, WorkflowTimeout, sleep, sleep_until, step, workflow
-from outlast.engine import execution
+from outlast.engine import body
 from outlast.engine.runner import WorkflowRunner
 from tests.engine.harness import Bench, engine_on, pass_time
 
@@ -211,7 +211,7 @@ async def test_finally_runs_at_suspension_and_a_step_called_there_is_refused(dat
 async def test_a_body_that_catches_everything_is_suspended_all_the_same(
     database: str, then: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(execution, "STOP_GRACE_S", 0.2)
+    monkeypatch.setattr(body, "STOP_GRACE_S", 0.2)
     forever = True
 
     @workflow

@@ -228,7 +228,7 @@ MUTANTS = (
     Mutant(
         "undeterred-bodies-go-on",
         "A body that catches its end is abandoned",
-        "engine/execution.py",
+        "engine/body.py",
         "            self._abandoned = True\n            self._body.cancel()\n",
         "            self._abandoned = True\n",
         engine=("test_sleeps.py::test_a_body_that_catches_everything_is_suspended_all_the_same",),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.mutants.mutant import Mutant
 
+BODY = "engine/body.py"
 EXECUTION = "engine/execution.py"
 RUNNER = "engine/runner.py"
 SLEEPING = "engine/sleeping.py"
@@ -24,7 +25,7 @@ REPLAYED = (
     Mutant(
         "unreached-steps-ignored",
         "A body that ends before what it once did stops",
-        EXECUTION,
+        BODY,
         "            self._history.check_all_reached(self.root.count)\n",
         "",
         engine=("test_workflows.py::test_changed_code_stops_with_both_steps_named",),

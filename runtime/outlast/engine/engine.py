@@ -37,8 +37,9 @@ from outlast.core.records import ClaimedWorkflow, NewWorkflow, Standing, StepRec
 from outlast.core.stops import HandedOver, LeaseLost
 from outlast.engine import branches
 from outlast.engine.attempts import in_thread
+from outlast.engine.body import STOP_GRACE_S
 from outlast.engine.consuming import Consumer
-from outlast.engine.execution import STOP_GRACE_S, Services
+from outlast.engine.execution import Services
 from outlast.engine.executor import Executor
 from outlast.engine.journal import Journal
 from outlast.engine.lease import Lease

@@ -1,14 +1,12 @@
-"""One execution of one workflow: its body and the tasks of it, what it replays, records and is stopped by."""
+"""One execution of one workflow: what its body replays, runs and records."""
 
 from __future__ import annotations
 
 import asyncio
-import contextvars
 from collections.abc import Awaitable, Callable, Coroutine
-from concurrent.futures import CancelledError as CallCancelled
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from outlast.core import faults
 from outlast.core.clock import Clock
@@ -22,20 +20,14 @@ from outlast.core.records import ClaimedWorkflow, StepRecord
 from outlast.core.replay import History
 from outlast.core.stops import Broken, Diverged, HandedOver, LeaseLost, Stopped, TimedOut
 from outlast.engine.attempts import Failure, Success
-from outlast.engine.branches import Driven
+from outlast.engine.body import RunningBody
 from outlast.engine.journal import Journal
 from outlast.engine.lease import Lease
 from outlast.engine.mail import MailRoom
 from outlast.engine.settling import settled
-from outlast.engine.turns import Turns, cancel_later
+from outlast.engine.turns import cancel_later
 from outlast.sdk.clients import MakeClients
 from outlast.sdk.definitions import WorkflowDefinition
-from outlast.sdk.running import current_line, enter_line, leave_line
-
-T = TypeVar("T")
-
-STOP_GRACE_S = 5.0
-"""So long may a body that was stopped run its `finally` blocks. Then it is abandoned where it stands."""
 
 REFUSAL_MAX_S = 1.0
 
@@ -60,45 +52,26 @@ class Services:
     clients: MakeClients | None = None
 
 
-class Execution:
+class Execution(RunningBody):
     """What `WorkflowRunner` makes calls of. All of it runs on the host's event loop but `block`."""
 
     def __init__(
         self, claimed: ClaimedWorkflow, definition: WorkflowDefinition, services: Services, stretch: int
     ) -> None:
+        super().__init__(History(claimed.history))
         self.workflow_id = claimed.workflow_id
         self.function = claimed.function
         self.epoch = claimed.epoch
         self.stretch = stretch
         """Of the lease, in which it was last known that the row is this instance's."""
         self.definition = definition
-        self.root = Branch()
-        self.stopped: Stopped | None = None
-        self.task: asyncio.Task[None] | None = None
-        """Its life; kept here, since the loop itself keeps tasks weakly."""
         self._services = services
-        self._loop = asyncio.get_running_loop()
-        self._history = History(claimed.history)
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._turns = Turns(self._history, self._tasks)
-        self._body: asyncio.Task[Any] | None = None
-        self._ever_branched = False
-        self._calls: set[asyncio.Task[Any]] = set()
         self._refusals = 0
-        self._abandoned = False
-        self._abandoning: asyncio.TimerHandle | None = None
         self._running = 0
         self.at_work = 0
         """Calls of steps from their begin to the hand-over of what came of them."""
         self._draining = False
         self._last_write: asyncio.Future[bool] | None = None
-
-    # --- the body and its end -----------------------------------------------------------------------------
-
-    @property
-    def replaying(self) -> bool:
-        """Whether the body still does what it did before."""
-        return self._history.replaying
 
     @property
     def progressed(self) -> bool:
@@ -106,102 +79,11 @@ class Execution:
         write = self._last_write
         return write is not None and write.done() and not write.cancelled() and write.exception() is None
 
-    def begin(self) -> None:
-        """Its task runs the body from now on."""
-        self._body = self.task
-
-    async def run(self, body: Coroutine[Any, Any, Any]) -> Any:
-        """Await the coroutine of an `async def` body."""
-        return await Driven(body, self)
-
-    def going_on(self) -> None:
-        """See Body. What goes on within a step is none of the body's activity."""
-        if current_line() is not None:
-            self._turns.activity += 1
-        if self._abandoned and asyncio.current_task() is self._body:
-            raise self.stopped or Stopped()
-
-    def end(self) -> None:
-        """The body returned or raised. Its tasks that still run are over; a step nobody waited for is too."""
-        self._body = None
-        if self._abandoning is not None:
-            self._abandoning.cancel()
-        for task in [*self._tasks, *self._calls]:
-            task.cancel()
-        self._turns.close()
-        if self.stopped is None:
-            self.stopped = Stopped("the workflow has ended")
-            self._history.check_all_reached(self.root.count)
-
-    def reason(self) -> Stopped | None:
-        """Why the execution ended before its body did; None if it didn't."""
-        return None if type(self.stopped) is Stopped else self.stopped
-
-    def stop(self, reason: Stopped) -> None:
-        """End this execution: what waits is cancelled, later calls are refused. The first reason counts."""
-        if self.stopped is not None:
-            return
-        self.stopped = reason
-        for task in [*self._tasks, *self._calls]:
-            task.cancel()
-        if self._body is not None:
-            self._abandoning = self._loop.call_later(STOP_GRACE_S, self._abandon)
-            if self._body is not asyncio.current_task():
-                self._body.cancel()
-        self._turns.close()
-
-    def _abandon(self) -> None:
-        """Resume a body no more that caught its end and goes on, or waits for ever."""
-        if self._body is not None:
-            self._abandoned = True
-            self._body.cancel()
-
     def drain(self) -> None:
         """Let running steps end, begin no other, then hand over."""
         self._draining = True
         if not self._running and self._body is not None:
             self.stop(HandedOver("the instance shuts down"))
-
-    async def _unseen(self, waiting: Awaitable[T]) -> T:
-        """Wait for what the engine does, which is no activity of the body, nor are its timers the body's."""
-        outside = enter_line(None)
-        try:
-            return await waiting
-        finally:
-            leave_line(outside)
-
-    def adopt(self, task: asyncio.Task[Any]) -> None:
-        """Know a task that the body made."""
-        self._ever_branched = True
-        self._turns.activity += 1
-        self._tasks.add(task)
-        task.add_done_callback(self._disowned)
-        if self.stopped is not None:
-            task.cancel()
-
-    def _disowned(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        self._turns.activity += 1
-
-    def block(self, call: Coroutine[Any, Any, Any]) -> Any:
-        """See Runner."""
-        own = contextvars.copy_context()
-        own.run(enter_line, None)
-        future = own.run(asyncio.run_coroutine_threadsafe, self._called(call), self._loop)
-        try:
-            return future.result()
-        except CallCancelled:
-            raise self.stopped or HandedOver("the instance shuts down") from None
-
-    async def _called(self, call: Coroutine[Any, Any, Any]) -> Any:
-        """Await what the thread of a `def` body blocks on: it ends when the execution is stopped."""
-        task = asyncio.current_task()
-        assert task is not None
-        self._calls.add(task)
-        try:
-            return await call
-        finally:
-            self._calls.discard(task)
 
     # --- steps --------------------------------------------------------------------------------------------
 
