@@ -10,7 +10,6 @@ from typing import Any
 
 from psycopg import AsyncClientCursor
 from psycopg.rows import TupleRow
-from psycopg.sql import SQL, Composed
 
 from outlast.core.callers import Caller
 from outlast.core.errors import UsageError
@@ -21,10 +20,11 @@ from outlast.store.queries import load
 _SQL = load("callers.sql")
 _UNDO_S = 5.0
 
-# Each of these is one message of several statements: one round trip.
-_BEGIN = _SQL["clean"] + _SQL["restore"]
-_LEAVE = _SQL["settle"] + _SQL["clean"] + _SQL["restore"]
-_UNDO = _SQL["undo"] + _SQL["clean"] + _SQL["restore"] + _SQL["forget"] + _SQL["again"]
+# Each of these is one message of several statements: one round trip. psycopg takes bytes apart only once.
+_BEGIN = (_SQL["clean"] + _SQL["restore"]).as_bytes()
+_LEAVE = (_SQL["settle"] + _SQL["clean"] + _SQL["restore"]).as_bytes()
+_UNDO = (_SQL["undo"] + _SQL["clean"] + _SQL["restore"] + _SQL["forget"] + _SQL["again"]).as_bytes()
+_FORGET = _SQL["forget"].as_bytes()
 
 
 class RoleChanged(UsageError):
@@ -59,15 +59,13 @@ async def as_caller(connection: AsyncConn, caller: Caller, mark: str) -> AsyncIt
                 'out, or use role="service"'
             )
         if prepared:
-            await _said(connection, _SQL["forget"], {})
+            await _said(connection, _FORGET, {})
     except BaseException:
         await _undo(connection, meant)
         raise
 
 
-async def _said(
-    connection: AsyncConn, statements: SQL | Composed, parameters: dict[str, Any]
-) -> list[list[TupleRow]]:
+async def _said(connection: AsyncConn, statements: bytes, parameters: dict[str, Any]) -> list[list[TupleRow]]:
     """The rows of each statement."""
     async with AsyncClientCursor(connection) as cursor:
         await cursor.execute(statements, parameters)
