@@ -55,13 +55,11 @@ class Page:
 
     def close(self) -> None:
         """End the browser."""
-        assert self._node.stdin is not None
-        self._node.stdin.close()
-        try:
-            self._node.wait(LIMIT_S)
-        except subprocess.TimeoutExpired:
-            self._node.kill()
-            self._node.wait(LIMIT_S)
+        with self._node:  # which closes its pipes
+            try:
+                self._node.communicate(timeout=LIMIT_S)
+            except subprocess.TimeoutExpired:
+                self._node.kill()
 
 
 class _Files(BaseHTTPRequestHandler):
@@ -82,9 +80,9 @@ class _Files(BaseHTTPRequestHandler):
         """Nothing."""
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def page() -> Iterator[Page]:
-    """The page of all tests of a module: a browser takes a second to start."""
+    """The page of all tests of a process: a browser takes a second to start."""
     node, chromium = shutil.which("node"), shutil.which("chromium")
     if node is None or chromium is None or not (INSTALLED / "installed.json").exists():
         pytest.skip(

@@ -16,6 +16,7 @@ const BODIES = {
     return form
   },
   bytes: (values) => new Uint8Array(values).buffer,
+  zeros: (size) => new ArrayBuffer(size),
 }
 
 // What supabase-js gives, and which of the answer's headers a page may read.
@@ -60,4 +61,48 @@ function askFromNowhere(url, options) {
     addEventListener('message', ({ data }) => resolve(data), { once: true })
     document.body.append(frame)
   })
+}
+
+// Calls that are looked after later: `begin` makes them, `outcome` has what they gave.
+let going
+let leaving
+
+function begin(name, ...given) {
+  leaving = new AbortController()
+  going = globalThis[name](...given)
+  return 'begun'
+}
+
+function outcome() {
+  return going
+}
+
+function abandon() {
+  leaving.abort()
+  return outcome()
+}
+
+// One call that may be abandoned, and the same call so often at once.
+function invokeLeavable(host, call) {
+  return invoke(host, { ...call, signal: leaving.signal })
+}
+
+function together(host, call, times) {
+  return Promise.all(Array.from({ length: times }, () => invoke(host, call)))
+}
+
+// What an EventSource hears until it gives up: it comes again by itself when a stream has ended.
+function listen(url) {
+  return new Promise((resolve) => {
+    const heard = []
+    const source = new EventSource(url)
+    source.addEventListener('result', ({ lastEventId }) => heard.push(lastEventId))
+    source.addEventListener('error', () => {
+      if (source.readyState === EventSource.CLOSED) resolve(heard)
+    })
+  })
+}
+
+function beacon(url, body) {
+  return navigator.sendBeacon(url, body)
 }

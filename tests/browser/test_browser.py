@@ -147,6 +147,37 @@ def test_events_come_as_a_stream(page: Page, guarded: Served, ada: dict[str, str
     assert f"let go of {key}" in seen["text"]
 
 
+def test_a_page_has_its_own_workflow_in_hand(
+    page: Page, guarded: Served, signer: Project, ada: dict[str, str]
+) -> None:
+    """Who called it may follow what it publishes, from where they were, and cancel it. Others may not."""
+    key = fresh_key()
+    call = {"function": "telling", "body": {"key": key}, "headers": {"Idempotency-Key": key}}
+    page.call("begin", "invoke", ada, call)
+    guarded.until_seen(key)
+    where = f"{ada['url']}/workflows/v1/telling:{ADA}:{key}"
+    found = page.call("ask", f"{where}/events", {"headers": headers(ada)})
+    assert [each["number"] for each in json.loads(found["body"])["events"]] == [1]
+    bob = headers({**ada, "token": signer.token("bob")})
+    hidden = page.call("ask", f"{where}/cancel", {"method": "POST", "headers": bob})
+    assert hidden["status"] == 404, hidden
+    cancelled = page.call("ask", f"{where}/cancel", {"method": "POST", "headers": headers(ada)})
+    assert cancelled["status"] == 200, cancelled
+    told = page.call("outcome")
+    assert (told["status"], told["answer"]["code"]) == (409, "workflow_cancelled")
+    sent = headers(ada, Accept="text/event-stream", **{"Last-Event-ID": "1"})
+    rest = page.call("follow", f"{where}/events", {"headers": sent})["text"]
+    assert "event: end" in rest
+    assert "id: 1\n" not in rest
+
+
+def test_the_region_is_no_part_of_a_call(page: Page, ada: dict[str, str]) -> None:
+    """supabase-js puts it into the query too."""
+    call = {"function": "hello", "body": {"name": "Ada"}, "headers": {"Idempotency-Key": fresh_key()}}
+    seen = [page.call("invoke", ada, {**call, "region": each}) for each in ("eu-west-1", "us-east-1")]
+    assert [each["headers"]["idempotency-replayed"] for each in seen] == ["false", "true"]
+
+
 def test_a_page_that_is_closed_takes_nothing_along(page: Page, guarded: Served, ada: dict[str, str]) -> None:
     key = fresh_key()
     call = {"function": "held", "body": {"key": key}, "headers": {"Idempotency-Key": key}}

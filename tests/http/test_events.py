@@ -63,7 +63,7 @@ def test_steps_come_as_they_are_done_and_then_the_result(host: Served) -> None:
     key = fresh_key()
     with following(host, "held/staged", key) as events:
         status = next(events)
-        assert (status.kind, status.number) == ("status", None)
+        assert (status.kind, status.number) == ("status", "0")
         assert status.data == {"workflow_id": f"held/staged:{key}", "status": "PENDING"}
         first = next(events)
         assert (first.kind, first.number) == ("step", "1")
@@ -107,7 +107,17 @@ def test_a_stream_goes_on_after_the_last_event_seen(host: Served, seen: str, exp
         (b"idempotency-key", key.encode()),
     ]
     answer = host.client.post("/functions/v1/held/staged", json={"key": key}, headers=headers)
-    assert [each.number for each in events_of(answer)] == [None, *expected]
+    told = seen if seen in ("1", "3", "4", "999") else "0"
+    assert [each.number for each in events_of(answer)] == [told, *expected]
+
+
+@pytest.mark.parametrize("seen", ["0", "1", "999"])
+def test_nothing_goes_on_with_a_stream_that_has_no_key(host: Served, seen: str) -> None:
+    """A browser's EventSource comes again by itself when a stream has ended: that is no new call."""
+    for method in ("GET", "POST"):
+        headers = {"last-event-id": seen}
+        answer = host.refused("hello", method=method, accept=EVENTS, headers=headers)
+        check_problem(answer, 400, "idempotency_key_missing")
 
 
 def test_a_stream_that_broke_is_taken_up_again(host: Served) -> None:

@@ -78,10 +78,15 @@ def wants_stream(call: Call) -> bool:
     )
 
 
-def last_event_id(call: Call) -> int:
-    """The number of the last event that the caller has seen; 0 if it has seen none."""
+def resumes_after(call: Call) -> int | None:
+    """The number of the last event that the caller has seen; None where it doesn't say so."""
     text = call.header(b"last-event-id") or ""
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None
+
+
+def last_event_id(call: Call) -> int:
+    """The same; 0 if it has seen none."""
+    return resumes_after(call) or 0
 
 
 async def send_event(send: Send, kind: str, data: Verbatim, number: int | None = None) -> None:

@@ -16,9 +16,16 @@ from outlast.web.admission import Admitted
 from outlast.web.answers import JSON
 from outlast.web.calls import Call
 from outlast.web.documents import Verbatim, document, event_document
-from outlast.web.following import EVENT_STREAM, LOOK_MAX, follow, last_event_id, send_event
+from outlast.web.following import (
+    EVENT_STREAM,
+    LOOK_MAX,
+    follow,
+    last_event_id,
+    resumes_after,
+    send_event,
+)
 from outlast.web.invoke import Begun, Engine, Invoker, Target
-from outlast.web.problems import problem_of
+from outlast.web.problems import Problem, ProblemError, problem_of
 from outlast.web.results import accepted_headers, ended_answer
 
 
@@ -42,12 +49,14 @@ class Streamer:
         self, call: Call, admitted: Admitted, target: Target, definition: WorkflowDefinition, send: Send
     ) -> None:
         """Start or attach, then send events until the end. Errors before the start are plain answers."""
+        _check_named(call)
         with self._invoker.in_flight(call, admitted):
             begun = await self._invoker.begin(call, admitted, target, definition)
             headers = [*accepted_headers(begun.workflow_id), EVENT_STREAM]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             status = {"workflow_id": begun.workflow_id, "status": begun.status.value}
-            await send_event(send, "status", document(status))
+            # With a number from the first event on, whoever was cut off says so when it comes again.
+            await send_event(send, "status", document(status), last_event_id(call))
             try:
                 await self._follow(call, begun, send)
             except OutlastError as error:
@@ -69,6 +78,20 @@ class Streamer:
             self._engine, call, begun.workflow_id, rows_after, tell, send, ended=begun.ended
         )
         await send_event(send, "result", document(_result(ended, begun.replayed)), order + 1)
+
+
+def _check_named(call: Call) -> None:
+    """Refuse to go on with a stream of a call that has no key. Raises ProblemError.
+
+    It would be another workflow. An EventSource, which can't send a key, would begin one every few seconds:
+    it comes again whenever a stream ends, unless a status other than 200 tells it not to (HTML, 9.2.3).
+    """
+    if resumes_after(call) is not None and call.key is None and not call.header_values(b"idempotency-key"):
+        detail = (
+            "Last-Event-ID resumes the stream of a call, which only an Idempotency-Key names; "
+            "send both, or neither to call anew"
+        )
+        raise ProblemError(Problem(400, "idempotency_key_missing", detail))
 
 
 def _told(row: dict[str, Any]) -> tuple[str, Verbatim]:

@@ -77,7 +77,7 @@ PARAMETERS: Item = {
         "in": "header",
         "description": (
             "With `Accept: text/event-stream`: the number of the last event seen; the stream goes on after "
-            "it. What is no number is ignored."
+            "it. What is no number is ignored. A call goes on only by its `Idempotency-Key`."
         ),
         "schema": _TEXT,
         "example": "3",
