@@ -10,7 +10,8 @@ import pytest
 
 from outlast import context, step, workflow
 from outlast.core.errors import UsageError
-from outlast.core.observations import QueueConsumed, QueueRefused
+from outlast.core.observations import LoopFailed, QueueConsumed, QueueRefused
+from outlast.core.ports import QueueUnusable
 from outlast.store.connections import Database
 from outlast.store.instances import RecoveryLimits
 from outlast.store.postgres import PostgresStore
@@ -58,6 +59,8 @@ async def test_a_message_starts_a_workflow_and_is_gone(queue_database: str) -> N
 async def test_a_message_that_does_not_fit_is_kept_as_a_workflow_that_failed(queue_database: str) -> None:
     async with engine_on(queue_database, orders) as bench:
         bad = [await send(bench, text) for text in ('{"quantity": 1}', "[1]", '"text"', "null")]
+        (row,) = await bench.rows("select pgmq.send('orders', null::jsonb) as id")
+        bad.append(int(row["id"]))
         good = await send(bench, '{"sku": "w"}')
         assert (await result(bench, f"pgmq:orders:{good}"))[0] == "w"
         for message_id in bad:
@@ -78,10 +81,19 @@ async def test_what_there_is_no_room_for_stays_in_the_queue(queue_database: str)
         await hold()
         return number
 
-    async with engine_on(queue_database, held, workflows_max=3) as bench:
-        for number in range(10):
-            await send(bench, f'{{"number": {number}}}')
+    @workflow
+    async def other() -> str:
+        return "had room"
+
+    with psycopg.connect(queue_database, autocommit=True) as connection:
+        batch = "array(select jsonb_build_object('number', n) from generate_series(1, 10) n)"
+        connection.execute(f"select pgmq.send_batch('orders', {batch})".encode())
+    async with engine_on(queue_database, held, other, workflows_max=4) as bench:
         await bench.until(lambda: len(bench.live) == 3)
+        # A queue leaves a quarter to what wakes, is recovered, or called.
+        (row,) = await bench.rows("select outlast.start('other') as id")
+        assert await bench.result(row["id"]) == "had room"
+        assert len(bench.live) == 3
         assert await left(bench) == 7
         go.set()
 
@@ -89,7 +101,7 @@ async def test_what_there_is_no_room_for_stays_in_the_queue(queue_database: str)
             (row,) = await bench.rows(
                 "select count(*) as n from outlast.workflow_status where status = 'SUCCESS'"
             )
-            return row["n"] == 10
+            return row["n"] == 11
 
         await bench.until(all_over)
         assert await left(bench) == 0
@@ -165,12 +177,31 @@ async def test_a_message_that_came_back_is_not_run_again(queue_database: str) ->
         assert row["n"] == 1
 
 
+async def test_of_a_queue_made_anew_too_a_message_that_came_back_is_not_run_again(
+    queue_database: str,
+) -> None:
+    store = a_store(queue_database, "i")
+    with psycopg.connect(queue_database, autocommit=True) as connection:
+        for sku in ("old", "new"):
+            connection.execute(f"select pgmq.send('orders', '{{\"sku\": \"{sku}\"}}')".encode())
+            connection.execute("create table if not exists kept as select * from pgmq.q_orders with no data")
+            connection.execute("insert into kept select * from pgmq.q_orders")
+            assert len(await store.queues.consume("orders", "orders", 5)) == 1
+            connection.execute("select pgmq.drop_queue('orders'), pgmq.create('orders')")
+        for sku in ("old", "new"):
+            again = "insert into pgmq.q_orders overriding system value select * from kept"
+            connection.execute(f"{again} where message ->> 'sku' = '{sku}'".encode())
+            assert await store.queues.consume("orders", "orders", 5) == []
+            assert connection.execute("select count(*) from pgmq.q_orders").fetchone() == (0,)
+    await store.close()
+
+
 async def test_a_rollback_leaves_the_message(queue_database: str) -> None:
     store = a_store(queue_database, "i")
     with psycopg.connect(queue_database, autocommit=True) as connection:
         connection.execute("select pgmq.send('orders', '{\"sku\": \"w\"}')")
         connection.execute("alter table outlast.workflow_status add constraint never check (queue is null)")
-        with pytest.raises(psycopg.errors.CheckViolation):
+        with pytest.raises(QueueUnusable, match="never"):
             await store.queues.consume("orders", "orders", 5)
         assert connection.execute("select read_ct from pgmq.q_orders").fetchall() == [(0,)]
         connection.execute("alter table outlast.workflow_status drop constraint never")
@@ -201,9 +232,8 @@ async def test_what_is_missing_is_told_once_and_found_when_it_comes(queue_databa
 
 
 async def test_a_locked_queue_holds_up_neither_lease_nor_other_queues(
-    queue_database: str, monkeypatch: pytest.MonkeyPatch
+    queue_database: str,
 ) -> None:
-    monkeypatch.setattr("outlast.engine.consuming.LOOK_LIMIT_S", 0.3)
 
     @workflow(queue="pgmq:others")
     async def others(n: int) -> int:
@@ -223,6 +253,26 @@ async def test_a_locked_queue_holds_up_neither_lease_nor_other_queues(
             locker.rollback()
             message_id = await send(bench, '{"sku": "w"}')
             assert (await result(bench, f"pgmq:orders:{message_id}"))[0] == "w"
+
+
+async def test_a_queue_that_is_broken_holds_up_no_other(queue_database: str) -> None:
+    @workflow(queue="pgmq:others")
+    async def others(n: int) -> int:
+        return n
+
+    async with engine_on(queue_database, orders, others) as bench:
+        await bench.rows("alter table pgmq.q_orders drop column message")
+        await bench.rows("select pgmq.create('others')")
+
+        def refused() -> list[QueueRefused]:
+            return [each for each in bench.observations if isinstance(each, QueueRefused)]
+
+        await bench.until(lambda: [each for each in refused() if each.queue == "orders"])
+        for number in range(3):
+            message_id = await send(bench, f'{{"n": {number}}}', "others")
+            assert await result(bench, f"pgmq:others:{message_id}") == number
+        assert len([each for each in refused() if each.queue == "orders"]) == 1
+        assert not [each for each in bench.observations if isinstance(each, LoopFailed)]
 
 
 async def test_a_queue_of_two_workflows_is_consumed_by_none(queue_database: str) -> None:

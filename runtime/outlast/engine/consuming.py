@@ -17,7 +17,7 @@ from outlast.engine.settling import end_tasks
 
 LOOK_S = 0.5
 LOOK_LIMIT_S = 10.0
-"""So long a look at one queue may take: somebody may have locked its table."""
+"""So long a look at one queue may take, whatever it is that holds it up. On locks the store waits less."""
 
 RETRY_MIN_S, RETRY_MAX_S = 1.0, 30.0
 LAST_ROUND_S = 1.0
@@ -63,7 +63,8 @@ class Consumer:
             try:
                 queues = dict(self._catalog.queues())
                 self._refused = {queue: told for queue, told in self._refused.items() if queue in queues}
-                for queue, functions in queues.items():
+                # In any order: the first may leave no room to those after it.
+                for queue, functions in random.sample(list(queues.items()), len(queues)):
                     if self._is_due(queue):
                         more = await self._look(queue, functions) or more
             except Exception as error:  # noqa: BLE001 - the loop must go on; it says what happened
@@ -101,7 +102,7 @@ class Consumer:
             return False
         except TimeoutError:
             error = f"it didn't answer within {LOOK_LIMIT_S:g} s"
-            self._refuse(queue, error, f"see who holds a lock on pgmq.q_{queue}")
+            self._refuse(queue, error, f"see in pg_stat_activity what holds up pgmq.q_{queue}")
             return False
         if self._refused.pop(queue, None) is not None:
             self._observe(QueueConsumed(queue))

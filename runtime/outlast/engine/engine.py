@@ -131,6 +131,7 @@ class Engine:
             observe,
             pace,
         )
+        self._taken_max = max(1, pace.claims_below)
         self._consumer = Consumer(queues, catalog, self._executor, self._lease, self._room, observe)
 
     # --- life ---------------------------------------------------------------------------------------------
@@ -187,10 +188,14 @@ class Engine:
         return len(self._executor.live) + len(self._starting)
 
     def _room(self) -> int:
-        """How many workflows may be taken from a queue now."""
-        if self._stopping or self._journal.full or self._journal.away:
+        """How many workflows may be taken from a queue now.
+
+        Some places are left: a long queue would take each one that becomes free, and what wakes, is recovered
+        or called would wait for its end.
+        """
+        if self._stopping or self._journal.full or self._journal.away or not self._lease.trusted:
             return 0
-        return min(self._options.claim_batch, self._options.workflows_max - self.running)
+        return min(self._options.claim_batch, self._taken_max - self.running)
 
     @property
     def database_away(self) -> bool:

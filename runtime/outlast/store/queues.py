@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from psycopg import errors
+from psycopg import DatabaseError, errors
 
 from outlast.core import faults
-from outlast.core.ports import QueueUnusable
+from outlast.core.ports import QueueUnusable, Unreachable
 from outlast.core.records import ClaimedWorkflow
 from outlast.store.pool import Pool
 from outlast.store.queries import load
@@ -36,10 +36,22 @@ class PostgresQueues:
             raise QueueUnusable(
                 _text(error), "let the role of SUPABASE_DB_URL use the schema pgmq, its functions and tables"
             ) from error
+        except Unreachable as error:
+            cause = error.__cause__
+            if isinstance(cause, errors.LockNotAvailable | errors.QueryCanceled):
+                raise QueueUnusable(
+                    _text(cause), f"see in pg_stat_activity who holds a lock on pgmq.q_{queue}"
+                ) from error
+            raise
+        except DatabaseError as error:
+            # Whatever it is: it is this queue's, and the others go on.
+            raise QueueUnusable(
+                _text(error), "mend what Postgres says; the messages stay till then"
+            ) from error
         if rows[0]["workflow_id"] is not None:
             faults.reach("consume.after_commit")
         return [ClaimedWorkflow(*row.values()) for row in rows if row["workflow_id"] is not None]
 
 
-def _text(error: errors.Error) -> str:
+def _text(error: DatabaseError) -> str:
     return error.diag.message_primary or str(error)

@@ -3,24 +3,36 @@
 
 -- name: consume
 -- One statement, one commit: the row of a workflow is durable and its message gone, or neither.
-with read as materialized (
+with limited as materialized (
+  -- Till this commit: whoever has locked a queue's table holds up neither other queues nor a connection for long.
+  select set_config('lock_timeout', '300ms', true) as lock_timeout
+), read as materialized (
   select r.msg_id, r.enqueued_at, r.read_ct, r.message, to_jsonb(r) -> 'headers' as headers
   -- Longer hidden than any commit takes: what isn't deleted below is for later.
-  from pgmq.read(%(queue)s, 30, %(room)s) as r
+  from limited
+  cross join lateral pgmq.read(
+    %(queue)s, 30, case when limited.lock_timeout is null then 0 else %(room)s::integer end) as r
 ), told as (
   select
     r.*, 'pgmq:' || %(queue)s::text || ':' || r.msg_id as plain_id,
     encode(sha256(convert_to(
-      extract(epoch from r.enqueued_at)::text || ':' || r.message::text, 'UTF8')), 'hex') as fingerprint
+      extract(epoch from r.enqueued_at)::text || ':' || coalesce(r.message::text, ''), 'UTF8')), 'hex') as fingerprint
   from read r
 ), named as (
   -- A queue that was dropped and made again counts from 1 again: an id may be another message's.
   select
-    t.*, coalesce(w.fingerprint = t.fingerprint, false) as done,
-    case when w.workflow_id is null then t.plain_id
+    t.*,
+    case when w.workflow_id is null or w.fingerprint = t.fingerprint then t.plain_id
       else t.plain_id || ':' || to_char(t.enqueued_at at time zone 'utc', 'YYYYMMDD"T"HH24MISSUS') end as workflow_id
   from told t
   left join outlast.workflow_status w on w.workflow_id = t.plain_id
+), known as (
+  -- One that a backup of the queue's table brought back: its workflow is there.
+  select n.*, exists (
+    select from outlast.workflow_status w
+    where w.workflow_id = n.workflow_id and w.fingerprint = n.fingerprint
+  ) as done
+  from named n
 ), started as (
   insert into outlast.workflow_status as w (
     workflow_id, function, status, input, fingerprint, claims, queue, attributes, owner, epoch, started_at
@@ -31,7 +43,7 @@ with read as materialized (
     jsonb_strip_nulls(jsonb_build_object(
       'msg_id', n.msg_id, 'enqueued_at', n.enqueued_at, 'read_ct', n.read_ct, 'headers', n.headers))::json,
     %(instance)s, 1, now()
-  from named n
+  from known n
   where not n.done
   on conflict (workflow_id) do nothing
   returning
@@ -42,7 +54,7 @@ with read as materialized (
   select count(d) as messages
   from (
     select array_agg(n.msg_id) as ids
-    from named n
+    from known n
     where n.done or n.workflow_id in (select workflow_id from started)
   ) as over
   cross join lateral pgmq.delete(%(queue)s, over.ids) as d
