@@ -91,12 +91,16 @@ function together(host, call, times) {
   return Promise.all(Array.from({ length: times }, () => invoke(host, call)))
 }
 
-// What an EventSource hears until it gives up: it comes again by itself when a stream has ended.
+// The results that an EventSource hears until it gives up, two at most: it comes again by itself when a stream has ended.
 function listen(url) {
   return new Promise((resolve) => {
     const heard = []
     const source = new EventSource(url)
-    source.addEventListener('result', ({ lastEventId }) => heard.push(lastEventId))
+    source.addEventListener('result', ({ lastEventId }) => {
+      if (heard.push(lastEventId) === 1) return
+      source.close()
+      resolve(heard)
+    })
     source.addEventListener('error', () => {
       if (source.readyState === EventSource.CLOSED) resolve(heard)
     })
