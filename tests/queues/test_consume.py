@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from typing import Any
 
 import psycopg
@@ -286,6 +287,64 @@ async def test_a_queue_of_two_workflows_is_consumed_by_none(queue_database: str)
         (refused,) = [each for each in bench.observations if isinstance(each, QueueRefused)]
         assert refused.error == "another and orders both consume it"
         assert await left(bench) == 1
+
+
+async def test_pgmq_before_1_5_has_no_headers_and_no_conditions(queue_database: str) -> None:
+    """A stand-in: its shape, put before the functions of a newer one."""
+    store = a_store(queue_database, "i")
+    with psycopg.connect(queue_database, autocommit=True) as connection:
+        connection.execute(
+            "create type older as"
+            " (msg_id bigint, read_ct int, enqueued_at timestamptz, vt timestamptz, message jsonb)"
+        )
+        connection.execute("alter function pgmq.read(text, int, int, jsonb) rename to read_newer")
+        connection.execute(
+            "create function pgmq.read(text, int, int) returns setof older language sql as"
+            " 'select msg_id, read_ct, enqueued_at, vt, message from pgmq.read_newer($1, $2, $3)'"
+        )
+        connection.execute("select pgmq.send('orders', '{\"sku\": \"w\"}')")
+        (claimed,) = await store.queues.consume("orders", "orders", 5)
+        assert claimed.workflow_id == "pgmq:orders:1"
+        row = connection.execute("select attributes from outlast.workflow_status").fetchone()
+        assert row is not None
+        assert row[0].keys() == {"msg_id", "enqueued_at", "read_ct"}
+        assert connection.execute("select count(*) from pgmq.q_orders").fetchone() == (0,)
+    await store.close()
+
+
+async def test_who_may_not_use_pgmq_is_told_what_to_grant(queue_database: str) -> None:
+    role = f"test_{secrets.token_hex(6)}"
+    with psycopg.connect(queue_database, autocommit=True) as connection:
+        connection.execute(f"create role {role} login bypassrls".encode())
+        connection.execute(f"grant usage on schema outlast to {role}".encode())
+        connection.execute(f"grant all on outlast.workflow_status to {role}".encode())
+        connection.execute("select pgmq.send('orders', '{\"sku\": \"w\"}')")
+        store = a_store(psycopg.conninfo.make_conninfo(queue_database, user=role), "i")
+        try:
+            with pytest.raises(QueueUnusable, match="permission denied for schema pgmq") as refused:
+                await store.queues.consume("orders", "orders", 5)
+            assert "SUPABASE_DB_URL" in refused.value.remedy
+            connection.execute(f"grant usage on schema pgmq to {role}".encode())
+            with pytest.raises(QueueUnusable, match="permission denied for table q_orders"):
+                await store.queues.consume("orders", "orders", 5)
+            connection.execute(f"grant all on pgmq.q_orders to {role}".encode())
+            (claimed,) = await store.queues.consume("orders", "orders", 5)
+            assert claimed.workflow_id == "pgmq:orders:1"
+        finally:
+            await store.close()
+            connection.execute(f"drop owned by {role}".encode())
+            connection.execute(f"drop role {role}".encode())
+
+
+async def test_a_number_that_only_postgres_holds_holds_up_no_other_message(queue_database: str) -> None:
+    async with engine_on(queue_database, orders) as bench:
+        huge = await send(bench, '{"sku": "w", "quantity": 1e400}')
+        deep = await send(bench, '{"sku": ' + "[" * 900 + "]" * 900 + "}")
+        good = await send(bench, '{"sku": "w"}')
+        assert (await result(bench, f"pgmq:orders:{good}"))[0] == "w"
+        for message_id in (huge, deep):
+            assert (await bench.failure(f"pgmq:orders:{message_id}"))["code"]
+        assert await left(bench) == 0
 
 
 async def test_without_pgmq_it_says_how_to_get_it(database: str) -> None:
