@@ -86,6 +86,33 @@ async def gives_up_in_a_branch() -> list[str]:
     return list(await asyncio.gather(branch(), other()))
 
 
+tasks: list[asyncio.Task[str]] = []
+
+
+@workflow
+async def is_cancelled() -> str:
+    tasks.append(asyncio.create_task(pay()))
+    try:
+        return await tasks[-1]
+    except asyncio.CancelledError:
+        return "given up"
+
+
+async def test_who_is_cancelled_during_a_commit_learns_what_came_of_it(database: str) -> None:
+    async with engine_on(database, is_cancelled, warms_up, lease_ttl_s=1.0) as bench:
+        await bench.rows(SLOW_COMMIT)
+        await bench.run(warms_up)
+        workflow_id = await bench.start(is_cancelled)
+
+        async def lingers() -> bool:
+            return bool(await bench.rows("select 1 from pg_stat_activity where wait_event = 'PgSleep'"))
+
+        await bench.until(lingers)
+        tasks[-1].cancel()
+        assert await bench.result(workflow_id) == "paid"
+        assert await paid(bench) == 1
+
+
 async def paid(bench: Bench) -> int:
     return len(await bench.rows("select 1 from public.money"))
 

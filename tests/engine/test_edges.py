@@ -220,6 +220,39 @@ async def test_a_timeout_that_was_taken_back_strikes_nothing_later(database: str
         }
 
 
+async def test_a_cancellation_that_comes_while_a_failure_is_in_doubt_comes_after_it(database: str) -> None:
+    tasks: list[asyncio.Task[None]] = []
+
+    @workflow
+    async def flow() -> list[str]:
+        seen = []
+
+        async def one() -> None:
+            with suppress(ValueError):
+                await failing()
+            seen.append("failed")
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                seen.append("cancelled")
+                raise
+
+        tasks.append(asyncio.create_task(one()))
+        await asyncio.wait(tasks)
+        return seen
+
+    async with engine_on(database, flow, connect, **QUIET) as bench:
+        await bench.run(connect)
+        came, go = hold_records(bench, "failing")
+        workflow_id = await bench.start(flow)
+        async with asyncio.timeout(10):
+            await came.wait()
+        tasks[0].cancel()
+        await asyncio.sleep(0)
+        go.set()
+        assert await bench.result(workflow_id) == ["failed", "cancelled"]
+
+
 async def test_a_body_that_cancels_itself_has_an_end_that_is_told(database: str) -> None:
     @workflow
     async def flow() -> str:
@@ -272,7 +305,7 @@ async def test_a_body_that_takes_long_to_end_is_not_asked_for_again_and_again(da
 
 async def test_after_a_lost_session_two_beats_come_at_once(database: str) -> None:
     """The first may have waited for a recovery, and tell rows that it took."""
-    async with engine_on(database, **QUIET) as bench:
+    async with engine_on(database, lease_ttl_s=300.0, tick_s=100.0) as bench:
         beats = count_beats(bench)
         bench.engine._membership._beat_now()
         await bench.until(lambda: len(beats) == 2)

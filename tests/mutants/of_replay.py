@@ -227,7 +227,7 @@ ATTEMPTS = (
         EXECUTION,
         "        if in_doubt:\n",
         "        if False:\n",
-        engine=("test_commit_in_doubt.py::test_the_end_goes_by_what_was_committed[gives_up]",),
+        engine=("test_commit_in_doubt.py::test_who_is_cancelled_during_a_commit_learns_what_came_of_it",),
     ),
     Mutant(
         "failed-in-doubt",
@@ -238,12 +238,12 @@ ATTEMPTS = (
         engine=("test_commit_in_doubt.py::test_the_end_goes_by_what_was_committed[times_out]",),
     ),
     Mutant(
-        "late-cancel-at-once",
-        "A timeout that was taken back while a failure was in doubt strikes nothing later",
+        "late-cancel-lost",
+        "A cancellation that comes while a failure is in doubt comes after it",
         EXECUTION,
         "        if cancelled:\n            cancel_later()\n",
-        "        if cancelled:\n            asyncio.current_task().cancel()\n",
-        engine=("test_edges.py::test_a_timeout_that_was_taken_back_strikes_nothing_later",),
+        "",
+        engine=("test_edges.py::test_a_cancellation_that_comes_while_a_failure_is_in_doubt_comes_after_it",),
     ),
     Mutant(
         "refused-this-moment",
