@@ -328,9 +328,9 @@ ATTEMPTS = (
     Mutant(
         "steps-within-steps",
         "A step called in a step is a plain call, recorded nowhere",
-        "engine/attempts.py",
-        "    enter_line(None)  # in a step",
-        "    pass  # in a step",
+        BODY,
+        "        outside = enter_line(None)\n",
+        "        outside = enter_line(current_line())\n",
         engine=("test_steps.py::test_a_step_may_use_all_of_asyncio",),
     ),
 )

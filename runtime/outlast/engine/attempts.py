@@ -15,7 +15,6 @@ from outlast.core.errors import NotSerializable
 from outlast.core.retry import RetryPolicy
 from outlast.core.stops import Stopped
 from outlast.sdk.context import context, enter_context
-from outlast.sdk.running import enter_line
 
 
 class Success(NamedTuple):
@@ -97,7 +96,6 @@ async def _bounded(call: Callable[[], Awaitable[Any]], attempt: int, timeout_s: 
 
 
 def _enter_attempt(attempt: int) -> None:
-    enter_line(None)  # in a step, steps are plain calls and tasks are no branches
     if attempt > 1:
         of_workflow = context()
         enter_context(lambda: replace(of_workflow, attempt=attempt))

@@ -96,7 +96,10 @@ class RunningBody:
             self._body.cancel()
 
     async def _unseen(self, waiting: Awaitable[T]) -> T:
-        """Wait for what the engine does, which is no activity of the body, nor are its timers the body's."""
+        """Wait for what the engine does, which is no activity of the body, nor are its timers the body's.
+
+        In a step, steps are plain calls and tasks are no branches.
+        """
         outside = enter_line(None)
         try:
             return await waiting

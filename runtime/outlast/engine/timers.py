@@ -14,8 +14,9 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from outlast.core.paths import Branch
-from outlast.core.records import StepRecord
-from outlast.engine.execution import Execution
+from outlast.core.records import ClaimedWorkflow, StepRecord
+from outlast.engine.execution import Execution, Services
+from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.running import enter_line, leave_line
 
 _NAME = "timer"
@@ -65,8 +66,10 @@ class BodyTimer(asyncio.TimerHandle):
 class Timed(Execution):
     """An execution whose body can set timers."""
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
+    def __init__(
+        self, claimed: ClaimedWorkflow, definition: WorkflowDefinition, services: Services, stretch: int
+    ) -> None:
+        super().__init__(claimed, definition, services, stretch)
         self.timers: dict[str, BodyTimer] = {}
         """Those that have neither struck nor been cancelled."""
         self._ever_timed = False
