@@ -26,12 +26,12 @@ needs_cli = pytest.mark.skipif(
 
 
 def supabase(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run it in a project's folder, where it finds nothing of its user and tells nobody."""
-    own = {"HOME": str(folder), "SUPABASE_TELEMETRY_DISABLED": "1", "DO_NOT_TRACK": "1"}
+    """Run it in a project's folder, where it finds nothing of its user and calls nobody."""
+    quiet = {"SUPABASE_TELEMETRY_DISABLED": "1", "DO_NOT_TRACK": "1", "SUPABASE_NO_UPDATE_NOTIFIER": "1"}
     return subprocess.run(
         [str(program()), *arguments],
         cwd=folder,
-        env={**os.environ, **own},
+        env={**os.environ, "HOME": str(folder), **quiet},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

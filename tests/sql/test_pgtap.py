@@ -63,6 +63,20 @@ def test_all_that_is_said(tapped: CronServer, file: Path) -> None:
             "owners",
         ),
         ("grant usage on schema outlast to anon; grant select on outlast.workflows to anon", "grants"),
+        ("grant select (workflow_id) on outlast.workflow_status to anon", "grants"),
+        ("grant select (claims) on outlast.workflow_status to service_role", "grants"),
+        ("grant update (status) on outlast.workflow_status to authenticated", "grants"),
+        ("create policy more on outlast.messages for all to authenticated using (true)", "grants"),
+        ("alter function outlast.claims() security definer", "grants"),
+        (
+            "create materialized view outlast.copied as select * from outlast.workflow_status;"
+            " grant select on outlast.copied to authenticated",
+            "grants",
+        ),
+        (
+            "alter default privileges in schema outlast grant select on tables to authenticated",
+            "grants",
+        ),
     ],
 )
 def test_they_would_tell(tapped: CronServer, change: str, file: str) -> None:

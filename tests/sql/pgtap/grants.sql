@@ -1,6 +1,6 @@
 -- Who may do what in the schema: nobody but those named here, whatever a later migration adds.
 begin;
-select plan(13);
+select plan(17);
 
 select schemas_are(array['outlast', 'auth', 'extensions', 'public', 'cron']);
 select schema_privs_are('outlast', 'anon', array[]::text[]);
@@ -12,28 +12,47 @@ select set_eq(
      from pg_class c
      cross join unnest(array['anon', 'authenticated', 'service_role']) as r (rolname)
      cross join unnest(array['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']) as p (privilege)
-     where c.relnamespace = 'outlast'::regnamespace and c.relkind in ('r', 'v', 'p')
+     where c.relnamespace = 'outlast'::regnamespace and c.relkind in ('r', 'p', 'v', 'm', 'f')
        and has_table_privilege(r.rolname, c.oid, p.privilege) $$,
   $$ values ('workflows', 'authenticated', 'SELECT'), ('workflows', 'service_role', 'SELECT'),
             ('events', 'authenticated', 'SELECT'), ('events', 'service_role', 'SELECT') $$,
   'the views are all that is to be read, and nothing is to be written');
 
 select set_eq(
-  $$ select distinct a.attrelid::regclass::text, a.attname::text
+  $$ select r.rolname::text, a.attrelid::regclass::text, a.attname::text
      from pg_attribute a join pg_class c on c.oid = a.attrelid
-     where c.relnamespace = 'outlast'::regnamespace and c.relkind = 'r' and a.attnum > 0
-       and has_column_privilege('authenticated', c.oid, a.attnum, 'SELECT') $$,
-  $$ select 'outlast.workflow_status', unnest(array['workflow_id', 'function', 'status', 'input', 'output', 'queue',
+     cross join unnest(array['anon', 'authenticated', 'service_role']) as r (rolname)
+     where c.relnamespace = 'outlast'::regnamespace and c.relkind in ('r', 'p') and a.attnum > 0
+       and not a.attisdropped and has_column_privilege(r.rolname, c.oid, a.attnum, 'SELECT') $$,
+  $$ select r.rolname, seen.*
+     from unnest(array['authenticated', 'service_role']) as r (rolname) cross join (
+     select 'outlast.workflow_status', unnest(array['workflow_id', 'function', 'status', 'input', 'output', 'queue',
        'recovery_attempts', 'claimable_at', 'created_at', 'started_at', 'updated_at', 'completed_at'])
      union all
      select 'outlast.operation_outputs', unnest(array['workflow_id', 'name', 'output', 'attempts',
-       'completion_order', 'completed_at']) $$,
-  'neither claims, subjects, errors, requests nor owners are read by users');
+       'completion_order', 'completed_at'])) as seen $$,
+  'neither claims, subjects, errors, requests nor owners are read by them');
+select is_empty(
+  $$ select r.rolname, a.attrelid::regclass, a.attname, p.privilege
+     from pg_attribute a join pg_class c on c.oid = a.attrelid
+     cross join unnest(array['anon', 'authenticated', 'service_role']) as r (rolname)
+     cross join unnest(array['INSERT', 'UPDATE', 'REFERENCES']) as p (privilege)
+     where c.relnamespace = 'outlast'::regnamespace and a.attnum > 0 and not a.attisdropped
+       and has_column_privilege(r.rolname, c.oid, a.attnum, p.privilege) $$,
+  'and no single column is written by them');
+select is_empty(
+  $$ select defaclobjtype, defaclacl from pg_default_acl where defaclnamespace = 'outlast'::regnamespace $$,
+  'nothing that comes later is theirs by itself');
 
 select is_empty(
   $$ select c.relname from pg_class c
      where c.relnamespace = 'outlast'::regnamespace and c.relkind in ('r', 'p') and not c.relrowsecurity $$,
   'row-level security is on for every table');
+select set_eq(
+  $$ select tablename::text, policyname::text, cmd, roles::text from pg_policies where schemaname = 'outlast' $$,
+  $$ values ('workflow_status', 'seen_by_their_owner', 'SELECT', '{authenticated}'),
+            ('operation_outputs', 'published_to_their_owner', 'SELECT', '{authenticated}') $$,
+  'two policies let rows through, to be read');
 select is_empty(
   $$ select c.relname from pg_class c
      where c.relnamespace = 'outlast'::regnamespace and c.relkind = 'v'
@@ -61,6 +80,13 @@ select set_eq(
      where p.pronamespace = 'outlast'::regnamespace and has_function_privilege('service_role', p.oid, 'EXECUTE') $$,
   array['start', 'start_any', 'send', 'cancel', 'cancel_any', 'public_error'],
   'the service starts, sends and cancels');
+select set_eq(
+  $$ select p.oid::regprocedure::text from pg_proc p
+     where p.pronamespace = 'outlast'::regnamespace and p.prosecdef $$,
+  array['outlast.start_any(text,text,text,text)', 'outlast.start_own(text,text,text,text)',
+        'outlast.start_as(text,text,text,text,jsonb)', 'outlast.send(text,json,text,text)',
+        'outlast.cancel_any(text)', 'outlast.cancel_own(text)', 'outlast.public_error(text)'],
+  'these alone act with the rights of their owner');
 select is_empty(
   $$ select p.oid::regprocedure from pg_proc p
      where p.pronamespace = 'outlast'::regnamespace
