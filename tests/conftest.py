@@ -28,6 +28,8 @@ def postgres(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterat
     base = tmp_path_factory.getbasetemp()
     shared = base if worker_id == "master" else base.parent
     with EmbeddedPostgres.start(shared / "postgres-of-tests", durable=False) as server:
+        # Roles belong to the server. Made first, in one place, they are the same for each test in any order.
+        make_template(server.url, SUPABASE_TEMPLATE)
         make_template(server.url, TEMPLATE)
         yield server.url
 
@@ -44,7 +46,6 @@ def make_template(url: str, name: str) -> None:
         connection.execute(sql.SQL("create database {}").format(quoted))
         database = Database.at(make_conninfo(url, dbname=name), "tests")
         if name == SUPABASE_TEMPLATE:
-            # Its roles belong to the server: from now on all databases of the session see them.
             asyncio.run(play_supabase(database))
         asyncio.run(migrate(database))
         connection.execute(sql.SQL("alter database {} with is_template true").format(quoted))
@@ -65,7 +66,6 @@ def database(postgres: str) -> Iterator[str]:
 @pytest.fixture
 def supabase_database(postgres: str) -> Iterator[str]:
     """The URL of a new database with Supabase's roles and `auth` schema, and the current schema."""
-    make_template(postgres, SUPABASE_TEMPLATE)
     yield from _database(postgres, SUPABASE_TEMPLATE)
 
 

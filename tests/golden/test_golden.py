@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,11 +40,27 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> set[tuple[str, str]]:
     return seen
 
 
-async def finish(history: History, url: str, ran: set[tuple[str, str]]) -> None:
+AFTER = {"work mid": "fast", "work slow": "mid"}
+"""Steps whose order is part of a result: each begins when the other's output is recorded, however slow it is."""
+
+
+async def finish(history: History, url: str, ran: set[tuple[str, str]], patch: pytest.MonkeyPatch) -> None:
     """Let an engine claim what is there, and compare how it ends with how it once ended."""
     put(history, url)
     of.ran.clear()
     async with engine_on(url, *of.ALL) as bench:
+
+        def gate(output: str) -> Callable[[], Awaitable[None]]:
+            async def recorded() -> bool:
+                return any(row["output"] == output for row in await bench.steps(history.workflow_id))
+
+            async def wait() -> None:
+                await bench.until(recorded)
+
+            return wait
+
+        for name, output in AFTER.items():
+            patch.setitem(of.gates, name, gate(output))
         standing = await bench.engine.wait(history.workflow_id, 30.0)
     assert standing is not None
     error = json.loads(standing.error) if standing.error else {}
@@ -69,9 +86,9 @@ def without_traceback(error: str | None) -> Any:
 
 @pytest.mark.parametrize("history", HISTORIES, ids=name_of)
 async def test_a_recorded_history_goes_on_to_the_same_end(
-    database: str, history: History, ran: set[tuple[str, str]]
+    database: str, history: History, ran: set[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await finish(history, database, ran)
+    await finish(history, database, ran, monkeypatch)
     if history.ended:
         assert not ran
         assert not of.ran
@@ -112,11 +129,11 @@ EXPECTED_ANSWERS = {
 
 @pytest.mark.parametrize("history", COMPLETE, ids=name_of)
 async def test_every_prefix_of_a_history_is_a_crash_that_it_gets_over(
-    history: History, ran: set[tuple[str, str]], databases: Any
+    history: History, ran: set[tuple[str, str]], databases: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for length in range(len(history.steps) + 1):
         ran.clear()
-        await finish(history.prefix(length), databases(), ran)
+        await finish(history.prefix(length), databases(), ran, monkeypatch)
         again = {step_id for workflow_id, step_id in ran if workflow_id == history.workflow_id}
         assert again == {str(row["step_id"]) for row in history.steps[length:] if row["name"] != "sleep"}
 

@@ -24,7 +24,8 @@ def function():
     child = context.Process(target=told, args=(send,))
     child.start()
     child.join()
-    print(receive.recv())
+    # Flushed before the fork: the child would print it again.
+    print(receive.recv(), flush=True)
     if os.fork() == 0:
         print(sys.getprofile() is not None, flush=True)
         os._exit(0)

@@ -25,9 +25,14 @@ async def spins(seconds: float) -> int:
 
 
 @workflow
-async def counts(power: int) -> int:
-    """One call into C that holds the interpreter."""
-    return len(str(7**power)) % 2 if power < 0 else sum(range(10**power)) % 2
+async def counts(seconds: float) -> int:
+    """Calls into C that hold the interpreter, each twice as long, until one took that long."""
+    length, took = 10**6, 0.0
+    while took < seconds:
+        began = time.monotonic()
+        sum(range(length))
+        length, took = 2 * length, time.monotonic() - began
+    return 1
 
 
 @handler
