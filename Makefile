@@ -54,6 +54,17 @@ lock:  ## Bring requirements/*.lock in line with pyproject.toml and dev.in; vers
 upgrade:  ## The same, with every dependency at its newest version
 	@UPGRADE=--upgrade; $(lock_both)
 
+.PHONY: audit
+audit:  ## Look up known vulnerabilities of the locked dependencies, where their source can be reached
+	@set -e; $(find_python); \
+	if ! cmp -s requirements/supply.lock build/supply/installed.lock; then \
+	    "$$python" -m venv --clear build/supply; \
+	    build/supply/bin/python -m pip install --quiet --disable-pip-version-check --no-input \
+	        --require-hashes -r requirements/supply.lock; \
+	    cp requirements/supply.lock build/supply/installed.lock; \
+	fi; \
+	exec build/supply/bin/python requirements/audit.py requirements/dev.lock requirements/supply.lock
+
 .PHONY: image
 image:  ## Build the container image, outlast:local
 	docker build --tag outlast:local .
@@ -113,5 +124,6 @@ echo "Locking what running, developing and building need"; \
 $$compile pyproject.toml --output-file requirements/runtime.lock; \
 $$compile pyproject.toml --extra embedded requirements/dev.in \
     --constraints requirements/runtime.lock --output-file requirements/dev.lock; \
-$$compile requirements/build.in --constraints requirements/dev.lock --output-file requirements/build.lock
+$$compile requirements/build.in --constraints requirements/dev.lock --output-file requirements/build.lock; \
+$$compile requirements/supply.in --constraints requirements/build.lock --output-file requirements/supply.lock
 endef

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import httpx
 
@@ -51,7 +51,7 @@ class Host:
         """All that it logged."""
         return self.log.read_text("utf-8", "replace")
 
-    def until_ready(self, limit_s: float = LIMIT_S) -> Host:
+    def until_ready(self, limit_s: float = LIMIT_S) -> Self:
         """Wait until it takes calls."""
         until(lambda: self.listening() and self.asked("/readyz") == 200, f"readiness; {self.said()}", limit_s)
         return self

@@ -119,8 +119,9 @@ async def test_the_end_of_its_idle_session_is_noticed_at_once(database: str) -> 
 
             async def is_back(before: dict[str, Any] = before) -> bool:
                 alive = await bench.rows(ALIVE)
-                settled = bench.engine._membership._beat_at > 0  # two beats come, one after the other
-                return settled and bool(alive) and alive != [before]
+                membership = bench.engine._membership  # two beats come, one after the other, and a claim
+                settled = membership._beat_at > 0 and membership._wake._waiters
+                return bool(settled and alive) and alive != [before]
 
             await bench.until(is_back)
         assert not any(isinstance(each, DatabaseLost) for each in bench.observations)

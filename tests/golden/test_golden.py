@@ -41,7 +41,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> set[tuple[str, str]]:
 
 
 AFTER = {"work mid": "fast", "work slow": "mid"}
-"""Steps whose order is part of a result: each begins when the other's output is recorded, however slow it is."""
+"""Steps whose order is part of a result: each begins once the other's output is recorded."""
 
 
 async def finish(history: History, url: str, ran: set[tuple[str, str]], patch: pytest.MonkeyPatch) -> None:
