@@ -392,3 +392,94 @@ def test_what_a_project_grants_outlasts_a_second_run_of_the_migration(connection
         connection.execute(migration.text().encode())
     with as_user(connection, USER, "authenticated"):
         assert start(connection, key="k") == f"f:{USER['sub']}:k"
+
+
+# --- claims that a session makes up ---------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def logged_in(connection: Connection[Any], *roles: str) -> Iterator[Connection[Any]]:
+    """A session of a new login role, granted `roles`, to which all is granted that docs/sql.md shows."""
+    name = f"app_{uuid.uuid4().hex[:12]}"
+    connection.execute(f"create role {name} login".encode())
+    try:
+        for role in roles:
+            connection.execute(f"grant {role} to {name}".encode())
+        grant = (
+            "grant usage on schema outlast to {0}; grant select on outlast.workflows to {0};"
+            " grant execute on function outlast.start(text, text, text, text),"
+            " outlast.start_own(text, text, text, text), outlast.cancel(text), outlast.cancel_own(text),"
+            " outlast.public_error(text) to {0}"
+        )
+        connection.execute(grant.format(name).encode())
+        with psycopg.connect(connection.info.dsn, user=name, autocommit=True) as session:
+            yield session
+    finally:
+        connection.execute(f"drop owned by {name}; drop role {name}".encode())
+
+
+FORGED = [
+    {"role": "service_role"}, {"role": "postgres"}, {"role": "no such role"}, {"sub": USER["sub"]}, USER,
+    {"role": "SERVICE_ROLE"}, {"role": ["service_role"]}, {"role": {"a": 1}, "sub": "x"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("claims", FORGED, ids=str)
+@pytest.mark.parametrize("call", ["start('f', '{}', %s)", "start_own('f', '{}', %s, null)", "cancel(%s)"])
+def test_claims_are_believed_as_far_as_the_sessions_own_rights_go(
+    connection: Connection[Any], claims: Any, call: str
+) -> None:
+    if call.startswith("cancel"):
+        start(connection, key=UUID)
+    before = one(connection, "select count(*) from outlast.workflow_status where status = 'ENQUEUED'")
+    key = f"f:{UUID}" if call.startswith("cancel") else UUID
+    with (
+        logged_in(connection) as session,
+        as_user(session, claims),
+        pytest.raises(errors.InsufficientPrivilege, match="may not take"),
+    ):
+        session.execute(f"select outlast.{call}".encode(), (key,))
+    after = "select count(*) from outlast.workflow_status where status = 'ENQUEUED'"
+    assert one(connection, after) == before
+
+
+def test_a_session_may_act_for_users_whose_role_it_may_take(connection: Connection[Any]) -> None:
+    with logged_in(connection, "authenticated") as session:
+        with as_user(session, USER):
+            assert start(session, key="k") == f"f:{USER['sub']}:k"
+        with as_user(session, {"role": "service_role"}), pytest.raises(errors.InsufficientPrivilege):
+            start(session, key="k")
+
+
+def test_a_trigger_of_the_owners_believes_no_forged_claims_either(connection: Connection[Any]) -> None:
+    connection.execute(
+        """
+        create table public.orders (n int);
+        create function public.order_placed() returns trigger language plpgsql security definer
+        set search_path = '' as $$ begin perform outlast.start('f'); return new; end $$;
+        create trigger placed after insert on public.orders
+        for each row execute function public.order_placed();
+        """
+    )
+    with logged_in(connection) as session:
+        connection.execute(f"grant insert on public.orders to {session.info.user}".encode())
+        session.execute("insert into public.orders values (1)")
+        for claims in (USER, {"role": "service_role"}):
+            with as_user(session, claims), pytest.raises(errors.InsufficientPrivilege, match="may not take"):
+                session.execute("insert into public.orders values (2)")
+    assert one(connection, "select count(*) from outlast.workflow_status") == 1
+
+
+def test_the_data_apis_own_way_in_is_believed(connection: Connection[Any]) -> None:
+    """`authenticator` logs in, takes the role that the token names, and sets its claims."""
+    connection.execute(GRANT.encode())
+    with psycopg.connect(connection.info.dsn, user="authenticator", autocommit=True) as session:
+        with as_user(session, USER, "authenticated"):
+            assert start(session, key="k") == f"f:{USER['sub']}:k"
+        with as_user(session, {"role": "service_role"}, "service_role"):
+            assert start(session, key="k") == "f:k"
+        with (
+            as_user(session, {"role": "service_role"}, "authenticated"),
+            pytest.raises(errors.InsufficientPrivilege),
+        ):
+            start(session, key="j")
