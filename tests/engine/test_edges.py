@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -76,15 +76,16 @@ async def test_what_was_claimed_before_the_shutdown_is_not_begun_in_it(database:
             "update outlast.workflow_status set status = 'PENDING', claimable_at = now(), epoch = 5"
         )
         await bench.rows("truncate outlast.operation_outputs")
-        histories = bench.store.instances.histories
+        load = bench.store.workflows.load
         closing: list[asyncio.Task[None]] = []
 
-        async def late(workflows: Sequence[ClaimedWorkflow]) -> None:
+        async def late(workflows: Sequence[ClaimedWorkflow], enough: Any) -> AsyncGenerator[ClaimedWorkflow]:
             closing.append(asyncio.create_task(bench.engine.close()))
             await bench.until(lambda: bench.engine.stopping)
-            await histories(workflows)
+            async for each in load(workflows, enough):
+                yield each
 
-        bench.store.instances.histories = late  # type: ignore[method-assign]
+        bench.store.workflows.load = late  # type: ignore[method-assign]
         bench.engine._membership._claim_now()
         await bench.until(lambda: closing)
         await closing[0]

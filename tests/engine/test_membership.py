@@ -86,14 +86,14 @@ async def test_a_claim_that_arrives_during_the_shutdown_is_given_back(database: 
     async with engine_on(database, late) as bench:
         claim = bench.store.instances.claim
 
-        async def slow_claim(functions: list[str], room: int, suspects: int) -> Claims:
-            claims = await claim(functions, room, suspects)
+        async def slow_claim(*args: Any, **options: Any) -> Claims:
+            claims = await claim(*args, **options)
             if claims.workflows:
                 claimed.set()
                 await told.wait()
             return claims
 
-        bench.store.instances.claim = slow_claim  # type: ignore[method-assign, assignment]
+        bench.store.instances.claim = slow_claim  # type: ignore[method-assign]
         await bench.rows(CLAIMABLE, "late", 0, 1)
         await asyncio.wait_for(claimed.wait(), 20)
         bench.engine._membership.stop_claiming()

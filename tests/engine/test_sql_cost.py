@@ -17,7 +17,7 @@ from tests.engine.harness import engine_on
 from tests.engine.wire import reading_along
 
 JOURNAL = "insert into outlast.workflow_status as w"
-HISTORIES = "from outlast.operation_outputs where workflow_id = any("
+HISTORIES = "from outlast.operation_outputs o where o.workflow_id = d.workflow_id"
 SLEEP_S = 0.4
 
 

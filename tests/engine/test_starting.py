@@ -102,7 +102,7 @@ async def test_a_start_whose_answer_comes_after_its_recovery_runs_nothing(
         await asyncio.wait_for(committed.wait(), 20)
         await bench.rows(RECOVERED)
         await bench.engine._membership._claim()
-        claimed = bench.live["w"]
+        claimed = await bench.until(lambda: bench.live.get("w"))
         go_on.set()
         await started
         assert bench.live["w"] is claimed

@@ -56,6 +56,7 @@ class Workflow:
     output: str | None = None
     error: str | None = None
     response: str | None = None
+    load_bytes: int = 0
 
 
 @dataclass(slots=True)
@@ -300,7 +301,16 @@ class Database:
         owned = {each: row.epoch for each, row in self.workflows.items() if row.owner == instance_id}
         return Beat(self.now(), owned)
 
-    def claim(self, instance_id: str, functions: Collection[str], room: int, suspects: int) -> Claims:
+    def claim(
+        self,
+        instance_id: str,
+        functions: Collection[str],
+        room: int,
+        suspects: int,
+        bytes_left: int,
+        *,
+        alone: bool,
+    ) -> Claims:
         """`claim`."""
         lost = [found for each in self.instances if (found := self._lost(instance_id, each)) is not None]
         due = sorted(
@@ -317,9 +327,30 @@ class Database:
         often = self._limits.suspect_after
         ordinary = [each for _, each in due if self.workflows[each].recovery_attempts < often][:room]
         suspicious = [each for _, each in due if self.workflows[each].recovery_attempts >= often][:suspects]
-        claimed = [self._claimed(instance_id, each) for each in [*ordinary, *suspicious]]
+        chosen = self._fitting(sorted([*ordinary, *suspicious], key=self._since), bytes_left, alone=alone)
+        claimed = [self._claimed(instance_id, each) for each in chosen]
         claimed.sort(key=lambda each: self.workflows[each.workflow_id].created_at)
         return Claims(claimed, lost, mail=any(self._undelivered()))
+
+    def _since(self, workflow_id: str) -> tuple[float, str]:
+        return self.workflows[workflow_id].claimable_at or 0.0, workflow_id
+
+    def _fitting(self, found: list[str], bytes_left: int, *, alone: bool) -> list[str]:
+        """Those of `found` that there is memory for: a larger one is passed by, until it has waited long."""
+        large = [self._since(each)[0] for each in found if self._load_bytes(each) > bytes_left]
+        strict = alone or (bool(large) and min(large) < self.now() - 10.0)
+        fitting, in_all = [], 0
+        for each in found:
+            if self._load_bytes(each) > bytes_left and not strict:
+                continue
+            in_all += self._load_bytes(each)
+            if in_all <= bytes_left or (alone and in_all == self._load_bytes(each)):
+                fitting.append(each)
+        return fitting
+
+    def _load_bytes(self, workflow_id: str) -> int:
+        row = self.workflows[workflow_id]
+        return max(row.load_bytes, row.new.load_bytes)
 
     def _lost(self, instance_id: str, other: str) -> LostInstance | None:
         row = self.instances[other]
@@ -339,13 +370,20 @@ class Database:
         row.updated_at = self.now()
         new = row.new
         return ClaimedWorkflow(
-            workflow_id, new.function, row.epoch, new.input, new.request, new.subject, new.claims,
-            new.version, new.parent, row.recovery_attempts, new.deadline_s, row.created_at,
+            workflow_id, new.function, row.epoch, None, None, new.subject, new.claims, new.version,
+            new.parent, row.recovery_attempts, new.deadline_s, row.created_at, self._load_bytes(workflow_id),
         )  # fmt: skip
 
-    def histories(self, ids: Collection[str]) -> list[tuple[str, StepRecord]]:
-        """`histories`."""
-        return [(key[0], each.step) for key, each in self.records.items() if key[0] in ids]
+    def load(self, ids: Collection[str]) -> dict[str, tuple[tuple[str | None, str | None], list[StepRecord]]]:
+        """`load`: by id, input and request, and the records."""
+        rows = {each: self.workflows[each].new for each in ids if each in self.workflows}
+        return {
+            each: (
+                (new.input, new.request),
+                [record.step for key, record in self.records.items() if key[0] == each],
+            )
+            for each, new in rows.items()
+        }
 
     def recover(self, lost: Sequence[LostInstance]) -> list[tuple[str, str]]:
         """`recover`."""
@@ -380,14 +418,15 @@ class Database:
         row.claimable_at = self.now() + backoff_s
         return row.status
 
-    def release(self, instance_id: str, epochs: dict[str, int]) -> None:
+    def release(self, instance_id: str, epochs: dict[str, int], load_bytes: dict[str, int]) -> None:
         """`release`. Raises Blocked."""
         rows = [(each, self.workflows[each]) for each in epochs if each in self.workflows]
         mine = [(each, row) for each, row in rows if row.epoch == epochs[each] and row.owner == instance_id]
         for workflow_id, _ in mine:
             self._wait_for_lock(workflow_id)
-        for _, row in mine:
+        for workflow_id, row in mine:
             row.owner, row.claimable_at, row.updated_at = None, self.now(), self.now()
+            row.load_bytes = max(row.load_bytes, load_bytes.get(workflow_id, 0))
 
     def leave(self, instance_id: str) -> None:
         """`leave`."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
-from outlast.core.ports import Fence, TransactionWork
+from outlast.core.ports import UNBOUNDED, Fence, TransactionWork
 from outlast.core.records import (
     Batch,
     Beat,
@@ -170,26 +170,32 @@ class MemoryInstances:
             "beat", lambda: self._database.beat(self._instance_id, lease_ttl_s, self._link.session)
         )
 
-    async def claim(self, functions: Sequence[str], room: int, suspects: int) -> Claims:
+    async def claim(
+        self,
+        functions: Sequence[str],
+        room: int,
+        suspects: int,
+        bytes_left: int = UNBOUNDED,
+        *,
+        alone: bool = True,
+        limit_s: float | None = None,
+    ) -> Claims:
         """See InstanceStore."""
         return await self._link.call(
-            "claim", lambda: self._database.claim(self._instance_id, functions, room, suspects)
+            "claim",
+            lambda: self._database.claim(
+                self._instance_id, functions, room, suspects, bytes_left, alone=alone
+            ),
         )
-
-    async def histories(self, workflows: Sequence[ClaimedWorkflow]) -> None:
-        """See InstanceStore."""
-        by_id = {workflow.workflow_id: workflow for workflow in workflows}
-        found = await self._link.call("histories", lambda: self._database.histories(by_id))
-        for workflow_id, record in found:
-            by_id[workflow_id].history.append(record)
 
     async def recover(self, lost: Sequence[LostInstance]) -> list[tuple[str, str]]:
         """See InstanceStore."""
         return await self._link.call("recover", lambda: self._database.recover(lost))
 
-    async def release(self, epochs: dict[str, int]) -> None:
+    async def release(self, epochs: dict[str, int], load_bytes: Mapping[str, int] | None = None) -> None:
         """See InstanceStore."""
-        await self._link.call("release", lambda: self._database.release(self._instance_id, epochs))
+        learned = dict(load_bytes or {})
+        await self._link.call("release", lambda: self._database.release(self._instance_id, epochs, learned))
 
     async def leave(self) -> None:
         """See InstanceStore."""
@@ -206,6 +212,24 @@ class MemoryWorkflows:
     def __init__(self, database: Database, link: Link) -> None:
         self._database = database
         self._link = link
+
+    async def load(
+        self, workflows: Sequence[ClaimedWorkflow], enough: Callable[[ClaimedWorkflow], bool]
+    ) -> AsyncGenerator[ClaimedWorkflow]:
+        """See WorkflowStore."""
+        ids = [each.workflow_id for each in workflows]
+        found = await self._link.call("load", lambda: self._database.load(ids))
+        for workflow in workflows:
+            if workflow.workflow_id not in found:
+                continue
+            (workflow.input, workflow.request), records = found[workflow.workflow_id]
+            workflow.load_bytes = len(workflow.input or "") + len(workflow.request or "")
+            for record in records:
+                workflow.history.append(record)
+                workflow.load_bytes += len(record.output or "") + len(record.error or "")
+            if enough(workflow):
+                return
+            yield workflow
 
     async def standing(self, ids: Sequence[str]) -> dict[str, Standing]:
         """See WorkflowStore."""

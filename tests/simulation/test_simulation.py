@@ -145,7 +145,7 @@ def test_it_finds_a_wake_up_that_is_lost_at_the_suspension(monkeypatch: pytest.M
         row.mail = mail
 
     monkeypatch.setattr(Database, "_end", _end)
-    assert found_by_schedules(plan=mail_plan)
+    assert found_by_schedules(3_000, mail_plan)
 
 
 def test_it_finds_messages_that_are_received_twice(monkeypatch: pytest.MonkeyPatch) -> None:

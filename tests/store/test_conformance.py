@@ -125,7 +125,7 @@ async def claim(store: Any, room: int = 10, suspects: int = 10) -> list[ClaimedW
 
 async def history(store: Any, workflow_id: str = "w") -> dict[str, StepRecord]:
     claimed = ClaimedWorkflow(workflow_id, "f", 1, None)
-    await store.instances.histories([claimed])
+    assert [each async for each in store.workflows.load([claimed], lambda _: False)] == [claimed]
     return {each.step_id: each for each in claimed.history}
 
 

@@ -133,6 +133,14 @@ class RealtimeAccepted(Observation):
 
 
 @dataclass(frozen=True, slots=True)
+class ClaimGivenUp(Observation):
+    """A claim of up to `room` workflows took longer than `limit_s`; smaller ones follow."""
+
+    limit_s: float
+    room: int
+
+
+@dataclass(frozen=True, slots=True)
 class LoopFailed(Observation):
     """One round of a background loop failed in a way nobody expected; the loop goes on."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -21,6 +21,9 @@ from outlast.core.records import (
     StepRecord,
 )
 
+UNBOUNDED = 2**62
+"""Bytes: as many as there are."""
+
 
 class Unreachable(Exception):
     """The database can't be reached; whether the last statement was committed is unknown."""
@@ -32,6 +35,10 @@ class BadData(Exception):
 
 class Conflicted(Exception):
     """A serialization failure or deadlock: nothing was written, the same again may succeed."""
+
+
+class TookTooLong(Exception):
+    """A statement was given up after its time: whether it was done is unknown."""
 
 
 class QueueUnusable(Exception):
@@ -102,12 +109,21 @@ class InstanceStore(Protocol):
         """Renew this instance's lease."""
         ...
 
-    async def claim(self, functions: Sequence[str], room: int, suspects: int) -> Claims:
-        """Claim what is due of `functions`: at most `room`, and `suspects` of those that were lost often."""
-        ...
+    async def claim(
+        self,
+        functions: Sequence[str],
+        room: int,
+        suspects: int,
+        bytes_left: int = UNBOUNDED,
+        *,
+        alone: bool = True,
+        limit_s: float | None = None,
+    ) -> Claims:
+        """Claim what is due of `functions`: at most `room`, and `suspects` of those that were lost often.
 
-    async def histories(self, workflows: Sequence[ClaimedWorkflow]) -> None:
-        """Fill in all recorded steps of all `workflows`, by one query."""
+        Together they take at most `bytes_left` to load; with `alone` the first one may be larger. Nothing of
+        them is read yet: see WorkflowStore.load. Raises Unreachable, and TookTooLong after `limit_s`.
+        """
         ...
 
     async def recover(self, lost: Sequence[LostInstance]) -> list[tuple[str, str]]:
@@ -117,8 +133,8 @@ class InstanceStore(Protocol):
         """
         ...
 
-    async def release(self, epochs: dict[str, int]) -> None:
-        """Give back rows that this instance owns at these epochs."""
+    async def release(self, epochs: dict[str, int], load_bytes: Mapping[str, int] | None = None) -> None:
+        """Give back rows that this instance owns at these epochs; what was learned of their `load_bytes`."""
         ...
 
     async def leave(self) -> None:
@@ -131,7 +147,17 @@ class InstanceStore(Protocol):
 
 
 class WorkflowStore(Protocol):
-    """Workflows as those who wait for them see them."""
+    """Workflows as those who run them and who wait for them read them."""
+
+    def load(
+        self, workflows: Sequence[ClaimedWorkflow], enough: Callable[[ClaimedWorkflow], bool]
+    ) -> AsyncGenerator[ClaimedWorkflow]:
+        """Fill in input, request and records of `workflows`, one after the other, by one query.
+
+        Each is given once it is whole. `enough` is asked whenever one has grown (its `load_bytes`); what it
+        stops is not given, nor what comes after. Raises Unreachable.
+        """
+        ...
 
     async def standing(self, ids: Sequence[str]) -> dict[str, Standing]:
         """How these workflows stand; unknown ids are left out. Raises Unreachable."""

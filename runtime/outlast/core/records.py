@@ -29,6 +29,11 @@ class NewWorkflow(NamedTuple):
     parent: str | None = None
     deadline_s: float | None = None
 
+    @property
+    def load_bytes(self) -> int:
+        """What it takes to load it."""
+        return len(self.input or "") + len(self.request or "")
+
 
 class StepRecord(NamedTuple):
     """A row of `operation_outputs`.
@@ -131,6 +136,8 @@ class ClaimedWorkflow:
     recovery_attempts: int = 0
     deadline_s: float | None = None
     created_s: float | None = None
+    load_bytes: int = 0
+    """Of input, request and records: all that must be in memory to run it."""
     history: list[StepRecord] = field(default_factory=list)
     token: CallerToken | None = None
     """The caller's, where this process took the call. It is in no row."""

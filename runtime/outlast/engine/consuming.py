@@ -11,13 +11,15 @@ from outlast.core.clock import monotonic
 from outlast.core.observations import LoopFailed, Observer, QueueConsumed, QueueRefused, WorkflowsClaimed
 from outlast.core.ports import Catalog, QueueStore, QueueUnusable, Unreachable
 from outlast.core.records import ClaimedWorkflow
-from outlast.engine.executor import Executor
 from outlast.engine.lease import Lease
 from outlast.engine.settling import end_tasks
 
 LOOK_S = 0.5
 LOOK_LIMIT_S = 10.0
 """So long a look at one queue may take, whatever it is that holds it up. On locks the store waits less."""
+
+SHARE_MAX = 16
+"""Messages of one look while none of a queue is known, or they are small: their size is seen afterwards."""
 
 RETRY_MIN_S, RETRY_MAX_S = 1.0, 30.0
 LAST_ROUND_S = 1.0
@@ -30,19 +32,23 @@ class Consumer:
         self,
         store: QueueStore,
         catalog: Catalog,
-        executor: Executor,
         lease: Lease,
         room: Callable[[], int],
+        bytes_left: Callable[[], int],
+        load: Callable[[list[ClaimedWorkflow], int], None],
         observe: Observer,
     ) -> None:
         self._store = store
         self._catalog = catalog
-        self._executor = executor
         self._lease = lease
         self._room = room
+        self._bytes_left = bytes_left
+        self._load = load
         self._observe = observe
         self._refused: dict[str, tuple[str, float, float]] = {}
         """Of queues that aren't consumed: what was told of it, how long to wait, until when."""
+        self._shares: dict[str, int] = {}
+        """How many messages of a queue are taken at once: fewer where they are large."""
         self._leaving = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -83,8 +89,8 @@ class Consumer:
 
     async def _look(self, queue: str, functions: Sequence[str]) -> bool:
         """Take what there is room for; whether there may be more at once."""
-        room = self._room()
-        if room <= 0 or self._leaving.is_set():
+        room = min(self._room(), self._shares.get(queue, SHARE_MAX))
+        if room <= 0 or self._bytes_left() <= 0 or self._leaving.is_set():
             return False
         if len(functions) > 1:
             both = " and ".join(sorted(functions))
@@ -97,25 +103,29 @@ class Consumer:
         try:
             async with asyncio.timeout(LOOK_LIMIT_S):
                 workflows = await self._store.consume(queue, function, room)
+                self._learn(queue, room, workflows)
         except QueueUnusable as reason:
             self._refuse(queue, str(reason), reason.remedy)
             return False
         except TimeoutError:
+            if room > 1:  # they may be large: one by one they get through
+                self._shares[queue] = 1
+                return True
             error = f"it didn't answer within {LOOK_LIMIT_S:g} s"
             self._refuse(queue, error, f"see in pg_stat_activity what holds up pgmq.q_{queue}")
             return False
         if self._refused.pop(queue, None) is not None:
             self._observe(QueueConsumed(queue))
-        self._launch(workflows, stretch)
-        return len(workflows) == room
-
-    def _launch(self, workflows: Sequence[ClaimedWorkflow], stretch: int) -> None:
         if workflows:
             self._observe(WorkflowsClaimed(tuple(each.workflow_id for each in workflows)))
-        for claimed in workflows:
-            definition = self._catalog.workflow(claimed.function)
-            if definition is not None:  # else its file was broken a moment ago: the next beats give it back
-                self._executor.launch(claimed, definition, stretch=stretch)
+            self._load(workflows, stretch)
+        return len(workflows) == room
+
+    def _learn(self, queue: str, room: int, workflows: Sequence[ClaimedWorkflow]) -> None:
+        """Take as many the next time as there is memory for, if they are like these."""
+        largest = max((each.load_bytes for each in workflows), default=0)
+        fitting = self._bytes_left() // largest if largest else SHARE_MAX
+        self._shares[queue] = max(1, min(SHARE_MAX, 2 * room, fitting))
 
     def _refuse(self, queue: str, error: str, remedy: str) -> None:
         """Tell of it once, and look again ever more seldom."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
+from outlast.core.budget import Budget
 from outlast.core.callers import NOBODY, Caller, CallerToken
 from outlast.core.clock import Clock
 from outlast.core.errors import (
@@ -53,6 +54,9 @@ from outlast.sdk.context import current_caller
 from outlast.sdk.definitions import TransactionDefinition, WorkflowDefinition
 from outlast.sdk.running import Args, Kwargs
 
+SMALL_BYTES = 64 * 1024
+"""An input of which a thousand are no matter."""
+
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
@@ -68,6 +72,8 @@ class EngineOptions:
     suspect_after: int = 3
     threads_max: int = 64
     journal_depth_max: int = 20_000
+    memory_bytes_max: int = 256 * 1024 * 1024
+    """What the values of running workflows may take."""
 
 
 class Engine:
@@ -118,10 +124,14 @@ class Engine:
         )
         self._waits = Waits(workflows, self._runs_here, observe)
         self._executor = Executor(services, self._waits, self, self._body_threads)
-        pace = Pace(options.tick_s, options.claim_batch, options.workflows_max, options.suspect_after)
+        self._budget = Budget(options.memory_bytes_max)
+        pace = Pace(
+            options.tick_s, options.claim_batch, options.workflows_max, options.suspect_after, self._budget
+        )
         self._membership = Membership(
             instance_id,
             instances,
+            workflows,
             catalog,
             self._executor,
             self._lease,
@@ -132,7 +142,9 @@ class Engine:
             pace,
         )
         self._taken_max = max(1, pace.claims_below)
-        self._consumer = Consumer(queues, catalog, self._executor, self._lease, self._room, observe)
+        self._consumer = Consumer(
+            queues, catalog, self._lease, self._room, self._bytes_left, self._membership.load, observe
+        )
 
     # --- life ---------------------------------------------------------------------------------------------
 
@@ -185,7 +197,7 @@ class Engine:
     @property
     def running(self) -> int:
         """Workflows in the memory of this instance."""
-        return len(self._executor.live) + len(self._starting)
+        return len(self._executor.live) + len(self._starting) + self._membership.loading
 
     def _room(self) -> int:
         """How many workflows may be taken from a queue now.
@@ -196,6 +208,9 @@ class Engine:
         if self._stopping or self._journal.full or self._journal.away or not self._lease.trusted:
             return 0
         return min(self._options.claim_batch, self._taken_max - self.running)
+
+    def _bytes_left(self) -> int:
+        return self._budget.left(self._executor.load_bytes + self._membership.load_bytes)
 
     @property
     def database_away(self) -> bool:
@@ -221,7 +236,7 @@ class Engine:
         workflow_id = new.workflow_id
         started = self._starting.get(workflow_id)
         if started is None and workflow_id not in self._executor.live:
-            self._admit(child=new.parent is not None)
+            self._admit(new)
             started = self._begin(new, definition, arguments, token)
             if await self._durable(started):
                 return None
@@ -256,13 +271,18 @@ class Engine:
         if not self._opened:
             raise DatabaseUnavailable("the database hasn't been reached yet")
 
-    def _admit(self, *, child: bool) -> None:
+    def _admit(self, new: NewWorkflow) -> None:
         if self._stopping:
             raise ShuttingDown("this instance shuts down")
         # A child is never turned away for want of room: its parent takes some and waits for it.
+        child = new.parent is not None
         crowded = self.running >= self._options.workflows_max and not child
         if crowded or self._journal.full:
             raise Overloaded(f"this instance runs {self.running} workflows and takes no more now")
+        # Small ones are bounded by their number.
+        large = not child and new.load_bytes > SMALL_BYTES
+        if large and not self._budget.fits(self._executor.load_bytes, new.load_bytes):
+            raise Overloaded("this instance has no memory left for an input of this size now")
         if self._journal.away:
             raise DatabaseUnavailable("the database can't be reached")
 
@@ -294,6 +314,7 @@ class Engine:
                 version=new.version,
                 parent=new.parent,
                 deadline_s=new.deadline_s,
+                load_bytes=new.load_bytes,
                 token=token,
             )
             self._executor.launch(claimed, definition, arguments, stretch=stretch)

@@ -70,6 +70,9 @@ class Execution(RunningBody):
         self._running = 0
         self.at_work = 0
         """Calls of steps from their begin to the hand-over of what came of them."""
+        self.waits = 0
+        """Those of them that wait for another workflow's end."""
+        self.load_bytes = claimed.load_bytes
         self._draining = False
         self._last_write: asyncio.Future[bool] | None = None
 
@@ -78,6 +81,11 @@ class Execution(RunningBody):
         """Whether its last write is durable: a workflow that goes on doesn't kill its process each time."""
         write = self._last_write
         return write is not None and write.done() and not write.cancelled() and write.exception() is None
+
+    @property
+    def only_waits(self) -> bool:
+        """Whether all it does is to wait for other workflows: what it holds is not freed before they run."""
+        return 0 < self.waits == self.at_work
 
     def drain(self) -> None:
         """Let running steps end, begin no other, then hand over."""

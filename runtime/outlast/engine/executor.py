@@ -34,6 +34,9 @@ from outlast.sdk.http import HTTPException, Request, Response
 from outlast.sdk.inputs import Inputs
 from outlast.sdk.running import Host, Line, enter_host, enter_line
 
+FREES_BYTES = 64 * 1024
+"""Who took so much memory may have kept others waiting."""
+
 TIMER_MAX_S = 30 * 24 * 3600.0
 
 _logger = logging.getLogger("outlast.function")
@@ -63,6 +66,16 @@ class Executor:
         self._idle = asyncio.Event()
         self._idle.set()
         self._awaited: tuple[int, Callable[[], None]] | None = None
+
+    @property
+    def suspects_wait(self) -> bool:
+        """Whether another suspect may run: those that do go on, or wait for others, suspects perhaps."""
+        return all(self.live[each].progressed or self.live[each].only_waits for each in self.suspects)
+
+    @property
+    def load_bytes(self) -> int:
+        """What the workflows here take that may end by themselves; who waits for others frees nothing."""
+        return sum(each.load_bytes for each in self.live.values() if not each.only_waits)
 
     def launch(
         self,
@@ -128,6 +141,8 @@ class Executor:
                 if execution.workflow_id in self.suspects:
                     self.suspects.remove(execution.workflow_id)
                     self._services.suspended(self._services.clock.now_s())  # the next one's turn
+            if execution.load_bytes > FREES_BYTES:
+                self._services.suspended(self._services.clock.now_s())  # there is memory for another
             if not self.live:
                 self._idle.set()
             self._check_awaited()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from outlast.core.budget import Budget
 from outlast.core.clock import Clock, monotonic
 from outlast.core.observations import (
+    ClaimGivenUp,
     DatabaseFound,
     DatabaseLost,
     InstanceJoined,
@@ -17,12 +19,13 @@ from outlast.core.observations import (
     Observer,
     WorkflowsClaimed,
 )
-from outlast.core.ports import Catalog, InstanceStore, Unreachable
+from outlast.core.ports import Catalog, InstanceStore, TookTooLong, Unreachable, WorkflowStore
 from outlast.core.records import Beat, ClaimedWorkflow, LostInstance
 from outlast.core.status import Status
 from outlast.core.stops import LeaseLost
 from outlast.engine.executor import Executor
 from outlast.engine.lease import Lease
+from outlast.engine.loading import Loader
 from outlast.engine.runner import WorkflowRunner
 from outlast.engine.settling import end_tasks
 from outlast.engine.suspicions import LOOK_AGAIN_S, RETRY_MAX_S, RETRY_MIN_S, Suspicions
@@ -30,6 +33,9 @@ from outlast.engine.suspicions import LOOK_AGAIN_S, RETRY_MAX_S, RETRY_MIN_S, Su
 JITTER = 0.05
 LAST_ROUND_S = 1.0
 """So long a round may take to its end at the shutdown: it may be giving back what it claimed."""
+
+CLAIM_PART = 1 / 6
+"""Of the lease: so long a claim may take. Renewals, every third of it, wait for a claim that is under way."""
 
 CLOCK_SLACK_S = 0.005
 """So much may the database's clock be behind what this process believes it to be."""
@@ -43,6 +49,7 @@ class Pace:
     claim_batch: int
     workflows_max: int
     suspect_after: int
+    budget: Budget
 
     @property
     def claims_below(self) -> int:
@@ -57,6 +64,7 @@ class Membership:
         self,
         instance_id: str,
         store: InstanceStore,
+        workflows: WorkflowStore,
         catalog: Catalog,
         executor: Executor,
         lease: Lease,
@@ -87,6 +95,10 @@ class Membership:
         self._told_lost: set[str] = set()
         self._unknown: dict[str, int] = {}
         self._suspicions = Suspicions()
+        self._loader = Loader(workflows, pace.budget, self._used, self._launch, self._give_back, observe)
+        self._returned: list[ClaimedWorkflow] = []
+        """Claimed, and to be given back unused: there was no memory for them, or no time."""
+        self._claim_batch = pace.claim_batch
         self._task: asyncio.Task[None] | None = None
         store.when_lost(self._beat_now)
 
@@ -94,6 +106,7 @@ class Membership:
         """Take the lease and start the loop. Raises Unreachable."""
         await self._beat()
         self._observe(InstanceJoined(self._instance_id))
+        self._loader.open()
         self._task = asyncio.get_running_loop().create_task(self._run(), name="outlast-membership")
 
     def stop_claiming(self) -> None:
@@ -107,12 +120,29 @@ class Membership:
             self._claim_now()
             await asyncio.wait([self._task], timeout=LAST_ROUND_S)
             await end_tasks([self._task])
+        await self._loader.close()
         self._lease.end()
         try:
             async with asyncio.timeout(2.0):
+                self._give_back(list(self._loader.loading.values()))
+                await self._release_returned()
                 await self._store.leave()
         except (Unreachable, TimeoutError):
             pass  # the lease runs out by itself
+
+    @property
+    def loading(self) -> int:
+        """Workflows that are claimed, and on their way into memory."""
+        return len(self._loader.loading)
+
+    @property
+    def load_bytes(self) -> int:
+        """What they take."""
+        return self._loader.load_bytes
+
+    def load(self, workflows: list[ClaimedWorkflow], stretch: int) -> None:
+        """Load and launch workflows that this instance has claimed in that term of its lease."""
+        self._loader.load(workflows, stretch)
 
     def claim_soon(self, at_s: float) -> None:
         """Something is due at `at_s` (Unix seconds): claim then, if that is before the next tick."""
@@ -143,6 +173,7 @@ class Membership:
             try:
                 if monotonic() >= self._beat_at:
                     await self._beat()
+                await self._release_returned()
                 if self._claiming:
                     again = await self._claim()
                 if not tidied:
@@ -186,15 +217,18 @@ class Membership:
 
     async def _beat(self) -> None:
         known, stretch = list(self._executor.live.values()), self._lease.stretch
+        loading = list(self._loader.loading.values())
         sent_at = monotonic()
         beat = await self._store.beat(self._lease.ttl_s)
         self._lease.renewed(sent_at)
         self._clock.synchronize(beat.database_s, sent_at, monotonic())
         self._beat_at = sent_at + self._lease.ttl_s / 3 * random.uniform(0.9, 1.0)
-        self._verify(known, beat, stretch)
+        self._verify(known, loading, beat, stretch)
         await self._release_unknown(beat)
 
-    def _verify(self, known: list[WorkflowRunner], beat: Beat, stretch: int) -> None:
+    def _verify(
+        self, known: list[WorkflowRunner], loading: list[ClaimedWorkflow], beat: Beat, stretch: int
+    ) -> None:
         """End executions whose rows are no longer this instance's: cancelled, or taken over.
 
         After a gap in the lease, or a lost session, one beat can't tell that a row still is: it may have been
@@ -206,6 +240,9 @@ class Membership:
                 execution.stop(LeaseLost("it was cancelled or runs elsewhere"))
             elif stretch == self._lease.stretch:
                 execution.stretch = stretch
+        for claimed in loading:
+            if beat.owned.get(claimed.workflow_id) != claimed.epoch:
+                self._loader.forget(claimed)
         live = self._executor.live.values()
         if self._doubtful or any(not each.stopped and each.stretch != self._lease.stretch for each in live):
             self._beat_at = 0.0
@@ -218,7 +255,9 @@ class Membership:
         unknown = {
             workflow_id: epoch
             for workflow_id, epoch in beat.owned.items()
-            if workflow_id not in self._executor.live and workflow_id not in starting
+            if workflow_id not in self._executor.live
+            and workflow_id not in starting
+            and workflow_id not in self._loader.loading
         }
         # Seen by two beats in a row: an end may have been on its way during the first.
         twice = {each: epoch for each, epoch in unknown.items() if self._unknown.get(each) == epoch}
@@ -227,17 +266,32 @@ class Membership:
             await self._store.release(twice)
 
     async def _claim(self) -> bool:
-        """Claim and launch; whether there may be more at once. Where room is short the next claim waits."""
-        room = min(self._pace.claim_batch, self._pace.workflows_max - len(self._executor.live))
-        alone = all(self._executor.live[each].progressed for each in self._executor.suspects)
-        suspects = 1 if alone else 0
-        claims = await self._store.claim(
-            self._catalog.workflow_names(), max(0, room), min(suspects, max(0, room))
+        """Claim, and load; whether there may be more at once. Where room is short the next claim waits."""
+        budget, used = self._pace.budget, self._used() + self._loader.load_bytes
+        room = max(
+            0, min(self._claim_batch, self._pace.workflows_max - len(self._executor.live) - self.loading)
         )
+        alone = self._executor.suspects_wait and not any(map(self._is_suspect, self._loader.loading.values()))
+        stretch = self._lease.stretch
+        try:
+            claims = await self._store.claim(
+                self._catalog.workflow_names(),
+                room,
+                min(1 if alone else 0, room),
+                budget.left(used),
+                alone=budget.idle(used),
+                limit_s=self._lease.ttl_s * CLAIM_PART,
+            )
+        except TookTooLong:
+            self._observe(ClaimGivenUp(self._lease.ttl_s * CLAIM_PART, room))
+            self._claim_batch = max(1, self._claim_batch // 4)
+            return False
+        self._claim_batch = min(self._pace.claim_batch, 2 * self._claim_batch)
         if claims.mail:
             self._mail_arrived()
         if claims.workflows:
-            await self._launch(claims.workflows)
+            self._observe(WorkflowsClaimed(tuple(each.workflow_id for each in claims.workflows)))
+            self._loader.load(claims.workflows, stretch)
         recovered = await self._recover(claims.lost)
         more = len(claims.workflows) >= room
         if more and room < self._pace.claim_batch:
@@ -245,22 +299,29 @@ class Membership:
             return recovered
         return recovered or more
 
-    async def _launch(self, workflows: list[ClaimedWorkflow]) -> None:
-        await self._store.histories(workflows)
-        if not self._claiming:  # told to stop while the claim was on its way
-            await self._store.release({each.workflow_id: each.epoch for each in workflows})
-            return
-        self._observe(WorkflowsClaimed(tuple(each.workflow_id for each in workflows)))
-        for claimed in workflows:
-            definition = self._catalog.workflow(claimed.function)
-            if definition is None:  # its file was broken a moment ago: the next beats give it back
-                continue
-            self._executor.launch(
-                claimed,
-                definition,
-                stretch=self._lease.stretch,
-                suspect=claimed.recovery_attempts >= self._pace.suspect_after,
-            )
+    def _used(self) -> int:
+        return self._executor.load_bytes
+
+    def _is_suspect(self, claimed: ClaimedWorkflow) -> bool:
+        return claimed.recovery_attempts >= self._pace.suspect_after
+
+    def _launch(self, claimed: ClaimedWorkflow, stretch: int) -> None:
+        definition = self._catalog.workflow(claimed.function)
+        if not self._claiming:  # told to stop while it was loaded
+            self._give_back([claimed])
+        elif definition is not None:  # else its file was broken a moment ago: the next beats give it back
+            self._executor.launch(claimed, definition, stretch=stretch, suspect=self._is_suspect(claimed))
+
+    def _give_back(self, workflows: Sequence[ClaimedWorkflow]) -> None:
+        self._returned += workflows
+        if workflows:
+            self._claim_now()
+
+    async def _release_returned(self) -> None:
+        returned, self._returned = self._returned, []
+        if returned:
+            epochs = {each.workflow_id: each.epoch for each in returned}
+            await self._store.release(epochs, {each.workflow_id: each.load_bytes for each in returned})
 
     async def _recover(self, lost: list[LostInstance]) -> bool:
         """Make a batch of lost instances' workflows claimable; whether there were any."""

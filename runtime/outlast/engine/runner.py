@@ -144,12 +144,20 @@ class WorkflowRunner(Publisher):
         step_id, record = await self._next(branch, name)
         if record is not None:
             return await self._replayed(record, _PLAIN, self.definition.fn)
+
+        async def result() -> Any:
+            self.waits += 1
+            try:
+                return await self._services.result_of(workflow_id)
+            finally:
+                self.waits -= 1
+
         return await self._run(
             step_id,
             name,
             self.definition.fn,
             lambda: attempt_all(
-                lambda: self._services.result_of(workflow_id),
+                result,
                 _UNTIL_THE_HOST_CAN,
                 None,
                 _PLAIN,

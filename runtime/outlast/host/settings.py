@@ -24,6 +24,7 @@ from pydantic_settings import (
 from outlast.core.errors import OutlastError
 from outlast.core.sizes import OUTPUT_BYTES_MAX
 from outlast.host.config_toml import CONFIG_TOML, ConfigToml, ConfigTomlError, FunctionSettings, refused_table
+from outlast.host.memory import budget_bytes, memory_limit_bytes
 from outlast.host.setting_kinds import (
     CommaList,
     Folder,
@@ -121,6 +122,7 @@ class Settings(BaseSettings):
     suspect_after: int = Field(3, ge=1, le=1_000)
     threads_max: int = Field(64, ge=1, le=1_000)
     journal_depth_max: int = Field(20_000, ge=100, le=1_000_000)
+    memory_max_mb: int | None = Field(None, ge=64, le=100_000_000)
 
     # Recovery's, see RecoveryLimits
     recovery_attempts_max: int = Field(10, ge=1, le=1_000)
@@ -243,7 +245,10 @@ class Settings(BaseSettings):
         """What the engine gets. A default tick is shortened to suit a short lease."""
         from outlast.engine.engine import EngineOptions
 
-        chosen = {field.name: getattr(self, field.name) for field in fields(EngineOptions)}
+        names = {field.name for field in fields(EngineOptions)} - {"memory_bytes_max"}
+        chosen: dict[str, Any] = {name: getattr(self, name) for name in names}
+        limit_bytes = memory_limit_bytes() if self.memory_max_mb is None else self.memory_max_mb * 2**20
+        chosen["memory_bytes_max"] = budget_bytes(limit_bytes, self.workers)
         chosen["tick_s"] = min(self.tick_s, self.lease_ttl_s / 3)
         chosen["suspect_after"] = self._suspect_after
         return EngineOptions(**chosen)

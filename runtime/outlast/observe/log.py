@@ -87,7 +87,13 @@ def log(fact: Observation) -> None:
             _log_use(fact)
         case facts.RealtimeRefused() | facts.RealtimeAccepted():
             _log_realtime(fact)
-        case facts.LoopFailed() | facts.LoopBlocked() | facts.LoopFreed() | facts.LoopInterrupted():
+        case (
+            facts.ClaimGivenUp()
+            | facts.LoopFailed()
+            | facts.LoopBlocked()
+            | facts.LoopFreed()
+            | facts.LoopInterrupted()
+        ):
             _log_loop(fact)
         case facts.FunctionLoaded() | facts.FunctionBroken() | facts.FunctionDisabled():
             _log_function(fact)
@@ -133,8 +139,12 @@ def _log_realtime(fact: facts.RealtimeRefused | facts.RealtimeAccepted) -> None:
 
 
 def _log_loop(
-    fact: facts.LoopFailed | facts.LoopBlocked | facts.LoopFreed | facts.LoopInterrupted,
+    fact: facts.ClaimGivenUp | facts.LoopFailed | facts.LoopBlocked | facts.LoopFreed | facts.LoopInterrupted,
 ) -> None:
+    if isinstance(fact, facts.ClaimGivenUp):
+        text = "a claim of up to %d workflows took over %.1f s and was given up; the next is smaller"
+        _logger.warning(text, fact.room, fact.limit_s)
+        return
     if isinstance(fact, facts.LoopFailed):
         _logger.error("the %s loop met what it didn't expect: %s; it goes on", fact.loop, fact.error)
         return

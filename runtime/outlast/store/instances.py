@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
 from outlast.core import faults
-from outlast.core.ports import Unreachable
-from outlast.core.records import Beat, ClaimedWorkflow, Claims, LostInstance, StepRecord
+from outlast.core.ports import UNBOUNDED, TookTooLong, Unreachable
+from outlast.core.records import Beat, ClaimedWorkflow, Claims, LostInstance
 from outlast.store.connections import CONFLICTS, Database, SoleConnection
 from outlast.store.queries import load
 
 _SQL = load("instances.sql")
 _TIMEOUT_S = 30.0
 _CONFLICTS_MAX = 10
+_PATIENCE_S = 10.0
+"""So long what is larger than the memory that is left is passed by; then no other is claimed before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,16 @@ class PostgresInstances:
         ((database_s, ids, epochs),) = await self._run("beat", parameters)
         return Beat(database_s, dict(zip(ids, epochs, strict=True)))
 
-    async def claim(self, functions: Sequence[str], room: int, suspects: int) -> Claims:
+    async def claim(
+        self,
+        functions: Sequence[str],
+        room: int,
+        suspects: int,
+        bytes_left: int = UNBOUNDED,
+        *,
+        alone: bool = True,
+        limit_s: float | None = None,
+    ) -> Claims:
         """See InstanceStore."""
         parameters = {
             "instance": self._instance_id,
@@ -65,23 +76,18 @@ class PostgresInstances:
             "room": room,
             "suspects": suspects,
             "suspect_after": self._limits.suspect_after,
+            "bytes": bytes_left,
+            "alone": alone,
+            "patience": _PATIENCE_S,
         }
-        rows = await self._run("claim", parameters)
-        workflows = [
-            ClaimedWorkflow(*row[:12])
-            for row in sorted((r for r in rows if r[0] is not None), key=lambda r: r[11])
-        ]
+        rows = await self._run("claim", parameters, limit_s)
+        claimed = sorted((row for row in rows if row[0] is not None), key=lambda row: row[9])
+        workflows = [ClaimedWorkflow(*[*row[:3], None, None, *row[3:11]]) for row in claimed]
         if workflows:
             faults.reach("claim.after_commit")
-        others = [row[12:16] for row in rows if row[0] is None]
+        others = [row[11:15] for row in rows if row[0] is None]
         lost = [LostInstance(*row) for row in others if row[0] is not None]
         return Claims(workflows, lost, mail=len(others) > len(lost))
-
-    async def histories(self, workflows: Sequence[ClaimedWorkflow]) -> None:
-        """See InstanceStore."""
-        by_id = {workflow.workflow_id: workflow for workflow in workflows}
-        for workflow_id, *record in await self._run("histories", {"ids": list(by_id)}):
-            by_id[workflow_id].history.append(StepRecord(*record))
 
     async def recover(self, lost: Sequence[LostInstance]) -> list[tuple[str, str]]:
         """See InstanceStore."""
@@ -98,9 +104,14 @@ class PostgresInstances:
         }
         return [(workflow_id, status) for workflow_id, status in await self._run("recover", parameters)]
 
-    async def release(self, epochs: dict[str, int]) -> None:
+    async def release(self, epochs: dict[str, int], load_bytes: Mapping[str, int] | None = None) -> None:
         """See InstanceStore."""
-        parameters = {"instance": self._instance_id, "ids": list(epochs), "epochs": list(epochs.values())}
+        parameters = {
+            "instance": self._instance_id,
+            "ids": list(epochs),
+            "epochs": list(epochs.values()),
+            "load_bytes": [(load_bytes or {}).get(each) for each in epochs],
+        }
         await self._run("release", parameters)
 
     async def leave(self) -> None:
@@ -116,15 +127,23 @@ class PostgresInstances:
         """Close the connection."""
         await self._leases.close()
 
-    async def _run(self, query: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
-        """The rows of a statement. One that conflicted with another's did nothing: it is run again."""
+    async def _run(
+        self, query: str, parameters: dict[str, Any], limit_s: float | None = None
+    ) -> list[tuple[Any, ...]]:
+        """The rows of a statement. One that conflicted with another's did nothing: it is run again.
+
+        After `limit_s` it is cancelled, and TookTooLong raised: the connection is whole then.
+        """
         async with self._leases.use(_TIMEOUT_S) as connection:
             # Others may take the end of the session for the instance's: known only where it is one.
             parameters = {**parameters, "session": connection.kind.sessions}
             for tries in count(1):
                 try:
-                    cursor = await connection.execute(_SQL[query], parameters)
+                    async with asyncio.timeout(limit_s):
+                        cursor = await connection.execute(_SQL[query], parameters)
                     return await cursor.fetchall() if cursor.description else []
+                except TimeoutError as error:
+                    raise TookTooLong(query) from error
                 except CONFLICTS as error:
                     if tries == _CONFLICTS_MAX:
                         raise Unreachable(str(error)) from error

@@ -41,8 +41,8 @@ on conflict do nothing
 
 -- name: release
 update outlast.workflow_status w
-set owner = null, claimable_at = now(), updated_at = now()
-from unnest(%(ids)s::text[], %(epochs)s::bigint[]) as r (workflow_id, epoch)
+set owner = null, claimable_at = now(), updated_at = now(), load_bytes = greatest(w.load_bytes, r.load_bytes)
+from unnest(%(ids)s::text[], %(epochs)s::bigint[], %(load_bytes)s::bigint[]) as r (workflow_id, epoch, load_bytes)
 where w.workflow_id = r.workflow_id and w.epoch = r.epoch and w.owner = %(instance)s
 
 -- name: claim
@@ -63,7 +63,8 @@ with sessions as materialized (
     and (i.lease_until < now() or (i.backend_pid is not null and s.pid is null))
     and exists (select from outlast.workflow_status w where w.owner = i.instance_id)
 ), due as (
-  select w.workflow_id
+  -- Of those that were lost often none, below: they are claimed one by one.
+  select w.workflow_id, w.claimable_at, coalesce(w.load_bytes, coalesce(octet_length(w.input::text), 0) + coalesce(octet_length(w.request::text), 0)) as load_bytes
   from outlast.workflow_status w
   where w.owner is null and w.claimable_at <= now()
     and w.function = any(%(functions)s::text[])
@@ -72,14 +73,26 @@ with sessions as materialized (
   limit %(room)s
   for update skip locked
 ), suspect as (
-  select w.workflow_id
+  select w.workflow_id, w.claimable_at, coalesce(w.load_bytes, coalesce(octet_length(w.input::text), 0) + coalesce(octet_length(w.request::text), 0)) as load_bytes
   from outlast.workflow_status w
   where w.owner is null and w.claimable_at <= now()
     and w.function = any(%(functions)s::text[])
     and w.recovery_attempts >= %(suspect_after)s
+    and w.recovery_attempts > 0  -- said once more for the index
   order by w.claimable_at
   limit %(suspects)s
   for update skip locked
+), found as (
+  select * from due union all select * from suspect
+), fitting as (
+  -- What is larger than the memory that is left is passed by, until it has waited long: then all others wait for it.
+  select
+    f.*,
+    sum(f.load_bytes) over (order by f.claimable_at, f.workflow_id) as in_all,
+    row_number() over (order by f.claimable_at, f.workflow_id) as place
+  from found f
+  where f.load_bytes <= %(bytes)s or %(alone)s
+    or (select min(claimable_at) from found where load_bytes > %(bytes)s) < now() - make_interval(secs => %(patience)s)
 ), claimed as (
   update outlast.workflow_status w
   set owner = %(instance)s,
@@ -89,12 +102,12 @@ with sessions as materialized (
       awaits = null,
       started_at = coalesce(w.started_at, now()),
       updated_at = now()
-  from (select workflow_id from due union all select workflow_id from suspect) as d
-  where w.workflow_id = d.workflow_id
+  from fitting f
+  where w.workflow_id = f.workflow_id and (f.in_all <= %(bytes)s or (f.place = 1 and %(alone)s))
   returning
-    w.workflow_id, w.function, w.epoch, w.input::text, w.request::text, w.subject, w.claims::text, w.version,
-    w.parent, w.recovery_attempts, extract(epoch from w.deadline)::float8 as deadline_s,
-    extract(epoch from w.created_at)::float8 as created_s
+    w.workflow_id, w.function, w.epoch, w.subject, w.claims::text, w.version, w.parent, w.recovery_attempts,
+    extract(epoch from w.deadline)::float8 as deadline_s, extract(epoch from w.created_at)::float8 as created_s,
+    f.load_bytes
 )
 select
   c.*, null::text as lost_id, null::float8 as lease_until_s, null::boolean as expired,
@@ -102,13 +115,13 @@ select
 from claimed c
 union all
 select
-  null, null, null, null, null, null, null, null, null, null, null, null,
+  null, null, null, null, null, null, null, null, null, null, null,
   l.instance_id, extract(epoch from l.lease_until)::float8, l.expired, l.restarted
 from lost l
 union all
 -- That there are messages to deliver.
 select
-  null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null
+  null, null, null, null, null, null, null, null, null, null, null, null, null, null, null
 where exists (select from outlast.messages m where m.number is null)
 
 -- name: recover
@@ -157,9 +170,3 @@ set owner = null,
 from orphaned o
 where w.workflow_id = o.workflow_id
 returning w.workflow_id, w.status
-
--- name: histories
-select
-  workflow_id, step_id, name, output::text, error::text, attempts, completion_order
-from outlast.operation_outputs
-where workflow_id = any(%(ids)s::text[])

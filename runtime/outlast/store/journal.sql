@@ -8,11 +8,11 @@
 with started as (
   insert into outlast.workflow_status as w (
     workflow_id, function, status, input, request, idempotency_key, fingerprint, subject, claims,
-    version, parent, deadline, owner, epoch, nonce, started_at
+    version, parent, deadline, owner, epoch, nonce, started_at, load_bytes
   )
   select
     s.workflow_id, s.function, 'PENDING', s.input::json, s.request::json, s.idempotency_key, s.fingerprint,
-    s.subject, s.claims::json, s.version, s.parent, to_timestamp(s.deadline), %(instance)s, 1, %(nonce)s, now()
+    s.subject, s.claims::json, s.version, s.parent, to_timestamp(s.deadline), %(instance)s, 1, %(nonce)s, now(), octet_length(concat(s.input, s.request))
   from (
     select
       unnest(%(start_ids)s::text[]) as workflow_id,

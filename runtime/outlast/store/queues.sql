@@ -35,21 +35,21 @@ with limited as materialized (
   from named n
 ), started as (
   insert into outlast.workflow_status as w (
-    workflow_id, function, status, input, fingerprint, claims, queue, attributes, owner, epoch, started_at
+    workflow_id, function, status, input, fingerprint, claims, queue, attributes, owner, epoch, started_at, load_bytes
   )
   select
     n.workflow_id, %(function)s, 'PENDING', n.message::json, n.fingerprint,
     '{"role":"service_role","outlast":{"mode":"queue","key":null}}', 'pgmq:' || %(queue)s::text,
     jsonb_strip_nulls(jsonb_build_object(
       'msg_id', n.msg_id, 'enqueued_at', n.enqueued_at, 'read_ct', n.read_ct, 'headers', n.headers))::json,
-    %(instance)s, 1, now()
+    %(instance)s, 1, now(), octet_length(n.message::text)
   from known n
   where not n.done
   on conflict (workflow_id) do nothing
   returning
-    w.workflow_id, w.function, w.epoch, w.input::text, w.request::text, w.subject, w.claims::text, w.version,
+    w.workflow_id, w.function, w.epoch, null::text as input, null::text as request, w.subject, w.claims::text, w.version,
     w.parent, w.recovery_attempts, extract(epoch from w.deadline)::float8 as deadline_s,
-    extract(epoch from w.created_at)::float8 as created_s
+    extract(epoch from w.created_at)::float8 as created_s, w.load_bytes
 ), deleted as materialized (
   select count(d) as messages
   from (

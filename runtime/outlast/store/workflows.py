@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any
 
 from outlast.core.listing import Filters
-from outlast.core.records import Head, Standing
+from outlast.core.records import ClaimedWorkflow, Head, Standing, StepRecord
 from outlast.core.status import Status
+from outlast.store.connections import away
 from outlast.store.pool import Pool
 from outlast.store.queries import load
 from outlast.store.repeatable import rows_of
 
 _SQL = load("workflows.sql")
+LOAD_WAIT_S = 10.0
+"""For a connection of the pool, which long transactions may hold."""
 
 
 class PostgresWorkflows:
@@ -21,6 +24,30 @@ class PostgresWorkflows:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+
+    async def load(
+        self, workflows: Sequence[ClaimedWorkflow], enough: Callable[[ClaimedWorkflow], bool]
+    ) -> AsyncGenerator[ClaimedWorkflow]:
+        """See WorkflowStore. Row by row: no more of the answer is in memory than was asked for."""
+        whole: ClaimedWorkflow | None = None
+        parameters = {"ids": [each.workflow_id for each in workflows]}
+        async with away(), self._pool.connection(LOAD_WAIT_S) as connection, connection.cursor() as cursor:
+            async for place, step_id, name, output, error, attempts, order in cursor.stream(
+                _SQL["load"], parameters
+            ):
+                workflow = workflows[place - 1]
+                if whole is not None and whole is not workflow:
+                    yield whole
+                whole = workflow
+                if step_id is None:
+                    workflow.input, workflow.request, workflow.load_bytes = output, error, 0
+                else:
+                    workflow.history.append(StepRecord(step_id, name, output, error, attempts, order))
+                workflow.load_bytes += len(output or "") + len(error or "")
+                if enough(workflow):
+                    return
+        if whole is not None:
+            yield whole
 
     async def standing(self, ids: Sequence[str]) -> dict[str, Standing]:
         """See WorkflowStore."""

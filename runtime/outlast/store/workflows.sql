@@ -76,6 +76,20 @@ where workflow_id = %(workflow_id)s and completion_order > %(after)s
 order by completion_order
 limit %(limit)s::bigint
 
+-- name: load
+-- All that workflows need to run, one after the other, the row itself first. `lateral` keeps this order without a
+-- sort, and so the first ones can be had before the last ones are read.
+select d.place, r.*
+from unnest(%(ids)s::text[]) with ordinality as d (workflow_id, place)
+cross join lateral (
+  select null as step_id, null as name, w.input::text as output, w.request::text as error, 0 as attempts,
+    null::integer as completion_order
+  from outlast.workflow_status w where w.workflow_id = d.workflow_id
+  union all
+  select o.step_id, o.name, o.output::text, o.error::text, o.attempts, o.completion_order
+  from outlast.operation_outputs o where o.workflow_id = d.workflow_id
+) as r
+
 -- name: cancel
 -- Raising the epoch refuses every later write of whoever runs it.
 update outlast.workflow_status

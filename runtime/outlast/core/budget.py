@@ -1,0 +1,35 @@
+"""How much memory the values of workflows may take in one instance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+FACTOR = 4
+"""An object in memory takes about so many times the bytes of its JSON, with the text itself."""
+
+SMALL = 0.1
+"""With so little of the budget in use, what is larger than all of it is let in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Bytes of JSON that may be in memory at once. `bytes_max` is given in bytes of memory."""
+
+    bytes_max: int
+
+    @property
+    def json_bytes_max(self) -> int:
+        """What fits into it as JSON."""
+        return self.bytes_max // FACTOR
+
+    def left(self, used: int) -> int:
+        """What may still come, where `used` bytes of JSON are in use."""
+        return max(0, self.json_bytes_max - used)
+
+    def idle(self, used: int) -> bool:
+        """Whether so little is in use that something of any size may come: it would never fit otherwise."""
+        return used <= self.json_bytes_max * SMALL
+
+    def fits(self, used: int, more: int) -> bool:
+        """Whether `more` may come to what is in use."""
+        return used + more <= self.json_bytes_max or self.idle(used)

@@ -1,0 +1,13 @@
+-- What a claim goes by: how much memory a workflow takes to load, and which were lost before. Every statement may run
+-- twice.
+
+alter table outlast.workflow_status add column if not exists load_bytes bigint;
+
+comment on column outlast.workflow_status.load_bytes is
+  'Bytes of its input, request and records, as far as they are known: an instance claims what it has memory for.';
+
+-- What was lost is claimed with care, and few are: without this each look for them reads all that is due.
+create index if not exists workflow_status_suspects on outlast.workflow_status (claimable_at)
+  where owner is null and claimable_at is not null and recovery_attempts > 0;
+
+insert into outlast.schema_migrations (version) values ('20261128000002') on conflict do nothing;
