@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from outlast import step, workflow
+from outlast import start, step, workflow
 from outlast.core.observations import DatabaseLost
 from outlast.core.records import Claims, LostInstance
 from tests.engine.harness import engine_on
@@ -43,6 +43,49 @@ async def test_suspects_run_one_by_one_and_each_at_once_after_the_other(database
 
         await bench.until(all_ended)
         assert most == 1
+
+
+async def test_a_suspect_that_waits_lets_the_next_one_run(database: str) -> None:
+    """A parent that awaits its child, both lost often: were it run alone, it would wait for ever."""
+    begun, opened = asyncio.Event(), asyncio.Event()
+
+    @step
+    async def long() -> str:
+        begun.set()
+        await opened.wait()
+        return "done"
+
+    @workflow
+    async def kid() -> str:
+        return await long()
+
+    @workflow
+    async def par() -> str:
+        handle = await start(kid)
+        return f"kid is {await handle.result()}"
+
+    @workflow
+    async def stranger() -> None: ...
+
+    async with engine_on(database, par, kid, stranger) as bench:
+        await bench.start(par, workflow_id="par")
+        await asyncio.wait_for(begun.wait(), 20)
+        await bench.abandon()
+    begun.clear()
+    async with engine_on(database, par, kid, stranger) as bench:
+        await bench.rows(CLAIMABLE, "stranger", 3, 2)
+        await bench.rows(
+            "update outlast.workflow_status set recovery_attempts = 3, owner = null, epoch = epoch + 1,"
+            " claimable_at = now() - interval '1 min' / length(workflow_id) where workflow_id like 'par%%'"
+        )
+        await asyncio.wait_for(begun.wait(), 20)
+        opened.set()
+        assert await bench.result("par") == "kid is done"
+
+        async def all_ended() -> bool:
+            return len(await bench.rows(SUCCEEDED)) == 4
+
+        await bench.until(all_ended)
 
 
 async def test_a_suspect_that_goes_on_keeps_nobody_waiting(database: str) -> None:

@@ -87,7 +87,10 @@ class Scenario:
         self.plan = plan
         self.world = World(plan.seed, trace=trace)
         world = self.world
-        self.database = Database(lambda: UNIX_S + world.now, world.chance, Limits())
+        # In every other schedule whatever was lost once is a suspect, in every third there is little memory.
+        self.limits = Limits(suspect_after=1 if plan.seed % 2 else 3)
+        self.memory_bytes = 4_000 if plan.seed % 3 == 0 else 2**28
+        self.database = Database(lambda: UNIX_S + world.now, world.chance, self.limits)
         self.network = Network(world, self.database, plan.weather, plan.mishaps)
         self.traces = Traces(world, self.database, leases_only=not plan.weather.sessions)
         self.faults: dict[str, int] = {}
@@ -113,8 +116,9 @@ class Scenario:
     async def _open(self, instance: Instance) -> None:
         store = MemoryStore(self.database, instance.link, instance.name)
         options = EngineOptions(
-            lease_ttl_s=LEASE_S, moment_s=0.2, drain_s=DRAIN_S, claim_batch=3, workflows_max=20
-        )
+            lease_ttl_s=LEASE_S, moment_s=0.2, drain_s=DRAIN_S, claim_batch=3, workflows_max=20,
+            suspect_after=self.limits.suspect_after, memory_bytes_max=self.memory_bytes,
+        )  # fmt: skip
         instance.engine = Engine(
             instance.name, store.journal, store.transactions, store.instances, store.workflows,
             store.messages, store.queues, Catalog(), self._observe, options,

@@ -105,6 +105,7 @@ class Engine:
         self._messages = messages
         self._mail = MailRoom(messages, self._due, observe)
         self._starting: dict[str, asyncio.Future[bool]] = {}
+        self._starting_bytes = 0
         self._opened = False
         self._stopping = False
         services = Services(
@@ -210,7 +211,10 @@ class Engine:
         return min(self._options.claim_batch, self._taken_max - self.running)
 
     def _bytes_left(self) -> int:
-        return self._budget.left(self._executor.load_bytes + self._membership.load_bytes)
+        return self._budget.left(self._used_bytes())
+
+    def _used_bytes(self) -> int:
+        return self._executor.load_bytes + self._membership.load_bytes + self._starting_bytes
 
     @property
     def database_away(self) -> bool:
@@ -281,7 +285,7 @@ class Engine:
             raise Overloaded(f"this instance runs {self.running} workflows and takes no more now")
         # Small ones are bounded by their number.
         large = not child and new.load_bytes > SMALL_BYTES
-        if large and not self._budget.fits(self._executor.load_bytes, new.load_bytes):
+        if large and not self._budget.fits(self._used_bytes(), new.load_bytes):
             raise Overloaded("this instance has no memory left for an input of this size now")
         if self._journal.away:
             raise DatabaseUnavailable("the database can't be reached")
@@ -296,9 +300,11 @@ class Engine:
         """Queue the row; the workflow runs once it is durable, whether or not somebody still waits."""
         started = self._starting[new.workflow_id] = self._journal.start(new)
         stretch = self._lease.stretch
+        self._starting_bytes += new.load_bytes
 
         def settle(done: asyncio.Future[bool]) -> None:
             del self._starting[new.workflow_id]
+            self._starting_bytes -= new.load_bytes
             if done.cancelled() or done.exception() is not None or not done.result():
                 return
             if new.workflow_id in self._executor.live:

@@ -1,0 +1,163 @@
+"""What is in memory at once: inputs and records within a budget, whatever is due."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from outlast import start, step, workflow
+from outlast.core.errors import Overloaded
+from tests.engine.harness import Bench, engine_on
+from tests.engine.test_membership import SUCCEEDED
+
+KIB = 1024
+BUDGET = {"memory_bytes_max": 4 * 1000 * KIB, "tick_s": 0.05}
+"""1,000 KiB of JSON."""
+
+DUE = """
+insert into outlast.workflow_status (workflow_id, function, status, input, claimable_at)
+select %s || n, %s, 'PENDING', json_build_object('text', repeat('a', %s)), now() - interval '1 s' * %s
+from generate_series(1, %s) n
+"""
+
+
+class Crowd:
+    """Who is in memory now, and at most was at once: bytes of their texts."""
+
+    def __init__(self) -> None:
+        self.now: dict[int, int] = {}
+        self.most = 0
+        self.ended = 0
+
+
+crowd = Crowd()
+
+
+@pytest.fixture(autouse=True)
+def anew() -> None:
+    crowd.__init__()  # type: ignore[misc]
+
+
+@step
+async def stay(size: int) -> None:
+    me = crowd.ended + len(crowd.now) + id(asyncio.current_task())
+    crowd.now[me] = size
+    crowd.most = max(crowd.most, sum(crowd.now.values()))
+    await asyncio.sleep(0.01)
+    del crowd.now[me]
+    crowd.ended += 1
+
+
+@workflow
+async def reads(text: str) -> int:
+    await stay(len(text))
+    return len(text)
+
+
+@step
+async def page(size: int) -> str:
+    return "a" * size
+
+
+@workflow
+async def collects(text: str) -> int:
+    for _ in range(4):
+        await page(100 * KIB)
+    await stay(400 * KIB)
+    return 4
+
+
+async def all_ended(bench: Bench, count: int) -> None:
+    async def ended() -> bool:
+        return len(await bench.rows(SUCCEEDED)) == count
+
+    await bench.until(ended)
+
+
+async def test_what_is_due_is_claimed_as_there_is_memory_for_it(database: str) -> None:
+    async with engine_on(database, reads, **BUDGET) as bench:
+        await bench.rows(DUE, "w", "reads", 300 * KIB, 1, 20)
+        await all_ended(bench, 20)
+    assert 2 * 300 * KIB <= crowd.most <= 1000 * KIB
+
+
+async def test_what_is_larger_than_all_memory_runs_alone(database: str) -> None:
+    async with engine_on(database, reads, **BUDGET) as bench:
+        await bench.rows(DUE, "giant", "reads", 2000 * KIB, 1, 3)
+        await bench.rows(DUE, "w", "reads", 200 * KIB, 1, 10)
+        await all_ended(bench, 13)
+    assert crowd.most == 2000 * KIB
+
+
+async def test_small_ones_pass_a_large_one_until_it_has_waited_long(database: str) -> None:
+    async with engine_on(database, **BUDGET) as bench:
+        store = bench.store.instances
+        await bench.rows(DUE, "large", "reads", 800 * KIB, 5, 1)
+        await bench.rows(DUE, "small", "reads", 100 * KIB, 1, 3)
+        claimed = (await store.claim(["reads"], 10, 0, 250 * KIB, alone=False)).workflows
+        assert [each.workflow_id[:5] for each in claimed] == ["small", "small"]
+        await bench.rows(
+            "update outlast.workflow_status set claimable_at = now() - interval '1 min' where owner is null"
+            " and workflow_id like 'large%%'"
+        )
+        assert (await store.claim(["reads"], 10, 0, 250 * KIB, alone=False)).workflows == []
+        (large,) = (await store.claim(["reads"], 10, 0, 250 * KIB, alone=True)).workflows
+        assert (large.workflow_id, large.input) == ("large1", None)
+        assert large.load_bytes > 800 * KIB
+
+
+async def test_records_count_too_and_what_is_learned_of_them_is_kept(database: str) -> None:
+    """Inputs are small here: that there is no memory for the records is seen when they are read."""
+    async with engine_on(database, collects, **BUDGET) as bench:
+        ids = [await bench.start(collects, "") for _ in range(8)]
+        await asyncio.gather(*(bench.result(each) for each in ids))
+        await bench.rows(
+            "update outlast.workflow_status set status = 'PENDING', claimable_at = now(), completed_at = null"
+        )
+        await bench.rows("delete from outlast.operation_outputs where name = 'stay'")
+        crowd.__init__()  # type: ignore[misc]
+        await all_ended(bench, 8)
+        learned = await bench.rows("select load_bytes from outlast.workflow_status where load_bytes > 100000")
+    assert crowd.most <= 1000 * KIB
+    assert learned
+
+
+async def test_a_parent_that_waits_is_in_no_childs_way(database: str) -> None:
+    """Both fill the memory: the child could never be loaded as long as its parent counted."""
+
+    @workflow
+    async def parent(text: str) -> int:
+        handle = await start(reads, text)
+        result: Any = await handle.result()
+        return result
+
+    async with engine_on(database, parent, reads, **BUDGET) as bench:
+        await bench.rows(DUE, "p", "parent", 700 * KIB, 1, 1)
+
+        async def child_runs() -> Any:
+            return await bench.rows("select 1 from outlast.workflow_status where function = 'reads'")
+
+        await bench.until(child_runs)
+        # As after a crash of the child's instance, and a host that is new: both are to be loaded.
+        await all_ended(bench, 2)
+        await bench.rows(
+            "update outlast.workflow_status set status = 'PENDING', claimable_at = now(), completed_at = null"
+        )
+        await bench.rows("delete from outlast.operation_outputs where name in ('stay', 'result of p1/1')")
+        await all_ended(bench, 2)
+
+
+async def test_a_large_call_is_refused_before_a_row_exists_and_a_small_one_is_not(database: str) -> None:
+    async with engine_on(database, reads, **BUDGET) as bench:
+        hold = [
+            bench.start(reads, "a" * 600 * KIB),
+            bench.start(reads, "a" * 600 * KIB),
+            bench.start(reads, "a"),
+        ]
+        refused = [
+            each for each in await asyncio.gather(*hold, return_exceptions=True) if not isinstance(each, str)
+        ]
+        assert [type(each) for each in refused] == [Overloaded]
+        assert len(await bench.rows("select 1 from outlast.workflow_status")) == 2
