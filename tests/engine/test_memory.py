@@ -9,6 +9,7 @@ import pytest
 
 from outlast import start, step, workflow
 from outlast.core.errors import Overloaded
+from outlast.core.observations import ClaimGivenUp
 from tests.engine.harness import Bench, engine_on
 from tests.engine.test_membership import SUCCEEDED
 
@@ -161,3 +162,28 @@ async def test_a_large_call_is_refused_before_a_row_exists_and_a_small_one_is_no
         ]
         assert [type(each) for each in refused] == [Overloaded]
         assert len(await bench.rows("select 1 from outlast.workflow_status")) == 2
+
+
+async def test_a_claim_that_takes_long_holds_up_no_beat(database: str) -> None:
+    """Here it is a trigger that takes its time. Beats go over the same connection."""
+    options = {**BUDGET, "lease_ttl_s": 3.0}
+    async with engine_on(database, reads, **options) as bench:
+        await bench.rows(
+            """
+            create function outlast.slowly() returns trigger language plpgsql as $$
+            begin perform pg_sleep(30); return new; end $$;
+            create trigger slowly before update on outlast.workflow_status for each row
+            when (old.owner is null and new.owner is not null) execute function outlast.slowly()
+            """
+        )
+        await bench.rows(DUE, "w", "reads", 10, 1, 8)
+
+        def given_up() -> list[ClaimGivenUp]:
+            return [each for each in bench.observations if isinstance(each, ClaimGivenUp)]
+
+        await bench.until(lambda: given_up() and given_up()[-1].room == 1)
+        assert bench.engine._lease.trusted
+        assert bench.engine._lease.stretch == 1
+        assert given_up()[0].room > 1
+        await bench.rows("drop trigger slowly on outlast.workflow_status")
+        await all_ended(bench, 8)

@@ -181,7 +181,7 @@ MUTANTS = (
         "begun-in-the-shutdown",
         "What was claimed before the shutdown is given back in it",
         "engine/membership.py",
-        "        if not self._claiming:  # told to stop while the claim was on its way\n",
+        "        if not self._claiming:  # told to stop while it was loaded\n",
         "        if False:\n",
         engine=("test_edges.py::test_what_was_claimed_before_the_shutdown_is_not_begun_in_it",),
     ),

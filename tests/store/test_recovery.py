@@ -110,6 +110,29 @@ async def test_what_was_lost_often_is_claimed_alone_and_within_the_room(database
         assert len(await claim(you, suspects=1)) == 1
 
 
+async def test_suspects_are_looked_for_among_themselves(database: str) -> None:
+    """Whatever else is due: without an index of their own each claim reads all of it."""
+    async with store_of(database) as store:
+        await rows(
+            database,
+            "insert into outlast.workflow_status (workflow_id, function, status, input, claimable_at)"
+            " select 'w' || n, 'f', 'PENDING', '{}', now() - interval '1 h' from generate_series(1, 20000) n",
+        )
+        await rows(database, "analyze outlast.workflow_status")
+        read = "select seq_tup_read + idx_tup_fetch from pg_stat_all_tables where relname = 'workflow_status'"
+        await rows(database, "select pg_stat_reset()")
+        await store.instances.claim(["f"], 1, 1)
+        await store.instances.close()  # a session's figures are known at its end
+
+        async def told() -> bool:
+            return (await rows(database, read))[0][0] > 0
+
+        async with asyncio.timeout(20):
+            while not await told():
+                await asyncio.sleep(0.05)
+        assert (await rows(database, read))[0][0] < 200
+
+
 @pytest.mark.parametrize(("suspension", "attempts"), [(None, 3), (9e9, 0)], ids=["hand-over", "sleep"])
 async def test_a_hand_over_keeps_the_count_and_a_suspension_starts_it_anew(
     database: str, suspension: float | None, attempts: int

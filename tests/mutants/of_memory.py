@@ -1,0 +1,88 @@
+"""Mutants of what is in memory at once, and of whom a suspect keeps waiting."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+
+BUDGET = "core/budget.py"
+LOADING = "engine/loading.py"
+MEMBERSHIP = "engine/membership.py"
+EXECUTOR = "engine/executor.py"
+ENGINE = "engine/engine.py"
+INSTANCES = "store/instances.sql"
+
+MUTANTS = (
+    Mutant(
+        "waiting-suspect-alone",
+        "A suspect that waits for others lets the next one run",
+        EXECUTOR,
+        "self.live[each].progressed or self.live[each].only_waits for each",
+        "self.live[each].progressed for each",
+        engine=("test_membership.py::test_a_suspect_that_waits_lets_the_next_one_run",),
+    ),
+    Mutant(
+        "claims-without-budget",
+        "What is claimed fits into the memory that is left",
+        INSTANCES,
+        "(f.in_all <= %(bytes)s or (f.place = 1 and %(alone)s))",
+        "true",
+        engine=("test_memory.py::test_what_is_due_is_claimed_as_there_is_memory_for_it",),
+    ),
+    Mutant(
+        "large-never-alone",
+        "What is larger than all memory runs, alone",
+        INSTANCES,
+        "(f.in_all <= %(bytes)s or (f.place = 1 and %(alone)s))",
+        "(f.in_all <= %(bytes)s)",
+        engine=("test_memory.py::test_what_is_larger_than_all_memory_runs_alone",),
+    ),
+    Mutant(
+        "small-pass-for-ever",
+        "What is large and has waited long is passed by no more",
+        INSTANCES,
+        "    or (select min(claimable_at) from found where load_bytes > %(bytes)s)"
+        " < now() - make_interval(secs => %(patience)s)\n",
+        "    or %(patience)s is null\n",
+        engine=("test_memory.py::test_small_ones_pass_a_large_one_until_it_has_waited_long",),
+    ),
+    Mutant(
+        "records-without-budget",
+        "Records are loaded only as far as there is memory for them",
+        LOADING,
+        "            return not self._budget.fits(in_use, workflow.load_bytes)\n",
+        "            return False\n",
+        engine=("test_memory.py::test_records_count_too_and_what_is_learned_of_them_is_kept",),
+    ),
+    Mutant(
+        "waiting-parent-counts",
+        "A parent that waits is in no child's way",
+        EXECUTOR,
+        "sum(each.load_bytes for each in self.live.values() if not each.only_waits)",
+        "sum(each.load_bytes for each in self.live.values())",
+        engine=("test_memory.py::test_a_parent_that_waits_is_in_no_childs_way",),
+    ),
+    Mutant(
+        "large-calls-without-budget",
+        "A large call is refused while there is no memory for it",
+        ENGINE,
+        "        if large and not self._budget.fits(",
+        "        if False and not self._budget.fits(",
+        engine=("test_memory.py::test_a_large_call_is_refused_before_a_row_exists_and_a_small_one_is_not",),
+    ),
+    Mutant(
+        "claim-without-limit",
+        "A claim that takes long is given up, and holds up no beat",
+        "store/instances.py",
+        "                    async with asyncio.timeout(limit_s):\n",
+        "                    async with asyncio.timeout(None):\n",
+        engine=("test_memory.py::test_a_claim_that_takes_long_holds_up_no_beat",),
+    ),
+    Mutant(
+        "suspects-among-all-that-is-due",
+        "Suspects are found by an index of their own",
+        INSTANCES,
+        "    and w.recovery_attempts > 0  -- said once more for the index\n",
+        "",
+        store=("test_recovery.py::test_suspects_are_looked_for_among_themselves",),
+    ),
+)
