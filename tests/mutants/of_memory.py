@@ -77,12 +77,4 @@ MUTANTS = (
         "                    async with asyncio.timeout(None):\n",
         engine=("test_memory.py::test_a_claim_that_takes_long_holds_up_no_beat",),
     ),
-    Mutant(
-        "suspects-among-all-that-is-due",
-        "Suspects are found by an index of their own",
-        INSTANCES,
-        "    and w.recovery_attempts > 0  -- said once more for the index\n",
-        "",
-        store=("test_recovery.py::test_suspects_are_looked_for_among_themselves",),
-    ),
 )

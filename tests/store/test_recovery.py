@@ -121,7 +121,8 @@ async def test_suspects_are_looked_for_among_themselves(database: str) -> None:
         await rows(database, "analyze outlast.workflow_status")
         read = "select seq_tup_read + idx_tup_fetch from pg_stat_all_tables where relname = 'workflow_status'"
         await rows(database, "select pg_stat_reset()")
-        await store.instances.claim(["f"], 1, 1)
+        for _ in range(15):  # the driver prepares it by then, and Postgres plans for any parameters
+            await store.instances.claim(["f"], 1, 1)
         await store.instances.close()  # a session's figures are known at its end
 
         async def told() -> bool:
@@ -130,7 +131,7 @@ async def test_suspects_are_looked_for_among_themselves(database: str) -> None:
         async with asyncio.timeout(20):
             while not await told():
                 await asyncio.sleep(0.05)
-        assert (await rows(database, read))[0][0] < 200
+        assert (await rows(database, read))[0][0] < 2_000
 
 
 @pytest.mark.parametrize(("suspension", "attempts"), [(None, 3), (9e9, 0)], ids=["hand-over", "sleep"])

@@ -34,8 +34,8 @@ JITTER = 0.05
 LAST_ROUND_S = 1.0
 """So long a round may take to its end at the shutdown: it may be giving back what it claimed."""
 
-CLAIM_PART = 1 / 6
-"""Of the lease: so long a claim may take. Renewals, every third of it, wait for a claim that is under way."""
+CLAIM_PART = 1 / 3
+"""Of the lease: so long a claim may take. A renewal waits for one that is under way."""
 
 CLOCK_SLACK_S = 0.005
 """So much may the database's clock be behind what this process believes it to be."""

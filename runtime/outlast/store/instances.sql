@@ -63,7 +63,8 @@ with sessions as materialized (
     and (i.lease_until < now() or (i.backend_pid is not null and s.pid is null))
     and exists (select from outlast.workflow_status w where w.owner = i.instance_id)
 ), due as (
-  -- Of those that were lost often none, below: they are claimed one by one.
+  -- Of those that were lost often none: they are claimed one by one, below. What was inserted by an older version
+  -- doesn't say how large it is.
   select w.workflow_id, w.claimable_at, coalesce(w.load_bytes, coalesce(octet_length(w.input::text), 0) + coalesce(octet_length(w.request::text), 0)) as load_bytes
   from outlast.workflow_status w
   where w.owner is null and w.claimable_at <= now()

@@ -169,3 +169,10 @@ async def endless(key: str) -> None:
             await grind.aio(key)
         except BaseException:
             saw(f"undeterred {key}")
+
+
+@workflow
+async def weighs(text: str) -> int:
+    """How much it was given."""
+    await first("weighs")
+    return len(text)

@@ -1,0 +1,101 @@
+"""Hosts with little memory: what is due together is loaded bit by bit, and a poison ends alone."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.crash.conftest import Query
+from tests.hosts import Host, Hosts, until
+
+MIB = 2**20
+LIMIT_MIB = 256
+CGROUPS = Path("/sys/fs/cgroup/memory")
+DUE = """
+select outlast.start('proof/weighs', json_build_object('text', repeat('a', %s))) from generate_series(1, %s)
+"""
+ENDED = "select status, count(*) as count from outlast.workflow_status group by 1"
+
+Confine = Callable[[Host], None]
+
+
+@pytest.fixture
+def confine() -> Iterator[Confine]:
+    """Give a host a memory limit of the kernel's, where cgroups can be made here; all go with the test."""
+    group = CGROUPS / f"outlast-{uuid.uuid4().hex[:12]}"
+    with contextlib.suppress(OSError):
+        group.mkdir()
+        (group / "memory.limit_in_bytes").write_text(str(LIMIT_MIB * MIB))
+
+    def put(host: Host) -> None:
+        if group.exists():
+            (group / "cgroup.procs").write_text(str(host.pid))
+
+    yield put
+    if group.exists():
+        with contextlib.suppress(OSError):
+            for pid in (group / "cgroup.procs").read_text().split():
+                os.kill(int(pid), 9)
+            until(lambda: not (group / "cgroup.procs").read_text(), "the end of its processes")
+            group.rmdir()
+
+
+def high_water_mib(host: Host) -> int:
+    """The most memory that the process ever had."""
+    lines = Path(f"/proc/{host.pid}/status").read_text().splitlines()
+    (line,) = [each for each in lines if each.startswith("VmHWM")]
+    return int(line.split()[1]) // 1024
+
+
+def test_what_wakes_together_is_loaded_as_there_is_memory_for_it(
+    hosts: Hosts, query: Query, confine: Confine
+) -> None:
+    """30 calls of 9.9 MiB: loaded at once they took 600 MB, and each host that started died of it."""
+    query(DUE, int(9.9 * MIB), 30)
+    host = hosts.launch(memory_max_mb=LIMIT_MIB)
+    confine(host)
+    host.until_ready(60)
+    until(lambda: query(ENDED) == [{"status": "SUCCESS", "count": 30}], "all of them", 120)
+    assert high_water_mib(host) < LIMIT_MIB
+    assert "lease" not in host.said()
+
+
+def test_a_poison_ends_exhausted_and_alone(hosts: Hosts, query: Query, confine: Confine) -> None:
+    """What no host has the memory to load kills each that tries; all else goes on."""
+    query(DUE, 100_000, 20)
+    query(
+        "insert into outlast.workflow_status (workflow_id, function, status, input, claimable_at)"
+        " values ('proof/weighs:poison', 'proof/weighs', 'PENDING', '{\"text\": \"\"}', now())"
+    )
+    query(
+        "insert into outlast.operation_outputs (workflow_id, step_id, name, output, completion_order)"
+        " select 'proof/weighs:poison', n::text, 'first', to_json(repeat('a', %s)), n"
+        " from generate_series(1, 24) n",
+        10 * MIB,
+    )
+    options = {
+        "memory_max_mb": LIMIT_MIB, "lease_ttl_s": 2.0, "suspect_after": 1, "recovery_attempts_max": 2,
+        "recovery_backoff_s": 0.05, "recovery_backoff_max_s": 0.1,
+    }  # fmt: skip
+    deaths = 0
+
+    def settled() -> bool:
+        return not query("select 1 from outlast.workflow_status where status in ('ENQUEUED', 'PENDING')")
+
+    while not settled() and deaths < 8:
+        host = hosts.launch(**options)
+        confine(host)
+        until(lambda host=host: settled() or host.process.poll() is not None, "an end", 60)  # type: ignore[misc]
+        deaths += host.process.poll() is not None
+        host.close()
+    if not deaths:
+        pytest.skip("SKIPPED LOUDLY: no cgroup can be made here, so that nothing is killed for its memory")
+    assert sorted((each["status"], each["count"]) for each in query(ENDED)) == [
+        ("EXHAUSTED", 1),
+        ("SUCCESS", 20),
+    ]
