@@ -56,7 +56,6 @@ def test_all_that_is_said(tapped: CronServer, file: Path) -> None:
         ("grant execute on function outlast.start_own(text, text, text, text) to public", "grants"),
         ("alter function outlast.subject(jsonb) reset search_path", "grants"),
         ("create table outlast.new (n int)", "grants"),
-        ("grant select (input) on outlast.workflow_status to authenticated", "owners"),
         ("alter view outlast.workflows set (security_invoker = false)", "owners"),
         ("create policy more on outlast.workflow_status for select to authenticated using (true)", "owners"),
         (

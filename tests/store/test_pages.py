@@ -91,8 +91,8 @@ async def test_pages_of_steps_end_with_sleeps(database: str, workflows: Postgres
 async def test_show_gives_json_as_text(database: str, workflows: PostgresWorkflows) -> None:
     recorded = '{"big": 12345678901234567890123, "twice": 1, "twice": 2}'
     insert(database, "a:1", input=recorded, attributes='{"customer":42}')
-    row = await workflows.show("a:1", None)
+    row = await workflows.show("a:1")
     assert row is not None
     assert (row["input"], row["attributes"], row["output"]) == (recorded, '{"customer":42}', None)
     assert row["created_at"] == START
-    assert await workflows.show("a:2", None) is None
+    assert await workflows.show("a:2") is None

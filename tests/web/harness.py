@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -14,7 +15,7 @@ from outlast.core.clock import Clock
 from outlast.core.errors import WorkflowEnded, WorkflowNotFound
 from outlast.core.listing import Filters
 from outlast.core.ports import Unreachable
-from outlast.core.records import Head, Standing
+from outlast.core.records import Standing
 from outlast.core.status import Status
 from outlast.web.admission import Admission, Admitted
 from outlast.web.app import Web
@@ -97,9 +98,8 @@ class Rows:
             raise Unreachable("connection refused")
         return next((row for row in self.workflows if row["workflow_id"] == workflow_id), None)
 
-    async def show(self, workflow_id: str, owner: str | None) -> dict[str, Any] | None:
-        row = self.find(workflow_id)
-        return None if row is None or owner not in (None, row["subject"]) else row
+    async def show(self, workflow_id: str) -> dict[str, Any] | None:
+        return self.find(workflow_id)
 
     async def page(self, filters: Filters) -> list[dict[str, Any]]:
         self.find("")
@@ -129,9 +129,14 @@ class Rows:
         rows = [row for row in self.published.get(workflow_id, []) if row["number"] > after]
         return [row for row in rows if event in (None, row["event"])][:limit]
 
-    async def head(self, workflow_id: str, owner: str | None) -> Head | None:
-        row = await self.show(workflow_id, owner)
-        return None if row is None else Head(workflow_id, row["function"], Status(row["status"]))
+    async def standing(self, ids: Sequence[str]) -> dict[str, Standing]:
+        found = {each: row for each in ids if (row := self.find(each)) is not None}
+        return {
+            each: Standing(
+                each, row["function"], Status(row["status"]), None, row["subject"], None, None, None
+            )
+            for each, row in found.items()
+        }
 
 
 def _place(row: dict[str, Any]) -> tuple[datetime, str]:
@@ -215,9 +220,6 @@ class Project:
 
     def files(self) -> list[File]:
         return self.function_files
-
-    def workflow(self, function: str) -> None:
-        return None
 
     def in_flight(self, call: Call, admitted: Admitted) -> AbstractContextManager[None]:
         return nullcontext()

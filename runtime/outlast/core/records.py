@@ -104,14 +104,6 @@ class Standing(NamedTuple):
     response: str | None
 
 
-class Head(NamedTuple):
-    """What is read of a workflow before anything else: a few bytes, whatever it holds."""
-
-    workflow_id: str
-    function: str
-    status: Status
-
-
 @dataclass(frozen=True, slots=True)
 class Committed:
     """What a batch did: whose rows were inserted, whose writes were accepted."""

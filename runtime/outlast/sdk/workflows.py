@@ -63,7 +63,6 @@ def workflow(
     methods: Sequence[str] = METHODS,
     webhook: Webhook | None = None,
     queue: str | None = None,
-    steps_visible: bool = False,
 ) -> WorkflowDecorator: ...
 def workflow(
     fn: Callable[..., Any] | None = None,
@@ -76,7 +75,6 @@ def workflow(
     methods: Sequence[str] = METHODS,
     webhook: Webhook | None = None,
     queue: str | None = None,
-    steps_visible: bool = False,
 ) -> Any:
     """Make a function a workflow: it survives anything and runs to one end.
 
@@ -86,12 +84,9 @@ def workflow(
     of a running call instead of waiting with it. `timeout` bounds the whole, sleeps and recoveries included.
     `methods` are the HTTP methods it answers. `webhook` (`standard_webhook`, `database_webhook`) lets in
     verified deliveries alone; such a function answers POST, unless `methods` says otherwise.
-    `queue="pgmq:NAME"` starts it for each message of that Supabase Queue, too. `steps_visible=True` shows a
-    signed-in user the outputs of their workflow's steps, and as a child its input and output; without it
-    users see names, times and statuses. Raises UsageError for options that can't work.
+    `queue="pgmq:NAME"` starts it for each message of that Supabase Queue, too. Raises UsageError for options
+    that can't work.
     """
-    if not isinstance(steps_visible, bool):
-        raise UsageError(f"workflow(steps_visible) is True or False, not {steps_visible!r}")
     if idempotency not in ("optional", "required"):
         raise UsageError(f'workflow(idempotency) is "optional" or "required", not {idempotency!r}')
     if duplicates not in ("attach", "conflict"):
@@ -120,7 +115,6 @@ def workflow(
             auth=modes,
             webhook=webhook,
             queue=consumed,
-            steps_visible=steps_visible,
         )
         return Workflow(definition)
 

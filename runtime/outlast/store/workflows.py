@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any
 
 from outlast.core.listing import Filters
-from outlast.core.records import ClaimedWorkflow, Head, Standing, StepRecord
+from outlast.core.records import ClaimedWorkflow, Standing, StepRecord
 from outlast.core.status import Status
 from outlast.store.connections import away
 from outlast.store.pool import Pool
@@ -62,14 +62,9 @@ class PostgresWorkflows:
         parameters = {"workflow_id": workflow_id, "nonce": secrets.randbits(63)}
         return bool(await self._rows("cancel", parameters) or await self._rows("cancelled", parameters))
 
-    async def head(self, workflow_id: str, owner: str | None) -> Head | None:
-        """A workflow of `owner`, of anybody where that is None; None if there is none. Raises Unreachable."""
-        rows = await self._rows("head", {"workflow_id": workflow_id, "owner": owner})
-        return Head(**{**rows[0], "status": Status(rows[0]["status"])}) if rows else None
-
-    async def show(self, workflow_id: str, owner: str | None) -> dict[str, Any] | None:
-        """All columns that people may see of it; JSON as text. `owner` as for `head`. Raises Unreachable."""
-        rows = await self._rows("show", {"workflow_id": workflow_id, "owner": owner})
+    async def show(self, workflow_id: str) -> dict[str, Any] | None:
+        """All columns that people may see of one workflow; JSON as text. Raises Unreachable."""
+        rows = await self._rows("show", {"workflow_id": workflow_id})
         return rows[0] if rows else None
 
     async def page(self, filters: Filters) -> list[dict[str, Any]]:

@@ -13,19 +13,13 @@ select
 from outlast.workflow_status
 where workflow_id = any(%(ids)s::text[]) and status not in ('ENQUEUED', 'PENDING')
 
--- name: head
--- Whose it is decides before anything is read of it: what is another's takes as long as what isn't there.
-select workflow_id, function, status
-from outlast.workflow_status
-where workflow_id = %(workflow_id)s and (%(owner)s::text is null or subject = %(owner)s)
-
 -- name: show
 select
   workflow_id, function, status, input::text, output::text, error::text, response::text, idempotency_key, subject,
   queue, priority, version, parent, attributes::text, owner, epoch, recovery_attempts, claimable_at, deadline,
   created_at, started_at, updated_at, completed_at
 from outlast.workflow_status
-where workflow_id = %(workflow_id)s and (%(owner)s::text is null or subject = %(owner)s)
+where workflow_id = %(workflow_id)s
 
 -- name: page
 select

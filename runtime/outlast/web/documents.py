@@ -38,14 +38,9 @@ def documents(items: Iterable[Verbatim]) -> Verbatim:
     return Verbatim(b"[%s]" % b",".join(item.json for item in items))
 
 
-def workflow_document(row: Row, *, secret: bool, values: bool = True) -> Verbatim:
-    """One workflow. Its traceback, and where it runs, are for holders of a secret key alone.
-
-    Without `values` what it was given and what it returned are left out.
-    """
+def workflow_document(row: Row, *, secret: bool) -> Verbatim:
+    """One workflow. Its traceback, and where it runs, are for holders of a secret key alone."""
     fields = {name: _recorded(value) if name in _RECORDED else value for name, value in row.items()}
-    if not values:
-        fields |= dict.fromkeys(("input", "output", "response", "attributes"))
     if not secret and "owner" in fields:
         fields["owner"] = None
     if row.get("error") is not None:
@@ -53,14 +48,14 @@ def workflow_document(row: Row, *, secret: bool, values: bool = True) -> Verbati
     return document(fields)
 
 
-def step_document(row: Row, *, secret: bool, values: bool = True) -> Verbatim:
-    """One recorded step; of a wait that isn't over, when it will be. The flags are those of workflows."""
+def step_document(row: Row, *, secret: bool) -> Verbatim:
+    """One recorded step; of a wait that isn't over, when it will be. `secret` as for workflows."""
     sleeping = row["completion_order"] is None
     fields: dict[str, Any] = {
         "step_id": row["step_id"],
         "name": row["name"],
         "status": _step_status(row),
-        "output": None if sleeping or not values else _recorded(row["output"]),
+        "output": None if sleeping else _recorded(row["output"]),
         "error": _recorded(row["error"]) if secret or row["error"] is None else _STEP_FAILED,
         "attempts": row["attempts"],
         "completion_order": row["completion_order"],

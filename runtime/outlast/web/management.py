@@ -15,12 +15,11 @@ from outlast.web.health import Engine as HealthEngine
 from outlast.web.health import Health
 from outlast.web.messages import Engine as MessagesEngine
 from outlast.web.messages import MessageRoutes
-from outlast.web.openapi.document import Functions as Files
-from outlast.web.openapi.document import OpenApi
-from outlast.web.owned import Heads, Owned
+from outlast.web.openapi.document import Functions, OpenApi
+from outlast.web.owned import Owned
 from outlast.web.routes import WORKFLOWS, Routes
-from outlast.web.workflows import Definitions, WorkflowRoutes
 from outlast.web.workflows import Engine as WorkflowsEngine
+from outlast.web.workflows import WorkflowRoutes
 from outlast.web.workflows import Workflows as WorkflowsStore
 
 
@@ -28,12 +27,8 @@ class Engine(WorkflowsEngine, MessagesEngine, HealthEngine, Protocol):
     """What of the engine management needs."""
 
 
-class Workflows(WorkflowsStore, Events, Heads, Protocol):
+class Workflows(WorkflowsStore, Events, Protocol):
     """Where workflows and their events are read."""
-
-
-class Functions(Files, Definitions, Protocol):
-    """The functions, as files and as definitions."""
 
 
 def management_app(
@@ -53,7 +48,7 @@ def management_app(
     is up to date, and raises Unreachable. `version` is Outlast's; `body_bytes_max` bounds a message.
     """
     owned = Owned(workflows, admission)
-    of_workflows = WorkflowRoutes(engine, workflows, functions, owned)
+    of_workflows = WorkflowRoutes(engine, workflows, owned)
     of_events = EventRoutes(engine, workflows, owned, in_flight)
     of_messages = MessageRoutes(engine, admission, body_bytes_max)
     probes = Health(engine, functions, schema_current)

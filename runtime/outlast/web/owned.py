@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
 from outlast.core.errors import DatabaseUnavailable
 from outlast.core.ports import Unreachable
-from outlast.core.records import Head
+from outlast.core.records import Standing
 from outlast.web.admission import Admission, Admitted
 from outlast.web.calls import Call
 from outlast.web.problems import ProblemError
 from outlast.web.routes import workflow_not_found
 
 
-class Heads(Protocol):
-    """Where it is read whose workflows are."""
+class Standings(Protocol):
+    """Where it is read how workflows stand."""
 
-    async def head(self, workflow_id: str, owner: str | None) -> Head | None:
-        """A workflow of `owner`, of anybody where that is None; None if there is none. Raises Unreachable."""
+    async def standing(self, ids: Sequence[str]) -> dict[str, Standing]:
+        """How these workflows stand; unknown ids are left out. Raises Unreachable."""
         ...
 
 
 class Owned:
     """Looks up workflows for their owners, and all of them for holders of a secret key."""
 
-    def __init__(self, workflows: Heads, admission: Admission) -> None:
+    def __init__(self, workflows: Standings, admission: Admission) -> None:
         self._workflows = workflows
         self._admission = admission
 
@@ -38,11 +38,11 @@ class Owned:
         """Whose workflows the caller may see; None for all. Raises ProblemError (401)."""
         return owner_of(await self.admitted(call))
 
-    async def head(self, workflow_id: str, owner: str | None) -> Head:
+    async def standing(self, workflow_id: str, owner: str | None) -> Standing:
         """How a workflow of `owner` stands. Raises ProblemError (404), DatabaseUnavailable."""
         with reaching():
-            found = await self._workflows.head(workflow_id, owner)
-        if found is None:
+            found = (await self._workflows.standing([workflow_id])).get(workflow_id)
+        if found is None or owner not in (None, found.subject):
             raise ProblemError(workflow_not_found(workflow_id))
         return found
 

@@ -8,9 +8,8 @@ from typing import Any, Protocol
 
 from outlast.core.errors import ShuttingDown
 from outlast.core.listing import Filters
-from outlast.core.records import Head, Standing
+from outlast.core.records import Standing
 from outlast.core.status import Status
-from outlast.sdk.definitions import WorkflowDefinition
 from outlast.web.answers import JSON, Answer
 from outlast.web.calls import Call
 from outlast.web.documents import Verbatim, document, documents, step_document, workflow_document
@@ -40,8 +39,8 @@ class Engine(Protocol):
 class Workflows(Protocol):
     """Where workflows are read. All raise Unreachable; JSON columns come as text."""
 
-    async def show(self, workflow_id: str, owner: str | None) -> dict[str, Any] | None:
-        """All columns that people may see of one workflow, if it is `owner`'s or that is None."""
+    async def show(self, workflow_id: str) -> dict[str, Any] | None:
+        """All columns that people may see of one workflow."""
         ...
 
     async def page(self, filters: Filters) -> list[dict[str, Any]]:
@@ -54,12 +53,8 @@ class Workflows(Protocol):
         """A page of recorded steps in order of completion."""
         ...
 
-
-class Definitions(Protocol):
-    """What is served here."""
-
-    def workflow(self, function: str) -> WorkflowDefinition | None:
-        """The definition that serves `function`; None if none does."""
+    async def standing(self, ids: Sequence[str]) -> dict[str, Standing]:
+        """How these workflows stand; unknown ids are left out."""
         ...
 
 
@@ -69,10 +64,9 @@ class WorkflowRoutes:
     What is another caller's is not there.
     """
 
-    def __init__(self, engine: Engine, workflows: Workflows, definitions: Definitions, owned: Owned) -> None:
+    def __init__(self, engine: Engine, workflows: Workflows, owned: Owned) -> None:
         self._engine = engine
         self._workflows = workflows
-        self._definitions = definitions
         self._owned = owned
 
     async def page(self, call: Call) -> Answer:
@@ -96,9 +90,7 @@ class WorkflowRoutes:
         if wait_s and not Status(row["status"]).ended:
             await self._wait(workflow_id, wait_s)
             row = await self._row(workflow_id, owner)
-        # What another workflow handed to it, and got back, is no affair of who called that one.
-        inside = owner is None or row["parent"] is None or self._open_inside(row["function"])
-        return _answer(workflow_id, workflow_document(row, secret=owner is None, values=inside))
+        return _answer(workflow_id, workflow_document(row, secret=owner is None))
 
     async def steps(self, call: Call, workflow_id: str) -> Answer:
         """A page of recorded steps, in order of completion; sleeps that aren't over come last."""
@@ -106,13 +98,15 @@ class WorkflowRoutes:
         parameters = Parameters(call, ("limit", "cursor"))
         limit = parameters.whole("limit", PAGE_MAX, 1, PAGE_MAX)
         after = _after_step(parameters)
-        head = await self._owned.head(workflow_id, owner)
-        inside = owner is None or self._open_inside(head.function)
+        if owner is not None:
+            await self._owned.standing(workflow_id, owner)
         with reaching():
             rows = await self._workflows.steps(workflow_id, after, limit + 1)
+        if not rows and owner is None:
+            await self._owned.standing(workflow_id, owner)
         last = rows[limit - 1] if len(rows) > limit else None
         cursor = None if last is None else cursor_of(last["place"], last["step_id"])
-        items = documents(step_document(row, secret=owner is None, values=inside) for row in rows[:limit])
+        items = documents(step_document(row, secret=owner is None) for row in rows[:limit])
         return page_answer("steps", items, f"{location_of(workflow_id)}/steps", parameters, cursor)
 
     async def cancel(self, call: Call, workflow_id: str) -> Answer:
@@ -120,24 +114,19 @@ class WorkflowRoutes:
         owner = await self._owned.owner(call)
         Parameters(call, ())
         if owner is not None:
-            await self._owned.head(workflow_id, owner)
+            await self._owned.standing(workflow_id, owner)
         if not await self._engine.cancel(workflow_id):
-            head = await self._owned.head(workflow_id, owner)
-            if head.status is not Status.CANCELLED:
-                raise ProblemError(_ended(head))
+            standing = await self._owned.standing(workflow_id, owner)
+            if standing.status is not Status.CANCELLED:
+                raise ProblemError(_ended(standing))
         return _answer(workflow_id, document({"workflow_id": workflow_id, "status": Status.CANCELLED}))
 
     async def _row(self, workflow_id: str, owner: str | None) -> dict[str, Any]:
         with reaching():
-            row = await self._workflows.show(workflow_id, owner)
-        if row is None:
+            row = await self._workflows.show(workflow_id)
+        if row is None or owner not in (None, row["subject"]):
             raise ProblemError(workflow_not_found(workflow_id))
         return row
-
-    def _open_inside(self, function: str) -> bool:
-        """Whether users see what happens inside of their workflows of a function, as its code now says."""
-        definition = self._definitions.workflow(function)
-        return definition is not None and definition.steps_visible
 
     async def _wait(self, workflow_id: str, wait_s: float) -> None:
         try:
@@ -204,14 +193,14 @@ def _after_step(parameters: Parameters) -> tuple[int, str] | None:
     return place[0], place[1]
 
 
-def _ended(head: Head) -> Problem:
+def _ended(standing: Standing) -> Problem:
     return Problem(
         409,
         "workflow_ended",
-        f"the workflow has ended as {head.status}; only one that has not ended can be cancelled",
-        workflow_id=head.workflow_id,
+        f"the workflow has ended as {standing.status}; only one that has not ended can be cancelled",
+        workflow_id=standing.workflow_id,
         # `status` is the answer's own, by RFC 9457.
-        more={"workflow_status": head.status.value},
+        more={"workflow_status": standing.status.value},
     )
 
 

@@ -86,31 +86,6 @@ async def once(request: Request) -> dict[str, Any]:
     return {"begun": begun.workflow_id, "told": await begun.result()}
 
 
-@step
-async def looks_up(secret: str) -> dict[str, str]:
-    return {"secret": f"{secret} of the admin"}
-
-
-@workflow
-async def child(secret: str) -> str:
-    return f"{secret} of the child"
-
-
-@workflow
-async def private() -> str:
-    """Reads more than it tells."""
-    await looks_up("password")
-    return f"read by {await (await start(child, 'password')).result() and 'a child'}"
-
-
-@workflow(steps_visible=True)
-async def shown(secret: str = "word") -> str:
-    await looks_up(secret)
-    if secret == "word":
-        await (await start(shown, "of a child")).result()
-    return "shown"
-
-
 @workflow
 async def failing() -> None:
     raise ValueError("the password is hunter2")

@@ -25,10 +25,9 @@ select set_eq(
      where c.relnamespace = 'outlast'::regnamespace and c.relkind in ('r', 'p') and a.attnum > 0
        and not a.attisdropped and has_column_privilege(r.rolname, c.oid, a.attnum, 'SELECT') $$,
   $$ select r.rolname, seen.*
-     from unnest(array['authenticated', 'service_role']) as r (rolname) cross join lateral (
+     from unnest(array['authenticated', 'service_role']) as r (rolname) cross join (
      select 'outlast.workflow_status', unnest(array['workflow_id', 'function', 'status', 'input', 'output', 'queue',
        'recovery_attempts', 'claimable_at', 'created_at', 'started_at', 'updated_at', 'completed_at'])
-     except select 'outlast.workflow_status', unnest(array['input', 'output']) where r.rolname = 'authenticated'
      union all
      select 'outlast.operation_outputs', unnest(array['workflow_id', 'name', 'output', 'attempts',
        'completion_order', 'completed_at'])) as seen $$,
@@ -74,20 +73,19 @@ select set_eq(
   $$ select p.oid::regprocedure::text, r.rolname::text
      from pg_proc p cross join unnest(array['anon', 'authenticated']) as r (rolname)
      where p.pronamespace = 'outlast'::regnamespace and has_function_privilege(r.rolname, p.oid, 'EXECUTE') $$,
-  $$ values ('outlast.public_error(text)', 'authenticated'), ('outlast.value_of(text,text)', 'authenticated') $$,
+  $$ values ('outlast.public_error(text)', 'authenticated') $$,
   'users execute nothing but what the view needs');
 select set_eq(
   $$ select distinct p.proname::text from pg_proc p
      where p.pronamespace = 'outlast'::regnamespace and has_function_privilege('service_role', p.oid, 'EXECUTE') $$,
-  array['start', 'start_any', 'send', 'cancel', 'cancel_any', 'public_error', 'value_of'],
+  array['start', 'start_any', 'send', 'cancel', 'cancel_any', 'public_error'],
   'the service starts, sends and cancels');
 select set_eq(
   $$ select p.oid::regprocedure::text from pg_proc p
      where p.pronamespace = 'outlast'::regnamespace and p.prosecdef $$,
   array['outlast.start_any(text,text,text,text)', 'outlast.start_own(text,text,text,text)',
         'outlast.start_as(text,text,text,text,jsonb)', 'outlast.send(text,json,text,text)',
-        'outlast.cancel_any(text)', 'outlast.cancel_own(text)', 'outlast.public_error(text)',
-        'outlast.value_of(text,text)'],
+        'outlast.cancel_any(text)', 'outlast.cancel_own(text)', 'outlast.public_error(text)'],
   'these alone act with the rights of their owner');
 select is_empty(
   $$ select p.oid::regprocedure from pg_proc p
