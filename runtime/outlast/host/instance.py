@@ -103,6 +103,7 @@ class Instance:
                 workflows=store.workflows,
                 functions=self.catalog,
                 admission=admission,
+                steps_visible=self.catalog.steps_visible,
                 in_flight=invoker.in_flight,
                 schema_current=self._schema_current,
                 version=version,
