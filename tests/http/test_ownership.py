@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.hosts import SECRET
+from tests.hosts import SECRET, until
 from tests.http.conftest import Start
 from tests.http.harness import Served, check_problem, fresh_key
 from tests.http.test_auth import ANON_KEY, PUBLISHABLE, a_user, bearer, started
@@ -212,3 +212,19 @@ def test_functions_dont_find_what_signs_tokens(guarded: Served) -> None:
     names = guarded.call("seen/environment", {}).json()
     assert "SUPABASE_URL" in names or "SUPABASE_DB_URL" in names
     assert "SUPABASE_JWT_SECRET" not in names
+
+
+def test_refusals_and_management_are_in_the_log(start_host: Start, signer: Project) -> None:
+    host = started(start_host, signer)
+    ada, eve = User(host, signer), User(host, signer)
+    key = fresh_key()
+    running = ada.call("held", {"key": key}, prefer="respond-async")
+    assert eve.ask(f"/{running}/cancel", "POST").status_code == 404
+    assert host.admin.post(f"/workflows/v1/{running}/cancel").status_code == 200
+    said = until(lambda: said if "managed POST" in (said := host.process.said()) else None)
+    lines = [line for line in said.splitlines() if f"{running}/cancel" in line]
+    (refused,) = [line for line in lines if "refused POST" in line]
+    assert eve.id in refused
+    assert "127.0.0.1: workflow_not_found" in refused
+    (managed,) = [line for line in lines if "managed POST" in line]
+    assert "by 'secret key default' from 127.0.0.1: 200" in managed

@@ -76,8 +76,10 @@ class Surroundings:
         }
         redactor.conceal(passwords_of(database_url))
         redactor.conceal((*keys.values(), *secret_keys.values(), *publishable_keys.values()))
-        if settings.jwks and (not os.environ.get("SUPABASE_JWKS") or _public(settings.jwks) != settings.jwks):
-            os.environ["SUPABASE_JWKS"] = json.dumps(_public(settings.jwks))
+        if settings.jwks and (
+            not os.environ.get("SUPABASE_JWKS") or public_key_set(settings.jwks) != settings.jwks
+        ):
+            os.environ["SUPABASE_JWKS"] = json.dumps(public_key_set(settings.jwks))
         for name, value in found.items():
             if value and not os.environ.get(name):
                 os.environ[name] = value
@@ -166,7 +168,7 @@ class Surroundings:
             self._warn(line)
 
 
-def _public(key_set: Mapping[str, Any]) -> dict[str, Any]:
+def public_key_set(key_set: Mapping[str, Any]) -> dict[str, Any]:
     """The keys of a set that verify, without what signs; of a symmetric one nothing is left."""
     keys = [key for key in key_set.get("keys", ()) if isinstance(key, dict) and key.get("kty") != "oct"]
     return {"keys": [{part: key[part] for part in key if part not in _SECRET_PARTS} for key in keys]}
