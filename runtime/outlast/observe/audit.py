@@ -16,7 +16,12 @@ def log_audit(fact: facts.CallRefused | facts.CallsRefused | facts.WorkflowManag
         text = "more calls in the last %.0f s, not told one by one: %s"
         _audit.warning(text, fact.window_s, counts, extra={"counts": dict(fact.by_code)})
         return
-    extra = {"who": fact.who, "address": fact.address, "method": fact.method, "path": fact.path}
+    extra: dict[str, str | int] = {
+        "who": fact.who,
+        "address": fact.address,
+        "method": fact.method,
+        "path": fact.path,
+    }
     told = (fact.method, fact.path, fact.who, fact.address)
     if isinstance(fact, facts.CallRefused):
         _audit.warning(
