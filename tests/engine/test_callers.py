@@ -310,7 +310,8 @@ DEFERS_AGAIN = """
       perform set_config('search_path', 'nowhere', false), pg_advisory_lock(4711);
       if new.depth < 3 then
         insert into public.seen
-        values (new.depth + 1, current_user, current_setting('request.jwt.claims')::json ->> 'sub');
+        values (new.depth + 1, current_user || ', ' || current_setting('role'),
+                current_setting('request.jwt.claims')::json ->> 'sub');
       end if;
       if new.depth = %s then
         raise exception 'at the end';
@@ -328,7 +329,9 @@ async def test_triggers_that_defer_again_run_as_the_caller_too(supabase_database
         await bench.rows(DEFERS_AGAIN.replace("%s", "99"))
         await run_as(bench, user(ADA), running, ["insert into public.seen values (0, 'authenticated')"])
         seen = await bench.rows("select depth, who, claims from public.seen where depth > 0 order by depth")
-        assert seen == [{"depth": depth, "who": "authenticated", "claims": ADA} for depth in (1, 2, 3)]
+        assert seen == [
+            {"depth": depth, "who": "authenticated, authenticated", "claims": ADA} for depth in (1, 2, 3)
+        ]
         assert await bench.rows("select 1 from pg_locks where locktype = 'advisory'") == []
         (_, after) = await run_as(bench, user(ADA), asking)
         assert after[0] == after[1]
