@@ -328,3 +328,38 @@ def test_serve_stops_at_a_file_that_nobody_could_read(outlast: Runs, files: Proj
         assert ran.err.splitlines()[-1] == (
             "error: functions/.env can't be read (it is no UTF-8): make it a readable text"
         )
+
+
+def test_what_signs_tokens_is_the_hosts_alone(files: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless the project hands it on by name: whoever has it is anybody."""
+    secret = "a-legacy-secret-of-more-than-32-characters"
+    symmetric = {"kty": "oct", "k": "c2VjcmV0", "kid": "old"}
+    private = {"kty": "EC", "crv": "P-256", "x": "x", "y": "y", "d": "private", "kid": "new"}
+    monkeypatch.setenv("SUPABASE_JWT_SECRET", secret)
+    monkeypatch.setenv("SUPABASE_JWKS", json.dumps({"keys": [symmetric, private]}))
+    files.write("functions/asking/index.py", "")
+    files.write("supabase/config.toml", '[functions.asking.env]\nT_SIGNING = "env(SUPABASE_JWT_SECRET)"\n')
+    settings = Settings.load()
+    assert settings.jwt_secret == secret
+    surroundings = Surroundings(settings, files.told.append)
+    surroundings.add_supabase(settings, "postgresql://x@y/z", {}, "i")
+    found = surroundings.declare()
+    assert "SUPABASE_JWT_SECRET" not in os.environ
+    assert secret not in str(dict(os.environ))
+    public = {"kty": "EC", "crv": "P-256", "x": "x", "y": "y", "kid": "new"}
+    assert json.loads(os.environ["SUPABASE_JWKS"]) == {"keys": [public]}
+    assert found.functions["asking"].environment == {"T_SIGNING": secret}
+
+
+def test_nor_do_functions_find_it_where_a_file_says_it(files: Project) -> None:
+    secret = "a-legacy-secret-of-more-than-32-characters"
+    key_set = json.dumps({"keys": [{"kty": "oct", "k": "c2VjcmV0"}]})
+    files.write(".env", f"SUPABASE_JWT_SECRET={secret}\nSUPABASE_JWKS='{key_set}'\nT_OTHER=seen\n")
+    settings = Settings.load()
+    assert (settings.jwt_secret, settings.jwks) == (secret, json.loads(key_set))
+    surroundings = Surroundings(settings, files.told.append)
+    surroundings.add_supabase(settings, "postgresql://x@y/z", {}, "i")
+    surroundings.declare()
+    assert os.environ["T_OTHER"] == "seen"
+    assert "SUPABASE_JWT_SECRET" not in os.environ
+    assert json.loads(os.environ["SUPABASE_JWKS"]) == {"keys": []}

@@ -301,6 +301,56 @@ async def test_deferred_triggers_run_as_the_caller(supabase_database: str) -> No
         assert failure["failure"]["type"] == "UniqueViolation", failure
 
 
+DEFERS_AGAIN = """
+    create table public.seen (depth int, who text, claims text);
+    grant select, insert on public.seen to authenticated;
+    create function public.look() returns trigger language plpgsql as $$
+    begin
+      set constraints all deferred;
+      perform set_config('search_path', 'nowhere', false), pg_advisory_lock(4711);
+      if new.depth < 3 then
+        insert into public.seen
+        values (new.depth + 1, current_user || ', ' || current_setting('role'),
+                current_setting('request.jwt.claims')::json ->> 'sub');
+      end if;
+      if new.depth = %s then
+        raise exception 'at the end';
+      end if;
+      return null;
+    end $$;
+    create constraint trigger late after insert on public.seen
+      deferrable initially deferred for each row execute function public.look();
+"""
+
+
+async def test_triggers_that_defer_again_run_as_the_caller_too(supabase_database: str) -> None:
+    """Up to the COMMIT, and what they set in the session is gone after it."""
+    async with engine_on(supabase_database, *FLOWS) as bench:
+        await bench.rows(DEFERS_AGAIN.replace("%s", "99"))
+        await run_as(bench, user(ADA), running, ["insert into public.seen values (0, 'authenticated')"])
+        seen = await bench.rows("select depth, who, claims from public.seen where depth > 0 order by depth")
+        assert seen == [
+            {"depth": depth, "who": "authenticated, authenticated", "claims": ADA} for depth in (1, 2, 3)
+        ]
+        assert await bench.rows("select 1 from pg_locks where locktype = 'advisory'") == []
+        (_, after) = await run_as(bench, user(ADA), asking)
+        assert after[0] == after[1]
+
+
+async def test_what_fails_at_the_commit_undoes_the_step(supabase_database: str) -> None:
+    async with engine_on(supabase_database, *FLOWS) as bench:
+        await bench.rows(DEFERS_AGAIN.replace("%s", "2"))
+        flow = await start_as(
+            bench, user(ADA), running, ["insert into public.seen values (0, 'authenticated')"]
+        )
+        failure = await bench.failure(flow)
+        assert "at the end" in str(failure), failure
+        assert await bench.rows("select * from public.seen") == []
+        assert await bench.rows("select 1 from pg_locks where locktype = 'advisory'") == []
+        (_, after) = await run_as(bench, user(ADA), asking)
+        assert after[0] == after[1]
+
+
 async def test_a_recovered_workflow_acts_for_the_same_caller(supabase_database: str) -> None:
     reached, gate = asyncio.Event(), asyncio.Event()
 

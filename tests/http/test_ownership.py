@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import psycopg
 import pytest
 
-from tests.hosts import SECRET
+from tests.hosts import SECRET, until
 from tests.http.conftest import Start
 from tests.http.harness import Served, check_problem, fresh_key
 from tests.http.test_auth import ANON_KEY, PUBLISHABLE, a_user, bearer, started
@@ -146,3 +147,84 @@ def test_users_send_no_messages(guarded: Served, ada: User) -> None:
     for path in (f"/{workflow}/messages", f"/{workflow}/messages/topic"):
         check_problem(ada.ask(path, "POST"), 401, "INVALID_CREDENTIALS")
     assert ada.ask(f"/{workflow}/cancel", "POST").status_code == 200
+
+
+def test_users_see_that_steps_ran_and_not_what_they_returned(guarded: Served, ada: User) -> None:
+    workflow = ada.call("seen/hidden")
+    child = ada.ask(f"/{workflow}").json()["output"]
+    answer = ada.ask(f"/{workflow}/steps")
+    assert [each["status"] for each in answer.json()["steps"]] == ["SUCCESS"] * len(answer.json()["steps"])
+    assert {each["name"] for each in answer.json()["steps"]} >= {"read_all_rows", "publish progress"}
+    assert all(each["completed_at"] for each in answer.json()["steps"])
+    published = [each["output"] for each in answer.json()["steps"] if each["name"] == "publish progress"]
+    assert published == [1]
+    of_child = ada.ask(f"/{child}")
+    assert (of_child.json()["status"], of_child.json()["input"], of_child.json()["output"]) == (
+        "SUCCESS",
+        None,
+        None,
+    )
+    waited = ada.ask(f"/{child}?wait=5")
+    pages = [ada.ask(path) for path in ("", f"?parent={workflow}", f"/{child}/steps", f"/{child}/events")]
+    for each in (answer, of_child, waited, *pages):
+        assert "confidential" not in each.text
+    for path in (f"/{workflow}/steps", f"/{child}"):
+        assert "confidential-rows" in guarded.admin.get(f"/workflows/v1{path}").text
+
+
+def test_the_stream_of_a_call_shows_no_more(guarded: Served, ada: User) -> None:
+    for function in ("seen/hidden", "seen/shown"):
+        headers = {**ada.headers, "accept": "text/event-stream"}
+        answer = guarded.client.post(f"/functions/v1/{function}", json={}, headers=headers)
+        assert "read_all_rows" in answer.text
+        assert "confidential" not in answer.text
+
+
+def test_a_function_may_show_what_its_steps_returned(ada: User, eve: User) -> None:
+    workflow = ada.call("seen/shown")
+    child = ada.ask(f"/{workflow}").json()["output"]
+    outputs = {each["name"]: each["output"] for each in ada.ask(f"/{workflow}/steps").json()["steps"]}
+    assert outputs["read_all_rows"] == "confidential-rows"
+    of_child = ada.ask(f"/{child}").json()
+    assert (of_child["input"], of_child["output"]) == ({"rows": "confidential-rows"}, "confidential-rows!")
+    for path in (f"/{workflow}/steps", f"/{child}"):
+        assert eve.ask(path).status_code == 404
+
+
+def test_whose_it_is_is_known_before_anything_large_is_read(start_host: Start, signer: Project) -> None:
+    """Else the time tells whether another's is there. What can't be read at all is 404 to others, as ever."""
+    host = started(start_host, signer)
+    ada, eve = User(host, signer), User(host, signer)
+    workflow = ada.call("seen/large", {"text": "large"})
+    columns = [("workflow_status", each) for each in ("input", "output", "error", "response", "request")]
+    renamed = [*columns, ("operation_outputs", "output")]
+    with psycopg.connect(host.database, autocommit=True) as connection:
+        for table, column in renamed:
+            connection.execute(f"alter table outlast.{table} rename {column} to away_{column}".encode())
+        for path, method in [("", "GET"), ("/steps", "GET"), ("/events", "GET"), ("?wait=1", "GET")]:
+            assert eve.ask(f"/{workflow}{path}", method).status_code == 404
+            assert ada.ask(f"/{workflow}{path}", method).status_code in (500, 503)
+        assert eve.ask(f"/{workflow}/cancel", "POST").status_code == 404
+        assert ada.ask(f"/{workflow}/cancel", "POST").status_code in (500, 503)
+
+
+def test_functions_dont_find_what_signs_tokens(guarded: Served) -> None:
+    names = guarded.call("seen/environment", {}).json()
+    assert "SUPABASE_URL" in names or "SUPABASE_DB_URL" in names
+    assert "SUPABASE_JWT_SECRET" not in names
+
+
+def test_refusals_and_management_are_in_the_log(start_host: Start, signer: Project) -> None:
+    host = started(start_host, signer)
+    ada, eve = User(host, signer), User(host, signer)
+    key = fresh_key()
+    running = ada.call("held", {"key": key}, prefer="respond-async")
+    assert eve.ask(f"/{running}/cancel", "POST").status_code == 404
+    assert host.admin.post(f"/workflows/v1/{running}/cancel").status_code == 200
+    said = until(lambda: said if "managed POST" in (said := host.process.said()) else None)
+    lines = [line for line in said.splitlines() if f"{running}/cancel" in line]
+    (refused,) = [line for line in lines if "refused POST" in line]
+    assert eve.id in refused
+    assert "127.0.0.1: workflow_not_found" in refused
+    (managed,) = [line for line in lines if "managed POST" in line]
+    assert "by 'secret key default' from 127.0.0.1: 200" in managed

@@ -12,6 +12,7 @@ from tests.mutants import (
     of_recovery,
     of_repetition,
     of_replay,
+    of_rights,
     of_the_fence,
     of_the_journal,
     of_the_lease,
@@ -31,6 +32,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *of_callers.MUTANTS,
     *of_messages.MUTANTS,
     *of_memory.MUTANTS,
+    *of_rights.MUTANTS,
 )
 EQUIVALENTS: tuple[Equivalent, ...] = (
     *of_recovery.EQUIVALENTS,

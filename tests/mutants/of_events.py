@@ -107,7 +107,7 @@ MUTANTS = (
         "The stream of another's events is not there",
         "web/events.py",
         '            event = Parameters(call, ("event",)).one("event")\n'
-        "            await self._owned.standing(workflow_id, owner)\n",
+        "            await self._owned.ownership(workflow_id, owner)\n",
         '            event = Parameters(call, ("event",)).one("event")\n',
         http=("test_published.py::test_owners_follow_theirs_and_nobody_elses",),
     ),
@@ -115,8 +115,8 @@ MUTANTS = (
         "events-of-anybody-listed",
         "… nor their list",
         "web/events.py",
-        "        if owner is not None:\n            await self._owned.standing(workflow_id, owner)\n",
-        "",
+        "        await self._owned.ownership(workflow_id, owner)\n        with",
+        "        with",
         http=("test_published.py::test_owners_follow_theirs_and_nobody_elses",),
     ),
     Mutant(

@@ -68,6 +68,32 @@ def test_all_that_is_said(tapped: CronServer, file: Path) -> None:
         ("grant update (status) on outlast.workflow_status to authenticated", "grants"),
         ("create policy more on outlast.messages for all to authenticated using (true)", "grants"),
         ("alter function outlast.claims() security definer", "grants"),
+        ("grant select (input) on outlast.workflow_status to authenticated", "grants"),
+        (
+            "create policy more on outlast.messages for select to service_role"
+            " using (workflow_id = current_setting('a'))",
+            "grants",
+        ),
+        (
+            "create or replace function outlast.may_speak_as(role_name text) returns boolean"
+            " language sql stable set search_path = pg_catalog, pg_temp as $$ select true $$",
+            "owners",
+        ),
+        (  # who the functions' owner is, within them
+            "create or replace function outlast.acting_role() returns name"
+            " language sql stable set search_path = pg_catalog, pg_temp as $$ select current_user $$",
+            "owners",
+        ),
+        (
+            "create or replace function outlast.acting_role() returns name"
+            " language sql stable set search_path = pg_catalog, pg_temp as $$ select session_user $$",
+            "owners",
+        ),
+        (
+            "create or replace function outlast.sees_all() returns boolean"
+            " language sql stable set search_path = pg_catalog, pg_temp as $$ select true $$",
+            "owners",
+        ),
         (
             "create materialized view outlast.copied as select * from outlast.workflow_status;"
             " grant select on outlast.copied to authenticated",

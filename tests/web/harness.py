@@ -15,7 +15,7 @@ from outlast.core.clock import Clock
 from outlast.core.errors import WorkflowEnded, WorkflowNotFound
 from outlast.core.listing import Filters
 from outlast.core.ports import Unreachable
-from outlast.core.records import Standing
+from outlast.core.records import Ownership, Standing
 from outlast.core.status import Status
 from outlast.web.admission import Admission, Admitted
 from outlast.web.app import Web
@@ -129,12 +129,10 @@ class Rows:
         rows = [row for row in self.published.get(workflow_id, []) if row["number"] > after]
         return [row for row in rows if event in (None, row["event"])][:limit]
 
-    async def standing(self, ids: Sequence[str]) -> dict[str, Standing]:
+    async def ownership(self, ids: Sequence[str]) -> dict[str, Ownership]:
         found = {each: row for each in ids if (row := self.find(each)) is not None}
         return {
-            each: Standing(
-                each, row["function"], Status(row["status"]), None, row["subject"], None, None, None
-            )
+            each: Ownership(each, row["function"], Status(row["status"]), row["subject"], row["parent"])
             for each, row in found.items()
         }
 
@@ -210,6 +208,7 @@ class Project:
             workflows=self.rows,
             functions=self,
             admission=admission,
+            steps_visible=lambda function: False,
             in_flight=self.in_flight,
             schema_current=self.schema_current,
             version="1.2.3",

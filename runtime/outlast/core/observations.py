@@ -197,6 +197,37 @@ class FunctionBroken(Observation):
     error: str
 
 
+@dataclass(frozen=True, slots=True)
+class CallRefused(Observation):
+    """A call was refused (401, 403, 429), or asked for a workflow that isn't there for its caller."""
+
+    who: str
+    """A user's id, the name of a key, `anonymous`, or `nobody known` if what was presented proved nothing."""
+    address: str
+    method: str
+    path: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallsRefused(Observation):
+    """So many more within `window_s`, by code, which were not told one by one."""
+
+    by_code: tuple[tuple[str, int], ...]
+    window_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowManaged(Observation):
+    """A call under /workflows/v1 was answered. `who` and `address` as for refusals."""
+
+    who: str
+    address: str
+    method: str
+    path: str
+    status: int
+
+
 Observer = Callable[[Observation], None]
 
 

@@ -104,6 +104,16 @@ class Standing(NamedTuple):
     response: str | None
 
 
+class Ownership(NamedTuple):
+    """Whose a workflow is, and what else decides who may see what of it. Cheap to read, whatever it holds."""
+
+    workflow_id: str
+    function: str
+    status: Status
+    subject: str | None
+    parent: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class Committed:
     """What a batch did: whose rows were inserted, whose writes were accepted."""

@@ -106,6 +106,11 @@ class Catalog:
         """The workflow that runs under this name, private ones (`checkout/_ship`) too."""
         return self._edition.routes.workflows.get(function)
 
+    def steps_visible(self, function: str) -> bool:
+        """Whether users see what the steps of their workflows returned; not where it isn't served now."""
+        definition = self.workflow(function)
+        return definition is not None and definition.steps_visible
+
     def version(self, function: str) -> str | None:
         """The version of the file that serves this name."""
         return self._edition.routes.versions.get(function)

@@ -30,6 +30,7 @@ from outlast.store.realtime import Broadcasts
 from outlast.store.supabase import play_supabase
 from outlast.web.admission import Admission
 from outlast.web.app import Web
+from outlast.web.audit import Audit
 from outlast.web.credentials import ApiKeys
 from outlast.web.handlers import HostAccess
 from outlast.web.invoke import Invoker
@@ -103,12 +104,14 @@ class Instance:
                 workflows=store.workflows,
                 functions=self.catalog,
                 admission=admission,
+                steps_visible=self.catalog.steps_visible,
                 in_flight=invoker.in_flight,
                 schema_current=self._schema_current,
                 version=version,
                 body_bytes_max=settings.body_bytes_max,
             ),
             cors_origins=settings.cors_origins,
+            audit=Audit(observe),
         )
         self._tasks: list[asyncio.Task[None]] = []
         self._joined = False

@@ -13,6 +13,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from outlast.core.errors import OutlastError
 from outlast.core.names import is_function_name
@@ -24,6 +25,10 @@ from outlast.observe.redaction import passwords_of, redactor, secrets_among
 from outlast.sdk.environment import environment, install
 
 RESERVED = "SUPABASE_"
+WITHHELD = frozenset({"SUPABASE_JWT_SECRET"})
+"""What is the host's alone: whoever has it signs tokens of anybody. `[functions.NAME.env]` may hand it on."""
+_SECRET_PARTS = frozenset({"k", "d", "p", "q", "dp", "dq", "qi", "oth"})
+"""Of a JSON Web Key (RFC 7518, section 6): what signs, where the rest only verifies."""
 ENV_NAME = ".env"
 _logger = logging.getLogger("outlast")
 
@@ -50,6 +55,8 @@ class Surroundings:
         self._told: set[str] = set()
         self._lock = threading.Lock()
         redactor.conceal(secrets_among(self._own, by_name_alone=True))
+        for name in WITHHELD:
+            os.environ.pop(name, None)
 
     def add_supabase(
         self, settings: Settings, database_url: str, keys: Mapping[str, str], instance_id: str
@@ -64,12 +71,15 @@ class Surroundings:
             "SUPABASE_DB_URL": database_url,
             "SUPABASE_PUBLISHABLE_KEYS": publishable_keys and json.dumps(publishable_keys),
             "SUPABASE_SECRET_KEYS": secret_keys and json.dumps(secret_keys),
-            "SUPABASE_JWKS": settings.jwks and json.dumps(settings.jwks),
             "SB_REGION": "local",
             "SB_EXECUTION_ID": instance_id,
         }
         redactor.conceal(passwords_of(database_url))
         redactor.conceal((*keys.values(), *secret_keys.values(), *publishable_keys.values()))
+        if settings.jwks and (
+            not os.environ.get("SUPABASE_JWKS") or public_key_set(settings.jwks) != settings.jwks
+        ):
+            os.environ["SUPABASE_JWKS"] = json.dumps(public_key_set(settings.jwks))
         for name, value in found.items():
             if value and not os.environ.get(name):
                 os.environ[name] = value
@@ -100,6 +110,8 @@ class Surroundings:
         return {name: value for name, value in common.items() if name not in self._own}
 
     def _export(self, common: Mapping[str, str]) -> None:
+        hidden = WITHHELD | {"SUPABASE_JWKS"}  # the public part of the latter comes by `add_supabase`
+        common = {name: value for name, value in common.items() if name not in hidden}
         for name in self._added.keys() - common.keys():
             os.environ.pop(name, None)
         for name, value in common.items():
@@ -154,6 +166,12 @@ class Surroundings:
         if line not in self._told:
             self._told.add(line)
             self._warn(line)
+
+
+def public_key_set(key_set: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of a set that verify, without what signs; of a symmetric one nothing is left."""
+    keys = [key for key in key_set.get("keys", ()) if isinstance(key, dict) and key.get("kty") != "oct"]
+    return {"keys": [{part: key[part] for part in key if part not in _SECRET_PARTS} for key in keys]}
 
 
 def check_files(settings: Settings) -> None:

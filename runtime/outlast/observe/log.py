@@ -11,6 +11,7 @@ from pydantic_core import from_json, to_json
 
 from outlast.core import observations as facts
 from outlast.core.observations import Observation
+from outlast.observe.audit import log_audit
 from outlast.observe.redaction import redactor
 
 _logger = logging.getLogger("outlast")
@@ -98,7 +99,14 @@ def log(fact: Observation) -> None:
         case facts.FunctionLoaded() | facts.FunctionBroken() | facts.FunctionDisabled():
             _log_function(fact)
         case _:
-            _logger.debug("%r", fact)
+            _log_other(fact)
+
+
+def _log_other(fact: Observation) -> None:
+    if isinstance(fact, facts.CallRefused | facts.CallsRefused | facts.WorkflowManaged):
+        log_audit(fact)
+    else:
+        _logger.debug("%r", fact)
 
 
 def _log_lost(fact: facts.InstanceLost) -> None:

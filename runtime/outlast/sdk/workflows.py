@@ -63,6 +63,7 @@ def workflow(
     methods: Sequence[str] = METHODS,
     webhook: Webhook | None = None,
     queue: str | None = None,
+    steps_visible: bool = False,
 ) -> WorkflowDecorator: ...
 def workflow(
     fn: Callable[..., Any] | None = None,
@@ -75,6 +76,7 @@ def workflow(
     methods: Sequence[str] = METHODS,
     webhook: Webhook | None = None,
     queue: str | None = None,
+    steps_visible: bool = False,
 ) -> Any:
     """Make a function a workflow: it survives anything and runs to one end.
 
@@ -84,13 +86,16 @@ def workflow(
     of a running call instead of waiting with it. `timeout` bounds the whole, sleeps and recoveries included.
     `methods` are the HTTP methods it answers. `webhook` (`standard_webhook`, `database_webhook`) lets in
     verified deliveries alone; such a function answers POST, unless `methods` says otherwise.
-    `queue="pgmq:NAME"` starts it for each message of that Supabase Queue, too. Raises UsageError for options
-    that can't work.
+    `queue="pgmq:NAME"` starts it for each message of that Supabase Queue, too. `steps_visible=True` lets
+    users see what the steps of their workflows returned; else they see names, times and status. Raises
+    UsageError for options that can't work.
     """
     if idempotency not in ("optional", "required"):
         raise UsageError(f'workflow(idempotency) is "optional" or "required", not {idempotency!r}')
     if duplicates not in ("attach", "conflict"):
         raise UsageError(f'workflow(duplicates) is "attach" or "conflict", not {duplicates!r}')
+    if not isinstance(steps_visible, bool):
+        raise UsageError(f"workflow(steps_visible) is True or False, not {steps_visible!r}")
     timeout_s = positive_seconds_of(timeout, "workflow(timeout)")
     modes = auth_modes(auth, "workflow")
     check_webhook(webhook, "workflow", auth)
@@ -115,6 +120,7 @@ def workflow(
             auth=modes,
             webhook=webhook,
             queue=consumed,
+            steps_visible=steps_visible,
         )
         return Workflow(definition)
 

@@ -24,6 +24,7 @@ _UNDO_S = 5.0
 _BEGIN = (_SQL["clean"] + _SQL["restore"]).as_bytes()
 _LEAVE = (_SQL["settle"] + _SQL["clean"] + _SQL["restore"]).as_bytes()
 _UNDO = (_SQL["undo"] + _SQL["clean"] + _SQL["restore"] + _SQL["forget"] + _SQL["again"]).as_bytes()
+_COMMIT = (_SQL["commit"] + _SQL["clean"] + _SQL["restore"] + _SQL["forget"] + _SQL["after"]).as_bytes()
 _FORGET = _SQL["forget"].as_bytes()
 
 
@@ -39,8 +40,7 @@ async def as_caller(connection: AsyncConn, caller: Caller, mark: str) -> AsyncIt
     ends. If it raises, the transaction is over. Raises UsageError for a role that callers can't have and if
     what is within ended the transaction; RoleChanged.
     """
-    settings = json.dumps(connection.settings)
-    meant = {"role": caller.role, "claims": caller.database_claims(), "settings": settings, "mark": mark}
+    meant = _meant(connection, caller, mark)
     try:
         await _said(connection, _BEGIN, meant)
         # By itself: to plan it takes longer than all the rest, and where sessions last it is planned once.
@@ -63,6 +63,24 @@ async def as_caller(connection: AsyncConn, caller: Caller, mark: str) -> AsyncIt
     except BaseException:
         await _undo(connection, meant)
         raise
+
+
+async def commit_as_caller(connection: AsyncConn, caller: Caller, mark: str) -> None:
+    """Commit what `as_caller` ran, and what the engine added to it, under the caller's role.
+
+    Nothing that it fires stays in the session. Raises psycopg.Error if it was not committed, or in doubt.
+    """
+    meant = _meant(connection, caller, mark)
+    try:
+        await _said(connection, _COMMIT, meant)
+    except BaseException:
+        await _undo(connection, meant)
+        raise
+
+
+def _meant(connection: AsyncConn, caller: Caller, mark: str) -> dict[str, Any]:
+    settings = json.dumps(connection.settings)
+    return {"role": caller.role, "claims": caller.database_claims(), "settings": settings, "mark": mark}
 
 
 async def _said(connection: AsyncConn, statements: bytes, parameters: dict[str, Any]) -> list[list[TupleRow]]:

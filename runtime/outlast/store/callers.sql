@@ -54,6 +54,17 @@ select
   pg_catalog.current_setting('outlast.transaction', true) operator(pg_catalog.=) %(mark)s,
   exists (select from pg_catalog.pg_prepared_statements where from_sql);
 
+-- name: commit
+-- A trigger that was deferred may defer again: what is left fires at the COMMIT, as the caller. What that leaves in the
+-- session goes before anybody else has it: all in one message.
+select
+  pg_catalog.set_config('request.jwt.claims', %(claims)s, true), pg_catalog.set_config('role', %(role)s, true);
+commit;
+
+-- name: after
+-- There is a transaction for the driver to end.
+begin
+
 -- name: forget
 -- Statements that the body prepared by SQL. A rollback doesn't undo that.
 do $$

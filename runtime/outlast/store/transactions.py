@@ -12,7 +12,7 @@ from outlast.core.errors import UsageError
 from outlast.core.ports import Conflicted, Fence, TransactionWork, Unreachable
 from outlast.core.records import StepRecord
 from outlast.store.borrowed import ENDED_BY_BODY, lent
-from outlast.store.callers import as_caller
+from outlast.store.callers import as_caller, commit_as_caller
 from outlast.store.connections import CONFLICTS, AsyncConn, away, ends_session
 from outlast.store.pool import Pool
 from outlast.store.queries import load
@@ -70,6 +70,8 @@ class PostgresTransactions:
                 if fence is None:
                     await _check_open(connection, mark)
                 faults.reach("transaction.before_commit")
+                if work.caller is not None:
+                    await commit_as_caller(connection, work.caller, mark)
                 committed = True
         except CONFLICTS as error:
             raise Conflicted(str(error)) from error

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any
 
 from outlast.core.listing import Filters
-from outlast.core.records import ClaimedWorkflow, Standing, StepRecord
+from outlast.core.records import ClaimedWorkflow, Ownership, Standing, StepRecord
 from outlast.core.status import Status
 from outlast.store.connections import away
 from outlast.store.pool import Pool
@@ -61,6 +61,11 @@ class PostgresWorkflows:
         """See WorkflowStore."""
         parameters = {"workflow_id": workflow_id, "nonce": secrets.randbits(63)}
         return bool(await self._rows("cancel", parameters) or await self._rows("cancelled", parameters))
+
+    async def ownership(self, ids: Sequence[str]) -> dict[str, Ownership]:
+        """Whose these workflows are; unknown ids are left out. Raises Unreachable."""
+        rows = await self._rows("ownership", {"ids": list(ids)})
+        return {row["workflow_id"]: Ownership(**{**row, "status": Status(row["status"])}) for row in rows}
 
     async def show(self, workflow_id: str) -> dict[str, Any] | None:
         """All columns that people may see of one workflow; JSON as text. Raises Unreachable."""

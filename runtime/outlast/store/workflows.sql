@@ -13,6 +13,12 @@ select
 from outlast.workflow_status
 where workflow_id = any(%(ids)s::text[]) and status not in ('ENQUEUED', 'PENDING')
 
+-- name: ownership
+-- Whose a workflow is, before anything large of it is read: for whom it isn't it takes as long as one that isn't there.
+select workflow_id, function, status, subject, parent
+from outlast.workflow_status
+where workflow_id = any(%(ids)s::text[])
+
 -- name: show
 select
   workflow_id, function, status, input::text, output::text, error::text, response::text, idempotency_key, subject,

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from outlast.core.callers import NOBODY, SERVICE_ROLE, Caller, CallerToken
 from outlast.sdk.auth import AuthMode
+from outlast.web.audit import let_in
 from outlast.web.calls import Call
 from outlast.web.credentials import ApiKeys, Credentials, KnownKey, credentials_of
 from outlast.web.problems import ProblemError
@@ -70,6 +71,11 @@ class Admission:
 
     async def to_function(self, call: Call, function: str, auth: Sequence[AuthMode] | None) -> Admitted:
         """Who calls a function of the file `function`. Raises ProblemError (401, 503)."""
+        admitted = await self._to_function(call, function, auth)
+        let_in(call, admitted.caller)
+        return admitted
+
+    async def _to_function(self, call: Call, function: str, auth: Sequence[AuthMode] | None) -> Admitted:
         presented = self._presented(call)
         if self.gated(function, auth):
             admitted = await _through_gateway(presented)
@@ -83,6 +89,7 @@ class Admission:
     async def to_management(self, call: Call) -> Admitted:
         """Who asks for workflows: a holder of a secret key, or a signed-in user. Raises ProblemError."""
         admitted = await _through_gateway(self._presented(call))
+        let_in(call, admitted.caller)
         if not admitted.secret and admitted.subject is None:
             detail = "only a secret key, or a user's token for their own workflows, opens this"
             raise refusal("UNAUTHORIZED_NO_AUTH_HEADER", f"Missing authorization header: {detail}")

@@ -28,17 +28,20 @@ class Reply:
     `shared` are header fields that every answer gets, unless it says itself who may read it.
     """
 
-    __slots__ = ("_send", "_shared", "begun")
+    __slots__ = ("_send", "_shared", "begun", "status")
 
     def __init__(self, send: Send, shared: Pairs) -> None:
         self._send = send
         self._shared = shared
         self.begun = False
+        self.status = 0
+        """Of the answer, once it has begun."""
 
     async def __call__(self, message: Message) -> None:
         """Send one ASGI message. Raises ClientGone."""
         if not self.begun:
             self.begun = True
+            self.status = message.get("status", 0)
             headers = [*message.get("headers", ())]
             if ALLOW_ORIGIN not in dict(headers):
                 headers += self._shared

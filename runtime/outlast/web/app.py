@@ -11,16 +11,19 @@ from typing import Protocol
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from outlast.core.errors import OutlastError
+from outlast.core.observations import ignore
 from outlast.sdk.definitions import HandlerDefinition, WorkflowDefinition
 from outlast.sdk.environment import enter_environment
 from outlast.web.admission import WEBHOOK, Admission, Admitted
 from outlast.web.answers import ClientGone, Reply
+from outlast.web.audit import Audit
 from outlast.web.calls import Call
 from outlast.web.cors import preflight, shared
 from outlast.web.following import wants_stream
 from outlast.web.handlers import HostAccess, serve_app, serve_handler
 from outlast.web.invoke import Invoker, Target, check_method
 from outlast.web.problems import INTERNAL, expected_problem
+from outlast.web.routes import WORKFLOWS
 from outlast.web.streaming import Streamer
 from outlast.web.webhooks import Complaints, admit_webhook
 
@@ -48,6 +51,7 @@ class Web:
     management: ASGIApp
     cors_origins: Sequence[str] = ("*",)
     complaints: Complaints = field(default_factory=Complaints)
+    audit: Audit = field(default_factory=lambda: Audit(ignore))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -68,6 +72,8 @@ class Web:
                 await self._function(call, reply)
             else:
                 await self.management(call.scope, call.receive, reply)
+                if call.path.startswith(WORKFLOWS):
+                    self.audit.managed(call, reply.status)
         except ClientGone:
             raise
         except Exception as error:
@@ -75,6 +81,7 @@ class Web:
             if problem is None:
                 _logger.exception("%s %r failed", call.method, call.path)
                 problem = INTERNAL
+            self.audit.refused(call, problem.status, problem.code)
             if not reply.begun:
                 await problem.answer().send(reply)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
+from outlast.core.events import event_of
 from outlast.core.failures import CANCELLED
 from outlast.core.outcomes import public_error
 from outlast.core.records import Standing
@@ -38,9 +39,14 @@ def documents(items: Iterable[Verbatim]) -> Verbatim:
     return Verbatim(b"[%s]" % b",".join(item.json for item in items))
 
 
-def workflow_document(row: Row, *, secret: bool) -> Verbatim:
-    """One workflow. Its traceback, and where it runs, are for holders of a secret key alone."""
+def workflow_document(row: Row, *, secret: bool, values: bool = True) -> Verbatim:
+    """One workflow. Its traceback, and where it runs, are for holders of a secret key alone.
+
+    Without `values` what went in and what came out is left out.
+    """
     fields = {name: _recorded(value) if name in _RECORDED else value for name, value in row.items()}
+    if not values:
+        fields.update({name: None for name in ("input", "output", "response") if name in fields})
     if not secret and "owner" in fields:
         fields["owner"] = None
     if row.get("error") is not None:
@@ -48,14 +54,18 @@ def workflow_document(row: Row, *, secret: bool) -> Verbatim:
     return document(fields)
 
 
-def step_document(row: Row, *, secret: bool) -> Verbatim:
-    """One recorded step; of a wait that isn't over, when it will be. `secret` as for workflows."""
+def step_document(row: Row, *, secret: bool, visible: bool = True) -> Verbatim:
+    """One recorded step; of a wait that isn't over, when it will be. `secret` as for workflows.
+
+    Unless steps are `visible`, their outputs are left out; what was published is there for owners to see.
+    """
     sleeping = row["completion_order"] is None
+    published = event_of(row["name"], row["attempts"]) is not None
     fields: dict[str, Any] = {
         "step_id": row["step_id"],
         "name": row["name"],
         "status": _step_status(row),
-        "output": None if sleeping else _recorded(row["output"]),
+        "output": _recorded(row["output"]) if not sleeping and (visible or published) else None,
         "error": _recorded(row["error"]) if secret or row["error"] is None else _STEP_FAILED,
         "attempts": row["attempts"],
         "completion_order": row["completion_order"],

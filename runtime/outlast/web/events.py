@@ -58,18 +58,15 @@ class EventRoutes:
         owner = owner_of(admitted)
         if wants_stream(call) and call.method == "GET":
             event = Parameters(call, ("event",)).one("event")
-            await self._owned.standing(workflow_id, owner)
+            await self._owned.ownership(workflow_id, owner)
             slot = self._in_flight(call, admitted)
             return EventStream(self._engine, self._events, call, workflow_id, event, slot)
         parameters = Parameters(call, ("event", "limit", "cursor"))
         limit = parameters.whole("limit", PAGE_MAX, 1, PAGE_MAX)
         after, event = _after(parameters), parameters.one("event")
-        if owner is not None:
-            await self._owned.standing(workflow_id, owner)
+        await self._owned.ownership(workflow_id, owner)
         with reaching():
             rows = await self._events.events(workflow_id, after, limit + 1, event)
-        if not rows and owner is None:
-            await self._owned.standing(workflow_id, owner)
         cursor = cursor_of(rows[limit - 1]["number"]) if len(rows) > limit else None
         items = documents(map(event_document, rows[:limit]))
         return page_answer("events", items, f"{location_of(workflow_id)}/events", parameters, cursor)

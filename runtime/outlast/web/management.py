@@ -16,7 +16,7 @@ from outlast.web.health import Health
 from outlast.web.messages import Engine as MessagesEngine
 from outlast.web.messages import MessageRoutes
 from outlast.web.openapi.document import Functions, OpenApi
-from outlast.web.owned import Owned
+from outlast.web.owned import Owned, StepsVisible
 from outlast.web.routes import WORKFLOWS, Routes
 from outlast.web.workflows import Engine as WorkflowsEngine
 from outlast.web.workflows import WorkflowRoutes
@@ -37,6 +37,7 @@ def management_app(
     workflows: Workflows,
     functions: Functions,
     admission: Admission,
+    steps_visible: StepsVisible,
     in_flight: InFlight,
     schema_current: Callable[[], Awaitable[bool]],
     version: str,
@@ -44,10 +45,11 @@ def management_app(
 ) -> ASGIApp:
     """An ASGI application for HTTP scopes. It raises ProblemError and OutlastError for its caller to answer.
 
-    `in_flight` counts a caller's streams among its calls. `schema_current` says whether the database's schema
-    is up to date, and raises Unreachable. `version` is Outlast's; `body_bytes_max` bounds a message.
+    `steps_visible` says whether a function shows its steps' outputs to owners of its workflows. `in_flight`
+    counts a caller's streams among its calls. `schema_current` says whether the database's schema is up to
+    date, and raises Unreachable. `version` is Outlast's; `body_bytes_max` bounds a message.
     """
-    owned = Owned(workflows, admission)
+    owned = Owned(workflows, admission, steps_visible)
     of_workflows = WorkflowRoutes(engine, workflows, owned)
     of_events = EventRoutes(engine, workflows, owned, in_flight)
     of_messages = MessageRoutes(engine, admission, body_bytes_max)

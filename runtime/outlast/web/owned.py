@@ -1,34 +1,38 @@
-"""Whose workflows a caller may see: what is another's is not there."""
+"""Whose workflows a caller may see, and how much of them: what is another's is not there."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
 from outlast.core.errors import DatabaseUnavailable
 from outlast.core.ports import Unreachable
-from outlast.core.records import Standing
+from outlast.core.records import Ownership
 from outlast.web.admission import Admission, Admitted
 from outlast.web.calls import Call
 from outlast.web.problems import ProblemError
 from outlast.web.routes import workflow_not_found
 
+StepsVisible = Callable[[str], bool]
+"""Whether the function of this name shows its steps' outputs to the owners of its workflows."""
 
-class Standings(Protocol):
-    """Where it is read how workflows stand."""
 
-    async def standing(self, ids: Sequence[str]) -> dict[str, Standing]:
-        """How these workflows stand; unknown ids are left out. Raises Unreachable."""
+class Ownerships(Protocol):
+    """Where it is read whose workflows are."""
+
+    async def ownership(self, ids: Sequence[str]) -> dict[str, Ownership]:
+        """Whose these workflows are; unknown ids are left out. Raises Unreachable."""
         ...
 
 
 class Owned:
     """Looks up workflows for their owners, and all of them for holders of a secret key."""
 
-    def __init__(self, workflows: Standings, admission: Admission) -> None:
+    def __init__(self, workflows: Ownerships, admission: Admission, steps_visible: StepsVisible) -> None:
         self._workflows = workflows
         self._admission = admission
+        self._steps_visible = steps_visible
 
     async def admitted(self, call: Call) -> Admitted:
         """Who asks. Raises ProblemError (401)."""
@@ -38,13 +42,30 @@ class Owned:
         """Whose workflows the caller may see; None for all. Raises ProblemError (401)."""
         return owner_of(await self.admitted(call))
 
-    async def standing(self, workflow_id: str, owner: str | None) -> Standing:
-        """How a workflow of `owner` stands. Raises ProblemError (404), DatabaseUnavailable."""
-        with reaching():
-            found = (await self._workflows.standing([workflow_id])).get(workflow_id)
+    async def ownership(self, workflow_id: str, owner: str | None) -> Ownership:
+        """Whose a workflow is that `owner` may see. Raises ProblemError (404), DatabaseUnavailable.
+
+        Nothing else of the row is read before: another's takes no longer than one that isn't there.
+        """
+        found = await self._found(workflow_id)
         if found is None or owner not in (None, found.subject):
             raise ProblemError(workflow_not_found(workflow_id))
         return found
+
+    def shows_steps(self, found: Ownership, owner: str | None) -> bool:
+        """Whether `owner` may see what its steps returned."""
+        return owner is None or self._steps_visible(found.function)
+
+    async def shows_values(self, found: Ownership, owner: str | None) -> bool:
+        """Whether `owner` may see input and output: a child's are what its parent's steps handle."""
+        if owner is None or found.parent is None:
+            return True
+        parent = await self._found(found.parent)
+        return parent is not None and parent.subject == owner and self.shows_steps(parent, owner)
+
+    async def _found(self, workflow_id: str) -> Ownership | None:
+        with reaching():
+            return (await self._workflows.ownership([workflow_id])).get(workflow_id)
 
 
 def owner_of(admitted: Admitted) -> str | None:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from outlast.core.errors import ShuttingDown
 from outlast.core.listing import Filters
-from outlast.core.records import Standing
+from outlast.core.records import Ownership, Standing
 from outlast.core.status import Status
 from outlast.web.answers import JSON, Answer
 from outlast.web.calls import Call
@@ -53,8 +53,8 @@ class Workflows(Protocol):
         """A page of recorded steps in order of completion."""
         ...
 
-    async def standing(self, ids: Sequence[str]) -> dict[str, Standing]:
-        """How these workflows stand; unknown ids are left out."""
+    async def ownership(self, ids: Sequence[str]) -> dict[str, Ownership]:
+        """Whose these workflows are; unknown ids are left out."""
         ...
 
 
@@ -86,11 +86,12 @@ class WorkflowRoutes:
         """One workflow; with `wait`, once it has ended or the time is over."""
         owner = await self._owned.owner(call)
         wait_s = Parameters(call, ("wait",)).seconds("wait", WAIT_S_MAX)
-        row = await self._row(workflow_id, owner)
-        if wait_s and not Status(row["status"]).ended:
+        found = await self._owned.ownership(workflow_id, owner)
+        if wait_s and not found.status.ended:
             await self._wait(workflow_id, wait_s)
-            row = await self._row(workflow_id, owner)
-        return _answer(workflow_id, workflow_document(row, secret=owner is None))
+        values = await self._owned.shows_values(found, owner)
+        row = await self._row(workflow_id)
+        return _answer(workflow_id, workflow_document(row, secret=owner is None, values=values))
 
     async def steps(self, call: Call, workflow_id: str) -> Answer:
         """A page of recorded steps, in order of completion; sleeps that aren't over come last."""
@@ -98,15 +99,13 @@ class WorkflowRoutes:
         parameters = Parameters(call, ("limit", "cursor"))
         limit = parameters.whole("limit", PAGE_MAX, 1, PAGE_MAX)
         after = _after_step(parameters)
-        if owner is not None:
-            await self._owned.standing(workflow_id, owner)
+        found = await self._owned.ownership(workflow_id, owner)
+        visible = self._owned.shows_steps(found, owner)
         with reaching():
             rows = await self._workflows.steps(workflow_id, after, limit + 1)
-        if not rows and owner is None:
-            await self._owned.standing(workflow_id, owner)
         last = rows[limit - 1] if len(rows) > limit else None
         cursor = None if last is None else cursor_of(last["place"], last["step_id"])
-        items = documents(step_document(row, secret=owner is None) for row in rows[:limit])
+        items = documents(step_document(row, secret=owner is None, visible=visible) for row in rows[:limit])
         return page_answer("steps", items, f"{location_of(workflow_id)}/steps", parameters, cursor)
 
     async def cancel(self, call: Call, workflow_id: str) -> Answer:
@@ -114,17 +113,17 @@ class WorkflowRoutes:
         owner = await self._owned.owner(call)
         Parameters(call, ())
         if owner is not None:
-            await self._owned.standing(workflow_id, owner)
+            await self._owned.ownership(workflow_id, owner)
         if not await self._engine.cancel(workflow_id):
-            standing = await self._owned.standing(workflow_id, owner)
-            if standing.status is not Status.CANCELLED:
-                raise ProblemError(_ended(standing))
+            found = await self._owned.ownership(workflow_id, owner)
+            if found.status is not Status.CANCELLED:
+                raise ProblemError(_ended(found))
         return _answer(workflow_id, document({"workflow_id": workflow_id, "status": Status.CANCELLED}))
 
-    async def _row(self, workflow_id: str, owner: str | None) -> dict[str, Any]:
+    async def _row(self, workflow_id: str) -> dict[str, Any]:
         with reaching():
             row = await self._workflows.show(workflow_id)
-        if row is None or owner not in (None, row["subject"]):
+        if row is None:  # removed since
             raise ProblemError(workflow_not_found(workflow_id))
         return row
 
@@ -193,14 +192,14 @@ def _after_step(parameters: Parameters) -> tuple[int, str] | None:
     return place[0], place[1]
 
 
-def _ended(standing: Standing) -> Problem:
+def _ended(found: Ownership) -> Problem:
     return Problem(
         409,
         "workflow_ended",
-        f"the workflow has ended as {standing.status}; only one that has not ended can be cancelled",
-        workflow_id=standing.workflow_id,
+        f"the workflow has ended as {found.status}; only one that has not ended can be cancelled",
+        workflow_id=found.workflow_id,
         # `status` is the answer's own, by RFC 9457.
-        more={"workflow_status": standing.status.value},
+        more={"workflow_status": found.status.value},
     )
 
 

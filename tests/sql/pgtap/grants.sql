@@ -1,6 +1,6 @@
 -- Who may do what in the schema: nobody but those named here, whatever a later migration adds.
 begin;
-select plan(17);
+select plan(18);
 
 select schemas_are(array['outlast', 'auth', 'extensions', 'public', 'cron']);
 select schema_privs_are('outlast', 'anon', array[]::text[]);
@@ -26,7 +26,7 @@ select set_eq(
        and not a.attisdropped and has_column_privilege(r.rolname, c.oid, a.attnum, 'SELECT') $$,
   $$ select r.rolname, seen.*
      from unnest(array['authenticated', 'service_role']) as r (rolname) cross join (
-     select 'outlast.workflow_status', unnest(array['workflow_id', 'function', 'status', 'input', 'output', 'queue',
+     select 'outlast.workflow_status', unnest(array['workflow_id', 'function', 'status', 'queue',
        'recovery_attempts', 'claimable_at', 'created_at', 'started_at', 'updated_at', 'completed_at'])
      union all
      select 'outlast.operation_outputs', unnest(array['workflow_id', 'name', 'output', 'attempts',
@@ -54,6 +54,11 @@ select set_eq(
             ('operation_outputs', 'published_to_their_owner', 'SELECT', '{authenticated}') $$,
   'two policies let rows through, to be read');
 select is_empty(
+  $$ select tablename, policyname from pg_policies
+     where schemaname = 'outlast' and coalesce(qual, '') || coalesce(with_check, '') like '%current_setting(%'
+       and lower(coalesce(qual, '') || coalesce(with_check, '')) !~ '\( *select current_setting\(' $$,
+  'no policy reads a setting for each row (the advisor''s auth_rls_initplan)');
+select is_empty(
   $$ select c.relname from pg_class c
      where c.relnamespace = 'outlast'::regnamespace and c.relkind = 'v'
        and not coalesce('security_invoker=true' = any(c.reloptions), false) $$,
@@ -73,19 +78,21 @@ select set_eq(
   $$ select p.oid::regprocedure::text, r.rolname::text
      from pg_proc p cross join unnest(array['anon', 'authenticated']) as r (rolname)
      where p.pronamespace = 'outlast'::regnamespace and has_function_privilege(r.rolname, p.oid, 'EXECUTE') $$,
-  $$ values ('outlast.public_error(text)', 'authenticated') $$,
+  $$ values ('outlast.public_error(text)', 'authenticated'), ('outlast.public_input(text)', 'authenticated'),
+            ('outlast.public_output(text)', 'authenticated') $$,
   'users execute nothing but what the view needs');
 select set_eq(
   $$ select distinct p.proname::text from pg_proc p
      where p.pronamespace = 'outlast'::regnamespace and has_function_privilege('service_role', p.oid, 'EXECUTE') $$,
-  array['start', 'start_any', 'send', 'cancel', 'cancel_any', 'public_error'],
+  array['start', 'start_any', 'send', 'cancel', 'cancel_any', 'public_error', 'public_input', 'public_output'],
   'the service starts, sends and cancels');
 select set_eq(
   $$ select p.oid::regprocedure::text from pg_proc p
      where p.pronamespace = 'outlast'::regnamespace and p.prosecdef $$,
   array['outlast.start_any(text,text,text,text)', 'outlast.start_own(text,text,text,text)',
         'outlast.start_as(text,text,text,text,jsonb)', 'outlast.send(text,json,text,text)',
-        'outlast.cancel_any(text)', 'outlast.cancel_own(text)', 'outlast.public_error(text)'],
+        'outlast.cancel_any(text)', 'outlast.cancel_own(text)', 'outlast.public_error(text)',
+        'outlast.public_input(text)', 'outlast.public_output(text)'],
   'these alone act with the rights of their owner');
 select is_empty(
   $$ select p.oid::regprocedure from pg_proc p

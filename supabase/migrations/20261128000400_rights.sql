@@ -1,0 +1,178 @@
+-- Whose rights count. A setting is no proof of who somebody is: claims are believed as far as the rights go of who sets
+-- them. And of what a workflow starts its owner sees no input and no output. Every statement may run twice.
+
+create or replace function outlast.acting_role()
+returns name
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- Who acts in this transaction: who SET ROLE says, as the Data API does it, else who logged in. Within SECURITY
+  -- DEFINER functions current_user is their owner; this setting stays, and Postgres checks who may have it.
+  select case current_setting('role') when 'none' then session_user else current_setting('role')::name end
+$$;
+
+create or replace function outlast.sees_all()
+returns boolean
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select outlast.acting_role() = 'service_role'
+    or has_table_privilege(outlast.acting_role(), 'outlast.workflow_status', 'select')
+$$;
+
+create or replace function outlast.may_speak_as(role_name text)
+returns boolean
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- Whoever may start as the service may do so for anybody; others only as a role that they may SET ROLE to.
+  select has_function_privilege(outlast.acting_role(), 'outlast.start_any(text, text, text, text)', 'execute')
+    or exists (
+      select from pg_roles r
+      where r.rolname = role_name and pg_has_role(
+        outlast.acting_role(), r.oid,
+        -- Since Postgres 16 a member may be one without the right to SET ROLE.
+        case when current_setting('server_version_num')::integer >= 160000 then 'SET' else 'MEMBER' end)
+    )
+$$;
+
+create or replace function outlast.claims()
+returns jsonb
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  claims jsonb;
+  -- As PostgREST reads it: a token that names no role has that of nobody.
+  claimed text;
+begin
+  -- Of the user in whose name this transaction runs (PostgREST sets them); null for who came another way.
+  begin
+    claims := nullif(current_setting('request.jwt.claims', true), '')::jsonb;
+  exception when others then
+    raise exception 'request.jwt.claims is no JSON' using errcode = '22023';
+  end;
+  if claims is null then
+    return null;
+  end if;
+  if jsonb_typeof(claims) <> 'object' then
+    raise exception 'request.jwt.claims is no JSON object' using errcode = '22023';
+  end if;
+  claimed := coalesce(claims ->> 'role', 'anon');
+  if not outlast.may_speak_as(claimed) then
+    raise exception 'request.jwt.claims name the role %, which % may not have',
+      quote_literal(left(claimed, 63)), quote_ident(outlast.acting_role())
+      using errcode = '42501',
+      hint = 'claims count only with the role that they name: SET ROLE to it, as the Data API does, or leave them empty';
+  end if;
+  -- The name under which Outlast keeps what is no JWT's.
+  return claims - 'outlast';
+end
+$$;
+
+create or replace function outlast.public_error(workflow_id text)
+returns json
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  -- As core/outcomes.py: never the failure itself, which holds a traceback.
+  select case coalesce(w.error ->> 'code', 'workflow_error')
+    when 'http_exception' then json_build_object(
+      'code', 'http_exception', 'message', w.error ->> 'detail',
+      'status', w.error -> 'status', 'detail', w.error -> 'detail')
+    when 'non_determinism' then json_build_object(
+      'code', 'non_determinism',
+      'message', 'the function''s code no longer matches what is recorded of this workflow')
+    else json_build_object(
+      'code', coalesce(w.error ->> 'code', 'workflow_error'),
+      'message', coalesce(
+        w.error ->> 'message', 'the function failed with an uncaught exception; its log tells more'))
+  end
+  from outlast.workflow_status w
+  where w.workflow_id = public_error.workflow_id and w.error is not null
+    and (outlast.sees_all() or w.subject = outlast.subject(outlast.claims()))
+$$;
+
+create or replace function outlast.public_input(workflow_id text)
+returns json
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select w.input from outlast.workflow_status w
+  where w.workflow_id = public_input.workflow_id
+    and (outlast.sees_all() or (w.parent is null and w.subject = outlast.subject(outlast.claims())))
+$$;
+
+create or replace function outlast.public_output(workflow_id text)
+returns json
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select w.output from outlast.workflow_status w
+  where w.workflow_id = public_output.workflow_id
+    and (outlast.sees_all() or (w.parent is null and w.subject = outlast.subject(outlast.claims())))
+$$;
+
+comment on function outlast.public_input(text) is
+  'The input of a workflow, for its owner; of one that a workflow has started for the service alone.';
+comment on function outlast.public_output(text) is
+  'The output of a workflow, for its owner; of one that a workflow has started for the service alone.';
+
+create or replace view outlast.workflows with (security_invoker = true) as
+select
+  workflow_id, function, status,
+  outlast.public_input(workflow_id) as input,
+  case when status = 'SUCCESS' then outlast.public_output(workflow_id) end as output,
+  case when status in ('ERROR', 'CANCELLED', 'EXHAUSTED') then outlast.public_error(workflow_id) end as error,
+  queue, recovery_attempts, claimable_at, created_at, started_at, updated_at, completed_at
+from outlast.workflow_status;
+
+revoke all on function
+  outlast.acting_role(), outlast.sees_all(), outlast.may_speak_as(text), outlast.public_input(text),
+  outlast.public_output(text)
+from public;
+
+do $$
+declare
+  role_name text;
+begin
+  foreach role_name in array array['anon', 'authenticated', 'service_role'] loop
+    -- Once only: what the project grants later is its own affair.
+    if exists (select from pg_roles where rolname = role_name)
+      and not exists (select from outlast.schema_migrations where version = '20261128000400')
+    then
+      execute format(
+        'revoke all on function outlast.acting_role(), outlast.sees_all(), outlast.may_speak_as(text),'
+        ' outlast.public_input(text), outlast.public_output(text) from %I', role_name);
+    end if;
+  end loop;
+  foreach role_name in array array['authenticated', 'service_role'] loop
+    if exists (select from pg_roles where rolname = role_name) then
+      execute format('grant execute on function outlast.public_input(text), outlast.public_output(text) to %I', role_name);
+      -- The view asks the functions for these.
+      execute format('revoke select (input, output) on outlast.workflow_status from %I', role_name);
+    end if;
+  end loop;
+  if exists (select from pg_roles where rolname = 'authenticated') then
+    -- The setting is read once a query, in the words by which Supabase's advisor knows that (auth_rls_initplan).
+    drop policy if exists seen_by_their_owner on outlast.workflow_status;
+    create policy seen_by_their_owner on outlast.workflow_status for select to authenticated
+      using (subject = (
+        select nullif(of_caller.claims, '')::jsonb ->> 'sub'
+        from (select current_setting('request.jwt.claims', true) as claims) as of_caller
+      ));
+  end if;
+end
+$$;
+
+insert into outlast.schema_migrations (version) values ('20261128000400') on conflict do nothing;
