@@ -22,8 +22,9 @@ from outlast.cli.failures import CommandFailed
 from outlast.cli.invoke import invoke
 from outlast.cli.listing import list_functions
 from outlast.cli.new import new
-from outlast.cli.screen import one_line, print_json, say
+from outlast.cli.screen import escaped_lines, one_line, print_json, say
 from outlast.cli.serve import serve
+from outlast.cli.token import token
 from outlast.cli.workflows import workflows
 from outlast.core.errors import OutlastError
 
@@ -52,7 +53,7 @@ def outlast() -> None:
     """Python functions next to Supabase that outlast crashes, deploys and freezes."""
 
 
-for _command in (serve, new, list_functions, invoke, workflows, db, completion):
+for _command in (serve, new, list_functions, invoke, workflows, db, token, completion):
     outlast.add_command(_command)
 
 
@@ -86,7 +87,8 @@ def _report(error: Exception, flags: frozenset[str]) -> int:
     if "--debug" in flags:
         import traceback
 
-        click.echo(redactor.redact("".join(traceback.format_exception(error))), err=True, nl=False)
+        text = escaped_lines("".join(traceback.format_exception(error)))
+        click.echo(redactor.redact(text), err=True, nl=False)
     code, message, status, more = _described(error)
     message = redactor.redact(message)
     try:
@@ -113,7 +115,11 @@ def _described(error: Exception) -> tuple[str, str, int, dict[str, Any]]:
         status = WRONG_USAGE if getattr(error, "from_option", False) else FAILED
         return error.code, message, status, error.more if isinstance(error, CommandFailed) else {}
     if isinstance(error, Unreachable):
-        return "database_unavailable", f"can't reach the database: {one_line(str(error))}", FAILED, {}
+        from outlast.store.remedies import remedy_for
+
+        remedy = remedy_for(str(error))
+        what = "" if remedy is None else f"; remedy: {remedy.text}"
+        return "database_unavailable", f"can't reach the database: {one_line(str(error))}{what}", FAILED, {}
     if getattr(error, "sqlstate", None):
         return "database_refused", f"the database refused: {one_line(str(error))}", FAILED, {}
     text = one_line(f"{type(error).__name__}: {error}")

@@ -27,9 +27,18 @@ def ago(at: datetime | None, now: datetime) -> str:
         return "now"
     if abs(seconds) >= _LONG_AGO_S:
         return at.astimezone().strftime("%Y-%m-%d")
-    size, unit = next(each for each in _UNITS if abs(seconds) >= each[0])
-    count = int(abs(seconds) // size)
-    return f"{count} {unit} ago" if seconds > 0 else f"in {count} {unit}"
+    if seconds > 0:
+        size, unit = next(each for each in _UNITS if seconds >= each[0])
+        return f"{int(seconds // size)} {unit} ago"
+    return f"in {_ahead(-seconds)}"
+
+
+def _ahead(seconds: float) -> str:
+    """How long until then, of two units, to the nearest of the smaller: `7 d`, `6 d 23 h`, `3 min 20 s`."""
+    index = next(number for number, each in enumerate(_UNITS) if seconds >= each[0])
+    if index + 1 < len(_UNITS):
+        seconds = round(seconds / _UNITS[index + 1][0]) * _UNITS[index + 1][0]
+    return span(seconds) if seconds >= 60 else f"{round(seconds)} s"
 
 
 def span(seconds: float) -> str:

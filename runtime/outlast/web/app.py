@@ -21,6 +21,7 @@ from outlast.web.following import wants_stream
 from outlast.web.handlers import HostAccess, serve_app, serve_handler
 from outlast.web.invoke import Invoker, Target, check_method
 from outlast.web.problems import INTERNAL, expected_problem
+from outlast.web.requests import RequestLog, untold
 from outlast.web.streaming import Streamer
 from outlast.web.webhooks import Complaints, admit_webhook
 
@@ -48,13 +49,19 @@ class Web:
     management: ASGIApp
     cors_origins: Sequence[str] = ("*",)
     complaints: Complaints = field(default_factory=Complaints)
+    requests: RequestLog = field(default_factory=untold)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] == "http":
             call = Call(scope, receive)
-            with suppress(ClientGone):
-                await self._serve(call, Reply(send, shared(call, self.cors_origins)))
+            reply = Reply(send, shared(call, self.cors_origins))
+            began = self.requests.began()
+            try:
+                with suppress(ClientGone):
+                    await self._serve(call, reply)
+            finally:
+                self.requests.answered(scope, reply, began)
 
     async def _serve(self, call: Call, reply: Reply) -> None:
         """Answer, whatever happens. Of an answer that broke off, the server ends the connection.
