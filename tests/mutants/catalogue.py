@@ -7,6 +7,7 @@ from tests.mutants import (
     of_calls,
     of_connections,
     of_events,
+    of_logs,
     of_messages,
     of_recovery,
     of_repetition,
@@ -29,6 +30,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *of_events.MUTANTS,
     *of_callers.MUTANTS,
     *of_messages.MUTANTS,
+    *of_logs.MUTANTS,
 )
 EQUIVALENTS: tuple[Equivalent, ...] = (
     *of_recovery.EQUIVALENTS,

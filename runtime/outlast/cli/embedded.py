@@ -26,7 +26,7 @@ _PROJECT = Path("supabase")
 @env_file_option
 @json_option
 def url(env_file: Path | None, as_json: bool) -> None:
-    """Print the URL of the embedded database, which answers while `outlast serve` or `outlast db psql` runs."""
+    """Print the URL of the embedded database, which answers while a host or `outlast db psql` runs."""
     from outlast.host.embedded import EmbeddedPostgres
 
     settings = _embedded(env_file)
@@ -49,9 +49,9 @@ def psql(arguments: tuple[str, ...], env_file: Path | None) -> int:
     from outlast.host.embedded.binaries import locate
 
     settings = _embedded(env_file)
-    program = shutil.which(
-        "psql", path=f"{os.environ.get('PATH', os.defpath)}{os.pathsep}{locate().programs}"
-    )
+    # First the one that came with the server: it is as new.
+    places = os.pathsep.join((str(locate().programs), os.environ.get("PATH", os.defpath)))
+    program = shutil.which("psql", path=places)
     if program is None:
         raise CommandFailed(
             "no_psql", "psql is not installed: install Postgres's client, or use the URL of `outlast db url`"

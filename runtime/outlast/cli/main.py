@@ -31,6 +31,8 @@ from outlast.core.errors import OutlastError
 FAILED = 1
 WRONG_USAGE = 2
 INTERRUPTED = 130
+_NEAR = 0.65
+"""How alike a word must be to be suggested: 1 is the same."""
 
 
 class _Outlast(CommandGroup):
@@ -105,6 +107,7 @@ def _described(error: Exception) -> tuple[str, str, int, dict[str, Any]]:
     from outlast.core.ports import Unreachable
 
     if isinstance(error, click.UsageError):
+        _suggest_the_near(error)
         hint = f" (see `{error.ctx.command_path} --help`)" if error.ctx is not None else ""
         return "usage", one_line(error.format_message()) + hint, WRONG_USAGE, {}
     if isinstance(error, click.ClickException):
@@ -124,6 +127,16 @@ def _described(error: Exception) -> tuple[str, str, int, dict[str, Any]]:
         return "database_refused", f"the database refused: {one_line(str(error))}", FAILED, {}
     text = one_line(f"{type(error).__name__}: {error}")
     return "internal_error", f"{text} (a fault of outlast; --debug shows where)", FAILED, {}
+
+
+def _suggest_the_near(error: click.UsageError) -> None:
+    """click compares options with their dashes, which makes all of them alike."""
+    if isinstance(error, click.NoSuchOption):
+        from difflib import get_close_matches
+
+        bare = {each.lstrip("-"): each for each in error.possibilities or ()}
+        near = get_close_matches(error.option_name.lstrip("-"), bare, 3, _NEAR)
+        error.possibilities = [bare[each] for each in near]
 
 
 if __name__ == "__main__":

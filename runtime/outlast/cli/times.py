@@ -34,11 +34,12 @@ def ago(at: datetime | None, now: datetime) -> str:
 
 
 def _ahead(seconds: float) -> str:
-    """How long until then, of two units, to the nearest of the smaller: `7 d`, `6 d 23 h`, `3 min 20 s`."""
+    """How long until then: a sleep of seven days that began a moment ago ends in `7 d`, not in `6 d`."""
     index = next(number for number, each in enumerate(_UNITS) if seconds >= each[0])
-    if index + 1 < len(_UNITS):
-        seconds = round(seconds / _UNITS[index + 1][0]) * _UNITS[index + 1][0]
-    return span(seconds) if seconds >= 60 else f"{round(seconds)} s"
+    smaller_s = _UNITS[min(index + 1, len(_UNITS) - 1)][0]
+    seconds = round(seconds / smaller_s) * smaller_s
+    size, unit = next(each for each in _UNITS if seconds >= each[0])
+    return f"{int(seconds // size)} {unit}"
 
 
 def span(seconds: float) -> str:

@@ -23,6 +23,7 @@ from outlast.cli.screen import (
     readable_json,
 )
 from outlast.cli.times import ago, moment, span
+from outlast.cli.workflow_id import WorkflowId
 from outlast.core.clock import Clock, monotonic
 from outlast.core.status import LIVE, Status
 
@@ -107,7 +108,7 @@ def list_workflows(
 
 
 @workflows.command()
-@click.argument("workflow_id", metavar="ID")
+@click.argument("workflow_id", metavar="ID", type=WorkflowId())
 @url_option
 @env_file_option
 @json_option
@@ -126,7 +127,7 @@ def show(workflow_id: str, url: str | None, env_file: Path | None, as_json: bool
 
 
 @workflows.command()
-@click.argument("workflow_id", metavar="ID")
+@click.argument("workflow_id", metavar="ID", type=WorkflowId())
 @url_option
 @env_file_option
 @json_option
@@ -142,7 +143,7 @@ def steps(workflow_id: str, url: str | None, env_file: Path | None, as_json: boo
 
 
 @workflows.command()
-@click.argument("workflow_id", metavar="ID")
+@click.argument("workflow_id", metavar="ID", type=WorkflowId())
 @click.option("--event", "name", help="Only events of this name.")
 @url_option
 @env_file_option
@@ -161,7 +162,7 @@ def events(workflow_id: str, name: str | None, url: str | None, env_file: Path |
 
 
 @workflows.command()
-@click.argument("workflow_id", metavar="ID")
+@click.argument("workflow_id", metavar="ID", type=WorkflowId())
 @url_option
 @env_file_option
 @json_option
@@ -178,7 +179,7 @@ def cancel(workflow_id: str, url: str | None, env_file: Path | None, as_json: bo
 
 
 @workflows.command()
-@click.argument("workflow_id", metavar="ID")
+@click.argument("workflow_id", metavar="ID", type=WorkflowId())
 @click.option(
     "--timeout",
     "timeout_s",
@@ -207,7 +208,7 @@ def wait(
 
 
 @workflows.command()
-@click.argument("workflow_id", metavar="ID")
+@click.argument("workflow_id", metavar="ID", type=WorkflowId())
 @click.option("--topic", help="The topic. Default: the one without a name.")
 @click.option(
     "--data",

@@ -236,6 +236,13 @@ class FunctionLoaded(Observation):
 
 
 @dataclass(frozen=True, slots=True)
+class NothingServed(Observation):
+    """The functions folder holds none."""
+
+    folder: str
+
+
+@dataclass(frozen=True, slots=True)
 class FunctionDisabled(Observation):
     """A function file isn't served, because `supabase/config.toml` says so."""
 

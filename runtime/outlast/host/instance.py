@@ -14,7 +14,7 @@ from pathlib import Path
 from starlette.types import ASGIApp
 
 from outlast.core.clock import Clock
-from outlast.core.observations import DatabaseLost, Observer, SchemaMigrated, SchemaNewer
+from outlast.core.observations import DatabaseLost, NothingServed, Observer, SchemaMigrated, SchemaNewer
 from outlast.core.ports import Unreachable
 from outlast.engine.engine import Engine
 from outlast.engine.settling import end_tasks
@@ -136,6 +136,8 @@ class Instance:
         If the database isn't there within `patience_s` seconds, joining goes on behind and calls get 503.
         """
         self.catalog.load()
+        if not self.catalog.files():
+            self._observe(NothingServed(str(self._settings.functions)))
         loop = asyncio.get_running_loop()
         joining = loop.create_task(self._join(), name="outlast-join")
         self._tasks.append(joining)

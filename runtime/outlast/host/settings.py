@@ -145,6 +145,8 @@ class Settings(BaseSettings):
     env_file: Path | None = Field(None, validation_alias="--env-file")
     warnings: tuple[str, ...] = Field((), validation_alias="warnings")
     _from_file: dict[str, str] = PrivateAttr(default_factory=dict)
+    _from_environment: frozenset[str] = PrivateAttr(default=frozenset())
+    """Names that the environment had at the start: what files say is added to it later, for functions."""
 
     @classmethod
     def load(cls, **cli_overrides: Any) -> Settings:
@@ -164,6 +166,7 @@ class Settings(BaseSettings):
                 env_file=env_file,
                 warnings=tuple(_unknown(cls, {**from_file, **os.environ})),
             )
+            settings._from_environment = frozenset(os.environ)
             settings._from_file = {name: value for name, value in from_file.items() if value is not None}
             settings.conceal()
             return settings
@@ -215,7 +218,7 @@ class Settings(BaseSettings):
         return sorted(
             name
             for name in _variables(type(self))
-            if name not in os.environ and before.get(name) != variables.get(name)
+            if name not in self._from_environment and before.get(name) != variables.get(name)
         )
 
     @property
@@ -317,8 +320,10 @@ def _unknown(cls: type[Settings], environment: Mapping[str, str | None]) -> list
 
     lines = []
     for name in unknown:
-        close = get_close_matches(name, known, 1, 0.0)
-        lines.append(f"{name} is not a setting and was ignored; the closest one is {close[0]}")
+        bare = {each.removeprefix(_PREFIX): each for each in known}
+        close = get_close_matches(name.removeprefix(_PREFIX), bare, 1)
+        near = f"; the closest one is {bare[close[0]]}" if close else ""
+        lines.append(f"{name} is not a setting and was ignored{near}")
     return lines
 
 

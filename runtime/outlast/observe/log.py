@@ -75,6 +75,8 @@ def _log_host(fact: Observation) -> None:
             _log_stop(fact)
         case facts.SchemaMigrated() | facts.SchemaNewer():
             _log_schema(fact)
+        case facts.NothingServed(folder):
+            _logger.warning("there are no functions in %s yet: `outlast new hello` writes one", folder)
         case facts.SettingsChanged(what):
             _logger.warning("%s changed, and settings are read at the start alone: start anew", what)
         case _:

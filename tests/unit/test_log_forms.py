@@ -1,0 +1,103 @@
+"""One record is one line: nothing that a record holds begins another, or moves the cursor of a terminal."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+
+import pytest
+
+from outlast.core.printable import escaped, escaped_json
+from outlast.core.tracebacks import formatted
+from outlast.observe.forms import MARK, JsonFormatter, TextFormatter
+from outlast.sdk.context import WorkflowLogger
+
+NASTY = "a\r\nb\x1b[2J\x07\x9b\u2028\u2029\u202ec\x85d\x7f"
+
+
+def record(message: str, **fields: object) -> logging.LogRecord:
+    return logging.makeLogRecord({"msg": message, "levelname": "INFO", **fields})
+
+
+def raised(error: BaseException) -> logging.LogRecord:
+    try:
+        raise error
+    except BaseException:
+        return record("it failed", exc_info=sys.exc_info())
+
+
+def test_a_text_record_is_one_line() -> None:
+    text = TextFormatter().format(record(NASTY))
+    assert text.isprintable()
+    assert text.endswith("info    " + escaped(NASTY))
+
+
+def test_a_traceback_is_below_it_and_marked() -> None:
+    lines = TextFormatter().format(raised(ValueError(f"x\n12:00:00 error   forged{NASTY}"))).split("\n")
+    assert len(lines) > 3
+    assert all(line.startswith(MARK) for line in lines[1:])
+    assert all(line.isprintable() for line in lines)
+
+
+def test_a_recorded_traceback_is_marked_too() -> None:
+    lines = (
+        TextFormatter()
+        .format(record("it failed", traceback="Traceback:\n12:00:00 error   forged"))
+        .split("\n")
+    )
+    assert lines[1:] == [f"{MARK}Traceback:", f"{MARK}12:00:00 error   forged"]
+
+
+def test_a_json_record_is_one_line_for_every_reader_of_lines() -> None:
+    text = JsonFormatter().format(record(NASTY, order={"note": NASTY}))
+    assert text.splitlines() == [text]
+    assert json.loads(text)["message"] == NASTY
+    assert json.loads(text)["order"]["note"] == NASTY
+    assert not set(text) & set("\x7f\x85\x9b\u2028\u2029\u202e")
+
+
+@pytest.mark.parametrize("text", [NASTY, "plain", "grüße 👋"])
+def test_escaped_json_reads_the_same(text: str) -> None:
+    assert json.loads(escaped_json(json.dumps(text, ensure_ascii=False))) == text
+
+
+def test_what_the_caller_says_beside_a_record_survives() -> None:
+    logger = WorkflowLogger(logging.getLogger("x"), "hello:1", lambda: False)
+    text, keywords = logger.process("hi", {"extra": {"order": 7}})
+    assert (text, keywords["extra"]) == ("[hello:1] hi", {"workflow_id": "hello:1", "order": 7})
+
+
+def test_our_own_frames_are_one_line_of_a_traceback() -> None:
+    from outlast.sdk.durations import seconds_of  # any code of ours that raises
+
+    try:
+        seconds_of("x" * 3, "x")  # type: ignore[arg-type]
+    except Exception as error:
+        told = formatted(error)
+    assert "frame" in told
+    assert "of Outlast …" in told
+    assert "/outlast/sdk/" not in told
+    assert "test_our_own_frames" in told
+
+
+def test_where_all_is_ours_all_is_shown() -> None:
+    error = ValueError("no frames")
+    assert formatted(error) == "ValueError: no frames\n"
+
+
+def test_causes_and_groups_are_folded_too() -> None:
+    from outlast.sdk.durations import seconds_of
+
+    def fails() -> None:
+        seconds_of("no", "x")  # type: ignore[arg-type]
+
+    try:
+        try:
+            fails()
+        except Exception as inner:
+            raise ExceptionGroup("both", [inner, ValueError("x")]) from inner
+    except ExceptionGroup as error:
+        told = formatted(error)
+    assert "/outlast/sdk/" not in told
+    assert told.count("of Outlast …") == 2
