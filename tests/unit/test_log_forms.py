@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Callable
 
 import pytest
 
@@ -12,6 +13,7 @@ from outlast.core.printable import escaped, escaped_json
 from outlast.core.tracebacks import formatted
 from outlast.observe.forms import MARK, JsonFormatter, TextFormatter
 from outlast.sdk.context import WorkflowLogger
+from outlast.sdk.durations import seconds_of
 
 NASTY = "a\r\nb\x1b[2J\x07\x9b\u2028\u2029\u202ec\x85d\x7f"
 
@@ -68,17 +70,23 @@ def test_what_the_caller_says_beside_a_record_survives() -> None:
     assert (text, keywords["extra"]) == ("[hello:1] hi", {"workflow_id": "hello:1", "order": 7})
 
 
-def test_our_own_frames_are_one_line_of_a_traceback() -> None:
-    from outlast.sdk.durations import seconds_of  # any code of ours that raises
-
+def traced(call: Callable[[], object]) -> str:
     try:
-        seconds_of("x" * 3, "x")  # type: ignore[arg-type]
+        call()
     except Exception as error:
-        told = formatted(error)
-    assert "frame" in told
-    assert "of Outlast …" in told
+        return formatted(error)
+    raise AssertionError("it was to raise")
+
+
+def badly() -> None:
+    seconds_of("no", "the wait")  # type: ignore[arg-type]
+
+
+def test_our_own_frames_are_one_line_of_a_traceback() -> None:
+    told = traced(badly)
+    assert "  … 1 frame of Outlast …\n" in told
     assert "/outlast/sdk/" not in told
-    assert "test_our_own_frames" in told
+    assert "in badly" in told
 
 
 def test_where_all_is_ours_all_is_shown() -> None:
@@ -87,17 +95,12 @@ def test_where_all_is_ours_all_is_shown() -> None:
 
 
 def test_causes_and_groups_are_folded_too() -> None:
-    from outlast.sdk.durations import seconds_of
-
     def fails() -> None:
-        seconds_of("no", "x")  # type: ignore[arg-type]
-
-    try:
         try:
-            fails()
+            badly()
         except Exception as inner:
             raise ExceptionGroup("both", [inner, ValueError("x")]) from inner
-    except ExceptionGroup as error:
-        told = formatted(error)
+
+    told = traced(fails)
     assert "/outlast/sdk/" not in told
     assert told.count("of Outlast …") == 2

@@ -63,7 +63,7 @@ async def test_a_long_path_is_cut() -> None:
 async def test_a_client_that_went_away_is_told_where_all_are() -> None:
     facts: list[Observation] = []
     for told in ("errors", "all"):
-        log = RequestLog(facts.append, told, 3)  # type: ignore[arg-type]
+        log = RequestLog(facts.append, told, 3)
         log.answered({"method": "GET", "path": "/x", "client": None}, Reply(_send, []), log.began())
     (fact,) = facts
     assert isinstance(fact, RequestAnswered)

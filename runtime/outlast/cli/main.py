@@ -107,7 +107,7 @@ def _described(error: Exception) -> tuple[str, str, int, dict[str, Any]]:
     from outlast.core.ports import Unreachable
 
     if isinstance(error, click.UsageError):
-        _suggest_the_near(error)
+        error = _suggesting_the_near(error)
         hint = f" (see `{error.ctx.command_path} --help`)" if error.ctx is not None else ""
         return "usage", one_line(error.format_message()) + hint, WRONG_USAGE, {}
     if isinstance(error, click.ClickException):
@@ -129,14 +129,15 @@ def _described(error: Exception) -> tuple[str, str, int, dict[str, Any]]:
     return "internal_error", f"{text} (a fault of outlast; --debug shows where)", FAILED, {}
 
 
-def _suggest_the_near(error: click.UsageError) -> None:
+def _suggesting_the_near(error: click.UsageError) -> click.UsageError:
     """click compares options with their dashes, which makes all of them alike."""
-    if isinstance(error, click.NoSuchOption):
-        from difflib import get_close_matches
+    if not isinstance(error, click.NoSuchOption):
+        return error
+    from difflib import get_close_matches
 
-        bare = {each.lstrip("-"): each for each in error.possibilities or ()}
-        near = get_close_matches(error.option_name.lstrip("-"), bare, 3, _NEAR)
-        error.possibilities = [bare[each] for each in near]
+    bare = {each.lstrip("-"): each for each in error.possibilities or ()}
+    near = get_close_matches(error.option_name.lstrip("-"), bare, 3, _NEAR)
+    return click.NoSuchOption(error.option_name, possibilities=[bare[each] for each in near], ctx=error.ctx)
 
 
 if __name__ == "__main__":
