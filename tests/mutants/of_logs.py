@@ -46,6 +46,22 @@ MUTANTS = (
         http=("test_log.py::test_a_functions_own_records_name_their_workflow",),
     ),
     Mutant(
+        "our-records-misnamed",
+        "A record of ours takes no workflow from the context that its task was made in",
+        FORMS,
+        "    here = None if ours else _here()\n",
+        "    here = _here()\n",
+        unit=("test_log_forms.py::test_records_of_functions_name_their_workflow_and_ours_do_so_themselves",),
+    ),
+    Mutant(
+        "logging-fails",
+        "Whoever logs doesn't fail for what can't be told beside",
+        FORMS,
+        "    here = None if ours else _here()\n",
+        "    here = None if ours else known_context()\n",
+        unit=("test_log_forms.py::test_whoever_logs_does_not_fail_for_what_is_told_beside",),
+    ),
+    Mutant(
         "extra-lost",
         "What a function says beside a record survives the context's logger",
         "sdk/context.py",

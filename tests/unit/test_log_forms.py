@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import json
 import logging
 import sys
@@ -11,8 +12,8 @@ import pytest
 
 from outlast.core.printable import escaped, escaped_json
 from outlast.core.tracebacks import formatted
-from outlast.observe.forms import MARK, JsonFormatter, TextFormatter
-from outlast.sdk.context import WorkflowLogger
+from outlast.observe.forms import MARK, JsonFormatter, TextFormatter, name_workflow
+from outlast.sdk.context import Context, WorkflowLogger, enter_context
 from outlast.sdk.durations import seconds_of
 
 NASTY = "a\r\nb\x1b[2J\x07\x9b\u2028\u2029\u202ec\x85d\x7f"
@@ -62,6 +63,29 @@ def test_a_json_record_is_one_line_for_every_reader_of_lines() -> None:
 @pytest.mark.parametrize("text", [NASTY, "plain", "grüße 👋"])
 def test_escaped_json_reads_the_same(text: str) -> None:
     assert json.loads(escaped_json(json.dumps(text, ensure_ascii=False))) == text
+
+
+@pytest.mark.parametrize(
+    ("logger", "named"),
+    [("hello", True), ("outlast.function", True), ("outlast", False), ("outlast.requests", False)],
+)
+def test_records_of_functions_name_their_workflow_and_ours_do_so_themselves(logger: str, named: bool) -> None:
+    def log() -> bool:
+        here = Context("hello", "hello:1", logging.LoggerAdapter(logging.getLogger("x")))
+        enter_context(lambda: here)
+        made = record("hi", name=logger)
+        assert name_workflow(made)
+        return getattr(made, "workflow_id", None) == "hello:1"
+
+    assert contextvars.copy_context().run(log) is named
+
+
+def test_whoever_logs_does_not_fail_for_what_is_told_beside() -> None:
+    def log() -> bool:
+        enter_context(lambda: 1 / 0)  # type: ignore[arg-type, return-value]
+        return name_workflow(record("hi", name="hello"))
+
+    assert contextvars.copy_context().run(log)
 
 
 def test_what_the_caller_says_beside_a_record_survives() -> None:

@@ -16,11 +16,14 @@ from pydantic_core import to_json
 from outlast.core.printable import escaped, escaped_json
 from outlast.core.tracebacks import formatted
 from outlast.observe.redaction import redactor
-from outlast.sdk.context import known_context
+from outlast.sdk.context import Context, known_context
 from outlast.sdk.running import current_line
 
 MARK = "    | "
 """Begins each line that goes on with the record above it."""
+
+OF_FUNCTIONS = "outlast.function"
+"""The logger behind `context().logger`."""
 
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
@@ -29,9 +32,11 @@ _ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tup
 def name_workflow(record: logging.LogRecord) -> bool:
     """A handler's filter: records that are made within a workflow say in which one, and in which attempt.
 
-    What a record says itself (`extra=`) stays.
+    What a record says itself (`extra=`) stays. Our own records name theirs themselves: a task of ours that
+    was made during a call has that call's context for ever.
     """
-    here = known_context()
+    ours = record.name.partition(".")[0] == "outlast" and record.name != OF_FUNCTIONS
+    here = None if ours else _here()
     if here is not None:
         found: dict[str, Any] = {"function": here.function}
         if here.workflow_id:
@@ -42,6 +47,13 @@ def name_workflow(record: logging.LogRecord) -> bool:
             if value is not None and not hasattr(record, name):
                 setattr(record, name, value)
     return True
+
+
+def _here() -> Context | None:
+    try:
+        return known_context()
+    except Exception:  # noqa: BLE001 - whoever logs must not fail for what can't be told beside
+        return None
 
 
 class _Formatter(logging.Formatter):
