@@ -8,7 +8,6 @@ import uuid
 import httpx
 import pytest
 
-from tests.hosts import SECRET
 from tests.http.conftest import OPEN, Start
 from tests.http.harness import Served, check_problem, fresh_key, memory_mb
 
