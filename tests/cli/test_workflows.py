@@ -27,8 +27,8 @@ def test_a_list_for_programs_is_tabs_without_titles(outlast: Runs, host: StandIn
     ran = outlast("workflows", "list")
     assert (ran.status, ran.err) == (0, "")
     assert ran.out.splitlines() == [
-        "hello:1\thello\tSUCCESS\t2026-11-22T10:00:00Z\t2026-11-22T10:03:20Z\t0",
-        "hello:2\thello\tPENDING\t2026-11-22T10:00:00Z\t\t2",
+        "hello:1\thello\tSUCCESS\t2026-11-22T10:00:00Z\t2026-11-22T10:03:20Z\t0\t",
+        "hello:2\thello\tPENDING\t2026-11-22T10:00:00Z\t\t2\t",
     ]
     assert host.seen[0].headers["apikey"] == SECRET
     assert query(host) == {"limit": ["20"]}
@@ -36,7 +36,20 @@ def test_a_list_for_programs_is_tabs_without_titles(outlast: Runs, host: StandIn
 
 def test_filters_go_to_the_host(call: Runs, host: StandIn) -> None:
     host.on("GET", LIST, Reply(document={"workflows": []}))
-    arguments = ["--function", "a b", "--status", "error", "--status", "PENDING", "--limit", "7"]
+    arguments = [
+        "--function",
+        "a b",
+        "--status",
+        "error",
+        "--status",
+        "PENDING",
+        "--limit",
+        "7",
+        "--error",
+        "no x",
+        "--version",
+        "v1",
+    ]
     assert call("workflows", "list", *arguments, "--until", "2026-01-31").status == 0
     sent = query(host)
     assert sent["function"] == ["a b"]
@@ -86,18 +99,20 @@ def test_a_list_on_a_terminal_fits_it(host: StandIn, project: Path) -> None:
     now = Clock().now()
     rows = [
         workflow("hello:" + "x" * 80, created_at=(now - timedelta(minutes=3)).isoformat(), completed_at=None),
-        workflow("hello:2", "ERROR", recovery_attempts=2),
+        workflow("hello:2", "ERROR", recovery_attempts=2, error={"message": "ValueError: no\nmore"}),
         workflow("hello:3", "PENDING", claimable_at=(now + timedelta(hours=5, minutes=1)).isoformat()),
         workflow("hello:4", "PENDING", claimable_at=(now + timedelta(days=36600)).isoformat()),
     ]
     host.on("GET", LIST, Reply(document={"workflows": rows}))
-    shown = seen_on_terminal(project, "workflows", "list", columns=90, NO_COLOR="1").splitlines()
-    assert shown[0].split() == ["WORKFLOW", "FUNCTION", "STATUS", "CREATED", "TOOK", "RECOVERED"]
-    assert all(len(line) <= 90 for line in shown)
+    shown = seen_on_terminal(project, "workflows", "list", columns=110, NO_COLOR="1").splitlines()
+    assert shown[0].split() == ["WORKFLOW", "FUNCTION", "STATUS", "CREATED", "TOOK", "RECOVERED", "ERROR"]
+    assert all(len(line) <= 110 for line in shown)
     assert "x…" in shown[1]
     assert "3 min ago" in shown[1]
     assert "3 min 20 s" in shown[2]
     assert "2×" in shown[2]
+    assert "ValueError: no" in shown[2]
+    assert "more" not in shown[2]
     assert "PENDING (wakes in 5 h)" in shown[3]
     assert "PENDING (receiving)" in shown[4]
     assert len({line.find("hello  ") for line in shown[1:]}) == 1, "columns are not aligned"
@@ -133,7 +148,8 @@ def test_show_for_programs(outlast: Runs, host: StandIn) -> None:
 
 
 def test_show_for_people(host: StandIn, project: Path) -> None:
-    error = {"code": "workflow_error", "message": "boom", "traceback": "Traceback:\n  line\x1b[2J"}
+    failure = {"type": "ValueError", "message": "boom\x9b", "traceback": "Traceback:\n  line\x1b[2J\n"}
+    error = {"code": "workflow_error", "message": "it failed", "failure": failure}
     document = workflow("hello:1", "ERROR", error=error, input={"name": "Ada"})
     host.on("GET", "/workflows/v1/hello%3A1", Reply(document=document))
     shown = seen_on_terminal(project, "workflows", "show", "hello:1", NO_COLOR="1")
@@ -141,6 +157,8 @@ def test_show_for_people(host: StandIn, project: Path) -> None:
     assert "Took      3 min 20 s\n" in shown
     assert '\nInput\n{\n  "name": "Ada"\n}\n' in shown
     assert "\nTraceback:\n  line\\x1b[2J\n" in shown
+    assert '"message": "boom\\u009b"' in shown
+    assert '"traceback"' not in shown
 
 
 def test_steps(outlast: Runs, host: StandIn, project: Path) -> None:

@@ -14,7 +14,7 @@ from tests.engine.harness import Bench, engine_on
 from tests.engine.test_membership import SUCCEEDED
 
 KIB = 1024
-BUDGET = {"memory_bytes_max": 4 * 1000 * KIB, "tick_s": 0.05}
+BUDGET: dict[str, Any] = {"memory_bytes_max": 4 * 1000 * KIB, "tick_s": 0.05}
 """1,000 KiB of JSON."""
 
 DUE = """

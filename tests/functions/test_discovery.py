@@ -109,7 +109,7 @@ def test_a_folder_without_index_beside_a_file_is_just_a_folder(project: Project)
 
 
 def test_the_folder_must_be_there(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="create it, or name another with --functions"):
+    with pytest.raises(UsageError, match="create it, or name another with --functions; `outlast new hello`"):
         Catalog(tmp_path / "nowhere", ignore).load()
 
 

@@ -7,6 +7,7 @@ from tests.mutants import (
     of_calls,
     of_connections,
     of_events,
+    of_logs,
     of_memory,
     of_messages,
     of_recovery,
@@ -31,6 +32,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *of_events.MUTANTS,
     *of_callers.MUTANTS,
     *of_messages.MUTANTS,
+    *of_logs.MUTANTS,
     *of_memory.MUTANTS,
     *of_rights.MUTANTS,
 )

@@ -202,7 +202,7 @@ MUTANTS = (
         "everybodys-list-by-sql",
         "A page that is asked for one subject holds nothing of others",
         "store/workflows.sql",
-        "where (%(subject)s::text is null or subject = %(subject)s)",
+        "where (%(subject)s::text is null or w.subject = %(subject)s)",
         "where (%(subject)s::text is null or true)",
         http=("test_ownership.py::test_pages_hold_nothing_of_others",),
     ),

@@ -13,6 +13,7 @@ from outlast.core.listing import Filters
 from outlast.core.status import Status
 from outlast.store.connections import Database
 from outlast.store.pool import Pool
+from outlast.store.queries import load
 from outlast.store.workflows import PostgresWorkflows
 
 START = datetime(2026, 11, 22, 10, 0, 0, 123456, UTC)
@@ -55,6 +56,69 @@ async def test_each_filter(database: str, workflows: PostgresWorkflows) -> None:
     assert await ids(workflows, attribute=("customer", "42")) == ["a:1"]
     assert await ids(workflows, attribute=("note", "y")) == []
     assert await ids(workflows, function="'; drop table x; --") == []
+
+
+FAILED = (
+    '{"code":"workflow_error","failure":{"type":"ValueError","message":"Card 42 declined\\u0000\\nmore",'
+    '"traceback":"Traceback: hunter2"}}'
+)
+
+
+async def test_errors_are_shown_and_found_by_their_text(database: str, workflows: PostgresWorkflows) -> None:
+    insert(database, "a:1", "ERROR", error=FAILED, version="v1", subject="ada")
+    insert(
+        database, "a:2", "ERROR", error='{"code":"http_exception","status":404,"detail":{"what":"no Order"}}'
+    )
+    insert(database, "a:3", "CANCELLED", error='{"code":"workflow_cancelled","message":"it was cancelled"}')
+    insert(database, "a:4", "SUCCESS", version="v2")
+    insert(database, "a:5", "ERROR", error="{}")
+    rows = {row["workflow_id"]: row for row in await workflows.page(Filters())}
+    assert rows["a:1"]["error_message"] == "ValueError: Card 42 declined\ufffd\nmore"
+    assert rows["a:2"]["error_message"] == '{"what":"no Order"}'
+    assert (rows["a:3"]["error_code"], rows["a:4"]["error_code"]) == ("workflow_cancelled", None)
+    assert await ids(workflows, error="card 42 DECLINED") == ["a:1"]
+    assert await ids(workflows, error="no order") == ["a:2"]
+    assert await ids(workflows, error="cancelled", function="a") == ["a:3"]
+    assert await ids(workflows, error="hunter2") == []
+    assert await ids(workflows, error="%") == []
+    assert await ids(workflows, version="v1") == ["a:1"]
+    assert await ids(workflows, version="v2", error="x") == []
+
+
+async def test_a_user_neither_sees_nor_finds_the_text_of_an_exception(
+    database: str, workflows: PostgresWorkflows
+) -> None:
+    insert(database, "a:1", "ERROR", error=FAILED, subject="ada")
+    insert(
+        database, "a:2", "ERROR", error='{"code":"non_determinism","message":"step secret"}', subject="ada"
+    )
+    insert(database, "a:3", "ERROR", error='{"code":"http_exception","detail":"no order"}', subject="ada")
+    rows = {row["workflow_id"]: row["error_message"] for row in await workflows.page(Filters(subject="ada"))}
+    assert rows == {"a:1": None, "a:2": None, "a:3": "no order"}
+    for text in ("declined", "ValueError", "secret"):
+        assert await ids(workflows, subject="ada", error=text) == []
+    assert await ids(workflows, subject="ada", error="NO ORDER") == ["a:3"]
+
+
+async def test_a_page_is_read_in_the_order_of_an_index(database: str, workflows: PostgresWorkflows) -> None:
+    parameters = dict.fromkeys(
+        ("subject", "function", "version", "status", "queue", "parent", "since", "until", "attribute",
+         "attribute_value", "after_created", "after_id", "error")
+    )  # fmt: skip
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(
+            "insert into outlast.workflow_status (workflow_id, function, status, created_at, error) "
+            "select 'a:' || n, 'a', 'ERROR', now() - n * interval '1 s', %s::json "
+            "from generate_series(1, 3000) n",
+            [FAILED],
+        )
+        connection.execute("analyze outlast.workflow_status")
+        for given in ({}, {"error": "nowhere"}, {"after_created": START, "after_id": "a:1"}):
+            query = b"explain " + load("workflows.sql")["page"].as_bytes(connection)
+            rows = connection.execute(query, {**parameters, "limit": 51, **given}).fetchall()
+            plan = "\n".join(row[0] for row in rows)
+            assert "workflow_status_created" in plan, plan
+            assert "Sort" not in plan, plan
 
 
 async def test_pages_of_workflows_of_one_moment(database: str, workflows: PostgresWorkflows) -> None:

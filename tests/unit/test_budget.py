@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from outlast.core.budget import Budget
-from outlast.host import memory
 from outlast.host.memory import BUDGET_MIN_BYTES, budget_bytes, memory_limit_bytes
 
 MIB = 2**20
@@ -47,7 +46,7 @@ def test_the_limit_is_the_containers_or_the_machines(
 
 
 def test_a_limit_of_the_address_space_holds_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory.resource, "getrlimit", lambda _: (300 * MIB, resource.RLIM_INFINITY))
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (300 * MIB, resource.RLIM_INFINITY))
     assert memory_limit_bytes(tmp_path) == 300 * MIB
 
 

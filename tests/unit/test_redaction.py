@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from outlast.observe.log import JsonFormatter, TextFormatter
+from outlast.observe.forms import JsonFormatter, TextFormatter
 from outlast.observe.redaction import REDACTED, Redactor, passwords_of, redactor, secrets_among
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"

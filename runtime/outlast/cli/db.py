@@ -1,4 +1,4 @@
-"""`outlast db`: the schema of the database, brought up to date and looked at. Needs no running host."""
+"""`outlast db`: the schema of the database, brought up to date and looked at; no host need run."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from outlast.cli.command import CommandGroup, env_file_option, json_option, read_settings
+from outlast.cli.embedded import psql, reset, url
 from outlast.cli.failures import CommandFailed
-from outlast.cli.screen import Column, print_json, print_table
+from outlast.cli.screen import Column, print_json, print_table, say
 
 if TYPE_CHECKING:
     from outlast.host.settings import Settings
@@ -21,7 +22,11 @@ if TYPE_CHECKING:
 
 @click.group(cls=CommandGroup)
 def db() -> None:
-    """Bring the database's schema up to date."""
+    """Bring the database's schema up to date; open the embedded one."""
+
+
+for _command in (url, psql, reset):
+    db.add_command(_command)
 
 
 @db.command()
@@ -65,18 +70,22 @@ def status(env_file: Path | None, as_json: bool) -> None:
     """List the migrations, and which of them the database lacks."""
     import asyncio
 
-    from outlast.store.migrations import migrations, pending
+    from outlast.store.migrations import migrations, pending, unknown
 
     settings = read_settings(env_file=env_file)
     with _database(settings) as database:
         lacking = {each.version for each in asyncio.run(pending(database))}
+        newer = asyncio.run(unknown(database))
     rows = [{**_named(each), "applied": each.version not in lacking} for each in migrations()]
+    rows += [{"version": version, "name": None, "applied": True} for version in newer]
+    if newer:
+        say("warning", "the database has migrations that this version of outlast doesn't know: it is older")
     if as_json:
         print_json({"database": _name(settings), "current": not lacking, "migrations": rows})
         return
     columns = [
         Column("MIGRATION", lambda row: str(row["version"]), lambda row: row["version"]),
-        Column("NAME", lambda row: str(row["name"]), lambda row: row["name"]),
+        Column("NAME", lambda row: str(row["name"] or "(unknown here)"), lambda row: row["name"]),
         Column("STATUS", _migration_standing, _migration_standing, coloured=True),
     ]
     print_table(columns, rows, "no migrations")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import click
@@ -14,9 +14,10 @@ from click.shell_completion import CompletionItem
 from outlast.cli.command import Command, connect, env_file_option, json_option, url_option
 from outlast.cli.data import header_key, read_data
 from outlast.cli.failures import CommandFailed
-from outlast.cli.screen import is_terminal, print_json, say
+from outlast.cli.screen import escaped_lines, is_terminal, print_json, say
 from outlast.core.clock import monotonic
 from outlast.core.names import is_function_name
+from outlast.core.printable import escaped
 
 if TYPE_CHECKING:
     from outlast.cli.remote import Answer, Remote
@@ -193,7 +194,7 @@ def _print_started(remote: Remote, answer: Answer, pending: str | None, as_json:
     if as_json:
         print_json({"workflow_id": workflow_id, "ended": pending is None})
     else:
-        click.echo(workflow_id)
+        click.echo(escaped(workflow_id))
 
 
 def _print_answer(remote: Remote, call: _Call, answer: Answer, as_json: bool) -> None:
@@ -219,13 +220,17 @@ def _print_answer(remote: Remote, call: _Call, answer: Answer, as_json: bool) ->
 
 
 def _print_body(answer: Answer) -> None:
-    """JSON ends its line, and is indented for people; anything else goes out as it came."""
+    """JSON ends its line, and is indented for people. Anything else goes out as it came.
+
+    A terminal gets control characters written out.
+    """
     from outlast.cli.remote import decoded
 
     if not answer.body:
         return
-    if answer.is_json and is_terminal():
-        document: Any = decoded(answer)
-        print_json(document)
-        return
-    click.echo(answer.body, nl=answer.is_json or is_terminal())
+    if not is_terminal():
+        click.echo(answer.body, nl=answer.is_json)
+    elif answer.is_json:
+        print_json(decoded(answer))
+    else:
+        click.echo(escaped_lines(answer.body.decode("utf-8", "backslashreplace")))

@@ -22,14 +22,17 @@ from outlast.cli.failures import CommandFailed
 from outlast.cli.invoke import invoke
 from outlast.cli.listing import list_functions
 from outlast.cli.new import new
-from outlast.cli.screen import one_line, print_json, say
+from outlast.cli.screen import escaped_lines, one_line, print_json, say
 from outlast.cli.serve import serve
+from outlast.cli.token import token
 from outlast.cli.workflows import workflows
 from outlast.core.errors import OutlastError
 
 FAILED = 1
 WRONG_USAGE = 2
 INTERRUPTED = 130
+_NEAR = 0.65
+"""How alike a word must be to be suggested: 1 is the same."""
 
 
 class _Outlast(CommandGroup):
@@ -52,7 +55,7 @@ def outlast() -> None:
     """Python functions next to Supabase that outlast crashes, deploys and freezes."""
 
 
-for _command in (serve, new, list_functions, invoke, workflows, db, completion):
+for _command in (serve, new, list_functions, invoke, workflows, db, token, completion):
     outlast.add_command(_command)
 
 
@@ -86,7 +89,8 @@ def _report(error: Exception, flags: frozenset[str]) -> int:
     if "--debug" in flags:
         import traceback
 
-        click.echo(redactor.redact("".join(traceback.format_exception(error))), err=True, nl=False)
+        text = escaped_lines("".join(traceback.format_exception(error)))
+        click.echo(redactor.redact(text), err=True, nl=False)
     code, message, status, more = _described(error)
     message = redactor.redact(message)
     try:
@@ -103,6 +107,7 @@ def _described(error: Exception) -> tuple[str, str, int, dict[str, Any]]:
     from outlast.core.ports import Unreachable
 
     if isinstance(error, click.UsageError):
+        error = _suggesting_the_near(error)
         hint = f" (see `{error.ctx.command_path} --help`)" if error.ctx is not None else ""
         return "usage", one_line(error.format_message()) + hint, WRONG_USAGE, {}
     if isinstance(error, click.ClickException):
@@ -113,11 +118,26 @@ def _described(error: Exception) -> tuple[str, str, int, dict[str, Any]]:
         status = WRONG_USAGE if getattr(error, "from_option", False) else FAILED
         return error.code, message, status, error.more if isinstance(error, CommandFailed) else {}
     if isinstance(error, Unreachable):
-        return "database_unavailable", f"can't reach the database: {one_line(str(error))}", FAILED, {}
+        from outlast.store.remedies import remedy_for
+
+        remedy = remedy_for(str(error))
+        what = "" if remedy is None else f"; remedy: {remedy.text}"
+        return "database_unavailable", f"can't reach the database: {one_line(str(error))}{what}", FAILED, {}
     if getattr(error, "sqlstate", None):
         return "database_refused", f"the database refused: {one_line(str(error))}", FAILED, {}
     text = one_line(f"{type(error).__name__}: {error}")
     return "internal_error", f"{text} (a fault of outlast; --debug shows where)", FAILED, {}
+
+
+def _suggesting_the_near(error: click.UsageError) -> click.UsageError:
+    """click compares options with their dashes, which makes all of them alike."""
+    if not isinstance(error, click.NoSuchOption):
+        return error
+    from difflib import get_close_matches
+
+    bare = {each.lstrip("-"): each for each in error.possibilities or ()}
+    near = get_close_matches(error.option_name.lstrip("-"), bare, 3, _NEAR)
+    return click.NoSuchOption(error.option_name, possibilities=[bare[each] for each in near], ctx=error.ctx)
 
 
 if __name__ == "__main__":

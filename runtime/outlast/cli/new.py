@@ -54,7 +54,8 @@ _OPTIONS = {
 
 
 @click.command(cls=Command)
-@click.argument("name")
+@click.argument("name", required=False)
+@click.option("--dockerfile", is_flag=True, help="Write a Dockerfile for this folder's functions instead.")
 @click.option(
     "--dir", "folder", type=click.Path(path_type=Path), help="The folder of functions. Default: functions."
 )
@@ -66,8 +67,23 @@ _OPTIONS = {
 )
 @env_file_option
 @json_option
-def new(name: str, folder: Path | None, auth: str | None, env_file: Path | None, as_json: bool) -> None:
-    """Write functions/NAME.py: a workflow with one step."""
+def new(
+    name: str | None,
+    dockerfile: bool,
+    folder: Path | None,
+    auth: str | None,
+    env_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Write functions/NAME.py: a workflow with one step.
+
+    With --dockerfile write what an image of this folder is built from instead.
+    """
+    if dockerfile:
+        _write_image(name, as_json)
+        return
+    if name is None:
+        raise click.UsageError("say a NAME for the function, or --dockerfile", click.get_current_context())
     if not is_function_name(name):
         raise click.BadParameter(f"{name!r}: say a letter, then letters, digits, _ and -", param_hint="NAME")
     settings = read_settings(functions=folder, env_file=env_file)
@@ -85,6 +101,23 @@ def new(name: str, folder: Path | None, auth: str | None, env_file: Path | None,
     click.echo(
         f"wrote {_shown(path)}\n\nStart the host with `outlast serve --reload`, then call it:\n\n  {curl}"
     )
+
+
+def _write_image(name: str | None, as_json: bool) -> None:
+    from outlast.cli.image import write_image
+
+    if name is not None:
+        raise click.UsageError("--dockerfile takes no NAME", click.get_current_context())
+    written, there = write_image(Path.cwd())
+    if as_json:
+        shown = [[str(_shown(each)) for each in paths] for paths in (written, there)]
+        print_json({"written": shown[0], "unchanged": shown[1]})
+        return
+    for path in written:
+        click.echo(f"wrote {_shown(path)}")
+    for path in there:
+        click.echo(f"{_shown(path)} is there already")
+    click.echo("\nBuild the image with `docker build -t NAME .`; docs/deploy.md says how to run it")
 
 
 def _text(name: str, auth: str | None) -> str:

@@ -17,6 +17,8 @@ from typing import Any
 
 import click
 
+from outlast.core.printable import escaped, escaped_json
+
 _MESSAGE_CHARS_MAX = 2_000
 _GAP = "  "
 _NARROWEST = 8
@@ -56,12 +58,17 @@ def is_terminal() -> bool:
 
 def say(kind: str, text: str) -> None:
     """A line of its own on standard error: `error: …`, `warning: …`."""
-    click.echo(f"{_coloured(kind, kind, sys.stderr.isatty())}: {text}", err=True)
+    click.echo(f"{_coloured(kind, kind, sys.stderr.isatty())}: {escaped(text)}", err=True)
 
 
 def print_json(document: Any) -> None:
     """JSON: indented for people, one line for programs."""
-    click.echo(json.dumps(document, ensure_ascii=False, indent=2 if is_terminal() else None))
+    click.echo(readable_json(document) if is_terminal() else compact(document))
+
+
+def readable_json(document: Any) -> str:
+    """JSON over several lines, for people."""
+    return escaped_json(json.dumps(document, ensure_ascii=False, indent=2))
 
 
 def print_table(columns: Sequence[Column], rows: Sequence[Any], empty: str) -> None:
@@ -74,7 +81,7 @@ def print_table(columns: Sequence[Column], rows: Sequence[Any], empty: str) -> N
             click.echo("\t".join(plain_text(column.plain(row)) for column in columns))
         return
     if not rows:
-        click.echo(empty)
+        click.echo(escaped(empty))
         return
     cells = [[escaped(column.human(row)[:_CELL_CHARS_MAX]) for column in columns] for row in rows]
     titles = [column.title for column in columns]
@@ -142,11 +149,9 @@ def padded(text: str, width: int) -> str:
     return text + " " * (width - width_of(text))
 
 
-def escaped(text: str) -> str:
-    """`text` with control characters written out, as in `\\x1b`; a line stays one line."""
-    if text.isprintable():
-        return text
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+def escaped_lines(text: str) -> str:
+    """A text of several lines, each escaped."""
+    return "\n".join(map(escaped, text.split("\n")))
 
 
 def one_line(text: str) -> str:
@@ -163,8 +168,8 @@ def plain_text(value: Any) -> str:
 
 
 def compact(value: Any) -> str:
-    """JSON on one line, for people."""
-    return json.dumps(value, ensure_ascii=False)
+    """JSON on one line."""
+    return escaped_json(json.dumps(value, ensure_ascii=False))
 
 
 def _colours(terminal: bool) -> bool:

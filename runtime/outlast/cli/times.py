@@ -27,9 +27,19 @@ def ago(at: datetime | None, now: datetime) -> str:
         return "now"
     if abs(seconds) >= _LONG_AGO_S:
         return at.astimezone().strftime("%Y-%m-%d")
-    size, unit = next(each for each in _UNITS if abs(seconds) >= each[0])
-    count = int(abs(seconds) // size)
-    return f"{count} {unit} ago" if seconds > 0 else f"in {count} {unit}"
+    if seconds > 0:
+        size, unit = next(each for each in _UNITS if seconds >= each[0])
+        return f"{int(seconds // size)} {unit} ago"
+    return f"in {_ahead(-seconds)}"
+
+
+def _ahead(seconds: float) -> str:
+    """How long until then: a sleep of seven days that began a moment ago ends in `7 d`, not in `6 d`."""
+    index = next(number for number, each in enumerate(_UNITS) if seconds >= each[0])
+    smaller_s = _UNITS[min(index + 1, len(_UNITS) - 1)][0]
+    seconds = round(seconds / smaller_s) * smaller_s
+    size, unit = next(each for each in _UNITS if seconds >= each[0])
+    return f"{int(seconds // size)} {unit}"
 
 
 def span(seconds: float) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,14 +14,16 @@ from outlast.cli.data import header_key, read_data
 from outlast.cli.screen import (
     Column,
     compact,
-    escaped,
+    escaped_lines,
     is_terminal,
     plain_text,
     print_json,
     print_pairs,
     print_table,
+    readable_json,
 )
 from outlast.cli.times import ago, moment, span
+from outlast.cli.workflow_id import WorkflowId
 from outlast.core.clock import Clock, monotonic
 from outlast.core.status import LIVE, Status
 
@@ -63,6 +64,8 @@ def workflows() -> None:
     multiple=True,
     help="Only those that stand so. May be repeated.",
 )
+@click.option("--error", help="Only those whose error's text holds this.")
+@click.option("--version", help="Only those of this version of the function's file.")
 @click.option("--queue", help="Only those of this queue, such as pgmq:orders.")
 @click.option("--since", type=_Moment(), help="Created since then: 30m, 2h or 7d ago, or a date.")
 @click.option("--until", type=_Moment(), help="Created before then.")
@@ -75,6 +78,8 @@ def workflows() -> None:
 def list_workflows(
     function: str | None,
     status: tuple[Status, ...],
+    error: str | None,
+    version: str | None,
     queue: str | None,
     since: str | None,
     until: str | None,
@@ -90,6 +95,8 @@ def list_workflows(
         limit,
         function=function,
         status=status or None,
+        error=error,
+        version=version,
         queue=queue,
         since=since,
         until=until,
@@ -101,7 +108,7 @@ def list_workflows(
 
 
 @workflows.command()
-@click.argument("workflow_id", metavar="ID")
+@click.argument("workflow_id", metavar="ID", type=WorkflowId())
 @url_option
 @env_file_option
 @json_option
@@ -120,7 +127,7 @@ def show(workflow_id: str, url: str | None, env_file: Path | None, as_json: bool
 
 
 @workflows.command()
-@click.argument("workflow_id", metavar="ID")
+@click.argument("workflow_id", metavar="ID", type=WorkflowId())
 @url_option
 @env_file_option
 @json_option
@@ -136,7 +143,7 @@ def steps(workflow_id: str, url: str | None, env_file: Path | None, as_json: boo
 
 
 @workflows.command()
-@click.argument("workflow_id", metavar="ID")
+@click.argument("workflow_id", metavar="ID", type=WorkflowId())
 @click.option("--event", "name", help="Only events of this name.")
 @url_option
 @env_file_option
@@ -155,7 +162,7 @@ def events(workflow_id: str, name: str | None, url: str | None, env_file: Path |
 
 
 @workflows.command()
-@click.argument("workflow_id", metavar="ID")
+@click.argument("workflow_id", metavar="ID", type=WorkflowId())
 @url_option
 @env_file_option
 @json_option
@@ -172,7 +179,7 @@ def cancel(workflow_id: str, url: str | None, env_file: Path | None, as_json: bo
 
 
 @workflows.command()
-@click.argument("workflow_id", metavar="ID")
+@click.argument("workflow_id", metavar="ID", type=WorkflowId())
 @click.option(
     "--timeout",
     "timeout_s",
@@ -201,7 +208,7 @@ def wait(
 
 
 @workflows.command()
-@click.argument("workflow_id", metavar="ID")
+@click.argument("workflow_id", metavar="ID", type=WorkflowId())
 @click.option("--topic", help="The topic. Default: the one without a name.")
 @click.option(
     "--data",
@@ -256,7 +263,15 @@ def _workflow_columns(now: datetime) -> list[Column]:
             lambda row: f"{row['recovery_attempts']}×" if row.get("recovery_attempts") else "",
             lambda row: row.get("recovery_attempts"),
         ),
+        Column("ERROR", _error_text, _error_text),
     ]
+
+
+def _error_text(row: dict[str, Any]) -> str:
+    """The first line of an error's message."""
+    error = row.get("error")
+    text = str(error.get("message") or "") if isinstance(error, dict) else ""
+    return text.strip().partition("\n")[0]
 
 
 def _step_columns(now: datetime) -> list[Column]:
@@ -345,9 +360,20 @@ def _print_workflow(workflow: dict[str, Any]) -> None:
 
 
 def _readable(value: Any) -> str:
-    """Indented JSON; the traceback of an error as the lines that it is."""
-    if not isinstance(value, dict) or not isinstance(value.get("traceback"), str):
-        return json.dumps(value, ensure_ascii=False, indent=2)
-    rest = {name: each for name, each in value.items() if name != "traceback"}
-    lines = [escaped(line) for line in value["traceback"].splitlines()]
-    return "\n".join([json.dumps(rest, ensure_ascii=False, indent=2), *lines])
+    """Indented JSON; below it the tracebacks in it, as the lines that they are."""
+    tracebacks: list[str] = []
+    rest = _without_tracebacks(value, tracebacks) if isinstance(value, dict) else value
+    return "\n".join([readable_json(rest), *(escaped_lines(each.rstrip("\n")) for each in tracebacks)])
+
+
+def _without_tracebacks(document: dict[str, Any], found: list[str]) -> dict[str, Any]:
+    """`document` without its own traceback and that of its `failure`, which go to `found`."""
+    rest = {}
+    for name, value in document.items():
+        if name == "traceback" and isinstance(value, str):
+            found.append(value)
+        elif name == "failure" and isinstance(value, dict):
+            rest[name] = _without_tracebacks(value, found)
+        else:
+            rest[name] = value
+    return rest

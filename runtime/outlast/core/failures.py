@@ -11,7 +11,6 @@ A failure is always recorded, whatever the exception holds: a workflow whose end
 from __future__ import annotations
 
 import sys
-import traceback
 from collections.abc import Mapping
 from types import FunctionType
 from typing import Any
@@ -20,6 +19,7 @@ from pydantic_core import from_json, to_json
 
 from outlast.core.codec import plain_json
 from outlast.core.errors import NotSerializable, StepFailed
+from outlast.core.tracebacks import formatted
 
 MESSAGE_CHARS_MAX = 10_000
 TRACEBACK_CHARS_MAX = 20_000
@@ -54,7 +54,7 @@ class RecordedTraceback(Exception):
 def encode_failure(error: BaseException) -> str:
     """The record of `error`: where its class is, its text, arguments, attributes and traceback."""
     document = _document(error, _Room(), 1)
-    document["traceback"] = _clean("".join(traceback.format_exception(error))[-TRACEBACK_CHARS_MAX:])
+    document["traceback"] = _clean(formatted(error)[-TRACEBACK_CHARS_MAX:])
     return to_json(document).decode()
 
 

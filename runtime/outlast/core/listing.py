@@ -20,6 +20,10 @@ class Filters:
     """Whose workflows alone; None for all."""
     function: str | None = None
     statuses: Sequence[Status] | None = None
+    version: str | None = None
+    """Of the function's file, as it was when the workflow was started."""
+    error: str | None = None
+    """What the text of its error holds, in any case of letters."""
     queue: str | None = None
     parent: str | None = None
     since: datetime | None = None

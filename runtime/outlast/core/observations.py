@@ -31,6 +31,67 @@ class InstanceLost(Observation):
 
 
 @dataclass(frozen=True, slots=True)
+class InstanceStopping(Observation):
+    """This instance takes no more work, and waits so long for the running steps of these workflows."""
+
+    workflow_ids: tuple[str, ...]
+    drain_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceStopped(Observation):
+    """It has let go of everything; `given_back` workflows had not left when the time was over."""
+
+    took_s: float
+    given_back: int
+
+
+@dataclass(frozen=True, slots=True)
+class RequestAnswered(Observation):
+    """A request that the log is to show. `status` None: the client went away before its answer.
+
+    `path` is without the query. `client` is the address that the connection came from, or the one that a
+    trusted proxy named; `code` says what was wrong, where something was.
+    """
+
+    method: str
+    path: str
+    status: int | None
+    duration_s: float
+    client: str
+    code: str | None
+    workflow_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestsUntold(Observation):
+    """So many requests were left out: there were more than are told of in a second."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaMigrated(Observation):
+    """A migration or a seed was applied to the database."""
+
+    file: str
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaNewer(Observation):
+    """The database has migrations that this version doesn't carry."""
+
+    versions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsChanged(Observation):
+    """Something was changed that is read at the start alone: `what` names it."""
+
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
 class WorkflowsClaimed(Observation):
     """Woken, recovered or handed-over workflows run here now."""
 
@@ -180,6 +241,13 @@ class FunctionLoaded(Observation):
     function: str
     version: str
     reloaded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NothingServed(Observation):
+    """The functions folder holds none."""
+
+    folder: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ from outlast.core.status import Status
 
 PUBLIC_FAILURE = "the function failed with an uncaught exception; its log tells more"
 
+_CHANGED = "the function's code no longer matches what is recorded of this workflow"
+
 _BY_CODE: dict[str, type[WorkflowError]] = {
     WorkflowCancelled.code: WorkflowCancelled,
     WorkflowTimeout.code: WorkflowTimeout,
@@ -45,8 +47,10 @@ def public_error(standing: Standing) -> dict[str, Any]:
             "message": str(recorded["detail"]),
         }
     if code == NonDeterminism.code:
-        return {
-            "code": code,
-            "message": "the function's code no longer matches what is recorded of this workflow",
-        }
-    return {"code": code, "message": recorded.get("message", PUBLIC_FAILURE)}
+        return {"code": code, "message": public_message(code)}
+    return {"code": code, "message": recorded.get("message", public_message(code))}
+
+
+def public_message(code: str) -> str:
+    """What strangers read of an error whose own text isn't for them."""
+    return _CHANGED if code == NonDeterminism.code else PUBLIC_FAILURE

@@ -20,7 +20,7 @@ from outlast.core.errors import (
     UsageError,
 )
 from outlast.core.names import fingerprint_of, fresh_workflow_id, workflow_id_of
-from outlast.core.observations import Observer
+from outlast.core.observations import InstanceStopped, InstanceStopping, Observer
 from outlast.core.outcomes import value_of
 from outlast.core.ports import (
     Catalog,
@@ -95,6 +95,7 @@ class Engine:
     ) -> None:
         self.clock = Clock()
         self._options = options
+        self._observe = observe
         self._catalog = catalog
         self._transactions = transactions
         self._step_threads = ThreadPoolExecutor(options.threads_max, "outlast-step")
@@ -163,6 +164,8 @@ class Engine:
     async def close(self) -> None:
         """Let running steps end within `drain_s`, give the rest back, leave."""
         self._stopping = True
+        began = asyncio.get_running_loop().time()
+        self._observe(InstanceStopping(tuple(self._executor.live), self._options.drain_s))
         self._membership.stop_claiming()
         await self._consumer.close()
         gone = ShuttingDown("this instance shuts down; the workflow goes on elsewhere")
@@ -171,10 +174,12 @@ class Engine:
             await asyncio.wait(list(self._starting.values()), timeout=2.0)
         for execution in list(self._executor.live.values()):
             execution.drain()
+        given_back = 0
         try:
             async with asyncio.timeout(self._options.drain_s):
                 await self._executor.idle()
         except TimeoutError:
+            given_back = len(self._executor.live)
             for execution in list(self._executor.live.values()):
                 execution.stop(HandedOver("the instance shuts down and its step took too long"))
             try:
@@ -189,6 +194,7 @@ class Engine:
         await self._waits.close(gone)
         self._step_threads.shutdown(wait=False, cancel_futures=True)
         self._body_threads.shutdown(wait=False, cancel_futures=True)
+        self._observe(InstanceStopped(asyncio.get_running_loop().time() - began, given_back))
 
     @property
     def stopping(self) -> bool:

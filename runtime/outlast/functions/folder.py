@@ -127,7 +127,7 @@ class Reader:
         except OSError as error:
             raise UsageError(
                 f"the functions folder {self._root} can't be read ({error.strerror}); "
-                "create it, or name another with --functions"
+                "create it, or name another with --functions; `outlast new hello` makes it, with a function"
             ) from error
 
     def _unit(self, entry: os.DirEntry[str], folder: Folder) -> Unit | None:

@@ -14,13 +14,14 @@ from pathlib import Path
 from starlette.types import ASGIApp
 
 from outlast.core.clock import Clock
-from outlast.core.observations import DatabaseLost, Observer
+from outlast.core.observations import DatabaseLost, NothingServed, Observer, SchemaMigrated, SchemaNewer
 from outlast.core.ports import Unreachable
 from outlast.engine.engine import Engine
 from outlast.engine.settling import end_tasks
 from outlast.functions.catalog import Catalog
 from outlast.functions.watching import watch
 from outlast.host.clients import supabase_clients
+from outlast.host.rereading import Rereading
 from outlast.host.settings import Settings
 from outlast.host.surroundings import Surroundings
 from outlast.store.connections import Database
@@ -36,6 +37,7 @@ from outlast.web.handlers import HostAccess
 from outlast.web.invoke import Invoker
 from outlast.web.key_sets import FetchFrom, KeySet
 from outlast.web.management import management_app
+from outlast.web.requests import RequestLog
 from outlast.web.streaming import Streamer
 from outlast.web.tokens import Tokens
 
@@ -93,6 +95,7 @@ class Instance:
             settings.body_bytes_max,
             settings.calls_per_caller_max or settings.workflows_max,
         )
+        self.requests = RequestLog(observe, settings.request_log, settings.request_log_per_s_max)
         self.app = Web(
             functions=self.catalog,
             invoker=invoker,
@@ -110,6 +113,7 @@ class Instance:
                 version=version,
                 body_bytes_max=settings.body_bytes_max,
             ),
+            requests=self.requests,
             cors_origins=settings.cors_origins,
             audit=Audit(observe),
         )
@@ -135,11 +139,14 @@ class Instance:
         If the database isn't there within `patience_s` seconds, joining goes on behind and calls get 503.
         """
         self.catalog.load()
+        if not self.catalog.files():
+            self._observe(NothingServed(str(self._settings.functions)))
         loop = asyncio.get_running_loop()
         joining = loop.create_task(self._join(), name="outlast-join")
         self._tasks.append(joining)
         if self._settings.reload:
             self._tasks.append(loop.create_task(watch(self.catalog, self._stopped), name="outlast-watch"))
+            self._tasks.append(loop.create_task(self._reread(joining), name="outlast-reread"))
         done, _ = await asyncio.wait([joining], timeout=patience_s)
         for task in done:
             if not task.cancelled():  # by `stop`, which may come before the database does
@@ -159,9 +166,7 @@ class Instance:
             try:
                 if self._settings.db_url is None:
                     await play_supabase(self._database)
-                await self._store.migrate()
-                if self._settings.db_url is None:
-                    await apply_project(self._database, PROJECT_FOLDER)
+                await self._migrate()
                 await self.engine.open()
                 self._joined = True
                 return
@@ -171,6 +176,22 @@ class Instance:
                     self._observe(DatabaseLost("start", str(error)))
                 ceiling = min(JOIN_RETRY_MAX_S, 0.2 * 2**failures)
                 await asyncio.sleep(random.uniform(ceiling / 2, ceiling))
+
+    async def _reread(self, joining: asyncio.Task[None]) -> None:
+        """Follow what lies beside the functions, once the database is as they were at the start."""
+        rereading = Rereading(self._settings, self._database, PROJECT_FOLDER, self._observe)
+        await asyncio.wait([joining])
+        await rereading.run()
+
+    async def _migrate(self) -> None:
+        """Bring Outlast's schema up to date; on the embedded database the project's too."""
+        applied, unknown = await self._store.migrate()
+        if self._settings.db_url is None:
+            applied += await apply_project(self._database, PROJECT_FOLDER)
+        for file in applied:
+            self._observe(SchemaMigrated(file))
+        if unknown:
+            self._observe(SchemaNewer(tuple(unknown)))
 
     async def _schema_current(self) -> bool:
         if not self._joined or self.engine.database_away:

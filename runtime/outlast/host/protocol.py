@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from http import HTTPStatus
 
 from uvicorn._types import ASGI3Application
@@ -19,8 +20,16 @@ SILENT_S = 60.0
 """How long a request may take to tell its head, and how long to go on with its body."""
 
 
+TellRefused = Callable[[str, int, str], None]
+"""Is told of what was answered here: the client's address, status, code."""
+
+
 class Protocol(HttpToolsProtocol):
     """One connection."""
+
+    @staticmethod
+    def tell_refused(client: str, status: int, code: str) -> None:
+        """Nobody listens: see `protocol_that_tells`."""
 
     _reading_head = True
     _head_bytes = 0
@@ -133,8 +142,14 @@ class Protocol(HttpToolsProtocol):
 
     def _answer_and_close(self, problem: Problem) -> None:
         answer = problem.answer()
+        self.tell_refused(self.client[0] if self.client else "", answer.status, problem.code)
         phrase = HTTPStatus(answer.status).phrase
         headers = [*answer.headers, *EVERYWHERE, (b"content-length", b"%d" % len(answer.body))]
         head = b"".join(b"%s: %s\r\n" % pair for pair in [*headers, (b"connection", b"close")])
         self.transport.write(f"HTTP/1.1 {answer.status} {phrase}\r\n".encode() + head + b"\r\n" + answer.body)
         self.transport.close()
+
+
+def protocol_that_tells(told: TellRefused) -> type[Protocol]:
+    """The protocol, for one instance whose log `told` writes."""
+    return type("Protocol", (Protocol,), {"tell_refused": staticmethod(told)})

@@ -1,4 +1,7 @@
-"""The secret key of a project without one: made at the first start on the embedded database, and kept."""
+"""Secrets of a project without its own: made at the first start on the embedded database, and kept.
+
+The secret key opens everything; the JWT secret signs tokens of users, for trying `auth="user"`.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from pathlib import Path
 from outlast.core.errors import OutlastError
 
 FILE_NAME = "secret_key"
+JWT_FILE_NAME = "jwt_secret"
 _PREFIX = "sb_secret_"
 _USABLE = re.compile(r"[!-~]{16,512}")
 _FILE_BYTES_MAX = 4096
@@ -36,21 +40,33 @@ def obtain_secret_key(home: Path) -> SecretKey:
 
     Processes that start at once agree on one key, and exactly one of them made it.
     """
-    kept = read_secret_key(home)
-    if kept is not None:
-        return SecretKey(kept, made=False)
-    made = _PREFIX + secrets.token_urlsafe(24)
-    if _keep(home, made):
-        return SecretKey(made, made=True)
-    kept = read_secret_key(home)
-    if kept is None:
-        raise SecretKeyError(f"{home / FILE_NAME} was removed while it was being made: start again")
-    return SecretKey(kept, made=False)
+    return _obtain(home, FILE_NAME, _PREFIX + secrets.token_urlsafe(24))
+
+
+def obtain_jwt_secret(home: Path) -> str:
+    """The secret that signs tokens on the embedded database, kept likewise. Raises SecretKeyError."""
+    return _obtain(home, JWT_FILE_NAME, secrets.token_urlsafe(48)).value
 
 
 def read_secret_key(home: Path) -> str | None:
     """The key kept in `home`; None where there is none. Raises SecretKeyError."""
-    path = home / FILE_NAME
+    return _kept(home / FILE_NAME)
+
+
+def _obtain(home: Path, file: str, fresh: str) -> SecretKey:
+    """What is kept in `file`; `fresh` where there is nothing yet."""
+    kept = _kept(home / file)
+    if kept is not None:
+        return SecretKey(kept, made=False)
+    if _keep(home, file, fresh):
+        return SecretKey(fresh, made=True)
+    kept = _kept(home / file)
+    if kept is None:
+        raise SecretKeyError(f"{home / file} was removed while it was being made: start again")
+    return SecretKey(kept, made=False)
+
+
+def _kept(path: Path) -> str | None:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except (FileNotFoundError, NotADirectoryError):
@@ -83,10 +99,10 @@ def _read(fd: int, path: Path) -> str:
     return text
 
 
-def _keep(home: Path, key: str) -> bool:
+def _keep(home: Path, file: str, key: str) -> bool:
     """Write `key` for its owner's eyes; False if another process was first. Appears whole or not at all."""
-    path = home / FILE_NAME
-    draft = home / f".{FILE_NAME}.{secrets.token_hex(8)}"
+    path = home / file
+    draft = home / f".{file}.{secrets.token_hex(8)}"
     try:
         fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Literal
 
 from outlast.core.errors import OutlastError
-from outlast.host.secret_key import FILE_NAME, obtain_secret_key
+from outlast.host.secret_key import FILE_NAME, obtain_jwt_secret, obtain_secret_key
 from outlast.host.settings import Settings
 from outlast.host.surroundings import check_files
 
@@ -39,6 +39,7 @@ def serve(settings: Settings) -> int:
         listener = stack.enter_context(contextlib.closing(_listen(settings.host, settings.port)))
         url = stack.enter_context(_database(settings))
         keys = _secret_keys(settings)
+        settings = with_jwt_secret(settings)
         _announce(settings, listener)
         if settings.workers > 1:
             from outlast.host.workers import Workers
@@ -119,6 +120,18 @@ def _secret_keys(settings: Settings) -> Mapping[str, str]:
         path = settings.home / FILE_NAME
         _logger.info("made a secret key, which callers send as `apikey`: it is in %s", path)
     return {"default": key.value}
+
+
+def with_jwt_secret(settings: Settings) -> Settings:
+    """On the embedded database tokens of users are signed by a kept secret, where nothing else signs them.
+
+    Raises SecretKeyError.
+    """
+    if settings.db_url is not None or settings.jwt_secret or settings.jwks or settings.key_set_url:
+        return settings
+    own = settings.model_copy(update={"jwt_secret": obtain_jwt_secret(settings.home)})
+    own.conceal()
+    return own
 
 
 def log_form(settings: Settings) -> Literal["text", "json"]:

@@ -19,7 +19,7 @@ from outlast.host.collector import collect_seldom
 from outlast.host.exits import leave, tell_of_exits
 from outlast.host.forks import end_forked_hosts
 from outlast.host.instance import Instance
-from outlast.host.protocol import Protocol
+from outlast.host.protocol import protocol_that_tells
 from outlast.host.settings import Settings
 from outlast.host.watchdog import Watchdog
 
@@ -98,7 +98,7 @@ async def _serve(
     config = uvicorn.Config(
         instance.app,
         loop="none",
-        http=Protocol,
+        http=protocol_that_tells(instance.requests.refused),
         ws="none",
         lifespan="off",
         access_log=False,

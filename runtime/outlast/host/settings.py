@@ -11,7 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from pydantic import AliasGenerator, Field, ValidationError, model_validator
+from pydantic import AliasGenerator, Field, PrivateAttr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
@@ -24,6 +24,7 @@ from pydantic_settings import (
 from outlast.core.errors import OutlastError
 from outlast.core.sizes import OUTPUT_BYTES_MAX
 from outlast.host.config_toml import CONFIG_TOML, ConfigToml, ConfigTomlError, FunctionSettings, refused_table
+from outlast.host.env_files import EnvFileError, check_lines
 from outlast.host.memory import budget_bytes, memory_limit_bytes
 from outlast.host.setting_kinds import (
     CommaList,
@@ -36,6 +37,7 @@ from outlast.host.setting_kinds import (
     NamedKeys,
     Origins,
     PostgresUrl,
+    RequestLogged,
     Seconds,
     Sessions,
     functions_folder,
@@ -110,6 +112,8 @@ class Settings(BaseSettings):
     calls_per_caller_max: int | None = Field(None, ge=1, le=1_000_000)
     log_level: LogLevel = "info"
     log_format: LogFormat = "auto"
+    request_log: RequestLogged = "errors"
+    request_log_per_s_max: int = Field(100, ge=1, le=1_000_000)
 
     # The engine's, see EngineOptions
     lease_ttl_s: Seconds = Field(10.0, ge=0.5, le=600)
@@ -142,6 +146,9 @@ class Settings(BaseSettings):
     functions_config: dict[str, FunctionSettings] = Field({}, validation_alias=str(CONFIG_TOML))
     env_file: Path | None = Field(None, validation_alias="--env-file")
     warnings: tuple[str, ...] = Field((), validation_alias="warnings")
+    _from_file: dict[str, str] = PrivateAttr(default_factory=dict)
+    _from_environment: frozenset[str] = PrivateAttr(default=frozenset())
+    """Names that the environment had at the start: what files say is added to it later, for functions."""
 
     @classmethod
     def load(cls, **cli_overrides: Any) -> Settings:
@@ -152,6 +159,8 @@ class Settings(BaseSettings):
         given = {name: value for name, value in cli_overrides.items() if value is not None}
         env_file = _env_file(given.pop("env_file", None))
         try:
+            if env_file is not None:
+                check_lines(env_file)
             from_file = DotEnvSettingsSource(cls, env_file=env_file).env_vars
             settings = cls(
                 **given,
@@ -159,11 +168,13 @@ class Settings(BaseSettings):
                 env_file=env_file,
                 warnings=tuple(_unknown(cls, {**from_file, **os.environ})),
             )
+            settings._from_environment = frozenset(os.environ)
+            settings._from_file = {name: value for name, value in from_file.items() if value is not None}
             settings.conceal()
             return settings
         except ValidationError as error:
             raise _refusal(cls, error.errors()[0]) from None
-        except ConfigTomlError as error:
+        except (ConfigTomlError, EnvFileError) as error:
             raise SettingsError(str(error)) from error
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f"{env_file} can't be read ({error}): make it a readable text") from error
@@ -199,6 +210,18 @@ class Settings(BaseSettings):
         redactor.conceal(passwords_of(self.db_url))
         keys = (*self.secret_keys.values(), *self.publishable_keys.values())
         redactor.conceal((self.jwt_secret, self.given_secret_key, self.given_publishable_key, *keys))
+
+    def changed_in(self, variables: Mapping[str, str]) -> list[str]:
+        """Which settings another reading of the file of settings would change: names alone.
+
+        `variables` is what the file says now. What the environment or an option says goes before it.
+        """
+        before = self._from_file
+        return sorted(
+            name
+            for name in _variables(type(self))
+            if name not in self._from_environment and before.get(name) != variables.get(name)
+        )
 
     @property
     def secret_keys(self) -> dict[str, str]:
@@ -302,8 +325,10 @@ def _unknown(cls: type[Settings], environment: Mapping[str, str | None]) -> list
 
     lines = []
     for name in unknown:
-        close = get_close_matches(name, known, 1, 0.0)
-        lines.append(f"{name} is not a setting and was ignored; the closest one is {close[0]}")
+        bare = {each.removeprefix(_PREFIX): each for each in known}
+        close = get_close_matches(name.removeprefix(_PREFIX), bare, 1)
+        near = f"; the closest one is {bare[close[0]]}" if close else ""
+        lines.append(f"{name} is not a setting and was ignored{near}")
     return lines
 
 

@@ -15,11 +15,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from outlast.core.errors import OutlastError
 from outlast.core.names import is_function_name
 from outlast.functions.declared import Declarations, Declared
 from outlast.host.children import let_children_inherit
 from outlast.host.config_toml import CONFIG_TOML, FunctionSettings, is_reference, read_functions, resolved
+from outlast.host.env_files import EnvFileError, read_env_file
 from outlast.host.settings import Settings
 from outlast.observe.redaction import passwords_of, redactor, secrets_among
 from outlast.sdk.environment import environment, install
@@ -31,12 +31,6 @@ _SECRET_PARTS = frozenset({"k", "d", "p", "q", "dp", "dq", "qi", "oth"})
 """Of a JSON Web Key (RFC 7518, section 6): what signs, where the rest only verifies."""
 ENV_NAME = ".env"
 _logger = logging.getLogger("outlast")
-
-
-class EnvFileError(OutlastError):
-    """A file of variables can't be read; the message is one line with the remedy."""
-
-    code = "bad_setting"
 
 
 class Surroundings:
@@ -103,8 +97,8 @@ class Surroundings:
 
     def _common(self) -> dict[str, str]:
         """What the files that all share say. The project's own may set all names, Supabase's too."""
-        of_project = _read(self._env_file) if self._env_file else {}
-        of_functions = self._allowed(self._folder / ENV_NAME, _read(self._folder / ENV_NAME))
+        of_project = read_env_file(self._env_file) if self._env_file else {}
+        of_functions = self._allowed(self._folder / ENV_NAME, read_env_file(self._folder / ENV_NAME))
         common = {**of_project, **of_functions}
         redactor.conceal(secrets_among(common))
         return {name: value for name, value in common.items() if name not in self._own}
@@ -123,7 +117,7 @@ class Surroundings:
         fault = None
         try:
             path = self._folder / name / ENV_NAME
-            of_file = self._allowed(path, _read(path))
+            of_file = self._allowed(path, read_env_file(path))
         except EnvFileError as error:
             fault, of_file = str(error), {}
         of_table = self._mapped(name, table, known)
@@ -176,24 +170,7 @@ def public_key_set(key_set: Mapping[str, Any]) -> dict[str, Any]:
 
 def check_files(settings: Settings) -> None:
     """Raises EnvFileError where no instance could start: once, before there are several."""
-    _read(settings.functions / ENV_NAME)
-
-
-def _read(path: Path) -> dict[str, str]:
-    """The variables of a file; none where there is no file. Raises EnvFileError."""
-    from dotenv import dotenv_values
-
-    try:
-        if not path.is_file():
-            return {}
-        return {
-            name: value for name, value in dotenv_values(path, encoding="utf-8").items() if value is not None
-        }
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no UTF-8"
-        raise EnvFileError(
-            f"{os.path.relpath(path)} can't be read ({reason}): make it a readable text"
-        ) from None
+    read_env_file(settings.functions / ENV_NAME)
 
 
 def _with_env_file(folder: Path) -> set[str]:

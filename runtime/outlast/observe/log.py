@@ -1,27 +1,27 @@
-"""The log: what observations say to people (text) or to programs (one JSON object a line); never a secret."""
+"""The log: what observations say; never a secret. How a record looks is in `observe.forms`."""
 
 from __future__ import annotations
 
 import logging
 import sys
-from datetime import UTC, datetime
 from typing import Any, Literal
 
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
 from outlast.core import observations as facts
 from outlast.core.observations import Observation
 from outlast.observe.audit import log_audit
-from outlast.observe.redaction import redactor
+from outlast.observe.forms import JsonFormatter, TextFormatter, name_workflow
 
 _logger = logging.getLogger("outlast")
-_OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_requests = logging.getLogger("outlast.requests")
 
 
 def configure(level: str, form: Literal["text", "json"]) -> None:
     """Send the root logger's records to standard error, in one form."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
+    handler.addFilter(name_workflow)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
@@ -29,37 +29,6 @@ def configure(level: str, form: Literal["text", "json"]) -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING if level.upper() != "DEBUG" else logging.INFO)
     # The server complains of what clients send, and again of broken answers, which the web floor has logged.
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
-
-
-class TextFormatter(logging.Formatter):
-    """`12:34:56 level text`, with the traceback below: of an exception, or a recorded one beside the text."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """One record as text."""
-        time = datetime.fromtimestamp(record.created, UTC).astimezone().strftime("%H:%M:%S")
-        text = f"{time} {record.levelname.lower():<7} {record.getMessage()}"
-        if record.exc_info:
-            text += "\n" + self.formatException(record.exc_info)
-        elif recorded := getattr(record, "traceback", None):
-            text += f"\n{recorded}"
-        return redactor.redact(text)
-
-
-class JsonFormatter(logging.Formatter):
-    """One object a line: time, level, logger, message, and what the record carries beside."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """One record as JSON."""
-        document = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-            **{key: value for key, value in vars(record).items() if key not in _OWN},
-        }
-        if record.exc_info:
-            document["traceback"] = self.formatException(record.exc_info)
-        return redactor.redact(to_json(document, fallback=repr).decode())
 
 
 def log(fact: Observation) -> None:
@@ -72,8 +41,8 @@ def log(fact: Observation) -> None:
         case facts.InstanceLost():
             _log_lost(fact)
         case facts.WorkflowsClaimed(workflow_ids):
-            some = ", ".join(workflow_ids[:3]) + (", …" if len(workflow_ids) > 3 else "")
-            _logger.info("claimed %d workflow%s: %s", len(workflow_ids), "s"[: len(workflow_ids) > 1], some)
+            count = len(workflow_ids)
+            _logger.info("claimed %d workflow%s: %s", count, "s"[: count > 1], _some(workflow_ids))
         case facts.WorkflowStopped(workflow_id, _, reason, detail):
             level = logging.WARNING if reason == "LeaseLost" else logging.DEBUG
             _logger.log(level, "%s left this instance (%s): %s", workflow_id, reason, detail)
@@ -99,20 +68,73 @@ def log(fact: Observation) -> None:
         case facts.FunctionLoaded() | facts.FunctionBroken() | facts.FunctionDisabled():
             _log_function(fact)
         case _:
-            _log_other(fact)
+            _log_host(fact)
 
 
-def _log_other(fact: Observation) -> None:
-    if isinstance(fact, facts.CallRefused | facts.CallsRefused | facts.WorkflowManaged):
-        log_audit(fact)
-    else:
-        _logger.debug("%r", fact)
+def _log_host(fact: Observation) -> None:
+    """What a host tells of itself rather than of workflows."""
+    match fact:
+        case facts.RequestAnswered():
+            _log_request(fact)
+        case facts.RequestsUntold(count):
+            _requests.warning("%d more requests were answered that this log leaves out", count)
+        case facts.InstanceStopping() | facts.InstanceStopped():
+            _log_stop(fact)
+        case facts.SchemaMigrated() | facts.SchemaNewer():
+            _log_schema(fact)
+        case facts.NothingServed(folder):
+            _logger.warning("there are no functions in %s yet: `outlast new hello` writes one", folder)
+        case facts.SettingsChanged(what):
+            _logger.warning("%s changed, and settings are read at the start alone: start anew", what)
+        case facts.CallRefused() | facts.CallsRefused() | facts.WorkflowManaged():
+            log_audit(fact)
+        case _:
+            _logger.debug("%r", fact)
 
 
 def _log_lost(fact: facts.InstanceLost) -> None:
     _logger.warning("instance %s is gone: recovering %d of its workflows", fact.instance_id, fact.recovered)
     for workflow_id in fact.exhausted:
         _logger.error("%s is EXHAUSTED: the instances that ran it were lost too often", workflow_id)
+
+
+def _log_stop(fact: facts.InstanceStopping | facts.InstanceStopped) -> None:
+    if isinstance(fact, facts.InstanceStopped):
+        given = f"; {fact.given_back} go on elsewhere" if fact.given_back else ""
+        _logger.info("stopped after %.1f s%s", fact.took_s, given)
+    elif not fact.workflow_ids:
+        _logger.info("stopping: no workflow runs here")
+    else:
+        count = len(fact.workflow_ids)
+        text = "stopping: waiting up to %.0f s for the running steps of %d workflow%s: %s"
+        _logger.info(text, fact.drain_s, count, "s"[: count > 1], _some(fact.workflow_ids))
+
+
+def _log_request(fact: facts.RequestAnswered) -> None:
+    """One line a request. `extra` has it in parts."""
+    level = logging.WARNING if fact.status is not None and fact.status >= 500 else logging.INFO
+    if not _requests.isEnabledFor(level):
+        return
+    extra = {name: value for name in fact.__slots__ if (value := getattr(fact, name)) is not None}
+    extra["duration_s"] = round(fact.duration_s, 6)
+    answer = "was not answered: the client went away" if fact.status is None else str(fact.status)
+    why = f" {fact.code}" if fact.code else ""
+    text = "%s %s %s%s in %.0f ms, from %s"
+    took_ms = fact.duration_s * 1_000
+    _requests.log(level, text, fact.method, fact.path, answer, why, took_ms, fact.client, extra=extra)
+
+
+def _log_schema(fact: facts.SchemaMigrated | facts.SchemaNewer) -> None:
+    if isinstance(fact, facts.SchemaMigrated):
+        _logger.info("applied %s", fact.file)
+        return
+    text = "the database has migrations that this version of Outlast doesn't know (%s): it is older than the "
+    text += "schema; run the version that made it, or a newer one"
+    _logger.warning(text, ", ".join(fact.versions))
+
+
+def _some(workflow_ids: tuple[str, ...]) -> str:
+    return ", ".join(workflow_ids[:3]) + (", …" if len(workflow_ids) > 3 else "")
 
 
 def _log_absence(fact: facts.DatabaseLost | facts.DatabaseFound) -> None:

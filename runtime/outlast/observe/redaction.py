@@ -27,7 +27,7 @@ _URL = re.compile(r"[./~]|\w+:/")
 _FORMS = (
     r"eyJ[\w-]+\.[\w-]+\.[\w-]*",
     r"sb_secret_[\w-]+",
-    r"://[^\s:/@\"'\\]*:(?P<password>[^\s/@\"'\\]+)(?=@)",
+    r"://[^\s:/@\"'\\]*:(?P<password>(?!PASSWORD@)[^\s/@\"'\\]+)(?=@)",  # PASSWORD is an example's
     r"password=(?P<parameter>'[^\s\"'\\]*'|[^\s\"'&\\]+)",
 )
 

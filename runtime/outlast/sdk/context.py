@@ -27,8 +27,12 @@ class WorkflowLogger(logging.LoggerAdapter[logging.Logger]):
         return not self._replaying() and super().isEnabledFor(level)
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
-        """Put the workflow's id before the text."""
-        return f"[{(self.extra or {}).get('workflow_id')}] {msg}", {**kwargs, "extra": dict(self.extra or {})}
+        """Put the workflow's id before the text, and beside what the caller says in `extra=`."""
+        own = dict(self.extra or {})
+        return f"[{own.get('workflow_id')}] {msg}", {
+            **kwargs,
+            "extra": {**own, **(kwargs.get("extra") or {})},
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,12 @@ def context() -> Context:
     if found is None:
         raise UsageError("context() is known only while a workflow, one of its steps or a handler runs")
     return found()
+
+
+def known_context() -> Context | None:
+    """The same; None elsewhere."""
+    found = _context.get()
+    return None if found is None else found()
 
 
 def current_caller() -> tuple[Caller, CallerToken | None]:

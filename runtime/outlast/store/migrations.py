@@ -91,8 +91,24 @@ async def migrate_over(connection: AsyncConn) -> list[Migration]:
 
 async def pending_over(connection: AsyncConn) -> list[Migration]:
     """The migrations that the database at the other end of `connection` lacks."""
-    row = await (await connection.execute(_EXISTS)).fetchone()
-    done: set[str] = set()
-    if row is not None and row[0]:
-        done = {version for (version,) in await (await connection.execute(_APPLIED)).fetchall()}
+    done = await _applied_over(connection)
     return [migration for migration in migrations() if migration.version not in done]
+
+
+async def unknown(database: Database) -> list[str]:
+    """Versions of Outlast's migrations that are newer than this package. Raises Unreachable."""
+    connection = await database.connect()
+    async with away(), connection:
+        return await unknown_over(connection)
+
+
+async def unknown_over(connection: AsyncConn) -> list[str]:
+    """The same over a connection that is there, oldest first."""
+    return sorted(await _applied_over(connection) - {migration.version for migration in migrations()})
+
+
+async def _applied_over(connection: AsyncConn) -> set[str]:
+    row = await (await connection.execute(_EXISTS)).fetchone()
+    if row is None or not row[0]:
+        return set()
+    return {version for (version,) in await (await connection.execute(_APPLIED)).fetchall()}

@@ -7,7 +7,7 @@ from outlast.store.connections import Database, away
 from outlast.store.instances import PostgresInstances, RecoveryLimits
 from outlast.store.journal import PostgresJournal
 from outlast.store.messages import PostgresMessages
-from outlast.store.migrations import migrate_over, pending_over
+from outlast.store.migrations import migrate_over, pending_over, unknown_over
 from outlast.store.pool import Pool, PoolBusy
 from outlast.store.queues import PostgresQueues
 from outlast.store.realtime import Broadcasts
@@ -43,11 +43,16 @@ class PostgresStore:
         self.queues = PostgresQueues(self._pool, instance_id)
         self._current = False
 
-    async def migrate(self) -> None:
-        """Bring the schema up to date. One attempt to connect. Raises Unreachable."""
+    async def migrate(self) -> tuple[list[str], list[str]]:
+        """Bring the schema up to date: the files applied, and versions that this package doesn't know.
+
+        One attempt to connect. Raises Unreachable.
+        """
         async with away(), self._pool.connection(0) as connection:
-            await migrate_over(connection)
+            applied = await migrate_over(connection)
+            unknown = await unknown_over(connection)
         self._current = True
+        return [each.path.name for each in applied], unknown
 
     async def schema_current(self) -> bool:
         """Whether the database answers and its schema is up to date. Raises Unreachable.

@@ -80,6 +80,8 @@ class PostgresWorkflows:
             "subject": filters.subject,
             "function": filters.function,
             "status": list(filters.statuses) if filters.statuses else None,
+            "version": filters.version,
+            "error": filters.error,
             "queue": filters.queue,
             "parent": filters.parent,
             "since": filters.since,

@@ -28,20 +28,40 @@ from outlast.workflow_status
 where workflow_id = %(workflow_id)s
 
 -- name: page
+-- Errors are read of the rows of a page alone; where one is looked for, of rows that have one. A user (`subject`)
+-- neither sees nor finds the text of an exception. Postgres has no text for \u0000.
 select
-  workflow_id, function, status, queue, parent, attributes::text, recovery_attempts, claimable_at, created_at,
-  started_at, updated_at, completed_at
-from outlast.workflow_status
-where (%(subject)s::text is null or subject = %(subject)s)
-  and (%(function)s::text is null or function = %(function)s)
-  and (%(status)s::text[] is null or status = any(%(status)s::text[]))
-  and (%(queue)s::text is null or queue = %(queue)s)
-  and (%(parent)s::text is null or parent = %(parent)s)
-  and (%(since)s::timestamptz is null or created_at >= %(since)s)
-  and (%(until)s::timestamptz is null or created_at < %(until)s)
-  and (%(attribute)s::text is null or attributes ->> %(attribute)s = %(attribute_value)s)
-  and (%(after_created)s::timestamptz is null or (created_at, workflow_id) < (%(after_created)s, %(after_id)s))
-order by created_at desc, workflow_id desc
+  w.workflow_id, w.function, w.version, w.status, w.queue, w.parent, w.attributes::text, w.recovery_attempts,
+  w.claimable_at, w.created_at, w.started_at, w.updated_at, w.completed_at, e.code as error_code,
+  left(e.message, 300) as error_message
+from outlast.workflow_status w
+left join lateral (
+  select
+    d.error ->> 'code' as code,
+    coalesce(
+      case when %(subject)s::text is null
+        then nullif(concat_ws(': ', d.error #>> '{failure,type}', nullif(d.error #>> '{failure,message}', '')), '')
+      end,
+      case d.error ->> 'code'
+        when 'http_exception' then d.error ->> 'detail'
+        when 'non_determinism' then case when %(subject)s::text is null then d.error ->> 'message' end
+        else d.error ->> 'message'
+      end
+    ) as message
+  from (select replace(w.error::text, '\u0000', '\ufffd')::json as error offset 0) d
+) e on w.error is not null
+where (%(subject)s::text is null or w.subject = %(subject)s)
+  and (%(function)s::text is null or w.function = %(function)s)
+  and (%(version)s::text is null or w.version = %(version)s)
+  and (%(status)s::text[] is null or w.status = any(%(status)s::text[]))
+  and (%(queue)s::text is null or w.queue = %(queue)s)
+  and (%(parent)s::text is null or w.parent = %(parent)s)
+  and (%(since)s::timestamptz is null or w.created_at >= %(since)s)
+  and (%(until)s::timestamptz is null or w.created_at < %(until)s)
+  and (%(attribute)s::text is null or w.attributes ->> %(attribute)s = %(attribute_value)s)
+  and (%(after_created)s::timestamptz is null or (w.created_at, w.workflow_id) < (%(after_created)s, %(after_id)s))
+  and (%(error)s::text is null or (w.error is not null and strpos(lower(e.message), lower(%(error)s)) > 0))
+order by w.created_at desc, w.workflow_id desc
 limit %(limit)s
 
 -- name: steps

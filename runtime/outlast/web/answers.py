@@ -28,21 +28,27 @@ class Reply:
     `shared` are header fields that every answer gets, unless it says itself who may read it.
     """
 
-    __slots__ = ("_send", "_shared", "begun", "status")
+    __slots__ = ("_headers", "_send", "_shared", "begun", "status")
 
     def __init__(self, send: Send, shared: Pairs) -> None:
         self._send = send
         self._shared = shared
+        self._headers: Pairs = []
         self.begun = False
-        self.status = 0
-        """Of the answer, once it has begun."""
+        self.status: int | None = None
+        """The answer's, once it has begun."""
+
+    def header(self, name: bytes) -> str | None:
+        """A header field of the answer, by its lower-case name, as text."""
+        found = dict(self._headers).get(name)
+        return None if found is None else found.decode("latin-1")
 
     async def __call__(self, message: Message) -> None:
         """Send one ASGI message. Raises ClientGone."""
         if not self.begun:
             self.begun = True
-            self.status = message.get("status", 0)
-            headers = [*message.get("headers", ())]
+            self.status = message.get("status")
+            self._headers = headers = [*message.get("headers", ())]
             if ALLOW_ORIGIN not in dict(headers):
                 headers += self._shared
             message = {**message, "headers": headers}

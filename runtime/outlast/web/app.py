@@ -23,6 +23,7 @@ from outlast.web.following import wants_stream
 from outlast.web.handlers import HostAccess, serve_app, serve_handler
 from outlast.web.invoke import Invoker, Target, check_method
 from outlast.web.problems import INTERNAL, expected_problem
+from outlast.web.requests import RequestLog, untold
 from outlast.web.routes import WORKFLOWS
 from outlast.web.streaming import Streamer
 from outlast.web.webhooks import Complaints, admit_webhook
@@ -52,13 +53,19 @@ class Web:
     cors_origins: Sequence[str] = ("*",)
     complaints: Complaints = field(default_factory=Complaints)
     audit: Audit = field(default_factory=lambda: Audit(ignore))
+    requests: RequestLog = field(default_factory=untold)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] == "http":
             call = Call(scope, receive)
-            with suppress(ClientGone):
-                await self._serve(call, Reply(send, shared(call, self.cors_origins)))
+            reply = Reply(send, shared(call, self.cors_origins))
+            began = self.requests.began()
+            try:
+                with suppress(ClientGone):
+                    await self._serve(call, reply)
+            finally:
+                self.requests.answered(scope, reply, began)
 
     async def _serve(self, call: Call, reply: Reply) -> None:
         """Answer, whatever happens. Of an answer that broke off, the server ends the connection.
@@ -73,7 +80,7 @@ class Web:
             else:
                 await self.management(call.scope, call.receive, reply)
                 if call.path.startswith(WORKFLOWS):
-                    self.audit.managed(call, reply.status)
+                    self.audit.managed(call, reply.status or 0)
         except ClientGone:
             raise
         except Exception as error:

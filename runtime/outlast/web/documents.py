@@ -11,7 +11,7 @@ from pydantic_core import from_json, to_json
 
 from outlast.core.events import event_of
 from outlast.core.failures import CANCELLED
-from outlast.core.outcomes import public_error
+from outlast.core.outcomes import public_error, public_message
 from outlast.core.records import Standing
 from outlast.core.status import Status
 
@@ -51,6 +51,18 @@ def workflow_document(row: Row, *, secret: bool, values: bool = True) -> Verbati
         fields["owner"] = None
     if row.get("error") is not None:
         fields["error"] = _error(row, secret=secret)
+    return document(fields)
+
+
+def summary_document(row: Row) -> Verbatim:
+    """A workflow of a listing: of its error `code` and `message`, as its reader may see it."""
+    fields = {
+        name: _recorded(value) if name in _RECORDED else value
+        for name, value in row.items()
+        if name not in ("error_code", "error_message")
+    }
+    code, message = row.get("error_code"), row.get("error_message")
+    fields["error"] = None if code is None else {"code": code, "message": message or public_message(code)}
     return document(fields)
 
 

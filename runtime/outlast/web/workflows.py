@@ -12,7 +12,14 @@ from outlast.core.records import Ownership, Standing
 from outlast.core.status import Status
 from outlast.web.answers import JSON, Answer
 from outlast.web.calls import Call
-from outlast.web.documents import Verbatim, document, documents, step_document, workflow_document
+from outlast.web.documents import (
+    Verbatim,
+    document,
+    documents,
+    step_document,
+    summary_document,
+    workflow_document,
+)
 from outlast.web.owned import Owned, reaching
 from outlast.web.pages import PAGE_DEFAULT, PAGE_MAX, page_answer
 from outlast.web.parameters import Parameters, bad_cursor, cursor_of, invalid
@@ -21,7 +28,10 @@ from outlast.web.results import accepted_headers, location_of
 from outlast.web.routes import WORKFLOWS, workflow_not_found
 
 WAIT_S_MAX = 60
-FILTERS = ("function", "status", "queue", "parent", "since", "until", "attribute", "limit", "cursor")
+FILTERS = (
+    "function", "version", "status", "error", "queue", "parent", "since", "until", "attribute",
+    "limit", "cursor",
+)  # fmt: skip
 
 
 class Engine(Protocol):
@@ -79,7 +89,7 @@ class WorkflowRoutes:
             rows = await self._workflows.page(_filters(parameters, owner, limit + 1))
         last = rows[limit - 1] if len(rows) > limit else None
         cursor = None if last is None else cursor_of(last["created_at"].isoformat(), last["workflow_id"])
-        items = documents(workflow_document(row, secret=owner is None) for row in rows[:limit])
+        items = documents(summary_document(row) for row in rows[:limit])
         return page_answer("workflows", items, WORKFLOWS, parameters, cursor)
 
     async def show(self, call: Call, workflow_id: str) -> Answer:
@@ -143,6 +153,8 @@ def _filters(parameters: Parameters, owner: str | None, limit: int) -> Filters:
         subject=owner,
         function=parameters.one("function"),
         statuses=_statuses(parameters.many("status")),
+        version=parameters.one("version"),
+        error=parameters.one("error"),
         queue=parameters.one("queue"),
         parent=parameters.one("parent"),
         since=parameters.moment("since"),

@@ -1,0 +1,75 @@
+"""Tracebacks for those who wrote the function: what lies in Outlast is one line, however deep it goes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+from traceback import FrameSummary, StackSummary, TracebackException
+from typing import Any
+
+_OURS = f"{Path(__file__).parents[1]}/"
+_LIBRARY = Path(threading.__file__).parent
+_CARRIERS = tuple(
+    f"{_LIBRARY}/{each}" for each in ("asyncio/", "concurrent/futures/", "threading.py", "contextlib.py")
+)
+"""The standard library's files that only carry a call: folded where they stand beside our frames."""
+
+
+def formatted(error: BaseException) -> str:
+    """The traceback of `error` and its causes. Where all of one's frames are ours it is shown whole."""
+    told = TracebackException.from_exception(error)
+    for each in _chain(told):
+        each.stack = _folded(each.stack)
+    return "".join(told.format())
+
+
+def _chain(told: TracebackException) -> Iterator[TracebackException]:
+    """An error, its causes, what it came from, and the members of a group. Each is there once."""
+    waiting: list[TracebackException | None] = [told]
+    while waiting:
+        each = waiting.pop()
+        if each is not None:
+            yield each
+            waiting += [each.__cause__, each.__context__, *(getattr(each, "exceptions", None) or ())]
+
+
+def _folded(stack: StackSummary) -> StackSummary:
+    kinds = [_kind(frame) for frame in stack]
+    if "user" not in kinds:
+        return stack
+    frames: list[FrameSummary] = []
+    for is_users, group in groupby(zip(kinds, stack, strict=True), lambda each: each[0] == "user"):
+        run = list(group)
+        if is_users or all(kind == "carrier" for kind, _ in run):
+            frames += [frame for _, frame in run]
+        else:
+            frames.append(_Fold(len(run)))
+    folded = _Folded()
+    folded.extend(frames)
+    return folded
+
+
+def _kind(frame: FrameSummary) -> str:
+    if frame.filename.startswith(_OURS):
+        return "ours"
+    return "carrier" if frame.filename.startswith(_CARRIERS) else "user"
+
+
+class _Fold(FrameSummary):
+    """Stands for `count` frames."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__("<outlast>", count, "", lookup_line=False, line="")
+        self.count = count
+
+
+class _Folded(StackSummary):
+    """A stack with folds in it."""
+
+    def format_frame_summary(self, frame_summary: FrameSummary, **kwargs: Any) -> str:
+        """`traceback`'s hook for one frame."""
+        if isinstance(frame_summary, _Fold):
+            return f"  … {frame_summary.count} frame{'s'[: frame_summary.count > 1]} of Outlast …\n"
+        return super().format_frame_summary(frame_summary, **kwargs)

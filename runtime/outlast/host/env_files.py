@@ -1,0 +1,50 @@
+"""Files of variables (`.env`): read whole, or refused with the line that can't be read; no value is shown."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from outlast.core.errors import OutlastError
+
+
+class EnvFileError(OutlastError):
+    """A file of variables can't be read; the message is one line with the remedy."""
+
+    code = "bad_setting"
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """The variables of a file; none where there is no file. Raises EnvFileError.
+
+    A line that is none is an error: python-dotenv leaves it out, and somebody may rely on it.
+    """
+    from dotenv import dotenv_values
+
+    try:
+        if not path.is_file():
+            return {}
+        check_lines(path)
+        found = dotenv_values(path, encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no UTF-8"
+        raise EnvFileError(
+            f"{os.path.relpath(path)} can't be read ({reason}): make it a readable text"
+        ) from None
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def check_lines(path: Path) -> None:
+    """Raises EnvFileError for a line that can't be read, OSError and UnicodeDecodeError for the file."""
+    from dotenv.parser import parse_stream
+
+    with path.open(encoding="utf-8") as file:
+        for each in parse_stream(file):
+            if each.error:
+                # What stands before an unread statement is counted to it.
+                blank = len(each.original.string) - len(each.original.string.lstrip())
+                line = each.original.line + each.original.string[:blank].count("\n")
+                raise EnvFileError(
+                    f"{os.path.relpath(path)}:{line}: the line can't be read: write NAME=VALUE, and close "
+                    "the quotes around a value"
+                )
