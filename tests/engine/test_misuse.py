@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from outlast import UsageError, publish, receive, send, sleep, start, start_once, step, transaction, workflow
-from outlast.core.observations import CallUnawaited, JournalMoves, JournalStalled
+from outlast.core.observations import CallUnawaited, JournalMoves, JournalStalled, LoopFailed
+from outlast.core.records import Ending, FencedWrite
+from outlast.core.status import Status
 from outlast.engine import journal as journals
 from outlast.sdk.running import current_host
 from outlast.sdk.starting import WorkflowHandle
@@ -148,9 +150,7 @@ async def test_a_def_body_calls_nothing_in_threads_it_made(
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
-async def test_an_async_body_calls_nothing_in_threads_it_made(
-    database: str, call: Callable[[], Any]
-) -> None:
+async def test_an_async_body_calls_nothing_in_threads_it_made(database: str, call: Callable[[], Any]) -> None:
     @workflow
     async def flow() -> list[str]:
         loop = asyncio.get_running_loop()
@@ -173,8 +173,8 @@ async def test_an_async_body_calls_nothing_in_threads_it_made(
 async def test_a_call_made_in_the_body_is_not_awaited_on_another_loop(database: str) -> None:
     @workflow
     async def flow() -> list[str]:
-        made = [ship(1), note(1), sleep(0), send("nobody", 1), start(child, 1)]
-        return [await asyncio.to_thread(refusal, awaited(lambda each=each: each)) for each in made]
+        made: list[Any] = [ship(1), note(1), sleep(0), send("nobody", 1), start(child, 1)]
+        return [await asyncio.to_thread(refusal, awaited(iter([each]).__next__)) for each in made]
 
     async with engine_on(database, flow, child) as bench:
         refusals = await bench.run(flow)
@@ -278,7 +278,7 @@ async def test_a_call_that_is_not_awaited_is_told_of(
 async def test_a_call_outside_of_a_body_that_is_not_awaited_is_told_of_too(database: str) -> None:
     @step
     async def slips() -> None:
-        start(child, 1)
+        start(child, 1)  # type: ignore[unused-awaitable]
 
     @workflow
     async def flow() -> None:
@@ -305,7 +305,7 @@ async def test_what_is_awaited_later_or_given_up_by_the_engine_is_no_slip(databa
 async def test_a_slip_is_told_once_and_not_on_each_replay(database: str) -> None:
     @workflow
     async def flow() -> None:
-        ship(1)
+        ship(1)  # type: ignore[unused-coroutine]
         await sleep(0.2)
 
     async with engine_on(database, flow, moment_s=0.01) as bench:
@@ -318,7 +318,7 @@ def test_without_a_host_python_warns() -> None:
 
     assert current_host() is None
     with pytest.warns(RuntimeWarning, match=r"ship\(…\) was called and not awaited"):
-        Call(asyncio.Event().wait, "ship", None)  # type: ignore[arg-type]
+        Call(asyncio.Event().wait, "ship", None)  # type: ignore[unused-awaitable]
 
 
 # --- a journal that doesn't move ----------------------------------------------------------------------------
@@ -346,10 +346,12 @@ async def test_a_journal_that_does_not_move_is_told_of(
 async def test_a_waiter_that_cannot_be_told_does_not_stop_the_journal(database: str) -> None:
     """As a future whose loop was closed: settling it raises."""
     async with engine_on(database, child) as bench:
-        broken: Any = BrokenFuture(loop=asyncio.get_running_loop())
-        entry = bench.engine._journal
-        entry._settle(journals._Write(Any, broken), True)  # type: ignore[arg-type]
+        broken = BrokenFuture(loop=asyncio.get_running_loop())
+        ending = Ending(Status.SUCCESS)
+        bench.engine._journal._add("nobody", journals._Write(FencedWrite("nobody", 1, end=ending), broken))
         assert await bench.run(child, 2) == 4
+        (told,) = [each for each in bench.observations if isinstance(each, LoopFailed)]
+        assert told.loop == "journal"
 
 
 class BrokenFuture(asyncio.Future[bool]):

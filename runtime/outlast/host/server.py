@@ -129,7 +129,7 @@ class _Ending:
     """From the first signal to the last answer: the engine hands over while calls still get answers."""
 
     def __init__(self, instance: Instance, server: uvicorn.Server, *, leaves: bool) -> None:
-        """`leaves`: at a second signal. A worker doesn't: one may come from its parent, one from the system."""
+        """`leaves`: at a second signal. A worker doesn't: its parent and the system may each send one."""
         self._instance = instance
         self._leaves = leaves
         self._server = server

@@ -53,5 +53,5 @@ async def sleeps_until_freed() -> str:
 @workflow
 async def calls_its_host_until_freed(url: str) -> str:
     if not _is_freed():
-        urllib.request.urlopen(url, timeout=60)  # noqa: ASYNC210, S310
+        urllib.request.urlopen(url, timeout=60)  # noqa: ASYNC210
     return "freed"
