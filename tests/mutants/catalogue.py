@@ -8,6 +8,7 @@ from tests.mutants import (
     of_connections,
     of_events,
     of_messages,
+    of_misuse,
     of_recovery,
     of_repetition,
     of_replay,
@@ -29,6 +30,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *of_events.MUTANTS,
     *of_callers.MUTANTS,
     *of_messages.MUTANTS,
+    *of_misuse.MUTANTS,
 )
 EQUIVALENTS: tuple[Equivalent, ...] = (
     *of_recovery.EQUIVALENTS,

@@ -10,9 +10,11 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.hostile.conftest import FUNCTIONS, Start
+from tests.hostile.conftest import FUNCTIONS, Start, start
 from tests.hostile.hosts import Target
 from tests.hosts import SECRET, Host, Hosts, until
+
+__all__ = ["start"]  # a fixture
 
 BLOCKED = "the event loop has been blocked"
 AGAIN = "for the second time"
