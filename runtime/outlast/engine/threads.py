@@ -6,6 +6,7 @@ run unrecorded and again on each replay. Both places are told of the branch that
 
 from __future__ import annotations
 
+import concurrent.futures
 import functools
 import threading
 from collections.abc import Callable
@@ -17,6 +18,9 @@ from outlast.sdk.running import Line, current_line, enter_line, leave_line
 
 _WORKER = getattr(pools, "_worker", None)
 """What the threads of a pool run: whoever makes one, it serves others too."""
+
+_OF_INTERPRETERS: Any = getattr(concurrent.futures, "InterpreterPoolExecutor", ())
+"""Python 3.14's pool of interpreters: what goes there is pickled, and finds no engine."""
 
 
 def install() -> None:
@@ -42,7 +46,7 @@ def _submitting(submit: Callable[..., Future[Any]]) -> Callable[..., Future[Any]
     @functools.wraps(submit)
     def submitted(self: Any, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         line = current_line()
-        if line is not None:
+        if line is not None and not isinstance(self, _OF_INTERPRETERS):
             fn = functools.partial(_within, line, fn)
         return submit(self, fn, *args, **kwargs)
 
