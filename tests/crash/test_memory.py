@@ -7,6 +7,7 @@ import os
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -78,7 +79,7 @@ def test_a_poison_ends_exhausted_and_alone(hosts: Hosts, query: Query, confine: 
         " from generate_series(1, 24) n",
         10 * MIB,
     )
-    options = {
+    options: dict[str, Any] = {
         "memory_max_mb": LIMIT_MIB, "lease_ttl_s": 2.0, "suspect_after": 1, "recovery_attempts_max": 2,
         "recovery_backoff_s": 0.05, "recovery_backoff_max_s": 0.1,
     }  # fmt: skip

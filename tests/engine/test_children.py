@@ -5,8 +5,21 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from outlast import start, step, workflow
-from outlast.core.errors import DatabaseUnavailable, Overloaded
+import pytest
+
+from outlast import (
+    HTTPException,
+    KeyReused,
+    StepFailed,
+    WorkflowHandle,
+    receive,
+    sleep,
+    start,
+    start_once,
+    step,
+    workflow,
+)
+from outlast.core.errors import DatabaseUnavailable, Overloaded, ShuttingDown
 from tests.engine.harness import engine_on
 
 CHILDREN = "select workflow_id from outlast.workflow_status where function = 'child'"
@@ -65,3 +78,236 @@ async def test_a_child_that_cannot_be_started_now_is_started_later(database: str
         bench.engine.start_new = refusing  # type: ignore[method-assign, assignment]
         assert await bench.run(parent, 3) == 6
         assert refusals == []
+
+
+@workflow
+def def_parent(number: int) -> list[Any]:
+    handle = start(child, number)
+    sleep(0.2)  # type: ignore[unused-awaitable]  # a def workflow
+    once = start_once("key", child, number + 1)
+    return [handle.workflow_id, handle.result(), once.workflow_id, once.result()]
+
+
+async def test_a_def_workflow_starts_children_as_an_async_one_does(database: str) -> None:
+    async with engine_on(database, def_parent, child, moment_s=0.01) as bench:
+        workflow_id = await bench.start(def_parent, 4)
+        assert await bench.result(workflow_id) == [f"{workflow_id}/1", 8, "child:key", 10]
+        assert len(await bench.rows(CHILDREN)) == 2
+        names = [each["name"] for each in await bench.steps(workflow_id) if each["name"] != "sleep"]
+        assert names == ["start child", "start child", f"result of {workflow_id}/1", "result of child:key"]
+
+
+@step
+def starts_in_a_thread() -> list[Any]:
+    handle = start(child, 5)
+    return [handle.result(), start_once("key", child, 6).result()]
+
+
+async def test_a_def_step_starts_workflows_and_waits_for_them(database: str) -> None:
+    @workflow
+    def flow() -> list[Any]:
+        return starts_in_a_thread()
+
+    async with engine_on(database, flow, child) as bench:
+        assert await bench.run(flow) == [10, 12]
+
+
+async def test_a_child_under_a_key_of_its_own_is_one_whoever_starts_it(database: str) -> None:
+    @workflow
+    async def keyed(number: int, again: bool) -> list[Any]:
+        handle = await start_once("key", child, number)
+        if again:
+            await sleep(0.2)  # it is replayed
+        return [handle.workflow_id, await handle.result()]
+
+    async with engine_on(database, keyed, child, moment_s=0.01) as bench:
+        assert await bench.run(keyed, 4, again=True) == ["child:key", 8]
+        assert await bench.run(keyed, 4, again=False) == ["child:key", 8]
+        assert await bench.rows(CHILDREN) == [{"workflow_id": "child:key"}]
+
+        @workflow
+        async def other() -> str:
+            try:
+                await start_once("key", child, 5)
+            except KeyReused:
+                return "refused"
+            return "taken"
+
+        bench.engine._catalog._workflows["other"] = other.definition  # type: ignore[attr-defined]
+        assert await bench.run(other) == "refused"
+
+
+async def test_a_handle_of_no_workflow_waits_for_nothing(database: str) -> None:
+    @step
+    async def of_step() -> None:
+        await WorkflowHandle("nosuch").result()
+
+    @workflow
+    async def flow(how: str) -> None:
+        await (of_step() if how == "step" else WorkflowHandle("nosuch").result())
+
+    @workflow
+    def def_flow() -> None:
+        WorkflowHandle("nosuch").result()  # type: ignore[unused-coroutine]  # a def workflow
+
+    async with engine_on(database, flow, def_flow) as bench:
+        for workflow_id in (
+            await bench.start(flow, "step"),
+            await bench.start(flow, "body"),
+            await bench.start(def_flow),
+        ):
+            failure = (await bench.failure(workflow_id))["failure"]
+            assert failure["type"] == "WorkflowNotFound"
+            assert "'nosuch'" in failure["message"]
+
+
+# --- how a child fails --------------------------------------------------------------------------------------
+
+
+class Declined(Exception):
+    def __init__(self, code: int) -> None:
+        super().__init__(f"declined: {code}")
+        self.code = code
+
+
+@workflow
+async def failing(how: str) -> None:
+    if how == "own":
+        raise Declined(7)
+    if how == "answer":
+        raise HTTPException(409, {"why": "taken"}, {"x-more": "yes"})
+    if how == "host":
+        raise Overloaded("of the child itself")
+    if how == "stops":
+        raise ShuttingDown("of the child itself")
+    if how == "local":
+
+        class Local(Exception):
+            pass
+
+        raise Local("of it")
+    raise StepFailed("step", "Odd", "text")
+
+
+def told(error: Exception) -> list[Any]:
+    return [type(error).__name__, str(error), getattr(error, "code", None), getattr(error, "headers", None)]
+
+
+@workflow
+async def catching(how: str, sleeps: bool) -> list[Any]:
+    handle, found = await start(failing, how), list[Any]()
+    try:
+        await handle.result()
+    except Exception as error:
+        found = told(error)
+    if sleeps:
+        await sleep(0.2)  # it is replayed
+    return found
+
+
+@workflow
+def def_catching(how: str) -> list[Any]:
+    try:
+        start(failing, how).result()
+    except Exception as error:
+        return told(error)
+    return []
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        ("own", ["Declined", "declined: 7", 7, None]),
+        ("answer", ["HTTPException", "409 {'why': 'taken'}", None, {"x-more": "yes"}]),
+        ("host", ["WorkflowFailed", "ID failed: Overloaded: of the child itself", "workflow_error", None]),
+        ("stops", ["WorkflowFailed", "ID failed: ShuttingDown: of the child itself", "workflow_error", None]),
+        ("local", ["WorkflowFailed", "ID failed: failing.<locals>.Local: of it", "workflow_error", None]),
+        ("step", ["StepFailed", "step 'step' failed: Odd: text", "step_failed", None]),
+    ],
+)  # fmt: skip
+async def test_a_child_raises_in_its_parent_what_it_raised(
+    database: str, how: str, expected: list[Any]
+) -> None:
+    async with engine_on(database, catching, def_catching, failing, moment_s=0.01) as bench:
+        for flow, arguments in ((catching, (how, False)), (catching, (how, True)), (def_catching, (how,))):
+            workflow_id = await bench.start(flow, *arguments)
+            child_id = f"{workflow_id}/1"
+            assert await bench.result(workflow_id) == [
+                each.replace("ID", child_id) if isinstance(each, str) else each for each in expected
+            ]
+
+
+# --- timeouts -----------------------------------------------------------------------------------------------
+
+
+@workflow
+async def forever() -> None:
+    await receive()
+
+
+@workflow(timeout=3600)
+async def for_long() -> None:
+    await receive()
+
+
+@workflow(timeout=5)
+async def for_short() -> None:
+    await receive()
+
+
+@workflow(timeout=100)
+async def bounded(how: str, started: str) -> str:
+    of = {"forever": forever, "for_long": for_long, "for_short": for_short}[started]
+    if how == "once":
+        return (await start_once("key", of)).workflow_id
+    return (await start(of, detached=how == "detached")).workflow_id
+
+
+@workflow(timeout=100)
+def def_bounded(how: str, started: str) -> str:
+    return start({"forever": forever}[started], detached=how == "detached").workflow_id
+
+
+@pytest.mark.parametrize("started", ["forever", "for_long", "for_short"])
+@pytest.mark.parametrize("how", ["bound", "once", "detached"])
+async def test_a_parents_timeout_bounds_its_children(database: str, how: str, started: str) -> None:
+    flows = (bounded, def_bounded, forever, for_long, for_short)
+    async with engine_on(database, *flows) as bench:
+        parent_id = await bench.start(bounded, how, started)
+        deadline = (await bench.row(await bench.result(parent_id)))["deadline"]
+        of_parent = (await bench.row(parent_id))["deadline"]
+        if started == "for_short":
+            assert deadline < of_parent
+        elif how == "detached":
+            assert deadline is None if started == "forever" else deadline > of_parent
+        else:
+            assert deadline == of_parent
+        if started == "forever":
+            parent_id = await bench.start(def_bounded, how, started)
+            row = await bench.row(await bench.result(parent_id))
+            of_parent = (await bench.row(parent_id))["deadline"]
+            assert row["deadline"] == (None if how == "detached" else of_parent)
+
+
+async def test_children_end_with_the_timeout_of_their_parent(database: str) -> None:
+    @workflow(timeout=0.3)
+    async def parent() -> None:
+        await (await start(forever)).result()
+
+    async with engine_on(database, parent, forever) as bench:
+        workflow_id = await bench.start(parent)
+        for each in (workflow_id, f"{workflow_id}/1"):
+            assert (await bench.failure(each))["code"] == "workflow_timeout"
+
+
+async def test_a_parameter_named_detached_is_the_childs(database: str) -> None:
+    @workflow
+    async def named(detached: bool) -> bool:
+        return detached
+
+    @workflow
+    async def parent() -> bool:
+        return await (await start(named, detached=True)).result()
+
+    async with engine_on(database, parent, named) as bench:
+        assert await bench.run(parent) is True

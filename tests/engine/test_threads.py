@@ -10,7 +10,18 @@ from typing import Any
 
 import pytest
 
-from outlast import UsageError, WorkflowTimeout, context, sleep, sleep_until, step, transaction, workflow
+from outlast import (
+    UsageError,
+    WorkflowTimeout,
+    context,
+    receive,
+    sleep,
+    sleep_until,
+    start,
+    step,
+    transaction,
+    workflow,
+)
 from tests.engine.harness import engine_on
 
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="-")
@@ -221,21 +232,18 @@ async def test_a_thread_that_waits_for_another_workflow_is_let_go(database: str)
     """What a thread blocks on ends with its execution, however long it might have taken."""
     ended = threading.Event()
 
+    @workflow
+    async def waits() -> None:
+        await receive()
+
     @workflow(timeout=0.2)
     def flow() -> None:
         try:
-            line_runner_result()
+            start(waits, detached=True).result()
         finally:
             ended.set()
 
-    def line_runner_result() -> None:
-        from outlast.sdk.running import current_line
-
-        line = current_line()
-        assert line is not None
-        line.runner.block(line.runner.call_result(line.branch, "nobody:1"))
-
-    async with engine_on(database, flow) as bench:
+    async with engine_on(database, flow, waits) as bench:
         with pytest.raises(WorkflowTimeout):
             await bench.run(flow)
         await bench.until(ended.is_set)

@@ -18,6 +18,7 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from outlast import HTTPException, Request, Response, context, sleep, start, step, transaction, workflow
+from outlast.core.outcomes import PUBLIC_FAILURE
 
 ran: list[str] = []
 """Bodies of steps that ran in this process: what is recorded must not come up here."""
@@ -324,6 +325,9 @@ async def parents() -> list[Any]:
     try:
         await broken.result()
         said = "no error"
+    except LookupError:
+        # What a child raises is raised as such since; histories from before recorded it as this.
+        said = f"WorkflowFailed: {PUBLIC_FAILURE}"
     except Exception as error:
         said = f"{type(error).__name__}: {error}"
     return [[line.note for line in lines], said, await work("together")]

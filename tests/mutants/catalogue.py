@@ -10,6 +10,7 @@ from tests.mutants import (
     of_logs,
     of_memory,
     of_messages,
+    of_misuse,
     of_recovery,
     of_repetition,
     of_replay,
@@ -35,6 +36,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *of_logs.MUTANTS,
     *of_memory.MUTANTS,
     *of_rights.MUTANTS,
+    *of_misuse.MUTANTS,
 )
 EQUIVALENTS: tuple[Equivalent, ...] = (
     *of_recovery.EQUIVALENTS,

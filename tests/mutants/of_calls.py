@@ -109,8 +109,8 @@ MUTANTS = (
         "child-named-anew",
         "A child's id follows from its parent and its step, so that it is started once",
         "engine/runner.py",
-        '        child_id = f"{self.workflow_id}/{step_id}"\n',
-        '        child_id = f"{self.workflow_id}/{step_id}-{secrets.token_hex(4)}"\n',
+        'workflow_id=f"{self.workflow_id}/{step_id}"',
+        'workflow_id=f"{self.workflow_id}/{step_id}-{secrets.token_hex(4)}"',
         engine=(
             "test_children.py::test_a_child_whose_start_was_not_recorded_is_not_started_again",
             "test_workflows.py::test_a_child_is_started_once_and_waited_for_as_a_step",

@@ -6,13 +6,13 @@ import asyncio
 import random
 from typing import Any
 
-from outlast import context, receive, send, sleep, start, step, transaction, workflow
+from outlast import context, receive, send, sleep, start, start_once, step, transaction, workflow
 from tests.simulation.traces import Life, current_traces
 
 Node = list[Any]
 """`[kind, label, children, number]`: a number is seconds, or failures. Of messages the topic stands first."""
 
-LEAVES = ("step", "step", "step", "pay", "thread", "fails", "retried", "sleep", "pause", "child")
+LEAVES = ("step", "step", "step", "pay", "thread", "fails", "retried", "sleep", "pause", "child", "once")
 MAIL_LEAVES = ("step", "pay", "thread", "sleep", "receive", "receive", "receive", "receive", "send")
 BRANCHES = (
     "row",
@@ -144,6 +144,14 @@ async def _leaf(life: Life, kind: str, label: str, children: list[Any], number: 
             value = await failing(life, label, seen)
         elif kind == "retried":
             value = await fickle(life, label, seen, int(number))
+        elif kind == "once":
+            key = f"{life.workflow_id}/{label}"
+            child = await start_once(key, interpret, children[0])
+            if (await start_once(key, interpret, children[0])).workflow_id != child.workflow_id:
+                current_traces().violation(f"{life.workflow_id}: two workflows of one key at {label}")
+            value = f"{label} child of {len(await child.result())}"
+            life.decide(value)
+            return value
         else:
             child = await start(interpret, children[0])
             value = f"{label} child of {len(await child.result())}"
@@ -200,11 +208,11 @@ def a_program(
         kind = chance.choice(leaves)
         if kind in ("receive", "send"):
             return [kind, label, [chance.choice(TOPICS)], chance.choice(RECEIVES_S)]
-        if kind == "child" and depth < 3:
+        if kind in ("child", "once") and depth < 3:
             return [kind, label, [a_program(chance, chance.randint(1, 3), depth + 2, f"{label}c")], 0]
         if kind in ("sleep", "pause"):
             return [kind, label, [], chance.choice(SLEEPS_S)]
-        return ["step" if kind == "child" else kind, label, [], chance.randint(0, 3)]
+        return ["step" if kind in ("child", "once") else kind, label, [], chance.randint(0, 3)]
     kind = chance.choice(kinds)
     width = chance.randint(2, 4)
     share = max(1, size // width)

@@ -147,6 +147,7 @@ class Engine:
     def __init__(self, rows: Rows) -> None:
         self.rows = rows
         self.stopping = False
+        self.journal_stalled = False
         self.waits: list[tuple[str, float | None]] = []
         self.waiting = asyncio.Event()
         self.ended = asyncio.Event()

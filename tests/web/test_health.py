@@ -58,6 +58,14 @@ async def test_not_ready(
     assert response.headers["retry-after"] == "1"
 
 
+async def test_not_ready_while_nothing_is_written(project: Project, stranger: httpx.AsyncClient) -> None:
+    project.engine.journal_stalled = True
+    response = await stranger.get("/readyz")
+    document = response.json()
+    assert (response.status_code, document["status"]) == (503, "unavailable")
+    assert document["checks"]["database"] == {"status": "stalled"}
+
+
 async def test_a_database_that_does_not_answer_is_given_up(
     project: Project, stranger: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -235,6 +235,33 @@ class LoopInterrupted(Observation):
 
 
 @dataclass(frozen=True, slots=True)
+class JournalStalled(Observation):
+    """Something waits to be written, and for `stalled_s` nothing was. Calls get 503 meanwhile."""
+
+    stalled_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class JournalMoves(Observation):
+    """The journal writes again, after so long."""
+
+    stalled_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class CallUnawaited(Observation):
+    """A step, a sleep or another call `name` was made at `place` (file:line) and never awaited.
+
+    `workflow_id` is empty outside of a workflow's body.
+    """
+
+    workflow_id: str
+    function: str
+    name: str
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
 class FunctionLoaded(Observation):
     """A function file serves requests, first or anew."""
 

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from outlast.core.paths import Branch
 from outlast.core.stops import Stopped
+from outlast.engine import threads
 from outlast.sdk.running import Line, current_line, enter_line
 
 
@@ -96,6 +97,7 @@ class Driven(Coroutine[Any, Any, Any]):
 
 def install(loop: asyncio.AbstractEventLoop) -> None:
     """Make `loop` give a workflow's tasks their branches, and its timers to their execution."""
+    threads.install()
     if loop.get_task_factory() is not task_factory:
         loop.set_task_factory(task_factory)
         _give_away_timers(loop)

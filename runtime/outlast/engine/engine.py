@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Coroutine
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -18,10 +20,10 @@ from outlast.core.errors import (
     Overloaded,
     ShuttingDown,
     UsageError,
+    WorkflowNotFound,
 )
 from outlast.core.names import fingerprint_of, fresh_workflow_id, workflow_id_of
-from outlast.core.observations import InstanceStopped, InstanceStopping, Observer
-from outlast.core.outcomes import value_of
+from outlast.core.observations import CallUnawaited, InstanceStopped, InstanceStopping, Observer
 from outlast.core.ports import (
     Catalog,
     Conflicted,
@@ -40,12 +42,13 @@ from outlast.engine import branches
 from outlast.engine.attempts import in_thread
 from outlast.engine.body import STOP_GRACE_S
 from outlast.engine.consuming import Consumer
-from outlast.engine.execution import Services
+from outlast.engine.execution import Child, Services
 from outlast.engine.executor import Executor
 from outlast.engine.journal import Journal
 from outlast.engine.lease import Lease
 from outlast.engine.mail import MailRoom
 from outlast.engine.membership import Membership, Pace
+from outlast.engine.results import result_of
 from outlast.engine.runner import conflict_pause
 from outlast.engine.settling import settled
 from outlast.engine.waits import Waits
@@ -94,8 +97,8 @@ class Engine:
         clients: MakeClients | None = None,
     ) -> None:
         self.clock = Clock()
-        self._options = options
         self._observe = observe
+        self._options = options
         self._catalog = catalog
         self._transactions = transactions
         self._step_threads = ThreadPoolExecutor(options.threads_max, "outlast-step")
@@ -153,6 +156,7 @@ class Engine:
     async def open(self) -> None:
         """Join the other instances and begin to recover. Raises Unreachable; then it may be tried again."""
         self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
         branches.install(self._loop)
         await self._membership.join()
         self._journal.open()
@@ -223,6 +227,11 @@ class Engine:
         return self._executor.load_bytes + self._membership.load_bytes + self._starting_bytes
 
     @property
+    def journal_stalled(self) -> bool:
+        """Whether something waits to be written and nothing is, for long."""
+        return self._journal.stalled
+
+    @property
     def database_away(self) -> bool:
         """Whether the last commit failed for want of a connection."""
         return self._journal.away
@@ -280,6 +289,9 @@ class Engine:
     def _check_open(self) -> None:
         if not self._opened:
             raise DatabaseUnavailable("the database hasn't been reached yet")
+        if not self.is_here():
+            # A future of a loop that is closed when it is settled would take the journal along.
+            raise UsageError("the engine is entered on its own loop alone: see sdk.calls.on_host")
 
     def _admit(self, new: NewWorkflow) -> None:
         if self._stopping:
@@ -371,9 +383,13 @@ class Engine:
 
     async def result(self, workflow_id: str) -> Any:
         """See `sdk.running.Host`."""
+        self._check_open()
+        if not self._runs_here(workflow_id) and await self._look(workflow_id) is None:
+            raise WorkflowNotFound(f"there is no workflow {workflow_id!r}")
         standing = await self.wait(workflow_id, None)
         assert standing is not None
-        return value_of(standing)
+        workflow = self._catalog.workflow(standing.function)
+        return result_of(standing, {} if workflow is None else workflow.fn.__globals__)
 
     async def send(self, workflow_id: str, body: str, topic: str, key: str | None) -> int:
         """See `sdk.running.Host`."""
@@ -391,6 +407,7 @@ class Engine:
 
     async def transact(self, transaction: TransactionDefinition, args: Args, kwargs: Kwargs) -> Any:
         """See `sdk.running.Host`."""
+        self._check_open()
         results: list[Any] = []
 
         async def run(connection: Any) -> StepRecord:
@@ -415,17 +432,35 @@ class Engine:
                 raise DatabaseUnavailable(str(error)) from error
         return results[0]
 
-    def block(self, call: Any) -> Any:
+    def block(self, call: Coroutine[Any, Any, Any]) -> Any:
         """See `sdk.running.Host`."""
-        return asyncio.run_coroutine_threadsafe(call, self._loop).result()
+        return self.submit(call).result()
+
+    def submit(self, call: Coroutine[Any, Any, Any]) -> Future[Any]:
+        """See `sdk.running.Host`."""
+        return asyncio.run_coroutine_threadsafe(call, self._loop)
+
+    def is_here(self) -> bool:
+        """See `sdk.running.Host`."""
+        return threading.get_ident() == self._thread
+
+    def tell_unawaited(self, name: str, place: str) -> None:
+        """See `sdk.running.Host`."""
+        self._observe(CallUnawaited("", "", name, place))
 
     async def _start_child(
-        self, workflow_id: str, parent: str, workflow: WorkflowDefinition, args: Args, kwargs: Kwargs
-    ) -> None:
+        self, child: Child, workflow: WorkflowDefinition, args: Args, kwargs: Kwargs
+    ) -> str:
         function = self._served(workflow)
         caller, token = current_caller()
-        new = self._new(workflow_id, function, workflow, args, kwargs, None, parent, caller)
+        workflow_id = child.workflow_id
+        if child.key is not None:
+            workflow_id = workflow_id_of(function, caller.id, child.key)
+        new = self._new(workflow_id, function, workflow, args, kwargs, child.key, child.parent, caller)
+        if child.ends_by_s is not None:
+            new = new._replace(deadline_s=min(child.ends_by_s, new.deadline_s or child.ends_by_s))
         await self.start_new(new, workflow, None, token)
+        return workflow_id
 
     def _served(self, workflow: WorkflowDefinition) -> str:
         function = self._catalog.name_of(workflow)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from outlast.core import faults
 from outlast.core.clock import Clock
@@ -32,6 +32,18 @@ from outlast.sdk.definitions import WorkflowDefinition
 REFUSAL_MAX_S = 1.0
 
 
+class Child(NamedTuple):
+    """A workflow that another one starts: under this id, or what follows from a `key` of its own.
+
+    It must end by `ends_by_s` (Unix seconds), if there is such a time.
+    """
+
+    workflow_id: str
+    parent: str
+    key: str | None
+    ends_by_s: float | None
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """What executions share."""
@@ -42,8 +54,10 @@ class Services:
     clock: Clock
     observe: Observer
     step_threads: ThreadPoolExecutor
-    start_child: Callable[[str, str, WorkflowDefinition, tuple[Any, ...], dict[str, Any]], Awaitable[None]]
+    start_child: Callable[[Child, WorkflowDefinition, tuple[Any, ...], dict[str, Any]], Awaitable[str]]
+    """Gives the child's id."""
     result_of: Callable[[str], Awaitable[Any]]
+    """What a workflow returned, or raised."""
     suspended: Callable[[float | None], None]
     mail: MailRoom
     send: Callable[[str, str, str, str], Awaitable[int]]

@@ -208,7 +208,7 @@ class Executor:
         definition = execution.definition
         if definition.is_async:
             return await execution.run(definition.fn(**keywords))
-        return await in_thread(self._body_threads, definition.fn, **keywords)
+        return await in_thread(self._body_threads, _in_own_thread, execution, definition.fn, keywords)
 
     def _success(self, definition: WorkflowDefinition, result: Any) -> Ending:
         if isinstance(result, Response):
@@ -320,6 +320,12 @@ class Executor:
         self._services.observe(
             WorkflowStopped(execution.workflow_id, execution.function, type(stopped).__name__, str(stopped))
         )
+
+
+def _in_own_thread(execution: WorkflowRunner, fn: Callable[..., Any], keywords: dict[str, Any]) -> Any:
+    """Run a `def` body: of all threads the one it runs in makes its calls."""
+    enter_line(Line(execution, execution.root, threaded=True))
+    return fn(**keywords)
 
 
 def _give_deadline(claimed: ClaimedWorkflow, definition: WorkflowDefinition) -> None:

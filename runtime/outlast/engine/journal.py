@@ -15,7 +15,14 @@ from dataclasses import dataclass
 from itertools import count
 
 from outlast.core.clock import monotonic
-from outlast.core.observations import DatabaseFound, DatabaseLost, Observer
+from outlast.core.observations import (
+    DatabaseFound,
+    DatabaseLost,
+    JournalMoves,
+    JournalStalled,
+    LoopFailed,
+    Observer,
+)
 from outlast.core.ports import BadData, Conflicted, JournalStore, Unreachable
 from outlast.core.records import Batch, Ending, FencedWrite, NewWorkflow, StepRecord, Suspension
 from outlast.engine.settling import end_tasks
@@ -24,6 +31,9 @@ BATCH_ROWS_MAX = 2_000
 BATCH_CHARS_MAX = 8_000_000
 RETRY_MIN_S = 0.05
 RETRY_MAX_S = 2.0
+WATCH_S = 1.0
+STALLED_LOOKS = 5
+"""After so many looks at a journal that has something to write and writes nothing it counts as stalled."""
 
 
 @dataclass(slots=True)
@@ -61,6 +71,15 @@ class Journal:
         self._drained.set()
         self._away_since: float | None = None
         self._task: asyncio.Task[None] | None = None
+        self._watch_task: asyncio.Task[None] | None = None
+        self._moves = 0
+        """Batches that were settled."""
+        self._stalled_since: float | None = None
+
+    @property
+    def stalled(self) -> bool:
+        """Whether something waits to be written and nothing is, for long, whatever the cause."""
+        return self._stalled_since is not None
 
     @property
     def away(self) -> bool:
@@ -74,7 +93,9 @@ class Journal:
 
     def open(self) -> None:
         """Start writing."""
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="outlast-journal")
+        loop = asyncio.get_running_loop()
+        self._task = loop.create_task(self._run(), name="outlast-journal")
+        self._watch_task = loop.create_task(self._watch(), name="outlast-journal-watch")
 
     async def close(self, timeout_s: float) -> None:
         """Write what waits, for `timeout_s` at most, and stop. What is left then was never acknowledged."""
@@ -83,8 +104,7 @@ class Journal:
                 await self._drained.wait()
         except TimeoutError:
             pass
-        if self._task is not None:
-            await end_tasks([self._task])
+        await end_tasks([task for task in (self._task, self._watch_task) if task is not None])
 
     def start(self, new: NewWorkflow) -> asyncio.Future[bool]:
         """Insert a workflow; settles to False if its id is taken. Two starts of one id mustn't wait."""
@@ -137,9 +157,27 @@ class Journal:
             self._in_flight = len(batch)
             await self._commit(batch, next(self._nonces))
             self._in_flight = 0
+            self._moves += 1
             if not self._entries:
                 self._arrived.clear()
                 self._drained.set()
+
+    async def _watch(self) -> None:
+        """See whether what is to be written is. It counts looks: a frozen process hasn't waited."""
+        looks, moves, began = 0, self._moves, monotonic()
+        while True:
+            await asyncio.sleep(WATCH_S)
+            if self._moves != moves or not (self._entries or self._in_flight):
+                if self._stalled_since is not None:
+                    self._observe(JournalMoves(monotonic() - self._stalled_since))
+                    self._stalled_since = None
+                looks, moves, began = 0, self._moves, monotonic()
+                continue
+            looks += 1
+            if looks == STALLED_LOOKS:
+                self._stalled_since = began
+                if not self.away:  # that was told
+                    self._observe(JournalStalled(monotonic() - began))
 
     def _take(self) -> list[_Entry]:
         batch: list[_Entry] = []
@@ -182,8 +220,14 @@ class Journal:
                 await asyncio.sleep(random.uniform(ceiling / 2, ceiling))
         self._found()
         for entry in entries:
+            self._settle(entry, _id(entry) in written)
+
+    def _settle(self, entry: _Entry, accepted: bool) -> None:
+        try:
             if not entry.settled.done():
-                entry.settled.set_result(_id(entry) in written)
+                entry.settled.set_result(accepted)
+        except Exception as error:  # noqa: BLE001 - one who waits in a wrong way must not stop what all wait for
+            self._observe(LoopFailed("journal", repr(error)))
 
     async def _try(self, batch: Batch, *, again: bool) -> frozenset[str]:
         """One try at a batch: the workflows whose rows were written."""

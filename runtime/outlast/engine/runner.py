@@ -10,15 +10,16 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from outlast.core.codec import Codec
-from outlast.core.errors import DatabaseUnavailable, Overloaded, ShuttingDown
+from outlast.core.errors import DatabaseUnavailable, Overloaded, ShuttingDown, StepFailed, WorkflowFailed
 from outlast.core.names import message_key_of
+from outlast.core.observations import CallUnawaited
 from outlast.core.paths import Branch
 from outlast.core.ports import Conflicted, Fence, TransactionWork, Unreachable
 from outlast.core.records import ClaimedWorkflow, StepRecord
 from outlast.core.retry import RetryPolicy
 from outlast.core.stops import LeaseLost
 from outlast.engine.attempts import Failure, Success, attempt_all, in_thread
-from outlast.engine.execution import Services
+from outlast.engine.execution import Child, Services
 from outlast.engine.publishing import Publisher
 from outlast.sdk.context import Context, context
 from outlast.sdk.definitions import StepDefinition, TransactionDefinition, WorkflowDefinition
@@ -107,7 +108,13 @@ class WorkflowRunner(Publisher):
         return await self._run(step_id, name, transaction.fn, attempts, committed)
 
     async def call_start(
-        self, branch: Branch, workflow: WorkflowDefinition, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        branch: Branch,
+        workflow: WorkflowDefinition,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        key: str | None,
+        detached: bool,
     ) -> str:
         """See Runner."""
         name = f"start {workflow.name}"
@@ -115,35 +122,48 @@ class WorkflowRunner(Publisher):
         if record is not None:
             child_id: str = await self._replayed(record, _PLAIN, workflow.fn)
             return child_id
-        child_id = f"{self.workflow_id}/{step_id}"
+        child = Child(
+            workflow_id=f"{self.workflow_id}/{step_id}",
+            parent=self.workflow_id,
+            key=key,
+            ends_by_s=None if detached else self._deadline_s,
+        )
 
         async def call() -> str:
             wait_s = START_RETRY_MIN_S
             while True:
                 try:
-                    await self._services.start_child(child_id, self.workflow_id, workflow, args, kwargs)
+                    return await self._services.start_child(child, workflow, args, kwargs)
                 except (Overloaded, DatabaseUnavailable):
                     await asyncio.sleep(random.uniform(wait_s / 2, wait_s))
                     wait_s = min(START_RETRY_MAX_S, wait_s * 2)
                 except ShuttingDown as error:
                     raise self._handed_over() from error
-                else:
-                    return child_id
 
-        await self._run(
+        started: str = await self._run(
             step_id,
             name,
             workflow.fn,
             lambda: attempt_all(call, RetryPolicy(), None, _PLAIN, self._before_next(step_id, name)),
         )
-        return child_id
+        return started
 
-    async def call_result(self, branch: Branch, workflow_id: str) -> Any:
+    async def call_result(self, branch: Branch, workflow_id: str, workflow: WorkflowDefinition | None) -> Any:
         """See Runner."""
         name = f"result of {workflow_id}"
+        try:
+            return await self._result(branch, workflow_id, name, (workflow or self.definition).fn)
+        except StepFailed as error:
+            if error.step != name:
+                raise
+            # What it raised can't be rebuilt here.
+            text = f"{error.error_type}: {error.error_message}"
+            raise WorkflowFailed(workflow_id, f"{workflow_id} failed: {text}") from error
+
+    async def _result(self, branch: Branch, workflow_id: str, name: str, fn: Callable[..., Any]) -> Any:
         step_id, record = await self._next(branch, name)
         if record is not None:
-            return await self._replayed(record, _PLAIN, self.definition.fn)
+            return await self._replayed(record, _PLAIN, fn)
 
         async def result() -> Any:
             self.waits += 1
@@ -155,7 +175,7 @@ class WorkflowRunner(Publisher):
         return await self._run(
             step_id,
             name,
-            self.definition.fn,
+            fn,
             lambda: attempt_all(
                 result,
                 _UNTIL_THE_HOST_CAN,
@@ -188,6 +208,11 @@ class WorkflowRunner(Publisher):
             ),
         )
         return sent
+
+    def tell_unawaited(self, name: str, place: str) -> None:
+        """See Runner. What a stop threw away is no slip, and of a replay it was told the first time."""
+        if self.reason() is None and not self.replaying:
+            self._services.observe(CallUnawaited(self.workflow_id, self.function, name, place))
 
     async def _in_thread(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         while True:

@@ -9,10 +9,14 @@ import logging
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 
 _logger = logging.getLogger("outlast")
 _really_exit = os._exit
+
+TELL_S_MAX = 1.0
+"""So long may the last line of the log take."""
 
 
 def tell_of_exits(functions: Path) -> None:
@@ -37,6 +41,25 @@ def leave(status: int) -> None:
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
     _really_exit(status)
+
+
+def leave_now(number: int) -> None:
+    """End the process for a second signal: what it ran is recovered, as after any crash.
+
+    In a signal handler: a lock of the log, or a full pipe behind it, must not keep the process.
+    """
+    telling = threading.Thread(target=_tell_of_signal, args=(number,), daemon=True)
+    telling.start()
+    telling.join(TELL_S_MAX)
+    _really_exit(128 + number)
+
+
+def _tell_of_signal(number: int) -> None:
+    text = "%s for the second time: this process ends at once; what it ran is recovered"
+    _logger.warning(text, signal.Signals(number).name)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
 
 
 def end_now(status: int) -> None:

@@ -16,7 +16,7 @@ from outlast.core.observations import LoopInterrupted, Observer
 from outlast.core.sizes import limit_outputs
 from outlast.host.children import let_children_of_loop_inherit
 from outlast.host.collector import collect_seldom
-from outlast.host.exits import leave, tell_of_exits
+from outlast.host.exits import leave_now, tell_of_exits
 from outlast.host.forks import end_forked_hosts
 from outlast.host.instance import Instance
 from outlast.host.protocol import protocol_that_tells
@@ -110,11 +110,12 @@ async def _serve(
         backlog=2048,
     )
     server = _Server(config)
-    ending = _Ending(instance, server)
     loop = asyncio.get_running_loop()
     worker = multiprocessing.parent_process() is not None
+    ending = _Ending(instance, server, leaves=not worker)
     for number in (signal.SIGTERM,) if worker else (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ending.told, number)
+        # Not the loop's own handlers, which wait for it: a function may block it, and then for how long.
+        signal.signal(number, ending.told)
     _follow_parent(loop, server, listener, ending)
     await instance.start(PATIENCE_S)
     collect_seldom(loaded_stays=not settings.reload)
@@ -127,16 +128,26 @@ async def _serve(
 class _Ending:
     """From the first signal to the last answer: the engine hands over while calls still get answers."""
 
-    def __init__(self, instance: Instance, server: uvicorn.Server) -> None:
+    def __init__(self, instance: Instance, server: uvicorn.Server, *, leaves: bool) -> None:
+        """`leaves`: at a second signal. A worker doesn't: its parent and the system may each send one."""
         self._instance = instance
+        self._leaves = leaves
         self._server = server
         self._task: asyncio.Task[None] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._told = False
 
-    def told(self, number: int) -> None:
-        """By a signal: hand over, then stop serving. The second time: leave at once, which others notice."""
-        if self._task is not None:
-            leave(128 + number)
-        self.begin()
+    def told(self, number: int, _frame: object = None) -> None:
+        """By a signal: hand over, then stop serving. The second time: leave at once, which others notice.
+
+        Runs between any two lines of the main thread, also while one of a function blocks the loop.
+        """
+        if self._told:
+            if self._leaves:
+                leave_now(number)
+            return
+        self._told = True
+        self._loop.call_soon_threadsafe(self.begin)
 
     def begin(self) -> None:
         """Hand over, then stop serving."""

@@ -75,6 +75,8 @@ class Workers:
         self._stopping = threading.Event()
         self._workers: dict[int, _Worker] = {}
         self._quick_deaths = 0
+        self._signals: list[int] = []
+        self._ending = False
         # Signals only set a flag; this pair wakes the wait below.
         self._woken, self._waker = socket.socketpair()
 
@@ -88,19 +90,18 @@ class Workers:
         while self._workers:
             if self._woken in wait([*self._workers, self._woken], timeout=LOOK_S):
                 self._woken.recv(64)
+                self._pass_on()
             self._tend()
             now = monotonic()
             self._end_silent(now - looked)
             looked = now
-        return 0
+        return 128 + self._signals[-1] if len(self._signals) > 1 else 0
 
     def _start(self) -> None:
         signs = _Signs(self._context.RawValue("Q", 0))
         process = self._context.Process(target=self._target, args=(*self._args, self._listener, signs))
         process.start()
         self._workers[process.sentinel] = _Worker(process, signs, monotonic())
-        if self._stopping.is_set():  # told while it was being made
-            process.terminate()
 
     def _tend(self) -> None:
         """Take note of workers that ended; unless stopping, start others in their place."""
@@ -130,10 +131,23 @@ class Workers:
                 _logger.error("worker %s has been blocked for %.0f s and is killed", pid, silent_s)
                 worker.process.kill()
 
-    def _stop(self, _number: int, _frame: object) -> None:
-        """Tell the workers, in the one way that they listen to: a terminal's SIGINT reaches them too."""
+    def _stop(self, number: int, _frame: object) -> None:
+        self._signals.append(number)
         self._stopping.set()
+        self._waker.send(b"x")
+
+    def _pass_on(self) -> None:
+        """Tell the workers, in the one way that they listen to: a terminal's SIGINT reaches them too.
+
+        The second time they are ended: one whose loop is blocked, by C code perhaps, can't be told.
+        """
+        again = len(self._signals) > 1
+        if again and not self._ending:
+            self._ending = True
+            name = signal.Signals(self._signals[-1]).name
+            _logger.warning(
+                "%s for the second time: the workers are killed; what they ran is recovered", name
+            )
         for worker in self._workers.values():
             if worker.process.is_alive():
-                worker.process.terminate()
-        self._waker.send(b"x")
+                worker.process.kill() if again else worker.process.terminate()

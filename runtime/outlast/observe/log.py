@@ -49,7 +49,7 @@ def log(fact: Observation) -> None:
         case facts.StepRetried(workflow_id, step_id, name, attempt, wait_s, error):
             where = f"{workflow_id} step {step_id} {name!r}"
             _logger.warning("%s: attempt %d failed (%s); the next in %.1f s", where, attempt, error, wait_s)
-        case facts.DatabaseLost() | facts.DatabaseFound():
+        case facts.DatabaseLost() | facts.DatabaseFound() | facts.JournalStalled() | facts.JournalMoves():
             _log_absence(fact)
         case (
             facts.DatabaseConnected() | facts.DatabaseRefused() | facts.QueueRefused() | facts.QueueConsumed()
@@ -65,7 +65,9 @@ def log(fact: Observation) -> None:
             | facts.LoopInterrupted()
         ):
             _log_loop(fact)
-        case facts.FunctionLoaded() | facts.FunctionBroken() | facts.FunctionDisabled():
+        case (
+            facts.FunctionLoaded() | facts.FunctionBroken() | facts.FunctionDisabled() | facts.CallUnawaited()
+        ):
             _log_function(fact)
         case _:
             _log_host(fact)
@@ -137,11 +139,34 @@ def _some(workflow_ids: tuple[str, ...]) -> str:
     return ", ".join(workflow_ids[:3]) + (", …" if len(workflow_ids) > 3 else "")
 
 
-def _log_absence(fact: facts.DatabaseLost | facts.DatabaseFound) -> None:
+def _log_absence(
+    fact: facts.DatabaseLost | facts.DatabaseFound | facts.JournalStalled | facts.JournalMoves,
+) -> None:
+    if isinstance(fact, facts.JournalStalled | facts.JournalMoves):
+        _log_journal(fact)
+        return
     if isinstance(fact, facts.DatabaseLost):
         _logger.warning("the database can't be reached (%s): %s; trying again", fact.what, fact.error)
     else:
         _logger.info("the database answers again, after %.1f s", fact.away_s)
+
+
+def _log_journal(fact: facts.JournalStalled | facts.JournalMoves) -> None:
+    if isinstance(fact, facts.JournalMoves):
+        _logger.warning("the journal writes again, after %.1f s", fact.stalled_s)
+        return
+    text = (
+        "nothing was written for %.1f s though calls wait for it, and they get 503: look for locks on the "
+        "tables of outlast (pg_stat_activity, pg_locks), a full disk, a database that hangs"
+    )
+    _logger.error(text, fact.stalled_s)
+
+
+def _log_unawaited(fact: facts.CallUnawaited) -> None:
+    whose = f" in {fact.workflow_id}" if fact.workflow_id else ""
+    text = "%s(…) was called%s and not awaited, so it did nothing: write `await %s(…)` at %s"
+    extra = {"workflow_id": fact.workflow_id} if fact.workflow_id else {}
+    _logger.error(text, fact.name, whose, fact.name, fact.place, extra=extra)
 
 
 def _log_use(
@@ -189,8 +214,12 @@ def _log_loop(
         _logger.warning("the event loop goes on: %s had blocked it for %.1f s", whose, fact.blocked_s)
 
 
-def _log_function(fact: facts.FunctionLoaded | facts.FunctionBroken | facts.FunctionDisabled) -> None:
-    if isinstance(fact, facts.FunctionDisabled):
+def _log_function(
+    fact: facts.FunctionLoaded | facts.FunctionBroken | facts.FunctionDisabled | facts.CallUnawaited,
+) -> None:
+    if isinstance(fact, facts.CallUnawaited):
+        _log_unawaited(fact)
+    elif isinstance(fact, facts.FunctionDisabled):
         _logger.info("%s is not served: supabase/config.toml disables it", fact.function)
     elif isinstance(fact, facts.FunctionBroken):
         _logger.error("%s can't be served: %s", fact.function, fact.error)

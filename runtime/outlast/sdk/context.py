@@ -12,7 +12,7 @@ from outlast.core.callers import NOBODY, Caller, CallerToken
 from outlast.core.errors import UsageError
 from outlast.sdk.clients import Clients
 from outlast.sdk.http import Request
-from outlast.sdk.running import current_line, on_a_loop
+from outlast.sdk.running import current_host, current_line, on_a_loop
 
 
 class WorkflowLogger(logging.LoggerAdapter[logging.Logger]):
@@ -75,6 +75,12 @@ class Context:
             )
         if self.clients is None:
             raise UsageError(f"context().{name} is known only in a host: start one with `outlast serve`")
+        host = current_host()
+        if host is not None and on_a_loop() and not host.is_here():
+            raise UsageError(
+                f"context().{name} was asked for on an event loop that isn't the host's, where its client "
+                "can't be closed: make the function async def, or use the client that a def function gets"
+            )
         return self.clients
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Generator
+from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
@@ -11,8 +12,9 @@ from outlast.core.codec import Codec
 from outlast.core.errors import InvalidInput, UsageError
 from outlast.core.messages import TOPIC_CHARS_MAX
 from outlast.core.names import check_key
+from outlast.sdk.calls import Call, on_host
 from outlast.sdk.durations import Duration, seconds_of
-from outlast.sdk.running import current_host, current_line, line_of_await, on_a_loop
+from outlast.sdk.running import current_host, line_here, line_of_await, on_a_loop
 from outlast.sdk.starting import WorkflowHandle
 from outlast.sdk.values import Values
 
@@ -44,17 +46,17 @@ def receive(
     given = _topic(topic, "receive")
     timeout_s = None if timeout is None else seconds_of(timeout, "receive(timeout)")
     codec = _VALUES.codec(of)
-    line = current_line()
+    line = line_here("receive")
     if line is None:
         raise UsageError("receive belongs in a workflow's body: its steps get messages as arguments")
     if line.threaded:
         body = line.runner.block(line.runner.call_receive(line.branch, given, timeout_s))
         return _value(body, codec, given, timeout_s, default)
-    return _receive(given, timeout_s, default, codec)
+    return Call(partial(_receive, given, timeout_s, default, codec), "receive", line)
 
 
 async def _receive(topic: str, timeout_s: float | None, default: Any, codec: Codec) -> Any:
-    line = line_of_await()
+    line = line_of_await("receive")
     body = await line.runner.call_receive(line.branch, topic, timeout_s)
     return _value(body, codec, topic, timeout_s, default)
 
@@ -97,21 +99,23 @@ def send(
     if idempotency_key is not None:
         check_key(idempotency_key)
     body = _VALUES.encode(message)
-    line = current_line()
+    line = line_here("send")
     if line is None:
         host = current_host()
         if host is None:
             raise UsageError("send is called in a handler, an ASGI app, a step or a workflow")
-        sending = host.send(workflow_id, body, given, idempotency_key)
-        return sending if on_a_loop() else _Sent(host.block(sending))
+        sending = partial(host.send, workflow_id, body, given, idempotency_key)
+        if not on_a_loop():
+            return _Sent(host.block(sending()))
+        return Call(partial(on_host, host, sending), "send", None)
     if line.threaded:
         call = line.runner.call_send(line.branch, workflow_id, body, given, idempotency_key)
         return _Sent(line.runner.block(call))
-    return _send(workflow_id, body, given, idempotency_key)
+    return Call(partial(_send, workflow_id, body, given, idempotency_key), "send", line)
 
 
 async def _send(workflow_id: str, body: str, topic: str, key: str | None) -> int:
-    line = line_of_await()
+    line = line_of_await("send")
     return await line.runner.call_send(line.branch, workflow_id, body, topic, key)
 
 

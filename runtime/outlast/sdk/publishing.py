@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Generator
+from functools import partial
 from typing import Any
 
 from outlast.core.errors import NotSerializable, UsageError
 from outlast.core.events import EVENT_CHARS_MAX, holds_nul
-from outlast.sdk.running import current_line, line_of_await
+from outlast.sdk.calls import Call
+from outlast.sdk.running import line_here, line_of_await
 from outlast.sdk.values import Values
 
 _VALUES = Values("the event's value")
@@ -38,15 +40,15 @@ def publish(event: str, value: Any = None) -> Awaitable[None]:
         raise NotSerializable(
             "the event's value holds a NUL character, which Postgres's jsonb can't; leave it out"
         )
-    line = current_line()
+    line = line_here("publish")
     if line is None:
         raise UsageError("publish belongs in a workflow's body: a step returns what is to be told")
     if line.threaded:
         line.runner.block(line.runner.call_publish(line.branch, event, body))
         return _Published()
-    return _publish(event, body)
+    return Call(partial(_publish, event, body), "publish", line)
 
 
 async def _publish(event: str, body: str) -> None:
-    line = line_of_await()
+    line = line_of_await("publish")
     await line.runner.call_publish(line.branch, event, body)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from concurrent.futures import Future
 from contextvars import ContextVar, Token
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import get_ident
 from typing import Any, Protocol
 
 from outlast.core.errors import UsageError
@@ -54,13 +56,28 @@ class Runner(Protocol):
         ...
 
     def call_start(
-        self, branch: Branch, workflow: WorkflowDefinition, args: Args, kwargs: Kwargs
+        self,
+        branch: Branch,
+        workflow: WorkflowDefinition,
+        args: Args,
+        kwargs: Kwargs,
+        key: str | None,
+        detached: bool,
     ) -> Coroutine[Any, Any, str]:
-        """Start a child once; its id."""
+        """Start a child once, under a key of its own if there is one; its id.
+
+        Unless `detached` it must end when this workflow must.
+        """
         ...
 
-    def call_result(self, branch: Branch, workflow_id: str) -> Coroutine[Any, Any, Any]:
-        """Wait for another workflow as a recorded step."""
+    def call_result(
+        self, branch: Branch, workflow_id: str, workflow: WorkflowDefinition | None
+    ) -> Coroutine[Any, Any, Any]:
+        """Wait for another workflow as a recorded step; what it raised is looked for where it is defined."""
+        ...
+
+    def tell_unawaited(self, name: str, place: str) -> None:
+        """A call of this workflow was made at `place` (file:line) and never awaited."""
         ...
 
     def block(self, call: Coroutine[Any, Any, Any]) -> Any:
@@ -91,6 +108,18 @@ class Host(Protocol):
         """Run `call` on the loop from another thread, and wait for it."""
         ...
 
+    def submit(self, call: Coroutine[Any, Any, Any]) -> Future[Any]:
+        """Run `call` on the loop from another thread."""
+        ...
+
+    def is_here(self) -> bool:
+        """Whether this is the thread that the host's loop runs in."""
+        ...
+
+    def tell_unawaited(self, name: str, place: str) -> None:
+        """A call outside of a workflow was made at `place` (file:line) and never awaited."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -99,6 +128,8 @@ class Line:
     runner: Runner
     branch: Branch
     threaded: bool
+    thread: int = field(default_factory=get_ident)
+    """In which its calls are made: the one it was entered in. What others do has no place in its order."""
 
 
 _line: ContextVar[Line | None] = ContextVar("outlast_line", default=None)
@@ -119,12 +150,30 @@ def current_line() -> Line | None:
     return _line.get()
 
 
-def line_of_await() -> Line:
-    """The branch that awaits a call, which needn't be the one that made it: `gather(charge(), ship())`.
+def line_here(name: str) -> Line | None:
+    """`current_line` for a call of `name`. Raises UsageError in a thread that the workflow's body made.
 
-    Raises UsageError where the call was made in a workflow and is awaited outside of it.
+    Such a call would come at no certain place of the body's order, so that it can't be replayed; and a loop
+    of such a thread must not enter the engine.
     """
     line = _line.get()
+    if line is not None and line.thread != get_ident():
+        raise UsageError(
+            f"{name} was called in a thread that the workflow's body made: its calls have no certain order, "
+            "so they can't be recorded and replayed. Call it in the body itself; for many at once make the "
+            "workflow async def and write `await asyncio.gather(…)` (over `….aio(…)` of def steps), or let "
+            "one step make the threads"
+        )
+    return line
+
+
+def line_of_await(name: str) -> Line:
+    """The branch that awaits a call, which needn't be the one that made it: `gather(charge(), ship())`.
+
+    Raises UsageError where the call was made in a workflow and is awaited outside of it or in another
+    thread.
+    """
+    line = line_here(name)
     if line is None:
         raise UsageError("a call made in a workflow's body must be awaited there, not in a step")
     return line

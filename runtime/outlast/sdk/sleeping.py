@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Generator
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from outlast.core.errors import UsageError
+from outlast.sdk.calls import Call
 from outlast.sdk.durations import DURATION_MAX_S, Duration, seconds_of
-from outlast.sdk.running import current_line, line_of_await
+from outlast.sdk.running import line_here, line_of_await
 
 
 class _Slept(Awaitable[None]):
@@ -36,7 +38,7 @@ def sleep_until(when: datetime) -> Awaitable[None]:
 
 
 def _sleep(duration_s: float | None, until_s: float | None, name: str) -> Awaitable[None]:
-    line = current_line()
+    line = line_here(name)
     if line is None:
         raise UsageError(
             f"{name} belongs in a workflow's body: a step that waits uses asyncio.sleep or time.sleep"
@@ -44,9 +46,9 @@ def _sleep(duration_s: float | None, until_s: float | None, name: str) -> Awaita
     if line.threaded:
         line.runner.block(line.runner.call_sleep(line.branch, duration_s, until_s))
         return _Slept()
-    return _call(duration_s, until_s)
+    return Call(partial(_call, duration_s, until_s), name, line)
 
 
 async def _call(duration_s: float | None, until_s: float | None) -> None:
-    line = line_of_await()
+    line = line_of_await("sleep")
     await line.runner.call_sleep(line.branch, duration_s, until_s)

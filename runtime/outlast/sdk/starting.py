@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
+from functools import partial
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from outlast.core.codec import Codec
 from outlast.core.errors import UsageError
 from outlast.core.names import check_key
-from outlast.sdk.running import current_host, current_line
+from outlast.sdk.calls import Call, on_host
+from outlast.sdk.definitions import WorkflowDefinition
+from outlast.sdk.running import Args, Kwargs, current_host, line_here, line_of_await, on_a_loop
 from outlast.sdk.workflows import Workflow
 
 P = ParamSpec("P")
@@ -20,68 +23,149 @@ _PLAIN = Codec()
 class WorkflowHandle(Generic[R]):
     """A workflow that was started. `workflow_id` names it everywhere."""
 
-    def __init__(self, workflow_id: str, codec: Codec = _PLAIN) -> None:
+    def __init__(self, workflow_id: str, workflow: WorkflowDefinition | None = None) -> None:
         self.workflow_id = workflow_id
-        self._codec = codec
+        self._workflow = workflow
 
     def __repr__(self) -> str:
         return f"WorkflowHandle({self.workflow_id!r})"
 
-    async def result(self) -> R:
-        """Wait for what the workflow returns. Raises WorkflowError for another end.
+    def result(self) -> Coroutine[Any, Any, R]:
+        """Wait for what the workflow returns: `await handle.result()`, in `def` functions `handle.result()`.
 
-        In a workflow the wait is a recorded step. A `Response` comes as the plain value of its body.
+        Raises what the workflow raised, as a step's failure is raised; WorkflowFailed where that can't be
+        rebuilt, another WorkflowError for another end, WorkflowNotFound. In a workflow the wait is a recorded
+        step. A `Response` comes as the plain value of its body.
         """
-        line = current_line()
+        line = line_here("result")
         if line is not None:
-            plain = await line.runner.call_result(line.branch, self.workflow_id)
-        else:
-            host = current_host()
-            if host is None:
-                raise UsageError("a WorkflowHandle can be waited for only inside the host")
-            plain = await host.result(self.workflow_id)
-        result: R = self._codec.decode(_PLAIN.encode(plain))
-        return result
+            if line.threaded:
+                call = line.runner.call_result(line.branch, self.workflow_id, self._workflow)
+                return self._value(line.runner.block(call))  # type: ignore[return-value]
+            return Call(self._recorded_result, "result", line)
+        host = current_host()
+        if host is None:
+            raise UsageError("a WorkflowHandle can be waited for only inside the host")
+        result = partial(host.result, self.workflow_id)
+        if not on_a_loop():
+            return self._value(host.block(result()))  # type: ignore[return-value]
+        return Call(partial(self._result_of, partial(on_host, host, result)), "result", None)
+
+    async def _recorded_result(self) -> R:
+        line = line_of_await("result")
+        return self._value(await line.runner.call_result(line.branch, self.workflow_id, self._workflow))
+
+    async def _result_of(self, result: Callable[[], Coroutine[Any, Any, Any]]) -> R:
+        return self._value(await result())
+
+    def _value(self, plain: Any) -> R:
+        codec = _PLAIN if self._workflow is None else self._workflow.codec
+        value: R = codec.decode(_PLAIN.encode(plain))
+        return value
+
+
+class Started(WorkflowHandle[R], Coroutine[Any, Any, WorkflowHandle[R]]):
+    """What `start` gives: the handle itself in a `def` function, to be awaited elsewhere."""
+
+    def result(self) -> R:  # type: ignore[override]  # where a handle isn't awaited its result isn't either
+        """As `WorkflowHandle.result` in a `def` function."""
+        return super().result()  # type: ignore[return-value]
+
+    def send(self, value: Any) -> Any:
+        """See Coroutine."""
+        raise StopIteration(self)
+
+    def throw(self, *error: Any) -> Any:
+        """See Coroutine."""
+        raise error[0]
+
+    def close(self) -> None:
+        """See Coroutine."""
+
+    def __await__(self) -> Generator[Any, Any, WorkflowHandle[R]]:
+        yield from ()
+        return self
 
 
 @overload
-async def start(
+def start(
     workflow: Workflow[P, Coroutine[Any, Any, R]], /, *args: P.args, **kwargs: P.kwargs
-) -> WorkflowHandle[R]: ...
+) -> Started[R]: ...
 @overload
-async def start(workflow: Workflow[P, R], /, *args: P.args, **kwargs: P.kwargs) -> WorkflowHandle[R]: ...
-async def start(workflow: Callable[..., Any], /, *args: Any, **kwargs: Any) -> WorkflowHandle[Any]:
-    """Start `workflow` with these arguments; returns once its row is durable.
+def start(workflow: Workflow[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Started[R]: ...
+@overload
+def start(
+    workflow: Workflow[..., Coroutine[Any, Any, R]], /, *args: Any, detached: bool, **kwargs: Any
+) -> Started[R]: ...
+@overload
+def start(workflow: Workflow[..., R], /, *args: Any, detached: bool, **kwargs: Any) -> Started[R]: ...
+def start(workflow: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """Start `workflow` with these arguments; its handle once its row is durable.
 
-    In a workflow the start is a recorded step and the child's id follows from the parent's, so that it is
-    started once. Elsewhere each call starts another; `start_once` takes a key. Raises UsageError for
-    arguments that don't fit, Overloaded, ShuttingDown and DatabaseUnavailable.
+    `await start(…)`, in `def` functions `start(…)`. In a workflow the start is a recorded step and the
+    child's id follows from the parent's, so that it is started once; a child must end when its parent's
+    timeout strikes, unless it is started with `detached=True`. Elsewhere each call starts another;
+    `start_once` takes a key. Raises UsageError for arguments that don't fit, Overloaded, ShuttingDown and
+    DatabaseUnavailable.
     """
-    return await _start(workflow, None, args, kwargs)
+    return _start("start", workflow, None, args, kwargs)
 
 
-async def start_once(
-    key: str, workflow: Callable[..., Any], /, *args: Any, **kwargs: Any
-) -> WorkflowHandle[Any]:
-    """As `start`, under an idempotency key: the same key is the same workflow. Raises KeyReused too."""
-    return await _start(workflow, key, args, kwargs)
+@overload
+def start_once(
+    key: str, workflow: Workflow[..., Coroutine[Any, Any, R]], /, *args: Any, **kwargs: Any
+) -> Started[R]: ...
+@overload
+def start_once(key: str, workflow: Workflow[..., R], /, *args: Any, **kwargs: Any) -> Started[R]: ...
+def start_once(key: str, workflow: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """As `start`, under an idempotency key: the same key of one caller is the same workflow.
+
+    Raises KeyReused too, for the same key with other arguments.
+    """
+    return _start("start_once", workflow, key, args, kwargs)
 
 
-async def _start(
-    workflow: Callable[..., Any], key: str | None, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> WorkflowHandle[Any]:
+def _start(name: str, workflow: Callable[..., Any], key: str | None, args: Args, kwargs: Kwargs) -> Any:
     if not isinstance(workflow, Workflow):
-        raise UsageError(f"start takes a function decorated with @workflow, not {workflow!r}")
-    line = current_line()
-    if line is not None and key is None:
-        child_id = await line.runner.call_start(line.branch, workflow.definition, args, kwargs)
-        return WorkflowHandle(child_id, workflow.definition.codec)
-    host = current_host()
-    if host is None or line is not None:
-        raise UsageError(
-            "start is called in a handler, an ASGI app, a step or a workflow (there without a key)"
-        )
+        raise UsageError(f"{name} takes a function decorated with @workflow, not {workflow!r}")
     if key is not None:
         check_key(key)
-    workflow_id = await host.start(workflow.definition, args, kwargs, key)
-    return WorkflowHandle(workflow_id, workflow.definition.codec)
+    definition = workflow.definition
+    detached = _take_detached(name, definition, kwargs)
+    line = line_here(name)
+    if line is not None:
+        if line.threaded:
+            call = line.runner.call_start(line.branch, definition, args, kwargs, key, detached)
+            return Started(line.runner.block(call), definition)
+        return Call(partial(_start_child, name, definition, args, kwargs, key, detached), name, line)
+    host = current_host()
+    if host is None:
+        raise UsageError(f"{name} is called in a handler, an ASGI app, a step or a workflow")
+    starting = partial(host.start, definition, args, kwargs, key)
+    if not on_a_loop():
+        return Started(host.block(starting()), definition)
+    return Call(partial(_handle_of, definition, partial(on_host, host, starting)), name, None)
+
+
+async def _start_child(
+    name: str, workflow: WorkflowDefinition, args: Args, kwargs: Kwargs, key: str | None, detached: bool
+) -> WorkflowHandle[Any]:
+    line = line_of_await(name)
+    child_id = await line.runner.call_start(line.branch, workflow, args, kwargs, key, detached)
+    return WorkflowHandle(child_id, workflow)
+
+
+async def _handle_of(
+    workflow: WorkflowDefinition, starting: Callable[[], Coroutine[Any, Any, str]]
+) -> WorkflowHandle[Any]:
+    return WorkflowHandle(await starting(), workflow)
+
+
+def _take_detached(name: str, workflow: WorkflowDefinition, kwargs: Kwargs) -> bool:
+    """`detached` of the call. A workflow with a parameter of that name gets it itself."""
+    if "detached" not in kwargs or "detached" in workflow.inputs.signature.parameters:
+        return False
+    detached = kwargs.pop("detached")
+    if not isinstance(detached, bool):
+        raise UsageError(f"{name}(detached) is True or False, not {detached!r:.100}")
+    return detached

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from functools import update_wrapper
+from functools import partial, update_wrapper
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
 from outlast.core.codec import Codec, return_annotation
 from outlast.core.errors import UsageError
 from outlast.core.retry import RetryOn, RetryPolicy
+from outlast.sdk.calls import Call
 from outlast.sdk.definitions import StepDefinition, is_async
 from outlast.sdk.durations import Duration, positive_seconds_of, seconds_of
-from outlast.sdk.running import Args, Kwargs, Line, current_line, line_of_await
+from outlast.sdk.running import Args, Kwargs, Line, line_here, line_of_await
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -25,12 +26,12 @@ class AsyncStep(Generic[P, R]):
         update_wrapper(self, definition.fn)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
-        line = current_line()
+        line = line_here(self.definition.name)
         if line is None:
             call: Coroutine[Any, Any, R] = self.definition.fn(*args, **kwargs)
             return call
         refuse_in_thread(line, self.definition.name, "step")
-        return _call(self.definition, args, kwargs)
+        return Call(partial(_call, self.definition, args, kwargs), self.definition.name, line)
 
 
 class SyncStep(Generic[P, R]):
@@ -41,7 +42,7 @@ class SyncStep(Generic[P, R]):
         update_wrapper(self, definition.fn)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        line = current_line()
+        line = line_here(self.definition.name)
         if line is None:
             result: R = self.definition.fn(*args, **kwargs)
             return result
@@ -51,15 +52,15 @@ class SyncStep(Generic[P, R]):
 
     def aio(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         """The same for `async def` workflows: the function runs in a thread."""
-        line = current_line()
+        line = line_here(self.definition.name)
         if line is None:
             raise UsageError(f"{self.definition.name}.aio is for workflows; call {self.definition.name}(…)")
         refuse_in_thread(line, self.definition.name, "step")
-        return _call(self.definition, args, kwargs)
+        return Call(partial(_call, self.definition, args, kwargs), f"{self.definition.name}.aio", line)
 
 
 async def _call(step: StepDefinition, args: Args, kwargs: Kwargs) -> Any:
-    line = line_of_await()
+    line = line_of_await(step.name)
     return await line.runner.call_step(line.branch, step, args, kwargs)
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from functools import update_wrapper
+from functools import partial, update_wrapper
 from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
 
 from outlast.core.codec import Codec, return_annotation
 from outlast.core.errors import UsageError
 from outlast.core.retry import RetryOn
+from outlast.sdk.calls import Call, on_host
 from outlast.sdk.definitions import TransactionDefinition, is_async
 from outlast.sdk.durations import Duration, positive_seconds_of
-from outlast.sdk.running import Args, Host, Kwargs, current_host, current_line, line_of_await, on_a_loop
+from outlast.sdk.running import Args, Host, Kwargs, current_host, line_here, line_of_await, on_a_loop
 from outlast.sdk.steps import refuse_in_thread, refuse_non_function, refuse_on_loop, retry_policy
 
 P = ParamSpec("P")
@@ -28,11 +29,11 @@ class AsyncTransaction(Generic[P, R]):
         update_wrapper(self, definition.fn)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
-        line = current_line()
+        line = line_here(self.definition.name)
         if line is None:
-            return _host_of(self.definition).transact(self.definition, args, kwargs)
+            return _transact(self.definition, args, kwargs, self.definition.name)
         refuse_in_thread(line, self.definition.name, "transaction")
-        return _call(self.definition, args, kwargs)
+        return Call(partial(_call, self.definition, args, kwargs), self.definition.name, line)
 
 
 class SyncTransaction(Generic[P, R]):
@@ -43,7 +44,7 @@ class SyncTransaction(Generic[P, R]):
         update_wrapper(self, definition.fn)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        line = current_line()
+        line = line_here(self.definition.name)
         if line is None:
             host = _host_of(self.definition)
             refuse_loop_thread(self.definition.name)
@@ -57,16 +58,23 @@ class SyncTransaction(Generic[P, R]):
 
     def aio(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         """The same for `async def` functions: the body runs in a thread."""
-        line = current_line()
+        line = line_here(self.definition.name)
         if line is None:
-            return _host_of(self.definition).transact(self.definition, args, kwargs)
+            return _transact(self.definition, args, kwargs, f"{self.definition.name}.aio")
         refuse_in_thread(line, self.definition.name, "transaction")
-        return _call(self.definition, args, kwargs)
+        return Call(partial(_call, self.definition, args, kwargs), f"{self.definition.name}.aio", line)
 
 
 async def _call(transaction: TransactionDefinition, args: Args, kwargs: Kwargs) -> Any:
-    line = line_of_await()
+    line = line_of_await(transaction.name)
     return await line.runner.call_transaction(line.branch, transaction, args, kwargs)
+
+
+def _transact(
+    transaction: TransactionDefinition, args: Args, kwargs: Kwargs, name: str
+) -> Coroutine[Any, Any, Any]:
+    host = _host_of(transaction)
+    return Call(partial(on_host, host, partial(host.transact, transaction, args, kwargs)), name, None)
 
 
 class TransactionDecorator(Protocol):

@@ -21,6 +21,11 @@ class Engine(Protocol):
         """Whether this instance takes no more work."""
         ...
 
+    @property
+    def journal_stalled(self) -> bool:
+        """Whether something waits to be written and nothing is, for long."""
+        ...
+
 
 class File(Protocol):
     """A function file."""
@@ -86,4 +91,6 @@ class Health:
             return "slow", "unknown"
         except Unreachable:
             return "unreachable", "unknown"
+        if self._engine.journal_stalled:  # it answers, and yet takes no writes: a lock, a full disk, a fault
+            return "stalled", "ok" if current else "outdated"
         return "ok", "ok" if current else "outdated"

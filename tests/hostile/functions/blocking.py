@@ -1,6 +1,9 @@
 """Functions that keep the event loop to themselves."""
 
+import os
 import time
+import urllib.request
+from pathlib import Path
 
 from outlast import Request, handler, step, workflow
 
@@ -39,3 +42,21 @@ async def counts(seconds: float) -> int:
 async def handles(request: Request) -> str:
     time.sleep(float(request.query["seconds"]))  # noqa: ASYNC251
     return "slept"
+
+
+def _is_freed() -> bool:
+    return (Path(os.environ["PROOF_FOLDER"]) / "freed").exists()
+
+
+@workflow
+async def sleeps_until_freed() -> str:
+    if not _is_freed():
+        time.sleep(60)  # noqa: ASYNC251
+    return "freed"
+
+
+@workflow
+async def calls_its_host_until_freed(url: str) -> str:
+    if not _is_freed():
+        urllib.request.urlopen(url, timeout=60)  # noqa: ASYNC210
+    return "freed"

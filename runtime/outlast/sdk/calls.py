@@ -1,0 +1,100 @@
+"""A call of the SDK that is to be awaited: it begins when it is, and one that never is gets told of."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import warnings
+from collections.abc import Callable, Coroutine, Generator
+from pathlib import Path
+from types import FrameType
+from typing import Any, TypeVar
+
+from outlast.sdk.running import Host, Line, current_host
+
+T = TypeVar("T")
+
+_PACKAGE = str(Path(__file__).parents[1])
+
+
+class Call(Coroutine[Any, Any, T]):
+    """Whatever takes a coroutine takes it. `begin` makes the coroutine that does the work.
+
+    `name` is what its caller wrote, for messages; `line` the workflow's branch in which it was made.
+    """
+
+    __slots__ = ("_begin", "_coro", "_host", "_line", "_name", "_place")
+
+    def __init__(self, begin: Callable[[], Coroutine[Any, Any, T]], name: str, line: Line | None) -> None:
+        self._begin: Callable[[], Coroutine[Any, Any, T]] | None = begin
+        self._coro: Coroutine[Any, Any, T] | None = None
+        self._name = name
+        self._line = line
+        self._host = current_host()
+        self._place = _place_of_caller()
+
+    def __repr__(self) -> str:
+        return f"<{self._name}(…), to be awaited>"
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"{self._name}(…) has no {name!r} before it is awaited: `await {self._name}(…)`")
+
+    def send(self, value: Any) -> Any:
+        """See Coroutine."""
+        return self._begun().send(value)
+
+    def throw(self, *error: Any) -> Any:
+        """See Coroutine."""
+        return self._begun().throw(*error)
+
+    def close(self) -> None:
+        """See Coroutine."""
+        self._begin = None
+        if self._coro is not None:
+            self._coro.close()
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        return self._begun().__await__()
+
+    def _begun(self) -> Coroutine[Any, Any, T]:
+        if self._coro is None:
+            if self._begin is None:
+                raise RuntimeError(f"{self._name}(…) was closed before it was awaited")
+            begin, self._begin = self._begin, None
+            self._coro = begin()
+        return self._coro
+
+    def __del__(self) -> None:
+        if self._begin is None or sys.is_finalizing():
+            return
+        file, number = self._place
+        if self._line is not None:
+            self._line.runner.tell_unawaited(self._name, f"{file}:{number}")
+        elif self._host is not None:
+            self._host.tell_unawaited(self._name, f"{file}:{number}")
+        else:
+            told = (
+                f"{self._name}(…) was called and not awaited: it did nothing; write `await {self._name}(…)`"
+            )
+            warnings.warn_explicit(told, RuntimeWarning, file, number)
+
+
+async def on_host(host: Host, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Await on the host's loop what `make` gives, from whatever loop this is.
+
+    The engine's futures, locks and connections belong to that loop. A future of another one would be settled
+    where nobody may, perhaps after its loop was closed.
+    """
+    if host.is_here():
+        return await make()
+    return await asyncio.wrap_future(host.submit(make()))
+
+
+def _place_of_caller() -> tuple[str, int]:
+    """File and line of the innermost frame that isn't ours."""
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None:
+        if not frame.f_code.co_filename.startswith(_PACKAGE):
+            return frame.f_code.co_filename, frame.f_lineno
+        frame = frame.f_back
+    return "<unknown>", 0

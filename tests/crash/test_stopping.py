@@ -1,0 +1,98 @@
+"""A host whose event loop is blocked can be stopped: the second signal ends it, and its work is recovered."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.hostile.conftest import FUNCTIONS, Start, start
+from tests.hostile.hosts import Target
+from tests.hosts import SECRET, Host, Hosts, until
+
+__all__ = ["start"]  # a fixture
+
+BLOCKED = "the event loop has been blocked"
+AGAIN = "for the second time"
+
+
+def block(host: Host, function: str, body: Any) -> None:
+    """Have a workflow block the host's loop. Its caller gets no answer."""
+    headers = {"apikey": SECRET, "idempotency-key": "stuck"}
+    with contextlib.suppress(httpx.TimeoutException):
+        httpx.post(f"{host.url}/functions/v1/blocking/{function}", json=body, headers=headers, timeout=1)
+    until(lambda: BLOCKED in host.said(), "the block")
+
+
+def stop_twice(host: Host, number: signal.Signals) -> None:
+    """Send the signal, and again as soon as it was taken."""
+    host.signal(number)
+    until(lambda: not pending(host.pid, number), "the first signal to be taken")
+    host.signal(number)
+
+
+def pending(pid: int, number: int) -> bool:
+    """Whether a signal waits to be taken by the process."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    masks = [int(line.split()[1], 16) for line in lines if line.startswith(("SigPnd", "ShdPnd"))]
+    return any(mask >> (number - 1) & 1 for mask in masks)
+
+
+def freed(target: Target, function: str, body: Any) -> httpx.Response:
+    """What the workflow of a host that was ended comes to on the next one."""
+    (target.hosts.folder / "freed").touch()
+    host = target.hosts.start(import_s_max=0.3)
+    headers = {"apikey": SECRET, "idempotency-key": "stuck"}
+    url = f"{host.url}/functions/v1/blocking/{function}"
+    return httpx.post(url, json=body, headers=headers, timeout=20)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+@pytest.mark.parametrize("function", ["sleeps_until_freed", "calls_its_host_until_freed"])
+def test_the_second_signal_ends_a_blocked_host(start: Start, number: signal.Signals, function: str) -> None:
+    target = start()
+    body = {"url": f"{target.url}/healthz"} if function.startswith("calls") else {}
+    block(target.host, function, body)
+    stop_twice(target.host, number)
+    assert target.host.ended() == 128 + number
+    assert target.said().count(f"{number.name} {AGAIN}") == 1
+    assert freed(target, function, body).json() == "freed"
+
+
+def test_the_second_signal_ends_blocked_workers(start: Start) -> None:
+    target = start("--workers", "2")
+    block(target.host, "sleeps_until_freed", {})
+    stop_twice(target.host, signal.SIGTERM)
+    assert target.host.ended() == 128 + signal.SIGTERM
+    assert target.said().count(f"SIGTERM {AGAIN}") == 1
+    assert freed(target, "sleeps_until_freed", {}).json() == "freed"
+
+
+def test_the_second_signal_leaves_the_embedded_database_whole(tmp_path: Path) -> None:
+    hosts = Hosts(tmp_path, FUNCTIONS)
+    try:
+        host = hosts.start(import_s_max=0.3)
+        block(host, "sleeps_until_freed", {})
+        stop_twice(host, signal.SIGINT)
+        assert host.ended() == 128 + signal.SIGINT
+        log = tmp_path / ".outlast" / "postgres" / "server.log"
+        until(lambda: "database system is shut down" in log.read_text(), "the end of Postgres")
+        (tmp_path / "freed").touch()
+        again = hosts.start(import_s_max=0.3)
+        headers = {"apikey": SECRET, "idempotency-key": "stuck"}
+        url = f"{again.url}/functions/v1/blocking/sleeps_until_freed"
+        assert httpx.post(url, json={}, headers=headers, timeout=20).json() == "freed"
+    finally:
+        hosts.close()
+
+
+def test_one_signal_lets_a_host_end_in_order(start: Start) -> None:
+    target = start()
+    target.call("calm")
+    target.host.signal(signal.SIGTERM)
+    assert target.host.ended() == 0
+    assert AGAIN not in target.said()

@@ -1,0 +1,365 @@
+"""Calls made where they can't be recorded: refused at once, or told of, and never the end of the host."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from outlast import UsageError, publish, receive, send, sleep, start, start_once, step, transaction, workflow
+from outlast.core.observations import CallUnawaited, JournalMoves, JournalStalled, LoopFailed
+from outlast.core.records import Ending, FencedWrite
+from outlast.core.status import Status
+from outlast.engine import journal as journals
+from outlast.sdk.running import current_host
+from outlast.sdk.starting import WorkflowHandle
+from tests.engine.harness import Bench, engine_on
+
+runs: list[object] = []
+ELSEWHERE = "in a thread that the workflow's body made"
+
+
+@pytest.fixture(autouse=True)
+def forget() -> None:
+    runs.clear()
+
+
+@step
+def charge(cents: int) -> int:
+    runs.append(cents)
+    return cents
+
+
+@step
+async def ship(cents: int) -> int:
+    runs.append(cents)
+    return cents
+
+
+@transaction
+def book(tx: Any, cents: int) -> int:
+    runs.append(cents)
+    return cents
+
+
+@transaction
+async def note(tx: Any, cents: int) -> int:
+    runs.append(cents)
+    return cents
+
+
+@workflow
+async def child(number: int) -> int:
+    return number * 2
+
+
+def in_pool(call: Callable[[], Any]) -> Any:
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(call).result()
+
+
+def in_map(call: Callable[[], Any]) -> Any:
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(lambda _: call(), [1]))
+
+
+def in_new_thread(call: Callable[[], Any]) -> Any:
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            call()
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    for error in raised:
+        raise error
+
+
+def in_subclass(call: Callable[[], Any]) -> Any:
+    raised: list[BaseException] = []
+
+    class Own(threading.Thread):
+        def run(self) -> None:
+            try:
+                call()
+            except BaseException as error:
+                raised.append(error)
+
+    thread = Own()
+    thread.start()
+    thread.join()
+    for error in raised:
+        raise error
+
+
+def awaited(call: Callable[[], Any]) -> Callable[[], Any]:
+    """As `asyncio.run` of a thread does it."""
+
+    async def run() -> Any:
+        return await call()
+
+    return lambda: asyncio.run(run())
+
+
+CALLS: dict[str, Callable[[], Any]] = {
+    "step": lambda: charge(1),
+    "step.aio": awaited(lambda: charge.aio(1)),
+    "async step": awaited(lambda: ship(1)),
+    "transaction": lambda: book(1),
+    "async transaction": awaited(lambda: note(1)),
+    "sleep": awaited(lambda: sleep(0)),
+    "receive": awaited(lambda: receive(timeout=0, default=None)),
+    "send": awaited(lambda: send("nobody", 1)),
+    "publish": awaited(lambda: publish("event")),
+    "start": awaited(lambda: start(child, 1)),
+    "start_once": awaited(lambda: start_once("key", child, 1)),
+    "result": awaited(lambda: WorkflowHandle("nobody").result()),
+}
+
+
+def refusal(run: Callable[[], Any]) -> str:
+    try:
+        run()
+    except UsageError as error:
+        return str(error)
+    return "it was not refused"
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
+@pytest.mark.parametrize("place", [in_pool, in_map, in_new_thread, in_subclass])
+async def test_a_def_body_calls_nothing_in_threads_it_made(
+    database: str, place: Callable[[Callable[[], Any]], Any], call: Callable[[], Any]
+) -> None:
+    @workflow
+    def flow() -> str:
+        return refusal(lambda: place(call))
+
+    async with engine_on(database, flow, child) as bench:
+        workflow_id = await bench.start(flow)
+        assert ELSEWHERE in await bench.result(workflow_id)
+        assert await bench.steps(workflow_id) == []
+    assert runs == []
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
+async def test_an_async_body_calls_nothing_in_threads_it_made(database: str, call: Callable[[], Any]) -> None:
+    @workflow
+    async def flow() -> list[str]:
+        loop = asyncio.get_running_loop()
+        return [
+            await asyncio.to_thread(refusal, call),
+            await loop.run_in_executor(None, refusal, call),
+            refusal(lambda: in_pool(call)),
+            refusal(lambda: in_new_thread(call)),
+        ]
+
+    async with engine_on(database, flow, child) as bench:
+        workflow_id = await bench.start(flow)
+        refusals = await bench.result(workflow_id)
+        assert all(ELSEWHERE in each for each in refusals), refusals
+        assert await bench.steps(workflow_id) == []
+        assert await bench.run(child, 2) == 4  # the host goes on
+    assert runs == []
+
+
+async def test_a_call_made_in_the_body_is_not_awaited_on_another_loop(database: str) -> None:
+    @workflow
+    async def flow() -> list[str]:
+        made: list[Any] = [ship(1), note(1), sleep(0), send("nobody", 1), start(child, 1)]
+        return [await asyncio.to_thread(refusal, awaited(iter([each]).__next__)) for each in made]
+
+    async with engine_on(database, flow, child) as bench:
+        refusals = await bench.run(flow)
+        assert all(ELSEWHERE in each for each in refusals), refusals
+        assert await bench.run(child, 2) == 4
+    assert runs == []
+
+
+async def test_a_pool_that_a_body_used_serves_others(database: str) -> None:
+    pool = ThreadPoolExecutor(1)
+
+    @step
+    def fans_out() -> list[int]:
+        return list(pool.map(charge, [1, 2]))
+
+    @workflow
+    def flow() -> list[int]:
+        pool.submit(int).result()
+        return fans_out()
+
+    with pool:
+        async with engine_on(database, flow) as bench:
+            assert await bench.run(flow) == [1, 2]
+
+
+async def test_a_step_reaches_the_host_from_a_loop_of_its_own(database: str) -> None:
+    """What it calls runs on the host's loop, whose futures no other loop may hold."""
+
+    async def main() -> list[int]:
+        handle = await start(child, 4)
+        both = await asyncio.gather(handle.result(), note(3))
+        return [*both, await (await start_once("key", child, 5)).result()]
+
+    @step
+    def reaches() -> list[int]:
+        return asyncio.run(main())
+
+    @step
+    async def reaches_from_a_thread() -> list[int]:
+        return await asyncio.to_thread(lambda: asyncio.run(main()))
+
+    @workflow
+    async def flow() -> list[list[int]]:
+        return [await reaches.aio(), await reaches_from_a_thread()]
+
+    async with engine_on(database, flow, child) as bench:
+        assert await bench.run(flow) == [[8, 3, 10], [8, 3, 10]]
+        assert await bench.run(child, 2) == 4
+
+
+async def test_another_loop_does_not_enter_the_engine(database: str) -> None:
+    async with engine_on(database, child) as bench:
+        engine = bench.engine
+        entries: list[Callable[[], Any]] = [
+            lambda: engine.start(child.definition, (1,), {}, None),
+            lambda: engine.result("nobody"),
+            lambda: engine.send("nobody", "1", "", None),
+            lambda: engine.transact(note.definition, (1,), {}),
+            lambda: engine.wait("nobody", 1),
+        ]
+        for entry in entries:
+            assert "its own loop" in await asyncio.to_thread(refusal, awaited(entry))
+        assert await bench.run(child, 2) == 4
+
+
+# --- not awaited --------------------------------------------------------------------------------------------
+
+
+UNAWAITED: dict[str, tuple[str, Callable[[], object]]] = {
+    "step": ("ship", lambda: ship(1)),
+    "aio": ("charge.aio", lambda: charge.aio(1)),
+    "transaction": ("note", lambda: note(1)),
+    "sleep": ("sleep", lambda: sleep(1)),
+    "receive": ("receive", lambda: receive()),
+    "send": ("send", lambda: send("nobody", 1)),
+    "publish": ("publish", lambda: publish("event")),
+    "start": ("start", lambda: start(child, 1)),
+    "start_once": ("start_once", lambda: start_once("key", child, 1)),
+    "result": ("result", lambda: WorkflowHandle("nobody").result()),
+}
+
+
+@pytest.mark.parametrize(("name", "call"), UNAWAITED.values(), ids=UNAWAITED.keys())
+async def test_a_call_that_is_not_awaited_is_told_of(
+    database: str, name: str, call: Callable[[], object]
+) -> None:
+    @workflow
+    async def flow() -> None:
+        call()
+
+    async with engine_on(database, flow, child) as bench:
+        workflow_id = await bench.start(flow)
+        await bench.result(workflow_id)
+        (told,) = [each for each in bench.observations if isinstance(each, CallUnawaited)]
+        assert (told.workflow_id, told.function, told.name) == (workflow_id, "flow", name)
+        line = call.__code__.co_firstlineno
+        assert told.place == f"{__file__}:{line}"
+    assert runs == []
+
+
+async def test_a_call_outside_of_a_body_that_is_not_awaited_is_told_of_too(database: str) -> None:
+    @step
+    async def slips() -> None:
+        start(child, 1)  # type: ignore[unused-awaitable]
+
+    @workflow
+    async def flow() -> None:
+        await slips()
+
+    async with engine_on(database, flow, child) as bench:
+        await bench.run(flow)
+        (told,) = [each for each in bench.observations if isinstance(each, CallUnawaited)]
+        assert (told.workflow_id, told.name) == ("", "start")
+
+
+async def test_what_is_awaited_later_or_given_up_by_the_engine_is_no_slip(database: str) -> None:
+    @workflow
+    async def flow() -> list[int]:
+        calls = [ship(1), ship(2)]
+        await sleep(0.2)  # the first time it leaves the memory here, and the calls with it
+        return await asyncio.gather(*calls)
+
+    async with engine_on(database, flow, moment_s=0.01) as bench:
+        assert await bench.run(flow) == [1, 2]
+        assert [each for each in bench.observations if isinstance(each, CallUnawaited)] == []
+
+
+async def test_a_slip_is_told_once_and_not_on_each_replay(database: str) -> None:
+    @workflow
+    async def flow() -> None:
+        ship(1)  # type: ignore[unused-coroutine]
+        await sleep(0.2)
+
+    async with engine_on(database, flow, moment_s=0.01) as bench:
+        await bench.run(flow)
+        assert len([each for each in bench.observations if isinstance(each, CallUnawaited)]) == 1
+
+
+def test_without_a_host_python_warns() -> None:
+    from outlast.sdk.calls import Call
+
+    assert current_host() is None
+    with pytest.warns(RuntimeWarning, match=r"ship\(…\) was called and not awaited"):
+        Call(asyncio.Event().wait, "ship", None)  # type: ignore[unused-awaitable]
+
+
+# --- a journal that doesn't move ----------------------------------------------------------------------------
+
+
+async def test_a_journal_that_does_not_move_is_told_of(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here for a lock on its table; a watch of its own sees any cause."""
+    monkeypatch.setattr(journals, "WATCH_S", 0.02)
+    async with engine_on(database, child) as bench, await connected(bench) as other:
+        await other.execute("begin")
+        await other.execute("lock table outlast.workflow_status in access exclusive mode")
+        workflow_id = "child:locked"
+        starting = asyncio.ensure_future(bench.start(child, 2, workflow_id=workflow_id))
+        await bench.until(lambda: bench.engine.journal_stalled)
+        assert [each for each in bench.observations if isinstance(each, JournalStalled)]
+        await other.execute("rollback")
+        await bench.until(lambda: not bench.engine.journal_stalled)
+        assert [each for each in bench.observations if isinstance(each, JournalMoves)]
+        await starting
+        assert await bench.result(workflow_id) == 4
+
+
+async def test_a_waiter_that_cannot_be_told_does_not_stop_the_journal(database: str) -> None:
+    """As a future whose loop was closed: settling it raises."""
+    async with engine_on(database, child) as bench:
+        broken = BrokenFuture(loop=asyncio.get_running_loop())
+        ending = Ending(Status.SUCCESS)
+        bench.engine._journal._add("nobody", journals._Write(FencedWrite("nobody", 1, end=ending), broken))
+        assert await bench.run(child, 2) == 4
+        (told,) = [each for each in bench.observations if isinstance(each, LoopFailed)]
+        assert told.loop == "journal"
+
+
+class BrokenFuture(asyncio.Future[bool]):
+    def set_result(self, result: bool) -> None:
+        raise RuntimeError("Event loop is closed")
+
+
+async def connected(bench: Bench) -> Any:
+    import psycopg
+
+    return await psycopg.AsyncConnection.connect(bench.url, autocommit=True)
