@@ -35,6 +35,7 @@ from outlast.web.handlers import HostAccess
 from outlast.web.invoke import Invoker
 from outlast.web.key_sets import FetchFrom, KeySet
 from outlast.web.management import management_app
+from outlast.web.neighbours import Neighbours
 from outlast.web.streaming import Streamer
 from outlast.web.tokens import Tokens
 
@@ -109,6 +110,9 @@ class Instance:
                 body_bytes_max=settings.body_bytes_max,
             ),
             cors_origins=settings.cors_origins,
+            neighbours=None
+            if settings.verify_jwt
+            else Neighbours(settings.known_hosts, settings.cors_origins),
         )
         self._tasks: list[asyncio.Task[None]] = []
         self._joined = False

@@ -61,6 +61,8 @@ class WorkflowDefinition:
     webhook: Webhook | None = None
     queue: str | None = None
     """The Supabase Queue whose messages start it."""
+    headers: frozenset[str] = frozenset()
+    """Further header fields of the request that are stored."""
     environment: Own | None = field(default_factory=current_environment, repr=False, kw_only=True)
     """What its function sees of the environment as its own: it was made while that was imported."""
 

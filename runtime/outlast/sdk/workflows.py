@@ -14,6 +14,7 @@ from outlast.sdk.durations import Duration, positive_seconds_of
 from outlast.sdk.http import Response
 from outlast.sdk.inputs import Inputs
 from outlast.sdk.queues import queue_name
+from outlast.sdk.recorded import asked_headers
 from outlast.sdk.steps import refuse_non_function
 from outlast.sdk.webhooks import Webhook, check_webhook
 
@@ -63,6 +64,7 @@ def workflow(
     methods: Sequence[str] = METHODS,
     webhook: Webhook | None = None,
     queue: str | None = None,
+    headers: Sequence[str] = (),
 ) -> WorkflowDecorator: ...
 def workflow(
     fn: Callable[..., Any] | None = None,
@@ -75,6 +77,7 @@ def workflow(
     methods: Sequence[str] = METHODS,
     webhook: Webhook | None = None,
     queue: str | None = None,
+    headers: Sequence[str] = (),
 ) -> Any:
     """Make a function a workflow: it survives anything and runs to one end.
 
@@ -84,8 +87,9 @@ def workflow(
     of a running call instead of waiting with it. `timeout` bounds the whole, sleeps and recoveries included.
     `methods` are the HTTP methods it answers. `webhook` (`standard_webhook`, `database_webhook`) lets in
     verified deliveries alone; such a function answers POST, unless `methods` says otherwise.
-    `queue="pgmq:NAME"` starts it for each message of that Supabase Queue, too. Raises UsageError for options
-    that can't work.
+    `queue="pgmq:NAME"` starts it for each message of that Supabase Queue, too. `headers` names
+    further header fields of the request that are stored for it. Raises UsageError for options that can't
+    work.
     """
     if idempotency not in ("optional", "required"):
         raise UsageError(f'workflow(idempotency) is "optional" or "required", not {idempotency!r}')
@@ -96,6 +100,7 @@ def workflow(
     check_webhook(webhook, "workflow", auth)
     allowed = _methods(methods, "workflow", webhook)
     consumed = queue_name(queue)
+    asked = asked_headers(headers)
 
     def decorate(wrapped: Callable[..., Any]) -> Workflow[..., Any]:
         refuse_non_function(wrapped, "workflow")
@@ -115,6 +120,7 @@ def workflow(
             auth=modes,
             webhook=webhook,
             queue=consumed,
+            headers=asked,
         )
         return Workflow(definition)
 

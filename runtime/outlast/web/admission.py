@@ -11,7 +11,7 @@ from outlast.sdk.auth import AuthMode
 from outlast.web.calls import Call
 from outlast.web.credentials import ApiKeys, Credentials, KnownKey, credentials_of
 from outlast.web.problems import ProblemError
-from outlast.web.tokens import TokenExpired, Tokens, refusal
+from outlast.web.tokens import LEEWAY_S, TokenExpired, Tokens, refusal
 
 ANONYMOUS = "anon"
 """The part of a workflow's id that all anonymous callers share; their keys must be UUIDs."""
@@ -36,6 +36,10 @@ class Admitted(NamedTuple):
     def secret(self) -> bool:
         """Whether the caller may do everything."""
         return self.caller.mode != "none" and self.caller.role == SERVICE_ROLE
+
+    def lasts_s(self, now_s: float) -> float | None:
+        """How long the caller's token is good, at `now_s` (Unix seconds); None where it has none."""
+        return None if self.token is None else self.token.until_s + LEEWAY_S - now_s
 
     @property
     def subject(self) -> str | None:
@@ -112,6 +116,8 @@ class _Presented:
 
     async def by_token(self) -> Admitted | None:
         """Whom the token names; None without one. Legacy keys are no tokens here. Raises ProblemError."""
+        if self.credentials.malformed:
+            raise _unreadable()
         token = self.credentials.token
         if token is None:
             return None
@@ -193,12 +199,12 @@ def _fits(admitted: Admitted, mode: AuthMode) -> bool:
     return caller.mode == mode.kind and mode.name in (None, caller.key_name)
 
 
+def _unreadable() -> ProblemError:
+    return refusal("UNAUTHORIZED_INVALID_JWT_FORMAT", "Invalid JWT: send Authorization: Bearer and the token")
+
+
 def _unknown(credentials: Credentials) -> ProblemError:
     """Why nothing of what was presented lets the caller in."""
-    if credentials.malformed:
-        return refusal(
-            "UNAUTHORIZED_INVALID_JWT_FORMAT", "Invalid JWT: send Authorization: Bearer and the token"
-        )
     if any(not key.startswith("sb_publishable_") for key in credentials.keys):
         return refusal("UNAUTHORIZED_INVALID_API_KEY", "The key is none of this project's")
     return refusal("UNAUTHORIZED_NO_AUTH_HEADER", "Missing authorization header")

@@ -19,7 +19,9 @@ from outlast.web.calls import Call
 from outlast.web.cors import preflight, shared
 from outlast.web.following import wants_stream
 from outlast.web.handlers import HostAccess, serve_app, serve_handler
+from outlast.web.heads import check_head
 from outlast.web.invoke import Invoker, Target, check_method
+from outlast.web.neighbours import Neighbours
 from outlast.web.problems import INTERNAL, expected_problem
 from outlast.web.streaming import Streamer
 from outlast.web.webhooks import Complaints, admit_webhook
@@ -38,7 +40,10 @@ class Functions(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Web:
-    """The application's parts. `management` answers all that is no function."""
+    """The application's parts. `management` answers all that is no function.
+
+    `neighbours` is given where nobody is asked who they are.
+    """
 
     functions: Functions
     invoker: Invoker
@@ -47,6 +52,7 @@ class Web:
     admission: Admission
     management: ASGIApp
     cors_origins: Sequence[str] = ("*",)
+    neighbours: Neighbours | None = None
     complaints: Complaints = field(default_factory=Complaints)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -62,6 +68,9 @@ class Web:
         Raises ClientGone.
         """
         try:
+            check_head(call)
+            if self.neighbours is not None:
+                self.neighbours.check(call)
             if call.method == "OPTIONS":
                 await preflight(call).send(reply)
             elif call.path.startswith(FUNCTIONS):
