@@ -13,7 +13,7 @@ from outlast import UsageError, workflow
 from tests.hosts import SECRET
 from tests.http.conftest import OPEN, Start
 from tests.http.harness import Served, check_problem, fresh_key
-from tests.http.test_auth import bearer, refused, started
+from tests.http.test_auth import PUBLISHABLE, bearer, refused, started
 from tests.http.test_events import EVENTS, events_of
 from tests.http.test_published import watching
 from tests.tokens import Project, elliptic, now_s, project
@@ -194,8 +194,10 @@ def test_a_request_keeps_its_region_and_the_fingerprint_leaves_it_out(host: Serv
 
 @pytest.mark.parametrize(
     ("wait", "status"),
-    [("1e0", 200), ("1E-1", 200), ("0.5", 200), ("-0", 200)]
-    + [("1e9", 400), ("-1", 400), ("1e", 400), ("1e999", 400)],
+    [
+        *[(each, 200) for each in ("1e0", "1E-1", "0.5", "-0")],
+        *[(each, 400) for each in ("1e9", "-1", "1e", "1e999")],
+    ],
 )
 def test_how_seconds_are_written(host: Served, wait: str, status: int) -> None:
     key = fresh_key()
@@ -218,7 +220,8 @@ def test_a_message_with_nul_is_refused_in_our_own_words(host: Served) -> None:
 def test_little_of_a_request_is_stored(host: Served) -> None:
     """A small call of a stranger leaves a small row, whatever its header holds."""
     headers = {f"x-{number}": "x" * 1000 for number in range(60)} | {"user-agent": "y" * 20_000}
-    credentials = dict.fromkeys(("x-forwarded-authorization", "x-auth-token", "cookie", "x-session", "x-amz-security-token"), "secretive")
+    names = ("x-forwarded-authorization", "x-auth-token", "cookie", "x-session", "x-amz-security-token")
+    credentials = dict.fromkeys(names, "secretive")
     answer = host.call(
         "inputs/request", key=fresh_key(), headers={**headers, **credentials, "prefer": "wait=9"}
     )
@@ -234,7 +237,7 @@ def test_little_of_a_request_is_stored(host: Served) -> None:
 
 
 def test_a_workflow_may_ask_for_more_headers(host: Served) -> None:
-    headers = {"x-github-event": "push", "X-Mine": "1", "x-other": "2"}
+    headers = {"x-github-event": "push", "x-mine": "1", "x-other": "2"}
     assert {"x-github-event", "x-mine"} <= dict(host.call("inputs/asking", headers=headers).json()).keys()
     asked = dict(host.call("inputs/asking", headers={**headers, "x-mine": "z" * 9_000}).json())
     assert "x-mine" not in asked
@@ -248,3 +251,57 @@ def test_a_workflow_may_ask_for_more_headers(host: Served) -> None:
 def test_no_workflow_may_ask_for_credentials(name: str) -> None:
     with pytest.raises(UsageError, match="workflow\\(headers\\)"):
         workflow(headers=(name,))
+
+
+def functions_of(answer: httpx.Response) -> set[str]:
+    assert answer.status_code == 200, answer.text
+    return {path.removeprefix("/functions/v1/") for path in answer.json()["paths"] if "functions" in path}
+
+
+def test_whoever_asks_sees_what_they_may_call(guarded: Served, signer: Project) -> None:
+    """Each path that is shown lets its reader in, and each that isn't refuses them."""
+    asked = [{}, {"apikey": PUBLISHABLE}, bearer(signer.token("ada")), {"apikey": SECRET}]
+    ways = ("guarded", *(f"guarded/{name}" for name in ("user", "publishable", "secret", "crons", "open")))
+    for headers in asked:
+        answer = guarded.client.get("/openapi.json", headers=headers)
+        shown = functions_of(answer)
+        for way in ways:
+            status = guarded.call(way, {}, headers=headers).status_code
+            if status != 404:
+                assert (way in shown) or status == 401, (way, headers)
+                assert (status == 200) <= (way in shown), (way, headers)
+                if SECRET not in headers.values():
+                    assert (way in shown) <= (status == 200), (way, headers)
+    assert "guarded/secret" in functions_of(guarded.client.get("/openapi.json", headers={"apikey": SECRET}))
+
+
+def test_management_is_shown_to_those_who_may(guarded: Served, signer: Project) -> None:
+    def paths(headers: dict[str, str]) -> set[str]:
+        document = guarded.client.get("/openapi.json", headers=headers).json()
+        return {path for path in document["paths"] if "functions" not in path}
+
+    assert paths({}) == {"/healthz", "/readyz"} == paths({"apikey": PUBLISHABLE})
+    of_user = paths(bearer(signer.token("ada")))
+    assert "/workflows/v1" in of_user
+    assert not any("messages" in path for path in of_user)
+    assert any("messages" in path for path in paths({"apikey": SECRET}))
+    answer = guarded.client.get("/openapi.json", headers=bearer("a.b.c"))
+    check_problem(answer, 401, "UNAUTHORIZED_INVALID_JWT_FORMAT")
+
+
+def test_the_document_may_be_public_but_for_secret_functions(start_host: Start, signer: Project) -> None:
+    host = started(start_host, signer, openapi="public")
+    answer = host.client.get("/openapi.json")
+    shown = functions_of(answer)
+    assert {"hello", "guarded/user", "guarded/publishable"} <= shown
+    assert not {"guarded/secret", "guarded/crons"} & shown
+    assert "guarded.secret" not in answer.text
+
+
+def test_the_document_may_be_for_known_callers_or_for_nobody(start_host: Start, signer: Project) -> None:
+    host = started(start_host, signer, openapi="key")
+    check_problem(host.client.get("/openapi.json"), 401, "UNAUTHORIZED_NO_AUTH_HEADER")
+    assert "hello" in functions_of(host.client.get("/openapi.json", headers={"apikey": PUBLISHABLE}))
+    closed = started(start_host, signer, openapi="off")
+    assert closed.admin.get("/openapi.json").status_code == 404
+    assert "openapi" not in closed.client.get("/").json()["links"]

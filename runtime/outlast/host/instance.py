@@ -108,6 +108,7 @@ class Instance:
                 schema_current=self._schema_current,
                 version=version,
                 body_bytes_max=settings.body_bytes_max,
+                openapi_to=settings.openapi,
             ),
             cors_origins=settings.cors_origins,
             neighbours=None

@@ -59,7 +59,7 @@ class Headers(Mapping[str, str]):
 
 
 class Request:
-    """A request with its whole body. In a workflow it is the recorded one, with the headers of `sdk.recorded`."""
+    """A request with its whole body. In a workflow it is the recorded one, with few of its headers."""
 
     __slots__ = ("body", "headers", "method", "path", "query_string")
 

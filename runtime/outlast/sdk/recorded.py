@@ -7,9 +7,12 @@ from collections.abc import Iterable, Sequence
 
 from outlast.core.errors import UsageError
 
-RECORDED = frozenset(
-    ["accept", "accept-language", "content-type", "content-length", "content-encoding", "content-language", "user-agent", "origin", "idempotency-key", "prefer", "x-region", "x-client-info", "x-request-id", "x-correlation-id", "traceparent", "tracestate", "baggage", "webhook-id", "webhook-timestamp", "webhook-signature"]
-)
+RECORDED = frozenset({
+    "accept", "accept-language", "content-type", "content-length", "content-encoding", "content-language",
+    "user-agent", "origin", "idempotency-key", "prefer", "x-region", "x-client-info", "x-request-id",
+    "x-correlation-id", "traceparent", "tracestate", "baggage",
+    "webhook-id", "webhook-timestamp", "webhook-signature",
+})  # fmt: skip
 """Stored of every request."""
 
 HEADERS_BYTES_MAX = 8 * 1024

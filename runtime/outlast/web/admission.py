@@ -84,6 +84,11 @@ class Admission:
         keyed = bool(call.header_values(b"idempotency-key"))
         return await _unasked(presented, keyed=keyed) or (STRANGER if self._verify_jwt else TRUSTED)
 
+    async def known(self, call: Call) -> Admitted | None:
+        """Who calls, of those whom the project knows; None for a stranger. Raises ProblemError (401, 503)."""
+        presented = self._presented(call)
+        return await presented.by_token() or presented.by_key()
+
     async def to_management(self, call: Call) -> Admitted:
         """Who asks for workflows: a holder of a secret key, or a signed-in user. Raises ProblemError."""
         admitted = await _through_gateway(self._presented(call))
@@ -192,6 +197,15 @@ async def _unasked(presented: _Presented, *, keyed: bool) -> Admitted | None:
         if error.problem.status != 401:
             raise
     return presented.by_key()
+
+
+def opens(admitted: Admitted | None, mode: AuthMode) -> bool:
+    """Whether a function that asks for `mode` lets this caller in, or this stranger."""
+    if mode.kind == "none":
+        return True
+    if admitted is None:
+        return False
+    return admitted.subject is not None if mode.kind == "user" else _fits(admitted, mode)
 
 
 def _fits(admitted: Admitted, mode: AuthMode) -> bool:
