@@ -248,8 +248,10 @@ def test_the_end_of_a_connection_is_honoured(host: Served) -> None:
         b"POST /functions/v1/hello HTTP/9.9\r\n\r\n",
         b"POST /functions/v1/hello HTTP/1.1\r\nhost: localhost\r\ncontent-length: x\r\n\r\n",
         b"POST /functions/v1/hello HTTP/1.1\r\nhost: localhost\r\ncontent-length: -1\r\n\r\n",
-        b"POST /functions/v1/hello HTTP/1.1\r\nhost: [::1]\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab",
-        b"POST /functions/v1/hello HTTP/1.1\r\nhost: [::1]\r\ncontent-length: 99999999999999999999999\r\n\r\n",
+        b"POST /functions/v1/hello HTTP/1.1\r\nhost: localhost\r\n"
+        b"content-length: 1\r\ncontent-length: 2\r\n\r\nab",
+        b"POST /functions/v1/hello HTTP/1.1\r\nhost: localhost\r\n"
+        b"content-length: 99999999999999999999999\r\n\r\n",
         b"POST /functions/v1/hello HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n"
         b"content-length: 4\r\n\r\n0\r\n\r\n",
         b"POST /functions/v1/hello HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
@@ -344,5 +346,6 @@ def test_the_access_log_is_off(host: Served) -> None:
 def post(function: str, body: object, **headers: str) -> bytes:
     content = json.dumps(body).encode()
     fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    head = f"POST /functions/v1/{function} HTTP/1.1\r\nhost: [::1]\r\n{fields}content-length: {len(content)}\r\n\r\n"
+    fields += f"content-length: {len(content)}\r\n"
+    head = f"POST /functions/v1/{function} HTTP/1.1\r\nhost: localhost\r\n{fields}\r\n"
     return head.encode() + content
