@@ -531,7 +531,11 @@ async def test_a_revoked_key_is_no_good_for_long(monkeypatch: pytest.MonkeyPatch
     now[0] += 2 * key_sets.KEPT_S + 1
     assert not await keys.candidates("ES256", "old")
     assert await keys.candidates("ES256", "new")
-    for empty in ({"keys": []}, {"keys": [{"kty": "oct", "k": "AA"}, {"kty": "nonsense"}, 1]}):
+    unusable: list[dict[str, Any]] = [
+        {"keys": []},
+        {"keys": [{"kty": "oct", "k": "AA"}, {"kty": "nonsense"}, 1]},
+    ]
+    for empty in unusable:
         document[0] = json.dumps(empty).encode()
         now[0] += 2 * key_sets.KEPT_S + 1
         assert await keys.candidates("ES256", "new"), "a set of nothing replaced a good one"

@@ -305,3 +305,15 @@ def test_the_document_may_be_for_known_callers_or_for_nobody(start_host: Start, 
     closed = started(start_host, signer, openapi="off")
     assert closed.admin.get("/openapi.json").status_code == 404
     assert "openapi" not in closed.client.get("/").json()["links"]
+
+
+def test_bytes_that_happen_to_be_text_are_stored_as_what_is_shorter(host: Served) -> None:
+    key = fresh_key()
+    first = host.call("answers/respond", {"kind": "nuls"}, key=key)
+    assert (first.status_code, first.content) == (200, b"\0" * (3 << 20))
+    assert host.call("answers/respond", {"kind": "nuls"}, key=key).content == first.content
+
+
+def test_a_handler_that_looks_for_a_workflow_that_is_not_there(host: Served) -> None:
+    answer = host.call("starter?missing=1")
+    check_problem(answer, 404, "workflow_not_found")

@@ -147,6 +147,7 @@ class Engine:
     """Waits until a test says that a workflow ended; cancels in the rows."""
 
     def __init__(self, rows: Rows) -> None:
+        self.clock = Clock()
         self.rows = rows
         self.stopping = False
         self.waits: list[tuple[str, float | None]] = []
