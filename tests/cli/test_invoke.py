@@ -114,6 +114,22 @@ def test_an_error_is_one_line_and_status_1(outlast: Runs, host: StandIn) -> None
     assert ran.err == "error: the input does not fit: order.sku: Field required (422 invalid_input)\n"
 
 
+@pytest.mark.parametrize(
+    ("detail", "place", "said"),
+    [
+        ("the input does not fit: zzz", ["zzz"], "zzz: Extra"),
+        ("the input does not fit: body", [], "body: Extra"),
+        ("the input does not fit: a.b, zzz", ["a", "b"], "a.b, zzz: a.b: Extra"),
+    ],
+)
+def test_an_input_error_names_its_place_once(
+    outlast: Runs, host: StandIn, detail: str, place: list[str], said: str
+) -> None:
+    errors = [{"loc": place, "msg": "Extra"}]
+    host.on("POST", HELLO, Reply(422, problem(422, "invalid_input", detail, errors=errors)))
+    assert outlast("invoke", "hello").err == f"error: the input does not fit: {said} (422 invalid_input)\n"
+
+
 def test_an_error_with_json_is_an_object_too(call: Runs, host: StandIn) -> None:
     body = problem(500, "workflow_error", "it failed", workflow_id="hello:k")
     host.on("POST", HELLO, Reply(500, body, headers=ENDED))

@@ -232,6 +232,12 @@ def test_the_config_file_says_what_maps(project: Path, monkeypatch: pytest.Monke
     [
         ("[functions", r"^supabase/config\.toml is not TOML \(.*\): correct it$"),
         ("[functions.a]\nverify_jwt = 'x'", r"^supabase/config\.toml: functions\.a\.verify_jwt=x: "),
+        ("[functions.a]\nverify_jwt = 'no'", r"functions\.a\.verify_jwt=no: write true or false"),
+        ("[functions.a]\nverify_jwt = 'false'", r"functions\.a\.verify_jwt=false: write true or false"),
+        ("[functions.a]\nverify_jwt = 0", r"functions\.a\.verify_jwt=0: write true or false"),
+        ("[functions.a]\nenabled = 'off'", r"functions\.a\.enabled=off: write true or false"),
+        ("[functions.a]\nenabled = 1.0", r"functions\.a\.enabled=1\.0: write true or false"),
+        ("[functions.a]\nverify_jwt = 'env(HOME)'", r"functions\.a\.verify_jwt=.*: write true or false"),
         ("functions = 3", r"^supabase/config\.toml: functions=3: "),
         ("functions = ['a']", r"^supabase/config\.toml: functions="),
     ],
@@ -242,6 +248,16 @@ def test_a_config_file_that_is_wrong_is_one_line(project: Path, text: str, said:
         Settings.load()
     assert re.search(said, str(refusal.value))
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(("word", "expected"), [("false", False), ("TRUE", True)])
+def test_a_variable_says_true_or_false(
+    project: Path, monkeypatch: pytest.MonkeyPatch, word: str, expected: bool
+) -> None:
+    """A variable holds only texts: `env(NAME)` is read as the Supabase CLI reads it."""
+    write_config(project, "[functions.a]\nverify_jwt = 'env(SAID)'")
+    monkeypatch.setenv("SAID", word)
+    assert Settings.load().functions_config["a"].verify_jwt is expected
 
 
 @pytest.mark.parametrize("path", [".env", "supabase/config.toml"])

@@ -79,7 +79,7 @@ def request(chance: Random, *, refused: bool = False) -> Request:
 def _odd(chance: Random) -> Request:
     """HTTP as it should be, with what is in it as it shouldn't."""
     method, target = chance.choice(METHODS), _target(chance)
-    headers = [b"Host: x"] if chance.random() < 0.95 else []
+    headers = [b"Host: localhost"] if chance.random() < 0.95 else []
     for name, values in ((b"Idempotency-Key", KEYS), (b"Prefer", PREFERS)):
         for _ in range(chance.choice((0, 0, 1, 1, 1, 2))):
             headers.append(name + b": " + chance.choice(values))
@@ -101,7 +101,7 @@ def _odd(chance: Random) -> Request:
 
 def _smuggled(chance: Random) -> Request:
     """A body whose length is told twice, or told oddly, with another request in it."""
-    inner = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    inner = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
     lengths = [
         b"Content-Length: 4\r\nTransfer-Encoding: chunked", b"Transfer-Encoding: chunked\r\nContent-Length: 4",
         b"Content-Length: 4\r\nContent-Length: 40", b"Content-Length: 4, 4", b"Content-Length: +4",
@@ -117,7 +117,7 @@ def _smuggled(chance: Random) -> Request:
         b"0\r\nTrailer: x\r\n\r\n", b"4 \r\nnull\r\n0\r\n\r\n", b"04\r\nnull\r\n00\r\n\r\n",
         b"4;" + b"x" * 70_000 + b"\r\nnull\r\n0\r\n\r\n",
     ]  # fmt: skip
-    head = _head("POST", "/functions/v1/raw", [b"Host: x", chance.choice(lengths)])
+    head = _head("POST", "/functions/v1/raw", [b"Host: localhost", chance.choice(lengths)])
     return Request(
         "smuggled", [head + chance.choice(bodies)], ["POST", "GET", "GET"], False, chance.random() < 0.5
     )
@@ -157,7 +157,8 @@ def _pipelined(chance: Random) -> Request:
     """Many requests at once."""
     methods = [chance.choice(("GET", "POST", "HEAD", "OPTIONS")) for _ in range(chance.randint(2, 12))]
     data = b"".join(
-        _head(each, f"/functions/v1/{chance.choice(FUNCTIONS)}", [b"Host: x", b"Content-Length: 2"]) + b"{}"
+        _head(each, f"/functions/v1/{chance.choice(FUNCTIONS)}", [b"Host: localhost", b"Content-Length: 2"])
+        + b"{}"
         for each in methods
     )
     return Request("pipelined", _cut(chance, data), methods, True, False)
@@ -178,14 +179,14 @@ def _refused_key(chance: Random) -> Request:
         b"a" * 256,
         b"k" * 10_000,
     ]
-    headers = [b"Host: x", b"Content-Length: 14", b"Idempotency-Key: " + chance.choice(bad)]
+    headers = [b"Host: localhost", b"Content-Length: 14", b"Idempotency-Key: " + chance.choice(bad)]
     return Request(
         "bad key", [_head("POST", "/functions/v1/orders/search", headers) + b'{"text":  "x"}'], ["POST"], True
     )
 
 
 def _two_keys(chance: Random) -> Request:
-    headers = [b"Host: x", b"Content-Length: 14", b"Idempotency-Key: a", b"Idempotency-Key: a"]
+    headers = [b"Host: localhost", b"Content-Length: 14", b"Idempotency-Key: a", b"Idempotency-Key: a"]
     return Request(
         "two keys",
         [_head("POST", "/functions/v1/orders/search", headers) + b'{"text":  "x"}'],
@@ -199,7 +200,7 @@ def _refused_body(chance: Random) -> Request:
     body = chance.choice(VALUES).encode("utf-8", "surrogatepass")
     if chance.random() < 0.3:
         body = b'{"customer": ' + body + b"}"
-    headers = [b"Host: x", b"Content-Length: %d" % len(body)]
+    headers = [b"Host: localhost", b"Content-Length: %d" % len(body)]
     return Request("bad body", [_head("POST", "/functions/v1/orders", headers) + body], ["POST"], True)
 
 
@@ -210,7 +211,7 @@ def _refused_place(chance: Random) -> Request:
     method = chance.choice(("POST", "PUT", "DELETE"))
     return Request(
         "no function",
-        [_head(method, f"/functions/v1/{path}", [b"Host: x", b"Content-Length: 2"]) + b"{}"],
+        [_head(method, f"/functions/v1/{path}", [b"Host: localhost", b"Content-Length: 2"]) + b"{}"],
         [method],
         True,
     )
@@ -219,7 +220,7 @@ def _refused_place(chance: Random) -> Request:
 def _too_large(chance: Random) -> Request:
     size = chance.choice((100_001, 50_000_000, 10**18))
     sent = b"x" * min(size, 300_000)
-    headers = [b"Host: x", b"Content-Length: %d" % size]
+    headers = [b"Host: localhost", b"Content-Length: %d" % size]
     return Request("too large", [_head("POST", "/functions/v1/raw", headers), sent], ["POST"], False, True)
 
 

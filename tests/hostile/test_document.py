@@ -48,7 +48,9 @@ MEANT = (
 @pytest.fixture(scope="module")
 def target(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     """A host that serves every kind of function; one of its files is broken."""
-    with serve(postgres, tmp_path_factory.mktemp("document"), HERE / "served", log_format="json") as target:
+    with serve(
+        postgres, tmp_path_factory.mktemp("document"), HERE / "served", log_format="json", openapi="public"
+    ) as target:
         yield target
 
 

@@ -57,7 +57,7 @@ async def answered(port: int, *pieces: bytes, every_s: float = 0.0) -> bytes:
         writer.close()
 
 
-HEAD = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\nconnection: close\r\n\r\n"
+HEAD = b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 4\r\nconnection: close\r\n\r\n"
 
 
 async def test_a_client_that_says_nothing_is_let_go(port: int) -> None:
@@ -112,7 +112,7 @@ async def test_a_whole_request_may_be_answered_late_and_followed_by_silence(port
 
 async def test_what_follows_a_refusal_costs_no_other_request_its_answer(port: int) -> None:
     """The last of four breaks off: it alone is dropped, whatever comes behind."""
-    slow = b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n"
+    slow = b"GET /slow HTTP/1.1\r\nhost: localhost\r\n\r\n"
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(slow * 3 + HEAD.replace(b"content-length: 4", b"transfer-encoding: chunked"))

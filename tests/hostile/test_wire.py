@@ -190,7 +190,7 @@ def talk(target: Target, data: bytes) -> list[Answer]:
 
 def test_garbage_behind_a_request_never_answers_it(target: Target) -> None:
     """Answers go out in the order of requests: the refusal of the second would be taken for the first's."""
-    one = b'POST /functions/v1/raw/created HTTP/1.1\r\nHost: x\r\nContent-Length: 12\r\n\r\n{"name":"a"}'
+    one = b'POST /functions/v1/raw/created HTTP/1.1\r\nHost: [::1]\r\nContent-Length: 12\r\n\r\n{"name":"a"}'
     assert [each.status for each in talk(target, one + b"garbage\r\n\r\n")] == [201]
     assert [each.status for each in talk(target, one * 3 + b"\0\0\r\n\r\n")] == [201] * 3
     chunked = one.replace(b"Content-Length: 12", b"Transfer-Encoding: chunked").partition(b"{")[0] + b"zz\r\n"
@@ -199,7 +199,7 @@ def test_garbage_behind_a_request_never_answers_it(target: Target) -> None:
 
 def test_a_body_that_breaks_the_rules_is_refused_once(target: Target) -> None:
     before, said = target.rows(), target.said()
-    head = b"POST /functions/v1/raw HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    head = b"POST /functions/v1/raw HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
     for rest in (b"zz\r\n", b"4\r\nnullX", b"2\r\n{}\r\n-1\r\n"):
         (answer,) = talk(target, head + rest)
         assert (answer.status, answer.header("sb-error-code")) == (400, "invalid_http")
@@ -210,7 +210,11 @@ def test_a_body_that_breaks_the_rules_is_refused_once(target: Target) -> None:
 
 def test_connections_that_say_nothing_or_little_hold_up_nobody(target: Target) -> None:
     parts = urlsplit(target.url)
-    pieces = [b"", b"GET / HT", b"POST /functions/v1/raw HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{"]
+    pieces = [
+        b"",
+        b"GET / HT",
+        b"POST /functions/v1/raw HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{",
+    ]
     with contextlib.ExitStack() as stack:
         for n in range(150):
             wire = stack.enter_context(socket.create_connection((parts.hostname, parts.port), 10))

@@ -483,7 +483,7 @@ def test_the_gateway_as_the_config_file_has_it(start_host: Start, signer: Projec
     refused(host, {}, NO_HEADER, "guarded/nobody")
     answer = host.call("guarded/nobody", {}, headers=bearer(signer.token(a_user())))
     assert answer.json()["mode"] == "none"
-    openapi = host.client.get("/openapi.json").json()["paths"]
+    openapi = host.admin.get("/openapi.json").json()["paths"]
     assert openapi["/functions/v1/hello"]["post"]["security"] == [{"bearer": []}, {"apikey": []}, {}]
     assert openapi["/functions/v1/guarded/user"]["post"]["security"] == [{"bearer": []}]
 
@@ -530,6 +530,17 @@ async def test_a_revoked_key_is_no_good_for_long(monkeypatch: pytest.MonkeyPatch
     document[0] = json.dumps({"keys": [new.public]}).encode()
     now[0] += 2 * key_sets.KEPT_S + 1
     assert not await keys.candidates("ES256", "old")
+    assert await keys.candidates("ES256", "new")
+    unusable: list[dict[str, Any]] = [
+        {"keys": []},
+        {"keys": [{"kty": "oct", "k": "AA"}, {"kty": "nonsense"}, 1]},
+    ]
+    for empty in unusable:
+        document[0] = json.dumps(empty).encode()
+        now[0] += 2 * key_sets.KEPT_S + 1
+        assert await keys.candidates("ES256", "new"), "a set of nothing replaced a good one"
+    document[0] = json.dumps({"keys": [new.public]}).encode()
+    now[0] += 2 * key_sets.KEPT_S + 1
     assert await keys.candidates("ES256", "new")
     down[0] = True
     now[0] += key_sets.STALE_S_MAX - 1

@@ -258,7 +258,7 @@ def test_a_disabled_function_is_an_unknown_one(hosts: _Hosts) -> None:
         unknown.json(),
         unknown.headers["sb-error-code"],
     )
-    assert "/functions/v1/off" not in host.client.get("/openapi.json").json()["paths"]
+    assert "/functions/v1/off" not in host.admin.get("/openapi.json").json()["paths"]
     assert "off is not served: supabase/config.toml disables it" in host.process.said()
 
 
@@ -318,7 +318,7 @@ def test_secrets_stay_out_of_answers_log_and_documents(hosts: _Hosts, form: str)
         host.call("red/fails_too", {"key": key}, key=key),
         host.call("red/fails_too", {"key": 5}),
         host.call("red/unknown/path", {}),
-        host.client.get("/openapi.json"),
+        host.admin.get("/openapi.json"),
         host.client.get("/readyz"),
         host.client.get("/healthz"),
     ]

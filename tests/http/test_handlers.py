@@ -147,7 +147,7 @@ def test_an_application_that_fails_is_answered_once(host: Served) -> None:
 def test_an_upgrade_to_a_websocket_is_not_made(host: Served) -> None:
     with host.connection() as wire:
         wire.send(
-            b"GET /functions/v1/mounted/talk HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\n"
+            b"GET /functions/v1/mounted/talk HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\n"
             b"upgrade: websocket\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
             b"sec-websocket-version: 13\r\n\r\n"
         )
@@ -158,7 +158,9 @@ def test_an_upgrade_to_a_websocket_is_not_made(host: Served) -> None:
 def test_a_client_that_leaves_is_no_fault_of_the_function(host: Served) -> None:
     before = host.process.said().count("mounted failed")
     with host.connection() as wire:
-        wire.send(b"POST /functions/v1/mounted/upload HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nx")
+        wire.send(
+            b"POST /functions/v1/mounted/upload HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\nx"
+        )
     assert host.call("mounted/stream", method="GET").status_code == 200
     assert host.process.said().count("mounted failed") == before
 

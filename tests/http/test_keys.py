@@ -67,7 +67,8 @@ def test_space_around_a_key_is_none_of_it(host: Served) -> None:
     assert host.call("hello", key=key).status_code == 200
     with host.connection() as wire:
         wire.send(
-            f"POST /functions/v1/hello HTTP/1.1\r\nhost: x\r\nidempotency-key: \t {key} \t\r\n\r\n".encode()
+            b"POST /functions/v1/hello HTTP/1.1\r\nhost: localhost\r\n"
+            + f"idempotency-key: \t {key} \t\r\n\r\n".encode()
         )
         assert wire.answer().headers["idempotency-replayed"] == "true"
 

@@ -12,7 +12,7 @@ from tests.http.conftest import OPEN, Start
 from tests.http.harness import Served, check_problem, fresh_key, memory_mb
 
 PREFLIGHT = {
-    "origin": "https://app.example.com",
+    "origin": "http://localhost:3000",
     "access-control-request-method": "POST",
     "access-control-request-headers": "x-my-header, x-other",
 }
@@ -45,7 +45,7 @@ def test_methods_that_functions_never_answer(host: Served, method: str) -> None:
 
 def test_a_made_up_method_is_refused(host: Served) -> None:
     with host.connection() as wire:
-        wire.send(b"BREW /functions/v1/hello HTTP/1.1\r\nhost: x\r\n\r\n")
+        wire.send(b"BREW /functions/v1/hello HTTP/1.1\r\nhost: localhost\r\n\r\n")
         assert wire.answer().status in (400, 405)
 
 
@@ -134,7 +134,7 @@ HOSTILE = [
 def test_hostile_paths_name_nothing(host: Served, path: str) -> None:
     before = host.rows()
     with host.connection() as wire:
-        raw = f"POST /functions/v1/{path} HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n"
+        raw = f"POST /functions/v1/{path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n"
         wire.send(raw.encode("utf-8"))
         answer = wire.answer()
     assert host.rows() == before
@@ -214,7 +214,7 @@ def test_a_held_call_holds_back_those_behind_it(host: Served) -> None:
 def test_a_body_that_waits_to_be_asked_for(host: Served) -> None:
     with host.connection() as wire:
         wire.send(
-            b"POST /functions/v1/hello HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\n"
+            b"POST /functions/v1/hello HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\n"
             b"content-length: 15\r\n\r\n"
         )
         assert wire.line() == b"HTTP/1.1 100 Continue"
@@ -226,7 +226,7 @@ def test_a_body_that_waits_to_be_asked_for(host: Served) -> None:
 def test_a_body_that_is_not_wanted_is_not_asked_for(host: Served) -> None:
     for path in ("nowhere", "inputs/keyed"):
         with host.connection() as wire:
-            wire.send(f"POST /functions/v1/{path} HTTP/1.1\r\nhost: x\r\n".encode())
+            wire.send(f"POST /functions/v1/{path} HTTP/1.1\r\nhost: localhost\r\n".encode())
             wire.send(b"expect: 100-continue\r\ncontent-length: 1000000\r\n\r\n")
             assert wire.answer().status in (400, 404)
 
@@ -234,7 +234,7 @@ def test_a_body_that_is_not_wanted_is_not_asked_for(host: Served) -> None:
 def test_the_end_of_a_connection_is_honoured(host: Served) -> None:
     for version, header in (("1.1", "connection: close\r\n"), ("1.0", "")):
         with host.connection() as wire:
-            wire.send(f"GET /functions/v1/hello HTTP/{version}\r\nhost: x\r\n{header}\r\n".encode())
+            wire.send(f"GET /functions/v1/hello HTTP/{version}\r\nhost: localhost\r\n{header}\r\n".encode())
             assert wire.answer().status == 200
             assert wire.rest() == b""
 
@@ -245,17 +245,19 @@ def test_the_end_of_a_connection_is_honoured(host: Served) -> None:
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # TLS
         b"GET\r\n\r\n",
         b"POST /functions/v1/hello HTTP/9.9\r\n\r\n",
-        b"POST /functions/v1/hello HTTP/1.1\r\nhost: x\r\ncontent-length: x\r\n\r\n",
-        b"POST /functions/v1/hello HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n",
-        b"POST /functions/v1/hello HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab",
-        b"POST /functions/v1/hello HTTP/1.1\r\nhost: x\r\ncontent-length: 99999999999999999999999\r\n\r\n",
-        b"POST /functions/v1/hello HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n"
+        b"POST /functions/v1/hello HTTP/1.1\r\nhost: localhost\r\ncontent-length: x\r\n\r\n",
+        b"POST /functions/v1/hello HTTP/1.1\r\nhost: localhost\r\ncontent-length: -1\r\n\r\n",
+        b"POST /functions/v1/hello HTTP/1.1\r\nhost: localhost\r\n"
+        b"content-length: 1\r\ncontent-length: 2\r\n\r\nab",
+        b"POST /functions/v1/hello HTTP/1.1\r\nhost: localhost\r\n"
+        b"content-length: 99999999999999999999999\r\n\r\n",
+        b"POST /functions/v1/hello HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n"
         b"content-length: 4\r\n\r\n0\r\n\r\n",
-        b"POST /functions/v1/hello HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
+        b"POST /functions/v1/hello HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
         b"POST /functions/v1/hello HTTP/1.1\r\nhost x\r\n\r\n",
         b"POST /functions/v1/hello HTTP/1.1\r\nh\0st: x\r\n\r\n",
         b"POST /functions/v1/hello HTTP/1.1\r\nhost: a\0b\r\n\r\n",
-        b"POST /functions/v1/\xff HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"POST /functions/v1/\xff HTTP/1.1\r\nhost: localhost\r\n\r\n",
     ],
     ids=lambda raw: raw[-40:].decode("latin-1"),
 )
@@ -296,7 +298,7 @@ def test_an_endless_head_is_refused(host: Served, start: str, endless: bytes) ->
 
 def test_a_head_that_is_too_large_is_told_so(host: Served) -> None:
     with host.connection() as wire:
-        wire.send(b"GET /functions/v1/hello HTTP/1.1\r\nhost: x\r\nx-a: ")
+        wire.send(b"GET /functions/v1/hello HTTP/1.1\r\nhost: localhost\r\nx-a: ")
         for _ in range(3):
             wire.send(b"x" * 50_000)
         answer = wire.answer()
@@ -318,7 +320,7 @@ def test_small_heads_on_one_connection_do_not_add_up(host: Served) -> None:
 def test_a_request_that_breaks_off_starts_nothing(host: Served) -> None:
     before = host.rows()
     with host.connection() as wire:
-        wire.send(b"POST /functions/v1/hello HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{")
+        wire.send(b"POST /functions/v1/hello HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\n{")
     assert host.call("nowhere").status_code == 404
     assert host.rows() == before
 
@@ -342,7 +344,6 @@ def test_what_is_served_is_not_logged_nor_what_a_client_says_of_itself(host: Ser
 def post(function: str, body: object, **headers: str) -> bytes:
     content = json.dumps(body).encode()
     fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    head = (
-        f"POST /functions/v1/{function} HTTP/1.1\r\nhost: x\r\n{fields}content-length: {len(content)}\r\n\r\n"
-    )
+    fields += f"content-length: {len(content)}\r\n"
+    head = f"POST /functions/v1/{function} HTTP/1.1\r\nhost: localhost\r\n{fields}\r\n"
     return head.encode() + content

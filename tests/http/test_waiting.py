@@ -191,9 +191,8 @@ def test_a_client_that_leaves_stops_nothing(host: Served, prefer: str) -> None:
     key = fresh_key()
     content = json.dumps({"key": key}).encode()
     with host.connection() as wire:
-        head = (
-            f"POST /functions/v1/held HTTP/1.1\r\nhost: x\r\nidempotency-key: {key}\r\nprefer: {prefer}\r\n"
-        )
+        head = "POST /functions/v1/held HTTP/1.1\r\nhost: localhost\r\n"
+        head += f"idempotency-key: {key}\r\nprefer: {prefer}\r\n"
         wire.send(head.encode() + b"content-length: %d\r\n\r\n" % len(content) + content)
         host.until_seen(key)
     host.open(key)
@@ -208,7 +207,7 @@ def test_a_client_that_leaves_counts_no_more(start_host: Start) -> None:
     key = fresh_key()
     content = json.dumps({"key": key}).encode()
     with host.connection() as wire:
-        wire.send(b"POST /functions/v1/held HTTP/1.1\r\nhost: x\r\n")
+        wire.send(b"POST /functions/v1/held HTTP/1.1\r\nhost: [::1]\r\n")
         wire.send(b"content-length: %d\r\n\r\n" % len(content) + content)
         host.until_seen(key)
         check_problem(host.call("hello", {}), 429, "rate_limited", retryable=True)

@@ -14,6 +14,7 @@ from tests.mutants import (
     of_recovery,
     of_repetition,
     of_replay,
+    of_requests,
     of_rights,
     of_the_fence,
     of_the_journal,
@@ -37,6 +38,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *of_memory.MUTANTS,
     *of_rights.MUTANTS,
     *of_misuse.MUTANTS,
+    *of_requests.MUTANTS,
 )
 EQUIVALENTS: tuple[Equivalent, ...] = (
     *of_recovery.EQUIVALENTS,

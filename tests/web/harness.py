@@ -145,6 +145,7 @@ class Engine:
     """Waits until a test says that a workflow ended; cancels in the rows."""
 
     def __init__(self, rows: Rows) -> None:
+        self.clock = Clock()
         self.rows = rows
         self.stopping = False
         self.journal_stalled = False

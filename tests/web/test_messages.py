@@ -7,7 +7,7 @@ import json
 import httpx
 import pytest
 
-from outlast.core.errors import DatabaseUnavailable, KeyReused, NotSerializable
+from outlast.core.errors import DatabaseUnavailable, KeyReused
 from tests.web.harness import SECRET, Project, workflow
 
 K = "/workflows/v1/checkout:k/messages"
@@ -71,12 +71,10 @@ async def test_what_is_no_json_is_refused(project: Project, client: httpx.AsyncC
     assert project.engine.sent == []
 
 
-async def test_what_postgres_refuses_is_no_json_either(project: Project, client: httpx.AsyncClient) -> None:
-    project.engine.error = NotSerializable(
-        "Postgres refuses the message: \\u0000 cannot be converted to text"
-    )
+async def test_what_postgres_cannot_hold_is_never_sent(project: Project, client: httpx.AsyncClient) -> None:
     response = await client.post(f"{K}/t", content=b'"\\u0000"')
-    assert (response.status_code, response.json()["code"]) == (400, "invalid_json")
+    assert (response.status_code, response.json()["code"]) == (400, "nul_character")
+    assert project.engine.sent == []
 
 
 async def test_too_large_a_message_is_refused(project: Project, client: httpx.AsyncClient) -> None:

@@ -459,9 +459,9 @@ async def test_every_described_route_of_management_answers(
 # --- it is served -------------------------------------------------------------------------------------------
 
 
-async def test_it_is_open_and_holds_no_secret(project: Project, stranger: httpx.AsyncClient) -> None:
+async def test_it_holds_no_secret(project: Project, client: httpx.AsyncClient) -> None:
     project.function_files = every_file()
-    response = await stranger.get("/openapi.json")
+    response = await client.get("/openapi.json")
     assert response.status_code == 200
     assert response.headers["content-type"] == "application/json"
     assert SECRET not in response.text
@@ -471,18 +471,18 @@ async def test_it_is_open_and_holds_no_secret(project: Project, stranger: httpx.
 
 
 async def test_it_is_made_once_for_a_version_of_the_functions(
-    project: Project, stranger: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    project: Project, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     described = Mock(side_effect=openapi_functions._describe)
     monkeypatch.setattr(openapi_functions, "_describe", described)
     project.function_files = [hooks()]
-    first = await stranger.get("/openapi.json")
-    assert (await stranger.get("/openapi.json")).content == first.content
+    first = await client.get("/openapi.json")
+    assert (await client.get("/openapi.json")).content == first.content
     assert described.call_count == 1
     project.function_files = [kitchen()]
-    assert "/functions/v1/cook" in (await stranger.get("/openapi.json")).json()["paths"]
+    assert "/functions/v1/cook" in (await client.get("/openapi.json")).json()["paths"]
     project.function_files = [File("cook", error="line 1")]
-    assert "/functions/v1/cook" not in (await stranger.get("/openapi.json")).json()["paths"]
+    assert "/functions/v1/cook" not in (await client.get("/openapi.json")).json()["paths"]
     assert described.call_count == 2
 
 

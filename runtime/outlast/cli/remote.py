@@ -183,4 +183,7 @@ def _sentence(problem: Mapping[str, Any]) -> str:
     if not isinstance(errors, list) or not errors or not isinstance(errors[0], dict):
         return text
     what, where = str(errors[0].get("msg")), ".".join(str(each) for each in errors[0].get("loc", ()))
-    return text if what in text else f"{text}: {where}: {what}"
+    if what in text:
+        return text
+    told = not where or text.endswith(f": {where}")
+    return f"{text}: {what}" if told else f"{text}: {where}: {what}"

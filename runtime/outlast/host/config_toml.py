@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import PydanticBaseSettingsSource
@@ -36,14 +36,16 @@ class FunctionSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
-    enabled: bool = True
-    verify_jwt: bool | None = None
+    enabled: StrictBool = True
+    verify_jwt: StrictBool | None = None
     """None: not written, which is not the same as true for a function that says in code who may call it."""
     entrypoint: str | None = None
     env: dict[str, str] = Field({}, repr=False)
     """As written: `env(NAME)` stands for a variable's value."""
 
 
+_SWITCHES = ("enabled", "verify_jwt")
+_WORDS = {"true": True, "false": False}
 _TABLES = TypeAdapter(dict[str, FunctionSettings])
 
 
@@ -80,7 +82,7 @@ def refused_table(location: Sequence[int | str], detail: ErrorDetails) -> str:
     path = ".".join(["functions", *map(str, location)])
     secret = len(location) > 1 and location[1] == "env"
     value = "" if secret else f"={shown(detail['input'])}"
-    message = detail["msg"]
+    message = "write true or false, without quotes" if detail["type"] == "bool_type" else detail["msg"]
     return f"{CONFIG_TOML}: {path}{value}: {message[:1].lower()}{message[1:]}"
 
 
@@ -115,12 +117,20 @@ def _tables(document: dict[str, Any]) -> Any:
         name: {
             key: each
             for key, value in table.items()
-            if (each := value if key == "env" else _substituted(value)) is not None
+            if (each := value if key == "env" else _setting(key, value)) is not None
         }
         if isinstance(table, dict)
         else table
         for name, table in tables.items()
     }
+
+
+def _setting(key: str, value: Any) -> Any:
+    """One key's value. Only a variable may say true or false as a text: `"no"` would open a function."""
+    found = _substituted(value)
+    if key in _SWITCHES and found is not value and found is not None:
+        return _WORDS.get(found.strip().lower(), found)
+    return found
 
 
 def _substituted(value: Any) -> Any:

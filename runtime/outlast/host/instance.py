@@ -37,6 +37,7 @@ from outlast.web.handlers import HostAccess
 from outlast.web.invoke import Invoker
 from outlast.web.key_sets import FetchFrom, KeySet
 from outlast.web.management import management_app
+from outlast.web.neighbours import Neighbours
 from outlast.web.requests import RequestLog
 from outlast.web.streaming import Streamer
 from outlast.web.tokens import Tokens
@@ -112,10 +113,14 @@ class Instance:
                 schema_current=self._schema_current,
                 version=version,
                 body_bytes_max=settings.body_bytes_max,
+                openapi_to=settings.openapi,
             ),
             requests=self.requests,
             cors_origins=settings.cors_origins,
             audit=Audit(observe),
+            neighbours=None
+            if settings.verify_jwt
+            else Neighbours(settings.known_hosts, settings.cors_origins),
         )
         self._tasks: list[asyncio.Task[None]] = []
         self._joined = False

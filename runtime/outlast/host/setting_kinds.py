@@ -83,6 +83,13 @@ def _origins(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
+def _host_names(value: tuple[str, ...]) -> tuple[str, ...]:
+    for name in value:
+        if name != "*" and re.fullmatch(r"[A-Za-z0-9_.-]+|\[?[0-9A-Fa-f:.]+\]?", name) is None:
+            raise refuse("set * or names separated by commas, without port, such as outlast.internal")
+    return value
+
+
 def shown(value: Any) -> str:
     """A value in a message: readable, and not long."""
     text = value if isinstance(value, str) and value.isprintable() and value else repr(value)
@@ -105,6 +112,7 @@ def _holds_functions(folder: Path) -> bool:
 Seconds = Annotated[float, Field(allow_inf_nan=False)]
 CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_list)]
 Origins = Annotated[CommaList, AfterValidator(_origins)]
+HostNames = Annotated[CommaList, AfterValidator(_host_names)]
 NamedKeys = Annotated[dict[str, str], NoDecode, BeforeValidator(_named_keys)]
 KeySet = Annotated[dict[str, Any], NoDecode, BeforeValidator(_key_set)]
 JwtSecret = Annotated[str, AfterValidator(_jwt_secret)]
@@ -112,6 +120,7 @@ PostgresUrl = Annotated[str, AfterValidator(_postgres_url)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 Folder = Annotated[Path, AfterValidator(Path.absolute)]
 Sessions = Annotated[bool | None, BeforeValidator(_auto)]
+OpenTo = Annotated[Literal["caller", "public", "key", "off"], BeforeValidator(_lower)]
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)]
 LogFormat = Annotated[Literal["auto", "text", "json"], BeforeValidator(_lower)]
 RequestLogged = Annotated[Literal["off", "errors", "all"], BeforeValidator(_lower)]

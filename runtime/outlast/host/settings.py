@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
+from urllib.parse import urlsplit
 
 from pydantic import AliasGenerator, Field, PrivateAttr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
@@ -29,12 +30,14 @@ from outlast.host.memory import budget_bytes, memory_limit_bytes
 from outlast.host.setting_kinds import (
     CommaList,
     Folder,
+    HostNames,
     HttpUrl,
     JwtSecret,
     KeySet,
     LogFormat,
     LogLevel,
     NamedKeys,
+    OpenTo,
     Origins,
     PostgresUrl,
     RequestLogged,
@@ -104,6 +107,8 @@ class Settings(BaseSettings):
     reload: bool = False
     verify_jwt: bool = True
     cors_origins: Origins = ("*",)
+    allowed_hosts: HostNames = ()
+    openapi: OpenTo = "caller"
     sync_wait_s: Seconds = Field(60.0, ge=0, le=3600)
     body_bytes_max: int = Field(10 * 1024 * 1024, ge=1024, le=1024**3)
     output_bytes_max: int = Field(OUTPUT_BYTES_MAX, ge=1024, le=1024**3)
@@ -253,6 +258,12 @@ class Settings(BaseSettings):
         if self.jwt_issuers or self.supabase_url is None:
             return self.jwt_issuers
         return (f"{self.supabase_url}/auth/v1",)
+
+    @property
+    def known_hosts(self) -> tuple[str, ...]:
+        """The names under which a host is called that asks nobody who they are, beside loopback's."""
+        named = urlsplit(self.url).hostname if self.url else None
+        return (*self.allowed_hosts, self.host, *([named] if named else []))
 
     @property
     def worker_silent_max_s(self) -> float:

@@ -63,6 +63,8 @@ class WorkflowDefinition:
     """The Supabase Queue whose messages start it."""
     steps_visible: bool = False
     """Whether users see what the steps of their workflows returned."""
+    headers: frozenset[str] = frozenset()
+    """Further header fields of the request that are stored."""
     environment: Own | None = field(default_factory=current_environment, repr=False, kw_only=True)
     """What its function sees of the environment as its own: it was made while that was imported."""
 

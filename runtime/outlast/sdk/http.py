@@ -12,15 +12,17 @@ from pydantic_core import from_json, to_json
 
 from outlast.core.errors import NotSerializable, UsageError
 from outlast.core.sizes import check_size
-
-CREDENTIALS = frozenset({"authorization", "apikey", "cookie", "proxy-authorization", "x-api-key"})
-"""Headers that are never recorded."""
+from outlast.sdk.recorded import recorded
 
 _UNSENDABLE = frozenset(
     {"content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "te", "trailer"}
 )
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 """RFC 9110, section 5.5: no control characters."""
+
+
+_SHORT_BYTES = 1024
+"""Below it a text stays readable in the database, whatever it is made of."""
 
 
 class Headers(Mapping[str, str]):
@@ -57,7 +59,7 @@ class Headers(Mapping[str, str]):
 
 
 class Request:
-    """A request with its whole body. In a workflow it is the recorded one, without credentials."""
+    """A request with its whole body. In a workflow it is the recorded one, with few of its headers."""
 
     __slots__ = ("body", "headers", "method", "path", "query_string")
 
@@ -107,10 +109,15 @@ class Request:
 
 
 def record_request(
-    method: str, path: str, query_string: str, headers: Iterable[tuple[str, str]], body: bytes | None
+    method: str,
+    path: str,
+    query_string: str,
+    headers: Iterable[tuple[str, str]],
+    body: bytes | None,
+    asked: Iterable[str] = (),
 ) -> str:
-    """JSON for the `request` column: all but credentials. `headers` by lower-case name, in the order sent."""
-    kept = [pair for pair in headers if pair[0] not in CREDENTIALS]
+    """JSON for the `request` column. Of `headers` (lower-case names) what is listed, or `asked` for."""
+    kept = recorded(headers, asked)
     document: dict[str, Any] = {"method": method, "path": path, "query": query_string, "headers": kept}
     if body:
         document["body"], document["encoding"] = _as_text(body)
@@ -218,10 +225,14 @@ def _body_of(body: Any) -> tuple[bytes, str | None]:
 
 
 def _as_text(body: bytes) -> tuple[str, str]:
+    """The body and its encoding: text where that is no longer than base64 once it stands in JSON."""
     try:
-        return body.decode(), "utf-8"
+        text = body.decode()
     except UnicodeDecodeError:
         return base64.b64encode(body).decode(), "base64"
+    if len(to_json(text)) <= 2 + 4 * ((len(body) + 2) // 3) or len(body) < _SHORT_BYTES:
+        return text, "utf-8"
+    return base64.b64encode(body).decode(), "base64"
 
 
 def _as_bytes(text: str, encoding: str) -> bytes:

@@ -14,6 +14,7 @@ from outlast.sdk.durations import Duration, positive_seconds_of
 from outlast.sdk.http import Response
 from outlast.sdk.inputs import Inputs
 from outlast.sdk.queues import queue_name
+from outlast.sdk.recorded import asked_headers
 from outlast.sdk.steps import refuse_non_function
 from outlast.sdk.webhooks import Webhook, check_webhook
 
@@ -64,6 +65,7 @@ def workflow(
     webhook: Webhook | None = None,
     queue: str | None = None,
     steps_visible: bool = False,
+    headers: Sequence[str] = (),
 ) -> WorkflowDecorator: ...
 def workflow(
     fn: Callable[..., Any] | None = None,
@@ -77,6 +79,7 @@ def workflow(
     webhook: Webhook | None = None,
     queue: str | None = None,
     steps_visible: bool = False,
+    headers: Sequence[str] = (),
 ) -> Any:
     """Make a function a workflow: it survives anything and runs to one end.
 
@@ -87,8 +90,9 @@ def workflow(
     `methods` are the HTTP methods it answers. `webhook` (`standard_webhook`, `database_webhook`) lets in
     verified deliveries alone; such a function answers POST, unless `methods` says otherwise.
     `queue="pgmq:NAME"` starts it for each message of that Supabase Queue, too. `steps_visible=True` lets
-    users see what the steps of their workflows returned; else they see names, times and status. Raises
-    UsageError for options that can't work.
+    users see what the steps of their workflows returned; else they see names, times and status. `headers`
+    names further header fields of the request that are stored for it. Raises UsageError for options that
+    can't work.
     """
     if idempotency not in ("optional", "required"):
         raise UsageError(f'workflow(idempotency) is "optional" or "required", not {idempotency!r}')
@@ -101,6 +105,7 @@ def workflow(
     check_webhook(webhook, "workflow", auth)
     allowed = _methods(methods, "workflow", webhook)
     consumed = queue_name(queue)
+    asked = asked_headers(headers)
 
     def decorate(wrapped: Callable[..., Any]) -> Workflow[..., Any]:
         refuse_non_function(wrapped, "workflow")
@@ -121,6 +126,7 @@ def workflow(
             webhook=webhook,
             queue=consumed,
             steps_visible=steps_visible,
+            headers=asked,
         )
         return Workflow(definition)
 

@@ -12,7 +12,7 @@ from outlast.web.audit import let_in
 from outlast.web.calls import Call
 from outlast.web.credentials import ApiKeys, Credentials, KnownKey, credentials_of
 from outlast.web.problems import ProblemError
-from outlast.web.tokens import TokenExpired, Tokens, refusal
+from outlast.web.tokens import LEEWAY_S, TokenExpired, Tokens, refusal
 
 ANONYMOUS = "anon"
 """The part of a workflow's id that all anonymous callers share; their keys must be UUIDs."""
@@ -37,6 +37,10 @@ class Admitted(NamedTuple):
     def secret(self) -> bool:
         """Whether the caller may do everything."""
         return self.caller.mode != "none" and self.caller.role == SERVICE_ROLE
+
+    def lasts_s(self, now_s: float) -> float | None:
+        """How long the caller's token is good, at `now_s` (Unix seconds); None where it has none."""
+        return None if self.token is None else self.token.until_s + LEEWAY_S - now_s
 
     @property
     def subject(self) -> str | None:
@@ -86,6 +90,11 @@ class Admission:
         keyed = bool(call.header_values(b"idempotency-key"))
         return await _unasked(presented, keyed=keyed) or (STRANGER if self._verify_jwt else TRUSTED)
 
+    async def known(self, call: Call) -> Admitted | None:
+        """Who calls, of those whom the project knows; None for a stranger. Raises ProblemError (401, 503)."""
+        presented = self._presented(call)
+        return await presented.by_token() or presented.by_key()
+
     async def to_management(self, call: Call) -> Admitted:
         """Who asks for workflows: a holder of a secret key, or a signed-in user. Raises ProblemError."""
         admitted = await _through_gateway(self._presented(call))
@@ -119,6 +128,8 @@ class _Presented:
 
     async def by_token(self) -> Admitted | None:
         """Whom the token names; None without one. Legacy keys are no tokens here. Raises ProblemError."""
+        if self.credentials.malformed:
+            raise _unreadable()
         token = self.credentials.token
         if token is None:
             return None
@@ -195,17 +206,26 @@ async def _unasked(presented: _Presented, *, keyed: bool) -> Admitted | None:
     return presented.by_key()
 
 
+def opens(admitted: Admitted | None, mode: AuthMode) -> bool:
+    """Whether a function that asks for `mode` lets this caller in, or this stranger."""
+    if mode.kind == "none":
+        return True
+    if admitted is None:
+        return False
+    return admitted.subject is not None if mode.kind == "user" else _fits(admitted, mode)
+
+
 def _fits(admitted: Admitted, mode: AuthMode) -> bool:
     caller = admitted.caller
     return caller.mode == mode.kind and mode.name in (None, caller.key_name)
 
 
+def _unreadable() -> ProblemError:
+    return refusal("UNAUTHORIZED_INVALID_JWT_FORMAT", "Invalid JWT: send Authorization: Bearer and the token")
+
+
 def _unknown(credentials: Credentials) -> ProblemError:
     """Why nothing of what was presented lets the caller in."""
-    if credentials.malformed:
-        return refusal(
-            "UNAUTHORIZED_INVALID_JWT_FORMAT", "Invalid JWT: send Authorization: Bearer and the token"
-        )
     if any(not key.startswith("sb_publishable_") for key in credentials.keys):
         return refusal("UNAUTHORIZED_INVALID_API_KEY", "The key is none of this project's")
     return refusal("UNAUTHORIZED_NO_AUTH_HEADER", "Missing authorization header")

@@ -21,7 +21,9 @@ from outlast.web.calls import Call
 from outlast.web.cors import preflight, shared
 from outlast.web.following import wants_stream
 from outlast.web.handlers import HostAccess, serve_app, serve_handler
+from outlast.web.heads import check_head
 from outlast.web.invoke import Invoker, Target, check_method
+from outlast.web.neighbours import Neighbours
 from outlast.web.problems import INTERNAL, expected_problem
 from outlast.web.requests import RequestLog, untold
 from outlast.web.routes import WORKFLOWS
@@ -42,7 +44,10 @@ class Functions(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Web:
-    """The application's parts. `management` answers all that is no function."""
+    """The application's parts. `management` answers all that is no function.
+
+    `neighbours` is given where nobody is asked who they are.
+    """
 
     functions: Functions
     invoker: Invoker
@@ -51,6 +56,7 @@ class Web:
     admission: Admission
     management: ASGIApp
     cors_origins: Sequence[str] = ("*",)
+    neighbours: Neighbours | None = None
     complaints: Complaints = field(default_factory=Complaints)
     audit: Audit = field(default_factory=lambda: Audit(ignore))
     requests: RequestLog = field(default_factory=untold)
@@ -73,6 +79,9 @@ class Web:
         Raises ClientGone.
         """
         try:
+            check_head(call)
+            if self.neighbours is not None:
+                self.neighbours.check(call)
             if call.method == "OPTIONS":
                 await preflight(call).send(reply)
             elif call.path.startswith(FUNCTIONS):

@@ -13,7 +13,7 @@ from outlast.core.errors import OutlastError
 from outlast.web.admission import Admitted
 from outlast.web.answers import Answer
 from outlast.web.calls import Call
-from outlast.web.documents import Verbatim, document, documents, event_document
+from outlast.web.documents import document, documents, event_document
 from outlast.web.following import (
     EVENT_STREAM,
     LOOK_MAX,
@@ -22,12 +22,13 @@ from outlast.web.following import (
     last_event_id,
     send_comment,
     send_event,
+    told_of,
     wants_stream,
 )
 from outlast.web.owned import Owned, owner_of, reaching
 from outlast.web.pages import PAGE_MAX, page_answer
 from outlast.web.parameters import Parameters, bad_cursor, cursor_of
-from outlast.web.problems import problem_of
+from outlast.web.problems import ProblemError
 from outlast.web.results import accepted_headers, location_of
 
 InFlight = Callable[[Call, Admitted], AbstractContextManager[None]]
@@ -60,7 +61,8 @@ class EventRoutes:
             event = Parameters(call, ("event",)).one("event")
             await self._owned.ownership(workflow_id, owner)
             slot = self._in_flight(call, admitted)
-            return EventStream(self._engine, self._events, call, workflow_id, event, slot)
+            lasts_s = admitted.lasts_s(self._engine.clock.now_s())
+            return EventStream(self._engine, self._events, call, workflow_id, event, slot, lasts_s)
         parameters = Parameters(call, ("event", "limit", "cursor"))
         limit = parameters.whole("limit", PAGE_MAX, 1, PAGE_MAX)
         after, event = _after(parameters), parameters.one("event")
@@ -82,6 +84,7 @@ class EventStream:
     workflow_id: str
     event: str | None
     slot: AbstractContextManager[None]
+    lasts_s: float | None
 
     async def send(self, send: Send) -> None:
         """Send it. Raises ProblemError (429) before it begins, ClientGone."""
@@ -91,9 +94,8 @@ class EventStream:
             await send_comment(send, "following")
             try:
                 await self._follow(send)
-            except OutlastError as error:
-                problem = problem_of(error, self.workflow_id).answer()
-                await send_event(send, "error", Verbatim(problem.body))
+            except (OutlastError, ProblemError) as error:
+                await send_event(send, "error", told_of(error, self.workflow_id))
             await send({"type": "http.response.body", "body": b""})
 
     async def _follow(self, send: Send) -> None:
@@ -106,7 +108,16 @@ class EventStream:
             await send_event(send, "event", event_document(row), number)
 
         after = last_event_id(self.call)
-        ended, _ = await follow(self.engine, self.call, self.workflow_id, rows_after, tell, send, after=after)
+        ended, _ = await follow(
+            self.engine,
+            self.call,
+            self.workflow_id,
+            rows_after,
+            tell,
+            send,
+            after=after,
+            lasts_s=self.lasts_s,
+        )
         end = {"workflow_id": self.workflow_id, "status": ended.status.value}
         await send_event(send, "end", document(end))
 

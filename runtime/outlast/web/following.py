@@ -9,12 +9,15 @@ from typing import Any, Protocol
 
 from starlette.types import Send
 
-from outlast.core.errors import DatabaseUnavailable
+from outlast.core.clock import Clock, monotonic
+from outlast.core.errors import DatabaseUnavailable, OutlastError
 from outlast.core.ports import Unreachable
 from outlast.core.records import Standing
 from outlast.web.answers import ClientGone
 from outlast.web.calls import Call
 from outlast.web.documents import Verbatim
+from outlast.web.problems import ProblemError, problem_of
+from outlast.web.tokens import token_ended
 
 EVENT_STREAM = (b"content-type", b"text/event-stream")
 POLL_S = 0.2
@@ -27,6 +30,8 @@ Rows = list[dict[str, Any]]
 
 class Engine(Protocol):
     """What of the engine following needs."""
+
+    clock: Clock
 
     async def wait(self, workflow_id: str, timeout_s: float | None) -> Standing | None:
         """How the workflow ended; None if it hasn't in time. Raises ShuttingDown."""
@@ -43,16 +48,21 @@ async def follow(
     *,
     after: int = 0,
     ended: Standing | None = None,
+    lasts_s: float | None = None,
 ) -> tuple[Standing, int]:
     """Tell every row later than the `after`-th; how the workflow ended, and the last row's order.
 
+    After `lasts_s` the caller's token has ended, and so does the stream: ProblemError (401).
     `rows_after` gives at most LOOK_MAX rows in order of `completion_order`, and raises Unreachable.
     Raises ClientGone, DatabaseUnavailable, ShuttingDown.
     """
     order, silent_s = after, 0.0
+    ends_at = None if lasts_s is None else monotonic() + lasts_s
     async with _watching(call) as leaving:
         while True:
             ended = ended or await engine.wait(workflow_id, POLL_S)
+            if ends_at is not None and monotonic() >= ends_at:
+                raise token_ended()
             rows = await _read(rows_after, order)
             for row in rows:
                 order = row["completion_order"]
@@ -95,6 +105,12 @@ async def send_event(send: Send, kind: str, data: Verbatim, number: int | None =
     line = data.json.replace(b"\n", b" ").replace(b"\r", b" ")
     text = b"%s\ndata: %s\n\n" % ("\n".join(lines).encode(), line)
     await send({"type": "http.response.body", "body": text, "more_body": True})
+
+
+def told_of(error: OutlastError | ProblemError, workflow_id: str) -> Verbatim:
+    """The problem that ends a stream, as the data of its event."""
+    problem = error.problem if isinstance(error, ProblemError) else problem_of(error, workflow_id)
+    return Verbatim(problem.answer().body)
 
 
 async def send_comment(send: Send, text: str) -> None:

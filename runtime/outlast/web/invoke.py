@@ -21,6 +21,7 @@ from outlast.sdk.http import record_request
 from outlast.web.admission import ANONYMOUS, Admitted
 from outlast.web.answers import Answer, ClientGone
 from outlast.web.calls import Call
+from outlast.web.heads import refuse_encoded
 from outlast.web.preferences import preference_of
 from outlast.web.problems import Problem, ProblemError, problem_of
 from outlast.web.results import ended_answer, location_of, pending_answer
@@ -165,6 +166,8 @@ class Invoker:
             raise ProblemError(_key_missing(function))
         if key is not None and admitted.space == ANONYMOUS and not is_uuid(key):
             raise InvalidKey(_ANONYMOUS_KEY)
+        if definition.inputs.reads_json:
+            refuse_encoded(call)
         body = await call.body(self._body_bytes_max)
         query = _without_region(call.query)
         # Nobody has signed a webhook's query: with another one it is the same delivery.
@@ -180,9 +183,10 @@ class Invoker:
             request=record_request(
                 call.method,
                 target.subpath,
-                query.decode("latin-1"),
+                call.query.decode("latin-1"),
                 call.text_pairs(),
                 body if input_text is None else None,
+                definition.headers,
             ),
             idempotency_key=key,
             fingerprint=fingerprint_of(call.method, function, target.subpath, meant, body),

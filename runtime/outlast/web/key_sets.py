@@ -122,7 +122,10 @@ class KeySet:
                 document = from_json(await fetch())
             if not isinstance(document, dict) or not isinstance(document.get("keys"), list):
                 raise ValueError("the answer is no JSON Web Key Set")
-            self._fetched = await asyncio.to_thread(read_keys, document, ASYMMETRIC)
+            fetched = await asyncio.to_thread(read_keys, document, ASYMMETRIC)
+            if self._fetched and not fetched:
+                raise ValueError("the answer has no key that can be used; the ones known go on for a day")
+            self._fetched = fetched
             self._fetched_at = monotonic()
         except Exception as error:  # noqa: BLE001 - a network fails in many ways; tokens are refused meanwhile
             told = str(error) or type(error).__name__

@@ -16,6 +16,7 @@ from outlast.web.health import Health
 from outlast.web.messages import Engine as MessagesEngine
 from outlast.web.messages import MessageRoutes
 from outlast.web.openapi.document import Functions, OpenApi
+from outlast.web.openapi.views import OpenTo
 from outlast.web.owned import Owned, StepsVisible
 from outlast.web.routes import WORKFLOWS, Routes
 from outlast.web.workflows import Engine as WorkflowsEngine
@@ -42,29 +43,33 @@ def management_app(
     schema_current: Callable[[], Awaitable[bool]],
     version: str,
     body_bytes_max: int,
+    openapi_to: OpenTo = "caller",
 ) -> ASGIApp:
     """An ASGI application for HTTP scopes. It raises ProblemError and OutlastError for its caller to answer.
 
     `steps_visible` says whether a function shows its steps' outputs to owners of its workflows. `in_flight`
     counts a caller's streams among its calls. `schema_current` says whether the database's schema is up to
     date, and raises Unreachable. `version` is Outlast's; `body_bytes_max` bounds a message.
+    `openapi_to` says who sees what of `/openapi.json`.
     """
     owned = Owned(workflows, admission, steps_visible)
     of_workflows = WorkflowRoutes(engine, workflows, owned)
     of_events = EventRoutes(engine, workflows, owned, in_flight)
     of_messages = MessageRoutes(engine, admission, body_bytes_max)
     probes = Health(engine, functions, schema_current)
-    openapi = OpenApi(functions, version, admission.gated)
+    openapi = OpenApi(functions, version, admission, openapi_to)
 
     async def home(call: Call) -> Answer:
         """What this is and where to go on."""
         links = {"openapi": "/openapi.json", "workflows": WORKFLOWS, "health": "/healthz", "ready": "/readyz"}
+        if openapi_to == "off":
+            del links["openapi"]
         return json_answer({"name": "outlast", "version": version, "links": links})
 
     routes = Routes(
         {
             "/": {"GET": home},
-            "/openapi.json": {"GET": openapi.answer},
+            **({} if openapi_to == "off" else {"/openapi.json": {"GET": openapi.answer}}),
             "/healthz": {"GET": probes.alive},
             "/readyz": {"GET": probes.ready},
             WORKFLOWS: {"GET": of_workflows.page},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Protocol
 
 from pydantic_core import from_json
@@ -20,10 +21,14 @@ from outlast.web.admission import Admission
 from outlast.web.answers import JSON, Answer
 from outlast.web.calls import Call
 from outlast.web.documents import document
+from outlast.web.heads import refuse_encoded
 from outlast.web.parameters import Parameters, invalid
 from outlast.web.problems import Problem, ProblemError
 from outlast.web.results import accepted_headers
 from outlast.web.routes import decoded_topic, workflow_not_found
+
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+"""The escape itself, not a backslash before the text `u0000`. Postgres's text can't hold what it means."""
 
 
 class Engine(Protocol):
@@ -50,6 +55,7 @@ class MessageRoutes:
         if topic is None or len(topic) > TOPIC_CHARS_MAX:
             raise invalid("topic", f"a topic is 1 to {TOPIC_CHARS_MAX} characters in UTF-8, none of them NUL")
         key = parse_key(call.header_values(b"idempotency-key"))
+        refuse_encoded(call)
         body = _json_text(await call.body(self._body_bytes_max))
         try:
             message_id = await self._engine.send(workflow_id, body, topic, key)
@@ -74,6 +80,9 @@ def _json_text(body: bytes) -> str:
     try:
         from_json(body, allow_inf_nan=False)
         check_numbers(body)
-        return body.decode()
+        text = body.decode()
     except ValueError as error:
         raise InvalidJson(f"the body must be the message, as JSON: {error}") from None
+    if _NUL.search(text) is not None:
+        raise ProblemError(Problem(400, "nul_character", "the message holds a NUL character; leave it out"))
+    return text

@@ -19,6 +19,10 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _DATE_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d(?:\.\d+)?)([Zz]|[+ -]\d\d:\d\d)", re.ASCII)
 
 
+_NUMBER = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,3})?")
+"""As JSON writes numbers, which is what the document promises."""
+
+
 class Parameters:
     """The parameters of one call. Raises ProblemError (400) for unknown ones and what Postgres can't hold."""
 
@@ -70,9 +74,9 @@ class Parameters:
         text = self.one(name)
         if text is None:
             return 0.0
-        if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,30})?", text) or float(text) > maximum:
+        if not _NUMBER.fullmatch(text) or not 0 <= float(text) <= maximum:
             raise invalid(name, f"{name} must be a number of seconds from 0 to {maximum}, not {text!r}")
-        return float(text)
+        return abs(float(text))  # -0 is 0
 
     def moment(self, name: str) -> datetime | None:
         """A date with time and offset (RFC 3339), or a date alone, which is its midnight in UTC."""

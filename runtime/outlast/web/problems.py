@@ -15,6 +15,7 @@ _STATUS = {
     "invalid_json": 400,
     "idempotency_key_invalid": 400,
     "NOT_FOUND": 404,
+    "workflow_not_found": 404,
     "invalid_input": 422,
     "idempotency_key_reused": 422,
     "BOOT_ERROR": 503,

@@ -23,9 +23,10 @@ from outlast.web.following import (
     last_event_id,
     resumes_after,
     send_event,
+    told_of,
 )
 from outlast.web.invoke import Begun, Engine, Invoker, Target
-from outlast.web.problems import Problem, ProblemError, problem_of
+from outlast.web.problems import Problem, ProblemError
 from outlast.web.results import accepted_headers, ended_answer
 
 
@@ -58,13 +59,12 @@ class Streamer:
             # With a number from the first event on, whoever was cut off says so when it comes again.
             await send_event(send, "status", document(status), last_event_id(call))
             try:
-                await self._follow(call, begun, send)
-            except OutlastError as error:
-                problem = problem_of(error, begun.workflow_id).answer()
-                await send_event(send, "error", Verbatim(problem.body))
+                await self._follow(call, begun, send, admitted.lasts_s(self._invoker.now_s()))
+            except (OutlastError, ProblemError) as error:
+                await send_event(send, "error", told_of(error, begun.workflow_id))
             await send({"type": "http.response.body", "body": b""})
 
-    async def _follow(self, call: Call, begun: Begun, send: Send) -> None:
+    async def _follow(self, call: Call, begun: Begun, send: Send, lasts_s: float | None) -> None:
         """Send what the caller hasn't seen yet, and the result once the workflow has ended."""
         seen = last_event_id(call)
 
@@ -75,7 +75,14 @@ class Streamer:
 
         rows_after = partial(self._steps.steps_after, begun.workflow_id, limit=LOOK_MAX)
         ended, order = await follow(
-            self._engine, call, begun.workflow_id, rows_after, tell, send, ended=begun.ended
+            self._engine,
+            call,
+            begun.workflow_id,
+            rows_after,
+            tell,
+            send,
+            ended=begun.ended,
+            lasts_s=lasts_s,
         )
         await send_event(send, "result", document(_result(ended, begun.replayed)), order + 1)
 

@@ -120,6 +120,11 @@ class Tokens:
             raise refusal(code, f"Invalid JWT: its aud must be {' or '.join(sorted(self._audiences))}")
 
 
+def token_ended() -> ProblemError:
+    """For what goes on longer than the token by which it was begun."""
+    return refusal("token_expired", "Invalid JWT: it has expired; sign in again and go on")
+
+
 def refusal(code: str, detail: str) -> ProblemError:
     """401, as Supabase's gateway says it."""
     return ProblemError(Problem(401, code, detail, headers=(("www-authenticate", "Bearer"),)))

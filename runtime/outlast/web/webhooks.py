@@ -81,6 +81,8 @@ async def _standard(
     call: Call, webhook: StandardWebhook, secrets_now: Secrets, now_s: float, body_bytes_max: int
 ) -> str:
     message_id, timestamp, presented = (_one(call, name) for name in STANDARD_HEADERS)
+    if b"." in message_id:
+        raise ProblemError(DOTTED_ID)
     if not is_current(timestamp, now_s, webhook.tolerance_s):
         raise ProblemError(stale(webhook.tolerance_s))
     secrets = secrets_now()
@@ -202,6 +204,11 @@ BAD_SIGNATURE = refusal(
     f"no v1 signature in {SIGNATURE} fits; sign ID.TIMESTAMP.BODY, the body byte for byte as it is sent, "
     "with the secret that this function knows",
     SIGNATURE,
+)
+DOTTED_ID = refusal(
+    "webhook_signature_invalid",
+    f"{ID} must have no dot: dots part what is signed, and an id with one could take in the timestamp",
+    ID,
 )
 UNAVAILABLE = Problem(
     503, "webhook_unavailable", "deliveries can't be verified now; the host's log says why", retryable=True

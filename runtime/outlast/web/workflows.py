@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
+from outlast.core.clock import Clock
 from outlast.core.errors import ShuttingDown
 from outlast.core.listing import Filters
 from outlast.core.records import Ownership, Standing
@@ -36,6 +37,8 @@ FILTERS = (
 
 class Engine(Protocol):
     """What of the engine the management routes need."""
+
+    clock: Clock
 
     async def wait(self, workflow_id: str, timeout_s: float | None) -> Standing | None:
         """How the workflow ended; None if it hasn't in time. Raises ShuttingDown."""

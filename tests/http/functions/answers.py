@@ -26,6 +26,7 @@ async def respond(kind: str) -> Any:
         "html": lambda: Response("<p>hi</p>", headers={"content-type": "text/html"}),
         "bytes": lambda: Response(b"\x00\xff\xfe", headers=[("x-twice", "1"), ("x-twice", "2")]),
         "nul": lambda: Response("a\0b"),
+        "nuls": lambda: Response(b"\0" * (3 << 20)),
         "empty": lambda: Response(),
         "no-content": lambda: Response(status=204),
         "no-content-json": lambda: Response({"never": "sent"}, 204),

@@ -52,6 +52,11 @@ async def request(request: Request) -> dict[str, Any]:
     }
 
 
+@workflow(headers=("X-GitHub-Event", "x-mine"))
+async def asking(request: Request) -> list[tuple[str, str]]:
+    return request.headers.pairs()
+
+
 @workflow
 async def both(request: Request, n: int) -> dict[str, Any]:
     return {"n": n, "body": request.text(), "path": request.path}

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from outlast import Request, handler, start, start_once, workflow
+from outlast import Request, handler, send, start, start_once, workflow
 
 
 @workflow
@@ -22,6 +22,9 @@ async def starter(request: Request) -> Any:
         handle = await start_once(query["key"], double, int(query["n"]))
     elif "misfit" in query:
         handle = await start(double, "no number")  # type: ignore[call-overload]
+    elif "missing" in query:
+        await send("nobody:1", 1)
+        raise AssertionError("it was sent to nobody")
     elif "failing" in query:
         handle = await start(failing)
     else:

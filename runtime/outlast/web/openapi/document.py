@@ -8,11 +8,13 @@ from typing import Protocol
 
 from pydantic_core import to_json
 
+from outlast.core.callers import Caller
 from outlast.observe.redaction import redactor
+from outlast.web.admission import Admission, Admitted
 from outlast.web.answers import JSON, NO_STORE, Answer
 from outlast.web.calls import Call
 from outlast.web.openapi import webhooks
-from outlast.web.openapi.functions import File, Gated, function_paths
+from outlast.web.openapi.functions import File, function_paths
 from outlast.web.openapi.management import SCHEMAS, management_paths
 from outlast.web.openapi.schemas import Schemas
 from outlast.web.openapi.shared import (
@@ -24,9 +26,16 @@ from outlast.web.openapi.shared import (
     SECURITY_SCHEMES,
     Item,
 )
+from outlast.web.openapi.views import Gated, OpenTo, View
+from outlast.web.tokens import refusal
 
 ABOUT = """Durable functions. A call with an `Idempotency-Key` is one workflow, however often it is sent.
 `OPTIONS` is answered on every path, before it is asked who calls; all answers may be read from any origin."""
+
+
+VIEWS_MAX = 32
+ALL = View(Admitted(Caller("secret")), public=False)
+"""What a holder of a secret key sees."""
 
 
 class Functions(Protocol):
@@ -38,41 +47,62 @@ class Functions(Protocol):
 
 
 class OpenApi:
-    """Serves the document. `version` is Outlast's; `gated` says whether the gateway asks who calls."""
+    """Serves the document. `version` is Outlast's; `open_to` says who sees what."""
 
-    def __init__(self, functions: Functions, version: str, gated: Gated) -> None:
+    def __init__(self, functions: Functions, version: str, admission: Admission, open_to: OpenTo) -> None:
         self._functions = functions
         self._version = version
-        self._gated = gated
+        self._admission = admission
+        self._open_to = open_to
         self._making = asyncio.Lock()
-        self._made: tuple[tuple[object, ...], bytes] | None = None
+        self._of: tuple[object, ...] = ()
+        self._made: dict[object, bytes] = {}
 
     async def answer(self, call: Call) -> Answer:
-        """The document as it is now."""
+        """The document as it is now, as the caller sees it. Raises ProblemError (401)."""
+        admitted = await self._admission.known(call)
+        if admitted is None and self._open_to == "key":
+            detail = "Missing authorization header: a key of the project, or a user's token, opens this"
+            raise refusal("UNAUTHORIZED_NO_AUTH_HEADER", detail)
+        view = View(admitted, self._open_to == "public")
         async with self._making:
             files = list(self._functions.files())
             key = tuple((file.name, file.version, tuple(file.served)) for file in files)
-            if self._made is None or self._made[0] != key:
+            if self._of != key or len(self._made) >= VIEWS_MAX:
+                self._of, self._made = key, {}
+            seen = self._seen(files, view)
+            if seen not in self._made:
                 # In a thread: describing many models takes long enough to hold up others.
-                self._made = key, await asyncio.to_thread(self._make, files)
-            return Answer(200, self._made[1], [JSON, NO_STORE])
+                self._made[seen] = await asyncio.to_thread(self._make, files, view)
+            return Answer(200, self._made[seen], [JSON, NO_STORE])
 
-    def _make(self, files: Sequence[File]) -> bytes:
-        made = document(files, self._version, self._gated)
+    def _seen(self, files: Sequence[File], view: View) -> object:
+        """What tells one view from another: many callers see the same."""
+        gated = self._admission.gated
+        shown = (
+            (file.name, name)
+            for file in files
+            for name, served in file.served.items()
+            if view.shows(file.name, served, gated)
+        )
+        return tuple(shown), tuple(view.of_management(management_paths()))
+
+    def _make(self, files: Sequence[File], view: View) -> bytes:
+        made = document(files, self._version, self._admission.gated, view)
         # A default may come from the environment: `def f(token: str = os.environ["TOKEN"])`.
         return redactor.redact(to_json(made, inf_nan_mode="null").decode()).encode()
 
 
-def document(files: Sequence[File], version: str, gated: Gated) -> Item:
-    """The OpenAPI 3.1 document of `files` and of the management routes."""
+def document(files: Sequence[File], version: str, gated: Gated, view: View = ALL) -> Item:
+    """The OpenAPI 3.1 document of what `view` shows of `files` and of the management routes."""
     schemas = Schemas({"Problem": PROBLEM, "Accepted": ACCEPTED, **SCHEMAS})
-    paths = function_paths(files, schemas, gated)
+    paths = function_paths(files, schemas, gated, lambda file, served: view.shows(file, served, gated))
     required = {**PARAMETERS["Idempotency-Key"], "required": True}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Outlast", "version": version, "description": ABOUT},
         "servers": [{"url": "/"}],
-        "paths": {**paths, **management_paths()},
+        "paths": {**paths, **view.of_management(management_paths())},
         "components": {
             "schemas": schemas.components,
             "responses": {**RESPONSES, **webhooks.RESPONSES},

@@ -22,6 +22,7 @@ from outlast.web.openapi.shared import (
     json_content,
     reference,
 )
+from outlast.web.openapi.views import Gated
 from outlast.web.openapi.webhooks import REFUSALS, parameters_of, security_of, webhook_of
 
 _WITHOUT_BODY = frozenset({"GET", "DELETE"})
@@ -79,17 +80,19 @@ class File(Protocol):
         ...
 
 
-Gated = Callable[[str, Sequence[AuthMode] | None], bool]
-"""Whether the gateway checks calls of a file's function that itself asks for this."""
+Shown = Callable[[str, Any], bool]
+"""Whether what a file serves is told of."""
 
 
-def function_paths(files: Iterable[File], schemas: Schemas, gated: Gated) -> dict[str, Item]:
-    """Path items of all functions that can be served. Their schemas go to `schemas`."""
+def function_paths(files: Iterable[File], schemas: Schemas, gated: Gated, shown: Shown) -> dict[str, Item]:
+    """Path items of the functions that can be served and are shown. Their schemas go to `schemas`."""
     paths: dict[str, Item] = {}
     for file in files:
         if file.error is not None:
             continue
         for name, served in file.served.items():
+            if not shown(file.name, served):
+                continue
             describe = _describe(name.removesuffix("/*"), served, schemas)
             auth = served.auth if isinstance(served, WorkflowDefinition | HandlerDefinition) else None
             webhook = webhook_of(served)
