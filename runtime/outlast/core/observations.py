@@ -71,6 +71,15 @@ class StepRetried(Observation):
 
 
 @dataclass(frozen=True, slots=True)
+class ResultChanged(Observation):
+    """A workflow's result is stored in another form than its annotation gives."""
+
+    workflow_id: str
+    function: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class QueueRefused(Observation):
     """A queue isn't consumed; `remedy` says what to do."""
 

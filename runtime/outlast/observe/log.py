@@ -76,9 +76,8 @@ def log(fact: Observation) -> None:
         case facts.WorkflowStopped(workflow_id, _, reason, detail):
             level = logging.WARNING if reason == "LeaseLost" else logging.DEBUG
             _logger.log(level, "%s left this instance (%s): %s", workflow_id, reason, detail)
-        case facts.StepRetried(workflow_id, step_id, name, attempt, wait_s, error):
-            where = f"{workflow_id} step {step_id} {name!r}"
-            _logger.warning("%s: attempt %d failed (%s); the next in %.1f s", where, attempt, error, wait_s)
+        case facts.StepRetried() | facts.ResultChanged():
+            _log_course(fact)
         case facts.DatabaseLost() | facts.DatabaseFound():
             _log_absence(fact)
         case (
@@ -130,6 +129,16 @@ def _log_realtime(fact: facts.RealtimeRefused | facts.RealtimeAccepted) -> None:
         return
     text = "published events don't reach Realtime (they are recorded): %s; remedy: %s"
     _logger.warning(text, " ".join(fact.error.split()), fact.remedy)
+
+
+def _log_course(fact: facts.StepRetried | facts.ResultChanged) -> None:
+    if isinstance(fact, facts.ResultChanged):
+        text = "%s succeeded; its result is stored as plain JSON: %s"
+        _logger.warning(text, fact.workflow_id, fact.reason)
+        return
+    where = f"{fact.workflow_id} step {fact.step_id} {fact.name!r}"
+    text = "%s: attempt %d failed (%s); the next in %.1f s"
+    _logger.warning(text, where, fact.attempt, fact.error, fact.wait_s)
 
 
 def _log_loop(

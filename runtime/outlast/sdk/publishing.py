@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Generator
 from typing import Any
 
-from outlast.core.errors import NotSerializable, UsageError
-from outlast.core.events import EVENT_CHARS_MAX, holds_nul
+from outlast.core.errors import UsageError
+from outlast.core.events import EVENT_CHARS_MAX
+from outlast.core.storable import check_json, check_text
 from outlast.sdk.running import current_line, line_of_await
 from outlast.sdk.values import Values
 
@@ -33,11 +34,9 @@ def publish(event: str, value: Any = None) -> Awaitable[None]:
         raise UsageError(
             f"publish takes an event's name of 1 to {EVENT_CHARS_MAX} characters, not {event!r:.100}"
         )
+    check_text(event, "the event's name")
     body = _VALUES.encode(value)
-    if holds_nul(body):
-        raise NotSerializable(
-            "the event's value holds a NUL character, which Postgres's jsonb can't; leave it out"
-        )
+    check_json(body, "the event's value")
     line = current_line()
     if line is None:
         raise UsageError("publish belongs in a workflow's body: a step returns what is to be told")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
+from outlast.core.answers import decode_answer
 from outlast.core.codec import Codec
 from outlast.core.errors import UsageError
 from outlast.core.names import check_key
@@ -40,7 +41,7 @@ class WorkflowHandle(Generic[R]):
             if host is None:
                 raise UsageError("a WorkflowHandle can be waited for only inside the host")
             plain = await host.result(self.workflow_id)
-        result: R = self._codec.decode(_PLAIN.encode(plain))
+        result: R = decode_answer(self._codec, _PLAIN.encode(plain))
         return result
 
 

@@ -107,7 +107,7 @@ def workflow(
             fn=wrapped,
             is_async=is_async(wrapped),
             inputs=Inputs(wrapped),
-            codec=Codec(annotation, of=f"the result of workflow {wrapped.__name__!r}"),
+            codec=Codec(annotation, of=f"the result of workflow {wrapped.__name__!r}", by_alias=True),
             methods=allowed,
             idempotency=idempotency,
             duplicates=duplicates,
