@@ -14,6 +14,7 @@ from tests.mutants import (
     of_the_fence,
     of_the_journal,
     of_the_lease,
+    of_values,
 )
 from tests.mutants.mutant import Equivalent, Mutant
 
@@ -29,6 +30,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *of_events.MUTANTS,
     *of_callers.MUTANTS,
     *of_messages.MUTANTS,
+    *of_values.MUTANTS,
 )
 EQUIVALENTS: tuple[Equivalent, ...] = (
     *of_recovery.EQUIVALENTS,

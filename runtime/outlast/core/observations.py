@@ -191,6 +191,14 @@ class FunctionDisabled(Observation):
 
 
 @dataclass(frozen=True, slots=True)
+class FunctionDoubtful(Observation):
+    """A function file is served, and something in it is likely to go wrong."""
+
+    function: str
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
 class FunctionBroken(Observation):
     """A function file can't be served; the others are untouched."""
 

@@ -16,7 +16,7 @@ def difference(back: Any, value: Any, path: str = "") -> str | None:
     Equal isn't enough: True == 1, and a str Enum equals its text. Same isn't needed: 0 comes back as 0.0 from
     `float`, and a time in a zone as the same time at its offset.
     """
-    if type(back) is not type(value):
+    if _kind(back) is not _kind(value):
         return None if _same_number(back, value) else _told(back, value, path)
     if isinstance(value, datetime | time):
         return None if _same_time(back, value) else _told(back, value, path)
@@ -54,6 +54,12 @@ def _first(parts: Iterable[tuple[Any, Any, str]]) -> str | None:
 
 def _told(back: Any, value: Any, path: str) -> str:
     return f"{f'{path}: ' if path else ''}{brief(value)} would come back from JSON as {brief(back)}"
+
+
+def _kind(value: Any) -> Any:
+    """The type; of a generic model without its parameters, which pydantic has chosen."""
+    kind = type(value)
+    return getattr(kind, "__pydantic_generic_metadata__", {}).get("origin") or kind
 
 
 def _same_number(a: Any, b: Any) -> bool:

@@ -88,7 +88,12 @@ def log(fact: Observation) -> None:
             _log_realtime(fact)
         case facts.LoopFailed() | facts.LoopBlocked() | facts.LoopFreed() | facts.LoopInterrupted():
             _log_loop(fact)
-        case facts.FunctionLoaded() | facts.FunctionBroken() | facts.FunctionDisabled():
+        case (
+            facts.FunctionLoaded()
+            | facts.FunctionBroken()
+            | facts.FunctionDisabled()
+            | facts.FunctionDoubtful()
+        ):
             _log_function(fact)
         case _:
             _logger.debug("%r", fact)
@@ -158,9 +163,13 @@ def _log_loop(
         _logger.warning("the event loop goes on: %s had blocked it for %.1f s", whose, fact.blocked_s)
 
 
-def _log_function(fact: facts.FunctionLoaded | facts.FunctionBroken | facts.FunctionDisabled) -> None:
+def _log_function(
+    fact: facts.FunctionLoaded | facts.FunctionBroken | facts.FunctionDisabled | facts.FunctionDoubtful,
+) -> None:
     if isinstance(fact, facts.FunctionDisabled):
         _logger.info("%s is not served: supabase/config.toml disables it", fact.function)
+    elif isinstance(fact, facts.FunctionDoubtful):
+        _logger.warning("function %s: %s", fact.function, fact.advice)
     elif isinstance(fact, facts.FunctionBroken):
         _logger.error("%s can't be served: %s", fact.function, fact.error)
     else:

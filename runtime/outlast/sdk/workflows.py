@@ -14,7 +14,7 @@ from outlast.sdk.durations import Duration, positive_seconds_of
 from outlast.sdk.http import Response
 from outlast.sdk.inputs import Inputs
 from outlast.sdk.queues import queue_name
-from outlast.sdk.steps import refuse_non_function
+from outlast.sdk.steps import refuse_method, refuse_non_function
 from outlast.sdk.webhooks import Webhook, check_webhook
 
 P = ParamSpec("P")
@@ -99,6 +99,7 @@ def workflow(
 
     def decorate(wrapped: Callable[..., Any]) -> Workflow[..., Any]:
         refuse_non_function(wrapped, "workflow")
+        refuse_method(wrapped, "workflow")
         annotation = return_annotation(wrapped)
         if annotation is Response:
             annotation = UNTYPED
