@@ -1,4 +1,4 @@
-"""Mutants of what values become: in JSON, on their way to a child, in what SQL reads, in a step's attempts."""
+"""Mutants of what values become: in JSON, on their way to a child, in SQL, in a step's attempts."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ MUTANTS = (
         "an-input-changes-unseen",
         "What would reach a child as another value is refused",
         "sdk/inputs.py",
-        "        if (changed := difference(back, given if self.whole is None else {self.whole: given})) is not None:",
-        "        if (changed := None) is not None:",
+        "(changed := difference(back, given if self.whole is None else {self.whole: given}))",
+        "(changed := None)",
         engine=(_REFUSED,),
     ),
     Mutant(
