@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, PrivateAttr
 
@@ -107,6 +107,7 @@ def test_values_of_a_type_pass_and_come_back_once_more_the_same(
 ) -> None:
     codec = Codec(annotation)
 
+    @settings(suppress_health_check=[HealthCheck.too_slow])
     @given(values)
     def passes(value: Any) -> None:
         text, back = codec.through(value)
