@@ -82,19 +82,19 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
   -- As core/outcomes.py: never the failure itself, which holds a traceback.
-  select case coalesce(w.error ->> 'code', 'workflow_error')
+  select case coalesce(e.error ->> 'code', 'workflow_error')
     when 'http_exception' then json_build_object(
-      'code', 'http_exception', 'message', w.error ->> 'detail',
-      'status', w.error -> 'status', 'detail', w.error -> 'detail')
+      'code', 'http_exception', 'message', e.error ->> 'detail',
+      'status', e.error -> 'status', 'detail', e.error -> 'detail')
     when 'non_determinism' then json_build_object(
       'code', 'non_determinism',
       'message', 'the function''s code no longer matches what is recorded of this workflow')
     else json_build_object(
-      'code', coalesce(w.error ->> 'code', 'workflow_error'),
+      'code', coalesce(e.error ->> 'code', 'workflow_error'),
       'message', coalesce(
-        w.error ->> 'message', 'the function failed with an uncaught exception; its log tells more'))
+        e.error ->> 'message', 'the function failed with an uncaught exception; its log tells more'))
   end
-  from outlast.workflow_status w
+  from outlast.workflow_status w, lateral (select outlast.readable(w.error) as error offset 0) e
   where w.workflow_id = public_error.workflow_id and w.error is not null
     and (outlast.sees_all() or w.subject = outlast.subject(outlast.claims()))
 $$;
@@ -106,7 +106,7 @@ stable
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-  select w.input from outlast.workflow_status w
+  select outlast.readable(w.input) from outlast.workflow_status w
   where w.workflow_id = public_input.workflow_id
     and (outlast.sees_all() or (w.parent is null and w.subject = outlast.subject(outlast.claims())))
 $$;
@@ -118,7 +118,7 @@ stable
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-  select w.output from outlast.workflow_status w
+  select outlast.readable(w.output) from outlast.workflow_status w
   where w.workflow_id = public_output.workflow_id
     and (outlast.sees_all() or (w.parent is null and w.subject = outlast.subject(outlast.claims())))
 $$;

@@ -21,8 +21,9 @@ from outlast import (
     transaction,
     workflow,
 )
-from outlast.core.events import event_of, holds_nul
+from outlast.core.events import event_of
 from outlast.core.failures import CANCELLED
+from outlast.core.storable import holds_nul
 from outlast.engine.publishing import AHEAD_CHARS_MAX, EVENT_CHARS
 from tests.engine.harness import Bench, engine_on, pass_time
 

@@ -263,17 +263,6 @@ async def test_a_recorded_output_that_no_longer_fits_stops_the_workflow(database
         assert "no longer fits its annotation" in error["message"]
 
 
-async def test_a_result_that_is_no_json_is_the_workflows_error(database: str) -> None:
-    @workflow
-    async def flow() -> Any:
-        return {1, 2}
-
-    async with engine_on(database, flow) as bench:
-        failure = await bench.failure(await bench.start(flow))
-        assert failure["failure"]["type"] == "NotSerializable"
-        assert "the result of workflow 'flow'" in failure["failure"]["message"]
-
-
 # --- children ---------------------------------------------------------------------------------------------
 
 

@@ -19,6 +19,7 @@ from tests.mutants import (
     of_the_fence,
     of_the_journal,
     of_the_lease,
+    of_values,
 )
 from tests.mutants.mutant import Equivalent, Mutant
 
@@ -39,6 +40,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *of_rights.MUTANTS,
     *of_misuse.MUTANTS,
     *of_requests.MUTANTS,
+    *of_values.MUTANTS,
 )
 EQUIVALENTS: tuple[Equivalent, ...] = (
     *of_recovery.EQUIVALENTS,

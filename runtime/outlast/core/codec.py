@@ -10,7 +10,6 @@ import inspect
 import math
 import typing
 from collections.abc import Callable
-from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,19 +18,30 @@ from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnno
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from outlast.core.errors import NotSerializable, UsageError
+from outlast.core.sameness import brief, difference
 from outlast.core.sizes import check_size
 
 UNTYPED: Any = inspect.Signature.empty
 _WITHOUT_CODEC = (UNTYPED, Any, None, type(None), typing.NoReturn, typing.Never)
+REMEDY = "return plain JSON values, or annotate the return type with what is really returned"
 _ATOMS = frozenset({str, int, bool, type(None)})
 
 
 class Codec:
     """JSON for one annotation, or for plain JSON values where there is none."""
 
-    def __init__(self, annotation: Any = UNTYPED, *, of: str = "value") -> None:
-        """`of` names what is coded, for messages. Raises UsageError on an annotation JSON can't carry."""
-        self._of = of
+    def __init__(
+        self, annotation: Any = UNTYPED, *, of: str = "value", by_alias: bool = False, remedy: str = REMEDY
+    ) -> None:
+        """`of` names what is coded, for messages, and `remedy` says what to do where it can't be.
+
+        Raises UsageError on an annotation JSON can't carry.
+
+        `by_alias`: write the aliases of fields, as OpenAPI shows them, not their names. Both are read.
+        """
+        self.of = of
+        self._remedy = remedy
+        self._by_alias = by_alias
         self._adapter: TypeAdapter[Any] | None = None
         if annotation in _WITHOUT_CODEC:
             return
@@ -46,26 +56,32 @@ class Codec:
     def through(self, value: Any) -> tuple[str, Any]:
         """`value` as JSON text, and as what that text gives back. Raises NotSerializable."""
         if self._adapter is None:
-            encoded = plain_json(value, self._of)
-            check_size(len(encoded), self._of)
+            encoded = plain_json(value, self.of, self._remedy)
+            check_size(len(encoded), self.of)
             try:
                 return encoded.decode(), from_json(encoded)
             except ValueError as error:  # nested deeper, or a longer number, than is read again
-                raise NotSerializable(f"{self._of}: {error}") from error
+                raise NotSerializable(f"{self.of}: {error}") from error
+        if not self._by_alias:
+            return self._typed(self._adapter, value, by_alias=False)
+        try:
+            return self._typed(self._adapter, value, by_alias=True)
+        except NotSerializable:  # some are written under one alias and read under another
+            return self._typed(self._adapter, value, by_alias=False)
+
+    def _typed(self, adapter: TypeAdapter[Any], value: Any, *, by_alias: bool) -> tuple[str, Any]:
         try:
             # The adapter's own methods only hand on some twenty options, at the price of the work itself.
-            encoded = self._adapter.serializer.to_json(value, warnings="error")
-            check_size(len(encoded), self._of)
-            decoded = self._adapter.validator.validate_json(encoded)
+            encoded = adapter.serializer.to_json(value, warnings="error", by_alias=by_alias)
+            check_size(len(encoded), self.of)
+            decoded = adapter.validator.validate_json(encoded, by_alias=True, by_name=True)
         except (PydanticSerializationError, ValidationError, ValueError, RecursionError) as error:
+            # pydantic's own lists of what doesn't fit are long: the remedy goes before them.
             raise NotSerializable(
-                f"{self._of}: {_brief(value)} does not fit its annotation: {error}"
+                f"{self.of}: {brief(value)} does not fit its type; {self._remedy}: {error}"
             ) from error
-        if not _alike(decoded, value):
-            raise NotSerializable(
-                f"{self._of}: {_brief(value)} would come back from JSON as {_brief(decoded)}; "
-                "annotate the type that is really returned"
-            )
+        if (changed := difference(decoded, value)) is not None:
+            raise NotSerializable(f"{self.of}: {changed}; {self._remedy}")
         return encoded.decode(), decoded
 
     def encode(self, value: Any) -> str:
@@ -76,7 +92,9 @@ class Codec:
         """What `text` (from `through`) stands for; an absent text is None."""
         if text is None:
             return None
-        return from_json(text) if self._adapter is None else self._adapter.validate_json(text)
+        if self._adapter is None:
+            return from_json(text)
+        return self._adapter.validator.validate_json(text, by_alias=True, by_name=True)
 
     def json_schema(self) -> dict[str, Any]:
         """JSON Schema (2020-12) of what is recorded; any JSON where there is no annotation."""
@@ -85,34 +103,15 @@ class Codec:
         return self._adapter.json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
 
 
-def plain_json(value: Any, of: str = "value") -> bytes:
+def plain_json(value: Any, of: str = "value", remedy: str = REMEDY) -> bytes:
     """A plain JSON value as JSON, however large. Raises NotSerializable."""
     where = _not_json(value, "")
     if where is not None:
-        raise NotSerializable(
-            f"{of}: {where} would not come back from JSON the same; return plain JSON values "
-            "or annotate the return type"
-        )
+        raise NotSerializable(f"{of}: {where} would not come back from JSON the same; {remedy}")
     try:
         return to_json(value)
     except (PydanticSerializationError, ValueError, RecursionError) as error:
         raise NotSerializable(f"{of}: {error}") from error
-
-
-def _alike(a: Any, b: Any) -> bool:
-    """Whether one can stand for the other. Equal isn't enough: True == 1, and a str Enum equals its text."""
-    if type(a) is not type(b):
-        return False
-    with suppress(Exception):  # a foreign __eq__ may raise anything
-        if bool(a == b):
-            return True
-    # Objects without an __eq__ of their own differ from their copies: then what they hold decides.
-    if isinstance(a, list | tuple):
-        return len(a) == len(b) and all(map(_alike, a, b))
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(_alike(a[key], b[key]) for key in a)
-    held = getattr(a, "__dict__", None)
-    return bool(held) and _alike(held, b.__dict__)
 
 
 def _not_json(value: Any, path: str) -> str | None:
@@ -137,20 +136,11 @@ def _not_json(value: Any, path: str) -> str | None:
             return None
     except RecursionError:
         return "a value nested too deep or within itself"
-    return f"{_brief(value)}{_at(path)}"
+    return f"{brief(value)}{_at(path)}"
 
 
 def _at(path: str) -> str:
     return f" at {path}" if path else ""
-
-
-def _brief(value: Any) -> str:
-    name = type(value).__qualname__
-    try:
-        text = repr(value)
-    except Exception:  # noqa: BLE001 - a foreign __repr__ may raise anything
-        return f"a {name}"
-    return f"{text[:80]}{'…' if len(text) > 80 else ''} ({name})"
 
 
 def return_annotation(fn: Callable[..., Any]) -> Any:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import re
-
 EVENT_CHARS_MAX = 255
 _PUBLISH = "publish "
-_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
 def event_record_name(event: str) -> str:
@@ -17,8 +14,3 @@ def event_record_name(event: str) -> str:
 def event_of(name: str, attempts: int) -> str | None:
     """The event that a record is; None for any other record, also of one that was given up."""
     return name.removeprefix(_PUBLISH) if attempts == 0 and name.startswith(_PUBLISH) else None
-
-
-def holds_nul(text: str) -> bool:
-    """Whether a text in this JSON holds NUL: `json` of Postgres takes it, `jsonb` and its readers don't."""
-    return "\\u0000" in text and _NUL.search(text) is not None

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from types import FunctionType
 from typing import Any
 
@@ -146,7 +147,10 @@ def _decode(document: dict[str, Any], step: str, scope: Mapping[str, Any]) -> Ex
             if dropped := document.get("dropped"):
                 rebuilt.add_note(f"Not recorded, too large or nothing for JSON: {', '.join(dropped)}")
             return rebuilt
-    return StepFailed(step, document["type"], document["message"])
+    failed = StepFailed(step, document["type"], document["message"])
+    for note in document["attributes"].get("__notes__") or ():
+        failed.add_note(str(note))
+    return failed
 
 
 def _find_class(module: str, qualname: str, scope: Mapping[str, Any]) -> type[Exception] | None:
@@ -164,7 +168,12 @@ def _rebuild(kind: type[Exception], args: list[Any], attributes: dict[str, Any])
     try:
         error: Exception = _builtin(kind, "__new__")(kind, *args)
         _builtin(kind, "__init__")(error, *args)
-        error.__dict__.update(attributes)
+        slots = _slots(kind)
+        for key, value in attributes.items():
+            if key in slots:
+                object.__setattr__(error, key, value)
+            else:
+                error.__dict__[key] = value
         str(error), repr(error)
     except Exception:  # noqa: BLE001 - a foreign class may refuse in any way; StepFailed stands in
         return None
@@ -190,11 +199,26 @@ def _arguments(error: BaseException) -> tuple[Any, ...]:
 
 
 def _attributes(error: BaseException) -> list[tuple[str, Any]]:
+    held = dict(vars(error))
+    for key in _slots(type(error)):
+        with suppress(Exception):  # one that was never set
+            held[key] = object.__getattribute__(error, key)
     return [
         (key, value)
-        for key, value in vars(error).items()
+        for key, value in held.items()
         if isinstance(key, str) and (not key.startswith("__") or key == "__notes__")
     ]
+
+
+def _slots(kind: type[BaseException]) -> list[str]:
+    """Names of attributes that the class, or one above it, keeps in `__slots__`."""
+    found: list[str] = []
+    for base in kind.__mro__:
+        slots = vars(base).get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            private = name.startswith("__") and not name.endswith("__")
+            found.append(f"_{base.__name__.lstrip('_')}{name}" if private else name)
+    return [name for name in found if name not in ("__dict__", "__weakref__")]
 
 
 def _text(error: BaseException) -> str:

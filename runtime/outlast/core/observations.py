@@ -132,6 +132,15 @@ class StepRetried(Observation):
 
 
 @dataclass(frozen=True, slots=True)
+class ResultChanged(Observation):
+    """A workflow's result is stored in another form than its annotation gives."""
+
+    workflow_id: str
+    function: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class QueueRefused(Observation):
     """A queue isn't consumed; `remedy` says what to do."""
 
@@ -282,6 +291,14 @@ class FunctionDisabled(Observation):
     """A function file isn't served, because `supabase/config.toml` says so."""
 
     function: str
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionDoubtful(Observation):
+    """A function file is served, and something in it is likely to go wrong."""
+
+    function: str
+    advice: str
 
 
 @dataclass(frozen=True, slots=True)

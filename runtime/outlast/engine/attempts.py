@@ -6,7 +6,8 @@ import asyncio
 import contextvars
 from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from contextlib import suppress
+from datetime import UTC, datetime
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -14,7 +15,13 @@ from outlast.core.codec import Codec
 from outlast.core.errors import NotSerializable
 from outlast.core.retry import RetryPolicy
 from outlast.core.stops import Stopped
-from outlast.sdk.context import context, enter_context
+from outlast.sdk.context import enter_attempt
+
+TOLD_MAX = 20
+"""The note tells of so many attempts and one, the last ones."""
+
+TOLD_CHARS_MAX = 200
+_NOTE = "All attempts failed:"
 
 
 class Success(NamedTuple):
@@ -32,21 +39,32 @@ class Failure(NamedTuple):
     attempts: int
 
 
+class Tried(NamedTuple):
+    """The step that attempts are made of, as its function and its errors name it."""
+
+    step_id: str
+    what: str
+    now_s: Callable[[], float]
+
+
 async def attempt_all(
     call: Callable[[], Awaitable[Any]],
     retry: RetryPolicy,
     timeout_s: float | None,
     codec: Codec | None,
     before_next: Callable[[int, float, Exception], Awaitable[None]],
+    tried: Tried | None = None,
 ) -> Success | Failure:
     """Call until it succeeds, or `retry` has enough. With a codec the result passes through it.
 
     Cancellation by the body and the end of the execution pass through. Nothing else does: what is no
     Exception becomes one. `before_next(attempt, wait_s, error)` waits until the next attempt may begin.
+    `tried` is told to the function; an error that more than one attempt ended in has a note of all.
     """
+    earlier: list[str] = []
     for attempt in count(1):
         try:
-            value = await _bounded(call, attempt, timeout_s)
+            value = await _bounded(call, attempt, timeout_s, retry.max_attempts, tried)
             text, value = ("", value) if codec is None else codec.through(value)
             return Success(text, value, attempt)
         except NotSerializable as error:
@@ -58,8 +76,13 @@ async def attempt_all(
             failure.__cause__ = error
         except Exception as error:  # noqa: BLE001 - a step may raise anything; it is recorded
             failure = error
+        if tried is not None and retry.max_attempts > 1:
+            earlier.append(_told(failure, attempt, tried))
         if not _retries(retry, failure, attempt):
+            if attempt > 1:
+                _note(failure, earlier)
             return Failure(failure, attempt)
+        del earlier[:-TOLD_MAX]
         await before_next(attempt, retry.wait_s(attempt), failure)
     raise AssertionError("count() ended")
 
@@ -79,10 +102,17 @@ async def in_thread(pool: ThreadPoolExecutor, fn: Callable[..., Any], *args: Any
     return await asyncio.get_running_loop().run_in_executor(pool, run)
 
 
-async def _bounded(call: Callable[[], Awaitable[Any]], attempt: int, timeout_s: float | None) -> Any:
+async def _bounded(
+    call: Callable[[], Awaitable[Any]],
+    attempt: int,
+    timeout_s: float | None,
+    max_attempts: int,
+    tried: Tried | None,
+) -> Any:
     """One attempt, within its timeout, in a context of its own."""
     own = contextvars.copy_context()
-    own.run(_enter_attempt, attempt)
+    if tried is not None:
+        own.run(enter_attempt, tried.step_id, attempt, max_attempts)
     if timeout_s is None:
         return await _Apart(call, own)
     limit = asyncio.timeout(timeout_s)
@@ -92,13 +122,28 @@ async def _bounded(call: Callable[[], Awaitable[Any]], attempt: int, timeout_s: 
     except TimeoutError as error:
         if not limit.expired():
             raise
-        raise TimeoutError(f"the attempt took longer than {timeout_s:g} s") from error
+        of = "" if tried is None else f"{tried.what}: "
+        raise TimeoutError(f"{of}the attempt took longer than {timeout_s:g} s") from error
 
 
-def _enter_attempt(attempt: int) -> None:
-    if attempt > 1:
-        of_workflow = context()
-        enter_context(lambda: replace(of_workflow, attempt=attempt))
+def _told(error: Exception, attempt: int, tried: Tried) -> str:
+    """One attempt, for the note: when it failed, and with what."""
+    at = datetime.fromtimestamp(tried.now_s(), UTC).isoformat(timespec="milliseconds")
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - a foreign __str__ may raise anything
+        text = ""
+    lines = text.strip().splitlines() or [""]
+    return f"  {attempt}. {at} {type(error).__name__}: {lines[0][:TOLD_CHARS_MAX]}"
+
+
+def _note(error: Exception, told: list[str]) -> None:
+    """Add the note of all attempts. An error that a file keeps and raises anew has no second one."""
+    if not told:
+        return
+    with suppress(Exception):  # a foreign class may refuse in any way
+        kept = [each for each in getattr(error, "__notes__", []) if not str(each).startswith(_NOTE)]
+        error.__notes__ = [*kept, "\n".join([_NOTE, *told])]
 
 
 class _Apart:

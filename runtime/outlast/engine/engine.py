@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import count
@@ -465,9 +465,7 @@ class Engine:
     def _served(self, workflow: WorkflowDefinition) -> str:
         function = self._catalog.name_of(workflow)
         if function is None:
-            raise UsageError(
-                f"the workflow {workflow.name!r} is not served: it must be in a file under functions/"
-            )
+            raise UsageError(_not_served(workflow.fn))
         return function
 
     def _new(
@@ -494,3 +492,15 @@ class Engine:
             parent=parent,
             deadline_s=None if workflow.timeout_s is None else self.clock.now_s() + workflow.timeout_s,
         )
+
+
+def _not_served(fn: Callable[..., Any]) -> str:
+    """Why a workflow that isn't in the catalog isn't, and what to write."""
+    around, _, name = fn.__qualname__.rpartition(".")
+    if not around:
+        return f"the workflow {name!r} is not served: it must be in a file under functions/"
+    made = "within a function" if around.endswith("<locals>") else f"in the class {around}"
+    return (
+        f"the workflow {name!r} is defined {made}: another instance couldn't find it by its name. "
+        "Define it at the top level of a file under functions/, and give it what it needs as arguments"
+    )

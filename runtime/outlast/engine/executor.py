@@ -12,16 +12,18 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from outlast.core.answers import encode_answer
 from outlast.core.callers import Caller
 from outlast.core.clock import monotonic
 from outlast.core.errors import InvalidInput, InvalidJson, NotSerializable, ShuttingDown
 from outlast.core.failures import encode_failure
-from outlast.core.observations import WorkflowEnded, WorkflowStopped
+from outlast.core.observations import ResultChanged, WorkflowEnded, WorkflowStopped
 from outlast.core.ports import BadData
 from outlast.core.records import ClaimedWorkflow, Ending, Standing, Suspension
 from outlast.core.sizes import check_size
 from outlast.core.status import Status
 from outlast.core.stops import HandedOver, LeaseLost, Stopped, Suspended, TimedOut
+from outlast.core.storable import clean_json, clean_text
 from outlast.engine.attempts import in_thread
 from outlast.engine.execution import Services, public_reason
 from outlast.engine.runner import WorkflowRunner
@@ -157,7 +159,6 @@ class Executor:
         self, execution: WorkflowRunner, claimed: ClaimedWorkflow, arguments: dict[str, Any] | None
     ) -> tuple[Ending | Suspension | None, str | None]:
         """How the body ended: the workflow's end, a suspension, or None if that is for others to say."""
-        definition = execution.definition
         task = execution.task
         assert task is not None
         try:
@@ -171,7 +172,7 @@ class Executor:
                 execution.end()
             if (reason := execution.reason()) is not None:
                 raise reason  # the body caught it
-            return self._success(definition, result), None
+            return self._success(execution, result), None
         except BaseException as error:  # noqa: BLE001 - whatever a body raises ends this workflow alone
             stopped = execution.reason()
             if isinstance(error, Stopped) and public_reason(error):
@@ -210,11 +211,14 @@ class Executor:
             return await execution.run(definition.fn(**keywords))
         return await in_thread(self._body_threads, _in_own_thread, execution, definition.fn, keywords)
 
-    def _success(self, definition: WorkflowDefinition, result: Any) -> Ending:
+    def _success(self, execution: WorkflowRunner, result: Any) -> Ending:
         if isinstance(result, Response):
             response, output = result.record()
             return Ending(Status.SUCCESS, output=output, response=response)
-        return Ending(Status.SUCCESS, output=definition.codec.encode(result))
+        output, changed = encode_answer(execution.definition.codec, result)
+        if changed is not None:
+            self._services.observe(ResultChanged(execution.workflow_id, execution.function, changed))
+        return Ending(Status.SUCCESS, output=output)
 
     def _failure(self, error: BaseException) -> tuple[Ending, str | None]:
         """The end that an exception is. An HTTPException is an answer, and none of the log's business."""
@@ -374,10 +378,14 @@ def _context_of(execution: WorkflowRunner, claimed: ClaimedWorkflow, clients: Ma
 
 
 def _error_text(document: dict[str, Any]) -> str:
-    """JSON of the `error` column. The failure is embedded as the object it is."""
+    """JSON of the `error` column, which SQL can read. The failure is embedded as the object it is."""
     failure = document.pop("failure", None)
+    if isinstance(detail := document.get("detail"), str):
+        document["detail"] = clean_text(detail)
+    if isinstance(message := document.get("message"), str):
+        document["message"] = clean_text(message)
     try:
         text = to_json(document).decode()
     except ValueError:
-        text = to_json({**document, "detail": str(document.get("detail"))}).decode()
-    return text if failure is None else f'{text[:-1]},"failure":{failure}}}'
+        text = to_json({**document, "detail": clean_text(str(detail))}).decode()
+    return clean_json(text if failure is None else f'{text[:-1]},"failure":{failure}}}')

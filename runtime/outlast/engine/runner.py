@@ -18,7 +18,7 @@ from outlast.core.ports import Conflicted, Fence, TransactionWork, Unreachable
 from outlast.core.records import ClaimedWorkflow, StepRecord
 from outlast.core.retry import RetryPolicy
 from outlast.core.stops import LeaseLost
-from outlast.engine.attempts import Failure, Success, attempt_all, in_thread
+from outlast.engine.attempts import Failure, Success, Tried, attempt_all, in_thread
 from outlast.engine.execution import Child, Services
 from outlast.engine.publishing import Publisher
 from outlast.sdk.context import Context, context
@@ -69,7 +69,12 @@ class WorkflowRunner(Publisher):
             step.name,
             step.fn,
             lambda: attempt_all(
-                call, step.retry, step.timeout_s, step.codec, self._before_next(step_id, step.name)
+                call,
+                step.retry,
+                step.timeout_s,
+                step.codec,
+                self._before_next(step_id, step.name),
+                Tried(step_id, f"step {step.name!r}", self._services.clock.now_s),
             ),
         )
 
@@ -94,7 +99,12 @@ class WorkflowRunner(Publisher):
         async def attempts() -> Success | Failure:
             try:
                 tried = await attempt_all(
-                    call, transaction.retry, transaction.timeout_s, None, self._before_next(step_id, name)
+                    call,
+                    transaction.retry,
+                    transaction.timeout_s,
+                    None,
+                    self._before_next(step_id, name),
+                    Tried(step_id, f"transaction {name!r}", self._services.clock.now_s),
                 )
             finally:
                 for order in reserved:

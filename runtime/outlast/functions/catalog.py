@@ -146,6 +146,8 @@ class Catalog:
                 self.observe(observations.FunctionBroken(name, file.error))
             else:
                 self.observe(observations.FunctionLoaded(name, file.version, reloaded=before is not None))
+                for advice in file.offer.advice:
+                    self.observe(observations.FunctionDoubtful(name, advice))
 
 
 def _alike(one: FunctionFile, other: FunctionFile) -> bool:

@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from outlast.core.names import is_function_name
+from outlast.functions.advice import advice_on
 from outlast.sdk.definitions import HandlerDefinition, WorkflowDefinition
 from outlast.sdk.workflows import Handler, Workflow
 
@@ -39,6 +40,8 @@ class Offer:
     private: dict[str, WorkflowDefinition] = field(default_factory=dict)
     """Workflows that begin with `_`: they can be started, and not be called over HTTP."""
     app: ASGIApp | None = None
+    advice: tuple[str, ...] = ()
+    """What in it is likely to go wrong."""
 
     @property
     def is_ambiguous(self) -> bool:
@@ -72,6 +75,7 @@ def offer_of(function: str, module: ModuleType) -> Offer:
         others={name: definition for name, definition in public.items() if is_function_name(name)},
         private=private,
         app=mounted,
+        advice=advice_on(module),
     )
 
 

@@ -46,9 +46,8 @@ def log(fact: Observation) -> None:
         case facts.WorkflowStopped(workflow_id, _, reason, detail):
             level = logging.WARNING if reason == "LeaseLost" else logging.DEBUG
             _logger.log(level, "%s left this instance (%s): %s", workflow_id, reason, detail)
-        case facts.StepRetried(workflow_id, step_id, name, attempt, wait_s, error):
-            where = f"{workflow_id} step {step_id} {name!r}"
-            _logger.warning("%s: attempt %d failed (%s); the next in %.1f s", where, attempt, error, wait_s)
+        case facts.StepRetried() | facts.ResultChanged():
+            _log_course(fact)
         case facts.DatabaseLost() | facts.DatabaseFound() | facts.JournalStalled() | facts.JournalMoves():
             _log_absence(fact)
         case (
@@ -66,7 +65,11 @@ def log(fact: Observation) -> None:
         ):
             _log_loop(fact)
         case (
-            facts.FunctionLoaded() | facts.FunctionBroken() | facts.FunctionDisabled() | facts.CallUnawaited()
+            facts.FunctionLoaded()
+            | facts.FunctionBroken()
+            | facts.FunctionDisabled()
+            | facts.FunctionDoubtful()
+            | facts.CallUnawaited()
         ):
             _log_function(fact)
         case _:
@@ -193,6 +196,16 @@ def _log_realtime(fact: facts.RealtimeRefused | facts.RealtimeAccepted) -> None:
     _logger.warning(text, " ".join(fact.error.split()), fact.remedy)
 
 
+def _log_course(fact: facts.StepRetried | facts.ResultChanged) -> None:
+    if isinstance(fact, facts.ResultChanged):
+        text = "%s succeeded; its result is stored as plain JSON: %s"
+        _logger.warning(text, fact.workflow_id, fact.reason)
+        return
+    where = f"{fact.workflow_id} step {fact.step_id} {fact.name!r}"
+    text = "%s: attempt %d failed (%s); the next in %.1f s"
+    _logger.warning(text, where, fact.attempt, fact.error, fact.wait_s)
+
+
 def _log_loop(
     fact: facts.ClaimGivenUp | facts.LoopFailed | facts.LoopBlocked | facts.LoopFreed | facts.LoopInterrupted,
 ) -> None:
@@ -215,12 +228,18 @@ def _log_loop(
 
 
 def _log_function(
-    fact: facts.FunctionLoaded | facts.FunctionBroken | facts.FunctionDisabled | facts.CallUnawaited,
+    fact: facts.FunctionLoaded
+    | facts.FunctionBroken
+    | facts.FunctionDisabled
+    | facts.FunctionDoubtful
+    | facts.CallUnawaited,
 ) -> None:
     if isinstance(fact, facts.CallUnawaited):
         _log_unawaited(fact)
     elif isinstance(fact, facts.FunctionDisabled):
         _logger.info("%s is not served: supabase/config.toml disables it", fact.function)
+    elif isinstance(fact, facts.FunctionDoubtful):
+        _logger.warning("function %s: %s", fact.function, fact.advice)
     elif isinstance(fact, facts.FunctionBroken):
         _logger.error("%s can't be served: %s", fact.function, fact.error)
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, MutableMapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from outlast.core.callers import NOBODY, Caller, CallerToken
@@ -49,6 +49,10 @@ class Context:
     """How often the workflow was taken over from an instance that was lost."""
     attempt: int = 1
     """In a step: which attempt of it this is."""
+    max_attempts: int = 1
+    """In a step: how many there may be."""
+    step_id: str | None = None
+    """In a step or a transaction: its place in the workflow, the same on each attempt and after a crash."""
     clients: Clients | None = field(default=None, repr=False)
     """Behind `supabase` and `supabase_admin`."""
 
@@ -113,3 +117,10 @@ def current_caller() -> tuple[Caller, CallerToken | None]:
 def enter_context(entered: Callable[[], Context]) -> None:
     """Make what `entered` gives the current one in this context. It is called when somebody asks."""
     _context.set(entered)
+
+
+def enter_attempt(step_id: str, attempt: int, max_attempts: int) -> None:
+    """Let the current context be known, in this one, as that of an attempt of a step."""
+    found = _context.get()
+    if found is not None:
+        _context.set(lambda: replace(found(), step_id=step_id, attempt=attempt, max_attempts=max_attempts))

@@ -33,6 +33,8 @@ def positive_seconds_of(duration: Duration | None, what: str) -> float | None:
     """As `seconds_of`, for what must be longer than nothing or None."""
     if duration is None:
         return None
+    if isinstance(duration, float) and duration == math.inf:
+        raise UsageError(f"{what} is a number of seconds; for no bound leave it out, or write None")
     seconds = seconds_of(duration, what)
     if seconds <= 0:
         raise UsageError(f"{what} must be longer than 0 s, not {duration!r}")

@@ -21,6 +21,7 @@ from typing_extensions import TypedDict  # pydantic asks for this one before Pyt
 from outlast.core.codec import resolved_annotations
 from outlast.core.doubles import check_numbers
 from outlast.core.errors import InvalidInput, InvalidJson, NotSerializable, UsageError
+from outlast.core.sameness import difference
 from outlast.core.sizes import check_size
 from outlast.sdk.http import Request
 
@@ -70,7 +71,7 @@ class Inputs:
         if b"NaN" in text or b"Infinity" in text:
             _refuse_constants(text)
         try:
-            validated = self._adapter.validator.validate_json(body)
+            validated = self._adapter.validator.validate_json(body, by_alias=True, by_name=True)
         except ValidationError as error:
             invalid = self._invalid(error)
             if isinstance(invalid, InvalidInput):
@@ -80,9 +81,33 @@ class Inputs:
         return validated if self.whole is None else {self.whole: validated}
 
     def encode_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-        """The JSON input that stands for a Python call. Raises UsageError or NotSerializable."""
+        """The JSON input that stands for a Python call.
+
+        Raises UsageError, InvalidInput, or NotSerializable for what wouldn't reach the function as it is.
+        """
+        of = f"{self._fn.__qualname__}: the input"
         if self.request_parameters:
             raise UsageError(f"{self._fn.__qualname__} takes a Request: it can be called over HTTP only")
+        given = self._given(args, kwargs)
+        try:
+            encoded = self._adapter.dump_json(given, warnings="error", by_alias=False)
+        except ValueError as error:
+            raise NotSerializable(
+                f"{self._fn.__qualname__}: an argument has no JSON form: {error}"
+            ) from error
+        check_size(len(encoded), of)
+        try:
+            back = self.bind_json(encoded)
+        except (InvalidInput, InvalidJson) as error:
+            raise NotSerializable(f"{of} would not be taken as it is written in JSON: {error}") from error
+        if (changed := difference(back, given if self.whole is None else {self.whole: given})) is not None:
+            raise NotSerializable(
+                f"{of}{changed}; annotate the parameter with the type that is given, or give plain JSON"
+            )
+        return encoded.decode()
+
+    def _given(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The arguments as the adapter takes them, validated."""
         try:
             bound = self.signature.bind(*args, **kwargs)
         except TypeError as error:
@@ -91,17 +116,13 @@ class Inputs:
         for parameter in self.signature.parameters.values():
             if parameter.kind is inspect.Parameter.VAR_KEYWORD:
                 values.update(values.pop(parameter.name, {}))
+        if self.whole is not None and self.whole not in values:
+            raise UsageError(f"{self._fn.__qualname__}: give {self.whole!r}")
+        given = values if self.whole is None else values[self.whole]
         try:
-            given = self._adapter.validate_python(values) if self.whole is None else values.get(self.whole)
-            encoded = self._adapter.dump_json(given, warnings="error")
-            check_size(len(encoded), f"{self._fn.__qualname__}: the input")
-            return encoded.decode()
+            return self._adapter.validator.validate_python(given, by_alias=True, by_name=True)
         except ValidationError as error:
             raise self._invalid(error) from None
-        except ValueError as error:
-            raise NotSerializable(
-                f"{self._fn.__qualname__}: an argument has no JSON form: {error}"
-            ) from error
 
     def json_schema(self) -> dict[str, Any]:
         """JSON Schema (2020-12) of the body."""

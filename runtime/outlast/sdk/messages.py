@@ -12,6 +12,7 @@ from outlast.core.codec import Codec
 from outlast.core.errors import InvalidInput, UsageError
 from outlast.core.messages import TOPIC_CHARS_MAX
 from outlast.core.names import check_key
+from outlast.core.storable import check_json, check_text
 from outlast.sdk.calls import Call, on_host
 from outlast.sdk.durations import Duration, seconds_of
 from outlast.sdk.running import current_host, line_here, line_of_await, on_a_loop
@@ -95,10 +96,12 @@ def send(
     workflow_id = workflow.workflow_id if isinstance(workflow, WorkflowHandle) else workflow
     if not isinstance(workflow_id, str) or "\0" in workflow_id:
         raise UsageError(f"send takes the id of a workflow or a WorkflowHandle, not {workflow!r:.100}")
+    check_text(workflow_id, "send: the workflow's id")
     given = _topic(topic, "send")
     if idempotency_key is not None:
         check_key(idempotency_key)
     body = _VALUES.encode(message)
+    check_json(body, "the message")
     line = line_here("send")
     if line is None:
         host = current_host()
@@ -124,4 +127,5 @@ def _topic(topic: str | None, where: str) -> str:
         return ""
     if not isinstance(topic, str) or not 1 <= len(topic) <= TOPIC_CHARS_MAX or "\0" in topic:
         raise UsageError(f"{where} takes a topic of 1 to {TOPIC_CHARS_MAX} characters, not {topic!r:.100}")
+    check_text(topic, f"{where}: the topic")
     return topic

@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Generator
 from functools import partial
 from typing import Any
 
-from outlast.core.errors import NotSerializable, UsageError
-from outlast.core.events import EVENT_CHARS_MAX, holds_nul
+from outlast.core.errors import UsageError
+from outlast.core.events import EVENT_CHARS_MAX
+from outlast.core.storable import check_json, check_text
 from outlast.sdk.calls import Call
 from outlast.sdk.running import line_here, line_of_await
 from outlast.sdk.values import Values
@@ -35,11 +36,9 @@ def publish(event: str, value: Any = None) -> Awaitable[None]:
         raise UsageError(
             f"publish takes an event's name of 1 to {EVENT_CHARS_MAX} characters, not {event!r:.100}"
         )
+    check_text(event, "the event's name")
     body = _VALUES.encode(value)
-    if holds_nul(body):
-        raise NotSerializable(
-            "the event's value holds a NUL character, which Postgres's jsonb can't; leave it out"
-        )
+    check_json(body, "the event's value")
     line = line_here("publish")
     if line is None:
         raise UsageError("publish belongs in a workflow's body: a step returns what is to be told")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine, Generator
 from functools import partial
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
+from outlast.core.answers import decode_answer
 from outlast.core.codec import Codec
 from outlast.core.errors import UsageError
 from outlast.core.names import check_key
@@ -60,7 +61,7 @@ class WorkflowHandle(Generic[R]):
 
     def _value(self, plain: Any) -> R:
         codec = _PLAIN if self._workflow is None else self._workflow.codec
-        value: R = codec.decode(_PLAIN.encode(plain))
+        value: R = decode_answer(codec, _PLAIN.encode(plain))
         return value
 
 

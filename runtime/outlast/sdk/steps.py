@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Coroutine
 from functools import partial, update_wrapper
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
@@ -9,6 +10,7 @@ from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
 from outlast.core.codec import Codec, return_annotation
 from outlast.core.errors import UsageError
 from outlast.core.retry import RetryOn, RetryPolicy
+from outlast.core.storable import check_text
 from outlast.sdk.calls import Call
 from outlast.sdk.definitions import StepDefinition, is_async
 from outlast.sdk.durations import Duration, positive_seconds_of, seconds_of
@@ -116,7 +118,8 @@ def step(
 
     def decorate(wrapped: Callable[..., Any]) -> AsyncStep[..., Any] | SyncStep[..., Any]:
         refuse_non_function(wrapped, "step")
-        given = name or wrapped.__name__
+        refuse_method(wrapped, "step")
+        given = step_name(name, wrapped, "step")
         definition = StepDefinition(
             name=given,
             fn=wrapped,
@@ -148,6 +151,11 @@ def retry_policy(
     if isinstance(retry_on, tuple):
         if not all(isinstance(kind, type) and issubclass(kind, Exception) for kind in retry_on):
             raise UsageError(f"{what}(retry_on) takes exception classes or a predicate, not {retry_on!r}")
+    elif is_async(retry_on) or is_async(type(retry_on).__call__):
+        raise UsageError(
+            f"{what}(retry_on) takes a plain function: what an async def gives is true for every error; "
+            "write `def`, or decide within the step"
+        )
     elif not callable(retry_on):
         raise UsageError(f"{what}(retry_on) takes exception classes or a predicate, not {retry_on!r}")
     return RetryPolicy(
@@ -157,6 +165,31 @@ def retry_policy(
         backoff_max_s=seconds_of(backoff_max, f"{what}(backoff_max)"),
         retry_on=retry_on,
     )
+
+
+def step_name(name: str | None, fn: Callable[..., Any], what: str) -> str:
+    """What a step is called. Raises UsageError for a name that can't be recorded."""
+    if name is not None and (not isinstance(name, str) or not name):
+        raise UsageError(f"{what}(name) is a text, not {name!r:.100}")
+    check_text(name or fn.__name__, f"{what}(name)")
+    return name or fn.__name__
+
+
+def refuse_method(fn: Callable[..., Any], what: str) -> None:
+    """Raise UsageError for a method: recorded calls don't get its `self`, and replay can't make it again."""
+    first = next(iter(inspect.signature(fn).parameters), None)
+    if first in ("self", "cls") and _in_class(fn):
+        raise UsageError(
+            f"@{what} can't go on the method {fn.__qualname__}: write a function beside the class, "
+            f"`@{what} def {fn.__name__}(…)`, that takes what it needs of {first} as arguments, and let the "
+            f"method call it"
+        )
+
+
+def _in_class(fn: Callable[..., Any]) -> bool:
+    """Whether it was written in a class's body: its qualified name then has the class's before its own."""
+    above = fn.__qualname__.rpartition(".")[0]
+    return bool(above) and not above.endswith("<locals>")
 
 
 def refuse_in_thread(line: Line, name: str, what: str) -> None:

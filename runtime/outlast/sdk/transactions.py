@@ -13,7 +13,14 @@ from outlast.sdk.calls import Call, on_host
 from outlast.sdk.definitions import TransactionDefinition, is_async
 from outlast.sdk.durations import Duration, positive_seconds_of
 from outlast.sdk.running import Args, Host, Kwargs, current_host, line_here, line_of_await, on_a_loop
-from outlast.sdk.steps import refuse_in_thread, refuse_non_function, refuse_on_loop, retry_policy
+from outlast.sdk.steps import (
+    refuse_in_thread,
+    refuse_method,
+    refuse_non_function,
+    refuse_on_loop,
+    retry_policy,
+    step_name,
+)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -139,11 +146,12 @@ def transaction(
 
     def decorate(wrapped: Callable[..., Any]) -> AsyncTransaction[..., Any] | SyncTransaction[..., Any]:
         refuse_non_function(wrapped, "transaction")
+        refuse_method(wrapped, "transaction")
         if wrapped.__code__.co_argcount < 1:
             raise UsageError(
                 f"@transaction: the first parameter of {wrapped.__qualname__} is the connection: (tx, …)"
             )
-        given = name or wrapped.__name__
+        given = step_name(name, wrapped, "transaction")
         definition = TransactionDefinition(
             name=given,
             fn=wrapped,

@@ -6,8 +6,11 @@ from functools import lru_cache
 from typing import Any
 
 from outlast.core.codec import Codec
+from outlast.core.errors import NotSerializable, UsageError
+from outlast.core.sameness import brief
 
 _PLAIN_TYPES = (dict, list, str, int, float, bool, type(None))
+_REMEDY = "give plain JSON values, dataclasses or pydantic models"
 _KEPT_MAX = 256
 
 
@@ -16,7 +19,7 @@ class Values:
 
     def __init__(self, of: str) -> None:
         self._of = of
-        self._plain = Codec(of=of)
+        self._plain = Codec(of=of, remedy=_REMEDY)
         self._kept = lru_cache(maxsize=_KEPT_MAX)(self._made)
 
     def codec(self, annotation: Any) -> Codec:
@@ -28,8 +31,13 @@ class Values:
 
     def encode(self, value: Any) -> str:
         """`value` as JSON text: plain JSON, a dataclass, a pydantic model. Raises NotSerializable."""
-        codec = self._plain if isinstance(value, _PLAIN_TYPES) else self.codec(type(value))
+        if isinstance(value, _PLAIN_TYPES):
+            return self._plain.encode(value)
+        try:
+            codec = self.codec(type(value))
+        except UsageError:
+            raise NotSerializable(f"{self._of}: {brief(value)} has no JSON form; {_REMEDY}") from None
         return codec.encode(value)
 
     def _made(self, annotation: Any) -> Codec:
-        return Codec(annotation, of=self._of)
+        return Codec(annotation, of=self._of, remedy=_REMEDY)

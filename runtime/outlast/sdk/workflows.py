@@ -15,7 +15,7 @@ from outlast.sdk.http import Response
 from outlast.sdk.inputs import Inputs
 from outlast.sdk.queues import queue_name
 from outlast.sdk.recorded import asked_headers
-from outlast.sdk.steps import refuse_non_function
+from outlast.sdk.steps import refuse_method, refuse_non_function
 from outlast.sdk.webhooks import Webhook, check_webhook
 
 P = ParamSpec("P")
@@ -109,6 +109,7 @@ def workflow(
 
     def decorate(wrapped: Callable[..., Any]) -> Workflow[..., Any]:
         refuse_non_function(wrapped, "workflow")
+        refuse_method(wrapped, "workflow")
         annotation = return_annotation(wrapped)
         if annotation is Response:
             annotation = UNTYPED
@@ -117,7 +118,7 @@ def workflow(
             fn=wrapped,
             is_async=is_async(wrapped),
             inputs=Inputs(wrapped),
-            codec=Codec(annotation, of=f"the result of workflow {wrapped.__name__!r}"),
+            codec=Codec(annotation, of=f"the result of workflow {wrapped.__name__!r}", by_alias=True),
             methods=allowed,
             idempotency=idempotency,
             duplicates=duplicates,

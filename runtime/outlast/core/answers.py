@@ -1,0 +1,56 @@
+"""What a workflow returned, as JSON. Its work is done: no answer's type makes it a failure.
+
+What its annotation carries is encoded by that, and comes back the same. Anything else is encoded as well as
+pydantic can: a UUID or a datetime becomes its text, a set a list, NaN the text "NaN". What even pydantic
+can't encode becomes its `repr`. Only what is too large to be stored is refused.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError, from_json, to_json
+
+from outlast.core.codec import Codec
+from outlast.core.errors import NotSerializable
+from outlast.core.sizes import check_size
+from outlast.core.storable import clean_text
+
+REPR_CHARS_MAX = 10_000
+
+
+def encode_answer(codec: Codec, value: Any) -> tuple[str, str | None]:
+    """`value` as JSON text, and why that doesn't give back the same, if so. Raises
+    NotSerializable for what is too large to be stored."""
+    try:
+        return codec.encode(value), None
+    except NotSerializable as error:
+        reason = str(error)
+    text = _as_well_as_can_be(value)
+    check_size(len(text.encode()), codec.of)
+    return text, reason
+
+
+def decode_answer(codec: Codec, text: str) -> Any:
+    """What `text` stands for: by the annotation, or plain JSON where it was encoded without that."""
+    try:
+        return codec.decode(text)
+    except ValidationError:
+        return from_json(text)
+
+
+def _as_well_as_can_be(value: Any) -> str:
+    try:
+        encoded = to_json(value, by_alias=True, inf_nan_mode="strings", bytes_mode="base64", fallback=_shown)
+        from_json(encoded)  # deeper, or a longer number, than is read again
+        return encoded.decode()
+    except (PydanticSerializationError, ValueError, RecursionError, TypeError):
+        return to_json(_shown(value)).decode()
+
+
+def _shown(value: Any) -> str:
+    try:
+        return clean_text(repr(value)[:REPR_CHARS_MAX])
+    except Exception:  # noqa: BLE001 - a foreign __repr__ may raise anything
+        return f"a {type(value).__qualname__}"

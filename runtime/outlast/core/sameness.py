@@ -1,0 +1,86 @@
+"""Whether a value came back from JSON the same, and if not, which part of it didn't."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import datetime, time
+from enum import Enum
+from typing import Any
+
+
+def difference(back: Any, value: Any, path: str = "") -> str | None:
+    """Which part of `value` came back as another, in words; None if all is the same.
+
+    Equal isn't enough: True == 1, and a str Enum equals its text. Same isn't needed: 0 comes back as 0.0 from
+    `float`, and a time in a zone as the same time at its offset.
+    """
+    if _kind(back) is not _kind(value):
+        return None if _same_number(back, value) else _told(back, value, path)
+    if isinstance(value, datetime | time):
+        return None if _same_time(back, value) else _told(back, value, path)
+    if isinstance(value, list | tuple):
+        if len(back) != len(value):
+            return _told(back, value, path)
+        return _first((back[i], each, f"{path}[{i}]") for i, each in enumerate(value))
+    if isinstance(value, dict):
+        if back.keys() != value.keys():
+            return _told(back, value, path)
+        return _first((back[key], each, f"{path}[{key!r}]") for key, each in value.items())
+    with suppress(Exception):  # a foreign __eq__ may raise anything
+        if bool(back == value):
+            return None
+    # Objects without an __eq__ of their own differ from their copies: then what they hold decides.
+    held, held_back = _held(value), _held(back)
+    if not held or held.keys() != held_back.keys():
+        return _told(back, value, path)
+    return _first((held_back[key], each, f"{path}.{key}" if path else key) for key, each in held.items())
+
+
+def brief(value: Any) -> str:
+    """A value for a message: the beginning of its text, and its type."""
+    name = type(value).__qualname__
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - a foreign __repr__ may raise anything
+        return f"a {name}"
+    return f"{text[:80]}{'…' if len(text) > 80 else ''} ({name})"
+
+
+def _first(parts: Iterable[tuple[Any, Any, str]]) -> str | None:
+    return next((found for each in parts if (found := difference(*each)) is not None), None)
+
+
+def _told(back: Any, value: Any, path: str) -> str:
+    return f"{f'{path}: ' if path else ''}{brief(value)} would come back from JSON as {brief(back)}"
+
+
+def _kind(value: Any) -> Any:
+    """The type; of a generic model without its parameters, which pydantic has chosen."""
+    kind = type(value)
+    return getattr(kind, "__pydantic_generic_metadata__", {}).get("origin") or kind
+
+
+def _same_number(a: Any, b: Any) -> bool:
+    return all(isinstance(each, int | float) and not isinstance(each, bool | Enum) for each in (a, b)) and (
+        bool(a == b)
+    )
+
+
+def _same_time(a: datetime | time, b: datetime | time) -> bool:
+    """The same on the wall at the same offset. In the hour that a zone repeats Python calls no two equal."""
+    return (
+        a.utcoffset() == b.utcoffset()
+        and (a.tzinfo is None) == (b.tzinfo is None)
+        and a.replace(tzinfo=None, fold=0) == b.replace(tzinfo=None, fold=0)
+    )
+
+
+def _held(value: Any) -> dict[str, Any]:
+    if dataclasses.is_dataclass(value):
+        return {each.name: getattr(value, each.name, None) for each in dataclasses.fields(value)}
+    held = dict(getattr(value, "__dict__", None) or {})
+    for beside in ("__pydantic_extra__", "__pydantic_private__"):
+        held.update(getattr(value, beside, None) or {})
+    return held

@@ -1,0 +1,64 @@
+"""What text and JSON Postgres can hold, and what is written in place of what it can't.
+
+`text` takes neither NUL nor half a surrogate pair. `json` takes both as escapes, but nobody can read them
+there: each `->>` and each cast to `jsonb` of such a value fails (Postgres manual, 8.14 JSON Types). So what
+functions alone read (inputs, results) may hold NUL, and views show U+FFFD in its place. What SQL reads
+(messages, events) may not. The error of a workflow is stored with U+FFFD.
+"""
+
+from __future__ import annotations
+
+import re
+
+from outlast.core.errors import NotSerializable, UsageError
+
+REPLACEMENT = "\ufffd"
+_ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+
+
+def unstorable(text: str) -> str | None:
+    """What keeps `text` out of a column of type text, in words; None if nothing does."""
+    if "\0" in text:
+        return "a NUL character"
+    return None if _is_unicode(text) else "half a surrogate pair"
+
+
+def check_text(text: str, of: str) -> None:
+    """Let a text pass that Postgres can hold. Raises UsageError that names it as `of`."""
+    if (found := unstorable(text)) is not None:
+        raise UsageError(f"{of} holds {found}, which Postgres can't store; leave it out")
+
+
+def check_json(text: str, of: str) -> None:
+    """Let JSON text pass that SQL can read. Raises NotSerializable that names it as `of`."""
+    if holds_nul(text):
+        raise NotSerializable(
+            f"{of} holds a NUL character, which Postgres's jsonb can't; leave it out, or send bytes as base64"
+        )
+
+
+def holds_nul(text: str) -> bool:
+    """Whether a text in this JSON holds NUL: `json` of Postgres takes it, `jsonb` and its readers don't."""
+    return "\\u0000" in text and _ESCAPED_NUL.search(text) is not None
+
+
+def clean_text(text: str) -> str:
+    """`text` with U+FFFD or `?` in place of what Postgres can't hold."""
+    if "\0" in text:
+        text = text.replace("\0", REPLACEMENT)
+    return text if _is_unicode(text) else text.encode("utf-8", "replace").decode()
+
+
+def clean_json(text: str) -> str:
+    """JSON text with U+FFFD in place of NUL."""
+    return _ESCAPED_NUL.sub(r"\1\\ufffd", text) if "\\u0000" in text else text
+
+
+def _is_unicode(text: str) -> bool:
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,58 @@
+"""What in a file that can be served is likely to go wrong at the first call: told when it is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+from outlast.core.codec import return_annotation
+from outlast.core.errors import UsageError
+from outlast.core.lossy import lossy
+from outlast.sdk.steps import AsyncStep, SyncStep
+from outlast.sdk.transactions import AsyncTransaction, SyncTransaction
+from outlast.sdk.workflows import Workflow
+
+_RECORDED = (AsyncStep, SyncStep, AsyncTransaction, SyncTransaction)
+
+
+def advice_on(module: ModuleType) -> tuple[str, ...]:
+    """Warnings, each a sentence with its remedy."""
+    return (*_names(module), *_annotations(module))
+
+
+def _own(module: ModuleType, kinds: Any) -> list[Any]:
+    """The definitions that are written in this very file, each once."""
+    found = [each for each in vars(module).values() if isinstance(each, kinds)]
+    return list(
+        {id(each.definition): each.definition for each in found if _home(each) == module.__name__}.values()
+    )
+
+
+def _home(decorated: Any) -> str:
+    return str(decorated.definition.fn.__module__)
+
+
+def _names(module: ModuleType) -> Iterator[str]:
+    """Replay tells two steps of one name apart by their place alone: swapped, each gets another's record."""
+    first: dict[str, Any] = {}
+    for each in _own(module, _RECORDED):
+        other = first.setdefault(each.name, each)
+        if other is not each:
+            yield (
+                f"{other.fn.__name__} and {each.fn.__name__} are steps of one name, {each.name!r}: when the "
+                "code changes, replay can't tell them apart; give one of them another name"
+            )
+
+
+def _annotations(module: ModuleType) -> Iterator[str]:
+    for each in _own(module, (*_RECORDED, Workflow)):
+        try:
+            found = lossy(return_annotation(each.fn))
+        except UsageError:
+            continue
+        if found is not None:
+            yield (
+                f"what {each.name} returns can't come back from JSON as it is: {found}; return another type, "
+                "or what stands for it"
+            )
