@@ -15,9 +15,9 @@ DRAIN_BYTES_MAX = 64 * 1024 * 1024
 class DrainingTransport:
     """A transport whose `close` lets the client finish what it is sending, within bounds.
 
-    A socket that is closed over unread input makes TCP send a reset, which takes the answer away from a client
-    that hasn't read it yet (RFC 9112, section 9.6). So the writing side is closed first, and what still comes
-    is read and thrown away, until the client closes too. A second `close` is at once.
+    A socket that is closed over unread input makes TCP send a reset, which takes the answer away from a
+    client that hasn't read it yet (RFC 9112, section 9.6). So the writing side is closed first. What still
+    comes is read and thrown away, until the client closes too. A second `close` is at once.
     """
 
     def __init__(
