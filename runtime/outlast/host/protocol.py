@@ -51,8 +51,8 @@ class Protocol(HttpToolsProtocol):
             self._read(data)
 
     def _client_sends(self) -> bool:
-        """Whether more of a request may be under way."""
-        return self._refused or not self._reading_head or self._head_bytes > 0
+        """Whether more of a body may be under way. Who sends an endless head is cut off."""
+        return not self._reading_head
 
     def _read(self, data: bytes) -> None:
         """Read on, unless the head of the request grows too large, and see how long the rest may take."""
