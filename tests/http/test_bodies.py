@@ -161,6 +161,21 @@ def test_a_larger_body_is_refused_by_its_length(host: Served) -> None:
     assert host.rows() == before
 
 
+@pytest.mark.parametrize("framed", ["length", "chunks"])
+def test_who_sends_all_of_a_larger_body_before_reading_gets_the_answer(host: Served, framed: str) -> None:
+    """As Node's fetch does: a reset would take the answer away."""
+    mebibyte = b"x" * 0x100000
+    head = {"length": f"content-length: {12 * 0x100000}", "chunks": "transfer-encoding: chunked"}[framed]
+    with host.connection() as wire:
+        wire.send(f"POST /functions/v1/hello HTTP/1.1\r\nhost: x\r\n{head}\r\n\r\n".encode())
+        for _ in range(12):
+            wire.send(mebibyte if framed == "length" else b"100000\r\n" + mebibyte + b"\r\n")
+        answer = wire.answer()
+        assert answer.status == 413
+        assert json.loads(answer.body)["code"] == "payload_too_large"
+        assert wire.rest() == b""
+
+
 @pytest.mark.parametrize("function", ["hello", "inputs/request", "plain"])
 def test_an_endless_body_is_refused_once_it_is_too_large(host: Served, function: str) -> None:
     before = host.rows()

@@ -16,6 +16,7 @@ from tests.mutants import (
     of_replay,
     of_requests,
     of_rights,
+    of_shares,
     of_the_fence,
     of_the_journal,
     of_the_lease,
@@ -41,6 +42,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *of_misuse.MUTANTS,
     *of_requests.MUTANTS,
     *of_values.MUTANTS,
+    *of_shares.MUTANTS,
 )
 EQUIVALENTS: tuple[Equivalent, ...] = (
     *of_recovery.EQUIVALENTS,

@@ -9,6 +9,7 @@ from http import HTTPStatus
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from outlast.host.draining import DrainingTransport
 from outlast.web.cors import EVERYWHERE
 from outlast.web.problems import Problem
 
@@ -41,18 +42,26 @@ class Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client has come. It may say nothing for a while only."""
-        super().connection_made(transport)
+        self._draining = DrainingTransport(transport, self.loop, self._client_sends)
+        super().connection_made(self._draining)  # type: ignore[arg-type]
         self._patience = self.loop.call_later(SILENT_S, self._silent)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It has gone."""
         self._end_patience()
+        self._draining.lost()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Read on, unless something was refused."""
-        if not self._refused:
+        """Read on, unless something was refused, or the last answer is out."""
+        if self._draining.draining:
+            self._draining.drain(data)
+        elif not self._refused:
             self._read(data)
+
+    def _client_sends(self) -> bool:
+        """Whether more of a body may be under way. Who sends an endless head is cut off."""
+        return not self._reading_head
 
     def _read(self, data: bytes) -> None:
         """Read on, unless the head of the request grows too large, and see how long the rest may take."""
