@@ -11,6 +11,7 @@ from tests.mutants import (
     of_recovery,
     of_repetition,
     of_replay,
+    of_rows,
     of_the_fence,
     of_the_journal,
     of_the_lease,
@@ -29,6 +30,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *of_events.MUTANTS,
     *of_callers.MUTANTS,
     *of_messages.MUTANTS,
+    *of_rows.MUTANTS,
 )
 EQUIVALENTS: tuple[Equivalent, ...] = (
     *of_recovery.EQUIVALENTS,

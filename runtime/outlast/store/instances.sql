@@ -63,6 +63,7 @@ with sessions as materialized (
     and (i.lease_until < now() or (i.backend_pid is not null and s.pid is null))
     and exists (select from outlast.workflow_status w where w.owner = i.instance_id)
 ), due as (
+  -- Not FOR UPDATE: whoever is sending a message, in a transaction that stays open, holds the row FOR KEY SHARE.
   select w.workflow_id
   from outlast.workflow_status w
   where w.owner is null and w.claimable_at <= now()
@@ -70,7 +71,7 @@ with sessions as materialized (
     and w.recovery_attempts < %(suspect_after)s
   order by w.claimable_at
   limit %(room)s
-  for update skip locked
+  for no key update skip locked
 ), suspect as (
   select w.workflow_id
   from outlast.workflow_status w
@@ -79,7 +80,7 @@ with sessions as materialized (
     and w.recovery_attempts >= %(suspect_after)s
   order by w.claimable_at
   limit %(suspects)s
-  for update skip locked
+  for no key update skip locked
 ), claimed as (
   update outlast.workflow_status w
   set owner = %(instance)s,
@@ -135,7 +136,7 @@ with orphaned as (
     )
   order by w.created_at
   limit %(limit)s
-  for update of w skip locked
+  for no key update of w skip locked
   -- A beat that is under way waits, and one that came first is seen: nobody is told that it lives and robbed.
   for share of i skip locked
 )
