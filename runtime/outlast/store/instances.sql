@@ -2,14 +2,17 @@
 
 -- name: beat
 with renewed as (
-  insert into outlast.instances as i (instance_id, lease_until, host, version, backend_pid, backend_started)
+  insert into outlast.instances as i (
+    instance_id, lease_until, host, version, running, backend_pid, backend_started
+  )
   select
-    %(instance)s, clock_timestamp() + make_interval(secs => %(ttl)s), %(host)s, %(version)s,
+    %(instance)s, clock_timestamp() + make_interval(secs => %(ttl)s), %(host)s, %(version)s, %(running)s::json,
     case when %(session)s then pg_backend_pid() end,
     case when %(session)s then
       (select a.backend_start from pg_stat_activity a where a.pid = pg_backend_pid()) end
   on conflict (instance_id) do update
     set lease_until = excluded.lease_until,
+        running = coalesce(excluded.running, i.running),
         backend_pid = excluded.backend_pid,
         backend_started = excluded.backend_started
   returning 1
