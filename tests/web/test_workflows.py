@@ -184,7 +184,7 @@ async def test_a_workflow_that_has_ended_waits_for_nothing(
 ) -> None:
     project.rows.workflows = [workflow("checkout:k", "SUCCESS")]
     over_at = START + timedelta(seconds=2)
-    recorded = step("10", None, **{"output": "1795341600.5", "over_at": over_at, **columns})
+    recorded = {**step("10", None), "output": "1795341600.5", "over_at": over_at, **columns}
     project.rows.recorded["checkout:k"] = [recorded]
     (shown,) = (await client.get(f"{K}/steps")).json()["steps"]
     assert (shown["status"], shown["completed_at"], shown["output"]) == (status, completed_at, None)
