@@ -12,7 +12,7 @@ def looks_until(looks: Looks, ids: list[str], now: float, ends: float) -> list[t
     made = []
     while now < ends:
         made.append((now, looks.take_due(ids, now)))
-        now += looks.pause_s(ids, now)
+        now += max(1e-6, looks.pause_s(ids, now))
     return made
 
 
@@ -35,13 +35,13 @@ def test_an_end_is_seen_late_by_a_part_of_the_wait_and_within_bounds(after_s: fl
 
 
 def test_long_waits_cost_few_looks_and_share_them() -> None:
-    looks, ids = Looks(), [f"w{number}" for number in range(900)]
+    looks, ids = Looks(), [f"w{number}" for number in range(90)]
     for number, each in enumerate(ids):
-        looks.begin(each, number / 900)
+        looks.begin(each, number / 90)
     looks_until(looks, ids, 1.0, 60.0)
     made = looks_until(looks, ids, 60.0, 120.0)
     assert len(made) <= 60 / LOOK_MAX_S * 2
-    assert sum(len(due) for _, due in made) <= 900 * 60 / LOOK_MAX_S * 2
+    assert sum(len(due) for _, due in made) <= 90 * 60 / LOOK_MAX_S * 2
 
 
 def test_a_wait_that_has_just_begun_makes_others_looked_at_no_more_often_than_twice() -> None:
@@ -58,7 +58,8 @@ def test_what_left_this_instance_begins_anew_and_what_nobody_waits_for_is_forgot
     looks = Looks()
     looks.begin("a", 0.0)
     looks_until(looks, ["a"], 0.0, 100.0)
-    looks.begin("a", 100.0)
-    assert looks.take_due(["a"], 100.0) == ["a"]
+    for now in (100.0, 100.001):
+        looks.begin("a", now)
+        assert looks.take_due(["a"], now) == ["a"]
     looks.forget("a")
     assert (looks._began, looks._looked) == ({}, {})
