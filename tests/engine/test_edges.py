@@ -30,7 +30,7 @@ async def test_an_engine_that_was_opened_in_vain_has_one_journal(database: str) 
         await engine.close()
         before = len(asyncio.all_tasks())
 
-        async def unreachable(lease_ttl_s: float) -> Beat:
+        async def unreachable(lease_ttl_s: float, running: Any = None) -> Beat:
             raise Unreachable("not now")
 
         bench.store.instances.beat = unreachable  # type: ignore[method-assign]
@@ -271,9 +271,9 @@ def count_beats(bench: Bench) -> list[float]:
     beats: list[float] = []
     beat = bench.store.instances.beat
 
-    async def counted(lease_ttl_s: float) -> Beat:
+    async def counted(lease_ttl_s: float, running: Any = None) -> Beat:
         beats.append(lease_ttl_s)
-        return await beat(lease_ttl_s)
+        return await beat(lease_ttl_s, running)
 
     bench.store.instances.beat = counted  # type: ignore[method-assign]
     return beats

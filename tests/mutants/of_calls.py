@@ -101,7 +101,9 @@ MUTANTS = (
         "moved-unheard",
         "Whoever waits for a workflow that went elsewhere is answered from there",
         "engine/waits.py",
-        "        if workflow_id in self._waiters:\n            self._poll_now.set()\n",
+        "        if workflow_id in self._waiters:\n"
+        "            self._elsewhere.begin(workflow_id, monotonic())\n"
+        "            self._poll_now.set()\n",
         "        pass\n",
         engine=("test_starting.py::test_whoever_waits_for_what_went_elsewhere_is_answered_from_there",),
     ),

@@ -15,8 +15,8 @@ MUTANTS = (
         "event-given-up-is-one",
         "An event whose publishing was given up is none",
         PUBLISHING,
-        "await self._give_up(StepRecord(step_id, name, started_s=now_s))",
-        "await self._give_up(StepRecord(step_id, name, attempts=0, started_s=now_s))",
+        "await self._give_up(StepRecord(step_id, name, began=began))",
+        "await self._give_up(StepRecord(step_id, name, attempts=0, began=began))",
         engine=(_AHEAD,),
     ),
     Mutant(

@@ -17,6 +17,7 @@ from outlast.core.records import (
     LostInstance,
     Mail,
     Mailbox,
+    RunningStep,
     Standing,
     StepRecord,
 )
@@ -164,7 +165,7 @@ class MemoryInstances:
         """See InstanceStore."""
         self._link.when_lost(call)
 
-    async def beat(self, lease_ttl_s: float) -> Beat:
+    async def beat(self, lease_ttl_s: float, running: Sequence[RunningStep] | None = None) -> Beat:
         """See InstanceStore."""
         return await self._link.call(
             "beat", lambda: self._database.beat(self._instance_id, lease_ttl_s, self._link.session)

@@ -45,12 +45,12 @@ async def ids(workflows: PostgresWorkflows, **filters: Any) -> list[str]:
 async def test_each_filter(database: str, workflows: PostgresWorkflows) -> None:
     insert(database, "a:1", "SUCCESS", queue="mail", attributes='{"customer":42,"note":"x"}')
     insert(database, "a:2", created_at=START + timedelta(days=1))
-    insert(database, "b:1/1", "ERROR", parent="b:1", created_at=START + timedelta(days=2))
+    insert(database, "b:1/1", "ERROR", parent="a:2", created_at=START + timedelta(days=2))
     assert await ids(workflows) == ["b:1/1", "a:2", "a:1"]
     assert await ids(workflows, function="a") == ["a:2", "a:1"]
     assert await ids(workflows, statuses=[Status.ERROR, Status.PENDING]) == ["b:1/1", "a:2"]
     assert await ids(workflows, queue="mail") == ["a:1"]
-    assert await ids(workflows, parent="b:1") == ["b:1/1"]
+    assert await ids(workflows, parent="a:2") == ["b:1/1"]
     assert await ids(workflows, since=START + timedelta(days=1)) == ["b:1/1", "a:2"]
     assert await ids(workflows, until=START + timedelta(days=1)) == ["a:1"]
     assert await ids(workflows, attribute=("customer", "42")) == ["a:1"]

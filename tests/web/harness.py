@@ -15,7 +15,7 @@ from outlast.core.clock import Clock
 from outlast.core.errors import WorkflowEnded, WorkflowNotFound
 from outlast.core.listing import Filters
 from outlast.core.ports import Unreachable
-from outlast.core.records import Ownership, Standing
+from outlast.core.records import Ownership, RunningStep, Standing
 from outlast.core.status import Status
 from outlast.web.admission import Admission, Admitted
 from outlast.web.app import Web
@@ -73,6 +73,7 @@ def step(step_id: str, completion_order: int | None = 1, **columns: Any) -> dict
         "started_at": START,
         "completed_at": START + timedelta(seconds=1),
         "place": 2**31 - 1 if completion_order is None else completion_order,
+        "over_at": None,
         **columns,
     }
 
@@ -90,6 +91,7 @@ class Rows:
     workflows: list[dict[str, Any]] = field(default_factory=list)
     recorded: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     published: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    runs_elsewhere: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     asked: list[Filters] = field(default_factory=list)
     away: bool = False
 
@@ -122,6 +124,10 @@ class Rows:
             rows = [row for row in rows if (row["place"], row["step_id"]) > after]
         return rows[:limit]
 
+    async def running(self, workflow_id: str) -> list[dict[str, Any]]:
+        self.find("")
+        return self.runs_elsewhere.get(workflow_id, [])
+
     async def events(
         self, workflow_id: str, after: int, limit: int, event: str | None = None
     ) -> list[dict[str, Any]]:
@@ -144,6 +150,8 @@ def _place(row: dict[str, Any]) -> tuple[datetime, str]:
 class Engine:
     """Waits until a test says that a workflow ended; cancels in the rows."""
 
+    instance_id = "this-one"
+
     def __init__(self, rows: Rows) -> None:
         self.clock = Clock()
         self.rows = rows
@@ -154,6 +162,10 @@ class Engine:
         self.ended = asyncio.Event()
         self.error: Exception | None = None
         self.sent: list[tuple[str, str, str, str | None]] = []
+        self.runs_here: dict[str, list[RunningStep]] = {}
+
+    def running_steps(self, workflow_id: str) -> list[RunningStep] | None:
+        return self.runs_here.get(workflow_id)
 
     async def wait(self, workflow_id: str, timeout_s: float | None) -> Standing | None:
         self.waits.append((workflow_id, timeout_s))

@@ -17,6 +17,7 @@ from outlast.core.records import (
     LostInstance,
     Mail,
     Mailbox,
+    RunningStep,
     Standing,
     StepRecord,
 )
@@ -105,8 +106,8 @@ class InstanceStore(Protocol):
         """
         ...
 
-    async def beat(self, lease_ttl_s: float) -> Beat:
-        """Renew this instance's lease."""
+    async def beat(self, lease_ttl_s: float, running: Sequence[RunningStep] | None = None) -> Beat:
+        """Renew this instance's lease. `running` is shown to who asks other instances; None: as before."""
         ...
 
     async def claim(

@@ -41,6 +41,9 @@ class StepRecord(NamedTuple):
     `completion_order` says after how many other completions of the workflow this one came. It is None for a
     sleep, or a receive, that is not over: then `output` is its wake time in Unix seconds. A receive, and a
     published event, have no `attempts`: by that they are told from steps of the same name.
+
+    `began` and `ended` are readings of `core.clock.monotonic`, None for now. The store makes dates of them by
+    how long ago they were when it writes: so both are of the database's clock, and their span is true.
     """
 
     step_id: str
@@ -49,7 +52,20 @@ class StepRecord(NamedTuple):
     error: str | None = None
     attempts: int = 1
     completion_order: int | None = None
-    started_s: float = 0.0
+    began: float | None = None
+    ended: float | None = None
+
+
+class RunningStep(NamedTuple):
+    """A step that is being run: its attempt, since when, and when the next one follows if that one failed."""
+
+    workflow_id: str
+    epoch: int
+    step_id: str
+    name: str
+    attempt: int
+    began_s: float
+    retry_s: float | None
 
 
 class Ending(NamedTuple):

@@ -36,7 +36,7 @@ from outlast.core.ports import (
     Unreachable,
     WorkflowStore,
 )
-from outlast.core.records import ClaimedWorkflow, NewWorkflow, Standing, StepRecord
+from outlast.core.records import ClaimedWorkflow, NewWorkflow, RunningStep, Standing, StepRecord
 from outlast.core.stops import HandedOver, LeaseLost
 from outlast.engine import branches
 from outlast.engine.attempts import in_thread
@@ -98,6 +98,7 @@ class Engine:
     ) -> None:
         self.clock = Clock()
         self._observe = observe
+        self._instance_id = instance_id
         self._options = options
         self._catalog = catalog
         self._transactions = transactions
@@ -285,6 +286,16 @@ class Engine:
         if cancelled and execution is not None:
             execution.stop(LeaseLost("the workflow was cancelled"))
         return cancelled
+
+    def running_steps(self, workflow_id: str) -> list[RunningStep] | None:
+        """The steps of a workflow that run at this moment; None if it doesn't run here."""
+        execution = self._executor.live.get(workflow_id)
+        return None if execution is None else execution.running_steps()
+
+    @property
+    def instance_id(self) -> str:
+        """The name of this instance."""
+        return self._instance_id
 
     def _check_open(self) -> None:
         if not self._opened:

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
+from pydantic_core import to_json
+
 from outlast.core import faults
 from outlast.core.ports import UNBOUNDED, TookTooLong, Unreachable
-from outlast.core.records import Beat, ClaimedWorkflow, Claims, LostInstance
+from outlast.core.records import Beat, ClaimedWorkflow, Claims, LostInstance, RunningStep
 from outlast.store.connections import CONFLICTS, Database, SoleConnection
 from outlast.store.queries import load
 
@@ -48,13 +50,14 @@ class PostgresInstances:
         """See InstanceStore."""
         self._leases.when_ended(call)
 
-    async def beat(self, lease_ttl_s: float) -> Beat:
+    async def beat(self, lease_ttl_s: float, running: Sequence[RunningStep] | None = None) -> Beat:
         """See InstanceStore."""
         parameters = {
             "instance": self._instance_id,
             "ttl": lease_ttl_s,
             "host": socket.gethostname(),
             "version": self._version,
+            "running": None if running is None else _as_json(running),
         }
         ((database_s, ids, epochs),) = await self._run("beat", parameters)
         return Beat(database_s, dict(zip(ids, epochs, strict=True)))
@@ -149,3 +152,8 @@ class PostgresInstances:
                         raise Unreachable(str(error)) from error
                     await asyncio.sleep(random.uniform(0, 0.02))
         raise AssertionError("count() ended")
+
+
+def _as_json(running: Sequence[RunningStep]) -> str:
+    """For `instances.running`. A step whose name Postgres can't hold is shown to nobody."""
+    return to_json([each._asdict() for each in running if "\0" not in each.name]).decode()

@@ -105,6 +105,12 @@ class PostgresWorkflows:
         parameters = {"workflow_id": workflow_id, "after_place": place, "after_step": step_id, "limit": limit}
         return await self._rows("steps", parameters)
 
+    async def running(self, workflow_id: str) -> list[dict[str, Any]]:
+        """Its steps that another instance has been running for some seconds: `step_id`, `name`, `attempt`,
+        `began_at`, `retry_at`, `instance_id`. Raises Unreachable.
+        """
+        return await self._rows("running", {"workflow_id": workflow_id})
+
     async def steps_after(self, workflow_id: str, order: int, limit: int) -> list[dict[str, Any]]:
         """Completions later than the `order`-th; of published events the `value` too. Raises Unreachable."""
         parameters = {"workflow_id": workflow_id, "after": order, "limit": limit}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from outlast.core.clock import Clock
 from outlast.core.errors import ShuttingDown
 from outlast.core.listing import Filters
-from outlast.core.records import Ownership, Standing
+from outlast.core.records import Ownership, RunningStep, Standing
 from outlast.core.status import Status
 from outlast.web.answers import JSON, Answer
 from outlast.web.calls import Call
@@ -17,6 +17,7 @@ from outlast.web.documents import (
     Verbatim,
     document,
     documents,
+    running_document,
     step_document,
     summary_document,
     workflow_document,
@@ -48,6 +49,15 @@ class Engine(Protocol):
         """Cancel a live workflow; False if it isn't live. Raises DatabaseUnavailable."""
         ...
 
+    def running_steps(self, workflow_id: str) -> list[RunningStep] | None:
+        """The steps of a workflow that run at this moment; None if it doesn't run here."""
+        ...
+
+    @property
+    def instance_id(self) -> str:
+        """The name of this instance."""
+        ...
+
 
 class Workflows(Protocol):
     """Where workflows are read. All raise Unreachable; JSON columns come as text."""
@@ -68,6 +78,10 @@ class Workflows(Protocol):
 
     async def ownership(self, ids: Sequence[str]) -> dict[str, Ownership]:
         """Whose these workflows are; unknown ids are left out."""
+        ...
+
+    async def running(self, workflow_id: str) -> list[dict[str, Any]]:
+        """The steps that another instance has been running for some seconds."""
         ...
 
 
@@ -107,7 +121,7 @@ class WorkflowRoutes:
         return _answer(workflow_id, workflow_document(row, secret=owner is None, values=values))
 
     async def steps(self, call: Call, workflow_id: str) -> Answer:
-        """A page of recorded steps, in order of completion; sleeps that aren't over come last."""
+        """A page of recorded steps, in order of completion; then what waits, and what runs."""
         owner = await self._owned.owner(call)
         parameters = Parameters(call, ("limit", "cursor"))
         limit = parameters.whole("limit", PAGE_MAX, 1, PAGE_MAX)
@@ -115,11 +129,16 @@ class WorkflowRoutes:
         found = await self._owned.ownership(workflow_id, owner)
         visible = self._owned.shows_steps(found, owner)
         with reaching():
+            running = [] if found.status.ended else await self._running(workflow_id)
             rows = await self._workflows.steps(workflow_id, after, limit + 1)
         last = rows[limit - 1] if len(rows) > limit else None
         cursor = None if last is None else cursor_of(last["place"], last["step_id"])
-        items = documents(step_document(row, secret=owner is None, visible=visible) for row in rows[:limit])
-        return page_answer("steps", items, f"{location_of(workflow_id)}/steps", parameters, cursor)
+        items = [step_document(row, secret=owner is None, visible=visible) for row in rows[:limit]]
+        if last is None:
+            recorded = {row["step_id"] for row in rows}
+            left = [row for row in running if row["step_id"] not in recorded]
+            items += [running_document(row, secret=owner is None) for row in left]
+        return page_answer("steps", documents(items), f"{location_of(workflow_id)}/steps", parameters, cursor)
 
     async def cancel(self, call: Call, workflow_id: str) -> Answer:
         """Cancel it. Cancelling again is no error; what has ended otherwise stays as it is."""
@@ -132,6 +151,23 @@ class WorkflowRoutes:
             if found.status is not Status.CANCELLED:
                 raise ProblemError(_ended(found))
         return _answer(workflow_id, document({"workflow_id": workflow_id, "status": Status.CANCELLED}))
+
+    async def _running(self, workflow_id: str) -> list[dict[str, Any]]:
+        """The steps that run at this moment here, or have been for some seconds elsewhere."""
+        here = self._engine.running_steps(workflow_id)
+        if here is None:
+            return await self._workflows.running(workflow_id)
+        return [
+            {
+                "step_id": step.step_id,
+                "name": step.name,
+                "attempt": step.attempt,
+                "began_at": _date(step.began_s),
+                "retry_at": None if step.retry_s is None else _date(step.retry_s),
+                "instance_id": self._engine.instance_id,
+            }
+            for step in here
+        ]
 
     async def _row(self, workflow_id: str) -> dict[str, Any]:
         with reaching():
@@ -149,6 +185,10 @@ class WorkflowRoutes:
             raise ProblemError(
                 Problem(problem.status, problem.code, problem.detail, True, workflow_id, headers=headers)
             ) from error
+
+
+def _date(unix_s: float) -> datetime:
+    return datetime.fromtimestamp(unix_s, UTC)
 
 
 def _filters(parameters: Parameters, owner: str | None, limit: int) -> Filters:
