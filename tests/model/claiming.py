@@ -1,8 +1,8 @@
 """Who is claimed beside whom: families of workflows, suspects, and little memory, in every order.
 
-Each workflow may start one child and wait for it. What an instance had claimed when it died is due again, lost once
-more; what was lost often is a suspect, which runs alone. A claim takes what there is memory for. The rule: from
-every state all can end without a further fault.
+Each workflow may start one child and wait for it. What an instance had claimed when it died is due again,
+lost once more; what was lost often is a suspect, which runs alone. A claim takes what there is memory for.
+The rule: from every state all can end without a further fault.
 """
 
 from __future__ import annotations
