@@ -187,3 +187,19 @@ async def test_a_claim_that_takes_long_holds_up_no_beat(database: str) -> None:
         assert given_up()[0].room > 1
         await bench.rows("drop trigger slowly on outlast.workflow_status")
         await all_ended(bench, 8)
+
+
+async def test_what_is_waited_for_is_read_bit_by_bit(database: str) -> None:
+    """Five workflows that ended elsewhere, of 6 MiB each: no answer of the database has more than two."""
+    async with engine_on(database) as bench:
+        await bench.rows(
+            "insert into outlast.workflow_status (workflow_id, function, status, output)"
+            " select 'w' || n, 'reads', 'SUCCESS', to_json(repeat('a', 6 * 1024 * 1024))"
+            " from generate_series(1, 5) n"
+        )
+        ids = [f"w{number}" for number in range(1, 6)]
+        waits = bench.engine._waits
+        waited = await asyncio.gather(*(waits.wait(each, 20.0) for each in ids))
+        assert [each and each.workflow_id for each in waited] == ids
+        looks = await asyncio.gather(*(waits.look(each) for each in [*ids, "nobody"]))
+        assert [each and each.workflow_id for each in looks] == [*ids, None]

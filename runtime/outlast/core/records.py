@@ -104,6 +104,14 @@ class Standing(NamedTuple):
     response: str | None
 
 
+class Standings(NamedTuple):
+    """How some workflows stand, by id."""
+
+    found: dict[str, Standing]
+    cut: bool
+    """Whether some were left out, as all of them would take too much memory: ask again for those."""
+
+
 class Ownership(NamedTuple):
     """Whose a workflow is, and what else decides who may see what of it. Cheap to read, whatever it holds."""
 

@@ -88,7 +88,7 @@ class Waits:
 
     def fail_elsewhere(self, error: OutlastError) -> None:
         """As `fail`, for all that don't run here."""
-        for workflow_id in [each for each in self._waiters if not self._runs_here(each)]:
+        for workflow_id in self._elsewhere():
             self.fail(workflow_id, error)
 
     def fail_all(self, error: OutlastError) -> None:
@@ -99,8 +99,7 @@ class Waits:
     async def _poll(self) -> None:
         pause_s = POLL_MIN_S
         while True:
-            elsewhere = [each for each in self._waiters if not self._runs_here(each)]
-            if not elsewhere:
+            if not self._elsewhere():
                 await self._poll_now.wait()
             else:
                 try:
@@ -112,12 +111,15 @@ class Waits:
                     pause_s = POLL_MIN_S
             # Cleared before the query: what is asked for while it runs is looked up by the next.
             self._poll_now.clear()
-            elsewhere = [each for each in self._waiters if not self._runs_here(each)]
+            elsewhere = self._elsewhere()
             if not elsewhere:
                 continue
             try:
-                for standing in (await self._store.ended(elsewhere)).values():
+                ended = await self._store.ended(elsewhere)
+                for standing in ended.found.values():
                     self.ended(standing)
+                if ended.cut:
+                    self._poll_now.set()
             except Unreachable:
                 await asyncio.sleep(POLL_MAX_S)
             except Exception as error:  # noqa: BLE001 - the loop must go on; it says what happened
@@ -132,15 +134,26 @@ class Waits:
             self._looking = looks
             started = monotonic()
             try:
-                found = await self._store.standing(list(looks))
+                await self._answer(looks)
             except Exception as error:  # noqa: BLE001 - it is told to those who asked
                 known = isinstance(error, Unreachable)
                 _refuse(looks.values(), error if known else Unreachable(f"{type(error).__name__}: {error}"))
                 if monotonic() - started < POLL_MIN_S:
                     await asyncio.sleep(POLL_MIN_S)
-                continue
-            for workflow_id, look in looks.items():
-                look.set_result(found.get(workflow_id))
+
+    async def _answer(self, looks: dict[str, asyncio.Future[Standing | None]]) -> None:
+        while looks:
+            found, cut = await self._store.standing(list(looks))
+            for workflow_id in list(found if cut else looks):
+                looks.pop(workflow_id).set_result(found.get(workflow_id))
+
+    def _elsewhere(self) -> list[str]:
+        """What is waited for and doesn't run here."""
+        return [
+            each
+            for each, waiters in self._waiters.items()
+            if not self._runs_here(each) and not all(waiter.done() for waiter in waiters)
+        ]
 
 
 def _refuse(looks: Iterable[asyncio.Future[Standing | None]], error: Exception) -> None:
