@@ -128,6 +128,22 @@ MUTANTS = (
         queues=("test_consume.py::test_what_there_is_no_memory_for_leaves_the_queue_when_it_has_waited",),
     ),
     Mutant(
+        "records-weigh-nothing",
+        "A record counts even where its texts are small",
+        "store/workflows.py",
+        "                    workflow.load_bytes += RECORD_BYTES\n",
+        "",
+        engine=("test_memory.py::test_many_small_records_count_too",),
+    ),
+    Mutant(
+        "replay-holds-the-loop",
+        "A long replay lets others run",
+        "engine/turns.py",
+        "            if self._straight % STRAIGHT_MAX == 0:\n",
+        "            if False:\n",
+        engine=("test_memory.py::test_a_history_of_100_000_steps_keeps_nobody_waiting",),
+    ),
+    Mutant(
         "claim-without-limit",
         "A claim that takes long is given up, and holds up no beat",
         "store/instances.py",

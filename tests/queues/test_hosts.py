@@ -68,6 +68,7 @@ def test_a_host_lists_its_queue_and_is_called_as_before(hosts: Hosts, queue_data
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_forty_messages_of_20_mb_hold_up_no_small_one(hosts: Hosts, queue_database: str) -> None:
     """Together they took longer than a look may, and so every look failed."""
     with psycopg.connect(queue_database, autocommit=True) as connection:

@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 from outlast.core.ports import UNBOUNDED, Fence, TransactionWork
 from outlast.core.records import (
+    RECORD_BYTES,
     Batch,
     Beat,
     ClaimedWorkflow,
@@ -227,7 +228,7 @@ class MemoryWorkflows:
             workflow.load_bytes = len(workflow.input or "") + len(workflow.request or "")
             for record in records:
                 workflow.history.append(record)
-                workflow.load_bytes += len(record.output or "") + len(record.error or "")
+                workflow.load_bytes += len(record.output or "") + len(record.error or "") + RECORD_BYTES
             if enough(workflow):
                 return
             yield workflow

@@ -35,6 +35,10 @@ class NewWorkflow(NamedTuple):
         return len(self.input or "") + len(self.request or "")
 
 
+RECORD_BYTES = 128
+"""A record in memory takes so much beside its texts, in bytes of JSON (see core.budget)."""
+
+
 class StepRecord(NamedTuple):
     """A row of `operation_outputs`.
 

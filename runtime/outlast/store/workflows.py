@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any
 
 from outlast.core.listing import Filters, Page
-from outlast.core.records import ClaimedWorkflow, Ownership, Standing, Standings, StepRecord
+from outlast.core.records import RECORD_BYTES, ClaimedWorkflow, Ownership, Standing, Standings, StepRecord
 from outlast.core.status import Status
 from outlast.store.connections import away
 from outlast.store.pool import Pool
@@ -51,6 +51,7 @@ class PostgresWorkflows:
                     workflow.input, workflow.request, workflow.load_bytes = output, error, 0
                 else:
                     workflow.history.append(StepRecord(step_id, name, output, error, attempts, order))
+                    workflow.load_bytes += RECORD_BYTES
                 workflow.load_bytes += len(output or "") + len(error or "")
                 if enough(workflow):
                     return
