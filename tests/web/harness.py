@@ -13,7 +13,7 @@ import httpx
 
 from outlast.core.clock import Clock
 from outlast.core.errors import WorkflowEnded, WorkflowNotFound
-from outlast.core.listing import Filters
+from outlast.core.listing import Filters, Page
 from outlast.core.ports import Unreachable
 from outlast.core.records import Ownership, RunningStep, Standing
 from outlast.core.status import Status
@@ -103,7 +103,7 @@ class Rows:
     async def show(self, workflow_id: str) -> dict[str, Any] | None:
         return self.find(workflow_id)
 
-    async def page(self, filters: Filters) -> list[dict[str, Any]]:
+    async def page(self, filters: Filters) -> Page:
         self.find("")
         self.asked.append(filters)
         rows = sorted(self.workflows, key=_place, reverse=True)
@@ -113,27 +113,25 @@ class Rows:
             rows = [row for row in rows if row["subject"] == filters.subject]
         if filters.statuses:
             rows = [row for row in rows if row["status"] in filters.statuses]
-        return rows[: filters.limit]
+        return _page(rows, filters.limit)
 
     async def steps(
         self, workflow_id: str, after: tuple[int, str] | None = None, limit: int | None = None
-    ) -> list[dict[str, Any]]:
+    ) -> Page:
         self.find("")
         rows = self.recorded.get(workflow_id, [])
         if after is not None:
             rows = [row for row in rows if (row["place"], row["step_id"]) > after]
-        return rows[:limit]
+        return _page(rows, limit)
 
     async def running(self, workflow_id: str) -> list[dict[str, Any]]:
         self.find("")
         return self.runs_elsewhere.get(workflow_id, [])
 
-    async def events(
-        self, workflow_id: str, after: int, limit: int, event: str | None = None
-    ) -> list[dict[str, Any]]:
+    async def events(self, workflow_id: str, after: int, limit: int, event: str | None = None) -> Page:
         self.find("")
         rows = [row for row in self.published.get(workflow_id, []) if row["number"] > after]
-        return [row for row in rows if event in (None, row["event"])][:limit]
+        return _page([row for row in rows if event in (None, row["event"])], limit)
 
     async def ownership(self, ids: Sequence[str]) -> dict[str, Ownership]:
         found = {each: row for each in ids if (row := self.find(each)) is not None}
@@ -141,6 +139,10 @@ class Rows:
             each: Ownership(each, row["function"], Status(row["status"]), row["subject"], row["parent"])
             for each, row in found.items()
         }
+
+
+def _page(rows: list[dict[str, Any]], limit: int | None) -> Page:
+    return Page(rows[:limit], limit is not None and len(rows) > limit)
 
 
 def _place(row: dict[str, Any]) -> tuple[datetime, str]:

@@ -18,7 +18,7 @@ from outlast.core.records import (
     Mail,
     Mailbox,
     RunningStep,
-    Standing,
+    Standings,
     StepRecord,
 )
 
@@ -160,12 +160,12 @@ class WorkflowStore(Protocol):
         """
         ...
 
-    async def standing(self, ids: Sequence[str]) -> dict[str, Standing]:
-        """How these workflows stand; unknown ids are left out. Raises Unreachable."""
+    async def standing(self, ids: Sequence[str]) -> Standings:
+        """How these workflows stand, at least one of them; unknown ids are left out. Raises Unreachable."""
         ...
 
-    async def ended(self, ids: Sequence[str]) -> dict[str, Standing]:
-        """Those of these workflows that have ended. Raises Unreachable."""
+    async def ended(self, ids: Sequence[str]) -> Standings:
+        """Those of these workflows that have ended, if any at least one. Raises Unreachable."""
         ...
 
     async def cancel(self, workflow_id: str) -> bool:

@@ -149,7 +149,14 @@ class Engine:
         )
         self._taken_max = max(1, pace.claims_below)
         self._consumer = Consumer(
-            queues, catalog, self._lease, self._room, self._bytes_left, self._membership.load, observe
+            queues,
+            catalog,
+            self._lease,
+            self._room,
+            self._budget,
+            self._used_bytes,
+            self._membership.load,
+            observe,
         )
 
     # --- life ---------------------------------------------------------------------------------------------
@@ -220,9 +227,6 @@ class Engine:
         if self._stopping or self._journal.full or self._journal.away or not self._lease.trusted:
             return 0
         return min(self._options.claim_batch, self._taken_max - self.running)
-
-    def _bytes_left(self) -> int:
-        return self._budget.left(self._used_bytes())
 
     def _used_bytes(self) -> int:
         return self._executor.load_bytes + self._membership.load_bytes + self._starting_bytes

@@ -114,16 +114,17 @@ class Waits:
             if not due:
                 continue
             try:
-                for standing in (await self._store.ended(due)).values():
+                ended = await self._store.ended(due)
+                for standing in ended.found.values():
                     self.ended(standing)
+                if ended.cut:
+                    self._elsewhere.again(each for each in due if each not in ended.found)
+                    self._poll_now.set()
             except Unreachable:
                 await asyncio.sleep(RETRY_S)
             except Exception as error:  # noqa: BLE001 - the loop must go on; it says what happened
                 self._observe(LoopFailed("waits", repr(error)))
                 await asyncio.sleep(1.0)
-
-    def _that_run_elsewhere(self) -> list[str]:
-        return [each for each in self._waiters if not self._runs_here(each)]
 
     async def _look_all(self) -> None:
         while True:
@@ -133,15 +134,26 @@ class Waits:
             self._looking = looks
             started = monotonic()
             try:
-                found = await self._store.standing(list(looks))
+                await self._answer(looks)
             except Exception as error:  # noqa: BLE001 - it is told to those who asked
                 known = isinstance(error, Unreachable)
                 _refuse(looks.values(), error if known else Unreachable(f"{type(error).__name__}: {error}"))
                 if monotonic() - started < LOOK_MIN_S:
                     await asyncio.sleep(LOOK_MIN_S)
-                continue
-            for workflow_id, look in looks.items():
-                look.set_result(found.get(workflow_id))
+
+    async def _answer(self, looks: dict[str, asyncio.Future[Standing | None]]) -> None:
+        while looks:
+            found, cut = await self._store.standing(list(looks))
+            for workflow_id in list(found if cut else looks):
+                looks.pop(workflow_id).set_result(found.get(workflow_id))
+
+    def _that_run_elsewhere(self) -> list[str]:
+        """What is waited for and doesn't run here."""
+        return [
+            each
+            for each, waiters in self._waiters.items()
+            if not self._runs_here(each) and not all(waiter.done() for waiter in waiters)
+        ]
 
 
 def _refuse(looks: Iterable[asyncio.Future[Standing | None]], error: Exception) -> None:

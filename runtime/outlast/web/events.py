@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from starlette.types import Send
 
 from outlast.core.errors import OutlastError
+from outlast.core.listing import Page
 from outlast.web.admission import Admitted
 from outlast.web.answers import Answer
 from outlast.web.calls import Call
@@ -37,9 +38,7 @@ InFlight = Callable[[Call, Admitted], AbstractContextManager[None]]
 class Events(Protocol):
     """Where published events are read."""
 
-    async def events(
-        self, workflow_id: str, after: int, limit: int, event: str | None = None
-    ) -> list[dict[str, Any]]:
+    async def events(self, workflow_id: str, after: int, limit: int, event: str | None = None) -> Page:
         """Published events later than number `after`, all or those of one name. Raises Unreachable."""
         ...
 
@@ -68,9 +67,9 @@ class EventRoutes:
         after, event = _after(parameters), parameters.one("event")
         await self._owned.ownership(workflow_id, owner)
         with reaching():
-            rows = await self._events.events(workflow_id, after, limit + 1, event)
-        cursor = cursor_of(rows[limit - 1]["number"]) if len(rows) > limit else None
-        items = documents(map(event_document, rows[:limit]))
+            rows, more = await self._events.events(workflow_id, after, limit, event)
+        cursor = cursor_of(rows[-1]["number"]) if more else None
+        items = documents(map(event_document, rows))
         return page_answer("events", items, f"{location_of(workflow_id)}/events", parameters, cursor)
 
 
@@ -99,9 +98,9 @@ class EventStream:
             await send({"type": "http.response.body", "body": b""})
 
     async def _follow(self, send: Send) -> None:
-        async def rows_after(order: int) -> list[dict[str, Any]]:
-            rows = await self.store.events(self.workflow_id, order, LOOK_MAX, self.event)
-            return [{**row, "completion_order": row["number"]} for row in rows]
+        async def rows_after(order: int) -> Page:
+            rows, more = await self.store.events(self.workflow_id, order, LOOK_MAX, self.event)
+            return Page([{**row, "completion_order": row["number"]} for row in rows], more)
 
         async def tell(row: dict[str, Any]) -> None:
             number = row.pop("completion_order")

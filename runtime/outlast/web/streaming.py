@@ -10,6 +10,7 @@ from starlette.types import Send
 
 from outlast.core.errors import OutlastError
 from outlast.core.events import event_of
+from outlast.core.listing import Page
 from outlast.core.records import Standing
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.web.admission import Admitted
@@ -33,7 +34,7 @@ from outlast.web.results import accepted_headers, ended_answer
 class Steps(Protocol):
     """Where recorded steps are read."""
 
-    async def steps_after(self, workflow_id: str, order: int, limit: int) -> list[dict[str, Any]]:
+    async def steps_after(self, workflow_id: str, order: int, limit: int) -> Page:
         """Completions later than the `order`-th; the first one's is 1. Raises Unreachable."""
         ...
 
