@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 
 from outlast.core.clock import monotonic
-from outlast.core.errors import OutlastError
+from outlast.core.errors import OutlastError, WorkflowNotFound
 from outlast.core.observations import LoopFailed, Observer
 from outlast.core.ports import Unreachable, WorkflowStore
 from outlast.core.records import Standing
@@ -15,6 +15,9 @@ from outlast.engine.settling import end_tasks
 
 POLL_MIN_S = 0.02
 POLL_MAX_S = 0.1
+
+EXISTS_S = 1.0
+"""So often a poll asks not only who has ended but who is still there: rows may be removed."""
 
 
 class Waits:
@@ -30,6 +33,7 @@ class Waits:
         self._looked_for = asyncio.Event()
         self._poll_now = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._exist_at_s = 0.0
 
     def open(self) -> None:
         """Start polling."""
@@ -116,13 +120,28 @@ class Waits:
             if not elsewhere:
                 continue
             try:
-                for standing in (await self._store.ended(elsewhere)).values():
-                    self.ended(standing)
+                await self._ask(elsewhere)
             except Unreachable:
                 await asyncio.sleep(POLL_MAX_S)
             except Exception as error:  # noqa: BLE001 - the loop must go on; it says what happened
                 self._observe(LoopFailed("waits", repr(error)))
                 await asyncio.sleep(1.0)
+
+    async def _ask(self, ids: list[str]) -> None:
+        """Tell of those that have ended and, now and then, of those that are no more. Raises Unreachable."""
+        now_s = asyncio.get_running_loop().time()
+        if now_s < self._exist_at_s:
+            for standing in (await self._store.ended(ids)).values():
+                self.ended(standing)
+            return
+        self._exist_at_s = now_s + EXISTS_S
+        found = await self._store.standing(ids)
+        for workflow_id in ids:
+            standing = found.get(workflow_id)
+            if standing is None:
+                self.fail(workflow_id, WorkflowNotFound(f"there is no workflow {workflow_id!r} any more"))
+            elif standing.status.ended:
+                self.ended(standing)
 
     async def _look_all(self) -> None:
         while True:
