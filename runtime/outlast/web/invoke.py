@@ -123,7 +123,7 @@ class Invoker:
         if ended is None:
             return pending_answer(begun.workflow_id, begun.status, preference.applied)
         waited = preference.applied if preference.wait_s > 0 else None
-        return ended_answer(ended, replayed=begun.replayed, applied=waited)
+        return ended_answer(ended, replayed=begun.replayed, secret=admitted.secret, applied=waited)
 
     async def begin(
         self, call: Call, admitted: Admitted, target: Target, definition: WorkflowDefinition
