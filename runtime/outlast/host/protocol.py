@@ -10,6 +10,7 @@ from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from outlast.host.draining import DrainingTransport
+from outlast.host.half_closed import HalfClosed
 from outlast.web.cors import EVERYWHERE
 from outlast.web.problems import Problem
 
@@ -37,6 +38,7 @@ class Protocol(HttpToolsProtocol):
     _patience: asyncio.TimerHandle | None = None
     _refused = False
     """What comes now follows what can't be read: it isn't read either."""
+    _half_closed: HalfClosed | None = None
     _answering: RequestResponseCycle | None = None
     """The request that is answered now; `cycle` is the last one that came, which may wait for its turn."""
 
@@ -50,6 +52,9 @@ class Protocol(HttpToolsProtocol):
         """It has gone."""
         self._end_patience()
         self._draining.lost()
+        if self._half_closed is not None:
+            self._half_closed.end()
+        self._gone()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -92,8 +97,26 @@ class Protocol(HttpToolsProtocol):
         self._head_bytes = 0
         super().on_message_complete()
 
-    def eof_received(self) -> None:
-        """The client is gone: whoever answers it learns so now, not after a write on a closed connection."""
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """The client sends no more. Behind whole requests it may wait for the answers, else it is gone."""
+        cycle = self.cycle
+        whole = self._reading_head and cycle is not None and not cycle.response_complete
+        if not whole or self._refused or self.transport.is_closing():
+            self._gone()
+            return False
+        self._refused = True  # half a head may have come
+        self._end_patience()
+        cycle.keep_alive = False
+        self._half_closed = HalfClosed(self._draining, self.loop, self._left)  # type: ignore[arg-type]
+        return True
+
+    def _left(self) -> None:
+        """The client has closed the other direction, too."""
+        self._gone()
+        self.transport.abort()
+
+    def _gone(self) -> None:
+        """Whoever answers the client learns so now, not after a write on a closed connection."""
         for cycle in (self._answering, self.cycle):
             if cycle is not None and not cycle.response_complete:
                 cycle.disconnected = True

@@ -14,7 +14,8 @@ from starlette.types import ASGIApp
 from outlast.sdk.clients import MakeClients
 from outlast.sdk.context import Context, enter_context
 from outlast.sdk.definitions import HandlerDefinition
-from outlast.sdk.http import Headers, HTTPException, Request, Response
+from outlast.sdk.http import Headers, HTTPException, Response
+from outlast.sdk.requests import Client, Request
 from outlast.sdk.running import Host, enter_host
 from outlast.web.admission import Admitted
 from outlast.web.answers import JSON, Answer, ClientGone, Reply, text_pairs
@@ -62,7 +63,15 @@ async def serve_handler(
     check_method(call, definition.methods)
     body = await call.body(access.body_bytes_max)
     headers = Headers(call.text_pairs())
-    request = Request(call.method, target.subpath, call.query.decode("latin-1"), headers, body)
+    client = call.scope.get("client")
+    request = Request(
+        call.method,
+        target.subpath,
+        call.query.decode("latin-1"),
+        headers,
+        body,
+        Client(*client) if client else None,
+    )
     async with access.entered(target.function, admitted, request):
         await _answer_by(call, target, definition, request, reply)
 

@@ -17,7 +17,7 @@ from outlast.core.names import fingerprint_of, fresh_workflow_id, is_uuid, parse
 from outlast.core.records import NewWorkflow, Standing
 from outlast.core.status import Status
 from outlast.sdk.definitions import WorkflowDefinition
-from outlast.sdk.http import record_request
+from outlast.sdk.requests import record_request
 from outlast.web.admission import ANONYMOUS, Admitted
 from outlast.web.answers import Answer, ClientGone
 from outlast.web.calls import Call
@@ -123,7 +123,7 @@ class Invoker:
         if ended is None:
             return pending_answer(begun.workflow_id, begun.status, preference.applied)
         waited = preference.applied if preference.wait_s > 0 else None
-        return ended_answer(ended, replayed=begun.replayed, applied=waited)
+        return ended_answer(ended, replayed=begun.replayed, secret=admitted.secret, applied=waited)
 
     async def begin(
         self, call: Call, admitted: Admitted, target: Target, definition: WorkflowDefinition

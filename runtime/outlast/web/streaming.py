@@ -60,12 +60,12 @@ class Streamer:
             # With a number from the first event on, whoever was cut off says so when it comes again.
             await send_event(send, "status", document(status), last_event_id(call))
             try:
-                await self._follow(call, begun, send, admitted.lasts_s(self._invoker.now_s()))
+                await self._follow(call, admitted, begun, send)
             except (OutlastError, ProblemError) as error:
                 await send_event(send, "error", told_of(error, begun.workflow_id))
             await send({"type": "http.response.body", "body": b""})
 
-    async def _follow(self, call: Call, begun: Begun, send: Send, lasts_s: float | None) -> None:
+    async def _follow(self, call: Call, admitted: Admitted, begun: Begun, send: Send) -> None:
         """Send what the caller hasn't seen yet, and the result once the workflow has ended."""
         seen = last_event_id(call)
 
@@ -83,9 +83,9 @@ class Streamer:
             tell,
             send,
             ended=begun.ended,
-            lasts_s=lasts_s,
+            lasts_s=admitted.lasts_s(self._invoker.now_s()),
         )
-        await send_event(send, "result", document(_result(ended, begun.replayed)), order + 1)
+        await send_event(send, "result", document(_result(ended, begun.replayed, admitted.secret)), order + 1)
 
 
 def _check_named(call: Call) -> None:
@@ -117,8 +117,8 @@ def _told(row: dict[str, Any]) -> tuple[str, Verbatim]:
     return "step", document(step)
 
 
-def _result(standing: Standing, replayed: bool) -> dict[str, Any]:
-    answer = ended_answer(standing, replayed=replayed)
+def _result(standing: Standing, replayed: bool, secret: bool) -> dict[str, Any]:
+    answer = ended_answer(standing, replayed=replayed, secret=secret)
     body: Any = None
     if answer.body:
         body = from_json(answer.body) if JSON in answer.headers else answer.body.decode("utf-8", "replace")
