@@ -71,6 +71,14 @@ class RequestsUntold(Observation):
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectionsFull(Observation):
+    """As many connections are open as may be; `ended` were ended or turned away since this was last told."""
+
+    ended: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
 class SchemaMigrated(Observation):
     """A migration or a seed was applied to the database."""
 

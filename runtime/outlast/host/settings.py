@@ -103,6 +103,7 @@ class Settings(BaseSettings):
     url: HttpUrl | None = None
     functions: Folder = Field(default_factory=functions_folder)
     home: Folder = Field(default_factory=lambda: Path(".outlast").absolute())
+    connections_max: int | None = Field(None, ge=1, le=1_000_000)
     workers: int = Field(1, ge=1, le=64)
     reload: bool = False
     verify_jwt: bool = True
