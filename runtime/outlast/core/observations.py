@@ -79,6 +79,13 @@ class ConnectionsFull(Observation):
 
 
 @dataclass(frozen=True, slots=True)
+class ForwardedUnbelieved(Observation):
+    """Whoever calls from `address` says for whom, and is no trusted proxy."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
 class SchemaMigrated(Observation):
     """A migration or a seed was applied to the database."""
 

@@ -14,7 +14,14 @@ from pathlib import Path
 from starlette.types import ASGIApp
 
 from outlast.core.clock import Clock
-from outlast.core.observations import DatabaseLost, NothingServed, Observer, SchemaMigrated, SchemaNewer
+from outlast.core.observations import (
+    DatabaseLost,
+    ForwardedUnbelieved,
+    NothingServed,
+    Observer,
+    SchemaMigrated,
+    SchemaNewer,
+)
 from outlast.core.ports import Unreachable
 from outlast.engine.engine import Engine
 from outlast.engine.settling import end_tasks
@@ -29,6 +36,7 @@ from outlast.store.postgres import PostgresStore
 from outlast.store.project import apply_project
 from outlast.store.realtime import Broadcasts
 from outlast.store.supabase import play_supabase
+from outlast.web.addresses import Addresses
 from outlast.web.admission import Admission
 from outlast.web.app import Web
 from outlast.web.audit import Audit
@@ -118,6 +126,9 @@ class Instance:
             requests=self.requests,
             cors_origins=settings.cors_origins,
             audit=Audit(observe),
+            addresses=Addresses(
+                settings.trusted_proxies, lambda address: observe(ForwardedUnbelieved(address))
+            ),
             neighbours=None
             if settings.verify_jwt
             else Neighbours(settings.known_hosts, settings.cors_origins),

@@ -37,6 +37,7 @@ from outlast.host.setting_kinds import (
     LogFormat,
     LogLevel,
     NamedKeys,
+    Networks,
     OpenTo,
     Origins,
     PostgresUrl,
@@ -109,6 +110,7 @@ class Settings(BaseSettings):
     verify_jwt: bool = True
     cors_origins: Origins = ("*",)
     allowed_hosts: HostNames = ()
+    trusted_proxies: Networks = ()
     openapi: OpenTo = "caller"
     sync_wait_s: Seconds = Field(60.0, ge=0, le=3600)
     body_bytes_max: int = Field(10 * 1024 * 1024, ge=1024, le=1024**3)

@@ -14,6 +14,7 @@ from outlast.core.errors import OutlastError
 from outlast.core.observations import ignore
 from outlast.sdk.definitions import HandlerDefinition, WorkflowDefinition
 from outlast.sdk.environment import enter_environment
+from outlast.web.addresses import Addresses
 from outlast.web.admission import WEBHOOK, Admission, Admitted
 from outlast.web.answers import ClientGone, Reply
 from outlast.web.audit import Audit
@@ -57,6 +58,7 @@ class Web:
     management: ASGIApp
     cors_origins: Sequence[str] = ("*",)
     neighbours: Neighbours | None = None
+    addresses: Addresses = field(default_factory=Addresses)
     complaints: Complaints = field(default_factory=Complaints)
     audit: Audit = field(default_factory=lambda: Audit(ignore))
     requests: RequestLog = field(default_factory=untold)
@@ -64,6 +66,7 @@ class Web:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] == "http":
+            self.addresses.resolve(scope)
             call = Call(scope, receive)
             reply = Reply(send, shared(call, self.cors_origins))
             began = self.requests.began()
