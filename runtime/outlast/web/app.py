@@ -28,6 +28,7 @@ from outlast.web.neighbours import Neighbours
 from outlast.web.problems import INTERNAL, expected_problem
 from outlast.web.requests import RequestLog, untold
 from outlast.web.routes import WORKFLOWS
+from outlast.web.shares import Shares
 from outlast.web.streaming import Streamer
 from outlast.web.webhooks import Complaints, admit_webhook
 
@@ -54,6 +55,7 @@ class Web:
     invoker: Invoker
     streamer: Streamer
     access: HostAccess
+    shares: Shares
     admission: Admission
     management: ASGIApp
     cors_origins: Sequence[str] = ("*",)
@@ -106,6 +108,10 @@ class Web:
 
     async def _function(self, call: Call, reply: Reply) -> None:
         target, admitted = await self._admit(call, call.path[len(FUNCTIONS) :])
+        with self.shares.in_flight(call, admitted):
+            await self._answer(call, target, admitted, reply)
+
+    async def _answer(self, call: Call, target: Target, admitted: Admitted, reply: Reply) -> None:
         served = target.served
         if isinstance(served, WorkflowDefinition):
             if wants_stream(call):
@@ -140,6 +146,7 @@ class Web:
     ) -> Admitted:
         """A verified delivery is let in by that alone, and has the key that it stands for."""
         assert served.webhook is not None
+        self.shares.asked(call, WEBHOOK)
         call.key = await admit_webhook(
             call,
             served.webhook,
