@@ -204,7 +204,7 @@ def test_before_the_start_errors_are_plain_answers(host: Served) -> None:
 
 
 def test_a_stream_counts_as_a_call_until_its_client_leaves(start_host: Start) -> None:
-    host = start_host(OPEN, calls_per_caller_max=1)
+    host = start_host(OPEN, calls_per_caller_max=1, caller_running_max=10)
     key = fresh_key()
     with following(host, "held", key) as events:
         assert next(events).kind == "status"

@@ -204,7 +204,7 @@ def test_a_client_that_leaves_stops_nothing(host: Served, prefer: str) -> None:
 
 def test_a_client_that_leaves_counts_no_more(start_host: Start) -> None:
     """It may as well be one that sends no more and reads on: the wait that it asked for bounds its place."""
-    host = start_host(OPEN, calls_per_caller_max=1)
+    host = start_host(OPEN, calls_per_caller_max=1, caller_running_max=10)
     key = fresh_key()
     content = json.dumps({"key": key}).encode()
     with host.connection() as wire:

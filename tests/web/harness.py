@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -17,12 +17,12 @@ from outlast.core.listing import Filters, Page
 from outlast.core.ports import Unreachable
 from outlast.core.records import Ownership, RunningStep, Standing
 from outlast.core.status import Status
-from outlast.web.admission import Admission, Admitted
+from outlast.web.admission import Admission
 from outlast.web.app import Web
-from outlast.web.calls import Call
 from outlast.web.credentials import ApiKeys
 from outlast.web.key_sets import KeySet
 from outlast.web.management import management_app
+from outlast.web.shares import Limits, Shares
 from outlast.web.tokens import Tokens
 
 SECRET = "sb_secret_of_the_tests"
@@ -219,25 +219,23 @@ class Project:
         tokens = Tokens(KeySet(None, JWT_SECRET, None), (), ("authenticated",), Clock())
         keys = ApiKeys({"default": SECRET}, {})
         admission = Admission(keys, tokens, verify_jwt=True, of_function=lambda name: None)
+        shares = Shares(Limits(100, 100, 1_000, 100), lambda workflow_id: False)
         management = management_app(
             engine=self.engine,
             workflows=self.rows,
             functions=self,
             admission=admission,
             steps_visible=lambda function: False,
-            in_flight=self.in_flight,
+            shares=shares,
             schema_current=self.schema_current,
             version="1.2.3",
             body_bytes_max=1_000,
         )
         missing = cast(Any, None)
-        self.app = Web(missing, missing, missing, missing, admission, management)
+        self.app = Web(missing, missing, missing, missing, shares, admission, management)
 
     def files(self) -> list[File]:
         return self.function_files
-
-    def in_flight(self, call: Call, admitted: Admitted) -> AbstractContextManager[None]:
-        return nullcontext()
 
     async def schema_current(self) -> bool:
         self.schema_looks += 1

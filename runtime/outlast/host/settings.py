@@ -25,6 +25,7 @@ from pydantic_settings import (
 from outlast.core.errors import OutlastError
 from outlast.core.sizes import OUTPUT_BYTES_MAX
 from outlast.host.config_toml import CONFIG_TOML, ConfigToml, ConfigTomlError, FunctionSettings, refused_table
+from outlast.host.connections import connections_max
 from outlast.host.env_files import EnvFileError, check_lines
 from outlast.host.memory import budget_bytes, memory_limit_bytes
 from outlast.host.setting_kinds import (
@@ -37,6 +38,7 @@ from outlast.host.setting_kinds import (
     LogFormat,
     LogLevel,
     NamedKeys,
+    Networks,
     OpenTo,
     Origins,
     PostgresUrl,
@@ -52,6 +54,7 @@ from outlast.observe.redaction import passwords_of, redactor
 if TYPE_CHECKING:
     from outlast.engine.engine import EngineOptions
     from outlast.store.instances import RecoveryLimits
+    from outlast.web.shares import Limits
 
 ENV_FILE = Path(".env")
 _PREFIX = "OUTLAST_"
@@ -103,11 +106,13 @@ class Settings(BaseSettings):
     url: HttpUrl | None = None
     functions: Folder = Field(default_factory=functions_folder)
     home: Folder = Field(default_factory=lambda: Path(".outlast").absolute())
+    connections_max: int | None = Field(None, ge=1, le=1_000_000)
     workers: int = Field(1, ge=1, le=64)
     reload: bool = False
     verify_jwt: bool = True
     cors_origins: Origins = ("*",)
     allowed_hosts: HostNames = ()
+    trusted_proxies: Networks = ()
     openapi: OpenTo = "caller"
     sync_wait_s: Seconds = Field(60.0, ge=0, le=3600)
     body_bytes_max: int = Field(10 * 1024 * 1024, ge=1024, le=1024**3)
@@ -115,6 +120,11 @@ class Settings(BaseSettings):
     import_s_max: Seconds = Field(30.0, ge=0.1, le=3600)
     blocked_max_s: Seconds | None = Field(None, ge=0, le=86_400)
     calls_per_caller_max: int | None = Field(None, ge=1, le=1_000_000)
+    caller_running_max: int | None = Field(None, ge=1, le=1_000_000)
+    caller_sleeping_max: int = Field(10_000, ge=1, le=100_000_000)
+    caller_stored_max: int = Field(1_000_000, ge=1, le=1_000_000_000)
+    caller_requests_per_s_max: int = Field(1_000, ge=1, le=1_000_000)
+    caller_streams_max: int = Field(200, ge=1, le=1_000_000)
     log_level: LogLevel = "info"
     log_format: LogFormat = "auto"
     request_log: RequestLogged = "errors"
@@ -286,6 +296,15 @@ class Settings(BaseSettings):
         chosen["tick_s"] = min(self.tick_s, self.lease_ttl_s / 3)
         chosen["suspect_after"] = self._suspect_after
         return EngineOptions(**chosen)
+
+    def share(self) -> Limits:
+        """What one caller may take: of places for calls and workflows half, where nothing else is said."""
+        from outlast.web.shares import Limits
+
+        connections = connections_max(self.connections_max, self.db_connections)
+        calls = self.calls_per_caller_max or max(1, min(self.workflows_max, connections) // 2)
+        running = self.caller_running_max or min(calls, max(1, self.workflows_max // 2))
+        return Limits(calls, running, self.caller_requests_per_s_max, self.caller_streams_max)
 
     def recovery_limits(self) -> RecoveryLimits:
         """What the store gets for recovery."""

@@ -76,6 +76,15 @@ class PostgresWorkflows:
         rows = await self._rows("ownership", {"ids": list(ids)})
         return {row["workflow_id"]: Ownership(**{**row, "status": Status(row["status"])}) for row in rows}
 
+    async def counts(self, subject: str, sleeping_max: int, stored_max: int) -> tuple[int, int]:
+        """So many of a user's workflows sleep, so many are stored; no further than to the limits.
+
+        Raises Unreachable.
+        """
+        parameters = {"subject": subject, "sleeping_max": sleeping_max, "stored_max": stored_max}
+        (row,) = await self._rows("counts", parameters)
+        return row["sleeping"], row["stored"]
+
     async def show(self, workflow_id: str) -> dict[str, Any] | None:
         """All columns that people may see of one workflow; JSON as text. Raises Unreachable."""
         rows = await self._rows("show", {"workflow_id": workflow_id})

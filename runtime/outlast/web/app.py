@@ -14,6 +14,7 @@ from outlast.core.errors import OutlastError
 from outlast.core.observations import ignore
 from outlast.sdk.definitions import HandlerDefinition, WorkflowDefinition
 from outlast.sdk.environment import enter_environment
+from outlast.web.addresses import Addresses
 from outlast.web.admission import WEBHOOK, Admission, Admitted
 from outlast.web.answers import ClientGone, Reply
 from outlast.web.audit import Audit
@@ -27,6 +28,7 @@ from outlast.web.neighbours import Neighbours
 from outlast.web.problems import INTERNAL, expected_problem
 from outlast.web.requests import RequestLog, untold
 from outlast.web.routes import WORKFLOWS
+from outlast.web.shares import Shares
 from outlast.web.streaming import Streamer
 from outlast.web.webhooks import Complaints, admit_webhook
 
@@ -53,10 +55,12 @@ class Web:
     invoker: Invoker
     streamer: Streamer
     access: HostAccess
+    shares: Shares
     admission: Admission
     management: ASGIApp
     cors_origins: Sequence[str] = ("*",)
     neighbours: Neighbours | None = None
+    addresses: Addresses = field(default_factory=Addresses)
     complaints: Complaints = field(default_factory=Complaints)
     audit: Audit = field(default_factory=lambda: Audit(ignore))
     requests: RequestLog = field(default_factory=untold)
@@ -64,6 +68,7 @@ class Web:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] == "http":
+            self.addresses.resolve(scope)
             call = Call(scope, receive)
             reply = Reply(send, shared(call, self.cors_origins))
             began = self.requests.began()
@@ -103,6 +108,10 @@ class Web:
 
     async def _function(self, call: Call, reply: Reply) -> None:
         target, admitted = await self._admit(call, call.path[len(FUNCTIONS) :])
+        with self.shares.in_flight(call, admitted):
+            await self._answer(call, target, admitted, reply)
+
+    async def _answer(self, call: Call, target: Target, admitted: Admitted, reply: Reply) -> None:
         served = target.served
         if isinstance(served, WorkflowDefinition):
             if wants_stream(call):
@@ -137,6 +146,7 @@ class Web:
     ) -> Admitted:
         """A verified delivery is let in by that alone, and has the key that it stands for."""
         assert served.webhook is not None
+        self.shares.asked(call, WEBHOOK)
         call.key = await admit_webhook(
             call,
             served.webhook,

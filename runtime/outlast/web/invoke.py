@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import parse_qsl
 
@@ -25,6 +23,7 @@ from outlast.web.heads import refuse_encoded
 from outlast.web.preferences import preference_of
 from outlast.web.problems import Problem, ProblemError, problem_of
 from outlast.web.results import ended_answer, location_of, pending_answer
+from outlast.web.shares import Shares
 
 _REGION = b"forceFunctionRegion"
 """Clients add it to the query; it says where to run, not what."""
@@ -99,27 +98,23 @@ class Begun(NamedTuple):
 
 
 class Invoker:
-    """Invokes workflows. Its limits: seconds to wait, bytes of a body, calls in flight of one caller."""
+    """Invokes workflows. Its limits: seconds to wait, bytes of a body, what callers may start."""
 
-    def __init__(
-        self, engine: Engine, sync_wait_s: float, body_bytes_max: int, calls_per_caller_max: int
-    ) -> None:
+    def __init__(self, engine: Engine, sync_wait_s: float, body_bytes_max: int, shares: Shares) -> None:
         self._engine = engine
         self._sync_wait_s = sync_wait_s
         self._body_bytes_max = body_bytes_max
-        self._calls_per_caller_max = calls_per_caller_max
-        self._calls: Counter[str] = Counter()
+        self._shares = shares
 
     async def invoke(
         self, call: Call, admitted: Admitted, target: Target, definition: WorkflowDefinition
     ) -> Answer:
         """Answer a call of a workflow. Raises ProblemError, OutlastError, ClientGone."""
         preference = preference_of(call.header_values(b"prefer"), self._sync_wait_s)
-        with self.in_flight(call, admitted):
-            begun = await self.begin(call, admitted, target, definition)
-            if preference.applied is None and _is_acknowledged(definition):
-                return pending_answer(begun.workflow_id, begun.status, None)
-            ended = begun.ended or await self._wait(call, begun.workflow_id, preference.wait_s)
+        begun = await self.begin(call, admitted, target, definition)
+        if preference.applied is None and _is_acknowledged(definition):
+            return pending_answer(begun.workflow_id, begun.status, None)
+        ended = begun.ended or await self._wait(call, begun.workflow_id, preference.wait_s)
         if ended is None:
             return pending_answer(begun.workflow_id, begun.status, preference.applied)
         waited = preference.applied if preference.wait_s > 0 else None
@@ -131,6 +126,7 @@ class Invoker:
         """Start the call's workflow, or attach to it. Raises ProblemError, OutlastError, ClientGone."""
         check_method(call, definition.methods)
         new, arguments = await self._identify(call, admitted, target, definition)
+        await self._shares.may_start(call, admitted, new.workflow_id)
         try:
             standing = await self._engine.start_new(new, definition, arguments, admitted.token)
         except DatabaseUnavailable as error:  # whether it has started is in doubt
@@ -146,15 +142,6 @@ class Invoker:
     def now_s(self) -> float:
         """Unix time in seconds, as the engine knows it."""
         return self._engine.clock.now_s()
-
-    def in_flight(self, call: Call, admitted: Admitted) -> AbstractContextManager[None]:
-        """Count a caller's calls; past the limit 429, before a row exists. Secret keys have no limit."""
-        if admitted.secret:
-            return _UNCOUNTED
-        client = call.scope.get("client")
-        return _InFlight(
-            self._calls, admitted.subject or (client[0] if client else ""), self._calls_per_caller_max
-        )
 
     async def _identify(
         self, call: Call, admitted: Admitted, target: Target, definition: WorkflowDefinition
@@ -224,30 +211,6 @@ class Invoker:
             leaving.cancel()
 
 
-class _InFlight(AbstractContextManager[None]):
-    """One call of one caller, as long as it lasts."""
-
-    __slots__ = ("_caller", "_calls", "_calls_max")
-
-    def __init__(self, calls: Counter[str], caller: str, calls_max: int) -> None:
-        self._calls = calls
-        self._caller = caller
-        self._calls_max = calls_max
-
-    def __enter__(self) -> None:
-        if self._calls[self._caller] >= self._calls_max:
-            raise ProblemError(_rate_limited(self._calls_max))
-        self._calls[self._caller] += 1
-
-    def __exit__(self, *_: object) -> None:
-        self._calls[self._caller] -= 1
-        if not self._calls[self._caller]:
-            del self._calls[self._caller]
-
-
-_UNCOUNTED = nullcontext()
-
-
 def check_method(call: Call, methods: tuple[str, ...]) -> None:
     """Let only these methods pass. Raises ProblemError (405)."""
     if call.method not in methods:
@@ -306,15 +269,5 @@ def _conflict(workflow_id: str) -> Problem:
         "a call with this idempotency key is still running",
         retryable=True,
         workflow_id=workflow_id,
-        headers=(("retry-after", "1"),),
-    )
-
-
-def _rate_limited(calls_max: int) -> Problem:
-    return Problem(
-        429,
-        "rate_limited",
-        f"{calls_max} calls of this caller are in flight; wait for one to be answered",
-        retryable=True,
         headers=(("retry-after", "1"),),
     )

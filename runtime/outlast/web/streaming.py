@@ -29,6 +29,7 @@ from outlast.web.following import (
 from outlast.web.invoke import Begun, Engine, Invoker, Target
 from outlast.web.problems import Problem, ProblemError
 from outlast.web.results import accepted_headers, ended_answer
+from outlast.web.shares import Shares
 
 
 class Steps(Protocol):
@@ -42,8 +43,9 @@ class Steps(Protocol):
 class Streamer:
     """Streams what a workflow does. Event ids are the order of completion; the result's comes next."""
 
-    def __init__(self, engine: Engine, invoker: Invoker, steps: Steps) -> None:
+    def __init__(self, engine: Engine, invoker: Invoker, shares: Shares, steps: Steps) -> None:
         self._engine = engine
+        self._shares = shares
         self._invoker = invoker
         self._steps = steps
 
@@ -52,7 +54,7 @@ class Streamer:
     ) -> None:
         """Start or attach, then send events until the end. Errors before the start are plain answers."""
         _check_named(call)
-        with self._invoker.in_flight(call, admitted):
+        with self._shares.streaming(call, admitted):
             begun = await self._invoker.begin(call, admitted, target, definition)
             headers = [*accepted_headers(begun.workflow_id), EVENT_STREAM]
             await send({"type": "http.response.start", "status": 200, "headers": headers})

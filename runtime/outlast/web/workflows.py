@@ -22,12 +22,13 @@ from outlast.web.documents import (
     summary_document,
     workflow_document,
 )
-from outlast.web.owned import Owned, reaching
+from outlast.web.owned import Owned, owner_of, reaching
 from outlast.web.pages import PAGE_DEFAULT, PAGE_MAX, page_answer
 from outlast.web.parameters import Parameters, bad_cursor, cursor_of, invalid
 from outlast.web.problems import Problem, ProblemError, problem_of
 from outlast.web.results import accepted_headers, location_of
 from outlast.web.routes import WORKFLOWS, workflow_not_found
+from outlast.web.shares import Shares
 
 WAIT_S_MAX = 60
 FILTERS = (
@@ -91,8 +92,9 @@ class WorkflowRoutes:
     What is another caller's is not there.
     """
 
-    def __init__(self, engine: Engine, workflows: Workflows, owned: Owned) -> None:
+    def __init__(self, engine: Engine, workflows: Workflows, owned: Owned, shares: Shares) -> None:
         self._engine = engine
+        self._shares = shares
         self._workflows = workflows
         self._owned = owned
 
@@ -110,11 +112,13 @@ class WorkflowRoutes:
 
     async def show(self, call: Call, workflow_id: str) -> Answer:
         """One workflow; with `wait`, once it has ended or the time is over."""
-        owner = await self._owned.owner(call)
+        admitted = await self._owned.admitted(call)
+        owner = owner_of(admitted)
         wait_s = Parameters(call, ("wait",)).seconds("wait", WAIT_S_MAX)
         found = await self._owned.ownership(workflow_id, owner)
         if wait_s and not found.status.ended:
-            await self._wait(workflow_id, wait_s)
+            with self._shares.in_flight(call, admitted):
+                await self._wait(workflow_id, wait_s)
         values = await self._owned.shows_values(found, owner)
         row = await self._row(workflow_id)
         return _answer(workflow_id, workflow_document(row, secret=owner is None, values=values))

@@ -1,0 +1,8 @@
+"""Sleeps for longer than any test."""
+
+from outlast import sleep, workflow
+
+
+@workflow
+async def dozing() -> None:
+    await sleep(3600)
