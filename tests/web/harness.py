@@ -19,6 +19,7 @@ from outlast.core.records import Ownership, Standing
 from outlast.core.status import Status
 from outlast.web.admission import Admission, Admitted
 from outlast.web.app import Web
+from outlast.web.bodies import BodyBudget
 from outlast.web.calls import Call
 from outlast.web.credentials import ApiKeys
 from outlast.web.key_sets import KeySet
@@ -217,7 +218,7 @@ class Project:
             body_bytes_max=1_000,
         )
         missing = cast(Any, None)
-        self.app = Web(missing, missing, missing, missing, admission, management)
+        self.app = Web(missing, missing, missing, missing, admission, management, BodyBudget(100_000, 50_000))
 
     def files(self) -> list[File]:
         return self.function_files

@@ -90,10 +90,11 @@ class Instance:
             clients,
         )
         admission = self._admission(secret_keys)
+        bodies = settings.body_limits()
         invoker = Invoker(
             self.engine,
             settings.sync_wait_s,
-            settings.body_bytes_max,
+            bodies,
             settings.calls_per_caller_max or settings.workflows_max,
         )
         self.requests = RequestLog(observe, settings.request_log, settings.request_log_per_s_max)
@@ -101,7 +102,8 @@ class Instance:
             functions=self.catalog,
             invoker=invoker,
             streamer=Streamer(self.engine, invoker, store.workflows),
-            access=HostAccess(self.engine, clients, settings.body_bytes_max),
+            access=HostAccess(self.engine, clients, bodies),
+            bodies=settings.body_budget(),
             admission=admission,
             management=management_app(
                 engine=self.engine,

@@ -12,6 +12,7 @@ from pydantic_core import from_json, to_json
 
 from outlast.core.errors import NotSerializable, UsageError
 from outlast.core.sizes import check_size
+from outlast.core.unfolding import check_values
 from outlast.sdk.recorded import recorded
 
 _UNSENDABLE = frozenset(
@@ -88,7 +89,8 @@ class Request:
         return self.body.decode()
 
     def json(self) -> Any:
-        """The body as JSON. Raises ValueError."""
+        """The body as JSON. Raises ValueError; where it has too many values, one that answers 413."""
+        check_values(self.body)
         return from_json(self.body)
 
     def record(self, *, with_body: bool) -> str:

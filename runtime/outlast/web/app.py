@@ -14,9 +14,11 @@ from outlast.core.errors import OutlastError
 from outlast.core.observations import ignore
 from outlast.sdk.definitions import HandlerDefinition, WorkflowDefinition
 from outlast.sdk.environment import enter_environment
+from outlast.sdk.webhooks import StandardWebhook
 from outlast.web.admission import WEBHOOK, Admission, Admitted
 from outlast.web.answers import ClientGone, Reply
 from outlast.web.audit import Audit
+from outlast.web.bodies import BodyBudget, BodyShare
 from outlast.web.calls import Call
 from outlast.web.cors import preflight, shared
 from outlast.web.following import wants_stream
@@ -55,6 +57,7 @@ class Web:
     access: HostAccess
     admission: Admission
     management: ASGIApp
+    bodies: BodyBudget
     cors_origins: Sequence[str] = ("*",)
     neighbours: Neighbours | None = None
     complaints: Complaints = field(default_factory=Complaints)
@@ -64,6 +67,7 @@ class Web:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] == "http":
+            share = BodyShare(self.bodies, scope)
             call = Call(scope, receive)
             reply = Reply(send, shared(call, self.cors_origins))
             began = self.requests.began()
@@ -71,6 +75,7 @@ class Web:
                 with suppress(ClientGone):
                     await self._serve(call, reply)
             finally:
+                share.release()
                 self.requests.answered(scope, reply, began)
 
     async def _serve(self, call: Call, reply: Reply) -> None:
@@ -143,6 +148,8 @@ class Web:
             target.function,
             self.complaints,
             now_s=self.invoker.now_s(),
-            body_bytes_max=self.access.body_bytes_max,
+            body_bytes_max=self.access.bodies.of(
+                served.body_bytes_max, verified=not isinstance(served.webhook, StandardWebhook)
+            ),
         )
         return WEBHOOK
