@@ -1,10 +1,36 @@
 """Functions that say how large a body they take, and one that reads what it gets."""
 
+import time
 from typing import Any
+
+from _shared.gates import FOLDER, witness  # type: ignore[import-not-found]
+from pydantic import BaseModel, field_validator
 
 from outlast import Request, handler, standard_webhook, workflow
 
 ASKED = 4 * 1024 * 1024
+
+
+class Slow(BaseModel):
+    """It takes as long to be read as its test wants."""
+
+    key: str
+    padding: str = ""
+
+    @field_validator("key")
+    @classmethod
+    def held(cls, key: str) -> str:
+        if key == "stop":
+            raise StopIteration
+        witness(key)
+        while not (FOLDER / f"{key}.open").exists():
+            time.sleep(0.01)
+        return key
+
+
+@workflow
+async def slow(slow: Slow) -> str:
+    return slow.key
 
 
 @workflow(body_bytes_max=ASKED)
