@@ -19,6 +19,7 @@ from outlast.core.records import Ownership, RunningStep, Standing
 from outlast.core.status import Status
 from outlast.web.admission import Admission
 from outlast.web.app import Web
+from outlast.web.bodies import BodyBudget
 from outlast.web.credentials import ApiKeys
 from outlast.web.key_sets import KeySet
 from outlast.web.management import management_app
@@ -232,7 +233,8 @@ class Project:
             body_bytes_max=1_000,
         )
         missing = cast(Any, None)
-        self.app = Web(missing, missing, missing, missing, shares, admission, management)
+        bodies = BodyBudget(100_000, 50_000)
+        self.app = Web(missing, missing, missing, missing, shares, admission, management, bodies)
 
     def files(self) -> list[File]:
         return self.function_files

@@ -101,10 +101,11 @@ class Instance:
         )
         shares = self._shares()
         admission = self._admission(secret_keys, shares)
+        bodies = settings.body_limits()
         invoker = Invoker(
             self.engine,
             settings.sync_wait_s,
-            settings.body_bytes_max,
+            bodies,
             shares,
         )
         self.requests = RequestLog(observe, settings.request_log, settings.request_log_per_s_max)
@@ -112,8 +113,9 @@ class Instance:
             functions=self.catalog,
             invoker=invoker,
             streamer=Streamer(self.engine, invoker, shares, store.workflows),
-            access=HostAccess(self.engine, clients, settings.body_bytes_max),
+            access=HostAccess(self.engine, clients, bodies),
             shares=shares,
+            bodies=settings.body_budget(),
             admission=admission,
             management=management_app(
                 engine=self.engine,

@@ -14,6 +14,7 @@ import uvicorn
 from outlast.core import faults
 from outlast.core.observations import ConnectionsFull, LoopInterrupted, Observer
 from outlast.core.sizes import limit_outputs
+from outlast.core.unfolding import limit_values
 from outlast.host.children import let_children_of_loop_inherit
 from outlast.host.collector import collect_seldom
 from outlast.host.connections import Connections, connections_max
@@ -58,6 +59,7 @@ def run_instance(
     for point in settings.crash_at:
         faults.arm(point)
     limit_outputs(settings.output_bytes_max)
+    limit_values(settings.body_values_max)
     tell_of_exits(settings.functions)
     end_forked_hosts()
     import uvloop

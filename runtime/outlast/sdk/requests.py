@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, quote
 from pydantic_core import from_json, to_json
 
 from outlast.core.errors import UsageError
+from outlast.core.unfolding import check_values
 from outlast.sdk.forms import Content, Fields, FormData, Text, parse_form
 from outlast.sdk.http import Headers, InvalidBody, body_as_text, body_from_text
 from outlast.sdk.recorded import recorded
@@ -43,7 +44,7 @@ class Parsed:
     def _refuse(self, *_: object) -> NoReturn:
         raise UsageError("request.json() is awaited in async functions: `await request.json()`")
 
-    __getitem__ = __iter__ = __len__ = __bool__ = __contains__ = __eq__ = _refuse  # type: ignore[assignment]
+    __getitem__ = __iter__ = __len__ = __bool__ = __contains__ = __eq__ = _refuse
     __hash__ = None  # type: ignore[assignment]
 
 
@@ -113,8 +114,9 @@ class Request:
     def json(self) -> Any:
         """The body as JSON, whatever its content-type.
 
-        Raises InvalidBody, a ValueError: not caught, it is a 400 that says so.
+        Raises InvalidBody, a ValueError: not caught, it is a 400 that says so; with too many values a 413.
         """
+        check_values(self._body)
         try:
             value = from_json(self._body)
         except ValueError as error:

@@ -14,10 +14,12 @@ from outlast.core.errors import OutlastError
 from outlast.core.observations import ignore
 from outlast.sdk.definitions import HandlerDefinition, WorkflowDefinition
 from outlast.sdk.environment import enter_environment
+from outlast.sdk.webhooks import StandardWebhook
 from outlast.web.addresses import Addresses
 from outlast.web.admission import WEBHOOK, Admission, Admitted
 from outlast.web.answers import ClientGone, Reply
 from outlast.web.audit import Audit
+from outlast.web.bodies import BodyBudget, BodyShare
 from outlast.web.calls import Call
 from outlast.web.cors import preflight, shared
 from outlast.web.following import wants_stream
@@ -58,6 +60,7 @@ class Web:
     shares: Shares
     admission: Admission
     management: ASGIApp
+    bodies: BodyBudget
     cors_origins: Sequence[str] = ("*",)
     neighbours: Neighbours | None = None
     addresses: Addresses = field(default_factory=Addresses)
@@ -69,6 +72,7 @@ class Web:
         """Serve one request."""
         if scope["type"] == "http":
             self.addresses.resolve(scope)
+            share = BodyShare(self.bodies, scope)
             call = Call(scope, receive)
             reply = Reply(send, shared(call, self.cors_origins))
             began = self.requests.began()
@@ -76,6 +80,7 @@ class Web:
                 with suppress(ClientGone):
                     await self._serve(call, reply)
             finally:
+                share.release()
                 self.requests.answered(scope, reply, began)
 
     async def _serve(self, call: Call, reply: Reply) -> None:
@@ -153,6 +158,8 @@ class Web:
             target.function,
             self.complaints,
             now_s=self.invoker.now_s(),
-            body_bytes_max=self.access.body_bytes_max,
+            body_bytes_max=self.access.bodies.of(
+                served.body_bytes_max, verified=not isinstance(served.webhook, StandardWebhook)
+            ),
         )
         return WEBHOOK

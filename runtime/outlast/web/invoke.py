@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import parse_qsl
 
@@ -18,8 +19,10 @@ from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.requests import record_request
 from outlast.web.admission import ANONYMOUS, Admitted
 from outlast.web.answers import Answer, ClientGone
+from outlast.web.bodies import BodyLimits
 from outlast.web.calls import Call
 from outlast.web.heads import refuse_encoded
+from outlast.web.off_loop import by_size
 from outlast.web.preferences import preference_of
 from outlast.web.problems import Problem, ProblemError, problem_of
 from outlast.web.results import ended_answer, location_of, pending_answer
@@ -100,10 +103,10 @@ class Begun(NamedTuple):
 class Invoker:
     """Invokes workflows. Its limits: seconds to wait, bytes of a body, what callers may start."""
 
-    def __init__(self, engine: Engine, sync_wait_s: float, body_bytes_max: int, shares: Shares) -> None:
+    def __init__(self, engine: Engine, sync_wait_s: float, bodies: BodyLimits, shares: Shares) -> None:
         self._engine = engine
         self._sync_wait_s = sync_wait_s
-        self._body_bytes_max = body_bytes_max
+        self._bodies = bodies
         self._shares = shares
 
     async def invoke(
@@ -131,6 +134,8 @@ class Invoker:
             standing = await self._engine.start_new(new, definition, arguments, admitted.token)
         except DatabaseUnavailable as error:  # whether it has started is in doubt
             raise ProblemError(_with_location(error, new.workflow_id)) from error
+        finally:
+            call.release()  # from here on the engine counts what is in memory
         if standing is None:
             return Begun(new.workflow_id, Status.PENDING, replayed=False, ended=None)
         if standing.status.ended:
@@ -153,9 +158,29 @@ class Invoker:
             raise ProblemError(_key_missing(function))
         if key is not None and admitted.space == ANONYMOUS and not is_uuid(key):
             raise InvalidKey(_ANONYMOUS_KEY)
-        if definition.inputs.reads_json:
-            refuse_encoded(call)
-        body = await call.body(self._body_bytes_max)
+        body = await self._body(call, admitted, definition)
+        identified = partial(self._identified, call, admitted, target, definition, key, body)
+        return await by_size(len(body), identified)
+
+    async def _body(self, call: Call, admitted: Admitted, definition: WorkflowDefinition) -> bytes:
+        bytes_max = self._bodies.of(definition.body_bytes_max)
+        call.is_of(admitted.subject, secret=admitted.secret)
+        if not definition.inputs.reads_json:
+            return await call.body(bytes_max)
+        refuse_encoded(call)
+        return await call.json_body(bytes_max)
+
+    def _identified(
+        self,
+        call: Call,
+        admitted: Admitted,
+        target: Target,
+        definition: WorkflowDefinition,
+        key: str | None,
+        body: bytes,
+    ) -> tuple[NewWorkflow, dict[str, Any]]:
+        """The rest of it, which takes a while for a large body: it may run in a thread."""
+        function = target.function
         query = _without_region(call.query)
         # Nobody has signed a webhook's query: with another one it is the same delivery.
         meant = query if definition.webhook is None else b""

@@ -14,7 +14,7 @@ async def _remind(user: str, text: str) -> str:
 async def slack(request: Request) -> dict[str, str]:
     form = await request.form()
     if form["command"] == "/remind":
-        await start(_remind, form["user_id"], form["text"])
+        await start(_remind, str(form["user_id"]), str(form["text"]))
     return {"text": "I will."}
 
 
