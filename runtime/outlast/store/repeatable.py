@@ -21,7 +21,7 @@ async def rows_of(pool: Pool, statement: SQL, parameters: dict[str, Any]) -> lis
     """The rows of `statement`. Raises Unreachable, and what Postgres thinks of the statement."""
     for attempt in range(1, TRIES + 1):
         try:
-            async with away(), pool.connection(WAIT_S) as connection:
+            async with away(), pool.connection(WAIT_S) as connection, connection.settled():
                 cursor = connection.cursor(row_factory=dict_row)
                 await cursor.execute(statement, parameters)
                 return await cursor.fetchall()

@@ -31,7 +31,12 @@ class PostgresWorkflows:
         """See WorkflowStore. Row by row: no more of the answer is in memory than was asked for."""
         whole: ClaimedWorkflow | None = None
         parameters = {"ids": [each.workflow_id for each in workflows]}
-        async with away(), self._pool.connection(LOAD_WAIT_S) as connection, connection.cursor() as cursor:
+        async with (
+            away(),
+            self._pool.connection(LOAD_WAIT_S) as connection,
+            connection.settled(),
+            connection.cursor() as cursor,
+        ):
             async for place, step_id, name, output, error, attempts, order in cursor.stream(
                 _SQL["load"], parameters
             ):
