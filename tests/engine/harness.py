@@ -191,12 +191,16 @@ async def engine_on(
     *workflows: Workflow[..., Any],
     limits: RecoveryLimits | None = None,
     connections: int = 6,
+    sessions: bool | None = None,
     **options: Any,
 ) -> AsyncIterator[Bench]:
-    """An open engine; crashes are made by `abandon`. Of its connections all but two are the pool's."""
+    """An open engine; crashes are made by `abandon`. Of its connections all but two are the pool's.
+
+    `sessions`: False as over a transaction pooler.
+    """
     instance_id = f"test-{secrets.token_hex(4)}"
     limits = limits or RecoveryLimits()
-    store = PostgresStore(Database.at(url, "tests"), instance_id, "test", connections, limits)
+    store = PostgresStore(Database.at(url, "tests", sessions), instance_id, "test", connections, limits)
     observations: list[Observation] = []
     chosen = EngineOptions(**{"tick_s": 0.05, "drain_s": 5.0, "moment_s": 0.2, **options})
     engine = Engine(

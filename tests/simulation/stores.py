@@ -181,6 +181,7 @@ class MemoryInstances:
         bytes_left: int = UNBOUNDED,
         *,
         alone: bool = True,
+        strict: bool = True,
         limit_s: float | None = None,
     ) -> Claims:
         """See InstanceStore."""

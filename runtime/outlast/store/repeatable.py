@@ -81,7 +81,7 @@ async def one_by_one(
 async def _repeated(pool: Pool, read: Callable[[AsyncConn], Awaitable[T]]) -> T:
     for attempt in range(1, TRIES + 1):
         try:
-            async with away(), pool.connection(WAIT_S) as connection:
+            async with away(), pool.connection(WAIT_S) as connection, connection.settled():
                 return await read(connection)
         except CONFLICTS as error:
             if attempt == TRIES:

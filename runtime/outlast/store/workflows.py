@@ -40,6 +40,7 @@ class PostgresWorkflows:
         async with (
             away(),
             self._pool.connection(LOAD_WAIT_S) as connection,
+            connection.settled(),
             one_by_one(connection, connection.cursor(), _SQL["load"], parameters) as rows,
         ):
             async for place, step_id, name, output, error, attempts, order in rows:
