@@ -104,6 +104,8 @@ async def test_small_ones_pass_a_large_one_until_it_has_waited_long(database: st
             " and workflow_id like 'large%%'"
         )
         assert (await store.claim(["reads"], 10, 0, 250 * KIB, alone=False)).workflows == []
+        passing = await store.claim(["reads"], 10, 0, 250 * KIB, alone=False, strict=False)
+        assert [each.workflow_id[:5] for each in passing.workflows] == ["small"]
         (large,) = (await store.claim(["reads"], 10, 0, 250 * KIB, alone=True)).workflows
         assert (large.workflow_id, large.input) == ("large1", None)
         assert large.load_bytes > 800 * KIB

@@ -188,7 +188,7 @@ class MemoryInstances:
         return await self._link.call(
             "claim",
             lambda: self._database.claim(
-                self._instance_id, functions, room, suspects, bytes_left, alone=alone
+                self._instance_id, functions, room, suspects, bytes_left, alone=alone, strict=strict
             ),
         )
 

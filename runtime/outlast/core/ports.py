@@ -123,8 +123,8 @@ class InstanceStore(Protocol):
     ) -> Claims:
         """Claim what is due of `functions`: at most `room`, and `suspects` of those that were lost often.
 
-        Together they take at most `bytes_left` to load; with `alone` the first one may be larger. With `strict`
-        nothing is claimed before what is larger and has waited for 10 s; else smaller ones pass it. Nothing of
+        Together they take at most `bytes_left` to load; with `alone` the first one may be larger. With
+        `strict` nothing passes what is larger and has waited for 10 s. Nothing of
         them is read yet: see WorkflowStore.load. Raises Unreachable, and TookTooLong after `limit_s`.
         """
         ...
