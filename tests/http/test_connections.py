@@ -22,7 +22,7 @@ CONNECTIONS = 16
 @pytest.fixture(scope="module")
 def small(start_host: Start) -> Served:
     """A host that may hold few connections."""
-    return start_host(OPEN, connections_max=CONNECTIONS)
+    return start_host(OPEN, connections_max=CONNECTIONS, calls_per_caller_max=100, caller_running_max=100)
 
 
 @pytest.fixture
