@@ -1,8 +1,8 @@
-"""Sleeps for longer than any test."""
+"""Sleeps for longer than a few calls take."""
 
 from outlast import sleep, workflow
 
 
 @workflow
 async def dozing() -> None:
-    await sleep(3600)
+    await sleep(8)
