@@ -131,17 +131,17 @@ class Waits:
         """Tell of those that have ended and, now and then, of those that are no more. Raises Unreachable."""
         now_s = asyncio.get_running_loop().time()
         if now_s < self._exist_at_s:
-            for standing in (await self._store.ended(ids)).values():
-                self.ended(standing)
+            for ended in (await self._store.ended(ids)).values():
+                self.ended(ended)
             return
         self._exist_at_s = now_s + EXISTS_S
         found = await self._store.standing(ids)
         for workflow_id in ids:
-            standing = found.get(workflow_id)
-            if standing is None:
+            there = found.get(workflow_id)
+            if there is None:
                 self.fail(workflow_id, WorkflowNotFound(f"there is no workflow {workflow_id!r} any more"))
-            elif standing.status.ended:
-                self.ended(standing)
+            elif there.status.ended:
+                self.ended(there)
 
     async def _look_all(self) -> None:
         while True:

@@ -43,7 +43,7 @@ class Parsed:
     def _refuse(self, *_: object) -> NoReturn:
         raise UsageError("request.json() is awaited in async functions: `await request.json()`")
 
-    __getitem__ = __iter__ = __len__ = __bool__ = __contains__ = __eq__ = _refuse  # type: ignore[assignment]
+    __getitem__ = __iter__ = __len__ = __bool__ = __contains__ = __eq__ = _refuse
     __hash__ = None  # type: ignore[assignment]
 
 
