@@ -483,7 +483,7 @@ async def test_the_logger_is_silent_before_a_sleep_that_ends_it(
 
 
 async def test_the_request_comes_back_without_its_credentials(database: str) -> None:
-    @workflow
+    @workflow(headers=("x-shop",))
     async def flow(request: Request) -> list[Any]:
         seen = context().request
         assert seen is not None

@@ -157,8 +157,10 @@ def test_a_secret_key_is_told_where_to_see_more_of_a_failure(host: Served) -> No
         assert "workflows show" not in host.call("answers/fail", {}, key=fresh_key(), **options).text
 
 
-def test_a_result_that_json_cannot_hold_fails_the_workflow(host: Served) -> None:
-    check_problem(twice(host, "answers/unrecordable", {}), 500, "workflow_error", more={"workflow_id"})
+def test_a_result_that_json_cannot_hold_fails_no_work_that_is_done(host: Served) -> None:
+    answer = twice(host, "answers/unrecordable", {})
+    assert answer.status_code == 200
+    assert answer.json().startswith("<object object at")
 
 
 @pytest.mark.parametrize("value", ["a\r\nx-forged: 1", "a\nb", "a\0b", "a\x01b", "a\x7fb", "snow ☃"])

@@ -39,7 +39,7 @@ async def open_ended(**fields: Any) -> dict[str, Any]:
     return fields
 
 
-@workflow
+@workflow(headers=("x-of-the-app",))
 async def request(request: Request) -> dict[str, Any]:
     return {
         "method": request.method,
