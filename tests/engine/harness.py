@@ -147,7 +147,7 @@ class Bench:
         self.abandoned = True
         engine = self.engine
         loops = [engine._journal._task, engine._membership._task, engine._mail._task, *engine._waits._tasks]
-        loops.append(engine._consumer._task)
+        loops += [engine._consumer._task, engine._membership._loader._task]
         tasks = [task for task in loops if task is not None]
         executions = list(self.live.values())
         lives = [execution.task for execution in executions]
@@ -191,12 +191,16 @@ async def engine_on(
     *workflows: Workflow[..., Any],
     limits: RecoveryLimits | None = None,
     connections: int = 6,
+    sessions: bool | None = None,
     **options: Any,
 ) -> AsyncIterator[Bench]:
-    """An open engine; crashes are made by `abandon`. Of its connections all but two are the pool's."""
+    """An open engine; crashes are made by `abandon`. Of its connections all but two are the pool's.
+
+    `sessions`: False as over a transaction pooler.
+    """
     instance_id = f"test-{secrets.token_hex(4)}"
     limits = limits or RecoveryLimits()
-    store = PostgresStore(Database.at(url, "tests"), instance_id, "test", connections, limits)
+    store = PostgresStore(Database.at(url, "tests", sessions), instance_id, "test", connections, limits)
     observations: list[Observation] = []
     chosen = EngineOptions(**{"tick_s": 0.05, "drain_s": 5.0, "moment_s": 0.2, **options})
     engine = Engine(

@@ -13,7 +13,7 @@ import pytest
 from outlast import sleep, step, transaction, workflow
 from outlast.core.errors import ShuttingDown
 from outlast.core.ports import Unreachable
-from outlast.core.records import Batch, Beat, ClaimedWorkflow, Committed, Standing
+from outlast.core.records import Batch, Beat, ClaimedWorkflow, Committed, Standings
 from tests.engine.harness import Bench, engine_on
 
 QUIET: dict[str, Any] = {"lease_ttl_s": 60.0, "tick_s": 30.0}
@@ -44,7 +44,7 @@ async def test_an_engine_that_was_opened_in_vain_has_one_journal(database: str) 
 async def test_who_asks_while_the_engine_closes_is_told_so(database: str) -> None:
     asked = asyncio.Event()
 
-    async def never(ids: Sequence[str]) -> dict[str, Standing]:
+    async def never(ids: Sequence[str]) -> Standings:
         asked.set()
         await asyncio.get_running_loop().create_future()
         raise AssertionError

@@ -1,4 +1,4 @@
-"""What a caller's transaction leaves in its session: nothing, however it ends, and whoever comes next."""
+"""What a transaction leaves in its session: nothing, however it ends, and whoever comes next."""
 
 from __future__ import annotations
 
@@ -29,6 +29,9 @@ select json_build_object(
   'locks', (select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()),
   'channels', (select count(*) from pg_listening_channels()),
   'cursors', (select count(*) from pg_cursors where name <> ''),
+  'read_only', current_setting('default_transaction_read_only'),
+  'isolation', current_setting('default_transaction_isolation'), 'dates', current_setting('DateStyle'),
+  'encoding', current_setting('client_encoding'),
   'prepared', (select count(*) from pg_prepared_statements where from_sql)
 )
 """
@@ -69,6 +72,19 @@ async def leave(tx: Any, statement: str, fails: bool) -> None:
         raise ValueError("after all")
 
 
+@transaction
+async def leave_plain(tx: Any, statement: str, fails: bool) -> None:
+    await tx.execute(statement.encode())
+    if fails:
+        raise ValueError("after all")
+
+
+@transaction(timeout=0.3)
+async def overrun_plain(tx: Any, statement: str) -> None:
+    await tx.execute(statement.encode())
+    await tx.execute("select pg_sleep(60)")
+
+
 @transaction(role="caller", timeout=0.3)
 async def overrun(tx: Any, statement: str) -> None:
     await tx.execute(statement.encode())
@@ -90,7 +106,24 @@ async def looking() -> Any:
     return await look()
 
 
-FLOWS = (leaving, looking)
+@workflow
+async def leaving_plain(statement: str, how: str) -> None:
+    for _ in range(2):
+        try:
+            await (overrun_plain(statement) if how == "overruns" else leave_plain(statement, how == "fails"))
+        except (ValueError, TimeoutError):
+            continue
+        assert how == "ends"
+
+
+FLOWS = (leaving, leaving_plain, looking)
+PLAINLY = [
+    *[each for each in LEAVING if "role" not in each],  # by which the record could not be written
+    "set session characteristics as transaction read only",
+    "set default_transaction_isolation = 'serializable'",
+    "set datestyle = 'SQL, DMY'; set client_encoding = 'LATIN1'",
+    "select pg_advisory_lock(n) from generate_series(1, 10) as n",
+]
 
 
 @pytest.mark.parametrize("how", ["ends", "fails", "overruns"])
@@ -103,8 +136,16 @@ async def test_nothing_is_left_in_the_session(supabase_database: str, statement:
         assert await bench.run(looking) == before
 
 
+@pytest.mark.parametrize("how", ["ends", "fails", "overruns"])
+@pytest.mark.parametrize("statement", PLAINLY)
+async def test_nothing_is_left_by_the_services_own(database: str, statement: str, how: str) -> None:
+    async with engine_on(database, *FLOWS, connections=3) as bench:
+        before = await bench.run(looking)
+        await bench.run(leaving_plain, statement, how)
+        assert await bench.run(looking) == before
+
+
 async def test_callers_find_nothing_of_a_service_transaction(supabase_database: str) -> None:
-    """What the function's own code left in the session is its business, and no caller's."""
 
     @transaction
     async def careless(tx: Any) -> None:
@@ -261,8 +302,7 @@ async def test_a_statement_of_a_thread_is_cut_off_with_its_attempt(supabase_data
         assert failure["failure"]["type"] == "TimeoutError", failure
         await run_as(bench, user(EVE), following)
         assert await bench.rows(SLEEPING) == []
-        if role == "caller":
-            assert (await bench.run(looking))["locks"] == 0
+        assert (await bench.run(looking))["locks"] == 0
 
 
 @pytest.mark.parametrize("role", ["caller", "service"])

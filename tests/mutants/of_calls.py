@@ -91,8 +91,8 @@ MUTANTS = (
         "            looks,",
         then=(
             (
-                "found = await self._store.standing(list(looks))\n",
-                "found = await self._store.standing(list(looks))\n                self._looked_for.clear()\n",
+                "                await self._answer(looks)\n",
+                "                await self._answer(looks)\n                self._looked_for.clear()\n",
             ),
         ),
         engine=("test_starting.py::test_who_asks_during_anothers_query_is_answered_too",),

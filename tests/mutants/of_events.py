@@ -123,7 +123,7 @@ MUTANTS = (
         "event-streams-uncounted",
         "A stream of events counts as a call in flight",
         "web/events.py",
-        "        with self.slot:\n",
+        "        with of_calls, of_streams:\n",
         "        if True:\n",
         http=("test_published.py::test_a_stream_counts_as_a_call_until_its_client_leaves",),
     ),

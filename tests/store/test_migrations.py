@@ -160,6 +160,14 @@ async def test_ended_workflows_are_in_no_claiming_index(database: str) -> None:
     assert sorted(predicates) == [
         ("outlast.workflow_status_claimable", "((owner IS NULL) AND (claimable_at IS NOT NULL))"),
         ("outlast.workflow_status_owned", "(owner IS NOT NULL)"),
+        (
+            "outlast.workflow_status_sleeping",
+            "((subject IS NOT NULL) AND (owner IS NULL) AND (claimable_at IS NOT NULL))",
+        ),
+        (
+            "outlast.workflow_status_suspects",
+            "((owner IS NULL) AND (claimable_at IS NOT NULL) AND (recovery_attempts > 0))",
+        ),
     ]
 
 

@@ -35,6 +35,10 @@ class NewWorkflow(NamedTuple):
         return len(self.input or "") + len(self.request or "")
 
 
+RECORD_BYTES = 128
+"""A record in memory takes so much beside its texts, in bytes of JSON (see core.budget)."""
+
+
 class StepRecord(NamedTuple):
     """A row of `operation_outputs`.
 
@@ -118,6 +122,14 @@ class Standing(NamedTuple):
     output: str | None
     error: str | None
     response: str | None
+
+
+class Standings(NamedTuple):
+    """How some workflows stand, by id."""
+
+    found: dict[str, Standing]
+    cut: bool
+    """Whether some were left out, as all of them would take too much memory: ask again for those."""
 
 
 class Ownership(NamedTuple):

@@ -128,7 +128,7 @@ class Engine:
             moment_s=options.moment_s,
             clients=clients,
         )
-        self._waits = Waits(workflows, self._runs_here, observe)
+        self._waits = Waits(workflows, self.runs_here, observe)
         self._executor = Executor(services, self._waits, self, self._body_threads)
         self._budget = Budget(options.memory_bytes_max)
         pace = Pace(
@@ -149,7 +149,14 @@ class Engine:
         )
         self._taken_max = max(1, pace.claims_below)
         self._consumer = Consumer(
-            queues, catalog, self._lease, self._room, self._bytes_left, self._membership.load, observe
+            queues,
+            catalog,
+            self._lease,
+            self._room,
+            self._budget,
+            self._used_bytes,
+            self._membership.load,
+            observe,
         )
 
     # --- life ---------------------------------------------------------------------------------------------
@@ -221,9 +228,6 @@ class Engine:
             return 0
         return min(self._options.claim_batch, self._taken_max - self.running)
 
-    def _bytes_left(self) -> int:
-        return self._budget.left(self._used_bytes())
-
     def _used_bytes(self) -> int:
         return self._executor.load_bytes + self._membership.load_bytes + self._starting_bytes
 
@@ -272,7 +276,7 @@ class Engine:
     async def wait(self, workflow_id: str, timeout_s: float | None) -> Standing | None:
         """How the workflow ended; None if it hasn't within `timeout_s`. Raises ShuttingDown."""
         self._check_open()
-        if self._stopping and not self._runs_here(workflow_id):
+        if self._stopping and not self.runs_here(workflow_id):
             raise ShuttingDown("this instance shuts down; the workflow goes on elsewhere")
         return await self._waits.wait(workflow_id, timeout_s)
 
@@ -370,7 +374,8 @@ class Engine:
         except Unreachable as error:
             raise DatabaseUnavailable(str(error)) from error
 
-    def _runs_here(self, workflow_id: str) -> bool:
+    def runs_here(self, workflow_id: str) -> bool:
+        """Whether it is in the memory of this instance."""
         return workflow_id in self._executor.live or workflow_id in self._starting
 
     def _suspended(self, wake_at_s: float | None) -> None:
@@ -395,7 +400,7 @@ class Engine:
     async def result(self, workflow_id: str) -> Any:
         """See `sdk.running.Host`."""
         self._check_open()
-        if not self._runs_here(workflow_id) and await self._look(workflow_id) is None:
+        if not self.runs_here(workflow_id) and await self._look(workflow_id) is None:
             raise WorkflowNotFound(f"there is no workflow {workflow_id!r}")
         with self._executor.awaiting_here():
             standing = await self.wait(workflow_id, None)

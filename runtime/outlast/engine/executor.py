@@ -32,8 +32,9 @@ from outlast.sdk.clients import MakeClients
 from outlast.sdk.context import Context, WorkflowLogger, enter_context, known_context
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.environment import enter_environment
-from outlast.sdk.http import HTTPException, Request, Response
+from outlast.sdk.http import HTTPException, Response
 from outlast.sdk.inputs import Inputs
+from outlast.sdk.requests import Request
 from outlast.sdk.running import Host, Line, enter_host, enter_line
 
 FREES_BYTES = 64 * 1024

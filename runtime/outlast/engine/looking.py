@@ -26,6 +26,11 @@ class Looks:
         self._began[workflow_id] = now
         self._looked.pop(workflow_id, None)
 
+    def again(self, workflow_ids: Iterable[str]) -> None:
+        """The look at these brought nothing: they are due at once."""
+        for each in workflow_ids:
+            self._looked.pop(each, None)
+
     def forget(self, workflow_id: str) -> None:
         """Nobody waits for it any more."""
         self._began.pop(workflow_id, None)

@@ -38,6 +38,9 @@ LAST_ROUND_S = 1.0
 CLAIM_PART = 1 / 3
 """Of the lease: so long a claim may take. A renewal waits for one that is under way."""
 
+STRICT_EVERY_S, STRICT_FOR_S = 40.0, 10.0
+"""In that part of each time nothing passes what is too large for now: it may need what others keep taking."""
+
 CLOCK_SLACK_S = 0.005
 """So much may the database's clock be behind what this process believes it to be."""
 
@@ -290,6 +293,7 @@ class Membership:
                 min(1 if alone else 0, room),
                 budget.left(used),
                 alone=budget.idle(used),
+                strict=monotonic() % STRICT_EVERY_S < STRICT_FOR_S,
                 limit_s=self._lease.ttl_s * CLAIM_PART,
             )
         except TookTooLong:

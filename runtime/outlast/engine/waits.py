@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from outlast.core.clock import monotonic
-from outlast.core.errors import OutlastError
+from outlast.core.errors import OutlastError, WorkflowNotFound
 from outlast.core.observations import LoopFailed, Observer
 from outlast.core.ports import Unreachable, WorkflowStore
 from outlast.core.records import Standing
@@ -16,6 +16,9 @@ from outlast.engine.looking import LOOK_MIN_S, Looks
 from outlast.engine.settling import end_tasks
 
 RETRY_S = 0.1
+
+EXISTS_S = 1.0
+"""So often a poll asks not only who has ended but who is still there: rows may be removed."""
 
 
 class Waits:
@@ -32,6 +35,7 @@ class Waits:
         self._looked_for = asyncio.Event()
         self._poll_now = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._exist_at_s = 0.0
 
     def open(self) -> None:
         """Start polling."""
@@ -114,16 +118,30 @@ class Waits:
             if not due:
                 continue
             try:
-                for standing in (await self._store.ended(due)).values():
-                    self.ended(standing)
+                await self._ask(due)
             except Unreachable:
                 await asyncio.sleep(RETRY_S)
             except Exception as error:  # noqa: BLE001 - the loop must go on; it says what happened
                 self._observe(LoopFailed("waits", repr(error)))
                 await asyncio.sleep(1.0)
 
-    def _that_run_elsewhere(self) -> list[str]:
-        return [each for each in self._waiters if not self._runs_here(each)]
+    async def _ask(self, due: list[str]) -> None:
+        """Tell of those that have ended and, now and then, of those that are no more. Raises Unreachable."""
+        now_s = monotonic()
+        whole = now_s >= self._exist_at_s
+        if whole:
+            self._exist_at_s = now_s + EXISTS_S
+        found, cut = await (self._store.standing(due) if whole else self._store.ended(due))
+        for standing in found.values():
+            if standing.status.ended:
+                self.ended(standing)
+        missing = [each for each in due if each not in found]
+        if cut:
+            self._elsewhere.again(missing)
+            self._poll_now.set()
+        elif whole:
+            for workflow_id in missing:
+                self.fail(workflow_id, WorkflowNotFound(f"there is no workflow {workflow_id!r} any more"))
 
     async def _look_all(self) -> None:
         while True:
@@ -133,15 +151,26 @@ class Waits:
             self._looking = looks
             started = monotonic()
             try:
-                found = await self._store.standing(list(looks))
+                await self._answer(looks)
             except Exception as error:  # noqa: BLE001 - it is told to those who asked
                 known = isinstance(error, Unreachable)
                 _refuse(looks.values(), error if known else Unreachable(f"{type(error).__name__}: {error}"))
                 if monotonic() - started < LOOK_MIN_S:
                     await asyncio.sleep(LOOK_MIN_S)
-                continue
-            for workflow_id, look in looks.items():
-                look.set_result(found.get(workflow_id))
+
+    async def _answer(self, looks: dict[str, asyncio.Future[Standing | None]]) -> None:
+        while looks:
+            found, cut = await self._store.standing(list(looks))
+            for workflow_id in list(found if cut else looks):
+                looks.pop(workflow_id).set_result(found.get(workflow_id))
+
+    def _that_run_elsewhere(self) -> list[str]:
+        """What is waited for and doesn't run here."""
+        return [
+            each
+            for each, waiters in self._waiters.items()
+            if not self._runs_here(each) and not all(waiter.done() for waiter in waiters)
+        ]
 
 
 def _refuse(looks: Iterable[asyncio.Future[Standing | None]], error: Exception) -> None:

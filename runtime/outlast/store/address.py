@@ -86,7 +86,8 @@ class Address:
             for name in foreign
             if name != "pgbouncer"
         )
-        merged = {**defaults, **given}
+        # At the start already: it wins over what a role or a database was given, and poolers hand it on.
+        merged = {**defaults, **given, "client_encoding": "UTF8"}
         return cls(make_conninfo(**merged), merged["application_name"], _name(given), kind, warnings)
 
     def shown_names(self) -> list[str]:

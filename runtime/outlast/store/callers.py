@@ -26,6 +26,9 @@ _LEAVE = (_SQL["settle"] + _SQL["clean"] + _SQL["restore"]).as_bytes()
 _UNDO = (_SQL["undo"] + _SQL["clean"] + _SQL["restore"] + _SQL["forget"] + _SQL["again"]).as_bytes()
 _COMMIT = (_SQL["commit"] + _SQL["clean"] + _SQL["restore"] + _SQL["forget"] + _SQL["after"]).as_bytes()
 _FORGET = _SQL["forget"].as_bytes()
+_COMMIT_SERVICE = (
+    _SQL["commit_service"] + _SQL["clean"] + _SQL["restore"] + _SQL["prepared"] + _SQL["after"]
+).as_bytes()
 
 
 class RoleChanged(UsageError):
@@ -78,9 +81,37 @@ async def commit_as_caller(connection: AsyncConn, caller: Caller, mark: str) -> 
         raise
 
 
+@asynccontextmanager
+async def as_service(connection: AsyncConn, mark: str) -> AsyncIterator[None]:
+    """Mark the open transaction as `mark`; if what is within raises, undo it, and what a rollback doesn't."""
+    try:
+        await connection.execute(_SQL["mark"], {"mark": mark})
+        yield
+    except BaseException:
+        await _undo(connection, _plain(connection, mark))
+        raise
+
+
+async def commit_as_service(connection: AsyncConn, mark: str) -> None:
+    """Commit, and clean the session of what the body left in it: one round trip, of cheap statements.
+
+    Raises psycopg.Error if it was not committed, or in doubt.
+    """
+    results = await _said(connection, _COMMIT_SERVICE, _plain(connection, mark))
+    if results[-2] == [(True,)]:
+        await _said(connection, _FORGET, {})
+
+
+def _plain(connection: AsyncConn, mark: str) -> dict[str, Any]:
+    return {
+        "settings": json.dumps(connection.settings),
+        "needed": connection.needed or "{}",
+        "mark": mark,
+    }
+
+
 def _meant(connection: AsyncConn, caller: Caller, mark: str) -> dict[str, Any]:
-    settings = json.dumps(connection.settings)
-    return {"role": caller.role, "claims": caller.database_claims(), "settings": settings, "mark": mark}
+    return {**_plain(connection, mark), "role": caller.role, "claims": caller.database_claims()}
 
 
 async def _said(connection: AsyncConn, statements: bytes, parameters: dict[str, Any]) -> list[list[TupleRow]]:

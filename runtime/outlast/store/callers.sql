@@ -14,8 +14,10 @@ discard sequences;
 select pg_catalog.pg_advisory_unlock_all();
 
 -- name: restore
--- What the session was given when it was opened, and the mark of this transaction.
+-- What the session was given when it was opened, what each transaction needs (see relied.py), and the mark of this
+-- transaction.
 select set_config(each.key, each.value, false) from json_each_text(%(settings)s) as each;
+select set_config(each.key, each.value, true) from json_each_text(%(needed)s) as each;
 select set_config('outlast.transaction', %(mark)s, true);
 
 -- name: enter
@@ -60,6 +62,17 @@ select
 select
   pg_catalog.set_config('request.jwt.claims', %(claims)s, true), pg_catalog.set_config('role', %(role)s, true);
 commit;
+
+-- name: mark
+-- By which it is seen whether the body ended the transaction.
+select set_config('outlast.transaction', %(mark)s, true)
+
+-- name: commit_service
+-- Locks of the session and its settings would harm the next one: they go with the same message.
+commit;
+
+-- name: prepared
+select exists (select from pg_catalog.pg_prepared_statements where from_sql);
 
 -- name: after
 -- There is a transaction for the driver to end.

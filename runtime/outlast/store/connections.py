@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from functools import partial
 from select import POLLIN, poll
 from types import MappingProxyType
+from typing import Any
 
 import psycopg
-from psycopg import AsyncConnection, errors
+from psycopg import AsyncConnection, AsyncCursor, AsyncTransaction, errors
+from psycopg.abc import Params, Query
+from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
 from outlast.core.clock import monotonic
@@ -20,6 +23,7 @@ from outlast.core.ports import Unreachable
 from outlast.store.address import Address, Kind, kind_at
 from outlast.store.gate import Gate
 from outlast.store.queries import load
+from outlast.store.relied import RELIED_ON_JSON, set_local
 
 _SQL = load("connections.sql")
 _SLACK_S = 2.0
@@ -40,6 +44,32 @@ class AsyncConn(AsyncConnection[TupleRow]):
     kind = Kind.TRANSACTION_POOLER
     settings: Mapping[str, str] = MappingProxyType({})
     """What is in force in it since it was opened, and not the server's own default. Not the journal's."""
+    needed: str | None = None
+    """Settings that are relied on and must be made for each transaction: a JSON object. See relied.py."""
+
+    async def execute(
+        self, query: Query, params: Params | None = None, **options: Any
+    ) -> AsyncCursor[TupleRow]:
+        """As the driver's; in a transaction of its own where settings must be made."""
+        async with self.settled():
+            return await super().execute(query, params, **options)  # type: ignore[arg-type]
+
+    def settled(self) -> AbstractAsyncContextManager[Any]:
+        """Where statements of cursors find the settings that they rely on."""
+        if self.needed is None or self.pgconn.transaction_status != TransactionStatus.IDLE:
+            return nullcontext()
+        return self.transaction()
+
+    @asynccontextmanager
+    async def transaction(
+        self, savepoint_name: str | None = None, force_rollback: bool = False
+    ) -> AsyncIterator[AsyncTransaction]:
+        """As the driver's; first of all come the settings that must be made."""
+        begins = self.pgconn.transaction_status == TransactionStatus.IDLE
+        async with super().transaction(savepoint_name, force_rollback) as transaction:
+            if begins and self.needed is not None:
+                await super().execute(set_local(self.needed))
+            yield transaction
 
 
 class Database:
@@ -82,7 +112,8 @@ class Database:
                 known = self._address.kind or kind_at(connection.info.host, str(connection.info.port))
                 # To believe in a session that is none is the dearer mistake: in doubt there is none.
                 if known is Kind.TRANSACTION_POOLER:
-                    await connection.execute(_SQL["reach"])
+                    cursor = await connection.execute(_SQL["reach"], {"relied": RELIED_ON_JSON})
+                    connection.needed = (await cursor.fetchone() or (None,))[0]
                 else:
                     direct = await self._open_session(connection, known, journal, statement_timeout_s, began)
                     connection.kind = known or (Kind.DIRECT if direct else Kind.TRANSACTION_POOLER)
@@ -111,10 +142,15 @@ class Database:
             "journal": journal,
             "statement_timeout": f"{statement_timeout_s:.0f}s",
             "session": json.dumps(_SESSION_SETTINGS),
+            "relied": RELIED_ON_JSON,
         }
         row = await (await connection.execute(_SQL["open_session"], parameters)).fetchone()
-        if row is not None and row[1]:
+        needed = None if row is None else row[2]
+        if row is None or not row[1]:
+            connection.needed = needed
+        else:
             connection.settings = {
+                **json.loads(needed or "{}"),
                 **_SESSION_SETTINGS,
                 "statement_timeout": f"{statement_timeout_s:.0f}s",
             }

@@ -1,6 +1,11 @@
 -- name: reach
--- A pooler takes connections whether or not it has a way to the server.
-select true
+-- A pooler takes connections whether or not it has a way to the server. Its sessions are strangers' too: what they
+-- lack of the settings that are relied on is made for each transaction.
+select (
+  select json_object_agg(each.key, each.value ->> 'value')::text
+  from json_each(%(relied)s) as each
+  where current_setting(each.key, true) !~* (each.value ->> 'fits')
+)
 
 -- name: open_session
 -- Makes the settings of a session, where it is one: known, or certain by what the server itself says.
@@ -9,7 +14,11 @@ select true
 select
   judged.direct,
   judged.settings,
+  judged.needed,
   case when judged.settings then set_config('statement_timeout', %(statement_timeout)s, false) end,
+  case when judged.settings then (
+    select count(set_config(each.key, each.value, false)) from json_each_text(judged.needed::json) as each
+  ) end,
   case when judged.settings then (
     select count(set_config(each.key, each.value, false)) from json_each_text(%(session)s) as each
   ) end,
@@ -19,9 +28,14 @@ select
   case when judged.settings and %(journal)s then set_config('enable_hashjoin', 'off', false) end,
   case when judged.settings and %(journal)s then set_config('enable_mergejoin', 'off', false) end
 from (
-  select seen.direct, seen.direct or %(known)s as settings
+  select seen.direct, seen.direct or %(known)s as settings, seen.needed
   from (
     select
+      (
+        select json_object_agg(each.key, each.value ->> 'value')::text
+        from json_each(%(relied)s) as each
+        where current_setting(each.key, true) !~* (each.value ->> 'fits')
+      ) as needed,
       count(*) = 1 and bool_and(
         own.pid = %(pid)s
         and own.application_name = any(%(names)s)
@@ -31,3 +45,7 @@ from (
   ) seen
   offset 0
 ) judged
+
+-- name: rely
+-- For the transaction that it is in.
+select count(set_config(each.key, each.value, true)) from json_each_text(%(needed)s) as each

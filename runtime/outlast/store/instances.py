@@ -21,8 +21,6 @@ from outlast.store.queries import load
 _SQL = load("instances.sql")
 _TIMEOUT_S = 30.0
 _CONFLICTS_MAX = 10
-_PATIENCE_S = 10.0
-"""So long what is larger than the memory that is left is passed by; then no other is claimed before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +68,7 @@ class PostgresInstances:
         bytes_left: int = UNBOUNDED,
         *,
         alone: bool = True,
+        strict: bool = True,
         limit_s: float | None = None,
     ) -> Claims:
         """See InstanceStore."""
@@ -81,7 +80,7 @@ class PostgresInstances:
             "suspect_after": self._limits.suspect_after,
             "bytes": bytes_left,
             "alone": alone,
-            "patience": _PATIENCE_S,
+            "strict": strict,
         }
         rows = await self._run("claim", parameters, limit_s)
         claimed = sorted((row for row in rows if row[0] is not None), key=lambda row: row[9])

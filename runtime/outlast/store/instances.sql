@@ -90,14 +90,14 @@ with sessions as materialized (
 ), found as (
   select * from due union all select * from suspect
 ), fitting as (
-  -- What is larger than the memory that is left is passed by, until it has waited long: then all others wait for it.
+  -- What is larger than the memory that is left is passed by. Where it has waited long, others wait for it at times.
   select
     f.*,
     sum(f.load_bytes) over (order by f.claimable_at, f.workflow_id) as in_all,
     row_number() over (order by f.claimable_at, f.workflow_id) as place
   from found f
   where f.load_bytes <= %(bytes)s or %(alone)s
-    or (select min(claimable_at) from found where load_bytes > %(bytes)s) < now() - make_interval(secs => %(patience)s)
+    or (%(strict)s and (select min(claimable_at) from found where load_bytes > %(bytes)s) < now() - interval '10 s')
 ), claimed as (
   update outlast.workflow_status w
   set owner = %(instance)s,

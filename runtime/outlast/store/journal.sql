@@ -123,9 +123,6 @@ select o.workflow_id
 from outlast.operation_outputs o
 where o.workflow_id = any(%(ids)s::text[]) and o.nonce = %(nonce)s
 
--- name: open_transaction
-select set_config('outlast.transaction', %(mark)s, true)
-
 -- name: record_transaction
 with fenced as (
   select w.workflow_id

@@ -13,7 +13,7 @@ from outlast.core.errors import UsageError
 from outlast.core.ports import Conflicted, Fence, TransactionWork, Unreachable
 from outlast.core.records import StepRecord
 from outlast.store.borrowed import ENDED_BY_BODY, lent
-from outlast.store.callers import as_caller, commit_as_caller
+from outlast.store.callers import as_caller, as_service, commit_as_caller, commit_as_service
 from outlast.store.connections import CONFLICTS, AsyncConn, away, ends_session
 from outlast.store.pool import Pool
 from outlast.store.queries import load
@@ -63,16 +63,17 @@ class PostgresTransactions:
             async with connection.transaction():
                 if work.isolation:
                     await connection.execute(_ISOLATION[work.isolation])
-                if work.caller is None:
-                    await connection.execute(_SQL["open_transaction"], {"mark": mark})
-                record = await _run_body(connection, work, mark)
-                if fence is not None and not await self._insert(connection, record, fence, mark):
-                    raise psycopg.Rollback
-                if fence is None:
-                    await _check_open(connection, mark)
-                faults.reach("transaction.before_commit")
-                if work.caller is not None:
-                    await commit_as_caller(connection, work.caller, mark)
+                async with as_service(connection, mark) if work.caller is None else nullcontext():
+                    record = await _run_body(connection, work, mark)
+                    if fence is not None and not await self._insert(connection, record, fence, mark):
+                        raise psycopg.Rollback
+                    if fence is None:
+                        await _check_open(connection, mark)
+                    faults.reach("transaction.before_commit")
+                    if work.caller is None:
+                        await commit_as_service(connection, mark)
+                    else:
+                        await commit_as_caller(connection, work.caller, mark)
                 committed = True
         except CONFLICTS as error:
             raise Conflicted(str(error)) from error
@@ -126,7 +127,7 @@ async def _run_body(connection: AsyncConn, work: TransactionWork, mark: str) -> 
 
 
 async def _check_open(connection: AsyncConn, mark: str) -> None:
-    """Raise UsageError if this is no longer the transaction that `open_transaction` marked."""
+    """Raise UsageError if this is no longer the transaction that was marked at its begin."""
     row = await (await connection.execute(_SQL["transaction_mark"], {"mark": mark})).fetchone()
     if row is None or not row[0]:
         raise _BodyFailed(UsageError(ENDED_BY_BODY))

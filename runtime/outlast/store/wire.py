@@ -16,11 +16,12 @@ from psycopg.pq import ConnStatus, ExecStatus
 from psycopg.pq.abc import PGresult
 
 from outlast.store.connections import AsyncConn
-from outlast.store.queries import Numbered
+from outlast.store.queries import Numbered, load_numbered
 
 Request = tuple[Numbered, Mapping[str, str | None]]
 """A statement and its parameters, as the server reads them; None is null."""
 
+_SQL = load_numbered("connections.sql")
 _DONE = frozenset((ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK))
 
 
@@ -33,7 +34,7 @@ class Wire:
 
     def __init__(self, connection: AsyncConn) -> None:
         """Take over `connection`."""
-        self._encoding = connection.info.encoding
+        self._encoding = "utf-8"  # see relied.py
         self.lost = False
         self._connection = connection
         self._libpq = connection.pgconn
@@ -60,6 +61,10 @@ class Wire:
         Raises what the driver raises, and UnicodeEncodeError.
         """
         encoding = self._encoding
+        needed = self._connection.needed
+        if needed is not None:
+            # The same transaction: they are in force when the server reads what follows.
+            requests = [(_SQL["rely"], {"needed": needed}), *requests]
         encoded = [
             (
                 statement,
@@ -70,7 +75,8 @@ class Wire:
             )
             for statement, parameters in requests
         ]
-        return await self._exchange(partial(self._send, encoded), timeout_s)
+        results = await self._exchange(partial(self._send, encoded), timeout_s)
+        return results if needed is None else results[1:]
 
     def close(self) -> None:
         """Close the connection. Idempotent."""

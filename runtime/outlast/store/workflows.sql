@@ -19,6 +19,18 @@ select workflow_id, function, status, subject, parent
 from outlast.workflow_status
 where workflow_id = any(%(ids)s::text[])
 
+-- name: counts
+-- Of one user; no further than to the limits, and out of indexes alone.
+select
+  (select count(*) from (
+    select from outlast.workflow_status
+    where subject = %(subject)s and owner is null and claimable_at is not null
+    limit %(sleeping_max)s
+  ) s) as sleeping,
+  (select count(*) from (
+    select from outlast.workflow_status where subject = %(subject)s limit %(stored_max)s
+  ) s) as stored
+
 -- name: show
 select
   workflow_id, function, status, input::text, output::text, error::text, response::text, idempotency_key, subject,

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from outlast.core.clock import Clock
 from outlast.core.errors import ShuttingDown
-from outlast.core.listing import Filters
+from outlast.core.listing import Filters, Page
 from outlast.core.records import Ownership, RunningStep, Standing
 from outlast.core.status import Status
 from outlast.web.answers import JSON, Answer
@@ -22,12 +22,13 @@ from outlast.web.documents import (
     summary_document,
     workflow_document,
 )
-from outlast.web.owned import Owned, reaching
+from outlast.web.owned import Owned, owner_of, reaching
 from outlast.web.pages import PAGE_DEFAULT, PAGE_MAX, page_answer
 from outlast.web.parameters import Parameters, bad_cursor, cursor_of, invalid
 from outlast.web.problems import Problem, ProblemError, problem_of
 from outlast.web.results import accepted_headers, location_of
 from outlast.web.routes import WORKFLOWS, workflow_not_found
+from outlast.web.shares import Shares
 
 WAIT_S_MAX = 60
 FILTERS = (
@@ -66,13 +67,13 @@ class Workflows(Protocol):
         """All columns that people may see of one workflow."""
         ...
 
-    async def page(self, filters: Filters) -> list[dict[str, Any]]:
+    async def page(self, filters: Filters) -> Page:
         """A page of workflows, newest first."""
         ...
 
     async def steps(
         self, workflow_id: str, after: tuple[int, str] | None = None, limit: int | None = None
-    ) -> list[dict[str, Any]]:
+    ) -> Page:
         """A page of recorded steps in order of completion."""
         ...
 
@@ -91,8 +92,9 @@ class WorkflowRoutes:
     What is another caller's is not there.
     """
 
-    def __init__(self, engine: Engine, workflows: Workflows, owned: Owned) -> None:
+    def __init__(self, engine: Engine, workflows: Workflows, owned: Owned, shares: Shares) -> None:
         self._engine = engine
+        self._shares = shares
         self._workflows = workflows
         self._owned = owned
 
@@ -102,20 +104,21 @@ class WorkflowRoutes:
         parameters = Parameters(call, FILTERS)
         limit = parameters.whole("limit", PAGE_DEFAULT, 1, PAGE_MAX)
         with reaching():
-            # One more than asked for tells whether there is a next page.
-            rows = await self._workflows.page(_filters(parameters, owner, limit + 1))
-        last = rows[limit - 1] if len(rows) > limit else None
+            rows, more = await self._workflows.page(_filters(parameters, owner, limit))
+        last = rows[-1] if more else None
         cursor = None if last is None else cursor_of(last["created_at"].isoformat(), last["workflow_id"])
-        items = documents(summary_document(row) for row in rows[:limit])
+        items = documents(summary_document(row) for row in rows)
         return page_answer("workflows", items, WORKFLOWS, parameters, cursor)
 
     async def show(self, call: Call, workflow_id: str) -> Answer:
         """One workflow; with `wait`, once it has ended or the time is over."""
-        owner = await self._owned.owner(call)
+        admitted = await self._owned.admitted(call)
+        owner = owner_of(admitted)
         wait_s = Parameters(call, ("wait",)).seconds("wait", WAIT_S_MAX)
         found = await self._owned.ownership(workflow_id, owner)
         if wait_s and not found.status.ended:
-            await self._wait(workflow_id, wait_s)
+            with self._shares.in_flight(call, admitted):
+                await self._wait(workflow_id, wait_s)
         values = await self._owned.shows_values(found, owner)
         row = await self._row(workflow_id)
         return _answer(workflow_id, workflow_document(row, secret=owner is None, values=values))
@@ -130,10 +133,10 @@ class WorkflowRoutes:
         visible = self._owned.shows_steps(found, owner)
         with reaching():
             running = [] if found.status.ended else await self._running(workflow_id)
-            rows = await self._workflows.steps(workflow_id, after, limit + 1)
-        last = rows[limit - 1] if len(rows) > limit else None
+            rows, more = await self._workflows.steps(workflow_id, after, limit)
+        last = rows[-1] if more else None
         cursor = None if last is None else cursor_of(last["place"], last["step_id"])
-        items = [step_document(row, secret=owner is None, visible=visible) for row in rows[:limit]]
+        items = [step_document(row, secret=owner is None, visible=visible) for row in rows]
         if last is None:
             recorded = {row["step_id"] for row in rows}
             left = [row for row in running if row["step_id"] not in recorded]

@@ -1,0 +1,36 @@
+"""Settings of a session that this package relies on, whatever a role or a database was given by ALTER."""
+
+from __future__ import annotations
+
+import json
+
+RELIED_ON = {
+    # Texts of values, as the driver reads them and arrays are written.
+    "client_encoding": ("^UTF8$", "UTF8"),
+    "DateStyle": ("^ISO,", "ISO"),
+    "IntervalStyle": ("^postgres$", "postgres"),
+    "extra_float_digits": ("^[1-3]$", "1"),
+    "array_nulls": ("^on$", "on"),
+    "standard_conforming_strings": ("^on$", "on"),
+    # What statements see and do.
+    "default_transaction_isolation": ("^read committed$", "read committed"),
+    "transform_null_equals": ("^off$", "off"),
+    "row_security": ("^on$", "on"),
+    # What ends a session that nobody wants to end. In a pooler's session it is the pooler's affair.
+    "exit_on_error": ("^off$", "off"),
+    "idle_session_timeout": ("^0$", "0"),
+}
+"""By name: which values will do, as a regular expression, and what is set where another is found."""
+
+RELIED_ON_JSON = json.dumps(
+    {name: {"fits": fits, "value": value} for name, (fits, value) in RELIED_ON.items()}
+)
+
+
+def set_local(needed: str) -> bytes:
+    """Statements that make the settings of `needed`, a JSON object, for one transaction.
+
+    They take no snapshot, so that the transaction's isolation can still be set.
+    """
+    names = [name for name in json.loads(needed) if name in RELIED_ON]
+    return "".join(f"set local {name} = '{RELIED_ON[name][1]}';" for name in names).encode()
