@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from outlast import start, step, workflow
+from outlast import WorkflowHandle, start, step, workflow
 from outlast.core.errors import Overloaded
 from outlast.core.observations import ClaimGivenUp
 from tests.engine.harness import Bench, engine_on
@@ -227,6 +227,26 @@ async def test_a_parent_that_waits_is_in_no_childs_way(database: str) -> None:
             "update outlast.workflow_status set status = 'PENDING', claimable_at = now(), completed_at = null"
         )
         await bench.rows("delete from outlast.operation_outputs where name in ('stay', 'result of p1/1')")
+        await all_ended(bench, 2)
+
+
+@step
+async def asks() -> Any:
+    return await WorkflowHandle[Any]("w1").result()
+
+
+@workflow
+async def waits_in_a_step(text: str) -> Any:
+    return await asks()
+
+
+async def test_a_parent_whose_step_waits_is_in_no_childs_way(database: str) -> None:
+    async with engine_on(database, waits_in_a_step, reads, **BUDGET) as bench:
+        await bench.rows(DUE, "p", "waits_in_a_step", 700 * KIB, 2, 1)
+        # Not due before its parent waits: of what is due the claim takes what fits, not what is older.
+        await bench.rows(DUE, "w", "reads", 700 * KIB, -3600, 1)
+        await bench.until(lambda: "p1" in bench.live and bench.live["p1"].only_waits)
+        await bench.rows("update outlast.workflow_status set claimable_at = now() where owner is null")
         await all_ended(bench, 2)
 
 

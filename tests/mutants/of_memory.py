@@ -9,16 +9,43 @@ LOADING = "engine/loading.py"
 MEMBERSHIP = "engine/membership.py"
 EXECUTOR = "engine/executor.py"
 ENGINE = "engine/engine.py"
+EXECUTION = "engine/execution.py"
 INSTANCES = "store/instances.sql"
+
+ANY_WAY = "test_suspects.py::test_a_suspect_that_waits_for_another_in_any_way_lets_it_run"
 
 MUTANTS = (
     Mutant(
         "waiting-suspect-alone",
         "A suspect that waits for others lets the next one run",
         EXECUTOR,
-        "self.live[each].progressed or self.live[each].only_waits for each",
+        "self.live[each].progressed or self.live[each].pauses for each",
         "self.live[each].progressed for each",
         engine=("test_membership.py::test_a_suspect_that_waits_lets_the_next_one_run",),
+    ),
+    Mutant(
+        "retrying-suspect-alone",
+        "A suspect between two attempts lets the next one run",
+        EXECUTION,
+        "sum(run.awaited > 0 or run.retry_at is not None for run in",
+        "sum(run.awaited > 0 for run in",
+        engine=(f"{ANY_WAY}[retries]",),
+    ),
+    Mutant(
+        "step-that-waits-works",
+        "A step that waits for another workflow is in nobody's way",
+        ENGINE,
+        "        with self._executor.awaiting_here():\n",
+        "        if True:\n",
+        engine=(f"{ANY_WAY}[waits_in_a_step]",),
+    ),
+    Mutant(
+        "suspects-beside-each-other",
+        "A suspect whose own code runs is alone",
+        EXECUTOR,
+        "self.live[each].progressed or self.live[each].pauses for each",
+        "True for each",
+        engine=("test_suspects.py::test_a_suspect_that_waits_for_nothing_but_its_own_code_runs_alone",),
     ),
     Mutant(
         "claims-without-budget",

@@ -402,7 +402,8 @@ class Engine:
         self._check_open()
         if not self.runs_here(workflow_id) and await self._look(workflow_id) is None:
             raise WorkflowNotFound(f"there is no workflow {workflow_id!r}")
-        standing = await self.wait(workflow_id, None)
+        with self._executor.awaiting_here():
+            standing = await self.wait(workflow_id, None)
         assert standing is not None
         workflow = self._catalog.workflow(standing.function)
         return result_of(standing, {} if workflow is None else workflow.fn.__globals__)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -74,6 +75,8 @@ class _Run:
     began: float
     attempt: int = 1
     retry_at: float | None = None
+    awaited: int = 0
+    """Other workflows' ends that it waits for now."""
 
 
 class Execution(RunningBody):
@@ -94,8 +97,6 @@ class Execution(RunningBody):
         self._running: dict[str, _Run] = {}
         self.at_work = 0
         """Calls of steps from their begin to the hand-over of what came of them."""
-        self.waits = 0
-        """Those of them that wait for another workflow's end."""
         self.load_bytes = claimed.load_bytes
         self._draining = False
         self._last_write: asyncio.Future[bool] | None = None
@@ -109,7 +110,26 @@ class Execution(RunningBody):
     @property
     def only_waits(self) -> bool:
         """Whether all it does is to wait for other workflows: what it holds is not freed before they run."""
-        return 0 < self.waits == self.at_work
+        return 0 < sum(run.awaited > 0 for run in self._running.values()) == self.at_work
+
+    @property
+    def pauses(self) -> bool:
+        """Whether no step of it is at work: each waits for other workflows, or for its next attempt."""
+        waiting = sum(run.awaited > 0 or run.retry_at is not None for run in self._running.values())
+        return 0 < waiting == self.at_work
+
+    @contextmanager
+    def awaiting(self, step_id: str) -> Iterator[None]:
+        """That step waits for another workflow's end in here."""
+        run = self._running.get(step_id)
+        if run is None:  # it is over: a task that it left behind waits
+            yield
+            return
+        run.awaited += 1
+        try:
+            yield
+        finally:
+            run.awaited -= 1
 
     def drain(self) -> None:
         """Let running steps end, begin no other, then hand over."""

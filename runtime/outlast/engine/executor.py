@@ -7,7 +7,7 @@ import contextvars
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
 from pydantic_core import to_json
@@ -29,7 +29,7 @@ from outlast.engine.execution import Services, public_reason
 from outlast.engine.runner import WorkflowRunner
 from outlast.engine.waits import Waits
 from outlast.sdk.clients import MakeClients
-from outlast.sdk.context import Context, WorkflowLogger, enter_context
+from outlast.sdk.context import Context, WorkflowLogger, enter_context, known_context
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.environment import enter_environment
 from outlast.sdk.http import HTTPException, Response
@@ -75,8 +75,16 @@ class Executor:
 
     @property
     def suspects_wait(self) -> bool:
-        """Whether another suspect may run: those that do go on, or wait for others, suspects perhaps."""
-        return all(self.live[each].progressed or self.live[each].only_waits for each in self.suspects)
+        """Whether another suspect may run: those that do go on, or wait, for other suspects perhaps."""
+        return all(self.live[each].progressed or self.live[each].pauses for each in self.suspects)
+
+    def awaiting_here(self) -> AbstractContextManager[None]:
+        """The step that runs here, if one does, waits for another workflow's end in this."""
+        here = known_context()
+        execution = None if here is None else self.live.get(here.workflow_id)
+        if here is None or here.step_id is None or execution is None:
+            return nullcontext()
+        return execution.awaiting(here.step_id)
 
     @property
     def load_bytes(self) -> int:

@@ -177,11 +177,8 @@ class WorkflowRunner(Publisher):
             return await self._replayed(record, _PLAIN, fn)
 
         async def result() -> Any:
-            self.waits += 1
-            try:
+            with self.awaiting(step_id):
                 return await self._services.result_of(workflow_id)
-            finally:
-                self.waits -= 1
 
         return await self._run(
             step_id,
