@@ -81,7 +81,7 @@ def test_a_stream_that_breaks_off_is_no_whole_answer(page: Page, relaxed: Served
 
 
 def test_a_full_host_is_a_relay_error_that_says_when_to_come_again(page: Page, start_host: Start) -> None:
-    full = start_host(OPEN, workflows_max=1)
+    full = start_host(OPEN, workflows_max=1, calls_per_caller_max=9, caller_running_max=9)
     key = fresh_key()
     full.begin("held", key)
     seen = page.call("invoke", at(full), {"function": "hello", "body": {}})

@@ -132,7 +132,7 @@ def test_the_image_runs_as_the_one_that_is_tested_does(call: Runs, project: Path
     (project / "supabase").mkdir()
     call("new", "--dockerfile")
     written, ours = (project / "Dockerfile").read_text(), (ROOT / "Dockerfile").read_text()
-    run_stage = re.compile(r"FROM python:\$\{PYTHON_VERSION\}-slim\n(.*)", re.DOTALL)
+    run_stage = re.compile(r"\nFROM [^\n]*(?<! AS build)\n(.*)", re.DOTALL)
     mine, theirs = (
         sorted(run_stage.search(each)[1].splitlines())  # type: ignore[index]
         for each in (written, ours)

@@ -161,7 +161,7 @@ def test_what_is_pending_is_no_error(results: Results) -> None:
 
 
 def test_faults_of_the_host_are_relay_errors(start_host: Start) -> None:
-    host = start_host(OPEN, workflows_max=1)
+    host = start_host(OPEN, workflows_max=1, calls_per_caller_max=9, caller_running_max=9)
     key = fresh_key()
     host.begin("held", key)
     (result,) = drive(host, {"full": [{"function": "hello", "kind": "json", "body": {}}]})["full"]

@@ -130,7 +130,7 @@ async def test_errors_say_what_we_say(
 @pytest.fixture(scope="module")
 def full(start_host: Start) -> Iterator[Served]:
     """A host that has no place left."""
-    host = start_host(OPEN, workflows_max=1)
+    host = start_host(OPEN, workflows_max=1, calls_per_caller_max=9, caller_running_max=9)
     key = fresh_key()
     host.begin("held", key)
     yield host

@@ -142,6 +142,7 @@ async def test_no_more_is_claimed_than_fits(bench: Bench) -> None:
     await bench.rows(DUE)
     for _ in range(3):
         await membership_of(bench)._claim()
+        await bench.until(lambda: not membership_of(bench).loading)
         (owned,) = await bench.rows(
             "select count(*) as n from outlast.workflow_status where owner is not null"
         )

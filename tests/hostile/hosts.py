@@ -88,7 +88,8 @@ def serve(postgres: str, folder: Path, functions: Path, *options: str, **setting
     database = make_database(postgres, TEMPLATE)
     hosts = Hosts(folder, functions, database)
     try:
-        target = Target(hosts, database, options, settings)
+        # Of every request that it refuses the log would have a line.
+        target = Target(hosts, database, options, {"request_log": "off", **settings})
         yield target
         target.client.close()
     finally:

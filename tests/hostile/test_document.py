@@ -40,7 +40,7 @@ positive_data_acceptance.enabled = false
 """
 MEANT = (
     "serving functions of", "callers are not asked", "broken can't be served", "loaded ",
-    "failed: ZeroDivisionError", "claimed ", "connected to the database",
+    "failed: ZeroDivisionError", "claimed ", "connected to the database", "refused ", "managed ",
 )  # fmt: skip
 """All that the host may log meanwhile."""
 

@@ -82,7 +82,7 @@ def test_half_a_request_is_given_up(host: Served, sent: bytes) -> None:
 @pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
 def test_a_client_that_then_leaves_counts_no_more(start_host: Start, accept: str) -> None:
     """It resets the connection, as systems do for a program that was killed with an answer unread."""
-    host = start_host(OPEN, calls_per_caller_max=1)
+    host = start_host(OPEN, calls_per_caller_max=1, caller_running_max=9)
     key = fresh_key()
     with host.connection() as wire:
         wire.send(call("held", {"key": key}, f"idempotency-key: {key}\r\naccept: {accept}\r\n"))

@@ -65,8 +65,8 @@ MUTANTS = (
         "looks-late-at-what-left",
         "What left this instance is looked at at once",
         LOOKING,
-        "        self._looked.pop(workflow_id, None)\n\n    def forget",
-        "\n    def forget",
+        "        self._looked.pop(workflow_id, None)\n\n    def again",
+        "\n    def again",
         unit=(
             "test_looking.py::test_what_left_this_instance_begins_anew_and_what_nobody_waits_for_is_forgotten",
         ),

@@ -55,7 +55,7 @@ async def handled(request: Request) -> int:
 
 @handler
 async def reading(request: Request) -> int:
-    return len(request.json())
+    return len(await request.json())
 
 
 @workflow(webhook=standard_webhook("HTTP_HOOK_SECRET"), body_bytes_max=ASKED)
