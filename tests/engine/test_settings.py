@@ -160,7 +160,7 @@ async def test_all_the_other_switches_at_once(database: str, sessions: bool | No
 
 
 async def test_an_encoding_that_a_pooler_lost_is_made_in_each_transaction(database: str) -> None:
-    """A session whose startup parameters didn't arrive, behind something that isn't known to keep sessions."""
+    """A session whose startup parameters didn't arrive, as behind some poolers."""
     needed = '{"client_encoding": "UTF8", "DateStyle": "ISO"}'
     async with await Database.at(database, "tests", False).connect() as connection:
         await connection.execute("set client_encoding = 'LATIN1'")
