@@ -69,6 +69,10 @@ audit:  ## Look up known vulnerabilities of the locked dependencies, where their
 image:  ## Build the container image, outlast:local
 	docker build --tag outlast:local .
 
+.PHONY: image-test
+image-test: venv  ## Build the image without an engine and run it, as tests/image/setup has made possible
+	@exec $(BIN)/python -m pytest tests/image -m slow -n 0 --timeout 600 $(ARGS)
+
 .PHONY: clean
 clean:  ## Remove the environment and whatever was built; data under .outlast/ stays
 	@rm -rf .venv dist build benchmarks/.cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

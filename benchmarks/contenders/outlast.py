@@ -15,6 +15,15 @@ from benchmarks.harness.processes import Server, free_port, spawn, stopping
 FUNCTIONS = Path(__file__).parents[1] / "apps" / "functions"
 
 
+_ONE_CALLER = {
+    "OUTLAST_CALLS_PER_CALLER_MAX": "1000000",
+    "OUTLAST_CALLER_RUNNING_MAX": "1000000",
+    "OUTLAST_CALLER_STREAMS_MAX": "1000000",
+    "OUTLAST_CALLER_REQUESTS_PER_S_MAX": "1000000",
+}
+"""All calls come from one address, which has no share here."""
+
+
 class Outlast:
     """One `outlast serve`, or several workers of it."""
 
@@ -36,7 +45,7 @@ class Outlast:
         command = [script, "serve", "--functions", str(FUNCTIONS), "--no-verify-jwt"]
         if self.workers > 1:
             command += ["--workers", str(self.workers)]
-        settings = {"SUPABASE_DB_URL": database, "PORT": str(port), **(env or {})}
+        settings = {"SUPABASE_DB_URL": database, "PORT": str(port), **_ONE_CALLER, **(env or {})}
         cwd = site.folder / "elsewhere"  # no .env and no config.toml there
         cwd.mkdir(parents=True, exist_ok=True)
         return spawn(self.name, command, port, site.log(self.name), env=settings, cwd=cwd)

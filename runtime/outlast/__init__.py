@@ -22,9 +22,10 @@ from outlast.core.errors import (
     WorkflowTimeout,
 )
 from outlast.sdk.context import Context, context
-from outlast.sdk.http import Headers, HTTPException, Request, Response
+from outlast.sdk.http import Headers, HTTPException, Response
 from outlast.sdk.messages import receive, send
 from outlast.sdk.publishing import publish
+from outlast.sdk.requests import Request
 from outlast.sdk.sleeping import sleep, sleep_until
 from outlast.sdk.starting import WorkflowHandle, start, start_once
 from outlast.sdk.steps import step

@@ -197,6 +197,26 @@ def test_steps(outlast: Runs, host: StandIn, project: Path) -> None:
     assert "SLEEPING (wakes in 2 h)" in shown[3]
 
 
+def test_steps_that_run(outlast: Runs, host: StandIn, project: Path) -> None:
+    now = Clock().now()
+    running = {
+        "step_id": "1",
+        "name": "charge",
+        "status": "RUNNING",
+        "attempts": 3,
+        "started_at": (now - timedelta(minutes=3)).isoformat(),
+        "completed_at": None,
+        "retry_at": (now + timedelta(hours=2, minutes=1)).isoformat(),
+        "instance": "host-7",
+    }
+    host.on("GET", "/workflows/v1/hello%3A1/steps", Reply(document={"steps": [running]}))
+    shown = seen_on_terminal(project, "workflows", "steps", "hello:1", columns=140).splitlines()
+    assert "INSTANCE" in shown[0]
+    assert "RUNNING (next attempt in 2 h)" in shown[1]
+    assert "3 min" in shown[1]
+    assert "host-7" in shown[1]
+
+
 def test_events(outlast: Runs, host: StandIn, project: Path) -> None:
     published = [
         {"number": 2, "event": "progress", "value": {"done": 1}, "published_at": "2026-11-22T10:00:00Z"},

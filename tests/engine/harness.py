@@ -147,7 +147,7 @@ class Bench:
         self.abandoned = True
         engine = self.engine
         loops = [engine._journal._task, engine._membership._task, engine._mail._task, *engine._waits._tasks]
-        loops.append(engine._consumer._task)
+        loops += [engine._consumer._task, engine._membership._loader._task]
         tasks = [task for task in loops if task is not None]
         executions = list(self.live.values())
         lives = [execution.task for execution in executions]

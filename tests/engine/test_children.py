@@ -19,7 +19,7 @@ from outlast import (
     step,
     workflow,
 )
-from outlast.core.errors import DatabaseUnavailable, Overloaded, ShuttingDown
+from outlast.core.errors import DatabaseUnavailable, Overloaded, ShuttingDown, WorkflowNotFound
 from tests.engine.harness import engine_on
 
 CHILDREN = "select workflow_id from outlast.workflow_status where function = 'child'"
@@ -159,6 +159,41 @@ async def test_a_handle_of_no_workflow_waits_for_nothing(database: str) -> None:
             failure = (await bench.failure(workflow_id))["failure"]
             assert failure["type"] == "WorkflowNotFound"
             assert "'nosuch'" in failure["message"]
+
+
+@pytest.mark.parametrize("where", ["here", "elsewhere"])
+async def test_who_waits_for_a_workflow_that_is_removed_is_told(database: str, where: str) -> None:
+    """Its row is deleted while a parent, a host and a caller with a bound wait for its end."""
+    opened[:] = [asyncio.Event()]
+
+    @workflow
+    async def held_child() -> None:
+        await wait()
+
+    @workflow
+    async def waits(child_id: str) -> None:
+        await WorkflowHandle(child_id).result()
+
+    async with engine_on(database, held_child, waits) as bench:
+        if where == "here":
+            child_id = await bench.start(held_child)
+            await bench.until(lambda: child_id in bench.live)
+        else:
+            child_id = "elsewhere"
+            await bench.rows(
+                "insert into outlast.workflow_status (workflow_id, function, status)"
+                " values ('elsewhere', 'of_another_host', 'ENQUEUED')"
+            )
+        workflow_id = await bench.start(waits, child_id)
+        of_caller = asyncio.create_task(bench.engine.wait(child_id, 30.0))
+        of_host = asyncio.create_task(bench.engine.result(child_id))
+        await bench.until(lambda: child_id in bench.engine._waits._waiters)
+        await bench.rows("delete from outlast.workflow_status where workflow_id = %s", child_id)
+        opened[-1].set()
+        for each in (of_caller, of_host):
+            with pytest.raises(WorkflowNotFound, match=child_id):
+                await asyncio.wait_for(each, 20.0)
+        assert (await bench.failure(workflow_id))["failure"]["type"] == "WorkflowNotFound"
 
 
 # --- how a child fails --------------------------------------------------------------------------------------

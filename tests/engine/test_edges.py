@@ -13,7 +13,7 @@ import pytest
 from outlast import sleep, step, transaction, workflow
 from outlast.core.errors import ShuttingDown
 from outlast.core.ports import Unreachable
-from outlast.core.records import Batch, Beat, ClaimedWorkflow, Committed, Standing
+from outlast.core.records import Batch, Beat, ClaimedWorkflow, Committed, Standings
 from tests.engine.harness import Bench, engine_on
 
 QUIET: dict[str, Any] = {"lease_ttl_s": 60.0, "tick_s": 30.0}
@@ -30,7 +30,7 @@ async def test_an_engine_that_was_opened_in_vain_has_one_journal(database: str) 
         await engine.close()
         before = len(asyncio.all_tasks())
 
-        async def unreachable(lease_ttl_s: float) -> Beat:
+        async def unreachable(lease_ttl_s: float, running: Any = None) -> Beat:
             raise Unreachable("not now")
 
         bench.store.instances.beat = unreachable  # type: ignore[method-assign]
@@ -44,7 +44,7 @@ async def test_an_engine_that_was_opened_in_vain_has_one_journal(database: str) 
 async def test_who_asks_while_the_engine_closes_is_told_so(database: str) -> None:
     asked = asyncio.Event()
 
-    async def never(ids: Sequence[str]) -> dict[str, Standing]:
+    async def never(ids: Sequence[str]) -> Standings:
         asked.set()
         await asyncio.get_running_loop().create_future()
         raise AssertionError
@@ -271,9 +271,9 @@ def count_beats(bench: Bench) -> list[float]:
     beats: list[float] = []
     beat = bench.store.instances.beat
 
-    async def counted(lease_ttl_s: float) -> Beat:
+    async def counted(lease_ttl_s: float, running: Any = None) -> Beat:
         beats.append(lease_ttl_s)
-        return await beat(lease_ttl_s)
+        return await beat(lease_ttl_s, running)
 
     bench.store.instances.beat = counted  # type: ignore[method-assign]
     return beats

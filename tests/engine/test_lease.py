@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -34,9 +35,9 @@ async def test_trust_runs_from_the_sending_of_a_renewal_and_ends_before_the_leas
     async with engine_on(database, lease_ttl_s=TTL_S, tick_s=20.0) as bench:
         beat = bench.store.instances.beat
 
-        async def watched(lease_ttl_s: float) -> Beat:
+        async def watched(lease_ttl_s: float, running: Any = None) -> Beat:
             sent.append(monotonic())
-            return await beat(lease_ttl_s)
+            return await beat(lease_ttl_s, running)
 
         bench.store.instances.beat = watched  # type: ignore[method-assign]
         await bench.engine._membership._beat()

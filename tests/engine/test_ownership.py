@@ -127,8 +127,8 @@ async def test_an_execution_is_stopped_whose_row_is_no_longer_its_own(bench: Ben
 async def test_what_began_after_a_beat_was_sent_is_not_judged_by_its_answer(bench: Bench) -> None:
     beat = bench.store.instances.beat
 
-    async def slow(lease_ttl_s: float) -> Beat:
-        answer = await beat(lease_ttl_s)
+    async def slow(lease_ttl_s: float, running: Any = None) -> Beat:
+        answer = await beat(lease_ttl_s, running)
         await held(bench)
         return answer
 

@@ -9,9 +9,9 @@ import pytest
 from psycopg import sql
 
 from outlast import publish, receive, send, sleep, start, step, transaction, workflow
+from outlast.core.listing import Filters
 from outlast.store.connections import Database
 from outlast.store.relied import RELIED_ON
-from outlast.store.workflows import Filters
 from tests.engine.harness import engine_on
 
 TEXT = 'Zoë, "ю" \\ {NULL} 中 🚲'
@@ -106,12 +106,11 @@ async def all_works(url: str, sessions: bool | None) -> None:
         workflow_id = await bench.start(flow, TEXT)
         assert await bench.result(workflow_id) == EXPECTED
         workflows = bench.store.workflows
-        listed = await workflows.page(Filters(limit=10))
+        listed, _ = await workflows.page(Filters(limit=10))
         assert {each["status"] for each in listed} == {"SUCCESS"}
-        assert [each["name"] for each in await workflows.steps(workflow_id)]
-        assert [each["name"] for each in await workflows.steps_after(workflow_id, 0, 9)]
-        events = await workflows.events(workflow_id, 0, 9)
-        assert len(events) == 1
+        assert (await workflows.steps(workflow_id)).rows
+        assert (await workflows.steps_after(workflow_id, 0, 9)).rows
+        assert len((await workflows.events(workflow_id, 0, 9)).rows) == 1
         assert (await workflows.show(workflow_id) or {})["status"] == "SUCCESS"
 
 
@@ -160,7 +159,7 @@ async def test_all_the_other_switches_at_once(database: str, sessions: bool | No
 
 
 async def test_an_encoding_that_a_pooler_lost_is_made_in_each_transaction(database: str) -> None:
-    """A session whose startup parameters didn't arrive, as behind some poolers."""
+    """A session whose startup parameters were lost, behind what isn't known to keep sessions."""
     needed = '{"client_encoding": "UTF8", "DateStyle": "ISO"}'
     async with await Database.at(database, "tests", False).connect() as connection:
         await connection.execute("set client_encoding = 'LATIN1'")

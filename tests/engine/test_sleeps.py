@@ -204,7 +204,7 @@ async def test_finally_runs_at_suspension_and_a_step_called_there_is_refused(dat
         assert [r["name"] for r in await bench.steps(workflow_id)] == ["sleep"]
         await pass_time(bench, workflow_id, LONG_S)
         assert await bench.result(workflow_id) == "awake"
-        assert [r["name"] for r in await bench.steps(workflow_id)] == ["say", "sleep"]
+        assert [r["name"] for r in await bench.steps(workflow_id)] == ["sleep", "say"]
 
 
 @pytest.mark.parametrize("then", ["returns", "calls on and on", "waits for ever"])

@@ -9,7 +9,7 @@ import pytest
 
 from outlast import step, workflow
 from outlast.core.errors import KeyReused, ShuttingDown
-from outlast.core.records import Batch, Committed, Standing
+from outlast.core.records import Batch, Committed, Standing, Standings
 from outlast.core.status import Status
 from tests.engine.harness import Bench, engine_on
 from tests.store.harness import under_way, waits_for_a_lock
@@ -134,7 +134,7 @@ async def test_who_asks_during_anothers_query_is_answered_too(database: str, cou
         standing = bench.store.workflows.standing
         asked, go_on = asyncio.Event(), asyncio.Event()
 
-        async def slow(ids: list[str]) -> dict[str, Standing]:
+        async def slow(ids: list[str]) -> Standings:
             found = await standing(ids)
             asked.set()
             await go_on.wait()

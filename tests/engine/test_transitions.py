@@ -57,7 +57,7 @@ async def test_statements_change_what_the_table_says(database: str, change: Chan
     try:
         async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
             for status in (None, *Status):
-                await connection.execute("truncate outlast.workflow_status, outlast.instances")
+                await connection.execute("truncate outlast.workflow_status, outlast.instances cascade")
                 await connection.execute("insert into outlast.instances values ('me', '-infinity')")
                 owned = status is Status.PENDING and change is not Change.CLAIM
                 if status is not None:

@@ -487,9 +487,9 @@ async def test_the_request_comes_back_without_its_credentials(database: str) -> 
     async def flow(request: Request) -> list[Any]:
         seen = context().request
         assert seen is not None
-        same = [seen.headers.get("x-shop"), seen.headers.get("authorization"), seen.json()]
+        same = [seen.headers.get("x-shop"), seen.headers.get("authorization"), await seen.json()]
         await held()
-        return [request.method, request.path, request.query, request.text(), *same]
+        return [request.method, request.path, request.query, await request.text(), *same]
 
     request = Request(
         "POST",

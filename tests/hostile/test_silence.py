@@ -12,12 +12,14 @@ import pytest
 import uvicorn
 
 from outlast.host import protocol
+from outlast.host.connections import Connections
 
 
 @pytest.fixture
 async def port(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
     """A server that is soon out of patience; it answers the size of the body."""
     monkeypatch.setattr(protocol, "SILENT_S", 0.3)
+    monkeypatch.setattr(protocol, "HEAD_S", 0.3)
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         size, more = 0, True
@@ -34,7 +36,8 @@ async def port(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    config = uvicorn.Config(app, http=protocol.Protocol, lifespan="off", log_config=None, ws="none")
+    spoken = protocol.protocol_of(Connections(100, lambda _: None), lambda *_: None)
+    config = uvicorn.Config(app, http=spoken, lifespan="off", log_config=None, ws="none")
     server = uvicorn.Server(config)
     listener = socket.create_server(("127.0.0.1", 0))
     config.load()

@@ -35,6 +35,7 @@ def start_host(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
         database: str | None = None,
         ready: bool = True,
         config: str = "",
+        descriptors: int | None = None,
         **settings: object,
     ) -> Served:
         if beside is None and database is None:
@@ -46,7 +47,7 @@ def start_host(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
             (folder / "supabase" / "config.toml").write_text(config)
         url = database or (beside.database if beside else None)
         assert url is not None
-        served = Served(folder, url, *(options or (OPEN,)), ready=ready, **settings)
+        served = Served(folder, url, *(options or (OPEN,)), ready=ready, descriptors=descriptors, **settings)
         started.append(served)
         return served
 

@@ -45,12 +45,21 @@ class Served:
     """A host on a database of its own or another's. `client` is a stranger, `admin` bears the secret key."""
 
     def __init__(
-        self, folder: Path, database: str, *options: str, ready: bool = True, **settings: object
+        self,
+        folder: Path,
+        database: str,
+        *options: str,
+        ready: bool = True,
+        descriptors: int | None = None,
+        **settings: object,
     ) -> None:
-        """Wait until it is ready for calls, or only until it listens."""
+        """Wait until it is ready for calls, or only until it listens.
+
+        `descriptors` limits how many files and sockets it may open.
+        """
         self.folder = folder
         self.database = database
-        self.process = _launch(folder, database, options, settings)
+        self.process = _launch(folder, database, options, settings, descriptors)
         if ready:
             self.process.until_ready()
         else:
@@ -305,7 +314,13 @@ def drop_database(postgres: str, url: str) -> None:
         connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(str(name))))
 
 
-def _launch(folder: Path, database: str, options: tuple[str, ...], settings: dict[str, object]) -> Host:
+def _launch(
+    folder: Path,
+    database: str,
+    options: tuple[str, ...],
+    settings: dict[str, object],
+    descriptors: int | None,
+) -> Host:
     env = {name: value for name, value in os.environ.items() if not name.startswith(_SETTINGS)}
     env |= {
         "SUPABASE_DB_URL": database,
@@ -318,5 +333,7 @@ def _launch(folder: Path, database: str, options: tuple[str, ...], settings: dic
         name if name.isupper() else f"OUTLAST_{name.upper()}": str(value) for name, value in settings.items()
     }
     command = [sys.executable, "-m", "outlast", "serve", "--functions", str(FUNCTIONS), "--port", "0"]
+    if descriptors is not None:
+        command = ["sh", "-c", 'ulimit -n "$0" && exec "$@"', str(descriptors), *command]
     log = folder / f"host-{next(_numbers)}.log"
     return Host([*command, *options], env, folder, log)

@@ -24,9 +24,9 @@ NO_JSON = {
     "byte order mark": b'\xef\xbb\xbf{"value": 1}',
     "lone high surrogate": rb'{"value": "\ud800"}',
     "lone low surrogate": rb'{"value": "\udc00"}',
-    "deep": b'{"value": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    "deep": b'{"value": ' + b"[" * 50_000 + b"]" * 50_000 + b"}",
     "deep and broken": b"[" * 100_000,
-    "deep objects": b'{"a":' * 100_000,
+    "deep objects": b'{"a":' * 50_000,
     "endless number": b'{"value": ' + b"9" * 100_000 + b"}",
     "beyond a double": b'{"value": 1e999}',
     "far below zero": b'{"value": [{"at": -1.0E+0400}]}',
@@ -88,7 +88,7 @@ def test_input_that_does_not_fit_is_refused(
 
 
 def test_of_very_many_errors_some_are_told(host: Served) -> None:
-    body = b'{"numbers": [' + b'"x",' * 300_000 + b'"x"]}'
+    body = b'{"numbers": [' + b'"x",' * 90_000 + b'"x"]}'
     answer = host.refused("inputs/numbers", content=body)
     document = check_problem(answer, 422, "invalid_input", more={"errors"})
     assert 0 < len(document["errors"]) <= 100
@@ -146,15 +146,15 @@ def test_beside_a_body_the_query_is_left_alone(host: Served) -> None:
 
 
 def test_a_body_may_be_this_large(host: Served) -> None:
-    body = b'{"value": "' + b"x" * (10 * 1024 * 1024 - 13) + b'"}'
-    assert len(body) == 10 * 1024 * 1024
+    body = b'{"value": "' + b"x" * (2 * 1024 * 1024 - 13) + b'"}'
+    assert len(body) == 2 * 1024 * 1024
     assert host.call("inputs/request", content=body).json()["size"] == len(body)
 
 
 def test_a_larger_body_is_refused_by_its_length(host: Served) -> None:
     before = host.rows()
     with host.connection() as wire:
-        wire.send(b"POST /functions/v1/hello HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10485761\r\n\r\n")
+        wire.send(b"POST /functions/v1/hello HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2097153\r\n\r\n")
         answer = wire.answer()  # before anything of the body is sent
     assert answer.status == 413
     assert json.loads(answer.body)["code"] == answer.headers["sb-error-code"] == "payload_too_large"
@@ -167,7 +167,7 @@ def test_who_sends_all_of_a_larger_body_before_reading_gets_the_answer(host: Ser
     mebibyte = b"x" * 0x100000
     head = {"length": f"content-length: {12 * 0x100000}", "chunks": "transfer-encoding: chunked"}[framed]
     with host.connection() as wire:
-        wire.send(f"POST /functions/v1/hello HTTP/1.1\r\nhost: x\r\n{head}\r\n\r\n".encode())
+        wire.send(f"POST /functions/v1/hello HTTP/1.1\r\nhost: localhost\r\n{head}\r\n\r\n".encode())
         for _ in range(12):
             wire.send(mebibyte if framed == "length" else b"100000\r\n" + mebibyte + b"\r\n")
         answer = wire.answer()

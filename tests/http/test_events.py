@@ -204,7 +204,7 @@ def test_before_the_start_errors_are_plain_answers(host: Served) -> None:
 
 
 def test_a_stream_counts_as_a_call_until_its_client_leaves(start_host: Start) -> None:
-    host = start_host(OPEN, calls_per_caller_max=1)
+    host = start_host(OPEN, calls_per_caller_max=1, caller_running_max=10)
     key = fresh_key()
     with following(host, "held", key) as events:
         assert next(events).kind == "status"
@@ -212,6 +212,6 @@ def test_a_stream_counts_as_a_call_until_its_client_leaves(start_host: Start) ->
         check_problem(host.refused("hello", {}), 429, "rate_limited", retryable=True)
         check_problem(host.refused("hello", {}, accept=EVENTS), 429, "rate_limited", retryable=True)
         assert host.call("hello", {}, client=host.admin).status_code == 200
-    until(lambda: host.call("hello", {}).status_code == 200, "the place of the stream that ended")
+    until(lambda: host.call("hello", {}).status_code == 200, "the place of the stream that ended", 60)
     host.open(key)
     host.until_status(f"held:{key}", "SUCCESS")

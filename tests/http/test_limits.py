@@ -12,7 +12,7 @@ NAMES = ("workflow-id", "link", "location")
 
 
 def test_a_host_that_is_full_says_so(start_host: Start) -> None:
-    host = start_host(OPEN, workflows_max=1, calls_per_caller_max=10)
+    host = start_host(OPEN, workflows_max=1, calls_per_caller_max=10, caller_running_max=10)
     key = fresh_key()
     holding = host.calling("held", {"key": key}, key=key)
     host.until_seen(key)

@@ -40,6 +40,34 @@ def test_a_workflow_and_its_steps_are_shown(host: Served) -> None:
     assert steps[0]["output"] == key
 
 
+def test_a_step_that_runs_is_shown(host: Served) -> None:
+    key = fresh_key()
+    calling = host.calling("held/staged", content=b'{"key": "%s"}' % key.encode(), key=key)
+    host.until_seen(key)
+    path = f"{WORKFLOWS}/held%2Fstaged:{key}/steps"
+    first, running = host.admin.get(path).json()["steps"]
+    assert (first["step_id"], first["status"]) == ("1", "SUCCESS")
+    assert (running["step_id"], running["name"], running["status"]) == ("2", "hold", "RUNNING")
+    assert (running["attempts"], running["retry_at"]) == (1, None)
+    assert (
+        running["instance"]
+        == host.query(
+            "select owner from outlast.workflow_status where workflow_id = %s", f"held/staged:{key}"
+        )[0][0]
+    )
+    assert running["started_at"].endswith("Z")
+    host.open(key)
+    assert calling.result().status_code == 200
+    assert [each["status"] for each in host.admin.get(path).json()["steps"]] == ["SUCCESS"] * 3
+
+
+def test_a_key_whose_workflow_was_removed_starts_a_new_one(host: Served) -> None:
+    key = fresh_key()
+    for value in (1, 42):
+        assert host.call("answers/value", {"value": value}, key=key).json() == value
+        host.query("delete from outlast.workflow_status where workflow_id = %s", f"answers/value:{key}")
+
+
 def test_the_location_of_a_call_leads_to_its_workflow(host: Served) -> None:
     answer = host.call("answers/value", {"value": 1}, key=f'"{fresh_key()} / %2F ? # \\"q\\""')
     location = answer.headers["link"].split(">")[0].removeprefix("<")

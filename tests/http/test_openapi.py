@@ -17,7 +17,7 @@ VARIATIONS: dict[str, dict[str, Any]] = {
     "malformed key": {"headers": {"idempotency-key": "a b"}},
     "no JSON": {"content": b"{oh"},
     "misfit": {"json": [[]]},
-    "too large": {"content": b"x" * (10 * 1024 * 1024 + 1)},
+    "too large": {"content": b"x" * (2 * 1024 * 1024 + 1)},
     "as events": {"headers": {"accept": "text/event-stream", "idempotency-key": "KEY"}},
 }
 

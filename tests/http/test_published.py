@@ -196,7 +196,7 @@ def test_values_go_through_both_forms_as_json(host: Served, text: str) -> None:
 
 def test_a_stream_counts_as_a_call_until_its_client_leaves(start_host: Start) -> None:
     with project(elliptic()) as signer:
-        host = started(start_host, signer, calls_per_caller_max=1)
+        host = started(start_host, signer, calls_per_caller_max=1, caller_running_max=10)
         ada = User(host, signer)
         key = fresh_key()
         workflow_id = ada.call("telling", {"key": key}, key=key, prefer="respond-async")

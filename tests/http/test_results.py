@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from urllib.parse import quote
 
 import pytest
 
@@ -139,6 +140,21 @@ def test_an_uncaught_exception_tells_strangers_nothing(host: Served) -> None:
     document = check_problem(answer, 500, "workflow_error", more={"workflow_id"})
     assert "ValueError" not in answer.text
     assert document["workflow_id"] == answer.headers["workflow-id"]
+
+
+def test_a_secret_key_is_told_where_to_see_more_of_a_failure(host: Served) -> None:
+    key = fresh_key()
+    asked = host.call("answers/fail", {}, key=key, client=host.admin)
+    document = check_problem(asked, 500, "workflow_error", more={"workflow_id"})
+    workflow_id = document["workflow_id"]
+    assert f"GET /workflows/v1/{quote(workflow_id, safe=':')}," in document["detail"]
+    assert f"`outlast workflows show {workflow_id}`" in document["detail"]
+    shown = host.admin.get(f"/workflows/v1/{quote(workflow_id, safe=':')}").json()
+    assert shown["error"]["failure"]["type"] == "ValueError"
+    events = host.call("answers/fail", {}, key=key, client=host.admin, accept="text/event-stream")
+    assert "outlast workflows show" in events.text
+    for options in ({}, {"accept": "text/event-stream"}):
+        assert "workflows show" not in host.call("answers/fail", {}, key=fresh_key(), **options).text
 
 
 def test_a_result_that_json_cannot_hold_fails_the_workflow(host: Served) -> None:

@@ -203,11 +203,12 @@ def test_a_client_that_leaves_stops_nothing(host: Served, prefer: str) -> None:
 
 
 def test_a_client_that_leaves_counts_no_more(start_host: Start) -> None:
-    host = start_host(OPEN, calls_per_caller_max=1)
+    """It may as well be one that sends no more and reads on: the wait that it asked for bounds its place."""
+    host = start_host(OPEN, calls_per_caller_max=1, caller_running_max=10)
     key = fresh_key()
     content = json.dumps({"key": key}).encode()
     with host.connection() as wire:
-        wire.send(b"POST /functions/v1/held HTTP/1.1\r\nhost: [::1]\r\n")
+        wire.send(b"POST /functions/v1/held HTTP/1.1\r\nhost: [::1]\r\nprefer: wait=5\r\n")
         wire.send(b"content-length: %d\r\n\r\n" % len(content) + content)
         host.until_seen(key)
         check_problem(host.call("hello", {}), 429, "rate_limited", retryable=True)

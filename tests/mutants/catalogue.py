@@ -16,6 +16,7 @@ from tests.mutants import (
     of_replay,
     of_requests,
     of_rights,
+    of_rows,
     of_shares,
     of_the_fence,
     of_the_journal,
@@ -43,6 +44,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *of_requests.MUTANTS,
     *of_values.MUTANTS,
     *of_shares.MUTANTS,
+    *of_rows.MUTANTS,
 )
 EQUIVALENTS: tuple[Equivalent, ...] = (
     *of_recovery.EQUIVALENTS,

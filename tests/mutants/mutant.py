@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "runtime" / "outlast"
 
-LAYERS = ("unit", "store", "engine", "web", "http", "crash")
+LAYERS = ("unit", "store", "engine", "web", "queues", "http", "crash")
 """The folders of tests that are asked, cheapest first."""
 
 SLOW_LAYERS = ("simulation", "torture")
@@ -32,6 +32,7 @@ class Mutant:
     store: tuple[str, ...] = ()
     engine: tuple[str, ...] = ()
     web: tuple[str, ...] = ()
+    queues: tuple[str, ...] = ()
     http: tuple[str, ...] = ()
     crash: tuple[str, ...] = ()
     then: tuple[tuple[str, str], ...] = ()

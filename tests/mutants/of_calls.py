@@ -91,8 +91,8 @@ MUTANTS = (
         "            looks,",
         then=(
             (
-                "found = await self._store.standing(list(looks))\n",
-                "found = await self._store.standing(list(looks))\n                self._looked_for.clear()\n",
+                "                await self._answer(looks)\n",
+                "                await self._answer(looks)\n                self._looked_for.clear()\n",
             ),
         ),
         engine=("test_starting.py::test_who_asks_during_anothers_query_is_answered_too",),
@@ -101,7 +101,9 @@ MUTANTS = (
         "moved-unheard",
         "Whoever waits for a workflow that went elsewhere is answered from there",
         "engine/waits.py",
-        "        if workflow_id in self._waiters:\n            self._poll_now.set()\n",
+        "        if workflow_id in self._waiters:\n"
+        "            self._elsewhere.begin(workflow_id, monotonic())\n"
+        "            self._poll_now.set()\n",
         "        pass\n",
         engine=("test_starting.py::test_whoever_waits_for_what_went_elsewhere_is_answered_from_there",),
     ),

@@ -183,7 +183,7 @@ OF_CHILDREN = (
         "handle-of-nothing-waits",
         "A handle of no workflow waits for nothing",
         ENGINE,
-        "        if not self._runs_here(workflow_id) and await self._look(workflow_id) is None:\n",
+        "        if not self.runs_here(workflow_id) and await self._look(workflow_id) is None:\n",
         "        if False:\n",
         engine=(CHILDREN + "test_a_handle_of_no_workflow_waits_for_nothing",),
     ),

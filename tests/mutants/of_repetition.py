@@ -48,8 +48,8 @@ MUTANTS = (
         "ended-sleep-without-nonce",
         "An ended sleep bears the nonce of the batch that ended it",
         JOURNAL,
-        "completed_at = now(),\n        nonce = excluded.nonce,\n",
-        "completed_at = now(),\n",
+        "completed_at = excluded.completed_at,\n        nonce = excluded.nonce,\n",
+        "completed_at = excluded.completed_at,\n",
         store=("test_fence.py::test_a_sleep_is_ended_by_none_but_itself",),
     ),
     Mutant(

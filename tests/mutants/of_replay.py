@@ -395,7 +395,7 @@ CALLED = (
     Mutant(
         "credentials-recorded",
         "The recorded request has no credentials",
-        "sdk/http.py",
+        "sdk/requests.py",
         "    kept = recorded(headers, asked)\n",
         "    kept = list(headers)\n",
         http=("test_bodies.py::test_a_request_is_recorded_without_credentials",),

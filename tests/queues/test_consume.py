@@ -13,6 +13,7 @@ from outlast import context, step, workflow
 from outlast.core.errors import UsageError
 from outlast.core.observations import LoopFailed, QueueConsumed, QueueRefused
 from outlast.core.ports import QueueUnusable
+from outlast.engine import consuming
 from outlast.store.connections import Database
 from outlast.store.instances import RecoveryLimits
 from outlast.store.postgres import PostgresStore
@@ -360,3 +361,114 @@ async def test_without_pgmq_it_says_how_to_get_it(database: str) -> None:
 def test_a_name_that_is_none_is_refused(queue: Any) -> None:
     with pytest.raises(UsageError, match="pgmq:NAME"):
         workflow(queue=queue)
+
+
+LARGE = """
+select pgmq.send('orders', jsonb_build_object('sku', repeat('a', %s))) from generate_series(1, %s)
+"""
+
+
+async def all_ended(bench: Bench, count: int) -> None:
+    async def ended() -> bool:
+        over = "select 1 from outlast.workflow_status where status in ('SUCCESS', 'ERROR')"
+        return len(await bench.rows(over)) == count
+
+    await bench.until(ended)
+    assert await left(bench) == 0
+
+
+@workflow(queue="pgmq:orders")
+async def weighs(sku: str) -> int:
+    await asyncio.sleep(0)
+    return len(sku)
+
+
+async def test_large_messages_hold_up_no_small_one(
+    queue_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sixteen together take longer than a look may. Here it is a trigger that takes its time for each."""
+    monkeypatch.setattr(consuming, "LOOK_LIMIT_S", 1.0)
+    async with engine_on(queue_database) as bench:
+        await bench.rows(
+            """
+            create function outlast.slowly() returns trigger language plpgsql as $$
+            begin perform pg_sleep(0.2); return new; end $$;
+            create trigger slowly before insert on outlast.workflow_status for each row
+            when (new.queue is not null) execute function outlast.slowly()
+            """
+        )
+        await bench.rows(LARGE, 1000, 16)
+        small = await send(bench, '{"sku": "w"}')
+        async with engine_on(queue_database, weighs) as consumer:
+            await all_ended(consumer, 17)
+            assert await result(consumer, f"pgmq:orders:{small}") == 1
+            assert not [each for each in consumer.observations if isinstance(each, QueueRefused)]
+
+
+async def test_messages_are_taken_as_there_is_memory_for_them(queue_database: str) -> None:
+    """40 of 300 KiB, where there is memory for three: what can't be loaded stays in the queue."""
+    most = 0
+    go = asyncio.Event()
+
+    @step
+    async def hold() -> None:
+        await go.wait()
+
+    @workflow(queue="pgmq:orders")
+    async def held(sku: str) -> int:
+        await hold()
+        return len(sku)
+
+    async with engine_on(queue_database, memory_bytes_max=4 * 1000 * 1024) as bench:
+        await bench.rows(LARGE, 300 * 1024, 40)
+    async with engine_on(queue_database, held, memory_bytes_max=4 * 1000 * 1024) as bench:
+        await bench.until(lambda: len(bench.live) == 3)
+        known = bench.engine._consumer._known["orders"]
+        await bench.until(lambda: known.held_since is not None)
+        assert len(bench.live) == 3
+        taken = len(await bench.rows("select 1 from outlast.workflow_status"))
+        assert taken == consuming.SHARE_FIRST  # before anything was known of them
+        go.set()
+
+        def count() -> bool:
+            nonlocal most
+            most = max(most, len(bench.live))
+            return False
+
+        async def over() -> bool:
+            count()
+            return (
+                len(await bench.rows("select 1 from outlast.workflow_status where status = 'SUCCESS'")) == 40
+            )
+
+        await bench.until(over)
+        assert most <= 3
+        assert await left(bench) == 0
+
+
+async def test_what_there_is_no_memory_for_leaves_the_queue_when_it_has_waited(
+    queue_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits as a workflow that is due; in the queue it would be in the way of all behind it."""
+    monkeypatch.setattr(consuming, "PATIENCE_S", 0.0)
+    go = asyncio.Event()
+
+    @step
+    async def hold() -> None:
+        await go.wait()
+
+    @workflow(queue="pgmq:orders")
+    async def held(sku: str) -> int:
+        await hold()
+        return len(sku)
+
+    async with engine_on(queue_database, held, memory_bytes_max=4 * 1000 * 1024) as bench:
+        await bench.rows(LARGE, 700 * 1024, 20)
+        await send(bench, '{"sku": "w"}')
+
+        async def drained() -> bool:
+            return await left(bench) == 0
+
+        await bench.until(drained)
+        go.set()
+        await all_ended(bench, 21)

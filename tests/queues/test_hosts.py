@@ -8,6 +8,7 @@ from collections import Counter
 import psycopg
 import pytest
 
+from tests.crash.test_memory import high_water_mib
 from tests.hosts import Hosts, until
 from tests.pooler import Pooler, program
 
@@ -64,3 +65,22 @@ def test_a_host_lists_its_queue_and_is_called_as_before(hosts: Hosts, queue_data
     assert listed[0]["attributes"]["read_ct"] == 1
     answer = host.post("orders", "by-hand", {"sku": "w"})
     assert (answer.status_code, answer.headers["workflow-id"]) == (200, "orders:by-hand")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_forty_messages_of_20_mb_hold_up_no_small_one(hosts: Hosts, queue_database: str) -> None:
+    """Together they took longer than a look may, and so every look failed."""
+    with psycopg.connect(queue_database, autocommit=True) as connection:
+        for _ in range(40):
+            connection.execute(
+                "select pgmq.send('orders', jsonb_build_object('sku', 's', 'note', repeat('a', 20000000)))"
+            )
+        connection.execute("select pgmq.send('orders', '{\"sku\": \"small\"}')")
+        host = hosts.start(memory_max_mb=512)
+        over = "select count(*) from outlast.workflow_status where status = 'SUCCESS'"
+        until(lambda: connection.execute(over.encode()).fetchone() == (41,), "all to succeed", 300)
+        assert connection.execute("select count(*) from pgmq.q_orders").fetchone() == (0,)
+    assert "small" in " ".join(hosts.testimony())
+    assert "queue" not in host.said().lower().replace("queues", "")
+    assert high_water_mib(host) < 512

@@ -310,6 +310,7 @@ class Database:
         bytes_left: int,
         *,
         alone: bool,
+        strict: bool,
     ) -> Claims:
         """`claim`."""
         lost = [found for each in self.instances if (found := self._lost(instance_id, each)) is not None]
@@ -327,7 +328,9 @@ class Database:
         often = self._limits.suspect_after
         ordinary = [each for _, each in due if self.workflows[each].recovery_attempts < often][:room]
         suspicious = [each for _, each in due if self.workflows[each].recovery_attempts >= often][:suspects]
-        chosen = self._fitting(sorted([*ordinary, *suspicious], key=self._since), bytes_left, alone=alone)
+        chosen = self._fitting(
+            sorted([*ordinary, *suspicious], key=self._since), bytes_left, alone=alone, strict=strict
+        )
         claimed = [self._claimed(instance_id, each) for each in chosen]
         claimed.sort(key=lambda each: self.workflows[each.workflow_id].created_at)
         return Claims(claimed, lost, mail=any(self._undelivered()))
@@ -335,13 +338,13 @@ class Database:
     def _since(self, workflow_id: str) -> tuple[float, str]:
         return self.workflows[workflow_id].claimable_at or 0.0, workflow_id
 
-    def _fitting(self, found: list[str], bytes_left: int, *, alone: bool) -> list[str]:
+    def _fitting(self, found: list[str], bytes_left: int, *, alone: bool, strict: bool) -> list[str]:
         """Those of `found` that there is memory for: a larger one is passed by, until it has waited long."""
         large = [self._since(each)[0] for each in found if self._load_bytes(each) > bytes_left]
-        strict = alone or (bool(large) and min(large) < self.now() - 10.0)
+        in_turn = alone or (strict and bool(large) and min(large) < self.now() - 10.0)
         fitting, in_all = [], 0
         for each in found:
-            if self._load_bytes(each) > bytes_left and not strict:
+            if self._load_bytes(each) > bytes_left and not in_turn:
                 continue
             in_all += self._load_bytes(each)
             if in_all <= bytes_left or (alone and in_all == self._load_bytes(each)):

@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 from outlast.core.ports import UNBOUNDED, Fence, TransactionWork
 from outlast.core.records import (
+    RECORD_BYTES,
     Batch,
     Beat,
     ClaimedWorkflow,
@@ -17,7 +18,9 @@ from outlast.core.records import (
     LostInstance,
     Mail,
     Mailbox,
+    RunningStep,
     Standing,
+    Standings,
     StepRecord,
 )
 from tests.simulation.database import Blocked, Database, Transaction
@@ -164,7 +167,7 @@ class MemoryInstances:
         """See InstanceStore."""
         self._link.when_lost(call)
 
-    async def beat(self, lease_ttl_s: float) -> Beat:
+    async def beat(self, lease_ttl_s: float, running: Sequence[RunningStep] | None = None) -> Beat:
         """See InstanceStore."""
         return await self._link.call(
             "beat", lambda: self._database.beat(self._instance_id, lease_ttl_s, self._link.session)
@@ -178,13 +181,14 @@ class MemoryInstances:
         bytes_left: int = UNBOUNDED,
         *,
         alone: bool = True,
+        strict: bool = True,
         limit_s: float | None = None,
     ) -> Claims:
         """See InstanceStore."""
         return await self._link.call(
             "claim",
             lambda: self._database.claim(
-                self._instance_id, functions, room, suspects, bytes_left, alone=alone
+                self._instance_id, functions, room, suspects, bytes_left, alone=alone, strict=strict
             ),
         )
 
@@ -226,22 +230,26 @@ class MemoryWorkflows:
             workflow.load_bytes = len(workflow.input or "") + len(workflow.request or "")
             for record in records:
                 workflow.history.append(record)
-                workflow.load_bytes += len(record.output or "") + len(record.error or "")
+                workflow.load_bytes += len(record.output or "") + len(record.error or "") + RECORD_BYTES
             if enough(workflow):
                 return
             yield workflow
 
-    async def standing(self, ids: Sequence[str]) -> dict[str, Standing]:
-        """See WorkflowStore."""
-        return await self._link.call("standing", lambda: self._database.standing(ids))
+    async def standing(self, ids: Sequence[str]) -> Standings:
+        """See WorkflowStore. One at a time: as cut as an answer can be."""
+        return _cut(await self._link.call("standing", lambda: self._database.standing(ids)))
 
-    async def ended(self, ids: Sequence[str]) -> dict[str, Standing]:
+    async def ended(self, ids: Sequence[str]) -> Standings:
         """See WorkflowStore."""
-        return await self._link.call("ended", lambda: self._database.ended(ids))
+        return _cut(await self._link.call("ended", lambda: self._database.ended(ids)))
 
     async def cancel(self, workflow_id: str) -> bool:
         """See WorkflowStore."""
         return await self._link.call("cancel", lambda: self._database.cancel(workflow_id))
+
+
+def _cut(found: dict[str, Standing]) -> Standings:
+    return Standings(dict(list(found.items())[:1]), len(found) > 1)
 
 
 class MemoryMessages:

@@ -37,7 +37,7 @@ async def start(store: PostgresStore, *ids: str, nonce: int = 1) -> None:
 
 def step(number: int, output: str = "1") -> StepRecord:
     """A record."""
-    return StepRecord(str(number), "s", output, None, 1, number, 1764000000.5)
+    return StepRecord(str(number), "s", output, None, 1, number)
 
 
 async def rows(url: str, query: str, *parameters: Any) -> list[tuple[Any, ...]]:

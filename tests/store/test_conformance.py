@@ -145,7 +145,7 @@ async def taken_over(both: Both, workflow_id: str = "w") -> ClaimedWorkflow:
 
 
 async def standing(store: Any, workflow_id: str = "w") -> Status:
-    return (await store.workflows.standing([workflow_id]))[workflow_id].status
+    return (await store.workflows.standing([workflow_id])).found[workflow_id].status
 
 
 # --- starting and writing ----------------------------------------------------------------------------------
@@ -198,7 +198,7 @@ async def test_an_end_is_the_end(both: Both) -> None:
     assert not await write(both.a, step("2"), nonce=3)
     assert not await write(both.a, end=Suspension(None), nonce=3)
     assert not await both.a.workflows.cancel("w")
-    (found,) = (await both.b.workflows.ended(["w", "nobody"])).values()
+    (found,) = (await both.b.workflows.ended(["w", "nobody"])).found.values()
     assert (found.status, found.output) == (Status.SUCCESS, '"done"')
     assert await claim(both.b) == []
     assert (await both.a.instances.beat(9.0)).owned == {}
@@ -209,7 +209,7 @@ async def test_bad_data_lets_nothing_of_its_batch_in(both: Both) -> None:
     with pytest.raises(BadData):
         await both.a.journal.commit(Batch(2, [new("v")], [FencedWrite("w", 1, [step("1", "\0")])]))
     assert await history(both.a) == {}
-    assert await both.a.workflows.standing(["v"]) == {}
+    assert await both.a.workflows.standing(["v"]) == ({}, False)
 
 
 async def test_a_lost_answer_is_found_by_its_nonce(both: Both) -> None:

@@ -116,7 +116,7 @@ async def test_a_start_leaves_a_row_that_is_there_as_it_is(database: str) -> Non
 
 
 async def test_a_sleep_is_ended_by_none_but_itself(database: str) -> None:
-    asleep = StepRecord("1", "sleep", "9e9", None, 1, None, 0.0)
+    asleep = StepRecord("1", "sleep", "9e9", None, 1, None)
     async with store_of(database) as store:
         await start(store, "w")
         await store.journal.commit(Batch(2, [], [FencedWrite("w", 1, [asleep])]))

@@ -42,7 +42,7 @@ def starts(*ids: str) -> list[NewWorkflow]:
 
 
 def step(number: int, output: str = "1") -> StepRecord:
-    return StepRecord(str(number), "s", output, None, 1, number, 1764000000.5)
+    return StepRecord(str(number), "s", output, None, 1, number)
 
 
 async def test_all_kinds_in_one_batch_are_one_transaction(journal: PostgresJournal, database: str) -> None:
@@ -100,7 +100,7 @@ async def test_a_step_that_stands_there_is_not_accepted_but_a_sleep_that_is_over
     journal: PostgresJournal, database: str
 ) -> None:
     await journal.commit(Batch(1, starts("a", "b"), []))
-    asleep = StepRecord("1", "s", "9e9", None, 1, None, 0.0)
+    asleep = StepRecord("1", "s", "9e9", None, 1, None)
     first = Batch(2, [], [FencedWrite("a", 1, [asleep]), FencedWrite("b", 1, [step(1)])])
     assert (await journal.commit(first)).accepted == {"a", "b"}
     again = Batch(3, [], [FencedWrite("a", 1, [step(1)]), FencedWrite("b", 1, [step(1, "2"), step(2)])])

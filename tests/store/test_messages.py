@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from outlast.core.errors import WorkflowNotFound
 from outlast.core.records import Batch, FencedWrite, Suspension
 from outlast.store.messages import DELIVERED_MAX
 from outlast.store.postgres import PostgresStore
@@ -134,14 +135,34 @@ async def test_a_delivery_is_bounded_and_says_that_more_is_left(database: str) -
         assert (await store.messages.deliver()).left is False
 
 
-async def test_messages_of_workflows_that_are_no_more_are_looked_at_once(database: str) -> None:
+@pytest.mark.parametrize("of", ["a suspended workflow", "a lost instance", "a workflow that kills"])
+async def test_an_open_sender_keeps_nobody_from_claiming(database: str, of: str) -> None:
+    async with store_of(database) as store, store_of(database, "b") as b:
+        await start(store, "w")
+        if of == "a lost instance":
+            await store.instances.leave()
+            await store.instances.beat(-1.0)
+        else:
+            assert await suspend(store)
+            query = "update outlast.workflow_status set claimable_at = now(), recovery_attempts = %s"
+            await rows(database, query, 5 if of == "a workflow that kills" else 0)
+        async with under_way(database, SEND):
+            claims = await b.instances.claim(["f"], 1, 1)
+            if of == "a lost instance":
+                assert await b.instances.recover(claims.lost) == [("w", "PENDING")]
+            else:
+                assert [each.workflow_id for each in claims.workflows] == ["w"]
+
+
+async def test_a_message_to_a_workflow_that_is_being_removed_finds_none(database: str) -> None:
     async with store_of(database) as store:
-        await start(store, "w", "v")
-        await rows(database, SEND)
-        await rows(database, "select outlast.send('v', '1', 't')")
-        await rows(database, "delete from outlast.workflow_status where workflow_id = 'w'")
-        assert (await store.messages.deliver()).left is False
-        assert (await store.instances.claim(["f"], 0, 0)).mail is False
+        await start(store, "w")
+        async with under_way(database, "delete from outlast.workflow_status where workflow_id = 'w'"):
+            sending = asyncio.create_task(store.messages.send("w", "1", "t", "k"))
+            await waits_for_a_lock(database, sending)
+        with pytest.raises(WorkflowNotFound):
+            await sending
+    assert await rows(database, "select 1 from outlast.messages") == []
 
 
 async def test_the_same_key_at_the_same_time_sends_once(database: str) -> None:
@@ -173,12 +194,13 @@ async def test_what_cannot_be_a_message_is_refused(database: str, arguments: str
     assert await rows(database, "select 1 from outlast.messages") == []
 
 
-async def test_sending_locks_no_row_of_a_workflow(database: str) -> None:
+async def test_sending_keeps_a_workflow_from_nothing_but_its_removal(database: str) -> None:
     async with store_of(database) as store:
         await start(store, "w")
         async with under_way(database, SEND):
-            locked = "select 1 from outlast.workflow_status for update skip locked"
-            assert await rows(database, locked) == [(1,)]
+            free = "select 1 from outlast.workflow_status for {} skip locked"
+            assert await rows(database, free.format("no key update")) == [(1,)]
+            assert await rows(database, free.format("update")) == []
 
 
 async def test_only_the_service_role_may_send_and_nobody_reads(database: str) -> None:

@@ -64,6 +64,48 @@ async def test_the_supabase_cli_may_push_over_what_the_host_applied(empty_databa
     assert await pending(at(empty_database)) == []
 
 
+async def test_what_was_left_of_removed_workflows_goes_and_what_lives_stays(empty_database: str) -> None:
+    with psycopg.connect(empty_database) as connection:
+        for migration in migrations():
+            if migration.version < "20261128000700":
+                connection.execute(SQL(migration.text()))
+        connection.execute(
+            "insert into outlast.workflow_status (workflow_id, function, status, parent, completed_at) values"
+            " ('w', 'f', 'PENDING', null, null), ('w/1', 'f', 'SUCCESS', 'w', now()),"
+            " ('gone/1', 'f', 'PENDING', 'gone', null), ('gone/2', 'f', 'SUCCESS', 'gone', now())"
+        )
+        connection.execute(
+            "insert into outlast.operation_outputs (workflow_id, step_id, name)"
+            " select unnest(array['w', 'gone', 'gone/1', 'gone/2']), '1', 's'"
+        )
+        connection.execute(
+            "insert into outlast.messages (workflow_id, message) values ('w', '1'), ('gone', '1')"
+        )
+    assert await migrate(at(empty_database))
+    kept = "select workflow_id from outlast.{} order by 1"
+    assert rows(empty_database, kept.format("workflow_status")) == [("gone/1",), ("w",), ("w/1",)]
+    assert rows(empty_database, kept.format("operation_outputs")) == [("gone/1",), ("w",)]
+    assert rows(empty_database, kept.format("messages")) == [("w",)]
+    # Whose parent was removed goes on.
+    end = "update outlast.workflow_status set status = 'SUCCESS' where workflow_id = 'gone/1' returning 1"
+    assert rows(empty_database, end) == [(1,)]
+
+
+@pytest.mark.parametrize(
+    ("table", "constraint"),
+    [("operation_outputs", "workflow_id"), ("messages", "workflow_id"), ("workflow_status", "parent")],
+)
+def test_a_removal_looks_up_what_belongs_to_a_workflow_by_an_index(
+    database: str, table: str, constraint: str
+) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("set enable_seqscan = off")
+        plan = connection.execute(
+            f"explain delete from only outlast.{table} where 'w' = {constraint}".encode()
+        ).fetchall()
+    assert any("Index Cond" in line for (line,) in plan), plan
+
+
 async def test_a_migration_that_fails_leaves_nothing(empty_database: str, tmp_path: Path) -> None:
     folder = tmp_path / "supabase"
     (folder / "migrations").mkdir(parents=True)
@@ -118,6 +160,14 @@ async def test_ended_workflows_are_in_no_claiming_index(database: str) -> None:
     assert sorted(predicates) == [
         ("outlast.workflow_status_claimable", "((owner IS NULL) AND (claimable_at IS NOT NULL))"),
         ("outlast.workflow_status_owned", "(owner IS NOT NULL)"),
+        (
+            "outlast.workflow_status_sleeping",
+            "((subject IS NOT NULL) AND (owner IS NULL) AND (claimable_at IS NOT NULL))",
+        ),
+        (
+            "outlast.workflow_status_suspects",
+            "((owner IS NULL) AND (claimable_at IS NOT NULL) AND (recovery_attempts > 0))",
+        ),
     ]
 
 

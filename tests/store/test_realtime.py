@@ -32,7 +32,7 @@ RECORDED = "select workflow_id, step_id from outlast.operation_outputs order by 
 
 
 def event(number: int, value: str = "1", name: str = "progress") -> StepRecord:
-    return StepRecord(str(number), f"publish {name}", value, None, 0, number, 1764000000.5)
+    return StepRecord(str(number), f"publish {name}", value, None, 0, number)
 
 
 class Side:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from outlast.core.budget import Budget
-from outlast.host.memory import BUDGET_MIN_BYTES, budget_bytes, memory_limit_bytes
+from outlast.host.memory import BUDGET_MIN_BYTES, bodies_bytes, budget_bytes, memory_limit_bytes
 
 MIB = 2**20
 
@@ -54,3 +54,6 @@ def test_workers_share_it_and_a_small_one_still_works() -> None:
     assert budget_bytes(512 * MIB, 1) == 192 * MIB
     assert budget_bytes(1024 * MIB, 2) == 192 * MIB
     assert budget_bytes(64 * MIB, 1) == BUDGET_MIN_BYTES
+    assert bodies_bytes(512 * MIB, 1) == 32 * MIB
+    assert bodies_bytes(64 * MIB, 1) == 16 * MIB
+    assert bodies_bytes(2**40, 2) == 256 * MIB

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -13,16 +13,17 @@ import httpx
 
 from outlast.core.clock import Clock
 from outlast.core.errors import WorkflowEnded, WorkflowNotFound
-from outlast.core.listing import Filters
+from outlast.core.listing import Filters, Page
 from outlast.core.ports import Unreachable
-from outlast.core.records import Ownership, Standing
+from outlast.core.records import Ownership, RunningStep, Standing
 from outlast.core.status import Status
-from outlast.web.admission import Admission, Admitted
+from outlast.web.admission import Admission
 from outlast.web.app import Web
-from outlast.web.calls import Call
+from outlast.web.bodies import BodyBudget
 from outlast.web.credentials import ApiKeys
 from outlast.web.key_sets import KeySet
 from outlast.web.management import management_app
+from outlast.web.shares import Limits, Shares
 from outlast.web.tokens import Tokens
 
 SECRET = "sb_secret_of_the_tests"
@@ -73,6 +74,7 @@ def step(step_id: str, completion_order: int | None = 1, **columns: Any) -> dict
         "started_at": START,
         "completed_at": START + timedelta(seconds=1),
         "place": 2**31 - 1 if completion_order is None else completion_order,
+        "over_at": None,
         **columns,
     }
 
@@ -90,6 +92,7 @@ class Rows:
     workflows: list[dict[str, Any]] = field(default_factory=list)
     recorded: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     published: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    runs_elsewhere: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     asked: list[Filters] = field(default_factory=list)
     away: bool = False
 
@@ -101,7 +104,7 @@ class Rows:
     async def show(self, workflow_id: str) -> dict[str, Any] | None:
         return self.find(workflow_id)
 
-    async def page(self, filters: Filters) -> list[dict[str, Any]]:
+    async def page(self, filters: Filters) -> Page:
         self.find("")
         self.asked.append(filters)
         rows = sorted(self.workflows, key=_place, reverse=True)
@@ -111,23 +114,25 @@ class Rows:
             rows = [row for row in rows if row["subject"] == filters.subject]
         if filters.statuses:
             rows = [row for row in rows if row["status"] in filters.statuses]
-        return rows[: filters.limit]
+        return _page(rows, filters.limit)
 
     async def steps(
         self, workflow_id: str, after: tuple[int, str] | None = None, limit: int | None = None
-    ) -> list[dict[str, Any]]:
+    ) -> Page:
         self.find("")
         rows = self.recorded.get(workflow_id, [])
         if after is not None:
             rows = [row for row in rows if (row["place"], row["step_id"]) > after]
-        return rows[:limit]
+        return _page(rows, limit)
 
-    async def events(
-        self, workflow_id: str, after: int, limit: int, event: str | None = None
-    ) -> list[dict[str, Any]]:
+    async def running(self, workflow_id: str) -> list[dict[str, Any]]:
+        self.find("")
+        return self.runs_elsewhere.get(workflow_id, [])
+
+    async def events(self, workflow_id: str, after: int, limit: int, event: str | None = None) -> Page:
         self.find("")
         rows = [row for row in self.published.get(workflow_id, []) if row["number"] > after]
-        return [row for row in rows if event in (None, row["event"])][:limit]
+        return _page([row for row in rows if event in (None, row["event"])], limit)
 
     async def ownership(self, ids: Sequence[str]) -> dict[str, Ownership]:
         found = {each: row for each in ids if (row := self.find(each)) is not None}
@@ -137,12 +142,18 @@ class Rows:
         }
 
 
+def _page(rows: list[dict[str, Any]], limit: int | None) -> Page:
+    return Page(rows[:limit], limit is not None and len(rows) > limit)
+
+
 def _place(row: dict[str, Any]) -> tuple[datetime, str]:
     return row["created_at"], row["workflow_id"]
 
 
 class Engine:
     """Waits until a test says that a workflow ended; cancels in the rows."""
+
+    instance_id = "this-one"
 
     def __init__(self, rows: Rows) -> None:
         self.clock = Clock()
@@ -154,6 +165,10 @@ class Engine:
         self.ended = asyncio.Event()
         self.error: Exception | None = None
         self.sent: list[tuple[str, str, str, str | None]] = []
+        self.runs_here: dict[str, list[RunningStep]] = {}
+
+    def running_steps(self, workflow_id: str) -> list[RunningStep] | None:
+        return self.runs_here.get(workflow_id)
 
     async def wait(self, workflow_id: str, timeout_s: float | None) -> Standing | None:
         self.waits.append((workflow_id, timeout_s))
@@ -205,25 +220,24 @@ class Project:
         tokens = Tokens(KeySet(None, JWT_SECRET, None), (), ("authenticated",), Clock())
         keys = ApiKeys({"default": SECRET}, {})
         admission = Admission(keys, tokens, verify_jwt=True, of_function=lambda name: None)
+        shares = Shares(Limits(100, 100, 1_000, 100), lambda workflow_id: False)
         management = management_app(
             engine=self.engine,
             workflows=self.rows,
             functions=self,
             admission=admission,
             steps_visible=lambda function: False,
-            in_flight=self.in_flight,
+            shares=shares,
             schema_current=self.schema_current,
             version="1.2.3",
             body_bytes_max=1_000,
         )
         missing = cast(Any, None)
-        self.app = Web(missing, missing, missing, missing, admission, management)
+        bodies = BodyBudget(100_000, 50_000)
+        self.app = Web(missing, missing, missing, missing, shares, admission, management, bodies)
 
     def files(self) -> list[File]:
         return self.function_files
-
-    def in_flight(self, call: Call, admitted: Admitted) -> AbstractContextManager[None]:
-        return nullcontext()
 
     async def schema_current(self) -> bool:
         self.schema_looks += 1

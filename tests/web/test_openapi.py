@@ -18,6 +18,7 @@ import pytest
 from pydantic import BaseModel, Field, SecretStr
 
 from outlast import Request, Response, handler, workflow
+from outlast.core.records import RunningStep
 from outlast.web.openapi import functions as openapi_functions
 from outlast.web.openapi.document import document
 from outlast.web.problems import Problem
@@ -434,8 +435,14 @@ async def test_documents_of_management_are_as_their_schemas_say(
     assert set(shown) == set(schemas["Workflow"]["properties"]) == set(schemas["Workflow"]["required"])
     done, sleeping = (await client.get("/workflows/v1/checkout:k/steps")).json()["steps"]
     assert set(done) == set(schemas["Step"]["required"])
-    assert set(sleeping) == set(schemas["Step"]["properties"])
-    assert {done["status"], sleeping["status"]} <= set(schemas["Step"]["properties"]["status"]["enum"])
+    project.rows.workflows = [workflow_row("checkout:k")]
+    step_runs = RunningStep("checkout:k", 1, "3", "charge", 1, 1.5, 2.5)
+    project.engine.runs_here["checkout:k"] = [step_runs]
+    *_, running = (await client.get("/workflows/v1/checkout:k/steps")).json()["steps"]
+    assert {*sleeping, *running} == set(schemas["Step"]["properties"])
+    assert {done["status"], sleeping["status"], running["status"]} <= set(
+        schemas["Step"]["properties"]["status"]["enum"]
+    )
     project.rows.published["checkout:k"] = [event(1)]
     (published,) = (await client.get("/workflows/v1/checkout:k/events")).json()["events"]
     assert set(published) == set(schemas["Event"]["properties"]) == set(schemas["Event"]["required"])

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from datetime import timedelta, timezone
+from typing import Any
 
 import httpx
 import pytest
 
 from outlast.core.errors import ShuttingDown
 from outlast.core.failures import CANCELLED
+from outlast.core.records import RunningStep
 from tests.web.harness import SECRET, START, Project, step, workflow
 
 K = "/workflows/v1/checkout:k"
@@ -165,6 +167,73 @@ async def test_steps_with_their_statuses(project: Project, client: httpx.AsyncCl
     assert steps[1]["error"]["message"] == "no"
     assert "wake_at" not in steps[3]
     assert (steps[4]["wake_at"], steps[4]["completed_at"]) == ("2026-11-22T10:00:00.500000Z", None)
+
+
+@pytest.mark.parametrize(
+    ("columns", "status", "completed_at"),
+    [
+        ({"name": "sleep"}, "SUCCESS", "2026-11-22T10:00:00.500000Z"),
+        ({"name": "sleep", "output": "9e9"}, "CANCELLED", "2026-11-22T10:00:02.123456Z"),
+        ({"name": "receive", "attempts": 0}, "CANCELLED", "2026-11-22T10:00:02.123456Z"),
+        ({"name": "timer", "step_id": "0.1"}, "CANCELLED", "2026-11-22T10:00:02.123456Z"),
+        ({"name": "timer", "step_id": "5.0.1"}, "CANCELLED", "2026-11-22T10:00:02.123456Z"),
+    ],
+)
+async def test_a_workflow_that_has_ended_waits_for_nothing(
+    project: Project, client: httpx.AsyncClient, columns: dict[str, Any], status: str, completed_at: str
+) -> None:
+    project.rows.workflows = [workflow("checkout:k", "SUCCESS")]
+    over_at = START + timedelta(seconds=2)
+    recorded = {**step("10", None), "output": "1795341600.5", "over_at": over_at, **columns}
+    project.rows.recorded["checkout:k"] = [recorded]
+    (shown,) = (await client.get(f"{K}/steps")).json()["steps"]
+    assert (shown["status"], shown["completed_at"], shown["output"]) == (status, completed_at, None)
+    assert "wake_at" not in shown
+
+
+async def test_steps_that_run_come_last(project: Project, client: httpx.AsyncClient) -> None:
+    began_s = START.timestamp()
+    project.rows.workflows = [workflow("checkout:k")]
+    project.rows.recorded["checkout:k"] = [step("1", 1), step("2", 2), step("3", None, output="9e9")]
+    project.engine.runs_here["checkout:k"] = [
+        RunningStep("checkout:k", 1, "2", "just recorded", 1, began_s, None),
+        RunningStep("checkout:k", 1, "4.1", "charge", 3, began_s, began_s + 5),
+    ]
+    first = (await client.get(f"{K}/steps?limit=2")).json()
+    assert [each["step_id"] for each in first["steps"]] == ["1", "2"]
+    project.engine.runs_here["checkout:k"].pop(0)
+    last = (await client.get(first["next"])).json()
+    assert [each["status"] for each in last["steps"]] == ["SLEEPING", "RUNNING"]
+    assert last["steps"][1] == {
+        "step_id": "4.1",
+        "name": "charge",
+        "status": "RUNNING",
+        "output": None,
+        "error": None,
+        "attempts": 3,
+        "completion_order": None,
+        "started_at": "2026-11-22T10:00:00.123456Z",
+        "completed_at": None,
+        "retry_at": "2026-11-22T10:00:05.123456Z",
+        "instance": "this-one",
+    }
+    project.engine.runs_here["checkout:k"].append(
+        RunningStep("checkout:k", 1, "2", "just recorded", 1, began_s, None)
+    )
+    shown = (await client.get(f"{K}/steps")).json()["steps"]
+    assert [each["step_id"] for each in shown] == ["1", "2", "3", "4.1"]
+
+
+async def test_steps_that_run_elsewhere_and_none_of_what_has_ended(
+    project: Project, client: httpx.AsyncClient
+) -> None:
+    row = {"step_id": "1", "name": "charge", "attempt": 1, "began_at": START, "retry_at": None}
+    project.rows.workflows = [workflow("checkout:k"), workflow("checkout:over", "SUCCESS")]
+    for each in ("checkout:k", "checkout:over"):
+        project.rows.runs_elsewhere[each] = [{**row, "instance_id": "another"}]
+    (shown,) = (await client.get(f"{K}/steps")).json()["steps"]
+    assert (shown["status"], shown["instance"], shown["retry_at"]) == ("RUNNING", "another", None)
+    assert (await client.get("/workflows/v1/checkout:over/steps")).json()["steps"] == []
 
 
 async def test_steps_of_one_that_has_none_and_of_one_that_is_not(

@@ -30,6 +30,7 @@ _COLOURS = {
     "EXHAUSTED": "red",
     "CANCELLED": "yellow",
     "PENDING": "cyan",
+    "RUNNING": "cyan",
     "ENQUEUED": "blue",
     "error": "red",
     "warning": "yellow",

@@ -132,14 +132,17 @@ def show(workflow_id: str, url: str | None, env_file: Path | None, as_json: bool
 @env_file_option
 @json_option
 def steps(workflow_id: str, url: str | None, env_file: Path | None, as_json: bool) -> None:
-    """List the recorded steps of a workflow, in the order they ended."""
+    """List the steps of a workflow in the order they ended, then those that run."""
     from outlast.cli.remote import workflow_path
 
     found = connect(url, env_file).rows("steps", workflow_path(workflow_id, "/steps"), STEPS_MAX)
     if as_json:
         print_json({"steps": found})
     else:
-        print_table(_step_columns(Clock().now()), found, "no step is recorded")
+        columns = _step_columns(Clock().now())
+        if any(row.get("instance") for row in found):
+            columns.append(_INSTANCE)
+        print_table(columns, found, "no step is recorded, and none runs")
 
 
 @workflows.command()
@@ -280,9 +283,7 @@ def _step_columns(now: datetime) -> list[Column]:
         Column("NAME", lambda row: str(row.get("name")), lambda row: row.get("name")),
         Column("STATUS", lambda row: _step_standing(row, now), lambda row: row.get("status"), coloured=True),
         Column("ATTEMPTS", lambda row: str(row.get("attempts", "")), lambda row: row.get("attempts")),
-        Column(
-            "TOOK", lambda row: _took(row, "started_at", "completed_at"), lambda row: row.get("started_at")
-        ),
+        Column("TOOK", lambda row: _step_took(row, now), lambda row: row.get("started_at")),
         Column(
             "ENDED",
             lambda row: ago(moment(row.get("completed_at")), now),
@@ -290,6 +291,10 @@ def _step_columns(now: datetime) -> list[Column]:
         ),
         Column("OUTPUT", _step_output, lambda row: row.get("error") or row.get("output")),
     ]
+
+
+_INSTANCE = Column("INSTANCE", lambda row: str(row.get("instance") or ""), lambda row: row.get("instance"))
+"""Where a step runs."""
 
 
 def _event_columns(now: datetime) -> list[Column]:
@@ -324,9 +329,19 @@ def _took(row: dict[str, Any], first: str, last: str) -> str:
     return "" if began is None or ended is None else span((ended - began).total_seconds())
 
 
+def _step_took(row: dict[str, Any], now: datetime) -> str:
+    """How long it took; of one that runs, how long by now."""
+    if row.get("status") == "RUNNING":
+        row = {**row, "completed_at": now.isoformat()}
+    return _took(row, "started_at", "completed_at")
+
+
 def _step_standing(row: dict[str, Any], now: datetime) -> str:
-    """The status, and when a sleep will be over."""
+    """The status, when a sleep will be over, and when the next attempt of a step begins."""
     status, wakes = str(row.get("status")), moment(row.get("wake_at"))
+    retries = moment(row.get("retry_at"))
+    if retries is not None:
+        return f"{status} (next attempt {ago(retries, now)})"
     return status if wakes is None else f"{status} ({_until(wakes, now)})"
 
 

@@ -28,6 +28,11 @@ instance that wakes must see that its lease is over.
 """
 
 
+def age_s(reading: float | None, now: float) -> float:
+    """How long before `now` a reading of `monotonic` was taken; None is now."""
+    return 0.0 if reading is None else max(0.0, now - reading)
+
+
 class Clock:
     """The database's time, as well as this process can know it."""
 

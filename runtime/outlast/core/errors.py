@@ -17,6 +17,7 @@
     ├── WorkflowEnded           a message to a workflow that has ended
     ├── InvalidInput            input that the function's annotations refuse
     ├── InvalidJson             a body that is no JSON
+    ├── TooManyValues           JSON that unfolds into more values than are taken
     ├── InvalidKey              an idempotency key that breaks the grammar
     ├── KeyReused               the same key with another payload
     ├── Overloaded              a bound of this instance is reached; nothing was written
@@ -137,6 +138,12 @@ class InvalidJson(OutlastError):
     """A body that is no JSON where JSON is needed."""
 
     code = "invalid_json"
+
+
+class TooManyValues(OutlastError, ValueError):
+    """JSON that unfolds into more values than are taken (`OUTLAST_BODY_VALUES_MAX`)."""
+
+    code = "payload_too_large"
 
 
 class InvalidKey(OutlastError):

@@ -1,10 +1,11 @@
-"""Which workflows a page of a listing shows."""
+"""Which workflows a page of a listing shows, and what a page is."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, NamedTuple
 
 from outlast.core.status import Status
 
@@ -31,3 +32,11 @@ class Filters:
     attribute: tuple[str, str] | None = None
     after: tuple[datetime, str] | None = None
     limit: int = 100
+
+
+class Page(NamedTuple):
+    """Rows of a listing, in its order."""
+
+    rows: list[dict[str, Any]]
+    more: bool
+    """Whether others come after these. A page ends early where it is as large as one may be."""

@@ -71,6 +71,21 @@ class RequestsUntold(Observation):
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectionsFull(Observation):
+    """As many connections are open as may be; `ended` were ended or turned away since this was last told."""
+
+    ended: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardedUnbelieved(Observation):
+    """Whoever calls from `address` says for whom, and is no trusted proxy."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
 class SchemaMigrated(Observation):
     """A migration or a seed was applied to the database."""
 

@@ -9,6 +9,11 @@ that of the task `5.1`.
 from __future__ import annotations
 
 
+def is_timer(step_id: str) -> bool:
+    """Whether a record is a timer's: calls and tasks are counted from 1, and timers from 1 below 0."""
+    return f".{step_id}".rpartition(".")[0].endswith(".0")
+
+
 class Branch:
     """One line of sequential calls, and the numbers it has given out."""
 

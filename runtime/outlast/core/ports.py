@@ -17,7 +17,8 @@ from outlast.core.records import (
     LostInstance,
     Mail,
     Mailbox,
-    Standing,
+    RunningStep,
+    Standings,
     StepRecord,
 )
 
@@ -105,8 +106,8 @@ class InstanceStore(Protocol):
         """
         ...
 
-    async def beat(self, lease_ttl_s: float) -> Beat:
-        """Renew this instance's lease."""
+    async def beat(self, lease_ttl_s: float, running: Sequence[RunningStep] | None = None) -> Beat:
+        """Renew this instance's lease. `running` is shown to who asks other instances; None: as before."""
         ...
 
     async def claim(
@@ -117,11 +118,13 @@ class InstanceStore(Protocol):
         bytes_left: int = UNBOUNDED,
         *,
         alone: bool = True,
+        strict: bool = True,
         limit_s: float | None = None,
     ) -> Claims:
         """Claim what is due of `functions`: at most `room`, and `suspects` of those that were lost often.
 
-        Together they take at most `bytes_left` to load; with `alone` the first one may be larger. Nothing of
+        Together they take at most `bytes_left` to load; with `alone` the first one may be larger. With
+        `strict` nothing passes what is larger and has waited for 10 s. Nothing of
         them is read yet: see WorkflowStore.load. Raises Unreachable, and TookTooLong after `limit_s`.
         """
         ...
@@ -159,12 +162,12 @@ class WorkflowStore(Protocol):
         """
         ...
 
-    async def standing(self, ids: Sequence[str]) -> dict[str, Standing]:
-        """How these workflows stand; unknown ids are left out. Raises Unreachable."""
+    async def standing(self, ids: Sequence[str]) -> Standings:
+        """How these workflows stand, at least one of them; unknown ids are left out. Raises Unreachable."""
         ...
 
-    async def ended(self, ids: Sequence[str]) -> dict[str, Standing]:
-        """Those of these workflows that have ended. Raises Unreachable."""
+    async def ended(self, ids: Sequence[str]) -> Standings:
+        """Those of these workflows that have ended, if any at least one. Raises Unreachable."""
         ...
 
     async def cancel(self, workflow_id: str) -> bool:

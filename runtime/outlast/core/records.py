@@ -35,12 +35,19 @@ class NewWorkflow(NamedTuple):
         return len(self.input or "") + len(self.request or "")
 
 
+RECORD_BYTES = 128
+"""A record in memory takes so much beside its texts, in bytes of JSON (see core.budget)."""
+
+
 class StepRecord(NamedTuple):
     """A row of `operation_outputs`.
 
     `completion_order` says after how many other completions of the workflow this one came. It is None for a
     sleep, or a receive, that is not over: then `output` is its wake time in Unix seconds. A receive, and a
     published event, have no `attempts`: by that they are told from steps of the same name.
+
+    `began` and `ended` are readings of `core.clock.monotonic`, None for now. The store makes dates of them by
+    how long ago they were when it writes: so both are of the database's clock, and their span is true.
     """
 
     step_id: str
@@ -49,7 +56,20 @@ class StepRecord(NamedTuple):
     error: str | None = None
     attempts: int = 1
     completion_order: int | None = None
-    started_s: float = 0.0
+    began: float | None = None
+    ended: float | None = None
+
+
+class RunningStep(NamedTuple):
+    """A step that is being run: its attempt, since when, and when the next one follows if that one failed."""
+
+    workflow_id: str
+    epoch: int
+    step_id: str
+    name: str
+    attempt: int
+    began_s: float
+    retry_s: float | None
 
 
 class Ending(NamedTuple):
@@ -102,6 +122,14 @@ class Standing(NamedTuple):
     output: str | None
     error: str | None
     response: str | None
+
+
+class Standings(NamedTuple):
+    """How some workflows stand, by id."""
+
+    found: dict[str, Standing]
+    cut: bool
+    """Whether some were left out, as all of them would take too much memory: ask again for those."""
 
 
 class Ownership(NamedTuple):

@@ -59,6 +59,8 @@ def _told(back: Any, value: Any, path: str) -> str:
 def _kind(value: Any) -> Any:
     """The type; of a generic model without its parameters, which pydantic has chosen."""
     kind = type(value)
+    if (plain := getattr(kind, "__stands_for__", None)) is not None:
+        return plain  # a text or bytes of ours that can be awaited
     return getattr(kind, "__pydantic_generic_metadata__", {}).get("origin") or kind
 
 

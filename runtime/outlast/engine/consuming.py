@@ -6,7 +6,9 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
+from outlast.core.budget import Budget
 from outlast.core.clock import monotonic
 from outlast.core.observations import LoopFailed, Observer, QueueConsumed, QueueRefused, WorkflowsClaimed
 from outlast.core.ports import Catalog, QueueStore, QueueUnusable, Unreachable
@@ -18,11 +20,40 @@ LOOK_S = 0.5
 LOOK_LIMIT_S = 10.0
 """So long a look at one queue may take, whatever it is that holds it up. On locks the store waits less."""
 
-SHARE_MAX = 16
-"""Messages of one look while none of a queue is known, or they are small: their size is seen afterwards."""
+LONE_LOOK_LIMIT_S = 60.0
+"""The same for a single message: it can't be made less, and Postgres takes seconds for a large one."""
+
+LOOK_AIM_S = 2.0
+"""A look that takes longer takes fewer messages the next time."""
+
+PATIENCE_S = 10.0
+"""So long a message stays in its queue for want of memory. Then it waits as a workflow that is due."""
+
+SHARE_FIRST = 16
+"""Messages of the first look at a queue. How large they are is seen afterwards."""
 
 RETRY_MIN_S, RETRY_MAX_S = 1.0, 30.0
 LAST_ROUND_S = 1.0
+
+
+@dataclass(slots=True)
+class _Queue:
+    """What was learned of a queue."""
+
+    share: int = SHARE_FIRST
+    """How many messages are taken at once: fewer where they are large."""
+    largest_bytes: int = 0
+    """Of those that were taken last."""
+    held_since: float | None = None
+    """Since when there is no memory for another one like these."""
+
+    def learn(self, workflows: Sequence[ClaimedWorkflow], took_s: float) -> None:
+        """See how a look went."""
+        if took_s > LOOK_AIM_S:
+            self.share = max(1, int(len(workflows) * LOOK_AIM_S / took_s))
+        elif len(workflows) >= self.share:
+            self.share *= 2
+        self.largest_bytes = max((each.load_bytes for each in workflows), default=0)
 
 
 class Consumer:
@@ -34,7 +65,8 @@ class Consumer:
         catalog: Catalog,
         lease: Lease,
         room: Callable[[], int],
-        bytes_left: Callable[[], int],
+        budget: Budget,
+        used: Callable[[], int],
         load: Callable[[list[ClaimedWorkflow], int], None],
         observe: Observer,
     ) -> None:
@@ -42,13 +74,13 @@ class Consumer:
         self._catalog = catalog
         self._lease = lease
         self._room = room
-        self._bytes_left = bytes_left
+        self._budget = budget
+        self._used = used
         self._load = load
         self._observe = observe
         self._refused: dict[str, tuple[str, float, float]] = {}
         """Of queues that aren't consumed: what was told of it, how long to wait, until when."""
-        self._shares: dict[str, int] = {}
-        """How many messages of a queue are taken at once: fewer where they are large."""
+        self._known: dict[str, _Queue] = {}
         self._leaving = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -89,8 +121,9 @@ class Consumer:
 
     async def _look(self, queue: str, functions: Sequence[str]) -> bool:
         """Take what there is room for; whether there may be more at once."""
-        room = min(self._room(), self._shares.get(queue, SHARE_MAX))
-        if room <= 0 or self._bytes_left() <= 0 or self._leaving.is_set():
+        known = self._known.setdefault(queue, _Queue())
+        room = self._room_for(known)
+        if room <= 0 or self._leaving.is_set():
             return False
         if len(functions) > 1:
             both = " and ".join(sorted(functions))
@@ -99,21 +132,23 @@ class Consumer:
             return False
         (function,) = functions
         # As it stood before: what is inserted in another stretch of the lease may be somebody else's by now.
-        stretch = self._lease.stretch
+        stretch, began = self._lease.stretch, monotonic()
+        limit_s = LOOK_LIMIT_S if room > 1 else LONE_LOOK_LIMIT_S
         try:
-            async with asyncio.timeout(LOOK_LIMIT_S):
+            async with asyncio.timeout(limit_s):
                 workflows = await self._store.consume(queue, function, room)
-                self._learn(queue, room, workflows)
         except QueueUnusable as reason:
             self._refuse(queue, str(reason), reason.remedy)
             return False
         except TimeoutError:
             if room > 1:  # they may be large: one by one they get through
-                self._shares[queue] = 1
+                known.share = 1
                 return True
-            error = f"it didn't answer within {LOOK_LIMIT_S:g} s"
+            error = f"it didn't answer within {limit_s:g} s"
             self._refuse(queue, error, f"see in pg_stat_activity what holds up pgmq.q_{queue}")
             return False
+        known.learn(workflows, monotonic() - began)
+        known.held_since = None
         if self._refused.pop(queue, None) is not None:
             self._observe(QueueConsumed(queue))
         if workflows:
@@ -121,11 +156,15 @@ class Consumer:
             self._load(workflows, stretch)
         return len(workflows) == room
 
-    def _learn(self, queue: str, room: int, workflows: Sequence[ClaimedWorkflow]) -> None:
-        """Take as many the next time as there is memory for, if they are like these."""
-        largest = max((each.load_bytes for each in workflows), default=0)
-        fitting = self._bytes_left() // largest if largest else SHARE_MAX
-        self._shares[queue] = max(1, min(SHARE_MAX, 2 * room, fitting))
+    def _room_for(self, known: _Queue) -> int:
+        """How many messages there is room and memory for, if they are like the last ones."""
+        room, used, each = min(self._room(), known.share), self._used(), known.largest_bytes
+        if self._budget.fits(used, each):
+            known.held_since = None
+            return min(room, max(1, self._budget.left(used) // each)) if each else room
+        now = monotonic()
+        known.held_since = known.held_since or now
+        return min(room, 1) if now - known.held_since > PATIENCE_S else 0
 
     def _refuse(self, queue: str, error: str, remedy: str) -> None:
         """Tell of it once, and look again ever more seldom."""

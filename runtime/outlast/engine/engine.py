@@ -36,7 +36,7 @@ from outlast.core.ports import (
     Unreachable,
     WorkflowStore,
 )
-from outlast.core.records import ClaimedWorkflow, NewWorkflow, Standing, StepRecord
+from outlast.core.records import ClaimedWorkflow, NewWorkflow, RunningStep, Standing, StepRecord
 from outlast.core.stops import HandedOver, LeaseLost
 from outlast.engine import branches
 from outlast.engine.attempts import in_thread
@@ -98,6 +98,7 @@ class Engine:
     ) -> None:
         self.clock = Clock()
         self._observe = observe
+        self._instance_id = instance_id
         self._options = options
         self._catalog = catalog
         self._transactions = transactions
@@ -127,7 +128,7 @@ class Engine:
             moment_s=options.moment_s,
             clients=clients,
         )
-        self._waits = Waits(workflows, self._runs_here, observe)
+        self._waits = Waits(workflows, self.runs_here, observe)
         self._executor = Executor(services, self._waits, self, self._body_threads)
         self._budget = Budget(options.memory_bytes_max)
         pace = Pace(
@@ -148,7 +149,14 @@ class Engine:
         )
         self._taken_max = max(1, pace.claims_below)
         self._consumer = Consumer(
-            queues, catalog, self._lease, self._room, self._bytes_left, self._membership.load, observe
+            queues,
+            catalog,
+            self._lease,
+            self._room,
+            self._budget,
+            self._used_bytes,
+            self._membership.load,
+            observe,
         )
 
     # --- life ---------------------------------------------------------------------------------------------
@@ -220,9 +228,6 @@ class Engine:
             return 0
         return min(self._options.claim_batch, self._taken_max - self.running)
 
-    def _bytes_left(self) -> int:
-        return self._budget.left(self._used_bytes())
-
     def _used_bytes(self) -> int:
         return self._executor.load_bytes + self._membership.load_bytes + self._starting_bytes
 
@@ -271,7 +276,7 @@ class Engine:
     async def wait(self, workflow_id: str, timeout_s: float | None) -> Standing | None:
         """How the workflow ended; None if it hasn't within `timeout_s`. Raises ShuttingDown."""
         self._check_open()
-        if self._stopping and not self._runs_here(workflow_id):
+        if self._stopping and not self.runs_here(workflow_id):
             raise ShuttingDown("this instance shuts down; the workflow goes on elsewhere")
         return await self._waits.wait(workflow_id, timeout_s)
 
@@ -285,6 +290,16 @@ class Engine:
         if cancelled and execution is not None:
             execution.stop(LeaseLost("the workflow was cancelled"))
         return cancelled
+
+    def running_steps(self, workflow_id: str) -> list[RunningStep] | None:
+        """The steps of a workflow that run at this moment; None if it doesn't run here."""
+        execution = self._executor.live.get(workflow_id)
+        return None if execution is None else execution.running_steps()
+
+    @property
+    def instance_id(self) -> str:
+        """The name of this instance."""
+        return self._instance_id
 
     def _check_open(self) -> None:
         if not self._opened:
@@ -359,7 +374,8 @@ class Engine:
         except Unreachable as error:
             raise DatabaseUnavailable(str(error)) from error
 
-    def _runs_here(self, workflow_id: str) -> bool:
+    def runs_here(self, workflow_id: str) -> bool:
+        """Whether it is in the memory of this instance."""
         return workflow_id in self._executor.live or workflow_id in self._starting
 
     def _suspended(self, wake_at_s: float | None) -> None:
@@ -384,7 +400,7 @@ class Engine:
     async def result(self, workflow_id: str) -> Any:
         """See `sdk.running.Host`."""
         self._check_open()
-        if not self._runs_here(workflow_id) and await self._look(workflow_id) is None:
+        if not self.runs_here(workflow_id) and await self._look(workflow_id) is None:
             raise WorkflowNotFound(f"there is no workflow {workflow_id!r}")
         standing = await self.wait(workflow_id, None)
         assert standing is not None

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from outlast.core import faults
-from outlast.core.clock import Clock
+from outlast.core.clock import Clock, monotonic
 from outlast.core.codec import Codec
 from outlast.core.errors import NonDeterminism, ShuttingDown
 from outlast.core.failures import CANCELLED, decode_failure, encode_failure
 from outlast.core.observations import Observer, StepRetried
 from outlast.core.paths import Branch
 from outlast.core.ports import BadData, TransactionStore
-from outlast.core.records import ClaimedWorkflow, StepRecord
+from outlast.core.records import ClaimedWorkflow, RunningStep, StepRecord
 from outlast.core.replay import History
 from outlast.core.stops import Broken, Diverged, HandedOver, LeaseLost, Stopped, TimedOut
 from outlast.engine.attempts import Failure, Success
@@ -66,6 +66,16 @@ class Services:
     clients: MakeClients | None = None
 
 
+@dataclass(slots=True)
+class _Run:
+    """A step that runs. `began` and `retry_at` are `monotonic` readings."""
+
+    name: str
+    began: float
+    attempt: int = 1
+    retry_at: float | None = None
+
+
 class Execution(RunningBody):
     """What `WorkflowRunner` makes calls of. All of it runs on the host's event loop but `block`."""
 
@@ -81,7 +91,7 @@ class Execution(RunningBody):
         self.definition = definition
         self._services = services
         self._refusals = 0
-        self._running = 0
+        self._running: dict[str, _Run] = {}
         self.at_work = 0
         """Calls of steps from their begin to the hand-over of what came of them."""
         self.waits = 0
@@ -106,6 +116,22 @@ class Execution(RunningBody):
         self._draining = True
         if not self._running and self._body is not None:
             self.stop(HandedOver("the instance shuts down"))
+
+    def running_steps(self) -> list[RunningStep]:
+        """What it runs at this moment."""
+        now, now_s = monotonic(), self._services.clock.now_s()
+        return [
+            RunningStep(
+                self.workflow_id,
+                self.epoch,
+                step_id,
+                run.name,
+                run.attempt,
+                now_s - now + run.began,
+                None if run.retry_at is None else now_s - now + run.retry_at,
+            )
+            for step_id, run in self._running.items()
+        ]
 
     # --- steps --------------------------------------------------------------------------------------------
 
@@ -139,24 +165,26 @@ class Execution(RunningBody):
 
         `committed` holds the record where the attempts wrote it themselves.
         """
-        started_s = self._services.clock.now_s()
+        began = monotonic()
         self.at_work += 1
         try:
             try:
                 await self._may_begin()
-                self._running += 1
+                began = monotonic()
+                self._running[step_id] = _Run(name, began)
                 try:
                     faults.reach("step.before_run")
                     outcome = await self._unseen(attempts())
                     faults.reach("step.after_run")
                 finally:
-                    self._running -= 1
+                    del self._running[step_id]
+                ended = monotonic()
                 if isinstance(outcome, Failure) and isinstance(outcome.error, ShuttingDown):
                     await self._hand_over()  # this instance ends: that is nobody's result
             except asyncio.CancelledError:
                 if self.stopped is None:
                     # The body itself gave the step up. On replay it must not get the result instead.
-                    record = StepRecord(step_id, name, started_s=started_s)
+                    record = StepRecord(step_id, name, began=began)
                     await self._give_up(record, in_doubt=committed is not None)
                     self._drained()
                 raise
@@ -168,7 +196,8 @@ class Execution(RunningBody):
             else:
                 order = self._history.next_order()
                 text = outcome.text if isinstance(outcome, Success) else None
-                self._write(StepRecord(step_id, name, text, error, outcome.attempts, order, started_s))
+                record = StepRecord(step_id, name, text, error, outcome.attempts, order, began, ended)
+                self._write(record)
                 if committed is not None:
                     await self._until_failed(order)
             await self._take_turn(order)
@@ -221,8 +250,11 @@ class Execution(RunningBody):
         async def before_next(attempt: int, wait_s: float, error: Exception) -> None:
             text = f"{type(error).__name__}: {error}"
             self._services.observe(StepRetried(self.workflow_id, step_id, name, attempt, wait_s, text))
+            run = self._running[step_id]
+            run.retry_at = monotonic() + wait_s
             await asyncio.sleep(wait_s)
             await self._may_begin_again()
+            run.attempt, run.retry_at = attempt + 1, None
 
         return before_next
 
@@ -230,7 +262,7 @@ class Execution(RunningBody):
         """A later attempt begins only while the workflow is this instance's, and not in a shutdown."""
         if self.stopped is not None:
             raise self.stopped
-        if self._draining and self._running == 1:
+        if self._draining and len(self._running) == 1:
             raise self._handed_over()
         while not self._services.lease.covers(self.stretch):
             await self._services.lease.renewal()
@@ -271,7 +303,7 @@ class Execution(RunningBody):
         `in_doubt`: the call may have been recorded as done.
         """
         order = self._history.next_order()
-        self._write(record._replace(error=CANCELLED, completion_order=order))
+        self._write(record._replace(error=CANCELLED, completion_order=order, ended=monotonic()))
         if in_doubt:
             await self._until_known(order)
         if self.stopped is None:

@@ -19,7 +19,7 @@ from outlast.core.errors import InvalidInput, InvalidJson, NotSerializable, Shut
 from outlast.core.failures import encode_failure
 from outlast.core.observations import ResultChanged, WorkflowEnded, WorkflowStopped
 from outlast.core.ports import BadData
-from outlast.core.records import ClaimedWorkflow, Ending, Standing, Suspension
+from outlast.core.records import ClaimedWorkflow, Ending, RunningStep, Standing, Suspension
 from outlast.core.sizes import check_size
 from outlast.core.status import Status
 from outlast.core.stops import HandedOver, LeaseLost, Stopped, Suspended, TimedOut
@@ -32,12 +32,16 @@ from outlast.sdk.clients import MakeClients
 from outlast.sdk.context import Context, WorkflowLogger, enter_context
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.environment import enter_environment
-from outlast.sdk.http import HTTPException, Request, Response
+from outlast.sdk.http import HTTPException, Response
 from outlast.sdk.inputs import Inputs
+from outlast.sdk.requests import Request
 from outlast.sdk.running import Host, Line, enter_host, enter_line
 
 FREES_BYTES = 64 * 1024
 """Who took so much memory may have kept others waiting."""
+SHOWN_AFTER_S = 2.0
+SHOWN_MAX = 1_000
+"""Of the steps that other instances are told of."""
 
 TIMER_MAX_S = 30 * 24 * 3600.0
 
@@ -116,6 +120,14 @@ class Executor:
         if self._awaited is not None and len(self.live) <= self._awaited[0]:
             (_, call), self._awaited = self._awaited, None
             call()
+
+    def long_running(self) -> list[RunningStep]:
+        """The steps that run here for longer than a moment, the oldest first: at most SHOWN_MAX."""
+        since_s = self._services.clock.now_s() - SHOWN_AFTER_S
+        running = [
+            step for each in self.live.values() for step in each.running_steps() if step.began_s <= since_s
+        ]
+        return sorted(running, key=lambda step: step.began_s)[:SHOWN_MAX]
 
     async def idle(self) -> None:
         """Wait until nothing runs here."""

@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from outlast.core.budget import Budget
 from outlast.core.clock import Clock, monotonic
@@ -36,6 +37,9 @@ LAST_ROUND_S = 1.0
 
 CLAIM_PART = 1 / 3
 """Of the lease: so long a claim may take. A renewal waits for one that is under way."""
+
+STRICT_EVERY_S, STRICT_FOR_S = 40.0, 10.0
+"""In that part of each time nothing passes what is too large for now: it may need what others keep taking."""
 
 CLOCK_SLACK_S = 0.005
 """So much may the database's clock be behind what this process believes it to be."""
@@ -94,6 +98,8 @@ class Membership:
         """Whether others may have begun to recover what is this instance's."""
         self._told_lost: set[str] = set()
         self._unknown: dict[str, int] = {}
+        self._shown: set[tuple[Any, ...]] = set()
+        """What of `running` others are shown."""
         self._suspicions = Suspicions()
         self._loader = Loader(workflows, pace.budget, self._used, self._launch, self._give_back, observe)
         self._returned: list[ClaimedWorkflow] = []
@@ -218,8 +224,15 @@ class Membership:
     async def _beat(self) -> None:
         known, stretch = list(self._executor.live.values()), self._lease.stretch
         loading = list(self._loader.loading.values())
+        running = self._executor.long_running()
+        # Dates of the same moment differ by how well this process knows the database's clock.
+        shown = {
+            (each.workflow_id, each.epoch, each.step_id, each.attempt, each.retry_s is None)
+            for each in running
+        }
         sent_at = monotonic()
-        beat = await self._store.beat(self._lease.ttl_s)
+        beat = await self._store.beat(self._lease.ttl_s, None if shown == self._shown else running)
+        self._shown = shown
         self._lease.renewed(sent_at)
         self._clock.synchronize(beat.database_s, sent_at, monotonic())
         self._beat_at = sent_at + self._lease.ttl_s / 3 * random.uniform(0.9, 1.0)
@@ -280,6 +293,7 @@ class Membership:
                 min(1 if alone else 0, room),
                 budget.left(used),
                 alone=budget.idle(used),
+                strict=monotonic() % STRICT_EVERY_S < STRICT_FOR_S,
                 limit_s=self._lease.ttl_s * CLAIM_PART,
             )
         except TookTooLong:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from outlast.core.clock import monotonic
 from outlast.core.codec import Codec
 from outlast.core.events import event_record_name
 from outlast.core.failures import CANCELLED
@@ -40,7 +41,7 @@ class Publisher(Receiver):
         if record is not None:
             await self._take_turn(record.completion_order or 0)
             return
-        now_s = self._services.clock.now_s()
+        began = monotonic()
         self.at_work += 1
         try:
             try:
@@ -48,10 +49,10 @@ class Publisher(Receiver):
             except asyncio.CancelledError:
                 if self.stopped is None:
                     # With an attempt: what was given up is no event.
-                    await self._give_up(StepRecord(step_id, name, started_s=now_s))
+                    await self._give_up(StepRecord(step_id, name, began=began))
                 raise
             order = self._history.next_order()
-            self._write(StepRecord(step_id, name, body, None, 0, order, now_s))
+            self._write(StepRecord(step_id, name, body, None, 0, order, began, monotonic()))
             await self._take_turn(order)
         finally:
             self.at_work -= 1

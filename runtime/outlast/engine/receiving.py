@@ -7,6 +7,7 @@ from collections import Counter
 
 from pydantic_core import from_json, to_json
 
+from outlast.core.clock import monotonic
 from outlast.core.codec import Codec
 from outlast.core.failures import CANCELLED
 from outlast.core.messages import TIMED_OUT, envelope_of, last_received, message_in, receive_name
@@ -48,7 +49,7 @@ class Receiver(Sleeper):
         wake_s = now_s + (DURATION_MAX_S if timeout_s is None else timeout_s)
         if record is not None:
             wake_s = from_json(record.output or "0")
-        wait = StepRecord(step_id, name, to_json(wake_s).decode(), None, 0, None, now_s)
+        wait = StepRecord(step_id, name, to_json(wake_s).decode(), None, 0, None, monotonic())
         try:
             message = await self._await_message(wait, topic, wake_s, recorded=record is not None)
         except asyncio.CancelledError:
@@ -60,7 +61,7 @@ class Receiver(Sleeper):
             raise self.stopped
         order = self._history.next_order()
         output = TIMED_OUT if message is None else envelope_of(message)
-        self._write(wait._replace(output=output, completion_order=order))
+        self._write(wait._replace(output=output, completion_order=order, ended=monotonic()))
         self.at_work += 1
         try:
             await self._take_turn(order)

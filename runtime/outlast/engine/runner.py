@@ -9,6 +9,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from outlast.core.clock import monotonic
 from outlast.core.codec import Codec
 from outlast.core.errors import DatabaseUnavailable, Overloaded, ShuttingDown, StepFailed, WorkflowFailed
 from outlast.core.names import message_key_of
@@ -256,7 +257,7 @@ class WorkflowRunner(Publisher):
         Every place the record may have got is added to `reserved`.
         """
         nonce = secrets.randbits(63)
-        started_s = self._services.clock.now_s()
+        began = self._running[step_id].began
 
         async def run(connection: Any) -> StepRecord:
             fn = self._in_time(transaction.fn)
@@ -268,7 +269,8 @@ class WorkflowRunner(Publisher):
             order = self._history.next_order()
             reserved.append(order)
             self._turns.reserve(order)
-            return StepRecord(step_id, transaction.name, text, None, context().attempt, order, started_s)
+            attempt = context().attempt
+            return StepRecord(step_id, transaction.name, text, None, attempt, order, began, monotonic())
 
         caller = context().caller if transaction.role == "caller" else None
         work = TransactionWork(

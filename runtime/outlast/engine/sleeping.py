@@ -6,6 +6,7 @@ import asyncio
 
 from pydantic_core import from_json, to_json
 
+from outlast.core.clock import monotonic
 from outlast.core.codec import Codec
 from outlast.core.failures import CANCELLED
 from outlast.core.paths import Branch
@@ -45,7 +46,7 @@ class Sleeper(Timed):
         if record is not None:
             wake_s = from_json(record.output or "0")
         short = record is None and wake_s - now_s <= self._services.moment_s
-        sleep = StepRecord(step_id, "sleep", to_json(wake_s).decode(), None, 1, None, now_s)
+        sleep = StepRecord(step_id, "sleep", to_json(wake_s).decode(), None, 1, None, monotonic())
         try:
             if not short:
                 await self._sleep_long(sleep, wake_s, recorded=record is not None)
@@ -58,9 +59,10 @@ class Sleeper(Timed):
         if self.stopped is not None:
             raise self.stopped
         order = self._history.next_order()
-        if short or self._ever_branched or self._ever_timed:
-            # Which of several branches and timers came first must be durable before it shows.
-            self._write(sleep._replace(completion_order=order))
+        if short or self._ever_branched or self._ever_timed or not self._history.replaying:
+            # Which of several branches and timers came first must be durable before it shows. A sleep in an
+            # old history that has no place, though later calls have one, gets none: it would come after.
+            self._write(sleep._replace(completion_order=order, ended=monotonic()))
         self.at_work += 1
         try:
             await self._take_turn(order)

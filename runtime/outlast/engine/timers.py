@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
+from outlast.core.clock import monotonic
 from outlast.core.paths import Branch
 from outlast.core.records import ClaimedWorkflow, StepRecord
 from outlast.engine.execution import Execution, Services
@@ -25,7 +26,7 @@ _NAME = "timer"
 class BodyTimer(asyncio.TimerHandle):
     """What the body gets to hold: it can cancel it, until it strikes."""
 
-    __slots__ = ("_set", "pending", "recorded", "step_id", "wake_s")
+    __slots__ = ("_set", "began", "pending", "recorded", "step_id", "wake_s")
 
     def __init__(
         self,
@@ -38,6 +39,7 @@ class BodyTimer(asyncio.TimerHandle):
     ) -> None:
         super().__init__(when, *call, loop, context)
         self.step_id = step_id
+        self.began = monotonic()
         self.wake_s = 0.0
         """Unix seconds."""
         self.recorded = False
@@ -155,7 +157,7 @@ class Timed(Execution):
 
     def _record(self, timer: BodyTimer, order: int | None) -> StepRecord:
         wake_s = to_json(timer.wake_s).decode()
-        return StepRecord(timer.step_id, _NAME, wake_s, None, 1, order, self._services.clock.now_s())
+        return StepRecord(timer.step_id, _NAME, wake_s, None, 1, order, timer.began, monotonic())
 
     def _unsaved_timers(self) -> list[StepRecord]:
         """For a suspension: when those that are set are to strike."""

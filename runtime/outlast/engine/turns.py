@@ -24,6 +24,9 @@ RESTLESS_CYCLES_MAX = 2_000
 PATIENCE_S = 5.0
 """So long a result waits for an earlier recorded one that nobody asks for: a body may await much else."""
 
+STRAIGHT_MAX = 100
+"""After so many turns without a wait, as a replay has them, everybody else on the event loop has one."""
+
 
 class Turns:
     """The turnstile of one execution."""
@@ -40,6 +43,7 @@ class Turns:
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.activity = 0
+        self._straight = 0
 
     def reserve(self, order: int) -> None:
         """Let no later completion pass: another connection may commit this one before its turn comes."""
@@ -65,6 +69,9 @@ class Turns:
         if not self._waiting and not self._tasks and self._reserved <= {order}:
             self._history.release(order)
             self.give_up(order)
+            self._straight += 1
+            if self._straight % STRAIGHT_MAX == 0:
+                await self._let_others_run()
         else:
             await self.take_at_rest(order)
 
@@ -87,6 +94,15 @@ class Turns:
                     raise
                 interrupted = True
         if interrupted:
+            cancel_later()
+
+    async def _let_others_run(self) -> None:
+        """One cycle of the event loop; for a cancellation it is too late, as in any turn."""
+        try:
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            if self._closed:
+                raise
             cancel_later()
 
     async def cancelled_again(self, order: int) -> None:

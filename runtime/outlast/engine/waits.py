@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from outlast.core.clock import monotonic
-from outlast.core.errors import OutlastError
+from outlast.core.errors import OutlastError, WorkflowNotFound
 from outlast.core.observations import LoopFailed, Observer
 from outlast.core.ports import Unreachable, WorkflowStore
 from outlast.core.records import Standing
+from outlast.engine.looking import LOOK_MIN_S, Looks
 from outlast.engine.settling import end_tasks
 
-POLL_MIN_S = 0.02
-POLL_MAX_S = 0.1
+RETRY_S = 0.1
+
+EXISTS_S = 1.0
+"""So often a poll asks not only who has ended but who is still there: rows may be removed."""
 
 
 class Waits:
@@ -25,11 +29,13 @@ class Waits:
         self._runs_here = runs_here
         self._observe = observe
         self._waiters: defaultdict[str, set[asyncio.Future[Standing | None]]] = defaultdict(set)
+        self._elsewhere = Looks()
         self._looks: dict[str, asyncio.Future[Standing | None]] = {}
         self._looking: dict[str, asyncio.Future[Standing | None]] = {}
         self._looked_for = asyncio.Event()
         self._poll_now = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._exist_at_s = 0.0
 
     def open(self) -> None:
         """Start polling."""
@@ -46,6 +52,7 @@ class Waits:
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[Standing | None] = loop.create_future()
         self._waiters[workflow_id].add(waiter)
+        self._elsewhere.begin(workflow_id, monotonic())
         if not self._runs_here(workflow_id):
             # It may have ended just before: the first poll comes at once.
             self._poll_now.set()
@@ -60,6 +67,7 @@ class Waits:
                 waiters.discard(waiter)
                 if not waiters:
                     del self._waiters[workflow_id]
+                    self._elsewhere.forget(workflow_id)
 
     async def look(self, workflow_id: str) -> Standing | None:
         """How the workflow stands now. Calls of one moment share a query. Raises Unreachable."""
@@ -78,6 +86,7 @@ class Waits:
     def moved(self, workflow_id: str) -> None:
         """A workflow runs here no more and has not ended: poll for it."""
         if workflow_id in self._waiters:
+            self._elsewhere.begin(workflow_id, monotonic())
             self._poll_now.set()
 
     def fail(self, workflow_id: str, error: OutlastError) -> None:
@@ -88,7 +97,7 @@ class Waits:
 
     def fail_elsewhere(self, error: OutlastError) -> None:
         """As `fail`, for all that don't run here."""
-        for workflow_id in [each for each in self._waiters if not self._runs_here(each)]:
+        for workflow_id in self._that_run_elsewhere():
             self.fail(workflow_id, error)
 
     def fail_all(self, error: OutlastError) -> None:
@@ -97,32 +106,42 @@ class Waits:
             self.fail(workflow_id, error)
 
     async def _poll(self) -> None:
-        pause_s = POLL_MIN_S
         while True:
-            elsewhere = [each for each in self._waiters if not self._runs_here(each)]
-            if not elsewhere:
-                await self._poll_now.wait()
-            else:
-                try:
-                    async with asyncio.timeout(pause_s):
-                        await self._poll_now.wait()
-                except TimeoutError:
-                    pause_s = min(POLL_MAX_S, pause_s * 1.5)
-                else:
-                    pause_s = POLL_MIN_S
+            elsewhere = self._that_run_elsewhere()
+            pause_s = self._elsewhere.pause_s(elsewhere, monotonic()) if elsewhere else None
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await self._poll_now.wait()
             # Cleared before the query: what is asked for while it runs is looked up by the next.
             self._poll_now.clear()
-            elsewhere = [each for each in self._waiters if not self._runs_here(each)]
-            if not elsewhere:
+            due = self._elsewhere.take_due(self._that_run_elsewhere(), monotonic())
+            if not due:
                 continue
             try:
-                for standing in (await self._store.ended(elsewhere)).values():
-                    self.ended(standing)
+                await self._ask(due)
             except Unreachable:
-                await asyncio.sleep(POLL_MAX_S)
+                await asyncio.sleep(RETRY_S)
             except Exception as error:  # noqa: BLE001 - the loop must go on; it says what happened
                 self._observe(LoopFailed("waits", repr(error)))
                 await asyncio.sleep(1.0)
+
+    async def _ask(self, due: list[str]) -> None:
+        """Tell of those that have ended and, now and then, of those that are no more. Raises Unreachable."""
+        now_s = monotonic()
+        whole = now_s >= self._exist_at_s
+        if whole:
+            self._exist_at_s = now_s + EXISTS_S
+        found, cut = await (self._store.standing(due) if whole else self._store.ended(due))
+        for standing in found.values():
+            if standing.status.ended:
+                self.ended(standing)
+        missing = [each for each in due if each not in found]
+        if cut:
+            self._elsewhere.again(missing)
+            self._poll_now.set()
+        elif whole:
+            for workflow_id in missing:
+                self.fail(workflow_id, WorkflowNotFound(f"there is no workflow {workflow_id!r} any more"))
 
     async def _look_all(self) -> None:
         while True:
@@ -132,15 +151,26 @@ class Waits:
             self._looking = looks
             started = monotonic()
             try:
-                found = await self._store.standing(list(looks))
+                await self._answer(looks)
             except Exception as error:  # noqa: BLE001 - it is told to those who asked
                 known = isinstance(error, Unreachable)
                 _refuse(looks.values(), error if known else Unreachable(f"{type(error).__name__}: {error}"))
-                if monotonic() - started < POLL_MIN_S:
-                    await asyncio.sleep(POLL_MIN_S)
-                continue
-            for workflow_id, look in looks.items():
-                look.set_result(found.get(workflow_id))
+                if monotonic() - started < LOOK_MIN_S:
+                    await asyncio.sleep(LOOK_MIN_S)
+
+    async def _answer(self, looks: dict[str, asyncio.Future[Standing | None]]) -> None:
+        while looks:
+            found, cut = await self._store.standing(list(looks))
+            for workflow_id in list(found if cut else looks):
+                looks.pop(workflow_id).set_result(found.get(workflow_id))
+
+    def _that_run_elsewhere(self) -> list[str]:
+        """What is waited for and doesn't run here."""
+        return [
+            each
+            for each, waiters in self._waiters.items()
+            if not self._runs_here(each) and not all(waiter.done() for waiter in waiters)
+        ]
 
 
 def _refuse(looks: Iterable[asyncio.Future[Standing | None]], error: Exception) -> None:

@@ -14,7 +14,14 @@ from pathlib import Path
 from starlette.types import ASGIApp
 
 from outlast.core.clock import Clock
-from outlast.core.observations import DatabaseLost, NothingServed, Observer, SchemaMigrated, SchemaNewer
+from outlast.core.observations import (
+    DatabaseLost,
+    ForwardedUnbelieved,
+    NothingServed,
+    Observer,
+    SchemaMigrated,
+    SchemaNewer,
+)
 from outlast.core.ports import Unreachable
 from outlast.engine.engine import Engine
 from outlast.engine.settling import end_tasks
@@ -29,6 +36,7 @@ from outlast.store.postgres import PostgresStore
 from outlast.store.project import apply_project
 from outlast.store.realtime import Broadcasts
 from outlast.store.supabase import play_supabase
+from outlast.web.addresses import Addresses
 from outlast.web.admission import Admission
 from outlast.web.app import Web
 from outlast.web.audit import Audit
@@ -39,6 +47,8 @@ from outlast.web.key_sets import FetchFrom, KeySet
 from outlast.web.management import management_app
 from outlast.web.neighbours import Neighbours
 from outlast.web.requests import RequestLog
+from outlast.web.shares import Shares
+from outlast.web.stored import Stored, StoredLimits
 from outlast.web.streaming import Streamer
 from outlast.web.tokens import Tokens
 
@@ -89,19 +99,23 @@ class Instance:
             settings.engine_options(),
             clients,
         )
-        admission = self._admission(secret_keys)
+        shares = self._shares()
+        admission = self._admission(secret_keys, shares)
+        bodies = settings.body_limits()
         invoker = Invoker(
             self.engine,
             settings.sync_wait_s,
-            settings.body_bytes_max,
-            settings.calls_per_caller_max or settings.workflows_max,
+            bodies,
+            shares,
         )
         self.requests = RequestLog(observe, settings.request_log, settings.request_log_per_s_max)
         self.app = Web(
             functions=self.catalog,
             invoker=invoker,
-            streamer=Streamer(self.engine, invoker, store.workflows),
-            access=HostAccess(self.engine, clients, settings.body_bytes_max),
+            streamer=Streamer(self.engine, invoker, shares, store.workflows),
+            access=HostAccess(self.engine, clients, bodies),
+            shares=shares,
+            bodies=settings.body_budget(),
             admission=admission,
             management=management_app(
                 engine=self.engine,
@@ -109,7 +123,7 @@ class Instance:
                 functions=self.catalog,
                 admission=admission,
                 steps_visible=self.catalog.steps_visible,
-                in_flight=invoker.in_flight,
+                shares=shares,
                 schema_current=self._schema_current,
                 version=version,
                 body_bytes_max=settings.body_bytes_max,
@@ -118,6 +132,9 @@ class Instance:
             requests=self.requests,
             cors_origins=settings.cors_origins,
             audit=Audit(observe),
+            addresses=Addresses(
+                settings.trusted_proxies, lambda address: observe(ForwardedUnbelieved(address))
+            ),
             neighbours=None
             if settings.verify_jwt
             else Neighbours(settings.known_hosts, settings.cors_origins),
@@ -126,7 +143,12 @@ class Instance:
         self._joined = False
         self._stopped = asyncio.Event()
 
-    def _admission(self, secret_keys: Mapping[str, str]) -> Admission:
+    def _shares(self) -> Shares:
+        settings = self._settings
+        limits = StoredLimits(settings.caller_sleeping_max, settings.caller_stored_max)
+        return Shares(settings.share(), self.engine.runs_here, Stored(self._store.workflows, limits))
+
+    def _admission(self, secret_keys: Mapping[str, str], shares: Shares) -> Admission:
         settings = self._settings
         url = settings.key_set_url
         self._keys = KeySet(settings.jwks, settings.jwt_secret, None if url is None else FetchFrom(url))
@@ -136,6 +158,7 @@ class Instance:
             tokens,
             verify_jwt=settings.verify_jwt,
             of_function=self.catalog.verify_jwt,
+            asked=shares.asked,
         )
 
     async def start(self, patience_s: float) -> None:

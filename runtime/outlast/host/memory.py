@@ -14,6 +14,10 @@ BUDGET_MIN_BYTES = 32 * 1024 * 1024
 PART = 0.5
 """Of the rest, for the values of workflows. Their code needs some too."""
 
+BODIES_PART = 16
+BODIES_MIN_BYTES = 16 * 1024 * 1024
+BODIES_MAX_BYTES = 256 * 1024 * 1024
+
 
 def memory_limit_bytes(cgroup: Path = CGROUP) -> int:
     """The smallest limit that holds for this process: of its cgroup (v2 or v1), RLIMIT_AS, the machine."""
@@ -28,6 +32,11 @@ def memory_limit_bytes(cgroup: Path = CGROUP) -> int:
 def budget_bytes(limit_bytes: int, workers: int) -> int:
     """What the values of running workflows may take, where all workers together have `limit_bytes`."""
     return max(BUDGET_MIN_BYTES, int((limit_bytes // workers - RESERVED_BYTES) * PART))
+
+
+def bodies_bytes(limit_bytes: int, workers: int) -> int:
+    """What bodies of requests may take at once. While one is read there are several copies of it."""
+    return min(BODIES_MAX_BYTES, max(BODIES_MIN_BYTES, limit_bytes // workers // BODIES_PART))
 
 
 def _limit_files(cgroup: Path) -> list[Path]:

@@ -3,40 +3,46 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from http import HTTPStatus
+from typing import ClassVar
 
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from outlast.host.connections import BUSY, Connections, TellRefused, probes_alone
 from outlast.host.draining import DrainingTransport
+from outlast.host.half_closed import HalfClosed
 from outlast.web.cors import EVERYWHERE
 from outlast.web.problems import Problem
 
 HEAD_BYTES_MAX = 128 * 1024
 """Of request line and header fields together; enough for what any proxy lets through."""
 
+HEAD_S = 15.0
+"""How long a request may take to tell its head."""
 
 SILENT_S = 60.0
-"""How long a request may take to tell its head, and how long to go on with its body."""
-
-
-TellRefused = Callable[[str, int, str], None]
-"""Is told of what was answered here: the client's address, status, code."""
+"""How long it may take to go on with its body."""
 
 
 class Protocol(HttpToolsProtocol):
-    """One connection."""
+    """One connection. See `protocol_of`."""
 
     @staticmethod
     def tell_refused(client: str, status: int, code: str) -> None:
-        """Nobody listens: see `protocol_that_tells`."""
+        """Nobody listens: see `protocol_of`."""
 
+    places: ClassVar[Connections]
+    """All connections of this process."""
+
+    _for_probes = False
+    """There are too many connections: on this one health checks alone are answered."""
     _reading_head = True
     _head_bytes = 0
     _patience: asyncio.TimerHandle | None = None
     _refused = False
     """What comes now follows what can't be read: it isn't read either."""
+    _half_closed: HalfClosed | None = None
     _answering: RequestResponseCycle | None = None
     """The request that is answered now; `cycle` is the last one that came, which may wait for its turn."""
 
@@ -44,12 +50,25 @@ class Protocol(HttpToolsProtocol):
         """A client has come. It may say nothing for a while only."""
         self._draining = DrainingTransport(transport, self.loop, self._client_sends)
         super().connection_made(self._draining)  # type: ignore[arg-type]
-        self._patience = self.loop.call_later(SILENT_S, self._silent)
+        self._for_probes = not self.places.came(self)
+        if self.places.is_beyond():
+            self._answer_and_close(BUSY)
+        else:
+            self._be_patient()
+
+    def cut_off(self) -> None:
+        """End it, since others need its place."""
+        self._refused = True
+        self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It has gone."""
+        self.places.gone(self)
         self._end_patience()
         self._draining.lost()
+        if self._half_closed is not None:
+            self._half_closed.end()
+        self._gone()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -67,6 +86,7 @@ class Protocol(HttpToolsProtocol):
         """Read on, unless the head of the request grows too large, and see how long the rest may take."""
         if not self._reading_head:
             self._end_patience()
+        self.places.began(self)
         self._head_bytes += len(data)
         super().data_received(data)
         if self._refused:
@@ -74,7 +94,7 @@ class Protocol(HttpToolsProtocol):
         if self._reading_head and not self._head_bytes:
             self._end_patience()  # all that came was whole
         elif self._patience is None and not self.transport.is_closing():
-            self._patience = self.loop.call_later(SILENT_S, self._silent)
+            self._be_patient()
         if not self._reading_head:
             self._head_bytes = 0
         elif self._head_bytes > HEAD_BYTES_MAX and not self.transport.is_closing():
@@ -83,8 +103,13 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The parser's callback: a body may follow."""
+        if self._for_probes:
+            self.app = probes_alone(self.app, self.tell_refused)
         super().on_headers_complete()
         self._reading_head = False
+        self.places.asked(self)
+        if self._for_probes:
+            self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
         """The parser's callback: the next request may follow."""
@@ -92,8 +117,32 @@ class Protocol(HttpToolsProtocol):
         self._head_bytes = 0
         super().on_message_complete()
 
-    def eof_received(self) -> None:
-        """The client is gone: whoever answers it learns so now, not after a write on a closed connection."""
+    def on_response_complete(self) -> None:
+        """An answer is out: unless the next one is due, this connection is free."""
+        super().on_response_complete()
+        if self._answering is None or self._answering.response_complete:
+            self.places.answered(self)
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """The client sends no more. Behind whole requests it may wait for the answers, else it is gone."""
+        cycle = self.cycle
+        whole = self._reading_head and cycle is not None and not cycle.response_complete
+        if not whole or self._refused or self.transport.is_closing():
+            self._gone()
+            return False
+        self._refused = True  # half a head may have come
+        self._end_patience()
+        cycle.keep_alive = False
+        self._half_closed = HalfClosed(self._draining, self.loop, self._left)  # type: ignore[arg-type]
+        return True
+
+    def _left(self) -> None:
+        """The client has closed the other direction, too."""
+        self._gone()
+        self.transport.abort()
+
+    def _gone(self) -> None:
+        """Whoever answers the client learns so now, not after a write on a closed connection."""
         for cycle in (self._answering, self.cycle):
             if cycle is not None and not cycle.response_complete:
                 cycle.disconnected = True
@@ -107,6 +156,10 @@ class Protocol(HttpToolsProtocol):
         self._answering = cycle
         super()._start_asgi_task(cycle, app)
 
+    def _be_patient(self) -> None:
+        patience_s = HEAD_S if self._reading_head else SILENT_S
+        self._patience = self.loop.call_later(patience_s, self._silent)
+
     def _end_patience(self) -> None:
         if self._patience is not None:
             self._patience.cancel()
@@ -118,12 +171,13 @@ class Protocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if not self._reading_head and self.flow.read_paused:
-            self._patience = self.loop.call_later(SILENT_S, self._silent)
+            self._be_patient()
         elif self._reading_head and not self._head_bytes:
             self.transport.close()  # it never began
         else:
-            late = "its head was not whole within" if self._reading_head else "its body came no further for"
-            detail = f"the request was given up: {late} {SILENT_S:g} s"
+            head = f"its head was not whole within {HEAD_S:g} s"
+            late = head if self._reading_head else f"its body came no further for {SILENT_S:g} s"
+            detail = f"the request was given up: {late}"
             self._refuse(Problem(408, "request_timeout", detail, retryable=True))
 
     def _refuse(self, problem: Problem) -> None:
@@ -150,6 +204,7 @@ class Protocol(HttpToolsProtocol):
         self._answer_and_close(problem)
 
     def _answer_and_close(self, problem: Problem) -> None:
+        self.places.answered(self)
         answer = problem.answer()
         self.tell_refused(self.client[0] if self.client else "", answer.status, problem.code)
         phrase = HTTPStatus(answer.status).phrase
@@ -159,6 +214,6 @@ class Protocol(HttpToolsProtocol):
         self.transport.close()
 
 
-def protocol_that_tells(told: TellRefused) -> type[Protocol]:
-    """The protocol, for one instance whose log `told` writes."""
-    return type("Protocol", (Protocol,), {"tell_refused": staticmethod(told)})
+def protocol_of(places: Connections, told: TellRefused) -> type[Protocol]:
+    """The protocol, for one instance whose connections take `places`, and whose log `told` writes."""
+    return type("Protocol", (Protocol,), {"tell_refused": staticmethod(told), "places": places})

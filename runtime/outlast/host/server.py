@@ -12,14 +12,16 @@ from collections.abc import Callable, Coroutine, Generator, Mapping
 import uvicorn
 
 from outlast.core import faults
-from outlast.core.observations import LoopInterrupted, Observer
+from outlast.core.observations import ConnectionsFull, LoopInterrupted, Observer
 from outlast.core.sizes import limit_outputs
+from outlast.core.unfolding import limit_values
 from outlast.host.children import let_children_of_loop_inherit
 from outlast.host.collector import collect_seldom
+from outlast.host.connections import Connections, connections_max
 from outlast.host.exits import leave_now, tell_of_exits
 from outlast.host.forks import end_forked_hosts
 from outlast.host.instance import Instance
-from outlast.host.protocol import protocol_that_tells
+from outlast.host.protocol import protocol_of
 from outlast.host.settings import Settings
 from outlast.host.watchdog import Watchdog
 
@@ -57,6 +59,7 @@ def run_instance(
     for point in settings.crash_at:
         faults.arm(point)
     limit_outputs(settings.output_bytes_max)
+    limit_values(settings.body_values_max)
     tell_of_exits(settings.functions)
     end_forked_hosts()
     import uvloop
@@ -95,16 +98,19 @@ async def _serve(
     watchdog: Watchdog,
 ) -> int:
     instance = Instance(settings, database_url, secret_keys, observe)
+    most = connections_max(settings.connections_max, settings.db_connections)
+    places = Connections(most, lambda ended: observe(ConnectionsFull(ended, most)))
     config = uvicorn.Config(
         instance.app,
         loop="none",
-        http=protocol_that_tells(instance.requests.refused),
+        http=protocol_of(places, instance.requests.refused),
         ws="none",
         lifespan="off",
         access_log=False,
         log_config=None,
         server_header=False,
         date_header=False,
+        proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=5,
         backlog=2048,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -90,6 +91,16 @@ def _host_names(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
+def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
+    for network in value:
+        try:
+            ip_network(network)
+        except ValueError as error:
+            text = f"set addresses or networks separated by commas, such as 10.0.0.0/8 ({error})"
+            raise refuse(text) from None
+    return value
+
+
 def shown(value: Any) -> str:
     """A value in a message: readable, and not long."""
     text = value if isinstance(value, str) and value.isprintable() and value else repr(value)
@@ -113,6 +124,7 @@ Seconds = Annotated[float, Field(allow_inf_nan=False)]
 CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_list)]
 Origins = Annotated[CommaList, AfterValidator(_origins)]
 HostNames = Annotated[CommaList, AfterValidator(_host_names)]
+Networks = Annotated[CommaList, AfterValidator(_networks)]
 NamedKeys = Annotated[dict[str, str], NoDecode, BeforeValidator(_named_keys)]
 KeySet = Annotated[dict[str, Any], NoDecode, BeforeValidator(_key_set)]
 JwtSecret = Annotated[str, AfterValidator(_jwt_secret)]

@@ -24,9 +24,11 @@ from pydantic_settings import (
 
 from outlast.core.errors import OutlastError
 from outlast.core.sizes import OUTPUT_BYTES_MAX
+from outlast.core.unfolding import VALUES_MAX
 from outlast.host.config_toml import CONFIG_TOML, ConfigToml, ConfigTomlError, FunctionSettings, refused_table
+from outlast.host.connections import connections_max
 from outlast.host.env_files import EnvFileError, check_lines
-from outlast.host.memory import budget_bytes, memory_limit_bytes
+from outlast.host.memory import bodies_bytes, budget_bytes, memory_limit_bytes
 from outlast.host.setting_kinds import (
     CommaList,
     Folder,
@@ -37,6 +39,7 @@ from outlast.host.setting_kinds import (
     LogFormat,
     LogLevel,
     NamedKeys,
+    Networks,
     OpenTo,
     Origins,
     PostgresUrl,
@@ -52,9 +55,12 @@ from outlast.observe.redaction import passwords_of, redactor
 if TYPE_CHECKING:
     from outlast.engine.engine import EngineOptions
     from outlast.store.instances import RecoveryLimits
+    from outlast.web.bodies import BodyBudget, BodyLimits
+    from outlast.web.shares import Limits
 
 ENV_FILE = Path(".env")
 _PREFIX = "OUTLAST_"
+MIB = 1024 * 1024
 
 
 class SettingsError(OutlastError):
@@ -103,18 +109,30 @@ class Settings(BaseSettings):
     url: HttpUrl | None = None
     functions: Folder = Field(default_factory=functions_folder)
     home: Folder = Field(default_factory=lambda: Path(".outlast").absolute())
+    connections_max: int | None = Field(None, ge=1, le=1_000_000)
     workers: int = Field(1, ge=1, le=64)
     reload: bool = False
     verify_jwt: bool = True
     cors_origins: Origins = ("*",)
     allowed_hosts: HostNames = ()
+    trusted_proxies: Networks = ()
     openapi: OpenTo = "caller"
     sync_wait_s: Seconds = Field(60.0, ge=0, le=3600)
-    body_bytes_max: int = Field(10 * 1024 * 1024, ge=1024, le=1024**3)
+    body_bytes_max: int = Field(2 * MIB, ge=1024, le=1024**3)
+    function_body_bytes_max: int = Field(10 * MIB, ge=1024, le=1024**3)
+    webhook_body_bytes_max: int = Field(256 * 1024, ge=1024, le=1024**3)
+    body_values_max: int = Field(VALUES_MAX, ge=100, le=100_000_000)
+    bodies_bytes_max: int | None = Field(None, ge=64 * 1024, le=1024**4)
+    caller_bodies_bytes_max: int | None = Field(None, ge=64 * 1024, le=1024**4)
     output_bytes_max: int = Field(OUTPUT_BYTES_MAX, ge=1024, le=1024**3)
     import_s_max: Seconds = Field(30.0, ge=0.1, le=3600)
     blocked_max_s: Seconds | None = Field(None, ge=0, le=86_400)
     calls_per_caller_max: int | None = Field(None, ge=1, le=1_000_000)
+    caller_running_max: int | None = Field(None, ge=1, le=1_000_000)
+    caller_sleeping_max: int = Field(10_000, ge=1, le=100_000_000)
+    caller_stored_max: int = Field(1_000_000, ge=1, le=1_000_000_000)
+    caller_requests_per_s_max: int = Field(1_000, ge=1, le=1_000_000)
+    caller_streams_max: int = Field(200, ge=1, le=1_000_000)
     log_level: LogLevel = "info"
     log_format: LogFormat = "auto"
     request_log: RequestLogged = "errors"
@@ -271,6 +289,24 @@ class Settings(BaseSettings):
         return 2 * self.lease_ttl_s if self.blocked_max_s is None else self.blocked_max_s
 
     @property
+    def _memory_bytes(self) -> int:
+        """What all workers together may take."""
+        return memory_limit_bytes() if self.memory_max_mb is None else self.memory_max_mb * MIB
+
+    def body_limits(self) -> BodyLimits:
+        """What the web floor gets for one body."""
+        from outlast.web.bodies import BodyLimits
+
+        return BodyLimits(self.body_bytes_max, self.function_body_bytes_max, self.webhook_body_bytes_max)
+
+    def body_budget(self) -> BodyBudget:
+        """What it gets for all bodies together. A caller's part is a quarter by default."""
+        from outlast.web.bodies import BodyBudget
+
+        of_all = self.bodies_bytes_max or bodies_bytes(self._memory_bytes, self.workers)
+        return BodyBudget(of_all, self.caller_bodies_bytes_max or of_all // 4)
+
+    @property
     def _suspect_after(self) -> int:
         """A workflow is run alone before it is given up: it may have been lost through another's fault."""
         return min(self.suspect_after, self.recovery_attempts_max)
@@ -281,11 +317,19 @@ class Settings(BaseSettings):
 
         names = {field.name for field in fields(EngineOptions)} - {"memory_bytes_max"}
         chosen: dict[str, Any] = {name: getattr(self, name) for name in names}
-        limit_bytes = memory_limit_bytes() if self.memory_max_mb is None else self.memory_max_mb * 2**20
-        chosen["memory_bytes_max"] = budget_bytes(limit_bytes, self.workers)
+        chosen["memory_bytes_max"] = budget_bytes(self._memory_bytes, self.workers)
         chosen["tick_s"] = min(self.tick_s, self.lease_ttl_s / 3)
         chosen["suspect_after"] = self._suspect_after
         return EngineOptions(**chosen)
+
+    def share(self) -> Limits:
+        """What one caller may take: of places for calls and workflows half, where nothing else is said."""
+        from outlast.web.shares import Limits
+
+        connections = connections_max(self.connections_max, self.db_connections)
+        calls = self.calls_per_caller_max or max(1, min(self.workflows_max, connections) // 2)
+        running = self.caller_running_max or min(calls, max(1, self.workflows_max // 2))
+        return Limits(calls, running, self.caller_requests_per_s_max, self.caller_streams_max)
 
     def recovery_limits(self) -> RecoveryLimits:
         """What the store gets for recovery."""

@@ -83,6 +83,12 @@ def _log_host(fact: Observation) -> None:
             _log_request(fact)
         case facts.RequestsUntold(count):
             _requests.warning("%d more requests were answered that this log leaves out", count)
+        case facts.ForwardedUnbelieved(address):
+            text = "callers are taken for %s, whose X-Forwarded-For isn't believed: if that is your proxy, %s"
+            _requests.warning(text, address, "name it in OUTLAST_TRUSTED_PROXIES")
+        case facts.ConnectionsFull(ended, limit):
+            text = "%d connections are open, as many as may be: %d were ended or turned away"
+            _requests.warning(text, limit, ended)
         case facts.InstanceStopping() | facts.InstanceStopped():
             _log_stop(fact)
         case facts.SchemaMigrated() | facts.SchemaNewer():

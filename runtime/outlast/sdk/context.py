@@ -11,7 +11,7 @@ from typing import Any
 from outlast.core.callers import NOBODY, Caller, CallerToken
 from outlast.core.errors import UsageError
 from outlast.sdk.clients import Clients
-from outlast.sdk.http import Request
+from outlast.sdk.requests import Request
 from outlast.sdk.running import current_host, current_line, on_a_loop
 
 

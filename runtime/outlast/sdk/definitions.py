@@ -65,6 +65,8 @@ class WorkflowDefinition:
     """Whether users see what the steps of their workflows returned."""
     headers: frozenset[str] = frozenset()
     """Further header fields of the request that are stored."""
+    body_bytes_max: int | None = None
+    """How large a body it takes; None for the host's default."""
     environment: Own | None = field(default_factory=current_environment, repr=False, kw_only=True)
     """What its function sees of the environment as its own: it was made while that was imported."""
 
@@ -79,6 +81,7 @@ class HandlerDefinition:
     methods: tuple[str, ...]
     auth: tuple[AuthMode, ...] | None = None
     webhook: Webhook | None = None
+    body_bytes_max: int | None = None
 
 
 def is_async(fn: Callable[..., Any]) -> bool:

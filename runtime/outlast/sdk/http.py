@@ -1,4 +1,4 @@
-"""What a function sees of HTTP: the request as it was recorded, and the response it can set."""
+"""What a function says over HTTP: header fields, the response it can set, the refusal it can raise."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import base64
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
-from urllib.parse import parse_qsl
 
 from pydantic_core import from_json, to_json
 
 from outlast.core.errors import NotSerializable, UsageError
 from outlast.core.sizes import check_size
-from outlast.sdk.recorded import recorded
 
 _UNSENDABLE = frozenset(
     {"content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "te", "trailer"}
@@ -53,75 +51,11 @@ class Headers(Mapping[str, str]):
         wanted = name.lower()
         return [value for key, value in self._pairs if key == wanted]
 
+    getlist = get_all
+
     def pairs(self) -> list[tuple[str, str]]:
         """All fields in the order sent."""
         return list(self._pairs)
-
-
-class Request:
-    """A request with its whole body. In a workflow it is the recorded one, with few of its headers."""
-
-    __slots__ = ("body", "headers", "method", "path", "query_string")
-
-    def __init__(
-        self,
-        method: str,
-        path: str = "/",
-        query_string: str = "",
-        headers: Headers | None = None,
-        body: bytes = b"",
-    ) -> None:
-        self.method = method
-        self.path = path
-        """What follows the function's name in the URL; `/` at least."""
-        self.query_string = query_string
-        self.headers = headers or Headers()
-        self.body = body
-
-    @property
-    def query(self) -> dict[str, str]:
-        """Query parameters; of a repeated one the last."""
-        return dict(parse_qsl(self.query_string, keep_blank_values=True))
-
-    def text(self) -> str:
-        """The body as UTF-8. Raises UnicodeDecodeError."""
-        return self.body.decode()
-
-    def json(self) -> Any:
-        """The body as JSON. Raises ValueError."""
-        return from_json(self.body)
-
-    def record(self, *, with_body: bool) -> str:
-        """JSON for the `request` column; the body only where nothing else holds it."""
-        body = self.body if with_body else None
-        return record_request(self.method, self.path, self.query_string, self.headers.pairs(), body)
-
-    @classmethod
-    def from_record(cls, text: str, input_text: str | None) -> Request:
-        """The request of a `request` column; `input_text` is its body where that was JSON."""
-        document = from_json(text)
-        if "body" in document:
-            body = _as_bytes(document["body"], document["encoding"])
-        else:
-            body = (input_text or "").encode()
-        pairs = [(name, value) for name, value in document["headers"]]
-        return cls(document["method"], document["path"], document["query"], Headers(pairs), body)
-
-
-def record_request(
-    method: str,
-    path: str,
-    query_string: str,
-    headers: Iterable[tuple[str, str]],
-    body: bytes | None,
-    asked: Iterable[str] = (),
-) -> str:
-    """JSON for the `request` column. Of `headers` (lower-case names) what is listed, or `asked` for."""
-    kept = recorded(headers, asked)
-    document: dict[str, Any] = {"method": method, "path": path, "query": query_string, "headers": kept}
-    if body:
-        document["body"], document["encoding"] = _as_text(body)
-    return to_json(document).decode()
 
 
 class Response:
@@ -161,7 +95,7 @@ class Response:
             document["encoding"] = "json"
             output: str | None = self.body.decode()
         else:
-            text, document["encoding"] = _as_text(self.body)
+            text, document["encoding"] = body_as_text(self.body)
             output = to_json(text).decode()
         check_size(len(output or ""), "the body of the Response")
         return to_json(document).decode(), output
@@ -174,7 +108,7 @@ class Response:
         if document["encoding"] == "json":
             answer.body = (output or "null").encode()
         else:
-            answer.body = _as_bytes(from_json(output or '""'), document["encoding"])
+            answer.body = body_from_text(from_json(output or '""'), document["encoding"])
         return answer
 
 
@@ -196,6 +130,10 @@ class HTTPException(Exception):
 
     def __str__(self) -> str:
         return f"{self.status} {self.detail}"
+
+
+class InvalidBody(HTTPException, ValueError):
+    """A request's body is not what the function reads it as. Not caught, it is the answer."""
 
 
 def check_header(name: str, value: str) -> None:
@@ -224,7 +162,7 @@ def _body_of(body: Any) -> tuple[bytes, str | None]:
         raise NotSerializable(f"Response: the body has no JSON form: {error}") from error
 
 
-def _as_text(body: bytes) -> tuple[str, str]:
+def body_as_text(body: bytes) -> tuple[str, str]:
     """The body and its encoding: text where that is no longer than base64 once it stands in JSON."""
     try:
         text = body.decode()
@@ -235,5 +173,6 @@ def _as_text(body: bytes) -> tuple[str, str]:
     return base64.b64encode(body).decode(), "base64"
 
 
-def _as_bytes(text: str, encoding: str) -> bytes:
+def body_from_text(text: str, encoding: str) -> bytes:
+    """The bytes that `body_as_text` was given."""
     return base64.b64decode(text) if encoding == "base64" else text.encode()

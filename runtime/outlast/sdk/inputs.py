@@ -23,7 +23,7 @@ from outlast.core.doubles import check_numbers
 from outlast.core.errors import InvalidInput, InvalidJson, NotSerializable, UsageError
 from outlast.core.sameness import difference
 from outlast.core.sizes import check_size
-from outlast.sdk.http import Request
+from outlast.sdk.requests import Request
 
 ERRORS_MAX = 100
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)

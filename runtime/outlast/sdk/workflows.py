@@ -66,6 +66,7 @@ def workflow(
     queue: str | None = None,
     steps_visible: bool = False,
     headers: Sequence[str] = (),
+    body_bytes_max: int | None = None,
 ) -> WorkflowDecorator: ...
 def workflow(
     fn: Callable[..., Any] | None = None,
@@ -80,6 +81,7 @@ def workflow(
     queue: str | None = None,
     steps_visible: bool = False,
     headers: Sequence[str] = (),
+    body_bytes_max: int | None = None,
 ) -> Any:
     """Make a function a workflow: it survives anything and runs to one end.
 
@@ -91,8 +93,9 @@ def workflow(
     verified deliveries alone; such a function answers POST, unless `methods` says otherwise.
     `queue="pgmq:NAME"` starts it for each message of that Supabase Queue, too. `steps_visible=True` lets
     users see what the steps of their workflows returned; else they see names, times and status. `headers`
-    names further header fields of the request that are stored for it. Raises UsageError for options that
-    can't work.
+    names further header fields of the request that are stored for it. `body_bytes_max` is how large a body
+    it takes, where the host's default doesn't suit; the host bounds that, too. Raises UsageError for options
+    that can't work.
     """
     if idempotency not in ("optional", "required"):
         raise UsageError(f'workflow(idempotency) is "optional" or "required", not {idempotency!r}')
@@ -106,6 +109,7 @@ def workflow(
     allowed = _methods(methods, "workflow", webhook)
     consumed = queue_name(queue)
     asked = asked_headers(headers)
+    _check_body_bytes_max(body_bytes_max, "workflow")
 
     def decorate(wrapped: Callable[..., Any]) -> Workflow[..., Any]:
         refuse_non_function(wrapped, "workflow")
@@ -128,6 +132,7 @@ def workflow(
             queue=consumed,
             steps_visible=steps_visible,
             headers=asked,
+            body_bytes_max=body_bytes_max,
         )
         return Workflow(definition)
 
@@ -138,7 +143,11 @@ def workflow(
 def handler(fn: Callable[P, R], /) -> Handler[P, R]: ...
 @overload
 def handler(
-    *, auth: Auth | None = None, methods: Sequence[str] = METHODS, webhook: Webhook | None = None
+    *,
+    auth: Auth | None = None,
+    methods: Sequence[str] = METHODS,
+    webhook: Webhook | None = None,
+    body_bytes_max: int | None = None,
 ) -> Callable[[Callable[P, R]], Handler[P, R]]: ...
 def handler(
     fn: Callable[..., Any] | None = None,
@@ -147,13 +156,16 @@ def handler(
     auth: Auth | None = None,
     methods: Sequence[str] = METHODS,
     webhook: Webhook | None = None,
+    body_bytes_max: int | None = None,
 ) -> Any:
     """Make a function `(Request) -> Response` (or any JSON value) served as it is, with nothing recorded.
 
-    `auth`, `methods` and `webhook` are those of `workflow`. Raises UsageError for options that can't work.
+    `auth`, `methods`, `webhook` and `body_bytes_max` are those of `workflow`. Raises UsageError for options
+    that can't work.
     """
     modes = auth_modes(auth, "handler")
     check_webhook(webhook, "handler", auth)
+    _check_body_bytes_max(body_bytes_max, "handler")
     allowed = _methods(methods, "handler", webhook)
 
     def decorate(wrapped: Callable[..., Any]) -> Handler[..., Any]:
@@ -161,7 +173,9 @@ def handler(
         if wrapped.__code__.co_argcount != 1:
             raise UsageError(f"@handler: {wrapped.__qualname__} takes exactly one parameter, the request")
         return Handler(
-            HandlerDefinition(wrapped.__name__, wrapped, is_async(wrapped), allowed, modes, webhook)
+            HandlerDefinition(
+                wrapped.__name__, wrapped, is_async(wrapped), allowed, modes, webhook, body_bytes_max
+            )
         )
 
     return decorate if fn is None else decorate(fn)
@@ -174,3 +188,9 @@ def _methods(methods: Sequence[str], what: str, webhook: Webhook | None) -> tupl
     if not upper or not set(upper) <= set(METHODS):
         raise UsageError(f"{what}(methods) lists some of {', '.join(METHODS)}, not {methods!r}")
     return upper
+
+
+def _check_body_bytes_max(bytes_max: int | None, what: str) -> None:
+    fits = bytes_max is None or (type(bytes_max) is int and bytes_max >= 1)
+    if not fits:
+        raise UsageError(f"{what}(body_bytes_max) is a number of bytes, 1 at least, not {bytes_max!r}")

@@ -52,7 +52,7 @@ class AsyncConn(AsyncConnection[TupleRow]):
     ) -> AsyncCursor[TupleRow]:
         """As the driver's; in a transaction of its own where settings must be made."""
         async with self.settled():
-            return await super().execute(query, params, **options)
+            return await super().execute(query, params, **options)  # type: ignore[arg-type]
 
     def settled(self) -> AbstractAsyncContextManager[Any]:
         """Where statements of cursors find the settings that they rely on."""

@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
+from pydantic_core import to_json
+
 from outlast.core import faults
 from outlast.core.ports import UNBOUNDED, TookTooLong, Unreachable
-from outlast.core.records import Beat, ClaimedWorkflow, Claims, LostInstance
+from outlast.core.records import Beat, ClaimedWorkflow, Claims, LostInstance, RunningStep
 from outlast.store.connections import CONFLICTS, Database, SoleConnection
 from outlast.store.queries import load
 
 _SQL = load("instances.sql")
 _TIMEOUT_S = 30.0
 _CONFLICTS_MAX = 10
-_PATIENCE_S = 10.0
-"""So long what is larger than the memory that is left is passed by; then no other is claimed before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +48,14 @@ class PostgresInstances:
         """See InstanceStore."""
         self._leases.when_ended(call)
 
-    async def beat(self, lease_ttl_s: float) -> Beat:
+    async def beat(self, lease_ttl_s: float, running: Sequence[RunningStep] | None = None) -> Beat:
         """See InstanceStore."""
         parameters = {
             "instance": self._instance_id,
             "ttl": lease_ttl_s,
             "host": socket.gethostname(),
             "version": self._version,
+            "running": None if running is None else _as_json(running),
         }
         ((database_s, ids, epochs),) = await self._run("beat", parameters)
         return Beat(database_s, dict(zip(ids, epochs, strict=True)))
@@ -67,6 +68,7 @@ class PostgresInstances:
         bytes_left: int = UNBOUNDED,
         *,
         alone: bool = True,
+        strict: bool = True,
         limit_s: float | None = None,
     ) -> Claims:
         """See InstanceStore."""
@@ -78,7 +80,7 @@ class PostgresInstances:
             "suspect_after": self._limits.suspect_after,
             "bytes": bytes_left,
             "alone": alone,
-            "patience": _PATIENCE_S,
+            "strict": strict,
         }
         rows = await self._run("claim", parameters, limit_s)
         claimed = sorted((row for row in rows if row[0] is not None), key=lambda row: row[9])
@@ -149,3 +151,8 @@ class PostgresInstances:
                         raise Unreachable(str(error)) from error
                     await asyncio.sleep(random.uniform(0, 0.02))
         raise AssertionError("count() ended")
+
+
+def _as_json(running: Sequence[RunningStep]) -> str:
+    """For `instances.running`. A step whose name Postgres can't hold is shown to nobody."""
+    return to_json([each._asdict() for each in running if "\0" not in each.name]).decode()

@@ -2,14 +2,17 @@
 
 -- name: beat
 with renewed as (
-  insert into outlast.instances as i (instance_id, lease_until, host, version, backend_pid, backend_started)
+  insert into outlast.instances as i (
+    instance_id, lease_until, host, version, running, backend_pid, backend_started
+  )
   select
-    %(instance)s, clock_timestamp() + make_interval(secs => %(ttl)s), %(host)s, %(version)s,
+    %(instance)s, clock_timestamp() + make_interval(secs => %(ttl)s), %(host)s, %(version)s, %(running)s::json,
     case when %(session)s then pg_backend_pid() end,
     case when %(session)s then
       (select a.backend_start from pg_stat_activity a where a.pid = pg_backend_pid()) end
   on conflict (instance_id) do update
     set lease_until = excluded.lease_until,
+        running = coalesce(excluded.running, i.running),
         backend_pid = excluded.backend_pid,
         backend_started = excluded.backend_started
   returning 1
@@ -63,6 +66,7 @@ with sessions as materialized (
     and (i.lease_until < now() or (i.backend_pid is not null and s.pid is null))
     and exists (select from outlast.workflow_status w where w.owner = i.instance_id)
 ), due as (
+  -- Not FOR UPDATE: whoever is sending a message, in a transaction that stays open, holds the row FOR KEY SHARE.
   -- Of those that were lost often none: they are claimed one by one, below. What was inserted by an older version
   -- doesn't say how large it is.
   select w.workflow_id, w.claimable_at, coalesce(w.load_bytes, coalesce(octet_length(w.input::text), 0) + coalesce(octet_length(w.request::text), 0)) as load_bytes
@@ -72,7 +76,7 @@ with sessions as materialized (
     and w.recovery_attempts < %(suspect_after)s
   order by w.claimable_at
   limit %(room)s
-  for update skip locked
+  for no key update skip locked
 ), suspect as (
   select w.workflow_id, w.claimable_at, coalesce(w.load_bytes, coalesce(octet_length(w.input::text), 0) + coalesce(octet_length(w.request::text), 0)) as load_bytes
   from outlast.workflow_status w
@@ -82,18 +86,18 @@ with sessions as materialized (
     and w.recovery_attempts > 0  -- said once more for the index
   order by w.claimable_at
   limit %(suspects)s
-  for update skip locked
+  for no key update skip locked
 ), found as (
   select * from due union all select * from suspect
 ), fitting as (
-  -- What is larger than the memory that is left is passed by, until it has waited long: then all others wait for it.
+  -- What is larger than the memory that is left is passed by. Where it has waited long, others wait for it at times.
   select
     f.*,
     sum(f.load_bytes) over (order by f.claimable_at, f.workflow_id) as in_all,
     row_number() over (order by f.claimable_at, f.workflow_id) as place
   from found f
   where f.load_bytes <= %(bytes)s or %(alone)s
-    or (select min(claimable_at) from found where load_bytes > %(bytes)s) < now() - make_interval(secs => %(patience)s)
+    or (%(strict)s and (select min(claimable_at) from found where load_bytes > %(bytes)s) < now() - interval '10 s')
 ), claimed as (
   update outlast.workflow_status w
   set owner = %(instance)s,
@@ -149,7 +153,7 @@ with orphaned as (
     )
   order by w.created_at
   limit %(limit)s
-  for update of w skip locked
+  for no key update of w skip locked
   -- A beat that is under way waits, and one that came first is seen: nobody is told that it lives and robbed.
   for share of i skip locked
 )

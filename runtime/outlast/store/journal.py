@@ -10,6 +10,7 @@ from psycopg import errors
 from psycopg.pq.abc import PGresult
 
 from outlast.core import faults
+from outlast.core.clock import age_s, monotonic
 from outlast.core.ports import BadData, Conflicted, Unreachable
 from outlast.core.records import Batch, Committed, Ending, FencedWrite, Suspension
 from outlast.core.status import Status
@@ -60,7 +61,8 @@ _STEPS: Mapping[str, Literal] = {
     "step_errors": texts,
     "step_attempts": numbers,
     "step_orders": numbers,
-    "step_starts": numbers,
+    "step_begins": numbers,
+    "step_ends": numbers,
 }
 
 
@@ -196,7 +198,12 @@ def _request(batch: Batch, instance_id: str) -> Request:
     """The statement and its parameters. Raises BadData for a text that Postgres can't hold."""
     held = [(write.workflow_id, write.epoch) for write in batch.writes if write.end is None]
     ends = [_end_row(write, write.end) for write in batch.writes if write.end is not None]
-    steps = [(write.workflow_id, *step) for write in batch.writes for step in write.steps]
+    now = monotonic()
+    steps = [
+        (write.workflow_id, *step[:-2], age_s(step.began, now), age_s(step.ended, now))
+        for write in batch.writes
+        for step in write.steps
+    ]
     lone = len(batch.starts) <= 1 and len(batch.writes) <= 1 and len(steps) <= 1
     form = values if lone else literals
     try:

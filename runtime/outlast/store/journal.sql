@@ -78,11 +78,11 @@ with started as (
   select workflow_id from ended union all select workflow_id from held
 ), recorded as (
   insert into outlast.operation_outputs as o (
-    workflow_id, step_id, name, output, error, attempts, completion_order, nonce, started_at
+    workflow_id, step_id, name, output, error, attempts, completion_order, nonce, started_at, completed_at
   )
   select
     r.workflow_id, r.step_id, r.name, r.output::json, r.error::json, r.attempts, r.completion_order,
-    %(nonce)s, to_timestamp(r.started)
+    %(nonce)s, now() - make_interval(secs => r.began), now() - make_interval(secs => r.ended)
   from (
     select
       unnest(%(step_workflows)s::text[]) as workflow_id,
@@ -92,13 +92,15 @@ with started as (
       unnest(%(step_errors)s::text[]) as error,
       unnest(%(step_attempts)s::int[]) as attempts,
       unnest(%(step_orders)s::int[]) as completion_order,
-      unnest(%(step_starts)s::float8[]) as started
+      -- How many seconds ago.
+      unnest(%(step_begins)s::float8[]) as began,
+      unnest(%(step_ends)s::float8[]) as ended
   ) as r
   -- `is true` keeps this a hashed lookup: as a join it would be a nested loop over two long lists.
   where (r.workflow_id in (select workflow_id from fenced)) is true
   -- The one record that changes: a wait that is over, to what it brought if that was a message.
   on conflict (workflow_id, step_id) do update
-    set completion_order = excluded.completion_order, error = excluded.error, completed_at = now(),
+    set completion_order = excluded.completion_order, error = excluded.error, completed_at = excluded.completed_at,
         nonce = excluded.nonce,
         output = case when o.attempts = 0 then excluded.output else o.output end
     where o.completion_order is null and o.name = excluded.name
@@ -129,11 +131,12 @@ with fenced as (
   for share
 )
 insert into outlast.operation_outputs (
-  workflow_id, step_id, name, output, error, attempts, completion_order, nonce, started_at
+  workflow_id, step_id, name, output, error, attempts, completion_order, nonce, started_at, completed_at
 )
 select
   f.workflow_id, %(step_id)s, %(name)s, %(output)s::json, %(error)s::json, %(attempts)s, %(completion_order)s,
-  %(nonce)s, to_timestamp(%(started)s)
+  %(nonce)s, clock_timestamp() - make_interval(secs => %(began)s),
+  clock_timestamp() - make_interval(secs => %(ended)s)
 from fenced f
 where current_setting('outlast.transaction', true) = %(mark)s
 on conflict (workflow_id, step_id) do nothing

@@ -46,17 +46,10 @@ with waiting as (
   ) as a
   where w.workflow_id = a.workflow_id
   returning w.owner is null and w.claimable_at <= now() as woken
-), lost as (
-  -- Of workflows that are no more: nobody looks at them again.
-  update outlast.messages m
-  set number = 0
-  where m.message_id in (select message_id from waiting) and m.number is null
-    and not exists (select from outlast.workflow_status w where w.workflow_id = m.workflow_id)
-  returning m.message_id
 )
 select
   (select count(*) from waiting) as waiting,
-  (select count(*) from arrived) + (select count(*) from lost) as delivered,
+  (select count(*) from arrived) as delivered,
   (select count(*) from counted where woken) as woken
 
 -- name: mail

@@ -10,6 +10,7 @@ from psycopg.sql import SQL
 
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 _COMMENT = re.compile(r"^ *--.*\n", re.MULTILINE)
+_INDENT = re.compile(r"^ +", re.MULTILINE)
 _UNNEST = re.compile(r"unnest\((\$\d+)::(\w+)\[\]\)")
 _PARAMETER = re.compile(r"%\((\w+)\)s")
 
@@ -24,7 +25,7 @@ class Numbered:
 
 
 def load(file: str) -> dict[str, SQL]:
-    """The queries of `file` by name, without lines of comment.
+    """The queries of `file` by name, without lines of comment and indentation.
 
     Those would make a long statement too long for the driver to keep what it made of it (psycopg's
     MAX_CACHED_STATEMENT_LENGTH): it would be parsed anew each time.
@@ -49,7 +50,8 @@ def for_one_row(query: Numbered) -> Numbered:
 def _texts(file: str) -> list[tuple[str, str]]:
     parts = _NAME.split((files(__package__) / file).read_text("utf-8"))
     return [
-        (name, _COMMENT.sub("", text).strip()) for name, text in zip(parts[1::2], parts[2::2], strict=True)
+        (name, _INDENT.sub("", _COMMENT.sub("", text)).strip())
+        for name, text in zip(parts[1::2], parts[2::2], strict=True)
     ]
 
 

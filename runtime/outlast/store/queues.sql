@@ -7,16 +7,19 @@ with limited as materialized (
   -- Till this commit: whoever has locked a queue's table holds up neither other queues nor a connection for long.
   select set_config('lock_timeout', '300ms', true) as lock_timeout
 ), read as materialized (
-  select r.msg_id, r.enqueued_at, r.read_ct, r.message, to_jsonb(r) -> 'headers' as headers
+  -- Messages may be large: each is made a text once. Before 1.5 there are no headers; the name is the outer one then.
+  select
+    r.msg_id, r.enqueued_at, r.read_ct, r.message::text as message, (select headers from (select r.*) as own) as headers
   -- Longer hidden than any commit takes: what isn't deleted below is for later.
   from limited
+  cross join (select null::jsonb as headers) as older
   cross join lateral pgmq.read(
     %(queue)s, 30, case when limited.lock_timeout is null then 0 else %(room)s::integer end) as r
 ), told as (
   select
     r.*, 'pgmq:' || %(queue)s::text || ':' || r.msg_id as plain_id,
     encode(sha256(convert_to(
-      extract(epoch from r.enqueued_at)::text || ':' || coalesce(r.message::text, ''), 'UTF8')), 'hex') as fingerprint
+      extract(epoch from r.enqueued_at)::text || ':' || coalesce(r.message, ''), 'UTF8')), 'hex') as fingerprint
   from read r
 ), named as (
   -- A queue that was dropped and made again counts from 1 again: an id may be another message's.
@@ -42,7 +45,7 @@ with limited as materialized (
     '{"role":"service_role","outlast":{"mode":"queue","key":null}}', 'pgmq:' || %(queue)s::text,
     jsonb_strip_nulls(jsonb_build_object(
       'msg_id', n.msg_id, 'enqueued_at', n.enqueued_at, 'read_ct', n.read_ct, 'headers', n.headers))::json,
-    %(instance)s, 1, now(), octet_length(n.message::text)
+    %(instance)s, 1, now(), octet_length(n.message)
   from known n
   where not n.done
   on conflict (workflow_id) do nothing

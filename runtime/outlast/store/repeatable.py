@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
 
+from psycopg import AsyncCursor
+from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 from psycopg.sql import SQL
 
 from outlast.core.ports import Unreachable
-from outlast.store.connections import CONFLICTS, away
+from outlast.store.connections import CONFLICTS, AsyncConn, away
 from outlast.store.gate import NoConnection
 from outlast.store.pool import Pool
 
@@ -16,15 +20,69 @@ TRIES = 3
 WAIT_S = 3.0
 """For a connection. Who asks is waited for, and is better told soon that the database is away."""
 
+T = TypeVar("T")
+Row = TypeVar("Row")
+
 
 async def rows_of(pool: Pool, statement: SQL, parameters: dict[str, Any]) -> list[dict[str, Any]]:
     """The rows of `statement`. Raises Unreachable, and what Postgres thinks of the statement."""
+
+    async def read(connection: AsyncConn) -> list[dict[str, Any]]:
+        cursor = connection.cursor(row_factory=dict_row)
+        await cursor.execute(statement, parameters)
+        return await cursor.fetchall()
+
+    return await _repeated(pool, read)
+
+
+async def rows_within(
+    pool: Pool, statement: SQL, parameters: dict[str, Any], bytes_max: int
+) -> tuple[list[dict[str, Any]], bool]:
+    """The first rows, whose texts have at most `bytes_max` characters, and whether others follow.
+
+    One row there is always, however large. No more than one is in memory beyond `bytes_max`. Raises as
+    `rows_of`.
+    """
+
+    async def read(connection: AsyncConn) -> tuple[list[dict[str, Any]], bool]:
+        rows: list[dict[str, Any]] = []
+        size = 0
+        async with one_by_one(
+            connection, connection.cursor(row_factory=dict_row), statement, parameters
+        ) as found:
+            async for row in found:
+                size += sum(len(value) for value in row.values() if isinstance(value, str))
+                if rows and size > bytes_max:
+                    return rows, True
+                rows.append(row)
+        return rows, False
+
+    return await _repeated(pool, read)
+
+
+@asynccontextmanager
+async def one_by_one(
+    connection: AsyncConn, cursor: AsyncCursor[Row], statement: SQL, parameters: dict[str, Any]
+) -> AsyncIterator[AsyncIterator[Row]]:
+    """The rows of `statement` as the server sends them.
+
+    Whoever stops before the last one ends the connection: what else the server has to send is neither read
+    nor waited for.
+    """
+    rows = cursor.stream(statement, parameters)
+    try:
+        yield rows
+    finally:
+        if connection.pgconn.transaction_status == TransactionStatus.ACTIVE:
+            await connection.close()
+        await rows.aclose()  # type: ignore[attr-defined]  # it is a generator
+
+
+async def _repeated(pool: Pool, read: Callable[[AsyncConn], Awaitable[T]]) -> T:
     for attempt in range(1, TRIES + 1):
         try:
             async with away(), pool.connection(WAIT_S) as connection, connection.settled():
-                cursor = connection.cursor(row_factory=dict_row)
-                await cursor.execute(statement, parameters)
-                return await cursor.fetchall()
+                return await read(connection)
         except CONFLICTS as error:
             if attempt == TRIES:
                 raise Unreachable(str(error)) from error

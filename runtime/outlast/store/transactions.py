@@ -8,6 +8,7 @@ import psycopg
 from psycopg.sql import SQL
 
 from outlast.core import faults
+from outlast.core.clock import age_s, monotonic
 from outlast.core.errors import UsageError
 from outlast.core.ports import Conflicted, Fence, TransactionWork, Unreachable
 from outlast.core.records import StepRecord
@@ -82,6 +83,7 @@ class PostgresTransactions:
 
     async def _insert(self, connection: AsyncConn, record: StepRecord, fence: Fence, mark: str) -> bool:
         """Write the record as the transaction's last statement; False if that was refused."""
+        now = monotonic()
         parameters = {
             "instance": self._instance_id,
             "workflow_id": fence.workflow_id,
@@ -93,7 +95,8 @@ class PostgresTransactions:
             "attempts": record.attempts,
             "completion_order": record.completion_order,
             "nonce": fence.nonce,
-            "started": record.started_s,
+            "began": age_s(record.began, now),
+            "ended": age_s(record.ended, now),
             "mark": mark,
         }
         cursor = await connection.execute(_SQL["record_transaction"], parameters)

@@ -6,17 +6,23 @@ import secrets
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any
 
-from outlast.core.listing import Filters
-from outlast.core.records import ClaimedWorkflow, Ownership, Standing, StepRecord
+from outlast.core.listing import Filters, Page
+from outlast.core.records import RECORD_BYTES, ClaimedWorkflow, Ownership, Standing, Standings, StepRecord
 from outlast.core.status import Status
 from outlast.store.connections import away
 from outlast.store.pool import Pool
 from outlast.store.queries import load
-from outlast.store.repeatable import rows_of
+from outlast.store.repeatable import one_by_one, rows_of, rows_within
 
 _SQL = load("workflows.sql")
 LOAD_WAIT_S = 10.0
 """For a connection of the pool, which long transactions may hold."""
+
+LOOK_BYTES_MAX = 16 * 2**20
+"""What workflows that are waited for may have returned, of one answer."""
+
+PAGE_BYTES_MAX = 4 * 2**20
+"""Of the rows of a page, and of one look of a stream."""
 
 
 class PostgresWorkflows:
@@ -35,11 +41,9 @@ class PostgresWorkflows:
             away(),
             self._pool.connection(LOAD_WAIT_S) as connection,
             connection.settled(),
-            connection.cursor() as cursor,
+            one_by_one(connection, connection.cursor(), _SQL["load"], parameters) as rows,
         ):
-            async for place, step_id, name, output, error, attempts, order in cursor.stream(
-                _SQL["load"], parameters
-            ):
+            async for place, step_id, name, output, error, attempts, order in rows:
                 workflow = workflows[place - 1]
                 if whole is not None and whole is not workflow:
                     yield whole
@@ -48,19 +52,20 @@ class PostgresWorkflows:
                     workflow.input, workflow.request, workflow.load_bytes = output, error, 0
                 else:
                     workflow.history.append(StepRecord(step_id, name, output, error, attempts, order))
+                    workflow.load_bytes += RECORD_BYTES
                 workflow.load_bytes += len(output or "") + len(error or "")
                 if enough(workflow):
                     return
         if whole is not None:
             yield whole
 
-    async def standing(self, ids: Sequence[str]) -> dict[str, Standing]:
+    async def standing(self, ids: Sequence[str]) -> Standings:
         """See WorkflowStore."""
-        return _standings(await self._rows("standing", {"ids": list(ids)}))
+        return await self._standings("standing", ids)
 
-    async def ended(self, ids: Sequence[str]) -> dict[str, Standing]:
+    async def ended(self, ids: Sequence[str]) -> Standings:
         """See WorkflowStore."""
-        return _standings(await self._rows("ended", {"ids": list(ids)}))
+        return await self._standings("ended", ids)
 
     async def cancel(self, workflow_id: str) -> bool:
         """See WorkflowStore."""
@@ -72,12 +77,21 @@ class PostgresWorkflows:
         rows = await self._rows("ownership", {"ids": list(ids)})
         return {row["workflow_id"]: Ownership(**{**row, "status": Status(row["status"])}) for row in rows}
 
+    async def counts(self, subject: str, sleeping_max: int, stored_max: int) -> tuple[int, int]:
+        """So many of a user's workflows sleep, so many are stored; no further than to the limits.
+
+        Raises Unreachable.
+        """
+        parameters = {"subject": subject, "sleeping_max": sleeping_max, "stored_max": stored_max}
+        (row,) = await self._rows("counts", parameters)
+        return row["sleeping"], row["stored"]
+
     async def show(self, workflow_id: str) -> dict[str, Any] | None:
         """All columns that people may see of one workflow; JSON as text. Raises Unreachable."""
         rows = await self._rows("show", {"workflow_id": workflow_id})
         return rows[0] if rows else None
 
-    async def page(self, filters: Filters) -> list[dict[str, Any]]:
+    async def page(self, filters: Filters) -> Page:
         """A page of workflows, newest first; JSON as text. Raises Unreachable."""
         attribute, value = filters.attribute or (None, None)
         after_created, after_id = filters.after or (None, None)
@@ -95,36 +109,44 @@ class PostgresWorkflows:
             "attribute_value": value,
             "after_created": after_created,
             "after_id": after_id,
-            "limit": filters.limit,
         }
-        return await self._rows("page", parameters)
+        return await self._page("page", parameters, filters.limit)
 
     async def steps(
         self, workflow_id: str, after: tuple[int, str] | None = None, limit: int | None = None
-    ) -> list[dict[str, Any]]:
+    ) -> Page:
         """Recorded steps in order of completion, then sleeps that aren't over; JSON as text.
 
         `after` is the last one (`place`, `step_id`) of the page before. Raises Unreachable.
         """
         place, step_id = after or (None, None)
-        parameters = {"workflow_id": workflow_id, "after_place": place, "after_step": step_id, "limit": limit}
-        return await self._rows("steps", parameters)
+        parameters = {"workflow_id": workflow_id, "after_place": place, "after_step": step_id}
+        return await self._page("steps", parameters, limit)
 
-    async def steps_after(self, workflow_id: str, order: int, limit: int) -> list[dict[str, Any]]:
+    async def running(self, workflow_id: str) -> list[dict[str, Any]]:
+        """Its steps that another instance has been running for some seconds: `step_id`, `name`, `attempt`,
+        `began_at`, `retry_at`, `instance_id`. Raises Unreachable.
+        """
+        return await self._rows("running", {"workflow_id": workflow_id})
+
+    async def steps_after(self, workflow_id: str, order: int, limit: int) -> Page:
         """Completions later than the `order`-th; of published events the `value` too. Raises Unreachable."""
-        parameters = {"workflow_id": workflow_id, "after": order, "limit": limit}
-        return await self._rows("steps_after", parameters)
+        return await self._page("steps_after", {"workflow_id": workflow_id, "after": order}, limit)
 
-    async def events(
-        self, workflow_id: str, after: int, limit: int, event: str | None = None
-    ) -> list[dict[str, Any]]:
+    async def events(self, workflow_id: str, after: int, limit: int, event: str | None = None) -> Page:
         """Published events later than number `after`, all or those of one name. Raises Unreachable."""
-        parameters = {"workflow_id": workflow_id, "after": after, "event": event, "limit": limit}
-        return await self._rows("events", parameters)
+        return await self._page("events", {"workflow_id": workflow_id, "after": after, "event": event}, limit)
 
     async def _rows(self, query: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
         return await rows_of(self._pool, _SQL[query], parameters)
 
+    async def _page(self, query: str, parameters: dict[str, Any], limit: int | None) -> Page:
+        """One row more than asked for tells whether others follow."""
+        parameters["limit"] = None if limit is None else limit + 1
+        rows, cut = await rows_within(self._pool, _SQL[query], parameters, PAGE_BYTES_MAX)
+        return Page(rows[:limit], cut or (limit is not None and len(rows) > limit))
 
-def _standings(rows: list[dict[str, Any]]) -> dict[str, Standing]:
-    return {row["workflow_id"]: Standing(**{**row, "status": Status(row["status"])}) for row in rows}
+    async def _standings(self, query: str, ids: Sequence[str]) -> Standings:
+        rows, cut = await rows_within(self._pool, _SQL[query], {"ids": list(ids)}, LOOK_BYTES_MAX)
+        standings = (Standing(**{**row, "status": Status(row["status"])}) for row in rows)
+        return Standings({each.workflow_id: each for each in standings}, cut)

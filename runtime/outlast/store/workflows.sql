@@ -19,6 +19,18 @@ select workflow_id, function, status, subject, parent
 from outlast.workflow_status
 where workflow_id = any(%(ids)s::text[])
 
+-- name: counts
+-- Of one user; no further than to the limits, and out of indexes alone.
+select
+  (select count(*) from (
+    select from outlast.workflow_status
+    where subject = %(subject)s and owner is null and claimable_at is not null
+    limit %(sleeping_max)s
+  ) s) as sleeping,
+  (select count(*) from (
+    select from outlast.workflow_status where subject = %(subject)s limit %(stored_max)s
+  ) s) as stored
+
 -- name: show
 select
   workflow_id, function, status, input::text, output::text, error::text, response::text, idempotency_key, subject,
@@ -65,16 +77,32 @@ order by w.created_at desc, w.workflow_id desc
 limit %(limit)s
 
 -- name: steps
--- Sleeps that aren't over have no order of completion: their place is after all others.
+-- Waits that aren't over have no order of completion: their place is after all others.
 select
   step_id, name, output::text, error::text, attempts, completion_order, started_at, completed_at,
-  coalesce(completion_order, 2147483647) as place
+  coalesce(completion_order, 2147483647) as place,
+  (select w.completed_at from outlast.workflow_status w where w.workflow_id = %(workflow_id)s) as over_at
 from outlast.operation_outputs
 where workflow_id = %(workflow_id)s
   and (%(after_place)s::int is null
        or (coalesce(completion_order, 2147483647), step_id) > (%(after_place)s, %(after_step)s))
 order by coalesce(completion_order, 2147483647), step_id
 limit %(limit)s::bigint
+
+-- name: running
+-- What the instance that owns the workflow runs of it, as its last beat said, and what of that was not over by now.
+select
+  r.step_id, r.name, r.attempt, to_timestamp(r.began_s) as began_at, to_timestamp(r.retry_s) as retry_at,
+  i.instance_id
+from outlast.workflow_status w
+join outlast.instances i on i.instance_id = w.owner
+cross join lateral json_to_recordset(i.running)
+  as r (workflow_id text, epoch bigint, step_id text, name text, attempt int, began_s float8, retry_s float8)
+where w.workflow_id = %(workflow_id)s and r.workflow_id = w.workflow_id and r.epoch = w.epoch
+  and not exists (
+    select from outlast.operation_outputs o where o.workflow_id = w.workflow_id and o.step_id = r.step_id
+  )
+order by r.began_s, r.step_id
 
 -- name: steps_after
 -- For streams: completions later than one that was seen.

@@ -58,15 +58,25 @@ WEBHOOK = Admitted(_WEBHOOK, _WEBHOOK.record())
 
 
 class Admission:
-    """Decides who is let in. `of_function` tells the written `verify_jwt` of a file, None where none is."""
+    """Decides who is let in. `of_function` tells the written `verify_jwt` of a file, None where none is.
+
+    `asked` counts who was let in, and may raise ProblemError (429).
+    """
 
     def __init__(
-        self, keys: ApiKeys, tokens: Tokens, *, verify_jwt: bool, of_function: Callable[[str], bool | None]
+        self,
+        keys: ApiKeys,
+        tokens: Tokens,
+        *,
+        verify_jwt: bool,
+        of_function: Callable[[str], bool | None],
+        asked: Callable[[Call, Admitted], None] = lambda call, admitted: None,
     ) -> None:
         self._keys = keys
         self._tokens = tokens
         self._verify_jwt = verify_jwt
         self._of_function = of_function
+        self.asked = asked
 
     def gated(self, function: str, auth: Sequence[AuthMode] | None) -> bool:
         """Whether the gateway checks calls of `function`. One that says `auth` itself isn't, by default."""
@@ -77,6 +87,7 @@ class Admission:
         """Who calls a function of the file `function`. Raises ProblemError (401, 503)."""
         admitted = await self._to_function(call, function, auth)
         let_in(call, admitted.caller)
+        self.asked(call, admitted)
         return admitted
 
     async def _to_function(self, call: Call, function: str, auth: Sequence[AuthMode] | None) -> Admitted:
@@ -99,6 +110,7 @@ class Admission:
         """Who asks for workflows: a holder of a secret key, or a signed-in user. Raises ProblemError."""
         admitted = await _through_gateway(self._presented(call))
         let_in(call, admitted.caller)
+        self.asked(call, admitted)
         if not admitted.secret and admitted.subject is None:
             detail = "only a secret key, or a user's token for their own workflows, opens this"
             raise refusal("UNAUTHORIZED_NO_AUTH_HEADER", f"Missing authorization header: {detail}")

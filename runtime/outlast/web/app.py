@@ -14,9 +14,12 @@ from outlast.core.errors import OutlastError
 from outlast.core.observations import ignore
 from outlast.sdk.definitions import HandlerDefinition, WorkflowDefinition
 from outlast.sdk.environment import enter_environment
+from outlast.sdk.webhooks import StandardWebhook
+from outlast.web.addresses import Addresses
 from outlast.web.admission import WEBHOOK, Admission, Admitted
 from outlast.web.answers import ClientGone, Reply
 from outlast.web.audit import Audit
+from outlast.web.bodies import BodyBudget, BodyShare
 from outlast.web.calls import Call
 from outlast.web.cors import preflight, shared
 from outlast.web.following import wants_stream
@@ -27,6 +30,7 @@ from outlast.web.neighbours import Neighbours
 from outlast.web.problems import INTERNAL, expected_problem
 from outlast.web.requests import RequestLog, untold
 from outlast.web.routes import WORKFLOWS
+from outlast.web.shares import Shares
 from outlast.web.streaming import Streamer
 from outlast.web.webhooks import Complaints, admit_webhook
 
@@ -53,10 +57,13 @@ class Web:
     invoker: Invoker
     streamer: Streamer
     access: HostAccess
+    shares: Shares
     admission: Admission
     management: ASGIApp
+    bodies: BodyBudget
     cors_origins: Sequence[str] = ("*",)
     neighbours: Neighbours | None = None
+    addresses: Addresses = field(default_factory=Addresses)
     complaints: Complaints = field(default_factory=Complaints)
     audit: Audit = field(default_factory=lambda: Audit(ignore))
     requests: RequestLog = field(default_factory=untold)
@@ -64,6 +71,8 @@ class Web:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] == "http":
+            self.addresses.resolve(scope)
+            share = BodyShare(self.bodies, scope)
             call = Call(scope, receive)
             reply = Reply(send, shared(call, self.cors_origins))
             began = self.requests.began()
@@ -71,6 +80,7 @@ class Web:
                 with suppress(ClientGone):
                     await self._serve(call, reply)
             finally:
+                share.release()
                 self.requests.answered(scope, reply, began)
 
     async def _serve(self, call: Call, reply: Reply) -> None:
@@ -103,6 +113,10 @@ class Web:
 
     async def _function(self, call: Call, reply: Reply) -> None:
         target, admitted = await self._admit(call, call.path[len(FUNCTIONS) :])
+        with self.shares.in_flight(call, admitted):
+            await self._answer(call, target, admitted, reply)
+
+    async def _answer(self, call: Call, target: Target, admitted: Admitted, reply: Reply) -> None:
         served = target.served
         if isinstance(served, WorkflowDefinition):
             if wants_stream(call):
@@ -137,12 +151,15 @@ class Web:
     ) -> Admitted:
         """A verified delivery is let in by that alone, and has the key that it stands for."""
         assert served.webhook is not None
+        self.shares.asked(call, WEBHOOK)
         call.key = await admit_webhook(
             call,
             served.webhook,
             target.function,
             self.complaints,
             now_s=self.invoker.now_s(),
-            body_bytes_max=self.access.body_bytes_max,
+            body_bytes_max=self.access.bodies.of(
+                served.body_bytes_max, verified=not isinstance(served.webhook, StandardWebhook)
+            ),
         )
         return WEBHOOK

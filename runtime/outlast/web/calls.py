@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from starlette.types import Receive, Scope
 
+from outlast.core.unfolding import check_values
 from outlast.web.answers import ClientGone
+from outlast.web.bodies import SHARE, VALUE_BYTES, BodyShare
+from outlast.web.off_loop import by_size
 from outlast.web.problems import Problem, ProblemError
 
 
 class Call:
     """A request. Names of header fields are lower-case bytes, as ASGI gives them."""
 
-    __slots__ = ("_body", "_named", "headers", "key", "method", "path", "query", "receive", "scope")
+    __slots__ = (
+        "_body", "_named", "_share", "_weighed",
+        "headers", "key", "method", "path", "query", "receive", "scope",
+    )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.scope = scope
@@ -22,6 +28,8 @@ class Call:
         self.headers: list[tuple[bytes, bytes]] = scope["headers"]
         self._named = dict(self.headers)  # most fields that are asked for aren't there
         self._body: bytes | None = None
+        self._share: BodyShare | None = scope.get(SHARE)
+        self._weighed = False
         self.key: str | None = None
         """The idempotency key that a verified webhook stands for; it goes before the header's."""
 
@@ -45,15 +53,42 @@ class Call:
         self._named.pop(name, None)
 
     async def body(self, bytes_max: int) -> bytes:
-        """The whole body, as often as it is asked for. Raises ProblemError (413), ClientGone."""
+        """The whole body, as often as it is asked for. Raises ProblemError (413, 429, 503), ClientGone."""
         if self._body is None:
             self._body = await self._read(bytes_max)
         return self._body
 
+    async def json_body(self, bytes_max: int) -> bytes:
+        """As `body`, for one that is read as JSON next: what it unfolds into is bounded and counted, too.
+
+        Raises TooManyValues (413).
+        """
+        body = await self.body(bytes_max)
+        values = await by_size(len(body), check_values, body)
+        if self._share is not None and not self._weighed:
+            self._share.take(values * VALUE_BYTES)
+            self._weighed = True
+        return body
+
+    def is_of(self, caller: str | None, *, secret: bool) -> None:
+        """Whose body it is: a caller's by name, or None where the address alone is known."""
+        if self._share is not None:
+            self._share.is_of(caller, secret=secret)
+
+    def release(self) -> None:
+        """The body is needed no more: others may come."""
+        self._body = None
+        if self._share is not None:
+            self._share.release()
+
     async def _read(self, bytes_max: int) -> bytes:
+        """By its Content-Length its room is taken at once, else as it grows."""
         length = self.header(b"content-length") or ""
-        if length.isdecimal() and int(length) > bytes_max:
+        told = int(length) if length.isdecimal() else None
+        if told is not None and told > bytes_max:
             raise ProblemError(_too_large(bytes_max))
+        if told and self._share is not None:
+            self._share.take(told)
         chunks: list[bytes] = []
         size = 0
         while True:
@@ -64,6 +99,8 @@ class Call:
             size += len(chunk)
             if size > bytes_max:
                 raise ProblemError(_too_large(bytes_max))
+            if told is None and self._share is not None:
+                self._share.take(len(chunk))
             chunks.append(chunk)
             if not message.get("more_body", False):
                 return chunks[0] if len(chunks) == 1 else b"".join(chunks)

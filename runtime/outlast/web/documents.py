@@ -12,6 +12,7 @@ from pydantic_core import from_json, to_json
 from outlast.core.events import event_of
 from outlast.core.failures import CANCELLED
 from outlast.core.outcomes import public_error, public_message
+from outlast.core.paths import is_timer
 from outlast.core.records import Standing
 from outlast.core.status import Status
 
@@ -66,26 +67,47 @@ def summary_document(row: Row) -> Verbatim:
     return document(fields)
 
 
+def running_document(row: Row, *, secret: bool) -> Verbatim:
+    """One step that runs. On which instance is for holders of a secret key alone."""
+    return document(
+        {
+            "step_id": row["step_id"],
+            "name": row["name"],
+            "status": "RUNNING",
+            "output": None,
+            "error": None,
+            "attempts": row["attempt"],
+            "completion_order": None,
+            "started_at": row["began_at"],
+            "completed_at": None,
+            "retry_at": row["retry_at"],
+            "instance": row["instance_id"] if secret else None,
+        }
+    )
+
+
 def step_document(row: Row, *, secret: bool, visible: bool = True) -> Verbatim:
     """One recorded step; of a wait that isn't over, when it will be. `secret` as for workflows.
 
     Unless steps are `visible`, their outputs are left out; what was published is there for owners to see.
     """
-    sleeping = row["completion_order"] is None
+    waiting = row["completion_order"] is None
+    wake_at = datetime.fromtimestamp(float(row["output"]), UTC) if waiting else None
+    status, completed_at = _wait_over(row, wake_at) if wake_at else (_step_status(row), row["completed_at"])
     published = event_of(row["name"], row["attempts"]) is not None
     fields: dict[str, Any] = {
         "step_id": row["step_id"],
         "name": row["name"],
-        "status": _step_status(row),
-        "output": _recorded(row["output"]) if not sleeping and (visible or published) else None,
+        "status": status,
+        "output": _recorded(row["output"]) if not waiting and (visible or published) else None,
         "error": _recorded(row["error"]) if secret or row["error"] is None else _STEP_FAILED,
         "attempts": row["attempts"],
         "completion_order": row["completion_order"],
         "started_at": row["started_at"],
-        "completed_at": None if sleeping else row["completed_at"],
+        "completed_at": completed_at,
     }
-    if sleeping:
-        fields["wake_at"] = datetime.fromtimestamp(float(row["output"]), UTC)
+    if waiting and completed_at is None:
+        fields["wake_at"] = wake_at
     return document(fields)
 
 
@@ -94,9 +116,19 @@ def event_document(row: Row) -> Verbatim:
     return document({**row, "value": _recorded(row["value"])})
 
 
+def _wait_over(row: Row, wake_at: datetime) -> tuple[str, datetime | None]:
+    """How a wait stands whose end is not recorded, and since when.
+
+    A workflow that has ended waits for nothing: it had slept, or it gave the wait up. A receive and a timer
+    were given up, since their ends are always recorded.
+    """
+    if row["over_at"] is None:
+        return "SLEEPING" if row["attempts"] else "RECEIVING", None
+    slept = row["attempts"] and not is_timer(row["step_id"]) and wake_at <= row["over_at"]
+    return ("SUCCESS", wake_at) if slept else ("CANCELLED", row["over_at"])
+
+
 def _step_status(row: Row) -> str:
-    if row["completion_order"] is None:
-        return "SLEEPING" if row["attempts"] else "RECEIVING"
     if row["error"] is None:
         return "SUCCESS"
     return "CANCELLED" if row["error"] == CANCELLED else "ERROR"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -10,7 +9,7 @@ from typing import Any, Protocol
 from starlette.types import Send
 
 from outlast.core.errors import OutlastError
-from outlast.web.admission import Admitted
+from outlast.core.listing import Page
 from outlast.web.answers import Answer
 from outlast.web.calls import Call
 from outlast.web.documents import document, documents, event_document
@@ -30,28 +29,25 @@ from outlast.web.pages import PAGE_MAX, page_answer
 from outlast.web.parameters import Parameters, bad_cursor, cursor_of
 from outlast.web.problems import ProblemError
 from outlast.web.results import accepted_headers, location_of
-
-InFlight = Callable[[Call, Admitted], AbstractContextManager[None]]
+from outlast.web.shares import Shares
 
 
 class Events(Protocol):
     """Where published events are read."""
 
-    async def events(
-        self, workflow_id: str, after: int, limit: int, event: str | None = None
-    ) -> list[dict[str, Any]]:
+    async def events(self, workflow_id: str, after: int, limit: int, event: str | None = None) -> Page:
         """Published events later than number `after`, all or those of one name. Raises Unreachable."""
         ...
 
 
 class EventRoutes:
-    """The endpoint under a workflow's `/events`. `in_flight` counts a caller's streams among its calls."""
+    """The endpoint under a workflow's `/events`. `shares` count a caller's streams, among its calls too."""
 
-    def __init__(self, engine: Engine, events: Events, owned: Owned, in_flight: InFlight) -> None:
+    def __init__(self, engine: Engine, events: Events, owned: Owned, shares: Shares) -> None:
         self._engine = engine
         self._events = events
         self._owned = owned
-        self._in_flight = in_flight
+        self._shares = shares
 
     async def events(self, call: Call, workflow_id: str) -> Answer | EventStream:
         """A page of events in their order; as a stream where that is asked for."""
@@ -60,17 +56,17 @@ class EventRoutes:
         if wants_stream(call) and call.method == "GET":
             event = Parameters(call, ("event",)).one("event")
             await self._owned.ownership(workflow_id, owner)
-            slot = self._in_flight(call, admitted)
+            slots = (self._shares.in_flight(call, admitted), self._shares.streaming(call, admitted))
             lasts_s = admitted.lasts_s(self._engine.clock.now_s())
-            return EventStream(self._engine, self._events, call, workflow_id, event, slot, lasts_s)
+            return EventStream(self._engine, self._events, call, workflow_id, event, slots, lasts_s)
         parameters = Parameters(call, ("event", "limit", "cursor"))
         limit = parameters.whole("limit", PAGE_MAX, 1, PAGE_MAX)
         after, event = _after(parameters), parameters.one("event")
         await self._owned.ownership(workflow_id, owner)
         with reaching():
-            rows = await self._events.events(workflow_id, after, limit + 1, event)
-        cursor = cursor_of(rows[limit - 1]["number"]) if len(rows) > limit else None
-        items = documents(map(event_document, rows[:limit]))
+            rows, more = await self._events.events(workflow_id, after, limit, event)
+        cursor = cursor_of(rows[-1]["number"]) if more else None
+        items = documents(map(event_document, rows))
         return page_answer("events", items, f"{location_of(workflow_id)}/events", parameters, cursor)
 
 
@@ -83,12 +79,13 @@ class EventStream:
     call: Call
     workflow_id: str
     event: str | None
-    slot: AbstractContextManager[None]
+    slots: tuple[AbstractContextManager[None], AbstractContextManager[None]]
     lasts_s: float | None
 
     async def send(self, send: Send) -> None:
         """Send it. Raises ProblemError (429) before it begins, ClientGone."""
-        with self.slot:
+        of_calls, of_streams = self.slots
+        with of_calls, of_streams:
             headers = [*accepted_headers(self.workflow_id), EVENT_STREAM]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             await send_comment(send, "following")
@@ -99,9 +96,9 @@ class EventStream:
             await send({"type": "http.response.body", "body": b""})
 
     async def _follow(self, send: Send) -> None:
-        async def rows_after(order: int) -> list[dict[str, Any]]:
-            rows = await self.store.events(self.workflow_id, order, LOOK_MAX, self.event)
-            return [{**row, "completion_order": row["number"]} for row in rows]
+        async def rows_after(order: int) -> Page:
+            rows, more = await self.store.events(self.workflow_id, order, LOOK_MAX, self.event)
+            return Page([{**row, "completion_order": row["number"]} for row in rows], more)
 
         async def tell(row: dict[str, Any]) -> None:
             number = row.pop("completion_order")

@@ -11,6 +11,7 @@ from starlette.types import Send
 
 from outlast.core.clock import Clock, monotonic
 from outlast.core.errors import DatabaseUnavailable, OutlastError
+from outlast.core.listing import Page
 from outlast.core.ports import Unreachable
 from outlast.core.records import Standing
 from outlast.web.answers import ClientGone
@@ -24,8 +25,6 @@ POLL_S = 0.2
 PING_S = 15.0
 LOOK_MAX = 200
 """Rows of one look."""
-
-Rows = list[dict[str, Any]]
 
 
 class Engine(Protocol):
@@ -42,7 +41,7 @@ async def follow(
     engine: Engine,
     call: Call,
     workflow_id: str,
-    rows_after: Callable[[int], Awaitable[Rows]],
+    rows_after: Callable[[int], Awaitable[Page]],
     tell: Callable[[dict[str, Any]], Awaitable[None]],
     send: Send,
     *,
@@ -53,7 +52,7 @@ async def follow(
     """Tell every row later than the `after`-th; how the workflow ended, and the last row's order.
 
     After `lasts_s` the caller's token has ended, and so does the stream: ProblemError (401).
-    `rows_after` gives at most LOOK_MAX rows in order of `completion_order`, and raises Unreachable.
+    `rows_after` gives rows in order of `completion_order`, and raises Unreachable.
     Raises ClientGone, DatabaseUnavailable, ShuttingDown.
     """
     order, silent_s = after, 0.0
@@ -63,13 +62,13 @@ async def follow(
             ended = ended or await engine.wait(workflow_id, POLL_S)
             if ends_at is not None and monotonic() >= ends_at:
                 raise token_ended()
-            rows = await _read(rows_after, order)
+            rows, more = await _read(rows_after, order)
             for row in rows:
                 order = row["completion_order"]
                 await tell(row)
             if leaving.done():
                 raise ClientGone
-            if len(rows) == LOOK_MAX:
+            if more:
                 continue
             if ended is not None:
                 return ended, order
@@ -118,7 +117,7 @@ async def send_comment(send: Send, text: str) -> None:
     await send({"type": "http.response.body", "body": f": {text}\n\n".encode(), "more_body": True})
 
 
-async def _read(rows_after: Callable[[int], Awaitable[Rows]], order: int) -> Rows:
+async def _read(rows_after: Callable[[int], Awaitable[Page]], order: int) -> Page:
     try:
         return await rows_after(order)
     except Unreachable as error:

@@ -14,10 +14,12 @@ from starlette.types import ASGIApp
 from outlast.sdk.clients import MakeClients
 from outlast.sdk.context import Context, enter_context
 from outlast.sdk.definitions import HandlerDefinition
-from outlast.sdk.http import Headers, HTTPException, Request, Response
+from outlast.sdk.http import Headers, HTTPException, Response
+from outlast.sdk.requests import Client, Request
 from outlast.sdk.running import Host, enter_host
 from outlast.web.admission import Admitted
 from outlast.web.answers import JSON, Answer, ClientGone, Reply, text_pairs
+from outlast.web.bodies import BodyLimits
 from outlast.web.calls import Call
 from outlast.web.invoke import Target, check_method
 from outlast.web.problems import FUNCTION_FAILED, ProblemError, expected_problem
@@ -27,11 +29,11 @@ _logger = logging.getLogger("outlast.function")
 
 
 class HostAccess(NamedTuple):
-    """What handlers and applications reach of the host, and how large a handler's request may be."""
+    """What handlers and applications reach of the host, and how large bodies may be."""
 
     host: Host
     clients: MakeClients | None
-    body_bytes_max: int
+    bodies: BodyLimits
 
     @asynccontextmanager
     async def entered(
@@ -60,9 +62,18 @@ async def serve_handler(
 ) -> None:
     """Call a handler and send what it returns: a Response, an ASGI response, text, bytes or JSON."""
     check_method(call, definition.methods)
-    body = await call.body(access.body_bytes_max)
+    call.is_of(admitted.subject, secret=admitted.secret)
+    body = await call.body(access.bodies.of(definition.body_bytes_max))
     headers = Headers(call.text_pairs())
-    request = Request(call.method, target.subpath, call.query.decode("latin-1"), headers, body)
+    client = call.scope.get("client")
+    request = Request(
+        call.method,
+        target.subpath,
+        call.query.decode("latin-1"),
+        headers,
+        body,
+        Client(*client) if client else None,
+    )
     async with access.entered(target.function, admitted, request):
         await _answer_by(call, target, definition, request, reply)
 

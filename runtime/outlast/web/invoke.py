@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import parse_qsl
 
@@ -17,14 +16,17 @@ from outlast.core.names import fingerprint_of, fresh_workflow_id, is_uuid, parse
 from outlast.core.records import NewWorkflow, Standing
 from outlast.core.status import Status
 from outlast.sdk.definitions import WorkflowDefinition
-from outlast.sdk.http import record_request
+from outlast.sdk.requests import record_request
 from outlast.web.admission import ANONYMOUS, Admitted
 from outlast.web.answers import Answer, ClientGone
+from outlast.web.bodies import BodyLimits
 from outlast.web.calls import Call
 from outlast.web.heads import refuse_encoded
+from outlast.web.off_loop import by_size
 from outlast.web.preferences import preference_of
 from outlast.web.problems import Problem, ProblemError, problem_of
 from outlast.web.results import ended_answer, location_of, pending_answer
+from outlast.web.shares import Shares
 
 _REGION = b"forceFunctionRegion"
 """Clients add it to the query; it says where to run, not what."""
@@ -99,31 +101,27 @@ class Begun(NamedTuple):
 
 
 class Invoker:
-    """Invokes workflows. Its limits: seconds to wait, bytes of a body, calls in flight of one caller."""
+    """Invokes workflows. Its limits: seconds to wait, bytes of a body, what callers may start."""
 
-    def __init__(
-        self, engine: Engine, sync_wait_s: float, body_bytes_max: int, calls_per_caller_max: int
-    ) -> None:
+    def __init__(self, engine: Engine, sync_wait_s: float, bodies: BodyLimits, shares: Shares) -> None:
         self._engine = engine
         self._sync_wait_s = sync_wait_s
-        self._body_bytes_max = body_bytes_max
-        self._calls_per_caller_max = calls_per_caller_max
-        self._calls: Counter[str] = Counter()
+        self._bodies = bodies
+        self._shares = shares
 
     async def invoke(
         self, call: Call, admitted: Admitted, target: Target, definition: WorkflowDefinition
     ) -> Answer:
         """Answer a call of a workflow. Raises ProblemError, OutlastError, ClientGone."""
         preference = preference_of(call.header_values(b"prefer"), self._sync_wait_s)
-        with self.in_flight(call, admitted):
-            begun = await self.begin(call, admitted, target, definition)
-            if preference.applied is None and _is_acknowledged(definition):
-                return pending_answer(begun.workflow_id, begun.status, None)
-            ended = begun.ended or await self._wait(call, begun.workflow_id, preference.wait_s)
+        begun = await self.begin(call, admitted, target, definition)
+        if preference.applied is None and _is_acknowledged(definition):
+            return pending_answer(begun.workflow_id, begun.status, None)
+        ended = begun.ended or await self._wait(call, begun.workflow_id, preference.wait_s)
         if ended is None:
             return pending_answer(begun.workflow_id, begun.status, preference.applied)
         waited = preference.applied if preference.wait_s > 0 else None
-        return ended_answer(ended, replayed=begun.replayed, applied=waited)
+        return ended_answer(ended, replayed=begun.replayed, secret=admitted.secret, applied=waited)
 
     async def begin(
         self, call: Call, admitted: Admitted, target: Target, definition: WorkflowDefinition
@@ -131,10 +129,13 @@ class Invoker:
         """Start the call's workflow, or attach to it. Raises ProblemError, OutlastError, ClientGone."""
         check_method(call, definition.methods)
         new, arguments = await self._identify(call, admitted, target, definition)
+        await self._shares.may_start(call, admitted, new.workflow_id)
         try:
             standing = await self._engine.start_new(new, definition, arguments, admitted.token)
         except DatabaseUnavailable as error:  # whether it has started is in doubt
             raise ProblemError(_with_location(error, new.workflow_id)) from error
+        finally:
+            call.release()  # from here on the engine counts what is in memory
         if standing is None:
             return Begun(new.workflow_id, Status.PENDING, replayed=False, ended=None)
         if standing.status.ended:
@@ -147,15 +148,6 @@ class Invoker:
         """Unix time in seconds, as the engine knows it."""
         return self._engine.clock.now_s()
 
-    def in_flight(self, call: Call, admitted: Admitted) -> AbstractContextManager[None]:
-        """Count a caller's calls; past the limit 429, before a row exists. Secret keys have no limit."""
-        if admitted.secret:
-            return _UNCOUNTED
-        client = call.scope.get("client")
-        return _InFlight(
-            self._calls, admitted.subject or (client[0] if client else ""), self._calls_per_caller_max
-        )
-
     async def _identify(
         self, call: Call, admitted: Admitted, target: Target, definition: WorkflowDefinition
     ) -> tuple[NewWorkflow, dict[str, Any]]:
@@ -166,9 +158,29 @@ class Invoker:
             raise ProblemError(_key_missing(function))
         if key is not None and admitted.space == ANONYMOUS and not is_uuid(key):
             raise InvalidKey(_ANONYMOUS_KEY)
-        if definition.inputs.reads_json:
-            refuse_encoded(call)
-        body = await call.body(self._body_bytes_max)
+        body = await self._body(call, admitted, definition)
+        identified = partial(self._identified, call, admitted, target, definition, key, body)
+        return await by_size(len(body), identified)
+
+    async def _body(self, call: Call, admitted: Admitted, definition: WorkflowDefinition) -> bytes:
+        bytes_max = self._bodies.of(definition.body_bytes_max)
+        call.is_of(admitted.subject, secret=admitted.secret)
+        if not definition.inputs.reads_json:
+            return await call.body(bytes_max)
+        refuse_encoded(call)
+        return await call.json_body(bytes_max)
+
+    def _identified(
+        self,
+        call: Call,
+        admitted: Admitted,
+        target: Target,
+        definition: WorkflowDefinition,
+        key: str | None,
+        body: bytes,
+    ) -> tuple[NewWorkflow, dict[str, Any]]:
+        """The rest of it, which takes a while for a large body: it may run in a thread."""
+        function = target.function
         query = _without_region(call.query)
         # Nobody has signed a webhook's query: with another one it is the same delivery.
         meant = query if definition.webhook is None else b""
@@ -222,30 +234,6 @@ class Invoker:
         finally:
             waiting.cancel()
             leaving.cancel()
-
-
-class _InFlight(AbstractContextManager[None]):
-    """One call of one caller, as long as it lasts."""
-
-    __slots__ = ("_caller", "_calls", "_calls_max")
-
-    def __init__(self, calls: Counter[str], caller: str, calls_max: int) -> None:
-        self._calls = calls
-        self._caller = caller
-        self._calls_max = calls_max
-
-    def __enter__(self) -> None:
-        if self._calls[self._caller] >= self._calls_max:
-            raise ProblemError(_rate_limited(self._calls_max))
-        self._calls[self._caller] += 1
-
-    def __exit__(self, *_: object) -> None:
-        self._calls[self._caller] -= 1
-        if not self._calls[self._caller]:
-            del self._calls[self._caller]
-
-
-_UNCOUNTED = nullcontext()
 
 
 def check_method(call: Call, methods: tuple[str, ...]) -> None:
@@ -306,15 +294,5 @@ def _conflict(workflow_id: str) -> Problem:
         "a call with this idempotency key is still running",
         retryable=True,
         workflow_id=workflow_id,
-        headers=(("retry-after", "1"),),
-    )
-
-
-def _rate_limited(calls_max: int) -> Problem:
-    return Problem(
-        429,
-        "rate_limited",
-        f"{calls_max} calls of this caller are in flight; wait for one to be answered",
-        retryable=True,
         headers=(("retry-after", "1"),),
     )

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from outlast.web.admission import Admission
 from outlast.web.answers import Answer, json_answer
 from outlast.web.calls import Call
-from outlast.web.events import EventRoutes, Events, InFlight
+from outlast.web.events import EventRoutes, Events
 from outlast.web.health import Engine as HealthEngine
 from outlast.web.health import Health
 from outlast.web.messages import Engine as MessagesEngine
@@ -19,6 +19,7 @@ from outlast.web.openapi.document import Functions, OpenApi
 from outlast.web.openapi.views import OpenTo
 from outlast.web.owned import Owned, StepsVisible
 from outlast.web.routes import WORKFLOWS, Routes
+from outlast.web.shares import Shares
 from outlast.web.workflows import Engine as WorkflowsEngine
 from outlast.web.workflows import WorkflowRoutes
 from outlast.web.workflows import Workflows as WorkflowsStore
@@ -39,7 +40,7 @@ def management_app(
     functions: Functions,
     admission: Admission,
     steps_visible: StepsVisible,
-    in_flight: InFlight,
+    shares: Shares,
     schema_current: Callable[[], Awaitable[bool]],
     version: str,
     body_bytes_max: int,
@@ -47,14 +48,14 @@ def management_app(
 ) -> ASGIApp:
     """An ASGI application for HTTP scopes. It raises ProblemError and OutlastError for its caller to answer.
 
-    `steps_visible` says whether a function shows its steps' outputs to owners of its workflows. `in_flight`
-    counts a caller's streams among its calls. `schema_current` says whether the database's schema is up to
+    `steps_visible` says whether a function shows its steps' outputs to owners of its workflows. `shares`
+    count a caller's waits and streams. `schema_current` says whether the database's schema is up to
     date, and raises Unreachable. `version` is Outlast's; `body_bytes_max` bounds a message.
     `openapi_to` says who sees what of `/openapi.json`.
     """
     owned = Owned(workflows, admission, steps_visible)
-    of_workflows = WorkflowRoutes(engine, workflows, owned)
-    of_events = EventRoutes(engine, workflows, owned, in_flight)
+    of_workflows = WorkflowRoutes(engine, workflows, owned, shares)
+    of_events = EventRoutes(engine, workflows, owned, shares)
     of_messages = MessageRoutes(engine, admission, body_bytes_max)
     probes = Health(engine, functions, schema_current)
     openapi = OpenApi(functions, version, admission, openapi_to)

@@ -22,6 +22,7 @@ from outlast.web.answers import JSON, Answer
 from outlast.web.calls import Call
 from outlast.web.documents import document
 from outlast.web.heads import refuse_encoded
+from outlast.web.off_loop import by_size
 from outlast.web.parameters import Parameters, invalid
 from outlast.web.problems import Problem, ProblemError
 from outlast.web.results import accepted_headers
@@ -56,7 +57,9 @@ class MessageRoutes:
             raise invalid("topic", f"a topic is 1 to {TOPIC_CHARS_MAX} characters in UTF-8, none of them NUL")
         key = parse_key(call.header_values(b"idempotency-key"))
         refuse_encoded(call)
-        body = _json_text(await call.body(self._body_bytes_max))
+        call.is_of(None, secret=True)
+        sent = await call.json_body(self._body_bytes_max)
+        body = await by_size(len(sent), _json_text, sent)
         try:
             message_id = await self._engine.send(workflow_id, body, topic, key)
         except WorkflowNotFound:

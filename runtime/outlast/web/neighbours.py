@@ -13,9 +13,7 @@ from urllib.parse import urlsplit
 
 from outlast.web.calls import Call
 from outlast.web.problems import Problem, ProblemError
-
-_PROBES = ("/healthz", "/readyz")
-"""They tell and do nothing, and are asked under the address of the day."""
+from outlast.web.requests import PROBES
 
 
 class Neighbours:
@@ -28,7 +26,7 @@ class Neighbours:
 
     def check(self, call: Call) -> None:
         """Refuse a call that a foreign web page may have made. Raises ProblemError (403)."""
-        if "*" in self._hosts or call.path in _PROBES:
+        if "*" in self._hosts or call.path in PROBES:
             return
         host = call.header(b"host")
         if host and not self._is_known(_name_of(f"http://{host}")):

@@ -14,6 +14,7 @@ from outlast.web.answers import Answer, json_answer, text_pairs
 _STATUS = {
     "invalid_json": 400,
     "idempotency_key_invalid": 400,
+    "payload_too_large": 413,
     "NOT_FOUND": 404,
     "workflow_not_found": 404,
     "invalid_input": 422,

@@ -16,7 +16,8 @@ Told = Literal["off", "errors", "all"]
 
 PATH_CHARS_MAX = 300
 METHOD_CHARS_MAX = 20
-_PROBES = frozenset({"/healthz", "/readyz"})
+PROBES = frozenset({"/healthz", "/readyz"})
+"""They tell and do nothing, and are asked under the address of the day."""
 
 
 class RequestLog:
@@ -46,7 +47,7 @@ class RequestLog:
         if (status or 0) < self._status_min:
             return
         path = scope["path"]
-        if status is not None and status < 400 and path in _PROBES:
+        if status is not None and status < 400 and path in PROBES:
             return
         client = scope.get("client")
         self._tell(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote
@@ -45,9 +46,14 @@ def header_text(workflow_id: str) -> str:
     return quote(workflow_id, safe=":~ ")
 
 
-def ended_answer(standing: Standing, *, replayed: bool, applied: str | None = None) -> Answer:
-    """The answer of a workflow that ended. `applied` is what of `Prefer` was honoured."""
-    answer = _recorded_answer(standing)
+def ended_answer(
+    standing: Standing, *, replayed: bool, secret: bool = False, applied: str | None = None
+) -> Answer:
+    """The answer of a workflow that ended. `applied` is what of `Prefer` was honoured.
+
+    A holder of a `secret` key is told where to see more of a failure.
+    """
+    answer = _recorded_answer(standing, secret)
     answer.headers = [pair for pair in answer.headers if pair[0] not in _OURS]
     answer.headers += [*accepted_headers(standing.workflow_id), _REPLAYED[replayed], *_applied(applied)]
     return answer
@@ -76,7 +82,7 @@ def exception_answer(
     return answer
 
 
-def _recorded_answer(standing: Standing) -> Answer:
+def _recorded_answer(standing: Standing, secret: bool) -> Answer:
     if standing.status is Status.SUCCESS:
         if standing.response is None:
             return Answer(200, (standing.output or "null").encode(), [JSON])
@@ -88,7 +94,14 @@ def _recorded_answer(standing: Standing) -> Answer:
             public["status"], public["detail"], public["headers"], workflow_id=standing.workflow_id
         )
     status = _STATUSES.get(public["code"], 500)
-    return Problem(status, public["code"], public["message"], workflow_id=standing.workflow_id).answer()
+    message = public["message"]
+    if secret and status == 500:
+        message += f": {_where_to_look(standing.workflow_id)}"
+    return Problem(status, public["code"], message, workflow_id=standing.workflow_id).answer()
+
+
+def _where_to_look(workflow_id: str) -> str:
+    return f"see GET {location_of(workflow_id)}, or `outlast workflows show {shlex.quote(workflow_id)}`"
 
 
 def _applied(preferences: str | None) -> Pairs:

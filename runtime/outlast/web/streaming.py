@@ -10,6 +10,7 @@ from starlette.types import Send
 
 from outlast.core.errors import OutlastError
 from outlast.core.events import event_of
+from outlast.core.listing import Page
 from outlast.core.records import Standing
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.web.admission import Admitted
@@ -28,12 +29,13 @@ from outlast.web.following import (
 from outlast.web.invoke import Begun, Engine, Invoker, Target
 from outlast.web.problems import Problem, ProblemError
 from outlast.web.results import accepted_headers, ended_answer
+from outlast.web.shares import Shares
 
 
 class Steps(Protocol):
     """Where recorded steps are read."""
 
-    async def steps_after(self, workflow_id: str, order: int, limit: int) -> list[dict[str, Any]]:
+    async def steps_after(self, workflow_id: str, order: int, limit: int) -> Page:
         """Completions later than the `order`-th; the first one's is 1. Raises Unreachable."""
         ...
 
@@ -41,8 +43,9 @@ class Steps(Protocol):
 class Streamer:
     """Streams what a workflow does. Event ids are the order of completion; the result's comes next."""
 
-    def __init__(self, engine: Engine, invoker: Invoker, steps: Steps) -> None:
+    def __init__(self, engine: Engine, invoker: Invoker, shares: Shares, steps: Steps) -> None:
         self._engine = engine
+        self._shares = shares
         self._invoker = invoker
         self._steps = steps
 
@@ -51,7 +54,7 @@ class Streamer:
     ) -> None:
         """Start or attach, then send events until the end. Errors before the start are plain answers."""
         _check_named(call)
-        with self._invoker.in_flight(call, admitted):
+        with self._shares.streaming(call, admitted):
             begun = await self._invoker.begin(call, admitted, target, definition)
             headers = [*accepted_headers(begun.workflow_id), EVENT_STREAM]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -59,12 +62,12 @@ class Streamer:
             # With a number from the first event on, whoever was cut off says so when it comes again.
             await send_event(send, "status", document(status), last_event_id(call))
             try:
-                await self._follow(call, begun, send, admitted.lasts_s(self._invoker.now_s()))
+                await self._follow(call, admitted, begun, send)
             except (OutlastError, ProblemError) as error:
                 await send_event(send, "error", told_of(error, begun.workflow_id))
             await send({"type": "http.response.body", "body": b""})
 
-    async def _follow(self, call: Call, begun: Begun, send: Send, lasts_s: float | None) -> None:
+    async def _follow(self, call: Call, admitted: Admitted, begun: Begun, send: Send) -> None:
         """Send what the caller hasn't seen yet, and the result once the workflow has ended."""
         seen = last_event_id(call)
 
@@ -82,9 +85,9 @@ class Streamer:
             tell,
             send,
             ended=begun.ended,
-            lasts_s=lasts_s,
+            lasts_s=admitted.lasts_s(self._invoker.now_s()),
         )
-        await send_event(send, "result", document(_result(ended, begun.replayed)), order + 1)
+        await send_event(send, "result", document(_result(ended, begun.replayed, admitted.secret)), order + 1)
 
 
 def _check_named(call: Call) -> None:
@@ -116,8 +119,8 @@ def _told(row: dict[str, Any]) -> tuple[str, Verbatim]:
     return "step", document(step)
 
 
-def _result(standing: Standing, replayed: bool) -> dict[str, Any]:
-    answer = ended_answer(standing, replayed=replayed)
+def _result(standing: Standing, replayed: bool, secret: bool) -> dict[str, Any]:
+    answer = ended_answer(standing, replayed=replayed, secret=secret)
     body: Any = None
     if answer.body:
         body = from_json(answer.body) if JSON in answer.headers else answer.body.decode("utf-8", "replace")

@@ -15,6 +15,7 @@ from outlast.core.errors import InvalidInput, InvalidJson
 from outlast.core.names import key_of
 from outlast.sdk.webhooks import DatabaseWebhook, StandardWebhook, Webhook
 from outlast.web.calls import Call
+from outlast.web.off_loop import by_size
 from outlast.web.problems import Problem, ProblemError
 from outlast.web.signatures import (
     PLAIN_FORM,
@@ -65,7 +66,7 @@ async def admit_webhook(
     """Let only verified deliveries pass; the idempotency key that they stand for, if the options name one.
 
     Nothing is written, and of the body nothing is read before the header fields are found to be in order.
-    Raises ProblemError (401, 400, 413, 503), InvalidJson, InvalidInput, ClientGone.
+    Raises ProblemError (401, 400, 413, 429, 503), InvalidJson, TooManyValues, InvalidInput, ClientGone.
     """
     if isinstance(webhook, StandardWebhook):
         secrets = partial(_secrets, webhook.secret, standard_secrets, STANDARD_FORM, function, complaints)
@@ -87,9 +88,11 @@ async def _standard(
         raise ProblemError(stale(webhook.tolerance_s))
     secrets = secrets_now()
     body = await call.body(body_bytes_max)
-    if not is_signed(secrets, message_id, timestamp, body, presented):
+    if not await by_size(len(body), is_signed, secrets, message_id, timestamp, body, presented):
         raise ProblemError(BAD_SIGNATURE)
-    return _key_in(body, webhook.key) if webhook.key else key_of(message_id.decode("latin-1"))
+    if webhook.key:
+        return await _key_in(call, body_bytes_max, webhook.key)
+    return key_of(message_id.decode("latin-1"))
 
 
 async def _database(
@@ -104,7 +107,7 @@ async def _database(
     call.forget(webhook.header.encode())
     if webhook.key_header is not None:
         return key_of(_key_field(call, webhook.key_header))
-    return _key_in(await call.body(body_bytes_max), webhook.key) if webhook.key else None
+    return await _key_in(call, body_bytes_max, webhook.key) if webhook.key else None
 
 
 def _one(call: Call, name: str) -> bytes:
@@ -143,8 +146,16 @@ def _secrets(
     return secrets
 
 
-def _key_in(body: bytes, paths: tuple[str, ...]) -> str:
-    """The values at `paths` as one key. Raises InvalidJson, and InvalidInput that names the path."""
+async def _key_in(call: Call, body_bytes_max: int, paths: tuple[str, ...]) -> str:
+    """The values at `paths` of the body as one key.
+
+    Raises InvalidJson, TooManyValues, and InvalidInput that names the path.
+    """
+    body = await call.json_body(body_bytes_max)
+    return await by_size(len(body), _key_of, body, paths)
+
+
+def _key_of(body: bytes, paths: tuple[str, ...]) -> str:
     try:
         document = from_json(body, allow_inf_nan=False)
         check_numbers(body)

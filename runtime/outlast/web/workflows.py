@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from outlast.core.clock import Clock
 from outlast.core.errors import ShuttingDown
-from outlast.core.listing import Filters
-from outlast.core.records import Ownership, Standing
+from outlast.core.listing import Filters, Page
+from outlast.core.records import Ownership, RunningStep, Standing
 from outlast.core.status import Status
 from outlast.web.answers import JSON, Answer
 from outlast.web.calls import Call
@@ -17,16 +17,18 @@ from outlast.web.documents import (
     Verbatim,
     document,
     documents,
+    running_document,
     step_document,
     summary_document,
     workflow_document,
 )
-from outlast.web.owned import Owned, reaching
+from outlast.web.owned import Owned, owner_of, reaching
 from outlast.web.pages import PAGE_DEFAULT, PAGE_MAX, page_answer
 from outlast.web.parameters import Parameters, bad_cursor, cursor_of, invalid
 from outlast.web.problems import Problem, ProblemError, problem_of
 from outlast.web.results import accepted_headers, location_of
 from outlast.web.routes import WORKFLOWS, workflow_not_found
+from outlast.web.shares import Shares
 
 WAIT_S_MAX = 60
 FILTERS = (
@@ -48,6 +50,15 @@ class Engine(Protocol):
         """Cancel a live workflow; False if it isn't live. Raises DatabaseUnavailable."""
         ...
 
+    def running_steps(self, workflow_id: str) -> list[RunningStep] | None:
+        """The steps of a workflow that run at this moment; None if it doesn't run here."""
+        ...
+
+    @property
+    def instance_id(self) -> str:
+        """The name of this instance."""
+        ...
+
 
 class Workflows(Protocol):
     """Where workflows are read. All raise Unreachable; JSON columns come as text."""
@@ -56,18 +67,22 @@ class Workflows(Protocol):
         """All columns that people may see of one workflow."""
         ...
 
-    async def page(self, filters: Filters) -> list[dict[str, Any]]:
+    async def page(self, filters: Filters) -> Page:
         """A page of workflows, newest first."""
         ...
 
     async def steps(
         self, workflow_id: str, after: tuple[int, str] | None = None, limit: int | None = None
-    ) -> list[dict[str, Any]]:
+    ) -> Page:
         """A page of recorded steps in order of completion."""
         ...
 
     async def ownership(self, ids: Sequence[str]) -> dict[str, Ownership]:
         """Whose these workflows are; unknown ids are left out."""
+        ...
+
+    async def running(self, workflow_id: str) -> list[dict[str, Any]]:
+        """The steps that another instance has been running for some seconds."""
         ...
 
 
@@ -77,8 +92,9 @@ class WorkflowRoutes:
     What is another caller's is not there.
     """
 
-    def __init__(self, engine: Engine, workflows: Workflows, owned: Owned) -> None:
+    def __init__(self, engine: Engine, workflows: Workflows, owned: Owned, shares: Shares) -> None:
         self._engine = engine
+        self._shares = shares
         self._workflows = workflows
         self._owned = owned
 
@@ -88,26 +104,27 @@ class WorkflowRoutes:
         parameters = Parameters(call, FILTERS)
         limit = parameters.whole("limit", PAGE_DEFAULT, 1, PAGE_MAX)
         with reaching():
-            # One more than asked for tells whether there is a next page.
-            rows = await self._workflows.page(_filters(parameters, owner, limit + 1))
-        last = rows[limit - 1] if len(rows) > limit else None
+            rows, more = await self._workflows.page(_filters(parameters, owner, limit))
+        last = rows[-1] if more else None
         cursor = None if last is None else cursor_of(last["created_at"].isoformat(), last["workflow_id"])
-        items = documents(summary_document(row) for row in rows[:limit])
+        items = documents(summary_document(row) for row in rows)
         return page_answer("workflows", items, WORKFLOWS, parameters, cursor)
 
     async def show(self, call: Call, workflow_id: str) -> Answer:
         """One workflow; with `wait`, once it has ended or the time is over."""
-        owner = await self._owned.owner(call)
+        admitted = await self._owned.admitted(call)
+        owner = owner_of(admitted)
         wait_s = Parameters(call, ("wait",)).seconds("wait", WAIT_S_MAX)
         found = await self._owned.ownership(workflow_id, owner)
         if wait_s and not found.status.ended:
-            await self._wait(workflow_id, wait_s)
+            with self._shares.in_flight(call, admitted):
+                await self._wait(workflow_id, wait_s)
         values = await self._owned.shows_values(found, owner)
         row = await self._row(workflow_id)
         return _answer(workflow_id, workflow_document(row, secret=owner is None, values=values))
 
     async def steps(self, call: Call, workflow_id: str) -> Answer:
-        """A page of recorded steps, in order of completion; sleeps that aren't over come last."""
+        """A page of recorded steps, in order of completion; then what waits, and what runs."""
         owner = await self._owned.owner(call)
         parameters = Parameters(call, ("limit", "cursor"))
         limit = parameters.whole("limit", PAGE_MAX, 1, PAGE_MAX)
@@ -115,11 +132,16 @@ class WorkflowRoutes:
         found = await self._owned.ownership(workflow_id, owner)
         visible = self._owned.shows_steps(found, owner)
         with reaching():
-            rows = await self._workflows.steps(workflow_id, after, limit + 1)
-        last = rows[limit - 1] if len(rows) > limit else None
+            running = [] if found.status.ended else await self._running(workflow_id)
+            rows, more = await self._workflows.steps(workflow_id, after, limit)
+        last = rows[-1] if more else None
         cursor = None if last is None else cursor_of(last["place"], last["step_id"])
-        items = documents(step_document(row, secret=owner is None, visible=visible) for row in rows[:limit])
-        return page_answer("steps", items, f"{location_of(workflow_id)}/steps", parameters, cursor)
+        items = [step_document(row, secret=owner is None, visible=visible) for row in rows]
+        if last is None:
+            recorded = {row["step_id"] for row in rows}
+            left = [row for row in running if row["step_id"] not in recorded]
+            items += [running_document(row, secret=owner is None) for row in left]
+        return page_answer("steps", documents(items), f"{location_of(workflow_id)}/steps", parameters, cursor)
 
     async def cancel(self, call: Call, workflow_id: str) -> Answer:
         """Cancel it. Cancelling again is no error; what has ended otherwise stays as it is."""
@@ -132,6 +154,23 @@ class WorkflowRoutes:
             if found.status is not Status.CANCELLED:
                 raise ProblemError(_ended(found))
         return _answer(workflow_id, document({"workflow_id": workflow_id, "status": Status.CANCELLED}))
+
+    async def _running(self, workflow_id: str) -> list[dict[str, Any]]:
+        """The steps that run at this moment here, or have been for some seconds elsewhere."""
+        here = self._engine.running_steps(workflow_id)
+        if here is None:
+            return await self._workflows.running(workflow_id)
+        return [
+            {
+                "step_id": step.step_id,
+                "name": step.name,
+                "attempt": step.attempt,
+                "began_at": _date(step.began_s),
+                "retry_at": None if step.retry_s is None else _date(step.retry_s),
+                "instance_id": self._engine.instance_id,
+            }
+            for step in here
+        ]
 
     async def _row(self, workflow_id: str) -> dict[str, Any]:
         with reaching():
@@ -149,6 +188,10 @@ class WorkflowRoutes:
             raise ProblemError(
                 Problem(problem.status, problem.code, problem.detail, True, workflow_id, headers=headers)
             ) from error
+
+
+def _date(unix_s: float) -> datetime:
+    return datetime.fromtimestamp(unix_s, UTC)
 
 
 def _filters(parameters: Parameters, owner: str | None, limit: int) -> Filters:

@@ -31,7 +31,7 @@ def counted(request: Request) -> dict[str, int]:
 async def strict(request: Request) -> object:
     """The kind of JSON that came, or 400."""
     try:
-        return {"kind": type(request.json()).__name__}
+        return {"kind": type(await request.json()).__name__}
     except ValueError:
         raise HTTPException(400, "no JSON") from None
 

@@ -16,5 +16,5 @@ async def ship(sku: str) -> str:
 
 
 @workflow(queue="pgmq:orders")
-async def orders(sku: str, quantity: int = 1) -> str:
+async def orders(sku: str, quantity: int = 1, note: str = "") -> str:
     return await ship(sku)

@@ -64,10 +64,11 @@ _DETAILS: Item = {
     "epoch": {**_COUNT, "description": "Raised by each claim; every write carries it."},
     "deadline": _MAYBE_MOMENT,
 }
+_STEP_STATUSES = ["SUCCESS", "ERROR", "CANCELLED", "SLEEPING", "RECEIVING", "RUNNING"]
 _STEP: Item = {
     "step_id": _TEXT,
     "name": _TEXT,
-    "status": {"type": "string", "enum": ["SUCCESS", "ERROR", "CANCELLED", "SLEEPING", "RECEIVING"]},
+    "status": {"type": "string", "enum": _STEP_STATUSES},
     "output": _ANYTHING,
     "error": {"type": ["object", "null"]},
     "attempts": _COUNT,
@@ -99,6 +100,11 @@ SCHEMAS: dict[str, Item] = {
                 **_MOMENT,
                 "description": "Of a sleep or a receive that isn't over: when it will be.",
             },
+            "retry_at": {
+                **_MAYBE_MOMENT,
+                "description": "Of a step that runs and whose last attempt failed: when the next one begins.",
+            },
+            "instance": {**_MAYBE_TEXT, "description": "Of a step that runs: the instance that runs it."},
         },
         "required": list(_STEP),
     },
@@ -185,7 +191,7 @@ def _show() -> Item:
 def _steps() -> Item:
     return _operation(
         "listSteps",
-        "List a workflow's recorded steps in order of completion",
+        "List a workflow's steps: the recorded ones in order of completion, then what waits and what runs",
         {
             "200": _page("steps", "Step"),
             "400": reference("responses", "InvalidParameter"),

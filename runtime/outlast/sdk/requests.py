@@ -1,0 +1,168 @@
+"""What a function sees of a request: the whole of it in a handler, the recorded one in a workflow."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Generator, Iterable
+from typing import Any, NamedTuple, NoReturn
+from urllib.parse import parse_qsl, quote
+
+from pydantic_core import from_json, to_json
+
+from outlast.core.errors import UsageError
+from outlast.core.unfolding import check_values
+from outlast.sdk.forms import Content, Fields, FormData, Text, parse_form
+from outlast.sdk.http import Headers, InvalidBody, body_as_text, body_from_text
+from outlast.sdk.recorded import recorded
+
+
+class Client(NamedTuple):
+    """Who is at the other end of the connection: the last proxy, where there is one."""
+
+    host: str
+    port: int
+
+
+class Parsed:
+    """What `request.json()` gives in async functions, to be awaited."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        yield from ()
+        return self._value
+
+    def __repr__(self) -> str:
+        return "<request.json(), to be awaited>"
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"request.json() has no {name!r} before it is awaited: `await request.json()`")
+
+    def _refuse(self, *_: object) -> NoReturn:
+        raise UsageError("request.json() is awaited in async functions: `await request.json()`")
+
+    __getitem__ = __iter__ = __len__ = __bool__ = __contains__ = __eq__ = _refuse
+    __hash__ = None  # type: ignore[assignment]
+
+
+class Request:
+    """A request with its whole body. In a workflow it is the recorded one, with few of its headers.
+
+    In `async def` functions its methods are awaited, in `def` functions they are not.
+    """
+
+    __slots__ = ("_body", "_content", "client", "headers", "method", "path", "query_string")
+
+    def __init__(
+        self,
+        method: str,
+        path: str = "/",
+        query_string: str = "",
+        headers: Headers | None = None,
+        body: bytes = b"",
+        client: Client | None = None,
+    ) -> None:
+        self.method = method
+        self.path = path
+        """What follows the function's name in the URL; `/` at least. Decoded."""
+        self.query_string = query_string
+        self.headers = headers or Headers()
+        self._body = body
+        self._content: Content | None = None
+        self.client = client
+        """None in a workflow: it isn't recorded."""
+
+    @property
+    def body(self) -> Content:
+        """The bytes: `request.body`, or `await request.body()`."""
+        if self._content is None:  # a copy, which most functions don't need
+            self._content = Content(self._body)
+        return self._content
+
+    @property
+    def query(self) -> dict[str, str]:
+        """Query parameters; of a repeated one the last."""
+        return dict(parse_qsl(self.query_string, keep_blank_values=True))
+
+    @property
+    def query_params(self) -> Fields[str]:
+        """Query parameters, with `getlist` for repeated ones."""
+        return Fields(parse_qsl(self.query_string, keep_blank_values=True))
+
+    @property
+    def url(self) -> str:
+        """Path below the function's name, and query."""
+        return quote(self.path) + (f"?{self.query_string}" if self.query_string else "")
+
+    @property
+    def cookies(self) -> dict[str, str]:
+        """Cookies by name. Empty in a workflow: they aren't recorded."""
+        jar: dict[str, str] = {}
+        for pair in "; ".join(self.headers.get_all("cookie")).split(";"):
+            name, _, value = pair.strip().partition("=")
+            if name:
+                jar[name] = value[1:-1] if len(value) > 1 and value[0] == value[-1] == '"' else value
+        return jar
+
+    def text(self) -> Text:
+        """The body as UTF-8. Raises UnicodeDecodeError."""
+        return Text(self._body.decode())
+
+    def json(self) -> Any:
+        """The body as JSON, whatever its content-type.
+
+        Raises InvalidBody, a ValueError: not caught, it is a 400 that says so; with too many values a 413.
+        """
+        check_values(self._body)
+        try:
+            value = from_json(self._body)
+        except ValueError as error:
+            raise InvalidBody(400, f"the body is no JSON: {error}") from None
+        return Parsed(value) if _on_a_loop() else value
+
+    def form(self) -> FormData:
+        """The body as a form. Raises InvalidBody: not caught, it is a 415 or 400 that says so."""
+        return parse_form(self.headers.get("content-type", ""), self._body)
+
+    def record(self, *, with_body: bool) -> str:
+        """JSON for the `request` column; the body only where nothing else holds it."""
+        body = self._body if with_body else None
+        return record_request(self.method, self.path, self.query_string, self.headers.pairs(), body)
+
+    @classmethod
+    def from_record(cls, text: str, input_text: str | None) -> Request:
+        """The request of a `request` column; `input_text` is its body where that was JSON."""
+        document = from_json(text)
+        if "body" in document:
+            body = body_from_text(document["body"], document["encoding"])
+        else:
+            body = (input_text or "").encode()
+        pairs = [(name, value) for name, value in document["headers"]]
+        return cls(document["method"], document["path"], document["query"], Headers(pairs), body)
+
+
+def record_request(
+    method: str,
+    path: str,
+    query_string: str,
+    headers: Iterable[tuple[str, str]],
+    body: bytes | None,
+    asked: Iterable[str] = (),
+) -> str:
+    """JSON for the `request` column. Of `headers` (lower-case names) what is listed, or `asked` for."""
+    kept = recorded(headers, asked)
+    document: dict[str, Any] = {"method": method, "path": path, "query": query_string, "headers": kept}
+    if body:
+        document["body"], document["encoding"] = body_as_text(body)
+    return to_json(document).decode()
+
+
+def _on_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
