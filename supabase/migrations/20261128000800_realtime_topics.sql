@@ -72,4 +72,29 @@ exception when others then
 end
 $$;
 
+do $$
+declare
+  -- Users for their policy on Realtime's table, and whoever broadcasts.
+  names text[] := array['authenticated', 'service_role'] || array(
+    select r.rolname::text
+    from pg_proc p, lateral aclexplode(p.proacl) a
+    join pg_roles r on r.oid = a.grantee
+    where p.oid = 'outlast.broadcast(text[], text[])'::regprocedure and a.privilege_type = 'EXECUTE'
+  );
+  role_name text;
+begin
+  if not exists (select from outlast.schema_migrations where version = '20261128000800') then
+    revoke all on function outlast.realtime_topic(text) from public;
+    if exists (select from pg_roles where rolname = 'anon') then
+      revoke all on function outlast.realtime_topic(text) from anon;
+    end if;
+    foreach role_name in array names loop
+      if exists (select from pg_roles where rolname = role_name) then
+        execute format('grant execute on function outlast.realtime_topic(text) to %I', role_name);
+      end if;
+    end loop;
+  end if;
+end
+$$;
+
 insert into outlast.schema_migrations (version) values ('20261128000800') on conflict do nothing;

@@ -33,14 +33,6 @@ MUTANTS = (
         engine=(_ONE,),
     ),
     Mutant(
-        "journal-without-settings",
-        "The journal's transactions have them too",
-        "store/wire.py",
-        '            requests = [(_SQL["rely"], {"needed": needed}), *requests]\n',
-        '            requests = [(_SQL["rely"], {"needed": "{}"}), *requests]\n',
-        engine=(_ONE,),
-    ),
-    Mutant(
         "service-commits-alone",
         "A service transaction leaves nothing in the session",
         "store/callers.py",

@@ -288,6 +288,7 @@ def limited(database: str) -> Iterator[str]:
             f"grant usage on schema outlast, realtime to {role}",
             f"grant all on all tables in schema outlast, realtime to {role}",
             f"grant execute on function outlast.broadcast(text[], text[]) to {role}",
+            f"grant execute on function outlast.realtime_topic(text) to {role}",
         ):
             connection.execute(statement.encode())
         yield role
