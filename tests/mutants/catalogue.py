@@ -17,6 +17,7 @@ from tests.mutants import (
     of_requests,
     of_rights,
     of_rows,
+    of_settings,
     of_shares,
     of_the_fence,
     of_the_journal,
@@ -43,6 +44,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *of_misuse.MUTANTS,
     *of_requests.MUTANTS,
     *of_values.MUTANTS,
+    *of_settings.MUTANTS,
     *of_shares.MUTANTS,
     *of_rows.MUTANTS,
 )

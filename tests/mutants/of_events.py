@@ -98,8 +98,8 @@ MUTANTS = (
         "realtime-tried-with-all",
         "After a refusal one event of a batch tries",
         REALTIME,
-        "        if self._failures:\n            published",
-        "        if False:\n            published",
+        '"on" if self._failures else "off"',
+        '"off"',
         store=("test_realtime.py::test_after_a_refusal_one_event_of_a_batch_tries",),
     ),
     Mutant(

@@ -160,7 +160,8 @@ MUTANTS = (
         "plain-transaction-unmarked",
         "A transaction outside a workflow may not end itself either",
         "store/transactions.py",
-        "                    if fence is None:\n                        await _check_open(connection, mark)\n",
+        "                    if fence is None:\n"
+        "                        await _check_open(connection, mark)\n",
         "",
         store=("test_fence.py::test_a_transaction_without_a_record_may_not_end_itself",),
     ),

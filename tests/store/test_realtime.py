@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -287,6 +288,7 @@ def limited(database: str) -> Iterator[str]:
             f"grant usage on schema outlast, realtime to {role}",
             f"grant all on all tables in schema outlast, realtime to {role}",
             f"grant execute on function outlast.broadcast(text[], text[]) to {role}",
+            f"grant execute on function outlast.realtime_topic(text) to {role}",
         ):
             connection.execute(statement.encode())
         yield role
@@ -320,6 +322,35 @@ async def test_when_realtime_comes_back_that_is_told_and_events_go_out(database:
         assert await side.publish("w", event(3))
         assert [type(each) for each in side.observed] == [RealtimeRefused, RealtimeAccepted]
     assert [each["payload"]["number"] for each in heard(database)] == [2, 3]
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_when_realtime_comes_back_all_events_of_the_commit_that_tries_go_out(database: str) -> None:
+    async with side_of(database) as side:
+        await start(side.store, "v", "w")
+        assert await side.publish("w", event(1))
+        stand_in(database)
+        assert await side.publish("w", *(event(number) for number in range(2, 10)))
+        assert [type(each) for each in side.observed] == [RealtimeRefused, RealtimeAccepted]
+    assert [each["payload"]["number"] for each in heard(database)] == [*range(2, 10)]
+
+
+@pytest.mark.parametrize(
+    "workflow_id",
+    ["f:" + "k" * 235, "f:" + "k" * 236, "f:" + "ü" * 118, "f:k" + "ü" * 117, "f:" + "🚲" * 250],
+    ids=["237 bytes", "238 bytes", "238 in umlauts", "237 in umlauts", "1002 bytes"],
+)
+async def test_no_topic_is_longer_than_realtime_delivers(database: str, workflow_id: str) -> None:
+    stand_in(database)
+    async with side_of(database) as side:
+        await start(side.store, workflow_id)
+        assert await side.publish(workflow_id, event(1))
+    (sent,) = heard(database)
+    written = workflow_id.encode()
+    long = f"workflow-sha256:{hashlib.sha256(written).hexdigest()}"
+    assert sent["topic"] == (f"workflow:{workflow_id}" if len(written) <= 237 else long)
+    assert len(f"realtime:{sent['topic']}".encode()) <= 255
+    assert sent["payload"]["workflow_id"] == workflow_id
 
 
 async def test_after_a_refusal_events_are_only_recorded_for_a_while(database: str) -> None:

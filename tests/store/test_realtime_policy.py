@@ -6,7 +6,10 @@ it.
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -63,6 +66,35 @@ def test_owners_listen_to_theirs_alone(connection: Connection[Any]) -> None:
     ):
         assert may_listen(connection, topic, ADA, "authenticated") is of_ada, topic
         assert may_listen(connection, topic, BOB, "authenticated") is of_bob, topic
+
+
+def test_owners_listen_to_theirs_with_long_ids_too(connection: Connection[Any]) -> None:
+    workflow_id = "f:ada:" + "k" * 240
+    query = "update outlast.workflow_status set workflow_id = %s where workflow_id = 'f:ada:k'"
+    connection.execute(query, (workflow_id,))
+    topic = one(connection, "select outlast.realtime_topic(%s)", workflow_id)
+    assert may_listen(connection, topic, ADA, "authenticated")
+    assert not may_listen(connection, topic, BOB, "authenticated")
+    assert not may_listen(connection, "workflow-sha256:" + "0" * 64, ADA, "authenticated")
+
+
+NODE = shutil.which("node")
+
+
+@pytest.mark.skipif(NODE is None, reason="SKIPPED LOUDLY: there is no node here")
+@pytest.mark.parametrize("workflow_id", ["f:k", "f:" + "ü" * 117, "f:" + "ü" * 118, "f:" + "🚲" * 100])
+def test_the_page_names_topics_in_javascript_as_sql_does(
+    connection: Connection[Any], workflow_id: str
+) -> None:
+    (function,) = (each for each in re.findall(r"^```js\n(.*?)^```", PAGE, re.M | re.S) if "topicOf" in each)
+    program = f"{function}\ntopicOf({json.dumps(workflow_id)}).then(console.log)"
+    assert NODE is not None
+    # As browsers have it; older Nodes only on wish.
+    shim = "globalThis.crypto ??= require('node:crypto').webcrypto\n"
+    told = subprocess.run(
+        [NODE, "-e", shim + program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert told.stdout.strip() == one(connection, "select outlast.realtime_topic(%s)", workflow_id)
 
 
 @pytest.mark.parametrize(

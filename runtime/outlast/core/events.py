@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-EVENT_CHARS_MAX = 255
+EVENT_BYTES_MAX = 255
+"""In UTF-8: so Realtime counts."""
 _PUBLISH = "publish "
 
 

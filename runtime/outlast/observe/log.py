@@ -19,6 +19,8 @@ _requests = logging.getLogger("outlast.requests")
 
 def configure(level: str, form: Literal["text", "json"]) -> None:
     """Send the root logger's records to standard error, in one form."""
+    # Where functions have closed standard error, nothing can be told there: that is no reason to fail.
+    logging.raiseExceptions = False
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
     handler.addFilter(name_workflow)

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from outlast.core.errors import UsageError
-from outlast.core.events import EVENT_CHARS_MAX
+from outlast.core.events import EVENT_BYTES_MAX
 from outlast.core.storable import check_json, check_text
 from outlast.sdk.calls import Call
 from outlast.sdk.running import line_here, line_of_await
@@ -30,11 +30,13 @@ def publish(event: str, value: Any = None) -> Awaitable[None]:
     `await publish(…)` in an `async def` workflow, `publish(…)` in a `def` one. It is a recorded call: on
     replay nothing is published again, and events are seen in their order. Others see it once it is durable,
     which isn't waited for. Plain JSON values, dataclasses and pydantic models can be published. Raises
-    UsageError outside a workflow's body and for a name that isn't 1 to 255 characters; NotSerializable.
+    UsageError outside a workflow's body and for a name that isn't 1 to 255 bytes of UTF-8; NotSerializable.
     """
-    if not isinstance(event, str) or not 1 <= len(event) <= EVENT_CHARS_MAX or "\0" in event:
+    # A text that is no UTF-8 has a refusal of its own, below.
+    size = len(event.encode("utf-8", "surrogatepass")) if isinstance(event, str) else 0
+    if not 1 <= size <= EVENT_BYTES_MAX or "\0" in event:
         raise UsageError(
-            f"publish takes an event's name of 1 to {EVENT_CHARS_MAX} characters, not {event!r:.100}"
+            f"publish takes an event's name of 1 to {EVENT_BYTES_MAX} bytes of UTF-8, not {event!r:.100}"
         )
     check_text(event, "the event's name")
     body = _VALUES.encode(value)

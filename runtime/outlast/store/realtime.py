@@ -60,10 +60,10 @@ class Broadcasts:
         if not published or monotonic() < self._resumes:
             return None
         self._warning = None
-        if self._failures:
-            published = published[:1]  # one is enough to try: a warning for each would fill the server's log
         workflows, steps = zip(*published, strict=True)
-        return _BROADCAST, {"workflows": texts(workflows), "steps": texts(steps)}
+        # After a refusal the first tries for all: a warning for each would fill the server's log.
+        tries = "on" if self._failures else "off"
+        return _BROADCAST, {"workflows": texts(workflows), "steps": texts(steps), "tries": tries}
 
     def noticed(self, notice: Diagnostic) -> None:
         """Hear what the server says beside its answers."""

@@ -18,14 +18,21 @@ create table if not exists outlast.wake (
   tries integer not null default 0,
   next_at timestamptz not null default '-infinity'
 );
+alter table outlast.wake
+  add column if not exists alive_at timestamptz not null default '-infinity',
+  add column if not exists left_tries integer not null default 0,
+  add column if not exists left_next_at timestamptz not null default '-infinity';
 
-comment on table outlast.wake is 'What is woken, how often in a row it was tried, and when it may be tried again.';
+comment on table outlast.wake is
+  'What is woken; how often in a row no instance came, and when the next try may be; the same for work that instances leave.';
+comment on column outlast.wake.alive_at is 'When an instance was last seen to live: what was due then, it could have taken.';
 
 alter table outlast.wake enable row level security;
 revoke all on outlast.wake from public;
 
 insert into outlast.wake (url) values ({{url}})
-on conflict (the_only) do update set url = excluded.url, tries = 0, next_at = '-infinity';
+on conflict (the_only) do update
+  set url = excluded.url, tries = 0, next_at = '-infinity', left_tries = 0, left_next_at = '-infinity';
 
 create or replace function outlast.wake_host()
 returns boolean
@@ -34,33 +41,55 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  alive boolean := exists (select from outlast.instances i where i.lease_until > now());
-  due boolean := exists (
-    select from outlast.workflow_status w where w.owner is null and w.claimable_at <= now()
+  alive constant boolean not null default exists (select from outlast.instances i where i.lease_until > now());
+  seen constant timestamptz not null default case
+    when alive then now()
+    -- One that came and went between two looks.
+    else coalesce((select max(i.started_at) from outlast.instances i), '-infinity')
+  end;
+  last_alive timestamptz;
+  target text;
+begin
+  -- Whoever came has answered all tries before.
+  update outlast.wake w set alive_at = seen, tries = 0, next_at = '-infinity' where w.alive_at < seen;
+  select w.alive_at into last_alive from outlast.wake w;
+  if alive then
+    return false;
+  end if;
+  if exists (
+    select from outlast.workflow_status w
+    where w.owner is null and w.claimable_at <= now() and w.claimable_at > last_alive
   ) or exists (
     select from outlast.workflow_status w where w.owner is not null and not exists (
       select from outlast.instances i where i.instance_id = w.owner and i.lease_until > now()
     )
-  );
-  target text;
-begin
-  if not due then
-    update outlast.wake set tries = 0, next_at = '-infinity' where tries > 0;
-    return false;
-  elsif alive then
-    return false;
+  ) then
+    -- One try has 50 s to bring the host up; if it doesn't come up, the next is later each time, up to 13 minutes.
+    update outlast.wake w
+    set tries = w.tries + 1, next_at = now() + interval '50 seconds' * 2 ^ least(w.tries, 4)
+    where w.next_at <= now()
+    returning w.url into target;
+  elsif exists (
+    select from outlast.workflow_status w
+    where w.owner is null and w.claimable_at <= last_alive and w.claimable_at > now() - interval '7 days'
+  ) then
+    -- An instance was there and left it: of a function that is no more, or there was no room. Ever more rarely, up to
+    -- once a day; and it delays nothing else.
+    update outlast.wake w
+    set left_tries = w.left_tries + 1,
+        left_next_at = now() + least(interval '1 day', interval '50 seconds' * 4 ^ least(w.left_tries, 8))
+    where w.left_next_at <= now()
+    returning w.url into target;
+  else
+    update outlast.wake w
+    set tries = 0, next_at = '-infinity', left_tries = 0, left_next_at = '-infinity'
+    where w.tries > 0 or w.left_tries > 0;
   end if;
-  -- One try has 50 s to bring the host up. One that doesn't come up, or leaves this undone, is left alone for
-  -- twice as long each time, up to 13 minutes.
-  update outlast.wake
-  set tries = tries + 1, next_at = now() + interval '50 seconds' * 2 ^ least(tries, 4)
-  where next_at <= now()
-  returning url into target;
   if target is null then
     return false;
   end if;
-  -- pg_net gives up after a second or few by itself; a platform may hold the answer until the host is up.
-  perform net.http_get(url := target || '/readyz', timeout_milliseconds := 55000);
+  -- The host starts behind an answer that doesn't come: all HTTP of the project waits for pg_net's one worker.
+  perform net.http_get(url := target || '/healthz', timeout_milliseconds := 5000);
   return true;
 end
 $$;
@@ -77,7 +106,14 @@ declare
 begin
   foreach extension in array array['pg_cron', 'pg_net'] loop
     if exists (select from pg_available_extensions where name = extension and installed_version is null) then
-      execute format('create extension if not exists %I', extension);
+      execute format(
+        'create extension if not exists %I%s', extension,
+        -- Where Supabase has it; its functions are in a schema of their own, `net`.
+        case
+          when extension = 'pg_net' and to_regnamespace('extensions') is not null then ' with schema extensions'
+          else ''
+        end
+      );
     end if;
   end loop;
   if to_regnamespace('cron') is null

@@ -79,13 +79,14 @@ select set_eq(
      from pg_proc p cross join unnest(array['anon', 'authenticated']) as r (rolname)
      where p.pronamespace = 'outlast'::regnamespace and has_function_privilege(r.rolname, p.oid, 'EXECUTE') $$,
   $$ values ('outlast.public_error(text)', 'authenticated'), ('outlast.public_input(text)', 'authenticated'),
-            ('outlast.public_output(text)', 'authenticated'), ('outlast.readable(json)', 'authenticated') $$,
-  'users execute nothing but what the view needs');
+            ('outlast.public_output(text)', 'authenticated'), ('outlast.readable(json)', 'authenticated'),
+            ('outlast.realtime_topic(text)', 'authenticated') $$,
+  'users execute nothing but what the views and policies need');
 select set_eq(
   $$ select distinct p.proname::text from pg_proc p
      where p.pronamespace = 'outlast'::regnamespace and has_function_privilege('service_role', p.oid, 'EXECUTE') $$,
   array['start', 'start_any', 'send', 'cancel', 'cancel_any', 'public_error', 'public_input', 'public_output',
-        'readable'],
+        'readable', 'realtime_topic'],
   'the service starts, sends and cancels');
 select set_eq(
   $$ select p.oid::regprocedure::text from pg_proc p

@@ -1,0 +1,100 @@
+-- Realtime's topics for workflows with long ids, and all events of a commit after a refusal that is over. Every
+-- statement may run twice.
+
+create or replace function outlast.realtime_topic(workflow_id text)
+returns text
+language sql
+stable
+parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+  -- Realtime delivers nothing to a topic of more than 255 bytes, and counts its own `realtime:` before it.
+  select case
+    when octet_length(convert_to(workflow_id, 'UTF8')) <= 237 then 'workflow:' || workflow_id
+    else 'workflow-sha256:' || encode(sha256(convert_to(workflow_id, 'UTF8')), 'hex')
+  end
+$$;
+
+comment on function outlast.realtime_topic(text) is
+  'The topic of a workflow''s events in Realtime: with its id, or of a long id (over 237 bytes) the SHA-256.';
+
+-- Called by the journal in the transaction that records the events, which must neither fail nor wait for it.
+create or replace function outlast.broadcast(workflow_ids text[], step_ids text[])
+returns text
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '100ms'
+set client_min_messages = 'warning'  -- by which realtime.send tells what it swallows
+as $$
+declare
+  value_bytes_max constant integer not null default 200000;
+  patience constant interval not null default interval '200 milliseconds';
+  began constant timestamptz not null default clock_timestamp();
+  -- The first tries for all, after a refusal: a warning for each would fill the server's log.
+  tries boolean not null default coalesce(current_setting('outlast.broadcast_tries', true) = 'on', false);
+  topic text;
+  published record;
+begin
+  for published in
+    select
+      o.workflow_id, o.completion_order, substr(o.name, 9) as event, o.output,
+      octet_length(o.output::text) <= value_bytes_max as fits, o.completed_at
+    from unnest(broadcast.workflow_ids, broadcast.step_ids) with ordinality as given (workflow_id, step_id, place)
+    join outlast.operation_outputs o on o.workflow_id = given.workflow_id and o.step_id = given.step_id
+    -- Recorded by this very transaction: not by the same batch when its answer was lost, and not by a stranger.
+    where o.xmin = pg_current_xact_id_if_assigned()::xid
+    order by given.place
+  loop
+    if clock_timestamp() - began > patience then
+      return 'realtime.send held up a commit';
+    end if;
+    topic := outlast.realtime_topic(published.workflow_id);
+    if tries then
+      perform set_config('realtime.topic', '', true);
+    end if;
+    execute 'select realtime.send($1, $2, $3, true)' using
+      jsonb_build_object(
+        'workflow_id', published.workflow_id,
+        'number', published.completion_order,
+        'published_at',
+        to_char(published.completed_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+      ) || case when published.fits then jsonb_build_object('value', published.output) else '{}' end,
+      published.event, topic;
+    -- What it swallows it undoes, and with it this setting of its own.
+    if tries and current_setting('realtime.topic', true) is distinct from topic then
+      return 'realtime.send did not take an event';
+    end if;
+    tries := false;
+  end loop;
+  return null;
+exception when others then
+  return sqlerrm;
+end
+$$;
+
+do $$
+declare
+  -- Users for their policy on Realtime's table, and whoever broadcasts.
+  names text[] := array['authenticated', 'service_role'] || array(
+    select r.rolname::text
+    from pg_proc p, lateral aclexplode(p.proacl) a
+    join pg_roles r on r.oid = a.grantee
+    where p.oid = 'outlast.broadcast(text[], text[])'::regprocedure and a.privilege_type = 'EXECUTE'
+  );
+  role_name text;
+begin
+  if not exists (select from outlast.schema_migrations where version = '20261128000800') then
+    revoke all on function outlast.realtime_topic(text) from public;
+    if exists (select from pg_roles where rolname = 'anon') then
+      revoke all on function outlast.realtime_topic(text) from anon;
+    end if;
+    foreach role_name in array names loop
+      if exists (select from pg_roles where rolname = role_name) then
+        execute format('grant execute on function outlast.realtime_topic(text) to %I', role_name);
+      end if;
+    end loop;
+  end if;
+end
+$$;
+
+insert into outlast.schema_migrations (version) values ('20261128000800') on conflict do nothing;
