@@ -23,7 +23,8 @@ test: venv  ## Run the tests, in parallel and in random order (ARGS="-k name" ad
 	@exec $(BIN)/python -m pytest -n auto --maxprocesses 8 -m "not slow" $(ARGS)
 
 .PHONY: crash
-crash: venv  ## Break real hosts for three minutes, and simulated ones for one
+crash: venv  ## Explore the model, break simulated hosts for a minute and real ones for three
+	@$(BIN)/python -m pytest tests/model -m slow -n auto --maxprocesses 8 -q
 	@$(BIN)/python -m tests.simulation --seconds 60 $(SIMULATION)
 	@$(BIN)/python -m tests.torture --minutes 3 $(ARGS)
 

@@ -25,6 +25,7 @@ WITHOUT = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
 def test_from_every_state_all_can_end(name: str) -> None:
     verdict = check(FAMILIES[name], 100_000)
@@ -33,6 +34,7 @@ def test_from_every_state_all_can_end(name: str) -> None:
     assert verdict.states > 50
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("guard", WITHOUT)
 def test_without_a_guard_somebody_waits_for_ever(guard: str) -> None:
     less: dict[str, Any] = {guard: False}

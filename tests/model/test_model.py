@@ -17,6 +17,7 @@ QUICK = ("cancelled", "given up")
 """Where mutants that break nothing are looked at in every run; `python -m tests.model` looks everywhere."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda each: each.name)
 def test_every_rule_holds_in_every_state(scenario: Scenario) -> None:
     verdict = explore(scenario)
@@ -25,6 +26,7 @@ def test_every_rule_holds_in_every_state(scenario: Scenario) -> None:
     assert verdict.states > 1_000, "the faults of this scenario never come"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutant", [each for each in MUTANTS if not each.spared], ids=lambda each: each.name)
 def test_a_protocol_without_a_guard_breaks_a_rule(mutant: Mutant) -> None:
     verdict = explore(scenario_named(mutant.scenario), mutant.guards)
@@ -32,6 +34,7 @@ def test_a_protocol_without_a_guard_breaks_a_rule(mutant: Mutant) -> None:
     print(trace_of(verdict))  # noqa: T201 - captured; `-rP` shows it
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutant", [each for each in MUTANTS if each.spared], ids=lambda each: each.name)
 def test_what_is_said_to_break_nothing_breaks_nothing(mutant: Mutant) -> None:
     for name in QUICK:

@@ -22,18 +22,25 @@ def defined_in(path: Path) -> set[str]:
 ALL: list[Mutant | Equivalent] = [*MUTANTS, *EQUIVALENTS]
 
 
-@pytest.mark.parametrize("each", ALL, ids=lambda each: each.name)
-def test_it_applies_once(each: Mutant | Equivalent) -> None:
-    mutated(each)
+def test_each_applies_once() -> None:
+    said = []
+    for each in ALL:
+        try:
+            mutated(each)
+        except DoesNotApply as error:
+            said.append(f"{each.name}: {error}")
+    assert said == []
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
-def test_somebody_is_expected_to_catch_it(mutant: Mutant) -> None:
-    assert mutant.layers
-    for layer in mutant.layers:
-        for test in mutant.tests(layer):
+def test_somebody_is_expected_to_catch_each() -> None:
+    assert [mutant.name for mutant in MUTANTS if not mutant.layers] == []
+    missing = []
+    for mutant in MUTANTS:
+        for test in (test for layer in mutant.layers for test in mutant.tests(layer)):
             file, _, name = test.partition("::")
-            assert name.partition("[")[0] in defined_in(ROOT / file), test
+            if name.partition("[")[0] not in defined_in(ROOT / file):
+                missing.append(f"{mutant.name}: {test}")
+    assert missing == []
 
 
 def test_names_are_different() -> None:
