@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from outlast import WorkflowHandle, start, step, workflow
+from outlast.core.budget import weigh
 from outlast.core.errors import Overloaded
 from outlast.core.observations import ClaimGivenUp
 from tests.engine.harness import Bench, engine_on
@@ -303,3 +304,21 @@ async def test_what_is_waited_for_is_read_bit_by_bit(database: str) -> None:
         assert [each and each.workflow_id for each in waited] == ids
         looks = await asyncio.gather(*(waits.look(each) for each in [*ids, "nobody"]))
         assert [each and each.workflow_id for each in looks] == [*ids, None]
+
+
+async def test_every_way_to_start_says_what_it_weighs(database: str) -> None:
+    """By the engine, as a child, and in SQL."""
+    dense = "[]," * 10_000
+
+    @workflow
+    async def parent(text: str) -> int:
+        return int(await reads(text))
+
+    async with engine_on(database, parent, reads) as bench:
+        await bench.run(parent, dense)
+        await bench.rows("select outlast.start('reads', json_build_object('text', %s::text))", dense)
+        await all_ended(bench, 3)
+        found = await bench.rows("select input::text, load_bytes from outlast.workflow_status")
+    assert len(found) == 3
+    for row in found:
+        assert row["load_bytes"] == weigh(row["input"]) > 500_000

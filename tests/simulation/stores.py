@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
+from outlast.core.budget import weigh
 from outlast.core.ports import UNBOUNDED, Fence, TransactionWork
 from outlast.core.records import (
     RECORD_BYTES,
@@ -227,10 +228,10 @@ class MemoryWorkflows:
             if workflow.workflow_id not in found:
                 continue
             (workflow.input, workflow.request), records = found[workflow.workflow_id]
-            workflow.load_bytes = len(workflow.input or "") + len(workflow.request or "")
+            workflow.load_bytes = weigh(workflow.input, workflow.request)
             for record in records:
                 workflow.history.append(record)
-                workflow.load_bytes += len(record.output or "") + len(record.error or "") + RECORD_BYTES
+                workflow.load_bytes += weigh(record.output, record.error) + RECORD_BYTES
             if enough(workflow):
                 return
             yield workflow

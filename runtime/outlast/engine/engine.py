@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-from outlast.core.budget import Budget
+from outlast.core.budget import Budget, weigh
 from outlast.core.callers import NOBODY, Caller, CallerToken
 from outlast.core.clock import Clock
 from outlast.core.errors import (
@@ -508,6 +508,7 @@ class Engine:
             version=self._catalog.version(function),
             parent=parent,
             deadline_s=None if workflow.timeout_s is None else self.clock.now_s() + workflow.timeout_s,
+            load_bytes=weigh(text),
         )
 
 

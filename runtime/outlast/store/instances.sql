@@ -69,7 +69,9 @@ with sessions as materialized (
   -- Not FOR UPDATE: whoever is sending a message, in a transaction that stays open, holds the row FOR KEY SHARE.
   -- Of those that were lost often none: they are claimed one by one, below. What was inserted by an older version
   -- doesn't say how large it is.
-  select w.workflow_id, w.claimable_at, coalesce(w.load_bytes, coalesce(octet_length(w.input::text), 0) + coalesce(octet_length(w.request::text), 0)) as load_bytes
+  select
+    w.workflow_id, w.claimable_at, w.load_bytes,
+    case when w.load_bytes is null then concat(w.input, w.request) end as unweighed
   from outlast.workflow_status w
   where w.owner is null and w.claimable_at <= now()
     and w.function = any(%(functions)s::text[])
@@ -78,7 +80,9 @@ with sessions as materialized (
   limit %(room)s
   for no key update skip locked
 ), suspect as (
-  select w.workflow_id, w.claimable_at, coalesce(w.load_bytes, coalesce(octet_length(w.input::text), 0) + coalesce(octet_length(w.request::text), 0)) as load_bytes
+  select
+    w.workflow_id, w.claimable_at, w.load_bytes,
+    case when w.load_bytes is null then concat(w.input, w.request) end as unweighed
   from outlast.workflow_status w
   where w.owner is null and w.claimable_at <= now()
     and w.function = any(%(functions)s::text[])
@@ -88,7 +92,14 @@ with sessions as materialized (
   limit %(suspects)s
   for no key update skip locked
 ), found as (
-  select * from due union all select * from suspect
+  -- As outlast.load_bytes_of, without the right to call it.
+  select
+    f.workflow_id, f.claimable_at, coalesce(
+      f.load_bytes,
+      case when octet_length(f.unweighed) = char_length(f.unweighed) then 1 else 4 end
+        * char_length(f.unweighed)::bigint
+      + 25 * (char_length(f.unweighed) - char_length(translate(f.unweighed, '[{,:', '')))::bigint) as load_bytes
+  from (select * from due union all select * from suspect) as f
 ), fitting as (
   -- What is larger than the memory that is left is passed by. Where it has waited long, others wait for it at times.
   select

@@ -176,3 +176,16 @@ async def weighs(text: str) -> int:
     """How much it was given."""
     await first("weighs")
     return len(text)
+
+
+@step
+async def ponder() -> None:
+    await asyncio.sleep(0.7)
+
+
+@workflow
+async def dozes(key: str, data: list[Any], pause_s: float) -> int:
+    """Out of the memory and back into it, with all it was given; a step is at work meanwhile."""
+    await sleep(pause_s)
+    await ponder()
+    return len(data)
