@@ -312,7 +312,8 @@ async def test_every_way_to_start_says_what_it_weighs(database: str) -> None:
 
     @workflow
     async def parent(text: str) -> int:
-        return int(await reads(text))
+        result: Any = await (await start(reads, text)).result()
+        return result
 
     async with engine_on(database, parent, reads) as bench:
         await bench.run(parent, dense)

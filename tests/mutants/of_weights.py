@@ -43,8 +43,8 @@ MUTANTS = (
         "untold-weigh-nothing",
         "A row that doesn't say what it weighs is weighed by the claim",
         "store/instances.sql",
-        "    case when w.load_bytes is null then concat(w.input, w.request) end as unweighed\n",
-        "    '' as unweighed\n",
+        "      + 25 * (char_length(f.unweighed)",
+        "      + 0 * (char_length(f.unweighed)",
         store=("test_weights.py::test_who_starts_says_it_and_a_claim_goes_by_it",),
     ),
     Mutant(

@@ -189,3 +189,14 @@ async def dozes(key: str, data: list[Any], pause_s: float) -> int:
     await sleep(pause_s)
     await ponder()
     return len(data)
+
+
+@step
+async def tick(number: int) -> int:
+    return number
+
+
+@workflow
+async def ticks(steps: int) -> int:
+    """So many steps, and the sum of what they returned."""
+    return sum([await tick(number) for number in range(steps)])
