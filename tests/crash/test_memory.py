@@ -115,7 +115,8 @@ def test_a_history_of_100_000_steps_is_replayed_within_the_limit(
     """Its instance was lost, with ten more steps to go; who asks for its steps gets them in pages."""
     query(
         "insert into outlast.workflow_status (workflow_id, function, status, input, owner, epoch)"
-        " values ('proof/ticks:long', 'proof/ticks', 'PENDING', json_build_object('steps', %s::int), 'lost', 1)",
+        " values ('proof/ticks:long', 'proof/ticks', 'PENDING', json_build_object('steps', %s::int),"
+        " 'lost', 1)",
         LONG + 10,
     )
     query(RECORDED, LONG)

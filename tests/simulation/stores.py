@@ -183,13 +183,21 @@ class MemoryInstances:
         *,
         alone: bool = True,
         strict: bool = True,
+        large: tuple[int, bool] | None = None,
         limit_s: float | None = None,
     ) -> Claims:
         """See InstanceStore."""
         return await self._link.call(
             "claim",
             lambda: self._database.claim(
-                self._instance_id, functions, room, suspects, bytes_left, alone=alone, strict=strict
+                self._instance_id,
+                functions,
+                room,
+                suspects,
+                bytes_left,
+                alone=alone,
+                strict=strict,
+                large=large or (bytes_left, alone),
             ),
         )
 
@@ -197,10 +205,17 @@ class MemoryInstances:
         """See InstanceStore."""
         return await self._link.call("recover", lambda: self._database.recover(lost))
 
-    async def release(self, epochs: dict[str, int], load_bytes: Mapping[str, int] | None = None) -> None:
+    async def release(
+        self,
+        epochs: dict[str, int],
+        load_bytes: Mapping[str, int] | None = None,
+        due_s: Mapping[str, float | None] | None = None,
+    ) -> None:
         """See InstanceStore."""
-        learned = dict(load_bytes or {})
-        await self._link.call("release", lambda: self._database.release(self._instance_id, epochs, learned))
+        learned, due = dict(load_bytes or {}), dict(due_s or {})
+        await self._link.call(
+            "release", lambda: self._database.release(self._instance_id, epochs, learned, due)
+        )
 
     async def leave(self) -> None:
         """See InstanceStore."""

@@ -13,6 +13,9 @@ FACTOR = 4
 VALUE_BYTES = 100
 """What a bracket, comma or colon of JSON counts in memory, beside its text. Measured: 37 (`1.5,`) to 139."""
 
+SMALL_BYTES = 64 * 1024
+"""Of JSON: of workflows that take no more, a thousand are no matter."""
+
 SMALL = 0.1
 """With so little of the budget in use, what is larger than all of it is let in."""
 
@@ -44,7 +47,8 @@ class Budget:
 def weigh(*texts: str | None) -> int:
     """What JSON takes in memory once it is read, as bytes of usual JSON.
 
-    Dense `[[],[],…` takes far more than its text. Python keeps a text at the width of its widest character. SQL counts alike: outlast.load_bytes_of.
+    Dense `[[],[],…` takes far more than its text. Python keeps a text at the width of its widest character.
+    SQL counts alike: outlast.load_bytes_of.
     """
     return sum(map(_weigh, filter(None, texts)))
 

@@ -165,6 +165,8 @@ class ClaimedWorkflow:
     created_s: float | None = None
     load_bytes: int = 0
     """Of input, request and records: all that must be in memory to run it (see core.budget.weigh)."""
+    due_s: float | None = None
+    """When it became due, and is again if it is given back unused. None: at that moment."""
     history: list[StepRecord] = field(default_factory=list)
     token: CallerToken | None = None
     """The caller's, where this process took the call. It is in no row."""
