@@ -53,7 +53,7 @@ MUTANTS = (
         INSTANCES,
         "(f.in_all <= f.bytes_left or (f.place = 1 and f.alone))",
         "true",
-        engine=("test_memory.py::test_what_is_due_is_claimed_as_there_is_memory_for_it",),
+        engine=("test_memory.py::test_small_ones_pass_a_large_one_until_it_has_waited_long",),
     ),
     Mutant(
         "large-never-alone",
