@@ -100,3 +100,40 @@ def test_a_poison_ends_exhausted_and_alone(hosts: Hosts, query: Query, confine: 
         ("EXHAUSTED", 1),
         ("SUCCESS", 20),
     ]
+
+
+LONG = 100_000
+RECORDED = """
+insert into outlast.operation_outputs (workflow_id, step_id, name, output, attempts, completion_order)
+select 'proof/ticks:long', n::text, 'tick', to_json(n), 1, n from generate_series(1, %s) n
+"""
+
+
+def test_a_history_of_100_000_steps_is_replayed_within_the_limit(
+    hosts: Hosts, query: Query, confine: Confine
+) -> None:
+    """Its instance was lost, with ten more steps to go; who asks for its steps gets them in pages."""
+    query(
+        "insert into outlast.workflow_status (workflow_id, function, status, input, owner, epoch)"
+        " values ('proof/ticks:long', 'proof/ticks', 'PENDING', json_build_object('steps', %s::int),"
+        " 'lost', 1)",
+        LONG + 10,
+    )
+    query(RECORDED, LONG)
+    query("insert into outlast.instances (instance_id, lease_until) values ('lost', '-infinity')")
+    host = hosts.launch(memory_max_mb=LIMIT_MIB)
+    confine(host)
+    host.until_ready(60)
+    until(lambda: query(ENDED) == [{"status": "SUCCESS", "count": 1}], "its end", 60)
+    # Recorded were 1 to LONG, in place of 0 to LONG - 1.
+    (ended,) = query("select output::text, recovery_attempts from outlast.workflow_status")
+    assert int(ended["output"]) == sum(range(LONG + 10)) + LONG
+    seen, path = 0, "proof%2Fticks%3Along/steps?limit=1000"
+    while path:
+        page = host.manage("GET", path)
+        assert 0 < len(page.json()["steps"]) <= 1000
+        seen += len(page.json()["steps"])
+        path = page.links.get("next", {}).get("url", "").removeprefix("/workflows/v1/")
+    assert seen == LONG + 10
+    assert high_water_mib(host) < LIMIT_MIB
+    assert "lease" not in host.said()

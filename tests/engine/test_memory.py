@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from outlast import WorkflowHandle, start, step, workflow
+from outlast.core.budget import weigh
 from outlast.core.errors import Overloaded
-from outlast.core.observations import ClaimGivenUp
+from outlast.core.observations import ClaimGivenUp, LoopFailed, WorkflowsClaimed
+from outlast.engine import allowance, loading
 from tests.engine.harness import Bench, engine_on
 from tests.engine.test_membership import SUCCEEDED
 
@@ -303,3 +305,160 @@ async def test_what_is_waited_for_is_read_bit_by_bit(database: str) -> None:
         assert [each and each.workflow_id for each in waited] == ids
         looks = await asyncio.gather(*(waits.look(each) for each in [*ids, "nobody"]))
         assert [each and each.workflow_id for each in looks] == [*ids, None]
+
+
+async def test_every_way_to_start_says_what_it_weighs(database: str) -> None:
+    """By the engine, as a child, and in SQL."""
+    dense = "[]," * 10_000
+
+    @workflow
+    async def parent(text: str) -> int:
+        result: Any = await (await start(reads, text)).result()
+        return result
+
+    async with engine_on(database, parent, reads) as bench:
+        await bench.run(parent, dense)
+        await bench.rows("select outlast.start('reads', json_build_object('text', %s::text))", dense)
+        await all_ended(bench, 3)
+        found = await bench.rows("select input::text, load_bytes from outlast.workflow_status")
+    assert len(found) == 3
+    for row in found:
+        assert row["load_bytes"] == weigh(row["input"]) > 500_000
+
+
+async def test_large_parents_that_wait_keep_large_newcomers_out_and_no_child(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They took no memory as long as they waited, so that all were loaded, however many."""
+    monkeypatch.setattr(allowance, "LONE_EVERY_S", 3600.0)
+    go = asyncio.Event()
+
+    @step
+    async def held() -> None:
+        await go.wait()
+
+    @workflow
+    async def child(text: str) -> int:
+        await held()
+        return len(text)
+
+    @workflow
+    async def parent(text: str) -> int:
+        result: Any = await (await start(child, text[: 10 * KIB])).result()
+        return result
+
+    async with engine_on(database, parent, child, reads, **BUDGET) as bench:
+        await bench.rows(DUE, "p", "parent", 300 * KIB, 1, 12)
+
+        def waiting() -> int:
+            return sum(each.only_waits for each in bench.live.values())
+
+        await bench.until(lambda: waiting() >= 4)
+        # Small ones run beside them; whoever claims them sees the next parent first.
+        await bench.rows(DUE, "small", "reads", 10 * KIB, 0, 2)
+        await all_ended(bench, 2)
+        assert sum("/" not in each and each.startswith("p") for each in bench.live) == 4
+        with pytest.raises(Overloaded):
+            await bench.start(reads, "a" * 100 * KIB)
+        go.set()
+        await all_ended(bench, 2 + 24)
+
+
+async def test_what_waits_for_what_is_not_loaded_ends_though_they_hold_all_memory(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What they wait for is large too, no child, and behind many more of them."""
+    monkeypatch.setattr(allowance, "LONE_EVERY_S", 0.05)
+
+    async with engine_on(database, waits_in_a_step, reads, **BUDGET) as bench:
+        await bench.rows(DUE, "p", "waits_in_a_step", 600 * KIB, 3600, 6)
+        await bench.rows(DUE, "w", "reads", 600 * KIB, 1, 1)
+        await all_ended(bench, 7)
+
+
+async def test_what_is_given_back_has_waited_as_long_as_before(database: str) -> None:
+    async with engine_on(database) as bench:
+        store = bench.store.instances
+        await bench.rows(DUE, "w", "reads", 10, 3600, 1)
+        await bench.rows(DUE, "v", "reads", 10, 1800, 1)
+        due = "select claimable_at from outlast.workflow_status where workflow_id = 'w1'"
+        before = await bench.rows(due)
+        (claimed,) = (await store.claim(["reads"], 1, 0)).workflows
+        await store.release({"w1": claimed.epoch}, {"w1": 5000}, {"w1": claimed.due_s})
+        assert await bench.rows(due) == before
+        (again,) = (await store.claim(["reads"], 1, 0)).workflows
+        assert (again.workflow_id, again.load_bytes) == ("w1", 5000)
+
+
+async def test_large_ones_that_do_not_fit_leave_their_places_to_those_behind(database: str) -> None:
+    async with engine_on(database) as bench:
+        store = bench.store.instances
+        await bench.rows(DUE, "large", "reads", 300 * KIB, 3600, 20)
+        await bench.rows("update outlast.workflow_status set load_bytes = 300 * 1024")
+        await bench.rows(DUE, "small", "reads", 10, 1, 3)
+        claim = await store.claim(["reads"], 3, 0, 100 * KIB, alone=False, strict=False)
+        assert {each.workflow_id[:5] for each in claim.workflows} == {"small"}
+        held = (100 * KIB, False)
+        claim = await store.claim(["reads"], 3, 0, 10_000 * KIB, alone=True, strict=False, large=held)
+        assert claim.workflows == []
+
+
+def failures(bench: Bench) -> int:
+    return sum(isinstance(each, LoopFailed) and each.loop == "loader" for each in bench.observations)
+
+
+def claims(bench: Bench) -> int:
+    return sum(isinstance(each, WorkflowsClaimed) for each in bench.observations)
+
+
+async def test_what_could_not_be_loaded_is_not_claimed_again_at_once(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was claimed and given back as fast as the database answered."""
+    monkeypatch.setattr(loading, "REST_MIN_S", 3600.0)
+    monkeypatch.setattr(loading, "REST_MAX_S", 3600.0)
+    monkeypatch.setattr(loading, "BROKEN_S", 0.0)
+    async with engine_on(database, reads, **BUDGET) as bench:
+        await bench.rows("alter table outlast.operation_outputs rename to away")
+        await bench.rows(DUE, "w", "reads", 10, 1, 3)
+        await bench.until(lambda: failures(bench) == 1)
+        membership = bench.engine._membership
+        await bench.until(lambda: bench.rows("select 1 from outlast.workflow_status where owner is null"))
+        for _ in range(3):
+            assert await membership._claim() is False
+        assert claims(bench) == 1
+        await bench.rows("alter table outlast.away rename to operation_outputs")
+        membership._loader.rests_until = 0.0
+        membership._claim_now()
+        await all_ended(bench, 3)
+
+
+async def test_what_cannot_be_read_keeps_nobody_waiting(database: str) -> None:
+    """As a broken page of the disk does, here a function fails whenever its records are read."""
+    async with engine_on(database, reads, **BUDGET) as bench:
+        await bench.rows("alter table outlast.operation_outputs rename to real_outputs")
+        await bench.rows(
+            """
+            create function outlast.whole(id text) returns boolean language plpgsql as $$
+            begin
+              if id = 'w1' then raise exception 'missing chunk number 0' using errcode = 'XX001'; end if;
+              return true;
+            end $$
+            """
+        )
+        await bench.rows(
+            "create view outlast.operation_outputs as"
+            " select * from outlast.real_outputs where outlast.whole(workflow_id)"
+        )
+        await bench.rows(DUE, "w", "reads", 10, 3600, 5)
+        await bench.rows(
+            "insert into outlast.real_outputs (workflow_id, step_id, name) values ('w1', '9', 'x')"
+        )
+        await bench.rows("update outlast.workflow_status set claimable_at = claimable_at")
+        await all_ended(bench, 4)
+        await bench.until(
+            lambda: bench.rows(
+                "select 1 from outlast.workflow_status where claimable_at > now() + interval '9 s'"
+            )
+        )
+        assert failures(bench) >= 1

@@ -255,3 +255,16 @@ def test_a_request_beside_other_parameters(host: Served) -> None:
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
 def test_a_function_answers_all_methods(host: Served, method: str) -> None:
     assert host.call("inputs/request", content=b"x", method=method).json()["method"] == method
+
+
+def test_what_a_call_weighs_is_kept(host: Served) -> None:
+    """By that a host knows how many it has memory for, when they wake."""
+    key = fresh_key()
+    assert host.call("inputs/anything", {"value": [[]] * 10_000}, key=key).status_code == 200
+    ((weight, text_bytes),) = host.query(
+        "select load_bytes, octet_length(concat(input, request)) from outlast.workflow_status"
+        " where idempotency_key = %s",
+        key,
+    )
+    assert text_bytes < 100_000
+    assert weight > 500_000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
 from typing import Any
 
@@ -10,6 +11,7 @@ import psycopg
 import pytest
 
 from outlast import context, step, workflow
+from outlast.core.budget import weigh
 from outlast.core.errors import UsageError
 from outlast.core.observations import LoopFailed, QueueConsumed, QueueRefused
 from outlast.core.ports import QueueUnusable
@@ -444,6 +446,15 @@ async def test_messages_are_taken_as_there_is_memory_for_them(queue_database: st
         await bench.until(over)
         assert most <= 3
         assert await left(bench) == 0
+
+
+async def test_a_message_weighs_what_it_takes_in_memory(queue_database: str) -> None:
+    dense = json.dumps({"sku": [[]] * 10_000}, separators=(", ", ": "))
+    async with engine_on(queue_database, weighs) as bench:
+        await send(bench, dense)
+        await bench.until(lambda: bench.rows("select 1 from outlast.workflow_status"))
+        (row,) = await bench.rows("select load_bytes from outlast.workflow_status")
+    assert row["load_bytes"] == weigh(dense) > 500_000
 
 
 async def test_what_there_is_no_memory_for_leaves_the_queue_when_it_has_waited(

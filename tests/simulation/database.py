@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from outlast.core.budget import SMALL_BYTES
 from outlast.core.errors import KeyReused, WorkflowEnded, WorkflowNotFound
 from outlast.core.ports import BadData, Fence
 from outlast.core.records import (
@@ -311,6 +312,7 @@ class Database:
         *,
         alone: bool,
         strict: bool,
+        large: tuple[int, bool],
     ) -> Claims:
         """`claim`."""
         lost = [found for each in self.instances if (found := self._lost(instance_id, each)) is not None]
@@ -325,11 +327,12 @@ class Database:
                 and not self._held(workflow_id)
             )
         )
+        due = [each for each in due if strict or self._may_fit(each[1], bytes_left, large, alone=alone)]
         often = self._limits.suspect_after
         ordinary = [each for _, each in due if self.workflows[each].recovery_attempts < often][:room]
         suspicious = [each for _, each in due if self.workflows[each].recovery_attempts >= often][:suspects]
         chosen = self._fitting(
-            sorted([*ordinary, *suspicious], key=self._since), bytes_left, alone=alone, strict=strict
+            sorted([*ordinary, *suspicious], key=self._since), bytes_left, large, alone=alone, strict=strict
         )
         claimed = [self._claimed(instance_id, each) for each in chosen]
         claimed.sort(key=lambda each: self.workflows[each.workflow_id].created_at)
@@ -338,16 +341,30 @@ class Database:
     def _since(self, workflow_id: str) -> tuple[float, str]:
         return self.workflows[workflow_id].claimable_at or 0.0, workflow_id
 
-    def _fitting(self, found: list[str], bytes_left: int, *, alone: bool, strict: bool) -> list[str]:
+    def _is_large(self, workflow_id: str) -> bool:
+        row = self.workflows[workflow_id]
+        return row.new.parent is None and self._load_bytes(workflow_id) > SMALL_BYTES
+
+    def _may_fit(self, workflow_id: str, bytes_left: int, large: tuple[int, bool], *, alone: bool) -> bool:
+        size = self._load_bytes(workflow_id)
+        if self._is_large(workflow_id):
+            return large[1] or size <= large[0]
+        return alone or size <= max(bytes_left, SMALL_BYTES)
+
+    def _fitting(
+        self, found: list[str], bytes_left: int, large: tuple[int, bool], *, alone: bool, strict: bool
+    ) -> list[str]:
         """Those of `found` that there is memory for: a larger one is passed by, until it has waited long."""
-        large = [self._since(each)[0] for each in found if self._load_bytes(each) > bytes_left]
-        in_turn = alone or (strict and bool(large) and min(large) < self.now() - 10.0)
-        fitting, in_all = [], 0
+        waiting = [self._since(each)[0] for each in found if self._load_bytes(each) > bytes_left]
+        in_turn = strict and bool(waiting) and min(waiting) < self.now() - 10.0
+        fitting, in_all, place = [], 0, 0
         for each in found:
-            if self._load_bytes(each) > bytes_left and not in_turn:
+            own_left, own_alone = large if self._is_large(each) else (bytes_left, alone)
+            if self._load_bytes(each) > own_left and not (own_alone or in_turn):
                 continue
             in_all += self._load_bytes(each)
-            if in_all <= bytes_left or (alone and in_all == self._load_bytes(each)):
+            place += 1
+            if in_all <= own_left or (place == 1 and own_alone):
                 fitting.append(each)
         return fitting
 
@@ -368,6 +385,7 @@ class Database:
 
     def _claimed(self, instance_id: str, workflow_id: str) -> ClaimedWorkflow:
         row = self.workflows[workflow_id]
+        due_s = row.claimable_at
         row.owner, row.status, row.claimable_at, row.awaits = instance_id, Status.PENDING, None, None
         row.epoch += 1
         row.updated_at = self.now()
@@ -375,6 +393,7 @@ class Database:
         return ClaimedWorkflow(
             workflow_id, new.function, row.epoch, None, None, new.subject, new.claims, new.version,
             new.parent, row.recovery_attempts, new.deadline_s, row.created_at, self._load_bytes(workflow_id),
+            due_s,
         )  # fmt: skip
 
     def load(self, ids: Collection[str]) -> dict[str, tuple[tuple[str | None, str | None], list[StepRecord]]]:
@@ -421,7 +440,13 @@ class Database:
         row.claimable_at = self.now() + backoff_s
         return row.status
 
-    def release(self, instance_id: str, epochs: dict[str, int], load_bytes: dict[str, int]) -> None:
+    def release(
+        self,
+        instance_id: str,
+        epochs: dict[str, int],
+        load_bytes: dict[str, int],
+        due_s: dict[str, float | None],
+    ) -> None:
         """`release`. Raises Blocked."""
         rows = [(each, self.workflows[each]) for each in epochs if each in self.workflows]
         mine = [(each, row) for each, row in rows if row.epoch == epochs[each] and row.owner == instance_id]
@@ -429,6 +454,8 @@ class Database:
             self._wait_for_lock(workflow_id)
         for workflow_id, row in mine:
             row.owner, row.claimable_at, row.updated_at = None, self.now(), self.now()
+            if (due := due_s.get(workflow_id)) is not None:
+                row.claimable_at = due
             row.load_bytes = max(row.load_bytes, load_bytes.get(workflow_id, 0))
 
     def leave(self, instance_id: str) -> None:

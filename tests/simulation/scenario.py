@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
+from outlast.core.budget import weigh
 from outlast.core.errors import OutlastError, WorkflowEnded, WorkflowNotFound
 from outlast.core.messages import message_in
 from outlast.core.names import fingerprint_of
@@ -242,7 +243,11 @@ class Scenario:
     async def _call(self, engine: Engine, workflow_id: str, program: Node) -> Standing | None:
         text = json.dumps({"plan": program})
         new = NewWorkflow(
-            workflow_id, "interpret", text, fingerprint=fingerprint_of("", "", "", b"", text.encode())
+            workflow_id,
+            "interpret",
+            text,
+            fingerprint=fingerprint_of("", "", "", b"", text.encode()),
+            load_bytes=weigh(text),
         )
         standing = await engine.start_new(new, interpret.definition, None)
         if standing is None or standing.status in LIVE:

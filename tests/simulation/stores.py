@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
+from outlast.core.budget import weigh
 from outlast.core.ports import UNBOUNDED, Fence, TransactionWork
 from outlast.core.records import (
     RECORD_BYTES,
@@ -182,13 +183,21 @@ class MemoryInstances:
         *,
         alone: bool = True,
         strict: bool = True,
+        large: tuple[int, bool] | None = None,
         limit_s: float | None = None,
     ) -> Claims:
         """See InstanceStore."""
         return await self._link.call(
             "claim",
             lambda: self._database.claim(
-                self._instance_id, functions, room, suspects, bytes_left, alone=alone, strict=strict
+                self._instance_id,
+                functions,
+                room,
+                suspects,
+                bytes_left,
+                alone=alone,
+                strict=strict,
+                large=large or (bytes_left, alone),
             ),
         )
 
@@ -196,10 +205,17 @@ class MemoryInstances:
         """See InstanceStore."""
         return await self._link.call("recover", lambda: self._database.recover(lost))
 
-    async def release(self, epochs: dict[str, int], load_bytes: Mapping[str, int] | None = None) -> None:
+    async def release(
+        self,
+        epochs: dict[str, int],
+        load_bytes: Mapping[str, int] | None = None,
+        due_s: Mapping[str, float | None] | None = None,
+    ) -> None:
         """See InstanceStore."""
-        learned = dict(load_bytes or {})
-        await self._link.call("release", lambda: self._database.release(self._instance_id, epochs, learned))
+        learned, due = dict(load_bytes or {}), dict(due_s or {})
+        await self._link.call(
+            "release", lambda: self._database.release(self._instance_id, epochs, learned, due)
+        )
 
     async def leave(self) -> None:
         """See InstanceStore."""
@@ -227,10 +243,10 @@ class MemoryWorkflows:
             if workflow.workflow_id not in found:
                 continue
             (workflow.input, workflow.request), records = found[workflow.workflow_id]
-            workflow.load_bytes = len(workflow.input or "") + len(workflow.request or "")
+            workflow.load_bytes = weigh(workflow.input, workflow.request)
             for record in records:
                 workflow.history.append(record)
-                workflow.load_bytes += len(record.output or "") + len(record.error or "") + RECORD_BYTES
+                workflow.load_bytes += weigh(record.output, record.error) + RECORD_BYTES
             if enough(workflow):
                 return
             yield workflow

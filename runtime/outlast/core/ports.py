@@ -119,13 +119,15 @@ class InstanceStore(Protocol):
         *,
         alone: bool = True,
         strict: bool = True,
+        large: tuple[int, bool] | None = None,
         limit_s: float | None = None,
     ) -> Claims:
         """Claim what is due of `functions`: at most `room`, and `suspects` of those that were lost often.
 
-        Together they take at most `bytes_left` to load; with `alone` the first one may be larger. With
-        `strict` nothing passes what is larger and has waited for 10 s. Nothing of
-        them is read yet: see WorkflowStore.load. Raises Unreachable, and TookTooLong after `limit_s`.
+        Together they take at most `bytes_left` to load; with `alone` the first one may be larger. `large`
+        is what holds in place of both for large ones that no workflow has started (core.budget.SMALL_BYTES).
+        With `strict` nothing passes what is larger and has waited for 10 s. Nothing of them is read yet:
+        see WorkflowStore.load. Raises Unreachable, and TookTooLong after `limit_s`.
         """
         ...
 
@@ -136,8 +138,16 @@ class InstanceStore(Protocol):
         """
         ...
 
-    async def release(self, epochs: dict[str, int], load_bytes: Mapping[str, int] | None = None) -> None:
-        """Give back rows that this instance owns at these epochs; what was learned of their `load_bytes`."""
+    async def release(
+        self,
+        epochs: dict[str, int],
+        load_bytes: Mapping[str, int] | None = None,
+        due_s: Mapping[str, float | None] | None = None,
+    ) -> None:
+        """Give back rows that this instance owns at these epochs.
+
+        What was learned of their `load_bytes`; since when they are due, if not now.
+        """
         ...
 
     async def leave(self) -> None:

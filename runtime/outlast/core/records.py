@@ -28,11 +28,8 @@ class NewWorkflow(NamedTuple):
     version: str | None = None
     parent: str | None = None
     deadline_s: float | None = None
-
-    @property
-    def load_bytes(self) -> int:
-        """What it takes to load it."""
-        return len(self.input or "") + len(self.request or "")
+    load_bytes: int = 0
+    """Of input and request: see core.budget.weigh."""
 
 
 RECORD_BYTES = 128
@@ -167,7 +164,9 @@ class ClaimedWorkflow:
     deadline_s: float | None = None
     created_s: float | None = None
     load_bytes: int = 0
-    """Of input, request and records: all that must be in memory to run it."""
+    """Of input, request and records: all that must be in memory to run it (see core.budget.weigh)."""
+    due_s: float | None = None
+    """When it became due, and is again if it is given back unused. None: at that moment."""
     history: list[StepRecord] = field(default_factory=list)
     token: CallerToken | None = None
     """The caller's, where this process took the call. It is in no row."""

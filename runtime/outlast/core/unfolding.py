@@ -32,6 +32,11 @@ def check_values(text: bytes) -> int:
     return count
 
 
+def count_structure(text: str) -> int:
+    """How many brackets, commas and colons a text has, those in its texts too: no more values than that."""
+    return sum(map(text.count, "[{,:"))
+
+
 def _count(text: bytes) -> int:
     return sum(map(text.count, _STRUCTURE))
 

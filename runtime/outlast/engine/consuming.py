@@ -66,7 +66,7 @@ class Consumer:
         lease: Lease,
         room: Callable[[], int],
         budget: Budget,
-        used: Callable[[], int],
+        used: Callable[[int], int],
         load: Callable[[list[ClaimedWorkflow], int], None],
         observe: Observer,
     ) -> None:
@@ -158,7 +158,8 @@ class Consumer:
 
     def _room_for(self, known: _Queue) -> int:
         """How many messages there is room and memory for, if they are like the last ones."""
-        room, used, each = min(self._room(), known.share), self._used(), known.largest_bytes
+        room, each = min(self._room(), known.share), known.largest_bytes
+        used = self._used(each)
         if self._budget.fits(used, each):
             known.held_since = None
             return min(room, max(1, self._budget.left(used) // each)) if each else room

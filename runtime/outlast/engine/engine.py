@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-from outlast.core.budget import Budget
+from outlast.core.budget import SMALL_BYTES, Budget, weigh
 from outlast.core.callers import NOBODY, Caller, CallerToken
 from outlast.core.clock import Clock
 from outlast.core.errors import (
@@ -39,6 +39,7 @@ from outlast.core.ports import (
 from outlast.core.records import ClaimedWorkflow, NewWorkflow, RunningStep, Standing, StepRecord
 from outlast.core.stops import HandedOver, LeaseLost
 from outlast.engine import branches
+from outlast.engine.allowance import Allowance
 from outlast.engine.attempts import in_thread
 from outlast.engine.body import STOP_GRACE_S
 from outlast.engine.consuming import Consumer
@@ -56,9 +57,6 @@ from outlast.sdk.clients import MakeClients
 from outlast.sdk.context import current_caller
 from outlast.sdk.definitions import TransactionDefinition, WorkflowDefinition
 from outlast.sdk.running import Args, Kwargs
-
-SMALL_BYTES = 64 * 1024
-"""An input of which a thousand are no matter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +129,9 @@ class Engine:
         self._waits = Waits(workflows, self.runs_here, observe)
         self._executor = Executor(services, self._waits, self, self._body_threads)
         self._budget = Budget(options.memory_bytes_max)
+        self._allowance = Allowance(self._budget, self._executor.taken)
         pace = Pace(
-            options.tick_s, options.claim_batch, options.workflows_max, options.suspect_after, self._budget
+            options.tick_s, options.claim_batch, options.workflows_max, options.suspect_after, self._allowance
         )
         self._membership = Membership(
             instance_id,
@@ -228,8 +227,12 @@ class Engine:
             return 0
         return min(self._options.claim_batch, self._taken_max - self.running)
 
-    def _used_bytes(self) -> int:
-        return self._executor.load_bytes + self._membership.load_bytes + self._starting_bytes
+    def _used_bytes(self, load_bytes: int = 0) -> int:
+        return (
+            self._allowance.used(self._executor.taken(), load_bytes)
+            + self._membership.load_bytes
+            + self._starting_bytes
+        )
 
     @property
     def journal_stalled(self) -> bool:
@@ -318,7 +321,7 @@ class Engine:
             raise Overloaded(f"this instance runs {self.running} workflows and takes no more now")
         # Small ones are bounded by their number.
         large = not child and new.load_bytes > SMALL_BYTES
-        if large and not self._budget.fits(self._used_bytes(), new.load_bytes):
+        if large and not self._budget.fits(self._used_bytes(new.load_bytes), new.load_bytes):
             raise Overloaded("this instance has no memory left for an input of this size now")
         if self._journal.away:
             raise DatabaseUnavailable("the database can't be reached")
@@ -508,6 +511,7 @@ class Engine:
             version=self._catalog.version(function),
             parent=parent,
             deadline_s=None if workflow.timeout_s is None else self.clock.now_s() + workflow.timeout_s,
+            load_bytes=weigh(text),
         )
 
 

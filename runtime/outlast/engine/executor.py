@@ -24,6 +24,7 @@ from outlast.core.sizes import check_size
 from outlast.core.status import Status
 from outlast.core.stops import HandedOver, LeaseLost, Stopped, Suspended, TimedOut
 from outlast.core.storable import clean_json, clean_text
+from outlast.engine.allowance import Taken
 from outlast.engine.attempts import in_thread
 from outlast.engine.execution import Services, public_reason
 from outlast.engine.runner import WorkflowRunner
@@ -86,10 +87,15 @@ class Executor:
             return nullcontext()
         return execution.awaiting(here.step_id)
 
-    @property
-    def load_bytes(self) -> int:
-        """What the workflows here take that may end by themselves; who waits for others frees nothing."""
-        return sum(each.load_bytes for each in self.live.values() if not each.only_waits)
+    def taken(self) -> Taken:
+        """What the workflows here take; who waits for others frees nothing before they run."""
+        active = waiting = 0
+        for each in self.live.values():
+            if each.only_waits:
+                waiting += each.load_bytes
+            else:
+                active += each.load_bytes
+        return Taken(active, waiting)
 
     def launch(
         self,

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable, Sequence
 
-from outlast.core.budget import Budget
+from outlast.core.clock import Clock, monotonic
 from outlast.core.observations import LoopFailed, Observer
 from outlast.core.ports import Unreachable, WorkflowStore
 from outlast.core.records import ClaimedWorkflow
+from outlast.engine.allowance import Allowance
 from outlast.engine.settling import end_tasks
 
 Launch = Callable[[ClaimedWorkflow, int], None]
 GiveBack = Callable[[Sequence[ClaimedWorkflow]], None]
+
+
+REST_MIN_S, REST_MAX_S = 0.1, 5.0
+"""So long nothing is claimed after a failure, ever longer while nothing succeeds."""
+
+BROKEN_S = 30.0
+"""So much later what could not be read is tried again: meanwhile it is in nobody's way."""
 
 
 class Loader:
@@ -21,16 +30,16 @@ class Loader:
     def __init__(
         self,
         store: WorkflowStore,
-        budget: Budget,
-        used: Callable[[], int],
+        allowance: Allowance,
+        clock: Clock,
         launch: Launch,
         give_back: GiveBack,
         observe: Observer,
     ) -> None:
-        """`used`: bytes that running workflows take. `launch` gets each that is whole, and its lease term."""
+        """`launch` gets each that is whole, and its lease term."""
         self._store = store
-        self._budget = budget
-        self._used = used
+        self._allowance = allowance
+        self._clock = clock
         self._launch = launch
         self._give_back = give_back
         self._observe = observe
@@ -38,6 +47,9 @@ class Loader:
         self._task: asyncio.Task[None] | None = None
         self.loading: dict[str, ClaimedWorkflow] = {}
         """What is claimed and not running yet."""
+        self.rests_until = 0.0
+        """Until then nothing more should be claimed (core.clock.monotonic)."""
+        self._failures = 0
 
     def open(self) -> None:
         """Start the loop."""
@@ -68,33 +80,44 @@ class Loader:
             workflows, stretch = await self._batches.get()
             try:
                 await self._load(workflows, stretch)
-            except Unreachable:
-                pass  # others tell of that
+                self._failures = 0
+            except Unreachable:  # others tell of that
+                self._rest()
             except Exception as error:  # noqa: BLE001 - the loop must go on; it says what happened
                 self._observe(LoopFailed("loader", repr(error)))
-            left = [each for each in workflows if self.loading.get(each.workflow_id) is each]
+                self._rest()
+                for broken in self._left(workflows)[:1]:  # at the first one that isn't whole it stood
+                    broken.due_s = self._clock.now_s() + BROKEN_S
+            left = self._left(workflows)
             for each in left:
                 del self.loading[each.workflow_id]
             if left:
                 self._give_back(left)
 
+    def _left(self, workflows: list[ClaimedWorkflow]) -> list[ClaimedWorkflow]:
+        return [each for each in workflows if self.loading.get(each.workflow_id) is each]
+
+    def _rest(self) -> None:
+        pause_s = min(REST_MAX_S, REST_MIN_S * 2.0 ** min(self._failures, 10))
+        self._failures += 1
+        self.rests_until = monotonic() + pause_s * random.uniform(0.5, 1.0)
+
     async def _load(self, workflows: list[ClaimedWorkflow], stretch: int) -> None:
-        in_use = self._used()
+        taken = self._allowance.taken()
         growing: str | None = None
 
         def enough(workflow: ClaimedWorkflow) -> bool:
-            nonlocal in_use, growing
-            if (
-                workflow.workflow_id != growing
-            ):  # what runs by now, and has ended meanwhile, is seen once each
-                growing, in_use = workflow.workflow_id, self._used()
-            return not self._budget.fits(in_use, workflow.load_bytes)
+            nonlocal taken, growing
+            if workflow.workflow_id != growing:  # who has ended meanwhile is seen once for each
+                growing, taken = workflow.workflow_id, self._allowance.taken()
+            return not self._allowance.fits(taken, workflow)
 
-        found = self._store.load([each for each in workflows if each.workflow_id in self.loading], enough)
+        found = self._store.load(self._left(workflows), enough)
         try:
             async for workflow in found:
                 if self.loading.get(workflow.workflow_id) is workflow:
                     del self.loading[workflow.workflow_id]
+                    self._allowance.took(workflow)
                     self._launch(workflow, stretch)
         finally:
             await found.aclose()

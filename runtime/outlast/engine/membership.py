@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from outlast.core.budget import Budget
 from outlast.core.clock import Clock, monotonic
 from outlast.core.observations import (
     ClaimGivenUp,
@@ -24,6 +23,7 @@ from outlast.core.ports import Catalog, InstanceStore, TookTooLong, Unreachable,
 from outlast.core.records import Beat, ClaimedWorkflow, LostInstance
 from outlast.core.status import Status
 from outlast.core.stops import LeaseLost
+from outlast.engine.allowance import Allowance, Taken
 from outlast.engine.executor import Executor
 from outlast.engine.lease import Lease
 from outlast.engine.loading import Loader
@@ -53,7 +53,7 @@ class Pace:
     claim_batch: int
     workflows_max: int
     suspect_after: int
-    budget: Budget
+    allowance: Allowance
 
     @property
     def claims_below(self) -> int:
@@ -101,7 +101,7 @@ class Membership:
         self._shown: set[tuple[Any, ...]] = set()
         """What of `running` others are shown."""
         self._suspicions = Suspicions()
-        self._loader = Loader(workflows, pace.budget, self._used, self._launch, self._give_back, observe)
+        self._loader = Loader(workflows, pace.allowance, clock, self._launch, self._give_back, observe)
         self._returned: list[ClaimedWorkflow] = []
         """Claimed, and to be given back unused: there was no memory for them, or no time."""
         self._claim_batch = pace.claim_batch
@@ -280,10 +280,16 @@ class Membership:
 
     async def _claim(self) -> bool:
         """Claim, and load; whether there may be more at once. Where room is short the next claim waits."""
-        budget, used = self._pace.budget, self._used() + self._loader.load_bytes
+        allowance = self._pace.allowance
+        active, waiting = allowance.taken()
+        taken = Taken(active + self._loader.load_bytes, waiting)
+        bytes_left, alone_too = allowance.room(taken)
         room = max(
             0, min(self._claim_batch, self._pace.workflows_max - len(self._executor.live) - self.loading)
         )
+        if rests := self._loader.rests_until > monotonic():
+            room = 0
+            self._wake_by(self._loader.rests_until)
         alone = self._executor.suspects_wait and not any(map(self._is_suspect, self._loader.loading.values()))
         stretch = self._lease.stretch
         try:
@@ -291,9 +297,10 @@ class Membership:
                 self._catalog.workflow_names(),
                 room,
                 min(1 if alone else 0, room),
-                budget.left(used),
-                alone=budget.idle(used),
-                strict=monotonic() % STRICT_EVERY_S < STRICT_FOR_S,
+                bytes_left,
+                alone=alone_too,
+                strict=monotonic() % STRICT_EVERY_S < STRICT_FOR_S and not allowance.held(taken),
+                large=allowance.room_for_large(taken),
                 limit_s=self._lease.ttl_s * CLAIM_PART,
             )
         except TookTooLong:
@@ -307,14 +314,13 @@ class Membership:
             self._observe(WorkflowsClaimed(tuple(each.workflow_id for each in claims.workflows)))
             self._loader.load(claims.workflows, stretch)
         recovered = await self._recover(claims.lost)
+        if rests:
+            return recovered
         more = len(claims.workflows) >= room
         if more and room < self._pace.claim_batch:
             self._executor.when_at_most(self._pace.claims_below, self._claim_now)
             return recovered
         return recovered or more
-
-    def _used(self) -> int:
-        return self._executor.load_bytes
 
     def _is_suspect(self, claimed: ClaimedWorkflow) -> bool:
         return claimed.recovery_attempts >= self._pace.suspect_after
@@ -335,7 +341,8 @@ class Membership:
         returned, self._returned = self._returned, []
         if returned:
             epochs = {each.workflow_id: each.epoch for each in returned}
-            await self._store.release(epochs, {each.workflow_id: each.load_bytes for each in returned})
+            learned = {each.workflow_id: each.load_bytes for each in returned}
+            await self._store.release(epochs, learned, {each.workflow_id: each.due_s for each in returned})
 
     async def _recover(self, lost: list[LostInstance]) -> bool:
         """Make a batch of lost instances' workflows claimable; whether there were any."""

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from outlast.core import faults
+from outlast.core.budget import SMALL_BYTES
 from outlast.core.ports import UNBOUNDED, TookTooLong, Unreachable
 from outlast.core.records import Beat, ClaimedWorkflow, Claims, LostInstance, RunningStep
 from outlast.store.connections import CONFLICTS, Database, SoleConnection
@@ -69,9 +70,11 @@ class PostgresInstances:
         *,
         alone: bool = True,
         strict: bool = True,
+        large: tuple[int, bool] | None = None,
         limit_s: float | None = None,
     ) -> Claims:
         """See InstanceStore."""
+        large_bytes_left, large_alone = large or (bytes_left, alone)
         parameters = {
             "instance": self._instance_id,
             "functions": list(functions),
@@ -81,13 +84,16 @@ class PostgresInstances:
             "bytes": bytes_left,
             "alone": alone,
             "strict": strict,
+            "small": SMALL_BYTES,
+            "large_bytes": large_bytes_left,
+            "large_alone": large_alone,
         }
         rows = await self._run("claim", parameters, limit_s)
         claimed = sorted((row for row in rows if row[0] is not None), key=lambda row: row[9])
-        workflows = [ClaimedWorkflow(*[*row[:3], None, None, *row[3:11]]) for row in claimed]
+        workflows = [ClaimedWorkflow(*[*row[:3], None, None, *row[3:12]]) for row in claimed]
         if workflows:
             faults.reach("claim.after_commit")
-        others = [row[11:15] for row in rows if row[0] is None]
+        others = [row[12:16] for row in rows if row[0] is None]
         lost = [LostInstance(*row) for row in others if row[0] is not None]
         return Claims(workflows, lost, mail=len(others) > len(lost))
 
@@ -106,13 +112,19 @@ class PostgresInstances:
         }
         return [(workflow_id, status) for workflow_id, status in await self._run("recover", parameters)]
 
-    async def release(self, epochs: dict[str, int], load_bytes: Mapping[str, int] | None = None) -> None:
+    async def release(
+        self,
+        epochs: dict[str, int],
+        load_bytes: Mapping[str, int] | None = None,
+        due_s: Mapping[str, float | None] | None = None,
+    ) -> None:
         """See InstanceStore."""
         parameters = {
             "instance": self._instance_id,
             "ids": list(epochs),
             "epochs": list(epochs.values()),
             "load_bytes": [(load_bytes or {}).get(each) for each in epochs],
+            "due": [(due_s or {}).get(each) for each in epochs],
         }
         await self._run("release", parameters)
 

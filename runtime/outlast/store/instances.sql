@@ -44,8 +44,10 @@ on conflict do nothing
 
 -- name: release
 update outlast.workflow_status w
-set owner = null, claimable_at = now(), updated_at = now(), load_bytes = greatest(w.load_bytes, r.load_bytes)
-from unnest(%(ids)s::text[], %(epochs)s::bigint[], %(load_bytes)s::bigint[]) as r (workflow_id, epoch, load_bytes)
+set owner = null, claimable_at = coalesce(to_timestamp(r.due), now()), updated_at = now(),
+    load_bytes = greatest(w.load_bytes, r.load_bytes)
+from unnest(%(ids)s::text[], %(epochs)s::bigint[], %(load_bytes)s::bigint[], %(due)s::float8[])
+  as r (workflow_id, epoch, load_bytes, due)
 where w.workflow_id = r.workflow_id and w.epoch = r.epoch and w.owner = %(instance)s
 
 -- name: claim
@@ -69,16 +71,24 @@ with sessions as materialized (
   -- Not FOR UPDATE: whoever is sending a message, in a transaction that stays open, holds the row FOR KEY SHARE.
   -- Of those that were lost often none: they are claimed one by one, below. What was inserted by an older version
   -- doesn't say how large it is.
-  select w.workflow_id, w.claimable_at, coalesce(w.load_bytes, coalesce(octet_length(w.input::text), 0) + coalesce(octet_length(w.request::text), 0)) as load_bytes
+  select
+    w.workflow_id, w.claimable_at, w.parent, w.load_bytes,
+    case when w.load_bytes is null then concat(w.input, w.request) end as unweighed
   from outlast.workflow_status w
   where w.owner is null and w.claimable_at <= now()
     and w.function = any(%(functions)s::text[])
     and w.recovery_attempts < %(suspect_after)s
+    -- What there is no memory for is no place of those that are looked at: however many are, others are behind them.
+    and (%(strict)s or case when w.parent is null and w.load_bytes > %(small)s
+      then %(large_alone)s or w.load_bytes <= %(large_bytes)s
+      else %(alone)s or coalesce(w.load_bytes, 0) <= greatest(%(bytes)s, %(small)s) end)
   order by w.claimable_at
   limit %(room)s
   for no key update skip locked
 ), suspect as (
-  select w.workflow_id, w.claimable_at, coalesce(w.load_bytes, coalesce(octet_length(w.input::text), 0) + coalesce(octet_length(w.request::text), 0)) as load_bytes
+  select
+    w.workflow_id, w.claimable_at, w.parent, w.load_bytes,
+    case when w.load_bytes is null then concat(w.input, w.request) end as unweighed
   from outlast.workflow_status w
   where w.owner is null and w.claimable_at <= now()
     and w.function = any(%(functions)s::text[])
@@ -87,8 +97,21 @@ with sessions as materialized (
   order by w.claimable_at
   limit %(suspects)s
   for no key update skip locked
+), weighed as (
+  -- As outlast.load_bytes_of, without the right to call it.
+  select
+    f.workflow_id, f.claimable_at, f.parent, coalesce(
+      f.load_bytes,
+      case when octet_length(f.unweighed) = char_length(f.unweighed) then 1 else 4 end
+        * char_length(f.unweighed)::bigint
+      + 25 * (char_length(f.unweighed) - char_length(translate(f.unweighed, '[{,:', '')))::bigint) as load_bytes
+  from (select * from due union all select * from suspect) as f
 ), found as (
-  select * from due union all select * from suspect
+  select
+    w.*,
+    case when w.parent is null and w.load_bytes > %(small)s then %(large_bytes)s else %(bytes)s end as bytes_left,
+    case when w.parent is null and w.load_bytes > %(small)s then %(large_alone)s else %(alone)s end as alone
+  from weighed w
 ), fitting as (
   -- What is larger than the memory that is left is passed by. Where it has waited long, others wait for it at times.
   select
@@ -96,7 +119,7 @@ with sessions as materialized (
     sum(f.load_bytes) over (order by f.claimable_at, f.workflow_id) as in_all,
     row_number() over (order by f.claimable_at, f.workflow_id) as place
   from found f
-  where f.load_bytes <= %(bytes)s or %(alone)s
+  where f.load_bytes <= f.bytes_left or f.alone
     or (%(strict)s and (select min(claimable_at) from found where load_bytes > %(bytes)s) < now() - interval '10 s')
 ), claimed as (
   update outlast.workflow_status w
@@ -108,11 +131,11 @@ with sessions as materialized (
       started_at = coalesce(w.started_at, now()),
       updated_at = now()
   from fitting f
-  where w.workflow_id = f.workflow_id and (f.in_all <= %(bytes)s or (f.place = 1 and %(alone)s))
+  where w.workflow_id = f.workflow_id and (f.in_all <= f.bytes_left or (f.place = 1 and f.alone))
   returning
     w.workflow_id, w.function, w.epoch, w.subject, w.claims::text, w.version, w.parent, w.recovery_attempts,
     extract(epoch from w.deadline)::float8 as deadline_s, extract(epoch from w.created_at)::float8 as created_s,
-    f.load_bytes
+    f.load_bytes, extract(epoch from f.claimable_at)::float8 as due_s
 )
 select
   c.*, null::text as lost_id, null::float8 as lease_until_s, null::boolean as expired,
@@ -120,13 +143,13 @@ select
 from claimed c
 union all
 select
-  null, null, null, null, null, null, null, null, null, null, null,
+  null, null, null, null, null, null, null, null, null, null, null, null,
   l.instance_id, extract(epoch from l.lease_until)::float8, l.expired, l.restarted
 from lost l
 union all
 -- That there are messages to deliver.
 select
-  null, null, null, null, null, null, null, null, null, null, null, null, null, null, null
+  null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null
 where exists (select from outlast.messages m where m.number is null)
 
 -- name: recover

@@ -41,6 +41,7 @@ _STARTS: Mapping[str, Literal] = {
     "start_versions": texts,
     "start_parents": texts,
     "start_deadlines": numbers,
+    "start_load_bytes": numbers,
 }
 _HELD: Mapping[str, Literal] = {"held_ids": texts, "held_epochs": numbers}
 _ENDS: Mapping[str, Literal] = {

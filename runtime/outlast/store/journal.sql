@@ -12,7 +12,8 @@ with started as (
   )
   select
     s.workflow_id, s.function, 'PENDING', s.input::json, s.request::json, s.idempotency_key, s.fingerprint,
-    s.subject, s.claims::json, s.version, s.parent, to_timestamp(s.deadline), %(instance)s, 1, %(nonce)s, now(), octet_length(concat(s.input, s.request))
+    s.subject, s.claims::json, s.version, s.parent, to_timestamp(s.deadline), %(instance)s, 1, %(nonce)s, now(),
+    s.load_bytes
   from (
     select
       unnest(%(start_ids)s::text[]) as workflow_id,
@@ -25,7 +26,8 @@ with started as (
       unnest(%(start_claims)s::text[]) as claims,
       unnest(%(start_versions)s::text[]) as version,
       unnest(%(start_parents)s::text[]) as parent,
-      unnest(%(start_deadlines)s::float8[]) as deadline
+      unnest(%(start_deadlines)s::float8[]) as deadline,
+      unnest(%(start_load_bytes)s::bigint[]) as load_bytes
   ) as s
   where s.workflow_id is not null
   on conflict (workflow_id) do nothing

@@ -45,7 +45,10 @@ with limited as materialized (
     '{"role":"service_role","outlast":{"mode":"queue","key":null}}', 'pgmq:' || %(queue)s::text,
     jsonb_strip_nulls(jsonb_build_object(
       'msg_id', n.msg_id, 'enqueued_at', n.enqueued_at, 'read_ct', n.read_ct, 'headers', n.headers))::json,
-    %(instance)s, 1, now(), octet_length(n.message)
+    %(instance)s, 1, now(),
+    -- As outlast.load_bytes_of, which a role that only consumes may not execute.
+    case when octet_length(n.message) = char_length(n.message) then 1 else 4 end * char_length(n.message)::bigint
+      + 25 * (char_length(n.message) - char_length(translate(n.message, '[{,:', '')))::bigint
   from known n
   where not n.done
   on conflict (workflow_id) do nothing

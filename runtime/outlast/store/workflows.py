@@ -6,6 +6,7 @@ import secrets
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any
 
+from outlast.core.budget import weigh
 from outlast.core.listing import Filters, Page
 from outlast.core.records import RECORD_BYTES, ClaimedWorkflow, Ownership, Standing, Standings, StepRecord
 from outlast.core.status import Status
@@ -53,7 +54,7 @@ class PostgresWorkflows:
                 else:
                     workflow.history.append(StepRecord(step_id, name, output, error, attempts, order))
                     workflow.load_bytes += RECORD_BYTES
-                workflow.load_bytes += len(output or "") + len(error or "")
+                workflow.load_bytes += weigh(output, error)
                 if enough(workflow):
                     return
         if whole is not None:

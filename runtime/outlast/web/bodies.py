@@ -12,9 +12,6 @@ from outlast.web.problems import Problem, ProblemError
 SHARE = "outlast.body"
 """Where in an ASGI scope the call's share is kept: several readers of one request have one."""
 
-VALUE_BYTES = 100
-"""What a bracket, comma or colon of JSON counts in memory, beside its text. Measured: 37 (`1.5,`) to 139."""
-
 
 class BodyLimits(NamedTuple):
     """Bytes of one body: by default, what a function may ask for, and before a signature is verified."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from starlette.types import Receive, Scope
 
+from outlast.core.budget import VALUE_BYTES
 from outlast.core.unfolding import check_values
 from outlast.web.answers import ClientGone
-from outlast.web.bodies import SHARE, VALUE_BYTES, BodyShare
+from outlast.web.bodies import SHARE, BodyShare
 from outlast.web.off_loop import by_size
 from outlast.web.problems import Problem, ProblemError
 

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 
 from pydantic_core import to_json
 
+from outlast.core.budget import weigh
 from outlast.core.callers import CallerToken
 from outlast.core.clock import Clock
 from outlast.core.errors import DatabaseUnavailable, InvalidJson, InvalidKey, OutlastError
@@ -186,26 +187,28 @@ class Invoker:
         meant = query if definition.webhook is None else b""
         input_text, arguments = _bind(definition, body, query)
         timeout_s = definition.timeout_s
+        request = record_request(
+            call.method,
+            target.subpath,
+            call.query.decode("latin-1"),
+            call.text_pairs(),
+            body if input_text is None else None,
+            definition.headers,
+        )
         new = NewWorkflow(
             workflow_id=(
                 fresh_workflow_id(function) if key is None else workflow_id_of(function, admitted.space, key)
             ),
             function=function,
             input=input_text,
-            request=record_request(
-                call.method,
-                target.subpath,
-                call.query.decode("latin-1"),
-                call.text_pairs(),
-                body if input_text is None else None,
-                definition.headers,
-            ),
+            request=request,
             idempotency_key=key,
             fingerprint=fingerprint_of(call.method, function, target.subpath, meant, body),
             subject=admitted.subject,
             claims=admitted.record,
             version=target.version,
             deadline_s=None if timeout_s is None else self._engine.clock.now_s() + timeout_s,
+            load_bytes=weigh(input_text, request),
         )
         return new, arguments
 

@@ -176,3 +176,27 @@ async def weighs(text: str) -> int:
     """How much it was given."""
     await first("weighs")
     return len(text)
+
+
+@step
+async def ponder() -> None:
+    await asyncio.sleep(0.7)
+
+
+@workflow
+async def dozes(key: str, data: list[Any], pause_s: float) -> int:
+    """Out of the memory and back into it, with all it was given; a step is at work meanwhile."""
+    await sleep(pause_s)
+    await ponder()
+    return len(data)
+
+
+@step
+async def tick(number: int) -> int:
+    return number
+
+
+@workflow
+async def ticks(steps: int) -> int:
+    """So many steps, and the sum of what they returned."""
+    return sum([await tick(number) for number in range(steps)])
