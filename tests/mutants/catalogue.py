@@ -23,6 +23,7 @@ from tests.mutants import (
     of_the_journal,
     of_the_lease,
     of_values,
+    of_visibility,
 )
 from tests.mutants.mutant import Equivalent, Mutant
 
@@ -47,6 +48,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *of_settings.MUTANTS,
     *of_shares.MUTANTS,
     *of_rows.MUTANTS,
+    *of_visibility.MUTANTS,
 )
 EQUIVALENTS: tuple[Equivalent, ...] = (
     *of_recovery.EQUIVALENTS,
