@@ -25,4 +25,21 @@ MUTANTS = (
         "shown[name] = visible or shown.get(name, False)",
         http=(_STEP,),
     ),
+    Mutant(
+        "inputs-with-nul",
+        "Inputs hold no NUL, as messages don't",
+        "sdk/inputs.py",
+        '        check_json(body if isinstance(body, str) else body.decode(), "the input")\n',
+        "",
+        engine=("test_answers.py::test_a_call_takes_no_nul_and_what_was_stored_with_it_runs",),
+        http=("test_bodies.py::test_inputs_hold_no_nul_just_as_messages_dont",),
+    ),
+    Mutant(
+        "stored-inputs-refused",
+        "What was stored with NUL before it was refused still runs",
+        "engine/executor.py",
+        'inputs.bind_json(claimed.input or "{}")',
+        'inputs.take_json(claimed.input or "{}")',
+        engine=("test_answers.py::test_a_call_takes_no_nul_and_what_was_stored_with_it_runs",),
+    ),
 )
