@@ -42,4 +42,28 @@ MUTANTS = (
         'inputs.take_json(claimed.input or "{}")',
         engine=("test_answers.py::test_a_call_takes_no_nul_and_what_was_stored_with_it_runs",),
     ),
+    Mutant(
+        "waits-that-are-refused-are-no-end",
+        "A workflow whose waiting Postgres refuses to hold ends in words",
+        "engine/executor.py",
+        "                ending = await self._write_suspension(execution, ending)\n",
+        "                await self._write_suspension(execution, ending)\n",
+        engine=("test_refused_by_postgres.py::test_a_suspension_that_postgres_refuses_ends_the_workflow",),
+    ),
+    Mutant(
+        "ends-that-are-refused-stay",
+        "A workflow that may not even fail is given back",
+        "engine/executor.py",
+        "        except BadData as error:\n            why = str(error)\n",
+        "        except ZeroDivisionError as error:\n            why = str(error)\n",
+        engine=("test_refused_by_postgres.py::test_what_may_not_even_fail_is_given_back_and_tried_again",),
+    ),
+    Mutant(
+        "journal-as-the-role-has-it",
+        "Where sessions don't last the journal makes its settings before each statement",
+        "store/wire.py",
+        '            requests = [(_SQL["rely"], {"needed": needed}), *requests]\n',
+        "            needed = None\n",
+        engine=("test_settings.py::test_a_setting_changes_nothing",),
+    ),
 )

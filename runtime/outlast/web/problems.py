@@ -91,7 +91,7 @@ def problem_of(error: OutlastError, workflow_id: str | None = None) -> Problem:
 
 
 def nul_character(refusal: OutlastError) -> ProblemError:
-    """For who sends NUL in JSON that would be stored. In a function's own values it is the function's fault."""
+    """For who sends NUL in JSON that would be stored. In a function's own values it is a fault of it."""
     return ProblemError(Problem(400, "nul_character", str(refusal)))
 
 
