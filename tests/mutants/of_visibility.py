@@ -62,8 +62,8 @@ MUTANTS = (
         "journal-as-the-role-has-it",
         "Where sessions don't last the journal makes its settings before each statement",
         "store/wire.py",
-        '            requests = [(_SQL["rely"], {"needed": needed}), *requests]\n',
-        "            needed = None\n",
+        '{"needed": needed}), *requests]',
+        '{"needed": "{}"}), *requests]',
         engine=("test_settings.py::test_a_setting_changes_nothing",),
     ),
 )
