@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from outlast import sleep, workflow
-from outlast.core.observations import WorkflowStopped
+from outlast.core.observations import WorkflowEnded, WorkflowStopped
 from tests.engine.harness import Bench, engine_on
 
 WAITS = "status = 'PENDING' and owner is null and claimable_at > now() + interval '1 minute'"
@@ -35,7 +35,10 @@ async def test_a_suspension_that_postgres_refuses_ends_the_workflow(
         assert 'violates check constraint "refused"' in failure["message"]
         row = await bench.row(workflow_id)
         assert (row["status"], row["owner"], row["claimable_at"]) == ("ERROR", None, None)
+        assert "Failing row" not in failure["message"], "it shows what else is in the row"
         await bench.until(lambda: not bench.live)
+        ended = [each for each in bench.observations if isinstance(each, WorkflowEnded)]
+        assert [(each.workflow_id, each.status) for each in ended] == [(workflow_id, "ERROR")]
 
 
 async def test_what_may_not_even_fail_is_given_back_and_tried_again(database: str) -> None:
