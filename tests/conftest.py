@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
@@ -20,6 +21,10 @@ from outlast.store.supabase import play_supabase
 TEMPLATE = "outlast_template"
 SUPABASE_TEMPLATE = "supabase_template"
 _numbers = itertools.count(1)
+
+# How fast an example is, or is made, says nothing on a machine that does other things too.
+settings.register_profile("outlast", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("outlast")
 
 
 @pytest.fixture(scope="session")

@@ -287,6 +287,23 @@ async def test_a_name_that_postgres_cannot_hold_is_refused_at_once(database: str
         step(name="a\0b")(fails_never)
 
 
+@workflow
+async def takes_text(value: str) -> list[str]:
+    return [value]
+
+
+async def test_a_call_takes_no_nul_and_what_was_stored_with_it_runs(database: str) -> None:
+    async with engine_on(database, takes_text) as bench:
+        with pytest.raises(NotSerializable, match=r"the input holds a NUL character.*leave it out"):
+            await bench.run(takes_text, "a\0b")
+        await bench.rows(
+            "insert into outlast.workflow_status (workflow_id, function, status, input, claimable_at)"
+            " values ('takes_text:1', 'takes_text', 'ENQUEUED', %s::json, now()) returning workflow_id",
+            r'{"value": "a\u0000b"}',
+        )
+        assert await bench.result("takes_text:1") == ["a\0b"]
+
+
 async def test_models_are_read_by_alias_and_by_name() -> None:
     async def flow(given: Aliased) -> None:
         pass

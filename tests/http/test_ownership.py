@@ -173,7 +173,7 @@ def test_users_see_that_steps_ran_and_not_what_they_returned(guarded: Served, ad
 
 
 def test_the_stream_of_a_call_shows_no_more(guarded: Served, ada: User) -> None:
-    for function in ("seen/hidden", "seen/shown"):
+    for function in ("seen/hidden", "seen/shown", "seen/partly"):
         headers = {**ada.headers, "accept": "text/event-stream"}
         answer = guarded.client.post(f"/functions/v1/{function}", json={}, headers=headers)
         assert "read_all_rows" in answer.text
@@ -189,6 +189,22 @@ def test_a_function_may_show_what_its_steps_returned(ada: User, eve: User) -> No
     assert (of_child["input"], of_child["output"]) == ({"rows": "confidential-rows"}, "confidential-rows!")
     for path in (f"/{workflow}/steps", f"/{child}"):
         assert eve.ask(path).status_code == 404
+
+
+def test_a_step_may_show_what_it_returned(guarded: Served, ada: User, eve: User) -> None:
+    """Of two steps of one name nobody knows which it was: they show it if both do."""
+    workflow = ada.call("seen/partly")
+    answer = ada.ask(f"/{workflow}/steps")
+    outputs = {each["name"]: each["output"] for each in answer.json()["steps"]}
+    assert (outputs["quote"], outputs["book"]) == ("a-quote", "a-booking")
+    assert (outputs["lookup"], outputs["count"], outputs["read_all_rows"]) == (None, None, None)
+    child = ada.ask(f"/{workflow}").json()["output"]
+    of_child = ada.ask(f"/{child}")
+    assert (of_child.json()["input"], of_child.json()["output"]) == (None, None)
+    for each in (answer, of_child, ada.ask(f"/{child}/steps")):
+        assert "confidential" not in each.text
+    assert "confidential-count" in guarded.admin.get(f"/workflows/v1/{workflow}/steps").text
+    assert eve.ask(f"/{workflow}/steps").status_code == 404
 
 
 def test_whose_it_is_is_known_before_anything_large_is_read(start_host: Start, signer: Project) -> None:

@@ -24,6 +24,7 @@ from tests.mutants import (
     of_the_lease,
     of_values,
     of_weights,
+    of_visibility,
 )
 from tests.mutants.mutant import Equivalent, Mutant
 
@@ -49,6 +50,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *of_shares.MUTANTS,
     *of_rows.MUTANTS,
     *of_weights.MUTANTS,
+    *of_visibility.MUTANTS,
 )
 EQUIVALENTS: tuple[Equivalent, ...] = (
     *of_recovery.EQUIVALENTS,

@@ -388,8 +388,8 @@ CALLED = (
         "input-not-validated",
         "Input that doesn't fit is refused before a row exists",
         "web/invoke.py",
-        "    return text, definition.inputs.bind_json(body or text)\n",
-        "    return text, None  # type: ignore[return-value]\n",
+        "        return text, definition.inputs.take_json(body or text)\n",
+        "        return text, None  # type: ignore[return-value]\n",
         http=("test_bodies.py::test_input_that_does_not_fit_is_refused",),
     ),
     Mutant(

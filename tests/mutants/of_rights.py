@@ -15,8 +15,8 @@ MUTANTS = (
         "steps-outputs-for-users",
         "Users see what steps returned only where the function says so",
         OWNED,
-        "return owner is None or self._steps_visible(found.function)",
-        "return True",
+        "return None if owner is None else self._visible_steps(found.function)",
+        "return None",
         http=(_STEPS,),
     ),
     Mutant(

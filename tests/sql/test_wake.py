@@ -5,6 +5,8 @@ pg_cron is the real one where the test says so; pg_net is a stand-in everywhere.
 
 from __future__ import annotations
 
+import asyncio
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,11 +16,13 @@ import pytest
 from psycopg import Connection, errors
 
 from outlast.store.connections import Database
+from outlast.store.migrations import migrate
 from outlast.store.project import apply_project
 from outlast.store.wake import BadWakeUrl, wake_migration
 from tests.callers import one, start
-from tests.cron import NET, CronServer
+from tests.cron import NET, CronServer, programs
 from tests.hosts import Hosts, until
+from tests.own_extension import server_with
 from tests.supabase_cli import assert_done, needs_cli, supabase
 
 HOST = "https://outlast.example.com"
@@ -306,6 +310,30 @@ def test_pg_cron_wakes_a_stand_in_of_pg_net_exactly_when_work_waits_and_nobody_l
     cron.rows("update outlast.wake set next_at = '-infinity', left_next_at = '-infinity'")
     cron.reboot(LOOK)
     assert urls(cron) == [f"{HOST}/healthz"]
+
+
+@pytest.mark.parametrize("project", [True, False], ids=["of Supabase", "without that schema"])
+def test_the_migration_creates_pg_net_where_supabase_has_it(project: bool) -> None:
+    """Its own extension can't be had; `create extension` is the server's, which has one of that name."""
+    found = programs()
+    if found is None:
+        pytest.skip("pg_cron is not installed (Debian: postgresql-15-cron)")
+    with tempfile.TemporaryDirectory(prefix="outlast-net-") as folder:
+        Path(folder).chmod(0o755)
+        server = CronServer(server_with("pg_net", NET, found, Path(folder)))
+        try:
+            server.start()
+            if project:
+                server.rows("create schema extensions")
+            server.rows("create extension pg_cron")
+            asyncio.run(migrate(Database.at(server.url, "tests")))
+            for _ in range(2):
+                server.rows(wake_migration(HOST, 30))
+            where = "select extnamespace::regnamespace::text from pg_extension where extname = 'pg_net'"
+            assert server.rows(where) == [("extensions" if project else "public",)]
+            assert server.rows("select count(*) from cron.job") == [(1,)]
+        finally:
+            server.close()
 
 
 def test_a_newer_pg_cron_is_asked_for_seconds(cron: CronServer) -> None:

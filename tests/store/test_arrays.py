@@ -15,7 +15,7 @@ characters = st.characters(exclude_characters="\0", exclude_categories=["Cs"])
 some_texts = st.text(characters, max_size=8) | st.sampled_from(["", "N", ",", '"', "\\", "NULL", "{}", '","'])
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200)
+@settings(suppress_health_check=list(HealthCheck), deadline=None, max_examples=200)
 @given(st.lists(st.none() | some_texts, max_size=6))
 def test_texts_come_back_the_same(connection: psycopg.Connection, given_texts: list[str | None]) -> None:
     literal = texts(given_texts) if given_texts else "{}"

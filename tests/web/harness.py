@@ -226,7 +226,7 @@ class Project:
             workflows=self.rows,
             functions=self,
             admission=admission,
-            steps_visible=lambda function: False,
+            visible_steps=lambda function: frozenset(),
             shares=shares,
             schema_current=self.schema_current,
             version="1.2.3",

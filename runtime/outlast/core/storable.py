@@ -2,8 +2,8 @@
 
 `text` takes neither NUL nor half a surrogate pair. `json` takes both as escapes, but nobody can read them
 there: each `->>` and each cast to `jsonb` of such a value fails (Postgres manual, 8.14 JSON Types). So what
-functions alone read (inputs, results) may hold NUL, and views show U+FFFD in its place. What SQL reads
-(messages, events) may not. The error of a workflow is stored with U+FFFD.
+comes from outside or is read by SQL (inputs, messages, events) may not hold NUL. What is the result of work
+that is done (steps, workflows) may, and views show U+FFFD in its place. A workflow's error is stored so.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def check_json(text: str, of: str) -> None:
     """Let JSON text pass that SQL can read. Raises NotSerializable that names it as `of`."""
     if holds_nul(text):
         raise NotSerializable(
-            f"{of} holds a NUL character, which Postgres's jsonb can't; leave it out, or send bytes as base64"
+            f"{of} holds a NUL character, which can't be stored; leave it out, or send bytes as base64"
         )
 
 

@@ -159,7 +159,7 @@ class Executor:
             if isinstance(ending, Ending):
                 ending = await self._write_ending(execution, ending)
             elif isinstance(ending, Suspension):
-                await self._write_suspension(execution, ending)
+                ending = await self._write_suspension(execution, ending)
         finally:
             execution.task = None  # nothing refers back to it: it is freed at once, without the collector
             if deadline is not None:
@@ -281,24 +281,41 @@ class Executor:
         return None, None
 
     async def _write_ending(self, execution: WorkflowRunner, ending: Ending) -> Ending | None:
-        """Make the end durable; None if the fence refused it."""
+        """Make the end durable; None if it was refused."""
         journal = self._services.journal
         try:
             accepted = await journal.write(execution.workflow_id, execution.epoch, (), ending)
         except BadData as error:
-            ending = Ending(
-                Status.ERROR,
-                error=_error_text({"code": "not_recordable", "message": f"Postgres refused it: {error}"}),
-            )
-            accepted = await journal.write(execution.workflow_id, execution.epoch, (), ending)
+            return await self._write_refusal(execution, error)
         if not accepted:
             execution.stopped = LeaseLost("its end was refused: it was cancelled or runs elsewhere")
         return ending if accepted else None
 
-    async def _write_suspension(self, execution: WorkflowRunner, suspension: Suspension) -> None:
+    async def _write_suspension(self, execution: WorkflowRunner, suspension: Suspension) -> Ending | None:
+        """Make it durable that the workflow waits; the end, if Postgres refuses to hold that."""
         journal = self._services.journal
-        await journal.write(execution.workflow_id, execution.epoch, execution.unsaved_sleeps, suspension)
+        try:
+            await journal.write(execution.workflow_id, execution.epoch, execution.unsaved_sleeps, suspension)
+        except BadData as error:
+            return await self._write_refusal(execution, error)
         self._services.suspended(suspension.claimable_s)
+        return None
+
+    async def _write_refusal(self, execution: WorkflowRunner, refusal: BadData) -> Ending | None:
+        """End a workflow as ERROR whose last word Postgres refused to hold; None if it refuses this too.
+
+        Then the row still says that it runs here, and the next beat gives back what doesn't.
+        """
+        message = f"Postgres refused it: {refusal}"
+        ending = Ending(Status.ERROR, error=_error_text({"code": "not_recordable", "message": message}))
+        why = "it was cancelled or runs elsewhere"
+        try:
+            if await self._services.journal.write(execution.workflow_id, execution.epoch, (), ending):
+                return ending
+        except BadData as error:
+            why = str(error)
+        execution.stopped = LeaseLost(f"its end was refused: {why}")
+        return None
 
     def _watch_deadline(
         self, execution: WorkflowRunner, claimed: ClaimedWorkflow

@@ -18,6 +18,7 @@ from outlast.functions.modules import Shelf
 from outlast.functions.patience import IMPORT_S_MAX
 from outlast.functions.routes import FunctionFile, Target
 from outlast.functions.serving import ASGIApp, Served
+from outlast.functions.visibility import visible_steps
 from outlast.sdk.definitions import WorkflowDefinition
 
 __all__ = ["ASGIApp", "Catalog", "FunctionBroken", "FunctionFile", "FunctionMissing", "Served", "Target"]
@@ -106,10 +107,10 @@ class Catalog:
         """The workflow that runs under this name, private ones (`checkout/_ship`) too."""
         return self._edition.routes.workflows.get(function)
 
-    def steps_visible(self, function: str) -> bool:
-        """Whether users see what the steps of their workflows returned; not where it isn't served now."""
+    def visible_steps(self, function: str) -> frozenset[str] | None:
+        """The steps whose outputs users see; None for all. None is visible where it isn't served now."""
         definition = self.workflow(function)
-        return definition is not None and definition.steps_visible
+        return frozenset() if definition is None else visible_steps(definition)
 
     def version(self, function: str) -> str | None:
         """The version of the file that serves this name."""

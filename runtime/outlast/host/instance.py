@@ -122,7 +122,7 @@ class Instance:
                 workflows=store.workflows,
                 functions=self.catalog,
                 admission=admission,
-                steps_visible=self.catalog.steps_visible,
+                visible_steps=self.catalog.visible_steps,
                 shares=shares,
                 schema_current=self._schema_current,
                 version=version,

@@ -27,6 +27,8 @@ class StepDefinition:
     retry: RetryPolicy
     timeout_s: float | None
     codec: Codec
+    visible: bool = False
+    """Whether users see what it returned in their workflows."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,6 +43,8 @@ class TransactionDefinition:
     isolation: Literal["read committed", "repeatable read", "serializable"] | None
     role: Literal["service", "caller"]
     codec: Codec
+    visible: bool = False
+    """As of a step."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -23,6 +23,7 @@ from outlast.core.doubles import check_numbers
 from outlast.core.errors import InvalidInput, InvalidJson, NotSerializable, UsageError
 from outlast.core.sameness import difference
 from outlast.core.sizes import check_size
+from outlast.core.storable import check_json
 from outlast.sdk.requests import Request
 
 ERRORS_MAX = 100
@@ -65,8 +66,17 @@ class Inputs:
         """Whether the body must be JSON: not so for functions that take nothing but the request."""
         return bool(self.names) or self.takes_anything or not self.request_parameters
 
+    def take_json(self, body: bytes | str) -> dict[str, Any]:
+        """Arguments from the JSON body of a new call, which is going to be stored.
+
+        Raises InvalidJson, InvalidInput, and NotSerializable for NUL.
+        """
+        arguments = self.bind_json(body)
+        check_json(body if isinstance(body, str) else body.decode(), "the input")
+        return arguments
+
     def bind_json(self, body: bytes | str) -> dict[str, Any]:
-        """Arguments from a JSON body. Raises InvalidJson and InvalidInput."""
+        """Arguments from JSON, stored or new. Raises InvalidJson and InvalidInput."""
         text = body if isinstance(body, bytes) else body.encode()
         if b"NaN" in text or b"Infinity" in text:
             _refuse_constants(text)
@@ -97,7 +107,7 @@ class Inputs:
             ) from error
         check_size(len(encoded), of)
         try:
-            back = self.bind_json(encoded)
+            back = self.take_json(encoded)
         except (InvalidInput, InvalidJson) as error:
             raise NotSerializable(f"{of} would not be taken as it is written in JSON: {error}") from error
         if (changed := difference(back, given if self.whole is None else {self.whole: given})) is not None:

@@ -93,6 +93,7 @@ def step(
     backoff_max: Duration = 60.0,
     retry_on: type[Exception] | RetryOn = (Exception,),
     timeout: Duration | None = None,
+    visible: bool = False,
 ) -> StepDecorator: ...
 def step(
     fn: Callable[..., Any] | None = None,
@@ -105,16 +106,19 @@ def step(
     backoff_max: Duration = 60.0,
     retry_on: type[Exception] | RetryOn = (Exception,),
     timeout: Duration | None = None,
+    visible: bool = False,
 ) -> Any:
     """Make a function a step: at least once until its output is recorded, never again after.
 
     Retrying is asked for: `max_attempts` counts the first try too. Between attempts it waits `backoff`,
     growing by `backoff_factor` up to `backoff_max`, with jitter. `retry_on` names the exceptions (or is a
     predicate) worth another try. `timeout` bounds each attempt; a `def` step's thread can't be ended, only
-    left behind. Outside a workflow a step is a plain call. Raises UsageError for options that can't work.
+    left behind. `visible=True` shows users what it returned in their workflows. Outside a workflow a step is
+    a plain call. Raises UsageError for options that can't work.
     """
     policy = retry_policy("step", max_attempts, backoff, backoff_factor, backoff_max, retry_on)
     timeout_s = positive_seconds_of(timeout, "step(timeout)")
+    refuse_unless_bool(visible, "step(visible)")
 
     def decorate(wrapped: Callable[..., Any]) -> AsyncStep[..., Any] | SyncStep[..., Any]:
         refuse_non_function(wrapped, "step")
@@ -127,6 +131,7 @@ def step(
             retry=policy,
             timeout_s=timeout_s,
             codec=Codec(return_annotation(wrapped), of=f"the result of step {given!r}"),
+            visible=visible,
         )
         return AsyncStep(definition) if definition.is_async else SyncStep(definition)
 
@@ -173,6 +178,12 @@ def step_name(name: str | None, fn: Callable[..., Any], what: str) -> str:
         raise UsageError(f"{what}(name) is a text, not {name!r:.100}")
     check_text(name or fn.__name__, f"{what}(name)")
     return name or fn.__name__
+
+
+def refuse_unless_bool(value: Any, what: str) -> None:
+    """Raise UsageError for anything but True and False: another might be meant as either."""
+    if not isinstance(value, bool):
+        raise UsageError(f"{what} is True or False, not {value!r:.100}")
 
 
 def refuse_method(fn: Callable[..., Any], what: str) -> None:

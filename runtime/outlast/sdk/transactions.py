@@ -18,6 +18,7 @@ from outlast.sdk.steps import (
     refuse_method,
     refuse_non_function,
     refuse_on_loop,
+    refuse_unless_bool,
     retry_policy,
     step_name,
 )
@@ -113,6 +114,7 @@ def transaction(
     backoff_max: Duration = 60.0,
     retry_on: type[Exception] | RetryOn = (Exception,),
     timeout: Duration | None = None,
+    visible: bool = False,
 ) -> TransactionDecorator: ...
 def transaction(
     fn: Callable[..., Any] | None = None,
@@ -127,6 +129,7 @@ def transaction(
     backoff_max: Duration = 60.0,
     retry_on: type[Exception] | RetryOn = (Exception,),
     timeout: Duration | None = None,
+    visible: bool = False,
 ) -> Any:
     """Make a function a transaction: its effects in Postgres are there exactly if its record is.
 
@@ -139,6 +142,7 @@ def transaction(
     """
     policy = retry_policy("transaction", max_attempts, backoff, backoff_factor, backoff_max, retry_on)
     timeout_s = positive_seconds_of(timeout, "transaction(timeout)")
+    refuse_unless_bool(visible, "transaction(visible)")
     if isolation not in (None, "read committed", "repeatable read", "serializable"):
         raise UsageError(f"transaction(isolation) is a level of Postgres in lower case, not {isolation!r}")
     if role not in ("service", "caller"):
@@ -161,6 +165,7 @@ def transaction(
             isolation=isolation,
             role=role,
             codec=Codec(return_annotation(wrapped), of=f"the result of transaction {given!r}"),
+            visible=visible,
         )
         return AsyncTransaction(definition) if definition.is_async else SyncTransaction(definition)
 

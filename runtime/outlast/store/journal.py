@@ -137,7 +137,8 @@ class PostgresJournal:
         except CONFLICTS as error:
             raise Conflicted(str(error)) from error
         except _BAD_DATA as error:
-            raise BadData(str(error).strip()) from error
+            # Its first line: what follows quotes the row, and this is told to callers.
+            raise BadData(str(error).strip().partition("\n")[0]) from error
         except Exception as error:
             if not is_away(error):
                 raise

@@ -12,7 +12,7 @@ from pydantic_core import to_json
 from outlast.core.budget import weigh
 from outlast.core.callers import CallerToken
 from outlast.core.clock import Clock
-from outlast.core.errors import DatabaseUnavailable, InvalidJson, InvalidKey, OutlastError
+from outlast.core.errors import DatabaseUnavailable, InvalidJson, InvalidKey, NotSerializable, OutlastError
 from outlast.core.names import fingerprint_of, fresh_workflow_id, is_uuid, parse_key, workflow_id_of
 from outlast.core.records import NewWorkflow, Standing
 from outlast.core.status import Status
@@ -25,7 +25,7 @@ from outlast.web.calls import Call
 from outlast.web.heads import refuse_encoded
 from outlast.web.off_loop import by_size
 from outlast.web.preferences import preference_of
-from outlast.web.problems import Problem, ProblemError, problem_of
+from outlast.web.problems import Problem, ProblemError, nul_character, problem_of
 from outlast.web.results import ended_answer, location_of, pending_answer
 from outlast.web.shares import Shares
 
@@ -248,7 +248,10 @@ def check_method(call: Call, methods: tuple[str, ...]) -> None:
 
 
 def _bind(definition: WorkflowDefinition, body: bytes, query: bytes) -> tuple[str | None, dict[str, Any]]:
-    """The text for the `input` column and the arguments it is. Raises InvalidJson, InvalidInput."""
+    """The text for the `input` column and the arguments it is.
+
+    Raises InvalidJson, InvalidInput, and ProblemError (400) for NUL.
+    """
     if not definition.inputs.reads_json:
         return None, {}
     if body or definition.webhook is not None:  # whose query nobody has signed
@@ -258,7 +261,10 @@ def _bind(definition: WorkflowDefinition, body: bytes, query: bytes) -> tuple[st
             raise InvalidJson(f"the body is no JSON: it is not UTF-8 ({error.reason})") from None
     else:
         text = to_json(dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True))).decode()
-    return text, definition.inputs.bind_json(body or text)
+    try:
+        return text, definition.inputs.take_json(body or text)
+    except NotSerializable as error:
+        raise nul_character(error) from None
 
 
 def _is_acknowledged(definition: WorkflowDefinition) -> bool:

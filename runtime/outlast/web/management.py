@@ -17,7 +17,7 @@ from outlast.web.messages import Engine as MessagesEngine
 from outlast.web.messages import MessageRoutes
 from outlast.web.openapi.document import Functions, OpenApi
 from outlast.web.openapi.views import OpenTo
-from outlast.web.owned import Owned, StepsVisible
+from outlast.web.owned import Owned, VisibleSteps
 from outlast.web.routes import WORKFLOWS, Routes
 from outlast.web.shares import Shares
 from outlast.web.workflows import Engine as WorkflowsEngine
@@ -39,7 +39,7 @@ def management_app(
     workflows: Workflows,
     functions: Functions,
     admission: Admission,
-    steps_visible: StepsVisible,
+    visible_steps: VisibleSteps,
     shares: Shares,
     schema_current: Callable[[], Awaitable[bool]],
     version: str,
@@ -48,12 +48,12 @@ def management_app(
 ) -> ASGIApp:
     """An ASGI application for HTTP scopes. It raises ProblemError and OutlastError for its caller to answer.
 
-    `steps_visible` says whether a function shows its steps' outputs to owners of its workflows. `shares`
+    `visible_steps` says which steps of a function show their outputs to owners of its workflows. `shares`
     count a caller's waits and streams. `schema_current` says whether the database's schema is up to
     date, and raises Unreachable. `version` is Outlast's; `body_bytes_max` bounds a message.
     `openapi_to` says who sees what of `/openapi.json`.
     """
-    owned = Owned(workflows, admission, steps_visible)
+    owned = Owned(workflows, admission, visible_steps)
     of_workflows = WorkflowRoutes(engine, workflows, owned, shares)
     of_events = EventRoutes(engine, workflows, owned, shares)
     of_messages = MessageRoutes(engine, admission, body_bytes_max)

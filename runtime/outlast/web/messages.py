@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Protocol
 
 from pydantic_core import from_json
@@ -17,6 +16,7 @@ from outlast.core.errors import (
 )
 from outlast.core.messages import TOPIC_CHARS_MAX
 from outlast.core.names import parse_key
+from outlast.core.storable import check_json
 from outlast.web.admission import Admission
 from outlast.web.answers import JSON, Answer
 from outlast.web.calls import Call
@@ -24,12 +24,9 @@ from outlast.web.documents import document
 from outlast.web.heads import refuse_encoded
 from outlast.web.off_loop import by_size
 from outlast.web.parameters import Parameters, invalid
-from outlast.web.problems import Problem, ProblemError
+from outlast.web.problems import Problem, ProblemError, nul_character
 from outlast.web.results import accepted_headers
 from outlast.web.routes import decoded_topic, workflow_not_found
-
-_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
-"""The escape itself, not a backslash before the text `u0000`. Postgres's text can't hold what it means."""
 
 
 class Engine(Protocol):
@@ -79,13 +76,15 @@ class MessageRoutes:
 
 
 def _json_text(body: bytes) -> str:
-    """The body as Postgres gets it. Raises InvalidJson."""
+    """The body as Postgres gets it. Raises InvalidJson, ProblemError."""
     try:
         from_json(body, allow_inf_nan=False)
         check_numbers(body)
         text = body.decode()
     except ValueError as error:
         raise InvalidJson(f"the body must be the message, as JSON: {error}") from None
-    if _NUL.search(text) is not None:
-        raise ProblemError(Problem(400, "nul_character", "the message holds a NUL character; leave it out"))
+    try:
+        check_json(text, "the message")
+    except NotSerializable as error:
+        raise nul_character(error) from None
     return text

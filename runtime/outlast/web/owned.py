@@ -14,8 +14,8 @@ from outlast.web.calls import Call
 from outlast.web.problems import ProblemError
 from outlast.web.routes import workflow_not_found
 
-StepsVisible = Callable[[str], bool]
-"""Whether the function of this name shows its steps' outputs to the owners of its workflows."""
+VisibleSteps = Callable[[str], frozenset[str] | None]
+"""Which steps of the function of this name show their outputs to owners of its workflows; None for all."""
 
 
 class Ownerships(Protocol):
@@ -29,10 +29,10 @@ class Ownerships(Protocol):
 class Owned:
     """Looks up workflows for their owners, and all of them for holders of a secret key."""
 
-    def __init__(self, workflows: Ownerships, admission: Admission, steps_visible: StepsVisible) -> None:
+    def __init__(self, workflows: Ownerships, admission: Admission, visible_steps: VisibleSteps) -> None:
         self._workflows = workflows
         self._admission = admission
-        self._steps_visible = steps_visible
+        self._visible_steps = visible_steps
 
     async def admitted(self, call: Call) -> Admitted:
         """Who asks. Raises ProblemError (401)."""
@@ -52,16 +52,16 @@ class Owned:
             raise ProblemError(workflow_not_found(workflow_id))
         return found
 
-    def shows_steps(self, found: Ownership, owner: str | None) -> bool:
-        """Whether `owner` may see what its steps returned."""
-        return owner is None or self._steps_visible(found.function)
+    def visible_steps(self, found: Ownership, owner: str | None) -> frozenset[str] | None:
+        """Of which steps `owner` may see what they returned, by name; None for all."""
+        return None if owner is None else self._visible_steps(found.function)
 
     async def shows_values(self, found: Ownership, owner: str | None) -> bool:
         """Whether `owner` may see input and output: a child's are what its parent's steps handle."""
         if owner is None or found.parent is None:
             return True
         parent = await self._found(found.parent)
-        return parent is not None and parent.subject == owner and self.shows_steps(parent, owner)
+        return parent is not None and parent.subject == owner and self.visible_steps(parent, owner) is None
 
     async def _found(self, workflow_id: str) -> Ownership | None:
         with reaching():

@@ -90,6 +90,11 @@ def problem_of(error: OutlastError, workflow_id: str | None = None) -> Problem:
     return Problem(status, error.code, str(error), status == 503, workflow_id, more, headers)
 
 
+def nul_character(refusal: OutlastError) -> ProblemError:
+    """For who sends NUL in JSON that would be stored. In a function's own values it is a fault of it."""
+    return ProblemError(Problem(400, "nul_character", str(refusal)))
+
+
 def expected_problem(error: Exception) -> Problem | None:
     """What a caller is told of `error`; None if it is a fault of a function or of the host."""
     if isinstance(error, ProblemError):

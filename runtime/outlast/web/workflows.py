@@ -130,13 +130,16 @@ class WorkflowRoutes:
         limit = parameters.whole("limit", PAGE_MAX, 1, PAGE_MAX)
         after = _after_step(parameters)
         found = await self._owned.ownership(workflow_id, owner)
-        visible = self._owned.shows_steps(found, owner)
+        visible = self._owned.visible_steps(found, owner)
         with reaching():
             running = [] if found.status.ended else await self._running(workflow_id)
             rows, more = await self._workflows.steps(workflow_id, after, limit)
         last = rows[-1] if more else None
         cursor = None if last is None else cursor_of(last["place"], last["step_id"])
-        items = [step_document(row, secret=owner is None, visible=visible) for row in rows]
+        items = [
+            step_document(row, secret=owner is None, visible=visible is None or row["name"] in visible)
+            for row in rows
+        ]
         if last is None:
             recorded = {row["step_id"] for row in rows}
             left = [row for row in running if row["step_id"] not in recorded]

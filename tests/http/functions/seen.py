@@ -3,8 +3,9 @@
 import os
 import subprocess
 import sys
+from typing import Any
 
-from outlast import Request, handler, publish, start, step, workflow
+from outlast import Request, handler, publish, start, step, transaction, workflow
 
 
 @step
@@ -32,6 +33,41 @@ async def hidden() -> str:
 
 @workflow(steps_visible=True)
 async def shown() -> str:
+    return await _work()
+
+
+@step(visible=True)
+async def quote() -> str:
+    return "a-quote"
+
+
+@step(name="lookup", visible=True)
+async def look_up_price() -> str:
+    return "a-price"
+
+
+@step(name="lookup")
+async def look_up_rows() -> str:
+    return "confidential-rows"
+
+
+@transaction(visible=True)
+async def book(tx: Any) -> str:
+    return "a-booking"
+
+
+@transaction
+async def count(tx: Any) -> str:
+    return "confidential-count"
+
+
+@workflow
+async def partly() -> str:
+    await quote()
+    await look_up_price()
+    await look_up_rows()
+    await book()
+    await count()
     return await _work()
 
 

@@ -1,0 +1,56 @@
+"""What Postgres refuses to hold of a workflow ends it in words, or is tried again: nothing stays for ever."""
+
+from __future__ import annotations
+
+import pytest
+
+from outlast import sleep, workflow
+from outlast.core.observations import WorkflowEnded, WorkflowStopped
+from tests.engine.harness import Bench, engine_on
+
+WAITS = "status = 'PENDING' and owner is null and claimable_at > now() + interval '1 minute'"
+
+
+@workflow
+async def waits_long() -> str:
+    await sleep(3600)
+    return "woken"
+
+
+async def _refuse(bench: Bench, table: str, what: str) -> None:
+    await bench.rows(f"alter table outlast.{table} add constraint refused check (not ({what}))")
+
+
+@pytest.mark.parametrize(
+    ("table", "what"), [("workflow_status", WAITS), ("operation_outputs", "name = 'sleep'")]
+)
+async def test_a_suspension_that_postgres_refuses_ends_the_workflow(
+    database: str, table: str, what: str
+) -> None:
+    async with engine_on(database, waits_long) as bench:
+        await _refuse(bench, table, what)
+        workflow_id = await bench.start(waits_long)
+        failure = await bench.failure(workflow_id)
+        assert failure["code"] == "not_recordable"
+        assert 'violates check constraint "refused"' in failure["message"]
+        row = await bench.row(workflow_id)
+        assert (row["status"], row["owner"], row["claimable_at"]) == ("ERROR", None, None)
+        assert "Failing row" not in failure["message"], "it shows what else is in the row"
+        await bench.until(lambda: not bench.live)
+        ended = [each for each in bench.observations if isinstance(each, WorkflowEnded)]
+        assert [(each.workflow_id, each.status) for each in ended] == [(workflow_id, "ERROR")]
+
+
+async def test_what_may_not_even_fail_is_given_back_and_tried_again(database: str) -> None:
+    async with engine_on(database, waits_long) as bench:
+        await _refuse(bench, "workflow_status", f"({WAITS}) or status = 'ERROR'")
+        workflow_id = await bench.start(waits_long)
+
+        def refused() -> int:
+            stops = [each for each in bench.observations if isinstance(each, WorkflowStopped)]
+            return sum('check constraint "refused"' in each.detail for each in stops)
+
+        await bench.until(lambda: refused() >= 2)
+        await bench.rows("alter table outlast.workflow_status drop constraint refused")
+        row = await bench.suspended(workflow_id)
+        assert (row["status"], row["owner"]) == ("PENDING", None)
