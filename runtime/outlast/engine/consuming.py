@@ -159,6 +159,7 @@ class Consumer:
     def _room_for(self, known: _Queue) -> int:
         """How many messages there is room and memory for, if they are like the last ones."""
         room, used, each = min(self._room(), known.share), self._used(), known.largest_bytes
+        # guard: messages-without-budget = True
         if self._budget.fits(used, each):
             known.held_since = None
             return min(room, max(1, self._budget.left(used) // each)) if each else room

@@ -88,6 +88,7 @@ class Loader:
                 workflow.workflow_id != growing
             ):  # what runs by now, and has ended meanwhile, is seen once each
                 growing, in_use = workflow.workflow_id, self._used()
+            # guard: records-without-budget = False
             return not self._budget.fits(in_use, workflow.load_bytes)
 
         found = self._store.load([each for each in workflows if each.workflow_id in self.loading], enough)
