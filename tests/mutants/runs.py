@@ -66,7 +66,8 @@ def copy(folder: Path, source: Path = ROOT, mutant: Mutant | None = None) -> Pat
     shutil.copytree(source / "runtime" / "outlast", package, ignore=ignored)
     shutil.copytree(source / "supabase" / "migrations", folder / "supabase" / "migrations")
     if mutant is not None:
-        (package / mutant.file).write_text(mutated(mutant, package), "utf-8")
+        file, text = mutated(mutant, package)
+        file.write_text(text, "utf-8")
     return package
 
 

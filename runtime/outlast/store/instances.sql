@@ -11,6 +11,7 @@ with renewed as (
     case when %(session)s then
       (select a.backend_start from pg_stat_activity a where a.pid = pg_backend_pid()) end
   on conflict (instance_id) do update
+    -- guard: renewal-unwritten = set lease_until = i.lease_until,
     set lease_until = excluded.lease_until,
         running = coalesce(excluded.running, i.running),
         backend_pid = excluded.backend_pid,
@@ -46,7 +47,9 @@ on conflict do nothing
 update outlast.workflow_status w
 set owner = null, claimable_at = now(), updated_at = now(), load_bytes = greatest(w.load_bytes, r.load_bytes)
 from unnest(%(ids)s::text[], %(epochs)s::bigint[], %(load_bytes)s::bigint[]) as r (workflow_id, epoch, load_bytes)
-where w.workflow_id = r.workflow_id and w.epoch = r.epoch and w.owner = %(instance)s
+where w.workflow_id = r.workflow_id and w.owner = %(instance)s
+  -- guard: release-without-epoch
+  and w.epoch = r.epoch
 
 -- name: claim
 with sessions as materialized (
@@ -57,12 +60,15 @@ with sessions as materialized (
     i.instance_id, i.lease_until, i.lease_until < now() as expired,
     -- After the crash of one of its processes the server starts all others anew, itself it goes on.
     coalesce(i.backend_started <= greatest(
+      -- guard: half-a-restart-unseen = pg_postmaster_start_time(), null
       pg_postmaster_start_time(), (select max(backend_start) from sessions where backend_type = 'checkpointer')
     ), false) as restarted
   from outlast.instances i
   -- Who may not see when a session began takes its process number for enough.
   left join sessions s on s.pid = i.backend_pid and coalesce(s.backend_start = i.backend_started, true)
+  -- guard: lost-to-itself
   where i.instance_id <> %(instance)s
+    -- guard: lease-never-ends = and (i.backend_pid is not null and s.pid is null)
     and (i.lease_until < now() or (i.backend_pid is not null and s.pid is null))
     and exists (select from outlast.workflow_status w where w.owner = i.instance_id)
 ), due as (
@@ -71,11 +77,16 @@ with sessions as materialized (
   -- doesn't say how large it is.
   select w.workflow_id, w.claimable_at, coalesce(w.load_bytes, coalesce(octet_length(w.input::text), 0) + coalesce(octet_length(w.request::text), 0)) as load_bytes
   from outlast.workflow_status w
-  where w.owner is null and w.claimable_at <= now()
+  where w.owner is null
+    -- guard: claim-what-is-not-due = and w.claimable_at is not null
+    and w.claimable_at <= now()
     and w.function = any(%(functions)s::text[])
+    -- guard: suspects-among-all
     and w.recovery_attempts < %(suspect_after)s
   order by w.claimable_at
   limit %(room)s
+  -- guard: claim-without-lock
+  -- guard: open-sender-keeps-from-claiming = for update skip locked
   for no key update skip locked
 ), suspect as (
   select w.workflow_id, w.claimable_at, coalesce(w.load_bytes, coalesce(octet_length(w.input::text), 0) + coalesce(octet_length(w.request::text), 0)) as load_bytes
@@ -97,10 +108,12 @@ with sessions as materialized (
     row_number() over (order by f.claimable_at, f.workflow_id) as place
   from found f
   where f.load_bytes <= %(bytes)s or %(alone)s
+    -- guard: small-pass-for-ever
     or (%(strict)s and (select min(claimable_at) from found where load_bytes > %(bytes)s) < now() - interval '10 s')
 ), claimed as (
   update outlast.workflow_status w
   set owner = %(instance)s,
+      -- guard: claim-keeps-epoch
       epoch = w.epoch + 1,
       status = 'PENDING',
       claimable_at = null,
@@ -108,7 +121,10 @@ with sessions as materialized (
       started_at = coalesce(w.started_at, now()),
       updated_at = now()
   from fitting f
-  where w.workflow_id = f.workflow_id and (f.in_all <= %(bytes)s or (f.place = 1 and %(alone)s))
+  where w.workflow_id = f.workflow_id
+    -- guard: claims-without-budget
+    -- guard: large-never-alone = and (f.in_all <= %(bytes)s)
+    and (f.in_all <= %(bytes)s or (f.place = 1 and %(alone)s))
   returning
     w.workflow_id, w.function, w.epoch, w.subject, w.claims::text, w.version, w.parent, w.recovery_attempts,
     extract(epoch from w.deadline)::float8 as deadline_s, extract(epoch from w.created_at)::float8 as created_s,
@@ -138,12 +154,14 @@ with orphaned as (
         select from outlast.operation_outputs o
         where o.workflow_id = w.workflow_id and o.completed_at > w.updated_at
       ) then 1
+      -- guard: losses-not-counted = else w.recovery_attempts
       else w.recovery_attempts + 1
     end as attempts
   from outlast.workflow_status w
   join outlast.instances i on i.instance_id = w.owner
   where w.owner = any(%(lost)s::text[])
     and (
+      -- guard: recovery-of-the-living = true
       i.lease_until < now()
       -- Who beat meanwhile has come back.
       or exists (
@@ -155,12 +173,15 @@ with orphaned as (
   limit %(limit)s
   for no key update of w skip locked
   -- A beat that is under way waits, and one that came first is seen: nobody is told that it lives and robbed.
+  -- guard: robbed-though-alive
   for share of i skip locked
 )
 update outlast.workflow_status w
 set owner = null,
+    -- guard: recovery-keeps-epoch
     epoch = w.epoch + 1,
     recovery_attempts = o.attempts,
+    -- guard: never-exhausted = status = 'PENDING',
     status = case when o.attempts > %(attempts_max)s then 'EXHAUSTED' else 'PENDING' end,
     claimable_at = case when o.attempts <= %(attempts_max)s then
       now() + make_interval(secs => case

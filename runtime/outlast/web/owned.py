@@ -54,6 +54,7 @@ class Owned:
 
     def shows_steps(self, found: Ownership, owner: str | None) -> bool:
         """Whether `owner` may see what its steps returned."""
+        # guard: steps-outputs-for-users = True
         return owner is None or self._steps_visible(found.function)
 
     async def shows_values(self, found: Ownership, owner: str | None) -> bool:
