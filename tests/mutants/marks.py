@@ -73,9 +73,8 @@ def _of_sql(mark: Mark, text: str) -> str:
 
 
 def _of_python(mark: Mark, text: str) -> str:
-    tree = ast.parse(text)
     taker = _Taker(mark)
-    tree = ast.fix_missing_locations(taker.visit(tree))
+    tree = ast.fix_missing_locations(taker.visit(ast.parse(text)))
     if taker.taken != 1:
         raise DoesNotApply(f"{mark.name}: {taker.taken} statements begin below the mark in {mark.file.name}")
     return ast.unparse(tree)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.mutants.catalogue import MUTANTS
-from tests.mutants.marks import DoesNotApply, marks, without
+from tests.mutants.marks import DoesNotApply, Mark, marks, without
 from tests.mutants.mutant import LAYERS, PACKAGE, ROOT
 
 MARKS = list(marks(PACKAGE))
@@ -28,7 +28,7 @@ def test_each_mark_has_an_entry_and_each_entry_a_mark() -> None:
 
 
 @pytest.mark.parametrize("mark", MARKS, ids=lambda mark: mark.name)
-def test_it_can_be_taken_away(mark) -> None:  # type: ignore[no-untyped-def]
+def test_it_can_be_taken_away(mark: Mark) -> None:
     text = without(mark)
     if mark.file.suffix == ".py":
         compile(text, str(mark.file), "exec")
