@@ -14,7 +14,7 @@ LAYERS = ("unit", "store", "engine", "web", "queues", "http", "crash")
 """The folders of tests that are asked, cheapest first."""
 
 SLOW_LAYERS = ("simulation", "torture")
-"""Commands of their own, asked where they are named."""
+"""Commands of their own, asked where they are named: the simulation only about the engine."""
 
 ALL_LAYERS = (*LAYERS, *SLOW_LAYERS)
 
@@ -41,7 +41,9 @@ class Mutant:
 
     def asked(self, chosen: Collection[str]) -> list[str]:
         """Those of the chosen layers that are to be asked."""
-        return [layer for layer in (*self.layers, *SLOW_LAYERS) if layer in chosen]
+        simulated = {"unit", "engine"} & set(self.layers)
+        slow = [layer for layer in SLOW_LAYERS if simulated or layer != "simulation"]
+        return [layer for layer in (*self.layers, *slow) if layer in chosen]
 
 
 def mutated(mutant: Mutant, package: Path = PACKAGE) -> tuple[Path, str]:

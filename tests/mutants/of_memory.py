@@ -18,7 +18,7 @@ MUTANTS = (
     Mutant(
         "claims-without-budget",
         "What is claimed fits into the memory that is left",
-        "engine/test_memory.py::test_what_is_due_is_claimed_as_there_is_memory_for_it",
+        "engine/test_memory.py::test_small_ones_pass_a_large_one_until_it_has_waited_long",
     ),
     Mutant(
         "large-never-alone",

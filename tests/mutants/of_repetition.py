@@ -6,8 +6,8 @@ from tests.mutants.mutant import Mutant
 
 MUTANTS = (
     Mutant(
-        "start-conflict-fails",
-        "A start whose id is taken is no error of its batch",
+        "start-conflict-overwrites",
+        "A start leaves a row that is there as it is",
         "store/test_fence.py::test_a_start_leaves_a_row_that_is_there_as_it_is",
         "store/test_journal.py::test_a_refused_fence_lets_nothing_of_its_workflow_in",
     ),

@@ -28,7 +28,7 @@ with started as (
       unnest(%(start_deadlines)s::float8[]) as deadline
   ) as s
   where s.workflow_id is not null
-  -- guard: start-conflict-fails
+  -- guard: start-conflict-overwrites = on conflict (workflow_id) do update set nonce = excluded.nonce
   on conflict (workflow_id) do nothing
   returning w.workflow_id
 ), ended as (
