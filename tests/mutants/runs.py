@@ -38,6 +38,7 @@ class Verdict(StrEnum):
     CAUGHT = "caught"
     HUNG = "caught, by hanging"
     PASSED = "survived"
+    SKIPPED = "not asked, its tests are skipped here"
     BROKEN = "broken"
 
 
@@ -132,6 +133,9 @@ def _outcome(status: int | None, report: Path, said: str) -> Outcome:
     if status is None:
         unended = lines[-1]["test"] if lines else ""
         return Outcome(Verdict.HUNG, unended, "the run did not end", durations)
+    skipped = {line["test"] for line in lines if line["outcome"] == "skipped"}
+    if status == 0 and skipped and {line["test"] for line in lines} <= {SMOKE, *skipped}:
+        return Outcome(Verdict.SKIPPED, "", said, durations)
     passed = status == 0 and any(line["outcome"] == "passed" for line in lines)
     return Outcome(Verdict.PASSED if passed else Verdict.BROKEN, "", said, durations)
 
