@@ -51,8 +51,9 @@ def markdown(results: Sequence[Result], took_s: float, jobs: int) -> str:
         f"{len(results) - len(caught)} survived. First to notice: {by}. "
         f"{took_s / 60:.0f} minutes with {jobs} jobs.",
         "",
-        "Each mutant is the product with one guard less. The cheapest layer is asked first; the first "
-        "test that fails is named. In the same run it passes on a copy that nothing was taken from.",
+        "Each mutant is the product with one guard less, taken away by its mark in the code. The cheapest "
+        "layer is asked first; the first test that fails is named. In the same run it passes on a copy "
+        "that nothing was taken from.",
         "",
         "| Mutant | Guard that was removed | Caught by |",
         "|---|---|---|",
