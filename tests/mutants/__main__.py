@@ -14,10 +14,10 @@ from pathlib import Path
 
 from outlast.host.embedded import EmbeddedPostgres
 from tests import conftest, figures
-from tests.mutants.catalogue import EQUIVALENTS, MUTANTS
+from tests.mutants.catalogue import MUTANTS
 from tests.mutants.control import Control, Uncontrolled
 from tests.mutants.layers import examine
-from tests.mutants.mutant import ALL_LAYERS, LAYERS, Equivalent, Mutant, mutated
+from tests.mutants.mutant import ALL_LAYERS, LAYERS, Mutant, mutated
 from tests.mutants.report import Result, markdown, say, told
 from tests.mutants.runs import ORIGINAL, copy
 
@@ -31,8 +31,7 @@ def main() -> int:
         for mutant in mutants:
             say(f"{mutant.name:36} {mutant.guard}")
         return 0
-    changes: list[Mutant | Equivalent] = [*mutants, *EQUIVALENTS]
-    for each in changes:
+    for each in mutants:
         mutated(each)  # raises DoesNotApply before anything else is done
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing is left behind
     began = time.monotonic()
@@ -76,7 +75,7 @@ def _judge(results: list[Result], mutants: list[Mutant], took_s: float, chosen: 
     for each in unproved:
         say(told(each))
     if chosen.publish:
-        figures.publish("mutants", markdown(results, EQUIVALENTS, took_s, chosen.jobs))
+        figures.publish("mutants", markdown(results, took_s, chosen.jobs))
     return 1 if unproved else 0
 
 

@@ -32,7 +32,7 @@ def examine(
             else:
                 tests = mutant.tests(layer)
                 control.ensure(layer, tests)
-                smoke = [] if outcomes or mutant.obvious else [SMOKE]
+                smoke = [] if outcomes else [SMOKE]
                 outcome = _ask(package, postgres, [*smoke, *tests], TEST_LIMIT_S[layer])
             outcomes[layer] = outcome
             if outcome.verdict is Verdict.BROKEN or (outcome.caught and not every):

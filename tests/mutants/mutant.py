@@ -1,10 +1,11 @@
-"""What a mutant is: the product with one guard less, and the tests that must notice."""
+"""What a mutant is: the product with one marked guard less, and the tests that must notice."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from tests.mutants.marks import DoesNotApply, Mark, marks, without
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "runtime" / "outlast"
@@ -18,74 +19,36 @@ SLOW_LAYERS = ("simulation", "torture")
 ALL_LAYERS = (*LAYERS, *SLOW_LAYERS)
 
 
-@dataclass(frozen=True)
 class Mutant:
-    """One guard less. `old` must stand exactly once in `file`, which is a path within the package."""
+    """The guard marked `name`, what it is for in one sentence, and who must notice that it is gone.
 
-    name: str
-    guard: str
-    """What it takes away, in a few words."""
-    file: str
-    old: str
-    new: str
-    unit: tuple[str, ...] = ()
-    store: tuple[str, ...] = ()
-    engine: tuple[str, ...] = ()
-    web: tuple[str, ...] = ()
-    queues: tuple[str, ...] = ()
-    http: tuple[str, ...] = ()
-    crash: tuple[str, ...] = ()
-    then: tuple[tuple[str, str], ...] = ()
-    """Further changes, for a mutant that moves a line."""
-    obvious: bool = False
-    """Even the smoke test notices."""
+    `noticing` are node ids below `tests/`, fastest first.
+    """
+
+    def __init__(self, name: str, guard: str, *noticing: str) -> None:
+        self.name = name
+        self.guard = guard
+        self.noticing = noticing
 
     def tests(self, layer: str) -> list[str]:
-        """The tests of a layer that should fail, fastest first: node ids from the project's root."""
-        names: tuple[str, ...] = getattr(self, layer)
-        return [f"tests/{layer}/{name}" for name in names]
+        """Those of a layer: node ids from the project's root."""
+        return [f"tests/{each}" for each in self.noticing if each.startswith(f"{layer}/")]
 
     @property
     def layers(self) -> list[str]:
         """The layers that have a test against it."""
-        return [layer for layer in LAYERS if getattr(self, layer)]
+        return [layer for layer in LAYERS if self.tests(layer)]
 
     def asked(self, chosen: Collection[str]) -> list[str]:
         """Those of the chosen layers that are to be asked."""
-        simulated = self.file.startswith(("engine/", "core/"))
+        simulated = {"unit", "engine"} & set(self.layers)
         slow = [layer for layer in SLOW_LAYERS if simulated or layer != "simulation"]
         return [layer for layer in (*self.layers, *slow) if layer in chosen]
 
 
-@dataclass(frozen=True)
-class Equivalent:
-    """A change that takes nothing away, and why: it can't be caught, so it isn't counted."""
-
-    name: str
-    guard: str
-    file: str
-    old: str
-    new: str
-    why: str = field(kw_only=True)
-
-
-class DoesNotApply(Exception):
-    """The text that a mutant replaces isn't there exactly once: the catalogue is out of date."""
-
-
-def mutated(each: Mutant | Equivalent, package: Path = PACKAGE) -> str:
-    """The text of its file with the change. Raises DoesNotApply."""
-    text = (package / each.file).read_text("utf-8")
-    further = each.then if isinstance(each, Mutant) else ()
-    for old, new in ((each.old, each.new), *further):
-        if (count := text.count(old)) != 1:
-            raise DoesNotApply(f"{each.name}: the text to replace stands {count} times in {each.file}: {old}")
-        if new == old:
-            raise DoesNotApply(f"{each.name}: nothing would change")
-        text = text.replace(old, new)
-    if each.file.endswith(".py"):
-        try:
-            compile(text, each.file, "exec")
-        except SyntaxError as error:
-            raise DoesNotApply(f"{each.name}: {error}") from error
-    return text
+def mutated(mutant: Mutant, package: Path = PACKAGE) -> tuple[Path, str]:
+    """The file that bears the mutant's mark, and its text with the guard taken away. Raises DoesNotApply."""
+    found: list[Mark] = [each for each in marks(package) if each.name == mutant.name]
+    if len(found) != 1:
+        raise DoesNotApply(f"{mutant.name} is marked {len(found)} times")
+    return found[0].file, without(found[0])

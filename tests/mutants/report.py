@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tests.mutants.mutant import ALL_LAYERS, Equivalent, Mutant
+from tests.mutants.mutant import ALL_LAYERS, Mutant
 from tests.mutants.runs import Outcome, Verdict
 
 TEXT_CHARS_MAX = 1500
@@ -41,7 +41,7 @@ def told(result: Result) -> str:
     return "\n".join([line, *(each.text[-TEXT_CHARS_MAX:] for each in broken)])
 
 
-def markdown(results: Sequence[Result], equivalents: Sequence[Equivalent], took_s: float, jobs: int) -> str:
+def markdown(results: Sequence[Result], took_s: float, jobs: int) -> str:
     """The section `mutants`."""
     caught = [each for each in results if each.caught]
     first = Counter(next(layer for layer in ALL_LAYERS if _caught_by(each, layer)) for each in caught)
@@ -51,16 +51,14 @@ def markdown(results: Sequence[Result], equivalents: Sequence[Equivalent], took_
         f"{len(results) - len(caught)} survived. First to notice: {by}. "
         f"{took_s / 60:.0f} minutes with {jobs} jobs.",
         "",
-        "Each mutant is the product with one guard less. The cheapest layer is asked first; the first "
-        "test that fails is named. In the same run it passes on a copy that nothing was taken from.",
+        "Each mutant is the product with one guard less, taken away by its mark in the code. The cheapest "
+        "layer is asked first; the first test that fails is named. In the same run it passes on a copy "
+        "that nothing was taken from.",
         "",
         "| Mutant | Guard that was removed | Caught by |",
         "|---|---|---|",
     ]
     lines += [f"| {each.mutant.name} | {_cell(each.mutant.guard)} | {_seen_by(each)} |" for each in results]
-    if equivalents:
-        lines += ["", "Not counted, since nothing is lost with them:", ""]
-        lines += [f"- **{each.name}** ({each.guard}): {each.why}" for each in equivalents]
     return "\n".join(lines)
 
 

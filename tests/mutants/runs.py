@@ -38,6 +38,7 @@ class Verdict(StrEnum):
     CAUGHT = "caught"
     HUNG = "caught, by hanging"
     PASSED = "survived"
+    SKIPPED = "not asked, its tests are skipped here"
     BROKEN = "broken"
 
 
@@ -66,7 +67,8 @@ def copy(folder: Path, source: Path = ROOT, mutant: Mutant | None = None) -> Pat
     shutil.copytree(source / "runtime" / "outlast", package, ignore=ignored)
     shutil.copytree(source / "supabase" / "migrations", folder / "supabase" / "migrations")
     if mutant is not None:
-        (package / mutant.file).write_text(mutated(mutant, package), "utf-8")
+        file, text = mutated(mutant, package)
+        file.write_text(text, "utf-8")
     return package
 
 
@@ -131,6 +133,9 @@ def _outcome(status: int | None, report: Path, said: str) -> Outcome:
     if status is None:
         unended = lines[-1]["test"] if lines else ""
         return Outcome(Verdict.HUNG, unended, "the run did not end", durations)
+    skipped = {line["test"] for line in lines if line["outcome"] == "skipped"}
+    if status == 0 and skipped and {line["test"] for line in lines} <= {SMOKE, *skipped}:
+        return Outcome(Verdict.SKIPPED, "", said, durations)
     passed = status == 0 and any(line["outcome"] == "passed" for line in lines)
     return Outcome(Verdict.PASSED if passed else Verdict.BROKEN, "", said, durations)
 

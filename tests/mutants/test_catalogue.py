@@ -1,4 +1,4 @@
-"""The catalogue is of today's code: each mutant applies to it, and the tests that it names exist."""
+"""The catalogue is of today's code: each guard is marked once, can be taken away, and has tests."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutants.catalogue import EQUIVALENTS, MUTANTS
-from tests.mutants.mutant import ROOT, DoesNotApply, Equivalent, Mutant, mutated
+from tests.mutants.catalogue import MUTANTS
+from tests.mutants.marks import DoesNotApply, Mark, marks, without
+from tests.mutants.mutant import LAYERS, PACKAGE, ROOT
+
+MARKS = list(marks(PACKAGE))
 
 
 @cache
@@ -19,36 +22,63 @@ def defined_in(path: Path) -> set[str]:
     return {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
 
 
-ALL: list[Mutant | Equivalent] = [*MUTANTS, *EQUIVALENTS]
+def test_each_mark_has_an_entry_and_each_entry_a_mark() -> None:
+    assert Counter(each.name for each in MARKS) == Counter(each.name for each in MUTANTS)
+    assert len({each.name for each in MUTANTS}) == len(MUTANTS)
 
 
-def test_each_applies_once() -> None:
-    said = []
-    for each in ALL:
-        try:
-            mutated(each)
-        except DoesNotApply as error:
-            said.append(f"{each.name}: {error}")
-    assert said == []
+@pytest.mark.parametrize("mark", MARKS, ids=lambda mark: mark.name)
+def test_it_can_be_taken_away(mark: Mark) -> None:
+    text = without(mark)
+    if mark.file.suffix == ".py":
+        compile(text, str(mark.file), "exec")
+        assert ast.dump(ast.parse(text)) != ast.dump(ast.parse(mark.file.read_text("utf-8")))
+    else:
+        assert text != mark.file.read_text("utf-8")
 
 
-def test_somebody_is_expected_to_catch_each() -> None:
-    assert [mutant.name for mutant in MUTANTS if not mutant.layers] == []
-    missing = []
+def test_somebody_is_expected_to_notice_each() -> None:
     for mutant in MUTANTS:
-        for test in (test for layer in mutant.layers for test in mutant.tests(layer)):
+        assert mutant.noticing, mutant.name
+        for test in mutant.noticing:
             file, _, name = test.partition("::")
-            if name.partition("[")[0] not in defined_in(ROOT / file):
-                missing.append(f"{mutant.name}: {test}")
-    assert missing == []
+            assert file.partition("/")[0] in LAYERS, test
+            assert name.partition("[")[0] in defined_in(ROOT / "tests" / file), test
 
 
-def test_names_are_different() -> None:
-    counts = Counter(each.name for each in ALL)
-    assert [name for name, count in counts.items() if count > 1] == []
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("a.py", "# guard: m\ndef f():\n    pass\n"),
+        ("a.py", "# guard: m = True\nraise ValueError\n"),
+        ("a.py", "# guard: m without 3\nx = a and b\n"),
+        ("a.py", "f(\n    # guard: m\n    x)\n"),
+        ("a.py", "# guard: M m\nx = 1\n"),
+        ("a.sql", "-- guard: m\nwhere (a\n  and b)\n"),
+    ],
+)
+def test_a_mark_that_marks_nothing_is_an_error(tmp_path: Path, file: str, text: str) -> None:
+    (tmp_path / file).write_text(text, "utf-8")
+    with pytest.raises(DoesNotApply):
+        for mark in marks(tmp_path):
+            without(mark)
 
 
-def test_one_that_no_longer_applies_is_an_error() -> None:
-    for old in ("no such text", "import", "yield"):
-        with pytest.raises(DoesNotApply):
-            mutated(Mutant("m", "g", "engine/lease.py", old, "x"))
+@pytest.mark.parametrize(
+    ("file", "text", "left"),
+    [
+        ("a.py", "# guard: m\nif x:\n    f()", "if False:\n    f()"),
+        ("a.py", "# guard: m = y\nreturn x", "return y"),
+        ("a.py", "# guard: m without 1\nx = a and b or c", "x = c or c"),
+        ("a.py", "# guard: m\nwith a:\n    f()", "if True:\n    f()"),
+        ("a.py", "# guard: m\nf()\ng()", "pass\ng()"),
+        ("a.sql", "-- guard: m\nwhere a = 1", "where true"),
+        ("a.sql", "-- guard: m\n-- guard: n\n  or (a)", "  or false"),
+        ("a.sql", "-- guard: m\nfor share", ""),
+        ("a.sql", "-- guard: m = for update\nfor share", "for update"),
+    ],
+)
+def test_what_is_left(tmp_path: Path, file: str, text: str, left: str) -> None:
+    (tmp_path / file).write_text(text, "utf-8")
+    changed = without(next(each for each in marks(tmp_path) if each.name == "m"))
+    assert "\n".join(line for line in changed.split("\n") if "guard:" not in line) == left

@@ -80,6 +80,7 @@ class Codec:
             raise NotSerializable(
                 f"{self.of}: {brief(value)} does not fit its type; {self._remedy}: {error}"
             ) from error
+        # guard: lossy-values-accepted
         if (changed := difference(decoded, value)) is not None:
             raise NotSerializable(f"{self.of}: {changed}; {self._remedy}")
         return encoded.decode(), decoded

@@ -21,6 +21,7 @@ def check_numbers(text: bytes) -> None:
 
 
 def _check(number: str) -> None:
+    # guard: infinite-input
     if math.isinf(float(number)):
         _refuse(number)
 

@@ -77,6 +77,7 @@ def workflow_id_of(function: str, subject: str | None, key: str) -> str:
     caller reads as subject and key of another, or as the id of a child, `PARENT/STEP`. Over-long ids are
     hashed, behind a `%` that stands in no other id.
     """
+    # guard: keys-shared-by-callers = (function, key)
     parts = (function, key) if subject is None else (function, subject, key)
     readable = ":".join([parts[0], *map(_escaped, parts[1:])])
     return readable if len(readable) <= WORKFLOW_ID_CHARS_MAX else f"{function}:{_digest(readable)}"

@@ -36,4 +36,5 @@ class Branch:
 
     def fork(self) -> Branch:
         """The branch of a task created now."""
+        # guard: paths-without-branches = self
         return Branch(self.next_id() + ".")

@@ -36,6 +36,7 @@ class History:
     def meet(self, step_id: str, name: str) -> StepRecord | None:
         """The record that a call of `name` at `step_id` replays; None: run it. Raises Diverged."""
         record = self._records.get(step_id)
+        # guard: names-not-compared
         if record is not None and record.name != name:
             raise Diverged(
                 f"step {step_id} was recorded as {record.name!r}, but the code now calls {name!r} there: "

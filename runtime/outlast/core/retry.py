@@ -24,6 +24,7 @@ class RetryPolicy:
 
     def retries(self, error: Exception, attempt: int) -> bool:
         """Whether attempt number `attempt` (from 1), which raised `error`, is followed by another."""
+        # guard: retries-for-ever
         if attempt >= self.max_attempts:
             return False
         if isinstance(self.retry_on, tuple):

@@ -31,6 +31,7 @@ def check_text(text: str, of: str) -> None:
 
 def check_json(text: str, of: str) -> None:
     """Let JSON text pass that SQL can read. Raises NotSerializable that names it as `of`."""
+    # guard: messages-hold-nul
     if holds_nul(text):
         raise NotSerializable(
             f"{of} holds a NUL character, which can't be stored; leave it out, or send bytes as base64"

@@ -24,6 +24,7 @@ def check_values(text: bytes) -> int:
     count = _count(text)
     if count > _limit:
         count = _count_outside_texts(text)
+    # guard: unbounded-unfolding
     if count > _limit:
         raise TooManyValues(
             f"the body has more than {_limit} values (brackets, commas and colons of its JSON are counted): "

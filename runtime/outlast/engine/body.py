@@ -70,6 +70,7 @@ class RunningBody:
         self._turns.close()
         if self.stopped is None:
             self.stopped = Stopped("the workflow has ended")
+            # guard: unreached-steps-ignored
             self._history.check_all_reached(self.root.count)
 
     def reason(self) -> Stopped | None:
@@ -100,6 +101,7 @@ class RunningBody:
 
         In a step, steps are plain calls and tasks are no branches.
         """
+        # guard: steps-within-steps = enter_line(current_line())
         outside = enter_line(None)
         try:
             return await waiting

@@ -77,6 +77,7 @@ class Driven(Coroutine[Any, Any, Any]):
         self._body.going_on()
         try:
             return resume(*values)
+        # guard: sys-exit-ends-the-host
         except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:
             # `sys.exit` in one workflow must not end the host of all.
             raise RuntimeError(f"the workflow raised {type(error).__name__}") from error

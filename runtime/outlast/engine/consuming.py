@@ -160,6 +160,7 @@ class Consumer:
         """How many messages there is room and memory for, if they are like the last ones."""
         room, each = min(self._room(), known.share), known.largest_bytes
         used = self._used(each)
+        # guard: messages-without-budget = True
         if self._budget.fits(used, each):
             known.held_since = None
             return min(room, max(1, self._budget.left(used) // each)) if each else room

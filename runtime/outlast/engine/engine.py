@@ -265,6 +265,7 @@ class Engine:
         if started is None and workflow_id not in self._executor.live:
             self._admit(new)
             started = self._begin(new, definition, arguments, token)
+            # guard: answered-before-durable = True
             if await self._durable(started):
                 return None
         elif started is not None:
@@ -272,6 +273,7 @@ class Engine:
         standing = await self._look(workflow_id)
         if standing is None:
             raise DatabaseUnavailable("the workflow was removed this very moment; the same key is safe")
+        # guard: fingerprints-not-compared
         if standing.fingerprint != new.fingerprint:
             raise KeyReused("this idempotency key was used with another payload")
         return standing
@@ -307,11 +309,13 @@ class Engine:
     def _check_open(self) -> None:
         if not self._opened:
             raise DatabaseUnavailable("the database hasn't been reached yet")
+        # guard: other-loops-enter
         if not self.is_here():
             # A future of a loop that is closed when it is settled would take the journal along.
             raise UsageError("the engine is entered on its own loop alone: see sdk.calls.on_host")
 
     def _admit(self, new: NewWorkflow) -> None:
+        # guard: starts-while-leaving
         if self._stopping:
             raise ShuttingDown("this instance shuts down")
         # A child is never turned away for want of room: its parent takes some and waits for it.
@@ -321,6 +325,7 @@ class Engine:
             raise Overloaded(f"this instance runs {self.running} workflows and takes no more now")
         # Small ones are bounded by their number.
         large = not child and new.load_bytes > SMALL_BYTES
+        # guard: large-calls-without-budget
         if large and not self._budget.fits(self._used_bytes(new.load_bytes), new.load_bytes):
             raise Overloaded("this instance has no memory left for an input of this size now")
         if self._journal.away:
@@ -341,8 +346,10 @@ class Engine:
         def settle(done: asyncio.Future[bool]) -> None:
             del self._starting[new.workflow_id]
             self._starting_bytes -= new.load_bytes
+            # guard: lost-race-runs without 3
             if done.cancelled() or done.exception() is not None or not done.result():
                 return
+            # guard: late-start-launched
             if new.workflow_id in self._executor.live:
                 return  # its answer came late: it was recovered, and claimed by this instance itself
             claimed = ClaimedWorkflow(
@@ -405,6 +412,7 @@ class Engine:
         self._check_open()
         if not self.runs_here(workflow_id) and await self._look(workflow_id) is None:
             raise WorkflowNotFound(f"there is no workflow {workflow_id!r}")
+        # guard: step-that-waits-works
         with self._executor.awaiting_here():
             standing = await self.wait(workflow_id, None)
         assert standing is not None

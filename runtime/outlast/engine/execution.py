@@ -199,12 +199,15 @@ class Execution(RunningBody):
                 finally:
                     del self._running[step_id]
                 ended = monotonic()
+                # guard: shutdown-is-the-childs-error
                 if isinstance(outcome, Failure) and isinstance(outcome.error, ShuttingDown):
                     await self._hand_over()  # this instance ends: that is nobody's result
             except asyncio.CancelledError:
+                # guard: stop-recorded-as-cancel = True
                 if self.stopped is None:
                     # The body itself gave the step up. On replay it must not get the result instead.
                     record = StepRecord(step_id, name, began=began)
+                    # guard: cancelled-step-unrecorded
                     await self._give_up(record, in_doubt=committed is not None)
                     self._drained()
                 raise
@@ -219,6 +222,7 @@ class Execution(RunningBody):
                 record = StepRecord(step_id, name, text, error, outcome.attempts, order, began, ended)
                 self._write(record)
                 if committed is not None:
+                    # guard: failed-in-doubt
                     await self._until_failed(order)
             await self._take_turn(order)
         finally:
@@ -234,11 +238,14 @@ class Execution(RunningBody):
         while True:
             if self.stopped is not None:
                 raise self.stopped
+            # guard: steps-begin-while-leaving
             if self._draining:
                 await self._hand_over()
+            # guard: begins-on-the-undurable
             if (write := self._last_write) is not None and not self._is_durable(write):
                 await settled(write)
                 continue
+            # guard: steps-without-lease = True
             if self._services.lease.covers(self.stretch):
                 return
             await self._services.lease.renewal()
@@ -284,6 +291,7 @@ class Execution(RunningBody):
             raise self.stopped
         if self._draining and len(self._running) == 1:
             raise self._handed_over()
+        # guard: attempts-without-lease
         while not self._services.lease.covers(self.stretch):
             await self._services.lease.renewal()
             if self.stopped is not None:
@@ -324,6 +332,7 @@ class Execution(RunningBody):
         """
         order = self._history.next_order()
         self._write(record._replace(error=CANCELLED, completion_order=order, ended=monotonic()))
+        # guard: given-up-in-doubt
         if in_doubt:
             await self._until_known(order)
         if self.stopped is None:
@@ -344,6 +353,7 @@ class Execution(RunningBody):
         this one is refused, and so must be all that the body would do next.
         """
         write, cancelled = self._last_write, False
+        # guard: place-in-doubt-unreserved
         self._turns.reserve(order)  # what comes later must not pass meanwhile
         while write is not None and self.stopped is None and not self._is_durable(write):
             try:
@@ -362,6 +372,7 @@ class Execution(RunningBody):
         """Whether `write` was accepted. If it was refused the execution is stopped by now."""
         if not write.done():
             return False
+        # guard: refusal-heard-late
         self._written(write)  # as its own callback is about to, perhaps
         return self.stopped is None
 
@@ -371,6 +382,7 @@ class Execution(RunningBody):
         if (error := write.exception()) is not None:
             kind = Broken if isinstance(error, BadData) else LeaseLost
             self.stop(kind(f"a record was refused: {error}"))
+        # guard: refused-record-unheard
         elif not write.result():
             self.stop(LeaseLost("a write was refused: the workflow was cancelled or runs elsewhere"))
 

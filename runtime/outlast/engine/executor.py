@@ -77,6 +77,7 @@ class Executor:
     @property
     def suspects_wait(self) -> bool:
         """Whether another suspect may run: those that do go on, or wait, for other suspects perhaps."""
+        # guard: suspects-beside-each-other = True
         return all(self.live[each].progressed or self.live[each].pauses for each in self.suspects)
 
     def awaiting_here(self) -> AbstractContextManager[None]:
@@ -115,6 +116,7 @@ class Executor:
         execution = WorkflowRunner(claimed, definition, self._services, stretch)
         former = self.live.get(claimed.workflow_id)
         if former is not None:
+            # guard: claimed-again-both-run
             former.stop(LeaseLost("claimed again"))
         self.live[claimed.workflow_id] = execution
         if suspect:
@@ -276,6 +278,7 @@ class Executor:
             return Ending(Status.ERROR, error=_error_text({"code": code, "message": message})), message
         if isinstance(stopped, Suspended):
             return Suspension(execution.wake_at_s, execution.awaits), None
+        # guard: not-handed-over
         if isinstance(stopped, HandedOver):
             return Suspension(None), None
         return None, None
@@ -289,6 +292,7 @@ class Executor:
             return await self._write_refusal(execution, error)
         if not accepted:
             execution.stopped = LeaseLost("its end was refused: it was cancelled or runs elsewhere")
+        # guard: refused-end-told = ending
         return ending if accepted else None
 
     async def _write_suspension(self, execution: WorkflowRunner, suspension: Suspension) -> Ending | None:
@@ -325,6 +329,7 @@ class Executor:
         left_s = claimed.deadline_s - self._services.clock.now_s()
         reason = TimedOut(f"{claimed.function} passed its timeout")
         if left_s <= 0:
+            # guard: passed-deadline-ignored
             execution.stopped = reason
             return None
         if left_s > TIMER_MAX_S:
@@ -371,6 +376,7 @@ class Executor:
 
 def _in_own_thread(execution: WorkflowRunner, fn: Callable[..., Any], keywords: dict[str, Any]) -> Any:
     """Run a `def` body: of all threads the one it runs in makes its calls."""
+    # guard: def-body-in-the-loops-thread
     enter_line(Line(execution, execution.root, threaded=True))
     return fn(**keywords)
 

@@ -124,6 +124,7 @@ class Journal:
         What one workflow writes while a commit is on its way goes into the next one together.
         """
         waiting = self._entries.get(workflow_id)
+        # guard: last-word-of-the-old
         if isinstance(waiting, _Write) and waiting.write.epoch > epoch:
             return _refused()  # the last word of an execution whose workflow was claimed again
         if not isinstance(waiting, _Write) or waiting.write.epoch != epoch or waiting.write.end is not None:
@@ -174,6 +175,7 @@ class Journal:
                 looks, moves, began = 0, self._moves, monotonic()
                 continue
             looks += 1
+            # guard: stalled-journal-unseen
             if looks == STALLED_LOOKS:
                 self._stalled_since = began
                 if not self.away:  # that was told
@@ -226,6 +228,7 @@ class Journal:
         try:
             if not entry.settled.done():
                 entry.settled.set_result(accepted)
+        # guard: waiter-ends-the-journal
         except Exception as error:  # noqa: BLE001 - one who waits in a wrong way must not stop what all wait for
             self._observe(LoopFailed("journal", repr(error)))
 
@@ -233,6 +236,7 @@ class Journal:
         """One try at a batch: the workflows whose rows were written."""
         committed = await self._store.commit(batch)
         written = committed.started | committed.accepted
+        # guard: never-confirmed
         if again and len(written) < len(batch.starts) + len(batch.writes):
             # An earlier try may have been committed with its answer lost.
             written |= await self._store.confirm(batch)

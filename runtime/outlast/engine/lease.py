@@ -30,12 +30,14 @@ class Lease:
 
     def covers(self, stretch: int) -> bool:
         """Whether what was owned in that stretch still is, as far as leases decide."""
+        # guard: gap-forgotten = self.trusted
         return stretch == self.stretch and self.trusted
 
     def renewed(self, sent_at: float) -> None:
         """A renewal that was sent at `sent_at` (monotonic) has been confirmed."""
         if not self.trusted:
             self.stretch += 1
+        # guard: no-margin = sent_at + self.ttl_s
         self._trusted_until = sent_at + self.ttl_s * (1 - MARGIN)
         self._renewed.set()
 

@@ -110,6 +110,7 @@ class Loader:
             nonlocal taken, growing
             if workflow.workflow_id != growing:  # who has ended meanwhile is seen once for each
                 growing, taken = workflow.workflow_id, self._allowance.taken()
+            # guard: records-without-budget = False
             return not self._allowance.fits(taken, workflow)
 
         found = self._store.load(self._left(workflows), enough)

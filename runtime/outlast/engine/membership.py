@@ -127,6 +127,7 @@ class Membership:
             await asyncio.wait([self._task], timeout=LAST_ROUND_S)
             await end_tasks([self._task])
         await self._loader.close()
+        # guard: trust-while-leaving
         self._lease.end()
         try:
             async with asyncio.timeout(2.0):
@@ -233,6 +234,7 @@ class Membership:
         sent_at = monotonic()
         beat = await self._store.beat(self._lease.ttl_s, None if shown == self._shown else running)
         self._shown = shown
+        # guard: trust-from-the-answer = self._lease.renewed(monotonic())
         self._lease.renewed(sent_at)
         self._clock.synchronize(beat.database_s, sent_at, monotonic())
         self._beat_at = sent_at + self._lease.ttl_s / 3 * random.uniform(0.9, 1.0)
@@ -250,6 +252,7 @@ class Membership:
         """
         for execution in known:
             if beat.owned.get(execution.workflow_id) != execution.epoch:
+                # guard: disowned-go-on
                 execution.stop(LeaseLost("it was cancelled or runs elsewhere"))
             elif stretch == self._lease.stretch:
                 execution.stretch = stretch
@@ -273,8 +276,10 @@ class Membership:
             and workflow_id not in self._loader.loading
         }
         # Seen by two beats in a row: an end may have been on its way during the first.
+        # guard: orphans-at-first-sight = unknown
         twice = {each: epoch for each, epoch in unknown.items() if self._unknown.get(each) == epoch}
         self._unknown = unknown
+        # guard: orphans-kept
         if twice:
             await self._store.release(twice)
 
@@ -327,6 +332,7 @@ class Membership:
 
     def _launch(self, claimed: ClaimedWorkflow, stretch: int) -> None:
         definition = self._catalog.workflow(claimed.function)
+        # guard: claims-while-leaving
         if not self._claiming:  # told to stop while it was loaded
             self._give_back([claimed])
         elif definition is not None:  # else its file was broken a moment ago: the next beats give it back

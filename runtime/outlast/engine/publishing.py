@@ -60,6 +60,7 @@ class Publisher(Receiver):
     async def _may_publish(self, chars: int) -> None:
         """A body that publishes much waits for the journal now and then; in a shutdown it ends."""
         self._ahead += EVENT_CHARS + chars
+        # guard: events-without-end
         if self._ahead >= AHEAD_CHARS_MAX:
             self._ahead = 0
             await self._may_begin()

@@ -61,6 +61,7 @@ class Receiver(Sleeper):
             raise self.stopped
         order = self._history.next_order()
         output = TIMED_OUT if message is None else envelope_of(message)
+        # guard: receive-not-recorded
         self._write(wait._replace(output=output, completion_order=order, ended=monotonic()))
         self.at_work += 1
         try:
@@ -106,11 +107,13 @@ class Receiver(Sleeper):
 
     def _box(self, topic: str) -> Box:
         if topic not in self._boxes:
+            # guard: received-again = Box(self.workflow_id, topic, 0)
             self._boxes[topic] = Box(self.workflow_id, topic, self._received.get(topic, 0))
         return self._boxes[topic]
 
     def _may_leave(self) -> bool:
         """Not with a message that a receive is about to take, nor before each of them has looked."""
+        # guard: leaves-with-a-message = True
         return all(self._boxes[topic].empty for topic in +self._receives)
 
     def _suspend(self) -> None:

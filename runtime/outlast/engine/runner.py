@@ -145,6 +145,7 @@ class WorkflowRunner(Publisher):
             while True:
                 try:
                     return await self._services.start_child(child, workflow, args, kwargs)
+                # guard: full-host-is-the-childs-error
                 except (Overloaded, DatabaseUnavailable):
                     await asyncio.sleep(random.uniform(wait_s / 2, wait_s))
                     wait_s = min(START_RETRY_MAX_S, wait_s * 2)

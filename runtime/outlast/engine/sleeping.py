@@ -44,6 +44,7 @@ class Sleeper(Timed):
         now_s = self._services.clock.now_s()
         wake_s = now_s + duration_s if duration_s is not None else (until_s or 0.0)
         if record is not None:
+            # guard: sleep-starts-anew
             wake_s = from_json(record.output or "0")
         short = record is None and wake_s - now_s <= self._services.moment_s
         sleep = StepRecord(step_id, "sleep", to_json(wake_s).decode(), None, 1, None, monotonic())
@@ -125,6 +126,7 @@ class Sleeper(Timed):
 
     def _save_sleeps(self) -> None:
         """Record waits that don't suspend now: others go on, and a crash must not start them anew."""
+        # guard: sleep-unsaved
         for sleep in self.unsaved_sleeps:
             self._write(sleep)
         self.unsaved_sleeps.clear()

@@ -58,6 +58,7 @@ class Suspicions:
                 suspicion.looks += 1
                 suspicion.looked_at = now
             self._by_lease[lease] = suspicion
+            # guard: recovers-at-first-sight = suspicion.looks >= 1
             if suspicion.looks >= (LOOKS_AFTER_RESTART if each.restarted else LOOKS):
                 dead.append(each)
         return dead

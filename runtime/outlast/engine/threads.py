@@ -36,6 +36,7 @@ def _starting(start: Callable[[threading.Thread], None]) -> Callable[[threading.
     def started(self: Any) -> None:
         line = current_line()
         if line is not None and getattr(self, "_target", None) is not _WORKER:
+            # guard: new-threads-untold
             self.run = functools.partial(_within, line, self.run)
         start(self)
 

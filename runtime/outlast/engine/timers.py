@@ -142,6 +142,7 @@ class Timed(Execution):
 
     def _strike_next(self, timer: BodyTimer) -> None:
         order = self._history.next_order()
+        # guard: timer-unrecorded
         self._write(self._record(timer, order))
         self._strike_at(timer, order)
 

@@ -47,6 +47,7 @@ class Turns:
 
     def reserve(self, order: int) -> None:
         """Let no later completion pass: another connection may commit this one before its turn comes."""
+        # guard: places-not-reserved
         self._reserved.add(order)
 
     def give_up(self, order: int) -> None:
@@ -66,10 +67,12 @@ class Turns:
         task waits next, live and on replay alike, unless whoever asked for it has taken it back by then: an
         `asyncio.timeout` whose block is left does so.
         """
+        # guard: results-without-turns = True
         if not self._waiting and not self._tasks and self._reserved <= {order}:
             self._history.release(order)
             self.give_up(order)
             self._straight += 1
+            # guard: replay-holds-the-loop
             if self._straight % STRAIGHT_MAX == 0:
                 await self._let_others_run()
         else:
@@ -137,12 +140,14 @@ class Turns:
         patient_until = monotonic() + PATIENCE_S
         try:
             while self._waiting and not self._closed:
+                # guard: results-at-once
                 await self._rest()
                 order = self._waiting[0][0]
                 if any(reserved < order for reserved in self._reserved):
                     await self._change(None)
                     continue
                 recorded = self._history.next_release()
+                # guard: recorded-order-ignored
                 if recorded is not None and recorded < order:
                     left_s = patient_until - monotonic()
                     if left_s > 0:

@@ -93,6 +93,7 @@ class Connections:
 
     def came(self, connection: Connection) -> bool:
         """A new one, of which nothing is known yet; False if there is room for health checks alone."""
+        # guard: connections-without-end
         if len(self._open) >= self.most:
             self._end_one()
             self._tell()
@@ -146,6 +147,7 @@ def probes_alone(app: ASGIApp, refused: TellRefused) -> ASGIApp:
     """`app` for a connection beyond the limit: it answers health checks, and 503 to all else."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        # guard: reserve-for-everything = True
         if scope["path"] in PROBES:
             await app(scope, receive, send)
             return

@@ -149,6 +149,7 @@ class _Ending:
         Runs between any two lines of the main thread, also while one of a function blocks the loop.
         """
         if self._told:
+            # guard: second-signal-waits
             if self._leaves:
                 leave_now(number)
             return

@@ -49,6 +49,7 @@ class Surroundings:
         self._told: set[str] = set()
         self._lock = threading.Lock()
         redactor.conceal(secrets_among(self._own, by_name_alone=True))
+        # guard: signing-secret-for-functions
         for name in WITHHELD:
             os.environ.pop(name, None)
 

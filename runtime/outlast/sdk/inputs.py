@@ -110,6 +110,7 @@ class Inputs:
             back = self.take_json(encoded)
         except (InvalidInput, InvalidJson) as error:
             raise NotSerializable(f"{of} would not be taken as it is written in JSON: {error}") from error
+        # guard: an-input-changes-unseen
         if (changed := difference(back, given if self.whole is None else {self.whole: given})) is not None:
             raise NotSerializable(
                 f"{of}{changed}; annotate the parameter with the type that is given, or give plain JSON"

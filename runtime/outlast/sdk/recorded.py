@@ -30,6 +30,7 @@ def recorded(headers: Iterable[tuple[str, str]], asked: Iterable[str] = ()) -> l
     room = HEADERS_BYTES_MAX
     for name, value in headers:
         size = len(name) + len(value)
+        # guard: all-headers-stored without 1
         if name in wanted and size <= room and not is_secret(name):
             kept.append((name, value))
             room -= size
@@ -49,6 +50,7 @@ def asked_headers(names: Sequence[str]) -> frozenset[str]:
     for name, given in zip(lower, names, strict=True):
         if _NAME.fullmatch(name) is None:
             raise UsageError(f"workflow(headers): {given!r} is not a header name")
+        # guard: secret-headers-asked-for
         if is_secret(name):
             raise UsageError(
                 f"workflow(headers): {given!r} may hold a credential, which is never stored; "

@@ -157,6 +157,7 @@ def line_here(name: str) -> Line | None:
     of such a thread must not enter the engine.
     """
     line = _line.get()
+    # guard: thread-not-compared
     if line is not None and line.thread != get_ident():
         raise UsageError(
             f"{name} was called in a thread that the workflow's body made: its calls have no certain order, "

@@ -169,6 +169,7 @@ def _encryption(given: dict[str, str]) -> dict[str, str]:
         given[name] if name in given else (usual[name].val or b"").decode() for name in ("host", "hostaddr")
     )
     local = all(is_local(each) for each in _places(host, address))
+    # guard: unencrypted-if-the-server-likes = {"sslmode": "prefer"}
     return {"sslmode": "prefer" if local and given.get("sslnegotiation") != "direct" else "require"}
 
 

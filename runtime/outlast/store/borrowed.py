@@ -144,6 +144,7 @@ async def lent(connection: AsyncConn, *, threaded: bool) -> AsyncIterator[Borrow
     try:
         yield face
     finally:
+        # guard: connection-kept
         face.returned = True  # whoever comes later is refused
         if face.lock.locked():
             await _cut_off(connection, face)
@@ -164,6 +165,7 @@ async def _cut_off(connection: AsyncConn, face: Borrowed) -> None:
     settled = False
     try:
         with suppress(psycopg.Error):
+            # guard: statement-goes-on
             await connection.cancel_safe(timeout=_LAST_WORD_S)
         settled = await face.settle()
         if not settled:

@@ -56,6 +56,7 @@ async def as_caller(connection: AsyncConn, caller: Caller, mark: str) -> AsyncIt
         same, opened, prepared = (await _said(connection, _LEAVE, meant))[1][0]
         if not opened:
             raise UsageError(ENDED_BY_BODY)
+        # guard: became-somebody-else
         if not same:
             raise RoleChanged(
                 'the body of a transaction(role="caller") changed the role or request.jwt.claims: leave that '

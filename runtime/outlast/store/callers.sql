@@ -4,6 +4,7 @@
 -- What sessions keep beyond a transaction goes, as by DISCARD ALL, which can't be had within one; the statements
 -- that drivers and poolers have prepared stay. Cursors that outlive the commit would run then. What could stand in
 -- the way of the engine's statements (a search_path, temporary types) goes before the role does.
+-- guard: cursors-kept
 close all;
 discard temp;
 reset all;
@@ -16,6 +17,7 @@ select pg_catalog.pg_advisory_unlock_all();
 -- name: restore
 -- What the session was given when it was opened, what each transaction needs (see relied.py), and the mark of this
 -- transaction.
+-- guard: settings-lost
 select set_config(each.key, each.value, false) from json_each_text(%(settings)s) as each;
 select set_config(each.key, each.value, true) from json_each_text(%(needed)s) as each;
 select set_config('outlast.transaction', %(mark)s, true);
@@ -33,22 +35,26 @@ with wanted as (
     and not r.rolsuper
     and case
       when exists (select from pg_roles where rolname = 'authenticator')
+        -- guard: any-role = then true
         then pg_has_role('authenticator', r.oid, 'member') and r.rolname <> 'authenticator'
       else r.rolname in ('anon', 'authenticated', 'service_role')
     end
 )
 select
+  -- guard: claims-not-set
   set_config('request.jwt.claims', %(claims)s, true),
   -- Where a policy still reads these older settings first, as `auth.uid()` does, they must say nothing.
   set_config('request.jwt.claim.sub', '', true),
   set_config('request.jwt.claim.role', '', true),
   set_config('request.jwt.claim.email', '', true),
   set_config('statement_timeout', coalesce(w.statement_timeout, current_setting('statement_timeout')), true),
+  -- guard: role-not-set = w.rolname
   set_config('role', w.rolname, true)
 from wanted w
 
 -- name: settle
 -- Deferred constraints and triggers run as whoever is in force at the COMMIT (before Postgres 18): as the caller, then.
+-- guard: deferred-to-the-engine
 set constraints all immediate;
 select
   pg_catalog.current_setting('role') operator(pg_catalog.=) %(role)s

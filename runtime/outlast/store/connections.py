@@ -67,6 +67,7 @@ class AsyncConn(AsyncConnection[TupleRow]):
         """As the driver's; first of all come the settings that must be made."""
         begins = self.pgconn.transaction_status == TransactionStatus.IDLE
         async with super().transaction(savepoint_name, force_rollback) as transaction:
+            # guard: settings-of-no-transaction
             if begins and self.needed is not None:
                 await super().execute(set_local(self.needed))
             yield transaction

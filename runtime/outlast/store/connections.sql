@@ -38,6 +38,7 @@ from (
       ) as needed,
       count(*) = 1 and bool_and(
         own.pid = %(pid)s
+        -- guard: session-of-any-name
         and own.application_name = any(%(names)s)
         and clock_timestamp() - own.backend_start < make_interval(secs => %(age)s)
       ) as direct

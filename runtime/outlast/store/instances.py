@@ -135,6 +135,7 @@ class PostgresInstances:
     async def tidy(self) -> None:
         """See InstanceStore."""
         await self._run("forget_old_instances", {})
+        # guard: orphans-not-adopted
         await self._run("adopt_orphans", {})
 
     async def close(self) -> None:
@@ -153,6 +154,7 @@ class PostgresInstances:
             parameters = {**parameters, "session": connection.kind.sessions}
             for tries in count(1):
                 try:
+                    # guard: claim-without-limit
                     async with asyncio.timeout(limit_s):
                         cursor = await connection.execute(_SQL[query], parameters)
                     return await cursor.fetchall() if cursor.description else []

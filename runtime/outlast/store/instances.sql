@@ -11,6 +11,7 @@ with renewed as (
     case when %(session)s then
       (select a.backend_start from pg_stat_activity a where a.pid = pg_backend_pid()) end
   on conflict (instance_id) do update
+    -- guard: renewal-unwritten = set lease_until = i.lease_until,
     set lease_until = excluded.lease_until,
         running = coalesce(excluded.running, i.running),
         backend_pid = excluded.backend_pid,
@@ -48,7 +49,9 @@ set owner = null, claimable_at = coalesce(to_timestamp(r.due), now()), updated_a
     load_bytes = greatest(w.load_bytes, r.load_bytes)
 from unnest(%(ids)s::text[], %(epochs)s::bigint[], %(load_bytes)s::bigint[], %(due)s::float8[])
   as r (workflow_id, epoch, load_bytes, due)
-where w.workflow_id = r.workflow_id and w.epoch = r.epoch and w.owner = %(instance)s
+where w.workflow_id = r.workflow_id and w.owner = %(instance)s
+  -- guard: release-without-epoch
+  and w.epoch = r.epoch
 
 -- name: claim
 with sessions as materialized (
@@ -59,12 +62,15 @@ with sessions as materialized (
     i.instance_id, i.lease_until, i.lease_until < now() as expired,
     -- After the crash of one of its processes the server starts all others anew, itself it goes on.
     coalesce(i.backend_started <= greatest(
+      -- guard: half-a-restart-unseen = pg_postmaster_start_time(), null
       pg_postmaster_start_time(), (select max(backend_start) from sessions where backend_type = 'checkpointer')
     ), false) as restarted
   from outlast.instances i
   -- Who may not see when a session began takes its process number for enough.
   left join sessions s on s.pid = i.backend_pid and coalesce(s.backend_start = i.backend_started, true)
+  -- guard: lost-to-itself
   where i.instance_id <> %(instance)s
+    -- guard: lease-never-ends = and (i.backend_pid is not null and s.pid is null)
     and (i.lease_until < now() or (i.backend_pid is not null and s.pid is null))
     and exists (select from outlast.workflow_status w where w.owner = i.instance_id)
 ), due as (
@@ -75,8 +81,11 @@ with sessions as materialized (
     w.workflow_id, w.claimable_at, w.parent, w.load_bytes,
     case when w.load_bytes is null then concat(w.input, w.request) end as unweighed
   from outlast.workflow_status w
-  where w.owner is null and w.claimable_at <= now()
+  where w.owner is null
+    -- guard: claim-what-is-not-due = and w.claimable_at is not null
+    and w.claimable_at <= now()
     and w.function = any(%(functions)s::text[])
+    -- guard: suspects-among-all
     and w.recovery_attempts < %(suspect_after)s
     -- What there is no memory for is no place of those that are looked at: however many are, others are behind them.
     and (%(strict)s or case when w.parent is null and w.load_bytes > %(small)s
@@ -84,6 +93,8 @@ with sessions as materialized (
       else %(alone)s or coalesce(w.load_bytes, 0) <= greatest(%(bytes)s, %(small)s) end)
   order by w.claimable_at
   limit %(room)s
+  -- guard: claim-without-lock
+  -- guard: open-sender-keeps-from-claiming = for update skip locked
   for no key update skip locked
 ), suspect as (
   select
@@ -120,10 +131,12 @@ with sessions as materialized (
     row_number() over (order by f.claimable_at, f.workflow_id) as place
   from found f
   where f.load_bytes <= f.bytes_left or f.alone
+    -- guard: small-pass-for-ever
     or (%(strict)s and (select min(claimable_at) from found where load_bytes > %(bytes)s) < now() - interval '10 s')
 ), claimed as (
   update outlast.workflow_status w
   set owner = %(instance)s,
+      -- guard: claim-keeps-epoch
       epoch = w.epoch + 1,
       status = 'PENDING',
       claimable_at = null,
@@ -131,7 +144,10 @@ with sessions as materialized (
       started_at = coalesce(w.started_at, now()),
       updated_at = now()
   from fitting f
-  where w.workflow_id = f.workflow_id and (f.in_all <= f.bytes_left or (f.place = 1 and f.alone))
+  where w.workflow_id = f.workflow_id
+    -- guard: claims-without-budget
+    -- guard: large-never-alone = and (f.in_all <= f.bytes_left)
+    and (f.in_all <= f.bytes_left or (f.place = 1 and f.alone))
   returning
     w.workflow_id, w.function, w.epoch, w.subject, w.claims::text, w.version, w.parent, w.recovery_attempts,
     extract(epoch from w.deadline)::float8 as deadline_s, extract(epoch from w.created_at)::float8 as created_s,
@@ -161,12 +177,14 @@ with orphaned as (
         select from outlast.operation_outputs o
         where o.workflow_id = w.workflow_id and o.completed_at > w.updated_at
       ) then 1
+      -- guard: losses-not-counted = else w.recovery_attempts
       else w.recovery_attempts + 1
     end as attempts
   from outlast.workflow_status w
   join outlast.instances i on i.instance_id = w.owner
   where w.owner = any(%(lost)s::text[])
     and (
+      -- guard: recovery-of-the-living = true
       i.lease_until < now()
       -- Who beat meanwhile has come back.
       or exists (
@@ -178,12 +196,15 @@ with orphaned as (
   limit %(limit)s
   for no key update of w skip locked
   -- A beat that is under way waits, and one that came first is seen: nobody is told that it lives and robbed.
+  -- guard: robbed-though-alive
   for share of i skip locked
 )
 update outlast.workflow_status w
 set owner = null,
+    -- guard: recovery-keeps-epoch
     epoch = w.epoch + 1,
     recovery_attempts = o.attempts,
+    -- guard: never-exhausted = status = 'PENDING',
     status = case when o.attempts > %(attempts_max)s then 'EXHAUSTED' else 'PENDING' end,
     claimable_at = case when o.attempts <= %(attempts_max)s then
       now() + make_interval(secs => case

@@ -115,6 +115,7 @@ class PostgresJournal:
         except Conflicted:
             raise
         except Unreachable as error:
+            # guard: realtime-hangs-again
             if isinstance(error.__cause__, TimeoutError | errors.QueryCanceled):
                 self._broadcasts.refused(str(error))
             raise
@@ -174,6 +175,7 @@ def _committed(batch: Batch, result: PGresult) -> Committed:
         return Committed(frozenset(starts), frozenset(rows))
     done = Counter(_ids(result))
     # A step that stood there already is a stranger's.
+    # guard: part-accepted = iter(rows)
     accepted = (workflow_id for workflow_id, count in rows.items() if count == done[workflow_id])
     return Committed(frozenset(each for each in starts if done[each]), frozenset(accepted))
 

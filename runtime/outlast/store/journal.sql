@@ -30,6 +30,7 @@ with started as (
       unnest(%(start_load_bytes)s::bigint[]) as load_bytes
   ) as s
   where s.workflow_id is not null
+  -- guard: start-conflict-overwrites = on conflict (workflow_id) do update set nonce = excluded.nonce
   on conflict (workflow_id) do nothing
   returning w.workflow_id
 ), ended as (
@@ -41,6 +42,7 @@ with started as (
       output = e.output::json,
       error = e.error::json,
       response = e.response::json,
+      -- guard: end-keeps-owner
       owner = null,
       nonce = %(nonce)s,
       claimable_at = case when e.status = 'PENDING' then
@@ -63,7 +65,11 @@ with started as (
       unnest(%(end_claimables)s::float8[]) as claimable,
       unnest(%(end_awaits)s::text[]) as awaits
   ) as e
-  where w.workflow_id = e.workflow_id and w.epoch = e.epoch and (w.owner = %(instance)s) is true
+  where w.workflow_id = e.workflow_id
+    -- guard: end-without-epoch
+    and w.epoch = e.epoch
+    -- guard: end-without-owner
+    and (w.owner = %(instance)s) is true
   returning w.workflow_id
 ), held as (
   -- FOR SHARE: an unlocked check would let a frozen instance commit after a takeover.
@@ -74,7 +80,11 @@ with started as (
       unnest(%(held_epochs)s::bigint[]) as epoch
   ) as h
   join outlast.workflow_status w on w.workflow_id = h.workflow_id
-  where w.epoch = h.epoch and (w.owner = %(instance)s) is true
+  -- guard: record-without-epoch
+  where w.epoch = h.epoch
+    -- guard: record-without-owner
+    and (w.owner = %(instance)s) is true
+  -- guard: record-without-lock
   for share of w
 ), fenced as (
   select workflow_id from ended union all select workflow_id from held
@@ -99,13 +109,17 @@ with started as (
       unnest(%(step_ends)s::float8[]) as ended
   ) as r
   -- `is true` keeps this a hashed lookup: as a join it would be a nested loop over two long lists.
+  -- guard: record-without-fence = where r.workflow_id is not null
   where (r.workflow_id in (select workflow_id from fenced)) is true
   -- The one record that changes: a wait that is over, to what it brought if that was a message.
   on conflict (workflow_id, step_id) do update
     set completion_order = excluded.completion_order, error = excluded.error, completed_at = excluded.completed_at,
         nonce = excluded.nonce,
         output = case when o.attempts = 0 then excluded.output else o.output end
-    where o.completion_order is null and o.name = excluded.name
+    -- guard: record-overwrites
+    where o.completion_order is null
+      -- guard: sleep-ended-by-another
+      and o.name = excluded.name
   returning o.workflow_id
 )
 select workflow_id from started
@@ -119,17 +133,26 @@ discard plans
 -- After a commit whose answer was lost: a row for each of its starts, ends and steps that bears its nonce.
 select w.workflow_id
 from outlast.workflow_status w
-where w.workflow_id = any(%(ids)s::text[]) and w.nonce = %(nonce)s
+where w.workflow_id = any(%(ids)s::text[])
+  -- guard: strangers-start-confirmed
+  and w.nonce = %(nonce)s
 union all
 select o.workflow_id
 from outlast.operation_outputs o
-where o.workflow_id = any(%(ids)s::text[]) and o.nonce = %(nonce)s
+where o.workflow_id = any(%(ids)s::text[])
+  -- guard: strangers-record-confirmed
+  and o.nonce = %(nonce)s
 
 -- name: record_transaction
 with fenced as (
   select w.workflow_id
   from outlast.workflow_status w
-  where w.workflow_id = %(workflow_id)s and w.epoch = %(epoch)s and w.owner = %(instance)s
+  where w.workflow_id = %(workflow_id)s
+    -- guard: transaction-without-epoch
+    and w.epoch = %(epoch)s
+    -- guard: transaction-without-owner
+    and w.owner = %(instance)s
+  -- guard: transaction-without-lock
   for share
 )
 insert into outlast.operation_outputs (
@@ -140,7 +163,9 @@ select
   %(nonce)s, clock_timestamp() - make_interval(secs => %(began)s),
   clock_timestamp() - make_interval(secs => %(ended)s)
 from fenced f
+-- guard: transaction-unmarked
 where current_setting('outlast.transaction', true) = %(mark)s
+-- guard: transaction-record-overwrites = on conflict (workflow_id, step_id) do update set output = excluded.output
 on conflict (workflow_id, step_id) do nothing
 returning step_id
 

@@ -17,6 +17,7 @@ with waiting as (
   select w.workflow_id, w.mail
   from outlast.workflow_status w
   where w.workflow_id in (select workflow_id from waiting)
+  -- guard: numbered-without-the-lock
   for no key update skip locked
 ), arrived as materialized (
   -- Locked after its mailbox: what another numbered since this snapshot was taken drops out.
@@ -39,6 +40,7 @@ with waiting as (
       claimable_at = case
         when w.owner is null and w.status = 'PENDING' and exists (
           select from json_array_elements_text(w.awaits -> 'topics') as t (topic) where t.topic = any(a.topics)
+        -- guard: wakes-nobody = ) then w.claimable_at
         ) then least(w.claimable_at, now())
         else w.claimable_at end
   from (

@@ -80,6 +80,7 @@ async def migrate_over(connection: AsyncConn) -> list[Migration]:
     applied = []
     for migration in await pending_over(connection):
         async with connection.transaction():
+            # guard: migrations-without-lock
             await lock_migrations(connection)
             if migration not in await pending_over(connection):
                 continue

@@ -64,6 +64,7 @@ class Pool:
         """The connection that was used last, if it still goes on."""
         while self._idle:
             _, connection = self._idle.pop()
+            # guard: broken-one-handed-out = True
             if is_open(connection):
                 return connection
             connection.pgconn.finish()

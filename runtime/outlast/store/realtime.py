@@ -57,6 +57,7 @@ class Broadcasts:
             for step in write.steps
             if event_of(step.name, step.attempts) is not None
         ]
+        # guard: realtime-without-pause without 2
         if not published or monotonic() < self._resumes:
             return None
         self._warning = None

@@ -52,6 +52,7 @@ async def rows_within(
         ) as found:
             async for row in found:
                 size += sum(len(value) for value in row.values() if isinstance(value, str))
+                # guard: answers-without-bound
                 if rows and size > bytes_max:
                     return rows, True
                 rows.append(row)

@@ -38,11 +38,13 @@ class PostgresTransactions:
         try:
             async with away(), self._pool.connection() as connection:
                 record = await self._attempt(connection, work, fence)
+                # guard: standing-record-unread
                 if record is None and fence is not None:
                     record = await _standing(connection, fence)
                 return record
         except _BodyFailed as failed:
             # Perhaps for what an earlier run did, whose COMMIT lost its answer.
+            # guard: second-runs-error = None
             record = None if fence is None else await self._recorded(fence)
             if record is not None:
                 return record
@@ -66,7 +68,9 @@ class PostgresTransactions:
                 async with as_service(connection, mark) if work.caller is None else nullcontext():
                     record = await _run_body(connection, work, mark)
                     if fence is not None and not await self._insert(connection, record, fence, mark):
+                        # guard: transaction-commits-when-refused
                         raise psycopg.Rollback
+                    # guard: plain-transaction-unmarked
                     if fence is None:
                         await _check_open(connection, mark)
                     faults.reach("transaction.before_commit")

@@ -99,6 +99,7 @@ class Wire:
             results = await answer
         except BaseException as error:
             self._answer = None
+            # guard: answer-of-another-request
             self._lose(error)
             raise
         finally:

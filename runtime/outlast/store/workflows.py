@@ -53,6 +53,7 @@ class PostgresWorkflows:
                     workflow.input, workflow.request, workflow.load_bytes = output, error, 0
                 else:
                     workflow.history.append(StepRecord(step_id, name, output, error, attempts, order))
+                    # guard: records-weigh-nothing
                     workflow.load_bytes += RECORD_BYTES
                 workflow.load_bytes += weigh(output, error)
                 if enough(workflow):

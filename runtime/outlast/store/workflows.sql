@@ -51,6 +51,7 @@ left join lateral (
   select
     d.error ->> 'code' as code,
     coalesce(
+      -- guard: exception-text-for-users = case when true
       case when %(subject)s::text is null
         then nullif(concat_ws(': ', d.error #>> '{failure,type}', nullif(d.error #>> '{failure,message}', '')), '')
       end,
@@ -62,6 +63,7 @@ left join lateral (
     ) as message
   from (select replace(w.error::text, '\u0000', '\ufffd')::json as error offset 0) d
 ) e on w.error is not null
+-- guard: everybodys-list-by-sql
 where (%(subject)s::text is null or w.subject = %(subject)s)
   and (%(function)s::text is null or w.function = %(function)s)
   and (%(version)s::text is null or w.version = %(version)s)
@@ -141,14 +143,22 @@ cross join lateral (
 -- name: cancel
 -- Raising the epoch refuses every later write of whoever runs it.
 update outlast.workflow_status
-set status = 'CANCELLED', owner = null, epoch = epoch + 1, claimable_at = null, nonce = %(nonce)s,
+set status = 'CANCELLED', claimable_at = null, nonce = %(nonce)s,
+    -- guard: cancel-keeps-owner
+    owner = null,
+    -- guard: cancel-keeps-epoch
+    epoch = epoch + 1,
     error = json_build_object('code', 'workflow_cancelled', 'message', 'the workflow was cancelled'),
     completed_at = now(), updated_at = now()
-where workflow_id = %(workflow_id)s and status in ('ENQUEUED', 'PENDING')
+where workflow_id = %(workflow_id)s
+  -- guard: cancel-of-the-ended
+  and status in ('ENQUEUED', 'PENDING')
 returning workflow_id
 
 -- name: cancelled
 -- By an earlier try of the same call, whose answer was lost.
 select workflow_id
 from outlast.workflow_status
-where workflow_id = %(workflow_id)s and status = 'CANCELLED' and nonce = %(nonce)s
+where workflow_id = %(workflow_id)s and status = 'CANCELLED'
+  -- guard: strangers-cancel-taken
+  and nonce = %(nonce)s

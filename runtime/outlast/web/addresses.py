@@ -31,6 +31,7 @@ class Addresses:
         if client is None or peer is None:
             return
         fields = scope["headers"]
+        # guard: anybody-says-who-calls
         if not self._trusts(peer):
             if self._unbelieved is not None and any(name == _FORWARDED for name, _ in fields):
                 told, self._unbelieved = self._unbelieved, None

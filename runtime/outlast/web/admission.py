@@ -36,6 +36,7 @@ class Admitted(NamedTuple):
     @property
     def secret(self) -> bool:
         """Whether the caller may do everything."""
+        # guard: user-counts-as-secret without 2
         return self.caller.mode != "none" and self.caller.role == SERVICE_ROLE
 
     def lasts_s(self, now_s: float) -> float | None:
@@ -118,6 +119,7 @@ class Admission:
 
     async def to_operation(self, call: Call) -> None:
         """Let holders of a secret key pass alone. Raises ProblemError."""
+        # guard: users-send-messages
         if not (await self.to_management(call)).secret:
             raise refusal("INVALID_CREDENTIALS", "These credentials don't open this: a secret key is needed")
 
@@ -140,6 +142,7 @@ class _Presented:
 
     async def by_token(self) -> Admitted | None:
         """Whom the token names; None without one. Legacy keys are no tokens here. Raises ProblemError."""
+        # guard: malformed-beside-a-key
         if self.credentials.malformed:
             raise _unreadable()
         token = self.credentials.token
@@ -179,6 +182,7 @@ def _holder(key: KnownKey) -> Admitted:
 
 async def _through_gateway(presented: _Presented) -> Admitted:
     """A token or a key of the project, whichever; a bad token is refused whatever else is there."""
+    # guard: bad-token-beside-a-key = presented.by_key() or await presented.by_token()
     admitted = await presented.by_token() or presented.by_key()
     if admitted is None:
         raise _unknown(presented.credentials)
@@ -229,6 +233,7 @@ def opens(admitted: Admitted | None, mode: AuthMode) -> bool:
 
 def _fits(admitted: Admitted, mode: AuthMode) -> bool:
     caller = admitted.caller
+    # guard: any-key-fits without 2
     return caller.mode == mode.kind and mode.name in (None, caller.key_name)
 
 

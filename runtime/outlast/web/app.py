@@ -80,6 +80,7 @@ class Web:
                 with suppress(ClientGone):
                     await self._serve(call, reply)
             finally:
+                # guard: room-never-given-back
                 share.release()
                 self.requests.answered(scope, reply, began)
 

@@ -60,6 +60,7 @@ class Audit:
             self._open = True
             self._later(WINDOW_S, self._close)
         # Of addresses no more are held than lines were told.
+        # guard: audit-flooded-from-one-address without 2
         if self._told.total() < OF_ALL_MAX and self._told[address] < OF_ADDRESS_MAX:
             self._told[address] += 1
             self._observe(fact)

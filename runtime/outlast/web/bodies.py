@@ -42,8 +42,10 @@ class BodyBudget:
         """
         if caller is not None:
             used = self._of[caller]
+            # guard: bodies-of-a-caller
             if used > held and used + more > self._caller_bytes_max:
                 raise ProblemError(_of_caller(self._caller_bytes_max))
+        # guard: bodies-of-an-instance
         if self._used > held and self._used + more > self._bytes_max:
             raise ProblemError(_of_instance())
         self._used += more

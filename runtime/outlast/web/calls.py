@@ -67,6 +67,7 @@ class Call:
         body = await self.body(bytes_max)
         values = await by_size(len(body), check_values, body)
         if self._share is not None and not self._weighed:
+            # guard: values-weigh-nothing
             self._share.take(values * VALUE_BYTES)
             self._weighed = True
         return body
@@ -89,6 +90,7 @@ class Call:
         if told is not None and told > bytes_max:
             raise ProblemError(_too_large(bytes_max))
         if told and self._share is not None:
+            # guard: room-taken-late
             self._share.take(told)
         chunks: list[bytes] = []
         size = 0

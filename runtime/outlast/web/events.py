@@ -55,6 +55,7 @@ class EventRoutes:
         owner = owner_of(admitted)
         if wants_stream(call) and call.method == "GET":
             event = Parameters(call, ("event",)).one("event")
+            # guard: events-of-anybody-streamed
             await self._owned.ownership(workflow_id, owner)
             slots = (self._shares.in_flight(call, admitted), self._shares.streaming(call, admitted))
             lasts_s = admitted.lasts_s(self._engine.clock.now_s())

@@ -60,6 +60,7 @@ async def follow(
     async with _watching(call) as leaving:
         while True:
             ended = ended or await engine.wait(workflow_id, POLL_S)
+            # guard: stream-outlives-token
             if ends_at is not None and monotonic() >= ends_at:
                 raise token_ended()
             rows, more = await _read(rows_after, order)

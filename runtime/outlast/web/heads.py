@@ -18,6 +18,7 @@ def check_head(call: Call) -> None:
     """
     version = call.scope.get("http_version", "1.1")
     hosts = call.header_values(b"host")
+    # guard: two-hosts
     if len(hosts) > 1:
         raise _refused("Host is repeated; send it once")
     if not hosts and version == "1.1":

@@ -91,6 +91,7 @@ class Health:
             return "slow", "unknown"
         except Unreachable:
             return "unreachable", "unknown"
+        # guard: ready-while-stalled
         if self._engine.journal_stalled:  # it answers, and yet takes no writes: a lock, a full disk, a fault
             return "stalled", "ok" if current else "outdated"
         return "ok", "ok" if current else "outdated"

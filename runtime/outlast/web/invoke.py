@@ -157,6 +157,7 @@ class Invoker:
         key = call.key or parse_key(call.header_values(b"idempotency-key"))
         if key is None and definition.idempotency == "required":
             raise ProblemError(_key_missing(function))
+        # guard: guessable-keys-of-strangers
         if key is not None and admitted.space == ANONYMOUS and not is_uuid(key):
             raise InvalidKey(_ANONYMOUS_KEY)
         body = await self._body(call, admitted, definition)
@@ -262,6 +263,7 @@ def _bind(definition: WorkflowDefinition, body: bytes, query: bytes) -> tuple[st
     else:
         text = to_json(dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True))).decode()
     try:
+        # guard: input-not-validated = (text, None)
         return text, definition.inputs.take_json(body or text)
     except NotSerializable as error:
         raise nul_character(error) from None

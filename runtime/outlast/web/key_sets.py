@@ -90,6 +90,7 @@ class KeySet:
         if algorithm == SYMMETRIC or self._fetch is None:
             return _fitting(self._fixed, algorithm, kid)
         await self._refresh(wait=self._age_s() > 2 * KEPT_S)
+        # guard: old-keys-for-ever
         if self._age_s() > STALE_S_MAX:
             self._fetched = []
         found = _fitting([*self._fixed, *self._fetched], algorithm, kid)
@@ -123,6 +124,7 @@ class KeySet:
             if not isinstance(document, dict) or not isinstance(document.get("keys"), list):
                 raise ValueError("the answer is no JSON Web Key Set")
             fetched = await asyncio.to_thread(read_keys, document, ASYMMETRIC)
+            # guard: empty-key-set
             if self._fetched and not fetched:
                 raise ValueError("the answer has no key that can be used; the ones known go on for a day")
             self._fetched = fetched

@@ -29,6 +29,7 @@ class Neighbours:
         if "*" in self._hosts or call.path in PROBES:
             return
         host = call.header(b"host")
+        # guard: any-host
         if host and not self._is_known(_name_of(f"http://{host}")):
             raise _refused("the name in Host is", "OUTLAST_ALLOWED_HOSTS")
         origins = call.header_values(b"origin")

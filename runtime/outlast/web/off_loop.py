@@ -19,6 +19,7 @@ T = TypeVar("T")
 
 async def by_size(size_bytes: int, fn: Callable[..., T], *args: Any) -> T:
     """Call `fn`; if its work is on much, in a thread, where it sees the same context."""
+    # guard: read-on-the-loop = True
     if size_bytes < LARGE_BYTES:
         return fn(*args)
     run = partial(copy_context().run, _called, fn, args)

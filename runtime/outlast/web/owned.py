@@ -54,6 +54,7 @@ class Owned:
 
     def visible_steps(self, found: Ownership, owner: str | None) -> frozenset[str] | None:
         """Of which steps `owner` may see what they returned, by name; None for all."""
+        # guard: steps-outputs-for-users = None
         return None if owner is None else self._visible_steps(found.function)
 
     async def shows_values(self, found: Ownership, owner: str | None) -> bool:

@@ -62,6 +62,7 @@ class Shares:
         caller = _caller(call, admitted)
         if self._requests[caller] >= self._limits.requests_per_s_max:
             raise limited(f"{self._limits.requests_per_s_max} requests of this caller came within a second")
+        # guard: requests-without-end
         self._requests[caller] += 1
 
     def in_flight(self, call: Call, admitted: Admitted) -> AbstractContextManager[None]:
@@ -88,6 +89,7 @@ class Shares:
             self._sweep(caller)
             if len(self._running.get(caller, ())) >= self._limits.running_max:
                 raise limited(f"{self._limits.running_max} workflows of this caller are running")
+        # guard: running-without-end
         self._running.setdefault(caller, set()).add(workflow_id)
         self._started += 1
         if self._started >= self._swept_at:
@@ -121,4 +123,5 @@ def _held(counts: Counter[str], call: Call, admitted: Admitted, most: int, reach
 
 
 def _caller(call: Call, admitted: Admitted) -> str:
+    # guard: all-strangers-one = "-"
     return f"user {admitted.subject}" if admitted.subject is not None else caller_address(call.scope)

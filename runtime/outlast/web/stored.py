@@ -89,6 +89,7 @@ class Stored:
                 await asyncio.shield(known.counting)  # it leaves out what was started after it began
             if known.started or age_s >= FRESH_S:
                 await asyncio.shield(self._begin(subject, known))
+            # guard: stored-without-end
             if (reached := self._reached(known)) is not None:
                 raise limited(reached)
         known.started += 1

@@ -93,6 +93,7 @@ class Tokens:
             raise refusal(code, "Invalid JWT: its claims can't be stored") from None
 
     def _identity(self, claims: dict[str, Any], code: str) -> Identity:
+        # guard: claim-of-ours
         claims.pop(OURS, None)
         subject, role = claims.get("sub"), claims.get("role")
         if subject is not None and (not isinstance(subject, str) or not subject or subject == ANON):
@@ -103,6 +104,7 @@ class Tokens:
         else:
             mode, kind = ("secret", SERVICE_ROLE) if role == SERVICE_ROLE else ("publishable", "anon")
             caller = Caller("secret" if mode == "secret" else "publishable", claims, kind)
+            # guard: service-role-of-anywhere
             if claims.get("iss") not in API_ISSUERS:
                 self._check_origin(claims, code)
         record = caller.record()
@@ -112,10 +114,12 @@ class Tokens:
 
     def _check_origin(self, claims: dict[str, Any], code: str) -> None:
         """`iss` and `aud`: a token of another project, or for something else, is none for us."""
+        # guard: token-of-another-project
         if self._issuers and claims.get("iss") not in self._issuers:
             raise refusal(code, "Invalid JWT: its iss is not this project's")
         audience = claims.get("aud")
         audiences = audience if isinstance(audience, list) else [audience]
+        # guard: token-for-something-else
         if self._audiences.isdisjoint(each for each in audiences if isinstance(each, str)):
             raise refusal(code, f"Invalid JWT: its aud must be {' or '.join(sorted(self._audiences))}")
 
@@ -153,6 +157,7 @@ def _header(jwt: Any, token: str) -> dict[str, Any]:
 
 def _claims(jwt: Any, token: str, candidates: list[SigningKey], code: str) -> dict[str, Any]:
     """What the token says, if one of `candidates` signed it and it is in force."""
+    # guard: token-unsigned = {"verify_signature": False}
     options = {"require": ["exp"], "verify_aud": False, "verify_iss": False, "verify_sub": False}
     for each in candidates:
         try:

@@ -84,6 +84,7 @@ async def _standard(
     message_id, timestamp, presented = (_one(call, name) for name in STANDARD_HEADERS)
     if b"." in message_id:
         raise ProblemError(DOTTED_ID)
+    # guard: stale-delivery
     if not is_current(timestamp, now_s, webhook.tolerance_s):
         raise ProblemError(stale(webhook.tolerance_s))
     secrets = secrets_now()
@@ -102,6 +103,7 @@ async def _database(
     if webhook.header == _AUTHORIZATION:
         scheme, _, token = presented.partition(b" ")
         presented = token.strip() if scheme.lower() == b"bearer" else b""
+    # guard: any-shared-secret
     if not holds(secrets_now(), presented):
         raise ProblemError(bad_secret(webhook.header))
     call.forget(webhook.header.encode())

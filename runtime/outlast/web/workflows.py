@@ -115,6 +115,7 @@ class WorkflowRoutes:
         admitted = await self._owned.admitted(call)
         owner = owner_of(admitted)
         wait_s = Parameters(call, ("wait",)).seconds("wait", WAIT_S_MAX)
+        # guard: anybodys-workflow-shown = await self._owned.ownership(workflow_id, None)
         found = await self._owned.ownership(workflow_id, owner)
         if wait_s and not found.status.ended:
             with self._shares.in_flight(call, admitted):
@@ -151,6 +152,7 @@ class WorkflowRoutes:
         owner = await self._owned.owner(call)
         Parameters(call, ())
         if owner is not None:
+            # guard: anybodys-workflow-cancelled
             await self._owned.ownership(workflow_id, owner)
         if not await self._engine.cancel(workflow_id):
             found = await self._owned.ownership(workflow_id, owner)

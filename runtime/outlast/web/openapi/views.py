@@ -37,6 +37,7 @@ class View(NamedTuple):
             return False  # whoever signs it knows it
         if gated(file, auth) and self.admitted is None:
             return False
+        # guard: everybody-reads-of-all = True
         return auth is None or any(opens(self.admitted, mode) for mode in auth)
 
     def of_management(self, paths: dict[str, Item]) -> dict[str, Item]:
