@@ -119,6 +119,8 @@ class _Taker(ast.NodeTransformer):
                 node.test = value
             case ast.Assign() | ast.AnnAssign() | ast.Return() | ast.Expr():
                 node.value = value
+            case ast.Raise():
+                return ast.Expr(value)
             case _:
                 raise DoesNotApply(f"{self._mark.name}: it has no condition or value")
         return node

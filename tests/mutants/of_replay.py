@@ -95,4 +95,14 @@ MUTANTS = (
         "A step called in a step is a plain call, recorded nowhere",
         "engine/test_steps.py::test_a_step_may_use_all_of_asyncio",
     ),
+    Mutant(
+        "conflicts-fail",
+        "A serialization failure runs the transaction again",
+        "engine/test_transactions.py::test_conflicts_run_the_body_again",
+    ),
+    Mutant(
+        "lost-commit-fails",
+        "A transaction whose answer was lost runs again, and its record undoes the second run",
+        "engine/test_transactions.py::test_a_connection_killed_in_the_body_runs_it_again",
+    ),
 )

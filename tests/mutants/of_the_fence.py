@@ -65,4 +65,9 @@ MUTANTS = (
         "A refused record undoes the transaction's effects",
         "store/test_fence.py::test_a_transaction_of_a_superseded_execution_leaves_nothing",
     ),
+    Mutant(
+        "transaction-may-commit",
+        "A body may not commit by the connection it was lent",
+        "engine/test_borrowed.py::test_nothing_is_committed_by_a_body_that_tries_to",
+    ),
 )

@@ -60,4 +60,9 @@ MUTANTS = (
         "Of two executions of a workflow here the former is stopped",
         "engine/test_ownership.py::test_of_two_executions_of_a_workflow_here_the_newer_stays",
     ),
+    Mutant(
+        "starting-ones-orphaned",
+        "A workflow whose start is on its way is not given back",
+        "engine/test_ownership.py::test_a_start_whose_answer_is_on_its_way_is_not_given_back",
+    ),
 )

@@ -50,7 +50,7 @@ def test_somebody_is_expected_to_notice_each() -> None:
     ("file", "text"),
     [
         ("a.py", "# guard: m\ndef f():\n    pass\n"),
-        ("a.py", "# guard: m = True\nraise ValueError\n"),
+        ("a.py", "# guard: m = True\nimport x\n"),
         ("a.py", "# guard: m without 3\nx = a and b\n"),
         ("a.py", "f(\n    # guard: m\n    x)\n"),
         ("a.py", "# guard: M m\nx = 1\n"),
@@ -70,6 +70,7 @@ def test_a_mark_that_marks_nothing_is_an_error(tmp_path: Path, file: str, text: 
         ("a.py", "# guard: m\nif x:\n    f()", "if False:\n    f()"),
         ("a.py", "# guard: m = y\nreturn x", "return y"),
         ("a.py", "# guard: m without 1\nx = a and b or c", "x = c or c"),
+        ("a.py", "# guard: m = f()\nraise x", "f()"),
         ("a.py", "# guard: m\nwith a:\n    f()", "if True:\n    f()"),
         ("a.py", "# guard: m\nf()\ng()", "pass\ng()"),
         ("a.sql", "-- guard: m\nwhere a = 1", "where true"),

@@ -268,6 +268,7 @@ class Membership:
     async def _release_unknown(self, beat: Beat) -> None:
         """Give back rows of this instance that it doesn't know: the answer to their claim was lost."""
         starting = self._starting()
+        # guard: starting-ones-orphaned without 2
         unknown = {
             workflow_id: epoch
             for workflow_id, epoch in beat.owned.items()

@@ -280,11 +280,13 @@ class WorkflowRunner(Publisher):
         while True:
             try:
                 standing = await self._services.transactions.transact(work, fence)
+            # guard: conflicts-fail
             except Conflicted as error:
                 conflicts += 1
                 await conflict_pause(conflicts, error)
             except _TooLate:
                 pass
+            # guard: lost-commit-fails
             except Unreachable:
                 # If that was the commit, its record stands in the way of the next run's and undoes it.
                 await asyncio.sleep(random.uniform(0.05, 0.5))

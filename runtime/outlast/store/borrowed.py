@@ -109,6 +109,7 @@ class BorrowedAsyncConnection(psycopg.AsyncConnection[TupleRow]):
 
     async def commit(self) -> NoReturn:
         """Refused."""
+        # guard: transaction-may-commit = await super().commit()
         raise UsageError(ENDED_BY_BODY)
 
     rollback = commit
