@@ -22,6 +22,7 @@ from outlast.core.errors import (
     WorkflowTimeout,
 )
 from outlast.sdk.context import Context, context
+from outlast.sdk.deterministic import now, random, uuid4
 from outlast.sdk.http import Headers, HTTPException, Response
 from outlast.sdk.messages import receive, send
 from outlast.sdk.publishing import publish
@@ -62,7 +63,9 @@ __all__ = [
     "context",
     "database_webhook",
     "handler",
+    "now",
     "publish",
+    "random",
     "receive",
     "send",
     "sleep",
@@ -72,5 +75,6 @@ __all__ = [
     "start_once",
     "step",
     "transaction",
+    "uuid4",
     "workflow",
 ]

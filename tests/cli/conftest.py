@@ -38,7 +38,7 @@ class Runs(Protocol):
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder as the current one, and an environment that says nothing to us."""
     for name in list(os.environ):
-        if name.startswith(("OUTLAST_", "SUPABASE_", "_OUTLAST_")) or name in ("PORT", "NO_COLOR"):
+        if name.startswith(("OUTLAST_", "SUPABASE_", "_OUTLAST_", "SB_")) or name in ("PORT", "NO_COLOR"):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -54,9 +54,9 @@ def test_every_engine_option_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None
         if field.name == "memory_bytes_max":
             continue
         value = getattr(EngineOptions(), field.name)
-        monkeypatch.setenv(
-            f"OUTLAST_{field.name.upper()}", str(value * 2 if field.name != "tick_s" else value / 2)
-        )
+        name = {"watch_bodies": "reload"}.get(field.name, field.name)
+        others = {"tick_s": "0.3", "replay_arguments": "hold", "watch_bodies": "true"}
+        monkeypatch.setenv(f"OUTLAST_{name.upper()}", others.get(field.name) or str(value * 2))
     options = Settings.load().engine_options()
     assert all(
         getattr(options, field.name) != getattr(EngineOptions(), field.name) for field in fields(options)

@@ -155,6 +155,8 @@ class Bench:
             task.cancel()
         for execution in executions:
             execution.stop(LeaseLost("crashed"))
+            if execution._ended.done() and execution.task is not None:
+                execution.task.cancel()  # it waits for the journal to write its end
         if lives:
             _, left = await asyncio.wait(lives, timeout=WAIT_S)
             assert not left, f"a crash must not take long: {left}"
@@ -205,12 +207,7 @@ async def engine_on(
     chosen = EngineOptions(**{"tick_s": 0.05, "drain_s": 5.0, "moment_s": 0.2, **options})
     engine = Engine(
         instance_id,
-        store.journal,
-        store.transactions,
-        store.instances,
-        store.workflows,
-        store.messages,
-        store.queues,
+        store,
         Functions(*workflows),
         observations.append,
         chosen,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import anyio
 import pytest
 
 from outlast import step, transaction, workflow
@@ -86,6 +87,15 @@ async def gives_up_in_a_branch() -> list[str]:
     return list(await asyncio.gather(branch(), other()))
 
 
+@workflow
+async def moves_on() -> list[str]:
+    got = ["nothing"]
+    with anyio.move_on_after(1.5):
+        got.append(await pay())
+        got.append(await other())
+    return got
+
+
 tasks: list[asyncio.Task[str]] = []
 
 
@@ -113,11 +123,31 @@ async def test_who_is_cancelled_during_a_commit_learns_what_came_of_it(database:
         assert await paid(bench) == 1
 
 
+@transaction
+async def lingers(tx: Any) -> None:
+    await asyncio.sleep(60)
+
+
+@workflow
+async def moves_on_before_the_commit() -> bool:
+    with anyio.move_on_after(0.3) as scope:
+        await lingers()
+    return scope.cancelled_caught
+
+
+async def test_a_scope_of_anyio_knows_its_own_cancellation_of_a_transaction(database: str) -> None:
+    async with engine_on(database, moves_on_before_the_commit, warms_up) as bench:
+        await bench.run(warms_up)
+        assert await bench.run(moves_on_before_the_commit) is True
+
+
 async def paid(bench: Bench) -> int:
     return len(await bench.rows("select 1 from public.money"))
 
 
-@pytest.mark.parametrize("flow", [gives_up, times_out, gives_up_in_a_branch], ids=lambda flow: flow.__name__)
+@pytest.mark.parametrize(
+    "flow", [gives_up, times_out, gives_up_in_a_branch, moves_on], ids=lambda flow: flow.__name__
+)
 async def test_the_end_goes_by_what_was_committed(database: str, flow: Any) -> None:
     async with engine_on(database, flow, warms_up, lease_ttl_s=1.0) as bench:
         await bench.rows(SLOW_COMMIT)

@@ -328,8 +328,8 @@ async def test_a_shutdown_doesn_t_wait_once_its_last_step_is_given_up(database: 
                 await endless()
 
     async def beside() -> None:
-        await begun.wait()
-        await asked.wait()
+        while not asked.is_set():
+            await asyncio.sleep(0.01)
         await first()
 
     @workflow

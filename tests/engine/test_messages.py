@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from contextvars import Context
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
@@ -30,8 +31,10 @@ from outlast import (
 )
 from outlast.core.observations import ignore
 from outlast.core.records import Mail, Message
+from outlast.engine.calls import PendingCall
 from outlast.engine.mail import Box, MailRoom
-from outlast.engine.receiving import Receiver
+from outlast.engine.operations import leaving
+from outlast.sdk.operations import Receive
 from tests.engine.harness import Bench, engine_on, pass_time
 
 LONG_S = 3600.0
@@ -716,17 +719,18 @@ async def test_what_cannot_be_sent_or_received_is_refused(database: str) -> None
 
 async def test_nobody_leaves_with_a_message_in_the_box() -> None:
     """Nor before every receive has looked: the row would wait for messages that came already."""
-    receiver = object.__new__(Receiver)
     boxes = {topic: Box("w", topic, 0) for topic in "ab"}
-    receiver._boxes, receiver._receives = boxes, Counter("ab")
+    execution: Any = SimpleNamespace(boxes=boxes)
+    nobody: Any = None
+    calls = [PendingCall(topic, Receive(topic, None), nobody, Context(), None, None) for topic in "ab"]
     boxes["a"].put(Mail(0, []))
-    assert not receiver._may_leave()
+    assert not leaving.empty(execution, calls)
     boxes["b"].put(Mail(0, []))
-    assert receiver._may_leave()
+    assert leaving.empty(execution, calls)
     boxes["b"].put(Mail(1, [Message(7, 1, "null")]))
-    assert not receiver._may_leave()
+    assert not leaving.empty(execution, calls)
     boxes["b"].take()
-    assert receiver._may_leave()
+    assert leaving.empty(execution, calls)
 
 
 class Held:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import Context
 from typing import Any
 
 from outlast import step, transaction, workflow
 from outlast.core.records import StepRecord
-from outlast.core.replay import History
-from outlast.engine.turns import QUIET_CYCLES, Turns
+from outlast.engine.calls import PendingCall
+from outlast.engine.completions import Completion, Completions
+from outlast.sdk.operations import Sleep
 from tests.engine.harness import engine_on
 from tests.store.harness import under_way, waits_for_a_lock
 
@@ -46,125 +48,43 @@ async def test_as_completed_makes_tasks_in_the_order_given(database: str) -> Non
         assert places == {f"{number + 1}.1": number for number in range(8)}
 
 
-def turns_of(*orders: int) -> Turns:
-    """The turnstile of an execution that recorded these completions, and has a branch beside its body."""
-    records = [StepRecord(str(order), "s", "1", completion_order=order) for order in orders]
-    return Turns(History(records), [object()])
+def call_of(step_id: str) -> PendingCall:
+    return PendingCall(step_id, Sleep(0.0), NOBODY, Context(), None, None)
 
 
-async def cycles(count: int) -> None:
-    for _ in range(count):
-        await asyncio.sleep(0)
+def put(completions: Completions, place: int) -> None:
+    record = StepRecord(str(place), "s", "1", completion_order=place)
+    completions.fill(place, Completion(call_of(str(place)), record, None, None))
 
 
-async def test_results_come_in_the_recorded_order_however_they_are_asked_for() -> None:
-    turns = turns_of(1, 2, 3)
-    got: list[int] = []
-
-    async def take(order: int) -> None:
-        await turns.take(order)
-        got.append(order)
-
-    tasks = [asyncio.create_task(take(order)) for order in (3, 2)]
-    await cycles(MANY_CYCLES)
-    assert got == []
-    await take(1)
-    await asyncio.gather(*tasks)
-    assert got == [1, 2, 3]
+def taken(completions: Completions) -> list[int | None]:
+    taken = []
+    while (found := completions.next()) is not None:
+        taken.append(found.record.completion_order)
+    return taken
 
 
-async def test_the_next_result_waits_until_the_branch_that_got_one_is_at_rest() -> None:
-    turns = turns_of()
-    noted: list[str] = []
-
-    async def busy(order: int) -> None:
-        await turns.take(order)
-        for _ in range(10):
-            turns.activity += 1  # as its execution does each time a task of the body goes on
-            await cycles(QUIET_CYCLES - 2)
-        noted.append(f"{order} rests")
-
-    async def quick(order: int) -> None:
-        await turns.take(order)
-        noted.append(f"{order} goes on")
-
-    async with asyncio.timeout(10):
-        await asyncio.gather(busy(1), quick(2))
-    assert noted == ["1 rests", "2 goes on"]
+NOBODY: Any = None
 
 
-async def test_no_completion_passes_one_that_is_about_to_be_committed() -> None:
-    turns = turns_of()
-    turns.reserve(1)
-    later = asyncio.create_task(turns.take(2))
-    await cycles(MANY_CYCLES)
-    assert not later.done()
-    turns.give_up(1)
-    async with asyncio.timeout(10):
-        await later
+def test_completions_are_handed_over_in_the_order_of_their_places() -> None:
+    completions = Completions(2)
+    assert [completions.take_place() for _ in range(3)] == [3, 4, 5]
+    put(completions, 5)
+    put(completions, 4)
+    assert taken(completions) == []
+    put(completions, 3)
+    assert taken(completions) == [3, 4, 5]
 
 
-async def test_on_replay_a_cancellation_comes_after_the_results_before_it() -> None:
-    turns = turns_of(1, 2)
-    got: list[str] = []
-
-    async def given_up() -> None:
-        try:
-            await turns.cancelled_again(2)
-        finally:
-            got.append("given up")
-
-    task = asyncio.create_task(given_up())
-    await cycles(1)
-    task.cancel()
-    await cycles(MANY_CYCLES)
-    assert got == []
-    await turns.take(1)
-    got.append("result")
-    async with asyncio.timeout(10):
-        await asyncio.wait([task])
-    assert got == ["result", "given up"]
-
-
-ready: list[asyncio.Event] = []
-
-
-@step
-async def last_words() -> None:
-    ready[-1].set()
-
-
-@step
-async def endless() -> None:
-    await asyncio.Event().wait()
-
-
-@workflow
-async def gives_up() -> list[str]:
-    told: list[str] = []
-
-    async def result() -> None:
-        await last_words()
-        told.append("result")
-
-    async def given_up() -> None:
-        try:
-            await endless()
-        finally:
-            told.append("given up")
-
-    stuck = asyncio.create_task(given_up())
-    quick = asyncio.create_task(result())
-    await ready[-1].wait()  # set by the step as it ends: its result waits for its turn by now
-    stuck.cancel()
-    await asyncio.wait([stuck, quick])
-    return told
-
-
-async def test_a_step_given_up_is_told_after_the_results_before_it(database: str) -> None:
-    ready[:] = [asyncio.Event()]
-    async with engine_on(database, gives_up) as bench:
-        assert await bench.run(gives_up) == ["result", "given up"]
+def test_no_completion_passes_one_that_is_about_to_be_committed() -> None:
+    completions = Completions(0)
+    about, later = completions.take_place(), completions.take_place()
+    put(completions, later)
+    assert taken(completions) == []
+    completions.drop(about)
+    assert taken(completions) == [later]
+    assert not completions.waiting
 
 
 class Doubt:
@@ -220,7 +140,8 @@ async def test_no_result_passes_a_transaction_given_up_in_doubt(database: str) -
             doubt.give_up.set()
             await waits_for_a_lock(database, bench.live[workflow_id].task)
             doubt.ready.set()
-            await cycles(MANY_CYCLES)
+            for _ in range(MANY_CYCLES):
+                await asyncio.sleep(0)
             assert doubt.told == []
         await bench.result(workflow_id)
         assert doubt.told == ["given up", "result"]

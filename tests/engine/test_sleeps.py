@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from outlast import UsageError, WorkflowTimeout, sleep, sleep_until, step, workflow
-from outlast.engine import body
-from outlast.engine.runner import WorkflowRunner
+from outlast.engine import execution
+from outlast.engine.execution import Execution
 from tests.engine.harness import Bench, engine_on, pass_time
 
 LONG_S = 3600.0
@@ -211,7 +211,7 @@ async def test_finally_runs_at_suspension_and_a_step_called_there_is_refused(dat
 async def test_a_body_that_catches_everything_is_suspended_all_the_same(
     database: str, then: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(body, "STOP_GRACE_S", 0.2)
+    monkeypatch.setattr(execution, "STOP_GRACE_S", 0.2)
     forever = True
 
     @workflow
@@ -241,7 +241,7 @@ async def test_a_body_that_catches_everything_is_suspended_all_the_same(
 def nothing_is_left_of(ids: set[str]) -> bool:
     """Whether no execution of these workflows is in memory. Other tests may have left some of theirs."""
     gc.collect()
-    runners = [each for each in gc.get_objects() if type(each) is WorkflowRunner]
+    runners = [each for each in gc.get_objects() if type(each) is Execution]
     return not any(each.workflow_id in ids for each in runners)
 
 

@@ -122,7 +122,7 @@ async def test_its_timeout_is_the_same_after_a_recovery(supabase_database: str) 
     for _ in range(3):
         async with engine_on(supabase_database, bounded, moment_s=3600.0) as bench:
             await bench.until(lambda: workflow_id in bench.live)
-            deadlines.append(bench.live[workflow_id]._deadline_s)
+            deadlines.append(bench.live[workflow_id].deadline_s)
             await bench.abandon()
     (row,) = await bench.rows(
         "select extract(epoch from created_at)::float8 as s from outlast.workflow_status"
@@ -138,7 +138,7 @@ async def test_a_timeout_that_a_file_got_later_is_none_of_earlier_workflows(data
         await bench.abandon()
     async with engine_on(database, bounded, moment_s=3600.0) as bench:
         await bench.until(lambda: "w" in bench.live)
-        assert bench.live["w"]._deadline_s is None
+        assert bench.live["w"].deadline_s is None
 
 
 @pytest.mark.parametrize(

@@ -85,41 +85,6 @@ async def test_a_sleep_that_left_the_memory_ended_when_it_woke(database: str) ->
         ]
 
 
-async def test_an_old_sleep_without_a_place_gets_none_after_what_followed_it(database: str) -> None:
-    """Before the ends of sleeps were recorded, replay went by the order of the calls."""
-
-    @step
-    async def note(text: str) -> str:
-        return text
-
-    @workflow
-    async def flow() -> str:
-        await sleep(0.4)
-        said = await note("a")
-        await sleep(3600)
-        return said + await note("b")
-
-    async with engine_on(database, flow, moment_s=0.05) as bench:
-        workflow_id = await bench.start(flow)
-        await bench.until(lambda: _slept_again(bench, workflow_id))
-        await bench.rows(
-            "update outlast.operation_outputs set completion_order = null"
-            " where workflow_id = %s and step_id = '1'",
-            workflow_id,
-        )
-        await bench.rows(
-            "update outlast.operation_outputs set output = '1' where workflow_id = %s and step_id = '3'",
-            workflow_id,
-        )
-        await bench.rows(
-            "update outlast.workflow_status set claimable_at = now() where workflow_id = %s", workflow_id
-        )
-        assert await bench.result(workflow_id) == "ab"
-        orders = {each["step_id"]: each["completion_order"] for each in await bench.steps(workflow_id)}
-        assert orders["1"] is None
-        assert orders["2"] < orders["3"] < orders["4"]
-
-
 async def _slept_again(bench: Bench, workflow_id: str) -> bool:
     return len(await bench.steps(workflow_id)) == 3 and workflow_id not in bench.live
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from outlast import sleep, step, workflow
-from outlast.engine import body
+from outlast.engine import execution
 from tests.engine.harness import engine_on
 
 CALLS_MAX = 100_000
@@ -31,7 +31,7 @@ async def stubborn() -> None:
 
 
 async def test_it_is_refused_ever_later(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(body, "STOP_GRACE_S", 0.2)
+    monkeypatch.setattr(execution, "STOP_GRACE_S", 0.2)
     calls[:] = [0]
     async with engine_on(database, stubborn) as bench:
         workflow_id = await bench.start(stubborn)

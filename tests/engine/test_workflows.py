@@ -26,7 +26,6 @@ from outlast import (
 )
 from outlast.core.errors import InvalidKey, KeyReused
 from outlast.core.records import NewWorkflow
-from outlast.engine import turns
 from outlast.sdk.http import Headers
 from outlast.sdk.running import enter_host
 from outlast.sdk.workflows import Workflow
@@ -213,9 +212,8 @@ async def _in_a_task() -> list[str]:
     ids=lambda each: getattr(each, "__name__", ""),
 )
 async def test_changed_code_stops_with_both_steps_named(
-    database: str, changed: Callable[[], Any], named: list[str], monkeypatch: pytest.MonkeyPatch
+    database: str, changed: Callable[[], Any], named: list[str]
 ) -> None:
-    monkeypatch.setattr(turns, "PATIENCE_S", 0.1)
     bodies = {"now": _as_recorded}
 
     @workflow

@@ -35,7 +35,10 @@ def test_whatever_a_handler_raises_is_its_failure(target: Target, how: str) -> N
     assert target.call("calm", {"n": 2}).json() == 4
 
 
-@pytest.mark.parametrize("function", ["stops_the_loop", "exits_in_a_task", "exits_in_a_callback"])
+@pytest.mark.parametrize(
+    "function",
+    ["stops_the_loop", "exits_in_a_task", "exits_in_a_callback", "exits_in_a_callback_of_a_body"],
+)
 def test_the_event_loop_cannot_be_ended(target: Target, function: str) -> None:
     before = target.said().count("a function tried to end the event loop")
     assert target.call(f"lingering/{function}").json() == 1

@@ -24,8 +24,8 @@ def ended(host: Served, events: int, event_bytes: int) -> str:
     with psycopg.connect(host.database, autocommit=True) as connection:
         connection.execute(
             "insert into outlast.operation_outputs"
-            " (workflow_id, step_id, name, output, completion_order, attempts)"
-            " select %s, 'x' || n, 'publish large', to_json(repeat('a', %s)), 10 + n, 0"
+            " (workflow_id, step_id, name, output, completion_order, attempts, kind)"
+            " select %s, 'x' || n, 'publish large', to_json(repeat('a', %s)), 10 + n, 0, 'publish'"
             " from generate_series(1, %s) n",
             [f"telling:{key}", event_bytes, events],
         )

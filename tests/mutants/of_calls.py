@@ -51,11 +51,6 @@ MUTANTS = (
         "engine/test_workflows.py::test_a_shutdown_while_a_parent_waits_is_no_error_of_the_child",
     ),
     Mutant(
-        "stop-recorded-as-cancel",
-        "A step that the engine stops is not recorded as given up by the body",
-        "engine/test_leaving.py::test_a_step_that_takes_too_long_leaves_no_record_and_runs_again_elsewhere",
-    ),
-    Mutant(
         "not-handed-over",
         "What runs at the end of a shutdown is given back at once",
         "engine/test_leaving.py::test_a_step_that_takes_too_long_leaves_no_record_and_runs_again_elsewhere",

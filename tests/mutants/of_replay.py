@@ -16,39 +16,59 @@ MUTANTS = (
         "engine/test_workflows.py::test_changed_code_stops_with_both_steps_named",
     ),
     Mutant(
-        "timer-unrecorded",
-        "A timer of the body that struck is recorded",
-        "engine/test_timers.py::test_it_strikes_on_replay_where_it_struck",
-    ),
-    Mutant(
         "paths-without-branches",
         "A task's calls are numbered by its branch, whatever order tasks run in",
         "unit/test_replay.py::test_paths_number_calls_and_branches",
     ),
     Mutant(
-        "results-at-once",
-        "A result waits until the branch that got the one before has come to rest",
-        "engine/test_order.py::test_the_next_result_waits_until_the_branch_that_got_one_is_at_rest",
-    ),
-    Mutant(
-        "results-without-turns",
-        "Results go to concurrent branches one by one",
-        "engine/test_order.py::test_results_come_in_the_recorded_order_however_they_are_asked_for",
+        "uncalled-steps-ignored",
+        "A recorded completion whose call was not made stops the replay at once",
+        "unit/test_replay.py::test_a_completion_whose_call_was_not_made_diverges",
     ),
     Mutant(
         "recorded-order-ignored",
         "On replay results come in the recorded order",
-        "engine/test_order.py::test_results_come_in_the_recorded_order_however_they_are_asked_for",
+        "engine/test_body_loop.py::test_a_replay_gives_what_a_run_in_one_go_gives[queues]",
+    ),
+    Mutant(
+        "futures-hashed-by-address",
+        "Sets of a body's futures go in the same order on replay",
+        "engine/test_body_loop.py::test_a_replay_gives_what_a_run_in_one_go_gives[waits_over_shields]",
+    ),
+    Mutant(
+        "scopes-hashed-by-address",
+        "anyio's sets of a body's scopes go in the same order on replay",
+        "engine/test_body_order.py::test_a_group_of_anyio_is_cancelled_in_the_same_order",
+    ),
+    Mutant(
+        "cancelled-without-message",
+        "A transaction is cancelled with the message of who did that, by which anyio knows its own",
+        "engine/test_commit_in_doubt.py::test_a_scope_of_anyio_knows_its_own_cancellation_of_a_transaction",
+    ),
+    Mutant(
+        "times-rounded-down",
+        "A timer strikes when its time has come for the body too, not a moment before",
+        "unit/test_clock.py::test_whole_microseconds_are_never_earlier",
+    ),
+    Mutant(
+        "other-arguments-replayed",
+        "A call with other arguments than the recorded ones is told, or stops the replay",
+        "engine/test_body_loop.py::test_other_arguments_on_replay_stop_it_where_that_is_set",
+    ),
+    Mutant(
+        "sets-hashed-anew",
+        "Every process of a project hashes alike, so sets go in the same order",
+        "crash/test_sets.py::test_a_process_without_one_starts_anew_with_it",
+    ),
+    Mutant(
+        "begins-beside-what-was-given-up",
+        "A step begins only after the end of what its body gave up before",
+        "engine/test_cancellation.py::test_a_step_begins_after_the_end_of_what_was_given_up",
     ),
     Mutant(
         "places-not-reserved",
         "No later completion passes one that another connection commits",
         "engine/test_order.py::test_no_completion_passes_one_that_is_about_to_be_committed",
-    ),
-    Mutant(
-        "cancelled-step-unrecorded",
-        "A step that the body gave up is recorded so",
-        "engine/test_cancellation.py::test_a_cancelled_step_is_recorded_and_not_run_again",
     ),
     Mutant(
         "lossy-values-accepted",
@@ -69,11 +89,6 @@ MUTANTS = (
         "failed-in-doubt",
         "Nor does one that failed",
         "engine/test_commit_in_doubt.py::test_the_end_goes_by_what_was_committed[times_out]",
-    ),
-    Mutant(
-        "place-in-doubt-unreserved",
-        "And no later result passes meanwhile",
-        "engine/test_order.py::test_no_result_passes_a_transaction_given_up_in_doubt",
     ),
     Mutant(
         "sleep-starts-anew",

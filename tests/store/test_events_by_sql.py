@@ -16,16 +16,16 @@ SERVICE = {"role": "service_role"}
 SEEN = ["workflow_id", "number", "event", "value", "published_at"]
 RECORDS = """
 insert into outlast.operation_outputs
-  (workflow_id, step_id, name, output, error, attempts, completion_order)
+  (workflow_id, step_id, name, output, error, attempts, completion_order, kind)
 values
-  ('f:ada:k', '1', 'publish progress', '{"done": 1}', null, 0, 1),
-  ('f:ada:k', '2', 'charge', '"secret"', null, 1, 2),
-  ('f:ada:k', '3', 'publish progress', '"secret"', null, 1, 3),
-  ('f:ada:k', '4', 'publish progress', null, '{"code": "secret"}', 1, 4),
-  ('f:ada:k', '5', 'receive answer', '"secret"', null, 0, 5),
-  ('f:ada:k', '6', 'publish  spaced ', 'null', null, 0, 6),
-  ('f:bob:k', '1', 'publish progress', '"of bob"', null, 0, 1),
-  ('f:k', '1', 'publish progress', '"of nobody"', null, 0, 1)
+  ('f:ada:k', '1', 'publish progress', '{"done": 1}', null, 0, 1, 'publish'),
+  ('f:ada:k', '2', 'charge', '"secret"', null, 1, 2, 'step'),
+  ('f:ada:k', '3', 'publish progress', '"secret"', null, 1, 3, 'step'),
+  ('f:ada:k', '4', 'publish progress', null, '{"code": "secret"}', 1, 4, 'step'),
+  ('f:ada:k', '5', 'receive answer', '"secret"', null, 0, 5, 'receive'),
+  ('f:ada:k', '6', 'publish  spaced ', 'null', null, 0, 6, 'publish'),
+  ('f:bob:k', '1', 'publish progress', '"of bob"', null, 0, 1, 'publish'),
+  ('f:k', '1', 'publish progress', '"of nobody"', null, 0, 1, 'publish')
 """
 
 

@@ -20,8 +20,8 @@ insert into outlast.workflow_status (workflow_id, function, status, output)
 select 'f:' || n, 'f', 'SUCCESS', to_json(repeat('a', %s)) from generate_series(1, %s) n
 """
 RECORDED = """
-insert into outlast.operation_outputs (workflow_id, step_id, name, output, completion_order, attempts)
-select 'f:1', n::text, 'publish e', to_json(repeat('a', %s)), n, 0 from generate_series(1, %s) n
+insert into outlast.operation_outputs (workflow_id, step_id, name, output, completion_order, attempts, kind)
+select 'f:1', n::text, 'publish e', to_json(repeat('a', %s)), n, 0, 'publish' from generate_series(1, %s) n
 """
 
 

@@ -25,8 +25,8 @@ values ('f:1', 'f', 'ERROR', %(value)s::json, null, %(error)s::json, 'ada', now(
        ('f:2', 'f', 'SUCCESS', %(value)s::json, %(value)s::json, null, 'ada', now())
 """
 EVENT = """
-insert into outlast.operation_outputs (workflow_id, step_id, name, output, attempts, completion_order)
-values ('f:1', '1', 'publish told', %(value)s::json, 0, 1)
+insert into outlast.operation_outputs (workflow_id, step_id, name, output, attempts, completion_order, kind)
+values ('f:1', '1', 'publish told', %(value)s::json, 0, 1, 'publish')
 """
 
 

@@ -107,7 +107,9 @@ def test_the_public_names_are_these() -> None:
         "context",
         "database_webhook",
         "handler",
+        "now",
         "publish",
+        "random",
         "receive",
         "send",
         "sleep",
@@ -117,6 +119,7 @@ def test_the_public_names_are_these() -> None:
         "start_once",
         "step",
         "transaction",
+        "uuid4",
         "workflow",
     }
     for name in outlast.__all__:

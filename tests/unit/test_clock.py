@@ -7,6 +7,8 @@ import sys
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from outlast.core import clock
 from outlast.engine import lease
@@ -73,3 +75,10 @@ def test_dates_go_on_over_a_suspend(monkeypatch: pytest.MonkeyPatch) -> None:
     dates.synchronize(5_000.0, 999.0, 1001.0)
     now += 3600.0
     assert dates.now_s() == 8_600.0
+
+
+@given(st.floats(1.7e9, 4e9))
+def test_whole_microseconds_are_never_earlier(at_s: float) -> None:
+    whole = clock.whole_microseconds(at_s)
+    assert at_s <= whole < at_s + 2e-6
+    assert whole == round(whole, 6)

@@ -19,6 +19,7 @@ from outlast import Request, Response
 from outlast.core.codec import Codec
 from outlast.core.errors import NotSerializable, StepFailed
 from outlast.core.failures import decode_failure, encode_failure
+from outlast.core.kinds import STEP
 from outlast.core.paths import Branch
 from outlast.core.records import StepRecord
 from outlast.core.replay import History
@@ -321,12 +322,14 @@ def histories(draw: st.DrawFn) -> list[StepRecord]:
 def test_completions_are_released_in_their_order_and_new_ones_come_after(records: list[StepRecord]) -> None:
     history = History(records)
     orders = sorted(each.completion_order for each in records if each.completion_order is not None)
+    for each in records:
+        history.meet(each.step_id, STEP, each.name)
     released = []
-    while (order := history.next_release()) is not None:
-        released.append(order)
-        history.release(order)
+    while (record := history.next()) is not None:
+        released.append(record.completion_order)
+        history.pass_on()
     assert released == orders
-    assert history.next_order() == max(orders, default=0) + 1
+    assert history.orders == max(orders, default=0)
 
 
 @given(histories(), st.data())
@@ -336,12 +339,13 @@ def test_every_call_gets_its_own_record_in_whatever_order_it_comes(
     history = History(records)
     for record in data.draw(st.permutations(records)):
         assert history.replaying
-        assert history.meet(record.step_id, record.name) == record
-        if record.completion_order is not None:
-            history.release(record.completion_order)
+        assert history.meet(record.step_id, STEP, record.name) == record
+    while history.next() is not None:
+        assert history.replaying
+        history.pass_on()
     assert not history.replaying
-    history.check_all_reached(len(records))
-    assert history.meet(str(len(records) + 1), "new") is None
+    history.check_all_reached()
+    assert history.meet(str(len(records) + 1), STEP, "new") is None
 
 
 @given(histories().filter(bool), st.data())
@@ -350,12 +354,12 @@ def test_any_other_name_diverges_and_so_does_an_end_before_the_last(
 ) -> None:
     record = data.draw(st.sampled_from(records))
     with pytest.raises(Diverged):
-        History(records).meet(record.step_id, "another")
+        History(records).meet(record.step_id, STEP, "another")
     history = History(records)
     for each in records[:-1]:
-        history.meet(each.step_id, each.name)
+        history.meet(each.step_id, STEP, each.name)
     with pytest.raises(Diverged):
-        history.check_all_reached(len(records) - 1)
+        history.check_all_reached()
 
 
 @given(st.lists(st.integers(0, 4), max_size=40))

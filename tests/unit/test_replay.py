@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from outlast.core.kinds import SLEEP, STEP
 from outlast.core.paths import Branch
 from outlast.core.records import StepRecord
 from outlast.core.replay import History
@@ -29,49 +30,56 @@ def test_paths_number_calls_and_branches() -> None:
 
 def test_a_call_meets_its_record_or_runs() -> None:
     history = History([record("1", "charge", 1)])
-    assert history.meet("1", "charge") == record("1", "charge", 1)
-    assert history.meet("2", "ship") is None
+    assert history.meet("1", STEP, "charge") == record("1", "charge", 1)
+    assert history.meet("2", STEP, "ship") is None
 
 
 def test_another_name_diverges_and_both_are_told() -> None:
     with pytest.raises(Diverged, match=r"step 1 .*'charge'.*'refund'"):
-        History([record("1", "charge", 1)]).meet("1", "refund")
+        History([record("1", "charge", 1)]).meet("1", STEP, "refund")
 
 
-def test_new_completions_come_after_recorded_ones() -> None:
+def test_another_kind_of_the_same_name_diverges_and_both_are_told() -> None:
+    recorded = record("1", "sleep", 1)._replace(kind=SLEEP)
+    with pytest.raises(Diverged, match=r"sleep 'sleep'.*step 'sleep'"):
+        History([recorded]).meet("1", STEP, "sleep")
+    assert History([recorded]).meet("1", SLEEP, "sleep") == recorded
+    assert History([record("1", "sleep", 1)]).meet("1", STEP, "sleep"), "kinds weren't recorded once"
+
+
+def test_recorded_completions_come_in_their_order_and_new_ones_after() -> None:
     history = History([record("1", "a", 4), record("2", "b", 2), record("3", "sleep", None)])
-    assert history.next_order() == 5
-    assert history.next_release() == 2
-    history.release(2)
-    assert history.next_release() == 4
-    history.release(4)
-    assert history.next_release() is None
+    assert history.orders == 4
+    for step_id, name in (("1", "a"), ("2", "b")):
+        history.meet(step_id, STEP, name)
+    assert history.next() == record("2", "b", 2)
+    history.pass_on()
+    assert history.next() == record("1", "a", 4)
+    history.pass_on()
+    assert history.next() is None
+
+
+def test_a_completion_whose_call_was_not_made_diverges() -> None:
+    history = History([record("1", "a", 1), record("2", "b", 2)])
+    history.meet("2", STEP, "b")
+    with pytest.raises(Diverged, match=r"step 1 'a'.*waits"):
+        history.next()
 
 
 def test_replay_lasts_until_the_last_record_is_out_and_an_unfinished_sleep_is_reached() -> None:
     history = History([record("1", "a", 1), record("2", "sleep", None)])
     assert history.replaying
-    history.meet("1", "a")
-    history.release(1)
+    history.meet("1", STEP, "a")
+    history.pass_on()
     assert history.replaying
-    history.meet("2", "sleep")
+    history.meet("2", SLEEP, "sleep")
     assert not history.replaying
 
 
 def test_a_body_that_ends_before_what_it_once_did_diverges() -> None:
     history = History([record("1", "a", 1), record("3.1", "b", 2)])
-    history.meet("1", "a")
-    history.check_all_reached(3)
+    history.meet("1", STEP, "a")
     with pytest.raises(Diverged, match=r"step 3\.1 'b'"):
-        history.check_all_reached(2)
-
-
-def test_a_branch_without_a_step_that_came_before_another_diverges() -> None:
-    history = History([record("1.1", "a", 1), record("1.2", "b", 2), record("1.3", "c", 3)])
-    history.meet("1.1", "a")
-    history.release(1)
-    history.check_all_reached(1)  # a task nobody waits for may be anywhere
-    history.meet("1.3", "c")
-    history.release(3)
-    with pytest.raises(Diverged, match=r"step 1\.2 'b'"):
-        history.check_all_reached(1)
+        history.check_all_reached()
+    history.meet("3.1", STEP, "b")
+    history.check_all_reached()

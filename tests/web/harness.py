@@ -67,6 +67,7 @@ def step(step_id: str, completion_order: int | None = 1, **columns: Any) -> dict
     return {
         "step_id": step_id,
         "name": "charge",
+        "kind": "step",
         "output": None,
         "error": None,
         "attempts": 1,

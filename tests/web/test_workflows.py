@@ -174,9 +174,9 @@ async def test_steps_with_their_statuses(project: Project, client: httpx.AsyncCl
     [
         ({"name": "sleep"}, "SUCCESS", "2026-11-22T10:00:00.500000Z"),
         ({"name": "sleep", "output": "9e9"}, "CANCELLED", "2026-11-22T10:00:02.123456Z"),
-        ({"name": "receive", "attempts": 0}, "CANCELLED", "2026-11-22T10:00:02.123456Z"),
-        ({"name": "timer", "step_id": "0.1"}, "CANCELLED", "2026-11-22T10:00:02.123456Z"),
-        ({"name": "timer", "step_id": "5.0.1"}, "CANCELLED", "2026-11-22T10:00:02.123456Z"),
+        ({"name": "receive", "kind": "receive", "attempts": 0}, "CANCELLED", "2026-11-22T10:00:02.123456Z"),
+        ({"name": "timer", "kind": "timer", "step_id": "0.1"}, "CANCELLED", "2026-11-22T10:00:02.123456Z"),
+        ({"name": "timer", "kind": "timer", "step_id": "5.0.1"}, "CANCELLED", "2026-11-22T10:00:02.123456Z"),
     ],
 )
 async def test_a_workflow_that_has_ended_waits_for_nothing(

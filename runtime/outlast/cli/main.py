@@ -66,7 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        status = outlast.main(args, prog_name="outlast", standalone_mode=False)
+        # `obj`: whether this process is the command, which may start itself anew, and not another's part.
+        status = outlast.main(args, prog_name="outlast", standalone_mode=False, obj=arguments is None)
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - whatever it is, people get one line of it

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -21,7 +22,9 @@ from outlast.cli.command import Command, env_file_option
 @click.option("--reload", is_flag=True, default=None, help="Load functions anew when their files change.")
 @env_file_option
 @click.option("--no-verify-jwt", is_flag=True, help="Don't ask callers who they are. For development.")
+@click.pass_obj
 def serve(
+    own_process: bool | None,
     functions: Path | None,
     host: str | None,
     port: int | None,
@@ -34,6 +37,11 @@ def serve(
 
     Without SUPABASE_DB_URL a Postgres of the project's own is started under .outlast/.
     """
+    from outlast.host.hash_seed import hash_alike
+
+    if own_process:
+        hash_alike(os.environ.get("SUPABASE_DB_URL"))  # before all that takes time to load
+
     from outlast.host.exits import leave
     from outlast.host.serve import serve as run
     from outlast.host.settings import Settings
@@ -47,4 +55,6 @@ def serve(
         env_file=env_file,
         verify_jwt=False if no_verify_jwt else None,
     )
+    if own_process:
+        hash_alike(settings.db_url or str(settings.home))
     leave(run(settings))

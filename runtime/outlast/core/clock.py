@@ -33,6 +33,18 @@ def age_s(reading: float | None, now: float) -> float:
     return 0.0 if reading is None else max(0.0, now - reading)
 
 
+def whole_microseconds(at_s: float) -> float:
+    """`at_s` (Unix seconds) as a database keeps it, and never earlier: no timer strikes before its time."""
+    rounded = round(at_s, 6)
+    # guard: times-rounded-down = rounded
+    return rounded if rounded >= at_s else round(rounded + 1e-6, 6)
+
+
+def machine_now() -> datetime:
+    """The machine's own time, for code that asks for it outside of any workflow."""
+    return datetime.fromtimestamp(time.time(), UTC)  # noqa: TID251 - the clock module is where it is read
+
+
 class Clock:
     """The database's time, as well as this process can know it."""
 

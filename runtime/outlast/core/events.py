@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from outlast.core.kinds import PUBLISH
+
 EVENT_BYTES_MAX = 255
 """In UTF-8: so Realtime counts."""
 _PUBLISH = "publish "
 
 
 def event_record_name(event: str) -> str:
-    """What the record of a published event is called. Its `attempts` are 0, which no step's are."""
+    """What the record of a published event is called."""
     return _PUBLISH + event
 
 
-def event_of(name: str, attempts: int) -> str | None:
-    """The event that a record is; None for any other record, also of one that was given up."""
-    return name.removeprefix(_PUBLISH) if attempts == 0 and name.startswith(_PUBLISH) else None
+def event_of(name: str, kind: str | None) -> str | None:
+    """The event that a record is; None for a record of any other kind."""
+    return name.removeprefix(_PUBLISH) if kind == PUBLISH else None

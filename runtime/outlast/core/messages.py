@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from outlast.core.kinds import RECEIVE
 from outlast.core.records import Message, StepRecord
 
 TOPIC_CHARS_MAX = 255
@@ -39,14 +40,9 @@ def last_received(records: Iterable[StepRecord]) -> dict[str, int]:
     """
     last: dict[str, int] = {}
     for record in records:
-        if record.completion_order is not None and record.error is None and _is_receive(record):
+        if record.completion_order is not None and record.error is None and record.kind == RECEIVE:
             message = message_in(record.output)
             if message is not None:
                 topic = record.name.removeprefix(_RECEIVE).removeprefix(" ")
                 last[topic] = max(last.get(topic, 0), message.number)
     return last
-
-
-def _is_receive(record: StepRecord) -> bool:
-    """A published event has no attempts either."""
-    return record.attempts == 0 and record.name.partition(" ")[0] == _RECEIVE

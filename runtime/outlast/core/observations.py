@@ -286,6 +286,27 @@ class CallUnawaited(Observation):
 
 
 @dataclass(frozen=True, slots=True)
+class ArgumentsChanged(Observation):
+    """A replay calls a recorded step at `place` (file:line) with other arguments than it once had."""
+
+    workflow_id: str
+    function: str
+    step_id: str
+    name: str
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
+class BodyReads(Observation):
+    """A workflow's body reads a clock, or chance, at `place` (file:line): that is another thing on replay."""
+
+    function: str
+    what: str
+    place: str
+    instead: str
+
+
+@dataclass(frozen=True, slots=True)
 class FunctionLoaded(Observation):
     """A function file serves requests, first or anew."""
 

@@ -9,20 +9,16 @@ that of the task `5.1`.
 from __future__ import annotations
 
 
-def is_timer(step_id: str) -> bool:
-    """Whether a record is a timer's: calls and tasks are counted from 1, and timers from 1 below 0."""
-    return f".{step_id}".rpartition(".")[0].endswith(".0")
-
-
 class Branch:
     """One line of sequential calls, and the numbers it has given out."""
 
-    __slots__ = ("count", "prefix", "timers")
+    __slots__ = ("count", "draws", "prefix", "timers")
 
     def __init__(self, prefix: str = "") -> None:
         self.prefix = prefix
         self.count = 0
         self.timers = 0
+        self.draws = 0
 
     def next_id(self) -> str:
         """The id of this branch's next call or task."""
@@ -33,6 +29,11 @@ class Branch:
         """The id of this branch's next timer."""
         self.timers += 1
         return f"{self.prefix}0.{self.timers}"
+
+    def next_draw(self) -> str:
+        """The name of this branch's next random draw."""
+        self.draws += 1
+        return f"{self.prefix}draw {self.draws}"
 
     def fork(self) -> Branch:
         """The branch of a task created now."""

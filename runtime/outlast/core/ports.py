@@ -57,7 +57,7 @@ class JournalStore(Protocol):
         """Write a batch in one commit. Raises Unreachable (in doubt), BadData, Conflicted."""
         ...
 
-    async def confirm(self, batch: Batch) -> frozenset[str]:
+    async def confirm(self, batch: Batch) -> dict[str, float | None]:
         """Workflows of the batch all of whose rows bear its nonce: of a commit whose answer was lost."""
         ...
 
@@ -240,4 +240,38 @@ class Catalog(Protocol):
 
     def queues(self) -> Mapping[str, Sequence[str]]:
         """By queue, the names of the workflows that consume it: one, or it is contested."""
+        ...
+
+
+class Store(Protocol):
+    """All that one instance reads and writes."""
+
+    @property
+    def journal(self) -> JournalStore:
+        """What is recorded."""
+        ...
+
+    @property
+    def transactions(self) -> TransactionStore:
+        """Users' transactions."""
+        ...
+
+    @property
+    def instances(self) -> InstanceStore:
+        """The lease, claims and recoveries."""
+        ...
+
+    @property
+    def workflows(self) -> WorkflowStore:
+        """Workflows, to be read."""
+        ...
+
+    @property
+    def messages(self) -> MessageStore:
+        """Messages to workflows."""
+        ...
+
+    @property
+    def queues(self) -> QueueStore:
+        """Supabase Queues."""
         ...

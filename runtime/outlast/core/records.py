@@ -40,8 +40,10 @@ class StepRecord(NamedTuple):
     """A row of `operation_outputs`.
 
     `completion_order` says after how many other completions of the workflow this one came. It is None for a
-    sleep, or a receive, that is not over: then `output` is its wake time in Unix seconds. A receive, and a
-    published event, have no `attempts`: by that they are told from steps of the same name.
+    sleep, a receive or a timer that is not over: then `output` is its wake time in Unix seconds.
+
+    `kind` is of `core.kinds`, empty in histories from before there were kinds. `at_s` is what time it was for
+    the body when it was handed this, in Unix seconds. `arguments` is a fingerprint of what was called with.
 
     `began` and `ended` are readings of `core.clock.monotonic`, None for now. The store makes dates of them by
     how long ago they were when it writes: so both are of the database's clock, and their span is true.
@@ -53,6 +55,9 @@ class StepRecord(NamedTuple):
     error: str | None = None
     attempts: int = 1
     completion_order: int | None = None
+    kind: str = ""
+    at_s: float | None = None
+    arguments: int | None = None
     began: float | None = None
     ended: float | None = None
 
@@ -145,6 +150,8 @@ class Committed:
 
     started: frozenset[str]
     accepted: frozenset[str]
+    created_s: float | None = field(default=None, compare=False)
+    """When the rows were inserted, in Unix seconds."""
 
 
 @dataclass(slots=True)

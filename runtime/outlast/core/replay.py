@@ -1,4 +1,4 @@
-"""What replay knows, without any I/O: recorded steps, and what a call that meets them means."""
+"""What replay knows, without any I/O: recorded operations, their order, and what a call of one means."""
 
 from __future__ import annotations
 
@@ -7,67 +7,80 @@ from collections.abc import Iterable
 from outlast.core.records import StepRecord
 from outlast.core.stops import Diverged
 
+_RULE = "a workflow's code must do the same on replay"
+
 
 class History:
-    """The recorded steps of one workflow, and how many completions its order has seen."""
+    """The records of one workflow, and how far the body has come with them."""
 
-    __slots__ = ("_handed_out", "_records", "_unmet", "_unreleased", "orders")
+    __slots__ = ("_left", "_records", "_unmet", "orders")
 
     def __init__(self, records: Iterable[StepRecord] = ()) -> None:
         self._records = {record.step_id: record for record in records}
-        orders = [r.completion_order for r in self._records.values() if r.completion_order is not None]
-        self.orders = max(orders, default=0)
-        self._unreleased = sorted(orders, reverse=True)
+        over = [each for each in self._records.values() if each.completion_order is not None]
+        over.sort(key=lambda each: each.completion_order or 0, reverse=True)
+        self._left = over
+        """Completions that the body has not been handed yet, the next one last."""
+        self.orders = (over[0].completion_order or 0) if over else 0
+        """The place of the last completion."""
         self._unmet = set(self._records)
-        self._handed_out = 0
 
     @property
     def replaying(self) -> bool:
-        """Whether something recorded is still to be handed out, or a sleep that is not over to be reached."""
-        return bool(self._unreleased) or any(
-            self._records[step_id].completion_order is None for step_id in self._unmet
-        )
+        """Whether a recorded completion is to be handed out, or a wait that is not over to be reached."""
+        return bool(self._left or self._unmet)
 
-    def next_order(self) -> int:
-        """The place of a completion that happens now."""
-        self.orders += 1
-        return self.orders
+    @property
+    def left(self) -> bool:
+        """Whether a recorded completion is still to be handed out."""
+        return bool(self._left)
 
-    def meet(self, step_id: str, name: str) -> StepRecord | None:
-        """The record that a call of `name` at `step_id` replays; None: run it. Raises Diverged."""
+    def meet(self, step_id: str, kind: str, name: str) -> StepRecord | None:
+        """The record of the call of `name` at `step_id`; None: there is none. Raises Diverged."""
         record = self._records.get(step_id)
+        if record is None:
+            return None
         # guard: names-not-compared
-        if record is not None and record.name != name:
+        if record.name != name or (record.kind and record.kind != kind):
+            now = f"{kind} {name!r}" if record.name == name else repr(name)
             raise Diverged(
-                f"step {step_id} was recorded as {record.name!r}, but the code now calls {name!r} there: "
-                "a workflow's code must do the same on replay"
+                f"step {step_id} was recorded as {_said(record, name)}, but the code now calls {now} there: "
+                f"{_RULE}"
             )
         self._unmet.discard(step_id)
         return record
 
-    def next_release(self) -> int | None:
-        """The lowest recorded place that no call has taken yet."""
-        return self._unreleased[-1] if self._unreleased else None
+    def next(self) -> StepRecord | None:
+        """The next recorded completion. Raises Diverged if its call was not made: the body is at rest."""
+        if not self._left:
+            return None
+        record = self._left[-1]
+        # guard: uncalled-steps-ignored
+        if record.step_id in self._unmet:
+            raise Diverged(
+                f"step {record.step_id} {record.name!r} is recorded, but the code now waits without having "
+                f"called it: {_RULE}"
+            )
+        return record
 
-    def release(self, order: int) -> None:
-        """Say that the completion at `order` has been handed to its caller (or never will be)."""
-        self._handed_out = max(self._handed_out, order)
-        if self._unreleased and self._unreleased[-1] == order:
-            self._unreleased.pop()
-        elif order in self._unreleased:
-            self._unreleased.remove(order)
+    def pass_on(self) -> None:
+        """The next completion has been handed to its call, or that was given up."""
+        self._left.pop()
 
-    def check_all_reached(self, calls: int) -> None:
-        """Raise Diverged if the body, which ended after `calls` calls and tasks, once did more.
+    def check_all_reached(self) -> None:
+        """Raise Diverged if the body, which ended, once did more."""
+        # guard: unreached-steps-ignored
+        if self._unmet:
+            first = min(self._unmet, key=_place)
+            raise Diverged(
+                f"step {first} {self._records[first].name!r} is recorded, but the code now ends without it: "
+                f"{_RULE}"
+            )
 
-        A task that nobody waited for may end wherever it is: of branches only what came before something that
-        was handed out now must have been reached.
-        """
-        for step_id in sorted(self._unmet):
-            record = self._records[step_id]
-            place, later = record.completion_order, int(step_id.partition(".")[0]) > calls
-            if later or (place is not None and place < self._handed_out):
-                raise Diverged(
-                    f"step {step_id} {record.name!r} is recorded, but the code now ends without it: "
-                    "a workflow's code must do the same on replay"
-                )
+
+def _said(record: StepRecord, name: str) -> str:
+    return f"{record.kind} {record.name!r}" if record.name == name else repr(record.name)
+
+
+def _place(step_id: str) -> list[int]:
+    return [int(part) for part in step_id.split(".")]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import count
-from typing import Any
+from typing import Any, Literal
 
 from outlast.core.budget import SMALL_BYTES, Budget, weigh
 from outlast.core.callers import NOBODY, Caller, CallerToken
@@ -27,36 +27,30 @@ from outlast.core.observations import CallUnawaited, InstanceStopped, InstanceSt
 from outlast.core.ports import (
     Catalog,
     Conflicted,
-    InstanceStore,
-    JournalStore,
-    MessageStore,
-    QueueStore,
-    TransactionStore,
+    Store,
     TransactionWork,
     Unreachable,
-    WorkflowStore,
 )
 from outlast.core.records import ClaimedWorkflow, NewWorkflow, RunningStep, Standing, StepRecord
 from outlast.core.stops import HandedOver, LeaseLost
-from outlast.engine import branches
 from outlast.engine.allowance import Allowance
-from outlast.engine.attempts import in_thread
-from outlast.engine.body import STOP_GRACE_S
+from outlast.engine.bodies import patches
 from outlast.engine.consuming import Consumer
-from outlast.engine.execution import Child, Services
+from outlast.engine.execution import STOP_GRACE_S, Child, Services
 from outlast.engine.executor import Executor
 from outlast.engine.journal import Journal
 from outlast.engine.lease import Lease
 from outlast.engine.mail import MailRoom
 from outlast.engine.membership import Membership, Pace
+from outlast.engine.operations.attempts import in_thread
+from outlast.engine.operations.transactions import conflict_pause
 from outlast.engine.results import result_of
-from outlast.engine.runner import conflict_pause
 from outlast.engine.settling import settled
 from outlast.engine.waits import Waits
 from outlast.sdk.clients import MakeClients
 from outlast.sdk.context import current_caller
 from outlast.sdk.definitions import TransactionDefinition, WorkflowDefinition
-from outlast.sdk.running import Args, Kwargs
+from outlast.sdk.operations import Args, Kwargs
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +69,10 @@ class EngineOptions:
     journal_depth_max: int = 20_000
     memory_bytes_max: int = 256 * 1024 * 1024
     """What the values of running workflows may take."""
+    replay_arguments: Literal["warn", "hold", "off"] = "warn"
+    """What a replay does that calls a recorded step with other arguments."""
+    watch_bodies: bool = False
+    """Whether clocks and chance in bodies are looked for: slow, for development."""
 
 
 class Engine:
@@ -83,12 +81,7 @@ class Engine:
     def __init__(
         self,
         instance_id: str,
-        journal: JournalStore,
-        transactions: TransactionStore,
-        instances: InstanceStore,
-        workflows: WorkflowStore,
-        messages: MessageStore,
-        queues: QueueStore,
+        store: Store,
         catalog: Catalog,
         observe: Observer,
         options: EngineOptions,
@@ -99,22 +92,22 @@ class Engine:
         self._instance_id = instance_id
         self._options = options
         self._catalog = catalog
-        self._transactions = transactions
+        self._transactions = store.transactions
         self._step_threads = ThreadPoolExecutor(options.threads_max, "outlast-step")
         self._body_threads = ThreadPoolExecutor(options.threads_max, "outlast-workflow")
         self._lease = Lease(options.lease_ttl_s)
-        self._journal = Journal(journal, observe, depth_max=options.journal_depth_max)
-        self._workflows = workflows
-        self._messages = messages
-        self._mail = MailRoom(messages, self._due, observe)
-        self._starting: dict[str, asyncio.Future[bool]] = {}
+        self._journal = Journal(store.journal, observe, depth_max=options.journal_depth_max)
+        self._workflows = store.workflows
+        self._messages = store.messages
+        self._mail = MailRoom(store.messages, self._due, observe)
+        self._starting: dict[str, asyncio.Future[float | None]] = {}
         self._starting_bytes = 0
         self._opened = False
         self._stopping = False
         services = Services(
             journal=self._journal,
             lease=self._lease,
-            transactions=transactions,
+            transactions=store.transactions,
             clock=self.clock,
             observe=observe,
             step_threads=self._step_threads,
@@ -124,9 +117,11 @@ class Engine:
             mail=self._mail,
             send=self._send,
             moment_s=options.moment_s,
+            replay_arguments=options.replay_arguments,
+            watch_bodies=options.watch_bodies,
             clients=clients,
         )
-        self._waits = Waits(workflows, self.runs_here, observe)
+        self._waits = Waits(store.workflows, self.runs_here, observe)
         self._executor = Executor(services, self._waits, self, self._body_threads)
         self._budget = Budget(options.memory_bytes_max)
         self._allowance = Allowance(self._budget, self._executor.taken)
@@ -135,8 +130,8 @@ class Engine:
         )
         self._membership = Membership(
             instance_id,
-            instances,
-            workflows,
+            store.instances,
+            store.workflows,
             catalog,
             self._executor,
             self._lease,
@@ -148,7 +143,7 @@ class Engine:
         )
         self._taken_max = max(1, pace.claims_below)
         self._consumer = Consumer(
-            queues,
+            store.queues,
             catalog,
             self._lease,
             self._room,
@@ -164,7 +159,7 @@ class Engine:
         """Join the other instances and begin to recover. Raises Unreachable; then it may be tried again."""
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
-        branches.install(self._loop)
+        patches.install()
         await self._membership.join()
         self._journal.open()
         self._waits.open()
@@ -337,17 +332,17 @@ class Engine:
         definition: WorkflowDefinition,
         arguments: dict[str, Any] | None,
         token: CallerToken | None,
-    ) -> asyncio.Future[bool]:
+    ) -> asyncio.Future[float | None]:
         """Queue the row; the workflow runs once it is durable, whether or not somebody still waits."""
         started = self._starting[new.workflow_id] = self._journal.start(new)
         stretch = self._lease.stretch
         self._starting_bytes += new.load_bytes
 
-        def settle(done: asyncio.Future[bool]) -> None:
+        def settle(done: asyncio.Future[float | None]) -> None:
             del self._starting[new.workflow_id]
             self._starting_bytes -= new.load_bytes
             # guard: lost-race-runs without 3
-            if done.cancelled() or done.exception() is not None or not done.result():
+            if done.cancelled() or done.exception() is not None or (created_s := done.result()) is None:
                 return
             # guard: late-start-launched
             if new.workflow_id in self._executor.live:
@@ -363,6 +358,7 @@ class Engine:
                 version=new.version,
                 parent=new.parent,
                 deadline_s=new.deadline_s,
+                created_s=created_s,
                 load_bytes=new.load_bytes,
                 token=token,
             )
@@ -373,10 +369,10 @@ class Engine:
         started.add_done_callback(settle)
         return started
 
-    async def _durable(self, started: asyncio.Future[bool]) -> bool:
+    async def _durable(self, started: asyncio.Future[float | None]) -> bool:
         if not await settled(started, self._options.database_wait_s):
             raise DatabaseUnavailable("it is unknown whether the start was committed; the same key is safe")
-        return started.result()
+        return started.result() is not None
 
     async def _look(self, workflow_id: str) -> Standing | None:
         try:

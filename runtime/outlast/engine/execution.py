@@ -1,36 +1,58 @@
-"""One execution of one workflow: what its body replays, runs and records."""
+"""One execution of one workflow: what its body called, what that came to, and in which order it gets it.
+
+The body is driven from here: it runs until it is at rest, is handed the next completion, and so on. On replay
+the completions are the recorded ones. A call without a record begins once all that is recorded was handed
+over, and never before all that its body had been handed when it called is durable.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import Context
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import partial
+from heapq import heappush
+from typing import Any, NamedTuple, Protocol
 
-from outlast.core import faults
-from outlast.core.clock import Clock, monotonic
-from outlast.core.codec import Codec
-from outlast.core.errors import NonDeterminism, ShuttingDown
-from outlast.core.failures import CANCELLED, decode_failure, encode_failure
-from outlast.core.observations import Observer, StepRetried
-from outlast.core.paths import Branch
+from outlast.core import kinds
+from outlast.core.clock import Clock, monotonic, whole_microseconds
+from outlast.core.errors import NonDeterminism
+from outlast.core.failures import CANCELLED
+from outlast.core.messages import last_received
+from outlast.core.observations import ArgumentsChanged, BodyReads, CallUnawaited, Observer
+from outlast.core.places import place_of_caller
 from outlast.core.ports import BadData, TransactionStore
 from outlast.core.records import ClaimedWorkflow, RunningStep, StepRecord
 from outlast.core.replay import History
 from outlast.core.stops import Broken, Diverged, HandedOver, LeaseLost, Stopped, TimedOut
-from outlast.engine.attempts import Failure, Success
-from outlast.engine.body import RunningBody
+from outlast.engine.calls import Answer, PendingCall
+from outlast.engine.completions import Completion, Completions
 from outlast.engine.journal import Journal
 from outlast.engine.lease import Lease
-from outlast.engine.mail import MailRoom
+from outlast.engine.mail import Box, MailRoom
 from outlast.engine.settling import settled
-from outlast.engine.turns import cancel_later
 from outlast.sdk.clients import MakeClients
+from outlast.sdk.context import Context as FunctionContext
 from outlast.sdk.definitions import WorkflowDefinition
+from outlast.sdk.operations import Operation
 
-REFUSAL_MAX_S = 1.0
+STOP_GRACE_S = 5.0
+"""So long may what was stopped take to end. Then it is left where it stands."""
+
+SLICE_S = 0.002
+"""After so long a replay lets everybody else on the host's loop run."""
+
+RESTLESS_MAX = 5
+"""Full runs of its loop after which a body isn't waited for: it may be asking in a loop for what's next."""
+
+PAUSE_STEP_S = 0.001
+PAUSE_MAX_S = 0.05
+"""So long it then waits for its next turn, each time a little longer, until something is handed to it."""
+
+NO_CONTEXT = Context()
 
 
 class Child(NamedTuple):
@@ -63,43 +85,137 @@ class Services:
     mail: MailRoom
     send: Callable[[str, str, str, str], Awaitable[int]]
     moment_s: float
-    """Sleeps that are longer leave the memory."""
+    """Waits that are longer leave the memory."""
+    replay_arguments: str = "warn"
+    """What a replay does that calls a recorded step with other arguments: `warn`, `hold` or `off`."""
+    watch_bodies: bool = False
     clients: MakeClients | None = None
 
 
-@dataclass(slots=True)
-class _Run:
-    """A step that runs. `began` and `retry_at` are `monotonic` readings."""
+class Driven(Protocol):
+    """A body as its execution drives it."""
 
-    name: str
-    began: float
-    attempt: int = 1
-    retry_at: float | None = None
-    awaited: int = 0
-    """Other workflows' ends that it waits for now."""
+    @property
+    def over(self) -> bool:
+        """Whether it has returned or raised."""
+        ...
+
+    def run(self, next_recorded: Callable[[], bool]) -> bool | None:
+        """Let it go on; whether it is at rest. None: it will call or end.
+
+        It may ask `next_recorded` to hand over a recorded completion, which tells whether it did.
+        """
+        ...
+
+    def unwind(self) -> None:
+        """End it: the execution was stopped."""
+        ...
 
 
-class Execution(RunningBody):
-    """What `WorkflowRunner` makes calls of. All of it runs on the host's event loop but `block`."""
+class Operations(Protocol):
+    """How the operations of bodies are done."""
+
+    def begin(self, execution: Execution, call: PendingCall) -> None:
+        """Do it, as it has no completion on record."""
+        ...
+
+    def value(self, call: PendingCall, record: StepRecord) -> Any:
+        """What a recorded completion gives the body. Whatever it raises says that it no longer fits."""
+        ...
+
+    def failure(self, execution: Execution, call: PendingCall, record: StepRecord) -> Exception:
+        """What a recorded error raises in the body."""
+        ...
+
+    def leave(self, execution: Execution) -> None:
+        """Leave the memory if the body only waits, for long; else record what it waits for."""
+        ...
+
+
+class Execution:
+    """All of it runs on the host's event loop."""
 
     def __init__(
-        self, claimed: ClaimedWorkflow, definition: WorkflowDefinition, services: Services, stretch: int
+        self,
+        claimed: ClaimedWorkflow,
+        definition: WorkflowDefinition,
+        services: Services,
+        stretch: int,
+        operations: Operations,
     ) -> None:
-        super().__init__(History(claimed.history))
         self.workflow_id = claimed.workflow_id
         self.function = claimed.function
         self.epoch = claimed.epoch
+        self.definition = definition
+        self.services = services
         self.stretch = stretch
         """Of the lease, in which it was last known that the row is this instance's."""
-        self.definition = definition
-        self._services = services
-        self._refusals = 0
-        self._running: dict[str, _Run] = {}
-        self.at_work = 0
-        """Calls of steps from their begin to the hand-over of what came of them."""
         self.load_bytes = claimed.load_bytes
-        self._draining = False
+        self.deadline_s = claimed.deadline_s
+        self.now_s = claimed.created_s or 0.0
+        """The time of the body: as of what it was handed last."""
+        self.context: FunctionContext | None = None
+        """Made when the function asks for it."""
+        self.task: asyncio.Task[None] | None = None
+        """Its life; kept here, since the loop itself keeps tasks weakly."""
+        self.host = asyncio.get_running_loop()
+        self.stopped: Stopped | None = None
+        self.calls: dict[str, PendingCall] = {}
+        """Those that the body made and has no answer to, by step id."""
+        self.waits: dict[str, PendingCall] = {}
+        """Those of them that wait, and hold nothing."""
+        self.wakes: list[tuple[float, str]] = []
+        """A heap: when waits are over, with the ids of those, and of some that are no more."""
+        self.new_waits: list[PendingCall] = []
+        """Since the body was last at rest."""
+        self.boxes: dict[str, Box] = {}
+        """Of messages, by topic."""
+        self.received = last_received(claimed.history)
+        self.wake_at_s: float | None = None
+        self.awaits: str | None = None
+        """For its suspension: when, and which messages, wake it."""
+        self.unsaved: list[StepRecord] = []
+        """Waits that are recorded with the suspension."""
+        self.published_ahead = 0
+        self.looking: asyncio.TimerHandle | None = None
+        """Whether it can leave the memory."""
+        self.draining = False
+        self.activity = 0
+        """Completions that were handed over."""
+        self._operations = operations
+        self._history = History(claimed.history)
+        self._completions = Completions(self._history.orders)
+        self._held: list[PendingCall] = []
+        """Calls that are to be begun."""
+        self._handed: asyncio.Future[bool] | None = None
         self._last_write: asyncio.Future[bool] | None = None
+        self._unwinding: set[asyncio.Task[Any]] = set()
+        self._body: Driven | None = None
+        self._ended: asyncio.Future[None] = self.host.create_future()
+        self._patience: asyncio.TimerHandle | None = None
+        self._advancing = False
+        self._scheduled = False
+        self._restless = 0
+        self._paused = False
+        self._slice_until = 0.0
+
+    # --- its life -----------------------------------------------------------------------------------------
+
+    async def drive(self, body: Driven) -> None:
+        """Run `body` until it has ended, or was stopped and unwound."""
+        self._body = body
+        if self.stopped is not None:
+            self.host.call_soon(self._unwind, context=NO_CONTEXT)
+        else:
+            self.schedule()
+        await self._ended
+        self._body = None  # which refers to this: without the collector neither would be freed
+        await self._unwound()
+
+    @property
+    def replaying(self) -> bool:
+        """Whether the body still does what it did before."""
+        return self._history.replaying
 
     @property
     def progressed(self) -> bool:
@@ -108,267 +224,406 @@ class Execution(RunningBody):
         return write is not None and write.done() and not write.cancelled() and write.exception() is None
 
     @property
+    def _at_work(self) -> list[PendingCall]:
+        return [call for call in self.calls.values() if call.operation.kind not in kinds.WAITS]
+
+    @property
     def only_waits(self) -> bool:
         """Whether all it does is to wait for other workflows: what it holds is not freed before they run."""
-        return 0 < sum(run.awaited > 0 for run in self._running.values()) == self.at_work
+        at_work = self._at_work
+        return bool(at_work) and all(call.awaited for call in at_work)
 
     @property
     def pauses(self) -> bool:
         """Whether no step of it is at work: each waits for other workflows, or for its next attempt."""
-        waiting = sum(run.awaited > 0 or run.retry_at is not None for run in self._running.values())
-        return 0 < waiting == self.at_work
+        at_work = self._at_work
+        return bool(at_work) and all(call.awaited or call.retry_at is not None for call in at_work)
 
     @contextmanager
     def awaiting(self, step_id: str) -> Iterator[None]:
         """That step waits for another workflow's end in here."""
-        run = self._running.get(step_id)
-        if run is None:  # it is over: a task that it left behind waits
+        call = self.calls.get(step_id)
+        if call is None:  # it is over: a task that it left behind waits
             yield
             return
-        run.awaited += 1
+        call.awaited += 1
         try:
             yield
         finally:
-            run.awaited -= 1
-
-    def drain(self) -> None:
-        """Let running steps end, begin no other, then hand over."""
-        self._draining = True
-        if not self._running and self._body is not None:
-            self.stop(HandedOver("the instance shuts down"))
+            call.awaited -= 1
 
     def running_steps(self) -> list[RunningStep]:
         """What it runs at this moment."""
-        now, now_s = monotonic(), self._services.clock.now_s()
+        now, now_s = monotonic(), self.services.clock.now_s()
         return [
             RunningStep(
                 self.workflow_id,
                 self.epoch,
-                step_id,
-                run.name,
-                run.attempt,
-                now_s - now + run.began,
-                None if run.retry_at is None else now_s - now + run.retry_at,
+                call.step_id,
+                call.operation.name,
+                call.attempt,
+                now_s - now + (now if call.began is None else call.began),
+                None if call.retry_at is None else now_s - now + call.retry_at,
             )
-            for step_id, run in self._running.items()
+            for call in self.calls.values()
+            if call.running
         ]
 
-    # --- steps --------------------------------------------------------------------------------------------
+    def drain(self) -> None:
+        """Let running steps end, begin no other, then hand over."""
+        self.draining = True
+        self.schedule()
 
-    async def _next(self, branch: Branch, name: str) -> tuple[str, StepRecord | None]:
-        """The id of the branch's next call, and its record if it has one."""
-        self._turns.activity += 1
+    def reason(self) -> Stopped | None:
+        """Why the execution ended before its body did; None if it didn't."""
+        return None if type(self.stopped) is Stopped else self.stopped
+
+    def stop(self, reason: Stopped) -> None:
+        """End this execution: what it does is cancelled, later calls are refused. The first reason counts."""
         if self.stopped is not None:
-            await self._refuse(self.stopped)
-        step_id = branch.next_id()
+            return
+        self.stopped = reason
+        self._end_calls()
+        if self._body is not None:
+            self.host.call_soon(self._unwind, context=NO_CONTEXT)
+            self._patience = self.host.call_later(STOP_GRACE_S, self._leave_behind, context=NO_CONTEXT)
+
+    def tell_unawaited(self, name: str, place: str) -> None:
+        """See `sdk.running.Body`. What a stop threw away is no slip; of a replay it was told once."""
+        if self.reason() is None and not self.replaying:
+            self.services.observe(CallUnawaited(self.workflow_id, self.function, name, place))
+
+    def tell_read(self, what: str, place: str, instead: str) -> None:
+        """The body reads a clock, or chance. Of a replay it was told the first time."""
+        if not self.replaying:
+            self.services.observe(BodyReads(self.function, what, place, instead))
+
+    def _end_calls(self) -> None:
+        for call in self.calls.values():
+            self._end_call(call)
+
+    def _end_call(self, call: PendingCall) -> None:
+        if (task := call.end()) is not None:
+            self._unwinding.add(task)
+            task.add_done_callback(self._unwinding.discard)
+
+    def _unwind(self) -> None:
+        if self._body is None:
+            return  # it ended meanwhile
+        self._body.unwind()
+        self.check_over()
+
+    def check_over(self) -> None:
+        """See whether the body has ended. What it called, and what it left running, is over then too."""
+        if self._body is None or not self._body.over or self._ended.done():
+            return
+        self._end_calls()
+        if self.stopped is None:
+            self.stopped = Stopped("the workflow has ended")
+            try:
+                self._history.check_all_reached()
+            except Diverged as reason:
+                self.stopped = reason
+            self._body.unwind()
+        self._leave_behind()
+
+    def _leave_behind(self) -> None:
+        if not self._ended.done():
+            self._ended.set_result(None)
+        for timer in (self._patience, self.looking):
+            if timer is not None:
+                timer.cancel()  # it would keep all this in memory
+
+    async def _unwound(self) -> None:
+        """Wait until what was cancelled has ended, for a while."""
+        if self._unwinding:
+            await asyncio.wait(set(self._unwinding), timeout=STOP_GRACE_S)
+
+    # --- what the body does -------------------------------------------------------------------------------
+
+    def make(self, operation: Operation, step_id: str, answer: Answer, context: Context) -> PendingCall:
+        """The body calls. Raises Stopped."""
+        if self.stopped is not None:
+            raise self.stopped
         try:
-            return step_id, self._history.meet(step_id, name)
+            record = self._history.meet(step_id, operation.kind, operation.name)
+            if record is not None and record.arguments is not None:
+                self._compare_arguments(operation, record)
         except Diverged as reason:
             self.stop(reason)
             raise
+        call = PendingCall(step_id, operation, answer, context, record, self._handed)
+        self.calls[step_id] = call
+        if record is None or record.completion_order is None:
+            self._held.append(call)  # until the body is at rest, and all that is recorded was handed over
+        return call
 
-    async def _refuse(self, reason: Stopped) -> None:
-        # Ever later, so that a body that catches everything and calls again takes no processor.
-        self._refusals += 1
-        await asyncio.sleep(min(REFUSAL_MAX_S, 0.001 * (2 ** min(self._refusals, 20) - 2)))
-        raise reason
-
-    async def _run(
-        self,
-        step_id: str,
-        name: str,
-        fn: Callable[..., Any],
-        attempts: Callable[[], Awaitable[Success | Failure]],
-        committed: list[StepRecord] | None = None,
-    ) -> Any:
-        """Run a step that has no record, record how it ended, hand the end to the body.
-
-        `committed` holds the record where the attempts wrote it themselves.
-        """
-        began = monotonic()
-        self.at_work += 1
-        try:
-            try:
-                await self._may_begin()
-                began = monotonic()
-                self._running[step_id] = _Run(name, began)
-                try:
-                    faults.reach("step.before_run")
-                    outcome = await self._unseen(attempts())
-                    faults.reach("step.after_run")
-                finally:
-                    del self._running[step_id]
-                ended = monotonic()
-                # guard: shutdown-is-the-childs-error
-                if isinstance(outcome, Failure) and isinstance(outcome.error, ShuttingDown):
-                    await self._hand_over()  # this instance ends: that is nobody's result
-            except asyncio.CancelledError:
-                # guard: stop-recorded-as-cancel = True
-                if self.stopped is None:
-                    # The body itself gave the step up. On replay it must not get the result instead.
-                    record = StepRecord(step_id, name, began=began)
-                    # guard: cancelled-step-unrecorded
-                    await self._give_up(record, in_doubt=committed is not None)
-                    self._drained()
-                raise
-            if self.stopped is not None:
-                raise self.stopped
-            error = encode_failure(outcome.error) if isinstance(outcome, Failure) else None
-            if committed:
-                order = committed[0].completion_order or self._history.next_order()
-            else:
-                order = self._history.next_order()
-                text = outcome.text if isinstance(outcome, Success) else None
-                record = StepRecord(step_id, name, text, error, outcome.attempts, order, began, ended)
-                self._write(record)
-                if committed is not None:
-                    # guard: failed-in-doubt
-                    await self._until_failed(order)
-            await self._take_turn(order)
-        finally:
-            self.at_work -= 1
-        self._drained()
-        if isinstance(outcome, Success):
-            return outcome.value
-        assert error is not None
-        raise decode_failure(error, name, fn.__globals__)
-
-    async def _may_begin(self) -> None:
-        """A step begins only when all before it is durable and the lease may be trusted."""
-        while True:
-            if self.stopped is not None:
-                raise self.stopped
-            # guard: steps-begin-while-leaving
-            if self._draining:
-                await self._hand_over()
-            # guard: begins-on-the-undurable
-            if (write := self._last_write) is not None and not self._is_durable(write):
-                await settled(write)
-                continue
-            # guard: steps-without-lease = True
-            if self._services.lease.covers(self.stretch):
-                return
-            await self._services.lease.renewal()
-
-    async def _hand_over(self) -> None:
-        """Begin no step while the instance shuts down; the last running one ends the execution."""
-        if not self._running:
-            raise self._handed_over()
-        await asyncio.get_running_loop().create_future()
-
-    def _handed_over(self) -> Stopped:
-        self.stop(HandedOver("the instance shuts down"))
-        assert self.stopped is not None
-        return self.stopped
-
-    def _drained(self) -> None:
-        """A step is over: if it was the last one of a shutdown, end what waits to begin another."""
-        if self._draining and not self._running and self._tasks:
-            self._loop.call_soon(self._drain_branches)
-
-    def _drain_branches(self) -> None:
-        """After the last running step: the other branches wait for a step that may not begin."""
-        if not self._running and self._body is not None:
-            self.stop(HandedOver("the instance shuts down"))
-
-    def _before_next(
-        self, step_id: str, name: str
-    ) -> Callable[[int, float, Exception], Coroutine[Any, Any, None]]:
-        async def before_next(attempt: int, wait_s: float, error: Exception) -> None:
-            text = f"{type(error).__name__}: {error}"
-            self._services.observe(StepRetried(self.workflow_id, step_id, name, attempt, wait_s, text))
-            run = self._running[step_id]
-            run.retry_at = monotonic() + wait_s
-            await asyncio.sleep(wait_s)
-            await self._may_begin_again()
-            run.attempt, run.retry_at = attempt + 1, None
-
-        return before_next
-
-    async def _may_begin_again(self) -> None:
-        """A later attempt begins only while the workflow is this instance's, and not in a shutdown."""
-        if self.stopped is not None:
-            raise self.stopped
-        if self._draining and len(self._running) == 1:
-            raise self._handed_over()
-        # guard: attempts-without-lease
-        while not self._services.lease.covers(self.stretch):
-            await self._services.lease.renewal()
-            if self.stopped is not None:
-                raise self.stopped
-
-    async def _replayed(self, record: StepRecord, codec: Codec, fn: Callable[..., Any]) -> Any:
-        """Hand out what is recorded, when its turn comes."""
-        order = record.completion_order or 0
-        if record.error == CANCELLED:
-            await self._turns.cancelled_again(order)
-        await self._turns.take(order)
-        if self.stopped is not None:
-            raise self.stopped
-        if record.error is not None:
-            raise decode_failure(record.error, record.name, fn.__globals__)
-        try:
-            return codec.decode(record.output)
-        except Exception as error:  # a validator of the user's may raise anything
-            reason = Diverged(
-                f"the recorded output of step {record.step_id} {record.name!r} no longer fits its "
-                f"annotation: {error}"
+    def _compare_arguments(self, operation: Operation, record: StepRecord) -> None:
+        """Tell of a call that the body makes with other arguments than it once did. Raises Diverged."""
+        setting = self.services.replay_arguments
+        if setting == "off" or operation.fingerprint == record.arguments:
+            return
+        file, line = place_of_caller()
+        place = f"{file}:{line}"
+        # guard: other-arguments-replayed
+        if setting == "hold":
+            raise Diverged(
+                f"step {record.step_id} {record.name!r} was recorded with other arguments than {place} now "
+                "calls it with: a workflow's code must do the same on replay"
             )
+        self.services.observe(
+            ArgumentsChanged(self.workflow_id, self.function, record.step_id, record.name, place)
+        )
+
+    def give_up(self, call: PendingCall) -> bool:
+        """The body wants a call no more; whether it is given up at once.
+
+        A transaction isn't: it may be committing. The body learns in its turn what came of it.
+        """
+        if call.operation.kind == kinds.TRANSACTION and self.stopped is None:
+            recorded = call.record is not None and call.record.completion_order is not None
+            if call.running and not (call.asked or call.settled):
+                self._give_up_in_doubt(call)
+            # guard: given-up-in-doubt
+            if recorded or call.running or call.settled:
+                call.asked = True
+                return False
+        self._forget(call)
+        self._end_call(call)
+        if self.draining:
+            self.schedule()
+        return True
+
+    def _give_up_in_doubt(self, call: PendingCall) -> None:
+        self._end_call(call)
+        call.running = False
+        record = StepRecord(call.step_id, call.operation.name, error=CANCELLED, began=call.began)
+        self.complete(call, record, certain=True)
+
+    # --- its order ----------------------------------------------------------------------------------------
+
+    def schedule(self) -> None:
+        """Let the body go on soon."""
+        if not self._scheduled and not self._advancing and not self._ended.done():
+            self._scheduled = True
+            self.host.call_soon(self._advance, context=NO_CONTEXT)
+
+    def _advance(self) -> None:
+        going, self._scheduled = self._scheduled, False
+        if going:  # else it has gone on since
+            self.advance()
+
+    def advance(self) -> None:
+        """Hand the body one completion after another, as long as there are some.
+
+        It is called by plain callbacks of the host's loop alone, never within a task.
+        """
+        body = self._body
+        if body is None or self._advancing or self.stopped is not None or self._ended.done():
+            return
+        self._scheduled = False
+        self._advancing = True
+        again = False
+        self._slice_until = monotonic() + SLICE_S
+        try:
+            while self.stopped is None:
+                at_rest = body.run(self._replay_next)
+                if at_rest is None or body.over or self.stopped is not None:
+                    break
+                if not at_rest and self._restless < RESTLESS_MAX:
+                    self._restless += 1
+                    again = True
+                    break
+                if not self._hand_over_next():
+                    if not at_rest:
+                        self._restless += 1
+                        self._pause()
+                    elif self.stopped is None:
+                        self._restless = 0
+                        self._rest()
+                    break
+                self._restless = 0
+                # guard: replay-holds-the-loop
+                if monotonic() > self._slice_until:
+                    again = True
+                    break
+        except Stopped as reason:
             self.stop(reason)
-            raise reason from error
+        except Exception as error:  # noqa: BLE001 - the engine's own fault must not leave the workflow hanging
+            self.stop(Broken(f"it can't go on: {error!r}"))
+        finally:
+            self._advancing = False
+        self.check_over()
+        if again:
+            self.schedule()
+
+    def _pause(self) -> None:
+        """The body asks again and again, as anyio does for what can't be cancelled yet: let others work."""
+        if not self._paused:
+            self._paused = True
+            pause_s = min(PAUSE_MAX_S, PAUSE_STEP_S * (self._restless - RESTLESS_MAX))
+            self.host.call_later(pause_s, self._resume, context=NO_CONTEXT)
+
+    def _resume(self) -> None:
+        self._paused = False
+        self.schedule()
+
+    def _hand_over_next(self) -> bool:
+        """Hand over the next completion; False if there is none."""
+        if self._hand_over_recorded():
+            return True
+        if self._held and not self.draining:
+            held, self._held = self._held, []
+            for call in held:
+                if self.calls.get(call.step_id) is call and self.stopped is None:
+                    self._operations.begin(self, call)
+        completion = self._completions.next()
+        if completion is None:
+            return False
+        if self.calls.get(completion.call.step_id) is completion.call:
+            self._hand_over(*completion)
+        else:
+            self._pass_time(completion.record)
+        return True
+
+    def _replay_next(self) -> bool:
+        """For a body at rest: hand over the next recorded completion, until others have their turn."""
+        if (
+            self._body is None
+            or self._body.over
+            or self.stopped is not None
+            or monotonic() > self._slice_until
+        ):
+            return False
+        return self._hand_over_recorded()
+
+    def _hand_over_recorded(self) -> bool:
+        """Hand over the next recorded completion; False if there is none."""
+        record = self._history.next()
+        # guard: recorded-order-ignored
+        if record is not None:
+            self._history.pass_on()
+            call = self.calls.get(record.step_id)
+            if call is not None:
+                self._hand_over(call, record, None, None)
+            else:
+                self._pass_time(record)
+            return True
+        return False
+
+    def _pass_time(self, record: StepRecord) -> None:
+        self.now_s = max(self.now_s, record.at_s or 0.0)
+
+    def _hand_over(
+        self, call: PendingCall, record: StepRecord, value: Any, write: asyncio.Future[bool] | None
+    ) -> None:
+        self.activity += 1
+        self._pass_time(record)
+        self._handed = write or self._handed
+        replayed = call.record is record
+        if record.error is None and replayed:
+            try:
+                value = self._operations.value(call, record)
+            except Exception as error:  # a validator of the user's may raise anything
+                raise Diverged(
+                    f"the recorded output of step {record.step_id} {record.name!r} no longer fits its "
+                    f"annotation: {error}"
+                ) from error
+        self._forget(call)
+        if record.error is None:
+            call.answer.set_result(value)
+        elif record.error == CANCELLED:
+            call.answer.give_up()
+        else:
+            call.answer.set_exception(self._operations.failure(self, call, record))
+
+    def _forget(self, call: PendingCall) -> None:
+        self.calls.pop(call.step_id, None)
+        self.waits.pop(call.step_id, None)
+
+    def wait_until(self, call: PendingCall, wake_s: float) -> None:
+        """This call waits until then, and holds nothing."""
+        call.wake_s = wake_s
+        self.waits[call.step_id] = call
+        heappush(self.wakes, (wake_s, call.step_id))
+        self.new_waits.append(call)
+
+    def complete(
+        self, call: PendingCall, record: StepRecord, value: Any = None, *, certain: bool = False
+    ) -> None:
+        """What a call came to: recorded, and handed to the body in its turn, when it next advances.
+
+        `certain`: a transaction failed or was given up. Its COMMIT may have been done for all that. Then its
+        own record stands, this one is refused, and so must be all that the body would do next.
+        """
+        call.settled = True
+        place = self._completions.take_place()
+        record = self.placed(call, record, place)
+        write = self.write(record)
+        # guard: failed-in-doubt
+        if certain:
+            write.add_done_callback(partial(self._certain, call, record), context=NO_CONTEXT)
+        else:
+            self.fill(call, record, value, write)
+
+    def _certain(self, call: PendingCall, record: StepRecord, write: asyncio.Future[bool]) -> None:
+        if not write.cancelled() and self.is_durable(write):
+            self.fill(call, record, None, write)
+            self.advance()
+
+    def placed(self, call: PendingCall, record: StepRecord, place: int) -> StepRecord:
+        """`record` with its place in the order, its kind and the body's time."""
+        at_s = whole_microseconds(max(self.now_s, self.services.clock.now_s(), record.at_s or 0.0))
+        return StepRecord(
+            record.step_id,
+            record.name,
+            record.output,
+            record.error,
+            record.attempts,
+            place,
+            call.operation.kind,
+            at_s,
+            call.operation.fingerprint,
+            record.began,
+            record.ended or monotonic(),
+        )
+
+    def take_place(self, call: PendingCall) -> int:
+        """A place for a transaction that is about to commit: nothing later passes until it is known."""
+        call.places.append(self._completions.take_place())
+        return call.places[-1]
+
+    def fill(
+        self, call: PendingCall, record: StepRecord, value: Any, write: asyncio.Future[bool] | None
+    ) -> None:
+        """A completion whose record is on its way, or committed."""
+        place = record.completion_order
+        assert place is not None
+        call.running, call.settled = False, True
+        for each in call.places:
+            if each != place:
+                self._completions.drop(each)
+        self._completions.fill(place, Completion(call, record, value, write))
+
+    def _rest(self) -> None:
+        """The body waits for what isn't there yet."""
+        if self.draining:
+            if not any(call.running for call in self.calls.values()):
+                self.stop(HandedOver("the instance shuts down"))
+        elif not self._completions.waiting:
+            self._operations.leave(self)
 
     # --- writing ------------------------------------------------------------------------------------------
 
-    def _write(self, record: StepRecord) -> None:
-        write = self._services.journal.write(self.workflow_id, self.epoch, [record])
+    def write(self, record: StepRecord) -> asyncio.Future[bool]:
+        """Record this, with the next commit."""
+        write = self.services.journal.write(self.workflow_id, self.epoch, [record])
         if write is not self._last_write:
             self._last_write = write
             write.add_done_callback(self._written)
+        return write
 
-    async def _give_up(self, record: StepRecord, *, in_doubt: bool = False) -> None:
-        """Record that the body gave a call up. It gets to know in its turn, after earlier results.
-
-        `in_doubt`: the call may have been recorded as done.
-        """
-        order = self._history.next_order()
-        self._write(record._replace(error=CANCELLED, completion_order=order, ended=monotonic()))
-        # guard: given-up-in-doubt
-        if in_doubt:
-            await self._until_known(order)
-        if self.stopped is None:
-            await self._turns.take(order)
-
-    async def _until_failed(self, order: int) -> None:
-        """As `_until_known`; a cancellation that comes meanwhile is delivered after it."""
-        cancelled = await self._until_known(order)
-        if self.stopped is not None:
-            raise self.stopped
-        if cancelled:
-            cancel_later()
-
-    async def _until_known(self, order: int) -> bool:
-        """Wait until it is known that a transaction failed, or was given up; whether a cancellation came.
-
-        That is recorded at `order`. Its COMMIT may have been done for all that. Then its own record stands,
-        this one is refused, and so must be all that the body would do next.
-        """
-        write, cancelled = self._last_write, False
-        # guard: place-in-doubt-unreserved
-        self._turns.reserve(order)  # what comes later must not pass meanwhile
-        while write is not None and self.stopped is None and not self._is_durable(write):
-            try:
-                await settled(write)
-            except asyncio.CancelledError:
-                cancelled = True  # too late to matter
-        return cancelled
-
-    async def _take_turn(self, order: int) -> None:
-        """Wait until the completion at `order` may be handed to the body, as the caller then does."""
-        await self._turns.take(order)
-        if self.stopped is not None:
-            raise self.stopped
-
-    def _is_durable(self, write: asyncio.Future[bool]) -> bool:
+    def is_durable(self, write: asyncio.Future[bool]) -> bool:
         """Whether `write` was accepted. If it was refused the execution is stopped by now."""
         if not write.done():
             return False
@@ -385,6 +640,37 @@ class Execution(RunningBody):
         # guard: refused-record-unheard
         elif not write.result():
             self.stop(LeaseLost("a write was refused: the workflow was cancelled or runs elsewhere"))
+
+    # --- beginning ----------------------------------------------------------------------------------------
+
+    async def may_begin(self, call: PendingCall) -> None:
+        """A step begins when all that its body had been handed before is durable, under the lease.
+
+        Nor before the end of what the body gave up: as if it had waited for it.
+        """
+        # guard: begins-on-the-undurable
+        while call.handed is not None and not self.is_durable(call.handed) and self.stopped is None:
+            await settled(call.handed)
+        # guard: begins-beside-what-was-given-up
+        if self._unwinding:
+            await asyncio.wait(set(self._unwinding))
+        await self.may_go_on()
+        # guard: steps-begin-while-leaving
+        if self.draining:
+            await self.never()
+
+    async def may_go_on(self) -> None:
+        """Wait for the lease. Raises Stopped."""
+        # guard: steps-without-lease
+        while self.stopped is None and not self.services.lease.covers(self.stretch):
+            await self.services.lease.renewal()
+        if self.stopped is not None:
+            raise self.stopped
+
+    async def never(self) -> None:
+        """Begin nothing while the instance shuts down: its last running step ends the execution."""
+        self.schedule()
+        await self.host.create_future()
 
 
 def public_reason(stopped: Stopped) -> tuple[str, str] | None:

@@ -7,7 +7,7 @@ import contextvars
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from pydantic_core import to_json
@@ -25,9 +25,10 @@ from outlast.core.status import Status
 from outlast.core.stops import HandedOver, LeaseLost, Stopped, Suspended, TimedOut
 from outlast.core.storable import clean_json, clean_text
 from outlast.engine.allowance import Taken
-from outlast.engine.attempts import in_thread
-from outlast.engine.execution import Services, public_reason
-from outlast.engine.runner import WorkflowRunner
+from outlast.engine.bodies.in_loop import LoopBody
+from outlast.engine.bodies.in_thread import ThreadBody
+from outlast.engine.execution import Execution, Services, public_reason
+from outlast.engine.operations.table import Table
 from outlast.engine.waits import Waits
 from outlast.sdk.clients import MakeClients
 from outlast.sdk.context import Context, WorkflowLogger, enter_context, known_context
@@ -63,13 +64,14 @@ class Executor:
     def __init__(
         self, services: Services, waits: Waits, host: Host, body_threads: ThreadPoolExecutor
     ) -> None:
-        self.live: dict[str, WorkflowRunner] = {}
+        self.live: dict[str, Execution] = {}
         self.suspects: set[str] = set()
         """Workflows that were lost often enough to be run alone."""
         self._services = services
         self._waits = waits
         self._host = host
         self._body_threads = body_threads
+        self._operations = Table()
         self._idle = asyncio.Event()
         self._idle.set()
         self._awaited: tuple[int, Callable[[], None]] | None = None
@@ -113,7 +115,7 @@ class Executor:
         """
         if claimed.version is None:
             _give_deadline(claimed, definition)
-        execution = WorkflowRunner(claimed, definition, self._services, stretch)
+        execution = Execution(claimed, definition, self._services, stretch, self._operations)
         former = self.live.get(claimed.workflow_id)
         if former is not None:
             # guard: claimed-again-both-run
@@ -150,14 +152,13 @@ class Executor:
         await self._idle.wait()
 
     async def _live(
-        self, execution: WorkflowRunner, claimed: ClaimedWorkflow, arguments: dict[str, Any] | None
+        self, execution: Execution, claimed: ClaimedWorkflow, arguments: dict[str, Any] | None
     ) -> None:
         """A workflow's life on this instance: run the body, write how it ended, tell who waits."""
         began = monotonic()
         deadline = self._watch_deadline(execution, claimed)
         try:
             ending, cause = await self._run_body(execution, claimed, arguments)
-            await _settle_cancellations()
             if isinstance(ending, Ending):
                 ending = await self._write_ending(execution, ending)
             elif isinstance(ending, Suspension):
@@ -184,20 +185,14 @@ class Executor:
             self._tell_stopped(execution)
 
     async def _run_body(
-        self, execution: WorkflowRunner, claimed: ClaimedWorkflow, arguments: dict[str, Any] | None
+        self, execution: Execution, claimed: ClaimedWorkflow, arguments: dict[str, Any] | None
     ) -> tuple[Ending | Suspension | None, str | None]:
         """How the body ended: the workflow's end, a suspension, or None if that is for others to say."""
-        task = execution.task
-        assert task is not None
         try:
             keywords = self._enter(execution, claimed, arguments)
             if (reason := execution.reason()) is not None:
                 raise reason
-            execution.begin()
-            try:
-                result = await self._call(execution, keywords)
-            finally:
-                execution.end()
+            result = await self._call(execution, keywords)
             if (reason := execution.reason()) is not None:
                 raise reason  # the body caught it
             return self._success(execution, result), None
@@ -213,7 +208,7 @@ class Executor:
                 return self._failure(RuntimeError(f"a {type(error).__name__} can't be recorded: {refusal!r}"))
 
     def _enter(
-        self, execution: WorkflowRunner, claimed: ClaimedWorkflow, arguments: dict[str, Any] | None
+        self, execution: Execution, claimed: ClaimedWorkflow, arguments: dict[str, Any] | None
     ) -> dict[str, Any]:
         """Set this task's context variables; the body's keyword arguments."""
         inputs = execution.definition.inputs
@@ -228,18 +223,27 @@ class Executor:
 
         enter_host(self._host)
         enter_context(known)
-        enter_line(Line(execution, execution.root, threaded=not execution.definition.is_async))
         if not inputs.request_parameters:
             return arguments
         return {**arguments, **dict.fromkeys(inputs.request_parameters, known().request)}
 
-    async def _call(self, execution: WorkflowRunner, keywords: dict[str, Any]) -> Any:
+    async def _call(self, execution: Execution, keywords: dict[str, Any]) -> Any:
         definition = execution.definition
-        if definition.is_async:
-            return await execution.run(definition.fn(**keywords))
-        return await in_thread(self._body_threads, _in_own_thread, execution, definition.fn, keywords)
+        if not definition.is_async:
+            in_thread = ThreadBody(execution)
+            in_thread.begin(self._body_threads, definition.fn, keywords)
+            await execution.drive(in_thread)
+            return in_thread.result()
+        body = LoopBody(execution)
+        enter_line(Line(body, threaded=False))
+        body.begin(definition.fn(**keywords))
+        try:
+            await execution.drive(body)
+            return body.result()
+        finally:
+            body.release()
 
-    def _success(self, execution: WorkflowRunner, result: Any) -> Ending:
+    def _success(self, execution: Execution, result: Any) -> Ending:
         if isinstance(result, Response):
             response, output = result.record()
             return Ending(Status.SUCCESS, output=output, response=response)
@@ -271,7 +275,7 @@ class Executor:
         return Ending(Status.ERROR, error=_error_text({"code": "workflow_error", "failure": record})), record
 
     def _stopped(
-        self, execution: WorkflowRunner, stopped: Stopped
+        self, execution: Execution, stopped: Stopped
     ) -> tuple[Ending | Suspension | None, str | None]:
         if (reason := public_reason(stopped)) is not None:
             code, message = reason
@@ -283,7 +287,7 @@ class Executor:
             return Suspension(None), None
         return None, None
 
-    async def _write_ending(self, execution: WorkflowRunner, ending: Ending) -> Ending | None:
+    async def _write_ending(self, execution: Execution, ending: Ending) -> Ending | None:
         """Make the end durable; None if it was refused."""
         journal = self._services.journal
         try:
@@ -295,17 +299,17 @@ class Executor:
         # guard: refused-end-told = ending
         return ending if accepted else None
 
-    async def _write_suspension(self, execution: WorkflowRunner, suspension: Suspension) -> Ending | None:
+    async def _write_suspension(self, execution: Execution, suspension: Suspension) -> Ending | None:
         """Make it durable that the workflow waits; the end, if Postgres refuses to hold that."""
         journal = self._services.journal
         try:
-            await journal.write(execution.workflow_id, execution.epoch, execution.unsaved_sleeps, suspension)
+            await journal.write(execution.workflow_id, execution.epoch, execution.unsaved, suspension)
         except BadData as error:
             return await self._write_refusal(execution, error)
         self._services.suspended(suspension.claimable_s)
         return None
 
-    async def _write_refusal(self, execution: WorkflowRunner, refusal: BadData) -> Ending | None:
+    async def _write_refusal(self, execution: Execution, refusal: BadData) -> Ending | None:
         """End a workflow as ERROR whose last word Postgres refused to hold; None if it refuses this too.
 
         Then the row still says that it runs here, and the next beat gives back what doesn't.
@@ -321,9 +325,7 @@ class Executor:
         execution.stopped = LeaseLost(f"its end was refused: {why}")
         return None
 
-    def _watch_deadline(
-        self, execution: WorkflowRunner, claimed: ClaimedWorkflow
-    ) -> asyncio.TimerHandle | None:
+    def _watch_deadline(self, execution: Execution, claimed: ClaimedWorkflow) -> asyncio.TimerHandle | None:
         if claimed.deadline_s is None:
             return None
         left_s = claimed.deadline_s - self._services.clock.now_s()
@@ -338,7 +340,7 @@ class Executor:
 
     def _tell(
         self,
-        execution: WorkflowRunner,
+        execution: Execution,
         claimed: ClaimedWorkflow,
         ending: Ending,
         cause: str | None,
@@ -360,7 +362,7 @@ class Executor:
             WorkflowEnded(execution.workflow_id, execution.function, ending.status.value, duration_s, cause)
         )
 
-    def _tell_stopped(self, execution: WorkflowRunner) -> None:
+    def _tell_stopped(self, execution: Execution) -> None:
         stopped = execution.stopped or LeaseLost()
         if isinstance(stopped, HandedOver):
             self._waits.fail(
@@ -372,13 +374,6 @@ class Executor:
         self._services.observe(
             WorkflowStopped(execution.workflow_id, execution.function, type(stopped).__name__, str(stopped))
         )
-
-
-def _in_own_thread(execution: WorkflowRunner, fn: Callable[..., Any], keywords: dict[str, Any]) -> Any:
-    """Run a `def` body: of all threads the one it runs in makes its calls."""
-    # guard: def-body-in-the-loops-thread
-    enter_line(Line(execution, execution.root, threaded=True))
-    return fn(**keywords)
 
 
 def _give_deadline(claimed: ClaimedWorkflow, definition: WorkflowDefinition) -> None:
@@ -401,18 +396,7 @@ def _bind(claimed: ClaimedWorkflow, inputs: Inputs) -> dict[str, Any]:
         raise Unfit(str(error)) from error
 
 
-async def _settle_cancellations() -> None:
-    """Whatever the body was cancelled for, or cancelled itself for, is no affair of what is done after it."""
-    task: Any = asyncio.current_task()
-    if not task.cancelling() and not task._must_cancel:
-        return
-    while task.cancelling():
-        task.uncancel()
-    with suppress(asyncio.CancelledError):
-        await asyncio.sleep(0)
-
-
-def _context_of(execution: WorkflowRunner, claimed: ClaimedWorkflow, clients: MakeClients | None) -> Context:
+def _context_of(execution: Execution, claimed: ClaimedWorkflow, clients: MakeClients | None) -> Context:
     caller = Caller.from_record(claimed.claims)
     request = Request.from_record(claimed.request, claimed.input) if claimed.request else None
     return Context(

@@ -11,7 +11,7 @@ import asyncio
 import random
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 
 from outlast.core.clock import monotonic
@@ -39,7 +39,7 @@ STALLED_LOOKS = 5
 @dataclass(slots=True)
 class _Start:
     new: NewWorkflow
-    settled: asyncio.Future[bool]
+    settled: asyncio.Future[float | None]
 
     @property
     def size(self) -> int:
@@ -51,6 +51,7 @@ class _Write:
     write: FencedWrite
     settled: asyncio.Future[bool]
     size: int = 0
+    step_ids: set[str] = field(default_factory=set)
 
 
 _Entry = _Start | _Write
@@ -60,6 +61,7 @@ class Journal:
     """The one writer of engine rows. `start` and `write` must be called on its event loop."""
 
     def __init__(self, store: JournalStore, observe: Observer, *, depth_max: int = 20_000) -> None:
+        self._loop = asyncio.get_running_loop()  # a body's may be running when something is written
         self._store = store
         self._observe = observe
         self._entries: dict[str, _Entry] = {}
@@ -106,9 +108,12 @@ class Journal:
             pass
         await end_tasks([task for task in (self._task, self._watch_task) if task is not None])
 
-    def start(self, new: NewWorkflow) -> asyncio.Future[bool]:
-        """Insert a workflow; settles to False if its id is taken. Two starts of one id mustn't wait."""
-        settled: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+    def start(self, new: NewWorkflow) -> asyncio.Future[float | None]:
+        """Insert a workflow; settles to when that was, in Unix seconds, or to None if its id is taken.
+
+        Two starts of one id mustn't wait.
+        """
+        settled: asyncio.Future[float | None] = self._loop.create_future()
         self._add(new.workflow_id, _Start(new, settled))
         return settled
 
@@ -126,14 +131,15 @@ class Journal:
         waiting = self._entries.get(workflow_id)
         # guard: last-word-of-the-old
         if isinstance(waiting, _Write) and waiting.write.epoch > epoch:
-            return _refused()  # the last word of an execution whose workflow was claimed again
+            return self._refused()  # the last word of an execution whose workflow was claimed again
         if not isinstance(waiting, _Write) or waiting.write.epoch != epoch or waiting.write.end is not None:
-            settled: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+            settled: asyncio.Future[bool] = self._loop.create_future()
             waiting = _Write(FencedWrite(workflow_id, epoch), settled)
             self._add(workflow_id, waiting)
         for step in steps:
-            if waiting.write.steps:  # a sleep may end before the record of its begin was written
+            if step.step_id in waiting.step_ids:  # a sleep may end before the record of its begin was written
                 waiting.write.steps = [each for each in waiting.write.steps if each.step_id != step.step_id]
+            waiting.step_ids.add(step.step_id)
             waiting.write.steps.append(step)
             waiting.size += len(step.output or "") + len(step.error or "")
         if end is not None:
@@ -141,12 +147,15 @@ class Journal:
             waiting.size += len(end.output or "") if isinstance(end, Ending) else 0
         return waiting.settled
 
+    def _refused(self) -> asyncio.Future[bool]:
+        settled: asyncio.Future[bool] = self._loop.create_future()
+        settled.set_result(False)
+        return settled
+
     def _add(self, workflow_id: str, entry: _Entry) -> None:
         if workflow_id in self._entries:
             # A new claim of a workflow whose old execution still had something to write: that is refused.
-            stale = self._entries.pop(workflow_id)
-            if not stale.settled.done():
-                stale.settled.set_result(False)
+            self._settle(self._entries.pop(workflow_id), {})
         self._entries[workflow_id] = entry
         self._drained.clear()
         self._arrived.set()
@@ -154,6 +163,7 @@ class Journal:
     async def _run(self) -> None:
         while True:
             await self._arrived.wait()
+            await asyncio.sleep(0)  # what belongs together comes within a cycle: a step's record and the end
             batch = self._take()
             self._in_flight = len(batch)
             await self._commit(batch, next(self._nonces))
@@ -205,7 +215,7 @@ class Journal:
             [entry.write for entry in entries if isinstance(entry, _Write)],
         )
         failures = 0
-        written: frozenset[str] = frozenset()
+        written: dict[str, float | None] = {}
         while True:
             try:
                 written = await self._try(batch, again=failures > 0)
@@ -222,20 +232,24 @@ class Journal:
                 await asyncio.sleep(random.uniform(ceiling / 2, ceiling))
         self._found()
         for entry in entries:
-            self._settle(entry, _id(entry) in written)
+            self._settle(entry, written)
 
-    def _settle(self, entry: _Entry, accepted: bool) -> None:
+    def _settle(self, entry: _Entry, written: dict[str, float | None]) -> None:
         try:
-            if not entry.settled.done():
-                entry.settled.set_result(accepted)
+            if entry.settled.done():
+                return
+            if isinstance(entry, _Start):
+                entry.settled.set_result(written.get(_id(entry)))
+            else:
+                entry.settled.set_result(_id(entry) in written)
         # guard: waiter-ends-the-journal
         except Exception as error:  # noqa: BLE001 - one who waits in a wrong way must not stop what all wait for
             self._observe(LoopFailed("journal", repr(error)))
 
-    async def _try(self, batch: Batch, *, again: bool) -> frozenset[str]:
-        """One try at a batch: the workflows whose rows were written."""
+    async def _try(self, batch: Batch, *, again: bool) -> dict[str, float | None]:
+        """One try at a batch: the workflows whose rows were written, and of starts when that was."""
         committed = await self._store.commit(batch)
-        written = committed.started | committed.accepted
+        written = dict.fromkeys(committed.accepted) | dict.fromkeys(committed.started, committed.created_s)
         # guard: never-confirmed
         if again and len(written) < len(batch.starts) + len(batch.writes):
             # An earlier try may have been committed with its answer lost.
@@ -263,12 +277,6 @@ class Journal:
         if self._away_since is not None:
             away_s, self._away_since = monotonic() - self._away_since, None
             self._observe(DatabaseFound(away_s))
-
-
-def _refused() -> asyncio.Future[bool]:
-    settled: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-    settled.set_result(False)
-    return settled
 
 
 def _id(entry: _Entry) -> str:

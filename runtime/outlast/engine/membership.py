@@ -24,10 +24,10 @@ from outlast.core.records import Beat, ClaimedWorkflow, LostInstance
 from outlast.core.status import Status
 from outlast.core.stops import LeaseLost
 from outlast.engine.allowance import Allowance, Taken
+from outlast.engine.execution import Execution
 from outlast.engine.executor import Executor
 from outlast.engine.lease import Lease
 from outlast.engine.loading import Loader
-from outlast.engine.runner import WorkflowRunner
 from outlast.engine.settling import end_tasks
 from outlast.engine.suspicions import LOOK_AGAIN_S, RETRY_MAX_S, RETRY_MIN_S, Suspicions
 
@@ -101,7 +101,7 @@ class Membership:
         self._shown: set[tuple[Any, ...]] = set()
         """What of `running` others are shown."""
         self._suspicions = Suspicions()
-        self._loader = Loader(workflows, pace.allowance, clock, self._launch, self._give_back, observe)
+        self._loader = Loader(workflows, pace.allowance, clock, self._launch, self.give_back, observe)
         self._returned: list[ClaimedWorkflow] = []
         """Claimed, and to be given back unused: there was no memory for them, or no time."""
         self._claim_batch = pace.claim_batch
@@ -131,7 +131,7 @@ class Membership:
         self._lease.end()
         try:
             async with asyncio.timeout(2.0):
-                self._give_back(list(self._loader.loading.values()))
+                self.give_back(list(self._loader.loading.values()))
                 await self._release_returned()
                 await self._store.leave()
         except (Unreachable, TimeoutError):
@@ -242,7 +242,7 @@ class Membership:
         await self._release_unknown(beat)
 
     def _verify(
-        self, known: list[WorkflowRunner], loading: list[ClaimedWorkflow], beat: Beat, stretch: int
+        self, known: list[Execution], loading: list[ClaimedWorkflow], beat: Beat, stretch: int
     ) -> None:
         """End executions whose rows are no longer this instance's: cancelled, or taken over.
 
@@ -335,11 +335,12 @@ class Membership:
         definition = self._catalog.workflow(claimed.function)
         # guard: claims-while-leaving
         if not self._claiming:  # told to stop while it was loaded
-            self._give_back([claimed])
+            self.give_back([claimed])
         elif definition is not None:  # else its file was broken a moment ago: the next beats give it back
             self._executor.launch(claimed, definition, stretch=stretch, suspect=self._is_suspect(claimed))
 
-    def _give_back(self, workflows: Sequence[ClaimedWorkflow]) -> None:
+    def give_back(self, workflows: Sequence[ClaimedWorkflow]) -> None:
+        """Let these be claimed again: they are this instance's, and it doesn't run them."""
         self._returned += workflows
         if workflows:
             self._claim_now()

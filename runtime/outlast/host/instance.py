@@ -88,12 +88,7 @@ class Instance:
         clients = supabase_clients(settings.supabase_url, secret_keys, settings.publishable_keys, Clock())
         self.engine = Engine(
             self.instance_id,
-            store.journal,
-            store.transactions,
-            store.instances,
-            store.workflows,
-            store.messages,
-            store.queues,
+            store,
             self.catalog,
             observe,
             settings.engine_options(),

@@ -43,6 +43,7 @@ from outlast.host.setting_kinds import (
     OpenTo,
     Origins,
     PostgresUrl,
+    ReplayArguments,
     RequestLogged,
     Seconds,
     Sessions,
@@ -142,6 +143,7 @@ class Settings(BaseSettings):
     lease_ttl_s: Seconds = Field(10.0, ge=0.5, le=600)
     tick_s: Seconds = Field(0.6, ge=0.01, le=60)
     moment_s: Seconds = Field(1.0, ge=0, le=60)
+    replay_arguments: ReplayArguments = "warn"
     drain_s: Seconds = Field(20.0, ge=0, le=3600)
     database_wait_s: Seconds = Field(5.0, ge=0.1, le=60)
     workflows_max: int = Field(1_000, ge=1, le=1_000_000)
@@ -315,9 +317,10 @@ class Settings(BaseSettings):
         """What the engine gets. A default tick is shortened to suit a short lease."""
         from outlast.engine.engine import EngineOptions
 
-        names = {field.name for field in fields(EngineOptions)} - {"memory_bytes_max"}
+        names = {field.name for field in fields(EngineOptions)} - {"memory_bytes_max", "watch_bodies"}
         chosen: dict[str, Any] = {name: getattr(self, name) for name in names}
         chosen["memory_bytes_max"] = budget_bytes(self._memory_bytes, self.workers)
+        chosen["watch_bodies"] = self.reload
         chosen["tick_s"] = min(self.tick_s, self.lease_ttl_s / 3)
         chosen["suspect_after"] = self._suspect_after
         return EngineOptions(**chosen)

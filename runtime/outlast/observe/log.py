@@ -48,7 +48,7 @@ def log(fact: Observation) -> None:
         case facts.WorkflowStopped(workflow_id, _, reason, detail):
             level = logging.WARNING if reason == "LeaseLost" else logging.DEBUG
             _logger.log(level, "%s left this instance (%s): %s", workflow_id, reason, detail)
-        case facts.StepRetried() | facts.ResultChanged():
+        case facts.StepRetried() | facts.ResultChanged() | facts.ArgumentsChanged():
             _log_course(fact)
         case facts.DatabaseLost() | facts.DatabaseFound() | facts.JournalStalled() | facts.JournalMoves():
             _log_absence(fact)
@@ -72,6 +72,7 @@ def log(fact: Observation) -> None:
             | facts.FunctionDisabled()
             | facts.FunctionDoubtful()
             | facts.CallUnawaited()
+            | facts.BodyReads()
         ):
             _log_function(fact)
         case _:
@@ -204,7 +205,15 @@ def _log_realtime(fact: facts.RealtimeRefused | facts.RealtimeAccepted) -> None:
     _logger.warning(text, " ".join(fact.error.split()), fact.remedy)
 
 
-def _log_course(fact: facts.StepRetried | facts.ResultChanged) -> None:
+def _log_course(fact: facts.StepRetried | facts.ResultChanged | facts.ArgumentsChanged) -> None:
+    if isinstance(fact, facts.ArgumentsChanged):
+        text = (
+            "%s step %s %r: its record is replayed, but %s now calls it with other arguments than it was "
+            "called with: what a body passes must be the same each time (OUTLAST_REPLAY_ARGUMENTS)"
+        )
+        extra = {"workflow_id": fact.workflow_id}
+        _logger.warning(text, fact.workflow_id, fact.step_id, fact.name, fact.place, extra=extra)
+        return
     if isinstance(fact, facts.ResultChanged):
         text = "%s succeeded; its result is stored as plain JSON: %s"
         _logger.warning(text, fact.workflow_id, fact.reason)
@@ -240,10 +249,14 @@ def _log_function(
     | facts.FunctionBroken
     | facts.FunctionDisabled
     | facts.FunctionDoubtful
-    | facts.CallUnawaited,
+    | facts.CallUnawaited
+    | facts.BodyReads,
 ) -> None:
     if isinstance(fact, facts.CallUnawaited):
         _log_unawaited(fact)
+    elif isinstance(fact, facts.BodyReads):
+        text = "%s: %s in a workflow's body gives another thing on replay: use %s, or a step (%s)"
+        _logger.warning(text, fact.function, fact.what, fact.instead, fact.place)
     elif isinstance(fact, facts.FunctionDisabled):
         _logger.info("%s is not served: supabase/config.toml disables it", fact.function)
     elif isinstance(fact, facts.FunctionDoubtful):

@@ -5,22 +5,21 @@ from __future__ import annotations
 import asyncio
 import sys
 import warnings
-from collections.abc import Callable, Coroutine, Generator
-from pathlib import Path
-from types import FrameType
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from functools import partial
 from typing import Any, TypeVar
 
-from outlast.sdk.running import Host, Line, current_host
+from outlast.core.places import place_of_caller
+from outlast.sdk.operations import Operation
+from outlast.sdk.running import Host, Line, current_host, line_of_await
 
 T = TypeVar("T")
-
-_PACKAGE = str(Path(__file__).parents[1])
 
 
 class Call(Coroutine[Any, Any, T]):
     """Whatever takes a coroutine takes it. `begin` makes the coroutine that does the work.
 
-    `name` is what its caller wrote, for messages; `line` the workflow's branch in which it was made.
+    `name` is what its caller wrote, for messages; `line` the workflow's body in which it was made.
     """
 
     __slots__ = ("_begin", "_coro", "_host", "_line", "_name", "_place")
@@ -31,7 +30,7 @@ class Call(Coroutine[Any, Any, T]):
         self._name = name
         self._line = line
         self._host = current_host()
-        self._place = _place_of_caller()
+        self._place = place_of_caller()
 
     def __repr__(self) -> str:
         return f"<{self._name}(…), to be awaited>"
@@ -69,7 +68,7 @@ class Call(Coroutine[Any, Any, T]):
             return
         file, number = self._place
         if self._line is not None:
-            self._line.runner.tell_unawaited(self._name, f"{file}:{number}")
+            self._line.body.tell_unawaited(self._name, f"{file}:{number}")
         elif self._host is not None:
             self._host.tell_unawaited(self._name, f"{file}:{number}")
         else:
@@ -77,6 +76,37 @@ class Call(Coroutine[Any, Any, T]):
                 f"{self._name}(…) was called and not awaited: it did nothing; write `await {self._name}(…)`"
             )
             warnings.warn_explicit(told, RuntimeWarning, file, number)
+
+
+class Done(Awaitable[T]):
+    """What is over already: a `def` function gets it from what an `async def` one awaits."""
+
+    def __init__(self, value: T) -> None:
+        self._value = value
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        yield from ()
+        return self._value
+
+
+def ask(operation: Operation, line: Line, name: str, read: Callable[[Any], T]) -> Any:
+    """Hand an operation over from a workflow's body: in a `def` one its value, else what is to be awaited.
+
+    `read` makes the value of what the engine gives. `name` is what the caller wrote, for messages.
+    """
+    if line.threaded:
+        return read(line.body.block(operation))
+    return Call(partial(_asked, operation, name, read), name, line)
+
+
+def same(value: T) -> T:
+    """For `ask`: the value as the engine gives it."""
+    return value
+
+
+async def _asked(operation: Operation, name: str, read: Callable[[Any], T]) -> T:
+    # Who awaits a call needn't be who made it: `gather(charge(), ship())`.
+    return read(await line_of_await(name).body.call(operation))
 
 
 async def on_host(host: Host, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -88,13 +118,3 @@ async def on_host(host: Host, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
     if host.is_here():
         return await make()
     return await asyncio.wrap_future(host.submit(make()))
-
-
-def _place_of_caller() -> tuple[str, int]:
-    """File and line of the innermost frame that isn't ours."""
-    frame: FrameType | None = sys._getframe(2)
-    while frame is not None:
-        if not frame.f_code.co_filename.startswith(_PACKAGE):
-            return frame.f_code.co_filename, frame.f_lineno
-        frame = frame.f_back
-    return "<unknown>", 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Generator
+from collections.abc import Awaitable
 from functools import partial
 from typing import Any
 
@@ -13,25 +13,15 @@ from outlast.core.errors import InvalidInput, UsageError
 from outlast.core.messages import TOPIC_CHARS_MAX
 from outlast.core.names import check_key
 from outlast.core.storable import check_json, check_text
-from outlast.sdk.calls import Call, on_host
+from outlast.sdk.calls import Call, Done, ask, on_host, same
 from outlast.sdk.durations import Duration, seconds_of
-from outlast.sdk.running import current_host, line_here, line_of_await, on_a_loop
+from outlast.sdk.operations import Receive, Send
+from outlast.sdk.running import current_host, line_here, on_a_loop
 from outlast.sdk.starting import WorkflowHandle
 from outlast.sdk.values import Values
 
 _RAISE: Any = object()
 _VALUES = Values("the message")
-
-
-class _Sent(Awaitable[int]):
-    """A message that was sent already: what blocking callers get."""
-
-    def __init__(self, message_id: int) -> None:
-        self._message_id = message_id
-
-    def __await__(self) -> Generator[Any, None, int]:
-        yield from ()
-        return self._message_id
 
 
 def receive(
@@ -50,16 +40,11 @@ def receive(
     line = line_here("receive")
     if line is None:
         raise UsageError("receive belongs in a workflow's body: its steps get messages as arguments")
-    if line.threaded:
-        body = line.runner.block(line.runner.call_receive(line.branch, given, timeout_s))
+
+    def read(body: str | None) -> Any:
         return _value(body, codec, given, timeout_s, default)
-    return Call(partial(_receive, given, timeout_s, default, codec), "receive", line)
 
-
-async def _receive(topic: str, timeout_s: float | None, default: Any, codec: Codec) -> Any:
-    line = line_of_await("receive")
-    body = await line.runner.call_receive(line.branch, topic, timeout_s)
-    return _value(body, codec, topic, timeout_s, default)
+    return ask(Receive(given, timeout_s), line, "receive", read)
 
 
 def _value(body: str | None, codec: Codec, topic: str, timeout_s: float | None, default: Any) -> Any:
@@ -109,17 +94,10 @@ def send(
             raise UsageError("send is called in a handler, an ASGI app, a step or a workflow")
         sending = partial(host.send, workflow_id, body, given, idempotency_key)
         if not on_a_loop():
-            return _Sent(host.block(sending()))
+            return Done(host.block(sending()))
         return Call(partial(on_host, host, sending), "send", None)
-    if line.threaded:
-        call = line.runner.call_send(line.branch, workflow_id, body, given, idempotency_key)
-        return _Sent(line.runner.block(call))
-    return Call(partial(_send, workflow_id, body, given, idempotency_key), "send", line)
-
-
-async def _send(workflow_id: str, body: str, topic: str, key: str | None) -> int:
-    line = line_of_await("send")
-    return await line.runner.call_send(line.branch, workflow_id, body, topic, key)
+    sent = ask(Send(workflow_id, body, given, idempotency_key), line, "send", same)
+    return Done(sent) if line.threaded else sent
 
 
 def _topic(topic: str | None, where: str) -> str:

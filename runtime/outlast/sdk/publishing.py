@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Generator
-from functools import partial
+from collections.abc import Awaitable
 from typing import Any
 
 from outlast.core.errors import UsageError
 from outlast.core.events import EVENT_BYTES_MAX
 from outlast.core.storable import check_json, check_text
-from outlast.sdk.calls import Call
-from outlast.sdk.running import line_here, line_of_await
+from outlast.sdk.calls import Done, ask, same
+from outlast.sdk.operations import Publish
+from outlast.sdk.running import line_here
 from outlast.sdk.values import Values
 
 _VALUES = Values("the event's value")
-
-
-class _Published(Awaitable[None]):
-    """An event that was published already: what a `def` workflow gets."""
-
-    def __await__(self) -> Generator[Any, None, None]:
-        return
-        yield
 
 
 def publish(event: str, value: Any = None) -> Awaitable[None]:
@@ -44,12 +36,5 @@ def publish(event: str, value: Any = None) -> Awaitable[None]:
     line = line_here("publish")
     if line is None:
         raise UsageError("publish belongs in a workflow's body: a step returns what is to be told")
-    if line.threaded:
-        line.runner.block(line.runner.call_publish(line.branch, event, body))
-        return _Published()
-    return Call(partial(_publish, event, body), "publish", line)
-
-
-async def _publish(event: str, body: str) -> None:
-    line = line_of_await("publish")
-    await line.runner.call_publish(line.branch, event, body)
+    published = ask(Publish(event, body), line, "publish", same)
+    return Done(None) if line.threaded else published

@@ -11,77 +11,32 @@ from threading import get_ident
 from typing import Any, Protocol
 
 from outlast.core.errors import UsageError
-from outlast.core.paths import Branch
-from outlast.sdk.definitions import StepDefinition, TransactionDefinition, WorkflowDefinition
-
-Args = tuple[Any, ...]
-Kwargs = dict[str, Any]
+from outlast.sdk.definitions import TransactionDefinition, WorkflowDefinition
+from outlast.sdk.operations import Args, Kwargs, Operation
 
 
-class Runner(Protocol):
-    """One execution of one workflow, as the SDK calls it. Coroutines run on the host's event loop."""
+class Body(Protocol):
+    """The body of one workflow that runs, as the SDK calls it."""
 
-    def call_step(
-        self, branch: Branch, step: StepDefinition, args: Args, kwargs: Kwargs
-    ) -> Coroutine[Any, Any, Any]:
-        """Replay or run the branch's next step."""
+    def call(self, operation: Operation) -> asyncio.Future[Any]:
+        """What an operation comes to, to be awaited on the body's own loop."""
         ...
 
-    def call_transaction(
-        self, branch: Branch, transaction: TransactionDefinition, args: Args, kwargs: Kwargs
-    ) -> Coroutine[Any, Any, Any]:
-        """Replay or run the branch's next transaction."""
+    def block(self, operation: Operation) -> Any:
+        """What an operation comes to, in the thread of a `def` workflow, which waits for it."""
         ...
 
-    def call_sleep(
-        self, branch: Branch, duration_s: float | None, until_s: float | None
-    ) -> Coroutine[Any, Any, None]:
-        """Sleep for a duration, or until a Unix time."""
+    @property
+    def now_s(self) -> float:
+        """The body's time in Unix seconds: as of what it was handed last."""
         ...
 
-    def call_receive(
-        self, branch: Branch, topic: str, timeout_s: float | None
-    ) -> Coroutine[Any, Any, str | None]:
-        """Wait for the next message of a topic (empty: the one without a name); None if the time is over."""
-        ...
-
-    def call_send(
-        self, branch: Branch, workflow_id: str, body: str, topic: str, key: str | None
-    ) -> Coroutine[Any, Any, int]:
-        """Send a message once; its id."""
-        ...
-
-    def call_publish(self, branch: Branch, event: str, body: str) -> Coroutine[Any, Any, None]:
-        """Publish an event (JSON text) once."""
-        ...
-
-    def call_start(
-        self,
-        branch: Branch,
-        workflow: WorkflowDefinition,
-        args: Args,
-        kwargs: Kwargs,
-        key: str | None,
-        detached: bool,
-    ) -> Coroutine[Any, Any, str]:
-        """Start a child once, under a key of its own if there is one; its id.
-
-        Unless `detached` it must end when this workflow must.
-        """
-        ...
-
-    def call_result(
-        self, branch: Branch, workflow_id: str, workflow: WorkflowDefinition | None
-    ) -> Coroutine[Any, Any, Any]:
-        """Wait for another workflow as a recorded step; what it raised is looked for where it is defined."""
+    def draw(self) -> str:
+        """A text that no other draw of any workflow has, and that each replay makes again."""
         ...
 
     def tell_unawaited(self, name: str, place: str) -> None:
         """A call of this workflow was made at `place` (file:line) and never awaited."""
-        ...
-
-    def block(self, call: Coroutine[Any, Any, Any]) -> Any:
-        """Run `call` on the loop from the thread of a `def` workflow, and wait for it."""
         ...
 
 
@@ -123,11 +78,11 @@ class Host(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """The branch of a workflow that the current task or thread is."""
+    """The body of a workflow that the current task or thread belongs to."""
 
-    runner: Runner
-    branch: Branch
+    body: Body
     threaded: bool
+    """Whether it is a `def` workflow."""
     thread: int = field(default_factory=get_ident)
     """In which its calls are made: the one it was entered in. What others do has no place in its order."""
 
@@ -146,7 +101,7 @@ def on_a_loop() -> bool:
 
 
 def current_line() -> Line | None:
-    """The workflow branch that runs here; None in a step, a handler and outside."""
+    """The workflow's body that runs here; None in a step, a handler and outside."""
     return _line.get()
 
 
@@ -169,7 +124,7 @@ def line_here(name: str) -> Line | None:
 
 
 def line_of_await(name: str) -> Line:
-    """The branch that awaits a call, which needn't be the one that made it: `gather(charge(), ship())`.
+    """The body in which a call is awaited.
 
     Raises UsageError where the call was made in a workflow and is awaited outside of it or in another
     thread.

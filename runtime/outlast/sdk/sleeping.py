@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Generator
+from collections.abc import Awaitable
 from datetime import datetime
-from functools import partial
-from typing import Any
 
 from outlast.core.errors import UsageError
-from outlast.sdk.calls import Call
+from outlast.sdk.calls import Done, ask, same
 from outlast.sdk.durations import DURATION_MAX_S, Duration, seconds_of
-from outlast.sdk.running import line_here, line_of_await
-
-
-class _Slept(Awaitable[None]):
-    """A sleep that is over: what a `def` workflow gets."""
-
-    def __await__(self) -> Generator[Any, None, None]:
-        return
-        yield
+from outlast.sdk.operations import Sleep
+from outlast.sdk.running import line_here
 
 
 def sleep(duration: Duration) -> Awaitable[None]:
@@ -43,12 +34,5 @@ def _sleep(duration_s: float | None, until_s: float | None, name: str) -> Awaita
         raise UsageError(
             f"{name} belongs in a workflow's body: a step that waits uses asyncio.sleep or time.sleep"
         )
-    if line.threaded:
-        line.runner.block(line.runner.call_sleep(line.branch, duration_s, until_s))
-        return _Slept()
-    return Call(partial(_call, duration_s, until_s), name, line)
-
-
-async def _call(duration_s: float | None, until_s: float | None) -> None:
-    line = line_of_await("sleep")
-    await line.runner.call_sleep(line.branch, duration_s, until_s)
+    slept = ask(Sleep(duration_s, until_s), line, name, same)
+    return Done(None) if line.threaded else slept

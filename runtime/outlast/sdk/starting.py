@@ -10,9 +10,10 @@ from outlast.core.answers import decode_answer
 from outlast.core.codec import Codec
 from outlast.core.errors import UsageError
 from outlast.core.names import check_key
-from outlast.sdk.calls import Call, on_host
+from outlast.sdk.calls import Call, ask, on_host
 from outlast.sdk.definitions import WorkflowDefinition
-from outlast.sdk.running import Args, Kwargs, current_host, line_here, line_of_await, on_a_loop
+from outlast.sdk.operations import Args, Kwargs, Result, Start
+from outlast.sdk.running import current_host, line_here, on_a_loop
 from outlast.sdk.workflows import Workflow
 
 P = ParamSpec("P")
@@ -40,10 +41,7 @@ class WorkflowHandle(Generic[R]):
         """
         line = line_here("result")
         if line is not None:
-            if line.threaded:
-                call = line.runner.call_result(line.branch, self.workflow_id, self._workflow)
-                return self._value(line.runner.block(call))  # type: ignore[return-value]
-            return Call(self._recorded_result, "result", line)
+            return ask(Result(self.workflow_id, self._workflow), line, "result", self._value)  # type: ignore[no-any-return]
         host = current_host()
         if host is None:
             raise UsageError("a WorkflowHandle can be waited for only inside the host")
@@ -51,10 +49,6 @@ class WorkflowHandle(Generic[R]):
         if not on_a_loop():
             return self._value(host.block(result()))  # type: ignore[return-value]
         return Call(partial(self._result_of, partial(on_host, host, result)), "result", None)
-
-    async def _recorded_result(self) -> R:
-        line = line_of_await("result")
-        return self._value(await line.runner.call_result(line.branch, self.workflow_id, self._workflow))
 
     async def _result_of(self, result: Callable[[], Coroutine[Any, Any, Any]]) -> R:
         return self._value(await result())
@@ -135,10 +129,9 @@ def _start(name: str, workflow: Callable[..., Any], key: str | None, args: Args,
     detached = _take_detached(name, definition, kwargs)
     line = line_here(name)
     if line is not None:
-        if line.threaded:
-            call = line.runner.call_start(line.branch, definition, args, kwargs, key, detached)
-            return Started(line.runner.block(call), definition)
-        return Call(partial(_start_child, name, definition, args, kwargs, key, detached), name, line)
+        handle = Started if line.threaded else WorkflowHandle
+        operation = Start(definition, args, kwargs, key, detached)
+        return ask(operation, line, name, lambda child_id: handle(child_id, definition))
     host = current_host()
     if host is None:
         raise UsageError(f"{name} is called in a handler, an ASGI app, a step or a workflow")
@@ -146,14 +139,6 @@ def _start(name: str, workflow: Callable[..., Any], key: str | None, args: Args,
     if not on_a_loop():
         return Started(host.block(starting()), definition)
     return Call(partial(_handle_of, definition, partial(on_host, host, starting)), name, None)
-
-
-async def _start_child(
-    name: str, workflow: WorkflowDefinition, args: Args, kwargs: Kwargs, key: str | None, detached: bool
-) -> WorkflowHandle[Any]:
-    line = line_of_await(name)
-    child_id = await line.runner.call_start(line.branch, workflow, args, kwargs, key, detached)
-    return WorkflowHandle(child_id, workflow)
 
 
 async def _handle_of(

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Coroutine
-from functools import partial, update_wrapper
+from functools import update_wrapper
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
 from outlast.core.codec import Codec, return_annotation
 from outlast.core.errors import UsageError
 from outlast.core.retry import RetryOn, RetryPolicy
 from outlast.core.storable import check_text
-from outlast.sdk.calls import Call
+from outlast.sdk.calls import ask, same
 from outlast.sdk.definitions import StepDefinition, is_async
 from outlast.sdk.durations import Duration, positive_seconds_of, seconds_of
-from outlast.sdk.running import Args, Kwargs, Line, line_here, line_of_await
+from outlast.sdk.operations import Step
+from outlast.sdk.running import Line, line_here
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -33,7 +34,7 @@ class AsyncStep(Generic[P, R]):
             call: Coroutine[Any, Any, R] = self.definition.fn(*args, **kwargs)
             return call
         refuse_in_thread(line, self.definition.name, "step")
-        return Call(partial(_call, self.definition, args, kwargs), self.definition.name, line)
+        return ask(Step(self.definition, args, kwargs), line, self.definition.name, same)  # type: ignore[no-any-return]
 
 
 class SyncStep(Generic[P, R]):
@@ -49,8 +50,7 @@ class SyncStep(Generic[P, R]):
             result: R = self.definition.fn(*args, **kwargs)
             return result
         refuse_on_loop(line, self.definition.name, "step")
-        recorded: R = line.runner.block(line.runner.call_step(line.branch, self.definition, args, kwargs))
-        return recorded
+        return ask(Step(self.definition, args, kwargs), line, self.definition.name, same)  # type: ignore[no-any-return]
 
     def aio(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         """The same for `async def` workflows: the function runs in a thread."""
@@ -58,12 +58,7 @@ class SyncStep(Generic[P, R]):
         if line is None:
             raise UsageError(f"{self.definition.name}.aio is for workflows; call {self.definition.name}(…)")
         refuse_in_thread(line, self.definition.name, "step")
-        return Call(partial(_call, self.definition, args, kwargs), f"{self.definition.name}.aio", line)
-
-
-async def _call(step: StepDefinition, args: Args, kwargs: Kwargs) -> Any:
-    line = line_of_await(step.name)
-    return await line.runner.call_step(line.branch, step, args, kwargs)
+        return ask(Step(self.definition, args, kwargs), line, f"{self.definition.name}.aio", same)  # type: ignore[no-any-return]
 
 
 class StepDecorator(Protocol):

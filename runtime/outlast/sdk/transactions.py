@@ -9,10 +9,11 @@ from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, Type
 from outlast.core.codec import Codec, return_annotation
 from outlast.core.errors import UsageError
 from outlast.core.retry import RetryOn
-from outlast.sdk.calls import Call, on_host
+from outlast.sdk.calls import Call, ask, on_host, same
 from outlast.sdk.definitions import TransactionDefinition, is_async
 from outlast.sdk.durations import Duration, positive_seconds_of
-from outlast.sdk.running import Args, Host, Kwargs, current_host, line_here, line_of_await, on_a_loop
+from outlast.sdk.operations import Args, Kwargs, Transaction
+from outlast.sdk.running import Host, current_host, line_here, on_a_loop
 from outlast.sdk.steps import (
     refuse_in_thread,
     refuse_method,
@@ -41,7 +42,7 @@ class AsyncTransaction(Generic[P, R]):
         if line is None:
             return _transact(self.definition, args, kwargs, self.definition.name)
         refuse_in_thread(line, self.definition.name, "transaction")
-        return Call(partial(_call, self.definition, args, kwargs), self.definition.name, line)
+        return ask(Transaction(self.definition, args, kwargs), line, self.definition.name, same)  # type: ignore[no-any-return]
 
 
 class SyncTransaction(Generic[P, R]):
@@ -59,10 +60,7 @@ class SyncTransaction(Generic[P, R]):
             result: R = host.block(host.transact(self.definition, args, kwargs))
             return result
         refuse_on_loop(line, self.definition.name, "transaction")
-        recorded: R = line.runner.block(
-            line.runner.call_transaction(line.branch, self.definition, args, kwargs)
-        )
-        return recorded
+        return ask(Transaction(self.definition, args, kwargs), line, self.definition.name, same)  # type: ignore[no-any-return]
 
     def aio(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         """The same for `async def` functions: the body runs in a thread."""
@@ -70,12 +68,8 @@ class SyncTransaction(Generic[P, R]):
         if line is None:
             return _transact(self.definition, args, kwargs, f"{self.definition.name}.aio")
         refuse_in_thread(line, self.definition.name, "transaction")
-        return Call(partial(_call, self.definition, args, kwargs), f"{self.definition.name}.aio", line)
-
-
-async def _call(transaction: TransactionDefinition, args: Args, kwargs: Kwargs) -> Any:
-    line = line_of_await(transaction.name)
-    return await line.runner.call_transaction(line.branch, transaction, args, kwargs)
+        name = f"{self.definition.name}.aio"
+        return ask(Transaction(self.definition, args, kwargs), line, name, same)  # type: ignore[no-any-return]
 
 
 def _transact(

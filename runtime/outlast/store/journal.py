@@ -62,6 +62,9 @@ _STEPS: Mapping[str, Literal] = {
     "step_errors": texts,
     "step_attempts": numbers,
     "step_orders": numbers,
+    "step_kinds": texts,
+    "step_times": numbers,
+    "step_arguments": numbers,
     "step_begins": numbers,
     "step_ends": numbers,
 }
@@ -90,7 +93,7 @@ class PostgresJournal:
             faults.reach(f"{point}.after_commit")
         return _committed(batch, result)
 
-    async def confirm(self, batch: Batch) -> frozenset[str]:
+    async def confirm(self, batch: Batch) -> dict[str, float | None]:
         """See JournalStore."""
         ids = [start.workflow_id for start in batch.starts] + [write.workflow_id for write in batch.writes]
         (result,) = await self._run((_SQL["confirm_batch"], {"ids": texts(ids), "nonce": str(batch.nonce)}))
@@ -98,7 +101,8 @@ class PostgresJournal:
         rows = dict.fromkeys((start.workflow_id for start in batch.starts), 1)
         rows |= {write.workflow_id: len(write.steps) + (write.end is not None) for write in batch.writes}
         # Not of less than all: where another's record stands in the way, the rest may have been written.
-        return frozenset(workflow_id for workflow_id, count in rows.items() if 0 < count == done[workflow_id])
+        created_s = {workflow_id: at for workflow_id, at in _created(result) if at is not None}
+        return {each: created_s.get(each) for each, count in rows.items() if 0 < count == done[each]}
 
     async def close(self) -> None:
         """Close the connection. Idempotent."""
@@ -171,18 +175,25 @@ def _committed(batch: Batch, result: PGresult) -> Committed:
     """What the result says: a row for each start, each fence that held, each recorded step."""
     starts = [start.workflow_id for start in batch.starts]
     rows = {write.workflow_id: 1 + len(write.steps) for write in batch.writes}
+    created_s = next((at for _, at in _created(result)), None)  # of all the same; starts come first
     if result.ntuples == len(starts) + sum(rows.values()):
-        return Committed(frozenset(starts), frozenset(rows))
+        return Committed(frozenset(starts), frozenset(rows), created_s)
     done = Counter(_ids(result))
     # A step that stood there already is a stranger's.
     # guard: part-accepted = iter(rows)
     accepted = (workflow_id for workflow_id, count in rows.items() if count == done[workflow_id])
-    return Committed(frozenset(each for each in starts if done[each]), frozenset(accepted))
+    return Committed(frozenset(each for each in starts if done[each]), frozenset(accepted), created_s)
 
 
 def _ids(result: PGresult) -> Iterator[str]:
     for row in range(result.ntuples):
         yield (result.get_value(row, 0) or b"").decode()
+
+
+def _created(result: PGresult) -> Iterator[tuple[str, float | None]]:
+    for row, workflow_id in enumerate(_ids(result)):
+        at = result.get_value(row, 1)
+        yield workflow_id, None if at is None else float(at)
 
 
 def _crash_points(batch: Batch) -> list[str]:

@@ -1,7 +1,7 @@
 -- What the journal writes: starts, steps and ends of many workflows in one statement, one commit.
 
 -- name: commit_batch
--- Its answer has one row for each start that was inserted, each fence that held, and each step that was recorded.
+-- Its answer has one row for each start that was inserted (with `created_at`, which is now()), each fence that held, and each step that was recorded.
 -- `unnest` stands in the lists of columns, where all of one list advance together (Postgres manual, "SQL Functions
 -- Returning Sets"): in a FROM each would fill a store of its own, which is most of the price of a small batch.
 -- For at most one row of each kind the same statement runs without any `unnest` (see queries.py); nulls are no row.
@@ -90,10 +90,12 @@ with started as (
   select workflow_id from ended union all select workflow_id from held
 ), recorded as (
   insert into outlast.operation_outputs as o (
-    workflow_id, step_id, name, output, error, attempts, completion_order, nonce, started_at, completed_at
+    workflow_id, step_id, name, output, error, attempts, completion_order, kind, at, arguments, nonce,
+    started_at, completed_at
   )
   select
-    r.workflow_id, r.step_id, r.name, r.output::json, r.error::json, r.attempts, r.completion_order,
+    r.workflow_id, r.step_id, r.name, r.output::json, r.error::json, r.attempts, r.place,
+    r.kind, to_timestamp(r.at), r.args,
     %(nonce)s, now() - make_interval(secs => r.began), now() - make_interval(secs => r.ended)
   from (
     select
@@ -103,7 +105,10 @@ with started as (
       unnest(%(step_outputs)s::text[]) as output,
       unnest(%(step_errors)s::text[]) as error,
       unnest(%(step_attempts)s::int[]) as attempts,
-      unnest(%(step_orders)s::int[]) as completion_order,
+      unnest(%(step_orders)s::int[]) as place,
+      unnest(%(step_kinds)s::text[]) as kind,
+      unnest(%(step_times)s::float8[]) as at,
+      unnest(%(step_arguments)s::bigint[]) as args,
       -- How many seconds ago.
       unnest(%(step_begins)s::float8[]) as began,
       unnest(%(step_ends)s::float8[]) as ended
@@ -114,30 +119,30 @@ with started as (
   -- The one record that changes: a wait that is over, to what it brought if that was a message.
   on conflict (workflow_id, step_id) do update
     set completion_order = excluded.completion_order, error = excluded.error, completed_at = excluded.completed_at,
-        nonce = excluded.nonce,
-        output = case when o.attempts = 0 then excluded.output else o.output end
+        at = excluded.at, nonce = excluded.nonce,
+        output = case when o.kind = 'receive' then excluded.output else o.output end
     -- guard: record-overwrites
     where o.completion_order is null
       -- guard: sleep-ended-by-another
       and o.name = excluded.name
   returning o.workflow_id
 )
-select workflow_id from started
-union all select workflow_id from fenced
-union all select workflow_id from recorded
+select workflow_id, extract(epoch from now())::float8 from started
+union all select workflow_id, null from fenced
+union all select workflow_id, null from recorded
 
 -- name: replan
 discard plans
 
 -- name: confirm_batch
 -- After a commit whose answer was lost: a row for each of its starts, ends and steps that bears its nonce.
-select w.workflow_id
+select w.workflow_id, extract(epoch from w.created_at)::float8 as created_s
 from outlast.workflow_status w
 where w.workflow_id = any(%(ids)s::text[])
   -- guard: strangers-start-confirmed
   and w.nonce = %(nonce)s
 union all
-select o.workflow_id
+select o.workflow_id, null
 from outlast.operation_outputs o
 where o.workflow_id = any(%(ids)s::text[])
   -- guard: strangers-record-confirmed
@@ -156,10 +161,12 @@ with fenced as (
   for share
 )
 insert into outlast.operation_outputs (
-  workflow_id, step_id, name, output, error, attempts, completion_order, nonce, started_at, completed_at
+  workflow_id, step_id, name, output, error, attempts, completion_order, kind, at, arguments, nonce,
+  started_at, completed_at
 )
 select
   f.workflow_id, %(step_id)s, %(name)s, %(output)s::json, %(error)s::json, %(attempts)s, %(completion_order)s,
+  %(kind)s, to_timestamp(%(at_s)s), %(arguments)s,
   %(nonce)s, clock_timestamp() - make_interval(secs => %(began)s),
   clock_timestamp() - make_interval(secs => %(ended)s)
 from fenced f
@@ -173,6 +180,7 @@ returning step_id
 select current_setting('outlast.transaction', true) = %(mark)s
 
 -- name: recorded_step
-select step_id, name, output::text, error::text, attempts, completion_order
+select step_id, name, output::text, error::text, attempts, completion_order, coalesce(kind, ''),
+  extract(epoch from at)::float8, arguments
 from outlast.operation_outputs
 where workflow_id = %(workflow_id)s and step_id = %(step_id)s

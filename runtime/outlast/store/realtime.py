@@ -55,7 +55,7 @@ class Broadcasts:
             (write.workflow_id, step.step_id)
             for write in batch.writes
             for step in write.steps
-            if event_of(step.name, step.attempts) is not None
+            if event_of(step.name, step.kind) is not None
         ]
         # guard: realtime-without-pause without 2
         if not published or monotonic() < self._resumes:

@@ -44,7 +44,7 @@ class PostgresWorkflows:
             connection.settled(),
             one_by_one(connection, connection.cursor(), _SQL["load"], parameters) as rows,
         ):
-            async for place, step_id, name, output, error, attempts, order in rows:
+            async for place, step_id, name, output, error, *rest in rows:
                 workflow = workflows[place - 1]
                 if whole is not None and whole is not workflow:
                     yield whole
@@ -52,7 +52,7 @@ class PostgresWorkflows:
                 if step_id is None:
                     workflow.input, workflow.request, workflow.load_bytes = output, error, 0
                 else:
-                    workflow.history.append(StepRecord(step_id, name, output, error, attempts, order))
+                    workflow.history.append(StepRecord(step_id, name, output, error, *rest))
                     # guard: records-weigh-nothing
                     workflow.load_bytes += RECORD_BYTES
                 workflow.load_bytes += weigh(output, error)

@@ -81,7 +81,7 @@ limit %(limit)s
 -- name: steps
 -- Waits that aren't over have no order of completion: their place is after all others.
 select
-  step_id, name, output::text, error::text, attempts, completion_order, started_at, completed_at,
+  step_id, name, kind, output::text, error::text, attempts, completion_order, started_at, completed_at,
   coalesce(completion_order, 2147483647) as place,
   (select w.completed_at from outlast.workflow_status w where w.workflow_id = %(workflow_id)s) as over_at
 from outlast.operation_outputs
@@ -109,8 +109,8 @@ order by r.began_s, r.step_id
 -- name: steps_after
 -- For streams: completions later than one that was seen.
 select
-  step_id, name, attempts, error is null as succeeded, completion_order, completed_at,
-  case when attempts = 0 and starts_with(name, 'publish ') then output::text end as value
+  step_id, name, kind, error is null as succeeded, completion_order, completed_at,
+  case when kind = 'publish' then output::text end as value
 from outlast.operation_outputs
 where workflow_id = %(workflow_id)s and completion_order > %(after)s
 order by completion_order
@@ -121,7 +121,7 @@ select
   completion_order as number, substr(name, 9) as event, output::text as value, completed_at as published_at
 from outlast.operation_outputs
 where workflow_id = %(workflow_id)s and completion_order > %(after)s
-  and attempts = 0 and starts_with(name, 'publish ')
+  and kind = 'publish'
   and (%(event)s::text is null or name = 'publish ' || %(event)s)
 order by completion_order
 limit %(limit)s::bigint
@@ -133,10 +133,12 @@ select d.place, r.*
 from unnest(%(ids)s::text[]) with ordinality as d (workflow_id, place)
 cross join lateral (
   select null as step_id, null as name, w.input::text as output, w.request::text as error, 0 as attempts,
-    null::integer as completion_order
+    null::integer as completion_order, null as kind, null::float8 as at_s,
+    null::bigint as arguments
   from outlast.workflow_status w where w.workflow_id = d.workflow_id
   union all
-  select o.step_id, o.name, o.output::text, o.error::text, o.attempts, o.completion_order
+  select o.step_id, o.name, o.output::text, o.error::text, o.attempts, o.completion_order, coalesce(o.kind, ''),
+    extract(epoch from o.at)::float8, o.arguments
   from outlast.operation_outputs o where o.workflow_id = d.workflow_id
 ) as r
 

@@ -11,8 +11,8 @@ from pydantic_core import from_json, to_json
 
 from outlast.core.events import event_of
 from outlast.core.failures import CANCELLED
+from outlast.core.kinds import RECEIVE, TIMER
 from outlast.core.outcomes import public_error, public_message
-from outlast.core.paths import is_timer
 from outlast.core.records import Standing
 from outlast.core.status import Status
 
@@ -94,7 +94,7 @@ def step_document(row: Row, *, secret: bool, visible: bool = True) -> Verbatim:
     waiting = row["completion_order"] is None
     wake_at = datetime.fromtimestamp(float(row["output"]), UTC) if waiting else None
     status, completed_at = _wait_over(row, wake_at) if wake_at else (_step_status(row), row["completed_at"])
-    published = event_of(row["name"], row["attempts"]) is not None
+    published = event_of(row["name"], row["kind"]) is not None
     fields: dict[str, Any] = {
         "step_id": row["step_id"],
         "name": row["name"],
@@ -123,8 +123,8 @@ def _wait_over(row: Row, wake_at: datetime) -> tuple[str, datetime | None]:
     were given up, since their ends are always recorded.
     """
     if row["over_at"] is None:
-        return "SLEEPING" if row["attempts"] else "RECEIVING", None
-    slept = row["attempts"] and not is_timer(row["step_id"]) and wake_at <= row["over_at"]
+        return "RECEIVING" if row["kind"] == RECEIVE else "SLEEPING", None
+    slept = row["kind"] not in (RECEIVE, TIMER) and wake_at <= row["over_at"]
     return ("SUCCESS", wake_at) if slept else ("CANCELLED", row["over_at"])
 
 

@@ -106,7 +106,7 @@ def _check_named(call: Call) -> None:
 
 def _told(row: dict[str, Any]) -> tuple[str, Verbatim]:
     """A published event with its value; of a step only how it ended."""
-    event = event_of(row["name"], row["attempts"])
+    event = event_of(row["name"], row["kind"])
     if event is not None:
         named = {"number": row["completion_order"], "event": event, "value": row["value"]}
         return "event", event_document({**named, "published_at": row["completed_at"]})

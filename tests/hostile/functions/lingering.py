@@ -76,8 +76,13 @@ async def clings_in_a_step() -> None:
 
 @workflow
 async def stops_the_loop() -> int:
-    asyncio.get_running_loop().stop()
+    await _stop()
     return await one()
+
+
+@step
+async def _stop() -> None:
+    asyncio.get_running_loop().stop()
 
 
 async def _exit() -> None:
@@ -86,14 +91,31 @@ async def _exit() -> None:
 
 @workflow
 async def exits_in_a_task() -> int:
-    """A task that no body drives: a library's, say."""
+    """A task of the host's loop: a library's, say."""
+    return await one() + await _exit_in_a_task()
+
+
+@step
+async def _exit_in_a_task() -> int:
     kept = contextvars.Context().run(asyncio.create_task, _exit())
     await asyncio.sleep(0)
-    return await one() + [kept].index(kept)
+    return [kept].index(kept)
 
 
 @workflow
 async def exits_in_a_callback() -> int:
+    await _exit_in_a_callback()
+    return await one()
+
+
+@step
+async def _exit_in_a_callback() -> None:
+    asyncio.get_running_loop().call_soon(sys.exit, 6)
+    await asyncio.sleep(0)
+
+
+@workflow
+async def exits_in_a_callback_of_a_body() -> int:
     asyncio.get_running_loop().call_soon(sys.exit, 6)
     await asyncio.sleep(0)
     return await one()

@@ -29,7 +29,7 @@ select set_eq(
      select 'outlast.workflow_status', unnest(array['workflow_id', 'function', 'status', 'queue',
        'recovery_attempts', 'claimable_at', 'created_at', 'started_at', 'updated_at', 'completed_at'])
      union all
-     select 'outlast.operation_outputs', unnest(array['workflow_id', 'name', 'output', 'attempts',
+     select 'outlast.operation_outputs', unnest(array['workflow_id', 'name', 'kind', 'output', 'attempts',
        'completion_order', 'completed_at'])) as seen $$,
   'neither claims, subjects, errors, requests nor owners are read by them');
 select is_empty(

@@ -16,9 +16,10 @@ select is(outlast.start('f', '{}', 'k'), 'f:bob:k', 'the same key of another is 
 select set_config('request.jwt.claims', '', true);
 select is(outlast.start('f', '{}', 'k'), 'f:k', 'the service has its own');
 
-insert into outlast.operation_outputs (workflow_id, step_id, name, output, attempts, completion_order)
-values ('f:ada:k', '1', 'publish progress', '1', 0, 1), ('f:ada:k', '2', 'secret_step', '"secret"', 1, 2),
-       ('f:bob:k', '1', 'publish progress', '2', 0, 1);
+insert into outlast.operation_outputs (workflow_id, step_id, name, kind, output, attempts, completion_order)
+values ('f:ada:k', '1', 'publish progress', 'publish', '1', 0, 1),
+       ('f:ada:k', '2', 'secret_step', 'step', '"secret"', 1, 2),
+       ('f:bob:k', '1', 'publish progress', 'publish', '2', 0, 1);
 
 select pg_temp.become('authenticated', '{"sub": "ada", "role": "authenticated"}');
 select results_eq('select workflow_id from outlast.workflows', array['f:ada:k'], 'one sees one''s own');

@@ -13,9 +13,11 @@ from typing import Any, NamedTuple
 
 from outlast.core.codec import Codec
 from outlast.core.errors import NotSerializable
+from outlast.core.records import StepRecord
 from outlast.core.retry import RetryPolicy
 from outlast.core.stops import Stopped
 from outlast.sdk.context import enter_attempt
+from outlast.sdk.running import enter_line
 
 TOLD_MAX = 20
 """The note tells of so many attempts and one, the last ones."""
@@ -30,6 +32,8 @@ class Success(NamedTuple):
     text: str
     value: Any
     attempts: int
+    record: StepRecord | None = None
+    """Where that stands already."""
 
 
 class Failure(NamedTuple):
@@ -53,6 +57,7 @@ async def attempt_all(
     timeout_s: float | None,
     codec: Codec | None,
     before_next: Callable[[int, float, Exception], Awaitable[None]],
+    context: contextvars.Context,
     tried: Tried | None = None,
 ) -> Success | Failure:
     """Call until it succeeds, or `retry` has enough. With a codec the result passes through it.
@@ -64,7 +69,7 @@ async def attempt_all(
     earlier: list[str] = []
     for attempt in count(1):
         try:
-            value = await _bounded(call, attempt, timeout_s, retry.max_attempts, tried)
+            value = await _bounded(call, attempt, timeout_s, retry.max_attempts, context, tried)
             text, value = ("", value) if codec is None else codec.through(value)
             return Success(text, value, attempt)
         except NotSerializable as error:
@@ -107,10 +112,13 @@ async def _bounded(
     attempt: int,
     timeout_s: float | None,
     max_attempts: int,
+    context: contextvars.Context,
     tried: Tried | None,
 ) -> Any:
     """One attempt, within its timeout, in a context of its own."""
-    own = contextvars.copy_context()
+    own = context if max_attempts == 1 else context.copy()
+    # guard: steps-within-steps
+    own.run(enter_line, None)  # in a step, steps are plain calls
     if tried is not None:
         own.run(enter_attempt, tried.step_id, attempt, max_attempts)
     if timeout_s is None:

@@ -1,19 +1,25 @@
-"""Threads that a workflow's body makes know whose they are, so that calls of steps in them are refused.
+"""What of Python itself, and of anyio, is changed for bodies of workflows. Elsewhere all does what it did.
 
-A new thread, and what a pool runs, begin without context variables: there a step would be the plain function,
-run unrecorded and again on each replay. Both places are told of the branch that made them.
+- Threads know from which body they come, so that calls of steps in them are refused. A new thread, and what a
+  pool runs, begin without context variables: there a step would be the plain function, unrecorded.
+- `asyncio.gather` makes a future without asking its loop for it: it gets a number, too, to be hashed by.
+- anyio keeps scopes and events in sets: those of bodies are hashed by a number (see `with_anyio`).
+- `asyncio.as_completed` makes tasks in the order of a set of coroutines: in a body in the order given.
 """
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
 import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import thread as pools
 from typing import Any
 
+from outlast.engine.bodies.loop import BodyLoop, number_gathered_futures
+from outlast.engine.bodies.with_anyio import number_scopes
 from outlast.sdk.running import Line, current_line, enter_line, leave_line
 
 _WORKER = getattr(pools, "_worker", None)
@@ -24,7 +30,11 @@ _OF_INTERPRETERS: Any = getattr(concurrent.futures, "InterpreterPoolExecutor", (
 
 
 def install() -> None:
-    """Have threads and pools of this process tell what they run of the workflow's body it comes from."""
+    """Change it, once for this process."""
+    number_gathered_futures()
+    number_scopes()
+    if not hasattr(asyncio.as_completed, "__wrapped__"):
+        asyncio.as_completed = _in_order(asyncio.as_completed)
     if not hasattr(threading.Thread.start, "__wrapped__"):
         thread, pool = threading.Thread, ThreadPoolExecutor
         thread.start = _starting(thread.start)  # type: ignore[method-assign, assignment]
@@ -60,3 +70,14 @@ def _within(line: Line, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> An
         return fn(*args, **kwargs)
     finally:
         leave_line(entered)
+
+
+def _in_order(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def as_completed(fs: Iterable[Any], *, timeout: float | None = None) -> Any:
+        in_a_body = isinstance(asyncio.events._get_running_loop(), BodyLoop)
+        if in_a_body and not asyncio.isfuture(fs) and not asyncio.iscoroutine(fs):
+            fs = [asyncio.ensure_future(each) for each in dict.fromkeys(fs)]
+        return original(fs, timeout=timeout)
+
+    return as_completed

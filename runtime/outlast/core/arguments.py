@@ -1,0 +1,48 @@
+"""A short fingerprint of what a step was called with: on replay another one tells that the body differs."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+from zlib import crc32
+
+from pydantic import BaseModel
+from pydantic_core import to_json
+
+CHARS_MAX = 2_000
+ITEMS_MAX = 100
+DEPTH_MAX = 4
+_ALWAYS_SMALL = frozenset({int, float, bool, type(None)})
+
+
+def fingerprint_of_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> int | None:
+    """It, from 0 below 2³²; None where it can't be had cheaply: large arguments, and what isn't JSON."""
+    if not (_is_small(args, 0) and _is_small(kwargs, 0)):
+        return None
+    try:
+        return crc32(to_json((args, kwargs)))
+    except Exception:  # noqa: BLE001 - a foreign class may raise anything; then there is none
+        return None
+
+
+def fingerprint_of_text(text: str) -> int | None:
+    """The same of one text."""
+    return crc32(text.encode()) if len(text) <= CHARS_MAX else None
+
+
+def _is_small(value: Any, depth: int) -> bool:
+    if type(value) in _ALWAYS_SMALL:
+        return True
+    if isinstance(value, str | bytes):
+        return len(value) <= CHARS_MAX
+    if isinstance(value, dict):
+        return _are_small(value.values(), len(value), depth)
+    if isinstance(value, list | tuple | set | frozenset):
+        return _are_small(value, len(value), depth)
+    if isinstance(value, BaseModel) or (dataclasses.is_dataclass(value) and hasattr(value, "__dict__")):
+        return _are_small(value.__dict__.values(), len(value.__dict__), depth)
+    return True
+
+
+def _are_small(values: Any, count: int, depth: int) -> bool:
+    return count <= ITEMS_MAX and depth < DEPTH_MAX and all(_is_small(each, depth + 1) for each in values)

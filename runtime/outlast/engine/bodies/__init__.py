@@ -1,0 +1,1 @@
+"""What runs a workflow's body: an event loop of its own, or for a `def` one a thread."""

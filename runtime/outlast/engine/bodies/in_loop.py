@@ -1,0 +1,242 @@
+"""The body of an `async def` workflow, on a loop of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Generator
+from contextvars import copy_context
+from threading import get_ident
+from typing import Any
+
+from outlast.core.errors import UsageError
+from outlast.core.kinds import TRANSACTION
+from outlast.core.observations import LoopInterrupted
+from outlast.core.stops import Stopped
+from outlast.engine.bodies.loop import BodyFuture, BodyLoop, BodyTask, BodyTimer, close_in
+from outlast.engine.bodies.watching import watched
+from outlast.engine.calls import PendingCall
+from outlast.engine.execution import NO_CONTEXT, Execution
+from outlast.sdk.operations import Operation, Timer
+
+REFUSALS_MAX = 3
+"""A body that was stopped, catches that and calls on and on, waits for ever at the next call."""
+
+
+class OperationFuture(BodyFuture):
+    """The answer of a call."""
+
+    def __init__(self, loop: BodyLoop, execution: Execution) -> None:
+        super().__init__(loop)
+        self._execution = execution
+        self.call: PendingCall | None = None
+        self._message: Any = None
+        """Of who cancelled it: by that anyio knows its own cancellations."""
+
+    def cancel(self, msg: Any = None) -> bool:
+        """See asyncio.Future. Of a transaction it is answered later: it may be committing."""
+        if self.done():
+            return False
+        # guard: cancelled-without-message
+        self._message = msg
+        if self.call is not None and not self._execution.give_up(self.call):
+            return True
+        return super().cancel(msg)
+
+    def give_up(self) -> None:
+        """See Answer."""
+        if not self.done():
+            super().cancel(self._message)
+
+    def set_result(self, value: Any, /) -> None:
+        """See Answer."""
+        if not self.done():
+            self.call = None  # else each step would leave a cycle for the collector
+            super().set_result(value)
+
+    def set_exception(self, error: BaseException | type[BaseException], /) -> None:
+        """See Answer."""
+        if not self.done():
+            self.call = None
+            super().set_exception(error)
+
+
+class TransactionFuture(OperationFuture):
+    """The answer of a transaction, which may come though the body gave it up."""
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        call = self.call
+        try:
+            return (yield from super().__await__())
+        finally:
+            if call is not None and call.asked and not self.cancelled():
+                _cancel_later(self._message)
+
+
+def _nothing() -> bool:
+    return False
+
+
+def _cancel_later(message: Any) -> None:
+    """Deliver a cancellation that came too late for a transaction where its task waits next.
+
+    Unless whoever asked for it has taken it back by then, as an `asyncio.timeout` does whose block is left.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        task.get_loop().call_soon(_cancel_again, task, task.cancelling(), message)
+
+
+def _cancel_again(task: asyncio.Task[Any], requests: int, message: Any) -> None:
+    if not task.done() and task.cancelling() >= requests:
+        task.uncancel()
+        task.cancel(message)
+
+
+class _Strike:
+    """The answer of a timer."""
+
+    __slots__ = ("_loop", "_timer")
+
+    def __init__(self, loop: BodyLoop, timer: BodyTimer) -> None:
+        self._loop = loop
+        self._timer = timer
+
+    def set_result(self, value: Any, /) -> None:
+        self._loop.strike(self._timer)
+
+    def set_exception(self, error: BaseException, /) -> None:
+        self._loop.strike(self._timer)
+
+    def give_up(self) -> None: ...
+
+
+class LoopBody:
+    """It is `sdk.running.Body` for its function, `Driven` for its execution, and `BodyHost` for its loop."""
+
+    def __init__(self, execution: Execution) -> None:
+        self._execution = execution
+        self.loop = BodyLoop(self)  # type: ignore[abstract]  # what it lacks it refuses
+        self.task: BodyTask | None = None
+        self._timers: dict[BodyTimer, PendingCall] = {}
+        self._refusals = 0
+        self._refused: UsageError | None = None
+        self._thread = get_ident()
+        self._abandoned = False
+        self._coro: Coroutine[Any, Any, Any] | None = None
+        self._returned: tuple[Any] | None = None
+
+    def begin(self, body: Coroutine[Any, Any, Any]) -> None:
+        """Run `body`, in the context of who calls this."""
+        self._coro = body
+        self.task = self.loop.begin(self._run(body), copy_context())
+
+    async def _run(self, body: Coroutine[Any, Any, Any]) -> None:
+        self._returned = (await body,)
+
+    def result(self) -> Any:
+        """What the body returned. Raises what it raised."""
+        assert self.task is not None
+        if self._refused is not None:
+            raise self._refused
+        if self._returned is not None:
+            return self._returned[0]  # whatever it cancelled itself for after that
+        if not self.task.done():
+            raise self._execution.stopped or Stopped()
+        return self.task.result()
+
+    def release(self) -> None:
+        """Refer to nothing that refers back."""
+        self.loop.forget()
+        self._timers.clear()
+        self.task = self._coro = None
+
+    # --- Body ---------------------------------------------------------------------------------------------
+
+    def call(self, operation: Operation) -> asyncio.Future[Any]:
+        """See Body."""
+        kind = TransactionFuture if operation.kind == TRANSACTION else OperationFuture
+        answer = kind(self.loop, self._execution)
+        if self._execution.stopped is not None:
+            self._refusals += 1
+            if self._refusals > REFUSALS_MAX:
+                return answer
+        answer.call = self._execution.make(operation, self.loop.branch.next_id(), answer, copy_context())
+        return answer
+
+    def block(self, operation: Operation) -> Any:
+        """See Body."""
+        raise UsageError("an async def workflow awaits its calls")
+
+    def tell_unawaited(self, name: str, place: str) -> None:
+        """See Body."""
+        self._execution.tell_unawaited(name, place)
+
+    @property
+    def now_s(self) -> float:
+        """See Body."""
+        return self._execution.now_s
+
+    def draw(self) -> str:
+        """See Body."""
+        return f"{self._execution.workflow_id} {self.loop.branch.next_draw()}"
+
+    # --- Driven -------------------------------------------------------------------------------------------
+
+    @property
+    def over(self) -> bool:
+        """See Driven."""
+        return self._abandoned or (self.task is not None and self.task.done())
+
+    def run(self, next_recorded: Callable[[], bool]) -> bool:
+        """See Driven."""
+        if not self._execution.services.watch_bodies:
+            return self.loop.run(next_recorded)
+        with watched(self._execution.tell_read):
+            return self.loop.run(next_recorded)
+
+    def unwind(self) -> None:
+        """See Driven. Its `finally` blocks run; what waits for anything then is left where it stands."""
+        if self.loop.cancel_all():
+            self.loop.run(_nothing)
+            self.loop.abandon()
+        self._abandoned = True
+        if self._coro is not None and self.task is not None and self.task.done():
+            close_in(self.task.context, self._coro)  # it may never have begun, or not have heard
+
+    # --- BodyHost -----------------------------------------------------------------------------------------
+
+    def set_timer(self, timer: BodyTimer, step_id: str) -> None:
+        """See BodyHost."""
+        if self._execution.stopped is not None:
+            return  # it never strikes
+        answer = _Strike(self.loop, timer)
+        self._timers[timer] = self._execution.make(Timer(timer.when()), step_id, answer, NO_CONTEXT)
+
+    def drop_timer(self, timer: BodyTimer) -> None:
+        """See BodyHost."""
+        call = self._timers.pop(timer, None)
+        if call is not None and call.step_id in self._execution.calls:
+            self._execution.give_up(call)
+
+    def wake(self) -> None:
+        """See BodyHost."""
+        self._execution.schedule()
+
+    def refused(self, error: UsageError) -> None:
+        """See BodyHost. A thread's answer would never come: the body ends with that."""
+        if get_ident() == self._thread:
+            raise error
+        self._execution.host.call_soon_threadsafe(self._fail, error)
+
+    def _fail(self, error: UsageError) -> None:
+        if self._refused is None and not self.over:
+            self._refused = error
+            self.loop.cancel_all()
+            self._execution.schedule()
+
+    def report(self, context: dict[str, Any]) -> None:
+        """See BodyHost. What a stop leaves behind is nobody's error."""
+        if isinstance(context.get("exception"), SystemExit | KeyboardInterrupt):
+            self._execution.services.observe(LoopInterrupted(repr(context["exception"])))
+        elif self._execution.stopped is None and not isinstance(context.get("exception"), Stopped):
+            self._execution.host.call_exception_handler(context)

@@ -1,0 +1,118 @@
+"""The body of a `def` workflow, in a thread of its own: it is at rest while it waits for a call."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import Context, copy_context
+from typing import Any
+
+from outlast.core.errors import UsageError
+from outlast.core.paths import Branch
+from outlast.core.stops import Stopped
+from outlast.engine.bodies.watching import watched
+from outlast.engine.execution import Execution
+from outlast.engine.operations.attempts import in_thread
+from outlast.sdk.operations import Operation
+from outlast.sdk.running import Line, enter_line
+
+REFUSAL_MAX_S = 1.0
+
+
+class _Answer(Future[Any]):
+    def give_up(self) -> None:
+        """See Answer. A `def` body gives nothing up."""
+
+
+class ThreadBody:
+    """It is `sdk.running.Body` for its function and `Driven` for its execution."""
+
+    def __init__(self, execution: Execution) -> None:
+        self._execution = execution
+        self._branch = Branch()
+        self._waiting: _Answer | None = None
+        self._refusals = 0
+        self._task: asyncio.Task[Any] | None = None
+
+    def begin(self, pool: ThreadPoolExecutor, fn: Callable[..., Any], keywords: dict[str, Any]) -> None:
+        """Run `fn` in a thread of `pool`, in the context of who calls this."""
+
+        def run() -> Any:
+            # Of all threads this one makes its calls.
+            # guard: def-body-in-the-loops-thread
+            enter_line(Line(self, threaded=True))
+            if not self._execution.services.watch_bodies:
+                return fn(**keywords)
+            with watched(self._execution.tell_read):
+                return fn(**keywords)
+
+        self._task = self._execution.host.create_task(in_thread(pool, run))
+        self._task.add_done_callback(lambda _: self._execution.check_over())
+
+    def result(self) -> Any:
+        """What the body returned. Raises what it raised."""
+        assert self._task is not None
+        if not self._task.done():
+            raise self._execution.stopped or Stopped()
+        return self._task.result()
+
+    # --- Body ---------------------------------------------------------------------------------------------
+
+    def block(self, operation: Operation) -> Any:
+        """See Body."""
+        answer = _Answer()
+        self._execution.host.call_soon_threadsafe(
+            self._make, operation, answer, copy_context(), context=Context()
+        )
+        try:
+            return answer.result()
+        except Stopped:
+            self._refusals += 1
+            # Ever later, so that a body that catches everything and calls again takes no processor.
+            time.sleep(min(REFUSAL_MAX_S, 0.001 * (2 ** min(self._refusals, 20) - 2)))
+            raise
+
+    def call(self, operation: Operation) -> asyncio.Future[Any]:
+        """See Body."""
+        raise UsageError("a def workflow can't await")
+
+    def tell_unawaited(self, name: str, place: str) -> None:
+        """See Body."""
+        self._execution.tell_unawaited(name, place)
+
+    def _make(self, operation: Operation, answer: _Answer, context: Context) -> None:
+        try:
+            self._execution.make(operation, self._branch.next_id(), answer, context)
+        except Stopped as reason:
+            answer.set_exception(reason)
+        else:
+            self._waiting = answer
+            self._execution.schedule()
+
+    @property
+    def now_s(self) -> float:
+        """See Body."""
+        return self._execution.now_s
+
+    def draw(self) -> str:
+        """See Body."""
+        return f"{self._execution.workflow_id} {self._branch.next_draw()}"
+
+    # --- Driven -------------------------------------------------------------------------------------------
+
+    @property
+    def over(self) -> bool:
+        """See Driven."""
+        return self._task is not None and self._task.done()
+
+    def run(self, next_recorded: Callable[[], bool]) -> bool | None:
+        """See Driven. It runs by itself."""
+        return None if self._waiting is None or self._waiting.done() else True
+
+    def unwind(self) -> None:
+        """See Driven."""
+        answer, self._waiting = self._waiting, None
+        if answer is not None and not answer.done():
+            answer.set_exception(self._execution.stopped or Stopped())

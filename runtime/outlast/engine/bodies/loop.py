@@ -1,0 +1,379 @@
+"""The event loop of one workflow's body: it runs until nothing is ready, and never waits.
+
+The host delivers one completion after another and runs the loop until it is empty. So what a body does
+between two deliveries follows from the deliveries alone, and is the same on replay. Its time stands still
+between them. Sets and dicts of its tasks and futures go in the order of their numbers, not of addresses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import sys
+from asyncio import events, tasks
+from collections import deque
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from contextvars import Context, copy_context
+from typing import Any, Protocol
+from weakref import WeakSet
+
+from outlast.core.errors import UsageError
+from outlast.core.paths import Branch
+from outlast.core.places import place_of_caller
+from outlast.core.stops import Stopped
+
+CALLBACKS_MAX = 2_000
+"""So many are run in one go before the host's loop has a turn."""
+
+
+class BodyHost(Protocol):
+    """Who drives the loop."""
+
+    @property
+    def now_s(self) -> float:
+        """Unix seconds, as of the last delivery."""
+        ...
+
+    def set_timer(self, timer: BodyTimer, step_id: str) -> None:
+        """The body wants `timer` to strike."""
+        ...
+
+    def drop_timer(self, timer: BodyTimer) -> None:
+        """The body cancelled it."""
+        ...
+
+    def wake(self) -> None:
+        """Something is ready though the loop doesn't run: run it."""
+        ...
+
+    def refused(self, error: UsageError) -> None:
+        """The body, or a thread on its behalf, asked for what it can't have. Raises it in the body."""
+        ...
+
+    def report(self, context: dict[str, Any]) -> None:
+        """What asyncio gives an exception handler."""
+        ...
+
+
+class _Nobody:
+    """Drives what is over: what is left of it may still cancel timers, and say goodbye."""
+
+    now_s = 0.0
+
+    def set_timer(self, timer: BodyTimer, step_id: str) -> None: ...
+    def drop_timer(self, timer: BodyTimer) -> None: ...
+    def wake(self) -> None: ...
+    def refused(self, error: UsageError) -> None: ...
+    def report(self, context: dict[str, Any]) -> None: ...
+
+
+class BodyFuture(asyncio.Future[Any]):
+    """A future of the body; its hash is its number."""
+
+    def __init__(self, loop: BodyLoop) -> None:
+        self.number = loop.next_number()
+        super().__init__(loop=loop)
+
+    def __hash__(self) -> int:
+        # guard: futures-hashed-by-address = id(self)
+        return self.number
+
+
+class BodyTask(asyncio.Task[Any]):
+    """A task of the body, and the branch of calls that it is."""
+
+    _log_destroy_pending: bool
+
+    def __init__(
+        self, loop: BodyLoop, branch: Branch, coro: Any, context: Context | None, **options: Any
+    ) -> None:
+        self.number = loop.next_number()  # before asyncio puts the task into a set of its own
+        self.branch = branch
+        self.context = copy_context() if context is None else context
+        super().__init__(coro, loop=loop, context=self.context, **options)
+
+    def __hash__(self) -> int:
+        return self.number
+
+
+class BodyTimer(asyncio.TimerHandle):
+    """What the body gets to hold of a timer: it can cancel it, until it strikes."""
+
+    _loop: BodyLoop
+
+    def cancel(self) -> None:
+        """See asyncio.Handle."""
+        if not self.cancelled():
+            self._loop.driver.drop_timer(self)
+        asyncio.Handle.cancel(self)
+
+
+class BodyLoop(asyncio.AbstractEventLoop):
+    """See above. Plain callbacks of the host's loop enter it: within a task Python 3.14 refuses that."""
+
+    def __init__(self, driver: BodyHost) -> None:
+        self.driver: BodyHost = driver
+        self.root = Branch()
+        self._ready: deque[asyncio.Handle] = deque()
+        self._running = False
+        self._number = 0
+        self._tasks: list[BodyTask] = []
+        self._tasks_seen = 64
+        self._generators: WeakSet[Any] = WeakSet()
+
+    # --- what asyncio asks of a loop ----------------------------------------------------------------------
+
+    def get_debug(self) -> bool:
+        """See AbstractEventLoop."""
+        return False
+
+    def is_running(self) -> bool:
+        """See AbstractEventLoop."""
+        return self._running
+
+    def is_closed(self) -> bool:
+        """See AbstractEventLoop."""
+        return False
+
+    def time(self) -> float:
+        """See AbstractEventLoop. Unix seconds; they stand still between deliveries."""
+        return self.driver.now_s
+
+    def create_future(self) -> asyncio.Future[Any]:
+        """See AbstractEventLoop."""
+        return BodyFuture(self)
+
+    def create_task(
+        self, coro: Any, *, name: str | None = None, context: Context | None = None, **_: Any
+    ) -> BodyTask:
+        """See AbstractEventLoop."""
+        branch = self.branch.fork()
+        return self._task(branch, coro, name=name or f"Task-{branch.prefix[:-1]}", context=context)
+
+    def call_soon(  # type: ignore[override]
+        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.Handle:
+        """See AbstractEventLoop."""
+        handle = asyncio.Handle(callback, args, self, context)
+        self._ready.append(handle)
+        if not self._running:
+            self.driver.wake()
+        return handle
+
+    def call_later(  # type: ignore[override]
+        self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """See AbstractEventLoop."""
+        return self.call_at(self.driver.now_s + delay, callback, *args, context=context)
+
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """See AbstractEventLoop. The timer is an operation: recorded when it strikes."""
+        timer = BodyTimer(when, callback, args, self, context)
+        self.driver.set_timer(timer, self.branch.next_timer_id())
+        return timer
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        """See AbstractEventLoop."""
+        self.driver.report(context)
+
+    def get_task_factory(self) -> None:
+        """See AbstractEventLoop. There is none."""
+
+    def get_exception_handler(self) -> None:
+        """See AbstractEventLoop. There is none."""
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        """See AbstractEventLoop: BodyTimer tells its driver."""
+
+    async def shutdown_asyncgens(self) -> None:
+        """See AbstractEventLoop."""
+
+    # --- what the engine asks of it -----------------------------------------------------------------------
+
+    @property
+    def branch(self) -> Branch:
+        """That of the task that runs now; callbacks of no task count as the body's."""
+        task = asyncio.current_task(self)
+        return task.branch if isinstance(task, BodyTask) else self.root
+
+    def next_number(self) -> int:
+        """What the next future or task is hashed by."""
+        self._number += 1
+        return self._number
+
+    def begin(self, body: Coroutine[Any, Any, Any], context: Context) -> BodyTask:
+        """The task of the body itself."""
+        return self._task(self.root, body, name="body", context=context)
+
+    def run(self, next_recorded: Callable[[], bool]) -> bool:
+        """Run what is ready; whether nothing is left. It stops after CALLBACKS_MAX.
+
+        At rest it asks `next_recorded` to hand over a completion, and goes on if that did.
+        """
+        if not self._ready and not (next_recorded() and self._ready):
+            return True
+        before, hooks = events._get_running_loop(), sys.get_asyncgen_hooks()
+        events._set_running_loop(self)
+        sys.set_asyncgen_hooks(self._generator_begins, self._generator_is_dropped)
+        self._running = True
+        ready = self._ready
+        try:
+            for _ in range(CALLBACKS_MAX):
+                if not ready and not (next_recorded() and ready):
+                    return True
+                handle = ready.popleft()
+                if not handle.cancelled():
+                    try:
+                        handle._run()
+                    # guard: sys-exit-ends-the-host
+                    except (SystemExit, KeyboardInterrupt) as error:
+                        # If a task raised it, asyncio has given it to that.
+                        self.driver.report(
+                            {"message": "a workflow's body ends the program", "exception": error}
+                        )
+            return not ready
+        finally:
+            self._running = False
+            sys.set_asyncgen_hooks(*hooks)
+            events._set_running_loop(before)
+
+    def strike(self, timer: BodyTimer) -> None:
+        """Its time has come."""
+        self._ready.append(timer)
+
+    def cancel_all(self) -> bool:
+        """Cancel every task, and end the async generators that were left open; whether there was any."""
+        left = [task for task in self._tasks if not task.done()]
+        for task in left:
+            task.cancel()
+        for generator in list(self._generators):
+            left.append(self._task(Branch("0.0."), generator.aclose(), name="aclose"))
+        return bool(left)
+
+    def abandon(self) -> None:
+        """Resume no task that caught its end and goes on, or waits for something: what runs now is over."""
+        for task in self._tasks:
+            if not task.done():
+                task._log_destroy_pending = False
+                close_in(task.context, task.get_coro())
+        self._ready.clear()
+
+    def forget(self) -> None:
+        """It is over: refer to nothing that refers back, so that all of it is freed without the collector."""
+        self.driver = _Nobody()
+        self._tasks.clear()
+        self._ready.clear()
+
+    # --- its own ------------------------------------------------------------------------------------------
+
+    def _task(
+        self, branch: Branch, coro: Any, context: Context | None = None, name: str | None = None
+    ) -> BodyTask:
+        task = BodyTask(self, branch, coro, context, name=name)
+        if len(self._tasks) >= self._tasks_seen:
+            self._tasks = [each for each in self._tasks if not each.done()]
+            self._tasks_seen = max(64, 2 * len(self._tasks))
+        self._tasks.append(task)  # asyncio keeps them weakly
+        return task
+
+    def _generator_begins(self, generator: Any) -> None:
+        self._generators.add(generator)
+
+    def _generator_is_dropped(self, generator: Any) -> None:
+        self._generators.discard(generator)
+        if not self._running:
+            return  # the collector found it, at no certain place of the body, perhaps in another thread
+        branch = Branch(self.branch.next_timer_id() + ".")
+        self.call_soon(self._task, branch, generator.aclose())
+
+
+_IO = {
+    "a thread": ("run_in_executor", "call_soon_threadsafe", "set_default_executor"),
+    "a look-up of a name": ("getaddrinfo", "getnameinfo"),
+    "a network connection": (
+        "create_connection",
+        "create_unix_connection",
+        "create_datagram_endpoint",
+        "connect_accepted_socket",
+        "start_tls",
+        "sendfile",
+        "sock_recv",
+        "sock_recv_into",
+        "sock_recvfrom",
+        "sock_recvfrom_into",
+        "sock_sendall",
+        "sock_sendto",
+        "sock_connect",
+        "sock_accept",
+        "sock_sendfile",
+    ),
+    "a server": ("create_server", "create_unix_server"),
+    "a subprocess": ("subprocess_exec", "subprocess_shell"),
+    "a file or pipe": (
+        "add_reader",
+        "remove_reader",
+        "add_writer",
+        "remove_writer",
+        "connect_read_pipe",
+        "connect_write_pipe",
+    ),
+    "a signal": ("add_signal_handler", "remove_signal_handler"),
+    "another run of its event loop": ("run_forever", "run_until_complete", "stop", "close"),
+    "a change of its event loop": ("set_task_factory", "set_exception_handler", "set_debug"),
+}
+"""What methods of a loop stand for that a body can't have."""
+
+
+def _refusing(method: str, meant: str) -> Callable[..., None]:
+    def refuse(loop: BodyLoop, *_: Any, **__: Any) -> None:
+        file, line = place_of_caller()
+        error = UsageError(
+            f"{file}:{line} asks in a workflow's body for {meant} (loop.{method}): a body runs again after a "
+            "crash, so it reaches nothing outside of it; put it into a step"
+        )
+        loop.driver.refused(error)
+
+    return refuse
+
+
+for _meant, _methods in _IO.items():
+    for _method in _methods:
+        setattr(BodyLoop, _method, _refusing(_method, _meant))
+
+
+def close_in(context: Context, coro: Any) -> None:
+    """End a coroutine, in the context where its calls are known as the body's.
+
+    One that catches even that goes on at its next call, which never ends. To free it would run it once more,
+    in a context where its calls raise at once, perhaps without end: so it is kept.
+    """
+    with suppress(BaseException):  # it may raise anything once more; nobody asks any more
+        context.run(coro.close)
+    if getattr(coro, "cr_frame", None) is not None:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(coro))
+
+
+def number_gathered_futures() -> None:
+    """Let the futures that `asyncio.gather` makes be hashed by numbers too: no loop is asked for them."""
+    gathered: Any = tasks._GatheringFuture  # type: ignore[attr-defined]
+    if gathered.__hash__ is _gathered_hash:
+        return
+    gathered.__hash__ = _gathered_hash
+
+
+def _gathered_hash(future: Any) -> int:
+    loop = future._loop
+    if not isinstance(loop, BodyLoop):
+        return object.__hash__(future)
+    number = getattr(future, "_outlast_number", None)
+    if number is None:
+        number = future._outlast_number = loop.next_number()
+    return int(number)
+
+
+def is_stop(context: dict[str, Any]) -> bool:
+    """Whether what asyncio reports is the end of an execution, which is nobody's error."""
+    return isinstance(context.get("exception"), Stopped)

@@ -1,0 +1,75 @@
+"""Find clocks and chance in bodies: what they give is another thing on replay, and no fault tells of it.
+
+A profiler sees each call of a built-in function. That is slow, so only hosts for development look.
+"""
+
+from __future__ import annotations
+
+import sys
+import sysconfig
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from outlast.core.places import is_ours
+
+Found = Callable[[str, str, str], None]
+"""Is told what was called, where (file:line), and what to write instead."""
+
+_LIBRARY = sysconfig.get_paths()["stdlib"]
+_THROUGH = ("/uuid.py", "/random.py", "/secrets.py")
+"""Files of Python's library that ask the system for their callers."""
+
+_CLOCK = "outlast.now()"
+_CHANCE = "outlast.random() or outlast.uuid4()"
+_READS = {
+    ("time", "time"): _CLOCK,
+    ("time", "time_ns"): _CLOCK,
+    ("time", "monotonic"): _CLOCK,
+    ("time", "perf_counter"): _CLOCK,
+    ("datetime", "now"): _CLOCK,
+    ("datetime", "utcnow"): _CLOCK,
+    ("datetime", "today"): _CLOCK,
+    ("date", "today"): _CLOCK,
+    ("posix", "urandom"): _CHANCE,
+    ("nt", "urandom"): _CHANCE,
+    ("Random", "random"): _CHANCE,
+    ("Random", "getrandbits"): _CHANCE,
+    ("SystemRandom", "random"): _CHANCE,
+}
+
+
+@contextmanager
+def watched(found: Found) -> Iterator[None]:
+    """Tell `found` of each read of a clock, or of chance, by what runs in this thread within it."""
+
+    def look(frame: FrameType, event: str, called: Any) -> None:
+        if event == "c_call" and (instead := _READS.get(_name_of(called))) is not None:
+            caller = _caller(frame)
+            if caller is not None:
+                place = f"{caller.f_code.co_filename}:{caller.f_lineno}"
+                found(".".join(_name_of(called)), place, instead)
+
+    before = sys.getprofile()
+    sys.setprofile(look)
+    try:
+        yield
+    finally:
+        sys.setprofile(before)
+
+
+def _name_of(called: Any) -> tuple[str, str]:
+    owner = getattr(called, "__self__", None)
+    kind = owner if isinstance(owner, type) else type(owner)
+    of = getattr(owner, "__name__", kind.__name__) if not isinstance(owner, type) else kind.__name__
+    return str(of), str(getattr(called, "__name__", ""))
+
+
+def _caller(frame: FrameType | None) -> FrameType | None:
+    """The user's frame that asked; None if a library did for itself, as logging does."""
+    while frame is not None and frame.f_code.co_filename.endswith(_THROUGH):
+        frame = frame.f_back
+    if frame is None or frame.f_code.co_filename.startswith((_LIBRARY, "<frozen")) or is_ours(frame):
+        return None
+    return frame

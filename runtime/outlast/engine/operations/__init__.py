@@ -1,0 +1,1 @@
+"""What bodies ask for: a file for each operation, and one table of them."""

@@ -1,0 +1,118 @@
+"""What a workflow does with others: it starts them, waits for their ends, and sends them messages."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+from collections.abc import Awaitable
+from typing import Any
+
+from outlast.core.codec import Codec
+from outlast.core.errors import DatabaseUnavailable, Overloaded, ShuttingDown, StepFailed, WorkflowFailed
+from outlast.core.failures import decode_failure
+from outlast.core.names import message_key_of
+from outlast.core.records import StepRecord
+from outlast.core.retry import RetryPolicy
+from outlast.core.stops import HandedOver
+from outlast.engine.calls import PendingCall
+from outlast.engine.execution import Child, Execution
+from outlast.engine.operations.attempts import Failure, Success, attempt_all
+from outlast.engine.operations.performing import before_next, perform
+from outlast.sdk.operations import Result, Send, Start, Step, Transaction
+
+START_RETRY_MIN_S = 0.05
+START_RETRY_MAX_S = 2.0
+
+_PLAIN = Codec(of="the result")
+_UNTIL_THE_HOST_CAN = RetryPolicy(
+    max_attempts=sys.maxsize, backoff_s=0.2, backoff_max_s=2.0, retry_on=(DatabaseUnavailable, Overloaded)
+)
+"""For awaiting children and for messages: that the host can't now is never recorded as their failure."""
+
+
+def begin_start(execution: Execution, call: PendingCall) -> None:
+    """See operations.table."""
+    perform(execution, call, _start)
+
+
+def begin_result(execution: Execution, call: PendingCall) -> None:
+    """See operations.table."""
+    perform(execution, call, _result)
+
+
+def begin_send(execution: Execution, call: PendingCall) -> None:
+    """See operations.table."""
+    perform(execution, call, _send)
+
+
+def value(call: PendingCall, record: StepRecord) -> Any:
+    """See operations.table."""
+    return _PLAIN.decode(record.output)
+
+
+def _start(execution: Execution, call: PendingCall) -> Awaitable[Success | Failure]:
+    operation = call.operation
+    assert isinstance(operation, Start)
+    child = Child(
+        workflow_id=f"{execution.workflow_id}/{call.step_id}",
+        parent=execution.workflow_id,
+        key=operation.key,
+        ends_by_s=None if operation.detached else execution.deadline_s,
+    )
+
+    async def start() -> str:
+        wait_s = START_RETRY_MIN_S
+        while True:
+            try:
+                return await execution.services.start_child(
+                    child, operation.workflow, operation.args, operation.kwargs
+                )
+            # guard: full-host-is-the-childs-error
+            except (Overloaded, DatabaseUnavailable):
+                await asyncio.sleep(random.uniform(wait_s / 2, wait_s))
+                wait_s = min(START_RETRY_MAX_S, wait_s * 2)
+            except ShuttingDown as error:
+                raise HandedOver("the instance shuts down") from error
+
+    return attempt_all(start, RetryPolicy(), None, _PLAIN, before_next(execution, call), call.context)
+
+
+def _result(execution: Execution, call: PendingCall) -> Awaitable[Success | Failure]:
+    operation = call.operation
+    assert isinstance(operation, Result)
+
+    async def result() -> Any:
+        with execution.awaiting(call.step_id):
+            return await execution.services.result_of(operation.workflow_id)
+
+    return attempt_all(result, _UNTIL_THE_HOST_CAN, None, _PLAIN, before_next(execution, call), call.context)
+
+
+def _send(execution: Execution, call: PendingCall) -> Awaitable[Success | Failure]:
+    operation = call.operation
+    assert isinstance(operation, Send)
+    key = operation.key or message_key_of(execution.workflow_id, call.step_id)
+
+    def send() -> Awaitable[int]:
+        return execution.services.send(operation.workflow_id, operation.body, operation.topic, key)
+
+    return attempt_all(send, _UNTIL_THE_HOST_CAN, None, _PLAIN, before_next(execution, call), call.context)
+
+
+def failure(execution: Execution, call: PendingCall, record: StepRecord) -> Exception:
+    """What a recorded error raises; its class is looked for where the function is defined that raised it."""
+    operation, name = call.operation, record.name
+    function: Any = execution.definition.fn
+    if isinstance(operation, Step | Transaction):
+        function = operation.definition.fn
+    elif isinstance(operation, Start | Result) and operation.workflow is not None:
+        function = operation.workflow.fn
+    error = decode_failure(record.error or "", name, function.__globals__)
+    if isinstance(operation, Result) and isinstance(error, StepFailed) and error.step == name:
+        # What it raised can't be rebuilt here.
+        text = f"{error.error_type}: {error.error_message}"
+        failed = WorkflowFailed(operation.workflow_id, f"{operation.workflow_id} failed: {text}")
+        failed.__cause__ = error
+        return failed
+    return error

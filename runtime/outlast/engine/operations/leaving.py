@@ -1,0 +1,106 @@
+"""How a workflow leaves the memory when waiting is all that is left, and comes back later."""
+
+from __future__ import annotations
+
+from heapq import heappop
+
+from pydantic_core import to_json
+
+from outlast.core import kinds
+from outlast.core.clock import monotonic
+from outlast.core.records import StepRecord
+from outlast.core.stops import Suspended
+from outlast.engine.calls import PendingCall
+from outlast.engine.execution import Execution
+from outlast.sdk.operations import Receive
+
+
+def leave(execution: Execution) -> None:
+    """The body is at rest: suspend the workflow if all that it wants is far; else record the long waits.
+
+    Of those nothing is lost by a crash: what others are told, and when a wait ends, stays.
+    """
+    if not execution.waits:
+        return
+    if len(execution.waits) == len(execution.calls) and _nearest_s(execution) > _soon_s(execution):
+        if not _receives(execution):
+            _suspend(execution)
+            return
+        _look_again(execution)
+    fresh, execution.new_waits = execution.new_waits, []
+    for call in fresh:
+        long = execution.waits.get(call.step_id) is call and (call.wake_s or 0.0) > _soon_s(execution)
+        # guard: sleep-unsaved
+        if long and not call.saved and call.operation.kind != kinds.TIMER:
+            call.saved = True
+            _ = execution.write(_record(call))
+
+
+def _nearest_s(execution: Execution) -> float:
+    """When the first of its waits is over. There must be one."""
+    while execution.wakes[0][1] not in execution.waits:
+        heappop(execution.wakes)
+    return execution.wakes[0][0]
+
+
+def _soon_s(execution: Execution) -> float:
+    """What is to come before this time isn't worth leaving for."""
+    return execution.services.clock.now_s() + execution.services.moment_s
+
+
+def _receives(execution: Execution) -> list[PendingCall]:
+    return [call for call in execution.waits.values() if call.operation.kind == kinds.RECEIVE]
+
+
+def _look_again(execution: Execution) -> None:
+    """Suspend if nothing happens for a moment: a message may be on its way."""
+    seen, waits = execution.activity, set(execution.waits)
+
+    def look() -> None:
+        if execution.stopped is not None or execution.draining or seen != execution.activity:
+            return
+        idle = waits == set(execution.calls) and empty(execution, _receives(execution))
+        if idle and _nearest_s(execution) > _soon_s(execution):
+            _suspend(execution)
+
+    if execution.looking is not None:
+        execution.looking.cancel()
+    execution.looking = execution.host.call_later(execution.services.moment_s, look)
+
+
+def empty(execution: Execution, receives: list[PendingCall]) -> bool:
+    """Whether no receive is about to take a message, and each of them has looked."""
+    # guard: leaves-with-a-message = True
+    return all(execution.boxes[_topic(call)].empty for call in receives)
+
+
+def _topic(call: PendingCall) -> str:
+    assert isinstance(call.operation, Receive)
+    return call.operation.topic
+
+
+def _suspend(execution: Execution) -> None:
+    nearest_s, deadline_s = _nearest_s(execution), execution.deadline_s
+    execution.wake_at_s = nearest_s if deadline_s is None else min(nearest_s, deadline_s)
+    topics = sorted({_topic(call) for call in _receives(execution)})
+    if topics:
+        # Every message of these topics up to that number was received. What is beyond it wakes.
+        known = min(execution.boxes[topic].seen for topic in topics)
+        execution.awaits = to_json({"mail": known, "topics": topics}).decode()
+    execution.unsaved = [_record(call) for call in execution.waits.values() if not call.saved]
+    execution.stop(Suspended("the workflow sleeps"))
+
+
+def _record(call: PendingCall) -> StepRecord:
+    """Of a wait that isn't over."""
+    attempts = 0 if call.operation.kind == kinds.RECEIVE else 1
+    output = to_json(call.wake_s).decode()
+    return StepRecord(
+        call.step_id,
+        call.operation.name,
+        output,
+        None,
+        attempts,
+        kind=call.operation.kind,
+        began=call.began if call.began is not None else monotonic(),
+    )

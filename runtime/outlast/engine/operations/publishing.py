@@ -1,0 +1,47 @@
+"""Publishing events: a record like a step's, without anything to run before it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from outlast.core.clock import monotonic
+from outlast.core.records import StepRecord
+from outlast.engine.calls import PendingCall
+from outlast.engine.execution import Execution
+from outlast.sdk.operations import Publish
+
+AHEAD_CHARS_MAX = 1_000_000
+"""So much may a body publish before it waits until that is durable."""
+
+EVENT_CHARS = 10_000
+"""What each event counts for beside its value."""
+
+
+def begin(execution: Execution, call: PendingCall) -> None:
+    """See operations.table. Nobody sees it before it is durable, so it needn't wait for what came before."""
+    operation = call.operation
+    assert isinstance(operation, Publish)
+    call.began = monotonic()
+    execution.published_ahead += EVENT_CHARS + len(operation.body)
+    # guard: events-without-end
+    if execution.published_ahead >= AHEAD_CHARS_MAX or execution.draining:
+        execution.published_ahead = 0
+        call.task = execution.host.create_task(_later(execution, call, operation))
+    else:
+        _publish(execution, call, operation)
+
+
+def value(call: PendingCall, record: StepRecord) -> Any:
+    """See operations.table."""
+    return None
+
+
+def _publish(execution: Execution, call: PendingCall, operation: Publish) -> None:
+    record = StepRecord(call.step_id, operation.name, operation.body, None, 0, began=call.began)
+    execution.complete(call, record)
+
+
+async def _later(execution: Execution, call: PendingCall, operation: Publish) -> None:
+    await execution.may_begin(call)
+    _publish(execution, call, operation)
+    execution.schedule()

@@ -1,0 +1,70 @@
+"""Receiving messages: that a message was received says the record of the receive, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic_core import from_json
+
+from outlast.core.clock import monotonic
+from outlast.core.messages import TIMED_OUT, envelope_of, message_in
+from outlast.core.records import StepRecord
+from outlast.engine.calls import PendingCall
+from outlast.engine.execution import Execution
+from outlast.engine.mail import Box
+from outlast.sdk.durations import DURATION_MAX_S
+from outlast.sdk.operations import Receive
+
+
+def begin(execution: Execution, call: PendingCall) -> None:
+    """See operations.table."""
+    operation = call.operation
+    assert isinstance(operation, Receive)
+    call.began = monotonic()
+    if call.record is not None:
+        execution.wait_until(call, from_json(call.record.output or "0"))
+    else:
+        timeout_s = DURATION_MAX_S if operation.timeout_s is None else operation.timeout_s
+        execution.wait_until(call, execution.services.clock.now_s() + timeout_s)
+    call.task = execution.host.create_task(_receive(execution, call, _box(execution, operation.topic)))
+
+
+def value(call: PendingCall, record: StepRecord) -> Any:
+    """See operations.table."""
+    message = message_in(record.output)
+    return None if message is None else message.body
+
+
+async def _receive(execution: Execution, call: PendingCall, box: Box) -> None:
+    if execution.draining:
+        await execution.never()
+    assert call.wake_s is not None
+    clock, mail = execution.services.clock, execution.services.mail
+    message = box.take()
+    if message is None:
+        with mail.watching(box):
+            late = clock.now_s() >= call.wake_s
+            await mail.look()
+            execution.schedule()  # it may leave the memory now
+            # None if a look that began at the end of its time or later found none.
+            while (message := box.take()) is None and not late:
+                left_s = call.wake_s - clock.now_s()
+                if left_s <= 0:
+                    late = True
+                    await mail.look()
+                else:
+                    await box.arrival(min(left_s, execution.services.moment_s))
+    # Since it was taken nothing was waited for: a message that isn't recorded now is received by nobody.
+    if execution.stopped is None:
+        output = TIMED_OUT if message is None else envelope_of(message)
+        record = StepRecord(call.step_id, call.operation.name, output, None, 0, began=call.began)
+        # guard: receive-not-recorded
+        execution.complete(call, record, None if message is None else message.body)
+        execution.schedule()
+
+
+def _box(execution: Execution, topic: str) -> Box:
+    if topic not in execution.boxes:
+        # guard: received-again = Box(execution.workflow_id, topic, 0)
+        execution.boxes[topic] = Box(execution.workflow_id, topic, execution.received.get(topic, 0))
+    return execution.boxes[topic]

@@ -1,0 +1,113 @@
+"""Transactions: their record is the last statement of the user's own, so both are there or none."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+from typing import Any
+
+from outlast.core.ports import Conflicted, Fence, TransactionWork, Unreachable
+from outlast.core.records import StepRecord
+from outlast.core.stops import LeaseLost
+from outlast.engine.calls import PendingCall
+from outlast.engine.execution import Execution
+from outlast.engine.operations.attempts import Failure, Success, Tried, attempt_all, in_thread
+from outlast.engine.operations.performing import TooLate, before_next, in_time, may_begin_again, perform
+from outlast.sdk.context import context
+from outlast.sdk.operations import Transaction
+
+CONFLICTS_MAX = 50
+"""Reruns of one transaction for serialization failures and deadlocks before they count as its error."""
+
+
+def begin(execution: Execution, call: PendingCall) -> None:
+    """See operations.table."""
+    perform(execution, call, _attempts)
+
+
+def value(call: PendingCall, record: StepRecord) -> Any:
+    """See operations.table."""
+    return _of(call).definition.codec.decode(record.output)
+
+
+def _of(call: PendingCall) -> Transaction:
+    assert isinstance(call.operation, Transaction)
+    return call.operation
+
+
+async def _attempts(execution: Execution, call: PendingCall) -> Success | Failure:
+    definition = _of(call).definition
+    committed: list[StepRecord] = []
+
+    async def run() -> Any:
+        committed[:] = [await _transact(execution, call)]
+
+    tried = await attempt_all(
+        run,
+        definition.retry,
+        definition.timeout_s,
+        None,
+        before_next(execution, call),
+        call.context,
+        Tried(call.step_id, f"transaction {definition.name!r}", execution.services.clock.now_s),
+    )
+    if isinstance(tried, Failure):
+        return tried
+    (record,) = committed
+    if record.error is None:
+        return Success("", definition.codec.decode(record.output), tried.attempts, record)
+    return Success("", None, tried.attempts, record)
+
+
+async def _transact(execution: Execution, call: PendingCall) -> StepRecord:
+    """Run the body and its record's insert until Postgres gave a plain answer."""
+    operation, services = _of(call), execution.services
+    definition = operation.definition
+    nonce = secrets.randbits(63)
+    fn = in_time(execution, definition.fn)
+
+    async def run(connection: Any) -> StepRecord:
+        if definition.is_async:
+            result = await fn(connection, *operation.args, **operation.kwargs)
+        else:
+            result = await in_thread(
+                services.step_threads, fn, connection, *operation.args, **operation.kwargs
+            )
+        text, _ = definition.codec.through(result)
+        record = StepRecord(call.step_id, definition.name, text, None, context().attempt, began=call.began)
+        return execution.placed(call, record, execution.take_place(call))
+
+    caller = context().caller if definition.role == "caller" else None
+    work = TransactionWork(
+        run, threaded=not definition.is_async, isolation=definition.isolation, caller=caller
+    )
+    fence = Fence(execution.workflow_id, execution.epoch, call.step_id, nonce)
+    conflicts = 0
+    standing: StepRecord | None = None
+    while True:
+        try:
+            standing = await services.transactions.transact(work, fence)
+        # guard: conflicts-fail
+        except Conflicted as error:
+            conflicts += 1
+            await conflict_pause(conflicts, error)
+        except TooLate:
+            pass
+        # guard: lost-commit-fails
+        except Unreachable:
+            # If that was the commit, its record stands in the way of the next run's and undoes it.
+            await asyncio.sleep(random.uniform(0.05, 0.5))
+        else:
+            break
+        await may_begin_again(execution, call)
+    if standing is None:
+        raise LeaseLost(f"the record of {definition.name!r} was refused")
+    return standing
+
+
+async def conflict_pause(conflicts: int, error: Conflicted) -> None:
+    """Wait before a transaction that conflicted runs again; after very many raise what Postgres said."""
+    if conflicts > CONFLICTS_MAX:
+        raise (error.__cause__ or error) from None
+    await asyncio.sleep(random.uniform(0, min(0.5, 0.005 * 2 ** min(conflicts, 10))))

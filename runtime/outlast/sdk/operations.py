@@ -1,0 +1,176 @@
+"""What a workflow's body may ask for. Each is a value: the SDK hands it over, the engine does the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from outlast.core import kinds
+from outlast.core.arguments import fingerprint_of_call, fingerprint_of_text
+from outlast.core.events import event_record_name
+from outlast.core.messages import receive_name
+from outlast.sdk.definitions import StepDefinition, TransactionDefinition, WorkflowDefinition
+
+Args = tuple[Any, ...]
+Kwargs = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """Replay or run a step."""
+
+    kind: ClassVar[str] = kinds.STEP
+    definition: StepDefinition
+    args: Args
+    kwargs: Kwargs
+
+    @property
+    def name(self) -> str:
+        """What its record is called."""
+        return self.definition.name
+
+    @property
+    def fingerprint(self) -> int | None:
+        """Of its arguments, where that can be had cheaply."""
+        return fingerprint_of_call(self.args, self.kwargs)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Transaction:
+    """Replay or run a transaction."""
+
+    kind: ClassVar[str] = kinds.TRANSACTION
+    definition: TransactionDefinition
+    args: Args
+    kwargs: Kwargs
+
+    @property
+    def name(self) -> str:
+        """What its record is called."""
+        return self.definition.name
+
+    @property
+    def fingerprint(self) -> int | None:
+        """Of its arguments, where that can be had cheaply."""
+        return fingerprint_of_call(self.args, self.kwargs)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sleep:
+    """Sleep for a duration, or until a Unix time."""
+
+    kind: ClassVar[str] = kinds.SLEEP
+    name: ClassVar[str] = "sleep"
+    fingerprint: ClassVar[None] = None
+    duration_s: float | None
+    until_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Receive:
+    """Wait for the next message of a topic (empty: the one without a name); its JSON text, None if none."""
+
+    kind: ClassVar[str] = kinds.RECEIVE
+    fingerprint: ClassVar[None] = None
+    topic: str
+    timeout_s: float | None
+
+    @property
+    def name(self) -> str:
+        """What its record is called."""
+        return receive_name(self.topic)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Send:
+    """Send a message (JSON text) once; its id."""
+
+    kind: ClassVar[str] = kinds.SEND
+    workflow_id: str
+    body: str
+    topic: str
+    key: str | None
+
+    @property
+    def name(self) -> str:
+        """What its record is called."""
+        return f"send to {self.workflow_id}"
+
+    @property
+    def fingerprint(self) -> int | None:
+        """Of its text, where that can be had cheaply."""
+        return fingerprint_of_text(self.body)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Publish:
+    """Publish an event (JSON text) once."""
+
+    kind: ClassVar[str] = kinds.PUBLISH
+    event: str
+    body: str
+
+    @property
+    def name(self) -> str:
+        """What its record is called."""
+        return event_record_name(self.event)
+
+    @property
+    def fingerprint(self) -> int | None:
+        """Of its text, where that can be had cheaply."""
+        return fingerprint_of_text(self.body)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Start:
+    """Start a child once, under a key of its own if there is one; its id.
+
+    Unless `detached` it must end when the workflow that starts it must.
+    """
+
+    kind: ClassVar[str] = kinds.START
+    workflow: WorkflowDefinition
+    args: Args
+    kwargs: Kwargs
+    key: str | None
+    detached: bool
+
+    @property
+    def name(self) -> str:
+        """What its record is called."""
+        return f"start {self.workflow.name}"
+
+    @property
+    def fingerprint(self) -> int | None:
+        """Of its arguments, where that can be had cheaply."""
+        return fingerprint_of_call(self.args, self.kwargs)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Result:
+    """Wait for another workflow; what it raised is looked for where `workflow` is defined."""
+
+    kind: ClassVar[str] = kinds.RESULT
+    fingerprint: ClassVar[None] = None
+    workflow_id: str
+    workflow: WorkflowDefinition | None
+
+    @property
+    def name(self) -> str:
+        """What its record is called."""
+        return f"result of {self.workflow_id}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Timer:
+    """Call back at a time of the body's loop, in Unix seconds. asyncio asks for these, not the SDK."""
+
+    kind: ClassVar[str] = kinds.TIMER
+    name: ClassVar[str] = "timer"
+    fingerprint: ClassVar[None] = None
+    when_s: float
+
+
+Operation = Step | Transaction | Sleep | Receive | Send | Publish | Start | Result | Timer
+Read = Callable[[Any], Any]
