@@ -31,7 +31,8 @@ def explore(work: tuple[str | None, int, float]) -> tuple[Counter[str], list[tup
     for plan in _plans(seed, seconds, simulate):
         outcome = simulate(plan)
         totals["schedules"] += 1
-        totals["sweeps"] += ":" in plan.name
+        totals["sweeps"] += "@" in plan.name
+        totals["mail"] += ":mail" in plan.name
         totals["cycles"] += outcome.cycles
         totals["workflows"] += outcome.workflows
         totals["steps run"] += outcome.executed

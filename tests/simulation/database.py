@@ -189,7 +189,7 @@ class Database:
         # One snapshot: all fences are looked at before anything of the batch is written.
         fenced = [write for write in batch.writes if self._owns(instance_id, write)]
         accepted = frozenset(write.workflow_id for write in fenced if self._write(write, batch.nonce))
-        return Committed(started, accepted)
+        return Committed(started, accepted, self.now())
 
     def _start(self, instance_id: str, new: NewWorkflow, nonce: int) -> bool:
         if new.workflow_id in self.workflows:
@@ -229,17 +229,19 @@ class Database:
             return True
         if standing.step.completion_order is not None or standing.step.name != step.name:
             return False
-        over = standing.step._replace(completion_order=step.completion_order, error=step.error)
-        if standing.step.attempts == 0:
+        over = standing.step._replace(
+            completion_order=step.completion_order, error=step.error, at_s=step.at_s
+        )
+        if standing.step.kind == "receive":
             over = over._replace(output=step.output)
         self.records[workflow_id, step.step_id] = Record(over, nonce, self.now())
         return True
 
-    def confirm(self, batch: Batch) -> frozenset[str]:
+    def confirm(self, batch: Batch) -> dict[str, float | None]:
         """`confirm_batch`: who bears the nonce in all rows that the batch writes of it."""
         started = {each.workflow_id for each in batch.starts if self._bears(each.workflow_id, batch.nonce)}
         accepted = {each.workflow_id for each in batch.writes if self._bears_all(each, batch.nonce)}
-        return frozenset(started | accepted)
+        return {each: self.workflows[each].created_at for each in sorted(started | accepted)}
 
     def _bears(self, workflow_id: str, nonce: int) -> bool:
         row = self.workflows.get(workflow_id)

@@ -1,4 +1,4 @@
-"""Random programs of workflows: what asyncio offers over steps, transactions, sleeps, children, messages."""
+"""Random programs: what asyncio and anyio offer over steps, transactions, sleeps, children and messages."""
 
 from __future__ import annotations
 
@@ -6,27 +6,33 @@ import asyncio
 import random
 from typing import Any
 
-from outlast import context, receive, send, sleep, start, start_once, step, transaction, workflow
+from outlast import context, now, receive, send, sleep, start, start_once, uuid4, workflow
+from outlast import random as drawn
+from tests.simulation.steps import Refused, blocking, failing, fickle, pay, work
 from tests.simulation.traces import Life, current_traces
+from tests.simulation.with_anyio import WITH_ANYIO
+from tests.simulation.with_asyncio import WITH_ASYNCIO
 
 Node = list[Any]
 """`[kind, label, children, number]`: a number is seconds, or failures. Of messages the topic stands first."""
 
-LEAVES = ("step", "step", "step", "pay", "thread", "fails", "retried", "sleep", "pause", "child", "once")
-MAIL_LEAVES = ("step", "pay", "thread", "sleep", "receive", "receive", "receive", "receive", "send")
-BRANCHES = (
-    "row",
-    "late",
-    "gather",
-    "group",
-    "completed",
-    "first",
-    "all",
-    "shielded",
-    "timeout",
-    "while",
-    "for",
+LEAVES = (
+    "step",
+    "step",
+    "step",
+    "pay",
+    "thread",
+    "fails",
+    "retried",
+    "sleep",
+    "pause",
+    "draws",
+    "child",
+    "once",
 )
+MAIL_LEAVES = ("step", "pay", "thread", "sleep", "receive", "receive", "receive", "receive", "send")
+TOGETHER = {**WITH_ASYNCIO, **WITH_ANYIO}
+BRANCHES = ("row", "row", "late", "timeout", "for", *TOGETHER)
 TOPICS = ("a", "b")
 PATIENT_S = 10_000.0
 """Of a receive whose message comes: without one it is a wake-up that was lost."""
@@ -34,45 +40,6 @@ PATIENT_S = 10_000.0
 RECEIVES_S = (0.0, 0.05, 0.5, PATIENT_S, PATIENT_S)
 SLEEPS_S = (0.01, 0.15, 0.5, 3.0)
 TIMEOUTS_S = (0.001, 0.02, 0.4)
-
-
-class Refused(Exception):
-    """What steps fail with."""
-
-
-@step
-async def work(life: Life, label: str, seen: int) -> str:
-    """A step that takes a moment."""
-    return await current_traces().work(life, label, seen)
-
-
-@step
-def blocking(life: Life, label: str, seen: int) -> str:
-    """A step in a thread."""
-    return current_traces().begin_step(life, label, seen)
-
-
-@step
-async def failing(life: Life, label: str, seen: int) -> str:
-    """A step whose error is recorded."""
-    raise Refused(await current_traces().work(life, label, seen))
-
-
-@step(max_attempts=3, backoff=0.05)
-async def fickle(life: Life, label: str, seen: int, failures: int) -> str:
-    """A step that succeeds after some attempts."""
-    value = await current_traces().work(life, label, seen)
-    if context().attempt <= failures:
-        raise Refused(value)
-    return value
-
-
-@transaction(max_attempts=2)
-async def pay(tx: Any, life: Life, label: str, seen: int) -> str:
-    """A transaction with one effect."""
-    value = await current_traces().work(life, label, seen)
-    await tx.write((life.workflow_id, value))
-    return value
 
 
 @workflow
@@ -87,7 +54,11 @@ async def run(life: Life, node: Node) -> str:
     """Run one node; what those above it see of it."""
     kind, label, children, number = node
     if kind in LEAVES or kind in MAIL_LEAVES:
-        return await _leaf(life, kind, label, children, number)
+        try:
+            return await _leaf(life, kind, label, children, number)
+        except asyncio.CancelledError:
+            life.decide(f"{label} cancelled")
+            raise
     if kind in ("row", "late"):
         for child in children:
             await run(life, child)
@@ -107,7 +78,7 @@ async def run(life: Life, node: Node) -> str:
         except TimeoutError:
             life.decide(f"{label} too late")
     else:
-        await _together(life, kind, label, [run(life, child) for child in children], number)
+        await TOGETHER[kind](life, label, [run(life, child) for child in children], number)
     return str(label)
 
 
@@ -119,6 +90,9 @@ async def _leaf(life: Life, kind: str, label: str, children: list[Any], number: 
     if kind == "pause":
         await asyncio.sleep(number)
         life.decide(f"{label} paused")
+        return label
+    if kind == "draws":
+        life.decide(f"{label} {now()} {uuid4()} {drawn()} {asyncio.get_running_loop().time()}")
         return label
     if kind == "receive":
         message = await receive(children[0], timeout=number, default=None)
@@ -161,38 +135,6 @@ async def _leaf(life: Life, kind: str, label: str, children: list[Any], number: 
         value = str(error)
     life.result(value)
     return label
-
-
-async def _together(life: Life, kind: str, label: str, runs: list[Any], number: float) -> None:
-    if kind == "gather":
-        await asyncio.gather(*runs)
-    elif kind == "shielded":
-        await asyncio.gather(*(asyncio.shield(each) for each in runs))
-    elif kind == "group":
-        async with asyncio.TaskGroup() as group:
-            for each in runs:
-                group.create_task(each)
-    elif kind == "completed":
-        for each in asyncio.as_completed(runs):
-            life.decide(f"{label} next {await each}")
-    elif kind == "while":
-        tasks = [asyncio.create_task(each) for each in runs]
-        done, pending = await asyncio.wait(tasks, timeout=number)
-        life.decide(f"{label} by then {[task.result() for task in done]}")
-        for task in pending:
-            life.decide(f"{label} after that {await task}")
-    elif kind == "first":
-        tasks = [asyncio.create_task(each) for each in runs]
-        done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        life.decide(f"{label} first {[task.result() for task in done]}")
-        for task in pending:
-            task.cancel()
-        if pending:
-            await asyncio.wait(pending)
-    elif kind == "all":
-        done, _ = await asyncio.wait([asyncio.create_task(each) for each in runs])
-        for index, task in enumerate(done):
-            life.result(await work(life, f"{label}.{index} of {task.result()}", len(life.notes)))
 
 
 def a_program(

@@ -120,10 +120,7 @@ class Scenario:
             lease_ttl_s=LEASE_S, moment_s=0.2, drain_s=DRAIN_S, claim_batch=3, workflows_max=20,
             suspect_after=self.limits.suspect_after, memory_bytes_max=self.memory_bytes,
         )  # fmt: skip
-        instance.engine = Engine(
-            instance.name, store.journal, store.transactions, store.instances, store.workflows,
-            store.messages, store.queues, Catalog(), self._observe, options,
-        )  # fmt: skip
+        instance.engine = Engine(instance.name, store, Catalog(), self._observe, options)
         while not instance.opened:
             try:
                 await instance.engine.open()
@@ -444,7 +441,7 @@ class Scenario:
         """Of each topic the first messages were received, once each."""
         received: dict[tuple[str, str], list[int]] = {}
         for key, record in self.database.records.items():
-            if record.step.attempts == 0 and record.step.completion_order and record.step.error is None:
+            if record.step.kind == "receive" and record.step.completion_order:
                 message = message_in(record.step.output)
                 if message is not None:
                     letter = self.database.letters[message.message_id - 1]

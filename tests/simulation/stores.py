@@ -111,7 +111,7 @@ class MemoryJournal:
         """See JournalStore."""
         return await self._link.call("commit", lambda: self._database.commit(self._instance_id, batch))
 
-    async def confirm(self, batch: Batch) -> frozenset[str]:
+    async def confirm(self, batch: Batch) -> dict[str, float | None]:
         """See JournalStore."""
         return await self._link.call("confirm", lambda: self._database.confirm(batch))
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from outlast.engine import receiving
+from outlast.engine import execution
+from outlast.engine.completions import Completion, Completions
 from outlast.engine.execution import Execution
-from outlast.engine.turns import Turns
 from tests.simulation.database import Database, Workflow
 from tests.simulation.network import MISHAPS, Weather
 from tests.simulation.plans import AT_CYCLES, Plan, calm_plan, mail_plan, plan_of, random_plan, sweep
@@ -137,12 +137,16 @@ async def at_once(*_: object) -> None:
 
 
 def test_it_finds_steps_that_begin_too_early(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Execution, "_may_begin", at_once)
+    monkeypatch.setattr(Execution, "may_begin", at_once)
     assert found_by_schedules()
 
 
 def test_it_finds_results_that_come_out_of_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Turns, "take", at_once)
+    def newest(self: Completions) -> Completion | None:
+        filled = [place for place, each in self._places.items() if each is not None]
+        return self._places.pop(max(filled)) if filled else None
+
+    monkeypatch.setattr(Completions, "next", newest)
     assert found_by_schedules()
 
 
@@ -159,5 +163,5 @@ def test_it_finds_a_wake_up_that_is_lost_at_the_suspension(monkeypatch: pytest.M
 
 
 def test_it_finds_messages_that_are_received_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(receiving, "last_received", lambda _: {})
+    monkeypatch.setattr(execution, "last_received", lambda _: {})
     assert found_by_schedules(plan=mail_plan)

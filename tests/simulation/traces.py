@@ -21,6 +21,7 @@ class Life:
     instance_id: str
     epoch: int
     known: frozenset[str]
+    execution: Any
     notes: list[str] = field(default_factory=list)
     shown: int = 0
     """How many notes there were when a step last began: something outside may depend on them."""
@@ -29,11 +30,12 @@ class Life:
 
     def result(self, value: str) -> None:
         """A step's result reached the body."""
-        self.notes.append(f"step {value}")
+        self.decide(f"step {value}")
 
     def decide(self, text: str) -> None:
-        """The body saw which came first, or how long it took."""
-        self.notes.append(text)
+        """The body saw which came first, or how long it took. How a stop ends it counts not."""
+        if self.execution.stopped is None:
+            self.notes.append(text)
 
 
 class Traces:
@@ -54,7 +56,7 @@ class Traces:
         execution = process.engine._executor.live[workflow_id]  # type: ignore[attr-defined]
         known = frozenset(str(each.output or each.error) for each in execution._history._records.values())
         texts = frozenset(_value(each) for each in known)
-        life = Life(workflow_id, process.name, execution.epoch, texts)
+        life = Life(workflow_id, process.name, execution.epoch, texts, execution)
         earlier = self.lives.setdefault(workflow_id, [])
         for each in earlier:
             if each.epoch < life.epoch:
