@@ -16,6 +16,7 @@ from benchmarks.workloads import (
     cold_start,
     engine_alone,
     growth,
+    large_workflows,
     payloads,
     recovery,
     sleepers,
@@ -44,6 +45,7 @@ WORKLOADS: dict[str, ModuleType] = {
     "payloads": payloads,
     "growth": growth,
     "engine_alone": engine_alone,
+    "large_workflows": large_workflows,
     "sql_cost": sql_cost,
 }
 """In the order of the report."""

@@ -77,6 +77,12 @@ TARGETS = (
     ),
     Target("the same, to rows/s of one JSON document a batch", "engine_alone", "to_json", 0.2, 0.4),
     Target("recovery after `kill -9`: workflows/s, to DBOS's", "recovery", "to_dbos", 15, 30),
+    Target("a gather of 10,000 steps", "large_workflows", "gathered_per_s", 20_000, unit=" steps/s"),
+    AtMost("the same, a step's processor time to that in a gather of 100", "large_workflows", "linear", 1.2),
+    Target(
+        "a replay of 100,000 recorded steps", "large_workflows", "replayed_per_s", 50_000, unit=" steps/s"
+    ),
+    AtMost("the slowest call meanwhile", "large_workflows", "slowest_call_ms", 50, unit=" ms"),
     AtMost("1,000,000 suspended workflows: memory above idle", "sleepers", "memory_mib", 50, unit=" MiB"),
     Target("claiming suspended workflows that are due", "sleepers", "claimed_per_s", 5_000, unit="/s"),
     AtMost("cold start, to the first durable answer", "cold_start", "first_answer_s", 0.5, unit=" s"),

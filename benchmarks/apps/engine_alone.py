@@ -11,20 +11,15 @@ import asyncio
 import json
 import secrets
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from time import perf_counter
+from collections.abc import Awaitable, Callable, Coroutine
+from time import perf_counter, process_time
 from typing import Any
 
 import psycopg
 import uvloop
 
+from benchmarks.apps.alone import engine_at
 from outlast import step, workflow
-from outlast.engine.engine import Engine, EngineOptions
-from outlast.host.collector import collect_seldom
-from outlast.sdk.definitions import WorkflowDefinition
-from outlast.store.connections import Database
-from outlast.store.instances import RecoveryLimits
-from outlast.store.postgres import PostgresStore
 
 WRITERS = 256
 STEPS = 40
@@ -45,56 +40,29 @@ async def chain(length: int) -> int:
     return sum([await one(number) for number in range(length)])
 
 
-class Functions:
-    """A catalog of the one workflow."""
-
-    def workflow(self, function: str) -> WorkflowDefinition | None:
-        """See core.ports.Catalog."""
-        return chain.definition
-
-    def version(self, function: str) -> str | None:
-        """See core.ports.Catalog."""
-        return "1"
-
-    def name_of(self, definition: WorkflowDefinition) -> str | None:
-        """See core.ports.Catalog."""
-        return "chain"
-
-    def workflow_names(self) -> Sequence[str]:
-        """See core.ports.Catalog."""
-        return ["chain"]
-
-    def queues(self) -> dict[str, list[str]]:
-        """See core.ports.Catalog."""
-        return {}
-
-
 async def steps(url: str, seconds: float) -> dict[str, Any]:
     """Recorded steps per second of `WRITERS` workflows at a time."""
-    store = PostgresStore(Database.at(url, "benchmarks"), "alone", "0", 4, RecoveryLimits())
-    stores = (store.workflows, store.messages, store.queues)
-    parts = (store.journal, store.transactions, store.instances, *stores)
-    engine = Engine("alone", *parts, Functions(), lambda _: None, EngineOptions())
-    await engine.open()
-    collect_seldom(loaded_stays=True)  # as `outlast serve` does
-    over = False
+    async with engine_at(url, chain) as engine:
+        over = False
 
-    async def writer() -> None:
-        while not over:
-            await engine.result(await engine.start(chain.definition, (STEPS,), {}, None))
+        async def writer() -> None:
+            while not over:
+                await engine.result(await engine.start(chain.definition, (STEPS,), {}, None))
 
-    writers = asyncio.gather(*(writer() for _ in range(WRITERS)))
-    await asyncio.sleep(seconds / 3)
-    before, began = begun, perf_counter()
-    await asyncio.sleep(seconds)
-    rows, elapsed_s = begun - before, perf_counter() - began
-    over = True
-    await writers
-    await engine.close()
-    await store.close()
-    return {"per_s": rows / elapsed_s, "rows": rows}
+        writers = asyncio.gather(*(writer() for _ in range(WRITERS)))
+        await asyncio.sleep(seconds / 3)
+        before, began, began_cpu = begun, perf_counter(), process_time()
+        await asyncio.sleep(seconds)
+        rows, elapsed_s, cpu_s = begun - before, perf_counter() - began, process_time() - began_cpu
+        over = True
+        await writers
+    return {"per_s": rows / elapsed_s, "rows": rows, "cpu_us": cpu_s / rows * 1e6}
 
 
+_WORKFLOWS = """
+insert into outlast.workflow_status (workflow_id, function, status, input)
+select %s || number, 'chain', 'PENDING', '{}' from generate_series(0, %s) as number
+"""
 _EXECUTEMANY = """
 insert into outlast.operation_outputs (
   workflow_id, step_id, name, output, attempts, completion_order, nonce, started_at
@@ -109,6 +77,8 @@ from json_to_recordset(%s::json) as r (
   workflow_id text, step_id text, name text, output text, completion_order int
 )
 """
+
+_COMMITS = "select count(distinct xmin::text) from outlast.operation_outputs"
 
 Connection = psycopg.AsyncConnection[Any]
 Rows = list[dict[str, Any]]
@@ -129,6 +99,7 @@ async def driver(
     """Rows per second of batches of `WRITERS`, one after the other; and how many rows a commit had."""
     connection = await psycopg.AsyncConnection.connect(url, autocommit=True)
     prefix, done, batch = secrets.token_hex(4), 0, 0
+    await connection.execute(_WORKFLOWS, [prefix, WRITERS - 1])
     began = perf_counter()
     while perf_counter() - began < seconds:
         batch += 1
@@ -145,7 +116,7 @@ async def driver(
         await insert(connection, rows)
         done += WRITERS
     elapsed_s = perf_counter() - began
-    commits = await connection.execute("select count(distinct xmin::text) from outlast.operation_outputs")
+    commits = await connection.execute(_COMMITS)
     ((count,),) = await commits.fetchall()
     await connection.close()
     return {"per_s": done / elapsed_s, "rows": done, "commits": count}

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
+from benchmarks.harness.apps import run_app
 from benchmarks.harness.lab import Lab
-from benchmarks.harness.processes import BenchmarkError, clean_environment
 from benchmarks.harness.rounds import Spread, interleaved, ratio
 from benchmarks.harness.section import Section, Table
 
-APP = Path(__file__).parents[1] / "apps" / "engine_alone.py"
-ROOT = Path(__file__).parents[2]
 TITLES = {
     "steps": "the engine, recorded steps",
     "executemany": "psycopg's own batching: `executemany`, 256 rows a commit",
@@ -34,13 +28,7 @@ def measure(lab: Lab) -> Section:
     urls = {name: lab.database(f"alone_{name}") for name in TITLES}
 
     def one(name: str) -> dict[str, Any]:
-        command = [sys.executable, str(APP), urls[name], name, str(max(2.0, lab.seconds))]
-        environment = {**clean_environment(), "PYTHONPATH": _path()}
-        done = subprocess.run(command, capture_output=True, timeout=120, env=environment, check=False)
-        if done.returncode:
-            raise BenchmarkError(f"{name}: {done.stderr.decode()[-1000:]}")
-        result: dict[str, Any] = json.loads(done.stdout)
-        return result
+        return run_app("engine_alone", urls[name], name, str(max(2.0, lab.seconds)))
 
     runs = interleaved(list(TITLES), lab.rounds, one)
     table = Table("Rows per second", ["", "rows/s"], [])
@@ -57,9 +45,3 @@ def measure(lab: Lab) -> Section:
     )
     section.tables.append(table)
     return section
-
-
-def _path() -> str:
-    """This checkout first, then whatever was given."""
-    given = clean_environment().get("PYTHONPATH")
-    return f"{ROOT}:{given}" if given else str(ROOT)

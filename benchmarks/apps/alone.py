@@ -1,0 +1,54 @@
+"""An engine without HTTP, and a catalog of the workflows that it is given."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from outlast.engine.engine import Engine, EngineOptions
+from outlast.host.collector import collect_seldom
+from outlast.sdk.definitions import WorkflowDefinition
+from outlast.sdk.workflows import Workflow
+from outlast.store.connections import Database
+from outlast.store.instances import RecoveryLimits
+from outlast.store.postgres import PostgresStore
+
+
+class Functions:
+    """See core.ports.Catalog."""
+
+    def __init__(self, *workflows: Workflow[..., Any]) -> None:
+        self._workflows = {each.definition.name: each.definition for each in workflows}
+
+    def workflow(self, function: str) -> WorkflowDefinition | None:
+        """See core.ports.Catalog."""
+        return self._workflows.get(function)
+
+    def version(self, function: str) -> str | None:
+        """See core.ports.Catalog."""
+        return "1"
+
+    def name_of(self, definition: WorkflowDefinition) -> str | None:
+        """See core.ports.Catalog."""
+        return definition.name
+
+    def workflow_names(self) -> Sequence[str]:
+        """See core.ports.Catalog."""
+        return list(self._workflows)
+
+    def queues(self) -> dict[str, list[str]]:
+        """See core.ports.Catalog."""
+        return {}
+
+
+@contextlib.asynccontextmanager
+async def engine_at(url: str, *workflows: Workflow[..., Any]) -> AsyncIterator[Engine]:
+    """An engine that runs, with default options."""
+    store = PostgresStore(Database.at(url, "benchmarks"), "alone", "0", 4, RecoveryLimits())
+    engine = Engine("alone", store, Functions(*workflows), lambda _: None, EngineOptions())
+    await engine.open()
+    collect_seldom(loaded_stays=True)  # as `outlast serve` does
+    yield engine
+    await engine.close()
+    await store.close()
