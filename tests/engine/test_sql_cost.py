@@ -115,8 +115,8 @@ async def test_an_idle_instance_asks_at_most_twice_a_second(database: str, tmp_p
         began = asyncio.get_running_loop().time()
         await bench.until(lambda: traffic.count("insert into outlast.instances") >= 1)
         passed_s = asyncio.get_running_loop().time() - began
-        # Renewals come every third of the lease, claims every tick; a tick may fall on either end.
-        assert traffic.round_trips <= 2 * passed_s + 1
+        # Renewals come every third of the lease, claims every tick; one of each may fall on an end.
+        assert traffic.round_trips <= 2 * passed_s + 2
         assert traffic.count(JOURNAL) == 0
 
 
