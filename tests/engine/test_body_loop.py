@@ -253,6 +253,21 @@ async def _ended(bench: Bench, workflow_id: str) -> bool:
     return bool((await bench.row(workflow_id))["status"] == "SUCCESS")
 
 
+@workflow
+async def sets_equal_timers() -> int:
+    loop, struck = asyncio.get_running_loop(), list[int]()
+    when = loop.time() + 0.01
+    first, _second = loop.call_at(when, struck.append, 1), loop.call_at(when, struck.append, 1)
+    first.cancel()
+    await asyncio.sleep(0.03)
+    return len(struck)
+
+
+async def test_of_timers_that_look_alike_the_one_that_was_cancelled_strikes_not(database: str) -> None:
+    async with engine_on(database, sets_equal_timers) as bench:
+        assert await bench.run(sets_equal_timers) == 1
+
+
 # --- generators --------------------------------------------------------------------------------------------
 
 closed: list[str] = []

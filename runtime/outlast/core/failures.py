@@ -42,7 +42,7 @@ _DEPTH_OF_PARTS = 2 * GROUP_DEPTH_MAX + 4
 """How deep in its record a part may lie, and some more: JSON is read again to a depth of 200."""
 
 CANCELLED = '{"code":"cancelled"}'
-"""The record of a step that its own workflow cancelled: on replay it waits to be cancelled again."""
+"""The record of a transaction that its own workflow gave up, and that was not committed."""
 
 
 class RecordedTraceback(Exception):

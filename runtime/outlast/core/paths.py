@@ -3,7 +3,7 @@
 A branch is one line of calls that come one after another: the workflow's body, or a task it created. Each
 call and each new task takes the branch's next number, so that the same code gives the same ids, whatever
 the order in which tasks happen to run. Timers are counted apart: `0.1` is the first of the body, `5.1.0.1`
-that of the task `5.1`.
+that of the task `5.1`. What closes an async generator that was left is a branch among them: `0.2.1`.
 """
 
 from __future__ import annotations

@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from contextvars import Context
 from dataclasses import dataclass
 from functools import partial
-from heapq import heappush
 from typing import Any, NamedTuple, Protocol
 
 from outlast.core import kinds
@@ -25,9 +24,10 @@ from outlast.core.messages import last_received
 from outlast.core.observations import ArgumentsChanged, BodyReads, CallUnawaited, Observer
 from outlast.core.places import place_of_caller
 from outlast.core.ports import BadData, TransactionStore
-from outlast.core.records import ClaimedWorkflow, RunningStep, StepRecord
+from outlast.core.records import ClaimedWorkflow, RunningStep, StepRecord, Suspension
 from outlast.core.replay import History
 from outlast.core.stops import Broken, Diverged, HandedOver, LeaseLost, Stopped, TimedOut
+from outlast.engine.bodies.waiting import Waiting
 from outlast.engine.calls import Answer, PendingCall
 from outlast.engine.completions import Completion, Completions
 from outlast.engine.journal import Journal
@@ -162,18 +162,13 @@ class Execution:
         self.stopped: Stopped | None = None
         self.calls: dict[str, PendingCall] = {}
         """Those that the body made and has no answer to, by step id."""
-        self.waits: dict[str, PendingCall] = {}
+        self.waiting = Waiting()
         """Those of them that wait, and hold nothing."""
-        self.wakes: list[tuple[float, str]] = []
-        """A heap: when waits are over, with the ids of those, and of some that are no more."""
-        self.new_waits: list[PendingCall] = []
-        """Since the body was last at rest."""
         self.boxes: dict[str, Box] = {}
         """Of messages, by topic."""
         self.received = last_received(claimed.history)
-        self.wake_at_s: float | None = None
-        self.awaits: str | None = None
-        """For its suspension: when, and which messages, wake it."""
+        self.suspension: Suspension | None = None
+        """How it left the memory."""
         self.unsaved: list[StepRecord] = []
         """Waits that are recorded with the suspension."""
         self.published_ahead = 0
@@ -539,14 +534,7 @@ class Execution:
 
     def _forget(self, call: PendingCall) -> None:
         self.calls.pop(call.step_id, None)
-        self.waits.pop(call.step_id, None)
-
-    def wait_until(self, call: PendingCall, wake_s: float) -> None:
-        """This call waits until then, and holds nothing."""
-        call.wake_s = wake_s
-        self.waits[call.step_id] = call
-        heappush(self.wakes, (wake_s, call.step_id))
-        self.new_waits.append(call)
+        self.waiting.drop(call)
 
     def complete(
         self, call: PendingCall, record: StepRecord, value: Any = None, *, certain: bool = False

@@ -25,8 +25,8 @@ from outlast.core.status import Status
 from outlast.core.stops import HandedOver, LeaseLost, Stopped, Suspended, TimedOut
 from outlast.core.storable import clean_json, clean_text
 from outlast.engine.allowance import Taken
-from outlast.engine.bodies.in_loop import LoopBody
-from outlast.engine.bodies.in_thread import ThreadBody
+from outlast.engine.bodies.async_body import AsyncBody
+from outlast.engine.bodies.sync_body import SyncBody
 from outlast.engine.execution import Execution, Services, public_reason
 from outlast.engine.operations.table import Table
 from outlast.engine.waits import Waits
@@ -230,11 +230,11 @@ class Executor:
     async def _call(self, execution: Execution, keywords: dict[str, Any]) -> Any:
         definition = execution.definition
         if not definition.is_async:
-            in_thread = ThreadBody(execution)
+            in_thread = SyncBody(execution)
             in_thread.begin(self._body_threads, definition.fn, keywords)
             await execution.drive(in_thread)
             return in_thread.result()
-        body = LoopBody(execution)
+        body = AsyncBody(execution)
         enter_line(Line(body, threaded=False))
         body.begin(definition.fn(**keywords))
         try:
@@ -281,7 +281,7 @@ class Executor:
             code, message = reason
             return Ending(Status.ERROR, error=_error_text({"code": code, "message": message})), message
         if isinstance(stopped, Suspended):
-            return Suspension(execution.wake_at_s, execution.awaits), None
+            return execution.suspension, None
         # guard: not-handed-over
         if isinstance(stopped, HandedOver):
             return Suspension(None), None

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from outlast.core import kinds
 from outlast.core.arguments import fingerprint_of_call, fingerprint_of_text
@@ -14,46 +13,38 @@ from outlast.sdk.definitions import StepDefinition, TransactionDefinition, Workf
 
 Args = tuple[Any, ...]
 Kwargs = dict[str, Any]
+D = TypeVar("D", StepDefinition, TransactionDefinition)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Step:
+class _OfFunction(Generic[D]):
+    definition: D
+    args: Args
+    kwargs: Kwargs
+
+    @property
+    def name(self) -> str:
+        """What its record is called."""
+        return self.definition.name
+
+    @property
+    def fingerprint(self) -> int | None:
+        """Of its arguments, where that can be had cheaply."""
+        return fingerprint_of_call(self.args, self.kwargs)
+
+
+class Step(_OfFunction[StepDefinition]):
     """Replay or run a step."""
 
+    __slots__ = ()
     kind: ClassVar[str] = kinds.STEP
-    definition: StepDefinition
-    args: Args
-    kwargs: Kwargs
-
-    @property
-    def name(self) -> str:
-        """What its record is called."""
-        return self.definition.name
-
-    @property
-    def fingerprint(self) -> int | None:
-        """Of its arguments, where that can be had cheaply."""
-        return fingerprint_of_call(self.args, self.kwargs)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Transaction:
+class Transaction(_OfFunction[TransactionDefinition]):
     """Replay or run a transaction."""
 
+    __slots__ = ()
     kind: ClassVar[str] = kinds.TRANSACTION
-    definition: TransactionDefinition
-    args: Args
-    kwargs: Kwargs
-
-    @property
-    def name(self) -> str:
-        """What its record is called."""
-        return self.definition.name
-
-    @property
-    def fingerprint(self) -> int | None:
-        """Of its arguments, where that can be had cheaply."""
-        return fingerprint_of_call(self.args, self.kwargs)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -173,4 +164,3 @@ class Timer:
 
 
 Operation = Step | Transaction | Sleep | Receive | Send | Publish | Start | Result | Timer
-Read = Callable[[Any], Any]

@@ -21,7 +21,7 @@ from weakref import WeakSet
 from outlast.core.errors import UsageError
 from outlast.core.paths import Branch
 from outlast.core.places import place_of_caller
-from outlast.core.stops import Stopped
+from outlast.engine.calls import PendingCall
 
 CALLBACKS_MAX = 2_000
 """So many are run in one go before the host's loop has a turn."""
@@ -101,6 +101,8 @@ class BodyTimer(asyncio.TimerHandle):
     """What the body gets to hold of a timer: it can cancel it, until it strikes."""
 
     _loop: BodyLoop
+    call: PendingCall | None = None
+    """Timers can't be told apart by comparing them: asyncio's are equal where time and callback are."""
 
     def cancel(self) -> None:
         """See asyncio.Handle."""
@@ -184,12 +186,6 @@ class BodyLoop(asyncio.AbstractEventLoop):
 
     def get_exception_handler(self) -> None:
         """See AbstractEventLoop. There is none."""
-
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """See AbstractEventLoop: BodyTimer tells its driver."""
-
-    async def shutdown_asyncgens(self) -> None:
-        """See AbstractEventLoop."""
 
     # --- what the engine asks of it -----------------------------------------------------------------------
 
@@ -372,8 +368,3 @@ def _gathered_hash(future: Any) -> int:
     if number is None:
         number = future._outlast_number = loop.next_number()
     return int(number)
-
-
-def is_stop(context: dict[str, Any]) -> bool:
-    """Whether what asyncio reports is the end of an execution, which is nobody's error."""
-    return isinstance(context.get("exception"), Stopped)

@@ -9,8 +9,7 @@ from collections.abc import Awaitable
 from typing import Any
 
 from outlast.core.codec import Codec
-from outlast.core.errors import DatabaseUnavailable, Overloaded, ShuttingDown, StepFailed, WorkflowFailed
-from outlast.core.failures import decode_failure
+from outlast.core.errors import DatabaseUnavailable, Overloaded, ShuttingDown
 from outlast.core.names import message_key_of
 from outlast.core.records import StepRecord
 from outlast.core.retry import RetryPolicy
@@ -19,7 +18,7 @@ from outlast.engine.calls import PendingCall
 from outlast.engine.execution import Child, Execution
 from outlast.engine.operations.attempts import Failure, Success, attempt_all
 from outlast.engine.operations.performing import before_next, perform
-from outlast.sdk.operations import Result, Send, Start, Step, Transaction
+from outlast.sdk.operations import Result, Send, Start
 
 START_RETRY_MIN_S = 0.05
 START_RETRY_MAX_S = 2.0
@@ -98,21 +97,3 @@ def _send(execution: Execution, call: PendingCall) -> Awaitable[Success | Failur
         return execution.services.send(operation.workflow_id, operation.body, operation.topic, key)
 
     return attempt_all(send, _UNTIL_THE_HOST_CAN, None, _PLAIN, before_next(execution, call), call.context)
-
-
-def failure(execution: Execution, call: PendingCall, record: StepRecord) -> Exception:
-    """What a recorded error raises; its class is looked for where the function is defined that raised it."""
-    operation, name = call.operation, record.name
-    function: Any = execution.definition.fn
-    if isinstance(operation, Step | Transaction):
-        function = operation.definition.fn
-    elif isinstance(operation, Start | Result) and operation.workflow is not None:
-        function = operation.workflow.fn
-    error = decode_failure(record.error or "", name, function.__globals__)
-    if isinstance(operation, Result) and isinstance(error, StepFailed) and error.step == name:
-        # What it raised can't be rebuilt here.
-        text = f"{error.error_type}: {error.error_message}"
-        failed = WorkflowFailed(operation.workflow_id, f"{operation.workflow_id} failed: {text}")
-        failed.__cause__ = error
-        return failed
-    return error

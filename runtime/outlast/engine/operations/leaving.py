@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from heapq import heappop
-
 from pydantic_core import to_json
 
 from outlast.core import kinds
 from outlast.core.clock import monotonic
-from outlast.core.records import StepRecord
+from outlast.core.records import StepRecord, Suspension
 from outlast.core.stops import Suspended
 from outlast.engine.calls import PendingCall
 from outlast.engine.execution import Execution
@@ -20,27 +18,20 @@ def leave(execution: Execution) -> None:
 
     Of those nothing is lost by a crash: what others are told, and when a wait ends, stays.
     """
-    if not execution.waits:
+    waiting = execution.waiting
+    if not waiting.calls:
         return
-    if len(execution.waits) == len(execution.calls) and _nearest_s(execution) > _soon_s(execution):
-        if not _receives(execution):
+    if len(waiting.calls) == len(execution.calls) and waiting.nearest_s() > _soon_s(execution):
+        if not waiting.receives():
             _suspend(execution)
             return
         _look_again(execution)
-    fresh, execution.new_waits = execution.new_waits, []
-    for call in fresh:
-        long = execution.waits.get(call.step_id) is call and (call.wake_s or 0.0) > _soon_s(execution)
+    for call in waiting.take_fresh():
+        long = (call.wake_s or 0.0) > _soon_s(execution)
         # guard: sleep-unsaved
         if long and not call.saved and call.operation.kind != kinds.TIMER:
             call.saved = True
             _ = execution.write(_record(call))
-
-
-def _nearest_s(execution: Execution) -> float:
-    """When the first of its waits is over. There must be one."""
-    while execution.wakes[0][1] not in execution.waits:
-        heappop(execution.wakes)
-    return execution.wakes[0][0]
 
 
 def _soon_s(execution: Execution) -> float:
@@ -48,19 +39,16 @@ def _soon_s(execution: Execution) -> float:
     return execution.services.clock.now_s() + execution.services.moment_s
 
 
-def _receives(execution: Execution) -> list[PendingCall]:
-    return [call for call in execution.waits.values() if call.operation.kind == kinds.RECEIVE]
-
-
 def _look_again(execution: Execution) -> None:
     """Suspend if nothing happens for a moment: a message may be on its way."""
-    seen, waits = execution.activity, set(execution.waits)
+    waiting, seen = execution.waiting, execution.activity
+    known = set(waiting.calls)
 
     def look() -> None:
         if execution.stopped is not None or execution.draining or seen != execution.activity:
             return
-        idle = waits == set(execution.calls) and empty(execution, _receives(execution))
-        if idle and _nearest_s(execution) > _soon_s(execution):
+        idle = known == set(execution.calls) and empty(execution, waiting.receives())
+        if idle and waiting.nearest_s() > _soon_s(execution):
             _suspend(execution)
 
     if execution.looking is not None:
@@ -80,15 +68,21 @@ def _topic(call: PendingCall) -> str:
 
 
 def _suspend(execution: Execution) -> None:
-    nearest_s, deadline_s = _nearest_s(execution), execution.deadline_s
-    execution.wake_at_s = nearest_s if deadline_s is None else min(nearest_s, deadline_s)
-    topics = sorted({_topic(call) for call in _receives(execution)})
-    if topics:
-        # Every message of these topics up to that number was received. What is beyond it wakes.
-        known = min(execution.boxes[topic].seen for topic in topics)
-        execution.awaits = to_json({"mail": known, "topics": topics}).decode()
-    execution.unsaved = [_record(call) for call in execution.waits.values() if not call.saved]
+    waiting, deadline_s = execution.waiting, execution.deadline_s
+    wake_s = waiting.nearest_s() if deadline_s is None else min(waiting.nearest_s(), deadline_s)
+    execution.suspension = Suspension(wake_s, _awaits(execution))
+    execution.unsaved = [_record(call) for call in waiting.calls.values() if not call.saved]
     execution.stop(Suspended("the workflow sleeps"))
+
+
+def _awaits(execution: Execution) -> str | None:
+    """Which messages wake it: those of its topics that came after what it knows."""
+    topics = sorted({_topic(call) for call in execution.waiting.receives()})
+    if not topics:
+        return None
+    # Every message of these topics up to that number was received. What is beyond it wakes.
+    known = min(execution.boxes[topic].seen for topic in topics)
+    return to_json({"mail": known, "topics": topics}).decode()
 
 
 def _record(call: PendingCall) -> StepRecord:

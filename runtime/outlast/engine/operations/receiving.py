@@ -22,10 +22,10 @@ def begin(execution: Execution, call: PendingCall) -> None:
     assert isinstance(operation, Receive)
     call.began = monotonic()
     if call.record is not None:
-        execution.wait_until(call, from_json(call.record.output or "0"))
+        execution.waiting.add(call, from_json(call.record.output or "0"))
     else:
         timeout_s = DURATION_MAX_S if operation.timeout_s is None else operation.timeout_s
-        execution.wait_until(call, execution.services.clock.now_s() + timeout_s)
+        execution.waiting.add(call, execution.services.clock.now_s() + timeout_s)
     call.task = execution.host.create_task(_receive(execution, call, _box(execution, operation.topic)))
 
 

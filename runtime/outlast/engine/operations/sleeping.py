@@ -19,7 +19,7 @@ LOOK_S = 30.0
 def begin(execution: Execution, call: PendingCall) -> None:
     """See operations.table."""
     call.began = monotonic()
-    execution.wait_until(call, _wake_s(execution, call))
+    execution.waiting.add(call, _wake_s(execution, call))
     _wait(execution, call)
 
 

@@ -9,7 +9,16 @@ from outlast.core import kinds
 from outlast.core.records import StepRecord
 from outlast.engine.calls import PendingCall
 from outlast.engine.execution import Execution
-from outlast.engine.operations import children, leaving, publishing, receiving, sleeping, steps, transactions
+from outlast.engine.operations import (
+    children,
+    failures,
+    leaving,
+    publishing,
+    receiving,
+    sleeping,
+    steps,
+    transactions,
+)
 
 
 class _Way(NamedTuple):
@@ -43,7 +52,7 @@ class Table:
 
     def failure(self, execution: Execution, call: PendingCall, record: StepRecord) -> Exception:
         """See Operations."""
-        return children.failure(execution, call, record)
+        return failures.failure(execution, call, record)
 
     def leave(self, execution: Execution) -> None:
         """See Operations."""

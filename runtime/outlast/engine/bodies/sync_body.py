@@ -26,7 +26,7 @@ class _Answer(Future[Any]):
         """See Answer. A `def` body gives nothing up."""
 
 
-class ThreadBody:
+class SyncBody:
     """It is `sdk.running.Body` for its function and `Driven` for its execution."""
 
     def __init__(self, execution: Execution) -> None:

@@ -110,14 +110,13 @@ class _Strike:
     def give_up(self) -> None: ...
 
 
-class LoopBody:
+class AsyncBody:
     """It is `sdk.running.Body` for its function, `Driven` for its execution, and `BodyHost` for its loop."""
 
     def __init__(self, execution: Execution) -> None:
         self._execution = execution
         self.loop = BodyLoop(self)  # type: ignore[abstract]  # what it lacks it refuses
         self.task: BodyTask | None = None
-        self._timers: dict[BodyTimer, PendingCall] = {}
         self._refusals = 0
         self._refused: UsageError | None = None
         self._thread = get_ident()
@@ -147,7 +146,6 @@ class LoopBody:
     def release(self) -> None:
         """Refer to nothing that refers back."""
         self.loop.forget()
-        self._timers.clear()
         self.task = self._coro = None
 
     # --- Body ---------------------------------------------------------------------------------------------
@@ -210,11 +208,11 @@ class LoopBody:
         if self._execution.stopped is not None:
             return  # it never strikes
         answer = _Strike(self.loop, timer)
-        self._timers[timer] = self._execution.make(Timer(timer.when()), step_id, answer, NO_CONTEXT)
+        timer.call = self._execution.make(Timer(timer.when()), step_id, answer, NO_CONTEXT)
 
     def drop_timer(self, timer: BodyTimer) -> None:
         """See BodyHost."""
-        call = self._timers.pop(timer, None)
+        call, timer.call = timer.call, None
         if call is not None and call.step_id in self._execution.calls:
             self._execution.give_up(call)
 

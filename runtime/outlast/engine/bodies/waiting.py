@@ -1,0 +1,45 @@
+"""What one body waits for that holds nothing: sleeps, receives, timers. For those it leaves the memory."""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+
+from outlast.core import kinds
+from outlast.engine.calls import PendingCall
+
+
+class Waiting:
+    """The calls that wait, and when the first of them is over."""
+
+    def __init__(self) -> None:
+        self.calls: dict[str, PendingCall] = {}
+        """By step id."""
+        self._wakes: list[tuple[float, str]] = []
+        """A heap of when they are over. Calls that are over stay in it until they come first."""
+        self._fresh: list[PendingCall] = []
+
+    def add(self, call: PendingCall, wake_s: float) -> None:
+        """This call waits until then (Unix seconds)."""
+        call.wake_s = wake_s
+        self.calls[call.step_id] = call
+        heappush(self._wakes, (wake_s, call.step_id))
+        self._fresh.append(call)
+
+    def drop(self, call: PendingCall) -> None:
+        """It waits no more, if it did."""
+        self.calls.pop(call.step_id, None)
+
+    def nearest_s(self) -> float:
+        """When the first one is over. There must be one."""
+        while self._wakes[0][1] not in self.calls:
+            heappop(self._wakes)
+        return self._wakes[0][0]
+
+    def take_fresh(self) -> list[PendingCall]:
+        """Those that still wait of what came since the last look."""
+        fresh, self._fresh = self._fresh, []
+        return [call for call in fresh if self.calls.get(call.step_id) is call]
+
+    def receives(self) -> list[PendingCall]:
+        """Those that wait for messages."""
+        return [call for call in self.calls.values() if call.operation.kind == kinds.RECEIVE]

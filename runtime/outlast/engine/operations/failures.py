@@ -1,0 +1,30 @@
+"""What a recorded failure raises in the body, of whatever operation it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from outlast.core.errors import StepFailed, WorkflowFailed
+from outlast.core.failures import decode_failure
+from outlast.core.records import StepRecord
+from outlast.engine.calls import PendingCall
+from outlast.engine.execution import Execution
+from outlast.sdk.operations import Result, Start, Step, Transaction
+
+
+def failure(execution: Execution, call: PendingCall, record: StepRecord) -> Exception:
+    """See Operations. Its class is looked for where the function is defined that raised it."""
+    operation, name = call.operation, record.name
+    function: Any = execution.definition.fn
+    if isinstance(operation, Step | Transaction):
+        function = operation.definition.fn
+    elif isinstance(operation, Start | Result) and operation.workflow is not None:
+        function = operation.workflow.fn
+    error = decode_failure(record.error or "", name, function.__globals__)
+    if isinstance(operation, Result) and isinstance(error, StepFailed) and error.step == name:
+        # What it raised can't be rebuilt here.
+        text = f"{error.error_type}: {error.error_message}"
+        failed = WorkflowFailed(operation.workflow_id, f"{operation.workflow_id} failed: {text}")
+        failed.__cause__ = error
+        return failed
+    return error
