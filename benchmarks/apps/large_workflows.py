@@ -71,8 +71,9 @@ async def _commits(url: str, workflow_id: str) -> int:
 
 
 _HISTORY = """
-insert into outlast.operation_outputs (workflow_id, step_id, name, output, attempts, completion_order)
-select %s, n::text, 'one', to_json(n - 1), 1, n from generate_series(1, %s) n
+insert into outlast.operation_outputs
+  (workflow_id, step_id, name, output, attempts, completion_order, kind, at)
+select %s, n::text, 'one', to_json(n - 1), 1, n, 'step', now() from generate_series(1, %s) n
 """
 _PENDING = """
 insert into outlast.workflow_status (workflow_id, function, status, input)

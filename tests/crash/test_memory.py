@@ -104,8 +104,9 @@ def test_a_poison_ends_exhausted_and_alone(hosts: Hosts, query: Query, confine: 
 
 LONG = 100_000
 RECORDED = """
-insert into outlast.operation_outputs (workflow_id, step_id, name, output, attempts, completion_order)
-select 'proof/ticks:long', n::text, 'tick', to_json(n), 1, n from generate_series(1, %s) n
+insert into outlast.operation_outputs
+  (workflow_id, step_id, name, output, attempts, completion_order, kind, at)
+select 'proof/ticks:long', n::text, 'tick', to_json(n), 1, n, 'step', now() from generate_series(1, %s) n
 """
 
 

@@ -1,4 +1,4 @@
-"""An execution's way through its body: engine/executor.py, execution.py, runner.py, store/transactions.py."""
+"""An execution's way through its body: executor.py, execution.py, operations; store/transactions.py."""
 
 from __future__ import annotations
 
@@ -82,12 +82,12 @@ def _ready(
     elif scenario.steps[live.at] is Kind.SLEEP:
         if not memory.closing:
             after = _end(world, who, memory, live, Ends.SUSPENSION, ((live.at, ASLEEP),))
-            yield step(who, "sleeps (runner.py _sleep_long)", after)
+            yield step(who, "sleeps (operations/leaving.py _suspend)", after)
     elif _may_begin(memory, live, guards):
         transaction = scenario.steps[live.at] is Kind.TRANSACTION
         phase = Phase.TRANSACTION_OPEN if transaction else Phase.IN_STEP
         after = remember(world, who, memory._replace(live=live._replace(phase=phase)))
-        words = f"begins {'transaction' if transaction else 'step'} {live.at + 1} (execution.py _may_begin)"
+        words = f"begins {'transaction' if transaction else 'step'} {live.at + 1} (execution.py may_begin)"
         yield step(who, words, _watched(after, who, live))
 
 
@@ -126,12 +126,12 @@ def _watched(world: World, who: Instance, live: Execution) -> World:
 def _transaction(
     world: World, who: Instance, memory: Memory, live: Execution, guards: Guards
 ) -> Iterator[Step[World]]:
-    """runner.py `_transact` over store/transactions.py, one moment at a time."""
+    """operations/transactions.py `_transact` over store/transactions.py, one moment at a time."""
     number = live.at + 1
     if live.phase is Phase.TRANSACTION_LOST:
-        if memory.trusted:  # _may_begin_again
+        if memory.trusted:  # may_begin_again
             after = _at(world, who, memory, live._replace(phase=Phase.TRANSACTION_OPEN))
-            yield step(who, f"runs transaction {number} again (runner.py _transact)", after)
+            yield step(who, f"runs transaction {number} again (operations/transactions.py _transact)", after)
     elif live.phase is Phase.TRANSACTION_OPEN:
         yield from _insert_record(world, who, memory, live, guards)
         if world.database.effects:

@@ -36,16 +36,16 @@ def pytest_fixture_setup(fixturedef: Any, request: Any) -> str | None:
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """One line for each phase of each test."""
-    _write(report.nodeid, report.when, report.outcome, report.longreprtext, report.duration)
+    _write(report.nodeid, report.when, report.outcome, report.longreprtext)
 
 
 def pytest_collectreport(report: pytest.CollectReport) -> None:
     """And for each file that can't be collected."""
     if report.failed:
-        _write(report.nodeid, "collect", "failed", report.longreprtext, 0.0)
+        _write(report.nodeid, "collect", "failed", report.longreprtext)
 
 
-def _write(test: str, phase: str, outcome: str, text: str, duration_s: float) -> None:
-    line = {"test": test, "phase": phase, "outcome": outcome, "text": text, "duration_s": duration_s}
+def _write(test: str, phase: str, outcome: str, text: str) -> None:
+    line = {"test": test, "phase": phase, "outcome": outcome, "text": text}
     with Path(os.environ[REPORT]).open("a", encoding="utf-8") as report:
         report.write(json.dumps(line) + "\n")

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,6 @@ class Outcome:
     verdict: Verdict
     test: str = ""
     text: str = ""
-    durations_s: dict[str, float] = field(default_factory=dict)
 
     @property
     def caught(self) -> bool:
@@ -124,20 +123,17 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 def _outcome(status: int | None, report: Path, said: str) -> Outcome:
     lines = [json.loads(line) for line in report.read_text("utf-8").splitlines()] if report.exists() else []
-    durations: dict[str, float] = {}
-    for line in lines:
-        durations[line["test"]] = durations.get(line["test"], 0.0) + line["duration_s"]
     failed = next((line for line in lines if line["outcome"] == "failed"), None)
     if failed is not None:
-        return Outcome(_verdict(failed), failed["test"], failed["text"], durations)
+        return Outcome(_verdict(failed), failed["test"], failed["text"])
     if status is None:
         unended = lines[-1]["test"] if lines else ""
-        return Outcome(Verdict.HUNG, unended, "the run did not end", durations)
+        return Outcome(Verdict.HUNG, unended, "the run did not end")
     skipped = {line["test"] for line in lines if line["outcome"] == "skipped"}
     if status == 0 and skipped and {line["test"] for line in lines} <= {SMOKE, *skipped}:
-        return Outcome(Verdict.SKIPPED, "", said, durations)
+        return Outcome(Verdict.SKIPPED, "", said)
     passed = status == 0 and any(line["outcome"] == "passed" for line in lines)
-    return Outcome(Verdict.PASSED if passed else Verdict.BROKEN, "", said, durations)
+    return Outcome(Verdict.PASSED if passed else Verdict.BROKEN, "", said)
 
 
 def _verdict(failed: dict[str, Any]) -> Verdict:

@@ -230,9 +230,9 @@ class Database:
         if standing.step.completion_order is not None or standing.step.name != step.name:
             return False
         over = standing.step._replace(
-            completion_order=step.completion_order, error=step.error, at_s=step.at_s
+            completion_order=step.completion_order, error=step.error, at_s=step.at_s, kind=step.kind
         )
-        if standing.step.kind == "receive":
+        if step.kind == "receive":
             over = over._replace(output=step.output)
         self.records[workflow_id, step.step_id] = Record(over, nonce, self.now())
         return True

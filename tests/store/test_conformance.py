@@ -444,6 +444,17 @@ async def test_a_receive_that_is_over_becomes_what_it_received(both: Both) -> No
     assert await history(both.b) == {"1": got}
 
 
+async def test_a_receive_that_an_older_version_began_becomes_what_it_received(both: Both) -> None:
+    """That recorded no kind: who ends a wait says what it is."""
+    await start(both.a, "w")
+    wait = StepRecord("1", "receive", "9.5", None, 0, None)
+    assert await write(both.a, wait)
+    output = '{"message_id":1,"number":1,"message":null}'
+    got = wait._replace(output=output, completion_order=1, kind="receive")
+    assert await write(both.a, got, nonce=3)
+    assert await history(both.b) == {"1": got}
+
+
 # --- transactions ------------------------------------------------------------------------------------------
 
 

@@ -58,7 +58,10 @@ class JournalStore(Protocol):
         ...
 
     async def confirm(self, batch: Batch) -> dict[str, float | None]:
-        """Workflows of the batch all of whose rows bear its nonce: of a commit whose answer was lost."""
+        """Workflows of the batch all of whose rows bear its nonce: of a commit whose answer was lost.
+
+        With each that has a row of its own in the batch, when it was created, in Unix seconds.
+        """
         ...
 
 

@@ -9,9 +9,10 @@ from typing import ClassVar
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from outlast.host.connections import BUSY, Connections, TellRefused, probes_alone
+from outlast.host.connections import Connections
 from outlast.host.draining import DrainingTransport
 from outlast.host.half_closed import HalfClosed
+from outlast.host.probing import BUSY, TellRefused, probes_alone
 from outlast.web.cors import EVERYWHERE
 from outlast.web.problems import Problem
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Literal
 
 from outlast.core.errors import OutlastError
-from outlast.host.connections import connections_max
+from outlast.host.descriptors import connections_max
 from outlast.host.secret_key import FILE_NAME, obtain_jwt_secret, obtain_secret_key
 from outlast.host.settings import Settings
 from outlast.host.surroundings import check_files

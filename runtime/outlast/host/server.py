@@ -17,7 +17,8 @@ from outlast.core.sizes import limit_outputs
 from outlast.core.unfolding import limit_values
 from outlast.host.children import let_children_of_loop_inherit
 from outlast.host.collector import collect_seldom
-from outlast.host.connections import Connections, connections_max
+from outlast.host.connections import Connections
+from outlast.host.descriptors import connections_max
 from outlast.host.exits import leave_now, tell_of_exits
 from outlast.host.forks import end_forked_hosts
 from outlast.host.instance import Instance

@@ -26,7 +26,7 @@ from outlast.core.errors import OutlastError
 from outlast.core.sizes import OUTPUT_BYTES_MAX
 from outlast.core.unfolding import VALUES_MAX
 from outlast.host.config_toml import CONFIG_TOML, ConfigToml, ConfigTomlError, FunctionSettings, refused_table
-from outlast.host.connections import connections_max
+from outlast.host.descriptors import connections_max
 from outlast.host.env_files import EnvFileError, check_lines
 from outlast.host.memory import bodies_bytes, budget_bytes, memory_limit_bytes
 from outlast.host.setting_kinds import (

@@ -76,10 +76,10 @@ with started as (
   select w.workflow_id
   from (
     select
-      unnest(%(held_ids)s::text[]) as workflow_id,
+      unnest(%(held_ids)s::text[]) as id,
       unnest(%(held_epochs)s::bigint[]) as epoch
   ) as h
-  join outlast.workflow_status w on w.workflow_id = h.workflow_id
+  join outlast.workflow_status w on w.workflow_id = h.id
   -- guard: record-without-epoch
   where w.epoch = h.epoch
     -- guard: record-without-owner
@@ -94,12 +94,12 @@ with started as (
     started_at, completed_at
   )
   select
-    r.workflow_id, r.step_id, r.name, r.output::json, r.error::json, r.attempts, r.place,
+    r.id, r.step_id, r.name, r.output::json, r.error::json, r.attempts, r.place,
     r.kind, to_timestamp(r.at), r.args,
     %(nonce)s, now() - make_interval(secs => r.began), now() - make_interval(secs => r.ended)
   from (
     select
-      unnest(%(step_workflows)s::text[]) as workflow_id,
+      unnest(%(step_workflows)s::text[]) as id,
       unnest(%(step_ids)s::text[]) as step_id,
       unnest(%(step_names)s::text[]) as name,
       unnest(%(step_outputs)s::text[]) as output,
@@ -114,13 +114,13 @@ with started as (
       unnest(%(step_ends)s::float8[]) as ended
   ) as r
   -- `is true` keeps this a hashed lookup: as a join it would be a nested loop over two long lists.
-  -- guard: record-without-fence = where r.workflow_id is not null
-  where (r.workflow_id in (select workflow_id from fenced)) is true
+  -- guard: record-without-fence = where r.id is not null
+  where (r.id in (select workflow_id from fenced)) is true
   -- The one record that changes: a wait that is over, to what it brought if that was a message.
   on conflict (workflow_id, step_id) do update
     set completion_order = excluded.completion_order, error = excluded.error, completed_at = excluded.completed_at,
-        at = excluded.at, nonce = excluded.nonce,
-        output = case when o.kind = 'receive' then excluded.output else o.output end
+        at = excluded.at, kind = excluded.kind, nonce = excluded.nonce,
+        output = case when excluded.kind = 'receive' then excluded.output else o.output end
     -- guard: record-overwrites
     where o.completion_order is null
       -- guard: sleep-ended-by-another

@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 
 from outlast.core.errors import OutlastError
 
-EVERY_S_MAX = 3540
 _URL = re.compile(r"[A-Za-z0-9:/._~%\[\]-]{1,2000}")
 _LOCAL = re.compile(r"localhost|.*\.localhost|127(\.\d{1,3}){3}|::1|host\.docker\.internal")
 

@@ -117,7 +117,7 @@ class PostgresWorkflows:
     async def steps(
         self, workflow_id: str, after: tuple[int, str] | None = None, limit: int | None = None
     ) -> Page:
-        """Recorded steps in order of completion, then sleeps that aren't over; JSON as text.
+        """Recorded steps in order of completion, then waits that aren't over; JSON as text.
 
         `after` is the last one (`place`, `step_id`) of the page before. Raises Unreachable.
         """

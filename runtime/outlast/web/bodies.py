@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from starlette.types import Scope
 
+from outlast.web.addresses import caller_address
 from outlast.web.problems import Problem, ProblemError
 
 SHARE = "outlast.body"
@@ -67,9 +68,8 @@ class BodyShare:
     __slots__ = ("_budget", "_caller", "_held")
 
     def __init__(self, budget: BodyBudget, scope: Scope) -> None:
-        client = scope.get("client")
         self._budget = budget
-        self._caller: str | None = client[0] if client else ""
+        self._caller: str | None = caller_address(scope)
         self._held = 0
         scope[SHARE] = self
 

@@ -65,11 +65,13 @@ class Call:
         Raises TooManyValues (413).
         """
         body = await self.body(bytes_max)
+        if self._weighed:
+            return body
         values = await by_size(len(body), check_values, body)
-        if self._share is not None and not self._weighed:
+        if self._share is not None:
             # guard: values-weigh-nothing
             self._share.take(values * VALUE_BYTES)
-            self._weighed = True
+        self._weighed = True
         return body
 
     def is_of(self, caller: str | None, *, secret: bool) -> None:

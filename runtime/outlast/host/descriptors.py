@@ -1,0 +1,44 @@
+"""How many connections a process may hold, by its limit of descriptors."""
+
+from __future__ import annotations
+
+import resource
+
+from outlast.core.errors import OutlastError
+
+CONNECTIONS_MIN = 16
+CONNECTIONS_MAX = 10_000
+"""Of the default. Each takes some kilobytes."""
+
+PROBED_MAX = 8
+"""Connections beyond the limit, which are asked about this instance's health alone."""
+
+_FILES = 56
+"""Descriptors of an instance at rest are about 25; the rest is for files and calls of functions."""
+
+
+class TooFewDescriptors(OutlastError):
+    """The limit of connections is larger than that of the process's descriptors allows."""
+
+    code = "start_refused"
+
+
+def connections_max(chosen: int | None, db_connections: int, descriptors_max: int | None = None) -> int:
+    """How many callers' connections one process may hold.
+
+    By default what its descriptors (`RLIMIT_NOFILE`) leave beside the database's connections, files, health
+    checks and a quarter for what functions open. Raises TooFewDescriptors where `chosen` is more than that
+    without the quarter.
+    """
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0] if descriptors_max is None else descriptors_max
+    if limit == resource.RLIM_INFINITY:
+        return chosen or CONNECTIONS_MAX
+    free = limit - db_connections - PROBED_MAX - _FILES
+    if chosen is None:
+        return max(CONNECTIONS_MIN, min(CONNECTIONS_MAX, free, limit - limit // 4 - db_connections))
+    if chosen > free:
+        raise TooFewDescriptors(
+            f"OUTLAST_CONNECTIONS_MAX={chosen}: this process may open {limit} files and sockets, "
+            f"which leaves {max(free, 0)} for connections: set that or less, or raise the limit (ulimit -n)"
+        )
+    return chosen
