@@ -26,13 +26,19 @@ def test_whatever_a_workflow_raises_ends_it_alone(target: Target, how: str) -> N
 
 @pytest.mark.parametrize("how", [*UNUSUAL, *TRICKY])
 def test_whatever_a_handler_raises_is_its_failure(target: Target, how: str) -> None:
+    """The log names its place, and the connection stays."""
+    connections = set()
     for function in ("handling", "handling_in_thread"):
         before = target.said().count(f"ending/{function} failed")
         answer = target.client.get(f"/functions/v1/ending/{function}", params={"how": how})
         check_problem(answer, 500, "function_error")
         assert answer.headers["access-control-allow-origin"] == "*"
         until(lambda: target.said().count(f"ending/{function} failed") > before, "a word in the log")  # noqa: B023
-    assert target.call("calm", {"n": 2}).json() == 4
+        assert "functions/ending.py" in target.said().rpartition(f"ending/{function} failed")[2]
+        connections.add(answer.extensions["network_stream"].get_extra_info("client_addr"))
+    calm = target.call("calm", {"n": 2})
+    assert calm.json() == 4
+    assert {calm.extensions["network_stream"].get_extra_info("client_addr")} == connections
 
 
 @pytest.mark.parametrize(

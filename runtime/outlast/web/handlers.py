@@ -85,7 +85,9 @@ async def _answer_by(
         if definition.is_async:
             result = await definition.fn(request)
         else:
-            result = await asyncio.to_thread(_called, definition.fn, request)
+            result, raised = await asyncio.to_thread(_called, definition.fn, request)
+            if raised is not None:
+                raise raised
         answer = _answer_of(result)
         if answer is None:
             await result(call.scope, call.receive, reply)
@@ -112,12 +114,16 @@ async def serve_app(
         await FUNCTION_FAILED.answer().send(reply)
 
 
-def _called(fn: Callable[[Request], Any], request: Request) -> Any:
-    """Call a `def` handler. No future carries StopIteration: its call would wait for ever."""
+def _called(fn: Callable[[Request], Any], request: Request) -> tuple[Any, BaseException | None]:
+    """What a `def` handler returned, or raised. As a future's exception two kinds would be more than that.
+
+    No future carries StopIteration. GeneratorExit would close every coroutine above, up to the server's, and
+    that one closes the connection.
+    """
     try:
-        return fn(request)
-    except StopIteration as error:
-        raise RuntimeError("the function raised StopIteration") from error
+        return fn(request), None
+    except BaseException as error:  # noqa: BLE001 - raised again where it is awaited
+        return None, error
 
 
 def _blamed(function: str, error: BaseException, reply: Reply) -> BaseException:
