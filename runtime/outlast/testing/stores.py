@@ -24,7 +24,7 @@ from outlast.core.records import (
     Standings,
     StepRecord,
 )
-from tests.simulation.database import Blocked, Database, Transaction
+from outlast.testing.database import Blocked, Database, Transaction
 
 T = TypeVar("T")
 
