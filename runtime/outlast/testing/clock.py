@@ -1,4 +1,4 @@
-"""Time that is given: the engine's modules, which all read one clock, read another while a test drives them."""
+"""Time that is given: the engine reads one clock, and another one while a test drives it."""
 
 from __future__ import annotations
 
@@ -9,24 +9,43 @@ from contextlib import contextmanager
 
 from outlast.core import clock
 
+_given: list[Callable[[], float]] = []
+
 
 @contextmanager
 def given_time(monotonic: Callable[[], float], seed: float) -> Iterator[None]:
-    """Let `monotonic` be the clock of all modules of this package, and `seed` what `random` begins with."""
-    real = clock.monotonic
-    modules = [
-        module
-        for name, module in list(sys.modules.items())
-        if name.startswith("outlast.") and getattr(module, "monotonic", None) is real
-    ]
-    state = random.getstate()
+    """Let `monotonic` be the clock of all modules of this package, and `seed` what `random` begins with.
+
+    Within another one the inner clock counts, and chance goes on.
+    """
+    _given.append(monotonic)
+    try:
+        if len(_given) > 1:
+            yield
+        else:
+            with _patched(seed):
+                yield
+    finally:
+        _given.pop()
+
+
+def _monotonic() -> float:
+    return _given[-1]()
+
+
+@contextmanager
+def _patched(seed: float) -> Iterator[None]:
+    real, state = clock.monotonic, random.getstate()
+    _replace(real, _monotonic)
     random.seed(seed)
-    for module in modules:
-        module.monotonic = monotonic  # type: ignore[attr-defined]
     try:
         yield
     finally:
-        for name, module in list(sys.modules.items()):  # also those that were imported meanwhile
-            if name.startswith("outlast.") and getattr(module, "monotonic", None) is monotonic:
-                module.monotonic = real  # type: ignore[attr-defined]
+        _replace(_monotonic, real)  # also in what was imported meanwhile
         random.setstate(state)
+
+
+def _replace(former: Callable[[], float], by: Callable[[], float]) -> None:
+    for name, module in list(sys.modules.items()):
+        if name.startswith("outlast.") and getattr(module, "monotonic", None) is former:
+            module.monotonic = by  # type: ignore[attr-defined]

@@ -1,0 +1,208 @@
+"""`outlast`, the fixture: a user's workflows on the real engine, in virtual time, without a server."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+
+from pydantic_core import to_json
+
+from outlast.core.callers import NOBODY, Caller
+from outlast.core.errors import UsageError
+from outlast.core.records import NewWorkflow
+from outlast.sdk.definitions import WorkflowDefinition
+from outlast.sdk.durations import seconds_of
+from outlast.testing.asking import Asker, Done
+from outlast.testing.catalog import GivenCatalog
+from outlast.testing.doubles import UNSET, Doubles, Stub
+from outlast.testing.errors import Misuse, Unproved
+from outlast.testing.processes import Process
+from outlast.testing.runs import Run
+from outlast.testing.starting import definition_of, new_workflow
+from outlast.testing.worlds import Connect, World
+
+
+class Outlast:
+    """What a test has of Outlast. Each call is awaited in an `async def` test, and only made in a `def` one."""
+
+    def __init__(self, *, seed: int = 0, connect: Connect | None = None) -> None:
+        """`seed`: of the chance that the engine's own pauses take. `connect`: where transactions run."""
+        self._catalog = GivenCatalog()
+        self._doubles = Doubles()
+        self._seed = seed
+        self._connect = connect
+        self._world = World(self._catalog, self._doubles, seed=seed, connect=connect)
+        self._asker = Asker(self._interrupt)
+        self._numbers = count(1)
+        self._told: set[tuple[str, int]] = set()
+        self._caller: Caller = NOBODY
+        self._key: str | None = None
+
+    # --- doubles ------------------------------------------------------------------------------------------
+
+    def stub(
+        self,
+        step: Any,
+        *,
+        returns: Any = UNSET,
+        raises: Any = (),
+        by: Callable[..., Any] | None = None,
+    ) -> Stub:
+        """Let something stand in for a step or a transaction, from now on.
+
+        It raises what `raises` lists, one a call (None: that call succeeds), then returns `returns`. Or
+        `by(…)` is called with the arguments of the step (of a transaction: those after the connection); it may
+        be `async def`. `calls` of what this gives holds the arguments of each call. Raises UsageError.
+        """
+        return self._doubles.add(step, returns, raises, by)
+
+    @property
+    def only_stubs(self) -> bool:
+        """Whether a step that nothing stands in for fails the test."""
+        return self._doubles.only_stubs
+
+    @only_stubs.setter
+    def only_stubs(self, value: bool) -> None:
+        self._doubles.only_stubs = value
+
+    # --- running ------------------------------------------------------------------------------------------
+
+    def run(self, workflow: Any, /, *args: Any, **kwargs: Any) -> Run:
+        """Run a workflow to its end. Time passes as it needs it.
+
+        Arguments are those of a call; of a workflow that takes one model its fields may be given as keywords.
+        Raises what the workflow raises, Deadlock if it can't end, and UsageError.
+        """
+        new = self._new("run", workflow, args, kwargs)
+        run = Run(self._world)
+
+        def work() -> None:
+            self._start(run, *new)
+            self._finish(run)
+            if (error := run.error) is not None:
+                raise error
+
+        return self._ask("run", run, work)
+
+    def start(self, workflow: Any, /, *args: Any, **kwargs: Any) -> Run:
+        """Start a workflow, and let happen what happens at once: no time passes."""
+        new = self._new("start", workflow, args, kwargs)
+        run = Run(self._world)
+
+        def work() -> None:
+            self._start(run, *new)
+            self._world.settle()
+
+        return self._ask("start", run, work)
+
+    def finish(self, run: Run) -> Run:
+        """Let time pass until a workflow has ended; its failure isn't raised. Raises Deadlock."""
+        workflow_id = run.workflow_id
+        found = Run(self._world, workflow_id)
+        return self._ask("finish", found, lambda: self._finish(found))
+
+    def send(self, run: Run | str, value: Any, topic: str = "") -> Done:
+        """Send a message to a workflow. Raises WorkflowNotFound and WorkflowEnded."""
+        workflow_id = run if isinstance(run, str) else run.workflow_id
+        text = to_json(value).decode()
+
+        def work() -> None:
+            self._world.ask(lambda process: process.engine.send(workflow_id, text, topic, None))
+            self._world.settle()
+
+        return self._ask("send", Done(), work)
+
+    def cancel(self, run: Run | str) -> Done:
+        """Cancel a workflow. Raises UsageError if it has ended."""
+        workflow_id = run if isinstance(run, str) else run.workflow_id
+
+        def work() -> None:
+            if not self._world.ask(lambda process: process.engine.cancel(workflow_id)):
+                raise UsageError(f"{workflow_id} has ended, or never began: there is nothing to cancel")
+            self._world.settle()
+
+        return self._ask("cancel", Done(), work)
+
+    def advance(self, duration: float | timedelta | None = None, /, **units: float) -> Done:
+        """Let time pass: seconds, a timedelta, or `days=14`, `hours=…` as a timedelta takes them."""
+        if (duration is None) == (not units):
+            raise UsageError("outlast.advance takes seconds, a timedelta, or units such as days=14")
+        seconds = seconds_of(timedelta(**units) if duration is None else duration, "outlast.advance")
+        return self._ask("advance", Done(), lambda: self._world.drive(lambda: False, seconds))
+
+    @property
+    def now(self) -> datetime:
+        """The test's time: it begins with 2026, and passes with `run`, `finish` and `advance` alone."""
+        return datetime.fromtimestamp(self._world.now_s(), UTC)
+
+    # --- for whom, under which key ------------------------------------------------------------------------
+
+    def as_user(self, claims: Mapping[str, Any]) -> Outlast:
+        """The same for a signed-in user: `claims` are those of the JWT, with `sub` at least."""
+        if not isinstance(claims.get("sub"), str):
+            raise UsageError('outlast.as_user takes the claims of a JWT: {"sub": "the user\'s id", …}')
+        return self._but(_caller=Caller("user", {"role": "authenticated", **claims}))
+
+    def with_key(self, key: str) -> Outlast:
+        """The same under an idempotency key: one key of one caller is one workflow."""
+        return self._but(_key=key)
+
+    def _but(self, **other: Any) -> Outlast:
+        copy = object.__new__(Outlast)
+        copy.__dict__.update(self.__dict__)
+        copy.__dict__.update(other)
+        return copy
+
+    # --- its inside ---------------------------------------------------------------------------------------
+
+    def _new(
+        self, what: str, workflow: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[NewWorkflow, WorkflowDefinition]:
+        definition = definition_of(workflow, what)
+        key = f"test-{next(self._numbers)}" if self._key is None else self._key
+        return new_workflow(self._world, definition, args, kwargs, self._caller, key), definition
+
+    def _start(self, run: Run, new: NewWorkflow, definition: WorkflowDefinition) -> None:
+        async def start(process: Process) -> None:
+            await process.engine.start_new(new, definition, None)
+
+        self._world.ask(start)
+        run._began(new.workflow_id)
+
+    def _finish(self, run: Run) -> None:
+        self._world.drive(lambda: self._world.ended(run.workflow_id))
+
+    def _ask(self, name: str, found: Any, work: Callable[[], None]) -> Any:
+        def told() -> None:
+            try:
+                work()
+            finally:
+                self._tell()
+
+        return self._asker.ask(name, found, told)
+
+    def _tell(self) -> None:
+        """Fail with what a test must not pass with; warn of misuse, once a line."""
+        world = self._world
+        refusals, faults = world.refusals[:1], world.faults[:1]
+        world.refusals.clear()
+        world.faults.clear()
+        if refusals:
+            raise UsageError(refusals[0])
+        if faults:
+            raise Unproved(f"a fault of the engine itself: {faults[0]}")
+        for place, what in world.seen.reads.items():
+            if place not in self._told:
+                self._told.add(place)
+                warnings.warn_explicit(f"the workflow's body {what}", Misuse, *place)
+
+    def _interrupt(self) -> None:
+        self._world.interrupt()
+
+    def close(self) -> None:
+        """Let go of all of it: the fixture does."""
+        self._asker.close()
+        self._world.end()

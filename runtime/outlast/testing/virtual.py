@@ -1,0 +1,121 @@
+"""An event loop whose time jumps when nothing is left to do, and stands while something real is waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from collections.abc import Callable
+from typing import Any
+
+GRACE_S = 0.5
+"""Real seconds for what comes from a thread that the loop doesn't know of, before nothing more is expected."""
+
+
+class Time:
+    """Virtual seconds. It goes on with what is on its way only, never by itself."""
+
+    def __init__(self, now: float) -> None:
+        self.now = now
+
+    def monotonic(self) -> float:
+        """What the engine and the loops read."""
+        return self.now
+
+
+class _Selector(selectors.DefaultSelector):  # type: ignore[misc, valid-type]
+    """The loop asks it for events when nothing is ready: that is when time may jump."""
+
+    loop: VirtualLoop | None = None
+
+    def select(self, timeout: float | None = None) -> Any:
+        """See BaseSelector."""
+        if timeout == 0 or self.loop is None:
+            return super().select(0) if self.loop is None or self.loop.reaches_out else []
+        return self.loop.idle(super().select)
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """A real loop, with sockets and threads.
+
+    `on_idle` is asked before time jumps to `at` (None: no timer is set): False stops the loop there.
+    `asleep` says whether all steps that run now wait for timers alone: then sockets may be as they are.
+    """
+
+    _ready: Any
+    _scheduled: Any
+
+    def __init__(self, time: Time, on_idle: Callable[[float | None], bool], asleep: Callable[[], bool]) -> None:
+        selector = _Selector()
+        self._own_files = -1
+        self._at_work = 0
+        self._virtual = time
+        self._on_idle = on_idle
+        self._asleep = asleep
+        super().__init__(selector)
+        self._own_files = len(selector.get_map())
+        self._polled = selector
+        selector.loop = self
+        self.dead = False
+        self.resting: Callable[[], int] = lambda: 0
+        """How many of the threads at work wait for this loop."""
+
+    def time(self) -> float:
+        """See AbstractEventLoop."""
+        return self._virtual.now
+
+    @property
+    def _reads(self) -> bool:
+        return len(self._polled.get_map()) > self._own_files
+
+    @property
+    def reaches_out(self) -> bool:
+        """Whether anything can come from outside: a thread, a socket."""
+        return self._at_work > 0 or self._reads
+
+    def idle(self, select: Callable[[float | None], Any]) -> Any:
+        """Nothing is ready: wait for what is real, else let time jump."""
+        if self._at_work > self.resting() or (self._reads and not self._asleep()):
+            return select(None)
+        if self.reaches_out and (events := select(0)):
+            return events
+        at = self._next_at()
+        if at is None and not self._ready and (events := select(GRACE_S)):
+            return events
+        if not self._ready:
+            if not self._on_idle(at):
+                self.stop()
+            elif at is not None:
+                self._virtual.now = max(self._virtual.now, at)
+        return []
+
+    def _next_at(self) -> float | None:
+        return next((float(each._when) for each in self._scheduled[:1]), None)
+
+    def sleepers(self) -> set[int]:
+        """The futures (by `id`) that timers settle: who waits for one only sleeps."""
+        return {
+            id(argument)
+            for timer in self._scheduled
+            if not timer._cancelled
+            for argument in timer._args or ()
+            if asyncio.isfuture(argument)
+        }
+
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Any, func: Callable[..., Any], *args: Any
+    ) -> asyncio.Future[Any]:
+        """See AbstractEventLoop. While the thread is at work, time stands."""
+        future: asyncio.Future[Any] = super().run_in_executor(executor, func, *args)  # type: ignore[assignment]
+        self._at_work += 1
+        future.add_done_callback(self._returned)
+        return future
+
+    def _returned(self, _: Any) -> None:
+        self._at_work -= 1
+
+    def kill(self) -> None:
+        """Nothing runs here any more: as if the process had been killed at this moment."""
+        self.dead = True
+        for handle in self._ready:
+            handle.cancel()
+        self.stop()

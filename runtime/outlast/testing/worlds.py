@@ -1,0 +1,235 @@
+"""A simulated world for one test or one run: time, a database, and one process after the other."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from outlast.core.observations import ArgumentsChanged, BodyReads, CallUnawaited, LoopFailed, Observation
+from outlast.core.records import Standing
+from outlast.core.status import LIVE
+from outlast.engine.engine import EngineOptions
+from outlast.testing.catalog import GivenCatalog
+from outlast.testing.clock import given_time
+from outlast.testing.committing import PointedStore
+from outlast.testing.database import Database
+from outlast.testing.doubles import Doubles
+from outlast.testing.errors import Deadlock
+from outlast.testing.misuse import audited
+from outlast.testing.operations import WatchedOperations
+from outlast.testing.points import Place, Points
+from outlast.testing.processes import FOREVER_S, OPTIONS, Process
+from outlast.testing.rows import Limits
+from outlast.testing.seen import LifeSeen, Seen
+from outlast.testing.virtual import Time
+from outlast.testing.waiting import why_stuck
+
+T = TypeVar("T")
+
+BEGAN_S = 1_767_225_600.0
+"""Of each world: 2026-01-01, in Unix seconds."""
+
+JUMPS_MAX = 200_000
+"""So often time jumps for one wish before it counts as going round in circles."""
+
+LOOK_EVERY = 64
+
+
+class World:
+    """Everything in it belongs to one thread at a time."""
+
+    def __init__(
+        self,
+        catalog: GivenCatalog,
+        doubles: Doubles,
+        *,
+        targets: list[int] | None = None,
+        watch: bool = True,
+        seed: int = 0,
+        connect: Connect | None = None,
+    ) -> None:
+        """`targets`: at which points processes are killed. `watch`: bodies' misuse is looked for, slowly.
+
+        `connect` makes the store of transactions, where they run on Postgres.
+        """
+        self.time = Time(1_000.0)
+        self.seed = seed
+        self.catalog = catalog
+        self.doubles = doubles
+        self.database = Database(self.now_s, random.Random(seed), Limits(letters=100))
+        self.seen = Seen()
+        self.points = Points(self._kill, targets or [])
+        self.refusals: list[str] = []
+        """What the test must fail with, whatever the workflow makes of it."""
+        self.faults: list[str] = []
+        self.process: Process | None = None
+        self.dead: list[Process] = []
+        self.deadlock: Deadlock | None = None
+        self.interrupted = False
+        self._options = EngineOptions(**{**_fields(OPTIONS), "watch_bodies": watch})
+        self._connect = connect
+        self._until: Callable[[], bool] = lambda: True
+        self._horizon: float | None = None
+        self._jumps = 0
+        self._processes = 0
+
+    def now_s(self) -> float:
+        """Unix seconds."""
+        return BEGAN_S + self.time.now - 1_000.0
+
+    # --- processes ----------------------------------------------------------------------------------------
+
+    def start_process(self) -> Process:
+        """Let a process run, if none does."""
+        if self.process is not None:
+            return self.process
+        self._processes += 1
+        name = f"process-{self._processes}"
+        if self._processes > 1:
+            self.points.next_life()
+            self.seen.lives.append(LifeSeen())
+        operations = WatchedOperations(self.doubles, self.seen, self.points, self.refusals.append)
+        store = PointedStore(self.database, name, self.points, self.seen)
+        if self._connect is not None:
+            store.transactions = self._connect(self, name)
+            operations.has_postgres = True
+        self.process = Process(
+            name, self.time, store, self.catalog, operations, self.seen.lives[-1], self._observe,
+            self._options, self._on_idle,
+        )  # fmt: skip
+        self._run(self.process.open())
+        return self.process
+
+    def _kill(self) -> None:
+        process, self.process = self.process, None
+        assert process is not None
+        process.kill()
+        self.dead.append(process)
+        self.database.restart()
+        self.database.leave(process.name)
+        self.time.now += 1.0  # until another one is there
+
+    def end(self) -> None:
+        """Let go of all of it."""
+        process, self.process = self.process, None
+        with self._driving():
+            if process is not None:
+                self._until, self._horizon = (lambda: False), None
+                process.end()
+            for each in self.dead:
+                each.bury()
+        self.dead.clear()
+
+    # --- driving ------------------------------------------------------------------------------------------
+
+    def ask(self, wish: Callable[[Process], Coroutine[Any, Any, T]]) -> T:
+        """What `wish` comes to on the process's loop, without time passing for its sake."""
+        with self._driving():
+            process = self.start_process()
+            return self._run(wish(process))
+
+    def drive(self, until: Callable[[], bool], horizon_s: float | None = None) -> None:
+        """Let time pass until `until` holds, or for `horizon_s`; whoever is killed starts anew.
+
+        Raises Deadlock if neither can come.
+        """
+        horizon = None if horizon_s is None else self.time.now + horizon_s
+        self._jumps = 0
+        with self._driving():
+            while True:
+                process = self.start_process()
+                self._until, self._horizon, self.deadlock = until, horizon, None
+                process.loop.run_forever()
+                if self.interrupted:
+                    raise KeyboardInterrupt
+                if self.process is None:
+                    continue  # it was killed
+                if self.deadlock is not None:
+                    raise self.deadlock
+                return
+
+    def settle(self) -> None:
+        """Let happen what happens at once."""
+        self.drive(lambda: False, 0.1)
+
+    def _run(self, coro: Coroutine[Any, Any, T]) -> T:
+        process = self.process
+        assert process is not None
+        task = process.loop.create_task(coro)
+        self._until, self._horizon, self.deadlock = task.done, None, None
+        task.add_done_callback(lambda _: process.loop.stop())
+        process.loop.run_forever()
+        if not task.done():
+            if self.process is None:
+                raise ProcessKilled
+            raise self.deadlock or KeyboardInterrupt
+        return task.result()
+
+    @contextmanager
+    def _driving(self) -> Iterator[None]:
+        with given_time(self.time.monotonic, self.seed), audited(self._misused):
+            if self.process is not None:
+                self.process.own()
+            yield
+
+    def _on_idle(self, at: float | None) -> bool:
+        if self._until() or self.interrupted:
+            return False
+        if self._horizon is not None and (at is None or at > self._horizon):
+            self.time.now = max(self.time.now, self._horizon)
+            return False
+        self._jumps += 1
+        never = at is None or at - self.time.now >= FOREVER_S * 0.9
+        if never or self._jumps % LOOK_EVERY == 0 or self._jumps > JUMPS_MAX:
+            why = why_stuck(self.process, self.database, self.seen, certain=never or self._jumps > JUMPS_MAX)
+            if why is not None:
+                self.deadlock = Deadlock(why)
+                return False
+        return True
+
+    def interrupt(self) -> None:
+        """Called from another thread: whoever waits wants nothing any more."""
+        self.interrupted = True
+        if self.process is not None:
+            self.process.loop.call_soon_threadsafe(self.process.loop.stop)
+
+    # --- what is seen -------------------------------------------------------------------------------------
+
+    def standing(self, workflow_id: str) -> Standing | None:
+        """How a workflow stands."""
+        return self.database.standing([workflow_id]).get(workflow_id)
+
+    def ended(self, workflow_id: str) -> bool:
+        """Whether it has ended."""
+        row = self.database.workflows.get(workflow_id)
+        return row is not None and row.status not in LIVE
+
+    def _observe(self, observation: Observation) -> None:
+        if isinstance(observation, BodyReads):
+            file, _, line = observation.place.rpartition(":")
+            self._misused(
+                (file, int(line)),
+                f"reads {observation.what}, which gives something else on replay: write {observation.instead}",
+            )
+        elif isinstance(observation, CallUnawaited):
+            file, _, line = observation.place.rpartition(":")
+            self._misused((file, int(line)), f"{observation.name}(…) is never awaited: it does nothing")
+        elif isinstance(observation, LoopFailed) and not isinstance(observation, ArgumentsChanged):
+            self.faults.append(str(observation))
+
+    def _misused(self, place: Place, what: str) -> None:
+        self.seen.reads.setdefault(place, what)
+
+
+Connect = Callable[[World, str], Any]
+"""Makes the store of transactions of a process, by its name."""
+
+
+class ProcessKilled(Exception):
+    """The process was killed before it had answered."""
+
+
+def _fields(options: EngineOptions) -> dict[str, Any]:
+    return {name: getattr(options, name) for name in options.__dataclass_fields__}
