@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from outlast.core.ports import Conflicted, Unreachable
-from outlast.testing.database import Blocked, Database, Transaction
+from outlast.testing.database import Database
+from outlast.testing.rows import Blocked, Transaction
 from tests.simulation.world import Process, World
 
 T = TypeVar("T")

@@ -22,7 +22,8 @@ from outlast.core.records import NewWorkflow, Standing
 from outlast.core.status import LIVE, Status
 from outlast.engine.engine import Engine, EngineOptions
 from outlast.sdk.definitions import WorkflowDefinition
-from outlast.testing.database import Database, Letter, Limits
+from outlast.testing.database import Database
+from outlast.testing.rows import Letter, Limits
 from outlast.testing.stores import MemoryStore
 from tests.simulation.network import PATIENCE_S, Network, SimulatedLink
 from tests.simulation.plans import LEASE_S, Plan

@@ -32,7 +32,7 @@ from outlast.store.connections import Database
 from outlast.store.instances import RecoveryLimits
 from outlast.store.postgres import PostgresStore
 from outlast.testing.database import Database as MemoryDatabase
-from outlast.testing.database import Limits
+from outlast.testing.rows import Limits
 from outlast.testing.stores import DirectLink, MemoryConnection, MemoryStore
 
 LIMITS: dict[str, Any] = {

@@ -1,7 +1,7 @@
 """Asking for something in `def` tests and in `async def` ones alike.
 
-In a `def` test it is done when the call returns. In an `async def` test the call gives something to be awaited,
-and a thread beside the test's own event loop does the work: that loop goes on meanwhile, whatever runs on it.
+In a `def` test it is done when the call returns. In an `async def` test the call gives something to be
+awaited, and a thread beside the test's own event loop does the work: that loop goes on meanwhile.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ class Asked(Awaitable[T], Generic[T]):
     def _check_asked(self) -> None:
         if not self._asked:
             file, line = self._place
-            raise UsageError(f"{file}:{line}: outlast.{self._name}(…) was not awaited: write `await` before it")
+            raise UsageError(
+                f"{file}:{line}: outlast.{self._name}(…) was not awaited: write `await` before it"
+            )
 
     def _wait(self) -> Generator[Any, Any, None]:
         work, self._work = self._work, None
@@ -44,7 +46,8 @@ class Asked(Awaitable[T], Generic[T]):
     def __del__(self) -> None:
         if self._work is not None and not sys.is_finalizing():
             file, line = self._place
-            told = f"outlast.{self._name}(…) was never awaited: it did nothing; write `await outlast.{self._name}(…)`"
+            call = f"outlast.{self._name}(…)"
+            told = f"{call} was never awaited: it did nothing; write `await {call}`"
             warnings.warn_explicit(told, RuntimeWarning, file, line)
 
 

@@ -10,10 +10,13 @@ from outlast.sdk.definitions import WorkflowDefinition
 class GivenCatalog:
     """See core.ports.Catalog. No folder is read: a workflow is known from its first start on."""
 
-
     def __init__(self) -> None:
         self._workflows: dict[str, WorkflowDefinition] = {}
         self._names: dict[int, str] = {}
+
+    def add(self, name: str, definition: WorkflowDefinition) -> None:
+        """Serve it under a name that it has already."""
+        self._workflows[name], self._names[id(definition)] = definition, name
 
     def workflow(self, function: str) -> WorkflowDefinition | None:
         """See Catalog."""

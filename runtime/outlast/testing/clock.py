@@ -16,17 +16,25 @@ _given: list[Callable[[], float]] = []
 def given_time(monotonic: Callable[[], float], seed: float) -> Iterator[None]:
     """Let `monotonic` be the clock of all modules of this package, and `seed` what `random` begins with.
 
-    Within another one the inner clock counts, and chance goes on.
+    Within another one the inner clock counts.
     """
     _given.append(monotonic)
     try:
         if len(_given) > 1:
+            random.seed(seed)
             yield
         else:
             with _patched(seed):
                 yield
     finally:
         _given.pop()
+
+
+@contextmanager
+def campaign_time() -> Iterator[None]:
+    """For many worlds, one after the other: the modules are changed once."""
+    with given_time(clock.monotonic, 0):
+        yield
 
 
 def _monotonic() -> float:

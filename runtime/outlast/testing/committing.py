@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from outlast.core.ports import TransactionStore
 from outlast.core.records import Batch, Committed, Ending, FencedWrite, StepRecord
 from outlast.testing.database import Database
 from outlast.testing.points import Points
-from outlast.testing.rows import Transaction
+from outlast.testing.rows import Blocked, Transaction
 from outlast.testing.seen import Seen
 from outlast.testing.stores import (
     DirectLink,
@@ -22,14 +21,25 @@ from outlast.testing.stores import (
 T = TypeVar("T")
 
 
+class _Link(DirectLink):
+    """As near as can be: only who waits for a lock waits."""
+
+    async def call(self, what: str, statement: Callable[[], T], within: Transaction | None = None) -> T:
+        """See Link."""
+        try:
+            return statement()
+        except Blocked:
+            return await super().call(what, statement, within)
+
+
 class PointedStore(MemoryStore):
     """All stores of one process."""
 
     def __init__(self, database: Database, instance_id: str, points: Points, seen: Seen) -> None:
-        link = DirectLink(database)
+        link = _Link(database)
         super().__init__(database, link, instance_id)
         self.journal = _Journal(database, link, instance_id, points)
-        self.transactions: TransactionStore = MemoryTransactions(
+        self.transactions = MemoryTransactions(
             database, _TransactionLink(database, points, seen), instance_id
         )
         self.messages = _Messages(database, link, points)
@@ -42,11 +52,12 @@ class _Journal(MemoryJournal):
 
     async def commit(self, batch: Batch) -> Committed:
         """See JournalStore."""
-        what = _told(batch)
-        await self._points.reach(f"before the commit of {what}")
+        if self._points.reach(lambda: f"before the commit of {_told(batch)}"):
+            await self._points.here()
         committed = await super().commit(batch)
         self._points.changed()
-        await self._points.reach(f"after the commit of {what}, before anybody knows of it")
+        if self._points.reach(lambda: f"after the commit of {_told(batch)}, before anybody knows of it"):
+            await self._points.here()
         return committed
 
 
@@ -68,7 +79,7 @@ def _end(write: FencedWrite) -> str:
     return "the end" if isinstance(write.end, Ending) else "the suspension"
 
 
-class _TransactionLink(DirectLink):
+class _TransactionLink(_Link):
     """The way of transactions: COMMIT is a point."""
 
     def __init__(self, database: Database, points: Points, seen: Seen) -> None:
@@ -82,11 +93,13 @@ class _TransactionLink(DirectLink):
             return await super().call(what, statement, within)
         (workflow_id, step_id), record = within.record
         of = f"transaction {record.step.name} ({step_id})"
-        await self._points.reach(f"before the COMMIT of {of}")
+        if self._points.reach(lambda: f"before the COMMIT of {of}"):
+            await self._points.here()
         result = await super().call(what, statement, within)
         self._seen.commits[workflow_id, step_id] += 1
         self._points.changed()
-        await self._points.reach(f"after the COMMIT of {of}, before its answer")
+        if self._points.reach(lambda: f"after the COMMIT of {of}, before its answer"):
+            await self._points.here()
         return result
 
 
@@ -98,8 +111,10 @@ class _Messages(MemoryMessages):
     async def send(self, workflow_id: str, body: str, topic: str, key: str) -> int:
         """See MessageStore."""
         of = f"a message to {workflow_id}" + (f" on {topic!r}" if topic else "")
-        await self._points.reach(f"before {of} is sent")
+        if self._points.reach(lambda: f"before {of} is sent"):
+            await self._points.here()
         sent = await super().send(workflow_id, body, topic, key)
         self._points.changed()
-        await self._points.reach(f"after {of} was sent, before that is recorded")
+        if self._points.reach(lambda: f"after {of} was sent, before that is recorded"):
+            await self._points.here()
         return sent

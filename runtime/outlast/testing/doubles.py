@@ -31,9 +31,7 @@ class Stub:
         self._numbers.clear()
         self.calls.clear()
 
-    async def call(
-        self, attempt: tuple[str, str, int], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
+    async def call(self, attempt: tuple[str, str, int], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Do what it stands for. `attempt`: workflow, step and number; of a transaction no connection."""
         number = self._numbers.setdefault(attempt, len(self._numbers))
         if number < len(self.raises) and (error := self.raises[number]) is not None:

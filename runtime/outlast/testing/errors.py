@@ -6,7 +6,7 @@ from outlast.core.errors import OutlastError
 
 
 class Deadlock(OutlastError, AssertionError):
-    """Nothing is left that could happen, and the workflow hasn't ended: it waits for what nobody will send."""
+    """Nothing is left that could happen, and the workflow waits for what nobody will send."""
 
     code = "deadlock"
 

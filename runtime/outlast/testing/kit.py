@@ -15,18 +15,22 @@ from outlast.core.errors import UsageError
 from outlast.core.records import NewWorkflow
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.durations import seconds_of
-from outlast.testing.asking import Asker, Done
+from outlast.testing.asking import A, Asker, Done
 from outlast.testing.catalog import GivenCatalog
+from outlast.testing.crashing import crash_campaign
+from outlast.testing.determinism import determinism
 from outlast.testing.doubles import UNSET, Doubles, Stub
-from outlast.testing.errors import Misuse, Unproved
+from outlast.testing.errors import Deadlock, Misuse, Unproved
 from outlast.testing.processes import Process
+from outlast.testing.reports import Report
 from outlast.testing.runs import Run
 from outlast.testing.starting import definition_of, new_workflow
+from outlast.testing.trials import Subject
 from outlast.testing.worlds import Connect, World
 
 
 class Outlast:
-    """What a test has of Outlast. Each call is awaited in an `async def` test, and only made in a `def` one."""
+    """What a test has of Outlast. In an `async def` test its calls are awaited, in a `def` one only made."""
 
     def __init__(self, *, seed: int = 0, connect: Connect | None = None) -> None:
         """`seed`: of the chance that the engine's own pauses take. `connect`: where transactions run."""
@@ -34,7 +38,13 @@ class Outlast:
         self._doubles = Doubles()
         self._seed = seed
         self._connect = connect
-        self._world = World(self._catalog, self._doubles, seed=seed, connect=connect)
+        self._answers: dict[str, Any] = {}
+        self._before_each: Callable[[], None] | None = None
+        self._world = World(self._catalog, self._doubles, seed=seed, connect=connect, answers=self._answers)
+        self.replays = 20
+        """Of `deterministic`."""
+        self.reports: list[Report] = []
+        """Of `crash_everywhere`, in this test."""
         self._asker = Asker(self._interrupt)
         self._numbers = count(1)
         self._told: set[tuple[str, int]] = set()
@@ -54,8 +64,8 @@ class Outlast:
         """Let something stand in for a step or a transaction, from now on.
 
         It raises what `raises` lists, one a call (None: that call succeeds), then returns `returns`. Or
-        `by(…)` is called with the arguments of the step (of a transaction: those after the connection); it may
-        be `async def`. `calls` of what this gives holds the arguments of each call. Raises UsageError.
+        `by(…)` is called with the step's arguments (of a transaction: those after the connection); it may be
+        `async def`. `calls` of what this gives holds the arguments of each call. Raises UsageError.
         """
         return self._doubles.add(step, returns, raises, by)
 
@@ -133,6 +143,65 @@ class Outlast:
         seconds = seconds_of(timedelta(**units) if duration is None else duration, "outlast.advance")
         return self._ask("advance", Done(), lambda: self._world.drive(lambda: False, seconds))
 
+    # --- proving ------------------------------------------------------------------------------------------
+
+    def crash_everywhere(self, workflow: Any, /, *args: Any, **kwargs: Any) -> Report:
+        """Run a workflow, then once more for each point of that run: killed there, recovered, to the end.
+
+        Each time its result and its records must be those of the calm run. Steps are run, or what stands in
+        for them; `answer` sends the messages it waits for, `before_each` puts the outside world back. Raises
+        Unproved with what was found, and where; Deadlock and UsageError as `run` does.
+        """
+        definition = definition_of(workflow, "crash_everywhere")
+        report = Report(definition.name)
+        subject = self._subject(definition, args, kwargs)
+
+        def work() -> None:
+            report._fill(crash_campaign(subject, self._seed))
+            report._asked = True
+            self.reports.append(report)
+            if (failure := report.failure()) is not None:
+                raise Unproved(failure)
+
+        return self._asker.ask("crash_everywhere", report, work)
+
+    def deterministic(self, workflow: Any, /, *args: Any, **kwargs: Any) -> Done:
+        """Run a workflow, then replay it again and again from its records: what it calls must be the same.
+
+        Replays come at other times, by another chance and, where its code goes over sets, in processes that
+        hash otherwise. `replays` of this says how many. Raises Unproved with the first line that differs.
+        """
+        definition = definition_of(workflow, "deterministic")
+        subject = self._subject(definition, args, kwargs)
+
+        def work() -> None:
+            calm, findings = determinism(subject, self.replays)
+            if calm.refusals:
+                raise UsageError(calm.refusals[0])
+            if calm.deadlock is not None:
+                raise Deadlock(calm.deadlock)
+            if findings:
+                told = "\n".join(f"  {each}" for each in findings)
+                raise Unproved(f"{definition.name} is not deterministic:\n{told}")
+
+        return self._asker.ask("deterministic", Done(), work)
+
+    def answer(self, topic: str, value: Any) -> None:
+        """Send `value` to whichever workflow waits for a message of `topic`, each time one does."""
+        self._answers[topic] = value
+
+    def before_each(self, reset: Callable[[], None]) -> None:
+        """Call `reset` before each run of `crash_everywhere`: nothing of the last one is left."""
+        self._before_each = reset
+
+    def _subject(
+        self, definition: WorkflowDefinition, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Subject:
+        return Subject(
+            definition, args, kwargs, self._caller, self._catalog, self._doubles, self._answers,
+            self._before_each, self._connect, self._seed,
+        )  # fmt: skip
+
     @property
     def now(self) -> datetime:
         """The test's time: it begins with 2026, and passes with `run`, `finish` and `advance` alone."""
@@ -175,7 +244,7 @@ class Outlast:
     def _finish(self, run: Run) -> None:
         self._world.drive(lambda: self._world.ended(run.workflow_id))
 
-    def _ask(self, name: str, found: Any, work: Callable[[], None]) -> Any:
+    def _ask(self, name: str, found: A, work: Callable[[], None]) -> A:
         def told() -> None:
             try:
                 work()

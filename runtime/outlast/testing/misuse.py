@@ -1,4 +1,4 @@
-"""What a body reaches for and mustn't: the machine's clock, chance, files, the network, a pause of its thread."""
+"""What a body reaches for and mustn't: the machine's clock, chance, files, the network, pauses."""
 
 from __future__ import annotations
 
@@ -9,13 +9,22 @@ from contextlib import contextmanager
 from types import FrameType
 
 from outlast.core.places import is_ours
+from outlast.engine.bodies import watching
 from outlast.sdk.running import current_line
 from outlast.testing.points import Place
 
 Found = Callable[[Place, str], None]
 
 _LIBRARY = sysconfig.get_paths()["stdlib"]
-_INNER = ("/importlib/", "/linecache.py", "/traceback.py", "/logging/", "/warnings.py", "/tokenize.py", "/inspect.py")
+_INNER = (
+    "/importlib/",
+    "/linecache.py",
+    "/traceback.py",
+    "/logging/",
+    "/warnings.py",
+    "/tokenize.py",
+    "/inspect.py",
+)
 """What opens files for Python itself, whoever calls it."""
 
 _STEP = "a body runs again after a crash: put it into a @step"
@@ -36,14 +45,25 @@ _AUDITED = {
     "sqlite3.connect": f"opens a database; {_STEP}",
 }
 
+PAUSES = "time.sleep"
+# Python tells of it by itself since 3.13. Before, the profiler that looks for clocks sees it.
+watching._READS.setdefault(("time", "sleep"), "outlast.sleep()")
+
 _found: list[Found] = []
 _installed = False
+
+
+def said_of(what: str, instead: str) -> str:
+    """What is said of a body that calls `what`."""
+    if what == PAUSES:
+        return _AUDITED[PAUSES]
+    return f"reads {what}, which gives something else on replay: write {instead}"
 
 
 @contextmanager
 def audited(found: Found) -> Iterator[None]:
     """Tell `found` of what bodies do, in whichever thread, within this."""
-    global _installed  # noqa: PLW0603 - an audit hook can't be taken away again
+    global _installed
     if not _installed:
         _installed = True
         sys.addaudithook(_hear)

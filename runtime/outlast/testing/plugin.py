@@ -1,4 +1,4 @@
-"""The pytest plugin: the fixture `outlast`, and `async def` tests that ask for it where nobody else runs them."""
+"""The pytest plugin: the fixture `outlast`, and `async def` tests that ask for it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def outlast() -> Iterator[Outlast]:
 
 @pytest.hookimpl
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run an `async def` test that asks for `outlast`, where no other plugin does: pytest's own turn is last."""
+    """Run an `async def` test that asks for `outlast`, where no other plugin does. pytest comes last."""
     test: Any = pyfuncitem.obj
     if not inspect.iscoroutinefunction(test) or "outlast" not in pyfuncitem.fixturenames:
         return None

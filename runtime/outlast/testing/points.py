@@ -11,24 +11,41 @@ Place = tuple[str, int]
 
 
 class Point(NamedTuple):
-    """A moment of a run. `state` counts the effects and commits before it: the same state is the same crash."""
+    """A moment of a run. `state` counts effects and commits before it: the same state is the same crash."""
 
-    text: str
+    say: Callable[[], str]
     place: Place | None
     state: int
+
+    @property
+    def text(self) -> str:
+        """What happens there."""
+        return self.say()
 
 
 class Points:
     """All that one run passes. At the targeted ones, by their numbers in each life, the process is killed."""
 
-    def __init__(self, kill: Callable[[], None], targets: list[int]) -> None:
-        self.passed: list[Point] = []
-        """Of all lives."""
+    def __init__(
+        self,
+        kill: Callable[[], None],
+        targets: list[int],
+        hand_over: tuple[int, Callable[[], None]] | None = None,
+    ) -> None:
+        """`hand_over`: at which point of the first life what runs is given back, and how."""
+        self.lives: list[list[Point]] = [[]]
         self.kills: list[Point] = []
+        self.handed_over: Point | None = None
         self._kill = kill
         self._targets = targets
-        self._number = 0
+        self._hand_over = hand_over
         self._state = 0
+        self._next = targets[0] if targets else -1 if hand_over is None else hand_over[0]
+
+    @property
+    def passed(self) -> list[Point]:
+        """Of all lives."""
+        return [each for life in self.lives for each in life]
 
     def changed(self) -> None:
         """An effect was begun, or something was committed."""
@@ -36,28 +53,35 @@ class Points:
 
     def next_life(self) -> None:
         """Another process starts: its points are counted anew."""
-        self._number = 0
+        self.lives.append([])
 
-    async def reach(self, text: str, place: Place | None = None) -> None:
-        """Say that a point is reached. It doesn't return if the process is killed there."""
-        point = Point(text, place, self._state)
-        self.passed.append(point)
-        number, self._number = self._number, self._number + 1
-        if len(self.kills) < len(self._targets) and self._targets[len(self.kills)] == number:
+    def reach(self, say: Callable[[], str], place: Place | None = None) -> bool:
+        """Say that a point is reached; whether the caller must await `here` at once."""
+        life = self.lives[-1]
+        life.append(Point(say, place, self._state))
+        return self._next == len(life) - 1
+
+    async def here(self) -> None:
+        """What is to happen at the point that was reached: where the process is killed it doesn't return."""
+        point = self.lives[-1][-1]
+        if len(self.kills) < len(self._targets):
             self.kills.append(point)
+            self._next = self._targets[len(self.kills)] if len(self.kills) < len(self._targets) else -1
             self._kill()
             await asyncio.get_running_loop().create_future()
+        elif self._hand_over is not None:
+            self.handed_over = point
+            self._next = -1
+            asyncio.get_running_loop().call_soon(self._hand_over[1])
+            await asyncio.sleep(0)
 
 
-def crashes(points: list[Point]) -> list[tuple[int, str, Place | None]]:
-    """Of points those that differ in what has happened before, by number; all names of each."""
-    found: list[tuple[int, str, Place | None]] = []
+def crashes(points: list[Point]) -> list[int]:
+    """Of points those that differ in what has happened before, by number."""
+    found: list[int] = []
     state = None
     for number, point in enumerate(points):
-        if point.state == state:
-            last = found[-1]
-            found[-1] = (last[0], f"{last[1]}; {point.text}", last[2] or point.place)
-        else:
-            found.append((number, point.text, point.place))
+        if point.state != state:
+            found.append(number)
         state = point.state
     return found

@@ -34,7 +34,12 @@ FOREVER_S = 1e9
 """So far off is what an instance does now and then: nobody else is there, so nothing has to be looked for."""
 
 OPTIONS = EngineOptions(
-    lease_ttl_s=3 * FOREVER_S, tick_s=FOREVER_S, moment_s=1.0, drain_s=5.0, threads_max=32, replay_arguments="off"
+    lease_ttl_s=3 * FOREVER_S,
+    tick_s=FOREVER_S,
+    moment_s=1.0,
+    drain_s=5.0,
+    threads_max=32,
+    replay_arguments="warn",
 )
 
 
@@ -59,7 +64,6 @@ class DrivenEngine(Engine):
 class Process:
     """It begins with `open`. What of the engine's inside a test looks at, it looks at here."""
 
-
     def __init__(
         self,
         name: str,
@@ -71,9 +75,12 @@ class Process:
         observe: Observer,
         options: EngineOptions,
         on_idle: Callable[[float | None], bool],
+        *,
+        closely: bool,
     ) -> None:
         self.name = name
         self._seen = seen
+        self._closely = closely
         self.loop = VirtualLoop(time, on_idle, self._asleep)
         self.loop.resting = self._resting
         self.loop.set_exception_handler(lambda *_: None)
@@ -113,6 +120,8 @@ class Process:
 
         def watched(operation: Operation, step_id: str, answer: Answer, context: Context) -> PendingCall:
             refused = execution.stopped is not None
+            if not (refused or self._closely):
+                return make(operation, step_id, answer, context)
             arguments = told(getattr(operation, "args", "")) + told(getattr(operation, "kwargs", ""))
             place = _place_in_thread(context) or place_of_caller()
             calls.append(CallSeen(step_id, operation.kind, operation.name, arguments, place, refused))
@@ -124,11 +133,15 @@ class Process:
 
     def _resting(self) -> int:
         bodies = (each._body for each in self.live)
-        at_rest = sum(isinstance(each, SyncBody) and not each.over and each.run(_never) is True for each in bodies)
+        at_rest = sum(
+            isinstance(each, SyncBody) and not each.over and each.run(_never) is True for each in bodies
+        )
         return at_rest + self.engine.threads_waiting
 
     def _asleep(self) -> bool:
-        running = [call.task for each in self.live for call in each.calls.values() if call.running and call.task]
+        running = [
+            call.task for each in self.live for call in each.calls.values() if call.running and call.task
+        ]
         if not running:
             return True
         sleepers = self.loop.sleepers()
@@ -147,15 +160,15 @@ class Process:
             execution.stopped = execution.stopped or Stopped("the process was killed")
             if body is not None:
                 body.unwind()
-        for task in asyncio.all_tasks(self.loop):
+        for task in self.loop.tasks:
             task._log_destroy_pending = False  # type: ignore[attr-defined]
             with suppress(BaseException):
-                task.get_coro().close()  # type: ignore[union-attr]
+                task.get_coro().close()
         self._shut()
 
     def end(self) -> None:
         """End it in order: what still runs is cancelled."""
-        tasks = asyncio.all_tasks(self.loop)
+        tasks = self.loop.tasks
         for task in tasks:
             task.cancel()
         for execution in self.live:
@@ -199,5 +212,8 @@ def _sleeps(task: Any, sleepers: set[int]) -> bool:
         return _sleeps(waits_for, sleepers)
     children = getattr(waits_for, "_children", None)
     if children:
-        return all(_sleeps(each, sleepers) if isinstance(each, asyncio.Task) else id(each) in sleepers for each in children)
+        return all(
+            _sleeps(each, sleepers) if isinstance(each, asyncio.Task) else id(each) in sleepers
+            for each in children
+        )
     return id(waits_for) in sleepers

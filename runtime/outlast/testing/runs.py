@@ -175,7 +175,9 @@ class Run(Asked["Run"]):
 
     def _records(self) -> list[StepRecord]:
         records = [
-            record.step for (owner, _), record in self._world.database.records.items() if owner == self.workflow_id
+            record.step
+            for (owner, _), record in self._world.database.records.items()
+            if owner == self.workflow_id
         ]
         return sorted(records, key=lambda each: (each.completion_order is None, each.completion_order or 0))
 
@@ -202,4 +204,3 @@ class Run(Asked["Run"]):
 
 def _value(output: str | None) -> Any:
     return None if output is None else from_json(output)
-

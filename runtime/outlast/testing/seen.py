@@ -55,9 +55,9 @@ class Seen:
     reads: dict[Place, str] = field(default_factory=dict)
     """Misuse, by where: what is said of it."""
 
-    def runs(self) -> Counter[tuple[str, str, str]]:
-        """How often each function was begun: by workflow, step and name."""
-        return Counter((each.workflow_id, each.step_id, each.name) for each in self.effects)
+    def runs(self) -> Counter[tuple[str, str, str, int]]:
+        """How often each function was begun: by workflow, step, name and attempt."""
+        return Counter((each.workflow_id, each.step_id, each.name, each.attempt) for each in self.effects)
 
     def place_of(self, workflow_id: str, step_id: str) -> Place | None:
         """Where that call was made."""

@@ -1,4 +1,4 @@
-"""An event loop whose time jumps when nothing is left to do, and stands while something real is waited for."""
+"""An event loop whose time jumps when nothing is left to do, and stands while real I/O is waited for."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 GRACE_S = 0.5
-"""Real seconds for what comes from a thread that the loop doesn't know of, before nothing more is expected."""
+"""Real seconds for what comes from threads that the loop doesn't know of."""
 
 
 class Time:
@@ -22,16 +22,17 @@ class Time:
         return self.now
 
 
-class _Selector(selectors.DefaultSelector):  # type: ignore[misc, valid-type]
+class _Selector(selectors.DefaultSelector):
     """The loop asks it for events when nothing is ready: that is when time may jump."""
 
     loop: VirtualLoop | None = None
 
     def select(self, timeout: float | None = None) -> Any:
         """See BaseSelector."""
-        if timeout == 0 or self.loop is None:
-            return super().select(0) if self.loop is None or self.loop.reaches_out else []
-        return self.loop.idle(super().select)
+        loop = self.loop
+        if timeout == 0 or loop is None:
+            return super().select(0) if loop is None or loop._at_work or loop._reads else []
+        return loop.idle(super().select)
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -44,7 +45,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     _ready: Any
     _scheduled: Any
 
-    def __init__(self, time: Time, on_idle: Callable[[float | None], bool], asleep: Callable[[], bool]) -> None:
+    def __init__(
+        self, time: Time, on_idle: Callable[[float | None], bool], asleep: Callable[[], bool]
+    ) -> None:
         selector = _Selector()
         self._own_files = -1
         self._at_work = 0
@@ -58,6 +61,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self.dead = False
         self.resting: Callable[[], int] = lambda: 0
         """How many of the threads at work wait for this loop."""
+        self._tasks: list[asyncio.Task[Any]] = []
+        self._tasks_seen = 64
 
     def time(self) -> float:
         """See AbstractEventLoop."""
@@ -84,7 +89,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         if not self._ready:
             if not self._on_idle(at):
                 self.stop()
-            elif at is not None:
+            elif not self._ready and (at := self._next_at()) is not None:
                 self._virtual.now = max(self._virtual.now, at)
         return []
 
@@ -101,11 +106,25 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             if asyncio.isfuture(argument)
         }
 
+    def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
+        """See AbstractEventLoop."""
+        task: asyncio.Task[Any] = super().create_task(coro, **options)
+        if len(self._tasks) >= self._tasks_seen:
+            self._tasks = self.tasks
+            self._tasks_seen = max(64, 2 * len(self._tasks))
+        self._tasks.append(task)
+        return task
+
+    @property
+    def tasks(self) -> list[asyncio.Task[Any]]:
+        """Those that are not over."""
+        return [each for each in self._tasks if not each.done()]
+
     def run_in_executor(  # type: ignore[override]
         self, executor: Any, func: Callable[..., Any], *args: Any
     ) -> asyncio.Future[Any]:
         """See AbstractEventLoop. While the thread is at work, time stands."""
-        future: asyncio.Future[Any] = super().run_in_executor(executor, func, *args)  # type: ignore[assignment]
+        future: asyncio.Future[Any] = super().run_in_executor(executor, func, *args)
         self._at_work += 1
         future.add_done_callback(self._returned)
         return future

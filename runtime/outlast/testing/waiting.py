@@ -38,7 +38,9 @@ def waits_of(process: Process | None, database: Database, workflow_id: str) -> l
             operation = call.operation
             topic = operation.topic if isinstance(operation, Receive) else None
             other = operation.workflow_id if isinstance(operation, Result) else None
-            until_s = call.wake_s if call.wake_s is not None and call.wake_s < database.now() + FAR_S else None
+            until_s = (
+                call.wake_s if call.wake_s is not None and call.wake_s < database.now() + FAR_S else None
+            )
             found.append(Wait(operation.kind, operation.name, call.step_id, until_s, topic, other))
         return found
     row = database.workflows.get(workflow_id)
@@ -49,9 +51,17 @@ def waits_of(process: Process | None, database: Database, workflow_id: str) -> l
         step = record.step
         if owner == workflow_id and step.completion_order is None:
             until_s = float(json.loads(step.output or "0"))
-            topic = step.name.removeprefix("receive").removeprefix(" ") if step.kind == kinds.RECEIVE else None
+            topic = (
+                step.name.removeprefix("receive").removeprefix(" ") if step.kind == kinds.RECEIVE else None
+            )
             waits.append(
-                Wait(step.kind, step.name, step_id, until_s if until_s < database.now() + FAR_S else None, topic)
+                Wait(
+                    step.kind,
+                    step.name,
+                    step_id,
+                    until_s if until_s < database.now() + FAR_S else None,
+                    topic,
+                )
             )
     return waits
 
@@ -63,7 +73,9 @@ def why_stuck(process: Process | None, database: Database, seen: Seen, *, certai
     if not certain and not all(_hopeless(each, waits, frozenset()) for each in live):
         return None
     told = [_told(seen, workflow_id, wait) for workflow_id in live for wait in waits[workflow_id]]
-    return "nothing is left that could happen:\n" + "\n".join(f"  - {each}" for each in told or ["nothing runs"])
+    return "nothing is left that could happen:\n" + "\n".join(
+        f"  - {each}" for each in told or ["nothing runs"]
+    )
 
 
 def _hopeless(workflow_id: str, waits: dict[str, list[Wait]], seen: frozenset[str]) -> bool:

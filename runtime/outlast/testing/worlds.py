@@ -7,9 +7,12 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from pydantic_core import to_json
+
 from outlast.core.observations import ArgumentsChanged, BodyReads, CallUnawaited, LoopFailed, Observation
 from outlast.core.records import Standing
 from outlast.core.status import LIVE
+from outlast.core.stops import HandedOver
 from outlast.engine.engine import EngineOptions
 from outlast.testing.catalog import GivenCatalog
 from outlast.testing.clock import given_time
@@ -17,14 +20,14 @@ from outlast.testing.committing import PointedStore
 from outlast.testing.database import Database
 from outlast.testing.doubles import Doubles
 from outlast.testing.errors import Deadlock
-from outlast.testing.misuse import audited
+from outlast.testing.misuse import audited, said_of
 from outlast.testing.operations import WatchedOperations
 from outlast.testing.points import Place, Points
 from outlast.testing.processes import FOREVER_S, OPTIONS, Process
 from outlast.testing.rows import Limits
 from outlast.testing.seen import LifeSeen, Seen
 from outlast.testing.virtual import Time
-from outlast.testing.waiting import why_stuck
+from outlast.testing.waiting import waits_of, why_stuck
 
 T = TypeVar("T")
 
@@ -47,12 +50,16 @@ class World:
         *,
         targets: list[int] | None = None,
         watch: bool = True,
+        closely: bool = True,
         seed: int = 0,
         connect: Connect | None = None,
+        answers: dict[str, Any] | None = None,
+        hand_over: int | None = None,
     ) -> None:
-        """`targets`: at which points processes are killed. `watch`: bodies' misuse is looked for, slowly.
+        """`targets`: at which points processes are killed; `hand_over`: at which what runs is given back.
 
-        `connect` makes the store of transactions, where they run on Postgres.
+        `watch`: bodies' misuse is looked for, slowly; `closely`: calls are looked at, too. `connect` makes
+        the store of transactions, where they run on Postgres. `answers`: by topic, what is sent to whoever waits for it.
         """
         self.time = Time(1_000.0)
         self.seed = seed
@@ -60,7 +67,13 @@ class World:
         self.doubles = doubles
         self.database = Database(self.now_s, random.Random(seed), Limits(letters=100))
         self.seen = Seen()
-        self.points = Points(self._kill, targets or [])
+        self.points = Points(
+            self._kill, targets or [], None if hand_over is None else (hand_over, self._give_back)
+        )
+        self.answers = {} if answers is None else answers
+        self.recorded_at: list[set[tuple[str, str]]] = []
+        """What was recorded at each kill."""
+        self.effects_at: list[int] = []
         self.refusals: list[str] = []
         """What the test must fail with, whatever the workflow makes of it."""
         self.faults: list[str] = []
@@ -68,12 +81,18 @@ class World:
         self.dead: list[Process] = []
         self.deadlock: Deadlock | None = None
         self.interrupted = False
+        self.other_arguments: list[tuple[str, Place]] = []
+        self._closely = closely
         self._options = EngineOptions(**{**_fields(OPTIONS), "watch_bodies": watch})
+        self._operations = WatchedOperations(
+            doubles, self.seen, self.points, self.refusals.append, connect is not None, closely=closely
+        )
         self._connect = connect
         self._until: Callable[[], bool] = lambda: True
         self._horizon: float | None = None
         self._jumps = 0
         self._processes = 0
+        self._answered: set[tuple[str, str]] = set()
 
     def now_s(self) -> float:
         """Unix seconds."""
@@ -90,14 +109,12 @@ class World:
         if self._processes > 1:
             self.points.next_life()
             self.seen.lives.append(LifeSeen())
-        operations = WatchedOperations(self.doubles, self.seen, self.points, self.refusals.append)
         store = PointedStore(self.database, name, self.points, self.seen)
         if self._connect is not None:
             store.transactions = self._connect(self, name)
-            operations.has_postgres = True
         self.process = Process(
-            name, self.time, store, self.catalog, operations, self.seen.lives[-1], self._observe,
-            self._options, self._on_idle,
+            name, self.time, store, self.catalog, self._operations, self.seen.lives[-1], self._observe,
+            self._options, self._on_idle, closely=self._closely,
         )  # fmt: skip
         self._run(self.process.open())
         return self.process
@@ -107,9 +124,29 @@ class World:
         assert process is not None
         process.kill()
         self.dead.append(process)
+        records = self.database.records.items()
+        self.recorded_at.append({key for key, each in records if each.step.completion_order is not None})
+        self.effects_at.append(len(self.seen.effects))
         self.database.restart()
         self.database.leave(process.name)
         self.time.now += 1.0  # until another one is there
+
+    def _give_back(self) -> None:
+        """As at a deploy whose steps took too long: what runs is ended in order, and goes on elsewhere."""
+        if self.process is not None:
+            for execution in self.process.live:
+                execution.stop(HandedOver("the instance shuts down"))
+
+    def abandon(self) -> list[Process]:
+        """Run nothing more; the processes, which are to be buried."""
+        left = [*self.dead, *([self.process] if self.process is not None else [])]
+        self.process = None
+        self.dead.clear()
+        return left
+
+    def over(self) -> bool:
+        """Whether every workflow has ended."""
+        return all(row.status not in LIVE for row in self.database.workflows.values())
 
     def end(self) -> None:
         """Let go of all of it."""
@@ -139,7 +176,10 @@ class World:
         self._jumps = 0
         with self._driving():
             while True:
-                process = self.start_process()
+                try:
+                    process = self.start_process()
+                except ProcessKilled:
+                    continue
                 self._until, self._horizon, self.deadlock = until, horizon, None
                 process.loop.run_forever()
                 if self.interrupted:
@@ -165,7 +205,8 @@ class World:
             if self.process is None:
                 raise ProcessKilled
             raise self.deadlock or KeyboardInterrupt
-        return task.result()
+        result: T = task.result()
+        return result
 
     @contextmanager
     def _driving(self) -> Iterator[None]:
@@ -181,6 +222,8 @@ class World:
             self.time.now = max(self.time.now, self._horizon)
             return False
         self._jumps += 1
+        if (self.answers and self._answer()) or self._wake_for_what_is_due(at):
+            return True
         never = at is None or at - self.time.now >= FOREVER_S * 0.9
         if never or self._jumps % LOOK_EVERY == 0 or self._jumps > JUMPS_MAX:
             why = why_stuck(self.process, self.database, self.seen, certain=never or self._jumps > JUMPS_MAX)
@@ -188,6 +231,42 @@ class World:
                 self.deadlock = Deadlock(why)
                 return False
         return True
+
+    def _wake_for_what_is_due(self, at: float | None) -> bool:
+        """An instance looks for what is due now and then: here just when something is."""
+        process = self.process
+        due_s = min(
+            (row.claimable_at for row in self.database.workflows.values() if row.claimable_at is not None),
+            default=None,
+        )
+        if due_s is None or process is None:
+            return False
+        due_at = self.time.now + due_s - self.now_s()
+        if due_at >= FOREVER_S or (at is not None and due_at > at - 0.05):
+            return False
+        process.loop.call_at(max(due_at, self.time.now) + 0.001, process.engine._due)
+        return True
+
+    def _answer(self) -> bool:
+        """Send what is asked for; whether anything was. Time must not jump before that has come."""
+        sent = False
+        for workflow_id, row in self.database.workflows.items():
+            if row.status not in LIVE:
+                continue
+            for wait in waits_of(self.process, self.database, workflow_id):
+                key = f"answer to {wait.step_id}"
+                if (
+                    wait.topic is None
+                    or wait.topic not in self.answers
+                    or (workflow_id, key) in self._answered
+                ):
+                    continue
+                self._answered.add((workflow_id, key))
+                self.database.send(workflow_id, to_json(self.answers[wait.topic]).decode(), wait.topic, key)
+                sent = True
+        if sent and self.process is not None:
+            self.process.engine._mail.arrived()
+        return sent
 
     def interrupt(self) -> None:
         """Called from another thread: whoever waits wants nothing any more."""
@@ -209,14 +288,14 @@ class World:
     def _observe(self, observation: Observation) -> None:
         if isinstance(observation, BodyReads):
             file, _, line = observation.place.rpartition(":")
-            self._misused(
-                (file, int(line)),
-                f"reads {observation.what}, which gives something else on replay: write {observation.instead}",
-            )
+            self._misused((file, int(line)), said_of(observation.what, observation.instead))
         elif isinstance(observation, CallUnawaited):
             file, _, line = observation.place.rpartition(":")
             self._misused((file, int(line)), f"{observation.name}(…) is never awaited: it does nothing")
-        elif isinstance(observation, LoopFailed) and not isinstance(observation, ArgumentsChanged):
+        elif isinstance(observation, ArgumentsChanged):
+            file, _, line = observation.place.rpartition(":")
+            self.other_arguments.append((observation.name, (file, int(line))))
+        elif isinstance(observation, LoopFailed):
             self.faults.append(str(observation))
 
     def _misused(self, place: Place, what: str) -> None:
