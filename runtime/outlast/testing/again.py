@@ -31,7 +31,7 @@ class NotFoundAgain(Exception):
 def elsewhere(
     history: History, definitions: dict[str, WorkflowDefinition], hash_seed: int
 ) -> Divergence | None:
-    """What differs where `history` is replayed in a process with that seed of hashes. Raises NotFoundAgain."""
+    """What differs in a replay by a process with that seed of hashes. Raises NotFoundAgain."""
     homes = {}
     for name, definition in definitions.items():
         if "<locals>" in definition.fn.__qualname__:

@@ -91,7 +91,7 @@ class Outlast:
 
         def work() -> None:
             self._start(run, *new)
-            self._finish(run)
+            self._finish_id(run.workflow_id)
             if (error := run.error) is not None:
                 raise error
 
@@ -112,7 +112,7 @@ class Outlast:
         """Let time pass until a workflow has ended; its failure isn't raised. Raises Deadlock."""
         workflow_id = run.workflow_id
         found = Run(self._world, workflow_id)
-        return self._ask("finish", found, lambda: self._finish(found))
+        return self._ask("finish", found, lambda: self._finish_id(workflow_id))
 
     def send(self, run: Run | str, value: Any, topic: str = "") -> Done:
         """Send a message to a workflow. Raises WorkflowNotFound and WorkflowEnded."""
@@ -241,8 +241,8 @@ class Outlast:
         self._world.ask(start)
         run._began(new.workflow_id)
 
-    def _finish(self, run: Run) -> None:
-        self._world.drive(lambda: self._world.ended(run.workflow_id))
+    def _finish_id(self, workflow_id: str) -> None:
+        self._world.drive(lambda: self._world.ended(workflow_id))
 
     def _ask(self, name: str, found: A, work: Callable[[], None]) -> A:
         def told() -> None:

@@ -26,6 +26,7 @@ from outlast.testing.committing import PointedStore
 from outlast.testing.operations import WatchedOperations
 from outlast.testing.points import Place
 from outlast.testing.seen import CallSeen, LifeSeen, told
+from outlast.testing.threads import DaemonThreads
 from outlast.testing.virtual import Time, VirtualLoop
 
 _LIBRARY = sysconfig.get_paths()["stdlib"]
@@ -91,6 +92,7 @@ class Process:
             asyncio.events._set_running_loop(None)
         executor = self.engine._executor
         executor._operations = operations
+        executor._body_threads = DaemonThreads()  # type: ignore[assignment]
         self._launch = executor.launch
         executor.launch = self._watched_launch  # type: ignore[method-assign]
         self.engine._waits._elsewhere.pause_s = lambda *_: FOREVER_S  # type: ignore[method-assign]

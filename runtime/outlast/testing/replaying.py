@@ -91,8 +91,8 @@ def _other_call(once: list[CallSeen], now: list[CallSeen]) -> Divergence | None:
         if other is None:
             return Divergence(f"{call.name}{call.arguments[:200]} is called no more", call.place)
         if (other.kind, other.name, other.arguments) != (call.kind, call.name, call.arguments):
-            now, former = other.arguments[:200], call.arguments[:200]
-            text = f"{other.name}{now} is called, where once {call.name}{former} was"
+            differs, former = other.arguments[:200], call.arguments[:200]
+            text = f"{other.name}{differs} is called, where once {call.name}{former} was"
             return Divergence(text, other.place)
     return None
 

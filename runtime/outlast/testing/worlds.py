@@ -59,7 +59,8 @@ class World:
         """`targets`: at which points processes are killed; `hand_over`: at which what runs is given back.
 
         `watch`: bodies' misuse is looked for, slowly; `closely`: calls are looked at, too. `connect` makes
-        the store of transactions, where they run on Postgres. `answers`: by topic, what is sent to whoever waits for it.
+        the store of transactions, where they run on Postgres. `answers`: by topic, what is
+        sent to whoever waits for it.
         """
         self.time = Time(1_000.0)
         self.seed = seed
