@@ -1,4 +1,4 @@
-"""The plugin in a user's own project: with each plugin for async tests and without, in parallel, in each form."""
+"""The plugin in a user's own project: with each plugin for async tests, without, in parallel."""
 
 from __future__ import annotations
 
@@ -59,7 +59,8 @@ async def test_checkout(outlast):
     outlast.stub(charge, raises=[CardDown], returns="ch_1")
     run = await outlast.run(checkout, sku="w", quantity=2)
     assert run.result["payment"] == "ch_1" and run.slept == timedelta(days=1)
-    assert [(step.name, step.attempts) for step in run.steps] == [("reserve", 1), ("reserve", 1), ("charge", 2)]
+    assert [each.name for each in run.steps] == ["reserve", "reserve", "charge"]
+    assert run.steps[-1].attempts == 2
 
 {mark}
 async def test_checkout_survives_anything(outlast):

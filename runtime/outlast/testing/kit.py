@@ -32,8 +32,16 @@ from outlast.testing.worlds import Connect, World
 class Outlast:
     """What a test has of Outlast. In an `async def` test its calls are awaited, in a `def` one only made."""
 
-    def __init__(self, *, seed: int = 0, connect: Connect | None = None) -> None:
-        """`seed`: of the chance that the engine's own pauses take. `connect`: where transactions run."""
+    def __init__(self, *, seed: int = 0, databases: Any = None) -> None:
+        """`seed`: of the chance that the engine's own pauses take.
+
+        `databases` (outlast.testing.postgres.Databases): where transactions run that nothing stands in for.
+        """
+        self._databases = databases
+        connect: Connect | None = None
+        if databases is not None:
+            databases.make()
+            connect = databases.connect
         self._catalog = GivenCatalog()
         self._doubles = Doubles()
         self._seed = seed
@@ -143,6 +151,18 @@ class Outlast:
         seconds = seconds_of(timedelta(**units) if duration is None else duration, "outlast.advance")
         return self._ask("advance", Done(), lambda: self._world.drive(lambda: False, seconds))
 
+    # --- Postgres -----------------------------------------------------------------------------------------
+
+    def execute(self, statement: str, parameters: Any = None) -> list[dict[str, Any]]:
+        """Run SQL on the test's Postgres and commit it; its rows. Raises UsageError where there is none."""
+        if self._databases is None:
+            raise UsageError(
+                "outlast.execute needs Postgres: run the tests with `--outlast-pg`, or mark this one "
+                "`@pytest.mark.outlast_pg`"
+            )
+        rows: list[dict[str, Any]] = self._databases.execute(statement, parameters)
+        return rows
+
     # --- proving ------------------------------------------------------------------------------------------
 
     def crash_everywhere(self, workflow: Any, /, *args: Any, **kwargs: Any) -> Report:
@@ -157,7 +177,10 @@ class Outlast:
         subject = self._subject(definition, args, kwargs)
 
         def work() -> None:
-            report._fill(crash_campaign(subject, self._seed))
+            try:
+                report._fill(crash_campaign(subject, self._seed))
+            finally:
+                self._drop_databases()
             report._asked = True
             self.reports.append(report)
             if (failure := report.failure()) is not None:
@@ -175,7 +198,10 @@ class Outlast:
         subject = self._subject(definition, args, kwargs)
 
         def work() -> None:
-            calm, findings = determinism(subject, self.replays)
+            try:
+                calm, findings = determinism(subject, self.replays)
+            finally:
+                self._drop_databases()
             if calm.refusals:
                 raise UsageError(calm.refusals[0])
             if calm.deadlock is not None:
@@ -199,8 +225,18 @@ class Outlast:
     ) -> Subject:
         return Subject(
             definition, args, kwargs, self._caller, self._catalog, self._doubles, self._answers,
-            self._before_each, self._connect, self._seed,
+            self._begin_trial, self._connect, self._seed,
         )  # fmt: skip
+
+    def _begin_trial(self) -> None:
+        if self._databases is not None:
+            self._databases.make()
+        if self._before_each is not None:
+            self._before_each()
+
+    def _drop_databases(self) -> None:
+        if self._databases is not None:
+            self._databases.drop(keep=1)
 
     @property
     def now(self) -> datetime:
@@ -275,3 +311,5 @@ class Outlast:
         """Let go of all of it: the fixture does."""
         self._asker.close()
         self._world.end()
+        if self._databases is not None:
+            self._databases.drop()

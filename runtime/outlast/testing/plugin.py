@@ -15,10 +15,41 @@ if TYPE_CHECKING:
 NAMES = frozenset({"outlast", "outlast_of_class", "outlast_of_module", "outlast_of_session"})
 
 
-def _made() -> Iterator[Outlast]:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--outlast-pg`."""
+    parser.getgroup("outlast").addoption(
+        "--outlast-pg",
+        action="store_true",
+        help="run transactions on an embedded Postgres, each test on a database of its own",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The marker that asks for the same."""
+    config.addinivalue_line("markers", "outlast_pg: transactions of this test run on an embedded Postgres")
+
+
+@pytest.fixture(scope="session")
+def outlast_postgres(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[str]:
+    """The URL of the embedded Postgres of `--outlast-pg`, with the project's `supabase/` applied."""
+    from outlast.testing.postgres import server
+
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if hasattr(pytestconfig, "workerinput") else base
+    with server(shared, pytestconfig.rootpath / "supabase") as url:
+        yield url
+
+
+def _made(request: pytest.FixtureRequest) -> Iterator[Outlast]:
     from outlast.testing.kit import Outlast
 
-    kit = Outlast()
+    databases = None
+    marked = request.scope == "function" and request.node.get_closest_marker("outlast_pg") is not None
+    if marked or request.config.getoption("outlast_pg"):
+        from outlast.testing.postgres import Databases
+
+        databases = Databases(request.getfixturevalue("outlast_postgres"))
+    kit = Outlast(databases=databases)
     try:
         yield kit
     finally:
@@ -26,27 +57,27 @@ def _made() -> Iterator[Outlast]:
 
 
 @pytest.fixture
-def outlast() -> Iterator[Outlast]:
+def outlast(request: pytest.FixtureRequest) -> Iterator[Outlast]:
     """Workflows on the real engine, in virtual time: see docs/testing.md."""
-    yield from _made()
+    yield from _made(request)
 
 
 @pytest.fixture(scope="class")
-def outlast_of_class() -> Iterator[Outlast]:
+def outlast_of_class(request: pytest.FixtureRequest) -> Iterator[Outlast]:
     """The same for all tests of a class."""
-    yield from _made()
+    yield from _made(request)
 
 
 @pytest.fixture(scope="module")
-def outlast_of_module() -> Iterator[Outlast]:
+def outlast_of_module(request: pytest.FixtureRequest) -> Iterator[Outlast]:
     """The same for all tests of a module."""
-    yield from _made()
+    yield from _made(request)
 
 
 @pytest.fixture(scope="session")
-def outlast_of_session() -> Iterator[Outlast]:
+def outlast_of_session(request: pytest.FixtureRequest) -> Iterator[Outlast]:
     """The same for all tests."""
-    yield from _made()
+    yield from _made(request)
 
 
 @pytest.hookimpl

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import selectors
+from asyncio import futures
 from collections.abc import Callable
 from typing import Any
 
 GRACE_S = 0.5
 """Real seconds for what comes from threads that the loop doesn't know of."""
+
+
+_SLEPT = futures._set_result_unless_cancelled  # type: ignore[attr-defined]
 
 
 class Time:
@@ -97,13 +101,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return next((float(each._when) for each in self._scheduled[:1]), None)
 
     def sleepers(self) -> set[int]:
-        """The futures (by `id`) that timers settle: who waits for one only sleeps."""
+        """The futures (by `id`) of `asyncio.sleep`: who waits for one only sleeps."""
         return {
-            id(argument)
+            id(timer._args[0])
             for timer in self._scheduled
-            if not timer._cancelled
-            for argument in timer._args or ()
-            if asyncio.isfuture(argument)
+            if not timer._cancelled and timer._callback is _SLEPT
         }
 
     def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:

@@ -89,6 +89,7 @@ class World:
             doubles, self.seen, self.points, self.refusals.append, connect is not None, closely=closely
         )
         self._connect = connect
+        self._transactions: Any = None
         self._until: Callable[[], bool] = lambda: True
         self._horizon: float | None = None
         self._jumps = 0
@@ -112,7 +113,7 @@ class World:
             self.seen.lives.append(LifeSeen())
         store = PointedStore(self.database, name, self.points, self.seen)
         if self._connect is not None:
-            store.transactions = self._connect(self, name)
+            store.transactions = self._transactions = self._connect(self, name)
         self.process = Process(
             name, self.time, store, self.catalog, self._operations, self.seen.lives[-1], self._observe,
             self._options, self._on_idle, closely=self._closely,
@@ -125,12 +126,18 @@ class World:
         assert process is not None
         process.kill()
         self.dead.append(process)
+        self._lose_connections()
         records = self.database.records.items()
         self.recorded_at.append({key for key, each in records if each.step.completion_order is not None})
         self.effects_at.append(len(self.seen.effects))
         self.database.restart()
         self.database.leave(process.name)
         self.time.now += 1.0  # until another one is there
+
+    def _lose_connections(self) -> None:
+        transactions, self._transactions = self._transactions, None
+        if transactions is not None:
+            transactions.lose()
 
     def _give_back(self) -> None:
         """As at a deploy whose steps took too long: what runs is ended in order, and goes on elsewhere."""
@@ -143,6 +150,7 @@ class World:
         left = [*self.dead, *([self.process] if self.process is not None else [])]
         self.process = None
         self.dead.clear()
+        self._lose_connections()
         return left
 
     def over(self) -> bool:
@@ -159,6 +167,7 @@ class World:
             for each in self.dead:
                 each.bury()
         self.dead.clear()
+        self._lose_connections()
 
     # --- driving ------------------------------------------------------------------------------------------
 
