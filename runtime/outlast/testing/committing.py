@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Literal, TypeVar
 
+from outlast.core.ports import Unreachable
 from outlast.core.records import Batch, Committed, Ending, FencedWrite, StepRecord
 from outlast.testing.database import Database
 from outlast.testing.points import Points
@@ -21,6 +22,22 @@ from outlast.testing.stores import (
 T = TypeVar("T")
 
 
+Mishap = Literal["refused", "answer lost"]
+
+
+class Way:
+    """From all processes of a world to its database: what goes wrong there, by the numbers of commits."""
+
+    def __init__(self, mishaps: dict[int, Mishap]) -> None:
+        self._mishaps = mishaps
+        self._sent = 0
+
+    def fate(self) -> Mishap | None:
+        """Of the commit that is sent now."""
+        self._sent += 1
+        return self._mishaps.get(self._sent)
+
+
 class _Link(DirectLink):
     """As near as can be: only who waits for a lock waits."""
 
@@ -35,27 +52,35 @@ class _Link(DirectLink):
 class PointedStore(MemoryStore):
     """All stores of one process."""
 
-    def __init__(self, database: Database, instance_id: str, points: Points, seen: Seen) -> None:
+    def __init__(self, database: Database, instance_id: str, points: Points, seen: Seen, way: Way) -> None:
         link = _Link(database)
         super().__init__(database, link, instance_id)
-        self.journal = _Journal(database, link, instance_id, points)
+        self.journal = _Journal(database, link, instance_id, points, way)
         self.transactions = MemoryTransactions(
-            database, _TransactionLink(database, points, seen), instance_id
+            database, _TransactionLink(database, points, seen, way), instance_id
         )
         self.messages = _Messages(database, link, points)
 
 
 class _Journal(MemoryJournal):
-    def __init__(self, database: Database, link: DirectLink, instance_id: str, points: Points) -> None:
+    def __init__(
+        self, database: Database, link: DirectLink, instance_id: str, points: Points, way: Way
+    ) -> None:
         super().__init__(database, link, instance_id)
         self._points = points
+        self._way = way
 
     async def commit(self, batch: Batch) -> Committed:
         """See JournalStore."""
         if self._points.reach(lambda: f"before the commit of {_told(batch)}"):
             await self._points.here()
+        fate = self._way.fate()
+        if fate == "refused":
+            raise Unreachable("the test says so")
         committed = await super().commit(batch)
         self._points.changed()
+        if fate == "answer lost":
+            raise Unreachable("the test says so")
         if self._points.reach(lambda: f"after the commit of {_told(batch)}, before anybody knows of it"):
             await self._points.here()
         return committed
@@ -82,8 +107,9 @@ def _end(write: FencedWrite) -> str:
 class _TransactionLink(_Link):
     """The way of transactions: COMMIT is a point."""
 
-    def __init__(self, database: Database, points: Points, seen: Seen) -> None:
+    def __init__(self, database: Database, points: Points, seen: Seen, way: Way) -> None:
         super().__init__(database)
+        self._way = way
         self._points = points
         self._seen = seen
 
@@ -95,9 +121,14 @@ class _TransactionLink(_Link):
         of = f"transaction {record.step.name} ({step_id})"
         if self._points.reach(lambda: f"before the COMMIT of {of}"):
             await self._points.here()
+        fate = self._way.fate()
+        if fate == "refused":
+            raise Unreachable("the test says so")
         result = await super().call(what, statement, within)
         self._seen.commits[workflow_id, step_id] += 1
         self._points.changed()
+        if fate == "answer lost":
+            raise Unreachable("the test says so")
         if self._points.reach(lambda: f"after the COMMIT of {of}, before its answer"):
             await self._points.here()
         return result

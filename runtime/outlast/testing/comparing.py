@@ -12,6 +12,7 @@ from outlast.core.status import Status
 from outlast.testing.points import Place
 from outlast.testing.seen import CallSeen
 from outlast.testing.trials import RecordSeen, Trial
+from outlast.testing.worlds import CANCEL
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,9 @@ def compare(calm: Trial, trial: Trial, *, values: bool) -> Iterator[Finding]:
     """All that is wrong with `trial`. `values`: also what steps returned must be as in `calm`."""
     yield from _of_the_engine(calm, trial)
     yield from _of_unwinding(trial)
+    if trial.act is not None and trial.act.what == CANCEL:
+        yield from _of_cancelling(calm, trial)
+        return
     replayed = list(_of_replay(trial))
     yield from replayed
     if not replayed:
@@ -98,7 +102,7 @@ def _of_the_engine(calm: Trial, trial: Trial) -> Iterator[Finding]:
                     f"{effect.name} ({effect.step_id}) ran again, though it was recorded",
                     place_of(effect.definition.fn), "", "", True, trial.where,
                 )  # fmt: skip
-    bound = len(trial.kills) + (trial.handed_over is not None)
+    bound = len(trial.kills) + (trial.acted is not None) + len(trial.mishaps)
     usual = calm.seen.runs()
     for call, number in trial.seen.runs().items():
         if call in usual and number > usual[call] + bound:
@@ -106,6 +110,19 @@ def _of_the_engine(calm: Trial, trial: Trial) -> Iterator[Finding]:
                 f"{call[2]} ({call[1]}) ran {number} times, {usual[call]} without a crash",
                 None, "", "", True,
                 trial.where,
+            )  # fmt: skip
+
+
+def _of_cancelling(calm: Trial, trial: Trial) -> Iterator[Finding]:
+    """A cancelled workflow ends at once, or had ended."""
+    if trial.deadlock is not None:
+        yield Finding("it never ends", trial.place, trial.deadlock, "", where=trial.where)
+        return
+    for workflow_id, end in trial.ends.items():
+        if end[0] is not Status.CANCELLED and end[0] is not calm.ends.get(workflow_id, end)[0]:
+            yield Finding(
+                f"{workflow_id} was cancelled and ends as {_told_end(end)}", trial.place, "", "",
+                where=trial.where,
             )  # fmt: skip
 
 

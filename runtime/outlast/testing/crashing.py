@@ -16,6 +16,7 @@ from outlast.testing.points import crashes
 from outlast.testing.processes import Process
 from outlast.testing.silence import quiet
 from outlast.testing.trials import Subject, Trial, run_trial
+from outlast.testing.worlds import HAND_OVER, Act
 
 RUNS_MAX = 128
 """So many runs there are, of single crashes and of pairs; all single ones in any case."""
@@ -43,16 +44,14 @@ def crash_campaign(subject: Subject, seed: int) -> Campaign:
     graves: list[Process] = []
     with quiet(), campaign_time():
         try:
-            campaign = _calm(subject, graves)
+            campaign = calm_runs(subject, graves)
             values = stable(campaign.calm, campaign.again)
             for trial in _trials(campaign, subject, graves, random.Random(seed)):
                 campaign.trials.append(trial)
                 if found := list(compare(campaign.calm, trial, values=values)):
                     # Once more, and look: the same points give the same run.
-                    closely = run_trial(
-                        subject, graves, trial.targets, hand_over=trial.hand_over, closely=True
-                    )
-                    _add(campaign, list(compare(campaign.calm, closely, values=values)) or found)
+                    closely = once_more(subject, graves, trial)
+                    add(campaign, list(compare(campaign.calm, closely, values=values)) or found)
             campaign.remarks += by_hash(subject, campaign.calm)
         finally:
             for each in graves:
@@ -60,7 +59,7 @@ def crash_campaign(subject: Subject, seed: int) -> Campaign:
     return campaign
 
 
-def _calm(subject: Subject, graves: list[Process]) -> Campaign:
+def calm_runs(subject: Subject, graves: list[Process]) -> Campaign:
     calm, again = (
         run_trial(subject, graves, watch=True, closely=True),
         run_trial(subject, graves, closely=True),
@@ -71,11 +70,11 @@ def _calm(subject: Subject, graves: list[Process]) -> Campaign:
         if trial.deadlock is not None:
             raise Deadlock(trial.deadlock)
     campaign = Campaign(calm, again)
-    _add(campaign, misused(calm))
-    _add(campaign, mutated(calm))
+    add(campaign, misused(calm))
+    add(campaign, mutated(calm))
     if (unlike := unlike_itself(calm, again)) is not None:
-        _add(campaign, [unlike])
-    _add(campaign, list(compare(calm, again, values=False)))
+        add(campaign, [unlike])
+    add(campaign, list(compare(calm, again, values=False)))
     return campaign
 
 
@@ -88,9 +87,9 @@ def _trials(
         campaign.singles += 1
         singles.append(trial)
         yield trial
-    for number in _sites(campaign.calm):
+    for number in sites(campaign.calm):
         campaign.handed_over += 1
-        yield run_trial(subject, graves, hand_over=number)
+        yield run_trial(subject, graves, act=Act(number, HAND_OVER))
     pairs = [
         [trial.targets[0], second]
         for trial in singles
@@ -103,7 +102,7 @@ def _trials(
         yield run_trial(subject, graves, targets)
 
 
-def _sites(calm: Trial) -> list[int]:
+def sites(calm: Trial) -> list[int]:
     """The first point within each step: there it is seen what the body does when it is unwound."""
     found: dict[object, int] = {}
     for number, point in enumerate(calm.lives[0]):
@@ -112,7 +111,12 @@ def _sites(calm: Trial) -> list[int]:
     return sorted(found.values())
 
 
-def _add(campaign: Campaign, found: list[Finding]) -> None:
+def once_more(subject: Subject, graves: list[Process], trial: Trial) -> Trial:
+    """The same run, looked at closely."""
+    return run_trial(subject, graves, trial.targets, act=trial.act, mishaps=trial.mishaps, closely=True)
+
+
+def add(campaign: Campaign, found: list[Finding]) -> None:
     """One of a kind is enough: the first is that of the fewest crashes."""
     known = {(each.place, each.title) for each in campaign.findings}
     places = {each.place for each in campaign.findings if each.place is not None}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import warnings
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -17,14 +18,16 @@ from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.durations import seconds_of
 from outlast.testing.asking import A, Asker, Done
 from outlast.testing.catalog import GivenCatalog
+from outlast.testing.concurrency import cancelled_everywhere
 from outlast.testing.crashing import crash_campaign
 from outlast.testing.determinism import determinism
 from outlast.testing.doubles import UNSET, Doubles, Stub
 from outlast.testing.errors import Deadlock, Misuse, Unproved
+from outlast.testing.exploring import explore
 from outlast.testing.processes import Process
 from outlast.testing.reports import Report
 from outlast.testing.runs import Run
-from outlast.testing.starting import definition_of, new_workflow
+from outlast.testing.starting import chosen_faults, definition_of, new_workflow, taken
 from outlast.testing.trials import Subject
 from outlast.testing.worlds import Connect, World
 
@@ -49,8 +52,6 @@ class Outlast:
         self._answers: dict[str, Any] = {}
         self._before_each: Callable[[], None] | None = None
         self._world = World(self._catalog, self._doubles, seed=seed, connect=connect, answers=self._answers)
-        self.replays = 20
-        """Of `deterministic`."""
         self.reports: list[Report] = []
         """Of `crash_everywhere`, in this test."""
         self._asker = Asker(self._interrupt)
@@ -192,14 +193,16 @@ class Outlast:
         """Run a workflow, then replay it again and again from its records: what it calls must be the same.
 
         Replays come at other times, by another chance and, where its code goes over sets, in processes that
-        hash otherwise. `replays` of this says how many. Raises Unproved with the first line that differs.
+        hash otherwise. `n=20` says how many; a workflow that has a parameter `n` gets it itself. Raises
+        Unproved with the first line that differs.
         """
         definition = definition_of(workflow, "deterministic")
+        replays = taken(definition, kwargs, "n", 20)
         subject = self._subject(definition, args, kwargs)
 
         def work() -> None:
             try:
-                calm, findings = determinism(subject, self.replays)
+                calm, findings = determinism(subject, replays)
             finally:
                 self._drop_databases()
             if calm.refusals:
@@ -211,6 +214,50 @@ class Outlast:
                 raise Unproved(f"{definition.name} is not deterministic:\n{told}")
 
         return self._asker.ask("deterministic", Done(), work)
+
+    def explore(self, workflow: Any, /, *args: Any, **kwargs: Any) -> Done:
+        """Run schedules drawn by a seed, with crashes, hand-overs and lost answers of the database.
+
+        `schedules=1000` of them, from `seed=` on; `faults="all"` or some of `kills`, `hand-overs` and
+        `mishaps`. A workflow that has a parameter of such a name gets it itself. Raises Unproved with the
+        first one that fails, made as small as it goes, and its seed.
+        """
+        definition = definition_of(workflow, "explore")
+        count = taken(definition, kwargs, "schedules", 1000)
+        first = taken(definition, kwargs, "seed", secrets.randbelow(10**6) * 1000)
+        faults = chosen_faults(taken(definition, kwargs, "faults", "all"))
+        subject = self._subject(definition, args, kwargs)
+
+        def work() -> None:
+            try:
+                found = explore(subject, first, count, faults)
+            finally:
+                self._drop_databases()
+            if found.findings:
+                seed = "" if found.failed is None else f" (again: schedules=1, seed={found.failed.seed})"
+                told = "\n".join(f"  {each}" for each in found.findings[:1])
+                raise Unproved(f"{definition.name} failed in schedule {found.schedules}{seed}:\n{told}")
+
+        return self._asker.ask("explore", Done(), work)
+
+    def cancel_everywhere(self, workflow: Any, /, *args: Any, **kwargs: Any) -> Done:
+        """Cancel a workflow at each point of its run: it must end, and call nothing while it is unwound.
+
+        Raises Unproved.
+        """
+        definition = definition_of(workflow, "cancel_everywhere")
+        subject = self._subject(definition, args, kwargs)
+
+        def work() -> None:
+            try:
+                points, findings = cancelled_everywhere(subject)
+            finally:
+                self._drop_databases()
+            if findings:
+                told = "\n".join(f"  {each}" for each in findings[:1])
+                raise Unproved(f"{definition.name} can't be cancelled anywhere ({points} points):\n{told}")
+
+        return self._asker.ask("cancel_everywhere", Done(), work)
 
     def answer(self, topic: str, value: Any) -> None:
         """Send `value` to whichever workflow waits for a message of `topic`, each time one does."""

@@ -30,17 +30,17 @@ class Points:
         self,
         kill: Callable[[], None],
         targets: list[int],
-        hand_over: tuple[int, Callable[[], None]] | None = None,
+        act: tuple[int, Callable[[], None]] | None = None,
     ) -> None:
-        """`hand_over`: at which point of the first life what runs is given back, and how."""
+        """`act`: at which point of the first life something else is done, and what."""
         self.lives: list[list[Point]] = [[]]
         self.kills: list[Point] = []
-        self.handed_over: Point | None = None
+        self.acted: Point | None = None
         self._kill = kill
         self._targets = targets
-        self._hand_over = hand_over
+        self._act = act
         self._state = 0
-        self._next = targets[0] if targets else -1 if hand_over is None else hand_over[0]
+        self._next = targets[0] if targets else -1 if act is None else act[0]
 
     @property
     def passed(self) -> list[Point]:
@@ -69,10 +69,10 @@ class Points:
             self._next = self._targets[len(self.kills)] if len(self.kills) < len(self._targets) else -1
             self._kill()
             await asyncio.get_running_loop().create_future()
-        elif self._hand_over is not None:
-            self.handed_over = point
+        elif self._act is not None:
+            self.acted = point
             self._next = -1
-            asyncio.get_running_loop().call_soon(self._hand_over[1])
+            asyncio.get_running_loop().call_soon(self._act[1])
             await asyncio.sleep(0)
 
 

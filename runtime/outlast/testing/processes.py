@@ -121,7 +121,11 @@ class Process:
         make, calls = execution.make, self._seen.calls.setdefault(claimed.workflow_id, [])
 
         def watched(operation: Operation, step_id: str, answer: Answer, context: Context) -> PendingCall:
-            refused = execution.stopped is not None
+            body = execution._body
+            # In its thread a `def` body goes on until it is told at a call; what it calls then is refused.
+            refused = execution.stopped is not None and not (
+                isinstance(body, SyncBody) and not body._refusals
+            )
             if not (refused or self._closely):
                 return make(operation, step_id, answer, context)
             arguments = told(getattr(operation, "args", "")) + told(getattr(operation, "kwargs", ""))

@@ -15,6 +15,8 @@ from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.workflows import Workflow
 from outlast.testing.worlds import World
 
+FAULTS = ("kills", "hand-overs", "mishaps")
+
 
 def definition_of(workflow: Any, what: str) -> WorkflowDefinition:
     """What a decorated function is. Raises UsageError."""
@@ -53,3 +55,18 @@ def new_workflow(
         deadline_s=None if definition.timeout_s is None else world.now_s() + definition.timeout_s,
         load_bytes=weigh(text),
     )
+
+
+def taken(definition: WorkflowDefinition, kwargs: dict[str, Any], name: str, default: Any) -> Any:
+    """An option among the keywords of a call, unless the workflow has a parameter of that name."""
+    if name in definition.inputs.signature.parameters:
+        return default
+    return kwargs.pop(name, default)
+
+
+def chosen_faults(said: str | list[str]) -> frozenset[str]:
+    """What may go wrong. Raises UsageError."""
+    chosen = frozenset(FAULTS if said == "all" else [said] if isinstance(said, str) else said)
+    if unknown := chosen - set(FAULTS):
+        raise UsageError(f"outlast.explore(faults) is 'all', or some of {FAULTS}, not {sorted(unknown)}")
+    return chosen

@@ -10,6 +10,7 @@ from outlast.core.callers import Caller
 from outlast.core.status import Status
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.testing.catalog import GivenCatalog
+from outlast.testing.committing import Mishap
 from outlast.testing.doubles import Doubles
 from outlast.testing.errors import Deadlock
 from outlast.testing.points import Place, Point
@@ -17,7 +18,7 @@ from outlast.testing.processes import Process
 from outlast.testing.replaying import History, history_of
 from outlast.testing.seen import Seen
 from outlast.testing.starting import new_workflow
-from outlast.testing.worlds import Connect, ProcessKilled, World
+from outlast.testing.worlds import HAND_OVER, Act, Connect, ProcessKilled, World
 
 Key = tuple[str, str]
 """A workflow's id and a step's."""
@@ -53,9 +54,10 @@ class Trial:
     """A run and what came of it."""
 
     targets: list[int]
-    hand_over: int | None
+    act: Act | None
+    mishaps: dict[int, Mishap]
     kills: list[Point]
-    handed_over: Point | None
+    acted: Point | None
     lives: list[list[Point]]
     """The points of each process."""
     ends: dict[str, tuple[Status, str | None, str | None]]
@@ -76,14 +78,16 @@ class Trial:
     @property
     def where(self) -> str:
         """At which points it was killed."""
-        if self.handed_over is not None:
-            return f"handed over {self.handed_over.text}"
-        return " and then ".join(f"killed {each.text}" for each in self.kills) or "no crash"
+        told = [f"killed {each.text}" for each in self.kills]
+        if self.act is not None and self.acted is not None:
+            told.append(f"{'handed over' if self.act.what == HAND_OVER else 'cancelled'} {self.acted.text}")
+        told += [f"commit {number} {what}" for number, what in sorted(self.mishaps.items())]
+        return " and then ".join(told) or "no crash"
 
     @property
     def place(self) -> Place | None:
         """Of the last of them that has one."""
-        points = [*self.kills, *([self.handed_over] if self.handed_over else [])]
+        points = [*self.kills, *([self.acted] if self.acted else [])]
         return next((each.place for each in reversed(points) if each.place), None)
 
 
@@ -94,7 +98,8 @@ def run_trial(
     *,
     watch: bool = False,
     closely: bool = False,
-    hand_over: int | None = None,
+    act: Act | None = None,
+    mishaps: dict[int, Mishap] | None = None,
 ) -> Trial:
     """Run it to the end of every workflow. The processes are left in `graves`, to be buried later.
 
@@ -107,7 +112,8 @@ def run_trial(
         subject.catalog,
         subject.doubles,
         targets=targets,
-        hand_over=hand_over,
+        act=act,
+        mishaps=mishaps,
         watch=watch,
         closely=closely,
         seed=subject.seed,
@@ -125,9 +131,10 @@ def run_trial(
     database = world.database
     return Trial(
         targets or [],
-        hand_over,
+        act,
+        mishaps or {},
         world.points.kills,
-        world.points.handed_over,
+        world.points.acted,
         world.points.lives,
         {each: (row.status, row.output, row.error) for each, row in database.workflows.items()},
         {

@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic_core import to_json
 
@@ -16,7 +17,7 @@ from outlast.core.stops import HandedOver
 from outlast.engine.engine import EngineOptions
 from outlast.testing.catalog import GivenCatalog
 from outlast.testing.clock import given_time
-from outlast.testing.committing import PointedStore
+from outlast.testing.committing import Mishap, PointedStore, Way
 from outlast.testing.database import Database
 from outlast.testing.doubles import Doubles
 from outlast.testing.errors import Deadlock
@@ -38,6 +39,14 @@ JUMPS_MAX = 200_000
 """So often time jumps for one wish before it counts as going round in circles."""
 
 LOOK_EVERY = 64
+HAND_OVER, CANCEL = "hand over", "cancel"
+
+
+class Act(NamedTuple):
+    """What is done at a point of the first life: HAND_OVER or CANCEL."""
+
+    point: int
+    what: str
 
 
 class World:
@@ -54,9 +63,11 @@ class World:
         seed: int = 0,
         connect: Connect | None = None,
         answers: dict[str, Any] | None = None,
-        hand_over: int | None = None,
+        act: Act | None = None,
+        mishaps: dict[int, Mishap] | None = None,
     ) -> None:
-        """`targets`: at which points processes are killed; `hand_over`: at which what runs is given back.
+        """`targets`: at which points processes are killed; `act`: what else is done at one. `mishaps`: what
+        goes wrong on the way to the database, by the numbers of commits.
 
         `watch`: bodies' misuse is looked for, slowly; `closely`: calls are looked at, too. `connect` makes
         the store of transactions, where they run on Postgres. `answers`: by topic, what is
@@ -69,7 +80,7 @@ class World:
         self.database = Database(self.now_s, random.Random(seed), Limits(letters=100))
         self.seen = Seen()
         self.points = Points(
-            self._kill, targets or [], None if hand_over is None else (hand_over, self._give_back)
+            self._kill, targets or [], None if act is None else (act.point, partial(self._act, act.what))
         )
         self.answers = {} if answers is None else answers
         self.recorded_at: list[set[tuple[str, str]]] = []
@@ -88,6 +99,7 @@ class World:
         self._operations = WatchedOperations(
             doubles, self.seen, self.points, self.refusals.append, connect is not None, closely=closely
         )
+        self._way = Way(mishaps or {})
         self._connect = connect
         self._transactions: Any = None
         self._until: Callable[[], bool] = lambda: True
@@ -111,7 +123,7 @@ class World:
         if self._processes > 1:
             self.points.next_life()
             self.seen.lives.append(LifeSeen())
-        store = PointedStore(self.database, name, self.points, self.seen)
+        store = PointedStore(self.database, name, self.points, self.seen, self._way)
         if self._connect is not None:
             store.transactions = self._transactions = self._connect(self, name)
         self.process = Process(
@@ -139,11 +151,16 @@ class World:
         if transactions is not None:
             transactions.lose()
 
-    def _give_back(self) -> None:
-        """As at a deploy whose steps took too long: what runs is ended in order, and goes on elsewhere."""
-        if self.process is not None:
-            for execution in self.process.live:
+    def _act(self, what: str) -> None:
+        """Give back what runs, as at a deploy whose steps took too long; or cancel it."""
+        process = self.process
+        if process is None:
+            return
+        for execution in process.live:
+            if what == HAND_OVER:
                 execution.stop(HandedOver("the instance shuts down"))
+            elif "/" not in execution.workflow_id:  # not those that it started
+                _ = process.loop.create_task(process.engine.cancel(execution.workflow_id))
 
     def abandon(self) -> list[Process]:
         """Run nothing more; the processes, which are to be buried."""
