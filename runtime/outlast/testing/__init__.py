@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from outlast.testing.doubles import Stub
     from outlast.testing.errors import Deadlock, Misuse, Unproved
     from outlast.testing.kit import Outlast
+    from outlast.testing.moments import around
     from outlast.testing.reports import Report
     from outlast.testing.runs import Run
 
-__all__ = ["Deadlock", "Misuse", "Outlast", "Report", "Run", "Stub", "Unproved"]
+__all__ = ["Deadlock", "Misuse", "Outlast", "Report", "Run", "Stub", "Unproved", "around"]
 
 _HOMES = {
     "Deadlock": "errors",
@@ -25,6 +26,7 @@ _HOMES = {
     "Run": "runs",
     "Stub": "doubles",
     "Unproved": "errors",
+    "around": "moments",
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from outlast.testing.clock import campaign_time
-from outlast.testing.comparing import Finding, compare, stable
+from outlast.testing.comparing import Finding, compare
 from outlast.testing.crashing import calm_runs, once_more
 from outlast.testing.points import crashes
 from outlast.testing.processes import Process
@@ -20,7 +20,7 @@ def cancelled_everywhere(subject: Subject) -> tuple[int, list[Finding]]:
             campaign = calm_runs(subject, graves)
             if campaign.findings:
                 return 0, campaign.findings
-            values = stable(campaign.calm, campaign.again)
+            values = campaign.values
             numbers = crashes(campaign.calm.lives[0])
             for number in numbers:
                 trial = run_trial(subject, graves, act=Act(number, CANCEL))

@@ -21,6 +21,7 @@ from outlast.testing.worlds import HAND_OVER, Act
 RUNS_MAX = 128
 """So many runs there are, of single crashes and of pairs; all single ones in any case."""
 
+LATER_S = 86_399.5
 PAIRS_MIN = 24
 
 
@@ -30,6 +31,8 @@ class Campaign:
 
     calm: Trial
     again: Trial
+    values: bool
+    """Whether steps and workflow give the same each time, also at another time: then that is compared."""
     trials: list[Trial] = field(default_factory=list)
     singles: int = 0
     pairs: int = 0
@@ -45,7 +48,7 @@ def crash_campaign(subject: Subject, seed: int) -> Campaign:
     with quiet(), campaign_time():
         try:
             campaign = calm_runs(subject, graves)
-            values = stable(campaign.calm, campaign.again)
+            values = campaign.values
             for trial in _trials(campaign, subject, graves, random.Random(seed)):
                 campaign.trials.append(trial)
                 if found := list(compare(campaign.calm, trial, values=values)):
@@ -69,7 +72,8 @@ def calm_runs(subject: Subject, graves: list[Process]) -> Campaign:
             raise UsageError(trial.refusals[0])
         if trial.deadlock is not None:
             raise Deadlock(trial.deadlock)
-    campaign = Campaign(calm, again)
+    later = run_trial(subject, graves, later_s=LATER_S)
+    campaign = Campaign(calm, again, stable(calm, again) and stable(calm, later))
     add(campaign, misused(calm))
     add(campaign, mutated(calm))
     if (unlike := unlike_itself(calm, again)) is not None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from outlast.testing.clock import campaign_time
 from outlast.testing.committing import Mishap
-from outlast.testing.comparing import Finding, compare, stable
+from outlast.testing.comparing import Finding, compare
 from outlast.testing.crashing import calm_runs, once_more
 from outlast.testing.processes import Process
 from outlast.testing.silence import quiet
@@ -77,7 +77,7 @@ def explore(subject: Subject, first: int, schedules: int, faults: frozenset[str]
     with quiet(), campaign_time():
         try:
             campaign = calm_runs(subject, graves)
-            calm, values = campaign.calm, stable(campaign.calm, campaign.again)
+            calm, values = campaign.calm, campaign.values
             found = Exploration(calm, findings=campaign.findings)
             if found.findings:
                 return found

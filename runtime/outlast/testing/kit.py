@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import warnings
 from collections.abc import Callable, Mapping
@@ -116,6 +117,25 @@ class Outlast:
             self._world.settle()
 
         return self._ask("start", run, work)
+
+    def call_twice(self, workflow: Any, /, *args: Any, **kwargs: Any) -> Run:
+        """Two callers at once with one key: the one run that comes of it. Raises what that raises."""
+        caller = self if self._key is not None else self.with_key(f"twice-{next(self._numbers)}")
+        new = caller._new("call_twice", workflow, args, kwargs)
+        run = Run(self._world)
+
+        async def both(process: Process) -> None:
+            start = process.engine.start_new
+            await asyncio.gather(start(*new, None), start(*new, None))
+
+        def work() -> None:
+            self._world.ask(both)
+            run._began(new[0].workflow_id)
+            self._finish_id(new[0].workflow_id)
+            if (error := run.error) is not None:
+                raise error
+
+        return self._ask("call_twice", run, work)
 
     def finish(self, run: Run) -> Run:
         """Let time pass until a workflow has ended; its failure isn't raised. Raises Deadlock."""

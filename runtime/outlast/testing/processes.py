@@ -20,7 +20,7 @@ from outlast.engine.calls import Answer, PendingCall
 from outlast.engine.engine import Engine, EngineOptions
 from outlast.engine.execution import Execution
 from outlast.sdk.operations import Operation
-from outlast.sdk.running import current_line
+from outlast.sdk.running import _line
 from outlast.testing.catalog import GivenCatalog
 from outlast.testing.committing import PointedStore
 from outlast.testing.operations import WatchedOperations
@@ -194,7 +194,7 @@ class Process:
 
 def _place_in_thread(context: Context) -> Place | None:
     """Where the body of a `def` workflow waits in its thread, in whose context it called."""
-    line = context.run(current_line)
+    line = context.get(_line)
     if line is None or not line.threaded:
         return None
     frame = sys._current_frames().get(line.thread)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 from outlast.core.callers import Caller
@@ -18,7 +19,7 @@ from outlast.testing.processes import Process
 from outlast.testing.replaying import History, history_of
 from outlast.testing.seen import Seen
 from outlast.testing.starting import new_workflow
-from outlast.testing.worlds import HAND_OVER, Act, Connect, ProcessKilled, World
+from outlast.testing.worlds import CANCEL, HAND_OVER, Act, Connect, ProcessKilled, World
 
 Key = tuple[str, str]
 """A workflow's id and a step's."""
@@ -98,12 +99,14 @@ def run_trial(
     *,
     watch: bool = False,
     closely: bool = False,
+    later_s: float = 0.0,
     act: Act | None = None,
     mishaps: dict[int, Mishap] | None = None,
 ) -> Trial:
     """Run it to the end of every workflow. The processes are left in `graves`, to be buried later.
 
-    `closely`: every call of the body is looked at, with its place. That takes its time.
+    `closely`: every call of the body is looked at, with its place. That takes its time. `later_s`: after
+    so long the world begins.
     """
     if subject.before_each is not None:
         subject.before_each()
@@ -120,10 +123,13 @@ def run_trial(
         connect=subject.connect,
         answers=subject.answers,
     )
+    world.time.now += later_s
     deadlock = None
     try:
-        _start(world, subject)
-        world.drive(world.over)
+        workflow_id = _start(world, subject)
+        # Those that a cancelled one has started may wait for it for ever.
+        cancels = act is not None and act.what == CANCEL
+        world.drive(partial(world.ended, workflow_id) if cancels else world.over)
     except Deadlock as error:
         deadlock = str(error)
     finally:
@@ -153,8 +159,8 @@ def run_trial(
     )
 
 
-def _start(world: World, subject: Subject) -> None:
-    """As a client does: who gets no answer calls again, with the same key."""
+def _start(world: World, subject: Subject) -> str:
+    """As a client does: who gets no answer calls again, with the same key. Its id."""
     new = new_workflow(world, subject.definition, subject.args, subject.kwargs, subject.caller, "crash")
 
     async def start(process: Process) -> None:
@@ -165,4 +171,4 @@ def _start(world: World, subject: Subject) -> None:
             world.ask(start)
         except ProcessKilled:
             continue
-        return
+        return new.workflow_id

@@ -8,6 +8,9 @@ from asyncio import futures
 from collections.abc import Callable
 from typing import Any
 
+RESOLUTION_S = 1e-6
+"""More than floats lose in a hundred years: a timer whose time has come must be seen to be due."""
+
 GRACE_S = 0.5
 """Real seconds for what comes from threads that the loop doesn't know of."""
 
@@ -48,6 +51,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     _ready: Any
     _scheduled: Any
+    _clock_resolution: float
 
     def __init__(
         self, time: Time, on_idle: Callable[[float | None], bool], asleep: Callable[[], bool]
@@ -59,6 +63,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._on_idle = on_idle
         self._asleep = asleep
         super().__init__(selector)
+        self._clock_resolution = RESOLUTION_S
         self._own_files = len(selector.get_map())
         self._polled = selector
         selector.loop = self

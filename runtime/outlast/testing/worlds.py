@@ -39,6 +39,7 @@ JUMPS_MAX = 200_000
 """So often time jumps for one wish before it counts as going round in circles."""
 
 LOOK_EVERY = 64
+SETTLE_S = 0.015
 HAND_OVER, CANCEL = "hand over", "cancel"
 
 
@@ -104,6 +105,7 @@ class World:
         self._transactions: Any = None
         self._until: Callable[[], bool] = lambda: True
         self._horizon: float | None = None
+        self._to_the_end = True
         self._jumps = 0
         self._processes = 0
         self._answered: set[tuple[str, str]] = set()
@@ -194,13 +196,18 @@ class World:
             process = self.start_process()
             return self._run(wish(process))
 
-    def drive(self, until: Callable[[], bool], horizon_s: float | None = None) -> None:
+    def drive(
+        self, until: Callable[[], bool], horizon_s: float | None = None, *, to_the_end: bool = True
+    ) -> None:
         """Let time pass until `until` holds, or for `horizon_s`; whoever is killed starts anew.
+
+        `to_the_end`: of these seconds time passes all, though nothing is left to do in them.
 
         Raises Deadlock if neither can come.
         """
         horizon = None if horizon_s is None else self.time.now + horizon_s
         self._jumps = 0
+        self._to_the_end = to_the_end
         with self._driving():
             while True:
                 try:
@@ -218,8 +225,8 @@ class World:
                 return
 
     def settle(self) -> None:
-        """Let happen what happens at once."""
-        self.drive(lambda: False, 0.1)
+        """Let happen what happens at once. The engine's own pauses are part of it, for a moment."""
+        self.drive(lambda: False, SETTLE_S, to_the_end=False)
 
     def _run(self, coro: Coroutine[Any, Any, T]) -> T:
         process = self.process
@@ -246,7 +253,8 @@ class World:
         if self._until() or self.interrupted:
             return False
         if self._horizon is not None and (at is None or at > self._horizon):
-            self.time.now = max(self.time.now, self._horizon)
+            if self._to_the_end:
+                self.time.now = max(self.time.now, self._horizon)
             return False
         self._jumps += 1
         if (self.answers and self._answer()) or self._wake_for_what_is_due(at):
