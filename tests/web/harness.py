@@ -19,9 +19,10 @@ from outlast.core.records import Ownership, RunningStep, Standing
 from outlast.core.status import Status
 from outlast.web.admission import Admission
 from outlast.web.app import Web
-from outlast.web.bodies import BodyBudget
+from outlast.web.byte_budget import ByteBudget
 from outlast.web.credentials import ApiKeys
 from outlast.web.key_sets import KeySet
+from outlast.web.large_answers import LargeAnswers
 from outlast.web.management import management_app
 from outlast.web.shares import Limits, Shares
 from outlast.web.tokens import Tokens
@@ -234,8 +235,10 @@ class Project:
             body_bytes_max=1_000,
         )
         missing = cast(Any, None)
-        bodies = BodyBudget(100_000, 50_000)
-        self.app = Web(missing, missing, missing, missing, shares, admission, management, bodies)
+        bodies = ByteBudget(100_000, 50_000)
+        self.app = Web(
+            missing, missing, missing, missing, shares, admission, management, bodies, LargeAnswers(bodies)
+        )
 
     def files(self) -> list[File]:
         return self.function_files

@@ -44,6 +44,7 @@ from outlast.web.credentials import ApiKeys
 from outlast.web.handlers import HostAccess
 from outlast.web.invoke import Invoker
 from outlast.web.key_sets import FetchFrom, KeySet
+from outlast.web.large_answers import LargeAnswers
 from outlast.web.management import management_app
 from outlast.web.neighbours import Neighbours
 from outlast.web.requests import RequestLog
@@ -110,7 +111,8 @@ class Instance:
             streamer=Streamer(self.engine, invoker, shares, store.workflows),
             access=HostAccess(self.engine, clients, bodies),
             shares=shares,
-            bodies=settings.body_budget(),
+            bodies=settings.byte_budget(),
+            answers=LargeAnswers(settings.byte_budget()),
             admission=admission,
             management=management_app(
                 engine=self.engine,

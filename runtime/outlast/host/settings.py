@@ -56,7 +56,8 @@ from outlast.observe.redaction import passwords_of, redactor
 if TYPE_CHECKING:
     from outlast.engine.engine import EngineOptions
     from outlast.store.instances import RecoveryLimits
-    from outlast.web.bodies import BodyBudget, BodyLimits
+    from outlast.web.bodies import BodyLimits
+    from outlast.web.byte_budget import ByteBudget
     from outlast.web.shares import Limits
 
 ENV_FILE = Path(".env")
@@ -301,12 +302,12 @@ class Settings(BaseSettings):
 
         return BodyLimits(self.body_bytes_max, self.function_body_bytes_max, self.webhook_body_bytes_max)
 
-    def body_budget(self) -> BodyBudget:
-        """What it gets for all bodies together. A caller's part is a quarter by default."""
-        from outlast.web.bodies import BodyBudget
+    def byte_budget(self) -> ByteBudget:
+        """What it gets for all bodies together, and once more for answers. A caller's part is a quarter."""
+        from outlast.web.byte_budget import ByteBudget
 
         of_all = self.bodies_bytes_max or bodies_bytes(self._memory_bytes, self.workers)
-        return BodyBudget(of_all, self.caller_bodies_bytes_max or of_all // 4)
+        return ByteBudget(of_all, self.caller_bodies_bytes_max or of_all // 4)
 
     @property
     def _suspect_after(self) -> int:

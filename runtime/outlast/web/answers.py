@@ -11,6 +11,9 @@ from starlette.types import Message, Send
 
 Pairs = list[tuple[bytes, bytes]]
 
+PIECE_BYTES = 64 * 1024
+"""So much of an answer is given to a connection at once; the next when the client has read."""
+
 JSON = (b"content-type", b"application/json")
 NO_STORE = (b"cache-control", b"no-store")
 ALLOW_ORIGIN = b"access-control-allow-origin"
@@ -53,11 +56,22 @@ class Reply:
                 headers += self._shared
             message = {**message, "headers": headers}
         try:
-            await self._send(message)
+            # guard: answers-in-one-piece = False
+            if len(message.get("body", b"")) > PIECE_BYTES:
+                await self._send_in_pieces(message)
+            else:
+                await self._send(message)
         except RuntimeError as error:
             if "the handler is closed" in str(error):  # so says uvloop: the connection ended a moment ago
                 raise ClientGone from error
             raise
+
+    async def _send_in_pieces(self, message: Message) -> None:
+        """The server takes the next piece when most of the others have left: a slow reader is waited for."""
+        body, more = message["body"], message.get("more_body", False)
+        for start in range(0, len(body), PIECE_BYTES):
+            end = start + PIECE_BYTES
+            await self._send({**message, "body": body[start:end], "more_body": more or end < len(body)})
 
 
 @dataclass(slots=True)
@@ -68,8 +82,12 @@ class Answer:
     body: bytes = b""
     headers: Pairs = field(default_factory=list)
 
+    def size(self) -> int:
+        """Bytes of its body."""
+        return len(self.body)
+
     async def send(self, send: Send) -> None:
-        """Send it in one piece."""
+        """Send the whole of it."""
         body, headers = self.body, self.headers
         if self.status in _BODILESS:
             # A type without a body would have clients read JSON out of nothing (supabase-js throws).

@@ -19,13 +19,15 @@ from outlast.web.addresses import Addresses
 from outlast.web.admission import WEBHOOK, Admission, Admitted
 from outlast.web.answers import ClientGone, Reply
 from outlast.web.audit import Audit
-from outlast.web.bodies import BodyBudget, BodyShare
+from outlast.web.bodies import Share
+from outlast.web.byte_budget import ByteBudget
 from outlast.web.calls import Call
 from outlast.web.cors import preflight, shared
 from outlast.web.following import wants_stream
 from outlast.web.handlers import HostAccess, serve_app, serve_handler
 from outlast.web.heads import check_head
 from outlast.web.invoke import Invoker, Target, check_method
+from outlast.web.large_answers import LargeAnswers
 from outlast.web.neighbours import Neighbours
 from outlast.web.problems import INTERNAL, expected_problem
 from outlast.web.requests import RequestLog, untold
@@ -60,7 +62,8 @@ class Web:
     shares: Shares
     admission: Admission
     management: ASGIApp
-    bodies: BodyBudget
+    bodies: ByteBudget
+    answers: LargeAnswers
     cors_origins: Sequence[str] = ("*",)
     neighbours: Neighbours | None = None
     addresses: Addresses = field(default_factory=Addresses)
@@ -72,7 +75,7 @@ class Web:
         """Serve one request."""
         if scope["type"] == "http":
             self.addresses.resolve(scope)
-            share = BodyShare(self.bodies, scope)
+            share = Share(self.bodies, self.answers, scope)
             call = Call(scope, receive)
             reply = Reply(send, shared(call, self.cors_origins))
             began = self.requests.began()
@@ -123,8 +126,7 @@ class Web:
             if wants_stream(call):
                 await self.streamer.stream(call, admitted, target, served, reply)
             else:
-                answer = await self.invoker.invoke(call, admitted, target, served)
-                await answer.send(reply)
+                await self.invoker.invoke(call, admitted, target, served, reply)
         elif isinstance(served, HandlerDefinition):
             await serve_handler(call, admitted, target, served, self.access, reply)
         else:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import NamedTuple, TypeVar
 
 from starlette.types import Scope
 
 from outlast.web.addresses import caller_address
+from outlast.web.byte_budget import ByteBudget, Full
+from outlast.web.large_answers import LargeAnswers
 from outlast.web.problems import Problem, ProblemError
 
-SHARE = "outlast.body"
+SHARE = "outlast.share"
 """Where in an ASGI scope the call's share is kept: several readers of one request have one."""
+
+T = TypeVar("T")
 
 
 class BodyLimits(NamedTuple):
@@ -27,48 +32,14 @@ class BodyLimits(NamedTuple):
         return usual if asked is None else min(asked, max(self.bytes_max, self.asked_bytes_max))
 
 
-class BodyBudget:
-    """Bytes of bodies in memory. What comes alone is let in at any size: it would never fit otherwise."""
+class Share:
+    """What one call takes of the budgets. Until its caller is known, its address stands for it."""
 
-    def __init__(self, bytes_max: int, caller_bytes_max: int) -> None:
-        self._bytes_max = bytes_max
-        self._caller_bytes_max = caller_bytes_max
-        self._used = 0
-        self._of: Counter[str] = Counter()
+    __slots__ = ("_answers", "_budget", "_caller", "_held")
 
-    def take(self, caller: str | None, held: int, more: int) -> None:
-        """Take `more` for a call that holds `held`. Without a caller only the instance's limit counts.
-
-        Raises ProblemError (429, 503), and takes nothing then.
-        """
-        if caller is not None:
-            used = self._of[caller]
-            # guard: bodies-of-a-caller
-            if used > held and used + more > self._caller_bytes_max:
-                raise ProblemError(_of_caller(self._caller_bytes_max))
-        # guard: bodies-of-an-instance
-        if self._used > held and self._used + more > self._bytes_max:
-            raise ProblemError(_of_instance())
-        self._used += more
-        if caller is not None:
-            self._of[caller] += more
-
-    def give_back(self, caller: str | None, held: int) -> None:
-        """The end of a body."""
-        self._used -= held
-        if caller is not None:
-            self._of[caller] -= held
-            if not self._of[caller]:
-                del self._of[caller]
-
-
-class BodyShare:
-    """What one call has taken of the budget. Until its caller is known, its address stands for it."""
-
-    __slots__ = ("_budget", "_caller", "_held")
-
-    def __init__(self, budget: BodyBudget, scope: Scope) -> None:
+    def __init__(self, budget: ByteBudget, answers: LargeAnswers, scope: Scope) -> None:
         self._budget = budget
+        self._answers = answers
         self._caller: str | None = caller_address(scope)
         self._held = 0
         scope[SHARE] = self
@@ -80,8 +51,17 @@ class BodyShare:
 
     def take(self, more: int) -> None:
         """Take so many bytes more. Raises ProblemError (429, 503)."""
-        self._budget.take(self._caller, self._held, more)
+        full = self._budget.take(self._caller, self._held, more)
+        if full is not None:
+            of_caller = full is Full.CALLERS
+            raise ProblemError(_of_caller(self._budget.caller_bytes_max) if of_caller else _of_instance())
         self._held += more
+
+    def hold(
+        self, make: Callable[[], Awaitable[T]], size_of: Callable[[T], int]
+    ) -> AbstractAsyncContextManager[T]:
+        """What is answered, with room for it. See LargeAnswers."""
+        return self._answers.hold(lambda: self._caller, make, size_of)
 
     def release(self) -> None:
         """Give all back."""

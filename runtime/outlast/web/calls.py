@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TypeVar
+
 from starlette.types import Receive, Scope
 
 from outlast.core.budget import VALUE_BYTES
 from outlast.core.unfolding import check_values
 from outlast.web.answers import ClientGone
-from outlast.web.bodies import SHARE, BodyShare
+from outlast.web.bodies import SHARE, Share
 from outlast.web.off_loop import by_size
 from outlast.web.problems import Problem, ProblemError
+
+T = TypeVar("T")
 
 
 class Call:
@@ -29,7 +35,7 @@ class Call:
         self.headers: list[tuple[bytes, bytes]] = scope["headers"]
         self._named = dict(self.headers)  # most fields that are asked for aren't there
         self._body: bytes | None = None
-        self._share: BodyShare | None = scope.get(SHARE)
+        self._share: Share | None = scope.get(SHARE)
         self._weighed = False
         self.key: str | None = None
         """The idempotency key that a verified webhook stands for; it goes before the header's."""
@@ -79,6 +85,12 @@ class Call:
         if self._share is not None:
             self._share.is_of(caller, secret=secret)
 
+    def hold(
+        self, make: Callable[[], Awaitable[T]], size_of: Callable[[T], int]
+    ) -> AbstractAsyncContextManager[T]:
+        """What `make` gives for the answer, with room for it. See LargeAnswers.hold."""
+        return _unbounded(make) if self._share is None else self._share.hold(make, size_of)
+
     def release(self) -> None:
         """The body is needed no more: others may come."""
         self._body = None
@@ -114,6 +126,11 @@ class Call:
         """Wait until the client has gone away. Only for a call whose body has been read."""
         while (await self.receive())["type"] != "http.disconnect":
             pass
+
+
+@asynccontextmanager
+async def _unbounded(make: Callable[[], Awaitable[T]]) -> AsyncIterator[T]:
+    yield await make()
 
 
 def _too_large(bytes_max: int) -> Problem:

@@ -28,6 +28,10 @@ class Verbatim:
 
     json: bytes
 
+    def size(self) -> int:
+        """Bytes of it."""
+        return len(self.json)
+
 
 def document(fields: Mapping[str, Any]) -> Verbatim:
     """A JSON object of `fields`."""

@@ -83,6 +83,10 @@ class EventStream:
     slots: tuple[AbstractContextManager[None], AbstractContextManager[None]]
     lasts_s: float | None
 
+    def size(self) -> int:
+        """Nothing yet: see `follow`."""
+        return 0
+
     async def send(self, send: Send) -> None:
         """Send it. Raises ProblemError (429) before it begins, ClientGone."""
         of_calls, of_streams = self.slots

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Protocol
 
 from starlette.types import Send
@@ -63,17 +64,19 @@ async def follow(
             # guard: stream-outlives-token
             if ends_at is not None and monotonic() >= ends_at:
                 raise token_ended()
-            rows, more = await _read(rows_after, order)
-            for row in rows:
-                order = row["completion_order"]
-                await tell(row)
+            async with call.hold(partial(_read, rows_after, order), _size_of) as (rows, more):
+                for row in rows:
+                    order = row["completion_order"]
+                    await tell(row)
+                told = bool(rows)
+                del rows
             if leaving.done():
                 raise ClientGone
             if more:
                 continue
             if ended is not None:
                 return ended, order
-            silent_s = 0.0 if rows else silent_s + POLL_S
+            silent_s = 0.0 if told else silent_s + POLL_S
             if silent_s >= PING_S:
                 silent_s = 0.0
                 await send_comment(send, "still running")
@@ -123,6 +126,11 @@ async def _read(rows_after: Callable[[int], Awaitable[Page]], order: int) -> Pag
         return await rows_after(order)
     except Unreachable as error:
         raise DatabaseUnavailable("the database can't be reached; the workflow goes on") from error
+
+
+def _size_of(page: Page) -> int:
+    """Characters of the values in it."""
+    return sum(len(value) for row in page.rows for value in row.values() if isinstance(value, str))
 
 
 @asynccontextmanager

@@ -96,7 +96,7 @@ async def _answer_by(
     except BaseException as error:
         raise _blamed(target.function, error, reply) from error
     if answer is not None:
-        await answer.send(reply)
+        await _send(call, answer, reply)
 
 
 async def serve_app(
@@ -112,6 +112,16 @@ async def serve_app(
     if not reply.begun:
         _logger.error("%s did not answer", function)
         await FUNCTION_FAILED.answer().send(reply)
+
+
+async def _send(call: Call, answer: Answer, reply: Reply) -> None:
+    """A large one waits for its turn in memory, since it can't be made anew."""
+
+    async def made() -> Answer:
+        return answer
+
+    async with call.hold(made, Answer.size):
+        await answer.send(reply)
 
 
 def _called(fn: Callable[[Request], Any], request: Request) -> tuple[Any, BaseException | None]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 from pydantic_core import to_json
+from starlette.types import Send
 
 from outlast.core.budget import weigh
 from outlast.core.callers import CallerToken
@@ -92,13 +94,19 @@ class Engine(Protocol):
         ...
 
 
-class Begun(NamedTuple):
-    """A workflow that a call has started or attached to (`replayed`). `ended` says how, if it has already."""
+@dataclass(slots=True)
+class Begun:
+    """A workflow that a call has started or attached to (`replayed`)."""
 
     workflow_id: str
     status: Status
     replayed: bool
-    ended: Standing | None
+    _ended: Standing | None = None
+
+    def take_ended(self) -> Standing | None:
+        """How it had ended before the call, once: what it returned isn't kept here."""
+        ended, self._ended = self._ended, None
+        return ended
 
 
 class Invoker:
@@ -111,18 +119,27 @@ class Invoker:
         self._shares = shares
 
     async def invoke(
-        self, call: Call, admitted: Admitted, target: Target, definition: WorkflowDefinition
-    ) -> Answer:
+        self, call: Call, admitted: Admitted, target: Target, definition: WorkflowDefinition, send: Send
+    ) -> None:
         """Answer a call of a workflow. Raises ProblemError, OutlastError, ClientGone."""
         preference = preference_of(call.header_values(b"prefer"), self._sync_wait_s)
         begun = await self.begin(call, admitted, target, definition)
         if preference.applied is None and _is_acknowledged(definition):
-            return pending_answer(begun.workflow_id, begun.status, None)
-        ended = begun.ended or await self._wait(call, begun.workflow_id, preference.wait_s)
-        if ended is None:
-            return pending_answer(begun.workflow_id, begun.status, preference.applied)
-        waited = preference.applied if preference.wait_s > 0 else None
-        return ended_answer(ended, replayed=begun.replayed, secret=admitted.secret, applied=waited)
+            await pending_answer(begun.workflow_id, begun.status, None).send(send)
+            return
+        wait_s = preference.wait_s
+
+        async def answer() -> Answer:
+            nonlocal wait_s
+            ended = begun.take_ended() or await self._wait(call, begun.workflow_id, wait_s)
+            if ended is None:
+                return pending_answer(begun.workflow_id, begun.status, preference.applied)
+            wait_s = max(wait_s, _SOON_S)  # it is read once more where there is no room for it now
+            waited = preference.applied if preference.wait_s > 0 else None
+            return ended_answer(ended, replayed=begun.replayed, secret=admitted.secret, applied=waited)
+
+        async with call.hold(answer, Answer.size) as answered:
+            await answered.send(send)
 
     async def begin(
         self, call: Call, admitted: Admitted, target: Target, definition: WorkflowDefinition
@@ -138,12 +155,12 @@ class Invoker:
         finally:
             call.release()  # from here on the engine counts what is in memory
         if standing is None:
-            return Begun(new.workflow_id, Status.PENDING, replayed=False, ended=None)
+            return Begun(new.workflow_id, Status.PENDING, replayed=False)
         if standing.status.ended:
-            return Begun(new.workflow_id, standing.status, replayed=True, ended=standing)
+            return Begun(new.workflow_id, standing.status, replayed=True, _ended=standing)
         if definition.duplicates == "conflict":
             raise ProblemError(_conflict(new.workflow_id))
-        return Begun(new.workflow_id, standing.status, replayed=True, ended=None)
+        return Begun(new.workflow_id, standing.status, replayed=True)
 
     def now_s(self) -> float:
         """Unix time in seconds, as the engine knows it."""

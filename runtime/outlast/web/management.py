@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Protocol
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -87,7 +88,8 @@ def management_app(
     )
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        answer = await routes.answer(Call(scope, receive))
-        await answer.send(send)
+        call = Call(scope, receive)
+        async with call.hold(partial(routes.answer, call), lambda made: made.size()) as answer:
+            await answer.send(send)
 
     return app

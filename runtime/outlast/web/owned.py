@@ -35,8 +35,10 @@ class Owned:
         self._visible_steps = visible_steps
 
     async def admitted(self, call: Call) -> Admitted:
-        """Who asks. Raises ProblemError (401)."""
-        return await self._admission.to_management(call)
+        """Who asks; what is answered counts as theirs. Raises ProblemError (401)."""
+        admitted = await self._admission.to_management(call)
+        call.is_of(admitted.subject, secret=admitted.secret)
+        return admitted
 
     async def owner(self, call: Call) -> str | None:
         """Whose workflows the caller may see; None for all. Raises ProblemError (401)."""

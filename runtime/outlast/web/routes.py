@@ -23,6 +23,10 @@ MESSAGES = "/messages"
 class Answer(Protocol):
     """What an endpoint answers, in one piece or as a stream."""
 
+    def size(self) -> int:
+        """Bytes of its body; 0 for a stream, which holds what it tells as it goes."""
+        ...
+
     async def send(self, send: Send) -> None:
         """Send it."""
         ...
