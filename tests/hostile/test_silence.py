@@ -13,7 +13,7 @@ import uvicorn
 
 from outlast.host import protocol
 from outlast.host.connections import Connections
-from outlast.web.answers import Answer, Reply
+from outlast.web.http.answers import Answer, Reply
 
 LARGE = b"x" * 32 * 2**20
 """More than the sockets of both sides hold."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from outlast.web.answers import PIECE_BYTES, Answer, ClientGone, Reply
+from outlast.web.http.answers import PIECE_BYTES, Answer, ClientGone, Reply
 
 OF_UVLOOP = (
     "unable to perform operation on <TCPTransport closed=True reading=False 0x55>; the handler is closed"

@@ -17,15 +17,15 @@ from outlast.core.listing import Filters, Page
 from outlast.core.ports import Unreachable
 from outlast.core.records import Ownership, RunningStep, Standing
 from outlast.core.status import Status
-from outlast.web.admission import Admission
 from outlast.web.app import Web
-from outlast.web.byte_budget import ByteBudget
-from outlast.web.credentials import ApiKeys
-from outlast.web.key_sets import KeySet
-from outlast.web.large_answers import LargeAnswers
-from outlast.web.management import management_app
-from outlast.web.shares import Limits, Shares
-from outlast.web.tokens import Tokens
+from outlast.web.callers.admission import Admission
+from outlast.web.callers.credentials import ApiKeys
+from outlast.web.callers.key_sets import KeySet
+from outlast.web.callers.shares import Limits, Shares
+from outlast.web.callers.tokens import Tokens
+from outlast.web.endpoints import management_app
+from outlast.web.http.byte_budget import ByteBudget
+from outlast.web.http.large_answers import LargeAnswers
 
 SECRET = "sb_secret_of_the_tests"
 JWT_SECRET = "a secret of the tests that signs tokens"

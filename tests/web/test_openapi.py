@@ -19,9 +19,9 @@ from pydantic import BaseModel, Field, SecretStr
 
 from outlast import Request, Response, handler, workflow
 from outlast.core.records import RunningStep
+from outlast.web.http.problems import Problem
 from outlast.web.openapi import functions as openapi_functions
 from outlast.web.openapi.document import document
-from outlast.web.problems import Problem
 from tests.web.harness import SECRET, File, Project, event, step
 from tests.web.harness import workflow as workflow_row
 

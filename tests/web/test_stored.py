@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from outlast.core.ports import Unreachable
-from outlast.web.problems import ProblemError
-from outlast.web.stored import KEPT_S, Stored, StoredLimits
+from outlast.web.callers.stored import KEPT_S, Stored, StoredLimits
+from outlast.web.http.problems import ProblemError
 
 
 class Rows:

@@ -36,22 +36,22 @@ from outlast.store.postgres import PostgresStore
 from outlast.store.project import apply_project
 from outlast.store.realtime import Broadcasts
 from outlast.store.supabase import play_supabase
-from outlast.web.addresses import Addresses
-from outlast.web.admission import Admission
 from outlast.web.app import Web
-from outlast.web.audit import Audit
-from outlast.web.credentials import ApiKeys
-from outlast.web.handlers import HostAccess
-from outlast.web.invoke import Invoker
-from outlast.web.key_sets import FetchFrom, KeySet
-from outlast.web.large_answers import LargeAnswers
-from outlast.web.management import management_app
-from outlast.web.neighbours import Neighbours
-from outlast.web.requests import RequestLog
-from outlast.web.shares import Shares
-from outlast.web.stored import Stored, StoredLimits
-from outlast.web.streaming import Streamer
-from outlast.web.tokens import Tokens
+from outlast.web.callers.admission import Admission
+from outlast.web.callers.audit import Audit
+from outlast.web.callers.credentials import ApiKeys
+from outlast.web.callers.key_sets import FetchFrom, KeySet
+from outlast.web.callers.neighbours import Neighbours
+from outlast.web.callers.shares import Shares
+from outlast.web.callers.stored import Stored, StoredLimits
+from outlast.web.callers.tokens import Tokens
+from outlast.web.endpoints import management_app
+from outlast.web.http.addresses import Addresses
+from outlast.web.http.large_answers import LargeAnswers
+from outlast.web.http.requests import RequestLog
+from outlast.web.invoking.handlers import HostAccess
+from outlast.web.invoking.invoke import Invoker
+from outlast.web.invoking.streaming import Streamer
 
 JOIN_RETRY_MAX_S = 5.0
 PROJECT_FOLDER = Path("supabase")

@@ -13,8 +13,8 @@ from outlast.host.connections import Connections
 from outlast.host.draining import DrainingTransport
 from outlast.host.half_closed import HalfClosed
 from outlast.host.probing import BUSY, TellRefused, probes_alone
-from outlast.web.cors import EVERYWHERE
-from outlast.web.problems import Problem
+from outlast.web.http.cors import EVERYWHERE
+from outlast.web.http.problems import Problem
 
 HEAD_BYTES_MAX = 128 * 1024
 """Of request line and header fields together; enough for what any proxy lets through."""

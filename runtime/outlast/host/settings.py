@@ -56,9 +56,9 @@ from outlast.observe.redaction import passwords_of, redactor
 if TYPE_CHECKING:
     from outlast.engine.engine import EngineOptions
     from outlast.store.instances import RecoveryLimits
-    from outlast.web.bodies import BodyLimits
-    from outlast.web.byte_budget import ByteBudget
-    from outlast.web.shares import Limits
+    from outlast.web.callers.shares import Limits
+    from outlast.web.http.bodies import BodyLimits
+    from outlast.web.http.byte_budget import ByteBudget
 
 ENV_FILE = Path(".env")
 _PREFIX = "OUTLAST_"
@@ -298,13 +298,13 @@ class Settings(BaseSettings):
 
     def body_limits(self) -> BodyLimits:
         """What the web floor gets for one body."""
-        from outlast.web.bodies import BodyLimits
+        from outlast.web.http.bodies import BodyLimits
 
         return BodyLimits(self.body_bytes_max, self.function_body_bytes_max, self.webhook_body_bytes_max)
 
     def byte_budget(self) -> ByteBudget:
         """What it gets for all bodies together, and once more for answers. A caller's part is a quarter."""
-        from outlast.web.byte_budget import ByteBudget
+        from outlast.web.http.byte_budget import ByteBudget
 
         of_all = self.bodies_bytes_max or bodies_bytes(self._memory_bytes, self.workers)
         return ByteBudget(of_all, self.caller_bodies_bytes_max or of_all // 4)
@@ -328,7 +328,7 @@ class Settings(BaseSettings):
 
     def share(self) -> Limits:
         """What one caller may take: of places for calls and workflows half, where nothing else is said."""
-        from outlast.web.shares import Limits
+        from outlast.web.callers.shares import Limits
 
         connections = connections_max(self.connections_max, self.db_connections)
         calls = self.calls_per_caller_max or max(1, min(self.workflows_max, connections) // 2)

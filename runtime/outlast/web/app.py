@@ -15,28 +15,27 @@ from outlast.core.observations import ignore
 from outlast.sdk.definitions import HandlerDefinition, WorkflowDefinition
 from outlast.sdk.environment import enter_environment
 from outlast.sdk.webhooks import StandardWebhook
-from outlast.web.addresses import Addresses
-from outlast.web.admission import WEBHOOK, Admission, Admitted
-from outlast.web.answers import ClientGone, Reply
-from outlast.web.audit import Audit
-from outlast.web.bodies import Share
-from outlast.web.byte_budget import ByteBudget
-from outlast.web.calls import Call
-from outlast.web.cors import preflight, shared
-from outlast.web.following import wants_stream
-from outlast.web.handlers import HostAccess, serve_app, serve_handler
-from outlast.web.heads import check_head
-from outlast.web.invoke import Invoker, Target, check_method
-from outlast.web.large_answers import LargeAnswers
-from outlast.web.neighbours import Neighbours
-from outlast.web.problems import INTERNAL, expected_problem
-from outlast.web.requests import RequestLog, untold
-from outlast.web.routes import WORKFLOWS
-from outlast.web.shares import Shares
-from outlast.web.streaming import Streamer
-from outlast.web.webhooks import Complaints, admit_webhook
+from outlast.web.callers.admission import WEBHOOK, Admission, Admitted
+from outlast.web.callers.audit import Audit
+from outlast.web.callers.neighbours import Neighbours
+from outlast.web.callers.shares import Shares
+from outlast.web.callers.webhooks import Complaints, admit_webhook
+from outlast.web.http.addresses import Addresses
+from outlast.web.http.answers import ClientGone, Reply
+from outlast.web.http.bodies import Share
+from outlast.web.http.byte_budget import ByteBudget
+from outlast.web.http.calls import Call
+from outlast.web.http.cors import preflight, shared
+from outlast.web.http.heads import check_head
+from outlast.web.http.large_answers import LargeAnswers
+from outlast.web.http.problems import INTERNAL, expected_problem
+from outlast.web.http.requests import RequestLog, untold
+from outlast.web.http.routes import FUNCTIONS, WORKFLOWS
+from outlast.web.invoking.following import wants_stream
+from outlast.web.invoking.handlers import HostAccess, serve_app, serve_handler
+from outlast.web.invoking.invoke import Invoker, Target, check_method
+from outlast.web.invoking.streaming import Streamer
 
-FUNCTIONS = "/functions/v1/"
 _logger = logging.getLogger("outlast.web")
 
 

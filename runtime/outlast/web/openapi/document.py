@@ -10,9 +10,10 @@ from pydantic_core import to_json
 
 from outlast.core.callers import Caller
 from outlast.observe.redaction import redactor
-from outlast.web.admission import Admission, Admitted
-from outlast.web.answers import JSON, NO_STORE, Answer
-from outlast.web.calls import Call
+from outlast.web.callers.admission import Admission, Admitted
+from outlast.web.callers.tokens import refusal
+from outlast.web.http.answers import JSON, NO_STORE, Answer
+from outlast.web.http.calls import Call
 from outlast.web.openapi import webhooks
 from outlast.web.openapi.functions import File, function_paths
 from outlast.web.openapi.management import SCHEMAS, management_paths
@@ -27,7 +28,6 @@ from outlast.web.openapi.shared import (
     Item,
 )
 from outlast.web.openapi.views import Gated, OpenTo, View
-from outlast.web.tokens import refusal
 
 ABOUT = """Durable functions. A call with an `Idempotency-Key` is one workflow, however often it is sent.
 `OPTIONS` is answered on every path, before it is asked who calls; all answers may be read from any origin."""

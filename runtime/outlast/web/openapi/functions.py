@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from outlast.sdk.auth import AuthMode
 from outlast.sdk.definitions import METHODS, HandlerDefinition, WorkflowDefinition
-from outlast.web.app import FUNCTIONS
+from outlast.web.http.routes import FUNCTIONS
 from outlast.web.openapi.schemas import Schema, Schemas
 from outlast.web.openapi.shared import (
     APIKEY,
