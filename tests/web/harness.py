@@ -21,7 +21,7 @@ from outlast.web.app import Web
 from outlast.web.callers.admission import Admission
 from outlast.web.callers.credentials import ApiKeys
 from outlast.web.callers.key_sets import KeySet
-from outlast.web.callers.shares import Limits, Shares
+from outlast.web.callers.shares import CallerLimits, Shares
 from outlast.web.callers.tokens import Tokens
 from outlast.web.endpoints import management_app
 from outlast.web.http.byte_budget import ByteBudget
@@ -222,11 +222,11 @@ class Project:
         tokens = Tokens(KeySet(None, JWT_SECRET, None), (), ("authenticated",), Clock())
         keys = ApiKeys({"default": SECRET}, {})
         admission = Admission(keys, tokens, verify_jwt=True, of_function=lambda name: None)
-        shares = Shares(Limits(100, 100, 1_000, 100), lambda workflow_id: False)
+        shares = Shares(CallerLimits(100, 100, 1_000, 100), lambda workflow_id: False)
         management = management_app(
-            engine=self.engine,
-            workflows=self.rows,
-            functions=self,
+            engine=cast(Any, self.engine),
+            workflows=cast(Any, self.rows),
+            functions=cast(Any, self),
             admission=admission,
             visible_steps=lambda function: frozenset(),
             shares=shares,

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 from unittest.mock import Mock
 
 import httpx
@@ -120,7 +120,7 @@ def every_file() -> list[File]:
 
 
 def made(*files: File, verify_jwt: bool = True) -> Node:
-    return document(files, "1.2.3", lambda function, auth: verify_jwt and auth is None)
+    return document(cast(Any, files), "1.2.3", lambda function, auth: verify_jwt and auth is None)
 
 
 def nodes(value: Any) -> Iterator[Node]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any, cast
 
 import pytest
 
@@ -30,7 +31,7 @@ class Rows:
 
 
 def limited_to(rows: Rows, sleeping_max: int, stored_max: int = 1_000) -> Stored:
-    return Stored(rows, StoredLimits(sleeping_max, stored_max), rows.clock)
+    return Stored(cast(Any, rows), StoredLimits(sleeping_max, stored_max), rows.clock)
 
 
 async def counted(stored: Stored) -> None:

@@ -269,9 +269,16 @@ class Engine:
         if standing is None:
             raise DatabaseUnavailable("the workflow was removed this very moment; the same key is safe")
         # guard: fingerprints-not-compared
-        if standing.fingerprint != new.fingerprint:
+        if standing.fingerprint != new.fingerprint and not await self._same_payload(new):
             raise KeyReused("this idempotency key was used with another payload")
         return standing
+
+    async def _same_payload(self, new: NewWorkflow) -> bool:
+        """Whether what differs in its bytes is the same JSON; it may have come another way."""
+        try:
+            return new.input is not None and await self._workflows.same_payload(new)
+        except Unreachable as error:
+            raise DatabaseUnavailable(str(error)) from error
 
     async def wait(self, workflow_id: str, timeout_s: float | None) -> Standing | None:
         """How the workflow ended; None if it hasn't within `timeout_s`. Raises ShuttingDown."""

@@ -43,7 +43,7 @@ from outlast.web.callers.credentials import ApiKeys
 from outlast.web.callers.key_sets import FetchFrom, KeySet
 from outlast.web.callers.neighbours import Neighbours
 from outlast.web.callers.shares import Shares
-from outlast.web.callers.stored import Stored, StoredLimits
+from outlast.web.callers.stored import Stored
 from outlast.web.callers.tokens import Tokens
 from outlast.web.endpoints import management_app
 from outlast.web.http.addresses import Addresses
@@ -141,9 +141,8 @@ class Instance:
         self._stopped = asyncio.Event()
 
     def _shares(self) -> Shares:
-        settings = self._settings
-        limits = StoredLimits(settings.caller_sleeping_max, settings.caller_stored_max)
-        return Shares(settings.share(), self.engine.runs_here, Stored(self._store.workflows, limits))
+        stored = Stored(self._store.workflows, self._settings.stored_limits())
+        return Shares(self._settings.caller_limits(), self.engine.runs_here, stored)
 
     def _admission(self, secret_keys: Mapping[str, str], shares: Shares) -> Admission:
         settings = self._settings
@@ -155,7 +154,7 @@ class Instance:
             tokens,
             verify_jwt=settings.verify_jwt,
             of_function=self.catalog.verify_jwt,
-            asked=shares.asked,
+            count=shares.asked,
         )
 
     async def start(self, patience_s: float) -> None:

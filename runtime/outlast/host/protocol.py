@@ -54,6 +54,8 @@ class Protocol(HttpToolsProtocol):
         self._draining = DrainingTransport(transport, self.loop, self._client_sends)
         super().connection_made(self._draining)  # type: ignore[arg-type]
         self._for_probes = not self.places.came(self)
+        if self._for_probes:
+            self.app = probes_alone(self.app, self.tell_refused)
         if self.places.is_beyond():
             self._answer_and_close(BUSY)
         else:
@@ -107,8 +109,6 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The parser's callback: a body may follow."""
-        if self._for_probes:
-            self.app = probes_alone(self.app, self.tell_refused)
         super().on_headers_complete()
         self._reading_head = False
         self.places.asked(self)

@@ -56,7 +56,8 @@ from outlast.observe.redaction import passwords_of, redactor
 if TYPE_CHECKING:
     from outlast.engine.engine import EngineOptions
     from outlast.store.instances import RecoveryLimits
-    from outlast.web.callers.shares import Limits
+    from outlast.web.callers.shares import CallerLimits
+    from outlast.web.callers.stored import StoredLimits
     from outlast.web.http.bodies import BodyLimits
     from outlast.web.http.byte_budget import ByteBudget
 
@@ -326,14 +327,24 @@ class Settings(BaseSettings):
         chosen["suspect_after"] = self._suspect_after
         return EngineOptions(**chosen)
 
-    def share(self) -> Limits:
-        """What one caller may take: of places for calls and workflows half, where nothing else is said."""
-        from outlast.web.callers.shares import Limits
+    def connections(self) -> int:
+        """How many callers' connections a process may hold. Raises TooFewDescriptors."""
+        return connections_max(self.connections_max, self.db_connections)
 
-        connections = connections_max(self.connections_max, self.db_connections)
+    def stored_limits(self) -> StoredLimits:
+        """What of one caller may lie in the database."""
+        from outlast.web.callers.stored import StoredLimits
+
+        return StoredLimits(self.caller_sleeping_max, self.caller_stored_max)
+
+    def caller_limits(self) -> CallerLimits:
+        """What one caller may take: of places for calls and workflows half, where nothing else is said."""
+        from outlast.web.callers.shares import CallerLimits
+
+        connections = self.connections()
         calls = self.calls_per_caller_max or max(1, min(self.workflows_max, connections) // 2)
         running = self.caller_running_max or min(calls, max(1, self.workflows_max // 2))
-        return Limits(calls, running, self.caller_requests_per_s_max, self.caller_streams_max)
+        return CallerLimits(calls, running, self.caller_requests_per_s_max, self.caller_streams_max)
 
     def recovery_limits(self) -> RecoveryLimits:
         """What the store gets for recovery."""

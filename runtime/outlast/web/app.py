@@ -6,12 +6,13 @@ import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from outlast.core.errors import OutlastError
 from outlast.core.observations import ignore
+from outlast.functions.catalog import Catalog
+from outlast.functions.routes import Target
 from outlast.sdk.definitions import HandlerDefinition, WorkflowDefinition
 from outlast.sdk.environment import enter_environment
 from outlast.sdk.webhooks import StandardWebhook
@@ -33,18 +34,10 @@ from outlast.web.http.requests import RequestLog, untold
 from outlast.web.http.routes import FUNCTIONS, WORKFLOWS
 from outlast.web.invoking.following import wants_stream
 from outlast.web.invoking.handlers import HostAccess, serve_app, serve_handler
-from outlast.web.invoking.invoke import Invoker, Target, check_method
+from outlast.web.invoking.invoke import Invoker, check_method
 from outlast.web.invoking.streaming import Streamer
 
 _logger = logging.getLogger("outlast.web")
-
-
-class Functions(Protocol):
-    """The functions that are served."""
-
-    def resolve(self, path: str) -> Target:
-        """What `path` stands for. Raises an OutlastError with code NOT_FOUND or BOOT_ERROR."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +47,7 @@ class Web:
     `neighbours` is given where nobody is asked who they are.
     """
 
-    functions: Functions
+    functions: Catalog
     invoker: Invoker
     streamer: Streamer
     access: HostAccess

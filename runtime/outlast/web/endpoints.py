@@ -4,41 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Protocol
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from outlast.engine.engine import Engine
+from outlast.functions.catalog import Catalog
+from outlast.store.workflows import PostgresWorkflows
 from outlast.web.callers.admission import Admission
 from outlast.web.callers.shares import Shares
 from outlast.web.http.answers import Answer, json_answer
 from outlast.web.http.calls import Call
 from outlast.web.http.routes import WORKFLOWS, Routes
-from outlast.web.management.events import EventRoutes, Events
-from outlast.web.management.health import Engine as HealthEngine
+from outlast.web.management.events import EventRoutes
 from outlast.web.management.health import Health
-from outlast.web.management.messages import Engine as MessagesEngine
 from outlast.web.management.messages import MessageRoutes
 from outlast.web.management.owned import Owned, VisibleSteps
-from outlast.web.management.workflows import Engine as WorkflowsEngine
 from outlast.web.management.workflows import WorkflowRoutes
-from outlast.web.management.workflows import Workflows as WorkflowsStore
-from outlast.web.openapi.document import Functions, OpenApi
+from outlast.web.openapi.document import OpenApi
 from outlast.web.openapi.views import OpenTo
-
-
-class Engine(WorkflowsEngine, MessagesEngine, HealthEngine, Protocol):
-    """What of the engine management needs."""
-
-
-class Workflows(WorkflowsStore, Events, Protocol):
-    """Where workflows and their events are read."""
 
 
 def management_app(
     *,
     engine: Engine,
-    workflows: Workflows,
-    functions: Functions,
+    workflows: PostgresWorkflows,
+    functions: Catalog,
     admission: Admission,
     visible_steps: VisibleSteps,
     shares: Shares,

@@ -61,7 +61,7 @@ WEBHOOK = Admitted(_WEBHOOK, _WEBHOOK.record())
 class Admission:
     """Decides who is let in. `of_function` tells the written `verify_jwt` of a file, None where none is.
 
-    `asked` counts who was let in, and may raise ProblemError (429).
+    `count` counts who was let in, and may raise ProblemError (429).
     """
 
     def __init__(
@@ -71,13 +71,13 @@ class Admission:
         *,
         verify_jwt: bool,
         of_function: Callable[[str], bool | None],
-        asked: Callable[[Call, Admitted], None] = lambda call, admitted: None,
+        count: Callable[[Call, Admitted], None] = lambda call, admitted: None,
     ) -> None:
         self._keys = keys
         self._tokens = tokens
         self._verify_jwt = verify_jwt
         self._of_function = of_function
-        self.asked = asked
+        self._count = count
 
     def gated(self, function: str, auth: Sequence[AuthMode] | None) -> bool:
         """Whether the gateway checks calls of `function`. One that says `auth` itself isn't, by default."""
@@ -87,8 +87,7 @@ class Admission:
     async def to_function(self, call: Call, function: str, auth: Sequence[AuthMode] | None) -> Admitted:
         """Who calls a function of the file `function`. Raises ProblemError (401, 503)."""
         admitted = await self._to_function(call, function, auth)
-        let_in(call, admitted.caller)
-        self.asked(call, admitted)
+        self._let_in(call, admitted)
         return admitted
 
     async def _to_function(self, call: Call, function: str, auth: Sequence[AuthMode] | None) -> Admitted:
@@ -110,8 +109,7 @@ class Admission:
     async def to_management(self, call: Call) -> Admitted:
         """Who asks for workflows: a holder of a secret key, or a signed-in user. Raises ProblemError."""
         admitted = await _through_gateway(self._presented(call))
-        let_in(call, admitted.caller)
-        self.asked(call, admitted)
+        self._let_in(call, admitted)
         if not admitted.secret and admitted.subject is None:
             detail = "only a secret key, or a user's token for their own workflows, opens this"
             raise refusal("UNAUTHORIZED_NO_AUTH_HEADER", f"Missing authorization header: {detail}")
@@ -122,6 +120,12 @@ class Admission:
         # guard: users-send-messages
         if not (await self.to_management(call)).secret:
             raise refusal("INVALID_CREDENTIALS", "These credentials don't open this: a secret key is needed")
+
+    def _let_in(self, call: Call, admitted: Admitted) -> None:
+        """From here on what the call takes is its caller's."""
+        let_in(call, admitted.caller)
+        call.charge_to(admitted.subject, secret=admitted.secret)
+        self._count(call, admitted)
 
     def _presented(self, call: Call) -> _Presented:
         return _Presented(credentials_of(call), self._keys, self._tokens)

@@ -17,7 +17,7 @@ SWEPT_MIN = 1_000
 """Fewer workflows than this are kept in mind without a look at which of them still run."""
 
 
-class Limits(NamedTuple):
+class CallerLimits(NamedTuple):
     """Of one caller. `running` are workflows in this instance's memory that it started by calls."""
 
     calls_max: int
@@ -34,7 +34,7 @@ class Shares:
 
     def __init__(
         self,
-        limits: Limits,
+        limits: CallerLimits,
         runs_here: Callable[[str], bool],
         stored: Stored | None = None,
         clock: Callable[[], float] = monotonic,

@@ -6,10 +6,11 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from outlast.core.clock import monotonic
 from outlast.core.ports import Unreachable
+from outlast.store.workflows import PostgresWorkflows
 from outlast.web.http.problems import Problem, ProblemError
 
 KEPT_S = 10.0
@@ -36,14 +37,6 @@ class Counts(NamedTuple):
     stored: int
 
 
-class Counting(Protocol):
-    """Where it is counted."""
-
-    async def counts(self, subject: str, sleeping_max: int, stored_max: int) -> tuple[int, int]:
-        """So many sleep, so many are stored; no further than to the limits. Raises Unreachable."""
-        ...
-
-
 _NONE = Counts(0, 0)
 
 
@@ -67,7 +60,7 @@ class Stored:
     """
 
     def __init__(
-        self, counting: Counting, limits: StoredLimits, clock: Callable[[], float] = monotonic
+        self, counting: PostgresWorkflows, limits: StoredLimits, clock: Callable[[], float] = monotonic
     ) -> None:
         self._counting = counting
         self._limits = limits

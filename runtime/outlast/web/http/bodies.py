@@ -44,8 +44,8 @@ class Share:
         self._held = 0
         scope[SHARE] = self
 
-    def is_of(self, caller: str | None, *, secret: bool) -> None:
-        """Who calls is known. What was taken before stays counted where it is."""
+    def charge_to(self, caller: str | None, *, secret: bool) -> None:
+        """It is known who calls. What was taken before stays counted where it is."""
         if not self._held and (secret or caller is not None):
             self._caller = None if secret else caller
 

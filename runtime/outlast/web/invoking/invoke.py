@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import parse_qsl
 
 from pydantic_core import to_json
 from starlette.types import Send
 
 from outlast.core.budget import weigh
-from outlast.core.callers import CallerToken
-from outlast.core.clock import Clock
 from outlast.core.errors import DatabaseUnavailable, InvalidJson, InvalidKey, NotSerializable, OutlastError
 from outlast.core.names import fingerprint_of, fresh_workflow_id, is_uuid, parse_key, workflow_id_of
 from outlast.core.records import NewWorkflow, Standing
 from outlast.core.status import Status
+from outlast.engine.engine import Engine
+from outlast.functions.routes import Target
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.requests import record_request
 from outlast.web.callers.admission import ANONYMOUS, Admitted
@@ -40,58 +40,6 @@ _ANONYMOUS_KEY = (
 
 _SOON_S = 1.0
 """Most calls end within this time; only after it the client is watched too, which costs two tasks."""
-
-
-class Target(Protocol):
-    """What a path below /functions/v1/ stands for."""
-
-    @property
-    def function(self) -> str:
-        """The name it is served under."""
-        ...
-
-    @property
-    def served(self) -> Any:
-        """A WorkflowDefinition, a HandlerDefinition or an ASGI application."""
-        ...
-
-    @property
-    def subpath(self) -> str:
-        """What follows the name."""
-        ...
-
-    @property
-    def version(self) -> str:
-        """The version of its file."""
-        ...
-
-    @property
-    def environment(self) -> Any:
-        """What its function sees of the environment as its own (`sdk.environment.Own`), or None."""
-        ...
-
-
-class Engine(Protocol):
-    """What of the engine an invocation needs."""
-
-    clock: Clock
-
-    async def start_new(
-        self,
-        new: NewWorkflow,
-        definition: WorkflowDefinition,
-        arguments: dict[str, Any] | None,
-        token: CallerToken | None = None,
-    ) -> Standing | None:
-        """Insert and run; None if it is new, else how the one that is there stands.
-
-        `token` is the caller's, which is not stored.
-        """
-        ...
-
-    async def wait(self, workflow_id: str, timeout_s: float | None) -> Standing | None:
-        """How the workflow ended; None if it hasn't in time."""
-        ...
 
 
 @dataclass(slots=True)
@@ -183,7 +131,6 @@ class Invoker:
 
     async def _body(self, call: Call, admitted: Admitted, definition: WorkflowDefinition) -> bytes:
         bytes_max = self._bodies.of(definition.body_bytes_max)
-        call.is_of(admitted.subject, secret=admitted.secret)
         if not definition.inputs.reads_json:
             return await call.body(bytes_max)
         refuse_encoded(call)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic_core import from_json
 from starlette.types import Send
 
 from outlast.core.errors import OutlastError
 from outlast.core.events import event_of
-from outlast.core.listing import Page
 from outlast.core.records import Standing
+from outlast.engine.engine import Engine
+from outlast.functions.routes import Target
 from outlast.sdk.definitions import WorkflowDefinition
+from outlast.store.workflows import PostgresWorkflows
 from outlast.web.callers.admission import Admitted
 from outlast.web.callers.shares import Shares
 from outlast.web.http.answers import JSON
@@ -28,22 +30,14 @@ from outlast.web.invoking.following import (
     send_event,
     told_of,
 )
-from outlast.web.invoking.invoke import Begun, Engine, Invoker, Target
+from outlast.web.invoking.invoke import Begun, Invoker
 from outlast.web.invoking.results import accepted_headers, ended_answer
-
-
-class Steps(Protocol):
-    """Where recorded steps are read."""
-
-    async def steps_after(self, workflow_id: str, order: int, limit: int) -> Page:
-        """Completions later than the `order`-th; the first one's is 1. Raises Unreachable."""
-        ...
 
 
 class Streamer:
     """Streams what a workflow does. Event ids are the order of completion; the result's comes next."""
 
-    def __init__(self, engine: Engine, invoker: Invoker, shares: Shares, steps: Steps) -> None:
+    def __init__(self, engine: Engine, invoker: Invoker, shares: Shares, steps: PostgresWorkflows) -> None:
         self._engine = engine
         self._shares = shares
         self._invoker = invoker

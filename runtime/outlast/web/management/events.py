@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from starlette.types import Send
 
 from outlast.core.errors import OutlastError
 from outlast.core.listing import Page
+from outlast.engine.engine import Engine
+from outlast.store.workflows import PostgresWorkflows
 from outlast.web.callers.shares import Shares
 from outlast.web.http.answers import Answer
 from outlast.web.http.calls import Call
@@ -20,7 +22,6 @@ from outlast.web.http.problems import ProblemError
 from outlast.web.invoking.following import (
     EVENT_STREAM,
     LOOK_MAX,
-    Engine,
     follow,
     last_event_id,
     send_comment,
@@ -32,18 +33,10 @@ from outlast.web.invoking.results import accepted_headers, location_of
 from outlast.web.management.owned import Owned, owner_of, reaching
 
 
-class Events(Protocol):
-    """Where published events are read."""
-
-    async def events(self, workflow_id: str, after: int, limit: int, event: str | None = None) -> Page:
-        """Published events later than number `after`, all or those of one name. Raises Unreachable."""
-        ...
-
-
 class EventRoutes:
     """The endpoint under a workflow's `/events`. `shares` count a caller's streams, among its calls too."""
 
-    def __init__(self, engine: Engine, events: Events, owned: Owned, shares: Shares) -> None:
+    def __init__(self, engine: Engine, events: PostgresWorkflows, owned: Owned, shares: Shares) -> None:
         self._engine = engine
         self._events = events
         self._owned = owned
@@ -76,7 +69,7 @@ class EventStream:
     """An answer that goes on until the workflow's end: each event as it comes, then `end`."""
 
     engine: Engine
-    store: Events
+    store: PostgresWorkflows
     call: Call
     workflow_id: str
     event: str | None

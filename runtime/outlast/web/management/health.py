@@ -3,57 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from outlast.core.ports import Unreachable
+from outlast.engine.engine import Engine
+from outlast.functions.catalog import Catalog
 from outlast.web.http.answers import Answer, json_answer
 from outlast.web.http.calls import Call
 
 CHECK_S_MAX = 2.0
 
 
-class Engine(Protocol):
-    """What of the engine its health needs."""
-
-    @property
-    def stopping(self) -> bool:
-        """Whether this instance takes no more work."""
-        ...
-
-    @property
-    def journal_stalled(self) -> bool:
-        """Whether something waits to be written and nothing is, for long."""
-        ...
-
-
-class File(Protocol):
-    """A function file."""
-
-    @property
-    def name(self) -> str:
-        """Under which name it is served."""
-        ...
-
-    @property
-    def error(self) -> str | None:
-        """Why it can't be served, for the log alone; None if it can."""
-        ...
-
-
-class Functions(Protocol):
-    """The function files."""
-
-    def files(self) -> Sequence[File]:
-        """All of them, broken ones too."""
-        ...
-
-
 class Health:
     """The probes. `schema_current` says whether the schema is up to date, and raises Unreachable."""
 
     def __init__(
-        self, engine: Engine, functions: Functions, schema_current: Callable[[], Awaitable[bool]]
+        self, engine: Engine, functions: Catalog, schema_current: Callable[[], Awaitable[bool]]
     ) -> None:
         self._engine = engine
         self._functions = functions

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from pydantic_core import from_json
 
 from outlast.core.doubles import check_numbers
@@ -17,6 +15,7 @@ from outlast.core.errors import (
 from outlast.core.messages import TOPIC_CHARS_MAX
 from outlast.core.names import parse_key
 from outlast.core.storable import check_json
+from outlast.engine.engine import Engine
 from outlast.web.callers.admission import Admission
 from outlast.web.http.answers import JSON, Answer
 from outlast.web.http.calls import Call
@@ -27,14 +26,6 @@ from outlast.web.http.parameters import Parameters, invalid
 from outlast.web.http.problems import Problem, ProblemError, nul_character
 from outlast.web.http.routes import decoded_topic, workflow_not_found
 from outlast.web.invoking.results import accepted_headers
-
-
-class Engine(Protocol):
-    """What of the engine sending needs."""
-
-    async def send(self, workflow_id: str, body: str, topic: str, key: str | None) -> int:
-        """Send a message (JSON text); its id. Under one key once."""
-        ...
 
 
 class MessageRoutes:
@@ -54,7 +45,6 @@ class MessageRoutes:
             raise invalid("topic", f"a topic is 1 to {TOPIC_CHARS_MAX} characters in UTF-8, none of them NUL")
         key = parse_key(call.header_values(b"idempotency-key"))
         refuse_encoded(call)
-        call.is_of(None, secret=True)
         sent = await call.json_body(self._body_bytes_max)
         body = await by_size(len(sent), _json_text, sent)
         try:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
 
 from outlast.core.errors import DatabaseUnavailable
 from outlast.core.ports import Unreachable
 from outlast.core.records import Ownership
+from outlast.store.workflows import PostgresWorkflows
 from outlast.web.callers.admission import Admission, Admitted
 from outlast.web.http.calls import Call
 from outlast.web.http.problems import ProblemError
@@ -18,27 +18,19 @@ VisibleSteps = Callable[[str], frozenset[str] | None]
 """Which steps of the function of this name show their outputs to owners of its workflows; None for all."""
 
 
-class Ownerships(Protocol):
-    """Where it is read whose workflows are."""
-
-    async def ownership(self, ids: Sequence[str]) -> dict[str, Ownership]:
-        """Whose these workflows are; unknown ids are left out. Raises Unreachable."""
-        ...
-
-
 class Owned:
     """Looks up workflows for their owners, and all of them for holders of a secret key."""
 
-    def __init__(self, workflows: Ownerships, admission: Admission, visible_steps: VisibleSteps) -> None:
+    def __init__(
+        self, workflows: PostgresWorkflows, admission: Admission, visible_steps: VisibleSteps
+    ) -> None:
         self._workflows = workflows
         self._admission = admission
         self._visible_steps = visible_steps
 
     async def admitted(self, call: Call) -> Admitted:
-        """Who asks; what is answered counts as theirs. Raises ProblemError (401)."""
-        admitted = await self._admission.to_management(call)
-        call.is_of(admitted.subject, secret=admitted.secret)
-        return admitted
+        """Who asks. Raises ProblemError (401)."""
+        return await self._admission.to_management(call)
 
     async def owner(self, call: Call) -> str | None:
         """Whose workflows the caller may see; None for all. Raises ProblemError (401)."""

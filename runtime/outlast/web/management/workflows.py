@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
-from outlast.core.clock import Clock
 from outlast.core.errors import ShuttingDown
-from outlast.core.listing import Filters, Page
-from outlast.core.records import Ownership, RunningStep, Standing
+from outlast.core.listing import Filters
+from outlast.core.records import Ownership
 from outlast.core.status import Status
+from outlast.engine.engine import Engine
+from outlast.store.workflows import PostgresWorkflows
 from outlast.web.callers.shares import Shares
 from outlast.web.http.answers import JSON, Answer
 from outlast.web.http.calls import Call
@@ -37,62 +38,13 @@ FILTERS = (
 )  # fmt: skip
 
 
-class Engine(Protocol):
-    """What of the engine the management routes need."""
-
-    clock: Clock
-
-    async def wait(self, workflow_id: str, timeout_s: float | None) -> Standing | None:
-        """How the workflow ended; None if it hasn't in time. Raises ShuttingDown."""
-        ...
-
-    async def cancel(self, workflow_id: str) -> bool:
-        """Cancel a live workflow; False if it isn't live. Raises DatabaseUnavailable."""
-        ...
-
-    def running_steps(self, workflow_id: str) -> list[RunningStep] | None:
-        """The steps of a workflow that run at this moment; None if it doesn't run here."""
-        ...
-
-    @property
-    def instance_id(self) -> str:
-        """The name of this instance."""
-        ...
-
-
-class Workflows(Protocol):
-    """Where workflows are read. All raise Unreachable; JSON columns come as text."""
-
-    async def show(self, workflow_id: str) -> dict[str, Any] | None:
-        """All columns that people may see of one workflow."""
-        ...
-
-    async def page(self, filters: Filters) -> Page:
-        """A page of workflows, newest first."""
-        ...
-
-    async def steps(
-        self, workflow_id: str, after: tuple[int, str] | None = None, limit: int | None = None
-    ) -> Page:
-        """A page of recorded steps in order of completion."""
-        ...
-
-    async def ownership(self, ids: Sequence[str]) -> dict[str, Ownership]:
-        """Whose these workflows are; unknown ids are left out."""
-        ...
-
-    async def running(self, workflow_id: str) -> list[dict[str, Any]]:
-        """The steps that another instance has been running for some seconds."""
-        ...
-
-
 class WorkflowRoutes:
     """The endpoints under WORKFLOWS: all of them for holders of a secret key, a user's own for a user.
 
     What is another caller's is not there.
     """
 
-    def __init__(self, engine: Engine, workflows: Workflows, owned: Owned, shares: Shares) -> None:
+    def __init__(self, engine: Engine, workflows: PostgresWorkflows, owned: Owned, shares: Shares) -> None:
         self._engine = engine
         self._shares = shares
         self._workflows = workflows
