@@ -17,6 +17,7 @@ from outlast.core.clock import Clock
 from outlast.core.errors import (
     DatabaseUnavailable,
     KeyReused,
+    NotRecordable,
     Overloaded,
     ShuttingDown,
     UsageError,
@@ -25,6 +26,7 @@ from outlast.core.errors import (
 from outlast.core.names import fingerprint_of, fresh_workflow_id, workflow_id_of
 from outlast.core.observations import CallUnawaited, InstanceStopped, InstanceStopping, Observer
 from outlast.core.ports import (
+    BadData,
     Catalog,
     Conflicted,
     Store,
@@ -379,7 +381,10 @@ class Engine:
     async def _durable(self, started: asyncio.Future[float | None]) -> bool:
         if not await settled(started, self._options.database_wait_s):
             raise DatabaseUnavailable("it is unknown whether the start was committed; the same key is safe")
-        return started.result() is not None
+        try:
+            return started.result() is not None
+        except BadData as error:
+            raise NotRecordable(f"the database refused to store this call: {error}") from error
 
     async def _look(self, workflow_id: str) -> Standing | None:
         try:

@@ -19,6 +19,7 @@ _STATUS = {
     "workflow_not_found": 404,
     "invalid_input": 422,
     "idempotency_key_reused": 422,
+    "not_recordable": 422,
     "BOOT_ERROR": 503,
     "overloaded": 503,
     "shutting_down": 503,
