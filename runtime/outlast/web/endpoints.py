@@ -79,7 +79,6 @@ def management_app(
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         call = Call(scope, receive)
-        async with call.hold(partial(routes.answer, call), lambda made: made.size()) as answer:
-            await answer.send(send)
+        await call.answer(partial(routes.answer, call), send)
 
     return app

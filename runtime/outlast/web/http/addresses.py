@@ -36,8 +36,8 @@ class Addresses:
             if self._unbelieved is not None and any(name == _FORWARDED for name, _ in fields):
                 told, self._unbelieved = self._unbelieved, None
                 told(str(peer))
-            if str(peer) != client[0]:
-                scope["client"] = (str(peer), client[1])
+            if (plain := _plain(client[0])) != client[0]:
+                scope["client"] = (plain, client[1])
             return
         hops = [value.decode("latin-1") for name, value in fields if name == _FORWARDED]
         caller = self._caller(peer, ",".join(hops))
@@ -81,9 +81,18 @@ def read_address(text: str) -> Address | None:
 def caller_address(scope: Scope) -> str:
     """Whose calls count together: an IPv4 address, or the network of an IPv6 one; `-` where none is known."""
     client = scope.get("client")
-    if not client:
-        return "-"
-    address = read_address(client[0])
+    return _caller(client[0]) if client else "-"
+
+
+@lru_cache(4096)
+def _caller(text: str) -> str:
+    address = read_address(text)
     if isinstance(address, IPv6Address):
         return str(IPv6Network((address, _CALLER_BITS), strict=False))
-    return str(address or client[0])
+    return str(address or text)
+
+
+@lru_cache(4096)
+def _plain(text: str) -> str:
+    """An address without its port and brackets."""
+    return str(read_address(text))

@@ -4,18 +4,31 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
-from starlette.types import Receive, Scope
+from starlette.types import Receive, Scope, Send
 
 from outlast.core.budget import VALUE_BYTES
 from outlast.core.unfolding import check_values
 from outlast.web.http.answers import ClientGone
 from outlast.web.http.bodies import SHARE, Share
+from outlast.web.http.large_answers import is_small
 from outlast.web.http.off_loop import by_size
 from outlast.web.http.problems import Problem, ProblemError
 
 T = TypeVar("T")
+
+
+class Sendable(Protocol):
+    """What an endpoint answers, in one piece or as a stream."""
+
+    def size(self) -> int:
+        """Bytes of its body; 0 for a stream, which holds what it tells as it goes."""
+        ...
+
+    async def send(self, send: Send) -> None:
+        """Send it."""
+        ...
 
 
 class Call:
@@ -90,6 +103,22 @@ class Call:
     ) -> AbstractAsyncContextManager[T]:
         """What `make` gives for the answer, with room for it. See LargeAnswers.hold."""
         return _unbounded(make) if self._share is None else self._share.hold(make, size_of)
+
+    async def answer(self, make: Callable[[], Awaitable[Sendable]], send: Send) -> None:
+        """Make an answer and send it, with room for it where it is large."""
+        made: Sendable | None = await make()
+        assert made is not None
+        if is_small(made.size()):
+            await made.send(send)
+            return
+
+        async def again() -> Sendable:
+            nonlocal made
+            answer, made = made, None
+            return answer or await make()
+
+        async with self.hold(again, lambda answer: answer.size()) as answer:
+            await answer.send(send)
 
     def release(self) -> None:
         """The body is needed no more: others may come."""

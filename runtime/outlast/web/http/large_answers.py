@@ -26,6 +26,11 @@ class _Turn(NamedTuple):
     granted: asyncio.Future[None]
 
 
+def is_small(size: int) -> bool:
+    """Whether an answer of so many bytes needs no room."""
+    return size <= LARGE_BYTES
+
+
 class LargeAnswers:
     """Lets answers be made and sent as there is room for them, in order of their asking."""
 
@@ -48,7 +53,7 @@ class LargeAnswers:
         """
         made = await make()
         size = size_of(made)
-        if size <= LARGE_BYTES:
+        if is_small(size):
             yield made
             return
         caller = caller_of()

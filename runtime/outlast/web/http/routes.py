@@ -8,12 +8,10 @@ route's.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Protocol, TypeVar
+from typing import TypeVar
 from urllib.parse import quote, unquote_to_bytes
 
-from starlette.types import Send
-
-from outlast.web.http.calls import Call
+from outlast.web.http.calls import Call, Sendable
 from outlast.web.http.problems import Problem, ProblemError
 
 FUNCTIONS = "/functions/v1/"
@@ -21,21 +19,9 @@ WORKFLOWS = "/workflows/v1"
 MESSAGES = "/messages"
 
 
-class Answer(Protocol):
-    """What an endpoint answers, in one piece or as a stream."""
-
-    def size(self) -> int:
-        """Bytes of its body; 0 for a stream, which holds what it tells as it goes."""
-        ...
-
-    async def send(self, send: Send) -> None:
-        """Send it."""
-        ...
-
-
-Endpoint = Callable[[Call], Awaitable[Answer]]
-WorkflowEndpoint = Callable[[Call, str], Awaitable[Answer]]
-TopicEndpoint = Callable[[Call, str, str], Awaitable[Answer]]
+Endpoint = Callable[[Call], Awaitable[Sendable]]
+WorkflowEndpoint = Callable[[Call, str], Awaitable[Sendable]]
+TopicEndpoint = Callable[[Call, str, str], Awaitable[Sendable]]
 T = TypeVar("T")
 
 
@@ -55,7 +41,7 @@ class Routes:
         self._of_workflow = of_workflow
         self._of_topic = of_topic
 
-    async def answer(self, call: Call) -> Answer:
+    async def answer(self, call: Call) -> Sendable:
         """What the endpoint answers. Raises ProblemError, 404 and 405 among it."""
         path = raw_path(call)
         if (endpoints := self._fixed.get(path)) is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
@@ -96,7 +96,7 @@ async def _answer_by(
     except BaseException as error:
         raise _blamed(target.function, error, reply) from error
     if answer is not None:
-        await _send(call, answer, reply)
+        await call.answer(_made(answer), reply)
 
 
 async def serve_app(
@@ -114,14 +114,13 @@ async def serve_app(
         await FUNCTION_FAILED.answer().send(reply)
 
 
-async def _send(call: Call, answer: Answer, reply: Reply) -> None:
+def _made(answer: Answer) -> Callable[[], Awaitable[Answer]]:
     """A large one waits for its turn in memory, since it can't be made anew."""
 
     async def made() -> Answer:
         return answer
 
-    async with call.hold(made, Answer.size):
-        await answer.send(reply)
+    return made
 
 
 def _called(fn: Callable[[Request], Any], request: Request) -> tuple[Any, BaseException | None]:

@@ -86,8 +86,7 @@ class Invoker:
             waited = preference.applied if preference.wait_s > 0 else None
             return ended_answer(ended, replayed=begun.replayed, secret=admitted.secret, applied=waited)
 
-        async with call.hold(answer, Answer.size) as answered:
-            await answered.send(send)
+        await call.answer(answer, send)
 
     async def begin(
         self, call: Call, admitted: Admitted, target: Target, definition: WorkflowDefinition
