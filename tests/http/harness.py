@@ -18,8 +18,6 @@ from urllib.parse import urlsplit
 
 import httpx
 import psycopg
-from psycopg import sql
-from psycopg.conninfo import make_conninfo
 
 from tests.hosts import SECRET, Host, until
 
@@ -297,21 +295,6 @@ def memory_mb(host: Served) -> float:
     told = Path(f"/proc/{host.process.pid}/status")
     lines = told.read_text().splitlines() if told.exists() else []
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), 0.0)
-
-
-def make_database(postgres: str, template: str) -> str:
-    """A new database; its URL."""
-    name = f"http_{os.getpid()}_{next(_numbers)}"
-    with psycopg.connect(postgres, autocommit=True) as connection:
-        make = sql.SQL("create database {} template {}")
-        connection.execute(make.format(sql.Identifier(name), sql.Identifier(template)))
-    return make_conninfo(postgres, dbname=name)
-
-
-def drop_database(postgres: str, url: str) -> None:
-    name = psycopg.conninfo.conninfo_to_dict(url)["dbname"]
-    with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(str(name))))
 
 
 def _launch(
