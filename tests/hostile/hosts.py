@@ -11,7 +11,7 @@ import httpx
 import psycopg
 
 from tests.databases import new_database
-from tests.hosts import LIMIT_S, SECRET, Host, Hosts, until
+from tests.hosts import LIMIT_S, NO_CERTIFICATES, SECRET, Host, Hosts, until
 
 COMPLAINTS = (
     "Traceback", "ASGI callable", "Task was destroyed", "never retrieved", "never awaited", "internal_error",
@@ -27,7 +27,9 @@ class Target:
         self.hosts = hosts
         self.host: Host = hosts.start(*options, **settings)
         self.url = self.host.url
-        self.client = httpx.Client(base_url=self.url, headers={"apikey": SECRET}, timeout=LIMIT_S)
+        self.client = httpx.Client(
+            base_url=self.url, headers={"apikey": SECRET}, timeout=LIMIT_S, verify=NO_CERTIFICATES
+        )
 
     def call(self, function: str, body: Any = None, **options: Any) -> httpx.Response:
         """POST JSON to a function."""

@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 import httpx
 import psycopg
 
-from tests.hosts import SECRET, Host, until
+from outlast.host.hash_seed import seed_of
+from tests.hosts import NO_CERTIFICATES, SECRET, Host, until
 
 LIMIT_S = 20.0
 FUNCTIONS = Path(__file__).parent / "functions"
@@ -75,6 +76,7 @@ class Served:
             base_url=self.url,
             headers=headers,
             timeout=LIMIT_S,
+            verify=NO_CERTIFICATES,
             limits=httpx.Limits(max_connections=50),
             event_hooks={"response": [check_shared]},
         )
@@ -307,6 +309,7 @@ def _launch(
     env = {name: value for name, value in os.environ.items() if not name.startswith(_SETTINGS)}
     env |= {
         "SUPABASE_DB_URL": database,
+        "PYTHONHASHSEED": str(seed_of(database)),  # or it would start itself anew to have it
         "SUPABASE_SECRET_KEY": SECRET,
         "HTTP_FOLDER": str(folder),
         "OUTLAST_LOG_FORMAT": "text",
