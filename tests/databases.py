@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import psycopg
@@ -40,15 +40,16 @@ def new_database(postgres: str, template: str = TEMPLATE) -> Iterator[str]:
 
 
 def make_templates(postgres: str) -> None:
-    """Make the templates once on a server, whichever test process comes first.
+    """Make the templates that most tests use.
 
     Roles belong to the server. Made first, in one place, they are the same for each test in any order.
     """
-    for name in (SUPABASE_TEMPLATE, TEMPLATE):
-        _make_template(postgres, name)
+    make_template(postgres, SUPABASE_TEMPLATE, _like_supabase)
+    make_template(postgres, TEMPLATE, _migrated)
 
 
-def _make_template(postgres: str, name: str) -> None:
+def make_template(postgres: str, name: str, prepare: Callable[[str], None], template: str = EMPTY) -> None:
+    """Make a template once on a server, whichever test process comes first. `prepare` gets its URL."""
     with psycopg.connect(postgres, autocommit=True) as connection:
         connection.execute("select pg_advisory_lock(hashtext(%s))", (name,))
         made = "select from pg_database where datname = %s and datistemplate"
@@ -56,9 +57,16 @@ def _make_template(postgres: str, name: str) -> None:
             return
         quoted = sql.Identifier(name)
         connection.execute(sql.SQL("drop database if exists {}").format(quoted))
-        connection.execute(sql.SQL("create database {}").format(quoted))
-        database = Database.at(make_conninfo(postgres, dbname=name), "tests")
-        if name == SUPABASE_TEMPLATE:
-            asyncio.run(play_supabase(database))
-        asyncio.run(migrate(database))
+        create = sql.SQL("create database {} template {} strategy file_copy")
+        connection.execute(create.format(quoted, sql.Identifier(template)))
+        prepare(make_conninfo(postgres, dbname=name))
         connection.execute(sql.SQL("alter database {} with is_template true").format(quoted))
+
+
+def _migrated(url: str) -> None:
+    asyncio.run(migrate(Database.at(url, "tests")))
+
+
+def _like_supabase(url: str) -> None:
+    asyncio.run(play_supabase(Database.at(url, "tests")))
+    _migrated(url)
