@@ -58,12 +58,12 @@ def high_water_mib(host: Host) -> int:
 def test_what_wakes_together_is_loaded_as_there_is_memory_for_it(
     hosts: Hosts, query: Query, confine: Confine
 ) -> None:
-    """30 calls of 9.9 MiB: loaded at once they took 600 MB, and each host that started died of it."""
-    query(DUE, int(9.9 * MIB), 30)
+    """18 calls of 9.9 MiB: loaded at once they take 360 MB, and each host that started died of it."""
+    query(DUE, int(9.9 * MIB), 18)
     host = hosts.launch(memory_max_mb=LIMIT_MIB)
     confine(host)
     host.until_ready(60)
-    until(lambda: query(ENDED) == [{"status": "SUCCESS", "count": 30}], "all of them", 120)
+    until(lambda: query(ENDED) == [{"status": "SUCCESS", "count": 18}], "all of them", 120)
     assert high_water_mib(host) < LIMIT_MIB
     assert "lease" not in host.said()
 

@@ -53,7 +53,7 @@ def hosts(tmp_path: Path, database: str, query: Query) -> Hosts:
     functions = tmp_path / "functions"
     functions.mkdir()
     (functions / "proof.py").write_text(FUNCTIONS)
-    return Hosts(tmp_path, functions, database)
+    return Hosts(tmp_path, functions, database, seeded=False)
 
 
 def test_a_loop_over_a_set_goes_on_in_another_process(hosts: Hosts, query: Query) -> None:
