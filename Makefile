@@ -5,6 +5,8 @@ MAKEFLAGS += --no-print-directory
 
 PYTHONS := $(PYTHON) python3 python3.13 python3.12 python3.11
 BIN := .venv/bin
+# Compiled files are kept whatever the environment says: each test process and each host would compile anew.
+unexport PYTHONDONTWRITEBYTECODE
 SOURCES := runtime/outlast $(foreach each,tests benchmarks functions,$(if $(wildcard $(each)/*.py $(each)/*/*.py),$(each)))
 
 # What the environment was made from: where it stands, and what was to be installed.

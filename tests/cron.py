@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import os
 import pwd
-import shutil
 import signal
 import socket
 import subprocess
-import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
 from tests.hosts import LIMIT_S, until
+from tests.scratch import scratch_folder
 
 SERVERS = Path("/usr/lib/postgresql")
 SETTINGS = """
@@ -51,7 +51,8 @@ class CronServer:
 
     def __init__(self, bin_folder: Path) -> None:
         self._bin = bin_folder
-        self.folder = Path(tempfile.mkdtemp(prefix="outlast-cron-"))
+        self._scratch = ExitStack()
+        self.folder = self._scratch.enter_context(scratch_folder())
         self.folder.chmod(0o755)
         self._data = self.folder / "data"
         self._user: dict[str, Any] = {}
@@ -115,7 +116,7 @@ class CronServer:
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
             self._process.wait(LIMIT_S)
-        shutil.rmtree(self.folder)
+        self._scratch.close()
 
     def _answers(self) -> bool:
         assert self._process is not None

@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -15,20 +16,35 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
+from outlast.host.hash_seed import seed_of
+
 LIMIT_S = 20.0
 SECRET = "sb_secret_of_the_tests_0123456789"
 _SERVING = re.compile(r"serving functions of .* at (http://[^/]+)/")
 _SETTINGS = ("OUTLAST_", "SUPABASE_", "PG", "PORT")
+# Nothing here speaks TLS. To read all the certificates that httpx would trust takes 20 ms for each client.
+NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 T = TypeVar("T")
 
 
 def until(condition: Callable[[], T | None], what: str = "", limit_s: float = LIMIT_S) -> T:
-    """For what has no event: look again and again; what was found."""
-    deadline = time.monotonic() + limit_s
+    """For what has no event: look again and again, less often the longer it takes; what was found."""
+    began = time.monotonic()
     while not (found := condition()):
-        assert time.monotonic() < deadline, f"waited {limit_s:.0f} s in vain{what and ': '}{what}"
-        time.sleep(0.01)
+        waited_s = time.monotonic() - began
+        assert waited_s < limit_s, f"waited {limit_s:.0f} s in vain{what and ': '}{what}"
+        time.sleep(pause_s(waited_s))
     return found
+
+
+def pause_s(waited_s: float) -> float:
+    """The pause after so long a wait: each look costs a connection, at times a whole request."""
+    return min(max(0.005, waited_s / 10), 0.1)
+
+
+def ask(method: str, url: str, **options: Any) -> httpx.Response:
+    """One request over a connection of its own."""
+    return httpx.request(method, url, verify=NO_CERTIFICATES, **options)
 
 
 class Host:
@@ -66,7 +82,7 @@ class Host:
     def asked(self, path: str) -> int:
         """The status of a GET; 0 without an answer."""
         try:
-            return httpx.get(self.url + path, timeout=5).status_code
+            return ask("GET", self.url + path, timeout=5).status_code
         except httpx.TransportError:
             return 0
 
@@ -76,12 +92,13 @@ class Host:
         """Invoke a workflow of `proof` under a key, its parameter too. Raises httpx.TransportError."""
         headers = {"apikey": SECRET, "idempotency-key": key, "prefer": prefer}
         url = f"{self.url}/functions/v1/proof/{function}"
-        return httpx.post(url, json={"key": key, **body}, headers=headers, timeout=timeout_s)
+        return ask("POST", url, json={"key": key, **body}, headers=headers, timeout=timeout_s)
 
     def post(self, function: str, key: str, body: Any) -> httpx.Response:
         """Invoke any function under a key. Raises httpx.TransportError."""
         headers = {"apikey": SECRET, "idempotency-key": key}
-        return httpx.post(f"{self.url}/functions/v1/{function}", json=body, headers=headers, timeout=LIMIT_S)
+        url = f"{self.url}/functions/v1/{function}"
+        return ask("POST", url, json=body, headers=headers, timeout=LIMIT_S)
 
     def begin(self, function: str, key: str, **body: Any) -> str:
         """Start a workflow without waiting for it; its id."""
@@ -92,7 +109,7 @@ class Host:
     def manage(self, method: str, path: str, timeout_s: float = LIMIT_S) -> httpx.Response:
         """Call the management API."""
         url = f"{self.url}/workflows/v1/{path}"
-        return httpx.request(method, url, headers={"apikey": SECRET}, timeout=timeout_s)
+        return ask(method, url, headers={"apikey": SECRET}, timeout=timeout_s)
 
     def signal(self, number: int) -> None:
         """Send a signal to the process, not to its children."""
@@ -118,12 +135,18 @@ class Host:
 
 
 class Hosts:
-    """The hosts of one test, over one database: that at `database`, or the folder's own embedded one."""
+    """The hosts of one test, over one database: that at `database`, or the folder's own embedded one.
 
-    def __init__(self, folder: Path, functions: Path, database: str | None = None) -> None:
+    `seeded`: they are given the seed of their hashes. Without it a host starts itself anew to have it.
+    """
+
+    def __init__(
+        self, folder: Path, functions: Path, database: str | None = None, *, seeded: bool = True
+    ) -> None:
         self.folder = folder
         self._functions = functions
         self._database = database
+        self._seeded = seeded
         self._hosts: list[Host] = []
 
     def launch(self, *options: str, database: str | None = None, **settings: object) -> Host:
@@ -138,6 +161,8 @@ class Hosts:
         }
         if (url := database or self._database) is not None:
             env["SUPABASE_DB_URL"] = url
+            if self._seeded:
+                env["PYTHONHASHSEED"] = str(seed_of(url))
         command = [sys.executable, "-m", "outlast", "serve", "--no-verify-jwt"]
         command += ["--functions", str(self._functions), *options]
         if "--port" not in options:

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from tests.browser.conftest import Page
-from tests.conftest import TEMPLATE
+from tests.databases import new_database
 from tests.hosts import until
 from tests.http.conftest import OPEN, Start
-from tests.http.harness import PUBLISHABLE, Served, drop_database, fresh_key, make_database
+from tests.http.harness import PUBLISHABLE, Served, fresh_key
 from tests.http.proxy import Proxy
 
 MB = 1024 * 1024
@@ -28,11 +28,10 @@ def relaxed(start_host: Start) -> Served:
 @pytest.fixture
 def way(postgres: str) -> Iterator[Proxy]:
     """The way to a new database."""
-    url = make_database(postgres, TEMPLATE)
-    proxy = Proxy(url)
-    yield proxy
-    proxy.close()
-    drop_database(postgres, url)
+    with new_database(postgres) as url:
+        proxy = Proxy(url)
+        yield proxy
+        proxy.close()
 
 
 def at(host: Served) -> dict[str, str]:

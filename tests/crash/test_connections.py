@@ -11,14 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
 
-import httpx
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from tests.crash.conftest import FUNCTIONS, Query, query_on
 from tests.crash.door import Door
-from tests.hosts import Host, Hosts, until
+from tests.hosts import Host, Hosts, ask, until
 from tests.pooler import Pooler, program
 
 MOST = 4
@@ -255,7 +254,7 @@ def test_all_of_it_over_ipv6(hosts: Hosts, database: str, query: Query) -> None:
     host = hosts.start("--host", "::", database=f"postgresql://{at['user']}@[::1]:{door.port}/{at['dbname']}")
     assert host.url.startswith("http://[::]:")
     port = host.url.rpartition(":")[2]
-    assert httpx.get(f"http://[::1]:{port}/readyz").status_code == 200
+    assert ask("GET", f"http://[::1]:{port}/readyz").status_code == 200
     assert host.call("story", "k").status_code == 200
     assert door.comers >= 3
     assert "connected to the database (direct)" in host.said()

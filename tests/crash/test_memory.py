@@ -3,65 +3,31 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import uuid
-from collections.abc import Callable, Iterator
-from pathlib import Path
+import socket
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
-from tests.crash.conftest import Query
-from tests.hosts import Host, Hosts, until
+from tests.crash.conftest import Confine, Query
+from tests.hosts import SECRET, Hosts, until
+from tests.memory import LIMIT_MIB, MIB, high_water_mib
 
-MIB = 2**20
-LIMIT_MIB = 256
-CGROUPS = Path("/sys/fs/cgroup/memory")
 DUE = """
 select outlast.start('proof/weighs', json_build_object('text', repeat('a', %s))) from generate_series(1, %s)
 """
 ENDED = "select status, count(*) as count from outlast.workflow_status group by 1"
 
-Confine = Callable[[Host], None]
-
-
-@pytest.fixture
-def confine() -> Iterator[Confine]:
-    """Give a host a memory limit of the kernel's, where cgroups can be made here; all go with the test."""
-    group = CGROUPS / f"outlast-{uuid.uuid4().hex[:12]}"
-    with contextlib.suppress(OSError):
-        group.mkdir()
-        (group / "memory.limit_in_bytes").write_text(str(LIMIT_MIB * MIB))
-
-    def put(host: Host) -> None:
-        if group.exists():
-            (group / "cgroup.procs").write_text(str(host.pid))
-
-    yield put
-    if group.exists():
-        with contextlib.suppress(OSError):
-            for pid in (group / "cgroup.procs").read_text().split():
-                os.kill(int(pid), 9)
-            until(lambda: not (group / "cgroup.procs").read_text(), "the end of its processes")
-            group.rmdir()
-
-
-def high_water_mib(host: Host) -> int:
-    """The most memory that the process ever had."""
-    lines = Path(f"/proc/{host.pid}/status").read_text().splitlines()
-    (line,) = [each for each in lines if each.startswith("VmHWM")]
-    return int(line.split()[1]) // 1024
-
 
 def test_what_wakes_together_is_loaded_as_there_is_memory_for_it(
     hosts: Hosts, query: Query, confine: Confine
 ) -> None:
-    """30 calls of 9.9 MiB: loaded at once they took 600 MB, and each host that started died of it."""
-    query(DUE, int(9.9 * MIB), 30)
+    """18 calls of 9.9 MiB: loaded at once they take 360 MB, and each host that started died of it."""
+    query(DUE, int(9.9 * MIB), 18)
     host = hosts.launch(memory_max_mb=LIMIT_MIB)
     confine(host)
     host.until_ready(60)
-    until(lambda: query(ENDED) == [{"status": "SUCCESS", "count": 30}], "all of them", 120)
+    until(lambda: query(ENDED) == [{"status": "SUCCESS", "count": 18}], "all of them", 120)
     assert high_water_mib(host) < LIMIT_MIB
     assert "lease" not in host.said()
 
@@ -138,3 +104,42 @@ def test_a_history_of_100_000_steps_is_replayed_within_the_limit(
     assert seen == LONG + 10
     assert high_water_mib(host) < LIMIT_MIB
     assert "lease" not in host.said()
+
+
+UNREAD = 30
+LARGE_MIB = 9
+
+
+def test_answers_that_nobody_reads_are_bounded_together(hosts: Hosts, query: Query, confine: Confine) -> None:
+    """30 connections ask for a result of 9 MiB each and don't read it: in memory at once it was all of it."""
+    host = hosts.launch(memory_max_mb=LIMIT_MIB)
+    confine(host)
+    host.until_ready(60)
+    query(
+        "insert into outlast.workflow_status (workflow_id, function, status, input, output, completed_at)"
+        " select 'proof/large:' || n, 'proof/large', 'SUCCESS', '{}', to_json(repeat('a', %s)), now()"
+        " from generate_series(1, %s) n",
+        LARGE_MIB * MIB, UNREAD,
+    )  # fmt: skip
+    address = (urlsplit(host.url).hostname, urlsplit(host.url).port)
+    with contextlib.ExitStack() as stack:
+        wires = []
+        for number in range(1, UNREAD + 1):
+            wire = stack.enter_context(socket.socket())
+            wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)  # the kernel would hold it all
+            wire.settimeout(30)
+            wire.connect(address)
+            path = f"/workflows/v1/proof%2Flarge:{number}?wait=1"
+            wire.sendall(f"GET {path} HTTP/1.1\r\nhost: localhost\r\napikey: {SECRET}\r\n\r\n".encode())
+            wires.append(wire)
+        # Those that found no room say so in time; the others wait for their readers.
+        refused = sum(_status(wire) == 503 for wire in wires)
+        assert 0 < refused < UNREAD
+        assert host.asked("/readyz") == 200
+        assert high_water_mib(host) < LIMIT_MIB
+    answer = host.manage("GET", f"proof%2Flarge:{UNREAD}")
+    assert len(answer.json()["output"]) == LARGE_MIB * MIB
+
+
+def _status(wire: socket.socket) -> int:
+    return int(wire.recv(20).split()[1])

@@ -15,13 +15,12 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from outlast.store.connections import Database
 from tests.crash.conftest import EFFECTS, FUNCTIONS, Query, query_on
 from tests.crash.test_database import call_until_answered, story_of
-from tests.hosts import SECRET, Host, Hosts, until
+from tests.hosts import SECRET, Host, Hosts, ask, until
 from tests.pooler import Pooler, program
 
 BINARY = program()
@@ -165,7 +164,7 @@ def test_messages_need_no_session(hosts: Hosts, pooler: Pooler, query: Query) ->
         if number == 1:
             query("select outlast.send(%s, '1', 'news')", workflow_id)
         else:
-            answer = httpx.post(url, json=number, headers={"apikey": SECRET})
+            answer = ask("POST", url, json=number, headers={"apikey": SECRET})
             assert (answer.status_code, set(answer.json())) == (202, {"workflow_id", "message_id"})
         until(lambda number=number: query(heard)[0]["count"] == number + 1, "the record")  # type: ignore[misc]
     assert pair[1].manage("GET", f"{workflow_id}?wait=20").json()["output"] == [0, 1, 2]

@@ -12,7 +12,7 @@ import pytest
 
 from tests.hostile.conftest import FUNCTIONS, Start, start
 from tests.hostile.hosts import Target
-from tests.hosts import SECRET, Host, Hosts, until
+from tests.hosts import SECRET, Host, Hosts, ask, until
 
 __all__ = ["start"]  # a fixture
 
@@ -24,7 +24,7 @@ def block(host: Host, function: str, body: Any) -> None:
     """Have a workflow block the host's loop. Its caller gets no answer."""
     headers = {"apikey": SECRET, "idempotency-key": "stuck"}
     with contextlib.suppress(httpx.TimeoutException):
-        httpx.post(f"{host.url}/functions/v1/blocking/{function}", json=body, headers=headers, timeout=1)
+        ask("POST", f"{host.url}/functions/v1/blocking/{function}", json=body, headers=headers, timeout=1)
     until(lambda: BLOCKED in host.said(), "the block")
 
 
@@ -48,7 +48,7 @@ def freed(target: Target, function: str, body: Any) -> httpx.Response:
     host = target.hosts.start(import_s_max=0.3)
     headers = {"apikey": SECRET, "idempotency-key": "stuck"}
     url = f"{host.url}/functions/v1/blocking/{function}"
-    return httpx.post(url, json=body, headers=headers, timeout=20)
+    return ask("POST", url, json=body, headers=headers, timeout=20)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
@@ -85,7 +85,7 @@ def test_the_second_signal_leaves_the_embedded_database_whole(tmp_path: Path) ->
         again = hosts.start(import_s_max=0.3)
         headers = {"apikey": SECRET, "idempotency-key": "stuck"}
         url = f"{again.url}/functions/v1/blocking/sleeps_until_freed"
-        assert httpx.post(url, json={}, headers=headers, timeout=20).json() == "freed"
+        assert ask("POST", url, json={}, headers=headers, timeout=20).json() == "freed"
     finally:
         hosts.close()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +24,7 @@ from outlast.sdk.workflows import Workflow
 from outlast.store.connections import Database
 from outlast.store.instances import RecoveryLimits
 from outlast.store.postgres import PostgresStore
+from tests.hosts import pause_s
 
 WAIT_S = 30.0
 
@@ -133,6 +135,7 @@ class Bench:
 
     async def until(self, condition: Callable[[], Any]) -> Any:
         """Wait until an (async) condition is true; what it gave."""
+        began = time.monotonic()
         async with asyncio.timeout(WAIT_S):
             while True:
                 found = condition()
@@ -140,7 +143,7 @@ class Bench:
                     found = await found
                 if found:
                     return found
-                await asyncio.sleep(0.005)
+                await asyncio.sleep(pause_s(time.monotonic() - began))
 
     async def abandon(self) -> None:
         """As a crash leaves it: nothing more is written, and the lease has run out."""

@@ -156,15 +156,19 @@ async def test_the_end_of_its_idle_session_is_noticed_at_once(database: str) -> 
     async def nothing() -> None: ...
 
     async with engine_on(database, nothing, tick_s=100.0, lease_ttl_s=300.0) as bench:
+        membership = bench.engine._membership
+
+        def idle() -> bool:
+            return bool(membership._beat_at > 0 and membership._wake._waiters)
+
+        await bench.until(idle)  # at the start, and after each end, come two beats and a claim
         for _ in range(3):
             (before,) = await bench.rows(ALIVE)
             await bench.rows("select pg_terminate_backend(%s)", before["backend_pid"])
 
             async def is_back(before: dict[str, Any] = before) -> bool:
                 alive = await bench.rows(ALIVE)
-                membership = bench.engine._membership  # two beats come, one after the other, and a claim
-                settled = membership._beat_at > 0 and membership._wake._waiters
-                return bool(settled and alive) and alive != [before]
+                return bool(alive) and alive != [before] and idle()
 
             await bench.until(is_back)
         assert not any(isinstance(each, DatabaseLost) for each in bench.observations)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.conftest import TEMPLATE, _database
+from tests.databases import new_database
 
 
 @pytest.fixture
@@ -17,7 +17,6 @@ def databases(postgres: str) -> Iterator[Callable[[], str]]:
 
         def fresh() -> str:
             stack.close()
-            made = contextlib.contextmanager(_database)(postgres, TEMPLATE)
-            return stack.enter_context(made)
+            return stack.enter_context(new_database(postgres))
 
         yield fresh

@@ -10,9 +10,8 @@ from typing import Any
 import httpx
 import psycopg
 
-from tests.conftest import TEMPLATE
-from tests.hosts import LIMIT_S, SECRET, Host, Hosts, until
-from tests.http.harness import drop_database, make_database
+from tests.databases import new_database
+from tests.hosts import LIMIT_S, NO_CERTIFICATES, SECRET, Host, Hosts, until
 
 COMPLAINTS = (
     "Traceback", "ASGI callable", "Task was destroyed", "never retrieved", "never awaited", "internal_error",
@@ -28,7 +27,9 @@ class Target:
         self.hosts = hosts
         self.host: Host = hosts.start(*options, **settings)
         self.url = self.host.url
-        self.client = httpx.Client(base_url=self.url, headers={"apikey": SECRET}, timeout=LIMIT_S)
+        self.client = httpx.Client(
+            base_url=self.url, headers={"apikey": SECRET}, timeout=LIMIT_S, verify=NO_CERTIFICATES
+        )
 
     def call(self, function: str, body: Any = None, **options: Any) -> httpx.Response:
         """POST JSON to a function."""
@@ -85,16 +86,15 @@ class Target:
 @contextmanager
 def serve(postgres: str, folder: Path, functions: Path, *options: str, **settings: Any) -> Iterator[Target]:
     """A host on a database of its own, for as long as it is used."""
-    database = make_database(postgres, TEMPLATE)
-    hosts = Hosts(folder, functions, database)
-    try:
-        # Of every request that it refuses the log would have a line.
-        target = Target(hosts, database, options, {"request_log": "off", **settings})
-        yield target
-        target.client.close()
-    finally:
-        hosts.close()
-        drop_database(postgres, database)
+    with new_database(postgres) as database:
+        hosts = Hosts(folder, functions, database)
+        try:
+            # Of every request that it refuses the log would have a line.
+            target = Target(hosts, database, options, {"request_log": "off", **settings})
+            yield target
+            target.client.close()
+        finally:
+            hosts.close()
 
 
 def complaints(log: str) -> list[str]:

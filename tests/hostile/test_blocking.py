@@ -11,7 +11,7 @@ import pytest
 
 from tests.hostile.conftest import Start
 from tests.hostile.hosts import Target
-from tests.hosts import until
+from tests.hosts import ask, until
 
 BLOCKED = "the event loop has been blocked"
 FREED = "the event loop goes on: "
@@ -56,7 +56,7 @@ def test_a_process_that_was_frozen_blames_nobody(start: Start) -> None:
 def answered(target: Target) -> int | None:
     """Which process answers a new connection; None if none does in time."""
     try:
-        answer = httpx.post(f"{target.url}/functions/v1/calm/whoami", json={}, timeout=3)
+        answer = ask("POST", f"{target.url}/functions/v1/calm/whoami", json={}, timeout=3)
     except httpx.TransportError:
         return None
     return int(answer.text) if answer.status_code == 200 else None

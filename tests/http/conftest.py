@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 
-from tests.conftest import TEMPLATE
-from tests.http.harness import Served, drop_database, make_database
+from tests.databases import new_database
+from tests.http.harness import Served
 
 OPEN = "--no-verify-jwt"
 Start = Callable[..., Served]
@@ -16,18 +17,17 @@ Start = Callable[..., Served]
 @pytest.fixture(scope="session")
 def host(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A host that asks nobody who they are. Its tests tell their calls apart by their keys."""
-    url = make_database(postgres, TEMPLATE)
-    served = Served(tmp_path_factory.mktemp("http"), url, OPEN)
-    yield served
-    served.close()
-    drop_database(postgres, url)
+    with new_database(postgres) as url:
+        served = Served(tmp_path_factory.mktemp("http"), url, OPEN)
+        yield served
+        served.close()
 
 
 @pytest.fixture(scope="module")
 def start_host(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
     """Starts hosts with settings of their own, on a database of their own or a given one's."""
     started: list[Served] = []
-    made: list[str] = []
+    made = ExitStack()
 
     def start(
         *options: str,
@@ -39,8 +39,7 @@ def start_host(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
         **settings: object,
     ) -> Served:
         if beside is None and database is None:
-            database = make_database(postgres, TEMPLATE)
-            made.append(database)
+            database = made.enter_context(new_database(postgres))
         folder = tmp_path_factory.mktemp("http") if beside is None else beside.folder
         if config:
             (folder / "supabase").mkdir()
@@ -54,5 +53,4 @@ def start_host(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
     yield start
     for served in started:
         served.close()
-    for url in made:
-        drop_database(postgres, url)
+    made.close()

@@ -18,10 +18,9 @@ from urllib.parse import urlsplit
 
 import httpx
 import psycopg
-from psycopg import sql
-from psycopg.conninfo import make_conninfo
 
-from tests.hosts import SECRET, Host, until
+from outlast.host.hash_seed import seed_of
+from tests.hosts import NO_CERTIFICATES, SECRET, Host, until
 
 LIMIT_S = 20.0
 FUNCTIONS = Path(__file__).parent / "functions"
@@ -77,6 +76,7 @@ class Served:
             base_url=self.url,
             headers=headers,
             timeout=LIMIT_S,
+            verify=NO_CERTIFICATES,
             limits=httpx.Limits(max_connections=50),
             event_hooks={"response": [check_shared]},
         )
@@ -299,21 +299,6 @@ def memory_mb(host: Served) -> float:
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), 0.0)
 
 
-def make_database(postgres: str, template: str) -> str:
-    """A new database; its URL."""
-    name = f"http_{os.getpid()}_{next(_numbers)}"
-    with psycopg.connect(postgres, autocommit=True) as connection:
-        make = sql.SQL("create database {} template {}")
-        connection.execute(make.format(sql.Identifier(name), sql.Identifier(template)))
-    return make_conninfo(postgres, dbname=name)
-
-
-def drop_database(postgres: str, url: str) -> None:
-    name = psycopg.conninfo.conninfo_to_dict(url)["dbname"]
-    with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(str(name))))
-
-
 def _launch(
     folder: Path,
     database: str,
@@ -324,6 +309,7 @@ def _launch(
     env = {name: value for name, value in os.environ.items() if not name.startswith(_SETTINGS)}
     env |= {
         "SUPABASE_DB_URL": database,
+        "PYTHONHASHSEED": str(seed_of(database)),  # or it would start itself anew to have it
         "SUPABASE_SECRET_KEY": SECRET,
         "HTTP_FOLDER": str(folder),
         "OUTLAST_LOG_FORMAT": "text",

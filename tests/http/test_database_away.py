@@ -6,21 +6,20 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.conftest import TEMPLATE
+from tests.databases import new_database
 from tests.hosts import until
 from tests.http.conftest import OPEN, Start
-from tests.http.harness import Served, check_problem, drop_database, fresh_key, make_database
+from tests.http.harness import Served, check_problem, fresh_key
 from tests.http.proxy import Proxy
 
 
 @pytest.fixture
 def way(postgres: str) -> Iterator[Proxy]:
     """The way to a new database."""
-    url = make_database(postgres, TEMPLATE)
-    proxy = Proxy(url)
-    yield proxy
-    proxy.close()
-    drop_database(postgres, url)
+    with new_database(postgres) as url:
+        proxy = Proxy(url)
+        yield proxy
+        proxy.close()
 
 
 def wait_until_back(host: Served) -> None:

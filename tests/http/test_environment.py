@@ -11,10 +11,10 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import TEMPLATE
+from tests.databases import new_database
 from tests.hosts import until
 from tests.http.conftest import OPEN
-from tests.http.harness import Served, drop_database, fresh_key, make_database
+from tests.http.harness import Served, fresh_key
 
 OWN_SECRET = "geheim-of-one-function-7"
 ALL_SECRET = "geheim-of-all-functions-8"
@@ -170,10 +170,10 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def hosts(postgres: str, folder: Path) -> Iterator[_Hosts]:
-    made = _Hosts(folder, make_database(postgres, TEMPLATE))
-    yield made
-    made.close()
-    drop_database(postgres, made.database)
+    with new_database(postgres) as url:
+        made = _Hosts(folder, url)
+        yield made
+        made.close()
 
 
 class _Hosts:

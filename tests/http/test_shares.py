@@ -133,15 +133,17 @@ def test_workflows_that_lie_in_the_database_are_counted(
 ) -> None:
     host = started(start_host, signer, moment_s=0, **{limit: 3})
     ada, eve = User(host, signer), User(host, signer)
+    long = {"seconds": 60}
 
     def doze(user: User) -> httpx.Response:
-        return host.call("dozing", {}, key=fresh_key(), headers={**user.headers, "prefer": "respond-async"})
+        headers = {**user.headers, "prefer": "respond-async"}
+        return host.call("dozing", long, key=fresh_key(), headers=headers)
 
     for _ in range(3):
         answer = doze(ada)
         assert answer.status_code == 202, answer.text
     until(lambda: asleep(host) == 3, "all to sleep")
-    refused = host.refused("dozing", {}, key=fresh_key(), headers=ada.headers)
+    refused = host.refused("dozing", long, key=fresh_key(), headers=ada.headers)
     check_problem(refused, 429, "rate_limited", retryable=True)
     assert doze(eve).status_code == 202
 

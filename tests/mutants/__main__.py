@@ -13,13 +13,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from outlast.host.embedded import EmbeddedPostgres
-from tests import conftest, figures
+from tests import figures
+from tests.databases import make_templates
 from tests.mutants.catalogue import MUTANTS
 from tests.mutants.control import Control, Uncontrolled
 from tests.mutants.layers import examine
 from tests.mutants.mutant import ALL_LAYERS, LAYERS, Mutant, mutated
 from tests.mutants.report import Result, markdown, say, told
 from tests.mutants.runs import ORIGINAL, copy
+from tests.scratch import scratch_folder
 
 
 def main() -> int:
@@ -35,7 +37,7 @@ def main() -> int:
         mutated(each)  # raises DoesNotApply before anything else is done
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing is left behind
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="mutants-") as scratch, _postgres(Path(scratch)) as postgres:
+    with tempfile.TemporaryDirectory(prefix="mutants-") as scratch, _postgres() as postgres:
         folder = Path(scratch)
         copy(folder / ORIGINAL)
         try:
@@ -111,11 +113,10 @@ def _chosen(only: str | None) -> list[Mutant]:
 
 
 @contextmanager
-def _postgres(folder: Path) -> Iterator[str]:
-    """One server for all runs, with the template database that tests copy."""
-    with EmbeddedPostgres.start(folder / "postgres", durable=False) as server:
-        for template in (conftest.TEMPLATE, conftest.SUPABASE_TEMPLATE):
-            conftest.make_template(server.url, template)
+def _postgres() -> Iterator[str]:
+    """One server for all runs, with the template databases that tests copy."""
+    with scratch_folder() as home, EmbeddedPostgres.start(home, durable=False) as server:
+        make_templates(server.url)
         yield server.url
 
 

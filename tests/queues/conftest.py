@@ -8,21 +8,30 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests.databases import SUPABASE_TEMPLATE, make_template, new_database
 from tests.hosts import Hosts
 
 FUNCTIONS = Path(__file__).parent / "functions"
 PGMQ = Path(__file__).parents[2] / "build" / "pgmq" / "pgmq" / "sql" / "pgmq.sql"
 
 
+TEMPLATE = "queue_template"
+
+
 @pytest.fixture
-def queue_database(supabase_database: str) -> str:
-    """A database like Supabase's, with pgmq and a queue named `orders`."""
+def queue_database(postgres: str) -> Iterator[str]:
+    """The URL of a database like Supabase's, with pgmq and a queue named `orders`."""
     if not PGMQ.exists():
         pytest.skip("SKIPPED LOUDLY: pgmq is not here (tests/queues/setup gets it)")
-    with psycopg.connect(supabase_database, autocommit=True) as connection:
+    make_template(postgres, TEMPLATE, _with_queues, SUPABASE_TEMPLATE)
+    with new_database(postgres, TEMPLATE) as url:
+        yield url
+
+
+def _with_queues(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(PGMQ.read_bytes())
         connection.execute("select pgmq.create('orders')")
-    return supabase_database
 
 
 @pytest.fixture

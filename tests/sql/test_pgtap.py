@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
-from tests.cron import CronServer
+from tests.cron import CronServer, programs
+from tests.databases import SUPABASE_TEMPLATE, make_templates, new_database
 
 FILES = sorted((Path(__file__).parent / "pgtap").glob("*.sql"))
 _STATEMENT = re.compile(r"(?:--[^\n]*\n|\$\$.*?\$\$|'(?:[^']|'')*'|[^;])+;", re.DOTALL)
 
 
-def said_by(cron: CronServer, statements: str) -> list[str]:
+def said_by(url: str, statements: str) -> list[str]:
     """The lines of TAP. One connection, statement by statement, as psql does it."""
     lines: list[str] = []
-    with psycopg.connect(cron.url, autocommit=True) as connection:
+    with psycopg.connect(url, autocommit=True) as connection:
         for statement in _STATEMENT.findall(statements):
             cursor = connection.execute(statement.encode())
             if cursor.description is not None:
@@ -29,19 +32,35 @@ def failures(lines: list[str]) -> list[str]:
     return [line for line in lines if line.startswith(("not ok", "#"))]
 
 
-@pytest.fixture
-def tapped(cron: CronServer) -> CronServer:
-    """A server with pgTAP."""
-    if not cron.rows("select 1 from pg_available_extensions where name = 'pgtap'"):
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """Debian's server, with a template database that has pgTAP; its URL."""
+    found = programs()
+    if found is None:
         pytest.skip("SKIPPED LOUDLY: pgTAP is not here (tests/sql/setup gets it)")
-    cron.rows("drop schema net cascade")
-    cron.rows("create extension pgtap with schema extensions")
-    cron.rows("alter database postgres set search_path = public, extensions")
-    return cron
+    server = CronServer(found)
+    try:
+        server.start()
+        if not server.rows("select 1 from pg_available_extensions where name = 'pgtap'"):
+            pytest.skip("SKIPPED LOUDLY: pgTAP is not here (tests/sql/setup gets it)")
+        make_templates(server.url)
+        url = make_conninfo(server.url, dbname=SUPABASE_TEMPLATE)
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("create extension pgtap with schema extensions")
+        yield server.url
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def tapped(server: str) -> Iterator[str]:
+    """The URL of a database with pgTAP."""
+    with new_database(server, SUPABASE_TEMPLATE) as url:
+        yield make_conninfo(url, options="-c search_path=public,extensions")
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_all_that_is_said(tapped: CronServer, file: Path) -> None:
+def test_all_that_is_said(tapped: str, file: Path) -> None:
     text = file.read_text("utf-8")
     lines = said_by(tapped, text)
     (planned,) = re.findall(r"select plan\((\d+)\)", text)
@@ -105,7 +124,8 @@ def test_all_that_is_said(tapped: CronServer, file: Path) -> None:
         ),
     ],
 )
-def test_they_would_tell(tapped: CronServer, change: str, file: str) -> None:
-    tapped.rows(change)
+def test_they_would_tell(tapped: str, change: str, file: str) -> None:
+    with psycopg.connect(tapped, autocommit=True) as connection:
+        connection.execute(change.encode())
     (path,) = [each for each in FILES if each.stem == file]
     assert failures(said_by(tapped, path.read_text("utf-8")))

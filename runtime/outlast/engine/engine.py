@@ -17,6 +17,7 @@ from outlast.core.clock import Clock
 from outlast.core.errors import (
     DatabaseUnavailable,
     KeyReused,
+    NotRecordable,
     Overloaded,
     ShuttingDown,
     UsageError,
@@ -25,6 +26,7 @@ from outlast.core.errors import (
 from outlast.core.names import fingerprint_of, fresh_workflow_id, workflow_id_of
 from outlast.core.observations import CallUnawaited, InstanceStopped, InstanceStopping, Observer
 from outlast.core.ports import (
+    BadData,
     Catalog,
     Conflicted,
     Store,
@@ -36,16 +38,17 @@ from outlast.core.stops import HandedOver, LeaseLost
 from outlast.engine.allowance import Allowance
 from outlast.engine.bodies import patches
 from outlast.engine.consuming import Consumer
-from outlast.engine.execution import STOP_GRACE_S, Child, Services
+from outlast.engine.execution import STOP_GRACE_S
 from outlast.engine.executor import Executor
 from outlast.engine.journal import Journal
 from outlast.engine.lease import Lease
 from outlast.engine.mail import MailRoom
 from outlast.engine.membership import Membership, Pace
-from outlast.engine.operations.attempts import in_thread
 from outlast.engine.operations.transactions import conflict_pause
 from outlast.engine.results import result_of
+from outlast.engine.services import Child, Services
 from outlast.engine.settling import settled
+from outlast.engine.threads import in_thread
 from outlast.engine.waits import Waits
 from outlast.sdk.clients import MakeClients
 from outlast.sdk.context import current_caller
@@ -269,9 +272,16 @@ class Engine:
         if standing is None:
             raise DatabaseUnavailable("the workflow was removed this very moment; the same key is safe")
         # guard: fingerprints-not-compared
-        if standing.fingerprint != new.fingerprint:
+        if standing.fingerprint != new.fingerprint and not await self._same_payload(new):
             raise KeyReused("this idempotency key was used with another payload")
         return standing
+
+    async def _same_payload(self, new: NewWorkflow) -> bool:
+        """Whether what differs in its bytes is the same JSON; it may have come another way."""
+        try:
+            return new.input is not None and await self._workflows.same_payload(new)
+        except Unreachable as error:
+            raise DatabaseUnavailable(str(error)) from error
 
     async def wait(self, workflow_id: str, timeout_s: float | None) -> Standing | None:
         """How the workflow ended; None if it hasn't within `timeout_s`. Raises ShuttingDown."""
@@ -372,7 +382,10 @@ class Engine:
     async def _durable(self, started: asyncio.Future[float | None]) -> bool:
         if not await settled(started, self._options.database_wait_s):
             raise DatabaseUnavailable("it is unknown whether the start was committed; the same key is safe")
-        return started.result() is not None
+        try:
+            return started.result() is not None
+        except BadData as error:
+            raise NotRecordable(f"the database refused to store this call: {error}") from error
 
     async def _look(self, workflow_id: str) -> Standing | None:
         try:

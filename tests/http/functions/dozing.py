@@ -1,8 +1,8 @@
-"""Sleeps for longer than a few calls take."""
+"""Sleeps, for as long as it is told."""
 
 from outlast import sleep, workflow
 
 
 @workflow
-async def dozing() -> None:
-    await sleep(8)
+async def dozing(seconds: float = 0.01) -> None:
+    await sleep(seconds)

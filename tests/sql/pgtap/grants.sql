@@ -2,7 +2,7 @@
 begin;
 select plan(18);
 
-select schemas_are(array['outlast', 'auth', 'extensions', 'public', 'cron']);
+select schemas_are(array['outlast', 'auth', 'extensions', 'public']);
 select schema_privs_are('outlast', 'anon', array[]::text[]);
 select schema_privs_are('outlast', 'authenticated', array['USAGE']);
 select schema_privs_are('outlast', 'service_role', array['USAGE']);

@@ -1,0 +1,72 @@
+"""Databases for tests, each a copy of a template on the server that all tests share."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from outlast.store.connections import Database
+from outlast.store.migrations import migrate
+from outlast.store.supabase import play_supabase
+
+EMPTY = "template1"
+TEMPLATE = "outlast_template"
+SUPABASE_TEMPLATE = "supabase_template"
+_numbers = itertools.count(1)
+
+
+@contextmanager
+def new_database(postgres: str, template: str = TEMPLATE) -> Iterator[str]:
+    """The URL of a new database. It is dropped at the end of the block, whoever is still connected.
+
+    Postgres copies the template's files. By default it would write each page of them to its log too, at ten
+    times the cost.
+    """
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        make = sql.SQL("create database {} template {} strategy file_copy")
+        connection.execute(make.format(sql.Identifier(name), sql.Identifier(template)))
+        try:
+            yield make_conninfo(postgres, dbname=name)
+        finally:
+            connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+
+
+def make_templates(postgres: str) -> None:
+    """Make the templates that most tests use.
+
+    Roles belong to the server. Made first, in one place, they are the same for each test in any order.
+    """
+    make_template(postgres, SUPABASE_TEMPLATE, _like_supabase)
+    make_template(postgres, TEMPLATE, _migrated)
+
+
+def make_template(postgres: str, name: str, prepare: Callable[[str], None], template: str = EMPTY) -> None:
+    """Make a template once on a server, whichever test process comes first. `prepare` gets its URL."""
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute("select pg_advisory_lock(hashtext(%s))", (name,))
+        made = "select from pg_database where datname = %s and datistemplate"
+        if connection.execute(made, (name,)).fetchone() is not None:
+            return
+        quoted = sql.Identifier(name)
+        connection.execute(sql.SQL("drop database if exists {}").format(quoted))
+        create = sql.SQL("create database {} template {} strategy file_copy")
+        connection.execute(create.format(quoted, sql.Identifier(template)))
+        prepare(make_conninfo(postgres, dbname=name))
+        connection.execute(sql.SQL("alter database {} with is_template true").format(quoted))
+
+
+def _migrated(url: str) -> None:
+    asyncio.run(migrate(Database.at(url, "tests")))
+
+
+def _like_supabase(url: str) -> None:
+    asyncio.run(play_supabase(Database.at(url, "tests")))
+    _migrated(url)
