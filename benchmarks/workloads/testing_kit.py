@@ -21,8 +21,8 @@ def measure(lab: Lab) -> Section:
         "testing_kit",
         "The test kit",
         "No server and no database: `outlast.testing` in a process of its own. The import is that of the kit "
-        "and all it needs, in a fresh interpreter; the test is a fixture made, used and closed, the median of "
-        "20.",
+        "and all it needs, in a fresh interpreter; the test is a fixture made, used and closed: the median "
+        "of 20.",
     )
     runs = [run_app("testing_kit") for _ in range(lab.rounds)]
     spreads = {name: Spread.of([run[name] for run in runs]) for name in ROWS}
@@ -32,8 +32,8 @@ def measure(lab: Lab) -> Section:
     section.raw = {"kit": runs}
     section.figures = {name: spread.record() for name, spread in spreads.items()}
     section.ratios.append(
-        f"A test that sleeps 14 days takes {spreads['sleep_ms'].text()} ms. {runs[-1]['crashes']:,} crashes of "
-        f"a workflow of 50 steps take {spreads['crashes_s'].text(2)} s, the import "
+        f"A test that sleeps 14 days takes {spreads['sleep_ms'].text()} ms. {runs[-1]['crashes']:,} crashes "
+        f"of a workflow of 50 steps take {spreads['crashes_s'].text(2)} s, the import "
         f"{spreads['import_s'].text(2)} s."
     )
     section.tables.append(Table("The test kit", ["", "measured"], rows))

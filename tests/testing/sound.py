@@ -152,7 +152,7 @@ async def raises() -> Any:
 
 @workflow
 def plain() -> Any:
-    sleep(3600)
+    _ = sleep(3600)
     found = [blocking(each) for each in range(3)]
     return found, now().isoformat()
 

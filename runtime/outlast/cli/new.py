@@ -126,9 +126,8 @@ def new(
         return
     folder = _shown(path.parent)
     beside = "" if test is None else f"wrote {test}, its test: run it by `pytest {folder}`\n"
-    click.echo(
-        f"wrote {_shown(path)}\n{beside}\nStart the host with `outlast serve --reload`, then call it:\n\n  {curl}"
-    )
+    next_ = "Start the host with `outlast serve --reload`, then call it:"
+    click.echo(f"wrote {_shown(path)}\n{beside}\n{next_}\n\n  {curl}")
 
 
 def _write_image(name: str | None, as_json: bool) -> None:

@@ -170,7 +170,12 @@ class Outlast:
         if (duration is None) == (not units):
             raise UsageError("outlast.advance takes seconds, a timedelta, or units such as days=14")
         seconds = seconds_of(timedelta(**units) if duration is None else duration, "outlast.advance")
-        return self._ask("advance", Done(), lambda: self._world.drive(lambda: False, seconds))
+
+        def work() -> None:
+            self._world.drive(lambda: False, seconds)
+            self._world.settle()  # what is due just now
+
+        return self._ask("advance", Done(), work)
 
     # --- Postgres -----------------------------------------------------------------------------------------
 

@@ -139,9 +139,7 @@ class Process:
 
     def _resting(self) -> int:
         bodies = (each._body for each in self.live)
-        at_rest = sum(
-            isinstance(each, SyncBody) and not each.over and each.run(_never) is True for each in bodies
-        )
+        at_rest = sum(isinstance(each, SyncBody) and _waits(each) for each in bodies)
         return at_rest + self.engine.threads_waiting
 
     def _asleep(self) -> bool:
@@ -205,8 +203,9 @@ def _place_in_thread(context: Context) -> Place | None:
     return None
 
 
-def _never() -> bool:
-    return False
+def _waits(body: SyncBody) -> bool:
+    """Whether its thread waits for the answer of a call."""
+    return body._waiting is not None and not body._waiting.done()
 
 
 def _sleeps(task: Any, sleepers: set[int]) -> bool:
