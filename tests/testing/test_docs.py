@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.timeout(240)  # each starts a pytest of its own, some of them workers
 
 PAGE = (Path(__file__).parents[2] / "docs" / "testing.md").read_text("utf-8")
 FILES = dict(re.findall(r"```python\n# (functions/\S+)\n(.*?)```", PAGE, re.DOTALL))
@@ -23,7 +24,7 @@ def test_the_example_passes(pytester: pytest.Pytester) -> None:
     with (pytester.path / "functions" / "_orders_test.py").open("a") as test:
         test.write(report)
     options = ("-p", "no:schemathesis", "-p", "no:randomly", "-s", "functions")
-    result = pytester.runpytest_subprocess(*options, timeout=50)
+    result = pytester.runpytest_subprocess(*options, timeout=200)
     assert result.parseoutcomes() == {"passed": 5}
     printed = PAGE.partition("```text\n")[2].partition("```")[0]
     figures = re.compile(r"\d+")

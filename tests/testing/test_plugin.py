@@ -7,6 +7,7 @@ import sys
 import pytest
 
 pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.timeout(240)  # each starts a pytest of its own, some of them workers
 
 FUNCTIONS = """
 from datetime import timedelta
@@ -116,7 +117,7 @@ def project(pytester: pytest.Pytester) -> pytest.Pytester:
 def passed(project: pytest.Pytester, *options: str) -> int:
     """Run the tests in a process of their own; how many passed, if all did."""
     result = project.runpytest_subprocess(
-        "-p", "no:randomly", "-p", "no:schemathesis", "--durations=5", *options, timeout=50
+        "-p", "no:randomly", "-p", "no:schemathesis", "--durations=5", *options, timeout=200
     )
     outcomes = result.parseoutcomes()
     assert result.ret == 0, outcomes
@@ -159,7 +160,7 @@ def test_what_is_awaited_in_no_async_test_is_told(project: pytest.Pytester) -> N
             run.result
         """
     )
-    result = project.runpytest_subprocess("-p", "no:schemathesis", timeout=60)
+    result = project.runpytest_subprocess("-p", "no:schemathesis", timeout=200)
     result.stdout.fnmatch_lines(["*test_it.py:4: outlast.run(…) was not awaited: write `await` before it*"])
 
 
@@ -175,7 +176,7 @@ def test_a_transaction_that_nothing_stands_in_for_is_told(project: pytest.Pytest
             outlast.crash_everywhere(checkout, sku="w")
         """
     )
-    result = project.runpytest_subprocess("-p", "no:schemathesis", timeout=60)
+    result = project.runpytest_subprocess("-p", "no:schemathesis", timeout=200)
     told = "*functions.py:*: transaction reserve is a conversation*outlast.stub(reserve, returns=…)*"
     result.stdout.fnmatch_lines([told, told])
     assert result.parseoutcomes() == {"failed": 2}
@@ -191,7 +192,7 @@ def test_only_stubs(project: pytest.Pytester) -> None:
             outlast.run(plain, number=1)
         """
     )
-    result = project.runpytest_subprocess("-p", "no:schemathesis", timeout=60)
+    result = project.runpytest_subprocess("-p", "no:schemathesis", timeout=200)
     result.stdout.fnmatch_lines(["*functions.py:*: step blocking runs, and nothing stands in for it*"])
 
 
@@ -213,7 +214,7 @@ def test_misuse_is_warned_of_with_its_line(project: pytest.Pytester) -> None:
             assert outlast.run(body).result == 1
         """,
     )
-    result = project.runpytest_subprocess("-p", "no:schemathesis", timeout=60)
+    result = project.runpytest_subprocess("-p", "no:schemathesis", timeout=200)
     result.stdout.fnmatch_lines(["*bad.py:6: Misuse: the workflow's body reads time.time, *outlast.now()"])
     assert result.parseoutcomes() == {"passed": 1, "warnings": 1}
 
@@ -244,6 +245,6 @@ def test_importing_outlast_brings_neither_kit_nor_pytest() -> None:
     found = "[each for each in sys.modules if each.startswith(('outlast.testing', 'pytest'))]"
     code = f"import sys, outlast; print({found})"
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=200
     )
     assert done.stdout == "[]\n"

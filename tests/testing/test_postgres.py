@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.timeout(240)  # each starts a pytest of its own, some of them workers
 
 SCHEMA = "create table widgets (sku text primary key, stock int not null check (stock >= 0));"
 TESTS = """
@@ -76,7 +77,7 @@ def project(pytester: pytest.Pytester) -> pytest.Pytester:
 @pytest.mark.parametrize("options", [["--outlast-pg"], ["--outlast-pg", "-n", "2"]])
 def test_by_an_option(project: pytest.Pytester, options: list[str]) -> None:
     project.makepyfile(test_it=TESTS)
-    result = project.runpytest_subprocess("-p", "no:schemathesis", *options, timeout=55)
+    result = project.runpytest_subprocess("-p", "no:schemathesis", *options, timeout=200)
     assert result.parseoutcomes() == {"passed": 4}
 
 
@@ -85,6 +86,6 @@ def test_by_a_mark_and_not_without(project: pytest.Pytester) -> None:
         "def test_each", "@pytest.mark.outlast_pg\ndef test_each"
     )
     project.makepyfile(test_it=one + "\ndef test_without(outlast):\n    outlast.execute('select 1')\n")
-    result = project.runpytest_subprocess("-p", "no:schemathesis", timeout=55)
+    result = project.runpytest_subprocess("-p", "no:schemathesis", timeout=200)
     assert result.parseoutcomes() == {"passed": 1, "failed": 1}
     result.stdout.fnmatch_lines(["*outlast.execute needs Postgres: run the tests with `--outlast-pg`*"])

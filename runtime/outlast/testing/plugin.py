@@ -54,6 +54,8 @@ def _made(request: pytest.FixtureRequest) -> Iterator[Outlast]:
         yield kit
     finally:
         kit.close()
+        for report in kit.reports:  # shown where the test failed, and by -rA
+            request.node.add_report_section("call", "outlast", str(report))
 
 
 @pytest.fixture
