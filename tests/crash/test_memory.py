@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from tests.crash.conftest import Query
-from tests.hosts import Host, Hosts, until
+from tests.hosts import SECRET, Host, Hosts, until
 
 MIB = 2**20
 LIMIT_MIB = 256
@@ -138,3 +140,42 @@ def test_a_history_of_100_000_steps_is_replayed_within_the_limit(
     assert seen == LONG + 10
     assert high_water_mib(host) < LIMIT_MIB
     assert "lease" not in host.said()
+
+
+UNREAD = 30
+LARGE_MIB = 9
+
+
+def test_answers_that_nobody_reads_are_bounded_together(hosts: Hosts, query: Query, confine: Confine) -> None:
+    """30 connections ask for a result of 9 MiB each and don't read it: in memory at once it was all of it."""
+    host = hosts.launch(memory_max_mb=LIMIT_MIB)
+    confine(host)
+    host.until_ready(60)
+    query(
+        "insert into outlast.workflow_status (workflow_id, function, status, input, output, completed_at)"
+        " select 'proof/large:' || n, 'proof/large', 'SUCCESS', '{}', to_json(repeat('a', %s)), now()"
+        " from generate_series(1, %s) n",
+        LARGE_MIB * MIB, UNREAD,
+    )  # fmt: skip
+    address = (urlsplit(host.url).hostname, urlsplit(host.url).port)
+    with contextlib.ExitStack() as stack:
+        wires = []
+        for number in range(1, UNREAD + 1):
+            wire = stack.enter_context(socket.socket())
+            wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)  # the kernel would hold it all
+            wire.settimeout(30)
+            wire.connect(address)
+            path = f"/workflows/v1/proof%2Flarge:{number}?wait=1"
+            wire.sendall(f"GET {path} HTTP/1.1\r\nhost: localhost\r\napikey: {SECRET}\r\n\r\n".encode())
+            wires.append(wire)
+        # Those that found no room say so in time; the others wait for their readers.
+        refused = sum(_status(wire) == 503 for wire in wires)
+        assert 0 < refused < UNREAD
+        assert host.asked("/readyz") == 200
+        assert high_water_mib(host) < LIMIT_MIB
+    answer = host.manage("GET", f"proof%2Flarge:{UNREAD}")
+    assert len(answer.json()["output"]) == LARGE_MIB * MIB
+
+
+def _status(wire: socket.socket) -> int:
+    return int(wire.recv(20).split()[1])

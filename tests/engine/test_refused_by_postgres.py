@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from outlast import sleep, workflow
+from outlast import sleep, step, workflow
+from outlast.core.errors import NotRecordable
 from outlast.core.observations import WorkflowEnded, WorkflowStopped
 from tests.engine.harness import Bench, engine_on
 
@@ -54,3 +55,45 @@ async def test_what_may_not_even_fail_is_given_back_and_tried_again(database: st
         await bench.rows("alter table outlast.workflow_status drop constraint refused")
         row = await bench.suspended(workflow_id)
         assert (row["status"], row["owner"]) == ("PENDING", None)
+
+
+PICKY = """
+create function picky() returns trigger language plpgsql as $$
+begin
+  if new.workflow_id like '%%picked%%' then
+    raise exception 'not on my watch';
+  end if;
+  return new;
+end $$;
+create trigger picky before insert on outlast.{} for each row execute function picky();
+"""
+
+
+@step
+async def one() -> int:
+    return 1
+
+
+@workflow
+async def counts() -> int:
+    return await one()
+
+
+async def test_a_start_that_a_trigger_refuses_is_told_so(database: str) -> None:
+    """Only its caller: nothing else waits."""
+    async with engine_on(database, counts) as bench:
+        await bench.rows(PICKY.format("workflow_status"))
+        other = await bench.start(counts)
+        with pytest.raises(NotRecordable, match="refused to store this call: not on my watch"):
+            await bench.start(counts, workflow_id="picked")
+        assert await bench.result(other) == 1
+        assert await bench.run(counts) == 1
+
+
+async def test_a_record_that_a_trigger_refuses_ends_its_workflow_alone(database: str) -> None:
+    async with engine_on(database, counts) as bench:
+        await bench.rows(PICKY.format("operation_outputs"))
+        failure = await bench.failure(await bench.start(counts, workflow_id="picked"))
+        assert failure["code"] == "not_recordable"
+        assert "not on my watch" in failure["message"]
+        assert await bench.run(counts) == 1

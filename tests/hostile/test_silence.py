@@ -13,6 +13,10 @@ import uvicorn
 
 from outlast.host import protocol
 from outlast.host.connections import Connections
+from outlast.web.http.answers import Answer, Reply
+
+LARGE = b"x" * 32 * 2**20
+"""More than the sockets of both sides hold."""
 
 
 @pytest.fixture
@@ -29,6 +33,9 @@ async def port(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
                 return
             size += len(message["body"])
             more = message["more_body"]
+            if scope["path"] == "/large":
+                await Answer(200, LARGE).send(Reply(send, []))
+                return
             if scope["path"] == "/slow":
                 await asyncio.sleep(0.5)  # longer than the client may be silent; it isn't, nobody reads
         body = str(size).encode()
@@ -128,3 +135,28 @@ async def test_what_follows_a_refusal_costs_no_other_request_its_answer(port: in
     finally:
         writer.close()
     assert got.count(b"HTTP/1.1 200") == 3
+
+
+async def test_a_client_that_reads_nothing_of_a_large_answer_is_cut_off(port: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
+    writer.write(b"GET /large HTTP/1.1\r\nhost: here\r\n\r\n")
+    await asyncio.sleep(1)  # what we don't do here is reading
+    size = 0
+    with contextlib.suppress(ConnectionResetError):
+        async with asyncio.timeout(10):
+            while data := await reader.read(2**20):
+                size += len(data)
+    writer.close()
+    assert size < len(LARGE)
+
+
+async def test_one_that_reads_slowly_gets_all_of_it(port: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET /large HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n")
+    size = 0
+    async with asyncio.timeout(10):
+        while data := await reader.read(4 * 2**20):
+            size += len(data)
+            await asyncio.sleep(0.01)
+    writer.close()
+    assert size > len(LARGE)

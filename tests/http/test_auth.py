@@ -15,7 +15,7 @@ import httpx
 import jwt
 import pytest
 
-from outlast.web import key_sets
+from outlast.web.callers import key_sets
 from tests.hosts import SECRET, until
 from tests.http.conftest import Start
 from tests.http.harness import Served, check_problem, fresh_key

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
@@ -248,3 +249,29 @@ def test_a_delivery_is_smaller_unless_its_function_asks(hooked: Served) -> None:
     check_problem(answer, 413, "payload_too_large")
     assert delivered(hooked, "hooks/request", large[1:])["size"] == 256 * KIB
     assert delivered(hooked, "heavy/delivered", b"x" * ASKED) == ASKED
+
+
+LARGE = 150 * KIB
+
+
+@pytest.mark.parametrize("kind", ["call", "replay", "wait", "handler", "stream"])
+def test_large_answers_get_their_turn(small: Served, kind: str) -> None:
+    """There is room for two of them, and for one of one caller; nobody has to ask twice."""
+    key = fresh_key()
+    if kind in ("replay", "wait"):
+        assert small.call("large/made", {"count": LARGE}, key=key).status_code == 200
+
+    def ask(_: int) -> int:
+        if kind == "handler":
+            return len(small.client.get("/functions/v1/large/handled", params={"count": LARGE}).content)
+        if kind == "wait":
+            path = f"/workflows/v1/large%2Fmade:{key}"
+            return len(small.admin.get(path, params={"wait": "1"}).json()["output"])
+        if kind == "stream":
+            text = small.call("large/told", {"count": LARGE}, accept="text/event-stream").text
+            return min(text.count("x"), text.count("y"))
+        return len(small.call("large/made", {"count": LARGE}, key=key if kind == "replay" else None).json())
+
+    with ThreadPoolExecutor(12) as threads:
+        sizes = list(threads.map(ask, range(24)))
+    assert all(size >= LARGE for size in sizes), sizes

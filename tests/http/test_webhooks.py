@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from outlast.core.clock import Clock
-from outlast.web.signatures import signature
+from outlast.web.callers.signatures import signature
 from tests.hosts import SECRET
 from tests.http.conftest import Start
 from tests.http.harness import Served, check_problem, fresh_key, same_answer

@@ -41,15 +41,31 @@ MUTANTS = (
         "http/test_shares.py::test_anonymous_callers_are_told_apart_by_address",
     ),
     Mutant(
-        "bodies-of-a-caller",
+        "bytes-of-a-caller",
         "One caller's bodies have a bound",
         "http/test_body_budget.py::test_one_callers_bodies_are_bounded_before_they_are_read",
         "http/test_body_budget.py::test_a_chunked_body_takes_as_it_grows",
     ),
     Mutant(
-        "bodies-of-an-instance",
+        "bytes-of-an-instance",
         "All bodies together have a bound",
         "http/test_body_budget.py::test_all_bodies_of_an_instance_are_bounded",
+    ),
+    Mutant(
+        "answers-without-budget",
+        "Large answers that aren't read yet have a bound together",
+        "unit/test_large_answers.py::test_what_finds_no_room_is_made_anew_when_its_turn_comes",
+        "unit/test_large_answers.py::test_a_caller_with_no_room_left_holds_up_no_other",
+    ),
+    Mutant(
+        "answers-in-one-piece",
+        "A large answer is handed to its connection as its client reads",
+        "unit/test_reply.py::test_a_large_body_is_sent_in_pieces",
+    ),
+    Mutant(
+        "reader-that-takes-nothing",
+        "A client that reads nothing of a large answer is cut off",
+        "hostile/test_silence.py::test_a_client_that_reads_nothing_of_a_large_answer_is_cut_off",
     ),
     Mutant(
         "room-taken-late",

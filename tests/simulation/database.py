@@ -540,6 +540,18 @@ class Database:
             for each, row in rows.items()
         }  # fmt: skip
 
+    def same_payload(self, new: NewWorkflow) -> bool:
+        """`same_payload`."""
+        row = self.workflows.get(new.workflow_id)
+        if row is None or row.new.input is None or new.input is None:
+            return False
+        same = bool(json.loads(row.new.input) == json.loads(new.input))
+        if row.new.request is None or new.request is None:
+            return same
+        parts = ("method", "path", "query")
+        of_row, of_new = json.loads(row.new.request), json.loads(new.request)
+        return same and all(of_row[part] == of_new[part] for part in parts)
+
     def ended(self, ids: Iterable[str]) -> dict[str, Standing]:
         """`ended`."""
         return {each: found for each, found in self.standing(ids).items() if found.status not in LIVE}

@@ -19,6 +19,7 @@ from outlast.core.records import (
     LostInstance,
     Mail,
     Mailbox,
+    NewWorkflow,
     RunningStep,
     Standing,
     Standings,
@@ -258,6 +259,10 @@ class MemoryWorkflows:
     async def ended(self, ids: Sequence[str]) -> Standings:
         """See WorkflowStore."""
         return _cut(await self._link.call("ended", lambda: self._database.ended(ids)))
+
+    async def same_payload(self, new: NewWorkflow) -> bool:
+        """See WorkflowStore."""
+        return await self._link.call("same_payload", lambda: self._database.same_payload(new))
 
     async def cancel(self, workflow_id: str) -> bool:
         """See WorkflowStore."""

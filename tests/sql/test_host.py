@@ -46,11 +46,26 @@ def test_a_host_notices_what_is_committed_and_nothing_else(hosts: Hosts, connect
     assert [each["workflow_id"] for each in listed] == [workflow_id]
 
 
-def test_a_call_over_http_waits_for_no_other_payload(hosts: Hosts, connection: Connection[Any]) -> None:
+def test_a_key_is_the_same_by_http_python_and_sql(hosts: Hosts, connection: Connection[Any]) -> None:
+    """Payloads that are the same JSON are the same call; others are refused, whichever way came first."""
     host = hosts.start()
-    start(connection, "welcome", '{"email": "ada@example.com"}', "k")
-    answer = host.post("welcome", "k", {"email": "ada@example.com"})
-    assert (answer.status_code, answer.json()["code"]) == (422, "idempotency_key_reused")
+    ada, spelled = {"email": "ada@example.com"}, '{ "email":"ada@example.com" }'
+    workflow_id = start(connection, "welcome", spelled, "sql")
+    answer = host.post("welcome", "sql", ada)
+    assert (answer.status_code, answer.headers["workflow-id"]) == (200, workflow_id)
+    assert host.post("welcome/hands_on_once", "p1", {"key": "sql", **ada}).json() == workflow_id
+    of_http = host.post("welcome", "http", ada).headers["workflow-id"]
+    assert start(connection, "welcome", spelled, "http") == of_http
+    assert host.post("welcome/hands_on_once", "p2", {"key": "http", **ada}).json() == of_http
+    of_python = host.post("welcome/hands_on_once", "p3", {"key": "python", **ada}).json()
+    assert start(connection, "welcome", spelled, "python") == of_python
+    assert host.post("welcome", "python", ada).headers["workflow-id"] == of_python
+    other = host.post("welcome", "sql", {"email": "bob@example.com"})
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+    with pytest.raises(psycopg.Error, match="another payload"):
+        start(connection, "welcome", '{"email": "bob@example.com"}', "http")
+    (count,) = connection.execute("select count(*) from notes").fetchone() or (None,)
+    assert count == 3
 
 
 def test_a_transaction_of_python_starts_by_sql(hosts: Hosts, connection: Connection[Any]) -> None:

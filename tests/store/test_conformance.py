@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import time
 from collections.abc import AsyncIterator, Callable
@@ -256,6 +257,35 @@ async def test_a_cancelled_workflow_refuses_its_owner(both: Both) -> None:
     assert not await write(both.a, step("1"), end=SUCCESS)
     assert await standing(both.a) is Status.CANCELLED
     assert await claim(both.b) == []
+
+
+REQUEST = {"method": "POST", "path": "/", "query": ""}
+
+
+@pytest.mark.parametrize(
+    ("of_row", "of_call", "same"),
+    [
+        (('{"a": 1, "b": [2]}', None), ('{"b":[2.0],"a":1}', None), True),
+        (('{"a": 1}', None), ('{"a": 2}', None), False),
+        (('{"a": 1}', None), ('{"a": 1}', REQUEST), True),
+        (('{"a": 1}', REQUEST), ('{"a":1}', None), True),
+        (('{"a": 1}', REQUEST), ('{"a":1}', REQUEST), True),
+        (('{"a": 1}', REQUEST), ('{"a": 1}', {**REQUEST, "query": "b=1"}), False),
+        (('{"a": 1}', REQUEST), ('{"a": 1}', {**REQUEST, "method": "PUT"}), False),
+        ((None, REQUEST), ('{"a": 1}', REQUEST), False),
+    ],
+)
+async def test_payloads_are_compared_as_json(both: Both, of_row: Any, of_call: Any, same: bool) -> None:
+    def of(payload: Any) -> NewWorkflow:
+        text, request = payload
+        return NewWorkflow("w", "f", text, request=None if request is None else json.dumps(request))
+
+    await both.a.journal.commit(Batch(1, [of(of_row)], []))
+    assert await both.b.workflows.same_payload(of(of_call)) is same
+
+
+async def test_what_is_not_there_is_no_same_payload(both: Both) -> None:
+    assert not await both.a.workflows.same_payload(new("nobody"))
 
 
 # --- claims and recovery -----------------------------------------------------------------------------------

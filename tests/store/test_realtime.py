@@ -16,7 +16,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from outlast.core.observations import Observation, RealtimeAccepted, RealtimeRefused
-from outlast.core.ports import Unreachable
+from outlast.core.ports import BadData, Unreachable
 from outlast.core.records import Batch, Ending, FencedWrite, NewWorkflow, StepRecord
 from outlast.core.status import Status
 from outlast.store import realtime
@@ -130,7 +130,7 @@ async def test_what_is_not_committed_is_not_sent(way: tuple[str, bool | None], d
     )
     async with side_of(*way) as side:
         await start(side.store, "w")
-        with pytest.raises(psycopg.errors.RaiseException):
+        with pytest.raises(BadData, match="not at the commit either"):
             await side.publish("w", event(1))
         assert side.observed == []
         await rows(database, "drop trigger refuse on outlast.operation_outputs")

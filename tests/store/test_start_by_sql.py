@@ -17,7 +17,7 @@ from psycopg import AsyncConnection, Connection, IsolationLevel, errors
 from psycopg.types.json import Json, Jsonb
 
 from outlast.core.callers import Caller
-from outlast.core.names import WORKFLOW_ID_CHARS_MAX, fingerprint_of, workflow_id_of
+from outlast.core.names import WORKFLOW_ID_CHARS_MAX, workflow_id_of
 from tests.callers import as_user, one, row_of, start
 from tests.store.harness import WAIT_S, waits_for_a_lock
 
@@ -64,15 +64,6 @@ def test_start_uses_them(connection: Connection[Any], function: str, key: str, s
     claims = {"sub": subject, "role": "authenticated"} if subject else ""
     with as_user(connection, claims):
         assert start(connection, function, key=key) == workflow_id_of(function, subject, key)
-
-
-@FIXTURE
-@given(st.recursive(st.none() | st.booleans() | st.integers(-(2**63), 2**63) | subjects, st.lists))
-def test_the_fingerprint_is_that_of_pythons_start(connection: Connection[Any], value: Any) -> None:
-    workflow_id = one(connection, "select outlast.start('f', %s::json)", json.dumps({"é": value}))
-    canonical = one(connection, "select (%s::jsonb)::text", json.dumps({"é": value}))
-    expected = fingerprint_of("START", "f", "", b"", canonical.encode())
-    assert row_of(connection, workflow_id)["fingerprint"] == expected
 
 
 def test_without_a_key_ids_are_fresh_and_in_the_order_of_time(connection: Connection[Any]) -> None:

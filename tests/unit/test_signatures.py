@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from outlast.web.signatures import (
+from outlast.web.callers.signatures import (
     SECRET_BYTES_MIN,
     SECRETS_MAX,
     SIGNATURES_MAX,

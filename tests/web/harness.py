@@ -17,14 +17,15 @@ from outlast.core.listing import Filters, Page
 from outlast.core.ports import Unreachable
 from outlast.core.records import Ownership, RunningStep, Standing
 from outlast.core.status import Status
-from outlast.web.admission import Admission
 from outlast.web.app import Web
-from outlast.web.bodies import BodyBudget
-from outlast.web.credentials import ApiKeys
-from outlast.web.key_sets import KeySet
-from outlast.web.management import management_app
-from outlast.web.shares import Limits, Shares
-from outlast.web.tokens import Tokens
+from outlast.web.callers.admission import Admission
+from outlast.web.callers.credentials import ApiKeys
+from outlast.web.callers.key_sets import KeySet
+from outlast.web.callers.shares import CallerLimits, Shares
+from outlast.web.callers.tokens import Tokens
+from outlast.web.endpoints import management_app
+from outlast.web.http.byte_budget import ByteBudget
+from outlast.web.http.large_answers import LargeAnswers
 
 SECRET = "sb_secret_of_the_tests"
 JWT_SECRET = "a secret of the tests that signs tokens"
@@ -221,11 +222,11 @@ class Project:
         tokens = Tokens(KeySet(None, JWT_SECRET, None), (), ("authenticated",), Clock())
         keys = ApiKeys({"default": SECRET}, {})
         admission = Admission(keys, tokens, verify_jwt=True, of_function=lambda name: None)
-        shares = Shares(Limits(100, 100, 1_000, 100), lambda workflow_id: False)
+        shares = Shares(CallerLimits(100, 100, 1_000, 100), lambda workflow_id: False)
         management = management_app(
-            engine=self.engine,
-            workflows=self.rows,
-            functions=self,
+            engine=cast(Any, self.engine),
+            workflows=cast(Any, self.rows),
+            functions=cast(Any, self),
             admission=admission,
             visible_steps=lambda function: frozenset(),
             shares=shares,
@@ -234,8 +235,10 @@ class Project:
             body_bytes_max=1_000,
         )
         missing = cast(Any, None)
-        bodies = BodyBudget(100_000, 50_000)
-        self.app = Web(missing, missing, missing, missing, shares, admission, management, bodies)
+        bodies = ByteBudget(100_000, 50_000)
+        self.app = Web(
+            missing, missing, missing, missing, shares, admission, management, bodies, LargeAnswers(bodies)
+        )
 
     def files(self) -> list[File]:
         return self.function_files

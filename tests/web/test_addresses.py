@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from outlast.web.addresses import Addresses, caller_address
+from outlast.web.http.addresses import Addresses, caller_address
 
 PROXIES = ("10.0.0.0/8", "fd00::/8")
 

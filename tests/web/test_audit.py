@@ -11,8 +11,8 @@ import pytest
 from outlast.core.callers import Caller
 from outlast.core.observations import CallRefused, CallsRefused, Observation, WorkflowManaged
 from outlast.observe.log import log
-from outlast.web.audit import OF_ADDRESS_MAX, OF_ALL_MAX, Audit, let_in
-from outlast.web.calls import Call
+from outlast.web.callers.audit import OF_ADDRESS_MAX, OF_ALL_MAX, Audit, let_in
+from outlast.web.http.calls import Call
 
 ADA = Caller("user", {"sub": "ada", "role": "authenticated"})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from outlast.web.parameters import cursor_of
+from outlast.web.http.parameters import cursor_of
 from tests.web.harness import Project, event, step, workflow
 
 K = "/workflows/v1/checkout:k"

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from outlast.core.ports import Unreachable
-from outlast.web import health
+from outlast.web.management import health
 from tests.web.harness import File, Project
 
 OK = {"status": "ok"}

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from outlast.core.status import Status
-from outlast.web.parameters import cursor_of
+from outlast.web.http.parameters import cursor_of
 from tests.web.harness import START, Project, workflow
 
 PATH = "/workflows/v1"

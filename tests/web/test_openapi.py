@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 from unittest.mock import Mock
 
 import httpx
@@ -19,9 +19,9 @@ from pydantic import BaseModel, Field, SecretStr
 
 from outlast import Request, Response, handler, workflow
 from outlast.core.records import RunningStep
+from outlast.web.http.problems import Problem
 from outlast.web.openapi import functions as openapi_functions
 from outlast.web.openapi.document import document
-from outlast.web.problems import Problem
 from tests.web.harness import SECRET, File, Project, event, step
 from tests.web.harness import workflow as workflow_row
 
@@ -120,7 +120,7 @@ def every_file() -> list[File]:
 
 
 def made(*files: File, verify_jwt: bool = True) -> Node:
-    return document(files, "1.2.3", lambda function, auth: verify_jwt and auth is None)
+    return document(cast(Any, files), "1.2.3", lambda function, auth: verify_jwt and auth is None)
 
 
 def nodes(value: Any) -> Iterator[Node]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from outlast.core.observations import Observation, RequestAnswered, RequestsUntold
-from outlast.web.answers import Reply
-from outlast.web.requests import PATH_CHARS_MAX, RequestLog, Told
+from outlast.web.http.answers import Reply
+from outlast.web.http.requests import PATH_CHARS_MAX, RequestLog, Told
 
 
 class Clock:

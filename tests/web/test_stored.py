@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any, cast
 
 import pytest
 
 from outlast.core.ports import Unreachable
-from outlast.web.problems import ProblemError
-from outlast.web.stored import KEPT_S, Stored, StoredLimits
+from outlast.web.callers.stored import KEPT_S, Stored, StoredLimits
+from outlast.web.http.problems import ProblemError
 
 
 class Rows:
@@ -30,7 +31,7 @@ class Rows:
 
 
 def limited_to(rows: Rows, sleeping_max: int, stored_max: int = 1_000) -> Stored:
-    return Stored(rows, StoredLimits(sleeping_max, stored_max), rows.clock)
+    return Stored(cast(Any, rows), StoredLimits(sleeping_max, stored_max), rows.clock)
 
 
 async def counted(stored: Stored) -> None:

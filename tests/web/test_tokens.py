@@ -6,9 +6,9 @@ import jwt
 import pytest
 
 from outlast.core.clock import Clock
-from outlast.web import tokens
-from outlast.web.credentials import ApiKeys
-from outlast.web.key_sets import KeySet
+from outlast.web.callers import tokens
+from outlast.web.callers.credentials import ApiKeys
+from outlast.web.callers.key_sets import KeySet
 
 SECRET = "a secret of more than thirty-two characters"
 

@@ -15,10 +15,10 @@ from outlast import database_webhook, standard_webhook
 from outlast.core.errors import InvalidInput, InvalidJson
 from outlast.core.names import KEY_CHARS_MAX, check_key, key_of
 from outlast.sdk.webhooks import Webhook
-from outlast.web.calls import Call
-from outlast.web.problems import ProblemError
-from outlast.web.signatures import signature
-from outlast.web.webhooks import Complaints, admit_webhook
+from outlast.web.callers.signatures import signature
+from outlast.web.callers.webhooks import Complaints, admit_webhook
+from outlast.web.http.calls import Call
+from outlast.web.http.problems import ProblemError
 
 NOW_S = 1_764_230_400.0
 SECRET = b"a secret of the admission tests"

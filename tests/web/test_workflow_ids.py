@@ -11,7 +11,7 @@ import uvicorn
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from outlast.web.results import location_of
+from outlast.web.invoking.results import location_of
 from tests.web.harness import SECRET, Project, workflow
 
 AWKWARD = [

@@ -19,6 +19,7 @@
     ├── InvalidJson             a body that is no JSON
     ├── TooManyValues           JSON that unfolds into more values than are taken
     ├── InvalidKey              an idempotency key that breaks the grammar
+    ├── NotRecordable           a call that the database refuses to store; nothing was written
     ├── KeyReused               the same key with another payload
     ├── Overloaded              a bound of this instance is reached; nothing was written
     ├── ShuttingDown            this instance takes no more work; nothing was written
@@ -150,6 +151,12 @@ class InvalidKey(OutlastError):
     """An idempotency key is repeated, empty, too long or malformed."""
 
     code = "idempotency_key_invalid"
+
+
+class NotRecordable(OutlastError):
+    """The database refuses to store a call: a constraint or a trigger of the project's own, or its text."""
+
+    code = "not_recordable"
 
 
 class KeyReused(OutlastError):

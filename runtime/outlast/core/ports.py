@@ -17,6 +17,7 @@ from outlast.core.records import (
     LostInstance,
     Mail,
     Mailbox,
+    NewWorkflow,
     RunningStep,
     Standings,
     StepRecord,
@@ -181,6 +182,10 @@ class WorkflowStore(Protocol):
 
     async def ended(self, ids: Sequence[str]) -> Standings:
         """Those of these workflows that have ended, if any at least one. Raises Unreachable."""
+        ...
+
+    async def same_payload(self, new: NewWorkflow) -> bool:
+        """Whether the workflow of this id was started with what is the same JSON. Raises Unreachable."""
         ...
 
     async def cancel(self, workflow_id: str) -> bool:

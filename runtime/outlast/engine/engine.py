@@ -17,6 +17,7 @@ from outlast.core.clock import Clock
 from outlast.core.errors import (
     DatabaseUnavailable,
     KeyReused,
+    NotRecordable,
     Overloaded,
     ShuttingDown,
     UsageError,
@@ -25,6 +26,7 @@ from outlast.core.errors import (
 from outlast.core.names import fingerprint_of, fresh_workflow_id, workflow_id_of
 from outlast.core.observations import CallUnawaited, InstanceStopped, InstanceStopping, Observer
 from outlast.core.ports import (
+    BadData,
     Catalog,
     Conflicted,
     Store,
@@ -269,9 +271,16 @@ class Engine:
         if standing is None:
             raise DatabaseUnavailable("the workflow was removed this very moment; the same key is safe")
         # guard: fingerprints-not-compared
-        if standing.fingerprint != new.fingerprint:
+        if standing.fingerprint != new.fingerprint and not await self._same_payload(new):
             raise KeyReused("this idempotency key was used with another payload")
         return standing
+
+    async def _same_payload(self, new: NewWorkflow) -> bool:
+        """Whether what differs in its bytes is the same JSON; it may have come another way."""
+        try:
+            return new.input is not None and await self._workflows.same_payload(new)
+        except Unreachable as error:
+            raise DatabaseUnavailable(str(error)) from error
 
     async def wait(self, workflow_id: str, timeout_s: float | None) -> Standing | None:
         """How the workflow ended; None if it hasn't within `timeout_s`. Raises ShuttingDown."""
@@ -372,7 +381,10 @@ class Engine:
     async def _durable(self, started: asyncio.Future[float | None]) -> bool:
         if not await settled(started, self._options.database_wait_s):
             raise DatabaseUnavailable("it is unknown whether the start was committed; the same key is safe")
-        return started.result() is not None
+        try:
+            return started.result() is not None
+        except BadData as error:
+            raise NotRecordable(f"the database refused to store this call: {error}") from error
 
     async def _look(self, workflow_id: str) -> Standing | None:
         try:

@@ -36,21 +36,22 @@ from outlast.store.postgres import PostgresStore
 from outlast.store.project import apply_project
 from outlast.store.realtime import Broadcasts
 from outlast.store.supabase import play_supabase
-from outlast.web.addresses import Addresses
-from outlast.web.admission import Admission
 from outlast.web.app import Web
-from outlast.web.audit import Audit
-from outlast.web.credentials import ApiKeys
-from outlast.web.handlers import HostAccess
-from outlast.web.invoke import Invoker
-from outlast.web.key_sets import FetchFrom, KeySet
-from outlast.web.management import management_app
-from outlast.web.neighbours import Neighbours
-from outlast.web.requests import RequestLog
-from outlast.web.shares import Shares
-from outlast.web.stored import Stored, StoredLimits
-from outlast.web.streaming import Streamer
-from outlast.web.tokens import Tokens
+from outlast.web.callers.admission import Admission
+from outlast.web.callers.audit import Audit
+from outlast.web.callers.credentials import ApiKeys
+from outlast.web.callers.key_sets import FetchFrom, KeySet
+from outlast.web.callers.neighbours import Neighbours
+from outlast.web.callers.shares import Shares
+from outlast.web.callers.stored import Stored
+from outlast.web.callers.tokens import Tokens
+from outlast.web.endpoints import management_app
+from outlast.web.http.addresses import Addresses
+from outlast.web.http.large_answers import LargeAnswers
+from outlast.web.http.requests import RequestLog
+from outlast.web.invoking.handlers import HostAccess
+from outlast.web.invoking.invoke import Invoker
+from outlast.web.invoking.streaming import Streamer
 
 JOIN_RETRY_MAX_S = 5.0
 PROJECT_FOLDER = Path("supabase")
@@ -110,7 +111,8 @@ class Instance:
             streamer=Streamer(self.engine, invoker, shares, store.workflows),
             access=HostAccess(self.engine, clients, bodies),
             shares=shares,
-            bodies=settings.body_budget(),
+            bodies=settings.byte_budget(),
+            answers=LargeAnswers(settings.byte_budget()),
             admission=admission,
             management=management_app(
                 engine=self.engine,
@@ -139,9 +141,8 @@ class Instance:
         self._stopped = asyncio.Event()
 
     def _shares(self) -> Shares:
-        settings = self._settings
-        limits = StoredLimits(settings.caller_sleeping_max, settings.caller_stored_max)
-        return Shares(settings.share(), self.engine.runs_here, Stored(self._store.workflows, limits))
+        stored = Stored(self._store.workflows, self._settings.stored_limits())
+        return Shares(self._settings.caller_limits(), self.engine.runs_here, stored)
 
     def _admission(self, secret_keys: Mapping[str, str], shares: Shares) -> Admission:
         settings = self._settings
@@ -153,7 +154,7 @@ class Instance:
             tokens,
             verify_jwt=settings.verify_jwt,
             of_function=self.catalog.verify_jwt,
-            asked=shares.asked,
+            count=shares.asked,
         )
 
     async def start(self, patience_s: float) -> None:

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from outlast.web.cors import EVERYWHERE
-from outlast.web.problems import Problem
-from outlast.web.requests import PROBES
+from outlast.web.http.cors import EVERYWHERE
+from outlast.web.http.problems import Problem
+from outlast.web.http.requests import PROBES
 
 BUSY = Problem(
     503,

@@ -13,8 +13,8 @@ from outlast.host.connections import Connections
 from outlast.host.draining import DrainingTransport
 from outlast.host.half_closed import HalfClosed
 from outlast.host.probing import BUSY, TellRefused, probes_alone
-from outlast.web.cors import EVERYWHERE
-from outlast.web.problems import Problem
+from outlast.web.http.cors import EVERYWHERE
+from outlast.web.http.problems import Problem
 
 HEAD_BYTES_MAX = 128 * 1024
 """Of request line and header fields together; enough for what any proxy lets through."""
@@ -23,7 +23,7 @@ HEAD_S = 15.0
 """How long a request may take to tell its head."""
 
 SILENT_S = 60.0
-"""How long it may take to go on with its body."""
+"""How long it may take to go on with its body, and to read on where much of an answer waits."""
 
 
 class Protocol(HttpToolsProtocol):
@@ -44,6 +44,8 @@ class Protocol(HttpToolsProtocol):
     _refused = False
     """What comes now follows what can't be read: it isn't read either."""
     _half_closed: HalfClosed | None = None
+    _unread: asyncio.TimerHandle | None = None
+    """The client has much to read, and doesn't."""
     _answering: RequestResponseCycle | None = None
     """The request that is answered now; `cycle` is the last one that came, which may wait for its turn."""
 
@@ -52,6 +54,8 @@ class Protocol(HttpToolsProtocol):
         self._draining = DrainingTransport(transport, self.loop, self._client_sends)
         super().connection_made(self._draining)  # type: ignore[arg-type]
         self._for_probes = not self.places.came(self)
+        if self._for_probes:
+            self.app = probes_alone(self.app, self.tell_refused)
         if self.places.is_beyond():
             self._answer_and_close(BUSY)
         else:
@@ -66,6 +70,7 @@ class Protocol(HttpToolsProtocol):
         """It has gone."""
         self.places.gone(self)
         self._end_patience()
+        self._read_at_last()
         self._draining.lost()
         if self._half_closed is not None:
             self._half_closed.end()
@@ -104,8 +109,6 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The parser's callback: a body may follow."""
-        if self._for_probes:
-            self.app = probes_alone(self.app, self.tell_refused)
         super().on_headers_complete()
         self._reading_head = False
         self.places.asked(self)
@@ -123,6 +126,22 @@ class Protocol(HttpToolsProtocol):
         super().on_response_complete()
         if self._answering is None or self._answering.response_complete:
             self.places.answered(self)
+
+    def pause_writing(self) -> None:
+        """The client reads more slowly than we write. It must take most of what lies here in a while."""
+        # guard: reader-that-takes-nothing
+        self._unread = self.loop.call_later(SILENT_S, self.cut_off)
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """It has read."""
+        self._read_at_last()
+        super().resume_writing()
+
+    def _read_at_last(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """The client sends no more. Behind whole requests it may wait for the answers, else it is gone."""

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Literal
 
 from outlast.core.errors import OutlastError
-from outlast.host.descriptors import connections_max
 from outlast.host.secret_key import FILE_NAME, obtain_jwt_secret, obtain_secret_key
 from outlast.host.settings import Settings
 from outlast.host.surroundings import check_files
@@ -36,7 +35,7 @@ def serve(settings: Settings) -> int:
     for line in settings.warnings:
         _logger.warning("%s", line)
     check_files(settings)
-    connections_max(settings.connections_max, settings.db_connections)  # refused here rather than in a worker
+    settings.connections()  # refused here rather than in a worker
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(contextlib.closing(_listen(settings.host, settings.port)))
         url = stack.enter_context(_database(settings))

@@ -18,7 +18,6 @@ from outlast.core.unfolding import limit_values
 from outlast.host.children import let_children_of_loop_inherit
 from outlast.host.collector import collect_seldom
 from outlast.host.connections import Connections
-from outlast.host.descriptors import connections_max
 from outlast.host.exits import leave_now, tell_of_exits
 from outlast.host.forks import end_forked_hosts
 from outlast.host.instance import Instance
@@ -99,7 +98,7 @@ async def _serve(
     watchdog: Watchdog,
 ) -> int:
     instance = Instance(settings, database_url, secret_keys, observe)
-    most = connections_max(settings.connections_max, settings.db_connections)
+    most = settings.connections()
     places = Connections(most, lambda ended: observe(ConnectionsFull(ended, most)))
     config = uvicorn.Config(
         instance.app,

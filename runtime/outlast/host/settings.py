@@ -56,8 +56,10 @@ from outlast.observe.redaction import passwords_of, redactor
 if TYPE_CHECKING:
     from outlast.engine.engine import EngineOptions
     from outlast.store.instances import RecoveryLimits
-    from outlast.web.bodies import BodyBudget, BodyLimits
-    from outlast.web.shares import Limits
+    from outlast.web.callers.shares import CallerLimits
+    from outlast.web.callers.stored import StoredLimits
+    from outlast.web.http.bodies import BodyLimits
+    from outlast.web.http.byte_budget import ByteBudget
 
 ENV_FILE = Path(".env")
 _PREFIX = "OUTLAST_"
@@ -297,16 +299,16 @@ class Settings(BaseSettings):
 
     def body_limits(self) -> BodyLimits:
         """What the web floor gets for one body."""
-        from outlast.web.bodies import BodyLimits
+        from outlast.web.http.bodies import BodyLimits
 
         return BodyLimits(self.body_bytes_max, self.function_body_bytes_max, self.webhook_body_bytes_max)
 
-    def body_budget(self) -> BodyBudget:
-        """What it gets for all bodies together. A caller's part is a quarter by default."""
-        from outlast.web.bodies import BodyBudget
+    def byte_budget(self) -> ByteBudget:
+        """What it gets for all bodies together, and once more for answers. A caller's part is a quarter."""
+        from outlast.web.http.byte_budget import ByteBudget
 
         of_all = self.bodies_bytes_max or bodies_bytes(self._memory_bytes, self.workers)
-        return BodyBudget(of_all, self.caller_bodies_bytes_max or of_all // 4)
+        return ByteBudget(of_all, self.caller_bodies_bytes_max or of_all // 4)
 
     @property
     def _suspect_after(self) -> int:
@@ -325,14 +327,24 @@ class Settings(BaseSettings):
         chosen["suspect_after"] = self._suspect_after
         return EngineOptions(**chosen)
 
-    def share(self) -> Limits:
-        """What one caller may take: of places for calls and workflows half, where nothing else is said."""
-        from outlast.web.shares import Limits
+    def connections(self) -> int:
+        """How many callers' connections a process may hold. Raises TooFewDescriptors."""
+        return connections_max(self.connections_max, self.db_connections)
 
-        connections = connections_max(self.connections_max, self.db_connections)
+    def stored_limits(self) -> StoredLimits:
+        """What of one caller may lie in the database."""
+        from outlast.web.callers.stored import StoredLimits
+
+        return StoredLimits(self.caller_sleeping_max, self.caller_stored_max)
+
+    def caller_limits(self) -> CallerLimits:
+        """What one caller may take: of places for calls and workflows half, where nothing else is said."""
+        from outlast.web.callers.shares import CallerLimits
+
+        connections = self.connections()
         calls = self.calls_per_caller_max or max(1, min(self.workflows_max, connections) // 2)
         running = self.caller_running_max or min(calls, max(1, self.workflows_max // 2))
-        return Limits(calls, running, self.caller_requests_per_s_max, self.caller_streams_max)
+        return CallerLimits(calls, running, self.caller_requests_per_s_max, self.caller_streams_max)
 
     def recovery_limits(self) -> RecoveryLimits:
         """What the store gets for recovery."""

@@ -26,7 +26,13 @@ _COMMIT_ONE = for_one_row(_COMMIT_MANY)
 _TIMEOUT_S = 35.0
 REPLAN_AFTER = 1_000
 """Commits after which the statement is planned anew: a plan made while tables were empty must not stay."""
-_BAD_DATA = (errors.DataError, errors.IntegrityError, errors.ProgramLimitExceeded, UnicodeEncodeError)
+_BAD_DATA = (
+    errors.DataError,
+    errors.IntegrityError,
+    errors.ProgramLimitExceeded,
+    errors.RaiseException,  # by a trigger of the project's own
+    UnicodeEncodeError,
+)
 
 # The parameters of `commit_batch` that are columns of rows, in the order in which the rows hold them.
 _STARTS: Mapping[str, Literal] = {

@@ -6,9 +6,19 @@ import secrets
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any
 
+from psycopg import DataError
+
 from outlast.core.budget import weigh
 from outlast.core.listing import Filters, Page
-from outlast.core.records import RECORD_BYTES, ClaimedWorkflow, Ownership, Standing, Standings, StepRecord
+from outlast.core.records import (
+    RECORD_BYTES,
+    ClaimedWorkflow,
+    NewWorkflow,
+    Ownership,
+    Standing,
+    Standings,
+    StepRecord,
+)
 from outlast.core.status import Status
 from outlast.store.connections import away
 from outlast.store.pool import Pool
@@ -64,6 +74,15 @@ class PostgresWorkflows:
     async def standing(self, ids: Sequence[str]) -> Standings:
         """See WorkflowStore."""
         return await self._standings("standing", ids)
+
+    async def same_payload(self, new: NewWorkflow) -> bool:
+        """See WorkflowStore."""
+        parameters = {"workflow_id": new.workflow_id, "input": new.input, "request": new.request}
+        try:
+            (row,) = await self._rows("same_payload", parameters)
+        except DataError:  # JSON that no jsonb can be, such as a number of a million digits
+            return False
+        return bool(row["same"])
 
     async def ended(self, ids: Sequence[str]) -> Standings:
         """See WorkflowStore."""

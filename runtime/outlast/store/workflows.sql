@@ -6,6 +6,19 @@ select
 from outlast.workflow_status
 where workflow_id = any(%(ids)s::text[])
 
+-- name: same_payload
+-- As JSON: white space, the order of keys and how a number is written make no other payload. Of two HTTP calls method, path
+-- and query are the same too. What was started in SQL or Python has none of them.
+select exists (
+  select
+  from outlast.workflow_status w
+  where w.workflow_id = %(workflow_id)s
+    and w.input::jsonb = %(input)s::jsonb
+    and (w.request is null or %(request)s::json is null
+      or (w.request ->> 'method', w.request ->> 'path', w.request ->> 'query')
+        = (%(request)s::json ->> 'method', %(request)s::json ->> 'path', %(request)s::json ->> 'query'))
+) as same
+
 -- name: ended
 -- Of the workflows that callers wait for, those that ended.
 select

@@ -6,44 +6,38 @@ import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from outlast.core.errors import OutlastError
 from outlast.core.observations import ignore
+from outlast.functions.catalog import Catalog
+from outlast.functions.routes import Target
 from outlast.sdk.definitions import HandlerDefinition, WorkflowDefinition
 from outlast.sdk.environment import enter_environment
 from outlast.sdk.webhooks import StandardWebhook
-from outlast.web.addresses import Addresses
-from outlast.web.admission import WEBHOOK, Admission, Admitted
-from outlast.web.answers import ClientGone, Reply
-from outlast.web.audit import Audit
-from outlast.web.bodies import BodyBudget, BodyShare
-from outlast.web.calls import Call
-from outlast.web.cors import preflight, shared
-from outlast.web.following import wants_stream
-from outlast.web.handlers import HostAccess, serve_app, serve_handler
-from outlast.web.heads import check_head
-from outlast.web.invoke import Invoker, Target, check_method
-from outlast.web.neighbours import Neighbours
-from outlast.web.problems import INTERNAL, expected_problem
-from outlast.web.requests import RequestLog, untold
-from outlast.web.routes import WORKFLOWS
-from outlast.web.shares import Shares
-from outlast.web.streaming import Streamer
-from outlast.web.webhooks import Complaints, admit_webhook
+from outlast.web.callers.admission import WEBHOOK, Admission, Admitted
+from outlast.web.callers.audit import Audit
+from outlast.web.callers.neighbours import Neighbours
+from outlast.web.callers.shares import Shares
+from outlast.web.callers.webhooks import Complaints, admit_webhook
+from outlast.web.http.addresses import Addresses
+from outlast.web.http.answers import ClientGone, Reply
+from outlast.web.http.bodies import Share
+from outlast.web.http.byte_budget import ByteBudget
+from outlast.web.http.calls import Call
+from outlast.web.http.cors import preflight, shared
+from outlast.web.http.heads import check_head
+from outlast.web.http.large_answers import LargeAnswers
+from outlast.web.http.problems import INTERNAL, expected_problem
+from outlast.web.http.requests import RequestLog, untold
+from outlast.web.http.routes import FUNCTIONS, WORKFLOWS
+from outlast.web.invoking.following import wants_stream
+from outlast.web.invoking.handlers import HostAccess, serve_app, serve_handler
+from outlast.web.invoking.invoke import Invoker, check_method
+from outlast.web.invoking.streaming import Streamer
 
-FUNCTIONS = "/functions/v1/"
 _logger = logging.getLogger("outlast.web")
-
-
-class Functions(Protocol):
-    """The functions that are served."""
-
-    def resolve(self, path: str) -> Target:
-        """What `path` stands for. Raises an OutlastError with code NOT_FOUND or BOOT_ERROR."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +47,15 @@ class Web:
     `neighbours` is given where nobody is asked who they are.
     """
 
-    functions: Functions
+    functions: Catalog
     invoker: Invoker
     streamer: Streamer
     access: HostAccess
     shares: Shares
     admission: Admission
     management: ASGIApp
-    bodies: BodyBudget
+    bodies: ByteBudget
+    answers: LargeAnswers
     cors_origins: Sequence[str] = ("*",)
     neighbours: Neighbours | None = None
     addresses: Addresses = field(default_factory=Addresses)
@@ -72,7 +67,7 @@ class Web:
         """Serve one request."""
         if scope["type"] == "http":
             self.addresses.resolve(scope)
-            share = BodyShare(self.bodies, scope)
+            share = Share(self.bodies, self.answers, scope)
             call = Call(scope, receive)
             reply = Reply(send, shared(call, self.cors_origins))
             began = self.requests.began()
@@ -123,8 +118,7 @@ class Web:
             if wants_stream(call):
                 await self.streamer.stream(call, admitted, target, served, reply)
             else:
-                answer = await self.invoker.invoke(call, admitted, target, served)
-                await answer.send(reply)
+                await self.invoker.invoke(call, admitted, target, served, reply)
         elif isinstance(served, HandlerDefinition):
             await serve_handler(call, admitted, target, served, self.access, reply)
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from outlast import context, step, transaction, workflow
+from outlast import context, start_once, step, transaction, workflow
 
 
 @transaction
@@ -39,3 +39,10 @@ async def hand_on(tx: Any, email: str) -> str:
 @workflow
 async def hands_on(email: str) -> str:
     return await hand_on(email)
+
+
+@workflow
+async def hands_on_once(key: str, email: str) -> str:
+    handle = await start_once(key, welcome, email=email)
+    await handle.result()
+    return handle.workflow_id

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Protocol
 
 from pydantic_core import to_json
 
 from outlast.core.callers import Caller
+from outlast.functions.catalog import Catalog, FunctionFile
 from outlast.observe.redaction import redactor
-from outlast.web.admission import Admission, Admitted
-from outlast.web.answers import JSON, NO_STORE, Answer
-from outlast.web.calls import Call
+from outlast.web.callers.admission import Admission, Admitted
+from outlast.web.callers.tokens import refusal
+from outlast.web.http.answers import JSON, NO_STORE, Answer
+from outlast.web.http.calls import Call
 from outlast.web.openapi import webhooks
-from outlast.web.openapi.functions import File, function_paths
+from outlast.web.openapi.functions import function_paths
 from outlast.web.openapi.management import SCHEMAS, management_paths
 from outlast.web.openapi.schemas import Schemas
 from outlast.web.openapi.shared import (
@@ -27,7 +28,6 @@ from outlast.web.openapi.shared import (
     Item,
 )
 from outlast.web.openapi.views import Gated, OpenTo, View
-from outlast.web.tokens import refusal
 
 ABOUT = """Durable functions. A call with an `Idempotency-Key` is one workflow, however often it is sent.
 `OPTIONS` is answered on every path, before it is asked who calls; all answers may be read from any origin."""
@@ -38,18 +38,10 @@ ALL = View(Admitted(Caller("secret")), public=False)
 """What a holder of a secret key sees."""
 
 
-class Functions(Protocol):
-    """The function files."""
-
-    def files(self) -> Sequence[File]:
-        """All of them, broken ones too."""
-        ...
-
-
 class OpenApi:
     """Serves the document. `version` is Outlast's; `open_to` says who sees what."""
 
-    def __init__(self, functions: Functions, version: str, admission: Admission, open_to: OpenTo) -> None:
+    def __init__(self, functions: Catalog, version: str, admission: Admission, open_to: OpenTo) -> None:
         self._functions = functions
         self._version = version
         self._admission = admission
@@ -76,7 +68,7 @@ class OpenApi:
                 self._made[seen] = await asyncio.to_thread(self._make, files, view)
             return Answer(200, self._made[seen], [JSON, NO_STORE])
 
-    def _seen(self, files: Sequence[File], view: View) -> object:
+    def _seen(self, files: Sequence[FunctionFile], view: View) -> object:
         """What tells one view from another: many callers see the same."""
         gated = self._admission.gated
         shown = (
@@ -87,13 +79,13 @@ class OpenApi:
         )
         return tuple(shown), tuple(view.of_management(management_paths()))
 
-    def _make(self, files: Sequence[File], view: View) -> bytes:
+    def _make(self, files: Sequence[FunctionFile], view: View) -> bytes:
         made = document(files, self._version, self._admission.gated, view)
         # A default may come from the environment: `def f(token: str = os.environ["TOKEN"])`.
         return redactor.redact(to_json(made, inf_nan_mode="null").decode()).encode()
 
 
-def document(files: Sequence[File], version: str, gated: Gated, view: View = ALL) -> Item:
+def document(files: Sequence[FunctionFile], version: str, gated: Gated, view: View = ALL) -> Item:
     """The OpenAPI 3.1 document of what `view` shows of `files` and of the management routes."""
     schemas = Schemas({"Problem": PROBLEM, "Accepted": ACCEPTED, **SCHEMAS})
     paths = function_paths(files, schemas, gated, lambda file, served: view.shows(file, served, gated))

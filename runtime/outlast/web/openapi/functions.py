@@ -5,11 +5,12 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
+from outlast.functions.routes import FunctionFile
 from outlast.sdk.auth import AuthMode
 from outlast.sdk.definitions import METHODS, HandlerDefinition, WorkflowDefinition
-from outlast.web.app import FUNCTIONS
+from outlast.web.http.routes import FUNCTIONS
 from outlast.web.openapi.schemas import Schema, Schemas
 from outlast.web.openapi.shared import (
     APIKEY,
@@ -56,35 +57,13 @@ _NOTHING: Item = {"description": "Nothing, where the function answers so."}
 _logger = logging.getLogger("outlast.web")
 
 
-class File(Protocol):
-    """A function file."""
-
-    @property
-    def name(self) -> str:
-        """Its name, which is a tag."""
-        ...
-
-    @property
-    def version(self) -> str:
-        """Changes with what is served."""
-        ...
-
-    @property
-    def error(self) -> str | None:
-        """Why it can't be served; None if it can."""
-        ...
-
-    @property
-    def served(self) -> Mapping[str, Any]:
-        """Workflow and handler definitions and ASGI applications, by the path below FUNCTIONS."""
-        ...
-
-
 Shown = Callable[[str, Any], bool]
 """Whether what a file serves is told of."""
 
 
-def function_paths(files: Iterable[File], schemas: Schemas, gated: Gated, shown: Shown) -> dict[str, Item]:
+def function_paths(
+    files: Iterable[FunctionFile], schemas: Schemas, gated: Gated, shown: Shown
+) -> dict[str, Item]:
     """Path items of the functions that can be served and are shown. Their schemas go to `schemas`."""
     paths: dict[str, Item] = {}
     for file in files:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from outlast.core.messages import TOPIC_CHARS_MAX
 from outlast.core.status import Status
+from outlast.web.http.pages import PAGE_DEFAULT, PAGE_MAX
+from outlast.web.http.routes import WORKFLOWS
+from outlast.web.management.workflows import WAIT_S_MAX
 from outlast.web.openapi.shared import (
     KEYS,
     NOBODY,
@@ -13,9 +16,6 @@ from outlast.web.openapi.shared import (
     json_content,
     reference,
 )
-from outlast.web.pages import PAGE_DEFAULT, PAGE_MAX
-from outlast.web.routes import WORKFLOWS
-from outlast.web.workflows import WAIT_S_MAX
 
 _TEXT: Item = {"type": "string"}
 _GIVEN: Item = {"type": "string", "pattern": r"^[^\x00]+$"}

@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from outlast.web.answers import Answer
-from outlast.web.problems import INTERNAL, Problem
+from outlast.web.http.answers import Answer
+from outlast.web.http.problems import INTERNAL, Problem
 
 Item = dict[str, Any]
 

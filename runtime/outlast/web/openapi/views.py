@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from outlast.sdk.auth import AuthMode
 from outlast.sdk.definitions import HandlerDefinition, WorkflowDefinition
-from outlast.web.admission import Admitted, opens
+from outlast.web.callers.admission import Admitted, opens
 from outlast.web.openapi.shared import NOBODY, Item
 from outlast.web.openapi.webhooks import webhook_of
 

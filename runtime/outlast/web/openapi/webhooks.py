@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from outlast.sdk.definitions import HandlerDefinition, WorkflowDefinition
 from outlast.sdk.webhooks import TOLERANCE_S, DatabaseWebhook, StandardWebhook, Webhook
-from outlast.web.openapi.shared import BEARER, Item, problem_item
-from outlast.web.webhooks import (
+from outlast.web.callers.webhooks import (
     BAD_SIGNATURE,
     ID,
     SIGNATURE,
@@ -14,6 +13,7 @@ from outlast.web.webhooks import (
     missing,
     stale,
 )
+from outlast.web.openapi.shared import BEARER, Item, problem_item
 
 _AUTHORIZATION = "authorization"
 

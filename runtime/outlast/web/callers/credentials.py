@@ -1,0 +1,67 @@
+"""What a call presents of itself, and the project's API keys, compared in constant time."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+from outlast.web.http.calls import Call
+
+KEY_PREFIX = "sb_"
+
+
+class Credentials(NamedTuple):
+    """`keys` may be API keys, `token` may be a JWT. `malformed`: an Authorization that is no bearer's."""
+
+    keys: tuple[str, ...]
+    token: str | None
+    malformed: bool
+
+
+class KnownKey(NamedTuple):
+    """Which key of the project was presented."""
+
+    mode: Literal["publishable", "secret"]
+    name: str
+
+
+class ApiKeys:
+    """The project's keys by name; the legacy ones, which are JWTs, are among them."""
+
+    def __init__(self, secret: Mapping[str, str], publishable: Mapping[str, str]) -> None:
+        self._known: list[tuple[bytes, KnownKey]] = [
+            *((_digest(key), KnownKey("secret", name)) for name, key in secret.items() if key),
+            *((_digest(key), KnownKey("publishable", name)) for name, key in publishable.items() if key),
+        ]
+
+    def find(self, presented: str) -> KnownKey | None:
+        """Which key `presented` is. Each is compared, so that the time tells nothing of which it was."""
+        digest = _digest(presented)
+        matches = [known for each, known in self._known if hmac.compare_digest(digest, each)]
+        return matches[0] if matches else None
+
+    def strongest(self, credentials: Credentials) -> KnownKey | None:
+        """Of several known keys a secret one."""
+        found = [key for each in credentials.keys if (key := self.find(each)) is not None]
+        return min(found, key=lambda key: key.mode != "secret", default=None)
+
+
+def credentials_of(call: Call) -> Credentials:
+    """`apikey` and `Authorization: Bearer`; a bearer `sb_…` is a key in the wrong place, and no token."""
+    apikey = call.header(b"apikey")
+    authorization = call.header(b"authorization")
+    keys = (apikey,) if apikey else ()
+    if not authorization:
+        return Credentials(keys, None, malformed=False)
+    scheme, _, bearer = authorization.partition(" ")
+    bearer = bearer.strip()
+    if scheme.lower() != "bearer" or not bearer:
+        return Credentials(keys, None, malformed=True)
+    keys = (*keys, bearer)
+    return Credentials(keys, None if bearer.startswith(KEY_PREFIX) else bearer, malformed=False)
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()

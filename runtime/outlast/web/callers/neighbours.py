@@ -1,0 +1,79 @@
+"""Whom a host believes that asks nobody who they are: its own machine, and what its settings name.
+
+A web page can make its reader's browser call `http://localhost:8000`: by a form or a `fetch` whose answer it
+can't read, or under a name of its own that leads to 127.0.0.1 (DNS rebinding). The browser then sends the
+page's `Origin`, `Sec-Fetch-Site: cross-site`, or the page's own name as `Host`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from outlast.web.http.calls import Call
+from outlast.web.http.problems import Problem, ProblemError
+from outlast.web.http.requests import PROBES
+
+
+class Neighbours:
+    """Lets calls pass that came under a loopback name or one of `hosts`, from a page of such a host or of
+    `origins`. `*` in `hosts` lets all pass."""
+
+    def __init__(self, hosts: Iterable[str], origins: Iterable[str]) -> None:
+        self._hosts = frozenset(_plain(host) for host in hosts)
+        self._origins = frozenset(origin for origin in origins if origin != "*")
+
+    def check(self, call: Call) -> None:
+        """Refuse a call that a foreign web page may have made. Raises ProblemError (403)."""
+        if "*" in self._hosts or call.path in PROBES:
+            return
+        host = call.header(b"host")
+        # guard: any-host
+        if host and not self._is_known(_name_of(f"http://{host}")):
+            raise _refused("the name in Host is", "OUTLAST_ALLOWED_HOSTS")
+        origins = call.header_values(b"origin")
+        if not all(self._may_call(origin) for origin in origins):
+            raise _refused("the page in Origin is", "OUTLAST_CORS_ORIGINS")
+        if not origins and call.header(b"sec-fetch-site") == "cross-site":
+            raise _refused("the page that sent the browser here is", "OUTLAST_ALLOWED_HOSTS")
+
+    def _may_call(self, origin: str) -> bool:
+        return origin in self._origins or self._is_known(_name_of(origin))
+
+    def _is_known(self, name: str | None) -> bool:
+        return name is not None and (name in self._hosts or _is_loopback(name))
+
+
+def _name_of(url: str) -> str | None:
+    """The host's name in an http(s) URL; None where there is none (`null`, or another scheme)."""
+    try:
+        parts = urlsplit(url)
+        name = parts.hostname if parts.scheme in ("http", "https") else None
+    except ValueError:
+        return None
+    return _plain(name) if name else None
+
+
+def _plain(host: str) -> str:
+    return host.strip("[]").lower().removesuffix(".")
+
+
+def _is_loopback(name: str) -> bool:
+    """`localhost` and what is below it never leaves the machine (RFC 6761, section 6.3)."""
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
+def _refused(what: str, variable: str) -> ProblemError:
+    detail = (
+        f"{what} not known here: this host asks nobody who they are (--no-verify-jwt), so it answers calls "
+        f"to and from this machine alone, and what {variable} names"
+    )
+    return ProblemError(Problem(403, "foreign_origin", detail))

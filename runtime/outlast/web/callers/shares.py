@@ -1,0 +1,127 @@
+"""What one caller may take of a host: beyond it 429, before a row exists. Secret keys have no limit."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import NamedTuple
+
+from outlast.core.clock import monotonic
+from outlast.web.callers.admission import Admitted
+from outlast.web.callers.stored import Stored, limited
+from outlast.web.http.addresses import caller_address
+from outlast.web.http.calls import Call
+
+SWEPT_MIN = 1_000
+"""Fewer workflows than this are kept in mind without a look at which of them still run."""
+
+
+class CallerLimits(NamedTuple):
+    """Of one caller. `running` are workflows in this instance's memory that it started by calls."""
+
+    calls_max: int
+    running_max: int
+    requests_per_s_max: int
+    streams_max: int
+
+
+class Shares:
+    """Counts what callers take. A caller is a user, or an address where no user is known.
+
+    `runs_here` says whether a workflow is in this instance's memory.
+    """
+
+    def __init__(
+        self,
+        limits: CallerLimits,
+        runs_here: Callable[[str], bool],
+        stored: Stored | None = None,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self._limits = limits
+        self._runs_here = runs_here
+        self._stored = stored
+        self._clock = clock
+        self._second = 0
+        self._requests: Counter[str] = Counter()
+        self._calls: Counter[str] = Counter()
+        self._streams: Counter[str] = Counter()
+        self._running: dict[str, set[str]] = {}
+        self._started = 0
+        self._swept_at = SWEPT_MIN
+
+    def asked(self, call: Call, admitted: Admitted) -> None:
+        """Count a request. Raises ProblemError (429) past so many in one second."""
+        if admitted.secret:
+            return
+        second = int(self._clock())
+        if second != self._second:
+            self._second = second
+            self._requests.clear()
+        caller = _caller(call, admitted)
+        if self._requests[caller] >= self._limits.requests_per_s_max:
+            raise limited(f"{self._limits.requests_per_s_max} requests of this caller came within a second")
+        # guard: requests-without-end
+        self._requests[caller] += 1
+
+    def in_flight(self, call: Call, admitted: Admitted) -> AbstractContextManager[None]:
+        """Count a call until it is answered. Entering it raises ProblemError (429)."""
+        most = self._limits.calls_max
+        return _held(self._calls, call, admitted, most, f"{most} calls of this caller are in flight")
+
+    def streaming(self, call: Call, admitted: Admitted) -> AbstractContextManager[None]:
+        """Count a stream until it ends. Entering it raises ProblemError (429)."""
+        most = self._limits.streams_max
+        return _held(self._streams, call, admitted, most, f"{most} streams of this caller are open")
+
+    async def may_start(self, call: Call, admitted: Admitted, workflow_id: str) -> None:
+        """Let a caller start a workflow, or attach to one that runs here. Raises ProblemError (429).
+
+        It counts from now on, as long as it is in memory.
+        """
+        if admitted.secret or self._runs_here(workflow_id):
+            return
+        if self._stored is not None and admitted.subject is not None:
+            await self._stored.may_start(admitted.subject)
+        caller = _caller(call, admitted)
+        if len(self._running.get(caller, ())) >= self._limits.running_max:
+            self._sweep(caller)
+            if len(self._running.get(caller, ())) >= self._limits.running_max:
+                raise limited(f"{self._limits.running_max} workflows of this caller are running")
+        # guard: running-without-end
+        self._running.setdefault(caller, set()).add(workflow_id)
+        self._started += 1
+        if self._started >= self._swept_at:
+            self._sweep(*self._running)
+
+    def _sweep(self, *callers: str) -> None:
+        """Forget what has ended or left the memory."""
+        for caller in callers:
+            running = {each for each in self._running.pop(caller) if self._runs_here(each)}
+            if running:
+                self._running[caller] = running
+        self._started = sum(map(len, self._running.values()))
+        self._swept_at = max(SWEPT_MIN, 2 * self._started)
+
+
+@contextmanager
+def _held(counts: Counter[str], call: Call, admitted: Admitted, most: int, reached: str) -> Iterator[None]:
+    if admitted.secret:
+        yield
+        return
+    caller = _caller(call, admitted)
+    if counts[caller] >= most:
+        raise limited(reached)
+    counts[caller] += 1
+    try:
+        yield
+    finally:
+        counts[caller] -= 1
+        if not counts[caller]:
+            del counts[caller]
+
+
+def _caller(call: Call, admitted: Admitted) -> str:
+    # guard: all-strangers-one = "-"
+    return f"user {admitted.subject}" if admitted.subject is not None else caller_address(call.scope)

@@ -1,0 +1,120 @@
+"""How many workflows of a user lie in the database: beyond the limits no new one is started."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from outlast.core.clock import monotonic
+from outlast.core.ports import Unreachable
+from outlast.store.workflows import PostgresWorkflows
+from outlast.web.http.problems import Problem, ProblemError
+
+KEPT_S = 10.0
+"""How long a count is believed. What is started meanwhile is added to it."""
+
+FRESH_S = 1.0
+"""Who is at a limit has this often looked whether that is still so."""
+
+USERS_MAX = 10_000
+"""Users whose counts are kept. Of others it is counted anew."""
+
+
+class StoredLimits(NamedTuple):
+    """Of one user: workflows that sleep or wait to run, and rows at all, ended ones too."""
+
+    sleeping_max: int
+    stored_max: int
+
+
+class Counts(NamedTuple):
+    """What lies in the database."""
+
+    sleeping: int
+    stored: int
+
+
+_NONE = Counts(0, 0)
+
+
+@dataclass(slots=True)
+class _Known:
+    counts: Counts = _NONE
+    started: int = 0
+    """Since it was counted, by this instance: each may sleep by now."""
+    counted_at_s: float = float("-inf")
+    counting: asyncio.Task[None] | None = None
+    before: int = 0
+    """Of the started ones, those that the count under way knows."""
+
+
+class Stored:
+    """Users' counts, as far as this instance needs to know them.
+
+    Counting costs no call time while a user is far from the limits: it is done beside. So several instances
+    let through as much beyond a limit as the others start within KEPT_S; one alone what comes until the first
+    count is there.
+    """
+
+    def __init__(
+        self, counting: PostgresWorkflows, limits: StoredLimits, clock: Callable[[], float] = monotonic
+    ) -> None:
+        self._counting = counting
+        self._limits = limits
+        self._clock = clock
+        self._users: OrderedDict[str, _Known] = OrderedDict()
+
+    async def may_start(self, subject: str) -> None:
+        """Count one more. Raises ProblemError (429)."""
+        known = self._users.setdefault(subject, _Known())
+        self._users.move_to_end(subject)
+        if len(self._users) > USERS_MAX:
+            self._users.popitem(last=False)
+        age_s = self._clock() - known.counted_at_s
+        if age_s >= KEPT_S:
+            _ = self._begin(subject, known)
+        if self._reached(known) is not None:
+            # Most of what was started since may have ended.
+            if known.counting is not None and known.before < known.started:
+                await asyncio.shield(known.counting)  # it leaves out what was started after it began
+            if known.started or age_s >= FRESH_S:
+                await asyncio.shield(self._begin(subject, known))
+            # guard: stored-without-end
+            if (reached := self._reached(known)) is not None:
+                raise limited(reached)
+        known.started += 1
+
+    def _reached(self, known: _Known) -> str | None:
+        if known.counts.sleeping + known.started >= self._limits.sleeping_max:
+            return f"{self._limits.sleeping_max} workflows of this caller sleep or wait to run"
+        if known.counts.stored + known.started >= self._limits.stored_max:
+            return f"{self._limits.stored_max} workflows of this caller are stored"
+        return None
+
+    def _begin(self, subject: str, known: _Known) -> asyncio.Task[None]:
+        if known.counting is None:
+            known.before = known.started
+            known.counting = asyncio.get_running_loop().create_task(
+                self._count(subject, known), name="outlast-count"
+            )
+        return known.counting
+
+    async def _count(self, subject: str, known: _Known) -> None:
+        try:
+            counts = Counts(*await self._counting.counts(subject, *self._limits))
+        except Unreachable:
+            return  # a start says so itself
+        finally:
+            known.counting = None
+        known.counts = counts
+        known.started -= known.before
+        known.counted_at_s = self._clock()
+
+
+def limited(reached: str) -> ProblemError:
+    """What a caller is told who has taken all that one may."""
+    detail = f"{reached}, as many as may be; try again later"
+    return ProblemError(Problem(429, "rate_limited", detail, retryable=True, headers=(("retry-after", "1"),)))

@@ -1,0 +1,177 @@
+"""JSON Web Tokens: who a caller is by the project's own signature, remembered for a moment."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from typing import Any, NamedTuple
+
+from outlast.core.callers import ANON, OURS, SERVICE_ROLE, Caller
+from outlast.core.clock import Clock, monotonic
+from outlast.web.callers.key_sets import ASYMMETRIC, SYMMETRIC, KeySet, KeysUnavailable, SigningKey
+from outlast.web.http.problems import Problem, ProblemError
+
+LEEWAY_S = 10.0
+"""So much may the clock of whoever made a token differ."""
+
+REMEMBERED_S = 60.0
+REMEMBERED_MAX = 10_000
+TOKEN_CHARS_MAX = 16_384
+API_ISSUERS = ("supabase", "supabase-demo")
+"""Of the legacy anon and service_role keys, which are JWTs without user and audience."""
+
+_FORMAT = "UNAUTHORIZED_INVALID_JWT_FORMAT"
+_ALGORITHM = "UNAUTHORIZED_UNSUPPORTED_TOKEN_ALGORITHM"
+_CODES = {SYMMETRIC: "UNAUTHORIZED_LEGACY_JWT", **dict.fromkeys(ASYMMETRIC, "UNAUTHORIZED_ASYMMETRIC_JWT")}
+"""Supabase's own (its documentation, "Edge Functions: Error codes")."""
+
+
+class TokenExpired(ProblemError):
+    """A key of the project signed it, and its time is over."""
+
+
+class Identity(NamedTuple):
+    """Whom a token names. `record` is what is stored of it; it stands until `expires_s` (Unix seconds)."""
+
+    caller: Caller
+    record: str | None
+    expires_s: float
+
+
+class Tokens:
+    """Verifies tokens. `issuers` may be empty: then `iss` is not asked for."""
+
+    def __init__(
+        self, keys: KeySet, issuers: Collection[str], audiences: Collection[str], clock: Clock
+    ) -> None:
+        self._keys = keys
+        self._issuers = frozenset(issuers)
+        self._audiences = frozenset(audiences)
+        self._clock = clock
+        self._known: dict[str, tuple[Identity, float]] = {}
+
+    async def identify(self, token: str) -> Identity:
+        """Whom `token` names. Raises ProblemError: 401 for a bad one, 503 while its key can't be had.
+
+        For one that was good it is TokenExpired.
+        """
+        if (remembered := self.remembered(token)) is not None:
+            return remembered
+        identity = await self._verify(token)
+        lasts_s = min(REMEMBERED_S, identity.expires_s + LEEWAY_S - self._clock.now_s())
+        while len(self._known) >= REMEMBERED_MAX:
+            del self._known[next(iter(self._known))]
+        self._known.pop(token, None)  # so that the oldest one always comes first
+        self._known[token] = identity, monotonic() + lasts_s
+        return identity
+
+    def remembered(self, token: str) -> Identity | None:
+        """Whom `token` names, if that was found out a moment ago."""
+        known = self._known.get(token)
+        return known[0] if known is not None and monotonic() < known[1] else None
+
+    async def _verify(self, token: str) -> Identity:
+        if not self._keys:
+            remedy = "set SUPABASE_URL, SUPABASE_JWKS or SUPABASE_JWT_SECRET"
+            raise refusal(_FORMAT, f"Invalid JWT: this host knows no key to verify it by; {remedy}")
+        jwt = await _jwt()
+        header = _header(jwt, token)
+        algorithm, kid = header.get("alg"), header.get("kid")
+        if not isinstance(algorithm, str) or algorithm not in _CODES:
+            raise refusal(_ALGORITHM, "Invalid JWT: it must be signed by ES256, RS256 or HS256")
+        try:
+            candidates = await self._keys.candidates(algorithm, kid if isinstance(kid, str) else None)
+        except KeysUnavailable:
+            detail = "the keys to verify tokens by can't be fetched now; try again"
+            headers = (("retry-after", "3"),)
+            raise ProblemError(Problem(503, "jwks_unavailable", detail, True, headers=headers)) from None
+        code = _CODES[algorithm]
+        claims = _claims(jwt, token, candidates, code)
+        try:
+            return self._identity(claims, code)
+        except (ValueError, TypeError, OverflowError, RecursionError):  # what JSON can hold, and a row can't
+            raise refusal(code, "Invalid JWT: its claims can't be stored") from None
+
+    def _identity(self, claims: dict[str, Any], code: str) -> Identity:
+        # guard: claim-of-ours
+        claims.pop(OURS, None)
+        subject, role = claims.get("sub"), claims.get("role")
+        if subject is not None and (not isinstance(subject, str) or not subject or subject == ANON):
+            raise refusal(code, "Invalid JWT: its sub names no user")
+        if subject is not None:
+            caller = Caller("user", claims)
+            self._check_origin(claims, code)
+        else:
+            mode, kind = ("secret", SERVICE_ROLE) if role == SERVICE_ROLE else ("publishable", "anon")
+            caller = Caller("secret" if mode == "secret" else "publishable", claims, kind)
+            # guard: service-role-of-anywhere
+            if claims.get("iss") not in API_ISSUERS:
+                self._check_origin(claims, code)
+        record = caller.record()
+        if "\\u0000" in (record or ""):
+            raise ValueError("Postgres's functions can't read NUL out of JSON")
+        return Identity(caller, record, float(claims["exp"]))
+
+    def _check_origin(self, claims: dict[str, Any], code: str) -> None:
+        """`iss` and `aud`: a token of another project, or for something else, is none for us."""
+        # guard: token-of-another-project
+        if self._issuers and claims.get("iss") not in self._issuers:
+            raise refusal(code, "Invalid JWT: its iss is not this project's")
+        audience = claims.get("aud")
+        audiences = audience if isinstance(audience, list) else [audience]
+        # guard: token-for-something-else
+        if self._audiences.isdisjoint(each for each in audiences if isinstance(each, str)):
+            raise refusal(code, f"Invalid JWT: its aud must be {' or '.join(sorted(self._audiences))}")
+
+
+def token_ended() -> ProblemError:
+    """For what goes on longer than the token by which it was begun."""
+    return refusal("token_expired", "Invalid JWT: it has expired; sign in again and go on")
+
+
+def refusal(code: str, detail: str) -> ProblemError:
+    """401, as Supabase's gateway says it."""
+    return ProblemError(Problem(401, code, detail, headers=(("www-authenticate", "Bearer"),)))
+
+
+async def _jwt() -> Any:
+    """PyJWT: it brings cryptography along, which takes a while the first time."""
+    import sys
+
+    if "jwt" not in sys.modules:
+        await asyncio.to_thread(__import__, "jwt")
+    import jwt
+
+    return jwt
+
+
+def _header(jwt: Any, token: str) -> dict[str, Any]:
+    try:
+        if len(token) > TOKEN_CHARS_MAX:
+            raise ValueError
+        header: dict[str, Any] = jwt.get_unverified_header(token)
+    except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
+        raise refusal(_FORMAT, "Invalid JWT: it is none, or it is damaged") from None
+    return header
+
+
+def _claims(jwt: Any, token: str, candidates: list[SigningKey], code: str) -> dict[str, Any]:
+    """What the token says, if one of `candidates` signed it and it is in force."""
+    # guard: token-unsigned = {"verify_signature": False}
+    options = {"require": ["exp"], "verify_aud": False, "verify_iss": False, "verify_sub": False}
+    for each in candidates:
+        try:
+            claims: dict[str, Any] = jwt.decode(
+                token, each.key, algorithms=[each.algorithm], options=options, leeway=LEEWAY_S
+            )
+        except jwt.InvalidSignatureError:
+            continue
+        except jwt.ExpiredSignatureError:
+            problem = refusal(code, "Invalid JWT: it has expired; sign in again").problem
+            raise TokenExpired(problem) from None
+        except jwt.MissingRequiredClaimError:
+            raise refusal(code, "Invalid JWT: it has no exp") from None
+        except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError):
+            raise refusal(code, "Invalid JWT: it is not in force, or damaged") from None
+        return claims
+    raise refusal(code, "Invalid JWT: no key of this project signed it")

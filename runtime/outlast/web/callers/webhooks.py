@@ -1,0 +1,228 @@
+"""Who calls a function with `webhook=`: whoever signs with its secret, and under which key."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from pydantic_core import from_json, to_json
+
+from outlast.core.doubles import check_numbers
+from outlast.core.errors import InvalidInput, InvalidJson
+from outlast.core.names import key_of
+from outlast.sdk.webhooks import DatabaseWebhook, StandardWebhook, Webhook
+from outlast.web.callers.signatures import (
+    PLAIN_FORM,
+    STANDARD_FORM,
+    BadSecret,
+    holds,
+    is_current,
+    is_signed,
+    plain_secrets,
+    standard_secrets,
+)
+from outlast.web.http.calls import Call
+from outlast.web.http.off_loop import by_size
+from outlast.web.http.problems import Problem, ProblemError
+
+ID, TIMESTAMP, SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
+STANDARD_HEADERS = (ID, TIMESTAMP, SIGNATURE)
+_AUTHORIZATION = "authorization"
+_logger = logging.getLogger("outlast.web")
+
+
+class Complaints:
+    """What the log was told of secrets that can't be used: once of each, however often strangers call."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, str] = {}
+
+    def of(self, function: str, reason: str, form: str) -> None:
+        """Say what is wrong, unless that was the last that was said of `function`."""
+        if self._told.get(function) != reason:
+            self._told[function] = reason
+            _logger.error(
+                "%s can't verify its webhook: %s; set it to %s, or to several of them with | between",
+                function, reason, form,
+            )  # fmt: skip
+
+    def none_of(self, function: str) -> None:
+        """Its secret is in order."""
+        self._told.pop(function, None)
+
+
+async def admit_webhook(
+    call: Call,
+    webhook: Webhook,
+    function: str,
+    complaints: Complaints,
+    *,
+    now_s: float,
+    body_bytes_max: int,
+) -> str | None:
+    """Let only verified deliveries pass; the idempotency key that they stand for, if the options name one.
+
+    Nothing is written, and of the body nothing is read before the header fields are found to be in order.
+    Raises ProblemError (401, 400, 413, 429, 503), InvalidJson, TooManyValues, InvalidInput, ClientGone.
+    """
+    if isinstance(webhook, StandardWebhook):
+        secrets = partial(_secrets, webhook.secret, standard_secrets, STANDARD_FORM, function, complaints)
+        return await _standard(call, webhook, secrets, now_s, body_bytes_max)
+    secrets = partial(_secrets, webhook.secret, plain_secrets, PLAIN_FORM, function, complaints)
+    return await _database(call, webhook, secrets, body_bytes_max)
+
+
+Secrets = Callable[[], list[bytes]]
+
+
+async def _standard(
+    call: Call, webhook: StandardWebhook, secrets_now: Secrets, now_s: float, body_bytes_max: int
+) -> str:
+    message_id, timestamp, presented = (_one(call, name) for name in STANDARD_HEADERS)
+    if b"." in message_id:
+        raise ProblemError(DOTTED_ID)
+    # guard: stale-delivery
+    if not is_current(timestamp, now_s, webhook.tolerance_s):
+        raise ProblemError(stale(webhook.tolerance_s))
+    secrets = secrets_now()
+    body = await call.body(body_bytes_max)
+    if not await by_size(len(body), is_signed, secrets, message_id, timestamp, body, presented):
+        raise ProblemError(BAD_SIGNATURE)
+    if webhook.key:
+        return await _key_in(call, body_bytes_max, webhook.key)
+    return key_of(message_id.decode("latin-1"))
+
+
+async def _database(
+    call: Call, webhook: DatabaseWebhook, secrets_now: Secrets, body_bytes_max: int
+) -> str | None:
+    presented = _one(call, webhook.header)
+    if webhook.header == _AUTHORIZATION:
+        scheme, _, token = presented.partition(b" ")
+        presented = token.strip() if scheme.lower() == b"bearer" else b""
+    # guard: any-shared-secret
+    if not holds(secrets_now(), presented):
+        raise ProblemError(bad_secret(webhook.header))
+    call.forget(webhook.header.encode())
+    if webhook.key_header is not None:
+        return key_of(_key_field(call, webhook.key_header))
+    return await _key_in(call, body_bytes_max, webhook.key) if webhook.key else None
+
+
+def _one(call: Call, name: str) -> bytes:
+    """The one value of a header field that verification needs. Raises ProblemError (401)."""
+    values = call.header_values(name.encode())
+    if not values or not values[0]:
+        raise ProblemError(missing(name))
+    if len(values) > 1:
+        raise ProblemError(refusal("webhook_signature_invalid", f"{name} is repeated; send it once", name))
+    return values[0].encode("latin-1")
+
+
+def _key_field(call: Call, name: str) -> str:
+    values = call.header_values(name.encode())
+    if len(values) > 1:
+        detail = f"{name} is repeated; send it once"
+        raise ProblemError(Problem(400, "idempotency_key_invalid", detail))
+    if not values or not values[0]:
+        detail = f"{name} is missing; it names the event, so that it is handled once"
+        raise ProblemError(Problem(400, "idempotency_key_missing", detail))
+    return values[0]
+
+
+def _secrets(
+    variable: str, read: Callable[[str], list[bytes]], form: str, function: str, complaints: Complaints
+) -> list[bytes]:
+    """The secrets that a variable holds now. Raises ProblemError (503); the log says what is wrong."""
+    text = os.environ.get(variable, "")
+    try:
+        secrets = read(text)
+    except BadSecret as error:
+        reason = f"{variable} can't be used ({error})" if text else f"{variable} is not set"
+        complaints.of(function, reason, form)
+        raise ProblemError(UNAVAILABLE) from None
+    complaints.none_of(function)
+    return secrets
+
+
+async def _key_in(call: Call, body_bytes_max: int, paths: tuple[str, ...]) -> str:
+    """The values at `paths` of the body as one key.
+
+    Raises InvalidJson, TooManyValues, and InvalidInput that names the path.
+    """
+    body = await call.json_body(body_bytes_max)
+    return await by_size(len(body), _key_of, body, paths)
+
+
+def _key_of(body: bytes, paths: tuple[str, ...]) -> str:
+    try:
+        document = from_json(body, allow_inf_nan=False)
+        check_numbers(body)
+    except ValueError as error:
+        raise InvalidJson(f"the body is no JSON: {error}") from None
+    return key_of("~".join([_text_at(document, path) for path in paths]))
+
+
+def _text_at(document: Any, path: str) -> str:
+    """The text, number or truth at `path`. A `~` in it becomes `%7E`, so that no two lists read the same."""
+    found = document
+    for name in path.split("."):
+        found = found.get(name) if isinstance(found, dict) else None
+    if found is None or found == "":
+        raise _unfit(path, "missing", "no value is there, and the idempotency key is made of it")
+    if isinstance(found, dict | list):
+        raise _unfit(
+            path, "scalar_type", "a text or a number must be there: the idempotency key is made of it"
+        )
+    text = found if isinstance(found, str) else to_json(found).decode()
+    return text.replace("%", "%25").replace("~", "%7E")
+
+
+def _unfit(path: str, kind: str, message: str) -> InvalidInput:
+    return InvalidInput(f"{path}: {message}", [{"type": kind, "loc": path.split("."), "msg": message}])
+
+
+def refusal(code: str, detail: str, header: str) -> Problem:
+    """401, with the challenge that HTTP wants there (RFC 9110, section 15.5.2)."""
+    scheme = "Bearer" if header == _AUTHORIZATION else "Webhook"
+    return Problem(401, code, detail, headers=(("www-authenticate", scheme),))
+
+
+def missing(header: str) -> Problem:
+    """A header field isn't there."""
+    needed = f"; a delivery needs {', '.join(STANDARD_HEADERS)}" if header in STANDARD_HEADERS else ""
+    return refusal("webhook_signature_missing", f"{header} is missing{needed}", header)
+
+
+def stale(tolerance_s: float) -> Problem:
+    """The timestamp is none, or an old or a coming one."""
+    detail = (
+        f"{TIMESTAMP} must be the time in whole seconds since 1970, and within {tolerance_s:.0f} s of now: "
+        "sign each delivery anew, and check the clock"
+    )
+    return refusal("webhook_timestamp_invalid", detail, TIMESTAMP)
+
+
+def bad_secret(header: str) -> Problem:
+    """The secret is another one."""
+    form = "Bearer SECRET" if header == _AUTHORIZATION else "the secret"
+    return refusal("webhook_signature_invalid", f"{header} must be {form}, as this function knows it", header)
+
+
+BAD_SIGNATURE = refusal(
+    "webhook_signature_invalid",
+    f"no v1 signature in {SIGNATURE} fits; sign ID.TIMESTAMP.BODY, the body byte for byte as it is sent, "
+    "with the secret that this function knows",
+    SIGNATURE,
+)
+DOTTED_ID = refusal(
+    "webhook_signature_invalid",
+    f"{ID} must have no dot: dots part what is signed, and an id with one could take in the timestamp",
+    ID,
+)
+UNAVAILABLE = Problem(
+    503, "webhook_unavailable", "deliveries can't be verified now; the host's log says why", retryable=True
+)

@@ -1,0 +1,84 @@
+"""The application that answers all that is no function: workflows, health, and what is served here."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from outlast.engine.engine import Engine
+from outlast.functions.catalog import Catalog
+from outlast.store.workflows import PostgresWorkflows
+from outlast.web.callers.admission import Admission
+from outlast.web.callers.shares import Shares
+from outlast.web.http.answers import Answer, json_answer
+from outlast.web.http.calls import Call
+from outlast.web.http.routes import WORKFLOWS, Routes
+from outlast.web.management.events import EventRoutes
+from outlast.web.management.health import Health
+from outlast.web.management.messages import MessageRoutes
+from outlast.web.management.owned import Owned, VisibleSteps
+from outlast.web.management.workflows import WorkflowRoutes
+from outlast.web.openapi.document import OpenApi
+from outlast.web.openapi.views import OpenTo
+
+
+def management_app(
+    *,
+    engine: Engine,
+    workflows: PostgresWorkflows,
+    functions: Catalog,
+    admission: Admission,
+    visible_steps: VisibleSteps,
+    shares: Shares,
+    schema_current: Callable[[], Awaitable[bool]],
+    version: str,
+    body_bytes_max: int,
+    openapi_to: OpenTo = "caller",
+) -> ASGIApp:
+    """An ASGI application for HTTP scopes. It raises ProblemError and OutlastError for its caller to answer.
+
+    `visible_steps` says which steps of a function show their outputs to owners of its workflows. `shares`
+    count a caller's waits and streams. `schema_current` says whether the database's schema is up to
+    date, and raises Unreachable. `version` is Outlast's; `body_bytes_max` bounds a message.
+    `openapi_to` says who sees what of `/openapi.json`.
+    """
+    owned = Owned(workflows, admission, visible_steps)
+    of_workflows = WorkflowRoutes(engine, workflows, owned, shares)
+    of_events = EventRoutes(engine, workflows, owned, shares)
+    of_messages = MessageRoutes(engine, admission, body_bytes_max)
+    probes = Health(engine, functions, schema_current)
+    openapi = OpenApi(functions, version, admission, openapi_to)
+
+    async def home(call: Call) -> Answer:
+        """What this is and where to go on."""
+        links = {"openapi": "/openapi.json", "workflows": WORKFLOWS, "health": "/healthz", "ready": "/readyz"}
+        if openapi_to == "off":
+            del links["openapi"]
+        return json_answer({"name": "outlast", "version": version, "links": links})
+
+    routes = Routes(
+        {
+            "/": {"GET": home},
+            **({} if openapi_to == "off" else {"/openapi.json": {"GET": openapi.answer}}),
+            "/healthz": {"GET": probes.alive},
+            "/readyz": {"GET": probes.ready},
+            WORKFLOWS: {"GET": of_workflows.page},
+            f"{WORKFLOWS}/": {"GET": of_workflows.page},
+        },
+        {
+            "": {"GET": of_workflows.show},
+            "steps": {"GET": of_workflows.steps},
+            "events": {"GET": of_events.events},
+            "cancel": {"POST": of_workflows.cancel},
+            "messages": {"POST": of_messages.send},
+        },
+        {"POST": of_messages.send},
+    )
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        call = Call(scope, receive)
+        await call.answer(partial(routes.answer, call), send)
+
+    return app

@@ -1,0 +1,55 @@
+"""Bytes that may be in memory at once: of the instance, and of each caller."""
+
+from __future__ import annotations
+
+from collections import Counter
+from enum import Enum
+
+
+class Full(Enum):
+    """Whose bytes are all taken."""
+
+    CALLERS = "caller"
+    INSTANCES = "instance"
+
+
+class ByteBudget:
+    """Counts bytes. What comes alone is let in at any size: it would never fit otherwise."""
+
+    def __init__(self, bytes_max: int, caller_bytes_max: int) -> None:
+        self.bytes_max = bytes_max
+        self.caller_bytes_max = caller_bytes_max
+        self._used = 0
+        self._of: Counter[str] = Counter()
+
+    def full(self, caller: str | None, held: int, more: int) -> Full | None:
+        """What hinders a call that holds `held` from taking `more`.
+
+        Without a caller only the instance's limit counts.
+        """
+        if caller is not None:
+            used = self._of[caller]
+            # guard: bytes-of-a-caller
+            if used > held and used + more > self.caller_bytes_max:
+                return Full.CALLERS
+        # guard: bytes-of-an-instance
+        if self._used > held and self._used + more > self.bytes_max:
+            return Full.INSTANCES
+        return None
+
+    def take(self, caller: str | None, held: int, more: int) -> Full | None:
+        """Take `more`, or nothing: then what hinders."""
+        full = self.full(caller, held, more)
+        if full is None:
+            self._used += more
+            if caller is not None:
+                self._of[caller] += more
+        return full
+
+    def give_back(self, caller: str | None, held: int) -> None:
+        """These are in memory no more."""
+        self._used -= held
+        if caller is not None:
+            self._of[caller] -= held
+            if not self._of[caller]:
+                del self._of[caller]

@@ -1,0 +1,170 @@
+"""One HTTP request as the web floor reads it: header fields by name, the body within its limit."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Protocol, TypeVar
+
+from starlette.types import Receive, Scope, Send
+
+from outlast.core.budget import VALUE_BYTES
+from outlast.core.unfolding import check_values
+from outlast.web.http.answers import ClientGone
+from outlast.web.http.bodies import SHARE, Share
+from outlast.web.http.large_answers import is_small
+from outlast.web.http.off_loop import by_size
+from outlast.web.http.problems import Problem, ProblemError
+
+T = TypeVar("T")
+
+
+class Sendable(Protocol):
+    """What an endpoint answers, in one piece or as a stream."""
+
+    def size(self) -> int:
+        """Bytes of its body; 0 for a stream, which holds what it tells as it goes."""
+        ...
+
+    async def send(self, send: Send) -> None:
+        """Send it."""
+        ...
+
+
+class Call:
+    """A request. Names of header fields are lower-case bytes, as ASGI gives them."""
+
+    __slots__ = (
+        "_body", "_named", "_share", "_weighed",
+        "headers", "key", "method", "path", "query", "receive", "scope",
+    )  # fmt: skip
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self.scope = scope
+        self.receive = receive
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.query: bytes = scope["query_string"]
+        self.headers: list[tuple[bytes, bytes]] = scope["headers"]
+        self._named = dict(self.headers)  # most fields that are asked for aren't there
+        self._body: bytes | None = None
+        self._share: Share | None = scope.get(SHARE)
+        self._weighed = False
+        self.key: str | None = None
+        """The idempotency key that a verified webhook stands for; it goes before the header's."""
+
+    def header(self, name: bytes) -> str | None:
+        """The first value of a header field."""
+        return self.header_values(name)[0] if name in self._named else None
+
+    def header_values(self, name: bytes) -> list[str]:
+        """All values of a header field."""
+        if name not in self._named:
+            return []
+        return [value.decode("latin-1") for key, value in self.headers if key == name]
+
+    def text_pairs(self) -> list[tuple[str, str]]:
+        """All header fields, in the order sent."""
+        return [(key.decode("latin-1"), value.decode("latin-1")) for key, value in self.headers]
+
+    def forget(self, name: bytes) -> None:
+        """Drop a header field: what comes after neither sees nor records it."""
+        self.headers = [pair for pair in self.headers if pair[0] != name]
+        self._named.pop(name, None)
+
+    async def body(self, bytes_max: int) -> bytes:
+        """The whole body, as often as it is asked for. Raises ProblemError (413, 429, 503), ClientGone."""
+        if self._body is None:
+            self._body = await self._read(bytes_max)
+        return self._body
+
+    async def json_body(self, bytes_max: int) -> bytes:
+        """As `body`, for one that is read as JSON next: what it unfolds into is bounded and counted, too.
+
+        Raises TooManyValues (413).
+        """
+        body = await self.body(bytes_max)
+        if self._weighed:
+            return body
+        values = await by_size(len(body), check_values, body)
+        if self._share is not None:
+            # guard: values-weigh-nothing
+            self._share.take(values * VALUE_BYTES)
+        self._weighed = True
+        return body
+
+    def charge_to(self, caller: str | None, *, secret: bool) -> None:
+        """Let its bytes count as a caller's, by name; None where the address alone is known."""
+        if self._share is not None:
+            self._share.charge_to(caller, secret=secret)
+
+    def hold(
+        self, make: Callable[[], Awaitable[T]], size_of: Callable[[T], int]
+    ) -> AbstractAsyncContextManager[T]:
+        """What `make` gives for the answer, with room for it. See LargeAnswers.hold."""
+        return _unbounded(make) if self._share is None else self._share.hold(make, size_of)
+
+    async def answer(self, make: Callable[[], Awaitable[Sendable]], send: Send) -> None:
+        """Make an answer and send it, with room for it where it is large."""
+        made: Sendable | None = await make()
+        assert made is not None
+        if is_small(made.size()):
+            await made.send(send)
+            return
+
+        async def again() -> Sendable:
+            nonlocal made
+            answer, made = made, None
+            return answer or await make()
+
+        async with self.hold(again, lambda answer: answer.size()) as answer:
+            await answer.send(send)
+
+    def release(self) -> None:
+        """The body is needed no more: others may come."""
+        self._body = None
+        if self._share is not None:
+            self._share.release()
+
+    async def _read(self, bytes_max: int) -> bytes:
+        """By its Content-Length its room is taken at once, else as it grows."""
+        length = self.header(b"content-length") or ""
+        told = int(length) if length.isdecimal() else None
+        if told is not None and told > bytes_max:
+            raise ProblemError(_too_large(bytes_max))
+        if told and self._share is not None:
+            # guard: room-taken-late
+            self._share.take(told)
+        chunks: list[bytes] = []
+        size = 0
+        while True:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            chunk: bytes = message.get("body", b"")
+            size += len(chunk)
+            if size > bytes_max:
+                raise ProblemError(_too_large(bytes_max))
+            if told is None and self._share is not None:
+                self._share.take(len(chunk))
+            chunks.append(chunk)
+            if not message.get("more_body", False):
+                return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    async def until_gone(self) -> None:
+        """Wait until the client has gone away. Only for a call whose body has been read."""
+        while (await self.receive())["type"] != "http.disconnect":
+            pass
+
+
+@asynccontextmanager
+async def _unbounded(make: Callable[[], Awaitable[T]]) -> AsyncIterator[T]:
+    yield await make()
+
+
+def _too_large(bytes_max: int) -> Problem:
+    # Closing spares us from reading the rest only to throw it away (RFC 9110, section 15.5.14).
+    closing = (("connection", "close"),)
+    return Problem(
+        413, "payload_too_large", f"the body is larger than {bytes_max} bytes; send less", headers=closing
+    )

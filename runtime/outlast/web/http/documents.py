@@ -1,0 +1,165 @@
+"""Rows of the store as JSON: dates in UTC (RFC 3339), recorded JSON exactly as it was recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic_core import from_json, to_json
+
+from outlast.core.events import event_of
+from outlast.core.failures import CANCELLED
+from outlast.core.kinds import RECEIVE, TIMER
+from outlast.core.outcomes import public_error, public_message
+from outlast.core.records import Standing
+from outlast.core.status import Status
+
+Row = Mapping[str, Any]
+
+_STEP_FAILED = {"code": "step_failed", "message": "the step failed"}
+_RECORDED = frozenset({"input", "output", "response", "attributes"})
+
+
+@dataclass(frozen=True, slots=True)
+class Verbatim:
+    """JSON that is put into a document as it is: reading it would lose digits and duplicate names."""
+
+    json: bytes
+
+    def size(self) -> int:
+        """Bytes of it."""
+        return len(self.json)
+
+
+def document(fields: Mapping[str, Any]) -> Verbatim:
+    """A JSON object of `fields`."""
+    parts = [b"%s:%s" % (to_json(name), _json(value)) for name, value in fields.items()]
+    return Verbatim(b"{%s}" % b",".join(parts))
+
+
+def documents(items: Iterable[Verbatim]) -> Verbatim:
+    """A JSON array of `items`."""
+    return Verbatim(b"[%s]" % b",".join(item.json for item in items))
+
+
+def workflow_document(row: Row, *, secret: bool, values: bool = True) -> Verbatim:
+    """One workflow. Its traceback, and where it runs, are for holders of a secret key alone.
+
+    Without `values` what went in and what came out is left out.
+    """
+    fields = {name: _recorded(value) if name in _RECORDED else value for name, value in row.items()}
+    if not values:
+        fields.update({name: None for name in ("input", "output", "response") if name in fields})
+    if not secret and "owner" in fields:
+        fields["owner"] = None
+    if row.get("error") is not None:
+        fields["error"] = _error(row, secret=secret)
+    return document(fields)
+
+
+def summary_document(row: Row) -> Verbatim:
+    """A workflow of a listing: of its error `code` and `message`, as its reader may see it."""
+    fields = {
+        name: _recorded(value) if name in _RECORDED else value
+        for name, value in row.items()
+        if name not in ("error_code", "error_message")
+    }
+    code, message = row.get("error_code"), row.get("error_message")
+    fields["error"] = None if code is None else {"code": code, "message": message or public_message(code)}
+    return document(fields)
+
+
+def running_document(row: Row, *, secret: bool) -> Verbatim:
+    """One step that runs. On which instance is for holders of a secret key alone."""
+    return document(
+        {
+            "step_id": row["step_id"],
+            "name": row["name"],
+            "status": "RUNNING",
+            "output": None,
+            "error": None,
+            "attempts": row["attempt"],
+            "completion_order": None,
+            "started_at": row["began_at"],
+            "completed_at": None,
+            "retry_at": row["retry_at"],
+            "instance": row["instance_id"] if secret else None,
+        }
+    )
+
+
+def step_document(row: Row, *, secret: bool, visible: bool = True) -> Verbatim:
+    """One recorded step; of a wait that isn't over, when it will be. `secret` as for workflows.
+
+    Unless steps are `visible`, their outputs are left out; what was published is there for owners to see.
+    """
+    waiting = row["completion_order"] is None
+    wake_at = datetime.fromtimestamp(float(row["output"]), UTC) if waiting else None
+    status, completed_at = _wait_over(row, wake_at) if wake_at else (_step_status(row), row["completed_at"])
+    published = event_of(row["name"], row["kind"]) is not None
+    fields: dict[str, Any] = {
+        "step_id": row["step_id"],
+        "name": row["name"],
+        "status": status,
+        "output": _recorded(row["output"]) if not waiting and (visible or published) else None,
+        "error": _recorded(row["error"]) if secret or row["error"] is None else _STEP_FAILED,
+        "attempts": row["attempts"],
+        "completion_order": row["completion_order"],
+        "started_at": row["started_at"],
+        "completed_at": completed_at,
+    }
+    if waiting and completed_at is None:
+        fields["wake_at"] = wake_at
+    return document(fields)
+
+
+def event_document(row: Row) -> Verbatim:
+    """One published event: `number`, `event`, `value`, `published_at`."""
+    return document({**row, "value": _recorded(row["value"])})
+
+
+def _wait_over(row: Row, wake_at: datetime) -> tuple[str, datetime | None]:
+    """How a wait stands whose end is not recorded, and since when.
+
+    A workflow that has ended waits for nothing: it had slept, or it gave the wait up. A receive and a timer
+    were given up, since their ends are always recorded.
+    """
+    if row["over_at"] is None:
+        return "RECEIVING" if row["kind"] == RECEIVE else "SLEEPING", None
+    slept = row["kind"] not in (RECEIVE, TIMER) and wake_at <= row["over_at"]
+    return ("SUCCESS", wake_at) if slept else ("CANCELLED", row["over_at"])
+
+
+def _step_status(row: Row) -> str:
+    if row["error"] is None:
+        return "SUCCESS"
+    return "CANCELLED" if row["error"] == CANCELLED else "ERROR"
+
+
+def _error(row: Row, *, secret: bool) -> dict[str, Any]:
+    standing = Standing(
+        workflow_id=row["workflow_id"],
+        function=row["function"],
+        status=Status(row["status"]),
+        fingerprint=None,
+        subject=None,
+        output=None,
+        error=row["error"],
+        response=None,
+    )
+    public = public_error(standing)
+    return {**public, **from_json(row["error"])} if secret else public
+
+
+def _recorded(text: str | None) -> Verbatim | None:
+    return None if text is None else Verbatim(text.encode())
+
+
+def _json(value: Any) -> bytes:
+    if isinstance(value, Verbatim):
+        return value.json
+    if isinstance(value, datetime):
+        value = value.astimezone(UTC)
+    return to_json(value, inf_nan_mode="null")

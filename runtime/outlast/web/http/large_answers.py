@@ -1,0 +1,110 @@
+"""Large answers: a slow reader's stays in memory until it is read, so all together have a budget."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import NamedTuple, TypeVar
+
+from outlast.web.http.byte_budget import ByteBudget, Full
+from outlast.web.http.problems import Problem, ProblemError
+
+LARGE_BYTES = 64 * 1024
+"""What is no larger isn't counted: connections hold as much anyway."""
+
+TURN_S = 10.0
+"""How long a large answer waits for its turn."""
+
+T = TypeVar("T")
+
+
+class _Turn(NamedTuple):
+    caller: str | None
+    size: int
+    granted: asyncio.Future[None]
+
+
+def is_small(size: int) -> bool:
+    """Whether an answer of so many bytes needs no room."""
+    return size <= LARGE_BYTES
+
+
+class LargeAnswers:
+    """Lets answers be made and sent as there is room for them, in order of their asking."""
+
+    def __init__(self, budget: ByteBudget, turn_s: float = TURN_S) -> None:
+        self._budget = budget
+        self._turn_s = turn_s
+        self._turns: deque[_Turn] = deque()
+
+    @asynccontextmanager
+    async def hold(
+        self,
+        caller_of: Callable[[], str | None],
+        make: Callable[[], Awaitable[T]],
+        size_of: Callable[[T], int],
+    ) -> AsyncIterator[T]:
+        """What `make` gives, with room for it until the end of the block. By then it is known who calls.
+
+        Where there is none yet it is let go of, and made anew when its turn comes: those that wait hold
+        nothing. Raises ProblemError (429, 503) if that takes too long.
+        """
+        made = await make()
+        size = size_of(made)
+        if is_small(size):
+            yield made
+            return
+        caller = caller_of()
+        # guard: answers-without-budget = False
+        full = bool(self._turns) or self._budget.take(caller, 0, size) is not None
+        if full:
+            del made
+            await self._turn(caller, size)
+        try:
+            if full:
+                made = await make()
+            yield made
+        finally:
+            self._budget.give_back(caller, size)
+            self._grant()
+
+    async def _turn(self, caller: str | None, size: int) -> None:
+        """Wait until these bytes are taken for the caller."""
+        turn = _Turn(caller, size, asyncio.get_running_loop().create_future())
+        self._turns.append(turn)
+        self._grant()  # others may wait for their own alone
+        try:
+            async with asyncio.timeout(self._turn_s):
+                await turn.granted
+        except BaseException as error:
+            if turn.granted.done() and not turn.granted.cancelled():
+                self._budget.give_back(caller, size)
+            with suppress(ValueError):
+                self._turns.remove(turn)
+            self._grant()
+            if isinstance(error, TimeoutError):
+                raise ProblemError(self._problem(caller, size)) from None
+            raise
+
+    def _grant(self) -> None:
+        """Give room to those that wait. One that is held up by its own caller's limit holds up no other."""
+        waiting = list(self._turns)
+        for turn in waiting:
+            full = self._budget.take(turn.caller, 0, turn.size)
+            if full is Full.INSTANCES:
+                return
+            if full is None:
+                self._turns.remove(turn)
+                turn.granted.set_result(None)
+
+    def _problem(self, caller: str | None, size: int) -> Problem:
+        of_caller = self._budget.full(caller, 0, size) is Full.CALLERS
+        whose = "this caller hasn't" if of_caller else "clients haven't"
+        detail = (
+            f"large answers that {whose} read yet leave no room for this one of {size} bytes; "
+            "nothing is lost: ask again"
+        )
+        status, code = (429, "rate_limited") if of_caller else (503, "overloaded")
+        return Problem(status, code, detail, retryable=True, headers=(("retry-after", "1"),))

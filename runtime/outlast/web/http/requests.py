@@ -1,0 +1,86 @@
+"""Which answers the log is to show: one fact a request, and no more than so many a second."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from starlette.types import Scope
+
+from outlast.core.clock import monotonic
+from outlast.core.observations import Observer, RequestAnswered, RequestsUntold, ignore
+from outlast.web.http.answers import Reply
+
+Told = Literal["off", "errors", "all"]
+"""No request; those that were answered with 400 and above; all but successful probes."""
+
+PATH_CHARS_MAX = 300
+METHOD_CHARS_MAX = 20
+PROBES = frozenset({"/healthz", "/readyz"})
+"""They tell and do nothing, and are asked under the address of the day."""
+
+
+class RequestLog:
+    """Tells `observe` of answered requests. Strangers must not fill a disk: `per_s_max` bounds what is told.
+
+    What was left out in one second is told as a number with the first request of a later one.
+    """
+
+    def __init__(
+        self, observe: Observer, told: Told, per_s_max: int, clock: Callable[[], float] = monotonic
+    ) -> None:
+        self._observe = observe
+        self._status_min = {"off": 1_000, "errors": 400, "all": 0}[told]
+        self._per_s_max = per_s_max
+        self._clock = clock
+        self._second = 0
+        self._told = 0
+        self._untold = 0
+
+    def began(self) -> float:
+        """The moment at which a request came, for `answered`."""
+        return self._clock()
+
+    def answered(self, scope: Scope, reply: Reply, began: float) -> None:
+        """A request was answered, or its client went away before (no status)."""
+        status = reply.status
+        if (status or 0) < self._status_min:
+            return
+        path = scope["path"]
+        if status is not None and status < 400 and path in PROBES:
+            return
+        client = scope.get("client")
+        self._tell(
+            RequestAnswered(
+                method=scope["method"][:METHOD_CHARS_MAX],
+                path=path if len(path) <= PATH_CHARS_MAX else f"{path[:PATH_CHARS_MAX]}…",
+                status=status,
+                duration_s=self._clock() - began,
+                client=client[0] if client else "",
+                code=reply.header(b"sb-error-code"),
+                workflow_id=reply.header(b"workflow-id"),
+            )
+        )
+
+    def refused(self, client: str, status: int, code: str) -> None:
+        """What is no request was answered: its line and header could not be read, or didn't come."""
+        if status >= self._status_min:
+            self._tell(RequestAnswered("-", "-", status, 0.0, client, code, None))
+
+    def _tell(self, fact: RequestAnswered) -> None:
+        second = int(self._clock())
+        if second != self._second:
+            self._second, self._told = second, 0
+            if self._untold:
+                self._observe(RequestsUntold(self._untold))
+                self._untold = 0
+        if self._told >= self._per_s_max:
+            self._untold += 1
+            return
+        self._told += 1
+        self._observe(fact)
+
+
+def untold() -> RequestLog:
+    """One that tells of nothing."""
+    return RequestLog(ignore, "off", 1)

@@ -1,0 +1,1 @@
+"""Calls of functions: start or attach, wait, stream, answer."""

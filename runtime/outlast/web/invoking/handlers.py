@@ -1,0 +1,164 @@
+"""Functions that aren't durable: handlers and mounted ASGI applications."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp
+
+from outlast.functions.routes import Target
+from outlast.sdk.clients import MakeClients
+from outlast.sdk.context import Context, enter_context
+from outlast.sdk.definitions import HandlerDefinition
+from outlast.sdk.http import Headers, HTTPException, Response
+from outlast.sdk.requests import Client, Request
+from outlast.sdk.running import Host, enter_host
+from outlast.web.callers.admission import Admitted
+from outlast.web.http.answers import JSON, Answer, ClientGone, Reply, text_pairs
+from outlast.web.http.bodies import BodyLimits
+from outlast.web.http.calls import Call
+from outlast.web.http.problems import FUNCTION_FAILED, ProblemError, expected_problem
+from outlast.web.invoking.invoke import check_method
+from outlast.web.invoking.results import exception_answer
+
+_logger = logging.getLogger("outlast.function")
+
+
+class HostAccess(NamedTuple):
+    """What handlers and applications reach of the host, and how large bodies may be."""
+
+    host: Host
+    clients: MakeClients | None
+    bodies: BodyLimits
+
+    @asynccontextmanager
+    async def entered(
+        self, function: str, admitted: Admitted, request: Request | None
+    ) -> AsyncIterator[None]:
+        """Let the code that runs here know where it is and who calls."""
+        clients = None if self.clients is None else self.clients(admitted.caller, admitted.token)
+        logger = logging.LoggerAdapter(_logger)
+        here = Context(function, "", logger, request, admitted.caller, clients=clients)
+        enter_host(self.host)
+        enter_context(lambda: here)
+        try:
+            yield
+        finally:
+            if clients is not None:
+                await clients.close()
+
+
+async def serve_handler(
+    call: Call,
+    admitted: Admitted,
+    target: Target,
+    definition: HandlerDefinition,
+    access: HostAccess,
+    reply: Reply,
+) -> None:
+    """Call a handler and send what it returns: a Response, an ASGI response, text, bytes or JSON."""
+    check_method(call, definition.methods)
+    body = await call.body(access.bodies.of(definition.body_bytes_max))
+    headers = Headers(call.text_pairs())
+    client = call.scope.get("client")
+    request = Request(
+        call.method,
+        target.subpath,
+        call.query.decode("latin-1"),
+        headers,
+        body,
+        Client(*client) if client else None,
+    )
+    async with access.entered(target.function, admitted, request):
+        await _answer_by(call, target, definition, request, reply)
+
+
+async def _answer_by(
+    call: Call, target: Target, definition: HandlerDefinition, request: Request, reply: Reply
+) -> None:
+    try:
+        if definition.is_async:
+            result = await definition.fn(request)
+        else:
+            result, raised = await asyncio.to_thread(_called, definition.fn, request)
+            if raised is not None:
+                raise raised
+        answer = _answer_of(result)
+        if answer is None:
+            await result(call.scope, call.receive, reply)
+    except HTTPException as error:
+        answer = exception_answer(error.status, error.detail, error.headers.items())
+    except BaseException as error:
+        raise _blamed(target.function, error, reply) from error
+    if answer is not None:
+        await call.answer(_made(answer), reply)
+
+
+async def serve_app(
+    call: Call, admitted: Admitted, function: str, app: ASGIApp, access: HostAccess, reply: Reply
+) -> None:
+    """Mount an ASGI application at its function's path."""
+    root = call.scope.get("root_path", "") + f"/functions/v1/{function}"
+    async with access.entered(function, admitted, None):
+        try:
+            await app({**call.scope, "root_path": root}, call.receive, reply)
+        except BaseException as error:
+            raise _blamed(function, error, reply) from error
+    if not reply.begun:
+        _logger.error("%s did not answer", function)
+        await FUNCTION_FAILED.answer().send(reply)
+
+
+def _made(answer: Answer) -> Callable[[], Awaitable[Answer]]:
+    """A large one waits for its turn in memory, since it can't be made anew."""
+
+    async def made() -> Answer:
+        return answer
+
+    return made
+
+
+def _called(fn: Callable[[Request], Any], request: Request) -> tuple[Any, BaseException | None]:
+    """What a `def` handler returned, or raised. As a future's exception two kinds would be more than that.
+
+    No future carries StopIteration. GeneratorExit would close every coroutine above, up to the server's, and
+    that one closes the connection.
+    """
+    try:
+        return fn(request), None
+    except BaseException as error:  # noqa: BLE001 - raised again where it is awaited
+        return None, error
+
+
+def _blamed(function: str, error: BaseException, reply: Reply) -> BaseException:
+    """What to raise for `error`: itself where callers are told of it, else that the function failed.
+
+    Even SystemExit is the function's failure; only the cancellation of this very call passes through.
+    """
+    if isinstance(error, asyncio.CancelledError) and _cancelled():
+        return error
+    if isinstance(error, ClientDisconnect | ClientGone):
+        return ClientGone()
+    if isinstance(error, Exception) and expected_problem(error) is not None and not reply.begun:
+        return error
+    _logger.error("%s failed", function, exc_info=error)
+    return ProblemError(FUNCTION_FAILED)
+
+
+def _cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _answer_of(result: Any) -> Answer | None:
+    """What a handler returned as an answer; None if it is an ASGI response that sends itself."""
+    if isinstance(result, Response):
+        return Answer(result.status, result.body, text_pairs(result.headers.pairs()))
+    if result is None:
+        return Answer(200, b"null", [JSON])
+    return None if callable(result) else _answer_of(Response(result))

@@ -1,0 +1,272 @@
+"""The way of a request to a workflow: who calls, which workflow it is, start or attach, wait, answer."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from urllib.parse import parse_qsl
+
+from pydantic_core import to_json
+from starlette.types import Send
+
+from outlast.core.budget import weigh
+from outlast.core.errors import DatabaseUnavailable, InvalidJson, InvalidKey, NotSerializable, OutlastError
+from outlast.core.names import fingerprint_of, fresh_workflow_id, is_uuid, parse_key, workflow_id_of
+from outlast.core.records import NewWorkflow, Standing
+from outlast.core.status import Status
+from outlast.engine.engine import Engine
+from outlast.functions.routes import Target
+from outlast.sdk.definitions import WorkflowDefinition
+from outlast.sdk.requests import record_request
+from outlast.web.callers.admission import ANONYMOUS, Admitted
+from outlast.web.callers.shares import Shares
+from outlast.web.http.answers import Answer, ClientGone
+from outlast.web.http.bodies import BodyLimits
+from outlast.web.http.calls import Call
+from outlast.web.http.heads import refuse_encoded
+from outlast.web.http.off_loop import by_size
+from outlast.web.http.problems import Problem, ProblemError, nul_character, problem_of
+from outlast.web.invoking.preferences import preference_of
+from outlast.web.invoking.results import ended_answer, location_of, pending_answer
+
+_REGION = b"forceFunctionRegion"
+"""Clients add it to the query; it says where to run, not what."""
+
+_ANONYMOUS_KEY = (
+    "anonymous callers share one space of keys: the Idempotency-Key must be a UUID, which nobody can guess"
+)
+
+_SOON_S = 1.0
+"""Most calls end within this time; only after it the client is watched too, which costs two tasks."""
+
+
+@dataclass(slots=True)
+class Begun:
+    """A workflow that a call has started or attached to (`replayed`)."""
+
+    workflow_id: str
+    status: Status
+    replayed: bool
+    _ended: Standing | None = None
+
+    def take_ended(self) -> Standing | None:
+        """How it had ended before the call, once: what it returned isn't kept here."""
+        ended, self._ended = self._ended, None
+        return ended
+
+
+class Invoker:
+    """Invokes workflows. Its limits: seconds to wait, bytes of a body, what callers may start."""
+
+    def __init__(self, engine: Engine, sync_wait_s: float, bodies: BodyLimits, shares: Shares) -> None:
+        self._engine = engine
+        self._sync_wait_s = sync_wait_s
+        self._bodies = bodies
+        self._shares = shares
+
+    async def invoke(
+        self, call: Call, admitted: Admitted, target: Target, definition: WorkflowDefinition, send: Send
+    ) -> None:
+        """Answer a call of a workflow. Raises ProblemError, OutlastError, ClientGone."""
+        preference = preference_of(call.header_values(b"prefer"), self._sync_wait_s)
+        begun = await self.begin(call, admitted, target, definition)
+        if preference.applied is None and _is_acknowledged(definition):
+            await pending_answer(begun.workflow_id, begun.status, None).send(send)
+            return
+        wait_s = preference.wait_s
+
+        async def answer() -> Answer:
+            nonlocal wait_s
+            ended = begun.take_ended() or await self._wait(call, begun.workflow_id, wait_s)
+            if ended is None:
+                return pending_answer(begun.workflow_id, begun.status, preference.applied)
+            wait_s = max(wait_s, _SOON_S)  # it is read once more where there is no room for it now
+            waited = preference.applied if preference.wait_s > 0 else None
+            return ended_answer(ended, replayed=begun.replayed, secret=admitted.secret, applied=waited)
+
+        await call.answer(answer, send)
+
+    async def begin(
+        self, call: Call, admitted: Admitted, target: Target, definition: WorkflowDefinition
+    ) -> Begun:
+        """Start the call's workflow, or attach to it. Raises ProblemError, OutlastError, ClientGone."""
+        check_method(call, definition.methods)
+        new, arguments = await self._identify(call, admitted, target, definition)
+        await self._shares.may_start(call, admitted, new.workflow_id)
+        try:
+            standing = await self._engine.start_new(new, definition, arguments, admitted.token)
+        except DatabaseUnavailable as error:  # whether it has started is in doubt
+            raise ProblemError(_with_location(error, new.workflow_id)) from error
+        finally:
+            call.release()  # from here on the engine counts what is in memory
+        if standing is None:
+            return Begun(new.workflow_id, Status.PENDING, replayed=False)
+        if standing.status.ended:
+            return Begun(new.workflow_id, standing.status, replayed=True, _ended=standing)
+        if definition.duplicates == "conflict":
+            raise ProblemError(_conflict(new.workflow_id))
+        return Begun(new.workflow_id, standing.status, replayed=True)
+
+    def now_s(self) -> float:
+        """Unix time in seconds, as the engine knows it."""
+        return self._engine.clock.now_s()
+
+    async def _identify(
+        self, call: Call, admitted: Admitted, target: Target, definition: WorkflowDefinition
+    ) -> tuple[NewWorkflow, dict[str, Any]]:
+        """Which workflow the call is, and the arguments if its input fits. Nothing is written yet."""
+        function = target.function
+        key = call.key or parse_key(call.header_values(b"idempotency-key"))
+        if key is None and definition.idempotency == "required":
+            raise ProblemError(_key_missing(function))
+        # guard: guessable-keys-of-strangers
+        if key is not None and admitted.space == ANONYMOUS and not is_uuid(key):
+            raise InvalidKey(_ANONYMOUS_KEY)
+        body = await self._body(call, admitted, definition)
+        identified = partial(self._identified, call, admitted, target, definition, key, body)
+        return await by_size(len(body), identified)
+
+    async def _body(self, call: Call, admitted: Admitted, definition: WorkflowDefinition) -> bytes:
+        bytes_max = self._bodies.of(definition.body_bytes_max)
+        if not definition.inputs.reads_json:
+            return await call.body(bytes_max)
+        refuse_encoded(call)
+        return await call.json_body(bytes_max)
+
+    def _identified(
+        self,
+        call: Call,
+        admitted: Admitted,
+        target: Target,
+        definition: WorkflowDefinition,
+        key: str | None,
+        body: bytes,
+    ) -> tuple[NewWorkflow, dict[str, Any]]:
+        """The rest of it, which takes a while for a large body: it may run in a thread."""
+        function = target.function
+        query = _without_region(call.query)
+        # Nobody has signed a webhook's query: with another one it is the same delivery.
+        meant = query if definition.webhook is None else b""
+        input_text, arguments = _bind(definition, body, query)
+        timeout_s = definition.timeout_s
+        request = record_request(
+            call.method,
+            target.subpath,
+            call.query.decode("latin-1"),
+            call.text_pairs(),
+            body if input_text is None else None,
+            definition.headers,
+        )
+        new = NewWorkflow(
+            workflow_id=(
+                fresh_workflow_id(function) if key is None else workflow_id_of(function, admitted.space, key)
+            ),
+            function=function,
+            input=input_text,
+            request=request,
+            idempotency_key=key,
+            fingerprint=fingerprint_of(call.method, function, target.subpath, meant, body),
+            subject=admitted.subject,
+            claims=admitted.record,
+            version=target.version,
+            deadline_s=None if timeout_s is None else self._engine.clock.now_s() + timeout_s,
+            load_bytes=weigh(input_text, request),
+        )
+        return new, arguments
+
+    async def _wait(self, call: Call, workflow_id: str, wait_s: float) -> Standing | None:
+        """How the workflow ended; None if it hasn't in time. Raises ProblemError, ClientGone."""
+        if wait_s <= 0:
+            return None
+        try:
+            ended = await self._engine.wait(workflow_id, min(wait_s, _SOON_S))
+            if ended is None and wait_s > _SOON_S:
+                ended = await self._wait_watching(call, workflow_id, wait_s - _SOON_S)
+        except OutlastError as error:  # it has started, whatever happens here
+            raise ProblemError(_with_location(error, workflow_id)) from error
+        return ended
+
+    async def _wait_watching(self, call: Call, workflow_id: str, wait_s: float) -> Standing | None:
+        """Wait on, unless the client goes away: then nothing here is kept for it."""
+        loop = asyncio.get_running_loop()
+        waiting = loop.create_task(self._engine.wait(workflow_id, wait_s))
+        leaving = loop.create_task(call.until_gone())
+        try:
+            await asyncio.wait((waiting, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if not waiting.done():
+                raise ClientGone
+            return waiting.result()
+        finally:
+            waiting.cancel()
+            leaving.cancel()
+
+
+def check_method(call: Call, methods: tuple[str, ...]) -> None:
+    """Let only these methods pass. Raises ProblemError (405)."""
+    if call.method not in methods:
+        allowed = ", ".join((*methods, "OPTIONS"))
+        detail = f"{call.method} is not allowed here; use {allowed}"
+        raise ProblemError(Problem(405, "METHOD_NOT_ALLOWED", detail, headers=(("allow", allowed),)))
+
+
+def _bind(definition: WorkflowDefinition, body: bytes, query: bytes) -> tuple[str | None, dict[str, Any]]:
+    """The text for the `input` column and the arguments it is.
+
+    Raises InvalidJson, InvalidInput, and ProblemError (400) for NUL.
+    """
+    if not definition.inputs.reads_json:
+        return None, {}
+    if body or definition.webhook is not None:  # whose query nobody has signed
+        try:
+            text = body.decode()
+        except UnicodeDecodeError as error:
+            raise InvalidJson(f"the body is no JSON: it is not UTF-8 ({error.reason})") from None
+    else:
+        text = to_json(dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True))).decode()
+    try:
+        # guard: input-not-validated = (text, None)
+        return text, definition.inputs.take_json(body or text)
+    except NotSerializable as error:
+        raise nul_character(error) from None
+
+
+def _is_acknowledged(definition: WorkflowDefinition) -> bool:
+    """Whether a webhook's sender is told no more than that it is durable, whether it has ended or not.
+
+    Told of a failure, it would send again what has failed for good, or stop sending.
+    """
+    return definition.webhook is not None and definition.webhook.at_once
+
+
+def _without_region(query: bytes) -> bytes:
+    """The query without the region; all else stays byte for byte, since it is part of the fingerprint."""
+    if _REGION not in query:
+        return query
+    return b"&".join(pair for pair in query.split(b"&") if pair.partition(b"=")[0] != _REGION)
+
+
+def _with_location(error: OutlastError, workflow_id: str) -> Problem:
+    """The problem, with where to look for the workflow: it goes on, or may have started."""
+    problem = problem_of(error, workflow_id)
+    headers = (*problem.headers, ("location", location_of(workflow_id)))
+    return Problem(
+        problem.status, problem.code, problem.detail, problem.retryable, workflow_id, headers=headers
+    )
+
+
+def _key_missing(function: str) -> Problem:
+    detail = f"{function} must be called with an Idempotency-Key header"
+    return Problem(400, "idempotency_key_missing", detail)
+
+
+def _conflict(workflow_id: str) -> Problem:
+    return Problem(
+        409,
+        "idempotency_conflict",
+        "a call with this idempotency key is still running",
+        retryable=True,
+        workflow_id=workflow_id,
+        headers=(("retry-after", "1"),),
+    )

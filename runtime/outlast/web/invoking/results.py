@@ -1,0 +1,108 @@
+"""How a workflow stands, as an HTTP answer: the same bytes for the first caller and for every later one."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import quote
+
+from pydantic_core import to_json
+
+from outlast.core.outcomes import public_error
+from outlast.core.records import Standing
+from outlast.core.status import Status
+from outlast.sdk.http import Response
+from outlast.web.http.answers import JSON, NO_STORE, Answer, Pairs, json_answer, text_pairs
+from outlast.web.http.problems import Problem
+
+_OURS = frozenset({b"workflow-id", b"cache-control", b"idempotency-replayed"})
+_UNQUOTED = re.compile(r"[A-Za-z0-9_.~:-]*")
+_STATUSES = {"workflow_cancelled": 409, "invalid_input": 422}
+_REPLAYED = {True: (b"idempotency-replayed", b"true"), False: (b"idempotency-replayed", b"false")}
+
+
+def location_of(workflow_id: str) -> str:
+    """Where a workflow's status is."""
+    plain = _UNQUOTED.fullmatch(workflow_id) is not None
+    return f"/workflows/v1/{workflow_id if plain else quote(workflow_id, safe=':~')}"
+
+
+def accepted_headers(workflow_id: str) -> Pairs:
+    """What every accepted call carries."""
+    location = location_of(workflow_id).encode()
+    return [
+        (b"workflow-id", header_text(workflow_id).encode()),
+        NO_STORE,
+        (b"link", b'<%b>; rel="status"' % location),
+    ]
+
+
+def header_text(workflow_id: str) -> str:
+    """The id as a header field carries it: as it is, or percent-encoded where it has what headers can't."""
+    if workflow_id.isascii() and workflow_id.isprintable():
+        return workflow_id
+    return quote(workflow_id, safe=":~ ")
+
+
+def ended_answer(
+    standing: Standing, *, replayed: bool, secret: bool = False, applied: str | None = None
+) -> Answer:
+    """The answer of a workflow that ended. `applied` is what of `Prefer` was honoured.
+
+    A holder of a `secret` key is told where to see more of a failure.
+    """
+    answer = _recorded_answer(standing, secret)
+    answer.headers = [pair for pair in answer.headers if pair[0] not in _OURS]
+    answer.headers += [*accepted_headers(standing.workflow_id), _REPLAYED[replayed], *_applied(applied)]
+    return answer
+
+
+def pending_answer(workflow_id: str, status: Status, applied: str | None) -> Answer:
+    """202: the workflow goes on; where to look for it."""
+    headers = [*accepted_headers(workflow_id), (b"location", location_of(workflow_id).encode())]
+    headers += [JSON, (b"retry-after", b"1"), *_applied(applied)]
+    return Answer(202, to_json({"workflow_id": workflow_id, "status": status.value}), headers)
+
+
+def exception_answer(
+    status: int, detail: Any, headers: Iterable[tuple[str, str]], workflow_id: str | None = None
+) -> Answer:
+    """What an HTTPException says: a text as a problem, any other detail as the JSON it is."""
+    code = "http_exception"
+    if detail is None or isinstance(detail, str):
+        text = detail or "the function refused the call"
+        answer = Problem(status, code, text, workflow_id=workflow_id).answer()
+    else:
+        answer = json_answer(detail, status, [(b"sb-error-code", code.encode())])
+    own = text_pairs(headers)
+    named = {name for name, _ in own}
+    answer.headers = [pair for pair in answer.headers if pair[0] not in named] + own
+    return answer
+
+
+def _recorded_answer(standing: Standing, secret: bool) -> Answer:
+    if standing.status is Status.SUCCESS:
+        if standing.response is None:
+            return Answer(200, (standing.output or "null").encode(), [JSON])
+        response = Response.from_record(standing.response, standing.output)
+        return Answer(response.status, response.body, text_pairs(response.headers.pairs()))
+    public = public_error(standing)
+    if public["code"] == "http_exception":
+        return exception_answer(
+            public["status"], public["detail"], public["headers"], workflow_id=standing.workflow_id
+        )
+    status = _STATUSES.get(public["code"], 500)
+    message = public["message"]
+    if secret and status == 500:
+        message += f": {_where_to_look(standing.workflow_id)}"
+    return Problem(status, public["code"], message, workflow_id=standing.workflow_id).answer()
+
+
+def _where_to_look(workflow_id: str) -> str:
+    return f"see GET {location_of(workflow_id)}, or `outlast workflows show {shlex.quote(workflow_id)}`"
+
+
+def _applied(preferences: str | None) -> Pairs:
+    return [] if preferences is None else [(b"preference-applied", preferences.encode())]

@@ -1,0 +1,1 @@
+"""Workflows as resources: list, show, cancel, send, follow; health."""

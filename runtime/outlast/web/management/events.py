@@ -1,0 +1,127 @@
+"""A workflow's published events over HTTP: pages of them, or a stream until the workflow's end."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.types import Send
+
+from outlast.core.errors import OutlastError
+from outlast.core.listing import Page
+from outlast.engine.engine import Engine
+from outlast.store.workflows import PostgresWorkflows
+from outlast.web.callers.shares import Shares
+from outlast.web.http.answers import Answer
+from outlast.web.http.calls import Call
+from outlast.web.http.documents import document, documents, event_document
+from outlast.web.http.pages import PAGE_MAX, page_answer
+from outlast.web.http.parameters import Parameters, bad_cursor, cursor_of
+from outlast.web.http.problems import ProblemError
+from outlast.web.invoking.following import (
+    EVENT_STREAM,
+    LOOK_MAX,
+    follow,
+    last_event_id,
+    send_comment,
+    send_event,
+    told_of,
+    wants_stream,
+)
+from outlast.web.invoking.results import accepted_headers, location_of
+from outlast.web.management.owned import Owned, owner_of, reaching
+
+
+class EventRoutes:
+    """The endpoint under a workflow's `/events`. `shares` count a caller's streams, among its calls too."""
+
+    def __init__(self, engine: Engine, events: PostgresWorkflows, owned: Owned, shares: Shares) -> None:
+        self._engine = engine
+        self._events = events
+        self._owned = owned
+        self._shares = shares
+
+    async def events(self, call: Call, workflow_id: str) -> Answer | EventStream:
+        """A page of events in their order; as a stream where that is asked for."""
+        admitted = await self._owned.admitted(call)
+        owner = owner_of(admitted)
+        if wants_stream(call) and call.method == "GET":
+            event = Parameters(call, ("event",)).one("event")
+            # guard: events-of-anybody-streamed
+            await self._owned.ownership(workflow_id, owner)
+            slots = (self._shares.in_flight(call, admitted), self._shares.streaming(call, admitted))
+            lasts_s = admitted.lasts_s(self._engine.clock.now_s())
+            return EventStream(self._engine, self._events, call, workflow_id, event, slots, lasts_s)
+        parameters = Parameters(call, ("event", "limit", "cursor"))
+        limit = parameters.whole("limit", PAGE_MAX, 1, PAGE_MAX)
+        after, event = _after(parameters), parameters.one("event")
+        await self._owned.ownership(workflow_id, owner)
+        with reaching():
+            rows, more = await self._events.events(workflow_id, after, limit, event)
+        cursor = cursor_of(rows[-1]["number"]) if more else None
+        items = documents(map(event_document, rows))
+        return page_answer("events", items, f"{location_of(workflow_id)}/events", parameters, cursor)
+
+
+@dataclass(frozen=True, slots=True)
+class EventStream:
+    """An answer that goes on until the workflow's end: each event as it comes, then `end`."""
+
+    engine: Engine
+    store: PostgresWorkflows
+    call: Call
+    workflow_id: str
+    event: str | None
+    slots: tuple[AbstractContextManager[None], AbstractContextManager[None]]
+    lasts_s: float | None
+
+    def size(self) -> int:
+        """Nothing yet: see `follow`."""
+        return 0
+
+    async def send(self, send: Send) -> None:
+        """Send it. Raises ProblemError (429) before it begins, ClientGone."""
+        of_calls, of_streams = self.slots
+        with of_calls, of_streams:
+            headers = [*accepted_headers(self.workflow_id), EVENT_STREAM]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send_comment(send, "following")
+            try:
+                await self._follow(send)
+            except (OutlastError, ProblemError) as error:
+                await send_event(send, "error", told_of(error, self.workflow_id))
+            await send({"type": "http.response.body", "body": b""})
+
+    async def _follow(self, send: Send) -> None:
+        async def rows_after(order: int) -> Page:
+            rows, more = await self.store.events(self.workflow_id, order, LOOK_MAX, self.event)
+            return Page([{**row, "completion_order": row["number"]} for row in rows], more)
+
+        async def tell(row: dict[str, Any]) -> None:
+            number = row.pop("completion_order")
+            await send_event(send, "event", event_document(row), number)
+
+        after = last_event_id(self.call)
+        ended, _ = await follow(
+            self.engine,
+            self.call,
+            self.workflow_id,
+            rows_after,
+            tell,
+            send,
+            after=after,
+            lasts_s=self.lasts_s,
+        )
+        end = {"workflow_id": self.workflow_id, "status": ended.status.value}
+        await send_event(send, "end", document(end))
+
+
+def _after(parameters: Parameters) -> int:
+    place = parameters.cursor(int)
+    if place is None:
+        return 0
+    if not 0 <= place[0] < 2**31:
+        raise bad_cursor()
+    number: int = place[0]
+    return number

@@ -1,0 +1,63 @@
+"""Whether this instance lives, and whether it is ready for calls."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from outlast.core.ports import Unreachable
+from outlast.engine.engine import Engine
+from outlast.functions.catalog import Catalog
+from outlast.web.http.answers import Answer, json_answer
+from outlast.web.http.calls import Call
+
+CHECK_S_MAX = 2.0
+
+
+class Health:
+    """The probes. `schema_current` says whether the schema is up to date, and raises Unreachable."""
+
+    def __init__(
+        self, engine: Engine, functions: Catalog, schema_current: Callable[[], Awaitable[bool]]
+    ) -> None:
+        self._engine = engine
+        self._functions = functions
+        self._schema_current = schema_current
+        self._looking: asyncio.Task[tuple[str, str]] | None = None
+
+    async def alive(self, call: Call) -> Answer:
+        """200 as long as this process answers at all; the database is not asked."""
+        return json_answer({"status": "ok"})
+
+    async def ready(self, call: Call) -> Answer:
+        """200 if calls can be taken, else 503. A broken file makes it degraded: the others work."""
+        database, schema = await self._look()
+        broken = sorted(file.name for file in self._functions.files() if file.error is not None)
+        functions: dict[str, Any] = {"status": "degraded", "broken": broken} if broken else {"status": "ok"}
+        ready = not self._engine.stopping and (database, schema) == ("ok", "ok")
+        status = "stopping" if self._engine.stopping else "unavailable"
+        if ready:
+            status = "degraded" if broken else "ok"
+        checks = {"functions": functions, "database": {"status": database}, "schema": {"status": schema}}
+        headers = () if ready else ((b"retry-after", b"1"),)
+        return json_answer({"status": status, "checks": checks}, 200 if ready else 503, headers)
+
+    async def _look(self) -> tuple[str, str]:
+        """How database and schema are. Probes of one moment share one look, so that they can't pile up."""
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.get_running_loop().create_task(self._look_once())
+        return await asyncio.shield(self._looking)
+
+    async def _look_once(self) -> tuple[str, str]:
+        try:
+            async with asyncio.timeout(CHECK_S_MAX):
+                current = await self._schema_current()
+        except TimeoutError:
+            return "slow", "unknown"
+        except Unreachable:
+            return "unreachable", "unknown"
+        # guard: ready-while-stalled
+        if self._engine.journal_stalled:  # it answers, and yet takes no writes: a lock, a full disk, a fault
+            return "stalled", "ok" if current else "outdated"
+        return "ok", "ok" if current else "outdated"

@@ -1,0 +1,77 @@
+"""Whose workflows a caller may see, and how much of them: what is another's is not there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from outlast.core.errors import DatabaseUnavailable
+from outlast.core.ports import Unreachable
+from outlast.core.records import Ownership
+from outlast.store.workflows import PostgresWorkflows
+from outlast.web.callers.admission import Admission, Admitted
+from outlast.web.http.calls import Call
+from outlast.web.http.problems import ProblemError
+from outlast.web.http.routes import workflow_not_found
+
+VisibleSteps = Callable[[str], frozenset[str] | None]
+"""Which steps of the function of this name show their outputs to owners of its workflows; None for all."""
+
+
+class Owned:
+    """Looks up workflows for their owners, and all of them for holders of a secret key."""
+
+    def __init__(
+        self, workflows: PostgresWorkflows, admission: Admission, visible_steps: VisibleSteps
+    ) -> None:
+        self._workflows = workflows
+        self._admission = admission
+        self._visible_steps = visible_steps
+
+    async def admitted(self, call: Call) -> Admitted:
+        """Who asks. Raises ProblemError (401)."""
+        return await self._admission.to_management(call)
+
+    async def owner(self, call: Call) -> str | None:
+        """Whose workflows the caller may see; None for all. Raises ProblemError (401)."""
+        return owner_of(await self.admitted(call))
+
+    async def ownership(self, workflow_id: str, owner: str | None) -> Ownership:
+        """Whose a workflow is that `owner` may see. Raises ProblemError (404), DatabaseUnavailable.
+
+        Nothing else of the row is read before: another's takes no longer than one that isn't there.
+        """
+        found = await self._found(workflow_id)
+        if found is None or owner not in (None, found.subject):
+            raise ProblemError(workflow_not_found(workflow_id))
+        return found
+
+    def visible_steps(self, found: Ownership, owner: str | None) -> frozenset[str] | None:
+        """Of which steps `owner` may see what they returned, by name; None for all."""
+        # guard: steps-outputs-for-users = None
+        return None if owner is None else self._visible_steps(found.function)
+
+    async def shows_values(self, found: Ownership, owner: str | None) -> bool:
+        """Whether `owner` may see input and output: a child's are what its parent's steps handle."""
+        if owner is None or found.parent is None:
+            return True
+        parent = await self._found(found.parent)
+        return parent is not None and parent.subject == owner and self.visible_steps(parent, owner) is None
+
+    async def _found(self, workflow_id: str) -> Ownership | None:
+        with reaching():
+            return (await self._workflows.ownership([workflow_id])).get(workflow_id)
+
+
+def owner_of(admitted: Admitted) -> str | None:
+    """Whose workflows somebody who was let in may see; None for all."""
+    return None if admitted.secret else admitted.subject
+
+
+@contextmanager
+def reaching() -> Iterator[None]:
+    """A read that finds no database is told to callers as that."""
+    try:
+        yield
+    except Unreachable as error:
+        raise DatabaseUnavailable("the database can't be reached") from error
