@@ -30,7 +30,12 @@ _ALWAYS = {
     "logging_collector": "off",
 }
 
-_NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+_NOT_DURABLE = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "max_connections": "400",  # it is for tests, and those run many hosts on one server
+}
 
 
 def server_arguments(socket_folder: str, *, durable: bool) -> list[str]:
