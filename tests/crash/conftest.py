@@ -10,12 +10,21 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from tests.hosts import Hosts
+from tests.hosts import Host, Hosts
+from tests.memory import confining
 
 FUNCTIONS = Path(__file__).parent / "functions"
 EFFECTS = "create table if not exists effects (id bigserial primary key, key text not null)"
 
 Query = Callable[..., list[dict[str, Any]]]
+Confine = Callable[[Host], None]
+
+
+@pytest.fixture
+def confine() -> Iterator[Confine]:
+    """Give a host a memory limit of the kernel's, where cgroups can be made here."""
+    with confining() as put:
+        yield put
 
 
 def query_on(url: str) -> Query:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.crash.conftest import Query
-from tests.crash.test_memory import ENDED, LIMIT_MIB, Confine, confine, high_water_mib
+from tests.crash.conftest import Confine, Query
+from tests.crash.test_memory import ENDED
 from tests.hosts import Host, Hosts, until
+from tests.memory import LIMIT_MIB, high_water_mib
 
-__all__ = ["confine"]
 COUNT = 40
 DENSE: list[Any] = [[]] * 100_000
 AWAKE = """

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from outlast.host.hash_seed import seed_of
 from tests.crash.conftest import Query
 from tests.hosts import Hosts, until
 
@@ -74,38 +71,3 @@ def test_a_loop_over_a_set_goes_on_in_another_process(hosts: Hosts, query: Query
         assert "with other arguments" not in second.said()
     finally:
         hosts.close()
-
-
-def test_instances_of_a_project_have_one_seed_and_others_another() -> None:
-    direct, pooled = "postgresql://u:s3cret@db:5432/p", "postgresql://u.ref:s3cret@pooler:6543/p"
-    assert seed_of(direct) == seed_of(pooled)
-    assert seed_of(direct) != seed_of(direct.replace("s3cret", "another"))
-    assert seed_of("postgresql://[") != seed_of("")
-    assert 0 <= seed_of("host=/tmp dbname=p") < 2**32
-
-
-@pytest.mark.parametrize("given", ["1234", "0"])
-def test_a_seed_that_is_given_is_kept(given: str) -> None:
-    code = (
-        "import os; from outlast.host.hash_seed import hash_alike; hash_alike('x'); "
-        "print(os.environ['PYTHONHASHSEED'])"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={"PYTHONHASHSEED": given},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.strip() == given
-
-
-def test_a_process_without_one_starts_anew_with_it() -> None:
-    code = "from outlast.host.hash_seed import hash_alike; hash_alike('x'); print(hash('a'))"
-    hashes = {
-        subprocess.run(
-            [sys.executable, "-c", code], env={}, capture_output=True, text=True, check=True
-        ).stdout
-        for _ in range(2)
-    }
-    assert len(hashes) == 1

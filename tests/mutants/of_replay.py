@@ -58,7 +58,7 @@ MUTANTS = (
     Mutant(
         "sets-hashed-anew",
         "Every process of a project hashes alike, so sets go in the same order",
-        "crash/test_sets.py::test_a_process_without_one_starts_anew_with_it",
+        "unit/test_hash_seed.py::test_a_process_without_one_starts_anew_with_it",
     ),
     Mutant(
         "begins-beside-what-was-given-up",

@@ -8,8 +8,8 @@ from collections import Counter
 import psycopg
 import pytest
 
-from tests.crash.test_memory import high_water_mib
 from tests.hosts import Hosts, until
+from tests.memory import high_water_mib
 from tests.pooler import Pooler, program
 
 STATUSES = "select workflow_id, status from outlast.workflow_status order by 1"

@@ -88,14 +88,13 @@ class PostgresInstances:
             "large_bytes": large_bytes_left,
             "large_alone": large_alone,
         }
-        rows = await self._run("claim", parameters, limit_s)
-        claimed = sorted((row for row in rows if row[0] is not None), key=lambda row: row[9])
-        workflows = [ClaimedWorkflow(*[*row[:3], None, None, *row[3:12]]) for row in claimed]
+        ((claimed, lost, mail),) = await self._run("claim", parameters, limit_s)
+        workflows = [ClaimedWorkflow(**each, input=None, request=None) for each in claimed]
         if workflows:
             faults.reach("claim.after_commit")
-        others = [row[12:16] for row in rows if row[0] is None]
-        lost = [LostInstance(*row) for row in others if row[0] is not None]
-        return Claims(workflows, lost, mail=len(others) > len(lost))
+        # JSON has no infinity: it comes as text.
+        gone = [LostInstance(**{**each, "lease_until_s": float(each["lease_until_s"])}) for each in lost]
+        return Claims(workflows, gone, mail=mail)
 
     async def recover(self, lost: Sequence[LostInstance]) -> list[tuple[str, str]]:
         """See InstanceStore."""

@@ -59,7 +59,7 @@ with sessions as materialized (
   select pid, backend_start, backend_type from pg_stat_activity
 ), lost as (
   select
-    i.instance_id, i.lease_until, i.lease_until < now() as expired,
+    i.instance_id, extract(epoch from i.lease_until)::float8 as lease_until_s, i.lease_until < now() as expired,
     -- After the crash of one of its processes the server starts all others anew, itself it goes on.
     coalesce(i.backend_started <= greatest(
       -- guard: half-a-restart-unseen = pg_postmaster_start_time(), null
@@ -154,19 +154,10 @@ with sessions as materialized (
     f.load_bytes, extract(epoch from f.claimable_at)::float8 as due_s
 )
 select
-  c.*, null::text as lost_id, null::float8 as lease_until_s, null::boolean as expired,
-  null::boolean as restarted
-from claimed c
-union all
-select
-  null, null, null, null, null, null, null, null, null, null, null, null,
-  l.instance_id, extract(epoch from l.lease_until)::float8, l.expired, l.restarted
-from lost l
-union all
--- That there are messages to deliver.
-select
-  null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null
-where exists (select from outlast.messages m where m.number is null)
+  (select coalesce(json_agg(c order by c.due_s), '[]') from claimed c) as claimed,
+  (select coalesce(json_agg(l), '[]') from lost l) as lost,
+  -- Whether there are messages to deliver.
+  exists (select from outlast.messages m where m.number is null) as mail
 
 -- name: recover
 -- Recovery only makes rows claimable. Progress since the last claim starts the count anew.
