@@ -117,6 +117,7 @@ async def test_no_step_begins_on_a_record_that_was_refused_this_moment(database:
                 execution = bench.live[batch.writes[0].workflow_id]
                 write = execution._last_write
                 write.remove_done_callback(execution._written)
+                write.add_done_callback(lambda _: execution.when_durable(*execution._begins[0]))
                 return refused
             return await commit(batch)
 
