@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from outlast.testing import Outlast, Unproved
-from tests.testing import faulty
+from outlast.testing.database import Database
+from tests.testing import faulty, sound
 
 SOURCE = Path(faulty.__file__).read_text().splitlines()
 
@@ -76,3 +77,26 @@ def test_the_order_of_a_set_is_found_by_replays_that_hash_otherwise(outlast: Out
     with pytest.raises(Unproved, match="another hash seed") as failure:
         _ = outlast.deterministic(faulty.order_of_a_set)
     assert f"{place[0]}:{place[1]}: " in str(failure.value)
+
+
+def test_a_fault_of_the_engine_is_told_as_such(outlast: Outlast, monkeypatch: pytest.MonkeyPatch) -> None:
+    load = Database.load
+
+    def forgetful(self: Database, ids: Any) -> Any:
+        return {each: (found[0], []) for each, found in load(self, ids).items()}
+
+    monkeypatch.setattr(Database, "load", forgetful)
+    outlast.stub(sound.pay, returns=3)
+    with pytest.raises(Unproved, match="In Outlast itself") as failure:
+        _ = outlast.crash_everywhere(sound.in_a_row)
+    assert "ran again, though it was recorded" in str(failure.value)
+
+
+def test_a_seed_gives_the_failure_again(outlast: Outlast) -> None:
+    with pytest.raises(Unproved) as first:
+        _ = outlast.explore(faulty.counts_its_recoveries, seed=5, schedules=50)
+    seed = int(str(first.value).partition("seed=")[2].partition(")")[0])
+    with pytest.raises(Unproved) as again:
+        _ = outlast.explore(faulty.counts_its_recoveries, seed=seed, schedules=1)
+    assert str(first.value).partition(":\n")[2] == str(again.value).partition(":\n")[2]
+    assert str(again.value).count(" and then ") == 0, "as small as it goes"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from datetime import timedelta
 from typing import Any
@@ -40,9 +41,11 @@ async def never_ends() -> None:
 async def talk(port: int) -> str:
     async with asyncio.timeout(1):  # of virtual time, which stands meanwhile
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(b"hello\n")
-        answer = await reader.readline()
-        writer.close()
+        try:
+            writer.write(b"hello\n")
+            answer = await reader.readline()
+        finally:
+            writer.close()
     return answer.decode()
 
 
@@ -103,6 +106,13 @@ async def test_real_io_waits_while_the_clock_stands(outlast: Outlast) -> None:
         run = await outlast.run(talks, port)
     assert run.result == "HELLO\n"
     assert outlast.now - began < timedelta(hours=1, seconds=2)
+
+
+async def test_who_gives_up_waiting_for_real_io_leaves_nothing(outlast: Outlast) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:  # and never answers
+        running = outlast.run(talks, listening.getsockname()[1])
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(running, 0.5)
 
 
 def test_a_step_that_waits_for_nothing_is_told(outlast: Outlast) -> None:

@@ -179,9 +179,13 @@ class Process:
             execution.stopped = execution.stopped or Stopped("the test is over")
             if isinstance(execution._body, SyncBody):
                 execution._body.unwind()
-        if tasks:
-            self.loop.run_until_complete(asyncio.wait(tasks, timeout=5.0))
-        self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+        self.loop.closing = True
+        with suppress(RuntimeError):  # nothing is left that could happen, and something caught its end
+            if tasks:
+                self.loop.run_until_complete(asyncio.wait(tasks, timeout=5.0))
+            self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+        for task in self.loop.tasks:
+            task._log_destroy_pending = False  # type: ignore[attr-defined]
         self._shut()
 
     def _shut(self) -> None:

@@ -68,6 +68,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._polled = selector
         selector.loop = self
         self.dead = False
+        self.closing = False
+        """Whether nothing is waited for any more but the end of what was cancelled."""
         self.resting: Callable[[], int] = lambda: 0
         """How many of the threads at work wait for this loop."""
         self._tasks: list[asyncio.Task[Any]] = []
@@ -89,7 +91,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def idle(self, select: Callable[[float | None], Any]) -> Any:
         """Nothing is ready: wait for what is real, else let time jump."""
         if self._at_work > self.resting() or (self._reads and not self._asleep()):
-            return select(None)
+            if not self.closing:
+                return select(None)
+            if events := select(GRACE_S / 10):
+                return events
         if self.reaches_out and (events := select(0)):
             return events
         at = self._next_at()

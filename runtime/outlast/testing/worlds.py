@@ -179,9 +179,11 @@ class World:
     def end(self) -> None:
         """Let go of all of it."""
         process, self.process = self.process, None
+        self.interrupted = False
         with self._driving():
             if process is not None:
                 self._until, self._horizon = (lambda: False), None
+                process.own()
                 process.end()
             for each in self.dead:
                 each.bury()
