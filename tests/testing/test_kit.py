@@ -111,7 +111,7 @@ async def test_real_io_waits_while_the_clock_stands(outlast: Outlast) -> None:
 async def test_who_gives_up_waiting_for_real_io_leaves_nothing(outlast: Outlast) -> None:
     # It listens and never answers.
     with socket.create_server(("127.0.0.1", 0)) as listening, pytest.raises(TimeoutError):
-        await asyncio.wait_for(outlast.run(talks, listening.getsockname()[1]), 0.5)
+        _ = await asyncio.wait_for(outlast.run(talks, listening.getsockname()[1]), 0.5)
 
 
 def test_a_step_that_waits_for_nothing_is_told(outlast: Outlast) -> None:
