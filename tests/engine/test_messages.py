@@ -763,3 +763,24 @@ async def test_a_look_begins_after_who_asks_for_it(database: str) -> None:
         await asyncio.wait_for(asyncio.gather(first, second), 20)
         assert held.deliveries == 2
         await room.close()
+
+
+async def test_a_message_that_was_taken_keeps_its_workflow_in_memory(database: str) -> None:
+    """Between the record of a receive and its hand-over the moment of leaving may come."""
+
+    @workflow
+    async def flow() -> Any:
+        return await receive()
+
+    async with engine_on(database, flow, moment_s=0.5) as bench:
+        workflow_id = await bench.start(flow)
+        await bench.until(lambda: workflow_id in bench.live and bench.live[workflow_id].looking)
+        execution = bench.live[workflow_id]
+        execution._scheduled = True  # its body's turn is held up
+        await bench.engine.send(workflow_id, '"come"', "", None)
+        await bench.until(lambda: execution.has_completions)
+        await asyncio.sleep(0.7)  # past the moment
+        assert execution.stopped is None
+        execution._scheduled = False
+        execution.schedule()
+        assert await bench.result(workflow_id) == "come"

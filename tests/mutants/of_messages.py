@@ -26,6 +26,11 @@ MUTANTS = (
         "engine/test_messages.py::test_a_suspended_receiver_is_woken",
     ),
     Mutant(
+        "leaves-with-a-completion",
+        "A workflow that has taken a message doesn't leave the memory before its body is handed it",
+        "engine/test_messages.py::test_a_message_that_was_taken_keeps_its_workflow_in_memory",
+    ),
+    Mutant(
         "leaves-with-a-message",
         "A workflow doesn't leave the memory with a message that a receive is about to take",
         "engine/test_messages.py::test_nobody_leaves_with_a_message_in_the_box",

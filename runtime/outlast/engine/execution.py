@@ -535,8 +535,13 @@ class Execution:
         if self.draining:
             if not any(call.running for call in self.calls.values()):
                 self.stop(HandedOver("the instance shuts down"))
-        elif self.waiting.calls and not self._completions.waiting:
+        elif self.waiting.calls and not self.has_completions:
             self._operations.leave(self)
+
+    @property
+    def has_completions(self) -> bool:
+        """Whether something is on its way to the body."""
+        return self._completions.waiting
 
     # --- writing ------------------------------------------------------------------------------------------
 

@@ -47,6 +47,10 @@ def _look_again(execution: Execution) -> None:
     def look() -> None:
         if execution.stopped is not None or execution.draining or seen != execution.activity:
             return
+        # A message that was taken a moment ago is awaited no more: nothing would wake it.
+        # guard: leaves-with-a-completion
+        if execution.has_completions:
+            return
         idle = known == set(execution.calls) and empty(execution, waiting.receives())
         if idle and waiting.nearest_s() > _soon_s(execution):
             _suspend(execution)
