@@ -48,7 +48,7 @@ async def test_each_filter(database: str, workflows: PostgresWorkflows) -> None:
     insert(database, "b:1/1", "ERROR", parent="a:2", created_at=START + timedelta(days=2))
     assert await ids(workflows) == ["b:1/1", "a:2", "a:1"]
     assert await ids(workflows, function="a") == ["a:2", "a:1"]
-    assert await ids(workflows, statuses=[Status.ERROR, Status.PENDING]) == ["b:1/1", "a:2"]
+    assert await ids(workflows, status=[Status.ERROR, Status.PENDING]) == ["b:1/1", "a:2"]
     assert await ids(workflows, queue="mail") == ["a:1"]
     assert await ids(workflows, parent="a:2") == ["b:1/1"]
     assert await ids(workflows, since=START + timedelta(days=1)) == ["b:1/1", "a:2"]
@@ -106,7 +106,7 @@ async def test_a_user_neither_sees_nor_finds_the_text_of_an_exception(
 async def test_a_page_is_read_in_the_order_of_an_index(database: str, workflows: PostgresWorkflows) -> None:
     parameters = dict.fromkeys(
         ("subject", "function", "version", "status", "queue", "parent", "since", "until", "attribute",
-         "attribute_value", "after_created", "after_id", "error")
+         "attribute_value", "after_created_at", "after_workflow_id", "error")
     )  # fmt: skip
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute(
@@ -116,8 +116,8 @@ async def test_a_page_is_read_in_the_order_of_an_index(database: str, workflows:
             [FAILED],
         )
         connection.execute("analyze outlast.workflow_status")
-        for given in ({}, {"error": "nowhere"}, {"after_created": START, "after_id": "a:1"}):
-            query = b"explain " + load("workflows.sql")["page"].as_bytes(connection)
+        for given in ({}, {"error": "nowhere"}, {"after_created_at": START, "after_workflow_id": "a:1"}):
+            query = b"explain " + load("workflows.sql")["workflows"].as_bytes(connection)
             rows = connection.execute(query, {**parameters, "limit": 51, **given}).fetchall()
             plan = "\n".join(row[0] for row in rows)
             assert "workflow_status_created" in plan, plan

@@ -114,8 +114,8 @@ class Rows:
             rows = [row for row in rows if _place(row) < filters.after]
         if filters.subject is not None:
             rows = [row for row in rows if row["subject"] == filters.subject]
-        if filters.statuses:
-            rows = [row for row in rows if row["status"] in filters.statuses]
+        if filters.status:
+            rows = [row for row in rows if row["status"] in filters.status]
         return _page(rows, filters.limit)
 
     async def steps(

@@ -20,7 +20,7 @@ class Filters:
     subject: str | None = None
     """Whose workflows alone; None for all."""
     function: str | None = None
-    statuses: Sequence[Status] | None = None
+    status: Sequence[Status] | None = None
     version: str | None = None
     """Of the function's file, as it was when the workflow was started."""
     error: str | None = None
