@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -46,6 +48,28 @@ env_file_option = click.option(
 url_option = click.option(
     "--url", help="Where the host is. Default: OUTLAST_URL, else http://127.0.0.1 at PORT, else 8000."
 )
+
+
+class Host(NamedTuple):
+    """Which running host a command asks, and how it prints the answer."""
+
+    url: str | None
+    env_file: Path | None
+    as_json: bool
+
+    def connect(self) -> Remote:
+        """See `connect`."""
+        return connect(self.url, self.env_file)
+
+
+def host_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of all commands that ask a running host; the command takes them as `host`."""
+
+    @functools.wraps(command)
+    def run(*args: Any, url: str | None, env_file: Path | None, as_json: bool, **options: Any) -> None:
+        command(*args, host=Host(url, env_file, as_json), **options)
+
+    return url_option(env_file_option(json_option(run)))
 
 
 def read_settings(**options: Any) -> Settings:

@@ -84,9 +84,9 @@ def status(env_file: Path | None, as_json: bool) -> None:
         print_json({"database": _name(settings), "current": not lacking, "migrations": rows})
         return
     columns = [
-        Column("MIGRATION", lambda row: str(row["version"]), lambda row: row["version"]),
-        Column("NAME", lambda row: str(row["name"] or "(unknown here)"), lambda row: row["name"]),
-        Column("STATUS", _migration_standing, _migration_standing, coloured=True),
+        Column("MIGRATION", "version"),
+        Column("NAME", "name", lambda row: str(row["name"] or "(unknown here)")),
+        Column("STATUS", _migration_status, coloured=True),
     ]
     print_table(columns, rows, "no migrations")
 
@@ -191,5 +191,5 @@ def _named(migration: Migration) -> dict[str, Any]:
     return {"version": migration.version, "name": migration.name}
 
 
-def _migration_standing(row: dict[str, Any]) -> str:
+def _migration_status(row: dict[str, Any]) -> str:
     return "applied" if row["applied"] else "pending"

@@ -24,9 +24,11 @@ from outlast.cli.listing import list_functions
 from outlast.cli.new import new
 from outlast.cli.screen import escaped_lines, one_line, print_json, say
 from outlast.cli.serve import serve
+from outlast.cli.tables import listing_command
 from outlast.cli.token import token
 from outlast.cli.workflows import workflows
 from outlast.core.errors import OutlastError
+from outlast.core.resources import RESOURCES, WORKFLOWS
 
 FAILED = 1
 WRONG_USAGE = 2
@@ -57,6 +59,9 @@ def outlast() -> None:
 
 for _command in (serve, new, list_functions, invoke, workflows, db, token, completion):
     outlast.add_command(_command)
+for _resource in RESOURCES:
+    if not _resource.of_workflow and _resource is not WORKFLOWS:
+        outlast.add_command(listing_command(_resource))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -12,6 +12,7 @@ import httpx
 
 from outlast.cli.failures import CommandFailed
 from outlast.cli.screen import one_line
+from outlast.core.resources import WORKFLOW_PATH
 
 CONNECT_TIMEOUT_S = 5.0
 PAGE_ROWS = 1_000
@@ -154,9 +155,14 @@ def may_pass(failure: CommandFailed) -> bool:
     return passing or failure.more.get("http_status") in _GATEWAY_STATUSES
 
 
-def workflow_path(workflow_id: str, rest: str = "") -> str:
+def workflow_path(workflow_id: str) -> str:
     """Where a workflow is; its id may hold any character."""
-    return f"/workflows/v1/{quote(workflow_id, safe='')}{rest}"
+    return path_of(WORKFLOW_PATH, workflow_id)
+
+
+def path_of(template: str, workflow_id: str, topic: str = "") -> str:
+    """A template of `core.resources` or `core.verbs` with these in it."""
+    return template.format(workflow_id=quote(workflow_id, safe=""), topic=quote(topic, safe=""))
 
 
 def problem_document(answer: Answer) -> dict[str, Any] | None:
