@@ -88,49 +88,46 @@ class Resource(NamedTuple):
         return self.path.startswith(WORKFLOW_PATH)
 
 
+def _maybe(name: str, kind: Kind, about: str = "") -> Column:
+    return Column(name, kind, about, nullable=True)
+
+
 _SUMMARY = (
     Column("workflow_id", Kind.TEXT),
     Column("function", Kind.TEXT),
-    Column("version", Kind.TEXT, "Of its function's file, when it was started.", nullable=True),
+    _maybe("version", Kind.TEXT, "Of its function's file, when it was started."),
     Column("status", Kind.STATUS),
-    Column("error", Kind.OBJECT, "`code` and the beginning of its `message`.", nullable=True),
-    Column("queue", Kind.TEXT, nullable=True),
-    Column("parent", Kind.TEXT, "The workflow that started it.", nullable=True),
+    _maybe("error", Kind.OBJECT, "`code` and the beginning of its `message`."),
+    _maybe("queue", Kind.TEXT),
+    _maybe("parent", Kind.TEXT, "The workflow that started it."),
     Column("attributes", Kind.OBJECT, "What it can be found by.", nullable=True, recorded=True),
     Column("recovery_attempts", Kind.COUNT, "How often an instance that ran it was lost."),
-    Column(
-        "claimable_at",
-        Kind.MOMENT,
-        "When an instance may claim it; null while owned or ended.",
-        nullable=True,
-    ),
+    _maybe("claimable_at", Kind.MOMENT, "When an instance may claim it; null while owned or ended."),
     Column("created_at", Kind.MOMENT),
-    Column("started_at", Kind.MOMENT, nullable=True),
+    _maybe("started_at", Kind.MOMENT),
     Column("updated_at", Kind.MOMENT),
-    Column("completed_at", Kind.MOMENT, nullable=True),
+    _maybe("completed_at", Kind.MOMENT),
 )
-_ERROR = "`code` and `message`; `failure` holds the exception and its traceback."
+_RESPONSE = "`status` and `headers`, where the function set them."
 WORKFLOW = (
     *(column for column in _SUMMARY if column.name != "error"),
     Column("input", Kind.JSON, recorded=True),
     Column("output", Kind.JSON, recorded=True),
-    Column("error", Kind.OBJECT, _ERROR, nullable=True),
-    Column(
-        "response",
-        Kind.OBJECT,
-        "`status` and `headers`, where the function set them.",
-        nullable=True,
-        recorded=True,
-    ),
-    Column("idempotency_key", Kind.TEXT, nullable=True),
-    Column("subject", Kind.TEXT, "The signed-in user whose call it was.", nullable=True),
+    _maybe("error", Kind.OBJECT, "`code` and `message`; `failure` holds the exception and its traceback."),
+    Column("response", Kind.OBJECT, _RESPONSE, nullable=True, recorded=True),
+    _maybe("idempotency_key", Kind.TEXT),
+    _maybe("subject", Kind.TEXT, "The signed-in user whose call it was."),
     Column("priority", Kind.INTEGER),
     Column("owner", Kind.TEXT, "The instance that runs it.", nullable=True, secret=True),
     Column("epoch", Kind.COUNT, "Raised by each claim; every write carries it."),
-    Column("deadline", Kind.MOMENT, nullable=True),
+    _maybe("deadline", Kind.MOMENT),
 )
 """The columns of one workflow that is looked at by its id."""
 
+_OF_VERSION = "Only those of this version of the function's file."
+_OF_STATUS = "Only those that stand so. May be repeated."
+_WITH_ERROR = "Only those whose error's text holds this."
+_SINCE = "Created since then: 30m, 2h or 7d ago, or a date."
 WORKFLOWS = Resource(
     name="workflows",
     path=WORKFLOWS_PATH,
@@ -138,32 +135,12 @@ WORKFLOWS = Resource(
     columns=_SUMMARY,
     filters=(
         Filter("function", Kind.TEXT, "Served under this name.", "Only this function's."),
-        Filter(
-            "version",
-            Kind.TEXT,
-            "Started by this version of the function's file.",
-            "Only those of this version of the function's file.",
-        ),
-        Filter(
-            "status",
-            Kind.STATUS,
-            "Any of these; repeated, or with commas between.",
-            "Only those that stand so. May be repeated.",
-        ),
-        Filter(
-            "error",
-            Kind.TEXT,
-            "Whose error's text holds this, in upper or lower case.",
-            "Only those whose error's text holds this.",
-        ),
+        Filter("version", Kind.TEXT, "Started by this version of the function's file.", _OF_VERSION),
+        Filter("status", Kind.STATUS, "Any of these; repeated, or with commas between.", _OF_STATUS),
+        Filter("error", Kind.TEXT, "Whose error's text holds this, in upper or lower case.", _WITH_ERROR),
         Filter("queue", Kind.TEXT, "In this queue.", "Only those of this queue, such as pgmq:orders."),
         Filter("parent", Kind.TEXT, "Started by this workflow."),
-        Filter(
-            "since",
-            Kind.MOMENT,
-            "Created then or later. A date alone is its midnight in UTC.",
-            "Created since then: 30m, 2h or 7d ago, or a date.",
-        ),
+        Filter("since", Kind.MOMENT, "Created then or later. A date alone is its midnight in UTC.", _SINCE),
         Filter("until", Kind.MOMENT, "Created before.", "Created before then."),
         Filter("attribute", Kind.PAIR, "A key and its value: `customer:42`."),
     ),
@@ -176,6 +153,9 @@ WORKFLOWS = Resource(
     secret=False,
 )
 
+_WAKE = "Of a sleep or a receive that isn't over: when it will be."
+_RETRY = "Of a step that runs and whose last attempt failed: when the next one begins."
+_INSTANCE = "Of a step that runs: the instance that runs it."
 STEPS = Resource(
     name="steps",
     path=f"{WORKFLOW_PATH}/steps",
@@ -190,27 +170,9 @@ STEPS = Resource(
         Column("completion_order", Kind.INTEGER, nullable=True),
         Column("started_at", Kind.MOMENT, nullable=True),
         Column("completed_at", Kind.MOMENT, nullable=True),
-        Column(
-            "wake_at",
-            Kind.MOMENT,
-            "Of a sleep or a receive that isn't over: when it will be.",
-            optional=True,
-        ),
-        Column(
-            "retry_at",
-            Kind.MOMENT,
-            "Of a step that runs and whose last attempt failed: when the next one begins.",
-            nullable=True,
-            optional=True,
-        ),
-        Column(
-            "instance",
-            Kind.TEXT,
-            "Of a step that runs: the instance that runs it.",
-            nullable=True,
-            optional=True,
-            secret=True,
-        ),
+        Column("wake_at", Kind.MOMENT, _WAKE, optional=True),
+        Column("retry_at", Kind.MOMENT, _RETRY, nullable=True, optional=True),
+        Column("instance", Kind.TEXT, _INSTANCE, nullable=True, optional=True, secret=True),
     ),
     filters=(),
     order=("place", "step_id"),
