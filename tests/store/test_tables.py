@@ -55,13 +55,10 @@ def test_statuses_in_statements_are_those_of_the_table(file: str) -> None:
 
 def test_statuses_in_functions_are_those_of_the_table(database: str) -> None:
     bodies = "select proname, prosrc from pg_proc where pronamespace = 'outlast'::regnamespace"
+    definitions = "select viewname, definition from pg_views where schemaname = 'outlast'"
     with psycopg.connect(database) as connection:
-        functions = dict(connection.execute(bodies).fetchall())
-        views = dict(
-            connection.execute(
-                "select viewname, definition from pg_views where schemaname = 'outlast'"
-            ).fetchall()
-        )
+        functions: dict[str, str] = dict(connection.execute(bodies).fetchall())
+        views: dict[str, str] = dict(connection.execute(definitions).fetchall())
     assert {"start", "cancel_any"} <= set(functions)
     for name, text in {**functions, **views}.items():
         assert set(lists_of(text)) <= SETS, name

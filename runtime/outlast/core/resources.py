@@ -204,3 +204,6 @@ EVENTS = Resource(
 
 RESOURCES = (WORKFLOWS, STEPS, EVENTS)
 """All of them, as OpenAPI and the commands list them."""
+
+MANAGED = tuple(each.path for each in RESOURCES if not each.of_workflow)
+"""How the paths of all of them begin, and those of the verbs."""

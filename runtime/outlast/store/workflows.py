@@ -9,7 +9,7 @@ from typing import Any
 from psycopg import DataError
 
 from outlast.core.budget import weigh
-from outlast.core.listing import Filters, Page
+from outlast.core.listing import Page
 from outlast.core.records import (
     RECORD_BYTES,
     ClaimedWorkflow,
@@ -113,12 +113,16 @@ class PostgresWorkflows:
         rows = await self._rows("show", {"workflow_id": workflow_id})
         return rows[0] if rows else None
 
-    async def page(self, filters: Filters) -> Page:
-        """A page of workflows, newest first; JSON as text. Raises Unreachable."""
-        given = {
-            name: getattr(filters, name) for name in ("subject", *(each.name for each in WORKFLOWS.filters))
-        }
-        return await self.listing(WORKFLOWS, given, filters.after, filters.limit)
+    async def page(
+        self,
+        after: Sequence[Any] | None = None,
+        limit: int | None = None,
+        *,
+        subject: str | None = None,
+        **filters: Any,
+    ) -> Page:
+        """A page of workflows, newest first: all, or those of the user `subject`. See `listing`."""
+        return await self.listing(WORKFLOWS, {**filters, "subject": subject}, after, limit)
 
     async def steps(
         self, workflow_id: str, after: tuple[int, str] | None = None, limit: int | None = None
@@ -138,12 +142,14 @@ class PostgresWorkflows:
     ) -> Page:
         """A page of any resource, in its order; recorded JSON as text. Raises Unreachable.
 
-        `given` are its filters and what else its query takes; `after` is where the page before ended.
+        `given` are its filters and what else its query takes; `after` is where the page before ended: of its
+        last row the columns of the order.
         """
-        parameters = dict(given)
+        parameters = dict.fromkeys(each.name for each in resource.filters) | dict(given)
         for each in resource.filters:
             if each.kind is Kind.PAIR:
-                parameters[each.name], parameters[f"{each.name}_value"] = given[each.name] or (None, None)
+                key, value = parameters[each.name] or (None, None)
+                parameters |= {each.name: key, f"{each.name}_value": value}
         places = after or [None] * len(resource.order)
         parameters |= {f"after_{name}": place for name, place in zip(resource.order, places, strict=True)}
         return await self._page(resource.name, parameters, limit)

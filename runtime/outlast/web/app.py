@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from outlast.core.errors import OutlastError
 from outlast.core.observations import ignore
-from outlast.core.resources import WORKFLOWS_PATH
+from outlast.core.resources import MANAGED
 from outlast.functions.catalog import Catalog
 from outlast.functions.routes import Target
 from outlast.sdk.definitions import HandlerDefinition, WorkflowDefinition
@@ -95,7 +95,7 @@ class Web:
                 await self._function(call, reply)
             else:
                 await self.management(call.scope, call.receive, reply)
-                if call.path.startswith(WORKFLOWS_PATH):
+                if call.path.startswith(MANAGED):
                     self.audit.managed(call, reply.status or 0)
         except ClientGone:
             raise

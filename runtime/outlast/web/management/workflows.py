@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from outlast.core.errors import ShuttingDown
-from outlast.core.listing import Filters
 from outlast.core.resources import STEPS, WORKFLOWS
 from outlast.engine.engine import Engine
 from outlast.store.workflows import PostgresWorkflows
@@ -46,9 +45,8 @@ class WorkflowRoutes:
         """A page of workflows, newest first."""
         owner = await self._owned.owner(call)
         asked = PageRequest(call, WORKFLOWS)
-        filters = Filters(subject=owner, after=asked.after, limit=asked.limit, **asked.filters)
         with reaching():
-            rows, more = await self._workflows.page(filters)
+            rows, more = await self._workflows.page(asked.after, asked.limit, subject=owner, **asked.filters)
         items = documents(map(summary_document, rows))
         return asked.answer(items, WORKFLOWS.path, rows[-1] if more else None)
 
