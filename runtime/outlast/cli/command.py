@@ -91,12 +91,12 @@ def connect(url: str | None, env_file: Path | None) -> Remote:
 
     settings = read_settings(url=url, env_file=env_file)
     address = settings.url or f"http://127.0.0.1:{settings.port}"
-    remote = Remote(address, settings.secret_key or _kept_key(settings, address))
+    remote = Remote(address, settings.secret_key or _read_kept_key(settings, address))
     click.get_current_context().call_on_close(remote.close)
     return remote
 
 
-def _kept_key(settings: Settings, address: str) -> str | None:
+def _read_kept_key(settings: Settings, address: str) -> str | None:
     """The key that `outlast serve` made for the embedded database. It is sent to this machine alone."""
     from urllib.parse import urlsplit
 

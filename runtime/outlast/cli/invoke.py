@@ -150,7 +150,7 @@ def _pending_id(answer: Answer) -> str | None:
 
 def _result(remote: Remote, call: _Call, workflow_id: str, ends: float | None) -> Answer:
     """Wait for the end, then ask for the answer as the first caller would have got it."""
-    from outlast.cli.following import follow, patiently
+    from outlast.cli.following import follow, retry_while_away
     from outlast.cli.remote import problem_document
 
     if sys.stderr.isatty():
@@ -164,7 +164,7 @@ def _result(remote: Remote, call: _Call, workflow_id: str, ends: float | None) -
             raise remote.problem_of(answer)
         return answer
 
-    return patiently(again)
+    return retry_while_away(again)
 
 
 def _print_started(remote: Remote, answer: Answer, pending: str | None, as_json: bool) -> None:

@@ -56,7 +56,7 @@ def _load(settings: Settings) -> list[dict[str, Any]]:
     return [
         {
             "name": file.name,
-            "path": _relative(file.path),
+            "path": _relative_path(file.path),
             "version": file.version,
             "serves": sorted(file.served),
             "error": file.error and redactor.redact(file.error),
@@ -76,7 +76,7 @@ def _serves(row: dict[str, Any]) -> str:
     return ", ".join(row["serves"]) if row["error"] is None else one_line(row["error"])
 
 
-def _relative(path: Path) -> str:
+def _relative_path(path: Path) -> str:
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 

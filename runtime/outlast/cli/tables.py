@@ -79,7 +79,7 @@ def verb_command(verb: Verb) -> click.Command:
 
         remote = host.connect()
         answer = remote.call("POST", path_of(verb.paths[0], workflow_id), params=arguments or None)
-        document = remote.checked(answer).document()
+        document = remote.check(answer).document()
         if host.as_json:
             print_json(document)
         else:

@@ -103,7 +103,7 @@ def send(workflow_id: str, topic: str | None, data: bytes, key: str, host: Host)
     remote = host.connect()
     path = path_of(SEND.paths[1], workflow_id, topic) if topic else path_of(SEND.paths[0], workflow_id)
     headers = {"content-type": "application/json", "idempotency-key": key}
-    sent = remote.checked(remote.call("POST", path, headers=headers, body=data)).document()
+    sent = remote.check(remote.call("POST", path, headers=headers, body=data)).document()
     if host.as_json:
         print_json(sent)
     else:

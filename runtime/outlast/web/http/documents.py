@@ -104,7 +104,7 @@ def step_document(row: Row, *, secret: bool, visible: bool = True) -> Verbatim:
     """
     waiting = row["completion_order"] is None
     wake_at = datetime.fromtimestamp(float(row["output"]), UTC) if waiting else None
-    status, completed_at = _wait_over(row, wake_at) if wake_at else (_step_status(row), row["completed_at"])
+    status, completed_at = _wait_status(row, wake_at) if wake_at else (_step_status(row), row["completed_at"])
     published = event_of(row["name"], row["kind"]) is not None
     fields: dict[str, Any] = {
         "step_id": row["step_id"],
@@ -127,7 +127,7 @@ def event_document(row: Row) -> Verbatim:
     return row_document(EVENTS.columns, row, secret=True)
 
 
-def _wait_over(row: Row, wake_at: datetime) -> tuple[str, datetime | None]:
+def _wait_status(row: Row, wake_at: datetime) -> tuple[str, datetime | None]:
     """How a wait stands whose end is not recorded, and since when.
 
     A workflow that has ended waits for nothing: it had slept, or it gave the wait up. A receive and a timer

@@ -42,7 +42,7 @@ class Routes:
                 endpoint = _of_method(call, endpoints)
                 values = found.groupdict()
                 if "workflow_id" in values:
-                    values["workflow_id"] = decoded_id(values["workflow_id"])
+                    values["workflow_id"] = decode_id(values["workflow_id"])
                 return await endpoint(call, *values.values())
         raise ProblemError(Problem(404, "NOT_FOUND", "nothing is served at this path"))
 
@@ -63,7 +63,7 @@ def raw_path(call: Call) -> str:
     return quote(call.path) if raw is None else raw.decode("latin-1").partition("?")[0]
 
 
-def decoded_id(raw: str) -> str:
+def decode_id(raw: str) -> str:
     """A workflow id out of a raw path. Raises ProblemError (404) for bytes that no id can hold."""
     try:
         workflow_id = unquote_to_bytes(raw.encode("latin-1")).decode()
@@ -74,7 +74,7 @@ def decoded_id(raw: str) -> str:
     return workflow_id
 
 
-def decoded_topic(raw: str) -> str | None:
+def decode_topic(raw: str) -> str | None:
     """A topic out of a raw path; None for bytes that no topic can hold."""
     try:
         topic = unquote_to_bytes(raw.encode("latin-1")).decode()

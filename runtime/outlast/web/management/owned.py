@@ -47,7 +47,7 @@ class Owned:
 
         Nothing else of the row is read before: another's takes no longer than one that isn't there.
         """
-        found = await self._found(workflow_id)
+        found = await self._find(workflow_id)
         if found is None or owner not in (None, found.subject):
             raise ProblemError(workflow_not_found(workflow_id))
         return found
@@ -61,10 +61,10 @@ class Owned:
         """Whether `owner` may see input and output: a child's are what its parent's steps handle."""
         if owner is None or found.parent is None:
             return True
-        parent = await self._found(found.parent)
+        parent = await self._find(found.parent)
         return parent is not None and parent.subject == owner and self.visible_steps(parent, owner) is None
 
-    async def _found(self, workflow_id: str) -> Ownership | None:
+    async def _find(self, workflow_id: str) -> Ownership | None:
         with reaching():
             return (await self._workflows.ownership([workflow_id])).get(workflow_id)
 

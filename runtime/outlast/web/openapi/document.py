@@ -62,13 +62,13 @@ class OpenApi:
             version = tuple((file.name, file.version, tuple(file.served)) for file in files)
             if self._version_of_files != version or len(self._documents) >= VIEWS_MAX:
                 self._version_of_files, self._documents = version, {}
-            shown = self._shown(files, view)
+            shown = self._view_key(files, view)
             if shown not in self._documents:
                 # In a thread: describing many models takes long enough to hold up others.
                 self._documents[shown] = await asyncio.to_thread(self._make, files, view)
             return Answer(200, self._documents[shown], [JSON, NO_STORE])
 
-    def _shown(self, files: Sequence[FunctionFile], view: View) -> object:
+    def _view_key(self, files: Sequence[FunctionFile], view: View) -> object:
         """What tells one view from another: many callers see the same."""
         gated = self._admission.gated
         names = (
