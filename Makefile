@@ -22,7 +22,7 @@ serve: venv  ## Run the functions under functions/ on this machine (ARGS="--port
 
 .PHONY: test
 test: venv  ## Run the tests, in parallel and in random order (ARGS="-k name" adds options)
-	@exec $(BIN)/python -m pytest -n auto --maxprocesses 8 -m "not slow" $(ARGS)
+	@exec $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal -m "not slow" $(ARGS)
 
 .PHONY: crash
 crash: venv  ## Explore the model, break simulated hosts for a minute and real ones for three

@@ -155,3 +155,18 @@ def test_shells_complete_commands_and_functions(outlast: Runs, project: Path) ->
     completing["COMP_CWORD"] = "2"
     found = outlast(**completing, COMP_WORDS="outlast invoke ").out.splitlines()
     assert found == ["plain,folder", "plain,hello"]
+
+
+@pytest.mark.parametrize("command", ["show", "steps", "cancel"])
+def test_shells_complete_the_ids_of_workflows(outlast: Runs, host: StandIn, command: str) -> None:
+    rows = [workflow("hello:1"), workflow("hello:2", "PENDING"), workflow("other:3")]
+    host.on("GET", "/workflows/v1", Reply(document={"workflows": rows}))
+    completing = {"_OUTLAST_COMPLETE": "bash_complete", "COMP_CWORD": "3"}
+    found = outlast(**completing, COMP_WORDS=f"outlast workflows {command} hello:")
+    assert found.out.splitlines() == ["plain,hello:1", "plain,hello:2"]
+
+
+def test_a_prompt_stays_clean_where_no_host_answers(outlast: Runs) -> None:
+    completing = {"_OUTLAST_COMPLETE": "bash_complete", "COMP_CWORD": "3"}
+    found = outlast(**completing, COMP_WORDS="outlast workflows show x", OUTLAST_URL="http://127.0.0.1:1")
+    assert (found.out.strip(), found.err) == ("", "")

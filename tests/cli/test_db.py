@@ -7,11 +7,13 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from outlast.cli.db import _name
 from outlast.host.settings import Settings
 from outlast.store.migrations import migrations
 from tests.cli.conftest import Runs
+from tests.pooler import Pooler, program
 
 
 def test_migrate_and_status(outlast: Runs, empty_database: str) -> None:
@@ -52,6 +54,22 @@ def test_a_database_that_is_away_is_one_line(call: Runs) -> None:
     assert ran.err.count("\n") == 1
     assert json.loads(ran.out)["error"]["code"] == "database_unavailable"
     assert "hunter2" not in ran.err + ran.out
+
+
+def test_a_wrong_password_is_one_line_with_its_remedy(outlast: Runs, database: str) -> None:
+    binary = program()
+    if binary is None:
+        pytest.skip("SKIPPED LOUDLY: there is no pgbouncer here")
+    pooler = Pooler(binary, database, 1, password="right")
+    try:
+        pooler.start()
+        ran = outlast("db", "status", SUPABASE_DB_URL=make_conninfo(pooler.url, password="hunter2"))
+    finally:
+        pooler.close()
+    assert ran.status == 1
+    assert ran.err.count("\n") == 1
+    assert "remedy: set the right user and password in SUPABASE_DB_URL" in ran.err
+    assert "hunter2" not in ran.err
 
 
 @pytest.mark.parametrize("url", ["mysql://u:hunter2@h/d", "postgresql:hunter2", "x=hunter2"])

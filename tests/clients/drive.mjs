@@ -14,6 +14,7 @@ const client = createClient(url, key, {
 const BODIES = {
   json: (value) => value,
   text: (value) => value,
+  zeros: (size) => new ArrayBuffer(size),
   bytes: (value) => new Uint8Array(value).buffer,
   blob: (value) => new Blob([value], { type: 'text/csv' }),
   form: (value) => {

@@ -187,3 +187,18 @@ def test_users_and_anonymous_callers_are_let_in(start_host: Start) -> None:
     assert (user["data"]["value"]["mode"], user["data"]["value"]["id"]) == ("user", "ada")
     assert (nobody["error"]["status"], nobody["error"]["body"]["code"]) == (401, "INVALID_CREDENTIALS")
     assert bad["error"]["body"]["code"] == "UNAUTHORIZED_INVALID_JWT_FORMAT"
+
+
+def test_too_large_a_body_of_a_known_caller_is_told_while_it_is_still_sent(start_host: Start) -> None:
+    """Node's fetch tells of a connection that is reset, and not of the answer that came before."""
+    with project() as signer:
+        host = test_auth.started(start_host, signer)
+        call = {
+            "function": "guarded/user",
+            "kind": "zeros",
+            "body": int(10.1 * 2**20),
+            "headers": {"Authorization": f"Bearer {signer.token('ada')}"},
+        }
+        found = drive(host, {"all": [call] * 8}, test_auth.PUBLISHABLE)["all"]
+    assert [each["error"].get("status") for each in found] == [413] * 8, found
+    assert {each["error"]["body"]["code"] for each in found} == {"payload_too_large"}

@@ -51,9 +51,12 @@ def freed(target: Target, function: str, body: Any) -> httpx.Response:
     return ask("POST", url, json=body, headers=headers, timeout=20)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
-@pytest.mark.parametrize("function", ["sleeps_until_freed", "calls_its_host_until_freed"])
-def test_the_second_signal_ends_a_blocked_host(start: Start, number: signal.Signals, function: str) -> None:
+@pytest.mark.parametrize(
+    ("function", "number"),
+    [("sleeps_until_freed", signal.SIGTERM), ("calls_its_host_until_freed", signal.SIGINT)],
+    ids=["SIGTERM", "SIGINT"],
+)
+def test_the_second_signal_ends_a_blocked_host(start: Start, function: str, number: signal.Signals) -> None:
     target = start()
     body = {"url": f"{target.url}/healthz"} if function.startswith("calls") else {}
     block(target.host, function, body)

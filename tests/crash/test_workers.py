@@ -6,8 +6,6 @@ import os
 import signal
 from pathlib import Path
 
-import pytest
-
 from tests.crash.conftest import Query
 from tests.hosts import Host, Hosts, until
 
@@ -56,14 +54,13 @@ def test_a_killed_worker_is_replaced_and_its_work_goes_on(hosts: Hosts, query: Q
     assert [host.call("single", f"s{n}").json() for n in range(10)] == ["a"] * 10
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_told_to_end_the_parent_ends_all(hosts: Hosts, query: Query, number: int) -> None:
+def test_told_to_end_the_parent_ends_all(hosts: Hosts, query: Query) -> None:
     host = hosts.start("--workers", "2")
     until(lambda: len(query(ALIVE)) == 2, "both workers")
     workflow_ids = [host.begin("paying", f"k{n}", gate="gate") for n in range(2)]
     until(lambda: len(hosts.testimony()) == 2, "the transactions")
     family = family_of(host.pid)
-    host.signal(number)
+    host.signal(signal.SIGTERM)
     hosts.open_gate("gate")
     assert host.ended() == 0
     until(lambda: not [each for each in family if runs(each)], "the end of all", 5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -128,11 +129,11 @@ async def test_what_an_older_claim_still_had_to_write_is_refused_and_the_newer_o
 
 
 async def test_whoever_waits_is_not_told_an_end_that_was_refused(database: str) -> None:
-    go_on = asyncio.Event()
+    go_on = threading.Event()
 
     @workflow
-    async def flow() -> str:
-        await go_on.wait()
+    def flow() -> str:
+        go_on.wait()
         return "the end"
 
     async with engine_on(database, flow, lease_ttl_s=60.0, tick_s=20.0) as bench:

@@ -174,9 +174,13 @@ async def test_after_a_gap_in_the_lease_two_beats_must_have_shown_the_row(databa
     """What the first of them read may have been so before a recovery that was under way."""
     go_on = asyncio.Event()
 
+    @step
+    async def only() -> None:
+        await go_on.wait()
+
     @workflow
     async def flow() -> None:
-        await go_on.wait()
+        await only()
 
     async with engine_on(database, flow, lease_ttl_s=TTL_S, tick_s=20.0) as bench:
         workflow_id = await bench.start(flow)

@@ -7,7 +7,9 @@ from typing import Any
 
 from outlast import step, workflow
 from tests.engine.harness import Bench, engine_on
+from tests.store.harness import under_way, waits_for_a_lock
 
+MANY_CYCLES = 200
 GIVEN_BACK = {"status": "PENDING", "owner": None, "epoch": 1, "recovery_attempts": 2}
 
 
@@ -16,7 +18,7 @@ class Steps:
 
     def __init__(self) -> None:
         self.begun: list[str] = []
-        self.open = asyncio.Event()
+        self.open, self.go_on = asyncio.Event(), asyncio.Event()
 
 
 steps: list[Steps] = []
@@ -72,6 +74,40 @@ async def test_a_step_that_takes_too_long_leaves_no_record_and_runs_again_elsewh
     assert records == []
     assert kept(row) == GIVEN_BACK
     assert row["claimable_at"] is not None
+
+
+@step
+async def quick() -> None:
+    steps[-1].begun.append("quick")
+    await steps[-1].go_on.wait()
+
+
+@workflow
+async def two_lines() -> None:
+    async def line() -> None:
+        await quick()
+        await second()
+
+    await asyncio.gather(line(), first())
+
+
+async def test_nor_does_one_begin_here_that_waited_until_what_came_before_was_durable(database: str) -> None:
+    steps[:] = [Steps()]
+    async with engine_on(database, two_lines, lease_ttl_s=60.0, tick_s=30.0) as bench:
+        workflow_id = await bench.start(two_lines)
+        await bench.until(lambda: len(steps[-1].begun) == 2)
+        async with under_way(database, "select from outlast.workflow_status for update"):
+            steps[-1].go_on.set()
+            await waits_for_a_lock(database, bench.live[workflow_id].task)
+            close = asyncio.create_task(bench.engine.close())
+            await bench.until(lambda: bench.engine.stopping)
+        await bench.until(lambda: bench.steps(workflow_id))
+        for _ in range(MANY_CYCLES):
+            await asyncio.sleep(0)
+        steps[-1].open.set()
+        await close
+        assert sorted(steps[-1].begun) == ["first", "quick"]
+        assert [each["name"] for each in await bench.steps(workflow_id)] == ["quick", "first"]
 
 
 async def again(bench: Bench, workflow_id: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,8 @@ from outlast.core.observations import CallUnawaited, JournalMoves, JournalStalle
 from outlast.core.records import Ending, FencedWrite
 from outlast.core.status import Status
 from outlast.engine import journal as journals
+from outlast.engine.bodies.loop import CALLBACKS_MAX
+from outlast.engine.execution import PAUSE_MAX_S, PAUSE_STEP_S, RESTLESS_MAX
 from outlast.sdk.running import current_host
 from outlast.sdk.starting import WorkflowHandle
 from tests.engine.harness import Bench, engine_on
@@ -309,11 +312,11 @@ async def test_a_slip_is_told_once_and_not_on_each_replay(database: str) -> None
 
 
 def test_without_a_host_python_warns() -> None:
-    from outlast.sdk.calls import Call
+    from outlast.sdk.calls import later
 
     assert current_host() is None
     with pytest.warns(RuntimeWarning, match=r"ship\(…\) was called and not awaited"):
-        Call(asyncio.Event().wait, "ship", None)  # type: ignore[unused-awaitable]
+        later(asyncio.Event().wait, "ship")  # type: ignore[unused-awaitable]
 
 
 # --- a journal that doesn't move ----------------------------------------------------------------------------
@@ -358,3 +361,61 @@ async def connected(bench: Bench) -> Any:
     import psycopg
 
     return await psycopg.AsyncConnection.connect(bench.url, autocommit=True)
+
+
+waited_for: list[asyncio.Event] = []
+
+
+@step
+async def wakes() -> None:
+    waited_for[-1].set()
+
+
+@step
+def wakes_in_a_thread() -> None:
+    waited_for[-1].set()
+
+
+@workflow
+async def waits_for_a_step(threaded: bool) -> None:
+    waited_for.append(asyncio.Event())
+    calling = asyncio.create_task(wakes_in_a_thread.aio() if threaded else wakes())
+    await waited_for[-1].wait()
+    await calling
+
+
+@pytest.mark.parametrize("threaded", [False, True])
+async def test_nothing_but_what_is_handed_over_wakes_a_body(database: str, threaded: bool) -> None:
+    """Else it works in one go, and after a crash it waits for ever."""
+    async with engine_on(database, waits_for_a_step) as bench:
+        workflow_id = await bench.start(waits_for_a_step, threaded)
+        failure = await bench.failure(workflow_id)
+    assert re.search(r"test_misuse\.py:\d+ wakes a workflow's body from outside", str(failure)), failure
+
+
+spins: list[int] = []
+
+
+@step
+async def takes_a_moment() -> float:
+    began = asyncio.get_running_loop().time()
+    await asyncio.sleep(0.3)
+    return asyncio.get_running_loop().time() - began
+
+
+@workflow
+async def asks_in_a_loop() -> float:
+    calling = asyncio.create_task(takes_a_moment())
+    while not calling.done():
+        spins.append(1)
+        await asyncio.sleep(0)
+    return await calling
+
+
+async def test_a_body_that_asks_in_a_loop_what_is_next_leaves_the_host_to_others(database: str) -> None:
+    spins.clear()
+    async with engine_on(database, asks_in_a_loop) as bench:
+        elapsed_s = await bench.run(asks_in_a_loop)
+    # Each pause is a little longer than the one before, up to the longest.
+    growing = PAUSE_MAX_S / PAUSE_STEP_S
+    assert len(spins) < CALLBACKS_MAX * (RESTLESS_MAX + growing + elapsed_s / PAUSE_MAX_S + 2)

@@ -12,9 +12,7 @@ import pytest
 
 from outlast import Response, workflow
 from outlast.core.codec import Codec
-from outlast.engine.calls import PendingCall
-from outlast.engine.execution import Execution
-from outlast.engine.operations import performing
+from outlast.engine.operations.attempts import Attempts
 from tests.engine.harness import engine_on
 from tests.golden import workflows as of
 from tests.golden.cases import CASES
@@ -32,13 +30,13 @@ def name_of(history: History) -> str:
 def ran(monkeypatch: pytest.MonkeyPatch) -> set[tuple[str, str]]:
     """Workflow and id of every call that ran, and wasn't replayed."""
     seen: set[tuple[str, str]] = set()
-    perform = performing._perform
+    work = Attempts._work
 
-    async def noting(execution: Execution, call: PendingCall, attempts: performing.Attempts) -> Any:
-        seen.add((execution.workflow_id, call.step_id))
-        return await perform(execution, call, attempts)
+    async def noting(self: Attempts) -> None:
+        seen.add((self._execution.workflow_id, self._call.step_id))
+        await work(self)
 
-    monkeypatch.setattr(performing, "_perform", noting)
+    monkeypatch.setattr(Attempts, "_work", noting)
     return seen
 
 

@@ -94,9 +94,10 @@ def test_a_request_forges_no_line_and_moves_no_cursor(host: Served) -> None:
     before = len(host.process.said())
     url = f"{host.url}/functions/v1/x%0d%0a12:00:00%20error%20forged%1b%5b2J%c2%9b2J%e2%80%a8y"
     assert httpx.get(url).status_code == 404
-    until(lambda: "404" in host.process.said()[before:], "a line")
-    (line,) = host.process.said()[before:].splitlines()
-    assert r"x\r\n12:00:00 error forged\x1b[2J\x9b2J\u2028y" in line
+    until(lambda: "/functions/v1/x" in host.process.said()[before:], "a line")
+    lines = host.process.said()[before:].splitlines()  # among those of workflows that other tests began
+    (line,) = [each for each in lines if "forged" in each]
+    assert r"/functions/v1/x\r\n12:00:00 error forged\x1b[2J\x9b2J\u2028y" in line
 
 
 def test_a_functions_own_records_name_their_workflow(start_host: Start) -> None:

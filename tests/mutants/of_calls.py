@@ -43,7 +43,7 @@ MUTANTS = (
     Mutant(
         "steps-begin-while-leaving",
         "A shutdown lets no step begin",
-        "engine/test_leaving.py::test_a_step_that_runs_is_recorded_and_the_next_begins_elsewhere",
+        "engine/test_leaving.py::test_nor_does_one_begin_here_that_waited_until_what_came_before_was_durable",
     ),
     Mutant(
         "shutdown-is-the-childs-error",

@@ -6,6 +6,16 @@ from tests.mutants.mutant import Mutant
 
 MUTANTS = (
     Mutant(
+        "woken-by-others",
+        "A body is woken by what is handed over, never by a step that sets its event",
+        "engine/test_misuse.py::test_nothing_but_what_is_handed_over_wakes_a_body[False]",
+    ),
+    Mutant(
+        "restless-bodies-never-pause",
+        "A body that asks in a loop leaves the processor to others",
+        "engine/test_misuse.py::test_a_body_that_asks_in_a_loop_what_is_next_leaves_the_host_to_others",
+    ),
+    Mutant(
         "thread-not-compared",
         "A call in a thread that the body made is refused",
         "engine/test_misuse.py::test_an_async_body_calls_nothing_in_threads_it_made",

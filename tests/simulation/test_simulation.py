@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from outlast.engine import execution
+from outlast.engine.calls import PendingCall
 from outlast.engine.completions import Completion, Completions
 from outlast.engine.execution import Execution
 from tests.simulation.database import Database, Workflow
@@ -132,12 +133,13 @@ def plan_of_receives(seed: int) -> Plan:
     return replace(random_plan(seed), programs=programs)
 
 
-async def at_once(*_: object) -> None:
+def at_once(_: Execution, call: PendingCall, begin: Callable[[], None]) -> None:
     """Wait for nothing."""
+    begin()
 
 
 def test_it_finds_steps_that_begin_too_early(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Execution, "may_begin", at_once)
+    monkeypatch.setattr(Execution, "when_durable", at_once)
     assert found_by_schedules()
 
 

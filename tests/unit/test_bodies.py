@@ -50,7 +50,7 @@ class Driver:
 
     def call(self) -> asyncio.Future[int]:
         """The body calls."""
-        future = BodyFuture(self.loop)
+        future = BodyFuture(loop=self.loop)
         self.calls[self.loop.branch.next_id()] = future
         return future
 
@@ -85,7 +85,7 @@ class Driver:
         for step_id in [each for each, other in self.timers.items() if other is timer]:
             del self.timers[step_id]
 
-    def wake(self) -> None: ...
+    def intruded(self, error: UsageError) -> None: ...
 
     def refused(self, error: UsageError) -> None:
         raise error

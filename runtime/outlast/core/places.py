@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import sysconfig
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 _PACKAGE = str(Path(__file__).parents[1])
 _ASYNCIO = str(Path(asyncio.__file__).parent)
+_INSTALLED = (*(sysconfig.get_paths()[each] for each in ("purelib", "platlib", "stdlib")), "<frozen")
+"""Where libraries are."""
 
 
 _ours: dict[str, bool] = {}
@@ -26,9 +30,39 @@ def is_ours(frame: FrameType) -> bool:
 
 def place_of_caller() -> tuple[str, int]:
     """File and line of the innermost frame that is neither ours nor asyncio's."""
-    frame: FrameType | None = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(2)
     while frame is not None:
-        if not is_ours(frame):
+        ours = _ours.get(frame.f_code.co_filename)  # each call of a step asks for its place
+        if not (is_ours(frame) if ours is None else ours):
             return frame.f_code.co_filename, frame.f_lineno
         frame = frame.f_back
     return "<unknown>", 0
+
+
+def place_of_user(coro: Any) -> tuple[str, int]:
+    """The same, past libraries that called us on behalf of the user's code.
+
+    Where that isn't among the callers, as a library's thread or task called, it is where `coro` waits.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and _is_of_package(frame):
+        frame = frame.f_back
+    while frame is not None and not _is_of_package(frame):  # beyond are those who run the loop
+        if _is_users(frame):
+            return frame.f_code.co_filename, frame.f_lineno
+        frame = frame.f_back
+    found = None
+    while coro is not None:
+        frame = getattr(coro, "cr_frame", None) or getattr(coro, "gi_frame", None)
+        if frame is not None and _is_users(frame):
+            found = frame.f_code.co_filename, frame.f_lineno
+        coro = getattr(coro, "cr_await", None) or getattr(coro, "gi_yieldfrom", None)
+    return found or place_of_caller()
+
+
+def _is_of_package(frame: FrameType) -> bool:
+    return frame.f_code.co_filename.startswith(_PACKAGE)
+
+
+def _is_users(frame: FrameType) -> bool:
+    return not is_ours(frame) and not frame.f_code.co_filename.startswith(_INSTALLED)

@@ -13,13 +13,13 @@ _RULE = "a workflow's code must do the same on replay"
 class History:
     """The records of one workflow, and how far the body has come with them."""
 
-    __slots__ = ("_left", "_records", "_unmet", "orders")
+    __slots__ = ("_records", "_unmet", "left", "orders")
 
     def __init__(self, records: Iterable[StepRecord] = ()) -> None:
         self._records = {record.step_id: record for record in records}
         over = [each for each in self._records.values() if each.completion_order is not None]
         over.sort(key=lambda each: each.completion_order or 0, reverse=True)
-        self._left = over
+        self.left = over
         """Completions that the body has not been handed yet, the next one last."""
         self.orders = (over[0].completion_order or 0) if over else 0
         """The place of the last completion."""
@@ -28,12 +28,7 @@ class History:
     @property
     def replaying(self) -> bool:
         """Whether a recorded completion is to be handed out, or a wait that is not over to be reached."""
-        return bool(self._left or self._unmet)
-
-    @property
-    def left(self) -> bool:
-        """Whether a recorded completion is still to be handed out."""
-        return bool(self._left)
+        return bool(self.left or self._unmet)
 
     def meet(self, step_id: str, kind: str, name: str) -> StepRecord | None:
         """The record of the call of `name` at `step_id`; None: there is none. Raises Diverged."""
@@ -52,9 +47,9 @@ class History:
 
     def next(self) -> StepRecord | None:
         """The next recorded completion. Raises Diverged if its call was not made: the body is at rest."""
-        if not self._left:
+        if not self.left:
             return None
-        record = self._left[-1]
+        record = self.left[-1]
         # guard: uncalled-steps-ignored
         if record.step_id in self._unmet:
             raise Diverged(
@@ -65,7 +60,7 @@ class History:
 
     def pass_on(self) -> None:
         """The next completion has been handed to its call, or that was given up."""
-        self._left.pop()
+        self.left.pop()
 
     def check_all_reached(self) -> None:
         """Raise Diverged if the body, which ended, once did more."""

@@ -9,6 +9,8 @@ from datetime import datetime, time
 from enum import Enum
 from typing import Any
 
+_ATOMS = frozenset({str, int, bool, type(None)})
+
 
 def difference(back: Any, value: Any, path: str = "") -> str | None:
     """Which part of `value` came back as another, in words; None if all is the same.
@@ -16,6 +18,8 @@ def difference(back: Any, value: Any, path: str = "") -> str | None:
     Equal isn't enough: True == 1, and a str Enum equals its text. Same isn't needed: 0 comes back as 0.0 from
     `float`, and a time in a zone as the same time at its offset.
     """
+    if type(back) is type(value) and type(value) in _ATOMS:
+        return None if back == value else _told(back, value, path)
     if _kind(back) is not _kind(value):
         return None if _same_number(back, value) else _told(back, value, path)
     if isinstance(value, datetime | time):

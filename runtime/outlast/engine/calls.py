@@ -1,10 +1,10 @@
-"""A call that a body made and has no answer to yet."""
+"""A call that a body made and has no answer to yet, and what it comes to."""
 
 from __future__ import annotations
 
 import asyncio
 from contextvars import Context
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from outlast.core.records import StepRecord
 from outlast.sdk.operations import Operation
@@ -26,30 +26,49 @@ class Answer(Protocol):
         ...
 
 
-class PendingCall:
-    """What is known of it. All of it belongs to the host's loop."""
+class Success(NamedTuple):
+    """A result as JSON text and as what the workflow sees of it."""
 
-    __slots__ = (
-        "answer",
-        "asked",
-        "attempt",
-        "awaited",
-        "began",
-        "context",
-        "ended",
-        "handed",
-        "operation",
-        "places",
-        "record",
-        "retry_at",
-        "running",
-        "saved",
-        "settled",
-        "step_id",
-        "task",
-        "timer",
-        "wake_s",
-    )
+    text: str
+    value: Any
+    record: StepRecord | None = None
+    """Where that stands already."""
+
+
+class Failure(NamedTuple):
+    """The error of the last attempt."""
+
+    error: Exception
+
+
+class PendingCall:
+    """What is known of it. All of it belongs to the host's loop.
+
+    What most calls never change stands here once, not in each: every step makes one.
+    """
+
+    task: asyncio.Task[Any] | None = None
+    """What works on it."""
+    timer: asyncio.TimerHandle | None = None
+    running = False
+    """Whether its function has been begun."""
+    began: float | None = None
+    ended: float | None = None
+    """A `monotonic` reading, as `retry_at`."""
+    attempt = 1
+    retry_at: float | None = None
+    awaited = 0
+    """Other workflows' ends that it waits for now."""
+    wake_s: float | None = None
+    """Of a wait: until when, in Unix seconds."""
+    saved = False
+    """Whether that is recorded."""
+    places: tuple[int, ...] = ()
+    """Of a transaction: each that its record may have got, as its commit may have been done."""
+    settled = False
+    """Whether it is known what it came to: that is on its way to the body."""
+    asked = False
+    """Whether the body gave it up, and it is to be learned whether that came in time."""
 
     def __init__(
         self,
@@ -69,28 +88,8 @@ class PendingCall:
         """What is recorded of it."""
         self.handed = handed
         """The write of the last completion that its body had been handed by then."""
-        self.task: asyncio.Task[Any] | None = None
-        """What works on it."""
-        self.timer: asyncio.TimerHandle | None = None
-        self.running = False
-        """Whether its function has been begun."""
-        self.began: float | None = None
-        self.ended: float | None = None
-        """A `monotonic` reading, as `retry_at`."""
-        self.attempt = 1
-        self.retry_at: float | None = None
-        self.awaited = 0
-        """Other workflows' ends that it waits for now."""
-        self.wake_s: float | None = None
-        """Of a wait: until when, in Unix seconds."""
-        self.saved = record is not None
-        """Whether that is recorded."""
-        self.places: list[int] = []
-        """Of a transaction: each that its record may have got, as its commit may have been done."""
-        self.settled = False
-        """Whether it is known what it came to: that is on its way to the body."""
-        self.asked = False
-        """Whether the body gave it up, and it is to be learned whether that came in time."""
+        if record is not None:
+            self.saved = True
 
     def end(self) -> asyncio.Task[Any] | None:
         """Work on it no more; the task that has to end for that."""

@@ -38,16 +38,17 @@ from outlast.core.stops import HandedOver, LeaseLost
 from outlast.engine.allowance import Allowance
 from outlast.engine.bodies import patches
 from outlast.engine.consuming import Consumer
-from outlast.engine.execution import STOP_GRACE_S, Child, Services
+from outlast.engine.execution import STOP_GRACE_S
 from outlast.engine.executor import Executor
 from outlast.engine.journal import Journal
 from outlast.engine.lease import Lease
 from outlast.engine.mail import MailRoom
 from outlast.engine.membership import Membership, Pace
-from outlast.engine.operations.attempts import in_thread
 from outlast.engine.operations.transactions import conflict_pause
 from outlast.engine.results import result_of
+from outlast.engine.services import Child, Services
 from outlast.engine.settling import settled
+from outlast.engine.threads import in_thread
 from outlast.engine.waits import Waits
 from outlast.sdk.clients import MakeClients
 from outlast.sdk.context import current_caller

@@ -8,33 +8,29 @@ over, and never before all that its body had been handed when it called is durab
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import Context
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 from outlast.core import kinds
-from outlast.core.clock import Clock, monotonic, whole_microseconds
+from outlast.core.clock import monotonic, whole_microseconds
 from outlast.core.errors import NonDeterminism
 from outlast.core.failures import CANCELLED
 from outlast.core.messages import last_received
-from outlast.core.observations import ArgumentsChanged, BodyReads, CallUnawaited, Observer
+from outlast.core.observations import ArgumentsChanged, BodyReads, CallUnawaited
 from outlast.core.places import place_of_caller
-from outlast.core.ports import BadData, TransactionStore
+from outlast.core.ports import BadData
 from outlast.core.records import ClaimedWorkflow, RunningStep, StepRecord, Suspension
 from outlast.core.replay import History
 from outlast.core.stops import Broken, Diverged, HandedOver, LeaseLost, Stopped, TimedOut
 from outlast.engine.bodies.waiting import Waiting
-from outlast.engine.calls import Answer, PendingCall
+from outlast.engine.calls import Answer, Failure, PendingCall, Success
 from outlast.engine.completions import Completion, Completions
-from outlast.engine.journal import Journal
-from outlast.engine.lease import Lease
-from outlast.engine.mail import Box, MailRoom
-from outlast.engine.settling import settled
-from outlast.sdk.clients import MakeClients
+from outlast.engine.driving import Driven, Operations
+from outlast.engine.mail import Box
+from outlast.engine.services import Services
 from outlast.sdk.context import Context as FunctionContext
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.operations import Operation
@@ -42,8 +38,8 @@ from outlast.sdk.operations import Operation
 STOP_GRACE_S = 5.0
 """So long may what was stopped take to end. Then it is left where it stands."""
 
-SLICE_S = 0.002
-"""After so long a replay lets everybody else on the host's loop run."""
+SLICE_S = 0.0005
+"""After so long a replay lets everybody else on the host's loop run: a call of theirs takes some 20 turns."""
 
 RESTLESS_MAX = 5
 """Full runs of its loop after which a body isn't waited for: it may be asking in a loop for what's next."""
@@ -53,83 +49,6 @@ PAUSE_MAX_S = 0.05
 """So long it then waits for its next turn, each time a little longer, until something is handed to it."""
 
 NO_CONTEXT = Context()
-
-
-class Child(NamedTuple):
-    """A workflow that another one starts: under this id, or what follows from a `key` of its own.
-
-    It must end by `ends_by_s` (Unix seconds), if there is such a time.
-    """
-
-    workflow_id: str
-    parent: str
-    key: str | None
-    ends_by_s: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What executions share."""
-
-    journal: Journal
-    lease: Lease
-    transactions: TransactionStore
-    clock: Clock
-    observe: Observer
-    step_threads: ThreadPoolExecutor
-    start_child: Callable[[Child, WorkflowDefinition, tuple[Any, ...], dict[str, Any]], Awaitable[str]]
-    """Gives the child's id."""
-    result_of: Callable[[str], Awaitable[Any]]
-    """What a workflow returned, or raised."""
-    suspended: Callable[[float | None], None]
-    mail: MailRoom
-    send: Callable[[str, str, str, str], Awaitable[int]]
-    moment_s: float
-    """Waits that are longer leave the memory."""
-    replay_arguments: str = "warn"
-    """What a replay does that calls a recorded step with other arguments: `warn`, `hold` or `off`."""
-    watch_bodies: bool = False
-    clients: MakeClients | None = None
-
-
-class Driven(Protocol):
-    """A body as its execution drives it."""
-
-    @property
-    def over(self) -> bool:
-        """Whether it has returned or raised."""
-        ...
-
-    def run(self, next_recorded: Callable[[], bool]) -> bool | None:
-        """Let it go on; whether it is at rest. None: it will call or end.
-
-        It may ask `next_recorded` to hand over a recorded completion, which tells whether it did.
-        """
-        ...
-
-    def unwind(self) -> None:
-        """End it: the execution was stopped."""
-        ...
-
-
-class Operations(Protocol):
-    """How the operations of bodies are done."""
-
-    def begin(self, execution: Execution, call: PendingCall) -> None:
-        """Do it, as it has no completion on record."""
-        ...
-
-    def value(self, call: PendingCall, record: StepRecord) -> Any:
-        """What a recorded completion gives the body. Whatever it raises says that it no longer fits."""
-        ...
-
-    def failure(self, execution: Execution, call: PendingCall, record: StepRecord) -> Exception:
-        """What a recorded error raises in the body."""
-        ...
-
-    def leave(self, execution: Execution) -> None:
-        """Leave the memory if the body only waits, for long; else record what it waits for."""
-        ...
 
 
 class Execution:
@@ -182,6 +101,10 @@ class Execution:
         self._completions = Completions(self._history.orders)
         self._held: list[PendingCall] = []
         """Calls that are to be begun."""
+        self._begins: list[tuple[PendingCall, Callable[[], None]]] = []
+        """How those begin that wait until what came before is durable."""
+        self._outcomes: list[tuple[PendingCall, Success | Failure]] = []
+        """What calls came to since the body last went on."""
         self._handed: asyncio.Future[bool] | None = None
         self._last_write: asyncio.Future[bool] | None = None
         self._unwinding: set[asyncio.Task[Any]] = set()
@@ -193,6 +116,8 @@ class Execution:
         self._restless = 0
         self._paused = False
         self._slice_until = 0.0
+        self._cut_short = False
+        """Whether others are to have a turn before it goes on."""
 
     # --- its life -----------------------------------------------------------------------------------------
 
@@ -325,6 +250,7 @@ class Execution:
     def _leave_behind(self) -> None:
         if not self._ended.done():
             self._ended.set_result(None)
+        self._begins.clear()  # they refer to this
         for timer in (self._patience, self.looking):
             if timer is not None:
                 timer.cancel()  # it would keep all this in memory
@@ -392,8 +318,7 @@ class Execution:
     def _give_up_in_doubt(self, call: PendingCall) -> None:
         self._end_call(call)
         call.running = False
-        record = StepRecord(call.step_id, call.operation.name, error=CANCELLED, began=call.began)
-        self.complete(call, record, certain=True)
+        self.complete(call, error=CANCELLED, certain=True)
 
     # --- its order ----------------------------------------------------------------------------------------
 
@@ -401,56 +326,55 @@ class Execution:
         """Let the body go on soon."""
         if not self._scheduled and not self._advancing and not self._ended.done():
             self._scheduled = True
-            self.host.call_soon(self._advance, context=NO_CONTEXT)
-
-    def _advance(self) -> None:
-        going, self._scheduled = self._scheduled, False
-        if going:  # else it has gone on since
-            self.advance()
+            self.host.call_soon(self.advance, context=NO_CONTEXT)
 
     def advance(self) -> None:
         """Hand the body one completion after another, as long as there are some.
 
         It is called by plain callbacks of the host's loop alone, never within a task.
         """
+        self._scheduled = False
         body = self._body
         if body is None or self._advancing or self.stopped is not None or self._ended.done():
             return
-        self._scheduled = False
         self._advancing = True
-        again = False
-        self._slice_until = monotonic() + SLICE_S
+        again: bool | None = False
         try:
-            while self.stopped is None:
-                at_rest = body.run(self._replay_next)
-                if at_rest is None or body.over or self.stopped is not None:
-                    break
-                if not at_rest and self._restless < RESTLESS_MAX:
-                    self._restless += 1
-                    again = True
-                    break
-                if not self._hand_over_next():
-                    if not at_rest:
-                        self._restless += 1
-                        self._pause()
-                    elif self.stopped is None:
-                        self._restless = 0
-                        self._rest()
-                    break
-                self._restless = 0
-                # guard: replay-holds-the-loop
-                if monotonic() > self._slice_until:
-                    again = True
-                    break
+            while self._outcomes:
+                self._operations.end(self, *self._outcomes.pop(0))
+            again = self._go_on(body)
         except Stopped as reason:
             self.stop(reason)
         except Exception as error:  # noqa: BLE001 - the engine's own fault must not leave the workflow hanging
             self.stop(Broken(f"it can't go on: {error!r}"))
         finally:
             self._advancing = False
-        self.check_over()
         if again:
             self.schedule()
+        elif again is None:
+            self.check_over()
+
+    def _go_on(self, body: Driven) -> bool | None:
+        """Let the body go on as long as it can; whether it is to go on soon, None if it is over."""
+        self._slice_until = monotonic() + SLICE_S
+        self._cut_short = False
+        at_rest = body.run(self._hand_over_next, self._restless < RESTLESS_MAX)
+        if body.over:
+            return None
+        if at_rest is None or self.stopped is not None:
+            return False
+        if self._cut_short:
+            return True
+        if at_rest:
+            self._restless = 0
+            self._rest()
+            return False
+        self._restless += 1
+        # guard: restless-bodies-never-pause
+        if self._restless > RESTLESS_MAX:
+            self._pause()
+            return False
+        return True
 
     def _pause(self) -> None:
         """The body asks again and again, as anyio does for what can't be cancelled yet: let others work."""
@@ -464,8 +388,22 @@ class Execution:
         self.schedule()
 
     def _hand_over_next(self) -> bool:
-        """Hand over the next completion; False if there is none."""
-        if self._hand_over_recorded():
+        """Hand over the next completion; False if there is none, or it is the others' turn."""
+        if self.stopped is not None or self._body is None or self._body.over:
+            return False
+        # guard: replay-holds-the-loop
+        if monotonic() > self._slice_until:
+            self._cut_short = True
+            return False
+        record = self._history.next()
+        # guard: recorded-order-ignored
+        if record is not None:
+            self._history.pass_on()
+            call = self.calls.get(record.step_id)
+            if call is not None:
+                self._hand_over(call, record, None, None)
+            else:
+                self._pass_time(record)
             return True
         if self._held and not self.draining:
             held, self._held = self._held, []
@@ -481,42 +419,19 @@ class Execution:
             self._pass_time(completion.record)
         return True
 
-    def _replay_next(self) -> bool:
-        """For a body at rest: hand over the next recorded completion, until others have their turn."""
-        if (
-            self._body is None
-            or self._body.over
-            or self.stopped is not None
-            or monotonic() > self._slice_until
-        ):
-            return False
-        return self._hand_over_recorded()
-
-    def _hand_over_recorded(self) -> bool:
-        """Hand over the next recorded completion; False if there is none."""
-        record = self._history.next()
-        # guard: recorded-order-ignored
-        if record is not None:
-            self._history.pass_on()
-            call = self.calls.get(record.step_id)
-            if call is not None:
-                self._hand_over(call, record, None, None)
-            else:
-                self._pass_time(record)
-            return True
-        return False
-
     def _pass_time(self, record: StepRecord) -> None:
-        self.now_s = max(self.now_s, record.at_s or 0.0)
+        if record.at_s is not None and record.at_s > self.now_s:
+            self.now_s = record.at_s
 
     def _hand_over(
         self, call: PendingCall, record: StepRecord, value: Any, write: asyncio.Future[bool] | None
     ) -> None:
         self.activity += 1
+        self._restless = 0
         self._pass_time(record)
-        self._handed = write or self._handed
-        replayed = call.record is record
-        if record.error is None and replayed:
+        if write is not None:
+            self._handed = write
+        if record.error is None and call.record is record:
             try:
                 value = self._operations.value(call, record)
             except Exception as error:  # a validator of the user's may raise anything
@@ -534,10 +449,24 @@ class Execution:
 
     def _forget(self, call: PendingCall) -> None:
         self.calls.pop(call.step_id, None)
-        self.waiting.drop(call)
+        if call.wake_s is not None:
+            self.waiting.drop(call)
+
+    def performed(self, call: PendingCall, outcome: Success | Failure) -> None:
+        """What a call came to goes to journal and body in one go: what that does next joins the commit."""
+        self._outcomes.append((call, outcome))
+        self.schedule()
 
     def complete(
-        self, call: PendingCall, record: StepRecord, value: Any = None, *, certain: bool = False
+        self,
+        call: PendingCall,
+        output: str | None = None,
+        error: str | None = None,
+        value: Any = None,
+        *,
+        attempts: int = 1,
+        at_s: float = 0.0,
+        certain: bool = False,
     ) -> None:
         """What a call came to: recorded, and handed to the body in its turn, when it next advances.
 
@@ -545,8 +474,7 @@ class Execution:
         own record stands, this one is refused, and so must be all that the body would do next.
         """
         call.settled = True
-        place = self._completions.take_place()
-        record = self.placed(call, record, place)
+        record = self.record_of(call, self._completions.take_place(), output, error, attempts, at_s)
         write = self.write(record)
         # guard: failed-in-doubt
         if certain:
@@ -559,27 +487,36 @@ class Execution:
             self.fill(call, record, None, write)
             self.advance()
 
-    def placed(self, call: PendingCall, record: StepRecord, place: int) -> StepRecord:
-        """`record` with its place in the order, its kind and the body's time."""
-        at_s = whole_microseconds(max(self.now_s, self.services.clock.now_s(), record.at_s or 0.0))
+    def record_of(
+        self,
+        call: PendingCall,
+        place: int,
+        output: str | None,
+        error: str | None = None,
+        attempts: int = 1,
+        at_s: float = 0.0,
+    ) -> StepRecord:
+        """The record of what a call came to, at its place in the order and at the body's time."""
+        operation = call.operation
         return StepRecord(
-            record.step_id,
-            record.name,
-            record.output,
-            record.error,
-            record.attempts,
+            call.step_id,
+            operation.name,
+            output,
+            error,
+            attempts,
             place,
-            call.operation.kind,
-            at_s,
-            call.operation.fingerprint,
-            record.began,
-            record.ended or monotonic(),
+            operation.kind,
+            whole_microseconds(max(self.now_s, self.services.clock.now_s(), at_s)),
+            operation.fingerprint,
+            call.began,
+            call.ended or monotonic(),
         )
 
     def take_place(self, call: PendingCall) -> int:
         """A place for a transaction that is about to commit: nothing later passes until it is known."""
-        call.places.append(self._completions.take_place())
-        return call.places[-1]
+        place = self._completions.take_place()
+        call.places += (place,)
+        return place
 
     def fill(
         self, call: PendingCall, record: StepRecord, value: Any, write: asyncio.Future[bool] | None
@@ -598,17 +535,17 @@ class Execution:
         if self.draining:
             if not any(call.running for call in self.calls.values()):
                 self.stop(HandedOver("the instance shuts down"))
-        elif not self._completions.waiting:
+        elif self.waiting.calls and not self._completions.waiting:
             self._operations.leave(self)
 
     # --- writing ------------------------------------------------------------------------------------------
 
     def write(self, record: StepRecord) -> asyncio.Future[bool]:
         """Record this, with the next commit."""
-        write = self.services.journal.write(self.workflow_id, self.epoch, [record])
+        write = self.services.journal.write(self.workflow_id, self.epoch, (record,))
         if write is not self._last_write:
             self._last_write = write
-            write.add_done_callback(self._written)
+            write.add_done_callback(self._written, context=NO_CONTEXT)
         return write
 
     def is_durable(self, write: asyncio.Future[bool]) -> bool:
@@ -616,10 +553,16 @@ class Execution:
         if not write.done():
             return False
         # guard: refusal-heard-late
-        self._written(write)  # as its own callback is about to, perhaps
+        self._hear(write)  # as its own callback is about to, perhaps
         return self.stopped is None
 
     def _written(self, write: asyncio.Future[bool]) -> None:
+        self._hear(write)
+        begins, self._begins = self._begins, []
+        for call, begin in begins:
+            self.when_durable(call, begin)
+
+    def _hear(self, write: asyncio.Future[bool]) -> None:
         if write.cancelled():
             return
         if (error := write.exception()) is not None:
@@ -631,14 +574,18 @@ class Execution:
 
     # --- beginning ----------------------------------------------------------------------------------------
 
-    async def may_begin(self, call: PendingCall) -> None:
-        """A step begins when all that its body had been handed before is durable, under the lease.
-
-        Nor before the end of what the body gave up: as if it had waited for it.
-        """
+    def when_durable(self, call: PendingCall, begin: Callable[[], None]) -> None:
+        """Begin a call when all that its body had been handed before is durable, if it is wanted then."""
+        if self.stopped is not None or self.calls.get(call.step_id) is not call:
+            return
         # guard: begins-on-the-undurable
-        while call.handed is not None and not self.is_durable(call.handed) and self.stopped is None:
-            await settled(call.handed)
+        if call.handed is not None and not self.is_durable(call.handed):
+            self._begins.append((call, begin))
+            return
+        begin()
+
+    async def may_begin(self) -> None:
+        """A step begins under the lease, and after the end of what its body gave up: as if it waited."""
         # guard: begins-beside-what-was-given-up
         if self._unwinding:
             await asyncio.wait(set(self._unwinding))

@@ -27,8 +27,9 @@ from outlast.core.storable import clean_json, clean_text
 from outlast.engine.allowance import Taken
 from outlast.engine.bodies.async_body import AsyncBody
 from outlast.engine.bodies.sync_body import SyncBody
-from outlast.engine.execution import Execution, Services, public_reason
+from outlast.engine.execution import Execution, public_reason
 from outlast.engine.operations.table import Table
+from outlast.engine.services import Services
 from outlast.engine.waits import Waits
 from outlast.sdk.clients import MakeClients
 from outlast.sdk.context import Context, WorkflowLogger, enter_context, known_context

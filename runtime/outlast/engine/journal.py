@@ -11,7 +11,6 @@ import asyncio
 import random
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from itertools import count
 
 from outlast.core.clock import monotonic
@@ -36,22 +35,34 @@ STALLED_LOOKS = 5
 """After so many looks at a journal that has something to write and writes nothing it counts as stalled."""
 
 
-@dataclass(slots=True)
 class _Start:
-    new: NewWorkflow
-    settled: asyncio.Future[float | None]
+    __slots__ = ("new", "settled", "size", "workflow_id")
+    rows = 1
 
-    @property
-    def size(self) -> int:
-        return len(self.new.input or "") + len(self.new.request or "")
+    def __init__(self, new: NewWorkflow, settled: asyncio.Future[float | None]) -> None:
+        self.workflow_id = new.workflow_id
+        self.new = new
+        self.settled = settled
+        self.size = len(new.input or "") + len(new.request or "")
+
+    def settle(self, written: dict[str, float | None]) -> None:
+        self.settled.set_result(written.get(self.workflow_id))
 
 
-@dataclass(slots=True)
 class _Write:
-    write: FencedWrite
-    settled: asyncio.Future[bool]
-    size: int = 0
-    step_ids: set[str] = field(default_factory=set)
+    __slots__ = ("begun", "rows", "settled", "size", "workflow_id", "write")
+
+    def __init__(self, write: FencedWrite, settled: asyncio.Future[bool]) -> None:
+        self.workflow_id = write.workflow_id
+        self.write = write
+        self.settled = settled
+        self.rows = 1
+        self.size = 0
+        self.begun: set[str] = set()
+        """Step ids of waits that are not over."""
+
+    def settle(self, written: dict[str, float | None]) -> None:
+        self.settled.set_result(self.workflow_id in written)
 
 
 _Entry = _Start | _Write
@@ -133,17 +144,20 @@ class Journal:
         if isinstance(waiting, _Write) and waiting.write.epoch > epoch:
             return self._refused()  # the last word of an execution whose workflow was claimed again
         if not isinstance(waiting, _Write) or waiting.write.epoch != epoch or waiting.write.end is not None:
-            settled: asyncio.Future[bool] = self._loop.create_future()
-            waiting = _Write(FencedWrite(workflow_id, epoch), settled)
+            waiting = _Write(FencedWrite(workflow_id, epoch), self._loop.create_future())
             self._add(workflow_id, waiting)
+        write = waiting.write
         for step in steps:
-            if step.step_id in waiting.step_ids:  # a sleep may end before the record of its begin was written
-                waiting.write.steps = [each for each in waiting.write.steps if each.step_id != step.step_id]
-            waiting.step_ids.add(step.step_id)
-            waiting.write.steps.append(step)
+            if step.step_id in waiting.begun:  # it may end before the record of its begin was written
+                waiting.begun.remove(step.step_id)
+                write.steps = [each for each in write.steps if each.step_id != step.step_id]
+            if step.completion_order is None:
+                waiting.begun.add(step.step_id)
+            write.steps.append(step)
+            waiting.rows += 1
             waiting.size += len(step.output or "") + len(step.error or "")
         if end is not None:
-            waiting.write.end = end
+            write.end = end
             waiting.size += len(end.output or "") if isinstance(end, Ending) else 0
         return waiting.settled
 
@@ -156,9 +170,10 @@ class Journal:
         if workflow_id in self._entries:
             # A new claim of a workflow whose old execution still had something to write: that is refused.
             self._settle(self._entries.pop(workflow_id), {})
+        if not self._entries:
+            self._drained.clear()
+            self._arrived.set()
         self._entries[workflow_id] = entry
-        self._drained.clear()
-        self._arrived.set()
 
     async def _run(self) -> None:
         while True:
@@ -195,7 +210,7 @@ class Journal:
         batch: list[_Entry] = []
         rows = chars = 0
         for entry in self._entries.values():
-            rows += 1 if isinstance(entry, _Start) else 1 + len(entry.write.steps)
+            rows += entry.rows
             chars += entry.size
             if batch and (rows > BATCH_ROWS_MAX or chars > BATCH_CHARS_MAX):
                 break
@@ -204,7 +219,7 @@ class Journal:
             self._entries = {}
         else:
             for entry in batch:
-                del self._entries[_id(entry)]
+                del self._entries[entry.workflow_id]
         return batch
 
     async def _commit(self, entries: list[_Entry], nonce: int) -> None:
@@ -236,12 +251,8 @@ class Journal:
 
     def _settle(self, entry: _Entry, written: dict[str, float | None]) -> None:
         try:
-            if entry.settled.done():
-                return
-            if isinstance(entry, _Start):
-                entry.settled.set_result(written.get(_id(entry)))
-            else:
-                entry.settled.set_result(_id(entry) in written)
+            if not entry.settled.done():
+                entry.settle(written)
         # guard: waiter-ends-the-journal
         except Exception as error:  # noqa: BLE001 - one who waits in a wrong way must not stop what all wait for
             self._observe(LoopFailed("journal", repr(error)))
@@ -277,7 +288,3 @@ class Journal:
         if self._away_since is not None:
             away_s, self._away_since = monotonic() - self._away_since, None
             self._observe(DatabaseFound(away_s))
-
-
-def _id(entry: _Entry) -> str:
-    return entry.new.workflow_id if isinstance(entry, _Start) else entry.write.workflow_id

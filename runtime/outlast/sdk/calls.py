@@ -17,19 +17,19 @@ T = TypeVar("T")
 
 
 class Call(Coroutine[Any, Any, T]):
-    """Whatever takes a coroutine takes it. `begin` makes the coroutine that does the work.
+    """Whatever takes a coroutine takes it. `begin` makes what does the work, as an `__await__` does.
 
     `name` is what its caller wrote, for messages; `line` the workflow's body in which it was made.
     """
 
-    __slots__ = ("_begin", "_coro", "_host", "_line", "_name", "_place")
+    __slots__ = ("_begin", "_host", "_line", "_name", "_place", "_work")
 
-    def __init__(self, begin: Callable[[], Coroutine[Any, Any, T]], name: str, line: Line | None) -> None:
-        self._begin: Callable[[], Coroutine[Any, Any, T]] | None = begin
-        self._coro: Coroutine[Any, Any, T] | None = None
+    def __init__(self, begin: Callable[[], Generator[Any, Any, T]], name: str, line: Line | None) -> None:
+        self._begin: Callable[[], Generator[Any, Any, T]] | None = begin
+        self._work: Generator[Any, Any, T] | None = None
         self._name = name
         self._line = line
-        self._host = current_host()
+        self._host = current_host() if line is None else None
         self._place = place_of_caller()
 
     def __repr__(self) -> str:
@@ -49,19 +49,19 @@ class Call(Coroutine[Any, Any, T]):
     def close(self) -> None:
         """See Coroutine."""
         self._begin = None
-        if self._coro is not None:
-            self._coro.close()
+        if self._work is not None:
+            self._work.close()
 
     def __await__(self) -> Generator[Any, Any, T]:
-        return self._begun().__await__()
+        return self._begun()
 
-    def _begun(self) -> Coroutine[Any, Any, T]:
-        if self._coro is None:
+    def _begun(self) -> Generator[Any, Any, T]:
+        if self._work is None:
             if self._begin is None:
                 raise RuntimeError(f"{self._name}(…) was closed before it was awaited")
             begin, self._begin = self._begin, None
-            self._coro = begin()
-        return self._coro
+            self._work = begin()
+        return self._work
 
     def __del__(self) -> None:
         if self._begin is None or sys.is_finalizing():
@@ -99,14 +99,19 @@ def ask(operation: Operation, line: Line, name: str, read: Callable[[Any], T]) -
     return Call(partial(_asked, operation, name, read), name, line)
 
 
+def later(make: Callable[[], Coroutine[Any, Any, T]], name: str) -> Call[T]:
+    """A call outside of workflows' bodies: `make` makes the coroutine that does it."""
+    return Call(lambda: make().__await__(), name, None)
+
+
 def same(value: T) -> T:
     """For `ask`: the value as the engine gives it."""
     return value
 
 
-async def _asked(operation: Operation, name: str, read: Callable[[Any], T]) -> T:
+def _asked(operation: Operation, name: str, read: Callable[[Any], T]) -> Generator[Any, Any, T]:
     # Who awaits a call needn't be who made it: `gather(charge(), ship())`.
-    return read(await line_of_await(name).body.call(operation))
+    return read((yield from line_of_await(name).body.call(operation).__await__()))
 
 
 async def on_host(host: Host, make: Callable[[], Coroutine[Any, Any, T]]) -> T:

@@ -10,7 +10,7 @@ from outlast.core.answers import decode_answer
 from outlast.core.codec import Codec
 from outlast.core.errors import UsageError
 from outlast.core.names import check_key
-from outlast.sdk.calls import Call, ask, on_host
+from outlast.sdk.calls import ask, later, on_host
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.operations import Args, Kwargs, Result, Start
 from outlast.sdk.running import current_host, line_here, on_a_loop
@@ -48,7 +48,7 @@ class WorkflowHandle(Generic[R]):
         result = partial(host.result, self.workflow_id)
         if not on_a_loop():
             return self._value(host.block(result()))  # type: ignore[return-value]
-        return Call(partial(self._result_of, partial(on_host, host, result)), "result", None)
+        return later(partial(self._result_of, partial(on_host, host, result)), "result")
 
     async def _result_of(self, result: Callable[[], Coroutine[Any, Any, Any]]) -> R:
         return self._value(await result())
@@ -138,7 +138,7 @@ def _start(name: str, workflow: Callable[..., Any], key: str | None, args: Args,
     starting = partial(host.start, definition, args, kwargs, key)
     if not on_a_loop():
         return Started(host.block(starting()), definition)
-    return Call(partial(_handle_of, definition, partial(on_host, host, starting)), name, None)
+    return later(partial(_handle_of, definition, partial(on_host, host, starting)), name)
 
 
 async def _handle_of(

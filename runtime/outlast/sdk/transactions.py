@@ -9,7 +9,7 @@ from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, Type
 from outlast.core.codec import Codec, return_annotation
 from outlast.core.errors import UsageError
 from outlast.core.retry import RetryOn
-from outlast.sdk.calls import Call, ask, on_host, same
+from outlast.sdk.calls import ask, later, on_host, same
 from outlast.sdk.definitions import TransactionDefinition, is_async
 from outlast.sdk.durations import Duration, positive_seconds_of
 from outlast.sdk.operations import Args, Kwargs, Transaction
@@ -76,7 +76,7 @@ def _transact(
     transaction: TransactionDefinition, args: Args, kwargs: Kwargs, name: str
 ) -> Coroutine[Any, Any, Any]:
     host = _host_of(transaction)
-    return Call(partial(on_host, host, partial(host.transact, transaction, args, kwargs)), name, None)
+    return later(partial(on_host, host, partial(host.transact, transaction, args, kwargs)), name)
 
 
 class TransactionDecorator(Protocol):

@@ -25,12 +25,10 @@ REFUSALS_MAX = 3
 class OperationFuture(BodyFuture):
     """The answer of a call."""
 
-    def __init__(self, loop: BodyLoop, execution: Execution) -> None:
-        super().__init__(loop)
-        self._execution = execution
-        self.call: PendingCall | None = None
-        self._message: Any = None
-        """Of who cancelled it: by that anyio knows its own cancellations."""
+    call: PendingCall | None = None
+    _execution: Execution
+    _message: Any = None
+    """Of who cancelled it: by that anyio knows its own cancellations."""
 
     def cancel(self, msg: Any = None) -> bool:
         """See asyncio.Future. Of a transaction it is answered later: it may be committing."""
@@ -120,7 +118,8 @@ class AsyncBody:
         self._refusals = 0
         self._refused: UsageError | None = None
         self._thread = get_ident()
-        self._abandoned = False
+        self.over = False
+        """See Driven."""
         self._coro: Coroutine[Any, Any, Any] | None = None
         self._returned: tuple[Any] | None = None
 
@@ -130,7 +129,10 @@ class AsyncBody:
         self.task = self.loop.begin(self._run(body), copy_context())
 
     async def _run(self, body: Coroutine[Any, Any, Any]) -> None:
-        self._returned = (await body,)
+        try:
+            self._returned = (await body,)
+        finally:
+            self.over = True
 
     def result(self) -> Any:
         """What the body returned. Raises what it raised."""
@@ -153,7 +155,8 @@ class AsyncBody:
     def call(self, operation: Operation) -> asyncio.Future[Any]:
         """See Body."""
         kind = TransactionFuture if operation.kind == TRANSACTION else OperationFuture
-        answer = kind(self.loop, self._execution)
+        answer = kind(loop=self.loop)
+        answer._execution = self._execution
         if self._execution.stopped is not None:
             self._refusals += 1
             if self._refusals > REFUSALS_MAX:
@@ -180,24 +183,19 @@ class AsyncBody:
 
     # --- Driven -------------------------------------------------------------------------------------------
 
-    @property
-    def over(self) -> bool:
-        """See Driven."""
-        return self._abandoned or (self.task is not None and self.task.done())
-
-    def run(self, next_recorded: Callable[[], bool]) -> bool:
+    def run(self, next_completion: Callable[[], bool], waited_for: bool) -> bool:
         """See Driven."""
         if not self._execution.services.watch_bodies:
-            return self.loop.run(next_recorded)
+            return self.loop.run(next_completion, waited_for)
         with watched(self._execution.tell_read):
-            return self.loop.run(next_recorded)
+            return self.loop.run(next_completion, waited_for)
 
     def unwind(self) -> None:
         """See Driven. Its `finally` blocks run; what waits for anything then is left where it stands."""
         if self.loop.cancel_all():
             self.loop.run(_nothing)
             self.loop.abandon()
-        self._abandoned = True
+        self.over = True
         if self._coro is not None and self.task is not None and self.task.done():
             close_in(self.task.context, self._coro)  # it may never have begun, or not have heard
 
@@ -216,9 +214,13 @@ class AsyncBody:
         if call is not None and call.step_id in self._execution.calls:
             self._execution.give_up(call)
 
-    def wake(self) -> None:
+    def intruded(self, error: UsageError) -> None:
         """See BodyHost."""
-        self._execution.schedule()
+        if get_ident() == self._thread:
+            self._fail(error)
+        else:
+            self._execution.host.call_soon_threadsafe(self._fail, error)
+        raise error
 
     def refused(self, error: UsageError) -> None:
         """See BodyHost. A thread's answer would never come: the body ends with that."""

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
-import sys
-from asyncio import events, tasks
+from asyncio import _get_running_loop, _set_running_loop, tasks
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from contextvars import Context, copy_context
+from sys import get_asyncgen_hooks, set_asyncgen_hooks
 from typing import Any, Protocol
 from weakref import WeakSet
 
 from outlast.core.errors import UsageError
 from outlast.core.paths import Branch
-from outlast.core.places import place_of_caller
+from outlast.core.places import place_of_user
 from outlast.engine.calls import PendingCall
 
 CALLBACKS_MAX = 2_000
@@ -43,8 +43,8 @@ class BodyHost(Protocol):
         """The body cancelled it."""
         ...
 
-    def wake(self) -> None:
-        """Something is ready though the loop doesn't run: run it."""
+    def intruded(self, error: UsageError) -> None:
+        """Somebody else, a step perhaps, woke what waits in the body. Raises it there, and ends the body."""
         ...
 
     def refused(self, error: UsageError) -> None:
@@ -63,7 +63,7 @@ class _Nobody:
 
     def set_timer(self, timer: BodyTimer, step_id: str) -> None: ...
     def drop_timer(self, timer: BodyTimer) -> None: ...
-    def wake(self) -> None: ...
+    def intruded(self, error: UsageError) -> None: ...
     def refused(self, error: UsageError) -> None: ...
     def report(self, context: dict[str, Any]) -> None: ...
 
@@ -71,13 +71,14 @@ class _Nobody:
 class BodyFuture(asyncio.Future[Any]):
     """A future of the body; its hash is its number."""
 
-    def __init__(self, loop: BodyLoop) -> None:
-        self.number = loop.next_number()
-        super().__init__(loop=loop)
+    _loop: BodyLoop
+    _number: int | None = None
 
     def __hash__(self) -> int:
+        if self._number is None:  # few are ever in a set; when they first come into one follows from the body
+            self._number = self._loop.next_number()
         # guard: futures-hashed-by-address = id(self)
-        return self.number
+        return self._number
 
 
 class BodyTask(asyncio.Task[Any]):
@@ -117,12 +118,16 @@ class BodyLoop(asyncio.AbstractEventLoop):
     def __init__(self, driver: BodyHost) -> None:
         self.driver: BodyHost = driver
         self.root = Branch()
-        self._ready: deque[asyncio.Handle] = deque()
+        self.ready: deque[asyncio.Handle] = deque()
+        """What is to be run, the first first."""
         self._running = False
+        self._body: Coroutine[Any, Any, Any] | None = None
+        self._begun = False
+        """From then on, until it ends, only what is handed over wakes what waits."""
         self._number = 0
         self._tasks: list[BodyTask] = []
         self._tasks_seen = 64
-        self._generators: WeakSet[Any] = WeakSet()
+        self._generators: WeakSet[Any] | None = None
 
     # --- what asyncio asks of a loop ----------------------------------------------------------------------
 
@@ -144,7 +149,7 @@ class BodyLoop(asyncio.AbstractEventLoop):
 
     def create_future(self) -> asyncio.Future[Any]:
         """See AbstractEventLoop."""
-        return BodyFuture(self)
+        return BodyFuture(loop=self)
 
     def create_task(
         self, coro: Any, *, name: str | None = None, context: Context | None = None, **_: Any
@@ -158,9 +163,10 @@ class BodyLoop(asyncio.AbstractEventLoop):
     ) -> asyncio.Handle:
         """See AbstractEventLoop."""
         handle = asyncio.Handle(callback, args, self, context)
-        self._ready.append(handle)
+        self.ready.append(handle)  # even what is refused: asyncio has forgotten that it is to be called
+        # guard: woken-by-others
         if not self._running:
-            self.driver.wake()
+            self._refuse_intruder()
         return handle
 
     def call_later(  # type: ignore[override]
@@ -202,50 +208,56 @@ class BodyLoop(asyncio.AbstractEventLoop):
 
     def begin(self, body: Coroutine[Any, Any, Any], context: Context) -> BodyTask:
         """The task of the body itself."""
-        return self._task(self.root, body, name="body", context=context)
+        task = self._task(self.root, body, name="body", context=context)
+        self._body, self._begun = body, True
+        return task
 
-    def run(self, next_recorded: Callable[[], bool]) -> bool:
-        """Run what is ready; whether nothing is left. It stops after CALLBACKS_MAX.
+    def run(self, next_completion: Callable[[], bool], waited_for: bool = True) -> bool:
+        """Run what is ready; whether nothing is left.
 
-        At rest it asks `next_recorded` to hand over a completion, and goes on if that did.
+        At rest it asks `next_completion` to hand over another, and goes on if that did. It stops
+        CALLBACKS_MAX after the last of them. Where it isn't waited for, it asks before it runs anything.
         """
-        if not self._ready and not (next_recorded() and self._ready):
-            return True
-        before, hooks = events._get_running_loop(), sys.get_asyncgen_hooks()
-        events._set_running_loop(self)
-        sys.set_asyncgen_hooks(self._generator_begins, self._generator_is_dropped)
+        ready, driver = self.ready, self.driver
+        before, hooks = _get_running_loop(), get_asyncgen_hooks()
+        _set_running_loop(self)
+        set_asyncgen_hooks(self._generator_begins, self._generator_is_dropped)
         self._running = True
-        ready = self._ready
+        left = CALLBACKS_MAX
         try:
-            for _ in range(CALLBACKS_MAX):
-                if not ready and not (next_recorded() and ready):
-                    return True
+            if not waited_for:
+                next_completion()
+            while left > 0:
+                while not ready:
+                    left = CALLBACKS_MAX
+                    if not next_completion():
+                        return not ready
+                left -= 1
                 handle = ready.popleft()
-                if not handle.cancelled():
+                if not handle._cancelled:
                     try:
                         handle._run()
                     # guard: sys-exit-ends-the-host
                     except (SystemExit, KeyboardInterrupt) as error:
                         # If a task raised it, asyncio has given it to that.
-                        self.driver.report(
-                            {"message": "a workflow's body ends the program", "exception": error}
-                        )
+                        driver.report({"message": "a workflow's body ends the program", "exception": error})
             return not ready
         finally:
             self._running = False
-            sys.set_asyncgen_hooks(*hooks)
-            events._set_running_loop(before)
+            set_asyncgen_hooks(*hooks)
+            _set_running_loop(before)
 
     def strike(self, timer: BodyTimer) -> None:
         """Its time has come."""
-        self._ready.append(timer)
+        self.ready.append(timer)
 
     def cancel_all(self) -> bool:
         """Cancel every task, and end the async generators that were left open; whether there was any."""
+        self._begun = False
         left = [task for task in self._tasks if not task.done()]
         for task in left:
             task.cancel()
-        for generator in list(self._generators):
+        for generator in list(self._generators or ()):
             left.append(self._task(Branch("0.0."), generator.aclose(), name="aclose"))
         return bool(left)
 
@@ -255,13 +267,13 @@ class BodyLoop(asyncio.AbstractEventLoop):
             if not task.done():
                 task._log_destroy_pending = False
                 close_in(task.context, task.get_coro())
-        self._ready.clear()
+        self.ready.clear()
 
     def forget(self) -> None:
         """It is over: refer to nothing that refers back, so that all of it is freed without the collector."""
-        self.driver = _Nobody()
+        self.driver, self._body = _Nobody(), None
         self._tasks.clear()
-        self._ready.clear()
+        self.ready.clear()
 
     # --- its own ------------------------------------------------------------------------------------------
 
@@ -275,11 +287,25 @@ class BodyLoop(asyncio.AbstractEventLoop):
         self._tasks.append(task)  # asyncio keeps them weakly
         return task
 
+    def _refuse_intruder(self) -> None:
+        if self._begun:
+            file, line = place_of_user(self._body)
+            self.driver.intruded(
+                UsageError(
+                    f"{file}:{line} wakes a workflow's body from outside of it: no record tells of that, so "
+                    "a replay would wait for ever. Let a step return what the body is to know, or send() it "
+                    "and receive() it in the body"
+                )
+            )
+
     def _generator_begins(self, generator: Any) -> None:
+        if self._generators is None:
+            self._generators = WeakSet()
         self._generators.add(generator)
 
     def _generator_is_dropped(self, generator: Any) -> None:
-        self._generators.discard(generator)
+        if self._generators is not None:
+            self._generators.discard(generator)
         if not self._running:
             return  # the collector found it, at no certain place of the body, perhaps in another thread
         branch = Branch(self.branch.next_timer_id() + ".")
@@ -325,7 +351,7 @@ _IO = {
 
 def _refusing(method: str, meant: str) -> Callable[..., None]:
     def refuse(loop: BodyLoop, *_: Any, **__: Any) -> None:
-        file, line = place_of_caller()
+        file, line = place_of_user(loop._body)
         error = UsageError(
             f"{file}:{line} asks in a workflow's body for {meant} (loop.{method}): a body runs again after a "
             "crash, so it reaches nothing outside of it; put it into a step"

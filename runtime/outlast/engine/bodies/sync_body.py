@@ -14,7 +14,7 @@ from outlast.core.paths import Branch
 from outlast.core.stops import Stopped
 from outlast.engine.bodies.watching import watched
 from outlast.engine.execution import Execution
-from outlast.engine.operations.attempts import in_thread
+from outlast.engine.threads import in_thread
 from outlast.sdk.operations import Operation
 from outlast.sdk.running import Line, enter_line
 
@@ -107,9 +107,12 @@ class SyncBody:
         """See Driven."""
         return self._task is not None and self._task.done()
 
-    def run(self, next_recorded: Callable[[], bool]) -> bool | None:
+    def run(self, next_completion: Callable[[], bool], waited_for: bool) -> bool | None:
         """See Driven. It runs by itself."""
-        return None if self._waiting is None or self._waiting.done() else True
+        while self._waiting is not None and not self._waiting.done():
+            if not next_completion():
+                return True
+        return None
 
     def unwind(self) -> None:
         """See Driven."""

@@ -1,21 +1,21 @@
-"""Running a step's function: attempts, timeouts, threads; what it raised or returned, through the codec."""
+"""What steps, transactions and calls of other workflows share: attempts in tasks of the host's loop."""
 
 from __future__ import annotations
 
 import asyncio
-import contextvars
-from collections.abc import Awaitable, Callable, Generator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
-from itertools import count
-from typing import Any, NamedTuple
+from typing import Any
 
-from outlast.core.codec import Codec
+from outlast.core import faults
+from outlast.core.clock import monotonic
 from outlast.core.errors import NotSerializable
-from outlast.core.records import StepRecord
+from outlast.core.observations import StepRetried
 from outlast.core.retry import RetryPolicy
-from outlast.core.stops import Stopped
+from outlast.core.stops import Broken, Stopped
+from outlast.engine.calls import Failure, PendingCall, Success
+from outlast.engine.execution import NO_CONTEXT, Execution
 from outlast.sdk.context import enter_attempt
 from outlast.sdk.running import enter_line
 
@@ -25,118 +25,169 @@ TOLD_MAX = 20
 TOLD_CHARS_MAX = 200
 _NOTE = "All attempts failed:"
 
-
-class Success(NamedTuple):
-    """A result as JSON text and as what the workflow sees of it."""
-
-    text: str
-    value: Any
-    attempts: int
-    record: StepRecord | None = None
-    """Where that stands already."""
+Run = Callable[[Execution, PendingCall], Awaitable[Success]]
+"""Makes one attempt."""
 
 
-class Failure(NamedTuple):
-    """The error of the last attempt."""
+class Attempts:
+    """Those of one call, until one succeeds or `retry` has enough.
 
-    error: Exception
-    attempts: int
-
-
-class Tried(NamedTuple):
-    """The step that attempts are made of, as its function and its errors name it."""
-
-    step_id: str
-    what: str
-    now_s: Callable[[], float]
-
-
-async def attempt_all(
-    call: Callable[[], Awaitable[Any]],
-    retry: RetryPolicy,
-    timeout_s: float | None,
-    codec: Codec | None,
-    before_next: Callable[[int, float, Exception], Awaitable[None]],
-    context: contextvars.Context,
-    tried: Tried | None = None,
-) -> Success | Failure:
-    """Call until it succeeds, or `retry` has enough. With a codec the result passes through it.
-
-    Cancellation by the body and the end of the execution pass through. Nothing else does: what is no
-    Exception becomes one. `before_next(attempt, wait_s, error)` waits until the next attempt may begin.
-    `tried` is told to the function; an error that more than one attempt ended in has a note of all.
+    Each has a task, and a context of its own: what it sets in context variables stays in it, for on replay
+    it isn't run. Cancellation by the body and the end of the execution pass through. Nothing else does: what
+    is no Exception becomes one.
     """
-    earlier: list[str] = []
-    for attempt in count(1):
+
+    __slots__ = ("_call", "_context", "_earlier", "_execution", "_retry", "_run", "_timeout_s", "_what")
+
+    def __init__(
+        self,
+        execution: Execution,
+        call: PendingCall,
+        run: Run,
+        retry: RetryPolicy,
+        timeout_s: float | None = None,
+        what: str = "",
+    ) -> None:
+        """`what` is the kind of a function that is told of its attempt, and whose error has a note of all."""
+        self._execution = execution
+        self._call = call
+        self._context = call.context
+        self._run = run
+        self._retry = retry
+        self._timeout_s = timeout_s
+        self._what = what
+        self._earlier: list[str] = []
+
+    def begin(self) -> None:
+        """Make the first one when it may begin."""
+        self._execution.when_durable(self._call, self._attempt)
+
+    def _attempt(self) -> None:
+        own = self._context if self._retry.max_attempts == 1 else self._context.copy()
+        self._call.task = self._execution.host.create_task(self._work(), context=own)
+
+    async def _work(self) -> None:
+        execution, call = self._execution, self._call
         try:
-            value = await _bounded(call, attempt, timeout_s, retry.max_attempts, context, tried)
-            text, value = ("", value) if codec is None else codec.through(value)
-            return Success(text, value, attempt)
+            if call.running:
+                await may_begin_again(execution, call)
+                call.attempt, call.retry_at = call.attempt + 1, None
+            else:
+                await execution.may_begin()
+                call.began, call.running = monotonic(), True
+                faults.reach("step.before_run")
+            # guard: steps-within-steps
+            enter_line(None)  # in a step, steps are plain calls
+            if self._what:
+                enter_attempt(call.step_id, call.attempt, self._retry.max_attempts)
+            outcome = await self._outcome()
+        except Stopped as reason:
+            execution.stop(reason)
+        except Exception as error:  # noqa: BLE001 - the engine's own fault must not leave the workflow hanging
+            execution.stop(Broken(f"{call.operation.name!r} can't be done: {error!r}"))
+        else:
+            if outcome is not None:
+                faults.reach("step.after_run")
+                call.ended = monotonic()
+                execution.performed(call, outcome)
+
+    async def _outcome(self) -> Success | Failure | None:
+        """What an attempt came to; None: another follows."""
+        try:
+            if self._timeout_s is None:
+                return await self._run(self._execution, self._call)
+            return await self._in_time(self._timeout_s)
         except NotSerializable as error:
-            return Failure(error, attempt)
+            return Failure(error)
+        except Stopped:
+            raise
         except asyncio.CancelledError as error:
             if _cancelled_from_outside():
                 raise
-            failure: Exception = RuntimeError("the step raised CancelledError, though nobody cancelled it")
-            failure.__cause__ = error
+            return self._failed(_instead_of(error, ", though nobody cancelled it"))
         except Exception as error:  # noqa: BLE001 - a step may raise anything; it is recorded
-            failure = error
-        if tried is not None and retry.max_attempts > 1:
-            earlier.append(_told(failure, attempt, tried))
-        if not _retries(retry, failure, attempt):
-            if attempt > 1:
-                _note(failure, earlier)
-            return Failure(failure, attempt)
-        del earlier[:-TOLD_MAX]
-        await before_next(attempt, retry.wait_s(attempt), failure)
-    raise AssertionError("count() ended")
+            return self._failed(error)
+        except BaseException as error:
+            if (
+                isinstance(error, GeneratorExit)
+                and asyncio.current_task(self._execution.host) is not self._call.task
+            ):
+                raise  # the loop is gone, and this task with it
+            return self._failed(_instead_of(error))
 
-
-async def in_thread(pool: ThreadPoolExecutor, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """`fn` in a thread of `pool`, with this task's context variables."""
-    own = contextvars.copy_context()
-
-    def run() -> Any:
+    async def _in_time(self, timeout_s: float) -> Success:
+        limit = asyncio.timeout(timeout_s)
         try:
-            return own.run(fn, *args, **kwargs)
-        except StopIteration as error:
-            raise RuntimeError("the function raised StopIteration") from error
-        except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:
-            raise RuntimeError(f"the function raised {type(error).__name__}") from error
+            async with limit:
+                return await self._run(self._execution, self._call)
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            of = f"{self._what} {self._call.operation.name!r}: " if self._what else ""
+            raise TimeoutError(f"{of}the attempt took longer than {timeout_s:g} s") from error
 
-    return await asyncio.get_running_loop().run_in_executor(pool, run)
+    def _failed(self, error: Exception) -> Failure | None:
+        execution, call, attempt = self._execution, self._call, self._call.attempt
+        if self._what and self._retry.max_attempts > 1:
+            self._earlier.append(_told(error, attempt, execution.services.clock.now_s()))
+        if not self._retries(error):
+            if attempt > 1:
+                _note(error, self._earlier)
+            return Failure(error)
+        del self._earlier[:-TOLD_MAX]
+        wait_s, text = self._retry.wait_s(attempt), f"{type(error).__name__}: {error}"
+        execution.services.observe(
+            StepRetried(execution.workflow_id, call.step_id, call.operation.name, attempt, wait_s, text)
+        )
+        call.retry_at = monotonic() + wait_s
+        call.timer = execution.host.call_later(wait_s, self._attempt, context=NO_CONTEXT)
+        return None
 
-
-async def _bounded(
-    call: Callable[[], Awaitable[Any]],
-    attempt: int,
-    timeout_s: float | None,
-    max_attempts: int,
-    context: contextvars.Context,
-    tried: Tried | None,
-) -> Any:
-    """One attempt, within its timeout, in a context of its own."""
-    own = context if max_attempts == 1 else context.copy()
-    # guard: steps-within-steps
-    own.run(enter_line, None)  # in a step, steps are plain calls
-    if tried is not None:
-        own.run(enter_attempt, tried.step_id, attempt, max_attempts)
-    if timeout_s is None:
-        return await _Apart(call, own)
-    limit = asyncio.timeout(timeout_s)
-    try:
-        async with limit:
-            return await _Apart(call, own)
-    except TimeoutError as error:
-        if not limit.expired():
-            raise
-        of = "" if tried is None else f"{tried.what}: "
-        raise TimeoutError(f"{of}the attempt took longer than {timeout_s:g} s") from error
+    def _retries(self, error: Exception) -> bool:
+        try:
+            return self._retry.retries(error, self._call.attempt)
+        except Exception:  # noqa: BLE001 - a predicate that raises says no
+            return False
 
 
-def _told(error: Exception, attempt: int, tried: Tried) -> str:
+async def may_begin_again(execution: Execution, call: PendingCall) -> None:
+    """A later attempt begins only under the lease, and not in a shutdown."""
+    if execution.draining:
+        call.running = False
+        await execution.never()
+    # guard: attempts-without-lease
+    await execution.may_go_on()
+
+
+def in_time(execution: Execution, fn: Callable[..., Any]) -> Callable[..., Any]:
+    """`fn`, begun only under the lease: until there is a thread or a connection, it may have run out."""
+
+    def begin(*args: Any, **kwargs: Any) -> Any:
+        if execution.stopped is not None or not execution.services.lease.covers(execution.stretch):
+            raise TooLate
+        return fn(*args, **kwargs)
+
+    return begin
+
+
+class TooLate(Exception):
+    """Nothing was begun: the lease had run out by then."""
+
+
+def _cancelled_from_outside() -> bool:
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
+def _instead_of(error: BaseException, but: str = "") -> Exception:
+    instead = RuntimeError(f"the step raised {type(error).__name__}{but}")
+    instead.__cause__ = error
+    return instead
+
+
+def _told(error: Exception, attempt: int, now_s: float) -> str:
     """One attempt, for the note: when it failed, and with what."""
-    at = datetime.fromtimestamp(tried.now_s(), UTC).isoformat(timespec="milliseconds")
+    at = datetime.fromtimestamp(now_s, UTC).isoformat(timespec="milliseconds")
     try:
         text = str(error)
     except Exception:  # noqa: BLE001 - a foreign __str__ may raise anything
@@ -152,49 +203,3 @@ def _note(error: Exception, told: list[str]) -> None:
     with suppress(Exception):  # a foreign class may refuse in any way
         kept = [each for each in getattr(error, "__notes__", []) if not str(each).startswith(_NOTE)]
         error.__notes__ = [*kept, "\n".join([_NOTE, *told])]
-
-
-class _Apart:
-    """Awaits a call in a context of its own, within the same task.
-
-    What a step sets in context variables stays in it: on replay it isn't run, so the body must not see it.
-    """
-
-    __slots__ = ("_call", "_context")
-
-    def __init__(self, call: Callable[[], Awaitable[Any]], context: contextvars.Context) -> None:
-        self._call = call
-        self._context = context
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        run = self._context.run
-        inner: Any = run(self._call).__await__()
-        resume, argument = inner.send, None
-        while True:
-            try:
-                awaited = run(resume, argument)
-            except StopIteration as stop:
-                return stop.value
-            except (Exception, Stopped, asyncio.CancelledError):
-                raise
-            except BaseException as error:
-                raise RuntimeError(f"the step raised {type(error).__name__}") from error
-            try:
-                resume, argument = inner.send, (yield awaited)
-            except GeneratorExit:
-                run(inner.close)
-                raise
-            except BaseException as error:  # noqa: BLE001 - it is for the call to handle
-                resume, argument = inner.throw, error
-
-
-def _cancelled_from_outside() -> bool:
-    task = asyncio.current_task()
-    return task is None or task.cancelling() > 0
-
-
-def _retries(retry: RetryPolicy, error: Exception, attempt: int) -> bool:
-    try:
-        return retry.retries(error, attempt)
-    except Exception:  # noqa: BLE001 - a predicate that raises says no
-        return False

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import sys
-from collections.abc import Awaitable
 from typing import Any
 
 from outlast.core.codec import Codec
@@ -14,10 +13,10 @@ from outlast.core.names import message_key_of
 from outlast.core.records import StepRecord
 from outlast.core.retry import RetryPolicy
 from outlast.core.stops import HandedOver
-from outlast.engine.calls import PendingCall
-from outlast.engine.execution import Child, Execution
-from outlast.engine.operations.attempts import Failure, Success, attempt_all
-from outlast.engine.operations.performing import before_next, perform
+from outlast.engine.calls import PendingCall, Success
+from outlast.engine.execution import Execution
+from outlast.engine.operations.attempts import Attempts
+from outlast.engine.services import Child
 from outlast.sdk.operations import Result, Send, Start
 
 START_RETRY_MIN_S = 0.05
@@ -32,17 +31,17 @@ _UNTIL_THE_HOST_CAN = RetryPolicy(
 
 def begin_start(execution: Execution, call: PendingCall) -> None:
     """See operations.table."""
-    perform(execution, call, _start)
+    Attempts(execution, call, _start, RetryPolicy()).begin()
 
 
 def begin_result(execution: Execution, call: PendingCall) -> None:
     """See operations.table."""
-    perform(execution, call, _result)
+    Attempts(execution, call, _result, _UNTIL_THE_HOST_CAN).begin()
 
 
 def begin_send(execution: Execution, call: PendingCall) -> None:
     """See operations.table."""
-    perform(execution, call, _send)
+    Attempts(execution, call, _send, _UNTIL_THE_HOST_CAN).begin()
 
 
 def value(call: PendingCall, record: StepRecord) -> Any:
@@ -50,7 +49,7 @@ def value(call: PendingCall, record: StepRecord) -> Any:
     return _PLAIN.decode(record.output)
 
 
-def _start(execution: Execution, call: PendingCall) -> Awaitable[Success | Failure]:
+async def _start(execution: Execution, call: PendingCall) -> Success:
     operation = call.operation
     assert isinstance(operation, Start)
     child = Child(
@@ -59,41 +58,29 @@ def _start(execution: Execution, call: PendingCall) -> Awaitable[Success | Failu
         key=operation.key,
         ends_by_s=None if operation.detached else execution.deadline_s,
     )
-
-    async def start() -> str:
-        wait_s = START_RETRY_MIN_S
-        while True:
-            try:
-                return await execution.services.start_child(
-                    child, operation.workflow, operation.args, operation.kwargs
-                )
-            # guard: full-host-is-the-childs-error
-            except (Overloaded, DatabaseUnavailable):
-                await asyncio.sleep(random.uniform(wait_s / 2, wait_s))
-                wait_s = min(START_RETRY_MAX_S, wait_s * 2)
-            except ShuttingDown as error:
-                raise HandedOver("the instance shuts down") from error
-
-    return attempt_all(start, RetryPolicy(), None, _PLAIN, before_next(execution, call), call.context)
+    start, wait_s = execution.services.start_child, START_RETRY_MIN_S
+    while True:
+        try:
+            child_id = await start(child, operation.workflow, operation.args, operation.kwargs)
+            return Success(*_PLAIN.through(child_id))
+        # guard: full-host-is-the-childs-error
+        except (Overloaded, DatabaseUnavailable):
+            await asyncio.sleep(random.uniform(wait_s / 2, wait_s))
+            wait_s = min(START_RETRY_MAX_S, wait_s * 2)
+        except ShuttingDown as error:
+            raise HandedOver("the instance shuts down") from error
 
 
-def _result(execution: Execution, call: PendingCall) -> Awaitable[Success | Failure]:
+async def _result(execution: Execution, call: PendingCall) -> Success:
     operation = call.operation
     assert isinstance(operation, Result)
-
-    async def result() -> Any:
-        with execution.awaiting(call.step_id):
-            return await execution.services.result_of(operation.workflow_id)
-
-    return attempt_all(result, _UNTIL_THE_HOST_CAN, None, _PLAIN, before_next(execution, call), call.context)
+    with execution.awaiting(call.step_id):
+        return Success(*_PLAIN.through(await execution.services.result_of(operation.workflow_id)))
 
 
-def _send(execution: Execution, call: PendingCall) -> Awaitable[Success | Failure]:
+async def _send(execution: Execution, call: PendingCall) -> Success:
     operation = call.operation
     assert isinstance(operation, Send)
     key = operation.key or message_key_of(execution.workflow_id, call.step_id)
-
-    def send() -> Awaitable[int]:
-        return execution.services.send(operation.workflow_id, operation.body, operation.topic, key)
-
-    return attempt_all(send, _UNTIL_THE_HOST_CAN, None, _PLAIN, before_next(execution, call), call.context)
+    message_id = await execution.services.send(operation.workflow_id, operation.body, operation.topic, key)
+    return Success(*_PLAIN.through(message_id))

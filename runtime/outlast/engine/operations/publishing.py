@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from outlast.core.clock import monotonic
@@ -26,9 +27,9 @@ def begin(execution: Execution, call: PendingCall) -> None:
     # guard: events-without-end
     if execution.published_ahead >= AHEAD_CHARS_MAX or execution.draining:
         execution.published_ahead = 0
-        call.task = execution.host.create_task(_later(execution, call, operation))
+        execution.when_durable(call, partial(_begin_later, execution, call))
     else:
-        _publish(execution, call, operation)
+        _publish(execution, call)
 
 
 def value(call: PendingCall, record: StepRecord) -> Any:
@@ -36,12 +37,16 @@ def value(call: PendingCall, record: StepRecord) -> Any:
     return None
 
 
-def _publish(execution: Execution, call: PendingCall, operation: Publish) -> None:
-    record = StepRecord(call.step_id, operation.name, operation.body, None, 0, began=call.began)
-    execution.complete(call, record)
+def _publish(execution: Execution, call: PendingCall) -> None:
+    assert isinstance(call.operation, Publish)
+    execution.complete(call, call.operation.body, attempts=0)
 
 
-async def _later(execution: Execution, call: PendingCall, operation: Publish) -> None:
-    await execution.may_begin(call)
-    _publish(execution, call, operation)
+def _begin_later(execution: Execution, call: PendingCall) -> None:
+    call.task = execution.host.create_task(_later(execution, call))
+
+
+async def _later(execution: Execution, call: PendingCall) -> None:
+    await execution.may_begin()
+    _publish(execution, call)
     execution.schedule()

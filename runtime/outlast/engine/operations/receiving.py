@@ -57,9 +57,9 @@ async def _receive(execution: Execution, call: PendingCall, box: Box) -> None:
     # Since it was taken nothing was waited for: a message that isn't recorded now is received by nobody.
     if execution.stopped is None:
         output = TIMED_OUT if message is None else envelope_of(message)
-        record = StepRecord(call.step_id, call.operation.name, output, None, 0, began=call.began)
+        body = None if message is None else message.body
         # guard: receive-not-recorded
-        execution.complete(call, record, None if message is None else message.body)
+        execution.complete(call, output, value=body, attempts=0)
         execution.schedule()
 
 

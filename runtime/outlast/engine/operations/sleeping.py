@@ -47,9 +47,5 @@ def _wait(execution: Execution, call: PendingCall) -> None:
     if left_s > 0:
         call.timer = execution.host.call_later(min(left_s, LOOK_S), _wait, execution, call)
     else:
-        output = to_json(call.wake_s).decode()
-        record = StepRecord(
-            call.step_id, call.operation.name, output, None, 1, began=call.began, at_s=call.wake_s
-        )
-        execution.complete(call, record)
+        execution.complete(call, to_json(call.wake_s).decode(), at_s=call.wake_s)
         execution.advance()

@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 
 from outlast.core import kinds
 from outlast.core.records import StepRecord
-from outlast.engine.calls import PendingCall
+from outlast.engine.calls import Failure, PendingCall, Success
 from outlast.engine.execution import Execution
 from outlast.engine.operations import (
     children,
     failures,
     leaving,
+    outcomes,
     publishing,
     receiving,
     sleeping,
@@ -45,6 +46,10 @@ class Table:
     def begin(self, execution: Execution, call: PendingCall) -> None:
         """See Operations."""
         _WAYS[call.operation.kind].begin(execution, call)
+
+    def end(self, execution: Execution, call: PendingCall, outcome: Success | Failure) -> None:
+        """See Operations."""
+        outcomes.end(execution, call, outcome)
 
     def value(self, call: PendingCall, record: StepRecord) -> Any:
         """See Operations."""

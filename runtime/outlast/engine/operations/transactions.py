@@ -10,10 +10,10 @@ from typing import Any
 from outlast.core.ports import Conflicted, Fence, TransactionWork, Unreachable
 from outlast.core.records import StepRecord
 from outlast.core.stops import LeaseLost
-from outlast.engine.calls import PendingCall
+from outlast.engine.calls import PendingCall, Success
 from outlast.engine.execution import Execution
-from outlast.engine.operations.attempts import Failure, Success, Tried, attempt_all, in_thread
-from outlast.engine.operations.performing import TooLate, before_next, in_time, may_begin_again, perform
+from outlast.engine.operations.attempts import Attempts, TooLate, in_time, may_begin_again
+from outlast.engine.threads import in_thread
 from outlast.sdk.context import context
 from outlast.sdk.operations import Transaction
 
@@ -23,7 +23,8 @@ CONFLICTS_MAX = 50
 
 def begin(execution: Execution, call: PendingCall) -> None:
     """See operations.table."""
-    perform(execution, call, _attempts)
+    definition = _of(call).definition
+    Attempts(execution, call, _run, definition.retry, definition.timeout_s, "transaction").begin()
 
 
 def value(call: PendingCall, record: StepRecord) -> Any:
@@ -36,28 +37,8 @@ def _of(call: PendingCall) -> Transaction:
     return call.operation
 
 
-async def _attempts(execution: Execution, call: PendingCall) -> Success | Failure:
-    definition = _of(call).definition
-    committed: list[StepRecord] = []
-
-    async def run() -> Any:
-        committed[:] = [await _transact(execution, call)]
-
-    tried = await attempt_all(
-        run,
-        definition.retry,
-        definition.timeout_s,
-        None,
-        before_next(execution, call),
-        call.context,
-        Tried(call.step_id, f"transaction {definition.name!r}", execution.services.clock.now_s),
-    )
-    if isinstance(tried, Failure):
-        return tried
-    (record,) = committed
-    if record.error is None:
-        return Success("", definition.codec.decode(record.output), tried.attempts, record)
-    return Success("", None, tried.attempts, record)
+async def _run(execution: Execution, call: PendingCall) -> Success:
+    return Success("", None, await _transact(execution, call))
 
 
 async def _transact(execution: Execution, call: PendingCall) -> StepRecord:
@@ -75,8 +56,7 @@ async def _transact(execution: Execution, call: PendingCall) -> StepRecord:
                 services.step_threads, fn, connection, *operation.args, **operation.kwargs
             )
         text, _ = definition.codec.through(result)
-        record = StepRecord(call.step_id, definition.name, text, None, context().attempt, began=call.began)
-        return execution.placed(call, record, execution.take_place(call))
+        return execution.record_of(call, execution.take_place(call), text, attempts=call.attempt)
 
     caller = context().caller if definition.role == "caller" else None
     work = TransactionWork(
