@@ -96,10 +96,10 @@ def new(
         fields.append(f"-H 'Content-Type: application/json' -d '{_EXAMPLE}'")
     curl = " ".join((f"curl -X POST {host}/functions/v1/{name}", *fields))
     if as_json:
-        print_json({"name": name, "path": str(_relative_path(path)), "curl": curl})
+        print_json({"name": name, "path": str(_relative(path)), "curl": curl})
         return
     click.echo(
-        f"wrote {_relative_path(path)}\n\nStart the host with `outlast serve --reload`, then call it:\n\n  {curl}"
+        f"wrote {_relative(path)}\n\nStart the host with `outlast serve --reload`, then call it:\n\n  {curl}"
     )
 
 
@@ -110,13 +110,13 @@ def _write_image(name: str | None, as_json: bool) -> None:
         raise click.UsageError("--dockerfile takes no NAME", click.get_current_context())
     written, there = write_image(Path.cwd())
     if as_json:
-        shown = [[str(_relative_path(each)) for each in paths] for paths in (written, there)]
+        shown = [[str(_relative(each)) for each in paths] for paths in (written, there)]
         print_json({"written": shown[0], "unchanged": shown[1]})
         return
     for path in written:
-        click.echo(f"wrote {_relative_path(path)}")
+        click.echo(f"wrote {_relative(path)}")
     for path in there:
-        click.echo(f"{_relative_path(path)} is there already")
+        click.echo(f"{_relative(path)} is there already")
     click.echo("\nBuild the image with `docker build -t NAME .`; docs/deploy.md says how to run it")
 
 
@@ -138,7 +138,7 @@ def _credentials(auth: str | None, settings: Settings) -> list[str]:
         return ['-H "Authorization: Bearer <token of a signed-in user>"']
     key = "$SUPABASE_PUBLISHABLE_KEY" if auth == "apikey" else "$SUPABASE_SECRET_KEY"
     if auth is None and settings.secret_key is None and settings.db_url is None:
-        key = f"$(cat {shlex.quote(str(_relative_path(settings.home / 'secret_key')))})"
+        key = f"$(cat {shlex.quote(str(_relative(settings.home / 'secret_key')))})"
     return [f'-H "apikey: {key}"']
 
 
@@ -147,16 +147,14 @@ def _write(path: Path, text: str) -> None:
     for there in (path.with_suffix("") / "index.py", path):
         if there.exists():
             raise CommandFailed(
-                "function_exists", f"{_relative_path(there)} is there already: choose another name"
+                "function_exists", f"{_relative(there)} is there already: choose another name"
             )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
-        raise CommandFailed(
-            "not_written", f"{_relative_path(path)} can't be written: {error.strerror}"
-        ) from error
+        raise CommandFailed("not_written", f"{_relative(path)} can't be written: {error.strerror}") from error
 
 
 def _identifier(name: str) -> str:
@@ -166,6 +164,6 @@ def _identifier(name: str) -> str:
     return f"{identifier}_workflow" if taken else identifier
 
 
-def _relative_path(path: Path) -> Path:
+def _relative(path: Path) -> Path:
     """`path` as seen from here, where it is below."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
