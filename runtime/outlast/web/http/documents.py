@@ -58,6 +58,7 @@ def row_document(columns: Sequence[Column], row: Row, *, secret: bool) -> Verbat
 
 
 def _member(column: Column, value: Any, secret: bool) -> Any:
+    # guard: secret-columns-for-users
     if column.secret and not secret:
         return None
     return Verbatim(value.encode()) if column.recorded and isinstance(value, str) else value

@@ -31,6 +31,7 @@ class Listings:
         asked = PageRequest(call, resource)
         given = dict(asked.filters)
         for workflow_id in workflow_ids:
+            # guard: anybodys-rows-listed
             await self._owned.ownership(workflow_id, owner)
             given["workflow_id"] = workflow_id
         with reaching():

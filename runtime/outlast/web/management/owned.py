@@ -37,6 +37,7 @@ class Owned:
 
         `secret`: holders of a secret key alone are let in.
         """
+        # guard: secret-resources-for-users
         if secret:
             await self._admission.to_operation(call)
             return None
