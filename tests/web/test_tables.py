@@ -151,3 +151,9 @@ async def test_both_are_described(project: Project, client: httpx.AsyncClient) -
     assert [each["name"] for each in listed["parameters"]] == ["author", "limit", "cursor"]
     (seconds,) = document["paths"][REST.paths[0]]["post"]["parameters"]
     assert (seconds["name"], seconds["required"], seconds["schema"]["maximum"]) == ("seconds", True, 60)
+
+
+def test_what_is_required_is_said_once() -> None:
+    for name, schema in management.SCHEMAS.items():
+        required = schema.get("required", [])
+        assert len(required) == len(set(required)), name
