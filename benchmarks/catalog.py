@@ -21,6 +21,7 @@ from benchmarks.workloads import (
     recovery,
     sleepers,
     sql_cost,
+    testing_kit,
 )
 
 _CONTENDERS: tuple[Contender, ...] = (
@@ -47,5 +48,6 @@ WORKLOADS: dict[str, ModuleType] = {
     "engine_alone": engine_alone,
     "large_workflows": large_workflows,
     "sql_cost": sql_cost,
+    "testing_kit": testing_kit,
 }
 """In the order of the report."""

@@ -46,6 +46,23 @@ def test_what_is_written_passes_the_house_checks(call: Runs, project: Path) -> N
         assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.parametrize(("name", "auth"), [("hello", None), ("send-email", None), ("class", "user")])
+def test_the_test_that_is_written_passes(call: Runs, project: Path, name: str, auth: str | None) -> None:
+    written = json.loads(call("new", name, *(("--auth", auth) if auth else ()), "--json").out)["test"]
+    assert written == f"functions/_{name}_test.py"
+    for check in (
+        ["ruff", "check", "--isolated", written],
+        ["ruff", "format", "--check", "--isolated", written],
+        ["pytest", "-q", "-p", "no:randomly", "-p", "no:schemathesis", "--rootdir", ".", "functions"],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", *check], capture_output=True, text=True, timeout=55, cwd=project
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert check[0] == "ruff" or "2 passed" in done.stdout
+    assert [each["name"] for each in json.loads(call("list", "--json").out)["functions"]] == [name]
+
+
 def test_the_curl_line_calls_it(call: Runs, host: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     host.on("POST", "/functions/v1/hello", Reply(document="hi"))
     line = json.loads(call("new", "hello", "--json").out)["curl"]

@@ -10,7 +10,7 @@ import pytest
 from outlast import receive, sleep, step, workflow
 from tests.engine.harness import engine_on
 
-FIRST_S, LATER_S = 0.05, 1_000.0
+FIRST_S, LATER_S = 0.25, 1_000.0
 
 
 class World:

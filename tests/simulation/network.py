@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from outlast.core.ports import Conflicted, Unreachable
-from tests.simulation.database import Blocked, Database, Transaction
+from outlast.testing.database import Database
+from outlast.testing.rows import Blocked, Transaction
 from tests.simulation.world import Process, World
 
 T = TypeVar("T")
@@ -83,7 +84,7 @@ class Network:
 
 
 class SimulatedLink:
-    """See tests.simulation.stores.Link."""
+    """See outlast.testing.stores.Link."""
 
     def __init__(self, network: Network, process: Process) -> None:
         self._network = network

@@ -22,11 +22,12 @@ from outlast.core.records import NewWorkflow, Standing
 from outlast.core.status import LIVE, Status
 from outlast.engine.engine import Engine, EngineOptions
 from outlast.sdk.definitions import WorkflowDefinition
-from tests.simulation.database import Database, Letter, Limits
+from outlast.testing.database import Database
+from outlast.testing.rows import Letter, Limits
+from outlast.testing.stores import MemoryStore
 from tests.simulation.network import PATIENCE_S, Network, SimulatedLink
 from tests.simulation.plans import LEASE_S, Plan
 from tests.simulation.programs import Node, interpret, receives_of
-from tests.simulation.stores import MemoryStore
 from tests.simulation.traces import Traces, enter_traces
 from tests.simulation.world import Process, Stuck, World, simulated_time
 

@@ -14,7 +14,8 @@ from outlast.engine import execution
 from outlast.engine.calls import PendingCall
 from outlast.engine.completions import Completion, Completions
 from outlast.engine.execution import Execution
-from tests.simulation.database import Database, Workflow
+from outlast.testing.database import Database
+from outlast.testing.rows import Workflow
 from tests.simulation.network import MISHAPS, Weather
 from tests.simulation.plans import AT_CYCLES, Plan, calm_plan, mail_plan, plan_of, random_plan, sweep
 from tests.simulation.programs import Node, a_program

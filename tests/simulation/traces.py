@@ -9,7 +9,7 @@ from itertools import count
 from typing import Any
 
 from outlast.core.status import LIVE
-from tests.simulation.database import Database
+from outlast.testing.database import Database
 from tests.simulation.world import World
 
 

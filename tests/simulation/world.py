@@ -6,14 +6,13 @@ import asyncio
 import contextlib
 import heapq
 import random
-import sys
 import zlib
 from collections.abc import Callable, Coroutine, Iterator
 from itertools import count
 from typing import Any
 
-from outlast.core import clock
-from tests.simulation.loop import SimulatedLoop
+from outlast.testing.clock import given_time
+from outlast.testing.loop import SimulatedLoop
 
 CYCLE_S = 20e-6
 """So long a cycle of an event loop takes, on average."""
@@ -146,24 +145,10 @@ class World:
 @contextlib.contextmanager
 def simulated_time(world: World) -> Iterator[None]:
     """Let the engine's modules, which read one clock, read that of the process that runs."""
-    real = clock.monotonic
 
     def monotonic() -> float:
         assert world.running is not None, "who asks for the time outside of a process?"
         return world.running.monotonic()
 
-    modules = [
-        module
-        for name, module in sys.modules.items()
-        if name.startswith("outlast.") and getattr(module, "monotonic", None) is real
-    ]
-    state = random.getstate()
-    random.seed(world.chance.random())
-    for module in modules:
-        module.monotonic = monotonic  # type: ignore[attr-defined]
-    try:
+    with given_time(monotonic, world.chance.random()):
         yield
-    finally:
-        for module in modules:
-            module.monotonic = real  # type: ignore[attr-defined]
-        random.setstate(state)

@@ -1,4 +1,4 @@
-"""What the engine relies on, asked of Postgres and of the simulation's in-memory store alike."""
+"""What the engine relies on, asked of Postgres and of the in-memory store of `outlast.testing` alike."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from outlast.core.status import Status
 from outlast.store.connections import Database
 from outlast.store.instances import RecoveryLimits
 from outlast.store.postgres import PostgresStore
-from tests.simulation.database import Database as MemoryDatabase
-from tests.simulation.database import Limits
-from tests.simulation.stores import DirectLink, MemoryConnection, MemoryStore
+from outlast.testing.database import Database as MemoryDatabase
+from outlast.testing.rows import Limits
+from outlast.testing.stores import DirectLink, MemoryConnection, MemoryStore
 
 LIMITS: dict[str, Any] = {
     "attempts_max": 3,

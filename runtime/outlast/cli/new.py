@@ -35,6 +35,24 @@ async def greet(name: str) -> str:
 
 $body
 ''')
+_TEST = Template('''\
+"""The test of $name.py: `pytest $folder`. What the fixture can do: docs/testing.md."""
+
+$imports
+$found
+
+def test_it_greets(outlast: Outlast) -> None:
+    $user
+    run = $outlast.run($given)
+    assert run.result == {"message": "Hello, $greeted!"}
+
+
+def test_it_survives_a_crash_at_any_point(outlast: Outlast) -> None:
+    $user
+    report = $outlast.crash_everywhere($given)
+    assert report.crashes > 0
+''')
+_AS_USER = 'ada = outlast.as_user({"sub": "1", "email": "ada@example.com"})'
 _BODY = '''\
 @workflow$options
 async def $identifier(name: str = "world") -> dict[str, str]:
@@ -75,7 +93,7 @@ def new(
     env_file: Path | None,
     as_json: bool,
 ) -> None:
-    """Write functions/NAME.py: a workflow with one step.
+    """Write functions/NAME.py, a workflow with one step, and functions/_NAME_test.py, its test.
 
     With --dockerfile write what an image of this folder is built from instead.
     """
@@ -89,6 +107,7 @@ def new(
     settings = read_settings(functions=folder, env_file=env_file)
     path = settings.functions / f"{name}.py"
     _write(path, _text(name, auth))
+    test = _write_test(path, name, auth)
     host = settings.url or f"http://127.0.0.1:{settings.port}"
     key = str(uuid4()) if auth in ("none", "apikey") else "first"  # strangers must not guess each other's
     fields = [*_credentials(auth, settings), f"-H 'Idempotency-Key: {key}'"]
@@ -96,11 +115,19 @@ def new(
         fields.append(f"-H 'Content-Type: application/json' -d '{_EXAMPLE}'")
     curl = " ".join((f"curl -X POST {host}/functions/v1/{name}", *fields))
     if as_json:
-        print_json({"name": name, "path": str(_relative(path)), "curl": curl})
+        print_json(
+            {
+                "name": name,
+                "path": str(_relative(path)),
+                "test": None if test is None else str(test),
+                "curl": curl,
+            }
+        )
         return
-    click.echo(
-        f"wrote {_relative(path)}\n\nStart the host with `outlast serve --reload`, then call it:\n\n  {curl}"
-    )
+    folder = _relative(path.parent)
+    beside = "" if test is None else f"wrote {test}, its test: run it by `pytest {folder}`\n"
+    next_ = "Start the host with `outlast serve --reload`, then call it:"
+    click.echo(f"wrote {_relative(path)}\n{beside}\n{next_}\n\n  {curl}")
 
 
 def _write_image(name: str | None, as_json: bool) -> None:
@@ -128,6 +155,33 @@ def _text(name: str, auth: str | None) -> str:
         imports="context, step, workflow" if auth == "user" else "step, workflow",
         body=body.substitute(options=_OPTIONS[auth], identifier=_identifier(name)),
     )
+
+
+def _write_test(path: Path, name: str, auth: str | None) -> Path | None:
+    """Write a test beside the function, where pytest finds it and no host serves it; None if one is there."""
+    test = path.with_name(f"_{name}_test.py")
+    identifier = _identifier(name)
+    plain = name.isidentifier() and not keyword.iskeyword(name)
+    own = f"from {name} import {identifier}" if plain else "from importlib import import_module\n"
+    ours = "from outlast.testing import Outlast"
+    text = _TEST.substitute(
+        name=name,
+        folder=_relative(path.parent),
+        imports="\n".join(sorted([own, ours]) if plain else [own, ours]),
+        found="" if plain else f'\n{identifier} = import_module("{name}").{identifier}\n',
+        user=_AS_USER if auth == "user" else "",
+        outlast="ada" if auth == "user" else "outlast",
+        given=identifier if auth == "user" else f'{identifier}, name="Ada"',
+        greeted="ada@example.com" if auth == "user" else "Ada",
+    ).replace("    \n", "")
+    try:
+        with test.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        return None
+    except OSError as error:
+        raise CommandFailed("not_written", f"{_relative(test)} can't be written: {error.strerror}") from error
+    return _relative(test)
 
 
 def _credentials(auth: str | None, settings: Settings) -> list[str]:

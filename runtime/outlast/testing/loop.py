@@ -59,7 +59,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
                 return
             try:
                 result.set_result(func(*args))
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - it is told to whoever waits for it
                 result.set_exception(error)
 
         self.call_later(self._thread_s(), run)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from outlast.core.budget import weigh
-from outlast.core.ports import UNBOUNDED, Fence, TransactionWork
+from outlast.core.ports import UNBOUNDED, Fence, TransactionStore, TransactionWork
 from outlast.core.records import (
     RECORD_BYTES,
     Batch,
@@ -25,7 +26,8 @@ from outlast.core.records import (
     Standings,
     StepRecord,
 )
-from tests.simulation.database import Blocked, Database, Transaction
+from outlast.testing.database import Database
+from outlast.testing.rows import Blocked, Transaction
 
 T = TypeVar("T")
 
@@ -69,7 +71,7 @@ class DirectLink:
                 return statement()
             except Blocked:
                 released = asyncio.get_running_loop().create_future()
-                self._database.when_released(lambda released=released: released.set_result(None))  # type: ignore[misc]
+                self._database.when_released(partial(released.set_result, None))
                 await released
 
     def when_lost(self, call: Callable[[], None]) -> None:
@@ -85,7 +87,7 @@ class MemoryStore:
 
     def __init__(self, database: Database, link: Link, instance_id: str) -> None:
         self.journal = MemoryJournal(database, link, instance_id)
-        self.transactions = MemoryTransactions(database, link, instance_id)
+        self.transactions: TransactionStore = MemoryTransactions(database, link, instance_id)
         self.instances = MemoryInstances(database, link, instance_id)
         self.workflows = MemoryWorkflows(database, link)
         self.messages = MemoryMessages(database, link)

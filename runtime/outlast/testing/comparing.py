@@ -1,0 +1,278 @@
+"""What a run with crashes must have in common with one without, and what is told where it has not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from outlast.core import kinds
+from outlast.core.status import LIVE, Status
+from outlast.testing.points import Place
+from outlast.testing.seen import CallSeen
+from outlast.testing.trials import RecordSeen, Trial
+from outlast.testing.worlds import CANCEL
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong. `ours`: it is Outlast's own fault. `place`: where to look."""
+
+    title: str
+    place: Place | None
+    detail: str
+    remedy: str
+    ours: bool = False
+    where: str = ""
+
+    def __str__(self) -> str:
+        at = "" if self.place is None else f"{self.place[0]}:{self.place[1]}: "
+        lines = [f"{at}{self.title}"]
+        lines += [f"    {part}" for part in (self.where, self.detail, self.remedy) if part]
+        return "\n".join(lines)
+
+
+SAME = (
+    "Between two steps a body's code runs again after a crash and must do the same: what differs goes into a "
+    "@step, whose result is recorded; for time and chance there are outlast.now(), uuid4() and random()."
+)
+UNWOUND = (
+    "A body is also unwound when it sleeps for long, is cancelled, or its instance shuts down: a step called "
+    "then is refused. Let `except` name the errors it means (`except Exception` at most), and put what must "
+    "happen in the end after the `try`, or into a step that is called in `except` for those errors."
+)
+
+
+def unlike_itself(calm: Trial, again: Trial) -> Finding | None:
+    """Two runs without a crash do other things: then no crash is needed to break it."""
+    for workflow_id, calls in _calls(calm).items():
+        others = {each.step_id: each for each in _calls(again).get(workflow_id, ())}
+        for call in calls:
+            other = others.get(call.step_id)
+            if other is None or (other.kind, other.name) != (call.kind, call.name):
+                return Finding(
+                    f"two runs of the same input do different things, without any crash, at {call.name}",
+                    call.place, _both(call, other), SAME,
+                )  # fmt: skip
+            if other.arguments != call.arguments:
+                return Finding(
+                    f"two runs of the same input call {call.name} with other arguments, without any crash",
+                    call.place, _both(call, other), SAME,
+                )  # fmt: skip
+            key = (workflow_id, call.step_id)
+            if calm.records.get(key) != again.records.get(key):
+                break  # what comes after it may follow from that
+    return None
+
+
+def stable(calm: Trial, again: Trial) -> bool:
+    """Whether steps give the same each time, so that values can be compared."""
+    return calm.ends == again.ends and calm.records == again.records
+
+
+def compare(calm: Trial, trial: Trial, *, values: bool) -> Iterator[Finding]:
+    """All that is wrong with `trial`. `values`: also what steps returned must be as in `calm`."""
+    yield from _of_the_engine(calm, trial)
+    yield from _of_unwinding(trial)
+    if trial.act is not None and trial.act.what == CANCEL:
+        yield from _of_cancelling(calm, trial)
+        return
+    replayed = list(_of_replay(trial))
+    yield from replayed
+    if not replayed:
+        yield from _of_ends(calm, trial, values=values)
+        yield from _of_records(calm, trial, values=values)
+
+
+def _of_the_engine(calm: Trial, trial: Trial) -> Iterator[Finding]:
+    """What Outlast promises, whatever the code is like."""
+    for fault in trial.faults:
+        yield Finding("a loop of the engine failed", None, fault, "", ours=True, where=trial.where)
+    for key, number in trial.seen.commits.items():
+        if number > 1:
+            yield Finding(
+                f"transaction {key[1]} was committed {number} times", None, "", "", True, trial.where
+            )
+    for number, begun in enumerate(trial.effects_at):
+        recorded = trial.recorded_at[number]
+        for effect in trial.seen.effects[begun:]:
+            if (effect.workflow_id, effect.step_id) in recorded:
+                yield Finding(
+                    f"{effect.name} ({effect.step_id}) ran again, though it was recorded",
+                    place_of(effect.definition.fn), "", "", True, trial.where,
+                )  # fmt: skip
+    bound = len(trial.kills) + (trial.acted is not None) + len(trial.mishaps)
+    usual = calm.seen.runs()
+    for call, number in trial.seen.runs().items():
+        if call in usual and number > usual[call] + bound:
+            yield Finding(
+                f"{call[2]} ({call[1]}) ran {number} times, {usual[call]} without a crash",
+                None, "", "", True,
+                trial.where,
+            )  # fmt: skip
+
+
+def _of_cancelling(calm: Trial, trial: Trial) -> Iterator[Finding]:
+    """A cancelled workflow ends at once, or had ended."""
+    if trial.deadlock is not None:
+        yield Finding("it never ends", trial.place, trial.deadlock, "", where=trial.where)
+        return
+    for workflow_id, end in trial.ends.items():
+        if end[0] in LIVE:
+            continue  # one that it had started: it goes on
+        if end[0] is not Status.CANCELLED and end[0] is not calm.ends.get(workflow_id, end)[0]:
+            yield Finding(
+                f"{workflow_id} was cancelled and ends as {_told_end(end)}", trial.place, "", "",
+                where=trial.where,
+            )  # fmt: skip
+
+
+def _of_unwinding(trial: Trial) -> Iterator[Finding]:
+    for life in trial.seen.lives:
+        for calls in life.calls.values():
+            for call in calls:
+                if call.refused:
+                    yield Finding(
+                        f"{call.name} is called while the body is being unwound, and refused",
+                        call.place, "", UNWOUND, where=trial.where,
+                    )  # fmt: skip
+                    return
+
+
+def _of_replay(trial: Trial) -> Iterator[Finding]:
+    """What a later life called in place of what is recorded."""
+    for name, place in trial.other_arguments[:1]:
+        if not any(each.calls for each in trial.seen.lives):
+            yield Finding(
+                f"after the crash the body calls {name} with other arguments",
+                place,
+                "",
+                SAME,
+                where=trial.where,
+            )
+    recorded = trial.recorded_at
+    for number, life in enumerate(trial.seen.lives[1:]):
+        known = recorded[number] if number < len(recorded) else set()
+        for workflow_id, calls in life.calls.items():
+            for call in calls:
+                former = _former(trial, number, workflow_id, call.step_id)
+                if former is None or call.refused or (workflow_id, call.step_id) not in known:
+                    continue
+                if (former.kind, former.name) != (call.kind, call.name):
+                    yield Finding(
+                        f"after the crash the body calls {call.name}, where it had called {former.name}",
+                        call.place, _both(former, call), SAME, where=trial.where,
+                    )  # fmt: skip
+                    return
+                if former.arguments != call.arguments:
+                    yield Finding(
+                        f"after the crash the body calls {call.name} with other arguments",
+                        call.place, _both(former, call), SAME, where=trial.where,
+                    )  # fmt: skip
+                    return
+
+
+def _former(trial: Trial, number: int, workflow_id: str, step_id: str) -> CallSeen | None:
+    for life in reversed(trial.seen.lives[: number + 1]):
+        for call in life.calls.get(workflow_id, ()):
+            if call.step_id == step_id and not call.refused:
+                return call
+    return None
+
+
+def _of_ends(calm: Trial, trial: Trial, *, values: bool) -> Iterator[Finding]:
+    if trial.deadlock is not None:
+        yield Finding("it never ends", trial.place, trial.deadlock, "", where=trial.where)
+        return
+    for workflow_id, end in calm.ends.items():
+        found = trial.ends.get(workflow_id)
+        if found is None:
+            yield Finding(f"{workflow_id} was never started", trial.place, "", SAME, where=trial.where)
+        elif _alike(end, values) != _alike(found, values):
+            yield Finding(
+                f"{workflow_id} ends in another way: {_told_end(found)}, without a crash {_told_end(end)}",
+                _place_of_end(trial, workflow_id, found), _mutations(calm), SAME, where=trial.where,
+            )  # fmt: skip
+
+
+def _of_records(calm: Trial, trial: Trial, *, values: bool) -> Iterator[Finding]:
+    for key, record in calm.records.items():
+        found = trial.records.get(key)
+        if found is None or (found.kind, found.name) != (record.kind, record.name):
+            told = "nothing" if found is None else found.name
+            yield Finding(
+                f"{record.name} ({key[1]}) is recorded without a crash, and after this one {told}",
+                calm.seen.place_of(*key), "", SAME, where=trial.where,
+            )  # fmt: skip
+            return
+        if values and record.kind not in kinds.WAITS and _value(found) != _value(record):
+            yield Finding(
+                f"{record.name} ({key[1]}) came to something else",
+                calm.seen.place_of(*key), f"{_value(found)!s:.200}, without a crash {_value(record)!s:.200}",
+                "Who runs twice must come to the same: give the outside world a key, such as "
+                "context().workflow_id with context().step_id.", where=trial.where,
+            )  # fmt: skip
+            return
+
+
+def _alike(end: tuple[Status, str | None, str | None], values: bool) -> Any:
+    status, output, error = end
+    document = json.loads(error) if error else None
+    if document is not None and "failure" in document:
+        document = (document["failure"]["type"], document["failure"]["message"] if values else "")
+    elif document is not None and not values:
+        document = document.get("code")
+    return status, output if values else None, document
+
+
+def _told_end(end: tuple[Status, str | None, str | None]) -> str:
+    status, output, error = end
+    if error:
+        document = json.loads(error)
+        failure = document.get("failure", {})
+        kind = failure.get("type", document.get("code"))
+        return f"{status.value} {kind}: {failure.get('message', document.get('message'))}"
+    return f"{status.value} {output or ''}"[:300]
+
+
+def _place_of_end(trial: Trial, workflow_id: str, end: tuple[Status, str | None, str | None]) -> Place | None:
+    """The last thing that its body did before it ended so."""
+    del end
+    for life in reversed(trial.seen.lives):
+        if calls := life.calls.get(workflow_id):
+            return calls[-1].place
+    return trial.place
+
+
+def _mutations(calm: Trial) -> str:
+    return "; ".join(
+        f"step {each.name} changes an argument of its own, which a replay doesn't do again"
+        for each in calm.seen.mutated.values()
+    )
+
+
+def _value(record: RecordSeen) -> Any:
+    if record.error is not None:
+        document = json.loads(record.error)
+        return document.get("type"), document.get("message")
+    return None if record.output is None else json.loads(record.output)
+
+
+def _calls(trial: Trial) -> dict[str, list[CallSeen]]:
+    return {
+        each: [call for call in calls if not call.refused]
+        for each, calls in trial.seen.lives[0].calls.items()
+    }
+
+
+def _both(one: CallSeen, other: CallSeen | None) -> str:
+    if other is None:
+        return f"once {one.name}{one.arguments[:200]}, then nothing of the kind"
+    where = "" if other.place == one.place else f" at {one.place[0]}:{one.place[1]}"
+    return f"once {one.name}{one.arguments[:200]}{where}, then {other.name}{other.arguments[:200]}"
+
+
+def place_of(fn: Any) -> Place:
+    """Where a function is written."""
+    return fn.__code__.co_filename, fn.__code__.co_firstlineno

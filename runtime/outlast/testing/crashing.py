@@ -1,0 +1,129 @@
+"""`crash_everywhere`: a workflow killed at each point of its run, recovered, and compared with a calm run."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from outlast.core.errors import UsageError
+from outlast.testing.clock import campaign_time
+from outlast.testing.comparing import Finding, compare, stable, unlike_itself
+from outlast.testing.determinism import by_hash
+from outlast.testing.errors import Deadlock
+from outlast.testing.findings import misused, mutated
+from outlast.testing.points import crashes
+from outlast.testing.processes import Process
+from outlast.testing.silence import quiet
+from outlast.testing.trials import Subject, Trial, run_trial
+from outlast.testing.worlds import HAND_OVER, Act
+
+RUNS_MAX = 128
+"""So many runs there are, of single crashes and of pairs; all single ones in any case."""
+
+LATER_S = 86_399.5
+PAIRS_MIN = 24
+
+
+@dataclass
+class Campaign:
+    """What was run, and what was found."""
+
+    calm: Trial
+    again: Trial
+    values: bool
+    """Whether steps and workflow give the same each time, also at another time: then that is compared."""
+    trials: list[Trial] = field(default_factory=list)
+    singles: int = 0
+    pairs: int = 0
+    handed_over: int = 0
+    findings: list[Finding] = field(default_factory=list)
+    remarks: list[Finding] = field(default_factory=list)
+    """What holds as long as Outlast's own conditions do."""
+
+
+def crash_campaign(subject: Subject, seed: int) -> Campaign:
+    """Run it; the findings are the first of each kind. Raises Deadlock and UsageError of a calm run."""
+    graves: list[Process] = []
+    with quiet(), campaign_time():
+        try:
+            campaign = calm_runs(subject, graves)
+            values = campaign.values
+            for trial in _trials(campaign, subject, graves, random.Random(seed)):
+                campaign.trials.append(trial)
+                if found := list(compare(campaign.calm, trial, values=values)):
+                    # Once more, and look: the same points give the same run.
+                    closely = once_more(subject, graves, trial)
+                    add(campaign, list(compare(campaign.calm, closely, values=values)) or found)
+            campaign.remarks += by_hash(subject, campaign.calm)
+        finally:
+            for each in graves:
+                each.bury()
+    return campaign
+
+
+def calm_runs(subject: Subject, graves: list[Process]) -> Campaign:
+    calm, again = (
+        run_trial(subject, graves, watch=True, closely=True),
+        run_trial(subject, graves, closely=True),
+    )
+    for trial in (calm, again):
+        if trial.refusals:
+            raise UsageError(trial.refusals[0])
+        if trial.deadlock is not None:
+            raise Deadlock(trial.deadlock)
+    later = run_trial(subject, graves, later_s=LATER_S)
+    campaign = Campaign(calm, again, stable(calm, again) and stable(calm, later))
+    add(campaign, misused(calm))
+    add(campaign, mutated(calm))
+    if (unlike := unlike_itself(calm, again)) is not None:
+        add(campaign, [unlike])
+    add(campaign, list(compare(calm, again, values=False)))
+    return campaign
+
+
+def _trials(
+    campaign: Campaign, subject: Subject, graves: list[Process], chance: random.Random
+) -> Iterator[Trial]:
+    singles: list[Trial] = []
+    for number in crashes(campaign.calm.lives[0]):
+        trial = run_trial(subject, graves, [number])
+        campaign.singles += 1
+        singles.append(trial)
+        yield trial
+    for number in sites(campaign.calm):
+        campaign.handed_over += 1
+        yield run_trial(subject, graves, act=Act(number, HAND_OVER))
+    pairs = [
+        [trial.targets[0], second]
+        for trial in singles
+        if len(trial.lives) > 1
+        for second in crashes(trial.lives[1])
+    ]
+    wanted = max(PAIRS_MIN, RUNS_MAX - len(singles))
+    for targets in pairs if len(pairs) <= wanted else chance.sample(pairs, wanted):
+        campaign.pairs += 1
+        yield run_trial(subject, graves, targets)
+
+
+def sites(calm: Trial) -> list[int]:
+    """The first point within each step: there it is seen what the body does when it is unwound."""
+    found: dict[object, int] = {}
+    for number, point in enumerate(calm.lives[0]):
+        if point.place is not None and point.text.startswith("after "):
+            found.setdefault(point.place, number)
+    return sorted(found.values())
+
+
+def once_more(subject: Subject, graves: list[Process], trial: Trial) -> Trial:
+    """The same run, looked at closely."""
+    return run_trial(subject, graves, trial.targets, act=trial.act, mishaps=trial.mishaps, closely=True)
+
+
+def add(campaign: Campaign, found: list[Finding]) -> None:
+    """One of a kind is enough: the first is that of the fewest crashes."""
+    known = {(each.place, each.title) for each in campaign.findings}
+    places = {each.place for each in campaign.findings if each.place is not None}
+    for each in found:
+        if (each.place, each.title) not in known and each.place not in places:
+            campaign.findings.append(each)

@@ -1,0 +1,107 @@
+"""`deterministic`: a workflow run once, then replayed with other hashes, times and chance."""
+
+from __future__ import annotations
+
+import random
+from types import CodeType
+
+from outlast.sdk.definitions import WorkflowDefinition
+from outlast.testing.again import NotFoundAgain, elsewhere
+from outlast.testing.clock import campaign_time
+from outlast.testing.comparing import SAME, Finding, place_of
+from outlast.testing.findings import misused, mutated
+from outlast.testing.processes import Process
+from outlast.testing.replaying import Divergence, History, replay_history
+from outlast.testing.silence import quiet
+from outlast.testing.trials import Subject, Trial, run_trial
+
+ELSEWHERE = (1, 2)
+"""Seeds of hashes that are tried in processes of their own."""
+
+BY_HASH = (
+    "It follows from how this process hashes. Processes of one project hash alike (`outlast serve` sees to "
+    "that), until the database's password changes: go over `sorted(…)`."
+)
+
+
+def determinism(subject: Subject, replays: int) -> tuple[Trial, list[Finding]]:
+    """A calm run, and what is wrong: the first thing that each kind of replay does otherwise."""
+    graves: list[Process] = []
+    with quiet(), campaign_time():
+        try:
+            calm = run_trial(subject, graves, watch=True, closely=True)
+            if calm.refusals or calm.deadlock is not None:
+                return calm, []
+            findings = [*misused(calm), *mutated(calm)]
+            chance = random.Random(subject.seed)
+            for number in range(replays):
+                found = replay_history(
+                    calm.history, _definitions(subject, calm.history), graves,
+                    later_s=chance.uniform(1, 400 * 86400), seed=chance.getrandbits(30),
+                )  # fmt: skip
+                if found is not None:
+                    findings.append(_finding(found, f"replay {number + 1} of {replays}"))
+                    break
+            findings += by_hash(subject, calm)
+        finally:
+            for each in graves:
+                each.bury()
+    return calm, findings
+
+
+def by_hash(subject: Subject, calm: Trial) -> list[Finding]:
+    """What differs in processes that hash otherwise. They are started only for what goes over sets."""
+    definitions = _definitions(subject, calm.history)
+    if not any(goes_over_sets(each) for each in definitions.values()):
+        return []
+    for seed in ELSEWHERE:
+        try:
+            found = elsewhere(calm.history, definitions, seed)
+        except NotFoundAgain as why:
+            title = "its sets can't be tried with another hash seed"
+            remedy = "Define it at the top level of a module."
+            return [Finding(title, place_of(subject.definition.fn), str(why), remedy)]
+        if found is not None:
+            return [Finding("a replay with another hash seed differs", found.place, found.text, BY_HASH)]
+    return []
+
+
+def goes_over_sets(definition: WorkflowDefinition) -> bool:
+    """Whether its function, or one of its module that it names, makes or takes a set."""
+    seen: set[CodeType] = set()
+    left = [definition.fn.__code__]
+    while left:
+        code = left.pop()
+        if code in seen:
+            continue
+        seen.add(code)
+        if {"set", "frozenset"} & set(code.co_names) or _builds_sets(code):
+            return True
+        left += [each for each in code.co_consts if isinstance(each, CodeType)]
+        for name in code.co_names:
+            named = getattr(definition.fn.__globals__.get(name), "__code__", None)
+            if isinstance(named, CodeType):
+                left.append(named)
+    return False
+
+
+def _builds_sets(code: CodeType) -> bool:
+    import dis
+
+    names = {each.opname for each in dis.get_instructions(code)}
+    return bool(names & {"BUILD_SET", "SET_ADD", "SET_UPDATE"}) or any(
+        isinstance(each, frozenset) for each in code.co_consts
+    )
+
+
+def _definitions(subject: Subject, history: History) -> dict[str, WorkflowDefinition]:
+    found = {}
+    for new, *_ in history.workflows:
+        definition = subject.catalog.workflow(new.function)
+        if definition is not None:
+            found[new.function] = definition
+    return found
+
+
+def _finding(found: Divergence, where: str) -> Finding:
+    return Finding("a replay does something else", found.place, found.text, SAME, where=where)

@@ -1,0 +1,387 @@
+"""`outlast`, the fixture: a user's workflows on the real engine, in virtual time, without a server."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import warnings
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+
+from pydantic_core import to_json
+
+from outlast.core.callers import NOBODY, Caller
+from outlast.core.errors import UsageError
+from outlast.core.records import NewWorkflow
+from outlast.sdk.definitions import WorkflowDefinition
+from outlast.sdk.durations import seconds_of
+from outlast.testing.asking import A, Asker, Done
+from outlast.testing.catalog import GivenCatalog
+from outlast.testing.concurrency import cancelled_everywhere
+from outlast.testing.crashing import crash_campaign
+from outlast.testing.determinism import determinism
+from outlast.testing.doubles import UNSET, Doubles, Stub
+from outlast.testing.errors import Deadlock, Misuse, Unproved
+from outlast.testing.exploring import explore
+from outlast.testing.processes import Process
+from outlast.testing.reports import Report
+from outlast.testing.runs import Run
+from outlast.testing.starting import chosen_faults, definition_of, new_workflow, taken
+from outlast.testing.trials import Subject
+from outlast.testing.worlds import Connect, World
+
+
+class Outlast:
+    """What a test has of Outlast. In an `async def` test its calls are awaited, in a `def` one only made."""
+
+    def __init__(self, *, seed: int = 0, databases: Any = None) -> None:
+        """`seed`: of the chance that the engine's own pauses take.
+
+        `databases` (outlast.testing.postgres.Databases): where transactions run that nothing stands in for.
+        """
+        self._databases = databases
+        connect: Connect | None = None
+        if databases is not None:
+            databases.make()
+            connect = databases.connect
+        self._catalog = GivenCatalog()
+        self._doubles = Doubles()
+        self._seed = seed
+        self._connect = connect
+        self._answers: dict[str, Any] = {}
+        self._before_each: Callable[[], None] | None = None
+        self._world = World(self._catalog, self._doubles, seed=seed, connect=connect, answers=self._answers)
+        self.reports: list[Report] = []
+        """Of `crash_everywhere`, in this test."""
+        self._asker = Asker(self._interrupt)
+        self._numbers = count(1)
+        self._told: set[tuple[str, int]] = set()
+        self._caller: Caller = NOBODY
+        self._key: str | None = None
+
+    # --- doubles ------------------------------------------------------------------------------------------
+
+    def stub(
+        self,
+        step: Any,
+        *,
+        returns: Any = UNSET,
+        raises: Any = (),
+        by: Callable[..., Any] | None = None,
+    ) -> Stub:
+        """Let something stand in for a step or a transaction, from now on.
+
+        It raises what `raises` lists, one a call (None: that call succeeds), then returns `returns`. Or
+        `by(…)` is called with the step's arguments (of a transaction: those after the connection); it may be
+        `async def`. `calls` of what this gives holds the arguments of each call. Raises UsageError.
+        """
+        return self._doubles.add(step, returns, raises, by)
+
+    @property
+    def only_stubs(self) -> bool:
+        """Whether a step that nothing stands in for fails the test."""
+        return self._doubles.only_stubs
+
+    @only_stubs.setter
+    def only_stubs(self, value: bool) -> None:
+        self._doubles.only_stubs = value
+
+    # --- running ------------------------------------------------------------------------------------------
+
+    def run(self, workflow: Any, /, *args: Any, **kwargs: Any) -> Run:
+        """Run a workflow to its end. Time passes as it needs it.
+
+        Arguments are those of a call; of a workflow that takes one model its fields may be given as keywords.
+        Raises what the workflow raises, Deadlock if it can't end, and UsageError.
+        """
+        new = self._new("run", workflow, args, kwargs)
+        run = Run(self._world)
+
+        def work() -> None:
+            self._start(run, *new)
+            self._finish_id(run.workflow_id)
+            if (error := run.error) is not None:
+                raise error
+
+        return self._ask("run", run, work)
+
+    def start(self, workflow: Any, /, *args: Any, **kwargs: Any) -> Run:
+        """Start a workflow, and let happen what happens at once: no time passes."""
+        new = self._new("start", workflow, args, kwargs)
+        run = Run(self._world)
+
+        def work() -> None:
+            self._start(run, *new)
+            self._world.settle()
+
+        return self._ask("start", run, work)
+
+    def call_twice(self, workflow: Any, /, *args: Any, **kwargs: Any) -> Run:
+        """Two callers at once with one key: the one run that comes of it. Raises what that raises."""
+        caller = self if self._key is not None else self.with_key(f"twice-{next(self._numbers)}")
+        new = caller._new("call_twice", workflow, args, kwargs)
+        run = Run(self._world)
+
+        async def both(process: Process) -> None:
+            start = process.engine.start_new
+            await asyncio.gather(start(*new, None), start(*new, None))
+
+        def work() -> None:
+            self._world.ask(both)
+            run._began(new[0].workflow_id)
+            self._finish_id(new[0].workflow_id)
+            if (error := run.error) is not None:
+                raise error
+
+        return self._ask("call_twice", run, work)
+
+    def finish(self, run: Run) -> Run:
+        """Let time pass until a workflow has ended; its failure isn't raised. Raises Deadlock."""
+        workflow_id = run.workflow_id
+        found = Run(self._world, workflow_id)
+        return self._ask("finish", found, lambda: self._finish_id(workflow_id))
+
+    def send(self, run: Run | str, value: Any, topic: str = "") -> Done:
+        """Send a message to a workflow. Raises WorkflowNotFound and WorkflowEnded."""
+        workflow_id = run if isinstance(run, str) else run.workflow_id
+        text = to_json(value).decode()
+
+        def work() -> None:
+            self._world.ask(lambda process: process.engine.send(workflow_id, text, topic, None))
+            self._world.settle()
+
+        return self._ask("send", Done(), work)
+
+    def cancel(self, run: Run | str) -> Done:
+        """Cancel a workflow. Raises UsageError if it has ended."""
+        workflow_id = run if isinstance(run, str) else run.workflow_id
+
+        def work() -> None:
+            if not self._world.ask(lambda process: process.engine.cancel(workflow_id)):
+                raise UsageError(f"{workflow_id} has ended, or never began: there is nothing to cancel")
+            self._world.settle()
+
+        return self._ask("cancel", Done(), work)
+
+    def advance(self, duration: float | timedelta | None = None, /, **units: float) -> Done:
+        """Let time pass: seconds, a timedelta, or `days=14`, `hours=…` as a timedelta takes them."""
+        if (duration is None) == (not units):
+            raise UsageError("outlast.advance takes seconds, a timedelta, or units such as days=14")
+        seconds = seconds_of(timedelta(**units) if duration is None else duration, "outlast.advance")
+
+        def work() -> None:
+            self._world.drive(lambda: False, seconds)
+            self._world.settle()  # what is due just now
+
+        return self._ask("advance", Done(), work)
+
+    # --- Postgres -----------------------------------------------------------------------------------------
+
+    def execute(self, statement: str, parameters: Any = None) -> list[dict[str, Any]]:
+        """Run SQL on the test's Postgres and commit it; its rows. Raises UsageError where there is none."""
+        if self._databases is None:
+            raise UsageError(
+                "outlast.execute needs Postgres: run the tests with `--outlast-pg`, or mark this one "
+                "`@pytest.mark.outlast_pg`"
+            )
+        rows: list[dict[str, Any]] = self._databases.execute(statement, parameters)
+        return rows
+
+    # --- proving ------------------------------------------------------------------------------------------
+
+    def crash_everywhere(self, workflow: Any, /, *args: Any, **kwargs: Any) -> Report:
+        """Run a workflow, then once more for each point of that run: killed there, recovered, to the end.
+
+        Each time its result and its records must be those of the calm run. Steps are run, or what stands in
+        for them; `answer` sends the messages it waits for, `before_each` puts the outside world back. Raises
+        Unproved with what was found, and where; Deadlock and UsageError as `run` does.
+        """
+        definition = definition_of(workflow, "crash_everywhere")
+        report = Report(definition.name)
+        subject = self._subject(definition, args, kwargs)
+
+        def work() -> None:
+            try:
+                report._fill(crash_campaign(subject, self._seed))
+            finally:
+                self._drop_databases()
+            report._asked = True
+            self.reports.append(report)
+            if (failure := report.failure()) is not None:
+                raise Unproved(failure)
+
+        return self._asker.ask("crash_everywhere", report, work)
+
+    def deterministic(self, workflow: Any, /, *args: Any, **kwargs: Any) -> Done:
+        """Run a workflow, then replay it again and again from its records: what it calls must be the same.
+
+        Replays come at other times, by another chance and, where its code goes over sets, in processes that
+        hash otherwise. `n=20` says how many; a workflow that has a parameter `n` gets it itself. Raises
+        Unproved with the first line that differs.
+        """
+        definition = definition_of(workflow, "deterministic")
+        replays = taken(definition, kwargs, "n", 20)
+        subject = self._subject(definition, args, kwargs)
+
+        def work() -> None:
+            try:
+                calm, findings = determinism(subject, replays)
+            finally:
+                self._drop_databases()
+            if calm.refusals:
+                raise UsageError(calm.refusals[0])
+            if calm.deadlock is not None:
+                raise Deadlock(calm.deadlock)
+            if findings:
+                told = "\n".join(f"  {each}" for each in findings)
+                raise Unproved(f"{definition.name} is not deterministic:\n{told}")
+
+        return self._asker.ask("deterministic", Done(), work)
+
+    def explore(self, workflow: Any, /, *args: Any, **kwargs: Any) -> Done:
+        """Run schedules drawn by a seed, with crashes, hand-overs and lost answers of the database.
+
+        `schedules=1000` of them, from `seed=` on; `faults="all"` or some of `kills`, `hand-overs` and
+        `mishaps`. A workflow that has a parameter of such a name gets it itself. Raises Unproved with the
+        first one that fails, made as small as it goes, and its seed.
+        """
+        definition = definition_of(workflow, "explore")
+        count = taken(definition, kwargs, "schedules", 1000)
+        first = taken(definition, kwargs, "seed", secrets.randbelow(10**6) * 1000)
+        faults = chosen_faults(taken(definition, kwargs, "faults", "all"))
+        subject = self._subject(definition, args, kwargs)
+
+        def work() -> None:
+            try:
+                found = explore(subject, first, count, faults)
+            finally:
+                self._drop_databases()
+            if found.findings:
+                seed = "" if found.failed is None else f" (again: schedules=1, seed={found.failed.seed})"
+                told = "\n".join(f"  {each}" for each in found.findings[:1])
+                raise Unproved(f"{definition.name} failed in schedule {found.schedules}{seed}:\n{told}")
+
+        return self._asker.ask("explore", Done(), work)
+
+    def cancel_everywhere(self, workflow: Any, /, *args: Any, **kwargs: Any) -> Done:
+        """Cancel a workflow at each point of its run: it must end, and call nothing while it is unwound.
+
+        Raises Unproved.
+        """
+        definition = definition_of(workflow, "cancel_everywhere")
+        subject = self._subject(definition, args, kwargs)
+
+        def work() -> None:
+            try:
+                points, findings = cancelled_everywhere(subject)
+            finally:
+                self._drop_databases()
+            if findings:
+                told = "\n".join(f"  {each}" for each in findings[:1])
+                raise Unproved(f"{definition.name} can't be cancelled anywhere ({points} points):\n{told}")
+
+        return self._asker.ask("cancel_everywhere", Done(), work)
+
+    def answer(self, topic: str, value: Any) -> None:
+        """Send `value` to whichever workflow waits for a message of `topic`, each time one does."""
+        self._answers[topic] = value
+
+    def before_each(self, reset: Callable[[], None]) -> None:
+        """Call `reset` before each run of `crash_everywhere`: nothing of the last one is left."""
+        self._before_each = reset
+
+    def _subject(
+        self, definition: WorkflowDefinition, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Subject:
+        return Subject(
+            definition, args, kwargs, self._caller, self._catalog, self._doubles, self._answers,
+            self._begin_trial, self._connect, self._seed,
+        )  # fmt: skip
+
+    def _begin_trial(self) -> None:
+        if self._databases is not None:
+            self._databases.make()
+        if self._before_each is not None:
+            self._before_each()
+
+    def _drop_databases(self) -> None:
+        if self._databases is not None:
+            self._databases.drop(keep=1)
+
+    @property
+    def now(self) -> datetime:
+        """The test's time: it begins with 2026, and passes with `run`, `finish` and `advance` alone."""
+        return datetime.fromtimestamp(self._world.now_s(), UTC)
+
+    # --- for whom, under which key ------------------------------------------------------------------------
+
+    def as_user(self, claims: Mapping[str, Any]) -> Outlast:
+        """The same for a signed-in user: `claims` are those of the JWT, with `sub` at least."""
+        if not isinstance(claims.get("sub"), str):
+            raise UsageError('outlast.as_user takes the claims of a JWT: {"sub": "the user\'s id", …}')
+        return self._but(_caller=Caller("user", {"role": "authenticated", **claims}))
+
+    def with_key(self, key: str) -> Outlast:
+        """The same under an idempotency key: one key of one caller is one workflow."""
+        return self._but(_key=key)
+
+    def _but(self, **other: Any) -> Outlast:
+        copy = object.__new__(Outlast)
+        copy.__dict__.update(self.__dict__)
+        copy.__dict__.update(other)
+        return copy
+
+    # --- its inside ---------------------------------------------------------------------------------------
+
+    def _new(
+        self, what: str, workflow: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[NewWorkflow, WorkflowDefinition]:
+        definition = definition_of(workflow, what)
+        key = f"test-{next(self._numbers)}" if self._key is None else self._key
+        return new_workflow(self._world, definition, args, kwargs, self._caller, key), definition
+
+    def _start(self, run: Run, new: NewWorkflow, definition: WorkflowDefinition) -> None:
+        async def start(process: Process) -> None:
+            await process.engine.start_new(new, definition, None)
+
+        self._world.ask(start)
+        run._began(new.workflow_id)
+
+    def _finish_id(self, workflow_id: str) -> None:
+        self._world.drive(lambda: self._world.ended(workflow_id))
+
+    def _ask(self, name: str, found: A, work: Callable[[], None]) -> A:
+        def told() -> None:
+            try:
+                work()
+            finally:
+                self._tell()
+
+        return self._asker.ask(name, found, told)
+
+    def _tell(self) -> None:
+        """Fail with what a test must not pass with; warn of misuse, once a line."""
+        world = self._world
+        refusals, faults = world.refusals[:1], world.faults[:1]
+        world.refusals.clear()
+        world.faults.clear()
+        if refusals:
+            raise UsageError(refusals[0])
+        if faults:
+            raise Unproved(f"a fault of the engine itself: {faults[0]}")
+        for place, what in world.seen.reads.items():
+            if place not in self._told:
+                self._told.add(place)
+                warnings.warn_explicit(f"the workflow's body {what}", Misuse, *place)
+
+    def _interrupt(self) -> None:
+        self._world.interrupt()
+
+    def close(self) -> None:
+        """Let go of all of it: the fixture does."""
+        self._asker.close()
+        self._world.end()
+        if self._databases is not None:
+            self._databases.drop()

@@ -1,0 +1,193 @@
+"""The engine's operations, watched: stubs, counts of runs, and points to be killed at."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from outlast.core import kinds
+from outlast.core.errors import UsageError
+from outlast.engine.calls import PendingCall
+from outlast.engine.execution import Execution
+from outlast.engine.operations.table import Table
+from outlast.sdk.context import Context, context
+from outlast.sdk.definitions import StepDefinition, TransactionDefinition
+from outlast.sdk.operations import Operation, Sleep, Step, Transaction
+from outlast.testing.doubles import Definition, Doubles, bound
+from outlast.testing.points import Points
+from outlast.testing.seen import EffectSeen, Seen, told
+
+NEEDS_POSTGRES = (
+    "transaction {name} is a conversation with Postgres, and this test has none: let something stand in for "
+    "it by `outlast.stub({name}, returns=…)`, or run the tests with `--outlast-pg`, on an embedded Postgres"
+)
+
+
+class WatchedOperations(Table):
+    """See engine.execution.Operations. One for all processes of a world."""
+
+    def __init__(
+        self,
+        doubles: Doubles,
+        seen: Seen,
+        points: Points,
+        refuse: Callable[[str], None],
+        has_postgres: bool,
+        *,
+        closely: bool,
+    ) -> None:
+        """`closely`: what is called with which arguments is looked at, too."""
+        self._doubles = doubles
+        self._seen = seen
+        self._points = points
+        self._refuse = refuse
+        self._has_postgres = has_postgres
+        self._closely = closely
+        self._watched: dict[int, tuple[Definition, Any]] = {}
+
+    def begin(self, execution: Execution, call: PendingCall) -> None:
+        """See Operations."""
+        operation = call.operation
+        key = (execution.workflow_id, call.step_id)
+        if self._closely:
+            self._look_at(execution, key, operation)
+        if isinstance(operation, Step):
+            call.operation = Step(self._watched_step(operation.definition), operation.args, operation.kwargs)
+        elif isinstance(operation, Transaction):
+            watched = self._watched_transaction(operation.definition)
+            call.operation = Transaction(watched, operation.args, operation.kwargs)
+        super().begin(execution, call)
+
+    def _look_at(self, execution: Execution, key: tuple[str, str], operation: Operation) -> None:
+        self._seen.operations.setdefault(key, operation)
+        if isinstance(operation, Step | Transaction):
+            self._seen.inputs.setdefault(key, bound(operation.definition, operation.args, operation.kwargs))
+        elif isinstance(operation, Sleep):
+            now_s, duration_s = execution.services.clock.now_s(), operation.duration_s
+            seconds = (operation.until_s or now_s) - now_s if duration_s is None else duration_s
+            self._seen.inputs.setdefault(key, {"seconds": seconds})
+
+    def _watched_step(self, definition: StepDefinition) -> StepDefinition:
+        known = self._watched.get(id(definition))
+        if known is not None:
+            return known[1]  # type: ignore[no-any-return]
+
+        async def run(*args: Any, **kwargs: Any) -> Any:
+            here = context()
+            stub = self._doubles.of(definition)
+            if stub is not None:
+                stub.calls.append(bound(definition, args, kwargs))
+                return await stub.call((here.workflow_id, here.step_id or "", here.attempt), args, kwargs)
+            if self._doubles.only_stubs:
+                raise self._unstubbed(definition, here)
+            if definition.is_async:
+                return await definition.fn(*args, **kwargs)
+            return await asyncio.to_thread(definition.fn, *args, **kwargs)
+
+        watched = replace(definition, fn=self._noted(definition, run, kinds.STEP), is_async=True)
+        self._watched[id(definition)] = (definition, watched)
+        return watched
+
+    def _noted(
+        self, definition: Definition, run: Callable[..., Coroutine[Any, Any, Any]], kind: str
+    ) -> Callable[..., Coroutine[Any, Any, Any]]:
+        """`run` between two points, and counted."""
+        points, seen, name = self._points, self._seen, definition.name
+        place = definition.fn.__code__.co_filename, definition.fn.__code__.co_firstlineno
+
+        async def noted(*args: Any, **kwargs: Any) -> Any:
+            here = context()
+            step_id = here.step_id or ""
+            of = partial(_of, name, step_id, here.attempt)
+            if points.reach(partial(_before, of), place):
+                await points.here()
+            before = told((args, kwargs)) if self._closely else ""
+            effect = EffectSeen(here.workflow_id, step_id, kind, name, here.attempt, definition)
+            seen.effects.append(effect)
+            points.changed()
+            try:
+                value = await run(*args, **kwargs)
+            except Exception:
+                if points.reach(partial(_after_failure, of), place):
+                    await points.here()
+                raise
+            if self._closely and kind == kinds.STEP and told((args, kwargs)) != before:
+                seen.mutated.setdefault((here.workflow_id, step_id), effect)
+            if points.reach(partial(_after, of), place):
+                await points.here()
+            return value
+
+        return noted
+
+    def _watched_transaction(self, definition: TransactionDefinition) -> TransactionDefinition:
+        known = self._watched.get(id(definition))
+        if known is not None:
+            return known[1]  # type: ignore[no-any-return]
+        stubbed = self._doubles.of(definition) is not None
+        if self._has_postgres and not stubbed and not self._doubles.only_stubs:
+            if not definition.is_async:
+                return replace(definition, fn=self._counted(definition))
+            run = definition.fn
+        else:
+
+            async def run(tx: Any, *args: Any, **kwargs: Any) -> Any:
+                here = context()
+                stub = self._doubles.of(definition)
+                if stub is None:
+                    raise self._unstubbed(definition, here)
+                stub.calls.append(bound(definition, args, kwargs))
+                return await stub.call((here.workflow_id, here.step_id or "", here.attempt), args, kwargs)
+
+        watched = replace(definition, fn=self._noted(definition, run, kinds.TRANSACTION), is_async=True)
+        if stubbed:
+            self._watched[id(definition)] = (definition, watched)
+        return watched
+
+    def _counted(self, definition: TransactionDefinition) -> Callable[..., Any]:
+        """A `def` transaction runs in a thread, where nothing can be killed but by its COMMIT."""
+
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            here = context()
+            self._seen.effects.append(
+                EffectSeen(
+                    here.workflow_id,
+                    here.step_id or "",
+                    kinds.TRANSACTION,
+                    definition.name,
+                    here.attempt,
+                    definition,
+                )
+            )
+            return definition.fn(*args, **kwargs)
+
+        return counted
+
+    def _unstubbed(self, definition: Definition, here: Context) -> UsageError:
+        """Remember that something has no stand-in: the test fails with that, whatever the body does."""
+        place = self._seen.place_of(here.workflow_id, here.step_id or "")
+        where = "" if place is None else f"{place[0]}:{place[1]}: "
+        if self._doubles.only_stubs:
+            message = f"{where}step {definition.name} runs, and nothing stands in for it: only_stubs is set"
+        else:
+            message = where + NEEDS_POSTGRES.format(name=definition.name)
+        self._refuse(message)
+        return UsageError(message)
+
+
+def _of(name: str, step_id: str, attempt: int) -> str:
+    return f"{name} ({step_id})" if attempt == 1 else f"attempt {attempt} of {name} ({step_id})"
+
+
+def _before(of: Callable[[], str]) -> str:
+    return f"before {of()}"
+
+
+def _after(of: Callable[[], str]) -> str:
+    return f"after {of()}, before its record"
+
+
+def _after_failure(of: Callable[[], str]) -> str:
+    return f"after {of()} failed, before its record"

@@ -1,0 +1,95 @@
+"""The pytest plugin: the fixture `outlast`, and `async def` tests that ask for it."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from outlast.testing.kit import Outlast
+
+NAMES = frozenset({"outlast", "outlast_of_class", "outlast_of_module", "outlast_of_session"})
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--outlast-pg`."""
+    parser.getgroup("outlast").addoption(
+        "--outlast-pg",
+        action="store_true",
+        help="run transactions on an embedded Postgres, each test on a database of its own",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The marker that asks for the same."""
+    config.addinivalue_line("markers", "outlast_pg: transactions of this test run on an embedded Postgres")
+
+
+@pytest.fixture(scope="session")
+def outlast_postgres(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[str]:
+    """The URL of the embedded Postgres of `--outlast-pg`, with the project's `supabase/` applied."""
+    from outlast.testing.postgres import server
+
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if hasattr(pytestconfig, "workerinput") else base
+    with server(shared, pytestconfig.rootpath / "supabase") as url:
+        yield url
+
+
+def _made(request: pytest.FixtureRequest) -> Iterator[Outlast]:
+    from outlast.testing.kit import Outlast
+
+    databases = None
+    marked = request.scope == "function" and request.node.get_closest_marker("outlast_pg") is not None
+    if marked or request.config.getoption("outlast_pg"):
+        from outlast.testing.postgres import Databases
+
+        databases = Databases(request.getfixturevalue("outlast_postgres"))
+    kit = Outlast(databases=databases)
+    try:
+        yield kit
+    finally:
+        kit.close()
+        for report in kit.reports:  # shown where the test failed, and by -rA
+            request.node.add_report_section("call", "outlast", str(report))
+
+
+@pytest.fixture
+def outlast(request: pytest.FixtureRequest) -> Iterator[Outlast]:
+    """Workflows on the real engine, in virtual time: see docs/testing.md."""
+    yield from _made(request)
+
+
+@pytest.fixture(scope="class")
+def outlast_of_class(request: pytest.FixtureRequest) -> Iterator[Outlast]:
+    """The same for all tests of a class."""
+    yield from _made(request)
+
+
+@pytest.fixture(scope="module")
+def outlast_of_module(request: pytest.FixtureRequest) -> Iterator[Outlast]:
+    """The same for all tests of a module."""
+    yield from _made(request)
+
+
+@pytest.fixture(scope="session")
+def outlast_of_session(request: pytest.FixtureRequest) -> Iterator[Outlast]:
+    """The same for all tests."""
+    yield from _made(request)
+
+
+@pytest.hookimpl
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run an `async def` test that asks for `outlast`, where no other plugin does. pytest comes last."""
+    test: Any = pyfuncitem.obj
+    if not inspect.iscoroutinefunction(test) or not NAMES.intersection(pyfuncitem.fixturenames):
+        return None
+    if pyfuncitem.get_closest_marker("anyio") or pyfuncitem.get_closest_marker("asyncio"):
+        return None
+    names = pyfuncitem._fixtureinfo.argnames
+    asyncio.run(test(**{each: pyfuncitem.funcargs[each] for each in names}))
+    return True

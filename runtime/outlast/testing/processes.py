@@ -1,0 +1,228 @@
+"""One process of a simulated world: a loop, an engine, and what is watched of both."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import sysconfig
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from contextlib import suppress
+from contextvars import Context
+from threading import get_ident
+from typing import Any
+
+from outlast.core.observations import Observer
+from outlast.core.places import is_ours, place_of_caller
+from outlast.core.stops import Stopped
+from outlast.engine.bodies.sync_body import SyncBody
+from outlast.engine.calls import Answer, PendingCall
+from outlast.engine.engine import Engine, EngineOptions
+from outlast.engine.execution import Execution
+from outlast.sdk.operations import Operation
+from outlast.sdk.running import _line
+from outlast.testing.catalog import GivenCatalog
+from outlast.testing.committing import PointedStore
+from outlast.testing.operations import WatchedOperations
+from outlast.testing.points import Place
+from outlast.testing.seen import CallSeen, LifeSeen, told
+from outlast.testing.threads import DaemonThreads
+from outlast.testing.virtual import Time, VirtualLoop
+
+_LIBRARY = sysconfig.get_paths()["stdlib"]
+
+FOREVER_S = 1e9
+"""So far off is what an instance does now and then: nobody else is there, so nothing has to be looked for."""
+
+OPTIONS = EngineOptions(
+    lease_ttl_s=3 * FOREVER_S,
+    tick_s=FOREVER_S,
+    moment_s=1.0,
+    drain_s=5.0,
+    threads_max=32,
+    replay_arguments="warn",
+)
+
+
+class DrivenEngine(Engine):
+    """The engine, entered from whichever thread drives its loop; it counts threads that wait for it."""
+
+    threads_waiting = 0
+
+    def submit(self, call: Coroutine[Any, Any, Any]) -> Future[Any]:
+        """See sdk.running.Host."""
+
+        async def counted() -> Any:
+            self.threads_waiting += 1
+            try:
+                return await call
+            finally:
+                self.threads_waiting -= 1
+
+        return super().submit(counted())
+
+
+class Process:
+    """It begins with `open`. What of the engine's inside a test looks at, it looks at here."""
+
+    def __init__(
+        self,
+        name: str,
+        time: Time,
+        store: PointedStore,
+        catalog: GivenCatalog,
+        operations: WatchedOperations,
+        seen: LifeSeen,
+        observe: Observer,
+        options: EngineOptions,
+        on_idle: Callable[[float | None], bool],
+        *,
+        closely: bool,
+    ) -> None:
+        self.name = name
+        self._seen = seen
+        self._closely = closely
+        self.loop = VirtualLoop(time, on_idle, self._asleep)
+        self.loop.resting = self._resting
+        self.loop.set_exception_handler(lambda *_: None)
+        asyncio.events._set_running_loop(self.loop)
+        try:
+            self.engine = DrivenEngine(name, store, catalog, observe, options)
+        finally:
+            asyncio.events._set_running_loop(None)
+        executor = self.engine._executor
+        executor._operations = operations
+        executor._body_threads = DaemonThreads()  # type: ignore[assignment]
+        self._launch = executor.launch
+        executor.launch = self._watched_launch  # type: ignore[method-assign]
+        self.engine._waits._elsewhere.pause_s = lambda *_: FOREVER_S  # type: ignore[method-assign]
+
+    async def open(self) -> None:
+        """Join, as an instance does."""
+        await self.engine.open()
+        for seldom in (self.engine._journal._watch_task, self.engine._consumer._task):
+            if seldom is not None:
+                seldom.cancel()  # there is nothing to watch or to consume, again and again for days
+
+    @property
+    def live(self) -> list[Execution]:
+        """What runs here."""
+        return list(self.engine._executor.live.values())
+
+    def own(self) -> None:
+        """This thread drives the loop now."""
+        self.engine._thread = get_ident()
+
+    # --- what bodies do -----------------------------------------------------------------------------------
+
+    def _watched_launch(self, claimed: Any, *args: Any, **options: Any) -> None:
+        self._launch(claimed, *args, **options)
+        execution = self.engine._executor.live[claimed.workflow_id]
+        make, calls = execution.make, self._seen.calls.setdefault(claimed.workflow_id, [])
+
+        def watched(operation: Operation, step_id: str, answer: Answer, context: Context) -> PendingCall:
+            body = execution._body
+            # In its thread a `def` body goes on until it is told at a call; what it calls then is refused.
+            refused = execution.stopped is not None and not (
+                isinstance(body, SyncBody) and not body._refusals
+            )
+            if not (refused or self._closely):
+                return make(operation, step_id, answer, context)
+            arguments = told(getattr(operation, "args", "")) + told(getattr(operation, "kwargs", ""))
+            place = _place_in_thread(context) or place_of_caller()
+            calls.append(CallSeen(step_id, operation.kind, operation.name, arguments, place, refused))
+            return make(operation, step_id, answer, context)
+
+        execution.make = watched  # type: ignore[method-assign]
+
+    # --- whether time may jump ----------------------------------------------------------------------------
+
+    def _resting(self) -> int:
+        bodies = (each._body for each in self.live)
+        at_rest = sum(isinstance(each, SyncBody) and _waits(each) for each in bodies)
+        return at_rest + self.engine.threads_waiting
+
+    def _asleep(self) -> bool:
+        running = [
+            call.task for each in self.live for call in each.calls.values() if call.running and call.task
+        ]
+        if not running:
+            return True
+        sleepers = self.loop.sleepers()
+        return all(_sleeps(task, sleepers) for task in running)
+
+    # --- its end ------------------------------------------------------------------------------------------
+
+    def kill(self) -> None:
+        """Nothing of it runs any more."""
+        self.loop.kill()
+
+    def bury(self) -> None:
+        """Free what a killed process holds. What of users' code runs in that is nobody's any more."""
+        for execution in self.live:
+            body = execution._body
+            execution.stopped = execution.stopped or Stopped("the process was killed")
+            if body is not None:
+                body.unwind()
+        for task in self.loop.tasks:
+            task._log_destroy_pending = False  # type: ignore[attr-defined]
+            with suppress(BaseException):
+                task.get_coro().close()
+        self._shut()
+
+    def end(self) -> None:
+        """End it in order: what still runs is cancelled."""
+        tasks = self.loop.tasks
+        for task in tasks:
+            task.cancel()
+        for execution in self.live:
+            execution.stopped = execution.stopped or Stopped("the test is over")
+            if isinstance(execution._body, SyncBody):
+                execution._body.unwind()
+        self.loop.closing = True
+        with suppress(RuntimeError):  # nothing is left that could happen, and something caught its end
+            if tasks:
+                self.loop.run_until_complete(asyncio.wait(tasks, timeout=5.0))
+            self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+        for task in self.loop.tasks:
+            task._log_destroy_pending = False  # type: ignore[attr-defined]
+        self._shut()
+
+    def _shut(self) -> None:
+        self.engine._step_threads.shutdown(wait=False, cancel_futures=True)
+        self.engine._body_threads.shutdown(wait=False, cancel_futures=True)
+        self.loop.close()
+
+
+def _place_in_thread(context: Context) -> Place | None:
+    """Where the body of a `def` workflow waits in its thread, in whose context it called."""
+    line = context.get(_line)
+    if line is None or not line.threaded:
+        return None
+    frame = sys._current_frames().get(line.thread)
+    while frame is not None:
+        if not is_ours(frame) and not frame.f_code.co_filename.startswith(_LIBRARY):
+            return frame.f_code.co_filename, frame.f_lineno
+        frame = frame.f_back
+    return None
+
+
+def _waits(body: SyncBody) -> bool:
+    """Whether its thread waits for the answer of a call."""
+    return body._waiting is not None and not body._waiting.done()
+
+
+def _sleeps(task: Any, sleepers: set[int]) -> bool:
+    """Whether a task waits for a timer alone."""
+    waits_for = task._fut_waiter
+    if waits_for is None:
+        return False
+    if isinstance(waits_for, asyncio.Task):
+        return _sleeps(waits_for, sleepers)
+    children = getattr(waits_for, "_children", None)
+    if children:
+        return all(
+            _sleeps(each, sleepers) if isinstance(each, asyncio.Task) else id(each) in sleepers
+            for each in children
+        )
+    return id(waits_for) in sleepers

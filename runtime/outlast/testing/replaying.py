@@ -1,0 +1,106 @@
+"""Running bodies again from records alone: what they call must be what is recorded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from outlast.core.records import NewWorkflow, StepRecord
+from outlast.core.status import Status
+from outlast.sdk.definitions import WorkflowDefinition
+from outlast.testing.catalog import GivenCatalog
+from outlast.testing.doubles import Doubles
+from outlast.testing.errors import Deadlock
+from outlast.testing.points import Place
+from outlast.testing.processes import Process
+from outlast.testing.rows import Record, Workflow
+from outlast.testing.seen import CallSeen
+from outlast.testing.worlds import World
+
+
+@dataclass(frozen=True)
+class History:
+    """Workflows that have ended, as they are recorded. `calls`: what their bodies called, if known."""
+
+    workflows: list[tuple[NewWorkflow, float, Status, str | None, str | None]]
+    """With each when it was created (Unix seconds), its status, output and error."""
+    records: list[tuple[str, StepRecord]]
+    calls: dict[str, list[CallSeen]]
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """Where a replay does something else."""
+
+    text: str
+    place: Place | None
+
+
+def replay_history(
+    history: History,
+    definitions: dict[str, WorkflowDefinition],
+    graves: list[Process],
+    *,
+    later_s: float = 0.0,
+    seed: int = 0,
+) -> Divergence | None:
+    """Run all of it again `later_s` after it was recorded, by another chance; what differs first."""
+    catalog = GivenCatalog()
+    for name, definition in definitions.items():
+        catalog.add(name, definition)
+    world = World(catalog, Doubles(), watch=False, seed=seed)
+    world.doubles.only_stubs = True
+    world.time.now += later_s
+    for new, created_s, _, _, _ in history.workflows:
+        world.database.workflows[new.workflow_id] = Workflow(
+            new, None, 0, created_s, created_s, claimable_at=world.now_s()
+        )
+    for workflow_id, step in history.records:
+        world.database.records[workflow_id, step.step_id] = Record(step, 0, world.now_s())
+    try:
+        world.drive(world.over)
+    except Deadlock as error:
+        return Divergence(str(error), None)
+    finally:
+        graves += world.abandon()
+    return _difference(world, history)
+
+
+def _difference(world: World, history: History) -> Divergence | None:
+    calls = world.seen.lives[0].calls
+    for new, _, status, output, error in history.workflows:
+        found = _other_call(history.calls.get(new.workflow_id, []), calls.get(new.workflow_id, []))
+        if found is not None:
+            return found
+        row = world.database.workflows[new.workflow_id]
+        if (row.status, row.output) != (status, output) or (row.error or "")[:60] != (error or "")[:60]:
+            made = calls.get(new.workflow_id)
+            text = (
+                f"{new.workflow_id} ended as {status.value} {output or error}, and now as {row.status.value} "
+            )
+            return Divergence(text + str(row.output or row.error), made[-1].place if made else None)
+    return None
+
+
+def _other_call(once: list[CallSeen], now: list[CallSeen]) -> Divergence | None:
+    later = {each.step_id: each for each in now if not each.refused}
+    for call in once:
+        if call.refused:
+            continue
+        other = later.get(call.step_id)
+        if other is None:
+            return Divergence(f"{call.name}{call.arguments[:200]} is called no more", call.place)
+        if (other.kind, other.name, other.arguments) != (call.kind, call.name, call.arguments):
+            differs, former = other.arguments[:200], call.arguments[:200]
+            text = f"{other.name}{differs} is called, where once {call.name}{former} was"
+            return Divergence(text, other.place)
+    return None
+
+
+def history_of(database: Any, calls: dict[str, list[CallSeen]]) -> History:
+    """What a world's database holds."""
+    return History(
+        [(row.new, row.created_at, row.status, row.output, row.error) for row in database.workflows.values()],
+        [(key[0], record.step) for key, record in database.records.items()],
+        calls,
+    )

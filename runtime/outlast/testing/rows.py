@@ -1,0 +1,88 @@
+"""Rows of the in-memory store, and the bounds of its recoveries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from outlast.core.records import NewWorkflow, StepRecord
+from outlast.core.status import Status
+
+
+class Blocked(Exception):
+    """A lock must be waited for. Nothing was done."""
+
+
+@dataclass(slots=True)
+class Workflow:
+    """A row of `workflow_status`."""
+
+    new: NewWorkflow
+    owner: str | None
+    nonce: int
+    created_at: float
+    updated_at: float
+    status: Status = Status.PENDING
+    epoch: int = 1
+    recovery_attempts: int = 0
+    claimable_at: float | None = None
+    mail: int = 0
+    awaits: str | None = None
+    output: str | None = None
+    error: str | None = None
+    response: str | None = None
+    load_bytes: int = 0
+
+
+@dataclass(slots=True)
+class Record:
+    """A row of `operation_outputs`."""
+
+    step: StepRecord
+    nonce: int
+    completed_at: float
+
+
+@dataclass(slots=True)
+class Letter:
+    """A row of `messages`. `visible` once its transaction has committed."""
+
+    message_id: int
+    workflow_id: str
+    topic: str
+    body: str
+    key: str | None
+    number: int | None = None
+    visible: bool = True
+
+
+@dataclass(slots=True)
+class Instance:
+    """A row of `instances`. Without real sessions there is none."""
+
+    lease_until: float
+    session: int | None
+    session_began: float
+
+
+@dataclass(eq=False, slots=True)
+class Transaction:
+    """An open transaction of a user's: its effects, its record, and the row it holds."""
+
+    effects: list[Any] = field(default_factory=list)
+    holds: str | None = None
+    record: tuple[tuple[str, str], Record] | None = None
+    open: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """See store.instances.RecoveryLimits."""
+
+    attempts_max: int = 10
+    suspect_after: int = 3
+    batch: int = 500
+    backoff_s: float = 1.0
+    backoff_max_s: float = 60.0
+    letters: int = 3
+    """Of one delivery: few, so that there is often more than one."""

@@ -1,0 +1,72 @@
+"""A workflow that a test starts: its arguments as a call of Python has them, or as the body of a request."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic_core import to_json
+
+from outlast.core.budget import weigh
+from outlast.core.callers import Caller
+from outlast.core.errors import UsageError
+from outlast.core.names import fingerprint_of, workflow_id_of
+from outlast.core.records import NewWorkflow
+from outlast.sdk.definitions import WorkflowDefinition
+from outlast.sdk.workflows import Workflow
+from outlast.testing.worlds import World
+
+FAULTS = ("kills", "hand-overs", "mishaps")
+
+
+def definition_of(workflow: Any, what: str) -> WorkflowDefinition:
+    """What a decorated function is. Raises UsageError."""
+    if not isinstance(workflow, Workflow):
+        raise UsageError(f"outlast.{what} takes a function decorated with @workflow, not {workflow!r}")
+    return workflow.definition
+
+
+def new_workflow(
+    world: World,
+    definition: WorkflowDefinition,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    caller: Caller,
+    key: str,
+) -> NewWorkflow:
+    """Its row. Keywords that name fields of the one model a workflow takes are its body, as over HTTP.
+
+    Raises UsageError, InvalidInput, NotSerializable.
+    """
+    inputs, function = definition.inputs, world.catalog.name_of(definition)
+    if inputs.whole is not None and not args and inputs.whole not in kwargs:
+        text = to_json(kwargs).decode()
+        inputs.take_json(text)
+    else:
+        text = inputs.encode_call(args, kwargs)
+    return NewWorkflow(
+        workflow_id=workflow_id_of(function, caller.id, key),
+        function=function,
+        input=text,
+        idempotency_key=key,
+        fingerprint=fingerprint_of("START", function, "", b"", text.encode()),
+        subject=caller.id,
+        claims=caller.record(),
+        version=world.catalog.version(function),
+        deadline_s=None if definition.timeout_s is None else world.now_s() + definition.timeout_s,
+        load_bytes=weigh(text),
+    )
+
+
+def taken(definition: WorkflowDefinition, kwargs: dict[str, Any], name: str, default: Any) -> Any:
+    """An option among the keywords of a call, unless the workflow has a parameter of that name."""
+    if name in definition.inputs.signature.parameters:
+        return default
+    return kwargs.pop(name, default)
+
+
+def chosen_faults(said: str | list[str]) -> frozenset[str]:
+    """What may go wrong. Raises UsageError."""
+    chosen = frozenset(FAULTS if said == "all" else [said] if isinstance(said, str) else said)
+    if unknown := chosen - set(FAULTS):
+        raise UsageError(f"outlast.explore(faults) is 'all', or some of {FAULTS}, not {sorted(unknown)}")
+    return chosen

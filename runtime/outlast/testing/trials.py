@@ -1,0 +1,174 @@
+"""One run of a workflow in a world of its own, killed at given points, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, NamedTuple
+
+from outlast.core.callers import Caller
+from outlast.core.status import Status
+from outlast.sdk.definitions import WorkflowDefinition
+from outlast.testing.catalog import GivenCatalog
+from outlast.testing.committing import Mishap
+from outlast.testing.doubles import Doubles
+from outlast.testing.errors import Deadlock
+from outlast.testing.points import Place, Point
+from outlast.testing.processes import Process
+from outlast.testing.replaying import History, history_of
+from outlast.testing.seen import Seen
+from outlast.testing.starting import new_workflow
+from outlast.testing.worlds import CANCEL, HAND_OVER, Act, Connect, ProcessKilled, World
+
+Key = tuple[str, str]
+"""A workflow's id and a step's."""
+
+
+class RecordSeen(NamedTuple):
+    """A record at the end: what must be there again after a crash."""
+
+    kind: str
+    name: str
+    output: str | None
+    error: str | None
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is tried: a workflow and its arguments, and what stands in for its steps."""
+
+    definition: WorkflowDefinition
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    caller: Caller
+    catalog: GivenCatalog
+    doubles: Doubles
+    answers: dict[str, Any]
+    before_each: Callable[[], None] | None
+    connect: Connect | None = None
+    seed: int = 0
+
+
+@dataclass
+class Trial:
+    """A run and what came of it."""
+
+    targets: list[int]
+    act: Act | None
+    mishaps: dict[int, Mishap]
+    kills: list[Point]
+    acted: Point | None
+    lives: list[list[Point]]
+    """The points of each process."""
+    ends: dict[str, tuple[Status, str | None, str | None]]
+    """Of each workflow: status, output, error."""
+    records: dict[Key, RecordSeen]
+    recorded_at: list[set[Key]]
+    """What was recorded at each kill."""
+    effects_at: list[int]
+    """How many effects had been begun at each kill."""
+    seen: Seen
+    history: History
+    deadlock: str | None = None
+    faults: list[str] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
+    other_arguments: list[tuple[str, Place]] = field(default_factory=list)
+    """What a replay called with other arguments than are recorded."""
+
+    @property
+    def where(self) -> str:
+        """At which points it was killed."""
+        told = [f"killed {each.text}" for each in self.kills]
+        if self.act is not None and self.acted is not None:
+            told.append(f"{'handed over' if self.act.what == HAND_OVER else 'cancelled'} {self.acted.text}")
+        told += [f"commit {number} {what}" for number, what in sorted(self.mishaps.items())]
+        return " and then ".join(told) or "no crash"
+
+    @property
+    def place(self) -> Place | None:
+        """Of the last of them that has one."""
+        points = [*self.kills, *([self.acted] if self.acted else [])]
+        return next((each.place for each in reversed(points) if each.place), None)
+
+
+def run_trial(
+    subject: Subject,
+    graves: list[Process],
+    targets: list[int] | None = None,
+    *,
+    watch: bool = False,
+    closely: bool = False,
+    later_s: float = 0.0,
+    act: Act | None = None,
+    mishaps: dict[int, Mishap] | None = None,
+) -> Trial:
+    """Run it to the end of every workflow. The processes are left in `graves`, to be buried later.
+
+    `closely`: every call of the body is looked at, with its place. That takes its time. `later_s`: after
+    so long the world begins.
+    """
+    if subject.before_each is not None:
+        subject.before_each()
+    subject.doubles.reset()
+    world = World(
+        subject.catalog,
+        subject.doubles,
+        targets=targets,
+        act=act,
+        mishaps=mishaps,
+        watch=watch,
+        closely=closely,
+        seed=subject.seed,
+        connect=subject.connect,
+        answers=subject.answers,
+    )
+    world.time.now += later_s
+    deadlock = None
+    try:
+        workflow_id = _start(world, subject)
+        # Those that a cancelled one has started may wait for it for ever.
+        cancels = act is not None and act.what == CANCEL
+        world.drive(partial(world.ended, workflow_id) if cancels else world.over)
+    except Deadlock as error:
+        deadlock = str(error)
+    finally:
+        graves += world.abandon()
+    database = world.database
+    return Trial(
+        targets or [],
+        act,
+        mishaps or {},
+        world.points.kills,
+        world.points.acted,
+        world.points.lives,
+        {each: (row.status, row.output, row.error) for each, row in database.workflows.items()},
+        {
+            key: RecordSeen(each.step.kind, each.step.name, each.step.output, each.step.error)
+            for key, each in database.records.items()
+            if each.step.completion_order is not None
+        },
+        world.recorded_at,
+        world.effects_at,
+        world.seen,
+        history_of(database, world.seen.lives[0].calls),
+        deadlock,
+        world.faults,
+        world.refusals,
+        world.other_arguments,
+    )
+
+
+def _start(world: World, subject: Subject) -> str:
+    """As a client does: who gets no answer calls again, with the same key. Its id."""
+    new = new_workflow(world, subject.definition, subject.args, subject.kwargs, subject.caller, "crash")
+
+    async def start(process: Process) -> None:
+        await process.engine.start_new(new, subject.definition, None)
+
+    while True:
+        try:
+            world.ask(start)
+        except ProcessKilled:
+            continue
+        return new.workflow_id

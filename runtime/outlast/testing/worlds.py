@@ -1,0 +1,351 @@
+"""A simulated world for one test or one run: time, a database, and one process after the other."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
+
+from pydantic_core import to_json
+
+from outlast.core.observations import ArgumentsChanged, BodyReads, CallUnawaited, LoopFailed, Observation
+from outlast.core.records import Standing
+from outlast.core.status import LIVE
+from outlast.core.stops import HandedOver
+from outlast.engine.engine import EngineOptions
+from outlast.testing.catalog import GivenCatalog
+from outlast.testing.clock import given_time
+from outlast.testing.committing import Mishap, PointedStore, Way
+from outlast.testing.database import Database
+from outlast.testing.doubles import Doubles
+from outlast.testing.errors import Deadlock
+from outlast.testing.misuse import audited, said_of
+from outlast.testing.operations import WatchedOperations
+from outlast.testing.points import Place, Points
+from outlast.testing.processes import FOREVER_S, OPTIONS, Process
+from outlast.testing.rows import Limits
+from outlast.testing.seen import LifeSeen, Seen
+from outlast.testing.virtual import Time
+from outlast.testing.waiting import waits_of, why_stuck
+
+T = TypeVar("T")
+
+BEGAN_S = 1_767_225_600.0
+"""Of each world: 2026-01-01, in Unix seconds."""
+
+JUMPS_MAX = 200_000
+"""So often time jumps for one wish before it counts as going round in circles."""
+
+LOOK_EVERY = 64
+SETTLE_S = 0.015
+HAND_OVER, CANCEL = "hand over", "cancel"
+
+
+class Act(NamedTuple):
+    """What is done at a point of the first life: HAND_OVER or CANCEL."""
+
+    point: int
+    what: str
+
+
+class World:
+    """Everything in it belongs to one thread at a time."""
+
+    def __init__(
+        self,
+        catalog: GivenCatalog,
+        doubles: Doubles,
+        *,
+        targets: list[int] | None = None,
+        watch: bool = True,
+        closely: bool = True,
+        seed: int = 0,
+        connect: Connect | None = None,
+        answers: dict[str, Any] | None = None,
+        act: Act | None = None,
+        mishaps: dict[int, Mishap] | None = None,
+    ) -> None:
+        """`targets`: at which points processes are killed; `act`: what else is done at one. `mishaps`: what
+        goes wrong on the way to the database, by the numbers of commits.
+
+        `watch`: bodies' misuse is looked for, slowly; `closely`: calls are looked at, too. `connect` makes
+        the store of transactions, where they run on Postgres. `answers`: by topic, what is
+        sent to whoever waits for it.
+        """
+        self.time = Time(1_000.0)
+        self.seed = seed
+        self.catalog = catalog
+        self.doubles = doubles
+        self.database = Database(self.now_s, random.Random(seed), Limits(letters=100))
+        self.seen = Seen()
+        self.points = Points(
+            self._kill, targets or [], None if act is None else (act.point, partial(self._act, act.what))
+        )
+        self.answers = {} if answers is None else answers
+        self.recorded_at: list[set[tuple[str, str]]] = []
+        """What was recorded at each kill."""
+        self.effects_at: list[int] = []
+        self.refusals: list[str] = []
+        """What the test must fail with, whatever the workflow makes of it."""
+        self.faults: list[str] = []
+        self.process: Process | None = None
+        self.dead: list[Process] = []
+        self.deadlock: Deadlock | None = None
+        self.interrupted = False
+        self.other_arguments: list[tuple[str, Place]] = []
+        self._closely = closely
+        self._options = EngineOptions(**{**_fields(OPTIONS), "watch_bodies": watch})
+        self._operations = WatchedOperations(
+            doubles, self.seen, self.points, self.refusals.append, connect is not None, closely=closely
+        )
+        self._way = Way(mishaps or {})
+        self._connect = connect
+        self._transactions: Any = None
+        self._until: Callable[[], bool] = lambda: True
+        self._horizon: float | None = None
+        self._to_the_end = True
+        self._jumps = 0
+        self._processes = 0
+        self._answered: set[tuple[str, str]] = set()
+
+    def now_s(self) -> float:
+        """Unix seconds."""
+        return BEGAN_S + self.time.now - 1_000.0
+
+    # --- processes ----------------------------------------------------------------------------------------
+
+    def start_process(self) -> Process:
+        """Let a process run, if none does."""
+        if self.process is not None:
+            return self.process
+        self._processes += 1
+        name = f"process-{self._processes}"
+        if self._processes > 1:
+            self.points.next_life()
+            self.seen.lives.append(LifeSeen())
+        store = PointedStore(self.database, name, self.points, self.seen, self._way)
+        if self._connect is not None:
+            store.transactions = self._transactions = self._connect(self, name)
+        self.process = Process(
+            name, self.time, store, self.catalog, self._operations, self.seen.lives[-1], self._observe,
+            self._options, self._on_idle, closely=self._closely,
+        )  # fmt: skip
+        self._run(self.process.open())
+        return self.process
+
+    def _kill(self) -> None:
+        process, self.process = self.process, None
+        assert process is not None
+        process.kill()
+        self.dead.append(process)
+        self._lose_connections()
+        records = self.database.records.items()
+        self.recorded_at.append({key for key, each in records if each.step.completion_order is not None})
+        self.effects_at.append(len(self.seen.effects))
+        self.database.restart()
+        self.database.leave(process.name)
+        self.time.now += 1.0  # until another one is there
+
+    def _lose_connections(self) -> None:
+        transactions, self._transactions = self._transactions, None
+        if transactions is not None:
+            transactions.lose()
+
+    def _act(self, what: str) -> None:
+        """Give back what runs, as at a deploy whose steps took too long; or cancel it."""
+        process = self.process
+        if process is None:
+            return
+        for execution in process.live:
+            if what == HAND_OVER:
+                execution.stop(HandedOver("the instance shuts down"))
+            elif "/" not in execution.workflow_id:  # not those that it started
+                _ = process.loop.create_task(process.engine.cancel(execution.workflow_id))
+
+    def abandon(self) -> list[Process]:
+        """Run nothing more; the processes, which are to be buried."""
+        left = [*self.dead, *([self.process] if self.process is not None else [])]
+        self.process = None
+        self.dead.clear()
+        self._lose_connections()
+        return left
+
+    def over(self) -> bool:
+        """Whether every workflow has ended."""
+        return all(row.status not in LIVE for row in self.database.workflows.values())
+
+    def end(self) -> None:
+        """Let go of all of it."""
+        process, self.process = self.process, None
+        self.interrupted = False
+        with self._driving():
+            if process is not None:
+                self._until, self._horizon = (lambda: False), None
+                process.own()
+                process.end()
+            for each in self.dead:
+                each.bury()
+        self.dead.clear()
+        self._lose_connections()
+
+    # --- driving ------------------------------------------------------------------------------------------
+
+    def ask(self, wish: Callable[[Process], Coroutine[Any, Any, T]]) -> T:
+        """What `wish` comes to on the process's loop, without time passing for its sake."""
+        with self._driving():
+            process = self.start_process()
+            return self._run(wish(process))
+
+    def drive(
+        self, until: Callable[[], bool], horizon_s: float | None = None, *, to_the_end: bool = True
+    ) -> None:
+        """Let time pass until `until` holds, or for `horizon_s`; whoever is killed starts anew.
+
+        `to_the_end`: of these seconds time passes all, though nothing is left to do in them.
+
+        Raises Deadlock if neither can come.
+        """
+        horizon = None if horizon_s is None else self.time.now + horizon_s
+        self._jumps = 0
+        self._to_the_end = to_the_end
+        with self._driving():
+            while True:
+                try:
+                    process = self.start_process()
+                except ProcessKilled:
+                    continue
+                self._until, self._horizon, self.deadlock = until, horizon, None
+                process.loop.run_forever()
+                if self.interrupted:
+                    raise KeyboardInterrupt
+                if self.process is None:
+                    continue  # it was killed
+                if self.deadlock is not None:
+                    raise self.deadlock
+                return
+
+    def settle(self) -> None:
+        """Let happen what happens at once. The engine's own pauses are part of it, for a moment."""
+        self.drive(lambda: False, SETTLE_S, to_the_end=False)
+
+    def _run(self, coro: Coroutine[Any, Any, T]) -> T:
+        process = self.process
+        assert process is not None
+        task = process.loop.create_task(coro)
+        self._until, self._horizon, self.deadlock = task.done, None, None
+        task.add_done_callback(lambda _: process.loop.stop())
+        process.loop.run_forever()
+        if not task.done():
+            if self.process is None:
+                raise ProcessKilled
+            raise self.deadlock or KeyboardInterrupt
+        result: T = task.result()
+        return result
+
+    @contextmanager
+    def _driving(self) -> Iterator[None]:
+        with given_time(self.time.monotonic, self.seed), audited(self._misused):
+            if self.process is not None:
+                self.process.own()
+            yield
+
+    def _on_idle(self, at: float | None) -> bool:
+        if self._until() or self.interrupted:
+            return False
+        if self._horizon is not None and (at is None or at > self._horizon):
+            if self._to_the_end:
+                self.time.now = max(self.time.now, self._horizon)
+            return False
+        self._jumps += 1
+        if (self.answers and self._answer()) or self._wake_for_what_is_due(at):
+            return True
+        never = at is None or at - self.time.now >= FOREVER_S * 0.9
+        if never or self._jumps % LOOK_EVERY == 0 or self._jumps > JUMPS_MAX:
+            why = why_stuck(self.process, self.database, self.seen, certain=never or self._jumps > JUMPS_MAX)
+            if why is not None:
+                self.deadlock = Deadlock(why)
+                return False
+        return True
+
+    def _wake_for_what_is_due(self, at: float | None) -> bool:
+        """An instance looks for what is due now and then: here just when something is."""
+        process = self.process
+        due_s = min(
+            (row.claimable_at for row in self.database.workflows.values() if row.claimable_at is not None),
+            default=None,
+        )
+        if due_s is None or process is None:
+            return False
+        due_at = self.time.now + due_s - self.now_s()
+        if due_at >= FOREVER_S or (at is not None and due_at > at - 0.05):
+            return False
+        process.loop.call_at(max(due_at, self.time.now) + 0.001, process.engine._due)
+        return True
+
+    def _answer(self) -> bool:
+        """Send what is asked for; whether anything was. Time must not jump before that has come."""
+        sent = False
+        for workflow_id, row in self.database.workflows.items():
+            if row.status not in LIVE:
+                continue
+            for wait in waits_of(self.process, self.database, workflow_id):
+                key = f"answer to {wait.step_id}"
+                if (
+                    wait.topic is None
+                    or wait.topic not in self.answers
+                    or (workflow_id, key) in self._answered
+                ):
+                    continue
+                self._answered.add((workflow_id, key))
+                self.database.send(workflow_id, to_json(self.answers[wait.topic]).decode(), wait.topic, key)
+                sent = True
+        if sent and self.process is not None:
+            self.process.engine._mail.arrived()
+        return sent
+
+    def interrupt(self) -> None:
+        """Called from another thread: whoever waits wants nothing any more."""
+        self.interrupted = True
+        if self.process is not None:
+            self.process.loop.call_soon_threadsafe(self.process.loop.stop)
+
+    # --- what is seen -------------------------------------------------------------------------------------
+
+    def standing(self, workflow_id: str) -> Standing | None:
+        """How a workflow stands."""
+        return self.database.standing([workflow_id]).get(workflow_id)
+
+    def ended(self, workflow_id: str) -> bool:
+        """Whether it has ended."""
+        row = self.database.workflows.get(workflow_id)
+        return row is not None and row.status not in LIVE
+
+    def _observe(self, observation: Observation) -> None:
+        if isinstance(observation, BodyReads):
+            file, _, line = observation.place.rpartition(":")
+            self._misused((file, int(line)), said_of(observation.what, observation.instead))
+        elif isinstance(observation, CallUnawaited):
+            file, _, line = observation.place.rpartition(":")
+            self._misused((file, int(line)), f"{observation.name}(…) is never awaited: it does nothing")
+        elif isinstance(observation, ArgumentsChanged):
+            file, _, line = observation.place.rpartition(":")
+            self.other_arguments.append((observation.name, (file, int(line))))
+        elif isinstance(observation, LoopFailed):
+            self.faults.append(str(observation))
+
+    def _misused(self, place: Place, what: str) -> None:
+        self.seen.reads.setdefault(place, what)
+
+
+Connect = Callable[[World, str], Any]
+"""Makes the store of transactions of a process, by its name."""
+
+
+class ProcessKilled(Exception):
+    """The process was killed before it had answered."""
+
+
+def _fields(options: EngineOptions) -> dict[str, Any]:
+    return {name: getattr(options, name) for name in options.__dataclass_fields__}

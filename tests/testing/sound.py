@@ -1,0 +1,171 @@
+"""Workflows without a fault, of every form: `crash_everywhere` must find nothing in them."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from datetime import timedelta
+from typing import Any
+
+from outlast import (
+    HTTPException,
+    context,
+    now,
+    publish,
+    random,
+    receive,
+    send,
+    sleep,
+    start,
+    start_once,
+    step,
+    transaction,
+    uuid4,
+    workflow,
+)
+
+
+class Down(Exception):
+    pass
+
+
+@step
+async def work(value: Any) -> Any:
+    await asyncio.sleep(0.01)
+    return value
+
+
+@step
+def blocking(value: Any) -> Any:
+    return value
+
+
+@step
+async def draw() -> str:
+    return str(uuid.uuid4())
+
+
+@step
+async def failing() -> None:
+    raise Down("down")
+
+
+@step(max_attempts=3, retry_on=Down)
+async def fickle() -> int:
+    if context().attempt < 3:
+        raise Down("down")
+    return context().attempt
+
+
+@transaction
+async def pay(tx: Any, cents: int) -> int:
+    raise AssertionError("stubbed")
+
+
+@workflow
+async def in_a_row() -> Any:
+    return [await work(1), await blocking.aio(2), await pay(3), await fickle()]
+
+
+@workflow
+async def gathered() -> Any:
+    return await asyncio.gather(*(work(each) for each in range(4)), pay(5), blocking.aio(6))
+
+
+@workflow
+async def grouped() -> Any:
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(work(each)) for each in range(3)]
+    return [each.result() for each in tasks]
+
+
+@workflow
+async def raced() -> Any:
+    tasks = [asyncio.ensure_future(work(1)), asyncio.ensure_future(sleep(3600))]
+    done, left = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for each in left:
+        each.cancel()
+    return len(done), await work(2)
+
+
+@workflow
+async def timed() -> Any:
+    try:
+        async with asyncio.timeout(60):
+            await sleep(3600)
+    except TimeoutError:
+        return await work("late")
+
+
+@workflow
+async def draws() -> Any:
+    return [await work(now().isoformat()), await work(str(uuid4())), await work(random()), await draw()]
+
+
+@workflow
+async def sleeps() -> Any:
+    for each in range(3):
+        await sleep(timedelta(days=each + 1))
+        await work(each)
+    await publish("progress", {"done": True})
+
+
+@workflow
+async def child(value: int) -> int:
+    await sleep(60)
+    return int(await work(value))
+
+
+@workflow
+async def family() -> Any:
+    one, two = await start(child, 1), await start_once("two", child, 2)
+    return [await one.result(), await two.result()]
+
+
+@workflow
+async def waits() -> Any:
+    return [await receive("a"), await receive("b", timeout=60, default=None)]
+
+
+@workflow
+async def tells() -> Any:
+    handle = await start(waits)
+    await send(handle.workflow_id, 1, "a")
+    await send(handle.workflow_id, 2, "b")
+    return await handle.result()
+
+
+@workflow
+async def fails() -> Any:
+    try:
+        await failing()
+    except Down:
+        await work("put back")
+        raise HTTPException(402, "declined") from None
+
+
+@workflow
+async def raises() -> Any:
+    await work(1)
+    await failing()
+
+
+@workflow
+def plain() -> Any:
+    _ = sleep(3600)
+    found = [blocking(each) for each in range(3)]
+    return found, now().isoformat()
+
+
+@workflow
+async def returns_at_once() -> Any:
+    return 1
+
+
+ALL = {
+    each.definition.name: each
+    for each in (
+        in_a_row, gathered, grouped, raced, timed, draws, sleeps, family, tells, fails, raises, plain,
+        returns_at_once,
+    )
+}  # fmt: skip

@@ -1,0 +1,250 @@
+"""The plugin in a user's own project: with each plugin for async tests, without, in parallel."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.timeout(240)  # each starts a pytest of its own, some of them workers
+
+FUNCTIONS = """
+from datetime import timedelta
+from outlast import receive, sleep, start, step, transaction, workflow
+
+class CardDown(Exception):
+    pass
+
+@transaction
+async def reserve(tx, sku, quantity):
+    await tx.execute("update stock")
+    return True
+
+@step(max_attempts=3)
+async def charge(card: str) -> str:
+    return "real"
+
+@step
+def blocking(number: int) -> int:
+    return number + 1
+
+@workflow
+async def checkout(sku: str, quantity: int = 1) -> dict:
+    while not await reserve(sku, quantity):
+        await sleep(timedelta(days=1))
+    return {"payment": await charge("4242")}
+
+@workflow
+def plain(number: int) -> int:
+    sleep(timedelta(days=14))
+    return blocking(number)
+
+@workflow
+async def waits() -> str:
+    return await receive("approval")
+
+@workflow
+async def parent() -> str:
+    return await (await start(waits)).result()
+"""
+
+ASYNC = """
+from datetime import timedelta
+from functions import CardDown, charge, checkout, plain, reserve
+
+{mark}
+async def test_checkout(outlast):
+    answers = iter([False, True])
+    outlast.stub(reserve, by=lambda sku, quantity: next(answers))
+    outlast.stub(charge, raises=[CardDown], returns="ch_1")
+    run = await outlast.run(checkout, sku="w", quantity=2)
+    assert run.result["payment"] == "ch_1" and run.slept == timedelta(days=1)
+    assert [each.name for each in run.steps] == ["reserve", "reserve", "charge"]
+    assert run.steps[-1].attempts == 2
+
+{mark}
+async def test_checkout_survives_anything(outlast):
+    outlast.stub(reserve, returns=True)
+    report = await outlast.crash_everywhere(checkout, sku="w", quantity=2)
+    assert report.crashes > 10
+
+{mark}
+async def test_plain(outlast):
+    assert (await outlast.run(plain, number=1)).result == 2
+"""
+
+DEF = """
+import pytest
+from functions import *
+from outlast.testing import Deadlock
+
+def test_plain(outlast):
+    before = outlast.now
+    assert outlast.run(plain, 1).result == 2
+    assert outlast.now - before >= timedelta(days=14)
+
+def test_crashes_of_a_def_workflow(outlast):
+    assert outlast.crash_everywhere(plain, number=1).crashes > 5
+
+def test_deadlock(outlast):
+    with pytest.raises(Deadlock, match="functions.py:{line} for a message with topic 'approval'"):
+        outlast.run(parent)
+
+def test_messages(outlast):
+    run = outlast.start(parent)
+    (child,) = run.children
+    assert [wait.topic for wait in child.waiting_on] == ["approval"]
+    outlast.advance(days=30)
+    outlast.send(child, "yes", topic="approval")
+    assert outlast.finish(run).result == "yes"
+
+def test_cancel(outlast):
+    run = outlast.start(waits)
+    outlast.cancel(run)
+    assert run.status == "CANCELLED"
+""".replace("{line}", str(FUNCTIONS[: FUNCTIONS.index('receive("')].count("\n")))
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester) -> pytest.Pytester:
+    """A user's folder: functions.py and no configuration."""
+    pytester.makepyfile(functions=FUNCTIONS)
+    pytester.makeini("[pytest]\npythonpath = .\n")
+    return pytester
+
+
+def passed(project: pytest.Pytester, *options: str) -> int:
+    """Run the tests in a process of their own; how many passed, if all did."""
+    result = project.runpytest_subprocess(
+        "-p", "no:randomly", "-p", "no:schemathesis", "--durations=5", *options, timeout=200
+    )
+    outcomes = result.parseoutcomes()
+    assert result.ret == 0, outcomes
+    assert set(outcomes) == {"passed"}, outcomes
+    return outcomes["passed"]
+
+
+@pytest.mark.parametrize(
+    ("mark", "options"),
+    [
+        ("", ["-p", "no:asyncio", "-p", "no:anyio"]),
+        ("", ["-p", "no:asyncio"]),
+        ("", ["-o", "asyncio_mode=strict"]),
+        ("", ["-o", "asyncio_mode=auto"]),
+        ("@__import__('pytest').mark.asyncio", ["-o", "asyncio_mode=strict"]),
+        ("@__import__('pytest').mark.anyio", ["-p", "no:asyncio"]),
+        ("", ["-n", "2", "-o", "asyncio_mode=auto"]),
+    ],
+)
+def test_async_tests(project: pytest.Pytester, mark: str, options: list[str]) -> None:
+    project.makepyfile(test_them=ASYNC.replace("{mark}", mark))
+    if "anyio" in mark:
+        project.makeconftest("import pytest\n@pytest.fixture\ndef anyio_backend():\n    return 'asyncio'\n")
+    assert passed(project, *options) == 3
+
+
+@pytest.mark.parametrize("options", [[], ["-p", "no:asyncio", "-p", "no:anyio"], ["-n", "2"]])
+def test_def_tests(project: pytest.Pytester, options: list[str]) -> None:
+    project.makepyfile(test_them=DEF)
+    assert passed(project, *options) == 5
+
+
+def test_what_is_awaited_in_no_async_test_is_told(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        test_it="""
+        from functions import plain
+
+        async def test_it(outlast):
+            run = outlast.run(plain, number=1)
+            run.result
+        """
+    )
+    result = project.runpytest_subprocess("-p", "no:schemathesis", timeout=200)
+    result.stdout.fnmatch_lines(["*test_it.py:4: outlast.run(…) was not awaited: write `await` before it*"])
+
+
+def test_a_transaction_that_nothing_stands_in_for_is_told(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        test_it="""
+        from functions import checkout
+
+        def test_it(outlast):
+            outlast.run(checkout, sku="w")
+
+        def test_crashes(outlast):
+            outlast.crash_everywhere(checkout, sku="w")
+        """
+    )
+    result = project.runpytest_subprocess("-p", "no:schemathesis", timeout=200)
+    told = "*functions.py:*: transaction reserve is a conversation*outlast.stub(reserve, returns=…)*"
+    result.stdout.fnmatch_lines([told, told])
+    assert result.parseoutcomes() == {"failed": 2}
+
+
+def test_only_stubs(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        test_it="""
+        from functions import plain
+
+        def test_it(outlast):
+            outlast.only_stubs = True
+            outlast.run(plain, number=1)
+        """
+    )
+    result = project.runpytest_subprocess("-p", "no:schemathesis", timeout=200)
+    result.stdout.fnmatch_lines(["*functions.py:*: step blocking runs, and nothing stands in for it*"])
+
+
+def test_misuse_is_warned_of_with_its_line(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        bad="""
+        import time
+        from outlast import workflow
+
+        @workflow
+        async def body():
+            time.time()
+            return 1
+        """,
+        test_it="""
+        from bad import body
+
+        def test_it(outlast):
+            assert outlast.run(body).result == 1
+        """,
+    )
+    result = project.runpytest_subprocess("-p", "no:schemathesis", timeout=200)
+    result.stdout.fnmatch_lines(["*bad.py:6: Misuse: the workflow's body reads time.time, *outlast.now()"])
+    assert result.parseoutcomes() == {"passed": 1, "warnings": 1}
+
+
+def test_the_fixture_in_a_wider_scope(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        test_it="""
+        import pytest
+        from functions import plain
+
+        @pytest.fixture(scope="module")
+        def ours(outlast_of_module):
+            return outlast_of_module.run(plain, number=1)
+
+        def test_one(ours):
+            assert ours.result == 2
+
+        def test_two(ours):
+            assert ours.result == 2
+        """
+    )
+    assert passed(project) == 2
+
+
+def test_importing_outlast_brings_neither_kit_nor_pytest() -> None:
+    import subprocess
+
+    found = "[each for each in sys.modules if each.startswith(('outlast.testing', 'pytest'))]"
+    code = f"import sys, outlast; print({found})"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=200
+    )
+    assert done.stdout == "[]\n"
