@@ -208,8 +208,8 @@ def test_a_schema_that_is_newer_is_told(outlast: Runs, project: Path) -> None:
 
 
 def test_a_wrong_password_has_its_remedy() -> None:
-    from outlast.cli.main import _described
+    from outlast.cli.main import _describe_error
     from outlast.core.ports import Unreachable
 
-    _, message, _, _ = _described(Unreachable('password authentication failed for user "postgres"'))
+    _, message, _, _ = _describe_error(Unreachable('password authentication failed for user "postgres"'))
     assert "remedy: set the right user and password in SUPABASE_DB_URL" in message

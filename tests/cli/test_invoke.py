@@ -260,14 +260,14 @@ def test_the_key_that_serve_made_is_used(
 
 
 def test_the_kept_key_is_sent_to_this_machine_alone(project: Path) -> None:
-    from outlast.cli.command import _kept_key
+    from outlast.cli.command import _read_kept_key
     from outlast.host.settings import Settings
 
     os.close(open_folder(project / ".outlast").fd)
     kept = obtain_secret_key(project / ".outlast")
     settings = Settings.load()
-    assert _kept_key(settings, "http://localhost:8000") == kept.value
-    assert _kept_key(settings, "https://example.com") is None
+    assert _read_kept_key(settings, "http://localhost:8000") == kept.value
+    assert _read_kept_key(settings, "https://example.com") is None
 
 
 def test_without_a_key_a_refusal_says_where_it_comes_from(

@@ -9,7 +9,6 @@ import pytest
 from psycopg import sql
 
 from outlast import publish, receive, send, sleep, start, step, transaction, workflow
-from outlast.core.listing import Filters
 from outlast.store.connections import Database
 from outlast.store.relied import RELIED_ON
 from tests.engine.harness import engine_on
@@ -116,7 +115,7 @@ async def all_works(url: str, sessions: bool | None) -> None:
         workflow_id = await bench.start(flow, TEXT)
         assert await bench.result(workflow_id) == EXPECTED
         workflows = bench.store.workflows
-        listed, _ = await workflows.page(Filters(limit=10))
+        listed, _ = await workflows.page(limit=10)
         assert {each["status"] for each in listed} == {"SUCCESS"}
         assert (await workflows.steps(workflow_id)).rows
         assert (await workflows.steps_after(workflow_id, 0, 9)).rows

@@ -9,7 +9,6 @@ from typing import Any
 import psycopg
 import pytest
 
-from outlast.core.listing import Filters
 from outlast.core.status import Status
 from outlast.store.connections import Database
 from outlast.store.pool import Pool
@@ -39,7 +38,7 @@ def insert(database: str, workflow_id: str, status: str = "PENDING", **columns: 
 
 
 async def ids(workflows: PostgresWorkflows, **filters: Any) -> list[str]:
-    return [row["workflow_id"] for row in (await workflows.page(Filters(**filters))).rows]
+    return [row["workflow_id"] for row in (await workflows.page(**filters)).rows]
 
 
 async def test_each_filter(database: str, workflows: PostgresWorkflows) -> None:
@@ -48,7 +47,7 @@ async def test_each_filter(database: str, workflows: PostgresWorkflows) -> None:
     insert(database, "b:1/1", "ERROR", parent="a:2", created_at=START + timedelta(days=2))
     assert await ids(workflows) == ["b:1/1", "a:2", "a:1"]
     assert await ids(workflows, function="a") == ["a:2", "a:1"]
-    assert await ids(workflows, statuses=[Status.ERROR, Status.PENDING]) == ["b:1/1", "a:2"]
+    assert await ids(workflows, status=[Status.ERROR, Status.PENDING]) == ["b:1/1", "a:2"]
     assert await ids(workflows, queue="mail") == ["a:1"]
     assert await ids(workflows, parent="a:2") == ["b:1/1"]
     assert await ids(workflows, since=START + timedelta(days=1)) == ["b:1/1", "a:2"]
@@ -72,7 +71,7 @@ async def test_errors_are_shown_and_found_by_their_text(database: str, workflows
     insert(database, "a:3", "CANCELLED", error='{"code":"workflow_cancelled","message":"it was cancelled"}')
     insert(database, "a:4", "SUCCESS", version="v2")
     insert(database, "a:5", "ERROR", error="{}")
-    rows = {row["workflow_id"]: row for row in (await workflows.page(Filters())).rows}
+    rows = {row["workflow_id"]: row for row in (await workflows.page()).rows}
     assert rows["a:1"]["error_message"] == "ValueError: Card 42 declined\ufffd\nmore"
     assert rows["a:2"]["error_message"] == '{"what":"no Order"}'
     assert (rows["a:3"]["error_code"], rows["a:4"]["error_code"]) == ("workflow_cancelled", None)
@@ -93,10 +92,7 @@ async def test_a_user_neither_sees_nor_finds_the_text_of_an_exception(
         database, "a:2", "ERROR", error='{"code":"non_determinism","message":"step secret"}', subject="ada"
     )
     insert(database, "a:3", "ERROR", error='{"code":"http_exception","detail":"no order"}', subject="ada")
-    rows = {
-        row["workflow_id"]: row["error_message"]
-        for row in (await workflows.page(Filters(subject="ada"))).rows
-    }
+    rows = {row["workflow_id"]: row["error_message"] for row in (await workflows.page(subject="ada")).rows}
     assert rows == {"a:1": None, "a:2": None, "a:3": "no order"}
     for text in ("declined", "ValueError", "secret"):
         assert await ids(workflows, subject="ada", error=text) == []
@@ -106,7 +102,7 @@ async def test_a_user_neither_sees_nor_finds_the_text_of_an_exception(
 async def test_a_page_is_read_in_the_order_of_an_index(database: str, workflows: PostgresWorkflows) -> None:
     parameters = dict.fromkeys(
         ("subject", "function", "version", "status", "queue", "parent", "since", "until", "attribute",
-         "attribute_value", "after_created", "after_id", "error")
+         "attribute_value", "after_created_at", "after_workflow_id", "error")
     )  # fmt: skip
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute(
@@ -116,8 +112,8 @@ async def test_a_page_is_read_in_the_order_of_an_index(database: str, workflows:
             [FAILED],
         )
         connection.execute("analyze outlast.workflow_status")
-        for given in ({}, {"error": "nowhere"}, {"after_created": START, "after_id": "a:1"}):
-            query = b"explain " + load("workflows.sql")["page"].as_bytes(connection)
+        for given in ({}, {"error": "nowhere"}, {"after_created_at": START, "after_workflow_id": "a:1"}):
+            query = b"explain " + load("workflows.sql")["workflows"].as_bytes(connection)
             rows = connection.execute(query, {**parameters, "limit": 51, **given}).fetchall()
             plan = "\n".join(row[0] for row in rows)
             assert "workflow_status_created" in plan, plan
@@ -130,7 +126,7 @@ async def test_pages_of_workflows_of_one_moment(database: str, workflows: Postgr
     after, seen = None, []
     more = True
     while more:
-        page, more = await workflows.page(Filters(after=after, limit=2))
+        page, more = await workflows.page(after, 2)
         seen += [row["workflow_id"] for row in page]
         after = (page[-1]["created_at"], page[-1]["workflow_id"])
     assert seen == ["a:4", "a:3", "a:2", "a:1", "a:0"]

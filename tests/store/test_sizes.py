@@ -8,7 +8,6 @@ from typing import Any
 import psycopg
 import pytest
 
-from outlast.core.listing import Filters
 from outlast.core.records import ClaimedWorkflow
 from outlast.store.connections import Database
 from outlast.store.pool import Pool
@@ -95,7 +94,7 @@ async def test_a_list_ends_so_too(database: str, workflows: PostgresWorkflows) -
     after, pages = None, []
     more = True
     while more:
-        rows, more = await workflows.page(Filters(after=after))
+        rows, more = await workflows.page(after)
         pages.append(len(rows))
         after = (rows[-1]["created_at"], rows[-1]["workflow_id"])
     assert pages == [3, 3]

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any, cast
 
 import httpx
 
 from outlast.core.clock import Clock
 from outlast.core.errors import WorkflowEnded, WorkflowNotFound
-from outlast.core.listing import Filters, Page
+from outlast.core.listing import Page
 from outlast.core.ports import Unreachable
 from outlast.core.records import Ownership, RunningStep, Standing
 from outlast.core.status import Status
@@ -95,7 +96,7 @@ class Rows:
     recorded: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     published: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     runs_elsewhere: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    asked: list[Filters] = field(default_factory=list)
+    asked: list[SimpleNamespace] = field(default_factory=list)
     away: bool = False
 
     def find(self, workflow_id: str) -> dict[str, Any] | None:
@@ -106,16 +107,24 @@ class Rows:
     async def show(self, workflow_id: str) -> dict[str, Any] | None:
         return self.find(workflow_id)
 
-    async def page(self, filters: Filters) -> Page:
+    async def page(
+        self,
+        after: tuple[datetime, str] | None = None,
+        limit: int | None = None,
+        *,
+        subject: str | None = None,
+        **given: Any,
+    ) -> Page:
         self.find("")
+        filters = SimpleNamespace(after=after, limit=limit, subject=subject, **given)
         self.asked.append(filters)
         rows = sorted(self.workflows, key=_place, reverse=True)
         if filters.after is not None:
             rows = [row for row in rows if _place(row) < filters.after]
         if filters.subject is not None:
             rows = [row for row in rows if row["subject"] == filters.subject]
-        if filters.statuses:
-            rows = [row for row in rows if row["status"] in filters.statuses]
+        if filters.status:
+            rows = [row for row in rows if row["status"] in filters.status]
         return _page(rows, filters.limit)
 
     async def steps(

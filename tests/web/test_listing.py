@@ -36,7 +36,7 @@ async def test_filters_reach_the_store(project: Project, client: httpx.AsyncClie
     assert (await client.get(PATH + query)).status_code == 200
     (filters,) = project.rows.asked
     assert filters.function == "checkout"
-    assert filters.statuses == [Status.PENDING, Status.ENQUEUED, Status.ERROR]
+    assert filters.status == [Status.PENDING, Status.ENQUEUED, Status.ERROR]
     assert (filters.queue, filters.parent) == ("mail", "checkout:k/3")
     assert filters.since == datetime(2026, 1, 31, tzinfo=UTC)
     assert filters.until == datetime(2026, 2, 1, 9, 30, 0, 500_000, timezone(timedelta(hours=2)))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -48,6 +50,28 @@ url_option = click.option(
 )
 
 
+class Host(NamedTuple):
+    """Which running host a command asks, and how it prints the answer."""
+
+    url: str | None
+    env_file: Path | None
+    as_json: bool
+
+    def connect(self) -> Remote:
+        """See `connect`."""
+        return connect(self.url, self.env_file)
+
+
+def host_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of all commands that ask a running host; the command takes them as `host`."""
+
+    @functools.wraps(command)
+    def run(*args: Any, url: str | None, env_file: Path | None, as_json: bool, **options: Any) -> None:
+        command(*args, host=Host(url, env_file, as_json), **options)
+
+    return url_option(env_file_option(json_option(run)))
+
+
 def read_settings(**options: Any) -> Settings:
     """The settings, with these options on top; warnings go to standard error. Raises SettingsError."""
     from outlast.host.settings import Settings
@@ -67,12 +91,12 @@ def connect(url: str | None, env_file: Path | None) -> Remote:
 
     settings = read_settings(url=url, env_file=env_file)
     address = settings.url or f"http://127.0.0.1:{settings.port}"
-    remote = Remote(address, settings.secret_key or _kept_key(settings, address))
+    remote = Remote(address, settings.secret_key or _read_kept_key(settings, address))
     click.get_current_context().call_on_close(remote.close)
     return remote
 
 
-def _kept_key(settings: Settings, address: str) -> str | None:
+def _read_kept_key(settings: Settings, address: str) -> str | None:
     """The key that `outlast serve` made for the embedded database. It is sent to this machine alone."""
     from urllib.parse import urlsplit
 

@@ -55,7 +55,7 @@ def migrate(folder: Path | None, env_file: Path | None, as_json: bool) -> None:
             asyncio.run(play_supabase(database))
         applied = asyncio.run(apply(database))
     if as_json:
-        print_json({"database": _name(settings), "applied": [_named(each) for each in applied]})
+        print_json({"database": _name(settings), "applied": [_migration_row(each) for each in applied]})
         return
     for migration in applied:
         click.echo(f"applied {migration.path.name}")
@@ -76,7 +76,7 @@ def status(env_file: Path | None, as_json: bool) -> None:
     with _database(settings) as database:
         lacking = {each.version for each in asyncio.run(pending(database))}
         newer = asyncio.run(unknown(database))
-    rows = [{**_named(each), "applied": each.version not in lacking} for each in migrations()]
+    rows = [{**_migration_row(each), "applied": each.version not in lacking} for each in migrations()]
     rows += [{"version": version, "name": None, "applied": True} for version in newer]
     if newer:
         say("warning", "the database has migrations that this version of outlast doesn't know: it is older")
@@ -84,9 +84,9 @@ def status(env_file: Path | None, as_json: bool) -> None:
         print_json({"database": _name(settings), "current": not lacking, "migrations": rows})
         return
     columns = [
-        Column("MIGRATION", lambda row: str(row["version"]), lambda row: row["version"]),
-        Column("NAME", lambda row: str(row["name"] or "(unknown here)"), lambda row: row["name"]),
-        Column("STATUS", _migration_standing, _migration_standing, coloured=True),
+        Column("MIGRATION", "version"),
+        Column("NAME", "name", lambda row: str(row["name"] or "(unknown here)")),
+        Column("STATUS", _migration_status, coloured=True),
     ]
     print_table(columns, rows, "no migrations")
 
@@ -187,9 +187,9 @@ def _name(settings: Settings) -> str:
     return Address.read(settings.db_url, "outlast/cli", None).name
 
 
-def _named(migration: Migration) -> dict[str, Any]:
+def _migration_row(migration: Migration) -> dict[str, Any]:
     return {"version": migration.version, "name": migration.name}
 
 
-def _migration_standing(row: dict[str, Any]) -> str:
+def _migration_status(row: dict[str, Any]) -> str:
     return "applied" if row["applied"] else "pending"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from outlast.cli.failures import CommandFailed
-from outlast.cli.remote import ANSWER_MARGIN_S, Remote, may_pass, workflow_path
+from outlast.cli.remote import ANSWER_MARGIN_S, Remote, is_temporary, workflow_path
 from outlast.core.clock import monotonic
 from outlast.core.status import LIVE
 
@@ -38,9 +38,9 @@ def follow(remote: Remote, workflow_id: str, ends: float | None) -> dict[str, An
                 params={"wait": f"{wait_s:.3f}"},
                 answer_timeout_s=wait_s + ANSWER_MARGIN_S,
             )
-            return remote.checked(answer).document()
+            return remote.check(answer).document()
 
-        workflow = patiently(ask, ends)
+        workflow = retry_while_away(ask, ends)
         if workflow.get("status") not in LIVE:
             return workflow
         if ends is not None and monotonic() >= ends:
@@ -54,7 +54,7 @@ def follow(remote: Remote, workflow_id: str, ends: float | None) -> dict[str, An
         _pause(_QUICK_S - (monotonic() - asked), ends)
 
 
-def patiently(ask: Callable[[], T], ends: float | None = None) -> T:
+def retry_while_away(ask: Callable[[], T], ends: float | None = None) -> T:
     """What `ask` returns, asked again while the host is away: for a minute, and not past `ends`."""
     since, retry_s = monotonic(), _RETRY_MIN_S
     while True:
@@ -62,7 +62,7 @@ def patiently(ask: Callable[[], T], ends: float | None = None) -> T:
             return ask()
         except CommandFailed as failure:
             late = monotonic() >= min(since + ABSENCE_MAX_S, ends if ends is not None else float("inf"))
-            if late or not may_pass(failure):
+            if late or not is_temporary(failure):
                 raise
         _pause(retry_s, ends)
         retry_s = min(_RETRY_MAX_S, retry_s * 2)

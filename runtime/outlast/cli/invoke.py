@@ -11,7 +11,7 @@ from urllib.parse import quote
 import click
 from click.shell_completion import CompletionItem
 
-from outlast.cli.command import Command, connect, env_file_option, json_option, url_option
+from outlast.cli.command import Command, Host, host_options
 from outlast.cli.data import header_key, read_data
 from outlast.cli.failures import CommandFailed
 from outlast.cli.screen import escaped_lines, is_terminal, print_json, say
@@ -85,19 +85,9 @@ class _FunctionName(click.ParamType[str]):
     type=click.IntRange(0, WAIT_MAX_S),
     help="Wait no longer than this for the result. Default: until the workflow ends.",
 )
-@url_option
-@env_file_option
-@json_option
+@host_options
 def invoke(
-    name: str,
-    data: bytes | None,
-    key: str,
-    no_wait: bool,
-    method: str,
-    wait_s: int | None,
-    url: str | None,
-    env_file: Path | None,
-    as_json: bool,
+    name: str, data: bytes | None, key: str, no_wait: bool, method: str, wait_s: int | None, host: Host
 ) -> None:
     """Call the function NAME of the running host and print its answer.
 
@@ -105,7 +95,7 @@ def invoke(
     """
     if no_wait and wait_s is not None:
         raise click.UsageError("--async doesn't wait: leave --wait out", click.get_current_context())
-    remote = connect(url, env_file)
+    remote = host.connect()
     ends = None if wait_s is None else monotonic() + wait_s
     headers = {"idempotency-key": key} | ({"content-type": "application/json"} if data is not None else {})
     path = "/functions/v1/" + "/".join(quote(part, safe="") for part in name.split("/"))
@@ -113,11 +103,11 @@ def invoke(
     answer = _send(remote, call, _preference(no_wait, wait_s))
     pending = _pending_id(answer)
     if no_wait:
-        _print_started(remote, answer, pending, as_json)
+        _print_started(remote, answer, pending, host.as_json)
         return
     if pending is not None:
         answer = _result(remote, call, pending, ends)
-    _print_answer(remote, call, answer, as_json)
+    _print_answer(remote, call, answer, host.as_json)
 
 
 def _preference(no_wait: bool, wait_s: int | None) -> str | None:
@@ -160,7 +150,7 @@ def _pending_id(answer: Answer) -> str | None:
 
 def _result(remote: Remote, call: _Call, workflow_id: str, ends: float | None) -> Answer:
     """Wait for the end, then ask for the answer as the first caller would have got it."""
-    from outlast.cli.following import follow, patiently
+    from outlast.cli.following import follow, retry_while_away
     from outlast.cli.remote import problem_document
 
     if sys.stderr.isatty():
@@ -174,7 +164,7 @@ def _result(remote: Remote, call: _Call, workflow_id: str, ends: float | None) -
             raise remote.problem_of(answer)
         return answer
 
-    return patiently(again)
+    return retry_while_away(again)
 
 
 def _print_started(remote: Remote, answer: Answer, pending: str | None, as_json: bool) -> None:

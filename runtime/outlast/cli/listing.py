@@ -56,7 +56,7 @@ def _load(settings: Settings) -> list[dict[str, Any]]:
     return [
         {
             "name": file.name,
-            "path": _shown(file.path),
+            "path": _relative_path(file.path),
             "version": file.version,
             "serves": sorted(file.served),
             "error": file.error and redactor.redact(file.error),
@@ -66,25 +66,25 @@ def _load(settings: Settings) -> list[dict[str, Any]]:
     ]
 
 
-def _standing(row: dict[str, Any]) -> str:
+def _status(row: dict[str, Any]) -> str:
     if not row["enabled"]:
         return "disabled"
     return "served" if row["error"] is None else "broken"
 
 
-def _more(row: dict[str, Any]) -> str:
+def _serves(row: dict[str, Any]) -> str:
     return ", ".join(row["serves"]) if row["error"] is None else one_line(row["error"])
 
 
-def _shown(path: Path) -> str:
+def _relative_path(path: Path) -> str:
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 _COLUMNS = (
-    Column("NAME", lambda row: str(row["name"]), lambda row: row["name"]),
-    Column("FILE", lambda row: str(row["path"]), lambda row: row["path"]),
-    Column("VERSION", lambda row: str(row["version"] or ""), lambda row: row["version"]),
-    Column("STATUS", _standing, _standing, coloured=True),
-    Column("SERVES", _more, _more),
+    Column("NAME", "name"),
+    Column("FILE", "path"),
+    Column("VERSION", "version"),
+    Column("STATUS", _status, coloured=True),
+    Column("SERVES", _serves),
 )

@@ -24,9 +24,11 @@ from outlast.cli.listing import list_functions
 from outlast.cli.new import new
 from outlast.cli.screen import escaped_lines, one_line, print_json, say
 from outlast.cli.serve import serve
+from outlast.cli.tables import listing_command
 from outlast.cli.token import token
 from outlast.cli.workflows import workflows
 from outlast.core.errors import OutlastError
+from outlast.core.resources import RESOURCES, WORKFLOWS
 
 FAILED = 1
 WRONG_USAGE = 2
@@ -57,6 +59,9 @@ def outlast() -> None:
 
 for _command in (serve, new, list_functions, invoke, workflows, db, token, completion):
     outlast.add_command(_command)
+for _resource in RESOURCES:
+    if not _resource.of_workflow and _resource is not WORKFLOWS:
+        outlast.add_command(listing_command(_resource))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -92,7 +97,7 @@ def _report(error: Exception, flags: frozenset[str]) -> int:
 
         text = escaped_lines("".join(traceback.format_exception(error)))
         click.echo(redactor.redact(text), err=True, nl=False)
-    code, message, status, more = _described(error)
+    code, message, status, more = _describe_error(error)
     message = redactor.redact(message)
     try:
         say("error", message)
@@ -103,12 +108,12 @@ def _report(error: Exception, flags: frozenset[str]) -> int:
     return status
 
 
-def _described(error: Exception) -> tuple[str, str, int, dict[str, Any]]:
+def _describe_error(error: Exception) -> tuple[str, str, int, dict[str, Any]]:
     """Code, one line, exit status and what else programs are told."""
     from outlast.core.ports import Unreachable
 
     if isinstance(error, click.UsageError):
-        error = _suggesting_the_near(error)
+        error = _suggest_similar(error)
         hint = f" (see `{error.ctx.command_path} --help`)" if error.ctx is not None else ""
         return "usage", one_line(error.format_message()) + hint, WRONG_USAGE, {}
     if isinstance(error, click.ClickException):
@@ -130,7 +135,7 @@ def _described(error: Exception) -> tuple[str, str, int, dict[str, Any]]:
     return "internal_error", f"{text} (a fault of outlast; --debug shows where)", FAILED, {}
 
 
-def _suggesting_the_near(error: click.UsageError) -> click.UsageError:
+def _suggest_similar(error: click.UsageError) -> click.UsageError:
     """click compares options with their dashes, which makes all of them alike."""
     if not isinstance(error, click.NoSuchOption):
         return error

@@ -118,16 +118,16 @@ def new(
         print_json(
             {
                 "name": name,
-                "path": str(_shown(path)),
+                "path": str(_relative(path)),
                 "test": None if test is None else str(test),
                 "curl": curl,
             }
         )
         return
-    folder = _shown(path.parent)
+    folder = _relative(path.parent)
     beside = "" if test is None else f"wrote {test}, its test: run it by `pytest {folder}`\n"
     next_ = "Start the host with `outlast serve --reload`, then call it:"
-    click.echo(f"wrote {_shown(path)}\n{beside}\n{next_}\n\n  {curl}")
+    click.echo(f"wrote {_relative(path)}\n{beside}\n{next_}\n\n  {curl}")
 
 
 def _write_image(name: str | None, as_json: bool) -> None:
@@ -137,13 +137,13 @@ def _write_image(name: str | None, as_json: bool) -> None:
         raise click.UsageError("--dockerfile takes no NAME", click.get_current_context())
     written, there = write_image(Path.cwd())
     if as_json:
-        shown = [[str(_shown(each)) for each in paths] for paths in (written, there)]
+        shown = [[str(_relative(each)) for each in paths] for paths in (written, there)]
         print_json({"written": shown[0], "unchanged": shown[1]})
         return
     for path in written:
-        click.echo(f"wrote {_shown(path)}")
+        click.echo(f"wrote {_relative(path)}")
     for path in there:
-        click.echo(f"{_shown(path)} is there already")
+        click.echo(f"{_relative(path)} is there already")
     click.echo("\nBuild the image with `docker build -t NAME .`; docs/deploy.md says how to run it")
 
 
@@ -166,7 +166,7 @@ def _write_test(path: Path, name: str, auth: str | None) -> Path | None:
     ours = "from outlast.testing import Outlast"
     text = _TEST.substitute(
         name=name,
-        folder=_shown(path.parent),
+        folder=_relative(path.parent),
         imports="\n".join(sorted([own, ours]) if plain else [own, ours]),
         found="" if plain else f'\n{identifier} = import_module("{name}").{identifier}\n',
         user=_AS_USER if auth == "user" else "",
@@ -180,8 +180,8 @@ def _write_test(path: Path, name: str, auth: str | None) -> Path | None:
     except FileExistsError:
         return None
     except OSError as error:
-        raise CommandFailed("not_written", f"{_shown(test)} can't be written: {error.strerror}") from error
-    return _shown(test)
+        raise CommandFailed("not_written", f"{_relative(test)} can't be written: {error.strerror}") from error
+    return _relative(test)
 
 
 def _credentials(auth: str | None, settings: Settings) -> list[str]:
@@ -192,7 +192,7 @@ def _credentials(auth: str | None, settings: Settings) -> list[str]:
         return ['-H "Authorization: Bearer <token of a signed-in user>"']
     key = "$SUPABASE_PUBLISHABLE_KEY" if auth == "apikey" else "$SUPABASE_SECRET_KEY"
     if auth is None and settings.secret_key is None and settings.db_url is None:
-        key = f"$(cat {shlex.quote(str(_shown(settings.home / 'secret_key')))})"
+        key = f"$(cat {shlex.quote(str(_relative(settings.home / 'secret_key')))})"
     return [f'-H "apikey: {key}"']
 
 
@@ -200,13 +200,15 @@ def _write(path: Path, text: str) -> None:
     """Write a new file; never over another. Raises CommandFailed."""
     for there in (path.with_suffix("") / "index.py", path):
         if there.exists():
-            raise CommandFailed("function_exists", f"{_shown(there)} is there already: choose another name")
+            raise CommandFailed(
+                "function_exists", f"{_relative(there)} is there already: choose another name"
+            )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
-        raise CommandFailed("not_written", f"{_shown(path)} can't be written: {error.strerror}") from error
+        raise CommandFailed("not_written", f"{_relative(path)} can't be written: {error.strerror}") from error
 
 
 def _identifier(name: str) -> str:
@@ -216,6 +218,6 @@ def _identifier(name: str) -> str:
     return f"{identifier}_workflow" if taken else identifier
 
 
-def _shown(path: Path) -> Path:
+def _relative(path: Path) -> Path:
     """`path` as seen from here, where it is below."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -12,6 +12,7 @@ import httpx
 
 from outlast.cli.failures import CommandFailed
 from outlast.cli.screen import one_line
+from outlast.core.resources import WORKFLOW_PATH
 
 CONNECT_TIMEOUT_S = 5.0
 PAGE_ROWS = 1_000
@@ -99,7 +100,7 @@ class Remote:
     def get(self, path: str, **params: Any) -> Answer:
         """A document of the management API; absent parameters are left out. Raises CommandFailed."""
         given = {name: value for name, value in params.items() if value is not None}
-        return self.checked(self.call("GET", path, params=given or None))
+        return self.check(self.call("GET", path, params=given or None))
 
     def rows(self, name: str, path: str, limit: int, **params: Any) -> list[dict[str, Any]]:
         """The rows called `name` of a listing, page after page, at most `limit`. Raises CommandFailed."""
@@ -112,7 +113,7 @@ class Remote:
             found = found + page
         return found[:limit]
 
-    def checked(self, answer: Answer) -> Answer:
+    def check(self, answer: Answer) -> Answer:
         """`answer`, unless it is an error. Raises CommandFailed."""
         if answer.status >= 400:
             raise self.problem_of(answer)
@@ -148,15 +149,20 @@ class Remote:
         return parts.path.removeprefix(base) + (f"?{parts.query}" if parts.query else "")
 
 
-def may_pass(failure: CommandFailed) -> bool:
+def is_temporary(failure: CommandFailed) -> bool:
     """Whether the same again may succeed soon, with another instance or when this one is back."""
     passing = failure.code in (UNREACHABLE, CONNECTION_BROKEN)
     return passing or failure.more.get("http_status") in _GATEWAY_STATUSES
 
 
-def workflow_path(workflow_id: str, rest: str = "") -> str:
+def workflow_path(workflow_id: str) -> str:
     """Where a workflow is; its id may hold any character."""
-    return f"/workflows/v1/{quote(workflow_id, safe='')}{rest}"
+    return path_of(WORKFLOW_PATH, workflow_id)
+
+
+def path_of(template: str, workflow_id: str, topic: str = "") -> str:
+    """A template of `core.resources` or `core.verbs` with these in it."""
+    return template.format(workflow_id=quote(workflow_id, safe=""), topic=quote(topic, safe=""))
 
 
 def problem_document(answer: Answer) -> dict[str, Any] | None:

@@ -43,13 +43,28 @@ _COLOURS = {
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: its title, what people read and what programs read of a row."""
+    """A column: its title, and what programs (`value`) and people (`human`) read of a row."""
 
     title: str
-    human: Callable[[Any], str]
-    plain: Callable[[Any], Any]
+    value: str | Callable[[Any], Any]
+    """A key of the row, or a function of it."""
+    human: Callable[[Any], str] | None = None
+    """None: the value as text."""
     coloured: bool = False
     """Whether the first word of a cell decides its colour."""
+    optional: bool = False
+    """Whether it is left out where no row has a value."""
+
+    def plain(self, row: Any) -> Any:
+        """What programs read."""
+        return row.get(self.value) if isinstance(self.value, str) else self.value(row)
+
+    def shown(self, row: Any) -> str:
+        """What people read."""
+        if self.human is not None:
+            return self.human(row)
+        value = self.plain(row)
+        return "" if value is None else str(value)
 
 
 def is_terminal() -> bool:
@@ -77,6 +92,7 @@ def print_table(columns: Sequence[Column], rows: Sequence[Any], empty: str) -> N
 
     `empty` is what a terminal shows where there are no rows.
     """
+    columns = [each for each in columns if not each.optional or any(map(each.plain, rows))]
     if not is_terminal():
         for row in rows:
             click.echo("\t".join(plain_text(column.plain(row)) for column in columns))
@@ -84,7 +100,7 @@ def print_table(columns: Sequence[Column], rows: Sequence[Any], empty: str) -> N
     if not rows:
         click.echo(escaped(empty))
         return
-    cells = [[escaped(column.human(row)[:_CELL_CHARS_MAX]) for column in columns] for row in rows]
+    cells = [[escaped(column.shown(row)[:_CELL_CHARS_MAX]) for column in columns] for row in rows]
     titles = [column.title for column in columns]
     natural = [max(map(width_of, each)) for each in zip(titles, *cells, strict=True)]
     widths = fitted(natural, shutil.get_terminal_size().columns - len(_GAP) * (len(columns) - 1))

@@ -30,10 +30,10 @@ def ago(at: datetime | None, now: datetime) -> str:
     if seconds > 0:
         size, unit = next(each for each in _UNITS if seconds >= each[0])
         return f"{int(seconds // size)} {unit} ago"
-    return f"in {_ahead(-seconds)}"
+    return f"in {_time_until(-seconds)}"
 
 
-def _ahead(seconds: float) -> str:
+def _time_until(seconds: float) -> str:
     """How long until then: a sleep of seven days that began a moment ago ends in `7 d`, not in `6 d`."""
     index = next(number for number, each in enumerate(_UNITS) if seconds >= each[0])
     smaller_s = _UNITS[min(index + 1, len(_UNITS) - 1)][0]

@@ -27,13 +27,13 @@ class WorkflowId(click.ParamType[str]):
         with contextlib.suppress(Exception), ctx:
             return [
                 CompletionItem(each["workflow_id"], help=each.get("status"))
-                for each in _newest(ctx.params)
+                for each in _newest_workflows(ctx.params)
                 if each["workflow_id"].startswith(incomplete) and each["workflow_id"].isprintable()
             ]
         return []
 
 
-def _newest(options: dict[str, Any]) -> list[dict[str, Any]]:
+def _newest_workflows(options: dict[str, Any]) -> list[dict[str, Any]]:
     from outlast.cli.command import connect
 
     answer = connect(options.get("url"), options.get("env_file")).get("/workflows/v1", limit=OFFERED_MAX)

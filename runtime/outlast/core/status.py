@@ -22,6 +22,7 @@ class Status(StrEnum):
 
 
 LIVE = frozenset({Status.ENQUEUED, Status.PENDING})
+FAILED = frozenset(Status) - LIVE - {Status.SUCCESS}
 
 
 class Change(StrEnum):

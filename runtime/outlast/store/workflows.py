@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any
 
 from psycopg import DataError
 
 from outlast.core.budget import weigh
-from outlast.core.listing import Filters, Page
+from outlast.core.listing import Page
 from outlast.core.records import (
     RECORD_BYTES,
     ClaimedWorkflow,
@@ -19,7 +19,9 @@ from outlast.core.records import (
     Standings,
     StepRecord,
 )
+from outlast.core.resources import EVENTS, STEPS, WORKFLOWS, Kind, Resource
 from outlast.core.status import Status
+from outlast.core.verbs import CANCEL, Verb
 from outlast.store.connections import away
 from outlast.store.pool import Pool
 from outlast.store.queries import load
@@ -90,8 +92,7 @@ class PostgresWorkflows:
 
     async def cancel(self, workflow_id: str) -> bool:
         """See WorkflowStore."""
-        parameters = {"workflow_id": workflow_id, "nonce": secrets.randbits(63)}
-        return bool(await self._rows("cancel", parameters) or await self._rows("cancelled", parameters))
+        return await self.change(CANCEL, workflow_id, {}) is not None
 
     async def ownership(self, ids: Sequence[str]) -> dict[str, Ownership]:
         """Whose these workflows are; unknown ids are left out. Raises Unreachable."""
@@ -112,26 +113,16 @@ class PostgresWorkflows:
         rows = await self._rows("show", {"workflow_id": workflow_id})
         return rows[0] if rows else None
 
-    async def page(self, filters: Filters) -> Page:
-        """A page of workflows, newest first; JSON as text. Raises Unreachable."""
-        attribute, value = filters.attribute or (None, None)
-        after_created, after_id = filters.after or (None, None)
-        parameters = {
-            "subject": filters.subject,
-            "function": filters.function,
-            "status": list(filters.statuses) if filters.statuses else None,
-            "version": filters.version,
-            "error": filters.error,
-            "queue": filters.queue,
-            "parent": filters.parent,
-            "since": filters.since,
-            "until": filters.until,
-            "attribute": attribute,
-            "attribute_value": value,
-            "after_created": after_created,
-            "after_id": after_id,
-        }
-        return await self._page("page", parameters, filters.limit)
+    async def page(
+        self,
+        after: Sequence[Any] | None = None,
+        limit: int | None = None,
+        *,
+        subject: str | None = None,
+        **filters: Any,
+    ) -> Page:
+        """A page of workflows, newest first: all, or those of the user `subject`. See `listing`."""
+        return await self.listing(WORKFLOWS, {**filters, "subject": subject}, after, limit)
 
     async def steps(
         self, workflow_id: str, after: tuple[int, str] | None = None, limit: int | None = None
@@ -140,9 +131,37 @@ class PostgresWorkflows:
 
         `after` is the last one (`place`, `step_id`) of the page before. Raises Unreachable.
         """
-        place, step_id = after or (None, None)
-        parameters = {"workflow_id": workflow_id, "after_place": place, "after_step": step_id}
-        return await self._page("steps", parameters, limit)
+        return await self.listing(STEPS, {"workflow_id": workflow_id}, after, limit)
+
+    async def listing(
+        self,
+        resource: Resource,
+        given: Mapping[str, Any],
+        after: Sequence[Any] | None = None,
+        limit: int | None = None,
+    ) -> Page:
+        """A page of any resource, in its order; recorded JSON as text. Raises Unreachable.
+
+        `given` are its filters and what else its query takes; `after` is where the page before ended: of its
+        last row the columns of the order.
+        """
+        parameters = dict.fromkeys(each.name for each in resource.filters) | dict(given)
+        for each in resource.filters:
+            if each.kind is Kind.PAIR:
+                key, value = parameters[each.name] or (None, None)
+                parameters |= {each.name: key, f"{each.name}_value": value}
+        places = after or [None] * len(resource.order)
+        parameters |= {f"after_{name}": place for name, place in zip(resource.order, places, strict=True)}
+        return await self._page(resource.name, parameters, limit)
+
+    async def change(self, verb: Verb, workflow_id: str, arguments: Mapping[str, Any]) -> Status | None:
+        """Do a verb of the table: the status after it, None if that of the workflow lets nothing be done.
+
+        The nonce tells an earlier try whose answer was lost. Raises Unreachable.
+        """
+        parameters = {**arguments, "workflow_id": workflow_id, "nonce": secrets.randbits(63)}
+        rows = await self._rows(verb.name, parameters) or await self._rows("changed", parameters)
+        return Status(rows[0]["status"]) if rows else None
 
     async def running(self, workflow_id: str) -> list[dict[str, Any]]:
         """Its steps that another instance has been running for some seconds: `step_id`, `name`, `attempt`,
@@ -156,7 +175,7 @@ class PostgresWorkflows:
 
     async def events(self, workflow_id: str, after: int, limit: int, event: str | None = None) -> Page:
         """Published events later than number `after`, all or those of one name. Raises Unreachable."""
-        return await self._page("events", {"workflow_id": workflow_id, "after": after, "event": event}, limit)
+        return await self.listing(EVENTS, {"workflow_id": workflow_id, "event": event}, (after,), limit)
 
     async def _rows(self, query: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
         return await rows_of(self._pool, _SQL[query], parameters)

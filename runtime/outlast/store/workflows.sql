@@ -52,7 +52,7 @@ select
 from outlast.workflow_status
 where workflow_id = %(workflow_id)s
 
--- name: page
+-- name: workflows
 -- Errors are read of the rows of a page alone; where one is looked for, of rows that have one. A user (`subject`)
 -- neither sees nor finds the text of an exception. Postgres has no text for \u0000.
 select
@@ -86,7 +86,7 @@ where (%(subject)s::text is null or w.subject = %(subject)s)
   and (%(since)s::timestamptz is null or w.created_at >= %(since)s)
   and (%(until)s::timestamptz is null or w.created_at < %(until)s)
   and (%(attribute)s::text is null or w.attributes ->> %(attribute)s = %(attribute_value)s)
-  and (%(after_created)s::timestamptz is null or (w.created_at, w.workflow_id) < (%(after_created)s, %(after_id)s))
+  and (%(after_created_at)s::timestamptz is null or (w.created_at, w.workflow_id) < (%(after_created_at)s, %(after_workflow_id)s))
   and (%(error)s::text is null or (w.error is not null and strpos(lower(e.message), lower(%(error)s)) > 0))
 order by w.created_at desc, w.workflow_id desc
 limit %(limit)s
@@ -100,7 +100,7 @@ select
 from outlast.operation_outputs
 where workflow_id = %(workflow_id)s
   and (%(after_place)s::int is null
-       or (coalesce(completion_order, 2147483647), step_id) > (%(after_place)s, %(after_step)s))
+       or (coalesce(completion_order, 2147483647), step_id) > (%(after_place)s, %(after_step_id)s))
 order by coalesce(completion_order, 2147483647), step_id
 limit %(limit)s::bigint
 
@@ -133,7 +133,7 @@ limit %(limit)s::bigint
 select
   completion_order as number, substr(name, 9) as event, output::text as value, completed_at as published_at
 from outlast.operation_outputs
-where workflow_id = %(workflow_id)s and completion_order > %(after)s
+where workflow_id = %(workflow_id)s and completion_order > %(after_number)s
   and kind = 'publish'
   and (%(event)s::text is null or name = 'publish ' || %(event)s)
 order by completion_order
@@ -168,12 +168,12 @@ set status = 'CANCELLED', claimable_at = null, nonce = %(nonce)s,
 where workflow_id = %(workflow_id)s
   -- guard: cancel-of-the-ended
   and status in ('ENQUEUED', 'PENDING')
-returning workflow_id
+returning status
 
--- name: cancelled
+-- name: changed
 -- By an earlier try of the same call, whose answer was lost.
-select workflow_id
+select status
 from outlast.workflow_status
-where workflow_id = %(workflow_id)s and status = 'CANCELLED'
+where workflow_id = %(workflow_id)s
   -- guard: strangers-cancel-taken
   and nonce = %(nonce)s

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from outlast.core.errors import OutlastError
 from outlast.core.observations import ignore
+from outlast.core.resources import MANAGED
 from outlast.functions.catalog import Catalog
 from outlast.functions.routes import Target
 from outlast.sdk.definitions import HandlerDefinition, WorkflowDefinition
@@ -31,7 +32,7 @@ from outlast.web.http.heads import check_head
 from outlast.web.http.large_answers import LargeAnswers
 from outlast.web.http.problems import INTERNAL, expected_problem
 from outlast.web.http.requests import RequestLog, untold
-from outlast.web.http.routes import FUNCTIONS, WORKFLOWS
+from outlast.web.http.routes import FUNCTIONS
 from outlast.web.invoking.following import wants_stream
 from outlast.web.invoking.handlers import HostAccess, serve_app, serve_handler
 from outlast.web.invoking.invoke import Invoker, check_method
@@ -94,7 +95,7 @@ class Web:
                 await self._function(call, reply)
             else:
                 await self.management(call.scope, call.receive, reply)
-                if call.path.startswith(WORKFLOWS):
+                if call.path.startswith(MANAGED):
                     self.audit.managed(call, reply.status or 0)
         except ClientGone:
             raise

@@ -7,6 +7,8 @@ from functools import partial
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from outlast.core.resources import EVENTS, STEPS, WORKFLOW_PATH, WORKFLOWS
+from outlast.core.verbs import SEND
 from outlast.engine.engine import Engine
 from outlast.functions.catalog import Catalog
 from outlast.store.workflows import PostgresWorkflows
@@ -14,11 +16,13 @@ from outlast.web.callers.admission import Admission
 from outlast.web.callers.shares import Shares
 from outlast.web.http.answers import Answer, json_answer
 from outlast.web.http.calls import Call
-from outlast.web.http.routes import WORKFLOWS, Routes
+from outlast.web.http.routes import Routes
 from outlast.web.management.events import EventRoutes
 from outlast.web.management.health import Health
+from outlast.web.management.listings import Listings
 from outlast.web.management.messages import MessageRoutes
 from outlast.web.management.owned import Owned, VisibleSteps
+from outlast.web.management.verbs import VerbRoutes
 from outlast.web.management.workflows import WorkflowRoutes
 from outlast.web.openapi.document import OpenApi
 from outlast.web.openapi.views import OpenTo
@@ -53,28 +57,33 @@ def management_app(
 
     async def home(call: Call) -> Answer:
         """What this is and where to go on."""
-        links = {"openapi": "/openapi.json", "workflows": WORKFLOWS, "health": "/healthz", "ready": "/readyz"}
+        links = {
+            "openapi": "/openapi.json",
+            "workflows": WORKFLOWS.path,
+            "health": "/healthz",
+            "ready": "/readyz",
+        }
         if openapi_to == "off":
             del links["openapi"]
         return json_answer({"name": "outlast", "version": version, "links": links})
 
+    documents = [] if openapi_to == "off" else [("GET", "/openapi.json", openapi.answer)]
+    messages = [("POST", path, of_messages.send) for path in SEND.paths]
     routes = Routes(
-        {
-            "/": {"GET": home},
-            **({} if openapi_to == "off" else {"/openapi.json": {"GET": openapi.answer}}),
-            "/healthz": {"GET": probes.alive},
-            "/readyz": {"GET": probes.ready},
-            WORKFLOWS: {"GET": of_workflows.page},
-            f"{WORKFLOWS}/": {"GET": of_workflows.page},
-        },
-        {
-            "": {"GET": of_workflows.show},
-            "steps": {"GET": of_workflows.steps},
-            "events": {"GET": of_events.events},
-            "cancel": {"POST": of_workflows.cancel},
-            "messages": {"POST": of_messages.send},
-        },
-        {"POST": of_messages.send},
+        [
+            ("GET", "/", home),
+            *documents,
+            ("GET", "/healthz", probes.alive),
+            ("GET", "/readyz", probes.ready),
+            ("GET", f"{WORKFLOWS.path}/", of_workflows.page),
+            *reversed(messages),  # the longest first: an id may have slashes
+            ("GET", WORKFLOWS.path, of_workflows.page),
+            ("GET", STEPS.path, of_workflows.steps),
+            ("GET", EVENTS.path, of_events.events),
+            *Listings(workflows, owned).routes(),
+            *VerbRoutes(engine, workflows, owned).routes(),
+            ("GET", WORKFLOW_PATH, of_workflows.show),  # last: it fits all the others
+        ]
     )
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

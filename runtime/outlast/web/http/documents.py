@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -14,12 +14,13 @@ from outlast.core.failures import CANCELLED
 from outlast.core.kinds import RECEIVE, TIMER
 from outlast.core.outcomes import public_error, public_message
 from outlast.core.records import Standing
+from outlast.core.resources import EVENTS, STEPS, WORKFLOW, WORKFLOWS, Column
 from outlast.core.status import Status
 
 Row = Mapping[str, Any]
 
 _STEP_FAILED = {"code": "step_failed", "message": "the step failed"}
-_RECORDED = frozenset({"input", "output", "response", "attributes"})
+_VALUES = ("input", "output", "response")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,50 +45,57 @@ def documents(items: Iterable[Verbatim]) -> Verbatim:
     return Verbatim(b"[%s]" % b",".join(item.json for item in items))
 
 
+def row_document(columns: Sequence[Column], row: Row, *, secret: bool) -> Verbatim:
+    """A row of a resource, its members in the row's order.
+
+    Recorded JSON is text in the row. Secret columns are null for readers without a secret key. What is no
+    column is left out.
+    """
+    known = {column.name: column for column in columns}
+    return document(
+        {name: _member(known[name], value, secret) for name, value in row.items() if name in known}
+    )
+
+
+def _member(column: Column, value: Any, secret: bool) -> Any:
+    # guard: secret-columns-for-users
+    if column.secret and not secret:
+        return None
+    return Verbatim(value.encode()) if column.recorded and isinstance(value, str) else value
+
+
 def workflow_document(row: Row, *, secret: bool, values: bool = True) -> Verbatim:
     """One workflow. Its traceback, and where it runs, are for holders of a secret key alone.
 
     Without `values` what went in and what came out is left out.
     """
-    fields = {name: _recorded(value) if name in _RECORDED else value for name, value in row.items()}
+    fields = dict(row)
     if not values:
-        fields.update({name: None for name in ("input", "output", "response") if name in fields})
-    if not secret and "owner" in fields:
-        fields["owner"] = None
+        fields.update({name: None for name in _VALUES if name in fields})
     if row.get("error") is not None:
         fields["error"] = _error(row, secret=secret)
-    return document(fields)
+    return row_document(WORKFLOW, fields, secret=secret)
 
 
 def summary_document(row: Row) -> Verbatim:
     """A workflow of a listing: of its error `code` and `message`, as its reader may see it."""
-    fields = {
-        name: _recorded(value) if name in _RECORDED else value
-        for name, value in row.items()
-        if name not in ("error_code", "error_message")
-    }
     code, message = row.get("error_code"), row.get("error_message")
-    fields["error"] = None if code is None else {"code": code, "message": message or public_message(code)}
-    return document(fields)
+    error = None if code is None else {"code": code, "message": message or public_message(code)}
+    return row_document(WORKFLOWS.columns, {**row, "error": error}, secret=True)
 
 
 def running_document(row: Row, *, secret: bool) -> Verbatim:
     """One step that runs. On which instance is for holders of a secret key alone."""
-    return document(
-        {
-            "step_id": row["step_id"],
-            "name": row["name"],
-            "status": "RUNNING",
-            "output": None,
-            "error": None,
-            "attempts": row["attempt"],
-            "completion_order": None,
-            "started_at": row["began_at"],
-            "completed_at": None,
-            "retry_at": row["retry_at"],
-            "instance": row["instance_id"] if secret else None,
-        }
-    )
+    fields = dict.fromkeys(column.name for column in STEPS.columns if column.name != "wake_at") | {
+        "step_id": row["step_id"],
+        "name": row["name"],
+        "status": "RUNNING",
+        "attempts": row["attempt"],
+        "started_at": row["began_at"],
+        "retry_at": row["retry_at"],
+        "instance": row["instance_id"],
+    }
+    return row_document(STEPS.columns, fields, secret=secret)
 
 
 def step_document(row: Row, *, secret: bool, visible: bool = True) -> Verbatim:
@@ -97,14 +105,14 @@ def step_document(row: Row, *, secret: bool, visible: bool = True) -> Verbatim:
     """
     waiting = row["completion_order"] is None
     wake_at = datetime.fromtimestamp(float(row["output"]), UTC) if waiting else None
-    status, completed_at = _wait_over(row, wake_at) if wake_at else (_step_status(row), row["completed_at"])
+    status, completed_at = _wait_status(row, wake_at) if wake_at else (_step_status(row), row["completed_at"])
     published = event_of(row["name"], row["kind"]) is not None
     fields: dict[str, Any] = {
         "step_id": row["step_id"],
         "name": row["name"],
         "status": status,
-        "output": _recorded(row["output"]) if not waiting and (visible or published) else None,
-        "error": _recorded(row["error"]) if secret or row["error"] is None else _STEP_FAILED,
+        "output": row["output"] if not waiting and (visible or published) else None,
+        "error": row["error"] if secret or row["error"] is None else _STEP_FAILED,
         "attempts": row["attempts"],
         "completion_order": row["completion_order"],
         "started_at": row["started_at"],
@@ -112,15 +120,15 @@ def step_document(row: Row, *, secret: bool, visible: bool = True) -> Verbatim:
     }
     if waiting and completed_at is None:
         fields["wake_at"] = wake_at
-    return document(fields)
+    return row_document(STEPS.columns, fields, secret=secret)
 
 
 def event_document(row: Row) -> Verbatim:
     """One published event: `number`, `event`, `value`, `published_at`."""
-    return document({**row, "value": _recorded(row["value"])})
+    return row_document(EVENTS.columns, row, secret=True)
 
 
-def _wait_over(row: Row, wake_at: datetime) -> tuple[str, datetime | None]:
+def _wait_status(row: Row, wake_at: datetime) -> tuple[str, datetime | None]:
     """How a wait stands whose end is not recorded, and since when.
 
     A workflow that has ended waits for nothing: it had slept, or it gave the wait up. A receive and a timer
@@ -151,10 +159,6 @@ def _error(row: Row, *, secret: bool) -> dict[str, Any]:
     )
     public = public_error(standing)
     return {**public, **from_json(row["error"])} if secret else public
-
-
-def _recorded(text: str | None) -> Verbatim | None:
-    return None if text is None else Verbatim(text.encode())
 
 
 def _json(value: Any) -> bytes:

@@ -60,11 +60,13 @@ class Parameters:
         """The values of a parameter that may be repeated, or hold several with commas between."""
         return [each.strip() for key, value in self.pairs if key == name for each in value.split(",")]
 
-    def whole(self, name: str, default: int, minimum: int, maximum: int) -> int:
-        """A whole number within its bounds."""
+    def whole(self, name: str, default: int | None, minimum: int, maximum: int) -> int:
+        """A whole number within its bounds. It must be given unless there is a `default`."""
         text = self.one(name)
-        if text is None:
+        if text is None and default is not None:
             return default
+        if text is None:
+            raise invalid(name, f"{name} is missing; give a whole number from {minimum} to {maximum}")
         if not re.fullmatch(r"[0-9]{1,9}", text) or not minimum <= int(text) <= maximum:
             raise invalid(name, f"{name} must be a whole number from {minimum} to {maximum}, not {text!r}")
         return int(text)

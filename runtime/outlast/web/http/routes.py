@@ -7,59 +7,54 @@ route's.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import TypeVar
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from urllib.parse import quote, unquote_to_bytes
 
 from outlast.web.http.calls import Call, Sendable
 from outlast.web.http.problems import Problem, ProblemError
 
 FUNCTIONS = "/functions/v1/"
-WORKFLOWS = "/workflows/v1"
-MESSAGES = "/messages"
+_WORKFLOW_ID = "{workflow_id}"
 
-
-Endpoint = Callable[[Call], Awaitable[Sendable]]
-WorkflowEndpoint = Callable[[Call, str], Awaitable[Sendable]]
-TopicEndpoint = Callable[[Call, str, str], Awaitable[Sendable]]
-T = TypeVar("T")
+Endpoint = Callable[..., Awaitable[Sendable]]
+"""Takes the call, then what stands in place of each placeholder of its template."""
 
 
 class Routes:
-    """Endpoints by path and method, and those of one workflow by what follows its id ("" for nothing).
+    """Endpoints by method and template: `/workflows/v1/{workflow_id}/steps`. The first that fits is taken.
 
-    Those of a topic, which follows an id and `messages`, get it as it was sent.
+    A workflow's id may be sent with slashes in it, and is handed over decoded. Any other placeholder stands
+    for what is between two slashes, and is handed over as it was sent.
     """
 
-    def __init__(
-        self,
-        fixed: Mapping[str, Mapping[str, Endpoint]],
-        of_workflow: Mapping[str, Mapping[str, WorkflowEndpoint]],
-        of_topic: Mapping[str, TopicEndpoint],
-    ) -> None:
-        self._fixed = fixed
-        self._of_workflow = of_workflow
-        self._of_topic = of_topic
+    def __init__(self, routes: Iterable[tuple[str, str, Endpoint]]) -> None:
+        by_template: dict[str, dict[str, Endpoint]] = {}
+        for method, template, endpoint in routes:
+            by_template.setdefault(template, {}).setdefault(method, endpoint)
+        self._routes = [(_pattern(template), endpoints) for template, endpoints in by_template.items()]
 
     async def answer(self, call: Call) -> Sendable:
         """What the endpoint answers. Raises ProblemError, 404 and 405 among it."""
         path = raw_path(call)
-        if (endpoints := self._fixed.get(path)) is not None:
-            return await _of_method(call, endpoints)(call)
-        rest = path.removeprefix(f"{WORKFLOWS}/")
-        if rest == path:
-            raise ProblemError(Problem(404, "NOT_FOUND", "nothing is served at this path"))
-        before, _, topic = rest.rpartition("/")
-        if topic and before.endswith(MESSAGES) and before != MESSAGES:
-            workflow_id = before.removesuffix(MESSAGES)
-            return await _of_method(call, self._of_topic)(call, decoded_id(workflow_id), topic)
-        workflow_id, action = self._split(rest)
-        return await _of_method(call, self._of_workflow[action])(call, decoded_id(workflow_id))
+        for pattern, endpoints in self._routes:
+            if (found := pattern.fullmatch(path)) is not None:
+                endpoint = _of_method(call, endpoints)
+                values = found.groupdict()
+                if "workflow_id" in values:
+                    values["workflow_id"] = decode_id(values["workflow_id"])
+                return await endpoint(call, *values.values())
+        raise ProblemError(Problem(404, "NOT_FOUND", "nothing is served at this path"))
 
-    def _split(self, rest: str) -> tuple[str, str]:
-        """A raw id and what follows it. An id that ends like an action is sent with `%2F` before that."""
-        workflow_id, _, action = rest.rpartition("/")
-        return (workflow_id, action) if workflow_id and action in self._of_workflow and action else (rest, "")
+
+def _pattern(template: str) -> re.Pattern[str]:
+    return re.compile("".join(map(_part, re.split(r"(\{\w+\})", template))), re.DOTALL)
+
+
+def _part(part: str) -> str:
+    if part == _WORKFLOW_ID:
+        return "(?P<workflow_id>.+)"
+    return f"(?P<{part[1:-1]}>[^/]+)" if part.startswith("{") else re.escape(part)
 
 
 def raw_path(call: Call) -> str:
@@ -68,7 +63,7 @@ def raw_path(call: Call) -> str:
     return quote(call.path) if raw is None else raw.decode("latin-1").partition("?")[0]
 
 
-def decoded_id(raw: str) -> str:
+def decode_id(raw: str) -> str:
     """A workflow id out of a raw path. Raises ProblemError (404) for bytes that no id can hold."""
     try:
         workflow_id = unquote_to_bytes(raw.encode("latin-1")).decode()
@@ -79,7 +74,7 @@ def decoded_id(raw: str) -> str:
     return workflow_id
 
 
-def decoded_topic(raw: str) -> str | None:
+def decode_topic(raw: str) -> str | None:
     """A topic out of a raw path; None for bytes that no topic can hold."""
     try:
         topic = unquote_to_bytes(raw.encode("latin-1")).decode()
@@ -93,7 +88,7 @@ def workflow_not_found(workflow_id: str | None) -> Problem:
     return Problem(404, "workflow_not_found", "there is no workflow with this id", workflow_id=workflow_id)
 
 
-def _of_method(call: Call, endpoints: Mapping[str, T]) -> T:
+def _of_method(call: Call, endpoints: Mapping[str, Endpoint]) -> Endpoint:
     """The endpoint of the call's method; HEAD is GET, whose body the server leaves out."""
     method = "GET" if call.method == "HEAD" else call.method
     if (endpoint := endpoints.get(method)) is not None:

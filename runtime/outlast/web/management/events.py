@@ -10,14 +10,15 @@ from starlette.types import Send
 
 from outlast.core.errors import OutlastError
 from outlast.core.listing import Page
+from outlast.core.resources import EVENTS
 from outlast.engine.engine import Engine
 from outlast.store.workflows import PostgresWorkflows
 from outlast.web.callers.shares import Shares
 from outlast.web.http.answers import Answer
 from outlast.web.http.calls import Call
 from outlast.web.http.documents import document, documents, event_document
-from outlast.web.http.pages import PAGE_MAX, page_answer
-from outlast.web.http.parameters import Parameters, bad_cursor, cursor_of
+from outlast.web.http.pages import PageRequest
+from outlast.web.http.parameters import Parameters
 from outlast.web.http.problems import ProblemError
 from outlast.web.invoking.following import (
     EVENT_STREAM,
@@ -53,15 +54,13 @@ class EventRoutes:
             slots = (self._shares.in_flight(call, admitted), self._shares.streaming(call, admitted))
             lasts_s = admitted.lasts_s(self._engine.clock.now_s())
             return EventStream(self._engine, self._events, call, workflow_id, event, slots, lasts_s)
-        parameters = Parameters(call, ("event", "limit", "cursor"))
-        limit = parameters.whole("limit", PAGE_MAX, 1, PAGE_MAX)
-        after, event = _after(parameters), parameters.one("event")
+        asked = PageRequest(call, EVENTS)
         await self._owned.ownership(workflow_id, owner)
+        (after,) = asked.after or (0,)
         with reaching():
-            rows, more = await self._events.events(workflow_id, after, limit, event)
-        cursor = cursor_of(rows[-1]["number"]) if more else None
+            rows, more = await self._events.events(workflow_id, after, asked.limit, **asked.filters)
         items = documents(map(event_document, rows))
-        return page_answer("events", items, f"{location_of(workflow_id)}/events", parameters, cursor)
+        return asked.answer(items, f"{location_of(workflow_id)}/events", rows[-1] if more else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +114,3 @@ class EventStream:
         )
         end = {"workflow_id": self.workflow_id, "status": ended.status.value}
         await send_event(send, "end", document(end))
-
-
-def _after(parameters: Parameters) -> int:
-    place = parameters.cursor(int)
-    if place is None:
-        return 0
-    if not 0 <= place[0] < 2**31:
-        raise bad_cursor()
-    number: int = place[0]
-    return number

@@ -24,7 +24,7 @@ from outlast.web.http.heads import refuse_encoded
 from outlast.web.http.off_loop import by_size
 from outlast.web.http.parameters import Parameters, invalid
 from outlast.web.http.problems import Problem, ProblemError, nul_character
-from outlast.web.http.routes import decoded_topic, workflow_not_found
+from outlast.web.http.routes import decode_topic, workflow_not_found
 from outlast.web.invoking.results import accepted_headers
 
 
@@ -40,7 +40,7 @@ class MessageRoutes:
         """Send the body: 202 once it is durable. The same key sends it once."""
         await self._admission.to_operation(call)
         Parameters(call, ())
-        topic = decoded_topic(raw_topic)
+        topic = decode_topic(raw_topic)
         if topic is None or len(topic) > TOPIC_CHARS_MAX:
             raise invalid("topic", f"a topic is 1 to {TOPIC_CHARS_MAX} characters in UTF-8, none of them NUL")
         key = parse_key(call.header_values(b"idempotency-key"))

@@ -46,9 +46,9 @@ class OpenApi:
         self._version = version
         self._admission = admission
         self._open_to = open_to
-        self._making = asyncio.Lock()
-        self._of: tuple[object, ...] = ()
-        self._made: dict[object, bytes] = {}
+        self._lock = asyncio.Lock()
+        self._version_of_files: tuple[object, ...] = ()
+        self._documents: dict[object, bytes] = {}
 
     async def answer(self, call: Call) -> Answer:
         """The document as it is now, as the caller sees it. Raises ProblemError (401)."""
@@ -57,32 +57,32 @@ class OpenApi:
             detail = "Missing authorization header: a key of the project, or a user's token, opens this"
             raise refusal("UNAUTHORIZED_NO_AUTH_HEADER", detail)
         view = View(admitted, self._open_to == "public")
-        async with self._making:
+        async with self._lock:
             files = list(self._functions.files())
-            key = tuple((file.name, file.version, tuple(file.served)) for file in files)
-            if self._of != key or len(self._made) >= VIEWS_MAX:
-                self._of, self._made = key, {}
-            seen = self._seen(files, view)
-            if seen not in self._made:
+            version = tuple((file.name, file.version, tuple(file.served)) for file in files)
+            if self._version_of_files != version or len(self._documents) >= VIEWS_MAX:
+                self._version_of_files, self._documents = version, {}
+            shown = self._view_key(files, view)
+            if shown not in self._documents:
                 # In a thread: describing many models takes long enough to hold up others.
-                self._made[seen] = await asyncio.to_thread(self._make, files, view)
-            return Answer(200, self._made[seen], [JSON, NO_STORE])
+                self._documents[shown] = await asyncio.to_thread(self._make, files, view)
+            return Answer(200, self._documents[shown], [JSON, NO_STORE])
 
-    def _seen(self, files: Sequence[FunctionFile], view: View) -> object:
+    def _view_key(self, files: Sequence[FunctionFile], view: View) -> object:
         """What tells one view from another: many callers see the same."""
         gated = self._admission.gated
-        shown = (
+        names = (
             (file.name, name)
             for file in files
             for name, served in file.served.items()
             if view.shows(file.name, served, gated)
         )
-        return tuple(shown), tuple(view.of_management(management_paths()))
+        return tuple(names), tuple(view.of_management(management_paths()))
 
     def _make(self, files: Sequence[FunctionFile], view: View) -> bytes:
-        made = document(files, self._version, self._admission.gated, view)
+        whole = document(files, self._version, self._admission.gated, view)
         # A default may come from the environment: `def f(token: str = os.environ["TOKEN"])`.
-        return redactor.redact(to_json(made, inf_nan_mode="null").decode()).encode()
+        return redactor.redact(to_json(whole, inf_nan_mode="null").decode()).encode()
 
 
 def document(files: Sequence[FunctionFile], version: str, gated: Gated, view: View = ALL) -> Item:

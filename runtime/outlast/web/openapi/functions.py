@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from outlast.functions.routes import FunctionFile
@@ -22,6 +22,7 @@ from outlast.web.openapi.shared import (
     headers,
     json_content,
     reference,
+    references,
 )
 from outlast.web.openapi.views import Gated
 from outlast.web.openapi.webhooks import REFUSALS, parameters_of, security_of, webhook_of
@@ -135,12 +136,12 @@ def _describe(function: str, served: Any, schemas: Schemas) -> _Description:
     if isinstance(served, WorkflowDefinition):
         return _workflow(function, served, schemas)
     if isinstance(served, HandlerDefinition):
-        refusals = _references(_OF_HANDLERS | (REFUSALS if served.webhook else {}))
+        refusals = references(_OF_HANDLERS | (REFUSALS if served.webhook else {}))
         responses = {"200": _RESULT, "204": _NOTHING, **refusals, "default": _OWN_ANSWER}
         description = _Description(function, served.methods, inspect.getdoc(served.fn), responses)
         description.parameters = parameters_of(served.webhook) if served.webhook else []
     else:
-        refusals = _references({"401": "Unauthorized", "503": "Unavailable"})
+        refusals = references({"401": "Unauthorized", "503": "Unavailable"})
         responses = {"204": _NOTHING, **refusals, "default": _OWN_ANSWER}
         description = _Description(function, METHODS, f"{function}, an application of its own", responses)
     description.body = {"required": False, "content": {_ANY: {}}}
@@ -149,7 +150,7 @@ def _describe(function: str, served: Any, schemas: Schemas) -> _Description:
 
 def _workflow(function: str, served: WorkflowDefinition, schemas: Schemas) -> _Description:
     schema = _schema(function, served.codec.json_schema)
-    output = schemas.add(function, "output", _as_written(schema))
+    output = schemas.add(function, "output", _without_durations(schema))
     # What no annotation describes may be a Response as well.
     otherwise: Item = {} if schema else {_ANY: {}}
     nothing: Item = {} if schema else {"204": _NOTHING}
@@ -167,7 +168,7 @@ def _workflow(function: str, served: WorkflowDefinition, schemas: Schemas) -> _D
             },
         },
     }
-    refusals = _references(_OF_WORKFLOWS | (REFUSALS if served.webhook else {}))
+    refusals = references(_OF_WORKFLOWS | (REFUSALS if served.webhook else {}))
     responses = {"200": result, **nothing, **refusals, "default": _OWN_ANSWER}
     description = _Description(function, served.methods, inspect.getdoc(served.fn), responses)
     key = reference("parameters", "Idempotency-Key")
@@ -199,20 +200,18 @@ def _schema(function: str, make: Callable[[], Schema]) -> Schema:
         return {}
 
 
-def _as_written(value: Any) -> Any:
+def _without_durations(value: Any) -> Any:
     """A schema of output that promises no durations of RFC 3339: pydantic writes `PT1H1S`, which is none."""
     if isinstance(value, list):
-        return [_as_written(each) for each in value]
+        return [_without_durations(each) for each in value]
     if not isinstance(value, dict):
         return value
     duration = value.get("type") == "string" and value.get("format") == "duration"
-    return {key: _as_written(each) for key, each in value.items() if not (duration and key == "format")}
+    return {
+        key: _without_durations(each) for key, each in value.items() if not (duration and key == "format")
+    }
 
 
 def _reaches_below(served: Any) -> bool:
     """Whether paths below its own reach it too."""
     return not isinstance(served, WorkflowDefinition) or bool(served.inputs.request_parameters)
-
-
-def _references(names: Mapping[str, str]) -> Item:
-    return {status: reference("responses", name) for status, name in names.items()}

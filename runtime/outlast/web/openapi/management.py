@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from outlast.core.messages import TOPIC_CHARS_MAX
+from outlast.core.resources import (
+    EVENTS,
+    RESOURCES,
+    WORKFLOW,
+    WORKFLOW_PATH,
+    Column,
+    Filter,
+    Kind,
+    Resource,
+)
 from outlast.core.status import Status
-from outlast.web.http.pages import PAGE_DEFAULT, PAGE_MAX
-from outlast.web.http.routes import WORKFLOWS
+from outlast.core.verbs import SEND, VERBS, Argument, Verb
+from outlast.web.http.pages import PAGE_MAX
 from outlast.web.management.workflows import WAIT_S_MAX
 from outlast.web.openapi.shared import (
     KEYS,
@@ -15,119 +27,73 @@ from outlast.web.openapi.shared import (
     answer_item,
     json_content,
     reference,
+    references,
 )
 
 _TEXT: Item = {"type": "string"}
 _GIVEN: Item = {"type": "string", "pattern": r"^[^\x00]+$"}
 """A parameter's text: Postgres holds no NUL, and an empty one would mean nothing."""
 
-_COUNT: Item = {"type": "integer", "minimum": 0}
-_MOMENT: Item = {"type": "string", "format": "date-time"}
-_MAYBE_TEXT: Item = {"type": ["string", "null"]}
-_MAYBE_MOMENT: Item = {"type": ["string", "null"], "format": "date-time"}
-_ANYTHING: Item = {"description": "JSON as it was recorded."}
-
-_SUMMARY: Item = {
-    "workflow_id": _TEXT,
-    "function": _TEXT,
-    "version": {**_MAYBE_TEXT, "description": "Of its function's file, when it was started."},
-    "status": reference("schemas", "Status"),
-    "error": {"type": ["object", "null"], "description": "`code` and the beginning of its `message`."},
-    "queue": _MAYBE_TEXT,
-    "parent": {**_MAYBE_TEXT, "description": "The workflow that started it."},
-    "attributes": {"type": ["object", "null"], "description": "What it can be found by."},
-    "recovery_attempts": {**_COUNT, "description": "How often an instance that ran it was lost."},
-    "claimable_at": {
-        **_MAYBE_MOMENT,
-        "description": "When an instance may claim it; null while owned or ended.",
+_STATUS: Item = reference("schemas", "Status")
+_DATE_TIME: Item = {"type": "string", "format": "date-time"}
+_COLUMNS: dict[Kind, Item] = {
+    Kind.TEXT: _TEXT,
+    Kind.COUNT: {"type": "integer", "minimum": 0},
+    Kind.INTEGER: {"type": "integer"},
+    Kind.MOMENT: _DATE_TIME,
+    Kind.OBJECT: {"type": "object"},
+    Kind.JSON: {"description": "JSON as it was recorded."},
+    Kind.STATUS: _STATUS,
+    Kind.STEP_STATUS: {
+        "type": "string",
+        "enum": ["SUCCESS", "ERROR", "CANCELLED", "SLEEPING", "RECEIVING", "RUNNING"],
     },
-    "created_at": _MOMENT,
-    "started_at": _MAYBE_MOMENT,
-    "updated_at": _MOMENT,
-    "completed_at": _MAYBE_MOMENT,
 }
-_DETAILS: Item = {
-    "input": _ANYTHING,
-    "output": _ANYTHING,
-    "error": {
-        "type": ["object", "null"],
-        "description": "`code` and `message`; `failure` holds the exception and its traceback.",
-    },
-    "response": {
-        "type": ["object", "null"],
-        "description": "`status` and `headers`, where the function set them.",
-    },
-    "idempotency_key": _MAYBE_TEXT,
-    "subject": {**_MAYBE_TEXT, "description": "The signed-in user whose call it was."},
-    "priority": {"type": "integer"},
-    "owner": {**_MAYBE_TEXT, "description": "The instance that runs it."},
-    "epoch": {**_COUNT, "description": "Raised by each claim; every write carries it."},
-    "deadline": _MAYBE_MOMENT,
+_FILTERS: dict[Kind, Item] = {
+    Kind.TEXT: _GIVEN,
+    Kind.STATUS: {"type": "array", "items": _STATUS},
+    Kind.MOMENT: {"anyOf": [_DATE_TIME, {"type": "string", "format": "date"}]},
+    Kind.PAIR: {"type": "string", "pattern": r"^[^:\x00]+:[^\x00]*$"},
 }
-_STEP_STATUSES = ["SUCCESS", "ERROR", "CANCELLED", "SLEEPING", "RECEIVING", "RUNNING"]
-_STEP: Item = {
-    "step_id": _TEXT,
-    "name": _TEXT,
-    "status": {"type": "string", "enum": _STEP_STATUSES},
-    "output": _ANYTHING,
-    "error": {"type": ["object", "null"]},
-    "attempts": _COUNT,
-    "completion_order": {"type": ["integer", "null"]},
-    "started_at": _MAYBE_MOMENT,
-    "completed_at": _MAYBE_MOMENT,
+_PATH_PARAMETERS: dict[str, Item] = {
+    "workflow_id": {"description": "Percent-encoded, slashes too.", "schema": _TEXT},
+    "topic": {"schema": {**_GIVEN, "maxLength": TOPIC_CHARS_MAX}},
 }
+_OF_A_WORKFLOW = ("Workflow-Id", "Status-Link")
 
-_EVENT: Item = {
-    "number": {**_COUNT, "description": "Its place among all that the workflow has recorded."},
-    "event": {**_TEXT, "description": "Its name."},
-    "value": _ANYTHING,
-    "published_at": _MOMENT,
-}
 
+def _column(column: Column) -> Item:
+    schema = dict(_COLUMNS[column.kind])
+    if column.nullable:
+        schema["type"] = [schema["type"], "null"]
+    return {**schema, "description": column.about} if column.about else schema
+
+
+def _schema(columns: Sequence[Column]) -> Item:
+    return {
+        "type": "object",
+        "properties": {column.name: _column(column) for column in columns},
+        "required": [column.name for column in columns if not column.optional],
+    }
+
+
+_CHECK: Item = {
+    "type": "object",
+    "properties": {
+        "status": _TEXT,
+        "broken": {"type": "array", "items": _TEXT, "description": "Functions that can't be loaded."},
+    },
+    "required": ["status"],
+}
 SCHEMAS: dict[str, Item] = {
     "Status": {"type": "string", "enum": [status.value for status in Status]},
-    "WorkflowSummary": {"type": "object", "properties": _SUMMARY, "required": list(_SUMMARY)},
-    "Workflow": {
-        "type": "object",
-        "properties": {**_SUMMARY, **_DETAILS},
-        "required": [*_SUMMARY, *_DETAILS],
-    },
-    "Step": {
-        "type": "object",
-        "properties": {
-            **_STEP,
-            "wake_at": {
-                **_MOMENT,
-                "description": "Of a sleep or a receive that isn't over: when it will be.",
-            },
-            "retry_at": {
-                **_MAYBE_MOMENT,
-                "description": "Of a step that runs and whose last attempt failed: when the next one begins.",
-            },
-            "instance": {**_MAYBE_TEXT, "description": "Of a step that runs: the instance that runs it."},
-        },
-        "required": list(_STEP),
-    },
-    "Event": {"type": "object", "properties": _EVENT, "required": list(_EVENT)},
+    "Workflow": _schema(WORKFLOW),
+    **{resource.schema: _schema(resource.columns) for resource in RESOURCES},
     "Health": {
         "type": "object",
         "properties": {
             "status": {"type": "string", "enum": ["ok", "degraded", "unavailable", "stopping"]},
-            "checks": {
-                "type": "object",
-                "additionalProperties": {
-                    "type": "object",
-                    "properties": {
-                        "status": _TEXT,
-                        "broken": {
-                            "type": "array",
-                            "items": _TEXT,
-                            "description": "Functions that can't be loaded.",
-                        },
-                    },
-                    "required": ["status"],
-                },
-            },
+            "checks": {"type": "object", "additionalProperties": _CHECK},
         },
         "required": ["status"],
     },
@@ -137,123 +103,111 @@ SCHEMAS: dict[str, Item] = {
 def management_paths() -> dict[str, Item]:
     """Path items of everything that is no function."""
     return {
-        WORKFLOWS: {"get": _list()},
-        f"{WORKFLOWS}/{{workflow_id}}": _of_workflow({"get": _show()}),
-        f"{WORKFLOWS}/{{workflow_id}}/steps": _of_workflow({"get": _steps()}),
-        f"{WORKFLOWS}/{{workflow_id}}/events": _of_workflow({"get": _events()}),
-        f"{WORKFLOWS}/{{workflow_id}}/cancel": _of_workflow({"post": _cancel()}),
-        f"{WORKFLOWS}/{{workflow_id}}/messages": _of_workflow({"post": _send("sendMessage")}),
-        f"{WORKFLOWS}/{{workflow_id}}/messages/{{topic}}": _of_topic({"post": _send("sendMessageOfTopic")}),
+        **{each.path: _path_item(each.path, "get", _listing(each)) for each in RESOURCES},
+        WORKFLOW_PATH: _path_item(WORKFLOW_PATH, "get", _show()),
+        **{path: _path_item(path, "post", _verb(verb, path)) for verb in VERBS for path in verb.paths},
         "/healthz": {"get": _open("alive", "Whether this instance lives", {"200": _health("It does.")})},
         "/readyz": {"get": _ready()},
     }
 
 
-def _list() -> Item:
-    moment = {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}]}
-    statuses = {"type": "array", "items": reference("schemas", "Status")}
-    return _operation(
-        "listWorkflows",
-        "List workflows, newest first",
-        {"200": _page("workflows", "WorkflowSummary"), "400": reference("responses", "InvalidParameter")},
-        _query("function", _GIVEN, "Served under this name."),
-        {**_query("status", statuses, "Any of these; repeated, or with commas between."), "explode": True},
-        _query("version", _GIVEN, "Started by this version of the function's file."),
-        _query("error", _GIVEN, "Whose error's text holds this, in upper or lower case."),
-        _query("queue", _GIVEN, "In this queue."),
-        _query("parent", _GIVEN, "Started by this workflow."),
-        _query("since", moment, "Created then or later. A date alone is its midnight in UTC."),
-        _query("until", moment, "Created before."),
-        _query(
-            "attribute",
-            {"type": "string", "pattern": r"^[^:\x00]+:[^\x00]*$"},
-            "A key and its value: `customer:42`.",
-        ),
-        *_paging(PAGE_DEFAULT),
-    )
+SECRET_PATHS = frozenset(
+    [each.path for each in RESOURCES if each.secret]
+    + [path for verb in VERBS if verb.secret for path in verb.paths]
+)
+"""Those that take a secret key."""
+
+
+def _path_item(path: str, method: str, operation: Item) -> Item:
+    parameters = [
+        {"name": name, "in": "path", "required": True, **item}
+        for name, item in _PATH_PARAMETERS.items()
+        if f"{{{name}}}" in path
+    ]
+    return {**({"parameters": parameters} if parameters else {}), method: operation}
+
+
+def _listing(resource: Resource) -> Item:
+    page = {
+        "type": "object",
+        "properties": {
+            resource.name: {"type": "array", "items": reference("schemas", resource.schema)},
+            "next": {"type": ["string", "null"], "description": "The URL of the next page."},
+        },
+        "required": [resource.name, "next"],
+    }
+    answers = {"200": answer_item("A page.", page, "Next-Link"), **references({"400": "InvalidParameter"})}
+    limit = {"type": "integer", "minimum": 1, "maximum": PAGE_MAX, "default": resource.page_rows}
+    parameters = [
+        *map(_filter, resource.filters),
+        _query("limit", limit, "How many a page."),
+        _query("cursor", _GIVEN, "Where the page begins: part of the `next` of the page before."),
+    ]
+    if resource.of_workflow:
+        answers |= references({"404": "WorkflowNotFound"})
+    if resource is EVENTS:
+        stream = {"type": "string", "description": "Each `event`, then `end` or `error`. Ids are numbers."}
+        answers["200"]["content"]["text/event-stream"] = {"schema": stream}
+        answers |= references({"429": "TooManyRequests"})
+        parameters.append(reference("parameters", "Last-Event-ID"))
+    return _operation(f"list{resource.name.capitalize()}", resource.about, answers, *parameters)
+
+
+def _filter(each: Filter) -> Item:
+    several = {"explode": True} if each.kind is Kind.STATUS else {}
+    return {**_query(each.name, _FILTERS[each.kind], each.about), **several}
 
 
 def _show() -> Item:
     seconds = {"type": "number", "minimum": 0, "maximum": WAIT_S_MAX, "default": 0}
-    names = ("Workflow-Id", "Status-Link")
     return _operation(
         "showWorkflow",
         "Look at a workflow, or wait for it",
         {
-            "200": answer_item("How it stands.", reference("schemas", "Workflow"), *names),
-            "400": reference("responses", "InvalidParameter"),
-            "404": reference("responses", "WorkflowNotFound"),
+            "200": answer_item("How it stands.", reference("schemas", "Workflow"), *_OF_A_WORKFLOW),
+            **references({"400": "InvalidParameter", "404": "WorkflowNotFound"}),
         },
         _query("wait", seconds, "Answer once it has ended, or after so many seconds."),
     )
 
 
-def _steps() -> Item:
+def _verb(verb: Verb, path: str) -> Item:
+    if verb is SEND:
+        return _send(path)
     return _operation(
-        "listSteps",
-        "List a workflow's steps: the recorded ones in order of completion, then what waits and what runs",
+        f"{verb.name}Workflow",
+        verb.about,
         {
-            "200": _page("steps", "Step"),
-            "400": reference("responses", "InvalidParameter"),
-            "404": reference("responses", "WorkflowNotFound"),
+            "200": answer_item(verb.done, reference("schemas", "Accepted"), *_OF_A_WORKFLOW),
+            **references({"400": "InvalidParameter", "404": "WorkflowNotFound", "409": "WorkflowEnded"}),
         },
-        *_paging(PAGE_MAX),
+        *map(_argument, verb.arguments),
     )
 
 
-def _events() -> Item:
-    listed = _page("events", "Event")
-    stream = {"type": "string", "description": "Each `event`, then `end` or `error`. Ids are numbers."}
-    listed["content"]["text/event-stream"] = {"schema": stream}
-    return _operation(
-        "listEvents",
-        "List a workflow's published events in order, or follow them to its end",
-        {
-            "200": listed,
-            "400": reference("responses", "InvalidParameter"),
-            "404": reference("responses", "WorkflowNotFound"),
-            "429": reference("responses", "TooManyRequests"),
-        },
-        _query("event", _GIVEN, "Of this name alone."),
-        *_paging(PAGE_MAX),
-        reference("parameters", "Last-Event-ID"),
-    )
+def _argument(each: Argument) -> Item:
+    number = {"type": "integer", "minimum": each.minimum, "maximum": each.maximum}
+    return {**_query(each.name, number, each.about), "required": True}
 
 
-def _cancel() -> Item:
-    return _operation(
-        "cancelWorkflow",
-        "Cancel a workflow; cancelling it again changes nothing",
-        {
-            "200": answer_item(
-                "It is cancelled.", reference("schemas", "Accepted"), "Workflow-Id", "Status-Link"
-            ),
-            "400": reference("responses", "InvalidParameter"),
-            "404": reference("responses", "WorkflowNotFound"),
-            "409": reference("responses", "WorkflowEnded"),
-        },
-    )
-
-
-def _send(name: str) -> Item:
+def _send(path: str) -> Item:
     sent = {
         "type": "object",
-        "properties": {"workflow_id": _TEXT, "message_id": _COUNT},
+        "properties": {"workflow_id": _TEXT, "message_id": _COLUMNS[Kind.COUNT]},
         "required": ["workflow_id", "message_id"],
     }
-    key = {**PARAMETERS["Idempotency-Key"], "description": "The same key sends the message once."}
+    refusals = {
+        "400": "BadMessage",
+        "404": "WorkflowNotFound",
+        "409": "WorkflowEnded",
+        "413": "PayloadTooLarge",
+        "422": "MessageKeyReused",
+    }
     operation = _operation(
-        name,
-        "Send a message to a workflow",
-        {
-            "202": answer_item("It is durable.", sent, "Workflow-Id", "Status-Link"),
-            "400": reference("responses", "BadMessage"),
-            "404": reference("responses", "WorkflowNotFound"),
-            "409": reference("responses", "WorkflowEnded"),
-            "413": reference("responses", "PayloadTooLarge"),
-            "422": reference("responses", "MessageKeyReused"),
-        },
-        key,
+        "sendMessageOfTopic" if "{topic}" in path else "sendMessage",
+        SEND.about,
+        {"202": answer_item(SEND.done, sent, *_OF_A_WORKFLOW), **references(refusals)},
+        {**PARAMETERS["Idempotency-Key"], "description": "The same key sends the message once."},
     )
     return {**operation, "requestBody": {"required": True, "content": json_content({})}}
 
@@ -266,10 +220,10 @@ def _ready() -> Item:
 
 def _operation(name: str, summary: str, responses: Item, *parameters: Item) -> Item:
     common = {
-        "401": reference("responses", "Unauthorized"),
-        "405": reference("responses", "MethodNotAllowed"),
-        "500": reference("responses", "InternalError"),
-        "503": reference("responses", "Unavailable"),
+        "401": "Unauthorized",
+        "405": "MethodNotAllowed",
+        "500": "InternalError",
+        "503": "Unavailable",
     }
     return {
         "operationId": name,
@@ -277,7 +231,7 @@ def _operation(name: str, summary: str, responses: Item, *parameters: Item) -> I
         "tags": ["workflows"],
         "security": KEYS,
         "parameters": list(parameters),
-        "responses": {**responses, **common},
+        "responses": {**responses, **references(common)},
     }
 
 
@@ -291,50 +245,8 @@ def _open(name: str, summary: str, responses: Item) -> Item:
     }
 
 
-def _of_workflow(item: Item) -> Item:
-    parameter = {
-        "name": "workflow_id",
-        "in": "path",
-        "required": True,
-        "description": "Percent-encoded, slashes too.",
-        "schema": _TEXT,
-    }
-    return {"parameters": [parameter], **item}
-
-
-def _of_topic(item: Item) -> Item:
-    topic = {
-        "name": "topic",
-        "in": "path",
-        "required": True,
-        "schema": {**_GIVEN, "maxLength": TOPIC_CHARS_MAX},
-    }
-    of_workflow = _of_workflow(item)
-    return {**of_workflow, "parameters": [*of_workflow["parameters"], topic]}
-
-
 def _query(name: str, schema: Item, description: str) -> Item:
     return {"name": name, "in": "query", "description": description, "schema": schema}
-
-
-def _paging(default: int) -> list[Item]:
-    limit = {"type": "integer", "minimum": 1, "maximum": PAGE_MAX, "default": default}
-    return [
-        _query("limit", limit, "How many a page."),
-        _query("cursor", _GIVEN, "Where the page begins: part of the `next` of the page before."),
-    ]
-
-
-def _page(name: str, schema: str) -> Item:
-    page = {
-        "type": "object",
-        "properties": {
-            name: {"type": "array", "items": reference("schemas", schema)},
-            "next": {**_MAYBE_TEXT, "description": "The URL of the next page."},
-        },
-        "required": [name, "next"],
-    }
-    return answer_item("A page.", page, "Next-Link")
 
 
 def _health(description: str, *names: str) -> Item:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic_core import from_json
@@ -116,6 +117,11 @@ PROBLEM: Item = {
 def reference(kind: str, name: str) -> Item:
     """A reference to a component."""
     return {"$ref": f"#/components/{kind}/{name}"}
+
+
+def references(names: Mapping[str, str]) -> Item:
+    """Responses of the components by status."""
+    return {status: reference("responses", name) for status, name in names.items()}
 
 
 def headers(*names: str) -> Item:

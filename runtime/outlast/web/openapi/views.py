@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 from outlast.sdk.auth import AuthMode
 from outlast.sdk.definitions import HandlerDefinition, WorkflowDefinition
 from outlast.web.callers.admission import Admitted, opens
+from outlast.web.openapi.management import SECRET_PATHS
 from outlast.web.openapi.shared import NOBODY, Item
 from outlast.web.openapi.webhooks import webhook_of
 
@@ -16,8 +17,6 @@ OpenTo = Literal["caller", "public", "key", "off"]
 
 Gated = Callable[[str, Sequence[AuthMode] | None], bool]
 """Whether the gateway checks calls of a file's function that itself asks for this."""
-
-_FOR_SECRET_KEYS = "/messages"
 
 
 class View(NamedTuple):
@@ -45,5 +44,5 @@ class View(NamedTuple):
         if self.public or (self.admitted is not None and self.admitted.secret):
             return paths
         if self.admitted is not None and self.admitted.subject is not None:
-            return {path: item for path, item in paths.items() if _FOR_SECRET_KEYS not in path}
+            return {path: item for path, item in paths.items() if path not in SECRET_PATHS}
         return {path: item for path, item in paths.items() if item.get("get", {}).get("security") == [NOBODY]}

@@ -1,0 +1,110 @@
+"""What tables show of the rows of a resource: for people; programs get the members as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from outlast.cli.screen import Column, compact
+from outlast.cli.times import ago, moment, span
+from outlast.core.clock import Clock
+from outlast.core.resources import EVENTS, STEPS, WORKFLOWS, Kind, Resource
+from outlast.core.status import LIVE
+
+Row = dict[str, Any]
+FOREVER = timedelta(days=50 * 365)
+
+
+def columns_of(resource: Resource) -> Sequence[Column]:
+    """The columns of a resource's table: all that it has, unless others are said here."""
+    return _TABLES.get(resource.name) or [
+        Column(each.name.upper(), each.name, _human(each.name, each.kind)) for each in resource.columns
+    ]
+
+
+def status_text(row: Row) -> str:
+    """The status of a workflow, and when a sleeper wakes."""
+    status, wakes, now = str(row.get("status")), moment(row.get("claimable_at")), Clock().now()
+    if status not in LIVE or wakes is None or wakes <= now:
+        return status
+    return f"{status} ({_wait_text(wakes, now)})"
+
+
+def time_between(row: Row, first: str, last: str) -> str:
+    """How long it took from one of its moments to another."""
+    began, ended = moment(row.get(first)), moment(row.get(last))
+    return "" if began is None or ended is None else span((ended - began).total_seconds())
+
+
+def _human(name: str, kind: Kind) -> Callable[[Row], str] | None:
+    if kind is Kind.MOMENT:
+        return lambda row: ago(moment(row.get(name)), Clock().now())
+    return (lambda row: compact(row.get(name))) if kind in (Kind.JSON, Kind.OBJECT) else None
+
+
+def _wait_text(wakes: datetime, now: datetime) -> str:
+    """When a wait is over; one for a message alone lasts a hundred years."""
+    return f"wakes {ago(wakes, now)}" if wakes - now < FOREVER else "receiving"
+
+
+def _error_text(row: Row) -> str:
+    """The first line of an error's message."""
+    error = row.get("error")
+    text = str(error.get("message") or "") if isinstance(error, dict) else ""
+    return text.strip().partition("\n")[0]
+
+
+def _recovered_text(row: Row) -> str:
+    return f"{row['recovery_attempts']}×" if row.get("recovery_attempts") else ""
+
+
+def _step_status(row: Row) -> str:
+    """The status, when a sleep will be over, and when the next attempt of a step begins."""
+    status, wakes, now = str(row.get("status")), moment(row.get("wake_at")), Clock().now()
+    if (retries := moment(row.get("retry_at"))) is not None:
+        return f"{status} (next attempt {ago(retries, now)})"
+    return status if wakes is None else f"{status} ({_wait_text(wakes, now)})"
+
+
+def _step_time(row: Row) -> str:
+    """How long it took; of one that runs, how long by now."""
+    if row.get("status") == "RUNNING":
+        row = {**row, "completed_at": Clock().now().isoformat()}
+    return time_between(row, "started_at", "completed_at")
+
+
+def _step_output(row: Row) -> str:
+    error = row.get("error")
+    if isinstance(error, dict) and error.get("message"):
+        return str(error["message"])
+    return compact(error if error is not None else row.get("output"))
+
+
+_TABLES = {
+    WORKFLOWS.name: (
+        Column("WORKFLOW", "workflow_id"),
+        Column("FUNCTION", "function"),
+        Column("STATUS", "status", status_text, coloured=True),
+        Column("CREATED", "created_at", _human("created_at", Kind.MOMENT)),
+        Column("TOOK", "completed_at", lambda row: time_between(row, "created_at", "completed_at")),
+        Column("RECOVERED", "recovery_attempts", _recovered_text),
+        Column("ERROR", _error_text),
+    ),
+    STEPS.name: (
+        Column("STEP", "step_id"),
+        Column("NAME", "name"),
+        Column("STATUS", "status", _step_status, coloured=True),
+        Column("ATTEMPTS", "attempts"),
+        Column("TOOK", "started_at", _step_time),
+        Column("ENDED", "completed_at", _human("completed_at", Kind.MOMENT)),
+        Column("OUTPUT", lambda row: row.get("error") or row.get("output"), _step_output),
+        Column("INSTANCE", "instance", optional=True),
+    ),
+    EVENTS.name: (
+        Column("NUMBER", "number"),
+        Column("EVENT", "event"),
+        Column("PUBLISHED", "published_at", _human("published_at", Kind.MOMENT)),
+        Column("VALUE", "value", _human("value", Kind.JSON)),
+    ),
+}

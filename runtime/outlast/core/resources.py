@@ -1,0 +1,209 @@
+"""The resources of a host as tables: where each is, its columns, what it can be filtered by, its order.
+
+HTTP reads and checks the query by them, makes documents and pages of rows by them, and OpenAPI and the
+commands describe them. Each has a query of its name in `store/workflows.sql`, whose parameters are the
+filters' names, `after_COLUMN` for each column of the order, and `limit`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+WORKFLOWS_PATH = "/workflows/v1"
+WORKFLOW_PATH = f"{WORKFLOWS_PATH}/{{workflow_id}}"
+
+
+class Kind(StrEnum):
+    """What a column holds, or a filter takes."""
+
+    TEXT = "text"
+    COUNT = "count"
+    """A whole number from 0 on."""
+    INTEGER = "integer"
+    MOMENT = "moment"
+    """A date with time and offset; a filter takes a date alone, too."""
+    OBJECT = "object"
+    JSON = "json"
+    """Any JSON, as it was recorded."""
+    STATUS = "status"
+    """Of a workflow; a filter takes several."""
+    STEP_STATUS = "step status"
+    PAIR = "pair"
+    """Of a filter: a key and its value."""
+
+
+class Column(NamedTuple):
+    """A column of a resource: a member of its JSON documents."""
+
+    name: str
+    kind: Kind
+    about: str = ""
+    nullable: bool = False
+    optional: bool = False
+    """Whether documents may lack it."""
+    recorded: bool = False
+    """Whether its JSON is passed on as it was recorded, digit by digit."""
+    secret: bool = False
+    """Whether it is null for all but holders of a secret key."""
+
+
+class Filter(NamedTuple):
+    """A parameter that narrows a listing down, and the option `--name` of its command."""
+
+    name: str
+    kind: Kind
+    about: str
+    """For OpenAPI."""
+    help: str | None = None
+    """Of the option; None where the command has none."""
+
+
+class Resource(NamedTuple):
+    """A listing: of all there is, or of what belongs to a workflow."""
+
+    name: str
+    path: str
+    schema: str
+    """Its documents' name in OpenAPI."""
+    columns: tuple[Column, ...]
+    filters: tuple[Filter, ...]
+    order: tuple[str, ...]
+    """The columns that place a row among the others, for the cursor."""
+    order_kinds: tuple[Kind, ...]
+    about: str
+    """For OpenAPI."""
+    help: str
+    """Of its command."""
+    empty: str
+    """What a terminal shows where there are no rows."""
+    page_rows: int = 1000
+    """How many rows a page has unless `limit` says it."""
+    secret: bool = True
+    """Whether holders of a secret key alone may read it."""
+
+    @property
+    def of_workflow(self) -> bool:
+        """Whether its rows belong to one workflow."""
+        return self.path.startswith(WORKFLOW_PATH)
+
+
+def _maybe(name: str, kind: Kind, about: str = "") -> Column:
+    return Column(name, kind, about, nullable=True)
+
+
+_SUMMARY = (
+    Column("workflow_id", Kind.TEXT),
+    Column("function", Kind.TEXT),
+    _maybe("version", Kind.TEXT, "Of its function's file, when it was started."),
+    Column("status", Kind.STATUS),
+    _maybe("error", Kind.OBJECT, "`code` and the beginning of its `message`."),
+    _maybe("queue", Kind.TEXT),
+    _maybe("parent", Kind.TEXT, "The workflow that started it."),
+    Column("attributes", Kind.OBJECT, "What it can be found by.", nullable=True, recorded=True),
+    Column("recovery_attempts", Kind.COUNT, "How often an instance that ran it was lost."),
+    _maybe("claimable_at", Kind.MOMENT, "When an instance may claim it; null while owned or ended."),
+    Column("created_at", Kind.MOMENT),
+    _maybe("started_at", Kind.MOMENT),
+    Column("updated_at", Kind.MOMENT),
+    _maybe("completed_at", Kind.MOMENT),
+)
+_RESPONSE = "`status` and `headers`, where the function set them."
+WORKFLOW = (
+    *(column for column in _SUMMARY if column.name != "error"),
+    Column("input", Kind.JSON, recorded=True),
+    Column("output", Kind.JSON, recorded=True),
+    _maybe("error", Kind.OBJECT, "`code` and `message`; `failure` holds the exception and its traceback."),
+    Column("response", Kind.OBJECT, _RESPONSE, nullable=True, recorded=True),
+    _maybe("idempotency_key", Kind.TEXT),
+    _maybe("subject", Kind.TEXT, "The signed-in user whose call it was."),
+    Column("priority", Kind.INTEGER),
+    Column("owner", Kind.TEXT, "The instance that runs it.", nullable=True, secret=True),
+    Column("epoch", Kind.COUNT, "Raised by each claim; every write carries it."),
+    _maybe("deadline", Kind.MOMENT),
+)
+"""The columns of one workflow that is looked at by its id."""
+
+_OF_VERSION = "Only those of this version of the function's file."
+_OF_STATUS = "Only those that stand so. May be repeated."
+_WITH_ERROR = "Only those whose error's text holds this."
+_SINCE = "Created since then: 30m, 2h or 7d ago, or a date."
+WORKFLOWS = Resource(
+    name="workflows",
+    path=WORKFLOWS_PATH,
+    schema="WorkflowSummary",
+    columns=_SUMMARY,
+    filters=(
+        Filter("function", Kind.TEXT, "Served under this name.", "Only this function's."),
+        Filter("version", Kind.TEXT, "Started by this version of the function's file.", _OF_VERSION),
+        Filter("status", Kind.STATUS, "Any of these; repeated, or with commas between.", _OF_STATUS),
+        Filter("error", Kind.TEXT, "Whose error's text holds this, in upper or lower case.", _WITH_ERROR),
+        Filter("queue", Kind.TEXT, "In this queue.", "Only those of this queue, such as pgmq:orders."),
+        Filter("parent", Kind.TEXT, "Started by this workflow."),
+        Filter("since", Kind.MOMENT, "Created then or later. A date alone is its midnight in UTC.", _SINCE),
+        Filter("until", Kind.MOMENT, "Created before.", "Created before then."),
+        Filter("attribute", Kind.PAIR, "A key and its value: `customer:42`."),
+    ),
+    order=("created_at", "workflow_id"),
+    order_kinds=(Kind.MOMENT, Kind.TEXT),
+    about="List workflows, newest first",
+    help="List workflows, the newest first.",
+    empty="no workflows",
+    page_rows=50,
+    secret=False,
+)
+
+_WAKE = "Of a sleep or a receive that isn't over: when it will be."
+_RETRY = "Of a step that runs and whose last attempt failed: when the next one begins."
+_INSTANCE = "Of a step that runs: the instance that runs it."
+STEPS = Resource(
+    name="steps",
+    path=f"{WORKFLOW_PATH}/steps",
+    schema="Step",
+    columns=(
+        Column("step_id", Kind.TEXT),
+        Column("name", Kind.TEXT),
+        Column("status", Kind.STEP_STATUS),
+        Column("output", Kind.JSON, recorded=True),
+        Column("error", Kind.OBJECT, nullable=True, recorded=True),
+        Column("attempts", Kind.COUNT),
+        Column("completion_order", Kind.INTEGER, nullable=True),
+        Column("started_at", Kind.MOMENT, nullable=True),
+        Column("completed_at", Kind.MOMENT, nullable=True),
+        Column("wake_at", Kind.MOMENT, _WAKE, optional=True),
+        Column("retry_at", Kind.MOMENT, _RETRY, nullable=True, optional=True),
+        Column("instance", Kind.TEXT, _INSTANCE, nullable=True, optional=True, secret=True),
+    ),
+    filters=(),
+    order=("place", "step_id"),
+    order_kinds=(Kind.COUNT, Kind.TEXT),
+    about="List a workflow's steps: the recorded ones in order of completion, then what waits and what runs",
+    help="List the steps of a workflow in the order they ended, then those that run.",
+    empty="no step is recorded, and none runs",
+    secret=False,
+)
+
+EVENTS = Resource(
+    name="events",
+    path=f"{WORKFLOW_PATH}/events",
+    schema="Event",
+    columns=(
+        Column("number", Kind.COUNT, "Its place among all that the workflow has recorded."),
+        Column("event", Kind.TEXT, "Its name."),
+        Column("value", Kind.JSON, recorded=True),
+        Column("published_at", Kind.MOMENT),
+    ),
+    filters=(Filter("event", Kind.TEXT, "Of this name alone.", "Only events of this name."),),
+    order=("number",),
+    order_kinds=(Kind.COUNT,),
+    about="List a workflow's published events in order, or follow them to its end",
+    help="List the events that a workflow has published, in their order.",
+    empty="no event is published",
+    secret=False,
+)
+
+RESOURCES = (WORKFLOWS, STEPS, EVENTS)
+"""All of them, as OpenAPI and the commands list them."""
+
+MANAGED = tuple(each.path for each in RESOURCES if not each.of_workflow)
+"""How the paths of all of them begin, and those of the verbs."""

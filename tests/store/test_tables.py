@@ -1,0 +1,124 @@
+"""The tables of `core` and the statements of the store say the same: statuses, verbs, resources."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import psycopg
+import pytest
+
+import outlast.store
+from outlast.core.resources import EVENTS, RESOURCES, STEPS, WORKFLOWS, Resource
+from outlast.core.status import FAILED, LIVE, TRANSITIONS, Change, Status
+from outlast.core.verbs import VERBS, Verb
+from outlast.store.queries import load
+
+FILES = sorted(path.name for path in Path(outlast.store.__file__).parent.glob("*.sql"))
+STATUS = "|".join(Status)
+SETS = {LIVE, FAILED, frozenset(Status)}
+"""The only ones that statements tell apart by lists."""
+
+CHANGES = {
+    ("instances.sql", "claim"): {Change.CLAIM},
+    ("instances.sql", "recover"): {Change.RECOVER, Change.EXHAUST},
+    ("journal.sql", "commit_batch"): {Change.START, Change.SUSPEND},
+    ("queues.sql", "consume"): {Change.START},
+    ("messages.sql", "deliver"): {Change.SUSPEND},
+    **{("workflows.sql", verb.name): {verb.change} for verb in VERBS if verb.change is not None},
+}
+"""What each statement that names a status makes of it."""
+
+
+def lists_of(text: str) -> list[frozenset[Status]]:
+    """The lists of statuses that a text of SQL holds: of two statuses or more."""
+    found = re.findall(rf"\(\s*((?:'(?:{STATUS})',?\s*){{2,}})\)", text)
+    return [frozenset(map(Status, re.findall(r"'(\w+)'", each))) for each in found]
+
+
+def single_statuses(text: str) -> set[Status]:
+    """The statuses that stand alone."""
+    lists = re.compile(rf"\(\s*(?:'(?:{STATUS})',?\s*){{2,}}\)")
+    return set(map(Status, re.findall(rf"'({STATUS})'", lists.sub("", text))))
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_statuses_in_statements_are_those_of_the_table(file: str) -> None:
+    for name, query in load(file).items():
+        text = query.as_string(None)
+        assert set(lists_of(text)) <= SETS, name
+        reached = {
+            after for (_, change), after in TRANSITIONS.items() if change in CHANGES.get((file, name), set())
+        }
+        assert single_statuses(text) <= reached, name
+
+
+def test_statuses_in_functions_are_those_of_the_table(database: str) -> None:
+    bodies = "select proname, prosrc from pg_proc where pronamespace = 'outlast'::regnamespace"
+    definitions = "select viewname, definition from pg_views where schemaname = 'outlast'"
+    with psycopg.connect(database) as connection:
+        functions: dict[str, str] = dict(connection.execute(bodies).fetchall())
+        views: dict[str, str] = dict(connection.execute(definitions).fetchall())
+    assert {"start", "cancel_any"} <= set(functions)
+    for name, text in {**functions, **views}.items():
+        assert set(lists_of(text)) <= SETS, name
+    assert single_statuses(functions["cancel_any"]) == {Status.CANCELLED}
+
+
+def test_a_list_that_no_set_has_is_seen() -> None:
+    assert lists_of("status in ('ENQUEUED', 'PENDING') and status not in ('ERROR', 'SUCCESS')") == [
+        LIVE,
+        {Status.ERROR, Status.SUCCESS},
+    ]
+    assert single_statuses("status = 'PENDING' and status in ('ENQUEUED', 'PENDING')") == {Status.PENDING}
+
+
+@pytest.mark.parametrize(
+    "verb", [verb for verb in VERBS if verb.change is not None], ids=lambda each: each.name
+)
+def test_a_verbs_statement_changes_what_the_table_says(verb: Verb) -> None:
+    text = load("workflows.sql")[verb.name].as_string(None)
+    assert lists_of(text) == [verb.statuses]
+    given = {"workflow_id", "nonce", *(each.name for each in verb.arguments)}
+    assert set(re.findall(r"%\((\w+)\)s", text)) == given
+    assert text.splitlines()[-1] == "returning status"
+
+
+@pytest.mark.parametrize("resource", RESOURCES, ids=lambda each: each.name)
+def test_a_resources_query_takes_what_the_table_says(resource: Resource) -> None:
+    text = load("workflows.sql")[resource.name].as_string(None)
+    given = (
+        {each.name for each in resource.filters} | {f"after_{name}" for name in resource.order} | {"limit"}
+    )
+    given |= {"workflow_id"} if resource.of_workflow else set()
+    given |= {"subject", "attribute_value"} if resource is WORKFLOWS else set()
+    assert set(re.findall(r"%\((\w+)\)s", text)) == given
+
+
+@pytest.mark.parametrize("resource", RESOURCES, ids=lambda each: each.name)
+def test_a_resources_query_returns_its_columns(resource: Resource, database: str) -> None:
+    query = load("workflows.sql")[resource.name]
+    parameters = dict.fromkeys(re.findall(r"%\((\w+)\)s", query.as_string(None)))
+    with psycopg.connect(database) as connection:
+        described = connection.execute(query, parameters).description
+    assert described is not None
+    returned = {column.name for column in described}
+    columns = {column.name for column in resource.columns if not column.optional}
+    if resource is WORKFLOWS:
+        columns = columns - {"error"} | {"error_code", "error_message"}
+    if resource is STEPS:
+        columns = columns - {"status"} | {"kind", "place", "over_at"}
+    assert returned == columns
+    assert set(resource.order) <= returned
+    assert len(resource.order) == len(resource.order_kinds)
+
+
+def test_names_and_paths_are_given_once() -> None:
+    for names in (
+        [each.name for each in RESOURCES],
+        [each.path for each in RESOURCES] + [path for verb in VERBS for path in verb.paths],
+        [each.name for each in VERBS],
+    ):
+        assert len(names) == len(set(names))
+    assert EVENTS.of_workflow
+    assert not WORKFLOWS.of_workflow
