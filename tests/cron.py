@@ -20,6 +20,7 @@ from tests.hosts import LIMIT_S, until
 from tests.scratch import scratch_folder
 
 SERVERS = Path("/usr/lib/postgresql")
+# Shared memory in the server's own folder goes with it; in /dev/shm it would outlive a server that is killed.
 SETTINGS = """
 shared_preload_libraries = 'pg_cron'
 cron.database_name = 'postgres'
@@ -27,6 +28,7 @@ cron.use_background_workers = on
 listen_addresses = '127.0.0.1'
 port = {port}
 unix_socket_directories = '{folder}'
+dynamic_shared_memory_type = mmap
 fsync = off
 """
 NET = """
