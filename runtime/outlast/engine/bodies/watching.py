@@ -5,6 +5,7 @@ A profiler sees each call of a built-in function. That is slow, so only hosts fo
 
 from __future__ import annotations
 
+import gc
 import sys
 import sysconfig
 from collections.abc import Callable, Iterator
@@ -72,4 +73,5 @@ def _caller(frame: FrameType | None) -> FrameType | None:
         frame = frame.f_back
     if frame is None or frame.f_code.co_filename.startswith((_LIBRARY, "<frozen")) or is_ours(frame):
         return None
-    return frame
+    # What times the garbage collector, as hypothesis does, runs wherever that does.
+    return None if any(getattr(each, "__code__", None) is frame.f_code for each in gc.callbacks) else frame
