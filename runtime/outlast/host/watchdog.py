@@ -36,6 +36,8 @@ class Watchdog:
         self._alive = alive
         self._watched = threading.get_ident()
         self._sign = threading.Event()
+        self._never = threading.Event()
+        """To sleep by: `time.sleep` fails where somebody has bent the process's clock."""
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin to watch."""
@@ -56,12 +58,12 @@ class Watchdog:
             except Exception:
                 # Whoever ends here takes the signs of life along, without which a healthy worker is killed.
                 _logger.exception("the watchdog met what it didn't expect; it goes on")
-                time.sleep(LOOK_S)
+                self._never.wait(LOOK_S)
 
     def _rest(self) -> None:
         """Sleep. If waking took long, C code held the interpreter, and nobody could look meanwhile."""
         passed = _counted()
-        time.sleep(LOOK_S)
+        self._never.wait(LOOK_S)
         if (held_s := passed() - LOOK_S) >= BLOCKED_S:
             self._observe(LoopFreed(held_s, *self._culprit()))
 
