@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
-import sys
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -24,6 +20,7 @@ from outlast.engine.engine import Engine, EngineOptions
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.testing.database import Database
 from outlast.testing.rows import Letter, Limits
+from outlast.testing.silence import quiet
 from outlast.testing.stores import MemoryStore
 from tests.simulation.network import PATIENCE_S, Network, SimulatedLink
 from tests.simulation.plans import LEASE_S, Plan
@@ -472,24 +469,7 @@ class Scenario:
                 self.world.violation(f"{workflow_id} returned {each!r}, which isn't recorded")
 
 
-@contextmanager
-def quiet() -> Iterator[None]:
-    """What is left of killed processes is thrown away: that their coroutines complain is of no interest."""
-    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-            gc.collect()
-    finally:
-        sys.unraisablehook = hook
-        if collecting:
-            gc.enable()
-
-
 def simulate(plan: Plan, trace: Callable[[str], None] | None = None) -> Outcome:
     """Run one schedule."""
-    with quiet():
+    with quiet(collect=True):
         return Scenario(plan, trace).run()

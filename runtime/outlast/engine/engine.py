@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any, Literal
 
-from outlast.core.budget import SMALL_BYTES, Budget, weigh
+from outlast.core.budget import SMALL_BYTES, Budget
 from outlast.core.callers import NOBODY, Caller, CallerToken
 from outlast.core.clock import Clock
 from outlast.core.errors import (
@@ -23,7 +23,7 @@ from outlast.core.errors import (
     UsageError,
     WorkflowNotFound,
 )
-from outlast.core.names import fingerprint_of, fresh_workflow_id, workflow_id_of
+from outlast.core.names import fresh_workflow_id, workflow_id_of
 from outlast.core.observations import CallUnawaited, InstanceStopped, InstanceStopping, Observer
 from outlast.core.ports import (
     BadData,
@@ -44,6 +44,7 @@ from outlast.engine.journal import Journal
 from outlast.engine.lease import Lease
 from outlast.engine.mail import MailRoom
 from outlast.engine.membership import Membership, Pace
+from outlast.engine.new_workflows import new_workflow
 from outlast.engine.operations.transactions import conflict_pause
 from outlast.engine.results import result_of
 from outlast.engine.services import Child, Services
@@ -517,18 +518,8 @@ class Engine:
         caller: Caller = NOBODY,
     ) -> NewWorkflow:
         text = workflow.inputs.encode_call(args, kwargs)
-        return NewWorkflow(
-            workflow_id=workflow_id,
-            function=function,
-            input=text,
-            idempotency_key=key,
-            fingerprint=fingerprint_of("START", function, "", b"", text.encode()),
-            subject=caller.id,
-            claims=caller.record(),
-            version=self._catalog.version(function),
-            parent=parent,
-            deadline_s=None if workflow.timeout_s is None else self.clock.now_s() + workflow.timeout_s,
-            load_bytes=weigh(text),
+        return new_workflow(
+            self._catalog, self.clock.now_s(), workflow_id, function, workflow, text, key, parent, caller
         )
 
 

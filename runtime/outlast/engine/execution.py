@@ -535,7 +535,7 @@ class Execution:
         if self.draining:
             if not any(call.running for call in self.calls.values()):
                 self.stop(HandedOver("the instance shuts down"))
-        elif self.waiting.calls and not self.has_completions:
+        else:
             self._operations.leave(self)
 
     @property

@@ -121,7 +121,12 @@ class PostgresWorkflows:
         subject: str | None = None,
         **filters: Any,
     ) -> Page:
-        """A page of workflows, newest first: all, or those of the user `subject`. See `listing`."""
+        """A page of workflows, newest first: all, or those of the user `subject`. See `listing`.
+
+        Raises TypeError for a filter that there isn't: it would be no filter at all.
+        """
+        if unknown := filters.keys() - {each.name for each in WORKFLOWS.filters}:
+            raise TypeError(f"workflows have no filter {', '.join(sorted(unknown))}")
         return await self.listing(WORKFLOWS, {**filters, "subject": subject}, after, limit)
 
     async def steps(

@@ -28,7 +28,7 @@ from outlast.testing.exploring import explore
 from outlast.testing.processes import Process
 from outlast.testing.reports import Report
 from outlast.testing.runs import Run
-from outlast.testing.starting import chosen_faults, definition_of, new_workflow, taken
+from outlast.testing.starting import chosen_faults, definition_of, taken, workflow_of_call
 from outlast.testing.trials import Subject
 from outlast.testing.worlds import Connect, World
 
@@ -340,7 +340,7 @@ class Outlast:
     ) -> tuple[NewWorkflow, WorkflowDefinition]:
         definition = definition_of(workflow, what)
         key = f"test-{next(self._numbers)}" if self._key is None else self._key
-        return new_workflow(self._world, definition, args, kwargs, self._caller, key), definition
+        return workflow_of_call(self._world, definition, args, kwargs, self._caller, key), definition
 
     def _start(self, run: Run, new: NewWorkflow, definition: WorkflowDefinition) -> None:
         async def start(process: Process) -> None:

@@ -10,8 +10,11 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """No collection within it, no warning, nothing that can't be raised."""
+def quiet(*, collect: bool = False) -> Iterator[None]:
+    """No collection within it, no warning, nothing that can't be raised.
+
+    With `collect` what is left is thrown away at its end.
+    """
     hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
     collecting = gc.isenabled()
     gc.disable()
@@ -19,6 +22,8 @@ def quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
+            if collect:
+                gc.collect()
     finally:
         sys.unraisablehook = hook
         if collecting:

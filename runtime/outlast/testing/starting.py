@@ -6,11 +6,11 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from outlast.core.budget import weigh
 from outlast.core.callers import Caller
 from outlast.core.errors import UsageError
-from outlast.core.names import fingerprint_of, workflow_id_of
+from outlast.core.names import workflow_id_of
 from outlast.core.records import NewWorkflow
+from outlast.engine.new_workflows import new_workflow
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.workflows import Workflow
 from outlast.testing.worlds import World
@@ -25,7 +25,7 @@ def definition_of(workflow: Any, what: str) -> WorkflowDefinition:
     return workflow.definition
 
 
-def new_workflow(
+def workflow_of_call(
     world: World,
     definition: WorkflowDefinition,
     args: tuple[Any, ...],
@@ -43,17 +43,15 @@ def new_workflow(
         inputs.take_json(text)
     else:
         text = inputs.encode_call(args, kwargs)
-    return NewWorkflow(
-        workflow_id=workflow_id_of(function, caller.id, key),
-        function=function,
-        input=text,
-        idempotency_key=key,
-        fingerprint=fingerprint_of("START", function, "", b"", text.encode()),
-        subject=caller.id,
-        claims=caller.record(),
-        version=world.catalog.version(function),
-        deadline_s=None if definition.timeout_s is None else world.now_s() + definition.timeout_s,
-        load_bytes=weigh(text),
+    return new_workflow(
+        world.catalog,
+        world.now_s(),
+        workflow_id_of(function, caller.id, key),
+        function,
+        definition,
+        text,
+        key,
+        caller=caller,
     )
 
 

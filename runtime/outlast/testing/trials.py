@@ -18,7 +18,7 @@ from outlast.testing.points import Place, Point
 from outlast.testing.processes import Process
 from outlast.testing.replaying import History, history_of
 from outlast.testing.seen import Seen
-from outlast.testing.starting import new_workflow
+from outlast.testing.starting import workflow_of_call
 from outlast.testing.worlds import CANCEL, HAND_OVER, Act, Connect, ProcessKilled, World
 
 Key = tuple[str, str]
@@ -161,7 +161,7 @@ def run_trial(
 
 def _start(world: World, subject: Subject) -> str:
     """As a client does: who gets no answer calls again, with the same key. Its id."""
-    new = new_workflow(world, subject.definition, subject.args, subject.kwargs, subject.caller, "crash")
+    new = workflow_of_call(world, subject.definition, subject.args, subject.kwargs, subject.caller, "crash")
 
     async def start(process: Process) -> None:
         await process.engine.start_new(new, subject.definition, None)

@@ -24,7 +24,6 @@ from outlast.web.callers.shares import Shares
 from outlast.web.callers.webhooks import Complaints, admit_webhook
 from outlast.web.http.addresses import Addresses
 from outlast.web.http.answers import ClientGone, Reply
-from outlast.web.http.bodies import Share
 from outlast.web.http.byte_budget import ByteBudget
 from outlast.web.http.calls import Call
 from outlast.web.http.cors import preflight, shared
@@ -33,6 +32,7 @@ from outlast.web.http.large_answers import LargeAnswers
 from outlast.web.http.problems import INTERNAL, expected_problem
 from outlast.web.http.requests import RequestLog, untold
 from outlast.web.http.routes import FUNCTIONS
+from outlast.web.http.share import Share
 from outlast.web.invoking.following import wants_stream
 from outlast.web.invoking.handlers import HostAccess, serve_app, serve_handler
 from outlast.web.invoking.invoke import Invoker, check_method

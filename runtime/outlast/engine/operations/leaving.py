@@ -19,7 +19,7 @@ def leave(execution: Execution) -> None:
     Of those nothing is lost by a crash: what others are told, and when a wait ends, stays.
     """
     waiting = execution.waiting
-    if not waiting.calls:
+    if not waiting.calls or execution.has_completions:
         return
     if len(waiting.calls) == len(execution.calls) and waiting.nearest_s() > _soon_s(execution):
         if not waiting.receives():

@@ -11,10 +11,10 @@ from starlette.types import Receive, Scope, Send
 from outlast.core.budget import VALUE_BYTES
 from outlast.core.unfolding import check_values
 from outlast.web.http.answers import ClientGone
-from outlast.web.http.bodies import SHARE, Share
 from outlast.web.http.large_answers import is_small
 from outlast.web.http.off_loop import by_size
 from outlast.web.http.problems import Problem, ProblemError
+from outlast.web.http.share import SHARE, Share
 
 T = TypeVar("T")
 

@@ -1,0 +1,73 @@
+"""What one call takes of the budgets of bytes: its body, and its answer where that is large."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import TypeVar
+
+from starlette.types import Scope
+
+from outlast.web.http.addresses import caller_address
+from outlast.web.http.byte_budget import ByteBudget, Full
+from outlast.web.http.large_answers import LargeAnswers
+from outlast.web.http.problems import Problem, ProblemError
+
+SHARE = "outlast.share"
+"""Where in an ASGI scope the call's share is kept: several readers of one request have one."""
+
+T = TypeVar("T")
+
+
+class Share:
+    """What one call takes of the budgets. Until its caller is known, its address stands for it."""
+
+    __slots__ = ("_answers", "_budget", "_caller", "_held")
+
+    def __init__(self, budget: ByteBudget, answers: LargeAnswers, scope: Scope) -> None:
+        self._budget = budget
+        self._answers = answers
+        self._caller: str | None = caller_address(scope)
+        self._held = 0
+        scope[SHARE] = self
+
+    def charge_to(self, caller: str | None, *, secret: bool) -> None:
+        """It is known who calls. What was taken before stays counted where it is."""
+        if not self._held and (secret or caller is not None):
+            self._caller = None if secret else caller
+
+    def take(self, more: int) -> None:
+        """Take so many bytes more. Raises ProblemError (429, 503)."""
+        full = self._budget.take(self._caller, self._held, more)
+        if full is not None:
+            of_caller = full is Full.CALLERS
+            raise ProblemError(_of_caller(self._budget.caller_bytes_max) if of_caller else _of_instance())
+        self._held += more
+
+    def hold(
+        self, make: Callable[[], Awaitable[T]], size_of: Callable[[T], int]
+    ) -> AbstractAsyncContextManager[T]:
+        """What is answered, with room for it. See LargeAnswers."""
+        return self._answers.hold(lambda: self._caller, make, size_of)
+
+    def release(self) -> None:
+        """Give all back."""
+        self._budget.give_back(self._caller, self._held)
+        self._held = 0
+
+
+_CLOSING = (("retry-after", "1"), ("connection", "close"))
+"""Closing spares us from reading the rest only to throw it away."""
+
+
+def _of_caller(bytes_max: int) -> Problem:
+    detail = (
+        f"bodies of this caller already take {bytes_max} bytes with this one; "
+        "wait for a call to be answered, or send less at once"
+    )
+    return Problem(429, "rate_limited", detail, retryable=True, headers=_CLOSING)
+
+
+def _of_instance() -> Problem:
+    detail = "this instance holds as many bodies as it has memory for; try again soon"
+    return Problem(503, "overloaded", detail, retryable=True, headers=_CLOSING)
