@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from checkout import CardDeclined, charge, checkout, put_back, reserve, ship
+from functions.checkout import CardDeclined, charge, checkout, put_back, reserve, ship
 from outlast import HTTPException
 from outlast.testing import Outlast
 
