@@ -50,14 +50,17 @@ def test_what_is_written_passes_the_house_checks(call: Runs, project: Path) -> N
 def test_the_test_that_is_written_passes(call: Runs, project: Path, name: str, auth: str | None) -> None:
     written = json.loads(call("new", name, *(("--auth", auth) if auth else ()), "--json").out)["test"]
     assert written == f"functions/_{name}_test.py"
+    tested = ["pytest", "-q", "-p", "no:randomly", "-p", "no:schemathesis", "--rootdir", ".", "functions"]
     for check in (
         ["ruff", "check", "--isolated", written],
         ["ruff", "format", "--check", "--isolated", written],
-        ["pytest", "-q", "-p", "no:randomly", "-p", "no:schemathesis", "--rootdir", ".", "functions"],
+        tested,
+        [*tested, "--import-mode=importlib"],
     ):
         done = subprocess.run(
-            [sys.executable, "-m", *check], capture_output=True, text=True, timeout=55, cwd=project
-        )
+            # -P: the command `pytest` has no folder of its own on its path, `python -m` has.
+            [sys.executable, "-P", "-m", *check], capture_output=True, text=True, timeout=55, cwd=project
+        )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         assert check[0] == "ruff" or "2 passed" in done.stdout
     assert [each["name"] for each in json.loads(call("list", "--json").out)["functions"]] == [name]

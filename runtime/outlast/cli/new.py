@@ -162,13 +162,15 @@ def _write_test(path: Path, name: str, auth: str | None) -> Path | None:
     test = path.with_name(f"_{name}_test.py")
     identifier = _identifier(name)
     plain = name.isidentifier() and not keyword.iskeyword(name)
-    own = f"from {name} import {identifier}" if plain else "from importlib import import_module\n"
-    ours = "from outlast.testing import Outlast"
+    # As the host knows it. Another folder is on pytest's path itself.
+    module = f"functions.{name}" if path.parent.name == "functions" else name
+    own, ours = f"from {module} import {identifier}", "from outlast.testing import Outlast"
+    imports = f"{ours}\n\n{own}" if plain else f"from importlib import import_module\n\n{ours}"
     text = _TEST.substitute(
         name=name,
         folder=_relative(path.parent),
-        imports="\n".join(sorted([own, ours]) if plain else [own, ours]),
-        found="" if plain else f'\n{identifier} = import_module("{name}").{identifier}\n',
+        imports=imports,
+        found="" if plain else f'\n{identifier} = import_module("{module}").{identifier}\n',
         user=_AS_USER if auth == "user" else "",
         outlast="ada" if auth == "user" else "outlast",
         given=identifier if auth == "user" else f'{identifier}, name="Ada"',

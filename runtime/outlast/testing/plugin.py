@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,8 +27,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The marker that asks for the same."""
+    """The marker that asks for the same; and function files are imported as on the host, `functions.NAME`."""
     config.addinivalue_line("markers", "outlast_pg: transactions of this test run on an embedded Postgres")
+    project = _project(config)
+    if (project / "functions").is_dir() and str(project) not in sys.path:
+        sys.path.append(str(project))
+
+
+def _project(config: pytest.Config) -> Path:
+    """The folder that holds `functions` and `supabase`, also where pytest runs in one of them."""
+    root = config.rootpath
+    return root.parent if root.name == "functions" else root
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +47,7 @@ def outlast_postgres(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pyt
 
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if hasattr(pytestconfig, "workerinput") else base
-    with server(shared, pytestconfig.rootpath / "supabase") as url:
+    with server(shared, _project(pytestconfig) / "supabase") as url:
         yield url
 
 
