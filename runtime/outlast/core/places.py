@@ -52,12 +52,17 @@ def place_of_user(coro: Any) -> tuple[str, int]:
             return frame.f_code.co_filename, frame.f_lineno
         frame = frame.f_back
     found = None
-    while coro is not None:
+    # What runs is being closed here; CPython 3.11 may crash when asked what such a one awaits.
+    while coro is not None and not _is_running(coro):
         frame = getattr(coro, "cr_frame", None) or getattr(coro, "gi_frame", None)
         if frame is not None and _is_users(frame):
             found = frame.f_code.co_filename, frame.f_lineno
         coro = getattr(coro, "cr_await", None) or getattr(coro, "gi_yieldfrom", None)
     return found or place_of_caller()
+
+
+def _is_running(coro: Any) -> bool:
+    return bool(getattr(coro, "cr_running", False) or getattr(coro, "gi_running", False))
 
 
 def _is_of_package(frame: FrameType) -> bool:
