@@ -1,4 +1,4 @@
-"""Background loops: woken, retried, told of, and in nobody's way."""
+"""Background loops: woken, retried, told of, and in nobody's way; and who hears of it."""
 
 from __future__ import annotations
 
@@ -39,5 +39,10 @@ MUTANTS = (
         "loop-that-does-not-end",
         "A loop ends without waiting for what is due next",
         "unit/test_background.py::test_a_loop_ends_wherever_it_is",
+    ),
+    Mutant(
+        "listener-fails-who-tells",
+        "What a listener raises reaches neither other listeners nor who told it",
+        "unit/test_listeners.py::test_one_that_fails_is_told_of_once_and_disturbs_nobody",
     ),
 )

@@ -1,6 +1,6 @@
-"""What the engine tells of itself, after it is true: typed facts that logs, metrics and traces read.
+"""What the host tells of itself, after it is true: typed facts. The log is made of them.
 
-Whoever emits doesn't know who listens. Durations are seconds.
+Whoever tells doesn't know who listens. Durations are seconds.
 """
 
 from __future__ import annotations
@@ -377,6 +377,7 @@ class WorkflowManaged(Observation):
 
 
 Observer = Callable[[Observation], None]
+"""Whom facts are told to. A host has `observe.listeners.Listeners`."""
 
 
 def ignore(_: Observation) -> None:
