@@ -14,6 +14,9 @@ from outlast.core.retry import RetryPolicy
 RETRY = RetryPolicy(backoff_s=0.1, backoff_max_s=2.0)
 """How long to wait between failed rounds. The first one is retried at once: a lost connection is replaced."""
 
+LAST_ROUND_S = 1.0
+"""So long a round may take to its end at the shutdown, where it may be giving back what it claimed."""
+
 CANCEL_AGAIN_S = 0.5
 _NEVER = float("inf")
 

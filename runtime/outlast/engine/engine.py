@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any, Literal
 
+from outlast.core.background import LAST_ROUND_S, Loop
 from outlast.core.budget import SMALL_BYTES, Budget
 from outlast.core.callers import NOBODY, Caller, CallerToken
 from outlast.core.clock import Clock
@@ -156,6 +157,16 @@ class Engine:
             observe,
         )
 
+        self.loops: tuple[Loop, ...] = (
+            *self._membership.loops,
+            self._journal.writing,
+            self._journal.watching,
+            *self._waits.loops,
+            self._delivery.loop,
+            self._consumer.loop,
+        )
+        """All that goes on in the background."""
+
     # --- life ---------------------------------------------------------------------------------------------
 
     async def open(self) -> None:
@@ -164,10 +175,8 @@ class Engine:
         self._thread = threading.get_ident()
         patches.install()
         await self._membership.join()
-        self._journal.open()
-        self._waits.open()
-        self._delivery.open()
-        self._consumer.open()
+        for loop in self.loops:
+            loop.open()
         self._opened = True
 
     async def close(self) -> None:
@@ -176,7 +185,7 @@ class Engine:
         began = asyncio.get_running_loop().time()
         self._observe(InstanceStopping(tuple(self._executor.live), self._options.drain_s))
         self._membership.stop_claiming()
-        await self._consumer.close()
+        await self._consumer.loop.close(LAST_ROUND_S)
         gone = ShuttingDown("this instance shuts down; the workflow goes on elsewhere")
         self._waits.fail_elsewhere(gone)
         if self._starting:
@@ -197,7 +206,7 @@ class Engine:
             except TimeoutError:
                 pass  # its lease is ended below, which gives them back too
         self._waits.fail_all(gone)
-        await self._delivery.close()
+        await self._delivery.loop.close()
         await self._journal.close(2.0)
         await self._membership.leave()
         await self._waits.close(gone)

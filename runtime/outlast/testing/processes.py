@@ -90,6 +90,9 @@ class Process:
             self.engine = DrivenEngine(name, store, catalog, observe, options)
         finally:
             asyncio.events._set_running_loop(None)
+        # There is nothing to watch or to consume, again and again for days.
+        without = (self.engine._journal.watching, self.engine._consumer.loop)
+        self.engine.loops = tuple(loop for loop in self.engine.loops if loop not in without)
         executor = self.engine._executor
         executor._operations = operations
         executor._body_threads = DaemonThreads()  # type: ignore[assignment]
@@ -100,9 +103,6 @@ class Process:
     async def open(self) -> None:
         """Join, as an instance does."""
         await self.engine.open()
-        for seldom in (self.engine._journal._watch_task, self.engine._consumer._task):
-            if seldom is not None:
-                seldom.cancel()  # there is nothing to watch or to consume, again and again for days
 
     @property
     def live(self) -> list[Execution]:

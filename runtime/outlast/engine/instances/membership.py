@@ -8,15 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from outlast.core.background import LAST_ROUND_S, RETRY, Loop
 from outlast.core.budget import Taken
 from outlast.core.clock import Clock, monotonic
 from outlast.core.observations import (
     ClaimGivenUp,
-    DatabaseFound,
-    DatabaseLost,
     InstanceJoined,
     InstanceLost,
-    LoopFailed,
     Observer,
     WorkflowsClaimed,
 )
@@ -24,18 +22,14 @@ from outlast.core.ports import Catalog, InstanceStore, TookTooLong, Unreachable,
 from outlast.core.records import Beat, ClaimedWorkflow, LostInstance
 from outlast.core.status import Status
 from outlast.core.stops import LeaseLost
-from outlast.engine.concurrency import end_tasks
 from outlast.engine.execution.execution import Execution
 from outlast.engine.executor import Executor
 from outlast.engine.instances.allowance import Allowance
 from outlast.engine.instances.loading import Loader
-from outlast.engine.instances.suspicions import LOOK_AGAIN_S, RETRY_MAX_S, RETRY_MIN_S, Suspicions
+from outlast.engine.instances.suspicions import LOOK_AGAIN_S, Suspicions
 from outlast.engine.lease import Lease
 
 JITTER = 0.05
-LAST_ROUND_S = 1.0
-"""So long a round may take to its end at the shutdown: it may be giving back what it claimed."""
-
 CLAIM_PART = 1 / 3
 """Of the lease: so long a claim may take. A renewal waits for one that is under way."""
 
@@ -90,9 +84,7 @@ class Membership:
         self._observe = observe
         self._pace = pace
         self._claiming = True
-        self._leaving = False
-        self._wake = asyncio.Event()
-        self._wake_at = float("inf")
+        self._tidied = False
         self._beat_at = 0.0
         self._forced_at = 0.0
         self._doubtful = False
@@ -106,28 +98,23 @@ class Membership:
         self._returned: list[ClaimedWorkflow] = []
         """Claimed, and to be given back unused: there was no memory for them, or no time."""
         self._claim_batch = pace.claim_batch
-        self._task: asyncio.Task[None] | None = None
+        self._loop = Loop("lease", self._do_round, observe, tells_absence=True)
+        self.loops = (self._loader.loop, self._loop)
         store.when_lost(self._beat_now)
 
     async def join(self) -> None:
-        """Take the lease and start the loop. Raises Unreachable."""
+        """Take the lease; then `loops` may be opened. Raises Unreachable."""
         await self._beat()
         self._observe(InstanceJoined(self._instance_id))
-        self._loader.open()
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="outlast-membership")
 
     def stop_claiming(self) -> None:
         """Keep the lease, take no more work."""
         self._claiming = False
 
     async def leave(self) -> None:
-        """Stop the loop after its round and end the lease at once. Never raises for an absent database."""
-        if self._task is not None:
-            self._leaving = True
-            self._claim_now()
-            await asyncio.wait([self._task], timeout=LAST_ROUND_S)
-            await end_tasks([self._task])
-        await self._loader.close()
+        """Stop after the round that is under way and end the lease. Never raises for an absent database."""
+        await self._loop.close(LAST_ROUND_S)
+        await self._loader.loop.close()
         # guard: trust-while-leaving
         self._lease.end()
         try:
@@ -154,74 +141,33 @@ class Membership:
 
     def claim_soon(self, at_s: float) -> None:
         """Something is due at `at_s` (Unix seconds): claim then, if that is before the next tick."""
-        self._wake_by(monotonic() + at_s - self._clock.now_s() + CLOCK_SLACK_S)
-
-    def _claim_now(self) -> None:
-        self._wake_by(monotonic())
+        self._loop.wake(monotonic() + at_s - self._clock.now_s() + CLOCK_SLACK_S)
 
     def _beat_now(self) -> None:
         """The session by which others know this instance is gone: show them the next one."""
         self._beat_at = 0.0
         self._doubtful = True
         # With a pause between: whatever ends sessions may end each.
-        self._forced_at = max(monotonic(), self._forced_at + RETRY_MIN_S)
-        self._wake_by(self._forced_at)
+        self._forced_at = max(monotonic(), self._forced_at + RETRY.backoff_s)
+        self._loop.wake(self._forced_at)
 
-    def _wake_by(self, at: float) -> None:
-        if at < self._wake_at:
-            self._wake_at = at
-            self._wake.set()
-
-    async def _run(self) -> None:
-        away_since: float | None = None
-        failures = 0
-        tidied = False
-        while not self._leaving:
-            again = False
-            try:
-                if monotonic() >= self._beat_at:
-                    await self._beat()
-                await self._release_returned()
-                if self._claiming:
-                    again = await self._claim()
-                if not tidied:
-                    await self._store.tidy()
-                    tidied = True
-                if away_since is not None:
-                    self._observe(DatabaseFound(monotonic() - away_since))
-                away_since, failures = None, 0
-            except Unreachable as error:
-                failures += 1
-                self._beat_at = 0.0  # the lease names the session: the new one must be known before all else
-                self._doubtful = True
-                if away_since is None:
-                    away_since = monotonic()
-                    self._observe(DatabaseLost("lease", str(error)))
-            except Exception as error:  # noqa: BLE001 - the loop must go on; it says what happened
-                failures += 1
-                self._observe(LoopFailed("membership", repr(error)))
-            await self._pause(again, failures)
-
-    async def _pause(self, again: bool, failures: int) -> None:
-        if failures:
-            # The first time at once, the second time soon: others count their looks by now.
-            ceiling = min(RETRY_MAX_S, RETRY_MIN_S * 2 ** min(failures - 2, 10)) if failures > 1 else 0.0
-            await asyncio.sleep(random.uniform(ceiling / 2, ceiling))
-            return
-        if again:
-            await asyncio.sleep(0)
-            return
+    async def _do_round(self) -> float:
+        try:
+            if monotonic() >= self._beat_at:
+                await self._beat()
+            await self._release_returned()
+            more = self._claiming and await self._claim()
+            if not self._tidied:
+                await self._store.tidy()
+                self._tidied = True
+        except Unreachable:
+            self._beat_at = 0.0  # the lease names the session: the new one must be known before all else
+            self._doubtful = True
+            raise
+        if more:
+            return 0.0
         tick_s = min(self._pace.tick_s, LOOK_AGAIN_S) if self._suspicions else self._pace.tick_s
-        ends = monotonic() + tick_s * random.uniform(1 - JITTER, 1 + JITTER)
-        while (left_s := min(ends, self._wake_at) - monotonic()) > 0:
-            self._wake.clear()
-            try:
-                async with asyncio.timeout(left_s):
-                    await self._wake.wait()
-            except TimeoutError:
-                break
-        if self._wake_at <= monotonic():
-            self._wake_at = float("inf")
+        return tick_s * random.uniform(1 - JITTER, 1 + JITTER)
 
     async def _beat(self) -> None:
         known, term = list(self._executor.live.values()), self._lease.term
@@ -261,7 +207,7 @@ class Membership:
         live = self._executor.live.values()
         if self._doubtful or any(not each.stopped and each.term != self._lease.term for each in live):
             self._beat_at = 0.0
-            self._claim_now()
+            self._loop.wake()
         self._doubtful = False
 
     async def _release_unknown(self, beat: Beat) -> None:
@@ -292,9 +238,9 @@ class Membership:
         room = max(
             0, min(self._claim_batch, self._pace.workflows_max - len(self._executor.live) - self.loading)
         )
-        if rests := self._loader.rests_until > monotonic():
+        if rests := self._loader.loop.resumes_at > monotonic():
             room = 0
-            self._wake_by(self._loader.rests_until)
+            self._loop.wake(self._loader.loop.resumes_at)
         alone = self._executor.suspects_wait and not any(map(self._is_suspect, self._loader.loading.values()))
         term = self._lease.term
         try:
@@ -323,7 +269,7 @@ class Membership:
             return recovered
         more = len(claims.workflows) >= room
         if more and room < self._pace.claim_batch:
-            self._executor.when_at_most(self._pace.claims_below, self._claim_now)
+            self._executor.when_at_most(self._pace.claims_below, self._loop.wake)
             return recovered
         return recovered or more
 
@@ -342,7 +288,7 @@ class Membership:
         """Let these be claimed again: they are this instance's, and it doesn't run them."""
         self._returned += workflows
         if workflows:
-            self._claim_now()
+            self._loop.wake()
 
     async def _release_returned(self) -> None:
         returned, self._returned = self._returned, []
