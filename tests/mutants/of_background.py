@@ -36,6 +36,11 @@ MUTANTS = (
         "unit/test_background.py::test_failures_are_retried_at_once_and_then_ever_later_and_told_once",
     ),
     Mutant(
+        "rounds-for-nothing",
+        "A loop whose failed rounds are not to be repeated waits for a wake, and forgets no failure meanwhile",
+        "unit/test_background.py::test_what_is_not_to_be_repeated_waits_for_a_wake_and_its_pauses_grow_all_the_same",
+    ),
+    Mutant(
         "loop-that-does-not-end",
         "A loop ends without waiting for what is due next",
         "unit/test_background.py::test_a_loop_ends_wherever_it_is",

@@ -162,6 +162,31 @@ def test_failures_are_retried_at_once_and_then_ever_later_and_told_once(virtual:
     virtual(test())
 
 
+def test_what_is_not_to_be_repeated_waits_for_a_wake_and_its_pauses_grow_all_the_same(virtual: Run) -> None:
+    began: list[float] = []
+
+    async def fail() -> None:
+        began.append(asyncio.get_running_loop().time())
+        raise ValueError("x")
+
+    async def test() -> None:
+        loop = Loop("tested", fail, lambda _: None, repeats=False)
+        loop.open()
+        await asyncio.sleep(100.0)
+        assert len(began) == 1
+        for _ in range(5):
+            loop.wake()
+            await asyncio.sleep(100.0)
+        assert len(began) == 6
+        for _ in range(50):
+            loop.wake()
+            await asyncio.sleep(0.1)
+        assert len(began) <= 6 + 1 + 5
+        await loop.close()
+
+    virtual(test())
+
+
 def test_an_absent_database_is_told_by_the_loop_whose_task_that_is(virtual: Run) -> None:
     silent, telling = (Rounds(*[Unreachable("gone")] * 3, ValueError("x"), None) for _ in range(2))
 

@@ -39,9 +39,13 @@ class Loop:
         observe: Observer,
         *,
         retry: RetryPolicy = RETRY,
+        repeats: bool = True,
         tells_absence: bool = False,
     ) -> None:
-        """`tells_absence`: whether an absent database is told of here; else another loop does."""
+        """`repeats`: whether a failed round is done again, as what it was for is still to be done.
+
+        `tells_absence`: whether an absent database is told of here; else another loop does.
+        """
         self.closing = False
         """Whether it was told to end. A long round looks at this now and then."""
         self.resumes_at = 0.0
@@ -50,6 +54,7 @@ class Loop:
         self._do_round = do_round
         self._observe = observe
         self._retry = retry
+        self._repeats = repeats
         self._tells_absence = tells_absence
         self._wake_at = _NEVER
         self._sleeper: asyncio.Future[None] | None = None
@@ -146,7 +151,8 @@ class Loop:
         pause_s = self._retry.wait_s(self._failures - 1) if self._failures > 1 else 0.0
         # guard: loop-without-backoff = monotonic()
         self.resumes_at = monotonic() + pause_s
-        return self.resumes_at
+        # guard: rounds-for-nothing = self.resumes_at
+        return self.resumes_at if self._repeats else _NEVER
 
     def _succeeded(self) -> None:
         self._failures, self._told = 0, ""

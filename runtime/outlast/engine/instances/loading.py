@@ -43,7 +43,7 @@ class Loader:
         self._batches: deque[tuple[list[ClaimedWorkflow], int]] = deque()
         self.loading: dict[str, ClaimedWorkflow] = {}
         """What is claimed and not running yet. At the end it is given back with the lease."""
-        self.loop = Loop("loader", self._load_next, observe)
+        self.loop = Loop("loader", self._load_next, observe, repeats=False)
 
     @property
     def load_bytes(self) -> int:

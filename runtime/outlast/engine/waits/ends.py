@@ -33,7 +33,7 @@ class Waits:
         self._looks_sent: dict[str, asyncio.Future[Standing | None]] = {}
         self._exist_at_s = 0.0
         self._polling = Loop("polls", self._poll, observe)
-        self._looking = Loop("looks", self._look_all, observe, retry=LOOK_RETRY)
+        self._looking = Loop("looks", self._look_all, observe, retry=LOOK_RETRY, repeats=False)
         self.loops = (self._polling, self._looking)
 
     async def close(self, reason: OutlastError) -> None:
