@@ -37,7 +37,7 @@ MUTANTS = (
     ),
     Mutant(
         "rounds-for-nothing",
-        "A loop whose failed rounds are not to be repeated waits for a wake, and forgets no failure meanwhile",
+        "A loop whose failed rounds are not to be repeated waits for a wake",
         "unit/test_background.py::test_what_is_not_to_be_repeated_waits_for_a_wake_and_its_pauses_grow_all_the_same",
     ),
     Mutant(

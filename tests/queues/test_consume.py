@@ -13,7 +13,7 @@ import pytest
 from outlast import context, step, workflow
 from outlast.core.budget import weigh
 from outlast.core.errors import UsageError
-from outlast.core.observations import LoopFailed, QueueConsumed, QueueRefused
+from outlast.core.observations import LoopFailed, QueueConsumed, QueueRefused, WorkflowStarted
 from outlast.core.ports import QueueUnusable
 from outlast.engine.instances import queues
 from outlast.store.connections import Database
@@ -54,6 +54,8 @@ async def test_a_message_starts_a_workflow_and_is_gone(queue_database: str) -> N
         workflow_id = f"pgmq:orders:{message_id}"
         assert await result(bench, workflow_id) == ["widget", 3, "queue", "service_role"]
         assert await left(bench) == 0
+        starts = [each for each in bench.observations if isinstance(each, WorkflowStarted)]
+        assert starts == [WorkflowStarted(workflow_id, "orders", "queue")]
         row = await bench.row(workflow_id)
         assert (row["queue"], row["function"], row["idempotency_key"]) == ("pgmq:orders", "orders", None)
         assert row["attributes"]["msg_id"] == message_id

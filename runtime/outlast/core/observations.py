@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +108,27 @@ class SettingsChanged(Observation):
 
 
 @dataclass(frozen=True, slots=True)
+class WorkflowStarted(Observation):
+    """A workflow's row is durable, and it runs here for the first time.
+
+    `trigger` is what made the row: a `call` of a client or a handler, a parent (`child`), `sql`, or a message
+    of a `queue`.
+    """
+
+    workflow_id: str
+    function: str
+    trigger: Literal["call", "child", "sql", "queue"]
+
+
+@dataclass(frozen=True, slots=True)
 class WorkflowsClaimed(Observation):
-    """Woken, recovered or handed-over workflows run here now."""
+    """These workflows run here from now on: woken, recovered, handed over, started by SQL or by messages.
+
+    `lags_s`: for how long each had been due. Messages have none.
+    """
 
     workflow_ids: tuple[str, ...]
+    lags_s: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +150,23 @@ class WorkflowStopped(Observation):
     function: str
     reason: str
     detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepEnded(Observation):
+    """A step or a transaction (`kind`) has run, to be recorded with the next commit.
+
+    `duration_s` counts from its first attempt to the end of the last.
+    """
+
+    workflow_id: str
+    function: str
+    step_id: str
+    name: str
+    kind: str
+    succeeded: bool
+    attempts: int
+    duration_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +291,15 @@ class LoopInterrupted(Observation):
     """A function tried to end the event loop; it goes on."""
 
     error: str
+
+
+@dataclass(frozen=True, slots=True)
+class JournalCommitted(Observation):
+    """What `workflows` had to write is durable; `depth` others wait for the next commit."""
+
+    workflows: int
+    depth: int
+    took_s: float
 
 
 @dataclass(frozen=True, slots=True)

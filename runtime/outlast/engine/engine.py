@@ -25,7 +25,13 @@ from outlast.core.errors import (
     WorkflowNotFound,
 )
 from outlast.core.names import fresh_workflow_id, workflow_id_of
-from outlast.core.observations import CallUnawaited, InstanceStopped, InstanceStopping, Observer
+from outlast.core.observations import (
+    CallUnawaited,
+    InstanceStopped,
+    InstanceStopping,
+    Observer,
+    WorkflowStarted,
+)
 from outlast.core.ports import (
     BadData,
     Catalog,
@@ -363,6 +369,8 @@ class Engine:
             # guard: lost-race-runs without 3
             if done.cancelled() or done.exception() is not None or (created_s := done.result()) is None:
                 return
+            trigger: Literal["call", "child"] = "call" if new.parent is None else "child"
+            self._observe(WorkflowStarted(new.workflow_id, new.function, trigger))
             # guard: late-start-launched
             if new.workflow_id in self._executor.live:
                 return  # its answer came late: it was recovered, and claimed by this instance itself

@@ -15,7 +15,7 @@ from itertools import count
 
 from outlast.core.background import Loop
 from outlast.core.clock import monotonic
-from outlast.core.observations import JournalMoves, JournalStalled, LoopFailed, Observer
+from outlast.core.observations import JournalCommitted, JournalMoves, JournalStalled, LoopFailed, Observer
 from outlast.core.ports import BadData, Conflicted, JournalStore
 from outlast.core.records import Batch, Ending, FencedWrite, NewWorkflow, StepRecord, Suspension
 
@@ -193,6 +193,7 @@ class Journal:
             self._in_flight = len(self._on_their_way[0].entries)
         part = self._on_their_way[0]
         try:
+            began = monotonic()
             written = await self._commit(part)
         except Conflicted:
             return random.uniform(0, CONFLICT_PAUSE_S)
@@ -208,6 +209,7 @@ class Journal:
         else:
             for entry in part.entries:
                 self._settle(entry, written)
+            self._observe(JournalCommitted(len(part.entries), len(self._entries), monotonic() - began))
         del self._on_their_way[0]
         self._in_flight -= len(part.entries)
         self._moves += 1

@@ -23,6 +23,7 @@ _LINE_BREAK = re.compile(r"\s*\n\s*")
 
 _LINES: dict[type[Observation], tuple[int, str] | tuple[int, str, logging.Logger]] = {
     facts.InstanceJoined: (DEBUG, "instance %(instance_id)s has its lease"),
+    facts.WorkflowStarted: (DEBUG, "%(workflow_id)s is started (%(trigger)s)"),
     facts.DatabaseLost: (WARNING, "the database can't be reached (%(what)s): %(error)s; trying again"),
     facts.DatabaseFound: (INFO, "the database answers again, after %(away_s).1f s"),
     facts.DatabaseRefused: (ERROR, "the database can't be used: %(error)s; remedy: %(remedy)s"),
@@ -125,6 +126,8 @@ def log(fact: Observation) -> None:
 
 
 def _log_line(fact: Observation, level: int, text: str, logger: logging.Logger = _logger) -> None:
+    if not logger.isEnabledFor(level):
+        return
     fields = {each.name: getattr(fact, each.name) for each in dataclasses.fields(fact)}
     extra = {name: fields[name] for name in ("workflow_id", "step_id", "attempt") if fields.get(name)}
     said = {

@@ -17,6 +17,7 @@ from outlast.core.observations import (
     InstanceLost,
     Observer,
     WorkflowsClaimed,
+    WorkflowStarted,
 )
 from outlast.core.ports import Catalog, InstanceStore, TookTooLong, Unreachable, WorkflowStore
 from outlast.core.records import Beat, ClaimedWorkflow, LostInstance
@@ -262,7 +263,7 @@ class Membership:
         if claims.undelivered:
             self._messages_arrived()
         if claims.workflows:
-            self._observe(WorkflowsClaimed(tuple(each.workflow_id for each in claims.workflows)))
+            self._tell_claims(claims.workflows)
             self._loader.load(claims.workflows, term)
         recovered = await self._recover(claims.lost)
         if rests:
@@ -272,6 +273,14 @@ class Membership:
             self._executor.when_at_most(self._pace.claims_below, self._loop.wake)
             return recovered
         return recovered or more
+
+    def _tell_claims(self, workflows: list[ClaimedWorkflow]) -> None:
+        now_s = self._clock.now_s()
+        lags_s = tuple(max(0.0, now_s - each.due_s) for each in workflows if each.due_s is not None)
+        self._observe(WorkflowsClaimed(tuple(each.workflow_id for each in workflows), lags_s))
+        for each in workflows:
+            if each.epoch == 1:  # of those that Python starts the first epoch is never claimed
+                self._observe(WorkflowStarted(each.workflow_id, each.function, "sql"))
 
     def _is_suspect(self, claimed: ClaimedWorkflow) -> bool:
         return claimed.recovery_attempts >= self._pace.suspect_after

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from outlast.core.background import Loop
 from outlast.core.budget import Budget
 from outlast.core.clock import monotonic
-from outlast.core.observations import Observer, QueueConsumed, QueueRefused, WorkflowsClaimed
+from outlast.core.observations import Observer, QueueConsumed, QueueRefused, WorkflowsClaimed, WorkflowStarted
 from outlast.core.ports import Catalog, QueueStore, QueueUnusable
 from outlast.core.records import ClaimedWorkflow
 from outlast.engine.lease import Lease
@@ -131,6 +131,8 @@ class Consumer:
             self._observe(QueueConsumed(queue))
         if workflows:
             self._observe(WorkflowsClaimed(tuple(each.workflow_id for each in workflows)))
+            for each in workflows:
+                self._observe(WorkflowStarted(each.workflow_id, function, "queue"))
             self._load(workflows, term)
         return len(workflows) == room
 
