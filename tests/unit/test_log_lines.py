@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from typing import Any, get_type_hints
 
@@ -26,7 +25,7 @@ FOR_DEBUGGING: set[type[facts.Observation]] = {facts.StepEnded, facts.JournalCom
 
 def example(kind: type[facts.Observation]) -> facts.Observation:
     hints = get_type_hints(kind)
-    return kind(**{each.name: VALUES.get(hints[each.name]) for each in dataclasses.fields(kind)})
+    return kind(**{name: VALUES.get(hints[name]) for name in kind.__slots__})
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)

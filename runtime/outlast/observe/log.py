@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import re
 import sys
@@ -128,7 +127,7 @@ def log(fact: Observation) -> None:
 def _log_line(fact: Observation, level: int, text: str, logger: logging.Logger = _logger) -> None:
     if not logger.isEnabledFor(level):
         return
-    fields = {each.name: getattr(fact, each.name) for each in dataclasses.fields(fact)}
+    fields = {name: getattr(fact, name) for name in type(fact).__slots__}
     extra = {name: fields[name] for name in ("workflow_id", "step_id", "attempt") if fields.get(name)}
     said = {
         name: _LINE_BREAK.sub(" ", value) if isinstance(value, str) else value
