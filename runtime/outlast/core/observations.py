@@ -11,7 +11,7 @@ from typing import Literal
 
 
 class Observation:
-    """The root of all facts. Those of each step and each commit aren't frozen: making them takes half as long."""
+    """The root of all facts. Those of each step and commit are not frozen: they are made twice as fast."""
 
     __slots__: tuple[str, ...] = ()
 
