@@ -218,8 +218,17 @@ class MessageStore(Protocol):
 class QueueStore(Protocol):
     """Supabase Queues."""
 
-    async def consume(self, queue: str, function: str, room: int) -> list[ClaimedWorkflow]:
+    async def consume(
+        self,
+        queue: str,
+        function: str,
+        room: int,
+        version: str | None = None,
+        timeout_s: float | None = None,
+    ) -> list[ClaimedWorkflow]:
         """Make workflows of `function` of at most `room` messages, claimed, and delete those in one commit.
+
+        `version` is of the function's file; `timeout_s` counts from now.
 
         Raises Unreachable (in doubt: what was committed is released later, as its owner doesn't know it)
         and QueueUnusable.

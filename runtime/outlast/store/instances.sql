@@ -79,7 +79,7 @@ with sessions as materialized (
   -- doesn't say how large it is.
   select
     w.workflow_id, w.claimable_at, w.parent, w.load_bytes,
-    case when w.load_bytes is null then concat(w.input, w.request) end as unweighed
+    case when w.load_bytes is null then concat(w.input, w.request) end as document
   from outlast.workflow_status w
   where w.owner is null
     -- guard: claim-what-is-not-due = and w.claimable_at is not null
@@ -99,7 +99,7 @@ with sessions as materialized (
 ), suspect as (
   select
     w.workflow_id, w.claimable_at, w.parent, w.load_bytes,
-    case when w.load_bytes is null then concat(w.input, w.request) end as unweighed
+    case when w.load_bytes is null then concat(w.input, w.request) end as document
   from outlast.workflow_status w
   where w.owner is null and w.claimable_at <= now()
     and w.function = any(%(functions)s::text[])
@@ -109,13 +109,11 @@ with sessions as materialized (
   limit %(suspects)s
   for no key update skip locked
 ), weighed as (
-  -- As outlast.load_bytes_of, without the right to call it.
   select
-    f.workflow_id, f.claimable_at, f.parent, coalesce(
-      f.load_bytes,
-      case when octet_length(f.unweighed) = char_length(f.unweighed) then 1 else 4 end
-        * char_length(f.unweighed)::bigint
-      + 25 * (char_length(f.unweighed) - char_length(translate(f.unweighed, '[{,:', '')))::bigint) as load_bytes
+    workflow_id, claimable_at, parent, coalesce(
+      load_bytes,
+      -- include: start.sql load_bytes
+    ) as load_bytes
   from (select * from due union all select * from suspect) as f
 ), found as (
   select

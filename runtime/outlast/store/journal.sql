@@ -5,33 +5,27 @@
 -- `unnest` stands in the lists of columns, where all of one list advance together (Postgres manual, "SQL Functions
 -- Returning Sets"): in a FROM each would fill a store of its own, which is most of the price of a small batch.
 -- For at most one row of each kind the same statement runs without any `unnest` (see queries.py); nulls are no row.
-with started as (
-  insert into outlast.workflow_status as w (
-    workflow_id, function, status, input, request, idempotency_key, fingerprint, subject, claims,
-    version, parent, deadline, owner, epoch, nonce, started_at, load_bytes
-  )
+with new as (
   select
-    s.workflow_id, s.function, 'PENDING', s.input::json, s.request::json, s.idempotency_key, s.fingerprint,
-    s.subject, s.claims::json, s.version, s.parent, to_timestamp(s.deadline), %(instance)s, 1, %(nonce)s, now(),
-    s.load_bytes
-  from (
-    select
-      unnest(%(start_ids)s::text[]) as workflow_id,
-      unnest(%(start_functions)s::text[]) as function,
-      unnest(%(start_inputs)s::text[]) as input,
-      unnest(%(start_requests)s::text[]) as request,
-      unnest(%(start_keys)s::text[]) as idempotency_key,
-      unnest(%(start_fingerprints)s::text[]) as fingerprint,
-      unnest(%(start_subjects)s::text[]) as subject,
-      unnest(%(start_claims)s::text[]) as claims,
-      unnest(%(start_versions)s::text[]) as version,
-      unnest(%(start_parents)s::text[]) as parent,
-      unnest(%(start_deadlines)s::float8[]) as deadline,
-      unnest(%(start_load_bytes)s::bigint[]) as load_bytes
-  ) as s
-  where s.workflow_id is not null
-  -- guard: start-conflict-overwrites = on conflict (workflow_id) do update set nonce = excluded.nonce
-  on conflict (workflow_id) do nothing
+    unnest(%(start_ids)s::text[]) as workflow_id,
+    unnest(%(start_functions)s::text[]) as function,
+    unnest(%(start_inputs)s::text[]) as input,
+    unnest(%(start_requests)s::text[]) as request,
+    unnest(%(start_keys)s::text[]) as idempotency_key,
+    unnest(%(start_fingerprints)s::text[]) as fingerprint,
+    unnest(%(start_subjects)s::text[]) as subject,
+    unnest(%(start_claims)s::text[]) as claims,
+    null as queue,
+    null as attributes,
+    unnest(%(start_versions)s::text[]) as version,
+    unnest(%(start_parents)s::text[]) as parent,
+    to_timestamp(unnest(%(start_deadlines)s::float8[])) as deadline,
+    unnest(%(start_load_bytes)s::bigint[]) as load_bytes,
+    %(instance)s as owner,
+    %(nonce)s::bigint as nonce,
+    now() as at
+), started as (
+  -- include: start.sql insert
   returning w.workflow_id
 ), ended as (
   -- The update itself is the fence of those that end: it locks the row and checks owner and epoch.
