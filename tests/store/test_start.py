@@ -32,7 +32,7 @@ def test_only_one_statement_inserts_workflows(database: str) -> None:
     assert found == ["start.sql"]
     query = """
         select proname from pg_proc
-        where pronamespace = 'outlast'::regnamespace and prosrc ilike '%%insert into outlast.workflow_status%%'
+        where pronamespace = 'outlast'::regnamespace and prosrc ilike '%insert into outlast.workflow%'
     """
     with psycopg.connect(database) as connection:
         assert connection.execute(query).fetchall() == [("start_as",)]

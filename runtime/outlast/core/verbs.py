@@ -47,6 +47,11 @@ class Verb(NamedTuple):
         """Those of a workflow that the verb changes."""
         return frozenset(before for before, change in TRANSITIONS if before and change is self.change)
 
+    def refusal(self, status: Status) -> str:
+        """What a caller is told of a workflow of another status."""
+        needed = " or ".join(each for each in Status if each in self.statuses)
+        return f"the workflow is {status}; only one that is {needed} can be {self.past}"
+
     @property
     def already(self) -> frozenset[Status]:
         """Those that say that it was done before: doing it again is no error."""

@@ -76,4 +76,4 @@ def _refused(what: str, variable: str) -> ProblemError:
         f"{what} not known here: this host asks nobody who they are (--no-verify-jwt), so it answers calls "
         f"to and from this machine alone, and what {variable} names"
     )
-    return ProblemError(Problem(403, "foreign_origin", detail))
+    return ProblemError(Problem("foreign_origin", detail))

@@ -117,4 +117,4 @@ class Stored:
 def limited(reached: str) -> ProblemError:
     """What a caller is told who has taken all that one may."""
     detail = f"{reached}, as many as may be; try again later"
-    return ProblemError(Problem(429, "rate_limited", detail, retryable=True, headers=(("retry-after", "1"),)))
+    return ProblemError(Problem("rate_limited", detail, headers=(("retry-after", "1"),)))

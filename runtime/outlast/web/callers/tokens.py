@@ -84,7 +84,7 @@ class Tokens:
         except KeysUnavailable:
             detail = "the keys to verify tokens by can't be fetched now; try again"
             headers = (("retry-after", "3"),)
-            raise ProblemError(Problem(503, "jwks_unavailable", detail, True, headers=headers)) from None
+            raise ProblemError(Problem("jwks_unavailable", detail, headers=headers)) from None
         code = _CODES[algorithm]
         claims = _claims(jwt, token, candidates, code)
         try:
@@ -131,7 +131,7 @@ def token_ended() -> ProblemError:
 
 def refusal(code: str, detail: str) -> ProblemError:
     """401, as Supabase's gateway says it."""
-    return ProblemError(Problem(401, code, detail, headers=(("www-authenticate", "Bearer"),)))
+    return ProblemError(Problem(code, detail, headers=(("www-authenticate", "Bearer"),)))
 
 
 async def _jwt() -> Any:

@@ -126,10 +126,10 @@ def _key_field(call: Call, name: str) -> str:
     values = call.header_values(name.encode())
     if len(values) > 1:
         detail = f"{name} is repeated; send it once"
-        raise ProblemError(Problem(400, "idempotency_key_invalid", detail))
+        raise ProblemError(Problem("idempotency_key_invalid", detail))
     if not values or not values[0]:
         detail = f"{name} is missing; it names the event, so that it is handled once"
-        raise ProblemError(Problem(400, "idempotency_key_missing", detail))
+        raise ProblemError(Problem("idempotency_key_missing", detail))
     return values[0]
 
 
@@ -188,7 +188,7 @@ def _unfit(path: str, kind: str, message: str) -> InvalidInput:
 def refusal(code: str, detail: str, header: str) -> Problem:
     """401, with the challenge that HTTP wants there (RFC 9110, section 15.5.2)."""
     scheme = "Bearer" if header == _AUTHORIZATION else "Webhook"
-    return Problem(401, code, detail, headers=(("www-authenticate", scheme),))
+    return Problem(code, detail, headers=(("www-authenticate", scheme),))
 
 
 def missing(header: str) -> Problem:
@@ -223,6 +223,4 @@ DOTTED_ID = refusal(
     f"{ID} must have no dot: dots part what is signed, and an id with one could take in the timestamp",
     ID,
 )
-UNAVAILABLE = Problem(
-    503, "webhook_unavailable", "deliveries can't be verified now; the host's log says why", retryable=True
-)
+UNAVAILABLE = Problem("webhook_unavailable", "deliveries can't be verified now; the host's log says why")

@@ -166,5 +166,5 @@ def _too_large(bytes_max: int) -> Problem:
     # Closing spares us from reading the rest only to throw it away (RFC 9110, section 15.5.14).
     closing = (("connection", "close"),)
     return Problem(
-        413, "payload_too_large", f"the body is larger than {bytes_max} bytes; send less", headers=closing
+        "payload_too_large", f"the body is larger than {bytes_max} bytes; send less", headers=closing
     )

@@ -38,8 +38,8 @@ def refuse_encoded(call: Call) -> None:
     if any(each.strip().lower() not in ("", "identity") for each in encodings.split(",")):
         detail = f"a body with Content-Encoding {encodings[:50]} isn't taken here; send it as it is"
         headers = (("accept-encoding", "identity"),)
-        raise ProblemError(Problem(415, "unsupported_encoding", detail, headers=headers))
+        raise ProblemError(Problem("unsupported_encoding", detail, headers=headers))
 
 
 def _refused(detail: str) -> ProblemError:
-    return ProblemError(Problem(400, "invalid_http", detail, headers=(("connection", "close"),)))
+    return ProblemError(Problem("invalid_http", detail, headers=(("connection", "close"),)))

@@ -65,9 +65,9 @@ def _of_caller(bytes_max: int) -> Problem:
         f"bodies of this caller already take {bytes_max} bytes with this one; "
         "wait for a call to be answered, or send less at once"
     )
-    return Problem(429, "rate_limited", detail, retryable=True, headers=_CLOSING)
+    return Problem("rate_limited", detail, headers=_CLOSING)
 
 
 def _of_instance() -> Problem:
     detail = "this instance holds as many bodies as it has memory for; try again soon"
-    return Problem(503, "overloaded", detail, retryable=True, headers=_CLOSING)
+    return Problem("overloaded", detail, headers=_CLOSING)

@@ -27,9 +27,9 @@ from outlast.web.http.bodies import BodyLimits
 from outlast.web.http.calls import Call
 from outlast.web.http.heads import refuse_encoded
 from outlast.web.http.off_loop import by_size
-from outlast.web.http.problems import Problem, ProblemError, nul_character, problem_of
+from outlast.web.http.problems import Problem, ProblemError, nul_character
 from outlast.web.invoking.preferences import preference_of
-from outlast.web.invoking.results import ended_answer, location_of, pending_answer
+from outlast.web.invoking.results import ended_answer, pending_answer, problem_with_location
 
 _REGION = b"forceFunctionRegion"
 """Clients add it to the query; it says where to run, not what."""
@@ -98,7 +98,7 @@ class Invoker:
         try:
             standing = await self._engine.start_new(new, definition, arguments, admitted.token)
         except DatabaseUnavailable as error:  # whether it has started is in doubt
-            raise ProblemError(_with_location(error, new.workflow_id)) from error
+            raise ProblemError(problem_with_location(error, new.workflow_id)) from error
         finally:
             call.release()  # from here on the engine counts what is in memory
         if standing is None:
@@ -185,7 +185,7 @@ class Invoker:
             if ended is None and wait_s > _SOON_S:
                 ended = await self._wait_watching(call, workflow_id, wait_s - _SOON_S)
         except OutlastError as error:  # it has started, whatever happens here
-            raise ProblemError(_with_location(error, workflow_id)) from error
+            raise ProblemError(problem_with_location(error, workflow_id)) from error
         return ended
 
     async def _wait_watching(self, call: Call, workflow_id: str, wait_s: float) -> Standing | None:
@@ -208,7 +208,7 @@ def check_method(call: Call, methods: tuple[str, ...]) -> None:
     if call.method not in methods:
         allowed = ", ".join((*methods, "OPTIONS"))
         detail = f"{call.method} is not allowed here; use {allowed}"
-        raise ProblemError(Problem(405, "METHOD_NOT_ALLOWED", detail, headers=(("allow", allowed),)))
+        raise ProblemError(Problem("METHOD_NOT_ALLOWED", detail, headers=(("allow", allowed),)))
 
 
 def _bind(definition: WorkflowDefinition, body: bytes, query: bytes) -> tuple[str | None, dict[str, Any]]:
@@ -247,26 +247,15 @@ def _without_region(query: bytes) -> bytes:
     return b"&".join(pair for pair in query.split(b"&") if pair.partition(b"=")[0] != _REGION)
 
 
-def _with_location(error: OutlastError, workflow_id: str) -> Problem:
-    """The problem, with where to look for the workflow: it goes on, or may have started."""
-    problem = problem_of(error, workflow_id)
-    headers = (*problem.headers, ("location", location_of(workflow_id)))
-    return Problem(
-        problem.status, problem.code, problem.detail, problem.retryable, workflow_id, headers=headers
-    )
-
-
 def _key_missing(function: str) -> Problem:
     detail = f"{function} must be called with an Idempotency-Key header"
-    return Problem(400, "idempotency_key_missing", detail)
+    return Problem("idempotency_key_missing", detail)
 
 
 def _conflict(workflow_id: str) -> Problem:
     return Problem(
-        409,
         "idempotency_conflict",
         "a call with this idempotency key is still running",
-        retryable=True,
         workflow_id=workflow_id,
         headers=(("retry-after", "1"),),
     )

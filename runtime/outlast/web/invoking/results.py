@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
 from pydantic_core import to_json
 
+from outlast.core.errors import OutlastError
 from outlast.core.outcomes import public_error
 from outlast.core.records import Standing
 from outlast.core.status import Status
 from outlast.sdk.http import Response
 from outlast.web.http.answers import JSON, NO_STORE, Answer, Pairs, json_answer, text_pairs
-from outlast.web.http.problems import Problem
+from outlast.web.http.problems import Problem, problem_of
 
 _OURS = frozenset({b"workflow-id", b"cache-control", b"idempotency-replayed"})
 _UNQUOTED = re.compile(r"[A-Za-z0-9_.~:-]*")
@@ -66,6 +68,12 @@ def pending_answer(workflow_id: str, status: Status, applied: str | None) -> Ans
     return Answer(202, to_json({"workflow_id": workflow_id, "status": status.value}), headers)
 
 
+def problem_with_location(error: OutlastError, workflow_id: str) -> Problem:
+    """The problem, with where to look for the workflow: it goes on, or may have started."""
+    problem = problem_of(error, workflow_id)
+    return replace(problem, headers=(*problem.headers, ("location", location_of(workflow_id))))
+
+
 def exception_answer(
     status: int, detail: Any, headers: Iterable[tuple[str, str]], workflow_id: str | None = None
 ) -> Answer:
@@ -73,7 +81,7 @@ def exception_answer(
     code = "http_exception"
     if detail is None or isinstance(detail, str):
         text = detail or "the function refused the call"
-        answer = Problem(status, code, text, workflow_id=workflow_id).answer()
+        answer = Problem(code, text, workflow_id, status=status).answer()
     else:
         answer = json_answer(detail, status, [(b"sb-error-code", code.encode())])
     own = text_pairs(headers)
@@ -97,7 +105,7 @@ def _recorded_answer(standing: Standing, secret: bool) -> Answer:
     message = public["message"]
     if secret and status == 500:
         message += f": {_where_to_look(standing.workflow_id)}"
-    return Problem(status, public["code"], message, workflow_id=standing.workflow_id).answer()
+    return Problem(public["code"], message, standing.workflow_id, status=status).answer()
 
 
 def _where_to_look(workflow_id: str) -> str:

@@ -108,7 +108,7 @@ def _check_named(call: Call) -> None:
             "Last-Event-ID resumes the stream of a call, which only an Idempotency-Key names; "
             "send both, or neither to call anew"
         )
-        raise ProblemError(Problem(400, "idempotency_key_missing", detail))
+        raise ProblemError(Problem("idempotency_key_missing", detail))
 
 
 def _told(row: dict[str, Any]) -> tuple[str, Verbatim]:

@@ -52,7 +52,7 @@ class MessageRoutes:
         except WorkflowNotFound:
             raise ProblemError(workflow_not_found(workflow_id)) from None
         except WorkflowEnded as error:
-            raise ProblemError(Problem(409, error.code, str(error), workflow_id=workflow_id)) from None
+            raise ProblemError(Problem(error.code, str(error), workflow_id=workflow_id)) from None
         except NotSerializable as error:
             raise InvalidJson(str(error)) from error
         except DatabaseUnavailable as error:

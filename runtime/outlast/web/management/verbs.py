@@ -64,10 +64,9 @@ class VerbRoutes:
 
 def _refusal(verb: Verb, found: Ownership) -> Problem:
     return Problem(
-        409,
-        "workflow_ended",
-        f"the workflow has ended as {found.status}; only one that has not ended can be {verb.past}",
-        workflow_id=found.workflow_id,
+        "workflow_ended" if found.status.ended else "workflow_not_ended",
+        verb.refusal(found.status),
+        found.workflow_id,
         # `status` is the answer's own, by RFC 9457.
-        more={"workflow_status": found.status.value},
+        {"workflow_status": found.status.value},
     )

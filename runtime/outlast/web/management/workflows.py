@@ -21,9 +21,9 @@ from outlast.web.http.documents import (
 )
 from outlast.web.http.pages import PageRequest
 from outlast.web.http.parameters import Parameters
-from outlast.web.http.problems import Problem, ProblemError, problem_of
+from outlast.web.http.problems import ProblemError
 from outlast.web.http.routes import workflow_not_found
-from outlast.web.invoking.results import accepted_headers, location_of
+from outlast.web.invoking.results import accepted_headers, location_of, problem_with_location
 from outlast.web.management.owned import Owned, owner_of, reaching
 
 WAIT_S_MAX = 60
@@ -113,11 +113,7 @@ class WorkflowRoutes:
         try:
             await self._engine.wait(workflow_id, wait_s)
         except ShuttingDown as error:
-            problem = problem_of(error, workflow_id)
-            headers = (*problem.headers, ("location", location_of(workflow_id)))
-            raise ProblemError(
-                Problem(problem.status, problem.code, problem.detail, True, workflow_id, headers=headers)
-            ) from error
+            raise ProblemError(problem_with_location(error, workflow_id)) from error
 
 
 def _date(unix_s: float) -> datetime:
