@@ -27,7 +27,7 @@ def encode_answer(codec: Codec, value: Any) -> tuple[str, str | None]:
         return codec.encode(value), None
     except NotSerializable as error:
         reason = str(error)
-    text = _as_well_as_can_be(value)
+    text = _encode_loosely(value)
     check_size(len(text.encode()), codec.of)
     return text, reason
 
@@ -40,16 +40,18 @@ def decode_answer(codec: Codec, text: str) -> Any:
         return from_json(text)
 
 
-def _as_well_as_can_be(value: Any) -> str:
+def _encode_loosely(value: Any) -> str:
     try:
-        encoded = to_json(value, by_alias=True, inf_nan_mode="strings", bytes_mode="base64", fallback=_shown)
+        encoded = to_json(
+            value, by_alias=True, inf_nan_mode="strings", bytes_mode="base64", fallback=_repr_of
+        )
         from_json(encoded)  # deeper, or a longer number, than is read again
         return encoded.decode()
     except (PydanticSerializationError, ValueError, RecursionError, TypeError):
-        return to_json(_shown(value)).decode()
+        return to_json(_repr_of(value)).decode()
 
 
-def _shown(value: Any) -> str:
+def _repr_of(value: Any) -> str:
     try:
         return clean_text(repr(value)[:REPR_CHARS_MAX])
     except Exception:  # noqa: BLE001 - a foreign __repr__ may raise anything

@@ -63,13 +63,13 @@ class Codec:
             except ValueError as error:  # nested deeper, or a longer number, than is read again
                 raise NotSerializable(f"{self.of}: {error}") from error
         if not self._by_alias:
-            return self._typed(self._adapter, value, by_alias=False)
+            return self._encode_typed(self._adapter, value, by_alias=False)
         try:
-            return self._typed(self._adapter, value, by_alias=True)
+            return self._encode_typed(self._adapter, value, by_alias=True)
         except NotSerializable:  # some are written under one alias and read under another
-            return self._typed(self._adapter, value, by_alias=False)
+            return self._encode_typed(self._adapter, value, by_alias=False)
 
-    def _typed(self, adapter: TypeAdapter[Any], value: Any, *, by_alias: bool) -> tuple[str, Any]:
+    def _encode_typed(self, adapter: TypeAdapter[Any], value: Any, *, by_alias: bool) -> tuple[str, Any]:
         try:
             # The adapter's own methods only hand on some twenty options, at the price of the work itself.
             encoded = adapter.serializer.to_json(value, warnings="error", by_alias=by_alias)
@@ -106,7 +106,7 @@ class Codec:
 
 def plain_json(value: Any, of: str = "value", remedy: str = REMEDY) -> bytes:
     """A plain JSON value as JSON, however large. Raises NotSerializable."""
-    where = _not_json(value, "")
+    where = _find_non_json(value, "")
     if where is not None:
         raise NotSerializable(f"{of}: {where} would not come back from JSON the same; {remedy}")
     try:
@@ -115,32 +115,32 @@ def plain_json(value: Any, of: str = "value", remedy: str = REMEDY) -> bytes:
         raise NotSerializable(f"{of}: {error}") from error
 
 
-def _not_json(value: Any, path: str) -> str | None:
+def _find_non_json(value: Any, path: str) -> str | None:
     """Which part of `value` isn't plain JSON, in words; None if all is."""
     kind = type(value)
     if kind in _ATOMS:
         return None
     if kind is float:
-        return None if math.isfinite(value) else f"{value!r}{_at(path)}"
+        return None if math.isfinite(value) else f"{value!r}{_at_path(path)}"
     try:
         if kind is list:
             for index, item in enumerate(value):
-                if (found := _not_json(item, f"{path}[{index}]")) is not None:
+                if (found := _find_non_json(item, f"{path}[{index}]")) is not None:
                     return found
             return None
         if kind is dict:
             for key, item in value.items():
                 if type(key) is not str:
-                    return f"the key {key!r}{_at(path)}"
-                if (found := _not_json(item, f"{path}[{key!r}]")) is not None:
+                    return f"the key {key!r}{_at_path(path)}"
+                if (found := _find_non_json(item, f"{path}[{key!r}]")) is not None:
                     return found
             return None
     except RecursionError:
         return "a value nested too deep or within itself"
-    return f"{brief(value)}{_at(path)}"
+    return f"{brief(value)}{_at_path(path)}"
 
 
-def _at(path: str) -> str:
+def _at_path(path: str) -> str:
     return f" at {path}" if path else ""
 
 

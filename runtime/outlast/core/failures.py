@@ -20,7 +20,7 @@ from pydantic_core import from_json, to_json
 
 from outlast.core.codec import plain_json
 from outlast.core.errors import NotSerializable, StepFailed
-from outlast.core.tracebacks import formatted
+from outlast.core.tracebacks import format_traceback
 
 MESSAGE_CHARS_MAX = 10_000
 TRACEBACK_CHARS_MAX = 20_000
@@ -55,7 +55,7 @@ class RecordedTraceback(Exception):
 def encode_failure(error: BaseException) -> str:
     """The record of `error`: where its class is, its text, arguments, attributes and traceback."""
     document = _document(error, _Room(), 1)
-    document["traceback"] = _clean(formatted(error)[-TRACEBACK_CHARS_MAX:])
+    document["traceback"] = _replace_surrogates(format_traceback(error)[-TRACEBACK_CHARS_MAX:])
     return to_json(document).decode()
 
 
@@ -88,7 +88,7 @@ class _Room:
 
     def text(self, text: str) -> str:
         """`text`, cut to what is recorded of it."""
-        text = _clean(text[:MESSAGE_CHARS_MAX])
+        text = _replace_surrogates(text[:MESSAGE_CHARS_MAX])
         return text if self.takes(text) else text[:BEGINNING_CHARS]
 
     def takes_member(self) -> bool:
@@ -99,8 +99,8 @@ class _Room:
 
 def _document(error: BaseException, room: _Room, depth: int) -> dict[str, Any]:
     document: dict[str, Any] = {
-        "type": _clean(type(error).__qualname__[:NAME_CHARS_MAX]),
-        "module": _clean(str(type(error).__module__)[:NAME_CHARS_MAX]),
+        "type": _replace_surrogates(type(error).__qualname__[:NAME_CHARS_MAX]),
+        "module": _replace_surrogates(str(type(error).__module__)[:NAME_CHARS_MAX]),
         "message": room.text(_text(error)),
     }
     arguments = _arguments(error)
@@ -118,7 +118,7 @@ def _document(error: BaseException, room: _Room, depth: int) -> dict[str, Any]:
         if room.takes({key: value}):
             document["attributes"][key] = value
         else:
-            dropped.append(_clean(key[:NAME_CHARS_MAX]))
+            dropped.append(_replace_surrogates(key[:NAME_CHARS_MAX]))
     document["dropped"] = sorted(dropped)
     return document
 
@@ -131,7 +131,7 @@ def _members(group: BaseExceptionGroup[Any], room: _Room, depth: int) -> list[di
 
 def _argument(value: Any, room: _Room) -> Any:
     """An argument as it is recorded: at least as a text, so that those behind it keep their places."""
-    return value if room.takes(value) else room.text(_shown(value))
+    return value if room.takes(value) else room.text(_repr_of(value))
 
 
 def _decode(document: dict[str, Any], step: str, scope: Mapping[str, Any]) -> Exception:
@@ -228,13 +228,13 @@ def _text(error: BaseException) -> str:
         return type(error).__qualname__
 
 
-def _shown(value: Any) -> str:
+def _repr_of(value: Any) -> str:
     try:
         return repr(value)
     except Exception:  # noqa: BLE001 - a foreign __repr__ may raise anything
         return f"a {type(value).__qualname__}"
 
 
-def _clean(text: str) -> str:
+def _replace_surrogates(text: str) -> str:
     """Lone surrogates have no UTF-8 form."""
     return text.encode("utf-8", "replace").decode()

@@ -14,7 +14,7 @@ def arm(point: str) -> None:
     _armed[name] = int(count or 1)
 
 
-def armed() -> bool:
+def is_armed() -> bool:
     """Whether any point is armed: where not, nobody needs to know which are passed."""
     return bool(_armed)
 

@@ -79,7 +79,7 @@ def workflow_id_of(function: str, subject: str | None, key: str) -> str:
     """
     # guard: keys-shared-by-callers = (function, key)
     parts = (function, key) if subject is None else (function, subject, key)
-    readable = ":".join([parts[0], *map(_escaped, parts[1:])])
+    readable = ":".join([parts[0], *map(_escape, parts[1:])])
     return readable if len(readable) <= WORKFLOW_ID_CHARS_MAX else f"{function}:{_digest(readable)}"
 
 
@@ -105,7 +105,7 @@ def message_key_of(workflow_id: str, step_id: str) -> str:
     return _digest(f"{workflow_id}\n{step_id}")
 
 
-def _escaped(part: str) -> str:
+def _escape(part: str) -> str:
     return part.replace("%", "%25").replace(":", "%3A").replace("/", "%2F")
 
 

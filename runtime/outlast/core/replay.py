@@ -39,8 +39,8 @@ class History:
         if record.name != name or (record.kind and record.kind != kind):
             now = f"{kind} {name!r}" if record.name == name else repr(name)
             raise Diverged(
-                f"step {step_id} was recorded as {_said(record, name)}, but the code now calls {now} there: "
-                f"{_RULE}"
+                f"step {step_id} was recorded as {_describe(record, name)}, but the code now calls {now} "
+                f"there: {_RULE}"
             )
         self._unmet.discard(step_id)
         return record
@@ -66,16 +66,16 @@ class History:
         """Raise Diverged if the body, which ended, once did more."""
         # guard: unreached-steps-ignored
         if self._unmet:
-            first = min(self._unmet, key=_place)
+            first = min(self._unmet, key=_sort_key)
             raise Diverged(
                 f"step {first} {self._records[first].name!r} is recorded, but the code now ends without it: "
                 f"{_RULE}"
             )
 
 
-def _said(record: StepRecord, name: str) -> str:
+def _describe(record: StepRecord, name: str) -> str:
     return f"{record.kind} {record.name!r}" if record.name == name else repr(record.name)
 
 
-def _place(step_id: str) -> list[int]:
+def _sort_key(step_id: str) -> list[int]:
     return [int(part) for part in step_id.split(".")]

@@ -88,39 +88,39 @@ class Resource(NamedTuple):
         return self.path.startswith(WORKFLOW_PATH)
 
 
-def _maybe(name: str, kind: Kind, about: str = "") -> Column:
+def _nullable(name: str, kind: Kind, about: str = "") -> Column:
     return Column(name, kind, about, nullable=True)
 
 
 _SUMMARY = (
     Column("workflow_id", Kind.TEXT),
     Column("function", Kind.TEXT),
-    _maybe("version", Kind.TEXT, "Of its function's file, when it was started."),
+    _nullable("version", Kind.TEXT, "Of its function's file, when it was started."),
     Column("status", Kind.STATUS),
-    _maybe("error", Kind.OBJECT, "`code` and the beginning of its `message`."),
-    _maybe("queue", Kind.TEXT),
-    _maybe("parent", Kind.TEXT, "The workflow that started it."),
+    _nullable("error", Kind.OBJECT, "`code` and the beginning of its `message`."),
+    _nullable("queue", Kind.TEXT),
+    _nullable("parent", Kind.TEXT, "The workflow that started it."),
     Column("attributes", Kind.OBJECT, "What it can be found by.", nullable=True, recorded=True),
     Column("recovery_attempts", Kind.COUNT, "How often an instance that ran it was lost."),
-    _maybe("claimable_at", Kind.MOMENT, "When an instance may claim it; null while owned or ended."),
+    _nullable("claimable_at", Kind.MOMENT, "When an instance may claim it; null while owned or ended."),
     Column("created_at", Kind.MOMENT),
-    _maybe("started_at", Kind.MOMENT),
+    _nullable("started_at", Kind.MOMENT),
     Column("updated_at", Kind.MOMENT),
-    _maybe("completed_at", Kind.MOMENT),
+    _nullable("completed_at", Kind.MOMENT),
 )
 _RESPONSE = "`status` and `headers`, where the function set them."
 WORKFLOW = (
     *(column for column in _SUMMARY if column.name != "error"),
     Column("input", Kind.JSON, recorded=True),
     Column("output", Kind.JSON, recorded=True),
-    _maybe("error", Kind.OBJECT, "`code` and `message`; `failure` holds the exception and its traceback."),
+    _nullable("error", Kind.OBJECT, "`code` and `message`; `failure` holds the exception and its traceback."),
     Column("response", Kind.OBJECT, _RESPONSE, nullable=True, recorded=True),
-    _maybe("idempotency_key", Kind.TEXT),
-    _maybe("subject", Kind.TEXT, "The signed-in user whose call it was."),
+    _nullable("idempotency_key", Kind.TEXT),
+    _nullable("subject", Kind.TEXT, "The signed-in user whose call it was."),
     Column("priority", Kind.INTEGER),
     Column("owner", Kind.TEXT, "The instance that runs it.", nullable=True, secret=True),
     Column("epoch", Kind.COUNT, "Raised by each claim; every write carries it."),
-    _maybe("deadline", Kind.MOMENT),
+    _nullable("deadline", Kind.MOMENT),
 )
 """The columns of one workflow that is looked at by its id."""
 

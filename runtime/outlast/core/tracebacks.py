@@ -17,11 +17,11 @@ _CARRIERS = tuple(
 """The standard library's files that only carry a call: folded where they stand beside our frames."""
 
 
-def formatted(error: BaseException) -> str:
+def format_traceback(error: BaseException) -> str:
     """The traceback of `error` and its causes. Where all of one's frames are ours it is shown whole."""
     told = TracebackException.from_exception(error)
     for each in _chain(told):
-        each.stack = _folded(each.stack)
+        each.stack = _fold(each.stack)
     return "".join(told.format())
 
 
@@ -35,7 +35,7 @@ def _chain(told: TracebackException) -> Iterator[TracebackException]:
             waiting += [each.__cause__, each.__context__, *(getattr(each, "exceptions", None) or ())]
 
 
-def _folded(stack: StackSummary) -> StackSummary:
+def _fold(stack: StackSummary) -> StackSummary:
     kinds = [_kind(frame) for frame in stack]
     if "user" not in kinds:
         return stack

@@ -154,7 +154,7 @@ class Instance:
             tokens,
             verify_jwt=settings.verify_jwt,
             of_function=self.catalog.verify_jwt,
-            count=shares.asked,
+            count=shares.count_request,
         )
 
     async def start(self, patience_s: float) -> None:

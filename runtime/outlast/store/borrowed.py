@@ -39,7 +39,7 @@ class BorrowedConnection(psycopg.Connection[TupleRow]):
     returned = False
 
     @classmethod
-    def of(cls, connection: AsyncConn) -> BorrowedConnection:
+    def borrow(cls, connection: AsyncConn) -> BorrowedConnection:
         """The same session. The two must not be used at the same time."""
         borrowed = cls(connection.pgconn)
         borrowed._prepared.prepare_threshold = None  # statement names of the two faces would clash
@@ -88,7 +88,7 @@ class BorrowedAsyncConnection(psycopg.AsyncConnection[TupleRow]):
     returned = False
 
     @classmethod
-    def of(cls, connection: AsyncConn) -> BorrowedAsyncConnection:
+    def borrow(cls, connection: AsyncConn) -> BorrowedAsyncConnection:
         """The same session. The two must not be used at the same time."""
         borrowed = cls(connection.pgconn)
         borrowed._prepared.prepare_threshold = None
@@ -136,12 +136,12 @@ Borrowed = BorrowedConnection | BorrowedAsyncConnection
 
 
 @asynccontextmanager
-async def lent(connection: AsyncConn, *, threaded: bool) -> AsyncIterator[Borrowed]:
+async def lend(connection: AsyncConn, *, threaded: bool) -> AsyncIterator[Borrowed]:
     """A face for a body. After it nobody has the session: no thread and no task that the body left running.
 
     Raises UsageError if the body left something unfinished; the connection is closed then.
     """
-    face: Borrowed = (BorrowedConnection if threaded else BorrowedAsyncConnection).of(connection)
+    face: Borrowed = (BorrowedConnection if threaded else BorrowedAsyncConnection).borrow(connection)
     try:
         yield face
     finally:

@@ -1,4 +1,4 @@
-"""How this process reaches Postgres: its connections, what each is good for, and which errors mean 'away'."""
+"""How this process reaches Postgres: its connections, what each may do, and which errors mean it is away."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ class AsyncConn(AsyncConnection[TupleRow]):
         self, query: Query, params: Params | None = None, **options: Any
     ) -> AsyncCursor[TupleRow]:
         """As the driver's; in a transaction of its own where settings must be made."""
-        async with self.settled():
+        async with self.with_settings():
             return await super().execute(query, params, **options)  # type: ignore[arg-type]
 
-    def settled(self) -> AbstractAsyncContextManager[Any]:
+    def with_settings(self) -> AbstractAsyncContextManager[Any]:
         """Where statements of cursors find the settings that they rely on."""
         if self.needed is None or self.pgconn.transaction_status != TransactionStatus.IDLE:
             return nullcontext()
@@ -99,14 +99,14 @@ class Database:
 
     async def connect(self, *, journal: bool = False, statement_timeout_s: float = 30.0) -> AsyncConn:
         """A connection in autocommit mode. Raises NoConnection."""
-        connection = await self._gate.through(partial(self._connect, journal, statement_timeout_s))
+        connection = await self._gate.run(partial(self._connect, journal, statement_timeout_s))
         if connection.kind is not self._told:
             self._told = connection.kind
             self._observe(DatabaseConnected(connection.kind.value, connection.kind.sessions))
         return connection
 
     async def _connect(self, journal: bool, statement_timeout_s: float) -> AsyncConn:
-        async with away():
+        async with as_unreachable():
             began = monotonic()
             connection = await AsyncConn.connect(self.conninfo, autocommit=True, prepare_threshold=None)
             try:
@@ -120,7 +120,7 @@ class Database:
                     connection.kind = known or (Kind.DIRECT if direct else Kind.TRANSACTION_POOLER)
                 if connection.kind.sessions:
                     connection.prepare_threshold = 5
-                connection.settings = {**_reported(connection), **connection.settings}
+                connection.settings = {**_reported_settings(connection), **connection.settings}
             except BaseException:
                 await connection.close()
                 raise
@@ -158,7 +158,7 @@ class Database:
         return row is not None and row[0] is True
 
 
-def _reported(connection: AsyncConn) -> dict[str, str]:
+def _reported_settings(connection: AsyncConn) -> dict[str, str]:
     """What the server has told of this session: a pooler made these settings for its client."""
     status = connection.pgconn.parameter_status
     values = {name: status(name.encode()) for name in _REPORTED}
@@ -171,17 +171,17 @@ def is_away(error: BaseException) -> bool:
         # 40001 and 40P01 are OperationalErrors too, as are a full disk and a statement's timeout.
         state = error.sqlstate
         return state is None or state[:2] in ("08", "57", "53") or state in ("25P03", "55P03", "25006")
-    return isinstance(error, AWAY) or _heard_too_much(error)
+    return isinstance(error, AWAY) or _has_extra_answer(error)
 
 
 def ends_session(error: BaseException) -> bool:
     """Whether `error` is the server's last word on a connection, which may look whole for a moment yet."""
     if not isinstance(error, errors.OperationalError) or error.sqlstate is None:
-        return _heard_too_much(error)
+        return _has_extra_answer(error)
     return error.sqlstate.startswith(("08", "57P"))
 
 
-def _heard_too_much(error: BaseException) -> bool:
+def _has_extra_answer(error: BaseException) -> bool:
     """Whether the driver complains of more than one answer to a BEGIN or COMMIT of its own.
 
     So it says that beside the answer, or instead of it, came the last words of a server or a pooler: whether
@@ -204,8 +204,8 @@ def is_open(connection: AsyncConn) -> bool:
 
 
 @asynccontextmanager
-async def away() -> AsyncIterator[None]:
-    """Turn what means 'away' into Unreachable."""
+async def as_unreachable() -> AsyncIterator[None]:
+    """Raise errors that mean that the database is away as Unreachable."""
     try:
         yield
     except asyncio.CancelledError:
@@ -232,11 +232,11 @@ class SoleConnection:
     @asynccontextmanager
     async def use(self, timeout_s: float) -> AsyncIterator[AsyncConn]:
         """The connection, for statements that end in `timeout_s`. Raises Unreachable, and drops it then."""
-        self._look_away()
+        self._unwatch()
         if self._connection is None or self._connection.closed:
             self._connection = await self._database.connect()
         try:
-            async with away(), asyncio.timeout(timeout_s):
+            async with as_unreachable(), asyncio.timeout(timeout_s):
                 yield self._connection
         except BaseException as error:
             if isinstance(error, Unreachable | asyncio.CancelledError) or self._connection.broken:
@@ -247,7 +247,7 @@ class SoleConnection:
 
     async def close(self) -> None:
         """Let the connection go. Idempotent."""
-        self._look_away()
+        self._unwatch()
         connection, self._connection = self._connection, None
         if connection is not None:
             # Closing sends one message without waiting for its arrival.
@@ -259,18 +259,18 @@ class SoleConnection:
             return
         self._watched = asyncio.get_running_loop(), self._connection.fileno()
         loop, socket = self._watched
-        loop.add_reader(socket, self._unasked)
+        loop.add_reader(socket, self._on_readable)
 
-    def _look_away(self) -> None:
+    def _unwatch(self) -> None:
         watched, self._watched = self._watched, None
         if watched is not None:
             loop, socket = watched
             loop.remove_reader(socket)
 
-    def _unasked(self) -> None:
+    def _on_readable(self) -> None:
         """A notice, a changed setting, or the connection's end: libpq reads it to find out."""
         if self._connection is None or self._ended is None:
             return
         if not is_open(self._connection):
-            self._look_away()
+            self._unwatch()
             self._ended()

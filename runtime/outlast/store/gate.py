@@ -46,7 +46,7 @@ class Gate:
         self._told: str | None = None
         self._attempt: asyncio.Future[None] | None = None
 
-    async def through(self, connect: Callable[[], Awaitable[T]]) -> T:
+    async def run(self, connect: Callable[[], Awaitable[T]]) -> T:
         """What `connect` makes. It raises Unreachable, this NoConnection."""
         if not self._failures:
             return await self._try(connect)
@@ -57,13 +57,13 @@ class Gate:
             return await self._try(connect)
         attempt = self._attempt = asyncio.get_running_loop().create_future()
         try:
-            await self._until_due()
+            await self._wait_until_due()
             return await self._try(connect)
         finally:
             self._attempt = None
             attempt.set_result(None)
 
-    async def _until_due(self) -> None:
+    async def _wait_until_due(self) -> None:
         left_s = self._due_at - monotonic()
         if left_s > RETRY_MAX_S:
             raise NoConnection(f"{self._error} (tried again in {left_s:.0f} s)", held=True)
@@ -74,17 +74,17 @@ class Gate:
         try:
             connection = await connect()
         except Unreachable as error:
-            self._failed(began, str(error))
+            self._note_failure(began, str(error))
             raise NoConnection(str(error)) from error
         except asyncio.CancelledError:
             if monotonic() - began > _CUT_SHORT_S:
-                self._failed(began, "the server does not answer")
+                self._note_failure(began, "the server does not answer")
             raise
         self._failures = self._refusals = 0
         self._told = None
         return connection
 
-    def _failed(self, began: float, error: str) -> None:
+    def _note_failure(self, began: float, error: str) -> None:
         """Attempts that were under way together are one failure."""
         remedy = remedy_for(error)
         self._error = error

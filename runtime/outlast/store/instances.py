@@ -56,7 +56,7 @@ class PostgresInstances:
             "ttl": lease_ttl_s,
             "host": socket.gethostname(),
             "version": self._version,
-            "running": None if running is None else _as_json(running),
+            "running": None if running is None else _running_json(running),
         }
         ((database_s, ids, epochs),) = await self._run("beat", parameters)
         return Beat(database_s, dict(zip(ids, epochs, strict=True)))
@@ -166,6 +166,6 @@ class PostgresInstances:
         raise AssertionError("count() ended")
 
 
-def _as_json(running: Sequence[RunningStep]) -> str:
+def _running_json(running: Sequence[RunningStep]) -> str:
     """For `instances.running`. A step whose name Postgres can't hold is shown to nobody."""
     return to_json([each._asdict() for each in running if "\0" not in each.name]).decode()

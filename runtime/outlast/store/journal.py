@@ -89,15 +89,15 @@ class PostgresJournal:
 
     async def commit(self, batch: Batch) -> Committed:
         """See JournalStore."""
-        request = _request(batch, self._instance_id)
-        points = _crash_points(batch) if faults.armed() else []
+        request = _build_request(batch, self._instance_id)
+        points = _crash_points(batch) if faults.is_armed() else []
         for point in points:
             faults.reach(f"{point}.before_commit")
         result = await self._record(batch, request)
         self._commits += 1
         for point in points:
             faults.reach(f"{point}.after_commit")
-        return _committed(batch, result)
+        return _read_result(batch, result)
 
     async def confirm(self, batch: Batch) -> dict[str, float | None]:
         """See JournalStore."""
@@ -107,7 +107,7 @@ class PostgresJournal:
         rows = dict.fromkeys((start.workflow_id for start in batch.starts), 1)
         rows |= {write.workflow_id: len(write.steps) + (write.end is not None) for write in batch.writes}
         # Not of less than all: where another's record stands in the way, the rest may have been written.
-        created_s = {workflow_id: at for workflow_id, at in _created(result) if at is not None}
+        created_s = {workflow_id: at for workflow_id, at in _creation_times(result) if at is not None}
         return {each: created_s.get(each) for each, count in rows.items() if 0 < count == done[each]}
 
     async def close(self) -> None:
@@ -116,7 +116,7 @@ class PostgresJournal:
 
     async def _record(self, batch: Batch, request: Request) -> PGresult:
         """The result of `request`. Events go out with it, unless that keeps it from being done."""
-        broadcast = self._broadcasts.of(batch) if self._broadcasts else None
+        broadcast = self._broadcasts.request_for(batch) if self._broadcasts else None
         if self._broadcasts is None or broadcast is None:
             (result,) = await self._run(request)
             return result
@@ -127,13 +127,13 @@ class PostgresJournal:
         except Unreachable as error:
             # guard: realtime-hangs-again
             if isinstance(error.__cause__, TimeoutError | errors.QueryCanceled):
-                self._broadcasts.refused(str(error))
+                self._broadcasts.pause(str(error))
             raise
         except Exception as error:  # noqa: BLE001 - whose fault it was is told by the same without
             (result,) = await self._run(request)
-            self._broadcasts.refused(str(error))
+            self._broadcasts.pause(str(error))
             return result
-        self._broadcasts.answered(told)
+        self._broadcasts.on_answer(told)
         return result
 
     async def _run(self, *requests: Request) -> list[PGresult]:
@@ -160,7 +160,7 @@ class PostgresJournal:
         self._drop()
         connection = await self._database.connect(journal=True)
         if self._broadcasts is not None:
-            connection.add_notice_handler(self._broadcasts.noticed)
+            connection.add_notice_handler(self._broadcasts.on_notice)
         wire = Wire(connection)
         self._prepares = connection.kind.sessions
         try:
@@ -177,11 +177,11 @@ class PostgresJournal:
             wire.close()
 
 
-def _committed(batch: Batch, result: PGresult) -> Committed:
+def _read_result(batch: Batch, result: PGresult) -> Committed:
     """What the result says: a row for each start, each fence that held, each recorded step."""
     starts = [start.workflow_id for start in batch.starts]
     rows = {write.workflow_id: 1 + len(write.steps) for write in batch.writes}
-    created_s = next((at for _, at in _created(result)), None)  # of all the same; starts come first
+    created_s = next((at for _, at in _creation_times(result)), None)  # of all the same; starts come first
     if result.ntuples == len(starts) + sum(rows.values()):
         return Committed(frozenset(starts), frozenset(rows), created_s)
     done = Counter(_ids(result))
@@ -196,7 +196,7 @@ def _ids(result: PGresult) -> Iterator[str]:
         yield (result.get_value(row, 0) or b"").decode()
 
 
-def _created(result: PGresult) -> Iterator[tuple[str, float | None]]:
+def _creation_times(result: PGresult) -> Iterator[tuple[str, float | None]]:
     for row, workflow_id in enumerate(_ids(result)):
         at = result.get_value(row, 1)
         yield workflow_id, None if at is None else float(at)
@@ -215,7 +215,7 @@ def _crash_points(batch: Batch) -> list[str]:
     return points
 
 
-def _request(batch: Batch, instance_id: str) -> Request:
+def _build_request(batch: Batch, instance_id: str) -> Request:
     """The statement and its parameters. Raises BadData for a text that Postgres can't hold."""
     held = [(write.workflow_id, write.epoch) for write in batch.writes if write.end is None]
     ends = [_end_row(write, write.end) for write in batch.writes if write.end is not None]

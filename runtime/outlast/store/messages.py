@@ -70,13 +70,13 @@ class PostgresMessages:
             mail = found.setdefault(row["place"] - 1, Mail(row["mail"], []))
             if row["number"] is not None:
                 mail.messages.append(Message(row["message_id"], row["number"], row["message"]))
-        return {place: _known(mail) for place, mail in found.items()}
+        return {place: _limit_to_read(mail) for place, mail in found.items()}
 
     async def _rows(self, query: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
         return await rows_of(self._pool, _SQL[query], parameters)
 
 
-def _known(mail: Mail) -> Mail:
+def _limit_to_read(mail: Mail) -> Mail:
     """Of a look that was full only what it read is known. The rows needn't come in order."""
     messages = sorted(mail.messages, key=lambda each: each.number)
     return Mail(messages[-1].number if len(messages) == LOOK_MAX else mail.seen, messages)

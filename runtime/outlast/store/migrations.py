@@ -8,7 +8,7 @@ from pathlib import Path
 
 from psycopg.sql import SQL
 
-from outlast.store.connections import AsyncConn, Database, away
+from outlast.store.connections import AsyncConn, Database, as_unreachable
 
 _FILE = re.compile(r"(\d{14})_(\w+)\.sql")
 _LOCK = 0x6F75746C617374  # "outlast"
@@ -61,7 +61,7 @@ def migrations_folder() -> Path:
 async def pending(database: Database) -> list[Migration]:
     """The migrations that `database` lacks. Raises Unreachable."""
     connection = await database.connect()
-    async with away(), connection:
+    async with as_unreachable(), connection:
         return await pending_over(connection)
 
 
@@ -71,7 +71,7 @@ async def migrate(database: Database) -> list[Migration]:
     Raises Unreachable.
     """
     connection = await database.connect(statement_timeout_s=0)
-    async with away(), connection:
+    async with as_unreachable(), connection:
         return await migrate_over(connection)
 
 
@@ -99,7 +99,7 @@ async def pending_over(connection: AsyncConn) -> list[Migration]:
 async def unknown(database: Database) -> list[str]:
     """Versions of Outlast's migrations that are newer than this package. Raises Unreachable."""
     connection = await database.connect()
-    async with away(), connection:
+    async with as_unreachable(), connection:
         return await unknown_over(connection)
 
 

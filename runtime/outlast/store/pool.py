@@ -44,7 +44,7 @@ class Pool:
         except TimeoutError:
             raise PoolBusy(f"all {self.size} connections were in use for {timeout_s:g} s") from None
         try:
-            connection = self._lying() or await self._made(ends, once=not timeout_s)
+            connection = self._take_idle() or await self._connect(ends, once=not timeout_s)
             try:
                 yield connection
             finally:
@@ -60,7 +60,7 @@ class Pool:
         while self._idle:
             await self._idle.pop()[1].close()
 
-    def _lying(self) -> AsyncConn | None:
+    def _take_idle(self) -> AsyncConn | None:
         """The connection that was used last, if it still goes on."""
         while self._idle:
             _, connection = self._idle.pop()
@@ -70,7 +70,7 @@ class Pool:
             connection.pgconn.finish()
         return None
 
-    async def _made(self, ends: float, *, once: bool) -> AsyncConn:
+    async def _connect(self, ends: float, *, once: bool) -> AsyncConn:
         while True:
             if self._closed:
                 raise NoConnection("this instance is stopping", held=True)

@@ -49,7 +49,7 @@ class Broadcasts:
         self._resumes = 0.0
         self._warning: str | None = None
 
-    def of(self, batch: Batch) -> Request | None:
+    def request_for(self, batch: Batch) -> Request | None:
         """The statement that goes with a batch; None where it publishes nothing, and in a pause."""
         published = [
             (write.workflow_id, step.step_id)
@@ -66,23 +66,23 @@ class Broadcasts:
         tries = "on" if self._failures else "off"
         return _BROADCAST, {"workflows": texts(workflows), "steps": texts(steps), "tries": tries}
 
-    def noticed(self, notice: Diagnostic) -> None:
+    def on_notice(self, notice: Diagnostic) -> None:
         """Hear what the server says beside its answers."""
         _, swallowed, text = (notice.message_primary or "").partition(_SWALLOWED)
         if swallowed:
             self._warning = text
 
-    def answered(self, result: PGresult) -> None:
+    def on_answer(self, result: PGresult) -> None:
         """The transaction was committed. Whether Realtime took all says its result, or a warning."""
         reason = result.get_value(0, 0)
         text = self._warning or (None if reason is None else reason.decode("utf-8", "replace"))
         if text is not None:
-            self.refused(text)
+            self.pause(text)
         elif self._failures:
             self._failures = 0
             self._observe(RealtimeAccepted(monotonic() - self._refused_since))
 
-    def refused(self, error: str) -> None:
+    def pause(self, error: str) -> None:
         """Pause, for longer each time."""
         now = monotonic()
         self._failures += 1

@@ -12,7 +12,7 @@ from psycopg.rows import dict_row
 from psycopg.sql import SQL
 
 from outlast.core.ports import Unreachable
-from outlast.store.connections import CONFLICTS, AsyncConn, away
+from outlast.store.connections import CONFLICTS, AsyncConn, as_unreachable
 from outlast.store.gate import NoConnection
 from outlast.store.pool import Pool
 
@@ -32,7 +32,7 @@ async def rows_of(pool: Pool, statement: SQL, parameters: dict[str, Any]) -> lis
         await cursor.execute(statement, parameters)
         return await cursor.fetchall()
 
-    return await _repeated(pool, read)
+    return await _repeat(pool, read)
 
 
 async def rows_within(
@@ -58,7 +58,7 @@ async def rows_within(
                 rows.append(row)
         return rows, False
 
-    return await _repeated(pool, read)
+    return await _repeat(pool, read)
 
 
 @asynccontextmanager
@@ -79,10 +79,10 @@ async def one_by_one(
         await rows.aclose()  # type: ignore[attr-defined]  # it is a generator
 
 
-async def _repeated(pool: Pool, read: Callable[[AsyncConn], Awaitable[T]]) -> T:
+async def _repeat(pool: Pool, read: Callable[[AsyncConn], Awaitable[T]]) -> T:
     for attempt in range(1, TRIES + 1):
         try:
-            async with away(), pool.connection(WAIT_S) as connection, connection.settled():
+            async with as_unreachable(), pool.connection(WAIT_S) as connection, connection.with_settings():
                 return await read(connection)
         except CONFLICTS as error:
             if attempt == TRIES:

@@ -22,7 +22,7 @@ from outlast.core.records import (
 from outlast.core.resources import EVENTS, STEPS, WORKFLOWS, Kind, Resource
 from outlast.core.status import Status
 from outlast.core.verbs import CANCEL, Verb
-from outlast.store.connections import away
+from outlast.store.connections import as_unreachable
 from outlast.store.pool import Pool
 from outlast.store.queries import load
 from outlast.store.repeatable import one_by_one, rows_of, rows_within
@@ -51,9 +51,9 @@ class PostgresWorkflows:
         whole: ClaimedWorkflow | None = None
         parameters = {"ids": [each.workflow_id for each in workflows]}
         async with (
-            away(),
+            as_unreachable(),
             self._pool.connection(LOAD_WAIT_S) as connection,
-            connection.settled(),
+            connection.with_settings(),
             one_by_one(connection, connection.cursor(), _SQL["load"], parameters) as rows,
         ):
             async for place, step_id, name, output, error, *rest in rows:

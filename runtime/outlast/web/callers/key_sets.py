@@ -88,15 +88,15 @@ class KeySet:
         if self._fixed is None:
             self._fixed = [*read_keys(self._given or {}, (*ASYMMETRIC, SYMMETRIC)), *self._secret]
         if algorithm == SYMMETRIC or self._fetch is None:
-            return _fitting(self._fixed, algorithm, kid)
+            return _select(self._fixed, algorithm, kid)
         await self._refresh(wait=self._age_s() > 2 * KEPT_S)
         # guard: old-keys-for-ever
         if self._age_s() > STALE_S_MAX:
             self._fetched = []
-        found = _fitting([*self._fixed, *self._fetched], algorithm, kid)
+        found = _select([*self._fixed, *self._fetched], algorithm, kid)
         if not found:
             await self._refresh(wait=True, unknown=True)
-            found = _fitting(self._fetched, algorithm, kid)
+            found = _select(self._fetched, algorithm, kid)
         if not found and self._age_s() > STALE_S_MAX:
             raise KeysUnavailable
         return found
@@ -189,7 +189,7 @@ def _http_client() -> Any:
     return httpx.AsyncClient(timeout=FETCH_S_MAX, follow_redirects=False)
 
 
-def _fitting(keys: Iterable[SigningKey], algorithm: str, kid: str | None) -> list[SigningKey]:
+def _select(keys: Iterable[SigningKey], algorithm: str, kid: str | None) -> list[SigningKey]:
     """Keys of that algorithm whose name is the token's; where one of the two has no name, any."""
     return [
         each

@@ -26,7 +26,7 @@ from outlast.web.http.answers import Answer, ClientGone
 from outlast.web.http.bodies import BodyLimits
 from outlast.web.http.calls import Call
 from outlast.web.http.heads import refuse_encoded
-from outlast.web.http.off_loop import by_size
+from outlast.web.http.off_loop import run_by_size
 from outlast.web.http.problems import Problem, ProblemError, nul_character
 from outlast.web.invoking.preferences import preference_of
 from outlast.web.invoking.results import ended_answer, pending_answer, problem_with_location
@@ -125,17 +125,17 @@ class Invoker:
         if key is not None and admitted.space == ANONYMOUS and not is_uuid(key):
             raise InvalidKey(_ANONYMOUS_KEY)
         body = await self._body(call, admitted, definition)
-        identified = partial(self._identified, call, admitted, target, definition, key, body)
-        return await by_size(len(body), identified)
+        identified = partial(self._build_new, call, admitted, target, definition, key, body)
+        return await run_by_size(len(body), identified)
 
     async def _body(self, call: Call, admitted: Admitted, definition: WorkflowDefinition) -> bytes:
-        bytes_max = self._bodies.of(definition.body_bytes_max)
+        bytes_max = self._bodies.limit_of(definition.body_bytes_max)
         if not definition.inputs.reads_json:
             return await call.body(bytes_max)
         refuse_encoded(call)
         return await call.json_body(bytes_max)
 
-    def _identified(
+    def _build_new(
         self,
         call: Call,
         admitted: Admitted,
@@ -146,7 +146,7 @@ class Invoker:
     ) -> tuple[NewWorkflow, dict[str, Any]]:
         """The rest of it, which takes a while for a large body: it may run in a thread."""
         function = target.function
-        query = _without_region(call.query)
+        query = _drop_region(call.query)
         # Nobody has signed a webhook's query: with another one it is the same delivery.
         meant = query if definition.webhook is None else b""
         input_text, arguments = _bind(definition, body, query)
@@ -240,7 +240,7 @@ def _is_acknowledged(definition: WorkflowDefinition) -> bool:
     return definition.webhook is not None and definition.webhook.at_once
 
 
-def _without_region(query: bytes) -> bytes:
+def _drop_region(query: bytes) -> bytes:
     """The query without the region; all else stays byte for byte, since it is part of the fingerprint."""
     if _REGION not in query:
         return query

@@ -57,14 +57,18 @@ def ended_answer(
     """
     answer = _recorded_answer(standing, secret)
     answer.headers = [pair for pair in answer.headers if pair[0] not in _OURS]
-    answer.headers += [*accepted_headers(standing.workflow_id), _REPLAYED[replayed], *_applied(applied)]
+    answer.headers += [
+        *accepted_headers(standing.workflow_id),
+        _REPLAYED[replayed],
+        *_applied_header(applied),
+    ]
     return answer
 
 
 def pending_answer(workflow_id: str, status: Status, applied: str | None) -> Answer:
     """202: the workflow goes on; where to look for it."""
     headers = [*accepted_headers(workflow_id), (b"location", location_of(workflow_id).encode())]
-    headers += [JSON, (b"retry-after", b"1"), *_applied(applied)]
+    headers += [JSON, (b"retry-after", b"1"), *_applied_header(applied)]
     return Answer(202, to_json({"workflow_id": workflow_id, "status": status.value}), headers)
 
 
@@ -112,5 +116,5 @@ def _where_to_look(workflow_id: str) -> str:
     return f"see GET {location_of(workflow_id)}, or `outlast workflows show {shlex.quote(workflow_id)}`"
 
 
-def _applied(preferences: str | None) -> Pairs:
+def _applied_header(preferences: str | None) -> Pairs:
     return [] if preferences is None else [(b"preference-applied", preferences.encode())]

@@ -31,7 +31,7 @@ from outlast.web.invoking.following import (
     wants_stream,
 )
 from outlast.web.invoking.results import accepted_headers, location_of
-from outlast.web.management.owned import Owned, owner_of, reaching
+from outlast.web.management.owned import Owned, as_unavailable, owner_of
 
 
 class EventRoutes:
@@ -51,13 +51,13 @@ class EventRoutes:
             event = Parameters(call, ("event",)).one("event")
             # guard: events-of-anybody-streamed
             await self._owned.ownership(workflow_id, owner)
-            slots = (self._shares.in_flight(call, admitted), self._shares.streaming(call, admitted))
+            slots = (self._shares.count_call(call, admitted), self._shares.count_stream(call, admitted))
             lasts_s = admitted.lasts_s(self._engine.clock.now_s())
             return EventStream(self._engine, self._events, call, workflow_id, event, slots, lasts_s)
         asked = PageRequest(call, EVENTS)
         await self._owned.ownership(workflow_id, owner)
         (after,) = asked.after or (0,)
-        with reaching():
+        with as_unavailable():
             rows, more = await self._events.events(workflow_id, after, asked.limit, **asked.filters)
         items = documents(map(event_document, rows))
         return asked.answer(items, f"{location_of(workflow_id)}/events", rows[-1] if more else None)

@@ -12,7 +12,7 @@ from outlast.web.http.calls import Call
 from outlast.web.http.documents import documents, row_document
 from outlast.web.http.pages import PageRequest
 from outlast.web.http.routes import Endpoint, raw_path
-from outlast.web.management.owned import Owned, reaching
+from outlast.web.management.owned import Owned, as_unavailable
 
 
 class Listings:
@@ -34,7 +34,7 @@ class Listings:
             # guard: anybodys-rows-listed
             await self._owned.ownership(workflow_id, owner)
             given["workflow_id"] = workflow_id
-        with reaching():
+        with as_unavailable():
             rows, more = await self._workflows.listing(resource, given, asked.after, asked.limit)
         items = documents(row_document(resource.columns, row, secret=owner is None) for row in rows)
         return asked.answer(items, raw_path(call), rows[-1] if more else None)

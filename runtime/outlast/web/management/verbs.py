@@ -17,7 +17,7 @@ from outlast.web.http.parameters import Parameters
 from outlast.web.http.problems import Problem, ProblemError
 from outlast.web.http.routes import Endpoint
 from outlast.web.invoking.results import accepted_headers
-from outlast.web.management.owned import Owned, reaching
+from outlast.web.management.owned import Owned, as_unavailable
 
 
 class VerbRoutes:
@@ -58,7 +58,7 @@ class VerbRoutes:
         """The status after it; None if nothing was changed. Raises DatabaseUnavailable."""
         if verb is CANCEL:  # where it runs here, the engine stops it at once
             return Status.CANCELLED if await self._engine.cancel(workflow_id) else None
-        with reaching():
+        with as_unavailable():
             return await self._workflows.change(verb, workflow_id, arguments)
 
 

@@ -24,7 +24,7 @@ from outlast.web.http.parameters import Parameters
 from outlast.web.http.problems import ProblemError
 from outlast.web.http.routes import workflow_not_found
 from outlast.web.invoking.results import accepted_headers, location_of, problem_with_location
-from outlast.web.management.owned import Owned, owner_of, reaching
+from outlast.web.management.owned import Owned, as_unavailable, owner_of
 
 WAIT_S_MAX = 60
 
@@ -45,7 +45,7 @@ class WorkflowRoutes:
         """A page of workflows, newest first."""
         owner = await self._owned.owner(call)
         asked = PageRequest(call, WORKFLOWS)
-        with reaching():
+        with as_unavailable():
             rows, more = await self._workflows.page(asked.after, asked.limit, subject=owner, **asked.filters)
         items = documents(map(summary_document, rows))
         return asked.answer(items, WORKFLOWS.path, rows[-1] if more else None)
@@ -58,7 +58,7 @@ class WorkflowRoutes:
         # guard: anybodys-workflow-shown = await self._owned.ownership(workflow_id, None)
         found = await self._owned.ownership(workflow_id, owner)
         if wait_s and not found.status.ended:
-            with self._shares.in_flight(call, admitted):
+            with self._shares.count_call(call, admitted):
                 await self._wait(workflow_id, wait_s)
         values = await self._owned.shows_values(found, owner)
         row = await self._row(workflow_id)
@@ -71,7 +71,7 @@ class WorkflowRoutes:
         asked = PageRequest(call, STEPS)
         found = await self._owned.ownership(workflow_id, owner)
         visible = self._owned.visible_steps(found, owner)
-        with reaching():
+        with as_unavailable():
             running = [] if found.status.ended else await self._running(workflow_id)
             rows, more = await self._workflows.steps(workflow_id, asked.after, asked.limit)
         items = [
@@ -103,7 +103,7 @@ class WorkflowRoutes:
         ]
 
     async def _row(self, workflow_id: str) -> dict[str, Any]:
-        with reaching():
+        with as_unavailable():
             row = await self._workflows.show(workflow_id)
         if row is None:  # removed since
             raise ProblemError(workflow_not_found(workflow_id))
