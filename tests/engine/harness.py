@@ -17,8 +17,8 @@ from outlast.core.names import fresh_workflow_id
 from outlast.core.observations import Observation
 from outlast.core.outcomes import value_of
 from outlast.core.stops import LeaseLost
+from outlast.engine.concurrency import end_tasks
 from outlast.engine.engine import Engine, EngineOptions
-from outlast.engine.settling import end_tasks
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.workflows import Workflow
 from outlast.store.connections import Database
@@ -149,7 +149,12 @@ class Bench:
         """As a crash leaves it: nothing more is written, and the lease has run out."""
         self.abandoned = True
         engine = self.engine
-        loops = [engine._journal._task, engine._membership._task, engine._mail._task, *engine._waits._tasks]
+        loops = [
+            engine._journal._task,
+            engine._membership._task,
+            engine._delivery._task,
+            *engine._waits._tasks,
+        ]
         loops += [engine._consumer._task, engine._membership._loader._task]
         tasks = [task for task in loops if task is not None]
         executions = list(self.live.values())

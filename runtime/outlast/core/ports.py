@@ -8,15 +8,15 @@ from typing import Any, Protocol
 
 from outlast.core.callers import Caller
 from outlast.core.records import (
+    Arrivals,
     Batch,
     Beat,
     ClaimedWorkflow,
     Claims,
     Committed,
     Delivered,
+    InboxQuery,
     LostInstance,
-    Mail,
-    Mailbox,
     NewWorkflow,
     RunningStep,
     Standings,
@@ -210,8 +210,8 @@ class MessageStore(Protocol):
         """
         ...
 
-    async def mail(self, boxes: Sequence[Mailbox]) -> dict[int, Mail]:
-        """By their index in `boxes`, what has come; where nothing came, nothing. Raises Unreachable."""
+    async def read(self, inboxes: Sequence[InboxQuery]) -> dict[int, Arrivals]:
+        """By their index in `inboxes`, what has come; where nothing came, nothing. Raises Unreachable."""
         ...
 
 

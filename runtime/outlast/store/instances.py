@@ -88,13 +88,13 @@ class PostgresInstances:
             "large_bytes": large_bytes_left,
             "large_alone": large_alone,
         }
-        ((claimed, lost, mail),) = await self._run("claim", parameters, limit_s)
+        ((claimed, lost, undelivered),) = await self._run("claim", parameters, limit_s)
         workflows = [ClaimedWorkflow(**each, input=None, request=None) for each in claimed]
         if workflows:
             faults.reach("claim.after_commit")
         # JSON has no infinity: it comes as text.
         gone = [LostInstance(**{**each, "lease_until_s": float(each["lease_until_s"])}) for each in lost]
-        return Claims(workflows, gone, mail=mail)
+        return Claims(workflows, gone, undelivered=undelivered)
 
     async def recover(self, lost: Sequence[LostInstance]) -> list[tuple[str, str]]:
         """See InstanceStore."""

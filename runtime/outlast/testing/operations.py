@@ -10,8 +10,8 @@ from typing import Any
 
 from outlast.core import kinds
 from outlast.core.errors import UsageError
-from outlast.engine.calls import PendingCall
-from outlast.engine.execution import Execution
+from outlast.engine.execution.calls import PendingCall
+from outlast.engine.execution.execution import Execution
 from outlast.engine.operations.table import Table
 from outlast.sdk.context import Context, context
 from outlast.sdk.definitions import StepDefinition, TransactionDefinition

@@ -11,15 +11,15 @@ from outlast.core.budget import weigh
 from outlast.core.ports import UNBOUNDED, Fence, TransactionStore, TransactionWork
 from outlast.core.records import (
     RECORD_BYTES,
+    Arrivals,
     Batch,
     Beat,
     ClaimedWorkflow,
     Claims,
     Committed,
     Delivered,
+    InboxQuery,
     LostInstance,
-    Mail,
-    Mailbox,
     NewWorkflow,
     RunningStep,
     Standing,
@@ -298,6 +298,6 @@ class MemoryMessages:
         """See MessageStore."""
         return await self._link.call("deliver", self._database.deliver)
 
-    async def mail(self, boxes: Sequence[Mailbox]) -> dict[int, Mail]:
+    async def read(self, inboxes: Sequence[InboxQuery]) -> dict[int, Arrivals]:
         """See MessageStore."""
-        return await self._link.call("mail", lambda: self._database.mail(boxes))
+        return await self._link.call("read", lambda: self._database.read(inboxes))

@@ -7,8 +7,8 @@ from typing import Any
 from outlast.core.errors import StepFailed, WorkflowFailed
 from outlast.core.failures import decode_failure
 from outlast.core.records import StepRecord
-from outlast.engine.calls import PendingCall
-from outlast.engine.execution import Execution
+from outlast.engine.execution.calls import PendingCall
+from outlast.engine.execution.execution import Execution
 from outlast.sdk.operations import Result, Start, Step, Transaction
 
 
