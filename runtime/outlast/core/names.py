@@ -70,13 +70,17 @@ def key_of(text: str) -> str:
     return text if plain and not text.startswith(_HASHED) else _HASHED + _sha256(text)
 
 
-def workflow_id_of(function: str, subject: str | None, key: str) -> str:
+def workflow_id_of(function: str, subject: str | None, key: str | None) -> str:
     """The id that one caller's key stands for: `FUNCTION:KEY`, or `FUNCTION:SUBJECT:KEY` with a subject.
+
+    Without a key it is a fresh one.
 
     A colon within a key or a subject becomes `%3A`, a slash `%2F`, and `%` becomes `%25`: so no key of one
     caller reads as subject and key of another, or as the id of a child, `PARENT/STEP`. Over-long ids are
     hashed, behind a `%` that stands in no other id.
     """
+    if key is None:
+        return fresh_workflow_id(function)
     # guard: keys-shared-by-callers = (function, key)
     parts = (function, key) if subject is None else (function, subject, key)
     readable = ":".join([parts[0], *map(_escape, parts[1:])])

@@ -11,12 +11,12 @@ from urllib.parse import parse_qsl
 from pydantic_core import to_json
 from starlette.types import Send
 
-from outlast.core.budget import weigh
 from outlast.core.errors import DatabaseUnavailable, InvalidJson, InvalidKey, NotSerializable, OutlastError
-from outlast.core.names import fingerprint_of, fresh_workflow_id, is_uuid, parse_key, workflow_id_of
+from outlast.core.names import fingerprint_of, is_uuid, parse_key, workflow_id_of
 from outlast.core.records import NewWorkflow, Standing
 from outlast.core.status import Status
 from outlast.engine.engine import Engine
+from outlast.engine.new_workflows import new_workflow
 from outlast.functions.routes import Target
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.requests import record_request
@@ -150,7 +150,6 @@ class Invoker:
         # Nobody has signed a webhook's query: with another one it is the same delivery.
         meant = query if definition.webhook is None else b""
         input_text, arguments = _bind(definition, body, query)
-        timeout_s = definition.timeout_s
         request = record_request(
             call.method,
             target.subpath,
@@ -159,20 +158,18 @@ class Invoker:
             body if input_text is None else None,
             definition.headers,
         )
-        new = NewWorkflow(
-            workflow_id=(
-                fresh_workflow_id(function) if key is None else workflow_id_of(function, admitted.space, key)
-            ),
-            function=function,
-            input=input_text,
-            request=request,
-            idempotency_key=key,
-            fingerprint=fingerprint_of(call.method, function, target.subpath, meant, body),
+        new = new_workflow(
+            workflow_id_of(function, admitted.space, key),
+            function,
+            definition,
+            input_text,
+            version=target.version,
+            now_s=self._engine.clock.now_s(),
+            key=key,
             subject=admitted.subject,
             claims=admitted.record,
-            version=target.version,
-            deadline_s=None if timeout_s is None else self._engine.clock.now_s() + timeout_s,
-            load_bytes=weigh(input_text, request),
+            request=request,
+            fingerprint=fingerprint_of(call.method, function, target.subpath, meant, body),
         )
         return new, arguments
 
