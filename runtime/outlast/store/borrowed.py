@@ -7,11 +7,12 @@ import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 import psycopg
 from psycopg.abc import PQGen
 from psycopg.pq import PipelineStatus, TransactionStatus
+from psycopg.pq.abc import PGconn
 from psycopg.rows import TupleRow
 
 from outlast.core.errors import UsageError
@@ -30,20 +31,38 @@ _LAST_WORD_S = 5.0
 """For the statement that somebody still runs when the body is over; it is cancelled."""
 
 
-class BorrowedConnection(psycopg.Connection[TupleRow]):
-    """A blocking face of a pooled connection, for the body of a `def` transaction.
-
-    It can't be ended or closed, and what is set on it (row factories, adapters) goes with it.
-    """
+class _Borrowed:
+    """What both faces have in common. What is set on one (row factories, adapters) goes with it."""
 
     returned = False
+    pgconn: PGconn
+    _prepared: Any
 
     @classmethod
-    def borrow(cls, connection: AsyncConn) -> BorrowedConnection:
+    def borrow(cls, connection: AsyncConn) -> Self:
         """The same session. The two must not be used at the same time."""
-        borrowed = cls(connection.pgconn)
-        borrowed._prepared.prepare_threshold = None  # statement names of the two faces would clash
+        borrowed = cls(connection.pgconn)  # type: ignore[call-arg]
+        borrowed._prepared.prepare_threshold = None  # statement names of the two would clash
         return borrowed
+
+    @property
+    def prepare_threshold(self) -> int | None:
+        """None; to set it is refused."""
+        return None
+
+    @prepare_threshold.setter
+    def prepare_threshold(self, value: int | None) -> None:
+        raise UsageError(_PREPARES)
+
+    def __del__(self, *_: Any) -> None:
+        """Nothing to warn of: the session is the pool's."""
+
+
+class BorrowedConnection(_Borrowed, psycopg.Connection[TupleRow]):
+    """A blocking face of a pooled connection, for the body of a `def` transaction.
+
+    It can't be ended or closed.
+    """
 
     def wait(self, gen: PQGen[Any], *args: Any, **kwargs: Any) -> Any:
         """All that reaches the server goes by here."""
@@ -69,30 +88,9 @@ class BorrowedConnection(psycopg.Connection[TupleRow]):
         """Refused."""
         raise UsageError(ENDED_BY_BODY)
 
-    @property
-    def prepare_threshold(self) -> int | None:
-        """None; to set it is refused."""
-        return None
 
-    @prepare_threshold.setter
-    def prepare_threshold(self, value: int | None) -> None:
-        raise UsageError(_PREPARES)
-
-    def __del__(self, *_: Any) -> None:
-        """Nothing to warn of: the session is the pool's."""
-
-
-class BorrowedAsyncConnection(psycopg.AsyncConnection[TupleRow]):
+class BorrowedAsyncConnection(_Borrowed, psycopg.AsyncConnection[TupleRow]):
     """The same for the body of an `async def` transaction."""
-
-    returned = False
-
-    @classmethod
-    def borrow(cls, connection: AsyncConn) -> BorrowedAsyncConnection:
-        """The same session. The two must not be used at the same time."""
-        borrowed = cls(connection.pgconn)
-        borrowed._prepared.prepare_threshold = None
-        return borrowed
 
     async def wait(self, gen: PQGen[Any], *args: Any, **kwargs: Any) -> Any:
         """All that reaches the server goes by here."""
@@ -118,18 +116,6 @@ class BorrowedAsyncConnection(psycopg.AsyncConnection[TupleRow]):
     async def set_autocommit(self, value: bool) -> NoReturn:
         """Refused."""
         raise UsageError(ENDED_BY_BODY)
-
-    @property
-    def prepare_threshold(self) -> int | None:
-        """None; to set it is refused."""
-        return None
-
-    @prepare_threshold.setter
-    def prepare_threshold(self, value: int | None) -> None:
-        raise UsageError(_PREPARES)
-
-    def __del__(self, *_: Any) -> None:
-        """Nothing to warn of: the session is the pool's."""
 
 
 Borrowed = BorrowedConnection | BorrowedAsyncConnection

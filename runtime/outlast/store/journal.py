@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from psycopg import errors
@@ -34,46 +34,17 @@ _BAD_DATA = (
     UnicodeEncodeError,
 )
 
-# The parameters of `commit_batch` that are columns of rows, in the order in which the rows hold them.
-_STARTS: Mapping[str, Literal] = {
-    "start_ids": texts,
-    "start_functions": texts,
-    "start_inputs": texts,
-    "start_requests": texts,
-    "start_keys": texts,
-    "start_fingerprints": texts,
-    "start_subjects": texts,
-    "start_claims": texts,
-    "start_versions": texts,
-    "start_parents": texts,
-    "start_deadlines": numbers,
-    "start_load_bytes": numbers,
-}
-_HELD: Mapping[str, Literal] = {"held_ids": texts, "held_epochs": numbers}
-_ENDS: Mapping[str, Literal] = {
-    "end_ids": texts,
-    "end_epochs": numbers,
-    "end_statuses": texts,
-    "end_outputs": texts,
-    "end_errors": texts,
-    "end_responses": texts,
-    "end_claimables": numbers,
-    "end_awaits": texts,
-}
-_STEPS: Mapping[str, Literal] = {
-    "step_workflows": texts,
-    "step_ids": texts,
-    "step_names": texts,
-    "step_outputs": texts,
-    "step_errors": texts,
-    "step_attempts": numbers,
-    "step_orders": numbers,
-    "step_kinds": texts,
-    "step_times": numbers,
-    "step_arguments": numbers,
-    "step_begins": numbers,
-    "step_ends": numbers,
-}
+
+def _columns(prefix: str) -> dict[str, Literal]:
+    """The parameters of `commit_batch` that are columns of one kind of rows, in the order of their values."""
+    return {
+        name: texts if kind == "text" else numbers
+        for name, kind in _COMMIT_MANY.arrays()
+        if name.startswith(prefix)
+    }
+
+
+_STARTS, _HELD, _ENDS, _STEPS = map(_columns, ("start_", "held_", "end_", "step_"))
 
 
 class PostgresJournal:

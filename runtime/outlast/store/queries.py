@@ -27,6 +27,10 @@ class Numbered:
     text: str
     parameters: tuple[str, ...]
 
+    def arrays(self) -> list[tuple[str, str]]:
+        """The parameters that it takes apart by `unnest`, and of which type their elements are."""
+        return [(self.parameters[int(number[1:]) - 1], kind) for number, kind in _UNNEST.findall(self.text)]
+
 
 def load(file: str) -> dict[str, SQL]:
     """The queries of `file` by name, without lines of comment and indentation.

@@ -89,18 +89,11 @@ class PostgresTransactions:
         """Write the record as the transaction's last statement; False if that was refused."""
         now = monotonic()
         parameters = {
+            **record._asdict(),
             "instance": self._instance_id,
             "workflow_id": fence.workflow_id,
             "epoch": fence.epoch,
             "step_id": fence.step_id,
-            "name": record.name,
-            "output": record.output,
-            "error": record.error,
-            "attempts": record.attempts,
-            "completion_order": record.completion_order,
-            "kind": record.kind,
-            "at_s": record.at_s,
-            "arguments": record.arguments,
             "nonce": fence.nonce,
             "began": age_s(record.began, now),
             "ended": age_s(record.ended, now),

@@ -19,7 +19,7 @@ from outlast.core.records import (
     Standings,
     StepRecord,
 )
-from outlast.core.resources import EVENTS, STEPS, WORKFLOWS, Kind, Resource
+from outlast.core.resources import Kind, Resource
 from outlast.core.status import Status
 from outlast.core.verbs import CANCEL, Verb
 from outlast.store.connections import as_unreachable
@@ -113,31 +113,6 @@ class PostgresWorkflows:
         rows = await self._rows("show", {"workflow_id": workflow_id})
         return rows[0] if rows else None
 
-    async def page(
-        self,
-        after: Sequence[Any] | None = None,
-        limit: int | None = None,
-        *,
-        subject: str | None = None,
-        **filters: Any,
-    ) -> Page:
-        """A page of workflows, newest first: all, or those of the user `subject`. See `listing`.
-
-        Raises TypeError for a filter that there isn't: it would be no filter at all.
-        """
-        if unknown := filters.keys() - {each.name for each in WORKFLOWS.filters}:
-            raise TypeError(f"workflows have no filter {', '.join(sorted(unknown))}")
-        return await self.listing(WORKFLOWS, {**filters, "subject": subject}, after, limit)
-
-    async def steps(
-        self, workflow_id: str, after: tuple[int, str] | None = None, limit: int | None = None
-    ) -> Page:
-        """Recorded steps in order of completion, then waits that aren't over; JSON as text.
-
-        `after` is the last one (`place`, `step_id`) of the page before. Raises Unreachable.
-        """
-        return await self.listing(STEPS, {"workflow_id": workflow_id}, after, limit)
-
     async def listing(
         self,
         resource: Resource,
@@ -147,10 +122,13 @@ class PostgresWorkflows:
     ) -> Page:
         """A page of any resource, in its order; recorded JSON as text. Raises Unreachable.
 
-        `given` are its filters and what else its query takes; `after` is where the page before ended: of its
-        last row the columns of the order.
+        `given` are its filters, the `workflow_id` of what belongs to one, and the `subject` whose workflows
+        are wanted; None for all. `after` is where the page before ended: of its last row the columns of the
+        order. Raises TypeError for a filter that there isn't: it would be no filter at all.
         """
-        parameters = dict.fromkeys(each.name for each in resource.filters) | dict(given)
+        if unknown := given.keys() - {each.name for each in resource.filters} - {"workflow_id", "subject"}:
+            raise TypeError(f"{resource.name} have no filter {', '.join(sorted(unknown))}")
+        parameters = dict.fromkeys([*(each.name for each in resource.filters), "subject"]) | dict(given)
         for each in resource.filters:
             if each.kind is Kind.PAIR:
                 key, value = parameters[each.name] or (None, None)
@@ -177,10 +155,6 @@ class PostgresWorkflows:
     async def steps_after(self, workflow_id: str, order: int, limit: int) -> Page:
         """Completions later than the `order`-th; of published events the `value` too. Raises Unreachable."""
         return await self._page("steps_after", {"workflow_id": workflow_id, "after": order}, limit)
-
-    async def events(self, workflow_id: str, after: int, limit: int, event: str | None = None) -> Page:
-        """Published events later than number `after`, all or those of one name. Raises Unreachable."""
-        return await self.listing(EVENTS, {"workflow_id": workflow_id, "event": event}, (after,), limit)
 
     async def _rows(self, query: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
         return await rows_of(self._pool, _SQL[query], parameters)

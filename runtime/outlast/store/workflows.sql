@@ -133,7 +133,7 @@ limit %(limit)s::bigint
 select
   completion_order as number, substr(name, 9) as event, output::text as value, completed_at as published_at
 from outlast.operation_outputs
-where workflow_id = %(workflow_id)s and completion_order > %(after_number)s
+where workflow_id = %(workflow_id)s and completion_order > coalesce(%(after_number)s, 0)
   and kind = 'publish'
   and (%(event)s::text is null or name = 'publish ' || %(event)s)
 order by completion_order

@@ -100,7 +100,7 @@ def _recorded_answer(standing: Standing, secret: bool) -> Answer:
             return Answer(200, (standing.output or "null").encode(), [JSON])
         response = Response.from_record(standing.response, standing.output)
         return Answer(response.status, response.body, text_pairs(response.headers.pairs()))
-    public = public_error(standing)
+    public = public_error(standing.error)
     if public["code"] == "http_exception":
         return exception_answer(
             public["status"], public["detail"], public["headers"], workflow_id=standing.workflow_id

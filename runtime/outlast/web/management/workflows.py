@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from outlast.core.errors import ShuttingDown
-from outlast.core.resources import STEPS, WORKFLOWS
+from outlast.core.resources import STEPS
 from outlast.engine.engine import Engine
 from outlast.store.workflows import PostgresWorkflows
 from outlast.web.callers.shares import Shares
@@ -16,7 +16,6 @@ from outlast.web.http.documents import (
     documents,
     running_document,
     step_document,
-    summary_document,
     workflow_document,
 )
 from outlast.web.http.pages import PageRequest
@@ -41,15 +40,6 @@ class WorkflowRoutes:
         self._workflows = workflows
         self._owned = owned
 
-    async def page(self, call: Call) -> Answer:
-        """A page of workflows, newest first."""
-        owner = await self._owned.owner(call)
-        asked = PageRequest(call, WORKFLOWS)
-        with as_unavailable():
-            rows, more = await self._workflows.page(asked.after, asked.limit, subject=owner, **asked.filters)
-        items = documents(map(summary_document, rows))
-        return asked.answer(items, WORKFLOWS.path, rows[-1] if more else None)
-
     async def show(self, call: Call, workflow_id: str) -> Answer:
         """One workflow; with `wait`, once it has ended or the time is over."""
         admitted = await self._owned.admitted(call)
@@ -73,7 +63,9 @@ class WorkflowRoutes:
         visible = self._owned.visible_steps(found, owner)
         with as_unavailable():
             running = [] if found.status.ended else await self._running(workflow_id)
-            rows, more = await self._workflows.steps(workflow_id, asked.after, asked.limit)
+            rows, more = await self._workflows.listing(
+                STEPS, {"workflow_id": workflow_id}, asked.after, asked.limit
+            )
         items = [
             step_document(row, secret=owner is None, visible=visible is None or row["name"] in visible)
             for row in rows
