@@ -1,4 +1,4 @@
-"""Reading a database's URL: where it leads, whether the way is encrypted, and which kind of door is there."""
+"""Reads a database's URL: hosts, encryption, and whether a pooler or Postgres itself answers there."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ class Address:
     name: str
     """Hosts, ports and database: nothing that is secret."""
     kind: Kind | None
-    """As the user says it; None: told by host and port, or by asking."""
+    """What the user said. None: host and port tell, or the server is asked."""
     warnings: tuple[str, ...]
-    """What was left out of the URL: a line each."""
+    """A line for each parameter that was left out of the URL."""
 
     @classmethod
     def read(cls, url: str, application_name: str, sessions: bool | None) -> Address:
@@ -86,12 +86,12 @@ class Address:
             for name in foreign
             if name != "pgbouncer"
         )
-        # At the start already: it wins over what a role or a database was given, and poolers hand it on.
+        # As a startup parameter: it overrides settings of roles and databases, and poolers pass it on.
         merged = {**defaults, **given, "client_encoding": "UTF8"}
         return cls(make_conninfo(**merged), merged["application_name"], _shown_name(given), kind, warnings)
 
     def shown_names(self) -> list[str]:
-        """How the server may show the application's name: before Postgres 16, and since."""
+        """The application's name as the server may show it: before Postgres 16, and since then."""
         printable = [chr(byte) if 32 <= byte <= 126 else "" for byte in self.application_name.encode()]
         codes = [f"\\x{byte:02x}" for byte in self.application_name.encode()]
         old = "".join(each or "?" for each in printable)
@@ -148,7 +148,7 @@ def _split_foreign(url: str) -> tuple[str, dict[str, str]]:
 
 
 def _check(given: dict[str, str]) -> None:
-    """Refuse what libpq would take, and then tell the world in an error. Raises ValueError."""
+    """Refuse what libpq would accept and later print in an error, passwords included. Raises ValueError."""
     if "service" in given:
         raise ValueError("name a host instead of a service, so that it is known whether to encrypt")
     hosts = [*_split_list(given, "host"), *_split_list(given, "hostaddr")]
@@ -174,7 +174,7 @@ def _encryption(given: dict[str, str]) -> dict[str, str]:
 
 
 def _targets(host: str, address: str) -> Iterable[str]:
-    """Where connections go: to the number where there is one, else to the name."""
+    """The addresses that connections go to: the number where one is given, else the name."""
     names, numbers = host.split(","), address.split(",")
     for at in range(max(len(names), len(numbers))):
         number = numbers[at].strip() if at < len(numbers) else ""

@@ -1,4 +1,4 @@
-"""The faces of a pooled connection that the body of a transaction gets: to use, not to end or to keep."""
+"""The connection that the body of a transaction gets: it can be used, but not ended or kept."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _AFTER_ITS_END = (
 _UNFINISHED = "the body of a transaction left a COPY, a pipeline or a statement unfinished: end it by `with`"
 _PREPARES = "the connection of a transaction prepares no statements by itself: leave prepare_threshold alone"
 _LAST_WORD_S = 5.0
-"""For the statement that somebody still runs when the body is over; it is cancelled."""
+"""How long to wait for a statement that still runs when the body has ended, and is cancelled."""
 
 
 class _Borrowed:
@@ -55,7 +55,7 @@ class _Borrowed:
         raise UsageError(_PREPARES)
 
     def __del__(self, *_: Any) -> None:
-        """Nothing to warn of: the session is the pool's."""
+        """Don't warn of an open connection: the session belongs to the pool."""
 
 
 class BorrowedConnection(_Borrowed, psycopg.Connection[TupleRow]):
@@ -65,13 +65,13 @@ class BorrowedConnection(_Borrowed, psycopg.Connection[TupleRow]):
     """
 
     def wait(self, gen: PQGen[Any], *args: Any, **kwargs: Any) -> Any:
-        """All that reaches the server goes by here."""
+        """Everything that is sent to the server passes here."""
         if self.returned:
             raise UsageError(_AFTER_ITS_END)
         return super().wait(gen, *args, **kwargs)
 
     async def settle(self) -> bool:
-        """Whether nobody is in the midst of a statement, now or soon."""
+        """Wait until no statement runs. False: one still does after _LAST_WORD_S."""
         got = await asyncio.to_thread(self.lock.acquire, True, _LAST_WORD_S)
         if got:
             self.lock.release()
@@ -93,13 +93,13 @@ class BorrowedAsyncConnection(_Borrowed, psycopg.AsyncConnection[TupleRow]):
     """The same for the body of an `async def` transaction."""
 
     async def wait(self, gen: PQGen[Any], *args: Any, **kwargs: Any) -> Any:
-        """All that reaches the server goes by here."""
+        """Everything that is sent to the server passes here."""
         if self.returned:
             raise UsageError(_AFTER_ITS_END)
         return await super().wait(gen, *args, **kwargs)
 
     async def settle(self) -> bool:
-        """Whether nobody is in the midst of a statement, now or soon."""
+        """Wait until no statement runs. False: one still does after _LAST_WORD_S."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_LAST_WORD_S), self.lock:
                 return True
@@ -123,7 +123,7 @@ Borrowed = BorrowedConnection | BorrowedAsyncConnection
 
 @asynccontextmanager
 async def lend(connection: AsyncConn, *, threaded: bool) -> AsyncIterator[Borrowed]:
-    """A face for a body. After it nobody has the session: no thread and no task that the body left running.
+    """The connection for a body. Afterwards no thread or task that the body left running can use it.
 
     Raises UsageError if the body left something unfinished; the connection is closed then.
     """

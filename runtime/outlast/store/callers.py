@@ -20,7 +20,7 @@ from outlast.store.queries import load
 _SQL = load("callers.sql")
 _UNDO_S = 5.0
 
-# Each of these is one message of several statements: one round trip. psycopg takes bytes apart only once.
+# Each is one message of several statements, and so one round trip. psycopg parses bytes only once.
 _BEGIN = (_SQL["clean"] + _SQL["restore"]).as_bytes()
 _LEAVE = (_SQL["settle"] + _SQL["clean"] + _SQL["restore"]).as_bytes()
 _UNDO = (_SQL["undo"] + _SQL["clean"] + _SQL["restore"] + _SQL["forget"] + _SQL["again"]).as_bytes()
@@ -46,7 +46,7 @@ async def as_caller(connection: AsyncConn, caller: Caller, mark: str) -> AsyncIt
     parameters = _caller_parameters(connection, caller, mark)
     try:
         await _run(connection, _BEGIN, parameters)
-        # By itself: to plan it takes longer than all the rest, and where sessions last it is planned once.
+        # By itself, because its planning takes longest: in lasting sessions it is prepared, and planned once.
         if await (await connection.execute(_SQL["enter"], parameters)).fetchone() is None:
             raise UsageError(
                 f"the caller's role {caller.role!r:.80} is none that callers may have here: on Supabase it "

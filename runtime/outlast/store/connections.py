@@ -28,12 +28,12 @@ from outlast.store.relied import RELIED_ON_JSON, set_local
 
 _SQL = load("connections.sql")
 _SLACK_S = 2.0
-"""So much longer than it seems here may the server take to begin a session that is answered."""
+"""The server may have begun the session by so much earlier than this process measures."""
 _SESSION_SETTINGS = {"jit": "off", "idle_in_transaction_session_timeout": "60s"}
 _REPORTED = ("application_name", "client_encoding", "DateStyle", "IntervalStyle", "TimeZone")
 
 AWAY = (errors.OperationalError, errors.InterfaceError, OSError, TimeoutError)
-"""What psycopg raises when the server or the way to it is gone. Two kinds of it aren't: see `is_away`."""
+"""What psycopg raises when the server can't be reached. `is_away` knows the exceptions from this."""
 
 CONFLICTS = (errors.SerializationFailure, errors.DeadlockDetected)
 """Nothing was written, and the same again may succeed."""
@@ -44,19 +44,19 @@ class AsyncConn(AsyncConnection[TupleRow]):
 
     kind = Kind.TRANSACTION_POOLER
     settings: Mapping[str, str] = MappingProxyType({})
-    """What is in force in it since it was opened, and not the server's own default. Not the journal's."""
+    """Settings made when it was opened, other than the server's defaults. Not the journal's."""
     needed: str | None = None
     """Settings that are relied on and must be made for each transaction: a JSON object. See relied.py."""
 
     async def execute(
         self, query: Query, params: Params | None = None, **options: Any
     ) -> AsyncCursor[TupleRow]:
-        """As the driver's; in a transaction of its own where settings must be made."""
+        """The driver's, in its own transaction where settings must be made."""
         async with self.with_settings():
             return await super().execute(query, params, **options)  # type: ignore[arg-type]
 
     def with_settings(self) -> AbstractAsyncContextManager[Any]:
-        """Where statements of cursors find the settings that they rely on."""
+        """A block in which cursors' statements find the settings that they rely on."""
         if self.needed is None or self.pgconn.transaction_status != TransactionStatus.IDLE:
             return nullcontext()
         return self.transaction()
@@ -65,7 +65,7 @@ class AsyncConn(AsyncConnection[TupleRow]):
     async def transaction(
         self, savepoint_name: str | None = None, force_rollback: bool = False
     ) -> AsyncIterator[AsyncTransaction]:
-        """As the driver's; first of all come the settings that must be made."""
+        """The driver's; it makes the needed settings first."""
         begins = self.pgconn.transaction_status == TransactionStatus.IDLE
         async with super().transaction(savepoint_name, force_rollback) as transaction:
             # guard: settings-of-no-transaction
@@ -75,7 +75,7 @@ class AsyncConn(AsyncConnection[TupleRow]):
 
 
 class Database:
-    """Where the database is, and the one gate to it of this instance."""
+    """The database's address, and this instance's one gate to it."""
 
     def __init__(self, address: Address, observe: Observer = ignore) -> None:
         self._address = address
@@ -112,7 +112,7 @@ class Database:
             connection = await AsyncConn.connect(self.conninfo, autocommit=True, prepare_threshold=None)
             try:
                 known = self._address.kind or kind_at(connection.info.host, str(connection.info.port))
-                # To believe in a session that is none is the dearer mistake: in doubt there is none.
+                # In doubt this is no session: to take a pooler for one would do more harm than the reverse.
                 if known is Kind.TRANSACTION_POOLER:
                     cursor = await connection.execute(_SQL["reach"], {"relied": RELIED_ON_JSON})
                     connection.needed = (await cursor.fetchone() or (None,))[0]
@@ -263,7 +263,7 @@ class SoleConnection:
         self._unwatch()
         connection, self._connection = self._connection, None
         if connection is not None:
-            # Closing sends one message without waiting for its arrival.
+            # Closing sends one message and doesn't wait.
             await connection.close()
 
     async def _listen(self, connection: AsyncConn) -> None:
@@ -273,7 +273,7 @@ class SoleConnection:
         except psycopg.Error as error:
             if is_away(error):
                 raise
-            # Whatever stands between knows no channels: nothing is lost by that but time.
+            # Something in between doesn't support LISTEN: that costs only time.
 
     def _watch(self) -> None:
         """Hear what arrives unasked. Not while the driver waits: it watches the same socket itself."""

@@ -77,7 +77,7 @@ class PostgresJournal:
         done = Counter(_ids(result))
         rows = dict.fromkeys((start.workflow_id for start in batch.starts), 1)
         rows |= {write.workflow_id: len(write.steps) + (write.end is not None) for write in batch.writes}
-        # Not of less than all: where another's record stands in the way, the rest may have been written.
+        # Only complete ones: if another's record is in the way, the rest may still have been written.
         created_s = {workflow_id: at for workflow_id, at in _creation_times(result) if at is not None}
         return {each: created_s.get(each) for each, count in rows.items() if 0 < count == done[each]}
 
@@ -119,7 +119,7 @@ class PostgresJournal:
         except CONFLICTS as error:
             raise Conflicted(str(error)) from error
         except _BAD_DATA as error:
-            # Its first line: what follows quotes the row, and this is told to callers.
+            # Only the first line: the next ones quote the row, and callers are told this text.
             raise BadData(str(error).strip().partition("\n")[0]) from error
         except Exception as error:
             if not is_away(error):
@@ -156,7 +156,7 @@ def _read_result(batch: Batch, result: PGresult) -> Committed:
     if result.ntuples == len(starts) + sum(rows.values()):
         return Committed(frozenset(starts), frozenset(rows), created_s)
     done = Counter(_ids(result))
-    # A step that stood there already is a stranger's.
+    # A step that was there already belongs to another execution.
     # guard: part-accepted = iter(rows)
     accepted = (workflow_id for workflow_id, count in rows.items() if count == done[workflow_id])
     return Committed(frozenset(each for each in starts if done[each]), frozenset(accepted), created_s)

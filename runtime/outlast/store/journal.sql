@@ -1,10 +1,10 @@
 -- What the journal writes: starts, steps and ends of many workflows in one statement, one commit.
 
 -- name: commit_batch
--- Its answer has one row for each start that was inserted (with `created_at`, which is now()), each fence that held, and each step that was recorded.
--- `unnest` stands in the lists of columns, where all of one list advance together (Postgres manual, "SQL Functions
--- Returning Sets"): in a FROM each would fill a store of its own, which is most of the price of a small batch.
--- For at most one row of each kind the same statement runs without any `unnest` (see queries.py); nulls are no row.
+-- It returns a row for each start that was inserted (with `created_at`, which is now()), each fence that held, and
+-- each step that was recorded. All `unnest` of one select list advance together (Postgres manual, "SQL Functions
+-- Returning Sets"). In a FROM each would fill a tuple store, which is most of the cost of a small batch.
+-- For at most one row of each kind queries.py makes the same statement without `unnest`; a null id means no row.
 with new as (
   select
     unnest(%(start_ids)s::text[]) as workflow_id,
@@ -28,9 +28,8 @@ with new as (
   -- include: start.sql insert
   returning w.workflow_id
 ), ended as (
-  -- The update itself is the fence of those that end: it locks the row and checks owner and epoch.
-  -- `is true` keeps the owner from being looked up by its index: a plan made while the table was empty would
-  -- walk everything this instance owns, once for each row of the batch.
+  -- The update is itself the fence: it locks the row and checks owner and epoch. `is true` prevents a plan by the
+  -- index of owners: one made while the table was empty would read all that this instance owns for each row.
   update outlast.workflow_status w
   set status = e.status,
       output = e.output::json,
@@ -40,7 +39,7 @@ with new as (
       owner = null,
       nonce = %(nonce)s,
       claimable_at = case when e.status = 'PENDING' then
-        -- What arrived since it last looked wakes it at once: no delivery saw that it waits.
+        -- A message that arrived since the workflow last looked wakes it at once: its delivery did not see it wait.
         case when w.mail > (e.awaits::json ->> 'mail')::bigint then now()
           else coalesce(to_timestamp(e.claimable), now()) end end,
       awaits = e.awaits::json,
@@ -110,7 +109,7 @@ with new as (
   -- `is true` keeps this a hashed lookup: as a join it would be a nested loop over two long lists.
   -- guard: record-without-fence = where r.id is not null
   where (r.id in (select workflow_id from fenced)) is true
-  -- The one record that changes: a wait that is over, to what it brought if that was a message.
+  -- Only the record of a wait changes, when the wait ends: a receive then gets its message.
   on conflict (workflow_id, step_id) do update
     set completion_order = excluded.completion_order, error = excluded.error, completed_at = excluded.completed_at,
         at = excluded.at, kind = excluded.kind, nonce = excluded.nonce,
@@ -129,7 +128,7 @@ union all select workflow_id, null from recorded
 discard plans
 
 -- name: confirm_batch
--- After a commit whose answer was lost: a row for each of its starts, ends and steps that bears its nonce.
+-- After a commit whose answer was lost: a row for each start, end and step that has the batch's nonce.
 select w.workflow_id, extract(epoch from w.created_at)::float8 as created_s
 from outlast.workflow_status w
 where w.workflow_id = any(%(ids)s::text[])

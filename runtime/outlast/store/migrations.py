@@ -13,7 +13,7 @@ from outlast.store.connections import AsyncConn, Database, as_unreachable
 _FILE = re.compile(r"(\d{14})_(\w+)\.sql")
 _LOCK = 0x6F75746C617374  # "outlast"
 _LOCKED = SQL("select pg_advisory_xact_lock(%s)")
-# Not to_regclass: within a transaction that waited for the lock it may still answer from its cache.
+# Not to_regclass: in a transaction that waited for the lock it may answer from an old cache.
 _EXISTS = SQL(
     "select exists (select from pg_tables where schemaname = 'outlast' and tablename = 'schema_migrations')"
 )
@@ -84,7 +84,7 @@ async def migrate_over(connection: AsyncConn) -> list[Migration]:
             await lock_migrations(connection)
             if migration not in await pending_over(connection):
                 continue
-            # The package's own file. Without parameters Postgres takes many statements at once.
+            # The text is the package's own. Without parameters one message may hold many statements.
             await connection.execute(SQL(migration.text()))
             applied.append(migration)
     return applied

@@ -28,12 +28,12 @@ class Numbered:
     parameters: tuple[str, ...]
 
     def arrays(self) -> list[tuple[str, str]]:
-        """The parameters that it takes apart by `unnest`, and of which type their elements are."""
+        """The names of the parameters that stand in `unnest`, and the types of their elements."""
         return [(self.parameters[int(number[1:]) - 1], kind) for number, kind in _UNNEST.findall(self.text)]
 
 
 def load(file: str) -> dict[str, SQL]:
-    """The queries of `file` by name, without lines of comment and indentation.
+    """The queries of `file` by name, without comments and indentation.
 
     Those would make a long statement too long for the driver to keep what it made of it (psycopg's
     MAX_CACHED_STATEMENT_LENGTH): it would be parsed anew each time.

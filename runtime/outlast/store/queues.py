@@ -29,7 +29,7 @@ class PostgresQueues:
         version: str | None = None,
         timeout_s: float | None = None,
     ) -> list[ClaimedWorkflow]:
-        """See QueueStore. Run twice it takes twice as many, of which this instance knows the second half."""
+        """See QueueStore. Run twice it takes twice as many messages, and returns those of the second run."""
         parameters = {
             "queue": queue,
             "function": function,
@@ -58,7 +58,7 @@ class PostgresQueues:
                 ) from error
             raise
         except DatabaseError as error:
-            # Whatever it is: it is this queue's, and the others go on.
+            # Whatever the error is, only this queue is affected.
             raise QueueUnusable(
                 _text(error), "mend what Postgres says; the messages stay till then"
             ) from error

@@ -1,23 +1,24 @@
--- Supabase Queues: messages become workflows. pgmq's own functions do to its tables what is done to them, so that
--- any version of it will do.
+-- Supabase Queues: messages become workflows. Only pgmq's functions touch its tables, so that any version works.
 
 -- name: consume
--- One statement, one commit: the row of a workflow is durable and its message gone, or neither.
+-- One statement, one commit: either the workflow's row is durable and its message is deleted, or neither happens.
 with limited as materialized (
-  -- Till this commit: whoever has locked a queue's table holds up neither other queues nor a connection for long.
+  -- For this transaction: a lock on one queue's table must not hold up other queues, or a connection for long.
   select set_config('lock_timeout', '300ms', true) as lock_timeout
 ), read as materialized (
-  -- Messages may be large: each is made a text once. Before 1.5 there are no headers; the name is the outer one then.
+  -- Messages may be large, so each is made a text only once. Before pgmq 1.5 a message has no headers: then the name
+  -- `headers` is that of `older`.
   select
     'pgmq:' || %(queue)s::text as queue, r.msg_id, r.enqueued_at, r.read_ct, r.message::text as document,
     (select headers from (select r.*) as own) as headers
-  -- Longer hidden than any commit takes: what isn't deleted below is for later.
+  -- Hidden for longer than any commit takes. What isn't deleted below comes again.
   from limited
   cross join (select null::jsonb as headers) as older
   cross join lateral pgmq.read(
     %(queue)s, 30, case when limited.lock_timeout is null then 0 else %(room)s::integer end) as r
 ), numbered as (
-  -- A queue that was dropped and made again counts from 1 again: an id may be another message's. The second is no other's.
+  -- A queue that was dropped and created again counts from 1 again: the first id may be of another message, the
+  -- second can't be.
   select
     r.*, r.queue || ':' || r.msg_id as plain_id,
     r.queue || ':' || r.msg_id || ':' || to_char(r.enqueued_at at time zone 'utc', 'YYYYMMDD"T"HH24MISSUS') as timed_id
@@ -27,7 +28,7 @@ with limited as materialized (
     m.*,
     case when exists (select from outlast.workflow_status w where w.workflow_id = m.plain_id) then m.timed_id
       else m.plain_id end as workflow_id,
-    -- One that a backup of the queue's table brought back: its workflow is there.
+    -- A backup of the queue's table may bring a message back. Its workflow exists already.
     exists (
       select from outlast.workflow_status w
       where w.workflow_id in (m.plain_id, m.timed_id)

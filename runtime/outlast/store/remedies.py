@@ -1,4 +1,4 @@
-"""What to do about a failed connection, by what was said of it. Servers and poolers give no codes there."""
+"""What to do about a failed connection, by its error text: servers and poolers give no codes for these."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _SUPABASE_USER = "through Supabase's poolers the user is postgres.PROJECT_REF"
 
 @dataclass(frozen=True, slots=True)
 class Remedy:
-    """What to do. `refused`: it won't pass by itself, so trying again often only does harm."""
+    """What to do. `refused`: the cause won't go away by itself, so frequent retries only do harm."""
 
     text: str
     refused: bool
@@ -73,5 +73,5 @@ _ROWS = (
 
 
 def remedy_for(error: str) -> Remedy | None:
-    """The remedy for what a connection failed with; None: wait, it is tried again."""
+    """The remedy for a failed connection. None: wait, it is tried again."""
     return next((remedy for pattern, remedy in _ROWS if pattern.search(error)), None)

@@ -18,14 +18,14 @@ from outlast.store.pool import Pool
 
 TRIES = 3
 WAIT_S = 3.0
-"""For a connection. Who asks is waited for, and is better told soon that the database is away."""
+"""How long to wait for a connection. Somebody waits for the answer: better to say soon that there is none."""
 
 T = TypeVar("T")
 Row = TypeVar("Row")
 
 
 async def rows_of(pool: Pool, statement: SQL, parameters: dict[str, Any]) -> list[dict[str, Any]]:
-    """The rows of `statement`. Raises Unreachable, and what Postgres thinks of the statement."""
+    """The rows of `statement`. Raises Unreachable, and the errors of the statement itself."""
 
     async def read(connection: AsyncConn) -> list[dict[str, Any]]:
         cursor = connection.cursor(row_factory=dict_row)

@@ -1,8 +1,9 @@
 -- How every workflow begins: from HTTP, Python, SQL and Supabase Queues.
 
 -- name: insert
--- Of the rows of `new`, which the statement around it provides; nulls are no row. Who has an `owner` is claimed
--- already, others wait to be claimed. `outlast.start_as` has this text too: a test compares them.
+-- Inserts the rows of `new`, which the surrounding statement provides. A row without an id is left out. A workflow
+-- with an `owner` begins as claimed, one without waits to be claimed. `outlast.start_as` has the same text: a test
+-- compares them.
 insert into outlast.workflow_status as w (
   workflow_id, function, input, request, idempotency_key, fingerprint, subject, claims, queue, attributes, version,
   parent, deadline, load_bytes, nonce, owner, epoch, status, claimable_at, started_at, created_at, updated_at
@@ -21,6 +22,6 @@ where n.workflow_id is not null
 on conflict (workflow_id) do nothing
 
 -- name: load_bytes
--- Of the text `document`, as outlast.load_bytes_of has it, without the right to call it.
+-- The same as outlast.load_bytes_of(document), for roles that may not call that function.
 case when octet_length(document) = char_length(document) then 1 else 4 end * char_length(document)::bigint
   + 25 * (char_length(document) - char_length(translate(document, '[{,:', '')))::bigint

@@ -10,7 +10,7 @@ _SQL = load("supabase.sql")
 
 
 async def play_supabase(database: Database) -> bool:
-    """Make what is missing, before any migration names it; whether anything was. One look where all is there.
+    """Create what is missing, before any migration names it. Returns whether anything was missing.
 
     Never for a database that was given: there it is Supabase's to make. Raises Unreachable.
     """

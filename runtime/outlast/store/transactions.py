@@ -43,7 +43,7 @@ class PostgresTransactions:
                     record = await _read_record(connection, fence)
                 return record
         except _BodyFailed as failed:
-            # Perhaps for what an earlier run did, whose COMMIT lost its answer.
+            # The body may fail because an earlier run, whose COMMIT lost its answer, did its work.
             # guard: second-runs-error = None
             record = None if fence is None else await self._read_record_anew(fence)
             if record is not None:
@@ -51,14 +51,14 @@ class PostgresTransactions:
             raise failed.error from failed.error.__cause__
 
     async def _read_record_anew(self, fence: Fence) -> StepRecord | None:
-        """The same as `_read_record`, over a connection that no body has spoilt."""
+        """The same as `_read_record`, over a connection that no body has used."""
         async with as_unreachable(), self._pool.connection() as connection:
             return await _read_record(connection, fence)
 
     async def _attempt(
         self, connection: AsyncConn, work: TransactionWork, fence: Fence | None
     ) -> StepRecord | None:
-        """One transaction; None if its record was refused, and so all of it undone."""
+        """Run one transaction. None: its record was refused, so all of it was rolled back."""
         mark = str(fence.nonce) if fence else "plain"
         committed = False
         try:
@@ -113,7 +113,7 @@ class _BodyFailed(Exception):
 
 
 async def _run_body(connection: AsyncConn, work: TransactionWork, mark: str) -> StepRecord:
-    """Run the user's function. What it raises is its own, unless the connection is gone or it runs again."""
+    """Run the user's function. Its exceptions become _BodyFailed, but not conflicts and a lost connection."""
     try:
         entered = nullcontext() if work.caller is None else as_caller(connection, work.caller, mark)
         async with entered, lend(connection, threaded=work.threaded) as borrowed:
@@ -127,14 +127,14 @@ async def _run_body(connection: AsyncConn, work: TransactionWork, mark: str) -> 
 
 
 async def _check_open(connection: AsyncConn, mark: str) -> None:
-    """Raise UsageError if this is no longer the transaction that was marked at its begin."""
+    """Raise UsageError if the body ended the transaction: the mark of its beginning is gone then."""
     row = await (await connection.execute(_SQL["transaction_mark"], {"mark": mark})).fetchone()
     if row is None or not row[0]:
         raise _BodyFailed(UsageError(ENDED_BY_BODY))
 
 
 async def _read_record(connection: AsyncConn, fence: Fence) -> StepRecord | None:
-    """The record that stood in the way: of a commit whose answer was lost. None: the fence refused."""
+    """The record that is there already, from a commit whose answer was lost. None: the fence refused."""
     parameters = {"workflow_id": fence.workflow_id, "step_id": fence.step_id}
     row = await (await connection.execute(_SQL["recorded_step"], parameters)).fetchone()
     return StepRecord(*row) if row else None

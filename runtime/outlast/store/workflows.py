@@ -29,13 +29,13 @@ from outlast.store.repeatable import one_by_one, rows_of, rows_within
 
 _SQL = load("workflows.sql")
 LOAD_WAIT_S = 10.0
-"""For a connection of the pool, which long transactions may hold."""
+"""How long to wait for a connection of the pool: long transactions may hold them."""
 
 LOOK_BYTES_MAX = 16 * 2**20
-"""What workflows that are waited for may have returned, of one answer."""
+"""How large the results may be that one query for ended workflows returns."""
 
 PAGE_BYTES_MAX = 4 * 2**20
-"""Of the rows of a page, and of one look of a stream."""
+"""How large the rows of a page, or of one query of a stream, may be."""
 
 
 class PostgresWorkflows:
@@ -47,7 +47,7 @@ class PostgresWorkflows:
     async def load(
         self, workflows: Sequence[ClaimedWorkflow], enough: Callable[[ClaimedWorkflow], bool]
     ) -> AsyncGenerator[ClaimedWorkflow]:
-        """See WorkflowStore. Row by row: no more of the answer is in memory than was asked for."""
+        """See WorkflowStore. It reads row by row, so that no more is in memory than was asked for."""
         whole: ClaimedWorkflow | None = None
         parameters = {"ids": [each.workflow_id for each in workflows]}
         async with (
@@ -100,7 +100,7 @@ class PostgresWorkflows:
         return {row["workflow_id"]: Ownership(**{**row, "status": Status(row["status"])}) for row in rows}
 
     async def counts(self, subject: str, sleeping_max: int, stored_max: int) -> tuple[int, int]:
-        """So many of a user's workflows sleep, so many are stored; no further than to the limits.
+        """How many of a user's workflows sleep, and how many are stored. Counting stops at the limits.
 
         Raises Unreachable.
         """
@@ -138,7 +138,7 @@ class PostgresWorkflows:
         return await self._page(resource.name, parameters, limit)
 
     async def change(self, verb: Verb, workflow_id: str, arguments: Mapping[str, Any]) -> Status | None:
-        """Do a verb of the table: the status after it, None if that of the workflow lets nothing be done.
+        """Apply a verb and return the new status. None: the workflow's status doesn't allow it.
 
         The nonce tells an earlier try whose answer was lost. Raises Unreachable.
         """
@@ -160,7 +160,7 @@ class PostgresWorkflows:
         return await rows_of(self._pool, _SQL[query], parameters)
 
     async def _page(self, query: str, parameters: dict[str, Any], limit: int | None) -> Page:
-        """One row more than asked for tells whether others follow."""
+        """A page. It reads one row more than asked for, to know whether others follow."""
         parameters["limit"] = None if limit is None else limit + 1
         rows, cut = await rows_within(self._pool, _SQL[query], parameters, PAGE_BYTES_MAX)
         return Page(rows[:limit], cut or (limit is not None and len(rows) > limit))
