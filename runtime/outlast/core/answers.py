@@ -21,8 +21,8 @@ REPR_CHARS_MAX = 10_000
 
 
 def encode_answer(codec: Codec, value: Any) -> tuple[str, str | None]:
-    """`value` as JSON text, and why that doesn't give back the same, if so. Raises
-    NotSerializable for what is too large to be stored."""
+    """`value` as JSON text, and why that text doesn't restore it, if so. Raises NotSerializable if it is too
+    large to be stored."""
     try:
         return codec.encode(value), None
     except NotSerializable as error:
@@ -33,7 +33,7 @@ def encode_answer(codec: Codec, value: Any) -> tuple[str, str | None]:
 
 
 def decode_answer(codec: Codec, text: str) -> Any:
-    """What `text` stands for: by the annotation, or plain JSON where it was encoded without that."""
+    """The value of `text`: by the annotation, or plain JSON if it was encoded without it."""
     try:
         return codec.decode(text)
     except ValidationError:
@@ -45,7 +45,7 @@ def _encode_loosely(value: Any) -> str:
         encoded = to_json(
             value, by_alias=True, inf_nan_mode="strings", bytes_mode="base64", fallback=_repr_of
         )
-        from_json(encoded)  # deeper, or a longer number, than is read again
+        from_json(encoded)  # raises for what is too deep, or a number too long, to be read again
         return encoded.decode()
     except (PydanticSerializationError, ValueError, RecursionError, TypeError):
         return to_json(_repr_of(value)).decode()

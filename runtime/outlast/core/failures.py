@@ -26,27 +26,27 @@ MESSAGE_CHARS_MAX = 10_000
 TRACEBACK_CHARS_MAX = 20_000
 NAME_CHARS_MAX = 1_000
 KEPT_CHARS_MAX = 100_000
-"""Of one argument or attribute; what is larger is dropped as what JSON can't hold is."""
+"""Limit of one argument or attribute. A larger one is dropped, like one that JSON can't hold."""
 
 KEPT_BYTES_MAX = 1024 * 1024
-"""Of all arguments, attributes and texts of one record; of a text that is too much its beginning stays."""
+"""Limit of all arguments, attributes and texts of one record. A text that exceeds it is cut."""
 
 BEGINNING_CHARS = 100
 
 ATTRIBUTES_MAX = 100
 GROUP_MEMBERS_MAX = 100
-"""Of one record, however its groups are nested."""
+"""Limit of the exceptions in one record, however deep its groups are nested."""
 
 GROUP_DEPTH_MAX = 10
 _DEPTH_OF_PARTS = 2 * GROUP_DEPTH_MAX + 4
-"""How deep in its record a part may lie, and some more: JSON is read again to a depth of 200."""
+"""Limit of nesting, with some reserve: JSON is read to a depth of 200."""
 
 CANCELLED = '{"code":"cancelled"}'
-"""The record of a transaction that its own workflow gave up, and that was not committed."""
+"""The record of a transaction that its workflow gave up before it was committed."""
 
 
 class RecordedTraceback(Exception):
-    """The cause of an exception out of a record: its text is the traceback of where it was raised first."""
+    """The cause of a rebuilt exception. Its text is the traceback from where it was raised first."""
 
     def __str__(self) -> str:
         return f'\n"""\n{self.args[0]}"""'
@@ -68,7 +68,7 @@ def decode_failure(text: str, step: str, scope: Mapping[str, Any]) -> Exception:
 
 
 class _Room:
-    """What one record may still take."""
+    """How much one record may still hold."""
 
     def __init__(self) -> None:
         self._bytes = KEPT_BYTES_MAX
@@ -130,7 +130,7 @@ def _members(group: BaseExceptionGroup[Any], room: _Room, depth: int) -> list[di
 
 
 def _argument(value: Any, room: _Room) -> Any:
-    """An argument as it is recorded: at least as a text, so that those behind it keep their places."""
+    """An argument as it is recorded: if need be as a text, so that the next ones keep their positions."""
     return value if room.takes(value) else room.text(_repr_of(value))
 
 
@@ -164,7 +164,7 @@ def _find_class(module: str, qualname: str, scope: Mapping[str, Any]) -> type[Ex
 
 
 def _rebuild(kind: type[Exception], args: list[Any], attributes: dict[str, Any]) -> Exception | None:
-    """Without running an `__init__` of the user's, whose parameters needn't be the recorded arguments."""
+    """The exception, made without the user's `__init__`, whose parameters may not be the recorded arguments."""
     try:
         error: Exception = _builtin(kind, "__new__")(kind, *args)
         _builtin(kind, "__init__")(error, *args)
@@ -201,7 +201,7 @@ def _arguments(error: BaseException) -> tuple[Any, ...]:
 def _attributes(error: BaseException) -> list[tuple[str, Any]]:
     held = dict(vars(error))
     for key in _slots(type(error)):
-        with suppress(Exception):  # one that was never set
+        with suppress(Exception):  # a slot that was never set
             held[key] = object.__getattribute__(error, key)
     return [
         (key, value)
@@ -236,5 +236,5 @@ def _repr_of(value: Any) -> str:
 
 
 def _replace_surrogates(text: str) -> str:
-    """Lone surrogates have no UTF-8 form."""
+    """`text` without lone surrogates, which have no UTF-8 form."""
     return text.encode("utf-8", "replace").decode()

@@ -15,7 +15,7 @@ def arm(point: str) -> None:
 
 
 def is_armed() -> bool:
-    """Whether any point is armed: where not, nobody needs to know which are passed."""
+    """Whether any point is armed."""
     return bool(_armed)
 
 

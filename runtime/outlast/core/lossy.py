@@ -1,4 +1,4 @@
-"""Annotations whose values JSON can't give back: known before there is a value, for a warning."""
+"""Finds annotations whose values JSON can't restore, to warn before there is a value."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DEPTH_MAX = 20
 
 
 def lossy(annotation: Any) -> str | None:
-    """What in `annotation` doesn't come back from JSON, in words; None where nothing is known of that."""
+    """What in `annotation` JSON can't restore, in words; None if nothing is known."""
     return next(_find_lossy(annotation, "", 0), None)
 
 

@@ -55,7 +55,7 @@ def is_uuid(key: str) -> bool:
 
 
 def check_key(key: str) -> None:
-    """Raise InvalidKey for a key given in Python that no header could carry."""
+    """Raise InvalidKey for a key given in Python that a header field could not carry."""
     if (
         not isinstance(key, str)
         or not 1 <= len(key) <= KEY_CHARS_MAX
@@ -65,7 +65,7 @@ def check_key(key: str) -> None:
 
 
 def key_of(text: str) -> str:
-    """Any text as an idempotency key: as it is where it can be one, else its hash, which no other text is."""
+    """Any text as an idempotency key: unchanged if it is a valid one, else its hash."""
     plain = 1 <= len(text) <= KEY_CHARS_MAX and text.isascii() and text.isprintable()
     return text if plain and not text.startswith(_HASHED) else _HASHED + _sha256(text)
 
@@ -99,13 +99,13 @@ def fresh_workflow_id(function: str) -> str:
 
 
 def fingerprint_of(method: str, function: str, path: str, query: bytes, body: bytes) -> str:
-    """SHA-256 (hex) over what makes a request the same request. Parts are told apart by their lengths."""
+    """SHA-256 (hex) over what identifies a request. Lengths keep the parts apart."""
     parts = (method.encode(), function.encode(), path.encode(), query, body)
     return hashlib.sha256(b"".join([b"%d:%b" % (len(part), part) for part in parts])).hexdigest()
 
 
 def message_key_of(workflow_id: str, step_id: str) -> str:
-    """The key under which a step of a workflow sends its message: begun again, it sends the same."""
+    """The key under which a step sends its message: run again, it sends the same message."""
     return _digest(f"{workflow_id}\n{step_id}")
 
 

@@ -1,4 +1,4 @@
-"""How a workflow ended, as one who waits in Python gets it."""
+"""How a workflow ended, for callers that wait in Python."""
 
 from __future__ import annotations
 
@@ -52,5 +52,5 @@ def public_error(error: str | None) -> dict[str, Any]:
 
 
 def public_message(code: str) -> str:
-    """What strangers read of an error whose own text isn't for them."""
+    """The message for strangers, where the error's own text isn't for them."""
     return _CHANGED if code == NonDeterminism.code else PUBLIC_FAILURE

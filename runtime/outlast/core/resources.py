@@ -27,10 +27,10 @@ class Kind(StrEnum):
     JSON = "json"
     """Any JSON, as it was recorded."""
     STATUS = "status"
-    """Of a workflow; a filter takes several."""
+    """A workflow's status; a filter takes several."""
     STEP_STATUS = "step status"
     PAIR = "pair"
-    """Of a filter: a key and its value."""
+    """A key and its value; only filters have it."""
 
 
 class Column(NamedTuple):
@@ -43,7 +43,7 @@ class Column(NamedTuple):
     optional: bool = False
     """Whether documents may lack it."""
     recorded: bool = False
-    """Whether its JSON is passed on as it was recorded, digit by digit."""
+    """Whether its JSON is passed on exactly as it was recorded."""
     secret: bool = False
     """Whether it is null for all but holders of a secret key."""
 
@@ -56,7 +56,7 @@ class Filter(NamedTuple):
     about: str
     """For OpenAPI."""
     help: str | None = None
-    """Of the option; None where the command has none."""
+    """Help of the option; None if the command has no such option."""
 
 
 class Resource(NamedTuple):
@@ -69,7 +69,7 @@ class Resource(NamedTuple):
     columns: tuple[Column, ...]
     filters: tuple[Filter, ...]
     order: tuple[str, ...]
-    """The columns that place a row among the others, for the cursor."""
+    """The columns that rows are ordered by; the cursor holds their values."""
     order_kinds: tuple[Kind, ...]
     about: str
     """For OpenAPI."""
@@ -78,9 +78,9 @@ class Resource(NamedTuple):
     empty: str
     """What a terminal shows where there are no rows."""
     page_rows: int = 1000
-    """How many rows a page has unless `limit` says it."""
+    """Rows of a page without `limit`."""
     secret: bool = True
-    """Whether holders of a secret key alone may read it."""
+    """Whether only holders of a secret key may read it."""
 
     @property
     def of_workflow(self) -> bool:
@@ -122,7 +122,7 @@ WORKFLOW = (
     Column("epoch", Kind.COUNT, "Raised by each claim; every write carries it."),
     _nullable("deadline", Kind.MOMENT),
 )
-"""The columns of one workflow that is looked at by its id."""
+"""The columns of a workflow that is shown by its id."""
 
 _OF_VERSION = "Only those of this version of the function's file."
 _OF_STATUS = "Only those that stand so. May be repeated."

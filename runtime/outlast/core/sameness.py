@@ -13,7 +13,7 @@ _ATOMS = frozenset({str, int, bool, type(None)})
 
 
 def difference(back: Any, value: Any, path: str = "") -> str | None:
-    """Which part of `value` came back as another, in words; None if all is the same.
+    """Which part of `value` came back changed, in words; None if nothing did.
 
     Equal isn't enough: True == 1, and a str Enum equals its text. Same isn't needed: 0 comes back as 0.0 from
     `float`, and a time in a zone as the same time at its offset.
@@ -35,7 +35,7 @@ def difference(back: Any, value: Any, path: str = "") -> str | None:
     with suppress(Exception):  # a foreign __eq__ may raise anything
         if bool(back == value):
             return None
-    # Objects without an __eq__ of their own differ from their copies: then what they hold decides.
+    # Objects without their own __eq__ differ from their copies: compare their members.
     held, held_back = _members(value), _members(back)
     if not held or held.keys() != held_back.keys():
         return _describe(back, value, path)
@@ -45,7 +45,7 @@ def difference(back: Any, value: Any, path: str = "") -> str | None:
 
 
 def brief(value: Any) -> str:
-    """A value for a message: the beginning of its text, and its type."""
+    """A value for a message: the beginning of its repr, and its type."""
     name = type(value).__qualname__
     try:
         text = repr(value)
@@ -77,7 +77,7 @@ def _same_number(a: Any, b: Any) -> bool:
 
 
 def _same_time(a: datetime | time, b: datetime | time) -> bool:
-    """The same on the wall at the same offset. In the hour that a zone repeats Python calls no two equal."""
+    """Same wall time, same offset. In an hour that a zone repeats Python calls no two times equal."""
     return (
         a.utcoffset() == b.utcoffset()
         and (a.tzinfo is None) == (b.tzinfo is None)

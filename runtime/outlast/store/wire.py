@@ -141,7 +141,7 @@ class Wire:
             self._lose(error)
 
     def _collect(self) -> None:
-        """Take the results that have arrived. None ends a statement's results, a sync those of the pipeline."""
+        """Take the results that have arrived. None ends a statement's results, a sync the pipeline's."""
         ended = False
         while not self._libpq.is_busy():
             result = self._libpq.get_result()
