@@ -17,7 +17,7 @@ from outlast.cli.failures import CommandFailed
 from outlast.cli.screen import escaped_lines, is_terminal, print_json, say
 from outlast.core.clock import monotonic
 from outlast.core.names import is_function_name
-from outlast.core.printable import escaped
+from outlast.core.printable import escape
 
 if TYPE_CHECKING:
     from outlast.cli.remote import Answer, Remote
@@ -184,7 +184,7 @@ def _print_started(remote: Remote, answer: Answer, pending: str | None, as_json:
     if as_json:
         print_json({"workflow_id": workflow_id, "ended": pending is None})
     else:
-        click.echo(escaped(workflow_id))
+        click.echo(escape(workflow_id))
 
 
 def _print_answer(remote: Remote, call: _Call, answer: Answer, as_json: bool) -> None:

@@ -24,7 +24,7 @@ from outlast.core.errors import (
     UsageError,
     WorkflowNotFound,
 )
-from outlast.core.names import fresh_workflow_id, workflow_id_of
+from outlast.core.names import workflow_id_of
 from outlast.core.observations import (
     CallUnawaited,
     InstanceStopped,
@@ -428,8 +428,8 @@ class Engine:
         """See `sdk.running.Host`."""
         function = self._served(workflow)
         caller, token = current_caller()
-        workflow_id = fresh_workflow_id(function) if key is None else workflow_id_of(function, caller.id, key)
-        new = self._new(workflow_id, function, workflow, args, kwargs, key, caller=caller)
+        workflow_id = workflow_id_of(function, caller.id, key)
+        new = self._new(workflow_id, function, workflow, args, kwargs, key, caller)
         await self.start_new(new, workflow, None, token)
         return workflow_id
 
@@ -510,9 +510,9 @@ class Engine:
         workflow_id = child.workflow_id
         if child.key is not None:
             workflow_id = workflow_id_of(function, caller.id, child.key)
-        new = self._new(workflow_id, function, workflow, args, kwargs, child.key, child.parent, caller)
-        if child.ends_by_s is not None:
-            new = new._replace(deadline_s=min(child.ends_by_s, new.deadline_s or child.ends_by_s))
+        new = self._new(
+            workflow_id, function, workflow, args, kwargs, child.key, caller, child.parent, child.ends_by_s
+        )
         await self.start_new(new, workflow, None, token)
         return workflow_id
 
@@ -530,12 +530,22 @@ class Engine:
         args: Args,
         kwargs: Kwargs,
         key: str | None,
-        parent: str | None = None,
         caller: Caller = NOBODY,
+        parent: str | None = None,
+        ends_by_s: float | None = None,
     ) -> NewWorkflow:
-        text = workflow.inputs.encode_call(args, kwargs)
         return new_workflow(
-            self._catalog, self.clock.now_s(), workflow_id, function, workflow, text, key, parent, caller
+            workflow_id,
+            function,
+            workflow,
+            workflow.inputs.encode_call(args, kwargs),
+            version=self._catalog.version(function),
+            now_s=self.clock.now_s(),
+            key=key,
+            subject=caller.id,
+            claims=caller.record(),
+            parent=parent,
+            ends_by_s=ends_by_s,
         )
 
 

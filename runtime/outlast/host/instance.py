@@ -39,7 +39,7 @@ from outlast.web.app import Web
 from outlast.web.callers.admission import Admission
 from outlast.web.callers.audit import Audit
 from outlast.web.callers.credentials import ApiKeys
-from outlast.web.callers.key_sets import FetchFrom, KeySet
+from outlast.web.callers.key_sets import KeySet, fetch_from
 from outlast.web.callers.neighbours import Neighbours
 from outlast.web.callers.shares import Shares
 from outlast.web.callers.stored import Stored
@@ -145,14 +145,14 @@ class Instance:
     def _admission(self, secret_keys: Mapping[str, str], shares: Shares) -> Admission:
         settings = self._settings
         url = settings.key_set_url
-        self._keys = KeySet(settings.jwks, settings.jwt_secret, None if url is None else FetchFrom(url))
+        self._keys = KeySet(settings.jwks, settings.jwt_secret, None if url is None else fetch_from(url))
         tokens = Tokens(self._keys, settings.token_issuers, settings.jwt_audiences, self.engine.clock)
         return Admission(
             ApiKeys(secret_keys, settings.publishable_keys),
             tokens,
             verify_jwt=settings.verify_jwt,
             of_function=self.catalog.verify_jwt,
-            count=shares.asked,
+            count=shares.count_request,
         )
 
     async def start(self, patience_s: float) -> None:

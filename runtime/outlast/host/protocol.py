@@ -105,7 +105,7 @@ class Protocol(HttpToolsProtocol):
             self._head_bytes = 0
         elif self._head_bytes > HEAD_BYTES_MAX and not self.transport.is_closing():
             detail = f"the header is larger than {HEAD_BYTES_MAX} bytes; send less"
-            self._refuse(Problem(431, "header_too_large", detail))
+            self._refuse(Problem("header_too_large", detail))
 
     def on_headers_complete(self) -> None:
         """The parser's callback: a body may follow."""
@@ -170,7 +170,7 @@ class Protocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """What uvicorn calls for a request that is none."""
-        self._refuse(Problem(400, "invalid_http", "the request breaks the rules of HTTP/1.1"))
+        self._refuse(Problem("invalid_http", "the request breaks the rules of HTTP/1.1"))
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._answering = cycle
@@ -198,7 +198,7 @@ class Protocol(HttpToolsProtocol):
             head = f"its head was not whole within {HEAD_S:g} s"
             late = head if self._reading_head else f"its body came no further for {SILENT_S:g} s"
             detail = f"the request was given up: {late}"
-            self._refuse(Problem(408, "request_timeout", detail, retryable=True))
+            self._refuse(Problem("request_timeout", detail))
 
     def _refuse(self, problem: Problem) -> None:
         """Answer what can't be read on, in its turn, and close.

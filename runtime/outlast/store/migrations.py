@@ -8,12 +8,12 @@ from pathlib import Path
 
 from psycopg.sql import SQL
 
-from outlast.store.connections import AsyncConn, Database, away
+from outlast.store.connections import AsyncConn, Database, as_unreachable
 
 _FILE = re.compile(r"(\d{14})_(\w+)\.sql")
 _LOCK = 0x6F75746C617374  # "outlast"
 _LOCKED = SQL("select pg_advisory_xact_lock(%s)")
-# Not to_regclass: within a transaction that waited for the lock it may still answer from its cache.
+# Not to_regclass: in a transaction that waited for the lock it may answer from an old cache.
 _EXISTS = SQL(
     "select exists (select from pg_tables where schemaname = 'outlast' and tablename = 'schema_migrations')"
 )
@@ -61,7 +61,7 @@ def migrations_folder() -> Path:
 async def pending(database: Database) -> list[Migration]:
     """The migrations that `database` lacks. Raises Unreachable."""
     connection = await database.connect()
-    async with away(), connection:
+    async with as_unreachable(), connection:
         return await pending_over(connection)
 
 
@@ -71,7 +71,7 @@ async def migrate(database: Database) -> list[Migration]:
     Raises Unreachable.
     """
     connection = await database.connect(statement_timeout_s=0)
-    async with away(), connection:
+    async with as_unreachable(), connection:
         return await migrate_over(connection)
 
 
@@ -84,7 +84,7 @@ async def migrate_over(connection: AsyncConn) -> list[Migration]:
             await lock_migrations(connection)
             if migration not in await pending_over(connection):
                 continue
-            # The package's own file. Without parameters Postgres takes many statements at once.
+            # The text is the package's own. Without parameters one message may hold many statements.
             await connection.execute(SQL(migration.text()))
             applied.append(migration)
     return applied
@@ -99,7 +99,7 @@ async def pending_over(connection: AsyncConn) -> list[Migration]:
 async def unknown(database: Database) -> list[str]:
     """Versions of Outlast's migrations that are newer than this package. Raises Unreachable."""
     connection = await database.connect()
-    async with away(), connection:
+    async with as_unreachable(), connection:
         return await unknown_over(connection)
 
 

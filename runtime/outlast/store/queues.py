@@ -21,9 +21,23 @@ class PostgresQueues:
         self._pool = pool
         self._instance_id = instance_id
 
-    async def consume(self, queue: str, function: str, room: int) -> list[ClaimedWorkflow]:
-        """See QueueStore. Run twice it takes twice as many, of which this instance knows the second half."""
-        parameters = {"queue": queue, "function": function, "room": room, "instance": self._instance_id}
+    async def consume(
+        self,
+        queue: str,
+        function: str,
+        room: int,
+        version: str | None = None,
+        timeout_s: float | None = None,
+    ) -> list[ClaimedWorkflow]:
+        """See QueueStore. Run twice it takes twice as many messages, and returns those of the second run."""
+        parameters = {
+            "queue": queue,
+            "function": function,
+            "room": room,
+            "version": version,
+            "timeout": timeout_s,
+            "instance": self._instance_id,
+        }
         try:
             rows = await rows_of(self._pool, _SQL["consume"], parameters)
         except (errors.InvalidSchemaName, errors.UndefinedFunction) as error:
@@ -44,7 +58,7 @@ class PostgresQueues:
                 ) from error
             raise
         except DatabaseError as error:
-            # Whatever it is: it is this queue's, and the others go on.
+            # Whatever the error is, only this queue is affected.
             raise QueueUnusable(
                 _text(error), "mend what Postgres says; the messages stay till then"
             ) from error

@@ -22,7 +22,7 @@ from psycopg.rows import dict_row
 from outlast.core.ports import Fence, TransactionWork
 from outlast.core.records import StepRecord
 from outlast.host.embedded import EmbeddedPostgres
-from outlast.store.connections import AsyncConn, Database, away
+from outlast.store.connections import AsyncConn, Database, as_unreachable
 from outlast.store.migrations import migrate
 from outlast.store.pool import Pool
 from outlast.store.project import apply_project
@@ -108,8 +108,8 @@ class _OpenPool(Pool):
         super().__init__(database, CONNECTIONS)
         self.made: list[AsyncConn] = []
 
-    async def _made(self, ends: float, *, once: bool) -> AsyncConn:
-        connection = await super()._made(ends, once=once)
+    async def _connect(self, ends: float, *, once: bool) -> AsyncConn:
+        connection = await super()._connect(ends, once=once)
         self.made.append(connection)
         return connection
 
@@ -125,7 +125,7 @@ class SharedTransactions(PostgresTransactions):
     async def transact(self, work: TransactionWork, fence: Fence | None) -> StepRecord | None:
         """See TransactionStore."""
         try:
-            async with away(), self._pool.connection() as connection:
+            async with as_unreachable(), self._pool.connection() as connection:
                 record = await self._attempt(connection, work, fence)
         except _BodyFailed as failed:
             raise failed.error from failed.error.__cause__

@@ -44,14 +44,15 @@ def workflow_of_call(
     else:
         text = inputs.encode_call(args, kwargs)
     return new_workflow(
-        world.catalog,
-        world.now_s(),
         workflow_id_of(function, caller.id, key),
         function,
         definition,
         text,
-        key,
-        caller=caller,
+        version=world.catalog.version(function),
+        now_s=world.now_s(),
+        key=key,
+        subject=caller.id,
+        claims=caller.record(),
     )
 
 

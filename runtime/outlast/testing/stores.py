@@ -104,7 +104,14 @@ class MemoryStore:
 class NoQueues:
     """See QueueStore. The programs consume none."""
 
-    async def consume(self, queue: str, function: str, room: int) -> list[ClaimedWorkflow]:
+    async def consume(
+        self,
+        queue: str,
+        function: str,
+        room: int,
+        version: str | None = None,
+        timeout_s: float | None = None,
+    ) -> list[ClaimedWorkflow]:
         """See QueueStore."""
         raise AssertionError(queue)
 

@@ -26,11 +26,11 @@ from outlast.web.http.addresses import Addresses
 from outlast.web.http.answers import ClientGone, Reply
 from outlast.web.http.byte_budget import ByteBudget
 from outlast.web.http.calls import Call
-from outlast.web.http.cors import preflight, shared
+from outlast.web.http.cors import cors_headers, preflight
 from outlast.web.http.heads import check_head
 from outlast.web.http.large_answers import LargeAnswers
 from outlast.web.http.problems import INTERNAL, expected_problem
-from outlast.web.http.requests import RequestLog, untold
+from outlast.web.http.requests import RequestLog, silent_log
 from outlast.web.http.routes import FUNCTIONS
 from outlast.web.http.share import Share
 from outlast.web.invoking.following import wants_stream
@@ -62,7 +62,7 @@ class Web:
     addresses: Addresses = field(default_factory=Addresses)
     complaints: Complaints = field(default_factory=Complaints)
     audit: Audit = field(default_factory=lambda: Audit(ignore))
-    requests: RequestLog = field(default_factory=untold)
+    requests: RequestLog = field(default_factory=silent_log)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -70,7 +70,7 @@ class Web:
             self.addresses.resolve(scope)
             share = Share(self.bodies, self.answers, scope)
             call = Call(scope, receive)
-            reply = Reply(send, shared(call, self.cors_origins))
+            reply = Reply(send, cors_headers(call, self.cors_origins))
             began = self.requests.began()
             try:
                 with suppress(ClientGone):
@@ -96,7 +96,7 @@ class Web:
             else:
                 await self.management(call.scope, call.receive, reply)
                 if call.path.startswith(MANAGED):
-                    self.audit.managed(call, reply.status or 0)
+                    self.audit.record_management(call, reply.status or 0)
         except ClientGone:
             raise
         except Exception as error:
@@ -104,13 +104,13 @@ class Web:
             if problem is None:
                 _logger.exception("%s %r failed", call.method, call.path)
                 problem = INTERNAL
-            self.audit.refused(call, problem.status, problem.code)
+            self.audit.record_refusal(call, problem.status, problem.code)
             if not reply.begun:
                 await problem.answer().send(reply)
 
     async def _function(self, call: Call, reply: Reply) -> None:
         target, admitted = await self._admit(call, call.path[len(FUNCTIONS) :])
-        with self.shares.in_flight(call, admitted):
+        with self.shares.count_call(call, admitted):
             await self._answer(call, target, admitted, reply)
 
     async def _answer(self, call: Call, target: Target, admitted: Admitted, reply: Reply) -> None:
@@ -147,14 +147,14 @@ class Web:
     ) -> Admitted:
         """A verified delivery is let in by that alone, and has the key that it stands for."""
         assert served.webhook is not None
-        self.shares.asked(call, WEBHOOK)
+        self.shares.count_request(call, WEBHOOK)
         call.key = await admit_webhook(
             call,
             served.webhook,
             target.function,
             self.complaints,
             now_s=self.invoker.now_s(),
-            body_bytes_max=self.access.bodies.of(
+            body_bytes_max=self.access.bodies.limit_of(
                 served.body_bytes_max, verified=not isinstance(served.webhook, StandardWebhook)
             ),
         )

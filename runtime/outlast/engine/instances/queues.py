@@ -109,12 +109,16 @@ class Consumer:
             self._refuse(queue, f"{both} both consume it", remedy)
             return False
         (function,) = functions
+        definition = self._catalog.workflow(function)
+        timeout_s = None if definition is None else definition.timeout_s
         # As it stood before: what is inserted in another term of the lease may be somebody else's by now.
         term, began = self._lease.term, monotonic()
         limit_s = LOOK_LIMIT_S if room > 1 else LONE_LOOK_LIMIT_S
         try:
             async with asyncio.timeout(limit_s):
-                workflows = await self._store.consume(queue, function, room)
+                workflows = await self._store.consume(
+                    queue, function, room, self._catalog.version(function), timeout_s
+                )
         except QueueUnusable as reason:
             self._refuse(queue, str(reason), reason.remedy)
             return False

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from outlast.core.callers import NOBODY, SERVICE_ROLE, Caller, CallerToken
 from outlast.sdk.auth import AuthMode
-from outlast.web.callers.audit import let_in
+from outlast.web.callers.audit import keep_caller
 from outlast.web.callers.credentials import ApiKeys, Credentials, KnownKey, credentials_of
 from outlast.web.callers.tokens import LEEWAY_S, TokenExpired, Tokens, refusal
 from outlast.web.http.calls import Call
@@ -79,7 +79,7 @@ class Admission:
         self._of_function = of_function
         self._count = count
 
-    def gated(self, function: str, auth: Sequence[AuthMode] | None) -> bool:
+    def is_gated(self, function: str, auth: Sequence[AuthMode] | None) -> bool:
         """Whether the gateway checks calls of `function`. One that says `auth` itself isn't, by default."""
         written = self._of_function(function)
         return self._verify_jwt and (auth is None if written is None else written)
@@ -91,24 +91,26 @@ class Admission:
         return admitted
 
     async def _to_function(self, call: Call, function: str, auth: Sequence[AuthMode] | None) -> Admitted:
-        presented = self._presented(call)
-        if self.gated(function, auth):
-            admitted = await _through_gateway(presented)
+        presented = self._read_credentials(call)
+        if self.is_gated(function, auth):
+            admitted = await _admit_by_gateway(presented)
             if auth is None:
                 return admitted
         if auth is not None:
-            return await _by_modes(presented, auth)
+            return await _admit_by_modes(presented, auth)
         keyed = bool(call.header_values(b"idempotency-key"))
-        return await _unasked(presented, keyed=keyed) or (STRANGER if self._verify_jwt else TRUSTED)
+        return await _identify_if_possible(presented, keyed=keyed) or (
+            STRANGER if self._verify_jwt else TRUSTED
+        )
 
-    async def known(self, call: Call) -> Admitted | None:
+    async def identify(self, call: Call) -> Admitted | None:
         """Who calls, of those whom the project knows; None for a stranger. Raises ProblemError (401, 503)."""
-        presented = self._presented(call)
+        presented = self._read_credentials(call)
         return await presented.by_token() or presented.by_key()
 
     async def to_management(self, call: Call) -> Admitted:
         """Who asks for workflows: a holder of a secret key, or a signed-in user. Raises ProblemError."""
-        admitted = await _through_gateway(self._presented(call))
+        admitted = await _admit_by_gateway(self._read_credentials(call))
         self._let_in(call, admitted)
         if not admitted.secret and admitted.subject is None:
             detail = "only a secret key, or a user's token for their own workflows, opens this"
@@ -123,11 +125,11 @@ class Admission:
 
     def _let_in(self, call: Call, admitted: Admitted) -> None:
         """From here on what the call takes is its caller's."""
-        let_in(call, admitted.caller)
+        keep_caller(call, admitted.caller)
         call.charge_to(admitted.subject, secret=admitted.secret)
         self._count(call, admitted)
 
-    def _presented(self, call: Call) -> _Presented:
+    def _read_credentials(self, call: Call) -> _Presented:
         return _Presented(credentials_of(call), self._keys, self._tokens)
 
 
@@ -142,17 +144,17 @@ class _Presented:
     def by_key(self) -> Admitted | None:
         """Who holds the key that was presented; None without one of the project's."""
         key = self._keys.strongest(self.credentials)
-        return None if key is None else _holder(key)
+        return None if key is None else _admit_key(key)
 
     async def by_token(self) -> Admitted | None:
         """Whom the token names; None without one. Legacy keys are no tokens here. Raises ProblemError."""
         # guard: malformed-beside-a-key
         if self.credentials.malformed:
-            raise _unreadable()
+            raise _malformed_token()
         token = self.credentials.token
         if token is None:
             return None
-        identity = self._tokens.remembered(token)
+        identity = self._tokens.recall(token)
         if identity is None:
             if self._keys.find(token) is not None:
                 return None
@@ -179,21 +181,21 @@ class _Presented:
 
 
 @lru_cache
-def _holder(key: KnownKey) -> Admitted:
+def _admit_key(key: KnownKey) -> Admitted:
     caller = Caller(key.mode, {}, key.name)
     return Admitted(caller, caller.record(), None if key.mode == "secret" else ANONYMOUS)
 
 
-async def _through_gateway(presented: _Presented) -> Admitted:
+async def _admit_by_gateway(presented: _Presented) -> Admitted:
     """A token or a key of the project, whichever; a bad token is refused whatever else is there."""
     # guard: bad-token-beside-a-key = presented.by_key() or await presented.by_token()
     admitted = await presented.by_token() or presented.by_key()
     if admitted is None:
-        raise _unknown(presented.credentials)
+        raise _refusal_of(presented.credentials)
     return admitted
 
 
-async def _by_modes(presented: _Presented, modes: Sequence[AuthMode]) -> Admitted:
+async def _admit_by_modes(presented: _Presented, modes: Sequence[AuthMode]) -> Admitted:
     """The first mode that fits. What is absent fits none; a token that is bad refuses the call."""
     for mode in modes:
         if mode.kind == "none":
@@ -210,7 +212,7 @@ async def _by_modes(presented: _Presented, modes: Sequence[AuthMode]) -> Admitte
     raise refusal("INVALID_CREDENTIALS", f"These credentials don't open this function: {wanted} is needed")
 
 
-async def _unasked(presented: _Presented, *, keyed: bool) -> Admitted | None:
+async def _identify_if_possible(presented: _Presented, *, keyed: bool) -> Admitted | None:
     """Nobody has to say who they are; who does so rightly is known.
 
     With a key an expired token is refused: as nobody's the same call would be another workflow than before.
@@ -241,11 +243,11 @@ def _fits(admitted: Admitted, mode: AuthMode) -> bool:
     return caller.mode == mode.kind and mode.name in (None, caller.key_name)
 
 
-def _unreadable() -> ProblemError:
+def _malformed_token() -> ProblemError:
     return refusal("UNAUTHORIZED_INVALID_JWT_FORMAT", "Invalid JWT: send Authorization: Bearer and the token")
 
 
-def _unknown(credentials: Credentials) -> ProblemError:
+def _refusal_of(credentials: Credentials) -> ProblemError:
     """Why nothing of what was presented lets the caller in."""
     if any(not key.startswith("sb_publishable_") for key in credentials.keys):
         return refusal("UNAUTHORIZED_INVALID_API_KEY", "The key is none of this project's")

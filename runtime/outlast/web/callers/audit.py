@@ -38,7 +38,7 @@ class Audit:
         self._untold: Counter[str] = Counter()
         self._open = False
 
-    def refused(self, call: Call, status: int, code: str) -> None:
+    def record_refusal(self, call: Call, status: int, code: str) -> None:
         """An answer that was a refusal is told; any other isn't."""
         who = _who(call)
         if status in _REFUSALS or (code == _NOT_THEIRS and not who.startswith(_SECRET)):
@@ -46,7 +46,7 @@ class Audit:
             fact = CallRefused(who, address, call.method, call.path[:_TEXT_MAX], code)
             self._tell(address, code, fact)
 
-    def managed(self, call: Call, status: int) -> None:
+    def record_management(self, call: Call, status: int) -> None:
         """A call under /workflows/v1 was answered."""
         address, who = _address(call), _who(call)
         fact = WorkflowManaged(who, address, call.method, call.path[:_TEXT_MAX], status)
@@ -76,7 +76,7 @@ class Audit:
             self._observe(CallsRefused(untold, WINDOW_S))
 
 
-def let_in(call: Call, caller: Caller) -> None:
+def keep_caller(call: Call, caller: Caller) -> None:
     """Keep who was let in, for the audit log."""
     call.scope[_WHO] = _name(caller)
 

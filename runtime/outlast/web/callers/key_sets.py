@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
 from pydantic_core import from_json
 
@@ -41,16 +41,8 @@ class SigningKey(NamedTuple):
     kid: str | None = None
 
 
-class Fetch(Protocol):
-    """How the set is fetched."""
-
-    async def __call__(self) -> bytes:
-        """The document. Raises whatever it likes."""
-        ...
-
-    async def close(self) -> None:
-        """Let go of what it fetches through. Idempotent."""
-        ...
+Fetch = Callable[[], Awaitable[bytes]]
+"""Fetches the document. Raises whatever it likes."""
 
 
 class KeySet:
@@ -72,12 +64,10 @@ class KeySet:
 
     async def close(self) -> None:
         """Fetch no more. Idempotent."""
-        fetch, self._fetch = self._fetch, None
+        self._fetch = None
         if self._fetching is not None:
             self._fetching.cancel()
             await asyncio.wait([self._fetching])
-        if fetch is not None:
-            await fetch.close()
 
     def __bool__(self) -> bool:
         """Whether any token can be verified at all."""
@@ -88,15 +78,15 @@ class KeySet:
         if self._fixed is None:
             self._fixed = [*read_keys(self._given or {}, (*ASYMMETRIC, SYMMETRIC)), *self._secret]
         if algorithm == SYMMETRIC or self._fetch is None:
-            return _fitting(self._fixed, algorithm, kid)
+            return _select(self._fixed, algorithm, kid)
         await self._refresh(wait=self._age_s() > 2 * KEPT_S)
         # guard: old-keys-for-ever
         if self._age_s() > STALE_S_MAX:
             self._fetched = []
-        found = _fitting([*self._fixed, *self._fetched], algorithm, kid)
+        found = _select([*self._fixed, *self._fetched], algorithm, kid)
         if not found:
             await self._refresh(wait=True, unknown=True)
-            found = _fitting(self._fetched, algorithm, kid)
+            found = _select(self._fetched, algorithm, kid)
         if not found and self._age_s() > STALE_S_MAX:
             raise KeysUnavailable
         return found
@@ -156,18 +146,12 @@ def read_keys(document: Mapping[str, Any], algorithms: Iterable[str]) -> list[Si
     return found
 
 
-class FetchFrom:
-    """A fetch of `url`: no redirects, a bounded answer. Making its client takes a while: in a thread."""
+def fetch_from(url: str) -> Fetch:
+    """A fetch of `url`: no redirects, a bounded answer."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._client: Any = None
-
-    async def __call__(self) -> bytes:
-        """See Fetch."""
-        if self._client is None:
-            self._client = await asyncio.to_thread(_http_client)
-        async with self._client.stream("GET", self._url) as response:
+    async def fetch() -> bytes:
+        client = await asyncio.to_thread(_http_client)  # it reads certificates: that takes a while
+        async with client, client.stream("GET", url) as response:
             response.raise_for_status()
             parts: list[bytes] = []
             async for part in response.aiter_bytes():
@@ -176,11 +160,7 @@ class FetchFrom:
                     raise ValueError(f"the answer is larger than {SET_BYTES_MAX} bytes")
             return b"".join(parts)
 
-    async def close(self) -> None:
-        """See Fetch."""
-        client, self._client = self._client, None
-        if client is not None:
-            await client.aclose()
+    return fetch
 
 
 def _http_client() -> Any:
@@ -189,7 +169,7 @@ def _http_client() -> Any:
     return httpx.AsyncClient(timeout=FETCH_S_MAX, follow_redirects=False)
 
 
-def _fitting(keys: Iterable[SigningKey], algorithm: str, kid: str | None) -> list[SigningKey]:
+def _select(keys: Iterable[SigningKey], algorithm: str, kid: str | None) -> list[SigningKey]:
     """Keys of that algorithm whose name is the token's; where one of the two has no name, any."""
     return [
         each

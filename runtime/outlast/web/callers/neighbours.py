@@ -21,7 +21,7 @@ class Neighbours:
     `origins`. `*` in `hosts` lets all pass."""
 
     def __init__(self, hosts: Iterable[str], origins: Iterable[str]) -> None:
-        self._hosts = frozenset(_plain(host) for host in hosts)
+        self._hosts = frozenset(_normalize(host) for host in hosts)
         self._origins = frozenset(origin for origin in origins if origin != "*")
 
     def check(self, call: Call) -> None:
@@ -31,12 +31,12 @@ class Neighbours:
         host = call.header(b"host")
         # guard: any-host
         if host and not self._is_known(_name_of(f"http://{host}")):
-            raise _refused("the name in Host is", "OUTLAST_ALLOWED_HOSTS")
+            raise _refusal("the name in Host is", "OUTLAST_ALLOWED_HOSTS")
         origins = call.header_values(b"origin")
         if not all(self._may_call(origin) for origin in origins):
-            raise _refused("the page in Origin is", "OUTLAST_CORS_ORIGINS")
+            raise _refusal("the page in Origin is", "OUTLAST_CORS_ORIGINS")
         if not origins and call.header(b"sec-fetch-site") == "cross-site":
-            raise _refused("the page that sent the browser here is", "OUTLAST_ALLOWED_HOSTS")
+            raise _refusal("the page that sent the browser here is", "OUTLAST_ALLOWED_HOSTS")
 
     def _may_call(self, origin: str) -> bool:
         return origin in self._origins or self._is_known(_name_of(origin))
@@ -52,10 +52,10 @@ def _name_of(url: str) -> str | None:
         name = parts.hostname if parts.scheme in ("http", "https") else None
     except ValueError:
         return None
-    return _plain(name) if name else None
+    return _normalize(name) if name else None
 
 
-def _plain(host: str) -> str:
+def _normalize(host: str) -> str:
     return host.strip("[]").lower().removesuffix(".")
 
 
@@ -71,9 +71,9 @@ def _is_loopback(name: str) -> bool:
     return (mapped or address).is_loopback
 
 
-def _refused(what: str, variable: str) -> ProblemError:
+def _refusal(what: str, variable: str) -> ProblemError:
     detail = (
         f"{what} not known here: this host asks nobody who they are (--no-verify-jwt), so it answers calls "
         f"to and from this machine alone, and what {variable} names"
     )
-    return ProblemError(Problem(403, "foreign_origin", detail))
+    return ProblemError(Problem("foreign_origin", detail))

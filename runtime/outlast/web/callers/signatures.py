@@ -29,12 +29,12 @@ class BadSecret(ValueError):
 
 def standard_secrets(text: str) -> list[bytes]:
     """The keys in `v1,whsec_BASE64|v1,whsec_BASE64`. Raises BadSecret."""
-    return [_standard_secret(each) for each in _between_bars(text)]
+    return [_standard_secret(each) for each in _split_secrets(text)]
 
 
 def plain_secrets(text: str) -> list[bytes]:
     """The secrets in `first|second`. Raises BadSecret."""
-    secrets = _between_bars(text)
+    secrets = _split_secrets(text)
     if not all(_PLAIN.fullmatch(each) for each in secrets):
         raise BadSecret(f"a secret of it is not {PLAIN_FORM}")
     return [each.encode() for each in secrets]
@@ -68,14 +68,14 @@ def is_current(timestamp: bytes, now_s: float, tolerance_s: float) -> bool:
     return _SECONDS.fullmatch(timestamp) is not None and abs(int(timestamp) - now_s) <= tolerance_s
 
 
-def holds(secrets: list[bytes], presented: bytes) -> bool:
+def is_secret(secrets: list[bytes], presented: bytes) -> bool:
     """Whether `presented` is one of the secrets."""
     digest = hashlib.sha256(presented).digest()
     known = [hashlib.sha256(each).digest() for each in secrets]
     return any([hmac.compare_digest(digest, each) for each in known])  # noqa: C419
 
 
-def _between_bars(text: str) -> list[str]:
+def _split_secrets(text: str) -> list[str]:
     """Empty ones are passed over, as Supabase Auth does with the same variable."""
     secrets = [each for each in map(str.strip, text.split("|")) if each]
     if len(secrets) > SECRETS_MAX:
@@ -90,7 +90,7 @@ def _standard_secret(text: str) -> bytes:
     if not encoded.startswith("whsec_"):
         raise BadSecret("a secret of it begins otherwise")
     try:
-        secret = base64.b64decode(_padded(encoded.removeprefix("whsec_")), validate=True)
+        secret = base64.b64decode(_pad(encoded.removeprefix("whsec_")), validate=True)
     except (binascii.Error, ValueError):
         raise BadSecret("a secret of it is no base64") from None
     if len(secret) < SECRET_BYTES_MIN:
@@ -98,5 +98,5 @@ def _standard_secret(text: str) -> bytes:
     return secret
 
 
-def _padded(text: str) -> str:
+def _pad(text: str) -> str:
     return text + "=" * (-len(text) % 4)

@@ -41,7 +41,7 @@ _NONE = Counts(0, 0)
 
 
 @dataclass(slots=True)
-class _Known:
+class _UserCount:
     counts: Counts = _NONE
     started: int = 0
     """Since it was counted, by this instance: each may sleep by now."""
@@ -65,36 +65,36 @@ class Stored:
         self._counting = counting
         self._limits = limits
         self._clock = clock
-        self._users: OrderedDict[str, _Known] = OrderedDict()
+        self._users: OrderedDict[str, _UserCount] = OrderedDict()
 
     async def may_start(self, subject: str) -> None:
         """Count one more. Raises ProblemError (429)."""
-        known = self._users.setdefault(subject, _Known())
+        known = self._users.setdefault(subject, _UserCount())
         self._users.move_to_end(subject)
         if len(self._users) > USERS_MAX:
             self._users.popitem(last=False)
         age_s = self._clock() - known.counted_at_s
         if age_s >= KEPT_S:
-            _ = self._begin(subject, known)
-        if self._reached(known) is not None:
+            _ = self._begin_count(subject, known)
+        if self._limit_reached(known) is not None:
             # Most of what was started since may have ended.
             if known.counting is not None and known.before < known.started:
                 await asyncio.shield(known.counting)  # it leaves out what was started after it began
             if known.started or age_s >= FRESH_S:
-                await asyncio.shield(self._begin(subject, known))
+                await asyncio.shield(self._begin_count(subject, known))
             # guard: stored-without-end
-            if (reached := self._reached(known)) is not None:
-                raise limited(reached)
+            if (reached := self._limit_reached(known)) is not None:
+                raise rate_limited(reached)
         known.started += 1
 
-    def _reached(self, known: _Known) -> str | None:
+    def _limit_reached(self, known: _UserCount) -> str | None:
         if known.counts.sleeping + known.started >= self._limits.sleeping_max:
             return f"{self._limits.sleeping_max} workflows of this caller sleep or wait to run"
         if known.counts.stored + known.started >= self._limits.stored_max:
             return f"{self._limits.stored_max} workflows of this caller are stored"
         return None
 
-    def _begin(self, subject: str, known: _Known) -> asyncio.Task[None]:
+    def _begin_count(self, subject: str, known: _UserCount) -> asyncio.Task[None]:
         if known.counting is None:
             known.before = known.started
             known.counting = asyncio.get_running_loop().create_task(
@@ -102,7 +102,7 @@ class Stored:
             )
         return known.counting
 
-    async def _count(self, subject: str, known: _Known) -> None:
+    async def _count(self, subject: str, known: _UserCount) -> None:
         try:
             counts = Counts(*await self._counting.counts(subject, *self._limits))
         except Unreachable:
@@ -114,7 +114,7 @@ class Stored:
         known.counted_at_s = self._clock()
 
 
-def limited(reached: str) -> ProblemError:
+def rate_limited(reached: str) -> ProblemError:
     """What a caller is told who has taken all that one may."""
     detail = f"{reached}, as many as may be; try again later"
-    return ProblemError(Problem(429, "rate_limited", detail, retryable=True, headers=(("retry-after", "1"),)))
+    return ProblemError(Problem("rate_limited", detail, headers=(("retry-after", "1"),)))

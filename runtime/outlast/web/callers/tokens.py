@@ -55,7 +55,7 @@ class Tokens:
 
         For one that was good it is TokenExpired.
         """
-        if (remembered := self.remembered(token)) is not None:
+        if (remembered := self.recall(token)) is not None:
             return remembered
         identity = await self._verify(token)
         lasts_s = min(REMEMBERED_S, identity.expires_s + LEEWAY_S - self._clock.now_s())
@@ -65,7 +65,7 @@ class Tokens:
         self._known[token] = identity, monotonic() + lasts_s
         return identity
 
-    def remembered(self, token: str) -> Identity | None:
+    def recall(self, token: str) -> Identity | None:
         """Whom `token` names, if that was found out a moment ago."""
         known = self._known.get(token)
         return known[0] if known is not None and monotonic() < known[1] else None
@@ -74,7 +74,7 @@ class Tokens:
         if not self._keys:
             remedy = "set SUPABASE_URL, SUPABASE_JWKS or SUPABASE_JWT_SECRET"
             raise refusal(_FORMAT, f"Invalid JWT: this host knows no key to verify it by; {remedy}")
-        jwt = await _jwt()
+        jwt = await _load_pyjwt()
         header = _header(jwt, token)
         algorithm, kid = header.get("alg"), header.get("kid")
         if not isinstance(algorithm, str) or algorithm not in _CODES:
@@ -84,7 +84,7 @@ class Tokens:
         except KeysUnavailable:
             detail = "the keys to verify tokens by can't be fetched now; try again"
             headers = (("retry-after", "3"),)
-            raise ProblemError(Problem(503, "jwks_unavailable", detail, True, headers=headers)) from None
+            raise ProblemError(Problem("jwks_unavailable", detail, headers=headers)) from None
         code = _CODES[algorithm]
         claims = _claims(jwt, token, candidates, code)
         try:
@@ -131,10 +131,10 @@ def token_ended() -> ProblemError:
 
 def refusal(code: str, detail: str) -> ProblemError:
     """401, as Supabase's gateway says it."""
-    return ProblemError(Problem(401, code, detail, headers=(("www-authenticate", "Bearer"),)))
+    return ProblemError(Problem(code, detail, headers=(("www-authenticate", "Bearer"),)))
 
 
-async def _jwt() -> Any:
+async def _load_pyjwt() -> Any:
     """PyJWT: it brings cryptography along, which takes a while the first time."""
     import sys
 

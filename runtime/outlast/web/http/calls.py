@@ -12,7 +12,7 @@ from outlast.core.budget import VALUE_BYTES
 from outlast.core.unfolding import check_values
 from outlast.web.http.answers import ClientGone
 from outlast.web.http.large_answers import is_small
-from outlast.web.http.off_loop import by_size
+from outlast.web.http.off_loop import run_by_size
 from outlast.web.http.problems import Problem, ProblemError
 from outlast.web.http.share import SHARE, Share
 
@@ -86,7 +86,7 @@ class Call:
         body = await self.body(bytes_max)
         if self._weighed:
             return body
-        values = await by_size(len(body), check_values, body)
+        values = await run_by_size(len(body), check_values, body)
         if self._share is not None:
             # guard: values-weigh-nothing
             self._share.take(values * VALUE_BYTES)
@@ -166,5 +166,5 @@ def _too_large(bytes_max: int) -> Problem:
     # Closing spares us from reading the rest only to throw it away (RFC 9110, section 15.5.14).
     closing = (("connection", "close"),)
     return Problem(
-        413, "payload_too_large", f"the body is larger than {bytes_max} bytes; send less", headers=closing
+        "payload_too_large", f"the body is larger than {bytes_max} bytes; send less", headers=closing
     )

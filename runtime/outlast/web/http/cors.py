@@ -33,7 +33,7 @@ def preflight(call: Call) -> Answer:
     return Answer(204, b"", headers)
 
 
-def shared(call: Call, origins: Sequence[str]) -> Pairs:
+def cors_headers(call: Call, origins: Sequence[str]) -> Pairs:
     """Header fields of every answer. `origins` may read the answers; `*` stands for all."""
     if "*" in origins:
         return EVERYWHERE

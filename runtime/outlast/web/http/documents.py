@@ -13,9 +13,7 @@ from outlast.core.events import event_of
 from outlast.core.failures import CANCELLED
 from outlast.core.kinds import RECEIVE, TIMER
 from outlast.core.outcomes import public_error, public_message
-from outlast.core.records import Standing
 from outlast.core.resources import EVENTS, STEPS, WORKFLOW, WORKFLOWS, Column
-from outlast.core.status import Status
 
 Row = Mapping[str, Any]
 
@@ -73,7 +71,7 @@ def workflow_document(row: Row, *, secret: bool, values: bool = True) -> Verbati
     if not values:
         fields.update({name: None for name in _VALUES if name in fields})
     if row.get("error") is not None:
-        fields["error"] = _error(row, secret=secret)
+        fields["error"] = _error(row["error"], secret=secret)
     return row_document(WORKFLOW, fields, secret=secret)
 
 
@@ -146,19 +144,9 @@ def _step_status(row: Row) -> str:
     return "CANCELLED" if row["error"] == CANCELLED else "ERROR"
 
 
-def _error(row: Row, *, secret: bool) -> dict[str, Any]:
-    standing = Standing(
-        workflow_id=row["workflow_id"],
-        function=row["function"],
-        status=Status(row["status"]),
-        fingerprint=None,
-        subject=None,
-        output=None,
-        error=row["error"],
-        response=None,
-    )
-    public = public_error(standing)
-    return {**public, **from_json(row["error"])} if secret else public
+def _error(error: str, *, secret: bool) -> dict[str, Any]:
+    public = public_error(error)
+    return {**public, **from_json(error)} if secret else public
 
 
 def _json(value: Any) -> bytes:

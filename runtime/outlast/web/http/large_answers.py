@@ -106,5 +106,4 @@ class LargeAnswers:
             f"large answers that {whose} read yet leave no room for this one of {size} bytes; "
             "nothing is lost: ask again"
         )
-        status, code = (429, "rate_limited") if of_caller else (503, "overloaded")
-        return Problem(status, code, detail, retryable=True, headers=(("retry-after", "1"),))
+        return Problem("rate_limited" if of_caller else "overloaded", detail, headers=(("retry-after", "1"),))

@@ -17,16 +17,16 @@ THREADS = 4
 T = TypeVar("T")
 
 
-async def by_size(size_bytes: int, fn: Callable[..., T], *args: Any) -> T:
+async def run_by_size(size_bytes: int, fn: Callable[..., T], *args: Any) -> T:
     """Call `fn`; if its work is on much, in a thread, where it sees the same context."""
     # guard: read-on-the-loop = True
     if size_bytes < LARGE_BYTES:
         return fn(*args)
-    run = partial(copy_context().run, _called, fn, args)
+    run = partial(copy_context().run, _call, fn, args)
     return await asyncio.get_running_loop().run_in_executor(_threads(), run)
 
 
-def _called(fn: Callable[..., T], args: tuple[Any, ...]) -> T:
+def _call(fn: Callable[..., T], args: tuple[Any, ...]) -> T:
     """No future carries StopIteration: its call would wait for ever."""
     try:
         return fn(*args)

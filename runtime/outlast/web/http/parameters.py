@@ -33,7 +33,6 @@ class Parameters:
         except ValueError:
             raise ProblemError(
                 Problem(
-                    400,
                     "invalid_parameter",
                     f"the query has more than {PARAMETERS_MAX} parameters; send fewer",
                 )
@@ -120,7 +119,7 @@ def bad_cursor() -> ProblemError:
 
 def invalid(name: str, detail: str) -> ProblemError:
     """400 for the parameter `name`; `detail` says what to do."""
-    return ProblemError(Problem(400, "invalid_parameter", detail, more={"parameter": name}))
+    return ProblemError(Problem("invalid_parameter", detail, more={"parameter": name}))
 
 
 def _moment(text: str) -> datetime:

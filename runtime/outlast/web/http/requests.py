@@ -81,6 +81,6 @@ class RequestLog:
         self._observe(fact)
 
 
-def untold() -> RequestLog:
+def silent_log() -> RequestLog:
     """One that tells of nothing."""
     return RequestLog(ignore, "off", 1)

@@ -44,7 +44,7 @@ class Routes:
                 if "workflow_id" in values:
                     values["workflow_id"] = decode_id(values["workflow_id"])
                 return await endpoint(call, *values.values())
-        raise ProblemError(Problem(404, "NOT_FOUND", "nothing is served at this path"))
+        raise ProblemError(Problem("NOT_FOUND", "nothing is served at this path"))
 
 
 def _pattern(template: str) -> re.Pattern[str]:
@@ -85,7 +85,7 @@ def decode_topic(raw: str) -> str | None:
 
 def workflow_not_found(workflow_id: str | None) -> Problem:
     """404 for an id that names nothing, or nothing that this caller may see."""
-    return Problem(404, "workflow_not_found", "there is no workflow with this id", workflow_id=workflow_id)
+    return Problem("workflow_not_found", "there is no workflow with this id", workflow_id=workflow_id)
 
 
 def _of_method(call: Call, endpoints: Mapping[str, Endpoint]) -> Endpoint:
@@ -96,4 +96,4 @@ def _of_method(call: Call, endpoints: Mapping[str, Endpoint]) -> Endpoint:
     names = [name for each in endpoints for name in ((each, "HEAD") if each == "GET" else (each,))]
     allowed = ", ".join((*names, "OPTIONS"))
     detail = f"{call.method} is not allowed here; use {allowed}"
-    raise ProblemError(Problem(405, "METHOD_NOT_ALLOWED", detail, headers=(("allow", allowed),)))
+    raise ProblemError(Problem("METHOD_NOT_ALLOWED", detail, headers=(("allow", allowed),)))

@@ -41,7 +41,9 @@ class Share:
         full = self._budget.take(self._caller, self._held, more)
         if full is not None:
             of_caller = full is Full.CALLERS
-            raise ProblemError(_of_caller(self._budget.caller_bytes_max) if of_caller else _of_instance())
+            raise ProblemError(
+                _caller_is_full(self._budget.caller_bytes_max) if of_caller else _instance_is_full()
+            )
         self._held += more
 
     def hold(
@@ -60,14 +62,14 @@ _CLOSING = (("retry-after", "1"), ("connection", "close"))
 """Closing spares us from reading the rest only to throw it away."""
 
 
-def _of_caller(bytes_max: int) -> Problem:
+def _caller_is_full(bytes_max: int) -> Problem:
     detail = (
         f"bodies of this caller already take {bytes_max} bytes with this one; "
         "wait for a call to be answered, or send less at once"
     )
-    return Problem(429, "rate_limited", detail, retryable=True, headers=_CLOSING)
+    return Problem("rate_limited", detail, headers=_CLOSING)
 
 
-def _of_instance() -> Problem:
+def _instance_is_full() -> Problem:
     detail = "this instance holds as many bodies as it has memory for; try again soon"
-    return Problem(503, "overloaded", detail, retryable=True, headers=_CLOSING)
+    return Problem("overloaded", detail, headers=_CLOSING)

@@ -49,7 +49,7 @@ async def follow(
     """
     order, silent_s = after, 0.0
     ends_at = None if lasts_s is None else monotonic() + lasts_s
-    async with _watching(call) as leaving:
+    async with _watch(call) as leaving:
         while True:
             ended = ended or await engine.wait(workflow_id, POLL_S)
             # guard: stream-outlives-token
@@ -125,7 +125,7 @@ def _size_of(page: Page) -> int:
 
 
 @asynccontextmanager
-async def _watching(call: Call) -> AsyncIterator[asyncio.Task[None]]:
+async def _watch(call: Call) -> AsyncIterator[asyncio.Task[None]]:
     """A task that is done when the client has gone away."""
     leaving = asyncio.get_running_loop().create_task(call.until_gone())
     try:

@@ -48,7 +48,7 @@ class Streamer:
     ) -> None:
         """Start or attach, then send events until the end. Errors before the start are plain answers."""
         _check_named(call)
-        with self._shares.streaming(call, admitted):
+        with self._shares.count_stream(call, admitted):
             begun = await self._invoker.begin(call, admitted, target, definition)
             headers = [*accepted_headers(begun.workflow_id), EVENT_STREAM]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -67,7 +67,7 @@ class Streamer:
 
         async def tell(row: dict[str, Any]) -> None:
             if row["completion_order"] > seen:
-                kind, data = _told(row)
+                kind, data = _document(row)
                 await send_event(send, kind, data, row["completion_order"])
 
         rows_after = partial(self._steps.steps_after, begun.workflow_id, limit=LOOK_MAX)
@@ -108,10 +108,10 @@ def _check_named(call: Call) -> None:
             "Last-Event-ID resumes the stream of a call, which only an Idempotency-Key names; "
             "send both, or neither to call anew"
         )
-        raise ProblemError(Problem(400, "idempotency_key_missing", detail))
+        raise ProblemError(Problem("idempotency_key_missing", detail))
 
 
-def _told(row: dict[str, Any]) -> tuple[str, Verbatim]:
+def _document(row: dict[str, Any]) -> tuple[str, Verbatim]:
     """A published event with its value; of a step only how it ended."""
     event = event_of(row["name"], row["kind"])
     if event is not None:

@@ -66,7 +66,7 @@ class Owned:
         return parent is not None and parent.subject == owner and self.visible_steps(parent, owner) is None
 
     async def _find(self, workflow_id: str) -> Ownership | None:
-        with reaching():
+        with as_unavailable():
             return (await self._workflows.ownership([workflow_id])).get(workflow_id)
 
 
@@ -76,7 +76,7 @@ def owner_of(admitted: Admitted) -> str | None:
 
 
 @contextmanager
-def reaching() -> Iterator[None]:
+def as_unavailable() -> Iterator[None]:
     """A read that finds no database is told to callers as that."""
     try:
         yield

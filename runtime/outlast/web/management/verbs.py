@@ -17,7 +17,7 @@ from outlast.web.http.parameters import Parameters
 from outlast.web.http.problems import Problem, ProblemError
 from outlast.web.http.routes import Endpoint
 from outlast.web.invoking.results import accepted_headers
-from outlast.web.management.owned import Owned, reaching
+from outlast.web.management.owned import Owned, as_unavailable
 
 
 class VerbRoutes:
@@ -58,16 +58,15 @@ class VerbRoutes:
         """The status after it; None if nothing was changed. Raises DatabaseUnavailable."""
         if verb is CANCEL:  # where it runs here, the engine stops it at once
             return Status.CANCELLED if await self._engine.cancel(workflow_id) else None
-        with reaching():
+        with as_unavailable():
             return await self._workflows.change(verb, workflow_id, arguments)
 
 
 def _refusal(verb: Verb, found: Ownership) -> Problem:
     return Problem(
-        409,
-        "workflow_ended",
-        f"the workflow has ended as {found.status}; only one that has not ended can be {verb.past}",
-        workflow_id=found.workflow_id,
+        "workflow_ended" if found.status.ended else "workflow_not_ended",
+        verb.refusal(found.status),
+        found.workflow_id,
         # `status` is the answer's own, by RFC 9457.
-        more={"workflow_status": found.status.value},
+        {"workflow_status": found.status.value},
     )

@@ -52,7 +52,7 @@ class OpenApi:
 
     async def answer(self, call: Call) -> Answer:
         """The document as it is now, as the caller sees it. Raises ProblemError (401)."""
-        admitted = await self._admission.known(call)
+        admitted = await self._admission.identify(call)
         if admitted is None and self._open_to == "key":
             detail = "Missing authorization header: a key of the project, or a user's token, opens this"
             raise refusal("UNAUTHORIZED_NO_AUTH_HEADER", detail)
@@ -70,7 +70,7 @@ class OpenApi:
 
     def _view_key(self, files: Sequence[FunctionFile], view: View) -> object:
         """What tells one view from another: many callers see the same."""
-        gated = self._admission.gated
+        gated = self._admission.is_gated
         names = (
             (file.name, name)
             for file in files
@@ -80,7 +80,7 @@ class OpenApi:
         return tuple(names), tuple(view.of_management(management_paths()))
 
     def _make(self, files: Sequence[FunctionFile], view: View) -> bytes:
-        whole = document(files, self._version, self._admission.gated, view)
+        whole = document(files, self._version, self._admission.is_gated, view)
         # A default may come from the environment: `def f(token: str = os.environ["TOKEN"])`.
         return redactor.redact(to_json(whole, inf_nan_mode="null").decode()).encode()
 

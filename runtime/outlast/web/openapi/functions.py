@@ -150,7 +150,7 @@ def _describe(function: str, served: Any, schemas: Schemas) -> _Description:
 
 def _workflow(function: str, served: WorkflowDefinition, schemas: Schemas) -> _Description:
     schema = _schema(function, served.codec.json_schema)
-    output = schemas.add(function, "output", _without_durations(schema))
+    output = schemas.add(function, "output", _drop_durations(schema))
     # What no annotation describes may be a Response as well.
     otherwise: Item = {} if schema else {_ANY: {}}
     nothing: Item = {} if schema else {"204": _NOTHING}
@@ -200,16 +200,14 @@ def _schema(function: str, make: Callable[[], Schema]) -> Schema:
         return {}
 
 
-def _without_durations(value: Any) -> Any:
+def _drop_durations(value: Any) -> Any:
     """A schema of output that promises no durations of RFC 3339: pydantic writes `PT1H1S`, which is none."""
     if isinstance(value, list):
-        return [_without_durations(each) for each in value]
+        return [_drop_durations(each) for each in value]
     if not isinstance(value, dict):
         return value
     duration = value.get("type") == "string" and value.get("format") == "duration"
-    return {
-        key: _without_durations(each) for key, each in value.items() if not (duration and key == "format")
-    }
+    return {key: _drop_durations(each) for key, each in value.items() if not (duration and key == "format")}
 
 
 def _reaches_below(served: Any) -> bool:

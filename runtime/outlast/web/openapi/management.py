@@ -179,7 +179,7 @@ def _verb(verb: Verb, path: str) -> Item:
         verb.about,
         {
             "200": answer_item(verb.done, reference("schemas", "Accepted"), *_OF_A_WORKFLOW),
-            **references({"400": "InvalidParameter", "404": "WorkflowNotFound", "409": "WorkflowEnded"}),
+            **references({"400": "InvalidParameter", "404": "WorkflowNotFound", "409": "WrongStatus"}),
         },
         *map(_argument, verb.arguments),
     )
@@ -199,7 +199,7 @@ def _send(path: str) -> Item:
     refusals = {
         "400": "BadMessage",
         "404": "WorkflowNotFound",
-        "409": "WorkflowEnded",
+        "409": "WrongStatus",
         "413": "PayloadTooLarge",
         "422": "MessageKeyReused",
     }

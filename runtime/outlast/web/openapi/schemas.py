@@ -30,8 +30,8 @@ class Schemas:
         for name in definitions:
             names[f"{PREFIX}{name}"] = f"{PREFIX}{self._reserve(f'{stem}.{name}')}"
         for name, definition in definitions.items():
-            self.components[names[f"{PREFIX}{name}"].removeprefix(PREFIX)] = _renamed(definition, names)
-        root: Schema = _renamed({key: value for key, value in schema.items() if key != "$defs"}, names)
+            self.components[names[f"{PREFIX}{name}"].removeprefix(PREFIX)] = _rename(definition, names)
+        root: Schema = _rename({key: value for key, value in schema.items() if key != "$defs"}, names)
         if set(root) == {"$ref"}:
             return root
         own = self._reserve(stem)
@@ -80,21 +80,21 @@ class Schemas:
         return name
 
 
-def _renamed(value: Any, names: Mapping[str, str]) -> Any:
+def _rename(value: Any, names: Mapping[str, str]) -> Any:
     """`value` with every reference renamed: in `$ref`, and in what tells the kinds of a union apart."""
     if isinstance(value, str):
         return names.get(value, value)
     if isinstance(value, dict):
         hidden = _EXAMPLES if _EXAMPLES & value.keys() and _is_secret(value) else frozenset()
         return {
-            key: {name: _renamed(inner, names) for name, inner in each.items()}
+            key: {name: _rename(inner, names) for name, inner in each.items()}
             if key == "properties" and isinstance(each, dict)  # whose keys are names, and mean nothing here
-            else _renamed(each, names)
+            else _rename(each, names)
             for key, each in value.items()
             if key not in hidden
         }
     if isinstance(value, list):
-        return [_renamed(each, names) for each in value]
+        return [_rename(each, names) for each in value]
     return value
 
 
