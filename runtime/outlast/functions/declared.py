@@ -40,6 +40,6 @@ Declare = Callable[[], Declarations]
 NOTHING = Declarations()
 
 
-def nothing() -> Declarations:
+def declare_nothing() -> Declarations:
     """A `Declare` that says nothing of any function."""
     return NOTHING

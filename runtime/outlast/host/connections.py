@@ -36,7 +36,7 @@ class Connections:
         self._ended = 0
         self._told_s = -_TOLD_EVERY_S
 
-    def came(self, connection: Connection) -> bool:
+    def admit(self, connection: Connection) -> bool:
         """A new one, of which nothing is known yet; False if there is room for health checks alone."""
         # guard: connections-without-end
         if len(self._open) >= self._most:
@@ -51,32 +51,32 @@ class Connections:
         """Whether there are more than even health checks may add."""
         return len(self._open) > self._most + PROBED_MAX
 
-    def began(self, connection: Connection) -> None:
+    def head_begins(self, connection: Connection) -> None:
         """A head begins to come."""
         if connection in self._idle:
             del self._idle[connection]
             self._heads[connection] = None
 
-    def asked(self, connection: Connection) -> None:
+    def head_complete(self, connection: Connection) -> None:
         """Its head is whole: it is answered now."""
         self._idle.pop(connection, None)
         self._heads.pop(connection, None)
 
-    def answered(self, connection: Connection) -> None:
+    def await_head(self, connection: Connection) -> None:
         """Nothing is to be answered any more."""
         if connection in self._open:
             self._idle[connection] = None
 
-    def gone(self, connection: Connection) -> None:
+    def forget(self, connection: Connection) -> None:
         """It is over."""
         self._open.discard(connection)
-        self.asked(connection)
+        self.head_complete(connection)
 
     def _end_one(self) -> None:
         """End the one that is missed least; none where every one is being answered."""
         missed_least = next(iter(self._idle or self._heads), None)
         if missed_least is not None:
-            self.gone(missed_least)
+            self.forget(missed_least)
             missed_least.cut_off()
 
     def _tell(self) -> None:

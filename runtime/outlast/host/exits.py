@@ -67,7 +67,7 @@ def end_now(status: int) -> None:
     _really_exit(status)
 
 
-def told_exit(code: int | None) -> str:
+def exit_in_words(code: int | None) -> str:
     """A process's exit code in words."""
     if code is None or code >= 0:
         return f"status {code}"

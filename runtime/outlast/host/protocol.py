@@ -53,7 +53,7 @@ class Protocol(HttpToolsProtocol):
         """A client has come. It may say nothing for a while only."""
         self._draining = DrainingTransport(transport, self.loop, self._client_sends)
         super().connection_made(self._draining)  # type: ignore[arg-type]
-        self._for_probes = not self.places.came(self)
+        self._for_probes = not self.places.admit(self)
         if self._for_probes:
             self.app = probes_alone(self.app, self.tell_refused)
         if self.places.is_beyond():
@@ -68,7 +68,7 @@ class Protocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It has gone."""
-        self.places.gone(self)
+        self.places.forget(self)
         self._end_patience()
         self._read_at_last()
         self._draining.lost()
@@ -92,7 +92,7 @@ class Protocol(HttpToolsProtocol):
         """Read on, unless the head of the request grows too large, and see how long the rest may take."""
         if not self._reading_head:
             self._end_patience()
-        self.places.began(self)
+        self.places.head_begins(self)
         self._head_bytes += len(data)
         super().data_received(data)
         if self._refused:
@@ -111,7 +111,7 @@ class Protocol(HttpToolsProtocol):
         """The parser's callback: a body may follow."""
         super().on_headers_complete()
         self._reading_head = False
-        self.places.asked(self)
+        self.places.head_complete(self)
         if self._for_probes:
             self.cycle.keep_alive = False
 
@@ -125,7 +125,7 @@ class Protocol(HttpToolsProtocol):
         """An answer is out: unless the next one is due, this connection is free."""
         super().on_response_complete()
         if self._answering is None or self._answering.response_complete:
-            self.places.answered(self)
+            self.places.await_head(self)
 
     def pause_writing(self) -> None:
         """The client reads more slowly than we write. It must take most of what lies here in a while."""
@@ -224,7 +224,7 @@ class Protocol(HttpToolsProtocol):
         self._answer_and_close(problem)
 
     def _answer_and_close(self, problem: Problem) -> None:
-        self.places.answered(self)
+        self.places.await_head(self)
         answer = problem.answer()
         self.tell_refused(self.client[0] if self.client else "", answer.status, problem.code)
         phrase = HTTPStatus(answer.status).phrase

@@ -49,7 +49,7 @@ from outlast.host.setting_kinds import (
     Sessions,
     functions_folder,
     refuse,
-    shown,
+    shorten,
 )
 from outlast.observe.redaction import passwords_of, redactor
 
@@ -416,7 +416,7 @@ def _refusal(cls: type[Settings], detail: ErrorDetails) -> SettingsError:
     from_option = variable == name
     if from_option:
         variable = f"--{name.replace('_', '-')}"
-    text = "" if field.repr is False else f"={shown(value)}"
+    text = "" if field.repr is False else f"={shorten(value)}"
     return SettingsError(f"{variable}{text}: {refused or f'set {_expected(field)}'}", from_option=from_option)
 
 

@@ -62,7 +62,7 @@ class Watchdog:
 
     def _rest(self) -> None:
         """Sleep. If waking took long, C code held the interpreter, and nobody could look meanwhile."""
-        passed = _counted()
+        passed = _start_stopwatch()
         self._never.wait(LOOK_S)
         if (held_s := passed() - LOOK_S) >= BLOCKED_S:
             self._observe(LoopFreed(held_s, *self._culprit()))
@@ -72,7 +72,7 @@ class Watchdog:
         silent_s = 0.0
         told: tuple[str, str | None] | None = None
         while not self._sign.is_set():
-            passed = _counted()
+            passed = _start_stopwatch()
             self._sign.wait(LOOK_S)
             silent_s += passed()
             if told is None and silent_s >= BLOCKED_S and not self._sign.is_set():
@@ -97,7 +97,7 @@ class Watchdog:
         return "code of neither the functions nor the host", workflow_id
 
 
-def _counted() -> Callable[[], float]:
+def _start_stopwatch() -> Callable[[], float]:
     """How much time passes from now on, as far as it counts.
 
     A frozen process, or one that gets no processor, blocks nothing: of a long while counts a moment, or the

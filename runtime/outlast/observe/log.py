@@ -201,15 +201,15 @@ def _log_unawaited(fact: facts.CallUnawaited) -> None:
 def _log_blocked(fact: facts.LoopBlocked) -> None:
     advice = "nothing else runs meanwhile: await what waits, compute in a `def` step"
     text = "the event loop has been blocked for %.1f s by %s; %s"
-    _logger.warning(text, fact.blocked_s, _blamed(fact), advice)
+    _logger.warning(text, fact.blocked_s, _name_culprit(fact), advice)
 
 
 def _log_freed(fact: facts.LoopFreed) -> None:
     text = "the event loop goes on: %s had blocked it for %.1f s"
-    _logger.warning(text, _blamed(fact), fact.blocked_s)
+    _logger.warning(text, _name_culprit(fact), fact.blocked_s)
 
 
-def _blamed(fact: facts.LoopBlocked | facts.LoopFreed) -> str:
+def _name_culprit(fact: facts.LoopBlocked | facts.LoopFreed) -> str:
     return f"{fact.workflow_id} at {fact.where}" if fact.workflow_id else fact.where
 
 

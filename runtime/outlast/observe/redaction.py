@@ -52,7 +52,7 @@ class Redactor:
         if pattern is None:
             longest_first = sorted(self._values, key=len, reverse=True)
             pattern = self._pattern = re.compile("|".join([*map(re.escape, longest_first), *_FORMS]))
-        return pattern.sub(_replaced, text)
+        return pattern.sub(_replace, text)
 
 
 redactor = Redactor()
@@ -101,7 +101,7 @@ def _spellings(value: str) -> set[str]:
     }  # fmt: skip
 
 
-def _replaced(found: re.Match[str]) -> str:
+def _replace(found: re.Match[str]) -> str:
     group = found.lastgroup
     if group is None:
         return REDACTED

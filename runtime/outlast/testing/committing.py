@@ -72,7 +72,7 @@ class _Journal(MemoryJournal):
 
     async def commit(self, batch: Batch) -> Committed:
         """See JournalStore."""
-        if self._points.reach(lambda: f"before the commit of {_told(batch)}"):
+        if self._points.reach(lambda: f"before the commit of {_describe(batch)}"):
             await self._points.here()
         fate = self._way.fate()
         if fate == "refused":
@@ -81,26 +81,26 @@ class _Journal(MemoryJournal):
         self._points.changed()
         if fate == "answer lost":
             raise Unreachable("the test says so")
-        if self._points.reach(lambda: f"after the commit of {_told(batch)}, before anybody knows of it"):
+        if self._points.reach(lambda: f"after the commit of {_describe(batch)}, before anybody knows of it"):
             await self._points.here()
         return committed
 
 
-def _told(batch: Batch) -> str:
+def _describe(batch: Batch) -> str:
     parts = [f"the start of {each.function}" for each in batch.starts]
     for write in batch.writes:
-        parts += [_record(step) for step in write.steps]
+        parts += [_describe_record(step) for step in write.steps]
         if write.end is not None:
-            parts.append(_end(write))
+            parts.append(_describe_end(write))
     return ", ".join(parts)
 
 
-def _record(step: StepRecord) -> str:
+def _describe_record(step: StepRecord) -> str:
     begun = "" if step.completion_order is not None else "the begin of "
     return f"{begun}{step.name} ({step.step_id})"
 
 
-def _end(write: FencedWrite) -> str:
+def _describe_end(write: FencedWrite) -> str:
     return "the end" if isinstance(write.end, Ending) else "the suspension"
 
 

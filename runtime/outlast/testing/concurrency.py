@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from outlast.testing.clock import campaign_time
 from outlast.testing.comparing import Finding, compare
-from outlast.testing.crashing import calm_runs, once_more
+from outlast.testing.crashing import repeat_closely, run_calmly
 from outlast.testing.points import crashes
 from outlast.testing.processes import Process
 from outlast.testing.silence import quiet
@@ -17,7 +17,7 @@ def cancelled_everywhere(subject: Subject) -> tuple[int, list[Finding]]:
     graves: list[Process] = []
     with quiet(), campaign_time():
         try:
-            campaign = calm_runs(subject, graves)
+            campaign = run_calmly(subject, graves)
             if campaign.findings:
                 return 0, campaign.findings
             values = campaign.values
@@ -25,7 +25,7 @@ def cancelled_everywhere(subject: Subject) -> tuple[int, list[Finding]]:
             for number in numbers:
                 trial = run_trial(subject, graves, act=Act(number, CANCEL))
                 if found := list(compare(campaign.calm, trial, values=values)):
-                    closely = once_more(subject, graves, trial)
+                    closely = repeat_closely(subject, graves, trial)
                     return len(numbers), list(compare(campaign.calm, closely, values=values)) or found
             return len(numbers), []
         finally:

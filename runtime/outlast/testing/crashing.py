@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from outlast.core.errors import UsageError
 from outlast.testing.clock import campaign_time
-from outlast.testing.comparing import Finding, compare, stable, unlike_itself
+from outlast.testing.comparing import Finding, compare, compare_calm_runs, is_stable
 from outlast.testing.determinism import by_hash
 from outlast.testing.errors import Deadlock
 from outlast.testing.findings import misused, mutated
@@ -47,14 +47,14 @@ def crash_campaign(subject: Subject, seed: int) -> Campaign:
     graves: list[Process] = []
     with quiet(), campaign_time():
         try:
-            campaign = calm_runs(subject, graves)
+            campaign = run_calmly(subject, graves)
             values = campaign.values
-            for trial in _trials(campaign, subject, graves, random.Random(seed)):
+            for trial in _run_trials(campaign, subject, graves, random.Random(seed)):
                 campaign.trials.append(trial)
                 if found := list(compare(campaign.calm, trial, values=values)):
                     # Once more, and look: the same points give the same run.
-                    closely = once_more(subject, graves, trial)
-                    add(campaign, list(compare(campaign.calm, closely, values=values)) or found)
+                    closely = repeat_closely(subject, graves, trial)
+                    add_findings(campaign, list(compare(campaign.calm, closely, values=values)) or found)
             campaign.remarks += by_hash(subject, campaign.calm)
         finally:
             for each in graves:
@@ -62,7 +62,7 @@ def crash_campaign(subject: Subject, seed: int) -> Campaign:
     return campaign
 
 
-def calm_runs(subject: Subject, graves: list[Process]) -> Campaign:
+def run_calmly(subject: Subject, graves: list[Process]) -> Campaign:
     calm, again = (
         run_trial(subject, graves, watch=True, closely=True),
         run_trial(subject, graves, closely=True),
@@ -73,16 +73,16 @@ def calm_runs(subject: Subject, graves: list[Process]) -> Campaign:
         if trial.deadlock is not None:
             raise Deadlock(trial.deadlock)
     later = run_trial(subject, graves, later_s=LATER_S)
-    campaign = Campaign(calm, again, stable(calm, again) and stable(calm, later))
-    add(campaign, misused(calm))
-    add(campaign, mutated(calm))
-    if (unlike := unlike_itself(calm, again)) is not None:
-        add(campaign, [unlike])
-    add(campaign, list(compare(calm, again, values=False)))
+    campaign = Campaign(calm, again, is_stable(calm, again) and is_stable(calm, later))
+    add_findings(campaign, misused(calm))
+    add_findings(campaign, mutated(calm))
+    if (unlike := compare_calm_runs(calm, again)) is not None:
+        add_findings(campaign, [unlike])
+    add_findings(campaign, list(compare(calm, again, values=False)))
     return campaign
 
 
-def _trials(
+def _run_trials(
     campaign: Campaign, subject: Subject, graves: list[Process], chance: random.Random
 ) -> Iterator[Trial]:
     singles: list[Trial] = []
@@ -115,12 +115,12 @@ def sites(calm: Trial) -> list[int]:
     return sorted(found.values())
 
 
-def once_more(subject: Subject, graves: list[Process], trial: Trial) -> Trial:
+def repeat_closely(subject: Subject, graves: list[Process], trial: Trial) -> Trial:
     """The same run, looked at closely."""
     return run_trial(subject, graves, trial.targets, act=trial.act, mishaps=trial.mishaps, closely=True)
 
 
-def add(campaign: Campaign, found: list[Finding]) -> None:
+def add_findings(campaign: Campaign, found: list[Finding]) -> None:
     """One of a kind is enough: the first is that of the fewest crashes."""
     known = {(each.place, each.title) for each in campaign.findings}
     places = {each.place for each in campaign.findings if each.place is not None}

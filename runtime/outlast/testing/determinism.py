@@ -6,7 +6,7 @@ import random
 from types import CodeType
 
 from outlast.sdk.definitions import WorkflowDefinition
-from outlast.testing.again import NotFoundAgain, elsewhere
+from outlast.testing.again import NotFoundAgain, replay_elsewhere
 from outlast.testing.clock import campaign_time
 from outlast.testing.comparing import SAME, Finding, place_of
 from outlast.testing.findings import misused, mutated
@@ -56,7 +56,7 @@ def by_hash(subject: Subject, calm: Trial) -> list[Finding]:
         return []
     for seed in ELSEWHERE:
         try:
-            found = elsewhere(calm.history, definitions, seed)
+            found = replay_elsewhere(calm.history, definitions, seed)
         except NotFoundAgain as why:
             title = "its sets can't be tried with another hash seed"
             remedy = "Define it at the top level of a module."

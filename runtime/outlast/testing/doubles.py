@@ -90,7 +90,7 @@ def definition_of(step: Any, what: str) -> Definition:
     return definition
 
 
-def bound(definition: Definition, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+def bind_call(definition: Definition, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """The arguments of a call by the names of its parameters; without a transaction's connection."""
     signature = inspect.signature(definition.fn)
     given = (None, *args) if isinstance(definition, TransactionDefinition) else args

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from outlast.testing.clock import campaign_time
 from outlast.testing.committing import Mishap
 from outlast.testing.comparing import Finding, compare
-from outlast.testing.crashing import calm_runs, once_more
+from outlast.testing.crashing import repeat_closely, run_calmly
 from outlast.testing.processes import Process
 from outlast.testing.silence import quiet
 from outlast.testing.starting import FAULTS
@@ -76,7 +76,7 @@ def explore(subject: Subject, first: int, schedules: int, faults: frozenset[str]
     graves: list[Process] = []
     with quiet(), campaign_time():
         try:
-            campaign = calm_runs(subject, graves)
+            campaign = run_calmly(subject, graves)
             calm, values = campaign.calm, campaign.values
             found = Exploration(calm, findings=campaign.findings)
             if found.findings:
@@ -86,9 +86,9 @@ def explore(subject: Subject, first: int, schedules: int, faults: frozenset[str]
             for seed in range(first, first + schedules):
                 schedule = draw(seed, points, commits, faults)
                 found.schedules += 1
-                if _findings(subject, graves, schedule, calm, values=values):
-                    found.failed = _shrunk(subject, graves, schedule, calm, values=values)
-                    found.findings = _findings(subject, graves, found.failed, calm, values=values)
+                if _find_faults(subject, graves, schedule, calm, values=values):
+                    found.failed = _shrink(subject, graves, schedule, calm, values=values)
+                    found.findings = _find_faults(subject, graves, found.failed, calm, values=values)
                     return found
             return found
         finally:
@@ -96,23 +96,23 @@ def explore(subject: Subject, first: int, schedules: int, faults: frozenset[str]
                 each.bury()
 
 
-def _findings(
+def _find_faults(
     subject: Subject, graves: list[Process], schedule: Schedule, calm: Trial, *, values: bool
 ) -> list[Finding]:
     trial = run_trial(subject, graves, schedule.targets, act=schedule.act, mishaps=schedule.mishaps)
     found = list(compare(calm, trial, values=values))
     if found:
-        found = list(compare(calm, once_more(subject, graves, trial), values=values)) or found
+        found = list(compare(calm, repeat_closely(subject, graves, trial), values=values)) or found
     return found
 
 
-def _shrunk(
+def _shrink(
     subject: Subject, graves: list[Process], schedule: Schedule, calm: Trial, *, values: bool
 ) -> Schedule:
     """The smallest of it that fails, taking away one thing after another."""
     while True:
         for smaller in schedule.smaller():
-            if smaller.size and _findings(subject, graves, smaller, calm, values=values):
+            if smaller.size and _find_faults(subject, graves, smaller, calm, values=values):
                 schedule = smaller
                 break
         else:

@@ -28,7 +28,7 @@ from outlast.testing.exploring import explore
 from outlast.testing.processes import Process
 from outlast.testing.reports import Report
 from outlast.testing.runs import Run
-from outlast.testing.starting import chosen_faults, definition_of, taken, workflow_of_call
+from outlast.testing.starting import choose_faults, definition_of, take_option, workflow_of_call
 from outlast.testing.trials import Subject
 from outlast.testing.worlds import Connect, World
 
@@ -130,7 +130,7 @@ class Outlast:
 
         def work() -> None:
             self._world.ask(both)
-            run._began(new[0].workflow_id)
+            run._begin(new[0].workflow_id)
             self._finish_id(new[0].workflow_id)
             if (error := run.error) is not None:
                 raise error
@@ -222,7 +222,7 @@ class Outlast:
         Unproved with the first line that differs.
         """
         definition = definition_of(workflow, "deterministic")
-        replays = taken(definition, kwargs, "n", 20)
+        replays = take_option(definition, kwargs, "n", 20)
         subject = self._subject(definition, args, kwargs)
 
         def work() -> None:
@@ -248,9 +248,9 @@ class Outlast:
         first one that fails, made as small as it goes, and its seed.
         """
         definition = definition_of(workflow, "explore")
-        count = taken(definition, kwargs, "schedules", 1000)
-        first = taken(definition, kwargs, "seed", secrets.randbelow(10**6) * 1000)
-        faults = chosen_faults(taken(definition, kwargs, "faults", "all"))
+        count = take_option(definition, kwargs, "schedules", 1000)
+        first = take_option(definition, kwargs, "seed", secrets.randbelow(10**6) * 1000)
+        faults = choose_faults(take_option(definition, kwargs, "faults", "all"))
         subject = self._subject(definition, args, kwargs)
 
         def work() -> None:
@@ -321,13 +321,13 @@ class Outlast:
         """The same for a signed-in user: `claims` are those of the JWT, with `sub` at least."""
         if not isinstance(claims.get("sub"), str):
             raise UsageError('outlast.as_user takes the claims of a JWT: {"sub": "the user\'s id", …}')
-        return self._but(_caller=Caller("user", {"role": "authenticated", **claims}))
+        return self._copy_with(_caller=Caller("user", {"role": "authenticated", **claims}))
 
     def with_key(self, key: str) -> Outlast:
         """The same under an idempotency key: one key of one caller is one workflow."""
-        return self._but(_key=key)
+        return self._copy_with(_key=key)
 
-    def _but(self, **other: Any) -> Outlast:
+    def _copy_with(self, **other: Any) -> Outlast:
         copy = object.__new__(Outlast)
         copy.__dict__.update(self.__dict__)
         copy.__dict__.update(other)
@@ -347,7 +347,7 @@ class Outlast:
             await process.engine.start_new(new, definition, None)
 
         self._world.ask(start)
-        run._began(new.workflow_id)
+        run._begin(new.workflow_id)
 
     def _finish_id(self, workflow_id: str) -> None:
         self._world.drive(lambda: self._world.ended(workflow_id))

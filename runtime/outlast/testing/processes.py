@@ -25,7 +25,7 @@ from outlast.testing.catalog import GivenCatalog
 from outlast.testing.committing import PointedStore
 from outlast.testing.operations import WatchedOperations
 from outlast.testing.points import Place
-from outlast.testing.seen import CallSeen, LifeSeen, told
+from outlast.testing.seen import CallSeen, LifeSeen, comparable_text
 from outlast.testing.threads import DaemonThreads
 from outlast.testing.virtual import Time, VirtualLoop
 
@@ -128,7 +128,9 @@ class Process:
             )
             if not (refused or self._closely):
                 return make(operation, step_id, answer, context)
-            arguments = told(getattr(operation, "args", "")) + told(getattr(operation, "kwargs", ""))
+            arguments = comparable_text(getattr(operation, "args", "")) + comparable_text(
+                getattr(operation, "kwargs", "")
+            )
             place = _place_in_thread(context) or place_of_caller()
             calls.append(CallSeen(step_id, operation.kind, operation.name, arguments, place, refused))
             return make(operation, step_id, answer, context)

@@ -68,7 +68,7 @@ class Seen:
         return None
 
 
-def told(value: Any) -> str:
+def comparable_text(value: Any) -> str:
     """`value` as it is compared: by what it says of itself, without addresses."""
     try:
         text = repr(value)

@@ -138,10 +138,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """See AbstractEventLoop. While the thread is at work, time stands."""
         future: asyncio.Future[Any] = super().run_in_executor(executor, func, *args)
         self._at_work += 1
-        future.add_done_callback(self._returned)
+        future.add_done_callback(self._note_return)
         return future
 
-    def _returned(self, _: Any) -> None:
+    def _note_return(self, _: Any) -> None:
         self._at_work -= 1
 
     def kill(self) -> None:

@@ -96,7 +96,7 @@ class World:
         self.interrupted = False
         self.other_arguments: list[tuple[str, Place]] = []
         self._closely = closely
-        self._options = EngineOptions(**{**_fields(OPTIONS), "watch_bodies": watch})
+        self._options = EngineOptions(**{**_options_of(OPTIONS), "watch_bodies": watch})
         self._operations = WatchedOperations(
             doubles, self.seen, self.points, self.refusals.append, connect is not None, closely=closely
         )
@@ -347,5 +347,5 @@ class ProcessKilled(Exception):
     """The process was killed before it had answered."""
 
 
-def _fields(options: EngineOptions) -> dict[str, Any]:
+def _options_of(options: EngineOptions) -> dict[str, Any]:
     return {name: getattr(options, name) for name in options.__dataclass_fields__}
