@@ -5,19 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, TypeVar
 
-from outlast.core.ports import Unreachable
+from outlast.core.ports import JournalStore, MessageStore, Unreachable
 from outlast.core.records import Batch, Committed, Ending, FencedWrite, StepRecord
 from outlast.testing.database import Database
 from outlast.testing.points import Points
 from outlast.testing.rows import Blocked, Transaction
 from outlast.testing.seen import Seen
-from outlast.testing.stores import (
-    DirectLink,
-    MemoryJournal,
-    MemoryMessages,
-    MemoryStore,
-    MemoryTransactions,
-)
+from outlast.testing.statements.journal import JournalStatements
+from outlast.testing.stores import DirectLink, MemoryStore, MemoryTransactions
 
 T = TypeVar("T")
 
@@ -53,20 +48,17 @@ class PointedStore(MemoryStore):
     """All stores of one process."""
 
     def __init__(self, database: Database, instance_id: str, points: Points, seen: Seen, way: Way) -> None:
-        link = _Link(database)
-        super().__init__(database, link, instance_id)
-        self.journal = _Journal(database, link, instance_id, points, way)
-        self.transactions = MemoryTransactions(
-            database, _TransactionLink(database, points, seen, way), instance_id
-        )
-        self.messages = _Messages(database, link, points)
+        super().__init__(database, _Link(database), instance_id)
+        self.journal = _Journal(self.journal, points, way)
+        link = _TransactionLink(database, points, seen, way)
+        self.transactions = MemoryTransactions(database, link, JournalStatements(database, instance_id))
+        self.messages = _Messages(self.messages, points)
 
 
-class _Journal(MemoryJournal):
-    def __init__(
-        self, database: Database, link: DirectLink, instance_id: str, points: Points, way: Way
-    ) -> None:
-        super().__init__(database, link, instance_id)
+class _Journal:
+    def __init__(self, journal: JournalStore, points: Points, way: Way) -> None:
+        self.confirm = journal.confirm
+        self._commit = journal.commit
         self._points = points
         self._way = way
 
@@ -77,7 +69,7 @@ class _Journal(MemoryJournal):
         fate = self._way.fate()
         if fate == "refused":
             raise Unreachable("the test says so")
-        committed = await super().commit(batch)
+        committed = await self._commit(batch)
         self._points.changed()
         if fate == "answer lost":
             raise Unreachable("the test says so")
@@ -134,9 +126,9 @@ class _TransactionLink(_Link):
         return result
 
 
-class _Messages(MemoryMessages):
-    def __init__(self, database: Database, link: DirectLink, points: Points) -> None:
-        super().__init__(database, link)
+class _Messages:
+    def __init__(self, messages: MessageStore, points: Points) -> None:
+        self.deliver, self.read, self._send = messages.deliver, messages.read, messages.send
         self._points = points
 
     async def send(self, workflow_id: str, body: str, topic: str, key: str) -> int:
@@ -144,7 +136,7 @@ class _Messages(MemoryMessages):
         of = f"a message to {workflow_id}" + (f" on {topic!r}" if topic else "")
         if self._points.reach(lambda: f"before {of} is sent"):
             await self._points.here()
-        sent = await super().send(workflow_id, body, topic, key)
+        sent = await self._send(workflow_id, body, topic, key)
         self._points.changed()
         if self._points.reach(lambda: f"after {of} was sent, before that is recorded"):
             await self._points.here()

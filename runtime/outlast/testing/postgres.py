@@ -29,6 +29,7 @@ from outlast.store.project import apply_project
 from outlast.store.supabase import play_supabase
 from outlast.store.transactions import PostgresTransactions, _BodyFailed, _check_open
 from outlast.testing.rows import Record
+from outlast.testing.statements.journal import JournalStatements
 from outlast.testing.worlds import World
 
 TEMPLATE = "outlast_test_template"
@@ -132,7 +133,7 @@ class SharedTransactions(PostgresTransactions):
         if fence is None:
             return record
         if record is None:
-            return self._world.database.recorded_step(fence)
+            return JournalStatements(self._world.database, self._instance_id).recorded_step(fence)
         await self._committed(record, fence)
         return record
 

@@ -55,6 +55,11 @@ class Letter:
     number: int | None = None
     visible: bool = True
 
+    @property
+    def waits(self) -> bool:
+        """Whether it is to be delivered."""
+        return self.number is None and self.visible
+
 
 @dataclass(slots=True)
 class Instance:

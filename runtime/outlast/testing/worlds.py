@@ -27,6 +27,8 @@ from outlast.testing.points import Place, Points
 from outlast.testing.processes import FOREVER_S, OPTIONS, Process
 from outlast.testing.rows import Limits
 from outlast.testing.seen import LifeSeen, Seen
+from outlast.testing.statements.messages import MessageStatements
+from outlast.testing.statements.workflows import WorkflowStatements
 from outlast.testing.virtual import Time
 from outlast.testing.waiting import waits_of, why_stuck
 
@@ -145,7 +147,7 @@ class World:
         self.recorded_at.append({key for key, each in records if each.step.completion_order is not None})
         self.effects_at.append(len(self.seen.effects))
         self.database.restart()
-        self.database.leave(process.name)
+        self.database.end_lease(process.name)
         self.time.now += 1.0  # until another one is there
 
     def _lose_connections(self) -> None:
@@ -299,7 +301,8 @@ class World:
                 ):
                     continue
                 self._answered.add((workflow_id, key))
-                self.database.send(workflow_id, to_json(self.answers[wait.topic]).decode(), wait.topic, key)
+                answer = to_json(self.answers[wait.topic]).decode()
+                MessageStatements(self.database).send(workflow_id, answer, wait.topic, key)
                 sent = True
         if sent and self.process is not None:
             self.process.engine._delivery.arrived()
@@ -315,7 +318,7 @@ class World:
 
     def standing(self, workflow_id: str) -> Standing | None:
         """How a workflow stands."""
-        return self.database.standing([workflow_id]).get(workflow_id)
+        return WorkflowStatements(self.database).find([workflow_id]).get(workflow_id)
 
     def ended(self, workflow_id: str) -> bool:
         """Whether it has ended."""
