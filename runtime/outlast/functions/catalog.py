@@ -152,7 +152,7 @@ class Catalog:
 
 
 def _are_alike(one: FunctionFile, other: FunctionFile) -> bool:
-    """Whether there is nothing to tell of the second. Environments are the same object until they change."""
+    """Whether nothing changed that is to be told. Environments are the same object until they change."""
     return (one.version, one.error, one.enabled) == (other.version, other.error, other.enabled) and (
         one.environment is other.environment
     )

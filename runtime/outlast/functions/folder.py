@@ -40,7 +40,7 @@ class Source:
     text: bytes
     digest: str
     unit: str
-    """Of which file or folder at the top it is a part."""
+    """The file or folder at the top that it is a part of."""
     seal: str = ""
     """Changes when this module must be imported anew for a reason within its unit."""
 
@@ -69,7 +69,7 @@ class Folder:
     """Files that look like functions and can't be, with the remedy."""
     declarations: Declarations = NOTHING
     stamp: str = ""
-    """Changes when anything of the above does."""
+    """It changes when anything of the above does."""
 
 
 class Reader:

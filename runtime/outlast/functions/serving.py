@@ -15,7 +15,7 @@ from outlast.sdk.workflows import Handler, Workflow
 
 ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
 Served = WorkflowDefinition | HandlerDefinition | ASGIApp
-"""What a name stands for."""
+"""What a name can stand for."""
 
 Definition = WorkflowDefinition | HandlerDefinition
 

@@ -11,7 +11,7 @@ from typing import Any
 from outlast.sdk.environment import current_environment
 
 _ENV_POSITION = 9
-"""Of `env` among what follows Popen's first argument."""
+"""The place of `env` among the arguments that follow Popen's first."""
 
 
 def let_children_inherit() -> None:

@@ -114,7 +114,7 @@ class SupabaseClients:
 
 
 def _make_client(blocking: bool, url: str, key: str, bearer: str) -> tuple[Any, Any]:
-    """A client, and what it speaks through, which is to be closed."""
+    """A client, and the HTTP client below it, which must be closed."""
     import httpx
     from supabase.lib import client_options
 
@@ -128,7 +128,7 @@ def _make_client(blocking: bool, url: str, key: str, bearer: str) -> tuple[Any, 
 
 
 def _client_options(bearer: str) -> dict[str, Any]:
-    """No session of its own: it acts by the one bearer, and refreshes nothing."""
+    """Options of a client without a session: it sends this one bearer token and refreshes nothing."""
     return {
         "headers": {"Authorization": f"Bearer {bearer}"},
         "auto_refresh_token": False,
@@ -149,5 +149,5 @@ def _http_options() -> dict[str, Any]:
 
 @lru_cache(1)
 def _trust(make: Callable[[], Any]) -> Any:
-    """Whose certificates are believed: read from the disk once for all clients, which takes a while."""
+    """The certificates that are trusted: read from the disk once for all clients, as that takes a while."""
     return make()

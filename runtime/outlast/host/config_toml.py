@@ -87,7 +87,7 @@ def refused_table(location: Sequence[int | str], detail: ErrorDetails) -> str:
 
 
 def resolve(value: str, environment: Mapping[str, str]) -> str | None:
-    """`value`, or the variable's that it names by `env(NAME)`; None where that isn't set."""
+    """`value`, or where it is `env(NAME)` that variable's value; None where that isn't set."""
     reference = _REFERENCE.fullmatch(value)
     return value if reference is None else environment.get(reference[1]) or None
 
@@ -134,5 +134,5 @@ def _setting(key: str, value: Any) -> Any:
 
 
 def _substitute(value: Any) -> Any:
-    """The Supabase CLI's `env(NAME)`; None where that variable is not set."""
+    """`value` with the Supabase CLI's `env(NAME)` replaced; None where that variable is not set."""
     return resolve(value, os.environ) if isinstance(value, str) else value

@@ -42,15 +42,15 @@ class Protocol(HttpToolsProtocol):
     _head_bytes = 0
     _patience: asyncio.TimerHandle | None = None
     _refused = False
-    """What comes now follows what can't be read: it isn't read either."""
+    """Whether a request was refused: what follows it isn't read."""
     _half_closed: HalfClosed | None = None
     _unread: asyncio.TimerHandle | None = None
-    """The client has much to read, and doesn't."""
+    """Whether the client leaves much of an answer unread."""
     _answering: RequestResponseCycle | None = None
     """The request that is answered now; `cycle` is the last one that came, which may wait for its turn."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A client has come. It may say nothing for a while only."""
+        """A client has connected. It must send a request soon."""
         self._draining = DrainingTransport(transport, self.loop, self._client_sends)
         super().connection_made(self._draining)  # type: ignore[arg-type]
         self._for_probes = not self.places.admit(self)
@@ -62,12 +62,12 @@ class Protocol(HttpToolsProtocol):
             self._be_patient()
 
     def cut_off(self) -> None:
-        """End it, since others need its place."""
+        """End the connection, as others need its place."""
         self._refused = True
         self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It has gone."""
+        """The connection has ended."""
         self.places.forget(self)
         self._end_patience()
         self._read_at_last()
@@ -128,13 +128,13 @@ class Protocol(HttpToolsProtocol):
             self.places.await_head(self)
 
     def pause_writing(self) -> None:
-        """The client reads more slowly than we write. It must take most of what lies here in a while."""
+        """The client reads more slowly than we write. It must read most of the buffer within a while."""
         # guard: reader-that-takes-nothing
         self._unread = self.loop.call_later(SILENT_S, self.cut_off)
         super().pause_writing()
 
     def resume_writing(self) -> None:
-        """It has read."""
+        """The client has read enough to go on."""
         self._read_at_last()
         super().resume_writing()
 
@@ -169,7 +169,7 @@ class Protocol(HttpToolsProtocol):
                 cycle.message_event.set()
 
     def send_400_response(self, msg: str) -> None:
-        """What uvicorn calls for a request that is none."""
+        """Uvicorn calls this for what is no valid request."""
         self._refuse(Problem(400, "invalid_http", "the request breaks the rules of HTTP/1.1"))
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
@@ -186,7 +186,7 @@ class Protocol(HttpToolsProtocol):
             self._patience = None
 
     def _silent(self) -> None:
-        """The rest of the request didn't come in time. While nobody reads here it can't, and may."""
+        """The rest of the request didn't come in time. That doesn't count while reading is paused."""
         self._patience = None
         if self.transport.is_closing():
             return
@@ -235,5 +235,5 @@ class Protocol(HttpToolsProtocol):
 
 
 def protocol_of(places: Connections, told: TellRefused) -> type[Protocol]:
-    """The protocol, for one instance whose connections take `places`, and whose log `told` writes."""
+    """The protocol class of one instance: `places` counts its connections, `told` logs what is refused."""
     return type("Protocol", (Protocol,), {"tell_refused": staticmethod(told), "places": places})

@@ -332,13 +332,13 @@ class Settings(BaseSettings):
         return connections_max(self.connections_max, self.db_connections)
 
     def stored_limits(self) -> StoredLimits:
-        """What of one caller may lie in the database."""
+        """How much of one caller's the database may hold."""
         from outlast.web.callers.stored import StoredLimits
 
         return StoredLimits(self.caller_sleeping_max, self.caller_stored_max)
 
     def caller_limits(self) -> CallerLimits:
-        """What one caller may take: of places for calls and workflows half, where nothing else is said."""
+        """What one caller may take: by default half of the places for calls and for workflows."""
         from outlast.web.callers.shares import CallerLimits
 
         connections = self.connections()

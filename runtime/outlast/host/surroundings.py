@@ -26,9 +26,9 @@ from outlast.sdk.environment import environment, install
 
 RESERVED = "SUPABASE_"
 WITHHELD = frozenset({"SUPABASE_JWT_SECRET"})
-"""What is the host's alone: whoever has it signs tokens of anybody. `[functions.NAME.env]` may hand it on."""
+"""For the host alone: whoever has one can sign tokens for anybody. `[functions.NAME.env]` may hand it on."""
 _SECRET_PARTS = frozenset({"k", "d", "p", "q", "dp", "dq", "qi", "oth"})
-"""Of a JSON Web Key (RFC 7518, section 6): what signs, where the rest only verifies."""
+"""The private members of a JSON Web Key (RFC 7518, section 6): they sign, the others only verify."""
 ENV_NAME = ".env"
 _logger = logging.getLogger("outlast")
 
@@ -164,7 +164,7 @@ class Surroundings:
 
 
 def public_key_set(key_set: Mapping[str, Any]) -> dict[str, Any]:
-    """The keys of a set that verify, without what signs; of a symmetric one nothing is left."""
+    """The public part of a key set: its keys without private members. Symmetric keys are left out."""
     keys = [key for key in key_set.get("keys", ()) if isinstance(key, dict) and key.get("kty") != "oct"]
     return {"keys": [{part: key[part] for part in key if part not in _SECRET_PARTS} for key in keys]}
 

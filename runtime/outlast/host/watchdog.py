@@ -56,7 +56,7 @@ class Watchdog:
                     self._alive()
                 self._rest()
             except Exception:
-                # Whoever ends here takes the signs of life along, without which a healthy worker is killed.
+                # If this thread ended, the signs of life would end with it, and a healthy worker be killed.
                 _logger.exception("the watchdog met what it didn't expect; it goes on")
                 self._never.wait(LOOK_S)
 
@@ -98,7 +98,7 @@ class Watchdog:
 
 
 def _start_stopwatch() -> Callable[[], float]:
-    """How much time passes from now on, as far as it counts.
+    """A stopwatch, started now, of the time that counts.
 
     A frozen process, or one that gets no processor, blocks nothing: of a long while counts a moment, or the
     time that the process worked (C code that holds the interpreter).

@@ -137,7 +137,7 @@ class Workers:
         self._waker.send(b"x")
 
     def _pass_on(self) -> None:
-        """Tell the workers, in the one way that they listen to: a terminal's SIGINT reaches them too.
+        """Tell the workers by SIGTERM, the one signal that they heed: a terminal's SIGINT reaches them too.
 
         The second time they are ended: one whose loop is blocked, by C code perhaps, can't be told.
         """

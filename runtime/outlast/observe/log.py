@@ -1,4 +1,4 @@
-"""The log: what observations say; never a secret. How a record looks is in `observe.forms`."""
+"""The log: a line for each observation, and never a secret. How a record looks is in `observe.forms`."""
 
 from __future__ import annotations
 
@@ -252,7 +252,7 @@ _TOLD: dict[type[Observation], Callable[[Any], None]] = {
     facts.CallsRefused: log_audit,
     facts.WorkflowManaged: log_audit,
 }
-"""The facts of which more must be worked out."""
+"""Facts whose line takes more than their fields."""
 
 
 def _first_ones(workflow_ids: tuple[str, ...]) -> str:

@@ -1,6 +1,6 @@
 """`python -m outlast.testing.again`: a history replayed in another process, which hashes otherwise.
 
-It reads a document from its input and writes one; `elsewhere` is the other end.
+It reads a document from its input and writes one; `replay_elsewhere` calls it.
 """
 
 from __future__ import annotations

@@ -21,20 +21,20 @@ Mishap = Literal["refused", "answer lost"]
 
 
 class Way:
-    """From all processes of a world to its database: what goes wrong there, by the numbers of commits."""
+    """The way from all processes of a world to its database, and which commits go wrong on it, by number."""
 
     def __init__(self, mishaps: dict[int, Mishap]) -> None:
         self._mishaps = mishaps
         self._sent = 0
 
     def fate(self) -> Mishap | None:
-        """Of the commit that is sent now."""
+        """What goes wrong with the commit that is sent now."""
         self._sent += 1
         return self._mishaps.get(self._sent)
 
 
 class _Link(DirectLink):
-    """As near as can be: only who waits for a lock waits."""
+    """A link without delay: a statement waits for nothing but locks."""
 
     async def call(self, what: str, statement: Callable[[], T], within: Transaction | None = None) -> T:
         """See Link."""
@@ -97,7 +97,7 @@ def _describe_end(write: FencedWrite) -> str:
 
 
 class _TransactionLink(_Link):
-    """The way of transactions: COMMIT is a point."""
+    """The link of transactions: their COMMIT is a point."""
 
     def __init__(self, database: Database, points: Points, seen: Seen, way: Way) -> None:
         super().__init__(database)

@@ -45,7 +45,7 @@ UNWOUND = (
 
 
 def compare_calm_runs(calm: Trial, again: Trial) -> Finding | None:
-    """Two runs without a crash do other things: then no crash is needed to break it."""
+    """Where two runs without a crash differ: no crash is needed to break such a workflow."""
     for workflow_id, calls in _first_calls(calm).items():
         others = {each.step_id: each for each in _first_calls(again).get(workflow_id, ())}
         for call in calls:

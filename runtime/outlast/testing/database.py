@@ -52,7 +52,7 @@ class Database:
             self.rollback(transaction)
 
     def end_lease(self, instance_id: str) -> None:
-        """What an instance does that leaves, or the world for one that was killed."""
+        """End an instance's lease: it leaves, or was killed."""
         if instance_id in self.instances:
             self.instances[instance_id].lease_until = float("-inf")
 

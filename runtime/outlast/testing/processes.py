@@ -32,7 +32,7 @@ from outlast.testing.virtual import Time, VirtualLoop
 _LIBRARY = sysconfig.get_paths()["stdlib"]
 
 FOREVER_S = 1e9
-"""So far off is what an instance does now and then: nobody else is there, so nothing has to be looked for."""
+"""The interval of what an instance does now and then: it is alone, so there is nothing to look for."""
 
 OPTIONS = EngineOptions(
     lease_ttl_s=3 * FOREVER_S,
@@ -63,7 +63,7 @@ class DrivenEngine(Engine):
 
 
 class Process:
-    """It begins with `open`. What of the engine's inside a test looks at, it looks at here."""
+    """One process. Tests look at the inside of its engine through it alone."""
 
     def __init__(
         self,
@@ -156,11 +156,11 @@ class Process:
     # --- its end ------------------------------------------------------------------------------------------
 
     def kill(self) -> None:
-        """Nothing of it runs any more."""
+        """Let nothing of it run any more."""
         self.loop.kill()
 
     def bury(self) -> None:
-        """Free what a killed process holds. What of users' code runs in that is nobody's any more."""
+        """Free what a killed process holds. Users' code that runs as a result affects nobody."""
         for execution in self.live:
             body = execution._body
             execution.stopped = execution.stopped or Stopped("the process was killed")

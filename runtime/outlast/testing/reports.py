@@ -151,7 +151,7 @@ class Report(Asked["Report"]):
 
 
 def repeated(campaign: Campaign) -> list[Repeated]:
-    """Of each function, the run in which it ran most often for one call."""
+    """For each function the run in which it ran most often for one call."""
     worst: dict[int, tuple[int, Trial, Definition, str]] = {}
     usual = campaign.calm.seen.runs()
     for trial in campaign.trials:

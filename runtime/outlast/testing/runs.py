@@ -164,7 +164,7 @@ class Run(Asked["Run"]):
         return run
 
     def _begin(self, workflow_id: str) -> None:
-        """It is known which workflow it is."""
+        """Take the id: the workflow is started."""
         self._workflow_id, self._asked = workflow_id, True
 
     def _standing(self) -> Standing:

@@ -63,7 +63,7 @@ def take_option(definition: WorkflowDefinition, kwargs: dict[str, Any], name: st
 
 
 def choose_faults(said: str | list[str]) -> frozenset[str]:
-    """What may go wrong. Raises UsageError."""
+    """The faults that were asked for. Raises UsageError."""
     chosen = frozenset(FAULTS if said == "all" else [said] if isinstance(said, str) else said)
     if unknown := chosen - set(FAULTS):
         raise UsageError(f"outlast.explore(faults) is 'all', or some of {FAULTS}, not {sorted(unknown)}")

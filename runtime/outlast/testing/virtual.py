@@ -19,7 +19,7 @@ _SLEPT = futures._set_result_unless_cancelled  # type: ignore[attr-defined]
 
 
 class Time:
-    """Virtual seconds. It goes on with what is on its way only, never by itself."""
+    """Virtual seconds. They pass only to what comes next, never by themselves."""
 
     def __init__(self, now: float) -> None:
         self.now = now
@@ -129,7 +129,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     @property
     def tasks(self) -> list[asyncio.Task[Any]]:
-        """Those that are not over."""
+        """The tasks that are not done."""
         return [each for each in self._tasks if not each.done()]
 
     def run_in_executor(  # type: ignore[override]

@@ -38,7 +38,7 @@ BEGAN_S = 1_767_225_600.0
 """Of each world: 2026-01-01, in Unix seconds."""
 
 JUMPS_MAX = 200_000
-"""So often time jumps for one wish before it counts as going round in circles."""
+"""After so many jumps of time for one call it counts as going round in circles."""
 
 LOOK_EVERY = 64
 SETTLE_S = 0.015
@@ -53,7 +53,7 @@ class Act(NamedTuple):
 
 
 class World:
-    """Everything in it belongs to one thread at a time."""
+    """A world. Everything in it belongs to one thread at a time."""
 
     def __init__(
         self,
@@ -179,7 +179,7 @@ class World:
         return all(row.status not in LIVE for row in self.database.workflows.values())
 
     def end(self) -> None:
-        """Let go of all of it."""
+        """End all processes and let go of them."""
         process, self.process = self.process, None
         self.interrupted = False
         with self._driving():
