@@ -32,7 +32,7 @@ def status_text(row: Row) -> str:
 
 
 def time_between(row: Row, first: str, last: str) -> str:
-    """How long it took from one of its moments to another."""
+    """How long it took from one time of the row to another."""
     began, ended = moment(row.get(first)), moment(row.get(last))
     return "" if began is None or ended is None else span((ended - began).total_seconds())
 

@@ -100,7 +100,7 @@ def invoke(
     headers = {"idempotency-key": key} | ({"content-type": "application/json"} if data is not None else {})
     path = "/functions/v1/" + "/".join(quote(part, safe="") for part in name.split("/"))
     call = _Call(name, method.upper(), path, headers, data, key)
-    answer = _send(remote, call, _preference(no_wait, wait_s))
+    answer = _send(remote, call, _prefer_header(no_wait, wait_s))
     pending = _pending_id(answer)
     if no_wait:
         _print_started(remote, answer, pending, host.as_json)
@@ -110,7 +110,7 @@ def invoke(
     _print_answer(remote, call, answer, host.as_json)
 
 
-def _preference(no_wait: bool, wait_s: int | None) -> str | None:
+def _prefer_header(no_wait: bool, wait_s: int | None) -> str | None:
     if no_wait:
         return "respond-async"
     return None if wait_s is None else f"wait={wait_s}"
@@ -157,14 +157,14 @@ def _result(remote: Remote, call: _Call, workflow_id: str, ends: float | None) -
         say("waiting", f"for {workflow_id}")
     follow(remote, workflow_id, ends)
 
-    def again() -> Answer:
+    def ask_again() -> Answer:
         answer = _send(remote, call, None)
         problem = problem_document(answer) if answer.status >= 400 else None
         if problem is not None and problem.get("retryable"):
             raise remote.problem_of(answer)
         return answer
 
-    return retry_while_away(again)
+    return retry_while_away(ask_again)
 
 
 def _print_started(remote: Remote, answer: Answer, pending: str | None, as_json: bool) -> None:

@@ -190,7 +190,7 @@ def compact(value: Any) -> str:
 
 
 def _colours(terminal: bool) -> bool:
-    """Colours are for terminals that have them, and for who wants them (no-color.org)."""
+    """Whether to use colours: for terminals that have them, unless NO_COLOR is set (no-color.org)."""
     return terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 

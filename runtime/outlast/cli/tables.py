@@ -20,7 +20,7 @@ from outlast.core.verbs import Verb
 
 LIMIT_MAX = 10_000
 ROWS_MAX = 100_000
-"""Of what belongs to one workflow."""
+"""The limit for rows that belong to one workflow."""
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 

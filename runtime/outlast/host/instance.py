@@ -186,7 +186,7 @@ class Instance:
         await self._store.close()
 
     async def _join(self) -> None:
-        """A round of the start; it is the last one when it succeeds."""
+        """One try to join. There is no other one after it has succeeded."""
         try:
             if self._settings.db_url is None:
                 await play_supabase(self._database)

@@ -36,7 +36,7 @@ def name_workflow(record: logging.LogRecord) -> bool:
     was made during a call has that call's context for ever.
     """
     ours = record.name.partition(".")[0] == "outlast" and record.name != OF_FUNCTIONS
-    here = None if ours else _here()
+    here = None if ours else _current_context()
     if here is not None:
         found: dict[str, Any] = {"function": here.function}
         if here.workflow_id:
@@ -49,7 +49,7 @@ def name_workflow(record: logging.LogRecord) -> bool:
     return True
 
 
-def _here() -> Context | None:
+def _current_context() -> Context | None:
     try:
         return known_context()
     except Exception:  # noqa: BLE001 - whoever logs must not fail for what can't be told beside
@@ -70,11 +70,11 @@ class TextFormatter(_Formatter):
         time = datetime.fromtimestamp(record.created, UTC).astimezone().strftime("%H:%M:%S")
         lines = [f"{time} {record.levelname.lower():<7} {escape(record.getMessage())}"]
         if record.exc_info:
-            lines += _marked(self.formatException(record.exc_info))
+            lines += _mark_lines(self.formatException(record.exc_info))
         elif recorded := getattr(record, "traceback", None):
-            lines += _marked(str(recorded))
+            lines += _mark_lines(str(recorded))
         if record.stack_info:
-            lines += _marked(self.formatStack(record.stack_info))
+            lines += _mark_lines(self.formatStack(record.stack_info))
         return redactor.redact("\n".join(lines))
 
 
@@ -97,5 +97,5 @@ class JsonFormatter(_Formatter):
         return redactor.redact(escape_json(to_json(document, fallback=repr).decode()))
 
 
-def _marked(text: str) -> list[str]:
+def _mark_lines(text: str) -> list[str]:
     return [f"{MARK}{escape(line)}" for line in text.split("\n")]

@@ -1,4 +1,4 @@
-"""The log: what observations say; never a secret. How a record looks is in `observe.forms`."""
+"""The log: a line for each observation, and never a secret. How a record looks is in `observe.forms`."""
 
 from __future__ import annotations
 
@@ -201,15 +201,15 @@ def _log_unawaited(fact: facts.CallUnawaited) -> None:
 def _log_blocked(fact: facts.LoopBlocked) -> None:
     advice = "nothing else runs meanwhile: await what waits, compute in a `def` step"
     text = "the event loop has been blocked for %.1f s by %s; %s"
-    _logger.warning(text, fact.blocked_s, _blamed(fact), advice)
+    _logger.warning(text, fact.blocked_s, _name_culprit(fact), advice)
 
 
 def _log_freed(fact: facts.LoopFreed) -> None:
     text = "the event loop goes on: %s had blocked it for %.1f s"
-    _logger.warning(text, _blamed(fact), fact.blocked_s)
+    _logger.warning(text, _name_culprit(fact), fact.blocked_s)
 
 
-def _blamed(fact: facts.LoopBlocked | facts.LoopFreed) -> str:
+def _name_culprit(fact: facts.LoopBlocked | facts.LoopFreed) -> str:
     return f"{fact.workflow_id} at {fact.where}" if fact.workflow_id else fact.where
 
 
@@ -252,7 +252,7 @@ _TOLD: dict[type[Observation], Callable[[Any], None]] = {
     facts.CallsRefused: log_audit,
     facts.WorkflowManaged: log_audit,
 }
-"""The facts of which more must be worked out."""
+"""Facts whose line takes more than their fields."""
 
 
 def _first_ones(workflow_ids: tuple[str, ...]) -> str:

@@ -25,14 +25,14 @@ from outlast.testing.catalog import GivenCatalog
 from outlast.testing.committing import PointedStore
 from outlast.testing.operations import WatchedOperations
 from outlast.testing.points import Place
-from outlast.testing.seen import CallSeen, LifeSeen, told
+from outlast.testing.seen import CallSeen, LifeSeen, comparable_text
 from outlast.testing.threads import DaemonThreads
 from outlast.testing.virtual import Time, VirtualLoop
 
 _LIBRARY = sysconfig.get_paths()["stdlib"]
 
 FOREVER_S = 1e9
-"""So far off is what an instance does now and then: nobody else is there, so nothing has to be looked for."""
+"""The interval of what an instance does now and then: it is alone, so there is nothing to look for."""
 
 OPTIONS = EngineOptions(
     lease_ttl_s=3 * FOREVER_S,
@@ -63,7 +63,7 @@ class DrivenEngine(Engine):
 
 
 class Process:
-    """It begins with `open`. What of the engine's inside a test looks at, it looks at here."""
+    """One process. Tests look at the inside of its engine through it alone."""
 
     def __init__(
         self,
@@ -128,7 +128,9 @@ class Process:
             )
             if not (refused or self._closely):
                 return make(operation, step_id, answer, context)
-            arguments = told(getattr(operation, "args", "")) + told(getattr(operation, "kwargs", ""))
+            arguments = comparable_text(getattr(operation, "args", "")) + comparable_text(
+                getattr(operation, "kwargs", "")
+            )
             place = _place_in_thread(context) or place_of_caller()
             calls.append(CallSeen(step_id, operation.kind, operation.name, arguments, place, refused))
             return make(operation, step_id, answer, context)
@@ -154,11 +156,11 @@ class Process:
     # --- its end ------------------------------------------------------------------------------------------
 
     def kill(self) -> None:
-        """Nothing of it runs any more."""
+        """Let nothing of it run any more."""
         self.loop.kill()
 
     def bury(self) -> None:
-        """Free what a killed process holds. What of users' code runs in that is nobody's any more."""
+        """Free what a killed process holds. Users' code that runs as a result affects nobody."""
         for execution in self.live:
             body = execution._body
             execution.stopped = execution.stopped or Stopped("the process was killed")
