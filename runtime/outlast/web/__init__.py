@@ -1,1 +1,1 @@
-"""The HTTP face: routes, authentication, the dashboard."""
+"""HTTP: who calls, which function or resource, and the answer."""
