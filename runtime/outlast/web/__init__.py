@@ -1,1 +1,1 @@
-"""HTTP: who calls, which function or resource, and the answer."""
+"""The HTTP face: routes, who calls, answers."""
