@@ -52,7 +52,7 @@ class Clock:
         self._offset_s = time.time() - monotonic()  # noqa: TID251 - the clock module is where it is read
 
     def synchronize(self, database_s: float, sent_at: float, received_at: float) -> None:
-        """Learn that it was `database_s` (Unix seconds) in the database between two readings of `monotonic`."""
+        """Learn that the database's clock showed `database_s` between two readings of `monotonic`."""
         self._offset_s = database_s - (sent_at + received_at) / 2
 
     def now_s(self) -> float:

@@ -164,7 +164,7 @@ def _find_class(module: str, qualname: str, scope: Mapping[str, Any]) -> type[Ex
 
 
 def _rebuild(kind: type[Exception], args: list[Any], attributes: dict[str, Any]) -> Exception | None:
-    """The exception, made without the user's `__init__`, whose parameters may not be the recorded arguments."""
+    """The exception, made without the user's `__init__`: its parameters may not be the recorded ones."""
     try:
         error: Exception = _builtin(kind, "__new__")(kind, *args)
         _builtin(kind, "__init__")(error, *args)

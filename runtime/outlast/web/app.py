@@ -1,4 +1,4 @@
-"""The ASGI application: from a path to the part of the web floor that answers it."""
+"""The ASGI application: finds the part of the web floor that answers a path."""
 
 from __future__ import annotations
 
@@ -126,14 +126,14 @@ class Web:
             await serve_app(call, admitted, target.function, served, self.access, reply)
 
     async def _admit(self, call: Call, path: str) -> tuple[Target, Admitted]:
-        """What is called, and by whom. Strangers don't learn what there is: they are refused first."""
+        """What is called, and by whom. Strangers are refused first, so they don't learn what exists."""
         file = path.partition("/")[0]
         try:
             target = self.functions.resolve(path)
         except OutlastError:
             await self.admission.to_function(call, file, None)
             raise
-        enter_environment(target.environment)  # the call's task is its own, and may run the function's code
+        enter_environment(target.environment)  # each call has its own task, which may run the function's code
         served = target.served
         if not isinstance(served, WorkflowDefinition | HandlerDefinition):
             return target, await self.admission.to_function(call, file, None)
@@ -145,7 +145,7 @@ class Web:
     async def _admit_webhook(
         self, call: Call, target: Target, served: WorkflowDefinition | HandlerDefinition
     ) -> Admitted:
-        """A verified delivery is let in by that alone, and has the key that it stands for."""
+        """A verified delivery needs no other credentials. It sets the call's idempotency key."""
         assert served.webhook is not None
         self.shares.count_request(call, WEBHOOK)
         call.key = await admit_webhook(

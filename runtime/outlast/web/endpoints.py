@@ -1,4 +1,4 @@
-"""The application that answers all that is no function: workflows, health, and what is served here."""
+"""The application that answers everything except functions: workflows, health, OpenAPI."""
 
 from __future__ import annotations
 
@@ -77,12 +77,12 @@ def management_app(
             ("GET", "/healthz", probes.alive),
             ("GET", "/readyz", probes.ready),
             ("GET", f"{WORKFLOWS.path}/", partial(listings.page, WORKFLOWS)),
-            *reversed(messages),  # the longest first: an id may have slashes
+            *reversed(messages),  # the longest first, because an id may contain slashes
             ("GET", STEPS.path, of_workflows.steps),
             ("GET", EVENTS.path, of_events.events),
             *listings.routes(),
             *VerbRoutes(engine, workflows, owned).routes(),
-            ("GET", WORKFLOW_PATH, of_workflows.show),  # last: it fits all the others
+            ("GET", WORKFLOW_PATH, of_workflows.show),  # last, because it matches all the others
         ]
     )
 

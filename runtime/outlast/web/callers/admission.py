@@ -35,12 +35,12 @@ class Admitted(NamedTuple):
 
     @property
     def secret(self) -> bool:
-        """Whether the caller may do everything."""
+        """Whether the caller holds a secret key, and so may do everything."""
         # guard: user-counts-as-secret without 2
         return self.caller.mode != "none" and self.caller.role == SERVICE_ROLE
 
     def lasts_s(self, now_s: float) -> float | None:
-        """How long the caller's token is good, at `now_s` (Unix seconds); None where it has none."""
+        """How long the caller's token is valid from `now_s` (Unix seconds); None without a token."""
         return None if self.token is None else self.token.until_s + LEEWAY_S - now_s
 
     @property
@@ -50,16 +50,16 @@ class Admitted(NamedTuple):
 
 
 TRUSTED = Admitted(NOBODY)
-"""Whoever calls a host that was told to ask nobody: its developer."""
+"""Any caller of a host that asks nobody who they are: its developer."""
 
 STRANGER = Admitted(NOBODY, space=ANONYMOUS)
 
 WEBHOOK = Admitted(_WEBHOOK, _WEBHOOK.record())
-"""Who delivers a webhook that was verified."""
+"""The sender of a verified webhook delivery."""
 
 
 class Admission:
-    """Decides who is let in. `of_function` tells the written `verify_jwt` of a file, None where none is.
+    """Decides who is let in. `of_function` gives the `verify_jwt` that a file's configuration says, or None.
 
     `count` counts who was let in, and may raise ProblemError (429).
     """
@@ -80,7 +80,7 @@ class Admission:
         self._count = count
 
     def is_gated(self, function: str, auth: Sequence[AuthMode] | None) -> bool:
-        """Whether the gateway checks calls of `function`. One that says `auth` itself isn't, by default."""
+        """Whether the gateway checks calls of `function`. By default not if that has its own `auth`."""
         written = self._of_function(function)
         return self._verify_jwt and (auth is None if written is None else written)
 
@@ -104,7 +104,7 @@ class Admission:
         )
 
     async def identify(self, call: Call) -> Admitted | None:
-        """Who calls, of those whom the project knows; None for a stranger. Raises ProblemError (401, 503)."""
+        """The caller, if the project knows them; None for a stranger. Raises ProblemError (401, 503)."""
         presented = self._read_credentials(call)
         return await presented.by_token() or presented.by_key()
 
@@ -118,13 +118,13 @@ class Admission:
         return admitted
 
     async def to_operation(self, call: Call) -> None:
-        """Let holders of a secret key pass alone. Raises ProblemError."""
+        """Raise ProblemError for all but holders of a secret key."""
         # guard: users-send-messages
         if not (await self.to_management(call)).secret:
             raise refusal("INVALID_CREDENTIALS", "These credentials don't open this: a secret key is needed")
 
     def _let_in(self, call: Call, admitted: Admitted) -> None:
-        """From here on what the call takes is its caller's."""
+        """Count what the call takes for its caller from here on."""
         keep_caller(call, admitted.caller)
         call.charge_to(admitted.subject, secret=admitted.secret)
         self._count(call, admitted)
@@ -134,7 +134,7 @@ class Admission:
 
 
 class _Presented:
-    """What one call presents. It is looked at when it is asked for: hashing a key takes longer than most."""
+    """The credentials of one call. They are checked only when needed: hashing a key takes time."""
 
     def __init__(self, credentials: Credentials, keys: ApiKeys, tokens: Tokens) -> None:
         self.credentials = credentials
@@ -142,12 +142,12 @@ class _Presented:
         self._tokens = tokens
 
     def by_key(self) -> Admitted | None:
-        """Who holds the key that was presented; None without one of the project's."""
+        """The holder of the key; None if it is none of the project's."""
         key = self._keys.strongest(self.credentials)
         return None if key is None else _admit_key(key)
 
     async def by_token(self) -> Admitted | None:
-        """Whom the token names; None without one. Legacy keys are no tokens here. Raises ProblemError."""
+        """The user of the token; None without one. Legacy keys don't count as tokens. Raises ProblemError."""
         # guard: malformed-beside-a-key
         if self.credentials.malformed:
             raise _malformed_token()
@@ -164,14 +164,14 @@ class _Presented:
         return Admitted(caller, identity.record, space, CallerToken(token, identity.expires_s))
 
     async def by_any_key(self) -> Admitted | None:
-        """As `by_key`; a legacy key that the host wasn't told of is known by its signature."""
+        """As `by_key`. A legacy key that isn't in the settings is known by its signature."""
         if (admitted := self.by_key()) is not None:
             return admitted
         admitted = await self.by_good_token()
         return admitted if admitted is not None and admitted.subject is None else None
 
     async def by_good_token(self) -> Admitted | None:
-        """As `by_token`, but a bad token is none. That one can't be judged now is not the token's fault."""
+        """As `by_token`, but None for a bad token. Raises ProblemError (503) if it can't be verified now."""
         try:
             return await self.by_token()
         except ProblemError as error:
@@ -187,7 +187,7 @@ def _admit_key(key: KnownKey) -> Admitted:
 
 
 async def _admit_by_gateway(presented: _Presented) -> Admitted:
-    """A token or a key of the project, whichever; a bad token is refused whatever else is there."""
+    """Admit by a token or a key of the project. A bad token is refused, whatever else is presented."""
     # guard: bad-token-beside-a-key = presented.by_key() or await presented.by_token()
     admitted = await presented.by_token() or presented.by_key()
     if admitted is None:
@@ -196,7 +196,7 @@ async def _admit_by_gateway(presented: _Presented) -> Admitted:
 
 
 async def _admit_by_modes(presented: _Presented, modes: Sequence[AuthMode]) -> Admitted:
-    """The first mode that fits. What is absent fits none; a token that is bad refuses the call."""
+    """Admit by the first mode that fits. A bad token is refused at once."""
     for mode in modes:
         if mode.kind == "none":
             return STRANGER
@@ -213,7 +213,7 @@ async def _admit_by_modes(presented: _Presented, modes: Sequence[AuthMode]) -> A
 
 
 async def _identify_if_possible(presented: _Presented, *, keyed: bool) -> Admitted | None:
-    """Nobody has to say who they are; who does so rightly is known.
+    """The caller, if the credentials are good. None are needed.
 
     With a key an expired token is refused: as nobody's the same call would be another workflow than before.
     """
@@ -248,7 +248,7 @@ def _malformed_token() -> ProblemError:
 
 
 def _refusal_of(credentials: Credentials) -> ProblemError:
-    """Why nothing of what was presented lets the caller in."""
+    """The refusal for credentials that open nothing."""
     if any(not key.startswith("sb_publishable_") for key in credentials.keys):
         return refusal("UNAUTHORIZED_INVALID_API_KEY", "The key is none of this project's")
     return refusal("UNAUTHORIZED_NO_AUTH_HEADER", "Missing authorization header")

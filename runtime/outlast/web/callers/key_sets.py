@@ -1,4 +1,4 @@
-"""The keys that a project signs its tokens with: given to the host, or fetched and kept for a while."""
+"""The keys that a project signs its tokens with: from the settings, or fetched and cached."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pydantic_core import from_json
 from outlast.core.clock import monotonic
 
 KEPT_S = 600.0
-"""So long a fetched set is taken for current; Supabase caches it as long."""
+"""How long a fetched set counts as current; Supabase caches it as long."""
 
 STALE_S_MAX = 24 * 3600.0
-"""So long a set that can't be fetched anew is believed in."""
+"""How long a set is used that can't be fetched again."""
 
 FLOOR_S = 10.0
-"""So long nothing is fetched again, whatever unknown keys tokens name and however the last time ended."""
+"""The least time between two fetches, whatever unknown keys tokens name."""
 
 FETCH_S_MAX = 5.0
 SET_BYTES_MAX = 256 * 1024
@@ -30,11 +30,11 @@ _logger = logging.getLogger("outlast.web")
 
 
 class KeysUnavailable(Exception):
-    """The key set could not be fetched, and none is known."""
+    """The key set could not be fetched, and there is no older one."""
 
 
 class SigningKey(NamedTuple):
-    """A key, and the one algorithm it is for: what a token's header says of that is not believed."""
+    """A key and its only algorithm, whatever a token's header says."""
 
     algorithm: str
     key: Any
@@ -42,7 +42,7 @@ class SigningKey(NamedTuple):
 
 
 Fetch = Callable[[], Awaitable[bytes]]
-"""Fetches the document. Raises whatever it likes."""
+"""Fetches the document. May raise anything."""
 
 
 class KeySet:
@@ -63,7 +63,7 @@ class KeySet:
         self._fetching: asyncio.Task[None] | None = None
 
     async def close(self) -> None:
-        """Fetch no more. Idempotent."""
+        """Stop fetching. Idempotent."""
         self._fetch = None
         if self._fetching is not None:
             self._fetching.cancel()
@@ -92,11 +92,11 @@ class KeySet:
         return found
 
     def _age_s(self) -> float:
-        """How long ago the set was fetched; for ever, where it wasn't."""
+        """Seconds since the set was fetched; infinite if it wasn't."""
         return float("inf") if self._fetched_at is None else monotonic() - self._fetched_at
 
     async def _refresh(self, *, wait: bool, unknown: bool = False) -> None:
-        """Fetch the set if it is old or a key `unknown`; one fetch at a time, none too soon after another."""
+        """Fetch the set if it is old or a key is `unknown`: one fetch at a time, and not too often."""
         now = monotonic()
         old = unknown or self._age_s() > KEPT_S
         if self._fetch is not None and self._fetching is None and old and now - self._asked_at > FLOOR_S:
@@ -127,7 +127,7 @@ class KeySet:
 
 
 def read_keys(document: Mapping[str, Any], algorithms: Iterable[str]) -> list[SigningKey]:
-    """The keys of a set that are for these algorithms; all else in it is left out."""
+    """The keys of a set that are for these algorithms."""
     from jwt import PyJWK
     from jwt.exceptions import PyJWTError
 
@@ -170,7 +170,7 @@ def _http_client() -> Any:
 
 
 def _select(keys: Iterable[SigningKey], algorithm: str, kid: str | None) -> list[SigningKey]:
-    """Keys of that algorithm whose name is the token's; where one of the two has no name, any."""
+    """The keys of this algorithm with this `kid`. A key or a token without a `kid` matches any."""
     return [
         each
         for each in keys

@@ -1,4 +1,4 @@
-"""Whom a host believes that asks nobody who they are: its own machine, and what its settings name.
+"""Which calls a host accepts that asks nobody who they are: those of its own machine, and of named hosts.
 
 A web page can make its reader's browser call `http://localhost:8000`: by a form or a `fetch` whose answer it
 can't read, or under a name of its own that leads to 127.0.0.1 (DNS rebinding). The browser then sends the
@@ -17,8 +17,8 @@ from outlast.web.http.requests import PROBES
 
 
 class Neighbours:
-    """Lets calls pass that came under a loopback name or one of `hosts`, from a page of such a host or of
-    `origins`. `*` in `hosts` lets all pass."""
+    """Accepts calls to a loopback name or one of `hosts`, if they come from a page of such a host or of
+    `origins`. `*` in `hosts` accepts all."""
 
     def __init__(self, hosts: Iterable[str], origins: Iterable[str]) -> None:
         self._hosts = frozenset(_normalize(host) for host in hosts)
@@ -46,7 +46,7 @@ class Neighbours:
 
 
 def _name_of(url: str) -> str | None:
-    """The host's name in an http(s) URL; None where there is none (`null`, or another scheme)."""
+    """The host name of an http(s) URL; None for anything else, such as `null`."""
     try:
         parts = urlsplit(url)
         name = parts.hostname if parts.scheme in ("http", "https") else None
@@ -60,7 +60,7 @@ def _normalize(host: str) -> str:
 
 
 def _is_loopback(name: str) -> bool:
-    """`localhost` and what is below it never leaves the machine (RFC 6761, section 6.3)."""
+    """`localhost` and names below it never leave the machine (RFC 6761, section 6.3)."""
     if name == "localhost" or name.endswith(".localhost"):
         return True
     try:

@@ -1,4 +1,4 @@
-"""What one caller may take of a host: beyond it 429, before a row exists. Secret keys have no limit."""
+"""Limits of one caller: beyond them 429, before a row exists. Secret keys have no limit."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from outlast.web.http.addresses import caller_address
 from outlast.web.http.calls import Call
 
 SWEPT_MIN = 1_000
-"""Fewer workflows than this are kept in mind without a look at which of them still run."""
+"""With fewer workflows than this it isn't checked which of them still run."""
 
 
 class CallerLimits(NamedTuple):
-    """Of one caller. `running` are workflows in this instance's memory that it started by calls."""
+    """Limits of one caller. `running` counts workflows in this instance's memory that its calls started."""
 
     calls_max: int
     running_max: int
@@ -52,7 +52,7 @@ class Shares:
         self._swept_at = SWEPT_MIN
 
     def count_request(self, call: Call, admitted: Admitted) -> None:
-        """Count a request. Raises ProblemError (429) past so many in one second."""
+        """Count a request. Raises ProblemError (429) if there are too many in one second."""
         if admitted.secret:
             return
         second = int(self._clock())
@@ -98,7 +98,7 @@ class Shares:
             self._sweep(*self._running)
 
     def _sweep(self, *callers: str) -> None:
-        """Forget what has ended or left the memory."""
+        """Forget workflows that have ended or left the memory."""
         for caller in callers:
             running = {each for each in self._running.pop(caller) if self._runs_here(each)}
             if running:

@@ -1,4 +1,4 @@
-"""Signatures of webhooks, pure: secrets as variables hold them, and whether a delivery was made with one.
+"""Signatures of webhooks: reads secrets from variables, and checks deliveries. Without I/O.
 
 Standard Webhooks 1.0.0 (https://github.com/standard-webhooks/standard-webhooks), its symmetric scheme `v1`
 alone: others are passed over, as it asks. Nothing here raises for what a sender wrote.
@@ -14,7 +14,7 @@ import re
 
 SECRETS_MAX = 5
 SIGNATURES_MAX = 20
-"""More than a sender has secrets; what comes after them is passed over."""
+"""No sender has more secrets. Further signatures are ignored."""
 SECRET_BYTES_MIN = 16
 _SECONDS = re.compile(rb"[0-9]{1,12}")
 _PLAIN = re.compile(rf"[!-{{}}~]{{{SECRET_BYTES_MIN},1000}}")
@@ -58,7 +58,7 @@ def is_signed(
     parts = (each.rstrip(b",") for each in presented.split(b" "))
     offered = [each for each in parts if each.startswith(b"v1,")][:SIGNATURES_MAX]
     expected = [signature(secret, message_id, timestamp, body) for secret in secrets] if offered else []
-    # Each is compared, so that the time tells nothing of which it was.
+    # All are compared, so that the time doesn't tell which one it was.
     # guard: any-signature = True
     return any([hmac.compare_digest(one, other) for one in expected for other in offered])  # noqa: C419
 
@@ -76,7 +76,7 @@ def is_secret(secrets: list[bytes], presented: bytes) -> bool:
 
 
 def _split_secrets(text: str) -> list[str]:
-    """Empty ones are passed over, as Supabase Auth does with the same variable."""
+    """The secrets between bars. Empty ones are skipped, as in Supabase Auth."""
     secrets = [each for each in map(str.strip, text.split("|")) if each]
     if len(secrets) > SECRETS_MAX:
         raise BadSecret(f"it holds {len(secrets)} secrets; {SECRETS_MAX} at most are tried")

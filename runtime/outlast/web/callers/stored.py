@@ -1,4 +1,4 @@
-"""How many workflows of a user lie in the database: beyond the limits no new one is started."""
+"""How many workflows of a user are in the database: beyond the limits no new one is started."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from outlast.store.workflows import PostgresWorkflows
 from outlast.web.http.problems import Problem, ProblemError
 
 KEPT_S = 10.0
-"""How long a count is believed. What is started meanwhile is added to it."""
+"""How long a count is used. What is started meanwhile is added to it."""
 
 FRESH_S = 1.0
-"""Who is at a limit has this often looked whether that is still so."""
+"""A user at a limit is counted again after this time."""
 
 USERS_MAX = 10_000
-"""Users whose counts are kept. Of others it is counted anew."""
+"""How many users' counts are kept."""
 
 
 class StoredLimits(NamedTuple):
-    """Of one user: workflows that sleep or wait to run, and rows at all, ended ones too."""
+    """Limits of one user: of workflows that sleep or wait to run, and of all rows."""
 
     sleeping_max: int
     stored_max: int
 
 
 class Counts(NamedTuple):
-    """What lies in the database."""
+    """The counts of one user in the database."""
 
     sleeping: int
     stored: int
@@ -44,11 +44,11 @@ _NONE = Counts(0, 0)
 class _UserCount:
     counts: Counts = _NONE
     started: int = 0
-    """Since it was counted, by this instance: each may sleep by now."""
+    """Workflows that this instance started since the count: each may sleep by now."""
     counted_at_s: float = float("-inf")
     counting: asyncio.Task[None] | None = None
     before: int = 0
-    """Of the started ones, those that the count under way knows."""
+    """How many of the started ones the running count includes."""
 
 
 class Stored:
@@ -77,9 +77,9 @@ class Stored:
         if age_s >= KEPT_S:
             _ = self._begin_count(subject, known)
         if self._limit_reached(known) is not None:
-            # Most of what was started since may have ended.
+            # Most of those that were started since may have ended.
             if known.counting is not None and known.before < known.started:
-                await asyncio.shield(known.counting)  # it leaves out what was started after it began
+                await asyncio.shield(known.counting)  # it does not include what was started after it began
             if known.started or age_s >= FRESH_S:
                 await asyncio.shield(self._begin_count(subject, known))
             # guard: stored-without-end
@@ -106,7 +106,7 @@ class Stored:
         try:
             counts = Counts(*await self._counting.counts(subject, *self._limits))
         except Unreachable:
-            return  # a start says so itself
+            return  # the start itself will report it
         finally:
             known.counting = None
         known.counts = counts
@@ -115,6 +115,6 @@ class Stored:
 
 
 def rate_limited(reached: str) -> ProblemError:
-    """What a caller is told who has taken all that one may."""
+    """429: the caller has reached a limit."""
     detail = f"{reached}, as many as may be; try again later"
     return ProblemError(Problem("rate_limited", detail, headers=(("retry-after", "1"),)))

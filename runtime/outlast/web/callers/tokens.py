@@ -1,4 +1,4 @@
-"""JSON Web Tokens: who a caller is by the project's own signature, remembered for a moment."""
+"""JSON Web Tokens: verifies who a caller is, and caches that for a moment."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from outlast.web.callers.key_sets import ASYMMETRIC, SYMMETRIC, KeySet, KeysUnav
 from outlast.web.http.problems import Problem, ProblemError
 
 LEEWAY_S = 10.0
-"""So much may the clock of whoever made a token differ."""
+"""How much the clock of a token's issuer may differ."""
 
 REMEMBERED_S = 60.0
 REMEMBERED_MAX = 10_000
 TOKEN_CHARS_MAX = 16_384
 API_ISSUERS = ("supabase", "supabase-demo")
-"""Of the legacy anon and service_role keys, which are JWTs without user and audience."""
+"""Issuers of the legacy anon and service_role keys: JWTs without user and audience."""
 
 _FORMAT = "UNAUTHORIZED_INVALID_JWT_FORMAT"
 _ALGORITHM = "UNAUTHORIZED_UNSUPPORTED_TOKEN_ALGORITHM"
@@ -27,11 +27,11 @@ _CODES = {SYMMETRIC: "UNAUTHORIZED_LEGACY_JWT", **dict.fromkeys(ASYMMETRIC, "UNA
 
 
 class TokenExpired(ProblemError):
-    """A key of the project signed it, and its time is over."""
+    """The token was valid, but has expired."""
 
 
 class Identity(NamedTuple):
-    """Whom a token names. `record` is what is stored of it; it stands until `expires_s` (Unix seconds)."""
+    """The caller that a token names. `record` is stored. Valid until `expires_s` (Unix seconds)."""
 
     caller: Caller
     record: str | None
@@ -39,7 +39,7 @@ class Identity(NamedTuple):
 
 
 class Tokens:
-    """Verifies tokens. `issuers` may be empty: then `iss` is not asked for."""
+    """Verifies tokens. With empty `issuers` any `iss` is accepted."""
 
     def __init__(
         self, keys: KeySet, issuers: Collection[str], audiences: Collection[str], clock: Clock
@@ -51,7 +51,7 @@ class Tokens:
         self._known: dict[str, tuple[Identity, float]] = {}
 
     async def identify(self, token: str) -> Identity:
-        """Whom `token` names. Raises ProblemError: 401 for a bad one, 503 while its key can't be had.
+        """The caller that `token` names. Raises ProblemError: 401 for a bad one, 503 if there is no key now.
 
         For one that was good it is TokenExpired.
         """
@@ -66,7 +66,7 @@ class Tokens:
         return identity
 
     def recall(self, token: str) -> Identity | None:
-        """Whom `token` names, if that was found out a moment ago."""
+        """The caller that `token` names, if that is cached."""
         known = self._known.get(token)
         return known[0] if known is not None and monotonic() < known[1] else None
 
@@ -89,7 +89,7 @@ class Tokens:
         claims = _claims(jwt, token, candidates, code)
         try:
             return self._identity(claims, code)
-        except (ValueError, TypeError, OverflowError, RecursionError):  # what JSON can hold, and a row can't
+        except (ValueError, TypeError, OverflowError, RecursionError):  # JSON can hold what a row can't
             raise refusal(code, "Invalid JWT: its claims can't be stored") from None
 
     def _identity(self, claims: dict[str, Any], code: str) -> Identity:
@@ -113,7 +113,7 @@ class Tokens:
         return Identity(caller, record, float(claims["exp"]))
 
     def _check_origin(self, claims: dict[str, Any], code: str) -> None:
-        """`iss` and `aud`: a token of another project, or for something else, is none for us."""
+        """Check `iss` and `aud`: tokens of other projects and for other purposes are refused."""
         # guard: token-of-another-project
         if self._issuers and claims.get("iss") not in self._issuers:
             raise refusal(code, "Invalid JWT: its iss is not this project's")
@@ -125,7 +125,7 @@ class Tokens:
 
 
 def token_ended() -> ProblemError:
-    """For what goes on longer than the token by which it was begun."""
+    """The refusal for a stream that lasts longer than its caller's token."""
     return refusal("token_expired", "Invalid JWT: it has expired; sign in again and go on")
 
 
@@ -135,7 +135,7 @@ def refusal(code: str, detail: str) -> ProblemError:
 
 
 async def _load_pyjwt() -> Any:
-    """PyJWT: it brings cryptography along, which takes a while the first time."""
+    """PyJWT, imported in a thread: it loads cryptography, which takes a while."""
     import sys
 
     if "jwt" not in sys.modules:
@@ -156,7 +156,7 @@ def _header(jwt: Any, token: str) -> dict[str, Any]:
 
 
 def _claims(jwt: Any, token: str, candidates: list[SigningKey], code: str) -> dict[str, Any]:
-    """What the token says, if one of `candidates` signed it and it is in force."""
+    """The token's claims, if one of `candidates` signed it and it is valid now."""
     # guard: token-unsigned = {"verify_signature": False}
     options = {"require": ["exp"], "verify_aud": False, "verify_iss": False, "verify_sub": False}
     for each in candidates:

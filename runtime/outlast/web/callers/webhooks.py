@@ -1,4 +1,4 @@
-"""Who calls a function with `webhook=`: whoever signs with its secret, and under which key."""
+"""Verifies deliveries to functions with `webhook=`, and finds their idempotency keys."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ _logger = logging.getLogger("outlast.web")
 
 
 class Complaints:
-    """What the log was told of secrets that can't be used: once of each, however often strangers call."""
+    """Logs secrets that can't be used: each once, however often strangers call."""
 
     def __init__(self) -> None:
         self._told: dict[str, str] = {}
 
     def complain(self, function: str, reason: str, form: str) -> None:
-        """Say what is wrong, unless that was the last that was said of `function`."""
+        """Log what is wrong, unless it is what was logged of `function` last."""
         if self._told.get(function) != reason:
             self._told[function] = reason
             _logger.error(
@@ -50,7 +50,7 @@ class Complaints:
             )  # fmt: skip
 
     def clear(self, function: str) -> None:
-        """Its secret is in order."""
+        """Its secret is fine."""
         self._told.pop(function, None)
 
 
@@ -63,7 +63,7 @@ async def admit_webhook(
     now_s: float,
     body_bytes_max: int,
 ) -> str | None:
-    """Let only verified deliveries pass; the idempotency key that they stand for, if the options name one.
+    """Verify a delivery. Returns its idempotency key, if the options name one.
 
     Nothing is written, and of the body nothing is read before the header fields are found to be in order.
     Raises ProblemError (401, 400, 413, 429, 503), InvalidJson, TooManyValues, InvalidInput, ClientGone.
@@ -113,7 +113,7 @@ async def _verify_database(
 
 
 def _single_value(call: Call, name: str) -> bytes:
-    """The one value of a header field that verification needs. Raises ProblemError (401)."""
+    """The value of a header field that must be there once. Raises ProblemError (401)."""
     values = call.header_values(name.encode())
     if not values or not values[0]:
         raise ProblemError(missing(name))
@@ -167,7 +167,7 @@ def _key_of(body: bytes, paths: tuple[str, ...]) -> str:
 
 
 def _text_at(document: Any, path: str) -> str:
-    """The text, number or truth at `path`. A `~` in it becomes `%7E`, so that no two lists read the same."""
+    """The value at `path` as text. A `~` in it becomes `%7E`, so that different lists give different keys."""
     found = document
     for name in path.split("."):
         found = found.get(name) if isinstance(found, dict) else None
@@ -192,13 +192,13 @@ def refusal(code: str, detail: str, header: str) -> Problem:
 
 
 def missing(header: str) -> Problem:
-    """A header field isn't there."""
+    """401: a header field is missing."""
     needed = f"; a delivery needs {', '.join(STANDARD_HEADERS)}" if header in STANDARD_HEADERS else ""
     return refusal("webhook_signature_missing", f"{header} is missing{needed}", header)
 
 
 def stale(tolerance_s: float) -> Problem:
-    """The timestamp is none, or an old or a coming one."""
+    """401: the timestamp is none, or too far in the past or the future."""
     detail = (
         f"{TIMESTAMP} must be the time in whole seconds since 1970, and within {tolerance_s:.0f} s of now: "
         "sign each delivery anew, and check the clock"
@@ -207,7 +207,7 @@ def stale(tolerance_s: float) -> Problem:
 
 
 def bad_secret(header: str) -> Problem:
-    """The secret is another one."""
+    """401: the shared secret is wrong."""
     form = "Bearer SECRET" if header == _AUTHORIZATION else "the secret"
     return refusal("webhook_signature_invalid", f"{header} must be {form}, as this function knows it", header)
 

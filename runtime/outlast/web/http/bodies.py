@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class BodyLimits(NamedTuple):
-    """Bytes of one body: by default, what a function may ask for, and before a signature is verified."""
+    """Limits of a body: by default, for functions that ask for more, and before it is verified."""
 
     bytes_max: int
     asked_bytes_max: int

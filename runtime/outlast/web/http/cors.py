@@ -1,4 +1,4 @@
-"""Cross-origin access: browsers may call from anywhere, since callers prove who they are by a token."""
+"""Cross-origin access: pages of any origin may call, because callers prove who they are by a token."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _EXPOSE = (
     b"x-relay-error",  # without it supabase-js in a browser can't tell the host's faults
 )
 EVERYWHERE: Pairs = [(ALLOW_ORIGIN, b"*"), _EXPOSE]
-"""For whoever asks."""
+"""The header fields if every origin may read answers."""
 
 
 def preflight(call: Call) -> Answer:

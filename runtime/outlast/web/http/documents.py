@@ -23,12 +23,12 @@ _VALUES = ("input", "output", "response")
 
 @dataclass(frozen=True, slots=True)
 class Verbatim:
-    """JSON that is put into a document as it is: reading it would lose digits and duplicate names."""
+    """JSON that is put into a document unchanged: parsing it would lose digits and duplicate names."""
 
     json: bytes
 
     def size(self) -> int:
-        """Bytes of it."""
+        """Its size in bytes."""
         return len(self.json)
 
 
@@ -76,14 +76,14 @@ def workflow_document(row: Row, *, secret: bool, values: bool = True) -> Verbati
 
 
 def summary_document(row: Row) -> Verbatim:
-    """A workflow of a listing: of its error `code` and `message`, as its reader may see it."""
+    """A workflow of a listing. Its error has `code` and `message`, as far as the reader may see them."""
     code, message = row.get("error_code"), row.get("error_message")
     error = None if code is None else {"code": code, "message": message or public_message(code)}
     return row_document(WORKFLOWS.columns, {**row, "error": error}, secret=True)
 
 
 def running_document(row: Row, *, secret: bool) -> Verbatim:
-    """One step that runs. On which instance is for holders of a secret key alone."""
+    """A running step. Only holders of a secret key see on which instance."""
     fields = dict.fromkeys(column.name for column in STEPS.columns if column.name != "wake_at") | {
         "step_id": row["step_id"],
         "name": row["name"],
@@ -97,7 +97,7 @@ def running_document(row: Row, *, secret: bool) -> Verbatim:
 
 
 def step_document(row: Row, *, secret: bool, visible: bool = True) -> Verbatim:
-    """One recorded step; of a wait that isn't over, when it will be. `secret` as for workflows.
+    """A recorded step; for an open wait it says when that ends. `secret` as for workflows.
 
     Unless steps are `visible`, their outputs are left out; what was published is there for owners to see.
     """
@@ -127,7 +127,7 @@ def event_document(row: Row) -> Verbatim:
 
 
 def _wait_status(row: Row, wake_at: datetime) -> tuple[str, datetime | None]:
-    """How a wait stands whose end is not recorded, and since when.
+    """The status of a wait whose end is not recorded, and when it ended.
 
     A workflow that has ended waits for nothing: it had slept, or it gave the wait up. A receive and a timer
     were given up, since their ends are always recorded.

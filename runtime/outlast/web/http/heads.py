@@ -1,4 +1,4 @@
-"""What the head of a request must be before anything in it is believed (RFC 9112, sections 3.2 and 6.1)."""
+"""Checks a request's head before anything in it is used (RFC 9112, sections 3.2 and 6.1)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ONCE = ("authorization", "apikey")
 
 
 def check_head(call: Call) -> None:
-    """Refuse a head that two readers could read in two ways. Raises ProblemError (400).
+    """Refuse a head that proxies and servers could read differently. Raises ProblemError (400).
 
     The connection ends with the answer: where the next request begins is in doubt.
     """
@@ -33,7 +33,7 @@ def check_head(call: Call) -> None:
 
 
 def refuse_encoded(call: Call) -> None:
-    """Refuse a body that must be decoded before it is JSON. Raises ProblemError (415; RFC 9110, 15.5.16)."""
+    """Refuse a body with a Content-Encoding. Raises ProblemError (415; RFC 9110, section 15.5.16)."""
     encodings = ",".join(call.header_values(b"content-encoding"))
     if any(each.strip().lower() not in ("", "identity") for each in encodings.split(",")):
         detail = f"a body with Content-Encoding {encodings[:50]} isn't taken here; send it as it is"

@@ -1,4 +1,4 @@
-"""Large answers: a slow reader's stays in memory until it is read, so all together have a budget."""
+"""Large answers stay in memory until their clients have read them, so they have a common budget."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from outlast.web.http.byte_budget import ByteBudget, Full
 from outlast.web.http.problems import Problem, ProblemError
 
 LARGE_BYTES = 64 * 1024
-"""What is no larger isn't counted: connections hold as much anyway."""
+"""Smaller answers aren't counted: each connection buffers as much anyway."""
 
 TURN_S = 10.0
 """How long a large answer waits for its turn."""
@@ -27,12 +27,12 @@ class _Turn(NamedTuple):
 
 
 def is_small(size: int) -> bool:
-    """Whether an answer of so many bytes needs no room."""
+    """Whether an answer of `size` bytes isn't counted."""
     return size <= LARGE_BYTES
 
 
 class LargeAnswers:
-    """Lets answers be made and sent as there is room for them, in order of their asking."""
+    """Gives room to large answers in the order in which they ask for it."""
 
     def __init__(self, budget: ByteBudget, turn_s: float = TURN_S) -> None:
         self._budget = budget
@@ -46,7 +46,7 @@ class LargeAnswers:
         make: Callable[[], Awaitable[T]],
         size_of: Callable[[T], int],
     ) -> AsyncIterator[T]:
-        """What `make` gives, with room for it until the end of the block. By then it is known who calls.
+        """The result of `make`, with room for it until the end of the block. The caller is known by then.
 
         Where there is none yet it is let go of, and made anew when its turn comes: those that wait hold
         nothing. Raises ProblemError (429, 503) if that takes too long.
@@ -71,10 +71,10 @@ class LargeAnswers:
             self._grant()
 
     async def _turn(self, caller: str | None, size: int) -> None:
-        """Wait until these bytes are taken for the caller."""
+        """Wait until there is room, and take it for the caller."""
         turn = _Turn(caller, size, asyncio.get_running_loop().create_future())
         self._turns.append(turn)
-        self._grant()  # others may wait for their own alone
+        self._grant()  # those before it may only wait for their own caller's limit
         try:
             async with asyncio.timeout(self._turn_s):
                 await turn.granted
@@ -89,7 +89,7 @@ class LargeAnswers:
             raise
 
     def _grant(self) -> None:
-        """Give room to those that wait. One that is held up by its own caller's limit holds up no other."""
+        """Give room to those that wait. One that waits for its own caller's limit doesn't stop the others."""
         waiting = list(self._turns)
         for turn in waiting:
             full = self._budget.take(turn.caller, 0, turn.size)

@@ -1,4 +1,4 @@
-"""The query of a management call: known parameters only, each with a remedy when it can't be read."""
+"""The query of a management call. Unknown and malformed parameters are refused, with a remedy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _DATE_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d(?:\.\d+)?)([Zz]|
 
 
 _NUMBER = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,3})?")
-"""As JSON writes numbers, which is what the document promises."""
+"""A number as JSON writes it: OpenAPI promises that."""
 
 
 class Parameters:
@@ -94,7 +94,7 @@ class Parameters:
             ) from None
 
     def cursor(self, *kinds: type) -> list[Any] | None:
-        """What `cursor_of` was given, its values of these kinds; None without a cursor."""
+        """The values that `cursor_of` was given, of these types; None without a cursor."""
         text = self.one("cursor")
         if text is None:
             return None
@@ -113,7 +113,7 @@ def cursor_of(*values: str | int) -> str:
 
 
 def bad_cursor() -> ProblemError:
-    """For a cursor that no answer held."""
+    """400 for a cursor that no answer contained."""
     return invalid("cursor", "the cursor is none of ours; take it from the `next` of the page before")
 
 

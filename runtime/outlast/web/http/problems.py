@@ -1,4 +1,4 @@
-"""Error answers: one body that RFC 9457 readers, supabase-py (`error`) and supabase-js all understand."""
+"""Error answers, in a form that RFC 9457 readers, supabase-py (`error`) and supabase-js understand."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class Problem:
 
 
 class ProblemError(Exception):
-    """Raised anywhere in the web floor, it is the answer."""
+    """An exception whose problem is the answer."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.detail)
@@ -108,10 +108,10 @@ class ProblemError(Exception):
 
 
 def problem_of(error: OutlastError, workflow_id: str | None = None) -> Problem:
-    """The problem that an error is to a caller."""
+    """The problem that a caller gets for an error."""
     headers: tuple[tuple[str, str], ...] = ()
     if error.code in _OF_THE_HOST:
-        # With jitter, so that those who were turned away together don't come back together.
+        # With jitter, so that callers that were refused together don't return together.
         wait_s = 1 if isinstance(error, ShuttingDown) else random.randint(1, 3)
         headers = (("retry-after", str(wait_s)),)
     more = {"errors": error.errors} if isinstance(error, InvalidInput) else {}
@@ -121,12 +121,12 @@ def problem_of(error: OutlastError, workflow_id: str | None = None) -> Problem:
 
 
 def nul_character(refusal: OutlastError) -> ProblemError:
-    """For who sends NUL in JSON that would be stored. In a function's own values it is a fault of it."""
+    """400 for NUL in JSON that would be stored."""
     return ProblemError(Problem("nul_character", str(refusal)))
 
 
 def expected_problem(error: Exception) -> Problem | None:
-    """What a caller is told of `error`; None if it is a fault of a function or of the host."""
+    """The problem that a caller gets for `error`; None if the function or the host is at fault."""
     if isinstance(error, ProblemError):
         return error.problem
     if not isinstance(error, OutlastError) or isinstance(error, WorkflowError | WorkflowEnded):

@@ -30,7 +30,7 @@ _logger = logging.getLogger("outlast.function")
 
 
 class HostAccess(NamedTuple):
-    """What handlers and applications reach of the host, and how large bodies may be."""
+    """What handlers and applications can use of the host, and how large bodies may be."""
 
     host: Host
     clients: MakeClients | None
@@ -38,7 +38,7 @@ class HostAccess(NamedTuple):
 
     @asynccontextmanager
     async def enter(self, function: str, admitted: Admitted, request: Request | None) -> AsyncIterator[None]:
-        """Let the code that runs here know where it is and who calls."""
+        """Give the code in this block its context: the function, the caller, the clients."""
         clients = None if self.clients is None else self.clients(admitted.caller, admitted.token)
         logger = logging.LoggerAdapter(_logger)
         here = Context(function, "", logger, request, admitted.caller, clients=clients)
@@ -113,7 +113,7 @@ async def serve_app(
 
 
 def _always(answer: Answer) -> Callable[[], Awaitable[Answer]]:
-    """A large one waits for its turn in memory, since it can't be made anew."""
+    """A `make` that returns `answer` again: a handler's answer can't be made twice."""
 
     async def made() -> Answer:
         return answer
@@ -122,7 +122,7 @@ def _always(answer: Answer) -> Callable[[], Awaitable[Answer]]:
 
 
 def _call(fn: Callable[[Request], Any], request: Request) -> tuple[Any, BaseException | None]:
-    """What a `def` handler returned, or raised. As a future's exception two kinds would be more than that.
+    """What a `def` handler returned, or raised. A future could not carry two kinds of exceptions.
 
     No future carries StopIteration. GeneratorExit would close every coroutine above, up to the server's, and
     that one closes the connection.
@@ -134,7 +134,7 @@ def _call(fn: Callable[[Request], Any], request: Request) -> tuple[Any, BaseExce
 
 
 def _error_to_raise(function: str, error: BaseException, reply: Reply) -> BaseException:
-    """What to raise for `error`: itself where callers are told of it, else that the function failed.
+    """The exception to raise for `error`: itself if callers may see it, else that the function failed.
 
     Even SystemExit is the function's failure; only the cancellation of this very call passes through.
     """

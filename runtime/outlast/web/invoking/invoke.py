@@ -32,14 +32,14 @@ from outlast.web.invoking.preferences import preference_of
 from outlast.web.invoking.results import ended_answer, pending_answer, problem_with_location
 
 _REGION = b"forceFunctionRegion"
-"""Clients add it to the query; it says where to run, not what."""
+"""Clients add it to the query. It says where to run, and so isn't part of the call."""
 
 _ANONYMOUS_KEY = (
     "anonymous callers share one space of keys: the Idempotency-Key must be a UUID, which nobody can guess"
 )
 
 _SOON_S = 1.0
-"""Most calls end within this time; only after it the client is watched too, which costs two tasks."""
+"""Most calls end within this time. Only after it the client is watched, which costs two tasks."""
 
 
 @dataclass(slots=True)
@@ -52,7 +52,7 @@ class Begun:
     _ended: Standing | None = None
 
     def take_ended(self) -> Standing | None:
-        """How it had ended before the call, once: what it returned isn't kept here."""
+        """How it had ended before the call. Only once: its result isn't kept here."""
         ended, self._ended = self._ended, None
         return ended
 
@@ -82,7 +82,7 @@ class Invoker:
             ended = begun.take_ended() or await self._wait(call, begun.workflow_id, wait_s)
             if ended is None:
                 return pending_answer(begun.workflow_id, begun.status, preference.applied)
-            wait_s = max(wait_s, _SOON_S)  # it is read once more where there is no room for it now
+            wait_s = max(wait_s, _SOON_S)  # without room now, the result is read once more later
             waited = preference.applied if preference.wait_s > 0 else None
             return ended_answer(ended, replayed=begun.replayed, secret=admitted.secret, applied=waited)
 
@@ -97,7 +97,7 @@ class Invoker:
         await self._shares.may_start(call, admitted, new.workflow_id)
         try:
             standing = await self._engine.start_new(new, definition, arguments, admitted.token)
-        except DatabaseUnavailable as error:  # whether it has started is in doubt
+        except DatabaseUnavailable as error:  # it may have started
             raise ProblemError(problem_with_location(error, new.workflow_id)) from error
         finally:
             call.release()  # from here on the engine counts what is in memory
@@ -144,10 +144,10 @@ class Invoker:
         key: str | None,
         body: bytes,
     ) -> tuple[NewWorkflow, dict[str, Any]]:
-        """The rest of it, which takes a while for a large body: it may run in a thread."""
+        """The rest, which takes a while for a large body: it may run in a thread."""
         function = target.function
         query = _drop_region(call.query)
-        # Nobody has signed a webhook's query: with another one it is the same delivery.
+        # A webhook's query isn't signed, so it doesn't distinguish deliveries.
         meant = query if definition.webhook is None else b""
         input_text, arguments = _bind(definition, body, query)
         request = record_request(
@@ -181,12 +181,12 @@ class Invoker:
             ended = await self._engine.wait(workflow_id, min(wait_s, _SOON_S))
             if ended is None and wait_s > _SOON_S:
                 ended = await self._wait_watching(call, workflow_id, wait_s - _SOON_S)
-        except OutlastError as error:  # it has started, whatever happens here
+        except OutlastError as error:  # the workflow has started all the same
             raise ProblemError(problem_with_location(error, workflow_id)) from error
         return ended
 
     async def _wait_watching(self, call: Call, workflow_id: str, wait_s: float) -> Standing | None:
-        """Wait on, unless the client goes away: then nothing here is kept for it."""
+        """Go on waiting until the client goes away: then nothing is kept for it."""
         loop = asyncio.get_running_loop()
         waiting = loop.create_task(self._engine.wait(workflow_id, wait_s))
         leaving = loop.create_task(call.until_gone())
@@ -201,7 +201,7 @@ class Invoker:
 
 
 def check_method(call: Call, methods: tuple[str, ...]) -> None:
-    """Let only these methods pass. Raises ProblemError (405)."""
+    """Raise ProblemError (405) for any other method."""
     if call.method not in methods:
         allowed = ", ".join((*methods, "OPTIONS"))
         detail = f"{call.method} is not allowed here; use {allowed}"
@@ -215,7 +215,7 @@ def _bind(definition: WorkflowDefinition, body: bytes, query: bytes) -> tuple[st
     """
     if not definition.inputs.reads_json:
         return None, {}
-    if body or definition.webhook is not None:  # whose query nobody has signed
+    if body or definition.webhook is not None:  # its query isn't signed
         try:
             text = body.decode()
         except UnicodeDecodeError as error:
@@ -230,7 +230,7 @@ def _bind(definition: WorkflowDefinition, body: bytes, query: bytes) -> tuple[st
 
 
 def _is_acknowledged(definition: WorkflowDefinition) -> bool:
-    """Whether a webhook's sender is told no more than that it is durable, whether it has ended or not.
+    """Whether a webhook's sender is only told that the delivery is durable, even if the workflow has ended.
 
     Told of a failure, it would send again what has failed for good, or stop sending.
     """
@@ -238,7 +238,7 @@ def _is_acknowledged(definition: WorkflowDefinition) -> bool:
 
 
 def _drop_region(query: bytes) -> bytes:
-    """The query without the region; all else stays byte for byte, since it is part of the fingerprint."""
+    """The query without the region. The rest stays unchanged, because it is part of the fingerprint."""
     if _REGION not in query:
         return query
     return b"&".join(pair for pair in query.split(b"&") if pair.partition(b"=")[0] != _REGION)

@@ -1,4 +1,4 @@
-"""How a workflow stands, as an HTTP answer: the same bytes for the first caller and for every later one."""
+"""A workflow's state or result as an HTTP answer: the same bytes for the first caller and every later one."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def location_of(workflow_id: str) -> str:
 
 
 def accepted_headers(workflow_id: str) -> Pairs:
-    """What every accepted call carries."""
+    """Header fields of every accepted call."""
     location = location_of(workflow_id).encode()
     return [
         (b"workflow-id", header_text(workflow_id).encode()),
@@ -42,7 +42,7 @@ def accepted_headers(workflow_id: str) -> Pairs:
 
 
 def header_text(workflow_id: str) -> str:
-    """The id as a header field carries it: as it is, or percent-encoded where it has what headers can't."""
+    """The id for a header field: percent-encoded if it has characters that a header can't have."""
     if workflow_id.isascii() and workflow_id.isprintable():
         return workflow_id
     return quote(workflow_id, safe=":~ ")
@@ -66,14 +66,14 @@ def ended_answer(
 
 
 def pending_answer(workflow_id: str, status: Status, applied: str | None) -> Answer:
-    """202: the workflow goes on; where to look for it."""
+    """202: the workflow goes on, and where its status is."""
     headers = [*accepted_headers(workflow_id), (b"location", location_of(workflow_id).encode())]
     headers += [JSON, (b"retry-after", b"1"), *_applied_header(applied)]
     return Answer(202, to_json({"workflow_id": workflow_id, "status": status.value}), headers)
 
 
 def problem_with_location(error: OutlastError, workflow_id: str) -> Problem:
-    """The problem, with where to look for the workflow: it goes on, or may have started."""
+    """The problem, with the workflow's location: it goes on, or may have started."""
     problem = problem_of(error, workflow_id)
     return replace(problem, headers=(*problem.headers, ("location", location_of(workflow_id))))
 
@@ -81,7 +81,7 @@ def problem_with_location(error: OutlastError, workflow_id: str) -> Problem:
 def exception_answer(
     status: int, detail: Any, headers: Iterable[tuple[str, str]], workflow_id: str | None = None
 ) -> Answer:
-    """What an HTTPException says: a text as a problem, any other detail as the JSON it is."""
+    """The answer for an HTTPException: a text becomes a problem, any other detail is sent as JSON."""
     code = "http_exception"
     if detail is None or isinstance(detail, str):
         text = detail or "the function refused the call"

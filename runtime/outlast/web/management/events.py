@@ -35,7 +35,7 @@ from outlast.web.management.owned import Owned, owner_of
 
 
 class EventRoutes:
-    """The endpoint under a workflow's `/events`. `shares` count a caller's streams, among its calls too."""
+    """The endpoint under a workflow's `/events`. A stream counts among a caller's streams and calls."""
 
     def __init__(
         self, engine: Engine, events: PostgresWorkflows, owned: Owned, shares: Shares, listings: Listings
@@ -47,7 +47,7 @@ class EventRoutes:
         self._shares = shares
 
     async def events(self, call: Call, workflow_id: str) -> Answer | EventStream:
-        """A page of events in their order; as a stream where that is asked for."""
+        """A page of events in their order, or a stream if the caller asks for one."""
         if not wants_stream(call) or call.method != "GET":
             return await self._listings.page(EVENTS, call, workflow_id)
         admitted = await self._owned.admitted(call)
@@ -61,7 +61,7 @@ class EventRoutes:
 
 @dataclass(frozen=True, slots=True)
 class EventStream:
-    """An answer that goes on until the workflow's end: each event as it comes, then `end`."""
+    """An answer that lasts until the workflow's end: each event as it comes, then `end`."""
 
     engine: Engine
     store: PostgresWorkflows
@@ -72,7 +72,7 @@ class EventStream:
     lasts_s: float | None
 
     def size(self) -> int:
-        """Nothing yet: see `follow`."""
+        """0: `follow` takes room for each piece."""
         return 0
 
     async def send(self, send: Send) -> None:

@@ -1,4 +1,4 @@
-"""Resources over HTTP: each is its row of the table and its query, and few are more."""
+"""Resources over HTTP: most are nothing but a row of the table and a query."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from outlast.web.management.owned import Owned, as_unavailable
 
 
 class Listings:
-    """Pages of them, for holders of a secret key alone, or also for the owner of the workflow they are of."""
+    """Pages of resources, for holders of a secret key, and of some also for the workflow's owner."""
 
     def __init__(self, workflows: PostgresWorkflows, owned: Owned) -> None:
         self._workflows = workflows
         self._owned = owned
 
     def routes(self) -> Iterator[tuple[str, str, Endpoint]]:
-        """Method, template and endpoint of each. Those with an endpoint of their own come before these."""
+        """Method, template and endpoint of each. Resources with their own endpoints come before these."""
         return (("GET", each.path, partial(self.page, each)) for each in RESOURCES)
 
     async def page(self, resource: Resource, call: Call, *workflow_ids: str) -> Answer:
-        """A page of a resource: of all, of what belongs to a workflow, or of what belongs to the caller."""
+        """A page of a resource: of all rows, of those of a workflow, or of those of the caller."""
         owner = await self._owned.owner(call, secret=resource.secret)
         asked = PageRequest(call, resource)
         given = asked.filters if workflow_ids else {**asked.filters, "subject": owner}

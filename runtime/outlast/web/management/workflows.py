@@ -1,4 +1,4 @@
-"""Workflows over HTTP: list them, look at one and its steps, wait for it."""
+"""Workflows over HTTP: show one and its steps, wait for it."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class WorkflowRoutes:
         return asked.answer(documents(items), path, rows[-1] if more else None)
 
     async def _running(self, workflow_id: str) -> list[dict[str, Any]]:
-        """The steps that run at this moment here, or have been for some seconds elsewhere."""
+        """The steps that run now on this instance, or have run for some seconds on another."""
         here = self._engine.running_steps(workflow_id)
         if here is None:
             return await self._workflows.running(workflow_id)
@@ -97,7 +97,7 @@ class WorkflowRoutes:
     async def _row(self, workflow_id: str) -> dict[str, Any]:
         with as_unavailable():
             row = await self._workflows.show(workflow_id)
-        if row is None:  # removed since
+        if row is None:  # it was removed meanwhile
             raise ProblemError(workflow_not_found(workflow_id))
         return row
 

@@ -1,4 +1,4 @@
-"""The document as a whole, and the endpoint that serves it: made once for a version of the functions."""
+"""The whole document, made once for each version of the functions, and its endpoint."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ABOUT = """Durable functions. A call with an `Idempotency-Key` is one workflow, 
 
 VIEWS_MAX = 32
 ALL = View(Admitted(Caller("secret")), public=False)
-"""What a holder of a secret key sees."""
+"""The view of a holder of a secret key."""
 
 
 class OpenApi:
@@ -64,12 +64,12 @@ class OpenApi:
                 self._version_of_files, self._documents = version, {}
             shown = self._view_key(files, view)
             if shown not in self._documents:
-                # In a thread: describing many models takes long enough to hold up others.
+                # In a thread, because many models take long to describe.
                 self._documents[shown] = await asyncio.to_thread(self._make, files, view)
             return Answer(200, self._documents[shown], [JSON, NO_STORE])
 
     def _view_key(self, files: Sequence[FunctionFile], view: View) -> object:
-        """What tells one view from another: many callers see the same."""
+        """The key of a view: many callers see the same."""
         gated = self._admission.is_gated
         names = (
             (file.name, name)

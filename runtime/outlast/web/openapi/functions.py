@@ -1,4 +1,4 @@
-"""What OpenAPI says of each function: its paths, its input and output, every answer it can give."""
+"""Functions in OpenAPI: paths, input, output and all answers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from outlast.web.openapi.views import Gated
 from outlast.web.openapi.webhooks import REFUSALS, parameters_of, security_of, webhook_of
 
 _WITHOUT_BODY = frozenset({"GET", "DELETE"})
-"""HTTP gives a body of theirs no meaning; without a body the query's parameters are the input."""
+"""In HTTP their body has no meaning. Without a body the query's parameters are the input."""
 _ANY = "*/*"
 _SUBPATH: Item = {
     "name": "path",
@@ -59,7 +59,7 @@ _logger = logging.getLogger("outlast.web")
 
 
 Shown = Callable[[str, Any], bool]
-"""Whether what a file serves is told of."""
+"""Whether the document shows what a file serves."""
 
 
 def function_paths(
@@ -88,7 +88,7 @@ def function_paths(
 
 
 def _security(auth: Sequence[AuthMode] | None, gated: bool) -> list[Item]:
-    """What a caller must present: one of these."""
+    """The credentials that a caller needs: one of these."""
     if auth is None:
         return KEYS if gated else [*KEYS, NOBODY]
     schemes = {"user": BEARER, "publishable": APIKEY, "secret": APIKEY, "none": NOBODY}
@@ -108,10 +108,10 @@ class _Description:
         self.query_parameters: list[Item] = []
         self.body: Item | None = None
         self.needs_body = False
-        """No query carries what is required: a GET must have a body then, unusual as that is."""
+        """Whether a GET needs a body, because a query can't carry what is required."""
 
     def operation(self, method: str, suffix: str, common: Item) -> Item:
-        """The operation of one method. Its id is unique: names of functions hold no dot."""
+        """The operation of one method. Its id is unique, because names of functions have no dot."""
         operation: Item = {
             "operationId": f"{self.function.replace('/', '.')}{suffix}.{method.lower()}",
             "summary": (self.doc or self.function).splitlines()[0],
@@ -151,7 +151,7 @@ def _describe(function: str, served: Any, schemas: Schemas) -> _Description:
 def _workflow(function: str, served: WorkflowDefinition, schemas: Schemas) -> _Description:
     schema = _schema(function, served.codec.json_schema)
     output = schemas.add(function, "output", _drop_durations(schema))
-    # What no annotation describes may be a Response as well.
+    # Without an annotation it may also return a Response.
     otherwise: Item = {} if schema else {_ANY: {}}
     nothing: Item = {} if schema else {"204": _NOTHING}
     result: Item = {
@@ -192,7 +192,7 @@ def _workflow(function: str, served: WorkflowDefinition, schemas: Schemas) -> _D
 
 
 def _schema(function: str, make: Callable[[], Schema]) -> Schema:
-    """A function's own types may refuse to be described in any way: then anything may be sent."""
+    """The schema; an empty one, which allows anything, if the user's types can't be described."""
     try:
         return make()
     except Exception as error:  # noqa: BLE001 - pydantic calls the types' own code
@@ -201,7 +201,7 @@ def _schema(function: str, make: Callable[[], Schema]) -> Schema:
 
 
 def _drop_durations(value: Any) -> Any:
-    """A schema of output that promises no durations of RFC 3339: pydantic writes `PT1H1S`, which is none."""
+    """The schema without `format: duration`: pydantic writes `PT1H1S`, which RFC 3339 doesn't allow."""
     if isinstance(value, list):
         return [_drop_durations(each) for each in value]
     if not isinstance(value, dict):

@@ -24,7 +24,7 @@ NOBODY: Item = {}
 
 _TEXT: Item = {"type": "string"}
 _KEY = r"""^(?:[!#-+\x2d-:<-\[\]-~]{1,255}|"(?:[ !#-\[\]-~]|\\["\\]){1,255}")$"""
-"""What `core.names.parse_key` takes, for readers of JSON Schema."""
+"""The grammar of `core.names.parse_key` for JSON Schema."""
 
 _ID = "checkout:order-1"
 _RETRY = (("retry-after", "1"),)
@@ -53,7 +53,7 @@ _NO_TEXT: Item = {
     "retryable": {"type": "boolean"},
     "errors": {"type": "array", "items": {"type": "object"}},
 }
-"""The schemas of headers and members that are more, or other, than a text."""
+"""The schemas of headers and members that aren't just texts."""
 
 
 HEADERS: Item = {
@@ -130,7 +130,7 @@ def references(names: Mapping[str, str]) -> Item:
 
 
 def headers(*names: str) -> Item:
-    """Response headers by name; the two kinds of `Link` are told apart by the component."""
+    """Response headers by name. There are two components for `Link`."""
     return {"Link" if name.endswith("-Link") else name: reference("headers", name) for name in names}
 
 
