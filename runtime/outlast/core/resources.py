@@ -140,9 +140,7 @@ WORKFLOWS = Resource(
         Filter("error", Kind.TEXT, "Whose error's text holds this, in upper or lower case.", _WITH_ERROR),
         Filter("queue", Kind.TEXT, "In this queue.", "Only those of this queue, such as pgmq:orders."),
         Filter("parent", Kind.TEXT, "Started by this workflow."),
-        Filter(
-            "since", Kind.TIMESTAMP, "Created then or later. A date alone is midnight in UTC.", _SINCE
-        ),
+        Filter("since", Kind.TIMESTAMP, "Created then or later. A date alone is midnight in UTC.", _SINCE),
         Filter("until", Kind.TIMESTAMP, "Created before.", "Created before then."),
         Filter("attribute", Kind.PAIR, "A key and its value: `customer:42`."),
     ),
