@@ -96,5 +96,5 @@ def _option(each: Filter) -> Callable[[Callable[..., None]], Callable[..., None]
     if each.kind is Kind.STATUS:
         statuses = click.Choice([*Status], case_sensitive=False)
         return click.option(f"--{each.name}", type=statuses, multiple=True, help=each.help)
-    kind = _Moment() if each.kind is Kind.MOMENT else None
+    kind = _Moment() if each.kind is Kind.TIMESTAMP else None
     return click.option(f"--{each.name}", type=kind, help=each.help)

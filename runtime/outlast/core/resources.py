@@ -21,7 +21,7 @@ class Kind(StrEnum):
     COUNT = "count"
     """A whole number from 0 on."""
     INTEGER = "integer"
-    MOMENT = "moment"
+    TIMESTAMP = "timestamp"
     """A date with time and offset; a filter takes a date alone, too."""
     OBJECT = "object"
     JSON = "json"
@@ -102,11 +102,11 @@ _SUMMARY = (
     _nullable("parent", Kind.TEXT, "The workflow that started it."),
     Column("attributes", Kind.OBJECT, "What it can be found by.", nullable=True, recorded=True),
     Column("recovery_attempts", Kind.COUNT, "How often an instance that ran it was lost."),
-    _nullable("claimable_at", Kind.MOMENT, "When an instance may claim it; null while owned or ended."),
-    Column("created_at", Kind.MOMENT),
-    _nullable("started_at", Kind.MOMENT),
-    Column("updated_at", Kind.MOMENT),
-    _nullable("completed_at", Kind.MOMENT),
+    _nullable("claimable_at", Kind.TIMESTAMP, "When an instance may claim it; null while owned or ended."),
+    Column("created_at", Kind.TIMESTAMP),
+    _nullable("started_at", Kind.TIMESTAMP),
+    Column("updated_at", Kind.TIMESTAMP),
+    _nullable("completed_at", Kind.TIMESTAMP),
 )
 _RESPONSE = "`status` and `headers`, where the function set them."
 WORKFLOW = (
@@ -120,7 +120,7 @@ WORKFLOW = (
     Column("priority", Kind.INTEGER),
     Column("owner", Kind.TEXT, "The instance that runs it.", nullable=True, secret=True),
     Column("epoch", Kind.COUNT, "Raised by each claim; every write carries it."),
-    _nullable("deadline", Kind.MOMENT),
+    _nullable("deadline", Kind.TIMESTAMP),
 )
 """The columns of a workflow that is shown by its id."""
 
@@ -140,12 +140,12 @@ WORKFLOWS = Resource(
         Filter("error", Kind.TEXT, "Whose error's text holds this, in upper or lower case.", _WITH_ERROR),
         Filter("queue", Kind.TEXT, "In this queue.", "Only those of this queue, such as pgmq:orders."),
         Filter("parent", Kind.TEXT, "Started by this workflow."),
-        Filter("since", Kind.MOMENT, "Created then or later. A date alone is its midnight in UTC.", _SINCE),
-        Filter("until", Kind.MOMENT, "Created before.", "Created before then."),
+        Filter("since", Kind.TIMESTAMP, "Created then or later. A date alone is midnight in UTC.", _SINCE),
+        Filter("until", Kind.TIMESTAMP, "Created before.", "Created before then."),
         Filter("attribute", Kind.PAIR, "A key and its value: `customer:42`."),
     ),
     order=("created_at", "workflow_id"),
-    order_kinds=(Kind.MOMENT, Kind.TEXT),
+    order_kinds=(Kind.TIMESTAMP, Kind.TEXT),
     about="List workflows, newest first",
     help="List workflows, the newest first.",
     empty="no workflows",
@@ -168,10 +168,10 @@ STEPS = Resource(
         Column("error", Kind.OBJECT, nullable=True, recorded=True),
         Column("attempts", Kind.COUNT),
         Column("completion_order", Kind.INTEGER, nullable=True),
-        Column("started_at", Kind.MOMENT, nullable=True),
-        Column("completed_at", Kind.MOMENT, nullable=True),
-        Column("wake_at", Kind.MOMENT, _WAKE, optional=True),
-        Column("retry_at", Kind.MOMENT, _RETRY, nullable=True, optional=True),
+        Column("started_at", Kind.TIMESTAMP, nullable=True),
+        Column("completed_at", Kind.TIMESTAMP, nullable=True),
+        Column("wake_at", Kind.TIMESTAMP, _WAKE, optional=True),
+        Column("retry_at", Kind.TIMESTAMP, _RETRY, nullable=True, optional=True),
         Column("instance", Kind.TEXT, _INSTANCE, nullable=True, optional=True, secret=True),
     ),
     filters=(),
@@ -191,7 +191,7 @@ EVENTS = Resource(
         Column("number", Kind.COUNT, "Its place among all that the workflow has recorded."),
         Column("event", Kind.TEXT, "Its name."),
         Column("value", Kind.JSON, recorded=True),
-        Column("published_at", Kind.MOMENT),
+        Column("published_at", Kind.TIMESTAMP),
     ),
     filters=(Filter("event", Kind.TEXT, "Of this name alone.", "Only events of this name."),),
     order=("number",),

@@ -58,11 +58,14 @@ def migrations_folder() -> Path:
     return installed if installed.is_dir() else package.parents[1] / "supabase" / "migrations"
 
 
-async def pending(database: Database) -> list[Migration]:
-    """The migrations that `database` lacks. Raises Unreachable."""
+async def versions(database: Database) -> tuple[list[Migration], list[str]]:
+    """The migrations that `database` lacks, and versions in it that this package doesn't know.
+
+    Raises Unreachable.
+    """
     connection = await database.connect()
     async with as_unreachable(), connection:
-        return await pending_over(connection)
+        return await pending_over(connection), await unknown_over(connection)
 
 
 async def migrate(database: Database) -> list[Migration]:
@@ -96,15 +99,8 @@ async def pending_over(connection: AsyncConn) -> list[Migration]:
     return [migration for migration in migrations() if migration.version not in done]
 
 
-async def unknown(database: Database) -> list[str]:
-    """Versions of Outlast's migrations that are newer than this package. Raises Unreachable."""
-    connection = await database.connect()
-    async with as_unreachable(), connection:
-        return await unknown_over(connection)
-
-
 async def unknown_over(connection: AsyncConn) -> list[str]:
-    """The same over a connection that is there, oldest first."""
+    """Versions of Outlast's migrations that this package doesn't know, oldest first."""
     return sorted(await _applied_over(connection) - {migration.version for migration in migrations()})
 
 

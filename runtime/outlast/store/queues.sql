@@ -32,6 +32,7 @@ with limited as materialized (
     exists (
       select from outlast.workflow_status w
       where w.workflow_id in (m.plain_id, m.timed_id)
+        -- guard: another-message-taken-for-it
         and case when w.queue = m.queue then (w.attributes ->> 'enqueued_at')::timestamptz = m.enqueued_at end
     ) as done
   from numbered m

@@ -75,7 +75,7 @@ class PostgresWorkflows:
 
     async def standing(self, ids: Sequence[str]) -> Standings:
         """See WorkflowStore."""
-        return await self._standings("standing", ids)
+        return await self._standings(ids, ended=False)
 
     async def same_payload(self, new: NewWorkflow) -> bool:
         """See WorkflowStore."""
@@ -88,7 +88,7 @@ class PostgresWorkflows:
 
     async def ended(self, ids: Sequence[str]) -> Standings:
         """See WorkflowStore."""
-        return await self._standings("ended", ids)
+        return await self._standings(ids, ended=True)
 
     async def cancel(self, workflow_id: str) -> bool:
         """See WorkflowStore."""
@@ -165,7 +165,8 @@ class PostgresWorkflows:
         rows, cut = await rows_within(self._pool, _SQL[query], parameters, PAGE_BYTES_MAX)
         return Page(rows[:limit], cut or (limit is not None and len(rows) > limit))
 
-    async def _standings(self, query: str, ids: Sequence[str]) -> Standings:
-        rows, cut = await rows_within(self._pool, _SQL[query], {"ids": list(ids)}, LOOK_BYTES_MAX)
+    async def _standings(self, ids: Sequence[str], *, ended: bool) -> Standings:
+        parameters = {"ids": list(ids), "ended": ended}
+        rows, cut = await rows_within(self._pool, _SQL["standing"], parameters, LOOK_BYTES_MAX)
         standings = (Standing(**{**row, "status": Status(row["status"])}) for row in rows)
         return Standings({each.workflow_id: each for each in standings}, cut)

@@ -1,10 +1,11 @@
 -- Workflows as callers and operators see them.
 
 -- name: standing
+-- With `ended` only those that have ended.
 select
   workflow_id, function, status, fingerprint, subject, output::text, error::text, response::text
 from outlast.workflow_status
-where workflow_id = any(%(ids)s::text[])
+where workflow_id = any(%(ids)s::text[]) and (not %(ended)s or status not in ('ENQUEUED', 'PENDING'))
 
 -- name: same_payload
 -- Payloads are compared as JSON: white space, the order of keys and the spelling of numbers don't matter. Two HTTP
@@ -18,13 +19,6 @@ select exists (
       or (w.request ->> 'method', w.request ->> 'path', w.request ->> 'query')
         = (%(request)s::json ->> 'method', %(request)s::json ->> 'path', %(request)s::json ->> 'query'))
 ) as same
-
--- name: ended
--- Those of the given workflows that have ended.
-select
-  workflow_id, function, status, fingerprint, subject, output::text, error::text, response::text
-from outlast.workflow_status
-where workflow_id = any(%(ids)s::text[]) and status not in ('ENQUEUED', 'PENDING')
 
 -- name: ownership
 -- Who owns a workflow. It reads nothing large: another user's workflow takes as long as one that doesn't exist.

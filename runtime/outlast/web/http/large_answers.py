@@ -14,13 +14,13 @@ from outlast.web.http.problems import Problem, ProblemError
 LARGE_BYTES = 64 * 1024
 """Smaller answers aren't counted: each connection buffers as much anyway."""
 
-TURN_S = 10.0
+WAIT_S_MAX = 10.0
 """How long a large answer waits for its turn."""
 
 T = TypeVar("T")
 
 
-class _Turn(NamedTuple):
+class _Waiting(NamedTuple):
     caller: str | None
     size: int
     granted: asyncio.Future[None]
@@ -34,10 +34,10 @@ def is_small(size: int) -> bool:
 class LargeAnswers:
     """Gives room to large answers in the order in which they ask for it."""
 
-    def __init__(self, budget: ByteBudget, turn_s: float = TURN_S) -> None:
+    def __init__(self, budget: ByteBudget, wait_s_max: float = WAIT_S_MAX) -> None:
         self._budget = budget
-        self._turn_s = turn_s
-        self._turns: deque[_Turn] = deque()
+        self._wait_s_max = wait_s_max
+        self._waiting: deque[_Waiting] = deque()
 
     @asynccontextmanager
     async def hold(
@@ -58,10 +58,10 @@ class LargeAnswers:
             return
         caller = caller_of()
         # guard: answers-without-budget = False
-        full = bool(self._turns) or self._budget.take(caller, 0, size) is not None
+        full = bool(self._waiting) or self._budget.take(caller, 0, size) is not None
         if full:
             del made
-            await self._turn(caller, size)
+            await self._wait(caller, size)
         try:
             if full:
                 made = await make()
@@ -70,19 +70,19 @@ class LargeAnswers:
             self._budget.give_back(caller, size)
             self._grant()
 
-    async def _turn(self, caller: str | None, size: int) -> None:
+    async def _wait(self, caller: str | None, size: int) -> None:
         """Wait until there is room, and take it for the caller."""
-        turn = _Turn(caller, size, asyncio.get_running_loop().create_future())
-        self._turns.append(turn)
+        waiting = _Waiting(caller, size, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
         self._grant()  # those before it may only wait for their own caller's limit
         try:
-            async with asyncio.timeout(self._turn_s):
-                await turn.granted
+            async with asyncio.timeout(self._wait_s_max):
+                await waiting.granted
         except BaseException as error:
-            if turn.granted.done() and not turn.granted.cancelled():
+            if waiting.granted.done() and not waiting.granted.cancelled():
                 self._budget.give_back(caller, size)
             with suppress(ValueError):
-                self._turns.remove(turn)
+                self._waiting.remove(waiting)
             self._grant()
             if isinstance(error, TimeoutError):
                 raise ProblemError(self._problem(caller, size)) from None
@@ -90,14 +90,13 @@ class LargeAnswers:
 
     def _grant(self) -> None:
         """Give room to those that wait. One that waits for its own caller's limit doesn't stop the others."""
-        waiting = list(self._turns)
-        for turn in waiting:
-            full = self._budget.take(turn.caller, 0, turn.size)
+        for waiting in list(self._waiting):
+            full = self._budget.take(waiting.caller, 0, waiting.size)
             if full is Full.INSTANCES:
                 return
             if full is None:
-                self._turns.remove(turn)
-                turn.granted.set_result(None)
+                self._waiting.remove(waiting)
+                waiting.granted.set_result(None)
 
     def _problem(self, caller: str | None, size: int) -> Problem:
         of_caller = self._budget.full(caller, 0, size) is Full.CALLERS

@@ -16,7 +16,7 @@ from outlast.web.http.parameters import Parameters, bad_cursor, cursor_of, inval
 
 PAGE_MAX = 1000
 _PLACE_MAX = 2**31
-_CURSOR_TYPES: dict[Kind, type] = {Kind.MOMENT: str, Kind.TEXT: str, Kind.COUNT: int}
+_CURSOR_TYPES: dict[Kind, type] = {Kind.TIMESTAMP: str, Kind.TEXT: str, Kind.COUNT: int}
 
 
 class PageRequest:
@@ -48,8 +48,8 @@ class PageRequest:
 
 def _read(parameters: Parameters, name: str, kind: Kind) -> Any:
     """The value of a filter; None if it isn't given."""
-    if kind is Kind.MOMENT:
-        return parameters.moment(name)
+    if kind is Kind.TIMESTAMP:
+        return parameters.timestamp(name)
     if kind is Kind.STATUS:
         return _statuses(parameters.many(name))
     if kind is Kind.PAIR:
@@ -84,7 +84,7 @@ def _place(parameters: Parameters, resource: Resource) -> tuple[Any, ...] | None
 
 def _place_part(value: Any, kind: Kind) -> Any:
     """A value of a cursor for the store. Raises ProblemError for one that no row can have."""
-    if kind is Kind.MOMENT:
+    if kind is Kind.TIMESTAMP:
         try:
             at = datetime.fromisoformat(value)
         except ValueError:

@@ -79,13 +79,13 @@ class Parameters:
             raise invalid(name, f"{name} must be a number of seconds from 0 to {maximum}, not {text!r}")
         return abs(float(text))  # -0 is 0
 
-    def moment(self, name: str) -> datetime | None:
+    def timestamp(self, name: str) -> datetime | None:
         """A date with time and offset (RFC 3339), or a date alone, which is its midnight in UTC."""
         text = self.one(name)
         if text is None:
             return None
         try:
-            return _moment(text)
+            return _parse_timestamp(text)
         except ValueError:
             raise invalid(
                 name,
@@ -122,7 +122,7 @@ def invalid(name: str, detail: str) -> ProblemError:
     return ProblemError(Problem("invalid_parameter", detail, more={"parameter": name}))
 
 
-def _moment(text: str) -> datetime:
+def _parse_timestamp(text: str) -> datetime:
     if _DATE.fullmatch(text):
         return datetime.fromisoformat(text).replace(tzinfo=UTC)
     match = _DATE_TIME.fullmatch(text)

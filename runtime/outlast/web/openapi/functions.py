@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from outlast.functions.routes import FunctionFile
@@ -96,19 +97,19 @@ def _security(auth: Sequence[AuthMode] | None, gated: bool) -> list[Item]:
     return [each for number, each in enumerate(found) if each not in found[:number]]
 
 
+@dataclass(slots=True)
 class _Description:
     """One function: what its operations have in common."""
 
-    def __init__(self, function: str, methods: Sequence[str], doc: str | None, responses: Item) -> None:
-        self.function = function
-        self.methods = methods
-        self.doc = doc
-        self.responses = responses
-        self.parameters: list[Item] = []
-        self.query_parameters: list[Item] = []
-        self.body: Item | None = None
-        self.needs_body = False
-        """Whether a GET needs a body, because a query can't carry what is required."""
+    function: str
+    methods: Sequence[str]
+    doc: str | None
+    responses: Item
+    parameters: list[Item] = field(default_factory=list)
+    query_parameters: list[Item] = field(default_factory=list)
+    body: Item = field(default_factory=lambda: {"required": False, "content": {_ANY: {}}})
+    needs_body: bool = False
+    """Whether a GET needs a body, because a query can't carry what is required."""
 
     def operation(self, method: str, suffix: str, common: Item) -> Item:
         """The operation of one method. Its id is unique, because names of functions have no dot."""
@@ -122,7 +123,7 @@ class _Description:
         }
         if method in _WITHOUT_BODY and not self.needs_body:
             operation["parameters"] += self.query_parameters
-        elif self.body is not None:
+        else:
             operation["requestBody"] = self.body
         return operation
 
@@ -138,14 +139,11 @@ def _describe(function: str, served: Any, schemas: Schemas) -> _Description:
     if isinstance(served, HandlerDefinition):
         refusals = references(_OF_HANDLERS | (REFUSALS if served.webhook else {}))
         responses = {"200": _RESULT, "204": _NOTHING, **refusals, "default": _OWN_ANSWER}
-        description = _Description(function, served.methods, inspect.getdoc(served.fn), responses)
-        description.parameters = parameters_of(served.webhook) if served.webhook else []
-    else:
-        refusals = references({"401": "Unauthorized", "503": "Unavailable"})
-        responses = {"204": _NOTHING, **refusals, "default": _OWN_ANSWER}
-        description = _Description(function, METHODS, f"{function}, an application of its own", responses)
-    description.body = {"required": False, "content": {_ANY: {}}}
-    return description
+        parameters = parameters_of(served.webhook) if served.webhook else []
+        return _Description(function, served.methods, inspect.getdoc(served.fn), responses, parameters)
+    refusals = references({"401": "Unauthorized", "503": "Unavailable"})
+    responses = {"204": _NOTHING, **refusals, "default": _OWN_ANSWER}
+    return _Description(function, METHODS, f"{function}, an application of its own", responses)
 
 
 def _workflow(function: str, served: WorkflowDefinition, schemas: Schemas) -> _Description:
@@ -178,7 +176,6 @@ def _workflow(function: str, served: WorkflowDefinition, schemas: Schemas) -> _D
     identifying = [key] if served.webhook is None else parameters_of(served.webhook, key)
     description.parameters = [*identifying, *(reference("parameters", name) for name in names)]
     if not served.inputs.reads_json:
-        description.body = {"required": False, "content": {_ANY: {}}}
         return description
     schema = schemas.add(function, "input", _schema(function, served.inputs.json_schema))
     needed = bool(schemas.resolve(schema).get("required"))

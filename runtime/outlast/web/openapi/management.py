@@ -40,7 +40,7 @@ _COLUMNS: dict[Kind, Item] = {
     Kind.TEXT: _TEXT,
     Kind.COUNT: {"type": "integer", "minimum": 0},
     Kind.INTEGER: {"type": "integer"},
-    Kind.MOMENT: _DATE_TIME,
+    Kind.TIMESTAMP: _DATE_TIME,
     Kind.OBJECT: {"type": "object"},
     Kind.JSON: {"description": "JSON as it was recorded."},
     Kind.STATUS: _STATUS,
@@ -52,7 +52,7 @@ _COLUMNS: dict[Kind, Item] = {
 _FILTERS: dict[Kind, Item] = {
     Kind.TEXT: _GIVEN,
     Kind.STATUS: {"type": "array", "items": _STATUS},
-    Kind.MOMENT: {"anyOf": [_DATE_TIME, {"type": "string", "format": "date"}]},
+    Kind.TIMESTAMP: {"anyOf": [_DATE_TIME, {"type": "string", "format": "date"}]},
     Kind.PAIR: {"type": "string", "pattern": r"^[^:\x00]+:[^\x00]*$"},
 }
 _PATH_PARAMETERS: dict[str, Item] = {
