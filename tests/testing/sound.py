@@ -162,6 +162,9 @@ async def returns_at_once() -> Any:
     return 1
 
 
+RAISED: dict[str, type[Exception]] = {"fails": HTTPException, "raises": Down}
+"""What those raise that don't succeed."""
+
 ALL = {
     each.definition.name: each
     for each in (

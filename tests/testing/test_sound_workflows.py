@@ -17,7 +17,7 @@ def kit(outlast: Outlast) -> Outlast:
 
 @pytest.mark.parametrize("name", sound.ALL)
 def test_they_survive_everything(kit: Outlast, name: str) -> None:
-    report = kit.crash_everywhere(sound.ALL[name])
+    report = kit.crash_everywhere(sound.ALL[name], raises=sound.RAISED.get(name))
     assert not report.findings
     assert not report.remarks
     assert report.crashes >= 4
@@ -25,10 +25,10 @@ def test_they_survive_everything(kit: Outlast, name: str) -> None:
 
 @pytest.mark.parametrize("name", sound.ALL)
 def test_they_are_deterministic_and_can_be_cancelled(kit: Outlast, name: str) -> None:
-    _ = kit.deterministic(sound.ALL[name], n=5)
-    _ = kit.cancel_everywhere(sound.ALL[name])
+    _ = kit.deterministic(sound.ALL[name], n=5, raises=sound.RAISED.get(name))
+    _ = kit.cancel_everywhere(sound.ALL[name], raises=sound.RAISED.get(name))
 
 
 @pytest.mark.parametrize("name", sound.ALL)
 def test_no_schedule_breaks_them(kit: Outlast, name: str) -> None:
-    _ = kit.explore(sound.ALL[name], schedules=40, seed=1)
+    _ = kit.explore(sound.ALL[name], schedules=40, seed=1, raises=sound.RAISED.get(name))

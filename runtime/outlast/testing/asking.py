@@ -58,6 +58,19 @@ class Done(Asked[None]):
         yield from self._wait()
 
 
+class Proof(Asked["Proof"]):
+    """What was proved of a workflow: `print` tells how it ended, and how often it was tried."""
+
+    text = ""
+
+    def __await__(self) -> Generator[Any, Any, Proof]:
+        yield from self._wait()
+        return self
+
+    def __repr__(self) -> str:
+        return self.text if self._asked else "<a proof that was not awaited>"
+
+
 A = TypeVar("A", bound=Asked[Any])
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from outlast.core import kinds
 from outlast.core.status import LIVE, Status
+from outlast.testing.ends import describe_end
 from outlast.testing.points import Place
 from outlast.testing.seen import CallSeen
 from outlast.testing.trials import RecordSeen, Trial
@@ -123,7 +124,7 @@ def _of_cancelling(calm: Trial, trial: Trial) -> Iterator[Finding]:
             continue  # one that it had started: it goes on
         if end[0] is not Status.CANCELLED and end[0] is not calm.ends.get(workflow_id, end)[0]:
             yield Finding(
-                f"{workflow_id} was cancelled and ends as {_describe_end(end)}", trial.place, "", "",
+                f"{workflow_id} was cancelled and ends as {describe_end(end)}", trial.place, "", "",
                 where=trial.where,
             )  # fmt: skip
 
@@ -191,8 +192,8 @@ def _of_ends(calm: Trial, trial: Trial, *, values: bool) -> Iterator[Finding]:
             yield Finding(f"{workflow_id} was never started", trial.place, "", SAME, where=trial.where)
         elif _comparable_end(end, values) != _comparable_end(found, values):
             yield Finding(
-                f"{workflow_id} ends in another way: {_describe_end(found)}, "
-                f"without a crash {_describe_end(end)}",
+                f"{workflow_id} ends in another way: {describe_end(found)}, "
+                f"without a crash {describe_end(end)}",
                 _last_place(trial, workflow_id, found), _mutations(calm), SAME, where=trial.where,
             )  # fmt: skip
 
@@ -229,16 +230,6 @@ def _comparable_end(end: tuple[Status, str | None, str | None], values: bool) ->
     elif document is not None and not values:
         document = document.get("code")
     return status, output if values else None, document
-
-
-def _describe_end(end: tuple[Status, str | None, str | None]) -> str:
-    status, output, error = end
-    if error:
-        document = json.loads(error)
-        failure = document.get("failure", {})
-        kind = failure.get("type", document.get("code"))
-        return f"{status.value} {kind}: {failure.get('message', document.get('message'))}"
-    return f"{status.value} {output or ''}"[:300]
 
 
 def _last_place(trial: Trial, workflow_id: str, end: tuple[Status, str | None, str | None]) -> Place | None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from outlast.testing.crashing import compare_closely, run_calmly
+from outlast.testing.ends import say_end
 from outlast.testing.errors import Unproved
 from outlast.testing.points import crashes
 from outlast.testing.trials import Subject, many_trials, run_trial
 from outlast.testing.worlds import CANCEL, Act
 
 
-def cancel_everywhere(subject: Subject) -> None:
-    """Cancel a workflow at each point of its run. Raises Unproved with the first thing that is wrong."""
+def cancel_everywhere(subject: Subject) -> str:
+    """Cancel a workflow at each point of its run; what is to be said of it.
+
+    Raises Unproved with the first thing that is wrong, and what `check_calm` raises.
+    """
     with many_trials() as graves:
         campaign = run_calmly(subject, graves)
         found = campaign.findings
@@ -19,6 +23,7 @@ def cancel_everywhere(subject: Subject) -> None:
             trial = run_trial(subject, graves, act=Act(number, CANCEL))
             if found := compare_closely(campaign, subject, graves, trial):
                 break
+    name = subject.definition.name
     if found:
-        name = subject.definition.name
         raise Unproved(f"{name} can't be cancelled anywhere ({len(numbers)} points):\n  {found[0]}")
+    return f"{name} {say_end(campaign.calm)}, and was cancelled at {len(numbers)} points"

@@ -6,9 +6,9 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from outlast.core.errors import UsageError
 from outlast.testing.comparing import Finding, compare, compare_calm_runs, is_stable
 from outlast.testing.determinism import by_hash
+from outlast.testing.ends import check_calm
 from outlast.testing.errors import Deadlock
 from outlast.testing.findings import misused, mutated
 from outlast.testing.points import crashes
@@ -52,15 +52,11 @@ def crash_campaign(subject: Subject, seed: int) -> Campaign:
 
 
 def run_calmly(subject: Subject, graves: list[Process]) -> Campaign:
-    calm, again = (
-        run_trial(subject, graves, watch=True, closely=True),
-        run_trial(subject, graves, closely=True),
-    )
-    for trial in (calm, again):
-        if trial.refusals:
-            raise UsageError(trial.refusals[0])
-        if trial.deadlock is not None:
-            raise Deadlock(trial.deadlock)
+    calm = run_trial(subject, graves, watch=True, closely=True)
+    check_calm(subject, calm)
+    again = run_trial(subject, graves, closely=True)
+    if again.deadlock is not None:
+        raise Deadlock(again.deadlock)
     later = run_trial(subject, graves, later_s=LATER_S)
     campaign = Campaign(calm, again, is_stable(calm, again) and is_stable(calm, later))
     add_findings(campaign, misused(calm))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 from types import CodeType
 
-from outlast.core.errors import UsageError
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.testing.again import NotFoundAgain, replay_elsewhere
 from outlast.testing.comparing import SAME, Finding, place_of
-from outlast.testing.errors import Deadlock, Unproved
+from outlast.testing.ends import check_calm, say_end
+from outlast.testing.errors import Unproved
 from outlast.testing.findings import misused, mutated
 from outlast.testing.replaying import Divergence, History, replay_history
 from outlast.testing.trials import Subject, Trial, many_trials, run_trial
@@ -23,17 +23,14 @@ BY_HASH = (
 )
 
 
-def check_determinism(subject: Subject, replays: int) -> None:
-    """Run it calmly, then replay it. Raises UsageError and Deadlock of the calm run.
+def check_determinism(subject: Subject, replays: int) -> str:
+    """Run it calmly, then replay it; what is to be said of it. Raises what `check_calm` raises.
 
     Raises Unproved with the first thing that each kind of replay does otherwise.
     """
     with many_trials() as graves:
         calm = run_trial(subject, graves, watch=True, closely=True)
-        if calm.refusals:
-            raise UsageError(calm.refusals[0])
-        if calm.deadlock is not None:
-            raise Deadlock(calm.deadlock)
+        check_calm(subject, calm)
         findings = [*misused(calm), *mutated(calm)]
         chance = random.Random(subject.seed)
         for number in range(replays):
@@ -48,6 +45,7 @@ def check_determinism(subject: Subject, replays: int) -> None:
     if findings:
         told = "\n".join(f"  {each}" for each in findings)
         raise Unproved(f"{subject.definition.name} is not deterministic:\n{told}")
+    return f"{subject.definition.name} {say_end(calm)}, and did the same in {replays} replays"
 
 
 def by_hash(subject: Subject, calm: Trial) -> list[Finding]:

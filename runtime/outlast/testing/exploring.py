@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from outlast.testing.committing import Mishap
 from outlast.testing.comparing import Finding
 from outlast.testing.crashing import Campaign, compare_closely, run_calmly
+from outlast.testing.ends import say_end
 from outlast.testing.errors import Unproved
 from outlast.testing.processes import Process
 from outlast.testing.starting import FAULTS
@@ -60,8 +61,11 @@ def draw(seed: int, points: int, commits: int, faults: frozenset[str]) -> Schedu
     return Schedule(seed, targets, act, mishaps)
 
 
-def explore(subject: Subject, first: int, schedules: int, faults: frozenset[str]) -> None:
-    """Run schedules of the seeds from `first` on. Raises Unproved at the first one that fails."""
+def explore(subject: Subject, first: int, schedules: int, faults: frozenset[str]) -> str:
+    """Run schedules of the seeds from `first` on; what is to be said of it.
+
+    Raises Unproved at the first one that fails, and what `check_calm` raises.
+    """
     name = subject.definition.name
     with many_trials() as graves:
         campaign = run_calmly(subject, graves)
@@ -75,6 +79,7 @@ def explore(subject: Subject, first: int, schedules: int, faults: frozenset[str]
                 found = _find_faults(campaign, subject, graves, _shrink(campaign, subject, graves, schedule))
                 again = f"(again: schedules=1, seed={seed})"
                 raise Unproved(f"{name} failed in schedule {number} {again}:\n  {found[0]}")
+    return f"{name} {say_end(campaign.calm)}, and survived {schedules} schedules from seed {first} on"
 
 
 def _find_faults(

@@ -18,14 +18,16 @@ from outlast.core.errors import UsageError
 from outlast.core.records import NewWorkflow
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.durations import seconds_of
-from outlast.testing.asking import A, Asker, Done
+from outlast.testing.asking import A, Asker, Done, Proof
 from outlast.testing.catalog import GivenCatalog
 from outlast.testing.concurrency import cancel_everywhere
 from outlast.testing.crashing import crash_campaign
 from outlast.testing.determinism import check_determinism
 from outlast.testing.doubles import UNSET, Doubles, Stub
+from outlast.testing.ends import take_raises
 from outlast.testing.errors import Misuse, Unproved
 from outlast.testing.exploring import explore
+from outlast.testing.outcomes import outcome_in
 from outlast.testing.processes import Process
 from outlast.testing.reports import Report
 from outlast.testing.runs import Run
@@ -197,7 +199,7 @@ class Outlast:
         """
         definition = definition_of(workflow, "crash_everywhere")
         report = Report(definition.name)
-        subject = self._subject(definition, args, kwargs)
+        subject = self._subject("crash_everywhere", definition, args, kwargs)
 
         def work() -> None:
             report._fill(crash_campaign(subject, self._seed))
@@ -208,7 +210,7 @@ class Outlast:
 
         return self._prove("crash_everywhere", report, work)
 
-    def deterministic(self, workflow: Any, /, *args: Any, **kwargs: Any) -> Done:
+    def deterministic(self, workflow: Any, /, *args: Any, **kwargs: Any) -> Proof:
         """Run a workflow, then replay it again and again from its records: what it calls must be the same.
 
         Replays come at other times, by another chance and, where its code goes over sets, in processes that
@@ -217,10 +219,10 @@ class Outlast:
         """
         definition = definition_of(workflow, "deterministic")
         replays = take_option(definition, kwargs, "n", 20)
-        subject = self._subject(definition, args, kwargs)
-        return self._prove("deterministic", Done(), partial(check_determinism, subject, replays))
+        subject = self._subject("deterministic", definition, args, kwargs)
+        return self._prove_and_tell("deterministic", partial(check_determinism, subject, replays))
 
-    def explore(self, workflow: Any, /, *args: Any, **kwargs: Any) -> Done:
+    def explore(self, workflow: Any, /, *args: Any, **kwargs: Any) -> Proof:
         """Run schedules drawn by a seed, with crashes, hand-overs and lost answers of the database.
 
         `schedules=1000` of them, from `seed=` on; `faults="all"` or some of `kills`, `hand-overs` and
@@ -231,16 +233,17 @@ class Outlast:
         count = take_option(definition, kwargs, "schedules", 1000)
         first = take_option(definition, kwargs, "seed", secrets.randbelow(10**6) * 1000)
         faults = choose_faults(take_option(definition, kwargs, "faults", "all"))
-        subject = self._subject(definition, args, kwargs)
-        return self._prove("explore", Done(), partial(explore, subject, first, count, faults))
+        subject = self._subject("explore", definition, args, kwargs)
+        return self._prove_and_tell("explore", partial(explore, subject, first, count, faults))
 
-    def cancel_everywhere(self, workflow: Any, /, *args: Any, **kwargs: Any) -> Done:
+    def cancel_everywhere(self, workflow: Any, /, *args: Any, **kwargs: Any) -> Proof:
         """Cancel a workflow at each point of its run: it must end, and call nothing while it is unwound.
 
         Raises Unproved.
         """
-        subject = self._subject(definition_of(workflow, "cancel_everywhere"), args, kwargs)
-        return self._prove("cancel_everywhere", Done(), partial(cancel_everywhere, subject))
+        definition = definition_of(workflow, "cancel_everywhere")
+        subject = self._subject("cancel_everywhere", definition, args, kwargs)
+        return self._prove_and_tell("cancel_everywhere", partial(cancel_everywhere, subject))
 
     def answer(self, topic: str, value: Any) -> None:
         """Send `value` to whichever workflow waits for a message of `topic`, each time one does."""
@@ -251,11 +254,12 @@ class Outlast:
         self._before_each = reset
 
     def _subject(
-        self, definition: WorkflowDefinition, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, what: str, definition: WorkflowDefinition, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Subject:
+        raises = take_raises(take_option(definition, kwargs, "raises", None), what)
         return Subject(
             definition, args, kwargs, self._caller, self._catalog, self._doubles, self._answers,
-            self._begin_trial, self._connect, self._seed,
+            self._begin_trial, self._connect, self._seed, raises,
         )  # fmt: skip
 
     def _begin_trial(self) -> None:
@@ -273,6 +277,14 @@ class Outlast:
                     self._databases.drop(keep=1)
 
         return self._asker.ask(name, found, work)
+
+    def _prove_and_tell(self, name: str, prove: Callable[[], str]) -> Proof:
+        proof = Proof()
+
+        def work() -> None:
+            proof.text = prove()
+
+        return self._prove(name, proof, work)
 
     @property
     def now(self) -> datetime:
@@ -325,8 +337,11 @@ class Outlast:
         def work_and_tell() -> None:
             try:
                 work()
-            finally:
-                self._tell()
+            except BaseException as error:
+                if outcome_in(error) is None:
+                    self._tell()
+                raise
+            self._tell()
 
         return self._asker.ask(name, found, work_and_tell)
 
@@ -337,7 +352,7 @@ class Outlast:
         world.refusals.clear()
         world.faults.clear()
         if refusals:
-            raise UsageError(refusals[0])
+            raise UsageError(refusals[0]) from None
         if faults:
             raise Unproved(f"a fault of the engine itself: {faults[0]}")
         for place, what in world.seen.reads.items():

@@ -38,8 +38,10 @@ class WatchedOperations(Table):
         has_postgres: bool,
         *,
         closely: bool,
+        hear: Callable[[BaseException], None],
     ) -> None:
-        """`closely`: what is called with which arguments is looked at, too."""
+        """`closely`: what is called with which arguments is looked at, too. `hear` gets what is raised."""
+        self._hear = hear
         self._doubles = doubles
         self._seen = seen
         self._points = points
@@ -113,8 +115,9 @@ class WatchedOperations(Table):
             points.changed()
             try:
                 value = await run(*args, **kwargs)
-            except Exception:
-                if points.reach(partial(_say_after_failure, of), place):
+            except BaseException as error:
+                self._hear(error)
+                if isinstance(error, Exception) and points.reach(partial(_say_after_failure, of), place):
                     await points.here()
                 raise
             if self._closely and kind == kinds.STEP and comparable_text((args, kwargs)) != before:
@@ -164,7 +167,11 @@ class WatchedOperations(Table):
                     definition,
                 )
             )
-            return definition.fn(*args, **kwargs)
+            try:
+                return definition.fn(*args, **kwargs)
+            except BaseException as error:
+                self._hear(error)
+                raise
 
         return counted
 

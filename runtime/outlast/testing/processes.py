@@ -76,6 +76,7 @@ class Process:
         observe: Observer,
         options: EngineOptions,
         on_idle: Callable[[float | None], bool],
+        hear: Callable[[BaseException | None], None],
         *,
         closely: bool,
     ) -> None:
@@ -84,7 +85,7 @@ class Process:
         self._closely = closely
         self.loop = VirtualLoop(time, on_idle, self._asleep)
         self.loop.resting = self._resting
-        self.loop.set_exception_handler(lambda *_: None)
+        self.loop.set_exception_handler(lambda _, told: hear(told.get("exception")))
         asyncio.events._set_running_loop(self.loop)
         try:
             self.engine = DrivenEngine(name, store, catalog, observe, options)
@@ -96,6 +97,8 @@ class Process:
         executor = self.engine._executor
         executor._operations = operations
         executor._body_threads = DaemonThreads()  # type: ignore[assignment]
+        self._hear, self._call_body = hear, executor._call
+        executor._call = self._watched_call  # type: ignore[method-assign]
         self._launch = executor.launch
         executor.launch = self._watched_launch  # type: ignore[method-assign]
         self.engine._waits._elsewhere.pause_s = lambda *_: FOREVER_S  # type: ignore[method-assign]
@@ -114,6 +117,13 @@ class Process:
         self.engine._thread = get_ident()
 
     # --- what bodies do -----------------------------------------------------------------------------------
+
+    async def _watched_call(self, execution: Execution, keywords: dict[str, Any]) -> Any:
+        try:
+            return await self._call_body(execution, keywords)
+        except BaseException as error:
+            self._hear(error)
+            raise
 
     def _watched_launch(self, claimed: Any, *args: Any, **options: Any) -> None:
         self._launch(claimed, *args, **options)

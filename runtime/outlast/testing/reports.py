@@ -11,6 +11,7 @@ from outlast.testing.asking import Asked
 from outlast.testing.comparing import Finding, place_of
 from outlast.testing.crashing import Campaign
 from outlast.testing.doubles import Definition
+from outlast.testing.ends import say_end
 from outlast.testing.points import Place
 from outlast.testing.trials import Trial
 
@@ -52,6 +53,7 @@ class Report(Asked["Report"]):
         self._figures = Figures(0, 0, 0, 0)
         self._repeated: list[Repeated] = []
         self._findings: list[Finding] = []
+        self._end = ""
         self._remarks: list[Finding] = []
 
     def __await__(self) -> Generator[Any, Any, Report]:
@@ -98,6 +100,7 @@ class Report(Asked["Report"]):
         )
         self._repeated = repeated(campaign)
         self._findings = campaign.findings
+        self._end = say_end(calm)
         self._remarks = campaign.remarks
 
     def failure(self) -> str | None:
@@ -106,7 +109,7 @@ class Report(Asked["Report"]):
             return None
         ours = [each for each in self._findings if each.ours]
         yours = [each for each in self._findings if not each.ours]
-        lines = [f"{self.name} doesn't survive everything ({self._tried()})"]
+        lines = [f"{self.name} {self._end}, and doesn't survive everything ({self._tried()})"]
         if yours:
             lines += ["", "In its own code:", *(f"  {each}" for each in yours[:FINDINGS_MAX])]
         if ours:
@@ -144,7 +147,10 @@ class Report(Asked["Report"]):
         failure = self.failure()
         if failure is not None:
             return failure
-        head = f"{self.name} survived {self._tried()}: the same result and the same records each time."
+        head = (
+            f"{self.name} {self._end}, and survived {self._tried()}: "
+            "the same result and the same records each time."
+        )
         return "\n".join([head, *self._describe_repeated(), *(f"Note: {each}" for each in self._remarks)])
 
     __repr__ = __str__

@@ -17,6 +17,7 @@ from outlast.core.status import Status
 from outlast.engine.waits.results import result_of
 from outlast.sdk.operations import Result
 from outlast.testing.asking import Asked
+from outlast.testing.ends import error_of
 from outlast.testing.waiting import Wait, waits_of
 from outlast.testing.worlds import World
 
@@ -72,19 +73,13 @@ class Run(Asked["Run"]):
                 f"{self.workflow_id} hasn't ended, it waits for {self.waiting_on}: "
                 "`outlast.advance(…)` lets time pass, `outlast.finish(run)` goes to its end"
             )
-        workflow = self._world.catalog.workflow(standing.function)
-        return result_of(standing, {} if workflow is None else workflow.fn.__globals__)
+        return result_of(standing, self._scope(standing))
 
     @property
     def error(self) -> Exception | None:
         """What it raised, or how it ended without a result; None while it runs, and after a success."""
-        if self._standing().status in (Status.PENDING, Status.ENQUEUED, Status.SUCCESS):
-            return None
-        try:
-            self.result  # noqa: B018 - it raises
-        except Exception as error:  # noqa: BLE001 - whatever the workflow raised
-            return error
-        return None
+        standing = self._standing()
+        return error_of(standing, self._scope(standing)) if standing.status.ended else None
 
     @property
     def steps(self) -> list[Step]:
@@ -172,6 +167,10 @@ class Run(Asked["Run"]):
         if found is None:
             raise UsageError(f"there is no workflow {self.workflow_id!r}")
         return found
+
+    def _scope(self, standing: Standing) -> dict[str, Any]:
+        workflow = self._world.catalog.workflow(standing.function)
+        return {} if workflow is None else workflow.fn.__globals__
 
     def _records(self) -> list[StepRecord]:
         records = [

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from outlast.core.callers import Caller
+from outlast.core.records import Standing
 from outlast.core.status import Status
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.testing.catalog import GivenCatalog
@@ -51,6 +52,8 @@ class Subject:
     before_each: Callable[[], None] | None
     connect: Connect | None = None
     seed: int = 0
+    raises: type[Exception] | tuple[type[Exception], ...] | None = None
+    """What the workflow is to raise; None: it is to succeed."""
 
 
 @dataclass
@@ -73,6 +76,8 @@ class Trial:
     """How many effects had been begun at each kill."""
     seen: Seen
     history: History
+    standing: Standing | None
+    """Of the workflow itself, at the end; None if it couldn't be started."""
     deadlock: str | None = None
     faults: list[str] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
@@ -139,7 +144,7 @@ def run_trial(
         answers=subject.answers,
     )
     world.time.now += later_s
-    deadlock = None
+    deadlock = workflow_id = None
     try:
         workflow_id = _start(world, subject)
         # Those that a cancelled one has started may wait for it for ever.
@@ -167,6 +172,7 @@ def run_trial(
         world.effects_at,
         world.seen,
         history_of(database, world.seen.lives[0].calls),
+        None if workflow_id is None else world.standing(workflow_id),
         deadlock,
         world.faults,
         world.refusals,

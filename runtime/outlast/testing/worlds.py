@@ -23,6 +23,7 @@ from outlast.testing.doubles import Doubles
 from outlast.testing.errors import Deadlock
 from outlast.testing.misuse import audited, said_of
 from outlast.testing.operations import WatchedOperations
+from outlast.testing.outcomes import outcome_in, signals_heard
 from outlast.testing.points import Place, Points
 from outlast.testing.processes import FOREVER_S, OPTIONS, Process
 from outlast.testing.rows import Limits
@@ -96,11 +97,18 @@ class World:
         self.dead: list[Process] = []
         self.deadlock: Deadlock | None = None
         self.interrupted = False
+        self._outcome: BaseException | None = None
         self.other_arguments: list[tuple[str, Place]] = []
         self._closely = closely
         self._options = EngineOptions(**{**_options_of(OPTIONS), "watch_bodies": watch})
         self._operations = WatchedOperations(
-            doubles, self.seen, self.points, self.refusals.append, connect is not None, closely=closely
+            doubles,
+            self.seen,
+            self.points,
+            self.refusals.append,
+            connect is not None,
+            closely=closely,
+            hear=self.hear,
         )
         self._way = Way(mishaps or {})
         self._connect = connect
@@ -132,7 +140,7 @@ class World:
             store.transactions = self._transactions = self._connect(self, name)
         self.process = Process(
             name, self.time, store, self.catalog, self._operations, self.seen.lives[-1], self._observe,
-            self._options, self._on_idle, closely=self._closely,
+            self._options, self._on_idle, self.hear, closely=self._closely,
         )  # fmt: skip
         self._run(self.process.open())
         return self.process
@@ -220,7 +228,7 @@ class World:
                     continue
                 self._until, self._horizon, self.deadlock = until, horizon, None
                 process.loop.run_forever()
-                if self.interrupted:
+                if self.interrupted or self._outcome is not None:
                     raise KeyboardInterrupt
                 if self.process is None:
                     continue  # it was killed
@@ -248,13 +256,37 @@ class World:
 
     @contextmanager
     def _driving(self) -> Iterator[None]:
-        with given_time(self.time.monotonic, self.seed), audited(self._misused):
+        with (
+            given_time(self.time.monotonic, self.seed),
+            audited(self._misused),
+            signals_heard(self.hear),
+            self._outcome_raised(),
+        ):
             if self.process is not None:
                 self.process.own()
             yield
 
+    @contextmanager
+    def _outcome_raised(self) -> Iterator[None]:
+        """Whatever came of it else: an outcome of the test ends it."""
+        try:
+            yield
+        finally:
+            outcome, self._outcome = self._outcome, None
+            if outcome is not None:
+                outcome.__suppress_context__ = True  # what it did to the workflow is of no interest
+                raise outcome
+
+    def hear(self, error: BaseException | None) -> None:
+        """Something was raised: an outcome of the test ends it, whoever catches that on its way."""
+        outcome = outcome_in(error)
+        if outcome is not None and self._outcome is None:
+            self._outcome = outcome
+            if self.process is not None:
+                self.process.loop.call_soon_threadsafe(self.process.loop.stop)
+
     def _on_idle(self, at: float | None) -> bool:
-        if self._until() or self.interrupted:
+        if self._until() or self.interrupted or self._outcome is not None:
             return False
         if self._horizon is not None and (at is None or at > self._horizon):
             if self._to_the_end:
