@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from outlast.testing.doubles import Stub
-    from outlast.testing.errors import Deadlock, Misuse, Unproved
+    from outlast.testing.errors import Deadlock, Endless, Misuse, Unproved
     from outlast.testing.kit import Outlast
     from outlast.testing.moments import around
     from outlast.testing.reports import Report
     from outlast.testing.runs import Run
 
-__all__ = ["Deadlock", "Misuse", "Outlast", "Report", "Run", "Stub", "Unproved", "around"]
+__all__ = ["Deadlock", "Endless", "Misuse", "Outlast", "Report", "Run", "Stub", "Unproved", "around"]
 
 _HOMES = {
     "Deadlock": "errors",
+    "Endless": "errors",
     "Misuse": "errors",
     "Outlast": "kit",
     "Report": "reports",

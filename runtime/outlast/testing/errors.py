@@ -11,6 +11,12 @@ class Deadlock(OutlastError, AssertionError):
     code = "deadlock"
 
 
+class Endless(Deadlock):
+    """A workflow goes on and on: it called or waited more often than the test allows."""
+
+    code = "endless"
+
+
 class Unproved(OutlastError, AssertionError):
     """A workflow didn't stand a test: the text says what was found, where, and what to do about it."""
 

@@ -19,6 +19,7 @@ from outlast.core.records import NewWorkflow
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.durations import seconds_of
 from outlast.testing.asking import A, Asker, Done, Proof
+from outlast.testing.bounds import Bounds
 from outlast.testing.catalog import GivenCatalog
 from outlast.testing.concurrency import cancel_everywhere
 from outlast.testing.crashing import crash_campaign
@@ -55,7 +56,15 @@ class Outlast:
         self._connect = connect
         self._answers: dict[str, Any] = {}
         self._before_each: Callable[[], None] | None = None
-        self._world = World(self._catalog, self._doubles, seed=seed, connect=connect, answers=self._answers)
+        self._bounds = Bounds()
+        self._world = World(
+            self._catalog,
+            self._doubles,
+            seed=seed,
+            connect=connect,
+            answers=self._answers,
+            bounds=self._bounds,
+        )
         self.reports: list[Report] = []
         """The reports of `crash_everywhere` in this test."""
         self._asker = Asker(self._interrupt)
@@ -90,6 +99,24 @@ class Outlast:
     @only_stubs.setter
     def only_stubs(self, value: bool) -> None:
         self._doubles.only_stubs = value
+
+    @property
+    def waits_max(self) -> int:
+        """How often a workflow may wait (sleeps, timers, receives) in one call that goes to its end."""
+        return self._bounds.waits_max
+
+    @waits_max.setter
+    def waits_max(self, value: int) -> None:
+        self._bounds.waits_max = value
+
+    @property
+    def calls_max(self) -> int:
+        """How much a workflow may call, of any kind, in one call of the test."""
+        return self._bounds.calls_max
+
+    @calls_max.setter
+    def calls_max(self, value: int) -> None:
+        self._bounds.calls_max = value
 
     # --- running ------------------------------------------------------------------------------------------
 
@@ -259,7 +286,7 @@ class Outlast:
         raises = take_raises(take_option(definition, kwargs, "raises", None), what)
         return Subject(
             definition, args, kwargs, self._caller, self._catalog, self._doubles, self._answers,
-            self._begin_trial, self._connect, self._seed, raises,
+            self._begin_trial, self._connect, self._seed, self._bounds, raises,
         )  # fmt: skip
 
     def _begin_trial(self) -> None:

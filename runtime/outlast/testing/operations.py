@@ -39,9 +39,13 @@ class WatchedOperations(Table):
         *,
         closely: bool,
         hear: Callable[[BaseException], None],
+        count: Callable[[str, str, Operation], None],
     ) -> None:
-        """`closely`: what is called with which arguments is looked at, too. `hear` gets what is raised."""
-        self._hear = hear
+        """`closely`: what is called with which arguments is looked at, too.
+
+        `hear` gets what is raised, `count` each call that isn't recorded.
+        """
+        self._hear, self._count = hear, count
         self._doubles = doubles
         self._seen = seen
         self._points = points
@@ -56,6 +60,8 @@ class WatchedOperations(Table):
         key = (execution.workflow_id, call.step_id)
         if self._closely:
             self._look_at(execution, key, operation)
+        if call.record is None:
+            self._count(*key, operation)
         if isinstance(operation, Step):
             call.operation = Step(self._watched_step(operation.definition), operation.args, operation.kwargs)
         elif isinstance(operation, Transaction):

@@ -82,6 +82,7 @@ class Process:
     ) -> None:
         self.name = name
         self._seen = seen
+        self._latest: dict[str, dict[str, CallSeen]] = {}
         self._closely = closely
         self.loop = VirtualLoop(time, on_idle, self._asleep)
         self.loop.resting = self._resting
@@ -128,6 +129,7 @@ class Process:
     def _watched_launch(self, claimed: Any, *args: Any, **options: Any) -> None:
         self._launch(claimed, *args, **options)
         execution = self.engine._executor.live[claimed.workflow_id]
+        latest = self._latest.setdefault(claimed.workflow_id, {})
         make, calls = execution.make, self._seen.calls.setdefault(claimed.workflow_id, [])
 
         def watched(operation: Operation, step_id: str, answer: Answer, context: Context) -> PendingCall:
@@ -142,7 +144,10 @@ class Process:
                 getattr(operation, "kwargs", "")
             )
             place = _place_in_thread(context) or place_of_caller()
-            calls.append(CallSeen(step_id, operation.kind, operation.name, arguments, place, refused))
+            call = CallSeen(step_id, operation.kind, operation.name, arguments, place, refused)
+            if latest.get(step_id) != call:  # each wake replays all of it
+                latest[step_id] = call
+                calls.append(call)
             return make(operation, step_id, answer, context)
 
         execution.make = watched  # type: ignore[method-assign]

@@ -12,6 +12,7 @@ from outlast.core.callers import Caller
 from outlast.core.records import Standing
 from outlast.core.status import Status
 from outlast.sdk.definitions import WorkflowDefinition
+from outlast.testing.bounds import Bounds
 from outlast.testing.catalog import GivenCatalog
 from outlast.testing.clock import campaign_time
 from outlast.testing.committing import Mishap
@@ -52,6 +53,7 @@ class Subject:
     before_each: Callable[[], None] | None
     connect: Connect | None = None
     seed: int = 0
+    bounds: Bounds = field(default_factory=Bounds)
     raises: type[Exception] | tuple[type[Exception], ...] | None = None
     """What the workflow is to raise; None: it is to succeed."""
 
@@ -142,6 +144,7 @@ def run_trial(
         seed=subject.seed,
         connect=subject.connect,
         answers=subject.answers,
+        bounds=subject.bounds,
     )
     world.time.now += later_s
     deadlock = workflow_id = None

@@ -15,6 +15,8 @@ from outlast.core.records import Standing
 from outlast.core.status import LIVE
 from outlast.core.stops import HandedOver
 from outlast.engine.engine import EngineOptions
+from outlast.sdk.operations import Operation
+from outlast.testing.bounds import Bounds, Counts
 from outlast.testing.catalog import GivenCatalog
 from outlast.testing.clock import given_time
 from outlast.testing.committing import Mishap, PointedStore, Way
@@ -69,6 +71,7 @@ class World:
         answers: dict[str, Any] | None = None,
         act: Act | None = None,
         mishaps: dict[int, Mishap] | None = None,
+        bounds: Bounds | None = None,
     ) -> None:
         """`targets`: at which points processes are killed; `act`: what else is done at one. `mishaps`: what
         goes wrong on the way to the database, by the numbers of commits.
@@ -109,7 +112,9 @@ class World:
             connect is not None,
             closely=closely,
             hear=self.hear,
+            count=self._count,
         )
+        self._counts = Counts(bounds or Bounds())
         self._way = Way(mishaps or {})
         self._connect = connect
         self._transactions: Any = None
@@ -220,7 +225,8 @@ class World:
         horizon = None if horizon_s is None else self.time.now + horizon_s
         self._jumps = 0
         self._to_the_end = to_the_end
-        with self._driving():
+        self._counts.bounds_waits = horizon_s is None
+        with self._driving(), self._counts.of_one_call():
             while True:
                 try:
                     process = self.start_process()
@@ -279,11 +285,20 @@ class World:
 
     def hear(self, error: BaseException | None) -> None:
         """Something was raised: an outcome of the test ends it, whoever catches that on its way."""
-        outcome = outcome_in(error)
-        if outcome is not None and self._outcome is None:
+        if (outcome := outcome_in(error)) is not None:
+            self._end_with(outcome)
+
+    def _end_with(self, outcome: BaseException) -> None:
+        if self._outcome is None:
             self._outcome = outcome
             if self.process is not None:
                 self.process.loop.call_soon_threadsafe(self.process.loop.stop)
+
+    def _count(self, workflow_id: str, step_id: str, operation: Operation) -> None:
+        place = self.seen.place_of(workflow_id, step_id)
+        endless = self._counts.add(workflow_id, operation.kind, operation.name, self.now_s(), place)
+        if endless is not None:
+            self._end_with(endless)
 
     def _on_idle(self, at: float | None) -> bool:
         if self._until() or self.interrupted or self._outcome is not None:

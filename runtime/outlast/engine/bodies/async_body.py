@@ -187,8 +187,16 @@ class AsyncBody:
         """See Driven."""
         if not self._execution.services.watch_bodies:
             return self.loop.run(next_completion, waited_for)
-        with watched(self._execution.tell_read):
-            return self.loop.run(next_completion, waited_for)
+        execution = self._execution
+        with watched(execution.tell_read, at_once=not execution.replaying) as begin:
+
+            def next_watched() -> bool:
+                more = next_completion()
+                if not execution.replaying:  # what is replayed was looked at the first time
+                    begin()
+                return more
+
+            return self.loop.run(next_watched, waited_for)
 
     def unwind(self) -> None:
         """See Driven. Its `finally` blocks run; what waits for anything then is left where it stands."""

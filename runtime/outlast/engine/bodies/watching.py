@@ -42,8 +42,11 @@ _READS = {
 
 
 @contextmanager
-def watched(found: Found) -> Iterator[None]:
-    """Tell `found` of each read of a clock, or of chance, by what runs in this thread within it."""
+def watched(found: Found, *, at_once: bool = True) -> Iterator[Callable[[], None]]:
+    """Tell `found` of each read of a clock, or of chance, by what runs in this thread within it.
+
+    Gives what begins to look; with `at_once` it has begun.
+    """
 
     def look(frame: FrameType, event: str, called: Any) -> None:
         if event == "c_call" and (instead := _READS.get(_name_of(called))) is not None:
@@ -52,10 +55,14 @@ def watched(found: Found) -> Iterator[None]:
                 place = f"{caller.f_code.co_filename}:{caller.f_lineno}"
                 found(".".join(_name_of(called)), place, instead)
 
+    def begin() -> None:
+        sys.setprofile(look)
+
     before = sys.getprofile()
-    sys.setprofile(look)
+    if at_once:
+        begin()
     try:
-        yield
+        yield begin
     finally:
         sys.setprofile(before)
 

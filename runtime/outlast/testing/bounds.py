@@ -1,0 +1,63 @@
+"""How much one workflow may do for one call of a test: an endless one must not run for ever."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from outlast.core import kinds
+from outlast.testing.errors import Endless
+from outlast.testing.points import Place
+
+
+@dataclass
+class Bounds:
+    """`waits_max`: sleeps, timers and receives; `calls_max`: calls of any kind."""
+
+    waits_max: int = 200
+    calls_max: int = 20_000
+
+
+class Counts:
+    """What each workflow has called for the test's last call."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        self._bounds = bounds
+        self._calls: Counter[str] = Counter()
+        self._waits: Counter[str] = Counter()
+        self.bounds_waits = True
+        """False where the test itself bounds the time that passes."""
+
+    @contextmanager
+    def of_one_call(self) -> Iterator[None]:
+        """Count anew after this: what was started just before belongs to it."""
+        try:
+            yield
+        finally:
+            self._calls.clear()
+            self._waits.clear()
+
+    def add(
+        self, workflow_id: str, kind: str, name: str, now_s: float, place: Place | None
+    ) -> Endless | None:
+        """Count a call; what the test fails with if it is one too many."""
+        self._calls[workflow_id] += 1
+        waits = self.bounds_waits and kind in kinds.WAITS
+        if waits:
+            self._waits[workflow_id] += 1
+        if waits and self._waits[workflow_id] > self._bounds.waits_max:
+            done, option, number = "waited", "waits_max", self._bounds.waits_max
+        elif self._calls[workflow_id] > self._bounds.calls_max:
+            done, option, number = "called something", "calls_max", self._bounds.calls_max
+        else:
+            return None
+        until = datetime.fromtimestamp(now_s, UTC).date()
+        at = name if place is None else f"{name} at {place[0]}:{place[1]}"
+        return Endless(
+            f"{workflow_id} {done} {number:,} times, until {until}, and goes on with {at}: "
+            "let a stub end it, or go step by step, with `outlast.start` and `outlast.advance(…)`; "
+            f"`outlast.{option} = {10 * number}` lets it go on for longer"
+        )
