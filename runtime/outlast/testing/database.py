@@ -28,6 +28,7 @@ from outlast.core.records import (
     Mailbox,
     Message,
     NewWorkflow,
+    Ownership,
     Standing,
     StepRecord,
 )
@@ -151,8 +152,9 @@ class Database:
         if standing.step.completion_order is not None or standing.step.name != step.name:
             return False
         over = standing.step._replace(
-            completion_order=step.completion_order, error=step.error, at_s=step.at_s, kind=step.kind
-        )
+            completion_order=step.completion_order, error=step.error, at_s=step.at_s, kind=step.kind,
+            ended=step.ended,
+        )  # fmt: skip
         if step.kind == "receive":
             over = over._replace(output=step.output)
         self.records[workflow_id, step.step_id] = Record(over, nonce, self.now())
@@ -460,6 +462,19 @@ class Database:
             )
             for each, row in rows.items()
         }  # fmt: skip
+
+    def ownership(self, ids: Iterable[str]) -> dict[str, Ownership]:
+        """`ownership`."""
+        rows = {each: self.workflows[each] for each in ids if each in self.workflows}
+        return {
+            each: Ownership(each, row.new.function, row.status, row.new.subject, row.new.parent)
+            for each, row in rows.items()
+        }
+
+    def counts(self, subject: str) -> tuple[int, int]:
+        """`counts`."""
+        theirs = [each for each in self.workflows.values() if each.new.subject == subject]
+        return sum(each.owner is None and each.claimable_at is not None for each in theirs), len(theirs)
 
     def same_payload(self, new: NewWorkflow) -> bool:
         """`same_payload`."""

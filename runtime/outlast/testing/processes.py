@@ -80,6 +80,8 @@ class Process:
         closely: bool,
     ) -> None:
         self.name = name
+        self.store = store
+        self.observe = observe
         self._seen = seen
         self._closely = closely
         self.loop = VirtualLoop(time, on_idle, self._asleep)

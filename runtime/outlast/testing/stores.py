@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from outlast.core.budget import weigh
+from outlast.core.listing import Page
 from outlast.core.ports import UNBOUNDED, Fence, TransactionStore, TransactionWork
 from outlast.core.records import (
     RECORD_BYTES,
@@ -21,12 +22,15 @@ from outlast.core.records import (
     Mail,
     Mailbox,
     NewWorkflow,
+    Ownership,
     RunningStep,
     Standing,
     Standings,
     StepRecord,
 )
+from outlast.core.resources import EVENTS, STEPS, WORKFLOWS, Resource
 from outlast.testing.database import Database
+from outlast.testing.listings import completions, listed, shown
 from outlast.testing.rows import Blocked, Transaction
 
 T = TypeVar("T")
@@ -269,6 +273,65 @@ class MemoryWorkflows:
     async def cancel(self, workflow_id: str) -> bool:
         """See WorkflowStore."""
         return await self._link.call("cancel", lambda: self._database.cancel(workflow_id))
+
+    # --- for HTTP: see PostgresWorkflows ------------------------------------------------------------------
+
+    async def ownership(self, ids: Sequence[str]) -> dict[str, Ownership]:
+        """See PostgresWorkflows."""
+        return await self._link.call("ownership", lambda: self._database.ownership(ids))
+
+    async def counts(self, subject: str, sleeping_max: int, stored_max: int) -> tuple[int, int]:
+        """See PostgresWorkflows."""
+        sleeping, stored = await self._link.call("counts", lambda: self._database.counts(subject))
+        return min(sleeping, sleeping_max), min(stored, stored_max)
+
+    async def show(self, workflow_id: str) -> dict[str, Any] | None:
+        """See PostgresWorkflows."""
+        row = await self._link.call("show", lambda: self._database.workflows.get(workflow_id))
+        return None if row is None else shown(row)
+
+    async def page(
+        self,
+        after: Sequence[Any] | None = None,
+        limit: int | None = None,
+        *,
+        subject: str | None = None,
+        **filters: Any,
+    ) -> Page:
+        """See PostgresWorkflows."""
+        return await self.listing(WORKFLOWS, {**filters, "subject": subject}, after, limit)
+
+    async def steps(
+        self, workflow_id: str, after: tuple[int, str] | None = None, limit: int | None = None
+    ) -> Page:
+        """See PostgresWorkflows."""
+        return await self.listing(STEPS, {"workflow_id": workflow_id}, after, limit)
+
+    async def events(self, workflow_id: str, after: int, limit: int, event: str | None = None) -> Page:
+        """See PostgresWorkflows."""
+        return await self.listing(EVENTS, {"workflow_id": workflow_id, "event": event}, (after,), limit)
+
+    async def listing(
+        self,
+        resource: Resource,
+        given: Mapping[str, Any],
+        after: Sequence[Any] | None = None,
+        limit: int | None = None,
+    ) -> Page:
+        """See PostgresWorkflows."""
+        return await self._link.call(
+            resource.name, lambda: listed(self._database, resource, given, after, limit)
+        )
+
+    async def steps_after(self, workflow_id: str, order: int, limit: int) -> Page:
+        """See PostgresWorkflows."""
+        return await self._link.call(
+            "steps_after", lambda: completions(self._database, workflow_id, order, limit)
+        )
+
+    async def running(self, workflow_id: str) -> list[dict[str, Any]]:
+        """See PostgresWorkflows. What other processes run is known to none here."""
+        return []
 
 
 def _cut(found: dict[str, Standing]) -> Standings:
