@@ -82,7 +82,7 @@ class GivenCatalog:
 
     def resolve(self, path: str) -> Target:
         """See Catalog. A file of the folder is imported when it is called for."""
-        self._serve_file(path.partition("/")[0])
+        self.serve_file(path.partition("/")[0])
         return self._routes.resolve(path)
 
     def files(self) -> list[FunctionFile]:
@@ -102,9 +102,10 @@ class GivenCatalog:
     def _serve_home_of(self, definition: WorkflowDefinition | HandlerDefinition) -> None:
         package, _, rest = definition.fn.__module__.partition(".")
         if package == ROOT and rest:
-            self._serve_file(rest.partition(".")[0])
+            self.serve_file(rest.partition(".")[0])
 
-    def _serve_file(self, name: str) -> None:
+    def serve_file(self, name: str) -> None:
+        """Serve what that file of the folder offers, if there is one. Raises whatever its import does."""
         if name in self._files or name.startswith("_") or (module := _imported(name)) is None:
             return
         try:

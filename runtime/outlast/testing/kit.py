@@ -26,6 +26,7 @@ from outlast.testing.determinism import determinism
 from outlast.testing.doubles import UNSET, Doubles, Stub
 from outlast.testing.errors import Deadlock, Misuse, Unproved
 from outlast.testing.exploring import explore
+from outlast.testing.histories import Bundle, divergence, recorded
 from outlast.testing.processes import Process
 from outlast.testing.reports import Report
 from outlast.testing.runs import Run
@@ -35,6 +36,9 @@ from outlast.testing.worlds import Connect, World
 
 if TYPE_CHECKING:
     from outlast.testing.calling import Http, Presented
+
+TOLD_MAX = 20
+"""So many findings of a bundle are told."""
 
 
 class Outlast:
@@ -290,6 +294,25 @@ class Outlast:
                 raise Unproved(f"{definition.name} is not deterministic:\n{told}")
 
         return self._asker.ask("deterministic", Done(), work)
+
+    def replay(self, bundle: Bundle) -> Done:
+        """Replay histories of production against today's code, without running a step.
+
+        `bundle` is a file with one history in each line, as the query of docs/testing.md gives them, or the
+        documents themselves. Raises Unproved with each workflow that would go another way than is recorded,
+        and UsageError for a bundle that holds none.
+        """
+        histories = recorded(bundle)
+
+        def work() -> None:
+            found = {each.name: divergence(each, self._catalog) for each in histories}
+            told = [f"  {name}: {what}" for name, what in found.items() if what is not None]
+            if told:
+                more = [] if len(told) <= TOLD_MAX else [f"  and {len(told) - TOLD_MAX} more"]
+                count = f"{len(told)} of {len(histories)} histories"
+                raise Unproved("\n".join([f"{count} diverge:", *told[:TOLD_MAX], *more]))
+
+        return self._asker.ask("replay", Done(), work)
 
     def explore(self, workflow: Any, /, *args: Any, **kwargs: Any) -> Done:
         """Run schedules drawn by a seed, with crashes, hand-overs and lost answers of the database.
