@@ -10,9 +10,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from outlast.functions.catalog import FunctionFile, Target
 from outlast.functions.folder import ROOT
-from outlast.functions.routes import Routes, served_by
+from outlast.functions.routes import FunctionFile, Routes, Target, served_by
 from outlast.functions.serving import NothingServed, Offer, offer_of
 from outlast.functions.visibility import visible_steps
 from outlast.sdk.definitions import HandlerDefinition, WorkflowDefinition
