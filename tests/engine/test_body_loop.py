@@ -220,6 +220,7 @@ async def test_results_of_gathered_futures_belong_to_their_arguments(database: s
     assert sorted(got) == [[[n, -n], n] for n in range(1, 6)]
 
 
+@pytest.mark.postgres
 @pytest.mark.parametrize("flow", [own_time_and_chance, in_a_thread], ids=lambda flow: flow.definition.name)
 async def test_time_and_chance_of_a_body_are_the_same_on_replay(
     database: str, flow: Workflow[..., Any]
@@ -370,6 +371,7 @@ async def many(count: int) -> int:
     return sum(await asyncio.gather(*[echo(n) for n in range(count)]))
 
 
+@pytest.mark.postgres
 async def test_concurrent_steps_share_commits(database: str) -> None:
     async with engine_on(database, many) as bench:
         workflow_id = await bench.start(many, 1_000)

@@ -322,6 +322,7 @@ def test_without_a_host_python_warns() -> None:
 # --- a journal that doesn't move ----------------------------------------------------------------------------
 
 
+@pytest.mark.postgres
 async def test_a_journal_that_does_not_move_is_told_of(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,8 @@ from outlast.store.queries import load
 from tests.engine.harness import engine_on
 from tests.engine.wire import reading_along
 
+pytestmark = pytest.mark.postgres
+
 JOURNAL = "insert into outlast.workflow_status as w"
 HISTORIES = "from outlast.operation_outputs o where o.workflow_id = d.workflow_id"
 SLEEP_S = 0.4

@@ -62,6 +62,12 @@ class DrivenEngine(Engine):
         return super().submit(counted())
 
 
+def threads_at_rest(engine: DrivenEngine) -> int:
+    """How many threads of bodies and steps wait for the loop."""
+    bodies = (each._body for each in engine._executor.live.values())
+    return engine.threads_waiting + sum(isinstance(each, SyncBody) and _waits(each) for each in bodies)
+
+
 class Process:
     """It begins with `open`. What of the engine's inside a test looks at, it looks at here."""
 
@@ -85,7 +91,7 @@ class Process:
         self._seen = seen
         self._closely = closely
         self.loop = VirtualLoop(time, on_idle, self._asleep)
-        self.loop.resting = self._resting
+        self.loop.resting = lambda: threads_at_rest(self.engine)
         self.loop.set_exception_handler(lambda *_: None)
         asyncio.events._set_running_loop(self.loop)
         try:
@@ -138,11 +144,6 @@ class Process:
         execution.make = watched  # type: ignore[method-assign]
 
     # --- whether time may jump ----------------------------------------------------------------------------
-
-    def _resting(self) -> int:
-        bodies = (each._body for each in self.live)
-        at_rest = sum(isinstance(each, SyncBody) and _waits(each) for each in bodies)
-        return at_rest + self.engine.threads_waiting
 
     def _asleep(self) -> bool:
         running = [
