@@ -17,8 +17,8 @@ from outlast.core.names import fresh_workflow_id
 from outlast.core.observations import Observation
 from outlast.core.outcomes import value_of
 from outlast.core.stops import LeaseLost
+from outlast.engine.concurrency import end_tasks
 from outlast.engine.engine import Engine, EngineOptions
-from outlast.engine.settling import end_tasks
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.workflows import Workflow
 from outlast.store.connections import Database
@@ -162,7 +162,12 @@ class Bench:
         """As a crash leaves it: nothing more is written, and the lease has run out."""
         self.abandoned = True
         engine = self.engine
-        loops = [engine._journal._task, engine._membership._task, engine._mail._task, *engine._waits._tasks]
+        loops = [
+            engine._journal._task,
+            engine._membership._task,
+            engine._delivery._task,
+            *engine._waits._tasks,
+        ]
         loops += [engine._consumer._task, engine._membership._loader._task]
         tasks = [task for task in loops if task is not None]
         executions = list(self.live.values())
@@ -232,7 +237,9 @@ async def engine_on(
     else:
         store = PostgresStore(Database.at(url, "tests", sessions), instance_id, "test", connections, limits)
     observations: list[Observation] = []
-    chosen = EngineOptions(**{"tick_s": 0.05, "drain_s": 5.0, "moment_s": 0.2, **options})
+    chosen = EngineOptions(
+        **{"tick_s": 0.05, "drain_s": 5.0, "moment_s": 0.2, "database_wait_s": WAIT_S, **options}
+    )
     engine = (DrivenEngine if in_memory else Engine)(
         instance_id,
         store,

@@ -186,12 +186,12 @@ async def test_after_a_gap_in_the_lease_two_beats_must_have_shown_the_row(databa
     async with engine_on(database, flow, lease_ttl_s=TTL_S, tick_s=20.0) as bench:
         workflow_id = await bench.start(flow)
         execution, lease = bench.live[workflow_id], bench.engine._lease
-        assert lease.covers(execution.stretch)
+        assert lease.covers(execution.term)
         lease._trusted_until = 0.0
         await bench.engine._membership._beat()
-        assert not lease.covers(execution.stretch)
+        assert not lease.covers(execution.term)
         await bench.engine._membership._beat()
-        assert lease.covers(execution.stretch)
+        assert lease.covers(execution.term)
         go_on.set()
         await bench.result(workflow_id)
 
@@ -201,7 +201,7 @@ def test_trust_without_a_gap_is_one_stretch(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("outlast.engine.lease.monotonic", lambda: now)
     lease = Lease(10.0)
     lease.renewed(now)
-    first = lease.stretch
+    first = lease.term
     now += 5
     lease.renewed(now)
     assert lease.covers(first)
@@ -209,6 +209,6 @@ def test_trust_without_a_gap_is_one_stretch(monkeypatch: pytest.MonkeyPatch) -> 
     assert not lease.covers(first)
     lease.renewed(now)
     assert not lease.covers(first)
-    assert lease.covers(lease.stretch)
+    assert lease.covers(lease.term)
     lease.end()
-    assert not lease.covers(lease.stretch)
+    assert not lease.covers(lease.term)

@@ -11,7 +11,7 @@ from outlast import WorkflowHandle, start, step, workflow
 from outlast.core.budget import weigh
 from outlast.core.errors import Overloaded
 from outlast.core.observations import ClaimGivenUp, LoopFailed, WorkflowsClaimed
-from outlast.engine import allowance, loading
+from outlast.engine.instances import allowance, loading
 from tests.engine.harness import Bench, engine_on
 from tests.engine.test_membership import SUCCEEDED
 
@@ -176,7 +176,7 @@ async def test_a_history_of_100_000_steps_keeps_nobody_waiting(database: str) ->
         assert await bench.run(short) == "done"
         assert not ended.is_set()
         assert await bench.result("w") == LONG
-        assert bench.engine._lease.stretch == 1
+        assert bench.engine._lease.term == 1
 
 
 async def test_many_small_records_count_too(database: str) -> None:
@@ -287,7 +287,7 @@ async def test_a_claim_that_takes_long_holds_up_no_beat(database: str) -> None:
 
         await bench.until(lambda: given_up() and given_up()[-1].room == 1)
         assert bench.engine._lease.trusted
-        assert bench.engine._lease.stretch == 1
+        assert bench.engine._lease.term == 1
         assert given_up()[0].room > 1
         await bench.rows("drop trigger slowly on outlast.workflow_status")
         await all_ended(bench, 8)

@@ -31,10 +31,10 @@ from outlast import (
     workflow,
 )
 from outlast.core.observations import ignore
-from outlast.core.records import Mail, Message
-from outlast.engine.calls import PendingCall
-from outlast.engine.mail import Box, MailRoom
+from outlast.core.records import Arrivals, Message
+from outlast.engine.execution.calls import PendingCall
 from outlast.engine.operations import leaving
+from outlast.engine.waits.messages import Delivery, Inbox
 from outlast.sdk.operations import Receive
 from tests.engine.harness import Bench, engine_on, pass_time
 from tests.engine.memory import Memory
@@ -423,7 +423,7 @@ async def test_a_receiver_that_crashes_in_memory_goes_on_elsewhere(database: str
 async def test_a_drained_receiver_goes_on_elsewhere(database: str) -> None:
     async with engine_on(database, three, moment_s=30.0) as bench:
         workflow_id = await bench.start(three)
-        await bench.until(lambda: bench.engine._mail._watched)
+        await bench.until(lambda: bench.engine._delivery._watched)
     async with engine_on(database, three) as bench:
         for number in range(3):
             await sql(bench, workflow_id, number)
@@ -730,22 +730,22 @@ async def test_what_cannot_be_sent_or_received_is_refused(database: str) -> None
         send("x", 1)  # type: ignore[unused-awaitable]
 
 
-# --- the mail room -----------------------------------------------------------------------------------------
+# --- delivery ----------------------------------------------------------------------------------------------
 
 
 async def test_nobody_leaves_with_a_message_in_the_box() -> None:
     """Nor before every receive has looked: the row would wait for messages that came already."""
-    boxes = {topic: Box("w", topic, 0) for topic in "ab"}
-    execution: Any = SimpleNamespace(boxes=boxes)
+    inboxes = {topic: Inbox("w", topic, 0) for topic in "ab"}
+    execution: Any = SimpleNamespace(inboxes=inboxes)
     nobody: Any = None
     calls = [PendingCall(topic, Receive(topic, None), nobody, Context(), None, None) for topic in "ab"]
-    boxes["a"].put(Mail(0, []))
+    inboxes["a"].put(Arrivals(0, []))
     assert not leaving.empty(execution, calls)
-    boxes["b"].put(Mail(0, []))
+    inboxes["b"].put(Arrivals(0, []))
     assert leaving.empty(execution, calls)
-    boxes["b"].put(Mail(1, [Message(7, 1, "null")]))
+    inboxes["b"].put(Arrivals(1, [Message(7, 1, "null")]))
     assert not leaving.empty(execution, calls)
-    boxes["b"].take()
+    inboxes["b"].take()
     assert leaving.empty(execution, calls)
 
 
@@ -769,16 +769,16 @@ class Held:
 async def test_a_look_begins_after_who_asks_for_it(database: str) -> None:
     async with engine_on(database) as bench:
         held = Held(bench.store.messages)
-        room = MailRoom(held, lambda: None, ignore)
-        room.open()
-        first = asyncio.create_task(room.look())
+        delivery = Delivery(held, lambda: None, ignore)
+        delivery.open()
+        first = asyncio.create_task(delivery.look())
         await asyncio.wait_for(held.begun.wait(), 20)
-        second = asyncio.create_task(room.look())
+        second = asyncio.create_task(delivery.look())
         await asyncio.sleep(0)  # it has asked
         held.gate.set()
         await asyncio.wait_for(asyncio.gather(first, second), 20)
         assert held.deliveries == 2
-        await room.close()
+        await delivery.close()
 
 
 async def test_a_message_that_was_taken_keeps_its_workflow_in_memory(database: str) -> None:
@@ -790,7 +790,7 @@ async def test_a_message_that_was_taken_keeps_its_workflow_in_memory(database: s
 
     async with engine_on(database, flow, moment_s=0.5) as bench:
         workflow_id = await bench.start(flow)
-        await bench.until(lambda: workflow_id in bench.live and bench.live[workflow_id].looking)
+        await bench.until(lambda: workflow_id in bench.live and bench.live[workflow_id].leave_timer)
         execution = bench.live[workflow_id]
         execution._scheduled = True  # its body's turn is held up
         await bench.engine.send(workflow_id, '"come"', "", None)

@@ -10,7 +10,7 @@ import pytest
 
 from outlast import step, workflow
 from outlast.core.records import Batch, Beat, Committed
-from outlast.engine.membership import Membership
+from outlast.engine.instances.membership import Membership
 from tests.engine.harness import Bench, engine_on
 
 OURS = """

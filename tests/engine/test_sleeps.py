@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from outlast import UsageError, WorkflowTimeout, sleep, sleep_until, step, workflow
-from outlast.engine import execution
-from outlast.engine.execution import Execution
+from outlast.engine.execution import execution
+from outlast.engine.execution.execution import Execution
 from tests.engine.harness import Bench, engine_on, pass_time
 
 LONG_S = 3600.0

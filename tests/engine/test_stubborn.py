@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from outlast import sleep, step, workflow
-from outlast.engine import execution
+from outlast.engine.execution import execution
 from tests.engine.harness import engine_on
 
 CALLS_MAX = 100_000

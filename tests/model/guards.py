@@ -24,7 +24,7 @@ class Guards:
     record_stays: bool = True
     """journal.sql: the primary key of a record; a conflict changes nothing that has ended."""
     orphans_released: bool = True
-    """engine/membership.py `_release_unknown`."""
+    """engine/instances/membership.py `_release_unknown`."""
     seen_twice: bool = True
     """The same: only what two beats saw."""
     starts_known: bool = True
@@ -38,7 +38,7 @@ class Guards:
     trust_from_sending: bool = True
     """engine/lease.py `renewed(sent_at)`."""
     durable_first: bool = True
-    """engine/execution.py `when_durable`: a step begins only when all before it is durable."""
+    """engine/execution/execution.py `when_durable`: a step begins only when all before it is durable."""
     end_in_order: bool = True
     """engine/journal.py: the end goes with or after the last records, never before."""
     end_together: bool = True
@@ -50,14 +50,14 @@ class Guards:
     cancel_waits: bool = True
     """workflows.sql, cancel: an update waits for who holds the row FOR SHARE."""
     failure_known_first: bool = True
-    """engine/execution.py `_until_known`: a body goes by a transaction's failure when that is recorded."""
+    """execution.py `_certain`: a body goes by a transaction's failure when that is recorded."""
     starts_in_one_trust: bool = True
-    """engine/lease.py `stretch`: what was started before a gap in the lease is asked for again."""
+    """engine/lease.py `term`: what was started before a gap in the lease is asked for again."""
     starts_yield: bool = True
     """engine/engine.py `_begin`: a start whose answer comes late takes no claimed execution's place."""
     recovery_holds_lease: bool = True
     """instances.sql, recover: `for share of i`, so that the lease is looked at again under its lock."""
     revived_beats_twice: bool = True
-    """engine/membership.py `_verify`: after a gap in the lease it takes a second beat to trust the rows."""
+    """engine/instances/membership.py `_verify`: after a gap one beat can't tell; it takes a second."""
     disowned_stopped: bool = True
-    """engine/membership.py `_verify`: executions whose rows are another's are stopped."""
+    """engine/instances/membership.py `_verify`: executions whose rows are another's are stopped."""

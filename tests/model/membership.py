@@ -1,4 +1,4 @@
-"""The membership's loop of an instance: engine/membership.py and lease.py over store/instances.sql.
+"""The membership's loop of an instance: engine/instances/membership.py and lease.py over store/instances.sql.
 
 It does one thing at a time. The lease is a yes or no in the database, trust one in the memory. Time is that
 both may end at any moment, but trust first: it is counted from the sending of what renewed the lease. So when

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from outlast.engine import execution
-from outlast.engine.calls import PendingCall
-from outlast.engine.completions import Completion, Completions
-from outlast.engine.execution import Execution
+from outlast.engine.execution import execution
+from outlast.engine.execution.calls import PendingCall
+from outlast.engine.execution.completions import Completion, Completions
+from outlast.engine.execution.execution import Execution
 from outlast.testing.database import Database
 from outlast.testing.rows import Workflow
 from tests.simulation.network import MISHAPS, Weather

@@ -23,8 +23,8 @@ from outlast.core.records import (
     Committed,
     Ending,
     FencedWrite,
+    InboxQuery,
     LostInstance,
-    Mailbox,
     NewWorkflow,
     Ownership,
     StepRecord,
@@ -378,35 +378,35 @@ async def test_rows_of_nobody_are_found(both: Both) -> None:
 AWAITING = '{"mail":0,"topics":["t"]}'
 
 
-async def read(store: Any, *boxes: Mailbox) -> dict[int, tuple[int, list[tuple[int, str]]]]:
+async def read(store: Any, *boxes: InboxQuery) -> dict[int, tuple[int, list[tuple[int, str]]]]:
     """What a look finds: by box the known number, and numbers and bodies."""
-    found = await store.messages.mail(boxes)
+    found = await store.messages.read(boxes)
     return {place: (mail.seen, [(m.number, m.body) for m in mail.messages]) for place, mail in found.items()}
 
 
 async def test_messages_are_numbered_once_in_their_order_and_read_by_topic(both: Both) -> None:
     await start(both.a, "w", "v")
-    assert (await both.a.instances.claim(["f"], 0, 0)).mail is False
+    assert (await both.a.instances.claim(["f"], 0, 0)).undelivered is False
     ids = [await both.a.messages.send("w", body, "t", body) for body in ("1", "2")]
     assert ids == sorted(set(ids))
     await both.b.messages.send("v", "3", "t", "3")
     await both.b.messages.send("w", "4", "", "4")
-    assert (await both.a.instances.claim(["f"], 0, 0)).mail is True
-    assert await read(both.a, Mailbox("w", "t", 0, 0)) == {}
+    assert (await both.a.instances.claim(["f"], 0, 0)).undelivered is True
+    assert await read(both.a, InboxQuery("w", "t", 0, 0)) == {}
     while (await both.b.messages.deliver()).left:
         pass
-    assert (await both.a.instances.claim(["f"], 0, 0)).mail is False
+    assert (await both.a.instances.claim(["f"], 0, 0)).undelivered is False
     # As many as a look may bring in memory: then only what it brought is known.
-    (seen, messages) = (await read(both.a, Mailbox("w", "t", 0, -1)))[0]
+    (seen, messages) = (await read(both.a, InboxQuery("w", "t", 0, -1)))[0]
     assert messages == [(1, "1"), (2, "2")]
     assert seen in (2, 3)
     boxes = [
-        Mailbox("v", "t", 0, 0),
-        Mailbox("w", "", 0, 0),
-        Mailbox("w", "t", 2, 2),
-        Mailbox("w", "t", 2, 3),
+        InboxQuery("v", "t", 0, 0),
+        InboxQuery("w", "", 0, 0),
+        InboxQuery("w", "t", 2, 2),
+        InboxQuery("w", "t", 2, 3),
     ]
-    assert await read(both.a, *boxes, Mailbox("nobody", "t", 0, -1)) == {
+    assert await read(both.a, *boxes, InboxQuery("nobody", "t", 0, -1)) == {
         0: (1, [(1, "3")]),
         1: (3, [(3, "4")]),
         2: (3, []),

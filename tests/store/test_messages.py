@@ -67,8 +67,8 @@ async def test_a_message_that_commits_after_the_suspension_is_found(database: st
         async with under_way(database, SEND):
             assert await suspend(store)  # an open sender is in nobody's way
             assert (await store.messages.deliver()).left is False
-            assert (await store.instances.claim(["f"], 0, 0)).mail is False
-        assert (await store.instances.claim(["f"], 0, 0)).mail is True
+            assert (await store.instances.claim(["f"], 0, 0)).undelivered is False
+        assert (await store.instances.claim(["f"], 0, 0)).undelivered is True
         assert (await store.messages.deliver()).woken == 1
     assert await rows(database, DUE) == [(True, 1)]
 

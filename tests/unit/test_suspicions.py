@@ -5,8 +5,14 @@ from __future__ import annotations
 import pytest
 
 from outlast.core.records import LostInstance
-from outlast.engine import suspicions
-from outlast.engine.suspicions import LOOK_AGAIN_S, LOOKS, LOOKS_AFTER_RESTART, RETRY_MAX_S, Suspicions
+from outlast.engine.instances import suspicions
+from outlast.engine.instances.suspicions import (
+    LOOK_AGAIN_S,
+    LOOKS,
+    LOOKS_AFTER_RESTART,
+    RETRY_MAX_S,
+    Suspicions,
+)
 
 
 class Time:

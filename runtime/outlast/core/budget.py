@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from sys import getsizeof
+from typing import NamedTuple
 
 from outlast.core.unfolding import count_structure
 
@@ -56,3 +57,10 @@ def weigh(*texts: str | None) -> int:
 def _weigh(text: str) -> int:
     size = len(text) if text.isascii() else getsizeof(text)
     return size + count_structure(text) * (VALUE_BYTES // FACTOR)
+
+
+class Taken(NamedTuple):
+    """Bytes of workflows here: of those that may end by themselves, of those that only wait for others."""
+
+    active: int
+    waiting: int

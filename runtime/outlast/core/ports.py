@@ -8,15 +8,15 @@ from typing import Any, Protocol
 
 from outlast.core.callers import Caller
 from outlast.core.records import (
+    Arrivals,
     Batch,
     Beat,
     ClaimedWorkflow,
     Claims,
     Committed,
     Delivered,
+    InboxQuery,
     LostInstance,
-    Mail,
-    Mailbox,
     NewWorkflow,
     RunningStep,
     Standings,
@@ -108,6 +108,10 @@ class InstanceStore(Protocol):
 
         It only makes things quicker: a store that can't tell needs never call.
         """
+        ...
+
+    def when_due(self, call: Callable[[], None]) -> None:
+        """Call `call` on the event loop whenever somebody else says that there may be work. As above."""
         ...
 
     async def beat(self, lease_ttl_s: float, running: Sequence[RunningStep] | None = None) -> Beat:
@@ -210,8 +214,8 @@ class MessageStore(Protocol):
         """
         ...
 
-    async def mail(self, boxes: Sequence[Mailbox]) -> dict[int, Mail]:
-        """By their index in `boxes`, what has come; where nothing came, nothing. Raises Unreachable."""
+    async def read(self, inboxes: Sequence[InboxQuery]) -> dict[int, Arrivals]:
+        """By their index in `inboxes`, what has come; where nothing came, nothing. Raises Unreachable."""
         ...
 
 

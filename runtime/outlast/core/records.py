@@ -183,12 +183,12 @@ class ClaimedWorkflow:
 class Claims:
     """What a claim brought: the workflows, and instances that are seen to be gone.
 
-    `mail`: there are messages that nobody has delivered yet.
+    `undelivered`: there are messages that nobody has delivered yet.
     """
 
     workflows: list[ClaimedWorkflow]
     lost: list[LostInstance]
-    mail: bool = False
+    undelivered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +220,7 @@ class Message(NamedTuple):
     body: str
 
 
-class Mailbox(NamedTuple):
+class InboxQuery(NamedTuple):
     """A workflow's messages of one topic beyond number `after`; `seen` is its `mail` at the last look."""
 
     workflow_id: str
@@ -229,8 +229,8 @@ class Mailbox(NamedTuple):
     seen: int
 
 
-class Mail(NamedTuple):
-    """What a look into a mailbox found. All messages up to the number `seen` are known, or in `messages`."""
+class Arrivals(NamedTuple):
+    """What a look into an inbox found. All messages up to the number `seen` are known, or in `messages`."""
 
     seen: int
     messages: list[Message]

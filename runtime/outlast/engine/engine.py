@@ -35,22 +35,21 @@ from outlast.core.ports import (
 )
 from outlast.core.records import ClaimedWorkflow, NewWorkflow, RunningStep, Standing, StepRecord
 from outlast.core.stops import HandedOver, LeaseLost
-from outlast.engine.allowance import Allowance
 from outlast.engine.bodies import patches
-from outlast.engine.consuming import Consumer
-from outlast.engine.execution import STOP_GRACE_S
+from outlast.engine.concurrency import in_thread, settled
+from outlast.engine.execution.execution import STOP_GRACE_S
+from outlast.engine.execution.services import Child, Services
 from outlast.engine.executor import Executor
+from outlast.engine.instances.allowance import Allowance
+from outlast.engine.instances.membership import Membership, Pace
+from outlast.engine.instances.queues import Consumer
 from outlast.engine.journal import Journal
 from outlast.engine.lease import Lease
-from outlast.engine.mail import MailRoom
-from outlast.engine.membership import Membership, Pace
 from outlast.engine.new_workflows import new_workflow
 from outlast.engine.operations.transactions import conflict_pause
-from outlast.engine.results import result_of
-from outlast.engine.services import Child, Services
-from outlast.engine.settling import settled
-from outlast.engine.threads import in_thread
-from outlast.engine.waits import Waits
+from outlast.engine.waits.ends import Waits
+from outlast.engine.waits.messages import Delivery
+from outlast.engine.waits.results import result_of
 from outlast.sdk.clients import MakeClients
 from outlast.sdk.context import current_caller
 from outlast.sdk.definitions import TransactionDefinition, WorkflowDefinition
@@ -103,7 +102,7 @@ class Engine:
         self._journal = Journal(store.journal, observe, depth_max=options.journal_depth_max)
         self._workflows = store.workflows
         self._messages = store.messages
-        self._mail = MailRoom(store.messages, self._due, observe)
+        self._delivery = Delivery(store.messages, self._due, observe)
         self._starting: dict[str, asyncio.Future[float | None]] = {}
         self._starting_bytes = 0
         self._opened = False
@@ -118,7 +117,7 @@ class Engine:
             start_child=self._start_child,
             result_of=self.result,
             suspended=self._suspended,
-            mail=self._mail,
+            delivery=self._delivery,
             send=self._send,
             moment_s=options.moment_s,
             replay_arguments=options.replay_arguments,
@@ -141,7 +140,7 @@ class Engine:
             self._lease,
             self.clock,
             lambda: set(self._starting),
-            self._mail.arrived,
+            self._delivery.arrived,
             observe,
             pace,
         )
@@ -167,7 +166,7 @@ class Engine:
         await self._membership.join()
         self._journal.open()
         self._waits.open()
-        self._mail.open()
+        self._delivery.open()
         self._consumer.open()
         self._opened = True
 
@@ -198,7 +197,7 @@ class Engine:
             except TimeoutError:
                 pass  # its lease is ended below, which gives them back too
         self._waits.fail_all(gone)
-        await self._mail.close()
+        await self._delivery.close()
         await self._journal.close(2.0)
         await self._membership.leave()
         await self._waits.close(gone)
@@ -346,7 +345,7 @@ class Engine:
     ) -> asyncio.Future[float | None]:
         """Queue the row; the workflow runs once it is durable, whether or not somebody still waits."""
         started = self._starting[new.workflow_id] = self._journal.start(new)
-        stretch = self._lease.stretch
+        term = self._lease.term
         self._starting_bytes += new.load_bytes
 
         def settle(done: asyncio.Future[float | None]) -> None:
@@ -373,7 +372,7 @@ class Engine:
                 load_bytes=new.load_bytes,
                 token=token,
             )
-            self._executor.launch(claimed, definition, arguments, stretch=stretch)
+            self._executor.launch(claimed, definition, arguments, term=term)
             if self._stopping:
                 self._executor.live[new.workflow_id].drain()
 
@@ -440,7 +439,7 @@ class Engine:
             message_id = await self._messages.send(workflow_id, body, topic, key)
         except Unreachable as error:
             raise DatabaseUnavailable(f"whether the message was sent is unknown: {error}") from error
-        self._mail.arrived()
+        self._delivery.arrived()
         return message_id
 
     async def transact(self, transaction: TransactionDefinition, args: Args, kwargs: Kwargs) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from outlast.core.answers import encode_answer
+from outlast.core.budget import Taken
 from outlast.core.callers import Caller
 from outlast.core.clock import monotonic
 from outlast.core.errors import InvalidInput, InvalidJson, NotSerializable, ShuttingDown
@@ -24,13 +25,12 @@ from outlast.core.sizes import check_size
 from outlast.core.status import Status
 from outlast.core.stops import HandedOver, LeaseLost, Stopped, Suspended, TimedOut
 from outlast.core.storable import clean_json, clean_text
-from outlast.engine.allowance import Taken
 from outlast.engine.bodies.async_body import AsyncBody
 from outlast.engine.bodies.sync_body import SyncBody
-from outlast.engine.execution import Execution, public_reason
+from outlast.engine.execution.execution import Execution, public_reason
+from outlast.engine.execution.services import Services
 from outlast.engine.operations.table import Table
-from outlast.engine.services import Services
-from outlast.engine.waits import Waits
+from outlast.engine.waits.ends import Waits
 from outlast.sdk.clients import MakeClients
 from outlast.sdk.context import Context, WorkflowLogger, enter_context, known_context
 from outlast.sdk.definitions import WorkflowDefinition
@@ -51,7 +51,7 @@ TIMER_MAX_S = 30 * 24 * 3600.0
 _logger = logging.getLogger("outlast.function")
 
 
-class Unfit(Exception):
+class InputRefused(Exception):
     """The recorded input is none for the function: SQL can't tell, and a file may have changed."""
 
     def __init__(self, message: str, errors: Sequence[dict[str, Any]] = ()) -> None:
@@ -107,16 +107,16 @@ class Executor:
         definition: WorkflowDefinition,
         arguments: dict[str, Any] | None = None,
         *,
-        stretch: int,
+        term: int,
         suspect: bool = False,
     ) -> None:
-        """Run a workflow that this instance has claimed, in that stretch of its lease.
+        """Run a workflow that this instance has claimed, in that term of its lease.
 
         `arguments`: its validated input, if known.
         """
         if claimed.version is None:
             _give_deadline(claimed, definition)
-        execution = Execution(claimed, definition, self._services, stretch, self._operations)
+        execution = Execution(claimed, definition, self._services, term, self._operations)
         former = self.live.get(claimed.workflow_id)
         if former is not None:
             # guard: claimed-again-both-run
@@ -255,9 +255,9 @@ class Executor:
 
     def _failure(self, error: BaseException) -> tuple[Ending, str | None]:
         """The end that an exception is. An HTTPException is an answer, and none of the log's business."""
-        if isinstance(error, Unfit):
-            unfit = {"code": InvalidInput.code, "message": str(error), "errors": error.errors}
-            return Ending(Status.ERROR, error=_error_text(unfit)), str(error)
+        if isinstance(error, InputRefused):
+            refused = {"code": InvalidInput.code, "message": str(error), "errors": error.errors}
+            return Ending(Status.ERROR, error=_error_text(refused)), str(error)
         if isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
             inner = error.exceptions[0]
             if isinstance(inner, HTTPException):
@@ -384,17 +384,17 @@ def _give_deadline(claimed: ClaimedWorkflow, definition: WorkflowDefinition) -> 
 
 
 def _bind(claimed: ClaimedWorkflow, inputs: Inputs) -> dict[str, Any]:
-    """The arguments that the recorded input is. Raises Unfit."""
+    """The arguments that the recorded input is. Raises InputRefused."""
     if inputs.request_parameters and claimed.request is None:
-        raise Unfit(f"{claimed.function} takes a Request: it can be called over HTTP only")
+        raise InputRefused(f"{claimed.function} takes a Request: it can be called over HTTP only")
     if not inputs.reads_json:
         return {}
     try:
         return inputs.bind_json(claimed.input or "{}")
     except InvalidInput as error:
-        raise Unfit(str(error), error.errors) from error
+        raise InputRefused(str(error), error.errors) from error
     except InvalidJson as error:
-        raise Unfit(str(error)) from error
+        raise InputRefused(str(error)) from error
 
 
 def _context_of(execution: Execution, claimed: ClaimedWorkflow, clients: MakeClients | None) -> Context:

@@ -24,7 +24,7 @@ from outlast.core.observations import (
 )
 from outlast.core.ports import BadData, Conflicted, JournalStore, Unreachable
 from outlast.core.records import Batch, Ending, FencedWrite, NewWorkflow, StepRecord, Suspension
-from outlast.engine.settling import end_tasks
+from outlast.engine.concurrency import end_tasks
 
 BATCH_ROWS_MAX = 2_000
 BATCH_CHARS_MAX = 8_000_000

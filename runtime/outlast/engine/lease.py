@@ -13,13 +13,13 @@ MARGIN = 0.1
 class Lease:
     """Trust runs from the moment a renewal was sent, never from its answer.
 
-    `stretch` counts times of trust without a gap. In a gap others may have taken over whatever was owned
+    `term` counts times of trust without a gap. In a gap others may have taken over whatever was owned
     before: it must be asked for again.
     """
 
     def __init__(self, ttl_s: float) -> None:
         self.ttl_s = ttl_s
-        self.stretch = 0
+        self.term = 0
         self._trusted_until = 0.0
         self._renewed = asyncio.Event()
 
@@ -28,15 +28,15 @@ class Lease:
         """Whether no other instance can have taken over for want of the lease."""
         return monotonic() < self._trusted_until
 
-    def covers(self, stretch: int) -> bool:
-        """Whether what was owned in that stretch still is, as far as leases decide."""
+    def covers(self, term: int) -> bool:
+        """Whether what was owned in that term still is, as far as leases decide."""
         # guard: gap-forgotten = self.trusted
-        return stretch == self.stretch and self.trusted
+        return term == self.term and self.trusted
 
     def renewed(self, sent_at: float) -> None:
         """A renewal that was sent at `sent_at` (monotonic) has been confirmed."""
         if not self.trusted:
-            self.stretch += 1
+            self.term += 1
         # guard: no-margin = sent_at + self.ttl_s
         self._trusted_until = sent_at + self.ttl_s * (1 - MARGIN)
         self._renewed.set()

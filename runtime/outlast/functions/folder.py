@@ -107,7 +107,7 @@ class Reader:
                 folder.functions[unit.name] = unit
         for name, declared in declarations.functions.items():
             if declared.fault is not None and name in folder.functions:
-                folder.functions[name] = self._unfit(name, declared.fault)
+                folder.functions[name] = self._refused_unit(name, declared.fault)
         for unit in (*shared, *folder.functions.values()):
             folder.sources.update(unit.sources)
             folder.refused.update(unit.refused)
@@ -165,7 +165,7 @@ class Reader:
             path, refused = self._entry(declared.entrypoint, said)
             if refused is not None:
                 told = f"{said.source}: functions.{name}.entrypoint={declared.entrypoint}: {refused}"
-                folder.functions[name] = self._unfit(name, told)
+                folder.functions[name] = self._refused_unit(name, told)
                 continue
             unit = folder.functions[name] = Unit(name, path)
             if path.parent == self._root:
@@ -191,13 +191,13 @@ class Reader:
             return path, f"there is no file {self._show(path)}"
         return path, self._refused(path)
 
-    def _unfit(self, name: str, reason: str) -> Unit:
+    def _refused_unit(self, name: str, reason: str) -> Unit:
         unit = Unit(name, self._root / f"{name}.py", digest=_digest([reason]))
         unit.refused[f"{ROOT}.{name}"] = reason
         return unit
 
     def _refuse_both(self, name: str, one: Unit, other: Unit) -> Unit:
-        both = self._unfit(
+        both = self._refused_unit(
             name, f"both {self._show(one.path)} and {self._show(other.path)} are there; keep one of them"
         )
         both.digest = _digest([one.digest, other.digest])

@@ -22,8 +22,8 @@ from outlast.core.observations import (
     SchemaNewer,
 )
 from outlast.core.ports import Unreachable
+from outlast.engine.concurrency import end_tasks
 from outlast.engine.engine import Engine
-from outlast.engine.settling import end_tasks
 from outlast.functions.catalog import Catalog
 from outlast.functions.watching import watch
 from outlast.host.clients import supabase_clients

@@ -40,7 +40,7 @@ class PostgresInstances:
     """`InstanceStore` for one instance."""
 
     def __init__(self, database: Database, instance_id: str, version: str, limits: RecoveryLimits) -> None:
-        self._leases = SoleConnection(database)
+        self._leases = SoleConnection(database, "outlast_due")
         self._instance_id = instance_id
         self._version = version
         self._limits = limits
@@ -48,6 +48,10 @@ class PostgresInstances:
     def when_lost(self, call: Callable[[], None]) -> None:
         """See InstanceStore."""
         self._leases.when_ended(call)
+
+    def when_due(self, call: Callable[[], None]) -> None:
+        """See InstanceStore."""
+        self._leases.when_notified(call)
 
     async def beat(self, lease_ttl_s: float, running: Sequence[RunningStep] | None = None) -> Beat:
         """See InstanceStore."""
@@ -88,13 +92,13 @@ class PostgresInstances:
             "large_bytes": large_bytes_left,
             "large_alone": large_alone,
         }
-        ((claimed, lost, mail),) = await self._run("claim", parameters, limit_s)
+        ((claimed, lost, undelivered),) = await self._run("claim", parameters, limit_s)
         workflows = [ClaimedWorkflow(**each, input=None, request=None) for each in claimed]
         if workflows:
             faults.reach("claim.after_commit")
         # JSON has no infinity: it comes as text.
         gone = [LostInstance(**{**each, "lease_until_s": float(each["lease_until_s"])}) for each in lost]
-        return Claims(workflows, gone, mail=mail)
+        return Claims(workflows, gone, undelivered=undelivered)
 
     async def recover(self, lost: Sequence[LostInstance]) -> list[tuple[str, str]]:
         """See InstanceStore."""

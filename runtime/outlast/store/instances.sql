@@ -157,7 +157,7 @@ select
   (select coalesce(json_agg(c order by c.due_s), '[]') from claimed c) as claimed,
   (select coalesce(json_agg(l), '[]') from lost l) as lost,
   -- Whether there are messages to deliver.
-  exists (select from outlast.messages m where m.number is null) as mail
+  exists (select from outlast.messages m where m.number is null) as undelivered
 
 -- name: recover
 -- Recovery only makes rows claimable. Progress since the last claim starts the count anew.

@@ -9,7 +9,7 @@ from psycopg import errors
 
 from outlast.core import faults
 from outlast.core.errors import KeyReused, NotSerializable, WorkflowEnded, WorkflowNotFound
-from outlast.core.records import Delivered, Mail, Mailbox, Message
+from outlast.core.records import Arrivals, Delivered, InboxQuery, Message
 from outlast.store.pool import Pool
 from outlast.store.queries import load
 from outlast.store.repeatable import rows_of
@@ -55,9 +55,9 @@ class PostgresMessages:
         left = row["waiting"] > row["delivered"] or row["waiting"] == DELIVERED_MAX
         return Delivered(row["woken"], left)
 
-    async def mail(self, boxes: Sequence[Mailbox]) -> dict[int, Mail]:
+    async def read(self, inboxes: Sequence[InboxQuery]) -> dict[int, Arrivals]:
         """See MessageStore."""
-        workflows, topics, afters, seens = zip(*boxes, strict=True) if boxes else ((), (), (), ())
+        workflows, topics, afters, seens = zip(*inboxes, strict=True) if inboxes else ((), (), (), ())
         parameters = {
             "workflows": list(workflows),
             "topics": list(topics),
@@ -65,18 +65,18 @@ class PostgresMessages:
             "seens": list(seens),
             "limit": LOOK_MAX,
         }
-        found: dict[int, Mail] = {}
-        for row in await self._rows("mail", parameters):
-            mail = found.setdefault(row["place"] - 1, Mail(row["mail"], []))
+        found: dict[int, Arrivals] = {}
+        for row in await self._rows("read", parameters):
+            arrivals = found.setdefault(row["place"] - 1, Arrivals(row["mail"], []))
             if row["number"] is not None:
-                mail.messages.append(Message(row["message_id"], row["number"], row["message"]))
-        return {place: _known(mail) for place, mail in found.items()}
+                arrivals.messages.append(Message(row["message_id"], row["number"], row["message"]))
+        return {place: _known(arrivals) for place, arrivals in found.items()}
 
     async def _rows(self, query: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
         return await rows_of(self._pool, _SQL[query], parameters)
 
 
-def _known(mail: Mail) -> Mail:
+def _known(arrivals: Arrivals) -> Arrivals:
     """Of a look that was full only what it read is known. The rows needn't come in order."""
-    messages = sorted(mail.messages, key=lambda each: each.number)
-    return Mail(messages[-1].number if len(messages) == LOOK_MAX else mail.seen, messages)
+    messages = sorted(arrivals.messages, key=lambda each: each.number)
+    return Arrivals(messages[-1].number if len(messages) == LOOK_MAX else arrivals.seen, messages)

@@ -12,7 +12,7 @@ with waiting as (
   where m.number is null
   order by m.message_id
   limit %(limit)s
-), mailbox as materialized (
+), inbox as materialized (
   -- Skipped is what is being written; somebody's next look finds it.
   select w.workflow_id, w.mail
   from outlast.workflow_status w
@@ -20,9 +20,9 @@ with waiting as (
   -- guard: numbered-without-the-lock
   for no key update skip locked
 ), arrived as materialized (
-  -- Locked after its mailbox: what another numbered since this snapshot was taken drops out.
+  -- Locked after its inbox: what another numbered since this snapshot was taken drops out.
   select m.message_id, m.workflow_id, m.topic, b.mail
-  from mailbox b
+  from inbox b
   join outlast.messages m on m.workflow_id = b.workflow_id
   where m.message_id in (select message_id from waiting) and m.number is null
   for update of m skip locked
@@ -54,8 +54,8 @@ select
   (select count(*) from arrived) as delivered,
   (select count(*) from counted where woken) as woken
 
--- name: mail
--- For each workflow and topic in whose mailbox something came since the last look: the next messages in order.
+-- name: read
+-- For each workflow and topic in whose inbox something came since the last look: the next messages in order.
 -- `mail` is of the same snapshot, which shows all messages up to that number.
 select r.place, w.mail, m.message_id, m.number, m.message
 from unnest(%(workflows)s::text[], %(topics)s::text[], %(afters)s::bigint[], %(seens)s::bigint[])

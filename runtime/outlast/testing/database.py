@@ -15,6 +15,7 @@ from outlast.core.budget import SMALL_BYTES
 from outlast.core.errors import KeyReused, WorkflowEnded, WorkflowNotFound
 from outlast.core.ports import BadData, Fence
 from outlast.core.records import (
+    Arrivals,
     Batch,
     Beat,
     ClaimedWorkflow,
@@ -23,9 +24,8 @@ from outlast.core.records import (
     Delivered,
     Ending,
     FencedWrite,
+    InboxQuery,
     LostInstance,
-    Mail,
-    Mailbox,
     Message,
     NewWorkflow,
     Ownership,
@@ -261,7 +261,7 @@ class Database:
         )
         claimed = [self._claimed(instance_id, each) for each in chosen]
         claimed.sort(key=lambda each: self.workflows[each.workflow_id].created_at)
-        return Claims(claimed, lost, mail=any(self._undelivered()))
+        return Claims(claimed, lost, undelivered=any(self._undelivered()))
 
     def _since(self, workflow_id: str) -> tuple[float, str]:
         return self.workflows[workflow_id].claimable_at or 0.0, workflow_id
@@ -432,10 +432,10 @@ class Database:
                 woken.add(workflow_id)
         return Delivered(len(woken), bool(self._undelivered()))
 
-    def mail(self, boxes: Sequence[Mailbox], limit: int = 2) -> dict[int, Mail]:
-        """`mail`."""
-        found: dict[int, Mail] = {}
-        for place, box in enumerate(boxes):
+    def read(self, inboxes: Sequence[InboxQuery], limit: int = 2) -> dict[int, Arrivals]:
+        """`read`."""
+        found: dict[int, Arrivals] = {}
+        for place, box in enumerate(inboxes):
             row = self.workflows.get(box.workflow_id)
             if row is None or row.mail <= box.seen:
                 continue
@@ -447,7 +447,7 @@ class Database:
                 and each.number > box.after
             )
             messages = sorted(messages, key=lambda each: each.number)[:limit]
-            found[place] = Mail(messages[-1].number if len(messages) == limit else row.mail, messages)
+            found[place] = Arrivals(messages[-1].number if len(messages) == limit else row.mail, messages)
         return found
 
     # --- workflows.sql ------------------------------------------------------------------------------------

@@ -14,8 +14,8 @@ from pydantic_core import to_json
 from outlast.core.errors import UsageError
 from outlast.core.records import NewWorkflow, StepRecord
 from outlast.core.status import LIVE, Status
-from outlast.engine.calls import PendingCall
-from outlast.engine.execution import Execution
+from outlast.engine.execution.calls import PendingCall
+from outlast.engine.execution.execution import Execution
 from outlast.testing.catalog import GivenCatalog
 from outlast.testing.doubles import Doubles
 from outlast.testing.errors import Deadlock

@@ -16,9 +16,9 @@ from outlast.core.observations import Observer
 from outlast.core.places import is_ours, place_of_caller
 from outlast.core.stops import Stopped
 from outlast.engine.bodies.sync_body import SyncBody
-from outlast.engine.calls import Answer, PendingCall
 from outlast.engine.engine import Engine, EngineOptions
-from outlast.engine.execution import Execution
+from outlast.engine.execution.calls import Answer, PendingCall
+from outlast.engine.execution.execution import Execution
 from outlast.sdk.operations import Operation
 from outlast.sdk.running import _line
 from outlast.testing.catalog import GivenCatalog

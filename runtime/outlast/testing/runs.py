@@ -14,7 +14,7 @@ from outlast.core.errors import UsageError
 from outlast.core.events import event_of
 from outlast.core.records import Standing, StepRecord
 from outlast.core.status import Status
-from outlast.engine.results import result_of
+from outlast.engine.waits.results import result_of
 from outlast.sdk.operations import Result
 from outlast.testing.asking import Asked
 from outlast.testing.waiting import Wait, waits_of

@@ -12,15 +12,15 @@ from outlast.core.listing import Page
 from outlast.core.ports import UNBOUNDED, Fence, TransactionStore, TransactionWork
 from outlast.core.records import (
     RECORD_BYTES,
+    Arrivals,
     Batch,
     Beat,
     ClaimedWorkflow,
     Claims,
     Committed,
     Delivered,
+    InboxQuery,
     LostInstance,
-    Mail,
-    Mailbox,
     NewWorkflow,
     Ownership,
     RunningStep,
@@ -55,6 +55,10 @@ class Link(Protocol):
         """See InstanceStore."""
         ...
 
+    def when_due(self, call: Callable[[], None]) -> None:
+        """See InstanceStore."""
+        ...
+
     def abandon(self, transaction: Transaction) -> None:
         """Roll back, now or when the database gets to know that the connection is gone."""
         ...
@@ -80,6 +84,9 @@ class DirectLink:
 
     def when_lost(self, call: Callable[[], None]) -> None:
         """See Link. It is never lost."""
+
+    def when_due(self, call: Callable[[], None]) -> None:
+        """See Link. Nobody tells: the next tick finds it."""
 
     def abandon(self, transaction: Transaction) -> None:
         """See Link."""
@@ -174,6 +181,10 @@ class MemoryInstances:
     def when_lost(self, call: Callable[[], None]) -> None:
         """See InstanceStore."""
         self._link.when_lost(call)
+
+    def when_due(self, call: Callable[[], None]) -> None:
+        """See InstanceStore."""
+        self._link.when_due(call)
 
     async def beat(self, lease_ttl_s: float, running: Sequence[RunningStep] | None = None) -> Beat:
         """See InstanceStore."""
@@ -354,6 +365,6 @@ class MemoryMessages:
         """See MessageStore."""
         return await self._link.call("deliver", self._database.deliver)
 
-    async def mail(self, boxes: Sequence[Mailbox]) -> dict[int, Mail]:
+    async def read(self, inboxes: Sequence[InboxQuery]) -> dict[int, Arrivals]:
         """See MessageStore."""
-        return await self._link.call("mail", lambda: self._database.mail(boxes))
+        return await self._link.call("read", lambda: self._database.read(inboxes))

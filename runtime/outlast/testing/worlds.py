@@ -303,7 +303,7 @@ class World:
                 self.database.send(workflow_id, to_json(self.answers[wait.topic]).decode(), wait.topic, key)
                 sent = True
         if sent and self.process is not None:
-            self.process.engine._mail.arrived()
+            self.process.engine._delivery.arrived()
         return sent
 
     def interrupt(self) -> None:

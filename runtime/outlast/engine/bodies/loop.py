@@ -21,7 +21,7 @@ from weakref import WeakSet
 from outlast.core.errors import UsageError
 from outlast.core.paths import Branch
 from outlast.core.places import place_of_user
-from outlast.engine.calls import PendingCall
+from outlast.engine.execution.calls import PendingCall
 
 CALLBACKS_MAX = 2_000
 """So many are run in one go before the host's loop has a turn."""

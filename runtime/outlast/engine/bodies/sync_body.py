@@ -13,8 +13,8 @@ from outlast.core.errors import UsageError
 from outlast.core.paths import Branch
 from outlast.core.stops import Stopped
 from outlast.engine.bodies.watching import watched
-from outlast.engine.execution import Execution
-from outlast.engine.threads import in_thread
+from outlast.engine.concurrency import in_thread
+from outlast.engine.execution.execution import Execution
 from outlast.sdk.operations import Operation
 from outlast.sdk.running import Line, enter_line
 

@@ -14,8 +14,8 @@ from outlast.core.errors import NotSerializable
 from outlast.core.observations import StepRetried
 from outlast.core.retry import RetryPolicy
 from outlast.core.stops import Broken, Stopped
-from outlast.engine.calls import Failure, PendingCall, Success
-from outlast.engine.execution import NO_CONTEXT, Execution
+from outlast.engine.execution.calls import Failure, PendingCall, Success
+from outlast.engine.execution.execution import NO_CONTEXT, Execution
 from outlast.sdk.context import enter_attempt
 from outlast.sdk.running import enter_line
 
@@ -163,7 +163,7 @@ def in_time(execution: Execution, fn: Callable[..., Any]) -> Callable[..., Any]:
     """`fn`, begun only under the lease: until there is a thread or a connection, it may have run out."""
 
     def begin(*args: Any, **kwargs: Any) -> Any:
-        if execution.stopped is not None or not execution.services.lease.covers(execution.stretch):
+        if execution.stopped is not None or not execution.services.lease.covers(execution.term):
             raise TooLate
         return fn(*args, **kwargs)
 

@@ -13,10 +13,10 @@ from outlast.core.names import message_key_of
 from outlast.core.records import StepRecord
 from outlast.core.retry import RetryPolicy
 from outlast.core.stops import HandedOver
-from outlast.engine.calls import PendingCall, Success
-from outlast.engine.execution import Execution
+from outlast.engine.execution.calls import PendingCall, Success
+from outlast.engine.execution.execution import Execution
+from outlast.engine.execution.services import Child
 from outlast.engine.operations.attempts import Attempts
-from outlast.engine.services import Child
 from outlast.sdk.operations import Result, Send, Start
 
 START_RETRY_MIN_S = 0.05

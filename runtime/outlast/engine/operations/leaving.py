@@ -8,8 +8,8 @@ from outlast.core import kinds
 from outlast.core.clock import monotonic
 from outlast.core.records import StepRecord, Suspension
 from outlast.core.stops import Suspended
-from outlast.engine.calls import PendingCall
-from outlast.engine.execution import Execution
+from outlast.engine.execution.calls import PendingCall
+from outlast.engine.execution.execution import Execution
 from outlast.sdk.operations import Receive
 
 
@@ -55,15 +55,15 @@ def _look_again(execution: Execution) -> None:
         if idle and waiting.nearest_s() > _soon_s(execution):
             _suspend(execution)
 
-    if execution.looking is not None:
-        execution.looking.cancel()
-    execution.looking = execution.host.call_later(execution.services.moment_s, look)
+    if execution.leave_timer is not None:
+        execution.leave_timer.cancel()
+    execution.leave_timer = execution.host.call_later(execution.services.moment_s, look)
 
 
 def empty(execution: Execution, receives: list[PendingCall]) -> bool:
     """Whether no receive is about to take a message, and each of them has looked."""
     # guard: leaves-with-a-message = True
-    return all(execution.boxes[_topic(call)].empty for call in receives)
+    return all(execution.inboxes[_topic(call)].empty for call in receives)
 
 
 def _topic(call: PendingCall) -> str:
@@ -85,7 +85,7 @@ def _awaits(execution: Execution) -> str | None:
     if not topics:
         return None
     # Every message of these topics up to that number was received. What is beyond it wakes.
-    known = min(execution.boxes[topic].seen for topic in topics)
+    known = min(execution.inboxes[topic].seen for topic in topics)
     return to_json({"mail": known, "topics": topics}).decode()
 
 

@@ -6,8 +6,8 @@ from outlast.core import kinds
 from outlast.core.errors import ShuttingDown
 from outlast.core.failures import encode_failure
 from outlast.core.stops import LeaseLost
-from outlast.engine.calls import Failure, PendingCall, Success
-from outlast.engine.execution import Execution
+from outlast.engine.execution.calls import Failure, PendingCall, Success
+from outlast.engine.execution.execution import Execution
 
 
 def end(execution: Execution, call: PendingCall, outcome: Success | Failure) -> None:

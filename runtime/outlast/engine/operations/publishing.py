@@ -7,8 +7,8 @@ from typing import Any
 
 from outlast.core.clock import monotonic
 from outlast.core.records import StepRecord
-from outlast.engine.calls import PendingCall
-from outlast.engine.execution import Execution
+from outlast.engine.execution.calls import PendingCall
+from outlast.engine.execution.execution import Execution
 from outlast.sdk.operations import Publish
 
 AHEAD_CHARS_MAX = 1_000_000

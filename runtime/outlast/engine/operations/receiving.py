@@ -9,9 +9,9 @@ from pydantic_core import from_json
 from outlast.core.clock import monotonic
 from outlast.core.messages import TIMED_OUT, envelope_of, message_in
 from outlast.core.records import StepRecord
-from outlast.engine.calls import PendingCall
-from outlast.engine.execution import Execution
-from outlast.engine.mail import Box
+from outlast.engine.execution.calls import PendingCall
+from outlast.engine.execution.execution import Execution
+from outlast.engine.waits.messages import Inbox
 from outlast.sdk.durations import DURATION_MAX_S
 from outlast.sdk.operations import Receive
 
@@ -26,7 +26,7 @@ def begin(execution: Execution, call: PendingCall) -> None:
     else:
         timeout_s = DURATION_MAX_S if operation.timeout_s is None else operation.timeout_s
         execution.waiting.add(call, execution.services.clock.now_s() + timeout_s)
-    call.task = execution.host.create_task(_receive(execution, call, _box(execution, operation.topic)))
+    call.task = execution.host.create_task(_receive(execution, call, _inbox(execution, operation.topic)))
 
 
 def value(call: PendingCall, record: StepRecord) -> Any:
@@ -35,25 +35,25 @@ def value(call: PendingCall, record: StepRecord) -> Any:
     return None if message is None else message.body
 
 
-async def _receive(execution: Execution, call: PendingCall, box: Box) -> None:
+async def _receive(execution: Execution, call: PendingCall, inbox: Inbox) -> None:
     if execution.draining:
         await execution.never()
     assert call.wake_s is not None
-    clock, mail = execution.services.clock, execution.services.mail
-    message = box.take()
+    clock, delivery = execution.services.clock, execution.services.delivery
+    message = inbox.take()
     if message is None:
-        with mail.watching(box):
+        with delivery.watching(inbox):
             late = clock.now_s() >= call.wake_s
-            await mail.look()
+            await delivery.look()
             execution.schedule()  # it may leave the memory now
             # None if a look that began at the end of its time or later found none.
-            while (message := box.take()) is None and not late:
+            while (message := inbox.take()) is None and not late:
                 left_s = call.wake_s - clock.now_s()
                 if left_s <= 0:
                     late = True
-                    await mail.look()
+                    await delivery.look()
                 else:
-                    await box.arrival(min(left_s, execution.services.moment_s))
+                    await inbox.arrival(min(left_s, execution.services.moment_s))
     # Since it was taken nothing was waited for: a message that isn't recorded now is received by nobody.
     if execution.stopped is None:
         output = TIMED_OUT if message is None else envelope_of(message)
@@ -63,8 +63,8 @@ async def _receive(execution: Execution, call: PendingCall, box: Box) -> None:
         execution.schedule()
 
 
-def _box(execution: Execution, topic: str) -> Box:
-    if topic not in execution.boxes:
-        # guard: received-again = Box(execution.workflow_id, topic, 0)
-        execution.boxes[topic] = Box(execution.workflow_id, topic, execution.received.get(topic, 0))
-    return execution.boxes[topic]
+def _inbox(execution: Execution, topic: str) -> Inbox:
+    if topic not in execution.inboxes:
+        # guard: received-again = Inbox(execution.workflow_id, topic, 0)
+        execution.inboxes[topic] = Inbox(execution.workflow_id, topic, execution.received.get(topic, 0))
+    return execution.inboxes[topic]

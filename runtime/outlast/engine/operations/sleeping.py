@@ -8,8 +8,8 @@ from pydantic_core import from_json, to_json
 
 from outlast.core.clock import monotonic
 from outlast.core.records import StepRecord
-from outlast.engine.calls import PendingCall
-from outlast.engine.execution import Execution
+from outlast.engine.execution.calls import PendingCall
+from outlast.engine.execution.execution import Execution
 from outlast.sdk.operations import Sleep, Timer
 
 LOOK_S = 30.0

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from outlast.core import kinds
 from outlast.core.records import StepRecord
-from outlast.engine.calls import Failure, PendingCall, Success
-from outlast.engine.execution import Execution
+from outlast.engine.execution.calls import Failure, PendingCall, Success
+from outlast.engine.execution.execution import Execution
 from outlast.engine.operations import (
     children,
     failures,

@@ -10,10 +10,10 @@ from typing import Any
 from outlast.core.ports import Conflicted, Fence, TransactionWork, Unreachable
 from outlast.core.records import StepRecord
 from outlast.core.stops import LeaseLost
-from outlast.engine.calls import PendingCall, Success
-from outlast.engine.execution import Execution
+from outlast.engine.concurrency import in_thread
+from outlast.engine.execution.calls import PendingCall, Success
+from outlast.engine.execution.execution import Execution
 from outlast.engine.operations.attempts import Attempts, TooLate, in_time, may_begin_again
-from outlast.engine.threads import in_thread
 from outlast.sdk.context import context
 from outlast.sdk.operations import Transaction
 

@@ -172,16 +172,16 @@ def _text_at(document: Any, path: str) -> str:
     for name in path.split("."):
         found = found.get(name) if isinstance(found, dict) else None
     if found is None or found == "":
-        raise _unfit(path, "missing", "no value is there, and the idempotency key is made of it")
+        raise _no_key(path, "missing", "no value is there, and the idempotency key is made of it")
     if isinstance(found, dict | list):
-        raise _unfit(
+        raise _no_key(
             path, "scalar_type", "a text or a number must be there: the idempotency key is made of it"
         )
     text = found if isinstance(found, str) else to_json(found).decode()
     return text.replace("%", "%25").replace("~", "%7E")
 
 
-def _unfit(path: str, kind: str, message: str) -> InvalidInput:
+def _no_key(path: str, kind: str, message: str) -> InvalidInput:
     return InvalidInput(f"{path}: {message}", [{"type": kind, "loc": path.split("."), "msg": message}])
 
 

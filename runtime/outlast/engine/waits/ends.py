@@ -12,8 +12,8 @@ from outlast.core.errors import OutlastError, WorkflowNotFound
 from outlast.core.observations import LoopFailed, Observer
 from outlast.core.ports import Unreachable, WorkflowStore
 from outlast.core.records import Standing
-from outlast.engine.looking import LOOK_MIN_S, Looks
-from outlast.engine.settling import end_tasks
+from outlast.engine.concurrency import end_tasks
+from outlast.engine.waits.polling import LOOK_MIN_S, Looks
 
 RETRY_S = 0.1
 
@@ -31,7 +31,7 @@ class Waits:
         self._waiters: defaultdict[str, set[asyncio.Future[Standing | None]]] = defaultdict(set)
         self._elsewhere = Looks()
         self._looks: dict[str, asyncio.Future[Standing | None]] = {}
-        self._looking: dict[str, asyncio.Future[Standing | None]] = {}
+        self._looks_sent: dict[str, asyncio.Future[Standing | None]] = {}
         self._looked_for = asyncio.Event()
         self._poll_now = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -45,7 +45,7 @@ class Waits:
     async def close(self, reason: OutlastError) -> None:
         """Stop polling; who still asks how a workflow stands is told `reason`."""
         await end_tasks(self._tasks)
-        _refuse([*self._looks.values(), *self._looking.values()], reason)
+        _refuse([*self._looks.values(), *self._looks_sent.values()], reason)
 
     async def wait(self, workflow_id: str, timeout_s: float | None) -> Standing | None:
         """How the workflow ended; None if it hasn't within `timeout_s`. Raises what `fail` was given."""
@@ -148,7 +148,7 @@ class Waits:
             await self._looked_for.wait()
             self._looked_for.clear()
             looks, self._looks = self._looks, {}
-            self._looking = looks
+            self._looks_sent = looks
             started = monotonic()
             try:
                 await self._answer(looks)

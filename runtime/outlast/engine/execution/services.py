@@ -12,7 +12,7 @@ from outlast.core.observations import Observer
 from outlast.core.ports import TransactionStore
 from outlast.engine.journal import Journal
 from outlast.engine.lease import Lease
-from outlast.engine.mail import MailRoom
+from outlast.engine.waits.messages import Delivery
 from outlast.sdk.clients import MakeClients
 from outlast.sdk.definitions import WorkflowDefinition
 
@@ -44,7 +44,7 @@ class Services:
     result_of: Callable[[str], Awaitable[Any]]
     """What a workflow returned, or raised."""
     suspended: Callable[[float | None], None]
-    mail: MailRoom
+    delivery: Delivery
     send: Callable[[str, str, str, str], Awaitable[int]]
     moment_s: float
     """Waits that are longer leave the memory."""

@@ -1,9 +1,11 @@
-"""Waiting for a future that others wait for too, and for tasks to end."""
+"""Waiting for a future that others wait for too, ending tasks, and running a function in a thread."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+import contextvars
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 AGAIN_S = 0.5
@@ -46,3 +48,18 @@ async def end_tasks(tasks: Iterable[asyncio.Task[Any]]) -> None:
         for task in left:
             task.cancel()
         _, left = await asyncio.wait(left, timeout=AGAIN_S)
+
+
+async def in_thread(pool: ThreadPoolExecutor, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """`fn` in a thread of `pool`, with this task's context variables."""
+    own = contextvars.copy_context()
+
+    def run() -> Any:
+        try:
+            return own.run(fn, *args, **kwargs)
+        except StopIteration as error:
+            raise RuntimeError("the function raised StopIteration") from error
+        except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:
+            raise RuntimeError(f"the function raised {type(error).__name__}") from error
+
+    return await asyncio.get_running_loop().run_in_executor(pool, run)

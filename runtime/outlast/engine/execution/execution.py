@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import Context
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from outlast.core import kinds
 from outlast.core.clock import monotonic, whole_microseconds
@@ -25,12 +25,12 @@ from outlast.core.ports import BadData
 from outlast.core.records import ClaimedWorkflow, RunningStep, StepRecord, Suspension
 from outlast.core.replay import History
 from outlast.core.stops import Broken, Diverged, HandedOver, LeaseLost, Stopped, TimedOut
-from outlast.engine.bodies.waiting import Waiting
-from outlast.engine.calls import Answer, Failure, PendingCall, Success
-from outlast.engine.completions import Completion, Completions
-from outlast.engine.driving import Driven, Operations
-from outlast.engine.mail import Box
-from outlast.engine.services import Services
+from outlast.engine.execution.calls import Answer, Failure, PendingCall, Success
+from outlast.engine.execution.completions import Completion, Completions
+from outlast.engine.execution.driven import Driven
+from outlast.engine.execution.services import Services
+from outlast.engine.execution.waiting import Waiting
+from outlast.engine.waits.messages import Inbox
 from outlast.sdk.context import Context as FunctionContext
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.operations import Operation
@@ -51,6 +51,30 @@ PAUSE_MAX_S = 0.05
 NO_CONTEXT = Context()
 
 
+class Operations(Protocol):
+    """How the operations of bodies are done."""
+
+    def begin(self, execution: Execution, call: PendingCall) -> None:
+        """Do it, as it has no completion on record."""
+        ...
+
+    def end(self, execution: Execution, call: PendingCall, outcome: Success | Failure) -> None:
+        """Record what it came to."""
+        ...
+
+    def value(self, call: PendingCall, record: StepRecord) -> Any:
+        """What a recorded completion gives the body. Whatever it raises says that it no longer fits."""
+        ...
+
+    def failure(self, execution: Execution, call: PendingCall, record: StepRecord) -> Exception:
+        """What a recorded error raises in the body."""
+        ...
+
+    def leave(self, execution: Execution) -> None:
+        """Leave the memory if the body only waits, for long; else record what it waits for."""
+        ...
+
+
 class Execution:
     """All of it runs on the host's event loop."""
 
@@ -59,7 +83,7 @@ class Execution:
         claimed: ClaimedWorkflow,
         definition: WorkflowDefinition,
         services: Services,
-        stretch: int,
+        term: int,
         operations: Operations,
     ) -> None:
         self.workflow_id = claimed.workflow_id
@@ -67,7 +91,7 @@ class Execution:
         self.epoch = claimed.epoch
         self.definition = definition
         self.services = services
-        self.stretch = stretch
+        self.term = term
         """Of the lease, in which it was last known that the row is this instance's."""
         self.load_bytes = claimed.load_bytes
         self.deadline_s = claimed.deadline_s
@@ -83,7 +107,7 @@ class Execution:
         """Those that the body made and has no answer to, by step id."""
         self.waiting = Waiting()
         """Those of them that wait, and hold nothing."""
-        self.boxes: dict[str, Box] = {}
+        self.inboxes: dict[str, Inbox] = {}
         """Of messages, by topic."""
         self.received = last_received(claimed.history)
         self.suspension: Suspension | None = None
@@ -91,7 +115,7 @@ class Execution:
         self.unsaved: list[StepRecord] = []
         """Waits that are recorded with the suspension."""
         self.published_ahead = 0
-        self.looking: asyncio.TimerHandle | None = None
+        self.leave_timer: asyncio.TimerHandle | None = None
         """Whether it can leave the memory."""
         self.draining = False
         self.activity = 0
@@ -251,7 +275,7 @@ class Execution:
         if not self._ended.done():
             self._ended.set_result(None)
         self._begins.clear()  # they refer to this
-        for timer in (self._patience, self.looking):
+        for timer in (self._patience, self.leave_timer):
             if timer is not None:
                 timer.cancel()  # it would keep all this in memory
 
@@ -602,7 +626,7 @@ class Execution:
     async def may_go_on(self) -> None:
         """Wait for the lease. Raises Stopped."""
         # guard: steps-without-lease
-        while self.stopped is None and not self.services.lease.covers(self.stretch):
+        while self.stopped is None and not self.services.lease.covers(self.term):
             await self.services.lease.renewal()
         if self.stopped is not None:
             raise self.stopped

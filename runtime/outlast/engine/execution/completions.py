@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from outlast.core.records import StepRecord
-from outlast.engine.calls import PendingCall
+from outlast.engine.execution.calls import PendingCall
 
 
 class Completion(NamedTuple):

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from outlast.engine.settling import end_tasks, settled
+from outlast.engine.concurrency import end_tasks, settled
 
 
 async def test_a_wait_ends_with_the_future_or_its_time() -> None:

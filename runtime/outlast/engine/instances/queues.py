@@ -13,8 +13,8 @@ from outlast.core.clock import monotonic
 from outlast.core.observations import LoopFailed, Observer, QueueConsumed, QueueRefused, WorkflowsClaimed
 from outlast.core.ports import Catalog, QueueStore, QueueUnusable, Unreachable
 from outlast.core.records import ClaimedWorkflow
+from outlast.engine.concurrency import end_tasks
 from outlast.engine.lease import Lease
-from outlast.engine.settling import end_tasks
 
 LOOK_S = 0.5
 LOOK_LIMIT_S = 10.0
@@ -131,8 +131,8 @@ class Consumer:
             self._refuse(queue, f"{both} both consume it", remedy)
             return False
         (function,) = functions
-        # As it stood before: what is inserted in another stretch of the lease may be somebody else's by now.
-        stretch, began = self._lease.stretch, monotonic()
+        # As it stood before: what is inserted in another term of the lease may be somebody else's by now.
+        term, began = self._lease.term, monotonic()
         limit_s = LOOK_LIMIT_S if room > 1 else LONE_LOOK_LIMIT_S
         try:
             async with asyncio.timeout(limit_s):
@@ -153,7 +153,7 @@ class Consumer:
             self._observe(QueueConsumed(queue))
         if workflows:
             self._observe(WorkflowsClaimed(tuple(each.workflow_id for each in workflows)))
-            self._load(workflows, stretch)
+            self._load(workflows, term)
         return len(workflows) == room
 
     def _room_for(self, known: _Queue) -> int:

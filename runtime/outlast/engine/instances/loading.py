@@ -10,8 +10,8 @@ from outlast.core.clock import Clock, monotonic
 from outlast.core.observations import LoopFailed, Observer
 from outlast.core.ports import Unreachable, WorkflowStore
 from outlast.core.records import ClaimedWorkflow
-from outlast.engine.allowance import Allowance
-from outlast.engine.settling import end_tasks
+from outlast.engine.concurrency import end_tasks
+from outlast.engine.instances.allowance import Allowance
 
 Launch = Callable[[ClaimedWorkflow, int], None]
 GiveBack = Callable[[Sequence[ClaimedWorkflow]], None]
@@ -65,10 +65,10 @@ class Loader:
         """What is to be loaded yet, as far as it is known."""
         return sum(each.load_bytes for each in self.loading.values())
 
-    def load(self, workflows: list[ClaimedWorkflow], stretch: int) -> None:
+    def load(self, workflows: list[ClaimedWorkflow], term: int) -> None:
         """Load and launch `workflows`, which were claimed in that term of the lease."""
         self.loading.update((each.workflow_id, each) for each in workflows)
-        self._batches.put_nowait((workflows, stretch))
+        self._batches.put_nowait((workflows, term))
 
     def forget(self, workflow: ClaimedWorkflow) -> None:
         """It is no longer this instance's: it isn't launched."""
@@ -77,9 +77,9 @@ class Loader:
 
     async def _run(self) -> None:
         while True:
-            workflows, stretch = await self._batches.get()
+            workflows, term = await self._batches.get()
             try:
-                await self._load(workflows, stretch)
+                await self._load(workflows, term)
                 self._failures = 0
             except Unreachable:  # others tell of that
                 self._rest()
@@ -102,7 +102,7 @@ class Loader:
         self._failures += 1
         self.rests_until = monotonic() + pause_s * random.uniform(0.5, 1.0)
 
-    async def _load(self, workflows: list[ClaimedWorkflow], stretch: int) -> None:
+    async def _load(self, workflows: list[ClaimedWorkflow], term: int) -> None:
         taken = self._allowance.taken()
         growing: str | None = None
 
@@ -119,6 +119,6 @@ class Loader:
                 if self.loading.get(workflow.workflow_id) is workflow:
                     del self.loading[workflow.workflow_id]
                     self._allowance.took(workflow)
-                    self._launch(workflow, stretch)
+                    self._launch(workflow, term)
         finally:
             await found.aclose()

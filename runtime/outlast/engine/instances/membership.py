@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from outlast.core.budget import Taken
 from outlast.core.clock import Clock, monotonic
 from outlast.core.observations import (
     ClaimGivenUp,
@@ -23,13 +24,13 @@ from outlast.core.ports import Catalog, InstanceStore, TookTooLong, Unreachable,
 from outlast.core.records import Beat, ClaimedWorkflow, LostInstance
 from outlast.core.status import Status
 from outlast.core.stops import LeaseLost
-from outlast.engine.allowance import Allowance, Taken
-from outlast.engine.execution import Execution
+from outlast.engine.concurrency import end_tasks
+from outlast.engine.execution.execution import Execution
 from outlast.engine.executor import Executor
+from outlast.engine.instances.allowance import Allowance
+from outlast.engine.instances.loading import Loader
+from outlast.engine.instances.suspicions import LOOK_AGAIN_S, RETRY_MAX_S, RETRY_MIN_S, Suspicions
 from outlast.engine.lease import Lease
-from outlast.engine.loading import Loader
-from outlast.engine.settling import end_tasks
-from outlast.engine.suspicions import LOOK_AGAIN_S, RETRY_MAX_S, RETRY_MIN_S, Suspicions
 
 JITTER = 0.05
 LAST_ROUND_S = 1.0
@@ -40,6 +41,9 @@ CLAIM_PART = 1 / 3
 
 STRICT_EVERY_S, STRICT_FOR_S = 40.0, 10.0
 """In that part of each time nothing passes what is too large for now: it may need what others keep taking."""
+
+LOOKS_APART_S, LOOK_ONCE_MORE_S = 0.02, 0.05
+"""After news of work: how soon after the last claim to look, and once more after that."""
 
 CLOCK_SLACK_S = 0.005
 """So much may the database's clock be behind what this process believes it to be."""
@@ -74,7 +78,7 @@ class Membership:
         lease: Lease,
         clock: Clock,
         starting: Callable[[], set[str]],
-        mail_arrived: Callable[[], None],
+        messages_arrived: Callable[[], None],
         observe: Observer,
         pace: Pace,
     ) -> None:
@@ -85,7 +89,7 @@ class Membership:
         self._lease = lease
         self._clock = clock
         self._starting = starting
-        self._mail_arrived = mail_arrived
+        self._messages_arrived = messages_arrived
         self._observe = observe
         self._pace = pace
         self._claiming = True
@@ -94,6 +98,7 @@ class Membership:
         self._wake_at = float("inf")
         self._beat_at = 0.0
         self._forced_at = 0.0
+        self._claimed_at = 0.0
         self._doubtful = False
         """Whether others may have begun to recover what is this instance's."""
         self._told_lost: set[str] = set()
@@ -106,7 +111,9 @@ class Membership:
         """Claimed, and to be given back unused: there was no memory for them, or no time."""
         self._claim_batch = pace.claim_batch
         self._task: asyncio.Task[None] | None = None
+        self._told_due = False
         store.when_lost(self._beat_now)
+        store.when_due(self._look_now)
 
     async def join(self) -> None:
         """Take the lease and start the loop. Raises Unreachable."""
@@ -147,9 +154,9 @@ class Membership:
         """What they take."""
         return self._loader.load_bytes
 
-    def load(self, workflows: list[ClaimedWorkflow], stretch: int) -> None:
+    def load(self, workflows: list[ClaimedWorkflow], term: int) -> None:
         """Load and launch workflows that this instance has claimed in that term of its lease."""
-        self._loader.load(workflows, stretch)
+        self._loader.load(workflows, term)
 
     def claim_soon(self, at_s: float) -> None:
         """Something is due at `at_s` (Unix seconds): claim then, if that is before the next tick."""
@@ -157,6 +164,11 @@ class Membership:
 
     def _claim_now(self) -> None:
         self._wake_by(monotonic())
+
+    def _look_now(self) -> None:
+        """Somebody says that there may be work."""
+        self._told_due = True
+        self._wake_by(max(monotonic(), self._claimed_at + LOOKS_APART_S))
 
     def _beat_now(self) -> None:
         """The session by which others know this instance is gone: show them the next one."""
@@ -223,7 +235,7 @@ class Membership:
             self._wake_at = float("inf")
 
     async def _beat(self) -> None:
-        known, stretch = list(self._executor.live.values()), self._lease.stretch
+        known, term = list(self._executor.live.values()), self._lease.term
         loading = list(self._loader.loading.values())
         running = self._executor.long_running()
         # Dates of the same moment differ by how well this process knows the database's clock.
@@ -238,12 +250,10 @@ class Membership:
         self._lease.renewed(sent_at)
         self._clock.synchronize(beat.database_s, sent_at, monotonic())
         self._beat_at = sent_at + self._lease.ttl_s / 3 * random.uniform(0.9, 1.0)
-        self._verify(known, loading, beat, stretch)
+        self._verify(known, loading, beat, term)
         await self._release_unknown(beat)
 
-    def _verify(
-        self, known: list[Execution], loading: list[ClaimedWorkflow], beat: Beat, stretch: int
-    ) -> None:
+    def _verify(self, known: list[Execution], loading: list[ClaimedWorkflow], beat: Beat, term: int) -> None:
         """End executions whose rows are no longer this instance's: cancelled, or taken over.
 
         After a gap in the lease, or a lost session, one beat can't tell that a row still is: it may have been
@@ -254,13 +264,13 @@ class Membership:
             if beat.owned.get(execution.workflow_id) != execution.epoch:
                 # guard: disowned-go-on
                 execution.stop(LeaseLost("it was cancelled or runs elsewhere"))
-            elif stretch == self._lease.stretch:
-                execution.stretch = stretch
+            elif term == self._lease.term:
+                execution.term = term
         for claimed in loading:
             if beat.owned.get(claimed.workflow_id) != claimed.epoch:
                 self._loader.forget(claimed)
         live = self._executor.live.values()
-        if self._doubtful or any(not each.stopped and each.stretch != self._lease.stretch for each in live):
+        if self._doubtful or any(not each.stopped and each.term != self._lease.term for each in live):
             self._beat_at = 0.0
             self._claim_now()
         self._doubtful = False
@@ -287,6 +297,11 @@ class Membership:
     async def _claim(self) -> bool:
         """Claim, and load; whether there may be more at once. Where room is short the next claim waits."""
         allowance = self._pace.allowance
+        self._claimed_at = monotonic()
+        if self._told_due:
+            # Who committed a moment after whoever told of it told nobody.
+            self._told_due = False
+            self._wake_by(self._claimed_at + LOOK_ONCE_MORE_S)
         active, waiting = allowance.taken()
         taken = Taken(active + self._loader.load_bytes, waiting)
         bytes_left, alone_too = allowance.room(taken)
@@ -297,7 +312,7 @@ class Membership:
             room = 0
             self._wake_by(self._loader.rests_until)
         alone = self._executor.suspects_wait and not any(map(self._is_suspect, self._loader.loading.values()))
-        stretch = self._lease.stretch
+        term = self._lease.term
         try:
             claims = await self._store.claim(
                 self._catalog.workflow_names(),
@@ -314,11 +329,11 @@ class Membership:
             self._claim_batch = max(1, self._claim_batch // 4)
             return False
         self._claim_batch = min(self._pace.claim_batch, 2 * self._claim_batch)
-        if claims.mail:
-            self._mail_arrived()
+        if claims.undelivered:
+            self._messages_arrived()
         if claims.workflows:
             self._observe(WorkflowsClaimed(tuple(each.workflow_id for each in claims.workflows)))
-            self._loader.load(claims.workflows, stretch)
+            self._loader.load(claims.workflows, term)
         recovered = await self._recover(claims.lost)
         if rests:
             return recovered
@@ -331,13 +346,13 @@ class Membership:
     def _is_suspect(self, claimed: ClaimedWorkflow) -> bool:
         return claimed.recovery_attempts >= self._pace.suspect_after
 
-    def _launch(self, claimed: ClaimedWorkflow, stretch: int) -> None:
+    def _launch(self, claimed: ClaimedWorkflow, term: int) -> None:
         definition = self._catalog.workflow(claimed.function)
         # guard: claims-while-leaving
         if not self._claiming:  # told to stop while it was loaded
             self.give_back([claimed])
         elif definition is not None:  # else its file was broken a moment ago: the next beats give it back
-            self._executor.launch(claimed, definition, stretch=stretch, suspect=self._is_suspect(claimed))
+            self._executor.launch(claimed, definition, term=term, suspect=self._is_suspect(claimed))
 
     def give_back(self, workflows: Sequence[ClaimedWorkflow]) -> None:
         """Let these be claimed again: they are this instance's, and it doesn't run them."""

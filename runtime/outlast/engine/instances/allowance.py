@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
-from outlast.core.budget import SMALL_BYTES, Budget
+from outlast.core.budget import SMALL_BYTES, Budget, Taken
 from outlast.core.clock import monotonic
 from outlast.core.records import ClaimedWorkflow
 
 LONE_EVERY_S = 10.0
 """Those that wait may wait for what isn't loaded yet. Where they hold all memory one more is so often."""
-
-
-class Taken(NamedTuple):
-    """Bytes of workflows here: of those that may end by themselves, of those that only wait for others."""
-
-    active: int
-    waiting: int
 
 
 class Allowance:

@@ -10,8 +10,8 @@ from typing import TypeVar
 
 from outlast.core.observations import LoopFailed, Observer
 from outlast.core.ports import MessageStore, Unreachable
-from outlast.core.records import Mail, Mailbox, Message
-from outlast.engine.settling import end_tasks
+from outlast.core.records import Arrivals, InboxQuery, Message
+from outlast.engine.concurrency import end_tasks
 
 POLL_MIN_S = 0.02
 POLL_MAX_S = 0.1
@@ -19,7 +19,7 @@ FAILED_PAUSE_S = 1.0
 T = TypeVar("T")
 
 
-class Box:
+class Inbox:
     """The messages of one topic for one execution."""
 
     def __init__(self, workflow_id: str, topic: str, after: int) -> None:
@@ -53,22 +53,22 @@ class Box:
             timer.cancel()
             self._waiters.remove(waiter)
 
-    def question(self) -> Mailbox:
+    def question(self) -> InboxQuery:
         """What to look for."""
-        return Mailbox(self._workflow_id, self.topic, self._after, self.seen)
+        return InboxQuery(self._workflow_id, self.topic, self._after, self.seen)
 
-    def put(self, mail: Mail) -> None:
+    def put(self, arrivals: Arrivals) -> None:
         """Know what a look found."""
-        self.seen = mail.seen
-        if mail.messages:
-            self._messages.extend(mail.messages)
-            self._after = mail.messages[-1].number
+        self.seen = arrivals.seen
+        if arrivals.messages:
+            self._messages.extend(arrivals.messages)
+            self._after = arrivals.messages[-1].number
             for waiter in self._waiters:
                 _settle(waiter, True)
 
 
-class MailRoom:
-    """Delivers what was sent, to whomever, and reads the boxes that are watched here.
+class Delivery:
+    """Delivers what was sent, to whomever, and reads the inboxes that are watched here.
 
     `due` is told that workflows were made claimable.
     """
@@ -77,7 +77,7 @@ class MailRoom:
         self._store = store
         self._due = due
         self._observe = observe
-        self._watched: Counter[Box] = Counter()
+        self._watched: Counter[Inbox] = Counter()
         self._asked: list[asyncio.Future[None]] = []
         self._undelivered = False
         self._wake = asyncio.Event()
@@ -85,7 +85,7 @@ class MailRoom:
 
     def open(self) -> None:
         """Start the loop."""
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="outlast-mail")
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="outlast-messages")
 
     async def close(self) -> None:
         """Stop it. Who still waits for a look is cancelled with what it belongs to."""
@@ -98,18 +98,18 @@ class MailRoom:
         self._wake.set()
 
     @contextmanager
-    def watching(self, box: Box) -> Iterator[None]:
-        """Read this box again and again."""
-        self._watched[box] += 1
+    def watching(self, inbox: Inbox) -> Iterator[None]:
+        """Read this inbox again and again."""
+        self._watched[inbox] += 1
         try:
             yield
         finally:
-            self._watched[box] -= 1
-            if not self._watched[box]:
-                del self._watched[box]
+            self._watched[inbox] -= 1
+            if not self._watched[inbox]:
+                del self._watched[inbox]
 
     async def look(self) -> None:
-        """Wait for a delivery that begins after this call, and a look into all watched boxes after it."""
+        """Wait for a delivery that begins after this call, and a look into all watched inboxes after it."""
         asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._asked.append(asked)
         self._wake.set()
@@ -134,7 +134,7 @@ class MailRoom:
                 self._asked = asked + self._asked
                 self._undelivered = self._undelivered or undelivered
                 if not isinstance(error, Unreachable):
-                    self._observe(LoopFailed("mail", repr(error)))
+                    self._observe(LoopFailed("messages", repr(error)))
                 await asyncio.sleep(POLL_MAX_S if isinstance(error, Unreachable) else FAILED_PAUSE_S)
             else:
                 for each in asked:
@@ -157,11 +157,11 @@ class MailRoom:
             self._undelivered = True
 
     async def _read(self) -> None:
-        boxes = list(self._watched)
-        if boxes:
-            found = await self._store.mail([box.question() for box in boxes])
-            for index, mail in found.items():
-                boxes[index].put(mail)
+        inboxes = list(self._watched)
+        if inboxes:
+            found = await self._store.read([inbox.question() for inbox in inboxes])
+            for index, arrivals in found.items():
+                inboxes[index].put(arrivals)
 
 
 def _settle(waiter: asyncio.Future[T], result: T) -> None:

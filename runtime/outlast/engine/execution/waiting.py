@@ -5,7 +5,7 @@ from __future__ import annotations
 from heapq import heappop, heappush
 
 from outlast.core import kinds
-from outlast.engine.calls import PendingCall
+from outlast.engine.execution.calls import PendingCall
 
 
 class Waiting:
