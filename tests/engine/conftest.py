@@ -27,13 +27,15 @@ def pytest_asyncio_loop_factories(
 
 
 @pytest.fixture
-def database(request: pytest.FixtureRequest) -> Iterator[str]:
+def database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """See tests/conftest.py: here a database in memory, unless the test is marked `postgres`."""
     if not _is_in_memory(request.node):
         with new_database(request.getfixturevalue("postgres"), TEMPLATE) as url:
             yield url
         return
     with given_time(VirtualTime.monotonic, 0):
+        if hasattr(request.module, "monotonic"):  # else the test would compare with another clock
+            monkeypatch.setattr(request.module, "monotonic", VirtualTime.monotonic)
         yield Memory()
 
 
