@@ -27,7 +27,7 @@ ATTRIBUTES: dict[Any, tuple[str, ...]] = {
     os: (
         "chown", "fork", "forkpty", "getegid", "geteuid", "getgid", "getgroups", "getpgid", "getpgrp",
         "getsid", "getuid", "killpg", "mkfifo", "nice", "openpty", "posix_spawn", "pread", "pwrite",
-        "register_at_fork", "sched_getaffinity", "setpgid", "setsid", "statvfs", "sysconf", "uname", "wait4",
+        "register_at_fork", "setpgid", "setsid", "statvfs", "sysconf", "uname", "wait4",
     ),
     signal: (
         "SIGALRM", "SIGCHLD", "SIGHUP", "SIGKILL", "SIGPIPE", "SIGQUIT", "SIGSTOP", "SIGUSR1", "SIGUSR2",
