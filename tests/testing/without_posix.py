@@ -26,7 +26,7 @@ MODULES = {"fcntl", "grp", "posix", "pty", "pwd", "resource", "syslog", "termios
 ATTRIBUTES: dict[Any, tuple[str, ...]] = {
     os: (
         "chown", "fork", "forkpty", "getegid", "geteuid", "getgid", "getgroups", "getpgid", "getpgrp",
-        "getsid", "getuid", "killpg", "mkfifo", "nice", "openpty", "posix_spawn", "pread", "pwrite",
+        "getsid", "getuid", "killpg", "mkfifo", "nice", "openpty", "pread", "pwrite",
         "register_at_fork", "setpgid", "setsid", "statvfs", "sysconf", "uname", "wait4",
     ),
     signal: (
