@@ -56,7 +56,7 @@ class Memory(str):
 
     def store(self, instance_id: str, limits: RecoveryLimits, sessions: bool | None) -> MemoryStore:
         """That of one instance."""
-        self.database._limits = Limits(
+        self.database.limits = Limits(
             limits.attempts_max, limits.suspect_after, limits.batch, limits.backoff_s,
             limits.backoff_max_s, 100,
         )  # fmt: skip

@@ -36,6 +36,7 @@ from outlast.engine.execution.calls import PendingCall
 from outlast.engine.operations import leaving
 from outlast.engine.waits.messages import Delivery, Inbox
 from outlast.sdk.operations import Receive
+from outlast.testing.statements.messages import MessageStatements
 from tests.engine.harness import Bench, engine_on, pass_time
 from tests.engine.memory import Memory
 
@@ -47,7 +48,7 @@ async def sql(
 ) -> int:
     """Send as a user does in SQL: no instance is told."""
     if isinstance(bench.url, Memory):
-        return bench.url.database.send(workflow_id, json.dumps(message), topic or "", key).message_id
+        return MessageStatements(bench.url.database).send(workflow_id, json.dumps(message), topic or "", key)
     query = "select outlast.send(%s, %s::json, %s, %s) as id"
     (row,) = await bench.rows(query, workflow_id, Json(message), topic, key)
     return int(row["id"])
@@ -770,7 +771,7 @@ async def test_a_look_begins_after_who_asks_for_it(database: str) -> None:
     async with engine_on(database) as bench:
         held = Held(bench.store.messages)
         delivery = Delivery(held, lambda: None, ignore)
-        delivery.open()
+        delivery.loop.open()
         first = asyncio.create_task(delivery.look())
         await asyncio.wait_for(held.begun.wait(), 20)
         second = asyncio.create_task(delivery.look())
@@ -778,7 +779,7 @@ async def test_a_look_begins_after_who_asks_for_it(database: str) -> None:
         held.gate.set()
         await asyncio.wait_for(asyncio.gather(first, second), 20)
         assert held.deliveries == 2
-        await delivery.close()
+        await delivery.loop.close()
 
 
 async def test_a_message_that_was_taken_keeps_its_workflow_in_memory(database: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 import secrets
 import socket
 from collections.abc import Mapping
@@ -13,19 +12,19 @@ from pathlib import Path
 
 from starlette.types import ASGIApp
 
+from outlast.core.background import Loop
 from outlast.core.clock import Clock
 from outlast.core.observations import (
-    DatabaseLost,
     NothingServed,
     Observer,
     SchemaMigrated,
     SchemaNewer,
 )
 from outlast.core.ports import Unreachable
-from outlast.engine.concurrency import end_tasks
+from outlast.engine.concurrency import settled
 from outlast.engine.engine import Engine
 from outlast.functions.catalog import Catalog
-from outlast.functions.watching import watch
+from outlast.functions.watching import FolderWatch
 from outlast.host.clients import supabase_clients
 from outlast.host.rereading import Rereading
 from outlast.host.settings import Settings
@@ -37,7 +36,6 @@ from outlast.store.project import apply_project
 from outlast.store.realtime import Broadcasts
 from outlast.store.supabase import play_supabase
 
-JOIN_RETRY_MAX_S = 5.0
 PROJECT_FOLDER = Path("supabase")
 """The project's own migrations and seed: on the embedded database the host applies them."""
 
@@ -90,9 +88,9 @@ class Instance:
             schema_current=self._schema_current,
         )
         self.app, self.requests, self._keys = web
-        self._tasks: list[asyncio.Task[None]] = []
+        self._loops: list[Loop] = []
+        self._start_ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._joined = False
-        self._stopped = asyncio.Event()
 
     async def start(self, patience_s: float) -> None:
         """Load the functions and join the database; serving may begin when this returns.
@@ -102,47 +100,45 @@ class Instance:
         self.catalog.load()
         if not self.catalog.files():
             self._observe(NothingServed(str(self._settings.functions)))
-        loop = asyncio.get_running_loop()
-        joining = loop.create_task(self._join(), name="outlast-join")
-        self._tasks.append(joining)
+        self._loops.append(Loop("start", self._join, self._observe, tells_absence=True))
         if self._settings.reload:
-            self._tasks.append(loop.create_task(watch(self.catalog, self._stopped), name="outlast-watch"))
-            self._tasks.append(loop.create_task(self._reread(joining), name="outlast-reread"))
-        done, _ = await asyncio.wait([joining], timeout=patience_s)
-        for task in done:
-            if not task.cancelled():  # by `stop`, which may come before the database does
-                task.result()
+            self._loops.append(FolderWatch(self.catalog).loop)
+        for loop in self._loops:
+            loop.open()
+        self._rereading = Rereading(self._settings, self._database, PROJECT_FOLDER, self._observe)
+        self._loops.append(self._rereading.loop)
+        if await settled(self._start_ended, patience_s):
+            self._start_ended.result()
+        else:
+            self._start_ended.cancel()
 
     async def stop(self) -> None:
         """Hand over what runs and let go of everything."""
-        self._stopped.set()
-        await end_tasks(self._tasks)
+        for loop in self._loops:
+            await loop.close()
+        if not self._start_ended.done():
+            self._start_ended.set_result(None)
         await self._keys.close()
         await self.engine.close()
         await self._store.close()
 
     async def _join(self) -> None:
-        failures = 0
-        while True:
-            try:
-                if self._settings.db_url is None:
-                    await play_supabase(self._database)
-                await self._migrate()
-                await self.engine.open()
-                self._joined = True
-                return
-            except Unreachable as error:
-                failures += 1
-                if failures == 1:
-                    self._observe(DatabaseLost("start", str(error)))
-                ceiling = min(JOIN_RETRY_MAX_S, 0.2 * 2**failures)
-                await asyncio.sleep(random.uniform(ceiling / 2, ceiling))
-
-    async def _reread(self, joining: asyncio.Task[None]) -> None:
-        """Follow what lies beside the functions, once the database is as they were at the start."""
-        rereading = Rereading(self._settings, self._database, PROJECT_FOLDER, self._observe)
-        await asyncio.wait([joining])
-        await rereading.run()
+        """One try to join. There is no other one after it has succeeded."""
+        try:
+            if self._settings.db_url is None:
+                await play_supabase(self._database)
+            await self._migrate()
+            await self.engine.open()
+        except Exception as error:
+            if isinstance(error, Unreachable) or self._start_ended.done():
+                raise
+            self._start_ended.set_exception(error)  # whoever starts it is told, and gives up
+            return
+        self._joined = True
+        if self._settings.reload:  # the database is now as the files were at the start
+            self._rereading.loop.open()
+        if not self._start_ended.done():
+            self._start_ended.set_result(None)
 
     async def _migrate(self) -> None:
         """Bring Outlast's schema up to date; on the embedded database the project's too."""

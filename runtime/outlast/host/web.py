@@ -18,7 +18,7 @@ from outlast.web.app import Web
 from outlast.web.callers.admission import Admission
 from outlast.web.callers.audit import Audit
 from outlast.web.callers.credentials import ApiKeys
-from outlast.web.callers.key_sets import FetchFrom, KeySet
+from outlast.web.callers.key_sets import KeySet, fetch_from
 from outlast.web.callers.neighbours import Neighbours
 from outlast.web.callers.shares import Shares
 from outlast.web.callers.stored import Stored
@@ -56,7 +56,7 @@ def web_floor(
     `schema_current` says whether the database's schema is up to date, and raises Unreachable.
     """
     url = settings.key_set_url
-    keys = KeySet(settings.jwks, settings.jwt_secret, None if url is None else FetchFrom(url))
+    keys = KeySet(settings.jwks, settings.jwt_secret, None if url is None else fetch_from(url))
     stored = Stored(workflows, settings.stored_limits())
     shares = Shares(settings.caller_limits(), engine.runs_here, stored)
     admission = Admission(
@@ -64,7 +64,7 @@ def web_floor(
         Tokens(keys, settings.token_issuers, settings.jwt_audiences, engine.clock),
         verify_jwt=settings.verify_jwt,
         of_function=functions.verify_jwt,
-        count=shares.asked,
+        count=shares.count_request,
     )
     bodies = settings.body_limits()
     invoker = Invoker(engine, settings.sync_wait_s, bodies, shares)

@@ -74,7 +74,7 @@ class Answer(Asked["Answer"]):
         workflow_id = self.headers.get("workflow-id")
         if workflow_id is None:
             raise UsageError(f"this answer is not of a workflow: {self!r}")
-        return Run._of(self._world, workflow_id)
+        return Run._begun(self._world, workflow_id)
 
     def __repr__(self) -> str:
         if not self._asked:

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from outlast.functions.folder import ROOT
-from outlast.functions.routes import FunctionFile, Routes, Target, served_by
+from outlast.functions.routes import FunctionFile, Routes, Target, list_served
 from outlast.functions.serving import NothingServed, Offer, offer_of
 from outlast.functions.visibility import visible_steps
 from outlast.sdk.definitions import HandlerDefinition, WorkflowDefinition
@@ -114,7 +114,7 @@ class GivenCatalog:
         self._serve(name, offer, Path(module.__file__ or name))
 
     def _serve(self, name: str, offer: Offer, path: Path) -> None:
-        self._files[name] = FunctionFile(name, path, VERSION, None, served_by(name, offer), offer)
+        self._files[name] = FunctionFile(name, path, VERSION, None, list_served(name, offer), offer)
         self._routes = Routes(self._files.values())
         for function, definition in self._routes.workflows.items():
             if id(definition) not in self._names:

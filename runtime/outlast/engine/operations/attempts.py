@@ -11,7 +11,7 @@ from typing import Any
 from outlast.core import faults
 from outlast.core.clock import monotonic
 from outlast.core.errors import NotSerializable
-from outlast.core.observations import StepRetried
+from outlast.core.observations import StepEnded, StepRetried
 from outlast.core.retry import RetryPolicy
 from outlast.core.stops import Broken, Stopped
 from outlast.engine.execution.calls import Failure, PendingCall, Success
@@ -89,7 +89,26 @@ class Attempts:
             if outcome is not None:
                 faults.reach("step.after_run")
                 call.ended = monotonic()
+                if self._what:
+                    self._tell_end(succeeded=isinstance(outcome, Success))
                 execution.performed(call, outcome)
+
+    def _tell_end(self, *, succeeded: bool) -> None:
+        execution, call = self._execution, self._call
+        assert call.began is not None
+        assert call.ended is not None
+        execution.services.observe(
+            StepEnded(
+                execution.workflow_id,
+                execution.function,
+                call.step_id,
+                call.operation.name,
+                self._what,
+                succeeded,
+                call.attempt,
+                call.ended - call.began,
+            )
+        )
 
     async def _outcome(self) -> Success | Failure | None:
         """What an attempt came to; None: another follows."""
