@@ -141,6 +141,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         future.add_done_callback(self._note_return)
         return future
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """See AbstractEventLoop. Its threads are waited for: time stands, and no timeout strikes."""
+        self._at_work += 1
+        try:
+            await super().shutdown_default_executor()
+        finally:
+            self._at_work -= 1
+
     def _note_return(self, _: Any) -> None:
         self._at_work -= 1
 
