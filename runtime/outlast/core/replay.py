@@ -45,10 +45,8 @@ class History:
         self._unmet.discard(step_id)
         return record
 
-    def next(self) -> StepRecord | None:
+    def take(self) -> StepRecord:
         """The next recorded completion. Raises Diverged if its call was not made: the body is at rest."""
-        if not self.left:
-            return None
         record = self.left[-1]
         # guard: uncalled-steps-ignored
         if record.step_id in self._unmet:
@@ -56,11 +54,7 @@ class History:
                 f"step {record.step_id} {record.name!r} is recorded, but the code now waits without having "
                 f"called it: {_RULE}"
             )
-        return record
-
-    def pass_on(self) -> None:
-        """The next completion has been handed to its call, or that was given up."""
-        self.left.pop()
+        return self.left.pop()
 
     def check_all_reached(self) -> None:
         """Raise Diverged if the body, which ended, once did more."""

@@ -10,9 +10,9 @@ from psycopg import errors
 from psycopg.pq.abc import PGresult
 
 from outlast.core import faults
-from outlast.core.clock import age_s, monotonic
+from outlast.core.clock import monotonic
 from outlast.core.ports import BadData, Conflicted, Unreachable
-from outlast.core.records import Batch, Committed, Ending, FencedWrite, Suspension
+from outlast.core.records import Batch, Committed, Ending, FencedWrite, StepRecord, Suspension
 from outlast.core.status import Status
 from outlast.store.arrays import Literal, literals, numbers, texts, values
 from outlast.store.connections import CONFLICTS, Database, is_away
@@ -220,11 +220,7 @@ def _request(batch: Batch, instance_id: str) -> Request:
     held = [(write.workflow_id, write.epoch) for write in batch.writes if write.end is None]
     ends = [_end_row(write, write.end) for write in batch.writes if write.end is not None]
     now = monotonic()
-    steps = [
-        (write.workflow_id, *step[:-2], age_s(step.began, now), age_s(step.ended, now))
-        for write in batch.writes
-        for step in write.steps
-    ]
+    steps = [_step_row(write.workflow_id, step, now) for write in batch.writes for step in write.steps]
     lone = len(batch.starts) <= 1 and len(batch.writes) <= 1 and len(steps) <= 1
     form = values if lone else literals
     try:
@@ -239,6 +235,13 @@ def _request(batch: Batch, instance_id: str) -> Request:
     except ValueError as error:
         raise BadData(str(error)) from error
     return _COMMIT_ONE if lone else _COMMIT_MANY, parameters
+
+
+def _step_row(workflow_id: str, step: StepRecord, now: float) -> tuple[Any, ...]:
+    at_us = None if step.at_s is None else round(step.at_s * 1e6)
+    began_us = 0 if step.began is None else max(0, round((now - step.began) * 1e6))
+    ended_us = 0 if step.ended is None else max(0, round((now - step.ended) * 1e6))
+    return (workflow_id, *step[:7], at_us, step.arguments, began_us, ended_us)
 
 
 def _end_row(write: FencedWrite, end: Ending | Suspension) -> tuple[Any, ...]:

@@ -7,13 +7,12 @@ from typing import Any, NamedTuple
 
 from outlast.core import kinds
 from outlast.core.records import StepRecord
-from outlast.engine.execution.calls import Failure, PendingCall, Success
+from outlast.engine.execution.calls import PendingCall
 from outlast.engine.execution.execution import Execution
 from outlast.engine.operations import (
     children,
     failures,
     leaving,
-    outcomes,
     publishing,
     receiving,
     sleeping,
@@ -46,10 +45,6 @@ class Table:
     def begin(self, execution: Execution, call: PendingCall) -> None:
         """See Operations."""
         _WAYS[call.operation.kind].begin(execution, call)
-
-    def end(self, execution: Execution, call: PendingCall, outcome: Success | Failure) -> None:
-        """See Operations."""
-        outcomes.end(execution, call, outcome)
 
     def value(self, call: PendingCall, record: StepRecord) -> Any:
         """See Operations."""
