@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ from typing import Any
 
 from outlast.core import faults
 from outlast.core.clock import monotonic
-from outlast.core.errors import NotSerializable
+from outlast.core.errors import DatabaseUnavailable, NotSerializable, Overloaded
 from outlast.core.observations import StepRetried
 from outlast.core.retry import RetryPolicy
 from outlast.core.stops import Broken, Stopped
@@ -24,6 +25,11 @@ TOLD_MAX = 20
 
 TOLD_CHARS_MAX = 200
 _NOTE = "All attempts failed:"
+
+UNTIL_THE_HOST_CAN = RetryPolicy(
+    max_attempts=sys.maxsize, backoff_s=0.2, backoff_max_s=2.0, retry_on=(DatabaseUnavailable, Overloaded)
+)
+"""For results of others and for messages: that the host can't now is never recorded as their failure."""
 
 Run = Callable[[Execution, PendingCall], Awaitable[Success]]
 """Makes one attempt."""

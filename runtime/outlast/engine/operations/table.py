@@ -10,12 +10,15 @@ from outlast.core.records import StepRecord
 from outlast.engine.execution.calls import PendingCall
 from outlast.engine.execution.execution import Execution
 from outlast.engine.operations import (
-    children,
+    awaiting,
     failures,
     leaving,
+    plain,
     publishing,
     receiving,
+    sending,
     sleeping,
+    starting,
     steps,
     transactions,
 )
@@ -33,9 +36,9 @@ _WAYS = {
     kinds.TIMER: _Way(sleeping.begin, sleeping.value),
     kinds.RECEIVE: _Way(receiving.begin, receiving.value),
     kinds.PUBLISH: _Way(publishing.begin, publishing.value),
-    kinds.SEND: _Way(children.begin_send, children.value),
-    kinds.START: _Way(children.begin_start, children.value),
-    kinds.RESULT: _Way(children.begin_result, children.value),
+    kinds.SEND: _Way(sending.begin, plain.value),
+    kinds.START: _Way(starting.begin, plain.value),
+    kinds.RESULT: _Way(awaiting.begin, plain.value),
 }
 
 
