@@ -22,6 +22,7 @@ from benchmarks.workloads import (
     sleepers,
     sql_cost,
     testing_kit,
+    waking,
 )
 
 _CONTENDERS: tuple[Contender, ...] = (
@@ -49,5 +50,6 @@ WORKLOADS: dict[str, ModuleType] = {
     "large_workflows": large_workflows,
     "sql_cost": sql_cost,
     "testing_kit": testing_kit,
+    "waking": waking,
 }
 """In the order of the report."""

@@ -90,6 +90,8 @@ TARGETS = (
     Target("calls/s with a user's token, to those where nobody is asked", "auth", "by_token", 0.9),
     Target("calls/s beside 10,000,000 ended workflows, to those beside none", "growth", "kept", 0.9),
     Target("the same, with random keys (UUIDv4)", "growth", "kept_random", 0.9),
+    Target("64 connections that start by SQL: of their rate untold", "waking", "rate_kept", 0.9),
+    AtMost("from SQL to running, p50", "waking", "sessions_p50_ms", 50, unit=" ms"),
     AtMost("test kit: 50 steps, killed at each of their points", "testing_kit", "crashes_s", 1.0, unit=" s"),
     AtMost("test kit: a test that sleeps 14 days", "testing_kit", "sleep_ms", 10, unit=" ms"),
     AtMost("test kit: its import", "testing_kit", "import_s", 0.3, unit=" s"),

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness.database import program
-from benchmarks.harness.processes import BenchmarkError
+from benchmarks.harness.pgbench import pgbench
 
 CONNECTIONS_MAX = 64
 """Each is a process of Postgres's: beyond, connecting takes longer than measuring."""
@@ -36,31 +33,4 @@ insert into outlast.operation_outputs (
 
 def durable_calls(database: str, connections: int, seconds: float, folder: Path) -> dict[str, Any]:
     """Two commits a call, one connection a caller: calls/s and quantiles in milliseconds."""
-    folder.mkdir(parents=True, exist_ok=True)
-    script, log = folder / "call.sql", folder / "pgbench"
-    script.write_text(_CALL)
-    options = f"-n -M prepared -c {connections} -j {min(2, connections)} -T {max(2, round(seconds))}"
-    command = [
-        program("pgbench"),
-        *options.split(),
-        "-f",
-        str(script),
-        "-l",
-        "--log-prefix",
-        str(log),
-        database,
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60, check=False)
-    found = re.search(r"tps = ([\d.]+)", done.stdout)
-    if done.returncode or found is None:
-        raise BenchmarkError(f"pgbench failed: {done.stderr[-500:]}")
-    latencies = []
-    for part in folder.glob("pgbench.*"):
-        latencies += [int(line.split()[2]) / 1000 for line in part.read_text().splitlines()]
-        part.unlink()
-    latencies.sort()
-    return {
-        "per_s": float(found[1]),
-        "p50_ms": latencies[len(latencies) // 2],
-        "p99_ms": latencies[int(len(latencies) * 0.99)],
-    }
+    return pgbench(_CALL, database, connections, seconds, folder)

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -147,24 +148,31 @@ def test_a_stale_process_id_that_is_anothers_now_does_no_harm(home: Path) -> Non
     sockets = Path(host.ask("server.url").partition("host=")[2].partition("&")[0])
     owner = (home / "postgres" / "data").stat()
     os.kill(supervisor(home), signal.SIGSTOP)  # it must not put an end to the server before it is killed
-    kill(postmaster(home), supervisor(home), host.process.pid)
+    # The host first: it would miss the others, and start them anew.
+    kill(host.process.pid, postmaster(home), supervisor(home))
     host.close()
     wait_for_end(home)
-    bystander = (
-        subprocess.Popen(["sleep", "60"], user=owner.st_uid, group=owner.st_gid)
-        if os.geteuid() == 0
-        else None
-    )
-    another = bystander.pid if bystander else os.getpid()
-    for file in (home / "postgres" / "data" / "postmaster.pid", sockets / ".s.PGSQL.5432.lock"):
-        lines = file.read_text().split("\n")
-        file.write_text("\n".join([str(another), *lines[1:]]))
-    with EmbeddedPostgres.start(home, durable=False) as server:
-        assert values(server.url) == [1]
-    if bystander:
-        assert bystander.poll() is None
-        bystander.kill()
-        bystander.wait()
+    with _bystander(owner) as another:
+        for file in (home / "postgres" / "data" / "postmaster.pid", sockets / ".s.PGSQL.5432.lock"):
+            lines = file.read_text().split("\n")
+            file.write_text("\n".join([str(another), *lines[1:]]))
+        with EmbeddedPostgres.start(home, durable=False) as server:
+            assert values(server.url) == [1]
+
+
+@contextlib.contextmanager
+def _bystander(owner: os.stat_result) -> Iterator[int]:
+    """A process of the server's user, who has nothing to do with it and lives on."""
+    if os.geteuid() != 0:
+        yield os.getpid()
+        return
+    process = subprocess.Popen(["sleep", "60"], user=owner.st_uid, group=owner.st_gid)
+    try:
+        yield process.pid
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_initdb_killed_in_the_middle_leaves_nothing_broken(new_home: Path) -> None:

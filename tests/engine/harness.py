@@ -214,7 +214,9 @@ async def engine_on(
     limits = limits or RecoveryLimits()
     store = PostgresStore(Database.at(url, "tests", sessions), instance_id, "test", connections, limits)
     observations: list[Observation] = []
-    chosen = EngineOptions(**{"tick_s": 0.05, "drain_s": 5.0, "moment_s": 0.2, **options})
+    chosen = EngineOptions(
+        **{"tick_s": 0.05, "drain_s": 5.0, "moment_s": 0.2, "database_wait_s": WAIT_S, **options}
+    )
     engine = Engine(
         instance_id,
         store,

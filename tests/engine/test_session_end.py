@@ -56,22 +56,22 @@ async def test_a_statement_that_was_cancelled_is_the_bodys_error(database: str) 
 
 async def test_the_end_of_an_unused_connection_is_told_once_and_other_news_is_not(database: str) -> None:
     ended = asyncio.Queue[None]()
-    sole = SoleConnection(Database.at(database, "tests"))
+    sole = SoleConnection(Database.at(database, "tests"), "news")
     sole.when_ended(lambda: ended.put_nowait(None))
+    told = asyncio.Queue[None]()
+    sole.when_notified(lambda: told.put_nowait(None))
     async with (
         asyncio.timeout(WAIT_S),
         await psycopg.AsyncConnection.connect(database, autocommit=True) as other,
     ):
         async with sole.use(WAIT_S) as connection:
-            await connection.execute("listen news")
             pid = connection.info.backend_pid
-        heard: list[str] = []
-        connection.add_notify_handler(lambda news: heard.append(news.payload))
-        for number in range(3):
-            await other.execute("select pg_notify('news', %s)", (str(number),))
-        while len(heard) < 3:
-            async with sole.use(WAIT_S) as same:
-                assert same.info.backend_pid == pid
+        await other.execute("notify news")
+        await told.get()
+        async with sole.use(WAIT_S) as same:  # and while it is used
+            assert same.info.backend_pid == pid
+            await other.execute("notify news")
+            while told.empty():
                 await same.execute("select 1")
         assert ended.empty()
 
@@ -80,6 +80,9 @@ async def test_the_end_of_an_unused_connection_is_told_once_and_other_news_is_no
         assert connection.closed
         async with sole.use(WAIT_S) as fresh:
             assert fresh.info.backend_pid != pid
+        await told.get()
+        await other.execute("notify news")
+        await told.get()
         await sole.close()
         assert ended.empty()
 

@@ -94,6 +94,7 @@ class SimulatedLink:
         self._session: int | None = None
         self._transactions: set[Transaction] = set()
         self._when_lost: Callable[[], None] = lambda: None
+        self._when_due: Callable[[], None] = lambda: None
         self.down_until = 0.0
 
     @property
@@ -108,6 +109,15 @@ class SimulatedLink:
     def when_lost(self, call: Callable[[], None]) -> None:
         """See Link."""
         self._when_lost = call
+
+    def when_due(self, call: Callable[[], None]) -> None:
+        """See Link."""
+        self._when_due = call
+
+    def told(self) -> None:
+        """A notification came."""
+        if self._network.weather.sessions and self._process.alive:
+            self._process.loop.call_soon(self._when_due)
 
     def cut(self) -> None:
         """End the session, and every transaction that is open."""

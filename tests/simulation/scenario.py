@@ -303,6 +303,9 @@ class Scenario:
         else:
             letter.visible = True
             self.posting -= 1
+            for instance in self.living():
+                if self.world.chance.random() < 0.7:
+                    self.world.at(self.network.delay_s(), instance.link.told)
 
     # --- the whole ----------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 import time
 from datetime import timedelta
 from typing import Any
@@ -53,6 +54,23 @@ async def talk(port: int) -> str:
 async def talks(port: int) -> str:
     await sleep(3600)
     return await talk(port)
+
+
+class Declined(Exception):
+    pass
+
+
+@step
+async def pay() -> str:
+    return "paid"
+
+
+@workflow
+async def pays() -> str:
+    try:
+        return await pay()
+    except Declined:
+        return "declined"
 
 
 @workflow
@@ -140,6 +158,14 @@ def test_what_a_workflow_raises_is_raised(outlast: Outlast) -> None:
     run = outlast.finish(outlast.start(sound.raises))
     assert isinstance(run.error, sound.Down)
     assert [each.error for each in run.steps] == [None, "Down: down"]
+
+
+def test_a_stub_raises_what_the_body_knows_though_its_module_was_loaded_anew(
+    outlast: Outlast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, __name__)
+    outlast.stub(pay, raises=[Declined("no")])
+    assert outlast.run(pays).result == "declined"
 
 
 def test_steps_events_children_and_a_snapshot(outlast: Outlast) -> None:

@@ -110,6 +110,10 @@ class InstanceStore(Protocol):
         """
         ...
 
+    def when_due(self, call: Callable[[], None]) -> None:
+        """Call `call` on the event loop whenever somebody else says that there may be work. As above."""
+        ...
+
     async def beat(self, lease_ttl_s: float, running: Sequence[RunningStep] | None = None) -> Beat:
         """Renew this instance's lease. `running` is shown to who asks other instances; None: as before."""
         ...

@@ -16,6 +16,7 @@ from psycopg import AsyncConnection, AsyncCursor, AsyncTransaction, errors
 from psycopg.abc import Params, Query
 from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
+from psycopg.sql import SQL, Identifier
 
 from outlast.core.clock import monotonic
 from outlast.core.observations import DatabaseConnected, Observer, ignore
@@ -217,26 +218,38 @@ async def away() -> AsyncIterator[None]:
 
 
 class SoleConnection:
-    """One connection of one user, made when needed and made anew after it was lost."""
+    """One connection of one user, made when needed and made anew after it was lost.
 
-    def __init__(self, database: Database) -> None:
+    Where it is a session it listens to `channel`.
+    """
+
+    def __init__(self, database: Database, channel: str) -> None:
         self._database = database
+        self._channel = channel
         self._connection: AsyncConn | None = None
-        self._ended: Callable[[], None] | None = None
+        self._ended: Callable[[], None] = lambda: None
+        self._notified: Callable[[], None] = lambda: None
         self._watched: tuple[asyncio.AbstractEventLoop, int] | None = None
 
     def when_ended(self, call: Callable[[], None]) -> None:
         """Call `call` when the connection is seen to end while nothing uses it."""
         self._ended = call
 
+    def when_notified(self, call: Callable[[], None]) -> None:
+        """Call `call` when something came through the channel."""
+        self._notified = call
+
     @asynccontextmanager
     async def use(self, timeout_s: float) -> AsyncIterator[AsyncConn]:
         """The connection, for statements that end in `timeout_s`. Raises Unreachable, and drops it then."""
         self._look_away()
-        if self._connection is None or self._connection.closed:
+        fresh = self._connection is None or self._connection.closed
+        if self._connection is None or fresh:
             self._connection = await self._database.connect()
         try:
             async with away(), asyncio.timeout(timeout_s):
+                if fresh and self._connection.kind.sessions:
+                    await self._listen(self._connection)
                 yield self._connection
         except BaseException as error:
             if isinstance(error, Unreachable | asyncio.CancelledError) or self._connection.broken:
@@ -253,9 +266,18 @@ class SoleConnection:
             # Closing sends one message without waiting for its arrival.
             await connection.close()
 
+    async def _listen(self, connection: AsyncConn) -> None:
+        connection.add_notify_handler(lambda _: self._notified())
+        try:
+            await connection.execute(SQL("listen {}").format(Identifier(self._channel)))
+        except psycopg.Error as error:
+            if is_away(error):
+                raise
+            # Whatever stands between knows no channels: nothing is lost by that but time.
+
     def _watch(self) -> None:
         """Hear what arrives unasked. Not while the driver waits: it watches the same socket itself."""
-        if self._ended is None or self._connection is None or self._connection.closed:
+        if self._connection is None or self._connection.closed:
             return
         self._watched = asyncio.get_running_loop(), self._connection.fileno()
         loop, socket = self._watched
@@ -268,9 +290,13 @@ class SoleConnection:
             loop.remove_reader(socket)
 
     def _unasked(self) -> None:
-        """A notice, a changed setting, or the connection's end: libpq reads it to find out."""
-        if self._connection is None or self._ended is None:
+        """News, a notice, a changed setting, or the connection's end: libpq reads it to find out."""
+        if self._connection is None:
             return
         if not is_open(self._connection):
             self._look_away()
             self._ended()
+        pgconn = self._connection.pgconn
+        for news in iter(pgconn.notifies, None):
+            if pgconn.notify_handler is not None:
+                pgconn.notify_handler(news)

@@ -40,7 +40,7 @@ class PostgresInstances:
     """`InstanceStore` for one instance."""
 
     def __init__(self, database: Database, instance_id: str, version: str, limits: RecoveryLimits) -> None:
-        self._leases = SoleConnection(database)
+        self._leases = SoleConnection(database, "outlast_due")
         self._instance_id = instance_id
         self._version = version
         self._limits = limits
@@ -48,6 +48,10 @@ class PostgresInstances:
     def when_lost(self, call: Callable[[], None]) -> None:
         """See InstanceStore."""
         self._leases.when_ended(call)
+
+    def when_due(self, call: Callable[[], None]) -> None:
+        """See InstanceStore."""
+        self._leases.when_notified(call)
 
     async def beat(self, lease_ttl_s: float, running: Sequence[RunningStep] | None = None) -> Beat:
         """See InstanceStore."""

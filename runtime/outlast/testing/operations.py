@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 
 from outlast.core import kinds
@@ -98,6 +98,7 @@ class WatchedOperations(Table):
         points, seen, name = self._points, self._seen, definition.name
         place = definition.fn.__code__.co_filename, definition.fn.__code__.co_firstlineno
 
+        @wraps(definition.fn)  # where it is defined its exceptions are looked for
         async def noted(*args: Any, **kwargs: Any) -> Any:
             here = context()
             step_id = here.step_id or ""

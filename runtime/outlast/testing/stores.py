@@ -51,6 +51,10 @@ class Link(Protocol):
         """See InstanceStore."""
         ...
 
+    def when_due(self, call: Callable[[], None]) -> None:
+        """See InstanceStore."""
+        ...
+
     def abandon(self, transaction: Transaction) -> None:
         """Roll back, now or when the database gets to know that the connection is gone."""
         ...
@@ -76,6 +80,9 @@ class DirectLink:
 
     def when_lost(self, call: Callable[[], None]) -> None:
         """See Link. It is never lost."""
+
+    def when_due(self, call: Callable[[], None]) -> None:
+        """See Link. Nobody tells: the next tick finds it."""
 
     def abandon(self, transaction: Transaction) -> None:
         """See Link."""
@@ -170,6 +177,10 @@ class MemoryInstances:
     def when_lost(self, call: Callable[[], None]) -> None:
         """See InstanceStore."""
         self._link.when_lost(call)
+
+    def when_due(self, call: Callable[[], None]) -> None:
+        """See InstanceStore."""
+        self._link.when_due(call)
 
     async def beat(self, lease_ttl_s: float, running: Sequence[RunningStep] | None = None) -> Beat:
         """See InstanceStore."""

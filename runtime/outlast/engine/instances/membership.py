@@ -42,6 +42,9 @@ CLAIM_PART = 1 / 3
 STRICT_EVERY_S, STRICT_FOR_S = 40.0, 10.0
 """In that part of each time nothing passes what is too large for now: it may need what others keep taking."""
 
+LOOKS_APART_S, LOOK_ONCE_MORE_S = 0.02, 0.05
+"""After news of work: how soon after the last claim to look, and once more after that."""
+
 CLOCK_SLACK_S = 0.005
 """So much may the database's clock be behind what this process believes it to be."""
 
@@ -95,6 +98,7 @@ class Membership:
         self._wake_at = float("inf")
         self._beat_at = 0.0
         self._forced_at = 0.0
+        self._claimed_at = 0.0
         self._doubtful = False
         """Whether others may have begun to recover what is this instance's."""
         self._told_lost: set[str] = set()
@@ -107,7 +111,9 @@ class Membership:
         """Claimed, and to be given back unused: there was no memory for them, or no time."""
         self._claim_batch = pace.claim_batch
         self._task: asyncio.Task[None] | None = None
+        self._told_due = False
         store.when_lost(self._beat_now)
+        store.when_due(self._look_now)
 
     async def join(self) -> None:
         """Take the lease and start the loop. Raises Unreachable."""
@@ -158,6 +164,11 @@ class Membership:
 
     def _claim_now(self) -> None:
         self._wake_by(monotonic())
+
+    def _look_now(self) -> None:
+        """Somebody says that there may be work."""
+        self._told_due = True
+        self._wake_by(max(monotonic(), self._claimed_at + LOOKS_APART_S))
 
     def _beat_now(self) -> None:
         """The session by which others know this instance is gone: show them the next one."""
@@ -286,6 +297,11 @@ class Membership:
     async def _claim(self) -> bool:
         """Claim, and load; whether there may be more at once. Where room is short the next claim waits."""
         allowance = self._pace.allowance
+        self._claimed_at = monotonic()
+        if self._told_due:
+            # Who committed a moment after whoever told of it told nobody.
+            self._told_due = False
+            self._wake_by(self._claimed_at + LOOK_ONCE_MORE_S)
         active, waiting = allowance.taken()
         taken = Taken(active + self._loader.load_bytes, waiting)
         bytes_left, alone_too = allowance.room(taken)

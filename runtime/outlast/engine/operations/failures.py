@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import unwrap
 from typing import Any
 
 from outlast.core.errors import StepFailed, WorkflowFailed
@@ -20,7 +21,9 @@ def failure(execution: Execution, call: PendingCall, record: StepRecord) -> Exce
         function = operation.definition.fn
     elif isinstance(operation, Start | Result) and operation.workflow is not None:
         function = operation.workflow.fn
-    error = decode_failure(record.error or "", name, function.__globals__)
+    # A decorator's own module isn't where the function's exceptions are.
+    scope = getattr(unwrap(function), "__globals__", function.__globals__)
+    error = decode_failure(record.error or "", name, scope)
     if isinstance(operation, Result) and isinstance(error, StepFailed) and error.step == name:
         # What it raised can't be rebuilt here.
         text = f"{error.error_type}: {error.error_message}"
