@@ -96,7 +96,7 @@ with started as (
   select
     r.id, r.step_id, r.name, r.output::json, r.error::json, r.attempts, r.place,
     r.kind, to_timestamp(r.at / 1e6), r.args,
-    %(nonce)s, now() - make_interval(secs => r.began / 1e6), now() - make_interval(secs => r.ended / 1e6)
+    %(nonce)s, now() - r.began * interval '1 us', now() - r.ended * interval '1 us'
   from (
     select
       unnest(%(step_workflows)s::text[]) as id,
