@@ -91,7 +91,7 @@ class Process:
         finally:
             asyncio.events._set_running_loop(None)
         executor = self.engine._executor
-        executor._operations = operations
+        executor._operations = executor._operations._replace(begin=operations.begin)
         executor._body_threads = DaemonThreads()  # type: ignore[assignment]
         self._launch = executor.launch
         executor.launch = self._watched_launch  # type: ignore[method-assign]

@@ -258,10 +258,7 @@ class BodyLoop(asyncio.AbstractEventLoop):
                     try:
                         handle._context.run(handle._callback, *handle._args)
                     # guard: sys-exit-ends-the-host
-                    except (SystemExit, KeyboardInterrupt) as error:
-                        # If a task raised it, asyncio has given it to that.
-                        driver.report({"message": "a workflow's body ends the program", "exception": error})
-                    except BaseException as error:  # noqa: BLE001 - as asyncio.Handle does
+                    except BaseException as error:  # noqa: BLE001 - what a task raised, asyncio gave to that
                         message = f"Exception in callback {handle._callback!r}"
                         driver.report({"message": message, "exception": error, "handle": handle})
             return not ready

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import Context
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 from outlast.core import kinds
 from outlast.core.clock import monotonic, whole_microseconds
@@ -51,24 +51,17 @@ PAUSE_MAX_S = 0.05
 NO_CONTEXT = Context()
 
 
-class Operations(Protocol):
+class Operations(NamedTuple):
     """How the operations of bodies are done."""
 
-    def begin(self, execution: Execution, call: PendingCall) -> None:
-        """Do it, as it has no completion on record."""
-        ...
-
-    def value(self, call: PendingCall, record: StepRecord) -> Any:
-        """What a recorded completion gives the body. Whatever it raises says that it no longer fits."""
-        ...
-
-    def failure(self, execution: Execution, call: PendingCall, record: StepRecord) -> Exception:
-        """What a recorded error raises in the body."""
-        ...
-
-    def leave(self, execution: Execution) -> None:
-        """Leave the memory if the body only waits, for long; else record what it waits for."""
-        ...
+    begin: Callable[[Execution, PendingCall], None]
+    """Do it, as it has no completion on record."""
+    value: Callable[[PendingCall, StepRecord], Any]
+    """What a recorded completion gives the body. Whatever it raises says that it no longer fits."""
+    failure: Callable[[Execution, PendingCall, StepRecord], Exception]
+    """What a recorded error raises in the body."""
+    leave: Callable[[Execution], None]
+    """Leave the memory if the body only waits, for long; else record what it waits for."""
 
 
 class Execution:

@@ -1,4 +1,4 @@
-"""What the record of a start, a result or a sent message gives the body: plain JSON."""
+"""What a record gives the body: plain JSON of a start, a result or a sent message; of others nothing."""
 
 from __future__ import annotations
 
@@ -14,3 +14,7 @@ PLAIN = Codec(of="the result")
 def value(call: PendingCall, record: StepRecord) -> Any:
     """See operations.table."""
     return PLAIN.decode(record.output)
+
+
+def nothing(call: PendingCall, record: StepRecord) -> None:
+    """See operations.table."""
