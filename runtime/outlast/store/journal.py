@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from psycopg import errors
@@ -12,7 +12,7 @@ from psycopg.pq.abc import PGresult
 from outlast.core import faults
 from outlast.core.clock import monotonic
 from outlast.core.ports import BadData, Conflicted, Unreachable
-from outlast.core.records import Batch, Committed, Ending, FencedWrite, StepRecord, Suspension
+from outlast.core.records import Batch, Committed, Ending, FencedWrite, Suspension
 from outlast.core.status import Status
 from outlast.store.arrays import Literal, literals, numbers, texts, values
 from outlast.store.connections import CONFLICTS, Database, is_away
@@ -33,6 +33,17 @@ _BAD_DATA = (
     errors.RaiseException,  # by a trigger of the project's own
     UnicodeEncodeError,
 )
+
+
+def _microseconds(column: Sequence[float | None]) -> str:
+    return numbers([None if each is None else round(each * 1e6) for each in column])
+
+
+def _ages(column: Sequence[float | None]) -> str:
+    """How long ago readings of `monotonic` were, in microseconds; None is now."""
+    now = monotonic()
+    return numbers([0 if each is None else max(0, round((now - each) * 1e6)) for each in column])
+
 
 # The parameters of `commit_batch` that are columns of rows, in the order in which the rows hold them.
 _STARTS: Mapping[str, Literal] = {
@@ -69,10 +80,10 @@ _STEPS: Mapping[str, Literal] = {
     "step_attempts": numbers,
     "step_orders": numbers,
     "step_kinds": texts,
-    "step_times": numbers,
+    "step_times": _microseconds,
     "step_arguments": numbers,
-    "step_begins": numbers,
-    "step_ends": numbers,
+    "step_begins": _ages,
+    "step_ends": _ages,
 }
 
 
@@ -219,8 +230,7 @@ def _request(batch: Batch, instance_id: str) -> Request:
     """The statement and its parameters. Raises BadData for a text that Postgres can't hold."""
     held = [(write.workflow_id, write.epoch) for write in batch.writes if write.end is None]
     ends = [_end_row(write, write.end) for write in batch.writes if write.end is not None]
-    now = monotonic()
-    steps = [_step_row(write.workflow_id, step, now) for write in batch.writes for step in write.steps]
+    steps = [(write.workflow_id, *step) for write in batch.writes for step in write.steps]
     lone = len(batch.starts) <= 1 and len(batch.writes) <= 1 and len(steps) <= 1
     form = values if lone else literals
     try:
@@ -235,13 +245,6 @@ def _request(batch: Batch, instance_id: str) -> Request:
     except ValueError as error:
         raise BadData(str(error)) from error
     return _COMMIT_ONE if lone else _COMMIT_MANY, parameters
-
-
-def _step_row(workflow_id: str, step: StepRecord, now: float) -> tuple[Any, ...]:
-    at_us = None if step.at_s is None else round(step.at_s * 1e6)
-    began_us = 0 if step.began is None else max(0, round((now - step.began) * 1e6))
-    ended_us = 0 if step.ended is None else max(0, round((now - step.ended) * 1e6))
-    return (workflow_id, *step[:7], at_us, step.arguments, began_us, ended_us)
 
 
 def _end_row(write: FencedWrite, end: Ending | Suspension) -> tuple[Any, ...]:
