@@ -119,6 +119,8 @@ class BodyTimer(asyncio.TimerHandle):
 class _Handle(asyncio.Handle):
     """One that asks its loop for nothing: each delivery makes some."""
 
+    __slots__ = ()
+
     _context: Context
     _callback: Callable[..., object]
     _args: tuple[Any, ...]
