@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from outlast.cli.screen import cut, fitted, one_line, padded, plain_text, width_of
 from outlast.cli.times import ago, moment, span
-from outlast.core.printable import escaped
+from outlast.core.printable import escape
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -30,7 +30,7 @@ def test_padded_text_has_the_width(text: str) -> None:
 
 @given(st.text())
 def test_escaped_text_can_be_shown(text: str) -> None:
-    assert escaped(text).isprintable()
+    assert escape(text).isprintable()
     assert one_line(text).isprintable()
     assert plain_text(text).isprintable()
 

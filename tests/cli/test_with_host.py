@@ -64,7 +64,7 @@ def test_from_a_new_function_to_its_result(call: Runs, project: Path, database_u
         assert (step["name"], step["output"]) == ("greet", "Hello, Ada!")
         assert call("workflows", "wait", "hello:one").out == '{"message": "Hello, Ada!"}\n'
         assert json.loads(call("workflows", "show", "hello:one", "--json").out)["input"] == {"name": "Ada"}
-        assert "ended as SUCCESS" in call("workflows", "cancel", "hello:one").err
+        assert "the workflow is SUCCESS" in call("workflows", "cancel", "hello:one").err
         assert call("workflows", "show", "nix").status == 1
 
 

@@ -13,11 +13,11 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
+from outlast.core.background import end_tasks
 from outlast.core.names import fresh_workflow_id
 from outlast.core.observations import Observation
 from outlast.core.outcomes import value_of
 from outlast.core.stops import LeaseLost
-from outlast.engine.concurrency import end_tasks
 from outlast.engine.engine import Engine, EngineOptions
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.workflows import Workflow
@@ -149,14 +149,7 @@ class Bench:
         """As a crash leaves it: nothing more is written, and the lease has run out."""
         self.abandoned = True
         engine = self.engine
-        loops = [
-            engine._journal._task,
-            engine._membership._task,
-            engine._delivery._task,
-            *engine._waits._tasks,
-        ]
-        loops += [engine._consumer._task, engine._membership._loader._task]
-        tasks = [task for task in loops if task is not None]
+        tasks = [loop._task for loop in engine.loops if loop._task is not None]
         executions = list(self.live.values())
         lives = [execution.task for execution in executions]
         for task in tasks:

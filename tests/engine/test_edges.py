@@ -86,7 +86,7 @@ async def test_what_was_claimed_before_the_shutdown_is_not_begun_in_it(database:
                 yield each
 
         bench.store.workflows.load = late  # type: ignore[method-assign]
-        bench.engine._membership._claim_now()
+        bench.engine._membership._loop.wake()
         await bench.until(lambda: closing)
         await closing[0]
         assert events == []

@@ -159,7 +159,7 @@ async def test_the_end_of_its_idle_session_is_noticed_at_once(database: str) -> 
         membership = bench.engine._membership
 
         def idle() -> bool:
-            return bool(membership._beat_at > 0 and membership._wake._waiters)
+            return bool(membership._beat_at > 0 and membership._loop.asleep)
 
         await bench.until(idle)  # at the start, and after each end, come two beats and a claim
         for _ in range(3):

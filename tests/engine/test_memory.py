@@ -9,8 +9,10 @@ import pytest
 
 from outlast import WorkflowHandle, start, step, workflow
 from outlast.core.budget import weigh
+from outlast.core.clock import monotonic
 from outlast.core.errors import Overloaded
 from outlast.core.observations import ClaimGivenUp, LoopFailed, WorkflowsClaimed
+from outlast.core.retry import RetryPolicy
 from outlast.engine.instances import allowance, loading
 from tests.engine.harness import Bench, engine_on
 from tests.engine.test_membership import SUCCEEDED
@@ -414,22 +416,23 @@ def claims(bench: Bench) -> int:
 async def test_what_could_not_be_loaded_is_not_claimed_again_at_once(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It was claimed and given back as fast as the database answered."""
-    monkeypatch.setattr(loading, "REST_MIN_S", 3600.0)
-    monkeypatch.setattr(loading, "REST_MAX_S", 3600.0)
+    """It is tried once more at once, and then ever later."""
     monkeypatch.setattr(loading, "BROKEN_S", 0.0)
     async with engine_on(database, reads, **BUDGET) as bench:
+        membership = bench.engine._membership
+        loader = membership._loader.loop
+        loader._retry = RetryPolicy(backoff_s=3600.0, backoff_max_s=3600.0)
         await bench.rows("alter table outlast.operation_outputs rename to away")
         await bench.rows(DUE, "w", "reads", 10, 1, 3)
-        await bench.until(lambda: failures(bench) == 1)
-        membership = bench.engine._membership
+        await bench.until(lambda: loader.resumes_at > monotonic())
+        assert failures(bench) == 1
         await bench.until(lambda: bench.rows("select 1 from outlast.workflow_status where owner is null"))
         for _ in range(3):
             assert await membership._claim() is False
-        assert claims(bench) == 1
+        assert claims(bench) == 2
         await bench.rows("alter table outlast.away rename to operation_outputs")
-        membership._loader.rests_until = 0.0
-        membership._claim_now()
+        loader.resumes_at = 0.0
+        membership._loop.wake()
         await all_ended(bench, 3)
 
 

@@ -754,7 +754,7 @@ async def test_a_look_begins_after_who_asks_for_it(database: str) -> None:
     async with engine_on(database) as bench:
         held = Held(bench.store.messages)
         delivery = Delivery(held, lambda: None, ignore)
-        delivery.open()
+        delivery.loop.open()
         first = asyncio.create_task(delivery.look())
         await asyncio.wait_for(held.begun.wait(), 20)
         second = asyncio.create_task(delivery.look())
@@ -762,7 +762,7 @@ async def test_a_look_begins_after_who_asks_for_it(database: str) -> None:
         held.gate.set()
         await asyncio.wait_for(asyncio.gather(first, second), 20)
         assert held.deliveries == 2
-        await delivery.close()
+        await delivery.loop.close()
 
 
 async def test_a_message_that_was_taken_keeps_its_workflow_in_memory(database: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 from psycopg import sql
 
 from outlast import publish, receive, send, sleep, start, step, transaction, workflow
+from outlast.core.resources import EVENTS, STEPS, WORKFLOWS
 from outlast.store.connections import Database
 from outlast.store.relied import RELIED_ON
 from tests.engine.harness import engine_on
@@ -115,11 +116,11 @@ async def all_works(url: str, sessions: bool | None) -> None:
         workflow_id = await bench.start(flow, TEXT)
         assert await bench.result(workflow_id) == EXPECTED
         workflows = bench.store.workflows
-        listed, _ = await workflows.page(limit=10)
+        listed, _ = await workflows.listing(WORKFLOWS, {}, limit=10)
         assert {each["status"] for each in listed} == {"SUCCESS"}
-        assert (await workflows.steps(workflow_id)).rows
+        assert (await workflows.listing(STEPS, {"workflow_id": workflow_id})).rows
         assert (await workflows.steps_after(workflow_id, 0, 9)).rows
-        assert len((await workflows.events(workflow_id, 0, 9)).rows) == 1
+        assert len((await workflows.listing(EVENTS, {"workflow_id": workflow_id}, (0,), 9)).rows) == 1
         assert (await workflows.show(workflow_id) or {})["status"] == "SUCCESS"
 
 

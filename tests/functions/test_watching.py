@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 from collections.abc import AsyncIterator, Callable
 
@@ -18,7 +19,7 @@ from outlast.core.observations import (
 )
 from outlast.functions.catalog import Catalog
 from outlast.functions.declared import Declarations, Declared
-from outlast.functions.watching import watch
+from outlast.functions.watching import FolderWatch
 from tests.functions.conftest import Project
 
 LONGEST_WAIT_S = 20.0
@@ -53,17 +54,22 @@ class Watched:
         await self.until(lambda each: isinstance(each, FunctionBroken) and each.function == name)
 
 
+@contextlib.asynccontextmanager
+async def watching(project: Project) -> AsyncIterator[None]:
+    watch = FolderWatch(project.catalog)
+    watch.loop.open()
+    yield
+    async with asyncio.timeout(LONGEST_WAIT_S):
+        await watch.loop.close()
+
+
 @pytest.fixture
 async def watched(project: Project) -> AsyncIterator[Watched]:
     project.workflow("hello.py", "hello", 0)
     project.load()
     watched = Watched(project)
-    stop = asyncio.Event()
-    watching = asyncio.create_task(watch(project.catalog, stop))
-    yield watched
-    stop.set()
-    async with asyncio.timeout(LONGEST_WAIT_S):
-        await watching
+    async with watching(project):
+        yield watched
 
 
 async def test_saves_are_served(watched: Watched) -> None:
@@ -143,12 +149,8 @@ async def test_changes_from_before_the_watch_are_found(project: Project) -> None
     project.load()
     project.workflow("hello.py", "hello", 1)
     watched = Watched(project)
-    stop = asyncio.Event()
-    watching = asyncio.create_task(watch(project.catalog, stop))
-    await watched.loaded("hello")
-    stop.set()
-    async with asyncio.timeout(LONGEST_WAIT_S):
-        await watching
+    async with watching(project):
+        await watched.loaded("hello")
 
 
 async def test_what_is_said_elsewhere_is_followed(watched: Watched) -> None:
@@ -174,14 +176,22 @@ async def test_the_watch_outlives_what_cannot_be_read(project: Project) -> None:
     project.workflow("hello.py", "hello", 0)
     project.load()
     watched = Watched(project)
-    stop = asyncio.Event()
-    watching = asyncio.create_task(watch(project.catalog, stop))
-    faults.append(UsageError("config.toml is not TOML"))
-    await watched.until(lambda each: isinstance(each, LoopFailed) and "is not TOML" in each.error)
-    assert await project.call("hello") == 0
-    faults.clear()
-    project.declare(hello=Declared(enabled=False))
-    await watched.until(lambda each: isinstance(each, FunctionDisabled))
-    stop.set()
-    async with asyncio.timeout(LONGEST_WAIT_S):
-        await watching
+    async with watching(project):
+        faults.append(UsageError("config.toml is not TOML"))
+        await watched.until(lambda each: isinstance(each, LoopFailed) and "is not TOML" in each.error)
+        assert await project.call("hello") == 0
+        faults.clear()
+        project.declare(hello=Declared(enabled=False))
+        await watched.until(lambda each: isinstance(each, FunctionDisabled))
+
+
+async def test_a_folder_that_is_not_there_yet_is_watched_once_it_is(project: Project) -> None:
+    project.load()
+    aside = project.folder.parent / "aside"
+    shutil.move(project.folder, aside)
+    watched = Watched(project)
+    async with watching(project):
+        await watched.until(lambda each: isinstance(each, LoopFailed))
+        shutil.move(aside, project.folder)
+        project.workflow("hello.py", "hello", 1)
+        await watched.loaded("hello")

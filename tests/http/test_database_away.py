@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import psycopg
 import pytest
 
-from tests.databases import new_database
+from tests.databases import EMPTY, new_database
 from tests.hosts import until
 from tests.http.conftest import OPEN, Start
 from tests.http.harness import Served, check_problem, fresh_key
@@ -85,3 +86,21 @@ def test_a_host_that_never_saw_its_database_says_so(way: Proxy, start_host: Star
     way.restore()
     wait_until_back(host)
     assert host.call("hello", {}, key=key).headers["idempotency-replayed"] == "false"
+
+
+def test_a_host_goes_on_trying_whatever_it_meets_once_it_serves(postgres: str, start_host: Start) -> None:
+    """Its database comes late, and something of somebody else's lies where the schema is to be."""
+    with new_database(postgres, EMPTY) as url:
+        way = Proxy(url)
+        way.cut()
+        host = start_host(OPEN, database=way.url, ready=False)
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("create schema outlast; create table outlast.workflow_status (x int)")
+            way.restore()
+            until(lambda: "the start loop met" in host.process.said(), "the fault to be told")
+            assert host.client.get("/readyz").status_code == 503
+            connection.execute("drop schema outlast cascade")
+        wait_until_back(host)
+        assert host.call("hello", {}, key=fresh_key()).status_code == 200
+        assert host.process.said().count("the start loop met") == 1
+        way.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.mutants import (
+    of_background,
     of_callers,
     of_calls,
     of_connections,
@@ -29,6 +30,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *of_recovery.MUTANTS,
     *of_the_journal.MUTANTS,
     *of_the_lease.MUTANTS,
+    *of_background.MUTANTS,
     *of_calls.MUTANTS,
     *of_replay.MUTANTS,
     *of_connections.MUTANTS,

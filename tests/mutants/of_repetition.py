@@ -67,4 +67,9 @@ MUTANTS = (
         "Instances that start together migrate once",
         "store/test_migrations.py::test_many_instances_that_start_together_migrate_once",
     ),
+    Mutant(
+        "another-message-taken-for-it",
+        "A message of a queue that was made anew isn't the older one of its number",
+        "queues/test_consume.py::test_a_queue_that_was_made_anew_loses_nothing",
+    ),
 )

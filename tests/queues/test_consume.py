@@ -13,7 +13,7 @@ import pytest
 from outlast import context, step, workflow
 from outlast.core.budget import weigh
 from outlast.core.errors import UsageError
-from outlast.core.observations import LoopFailed, QueueConsumed, QueueRefused
+from outlast.core.observations import LoopFailed, QueueConsumed, QueueRefused, WorkflowStarted
 from outlast.core.ports import QueueUnusable
 from outlast.engine.instances import queues
 from outlast.store.connections import Database
@@ -54,10 +54,35 @@ async def test_a_message_starts_a_workflow_and_is_gone(queue_database: str) -> N
         workflow_id = f"pgmq:orders:{message_id}"
         assert await result(bench, workflow_id) == ["widget", 3, "queue", "service_role"]
         assert await left(bench) == 0
+        starts = [each for each in bench.observations if isinstance(each, WorkflowStarted)]
+        assert starts == [WorkflowStarted(workflow_id, "orders", "queue")]
         row = await bench.row(workflow_id)
         assert (row["queue"], row["function"], row["idempotency_key"]) == ("pgmq:orders", "orders", None)
         assert row["attributes"]["msg_id"] == message_id
         assert {"enqueued_at", "read_ct"} <= row["attributes"].keys()
+
+
+async def test_its_row_is_that_of_any_other_call(queue_database: str) -> None:
+    @workflow(queue="pgmq:orders", timeout=3600)
+    async def bounded(sku: str) -> str:
+        return sku
+
+    async with engine_on(queue_database, bounded) as bench:
+        message_id = await send(bench, '{"sku": "w"}')
+        by_message = f"pgmq:orders:{message_id}"
+        assert await result(bench, by_message) == "w"
+        by_call = await bench.start(bounded, sku="w")
+        assert await bench.result(by_call) == "w"
+        first, second = await bench.row(by_message), await bench.row(by_call)
+        differ = {name for name, value in first.items() if value != second[name]}
+        # Who called, when, and with what white space. Of a message it is told that it was one.
+        assert differ <= {
+            "workflow_id", "fingerprint", "claims", "queue", "attributes", "nonce", "deadline", "created_at",
+            "started_at", "updated_at", "completed_at", "load_bytes",
+        }, differ  # fmt: skip
+        assert first["version"] == "v1"
+        lasts = [(row["deadline"] - row["created_at"]).total_seconds() for row in (first, second)]
+        assert all(3590 < each < 3610 for each in lasts), lasts
 
 
 async def test_a_message_that_does_not_fit_is_kept_as_a_workflow_that_failed(queue_database: str) -> None:

@@ -21,6 +21,7 @@ from outlast.sdk.definitions import WorkflowDefinition
 from outlast.testing.database import Database
 from outlast.testing.rows import Letter, Limits
 from outlast.testing.silence import quiet
+from outlast.testing.statements.messages import MessageStatements
 from outlast.testing.stores import MemoryStore
 from tests.simulation.network import PATIENCE_S, Network, SimulatedLink
 from tests.simulation.plans import LEASE_S, Plan
@@ -260,7 +261,9 @@ class Scenario:
 
         if chance.random() < 0.5:
             try:
-                letter = self.database.send(workflow_id, json.dumps(text), topic, None, late=True)
+                letter = MessageStatements(self.database).post(
+                    workflow_id, json.dumps(text), topic, None, late=True
+                )
             except WorkflowNotFound:
                 again(0.1)
             except WorkflowEnded:

@@ -14,8 +14,8 @@ from outlast.engine.execution import execution
 from outlast.engine.execution.calls import PendingCall
 from outlast.engine.execution.completions import Completion, Completions
 from outlast.engine.execution.execution import Execution
-from outlast.testing.database import Database
 from outlast.testing.rows import Workflow
+from outlast.testing.statements.journal import JournalStatements
 from tests.simulation.network import MISHAPS, Weather
 from tests.simulation.plans import AT_CYCLES, Plan, calm_plan, mail_plan, plan_of, random_plan, sweep
 from tests.simulation.programs import Node, a_program
@@ -154,14 +154,14 @@ def test_it_finds_results_that_come_out_of_order(monkeypatch: pytest.MonkeyPatch
 
 
 def test_it_finds_a_wake_up_that_is_lost_at_the_suspension(monkeypatch: pytest.MonkeyPatch) -> None:
-    end = Database._end
+    end = JournalStatements._end
 
-    def _end(self: Database, row: Workflow, ending: Any, nonce: int) -> None:
+    def _end(self: JournalStatements, row: Workflow, ending: Any, nonce: int) -> None:
         mail, row.mail = row.mail, 0
         end(self, row, ending, nonce)
         row.mail = mail
 
-    monkeypatch.setattr(Database, "_end", _end)
+    monkeypatch.setattr(JournalStatements, "_end", _end)
     assert found_by_schedules(plan=plan_of_receives)
 
 

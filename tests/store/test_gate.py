@@ -42,14 +42,14 @@ class Server:
 async def fail(gate: Gate, server: Server) -> NoConnection:
     with pytest.raises(NoConnection) as caught:
         async with asyncio.timeout(LIMIT_S):
-            await gate.through(server.connect)
+            await gate.run(server.connect)
     return caught.value
 
 
 async def test_all_go_through_at_once_while_it_works() -> None:
     gate, server = Gate(lambda _: None), Server()
     server.go.clear()
-    comers = [asyncio.create_task(gate.through(server.connect)) for _ in range(4)]
+    comers = [asyncio.create_task(gate.run(server.connect)) for _ in range(4)]
     async with asyncio.timeout(LIMIT_S):
         while server.at_work < 4:
             await asyncio.sleep(0)
@@ -69,7 +69,7 @@ async def test_after_a_failure_one_tries_for_all() -> None:
     server.error = None
     before = server.tries
     async with asyncio.timeout(LIMIT_S):
-        await asyncio.gather(*[gate.through(server.connect) for _ in range(5)])
+        await asyncio.gather(*[gate.run(server.connect) for _ in range(5)])
     assert server.tries == before + 5, "the first success lets all through"
 
 
@@ -133,11 +133,11 @@ async def test_who_gives_up_leaves_the_way_open() -> None:
     await fail(gate, server)
     server.error = None
     server.go.clear()
-    first = asyncio.create_task(gate.through(server.connect))
+    first = asyncio.create_task(gate.run(server.connect))
     async with asyncio.timeout(LIMIT_S):
         while not server.at_work:
             await asyncio.sleep(0)
-        second = asyncio.create_task(gate.through(server.connect))
+        second = asyncio.create_task(gate.run(server.connect))
         await asyncio.sleep(0)
         first.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -145,7 +145,7 @@ async def test_who_gives_up_leaves_the_way_open() -> None:
         server.go.set()
         with pytest.raises(NoConnection):
             await second
-        await gate.through(server.connect)
+        await gate.run(server.connect)
 
 
 @pytest.mark.parametrize(

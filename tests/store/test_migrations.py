@@ -14,7 +14,7 @@ import pytest
 from psycopg.sql import SQL
 
 from outlast.store.connections import Database
-from outlast.store.migrations import migrate, migrations, pending
+from outlast.store.migrations import migrate, migrations, versions
 from outlast.store.project import ProjectRefused, apply_project
 from outlast.store.supabase import play_supabase
 
@@ -41,14 +41,14 @@ def push(url: str) -> None:
 async def test_many_instances_that_start_together_migrate_once(empty_database: str) -> None:
     applied = await asyncio.gather(*[migrate(at(empty_database)) for _ in range(6)])
     assert sorted(one.version for each in applied for one in each) == [one.version for one in migrations()]
-    assert await pending(at(empty_database)) == []
+    assert await versions(at(empty_database)) == ([], [])
     tables = rows(empty_database, "select tablename from pg_tables where schemaname = 'outlast'")
     assert {name for (name,) in tables} >= TABLES
 
 
 async def test_a_database_pushed_by_the_supabase_cli_is_recognised(empty_database: str) -> None:
     push(empty_database)
-    assert await pending(at(empty_database)) == []
+    assert await versions(at(empty_database)) == ([], [])
     assert await migrate(at(empty_database)) == []
 
 
@@ -61,7 +61,7 @@ async def test_the_supabase_cli_may_push_over_what_the_host_applied(empty_databa
         connection.execute(insert.encode())
     push(empty_database)
     assert rows(empty_database, "select workflow_id from outlast.workflow_status") == [("a",)]
-    assert await pending(at(empty_database)) == []
+    assert await versions(at(empty_database)) == ([], [])
 
 
 async def test_what_was_left_of_removed_workflows_goes_and_what_lives_stays(empty_database: str) -> None:

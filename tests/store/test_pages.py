@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from outlast.core.resources import STEPS, WORKFLOWS
 from outlast.core.status import Status
 from outlast.store.connections import Database
 from outlast.store.pool import Pool
@@ -16,6 +17,8 @@ from outlast.store.queries import load
 from outlast.store.workflows import PostgresWorkflows
 
 START = datetime(2026, 11, 22, 10, 0, 0, 123456, UTC)
+
+OF_A = {"workflow_id": "a:1"}
 
 
 @pytest.fixture
@@ -38,7 +41,7 @@ def insert(database: str, workflow_id: str, status: str = "PENDING", **columns: 
 
 
 async def ids(workflows: PostgresWorkflows, **filters: Any) -> list[str]:
-    return [row["workflow_id"] for row in (await workflows.page(**filters)).rows]
+    return [row["workflow_id"] for row in (await workflows.listing(WORKFLOWS, filters)).rows]
 
 
 async def test_each_filter(database: str, workflows: PostgresWorkflows) -> None:
@@ -71,7 +74,7 @@ async def test_errors_are_shown_and_found_by_their_text(database: str, workflows
     insert(database, "a:3", "CANCELLED", error='{"code":"workflow_cancelled","message":"it was cancelled"}')
     insert(database, "a:4", "SUCCESS", version="v2")
     insert(database, "a:5", "ERROR", error="{}")
-    rows = {row["workflow_id"]: row for row in (await workflows.page()).rows}
+    rows = {row["workflow_id"]: row for row in (await workflows.listing(WORKFLOWS, {})).rows}
     assert rows["a:1"]["error_message"] == "ValueError: Card 42 declined\ufffd\nmore"
     assert rows["a:2"]["error_message"] == '{"what":"no Order"}'
     assert (rows["a:3"]["error_code"], rows["a:4"]["error_code"]) == ("workflow_cancelled", None)
@@ -92,7 +95,8 @@ async def test_a_user_neither_sees_nor_finds_the_text_of_an_exception(
         database, "a:2", "ERROR", error='{"code":"non_determinism","message":"step secret"}', subject="ada"
     )
     insert(database, "a:3", "ERROR", error='{"code":"http_exception","detail":"no order"}', subject="ada")
-    rows = {row["workflow_id"]: row["error_message"] for row in (await workflows.page(subject="ada")).rows}
+    (found, _) = await workflows.listing(WORKFLOWS, {"subject": "ada"})
+    rows = {row["workflow_id"]: row["error_message"] for row in found}
     assert rows == {"a:1": None, "a:2": None, "a:3": "no order"}
     for text in ("declined", "ValueError", "secret"):
         assert await ids(workflows, subject="ada", error=text) == []
@@ -126,7 +130,7 @@ async def test_pages_of_workflows_of_one_moment(database: str, workflows: Postgr
     after, seen = None, []
     more = True
     while more:
-        page, more = await workflows.page(after, 2)
+        page, more = await workflows.listing(WORKFLOWS, {}, after, 2)
         seen += [row["workflow_id"] for row in page]
         after = (page[-1]["created_at"], page[-1]["workflow_id"])
     assert seen == ["a:4", "a:3", "a:2", "a:1", "a:0"]
@@ -142,17 +146,17 @@ async def test_pages_of_steps_end_with_sleeps(database: str, workflows: Postgres
                 [step_id, order],
             )
     in_order = ["2.1", "1", "2.2", "3", "4"]
-    assert [row["step_id"] for row in (await workflows.steps("a:1")).rows] == in_order
+    assert [row["step_id"] for row in (await workflows.listing(STEPS, OF_A)).rows] == in_order
     after, seen = None, []
     more = True
     while more:
-        page, more = await workflows.steps("a:1", after, 2)
+        page, more = await workflows.listing(STEPS, OF_A, after, 2)
         assert 1 <= len(page) <= 2
         seen += [row["step_id"] for row in page]
         after = (page[-1]["place"], page[-1]["step_id"])
     assert seen == in_order
-    assert (await workflows.steps("a:1", after, 2)) == ([], False)
-    assert (await workflows.steps("a:1")).rows[0]["output"] == "12345678901234567890123"
+    assert (await workflows.listing(STEPS, OF_A, after, 2)) == ([], False)
+    assert (await workflows.listing(STEPS, OF_A)).rows[0]["output"] == "12345678901234567890123"
 
 
 async def test_show_gives_json_as_text(database: str, workflows: PostgresWorkflows) -> None:

@@ -203,7 +203,7 @@ def test_a_batch_without_events_has_no_other_statement() -> None:
     broadcasts = Broadcasts(lambda fact: None)
     sly = step(1)._replace(name="publish progress")
     batch = Batch(1, [NewWorkflow("a", "f", None)], [FencedWrite("w", 1, [step(1), sly, step(2)])])
-    assert broadcasts.of(batch) is None
+    assert broadcasts.request_for(batch) is None
 
 
 async def test_a_large_value_stays_at_home(database: str) -> None:
@@ -358,7 +358,7 @@ async def test_after_a_refusal_events_are_only_recorded_for_a_while(database: st
         await start(side.store, "w")
         assert await side.publish("w", event(1))
         stand_in(database)
-        assert side.broadcasts.of(Batch(9, [], [FencedWrite("w", 1, [event(2)])])) is None
+        assert side.broadcasts.request_for(Batch(9, [], [FencedWrite("w", 1, [event(2)])])) is None
 
 
 async def test_a_lock_on_realtimes_table_does_not_hold_up_the_record(database: str) -> None:

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from outlast.core.records import ClaimedWorkflow
+from outlast.core.resources import EVENTS, STEPS, WORKFLOWS
 from outlast.store.connections import Database
 from outlast.store.pool import Pool
 from outlast.store.workflows import LOOK_BYTES_MAX, PAGE_BYTES_MAX, PostgresWorkflows
@@ -22,6 +23,8 @@ RECORDED = """
 insert into outlast.operation_outputs (workflow_id, step_id, name, output, completion_order, attempts, kind)
 select 'f:1', n::text, 'publish e', to_json(repeat('a', %s)), n, 0, 'publish' from generate_series(1, %s) n
 """
+
+OF_F = {"workflow_id": "f:1"}
 
 
 @pytest.fixture
@@ -64,9 +67,9 @@ async def test_what_is_larger_than_any_part_comes_alone(database: str, workflows
     run(database, (RETURNED, LOOK_BYTES_MAX + 1, 2), (RECORDED, PAGE_BYTES_MAX + 1, 2))
     found, cut = await workflows.ended(["f:1", "f:2"])
     assert (len(found), cut) == (1, True)
-    (row,), more = await workflows.steps("f:1", None, 10)
+    (row,), more = await workflows.listing(STEPS, OF_F, None, 10)
     assert (row["step_id"], more) == ("1", True)
-    (row,), more = await workflows.steps("f:1", (row["place"], row["step_id"]), 10)
+    (row,), more = await workflows.listing(STEPS, OF_F, (row["place"], row["step_id"]), 10)
     assert (row["step_id"], more) == ("2", False)
 
 
@@ -74,13 +77,13 @@ async def test_a_page_ends_where_it_is_as_large_as_a_page_may_be(
     database: str, workflows: PostgresWorkflows
 ) -> None:
     run(database, (RETURNED, 1, 1), (RECORDED, MIB, 8))
-    rows, more = await workflows.steps("f:1", None, 1000)
+    rows, more = await workflows.listing(STEPS, OF_F, None, 1000)
     assert ([row["step_id"] for row in rows], more) == (["1", "2", "3"], True)
     rows, more = await workflows.steps_after("f:1", 3, 1000)
     assert ([row["step_id"] for row in rows], more) == (["4", "5", "6"], True)
-    rows, more = await workflows.events("f:1", 6, 1000)
+    rows, more = await workflows.listing(EVENTS, OF_F, (6,), 1000)
     assert ([row["number"] for row in rows], more) == ([7, 8], False)
-    rows, more = await workflows.events("f:1", 0, 2)
+    rows, more = await workflows.listing(EVENTS, OF_F, (0,), 2)
     assert ([row["number"] for row in rows], more) == ([1, 2], True)
 
 
@@ -94,7 +97,7 @@ async def test_a_list_ends_so_too(database: str, workflows: PostgresWorkflows) -
     after, pages = None, []
     more = True
     while more:
-        rows, more = await workflows.page(after)
+        rows, more = await workflows.listing(WORKFLOWS, {}, after)
         pages.append(len(rows))
         after = (rows[-1]["created_at"], rows[-1]["workflow_id"])
     assert pages == [3, 3]

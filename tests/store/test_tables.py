@@ -22,8 +22,9 @@ SETS = {LIVE, FAILED, frozenset(Status)}
 CHANGES = {
     ("instances.sql", "claim"): {Change.CLAIM},
     ("instances.sql", "recover"): {Change.RECOVER, Change.EXHAUST},
-    ("journal.sql", "commit_batch"): {Change.START, Change.SUSPEND},
-    ("queues.sql", "consume"): {Change.START},
+    ("start.sql", "insert"): {Change.START, Change.ENQUEUE},
+    ("journal.sql", "commit_batch"): {Change.START, Change.ENQUEUE, Change.SUSPEND},
+    ("queues.sql", "consume"): {Change.START, Change.ENQUEUE},
     ("messages.sql", "deliver"): {Change.SUSPEND},
     **{("workflows.sql", verb.name): {verb.change} for verb in VERBS if verb.change is not None},
 }

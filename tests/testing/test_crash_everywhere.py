@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from outlast.testing import Outlast, Unproved
-from outlast.testing.database import Database
+from outlast.testing.statements.workflows import WorkflowStatements
 from tests.testing import faulty, sound
 
 SOURCE = Path(faulty.__file__).read_text().splitlines()
@@ -80,12 +80,12 @@ def test_the_order_of_a_set_is_found_by_replays_that_hash_otherwise(outlast: Out
 
 
 def test_a_fault_of_the_engine_is_told_as_such(outlast: Outlast, monkeypatch: pytest.MonkeyPatch) -> None:
-    load = Database.load
+    load = WorkflowStatements.load
 
-    def forgetful(self: Database, ids: Any) -> Any:
+    def forgetful(self: WorkflowStatements, ids: Any) -> Any:
         return {each: (found[0], []) for each, found in load(self, ids).items()}
 
-    monkeypatch.setattr(Database, "load", forgetful)
+    monkeypatch.setattr(WorkflowStatements, "load", forgetful)
     outlast.stub(sound.pay, returns=3)
     with pytest.raises(Unproved, match="In Outlast itself") as failure:
         _ = outlast.crash_everywhere(sound.in_a_row)

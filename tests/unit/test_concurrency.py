@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from outlast.engine.concurrency import end_tasks, settled
+from outlast.engine.concurrency import settled
 
 
 async def test_a_wait_ends_with_the_future_or_its_time() -> None:
@@ -27,22 +27,3 @@ async def test_a_cancelled_wait_leaves_the_future_alone() -> None:
     assert not future.done()
     future.set_result(1)
     assert await settled(future)
-
-
-async def test_a_task_that_loses_a_cancellation_ends_too() -> None:
-    lost = asyncio.Event()
-
-    async def stubborn() -> None:
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            lost.set()
-        await asyncio.Event().wait()
-
-    task = asyncio.create_task(stubborn())
-    await asyncio.sleep(0)
-    async with asyncio.timeout(30.0):
-        await end_tasks([task])
-    assert lost.is_set()
-    assert task.cancelled()
-    await end_tasks([])

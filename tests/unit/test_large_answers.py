@@ -52,8 +52,8 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-def readers(of_all: int = ROOM_FOR_TWO, of_caller: int = ROOM_FOR_TWO, turn_s: float = 30) -> Readers:
-    return Readers(LargeAnswers(ByteBudget(of_all, of_caller), turn_s))
+def readers(of_all: int = ROOM_FOR_TWO, of_caller: int = ROOM_FOR_TWO, wait_s_max: float = 30) -> Readers:
+    return Readers(LargeAnswers(ByteBudget(of_all, of_caller), wait_s_max))
 
 
 async def test_what_finds_no_room_is_made_anew_when_its_turn_comes() -> None:
@@ -102,7 +102,7 @@ async def test_a_caller_with_no_room_left_holds_up_no_other() -> None:
 
 @pytest.mark.parametrize(("of_caller", "status"), [(ROOM_FOR_TWO, 429), (3 * LARGE, 503)])
 async def test_who_waits_too_long_is_told_and_takes_nothing(of_caller: int, status: int) -> None:
-    many, caller = readers(5 * LARGE - of_caller, of_caller, turn_s=0.05), "one"
+    many, caller = readers(5 * LARGE - of_caller, of_caller, wait_s_max=0.05), "one"
     for name in "abc":
         await many.begin(name, caller=caller)
     with pytest.raises(ProblemError) as raised:

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import pytest
 
-from outlast.core.printable import escaped, escaped_json
-from outlast.core.tracebacks import formatted
+from outlast.core.printable import escape, escape_json
+from outlast.core.tracebacks import format_traceback
 from outlast.observe.forms import MARK, JsonFormatter, TextFormatter, name_workflow
 from outlast.sdk.context import Context, WorkflowLogger, enter_context
 from outlast.sdk.durations import seconds_of
@@ -33,7 +33,7 @@ def raised(error: BaseException) -> logging.LogRecord:
 def test_a_text_record_is_one_line() -> None:
     text = TextFormatter().format(record(NASTY))
     assert text.isprintable()
-    assert text.endswith("info    " + escaped(NASTY))
+    assert text.endswith("info    " + escape(NASTY))
 
 
 def test_a_traceback_is_below_it_and_marked() -> None:
@@ -62,7 +62,7 @@ def test_a_json_record_is_one_line_for_every_reader_of_lines() -> None:
 
 @pytest.mark.parametrize("text", [NASTY, "plain", "grüße 👋"])
 def test_escaped_json_reads_the_same(text: str) -> None:
-    assert json.loads(escaped_json(json.dumps(text, ensure_ascii=False))) == text
+    assert json.loads(escape_json(json.dumps(text, ensure_ascii=False))) == text
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def traced(call: Callable[[], object]) -> str:
     try:
         call()
     except Exception as error:
-        return formatted(error)
+        return format_traceback(error)
     raise AssertionError("it was to raise")
 
 
@@ -115,7 +115,7 @@ def test_our_own_frames_are_one_line_of_a_traceback() -> None:
 
 def test_where_all_is_ours_all_is_shown() -> None:
     error = ValueError("no frames")
-    assert formatted(error) == "ValueError: no frames\n"
+    assert format_traceback(error) == "ValueError: no frames\n"
 
 
 def test_causes_and_groups_are_folded_too() -> None:

@@ -13,8 +13,8 @@ from outlast.web.callers.signatures import (
     SECRETS_MAX,
     SIGNATURES_MAX,
     BadSecret,
-    holds,
     is_current,
+    is_secret,
     is_signed,
     plain_secrets,
     signature,
@@ -101,7 +101,7 @@ def test_the_number_of_signatures_is_bounded() -> None:
 def test_no_bytes_raise_or_pass(message_id: bytes, timestamp: bytes, body: bytes, presented: bytes) -> None:
     secrets = standard_secrets(f"{OTHER}|{PUBLISHED[0][0]}")
     assert not is_signed(secrets, message_id, timestamp, body, presented)
-    assert not holds(secrets, presented)
+    assert not is_secret(secrets, presented)
     is_current(timestamp, NOW_S, 300)
 
 
@@ -177,12 +177,12 @@ def test_a_plain_secret_is_long_enough_to_be_one() -> None:
         with pytest.raises(BadSecret) as raised:
             plain_secrets(text)
         assert not text or text not in str(raised.value)
-    assert holds(plain_secrets(f"{first}|{second}"), second.encode())
-    assert not holds(plain_secrets(f"{first}|{second}"), f"{first}|{second}".encode())
+    assert is_secret(plain_secrets(f"{first}|{second}"), second.encode())
+    assert not is_secret(plain_secrets(f"{first}|{second}"), f"{first}|{second}".encode())
 
 
 def test_a_secret_is_known_by_all_of_it() -> None:
     secret = b"0123456789abcdef-and-more"
-    assert holds([b"another-secret-of-some-length", secret], secret)
+    assert is_secret([b"another-secret-of-some-length", secret], secret)
     near = [secret[:length] for length in range(len(secret))] + [secret + b"x", secret.upper(), b""]
-    assert [each for each in near if holds([secret], each)] == []
+    assert [each for each in near if is_secret([secret], each)] == []

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from outlast.core.background import RETRY
 from outlast.core.records import LostInstance
 from outlast.engine.instances import suspicions
 from outlast.engine.instances.suspicions import (
     LOOK_AGAIN_S,
     LOOKS,
     LOOKS_AFTER_RESTART,
-    RETRY_MAX_S,
     Suspicions,
 )
 
@@ -58,7 +58,7 @@ def test_a_gone_session_must_stay_gone(time: Time) -> None:
 def test_after_a_restart_for_longer_than_anybody_takes_to_come_back(time: Time) -> None:
     began = time.now
     assert looks_until_dead(time, gone(restarted=True)) == LOOKS_AFTER_RESTART
-    assert time.now - began > RETRY_MAX_S + 0.5
+    assert time.now - began > RETRY.backoff_max_s + 0.5
 
 
 def test_looks_in_close_succession_are_one(time: Time) -> None:

@@ -33,7 +33,7 @@ def test_nobody_is_named_who_may_be_innocent(monkeypatch: pytest.MonkeyPatch) ->
     """The loop goes on by the time that the watchdog gets the interpreter: what runs now is another."""
     seen: list[Observation] = []
     watching = Watchdog(Path(__file__).parent, seen.append)
-    monkeypatch.setattr(watchdog, "_counted", lambda: lambda: 2.0)
+    monkeypatch.setattr(watchdog, "_start_stopwatch", lambda: lambda: 2.0)
     threading.Timer(0.05, watching._sign.set).start()
     watching._until_sign()
     (freed,) = seen

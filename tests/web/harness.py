@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -17,6 +17,7 @@ from outlast.core.errors import WorkflowEnded, WorkflowNotFound
 from outlast.core.listing import Page
 from outlast.core.ports import Unreachable
 from outlast.core.records import Ownership, RunningStep, Standing
+from outlast.core.resources import EVENTS, STEPS, WORKFLOWS, Resource
 from outlast.core.status import Status
 from outlast.web.app import Web
 from outlast.web.callers.admission import Admission
@@ -107,43 +108,37 @@ class Rows:
     async def show(self, workflow_id: str) -> dict[str, Any] | None:
         return self.find(workflow_id)
 
-    async def page(
+    async def listing(
         self,
-        after: tuple[datetime, str] | None = None,
+        resource: Resource,
+        given: Mapping[str, Any],
+        after: Sequence[Any] | None = None,
         limit: int | None = None,
-        *,
-        subject: str | None = None,
-        **given: Any,
     ) -> Page:
         self.find("")
-        filters = SimpleNamespace(after=after, limit=limit, subject=subject, **given)
-        self.asked.append(filters)
-        rows = sorted(self.workflows, key=_place, reverse=True)
-        if filters.after is not None:
-            rows = [row for row in rows if _place(row) < filters.after]
-        if filters.subject is not None:
-            rows = [row for row in rows if row["subject"] == filters.subject]
-        if filters.status:
-            rows = [row for row in rows if row["status"] in filters.status]
-        return _page(rows, filters.limit)
-
-    async def steps(
-        self, workflow_id: str, after: tuple[int, str] | None = None, limit: int | None = None
-    ) -> Page:
-        self.find("")
-        rows = self.recorded.get(workflow_id, [])
+        if resource is STEPS:
+            rows = self.recorded.get(given["workflow_id"], [])
+        elif resource is EVENTS:
+            rows = self.published.get(given["workflow_id"], [])
+            rows = [row for row in rows if given["event"] in (None, row["event"])]
+        else:
+            self.asked.append(SimpleNamespace(after=after, limit=limit, **given))
+            rows = sorted(self.workflows, key=_place, reverse=True)
+            rows = [row for row in rows if given["subject"] in (None, row["subject"])]
+            rows = [row for row in rows if not given["status"] or row["status"] in given["status"]]
         if after is not None:
-            rows = [row for row in rows if (row["place"], row["step_id"]) > after]
-        return _page(rows, limit)
+            last = tuple(after)
+            places = [tuple(row[name] for name in resource.order) for row in rows]
+            rows = [
+                row
+                for row, place in zip(rows, places, strict=True)
+                if (place < last if resource is WORKFLOWS else place > last)
+            ]
+        return Page(rows[:limit], limit is not None and len(rows) > limit)
 
     async def running(self, workflow_id: str) -> list[dict[str, Any]]:
         self.find("")
         return self.runs_elsewhere.get(workflow_id, [])
-
-    async def events(self, workflow_id: str, after: int, limit: int, event: str | None = None) -> Page:
-        self.find("")
-        rows = [row for row in self.published.get(workflow_id, []) if row["number"] > after]
-        return _page([row for row in rows if event in (None, row["event"])], limit)
 
     async def ownership(self, ids: Sequence[str]) -> dict[str, Ownership]:
         found = {each: row for each in ids if (row := self.find(each)) is not None}
@@ -151,10 +146,6 @@ class Rows:
             each: Ownership(each, row["function"], Status(row["status"]), row["subject"], row["parent"])
             for each, row in found.items()
         }
-
-
-def _page(rows: list[dict[str, Any]], limit: int | None) -> Page:
-    return Page(rows[:limit], limit is not None and len(rows) > limit)
 
 
 def _place(row: dict[str, Any]) -> tuple[datetime, str]:

@@ -11,7 +11,7 @@ import pytest
 from outlast.core.callers import Caller
 from outlast.core.observations import CallRefused, CallsRefused, Observation, WorkflowManaged
 from outlast.observe.log import log
-from outlast.web.callers.audit import OF_ADDRESS_MAX, OF_ALL_MAX, Audit, let_in
+from outlast.web.callers.audit import OF_ADDRESS_MAX, OF_ALL_MAX, Audit, keep_caller
 from outlast.web.http.calls import Call
 
 ADA = Caller("user", {"sub": "ada", "role": "authenticated"})
@@ -45,17 +45,17 @@ def call_of(address: str = "10.0.0.1", caller: Caller | None = None, method: str
 
     call = Call(scope, receive)
     if caller is not None:
-        let_in(call, caller)
+        keep_caller(call, caller)
     return call
 
 
 def test_who_from_where_what_and_why() -> None:
     heard = Heard()
-    heard.audit.refused(call_of(), 401, "INVALID_CREDENTIALS")
-    heard.audit.refused(call_of(caller=ADA), 404, "workflow_not_found")
-    heard.audit.refused(call_of(caller=ADA), 422, "invalid_input")
-    heard.audit.refused(call_of(caller=Caller("secret", {}, "crons")), 404, "workflow_not_found")
-    heard.audit.managed(call_of(caller=Caller("secret", {}, "crons"), method="POST"), 200)
+    heard.audit.record_refusal(call_of(), 401, "INVALID_CREDENTIALS")
+    heard.audit.record_refusal(call_of(caller=ADA), 404, "workflow_not_found")
+    heard.audit.record_refusal(call_of(caller=ADA), 422, "invalid_input")
+    heard.audit.record_refusal(call_of(caller=Caller("secret", {}, "crons")), 404, "workflow_not_found")
+    heard.audit.record_management(call_of(caller=Caller("secret", {}, "crons"), method="POST"), 200)
     assert heard.facts == [
         CallRefused("nobody known", "10.0.0.1", "GET", "/workflows/v1/x", "INVALID_CREDENTIALS"),
         CallRefused("user ada", "10.0.0.1", "GET", "/workflows/v1/x", "workflow_not_found"),
@@ -66,15 +66,15 @@ def test_who_from_where_what_and_why() -> None:
 def test_one_address_has_its_share_and_others_are_still_told() -> None:
     heard = Heard()
     for _ in range(1_000):
-        heard.audit.refused(call_of(), 401, "INVALID_CREDENTIALS")
+        heard.audit.record_refusal(call_of(), 401, "INVALID_CREDENTIALS")
     assert len(heard.facts) == OF_ADDRESS_MAX
-    heard.audit.refused(call_of("10.0.0.2"), 429, "rate_limited")
+    heard.audit.record_refusal(call_of("10.0.0.2"), 429, "rate_limited")
     assert len(heard.facts) == OF_ADDRESS_MAX + 1
     heard.close()
     summed, *_ = heard.facts[-1:]
     assert summed == CallsRefused((("INVALID_CREDENTIALS", 1_000 - OF_ADDRESS_MAX),), 60.0)
     told = len(heard.facts)
-    heard.audit.refused(call_of(), 401, "INVALID_CREDENTIALS")
+    heard.audit.record_refusal(call_of(), 401, "INVALID_CREDENTIALS")
     assert len(heard.facts) == told + 1
     told = len(heard.facts)
     heard.close()
@@ -84,7 +84,7 @@ def test_one_address_has_its_share_and_others_are_still_told() -> None:
 def test_many_addresses_have_no_more_together() -> None:
     heard = Heard()
     for each in range(10 * OF_ALL_MAX):
-        heard.audit.refused(call_of(f"10.0.{each // 250}.{each % 250}"), 401, "INVALID_CREDENTIALS")
+        heard.audit.record_refusal(call_of(f"10.0.{each // 250}.{each % 250}"), 401, "INVALID_CREDENTIALS")
     assert len(heard.facts) == OF_ALL_MAX
     assert len(heard.audit._told) <= OF_ALL_MAX
 
@@ -92,10 +92,10 @@ def test_many_addresses_have_no_more_together() -> None:
 def test_users_flood_it_no_more_by_managing_and_secret_keys_are_told_always() -> None:
     heard = Heard()
     for _ in range(2 * OF_ALL_MAX):
-        heard.audit.managed(call_of(caller=ADA, method="POST"), 200)
+        heard.audit.record_management(call_of(caller=ADA, method="POST"), 200)
     assert len(heard.facts) == OF_ADDRESS_MAX
     for _ in range(2 * OF_ALL_MAX):
-        heard.audit.managed(call_of(caller=Caller("secret", {}, "default"), method="POST"), 200)
+        heard.audit.record_management(call_of(caller=Caller("secret", {}, "default"), method="POST"), 200)
     assert len(heard.facts) == OF_ADDRESS_MAX + 2 * OF_ALL_MAX
 
 

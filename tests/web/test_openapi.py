@@ -418,7 +418,7 @@ def test_an_accepted_call_says_where_to_look() -> None:
 
 def test_problems_are_as_the_schema_says() -> None:
     schema = made()["components"]["schemas"]["Problem"]
-    body = httpx.Response(200, content=Problem(404, "x", "y").answer().body).json()
+    body = httpx.Response(200, content=Problem("x", "y", status=404).answer().body).json()
     assert set(schema["required"]) == set(body)
     for example in (node["value"] for node in nodes(made()) if set(node) == {"value"}):
         assert set(schema["required"]) <= set(example) <= set(schema["properties"])

@@ -135,6 +135,22 @@ async def test_arguments_are_checked(query: str, store: Store, client: httpx.Asy
     assert store.done == []
 
 
+async def test_a_verb_for_those_that_have_ended_is_refused_to_those_that_have_not(
+    store: Store, project: Project, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change = REST.change
+    assert change is not None
+    failed = {(Status.ERROR, change): Status.ENQUEUED, (Status.EXHAUSTED, change): Status.ENQUEUED}
+    monkeypatch.setattr("outlast.core.verbs.TRANSITIONS", failed)
+    for status, code in ((Status.PENDING, "workflow_not_ended"), (Status.SUCCESS, "workflow_ended")):
+        project.rows.workflows = [workflow("k", status=status)]
+        answer = await client.post("/workflows/v1/k/rest?seconds=5")
+        problem = answer.json()
+        assert (answer.status_code, problem["code"], problem["workflow_status"]) == (409, code, status)
+        expected = f"the workflow is {status}; only one that is ERROR or EXHAUSTED can be rested"
+        assert problem["detail"] == expected
+
+
 @pytest.mark.parametrize("status", sorted(set(Status) - LIVE))
 async def test_what_has_ended_is_refused(
     status: Status, store: Store, project: Project, client: httpx.AsyncClient

@@ -30,11 +30,11 @@ async def test_a_remembered_token_ends_with_its_time(monkeypatch: pytest.MonkeyP
     for lasts_s, remembered_s in ((3600.0, tokens.REMEMBERED_S), (20.0, 20.0 + tokens.LEEWAY_S)):
         token = signed(lasts_s)
         await known.identify(token)
-        assert known.remembered(token) is not None
+        assert known.recall(token) is not None
         now[0] += remembered_s - 5
-        assert known.remembered(token) is not None
+        assert known.recall(token) is not None
         now[0] += 6
-        assert known.remembered(token) is None
+        assert known.recall(token) is None
 
 
 def test_a_key_is_known_by_all_of_it() -> None:

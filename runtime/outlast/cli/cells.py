@@ -32,13 +32,13 @@ def status_text(row: Row) -> str:
 
 
 def time_between(row: Row, first: str, last: str) -> str:
-    """How long it took from one of its moments to another."""
+    """How long it took from one time of the row to another."""
     began, ended = moment(row.get(first)), moment(row.get(last))
     return "" if began is None or ended is None else span((ended - began).total_seconds())
 
 
 def _human(name: str, kind: Kind) -> Callable[[Row], str] | None:
-    if kind is Kind.MOMENT:
+    if kind is Kind.TIMESTAMP:
         return lambda row: ago(moment(row.get(name)), Clock().now())
     return (lambda row: compact(row.get(name))) if kind in (Kind.JSON, Kind.OBJECT) else None
 
@@ -86,7 +86,7 @@ _TABLES = {
         Column("WORKFLOW", "workflow_id"),
         Column("FUNCTION", "function"),
         Column("STATUS", "status", status_text, coloured=True),
-        Column("CREATED", "created_at", _human("created_at", Kind.MOMENT)),
+        Column("CREATED", "created_at", _human("created_at", Kind.TIMESTAMP)),
         Column("TOOK", "completed_at", lambda row: time_between(row, "created_at", "completed_at")),
         Column("RECOVERED", "recovery_attempts", _recovered_text),
         Column("ERROR", _error_text),
@@ -97,14 +97,14 @@ _TABLES = {
         Column("STATUS", "status", _step_status, coloured=True),
         Column("ATTEMPTS", "attempts"),
         Column("TOOK", "started_at", _step_time),
-        Column("ENDED", "completed_at", _human("completed_at", Kind.MOMENT)),
+        Column("ENDED", "completed_at", _human("completed_at", Kind.TIMESTAMP)),
         Column("OUTPUT", lambda row: row.get("error") or row.get("output"), _step_output),
         Column("INSTANCE", "instance", optional=True),
     ),
     EVENTS.name: (
         Column("NUMBER", "number"),
         Column("EVENT", "event"),
-        Column("PUBLISHED", "published_at", _human("published_at", Kind.MOMENT)),
+        Column("PUBLISHED", "published_at", _human("published_at", Kind.TIMESTAMP)),
         Column("VALUE", "value", _human("value", Kind.JSON)),
     ),
 }

@@ -70,12 +70,12 @@ def status(env_file: Path | None, as_json: bool) -> None:
     """List the migrations, and which of them the database lacks."""
     import asyncio
 
-    from outlast.store.migrations import migrations, pending, unknown
+    from outlast.store.migrations import migrations, versions
 
     settings = read_settings(env_file=env_file)
     with _database(settings) as database:
-        lacking = {each.version for each in asyncio.run(pending(database))}
-        newer = asyncio.run(unknown(database))
+        pending, newer = asyncio.run(versions(database))
+    lacking = {each.version for each in pending}
     rows = [{**_migration_row(each), "applied": each.version not in lacking} for each in migrations()]
     rows += [{"version": version, "name": None, "applied": True} for version in newer]
     if newer:

@@ -17,7 +17,7 @@ from outlast.cli.failures import CommandFailed
 from outlast.cli.screen import escaped_lines, is_terminal, print_json, say
 from outlast.core.clock import monotonic
 from outlast.core.names import is_function_name
-from outlast.core.printable import escaped
+from outlast.core.printable import escape
 
 if TYPE_CHECKING:
     from outlast.cli.remote import Answer, Remote
@@ -100,7 +100,7 @@ def invoke(
     headers = {"idempotency-key": key} | ({"content-type": "application/json"} if data is not None else {})
     path = "/functions/v1/" + "/".join(quote(part, safe="") for part in name.split("/"))
     call = _Call(name, method.upper(), path, headers, data, key)
-    answer = _send(remote, call, _preference(no_wait, wait_s))
+    answer = _send(remote, call, _prefer_header(no_wait, wait_s))
     pending = _pending_id(answer)
     if no_wait:
         _print_started(remote, answer, pending, host.as_json)
@@ -110,7 +110,7 @@ def invoke(
     _print_answer(remote, call, answer, host.as_json)
 
 
-def _preference(no_wait: bool, wait_s: int | None) -> str | None:
+def _prefer_header(no_wait: bool, wait_s: int | None) -> str | None:
     if no_wait:
         return "respond-async"
     return None if wait_s is None else f"wait={wait_s}"
@@ -157,14 +157,14 @@ def _result(remote: Remote, call: _Call, workflow_id: str, ends: float | None) -
         say("waiting", f"for {workflow_id}")
     follow(remote, workflow_id, ends)
 
-    def again() -> Answer:
+    def ask_again() -> Answer:
         answer = _send(remote, call, None)
         problem = problem_document(answer) if answer.status >= 400 else None
         if problem is not None and problem.get("retryable"):
             raise remote.problem_of(answer)
         return answer
 
-    return retry_while_away(again)
+    return retry_while_away(ask_again)
 
 
 def _print_started(remote: Remote, answer: Answer, pending: str | None, as_json: bool) -> None:
@@ -184,7 +184,7 @@ def _print_started(remote: Remote, answer: Answer, pending: str | None, as_json:
     if as_json:
         print_json({"workflow_id": workflow_id, "ended": pending is None})
     else:
-        click.echo(escaped(workflow_id))
+        click.echo(escape(workflow_id))
 
 
 def _print_answer(remote: Remote, call: _Call, answer: Answer, as_json: bool) -> None:

@@ -187,7 +187,7 @@ def _write_test(path: Path, name: str, auth: str | None) -> Path | None:
 
 
 def _credentials(auth: str | None, settings: Settings) -> list[str]:
-    """What curl must say of who calls."""
+    """The options that tell curl's request who calls."""
     if auth == "none":
         return []
     if auth == "user":

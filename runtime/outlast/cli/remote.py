@@ -156,7 +156,7 @@ def is_temporary(failure: CommandFailed) -> bool:
 
 
 def workflow_path(workflow_id: str) -> str:
-    """Where a workflow is; its id may hold any character."""
+    """The path of a workflow, whose id may hold any character."""
     return path_of(WORKFLOW_PATH, workflow_id)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import click
 
-from outlast.core.printable import escaped, escaped_json
+from outlast.core.printable import escape, escape_json
 
 _MESSAGE_CHARS_MAX = 2_000
 _GAP = "  "
@@ -74,7 +74,7 @@ def is_terminal() -> bool:
 
 def say(kind: str, text: str) -> None:
     """A line of its own on standard error: `error: …`, `warning: …`."""
-    click.echo(f"{_coloured(kind, kind, sys.stderr.isatty())}: {escaped(text)}", err=True)
+    click.echo(f"{_coloured(kind, kind, sys.stderr.isatty())}: {escape(text)}", err=True)
 
 
 def print_json(document: Any) -> None:
@@ -84,7 +84,7 @@ def print_json(document: Any) -> None:
 
 def readable_json(document: Any) -> str:
     """JSON over several lines, for people."""
-    return escaped_json(json.dumps(document, ensure_ascii=False, indent=2))
+    return escape_json(json.dumps(document, ensure_ascii=False, indent=2))
 
 
 def print_table(columns: Sequence[Column], rows: Sequence[Any], empty: str) -> None:
@@ -98,9 +98,9 @@ def print_table(columns: Sequence[Column], rows: Sequence[Any], empty: str) -> N
             click.echo("\t".join(plain_text(column.plain(row)) for column in columns))
         return
     if not rows:
-        click.echo(escaped(empty))
+        click.echo(escape(empty))
         return
-    cells = [[escaped(column.shown(row)[:_CELL_CHARS_MAX]) for column in columns] for row in rows]
+    cells = [[escape(column.shown(row)[:_CELL_CHARS_MAX]) for column in columns] for row in rows]
     titles = [column.title for column in columns]
     natural = [max(map(width_of, each)) for each in zip(titles, *cells, strict=True)]
     widths = fitted(natural, shutil.get_terminal_size().columns - len(_GAP) * (len(columns) - 1))
@@ -116,9 +116,9 @@ def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
     width = max(width_of(name) for name, _ in pairs)
     for name, value in pairs:
         shown = (
-            _coloured(value.split(" ", 1)[0], escaped(value), is_terminal())
+            _coloured(value.split(" ", 1)[0], escape(value), is_terminal())
             if name == "Status"
-            else escaped(value)
+            else escape(value)
         )
         click.echo(f"{padded(name, width)}{_GAP}{shown}")
 
@@ -168,12 +168,12 @@ def padded(text: str, width: int) -> str:
 
 def escaped_lines(text: str) -> str:
     """A text of several lines, each escaped."""
-    return "\n".join(map(escaped, text.split("\n")))
+    return "\n".join(map(escape, text.split("\n")))
 
 
 def one_line(text: str) -> str:
     """A message as one line that can do no harm, of bounded length."""
-    line = escaped(" ".join(text.split()))
+    line = escape(" ".join(text.split()))
     return line if len(line) <= _MESSAGE_CHARS_MAX else f"{line[: _MESSAGE_CHARS_MAX - 1]}…"
 
 
@@ -181,16 +181,16 @@ def plain_text(value: Any) -> str:
     """A value between tabs: text with control characters escaped, nothing as nothing, the rest as JSON."""
     if value is None:
         return ""
-    return escaped(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+    return escape(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
 
 
 def compact(value: Any) -> str:
     """JSON on one line."""
-    return escaped_json(json.dumps(value, ensure_ascii=False))
+    return escape_json(json.dumps(value, ensure_ascii=False))
 
 
 def _colours(terminal: bool) -> bool:
-    """Colours are for terminals that have them, and for who wants them (no-color.org)."""
+    """Whether to use colours: for terminals that have them, unless NO_COLOR is set (no-color.org)."""
     return terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 

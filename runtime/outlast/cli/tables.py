@@ -20,7 +20,7 @@ from outlast.core.verbs import Verb
 
 LIMIT_MAX = 10_000
 ROWS_MAX = 100_000
-"""Of what belongs to one workflow."""
+"""The limit for rows that belong to one workflow."""
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -96,5 +96,5 @@ def _option(each: Filter) -> Callable[[Callable[..., None]], Callable[..., None]
     if each.kind is Kind.STATUS:
         statuses = click.Choice([*Status], case_sensitive=False)
         return click.option(f"--{each.name}", type=statuses, multiple=True, help=each.help)
-    kind = _Moment() if each.kind is Kind.MOMENT else None
+    kind = _Moment() if each.kind is Kind.TIMESTAMP else None
     return click.option(f"--{each.name}", type=kind, help=each.help)

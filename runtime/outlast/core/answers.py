@@ -21,35 +21,37 @@ REPR_CHARS_MAX = 10_000
 
 
 def encode_answer(codec: Codec, value: Any) -> tuple[str, str | None]:
-    """`value` as JSON text, and why that doesn't give back the same, if so. Raises
-    NotSerializable for what is too large to be stored."""
+    """`value` as JSON text, and why that text doesn't restore it, if so. Raises NotSerializable if it is too
+    large to be stored."""
     try:
         return codec.encode(value), None
     except NotSerializable as error:
         reason = str(error)
-    text = _as_well_as_can_be(value)
+    text = _encode_loosely(value)
     check_size(len(text.encode()), codec.of)
     return text, reason
 
 
 def decode_answer(codec: Codec, text: str) -> Any:
-    """What `text` stands for: by the annotation, or plain JSON where it was encoded without that."""
+    """The value of `text`: by the annotation, or plain JSON if it was encoded without it."""
     try:
         return codec.decode(text)
     except ValidationError:
         return from_json(text)
 
 
-def _as_well_as_can_be(value: Any) -> str:
+def _encode_loosely(value: Any) -> str:
     try:
-        encoded = to_json(value, by_alias=True, inf_nan_mode="strings", bytes_mode="base64", fallback=_shown)
-        from_json(encoded)  # deeper, or a longer number, than is read again
+        encoded = to_json(
+            value, by_alias=True, inf_nan_mode="strings", bytes_mode="base64", fallback=_repr_of
+        )
+        from_json(encoded)  # raises for what is too deep, or a number too long, to be read again
         return encoded.decode()
     except (PydanticSerializationError, ValueError, RecursionError, TypeError):
-        return to_json(_shown(value)).decode()
+        return to_json(_repr_of(value)).decode()
 
 
-def _shown(value: Any) -> str:
+def _repr_of(value: Any) -> str:
     try:
         return clean_text(repr(value)[:REPR_CHARS_MAX])
     except Exception:  # noqa: BLE001 - a foreign __repr__ may raise anything

@@ -1,4 +1,4 @@
-"""A short fingerprint of what a step was called with: on replay another one tells that the body differs."""
+"""A short fingerprint of a step's arguments. Another one on replay shows that the body has changed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ALWAYS_SMALL = frozenset({int, float, bool, type(None)})
 
 
 def fingerprint_of_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> int | None:
-    """It, from 0 below 2³²; None where it can't be had cheaply: large arguments, and what isn't JSON."""
+    """The fingerprint, below 2³². None for large arguments and for those that aren't JSON."""
     if not _are_small(args, len(args), 0) or (kwargs and not _are_small(kwargs.values(), len(kwargs), 0)):
         return None
     try:
@@ -26,7 +26,7 @@ def fingerprint_of_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> int | 
 
 
 def fingerprint_of_text(text: str) -> int | None:
-    """The same of one text."""
+    """The fingerprint of one text."""
     return crc32(text.encode()) if len(text) <= CHARS_MAX else None
 
 

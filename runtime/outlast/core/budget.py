@@ -9,16 +9,16 @@ from typing import NamedTuple
 from outlast.core.unfolding import count_structure
 
 FACTOR = 4
-"""An object in memory takes about so many times the bytes of its JSON, with the text itself."""
+"""An object takes about this many times the bytes of its JSON in memory, the JSON text included."""
 
 VALUE_BYTES = 100
-"""What a bracket, comma or colon of JSON counts in memory, beside its text. Measured: 37 (`1.5,`) to 139."""
+"""Bytes in memory for each bracket, comma or colon of JSON, besides its text. Measured: 37 to 139."""
 
 SMALL_BYTES = 64 * 1024
-"""Of JSON: of workflows that take no more, a thousand are no matter."""
+"""A workflow with no more JSON than this is small: a thousand of them do no harm."""
 
 SMALL = 0.1
-"""With so little of the budget in use, what is larger than all of it is let in."""
+"""While no more than this share of the budget is in use, even what exceeds the budget is let in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,20 +33,20 @@ class Budget:
         return self.bytes_max // FACTOR
 
     def left(self, used: int) -> int:
-        """What may still come, where `used` bytes of JSON are in use."""
+        """How many bytes of JSON still fit while `used` are in use."""
         return max(0, self.json_bytes_max - used)
 
     def idle(self, used: int) -> bool:
-        """Whether so little is in use that something of any size may come: it would never fit otherwise."""
+        """Whether so little is in use that something of any size is let in: it would never fit otherwise."""
         return used <= self.json_bytes_max * SMALL
 
     def fits(self, used: int, more: int) -> bool:
-        """Whether `more` may come to what is in use."""
+        """Whether `more` bytes are let in while `used` are in use."""
         return used + more <= self.json_bytes_max or self.idle(used)
 
 
 def weigh(*texts: str | None) -> int:
-    """What JSON takes in memory once it is read, as bytes of usual JSON.
+    """The memory that JSON takes when it is read, as bytes of usual JSON.
 
     Dense `[[],[],…` takes far more than its text. Python keeps a text at the width of its widest character.
     SQL counts alike: outlast.load_bytes_of.

@@ -1,4 +1,4 @@
-"""Who called: what is known of a caller, and how that is stored with a workflow. A token never is."""
+"""What is known of a caller, and how that is stored with a workflow. The token never is."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Mode = Literal["none", "publishable", "secret", "user", "webhook", "sql", "queue
 ANON = "anon"
 SERVICE_ROLE = "service_role"
 OURS = "outlast"
-"""The claim in which what is no JWT's is stored. A token's own claim of that name is not kept."""
+"""The claim that holds what does not come from a JWT. A token's own claim of this name is dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Caller:
 
     @property
     def user_metadata(self) -> Mapping[str, Any]:
-        """What users say of themselves: not to be relied upon."""
+        """What users say of themselves. Don't trust it."""
         return _mapping(self.claims.get("user_metadata"))
 
     def database_claims(self) -> str:
@@ -75,7 +75,7 @@ class Caller:
 
     @classmethod
     def from_record(cls, text: str | None) -> Caller:
-        """The caller of a `claims` column. One that SQL wrote holds nothing but a JWT's claims."""
+        """The caller in a `claims` column. Where SQL wrote it, it holds only a JWT's claims."""
         if text is None:
             return NOBODY
         claims = from_json(text)
@@ -90,14 +90,14 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class CallerToken:
-    """The token that a caller came with, in the memory of one process alone. Good until `until_s` (Unix)."""
+    """A caller's token, kept only in the memory of one process. Valid until `until_s` (Unix seconds)."""
 
     value: str = field(repr=False)
     until_s: float
 
 
 NOBODY = Caller()
-"""Nobody was asked who they are, or nobody said."""
+"""A caller that was not asked who they are, or did not say it."""
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
@@ -105,5 +105,5 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 
 def _text(claims: Mapping[str, Any]) -> str:
-    """JSON that Postgres takes: a number that is none, which Python reads out of a token, becomes null."""
+    """JSON that Postgres accepts: NaN and infinity, which Python reads from a token, become null."""
     return to_json(claims, inf_nan_mode="null").decode()

@@ -14,7 +14,7 @@ from functools import partial
 
 
 def _counting_suspends() -> Callable[[], float]:
-    """Linux and macOS stop what `time.monotonic` reads while the machine is suspended; each has another."""
+    """On Linux and macOS `time.monotonic` stops while the machine sleeps; both have a clock that doesn't."""
     clocks = {"linux": "CLOCK_BOOTTIME", "darwin": "CLOCK_MONOTONIC"}
     name = clocks.get(sys.platform, "")
     return partial(time.clock_gettime, getattr(time, name)) if hasattr(time, name) else time.monotonic
@@ -34,7 +34,7 @@ def age_s(reading: float | None, now: float) -> float:
 
 
 def whole_microseconds(at_s: float) -> float:
-    """`at_s` (Unix seconds) as a database keeps it, and never earlier: no timer strikes before its time."""
+    """`at_s` (Unix seconds) rounded up to what a database keeps, so that no timer fires early."""
     whole = round(at_s * 1e6)  # to an integer: to a number of digits takes ten times as long
     # guard: times-rounded-down = whole / 1e6
     return (whole if whole / 1e6 >= at_s else whole + 1) / 1e6
@@ -52,7 +52,7 @@ class Clock:
         self._offset_s = time.time() - monotonic()  # noqa: TID251 - the clock module is where it is read
 
     def synchronize(self, database_s: float, sent_at: float, received_at: float) -> None:
-        """Take in a reading: `database_s` (Unix seconds) was true between two `monotonic` moments."""
+        """Learn that the database's clock showed `database_s` between two readings of `monotonic`."""
         self._offset_s = database_s - (sent_at + received_at) / 2
 
     def now_s(self) -> float:

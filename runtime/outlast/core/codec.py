@@ -33,7 +33,7 @@ class Codec:
     def __init__(
         self, annotation: Any = UNTYPED, *, of: str = "value", by_alias: bool = False, remedy: str = REMEDY
     ) -> None:
-        """`of` names what is coded, for messages, and `remedy` says what to do where it can't be.
+        """`of` names the value in messages; `remedy` says what to do if it can't be encoded.
 
         Raises UsageError on an annotation JSON can't carry.
 
@@ -54,29 +54,29 @@ class Codec:
             ) from error
 
     def through(self, value: Any) -> tuple[str, Any]:
-        """`value` as JSON text, and as what that text gives back. Raises NotSerializable."""
+        """`value` as JSON text, and the value that this text decodes to. Raises NotSerializable."""
         if self._adapter is None:
             encoded = plain_json(value, self.of, self._remedy)
             check_size(len(encoded), self.of)
             try:
                 return encoded.decode(), from_json(encoded)
-            except ValueError as error:  # nested deeper, or a longer number, than is read again
+            except ValueError as error:  # nested too deep, or a number too long, to be read again
                 raise NotSerializable(f"{self.of}: {error}") from error
         if not self._by_alias:
-            return self._typed(self._adapter, value, by_alias=False)
+            return self._encode_typed(self._adapter, value, by_alias=False)
         try:
-            return self._typed(self._adapter, value, by_alias=True)
-        except NotSerializable:  # some are written under one alias and read under another
-            return self._typed(self._adapter, value, by_alias=False)
+            return self._encode_typed(self._adapter, value, by_alias=True)
+        except NotSerializable:  # some fields have different aliases for writing and reading
+            return self._encode_typed(self._adapter, value, by_alias=False)
 
-    def _typed(self, adapter: TypeAdapter[Any], value: Any, *, by_alias: bool) -> tuple[str, Any]:
+    def _encode_typed(self, adapter: TypeAdapter[Any], value: Any, *, by_alias: bool) -> tuple[str, Any]:
         try:
-            # The adapter's own methods only hand on some twenty options, at the price of the work itself.
+            # The adapter's own methods pass on some twenty options: that doubles the cost.
             encoded = adapter.serializer.to_json(value, warnings="error", by_alias=by_alias)
             check_size(len(encoded), self.of)
             decoded = adapter.validator.validate_json(encoded, by_alias=True, by_name=True)
         except (PydanticSerializationError, ValidationError, ValueError, RecursionError) as error:
-            # pydantic's own lists of what doesn't fit are long: the remedy goes before them.
+            # pydantic's list of errors is long: the remedy comes first.
             raise NotSerializable(
                 f"{self.of}: {brief(value)} does not fit its type; {self._remedy}: {error}"
             ) from error
@@ -106,7 +106,7 @@ class Codec:
 
 def plain_json(value: Any, of: str = "value", remedy: str = REMEDY) -> bytes:
     """A plain JSON value as JSON, however large. Raises NotSerializable."""
-    where = _not_json(value, "")
+    where = _find_non_json(value, "")
     if where is not None:
         raise NotSerializable(f"{of}: {where} would not come back from JSON the same; {remedy}")
     try:
@@ -115,32 +115,32 @@ def plain_json(value: Any, of: str = "value", remedy: str = REMEDY) -> bytes:
         raise NotSerializable(f"{of}: {error}") from error
 
 
-def _not_json(value: Any, path: str) -> str | None:
+def _find_non_json(value: Any, path: str) -> str | None:
     """Which part of `value` isn't plain JSON, in words; None if all is."""
     kind = type(value)
     if kind in _ATOMS:
         return None
     if kind is float:
-        return None if math.isfinite(value) else f"{value!r}{_at(path)}"
+        return None if math.isfinite(value) else f"{value!r}{_at_path(path)}"
     try:
         if kind is list:
             for index, item in enumerate(value):
-                if (found := _not_json(item, f"{path}[{index}]")) is not None:
+                if (found := _find_non_json(item, f"{path}[{index}]")) is not None:
                     return found
             return None
         if kind is dict:
             for key, item in value.items():
                 if type(key) is not str:
-                    return f"the key {key!r}{_at(path)}"
-                if (found := _not_json(item, f"{path}[{key!r}]")) is not None:
+                    return f"the key {key!r}{_at_path(path)}"
+                if (found := _find_non_json(item, f"{path}[{key!r}]")) is not None:
                     return found
             return None
     except RecursionError:
         return "a value nested too deep or within itself"
-    return f"{brief(value)}{_at(path)}"
+    return f"{brief(value)}{_at_path(path)}"
 
 
-def _at(path: str) -> str:
+def _at_path(path: str) -> str:
     return f" at {path}" if path else ""
 
 
@@ -155,7 +155,7 @@ def resolved_annotations(fn: Callable[..., Any], *names: str) -> dict[str, Any]:
     """The resolved annotations of `fn`, of all or of these names. Raises UsageError where that fails."""
     chosen: Any = fn
     if names:
-        # The others may be there for type checkers alone, as a transaction's connection often is.
+        # The others may exist only for type checkers, as that of a transaction's connection often does.
         annotations = {name: fn.__annotations__[name] for name in names}
         chosen = SimpleNamespace(__annotations__=annotations, __globals__=fn.__globals__)
     try:

@@ -1,4 +1,4 @@
-"""Numbers in JSON that no double holds: they would be read as infinity, which no JSON can say again."""
+"""Numbers in JSON that no double holds: they would be read as infinity, which JSON can't express."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import NoReturn
 
 _ALIKE = bytes.maketrans(b"123456789E", b"000000000e")
 _SUSPECT = (b"0" * 200, b"0e000", b"0e+000")
-"""All digits alike, no number without one of these has 309 places with its exponent."""
+"""With all digits made alike, a number of 309 places or more contains one of these."""
 
 _SHOWN_MAX = 20
 
 
 def check_numbers(text: bytes) -> None:
-    """Let JSON pass all of whose numbers a double holds. Raises ValueError that names another."""
+    """Raise ValueError for JSON with a number that no double holds; the text names it."""
     alike = text.translate(_ALIKE)  # ten times as fast as a regular expression, on any text
     if any(each in alike for each in _SUSPECT):
         json.loads(text, parse_float=_check, parse_int=_check, parse_constant=_refuse)

@@ -82,7 +82,6 @@ class WorkflowError(OutlastError):
     """How a workflow ended, raised at one who waits for its result."""
 
     code = "workflow_error"
-    http_status = 500
 
     def __init__(self, workflow_id: str, message: str, details: Any = None) -> None:
         super().__init__(message)
@@ -98,7 +97,6 @@ class WorkflowCancelled(WorkflowError):
     """Somebody cancelled the workflow."""
 
     code = "workflow_cancelled"
-    http_status = 409
 
 
 class WorkflowTimeout(WorkflowError):

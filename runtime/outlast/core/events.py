@@ -1,11 +1,11 @@
-"""Published events: each is the record of the call that published it, and is told from a step's."""
+"""Published events: each is the record of the call that published it; its kind tells it from a step's."""
 
 from __future__ import annotations
 
 from outlast.core.kinds import PUBLISH
 
 EVENT_BYTES_MAX = 255
-"""In UTF-8: so Realtime counts."""
+"""Counted in UTF-8, as Realtime does."""
 _PUBLISH = "publish "
 
 
@@ -15,5 +15,5 @@ def event_record_name(event: str) -> str:
 
 
 def event_of(name: str, kind: str | None) -> str | None:
-    """The event that a record is; None for a record of any other kind."""
+    """The name of the event that was published; None for a record of any other kind."""
     return name.removeprefix(_PUBLISH) if kind == PUBLISH else None

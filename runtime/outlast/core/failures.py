@@ -20,33 +20,33 @@ from pydantic_core import from_json, to_json
 
 from outlast.core.codec import plain_json
 from outlast.core.errors import NotSerializable, StepFailed
-from outlast.core.tracebacks import formatted
+from outlast.core.tracebacks import format_traceback
 
 MESSAGE_CHARS_MAX = 10_000
 TRACEBACK_CHARS_MAX = 20_000
 NAME_CHARS_MAX = 1_000
 KEPT_CHARS_MAX = 100_000
-"""Of one argument or attribute; what is larger is dropped as what JSON can't hold is."""
+"""Limit of one argument or attribute. A larger one is dropped, like one that JSON can't hold."""
 
 KEPT_BYTES_MAX = 1024 * 1024
-"""Of all arguments, attributes and texts of one record; of a text that is too much its beginning stays."""
+"""Limit of all arguments, attributes and texts of one record. A text that exceeds it is cut."""
 
 BEGINNING_CHARS = 100
 
 ATTRIBUTES_MAX = 100
 GROUP_MEMBERS_MAX = 100
-"""Of one record, however its groups are nested."""
+"""Limit of the exceptions in one record, however deep its groups are nested."""
 
 GROUP_DEPTH_MAX = 10
 _DEPTH_OF_PARTS = 2 * GROUP_DEPTH_MAX + 4
-"""How deep in its record a part may lie, and some more: JSON is read again to a depth of 200."""
+"""Limit of nesting, with some reserve: JSON is read to a depth of 200."""
 
 CANCELLED = '{"code":"cancelled"}'
-"""The record of a transaction that its own workflow gave up, and that was not committed."""
+"""The record of a transaction that its workflow gave up before it was committed."""
 
 
 class RecordedTraceback(Exception):
-    """The cause of an exception out of a record: its text is the traceback of where it was raised first."""
+    """The cause of a rebuilt exception. Its text is the traceback from where it was raised first."""
 
     def __str__(self) -> str:
         return f'\n"""\n{self.args[0]}"""'
@@ -55,7 +55,7 @@ class RecordedTraceback(Exception):
 def encode_failure(error: BaseException) -> str:
     """The record of `error`: where its class is, its text, arguments, attributes and traceback."""
     document = _document(error, _Room(), 1)
-    document["traceback"] = _clean(formatted(error)[-TRACEBACK_CHARS_MAX:])
+    document["traceback"] = _replace_surrogates(format_traceback(error)[-TRACEBACK_CHARS_MAX:])
     return to_json(document).decode()
 
 
@@ -68,7 +68,7 @@ def decode_failure(text: str, step: str, scope: Mapping[str, Any]) -> Exception:
 
 
 class _Room:
-    """What one record may still take."""
+    """How much one record may still hold."""
 
     def __init__(self) -> None:
         self._bytes = KEPT_BYTES_MAX
@@ -88,7 +88,7 @@ class _Room:
 
     def text(self, text: str) -> str:
         """`text`, cut to what is recorded of it."""
-        text = _clean(text[:MESSAGE_CHARS_MAX])
+        text = _replace_surrogates(text[:MESSAGE_CHARS_MAX])
         return text if self.takes(text) else text[:BEGINNING_CHARS]
 
     def takes_member(self) -> bool:
@@ -99,8 +99,8 @@ class _Room:
 
 def _document(error: BaseException, room: _Room, depth: int) -> dict[str, Any]:
     document: dict[str, Any] = {
-        "type": _clean(type(error).__qualname__[:NAME_CHARS_MAX]),
-        "module": _clean(str(type(error).__module__)[:NAME_CHARS_MAX]),
+        "type": _replace_surrogates(type(error).__qualname__[:NAME_CHARS_MAX]),
+        "module": _replace_surrogates(str(type(error).__module__)[:NAME_CHARS_MAX]),
         "message": room.text(_text(error)),
     }
     arguments = _arguments(error)
@@ -118,7 +118,7 @@ def _document(error: BaseException, room: _Room, depth: int) -> dict[str, Any]:
         if room.takes({key: value}):
             document["attributes"][key] = value
         else:
-            dropped.append(_clean(key[:NAME_CHARS_MAX]))
+            dropped.append(_replace_surrogates(key[:NAME_CHARS_MAX]))
     document["dropped"] = sorted(dropped)
     return document
 
@@ -130,8 +130,8 @@ def _members(group: BaseExceptionGroup[Any], room: _Room, depth: int) -> list[di
 
 
 def _argument(value: Any, room: _Room) -> Any:
-    """An argument as it is recorded: at least as a text, so that those behind it keep their places."""
-    return value if room.takes(value) else room.text(_shown(value))
+    """An argument as it is recorded: if need be as a text, so that the next ones keep their positions."""
+    return value if room.takes(value) else room.text(_repr_of(value))
 
 
 def _decode(document: dict[str, Any], step: str, scope: Mapping[str, Any]) -> Exception:
@@ -164,7 +164,7 @@ def _find_class(module: str, qualname: str, scope: Mapping[str, Any]) -> type[Ex
 
 
 def _rebuild(kind: type[Exception], args: list[Any], attributes: dict[str, Any]) -> Exception | None:
-    """Without running an `__init__` of the user's, whose parameters needn't be the recorded arguments."""
+    """The exception, made without the user's `__init__`: its parameters may not be the recorded ones."""
     try:
         error: Exception = _builtin(kind, "__new__")(kind, *args)
         _builtin(kind, "__init__")(error, *args)
@@ -201,7 +201,7 @@ def _arguments(error: BaseException) -> tuple[Any, ...]:
 def _attributes(error: BaseException) -> list[tuple[str, Any]]:
     held = dict(vars(error))
     for key in _slots(type(error)):
-        with suppress(Exception):  # one that was never set
+        with suppress(Exception):  # a slot that was never set
             held[key] = object.__getattribute__(error, key)
     return [
         (key, value)
@@ -228,13 +228,13 @@ def _text(error: BaseException) -> str:
         return type(error).__qualname__
 
 
-def _shown(value: Any) -> str:
+def _repr_of(value: Any) -> str:
     try:
         return repr(value)
     except Exception:  # noqa: BLE001 - a foreign __repr__ may raise anything
         return f"a {type(value).__qualname__}"
 
 
-def _clean(text: str) -> str:
-    """Lone surrogates have no UTF-8 form."""
+def _replace_surrogates(text: str) -> str:
+    """`text` without lone surrogates, which have no UTF-8 form."""
     return text.encode("utf-8", "replace").decode()

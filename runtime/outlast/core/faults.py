@@ -14,8 +14,8 @@ def arm(point: str) -> None:
     _armed[name] = int(count or 1)
 
 
-def armed() -> bool:
-    """Whether any point is armed: where not, nobody needs to know which are passed."""
+def is_armed() -> bool:
+    """Whether any point is armed."""
     return bool(_armed)
 
 

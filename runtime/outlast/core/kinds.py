@@ -13,4 +13,4 @@ RESULT = "result"
 TIMER = "timer"
 
 WAITS = frozenset({SLEEP, RECEIVE, TIMER})
-"""Those that hold nothing while they wait: a workflow that does nothing else leaves the memory."""
+"""Kinds that hold no resources while they wait: a workflow with only such calls open is suspended."""

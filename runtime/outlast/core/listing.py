@@ -10,4 +10,4 @@ class Page(NamedTuple):
 
     rows: list[dict[str, Any]]
     more: bool
-    """Whether others come after these. A page ends early where it is as large as one may be."""
+    """Whether more rows follow. A page that reaches its limit of bytes ends early."""

@@ -1,4 +1,4 @@
-"""What a record of a receive says: which message it was, and the message."""
+"""The record of a receive: which message it got, and the message itself."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def receive_name(topic: str) -> str:
 
 
 def envelope_of(message: Message) -> str:
-    """The output of a receive that got `message`. Its body is put there as it is, whatever may read it."""
+    """The output of a receive that got `message`. The body is inserted unchanged."""
     return f'{{"message_id":{message.message_id},"number":{message.number},"message":{message.body}}}'
 
 
 def message_in(output: str | None) -> Message | None:
-    """The message that a recorded output names; None where there was none in time."""
+    """The message in a recorded output; None if none came in time."""
     found = _ENVELOPE.fullmatch(output or TIMED_OUT)
     return None if found is None else Message(int(found[1]), int(found[2]), found[3])
 

@@ -55,7 +55,7 @@ def is_uuid(key: str) -> bool:
 
 
 def check_key(key: str) -> None:
-    """Raise InvalidKey for a key given in Python that no header could carry."""
+    """Raise InvalidKey for a key given in Python that a header field could not carry."""
     if (
         not isinstance(key, str)
         or not 1 <= len(key) <= KEY_CHARS_MAX
@@ -65,21 +65,25 @@ def check_key(key: str) -> None:
 
 
 def key_of(text: str) -> str:
-    """Any text as an idempotency key: as it is where it can be one, else its hash, which no other text is."""
+    """Any text as an idempotency key: unchanged if it is a valid one, else its hash."""
     plain = 1 <= len(text) <= KEY_CHARS_MAX and text.isascii() and text.isprintable()
     return text if plain and not text.startswith(_HASHED) else _HASHED + _sha256(text)
 
 
-def workflow_id_of(function: str, subject: str | None, key: str) -> str:
+def workflow_id_of(function: str, subject: str | None, key: str | None) -> str:
     """The id that one caller's key stands for: `FUNCTION:KEY`, or `FUNCTION:SUBJECT:KEY` with a subject.
+
+    Without a key it is a fresh one.
 
     A colon within a key or a subject becomes `%3A`, a slash `%2F`, and `%` becomes `%25`: so no key of one
     caller reads as subject and key of another, or as the id of a child, `PARENT/STEP`. Over-long ids are
     hashed, behind a `%` that stands in no other id.
     """
+    if key is None:
+        return fresh_workflow_id(function)
     # guard: keys-shared-by-callers = (function, key)
     parts = (function, key) if subject is None else (function, subject, key)
-    readable = ":".join([parts[0], *map(_escaped, parts[1:])])
+    readable = ":".join([parts[0], *map(_escape, parts[1:])])
     return readable if len(readable) <= WORKFLOW_ID_CHARS_MAX else f"{function}:{_digest(readable)}"
 
 
@@ -95,17 +99,17 @@ def fresh_workflow_id(function: str) -> str:
 
 
 def fingerprint_of(method: str, function: str, path: str, query: bytes, body: bytes) -> str:
-    """SHA-256 (hex) over what makes a request the same request. Parts are told apart by their lengths."""
+    """SHA-256 (hex) over what identifies a request. Lengths keep the parts apart."""
     parts = (method.encode(), function.encode(), path.encode(), query, body)
     return hashlib.sha256(b"".join([b"%d:%b" % (len(part), part) for part in parts])).hexdigest()
 
 
 def message_key_of(workflow_id: str, step_id: str) -> str:
-    """The key under which a step of a workflow sends its message: begun again, it sends the same."""
+    """The key under which a step sends its message: run again, it sends the same message."""
     return _digest(f"{workflow_id}\n{step_id}")
 
 
-def _escaped(part: str) -> str:
+def _escape(part: str) -> str:
     return part.replace("%", "%25").replace(":", "%3A").replace("/", "%2F")
 
 

@@ -1,17 +1,19 @@
-"""What the engine tells of itself, after it is true: typed facts that logs, metrics and traces read.
+"""What the host tells of itself, after it is true: typed facts. The log is made of them.
 
-Whoever emits doesn't know who listens. Durations are seconds.
+Whoever tells doesn't know who listens. Durations are seconds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 
-@dataclass(frozen=True, slots=True)
 class Observation:
-    """The root of all facts."""
+    """The root of all facts. Those of each step and commit are not frozen: they are made twice as fast."""
+
+    __slots__: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +108,28 @@ class SettingsChanged(Observation):
     what: str
 
 
+@dataclass(slots=True)
+class WorkflowStarted(Observation):
+    """A workflow's row is durable, and it runs here for the first time.
+
+    `trigger` is what made the row: a `call` of a client or a handler, a parent (`child`), `sql`, or a message
+    of a `queue`.
+    """
+
+    workflow_id: str
+    function: str
+    trigger: Literal["call", "child", "sql", "queue"]
+
+
 @dataclass(frozen=True, slots=True)
 class WorkflowsClaimed(Observation):
-    """Woken, recovered or handed-over workflows run here now."""
+    """These workflows run here from now on: woken, recovered, handed over, started by SQL or by messages.
+
+    `lags_s`: for how long each had been due. Messages have none.
+    """
 
     workflow_ids: tuple[str, ...]
+    lags_s: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +151,23 @@ class WorkflowStopped(Observation):
     function: str
     reason: str
     detail: str
+
+
+@dataclass(slots=True)
+class StepEnded(Observation):
+    """A step or a transaction (`kind`) has run, to be recorded with the next commit.
+
+    `duration_s` counts from its first attempt to the end of the last.
+    """
+
+    workflow_id: str
+    function: str
+    step_id: str
+    name: str
+    kind: str
+    succeeded: bool
+    attempts: int
+    duration_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +294,15 @@ class LoopInterrupted(Observation):
     error: str
 
 
+@dataclass(slots=True)
+class JournalCommitted(Observation):
+    """What `workflows` had to write is durable; `depth` others wait for the next commit."""
+
+    workflows: int
+    depth: int
+    took_s: float
+
+
 @dataclass(frozen=True, slots=True)
 class JournalStalled(Observation):
     """Something waits to be written, and for `stalled_s` nothing was. Calls get 503 meanwhile."""
@@ -377,6 +422,7 @@ class WorkflowManaged(Observation):
 
 
 Observer = Callable[[Observation], None]
+"""Whom facts are told to. A host has `observe.listeners.Listeners`."""
 
 
 def ignore(_: Observation) -> None:

@@ -1,4 +1,4 @@
-"""How a workflow ended, as one who waits in Python gets it."""
+"""How a workflow ended, for callers that wait in Python."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def value_of(standing: Standing) -> Any:
     """What an ended workflow returned, as plain JSON. Raises WorkflowError for any other end."""
     if standing.status is Status.SUCCESS:
         return from_json(standing.output) if standing.output is not None else None
-    document = public_error(standing)
+    document = public_error(standing.error)
     kind = _BY_CODE.get(document["code"], WorkflowFailed)
     raise kind(standing.workflow_id, document["message"], document.get("detail"))
 
 
-def public_error(standing: Standing) -> dict[str, Any]:
+def public_error(error: str | None) -> dict[str, Any]:
     """`code`, `message` and what else strangers may read of the error column: never the failure itself."""
-    recorded = from_json(standing.error) if standing.error else {}
+    recorded = from_json(error) if error else {}
     code = recorded.get("code", "workflow_error")
     if code == "http_exception":
         return {
@@ -52,5 +52,5 @@ def public_error(standing: Standing) -> dict[str, Any]:
 
 
 def public_message(code: str) -> str:
-    """What strangers read of an error whose own text isn't for them."""
+    """The message for strangers, where the error's own text isn't for them."""
     return _CHANGED if code == NonDeterminism.code else PUBLIC_FAILURE

@@ -12,15 +12,15 @@ from typing import Any
 _PACKAGE = str(Path(__file__).parents[1])
 _ASYNCIO = str(Path(asyncio.__file__).parent)
 _INSTALLED = (*(sysconfig.get_paths()[each] for each in ("purelib", "platlib", "stdlib")), "<frozen")
-"""Where libraries are."""
+"""The folders of libraries."""
 
 
 _ours: dict[str, bool] = {}
-"""Files that were asked for."""
+"""The answers for files that were asked about."""
 
 
 def is_ours(frame: FrameType) -> bool:
-    """Whether it runs code of this package or of asyncio."""
+    """Whether the frame runs code of this package or of asyncio."""
     file = frame.f_code.co_filename
     ours = _ours.get(file)
     if ours is None:
@@ -32,7 +32,7 @@ def place_of_caller() -> tuple[str, int]:
     """File and line of the innermost frame that is neither ours nor asyncio's."""
     frame: FrameType | None = sys._getframe(2)
     while frame is not None:
-        ours = _ours.get(frame.f_code.co_filename)  # each call of a step asks for its place
+        ours = _ours.get(frame.f_code.co_filename)  # hot: each call of a step asks for its place
         if not (is_ours(frame) if ours is None else ours):
             return frame.f_code.co_filename, frame.f_lineno
         frame = frame.f_back
@@ -47,12 +47,12 @@ def place_of_user(coro: Any) -> tuple[str, int]:
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and _is_of_package(frame):
         frame = frame.f_back
-    while frame is not None and not _is_of_package(frame):  # beyond are those who run the loop
+    while frame is not None and not _is_of_package(frame):  # above these are the frames that run the loop
         if _is_users(frame):
             return frame.f_code.co_filename, frame.f_lineno
         frame = frame.f_back
     found = None
-    # What runs is being closed here; CPython 3.11 may crash when asked what such a one awaits.
+    # This coroutine is being closed. CPython 3.11 may crash when asked what a running one awaits.
     while coro is not None and not _is_running(coro):
         frame = getattr(coro, "cr_frame", None) or getattr(coro, "gi_frame", None)
         if frame is not None and _is_users(frame):

@@ -24,7 +24,7 @@ from outlast.core.records import (
 )
 
 UNBOUNDED = 2**62
-"""Bytes: as many as there are."""
+"""No limit of bytes."""
 
 
 class Unreachable(Exception):
@@ -59,7 +59,7 @@ class JournalStore(Protocol):
         ...
 
     async def confirm(self, batch: Batch) -> dict[str, float | None]:
-        """Workflows of the batch all of whose rows bear its nonce: of a commit whose answer was lost.
+        """After a commit whose answer was lost: the workflows of the batch whose rows all have its nonce.
 
         With each that has a row of its own in the batch, when it was created, in Unix seconds.
         """
@@ -68,7 +68,7 @@ class JournalStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """What a transaction's record is checked against, and where it goes."""
+    """The owner that a transaction's record is checked against, and the step that it belongs to."""
 
     workflow_id: str
     epoch: int
@@ -78,20 +78,20 @@ class Fence:
 
 @dataclass(frozen=True, slots=True)
 class TransactionWork:
-    """A transaction to run. `run` gets the connection (a blocking one if `threaded`) and gives the record."""
+    """A transaction to run. `run` gets the connection (blocking if `threaded`) and returns the record."""
 
     run: Callable[[Any], Awaitable[StepRecord]]
     threaded: bool
     isolation: str | None
     caller: Caller | None = None
-    """Under whose Postgres role and claims `run` goes; None for the engine's own role."""
+    """The caller under whose Postgres role and claims `run` is run; None for the engine's role."""
 
 
 class TransactionStore(Protocol):
     """Where transactions run."""
 
     async def transact(self, work: TransactionWork, fence: Fence | None) -> StepRecord | None:
-        """Run `work` and insert its record in one commit; the record that stands, None if the fence refused.
+        """Run `work` and insert its record in one commit. Returns the record; None if the fence refused.
 
         A record that stands there already (a commit whose answer was lost) undoes the run and is returned.
         Without a fence nothing is recorded. Raises Unreachable, Conflicted, UsageError (the body ended the
@@ -111,11 +111,11 @@ class InstanceStore(Protocol):
         ...
 
     def when_due(self, call: Callable[[], None]) -> None:
-        """Call `call` on the event loop whenever somebody else says that there may be work. As above."""
+        """Call `call` on the event loop whenever the database says that there may be work. As above."""
         ...
 
     async def beat(self, lease_ttl_s: float, running: Sequence[RunningStep] | None = None) -> Beat:
-        """Renew this instance's lease. `running` is shown to who asks other instances; None: as before."""
+        """Renew the lease. `running` is what other instances show of this one's steps; None: no change."""
         ...
 
     async def claim(
@@ -168,7 +168,7 @@ class InstanceStore(Protocol):
 
 
 class WorkflowStore(Protocol):
-    """Workflows as those who run them and who wait for them read them."""
+    """Reads workflows, for those who run them and those who wait for them."""
 
     def load(
         self, workflows: Sequence[ClaimedWorkflow], enough: Callable[[ClaimedWorkflow], bool]
@@ -181,15 +181,15 @@ class WorkflowStore(Protocol):
         ...
 
     async def standing(self, ids: Sequence[str]) -> Standings:
-        """How these workflows stand, at least one of them; unknown ids are left out. Raises Unreachable."""
+        """The states of these workflows, of at least one; unknown ids are left out. Raises Unreachable."""
         ...
 
     async def ended(self, ids: Sequence[str]) -> Standings:
-        """Those of these workflows that have ended, if any at least one. Raises Unreachable."""
+        """The states of those that have ended, of at least one if there are any. Raises Unreachable."""
         ...
 
     async def same_payload(self, new: NewWorkflow) -> bool:
-        """Whether the workflow of this id was started with what is the same JSON. Raises Unreachable."""
+        """Whether the workflow with this id was started with an equal payload. Raises Unreachable."""
         ...
 
     async def cancel(self, workflow_id: str) -> bool:
@@ -208,22 +208,31 @@ class MessageStore(Protocol):
         ...
 
     async def deliver(self) -> Delivered:
-        """Number a batch of messages, and wake the workflows that left the memory for them.
+        """Number a batch of messages, and wake the suspended workflows that wait for them.
 
         Raises Unreachable.
         """
         ...
 
     async def read(self, inboxes: Sequence[InboxQuery]) -> dict[int, Arrivals]:
-        """By their index in `inboxes`, what has come; where nothing came, nothing. Raises Unreachable."""
+        """What has arrived, by index in `inboxes`; no entry where nothing has. Raises Unreachable."""
         ...
 
 
 class QueueStore(Protocol):
     """Supabase Queues."""
 
-    async def consume(self, queue: str, function: str, room: int) -> list[ClaimedWorkflow]:
-        """Make workflows of `function` of at most `room` messages, claimed, and delete those in one commit.
+    async def consume(
+        self,
+        queue: str,
+        function: str,
+        room: int,
+        version: str | None = None,
+        timeout_s: float | None = None,
+    ) -> list[ClaimedWorkflow]:
+        """Turn at most `room` messages into claimed workflows of `function`, and delete them, in one commit.
+
+        `version` is of the function's file; `timeout_s` counts from now.
 
         Raises Unreachable (in doubt: what was committed is released later, as its owner doesn't know it)
         and QueueUnusable.
@@ -243,7 +252,7 @@ class Catalog(Protocol):
         ...
 
     def name_of(self, definition: Any) -> str | None:
-        """Under which name a definition is served."""
+        """The name under which a definition is served."""
         ...
 
     def workflow_names(self) -> Sequence[str]:
@@ -251,7 +260,7 @@ class Catalog(Protocol):
         ...
 
     def queues(self) -> Mapping[str, Sequence[str]]:
-        """By queue, the names of the workflows that consume it: one, or it is contested."""
+        """For each queue the names of the workflows that consume it. More than one is a conflict."""
         ...
 
 

@@ -15,7 +15,7 @@ from outlast.core.status import Status
 
 
 class NewWorkflow(NamedTuple):
-    """A row of `workflow_status` to be inserted, already claimed by this instance at epoch 1."""
+    """A row of `workflow_status` to insert, claimed by this instance at epoch 1."""
 
     workflow_id: str
     function: str
@@ -29,11 +29,11 @@ class NewWorkflow(NamedTuple):
     parent: str | None = None
     deadline_s: float | None = None
     load_bytes: int = 0
-    """Of input and request: see core.budget.weigh."""
+    """The memory that input and request take: see core.budget.weigh."""
 
 
 RECORD_BYTES = 128
-"""A record in memory takes so much beside its texts, in bytes of JSON (see core.budget)."""
+"""What a record takes in memory besides its texts, in bytes of JSON (see core.budget)."""
 
 
 class StepRecord(NamedTuple):
@@ -63,7 +63,7 @@ class StepRecord(NamedTuple):
 
 
 class RunningStep(NamedTuple):
-    """A step that is being run: its attempt, since when, and when the next one follows if that one failed."""
+    """A running step: its attempt, since when, and when the next attempt begins if this one has failed."""
 
     workflow_id: str
     epoch: int
@@ -75,7 +75,7 @@ class RunningStep(NamedTuple):
 
 
 class Ending(NamedTuple):
-    """How a workflow ends. `response` holds status, headers and encoding where the function set them."""
+    """How a workflow ends. `response` has status, headers and encoding, if the function set them."""
 
     status: Status
     output: str | None = None
@@ -84,7 +84,7 @@ class Ending(NamedTuple):
 
 
 class Suspension(NamedTuple):
-    """A workflow given back: claimable again at `claimable_s`, or at once where that is None.
+    """A workflow leaves the memory. It is claimable at `claimable_s`, or at once if that is None.
 
     `awaits` (JSON) is given where messages wake it too: their `topics`, and up to which number it knows its
     `mail`. If more has arrived by then, it is claimable at once.
@@ -106,7 +106,7 @@ class FencedWrite:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One commit of the journal. The nonce tells a batch that is sent again from a stranger's rows."""
+    """One commit of the journal. Its nonce shows, after a lost answer, which rows it has written."""
 
     nonce: int
     starts: Sequence[NewWorkflow]
@@ -114,7 +114,7 @@ class Batch:
 
 
 class Standing(NamedTuple):
-    """A workflow as one who attaches to it needs it: to compare the payload, and to answer if it ended."""
+    """What a call that attaches to a workflow needs: to compare payloads, and to answer if it has ended."""
 
     workflow_id: str
     function: str
@@ -127,15 +127,15 @@ class Standing(NamedTuple):
 
 
 class Standings(NamedTuple):
-    """How some workflows stand, by id."""
+    """The states of some workflows, by id."""
 
     found: dict[str, Standing]
     cut: bool
-    """Whether some were left out, as all of them would take too much memory: ask again for those."""
+    """Whether some were left out, because all would take too much memory. Ask again for these."""
 
 
 class Ownership(NamedTuple):
-    """Whose a workflow is, and what else decides who may see what of it. Cheap to read, whatever it holds."""
+    """Who owns a workflow, and what else decides who may see what of it. Cheap to read."""
 
     workflow_id: str
     function: str
@@ -173,15 +173,15 @@ class ClaimedWorkflow:
     load_bytes: int = 0
     """Of input, request and records: all that must be in memory to run it (see core.budget.weigh)."""
     due_s: float | None = None
-    """When it became due, and is again if it is given back unused. None: at that moment."""
+    """When it became due, and is due again if it is given back without having run; None: at once."""
     history: list[StepRecord] = field(default_factory=list)
     token: CallerToken | None = None
-    """The caller's, where this process took the call. It is in no row."""
+    """The caller's token, if this process took the call. It is never stored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a claim brought: the workflows, and instances that are seen to be gone.
+    """The result of a claim: workflows, and instances that are gone.
 
     `undelivered`: there are messages that nobody has delivered yet.
     """
@@ -237,7 +237,7 @@ class Arrivals(NamedTuple):
 
 
 class Delivered(NamedTuple):
-    """How many workflows a delivery made claimable; whether it left messages for the next."""
+    """How many workflows a delivery made claimable, and whether messages are left for the next one."""
 
     woken: int
     left: bool

@@ -1,4 +1,4 @@
-"""What replay knows, without any I/O: recorded operations, their order, and what a call of one means."""
+"""Replay without I/O: the recorded operations, their order, and what a call means for them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _RULE = "a workflow's code must do the same on replay"
 
 
 class History:
-    """The records of one workflow, and how far the body has come with them."""
+    """The records of one workflow, and how far its body has got."""
 
     __slots__ = ("_records", "_unmet", "left", "orders")
 
@@ -20,18 +20,18 @@ class History:
         over = [each for each in self._records.values() if each.completion_order is not None]
         over.sort(key=lambda each: each.completion_order or 0, reverse=True)
         self.left = over
-        """Completions that the body has not been handed yet, the next one last."""
+        """Completions that have not been handed to the body yet, the next one last."""
         self.orders = (over[0].completion_order or 0) if over else 0
         """The place of the last completion."""
         self._unmet = set(self._records)
 
     @property
     def replaying(self) -> bool:
-        """Whether a recorded completion is to be handed out, or a wait that is not over to be reached."""
+        """Whether a recorded completion has still to be handed over, or a recorded wait to be reached."""
         return bool(self.left or self._unmet)
 
     def meet(self, step_id: str, kind: str, name: str) -> StepRecord | None:
-        """The record of the call of `name` at `step_id`; None: there is none. Raises Diverged."""
+        """The record of the call of `name` at `step_id`; None if there is none. Raises Diverged."""
         record = self._records.get(step_id)
         if record is None:
             return None
@@ -39,14 +39,14 @@ class History:
         if record.name != name or (record.kind and record.kind != kind):
             now = f"{kind} {name!r}" if record.name == name else repr(name)
             raise Diverged(
-                f"step {step_id} was recorded as {_said(record, name)}, but the code now calls {now} there: "
-                f"{_RULE}"
+                f"step {step_id} was recorded as {_describe(record, name)}, but the code now calls {now} "
+                f"there: {_RULE}"
             )
         self._unmet.discard(step_id)
         return record
 
     def take(self) -> StepRecord:
-        """The next recorded completion. Raises Diverged if its call was not made: the body is at rest."""
+        """The next recorded completion, for a body at rest. Raises Diverged if it has not made that call."""
         record = self.left[-1]
         # guard: uncalled-steps-ignored
         if record.step_id in self._unmet:
@@ -57,19 +57,19 @@ class History:
         return self.left.pop()
 
     def check_all_reached(self) -> None:
-        """Raise Diverged if the body, which ended, once did more."""
+        """Raise Diverged if the body, which has ended, did more when it was recorded."""
         # guard: unreached-steps-ignored
         if self._unmet:
-            first = min(self._unmet, key=_place)
+            first = min(self._unmet, key=_sort_key)
             raise Diverged(
                 f"step {first} {self._records[first].name!r} is recorded, but the code now ends without it: "
                 f"{_RULE}"
             )
 
 
-def _said(record: StepRecord, name: str) -> str:
+def _describe(record: StepRecord, name: str) -> str:
     return f"{record.kind} {record.name!r}" if record.name == name else repr(record.name)
 
 
-def _place(step_id: str) -> list[int]:
+def _sort_key(step_id: str) -> list[int]:
     return [int(part) for part in step_id.split(".")]

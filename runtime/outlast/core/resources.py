@@ -21,16 +21,16 @@ class Kind(StrEnum):
     COUNT = "count"
     """A whole number from 0 on."""
     INTEGER = "integer"
-    MOMENT = "moment"
+    TIMESTAMP = "timestamp"
     """A date with time and offset; a filter takes a date alone, too."""
     OBJECT = "object"
     JSON = "json"
     """Any JSON, as it was recorded."""
     STATUS = "status"
-    """Of a workflow; a filter takes several."""
+    """A workflow's status; a filter takes several."""
     STEP_STATUS = "step status"
     PAIR = "pair"
-    """Of a filter: a key and its value."""
+    """A key and its value; only filters have it."""
 
 
 class Column(NamedTuple):
@@ -43,7 +43,7 @@ class Column(NamedTuple):
     optional: bool = False
     """Whether documents may lack it."""
     recorded: bool = False
-    """Whether its JSON is passed on as it was recorded, digit by digit."""
+    """Whether its JSON is passed on exactly as it was recorded."""
     secret: bool = False
     """Whether it is null for all but holders of a secret key."""
 
@@ -56,7 +56,7 @@ class Filter(NamedTuple):
     about: str
     """For OpenAPI."""
     help: str | None = None
-    """Of the option; None where the command has none."""
+    """Help of the option; None if the command has no such option."""
 
 
 class Resource(NamedTuple):
@@ -69,7 +69,7 @@ class Resource(NamedTuple):
     columns: tuple[Column, ...]
     filters: tuple[Filter, ...]
     order: tuple[str, ...]
-    """The columns that place a row among the others, for the cursor."""
+    """The columns that rows are ordered by; the cursor holds their values."""
     order_kinds: tuple[Kind, ...]
     about: str
     """For OpenAPI."""
@@ -78,9 +78,9 @@ class Resource(NamedTuple):
     empty: str
     """What a terminal shows where there are no rows."""
     page_rows: int = 1000
-    """How many rows a page has unless `limit` says it."""
+    """Rows of a page without `limit`."""
     secret: bool = True
-    """Whether holders of a secret key alone may read it."""
+    """Whether only holders of a secret key may read it."""
 
     @property
     def of_workflow(self) -> bool:
@@ -88,41 +88,41 @@ class Resource(NamedTuple):
         return self.path.startswith(WORKFLOW_PATH)
 
 
-def _maybe(name: str, kind: Kind, about: str = "") -> Column:
+def _nullable(name: str, kind: Kind, about: str = "") -> Column:
     return Column(name, kind, about, nullable=True)
 
 
 _SUMMARY = (
     Column("workflow_id", Kind.TEXT),
     Column("function", Kind.TEXT),
-    _maybe("version", Kind.TEXT, "Of its function's file, when it was started."),
+    _nullable("version", Kind.TEXT, "Of its function's file, when it was started."),
     Column("status", Kind.STATUS),
-    _maybe("error", Kind.OBJECT, "`code` and the beginning of its `message`."),
-    _maybe("queue", Kind.TEXT),
-    _maybe("parent", Kind.TEXT, "The workflow that started it."),
+    _nullable("error", Kind.OBJECT, "`code` and the beginning of its `message`."),
+    _nullable("queue", Kind.TEXT),
+    _nullable("parent", Kind.TEXT, "The workflow that started it."),
     Column("attributes", Kind.OBJECT, "What it can be found by.", nullable=True, recorded=True),
     Column("recovery_attempts", Kind.COUNT, "How often an instance that ran it was lost."),
-    _maybe("claimable_at", Kind.MOMENT, "When an instance may claim it; null while owned or ended."),
-    Column("created_at", Kind.MOMENT),
-    _maybe("started_at", Kind.MOMENT),
-    Column("updated_at", Kind.MOMENT),
-    _maybe("completed_at", Kind.MOMENT),
+    _nullable("claimable_at", Kind.TIMESTAMP, "When an instance may claim it; null while owned or ended."),
+    Column("created_at", Kind.TIMESTAMP),
+    _nullable("started_at", Kind.TIMESTAMP),
+    Column("updated_at", Kind.TIMESTAMP),
+    _nullable("completed_at", Kind.TIMESTAMP),
 )
 _RESPONSE = "`status` and `headers`, where the function set them."
 WORKFLOW = (
     *(column for column in _SUMMARY if column.name != "error"),
     Column("input", Kind.JSON, recorded=True),
     Column("output", Kind.JSON, recorded=True),
-    _maybe("error", Kind.OBJECT, "`code` and `message`; `failure` holds the exception and its traceback."),
+    _nullable("error", Kind.OBJECT, "`code` and `message`; `failure` holds the exception and its traceback."),
     Column("response", Kind.OBJECT, _RESPONSE, nullable=True, recorded=True),
-    _maybe("idempotency_key", Kind.TEXT),
-    _maybe("subject", Kind.TEXT, "The signed-in user whose call it was."),
+    _nullable("idempotency_key", Kind.TEXT),
+    _nullable("subject", Kind.TEXT, "The signed-in user whose call it was."),
     Column("priority", Kind.INTEGER),
     Column("owner", Kind.TEXT, "The instance that runs it.", nullable=True, secret=True),
     Column("epoch", Kind.COUNT, "Raised by each claim; every write carries it."),
-    _maybe("deadline", Kind.MOMENT),
+    _nullable("deadline", Kind.TIMESTAMP),
 )
-"""The columns of one workflow that is looked at by its id."""
+"""The columns of a workflow that is shown by its id."""
 
 _OF_VERSION = "Only those of this version of the function's file."
 _OF_STATUS = "Only those that stand so. May be repeated."
@@ -140,12 +140,12 @@ WORKFLOWS = Resource(
         Filter("error", Kind.TEXT, "Whose error's text holds this, in upper or lower case.", _WITH_ERROR),
         Filter("queue", Kind.TEXT, "In this queue.", "Only those of this queue, such as pgmq:orders."),
         Filter("parent", Kind.TEXT, "Started by this workflow."),
-        Filter("since", Kind.MOMENT, "Created then or later. A date alone is its midnight in UTC.", _SINCE),
-        Filter("until", Kind.MOMENT, "Created before.", "Created before then."),
+        Filter("since", Kind.TIMESTAMP, "Created then or later. A date alone is midnight in UTC.", _SINCE),
+        Filter("until", Kind.TIMESTAMP, "Created before.", "Created before then."),
         Filter("attribute", Kind.PAIR, "A key and its value: `customer:42`."),
     ),
     order=("created_at", "workflow_id"),
-    order_kinds=(Kind.MOMENT, Kind.TEXT),
+    order_kinds=(Kind.TIMESTAMP, Kind.TEXT),
     about="List workflows, newest first",
     help="List workflows, the newest first.",
     empty="no workflows",
@@ -168,10 +168,10 @@ STEPS = Resource(
         Column("error", Kind.OBJECT, nullable=True, recorded=True),
         Column("attempts", Kind.COUNT),
         Column("completion_order", Kind.INTEGER, nullable=True),
-        Column("started_at", Kind.MOMENT, nullable=True),
-        Column("completed_at", Kind.MOMENT, nullable=True),
-        Column("wake_at", Kind.MOMENT, _WAKE, optional=True),
-        Column("retry_at", Kind.MOMENT, _RETRY, nullable=True, optional=True),
+        Column("started_at", Kind.TIMESTAMP, nullable=True),
+        Column("completed_at", Kind.TIMESTAMP, nullable=True),
+        Column("wake_at", Kind.TIMESTAMP, _WAKE, optional=True),
+        Column("retry_at", Kind.TIMESTAMP, _RETRY, nullable=True, optional=True),
         Column("instance", Kind.TEXT, _INSTANCE, nullable=True, optional=True, secret=True),
     ),
     filters=(),
@@ -191,7 +191,7 @@ EVENTS = Resource(
         Column("number", Kind.COUNT, "Its place among all that the workflow has recorded."),
         Column("event", Kind.TEXT, "Its name."),
         Column("value", Kind.JSON, recorded=True),
-        Column("published_at", Kind.MOMENT),
+        Column("published_at", Kind.TIMESTAMP),
     ),
     filters=(Filter("event", Kind.TEXT, "Of this name alone.", "Only events of this name."),),
     order=("number",),

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 BACKOFF_MAX_S = 24 * 3600.0
-"""No single wait between attempts is longer, whatever a function asks for."""
+"""The longest wait between two attempts, whatever a function asks for."""
 
 RetryOn = tuple[type[Exception], ...] | Callable[[Exception], bool]
 

@@ -13,37 +13,39 @@ _ATOMS = frozenset({str, int, bool, type(None)})
 
 
 def difference(back: Any, value: Any, path: str = "") -> str | None:
-    """Which part of `value` came back as another, in words; None if all is the same.
+    """Which part of `value` came back changed, in words; None if nothing did.
 
     Equal isn't enough: True == 1, and a str Enum equals its text. Same isn't needed: 0 comes back as 0.0 from
     `float`, and a time in a zone as the same time at its offset.
     """
     if type(back) is type(value) and type(value) in _ATOMS:
-        return None if back == value else _told(back, value, path)
+        return None if back == value else _describe(back, value, path)
     if _kind(back) is not _kind(value):
-        return None if _same_number(back, value) else _told(back, value, path)
+        return None if _same_number(back, value) else _describe(back, value, path)
     if isinstance(value, datetime | time):
-        return None if _same_time(back, value) else _told(back, value, path)
+        return None if _same_time(back, value) else _describe(back, value, path)
     if isinstance(value, list | tuple):
         if len(back) != len(value):
-            return _told(back, value, path)
-        return _first((back[i], each, f"{path}[{i}]") for i, each in enumerate(value))
+            return _describe(back, value, path)
+        return _first_difference((back[i], each, f"{path}[{i}]") for i, each in enumerate(value))
     if isinstance(value, dict):
         if back.keys() != value.keys():
-            return _told(back, value, path)
-        return _first((back[key], each, f"{path}[{key!r}]") for key, each in value.items())
+            return _describe(back, value, path)
+        return _first_difference((back[key], each, f"{path}[{key!r}]") for key, each in value.items())
     with suppress(Exception):  # a foreign __eq__ may raise anything
         if bool(back == value):
             return None
-    # Objects without an __eq__ of their own differ from their copies: then what they hold decides.
-    held, held_back = _held(value), _held(back)
+    # Objects without their own __eq__ differ from their copies: compare their members.
+    held, held_back = _members(value), _members(back)
     if not held or held.keys() != held_back.keys():
-        return _told(back, value, path)
-    return _first((held_back[key], each, f"{path}.{key}" if path else key) for key, each in held.items())
+        return _describe(back, value, path)
+    return _first_difference(
+        (held_back[key], each, f"{path}.{key}" if path else key) for key, each in held.items()
+    )
 
 
 def brief(value: Any) -> str:
-    """A value for a message: the beginning of its text, and its type."""
+    """A value for a message: the beginning of its repr, and its type."""
     name = type(value).__qualname__
     try:
         text = repr(value)
@@ -52,11 +54,11 @@ def brief(value: Any) -> str:
     return f"{text[:80]}{'…' if len(text) > 80 else ''} ({name})"
 
 
-def _first(parts: Iterable[tuple[Any, Any, str]]) -> str | None:
+def _first_difference(parts: Iterable[tuple[Any, Any, str]]) -> str | None:
     return next((found for each in parts if (found := difference(*each)) is not None), None)
 
 
-def _told(back: Any, value: Any, path: str) -> str:
+def _describe(back: Any, value: Any, path: str) -> str:
     return f"{f'{path}: ' if path else ''}{brief(value)} would come back from JSON as {brief(back)}"
 
 
@@ -75,7 +77,7 @@ def _same_number(a: Any, b: Any) -> bool:
 
 
 def _same_time(a: datetime | time, b: datetime | time) -> bool:
-    """The same on the wall at the same offset. In the hour that a zone repeats Python calls no two equal."""
+    """Same wall time, same offset. In an hour that a zone repeats Python calls no two times equal."""
     return (
         a.utcoffset() == b.utcoffset()
         and (a.tzinfo is None) == (b.tzinfo is None)
@@ -83,7 +85,7 @@ def _same_time(a: datetime | time, b: datetime | time) -> bool:
     )
 
 
-def _held(value: Any) -> dict[str, Any]:
+def _members(value: Any) -> dict[str, Any]:
     if dataclasses.is_dataclass(value):
         return {each.name: getattr(value, each.name, None) for each in dataclasses.fields(value)}
     held = dict(getattr(value, "__dict__", None) or {})

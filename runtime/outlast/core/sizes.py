@@ -1,11 +1,11 @@
-"""How large a recorded value may be. A row is written in one piece, and all of an instance wait meanwhile."""
+"""How large a recorded value may be: a row is written in one piece while the whole instance waits."""
 
 from __future__ import annotations
 
 from outlast.core.errors import NotSerializable
 
 OUTPUT_BYTES_MAX = 16 * 1024 * 1024
-"""What the largest body becomes in base64 fits, and some more."""
+"""Enough for the largest body in base64, and some more."""
 
 _limit = OUTPUT_BYTES_MAX
 
@@ -17,7 +17,7 @@ def limit_outputs(bytes_max: int) -> None:
 
 
 def check_size(size: int, of: str) -> None:
-    """Let `size` bytes of JSON pass as `of`. Raises NotSerializable with the remedy."""
+    """Raise NotSerializable, with the remedy, if `size` bytes of JSON are too many. `of` names them."""
     if size > _limit:
         raise NotSerializable(
             f"{of} is {size} bytes of JSON, and at most {_limit} are recorded: keep it elsewhere (in "

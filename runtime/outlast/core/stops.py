@@ -13,11 +13,11 @@ from __future__ import annotations
 
 
 class Stopped(BaseException):
-    """This execution is over. A step called after it is refused with the same."""
+    """This execution is over. A step that is called afterwards raises it again."""
 
 
 class Suspended(Stopped):
-    """The workflow waits for longer than a moment: it leaves the memory and comes back by the one door."""
+    """The workflow waits for longer than a moment: it leaves the memory and is claimed again later."""
 
 
 class LeaseLost(Stopped):
@@ -37,4 +37,4 @@ class Diverged(Stopped):
 
 
 class Broken(Stopped):
-    """The engine can't go on with this workflow: a record was refused for its data. The text says why."""
+    """The engine can't continue this workflow, because the database refused a record. The text says why."""

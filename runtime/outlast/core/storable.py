@@ -17,20 +17,20 @@ _ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
 
 def unstorable(text: str) -> str | None:
-    """What keeps `text` out of a column of type text, in words; None if nothing does."""
+    """Why a text column can't hold `text`, in words; None if it can."""
     if "\0" in text:
         return "a NUL character"
     return None if _is_unicode(text) else "half a surrogate pair"
 
 
 def check_text(text: str, of: str) -> None:
-    """Let a text pass that Postgres can hold. Raises UsageError that names it as `of`."""
+    """Raise UsageError for a text that Postgres can't hold; `of` names it."""
     if (found := unstorable(text)) is not None:
         raise UsageError(f"{of} holds {found}, which Postgres can't store; leave it out")
 
 
 def check_json(text: str, of: str) -> None:
-    """Let JSON text pass that SQL can read. Raises NotSerializable that names it as `of`."""
+    """Raise NotSerializable for JSON that SQL can't read; `of` names it."""
     # guard: messages-hold-nul
     if holds_nul(text):
         raise NotSerializable(
@@ -39,7 +39,7 @@ def check_json(text: str, of: str) -> None:
 
 
 def holds_nul(text: str) -> bool:
-    """Whether a text in this JSON holds NUL: `json` of Postgres takes it, `jsonb` and its readers don't."""
+    """Whether this JSON contains NUL: Postgres's `json` takes it, `jsonb` and its functions don't."""
     return "\\u0000" in text and _ESCAPED_NUL.search(text) is not None
 
 

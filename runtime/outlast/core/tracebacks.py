@@ -1,4 +1,4 @@
-"""Tracebacks for those who wrote the function: what lies in Outlast is one line, however deep it goes."""
+"""Tracebacks for users: Outlast's own frames are folded into one line, however many there are."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ _LIBRARY = Path(threading.__file__).parent
 _CARRIERS = tuple(
     f"{_LIBRARY}/{each}" for each in ("asyncio/", "concurrent/futures/", "threading.py", "contextlib.py")
 )
-"""The standard library's files that only carry a call: folded where they stand beside our frames."""
+"""Files of the standard library that only pass a call on: folded if they are next to our frames."""
 
 
-def formatted(error: BaseException) -> str:
-    """The traceback of `error` and its causes. Where all of one's frames are ours it is shown whole."""
+def format_traceback(error: BaseException) -> str:
+    """The traceback of `error` and its causes. One whose frames are all ours is shown whole."""
     told = TracebackException.from_exception(error)
     for each in _chain(told):
-        each.stack = _folded(each.stack)
+        each.stack = _fold(each.stack)
     return "".join(told.format())
 
 
 def _chain(told: TracebackException) -> Iterator[TracebackException]:
-    """An error, its causes, what it came from, and the members of a group. Each is there once."""
+    """An error, its causes and contexts, and the members of a group, each once."""
     waiting: list[TracebackException | None] = [told]
     while waiting:
         each = waiting.pop()
@@ -35,7 +35,7 @@ def _chain(told: TracebackException) -> Iterator[TracebackException]:
             waiting += [each.__cause__, each.__context__, *(getattr(each, "exceptions", None) or ())]
 
 
-def _folded(stack: StackSummary) -> StackSummary:
+def _fold(stack: StackSummary) -> StackSummary:
     kinds = [_kind(frame) for frame in stack]
     if "user" not in kinds:
         return stack

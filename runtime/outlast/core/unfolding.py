@@ -1,4 +1,4 @@
-"""How many values JSON may unfold into: `[[],[],…` takes thirty times its length once it is read."""
+"""How many values JSON may have: `[[],[],…` takes thirty times its length when it is read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def limit_values(values_max: int) -> None:
 
 
 def check_values(text: bytes) -> int:
-    """Let JSON pass that has few enough values; about how many it has. Raises TooManyValues.
+    """About how many values the JSON has. Raises TooManyValues.
 
     Brackets, commas and colons are counted, which is cheap, and before anything is read. Only if there are
     too many, those in texts are left out.
@@ -34,7 +34,7 @@ def check_values(text: bytes) -> int:
 
 
 def count_structure(text: str) -> int:
-    """How many brackets, commas and colons a text has, those in its texts too: no more values than that."""
+    """The number of brackets, commas and colons, those within strings too: an upper bound of the values."""
     return sum(map(text.count, "[{,:"))
 
 
@@ -43,7 +43,7 @@ def _count(text: bytes) -> int:
 
 
 def _count_outside_texts(text: bytes) -> int:
-    """The same without those in texts. Each text is a name or a value: very many need no closer look."""
+    """The same without those within strings. Each string counts as a name or a value."""
     if b"\\" in text:
         text = text.replace(b"\\\\", b"").replace(b'\\"', b"")
     if text.count(b'"') > 4 * (_limit + 1):

@@ -25,31 +25,36 @@ class Verb(NamedTuple):
     """One row of the table."""
 
     name: str
-    """Of its statement and its command."""
+    """Name of its statement and its command."""
     paths: tuple[str, ...]
-    """Where it is posted to."""
+    """The paths that it is posted to."""
     change: Change | None
-    """Of the workflow's status; None where the status stays."""
+    """How it changes the workflow's status; None if it doesn't."""
     about: str
     """For OpenAPI."""
     done: str
-    """For OpenAPI: what it means that it was answered."""
+    """For OpenAPI: what a 2xx answer means."""
     help: str
-    """Of the command."""
+    """Help of the command."""
     past: str
     """What the command prints before the workflow's id."""
     secret: bool = False
-    """Whether it takes a secret key; else the workflow's owner may, too."""
+    """Whether it needs a secret key; otherwise the workflow's owner may do it, too."""
     arguments: tuple[Argument, ...] = ()
 
     @property
     def statuses(self) -> frozenset[Status]:
-        """Those of a workflow that the verb changes."""
+        """The statuses that a workflow may have for it."""
         return frozenset(before for before, change in TRANSITIONS if before and change is self.change)
+
+    def refusal(self, status: Status) -> str:
+        """What a caller is told of a workflow of another status."""
+        needed = " or ".join(each for each in Status if each in self.statuses)
+        return f"the workflow is {status}; only one that is {needed} can be {self.past}"
 
     @property
     def already(self) -> frozenset[Status]:
-        """Those that say that it was done before: doing it again is no error."""
+        """The statuses that it leads to: where one is reached already, doing it again is no error."""
         reached = {after for (_, change), after in TRANSITIONS.items() if change is self.change}
         return frozenset(reached - self.statuses)
 

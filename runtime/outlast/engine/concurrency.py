@@ -1,14 +1,12 @@
-"""Waiting for a future that others wait for too, ending tasks, and running a function in a thread."""
+"""Waiting for a future that others wait for too, and running a function in a thread."""
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-
-AGAIN_S = 0.5
 
 
 async def settled(future: asyncio.Future[Any], timeout_s: float | None = None) -> bool:
@@ -35,19 +33,6 @@ async def settled(future: asyncio.Future[Any], timeout_s: float | None = None) -
         if timer is not None:
             timer.cancel()
     return future.done()
-
-
-async def end_tasks(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    """Cancel `tasks` and wait until they have ended.
-
-    They are asked again and again: before Python 3.12 `asyncio.wait_for`, by which the driver waits, loses a
-    cancellation that meets a result.
-    """
-    left = set(tasks)
-    while left:
-        for task in left:
-            task.cancel()
-        _, left = await asyncio.wait(left, timeout=AGAIN_S)
 
 
 async def in_thread(pool: ThreadPoolExecutor, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any, Literal
 
+from outlast.core.background import LAST_ROUND_S, Loop
 from outlast.core.budget import SMALL_BYTES, Budget
 from outlast.core.callers import NOBODY, Caller, CallerToken
 from outlast.core.clock import Clock
@@ -24,8 +25,14 @@ from outlast.core.errors import (
     UsageError,
     WorkflowNotFound,
 )
-from outlast.core.names import fresh_workflow_id, workflow_id_of
-from outlast.core.observations import CallUnawaited, InstanceStopped, InstanceStopping, Observer
+from outlast.core.names import workflow_id_of
+from outlast.core.observations import (
+    CallUnawaited,
+    InstanceStopped,
+    InstanceStopping,
+    Observer,
+    WorkflowStarted,
+)
 from outlast.core.ports import (
     BadData,
     Catalog,
@@ -157,6 +164,16 @@ class Engine:
             observe,
         )
 
+        self.loops: tuple[Loop, ...] = (
+            *self._membership.loops,
+            self._journal.writing,
+            self._journal.watching,
+            *self._waits.loops,
+            self._delivery.loop,
+            self._consumer.loop,
+        )
+        """All that goes on in the background."""
+
     # --- life ---------------------------------------------------------------------------------------------
 
     async def open(self) -> None:
@@ -165,10 +182,8 @@ class Engine:
         self._thread = threading.get_ident()
         patches.install()
         await self._membership.join()
-        self._journal.open()
-        self._waits.open()
-        self._delivery.open()
-        self._consumer.open()
+        for loop in self.loops:
+            loop.open()
         self._opened = True
 
     async def close(self) -> None:
@@ -177,7 +192,7 @@ class Engine:
         began = asyncio.get_running_loop().time()
         self._observe(InstanceStopping(tuple(self._executor.live), self._options.drain_s))
         self._membership.stop_claiming()
-        await self._consumer.close()
+        await self._consumer.loop.close(LAST_ROUND_S)
         gone = ShuttingDown("this instance shuts down; the workflow goes on elsewhere")
         self._waits.fail_elsewhere(gone)
         if self._starting:
@@ -198,7 +213,7 @@ class Engine:
             except TimeoutError:
                 pass  # its lease is ended below, which gives them back too
         self._waits.fail_all(gone)
-        await self._delivery.close()
+        await self._delivery.loop.close()
         await self._journal.close(2.0)
         await self._membership.leave()
         await self._waits.close(gone)
@@ -351,6 +366,8 @@ class Engine:
             # guard: lost-race-runs without 3
             if done.cancelled() or done.exception() is not None or (created_s := done.result()) is None:
                 return
+            trigger: Literal["call", "child"] = "call" if new.parent is None else "child"
+            self._observe(WorkflowStarted(new.workflow_id, new.function, trigger))
             # guard: late-start-launched
             if new.workflow_id in self._executor.live:
                 return  # its answer came late: it was recovered, and claimed by this instance itself
@@ -406,8 +423,8 @@ class Engine:
         """See `sdk.running.Host`."""
         function = self._served(workflow)
         caller, token = current_caller()
-        workflow_id = fresh_workflow_id(function) if key is None else workflow_id_of(function, caller.id, key)
-        new = self._new(workflow_id, function, workflow, args, kwargs, key, caller=caller)
+        workflow_id = workflow_id_of(function, caller.id, key)
+        new = self._new(workflow_id, function, workflow, args, kwargs, key, caller)
         await self.start_new(new, workflow, None, token)
         return workflow_id
 
@@ -485,9 +502,9 @@ class Engine:
         workflow_id = child.workflow_id
         if child.key is not None:
             workflow_id = workflow_id_of(function, caller.id, child.key)
-        new = self._new(workflow_id, function, workflow, args, kwargs, child.key, child.parent, caller)
-        if child.ends_by_s is not None:
-            new = new._replace(deadline_s=min(child.ends_by_s, new.deadline_s or child.ends_by_s))
+        new = self._new(
+            workflow_id, function, workflow, args, kwargs, child.key, caller, child.parent, child.ends_by_s
+        )
         await self.start_new(new, workflow, None, token)
         return workflow_id
 
@@ -505,12 +522,22 @@ class Engine:
         args: Args,
         kwargs: Kwargs,
         key: str | None,
-        parent: str | None = None,
         caller: Caller = NOBODY,
+        parent: str | None = None,
+        ends_by_s: float | None = None,
     ) -> NewWorkflow:
-        text = workflow.inputs.encode_call(args, kwargs)
         return new_workflow(
-            self._catalog, self.clock.now_s(), workflow_id, function, workflow, text, key, parent, caller
+            workflow_id,
+            function,
+            workflow,
+            workflow.inputs.encode_call(args, kwargs),
+            version=self._catalog.version(function),
+            now_s=self.clock.now_s(),
+            key=key,
+            subject=caller.id,
+            claims=caller.record(),
+            parent=parent,
+            ends_by_s=ends_by_s,
         )
 
 

@@ -13,23 +13,15 @@ import secrets
 from collections.abc import Sequence
 from itertools import count
 
+from outlast.core.background import Loop
 from outlast.core.clock import monotonic
-from outlast.core.observations import (
-    DatabaseFound,
-    DatabaseLost,
-    JournalMoves,
-    JournalStalled,
-    LoopFailed,
-    Observer,
-)
-from outlast.core.ports import BadData, Conflicted, JournalStore, Unreachable
+from outlast.core.observations import JournalCommitted, JournalMoves, JournalStalled, LoopFailed, Observer
+from outlast.core.ports import BadData, Conflicted, JournalStore
 from outlast.core.records import Batch, Ending, FencedWrite, NewWorkflow, StepRecord, Suspension
-from outlast.engine.concurrency import end_tasks
 
 BATCH_ROWS_MAX = 2_000
 BATCH_CHARS_MAX = 8_000_000
-RETRY_MIN_S = 0.05
-RETRY_MAX_S = 2.0
+CONFLICT_PAUSE_S = 0.01
 WATCH_S = 1.0
 STALLED_LOOKS = 5
 """After so many looks at a journal that has something to write and writes nothing it counts as stalled."""
@@ -70,6 +62,28 @@ class _Write(FencedWrite):
 _Entry = _Start | _Write
 
 
+class _Part:
+    """Entries on their way: a batch, or what is left of one whose data the database refused in part."""
+
+    __slots__ = ("batch", "entries", "in_doubt", "nonce")
+
+    def __init__(self, entries: list[_Entry], nonce: int) -> None:
+        self.entries = entries
+        self.nonce = nonce
+        self.in_doubt = False
+        """Whether an earlier try may have been committed with its answer lost."""
+        self.batch = Batch(
+            nonce,
+            [entry.new for entry in entries if isinstance(entry, _Start)],
+            [entry for entry in entries if isinstance(entry, _Write)],
+        )
+
+    def halves(self) -> list[_Part]:
+        """Both halves, which are committed one after the other."""
+        half = len(self.entries) // 2
+        return [_Part(each, self.nonce) for each in (self.entries[:half], self.entries[half:])]
+
+
 class Journal:
     """The one writer of engine rows. `start` and `write` must be called on its event loop."""
 
@@ -78,17 +92,18 @@ class Journal:
         self._store = store
         self._observe = observe
         self._entries: dict[str, _Entry] = {}
+        self._on_their_way: list[_Part] = []
         self._in_flight = 0
+        """How many entries these hold."""
         self._depth_max = depth_max
         self._nonces = count(secrets.randbits(62))
-        self._arrived = asyncio.Event()
         self._drained = asyncio.Event()
         self._drained.set()
-        self._away_since: float | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._watch_task: asyncio.Task[None] | None = None
-        self._moves = 0
-        """Batches that were settled."""
+        self.writing = Loop("journal", self._write_next, observe, tells_absence=True)
+        self.watching = Loop("journal watch", self._watch, observe)
+        self._moved_at = monotonic()
+        self._moves = self._moves_seen = self._looks = 0
+        """Parts that were settled; how many the last look saw; looks since that changed."""
         self._stalled_since: float | None = None
 
     @property
@@ -98,19 +113,13 @@ class Journal:
 
     @property
     def away(self) -> bool:
-        """Whether the last commit failed for want of a connection."""
-        return self._away_since is not None
+        """Whether the last commit failed, as it does for want of a connection."""
+        return self.writing.failing
 
     @property
     def full(self) -> bool:
         """Whether so much is waiting that nothing more should be begun."""
         return len(self._entries) + self._in_flight >= self._depth_max
-
-    def open(self) -> None:
-        """Start writing."""
-        loop = asyncio.get_running_loop()
-        self._task = loop.create_task(self._run(), name="outlast-journal")
-        self._watch_task = loop.create_task(self._watch(), name="outlast-journal-watch")
 
     async def close(self, timeout_s: float) -> None:
         """Write what waits, for `timeout_s` at most, and stop. What is left then was never acknowledged."""
@@ -119,7 +128,8 @@ class Journal:
                 await self._drained.wait()
         except TimeoutError:
             pass
-        await end_tasks([task for task in (self._task, self._watch_task) if task is not None])
+        await self.writing.close()
+        await self.watching.close()
 
     def start(self, new: NewWorkflow) -> asyncio.Future[float | None]:
         """Insert a workflow; settles to when that was, in Unix seconds, or to None if its id is taken.
@@ -173,39 +183,66 @@ class Journal:
             self._settle(self._entries.pop(workflow_id), {})
         if not self._entries:
             self._drained.clear()
-            self._arrived.set()
+            self.writing.wake()
         self._entries[workflow_id] = entry
 
-    async def _run(self) -> None:
-        while True:
-            await self._arrived.wait()
-            await asyncio.sleep(0)  # what belongs together comes within a cycle: a step's record and the end
-            batch = self._take()
-            self._in_flight = len(batch)
-            await self._commit(batch, next(self._nonces))
-            self._in_flight = 0
-            self._moves += 1
+    async def _write_next(self) -> float | None:
+        if not self._on_their_way:
             if not self._entries:
-                self._arrived.clear()
-                self._drained.set()
+                return None
+            self._on_their_way = [_Part(self._take(), next(self._nonces))]
+            self._in_flight = len(self._on_their_way[0].entries)
+        part = self._on_their_way[0]
+        try:
+            began = monotonic()
+            written = await self._commit(part)
+        except Conflicted:
+            return random.uniform(0, CONFLICT_PAUSE_S)
+        except BadData as error:
+            # One row's bad data must not fail a stranger: the batch is halved until it is alone.
+            if len(part.entries) > 1:
+                self._on_their_way[:1] = part.halves()
+                return 0.0
+            self._refuse(part.entries[0], error)
+        except Exception:
+            part.in_doubt = True
+            raise
+        else:
+            for entry in part.entries:
+                self._settle(entry, written)
+            self._observe(JournalCommitted(len(part.entries), len(self._entries), monotonic() - began))
+        del self._on_their_way[0]
+        self._in_flight -= len(part.entries)
+        self._moves += 1
+        if not self._on_their_way and not self._entries:
+            self._drained.set()
+        return 0.0
 
-    async def _watch(self) -> None:
+    async def _commit(self, part: _Part) -> dict[str, float | None]:
+        """One try: the workflows whose rows were written, and of starts when that was."""
+        batch = part.batch
+        committed = await self._store.commit(batch)
+        written = dict.fromkeys(committed.accepted) | dict.fromkeys(committed.started, committed.created_s)
+        # guard: never-confirmed
+        if part.in_doubt and len(written) < len(part.entries):
+            written |= await self._store.confirm(batch)
+        return written
+
+    async def _watch(self) -> float:
         """See whether what is to be written is. It counts looks: a frozen process hasn't waited."""
-        looks, moves, began = 0, self._moves, monotonic()
-        while True:
-            await asyncio.sleep(WATCH_S)
-            if self._moves != moves or not (self._entries or self._in_flight):
-                if self._stalled_since is not None:
-                    self._observe(JournalMoves(monotonic() - self._stalled_since))
-                    self._stalled_since = None
-                looks, moves, began = 0, self._moves, monotonic()
-                continue
-            looks += 1
-            # guard: stalled-journal-unseen
-            if looks == STALLED_LOOKS:
-                self._stalled_since = began
-                if not self.away:  # that was told
-                    self._observe(JournalStalled(monotonic() - began))
+        if self._moves != self._moves_seen or not (self._entries or self._in_flight):
+            if self._stalled_since is not None:
+                self._observe(JournalMoves(monotonic() - self._stalled_since))
+                self._stalled_since = None
+            self._looks, self._moves_seen, self._moved_at = 0, self._moves, monotonic()
+            return WATCH_S
+        self._looks += 1
+        # guard: stalled-journal-unseen
+        if self._looks == STALLED_LOOKS:
+            self._stalled_since = self._moved_at
+            if not self.away:  # that was told
+                self._observe(JournalStalled(monotonic() - self._moved_at))
+        return WATCH_S
 
     def _take(self) -> list[_Entry]:
         batch: list[_Entry] = []
@@ -223,33 +260,6 @@ class Journal:
                 del self._entries[entry.workflow_id]
         return batch
 
-    async def _commit(self, entries: list[_Entry], nonce: int) -> None:
-        """Write `entries`, again and again until the database has answered; settle their futures."""
-        batch = Batch(
-            nonce,
-            [entry.new for entry in entries if isinstance(entry, _Start)],
-            [entry for entry in entries if isinstance(entry, _Write)],
-        )
-        failures = 0
-        written: dict[str, float | None] = {}
-        while True:
-            try:
-                written = await self._try(batch, again=failures > 0)
-                break
-            except BadData as error:
-                await self._split(entries, nonce, error)
-                return
-            except Conflicted:
-                await asyncio.sleep(random.uniform(0, 0.01))
-            except Exception as error:  # noqa: BLE001 - whatever it is, acknowledged nothing, lost nothing: try again
-                failures += 1
-                self._lost(error)
-                ceiling = min(RETRY_MAX_S, RETRY_MIN_S * 2 ** min(failures, 10))
-                await asyncio.sleep(random.uniform(ceiling / 2, ceiling))
-        self._found()
-        for entry in entries:
-            self._settle(entry, written)
-
     def _settle(self, entry: _Entry, written: dict[str, float | None]) -> None:
         try:
             if not entry.settled.done():
@@ -258,34 +268,7 @@ class Journal:
         except Exception as error:  # noqa: BLE001 - one who waits in a wrong way must not stop what all wait for
             self._observe(LoopFailed("journal", repr(error)))
 
-    async def _try(self, batch: Batch, *, again: bool) -> dict[str, float | None]:
-        """One try at a batch: the workflows whose rows were written, and of starts when that was."""
-        committed = await self._store.commit(batch)
-        written = dict.fromkeys(committed.accepted) | dict.fromkeys(committed.started, committed.created_s)
-        # guard: never-confirmed
-        if again and len(written) < len(batch.starts) + len(batch.writes):
-            # An earlier try may have been committed with its answer lost.
-            written |= await self._store.confirm(batch)
-        return written
-
-    async def _split(self, entries: list[_Entry], nonce: int, error: BadData) -> None:
-        """One row's bad data must not fail a stranger: halve the batch until it is alone."""
-        if len(entries) == 1:
-            if not entries[0].settled.done():
-                entries[0].settled.set_exception(error)
-                entries[0].settled.exception()  # nobody may be waiting any more: that is no error of its own
-            return
-        half = len(entries) // 2
-        await self._commit(entries[:half], nonce)
-        await self._commit(entries[half:], nonce)
-
-    def _lost(self, error: Exception) -> None:
-        if self._away_since is None:
-            self._away_since = monotonic()
-            kind = "" if isinstance(error, Unreachable) else f"{type(error).__name__}: "
-            self._observe(DatabaseLost("journal", f"{kind}{error}"))
-
-    def _found(self) -> None:
-        if self._away_since is not None:
-            away_s, self._away_since = monotonic() - self._away_since, None
-            self._observe(DatabaseFound(away_s))
+    def _refuse(self, entry: _Entry, error: BadData) -> None:
+        if not entry.settled.done():
+            entry.settled.set_exception(error)
+            entry.settled.exception()  # nobody may be waiting any more: that is no error of its own

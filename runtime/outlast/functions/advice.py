@@ -18,25 +18,27 @@ _RECORDED = (AsyncStep, SyncStep, AsyncTransaction, SyncTransaction)
 
 def advice_on(module: ModuleType) -> tuple[str, ...]:
     """Warnings, each a sentence with its remedy."""
-    return (*_names(module), *_annotations(module))
+    return (*_advise_on_names(module), *_advise_on_annotations(module))
 
 
-def _own(module: ModuleType, kinds: Any) -> list[Any]:
+def _definitions_in(module: ModuleType, kinds: Any) -> list[Any]:
     """The definitions that are written in this very file, each once."""
     found = [each for each in vars(module).values() if isinstance(each, kinds)]
     return list(
-        {id(each.definition): each.definition for each in found if _home(each) == module.__name__}.values()
+        {
+            id(each.definition): each.definition for each in found if _module_of(each) == module.__name__
+        }.values()
     )
 
 
-def _home(decorated: Any) -> str:
+def _module_of(decorated: Any) -> str:
     return str(decorated.definition.fn.__module__)
 
 
-def _names(module: ModuleType) -> Iterator[str]:
+def _advise_on_names(module: ModuleType) -> Iterator[str]:
     """Replay tells two steps of one name apart by their place alone: swapped, each gets another's record."""
     first: dict[str, Any] = {}
-    for each in _own(module, _RECORDED):
+    for each in _definitions_in(module, _RECORDED):
         other = first.setdefault(each.name, each)
         if other is not each:
             yield (
@@ -45,8 +47,8 @@ def _names(module: ModuleType) -> Iterator[str]:
             )
 
 
-def _annotations(module: ModuleType) -> Iterator[str]:
-    for each in _own(module, (*_RECORDED, Workflow)):
+def _advise_on_annotations(module: ModuleType) -> Iterator[str]:
+    for each in _definitions_in(module, (*_RECORDED, Workflow)):
         try:
             found = lossy(return_annotation(each.fn))
         except UsageError:

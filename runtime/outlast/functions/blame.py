@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Collection
 from pathlib import Path
 
-from outlast.functions.folder import ROOT, printable, shown
+from outlast.functions.folder import ROOT, printable, show_path
 
 TEXT_CHARS_MAX = 500
 
@@ -17,13 +17,13 @@ def blame(error: BaseException, root: Path, entry: Path, known: Collection[str])
     `known` are the folder's modules: an import that misses one by a little is told how to write it.
     """
     places = _places(error, root)
-    what = _text(error) + _hint(error, known)
+    what = _describe(error) + _advise(error, known)
     if not places:
-        return f"{shown(root, entry)}: {what}"
+        return f"{show_path(root, entry)}: {what}"
     path, line = places[-1]
-    text = f"{shown(root, path)}:{line}: {what}"
+    text = f"{show_path(root, path)}:{line}: {what}"
     own = [number for where, number in places if where == entry]
-    return f"{text} (imported by {shown(root, entry)}:{own[-1]})" if path != entry and own else text
+    return f"{text} (imported by {show_path(root, entry)}:{own[-1]})" if path != entry and own else text
 
 
 def _places(error: BaseException, root: Path) -> list[tuple[Path, int]]:
@@ -36,7 +36,7 @@ def _places(error: BaseException, root: Path) -> list[tuple[Path, int]]:
     return [(path, line) for path, line in places if path.is_relative_to(root)]
 
 
-def _text(error: BaseException) -> str:
+def _describe(error: BaseException) -> str:
     kind = type(error).__name__
     if isinstance(error, SystemExit):
         return f"it ends the program while being imported (SystemExit: {error.code!r})"[:TEXT_CHARS_MAX]
@@ -48,7 +48,7 @@ def _text(error: BaseException) -> str:
     return printable(f"{kind}: {lines[0]}"[:TEXT_CHARS_MAX]) if lines else kind
 
 
-def _hint(error: BaseException, known: Collection[str]) -> str:
+def _advise(error: BaseException, known: Collection[str]) -> str:
     if not isinstance(error, ModuleNotFoundError) or not error.name:
         return ""
     first = error.name.partition(".")[0]

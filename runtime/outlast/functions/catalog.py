@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 
 from outlast.core import observations
 from outlast.core.observations import Observer
-from outlast.functions.declared import Declare, nothing
+from outlast.functions.declared import Declare, declare_nothing
 from outlast.functions.edition import Edition, make_edition
 from outlast.functions.errors import FunctionBroken, FunctionMissing
 from outlast.functions.folder import Reader
@@ -38,7 +38,7 @@ class Catalog:
         folder: Path,
         observe: Observer,
         import_s_max: float = IMPORT_S_MAX,
-        declare: Declare = nothing,
+        declare: Declare = declare_nothing,
     ) -> None:
         """`import_s_max`: how long one file may take to be imported at the start.
 
@@ -139,7 +139,7 @@ class Catalog:
                 self.observe(observations.FunctionBroken(path, remedy))
         for name, file in edition.files.items():
             before = former.files.get(name)
-            if before is not None and _alike(before, file):
+            if before is not None and _are_alike(before, file):
                 continue
             if not file.enabled:
                 self.observe(observations.FunctionDisabled(name))
@@ -151,8 +151,8 @@ class Catalog:
                     self.observe(observations.FunctionDoubtful(name, advice))
 
 
-def _alike(one: FunctionFile, other: FunctionFile) -> bool:
-    """Whether there is nothing to tell of the second. Environments are the same object until they change."""
+def _are_alike(one: FunctionFile, other: FunctionFile) -> bool:
+    """Whether nothing changed that is to be told. Environments are the same object until they change."""
     return (one.version, one.error, one.enabled) == (other.version, other.error, other.enabled) and (
         one.environment is other.environment
     )

@@ -1,4 +1,4 @@
-"""What is said of functions beside their files: if they are served, from where, in what environment."""
+"""What is declared of functions outside their files: whether they are served, whence, in what environment."""
 
 from __future__ import annotations
 
@@ -40,6 +40,6 @@ Declare = Callable[[], Declarations]
 NOTHING = Declarations()
 
 
-def nothing() -> Declarations:
+def declare_nothing() -> Declarations:
     """A `Declare` that says nothing of any function."""
     return NOTHING

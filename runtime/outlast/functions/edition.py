@@ -8,10 +8,10 @@ from hashlib import sha256
 
 from outlast.functions.blame import blame
 from outlast.functions.declared import NOTHING, Declarations, Declared
-from outlast.functions.folder import ROOT, Folder, Source, Unit, shown
+from outlast.functions.folder import ROOT, Folder, Source, Unit, show_path
 from outlast.functions.imports import Outline, dependencies, outline_of
 from outlast.functions.modules import Node, Shelf
-from outlast.functions.routes import FunctionFile, Routes, served_by
+from outlast.functions.routes import FunctionFile, Routes, list_served
 from outlast.functions.serving import NothingServed, offer_of
 from outlast.sdk.environment import Own
 
@@ -139,8 +139,8 @@ def _file(folder: Folder, unit: Unit, nodes: Mapping[str, Node], owns: Mapping[s
     except KeyboardInterrupt:
         raise
     except NothingServed as error:
-        return FunctionFile(unit.name, path, version, f"{shown(folder.root, path)}: {error}", {})
+        return FunctionFile(unit.name, path, version, f"{show_path(folder.root, path)}: {error}", {})
     except BaseException as error:  # noqa: BLE001 - a file breaks for itself alone, even by sys.exit()
         return FunctionFile(unit.name, path, version, blame(error, folder.root, path, folder.sources), {})
     own = owns.get(unit.name)
-    return FunctionFile(unit.name, path, version, None, served_by(unit.name, offer), offer, own)
+    return FunctionFile(unit.name, path, version, None, list_served(unit.name, offer), offer, own)

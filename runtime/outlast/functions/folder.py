@@ -40,7 +40,7 @@ class Source:
     text: bytes
     digest: str
     unit: str
-    """Of which file or folder at the top it is a part."""
+    """The file or folder at the top that it is a part of."""
     seal: str = ""
     """Changes when this module must be imported anew for a reason within its unit."""
 
@@ -69,7 +69,7 @@ class Folder:
     """Files that look like functions and can't be, with the remedy."""
     declarations: Declarations = NOTHING
     stamp: str = ""
-    """Changes when anything of the above does."""
+    """It changes when anything of the above does."""
 
 
 class Reader:
@@ -95,8 +95,8 @@ class Reader:
         shared: list[Unit] = []
         self._enter(folder)
         entered = frozenset(folder.functions)
-        for entry in self._top():
-            unit = self._unit(entry, folder)
+        for entry in self._scan_top():
+            unit = self._find_unit(entry, folder)
             if unit is None or unit.name in entered:
                 continue
             if unit.name.startswith("_"):
@@ -107,7 +107,7 @@ class Reader:
                 folder.functions[unit.name] = unit
         for name, declared in declarations.functions.items():
             if declared.fault is not None and name in folder.functions:
-                folder.functions[name] = self._refused_unit(name, declared.fault)
+                folder.functions[name] = self._make_refused_unit(name, declared.fault)
         for unit in (*shared, *folder.functions.values()):
             folder.sources.update(unit.sources)
             folder.refused.update(unit.refused)
@@ -120,7 +120,7 @@ class Reader:
         self._known = self._seen
         return folder
 
-    def _top(self) -> list[os.DirEntry[str]]:
+    def _scan_top(self) -> list[os.DirEntry[str]]:
         try:
             with os.scandir(self._root) as entries:
                 return sorted(entries, key=lambda entry: entry.name)
@@ -130,7 +130,7 @@ class Reader:
                 "create it, or name another with --functions; `outlast new hello` makes it, with a function"
             ) from error
 
-    def _unit(self, entry: os.DirEntry[str], folder: Folder) -> Unit | None:
+    def _find_unit(self, entry: os.DirEntry[str], folder: Folder) -> Unit | None:
         """What stands at the top under this name; None if it is nothing of ours."""
         if entry.name.startswith((".", "__")) or entry.name in _SKIPPED:
             return None
@@ -140,10 +140,10 @@ class Reader:
         if not is_file and not (_is_folder(path) and (name.startswith("_") or _is_there(path / "index.py"))):
             return None
         if not name.startswith("_") and not is_function_name(name):
-            folder.misnamed[self._show(path)] = _misnamed(name)
+            folder.misnamed[self._show(path)] = _explain_name(name)
             return None
         unit = Unit(name, path)
-        refused = self._refused(path)
+        refused = self._why_refused(path)
         if refused is not None:
             unit.refused[f"{ROOT}.{name}"] = refused
         elif is_file:
@@ -160,12 +160,12 @@ class Reader:
             if declared.entrypoint is None:
                 continue
             if not is_function_name(name):
-                folder.misnamed[f"[functions.{name}] of {said.source}"] = _misnamed(name)
+                folder.misnamed[f"[functions.{name}] of {said.source}"] = _explain_name(name)
                 continue
             path, refused = self._entry(declared.entrypoint, said)
             if refused is not None:
                 told = f"{said.source}: functions.{name}.entrypoint={declared.entrypoint}: {refused}"
-                folder.functions[name] = self._refused_unit(name, told)
+                folder.functions[name] = self._make_refused_unit(name, told)
                 continue
             unit = folder.functions[name] = Unit(name, path)
             if path.parent == self._root:
@@ -189,22 +189,22 @@ class Reader:
         path = path.parent.resolve() / path.name
         if not _is_there(path):
             return path, f"there is no file {self._show(path)}"
-        return path, self._refused(path)
+        return path, self._why_refused(path)
 
-    def _refused_unit(self, name: str, reason: str) -> Unit:
+    def _make_refused_unit(self, name: str, reason: str) -> Unit:
         unit = Unit(name, self._root / f"{name}.py", digest=_digest([reason]))
         unit.refused[f"{ROOT}.{name}"] = reason
         return unit
 
     def _refuse_both(self, name: str, one: Unit, other: Unit) -> Unit:
-        both = self._refused_unit(
+        both = self._make_refused_unit(
             name, f"both {self._show(one.path)} and {self._show(other.path)} are there; keep one of them"
         )
         both.digest = _digest([one.digest, other.digest])
         return both
 
     def _add_file(self, unit: Unit, name: str, path: Path, *, package: bool) -> None:
-        refused = self._refused(path)
+        refused = self._why_refused(path)
         if refused is None:
             try:
                 text, digest = self._content(path, SOURCE_BYTES_MAX, keep=True)
@@ -275,12 +275,12 @@ class Reader:
                     continue
                 if not _is_folder(path):
                     yield (*relative, path.name), path
-                elif self._refused(path) is None:
+                elif self._why_refused(path) is None:
                     waiting.append(((*relative, path.name), path, above | {real}))
 
     def _data(self, relative: tuple[str, ...], path: Path) -> str:
         name = "/".join(relative)
-        if self._refused(path) is not None:
+        if self._why_refused(path) is not None:
             return name
         try:
             return f"{name}\0{self._content(path, DATA_BYTES_MAX, keep=False)[1]}"
@@ -290,7 +290,7 @@ class Reader:
             except OSError:
                 return name
 
-    def _refused(self, path: Path) -> str | None:
+    def _why_refused(self, path: Path) -> str | None:
         """Why `path` must not be read, in words; None if it may be."""
         try:
             real = path.resolve(strict=True)
@@ -316,10 +316,10 @@ class Reader:
         return known[1], known[2]
 
     def _show(self, path: Path) -> str:
-        return shown(self._root, path)
+        return show_path(self._root, path)
 
 
-def shown(root: Path, path: Path) -> str:
+def show_path(root: Path, path: Path) -> str:
     """`path` as people know it: `functions/checkout.py`."""
     return printable((Path(root.name) / path.relative_to(root)).as_posix())
 
@@ -329,7 +329,7 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _misnamed(name: str) -> str:
+def _explain_name(name: str) -> str:
     return (
         f"{name!r} can't be a function's name: use a letter, then letters, digits, _ and -, "
         "or begin it with _ if it isn't a function"

@@ -113,7 +113,7 @@ class Routes:
         self._mounts[name] = target
 
 
-def served_by(name: str, offer: Offer) -> dict[str, Served]:
+def list_served(name: str, offer: Offer) -> dict[str, Served]:
     """What `files()` shows of an offer."""
     served: dict[str, Served] = {}
     if offer.main is not None:

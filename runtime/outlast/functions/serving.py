@@ -15,7 +15,7 @@ from outlast.sdk.workflows import Handler, Workflow
 
 ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
 Served = WorkflowDefinition | HandlerDefinition | ASGIApp
-"""What a name stands for."""
+"""What a name can stand for."""
 
 Definition = WorkflowDefinition | HandlerDefinition
 
@@ -57,7 +57,7 @@ def offer_of(function: str, module: ModuleType) -> Offer:
     """
     found = _definitions(module)
     app = vars(module).get("app")
-    mounted = None if isinstance(app, Workflow | Handler) or not callable(app) else _checked(app)
+    mounted = None if isinstance(app, Workflow | Handler) or not callable(app) else _check_app(app)
     private = {
         name: definition
         for name, definition in found.items()
@@ -96,7 +96,7 @@ def _is_own(definition: Definition, module: ModuleType) -> bool:
     return home == module.__name__ or (hasattr(module, "__path__") and home.startswith(f"{module.__name__}."))
 
 
-def _checked(app: Any) -> ASGIApp:
+def _check_app(app: Any) -> ASGIApp:
     try:
         signature = inspect.signature(app)
     except (TypeError, ValueError):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
 from pathlib import Path
+from typing import Any
 
-from outlast.core.observations import LoopFailed
+from outlast.core.background import Loop
 from outlast.functions.catalog import Catalog
 
 DEBOUNCE_MS = 200
@@ -14,38 +16,42 @@ LOOK_MS = 500
 LOOKS_A_RESCAN = 4
 
 
-async def watch(catalog: Catalog, stop: asyncio.Event) -> None:
-    """Reload what changes until `stop` is set.
+class FolderWatch:
+    """A background loop that reloads what changes.
 
     Files are imported in a thread and swapped in on the loop. What is said of functions elsewhere
     (`config.toml`, `.env`) is looked at twice a second. Every two seconds the folder is looked through, for
     changes that no notice comes of: those before the watch began, those on network drives.
     """
-    from watchfiles import awatch
 
-    notices = awatch(
-        catalog.folder,
-        stop_event=stop,
-        debounce=DEBOUNCE_MS,
-        step=STEP_MS,
-        rust_timeout=LOOK_MS,
-        yield_on_timeout=True,
-    )
-    told = ""
-    looks = 0
-    async for notice in notices:
-        changed = {Path(path) for _, path in notice}
-        looks += 1
+    def __init__(self, catalog: Catalog) -> None:
+        self.loop = Loop("watch", self._follow, catalog.observe)
+        self._catalog = catalog
+        self._notices: AsyncGenerator[set[tuple[Any, str]], None] | None = None
+        self._looks = 0
+
+    async def _follow(self) -> float:
+        """Wait for a notice, or for the next look, and load what has changed."""
+        self._looks += 1
+        changed = {Path(path) for _, path in await self._notice()}
+        due = changed or self._looks % LOOKS_A_RESCAN == 0
+        if due or await asyncio.to_thread(self._catalog.redeclared):
+            self._catalog.adopt(await asyncio.to_thread(self._catalog.prepare, changed))
+        return 0.0
+
+    async def _notice(self) -> set[tuple[Any, str]]:
+        if self._notices is None:
+            from watchfiles import awatch
+
+            self._notices = awatch(
+                self._catalog.folder,
+                debounce=DEBOUNCE_MS,
+                step=STEP_MS,
+                rust_timeout=LOOK_MS,
+                yield_on_timeout=True,
+            )
         try:
-            due = changed or looks % LOOKS_A_RESCAN == 0
-            if not due and not await asyncio.to_thread(catalog.redeclared):
-                continue
-            edition = await asyncio.to_thread(catalog.prepare, changed)
-        except Exception as error:  # noqa: BLE001 - the watch outlives a folder that is gone for a moment
-            text = f"{type(error).__name__}: {error}"
-            if text != told:
-                catalog.observe(LoopFailed("watch", text))
-            told = text
-            continue
-        told = ""
-        catalog.adopt(edition)
+            return await anext(self._notices)
+        except BaseException:
+            self._notices = None  # it has ended: the next round makes another
+            raise

@@ -1,1 +1,1 @@
-"""Putting the layers together in one process."""
+"""The composition root: settings, processes, the embedded Postgres, and one instance of all floors."""

@@ -11,7 +11,7 @@ from typing import Any
 from outlast.sdk.environment import current_environment
 
 _ENV_POSITION = 9
-"""Of `env` among what follows Popen's first argument."""
+"""The place of `env` among the arguments that follow Popen's first."""
 
 
 def let_children_inherit() -> None:
@@ -32,15 +32,15 @@ def let_children_inherit() -> None:
 def let_children_of_loop_inherit(loop: asyncio.AbstractEventLoop) -> None:
     """The same for `asyncio.create_subprocess_…` on a loop that starts processes itself, as uvloop does."""
     for name in ("subprocess_exec", "subprocess_shell"):
-        setattr(loop, name, _inheriting(getattr(loop, name)))
+        setattr(loop, name, _let_inherit(getattr(loop, name)))
 
 
-def _inheriting(start: Any) -> Any:
+def _let_inherit(start: Any) -> Any:
     # No `async def`: our frame must be gone when the process forks, or `forks` ends the child as its own.
     @functools.wraps(start)
-    def started(*args: Any, **options: Any) -> Any:
+    def start_child(*args: Any, **options: Any) -> Any:
         if current_environment() and options.get("env") is None:
             options["env"] = dict(os.environ)
         return start(*args, **options)
 
-    return started
+    return start_child

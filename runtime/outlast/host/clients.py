@@ -56,7 +56,7 @@ class SupabaseClients:
         self._publishable = publishable
         self._caller = caller
         self._clock = clock
-        self._made: dict[tuple[str, bool], Any] = {}
+        self._make_client: dict[tuple[str, bool], Any] = {}
         self._closed = False
         self._lock = threading.Lock()
 
@@ -67,7 +67,7 @@ class SupabaseClients:
         key = self._key(self._publishable, "SUPABASE_PUBLISHABLE_KEY", "context().supabase")
         bearer = key
         if self._caller.id is not None:
-            bearer = self._living_token()
+            bearer = self._usable_token()
         return self._client("caller", blocking, key, bearer)
 
     def of_service(self, *, blocking: bool) -> Any:
@@ -79,7 +79,7 @@ class SupabaseClients:
         """See Clients."""
         with self._lock:
             self._closed = True
-            made, self._made = self._made, {}
+            made, self._make_client = self._make_client, {}
         for (_, blocking), (_, http) in made.items():
             with suppress(Exception):
                 if blocking:
@@ -88,7 +88,7 @@ class SupabaseClients:
                     async with asyncio.timeout(CLOSE_S_MAX):
                         await http.aclose()
 
-    def _living_token(self) -> str:
+    def _usable_token(self) -> str:
         if self.token is None:
             raise CallerTokenGone(_GONE.format(reason="this instance did not take the call itself"))
         if self.token.until_s <= self._clock.now_s():
@@ -106,15 +106,15 @@ class SupabaseClients:
         with self._lock:
             if self._closed:
                 raise UsageError("the workflow has ended, and its Supabase clients with it")
-            if (name, blocking) not in self._made:
+            if (name, blocking) not in self._make_client:
                 assert self._url is not None
-                self._made[name, blocking] = _made(blocking, self._url, key, bearer)
-            client, _ = self._made[name, blocking]
+                self._make_client[name, blocking] = _make_client(blocking, self._url, key, bearer)
+            client, _ = self._make_client[name, blocking]
             return client
 
 
-def _made(blocking: bool, url: str, key: str, bearer: str) -> tuple[Any, Any]:
-    """A client, and what it speaks through, which is to be closed."""
+def _make_client(blocking: bool, url: str, key: str, bearer: str) -> tuple[Any, Any]:
+    """A client, and the HTTP client below it, which must be closed."""
     import httpx
     from supabase.lib import client_options
 
@@ -128,7 +128,7 @@ def _made(blocking: bool, url: str, key: str, bearer: str) -> tuple[Any, Any]:
 
 
 def _client_options(bearer: str) -> dict[str, Any]:
-    """No session of its own: it acts by the one bearer, and refreshes nothing."""
+    """Options of a client without a session: it sends this one bearer token and refreshes nothing."""
     return {
         "headers": {"Authorization": f"Bearer {bearer}"},
         "auto_refresh_token": False,
@@ -149,5 +149,5 @@ def _http_options() -> dict[str, Any]:
 
 @lru_cache(1)
 def _trust(make: Callable[[], Any]) -> Any:
-    """Whose certificates are believed: read from the disk once for all clients, which takes a while."""
+    """The certificates that are trusted: read from the disk once for all clients, as that takes a while."""
     return make()

@@ -10,7 +10,7 @@ YOUNG = 5_000
 
 
 def collect_seldom(*, loaded_stays: bool) -> None:
-    """Call when all is loaded. If that stays, it is never looked through again."""
+    """Call this when everything is loaded. If it stays loaded, collections leave it out from then on."""
     if loaded_stays:
         gc.collect()
         gc.freeze()

@@ -19,7 +19,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import PydanticBaseSettingsSource
 
 from outlast.core.errors import OutlastError
-from outlast.host.setting_kinds import shown
+from outlast.host.setting_kinds import shorten
 
 CONFIG_TOML = Path("supabase/config.toml")
 _REFERENCE = re.compile(r"env\((.+)\)")
@@ -64,7 +64,7 @@ class ConfigToml(PydanticBaseSettingsSource):
             found[str(CONFIG_TOML)] = _tables(document)
         api = document.get("api")
         if isinstance(api, dict) and api.get("external_url"):
-            found["SUPABASE_URL"] = _substituted(api["external_url"])
+            found["SUPABASE_URL"] = _substitute(api["external_url"])
         return {name: value for name, value in found.items() if value is not None}
 
 
@@ -81,13 +81,13 @@ def refused_table(location: Sequence[int | str], detail: ErrorDetails) -> str:
     """What is wrong in `[functions]`, in one line. Values of an `env` are never shown."""
     path = ".".join(["functions", *map(str, location)])
     secret = len(location) > 1 and location[1] == "env"
-    value = "" if secret else f"={shown(detail['input'])}"
+    value = "" if secret else f"={shorten(detail['input'])}"
     message = "write true or false, without quotes" if detail["type"] == "bool_type" else detail["msg"]
     return f"{CONFIG_TOML}: {path}{value}: {message[:1].lower()}{message[1:]}"
 
 
-def resolved(value: str, environment: Mapping[str, str]) -> str | None:
-    """`value`, or the variable's that it names by `env(NAME)`; None where that isn't set."""
+def resolve(value: str, environment: Mapping[str, str]) -> str | None:
+    """`value`, or where it is `env(NAME)` that variable's value; None where that isn't set."""
     reference = _REFERENCE.fullmatch(value)
     return value if reference is None else environment.get(reference[1]) or None
 
@@ -127,12 +127,12 @@ def _tables(document: dict[str, Any]) -> Any:
 
 def _setting(key: str, value: Any) -> Any:
     """One key's value. Only a variable may say true or false as a text: `"no"` would open a function."""
-    found = _substituted(value)
+    found = _substitute(value)
     if key in _SWITCHES and found is not value and found is not None:
         return _WORDS.get(found.strip().lower(), found)
     return found
 
 
-def _substituted(value: Any) -> Any:
-    """The Supabase CLI's `env(NAME)`; None where that variable is not set."""
-    return resolved(value, os.environ) if isinstance(value, str) else value
+def _substitute(value: Any) -> Any:
+    """`value` with the Supabase CLI's `env(NAME)` replaced; None where that variable is not set."""
+    return resolve(value, os.environ) if isinstance(value, str) else value

@@ -22,8 +22,8 @@ class Connection(Protocol):
 class Connections:
     """The open connections of one process.
 
-    When there are too many, those end first that are kept for a next request, then those whose request is
-    not whole yet, each time the oldest. Where all are being answered the new one is asked about health alone.
+    When there are too many, one is ended: the oldest that waits for its next request, else the oldest whose
+    request is incomplete. Where all are being answered, the new one can ask about health alone.
     """
 
     def __init__(self, most: int, full: Callable[[int], None]) -> None:
@@ -36,13 +36,13 @@ class Connections:
         self._ended = 0
         self._told_s = -_TOLD_EVERY_S
 
-    def came(self, connection: Connection) -> bool:
-        """A new one, of which nothing is known yet; False if there is room for health checks alone."""
+    def admit(self, connection: Connection) -> bool:
+        """A connection was made. False if there is room for health checks alone."""
         # guard: connections-without-end
         if len(self._open) >= self._most:
             self._end_one()
             self._tell()
-        roomy = len(self._open) < self._most  # still none where what was ended was beyond the limit too
+        roomy = len(self._open) < self._most  # no room either if the ended one was beyond the limit itself
         self._open.add(connection)
         self._heads[connection] = None
         return roomy
@@ -51,32 +51,32 @@ class Connections:
         """Whether there are more than even health checks may add."""
         return len(self._open) > self._most + PROBED_MAX
 
-    def began(self, connection: Connection) -> None:
-        """A head begins to come."""
+    def head_begins(self, connection: Connection) -> None:
+        """The first bytes of a request's head have come."""
         if connection in self._idle:
             del self._idle[connection]
             self._heads[connection] = None
 
-    def asked(self, connection: Connection) -> None:
-        """Its head is whole: it is answered now."""
+    def head_complete(self, connection: Connection) -> None:
+        """The head is complete: the request is answered now."""
         self._idle.pop(connection, None)
         self._heads.pop(connection, None)
 
-    def answered(self, connection: Connection) -> None:
-        """Nothing is to be answered any more."""
+    def await_head(self, connection: Connection) -> None:
+        """All requests are answered: it waits for the next one."""
         if connection in self._open:
             self._idle[connection] = None
 
-    def gone(self, connection: Connection) -> None:
-        """It is over."""
+    def forget(self, connection: Connection) -> None:
+        """The connection has ended."""
         self._open.discard(connection)
-        self.asked(connection)
+        self.head_complete(connection)
 
     def _end_one(self) -> None:
-        """End the one that is missed least; none where every one is being answered."""
+        """End the connection that is missed least, unless all are being answered."""
         missed_least = next(iter(self._idle or self._heads), None)
         if missed_least is not None:
-            self.gone(missed_least)
+            self.forget(missed_least)
             missed_least.cut_off()
 
     def _tell(self) -> None:

@@ -8,7 +8,7 @@ from outlast.core.errors import OutlastError
 
 CONNECTIONS_MIN = 16
 CONNECTIONS_MAX = 10_000
-"""Of the default. Each takes some kilobytes."""
+"""The default is never higher. A connection takes some kilobytes."""
 
 PROBED_MAX = 8
 """Connections beyond the limit, which are asked about this instance's health alone."""
@@ -18,7 +18,7 @@ _FILES = 56
 
 
 class TooFewDescriptors(OutlastError):
-    """The limit of connections is larger than that of the process's descriptors allows."""
+    """More connections were asked for than the process's limit of descriptors allows."""
 
     code = "start_refused"
 

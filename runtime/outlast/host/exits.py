@@ -1,4 +1,4 @@
-"""What ends the process from within: said before it happens, as far as that can be known."""
+"""What ends the process from within, told before it happens where that can be known."""
 
 from __future__ import annotations
 
@@ -63,11 +63,11 @@ def _tell_of_signal(number: int) -> None:
 
 
 def end_now(status: int) -> None:
-    """`os._exit`, untold."""
+    """`os._exit` without a line in the log."""
     _really_exit(status)
 
 
-def told_exit(code: int | None) -> str:
+def exit_in_words(code: int | None) -> str:
     """A process's exit code in words."""
     if code is None or code >= 0:
         return f"status {code}"

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 LOOK_S = 1.0
-"""So often it is looked whether the connection is still there: nothing is read any more, so nobody tells."""
+"""How often to look whether the connection is still there: nothing is read any more, so nobody tells."""
 
 PROBE_S = 15
 """After so long without a byte, and as often from then on, TCP asks the other side. Who has gone resets."""
@@ -42,7 +42,7 @@ class HalfClosed:
         self._next = loop.call_later(LOOK_S, self._look)
 
     def end(self) -> None:
-        """Look no more: the connection is over."""
+        """Stop looking: the connection has ended."""
         self._next.cancel()
 
     def _look(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 import secrets
 import socket
 from collections.abc import Mapping
@@ -13,9 +12,9 @@ from pathlib import Path
 
 from starlette.types import ASGIApp
 
+from outlast.core.background import Loop
 from outlast.core.clock import Clock
 from outlast.core.observations import (
-    DatabaseLost,
     ForwardedUnbelieved,
     NothingServed,
     Observer,
@@ -23,10 +22,10 @@ from outlast.core.observations import (
     SchemaNewer,
 )
 from outlast.core.ports import Unreachable
-from outlast.engine.concurrency import end_tasks
+from outlast.engine.concurrency import settled
 from outlast.engine.engine import Engine
 from outlast.functions.catalog import Catalog
-from outlast.functions.watching import watch
+from outlast.functions.watching import FolderWatch
 from outlast.host.clients import supabase_clients
 from outlast.host.rereading import Rereading
 from outlast.host.settings import Settings
@@ -40,7 +39,7 @@ from outlast.web.app import Web
 from outlast.web.callers.admission import Admission
 from outlast.web.callers.audit import Audit
 from outlast.web.callers.credentials import ApiKeys
-from outlast.web.callers.key_sets import FetchFrom, KeySet
+from outlast.web.callers.key_sets import KeySet, fetch_from
 from outlast.web.callers.neighbours import Neighbours
 from outlast.web.callers.shares import Shares
 from outlast.web.callers.stored import Stored
@@ -53,7 +52,6 @@ from outlast.web.invoking.handlers import HostAccess
 from outlast.web.invoking.invoke import Invoker
 from outlast.web.invoking.streaming import Streamer
 
-JOIN_RETRY_MAX_S = 5.0
 PROJECT_FOLDER = Path("supabase")
 """The project's own migrations and seed: on the embedded database the host applies them."""
 
@@ -136,9 +134,9 @@ class Instance:
             if settings.verify_jwt
             else Neighbours(settings.known_hosts, settings.cors_origins),
         )
-        self._tasks: list[asyncio.Task[None]] = []
+        self._loops: list[Loop] = []
+        self._start_ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._joined = False
-        self._stopped = asyncio.Event()
 
     def _shares(self) -> Shares:
         stored = Stored(self._store.workflows, self._settings.stored_limits())
@@ -147,14 +145,14 @@ class Instance:
     def _admission(self, secret_keys: Mapping[str, str], shares: Shares) -> Admission:
         settings = self._settings
         url = settings.key_set_url
-        self._keys = KeySet(settings.jwks, settings.jwt_secret, None if url is None else FetchFrom(url))
+        self._keys = KeySet(settings.jwks, settings.jwt_secret, None if url is None else fetch_from(url))
         tokens = Tokens(self._keys, settings.token_issuers, settings.jwt_audiences, self.engine.clock)
         return Admission(
             ApiKeys(secret_keys, settings.publishable_keys),
             tokens,
             verify_jwt=settings.verify_jwt,
             of_function=self.catalog.verify_jwt,
-            count=shares.asked,
+            count=shares.count_request,
         )
 
     async def start(self, patience_s: float) -> None:
@@ -165,47 +163,45 @@ class Instance:
         self.catalog.load()
         if not self.catalog.files():
             self._observe(NothingServed(str(self._settings.functions)))
-        loop = asyncio.get_running_loop()
-        joining = loop.create_task(self._join(), name="outlast-join")
-        self._tasks.append(joining)
+        self._loops.append(Loop("start", self._join, self._observe, tells_absence=True))
         if self._settings.reload:
-            self._tasks.append(loop.create_task(watch(self.catalog, self._stopped), name="outlast-watch"))
-            self._tasks.append(loop.create_task(self._reread(joining), name="outlast-reread"))
-        done, _ = await asyncio.wait([joining], timeout=patience_s)
-        for task in done:
-            if not task.cancelled():  # by `stop`, which may come before the database does
-                task.result()
+            self._loops.append(FolderWatch(self.catalog).loop)
+        for loop in self._loops:
+            loop.open()
+        self._rereading = Rereading(self._settings, self._database, PROJECT_FOLDER, self._observe)
+        self._loops.append(self._rereading.loop)
+        if await settled(self._start_ended, patience_s):
+            self._start_ended.result()
+        else:
+            self._start_ended.cancel()
 
     async def stop(self) -> None:
         """Hand over what runs and let go of everything."""
-        self._stopped.set()
-        await end_tasks(self._tasks)
+        for loop in self._loops:
+            await loop.close()
+        if not self._start_ended.done():
+            self._start_ended.set_result(None)
         await self._keys.close()
         await self.engine.close()
         await self._store.close()
 
     async def _join(self) -> None:
-        failures = 0
-        while True:
-            try:
-                if self._settings.db_url is None:
-                    await play_supabase(self._database)
-                await self._migrate()
-                await self.engine.open()
-                self._joined = True
-                return
-            except Unreachable as error:
-                failures += 1
-                if failures == 1:
-                    self._observe(DatabaseLost("start", str(error)))
-                ceiling = min(JOIN_RETRY_MAX_S, 0.2 * 2**failures)
-                await asyncio.sleep(random.uniform(ceiling / 2, ceiling))
-
-    async def _reread(self, joining: asyncio.Task[None]) -> None:
-        """Follow what lies beside the functions, once the database is as they were at the start."""
-        rereading = Rereading(self._settings, self._database, PROJECT_FOLDER, self._observe)
-        await asyncio.wait([joining])
-        await rereading.run()
+        """One try to join. There is no other one after it has succeeded."""
+        try:
+            if self._settings.db_url is None:
+                await play_supabase(self._database)
+            await self._migrate()
+            await self.engine.open()
+        except Exception as error:
+            if isinstance(error, Unreachable) or self._start_ended.done():
+                raise
+            self._start_ended.set_exception(error)  # whoever starts it is told, and gives up
+            return
+        self._joined = True
+        if self._settings.reload:  # the database is now as the files were at the start
+            self._rereading.loop.open()
+        if not self._start_ended.done():
+            self._start_ended.set_result(None)
 
     async def _migrate(self) -> None:
         """Bring Outlast's schema up to date; on the embedded database the project's too."""

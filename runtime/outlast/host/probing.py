@@ -11,10 +11,8 @@ from outlast.web.http.problems import Problem
 from outlast.web.http.requests import PROBES
 
 BUSY = Problem(
-    503,
     "overloaded",
     "this instance has as many connections open as it may; try again",
-    retryable=True,
     headers=(("retry-after", "1"), ("connection", "close")),
 )
 

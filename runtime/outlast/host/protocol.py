@@ -42,18 +42,18 @@ class Protocol(HttpToolsProtocol):
     _head_bytes = 0
     _patience: asyncio.TimerHandle | None = None
     _refused = False
-    """What comes now follows what can't be read: it isn't read either."""
+    """Whether a request was refused: what follows it isn't read."""
     _half_closed: HalfClosed | None = None
     _unread: asyncio.TimerHandle | None = None
-    """The client has much to read, and doesn't."""
+    """Whether the client leaves much of an answer unread."""
     _answering: RequestResponseCycle | None = None
     """The request that is answered now; `cycle` is the last one that came, which may wait for its turn."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A client has come. It may say nothing for a while only."""
+        """A client has connected. It must send a request soon."""
         self._draining = DrainingTransport(transport, self.loop, self._client_sends)
         super().connection_made(self._draining)  # type: ignore[arg-type]
-        self._for_probes = not self.places.came(self)
+        self._for_probes = not self.places.admit(self)
         if self._for_probes:
             self.app = probes_alone(self.app, self.tell_refused)
         if self.places.is_beyond():
@@ -62,13 +62,13 @@ class Protocol(HttpToolsProtocol):
             self._be_patient()
 
     def cut_off(self) -> None:
-        """End it, since others need its place."""
+        """End the connection, as others need its place."""
         self._refused = True
         self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It has gone."""
-        self.places.gone(self)
+        """The connection has ended."""
+        self.places.forget(self)
         self._end_patience()
         self._read_at_last()
         self._draining.lost()
@@ -92,7 +92,7 @@ class Protocol(HttpToolsProtocol):
         """Read on, unless the head of the request grows too large, and see how long the rest may take."""
         if not self._reading_head:
             self._end_patience()
-        self.places.began(self)
+        self.places.head_begins(self)
         self._head_bytes += len(data)
         super().data_received(data)
         if self._refused:
@@ -105,13 +105,13 @@ class Protocol(HttpToolsProtocol):
             self._head_bytes = 0
         elif self._head_bytes > HEAD_BYTES_MAX and not self.transport.is_closing():
             detail = f"the header is larger than {HEAD_BYTES_MAX} bytes; send less"
-            self._refuse(Problem(431, "header_too_large", detail))
+            self._refuse(Problem("header_too_large", detail))
 
     def on_headers_complete(self) -> None:
         """The parser's callback: a body may follow."""
         super().on_headers_complete()
         self._reading_head = False
-        self.places.asked(self)
+        self.places.head_complete(self)
         if self._for_probes:
             self.cycle.keep_alive = False
 
@@ -125,16 +125,16 @@ class Protocol(HttpToolsProtocol):
         """An answer is out: unless the next one is due, this connection is free."""
         super().on_response_complete()
         if self._answering is None or self._answering.response_complete:
-            self.places.answered(self)
+            self.places.await_head(self)
 
     def pause_writing(self) -> None:
-        """The client reads more slowly than we write. It must take most of what lies here in a while."""
+        """The client reads more slowly than we write. It must read most of the buffer within a while."""
         # guard: reader-that-takes-nothing
         self._unread = self.loop.call_later(SILENT_S, self.cut_off)
         super().pause_writing()
 
     def resume_writing(self) -> None:
-        """It has read."""
+        """The client has read enough to go on."""
         self._read_at_last()
         super().resume_writing()
 
@@ -169,8 +169,8 @@ class Protocol(HttpToolsProtocol):
                 cycle.message_event.set()
 
     def send_400_response(self, msg: str) -> None:
-        """What uvicorn calls for a request that is none."""
-        self._refuse(Problem(400, "invalid_http", "the request breaks the rules of HTTP/1.1"))
+        """Uvicorn calls this for what is no valid request."""
+        self._refuse(Problem("invalid_http", "the request breaks the rules of HTTP/1.1"))
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._answering = cycle
@@ -186,7 +186,7 @@ class Protocol(HttpToolsProtocol):
             self._patience = None
 
     def _silent(self) -> None:
-        """The rest of the request didn't come in time. While nobody reads here it can't, and may."""
+        """The rest of the request didn't come in time. That doesn't count while reading is paused."""
         self._patience = None
         if self.transport.is_closing():
             return
@@ -198,7 +198,7 @@ class Protocol(HttpToolsProtocol):
             head = f"its head was not whole within {HEAD_S:g} s"
             late = head if self._reading_head else f"its body came no further for {SILENT_S:g} s"
             detail = f"the request was given up: {late}"
-            self._refuse(Problem(408, "request_timeout", detail, retryable=True))
+            self._refuse(Problem("request_timeout", detail))
 
     def _refuse(self, problem: Problem) -> None:
         """Answer what can't be read on, in its turn, and close.
@@ -224,7 +224,7 @@ class Protocol(HttpToolsProtocol):
         self._answer_and_close(problem)
 
     def _answer_and_close(self, problem: Problem) -> None:
-        self.places.answered(self)
+        self.places.await_head(self)
         answer = problem.answer()
         self.tell_refused(self.client[0] if self.client else "", answer.status, problem.code)
         phrase = HTTPStatus(answer.status).phrase
@@ -235,5 +235,5 @@ class Protocol(HttpToolsProtocol):
 
 
 def protocol_of(places: Connections, told: TellRefused) -> type[Protocol]:
-    """The protocol, for one instance whose connections take `places`, and whose log `told` writes."""
+    """The protocol class of one instance: `places` counts its connections, `told` logs what is refused."""
     return type("Protocol", (Protocol,), {"tell_refused": staticmethod(told), "places": places})

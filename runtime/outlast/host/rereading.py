@@ -6,6 +6,7 @@ import asyncio
 import logging
 from pathlib import Path
 
+from outlast.core.background import Loop
 from outlast.core.errors import OutlastError
 from outlast.core.observations import Observer, SchemaMigrated, SettingsChanged
 from outlast.core.ports import Unreachable
@@ -21,11 +22,13 @@ _Stamp = tuple[tuple[str, int, int], ...]
 
 
 class Rereading:
-    """Looks once a second at the project's migrations and seed, and at the file of settings."""
+    """A background loop that looks at the project's migrations and seed, and at the file of settings."""
 
     def __init__(
         self, settings: Settings, database: Database, project: Path, observe: Observer, look_s: float = LOOK_S
     ) -> None:
+        """What lies there now counts as applied."""
+        self.loop = Loop("reread", self._look, observe)
         self._settings = settings
         self._database = database
         self._project = project
@@ -34,12 +37,10 @@ class Rereading:
         self._seen = self._done = _stamp(project)
         self._told: list[str] = []
 
-    async def run(self) -> None:
-        """Look until it is cancelled."""
-        while True:
-            await asyncio.sleep(self._look_s)
-            await self._look_at_project()
-            await asyncio.to_thread(self._look_at_settings)
+    async def _look(self) -> float:
+        await self._look_at_project()
+        await asyncio.to_thread(self._look_at_settings)
+        return self._look_s
 
     async def _look_at_project(self) -> None:
         """Apply new files where the database is this project's own. What is still being written waits."""

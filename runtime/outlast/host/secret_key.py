@@ -50,23 +50,23 @@ def obtain_jwt_secret(home: Path) -> str:
 
 def read_secret_key(home: Path) -> str | None:
     """The key kept in `home`; None where there is none. Raises SecretKeyError."""
-    return _kept(home / FILE_NAME)
+    return _read_kept(home / FILE_NAME)
 
 
 def _obtain(home: Path, file: str, fresh: str) -> SecretKey:
     """What is kept in `file`; `fresh` where there is nothing yet."""
-    kept = _kept(home / file)
+    kept = _read_kept(home / file)
     if kept is not None:
         return SecretKey(kept, made=False)
-    if _keep(home, file, fresh):
+    if _write_kept(home, file, fresh):
         return SecretKey(fresh, made=True)
-    kept = _kept(home / file)
+    kept = _read_kept(home / file)
     if kept is None:
         raise SecretKeyError(f"{home / file} was removed while it was being made: start again")
     return SecretKey(kept, made=False)
 
 
-def _kept(path: Path) -> str | None:
+def _read_kept(path: Path) -> str | None:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except (FileNotFoundError, NotADirectoryError):
@@ -99,7 +99,7 @@ def _read(fd: int, path: Path) -> str:
     return text
 
 
-def _keep(home: Path, file: str, key: str) -> bool:
+def _write_kept(home: Path, file: str, key: str) -> bool:
     """Write `key` for its owner's eyes; False if another process was first. Appears whole or not at all."""
     path = home / file
     draft = home / f".{file}.{secrets.token_hex(8)}"

@@ -49,9 +49,10 @@ def serve(settings: Settings) -> int:
                 settings.workers, _work, (settings, url, keys), listener, settings.worker_silent_max_s
             ).run()
         from outlast.host.server import run_instance
+        from outlast.observe.listeners import Listeners
         from outlast.observe.log import log
 
-        return run_instance(settings, url, keys, listener, log)
+        return run_instance(settings, url, keys, listener, Listeners(log))
 
 
 def _work(
@@ -61,11 +62,12 @@ def _work(
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     from outlast.host.exits import leave
     from outlast.host.server import run_instance
+    from outlast.observe.listeners import Listeners
     from outlast.observe.log import configure, log
 
     configure(settings.log_level, log_form(settings))
     settings.conceal()
-    leave(run_instance(settings, url, keys, listener, log, alive))
+    leave(run_instance(settings, url, keys, listener, Listeners(log), alive))
 
 
 def _listen(host: str, port: int) -> socket.socket:

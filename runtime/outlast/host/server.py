@@ -120,7 +120,7 @@ async def _serve(
     worker = multiprocessing.parent_process() is not None
     ending = _Ending(instance, server, leaves=not worker)
     for number in (signal.SIGTERM,) if worker else (signal.SIGTERM, signal.SIGINT):
-        # Not the loop's own handlers, which wait for it: a function may block it, and then for how long.
+        # Not the event loop's own signal handlers: they wait for the loop, which a function may block.
         signal.signal(number, ending.told)
     _follow_parent(loop, server, listener, ending)
     await instance.start(PATIENCE_S)
@@ -135,7 +135,7 @@ class _Ending:
     """From the first signal to the last answer: the engine hands over while calls still get answers."""
 
     def __init__(self, instance: Instance, server: uvicorn.Server, *, leaves: bool) -> None:
-        """`leaves`: at a second signal. A worker doesn't: its parent and the system may each send one."""
+        """`leaves`: whether a second signal ends it at once. A worker stays: two may send it one each."""
         self._instance = instance
         self._leaves = leaves
         self._server = server
@@ -144,7 +144,7 @@ class _Ending:
         self._told = False
 
     def told(self, number: int, _frame: object = None) -> None:
-        """By a signal: hand over, then stop serving. The second time: leave at once, which others notice.
+        """A signal came: hand over, then stop serving. At the second leave at once; others recover the work.
 
         Runs between any two lines of the main thread, also while one of a function blocks the loop.
         """

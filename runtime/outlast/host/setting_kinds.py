@@ -101,7 +101,7 @@ def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
-def shown(value: Any) -> str:
+def shorten(value: Any) -> str:
     """A value in a message: readable, and not long."""
     text = value if isinstance(value, str) and value.isprintable() and value else repr(value)
     return text if len(text) <= 80 else f"{text[:79]}…"

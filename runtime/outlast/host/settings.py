@@ -49,7 +49,7 @@ from outlast.host.setting_kinds import (
     Sessions,
     functions_folder,
     refuse,
-    shown,
+    shorten,
 )
 from outlast.observe.redaction import passwords_of, redactor
 
@@ -332,13 +332,13 @@ class Settings(BaseSettings):
         return connections_max(self.connections_max, self.db_connections)
 
     def stored_limits(self) -> StoredLimits:
-        """What of one caller may lie in the database."""
+        """How much of one caller's the database may hold."""
         from outlast.web.callers.stored import StoredLimits
 
         return StoredLimits(self.caller_sleeping_max, self.caller_stored_max)
 
     def caller_limits(self) -> CallerLimits:
-        """What one caller may take: of places for calls and workflows half, where nothing else is said."""
+        """What one caller may take: by default half of the places for calls and for workflows."""
         from outlast.web.callers.shares import CallerLimits
 
         connections = self.connections()
@@ -416,7 +416,7 @@ def _refusal(cls: type[Settings], detail: ErrorDetails) -> SettingsError:
     from_option = variable == name
     if from_option:
         variable = f"--{name.replace('_', '-')}"
-    text = "" if field.repr is False else f"={shown(value)}"
+    text = "" if field.repr is False else f"={shorten(value)}"
     return SettingsError(f"{variable}{text}: {refused or f'set {_expected(field)}'}", from_option=from_option)
 
 

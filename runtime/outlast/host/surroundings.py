@@ -18,7 +18,7 @@ from typing import Any
 from outlast.core.names import is_function_name
 from outlast.functions.declared import Declarations, Declared
 from outlast.host.children import let_children_inherit
-from outlast.host.config_toml import CONFIG_TOML, FunctionSettings, is_reference, read_functions, resolved
+from outlast.host.config_toml import CONFIG_TOML, FunctionSettings, is_reference, read_functions, resolve
 from outlast.host.env_files import EnvFileError, read_env_file
 from outlast.host.settings import Settings
 from outlast.observe.redaction import passwords_of, redactor, secrets_among
@@ -26,9 +26,9 @@ from outlast.sdk.environment import environment, install
 
 RESERVED = "SUPABASE_"
 WITHHELD = frozenset({"SUPABASE_JWT_SECRET"})
-"""What is the host's alone: whoever has it signs tokens of anybody. `[functions.NAME.env]` may hand it on."""
+"""For the host alone: whoever has one can sign tokens for anybody. `[functions.NAME.env]` may hand it on."""
 _SECRET_PARTS = frozenset({"k", "d", "p", "q", "dp", "dq", "qi", "oth"})
-"""Of a JSON Web Key (RFC 7518, section 6): what signs, where the rest only verifies."""
+"""The private members of a JSON Web Key (RFC 7518, section 6): they sign, the others only verify."""
 ENV_NAME = ".env"
 _logger = logging.getLogger("outlast")
 
@@ -57,10 +57,10 @@ class Surroundings:
         self, settings: Settings, database_url: str, keys: Mapping[str, str], instance_id: str
     ) -> None:
         """Let functions find what Supabase gives to each, as far as it is known here."""
-        secret_keys = settings.given_secret_keys or _named(
-            settings.given_secret_key or _first(keys, settings)
+        secret_keys = settings.given_secret_keys or _name_default(
+            settings.given_secret_key or _find_made_key(keys, settings)
         )
-        publishable_keys = settings.given_publishable_keys or _named(settings.given_publishable_key)
+        publishable_keys = settings.given_publishable_keys or _name_default(settings.given_publishable_key)
         found = {
             "SUPABASE_URL": settings.supabase_url,
             "SUPABASE_DB_URL": database_url,
@@ -91,7 +91,7 @@ class Surroundings:
             known = {**common, **self._own}
             names = {name for name in tables if is_function_name(name)} | _with_env_file(self._folder)
             declared = {
-                name: self._declared(name, tables.get(name, FunctionSettings()), known)
+                name: self._declare_function(name, tables.get(name, FunctionSettings()), known)
                 for name in sorted(names)
             }
             return Declarations(declared, common, CONFIG_TOML.parent.absolute(), str(CONFIG_TOML))
@@ -99,7 +99,7 @@ class Surroundings:
     def _common(self) -> dict[str, str]:
         """What the files that all share say. The project's own may set all names, Supabase's too."""
         of_project = read_env_file(self._env_file) if self._env_file else {}
-        of_functions = self._allowed(self._folder / ENV_NAME, read_env_file(self._folder / ENV_NAME))
+        of_functions = self._without_reserved(self._folder / ENV_NAME, read_env_file(self._folder / ENV_NAME))
         common = {**of_project, **of_functions}
         redactor.conceal(secrets_among(common))
         return {name: value for name, value in common.items() if name not in self._own}
@@ -114,25 +114,25 @@ class Surroundings:
                 os.environ[name] = value
         self._added = dict(common)
 
-    def _declared(self, name: str, table: FunctionSettings, known: Mapping[str, str]) -> Declared:
+    def _declare_function(self, name: str, table: FunctionSettings, known: Mapping[str, str]) -> Declared:
         fault = None
         try:
             path = self._folder / name / ENV_NAME
-            of_file = self._allowed(path, read_env_file(path))
+            of_file = self._without_reserved(path, read_env_file(path))
         except EnvFileError as error:
             fault, of_file = str(error), {}
-        of_table = self._mapped(name, table, known)
+        of_table = self._read_table(name, table, known)
         redactor.conceal(secrets_among({**of_file, **of_table}))
         own = {**{each: value for each, value in of_file.items() if each not in self._own}, **of_table}
         entrypoint = table.entrypoint if table.entrypoint and table.entrypoint.endswith(".py") else None
         return Declared(table.enabled, entrypoint, own, table.verify_jwt, fault)
 
-    def _mapped(self, name: str, table: FunctionSettings, known: Mapping[str, str]) -> dict[str, str]:
+    def _read_table(self, name: str, table: FunctionSettings, known: Mapping[str, str]) -> dict[str, str]:
         """`[functions.NAME.env]`, with the values that it refers to."""
         where = f"{CONFIG_TOML}: functions.{name}.env"
         mapped: dict[str, str] = {}
         for each, written in table.env.items():
-            value = resolved(written, known)
+            value = resolve(written, known)
             if each.startswith(RESERVED):
                 self._tell(
                     f"{where}: {each} was skipped: names that begin with {RESERVED} are Supabase's own"
@@ -148,7 +148,7 @@ class Surroundings:
                     )
         return mapped
 
-    def _allowed(self, path: Path, variables: dict[str, str]) -> dict[str, str]:
+    def _without_reserved(self, path: Path, variables: dict[str, str]) -> dict[str, str]:
         shown = f"{self._folder.name}/{path.relative_to(self._folder)}"
         for name in variables:
             if name.startswith(RESERVED):
@@ -164,7 +164,7 @@ class Surroundings:
 
 
 def public_key_set(key_set: Mapping[str, Any]) -> dict[str, Any]:
-    """The keys of a set that verify, without what signs; of a symmetric one nothing is left."""
+    """The public part of a key set: its keys without private members. Symmetric keys are left out."""
     keys = [key for key in key_set.get("keys", ()) if isinstance(key, dict) and key.get("kty") != "oct"]
     return {"keys": [{part: key[part] for part in key if part not in _SECRET_PARTS} for key in keys]}
 
@@ -179,10 +179,10 @@ def _with_env_file(folder: Path) -> set[str]:
     return {path.parent.name for path in folder.glob(f"*/{ENV_NAME}") if is_function_name(path.parent.name)}
 
 
-def _first(keys: Mapping[str, str], settings: Settings) -> str | None:
+def _find_made_key(keys: Mapping[str, str], settings: Settings) -> str | None:
     """The key that was made for the embedded database; no legacy one."""
     return next(iter(keys.values()), None) if not settings.secret_keys else None
 
 
-def _named(key: str | None) -> dict[str, str]:
+def _name_default(key: str | None) -> dict[str, str]:
     return {"default": key} if key else {}

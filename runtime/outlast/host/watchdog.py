@@ -56,13 +56,13 @@ class Watchdog:
                     self._alive()
                 self._rest()
             except Exception:
-                # Whoever ends here takes the signs of life along, without which a healthy worker is killed.
+                # If this thread ended, the signs of life would end with it, and a healthy worker be killed.
                 _logger.exception("the watchdog met what it didn't expect; it goes on")
                 self._never.wait(LOOK_S)
 
     def _rest(self) -> None:
         """Sleep. If waking took long, C code held the interpreter, and nobody could look meanwhile."""
-        passed = _counted()
+        passed = _start_stopwatch()
         self._never.wait(LOOK_S)
         if (held_s := passed() - LOOK_S) >= BLOCKED_S:
             self._observe(LoopFreed(held_s, *self._culprit()))
@@ -72,7 +72,7 @@ class Watchdog:
         silent_s = 0.0
         told: tuple[str, str | None] | None = None
         while not self._sign.is_set():
-            passed = _counted()
+            passed = _start_stopwatch()
             self._sign.wait(LOOK_S)
             silent_s += passed()
             if told is None and silent_s >= BLOCKED_S and not self._sign.is_set():
@@ -97,8 +97,8 @@ class Watchdog:
         return "code of neither the functions nor the host", workflow_id
 
 
-def _counted() -> Callable[[], float]:
-    """How much time passes from now on, as far as it counts.
+def _start_stopwatch() -> Callable[[], float]:
+    """A stopwatch, started now, of the time that counts.
 
     A frozen process, or one that gets no processor, blocks nothing: of a long while counts a moment, or the
     time that the process worked (C code that holds the interpreter).

@@ -14,7 +14,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from outlast.core.clock import monotonic
-from outlast.host.exits import told_exit
+from outlast.host.exits import exit_in_words
 
 QUICK_DEATH_S = 5.0
 RESTART_MAX_S = 10.0
@@ -117,7 +117,7 @@ class Workers:
                 continue
             self._quick_deaths = self._quick_deaths + 1 if lived_s < QUICK_DEATH_S else 0
             wait_s = min(RESTART_MAX_S, 0.1 * 2**self._quick_deaths) if self._quick_deaths > 1 else 0.0
-            told = f"{code} ({told_exit(code)})"
+            told = f"{code} ({exit_in_words(code)})"
             _logger.warning("worker %s ended with %s; starting another in %.1f s", process.pid, told, wait_s)
             if not self._stopping.wait(wait_s):
                 self._start()
@@ -137,7 +137,7 @@ class Workers:
         self._waker.send(b"x")
 
     def _pass_on(self) -> None:
-        """Tell the workers, in the one way that they listen to: a terminal's SIGINT reaches them too.
+        """Tell the workers by SIGTERM, the one signal that they heed: a terminal's SIGINT reaches them too.
 
         The second time they are ended: one whose loop is blocked, by C code perhaps, can't be told.
         """

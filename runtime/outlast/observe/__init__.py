@@ -1,1 +1,1 @@
-"""Logs, metrics and health."""
+"""The log, and whoever else hears what is observed."""

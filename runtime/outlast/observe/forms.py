@@ -13,8 +13,8 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from outlast.core.printable import escaped, escaped_json
-from outlast.core.tracebacks import formatted
+from outlast.core.printable import escape, escape_json
+from outlast.core.tracebacks import format_traceback
 from outlast.observe.redaction import redactor
 from outlast.sdk.context import Context, known_context
 from outlast.sdk.running import current_line
@@ -36,7 +36,7 @@ def name_workflow(record: logging.LogRecord) -> bool:
     was made during a call has that call's context for ever.
     """
     ours = record.name.partition(".")[0] == "outlast" and record.name != OF_FUNCTIONS
-    here = None if ours else _here()
+    here = None if ours else _current_context()
     if here is not None:
         found: dict[str, Any] = {"function": here.function}
         if here.workflow_id:
@@ -49,7 +49,7 @@ def name_workflow(record: logging.LogRecord) -> bool:
     return True
 
 
-def _here() -> Context | None:
+def _current_context() -> Context | None:
     try:
         return known_context()
     except Exception:  # noqa: BLE001 - whoever logs must not fail for what can't be told beside
@@ -59,7 +59,7 @@ def _here() -> Context | None:
 class _Formatter(logging.Formatter):
     def formatException(self, ei: _ExcInfo) -> str:  # noqa: N802 - logging's name
         """The traceback without our own frames."""
-        return "NoneType: None" if ei[1] is None else formatted(ei[1]).rstrip("\n")
+        return "NoneType: None" if ei[1] is None else format_traceback(ei[1]).rstrip("\n")
 
 
 class TextFormatter(_Formatter):
@@ -68,13 +68,13 @@ class TextFormatter(_Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """One record as text."""
         time = datetime.fromtimestamp(record.created, UTC).astimezone().strftime("%H:%M:%S")
-        lines = [f"{time} {record.levelname.lower():<7} {escaped(record.getMessage())}"]
+        lines = [f"{time} {record.levelname.lower():<7} {escape(record.getMessage())}"]
         if record.exc_info:
-            lines += _marked(self.formatException(record.exc_info))
+            lines += _mark_lines(self.formatException(record.exc_info))
         elif recorded := getattr(record, "traceback", None):
-            lines += _marked(str(recorded))
+            lines += _mark_lines(str(recorded))
         if record.stack_info:
-            lines += _marked(self.formatStack(record.stack_info))
+            lines += _mark_lines(self.formatStack(record.stack_info))
         return redactor.redact("\n".join(lines))
 
 
@@ -94,8 +94,8 @@ class JsonFormatter(_Formatter):
             document["traceback"] = self.formatException(record.exc_info)
         if record.stack_info:
             document["stack"] = self.formatStack(record.stack_info)
-        return redactor.redact(escaped_json(to_json(document, fallback=repr).decode()))
+        return redactor.redact(escape_json(to_json(document, fallback=repr).decode()))
 
 
-def _marked(text: str) -> list[str]:
-    return [f"{MARK}{escaped(line)}" for line in text.split("\n")]
+def _mark_lines(text: str) -> list[str]:
+    return [f"{MARK}{escape(line)}" for line in text.split("\n")]

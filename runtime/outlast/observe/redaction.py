@@ -10,10 +10,10 @@ from urllib.parse import quote, quote_plus, unquote
 
 REDACTED = "[redacted]"
 VALUE_CHARS = 8
-"""Shorter values are parts of every other line."""
+"""Shorter values occur in too many lines."""
 RANDOM_CHARS = 12
 VALUES_MAX = 2_000
-"""Of how many values are kept; each has a few spellings."""
+"""How many values are kept; each has a few spellings."""
 _NAMED = re.compile(
     r"KEY(S|_|$)|SECRET|TOKEN|PASSW|PASSPHRASE|CREDENTIAL|WEBHOOK|PRIVATE|(^|_)(PASS|SALT|DSN)(_|$)|_PWD",
     re.IGNORECASE,
@@ -52,11 +52,11 @@ class Redactor:
         if pattern is None:
             longest_first = sorted(self._values, key=len, reverse=True)
             pattern = self._pattern = re.compile("|".join([*map(re.escape, longest_first), *_FORMS]))
-        return pattern.sub(_replaced, text)
+        return pattern.sub(_replace, text)
 
 
 redactor = Redactor()
-"""This process's, which its log, its error messages and its documents pass through."""
+"""The redactor of this process: its log, error messages and documents pass through it."""
 
 
 def secrets_among(variables: Mapping[str, str], *, by_name_alone: bool = False) -> list[str]:
@@ -74,7 +74,7 @@ def secrets_among(variables: Mapping[str, str], *, by_name_alone: bool = False) 
 
 
 def passwords_of(url: str | None) -> list[str]:
-    """A database URL's password, as it stands there and as it is meant, and the whole."""
+    """The password of a database URL, quoted and unquoted, and the whole URL."""
     if not url:
         return []
     found = re.match(r"\w+://[^:/?#]*:(.*)@", url) or re.search(r"password\s*=\s*'?([^'\s]+)", url)
@@ -101,7 +101,7 @@ def _spellings(value: str) -> set[str]:
     }  # fmt: skip
 
 
-def _replaced(found: re.Match[str]) -> str:
+def _replace(found: re.Match[str]) -> str:
     group = found.lastgroup
     if group is None:
         return REDACTED

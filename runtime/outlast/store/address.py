@@ -1,4 +1,4 @@
-"""Reading a database's URL: where it leads, whether the way is encrypted, and which kind of door is there."""
+"""Reads a database's URL: hosts, encryption, and whether a pooler or Postgres itself answers there."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ class Address:
     name: str
     """Hosts, ports and database: nothing that is secret."""
     kind: Kind | None
-    """As the user says it; None: told by host and port, or by asking."""
+    """What the user said. None: host and port tell, or the server is asked."""
     warnings: tuple[str, ...]
-    """What was left out of the URL: a line each."""
+    """A line for each parameter that was left out of the URL."""
 
     @classmethod
     def read(cls, url: str, application_name: str, sessions: bool | None) -> Address:
         """Read `url` (libpq URL or key=value). Raises ValueError, whose text holds no part of a password."""
-        text, foreign = _without_foreign(url.strip())
+        text, foreign = _split_foreign(url.strip())
         try:
             given = {key: str(value) for key, value in conninfo_to_dict(text).items()}
         except (psycopg.Error, UnicodeError):
@@ -86,12 +86,12 @@ class Address:
             for name in foreign
             if name != "pgbouncer"
         )
-        # At the start already: it wins over what a role or a database was given, and poolers hand it on.
+        # As a startup parameter: it overrides settings of roles and databases, and poolers pass it on.
         merged = {**defaults, **given, "client_encoding": "UTF8"}
-        return cls(make_conninfo(**merged), merged["application_name"], _name(given), kind, warnings)
+        return cls(make_conninfo(**merged), merged["application_name"], _shown_name(given), kind, warnings)
 
     def shown_names(self) -> list[str]:
-        """How the server may show the application's name: before Postgres 16, and since."""
+        """The application's name as the server may show it: before Postgres 16, and since then."""
         printable = [chr(byte) if 32 <= byte <= 126 else "" for byte in self.application_name.encode()]
         codes = [f"\\x{byte:02x}" for byte in self.application_name.encode()]
         old = "".join(each or "?" for each in printable)
@@ -119,7 +119,7 @@ def is_local(host: str) -> bool:
     return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
-def _without_foreign(url: str) -> tuple[str, dict[str, str]]:
+def _split_foreign(url: str) -> tuple[str, dict[str, str]]:
     """A URL without the parameters that are other drivers', and those. Raises ValueError."""
     scheme = next((each for each in _SCHEMES if url.startswith(each)), None)
     if scheme is None:
@@ -148,11 +148,11 @@ def _without_foreign(url: str) -> tuple[str, dict[str, str]]:
 
 
 def _check(given: dict[str, str]) -> None:
-    """Refuse what libpq would take, and then tell the world in an error. Raises ValueError."""
+    """Refuse what libpq would accept and later print in an error, passwords included. Raises ValueError."""
     if "service" in given:
         raise ValueError("name a host instead of a service, so that it is known whether to encrypt")
-    hosts = [*_listed(given, "host"), *_listed(given, "hostaddr")]
-    ports = [port for port in _listed(given, "port") if port]
+    hosts = [*_split_list(given, "host"), *_split_list(given, "hostaddr")]
+    ports = [port for port in _split_list(given, "port") if port]
     if any("@" in each[1:] or any(c.isspace() for c in each) for each in hosts if not each.startswith("/")):
         raise ValueError(_UNREADABLE)
     if not all(port.isascii() and port.isdigit() and 0 < int(port) < 65536 for port in ports):
@@ -168,26 +168,26 @@ def _encryption(given: dict[str, str]) -> dict[str, str]:
     host, address = (
         given[name] if name in given else (usual[name].val or b"").decode() for name in ("host", "hostaddr")
     )
-    local = all(is_local(each) for each in _places(host, address))
+    local = all(is_local(each) for each in _targets(host, address))
     # guard: unencrypted-if-the-server-likes = {"sslmode": "prefer"}
     return {"sslmode": "prefer" if local and given.get("sslnegotiation") != "direct" else "require"}
 
 
-def _places(host: str, address: str) -> Iterable[str]:
-    """Where connections go: to the number where there is one, else to the name."""
+def _targets(host: str, address: str) -> Iterable[str]:
+    """The addresses that connections go to: the number where one is given, else the name."""
     names, numbers = host.split(","), address.split(",")
     for at in range(max(len(names), len(numbers))):
         number = numbers[at].strip() if at < len(numbers) else ""
         yield number or (names[at].strip() if at < len(names) else "")
 
 
-def _name(given: dict[str, str]) -> str:
-    hosts, ports = _listed(given, "host" if given.get("host") else "hostaddr"), _listed(given, "port")
+def _shown_name(given: dict[str, str]) -> str:
+    hosts, ports = _split_list(given, "host" if given.get("host") else "hostaddr"), _split_list(given, "port")
     ports *= len(hosts) if len(ports) == 1 else 1
     shown = [f"[{each}]" if ":" in each else each for each in hosts]
     places = (":".join(filter(None, each)) for each in zip_longest(shown, ports, fillvalue=""))
     return f"{','.join(places)}/{given.get('dbname', '')}"
 
 
-def _listed(given: dict[str, str], name: str) -> list[str]:
+def _split_list(given: dict[str, str], name: str) -> list[str]:
     return [each.strip() for each in given.get(name, "").split(",")]

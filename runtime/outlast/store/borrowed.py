@@ -1,4 +1,4 @@
-"""The faces of a pooled connection that the body of a transaction gets: to use, not to end or to keep."""
+"""The connection that the body of a transaction gets: it can be used, but not ended or kept."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 import psycopg
 from psycopg.abc import PQGen
 from psycopg.pq import PipelineStatus, TransactionStatus
+from psycopg.pq.abc import PGconn
 from psycopg.rows import TupleRow
 
 from outlast.core.errors import UsageError
@@ -27,32 +28,50 @@ _AFTER_ITS_END = (
 _UNFINISHED = "the body of a transaction left a COPY, a pipeline or a statement unfinished: end it by `with`"
 _PREPARES = "the connection of a transaction prepares no statements by itself: leave prepare_threshold alone"
 _LAST_WORD_S = 5.0
-"""For the statement that somebody still runs when the body is over; it is cancelled."""
+"""How long to wait for a statement that still runs when the body has ended, and is cancelled."""
 
 
-class BorrowedConnection(psycopg.Connection[TupleRow]):
-    """A blocking face of a pooled connection, for the body of a `def` transaction.
-
-    It can't be ended or closed, and what is set on it (row factories, adapters) goes with it.
-    """
+class _Borrowed:
+    """What both faces have in common. What is set on one (row factories, adapters) goes with it."""
 
     returned = False
+    pgconn: PGconn
+    _prepared: Any
 
     @classmethod
-    def of(cls, connection: AsyncConn) -> BorrowedConnection:
+    def borrow(cls, connection: AsyncConn) -> Self:
         """The same session. The two must not be used at the same time."""
-        borrowed = cls(connection.pgconn)
-        borrowed._prepared.prepare_threshold = None  # statement names of the two faces would clash
+        borrowed = cls(connection.pgconn)  # type: ignore[call-arg]
+        borrowed._prepared.prepare_threshold = None  # statement names of the two would clash
         return borrowed
 
+    @property
+    def prepare_threshold(self) -> int | None:
+        """None; to set it is refused."""
+        return None
+
+    @prepare_threshold.setter
+    def prepare_threshold(self, value: int | None) -> None:
+        raise UsageError(_PREPARES)
+
+    def __del__(self, *_: Any) -> None:
+        """Don't warn of an open connection: the session belongs to the pool."""
+
+
+class BorrowedConnection(_Borrowed, psycopg.Connection[TupleRow]):
+    """A blocking face of a pooled connection, for the body of a `def` transaction.
+
+    It can't be ended or closed.
+    """
+
     def wait(self, gen: PQGen[Any], *args: Any, **kwargs: Any) -> Any:
-        """All that reaches the server goes by here."""
+        """Everything that is sent to the server passes here."""
         if self.returned:
             raise UsageError(_AFTER_ITS_END)
         return super().wait(gen, *args, **kwargs)
 
     async def settle(self) -> bool:
-        """Whether nobody is in the midst of a statement, now or soon."""
+        """Wait until no statement runs. False: one still does after _LAST_WORD_S."""
         got = await asyncio.to_thread(self.lock.acquire, True, _LAST_WORD_S)
         if got:
             self.lock.release()
@@ -69,39 +88,18 @@ class BorrowedConnection(psycopg.Connection[TupleRow]):
         """Refused."""
         raise UsageError(ENDED_BY_BODY)
 
-    @property
-    def prepare_threshold(self) -> int | None:
-        """None; to set it is refused."""
-        return None
 
-    @prepare_threshold.setter
-    def prepare_threshold(self, value: int | None) -> None:
-        raise UsageError(_PREPARES)
-
-    def __del__(self, *_: Any) -> None:
-        """Nothing to warn of: the session is the pool's."""
-
-
-class BorrowedAsyncConnection(psycopg.AsyncConnection[TupleRow]):
+class BorrowedAsyncConnection(_Borrowed, psycopg.AsyncConnection[TupleRow]):
     """The same for the body of an `async def` transaction."""
 
-    returned = False
-
-    @classmethod
-    def of(cls, connection: AsyncConn) -> BorrowedAsyncConnection:
-        """The same session. The two must not be used at the same time."""
-        borrowed = cls(connection.pgconn)
-        borrowed._prepared.prepare_threshold = None
-        return borrowed
-
     async def wait(self, gen: PQGen[Any], *args: Any, **kwargs: Any) -> Any:
-        """All that reaches the server goes by here."""
+        """Everything that is sent to the server passes here."""
         if self.returned:
             raise UsageError(_AFTER_ITS_END)
         return await super().wait(gen, *args, **kwargs)
 
     async def settle(self) -> bool:
-        """Whether nobody is in the midst of a statement, now or soon."""
+        """Wait until no statement runs. False: one still does after _LAST_WORD_S."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_LAST_WORD_S), self.lock:
                 return True
@@ -119,29 +117,17 @@ class BorrowedAsyncConnection(psycopg.AsyncConnection[TupleRow]):
         """Refused."""
         raise UsageError(ENDED_BY_BODY)
 
-    @property
-    def prepare_threshold(self) -> int | None:
-        """None; to set it is refused."""
-        return None
-
-    @prepare_threshold.setter
-    def prepare_threshold(self, value: int | None) -> None:
-        raise UsageError(_PREPARES)
-
-    def __del__(self, *_: Any) -> None:
-        """Nothing to warn of: the session is the pool's."""
-
 
 Borrowed = BorrowedConnection | BorrowedAsyncConnection
 
 
 @asynccontextmanager
-async def lent(connection: AsyncConn, *, threaded: bool) -> AsyncIterator[Borrowed]:
-    """A face for a body. After it nobody has the session: no thread and no task that the body left running.
+async def lend(connection: AsyncConn, *, threaded: bool) -> AsyncIterator[Borrowed]:
+    """The connection for a body. Afterwards no thread or task that the body left running can use it.
 
     Raises UsageError if the body left something unfinished; the connection is closed then.
     """
-    face: Borrowed = (BorrowedConnection if threaded else BorrowedAsyncConnection).of(connection)
+    face: Borrowed = (BorrowedConnection if threaded else BorrowedAsyncConnection).borrow(connection)
     try:
         yield face
     finally:

@@ -20,7 +20,7 @@ from outlast.store.queries import load
 _SQL = load("callers.sql")
 _UNDO_S = 5.0
 
-# Each of these is one message of several statements: one round trip. psycopg takes bytes apart only once.
+# Each is one message of several statements, and so one round trip. psycopg parses bytes only once.
 _BEGIN = (_SQL["clean"] + _SQL["restore"]).as_bytes()
 _LEAVE = (_SQL["settle"] + _SQL["clean"] + _SQL["restore"]).as_bytes()
 _UNDO = (_SQL["undo"] + _SQL["clean"] + _SQL["restore"] + _SQL["forget"] + _SQL["again"]).as_bytes()
@@ -43,17 +43,17 @@ async def as_caller(connection: AsyncConn, caller: Caller, mark: str) -> AsyncIt
     ends. If it raises, the transaction is over. Raises UsageError for a role that callers can't have and if
     what is within ended the transaction; RoleChanged.
     """
-    meant = _meant(connection, caller, mark)
+    parameters = _caller_parameters(connection, caller, mark)
     try:
-        await _said(connection, _BEGIN, meant)
-        # By itself: to plan it takes longer than all the rest, and where sessions last it is planned once.
-        if await (await connection.execute(_SQL["enter"], meant)).fetchone() is None:
+        await _run(connection, _BEGIN, parameters)
+        # By itself, because its planning takes longest: in lasting sessions it is prepared, and planned once.
+        if await (await connection.execute(_SQL["enter"], parameters)).fetchone() is None:
             raise UsageError(
                 f"the caller's role {caller.role!r:.80} is none that callers may have here: on Supabase it "
                 "must be granted to authenticator; elsewhere anon, authenticated and service_role must exist"
             )
         yield
-        same, opened, prepared = (await _said(connection, _LEAVE, meant))[1][0]
+        same, opened, prepared = (await _run(connection, _LEAVE, parameters))[1][0]
         if not opened:
             raise UsageError(ENDED_BY_BODY)
         # guard: became-somebody-else
@@ -63,9 +63,9 @@ async def as_caller(connection: AsyncConn, caller: Caller, mark: str) -> AsyncIt
                 'out, or use role="service"'
             )
         if prepared:
-            await _said(connection, _FORGET, {})
+            await _run(connection, _FORGET, {})
     except BaseException:
-        await _undo(connection, meant)
+        await _undo(connection, parameters)
         raise
 
 
@@ -74,11 +74,11 @@ async def commit_as_caller(connection: AsyncConn, caller: Caller, mark: str) -> 
 
     Nothing that it fires stays in the session. Raises psycopg.Error if it was not committed, or in doubt.
     """
-    meant = _meant(connection, caller, mark)
+    parameters = _caller_parameters(connection, caller, mark)
     try:
-        await _said(connection, _COMMIT, meant)
+        await _run(connection, _COMMIT, parameters)
     except BaseException:
-        await _undo(connection, meant)
+        await _undo(connection, parameters)
         raise
 
 
@@ -89,7 +89,7 @@ async def as_service(connection: AsyncConn, mark: str) -> AsyncIterator[None]:
         await connection.execute(_SQL["mark"], {"mark": mark})
         yield
     except BaseException:
-        await _undo(connection, _plain(connection, mark))
+        await _undo(connection, _service_parameters(connection, mark))
         raise
 
 
@@ -98,12 +98,12 @@ async def commit_as_service(connection: AsyncConn, mark: str) -> None:
 
     Raises psycopg.Error if it was not committed, or in doubt.
     """
-    results = await _said(connection, _COMMIT_SERVICE, _plain(connection, mark))
+    results = await _run(connection, _COMMIT_SERVICE, _service_parameters(connection, mark))
     if results[-2] == [(True,)]:
-        await _said(connection, _FORGET, {})
+        await _run(connection, _FORGET, {})
 
 
-def _plain(connection: AsyncConn, mark: str) -> dict[str, Any]:
+def _service_parameters(connection: AsyncConn, mark: str) -> dict[str, Any]:
     return {
         "settings": json.dumps(connection.settings),
         "needed": connection.needed or "{}",
@@ -111,24 +111,24 @@ def _plain(connection: AsyncConn, mark: str) -> dict[str, Any]:
     }
 
 
-def _meant(connection: AsyncConn, caller: Caller, mark: str) -> dict[str, Any]:
-    return {**_plain(connection, mark), "role": caller.role, "claims": caller.database_claims()}
+def _caller_parameters(connection: AsyncConn, caller: Caller, mark: str) -> dict[str, Any]:
+    return {**_service_parameters(connection, mark), "role": caller.role, "claims": caller.database_claims()}
 
 
-async def _said(connection: AsyncConn, statements: bytes, parameters: dict[str, Any]) -> list[list[TupleRow]]:
+async def _run(connection: AsyncConn, statements: bytes, parameters: dict[str, Any]) -> list[list[TupleRow]]:
     """The rows of each statement."""
     async with AsyncClientCursor(connection) as cursor:
         await cursor.execute(statements, parameters)
         return [await each.fetchall() if each.description else [] async for each in cursor.results()]
 
 
-async def _undo(connection: AsyncConn, meant: dict[str, Any]) -> None:
+async def _undo(connection: AsyncConn, parameters: dict[str, Any]) -> None:
     """Undo what a rollback does and what it doesn't; where that fails, close what can't be lent again."""
     if connection.closed:
         return
     try:
         async with asyncio.timeout(_UNDO_S):
-            await _said(connection, _UNDO, meant)
+            await _run(connection, _UNDO, parameters)
     except Exception:  # noqa: BLE001 - whatever it was: the error that led here is the one to tell
         await connection.close()
     except BaseException:

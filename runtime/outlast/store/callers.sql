@@ -1,9 +1,9 @@
 -- A transaction under the role of whoever called, as PostgREST has it: role and claims, for this transaction alone.
 
 -- name: clean
--- What sessions keep beyond a transaction goes, as by DISCARD ALL, which can't be had within one; the statements
--- that drivers and poolers have prepared stay. Cursors that outlive the commit would run then. What could stand in
--- the way of the engine's statements (a search_path, temporary types) goes before the role does.
+-- Removes what a session keeps beyond a transaction. DISCARD ALL would do that, but isn't allowed within one. What
+-- drivers and poolers have prepared stays. Cursors WITH HOLD are closed, because they would run at the commit. A
+-- search_path or temporary types, which could change the engine's statements, are removed before the role is reset.
 -- guard: cursors-kept
 close all;
 discard temp;
@@ -15,16 +15,16 @@ discard sequences;
 select pg_catalog.pg_advisory_unlock_all();
 
 -- name: restore
--- What the session was given when it was opened, what each transaction needs (see relied.py), and the mark of this
--- transaction.
+-- Sets again what the session was given when it was opened and what each transaction needs (see relied.py), and sets
+-- the mark of this transaction.
 -- guard: settings-lost
 select set_config(each.key, each.value, false) from json_each_text(%(settings)s) as each;
 select set_config(each.key, each.value, true) from json_each_text(%(needed)s) as each;
 select set_config('outlast.transaction', %(mark)s, true);
 
 -- name: enter
--- Which role a token names is checked here: one that `authenticator`, through which the Data API lets callers in,
--- may become; where there is no such role (a plain Postgres) the three that Supabase has. Never a superuser.
+-- Checks the role that a token names. It must be one that `authenticator` may SET ROLE to, as in the Data API. In a
+-- Postgres without that role it must be one of Supabase's three. It is never a superuser.
 -- The role's own statement_timeout is in force, as it is in the Data API.
 with wanted as (
   select r.rolname, (
@@ -43,7 +43,7 @@ with wanted as (
 select
   -- guard: claims-not-set
   set_config('request.jwt.claims', %(claims)s, true),
-  -- Where a policy still reads these older settings first, as `auth.uid()` does, they must say nothing.
+  -- Policies and `auth.uid()` may read these older settings first: they must be empty.
   set_config('request.jwt.claim.sub', '', true),
   set_config('request.jwt.claim.role', '', true),
   set_config('request.jwt.claim.email', '', true),
@@ -53,7 +53,7 @@ select
 from wanted w
 
 -- name: settle
--- Deferred constraints and triggers run as whoever is in force at the COMMIT (before Postgres 18): as the caller, then.
+-- Before Postgres 18 deferred constraints and triggers run as the role in force at the COMMIT: here as the caller.
 -- guard: deferred-to-the-engine
 set constraints all immediate;
 select
@@ -63,29 +63,29 @@ select
   exists (select from pg_catalog.pg_prepared_statements where from_sql);
 
 -- name: commit
--- A trigger that was deferred may defer again: what is left fires at the COMMIT, as the caller. What that leaves in the
--- session goes before anybody else has it: all in one message.
+-- A deferred trigger may defer again, and then fires at the COMMIT, as the caller. What it leaves in the session is
+-- removed in the same message, before anybody else uses the session.
 select
   pg_catalog.set_config('request.jwt.claims', %(claims)s, true), pg_catalog.set_config('role', %(role)s, true);
 commit;
 
 -- name: mark
--- By which it is seen whether the body ended the transaction.
+-- This setting shows whether the body ended the transaction.
 select set_config('outlast.transaction', %(mark)s, true)
 
 -- name: commit_service
--- Locks of the session and its settings would harm the next one: they go with the same message.
+-- The session's locks and settings would harm its next user: they are removed in the same message.
 commit;
 
 -- name: prepared
 select exists (select from pg_catalog.pg_prepared_statements where from_sql);
 
 -- name: after
--- There is a transaction for the driver to end.
+-- An empty transaction, because the driver ends one.
 begin
 
 -- name: forget
--- Statements that the body prepared by SQL. A rollback doesn't undo that.
+-- Deallocates statements that the body prepared in SQL. A rollback doesn't do that.
 do $$
 declare
   statement text;
@@ -96,12 +96,12 @@ begin
 end $$;
 
 -- name: undo
--- Before the session is anybody else's: all in one message. The body may have committed what it had set, so it is
--- cleaned too, and that is committed.
+-- All in one message, before anybody else uses the session. The body may have committed its settings, so the session
+-- is cleaned, too, and that is committed.
 rollback;
 begin;
 
 -- name: again
--- There is a transaction for the driver to end.
+-- An empty transaction, because the driver ends one.
 commit;
 begin

@@ -1,4 +1,4 @@
-"""How this process reaches Postgres: its connections, what each is good for, and which errors mean 'away'."""
+"""How this process reaches Postgres: its connections, what each may do, and which errors mean it is away."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from outlast.store.relied import RELIED_ON_JSON, set_local
 
 _SQL = load("connections.sql")
 _SLACK_S = 2.0
-"""So much longer than it seems here may the server take to begin a session that is answered."""
+"""The server may have begun the session by so much earlier than this process measures."""
 _SESSION_SETTINGS = {"jit": "off", "idle_in_transaction_session_timeout": "60s"}
 _REPORTED = ("application_name", "client_encoding", "DateStyle", "IntervalStyle", "TimeZone")
 
 AWAY = (errors.OperationalError, errors.InterfaceError, OSError, TimeoutError)
-"""What psycopg raises when the server or the way to it is gone. Two kinds of it aren't: see `is_away`."""
+"""What psycopg raises when the server can't be reached. `is_away` knows the exceptions from this."""
 
 CONFLICTS = (errors.SerializationFailure, errors.DeadlockDetected)
 """Nothing was written, and the same again may succeed."""
@@ -44,19 +44,19 @@ class AsyncConn(AsyncConnection[TupleRow]):
 
     kind = Kind.TRANSACTION_POOLER
     settings: Mapping[str, str] = MappingProxyType({})
-    """What is in force in it since it was opened, and not the server's own default. Not the journal's."""
+    """Settings made when it was opened, other than the server's defaults. Not the journal's."""
     needed: str | None = None
     """Settings that are relied on and must be made for each transaction: a JSON object. See relied.py."""
 
     async def execute(
         self, query: Query, params: Params | None = None, **options: Any
     ) -> AsyncCursor[TupleRow]:
-        """As the driver's; in a transaction of its own where settings must be made."""
-        async with self.settled():
+        """The driver's, in its own transaction where settings must be made."""
+        async with self.with_settings():
             return await super().execute(query, params, **options)  # type: ignore[arg-type]
 
-    def settled(self) -> AbstractAsyncContextManager[Any]:
-        """Where statements of cursors find the settings that they rely on."""
+    def with_settings(self) -> AbstractAsyncContextManager[Any]:
+        """A block in which cursors' statements find the settings that they rely on."""
         if self.needed is None or self.pgconn.transaction_status != TransactionStatus.IDLE:
             return nullcontext()
         return self.transaction()
@@ -65,7 +65,7 @@ class AsyncConn(AsyncConnection[TupleRow]):
     async def transaction(
         self, savepoint_name: str | None = None, force_rollback: bool = False
     ) -> AsyncIterator[AsyncTransaction]:
-        """As the driver's; first of all come the settings that must be made."""
+        """The driver's; it makes the needed settings first."""
         begins = self.pgconn.transaction_status == TransactionStatus.IDLE
         async with super().transaction(savepoint_name, force_rollback) as transaction:
             # guard: settings-of-no-transaction
@@ -75,7 +75,7 @@ class AsyncConn(AsyncConnection[TupleRow]):
 
 
 class Database:
-    """Where the database is, and the one gate to it of this instance."""
+    """The database's address, and this instance's one gate to it."""
 
     def __init__(self, address: Address, observe: Observer = ignore) -> None:
         self._address = address
@@ -100,19 +100,19 @@ class Database:
 
     async def connect(self, *, journal: bool = False, statement_timeout_s: float = 30.0) -> AsyncConn:
         """A connection in autocommit mode. Raises NoConnection."""
-        connection = await self._gate.through(partial(self._connect, journal, statement_timeout_s))
+        connection = await self._gate.run(partial(self._connect, journal, statement_timeout_s))
         if connection.kind is not self._told:
             self._told = connection.kind
             self._observe(DatabaseConnected(connection.kind.value, connection.kind.sessions))
         return connection
 
     async def _connect(self, journal: bool, statement_timeout_s: float) -> AsyncConn:
-        async with away():
+        async with as_unreachable():
             began = monotonic()
             connection = await AsyncConn.connect(self.conninfo, autocommit=True, prepare_threshold=None)
             try:
                 known = self._address.kind or kind_at(connection.info.host, str(connection.info.port))
-                # To believe in a session that is none is the dearer mistake: in doubt there is none.
+                # In doubt this is no session: to take a pooler for one would do more harm than the reverse.
                 if known is Kind.TRANSACTION_POOLER:
                     cursor = await connection.execute(_SQL["reach"], {"relied": RELIED_ON_JSON})
                     connection.needed = (await cursor.fetchone() or (None,))[0]
@@ -121,7 +121,7 @@ class Database:
                     connection.kind = known or (Kind.DIRECT if direct else Kind.TRANSACTION_POOLER)
                 if connection.kind.sessions:
                     connection.prepare_threshold = 5
-                connection.settings = {**_reported(connection), **connection.settings}
+                connection.settings = {**_reported_settings(connection), **connection.settings}
             except BaseException:
                 await connection.close()
                 raise
@@ -159,7 +159,7 @@ class Database:
         return row is not None and row[0] is True
 
 
-def _reported(connection: AsyncConn) -> dict[str, str]:
+def _reported_settings(connection: AsyncConn) -> dict[str, str]:
     """What the server has told of this session: a pooler made these settings for its client."""
     status = connection.pgconn.parameter_status
     values = {name: status(name.encode()) for name in _REPORTED}
@@ -172,17 +172,17 @@ def is_away(error: BaseException) -> bool:
         # 40001 and 40P01 are OperationalErrors too, as are a full disk and a statement's timeout.
         state = error.sqlstate
         return state is None or state[:2] in ("08", "57", "53") or state in ("25P03", "55P03", "25006")
-    return isinstance(error, AWAY) or _heard_too_much(error)
+    return isinstance(error, AWAY) or _has_extra_answer(error)
 
 
 def ends_session(error: BaseException) -> bool:
     """Whether `error` is the server's last word on a connection, which may look whole for a moment yet."""
     if not isinstance(error, errors.OperationalError) or error.sqlstate is None:
-        return _heard_too_much(error)
+        return _has_extra_answer(error)
     return error.sqlstate.startswith(("08", "57P"))
 
 
-def _heard_too_much(error: BaseException) -> bool:
+def _has_extra_answer(error: BaseException) -> bool:
     """Whether the driver complains of more than one answer to a BEGIN or COMMIT of its own.
 
     So it says that beside the answer, or instead of it, came the last words of a server or a pooler: whether
@@ -205,8 +205,8 @@ def is_open(connection: AsyncConn) -> bool:
 
 
 @asynccontextmanager
-async def away() -> AsyncIterator[None]:
-    """Turn what means 'away' into Unreachable."""
+async def as_unreachable() -> AsyncIterator[None]:
+    """Raise errors that mean that the database is away as Unreachable."""
     try:
         yield
     except asyncio.CancelledError:
@@ -242,12 +242,12 @@ class SoleConnection:
     @asynccontextmanager
     async def use(self, timeout_s: float) -> AsyncIterator[AsyncConn]:
         """The connection, for statements that end in `timeout_s`. Raises Unreachable, and drops it then."""
-        self._look_away()
+        self._unwatch()
         fresh = self._connection is None or self._connection.closed
         if self._connection is None or fresh:
             self._connection = await self._database.connect()
         try:
-            async with away(), asyncio.timeout(timeout_s):
+            async with as_unreachable(), asyncio.timeout(timeout_s):
                 if fresh and self._connection.kind.sessions:
                     await self._listen(self._connection)
                 yield self._connection
@@ -260,10 +260,10 @@ class SoleConnection:
 
     async def close(self) -> None:
         """Let the connection go. Idempotent."""
-        self._look_away()
+        self._unwatch()
         connection, self._connection = self._connection, None
         if connection is not None:
-            # Closing sends one message without waiting for its arrival.
+            # Closing sends one message and doesn't wait.
             await connection.close()
 
     async def _listen(self, connection: AsyncConn) -> None:
@@ -273,7 +273,7 @@ class SoleConnection:
         except psycopg.Error as error:
             if is_away(error):
                 raise
-            # Whatever stands between knows no channels: nothing is lost by that but time.
+            # Something in between doesn't support LISTEN: that costs only time.
 
     def _watch(self) -> None:
         """Hear what arrives unasked. Not while the driver waits: it watches the same socket itself."""
@@ -281,20 +281,20 @@ class SoleConnection:
             return
         self._watched = asyncio.get_running_loop(), self._connection.fileno()
         loop, socket = self._watched
-        loop.add_reader(socket, self._unasked)
+        loop.add_reader(socket, self._on_readable)
 
-    def _look_away(self) -> None:
+    def _unwatch(self) -> None:
         watched, self._watched = self._watched, None
         if watched is not None:
             loop, socket = watched
             loop.remove_reader(socket)
 
-    def _unasked(self) -> None:
+    def _on_readable(self) -> None:
         """News, a notice, a changed setting, or the connection's end: libpq reads it to find out."""
         if self._connection is None:
             return
         if not is_open(self._connection):
-            self._look_away()
+            self._unwatch()
             self._ended()
         pgconn = self._connection.pgconn
         for news in iter(pgconn.notifies, None):

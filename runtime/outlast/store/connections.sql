@@ -1,6 +1,6 @@
 -- name: reach
--- A pooler takes connections whether or not it has a way to the server. Its sessions are strangers' too: what they
--- lack of the settings that are relied on is made for each transaction.
+-- A pooler accepts connections even when it can't reach the server. It shares its sessions with strangers, so the
+-- settings that are missing there are made for each transaction.
 select (
   select json_object_agg(each.key, each.value ->> 'value')::text
   from json_each(%(relied)s) as each
@@ -8,9 +8,9 @@ select (
 )
 
 -- name: open_session
--- Makes the settings of a session, where it is one: known, or certain by what the server itself says.
--- Direct is who was given this very process when it connected, under its own name, a moment ago. A pooler gives
--- numbers of its own, and may have a name of its own; a session that is older was somebody else's.
+-- Makes the settings of a session, if this surely is one: because we know it, or because the server says so.
+-- A connection is direct if it got the process number of this very session, under its own name, a moment ago. A
+-- pooler gives other numbers and may use another name, and an older session was somebody else's.
 select
   judged.direct,
   judged.settings,
@@ -22,7 +22,7 @@ select
   case when judged.settings then (
     select count(set_config(each.key, each.value, false)) from json_each_text(%(session)s) as each
   ) end,
-  -- The journal's one statement joins small arrays to large tables: never by reading those tables.
+  -- The journal joins small arrays to large tables: it must never scan those tables.
   case when judged.settings and %(journal)s then set_config('plan_cache_mode', 'force_generic_plan', false) end,
   case when judged.settings and %(journal)s then set_config('enable_seqscan', 'off', false) end,
   case when judged.settings and %(journal)s then set_config('enable_hashjoin', 'off', false) end,
@@ -48,5 +48,5 @@ from (
 ) judged
 
 -- name: rely
--- For the transaction that it is in.
+-- For the current transaction.
 select count(set_config(each.key, each.value, true)) from json_each_text(%(needed)s) as each

@@ -1,4 +1,4 @@
-"""The one back-off of an instance: every connection it makes goes through here, however many want one."""
+"""The one back-off of an instance: every connection that it opens goes through here."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from outlast.store.remedies import remedy_for
 T = TypeVar("T")
 
 RETRY_MIN_S, RETRY_MAX_S = 0.1, 2.0
-"""Between attempts, at first and later: whoever comes back at this pace is not taken for dead."""
+"""Between attempts, at first and later: fast enough that other instances don't take this one for dead."""
 
 REFUSED_S = (1.0, 5.0, 15.0, 30.0, 60.0)
-"""The same after a refusal. Supabase's pooler shuts out who gave ten wrong passwords in five minutes."""
+"""The same after a refusal: Supabase's pooler blocks a client after ten wrong passwords in five minutes."""
 
 _CUT_SHORT_S = 1.0
-"""An attempt that was given up after so long has failed."""
+"""An attempt that is cancelled after this time counts as failed."""
 
 
 class NoConnection(Unreachable):
-    """No connection was to be had, so nothing was sent. `held`: not even tried, and won't be soon."""
+    """There was no connection, so nothing was sent. `held`: it was not tried, and won't be soon."""
 
     def __init__(self, message: str, *, held: bool = False) -> None:
         super().__init__(message)
@@ -33,7 +33,7 @@ class NoConnection(Unreachable):
 
 
 class Gate:
-    """Lets all through at once while connecting works; after a failure one at a time, ever more seldom.
+    """While connecting works, all connect at once; after a failure one at a time, with growing pauses.
 
     The first success lets all through that wait; a failure is told to all of them.
     """
@@ -46,8 +46,8 @@ class Gate:
         self._told: str | None = None
         self._attempt: asyncio.Future[None] | None = None
 
-    async def through(self, connect: Callable[[], Awaitable[T]]) -> T:
-        """What `connect` makes. It raises Unreachable, this NoConnection."""
+    async def run(self, connect: Callable[[], Awaitable[T]]) -> T:
+        """The result of `connect`, which raises Unreachable. Raises NoConnection."""
         if not self._failures:
             return await self._try(connect)
         if self._attempt is not None:
@@ -57,13 +57,13 @@ class Gate:
             return await self._try(connect)
         attempt = self._attempt = asyncio.get_running_loop().create_future()
         try:
-            await self._until_due()
+            await self._wait_until_due()
             return await self._try(connect)
         finally:
             self._attempt = None
             attempt.set_result(None)
 
-    async def _until_due(self) -> None:
+    async def _wait_until_due(self) -> None:
         left_s = self._due_at - monotonic()
         if left_s > RETRY_MAX_S:
             raise NoConnection(f"{self._error} (tried again in {left_s:.0f} s)", held=True)
@@ -74,18 +74,18 @@ class Gate:
         try:
             connection = await connect()
         except Unreachable as error:
-            self._failed(began, str(error))
+            self._note_failure(began, str(error))
             raise NoConnection(str(error)) from error
         except asyncio.CancelledError:
             if monotonic() - began > _CUT_SHORT_S:
-                self._failed(began, "the server does not answer")
+                self._note_failure(began, "the server does not answer")
             raise
         self._failures = self._refusals = 0
         self._told = None
         return connection
 
-    def _failed(self, began: float, error: str) -> None:
-        """Attempts that were under way together are one failure."""
+    def _note_failure(self, began: float, error: str) -> None:
+        """Count a failure. Attempts that ran at the same time count once."""
         remedy = remedy_for(error)
         self._error = error
         if remedy is not None and remedy.text != self._told:

@@ -30,7 +30,7 @@ class RecoveryLimits:
 
     attempts_max: int = 10
     suspect_after: int = 3
-    """From so many recovery attempts on, a workflow is claimed alone."""
+    """A workflow with this many recovery attempts is claimed alone."""
     backoff_s: float = 0.5
     backoff_max_s: float = 60.0
     batch: int = 1000
@@ -60,7 +60,7 @@ class PostgresInstances:
             "ttl": lease_ttl_s,
             "host": socket.gethostname(),
             "version": self._version,
-            "running": None if running is None else _as_json(running),
+            "running": None if running is None else _running_json(running),
         }
         ((database_s, ids, epochs),) = await self._run("beat", parameters)
         return Beat(database_s, dict(zip(ids, epochs, strict=True)))
@@ -96,7 +96,7 @@ class PostgresInstances:
         workflows = [ClaimedWorkflow(**each, input=None, request=None) for each in claimed]
         if workflows:
             faults.reach("claim.after_commit")
-        # JSON has no infinity: it comes as text.
+        # JSON has no infinity, so Postgres writes it as a text.
         gone = [LostInstance(**{**each, "lease_until_s": float(each["lease_until_s"])}) for each in lost]
         return Claims(workflows, gone, undelivered=undelivered)
 
@@ -153,7 +153,7 @@ class PostgresInstances:
         After `limit_s` it is cancelled, and TookTooLong raised: the connection is whole then.
         """
         async with self._leases.use(_TIMEOUT_S) as connection:
-            # Others may take the end of the session for the instance's: known only where it is one.
+            # Where this is a real session, its end tells others that the instance has ended.
             parameters = {**parameters, "session": connection.kind.sessions}
             for tries in count(1):
                 try:
@@ -170,6 +170,6 @@ class PostgresInstances:
         raise AssertionError("count() ended")
 
 
-def _as_json(running: Sequence[RunningStep]) -> str:
+def _running_json(running: Sequence[RunningStep]) -> str:
     """For `instances.running`. A step whose name Postgres can't hold is shown to nobody."""
     return to_json([each._asdict() for each in running if "\0" not in each.name]).decode()

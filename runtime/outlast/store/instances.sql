@@ -35,7 +35,7 @@ where i.lease_until < now() - interval '1 day'
   and not exists (select from outlast.workflow_status w where w.owner = i.instance_id)
 
 -- name: adopt_orphans
--- Rows of an owner that has no row itself: it was forgotten, and wrote once more before it died.
+-- Workflows of an owner that has no row any more: it was forgotten, and then wrote once more before it died.
 insert into outlast.instances (instance_id, lease_until)
 select distinct w.owner, '-infinity'::timestamptz
 from outlast.workflow_status w
@@ -55,18 +55,18 @@ where w.workflow_id = r.workflow_id and w.owner = %(instance)s
 
 -- name: claim
 with sessions as materialized (
-  -- Once for all instances: each look at it lists all sessions there are.
+  -- Materialized, because each read of pg_stat_activity lists all sessions.
   select pid, backend_start, backend_type from pg_stat_activity
 ), lost as (
   select
     i.instance_id, extract(epoch from i.lease_until)::float8 as lease_until_s, i.lease_until < now() as expired,
-    -- After the crash of one of its processes the server starts all others anew, itself it goes on.
+    -- When one of its processes crashes, the server restarts all the others but goes on itself.
     coalesce(i.backend_started <= greatest(
       -- guard: half-a-restart-unseen = pg_postmaster_start_time(), null
       pg_postmaster_start_time(), (select max(backend_start) from sessions where backend_type = 'checkpointer')
     ), false) as restarted
   from outlast.instances i
-  -- Who may not see when a session began takes its process number for enough.
+  -- A role that may not see when a session began has to believe its process number.
   left join sessions s on s.pid = i.backend_pid and coalesce(s.backend_start = i.backend_started, true)
   -- guard: lost-to-itself
   where i.instance_id <> %(instance)s
@@ -74,12 +74,11 @@ with sessions as materialized (
     and (i.lease_until < now() or (i.backend_pid is not null and s.pid is null))
     and exists (select from outlast.workflow_status w where w.owner = i.instance_id)
 ), due as (
-  -- Not FOR UPDATE: whoever is sending a message, in a transaction that stays open, holds the row FOR KEY SHARE.
-  -- Of those that were lost often none: they are claimed one by one, below. What was inserted by an older version
-  -- doesn't say how large it is.
+  -- Not FOR UPDATE: a transaction that sends a message holds the row FOR KEY SHARE for as long as it is open. Workflows
+  -- that were lost often are claimed one by one, below. Rows of older versions have no `load_bytes`.
   select
     w.workflow_id, w.claimable_at, w.parent, w.load_bytes,
-    case when w.load_bytes is null then concat(w.input, w.request) end as unweighed
+    case when w.load_bytes is null then concat(w.input, w.request) end as document
   from outlast.workflow_status w
   where w.owner is null
     -- guard: claim-what-is-not-due = and w.claimable_at is not null
@@ -87,7 +86,7 @@ with sessions as materialized (
     and w.function = any(%(functions)s::text[])
     -- guard: suspects-among-all
     and w.recovery_attempts < %(suspect_after)s
-    -- What there is no memory for is no place of those that are looked at: however many are, others are behind them.
+    -- Workflows that don't fit into the memory must not use up the limit: there may be many, and others behind them.
     and (%(strict)s or case when w.parent is null and w.load_bytes > %(small)s
       then %(large_alone)s or w.load_bytes <= %(large_bytes)s
       else %(alone)s or coalesce(w.load_bytes, 0) <= greatest(%(bytes)s, %(small)s) end)
@@ -99,7 +98,7 @@ with sessions as materialized (
 ), suspect as (
   select
     w.workflow_id, w.claimable_at, w.parent, w.load_bytes,
-    case when w.load_bytes is null then concat(w.input, w.request) end as unweighed
+    case when w.load_bytes is null then concat(w.input, w.request) end as document
   from outlast.workflow_status w
   where w.owner is null and w.claimable_at <= now()
     and w.function = any(%(functions)s::text[])
@@ -109,13 +108,11 @@ with sessions as materialized (
   limit %(suspects)s
   for no key update skip locked
 ), weighed as (
-  -- As outlast.load_bytes_of, without the right to call it.
   select
-    f.workflow_id, f.claimable_at, f.parent, coalesce(
-      f.load_bytes,
-      case when octet_length(f.unweighed) = char_length(f.unweighed) then 1 else 4 end
-        * char_length(f.unweighed)::bigint
-      + 25 * (char_length(f.unweighed) - char_length(translate(f.unweighed, '[{,:', '')))::bigint) as load_bytes
+    workflow_id, claimable_at, parent, coalesce(
+      load_bytes,
+      -- include: start.sql load_bytes
+    ) as load_bytes
   from (select * from due union all select * from suspect) as f
 ), found as (
   select
@@ -124,7 +121,7 @@ with sessions as materialized (
     case when w.parent is null and w.load_bytes > %(small)s then %(large_alone)s else %(alone)s end as alone
   from weighed w
 ), fitting as (
-  -- What is larger than the memory that is left is passed by. Where it has waited long, others wait for it at times.
+  -- A workflow that is larger than the memory left is skipped. If it has waited long, others sometimes wait for it.
   select
     f.*,
     sum(f.load_bytes) over (order by f.claimable_at, f.workflow_id) as in_all,
@@ -177,7 +174,7 @@ with orphaned as (
     and (
       -- guard: recovery-of-the-living = true
       i.lease_until < now()
-      -- Who beat meanwhile has come back.
+      -- An instance that has renewed its lease meanwhile is back.
       or exists (
         select from unnest(%(gone)s::text[], %(gone_leases)s::float8[]) as g (instance_id, lease_until_s)
         where g.instance_id = i.instance_id and g.lease_until_s = extract(epoch from i.lease_until)::float8
@@ -186,7 +183,8 @@ with orphaned as (
   order by w.created_at
   limit %(limit)s
   for no key update of w skip locked
-  -- A beat that is under way waits, and one that came first is seen: nobody is told that it lives and robbed.
+  -- This lock makes a concurrent beat wait, and shows one that came first: no instance may be told that it lives and
+  -- lose its workflows.
   -- guard: robbed-though-alive
   for share of i skip locked
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from psycopg import errors
@@ -45,46 +45,17 @@ def _ages(column: Sequence[float | None]) -> str:
     return numbers([0 if each is None else max(0, round((now - each) * 1e6)) for each in column])
 
 
-# The parameters of `commit_batch` that are columns of rows, in the order in which the rows hold them.
-_STARTS: Mapping[str, Literal] = {
-    "start_ids": texts,
-    "start_functions": texts,
-    "start_inputs": texts,
-    "start_requests": texts,
-    "start_keys": texts,
-    "start_fingerprints": texts,
-    "start_subjects": texts,
-    "start_claims": texts,
-    "start_versions": texts,
-    "start_parents": texts,
-    "start_deadlines": numbers,
-    "start_load_bytes": numbers,
-}
-_HELD: Mapping[str, Literal] = {"held_ids": texts, "held_epochs": numbers}
-_ENDS: Mapping[str, Literal] = {
-    "end_ids": texts,
-    "end_epochs": numbers,
-    "end_statuses": texts,
-    "end_outputs": texts,
-    "end_errors": texts,
-    "end_responses": texts,
-    "end_claimables": numbers,
-    "end_awaits": texts,
-}
-_STEPS: Mapping[str, Literal] = {
-    "step_workflows": texts,
-    "step_ids": texts,
-    "step_names": texts,
-    "step_outputs": texts,
-    "step_errors": texts,
-    "step_attempts": numbers,
-    "step_orders": numbers,
-    "step_kinds": texts,
-    "step_times": _microseconds,
-    "step_arguments": numbers,
-    "step_begins": _ages,
-    "step_ends": _ages,
-}
+def _columns(prefix: str) -> dict[str, Literal]:
+    """The parameters of `commit_batch` that are columns of one kind of rows, in the order of their values."""
+    return {
+        name: texts if kind == "text" else numbers
+        for name, kind in _COMMIT_MANY.arrays()
+        if name.startswith(prefix)
+    }
+
+
+_STARTS, _HELD, _ENDS, _STEPS = map(_columns, ("start_", "held_", "end_", "step_"))
+_STEPS |= {"step_times": _microseconds, "step_begins": _ages, "step_ends": _ages}
 
 
 class PostgresJournal:
@@ -100,15 +71,15 @@ class PostgresJournal:
 
     async def commit(self, batch: Batch) -> Committed:
         """See JournalStore."""
-        request = _request(batch, self._instance_id)
-        points = _crash_points(batch) if faults.armed() else []
+        request = _build_request(batch, self._instance_id)
+        points = _crash_points(batch) if faults.is_armed() else []
         for point in points:
             faults.reach(f"{point}.before_commit")
         result = await self._record(batch, request)
         self._commits += 1
         for point in points:
             faults.reach(f"{point}.after_commit")
-        return _committed(batch, result)
+        return _read_result(batch, result)
 
     async def confirm(self, batch: Batch) -> dict[str, float | None]:
         """See JournalStore."""
@@ -117,8 +88,8 @@ class PostgresJournal:
         done = Counter(_ids(result))
         rows = dict.fromkeys((start.workflow_id for start in batch.starts), 1)
         rows |= {write.workflow_id: len(write.steps) + (write.end is not None) for write in batch.writes}
-        # Not of less than all: where another's record stands in the way, the rest may have been written.
-        created_s = {workflow_id: at for workflow_id, at in _created(result) if at is not None}
+        # Only complete ones: if another's record is in the way, the rest may still have been written.
+        created_s = {workflow_id: at for workflow_id, at in _creation_times(result) if at is not None}
         return {each: created_s.get(each) for each, count in rows.items() if 0 < count == done[each]}
 
     async def close(self) -> None:
@@ -127,7 +98,7 @@ class PostgresJournal:
 
     async def _record(self, batch: Batch, request: Request) -> PGresult:
         """The result of `request`. Events go out with it, unless that keeps it from being done."""
-        broadcast = self._broadcasts.of(batch) if self._broadcasts else None
+        broadcast = self._broadcasts.request_for(batch) if self._broadcasts else None
         if self._broadcasts is None or broadcast is None:
             (result,) = await self._run(request)
             return result
@@ -138,13 +109,13 @@ class PostgresJournal:
         except Unreachable as error:
             # guard: realtime-hangs-again
             if isinstance(error.__cause__, TimeoutError | errors.QueryCanceled):
-                self._broadcasts.refused(str(error))
+                self._broadcasts.pause(str(error))
             raise
         except Exception as error:  # noqa: BLE001 - whose fault it was is told by the same without
             (result,) = await self._run(request)
-            self._broadcasts.refused(str(error))
+            self._broadcasts.pause(str(error))
             return result
-        self._broadcasts.answered(told)
+        self._broadcasts.on_answer(told)
         return result
 
     async def _run(self, *requests: Request) -> list[PGresult]:
@@ -159,7 +130,7 @@ class PostgresJournal:
         except CONFLICTS as error:
             raise Conflicted(str(error)) from error
         except _BAD_DATA as error:
-            # Its first line: what follows quotes the row, and this is told to callers.
+            # Only the first line: the next ones quote the row, and callers are told this text.
             raise BadData(str(error).strip().partition("\n")[0]) from error
         except Exception as error:
             if not is_away(error):
@@ -171,7 +142,7 @@ class PostgresJournal:
         self._drop()
         connection = await self._database.connect(journal=True)
         if self._broadcasts is not None:
-            connection.add_notice_handler(self._broadcasts.noticed)
+            connection.add_notice_handler(self._broadcasts.on_notice)
         wire = Wire(connection)
         self._prepares = connection.kind.sessions
         try:
@@ -188,15 +159,15 @@ class PostgresJournal:
             wire.close()
 
 
-def _committed(batch: Batch, result: PGresult) -> Committed:
+def _read_result(batch: Batch, result: PGresult) -> Committed:
     """What the result says: a row for each start, each fence that held, each recorded step."""
     starts = [start.workflow_id for start in batch.starts]
     rows = {write.workflow_id: 1 + len(write.steps) for write in batch.writes}
-    created_s = next((at for _, at in _created(result)), None)  # of all the same; starts come first
+    created_s = next((at for _, at in _creation_times(result)), None)  # of all the same; starts come first
     if result.ntuples == len(starts) + sum(rows.values()):
         return Committed(frozenset(starts), frozenset(rows), created_s)
     done = Counter(_ids(result))
-    # A step that stood there already is a stranger's.
+    # A step that was there already belongs to another execution.
     # guard: part-accepted = iter(rows)
     accepted = (workflow_id for workflow_id, count in rows.items() if count == done[workflow_id])
     return Committed(frozenset(each for each in starts if done[each]), frozenset(accepted), created_s)
@@ -207,7 +178,7 @@ def _ids(result: PGresult) -> Iterator[str]:
         yield (result.get_value(row, 0) or b"").decode()
 
 
-def _created(result: PGresult) -> Iterator[tuple[str, float | None]]:
+def _creation_times(result: PGresult) -> Iterator[tuple[str, float | None]]:
     for row, workflow_id in enumerate(_ids(result)):
         at = result.get_value(row, 1)
         yield workflow_id, None if at is None else float(at)
@@ -226,7 +197,7 @@ def _crash_points(batch: Batch) -> list[str]:
     return points
 
 
-def _request(batch: Batch, instance_id: str) -> Request:
+def _build_request(batch: Batch, instance_id: str) -> Request:
     """The statement and its parameters. Raises BadData for a text that Postgres can't hold."""
     held = [(write.workflow_id, write.epoch) for write in batch.writes if write.end is None]
     ends = [_end_row(write, write.end) for write in batch.writes if write.end is not None]

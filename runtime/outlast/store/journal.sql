@@ -1,42 +1,35 @@
 -- What the journal writes: starts, steps and ends of many workflows in one statement, one commit.
 
 -- name: commit_batch
--- Its answer has one row for each start that was inserted (with `created_at`, which is now()), each fence that held, and each step that was recorded.
--- `unnest` stands in the lists of columns, where all of one list advance together (Postgres manual, "SQL Functions
--- Returning Sets"): in a FROM each would fill a store of its own, which is most of the price of a small batch.
--- For at most one row of each kind the same statement runs without any `unnest` (see queries.py); nulls are no row.
-with started as (
-  insert into outlast.workflow_status as w (
-    workflow_id, function, status, input, request, idempotency_key, fingerprint, subject, claims,
-    version, parent, deadline, owner, epoch, nonce, started_at, load_bytes
-  )
+-- It returns a row for each start that was inserted (with `created_at`, which is now()), each fence that held, and
+-- each step that was recorded. All `unnest` of one select list advance together (Postgres manual, "SQL Functions
+-- Returning Sets"). In a FROM each would fill a tuple store, which is most of the cost of a small batch.
+-- For at most one row of each kind queries.py makes the same statement without `unnest`; a null id means no row.
+with new as (
   select
-    s.workflow_id, s.function, 'PENDING', s.input::json, s.request::json, s.idempotency_key, s.fingerprint,
-    s.subject, s.claims::json, s.version, s.parent, to_timestamp(s.deadline), %(instance)s, 1, %(nonce)s, now(),
-    s.load_bytes
-  from (
-    select
-      unnest(%(start_ids)s::text[]) as workflow_id,
-      unnest(%(start_functions)s::text[]) as function,
-      unnest(%(start_inputs)s::text[]) as input,
-      unnest(%(start_requests)s::text[]) as request,
-      unnest(%(start_keys)s::text[]) as idempotency_key,
-      unnest(%(start_fingerprints)s::text[]) as fingerprint,
-      unnest(%(start_subjects)s::text[]) as subject,
-      unnest(%(start_claims)s::text[]) as claims,
-      unnest(%(start_versions)s::text[]) as version,
-      unnest(%(start_parents)s::text[]) as parent,
-      unnest(%(start_deadlines)s::float8[]) as deadline,
-      unnest(%(start_load_bytes)s::bigint[]) as load_bytes
-  ) as s
-  where s.workflow_id is not null
-  -- guard: start-conflict-overwrites = on conflict (workflow_id) do update set nonce = excluded.nonce
-  on conflict (workflow_id) do nothing
+    unnest(%(start_ids)s::text[]) as workflow_id,
+    unnest(%(start_functions)s::text[]) as function,
+    unnest(%(start_inputs)s::text[]) as input,
+    unnest(%(start_requests)s::text[]) as request,
+    unnest(%(start_keys)s::text[]) as idempotency_key,
+    unnest(%(start_fingerprints)s::text[]) as fingerprint,
+    unnest(%(start_subjects)s::text[]) as subject,
+    unnest(%(start_claims)s::text[]) as claims,
+    null as queue,
+    null as attributes,
+    unnest(%(start_versions)s::text[]) as version,
+    unnest(%(start_parents)s::text[]) as parent,
+    to_timestamp(unnest(%(start_deadlines)s::float8[])) as deadline,
+    unnest(%(start_load_bytes)s::bigint[]) as load_bytes,
+    %(instance)s as owner,
+    %(nonce)s::bigint as nonce,
+    now() as at
+), started as (
+  -- include: start.sql insert
   returning w.workflow_id
 ), ended as (
-  -- The update itself is the fence of those that end: it locks the row and checks owner and epoch.
-  -- `is true` keeps the owner from being looked up by its index: a plan made while the table was empty would
-  -- walk everything this instance owns, once for each row of the batch.
+  -- The update is itself the fence: it locks the row and checks owner and epoch. `is true` prevents a plan by the
+  -- index of owners: one made while the table was empty would read all that this instance owns for each row.
   update outlast.workflow_status w
   set status = e.status,
       output = e.output::json,
@@ -46,7 +39,7 @@ with started as (
       owner = null,
       nonce = %(nonce)s,
       claimable_at = case when e.status = 'PENDING' then
-        -- What arrived since it last looked wakes it at once: no delivery saw that it waits.
+        -- A message that arrived since the workflow last looked wakes it at once: its delivery did not see it wait.
         case when w.mail > (e.awaits::json ->> 'mail')::bigint then now()
           else coalesce(to_timestamp(e.claimable), now()) end end,
       awaits = e.awaits::json,
@@ -116,7 +109,7 @@ with started as (
   -- `is true` keeps this a hashed lookup: as a join it would be a nested loop over two long lists.
   -- guard: record-without-fence = where r.id is not null
   where (r.id in (select workflow_id from fenced)) is true
-  -- The one record that changes: a wait that is over, to what it brought if that was a message.
+  -- Only the record of a wait changes, when the wait ends: a receive then gets its message.
   on conflict (workflow_id, step_id) do update
     set completion_order = excluded.completion_order, error = excluded.error, completed_at = excluded.completed_at,
         at = excluded.at, kind = excluded.kind, nonce = excluded.nonce,
@@ -135,7 +128,7 @@ union all select workflow_id, null from recorded
 discard plans
 
 -- name: confirm_batch
--- After a commit whose answer was lost: a row for each of its starts, ends and steps that bears its nonce.
+-- After a commit whose answer was lost: a row for each start, end and step that has the batch's nonce.
 select w.workflow_id, extract(epoch from w.created_at)::float8 as created_s
 from outlast.workflow_status w
 where w.workflow_id = any(%(ids)s::text[])

@@ -15,10 +15,10 @@ from outlast.store.queries import load
 from outlast.store.repeatable import rows_of
 
 DELIVERED_MAX = 500
-"""Messages of one delivery."""
+"""How many messages one delivery takes."""
 
 LOOK_MAX = 20
-"""Messages of one topic that one look reads."""
+"""How many messages of one topic one read returns."""
 
 _SQL = load("messages.sql")
 
@@ -70,13 +70,13 @@ class PostgresMessages:
             arrivals = found.setdefault(row["place"] - 1, Arrivals(row["mail"], []))
             if row["number"] is not None:
                 arrivals.messages.append(Message(row["message_id"], row["number"], row["message"]))
-        return {place: _known(arrivals) for place, arrivals in found.items()}
+        return {place: _limit_to_read(arrivals) for place, arrivals in found.items()}
 
     async def _rows(self, query: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
         return await rows_of(self._pool, _SQL[query], parameters)
 
 
-def _known(arrivals: Arrivals) -> Arrivals:
-    """Of a look that was full only what it read is known. The rows needn't come in order."""
+def _limit_to_read(arrivals: Arrivals) -> Arrivals:
+    """After a full read nothing is known beyond its last message. The rows may come in any order."""
     messages = sorted(arrivals.messages, key=lambda each: each.number)
     return Arrivals(messages[-1].number if len(messages) == LOOK_MAX else arrivals.seen, messages)

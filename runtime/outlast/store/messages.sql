@@ -4,23 +4,23 @@
 select outlast.send(%(workflow_id)s, %(message)s::json, %(topic)s, %(key)s) as message_id
 
 -- name: deliver
--- Number the messages that nobody has numbered yet, and make those claimable that left the memory for one of them.
--- Only who holds a workflow's row numbers its messages: so every snapshot that shows a number shows all before it.
--- One statement, one commit: whoever freezes in the middle of it holds no row.
+-- Numbers the messages that have no number yet, and makes the workflows claimable that wait for one of them.
+-- Only a transaction that holds a workflow's row numbers its messages: so a snapshot that shows a number shows all
+-- lower ones. It is one statement and one commit: an instance that freezes in the middle holds no row.
 with waiting as (
   select m.message_id, m.workflow_id from outlast.messages m
   where m.number is null
   order by m.message_id
   limit %(limit)s
 ), inbox as materialized (
-  -- Skipped is what is being written; somebody's next look finds it.
+  -- Messages of locked workflows are skipped: a later delivery finds them.
   select w.workflow_id, w.mail
   from outlast.workflow_status w
   where w.workflow_id in (select workflow_id from waiting)
   -- guard: numbered-without-the-lock
   for no key update skip locked
 ), arrived as materialized (
-  -- Locked after its inbox: what another numbered since this snapshot was taken drops out.
+  -- The messages are locked after the row: those that another transaction numbered since the snapshot drop out.
   select m.message_id, m.workflow_id, m.topic, b.mail
   from inbox b
   join outlast.messages m on m.workflow_id = b.workflow_id

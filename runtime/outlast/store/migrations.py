@@ -8,12 +8,12 @@ from pathlib import Path
 
 from psycopg.sql import SQL
 
-from outlast.store.connections import AsyncConn, Database, away
+from outlast.store.connections import AsyncConn, Database, as_unreachable
 
 _FILE = re.compile(r"(\d{14})_(\w+)\.sql")
 _LOCK = 0x6F75746C617374  # "outlast"
 _LOCKED = SQL("select pg_advisory_xact_lock(%s)")
-# Not to_regclass: within a transaction that waited for the lock it may still answer from its cache.
+# Not to_regclass: in a transaction that waited for the lock it may answer from an old cache.
 _EXISTS = SQL(
     "select exists (select from pg_tables where schemaname = 'outlast' and tablename = 'schema_migrations')"
 )
@@ -58,11 +58,14 @@ def migrations_folder() -> Path:
     return installed if installed.is_dir() else package.parents[1] / "supabase" / "migrations"
 
 
-async def pending(database: Database) -> list[Migration]:
-    """The migrations that `database` lacks. Raises Unreachable."""
+async def versions(database: Database) -> tuple[list[Migration], list[str]]:
+    """The migrations that `database` lacks, and versions in it that this package doesn't know.
+
+    Raises Unreachable.
+    """
     connection = await database.connect()
-    async with away(), connection:
-        return await pending_over(connection)
+    async with as_unreachable(), connection:
+        return await pending_over(connection), await unknown_over(connection)
 
 
 async def migrate(database: Database) -> list[Migration]:
@@ -71,7 +74,7 @@ async def migrate(database: Database) -> list[Migration]:
     Raises Unreachable.
     """
     connection = await database.connect(statement_timeout_s=0)
-    async with away(), connection:
+    async with as_unreachable(), connection:
         return await migrate_over(connection)
 
 
@@ -84,7 +87,7 @@ async def migrate_over(connection: AsyncConn) -> list[Migration]:
             await lock_migrations(connection)
             if migration not in await pending_over(connection):
                 continue
-            # The package's own file. Without parameters Postgres takes many statements at once.
+            # The text is the package's own. Without parameters one message may hold many statements.
             await connection.execute(SQL(migration.text()))
             applied.append(migration)
     return applied
@@ -96,15 +99,8 @@ async def pending_over(connection: AsyncConn) -> list[Migration]:
     return [migration for migration in migrations() if migration.version not in done]
 
 
-async def unknown(database: Database) -> list[str]:
-    """Versions of Outlast's migrations that are newer than this package. Raises Unreachable."""
-    connection = await database.connect()
-    async with away(), connection:
-        return await unknown_over(connection)
-
-
 async def unknown_over(connection: AsyncConn) -> list[str]:
-    """The same over a connection that is there, oldest first."""
+    """Versions of Outlast's migrations that this package doesn't know, oldest first."""
     return sorted(await _applied_over(connection) - {migration.version for migration in migrations()})
 
 

@@ -17,11 +17,11 @@ _WAIT_S = 10.0
 
 
 class PoolBusy(NoConnection):
-    """All connections were in use for as long as was waited: they work, there are too few."""
+    """All connections were in use until the wait was over. They work, but there are too few."""
 
 
 class Pool:
-    """At most `size` connections. Who comes first is served first."""
+    """At most `size` connections, given out in the order in which they are asked for."""
 
     def __init__(self, database: Database, size: int) -> None:
         self._database = database
@@ -44,7 +44,7 @@ class Pool:
         except TimeoutError:
             raise PoolBusy(f"all {self.size} connections were in use for {timeout_s:g} s") from None
         try:
-            connection = self._lying() or await self._made(ends, once=not timeout_s)
+            connection = self._take_idle() or await self._connect(ends, once=not timeout_s)
             try:
                 yield connection
             finally:
@@ -53,15 +53,15 @@ class Pool:
             self._room.release()
 
     async def close(self) -> None:
-        """Close what lies here, and from now on what comes back. Idempotent."""
+        """Close the idle connections now, and those in use when they are given back. Idempotent."""
         self._closed = True
         if self._reaper is not None:
             self._reaper.cancel()
         while self._idle:
             await self._idle.pop()[1].close()
 
-    def _lying(self) -> AsyncConn | None:
-        """The connection that was used last, if it still goes on."""
+    def _take_idle(self) -> AsyncConn | None:
+        """The connection that was used last, if it is still open."""
         while self._idle:
             _, connection = self._idle.pop()
             # guard: broken-one-handed-out = True
@@ -70,7 +70,7 @@ class Pool:
             connection.pgconn.finish()
         return None
 
-    async def _made(self, ends: float, *, once: bool) -> AsyncConn:
+    async def _connect(self, ends: float, *, once: bool) -> AsyncConn:
         while True:
             if self._closed:
                 raise NoConnection("this instance is stopping", held=True)
@@ -84,7 +84,7 @@ class Pool:
                     raise
 
     async def _put_back(self, connection: AsyncConn) -> None:
-        """Keep it for the next; not one that is broken, or that somebody left in a transaction."""
+        """Keep the connection, unless it is broken or still in a transaction."""
         whole = not connection.closed and connection.pgconn.transaction_status == TransactionStatus.IDLE
         if not whole or self._closed:
             await connection.close()
@@ -94,7 +94,7 @@ class Pool:
             self._reaper = asyncio.get_running_loop().call_later(IDLE_S_MAX, self._reap)
 
     def _reap(self) -> None:
-        """Close what has been idle for long; the first to go are those that were used longest ago."""
+        """Close connections that have been idle for long, the longest idle first."""
         self._reaper = None
         while self._idle and self._idle[0][0] + IDLE_S_MAX <= monotonic():
             self._idle.pop(0)[1].pgconn.finish()

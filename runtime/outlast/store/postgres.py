@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from outlast.core.ports import Unreachable
-from outlast.store.connections import Database, away
+from outlast.store.connections import Database, as_unreachable
 from outlast.store.instances import PostgresInstances, RecoveryLimits
 from outlast.store.journal import PostgresJournal
 from outlast.store.messages import PostgresMessages
@@ -48,7 +48,7 @@ class PostgresStore:
 
         One attempt to connect. Raises Unreachable.
         """
-        async with away(), self._pool.connection(0) as connection:
+        async with as_unreachable(), self._pool.connection(0) as connection:
             applied = await migrate_over(connection)
             unknown = await unknown_over(connection)
         self._current = True
@@ -60,7 +60,7 @@ class PostgresStore:
         Not by a connection more: where long transactions hold all, it is as it was when last asked.
         """
         try:
-            async with away(), self._pool.connection(_LOOK_WAIT_S) as connection:
+            async with as_unreachable(), self._pool.connection(_LOOK_WAIT_S) as connection:
                 self._current = not await pending_over(connection)
         except PoolBusy:
             pass

@@ -12,7 +12,7 @@ import psycopg
 from psycopg.sql import SQL
 
 from outlast.core.errors import OutlastError
-from outlast.store.connections import AsyncConn, Database, away
+from outlast.store.connections import AsyncConn, Database, as_unreachable
 from outlast.store.migrations import Migration, lock_migrations, migrations, migrations_in
 from outlast.store.queries import load
 
@@ -37,7 +37,7 @@ async def apply_project(database: Database, folder: Path) -> list[str]:
     if not wanted and text is None:
         return []
     connection = await database.connect(statement_timeout_s=0)
-    async with away(), connection:
+    async with as_unreachable(), connection:
         async with connection.transaction():
             await lock_migrations(connection)
             await connection.execute(_SQL["prepare"])

@@ -20,5 +20,5 @@ select path from supabase_migrations.seed_files
 insert into supabase_migrations.seed_files (path, hash) values (%(path)s, %(hash)s)
 
 -- name: mark
--- By which a migration tells that it is applied to a database that only stands in for the project's own.
+-- By this setting a migration can tell that the database is only a stand-in for the project's own.
 select set_config('outlast.embedded', 'on', true)

@@ -1,4 +1,7 @@
-"""Named queries out of the `.sql` files beside this module."""
+"""Named queries out of the `.sql` files beside this module.
+
+A line `-- include: FILE.sql NAME` stands for a query of another file, as a part of this one.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from importlib.resources import files
 from psycopg.sql import SQL
 
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
+_INCLUDE = re.compile(r"^ *-- include: (\w+\.sql) (\w+)$", re.MULTILINE)
 _COMMENT = re.compile(r"^ *--.*\n", re.MULTILINE)
 _INDENT = re.compile(r"^ +", re.MULTILINE)
 _UNNEST = re.compile(r"unnest\((\$\d+)::(\w+)\[\]\)")
@@ -23,9 +27,13 @@ class Numbered:
     text: str
     parameters: tuple[str, ...]
 
+    def arrays(self) -> list[tuple[str, str]]:
+        """The names of the parameters that stand in `unnest`, and the types of their elements."""
+        return [(self.parameters[int(number[1:]) - 1], kind) for number, kind in _UNNEST.findall(self.text)]
+
 
 def load(file: str) -> dict[str, SQL]:
-    """The queries of `file` by name, without lines of comment and indentation.
+    """The queries of `file` by name, without comments and indentation.
 
     Those would make a long statement too long for the driver to keep what it made of it (psycopg's
     MAX_CACHED_STATEMENT_LENGTH): it would be parsed anew each time.
@@ -48,7 +56,8 @@ def for_one_row(query: Numbered) -> Numbered:
 
 
 def _texts(file: str) -> list[tuple[str, str]]:
-    parts = _NAME.split((files(__package__) / file).read_text("utf-8"))
+    whole = (files(__package__) / file).read_text("utf-8")
+    parts = _NAME.split(_INCLUDE.sub(lambda found: dict(_texts(found[1]))[found[2]], whole))
     return [
         (name, _INDENT.sub("", _COMMENT.sub("", text)).strip())
         for name, text in zip(parts[1::2], parts[2::2], strict=True)

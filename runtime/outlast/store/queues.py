@@ -13,6 +13,17 @@ from outlast.store.repeatable import rows_of
 
 _SQL = load("queues.sql")
 
+_SWITCH_ON = "switch Queues on in Supabase's dashboard, or `create extension pgmq`"
+_REMEDIES: dict[type[DatabaseError], str] = {
+    errors.InvalidSchemaName: _SWITCH_ON,
+    errors.UndefinedFunction: _SWITCH_ON,
+    errors.UndefinedTable: "`select pgmq.create('{queue}')`",
+    errors.InsufficientPrivilege: (
+        "let the role of SUPABASE_DB_URL use the schema pgmq, its functions and tables"
+    ),
+}
+"""What to do about an error of one queue. Whatever the error is, the other queues go on."""
+
 
 class PostgresQueues:
     """`QueueStore`."""
@@ -21,33 +32,34 @@ class PostgresQueues:
         self._pool = pool
         self._instance_id = instance_id
 
-    async def consume(self, queue: str, function: str, room: int) -> list[ClaimedWorkflow]:
-        """See QueueStore. Run twice it takes twice as many, of which this instance knows the second half."""
-        parameters = {"queue": queue, "function": function, "room": room, "instance": self._instance_id}
+    async def consume(
+        self,
+        queue: str,
+        function: str,
+        room: int,
+        version: str | None = None,
+        timeout_s: float | None = None,
+    ) -> list[ClaimedWorkflow]:
+        """See QueueStore. Run twice it takes twice as many messages, and returns those of the second run."""
+        parameters = {
+            "queue": queue,
+            "function": function,
+            "room": room,
+            "version": version,
+            "timeout": timeout_s,
+            "instance": self._instance_id,
+        }
         try:
             rows = await rows_of(self._pool, _SQL["consume"], parameters)
-        except (errors.InvalidSchemaName, errors.UndefinedFunction) as error:
-            raise QueueUnusable(
-                _text(error), "switch Queues on in Supabase's dashboard, or `create extension pgmq`"
-            ) from error
-        except errors.UndefinedTable as error:
-            raise QueueUnusable(_text(error), f"`select pgmq.create('{queue}')`") from error
-        except errors.InsufficientPrivilege as error:
-            raise QueueUnusable(
-                _text(error), "let the role of SUPABASE_DB_URL use the schema pgmq, its functions and tables"
-            ) from error
+        except DatabaseError as error:
+            remedy = _REMEDIES.get(type(error), "mend what Postgres says; the messages stay till then")
+            raise QueueUnusable(_text(error), remedy.format(queue=queue)) from error
         except Unreachable as error:
             cause = error.__cause__
             if isinstance(cause, errors.LockNotAvailable | errors.QueryCanceled):
-                raise QueueUnusable(
-                    _text(cause), f"see in pg_stat_activity who holds a lock on pgmq.q_{queue}"
-                ) from error
+                remedy = f"see in pg_stat_activity who holds a lock on pgmq.q_{queue}"
+                raise QueueUnusable(_text(cause), remedy) from error
             raise
-        except DatabaseError as error:
-            # Whatever it is: it is this queue's, and the others go on.
-            raise QueueUnusable(
-                _text(error), "mend what Postgres says; the messages stay till then"
-            ) from error
         if rows[0]["workflow_id"] is not None:
             faults.reach("consume.after_commit")
         return [ClaimedWorkflow(*row.values()) for row in rows if row["workflow_id"] is not None]

@@ -1,4 +1,4 @@
-"""Published events to Realtime, in the commit that records them: which it must not hold up."""
+"""Sends published events to Realtime in the commit that records them. It must not delay that commit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PAUSE_MAX_S = 60.0
 
 _BROADCAST = load_numbered("realtime.sql")["broadcast"]
 _SWALLOWED = "SendingBroadcastMessage: "
-"""In the warning that realtime.send makes of its own failures."""
+"""Begins the warning that realtime.send raises for its own failures."""
 
 _REMEDIES = (
     (
@@ -40,7 +40,7 @@ _PASSING = "none, if it passes: it is tried again"
 
 
 class Broadcasts:
-    """What of each batch goes to Realtime. After a refusal it pauses: events are only recorded meanwhile."""
+    """Sends each batch's events to Realtime. After a refusal it pauses: then events are only recorded."""
 
     def __init__(self, observe: Observer) -> None:
         self._observe = observe
@@ -49,8 +49,8 @@ class Broadcasts:
         self._resumes = 0.0
         self._warning: str | None = None
 
-    def of(self, batch: Batch) -> Request | None:
-        """The statement that goes with a batch; None where it publishes nothing, and in a pause."""
+    def request_for(self, batch: Batch) -> Request | None:
+        """The statement to run with a batch. None: it publishes nothing, or this is a pause."""
         published = [
             (write.workflow_id, step.step_id)
             for write in batch.writes
@@ -62,27 +62,27 @@ class Broadcasts:
             return None
         self._warning = None
         workflows, steps = zip(*published, strict=True)
-        # After a refusal the first tries for all: a warning for each would fill the server's log.
+        # After a refusal only the first event is tried: a warning for each would fill the server's log.
         tries = "on" if self._failures else "off"
         return _BROADCAST, {"workflows": texts(workflows), "steps": texts(steps), "tries": tries}
 
-    def noticed(self, notice: Diagnostic) -> None:
-        """Hear what the server says beside its answers."""
+    def on_notice(self, notice: Diagnostic) -> None:
+        """Take in a notice of the server."""
         _, swallowed, text = (notice.message_primary or "").partition(_SWALLOWED)
         if swallowed:
             self._warning = text
 
-    def answered(self, result: PGresult) -> None:
-        """The transaction was committed. Whether Realtime took all says its result, or a warning."""
+    def on_answer(self, result: PGresult) -> None:
+        """The transaction was committed. Its result, or a warning, says whether Realtime took the events."""
         reason = result.get_value(0, 0)
         text = self._warning or (None if reason is None else reason.decode("utf-8", "replace"))
         if text is not None:
-            self.refused(text)
+            self.pause(text)
         elif self._failures:
             self._failures = 0
             self._observe(RealtimeAccepted(monotonic() - self._refused_since))
 
-    def refused(self, error: str) -> None:
+    def pause(self, error: str) -> None:
         """Pause, for longer each time."""
         now = monotonic()
         self._failures += 1

@@ -5,22 +5,22 @@ from __future__ import annotations
 import json
 
 RELIED_ON = {
-    # Texts of values, as the driver reads them and arrays are written.
+    # How values look as text: the driver reads them so, and arrays are written so.
     "client_encoding": ("^UTF8$", "UTF8"),
     "DateStyle": ("^ISO,", "ISO"),
     "IntervalStyle": ("^postgres$", "postgres"),
     "extra_float_digits": ("^[1-3]$", "1"),
     "array_nulls": ("^on$", "on"),
     "standard_conforming_strings": ("^on$", "on"),
-    # What statements see and do.
+    # What statements see and how they behave.
     "default_transaction_isolation": ("^read committed$", "read committed"),
     "transform_null_equals": ("^off$", "off"),
     "row_security": ("^on$", "on"),
-    # What ends a session that nobody wants to end. In a pooler's session it is the pooler's affair.
+    # What could end a session. In a pooler's session that is the pooler's business.
     "exit_on_error": ("^off$", "off"),
     "idle_session_timeout": ("^0$", "0"),
 }
-"""By name: which values will do, as a regular expression, and what is set where another is found."""
+"""For each setting a regular expression of the values that are fine, and the value to set otherwise."""
 
 RELIED_ON_JSON = json.dumps(
     {name: {"fits": fits, "value": value} for name, (fits, value) in RELIED_ON.items()}

@@ -1,4 +1,4 @@
-"""What to do about a failed connection, by what was said of it. Servers and poolers give no codes there."""
+"""What to do about a failed connection, by its error text: servers and poolers give no codes for these."""
 
 from __future__ import annotations
 
@@ -10,53 +10,53 @@ _SUPABASE_USER = "through Supabase's poolers the user is postgres.PROJECT_REF"
 
 @dataclass(frozen=True, slots=True)
 class Remedy:
-    """What to do. `refused`: it won't pass by itself, so trying again often only does harm."""
+    """What to do. `refused`: the cause won't go away by itself, so frequent retries only do harm."""
 
     text: str
     refused: bool
 
 
-def _known(pattern: str, text: str, *, refused: bool = True) -> tuple[re.Pattern[str], Remedy]:
+def _row(pattern: str, text: str, *, refused: bool = True) -> tuple[re.Pattern[str], Remedy]:
     return re.compile(pattern, re.IGNORECASE), Remedy(text, refused)
 
 
-_KNOWN = (
-    _known(
+_ROWS = (
+    _row(
         r"circuit ?breaker|too many (failed )?authentication|temporarily blocked",
         "the pooler has had too many wrong passwords: correct SUPABASE_DB_URL, then wait some minutes",
     ),
-    _known(
+    _row(
         r"password authentication failed|no password supplied|sasl authentication|wrong password|"
         r"authentication (query )?failed",
         f"set the right user and password in SUPABASE_DB_URL ({_SUPABASE_USER}; "
         "in a password write @ : / % as %40 %3A %2F %25)",
     ),
-    _known(
+    _row(
         r"tenant.* not found|ENOTFOUND|no such (user|database)",
         f"take the URL from Connect in Supabase's dashboard: the host names the region, and {_SUPABASE_USER}",
     ),
-    _known(
+    _row(
         r'database "?.*"? does not exist',
         "create it, or name another at the end of SUPABASE_DB_URL; Supabase's is postgres",
     ),
-    _known(r'role "?.*"? (does not exist|is not permitted)', "set another user in SUPABASE_DB_URL"),
-    _known(
+    _row(r'role "?.*"? (does not exist|is not permitted)', "set another user in SUPABASE_DB_URL"),
+    _row(
         r"pg_hba\.conf|address not (in|allowed)|not in tenant allow_list",
         "let this machine's address in: network restrictions at Supabase, pg_hba.conf elsewhere",
     ),
-    _known(
+    _row(
         r"unsupported startup parameter",
         "leave options= out of SUPABASE_DB_URL, and PGOPTIONS: poolers refuse them",
     ),
-    _known(
+    _row(
         r"does not support SSL",
         "if you trust the network add ?sslmode=disable to SUPABASE_DB_URL",
     ),
-    _known(
+    _row(
         r"certificate|root\.crt",
         "set sslrootcert in SUPABASE_DB_URL to the certificate from Supabase's database settings",
     ),
-    _known(
+    _row(
         r'(\([0-9a-f:]+\)|"[0-9a-f:.]*:[0-9a-f:.]*"), port \d+ failed: '
         r"(network is unreachable|no route to host|cannot assign requested address)|no address associated|"
         r"resolve host '?db\.\w+\.supabase\.co",
@@ -64,7 +64,7 @@ _KNOWN = (
         "add-on: a project's direct host has IPv6 only",
         refused=False,
     ),
-    _known(
+    _row(
         r"connection slots|too many (clients|connections)|max ?clients|no more connections",
         "run fewer instances, lower OUTLAST_DB_CONNECTIONS, or take the transaction pooler's URL (port 6543)",
         refused=False,
@@ -73,5 +73,5 @@ _KNOWN = (
 
 
 def remedy_for(error: str) -> Remedy | None:
-    """The remedy for what a connection failed with; None: wait, it is tried again."""
-    return next((remedy for pattern, remedy in _KNOWN if pattern.search(error)), None)
+    """The remedy for a failed connection. None: wait, it is tried again."""
+    return next((remedy for pattern, remedy in _ROWS if pattern.search(error)), None)

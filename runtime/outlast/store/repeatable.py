@@ -12,27 +12,27 @@ from psycopg.rows import dict_row
 from psycopg.sql import SQL
 
 from outlast.core.ports import Unreachable
-from outlast.store.connections import CONFLICTS, AsyncConn, away
+from outlast.store.connections import CONFLICTS, AsyncConn, as_unreachable
 from outlast.store.gate import NoConnection
 from outlast.store.pool import Pool
 
 TRIES = 3
 WAIT_S = 3.0
-"""For a connection. Who asks is waited for, and is better told soon that the database is away."""
+"""How long to wait for a connection. Somebody waits for the answer: better to say soon that there is none."""
 
 T = TypeVar("T")
 Row = TypeVar("Row")
 
 
 async def rows_of(pool: Pool, statement: SQL, parameters: dict[str, Any]) -> list[dict[str, Any]]:
-    """The rows of `statement`. Raises Unreachable, and what Postgres thinks of the statement."""
+    """The rows of `statement`. Raises Unreachable, and the errors of the statement itself."""
 
     async def read(connection: AsyncConn) -> list[dict[str, Any]]:
         cursor = connection.cursor(row_factory=dict_row)
         await cursor.execute(statement, parameters)
         return await cursor.fetchall()
 
-    return await _repeated(pool, read)
+    return await _repeat(pool, read)
 
 
 async def rows_within(
@@ -58,7 +58,7 @@ async def rows_within(
                 rows.append(row)
         return rows, False
 
-    return await _repeated(pool, read)
+    return await _repeat(pool, read)
 
 
 @asynccontextmanager
@@ -79,10 +79,10 @@ async def one_by_one(
         await rows.aclose()  # type: ignore[attr-defined]  # it is a generator
 
 
-async def _repeated(pool: Pool, read: Callable[[AsyncConn], Awaitable[T]]) -> T:
+async def _repeat(pool: Pool, read: Callable[[AsyncConn], Awaitable[T]]) -> T:
     for attempt in range(1, TRIES + 1):
         try:
-            async with away(), pool.connection(WAIT_S) as connection, connection.settled():
+            async with as_unreachable(), pool.connection(WAIT_S) as connection, connection.with_settings():
                 return await read(connection)
         except CONFLICTS as error:
             if attempt == TRIES:

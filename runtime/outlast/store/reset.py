@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from outlast.store.connections import Database, away
+from outlast.store.connections import Database, as_unreachable
 from outlast.store.queries import load
 
 _SQL = load("reset.sql")
@@ -14,7 +14,7 @@ async def reset(maintenance: Database) -> bool:
     False, and nothing done, while instances serve from it.
     """
     connection = await maintenance.connect(statement_timeout_s=0)
-    async with away(), connection:
+    async with as_unreachable(), connection:
         row = await (await connection.execute(_SQL["instances"], {})).fetchone()
         if row is not None and row[0]:
             return False

@@ -1,7 +1,7 @@
 -- The database of the embedded server, made anew; over a connection to another one.
 
 -- name: instances
--- Hosts that serve from it now.
+-- The hosts that use it now.
 select count(*) from pg_stat_activity
 where datname = 'postgres' and application_name like 'outlast/%%' and application_name <> 'outlast/cli'
 

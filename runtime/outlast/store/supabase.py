@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from outlast.store.connections import Database, away
+from outlast.store.connections import Database, as_unreachable
 from outlast.store.migrations import lock_migrations
 from outlast.store.queries import load
 
@@ -10,12 +10,12 @@ _SQL = load("supabase.sql")
 
 
 async def play_supabase(database: Database) -> bool:
-    """Make what is missing, before any migration names it; whether anything was. One look where all is there.
+    """Create what is missing, before any migration names it. Returns whether anything was missing.
 
     Never for a database that was given: there it is Supabase's to make. Raises Unreachable.
     """
     connection = await database.connect(statement_timeout_s=0)
-    async with away(), connection:
+    async with as_unreachable(), connection:
         row = await (await connection.execute(_SQL["present"])).fetchone()
         if row is not None and row[0]:
             return False

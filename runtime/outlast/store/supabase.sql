@@ -1,5 +1,5 @@
 -- What a Supabase project's database has before its first migration, as far as policies and grants need it.
--- For the embedded database only, which plays one. Each statement may run twice, and beside itself.
+-- Only for the embedded database. Each statement may run twice, and two may run at the same time.
 
 -- name: present
 select (select count(*) from pg_roles where rolname in ('anon', 'authenticated', 'service_role', 'authenticator')) = 4
@@ -18,7 +18,7 @@ declare
   wanted record;
   member text;
 begin
-  -- Roles belong to the whole server: another database's migration may make them at this very moment.
+  -- Roles belong to the whole server: a migration of another database may create them at the same moment.
   for wanted in values
     ('anon', 'nologin'), ('authenticated', 'nologin'), ('service_role', 'nologin bypassrls'),
     ('authenticator', 'login noinherit')
@@ -57,7 +57,7 @@ grant usage on schema extensions to anon, authenticated, service_role;
 create schema if not exists auth;
 grant usage on schema auth to anon, authenticated, service_role;
 
--- Nobody signs in here: it is there for what refers to it, and for seeds. Columns that seeds and triggers name.
+-- Nobody signs in here. The table is for foreign keys, seeds and triggers: it has the columns that these use.
 create table if not exists auth.users (
   id uuid primary key,
   instance_id uuid,
@@ -79,7 +79,7 @@ grant all on auth.users to service_role;
 
 do $$
 begin
-  -- A project may have made its own before: those stay.
+  -- A project may have created its own: these stay.
   if to_regprocedure('auth.jwt()') is null then
     create function auth.jwt() returns jsonb language sql stable as
       $jwt$ select nullif(current_setting('request.jwt.claims', true), '')::jsonb $jwt$;

@@ -12,9 +12,9 @@ from outlast.core.clock import age_s, monotonic
 from outlast.core.errors import UsageError
 from outlast.core.ports import Conflicted, Fence, TransactionWork, Unreachable
 from outlast.core.records import StepRecord
-from outlast.store.borrowed import ENDED_BY_BODY, lent
+from outlast.store.borrowed import ENDED_BY_BODY, lend
 from outlast.store.callers import as_caller, as_service, commit_as_caller, commit_as_service
-from outlast.store.connections import CONFLICTS, AsyncConn, away, ends_session
+from outlast.store.connections import CONFLICTS, AsyncConn, as_unreachable, ends_session
 from outlast.store.pool import Pool
 from outlast.store.queries import load
 
@@ -36,29 +36,29 @@ class PostgresTransactions:
     async def transact(self, work: TransactionWork, fence: Fence | None) -> StepRecord | None:
         """See TransactionStore."""
         try:
-            async with away(), self._pool.connection() as connection:
+            async with as_unreachable(), self._pool.connection() as connection:
                 record = await self._attempt(connection, work, fence)
                 # guard: standing-record-unread
                 if record is None and fence is not None:
-                    record = await _standing(connection, fence)
+                    record = await _read_record(connection, fence)
                 return record
         except _BodyFailed as failed:
-            # Perhaps for what an earlier run did, whose COMMIT lost its answer.
+            # The body may fail because an earlier run, whose COMMIT lost its answer, did its work.
             # guard: second-runs-error = None
-            record = None if fence is None else await self._recorded(fence)
+            record = None if fence is None else await self._read_record_anew(fence)
             if record is not None:
                 return record
             raise failed.error from failed.error.__cause__
 
-    async def _recorded(self, fence: Fence) -> StepRecord | None:
-        """The same as `_standing`, over a connection that no body has spoilt."""
-        async with away(), self._pool.connection() as connection:
-            return await _standing(connection, fence)
+    async def _read_record_anew(self, fence: Fence) -> StepRecord | None:
+        """The same as `_read_record`, over a connection that no body has used."""
+        async with as_unreachable(), self._pool.connection() as connection:
+            return await _read_record(connection, fence)
 
     async def _attempt(
         self, connection: AsyncConn, work: TransactionWork, fence: Fence | None
     ) -> StepRecord | None:
-        """One transaction; None if its record was refused, and so all of it undone."""
+        """Run one transaction. None: its record was refused, so all of it was rolled back."""
         mark = str(fence.nonce) if fence else "plain"
         committed = False
         try:
@@ -89,18 +89,11 @@ class PostgresTransactions:
         """Write the record as the transaction's last statement; False if that was refused."""
         now = monotonic()
         parameters = {
+            **record._asdict(),
             "instance": self._instance_id,
             "workflow_id": fence.workflow_id,
             "epoch": fence.epoch,
             "step_id": fence.step_id,
-            "name": record.name,
-            "output": record.output,
-            "error": record.error,
-            "attempts": record.attempts,
-            "completion_order": record.completion_order,
-            "kind": record.kind,
-            "at_s": record.at_s,
-            "arguments": record.arguments,
             "nonce": fence.nonce,
             "began": age_s(record.began, now),
             "ended": age_s(record.ended, now),
@@ -120,10 +113,10 @@ class _BodyFailed(Exception):
 
 
 async def _run_body(connection: AsyncConn, work: TransactionWork, mark: str) -> StepRecord:
-    """Run the user's function. What it raises is its own, unless the connection is gone or it runs again."""
+    """Run the user's function. Its exceptions become _BodyFailed, but not conflicts and a lost connection."""
     try:
         entered = nullcontext() if work.caller is None else as_caller(connection, work.caller, mark)
-        async with entered, lent(connection, threaded=work.threaded) as borrowed:
+        async with entered, lend(connection, threaded=work.threaded) as borrowed:
             return await work.run(borrowed)
     except CONFLICTS:
         raise
@@ -134,14 +127,14 @@ async def _run_body(connection: AsyncConn, work: TransactionWork, mark: str) -> 
 
 
 async def _check_open(connection: AsyncConn, mark: str) -> None:
-    """Raise UsageError if this is no longer the transaction that was marked at its begin."""
+    """Raise UsageError if the body ended the transaction: the mark of its beginning is gone then."""
     row = await (await connection.execute(_SQL["transaction_mark"], {"mark": mark})).fetchone()
     if row is None or not row[0]:
         raise _BodyFailed(UsageError(ENDED_BY_BODY))
 
 
-async def _standing(connection: AsyncConn, fence: Fence) -> StepRecord | None:
-    """The record that stood in the way: of a commit whose answer was lost. None: the fence refused."""
+async def _read_record(connection: AsyncConn, fence: Fence) -> StepRecord | None:
+    """The record that is there already, from a commit whose answer was lost. None: the fence refused."""
     parameters = {"workflow_id": fence.workflow_id, "step_id": fence.step_id}
     row = await (await connection.execute(_SQL["recorded_step"], parameters)).fetchone()
     return StepRecord(*row) if row else None

@@ -24,11 +24,11 @@ def wake_migration(url: str, every_s: int) -> str:
     Raises BadWakeUrl.
     """
     template = (files(__package__) / "wake.sql").read_text("utf-8")
-    quoted = "'" + _checked(url).replace("'", "''") + "'"
+    quoted = "'" + _check(url).replace("'", "''") + "'"
     return template.replace("{{url}}", quoted).replace("{{every_s}}", str(int(every_s)))
 
 
-def _checked(url: str) -> str:
+def _check(url: str) -> str:
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port

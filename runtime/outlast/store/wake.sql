@@ -44,13 +44,13 @@ declare
   alive constant boolean not null default exists (select from outlast.instances i where i.lease_until > now());
   seen constant timestamptz not null default case
     when alive then now()
-    -- One that came and went between two looks.
+    -- An instance that came and went between two looks.
     else coalesce((select max(i.started_at) from outlast.instances i), '-infinity')
   end;
   last_alive timestamptz;
   target text;
 begin
-  -- Whoever came has answered all tries before.
+  -- An instance that came has answered all earlier tries.
   update outlast.wake w set alive_at = seen, tries = 0, next_at = '-infinity' where w.alive_at < seen;
   select w.alive_at into last_alive from outlast.wake w;
   if alive then
@@ -64,7 +64,7 @@ begin
       select from outlast.instances i where i.instance_id = w.owner and i.lease_until > now()
     )
   ) then
-    -- One try has 50 s to bring the host up; if it doesn't come up, the next is later each time, up to 13 minutes.
+    -- A try has 50 s to bring the host up. If it fails, the next one comes later each time, up to 13 minutes.
     update outlast.wake w
     set tries = w.tries + 1, next_at = now() + interval '50 seconds' * 2 ^ least(w.tries, 4)
     where w.next_at <= now()
@@ -73,8 +73,8 @@ begin
     select from outlast.workflow_status w
     where w.owner is null and w.claimable_at <= last_alive and w.claimable_at > now() - interval '7 days'
   ) then
-    -- An instance was there and left it: of a function that is no more, or there was no room. Ever more rarely, up to
-    -- once a day; and it delays nothing else.
+    -- An instance was there and left the workflow: its function is gone, or there was no room. It is tried ever more
+    -- rarely, down to once a day, and delays nothing else.
     update outlast.wake w
     set left_tries = w.left_tries + 1,
         left_next_at = now() + least(interval '1 day', interval '50 seconds' * 4 ^ least(w.left_tries, 8))
@@ -88,7 +88,7 @@ begin
   if target is null then
     return false;
   end if;
-  -- The host starts behind an answer that doesn't come: all HTTP of the project waits for pg_net's one worker.
+  -- Don't wait for the answer: pg_net has one worker, and all HTTP of the project would wait for it.
   perform net.http_get(url := target || '/healthz', timeout_milliseconds := 5000);
   return true;
 end
@@ -108,7 +108,7 @@ begin
     if exists (select from pg_available_extensions where name = extension and installed_version is null) then
       execute format(
         'create extension if not exists %I%s', extension,
-        -- Where Supabase has it; its functions are in a schema of their own, `net`.
+        -- Where Supabase installs it. Its functions are in the schema `net`.
         case
           when extension = 'pg_net' and to_regnamespace('extensions') is not null then ' with schema extensions'
           else ''
@@ -132,7 +132,7 @@ begin
   select extversion into version from pg_extension where extname = 'pg_cron';
   perform cron.schedule(
     'outlast-wake',
-    -- Intervals of seconds came with pg_cron 1.5, and end at 59.
+    -- pg_cron has intervals in seconds since 1.5, of at most 59.
     case
       when every_s < 60
         and (split_part(version, '.', 1)::integer, substring(split_part(version, '.', 2) from '^\d+')::integer) >= (1, 5)

@@ -46,7 +46,7 @@ class Wire:
         self._answer: asyncio.Future[list[PGresult]] | None = None
         self._results: list[PGresult] = []
         self._libpq.enter_pipeline_mode()
-        # For good, so that the end of an idle connection is seen at once and not by the next commit.
+        # The reader stays, so that the end of an idle connection is seen at once, not by the next commit.
         self._loop.add_reader(self._socket, self._readable)
 
     async def prepare(self, statements: Iterable[Numbered], timeout_s: float) -> None:
@@ -63,7 +63,7 @@ class Wire:
         encoding = self._encoding
         needed = self._connection.needed
         if needed is not None:
-            # The same transaction: they are in force when the server reads what follows.
+            # They are part of the same transaction, so they hold for the statements that follow.
             requests = [(_SQL["rely"], {"needed": needed}), *requests]
         encoded = [
             (
@@ -122,7 +122,7 @@ class Wire:
                 self._libpq.send_query_params(statement.text.encode(self._encoding), values)
 
     def _writable(self) -> None:
-        """More than the socket took at once: send the next of it."""
+        """The socket did not take all at once: send more."""
         try:
             if not self._libpq.flush():
                 self._loop.remove_writer(self._socket)
@@ -130,7 +130,7 @@ class Wire:
             self._lose(error)
 
     def _readable(self) -> None:
-        """Take all that is here: of a socket in error uvloop tells once and never again (libuv's poll.c)."""
+        """Read all that has arrived: uvloop reports a socket in error only once (libuv's poll.c)."""
         try:
             while True:
                 self._libpq.consume_input()
@@ -141,7 +141,7 @@ class Wire:
             self._lose(error)
 
     def _collect(self) -> None:
-        """Take the results that are here. Each statement's end with None, the pipeline's with a sync."""
+        """Take the results that have arrived. None ends a statement's results, a sync the pipeline's."""
         ended = False
         while not self._libpq.is_busy():
             result = self._libpq.get_result()
@@ -159,10 +159,10 @@ class Wire:
             raise errors.OperationalError(self._libpq.get_error_message())
 
     def _lose(self, error: BaseException) -> None:
-        """Let the connection go: nothing of it is to be believed any more."""
+        """Drop the connection: nothing that it still says can be trusted."""
         if not self.lost:
             self.lost = True
-            # Before the socket's number may become another's.
+            # Before closing: the socket's number may be used again at once.
             self._loop.remove_reader(self._socket)
             self._loop.remove_writer(self._socket)
             self._libpq.finish()

@@ -19,23 +19,23 @@ from outlast.core.records import (
     Standings,
     StepRecord,
 )
-from outlast.core.resources import EVENTS, STEPS, WORKFLOWS, Kind, Resource
+from outlast.core.resources import Kind, Resource
 from outlast.core.status import Status
 from outlast.core.verbs import CANCEL, Verb
-from outlast.store.connections import away
+from outlast.store.connections import as_unreachable
 from outlast.store.pool import Pool
 from outlast.store.queries import load
 from outlast.store.repeatable import one_by_one, rows_of, rows_within
 
 _SQL = load("workflows.sql")
 LOAD_WAIT_S = 10.0
-"""For a connection of the pool, which long transactions may hold."""
+"""How long to wait for a connection of the pool: long transactions may hold them."""
 
 LOOK_BYTES_MAX = 16 * 2**20
-"""What workflows that are waited for may have returned, of one answer."""
+"""How large the results may be that one query for ended workflows returns."""
 
 PAGE_BYTES_MAX = 4 * 2**20
-"""Of the rows of a page, and of one look of a stream."""
+"""How large the rows of a page, or of one query of a stream, may be."""
 
 
 class PostgresWorkflows:
@@ -47,13 +47,13 @@ class PostgresWorkflows:
     async def load(
         self, workflows: Sequence[ClaimedWorkflow], enough: Callable[[ClaimedWorkflow], bool]
     ) -> AsyncGenerator[ClaimedWorkflow]:
-        """See WorkflowStore. Row by row: no more of the answer is in memory than was asked for."""
+        """See WorkflowStore. It reads row by row, so that no more is in memory than was asked for."""
         whole: ClaimedWorkflow | None = None
         parameters = {"ids": [each.workflow_id for each in workflows]}
         async with (
-            away(),
+            as_unreachable(),
             self._pool.connection(LOAD_WAIT_S) as connection,
-            connection.settled(),
+            connection.with_settings(),
             one_by_one(connection, connection.cursor(), _SQL["load"], parameters) as rows,
         ):
             async for place, step_id, name, output, error, *rest in rows:
@@ -75,7 +75,7 @@ class PostgresWorkflows:
 
     async def standing(self, ids: Sequence[str]) -> Standings:
         """See WorkflowStore."""
-        return await self._standings("standing", ids)
+        return await self._standings(ids, ended=False)
 
     async def same_payload(self, new: NewWorkflow) -> bool:
         """See WorkflowStore."""
@@ -88,7 +88,7 @@ class PostgresWorkflows:
 
     async def ended(self, ids: Sequence[str]) -> Standings:
         """See WorkflowStore."""
-        return await self._standings("ended", ids)
+        return await self._standings(ids, ended=True)
 
     async def cancel(self, workflow_id: str) -> bool:
         """See WorkflowStore."""
@@ -100,7 +100,7 @@ class PostgresWorkflows:
         return {row["workflow_id"]: Ownership(**{**row, "status": Status(row["status"])}) for row in rows}
 
     async def counts(self, subject: str, sleeping_max: int, stored_max: int) -> tuple[int, int]:
-        """So many of a user's workflows sleep, so many are stored; no further than to the limits.
+        """How many of a user's workflows sleep, and how many are stored. Counting stops at the limits.
 
         Raises Unreachable.
         """
@@ -113,31 +113,6 @@ class PostgresWorkflows:
         rows = await self._rows("show", {"workflow_id": workflow_id})
         return rows[0] if rows else None
 
-    async def page(
-        self,
-        after: Sequence[Any] | None = None,
-        limit: int | None = None,
-        *,
-        subject: str | None = None,
-        **filters: Any,
-    ) -> Page:
-        """A page of workflows, newest first: all, or those of the user `subject`. See `listing`.
-
-        Raises TypeError for a filter that there isn't: it would be no filter at all.
-        """
-        if unknown := filters.keys() - {each.name for each in WORKFLOWS.filters}:
-            raise TypeError(f"workflows have no filter {', '.join(sorted(unknown))}")
-        return await self.listing(WORKFLOWS, {**filters, "subject": subject}, after, limit)
-
-    async def steps(
-        self, workflow_id: str, after: tuple[int, str] | None = None, limit: int | None = None
-    ) -> Page:
-        """Recorded steps in order of completion, then waits that aren't over; JSON as text.
-
-        `after` is the last one (`place`, `step_id`) of the page before. Raises Unreachable.
-        """
-        return await self.listing(STEPS, {"workflow_id": workflow_id}, after, limit)
-
     async def listing(
         self,
         resource: Resource,
@@ -147,10 +122,13 @@ class PostgresWorkflows:
     ) -> Page:
         """A page of any resource, in its order; recorded JSON as text. Raises Unreachable.
 
-        `given` are its filters and what else its query takes; `after` is where the page before ended: of its
-        last row the columns of the order.
+        `given` are its filters, the `workflow_id` of what belongs to one, and the `subject` whose workflows
+        are wanted; None for all. `after` is where the page before ended: of its last row the columns of the
+        order. Raises TypeError for a filter that there isn't: it would be no filter at all.
         """
-        parameters = dict.fromkeys(each.name for each in resource.filters) | dict(given)
+        if unknown := given.keys() - {each.name for each in resource.filters} - {"workflow_id", "subject"}:
+            raise TypeError(f"{resource.name} have no filter {', '.join(sorted(unknown))}")
+        parameters = dict.fromkeys([*(each.name for each in resource.filters), "subject"]) | dict(given)
         for each in resource.filters:
             if each.kind is Kind.PAIR:
                 key, value = parameters[each.name] or (None, None)
@@ -160,7 +138,7 @@ class PostgresWorkflows:
         return await self._page(resource.name, parameters, limit)
 
     async def change(self, verb: Verb, workflow_id: str, arguments: Mapping[str, Any]) -> Status | None:
-        """Do a verb of the table: the status after it, None if that of the workflow lets nothing be done.
+        """Apply a verb and return the new status. None: the workflow's status doesn't allow it.
 
         The nonce tells an earlier try whose answer was lost. Raises Unreachable.
         """
@@ -178,20 +156,17 @@ class PostgresWorkflows:
         """Completions later than the `order`-th; of published events the `value` too. Raises Unreachable."""
         return await self._page("steps_after", {"workflow_id": workflow_id, "after": order}, limit)
 
-    async def events(self, workflow_id: str, after: int, limit: int, event: str | None = None) -> Page:
-        """Published events later than number `after`, all or those of one name. Raises Unreachable."""
-        return await self.listing(EVENTS, {"workflow_id": workflow_id, "event": event}, (after,), limit)
-
     async def _rows(self, query: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
         return await rows_of(self._pool, _SQL[query], parameters)
 
     async def _page(self, query: str, parameters: dict[str, Any], limit: int | None) -> Page:
-        """One row more than asked for tells whether others follow."""
+        """A page. It reads one row more than asked for, to know whether others follow."""
         parameters["limit"] = None if limit is None else limit + 1
         rows, cut = await rows_within(self._pool, _SQL[query], parameters, PAGE_BYTES_MAX)
         return Page(rows[:limit], cut or (limit is not None and len(rows) > limit))
 
-    async def _standings(self, query: str, ids: Sequence[str]) -> Standings:
-        rows, cut = await rows_within(self._pool, _SQL[query], {"ids": list(ids)}, LOOK_BYTES_MAX)
+    async def _standings(self, ids: Sequence[str], *, ended: bool) -> Standings:
+        parameters = {"ids": list(ids), "ended": ended}
+        rows, cut = await rows_within(self._pool, _SQL["standing"], parameters, LOOK_BYTES_MAX)
         standings = (Standing(**{**row, "status": Status(row["status"])}) for row in rows)
         return Standings({each.workflow_id: each for each in standings}, cut)

@@ -1,14 +1,15 @@
 -- Workflows as callers and operators see them.
 
 -- name: standing
+-- With `ended` only those that have ended.
 select
   workflow_id, function, status, fingerprint, subject, output::text, error::text, response::text
 from outlast.workflow_status
-where workflow_id = any(%(ids)s::text[])
+where workflow_id = any(%(ids)s::text[]) and (not %(ended)s or status not in ('ENQUEUED', 'PENDING'))
 
 -- name: same_payload
--- As JSON: white space, the order of keys and how a number is written make no other payload. Of two HTTP calls method, path
--- and query are the same too. What was started in SQL or Python has none of them.
+-- Payloads are compared as JSON: white space, the order of keys and the spelling of numbers don't matter. Two HTTP
+-- calls must also agree in method, path and query. Starts by SQL or Python have none of these.
 select exists (
   select
   from outlast.workflow_status w
@@ -19,21 +20,14 @@ select exists (
         = (%(request)s::json ->> 'method', %(request)s::json ->> 'path', %(request)s::json ->> 'query'))
 ) as same
 
--- name: ended
--- Of the workflows that callers wait for, those that ended.
-select
-  workflow_id, function, status, fingerprint, subject, output::text, error::text, response::text
-from outlast.workflow_status
-where workflow_id = any(%(ids)s::text[]) and status not in ('ENQUEUED', 'PENDING')
-
 -- name: ownership
--- Whose a workflow is, before anything large of it is read: for whom it isn't it takes as long as one that isn't there.
+-- Who owns a workflow. It reads nothing large: another user's workflow takes as long as one that doesn't exist.
 select workflow_id, function, status, subject, parent
 from outlast.workflow_status
 where workflow_id = any(%(ids)s::text[])
 
 -- name: counts
--- Of one user; no further than to the limits, and out of indexes alone.
+-- Counts of one user. Counting stops at the limits, and reads only indexes.
 select
   (select count(*) from (
     select from outlast.workflow_status
@@ -53,8 +47,8 @@ from outlast.workflow_status
 where workflow_id = %(workflow_id)s
 
 -- name: workflows
--- Errors are read of the rows of a page alone; where one is looked for, of rows that have one. A user (`subject`)
--- neither sees nor finds the text of an exception. Postgres has no text for \u0000.
+-- Errors are read only for the rows of the page, or, if the filter asks for one, for rows that have one. A user
+-- (`subject`) can neither see nor search the text of an exception. Postgres's text can't hold \u0000.
 select
   w.workflow_id, w.function, w.version, w.status, w.queue, w.parent, w.attributes::text, w.recovery_attempts,
   w.claimable_at, w.created_at, w.started_at, w.updated_at, w.completed_at, e.code as error_code,
@@ -92,7 +86,7 @@ order by w.created_at desc, w.workflow_id desc
 limit %(limit)s
 
 -- name: steps
--- Waits that aren't over have no order of completion: their place is after all others.
+-- Waits that have not ended have no completion_order: they come last.
 select
   step_id, name, kind, output::text, error::text, attempts, completion_order, started_at, completed_at,
   coalesce(completion_order, 2147483647) as place,
@@ -105,7 +99,7 @@ order by coalesce(completion_order, 2147483647), step_id
 limit %(limit)s::bigint
 
 -- name: running
--- What the instance that owns the workflow runs of it, as its last beat said, and what of that was not over by now.
+-- The steps that the owner runs, as of its last beat, without those that have been recorded since.
 select
   r.step_id, r.name, r.attempt, to_timestamp(r.began_s) as began_at, to_timestamp(r.retry_s) as retry_at,
   i.instance_id
@@ -120,7 +114,7 @@ where w.workflow_id = %(workflow_id)s and r.workflow_id = w.workflow_id and r.ep
 order by r.began_s, r.step_id
 
 -- name: steps_after
--- For streams: completions later than one that was seen.
+-- For streams: the completions after a given one.
 select
   step_id, name, kind, error is null as succeeded, completion_order, completed_at,
   case when kind = 'publish' then output::text end as value
@@ -133,15 +127,15 @@ limit %(limit)s::bigint
 select
   completion_order as number, substr(name, 9) as event, output::text as value, completed_at as published_at
 from outlast.operation_outputs
-where workflow_id = %(workflow_id)s and completion_order > %(after_number)s
+where workflow_id = %(workflow_id)s and completion_order > coalesce(%(after_number)s, 0)
   and kind = 'publish'
   and (%(event)s::text is null or name = 'publish ' || %(event)s)
 order by completion_order
 limit %(limit)s::bigint
 
 -- name: load
--- All that workflows need to run, one after the other, the row itself first. `lateral` keeps this order without a
--- sort, and so the first ones can be had before the last ones are read.
+-- All that workflows need to run: for each its own row first, then its records. `lateral` gives this order without a
+-- sort, so that the first workflows can be used before the last ones are read.
 select d.place, r.*
 from unnest(%(ids)s::text[]) with ordinality as d (workflow_id, place)
 cross join lateral (
@@ -156,7 +150,7 @@ cross join lateral (
 ) as r
 
 -- name: cancel
--- Raising the epoch refuses every later write of whoever runs it.
+-- The raised epoch makes every later write of its owner fail.
 update outlast.workflow_status
 set status = 'CANCELLED', claimable_at = null, nonce = %(nonce)s,
     -- guard: cancel-keeps-owner
@@ -171,7 +165,7 @@ where workflow_id = %(workflow_id)s
 returning status
 
 -- name: changed
--- By an earlier try of the same call, whose answer was lost.
+-- Whether an earlier try of the same call, whose answer was lost, has changed it.
 select status
 from outlast.workflow_status
 where workflow_id = %(workflow_id)s

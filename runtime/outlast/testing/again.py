@@ -1,6 +1,6 @@
 """`python -m outlast.testing.again`: a history replayed in another process, which hashes otherwise.
 
-It reads a document from its input and writes one; `elsewhere` is the other end.
+It reads a document from its input and writes one; `replay_elsewhere` calls it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class NotFoundAgain(Exception):
     """A workflow can't be found in another process: its function isn't at the top of a module."""
 
 
-def elsewhere(
+def replay_elsewhere(
     history: History, definitions: dict[str, WorkflowDefinition], hash_seed: int
 ) -> Divergence | None:
     """What differs in a replay by a process with that seed of hashes. Raises NotFoundAgain."""
@@ -41,7 +41,7 @@ def elsewhere(
             definition.fn.__code__.co_filename,
             definition.fn.__qualname__,
         )
-    document = {"path": sys.path, "homes": homes, "history": _plain(history)}
+    document = {"path": sys.path, "homes": homes, "history": _encode(history)}
     done = subprocess.run(
         [sys.executable, "-m", "outlast.testing.again"],
         input=json.dumps(document),
@@ -59,7 +59,7 @@ def elsewhere(
     return Divergence(found["text"], tuple(found["place"]) if found["place"] else None)
 
 
-def _plain(history: History) -> dict[str, Any]:
+def _encode(history: History) -> dict[str, Any]:
     return {
         "workflows": [[list(new), *rest] for new, *rest in history.workflows],
         "records": [[workflow_id, list(step)] for workflow_id, step in history.records],
@@ -67,23 +67,23 @@ def _plain(history: History) -> dict[str, Any]:
     }
 
 
-def _history(document: dict[str, Any]) -> History:
+def _read_history(document: dict[str, Any]) -> History:
     return History(
         [
             (NewWorkflow(*new), created_s, Status(status), output, error)
             for new, created_s, status, output, error in document["workflows"]
         ],
         [(workflow_id, StepRecord(*step)) for workflow_id, step in document["records"]],
-        {each: [_call(call) for call in calls] for each, calls in document["calls"].items()},
+        {each: [_read_call(call) for call in calls] for each, calls in document["calls"].items()},
     )
 
 
-def _call(document: list[Any]) -> CallSeen:
+def _read_call(document: list[Any]) -> CallSeen:
     step_id, kind, name, arguments, (file, line), refused = document
     return CallSeen(step_id, kind, name, arguments, (file, line), refused)
 
 
-def _find(module: str, file: str, name: str) -> WorkflowDefinition:
+def _find_workflow(module: str, file: str, name: str) -> WorkflowDefinition:
     """The workflow of that name. Its module is imported, or read from its file."""
     try:
         found: Any = importlib.import_module(module)
@@ -107,8 +107,8 @@ def main() -> None:
     """Replay what the input says; write what differs, as the last line."""
     document = json.loads(sys.stdin.read())
     sys.path[:] = document["path"]
-    definitions = {name: _find(*home) for name, home in document["homes"].items()}
-    found = replay_history(_history(document["history"]), definitions, [])
+    definitions = {name: _find_workflow(*home) for name, home in document["homes"].items()}
+    found = replay_history(_read_history(document["history"]), definitions, [])
     answer = None if found is None else {"text": found.text, "place": found.place}
     sys.stdout.write("\n" + json.dumps(answer))
     sys.stdout.flush()

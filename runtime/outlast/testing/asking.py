@@ -52,7 +52,7 @@ class Asked(Awaitable[T], Generic[T]):
 
 
 class Done(Asked[None]):
-    """Of a call that gives nothing."""
+    """What a call gives that has no result."""
 
     def __await__(self) -> Generator[Any, Any, None]:
         yield from self._wait()
@@ -100,7 +100,7 @@ class Asker:
 
 
 def in_async_code() -> bool:
-    """Whether who calls can, and must, await."""
+    """Whether the caller can await, and so must."""
     return _on_asyncio() or _in_trio()
 
 

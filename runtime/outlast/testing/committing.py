@@ -5,19 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, TypeVar
 
-from outlast.core.ports import Unreachable
+from outlast.core.ports import JournalStore, MessageStore, Unreachable
 from outlast.core.records import Batch, Committed, Ending, FencedWrite, StepRecord
 from outlast.testing.database import Database
 from outlast.testing.points import Points
 from outlast.testing.rows import Blocked, Transaction
 from outlast.testing.seen import Seen
-from outlast.testing.stores import (
-    DirectLink,
-    MemoryJournal,
-    MemoryMessages,
-    MemoryStore,
-    MemoryTransactions,
-)
+from outlast.testing.statements.journal import JournalStatements
+from outlast.testing.stores import DirectLink, MemoryStore, MemoryTransactions
 
 T = TypeVar("T")
 
@@ -26,20 +21,20 @@ Mishap = Literal["refused", "answer lost"]
 
 
 class Way:
-    """From all processes of a world to its database: what goes wrong there, by the numbers of commits."""
+    """The way from all processes of a world to its database, and which commits go wrong on it, by number."""
 
     def __init__(self, mishaps: dict[int, Mishap]) -> None:
         self._mishaps = mishaps
         self._sent = 0
 
     def fate(self) -> Mishap | None:
-        """Of the commit that is sent now."""
+        """What goes wrong with the commit that is sent now."""
         self._sent += 1
         return self._mishaps.get(self._sent)
 
 
 class _Link(DirectLink):
-    """As near as can be: only who waits for a lock waits."""
+    """A link without delay: a statement waits for nothing but locks."""
 
     async def call(self, what: str, statement: Callable[[], T], within: Transaction | None = None) -> T:
         """See Link."""
@@ -53,59 +48,56 @@ class PointedStore(MemoryStore):
     """All stores of one process."""
 
     def __init__(self, database: Database, instance_id: str, points: Points, seen: Seen, way: Way) -> None:
-        link = _Link(database)
-        super().__init__(database, link, instance_id)
-        self.journal = _Journal(database, link, instance_id, points, way)
-        self.transactions = MemoryTransactions(
-            database, _TransactionLink(database, points, seen, way), instance_id
-        )
-        self.messages = _Messages(database, link, points)
+        super().__init__(database, _Link(database), instance_id)
+        self.journal = _Journal(self.journal, points, way)
+        link = _TransactionLink(database, points, seen, way)
+        self.transactions = MemoryTransactions(database, link, JournalStatements(database, instance_id))
+        self.messages = _Messages(self.messages, points)
 
 
-class _Journal(MemoryJournal):
-    def __init__(
-        self, database: Database, link: DirectLink, instance_id: str, points: Points, way: Way
-    ) -> None:
-        super().__init__(database, link, instance_id)
+class _Journal:
+    def __init__(self, journal: JournalStore, points: Points, way: Way) -> None:
+        self.confirm = journal.confirm
+        self._commit = journal.commit
         self._points = points
         self._way = way
 
     async def commit(self, batch: Batch) -> Committed:
         """See JournalStore."""
-        if self._points.reach(lambda: f"before the commit of {_told(batch)}"):
+        if self._points.reach(lambda: f"before the commit of {_describe(batch)}"):
             await self._points.here()
         fate = self._way.fate()
         if fate == "refused":
             raise Unreachable("the test says so")
-        committed = await super().commit(batch)
+        committed = await self._commit(batch)
         self._points.changed()
         if fate == "answer lost":
             raise Unreachable("the test says so")
-        if self._points.reach(lambda: f"after the commit of {_told(batch)}, before anybody knows of it"):
+        if self._points.reach(lambda: f"after the commit of {_describe(batch)}, before anybody knows of it"):
             await self._points.here()
         return committed
 
 
-def _told(batch: Batch) -> str:
+def _describe(batch: Batch) -> str:
     parts = [f"the start of {each.function}" for each in batch.starts]
     for write in batch.writes:
-        parts += [_record(step) for step in write.steps]
+        parts += [_describe_record(step) for step in write.steps]
         if write.end is not None:
-            parts.append(_end(write))
+            parts.append(_describe_end(write))
     return ", ".join(parts)
 
 
-def _record(step: StepRecord) -> str:
+def _describe_record(step: StepRecord) -> str:
     begun = "" if step.completion_order is not None else "the begin of "
     return f"{begun}{step.name} ({step.step_id})"
 
 
-def _end(write: FencedWrite) -> str:
+def _describe_end(write: FencedWrite) -> str:
     return "the end" if isinstance(write.end, Ending) else "the suspension"
 
 
 class _TransactionLink(_Link):
-    """The way of transactions: COMMIT is a point."""
+    """The link of transactions: their COMMIT is a point."""
 
     def __init__(self, database: Database, points: Points, seen: Seen, way: Way) -> None:
         super().__init__(database)
@@ -134,9 +126,9 @@ class _TransactionLink(_Link):
         return result
 
 
-class _Messages(MemoryMessages):
-    def __init__(self, database: Database, link: DirectLink, points: Points) -> None:
-        super().__init__(database, link)
+class _Messages:
+    def __init__(self, messages: MessageStore, points: Points) -> None:
+        self.deliver, self.read, self._send = messages.deliver, messages.read, messages.send
         self._points = points
 
     async def send(self, workflow_id: str, body: str, topic: str, key: str) -> int:
@@ -144,7 +136,7 @@ class _Messages(MemoryMessages):
         of = f"a message to {workflow_id}" + (f" on {topic!r}" if topic else "")
         if self._points.reach(lambda: f"before {of} is sent"):
             await self._points.here()
-        sent = await super().send(workflow_id, body, topic, key)
+        sent = await self._send(workflow_id, body, topic, key)
         self._points.changed()
         if self._points.reach(lambda: f"after {of} was sent, before that is recorded"):
             await self._points.here()

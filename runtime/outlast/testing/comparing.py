@@ -44,21 +44,21 @@ UNWOUND = (
 )
 
 
-def unlike_itself(calm: Trial, again: Trial) -> Finding | None:
-    """Two runs without a crash do other things: then no crash is needed to break it."""
-    for workflow_id, calls in _calls(calm).items():
-        others = {each.step_id: each for each in _calls(again).get(workflow_id, ())}
+def compare_calm_runs(calm: Trial, again: Trial) -> Finding | None:
+    """Where two runs without a crash differ: no crash is needed to break such a workflow."""
+    for workflow_id, calls in _first_calls(calm).items():
+        others = {each.step_id: each for each in _first_calls(again).get(workflow_id, ())}
         for call in calls:
             other = others.get(call.step_id)
             if other is None or (other.kind, other.name) != (call.kind, call.name):
                 return Finding(
                     f"two runs of the same input do different things, without any crash, at {call.name}",
-                    call.place, _both(call, other), SAME,
+                    call.place, _describe_both(call, other), SAME,
                 )  # fmt: skip
             if other.arguments != call.arguments:
                 return Finding(
                     f"two runs of the same input call {call.name} with other arguments, without any crash",
-                    call.place, _both(call, other), SAME,
+                    call.place, _describe_both(call, other), SAME,
                 )  # fmt: skip
             key = (workflow_id, call.step_id)
             if calm.records.get(key) != again.records.get(key):
@@ -66,7 +66,7 @@ def unlike_itself(calm: Trial, again: Trial) -> Finding | None:
     return None
 
 
-def stable(calm: Trial, again: Trial) -> bool:
+def is_stable(calm: Trial, again: Trial) -> bool:
     """Whether steps give the same each time, so that values can be compared."""
     return calm.ends == again.ends and calm.records == again.records
 
@@ -123,7 +123,7 @@ def _of_cancelling(calm: Trial, trial: Trial) -> Iterator[Finding]:
             continue  # one that it had started: it goes on
         if end[0] is not Status.CANCELLED and end[0] is not calm.ends.get(workflow_id, end)[0]:
             yield Finding(
-                f"{workflow_id} was cancelled and ends as {_told_end(end)}", trial.place, "", "",
+                f"{workflow_id} was cancelled and ends as {_describe_end(end)}", trial.place, "", "",
                 where=trial.where,
             )  # fmt: skip
 
@@ -156,24 +156,24 @@ def _of_replay(trial: Trial) -> Iterator[Finding]:
         known = recorded[number] if number < len(recorded) else set()
         for workflow_id, calls in life.calls.items():
             for call in calls:
-                former = _former(trial, number, workflow_id, call.step_id)
+                former = _find_call(trial, number, workflow_id, call.step_id)
                 if former is None or call.refused or (workflow_id, call.step_id) not in known:
                     continue
                 if (former.kind, former.name) != (call.kind, call.name):
                     yield Finding(
                         f"after the crash the body calls {call.name}, where it had called {former.name}",
-                        call.place, _both(former, call), SAME, where=trial.where,
+                        call.place, _describe_both(former, call), SAME, where=trial.where,
                     )  # fmt: skip
                     return
                 if former.arguments != call.arguments:
                     yield Finding(
                         f"after the crash the body calls {call.name} with other arguments",
-                        call.place, _both(former, call), SAME, where=trial.where,
+                        call.place, _describe_both(former, call), SAME, where=trial.where,
                     )  # fmt: skip
                     return
 
 
-def _former(trial: Trial, number: int, workflow_id: str, step_id: str) -> CallSeen | None:
+def _find_call(trial: Trial, number: int, workflow_id: str, step_id: str) -> CallSeen | None:
     for life in reversed(trial.seen.lives[: number + 1]):
         for call in life.calls.get(workflow_id, ()):
             if call.step_id == step_id and not call.refused:
@@ -189,10 +189,11 @@ def _of_ends(calm: Trial, trial: Trial, *, values: bool) -> Iterator[Finding]:
         found = trial.ends.get(workflow_id)
         if found is None:
             yield Finding(f"{workflow_id} was never started", trial.place, "", SAME, where=trial.where)
-        elif _alike(end, values) != _alike(found, values):
+        elif _comparable_end(end, values) != _comparable_end(found, values):
             yield Finding(
-                f"{workflow_id} ends in another way: {_told_end(found)}, without a crash {_told_end(end)}",
-                _place_of_end(trial, workflow_id, found), _mutations(calm), SAME, where=trial.where,
+                f"{workflow_id} ends in another way: {_describe_end(found)}, "
+                f"without a crash {_describe_end(end)}",
+                _last_place(trial, workflow_id, found), _mutations(calm), SAME, where=trial.where,
             )  # fmt: skip
 
 
@@ -206,17 +207,21 @@ def _of_records(calm: Trial, trial: Trial, *, values: bool) -> Iterator[Finding]
                 calm.seen.place_of(*key), "", SAME, where=trial.where,
             )  # fmt: skip
             return
-        if values and record.kind not in kinds.WAITS and _value(found) != _value(record):
+        if (
+            values
+            and record.kind not in kinds.WAITS
+            and (came_to := _comparable_value(found)) != (calmly := _comparable_value(record))
+        ):
             yield Finding(
                 f"{record.name} ({key[1]}) came to something else",
-                calm.seen.place_of(*key), f"{_value(found)!s:.200}, without a crash {_value(record)!s:.200}",
+                calm.seen.place_of(*key), f"{came_to!s:.200}, without a crash {calmly!s:.200}",
                 "Who runs twice must come to the same: give the outside world a key, such as "
                 "context().workflow_id with context().step_id.", where=trial.where,
             )  # fmt: skip
             return
 
 
-def _alike(end: tuple[Status, str | None, str | None], values: bool) -> Any:
+def _comparable_end(end: tuple[Status, str | None, str | None], values: bool) -> Any:
     status, output, error = end
     document = json.loads(error) if error else None
     if document is not None and "failure" in document:
@@ -226,7 +231,7 @@ def _alike(end: tuple[Status, str | None, str | None], values: bool) -> Any:
     return status, output if values else None, document
 
 
-def _told_end(end: tuple[Status, str | None, str | None]) -> str:
+def _describe_end(end: tuple[Status, str | None, str | None]) -> str:
     status, output, error = end
     if error:
         document = json.loads(error)
@@ -236,7 +241,7 @@ def _told_end(end: tuple[Status, str | None, str | None]) -> str:
     return f"{status.value} {output or ''}"[:300]
 
 
-def _place_of_end(trial: Trial, workflow_id: str, end: tuple[Status, str | None, str | None]) -> Place | None:
+def _last_place(trial: Trial, workflow_id: str, end: tuple[Status, str | None, str | None]) -> Place | None:
     """The last thing that its body did before it ended so."""
     del end
     for life in reversed(trial.seen.lives):
@@ -252,21 +257,21 @@ def _mutations(calm: Trial) -> str:
     )
 
 
-def _value(record: RecordSeen) -> Any:
+def _comparable_value(record: RecordSeen) -> Any:
     if record.error is not None:
         document = json.loads(record.error)
         return document.get("type"), document.get("message")
     return None if record.output is None else json.loads(record.output)
 
 
-def _calls(trial: Trial) -> dict[str, list[CallSeen]]:
+def _first_calls(trial: Trial) -> dict[str, list[CallSeen]]:
     return {
         each: [call for call in calls if not call.refused]
         for each, calls in trial.seen.lives[0].calls.items()
     }
 
 
-def _both(one: CallSeen, other: CallSeen | None) -> str:
+def _describe_both(one: CallSeen, other: CallSeen | None) -> str:
     if other is None:
         return f"once {one.name}{one.arguments[:200]}, then nothing of the kind"
     where = "" if other.place == one.place else f" at {one.place[0]}:{one.place[1]}"

@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-from outlast.testing.clock import campaign_time
-from outlast.testing.comparing import Finding, compare
-from outlast.testing.crashing import calm_runs, once_more
+from outlast.testing.crashing import compare_closely, run_calmly
+from outlast.testing.errors import Unproved
 from outlast.testing.points import crashes
-from outlast.testing.processes import Process
-from outlast.testing.silence import quiet
-from outlast.testing.trials import Subject, run_trial
+from outlast.testing.trials import Subject, many_trials, run_trial
 from outlast.testing.worlds import CANCEL, Act
 
 
-def cancelled_everywhere(subject: Subject) -> tuple[int, list[Finding]]:
-    """Cancel a workflow at each point of its run; how many there are, and the first thing that is wrong."""
-    graves: list[Process] = []
-    with quiet(), campaign_time():
-        try:
-            campaign = calm_runs(subject, graves)
-            if campaign.findings:
-                return 0, campaign.findings
-            values = campaign.values
-            numbers = crashes(campaign.calm.lives[0])
-            for number in numbers:
-                trial = run_trial(subject, graves, act=Act(number, CANCEL))
-                if found := list(compare(campaign.calm, trial, values=values)):
-                    closely = once_more(subject, graves, trial)
-                    return len(numbers), list(compare(campaign.calm, closely, values=values)) or found
-            return len(numbers), []
-        finally:
-            for each in graves:
-                each.bury()
+def cancel_everywhere(subject: Subject) -> None:
+    """Cancel a workflow at each point of its run. Raises Unproved with the first thing that is wrong."""
+    with many_trials() as graves:
+        campaign = run_calmly(subject, graves)
+        found = campaign.findings
+        numbers = [] if found else crashes(campaign.calm.lives[0])
+        for number in numbers:
+            trial = run_trial(subject, graves, act=Act(number, CANCEL))
+            if found := compare_closely(campaign, subject, graves, trial):
+                break
+    if found:
+        name = subject.definition.name
+        raise Unproved(f"{name} can't be cancelled anywhere ({len(numbers)} points):\n  {found[0]}")

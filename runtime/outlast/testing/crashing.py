@@ -7,19 +7,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from outlast.core.errors import UsageError
-from outlast.testing.clock import campaign_time
-from outlast.testing.comparing import Finding, compare, stable, unlike_itself
+from outlast.testing.comparing import Finding, compare, compare_calm_runs, is_stable
 from outlast.testing.determinism import by_hash
 from outlast.testing.errors import Deadlock
 from outlast.testing.findings import misused, mutated
 from outlast.testing.points import crashes
 from outlast.testing.processes import Process
-from outlast.testing.silence import quiet
-from outlast.testing.trials import Subject, Trial, run_trial
+from outlast.testing.trials import Subject, Trial, many_trials, run_trial
 from outlast.testing.worlds import HAND_OVER, Act
 
 RUNS_MAX = 128
-"""So many runs there are, of single crashes and of pairs; all single ones in any case."""
+"""How many runs there are at most, with one crash or two. All with one crash are run in any case."""
 
 LATER_S = 86_399.5
 PAIRS_MIN = 24
@@ -39,30 +37,21 @@ class Campaign:
     handed_over: int = 0
     findings: list[Finding] = field(default_factory=list)
     remarks: list[Finding] = field(default_factory=list)
-    """What holds as long as Outlast's own conditions do."""
+    """What is true only under conditions that Outlast sees to."""
 
 
 def crash_campaign(subject: Subject, seed: int) -> Campaign:
     """Run it; the findings are the first of each kind. Raises Deadlock and UsageError of a calm run."""
-    graves: list[Process] = []
-    with quiet(), campaign_time():
-        try:
-            campaign = calm_runs(subject, graves)
-            values = campaign.values
-            for trial in _trials(campaign, subject, graves, random.Random(seed)):
-                campaign.trials.append(trial)
-                if found := list(compare(campaign.calm, trial, values=values)):
-                    # Once more, and look: the same points give the same run.
-                    closely = once_more(subject, graves, trial)
-                    add(campaign, list(compare(campaign.calm, closely, values=values)) or found)
-            campaign.remarks += by_hash(subject, campaign.calm)
-        finally:
-            for each in graves:
-                each.bury()
+    with many_trials() as graves:
+        campaign = run_calmly(subject, graves)
+        for trial in _run_trials(campaign, subject, graves, random.Random(seed)):
+            campaign.trials.append(trial)
+            add_findings(campaign, compare_closely(campaign, subject, graves, trial))
+        campaign.remarks += by_hash(subject, campaign.calm)
     return campaign
 
 
-def calm_runs(subject: Subject, graves: list[Process]) -> Campaign:
+def run_calmly(subject: Subject, graves: list[Process]) -> Campaign:
     calm, again = (
         run_trial(subject, graves, watch=True, closely=True),
         run_trial(subject, graves, closely=True),
@@ -73,16 +62,16 @@ def calm_runs(subject: Subject, graves: list[Process]) -> Campaign:
         if trial.deadlock is not None:
             raise Deadlock(trial.deadlock)
     later = run_trial(subject, graves, later_s=LATER_S)
-    campaign = Campaign(calm, again, stable(calm, again) and stable(calm, later))
-    add(campaign, misused(calm))
-    add(campaign, mutated(calm))
-    if (unlike := unlike_itself(calm, again)) is not None:
-        add(campaign, [unlike])
-    add(campaign, list(compare(calm, again, values=False)))
+    campaign = Campaign(calm, again, is_stable(calm, again) and is_stable(calm, later))
+    add_findings(campaign, misused(calm))
+    add_findings(campaign, mutated(calm))
+    if (unlike := compare_calm_runs(calm, again)) is not None:
+        add_findings(campaign, [unlike])
+    add_findings(campaign, list(compare(calm, again, values=False)))
     return campaign
 
 
-def _trials(
+def _run_trials(
     campaign: Campaign, subject: Subject, graves: list[Process], chance: random.Random
 ) -> Iterator[Trial]:
     singles: list[Trial] = []
@@ -115,13 +104,20 @@ def sites(calm: Trial) -> list[int]:
     return sorted(found.values())
 
 
-def once_more(subject: Subject, graves: list[Process], trial: Trial) -> Trial:
-    """The same run, looked at closely."""
-    return run_trial(subject, graves, trial.targets, act=trial.act, mishaps=trial.mishaps, closely=True)
+def compare_closely(
+    campaign: Campaign, subject: Subject, graves: list[Process], trial: Trial
+) -> list[Finding]:
+    """What a trial did otherwise than the calm run; then it is run once more, and looked at closely."""
+    found = list(compare(campaign.calm, trial, values=campaign.values))
+    if not found:
+        return []
+    # The same points give the same run.
+    again = run_trial(subject, graves, trial.targets, act=trial.act, mishaps=trial.mishaps, closely=True)
+    return list(compare(campaign.calm, again, values=campaign.values)) or found
 
 
-def add(campaign: Campaign, found: list[Finding]) -> None:
-    """One of a kind is enough: the first is that of the fewest crashes."""
+def add_findings(campaign: Campaign, found: list[Finding]) -> None:
+    """Add what is new. One of a kind is enough: the first has the fewest crashes."""
     known = {(each.place, each.title) for each in campaign.findings}
     places = {each.place for each in campaign.findings if each.place is not None}
     for each in found:

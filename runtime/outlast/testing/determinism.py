@@ -5,15 +5,14 @@ from __future__ import annotations
 import random
 from types import CodeType
 
+from outlast.core.errors import UsageError
 from outlast.sdk.definitions import WorkflowDefinition
-from outlast.testing.again import NotFoundAgain, elsewhere
-from outlast.testing.clock import campaign_time
+from outlast.testing.again import NotFoundAgain, replay_elsewhere
 from outlast.testing.comparing import SAME, Finding, place_of
+from outlast.testing.errors import Deadlock, Unproved
 from outlast.testing.findings import misused, mutated
-from outlast.testing.processes import Process
 from outlast.testing.replaying import Divergence, History, replay_history
-from outlast.testing.silence import quiet
-from outlast.testing.trials import Subject, Trial, run_trial
+from outlast.testing.trials import Subject, Trial, many_trials, run_trial
 
 ELSEWHERE = (1, 2)
 """Seeds of hashes that are tried in processes of their own."""
@@ -24,29 +23,31 @@ BY_HASH = (
 )
 
 
-def determinism(subject: Subject, replays: int) -> tuple[Trial, list[Finding]]:
-    """A calm run, and what is wrong: the first thing that each kind of replay does otherwise."""
-    graves: list[Process] = []
-    with quiet(), campaign_time():
-        try:
-            calm = run_trial(subject, graves, watch=True, closely=True)
-            if calm.refusals or calm.deadlock is not None:
-                return calm, []
-            findings = [*misused(calm), *mutated(calm)]
-            chance = random.Random(subject.seed)
-            for number in range(replays):
-                found = replay_history(
-                    calm.history, _definitions(subject, calm.history), graves,
-                    later_s=chance.uniform(1, 400 * 86400), seed=chance.getrandbits(30),
-                )  # fmt: skip
-                if found is not None:
-                    findings.append(_finding(found, f"replay {number + 1} of {replays}"))
-                    break
-            findings += by_hash(subject, calm)
-        finally:
-            for each in graves:
-                each.bury()
-    return calm, findings
+def check_determinism(subject: Subject, replays: int) -> None:
+    """Run it calmly, then replay it. Raises UsageError and Deadlock of the calm run.
+
+    Raises Unproved with the first thing that each kind of replay does otherwise.
+    """
+    with many_trials() as graves:
+        calm = run_trial(subject, graves, watch=True, closely=True)
+        if calm.refusals:
+            raise UsageError(calm.refusals[0])
+        if calm.deadlock is not None:
+            raise Deadlock(calm.deadlock)
+        findings = [*misused(calm), *mutated(calm)]
+        chance = random.Random(subject.seed)
+        for number in range(replays):
+            found = replay_history(
+                calm.history, _definitions(subject, calm.history), graves,
+                later_s=chance.uniform(1, 400 * 86400), seed=chance.getrandbits(30),
+            )  # fmt: skip
+            if found is not None:
+                findings.append(_finding(found, f"replay {number + 1} of {replays}"))
+                break
+        findings += by_hash(subject, calm)
+    if findings:
+        told = "\n".join(f"  {each}" for each in findings)
+        raise Unproved(f"{subject.definition.name} is not deterministic:\n{told}")
 
 
 def by_hash(subject: Subject, calm: Trial) -> list[Finding]:
@@ -56,7 +57,7 @@ def by_hash(subject: Subject, calm: Trial) -> list[Finding]:
         return []
     for seed in ELSEWHERE:
         try:
-            found = elsewhere(calm.history, definitions, seed)
+            found = replay_elsewhere(calm.history, definitions, seed)
         except NotFoundAgain as why:
             title = "its sets can't be tried with another hash seed"
             remedy = "Define it at the top level of a module."

@@ -24,10 +24,10 @@ class Stub:
     by: Callable[..., Any] | None = None
     calls: list[dict[str, Any]] = field(default_factory=list)
     _numbers: dict[tuple[str, str, int], int] = field(default_factory=dict)
-    """Of attempts: one that a crash makes run again comes to the same."""
+    """What each attempt came to: one that runs again after a crash gets the same."""
 
     def reset(self) -> None:
-        """Begin anew: all of `raises` are still to come."""
+        """Begin anew, with the first of `raises`."""
         self._numbers.clear()
         self.calls.clear()
 
@@ -72,12 +72,12 @@ class Doubles:
         return stub
 
     def of(self, definition: Definition) -> Stub | None:
-        """What stands in for it."""
+        """The stub of a step or transaction, if there is one."""
         found = self._stubs.get(id(definition))
         return None if found is None else found[1]
 
     def reset(self) -> None:
-        """Let all begin anew."""
+        """Let all stubs begin anew."""
         for _, stub in self._stubs.values():
             stub.reset()
 
@@ -90,7 +90,7 @@ def definition_of(step: Any, what: str) -> Definition:
     return definition
 
 
-def bound(definition: Definition, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+def bind_call(definition: Definition, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """The arguments of a call by the names of its parameters; without a transaction's connection."""
     signature = inspect.signature(definition.fn)
     given = (None, *args) if isinstance(definition, TransactionDefinition) else args

@@ -6,14 +6,13 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from outlast.testing.clock import campaign_time
 from outlast.testing.committing import Mishap
-from outlast.testing.comparing import Finding, compare
-from outlast.testing.crashing import calm_runs, once_more
+from outlast.testing.comparing import Finding
+from outlast.testing.crashing import Campaign, compare_closely, run_calmly
+from outlast.testing.errors import Unproved
 from outlast.testing.processes import Process
-from outlast.testing.silence import quiet
 from outlast.testing.starting import FAULTS
-from outlast.testing.trials import Subject, Trial, run_trial
+from outlast.testing.trials import Subject, many_trials, run_trial
 from outlast.testing.worlds import HAND_OVER, Act
 
 KILLS, HAND_OVERS, MISHAPS = FAULTS
@@ -35,7 +34,7 @@ class Schedule:
         return len(self.targets) + (self.act is not None) + len(self.mishaps)
 
     def smaller(self) -> Iterator[Schedule]:
-        """The same with one thing less."""
+        """Each schedule that has one thing less."""
         for place in range(len(self.targets)):
             left = self.targets[:place] + self.targets[place + 1 :]
             yield Schedule(self.seed, left, self.act, self.mishaps)
@@ -44,16 +43,6 @@ class Schedule:
         for number in self.mishaps:
             rest = {each: what for each, what in self.mishaps.items() if each != number}
             yield Schedule(self.seed, self.targets, self.act, rest)
-
-
-@dataclass
-class Exploration:
-    """What was found: nothing, or what is wrong in the first run that failed, made as small as it goes."""
-
-    calm: Trial
-    schedules: int = 0
-    failed: Schedule | None = None
-    findings: list[Finding] = field(default_factory=list)
 
 
 def draw(seed: int, points: int, commits: int, faults: frozenset[str]) -> Schedule:
@@ -71,48 +60,35 @@ def draw(seed: int, points: int, commits: int, faults: frozenset[str]) -> Schedu
     return Schedule(seed, targets, act, mishaps)
 
 
-def explore(subject: Subject, first: int, schedules: int, faults: frozenset[str]) -> Exploration:
-    """Run schedules of the seeds from `first` on, until one fails."""
-    graves: list[Process] = []
-    with quiet(), campaign_time():
-        try:
-            campaign = calm_runs(subject, graves)
-            calm, values = campaign.calm, campaign.values
-            found = Exploration(calm, findings=campaign.findings)
-            if found.findings:
-                return found
-            points = len(calm.lives[0])
-            commits = sum("commit" in each.text.lower() and "before" in each.text for each in calm.lives[0])
-            for seed in range(first, first + schedules):
-                schedule = draw(seed, points, commits, faults)
-                found.schedules += 1
-                if _findings(subject, graves, schedule, calm, values=values):
-                    found.failed = _shrunk(subject, graves, schedule, calm, values=values)
-                    found.findings = _findings(subject, graves, found.failed, calm, values=values)
-                    return found
-            return found
-        finally:
-            for each in graves:
-                each.bury()
+def explore(subject: Subject, first: int, schedules: int, faults: frozenset[str]) -> None:
+    """Run schedules of the seeds from `first` on. Raises Unproved at the first one that fails."""
+    name = subject.definition.name
+    with many_trials() as graves:
+        campaign = run_calmly(subject, graves)
+        if campaign.findings:
+            raise Unproved(f"{name} failed in schedule 0:\n  {campaign.findings[0]}")
+        points = campaign.calm.lives[0]
+        commits = sum("commit" in each.text.lower() and "before" in each.text for each in points)
+        for number, seed in enumerate(range(first, first + schedules), 1):
+            schedule = draw(seed, len(points), commits, faults)
+            if _find_faults(campaign, subject, graves, schedule):
+                found = _find_faults(campaign, subject, graves, _shrink(campaign, subject, graves, schedule))
+                again = f"(again: schedules=1, seed={seed})"
+                raise Unproved(f"{name} failed in schedule {number} {again}:\n  {found[0]}")
 
 
-def _findings(
-    subject: Subject, graves: list[Process], schedule: Schedule, calm: Trial, *, values: bool
+def _find_faults(
+    campaign: Campaign, subject: Subject, graves: list[Process], schedule: Schedule
 ) -> list[Finding]:
     trial = run_trial(subject, graves, schedule.targets, act=schedule.act, mishaps=schedule.mishaps)
-    found = list(compare(calm, trial, values=values))
-    if found:
-        found = list(compare(calm, once_more(subject, graves, trial), values=values)) or found
-    return found
+    return compare_closely(campaign, subject, graves, trial)
 
 
-def _shrunk(
-    subject: Subject, graves: list[Process], schedule: Schedule, calm: Trial, *, values: bool
-) -> Schedule:
+def _shrink(campaign: Campaign, subject: Subject, graves: list[Process], schedule: Schedule) -> Schedule:
     """The smallest of it that fails, taking away one thing after another."""
     while True:
         for smaller in schedule.smaller():
-            if smaller.size and _findings(subject, graves, smaller, calm, values=values):
+            if smaller.size and _find_faults(campaign, subject, graves, smaller):
                 schedule = smaller
                 break
         else:

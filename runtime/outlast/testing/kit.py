@@ -7,6 +7,7 @@ import secrets
 import warnings
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -19,16 +20,16 @@ from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.durations import seconds_of
 from outlast.testing.asking import A, Asker, Done
 from outlast.testing.catalog import GivenCatalog
-from outlast.testing.concurrency import cancelled_everywhere
+from outlast.testing.concurrency import cancel_everywhere
 from outlast.testing.crashing import crash_campaign
-from outlast.testing.determinism import determinism
+from outlast.testing.determinism import check_determinism
 from outlast.testing.doubles import UNSET, Doubles, Stub
-from outlast.testing.errors import Deadlock, Misuse, Unproved
+from outlast.testing.errors import Misuse, Unproved
 from outlast.testing.exploring import explore
 from outlast.testing.processes import Process
 from outlast.testing.reports import Report
 from outlast.testing.runs import Run
-from outlast.testing.starting import chosen_faults, definition_of, taken, workflow_of_call
+from outlast.testing.starting import choose_faults, definition_of, take_option, workflow_of_call
 from outlast.testing.trials import Subject
 from outlast.testing.worlds import Connect, World
 
@@ -37,7 +38,7 @@ class Outlast:
     """What a test has of Outlast. In an `async def` test its calls are awaited, in a `def` one only made."""
 
     def __init__(self, *, seed: int = 0, databases: Any = None) -> None:
-        """`seed`: of the chance that the engine's own pauses take.
+        """`seed` of the engine's own random pauses.
 
         `databases` (outlast.testing.postgres.Databases): where transactions run that nothing stands in for.
         """
@@ -54,7 +55,7 @@ class Outlast:
         self._before_each: Callable[[], None] | None = None
         self._world = World(self._catalog, self._doubles, seed=seed, connect=connect, answers=self._answers)
         self.reports: list[Report] = []
-        """Of `crash_everywhere`, in this test."""
+        """The reports of `crash_everywhere` in this test."""
         self._asker = Asker(self._interrupt)
         self._numbers = count(1)
         self._told: set[tuple[str, int]] = set()
@@ -101,9 +102,7 @@ class Outlast:
 
         def work() -> None:
             self._start(run, *new)
-            self._finish_id(run.workflow_id)
-            if (error := run.error) is not None:
-                raise error
+            self._finish_or_raise(run)
 
         return self._ask("run", run, work)
 
@@ -130,10 +129,8 @@ class Outlast:
 
         def work() -> None:
             self._world.ask(both)
-            run._began(new[0].workflow_id)
-            self._finish_id(new[0].workflow_id)
-            if (error := run.error) is not None:
-                raise error
+            run._begin(new[0].workflow_id)
+            self._finish_or_raise(run)
 
         return self._ask("call_twice", run, work)
 
@@ -203,16 +200,13 @@ class Outlast:
         subject = self._subject(definition, args, kwargs)
 
         def work() -> None:
-            try:
-                report._fill(crash_campaign(subject, self._seed))
-            finally:
-                self._drop_databases()
+            report._fill(crash_campaign(subject, self._seed))
             report._asked = True
             self.reports.append(report)
             if (failure := report.failure()) is not None:
                 raise Unproved(failure)
 
-        return self._asker.ask("crash_everywhere", report, work)
+        return self._prove("crash_everywhere", report, work)
 
     def deterministic(self, workflow: Any, /, *args: Any, **kwargs: Any) -> Done:
         """Run a workflow, then replay it again and again from its records: what it calls must be the same.
@@ -222,23 +216,9 @@ class Outlast:
         Unproved with the first line that differs.
         """
         definition = definition_of(workflow, "deterministic")
-        replays = taken(definition, kwargs, "n", 20)
+        replays = take_option(definition, kwargs, "n", 20)
         subject = self._subject(definition, args, kwargs)
-
-        def work() -> None:
-            try:
-                calm, findings = determinism(subject, replays)
-            finally:
-                self._drop_databases()
-            if calm.refusals:
-                raise UsageError(calm.refusals[0])
-            if calm.deadlock is not None:
-                raise Deadlock(calm.deadlock)
-            if findings:
-                told = "\n".join(f"  {each}" for each in findings)
-                raise Unproved(f"{definition.name} is not deterministic:\n{told}")
-
-        return self._asker.ask("deterministic", Done(), work)
+        return self._prove("deterministic", Done(), partial(check_determinism, subject, replays))
 
     def explore(self, workflow: Any, /, *args: Any, **kwargs: Any) -> Done:
         """Run schedules drawn by a seed, with crashes, hand-overs and lost answers of the database.
@@ -248,41 +228,19 @@ class Outlast:
         first one that fails, made as small as it goes, and its seed.
         """
         definition = definition_of(workflow, "explore")
-        count = taken(definition, kwargs, "schedules", 1000)
-        first = taken(definition, kwargs, "seed", secrets.randbelow(10**6) * 1000)
-        faults = chosen_faults(taken(definition, kwargs, "faults", "all"))
+        count = take_option(definition, kwargs, "schedules", 1000)
+        first = take_option(definition, kwargs, "seed", secrets.randbelow(10**6) * 1000)
+        faults = choose_faults(take_option(definition, kwargs, "faults", "all"))
         subject = self._subject(definition, args, kwargs)
-
-        def work() -> None:
-            try:
-                found = explore(subject, first, count, faults)
-            finally:
-                self._drop_databases()
-            if found.findings:
-                seed = "" if found.failed is None else f" (again: schedules=1, seed={found.failed.seed})"
-                told = "\n".join(f"  {each}" for each in found.findings[:1])
-                raise Unproved(f"{definition.name} failed in schedule {found.schedules}{seed}:\n{told}")
-
-        return self._asker.ask("explore", Done(), work)
+        return self._prove("explore", Done(), partial(explore, subject, first, count, faults))
 
     def cancel_everywhere(self, workflow: Any, /, *args: Any, **kwargs: Any) -> Done:
         """Cancel a workflow at each point of its run: it must end, and call nothing while it is unwound.
 
         Raises Unproved.
         """
-        definition = definition_of(workflow, "cancel_everywhere")
-        subject = self._subject(definition, args, kwargs)
-
-        def work() -> None:
-            try:
-                points, findings = cancelled_everywhere(subject)
-            finally:
-                self._drop_databases()
-            if findings:
-                told = "\n".join(f"  {each}" for each in findings[:1])
-                raise Unproved(f"{definition.name} can't be cancelled anywhere ({points} points):\n{told}")
-
-        return self._asker.ask("cancel_everywhere", Done(), work)
+        subject = self._subject(definition_of(workflow, "cancel_everywhere"), args, kwargs)
+        return self._prove("cancel_everywhere", Done(), partial(cancel_everywhere, subject))
 
     def answer(self, topic: str, value: Any) -> None:
         """Send `value` to whichever workflow waits for a message of `topic`, each time one does."""
@@ -306,9 +264,15 @@ class Outlast:
         if self._before_each is not None:
             self._before_each()
 
-    def _drop_databases(self) -> None:
-        if self._databases is not None:
-            self._databases.drop(keep=1)
+    def _prove(self, name: str, found: A, prove: Callable[[], None]) -> A:
+        def work() -> None:
+            try:
+                prove()
+            finally:
+                if self._databases is not None:
+                    self._databases.drop(keep=1)
+
+        return self._asker.ask(name, found, work)
 
     @property
     def now(self) -> datetime:
@@ -321,13 +285,13 @@ class Outlast:
         """The same for a signed-in user: `claims` are those of the JWT, with `sub` at least."""
         if not isinstance(claims.get("sub"), str):
             raise UsageError('outlast.as_user takes the claims of a JWT: {"sub": "the user\'s id", …}')
-        return self._but(_caller=Caller("user", {"role": "authenticated", **claims}))
+        return self._copy_with(_caller=Caller("user", {"role": "authenticated", **claims}))
 
     def with_key(self, key: str) -> Outlast:
         """The same under an idempotency key: one key of one caller is one workflow."""
-        return self._but(_key=key)
+        return self._copy_with(_key=key)
 
-    def _but(self, **other: Any) -> Outlast:
+    def _copy_with(self, **other: Any) -> Outlast:
         copy = object.__new__(Outlast)
         copy.__dict__.update(self.__dict__)
         copy.__dict__.update(other)
@@ -347,19 +311,24 @@ class Outlast:
             await process.engine.start_new(new, definition, None)
 
         self._world.ask(start)
-        run._began(new.workflow_id)
+        run._begin(new.workflow_id)
 
     def _finish_id(self, workflow_id: str) -> None:
         self._world.drive(lambda: self._world.ended(workflow_id))
 
+    def _finish_or_raise(self, run: Run) -> None:
+        self._finish_id(run.workflow_id)
+        if (error := run.error) is not None:
+            raise error
+
     def _ask(self, name: str, found: A, work: Callable[[], None]) -> A:
-        def told() -> None:
+        def work_and_tell() -> None:
             try:
                 work()
             finally:
                 self._tell()
 
-        return self._asker.ask(name, found, told)
+        return self._asker.ask(name, found, work_and_tell)
 
     def _tell(self) -> None:
         """Fail with what a test must not pass with; warn of misuse, once a line."""

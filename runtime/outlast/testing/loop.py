@@ -66,7 +66,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         return result
 
     def _process_events(self, event_list: Any) -> None:
-        """There are none."""
+        """No events: there are no sockets."""
 
     def _write_to_self(self) -> None:
         """There is no other thread to be woken from."""

@@ -16,9 +16,9 @@ from outlast.engine.operations.table import OPERATIONS
 from outlast.sdk.context import Context, context
 from outlast.sdk.definitions import StepDefinition, TransactionDefinition
 from outlast.sdk.operations import Operation, Sleep, Step, Transaction
-from outlast.testing.doubles import Definition, Doubles, bound
+from outlast.testing.doubles import Definition, Doubles, bind_call
 from outlast.testing.points import Points
-from outlast.testing.seen import EffectSeen, Seen, told
+from outlast.testing.seen import EffectSeen, Seen, comparable_text
 
 NEEDS_POSTGRES = (
     "transaction {name} is a conversation with Postgres, and this test has none: let something stand in for "
@@ -64,7 +64,9 @@ class WatchedOperations:
     def _look_at(self, execution: Execution, key: tuple[str, str], operation: Operation) -> None:
         self._seen.operations.setdefault(key, operation)
         if isinstance(operation, Step | Transaction):
-            self._seen.inputs.setdefault(key, bound(operation.definition, operation.args, operation.kwargs))
+            self._seen.inputs.setdefault(
+                key, bind_call(operation.definition, operation.args, operation.kwargs)
+            )
         elif isinstance(operation, Sleep):
             now_s, duration_s = execution.services.clock.now_s(), operation.duration_s
             seconds = (operation.until_s or now_s) - now_s if duration_s is None else duration_s
@@ -79,7 +81,7 @@ class WatchedOperations:
             here = context()
             stub = self._doubles.of(definition)
             if stub is not None:
-                stub.calls.append(bound(definition, args, kwargs))
+                stub.calls.append(bind_call(definition, args, kwargs))
                 return await stub.call((here.workflow_id, here.step_id or "", here.attempt), args, kwargs)
             if self._doubles.only_stubs:
                 raise self._unstubbed(definition, here)
@@ -87,11 +89,11 @@ class WatchedOperations:
                 return await definition.fn(*args, **kwargs)
             return await asyncio.to_thread(definition.fn, *args, **kwargs)
 
-        watched = replace(definition, fn=self._noted(definition, run, kinds.STEP), is_async=True)
+        watched = replace(definition, fn=self._watch(definition, run, kinds.STEP), is_async=True)
         self._watched[id(definition)] = (definition, watched)
         return watched
 
-    def _noted(
+    def _watch(
         self, definition: Definition, run: Callable[..., Coroutine[Any, Any, Any]], kind: str
     ) -> Callable[..., Coroutine[Any, Any, Any]]:
         """`run` between two points, and counted."""
@@ -99,29 +101,29 @@ class WatchedOperations:
         place = definition.fn.__code__.co_filename, definition.fn.__code__.co_firstlineno
 
         @wraps(definition.fn)  # where it is defined its exceptions are looked for
-        async def noted(*args: Any, **kwargs: Any) -> Any:
+        async def watched(*args: Any, **kwargs: Any) -> Any:
             here = context()
             step_id = here.step_id or ""
-            of = partial(_of, name, step_id, here.attempt)
-            if points.reach(partial(_before, of), place):
+            of = partial(_name_attempt, name, step_id, here.attempt)
+            if points.reach(partial(_say_before, of), place):
                 await points.here()
-            before = told((args, kwargs)) if self._closely else ""
+            before = comparable_text((args, kwargs)) if self._closely else ""
             effect = EffectSeen(here.workflow_id, step_id, kind, name, here.attempt, definition)
             seen.effects.append(effect)
             points.changed()
             try:
                 value = await run(*args, **kwargs)
             except Exception:
-                if points.reach(partial(_after_failure, of), place):
+                if points.reach(partial(_say_after_failure, of), place):
                     await points.here()
                 raise
-            if self._closely and kind == kinds.STEP and told((args, kwargs)) != before:
+            if self._closely and kind == kinds.STEP and comparable_text((args, kwargs)) != before:
                 seen.mutated.setdefault((here.workflow_id, step_id), effect)
-            if points.reach(partial(_after, of), place):
+            if points.reach(partial(_say_after, of), place):
                 await points.here()
             return value
 
-        return noted
+        return watched
 
     def _watched_transaction(self, definition: TransactionDefinition) -> TransactionDefinition:
         known = self._watched.get(id(definition))
@@ -130,7 +132,7 @@ class WatchedOperations:
         stubbed = self._doubles.of(definition) is not None
         if self._has_postgres and not stubbed and not self._doubles.only_stubs:
             if not definition.is_async:
-                return replace(definition, fn=self._counted(definition))
+                return replace(definition, fn=self._count_runs(definition))
             run = definition.fn
         else:
 
@@ -139,15 +141,15 @@ class WatchedOperations:
                 stub = self._doubles.of(definition)
                 if stub is None:
                     raise self._unstubbed(definition, here)
-                stub.calls.append(bound(definition, args, kwargs))
+                stub.calls.append(bind_call(definition, args, kwargs))
                 return await stub.call((here.workflow_id, here.step_id or "", here.attempt), args, kwargs)
 
-        watched = replace(definition, fn=self._noted(definition, run, kinds.TRANSACTION), is_async=True)
+        watched = replace(definition, fn=self._watch(definition, run, kinds.TRANSACTION), is_async=True)
         if stubbed:
             self._watched[id(definition)] = (definition, watched)
         return watched
 
-    def _counted(self, definition: TransactionDefinition) -> Callable[..., Any]:
+    def _count_runs(self, definition: TransactionDefinition) -> Callable[..., Any]:
         """A `def` transaction runs in a thread, where nothing can be killed but by its COMMIT."""
 
         def counted(*args: Any, **kwargs: Any) -> Any:
@@ -178,17 +180,17 @@ class WatchedOperations:
         return UsageError(message)
 
 
-def _of(name: str, step_id: str, attempt: int) -> str:
+def _name_attempt(name: str, step_id: str, attempt: int) -> str:
     return f"{name} ({step_id})" if attempt == 1 else f"attempt {attempt} of {name} ({step_id})"
 
 
-def _before(of: Callable[[], str]) -> str:
+def _say_before(of: Callable[[], str]) -> str:
     return f"before {of()}"
 
 
-def _after(of: Callable[[], str]) -> str:
+def _say_after(of: Callable[[], str]) -> str:
     return f"after {of()}, before its record"
 
 
-def _after_failure(of: Callable[[], str]) -> str:
+def _say_after_failure(of: Callable[[], str]) -> str:
     return f"after {of()} failed, before its record"

@@ -51,7 +51,7 @@ def outlast_postgres(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pyt
         yield url
 
 
-def _made(request: pytest.FixtureRequest) -> Iterator[Outlast]:
+def _make_outlast(request: pytest.FixtureRequest) -> Iterator[Outlast]:
     from outlast.testing.kit import Outlast
 
     databases = None
@@ -72,25 +72,25 @@ def _made(request: pytest.FixtureRequest) -> Iterator[Outlast]:
 @pytest.fixture
 def outlast(request: pytest.FixtureRequest) -> Iterator[Outlast]:
     """Workflows on the real engine, in virtual time: see docs/testing.md."""
-    yield from _made(request)
+    yield from _make_outlast(request)
 
 
 @pytest.fixture(scope="class")
 def outlast_of_class(request: pytest.FixtureRequest) -> Iterator[Outlast]:
     """The same for all tests of a class."""
-    yield from _made(request)
+    yield from _make_outlast(request)
 
 
 @pytest.fixture(scope="module")
 def outlast_of_module(request: pytest.FixtureRequest) -> Iterator[Outlast]:
     """The same for all tests of a module."""
-    yield from _made(request)
+    yield from _make_outlast(request)
 
 
 @pytest.fixture(scope="session")
 def outlast_of_session(request: pytest.FixtureRequest) -> Iterator[Outlast]:
     """The same for all tests."""
-    yield from _made(request)
+    yield from _make_outlast(request)
 
 
 @pytest.hookimpl

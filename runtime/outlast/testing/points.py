@@ -44,7 +44,7 @@ class Points:
 
     @property
     def passed(self) -> list[Point]:
-        """Of all lives."""
+        """The points of all lives."""
         return [each for life in self.lives for each in life]
 
     def changed(self) -> None:
@@ -77,7 +77,7 @@ class Points:
 
 
 def crashes(points: list[Point]) -> list[int]:
-    """Of points those that differ in what has happened before, by number."""
+    """The numbers of those points before which different things had happened."""
     found: list[int] = []
     state = None
     for number, point in enumerate(points):

@@ -22,13 +22,14 @@ from psycopg.rows import dict_row
 from outlast.core.ports import Fence, TransactionWork
 from outlast.core.records import StepRecord
 from outlast.host.embedded import EmbeddedPostgres
-from outlast.store.connections import AsyncConn, Database, away
+from outlast.store.connections import AsyncConn, Database, as_unreachable
 from outlast.store.migrations import migrate
 from outlast.store.pool import Pool
 from outlast.store.project import apply_project
 from outlast.store.supabase import play_supabase
 from outlast.store.transactions import PostgresTransactions, _BodyFailed, _check_open
 from outlast.testing.rows import Record
+from outlast.testing.statements.journal import JournalStatements
 from outlast.testing.worlds import World
 
 TEMPLATE = "outlast_test_template"
@@ -64,14 +65,14 @@ async def _fill(database: Database, project: Path) -> None:
 
 
 class Databases:
-    """Of one test: one for each world, dropped with the test."""
+    """The databases of one test: one for each world, dropped at its end."""
 
     def __init__(self, url: str) -> None:
         self._server = url
         self._made: list[str] = []
 
     def make(self) -> None:
-        """A new one, which is the current one from now on."""
+        """Make another database: the current one from now on."""
         name = f"outlast_test_{os.getpid()}_{next(_numbers)}"
         with psycopg.connect(self._server, autocommit=True) as connection:
             made = sql.SQL("create database {} template {}")
@@ -80,7 +81,7 @@ class Databases:
 
     @property
     def current(self) -> str:
-        """The URL of the one that was made last."""
+        """The URL of the current database."""
         return make_conninfo(self._server, dbname=self._made[-1])
 
     def execute(self, statement: str, parameters: Any) -> list[dict[str, Any]]:
@@ -102,14 +103,14 @@ class Databases:
 
 
 class _OpenPool(Pool):
-    """It knows its connections, so that a killed process loses them."""
+    """A pool that knows its connections, so that a killed process loses them."""
 
     def __init__(self, database: Database) -> None:
         super().__init__(database, CONNECTIONS)
         self.made: list[AsyncConn] = []
 
-    async def _made(self, ends: float, *, once: bool) -> AsyncConn:
-        connection = await super()._made(ends, once=once)
+    async def _connect(self, ends: float, *, once: bool) -> AsyncConn:
+        connection = await super()._connect(ends, once=once)
         self.made.append(connection)
         return connection
 
@@ -125,14 +126,14 @@ class SharedTransactions(PostgresTransactions):
     async def transact(self, work: TransactionWork, fence: Fence | None) -> StepRecord | None:
         """See TransactionStore."""
         try:
-            async with away(), self._pool.connection() as connection:
+            async with as_unreachable(), self._pool.connection() as connection:
                 record = await self._attempt(connection, work, fence)
         except _BodyFailed as failed:
             raise failed.error from failed.error.__cause__
         if fence is None:
             return record
         if record is None:
-            return self._world.database.recorded_step(fence)
+            return JournalStatements(self._world.database, self._instance_id).recorded_step(fence)
         await self._committed(record, fence)
         return record
 

@@ -25,14 +25,14 @@ from outlast.testing.catalog import GivenCatalog
 from outlast.testing.committing import PointedStore
 from outlast.testing.operations import WatchedOperations
 from outlast.testing.points import Place
-from outlast.testing.seen import CallSeen, LifeSeen, told
+from outlast.testing.seen import CallSeen, LifeSeen, comparable_text
 from outlast.testing.threads import DaemonThreads
 from outlast.testing.virtual import Time, VirtualLoop
 
 _LIBRARY = sysconfig.get_paths()["stdlib"]
 
 FOREVER_S = 1e9
-"""So far off is what an instance does now and then: nobody else is there, so nothing has to be looked for."""
+"""The interval of what an instance does now and then: it is alone, so there is nothing to look for."""
 
 OPTIONS = EngineOptions(
     lease_ttl_s=3 * FOREVER_S,
@@ -63,7 +63,7 @@ class DrivenEngine(Engine):
 
 
 class Process:
-    """It begins with `open`. What of the engine's inside a test looks at, it looks at here."""
+    """One process. Tests look at the inside of its engine through it alone."""
 
     def __init__(
         self,
@@ -90,6 +90,9 @@ class Process:
             self.engine = DrivenEngine(name, store, catalog, observe, options)
         finally:
             asyncio.events._set_running_loop(None)
+        # There is nothing to watch or to consume, again and again for days.
+        without = (self.engine._journal.watching, self.engine._consumer.loop)
+        self.engine.loops = tuple(loop for loop in self.engine.loops if loop not in without)
         executor = self.engine._executor
         executor._operations = executor._operations._replace(begin=operations.begin)
         executor._body_threads = DaemonThreads()  # type: ignore[assignment]
@@ -100,9 +103,6 @@ class Process:
     async def open(self) -> None:
         """Join, as an instance does."""
         await self.engine.open()
-        for seldom in (self.engine._journal._watch_task, self.engine._consumer._task):
-            if seldom is not None:
-                seldom.cancel()  # there is nothing to watch or to consume, again and again for days
 
     @property
     def live(self) -> list[Execution]:
@@ -128,7 +128,9 @@ class Process:
             )
             if not (refused or self._closely):
                 return make(operation, step_id, answer, context)
-            arguments = told(getattr(operation, "args", "")) + told(getattr(operation, "kwargs", ""))
+            arguments = comparable_text(getattr(operation, "args", "")) + comparable_text(
+                getattr(operation, "kwargs", "")
+            )
             place = _place_in_thread(context) or place_of_caller()
             calls.append(CallSeen(step_id, operation.kind, operation.name, arguments, place, refused))
             return make(operation, step_id, answer, context)
@@ -154,11 +156,11 @@ class Process:
     # --- its end ------------------------------------------------------------------------------------------
 
     def kill(self) -> None:
-        """Nothing of it runs any more."""
+        """Let nothing of it run any more."""
         self.loop.kill()
 
     def bury(self) -> None:
-        """Free what a killed process holds. What of users' code runs in that is nobody's any more."""
+        """Free what a killed process holds. Users' code that runs as a result affects nobody."""
         for execution in self.live:
             body = execution._body
             execution.stopped = execution.stopped or Stopped("the process was killed")

@@ -23,7 +23,7 @@ class History:
     """Workflows that have ended, as they are recorded. `calls`: what their bodies called, if known."""
 
     workflows: list[tuple[NewWorkflow, float, Status, str | None, str | None]]
-    """With each when it was created (Unix seconds), its status, output and error."""
+    """Each with its creation time (Unix seconds), status, output and error."""
     records: list[tuple[str, StepRecord]]
     calls: dict[str, list[CallSeen]]
 

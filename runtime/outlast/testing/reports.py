@@ -117,7 +117,9 @@ class Report(Asked["Report"]):
             ]
         if len(self._findings) > FINDINGS_MAX:
             lines.append(f"  … and {len(self._findings) - FINDINGS_MAX} more")
-        return "\n".join([*lines, "", *self._told_repeated(), *(f"Note: {each}" for each in self._remarks)])
+        return "\n".join(
+            [*lines, "", *self._describe_repeated(), *(f"Note: {each}" for each in self._remarks)]
+        )
 
     def _tried(self) -> str:
         figures = self._figures
@@ -126,7 +128,7 @@ class Report(Asked["Report"]):
             parts.append(f"{figures.handed_over} hand-overs")
         return ", ".join(parts)
 
-    def _told_repeated(self) -> list[str]:
+    def _describe_repeated(self) -> list[str]:
         if not self._repeated:
             return ["Nothing ran twice."]
         lines = ["Ran again after a crash, as it must (at least once):"]
@@ -143,13 +145,13 @@ class Report(Asked["Report"]):
         if failure is not None:
             return failure
         head = f"{self.name} survived {self._tried()}: the same result and the same records each time."
-        return "\n".join([head, *self._told_repeated(), *(f"Note: {each}" for each in self._remarks)])
+        return "\n".join([head, *self._describe_repeated(), *(f"Note: {each}" for each in self._remarks)])
 
     __repr__ = __str__
 
 
 def repeated(campaign: Campaign) -> list[Repeated]:
-    """Of each function, the run in which it ran most often for one call."""
+    """For each function the run in which it ran most often for one call."""
     worst: dict[int, tuple[int, Trial, Definition, str]] = {}
     usual = campaign.calm.seen.runs()
     for trial in campaign.trials:
@@ -164,12 +166,12 @@ def repeated(campaign: Campaign) -> list[Repeated]:
             if number > usual.get(key, 1) and (known is None or number > known[0]):
                 worst[id(effect.definition)] = (number, trial, effect.definition, effect.kind)
     return [
-        Repeated(definition.name, kind, place_of(definition.fn), number, trial.where, _keyed(definition))
+        Repeated(definition.name, kind, place_of(definition.fn), number, trial.where, _has_key(definition))
         for number, trial, definition, kind in worst.values()
     ]
 
 
-def _keyed(definition: Definition) -> bool:
+def _has_key(definition: Definition) -> bool:
     code = definition.fn.__code__
     parameters = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     return "context" in code.co_names or any(key in each.lower() for key in _KEYS for each in parameters)

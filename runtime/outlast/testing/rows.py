@@ -55,6 +55,11 @@ class Letter:
     number: int | None = None
     visible: bool = True
 
+    @property
+    def waits(self) -> bool:
+        """Whether it is to be delivered."""
+        return self.number is None and self.visible
+
 
 @dataclass(slots=True)
 class Instance:
@@ -85,4 +90,4 @@ class Limits:
     backoff_s: float = 1.0
     backoff_max_s: float = 60.0
     letters: int = 3
-    """Of one delivery: few, so that there is often more than one."""
+    """Messages in one delivery: few, so that there is often more than one delivery."""

@@ -102,14 +102,14 @@ class Run(Asked["Run"]):
         for each in self._records():
             name = event_of(each.name, each.kind)
             if name is not None:
-                found.append(Event(name, _value(each.output)))
+                found.append(Event(name, _decode(each.output)))
         return found
 
     @property
     def children(self) -> list[Run]:
         """The workflows it started."""
         return [
-            Run._of(self._world, _value(each.output))
+            Run._begun(self._world, _decode(each.output))
             for each in self._records()
             if each.kind == kinds.START and each.error is None and each.output is not None
         ]
@@ -158,13 +158,13 @@ class Run(Asked["Run"]):
         return f"<run of {self._workflow_id}: {self.status}>"
 
     @classmethod
-    def _of(cls, world: World, workflow_id: str) -> Run:
+    def _begun(cls, world: World, workflow_id: str) -> Run:
         run = cls(world, workflow_id)
         run._asked = True
         return run
 
-    def _began(self, workflow_id: str) -> None:
-        """It is known which workflow it is."""
+    def _begin(self, workflow_id: str) -> None:
+        """Take the id: the workflow is started."""
         self._workflow_id, self._asked = workflow_id, True
 
     def _standing(self) -> Standing:
@@ -196,11 +196,11 @@ class Run(Asked["Run"]):
             record.kind,
             record.name,
             to_jsonable_python(given, fallback=repr),
-            _value(record.output),
+            _decode(record.output),
             error,
             record.attempts,
         )
 
 
-def _value(output: str | None) -> Any:
+def _decode(output: str | None) -> Any:
     return None if output is None else from_json(output)

@@ -47,13 +47,13 @@ class Seen:
     lives: list[LifeSeen] = field(default_factory=lambda: [LifeSeen()])
     effects: list[EffectSeen] = field(default_factory=list)
     commits: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """Of transactions, by workflow and step."""
+    """How often each transaction was committed, by workflow and step."""
     operations: dict[tuple[str, str], Operation] = field(default_factory=dict)
     inputs: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     mutated: dict[tuple[str, str], EffectSeen] = field(default_factory=dict)
     """Steps that changed an argument of theirs, where the body sees it."""
     reads: dict[Place, str] = field(default_factory=dict)
-    """Misuse, by where: what is said of it."""
+    """Misuse by place, and what is said of it."""
 
     def runs(self) -> Counter[tuple[str, str, str, int]]:
         """How often each function was begun: by workflow, step, name and attempt."""
@@ -68,7 +68,7 @@ class Seen:
         return None
 
 
-def told(value: Any) -> str:
+def comparable_text(value: Any) -> str:
     """`value` as it is compared: by what it says of itself, without addresses."""
     try:
         text = repr(value)

@@ -1,4 +1,4 @@
-"""Quiet about what killed processes leave behind: what that complains of is of no interest."""
+"""Silence about what killed processes leave behind: its complaints are of no interest."""
 
 from __future__ import annotations
 

@@ -44,26 +44,27 @@ def workflow_of_call(
     else:
         text = inputs.encode_call(args, kwargs)
     return new_workflow(
-        world.catalog,
-        world.now_s(),
         workflow_id_of(function, caller.id, key),
         function,
         definition,
         text,
-        key,
-        caller=caller,
+        version=world.catalog.version(function),
+        now_s=world.now_s(),
+        key=key,
+        subject=caller.id,
+        claims=caller.record(),
     )
 
 
-def taken(definition: WorkflowDefinition, kwargs: dict[str, Any], name: str, default: Any) -> Any:
+def take_option(definition: WorkflowDefinition, kwargs: dict[str, Any], name: str, default: Any) -> Any:
     """An option among the keywords of a call, unless the workflow has a parameter of that name."""
     if name in definition.inputs.signature.parameters:
         return default
     return kwargs.pop(name, default)
 
 
-def chosen_faults(said: str | list[str]) -> frozenset[str]:
-    """What may go wrong. Raises UsageError."""
+def choose_faults(said: str | list[str]) -> frozenset[str]:
+    """The faults that were asked for. Raises UsageError."""
     chosen = frozenset(FAULTS if said == "all" else [said] if isinstance(said, str) else said)
     if unknown := chosen - set(FAULTS):
         raise UsageError(f"outlast.explore(faults) is 'all', or some of {FAULTS}, not {sorted(unknown)}")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ from outlast.core.callers import Caller
 from outlast.core.status import Status
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.testing.catalog import GivenCatalog
+from outlast.testing.clock import campaign_time
 from outlast.testing.committing import Mishap
 from outlast.testing.doubles import Doubles
 from outlast.testing.errors import Deadlock
@@ -18,6 +20,7 @@ from outlast.testing.points import Place, Point
 from outlast.testing.processes import Process
 from outlast.testing.replaying import History, history_of
 from outlast.testing.seen import Seen
+from outlast.testing.silence import quiet
 from outlast.testing.starting import workflow_of_call
 from outlast.testing.worlds import CANCEL, HAND_OVER, Act, Connect, ProcessKilled, World
 
@@ -87,9 +90,21 @@ class Trial:
 
     @property
     def place(self) -> Place | None:
-        """Of the last of them that has one."""
+        """The place of the last kill that has one."""
         points = [*self.kills, *([self.acted] if self.acted else [])]
         return next((each.place for each in reversed(points) if each.place), None)
+
+
+@contextmanager
+def many_trials() -> Iterator[list[Process]]:
+    """Where trials are run one after the other, quietly. At its end the processes in the list are buried."""
+    graves: list[Process] = []
+    with quiet(), campaign_time():
+        try:
+            yield graves
+        finally:
+            for each in graves:
+                each.bury()
 
 
 def run_trial(
@@ -160,7 +175,7 @@ def run_trial(
 
 
 def _start(world: World, subject: Subject) -> str:
-    """As a client does: who gets no answer calls again, with the same key. Its id."""
+    """Start it as a client does, which calls again with the same key if no answer comes; its id."""
     new = workflow_of_call(world, subject.definition, subject.args, subject.kwargs, subject.caller, "crash")
 
     async def start(process: Process) -> None:

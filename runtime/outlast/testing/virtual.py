@@ -19,7 +19,7 @@ _SLEPT = futures._set_result_unless_cancelled  # type: ignore[attr-defined]
 
 
 class Time:
-    """Virtual seconds. It goes on with what is on its way only, never by itself."""
+    """Virtual seconds. They pass only to what comes next, never by themselves."""
 
     def __init__(self, now: float) -> None:
         self.now = now
@@ -129,7 +129,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     @property
     def tasks(self) -> list[asyncio.Task[Any]]:
-        """Those that are not over."""
+        """The tasks that are not done."""
         return [each for each in self._tasks if not each.done()]
 
     def run_in_executor(  # type: ignore[override]
@@ -138,10 +138,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """See AbstractEventLoop. While the thread is at work, time stands."""
         future: asyncio.Future[Any] = super().run_in_executor(executor, func, *args)
         self._at_work += 1
-        future.add_done_callback(self._returned)
+        future.add_done_callback(self._note_return)
         return future
 
-    def _returned(self, _: Any) -> None:
+    def _note_return(self, _: Any) -> None:
         self._at_work -= 1
 
     def kill(self) -> None:

@@ -70,15 +70,15 @@ def why_stuck(process: Process | None, database: Database, seen: Seen, *, certai
     """Why no workflow goes on any more; None if one may. `certain`: no timer is left."""
     live = [each for each, row in database.workflows.items() if row.status in LIVE]
     waits = {each: waits_of(process, database, each) for each in live}
-    if not certain and not all(_hopeless(each, waits, frozenset()) for each in live):
+    if not certain and not all(_is_hopeless(each, waits, frozenset()) for each in live):
         return None
-    told = [_told(seen, workflow_id, wait) for workflow_id in live for wait in waits[workflow_id]]
+    told = [_describe(seen, workflow_id, wait) for workflow_id in live for wait in waits[workflow_id]]
     return "nothing is left that could happen:\n" + "\n".join(
         f"  - {each}" for each in told or ["nothing runs"]
     )
 
 
-def _hopeless(workflow_id: str, waits: dict[str, list[Wait]], seen: frozenset[str]) -> bool:
+def _is_hopeless(workflow_id: str, waits: dict[str, list[Wait]], seen: frozenset[str]) -> bool:
     """Whether it waits only for messages without a bound, or for others that do."""
     if workflow_id in seen:
         return True
@@ -89,13 +89,13 @@ def _hopeless(workflow_id: str, waits: dict[str, list[Wait]], seen: frozenset[st
             each.kind == kinds.RESULT
             and each.workflow_id is not None
             and each.workflow_id in waits
-            and _hopeless(each.workflow_id, waits, seen | {workflow_id})
+            and _is_hopeless(each.workflow_id, waits, seen | {workflow_id})
         )
         for each in found or ()
     )
 
 
-def _told(seen: Seen, workflow_id: str, wait: Wait) -> str:
+def _describe(seen: Seen, workflow_id: str, wait: Wait) -> str:
     place = seen.place_of(workflow_id, wait.step_id)
     where = "" if place is None else f" at {place[0]}:{place[1]}"
     if wait.kind == kinds.RECEIVE:

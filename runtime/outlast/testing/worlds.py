@@ -27,6 +27,8 @@ from outlast.testing.points import Place, Points
 from outlast.testing.processes import FOREVER_S, OPTIONS, Process
 from outlast.testing.rows import Limits
 from outlast.testing.seen import LifeSeen, Seen
+from outlast.testing.statements.messages import MessageStatements
+from outlast.testing.statements.workflows import WorkflowStatements
 from outlast.testing.virtual import Time
 from outlast.testing.waiting import waits_of, why_stuck
 
@@ -36,7 +38,7 @@ BEGAN_S = 1_767_225_600.0
 """Of each world: 2026-01-01, in Unix seconds."""
 
 JUMPS_MAX = 200_000
-"""So often time jumps for one wish before it counts as going round in circles."""
+"""After so many jumps of time for one call it counts as going round in circles."""
 
 LOOK_EVERY = 64
 SETTLE_S = 0.015
@@ -51,7 +53,7 @@ class Act(NamedTuple):
 
 
 class World:
-    """Everything in it belongs to one thread at a time."""
+    """A world. Everything in it belongs to one thread at a time."""
 
     def __init__(
         self,
@@ -96,7 +98,7 @@ class World:
         self.interrupted = False
         self.other_arguments: list[tuple[str, Place]] = []
         self._closely = closely
-        self._options = EngineOptions(**{**_fields(OPTIONS), "watch_bodies": watch})
+        self._options = EngineOptions(**{**_options_of(OPTIONS), "watch_bodies": watch})
         self._operations = WatchedOperations(
             doubles, self.seen, self.points, self.refusals.append, connect is not None, closely=closely
         )
@@ -145,7 +147,7 @@ class World:
         self.recorded_at.append({key for key, each in records if each.step.completion_order is not None})
         self.effects_at.append(len(self.seen.effects))
         self.database.restart()
-        self.database.leave(process.name)
+        self.database.end_lease(process.name)
         self.time.now += 1.0  # until another one is there
 
     def _lose_connections(self) -> None:
@@ -177,7 +179,7 @@ class World:
         return all(row.status not in LIVE for row in self.database.workflows.values())
 
     def end(self) -> None:
-        """Let go of all of it."""
+        """End all processes and let go of them."""
         process, self.process = self.process, None
         self.interrupted = False
         with self._driving():
@@ -299,7 +301,8 @@ class World:
                 ):
                     continue
                 self._answered.add((workflow_id, key))
-                self.database.send(workflow_id, to_json(self.answers[wait.topic]).decode(), wait.topic, key)
+                answer = to_json(self.answers[wait.topic]).decode()
+                MessageStatements(self.database).send(workflow_id, answer, wait.topic, key)
                 sent = True
         if sent and self.process is not None:
             self.process.engine._delivery.arrived()
@@ -315,7 +318,7 @@ class World:
 
     def standing(self, workflow_id: str) -> Standing | None:
         """How a workflow stands."""
-        return self.database.standing([workflow_id]).get(workflow_id)
+        return WorkflowStatements(self.database).find([workflow_id]).get(workflow_id)
 
     def ended(self, workflow_id: str) -> bool:
         """Whether it has ended."""
@@ -347,5 +350,5 @@ class ProcessKilled(Exception):
     """The process was killed before it had answered."""
 
 
-def _fields(options: EngineOptions) -> dict[str, Any]:
+def _options_of(options: EngineOptions) -> dict[str, Any]:
     return {name: getattr(options, name) for name in options.__dataclass_fields__}

@@ -1,1 +1,1 @@
-"""The HTTP face: routes, authentication, the dashboard."""
+"""The HTTP face: routes, who calls, answers."""

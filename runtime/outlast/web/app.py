@@ -1,4 +1,4 @@
-"""The ASGI application: from a path to the part of the web floor that answers it."""
+"""The ASGI application: finds the part of the web floor that answers a path."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from outlast.web.http.addresses import Addresses
 from outlast.web.http.answers import ClientGone, Reply
 from outlast.web.http.byte_budget import ByteBudget
 from outlast.web.http.calls import Call
-from outlast.web.http.cors import preflight, shared
+from outlast.web.http.cors import cors_headers, preflight
 from outlast.web.http.heads import check_head
 from outlast.web.http.large_answers import LargeAnswers
 from outlast.web.http.problems import INTERNAL, expected_problem
-from outlast.web.http.requests import RequestLog, untold
+from outlast.web.http.requests import RequestLog, silent_log
 from outlast.web.http.routes import FUNCTIONS
 from outlast.web.http.share import Share
 from outlast.web.invoking.following import wants_stream
@@ -62,7 +62,7 @@ class Web:
     addresses: Addresses = field(default_factory=Addresses)
     complaints: Complaints = field(default_factory=Complaints)
     audit: Audit = field(default_factory=lambda: Audit(ignore))
-    requests: RequestLog = field(default_factory=untold)
+    requests: RequestLog = field(default_factory=silent_log)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -70,7 +70,7 @@ class Web:
             self.addresses.resolve(scope)
             share = Share(self.bodies, self.answers, scope)
             call = Call(scope, receive)
-            reply = Reply(send, shared(call, self.cors_origins))
+            reply = Reply(send, cors_headers(call, self.cors_origins))
             began = self.requests.began()
             try:
                 with suppress(ClientGone):
@@ -96,7 +96,7 @@ class Web:
             else:
                 await self.management(call.scope, call.receive, reply)
                 if call.path.startswith(MANAGED):
-                    self.audit.managed(call, reply.status or 0)
+                    self.audit.record_management(call, reply.status or 0)
         except ClientGone:
             raise
         except Exception as error:
@@ -104,13 +104,13 @@ class Web:
             if problem is None:
                 _logger.exception("%s %r failed", call.method, call.path)
                 problem = INTERNAL
-            self.audit.refused(call, problem.status, problem.code)
+            self.audit.record_refusal(call, problem.status, problem.code)
             if not reply.begun:
                 await problem.answer().send(reply)
 
     async def _function(self, call: Call, reply: Reply) -> None:
         target, admitted = await self._admit(call, call.path[len(FUNCTIONS) :])
-        with self.shares.in_flight(call, admitted):
+        with self.shares.count_call(call, admitted):
             await self._answer(call, target, admitted, reply)
 
     async def _answer(self, call: Call, target: Target, admitted: Admitted, reply: Reply) -> None:
@@ -126,14 +126,14 @@ class Web:
             await serve_app(call, admitted, target.function, served, self.access, reply)
 
     async def _admit(self, call: Call, path: str) -> tuple[Target, Admitted]:
-        """What is called, and by whom. Strangers don't learn what there is: they are refused first."""
+        """What is called, and by whom. Strangers are refused first, so they don't learn what exists."""
         file = path.partition("/")[0]
         try:
             target = self.functions.resolve(path)
         except OutlastError:
             await self.admission.to_function(call, file, None)
             raise
-        enter_environment(target.environment)  # the call's task is its own, and may run the function's code
+        enter_environment(target.environment)  # each call has its own task, which may run the function's code
         served = target.served
         if not isinstance(served, WorkflowDefinition | HandlerDefinition):
             return target, await self.admission.to_function(call, file, None)
@@ -145,16 +145,16 @@ class Web:
     async def _admit_webhook(
         self, call: Call, target: Target, served: WorkflowDefinition | HandlerDefinition
     ) -> Admitted:
-        """A verified delivery is let in by that alone, and has the key that it stands for."""
+        """A verified delivery needs no other credentials. It sets the call's idempotency key."""
         assert served.webhook is not None
-        self.shares.asked(call, WEBHOOK)
+        self.shares.count_request(call, WEBHOOK)
         call.key = await admit_webhook(
             call,
             served.webhook,
             target.function,
             self.complaints,
             now_s=self.invoker.now_s(),
-            body_bytes_max=self.access.bodies.of(
+            body_bytes_max=self.access.bodies.limit_of(
                 served.body_bytes_max, verified=not isinstance(served.webhook, StandardWebhook)
             ),
         )

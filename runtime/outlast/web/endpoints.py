@@ -1,4 +1,4 @@
-"""The application that answers all that is no function: workflows, health, and what is served here."""
+"""The application that answers everything except functions: workflows, health, OpenAPI."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ def management_app(
     """
     owned = Owned(workflows, admission, visible_steps)
     of_workflows = WorkflowRoutes(engine, workflows, owned, shares)
-    of_events = EventRoutes(engine, workflows, owned, shares)
+    listings = Listings(workflows, owned)
+    of_events = EventRoutes(engine, workflows, owned, shares, listings)
     of_messages = MessageRoutes(engine, admission, body_bytes_max)
     probes = Health(engine, functions, schema_current)
     openapi = OpenApi(functions, version, admission, openapi_to)
@@ -75,14 +76,13 @@ def management_app(
             *documents,
             ("GET", "/healthz", probes.alive),
             ("GET", "/readyz", probes.ready),
-            ("GET", f"{WORKFLOWS.path}/", of_workflows.page),
-            *reversed(messages),  # the longest first: an id may have slashes
-            ("GET", WORKFLOWS.path, of_workflows.page),
+            ("GET", f"{WORKFLOWS.path}/", partial(listings.page, WORKFLOWS)),
+            *reversed(messages),  # the longest first, because an id may contain slashes
             ("GET", STEPS.path, of_workflows.steps),
             ("GET", EVENTS.path, of_events.events),
-            *Listings(workflows, owned).routes(),
+            *listings.routes(),
             *VerbRoutes(engine, workflows, owned).routes(),
-            ("GET", WORKFLOW_PATH, of_workflows.show),  # last: it fits all the others
+            ("GET", WORKFLOW_PATH, of_workflows.show),  # last, because it matches all the others
         ]
     )
 

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
+from collections import deque
 from collections.abc import Callable, Sequence
 
-from outlast.core.clock import Clock, monotonic
-from outlast.core.observations import LoopFailed, Observer
+from outlast.core.background import Loop
+from outlast.core.clock import Clock
+from outlast.core.observations import Observer
 from outlast.core.ports import Unreachable, WorkflowStore
 from outlast.core.records import ClaimedWorkflow
-from outlast.engine.concurrency import end_tasks
 from outlast.engine.instances.allowance import Allowance
 
 Launch = Callable[[ClaimedWorkflow, int], None]
 GiveBack = Callable[[Sequence[ClaimedWorkflow]], None]
-
-
-REST_MIN_S, REST_MAX_S = 0.1, 5.0
-"""So long nothing is claimed after a failure, ever longer while nothing succeeds."""
 
 BROKEN_S = 30.0
 """So much later what could not be read is tried again: meanwhile it is in nobody's way."""
 
 
 class Loader:
-    """One loop. It reads beside the lease's connection, so that no beat waits for it."""
+    """A background loop. It reads beside the lease's connection, so that no beat waits for it.
+
+    While it waits after a failure (`loop.resumes_at`) nothing more should be claimed.
+    """
 
     def __init__(
         self,
@@ -42,23 +40,10 @@ class Loader:
         self._clock = clock
         self._launch = launch
         self._give_back = give_back
-        self._observe = observe
-        self._batches: asyncio.Queue[tuple[list[ClaimedWorkflow], int]] = asyncio.Queue()
-        self._task: asyncio.Task[None] | None = None
+        self._batches: deque[tuple[list[ClaimedWorkflow], int]] = deque()
         self.loading: dict[str, ClaimedWorkflow] = {}
-        """What is claimed and not running yet."""
-        self.rests_until = 0.0
-        """Until then nothing more should be claimed (core.clock.monotonic)."""
-        self._failures = 0
-
-    def open(self) -> None:
-        """Start the loop."""
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="outlast-loader")
-
-    async def close(self) -> None:
-        """Stop it. What it has is given back with the lease."""
-        if self._task is not None:
-            await end_tasks([self._task])
+        """What is claimed and not running yet. At the end it is given back with the lease."""
+        self.loop = Loop("loader", self._load_next, observe, repeats=False)
 
     @property
     def load_bytes(self) -> int:
@@ -68,39 +53,38 @@ class Loader:
     def load(self, workflows: list[ClaimedWorkflow], term: int) -> None:
         """Load and launch `workflows`, which were claimed in that term of the lease."""
         self.loading.update((each.workflow_id, each) for each in workflows)
-        self._batches.put_nowait((workflows, term))
+        self._batches.append((workflows, term))
+        self.loop.wake()
 
     def forget(self, workflow: ClaimedWorkflow) -> None:
         """It is no longer this instance's: it isn't launched."""
         if self.loading.get(workflow.workflow_id) is workflow:
             del self.loading[workflow.workflow_id]
 
-    async def _run(self) -> None:
-        while True:
-            workflows, term = await self._batches.get()
-            try:
-                await self._load(workflows, term)
-                self._failures = 0
-            except Unreachable:  # others tell of that
-                self._rest()
-            except Exception as error:  # noqa: BLE001 - the loop must go on; it says what happened
-                self._observe(LoopFailed("loader", repr(error)))
-                self._rest()
+    async def _load_next(self) -> float | None:
+        if not self._batches:
+            return None
+        workflows, term = self._batches.popleft()
+        try:
+            await self._load(workflows, term)
+        except Exception as error:
+            if not isinstance(error, Unreachable):
                 for broken in self._left(workflows)[:1]:  # at the first one that isn't whole it stood
                     broken.due_s = self._clock.now_s() + BROKEN_S
-            left = self._left(workflows)
-            for each in left:
-                del self.loading[each.workflow_id]
-            if left:
-                self._give_back(left)
+            self._batches.clear()
+            self._return(list(self.loading.values()))
+            raise
+        self._return(self._left(workflows))
+        return 0.0
 
     def _left(self, workflows: list[ClaimedWorkflow]) -> list[ClaimedWorkflow]:
         return [each for each in workflows if self.loading.get(each.workflow_id) is each]
 
-    def _rest(self) -> None:
-        pause_s = min(REST_MAX_S, REST_MIN_S * 2.0 ** min(self._failures, 10))
-        self._failures += 1
-        self.rests_until = monotonic() + pause_s * random.uniform(0.5, 1.0)
+    def _return(self, workflows: list[ClaimedWorkflow]) -> None:
+        for each in workflows:
+            del self.loading[each.workflow_id]
+        if workflows:
+            self._give_back(workflows)
 
     async def _load(self, workflows: list[ClaimedWorkflow], term: int) -> None:
         taken = self._allowance.taken()

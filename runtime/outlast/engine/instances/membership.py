@@ -8,34 +8,29 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from outlast.core.background import LAST_ROUND_S, RETRY, Loop
 from outlast.core.budget import Taken
 from outlast.core.clock import Clock, monotonic
 from outlast.core.observations import (
     ClaimGivenUp,
-    DatabaseFound,
-    DatabaseLost,
     InstanceJoined,
     InstanceLost,
-    LoopFailed,
     Observer,
     WorkflowsClaimed,
+    WorkflowStarted,
 )
 from outlast.core.ports import Catalog, InstanceStore, TookTooLong, Unreachable, WorkflowStore
 from outlast.core.records import Beat, ClaimedWorkflow, LostInstance
 from outlast.core.status import Status
 from outlast.core.stops import LeaseLost
-from outlast.engine.concurrency import end_tasks
 from outlast.engine.execution.execution import Execution
 from outlast.engine.executor import Executor
 from outlast.engine.instances.allowance import Allowance
 from outlast.engine.instances.loading import Loader
-from outlast.engine.instances.suspicions import LOOK_AGAIN_S, RETRY_MAX_S, RETRY_MIN_S, Suspicions
+from outlast.engine.instances.suspicions import LOOK_AGAIN_S, Suspicions
 from outlast.engine.lease import Lease
 
 JITTER = 0.05
-LAST_ROUND_S = 1.0
-"""So long a round may take to its end at the shutdown: it may be giving back what it claimed."""
-
 CLAIM_PART = 1 / 3
 """Of the lease: so long a claim may take. A renewal waits for one that is under way."""
 
@@ -93,9 +88,7 @@ class Membership:
         self._observe = observe
         self._pace = pace
         self._claiming = True
-        self._leaving = False
-        self._wake = asyncio.Event()
-        self._wake_at = float("inf")
+        self._tidied = False
         self._beat_at = 0.0
         self._forced_at = 0.0
         self._claimed_at = 0.0
@@ -110,30 +103,25 @@ class Membership:
         self._returned: list[ClaimedWorkflow] = []
         """Claimed, and to be given back unused: there was no memory for them, or no time."""
         self._claim_batch = pace.claim_batch
-        self._task: asyncio.Task[None] | None = None
         self._told_due = False
+        self._loop = Loop("lease", self._do_round, observe, tells_absence=True)
+        self.loops = (self._loader.loop, self._loop)
         store.when_lost(self._beat_now)
         store.when_due(self._look_now)
 
     async def join(self) -> None:
-        """Take the lease and start the loop. Raises Unreachable."""
+        """Take the lease; then `loops` may be opened. Raises Unreachable."""
         await self._beat()
         self._observe(InstanceJoined(self._instance_id))
-        self._loader.open()
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="outlast-membership")
 
     def stop_claiming(self) -> None:
         """Keep the lease, take no more work."""
         self._claiming = False
 
     async def leave(self) -> None:
-        """Stop the loop after its round and end the lease at once. Never raises for an absent database."""
-        if self._task is not None:
-            self._leaving = True
-            self._claim_now()
-            await asyncio.wait([self._task], timeout=LAST_ROUND_S)
-            await end_tasks([self._task])
-        await self._loader.close()
+        """Stop after the round that is under way and end the lease. Never raises for an absent database."""
+        await self._loop.close(LAST_ROUND_S)
+        await self._loader.loop.close()
         # guard: trust-while-leaving
         self._lease.end()
         try:
@@ -160,79 +148,38 @@ class Membership:
 
     def claim_soon(self, at_s: float) -> None:
         """Something is due at `at_s` (Unix seconds): claim then, if that is before the next tick."""
-        self._wake_by(monotonic() + at_s - self._clock.now_s() + CLOCK_SLACK_S)
-
-    def _claim_now(self) -> None:
-        self._wake_by(monotonic())
+        self._loop.wake(monotonic() + at_s - self._clock.now_s() + CLOCK_SLACK_S)
 
     def _look_now(self) -> None:
         """Somebody says that there may be work."""
         self._told_due = True
-        self._wake_by(max(monotonic(), self._claimed_at + LOOKS_APART_S))
+        self._loop.wake(max(monotonic(), self._claimed_at + LOOKS_APART_S))
 
     def _beat_now(self) -> None:
         """The session by which others know this instance is gone: show them the next one."""
         self._beat_at = 0.0
         self._doubtful = True
         # With a pause between: whatever ends sessions may end each.
-        self._forced_at = max(monotonic(), self._forced_at + RETRY_MIN_S)
-        self._wake_by(self._forced_at)
+        self._forced_at = max(monotonic(), self._forced_at + RETRY.backoff_s)
+        self._loop.wake(self._forced_at)
 
-    def _wake_by(self, at: float) -> None:
-        if at < self._wake_at:
-            self._wake_at = at
-            self._wake.set()
-
-    async def _run(self) -> None:
-        away_since: float | None = None
-        failures = 0
-        tidied = False
-        while not self._leaving:
-            again = False
-            try:
-                if monotonic() >= self._beat_at:
-                    await self._beat()
-                await self._release_returned()
-                if self._claiming:
-                    again = await self._claim()
-                if not tidied:
-                    await self._store.tidy()
-                    tidied = True
-                if away_since is not None:
-                    self._observe(DatabaseFound(monotonic() - away_since))
-                away_since, failures = None, 0
-            except Unreachable as error:
-                failures += 1
-                self._beat_at = 0.0  # the lease names the session: the new one must be known before all else
-                self._doubtful = True
-                if away_since is None:
-                    away_since = monotonic()
-                    self._observe(DatabaseLost("lease", str(error)))
-            except Exception as error:  # noqa: BLE001 - the loop must go on; it says what happened
-                failures += 1
-                self._observe(LoopFailed("membership", repr(error)))
-            await self._pause(again, failures)
-
-    async def _pause(self, again: bool, failures: int) -> None:
-        if failures:
-            # The first time at once, the second time soon: others count their looks by now.
-            ceiling = min(RETRY_MAX_S, RETRY_MIN_S * 2 ** min(failures - 2, 10)) if failures > 1 else 0.0
-            await asyncio.sleep(random.uniform(ceiling / 2, ceiling))
-            return
-        if again:
-            await asyncio.sleep(0)
-            return
+    async def _do_round(self) -> float:
+        try:
+            if monotonic() >= self._beat_at:
+                await self._beat()
+            await self._release_returned()
+            more = self._claiming and await self._claim()
+            if not self._tidied:
+                await self._store.tidy()
+                self._tidied = True
+        except Unreachable:
+            self._beat_at = 0.0  # the lease names the session: the new one must be known before all else
+            self._doubtful = True
+            raise
+        if more:
+            return 0.0
         tick_s = min(self._pace.tick_s, LOOK_AGAIN_S) if self._suspicions else self._pace.tick_s
-        ends = monotonic() + tick_s * random.uniform(1 - JITTER, 1 + JITTER)
-        while (left_s := min(ends, self._wake_at) - monotonic()) > 0:
-            self._wake.clear()
-            try:
-                async with asyncio.timeout(left_s):
-                    await self._wake.wait()
-            except TimeoutError:
-                break
-        if self._wake_at <= monotonic():
-            self._wake_at = float("inf")
+        return tick_s * random.uniform(1 - JITTER, 1 + JITTER)
 
     async def _beat(self) -> None:
         known, term = list(self._executor.live.values()), self._lease.term
@@ -272,7 +219,7 @@ class Membership:
         live = self._executor.live.values()
         if self._doubtful or any(not each.stopped and each.term != self._lease.term for each in live):
             self._beat_at = 0.0
-            self._claim_now()
+            self._loop.wake()
         self._doubtful = False
 
     async def _release_unknown(self, beat: Beat) -> None:
@@ -301,16 +248,16 @@ class Membership:
         if self._told_due:
             # Who committed a moment after whoever told of it told nobody.
             self._told_due = False
-            self._wake_by(self._claimed_at + LOOK_ONCE_MORE_S)
+            self._loop.wake(self._claimed_at + LOOK_ONCE_MORE_S)
         active, waiting = allowance.taken()
         taken = Taken(active + self._loader.load_bytes, waiting)
         bytes_left, alone_too = allowance.room(taken)
         room = max(
             0, min(self._claim_batch, self._pace.workflows_max - len(self._executor.live) - self.loading)
         )
-        if rests := self._loader.rests_until > monotonic():
+        if rests := self._loader.loop.resumes_at > monotonic():
             room = 0
-            self._wake_by(self._loader.rests_until)
+            self._loop.wake(self._loader.loop.resumes_at)
         alone = self._executor.suspects_wait and not any(map(self._is_suspect, self._loader.loading.values()))
         term = self._lease.term
         try:
@@ -332,16 +279,24 @@ class Membership:
         if claims.undelivered:
             self._messages_arrived()
         if claims.workflows:
-            self._observe(WorkflowsClaimed(tuple(each.workflow_id for each in claims.workflows)))
+            self._tell_claims(claims.workflows)
             self._loader.load(claims.workflows, term)
         recovered = await self._recover(claims.lost)
         if rests:
             return recovered
         more = len(claims.workflows) >= room
         if more and room < self._pace.claim_batch:
-            self._executor.when_at_most(self._pace.claims_below, self._claim_now)
+            self._executor.when_at_most(self._pace.claims_below, self._loop.wake)
             return recovered
         return recovered or more
+
+    def _tell_claims(self, workflows: list[ClaimedWorkflow]) -> None:
+        now_s = self._clock.now_s()
+        lags_s = tuple(max(0.0, now_s - each.due_s) for each in workflows if each.due_s is not None)
+        self._observe(WorkflowsClaimed(tuple(each.workflow_id for each in workflows), lags_s))
+        for each in workflows:
+            if each.epoch == 1:  # of those that Python starts the first epoch is never claimed
+                self._observe(WorkflowStarted(each.workflow_id, each.function, "sql"))
 
     def _is_suspect(self, claimed: ClaimedWorkflow) -> bool:
         return claimed.recovery_attempts >= self._pace.suspect_after
@@ -358,7 +313,7 @@ class Membership:
         """Let these be claimed again: they are this instance's, and it doesn't run them."""
         self._returned += workflows
         if workflows:
-            self._claim_now()
+            self._loop.wake()
 
     async def _release_returned(self) -> None:
         returned, self._returned = self._returned, []

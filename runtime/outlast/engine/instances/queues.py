@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
+from outlast.core.background import Loop
 from outlast.core.budget import Budget
 from outlast.core.clock import monotonic
-from outlast.core.observations import LoopFailed, Observer, QueueConsumed, QueueRefused, WorkflowsClaimed
-from outlast.core.ports import Catalog, QueueStore, QueueUnusable, Unreachable
+from outlast.core.observations import Observer, QueueConsumed, QueueRefused, WorkflowsClaimed, WorkflowStarted
+from outlast.core.ports import Catalog, QueueStore, QueueUnusable
 from outlast.core.records import ClaimedWorkflow
-from outlast.engine.concurrency import end_tasks
 from outlast.engine.lease import Lease
 
 LOOK_S = 0.5
@@ -33,7 +32,6 @@ SHARE_FIRST = 16
 """Messages of the first look at a queue. How large they are is seen afterwards."""
 
 RETRY_MIN_S, RETRY_MAX_S = 1.0, 30.0
-LAST_ROUND_S = 1.0
 
 
 @dataclass(slots=True)
@@ -57,7 +55,10 @@ class _Queue:
 
 
 class Consumer:
-    """One loop over all queues that workflows of the catalog consume. Without any it asks nothing."""
+    """A background loop over all queues that workflows of the catalog consume. Without any it asks nothing.
+
+    What a round that is given up has taken runs, or will be found without an owner.
+    """
 
     def __init__(
         self,
@@ -81,40 +82,17 @@ class Consumer:
         self._refused: dict[str, tuple[str, float, float]] = {}
         """Of queues that aren't consumed: what was told of it, how long to wait, until when."""
         self._known: dict[str, _Queue] = {}
-        self._leaving = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self.loop = Loop("queues", self._look_at_all, observe)
 
-    def open(self) -> None:
-        """Start the loop."""
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="outlast-queues")
-
-    async def close(self) -> None:
-        """Stop it. What it has taken runs, or will be found without an owner."""
-        self._leaving.set()
-        if self._task is not None:
-            await asyncio.wait([self._task], timeout=LAST_ROUND_S)
-            await end_tasks([self._task])
-
-    async def _run(self) -> None:
-        while not self._leaving.is_set():
-            more = False
-            try:
-                queues = dict(self._catalog.queues())
-                self._refused = {queue: told for queue, told in self._refused.items() if queue in queues}
-                # In any order: the first may leave no room to those after it.
-                for queue, functions in random.sample(list(queues.items()), len(queues)):
-                    if self._is_due(queue):
-                        more = await self._look(queue, functions) or more
-            except Exception as error:  # noqa: BLE001 - the loop must go on; it says what happened
-                if not isinstance(error, Unreachable):  # others tell of that
-                    self._observe(LoopFailed("queues", repr(error)))
-                more = False
-            await self._pause(0 if more else LOOK_S * random.uniform(0.8, 1.0))
-
-    async def _pause(self, pause_s: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(pause_s):
-                await self._leaving.wait()
+    async def _look_at_all(self) -> float:
+        queues = dict(self._catalog.queues())
+        self._refused = {queue: told for queue, told in self._refused.items() if queue in queues}
+        more = False
+        # In any order: the first may leave no room to those after it.
+        for queue, functions in random.sample(list(queues.items()), len(queues)):
+            if self._is_due(queue):
+                more = await self._look(queue, functions) or more
+        return 0.0 if more else LOOK_S * random.uniform(0.8, 1.0)
 
     def _is_due(self, queue: str) -> bool:
         return queue not in self._refused or monotonic() >= self._refused[queue][2]
@@ -123,7 +101,7 @@ class Consumer:
         """Take what there is room for; whether there may be more at once."""
         known = self._known.setdefault(queue, _Queue())
         room = self._room_for(known)
-        if room <= 0 or self._leaving.is_set():
+        if room <= 0 or self.loop.closing:
             return False
         if len(functions) > 1:
             both = " and ".join(sorted(functions))
@@ -131,12 +109,16 @@ class Consumer:
             self._refuse(queue, f"{both} both consume it", remedy)
             return False
         (function,) = functions
+        definition = self._catalog.workflow(function)
+        timeout_s = None if definition is None else definition.timeout_s
         # As it stood before: what is inserted in another term of the lease may be somebody else's by now.
         term, began = self._lease.term, monotonic()
         limit_s = LOOK_LIMIT_S if room > 1 else LONE_LOOK_LIMIT_S
         try:
             async with asyncio.timeout(limit_s):
-                workflows = await self._store.consume(queue, function, room)
+                workflows = await self._store.consume(
+                    queue, function, room, self._catalog.version(function), timeout_s
+                )
         except QueueUnusable as reason:
             self._refuse(queue, str(reason), reason.remedy)
             return False
@@ -153,6 +135,8 @@ class Consumer:
             self._observe(QueueConsumed(queue))
         if workflows:
             self._observe(WorkflowsClaimed(tuple(each.workflow_id for each in workflows)))
+            for each in workflows:
+                self._observe(WorkflowStarted(each.workflow_id, function, "queue"))
             self._load(workflows, term)
         return len(workflows) == room
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from outlast.core.background import RETRY
 from outlast.core.clock import monotonic
 from outlast.core.records import LostInstance
 
@@ -17,10 +18,7 @@ LOOKS = 3
 Looks are counted, not the time they take: what makes a machine too busy to come back in time delays them too.
 """
 
-RETRY_MIN_S, RETRY_MAX_S = 0.1, 2.0
-"""How soon an instance tries again to reach the database, at first and later."""
-
-LOOKS_AFTER_RESTART = LOOKS + round(1.5 * RETRY_MAX_S / LOOK_AGAIN_S)
+LOOKS_AFTER_RESTART = LOOKS + round(1.5 * RETRY.backoff_max_s / LOOK_AGAIN_S)
 """After a restart of Postgres: whoever lives comes back at the pace of its retries."""
 
 _APART_S = 0.8 * LOOK_AGAIN_S

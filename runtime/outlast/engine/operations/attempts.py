@@ -12,7 +12,7 @@ from typing import Any
 from outlast.core import faults
 from outlast.core.clock import monotonic
 from outlast.core.errors import DatabaseUnavailable, NotSerializable, Overloaded
-from outlast.core.observations import StepRetried
+from outlast.core.observations import StepEnded, StepRetried
 from outlast.core.retry import RetryPolicy
 from outlast.core.stops import Broken, Stopped
 from outlast.engine.execution.calls import Failure, PendingCall, Success
@@ -103,7 +103,26 @@ class Attempts:
             if outcome is not None:
                 faults.reach("step.after_run")
                 call.ended = monotonic()
+                if self._what:
+                    self._tell_end(succeeded=isinstance(outcome, Success))
                 execution.performed(call, outcome)
+
+    def _tell_end(self, *, succeeded: bool) -> None:
+        execution, call = self._execution, self._call
+        assert call.began is not None
+        assert call.ended is not None
+        execution.services.observe(
+            StepEnded(
+                execution.workflow_id,
+                execution.function,
+                call.step_id,
+                call.operation.name,
+                self._what,
+                succeeded,
+                call.attempt,
+                call.ended - call.began,
+            )
+        )
 
     def _raised(self, error: BaseException) -> Failure | None:
         """What an attempt came to that raised; None: another follows. Raises what is no error of its own."""

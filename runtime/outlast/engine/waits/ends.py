@@ -5,46 +5,41 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 
+from outlast.core.background import Loop
 from outlast.core.clock import monotonic
 from outlast.core.errors import OutlastError, WorkflowNotFound
-from outlast.core.observations import LoopFailed, Observer
+from outlast.core.observations import Observer
 from outlast.core.ports import Unreachable, WorkflowStore
 from outlast.core.records import Standing
-from outlast.engine.concurrency import end_tasks
+from outlast.core.retry import RetryPolicy
 from outlast.engine.waits.polling import LOOK_MIN_S, Looks
 
-RETRY_S = 0.1
+LOOK_RETRY = RetryPolicy(backoff_s=LOOK_MIN_S, backoff_max_s=LOOK_MIN_S)
 
 EXISTS_S = 1.0
 """So often a poll asks not only who has ended but who is still there: rows may be removed."""
 
 
 class Waits:
-    """Who waits for what. `runs_here` says which workflows need no polling."""
+    """Who waits for what, and two background loops. `runs_here` says which workflows need no polling."""
 
     def __init__(self, store: WorkflowStore, runs_here: Callable[[str], bool], observe: Observer) -> None:
         self._store = store
         self._runs_here = runs_here
-        self._observe = observe
         self._waiters: defaultdict[str, set[asyncio.Future[Standing | None]]] = defaultdict(set)
         self._elsewhere = Looks()
         self._looks: dict[str, asyncio.Future[Standing | None]] = {}
         self._looks_sent: dict[str, asyncio.Future[Standing | None]] = {}
-        self._looked_for = asyncio.Event()
-        self._poll_now = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
         self._exist_at_s = 0.0
-
-    def open(self) -> None:
-        """Start polling."""
-        loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._poll()), loop.create_task(self._look_all())]
+        self._polling = Loop("polls", self._poll, observe)
+        self._looking = Loop("looks", self._look_all, observe, retry=LOOK_RETRY, repeats=False)
+        self.loops = (self._polling, self._looking)
 
     async def close(self, reason: OutlastError) -> None:
         """Stop polling; who still asks how a workflow stands is told `reason`."""
-        await end_tasks(self._tasks)
+        for loop in self.loops:
+            await loop.close()
         _refuse([*self._looks.values(), *self._looks_sent.values()], reason)
 
     async def wait(self, workflow_id: str, timeout_s: float | None) -> Standing | None:
@@ -55,7 +50,7 @@ class Waits:
         self._elsewhere.begin(workflow_id, monotonic())
         if not self._runs_here(workflow_id):
             # It may have ended just before: the first poll comes at once.
-            self._poll_now.set()
+            self._polling.wake()
         timer = None if timeout_s is None else loop.call_later(timeout_s, _give_up, waiter)
         try:
             return await waiter
@@ -74,7 +69,7 @@ class Waits:
         look = self._looks.get(workflow_id)
         if look is None:
             look = self._looks[workflow_id] = asyncio.get_running_loop().create_future()
-            self._looked_for.set()
+            self._looking.wake()
         return await asyncio.shield(look)
 
     def ended(self, standing: Standing) -> None:
@@ -87,7 +82,7 @@ class Waits:
         """A workflow runs here no more and has not ended: poll for it."""
         if workflow_id in self._waiters:
             self._elsewhere.begin(workflow_id, monotonic())
-            self._poll_now.set()
+            self._polling.wake()
 
     def fail(self, workflow_id: str, error: OutlastError) -> None:
         """Tell those who wait for a workflow that this instance won't see its end."""
@@ -105,25 +100,16 @@ class Waits:
         for workflow_id in list(self._waiters):
             self.fail(workflow_id, error)
 
-    async def _poll(self) -> None:
-        while True:
-            elsewhere = self._that_run_elsewhere()
-            pause_s = self._elsewhere.pause_s(elsewhere, monotonic()) if elsewhere else None
-            with suppress(TimeoutError):
-                async with asyncio.timeout(pause_s):
-                    await self._poll_now.wait()
-            # Cleared before the query: what is asked for while it runs is looked up by the next.
-            self._poll_now.clear()
-            due = self._elsewhere.take_due(self._that_run_elsewhere(), monotonic())
-            if not due:
-                continue
+    async def _poll(self) -> float | None:
+        due = self._elsewhere.take_due(self._that_run_elsewhere(), monotonic())
+        if due:
             try:
                 await self._ask(due)
-            except Unreachable:
-                await asyncio.sleep(RETRY_S)
-            except Exception as error:  # noqa: BLE001 - the loop must go on; it says what happened
-                self._observe(LoopFailed("waits", repr(error)))
-                await asyncio.sleep(1.0)
+            except Exception:
+                self._elsewhere.again(due)
+                raise
+        elsewhere = self._that_run_elsewhere()
+        return self._elsewhere.pause_s(elsewhere, monotonic()) if elsewhere else None
 
     async def _ask(self, due: list[str]) -> None:
         """Tell of those that have ended and, now and then, of those that are no more. Raises Unreachable."""
@@ -138,25 +124,20 @@ class Waits:
         missing = [each for each in due if each not in found]
         if cut:
             self._elsewhere.again(missing)
-            self._poll_now.set()
+            self._polling.wake()
         elif whole:
             for workflow_id in missing:
                 self.fail(workflow_id, WorkflowNotFound(f"there is no workflow {workflow_id!r} any more"))
 
     async def _look_all(self) -> None:
-        while True:
-            await self._looked_for.wait()
-            self._looked_for.clear()
-            looks, self._looks = self._looks, {}
-            self._looks_sent = looks
-            started = monotonic()
-            try:
-                await self._answer(looks)
-            except Exception as error:  # noqa: BLE001 - it is told to those who asked
-                known = isinstance(error, Unreachable)
-                _refuse(looks.values(), error if known else Unreachable(f"{type(error).__name__}: {error}"))
-                if monotonic() - started < LOOK_MIN_S:
-                    await asyncio.sleep(LOOK_MIN_S)
+        looks, self._looks = self._looks, {}
+        self._looks_sent = looks
+        try:
+            await self._answer(looks)
+        except Exception as error:
+            known = isinstance(error, Unreachable)
+            _refuse(looks.values(), error if known else Unreachable(f"{type(error).__name__}: {error}"))
+            raise
 
     async def _answer(self, looks: dict[str, asyncio.Future[Standing | None]]) -> None:
         while looks:

@@ -8,14 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from outlast.core.observations import LoopFailed, Observer
-from outlast.core.ports import MessageStore, Unreachable
+from outlast.core.background import Loop
+from outlast.core.observations import Observer
+from outlast.core.ports import MessageStore
 from outlast.core.records import Arrivals, InboxQuery, Message
-from outlast.engine.concurrency import end_tasks
 
 POLL_MIN_S = 0.02
 POLL_MAX_S = 0.1
-FAILED_PAUSE_S = 1.0
 T = TypeVar("T")
 
 
@@ -68,7 +67,7 @@ class Inbox:
 
 
 class Delivery:
-    """Delivers what was sent, to whomever, and reads the inboxes that are watched here.
+    """Delivers what was sent, to whomever, and reads the inboxes that are watched here: a background loop.
 
     `due` is told that workflows were made claimable.
     """
@@ -76,26 +75,17 @@ class Delivery:
     def __init__(self, store: MessageStore, due: Callable[[], None], observe: Observer) -> None:
         self._store = store
         self._due = due
-        self._observe = observe
         self._watched: Counter[Inbox] = Counter()
         self._asked: list[asyncio.Future[None]] = []
         self._undelivered = False
-        self._wake = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-
-    def open(self) -> None:
-        """Start the loop."""
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="outlast-messages")
-
-    async def close(self) -> None:
-        """Stop it. Who still waits for a look is cancelled with what it belongs to."""
-        if self._task is not None:
-            await end_tasks([self._task])
+        self._pause_s = POLL_MIN_S
+        self.loop = Loop("messages", self._deliver_and_read, observe)
+        """When it is closed, who still waits for a look is cancelled with what it belongs to."""
 
     def arrived(self) -> None:
         """There are messages to deliver."""
         self._undelivered = True
-        self._wake.set()
+        self.loop.wake()
 
     @contextmanager
     def watching(self, inbox: Inbox) -> Iterator[None]:
@@ -112,42 +102,24 @@ class Delivery:
         """Wait for a delivery that begins after this call, and a look into all watched inboxes after it."""
         asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._asked.append(asked)
-        self._wake.set()
+        self.loop.wake()
         await asked
 
-    async def _run(self) -> None:
-        pause_s = POLL_MIN_S
-        while True:
-            if not self._watched and not self._undelivered:
-                await self._wake.wait()
-            else:
-                pause_s = await self._pause(pause_s)
-            # Cleared before the queries: what is asked for while they run is for the next round.
-            self._wake.clear()
-            asked, self._asked = self._asked, []
-            undelivered, self._undelivered = self._undelivered or bool(asked), False
-            try:
-                if undelivered:
-                    await self._deliver()
-                await self._read()
-            except Exception as error:  # noqa: BLE001 - the loop must go on; it says what happened
-                self._asked = asked + self._asked
-                self._undelivered = self._undelivered or undelivered
-                if not isinstance(error, Unreachable):
-                    self._observe(LoopFailed("messages", repr(error)))
-                await asyncio.sleep(POLL_MAX_S if isinstance(error, Unreachable) else FAILED_PAUSE_S)
-            else:
-                for each in asked:
-                    _settle(each, None)
-
-    async def _pause(self, pause_s: float) -> float:
-        """Wait for the next round; how long to wait for the one after."""
+    async def _deliver_and_read(self) -> float | None:
+        asked, self._asked = self._asked, []
+        undelivered, self._undelivered = self._undelivered or bool(asked), False
         try:
-            async with asyncio.timeout(pause_s):
-                await self._wake.wait()
-        except TimeoutError:
-            return min(POLL_MAX_S, pause_s * 1.5)
-        return POLL_MIN_S
+            if undelivered:
+                await self._deliver()
+            await self._read()
+        except Exception:
+            self._asked = asked + self._asked
+            self._undelivered = self._undelivered or undelivered
+            raise
+        for each in asked:
+            _settle(each, None)
+        self._pause_s = POLL_MIN_S if undelivered else min(POLL_MAX_S, self._pause_s * 1.5)
+        return self._pause_s if self._watched or self._undelivered else None
 
     async def _deliver(self) -> None:
         delivered = await self._store.deliver()

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from outlast.core.callers import NOBODY, SERVICE_ROLE, Caller, CallerToken
 from outlast.sdk.auth import AuthMode
-from outlast.web.callers.audit import let_in
+from outlast.web.callers.audit import keep_caller
 from outlast.web.callers.credentials import ApiKeys, Credentials, KnownKey, credentials_of
 from outlast.web.callers.tokens import LEEWAY_S, TokenExpired, Tokens, refusal
 from outlast.web.http.calls import Call
@@ -35,12 +35,12 @@ class Admitted(NamedTuple):
 
     @property
     def secret(self) -> bool:
-        """Whether the caller may do everything."""
+        """Whether the caller holds a secret key, and so may do everything."""
         # guard: user-counts-as-secret without 2
         return self.caller.mode != "none" and self.caller.role == SERVICE_ROLE
 
     def lasts_s(self, now_s: float) -> float | None:
-        """How long the caller's token is good, at `now_s` (Unix seconds); None where it has none."""
+        """How long the caller's token is valid from `now_s` (Unix seconds); None without a token."""
         return None if self.token is None else self.token.until_s + LEEWAY_S - now_s
 
     @property
@@ -50,16 +50,16 @@ class Admitted(NamedTuple):
 
 
 TRUSTED = Admitted(NOBODY)
-"""Whoever calls a host that was told to ask nobody: its developer."""
+"""Any caller of a host that asks nobody who they are: its developer."""
 
 STRANGER = Admitted(NOBODY, space=ANONYMOUS)
 
 WEBHOOK = Admitted(_WEBHOOK, _WEBHOOK.record())
-"""Who delivers a webhook that was verified."""
+"""The sender of a verified webhook delivery."""
 
 
 class Admission:
-    """Decides who is let in. `of_function` tells the written `verify_jwt` of a file, None where none is.
+    """Decides who is let in. `of_function` gives the `verify_jwt` that a file's configuration says, or None.
 
     `count` counts who was let in, and may raise ProblemError (429).
     """
@@ -79,8 +79,8 @@ class Admission:
         self._of_function = of_function
         self._count = count
 
-    def gated(self, function: str, auth: Sequence[AuthMode] | None) -> bool:
-        """Whether the gateway checks calls of `function`. One that says `auth` itself isn't, by default."""
+    def is_gated(self, function: str, auth: Sequence[AuthMode] | None) -> bool:
+        """Whether the gateway checks calls of `function`. By default not if that has its own `auth`."""
         written = self._of_function(function)
         return self._verify_jwt and (auth is None if written is None else written)
 
@@ -91,24 +91,26 @@ class Admission:
         return admitted
 
     async def _to_function(self, call: Call, function: str, auth: Sequence[AuthMode] | None) -> Admitted:
-        presented = self._presented(call)
-        if self.gated(function, auth):
-            admitted = await _through_gateway(presented)
+        presented = self._read_credentials(call)
+        if self.is_gated(function, auth):
+            admitted = await _admit_by_gateway(presented)
             if auth is None:
                 return admitted
         if auth is not None:
-            return await _by_modes(presented, auth)
+            return await _admit_by_modes(presented, auth)
         keyed = bool(call.header_values(b"idempotency-key"))
-        return await _unasked(presented, keyed=keyed) or (STRANGER if self._verify_jwt else TRUSTED)
+        return await _identify_if_possible(presented, keyed=keyed) or (
+            STRANGER if self._verify_jwt else TRUSTED
+        )
 
-    async def known(self, call: Call) -> Admitted | None:
-        """Who calls, of those whom the project knows; None for a stranger. Raises ProblemError (401, 503)."""
-        presented = self._presented(call)
+    async def identify(self, call: Call) -> Admitted | None:
+        """The caller, if the project knows them; None for a stranger. Raises ProblemError (401, 503)."""
+        presented = self._read_credentials(call)
         return await presented.by_token() or presented.by_key()
 
     async def to_management(self, call: Call) -> Admitted:
         """Who asks for workflows: a holder of a secret key, or a signed-in user. Raises ProblemError."""
-        admitted = await _through_gateway(self._presented(call))
+        admitted = await _admit_by_gateway(self._read_credentials(call))
         self._let_in(call, admitted)
         if not admitted.secret and admitted.subject is None:
             detail = "only a secret key, or a user's token for their own workflows, opens this"
@@ -116,23 +118,23 @@ class Admission:
         return admitted
 
     async def to_operation(self, call: Call) -> None:
-        """Let holders of a secret key pass alone. Raises ProblemError."""
+        """Raise ProblemError for all but holders of a secret key."""
         # guard: users-send-messages
         if not (await self.to_management(call)).secret:
             raise refusal("INVALID_CREDENTIALS", "These credentials don't open this: a secret key is needed")
 
     def _let_in(self, call: Call, admitted: Admitted) -> None:
-        """From here on what the call takes is its caller's."""
-        let_in(call, admitted.caller)
+        """Count what the call takes for its caller from here on."""
+        keep_caller(call, admitted.caller)
         call.charge_to(admitted.subject, secret=admitted.secret)
         self._count(call, admitted)
 
-    def _presented(self, call: Call) -> _Presented:
+    def _read_credentials(self, call: Call) -> _Presented:
         return _Presented(credentials_of(call), self._keys, self._tokens)
 
 
 class _Presented:
-    """What one call presents. It is looked at when it is asked for: hashing a key takes longer than most."""
+    """The credentials of one call. They are checked only when needed: hashing a key takes time."""
 
     def __init__(self, credentials: Credentials, keys: ApiKeys, tokens: Tokens) -> None:
         self.credentials = credentials
@@ -140,19 +142,19 @@ class _Presented:
         self._tokens = tokens
 
     def by_key(self) -> Admitted | None:
-        """Who holds the key that was presented; None without one of the project's."""
+        """The holder of the key; None if it is none of the project's."""
         key = self._keys.strongest(self.credentials)
-        return None if key is None else _holder(key)
+        return None if key is None else _admit_key(key)
 
     async def by_token(self) -> Admitted | None:
-        """Whom the token names; None without one. Legacy keys are no tokens here. Raises ProblemError."""
+        """The user of the token; None without one. Legacy keys don't count as tokens. Raises ProblemError."""
         # guard: malformed-beside-a-key
         if self.credentials.malformed:
-            raise _unreadable()
+            raise _malformed_token()
         token = self.credentials.token
         if token is None:
             return None
-        identity = self._tokens.remembered(token)
+        identity = self._tokens.recall(token)
         if identity is None:
             if self._keys.find(token) is not None:
                 return None
@@ -162,14 +164,14 @@ class _Presented:
         return Admitted(caller, identity.record, space, CallerToken(token, identity.expires_s))
 
     async def by_any_key(self) -> Admitted | None:
-        """As `by_key`; a legacy key that the host wasn't told of is known by its signature."""
+        """As `by_key`. A legacy key that isn't in the settings is known by its signature."""
         if (admitted := self.by_key()) is not None:
             return admitted
         admitted = await self.by_good_token()
         return admitted if admitted is not None and admitted.subject is None else None
 
     async def by_good_token(self) -> Admitted | None:
-        """As `by_token`, but a bad token is none. That one can't be judged now is not the token's fault."""
+        """As `by_token`, but None for a bad token. Raises ProblemError (503) if it can't be verified now."""
         try:
             return await self.by_token()
         except ProblemError as error:
@@ -179,22 +181,22 @@ class _Presented:
 
 
 @lru_cache
-def _holder(key: KnownKey) -> Admitted:
+def _admit_key(key: KnownKey) -> Admitted:
     caller = Caller(key.mode, {}, key.name)
     return Admitted(caller, caller.record(), None if key.mode == "secret" else ANONYMOUS)
 
 
-async def _through_gateway(presented: _Presented) -> Admitted:
-    """A token or a key of the project, whichever; a bad token is refused whatever else is there."""
+async def _admit_by_gateway(presented: _Presented) -> Admitted:
+    """Admit by a token or a key of the project. A bad token is refused, whatever else is presented."""
     # guard: bad-token-beside-a-key = presented.by_key() or await presented.by_token()
     admitted = await presented.by_token() or presented.by_key()
     if admitted is None:
-        raise _unknown(presented.credentials)
+        raise _refusal_of(presented.credentials)
     return admitted
 
 
-async def _by_modes(presented: _Presented, modes: Sequence[AuthMode]) -> Admitted:
-    """The first mode that fits. What is absent fits none; a token that is bad refuses the call."""
+async def _admit_by_modes(presented: _Presented, modes: Sequence[AuthMode]) -> Admitted:
+    """Admit by the first mode that fits. A bad token is refused at once."""
     for mode in modes:
         if mode.kind == "none":
             return STRANGER
@@ -210,8 +212,8 @@ async def _by_modes(presented: _Presented, modes: Sequence[AuthMode]) -> Admitte
     raise refusal("INVALID_CREDENTIALS", f"These credentials don't open this function: {wanted} is needed")
 
 
-async def _unasked(presented: _Presented, *, keyed: bool) -> Admitted | None:
-    """Nobody has to say who they are; who does so rightly is known.
+async def _identify_if_possible(presented: _Presented, *, keyed: bool) -> Admitted | None:
+    """The caller, if the credentials are good. None are needed.
 
     With a key an expired token is refused: as nobody's the same call would be another workflow than before.
     """
@@ -241,12 +243,12 @@ def _fits(admitted: Admitted, mode: AuthMode) -> bool:
     return caller.mode == mode.kind and mode.name in (None, caller.key_name)
 
 
-def _unreadable() -> ProblemError:
+def _malformed_token() -> ProblemError:
     return refusal("UNAUTHORIZED_INVALID_JWT_FORMAT", "Invalid JWT: send Authorization: Bearer and the token")
 
 
-def _unknown(credentials: Credentials) -> ProblemError:
-    """Why nothing of what was presented lets the caller in."""
+def _refusal_of(credentials: Credentials) -> ProblemError:
+    """The refusal for credentials that open nothing."""
     if any(not key.startswith("sb_publishable_") for key in credentials.keys):
         return refusal("UNAUTHORIZED_INVALID_API_KEY", "The key is none of this project's")
     return refusal("UNAUTHORIZED_NO_AUTH_HEADER", "Missing authorization header")

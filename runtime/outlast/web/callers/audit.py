@@ -12,21 +12,21 @@ from outlast.web.http.calls import Call
 
 WINDOW_S = 60.0
 OF_ADDRESS_MAX = 10
-"""Lines of one address in a window. What is more is counted."""
+"""Lines for one address in a window. The others are only counted."""
 OF_ALL_MAX = 100
 _TEXT_MAX = 200
 _REFUSALS = frozenset({401, 403, 429})
 _NOT_THEIRS = "workflow_not_found"
 _SECRET = "secret key"
 _WHO = "outlast.who"
-"""Where in an ASGI scope it is kept who was let in."""
+"""The key of an ASGI scope that says who was let in."""
 
 Later = Callable[[float, Callable[[], None]], object]
-"""Calls after so many seconds: an event loop's `call_later`."""
+"""Calls a function after so many seconds: an event loop's `call_later`."""
 
 
 class Audit:
-    """Tells `observe`: in full up to a limit a minute, beyond it how many there were.
+    """Tells `observe` of refusals: each one up to a limit a minute, and the number of the others.
 
     What holders of a secret key do is told in full, always.
     """
@@ -38,16 +38,16 @@ class Audit:
         self._untold: Counter[str] = Counter()
         self._open = False
 
-    def refused(self, call: Call, status: int, code: str) -> None:
-        """An answer that was a refusal is told; any other isn't."""
+    def record_refusal(self, call: Call, status: int, code: str) -> None:
+        """Record an answer if it was a refusal."""
         who = _who(call)
         if status in _REFUSALS or (code == _NOT_THEIRS and not who.startswith(_SECRET)):
             address = _address(call)
             fact = CallRefused(who, address, call.method, call.path[:_TEXT_MAX], code)
             self._tell(address, code, fact)
 
-    def managed(self, call: Call, status: int) -> None:
-        """A call under /workflows/v1 was answered."""
+    def record_management(self, call: Call, status: int) -> None:
+        """Record that a call under /workflows/v1 was answered."""
         address, who = _address(call), _who(call)
         fact = WorkflowManaged(who, address, call.method, call.path[:_TEXT_MAX], status)
         if who.startswith(_SECRET):
@@ -59,7 +59,7 @@ class Audit:
         if not self._open:
             self._open = True
             self._later(WINDOW_S, self._close)
-        # Of addresses no more are held than lines were told.
+        # Holds no more addresses than lines were written.
         # guard: audit-flooded-from-one-address without 2
         if self._told.total() < OF_ALL_MAX and self._told[address] < OF_ADDRESS_MAX:
             self._told[address] += 1
@@ -76,8 +76,8 @@ class Audit:
             self._observe(CallsRefused(untold, WINDOW_S))
 
 
-def let_in(call: Call, caller: Caller) -> None:
-    """Keep who was let in, for the audit log."""
+def keep_caller(call: Call, caller: Caller) -> None:
+    """Remember who was let in, for the audit log."""
     call.scope[_WHO] = _name(caller)
 
 

@@ -1,4 +1,4 @@
-"""What a call presents of itself, and the project's API keys, compared in constant time."""
+"""The credentials of a call, and the project's API keys, which are compared in constant time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ KEY_PREFIX = "sb_"
 
 
 class Credentials(NamedTuple):
-    """`keys` may be API keys, `token` may be a JWT. `malformed`: an Authorization that is no bearer's."""
+    """`keys` may be API keys, `token` may be a JWT. `malformed`: Authorization is no Bearer."""
 
     keys: tuple[str, ...]
     token: str | None
@@ -21,7 +21,7 @@ class Credentials(NamedTuple):
 
 
 class KnownKey(NamedTuple):
-    """Which key of the project was presented."""
+    """A key of the project that was presented."""
 
     mode: Literal["publishable", "secret"]
     name: str
@@ -37,19 +37,19 @@ class ApiKeys:
         ]
 
     def find(self, presented: str) -> KnownKey | None:
-        """Which key `presented` is. Each is compared, so that the time tells nothing of which it was."""
+        """The key that `presented` is. All are compared, so that the time doesn't tell which one it was."""
         digest = _digest(presented)
         matches = [known for each, known in self._known if hmac.compare_digest(digest, each)]
         return matches[0] if matches else None
 
     def strongest(self, credentials: Credentials) -> KnownKey | None:
-        """Of several known keys a secret one."""
+        """The key that opens most: a secret one, if one is presented."""
         found = [key for each in credentials.keys if (key := self.find(each)) is not None]
         return min(found, key=lambda key: key.mode != "secret", default=None)
 
 
 def credentials_of(call: Call) -> Credentials:
-    """`apikey` and `Authorization: Bearer`; a bearer `sb_…` is a key in the wrong place, and no token."""
+    """The values of `apikey` and `Authorization: Bearer`. A bearer `sb_…` counts as a key, not as a token."""
     apikey = call.header(b"apikey")
     authorization = call.header(b"authorization")
     keys = (apikey,) if apikey else ()

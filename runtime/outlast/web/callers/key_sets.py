@@ -1,24 +1,24 @@
-"""The keys that a project signs its tokens with: given to the host, or fetched and kept for a while."""
+"""The keys that a project signs its tokens with: from the settings, or fetched and cached."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
 from pydantic_core import from_json
 
 from outlast.core.clock import monotonic
 
 KEPT_S = 600.0
-"""So long a fetched set is taken for current; Supabase caches it as long."""
+"""How long a fetched set counts as current; Supabase caches it as long."""
 
 STALE_S_MAX = 24 * 3600.0
-"""So long a set that can't be fetched anew is believed in."""
+"""How long a set is used that can't be fetched again."""
 
 FLOOR_S = 10.0
-"""So long nothing is fetched again, whatever unknown keys tokens name and however the last time ended."""
+"""The least time between two fetches, whatever unknown keys tokens name."""
 
 FETCH_S_MAX = 5.0
 SET_BYTES_MAX = 256 * 1024
@@ -30,27 +30,19 @@ _logger = logging.getLogger("outlast.web")
 
 
 class KeysUnavailable(Exception):
-    """The key set could not be fetched, and none is known."""
+    """The key set could not be fetched, and there is no older one."""
 
 
 class SigningKey(NamedTuple):
-    """A key, and the one algorithm it is for: what a token's header says of that is not believed."""
+    """A key and its only algorithm, whatever a token's header says."""
 
     algorithm: str
     key: Any
     kid: str | None = None
 
 
-class Fetch(Protocol):
-    """How the set is fetched."""
-
-    async def __call__(self) -> bytes:
-        """The document. Raises whatever it likes."""
-        ...
-
-    async def close(self) -> None:
-        """Let go of what it fetches through. Idempotent."""
-        ...
+Fetch = Callable[[], Awaitable[bytes]]
+"""Fetches the document. May raise anything."""
 
 
 class KeySet:
@@ -71,13 +63,11 @@ class KeySet:
         self._fetching: asyncio.Task[None] | None = None
 
     async def close(self) -> None:
-        """Fetch no more. Idempotent."""
-        fetch, self._fetch = self._fetch, None
+        """Stop fetching. Idempotent."""
+        self._fetch = None
         if self._fetching is not None:
             self._fetching.cancel()
             await asyncio.wait([self._fetching])
-        if fetch is not None:
-            await fetch.close()
 
     def __bool__(self) -> bool:
         """Whether any token can be verified at all."""
@@ -88,25 +78,25 @@ class KeySet:
         if self._fixed is None:
             self._fixed = [*read_keys(self._given or {}, (*ASYMMETRIC, SYMMETRIC)), *self._secret]
         if algorithm == SYMMETRIC or self._fetch is None:
-            return _fitting(self._fixed, algorithm, kid)
+            return _select(self._fixed, algorithm, kid)
         await self._refresh(wait=self._age_s() > 2 * KEPT_S)
         # guard: old-keys-for-ever
         if self._age_s() > STALE_S_MAX:
             self._fetched = []
-        found = _fitting([*self._fixed, *self._fetched], algorithm, kid)
+        found = _select([*self._fixed, *self._fetched], algorithm, kid)
         if not found:
             await self._refresh(wait=True, unknown=True)
-            found = _fitting(self._fetched, algorithm, kid)
+            found = _select(self._fetched, algorithm, kid)
         if not found and self._age_s() > STALE_S_MAX:
             raise KeysUnavailable
         return found
 
     def _age_s(self) -> float:
-        """How long ago the set was fetched; for ever, where it wasn't."""
+        """Seconds since the set was fetched; infinite if it wasn't."""
         return float("inf") if self._fetched_at is None else monotonic() - self._fetched_at
 
     async def _refresh(self, *, wait: bool, unknown: bool = False) -> None:
-        """Fetch the set if it is old or a key `unknown`; one fetch at a time, none too soon after another."""
+        """Fetch the set if it is old or a key is `unknown`: one fetch at a time, and not too often."""
         now = monotonic()
         old = unknown or self._age_s() > KEPT_S
         if self._fetch is not None and self._fetching is None and old and now - self._asked_at > FLOOR_S:
@@ -137,7 +127,7 @@ class KeySet:
 
 
 def read_keys(document: Mapping[str, Any], algorithms: Iterable[str]) -> list[SigningKey]:
-    """The keys of a set that are for these algorithms; all else in it is left out."""
+    """The keys of a set that are for these algorithms."""
     from jwt import PyJWK
     from jwt.exceptions import PyJWTError
 
@@ -156,18 +146,12 @@ def read_keys(document: Mapping[str, Any], algorithms: Iterable[str]) -> list[Si
     return found
 
 
-class FetchFrom:
-    """A fetch of `url`: no redirects, a bounded answer. Making its client takes a while: in a thread."""
+def fetch_from(url: str) -> Fetch:
+    """A fetch of `url`: no redirects, a bounded answer."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._client: Any = None
-
-    async def __call__(self) -> bytes:
-        """See Fetch."""
-        if self._client is None:
-            self._client = await asyncio.to_thread(_http_client)
-        async with self._client.stream("GET", self._url) as response:
+    async def fetch() -> bytes:
+        client = await asyncio.to_thread(_http_client)  # it reads certificates: that takes a while
+        async with client, client.stream("GET", url) as response:
             response.raise_for_status()
             parts: list[bytes] = []
             async for part in response.aiter_bytes():
@@ -176,11 +160,7 @@ class FetchFrom:
                     raise ValueError(f"the answer is larger than {SET_BYTES_MAX} bytes")
             return b"".join(parts)
 
-    async def close(self) -> None:
-        """See Fetch."""
-        client, self._client = self._client, None
-        if client is not None:
-            await client.aclose()
+    return fetch
 
 
 def _http_client() -> Any:
@@ -189,8 +169,8 @@ def _http_client() -> Any:
     return httpx.AsyncClient(timeout=FETCH_S_MAX, follow_redirects=False)
 
 
-def _fitting(keys: Iterable[SigningKey], algorithm: str, kid: str | None) -> list[SigningKey]:
-    """Keys of that algorithm whose name is the token's; where one of the two has no name, any."""
+def _select(keys: Iterable[SigningKey], algorithm: str, kid: str | None) -> list[SigningKey]:
+    """The keys of this algorithm with this `kid`. A key or a token without a `kid` matches any."""
     return [
         each
         for each in keys

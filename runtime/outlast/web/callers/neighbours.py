@@ -1,4 +1,4 @@
-"""Whom a host believes that asks nobody who they are: its own machine, and what its settings name.
+"""Which calls a host accepts that asks nobody who they are: those of its own machine, and of named hosts.
 
 A web page can make its reader's browser call `http://localhost:8000`: by a form or a `fetch` whose answer it
 can't read, or under a name of its own that leads to 127.0.0.1 (DNS rebinding). The browser then sends the
@@ -17,11 +17,11 @@ from outlast.web.http.requests import PROBES
 
 
 class Neighbours:
-    """Lets calls pass that came under a loopback name or one of `hosts`, from a page of such a host or of
-    `origins`. `*` in `hosts` lets all pass."""
+    """Accepts calls to a loopback name or one of `hosts`, if they come from a page of such a host or of
+    `origins`. `*` in `hosts` accepts all."""
 
     def __init__(self, hosts: Iterable[str], origins: Iterable[str]) -> None:
-        self._hosts = frozenset(_plain(host) for host in hosts)
+        self._hosts = frozenset(_normalize(host) for host in hosts)
         self._origins = frozenset(origin for origin in origins if origin != "*")
 
     def check(self, call: Call) -> None:
@@ -31,12 +31,12 @@ class Neighbours:
         host = call.header(b"host")
         # guard: any-host
         if host and not self._is_known(_name_of(f"http://{host}")):
-            raise _refused("the name in Host is", "OUTLAST_ALLOWED_HOSTS")
+            raise _refusal("the name in Host is", "OUTLAST_ALLOWED_HOSTS")
         origins = call.header_values(b"origin")
         if not all(self._may_call(origin) for origin in origins):
-            raise _refused("the page in Origin is", "OUTLAST_CORS_ORIGINS")
+            raise _refusal("the page in Origin is", "OUTLAST_CORS_ORIGINS")
         if not origins and call.header(b"sec-fetch-site") == "cross-site":
-            raise _refused("the page that sent the browser here is", "OUTLAST_ALLOWED_HOSTS")
+            raise _refusal("the page that sent the browser here is", "OUTLAST_ALLOWED_HOSTS")
 
     def _may_call(self, origin: str) -> bool:
         return origin in self._origins or self._is_known(_name_of(origin))
@@ -46,21 +46,21 @@ class Neighbours:
 
 
 def _name_of(url: str) -> str | None:
-    """The host's name in an http(s) URL; None where there is none (`null`, or another scheme)."""
+    """The host name of an http(s) URL; None for anything else, such as `null`."""
     try:
         parts = urlsplit(url)
         name = parts.hostname if parts.scheme in ("http", "https") else None
     except ValueError:
         return None
-    return _plain(name) if name else None
+    return _normalize(name) if name else None
 
 
-def _plain(host: str) -> str:
+def _normalize(host: str) -> str:
     return host.strip("[]").lower().removesuffix(".")
 
 
 def _is_loopback(name: str) -> bool:
-    """`localhost` and what is below it never leaves the machine (RFC 6761, section 6.3)."""
+    """`localhost` and names below it never leave the machine (RFC 6761, section 6.3)."""
     if name == "localhost" or name.endswith(".localhost"):
         return True
     try:
@@ -71,9 +71,9 @@ def _is_loopback(name: str) -> bool:
     return (mapped or address).is_loopback
 
 
-def _refused(what: str, variable: str) -> ProblemError:
+def _refusal(what: str, variable: str) -> ProblemError:
     detail = (
         f"{what} not known here: this host asks nobody who they are (--no-verify-jwt), so it answers calls "
         f"to and from this machine alone, and what {variable} names"
     )
-    return ProblemError(Problem(403, "foreign_origin", detail))
+    return ProblemError(Problem("foreign_origin", detail))

@@ -1,4 +1,4 @@
-"""What one caller may take of a host: beyond it 429, before a row exists. Secret keys have no limit."""
+"""Limits of one caller: beyond them 429, before a row exists. Secret keys have no limit."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import NamedTuple
 
 from outlast.core.clock import monotonic
 from outlast.web.callers.admission import Admitted
-from outlast.web.callers.stored import Stored, limited
+from outlast.web.callers.stored import Stored, rate_limited
 from outlast.web.http.addresses import caller_address
 from outlast.web.http.calls import Call
 
 SWEPT_MIN = 1_000
-"""Fewer workflows than this are kept in mind without a look at which of them still run."""
+"""With fewer workflows than this it isn't checked which of them still run."""
 
 
 class CallerLimits(NamedTuple):
-    """Of one caller. `running` are workflows in this instance's memory that it started by calls."""
+    """Limits of one caller. `running` counts workflows in this instance's memory that its calls started."""
 
     calls_max: int
     running_max: int
@@ -51,29 +51,31 @@ class Shares:
         self._started = 0
         self._swept_at = SWEPT_MIN
 
-    def asked(self, call: Call, admitted: Admitted) -> None:
-        """Count a request. Raises ProblemError (429) past so many in one second."""
+    def count_request(self, call: Call, admitted: Admitted) -> None:
+        """Count a request. Raises ProblemError (429) if there are too many in one second."""
         if admitted.secret:
             return
         second = int(self._clock())
         if second != self._second:
             self._second = second
             self._requests.clear()
-        caller = _caller(call, admitted)
+        caller = _name_of(call, admitted)
         if self._requests[caller] >= self._limits.requests_per_s_max:
-            raise limited(f"{self._limits.requests_per_s_max} requests of this caller came within a second")
+            raise rate_limited(
+                f"{self._limits.requests_per_s_max} requests of this caller came within a second"
+            )
         # guard: requests-without-end
         self._requests[caller] += 1
 
-    def in_flight(self, call: Call, admitted: Admitted) -> AbstractContextManager[None]:
+    def count_call(self, call: Call, admitted: Admitted) -> AbstractContextManager[None]:
         """Count a call until it is answered. Entering it raises ProblemError (429)."""
         most = self._limits.calls_max
-        return _held(self._calls, call, admitted, most, f"{most} calls of this caller are in flight")
+        return _count(self._calls, call, admitted, most, f"{most} calls of this caller are in flight")
 
-    def streaming(self, call: Call, admitted: Admitted) -> AbstractContextManager[None]:
+    def count_stream(self, call: Call, admitted: Admitted) -> AbstractContextManager[None]:
         """Count a stream until it ends. Entering it raises ProblemError (429)."""
         most = self._limits.streams_max
-        return _held(self._streams, call, admitted, most, f"{most} streams of this caller are open")
+        return _count(self._streams, call, admitted, most, f"{most} streams of this caller are open")
 
     async def may_start(self, call: Call, admitted: Admitted, workflow_id: str) -> None:
         """Let a caller start a workflow, or attach to one that runs here. Raises ProblemError (429).
@@ -84,11 +86,11 @@ class Shares:
             return
         if self._stored is not None and admitted.subject is not None:
             await self._stored.may_start(admitted.subject)
-        caller = _caller(call, admitted)
+        caller = _name_of(call, admitted)
         if len(self._running.get(caller, ())) >= self._limits.running_max:
             self._sweep(caller)
             if len(self._running.get(caller, ())) >= self._limits.running_max:
-                raise limited(f"{self._limits.running_max} workflows of this caller are running")
+                raise rate_limited(f"{self._limits.running_max} workflows of this caller are running")
         # guard: running-without-end
         self._running.setdefault(caller, set()).add(workflow_id)
         self._started += 1
@@ -96,7 +98,7 @@ class Shares:
             self._sweep(*self._running)
 
     def _sweep(self, *callers: str) -> None:
-        """Forget what has ended or left the memory."""
+        """Forget workflows that have ended or left the memory."""
         for caller in callers:
             running = {each for each in self._running.pop(caller) if self._runs_here(each)}
             if running:
@@ -106,13 +108,13 @@ class Shares:
 
 
 @contextmanager
-def _held(counts: Counter[str], call: Call, admitted: Admitted, most: int, reached: str) -> Iterator[None]:
+def _count(counts: Counter[str], call: Call, admitted: Admitted, most: int, reached: str) -> Iterator[None]:
     if admitted.secret:
         yield
         return
-    caller = _caller(call, admitted)
+    caller = _name_of(call, admitted)
     if counts[caller] >= most:
-        raise limited(reached)
+        raise rate_limited(reached)
     counts[caller] += 1
     try:
         yield
@@ -122,6 +124,6 @@ def _held(counts: Counter[str], call: Call, admitted: Admitted, most: int, reach
             del counts[caller]
 
 
-def _caller(call: Call, admitted: Admitted) -> str:
+def _name_of(call: Call, admitted: Admitted) -> str:
     # guard: all-strangers-one = "-"
     return f"user {admitted.subject}" if admitted.subject is not None else caller_address(call.scope)

@@ -1,4 +1,4 @@
-"""Signatures of webhooks, pure: secrets as variables hold them, and whether a delivery was made with one.
+"""Signatures of webhooks: reads secrets from variables, and checks deliveries. Without I/O.
 
 Standard Webhooks 1.0.0 (https://github.com/standard-webhooks/standard-webhooks), its symmetric scheme `v1`
 alone: others are passed over, as it asks. Nothing here raises for what a sender wrote.
@@ -14,7 +14,7 @@ import re
 
 SECRETS_MAX = 5
 SIGNATURES_MAX = 20
-"""More than a sender has secrets; what comes after them is passed over."""
+"""No sender has more secrets. Further signatures are ignored."""
 SECRET_BYTES_MIN = 16
 _SECONDS = re.compile(rb"[0-9]{1,12}")
 _PLAIN = re.compile(rf"[!-{{}}~]{{{SECRET_BYTES_MIN},1000}}")
@@ -29,12 +29,12 @@ class BadSecret(ValueError):
 
 def standard_secrets(text: str) -> list[bytes]:
     """The keys in `v1,whsec_BASE64|v1,whsec_BASE64`. Raises BadSecret."""
-    return [_standard_secret(each) for each in _between_bars(text)]
+    return [_standard_secret(each) for each in _split_secrets(text)]
 
 
 def plain_secrets(text: str) -> list[bytes]:
     """The secrets in `first|second`. Raises BadSecret."""
-    secrets = _between_bars(text)
+    secrets = _split_secrets(text)
     if not all(_PLAIN.fullmatch(each) for each in secrets):
         raise BadSecret(f"a secret of it is not {PLAIN_FORM}")
     return [each.encode() for each in secrets]
@@ -58,7 +58,7 @@ def is_signed(
     parts = (each.rstrip(b",") for each in presented.split(b" "))
     offered = [each for each in parts if each.startswith(b"v1,")][:SIGNATURES_MAX]
     expected = [signature(secret, message_id, timestamp, body) for secret in secrets] if offered else []
-    # Each is compared, so that the time tells nothing of which it was.
+    # All are compared, so that the time doesn't tell which one it was.
     # guard: any-signature = True
     return any([hmac.compare_digest(one, other) for one in expected for other in offered])  # noqa: C419
 
@@ -68,15 +68,15 @@ def is_current(timestamp: bytes, now_s: float, tolerance_s: float) -> bool:
     return _SECONDS.fullmatch(timestamp) is not None and abs(int(timestamp) - now_s) <= tolerance_s
 
 
-def holds(secrets: list[bytes], presented: bytes) -> bool:
+def is_secret(secrets: list[bytes], presented: bytes) -> bool:
     """Whether `presented` is one of the secrets."""
     digest = hashlib.sha256(presented).digest()
     known = [hashlib.sha256(each).digest() for each in secrets]
     return any([hmac.compare_digest(digest, each) for each in known])  # noqa: C419
 
 
-def _between_bars(text: str) -> list[str]:
-    """Empty ones are passed over, as Supabase Auth does with the same variable."""
+def _split_secrets(text: str) -> list[str]:
+    """The secrets between bars. Empty ones are skipped, as in Supabase Auth."""
     secrets = [each for each in map(str.strip, text.split("|")) if each]
     if len(secrets) > SECRETS_MAX:
         raise BadSecret(f"it holds {len(secrets)} secrets; {SECRETS_MAX} at most are tried")
@@ -90,7 +90,7 @@ def _standard_secret(text: str) -> bytes:
     if not encoded.startswith("whsec_"):
         raise BadSecret("a secret of it begins otherwise")
     try:
-        secret = base64.b64decode(_padded(encoded.removeprefix("whsec_")), validate=True)
+        secret = base64.b64decode(_pad(encoded.removeprefix("whsec_")), validate=True)
     except (binascii.Error, ValueError):
         raise BadSecret("a secret of it is no base64") from None
     if len(secret) < SECRET_BYTES_MIN:
@@ -98,5 +98,5 @@ def _standard_secret(text: str) -> bytes:
     return secret
 
 
-def _padded(text: str) -> str:
+def _pad(text: str) -> str:
     return text + "=" * (-len(text) % 4)

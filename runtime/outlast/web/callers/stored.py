@@ -1,4 +1,4 @@
-"""How many workflows of a user lie in the database: beyond the limits no new one is started."""
+"""How many workflows of a user are in the database: beyond the limits no new one is started."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from outlast.store.workflows import PostgresWorkflows
 from outlast.web.http.problems import Problem, ProblemError
 
 KEPT_S = 10.0
-"""How long a count is believed. What is started meanwhile is added to it."""
+"""How long a count is used. What is started meanwhile is added to it."""
 
 FRESH_S = 1.0
-"""Who is at a limit has this often looked whether that is still so."""
+"""A user at a limit is counted again after this time."""
 
 USERS_MAX = 10_000
-"""Users whose counts are kept. Of others it is counted anew."""
+"""How many users' counts are kept."""
 
 
 class StoredLimits(NamedTuple):
-    """Of one user: workflows that sleep or wait to run, and rows at all, ended ones too."""
+    """Limits of one user: of workflows that sleep or wait to run, and of all rows."""
 
     sleeping_max: int
     stored_max: int
 
 
 class Counts(NamedTuple):
-    """What lies in the database."""
+    """The counts of one user in the database."""
 
     sleeping: int
     stored: int
@@ -41,14 +41,14 @@ _NONE = Counts(0, 0)
 
 
 @dataclass(slots=True)
-class _Known:
+class _UserCount:
     counts: Counts = _NONE
     started: int = 0
-    """Since it was counted, by this instance: each may sleep by now."""
+    """Workflows that this instance started since the count: each may sleep by now."""
     counted_at_s: float = float("-inf")
     counting: asyncio.Task[None] | None = None
     before: int = 0
-    """Of the started ones, those that the count under way knows."""
+    """How many of the started ones the running count includes."""
 
 
 class Stored:
@@ -65,36 +65,36 @@ class Stored:
         self._counting = counting
         self._limits = limits
         self._clock = clock
-        self._users: OrderedDict[str, _Known] = OrderedDict()
+        self._users: OrderedDict[str, _UserCount] = OrderedDict()
 
     async def may_start(self, subject: str) -> None:
         """Count one more. Raises ProblemError (429)."""
-        known = self._users.setdefault(subject, _Known())
+        known = self._users.setdefault(subject, _UserCount())
         self._users.move_to_end(subject)
         if len(self._users) > USERS_MAX:
             self._users.popitem(last=False)
         age_s = self._clock() - known.counted_at_s
         if age_s >= KEPT_S:
-            _ = self._begin(subject, known)
-        if self._reached(known) is not None:
-            # Most of what was started since may have ended.
+            _ = self._begin_count(subject, known)
+        if self._limit_reached(known) is not None:
+            # Most of those that were started since may have ended.
             if known.counting is not None and known.before < known.started:
-                await asyncio.shield(known.counting)  # it leaves out what was started after it began
+                await asyncio.shield(known.counting)  # it does not include what was started after it began
             if known.started or age_s >= FRESH_S:
-                await asyncio.shield(self._begin(subject, known))
+                await asyncio.shield(self._begin_count(subject, known))
             # guard: stored-without-end
-            if (reached := self._reached(known)) is not None:
-                raise limited(reached)
+            if (reached := self._limit_reached(known)) is not None:
+                raise rate_limited(reached)
         known.started += 1
 
-    def _reached(self, known: _Known) -> str | None:
+    def _limit_reached(self, known: _UserCount) -> str | None:
         if known.counts.sleeping + known.started >= self._limits.sleeping_max:
             return f"{self._limits.sleeping_max} workflows of this caller sleep or wait to run"
         if known.counts.stored + known.started >= self._limits.stored_max:
             return f"{self._limits.stored_max} workflows of this caller are stored"
         return None
 
-    def _begin(self, subject: str, known: _Known) -> asyncio.Task[None]:
+    def _begin_count(self, subject: str, known: _UserCount) -> asyncio.Task[None]:
         if known.counting is None:
             known.before = known.started
             known.counting = asyncio.get_running_loop().create_task(
@@ -102,11 +102,11 @@ class Stored:
             )
         return known.counting
 
-    async def _count(self, subject: str, known: _Known) -> None:
+    async def _count(self, subject: str, known: _UserCount) -> None:
         try:
             counts = Counts(*await self._counting.counts(subject, *self._limits))
         except Unreachable:
-            return  # a start says so itself
+            return  # the start itself will report it
         finally:
             known.counting = None
         known.counts = counts
@@ -114,7 +114,7 @@ class Stored:
         known.counted_at_s = self._clock()
 
 
-def limited(reached: str) -> ProblemError:
-    """What a caller is told who has taken all that one may."""
+def rate_limited(reached: str) -> ProblemError:
+    """429: the caller has reached a limit."""
     detail = f"{reached}, as many as may be; try again later"
-    return ProblemError(Problem(429, "rate_limited", detail, retryable=True, headers=(("retry-after", "1"),)))
+    return ProblemError(Problem("rate_limited", detail, headers=(("retry-after", "1"),)))

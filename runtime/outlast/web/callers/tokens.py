@@ -1,4 +1,4 @@
-"""JSON Web Tokens: who a caller is by the project's own signature, remembered for a moment."""
+"""JSON Web Tokens: verifies who a caller is, and caches that for a moment."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from outlast.web.callers.key_sets import ASYMMETRIC, SYMMETRIC, KeySet, KeysUnav
 from outlast.web.http.problems import Problem, ProblemError
 
 LEEWAY_S = 10.0
-"""So much may the clock of whoever made a token differ."""
+"""How much the clock of a token's issuer may differ."""
 
 REMEMBERED_S = 60.0
 REMEMBERED_MAX = 10_000
 TOKEN_CHARS_MAX = 16_384
 API_ISSUERS = ("supabase", "supabase-demo")
-"""Of the legacy anon and service_role keys, which are JWTs without user and audience."""
+"""Issuers of the legacy anon and service_role keys: JWTs without user and audience."""
 
 _FORMAT = "UNAUTHORIZED_INVALID_JWT_FORMAT"
 _ALGORITHM = "UNAUTHORIZED_UNSUPPORTED_TOKEN_ALGORITHM"
@@ -27,11 +27,11 @@ _CODES = {SYMMETRIC: "UNAUTHORIZED_LEGACY_JWT", **dict.fromkeys(ASYMMETRIC, "UNA
 
 
 class TokenExpired(ProblemError):
-    """A key of the project signed it, and its time is over."""
+    """The token was valid, but has expired."""
 
 
 class Identity(NamedTuple):
-    """Whom a token names. `record` is what is stored of it; it stands until `expires_s` (Unix seconds)."""
+    """The caller that a token names. `record` is stored. Valid until `expires_s` (Unix seconds)."""
 
     caller: Caller
     record: str | None
@@ -39,7 +39,7 @@ class Identity(NamedTuple):
 
 
 class Tokens:
-    """Verifies tokens. `issuers` may be empty: then `iss` is not asked for."""
+    """Verifies tokens. With empty `issuers` any `iss` is accepted."""
 
     def __init__(
         self, keys: KeySet, issuers: Collection[str], audiences: Collection[str], clock: Clock
@@ -51,11 +51,11 @@ class Tokens:
         self._known: dict[str, tuple[Identity, float]] = {}
 
     async def identify(self, token: str) -> Identity:
-        """Whom `token` names. Raises ProblemError: 401 for a bad one, 503 while its key can't be had.
+        """The caller that `token` names. Raises ProblemError: 401 for a bad one, 503 if there is no key now.
 
         For one that was good it is TokenExpired.
         """
-        if (remembered := self.remembered(token)) is not None:
+        if (remembered := self.recall(token)) is not None:
             return remembered
         identity = await self._verify(token)
         lasts_s = min(REMEMBERED_S, identity.expires_s + LEEWAY_S - self._clock.now_s())
@@ -65,8 +65,8 @@ class Tokens:
         self._known[token] = identity, monotonic() + lasts_s
         return identity
 
-    def remembered(self, token: str) -> Identity | None:
-        """Whom `token` names, if that was found out a moment ago."""
+    def recall(self, token: str) -> Identity | None:
+        """The caller that `token` names, if that is cached."""
         known = self._known.get(token)
         return known[0] if known is not None and monotonic() < known[1] else None
 
@@ -74,7 +74,7 @@ class Tokens:
         if not self._keys:
             remedy = "set SUPABASE_URL, SUPABASE_JWKS or SUPABASE_JWT_SECRET"
             raise refusal(_FORMAT, f"Invalid JWT: this host knows no key to verify it by; {remedy}")
-        jwt = await _jwt()
+        jwt = await _load_pyjwt()
         header = _header(jwt, token)
         algorithm, kid = header.get("alg"), header.get("kid")
         if not isinstance(algorithm, str) or algorithm not in _CODES:
@@ -84,12 +84,12 @@ class Tokens:
         except KeysUnavailable:
             detail = "the keys to verify tokens by can't be fetched now; try again"
             headers = (("retry-after", "3"),)
-            raise ProblemError(Problem(503, "jwks_unavailable", detail, True, headers=headers)) from None
+            raise ProblemError(Problem("jwks_unavailable", detail, headers=headers)) from None
         code = _CODES[algorithm]
         claims = _claims(jwt, token, candidates, code)
         try:
             return self._identity(claims, code)
-        except (ValueError, TypeError, OverflowError, RecursionError):  # what JSON can hold, and a row can't
+        except (ValueError, TypeError, OverflowError, RecursionError):  # JSON can hold what a row can't
             raise refusal(code, "Invalid JWT: its claims can't be stored") from None
 
     def _identity(self, claims: dict[str, Any], code: str) -> Identity:
@@ -113,7 +113,7 @@ class Tokens:
         return Identity(caller, record, float(claims["exp"]))
 
     def _check_origin(self, claims: dict[str, Any], code: str) -> None:
-        """`iss` and `aud`: a token of another project, or for something else, is none for us."""
+        """Check `iss` and `aud`: tokens of other projects and for other purposes are refused."""
         # guard: token-of-another-project
         if self._issuers and claims.get("iss") not in self._issuers:
             raise refusal(code, "Invalid JWT: its iss is not this project's")
@@ -125,17 +125,17 @@ class Tokens:
 
 
 def token_ended() -> ProblemError:
-    """For what goes on longer than the token by which it was begun."""
+    """The refusal for a stream that lasts longer than its caller's token."""
     return refusal("token_expired", "Invalid JWT: it has expired; sign in again and go on")
 
 
 def refusal(code: str, detail: str) -> ProblemError:
     """401, as Supabase's gateway says it."""
-    return ProblemError(Problem(401, code, detail, headers=(("www-authenticate", "Bearer"),)))
+    return ProblemError(Problem(code, detail, headers=(("www-authenticate", "Bearer"),)))
 
 
-async def _jwt() -> Any:
-    """PyJWT: it brings cryptography along, which takes a while the first time."""
+async def _load_pyjwt() -> Any:
+    """PyJWT, imported in a thread: it loads cryptography, which takes a while."""
     import sys
 
     if "jwt" not in sys.modules:
@@ -156,7 +156,7 @@ def _header(jwt: Any, token: str) -> dict[str, Any]:
 
 
 def _claims(jwt: Any, token: str, candidates: list[SigningKey], code: str) -> dict[str, Any]:
-    """What the token says, if one of `candidates` signed it and it is in force."""
+    """The token's claims, if one of `candidates` signed it and it is valid now."""
     # guard: token-unsigned = {"verify_signature": False}
     options = {"require": ["exp"], "verify_aud": False, "verify_iss": False, "verify_sub": False}
     for each in candidates:

@@ -1,4 +1,4 @@
-"""Who calls a function with `webhook=`: whoever signs with its secret, and under which key."""
+"""Verifies deliveries to functions with `webhook=`, and finds their idempotency keys."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from outlast.web.callers.signatures import (
     PLAIN_FORM,
     STANDARD_FORM,
     BadSecret,
-    holds,
     is_current,
+    is_secret,
     is_signed,
     plain_secrets,
     standard_secrets,
 )
 from outlast.web.http.calls import Call
-from outlast.web.http.off_loop import by_size
+from outlast.web.http.off_loop import run_by_size
 from outlast.web.http.problems import Problem, ProblemError
 
 ID, TIMESTAMP, SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
@@ -35,13 +35,13 @@ _logger = logging.getLogger("outlast.web")
 
 
 class Complaints:
-    """What the log was told of secrets that can't be used: once of each, however often strangers call."""
+    """Logs secrets that can't be used: each once, however often strangers call."""
 
     def __init__(self) -> None:
         self._told: dict[str, str] = {}
 
-    def of(self, function: str, reason: str, form: str) -> None:
-        """Say what is wrong, unless that was the last that was said of `function`."""
+    def complain(self, function: str, reason: str, form: str) -> None:
+        """Log what is wrong, unless it is what was logged of `function` last."""
         if self._told.get(function) != reason:
             self._told[function] = reason
             _logger.error(
@@ -49,8 +49,8 @@ class Complaints:
                 function, reason, form,
             )  # fmt: skip
 
-    def none_of(self, function: str) -> None:
-        """Its secret is in order."""
+    def clear(self, function: str) -> None:
+        """Its secret is fine."""
         self._told.pop(function, None)
 
 
@@ -63,25 +63,25 @@ async def admit_webhook(
     now_s: float,
     body_bytes_max: int,
 ) -> str | None:
-    """Let only verified deliveries pass; the idempotency key that they stand for, if the options name one.
+    """Verify a delivery. Returns its idempotency key, if the options name one.
 
     Nothing is written, and of the body nothing is read before the header fields are found to be in order.
     Raises ProblemError (401, 400, 413, 429, 503), InvalidJson, TooManyValues, InvalidInput, ClientGone.
     """
     if isinstance(webhook, StandardWebhook):
         secrets = partial(_secrets, webhook.secret, standard_secrets, STANDARD_FORM, function, complaints)
-        return await _standard(call, webhook, secrets, now_s, body_bytes_max)
+        return await _verify_standard(call, webhook, secrets, now_s, body_bytes_max)
     secrets = partial(_secrets, webhook.secret, plain_secrets, PLAIN_FORM, function, complaints)
-    return await _database(call, webhook, secrets, body_bytes_max)
+    return await _verify_database(call, webhook, secrets, body_bytes_max)
 
 
 Secrets = Callable[[], list[bytes]]
 
 
-async def _standard(
+async def _verify_standard(
     call: Call, webhook: StandardWebhook, secrets_now: Secrets, now_s: float, body_bytes_max: int
 ) -> str:
-    message_id, timestamp, presented = (_one(call, name) for name in STANDARD_HEADERS)
+    message_id, timestamp, presented = (_single_value(call, name) for name in STANDARD_HEADERS)
     if b"." in message_id:
         raise ProblemError(DOTTED_ID)
     # guard: stale-delivery
@@ -89,22 +89,22 @@ async def _standard(
         raise ProblemError(stale(webhook.tolerance_s))
     secrets = secrets_now()
     body = await call.body(body_bytes_max)
-    if not await by_size(len(body), is_signed, secrets, message_id, timestamp, body, presented):
+    if not await run_by_size(len(body), is_signed, secrets, message_id, timestamp, body, presented):
         raise ProblemError(BAD_SIGNATURE)
     if webhook.key:
         return await _key_in(call, body_bytes_max, webhook.key)
     return key_of(message_id.decode("latin-1"))
 
 
-async def _database(
+async def _verify_database(
     call: Call, webhook: DatabaseWebhook, secrets_now: Secrets, body_bytes_max: int
 ) -> str | None:
-    presented = _one(call, webhook.header)
+    presented = _single_value(call, webhook.header)
     if webhook.header == _AUTHORIZATION:
         scheme, _, token = presented.partition(b" ")
         presented = token.strip() if scheme.lower() == b"bearer" else b""
     # guard: any-shared-secret
-    if not holds(secrets_now(), presented):
+    if not is_secret(secrets_now(), presented):
         raise ProblemError(bad_secret(webhook.header))
     call.forget(webhook.header.encode())
     if webhook.key_header is not None:
@@ -112,8 +112,8 @@ async def _database(
     return await _key_in(call, body_bytes_max, webhook.key) if webhook.key else None
 
 
-def _one(call: Call, name: str) -> bytes:
-    """The one value of a header field that verification needs. Raises ProblemError (401)."""
+def _single_value(call: Call, name: str) -> bytes:
+    """The value of a header field that must be there once. Raises ProblemError (401)."""
     values = call.header_values(name.encode())
     if not values or not values[0]:
         raise ProblemError(missing(name))
@@ -126,10 +126,10 @@ def _key_field(call: Call, name: str) -> str:
     values = call.header_values(name.encode())
     if len(values) > 1:
         detail = f"{name} is repeated; send it once"
-        raise ProblemError(Problem(400, "idempotency_key_invalid", detail))
+        raise ProblemError(Problem("idempotency_key_invalid", detail))
     if not values or not values[0]:
         detail = f"{name} is missing; it names the event, so that it is handled once"
-        raise ProblemError(Problem(400, "idempotency_key_missing", detail))
+        raise ProblemError(Problem("idempotency_key_missing", detail))
     return values[0]
 
 
@@ -142,9 +142,9 @@ def _secrets(
         secrets = read(text)
     except BadSecret as error:
         reason = f"{variable} can't be used ({error})" if text else f"{variable} is not set"
-        complaints.of(function, reason, form)
+        complaints.complain(function, reason, form)
         raise ProblemError(UNAVAILABLE) from None
-    complaints.none_of(function)
+    complaints.clear(function)
     return secrets
 
 
@@ -154,7 +154,7 @@ async def _key_in(call: Call, body_bytes_max: int, paths: tuple[str, ...]) -> st
     Raises InvalidJson, TooManyValues, and InvalidInput that names the path.
     """
     body = await call.json_body(body_bytes_max)
-    return await by_size(len(body), _key_of, body, paths)
+    return await run_by_size(len(body), _key_of, body, paths)
 
 
 def _key_of(body: bytes, paths: tuple[str, ...]) -> str:
@@ -167,7 +167,7 @@ def _key_of(body: bytes, paths: tuple[str, ...]) -> str:
 
 
 def _text_at(document: Any, path: str) -> str:
-    """The text, number or truth at `path`. A `~` in it becomes `%7E`, so that no two lists read the same."""
+    """The value at `path` as text. A `~` in it becomes `%7E`, so that different lists give different keys."""
     found = document
     for name in path.split("."):
         found = found.get(name) if isinstance(found, dict) else None
@@ -188,17 +188,17 @@ def _no_key(path: str, kind: str, message: str) -> InvalidInput:
 def refusal(code: str, detail: str, header: str) -> Problem:
     """401, with the challenge that HTTP wants there (RFC 9110, section 15.5.2)."""
     scheme = "Bearer" if header == _AUTHORIZATION else "Webhook"
-    return Problem(401, code, detail, headers=(("www-authenticate", scheme),))
+    return Problem(code, detail, headers=(("www-authenticate", scheme),))
 
 
 def missing(header: str) -> Problem:
-    """A header field isn't there."""
+    """401: a header field is missing."""
     needed = f"; a delivery needs {', '.join(STANDARD_HEADERS)}" if header in STANDARD_HEADERS else ""
     return refusal("webhook_signature_missing", f"{header} is missing{needed}", header)
 
 
 def stale(tolerance_s: float) -> Problem:
-    """The timestamp is none, or an old or a coming one."""
+    """401: the timestamp is none, or too far in the past or the future."""
     detail = (
         f"{TIMESTAMP} must be the time in whole seconds since 1970, and within {tolerance_s:.0f} s of now: "
         "sign each delivery anew, and check the clock"
@@ -207,7 +207,7 @@ def stale(tolerance_s: float) -> Problem:
 
 
 def bad_secret(header: str) -> Problem:
-    """The secret is another one."""
+    """401: the shared secret is wrong."""
     form = "Bearer SECRET" if header == _AUTHORIZATION else "the secret"
     return refusal("webhook_signature_invalid", f"{header} must be {form}, as this function knows it", header)
 
@@ -223,6 +223,4 @@ DOTTED_ID = refusal(
     f"{ID} must have no dot: dots part what is signed, and an id with one could take in the timestamp",
     ID,
 )
-UNAVAILABLE = Problem(
-    503, "webhook_unavailable", "deliveries can't be verified now; the host's log says why", retryable=True
-)
+UNAVAILABLE = Problem("webhook_unavailable", "deliveries can't be verified now; the host's log says why")

@@ -1,4 +1,4 @@
-"""From which address a call comes: that of its connection, or what trusted proxies say of it."""
+"""The address that a call comes from: that of its connection, or the one that trusted proxies report."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ Address = IPv4Address | IPv6Address
 _FORWARDED = b"x-forwarded-for"
 _SCHEME = b"x-forwarded-proto"
 _CALLER_BITS = 64
-"""What one subscriber is given of IPv6: an attacker has all addresses in it (RFC 6177)."""
+"""The prefix of one IPv6 subscriber, who has all addresses below it (RFC 6177)."""
 
 
 class Addresses:
     """Believes `X-Forwarded-For` and `X-Forwarded-Proto` of the proxies in `trusted` (networks) alone."""
 
     def __init__(self, trusted: Sequence[str] = (), unbelieved: Callable[[str], None] | None = None) -> None:
-        """`unbelieved` is told once, of the first address that says for whom it calls and isn't trusted."""
+        """`unbelieved` is called once, with the first untrusted address that sends X-Forwarded-For."""
         self._trusted = [ip_network(each) for each in trusted]
         self._unbelieved = unbelieved
 
     def resolve(self, scope: Scope) -> None:
-        """Make the scope's `client` the caller, and its `scheme` the caller's, as far as can be believed."""
+        """Set the scope's `client` and `scheme` to the caller's, as far as proxies can be trusted."""
         client = scope.get("client")
         peer = read_address(client[0]) if client else None
         if client is None or peer is None:
@@ -47,7 +47,7 @@ class Addresses:
             scope["scheme"] = scheme
 
     def _caller(self, peer: Address, hops: str) -> Address:
-        """The nearest hop that is no trusted proxy: each tells, at the end, from whom it had the call."""
+        """The nearest hop that is no trusted proxy. Each proxy appends the address that called it."""
         caller = peer
         for hop in reversed(hops.split(",")):
             address = read_address(hop)
@@ -79,7 +79,7 @@ def read_address(text: str) -> Address | None:
 
 
 def caller_address(scope: Scope) -> str:
-    """Whose calls count together: an IPv4 address, or the network of an IPv6 one; `-` where none is known."""
+    """The key under which calls are counted: an IPv4 address or an IPv6 network; `-` if unknown."""
     client = scope.get("client")
     return _caller(client[0]) if client else "-"
 

@@ -12,7 +12,7 @@ from starlette.types import Message, Send
 Pairs = list[tuple[bytes, bytes]]
 
 PIECE_BYTES = 64 * 1024
-"""So much of an answer is given to a connection at once; the next when the client has read."""
+"""The size of the pieces of an answer: the next one follows when the client has read."""
 
 JSON = (b"content-type", b"application/json")
 NO_STORE = (b"cache-control", b"no-store")
@@ -22,11 +22,11 @@ _OF_A_BODY = frozenset({b"content-type", b"content-length"})
 
 
 class ClientGone(Exception):
-    """The client went away: nobody is left to be answered."""
+    """The client went away: there is nobody to answer."""
 
 
 class Reply:
-    """`send` that knows whether an answer has begun: then no other can be given.
+    """A `send` that knows whether an answer has begun: then no other one can be sent.
 
     `shared` are header fields that every answer gets, unless it says itself who may read it.
     """
@@ -39,7 +39,7 @@ class Reply:
         self._headers: Pairs = []
         self.begun = False
         self.status: int | None = None
-        """The answer's, once it has begun."""
+        """The answer's status, once it has begun."""
 
     def header(self, name: bytes) -> str | None:
         """A header field of the answer, by its lower-case name, as text."""
@@ -62,12 +62,12 @@ class Reply:
             else:
                 await self._send(message)
         except RuntimeError as error:
-            if "the handler is closed" in str(error):  # so says uvloop: the connection ended a moment ago
+            if "the handler is closed" in str(error):  # uvloop says this when the connection has just ended
                 raise ClientGone from error
             raise
 
     async def _send_in_pieces(self, message: Message) -> None:
-        """The server takes the next piece when most of the others have left: a slow reader is waited for."""
+        """Send in pieces: the server takes the next one when most of the others have left."""
         body, more = message["body"], message.get("more_body", False)
         for start in range(0, len(body), PIECE_BYTES):
             end = start + PIECE_BYTES
@@ -90,7 +90,7 @@ class Answer:
         """Send the whole of it."""
         body, headers = self.body, self.headers
         if self.status in _BODILESS:
-            # A type without a body would have clients read JSON out of nothing (supabase-js throws).
+            # With a content type but no body clients would try to parse JSON (supabase-js throws).
             body, headers = b"", [pair for pair in headers if pair[0] not in _OF_A_BODY]
         else:
             headers = [*headers, (b"content-length", b"%d" % len(body))]

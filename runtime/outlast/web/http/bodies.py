@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 
 class BodyLimits(NamedTuple):
-    """Bytes of one body: by default, what a function may ask for, and before a signature is verified."""
+    """Limits of a body: by default, for functions that ask for more, and before it is verified."""
 
     bytes_max: int
     asked_bytes_max: int
     unverified_bytes_max: int
 
-    def of(self, asked: int | None, *, verified: bool = True) -> int:
+    def limit_of(self, asked: int | None, *, verified: bool = True) -> int:
         """The limit of a function that asks for `asked` bytes, or for none in particular."""
         usual = self.bytes_max if verified else min(self.bytes_max, self.unverified_bytes_max)
         return usual if asked is None else min(asked, max(self.bytes_max, self.asked_bytes_max))

@@ -1,4 +1,4 @@
-"""Bytes that may be in memory at once: of the instance, and of each caller."""
+"""How many bytes may be in memory at once: of the instance, and of each caller."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from enum import Enum
 
 
 class Full(Enum):
-    """Whose bytes are all taken."""
+    """Whose budget is used up."""
 
     CALLERS = "caller"
     INSTANCES = "instance"
 
 
 class ByteBudget:
-    """Counts bytes. What comes alone is let in at any size: it would never fit otherwise."""
+    """Counts bytes. Something that comes alone may have any size: it would never fit otherwise."""
 
     def __init__(self, bytes_max: int, caller_bytes_max: int) -> None:
         self.bytes_max = bytes_max
@@ -23,7 +23,7 @@ class ByteBudget:
         self._of: Counter[str] = Counter()
 
     def full(self, caller: str | None, held: int, more: int) -> Full | None:
-        """What hinders a call that holds `held` from taking `more`.
+        """Whose budget has no room for `more` bytes of a call that holds `held`.
 
         Without a caller only the instance's limit counts.
         """
@@ -38,7 +38,7 @@ class ByteBudget:
         return None
 
     def take(self, caller: str | None, held: int, more: int) -> Full | None:
-        """Take `more`, or nothing: then what hinders."""
+        """Take `more` bytes, or nothing: then whose budget is used up."""
         full = self.full(caller, held, more)
         if full is None:
             self._used += more
@@ -47,7 +47,7 @@ class ByteBudget:
         return full
 
     def give_back(self, caller: str | None, held: int) -> None:
-        """These are in memory no more."""
+        """Give back bytes that are no longer in memory."""
         self._used -= held
         if caller is not None:
             self._of[caller] -= held

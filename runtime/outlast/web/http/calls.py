@@ -1,4 +1,4 @@
-"""One HTTP request as the web floor reads it: header fields by name, the body within its limit."""
+"""One HTTP request: header fields by name, and the body within its limit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from outlast.core.budget import VALUE_BYTES
 from outlast.core.unfolding import check_values
 from outlast.web.http.answers import ClientGone
 from outlast.web.http.large_answers import is_small
-from outlast.web.http.off_loop import by_size
+from outlast.web.http.off_loop import run_by_size
 from outlast.web.http.problems import Problem, ProblemError
 from outlast.web.http.share import SHARE, Share
 
@@ -20,10 +20,10 @@ T = TypeVar("T")
 
 
 class Sendable(Protocol):
-    """What an endpoint answers, in one piece or as a stream."""
+    """An endpoint's answer, in one piece or as a stream."""
 
     def size(self) -> int:
-        """Bytes of its body; 0 for a stream, which holds what it tells as it goes."""
+        """Bytes of its body; 0 for a stream, which takes room for each piece itself."""
         ...
 
     async def send(self, send: Send) -> None:
@@ -46,12 +46,12 @@ class Call:
         self.path: str = scope["path"]
         self.query: bytes = scope["query_string"]
         self.headers: list[tuple[bytes, bytes]] = scope["headers"]
-        self._named = dict(self.headers)  # most fields that are asked for aren't there
+        self._named = dict(self.headers)  # most fields that are looked up aren't there
         self._body: bytes | None = None
         self._share: Share | None = scope.get(SHARE)
         self._weighed = False
         self.key: str | None = None
-        """The idempotency key that a verified webhook stands for; it goes before the header's."""
+        """The idempotency key of a verified webhook; it takes precedence over the header's."""
 
     def header(self, name: bytes) -> str | None:
         """The first value of a header field."""
@@ -68,7 +68,7 @@ class Call:
         return [(key.decode("latin-1"), value.decode("latin-1")) for key, value in self.headers]
 
     def forget(self, name: bytes) -> None:
-        """Drop a header field: what comes after neither sees nor records it."""
+        """Drop a header field, so that nothing after this sees or records it."""
         self.headers = [pair for pair in self.headers if pair[0] != name]
         self._named.pop(name, None)
 
@@ -79,14 +79,14 @@ class Call:
         return self._body
 
     async def json_body(self, bytes_max: int) -> bytes:
-        """As `body`, for one that is read as JSON next: what it unfolds into is bounded and counted, too.
+        """As `body`, for one that is parsed as JSON next: its values are bounded and counted, too.
 
         Raises TooManyValues (413).
         """
         body = await self.body(bytes_max)
         if self._weighed:
             return body
-        values = await by_size(len(body), check_values, body)
+        values = await run_by_size(len(body), check_values, body)
         if self._share is not None:
             # guard: values-weigh-nothing
             self._share.take(values * VALUE_BYTES)
@@ -94,7 +94,7 @@ class Call:
         return body
 
     def charge_to(self, caller: str | None, *, secret: bool) -> None:
-        """Let its bytes count as a caller's, by name; None where the address alone is known."""
+        """Count its bytes for a caller; None if only the address is known."""
         if self._share is not None:
             self._share.charge_to(caller, secret=secret)
 
@@ -121,13 +121,13 @@ class Call:
             await answer.send(send)
 
     def release(self) -> None:
-        """The body is needed no more: others may come."""
+        """Drop the body and give its room back."""
         self._body = None
         if self._share is not None:
             self._share.release()
 
     async def _read(self, bytes_max: int) -> bytes:
-        """By its Content-Length its room is taken at once, else as it grows."""
+        """Read the body. Its room is taken at once by its Content-Length, or else as it grows."""
         length = self.header(b"content-length") or ""
         told = int(length) if length.isdecimal() else None
         if told is not None and told > bytes_max:
@@ -163,8 +163,8 @@ async def _unbounded(make: Callable[[], Awaitable[T]]) -> AsyncIterator[T]:
 
 
 def _too_large(bytes_max: int) -> Problem:
-    # Closing spares us from reading the rest only to throw it away (RFC 9110, section 15.5.14).
+    # By closing, the rest needn't be read and thrown away (RFC 9110, section 15.5.14).
     closing = (("connection", "close"),)
     return Problem(
-        413, "payload_too_large", f"the body is larger than {bytes_max} bytes; send less", headers=closing
+        "payload_too_large", f"the body is larger than {bytes_max} bytes; send less", headers=closing
     )

@@ -1,4 +1,4 @@
-"""Cross-origin access: browsers may call from anywhere, since callers prove who they are by a token."""
+"""Cross-origin access: pages of any origin may call, because callers prove who they are by a token."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _EXPOSE = (
     b"x-relay-error",  # without it supabase-js in a browser can't tell the host's faults
 )
 EVERYWHERE: Pairs = [(ALLOW_ORIGIN, b"*"), _EXPOSE]
-"""For whoever asks."""
+"""The header fields if every origin may read answers."""
 
 
 def preflight(call: Call) -> Answer:
@@ -33,7 +33,7 @@ def preflight(call: Call) -> Answer:
     return Answer(204, b"", headers)
 
 
-def shared(call: Call, origins: Sequence[str]) -> Pairs:
+def cors_headers(call: Call, origins: Sequence[str]) -> Pairs:
     """Header fields of every answer. `origins` may read the answers; `*` stands for all."""
     if "*" in origins:
         return EVERYWHERE

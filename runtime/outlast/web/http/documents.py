@@ -13,9 +13,7 @@ from outlast.core.events import event_of
 from outlast.core.failures import CANCELLED
 from outlast.core.kinds import RECEIVE, TIMER
 from outlast.core.outcomes import public_error, public_message
-from outlast.core.records import Standing
 from outlast.core.resources import EVENTS, STEPS, WORKFLOW, WORKFLOWS, Column
-from outlast.core.status import Status
 
 Row = Mapping[str, Any]
 
@@ -25,12 +23,12 @@ _VALUES = ("input", "output", "response")
 
 @dataclass(frozen=True, slots=True)
 class Verbatim:
-    """JSON that is put into a document as it is: reading it would lose digits and duplicate names."""
+    """JSON that is put into a document unchanged: parsing it would lose digits and duplicate names."""
 
     json: bytes
 
     def size(self) -> int:
-        """Bytes of it."""
+        """Its size in bytes."""
         return len(self.json)
 
 
@@ -73,19 +71,19 @@ def workflow_document(row: Row, *, secret: bool, values: bool = True) -> Verbati
     if not values:
         fields.update({name: None for name in _VALUES if name in fields})
     if row.get("error") is not None:
-        fields["error"] = _error(row, secret=secret)
+        fields["error"] = _error(row["error"], secret=secret)
     return row_document(WORKFLOW, fields, secret=secret)
 
 
 def summary_document(row: Row) -> Verbatim:
-    """A workflow of a listing: of its error `code` and `message`, as its reader may see it."""
+    """A workflow of a listing. Its error has `code` and `message`, as far as the reader may see them."""
     code, message = row.get("error_code"), row.get("error_message")
     error = None if code is None else {"code": code, "message": message or public_message(code)}
     return row_document(WORKFLOWS.columns, {**row, "error": error}, secret=True)
 
 
 def running_document(row: Row, *, secret: bool) -> Verbatim:
-    """One step that runs. On which instance is for holders of a secret key alone."""
+    """A running step. Only holders of a secret key see on which instance."""
     fields = dict.fromkeys(column.name for column in STEPS.columns if column.name != "wake_at") | {
         "step_id": row["step_id"],
         "name": row["name"],
@@ -99,7 +97,7 @@ def running_document(row: Row, *, secret: bool) -> Verbatim:
 
 
 def step_document(row: Row, *, secret: bool, visible: bool = True) -> Verbatim:
-    """One recorded step; of a wait that isn't over, when it will be. `secret` as for workflows.
+    """A recorded step; for an open wait it says when that ends. `secret` as for workflows.
 
     Unless steps are `visible`, their outputs are left out; what was published is there for owners to see.
     """
@@ -129,7 +127,7 @@ def event_document(row: Row) -> Verbatim:
 
 
 def _wait_status(row: Row, wake_at: datetime) -> tuple[str, datetime | None]:
-    """How a wait stands whose end is not recorded, and since when.
+    """The status of a wait whose end is not recorded, and when it ended.
 
     A workflow that has ended waits for nothing: it had slept, or it gave the wait up. A receive and a timer
     were given up, since their ends are always recorded.
@@ -146,19 +144,9 @@ def _step_status(row: Row) -> str:
     return "CANCELLED" if row["error"] == CANCELLED else "ERROR"
 
 
-def _error(row: Row, *, secret: bool) -> dict[str, Any]:
-    standing = Standing(
-        workflow_id=row["workflow_id"],
-        function=row["function"],
-        status=Status(row["status"]),
-        fingerprint=None,
-        subject=None,
-        output=None,
-        error=row["error"],
-        response=None,
-    )
-    public = public_error(standing)
-    return {**public, **from_json(row["error"])} if secret else public
+def _error(error: str, *, secret: bool) -> dict[str, Any]:
+    public = public_error(error)
+    return {**public, **from_json(error)} if secret else public
 
 
 def _json(value: Any) -> bytes:

@@ -1,4 +1,4 @@
-"""What the head of a request must be before anything in it is believed (RFC 9112, sections 3.2 and 6.1)."""
+"""Checks a request's head before anything in it is used (RFC 9112, sections 3.2 and 6.1)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ONCE = ("authorization", "apikey")
 
 
 def check_head(call: Call) -> None:
-    """Refuse a head that two readers could read in two ways. Raises ProblemError (400).
+    """Refuse a head that proxies and servers could read differently. Raises ProblemError (400).
 
     The connection ends with the answer: where the next request begins is in doubt.
     """
@@ -20,26 +20,26 @@ def check_head(call: Call) -> None:
     hosts = call.header_values(b"host")
     # guard: two-hosts
     if len(hosts) > 1:
-        raise _refused("Host is repeated; send it once")
+        raise _refusal("Host is repeated; send it once")
     if not hosts and version == "1.1":
-        raise _refused("Host is missing; HTTP/1.1 needs it")
+        raise _refusal("Host is missing; HTTP/1.1 needs it")
     if hosts and _HOST.fullmatch(hosts[0]) is None:
-        raise _refused("Host is no name or address with an optional port")
+        raise _refusal("Host is no name or address with an optional port")
     if version == "1.0" and call.header_values(b"transfer-encoding"):
-        raise _refused("HTTP/1.0 has no Transfer-Encoding; send a Content-Length, or HTTP/1.1")
+        raise _refusal("HTTP/1.0 has no Transfer-Encoding; send a Content-Length, or HTTP/1.1")
     for name in _ONCE:
         if len(call.header_values(name.encode())) > 1:
-            raise _refused(f"{name} is repeated; send it once")
+            raise _refusal(f"{name} is repeated; send it once")
 
 
 def refuse_encoded(call: Call) -> None:
-    """Refuse a body that must be decoded before it is JSON. Raises ProblemError (415; RFC 9110, 15.5.16)."""
+    """Refuse a body with a Content-Encoding. Raises ProblemError (415; RFC 9110, section 15.5.16)."""
     encodings = ",".join(call.header_values(b"content-encoding"))
     if any(each.strip().lower() not in ("", "identity") for each in encodings.split(",")):
         detail = f"a body with Content-Encoding {encodings[:50]} isn't taken here; send it as it is"
         headers = (("accept-encoding", "identity"),)
-        raise ProblemError(Problem(415, "unsupported_encoding", detail, headers=headers))
+        raise ProblemError(Problem("unsupported_encoding", detail, headers=headers))
 
 
-def _refused(detail: str) -> ProblemError:
-    return ProblemError(Problem(400, "invalid_http", detail, headers=(("connection", "close"),)))
+def _refusal(detail: str) -> ProblemError:
+    return ProblemError(Problem("invalid_http", detail, headers=(("connection", "close"),)))

@@ -1,4 +1,4 @@
-"""Large answers: a slow reader's stays in memory until it is read, so all together have a budget."""
+"""Large answers stay in memory until their clients have read them, so they have a common budget."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from outlast.web.http.byte_budget import ByteBudget, Full
 from outlast.web.http.problems import Problem, ProblemError
 
 LARGE_BYTES = 64 * 1024
-"""What is no larger isn't counted: connections hold as much anyway."""
+"""Smaller answers aren't counted: each connection buffers as much anyway."""
 
-TURN_S = 10.0
+WAIT_S_MAX = 10.0
 """How long a large answer waits for its turn."""
 
 T = TypeVar("T")
 
 
-class _Turn(NamedTuple):
+class _Waiting(NamedTuple):
     caller: str | None
     size: int
     granted: asyncio.Future[None]
 
 
 def is_small(size: int) -> bool:
-    """Whether an answer of so many bytes needs no room."""
+    """Whether an answer of `size` bytes isn't counted."""
     return size <= LARGE_BYTES
 
 
 class LargeAnswers:
-    """Lets answers be made and sent as there is room for them, in order of their asking."""
+    """Gives room to large answers in the order in which they ask for it."""
 
-    def __init__(self, budget: ByteBudget, turn_s: float = TURN_S) -> None:
+    def __init__(self, budget: ByteBudget, wait_s_max: float = WAIT_S_MAX) -> None:
         self._budget = budget
-        self._turn_s = turn_s
-        self._turns: deque[_Turn] = deque()
+        self._wait_s_max = wait_s_max
+        self._waiting: deque[_Waiting] = deque()
 
     @asynccontextmanager
     async def hold(
@@ -46,7 +46,7 @@ class LargeAnswers:
         make: Callable[[], Awaitable[T]],
         size_of: Callable[[T], int],
     ) -> AsyncIterator[T]:
-        """What `make` gives, with room for it until the end of the block. By then it is known who calls.
+        """The result of `make`, with room for it until the end of the block. The caller is known by then.
 
         Where there is none yet it is let go of, and made anew when its turn comes: those that wait hold
         nothing. Raises ProblemError (429, 503) if that takes too long.
@@ -58,10 +58,10 @@ class LargeAnswers:
             return
         caller = caller_of()
         # guard: answers-without-budget = False
-        full = bool(self._turns) or self._budget.take(caller, 0, size) is not None
+        full = bool(self._waiting) or self._budget.take(caller, 0, size) is not None
         if full:
             del made
-            await self._turn(caller, size)
+            await self._wait(caller, size)
         try:
             if full:
                 made = await make()
@@ -70,34 +70,33 @@ class LargeAnswers:
             self._budget.give_back(caller, size)
             self._grant()
 
-    async def _turn(self, caller: str | None, size: int) -> None:
-        """Wait until these bytes are taken for the caller."""
-        turn = _Turn(caller, size, asyncio.get_running_loop().create_future())
-        self._turns.append(turn)
-        self._grant()  # others may wait for their own alone
+    async def _wait(self, caller: str | None, size: int) -> None:
+        """Wait until there is room, and take it for the caller."""
+        waiting = _Waiting(caller, size, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        self._grant()  # those before it may only wait for their own caller's limit
         try:
-            async with asyncio.timeout(self._turn_s):
-                await turn.granted
+            async with asyncio.timeout(self._wait_s_max):
+                await waiting.granted
         except BaseException as error:
-            if turn.granted.done() and not turn.granted.cancelled():
+            if waiting.granted.done() and not waiting.granted.cancelled():
                 self._budget.give_back(caller, size)
             with suppress(ValueError):
-                self._turns.remove(turn)
+                self._waiting.remove(waiting)
             self._grant()
             if isinstance(error, TimeoutError):
                 raise ProblemError(self._problem(caller, size)) from None
             raise
 
     def _grant(self) -> None:
-        """Give room to those that wait. One that is held up by its own caller's limit holds up no other."""
-        waiting = list(self._turns)
-        for turn in waiting:
-            full = self._budget.take(turn.caller, 0, turn.size)
+        """Give room to those that wait. One that waits for its own caller's limit doesn't stop the others."""
+        for waiting in list(self._waiting):
+            full = self._budget.take(waiting.caller, 0, waiting.size)
             if full is Full.INSTANCES:
                 return
             if full is None:
-                self._turns.remove(turn)
-                turn.granted.set_result(None)
+                self._waiting.remove(waiting)
+                waiting.granted.set_result(None)
 
     def _problem(self, caller: str | None, size: int) -> Problem:
         of_caller = self._budget.full(caller, 0, size) is Full.CALLERS
@@ -106,5 +105,4 @@ class LargeAnswers:
             f"large answers that {whose} read yet leave no room for this one of {size} bytes; "
             "nothing is lost: ask again"
         )
-        status, code = (429, "rate_limited") if of_caller else (503, "overloaded")
-        return Problem(status, code, detail, retryable=True, headers=(("retry-after", "1"),))
+        return Problem("rate_limited" if of_caller else "overloaded", detail, headers=(("retry-after", "1"),))

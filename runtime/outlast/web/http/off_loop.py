@@ -1,4 +1,4 @@
-"""Large bodies are read in threads: meanwhile the loop serves others and keeps the lease."""
+"""Parses large bodies in threads: meanwhile the loop serves others and renews the lease."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from functools import lru_cache, partial
 from typing import Any, TypeVar
 
 LARGE_BYTES = 64 * 1024
-"""A smaller body is read sooner than a thread is woken."""
+"""A smaller body is parsed faster than a thread is woken."""
 THREADS = 4
-"""One that never comes back (a function's own validator) holds up no other."""
+"""Several, because a user's validator may never return."""
 
 T = TypeVar("T")
 
 
-async def by_size(size_bytes: int, fn: Callable[..., T], *args: Any) -> T:
-    """Call `fn`; if its work is on much, in a thread, where it sees the same context."""
+async def run_by_size(size_bytes: int, fn: Callable[..., T], *args: Any) -> T:
+    """Call `fn`; for a large input in a thread, with the same context."""
     # guard: read-on-the-loop = True
     if size_bytes < LARGE_BYTES:
         return fn(*args)
-    run = partial(copy_context().run, _called, fn, args)
+    run = partial(copy_context().run, _call, fn, args)
     return await asyncio.get_running_loop().run_in_executor(_threads(), run)
 
 
-def _called(fn: Callable[..., T], args: tuple[Any, ...]) -> T:
-    """No future carries StopIteration: its call would wait for ever."""
+def _call(fn: Callable[..., T], args: tuple[Any, ...]) -> T:
+    """Call `fn`. A future can't carry StopIteration: its caller would wait for ever."""
     try:
         return fn(*args)
     except StopIteration as error:
@@ -36,5 +36,5 @@ def _called(fn: Callable[..., T], args: tuple[Any, ...]) -> T:
 
 @lru_cache(maxsize=1)
 def _threads() -> ThreadPoolExecutor:
-    """Of their own: functions may hold up the loop's default ones."""
+    """Not the loop's default threads: functions may block those."""
     return ThreadPoolExecutor(THREADS, "outlast-bodies")

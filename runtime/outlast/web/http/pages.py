@@ -1,4 +1,4 @@
-"""A page of a listing: what its query asks for, and the answer with the way to the next page."""
+"""A page of a listing: reads its query, and makes the answer with the link to the next page."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from outlast.web.http.parameters import Parameters, bad_cursor, cursor_of, inval
 
 PAGE_MAX = 1000
 _PLACE_MAX = 2**31
-_CURSOR_TYPES: dict[Kind, type] = {Kind.MOMENT: str, Kind.TEXT: str, Kind.COUNT: int}
+_CURSOR_TYPES: dict[Kind, type] = {Kind.TIMESTAMP: str, Kind.TEXT: str, Kind.COUNT: int}
 
 
 class PageRequest:
-    """What a call asks of a resource: its `filters` by name, `limit` rows `after` a place in the order.
+    """The query of a listing: `filters` by name, and `limit` rows `after` a place in the order.
 
     Raises ProblemError (400).
     """
@@ -47,9 +47,9 @@ class PageRequest:
 
 
 def _read(parameters: Parameters, name: str, kind: Kind) -> Any:
-    """The value of a filter; None where it isn't given."""
-    if kind is Kind.MOMENT:
-        return parameters.moment(name)
+    """The value of a filter; None if it isn't given."""
+    if kind is Kind.TIMESTAMP:
+        return parameters.timestamp(name)
     if kind is Kind.STATUS:
         return _statuses(parameters.many(name))
     if kind is Kind.PAIR:
@@ -83,8 +83,8 @@ def _place(parameters: Parameters, resource: Resource) -> tuple[Any, ...] | None
 
 
 def _place_part(value: Any, kind: Kind) -> Any:
-    """A value of a cursor as the store takes it. Raises ProblemError for what no row holds."""
-    if kind is Kind.MOMENT:
+    """A value of a cursor for the store. Raises ProblemError for one that no row can have."""
+    if kind is Kind.TIMESTAMP:
         try:
             at = datetime.fromisoformat(value)
         except ValueError:

@@ -1,4 +1,4 @@
-"""The query of a management call: known parameters only, each with a remedy when it can't be read."""
+"""The query of a management call. Unknown and malformed parameters are refused, with a remedy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _DATE_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d(?:\.\d+)?)([Zz]|
 
 
 _NUMBER = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,3})?")
-"""As JSON writes numbers, which is what the document promises."""
+"""A number as JSON writes it: OpenAPI promises that."""
 
 
 class Parameters:
@@ -33,7 +33,6 @@ class Parameters:
         except ValueError:
             raise ProblemError(
                 Problem(
-                    400,
                     "invalid_parameter",
                     f"the query has more than {PARAMETERS_MAX} parameters; send fewer",
                 )
@@ -80,13 +79,13 @@ class Parameters:
             raise invalid(name, f"{name} must be a number of seconds from 0 to {maximum}, not {text!r}")
         return abs(float(text))  # -0 is 0
 
-    def moment(self, name: str) -> datetime | None:
+    def timestamp(self, name: str) -> datetime | None:
         """A date with time and offset (RFC 3339), or a date alone, which is its midnight in UTC."""
         text = self.one(name)
         if text is None:
             return None
         try:
-            return _moment(text)
+            return _parse_timestamp(text)
         except ValueError:
             raise invalid(
                 name,
@@ -95,7 +94,7 @@ class Parameters:
             ) from None
 
     def cursor(self, *kinds: type) -> list[Any] | None:
-        """What `cursor_of` was given, its values of these kinds; None without a cursor."""
+        """The values that `cursor_of` was given, of these types; None without a cursor."""
         text = self.one("cursor")
         if text is None:
             return None
@@ -114,16 +113,16 @@ def cursor_of(*values: str | int) -> str:
 
 
 def bad_cursor() -> ProblemError:
-    """For a cursor that no answer held."""
+    """400 for a cursor that no answer contained."""
     return invalid("cursor", "the cursor is none of ours; take it from the `next` of the page before")
 
 
 def invalid(name: str, detail: str) -> ProblemError:
     """400 for the parameter `name`; `detail` says what to do."""
-    return ProblemError(Problem(400, "invalid_parameter", detail, more={"parameter": name}))
+    return ProblemError(Problem("invalid_parameter", detail, more={"parameter": name}))
 
 
-def _moment(text: str) -> datetime:
+def _parse_timestamp(text: str) -> datetime:
     if _DATE.fullmatch(text):
         return datetime.fromisoformat(text).replace(tzinfo=UTC)
     match = _DATE_TIME.fullmatch(text)

@@ -1,4 +1,4 @@
-"""Error answers: one body that RFC 9457 readers, supabase-py (`error`) and supabase-js all understand."""
+"""Error answers, in a form that RFC 9457 readers, supabase-py (`error`) and supabase-js understand."""
 
 from __future__ import annotations
 
@@ -8,24 +8,44 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-from outlast.core.errors import InvalidInput, KeyReused, OutlastError, ShuttingDown
+from outlast.core.errors import (
+    InvalidInput,
+    KeyReused,
+    OutlastError,
+    ShuttingDown,
+    WorkflowEnded,
+    WorkflowError,
+)
 from outlast.web.http.answers import Answer, json_answer, text_pairs
 
-_STATUS = {
-    "invalid_json": 400,
-    "idempotency_key_invalid": 400,
-    "payload_too_large": 413,
-    "NOT_FOUND": 404,
-    "workflow_not_found": 404,
-    "invalid_input": 422,
-    "idempotency_key_reused": 422,
-    "not_recordable": 422,
-    "BOOT_ERROR": 503,
-    "overloaded": 503,
-    "shutting_down": 503,
-    "database_unavailable": 503,
+_CODES = {
+    400: (
+        "invalid_json idempotency_key_invalid idempotency_key_missing invalid_parameter nul_character "
+        "invalid_http"
+    ),
+    401: (
+        "UNAUTHORIZED_NO_AUTH_HEADER UNAUTHORIZED_INVALID_JWT_FORMAT UNAUTHORIZED_ASYMMETRIC_JWT "
+        "UNAUTHORIZED_LEGACY_JWT UNAUTHORIZED_UNSUPPORTED_TOKEN_ALGORITHM UNAUTHORIZED_INVALID_API_KEY "
+        "INVALID_CREDENTIALS token_expired "
+        "webhook_signature_missing webhook_signature_invalid webhook_timestamp_invalid"
+    ),
+    403: "foreign_origin",
+    404: "NOT_FOUND workflow_not_found",
+    405: "METHOD_NOT_ALLOWED",
+    408: "request_timeout",
+    409: "workflow_cancelled workflow_ended workflow_not_ended idempotency_conflict",
+    413: "payload_too_large",
+    415: "unsupported_encoding",
+    422: "invalid_input idempotency_key_reused not_recordable",
+    429: "rate_limited",
+    431: "header_too_large",
+    503: ("BOOT_ERROR overloaded shutting_down database_unavailable jwks_unavailable webhook_unavailable"),
 }
-"""What callers are told of; any other error is a fault that the log alone shows."""
+_STATUS = {code: status for status, codes in _CODES.items() for code in codes.split()}
+"""The status of each code; of any other it is 500."""
+
+_RETRYABLE_STATUSES = frozenset({408, 429, 503})
+_RETRYABLE_CODES = frozenset({"idempotency_conflict", "internal_error"})
 
 _OF_THE_HOST = frozenset(
     {"overloaded", "shutting_down", "database_unavailable", "internal_error", "jwks_unavailable"}
@@ -37,15 +57,25 @@ _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What went wrong. `detail` is public. `more` joins the body, `headers` the header."""
+    """What went wrong. `detail` is public. `more` joins the body, `headers` the header.
 
-    status: int
+    `status` is that of the code, unless it is given.
+    """
+
     code: str
     detail: str
-    retryable: bool = False
     workflow_id: str | None = None
     more: Mapping[str, Any] = field(default_factory=dict)
     headers: tuple[tuple[str, str], ...] = ()
+    status: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "status", self.status or _STATUS.get(self.code, 500))
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same call may succeed later."""
+        return self.status in _RETRYABLE_STATUSES or self.code in _RETRYABLE_CODES
 
     def answer(self) -> Answer:
         """The problem as JSON. Its type is exactly application/json: supabase-js reads others as text."""
@@ -70,7 +100,7 @@ class Problem:
 
 
 class ProblemError(Exception):
-    """Raised anywhere in the web floor, it is the answer."""
+    """An exception whose problem is the answer."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.detail)
@@ -78,30 +108,31 @@ class ProblemError(Exception):
 
 
 def problem_of(error: OutlastError, workflow_id: str | None = None) -> Problem:
-    """The problem that an error is to a caller."""
-    status = _STATUS.get(error.code, 500)
+    """The problem that a caller gets for an error."""
     headers: tuple[tuple[str, str], ...] = ()
     if error.code in _OF_THE_HOST:
-        # With jitter, so that those who were turned away together don't come back together.
+        # With jitter, so that callers that were refused together don't return together.
         wait_s = 1 if isinstance(error, ShuttingDown) else random.randint(1, 3)
         headers = (("retry-after", str(wait_s)),)
     more = {"errors": error.errors} if isinstance(error, InvalidInput) else {}
     if isinstance(error, KeyReused):
         workflow_id = None
-    return Problem(status, error.code, str(error), status == 503, workflow_id, more, headers)
+    return Problem(error.code, str(error), workflow_id, more, headers)
 
 
 def nul_character(refusal: OutlastError) -> ProblemError:
-    """For who sends NUL in JSON that would be stored. In a function's own values it is a fault of it."""
-    return ProblemError(Problem(400, "nul_character", str(refusal)))
+    """400 for NUL in JSON that would be stored."""
+    return ProblemError(Problem("nul_character", str(refusal)))
 
 
 def expected_problem(error: Exception) -> Problem | None:
-    """What a caller is told of `error`; None if it is a fault of a function or of the host."""
+    """The problem that a caller gets for `error`; None if the function or the host is at fault."""
     if isinstance(error, ProblemError):
         return error.problem
-    return problem_of(error) if isinstance(error, OutlastError) and error.code in _STATUS else None
+    if not isinstance(error, OutlastError) or isinstance(error, WorkflowError | WorkflowEnded):
+        return None
+    return problem_of(error) if error.code in _STATUS else None
 
 
-FUNCTION_FAILED = Problem(500, "function_error", "the function failed with an uncaught exception")
-INTERNAL = Problem(500, "internal_error", "the host failed to answer; its log tells more", retryable=True)
+FUNCTION_FAILED = Problem("function_error", "the function failed with an uncaught exception")
+INTERNAL = Problem("internal_error", "the host failed to answer; its log tells more")

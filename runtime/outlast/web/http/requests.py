@@ -1,4 +1,4 @@
-"""Which answers the log is to show: one fact a request, and no more than so many a second."""
+"""Which requests are logged: each as one observation, and only so many a second."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from outlast.core.observations import Observer, RequestAnswered, RequestsUntold,
 from outlast.web.http.answers import Reply
 
 Told = Literal["off", "errors", "all"]
-"""No request; those that were answered with 400 and above; all but successful probes."""
+"""None; those answered with 400 or more; all except successful probes."""
 
 PATH_CHARS_MAX = 300
 METHOD_CHARS_MAX = 20
 PROBES = frozenset({"/healthz", "/readyz"})
-"""They tell and do nothing, and are asked under the address of the day."""
+"""Health checks: they change nothing and may come under any host name."""
 
 
 class RequestLog:
-    """Tells `observe` of answered requests. Strangers must not fill a disk: `per_s_max` bounds what is told.
+    """Tells `observe` of answered requests, at most `per_s_max` a second: strangers must not fill a disk.
 
     What was left out in one second is told as a number with the first request of a later one.
     """
@@ -38,7 +38,7 @@ class RequestLog:
         self._untold = 0
 
     def began(self) -> float:
-        """The moment at which a request came, for `answered`."""
+        """The time at which a request came, for `answered`."""
         return self._clock()
 
     def answered(self, scope: Scope, reply: Reply, began: float) -> None:
@@ -63,7 +63,7 @@ class RequestLog:
         )
 
     def refused(self, client: str, status: int, code: str) -> None:
-        """What is no request was answered: its line and header could not be read, or didn't come."""
+        """A connection was answered without a request: its head could not be read, or didn't come."""
         if status >= self._status_min:
             self._tell(RequestAnswered("-", "-", status, 0.0, client, code, None))
 
@@ -81,6 +81,6 @@ class RequestLog:
         self._observe(fact)
 
 
-def untold() -> RequestLog:
-    """One that tells of nothing."""
+def silent_log() -> RequestLog:
+    """A log that shows nothing."""
     return RequestLog(ignore, "off", 1)

@@ -18,7 +18,7 @@ FUNCTIONS = "/functions/v1/"
 _WORKFLOW_ID = "{workflow_id}"
 
 Endpoint = Callable[..., Awaitable[Sendable]]
-"""Takes the call, then what stands in place of each placeholder of its template."""
+"""Takes the call and a value for each placeholder of its template."""
 
 
 class Routes:
@@ -35,7 +35,7 @@ class Routes:
         self._routes = [(_pattern(template), endpoints) for template, endpoints in by_template.items()]
 
     async def answer(self, call: Call) -> Sendable:
-        """What the endpoint answers. Raises ProblemError, 404 and 405 among it."""
+        """The endpoint's answer. Raises ProblemError, such as 404 and 405."""
         path = raw_path(call)
         for pattern, endpoints in self._routes:
             if (found := pattern.fullmatch(path)) is not None:
@@ -44,7 +44,7 @@ class Routes:
                 if "workflow_id" in values:
                     values["workflow_id"] = decode_id(values["workflow_id"])
                 return await endpoint(call, *values.values())
-        raise ProblemError(Problem(404, "NOT_FOUND", "nothing is served at this path"))
+        raise ProblemError(Problem("NOT_FOUND", "nothing is served at this path"))
 
 
 def _pattern(template: str) -> re.Pattern[str]:
@@ -58,7 +58,7 @@ def _part(part: str) -> str:
 
 
 def raw_path(call: Call) -> str:
-    """The path as it was sent, percent-encoded. Servers that don't tell get it encoded anew."""
+    """The path as it was sent, percent-encoded. It is encoded again if the server doesn't give it."""
     raw: bytes | None = call.scope.get("raw_path")
     return quote(call.path) if raw is None else raw.decode("latin-1").partition("?")[0]
 
@@ -84,8 +84,8 @@ def decode_topic(raw: str) -> str | None:
 
 
 def workflow_not_found(workflow_id: str | None) -> Problem:
-    """404 for an id that names nothing, or nothing that this caller may see."""
-    return Problem(404, "workflow_not_found", "there is no workflow with this id", workflow_id=workflow_id)
+    """404: there is no such workflow, or this caller may not see it."""
+    return Problem("workflow_not_found", "there is no workflow with this id", workflow_id=workflow_id)
 
 
 def _of_method(call: Call, endpoints: Mapping[str, Endpoint]) -> Endpoint:
@@ -96,4 +96,4 @@ def _of_method(call: Call, endpoints: Mapping[str, Endpoint]) -> Endpoint:
     names = [name for each in endpoints for name in ((each, "HEAD") if each == "GET" else (each,))]
     allowed = ", ".join((*names, "OPTIONS"))
     detail = f"{call.method} is not allowed here; use {allowed}"
-    raise ProblemError(Problem(405, "METHOD_NOT_ALLOWED", detail, headers=(("allow", allowed),)))
+    raise ProblemError(Problem("METHOD_NOT_ALLOWED", detail, headers=(("allow", allowed),)))

@@ -1,4 +1,4 @@
-"""What one call takes of the budgets of bytes: its body, and its answer where that is large."""
+"""What one call takes of the budgets of bytes: its body, and a large answer."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from outlast.web.http.large_answers import LargeAnswers
 from outlast.web.http.problems import Problem, ProblemError
 
 SHARE = "outlast.share"
-"""Where in an ASGI scope the call's share is kept: several readers of one request have one."""
+"""The key of an ASGI scope with the call's share: several readers of a request use the same one."""
 
 T = TypeVar("T")
 
 
 class Share:
-    """What one call takes of the budgets. Until its caller is known, its address stands for it."""
+    """What one call takes of the budgets. It counts for its address until the caller is known."""
 
     __slots__ = ("_answers", "_budget", "_caller", "_held")
 
@@ -32,22 +32,24 @@ class Share:
         scope[SHARE] = self
 
     def charge_to(self, caller: str | None, *, secret: bool) -> None:
-        """It is known who calls. What was taken before stays counted where it is."""
+        """The caller is known now. What was taken before stays counted as it was."""
         if not self._held and (secret or caller is not None):
             self._caller = None if secret else caller
 
     def take(self, more: int) -> None:
-        """Take so many bytes more. Raises ProblemError (429, 503)."""
+        """Take `more` bytes. Raises ProblemError (429, 503)."""
         full = self._budget.take(self._caller, self._held, more)
         if full is not None:
             of_caller = full is Full.CALLERS
-            raise ProblemError(_of_caller(self._budget.caller_bytes_max) if of_caller else _of_instance())
+            raise ProblemError(
+                _caller_is_full(self._budget.caller_bytes_max) if of_caller else _instance_is_full()
+            )
         self._held += more
 
     def hold(
         self, make: Callable[[], Awaitable[T]], size_of: Callable[[T], int]
     ) -> AbstractAsyncContextManager[T]:
-        """What is answered, with room for it. See LargeAnswers."""
+        """The answer, with room for it. See LargeAnswers."""
         return self._answers.hold(lambda: self._caller, make, size_of)
 
     def release(self) -> None:
@@ -57,17 +59,17 @@ class Share:
 
 
 _CLOSING = (("retry-after", "1"), ("connection", "close"))
-"""Closing spares us from reading the rest only to throw it away."""
+"""By closing, the rest of the body needn't be read and thrown away."""
 
 
-def _of_caller(bytes_max: int) -> Problem:
+def _caller_is_full(bytes_max: int) -> Problem:
     detail = (
         f"bodies of this caller already take {bytes_max} bytes with this one; "
         "wait for a call to be answered, or send less at once"
     )
-    return Problem(429, "rate_limited", detail, retryable=True, headers=_CLOSING)
+    return Problem("rate_limited", detail, headers=_CLOSING)
 
 
-def _of_instance() -> Problem:
+def _instance_is_full() -> Problem:
     detail = "this instance holds as many bodies as it has memory for; try again soon"
-    return Problem(503, "overloaded", detail, retryable=True, headers=_CLOSING)
+    return Problem("overloaded", detail, headers=_CLOSING)

@@ -1,4 +1,4 @@
-"""A workflow followed to its end by server-sent events: what is recorded of it, as it comes."""
+"""Follows a workflow to its end by server-sent events: each record as it comes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EVENT_STREAM = (b"content-type", b"text/event-stream")
 POLL_S = 0.2
 PING_S = 15.0
 LOOK_MAX = 200
-"""Rows of one look."""
+"""Rows of one query."""
 
 
 async def follow(
@@ -41,7 +41,7 @@ async def follow(
     ended: Standing | None = None,
     lasts_s: float | None = None,
 ) -> tuple[Standing, int]:
-    """Tell every row later than the `after`-th; how the workflow ended, and the last row's order.
+    """Tell every row after number `after`. Returns how the workflow ended, and the last row's number.
 
     After `lasts_s` the caller's token has ended, and so does the stream: ProblemError (401).
     `rows_after` gives rows in order of `completion_order`, and raises Unreachable.
@@ -49,7 +49,7 @@ async def follow(
     """
     order, silent_s = after, 0.0
     ends_at = None if lasts_s is None else monotonic() + lasts_s
-    async with _watching(call) as leaving:
+    async with _watch(call) as leaving:
         while True:
             ended = ended or await engine.wait(workflow_id, POLL_S)
             # guard: stream-outlives-token
@@ -74,7 +74,7 @@ async def follow(
 
 
 def wants_stream(call: Call) -> bool:
-    """Whether the caller asks for events rather than for the result alone."""
+    """Whether the caller asks for a stream of events."""
     return any(
         each.partition(";")[0].strip().lower() == "text/event-stream"
         for value in call.header_values(b"accept")
@@ -83,18 +83,18 @@ def wants_stream(call: Call) -> bool:
 
 
 def resumes_after(call: Call) -> int | None:
-    """The number of the last event that the caller has seen; None where it doesn't say so."""
+    """The number of the last event that the caller has seen; None if it doesn't say."""
     text = call.header(b"last-event-id") or ""
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None
 
 
 def last_event_id(call: Call) -> int:
-    """The same; 0 if it has seen none."""
+    """The same; 0 if it doesn't say."""
     return resumes_after(call) or 0
 
 
 async def send_event(send: Send, kind: str, data: Verbatim, number: int | None = None) -> None:
-    """Send one event. JSON has line breaks only between its values, where a space is as good."""
+    """Send one event. Line breaks of JSON, which are only between values, become spaces."""
     lines = [f"event: {kind}"] + ([f"id: {number}"] if number is not None else [])
     line = data.json.replace(b"\n", b" ").replace(b"\r", b" ")
     text = b"%s\ndata: %s\n\n" % ("\n".join(lines).encode(), line)
@@ -108,7 +108,7 @@ def told_of(error: OutlastError | ProblemError, workflow_id: str) -> Verbatim:
 
 
 async def send_comment(send: Send, text: str) -> None:
-    """Send what no reader shows: a sign of life."""
+    """Send a comment, which clients ignore: a sign of life."""
     await send({"type": "http.response.body", "body": f": {text}\n\n".encode(), "more_body": True})
 
 
@@ -120,12 +120,12 @@ async def _read(rows_after: Callable[[int], Awaitable[Page]], order: int) -> Pag
 
 
 def _size_of(page: Page) -> int:
-    """Characters of the values in it."""
+    """The length of its texts."""
     return sum(len(value) for row in page.rows for value in row.values() if isinstance(value, str))
 
 
 @asynccontextmanager
-async def _watching(call: Call) -> AsyncIterator[asyncio.Task[None]]:
+async def _watch(call: Call) -> AsyncIterator[asyncio.Task[None]]:
     """A task that is done when the client has gone away."""
     leaving = asyncio.get_running_loop().create_task(call.until_gone())
     try:

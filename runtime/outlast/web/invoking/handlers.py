@@ -30,17 +30,15 @@ _logger = logging.getLogger("outlast.function")
 
 
 class HostAccess(NamedTuple):
-    """What handlers and applications reach of the host, and how large bodies may be."""
+    """What handlers and applications can use of the host, and how large bodies may be."""
 
     host: Host
     clients: MakeClients | None
     bodies: BodyLimits
 
     @asynccontextmanager
-    async def entered(
-        self, function: str, admitted: Admitted, request: Request | None
-    ) -> AsyncIterator[None]:
-        """Let the code that runs here know where it is and who calls."""
+    async def enter(self, function: str, admitted: Admitted, request: Request | None) -> AsyncIterator[None]:
+        """Give the code in this block its context: the function, the caller, the clients."""
         clients = None if self.clients is None else self.clients(admitted.caller, admitted.token)
         logger = logging.LoggerAdapter(_logger)
         here = Context(function, "", logger, request, admitted.caller, clients=clients)
@@ -63,7 +61,7 @@ async def serve_handler(
 ) -> None:
     """Call a handler and send what it returns: a Response, an ASGI response, text, bytes or JSON."""
     check_method(call, definition.methods)
-    body = await call.body(access.bodies.of(definition.body_bytes_max))
+    body = await call.body(access.bodies.limit_of(definition.body_bytes_max))
     headers = Headers(call.text_pairs())
     client = call.scope.get("client")
     request = Request(
@@ -74,18 +72,18 @@ async def serve_handler(
         body,
         Client(*client) if client else None,
     )
-    async with access.entered(target.function, admitted, request):
-        await _answer_by(call, target, definition, request, reply)
+    async with access.enter(target.function, admitted, request):
+        await _call_handler(call, target, definition, request, reply)
 
 
-async def _answer_by(
+async def _call_handler(
     call: Call, target: Target, definition: HandlerDefinition, request: Request, reply: Reply
 ) -> None:
     try:
         if definition.is_async:
             result = await definition.fn(request)
         else:
-            result, raised = await asyncio.to_thread(_called, definition.fn, request)
+            result, raised = await asyncio.to_thread(_call, definition.fn, request)
             if raised is not None:
                 raise raised
         answer = _answer_of(result)
@@ -94,9 +92,9 @@ async def _answer_by(
     except HTTPException as error:
         answer = exception_answer(error.status, error.detail, error.headers.items())
     except BaseException as error:
-        raise _blamed(target.function, error, reply) from error
+        raise _error_to_raise(target.function, error, reply) from error
     if answer is not None:
-        await call.answer(_made(answer), reply)
+        await call.answer(_always(answer), reply)
 
 
 async def serve_app(
@@ -104,18 +102,18 @@ async def serve_app(
 ) -> None:
     """Mount an ASGI application at its function's path."""
     root = call.scope.get("root_path", "") + f"/functions/v1/{function}"
-    async with access.entered(function, admitted, None):
+    async with access.enter(function, admitted, None):
         try:
             await app({**call.scope, "root_path": root}, call.receive, reply)
         except BaseException as error:
-            raise _blamed(function, error, reply) from error
+            raise _error_to_raise(function, error, reply) from error
     if not reply.begun:
         _logger.error("%s did not answer", function)
         await FUNCTION_FAILED.answer().send(reply)
 
 
-def _made(answer: Answer) -> Callable[[], Awaitable[Answer]]:
-    """A large one waits for its turn in memory, since it can't be made anew."""
+def _always(answer: Answer) -> Callable[[], Awaitable[Answer]]:
+    """A `make` that returns `answer` again: a handler's answer can't be made twice."""
 
     async def made() -> Answer:
         return answer
@@ -123,8 +121,8 @@ def _made(answer: Answer) -> Callable[[], Awaitable[Answer]]:
     return made
 
 
-def _called(fn: Callable[[Request], Any], request: Request) -> tuple[Any, BaseException | None]:
-    """What a `def` handler returned, or raised. As a future's exception two kinds would be more than that.
+def _call(fn: Callable[[Request], Any], request: Request) -> tuple[Any, BaseException | None]:
+    """What a `def` handler returned, or raised. A future could not carry two kinds of exceptions.
 
     No future carries StopIteration. GeneratorExit would close every coroutine above, up to the server's, and
     that one closes the connection.
@@ -135,12 +133,12 @@ def _called(fn: Callable[[Request], Any], request: Request) -> tuple[Any, BaseEx
         return None, error
 
 
-def _blamed(function: str, error: BaseException, reply: Reply) -> BaseException:
-    """What to raise for `error`: itself where callers are told of it, else that the function failed.
+def _error_to_raise(function: str, error: BaseException, reply: Reply) -> BaseException:
+    """The exception to raise for `error`: itself if callers may see it, else that the function failed.
 
     Even SystemExit is the function's failure; only the cancellation of this very call passes through.
     """
-    if isinstance(error, asyncio.CancelledError) and _cancelled():
+    if isinstance(error, asyncio.CancelledError) and _is_cancelled():
         return error
     if isinstance(error, ClientDisconnect | ClientGone):
         return ClientGone()
@@ -150,7 +148,7 @@ def _blamed(function: str, error: BaseException, reply: Reply) -> BaseException:
     return ProblemError(FUNCTION_FAILED)
 
 
-def _cancelled() -> bool:
+def _is_cancelled() -> bool:
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 

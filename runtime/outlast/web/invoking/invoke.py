@@ -11,12 +11,12 @@ from urllib.parse import parse_qsl
 from pydantic_core import to_json
 from starlette.types import Send
 
-from outlast.core.budget import weigh
 from outlast.core.errors import DatabaseUnavailable, InvalidJson, InvalidKey, NotSerializable, OutlastError
-from outlast.core.names import fingerprint_of, fresh_workflow_id, is_uuid, parse_key, workflow_id_of
+from outlast.core.names import fingerprint_of, is_uuid, parse_key, workflow_id_of
 from outlast.core.records import NewWorkflow, Standing
 from outlast.core.status import Status
 from outlast.engine.engine import Engine
+from outlast.engine.new_workflows import new_workflow
 from outlast.functions.routes import Target
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.requests import record_request
@@ -26,20 +26,20 @@ from outlast.web.http.answers import Answer, ClientGone
 from outlast.web.http.bodies import BodyLimits
 from outlast.web.http.calls import Call
 from outlast.web.http.heads import refuse_encoded
-from outlast.web.http.off_loop import by_size
-from outlast.web.http.problems import Problem, ProblemError, nul_character, problem_of
+from outlast.web.http.off_loop import run_by_size
+from outlast.web.http.problems import Problem, ProblemError, nul_character
 from outlast.web.invoking.preferences import preference_of
-from outlast.web.invoking.results import ended_answer, location_of, pending_answer
+from outlast.web.invoking.results import ended_answer, pending_answer, problem_with_location
 
 _REGION = b"forceFunctionRegion"
-"""Clients add it to the query; it says where to run, not what."""
+"""Clients add it to the query. It says where to run, and so isn't part of the call."""
 
 _ANONYMOUS_KEY = (
     "anonymous callers share one space of keys: the Idempotency-Key must be a UUID, which nobody can guess"
 )
 
 _SOON_S = 1.0
-"""Most calls end within this time; only after it the client is watched too, which costs two tasks."""
+"""Most calls end within this time. Only after it the client is watched, which costs two tasks."""
 
 
 @dataclass(slots=True)
@@ -52,7 +52,7 @@ class Begun:
     _ended: Standing | None = None
 
     def take_ended(self) -> Standing | None:
-        """How it had ended before the call, once: what it returned isn't kept here."""
+        """How it had ended before the call. Only once: its result isn't kept here."""
         ended, self._ended = self._ended, None
         return ended
 
@@ -82,7 +82,7 @@ class Invoker:
             ended = begun.take_ended() or await self._wait(call, begun.workflow_id, wait_s)
             if ended is None:
                 return pending_answer(begun.workflow_id, begun.status, preference.applied)
-            wait_s = max(wait_s, _SOON_S)  # it is read once more where there is no room for it now
+            wait_s = max(wait_s, _SOON_S)  # without room now, the result is read once more later
             waited = preference.applied if preference.wait_s > 0 else None
             return ended_answer(ended, replayed=begun.replayed, secret=admitted.secret, applied=waited)
 
@@ -97,8 +97,8 @@ class Invoker:
         await self._shares.may_start(call, admitted, new.workflow_id)
         try:
             standing = await self._engine.start_new(new, definition, arguments, admitted.token)
-        except DatabaseUnavailable as error:  # whether it has started is in doubt
-            raise ProblemError(_with_location(error, new.workflow_id)) from error
+        except DatabaseUnavailable as error:  # it may have started
+            raise ProblemError(problem_with_location(error, new.workflow_id)) from error
         finally:
             call.release()  # from here on the engine counts what is in memory
         if standing is None:
@@ -125,17 +125,17 @@ class Invoker:
         if key is not None and admitted.space == ANONYMOUS and not is_uuid(key):
             raise InvalidKey(_ANONYMOUS_KEY)
         body = await self._body(call, admitted, definition)
-        identified = partial(self._identified, call, admitted, target, definition, key, body)
-        return await by_size(len(body), identified)
+        identified = partial(self._build_new, call, admitted, target, definition, key, body)
+        return await run_by_size(len(body), identified)
 
     async def _body(self, call: Call, admitted: Admitted, definition: WorkflowDefinition) -> bytes:
-        bytes_max = self._bodies.of(definition.body_bytes_max)
+        bytes_max = self._bodies.limit_of(definition.body_bytes_max)
         if not definition.inputs.reads_json:
             return await call.body(bytes_max)
         refuse_encoded(call)
         return await call.json_body(bytes_max)
 
-    def _identified(
+    def _build_new(
         self,
         call: Call,
         admitted: Admitted,
@@ -144,13 +144,12 @@ class Invoker:
         key: str | None,
         body: bytes,
     ) -> tuple[NewWorkflow, dict[str, Any]]:
-        """The rest of it, which takes a while for a large body: it may run in a thread."""
+        """The rest, which takes a while for a large body: it may run in a thread."""
         function = target.function
-        query = _without_region(call.query)
-        # Nobody has signed a webhook's query: with another one it is the same delivery.
+        query = _drop_region(call.query)
+        # A webhook's query isn't signed, so it doesn't distinguish deliveries.
         meant = query if definition.webhook is None else b""
         input_text, arguments = _bind(definition, body, query)
-        timeout_s = definition.timeout_s
         request = record_request(
             call.method,
             target.subpath,
@@ -159,20 +158,18 @@ class Invoker:
             body if input_text is None else None,
             definition.headers,
         )
-        new = NewWorkflow(
-            workflow_id=(
-                fresh_workflow_id(function) if key is None else workflow_id_of(function, admitted.space, key)
-            ),
-            function=function,
-            input=input_text,
-            request=request,
-            idempotency_key=key,
-            fingerprint=fingerprint_of(call.method, function, target.subpath, meant, body),
+        new = new_workflow(
+            workflow_id_of(function, admitted.space, key),
+            function,
+            definition,
+            input_text,
+            version=target.version,
+            now_s=self._engine.clock.now_s(),
+            key=key,
             subject=admitted.subject,
             claims=admitted.record,
-            version=target.version,
-            deadline_s=None if timeout_s is None else self._engine.clock.now_s() + timeout_s,
-            load_bytes=weigh(input_text, request),
+            request=request,
+            fingerprint=fingerprint_of(call.method, function, target.subpath, meant, body),
         )
         return new, arguments
 
@@ -184,12 +181,12 @@ class Invoker:
             ended = await self._engine.wait(workflow_id, min(wait_s, _SOON_S))
             if ended is None and wait_s > _SOON_S:
                 ended = await self._wait_watching(call, workflow_id, wait_s - _SOON_S)
-        except OutlastError as error:  # it has started, whatever happens here
-            raise ProblemError(_with_location(error, workflow_id)) from error
+        except OutlastError as error:  # the workflow has started all the same
+            raise ProblemError(problem_with_location(error, workflow_id)) from error
         return ended
 
     async def _wait_watching(self, call: Call, workflow_id: str, wait_s: float) -> Standing | None:
-        """Wait on, unless the client goes away: then nothing here is kept for it."""
+        """Go on waiting until the client goes away: then nothing is kept for it."""
         loop = asyncio.get_running_loop()
         waiting = loop.create_task(self._engine.wait(workflow_id, wait_s))
         leaving = loop.create_task(call.until_gone())
@@ -204,11 +201,11 @@ class Invoker:
 
 
 def check_method(call: Call, methods: tuple[str, ...]) -> None:
-    """Let only these methods pass. Raises ProblemError (405)."""
+    """Raise ProblemError (405) for any other method."""
     if call.method not in methods:
         allowed = ", ".join((*methods, "OPTIONS"))
         detail = f"{call.method} is not allowed here; use {allowed}"
-        raise ProblemError(Problem(405, "METHOD_NOT_ALLOWED", detail, headers=(("allow", allowed),)))
+        raise ProblemError(Problem("METHOD_NOT_ALLOWED", detail, headers=(("allow", allowed),)))
 
 
 def _bind(definition: WorkflowDefinition, body: bytes, query: bytes) -> tuple[str | None, dict[str, Any]]:
@@ -218,7 +215,7 @@ def _bind(definition: WorkflowDefinition, body: bytes, query: bytes) -> tuple[st
     """
     if not definition.inputs.reads_json:
         return None, {}
-    if body or definition.webhook is not None:  # whose query nobody has signed
+    if body or definition.webhook is not None:  # its query isn't signed
         try:
             text = body.decode()
         except UnicodeDecodeError as error:
@@ -233,40 +230,29 @@ def _bind(definition: WorkflowDefinition, body: bytes, query: bytes) -> tuple[st
 
 
 def _is_acknowledged(definition: WorkflowDefinition) -> bool:
-    """Whether a webhook's sender is told no more than that it is durable, whether it has ended or not.
+    """Whether a webhook's sender is only told that the delivery is durable, even if the workflow has ended.
 
     Told of a failure, it would send again what has failed for good, or stop sending.
     """
     return definition.webhook is not None and definition.webhook.at_once
 
 
-def _without_region(query: bytes) -> bytes:
-    """The query without the region; all else stays byte for byte, since it is part of the fingerprint."""
+def _drop_region(query: bytes) -> bytes:
+    """The query without the region. The rest stays unchanged, because it is part of the fingerprint."""
     if _REGION not in query:
         return query
     return b"&".join(pair for pair in query.split(b"&") if pair.partition(b"=")[0] != _REGION)
 
 
-def _with_location(error: OutlastError, workflow_id: str) -> Problem:
-    """The problem, with where to look for the workflow: it goes on, or may have started."""
-    problem = problem_of(error, workflow_id)
-    headers = (*problem.headers, ("location", location_of(workflow_id)))
-    return Problem(
-        problem.status, problem.code, problem.detail, problem.retryable, workflow_id, headers=headers
-    )
-
-
 def _key_missing(function: str) -> Problem:
     detail = f"{function} must be called with an Idempotency-Key header"
-    return Problem(400, "idempotency_key_missing", detail)
+    return Problem("idempotency_key_missing", detail)
 
 
 def _conflict(workflow_id: str) -> Problem:
     return Problem(
-        409,
         "idempotency_conflict",
         "a call with this idempotency key is still running",
-        retryable=True,
         workflow_id=workflow_id,
         headers=(("retry-after", "1"),),
     )

@@ -14,7 +14,7 @@ _PREFERENCE = re.compile(
 
 
 class Preference(NamedTuple):
-    """How long to wait for the result, and what of `Prefer` that honours."""
+    """How long to wait for the result, and which part of `Prefer` is applied."""
 
     wait_s: float
     applied: str | None = None
@@ -40,7 +40,7 @@ def preference_of(values: list[str], budget_s: float) -> Preference:
 
 
 def _preferences(values: list[str]) -> list[tuple[str, str]]:
-    """Names (lower-case) and values. What breaks the grammar is left out."""
+    """Names (lower-case) and values. Malformed ones are left out."""
     found = []
     for part in _BETWEEN_COMMAS.findall(",".join(values)[:_READ_CHARS_MAX]):
         if (match := _PREFERENCE.fullmatch(part)) is not None:

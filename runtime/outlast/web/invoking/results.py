@@ -1,21 +1,23 @@
-"""How a workflow stands, as an HTTP answer: the same bytes for the first caller and for every later one."""
+"""A workflow's state or result as an HTTP answer: the same bytes for the first caller and every later one."""
 
 from __future__ import annotations
 
 import re
 import shlex
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
 from pydantic_core import to_json
 
+from outlast.core.errors import OutlastError
 from outlast.core.outcomes import public_error
 from outlast.core.records import Standing
 from outlast.core.status import Status
 from outlast.sdk.http import Response
 from outlast.web.http.answers import JSON, NO_STORE, Answer, Pairs, json_answer, text_pairs
-from outlast.web.http.problems import Problem
+from outlast.web.http.problems import Problem, problem_of
 
 _OURS = frozenset({b"workflow-id", b"cache-control", b"idempotency-replayed"})
 _UNQUOTED = re.compile(r"[A-Za-z0-9_.~:-]*")
@@ -30,7 +32,7 @@ def location_of(workflow_id: str) -> str:
 
 
 def accepted_headers(workflow_id: str) -> Pairs:
-    """What every accepted call carries."""
+    """Header fields of every accepted call."""
     location = location_of(workflow_id).encode()
     return [
         (b"workflow-id", header_text(workflow_id).encode()),
@@ -40,7 +42,7 @@ def accepted_headers(workflow_id: str) -> Pairs:
 
 
 def header_text(workflow_id: str) -> str:
-    """The id as a header field carries it: as it is, or percent-encoded where it has what headers can't."""
+    """The id for a header field: percent-encoded if it has characters that a header can't have."""
     if workflow_id.isascii() and workflow_id.isprintable():
         return workflow_id
     return quote(workflow_id, safe=":~ ")
@@ -55,25 +57,35 @@ def ended_answer(
     """
     answer = _recorded_answer(standing, secret)
     answer.headers = [pair for pair in answer.headers if pair[0] not in _OURS]
-    answer.headers += [*accepted_headers(standing.workflow_id), _REPLAYED[replayed], *_applied(applied)]
+    answer.headers += [
+        *accepted_headers(standing.workflow_id),
+        _REPLAYED[replayed],
+        *_applied_header(applied),
+    ]
     return answer
 
 
 def pending_answer(workflow_id: str, status: Status, applied: str | None) -> Answer:
-    """202: the workflow goes on; where to look for it."""
+    """202: the workflow goes on, and where its status is."""
     headers = [*accepted_headers(workflow_id), (b"location", location_of(workflow_id).encode())]
-    headers += [JSON, (b"retry-after", b"1"), *_applied(applied)]
+    headers += [JSON, (b"retry-after", b"1"), *_applied_header(applied)]
     return Answer(202, to_json({"workflow_id": workflow_id, "status": status.value}), headers)
+
+
+def problem_with_location(error: OutlastError, workflow_id: str) -> Problem:
+    """The problem, with the workflow's location: it goes on, or may have started."""
+    problem = problem_of(error, workflow_id)
+    return replace(problem, headers=(*problem.headers, ("location", location_of(workflow_id))))
 
 
 def exception_answer(
     status: int, detail: Any, headers: Iterable[tuple[str, str]], workflow_id: str | None = None
 ) -> Answer:
-    """What an HTTPException says: a text as a problem, any other detail as the JSON it is."""
+    """The answer for an HTTPException: a text becomes a problem, any other detail is sent as JSON."""
     code = "http_exception"
     if detail is None or isinstance(detail, str):
         text = detail or "the function refused the call"
-        answer = Problem(status, code, text, workflow_id=workflow_id).answer()
+        answer = Problem(code, text, workflow_id, status=status).answer()
     else:
         answer = json_answer(detail, status, [(b"sb-error-code", code.encode())])
     own = text_pairs(headers)
@@ -88,7 +100,7 @@ def _recorded_answer(standing: Standing, secret: bool) -> Answer:
             return Answer(200, (standing.output or "null").encode(), [JSON])
         response = Response.from_record(standing.response, standing.output)
         return Answer(response.status, response.body, text_pairs(response.headers.pairs()))
-    public = public_error(standing)
+    public = public_error(standing.error)
     if public["code"] == "http_exception":
         return exception_answer(
             public["status"], public["detail"], public["headers"], workflow_id=standing.workflow_id
@@ -97,12 +109,12 @@ def _recorded_answer(standing: Standing, secret: bool) -> Answer:
     message = public["message"]
     if secret and status == 500:
         message += f": {_where_to_look(standing.workflow_id)}"
-    return Problem(status, public["code"], message, workflow_id=standing.workflow_id).answer()
+    return Problem(public["code"], message, standing.workflow_id, status=status).answer()
 
 
 def _where_to_look(workflow_id: str) -> str:
     return f"see GET {location_of(workflow_id)}, or `outlast workflows show {shlex.quote(workflow_id)}`"
 
 
-def _applied(preferences: str | None) -> Pairs:
+def _applied_header(preferences: str | None) -> Pairs:
     return [] if preferences is None else [(b"preference-applied", preferences.encode())]

@@ -35,7 +35,7 @@ from outlast.web.invoking.results import accepted_headers, ended_answer
 
 
 class Streamer:
-    """Streams what a workflow does. Event ids are the order of completion; the result's comes next."""
+    """Streams what a workflow does. Event ids are completion orders; the result has the next number."""
 
     def __init__(self, engine: Engine, invoker: Invoker, shares: Shares, steps: PostgresWorkflows) -> None:
         self._engine = engine
@@ -48,12 +48,12 @@ class Streamer:
     ) -> None:
         """Start or attach, then send events until the end. Errors before the start are plain answers."""
         _check_named(call)
-        with self._shares.streaming(call, admitted):
+        with self._shares.count_stream(call, admitted):
             begun = await self._invoker.begin(call, admitted, target, definition)
             headers = [*accepted_headers(begun.workflow_id), EVENT_STREAM]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             status = {"workflow_id": begun.workflow_id, "status": begun.status.value}
-            # With a number from the first event on, whoever was cut off says so when it comes again.
+            # The first event has a number, so that a client that was cut off sends it when it reconnects.
             await send_event(send, "status", document(status), last_event_id(call))
             try:
                 await self._follow(call, admitted, begun, send)
@@ -62,12 +62,12 @@ class Streamer:
             await send({"type": "http.response.body", "body": b""})
 
     async def _follow(self, call: Call, admitted: Admitted, begun: Begun, send: Send) -> None:
-        """Send what the caller hasn't seen yet, and the result once the workflow has ended."""
+        """Send the events that the caller hasn't seen, and the result when the workflow has ended."""
         seen = last_event_id(call)
 
         async def tell(row: dict[str, Any]) -> None:
             if row["completion_order"] > seen:
-                kind, data = _told(row)
+                kind, data = _document(row)
                 await send_event(send, kind, data, row["completion_order"])
 
         rows_after = partial(self._steps.steps_after, begun.workflow_id, limit=LOOK_MAX)
@@ -87,10 +87,10 @@ class Streamer:
 
         async def result() -> Verbatim:
             nonlocal seen_end
-            # It is read once more where there is no room for it now.
+            # Without room now, the result is read once more later.
             standing = seen_end or await self._engine.wait(begun.workflow_id, None)
             seen_end = None
-            assert standing is not None  # a wait without a bound
+            assert standing is not None  # a wait without a limit
             return document(_result(standing, begun.replayed, admitted.secret))
 
         async with call.hold(result, Verbatim.size) as data:
@@ -98,7 +98,7 @@ class Streamer:
 
 
 def _check_named(call: Call) -> None:
-    """Refuse to go on with a stream of a call that has no key. Raises ProblemError.
+    """Refuse to resume a stream of a call without a key. Raises ProblemError.
 
     It would be another workflow. An EventSource, which can't send a key, would begin one every few seconds:
     it comes again whenever a stream ends, unless a status other than 200 tells it not to (HTML, 9.2.3).
@@ -108,11 +108,11 @@ def _check_named(call: Call) -> None:
             "Last-Event-ID resumes the stream of a call, which only an Idempotency-Key names; "
             "send both, or neither to call anew"
         )
-        raise ProblemError(Problem(400, "idempotency_key_missing", detail))
+        raise ProblemError(Problem("idempotency_key_missing", detail))
 
 
-def _told(row: dict[str, Any]) -> tuple[str, Verbatim]:
-    """A published event with its value; of a step only how it ended."""
+def _document(row: dict[str, Any]) -> tuple[str, Verbatim]:
+    """A published event with its value, or of a step only how it ended."""
     event = event_of(row["name"], row["kind"])
     if event is not None:
         named = {"number": row["completion_order"], "event": event, "value": row["value"]}

@@ -16,8 +16,7 @@ from outlast.store.workflows import PostgresWorkflows
 from outlast.web.callers.shares import Shares
 from outlast.web.http.answers import Answer
 from outlast.web.http.calls import Call
-from outlast.web.http.documents import document, documents, event_document
-from outlast.web.http.pages import PageRequest
+from outlast.web.http.documents import document, event_document
 from outlast.web.http.parameters import Parameters
 from outlast.web.http.problems import ProblemError
 from outlast.web.invoking.following import (
@@ -30,42 +29,39 @@ from outlast.web.invoking.following import (
     told_of,
     wants_stream,
 )
-from outlast.web.invoking.results import accepted_headers, location_of
-from outlast.web.management.owned import Owned, owner_of, reaching
+from outlast.web.invoking.results import accepted_headers
+from outlast.web.management.listings import Listings
+from outlast.web.management.owned import Owned, owner_of
 
 
 class EventRoutes:
-    """The endpoint under a workflow's `/events`. `shares` count a caller's streams, among its calls too."""
+    """The endpoint under a workflow's `/events`. A stream counts among a caller's streams and calls."""
 
-    def __init__(self, engine: Engine, events: PostgresWorkflows, owned: Owned, shares: Shares) -> None:
+    def __init__(
+        self, engine: Engine, events: PostgresWorkflows, owned: Owned, shares: Shares, listings: Listings
+    ) -> None:
         self._engine = engine
+        self._listings = listings
         self._events = events
         self._owned = owned
         self._shares = shares
 
     async def events(self, call: Call, workflow_id: str) -> Answer | EventStream:
-        """A page of events in their order; as a stream where that is asked for."""
+        """A page of events in their order, or a stream if the caller asks for one."""
+        if not wants_stream(call) or call.method != "GET":
+            return await self._listings.page(EVENTS, call, workflow_id)
         admitted = await self._owned.admitted(call)
-        owner = owner_of(admitted)
-        if wants_stream(call) and call.method == "GET":
-            event = Parameters(call, ("event",)).one("event")
-            # guard: events-of-anybody-streamed
-            await self._owned.ownership(workflow_id, owner)
-            slots = (self._shares.in_flight(call, admitted), self._shares.streaming(call, admitted))
-            lasts_s = admitted.lasts_s(self._engine.clock.now_s())
-            return EventStream(self._engine, self._events, call, workflow_id, event, slots, lasts_s)
-        asked = PageRequest(call, EVENTS)
-        await self._owned.ownership(workflow_id, owner)
-        (after,) = asked.after or (0,)
-        with reaching():
-            rows, more = await self._events.events(workflow_id, after, asked.limit, **asked.filters)
-        items = documents(map(event_document, rows))
-        return asked.answer(items, f"{location_of(workflow_id)}/events", rows[-1] if more else None)
+        event = Parameters(call, ("event",)).one("event")
+        # guard: events-of-anybody-streamed
+        await self._owned.ownership(workflow_id, owner_of(admitted))
+        slots = (self._shares.count_call(call, admitted), self._shares.count_stream(call, admitted))
+        lasts_s = admitted.lasts_s(self._engine.clock.now_s())
+        return EventStream(self._engine, self._events, call, workflow_id, event, slots, lasts_s)
 
 
 @dataclass(frozen=True, slots=True)
 class EventStream:
-    """An answer that goes on until the workflow's end: each event as it comes, then `end`."""
+    """An answer that lasts until the workflow's end: each event as it comes, then `end`."""
 
     engine: Engine
     store: PostgresWorkflows
@@ -76,7 +72,7 @@ class EventStream:
     lasts_s: float | None
 
     def size(self) -> int:
-        """Nothing yet: see `follow`."""
+        """0: `follow` takes room for each piece."""
         return 0
 
     async def send(self, send: Send) -> None:
@@ -94,7 +90,8 @@ class EventStream:
 
     async def _follow(self, send: Send) -> None:
         async def rows_after(order: int) -> Page:
-            rows, more = await self.store.events(self.workflow_id, order, LOOK_MAX, self.event)
+            given = {"workflow_id": self.workflow_id, "event": self.event}
+            rows, more = await self.store.listing(EVENTS, given, (order,), LOOK_MAX)
             return Page([{**row, "completion_order": row["number"]} for row in rows], more)
 
         async def tell(row: dict[str, Any]) -> None:

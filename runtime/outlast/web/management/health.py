@@ -27,11 +27,11 @@ class Health:
         self._looking: asyncio.Task[tuple[str, str]] | None = None
 
     async def alive(self, call: Call) -> Answer:
-        """200 as long as this process answers at all; the database is not asked."""
+        """200 while this process answers at all. The database is not asked."""
         return json_answer({"status": "ok"})
 
     async def ready(self, call: Call) -> Answer:
-        """200 if calls can be taken, else 503. A broken file makes it degraded: the others work."""
+        """200 if calls can be taken, else 503. With a broken file the status is `degraded`."""
         database, schema = await self._look()
         broken = sorted(file.name for file in self._functions.files() if file.error is not None)
         functions: dict[str, Any] = {"status": "degraded", "broken": broken} if broken else {"status": "ok"}
@@ -44,7 +44,7 @@ class Health:
         return json_answer({"status": status, "checks": checks}, 200 if ready else 503, headers)
 
     async def _look(self) -> tuple[str, str]:
-        """How database and schema are. Probes of one moment share one look, so that they can't pile up."""
+        """The state of database and schema. Concurrent probes share one query, so that they can't pile up."""
         if self._looking is None or self._looking.done():
             self._looking = asyncio.get_running_loop().create_task(self._look_once())
         return await asyncio.shield(self._looking)
@@ -58,6 +58,6 @@ class Health:
         except Unreachable:
             return "unreachable", "unknown"
         # guard: ready-while-stalled
-        if self._engine.journal_stalled:  # it answers, and yet takes no writes: a lock, a full disk, a fault
+        if self._engine.journal_stalled:  # it answers but takes no writes: a lock, a full disk, a fault
             return "stalled", "ok" if current else "outdated"
         return "ok", "ok" if current else "outdated"

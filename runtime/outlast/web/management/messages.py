@@ -21,7 +21,7 @@ from outlast.web.http.answers import JSON, Answer
 from outlast.web.http.calls import Call
 from outlast.web.http.documents import document
 from outlast.web.http.heads import refuse_encoded
-from outlast.web.http.off_loop import by_size
+from outlast.web.http.off_loop import run_by_size
 from outlast.web.http.parameters import Parameters, invalid
 from outlast.web.http.problems import Problem, ProblemError, nul_character
 from outlast.web.http.routes import decode_topic, workflow_not_found
@@ -46,13 +46,13 @@ class MessageRoutes:
         key = parse_key(call.header_values(b"idempotency-key"))
         refuse_encoded(call)
         sent = await call.json_body(self._body_bytes_max)
-        body = await by_size(len(sent), _json_text, sent)
+        body = await run_by_size(len(sent), _json_text, sent)
         try:
             message_id = await self._engine.send(workflow_id, body, topic, key)
         except WorkflowNotFound:
             raise ProblemError(workflow_not_found(workflow_id)) from None
         except WorkflowEnded as error:
-            raise ProblemError(Problem(409, error.code, str(error), workflow_id=workflow_id)) from None
+            raise ProblemError(Problem(error.code, str(error), workflow_id=workflow_id)) from None
         except NotSerializable as error:
             raise InvalidJson(str(error)) from error
         except DatabaseUnavailable as error:

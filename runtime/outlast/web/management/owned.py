@@ -1,4 +1,4 @@
-"""Whose workflows a caller may see, and how much of them: what is another's is not there."""
+"""Which workflows a caller may see, and how much of them. Those of others don't exist for them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from outlast.web.http.problems import ProblemError
 from outlast.web.http.routes import workflow_not_found
 
 VisibleSteps = Callable[[str], frozenset[str] | None]
-"""Which steps of the function of this name show their outputs to owners of its workflows; None for all."""
+"""The steps of a function, by its name, whose outputs owners of its workflows may see; None for all."""
 
 
 class Owned:
-    """Looks up workflows for their owners, and all of them for holders of a secret key."""
+    """Finds workflows for their owners, and all workflows for holders of a secret key."""
 
     def __init__(
         self, workflows: PostgresWorkflows, admission: Admission, visible_steps: VisibleSteps
@@ -54,30 +54,30 @@ class Owned:
         return found
 
     def visible_steps(self, found: Ownership, owner: str | None) -> frozenset[str] | None:
-        """Of which steps `owner` may see what they returned, by name; None for all."""
+        """The names of the steps whose outputs `owner` may see; None for all."""
         # guard: steps-outputs-for-users = None
         return None if owner is None else self._visible_steps(found.function)
 
     async def shows_values(self, found: Ownership, owner: str | None) -> bool:
-        """Whether `owner` may see input and output: a child's are what its parent's steps handle."""
+        """Whether `owner` may see input and output. A child's are like outputs of its parent's steps."""
         if owner is None or found.parent is None:
             return True
         parent = await self._find(found.parent)
         return parent is not None and parent.subject == owner and self.visible_steps(parent, owner) is None
 
     async def _find(self, workflow_id: str) -> Ownership | None:
-        with reaching():
+        with as_unavailable():
             return (await self._workflows.ownership([workflow_id])).get(workflow_id)
 
 
 def owner_of(admitted: Admitted) -> str | None:
-    """Whose workflows somebody who was let in may see; None for all."""
+    """The user whose workflows an admitted caller may see; None for all."""
     return None if admitted.secret else admitted.subject
 
 
 @contextmanager
-def reaching() -> Iterator[None]:
-    """A read that finds no database is told to callers as that."""
+def as_unavailable() -> Iterator[None]:
+    """Raise Unreachable as DatabaseUnavailable, which callers are told."""
     try:
         yield
     except Unreachable as error:

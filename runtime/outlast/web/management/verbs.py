@@ -17,11 +17,11 @@ from outlast.web.http.parameters import Parameters
 from outlast.web.http.problems import Problem, ProblemError
 from outlast.web.http.routes import Endpoint
 from outlast.web.invoking.results import accepted_headers
-from outlast.web.management.owned import Owned, reaching
+from outlast.web.management.owned import Owned, as_unavailable
 
 
 class VerbRoutes:
-    """The endpoints of the verbs that change a workflow's row; what is another caller's is not there."""
+    """The endpoints of the verbs that change a workflow's row."""
 
     def __init__(self, engine: Engine, workflows: PostgresWorkflows, owned: Owned) -> None:
         self._engine = engine
@@ -35,7 +35,7 @@ class VerbRoutes:
                 yield from (("POST", path, partial(self._do, verb)) for path in verb.paths)
 
     async def _do(self, verb: Verb, call: Call, workflow_id: str) -> Answer:
-        """Do it. Doing it again is no error; a workflow in any other status stays as it is."""
+        """Do it. Doing it again is no error; for any other status it is 409."""
         owner = await self._owned.owner(call, secret=verb.secret)
         parameters = Parameters(call, [each.name for each in verb.arguments])
         arguments = {
@@ -56,18 +56,17 @@ class VerbRoutes:
 
     async def _change(self, verb: Verb, workflow_id: str, arguments: Mapping[str, int]) -> Status | None:
         """The status after it; None if nothing was changed. Raises DatabaseUnavailable."""
-        if verb is CANCEL:  # where it runs here, the engine stops it at once
+        if verb is CANCEL:  # the engine stops a workflow that runs here at once
             return Status.CANCELLED if await self._engine.cancel(workflow_id) else None
-        with reaching():
+        with as_unavailable():
             return await self._workflows.change(verb, workflow_id, arguments)
 
 
 def _refusal(verb: Verb, found: Ownership) -> Problem:
     return Problem(
-        409,
-        "workflow_ended",
-        f"the workflow has ended as {found.status}; only one that has not ended can be {verb.past}",
-        workflow_id=found.workflow_id,
-        # `status` is the answer's own, by RFC 9457.
-        more={"workflow_status": found.status.value},
+        "workflow_ended" if found.status.ended else "workflow_not_ended",
+        verb.refusal(found.status),
+        found.workflow_id,
+        # Not `status`: RFC 9457 uses that for the answer's.
+        {"workflow_status": found.status.value},
     )

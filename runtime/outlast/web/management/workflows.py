@@ -1,4 +1,4 @@
-"""Workflows over HTTP: list them, look at one and its steps, wait for it."""
+"""Workflows over HTTP: show one and its steps, wait for it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from outlast.core.errors import ShuttingDown
-from outlast.core.resources import STEPS, WORKFLOWS
+from outlast.core.resources import STEPS
 from outlast.engine.engine import Engine
 from outlast.store.workflows import PostgresWorkflows
 from outlast.web.callers.shares import Shares
@@ -16,15 +16,14 @@ from outlast.web.http.documents import (
     documents,
     running_document,
     step_document,
-    summary_document,
     workflow_document,
 )
 from outlast.web.http.pages import PageRequest
 from outlast.web.http.parameters import Parameters
-from outlast.web.http.problems import Problem, ProblemError, problem_of
+from outlast.web.http.problems import ProblemError
 from outlast.web.http.routes import workflow_not_found
-from outlast.web.invoking.results import accepted_headers, location_of
-from outlast.web.management.owned import Owned, owner_of, reaching
+from outlast.web.invoking.results import accepted_headers, location_of, problem_with_location
+from outlast.web.management.owned import Owned, as_unavailable, owner_of
 
 WAIT_S_MAX = 60
 
@@ -41,15 +40,6 @@ class WorkflowRoutes:
         self._workflows = workflows
         self._owned = owned
 
-    async def page(self, call: Call) -> Answer:
-        """A page of workflows, newest first."""
-        owner = await self._owned.owner(call)
-        asked = PageRequest(call, WORKFLOWS)
-        with reaching():
-            rows, more = await self._workflows.page(asked.after, asked.limit, subject=owner, **asked.filters)
-        items = documents(map(summary_document, rows))
-        return asked.answer(items, WORKFLOWS.path, rows[-1] if more else None)
-
     async def show(self, call: Call, workflow_id: str) -> Answer:
         """One workflow; with `wait`, once it has ended or the time is over."""
         admitted = await self._owned.admitted(call)
@@ -58,7 +48,7 @@ class WorkflowRoutes:
         # guard: anybodys-workflow-shown = await self._owned.ownership(workflow_id, None)
         found = await self._owned.ownership(workflow_id, owner)
         if wait_s and not found.status.ended:
-            with self._shares.in_flight(call, admitted):
+            with self._shares.count_call(call, admitted):
                 await self._wait(workflow_id, wait_s)
         values = await self._owned.shows_values(found, owner)
         row = await self._row(workflow_id)
@@ -71,9 +61,11 @@ class WorkflowRoutes:
         asked = PageRequest(call, STEPS)
         found = await self._owned.ownership(workflow_id, owner)
         visible = self._owned.visible_steps(found, owner)
-        with reaching():
+        with as_unavailable():
             running = [] if found.status.ended else await self._running(workflow_id)
-            rows, more = await self._workflows.steps(workflow_id, asked.after, asked.limit)
+            rows, more = await self._workflows.listing(
+                STEPS, {"workflow_id": workflow_id}, asked.after, asked.limit
+            )
         items = [
             step_document(row, secret=owner is None, visible=visible is None or row["name"] in visible)
             for row in rows
@@ -86,7 +78,7 @@ class WorkflowRoutes:
         return asked.answer(documents(items), path, rows[-1] if more else None)
 
     async def _running(self, workflow_id: str) -> list[dict[str, Any]]:
-        """The steps that run at this moment here, or have been for some seconds elsewhere."""
+        """The steps that run now on this instance, or have run for some seconds on another."""
         here = self._engine.running_steps(workflow_id)
         if here is None:
             return await self._workflows.running(workflow_id)
@@ -103,9 +95,9 @@ class WorkflowRoutes:
         ]
 
     async def _row(self, workflow_id: str) -> dict[str, Any]:
-        with reaching():
+        with as_unavailable():
             row = await self._workflows.show(workflow_id)
-        if row is None:  # removed since
+        if row is None:  # it was removed meanwhile
             raise ProblemError(workflow_not_found(workflow_id))
         return row
 
@@ -113,11 +105,7 @@ class WorkflowRoutes:
         try:
             await self._engine.wait(workflow_id, wait_s)
         except ShuttingDown as error:
-            problem = problem_of(error, workflow_id)
-            headers = (*problem.headers, ("location", location_of(workflow_id)))
-            raise ProblemError(
-                Problem(problem.status, problem.code, problem.detail, True, workflow_id, headers=headers)
-            ) from error
+            raise ProblemError(problem_with_location(error, workflow_id)) from error
 
 
 def _date(unix_s: float) -> datetime:

@@ -1,4 +1,4 @@
-"""The document as a whole, and the endpoint that serves it: made once for a version of the functions."""
+"""The whole document, made once for each version of the functions, and its endpoint."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ABOUT = """Durable functions. A call with an `Idempotency-Key` is one workflow, 
 
 VIEWS_MAX = 32
 ALL = View(Admitted(Caller("secret")), public=False)
-"""What a holder of a secret key sees."""
+"""The view of a holder of a secret key."""
 
 
 class OpenApi:
@@ -52,7 +52,7 @@ class OpenApi:
 
     async def answer(self, call: Call) -> Answer:
         """The document as it is now, as the caller sees it. Raises ProblemError (401)."""
-        admitted = await self._admission.known(call)
+        admitted = await self._admission.identify(call)
         if admitted is None and self._open_to == "key":
             detail = "Missing authorization header: a key of the project, or a user's token, opens this"
             raise refusal("UNAUTHORIZED_NO_AUTH_HEADER", detail)
@@ -64,13 +64,13 @@ class OpenApi:
                 self._version_of_files, self._documents = version, {}
             shown = self._view_key(files, view)
             if shown not in self._documents:
-                # In a thread: describing many models takes long enough to hold up others.
+                # In a thread, because many models take long to describe.
                 self._documents[shown] = await asyncio.to_thread(self._make, files, view)
             return Answer(200, self._documents[shown], [JSON, NO_STORE])
 
     def _view_key(self, files: Sequence[FunctionFile], view: View) -> object:
-        """What tells one view from another: many callers see the same."""
-        gated = self._admission.gated
+        """The key of a view: many callers see the same."""
+        gated = self._admission.is_gated
         names = (
             (file.name, name)
             for file in files
@@ -80,7 +80,7 @@ class OpenApi:
         return tuple(names), tuple(view.of_management(management_paths()))
 
     def _make(self, files: Sequence[FunctionFile], view: View) -> bytes:
-        whole = document(files, self._version, self._admission.gated, view)
+        whole = document(files, self._version, self._admission.is_gated, view)
         # A default may come from the environment: `def f(token: str = os.environ["TOKEN"])`.
         return redactor.redact(to_json(whole, inf_nan_mode="null").decode()).encode()
 

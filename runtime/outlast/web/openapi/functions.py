@@ -1,10 +1,11 @@
-"""What OpenAPI says of each function: its paths, its input and output, every answer it can give."""
+"""Functions in OpenAPI: paths, input, output and all answers."""
 
 from __future__ import annotations
 
 import inspect
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from outlast.functions.routes import FunctionFile
@@ -28,7 +29,7 @@ from outlast.web.openapi.views import Gated
 from outlast.web.openapi.webhooks import REFUSALS, parameters_of, security_of, webhook_of
 
 _WITHOUT_BODY = frozenset({"GET", "DELETE"})
-"""HTTP gives a body of theirs no meaning; without a body the query's parameters are the input."""
+"""In HTTP their body has no meaning. Without a body the query's parameters are the input."""
 _ANY = "*/*"
 _SUBPATH: Item = {
     "name": "path",
@@ -59,7 +60,7 @@ _logger = logging.getLogger("outlast.web")
 
 
 Shown = Callable[[str, Any], bool]
-"""Whether what a file serves is told of."""
+"""Whether the document shows what a file serves."""
 
 
 def function_paths(
@@ -88,7 +89,7 @@ def function_paths(
 
 
 def _security(auth: Sequence[AuthMode] | None, gated: bool) -> list[Item]:
-    """What a caller must present: one of these."""
+    """The credentials that a caller needs: one of these."""
     if auth is None:
         return KEYS if gated else [*KEYS, NOBODY]
     schemes = {"user": BEARER, "publishable": APIKEY, "secret": APIKEY, "none": NOBODY}
@@ -96,22 +97,22 @@ def _security(auth: Sequence[AuthMode] | None, gated: bool) -> list[Item]:
     return [each for number, each in enumerate(found) if each not in found[:number]]
 
 
+@dataclass(slots=True)
 class _Description:
     """One function: what its operations have in common."""
 
-    def __init__(self, function: str, methods: Sequence[str], doc: str | None, responses: Item) -> None:
-        self.function = function
-        self.methods = methods
-        self.doc = doc
-        self.responses = responses
-        self.parameters: list[Item] = []
-        self.query_parameters: list[Item] = []
-        self.body: Item | None = None
-        self.needs_body = False
-        """No query carries what is required: a GET must have a body then, unusual as that is."""
+    function: str
+    methods: Sequence[str]
+    doc: str | None
+    responses: Item
+    parameters: list[Item] = field(default_factory=list)
+    query_parameters: list[Item] = field(default_factory=list)
+    body: Item = field(default_factory=lambda: {"required": False, "content": {_ANY: {}}})
+    needs_body: bool = False
+    """Whether a GET needs a body, because a query can't carry what is required."""
 
     def operation(self, method: str, suffix: str, common: Item) -> Item:
-        """The operation of one method. Its id is unique: names of functions hold no dot."""
+        """The operation of one method. Its id is unique, because names of functions have no dot."""
         operation: Item = {
             "operationId": f"{self.function.replace('/', '.')}{suffix}.{method.lower()}",
             "summary": (self.doc or self.function).splitlines()[0],
@@ -122,7 +123,7 @@ class _Description:
         }
         if method in _WITHOUT_BODY and not self.needs_body:
             operation["parameters"] += self.query_parameters
-        elif self.body is not None:
+        else:
             operation["requestBody"] = self.body
         return operation
 
@@ -138,20 +139,17 @@ def _describe(function: str, served: Any, schemas: Schemas) -> _Description:
     if isinstance(served, HandlerDefinition):
         refusals = references(_OF_HANDLERS | (REFUSALS if served.webhook else {}))
         responses = {"200": _RESULT, "204": _NOTHING, **refusals, "default": _OWN_ANSWER}
-        description = _Description(function, served.methods, inspect.getdoc(served.fn), responses)
-        description.parameters = parameters_of(served.webhook) if served.webhook else []
-    else:
-        refusals = references({"401": "Unauthorized", "503": "Unavailable"})
-        responses = {"204": _NOTHING, **refusals, "default": _OWN_ANSWER}
-        description = _Description(function, METHODS, f"{function}, an application of its own", responses)
-    description.body = {"required": False, "content": {_ANY: {}}}
-    return description
+        parameters = parameters_of(served.webhook) if served.webhook else []
+        return _Description(function, served.methods, inspect.getdoc(served.fn), responses, parameters)
+    refusals = references({"401": "Unauthorized", "503": "Unavailable"})
+    responses = {"204": _NOTHING, **refusals, "default": _OWN_ANSWER}
+    return _Description(function, METHODS, f"{function}, an application of its own", responses)
 
 
 def _workflow(function: str, served: WorkflowDefinition, schemas: Schemas) -> _Description:
     schema = _schema(function, served.codec.json_schema)
-    output = schemas.add(function, "output", _without_durations(schema))
-    # What no annotation describes may be a Response as well.
+    output = schemas.add(function, "output", _drop_durations(schema))
+    # Without an annotation it may also return a Response.
     otherwise: Item = {} if schema else {_ANY: {}}
     nothing: Item = {} if schema else {"204": _NOTHING}
     result: Item = {
@@ -178,7 +176,6 @@ def _workflow(function: str, served: WorkflowDefinition, schemas: Schemas) -> _D
     identifying = [key] if served.webhook is None else parameters_of(served.webhook, key)
     description.parameters = [*identifying, *(reference("parameters", name) for name in names)]
     if not served.inputs.reads_json:
-        description.body = {"required": False, "content": {_ANY: {}}}
         return description
     schema = schemas.add(function, "input", _schema(function, served.inputs.json_schema))
     needed = bool(schemas.resolve(schema).get("required"))
@@ -192,7 +189,7 @@ def _workflow(function: str, served: WorkflowDefinition, schemas: Schemas) -> _D
 
 
 def _schema(function: str, make: Callable[[], Schema]) -> Schema:
-    """A function's own types may refuse to be described in any way: then anything may be sent."""
+    """The schema; an empty one, which allows anything, if the user's types can't be described."""
     try:
         return make()
     except Exception as error:  # noqa: BLE001 - pydantic calls the types' own code
@@ -200,16 +197,14 @@ def _schema(function: str, make: Callable[[], Schema]) -> Schema:
         return {}
 
 
-def _without_durations(value: Any) -> Any:
-    """A schema of output that promises no durations of RFC 3339: pydantic writes `PT1H1S`, which is none."""
+def _drop_durations(value: Any) -> Any:
+    """The schema without `format: duration`: pydantic writes `PT1H1S`, which RFC 3339 doesn't allow."""
     if isinstance(value, list):
-        return [_without_durations(each) for each in value]
+        return [_drop_durations(each) for each in value]
     if not isinstance(value, dict):
         return value
     duration = value.get("type") == "string" and value.get("format") == "duration"
-    return {
-        key: _without_durations(each) for key, each in value.items() if not (duration and key == "format")
-    }
+    return {key: _drop_durations(each) for key, each in value.items() if not (duration and key == "format")}
 
 
 def _reaches_below(served: Any) -> bool:

@@ -1,4 +1,4 @@
-"""What OpenAPI says of the management routes."""
+"""The management routes in OpenAPI."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from outlast.web.openapi.shared import (
 
 _TEXT: Item = {"type": "string"}
 _GIVEN: Item = {"type": "string", "pattern": r"^[^\x00]+$"}
-"""A parameter's text: Postgres holds no NUL, and an empty one would mean nothing."""
+"""A parameter's text: not empty, and without NUL, which Postgres can't hold."""
 
 _STATUS: Item = reference("schemas", "Status")
 _DATE_TIME: Item = {"type": "string", "format": "date-time"}
@@ -40,7 +40,7 @@ _COLUMNS: dict[Kind, Item] = {
     Kind.TEXT: _TEXT,
     Kind.COUNT: {"type": "integer", "minimum": 0},
     Kind.INTEGER: {"type": "integer"},
-    Kind.MOMENT: _DATE_TIME,
+    Kind.TIMESTAMP: _DATE_TIME,
     Kind.OBJECT: {"type": "object"},
     Kind.JSON: {"description": "JSON as it was recorded."},
     Kind.STATUS: _STATUS,
@@ -52,7 +52,7 @@ _COLUMNS: dict[Kind, Item] = {
 _FILTERS: dict[Kind, Item] = {
     Kind.TEXT: _GIVEN,
     Kind.STATUS: {"type": "array", "items": _STATUS},
-    Kind.MOMENT: {"anyOf": [_DATE_TIME, {"type": "string", "format": "date"}]},
+    Kind.TIMESTAMP: {"anyOf": [_DATE_TIME, {"type": "string", "format": "date"}]},
     Kind.PAIR: {"type": "string", "pattern": r"^[^:\x00]+:[^\x00]*$"},
 }
 _PATH_PARAMETERS: dict[str, Item] = {
@@ -101,7 +101,7 @@ SCHEMAS: dict[str, Item] = {
 
 
 def management_paths() -> dict[str, Item]:
-    """Path items of everything that is no function."""
+    """Path items of everything except functions."""
     return {
         **{each.path: _path_item(each.path, "get", _listing(each)) for each in RESOURCES},
         WORKFLOW_PATH: _path_item(WORKFLOW_PATH, "get", _show()),
@@ -115,7 +115,7 @@ SECRET_PATHS = frozenset(
     [each.path for each in RESOURCES if each.secret]
     + [path for verb in VERBS if verb.secret for path in verb.paths]
 )
-"""Those that take a secret key."""
+"""The paths that need a secret key."""
 
 
 def _path_item(path: str, method: str, operation: Item) -> Item:
@@ -179,7 +179,7 @@ def _verb(verb: Verb, path: str) -> Item:
         verb.about,
         {
             "200": answer_item(verb.done, reference("schemas", "Accepted"), *_OF_A_WORKFLOW),
-            **references({"400": "InvalidParameter", "404": "WorkflowNotFound", "409": "WorkflowEnded"}),
+            **references({"400": "InvalidParameter", "404": "WorkflowNotFound", "409": "WrongStatus"}),
         },
         *map(_argument, verb.arguments),
     )
@@ -199,7 +199,7 @@ def _send(path: str) -> Item:
     refusals = {
         "400": "BadMessage",
         "404": "WorkflowNotFound",
-        "409": "WorkflowEnded",
+        "409": "WrongStatus",
         "413": "PayloadTooLarge",
         "422": "MessageKeyReused",
     }

@@ -21,7 +21,7 @@ class Schemas:
         self.components: dict[str, Schema] = dict(components)
 
     def add(self, function: str, kind: str, schema: Schema) -> Schema:
-        """Take in what pydantic made, with its `$defs`; a schema that refers to it."""
+        """Add pydantic's schema with its `$defs`. Returns a schema that refers to it."""
         if not schema:
             return {}
         stem = f"{function.replace('/', '.')}.{kind}"
@@ -30,8 +30,8 @@ class Schemas:
         for name in definitions:
             names[f"{PREFIX}{name}"] = f"{PREFIX}{self._reserve(f'{stem}.{name}')}"
         for name, definition in definitions.items():
-            self.components[names[f"{PREFIX}{name}"].removeprefix(PREFIX)] = _renamed(definition, names)
-        root: Schema = _renamed({key: value for key, value in schema.items() if key != "$defs"}, names)
+            self.components[names[f"{PREFIX}{name}"].removeprefix(PREFIX)] = _rename(definition, names)
+        root: Schema = _rename({key: value for key, value in schema.items() if key != "$defs"}, names)
         if set(root) == {"$ref"}:
             return root
         own = self._reserve(stem)
@@ -65,7 +65,7 @@ class Schemas:
         choices = [*schema.get("anyOf", ()), *schema.get("oneOf", ())]
         if choices:
             return any(self._is_scalar(each, depth + 1) for each in choices)
-        # Choices are compared as they are: the text "404" in a query is not the number of a Literal.
+        # A query only has texts: "404" is not the number 404 of a Literal.
         listed = [*schema.get("enum", ()), *([schema["const"]] if "const" in schema else [])]
         if listed:
             return any(isinstance(each, str) for each in listed)
@@ -80,26 +80,26 @@ class Schemas:
         return name
 
 
-def _renamed(value: Any, names: Mapping[str, str]) -> Any:
-    """`value` with every reference renamed: in `$ref`, and in what tells the kinds of a union apart."""
+def _rename(value: Any, names: Mapping[str, str]) -> Any:
+    """`value` with all references renamed, those in a union's discriminator too."""
     if isinstance(value, str):
         return names.get(value, value)
     if isinstance(value, dict):
         hidden = _EXAMPLES if _EXAMPLES & value.keys() and _is_secret(value) else frozenset()
         return {
-            key: {name: _renamed(inner, names) for name, inner in each.items()}
-            if key == "properties" and isinstance(each, dict)  # whose keys are names, and mean nothing here
-            else _renamed(each, names)
+            key: {name: _rename(inner, names) for name, inner in each.items()}
+            if key == "properties" and isinstance(each, dict)  # its keys are names, not keywords
+            else _rename(each, names)
             for key, each in value.items()
             if key not in hidden
         }
     if isinstance(value, list):
-        return [_renamed(each, names) for each in value]
+        return [_rename(each, names) for each in value]
     return value
 
 
 def _is_secret(schema: Any) -> bool:
-    """Whether a value of it is, or holds, what pydantic marks as never to be shown (SecretStr)."""
+    """Whether a value is, or contains, one that pydantic marks as secret (SecretStr)."""
     if isinstance(schema, list):
         return any(map(_is_secret, schema))
     if not isinstance(schema, dict):

@@ -1,4 +1,4 @@
-"""Who sees what of the document: by default whoever asks sees what they may call."""
+"""Which part of the document a caller sees: by default what they may call."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Gated = Callable[[str, Sequence[AuthMode] | None], bool]
 
 
 class View(NamedTuple):
-    """What one caller sees. `admitted` is None for a stranger; `public` adds all that needs no secret."""
+    """What one caller sees. `admitted` is None for a stranger; `public` adds all that needs no secret key."""
 
     admitted: Admitted | None
     public: bool
@@ -33,7 +33,7 @@ class View(NamedTuple):
         if self.public:
             return auth is None or any(mode.kind != "secret" for mode in auth)
         if webhook_of(served) is not None:
-            return False  # whoever signs it knows it
+            return False  # its sender knows it already
         if gated(file, auth) and self.admitted is None:
             return False
         # guard: everybody-reads-of-all = True

@@ -1,4 +1,4 @@
-"""What OpenAPI says of functions with `webhook=`: what a delivery carries, and what it is told otherwise."""
+"""Functions with `webhook=` in OpenAPI: header fields of a delivery, and refusals."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def webhook_of(served: object) -> Webhook | None:
 
 
 def security_of(webhook: Webhook) -> list[Item]:
-    """No key of the project; a bearer token where the secret is one (OpenAPI has no such parameter)."""
+    """No key of the project. A secret in Authorization is a bearer token: OpenAPI has no such parameter."""
     return [BEARER] if isinstance(webhook, DatabaseWebhook) and webhook.header == _AUTHORIZATION else []
 
 
 def parameters_of(webhook: Webhook, key: Item | None = None) -> list[Item]:
-    """The header fields of a delivery; `key`, the idempotency key's, where no other makes the key."""
+    """The header fields of a delivery. `key` is the idempotency key's, if nothing else makes the key."""
     if isinstance(webhook, StandardWebhook):
         seconds = f"When it was sent: seconds since 1970, within {webhook.tolerance_s:.0f} s of now."
         return [

@@ -1,0 +1,27 @@
+-- How every workflow begins: from HTTP, Python, SQL and Supabase Queues.
+
+-- name: insert
+-- Inserts the rows of `new`, which the surrounding statement provides. A row without an id is left out. A workflow
+-- with an `owner` begins as claimed, one without waits to be claimed. `outlast.start_as` has the same text: a test
+-- compares them.
+insert into outlast.workflow_status as w (
+  workflow_id, function, input, request, idempotency_key, fingerprint, subject, claims, queue, attributes, version,
+  parent, deadline, load_bytes, nonce, owner, epoch, status, claimable_at, started_at, created_at, updated_at
+)
+select
+  n.workflow_id, n.function, n.input::json, n.request::json, n.idempotency_key, n.fingerprint, n.subject,
+  n.claims::json, n.queue, n.attributes::json, n.version, n.parent, n.deadline, n.load_bytes, n.nonce, n.owner,
+  case when n.owner is null then 0 else 1 end,
+  case when n.owner is null then 'ENQUEUED' else 'PENDING' end,
+  case when n.owner is null then n.at end,
+  case when n.owner is not null then n.at end,
+  n.at, n.at
+from new n
+where n.workflow_id is not null
+-- guard: start-conflict-overwrites = on conflict (workflow_id) do update set nonce = excluded.nonce
+on conflict (workflow_id) do nothing
+
+-- name: load_bytes
+-- The same as outlast.load_bytes_of(document), for roles that may not call that function.
+case when octet_length(document) = char_length(document) then 1 else 4 end * char_length(document)::bigint
+  + 25 * (char_length(document) - char_length(translate(document, '[{,:', '')))::bigint

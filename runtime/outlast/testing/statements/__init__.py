@@ -1,0 +1,1 @@
+"""What each statement of the store does, on the database in memory."""

@@ -1,0 +1,116 @@
+"""The claim of `instances.sql` in memory: what is due, as far as there is room and memory for it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from outlast.core.budget import SMALL_BYTES
+from outlast.core.ports import UNBOUNDED
+from outlast.core.records import ClaimedWorkflow, Claims, LostInstance
+from outlast.core.status import Status
+from outlast.testing.database import Database
+
+
+class ClaimStatement:
+    """See core.ports.InstanceStore."""
+
+    def __init__(self, database: Database, instance_id: str) -> None:
+        self._db = database
+        self._me = instance_id
+
+    def claim(
+        self,
+        functions: Collection[str],
+        room: int,
+        suspects: int,
+        bytes_left: int = UNBOUNDED,
+        *,
+        alone: bool = True,
+        strict: bool = True,
+        large: tuple[int, bool] | None = None,
+        limit_s: float | None = None,
+    ) -> Claims:
+        """`claim`."""
+        large = large or (bytes_left, alone)
+        lost = [found for each in self._db.instances if (found := self._see_lost(each)) is not None]
+        due = sorted(
+            (
+                (row.claimable_at, workflow_id)
+                for workflow_id, row in self._db.workflows.items()
+                if row.owner is None
+                and row.claimable_at is not None
+                and row.claimable_at <= self._db.now()
+                and row.new.function in functions
+                and not self._db.is_locked(workflow_id)
+            )
+        )
+        due = [each for each in due if strict or self._may_fit(each[1], bytes_left, large, alone=alone)]
+        often = self._db.limits.suspect_after
+        ordinary = [each for _, each in due if self._db.workflows[each].recovery_attempts < often][:room]
+        suspicious = [each for _, each in due if self._db.workflows[each].recovery_attempts >= often][
+            :suspects
+        ]
+        chosen = self._fitting(
+            sorted([*ordinary, *suspicious], key=self._since), bytes_left, large, alone=alone, strict=strict
+        )
+        claimed = [self._take(each) for each in chosen]
+        claimed.sort(key=lambda each: self._db.workflows[each.workflow_id].created_at)
+        return Claims(claimed, lost, undelivered=any(each.waits for each in self._db.letters))
+
+    def _since(self, workflow_id: str) -> tuple[float, str]:
+        return self._db.workflows[workflow_id].claimable_at or 0.0, workflow_id
+
+    def _is_large(self, workflow_id: str) -> bool:
+        row = self._db.workflows[workflow_id]
+        return row.new.parent is None and self._load_bytes(workflow_id) > SMALL_BYTES
+
+    def _may_fit(self, workflow_id: str, bytes_left: int, large: tuple[int, bool], *, alone: bool) -> bool:
+        size = self._load_bytes(workflow_id)
+        if self._is_large(workflow_id):
+            return large[1] or size <= large[0]
+        return alone or size <= max(bytes_left, SMALL_BYTES)
+
+    def _fitting(
+        self, found: list[str], bytes_left: int, large: tuple[int, bool], *, alone: bool, strict: bool
+    ) -> list[str]:
+        """Those of `found` that there is memory for: a larger one is passed by, until it has waited long."""
+        waiting = [self._since(each)[0] for each in found if self._load_bytes(each) > bytes_left]
+        in_turn = strict and bool(waiting) and min(waiting) < self._db.now() - 10.0
+        fitting, in_all, place = [], 0, 0
+        for each in found:
+            own_left, own_alone = large if self._is_large(each) else (bytes_left, alone)
+            if self._load_bytes(each) > own_left and not (own_alone or in_turn):
+                continue
+            in_all += self._load_bytes(each)
+            place += 1
+            if in_all <= own_left or (place == 1 and own_alone):
+                fitting.append(each)
+        return fitting
+
+    def _load_bytes(self, workflow_id: str) -> int:
+        row = self._db.workflows[workflow_id]
+        return max(row.load_bytes, row.new.load_bytes)
+
+    def _see_lost(self, other: str) -> LostInstance | None:
+        row = self._db.instances[other]
+        expired = row.lease_until < self._db.now()
+        gone = row.session is not None and row.session not in self._db.sessions
+        if other == self._me or not (expired or gone):
+            return None
+        if not any(each.owner == other for each in self._db.workflows.values()):
+            return None
+        restarted = row.session is not None and row.session_began <= self._db.started_at
+        return LostInstance(other, row.lease_until, expired, restarted)
+
+    def _take(self, workflow_id: str) -> ClaimedWorkflow:
+        row = self._db.workflows[workflow_id]
+        due_s = row.claimable_at
+        row.owner, row.status, row.claimable_at, row.awaits = self._me, Status.PENDING, None, None
+        row.epoch += 1
+        row.updated_at = self._db.now()
+        new = row.new
+        return ClaimedWorkflow(
+            workflow_id, new.function, row.epoch, None, None, new.subject, new.claims, new.version,
+            new.parent, row.recovery_attempts, new.deadline_s, row.created_at, self._load_bytes(workflow_id),
+            due_s,
+        )  # fmt: skip

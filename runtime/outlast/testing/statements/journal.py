@@ -1,0 +1,124 @@
+"""`journal.sql` and `transactions.sql` in memory: what one instance writes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from outlast.core.ports import BadData, Fence
+from outlast.core.records import Batch, Committed, Ending, FencedWrite, NewWorkflow, StepRecord
+from outlast.testing.database import Database
+from outlast.testing.rows import Record, Transaction, Workflow
+
+
+class JournalStatements:
+    """See core.ports.JournalStore, and `record_transaction` and `recorded_step` of transactions."""
+
+    def __init__(self, database: Database, instance_id: str) -> None:
+        self._db = database
+        self._me = instance_id
+
+    def commit(self, batch: Batch) -> Committed:
+        """`commit_batch`. Raises BadData, Blocked."""
+        for write in batch.writes:
+            if write.end is not None and self._owns(write):
+                self._db.wait_for_lock(write.workflow_id)
+            for step in write.steps:
+                self._db.wait_for_record((write.workflow_id, step.step_id))
+        _check(batch)
+        started = frozenset(new.workflow_id for new in batch.starts if self._start(new, batch.nonce))
+        # One snapshot: all fences are looked at before anything of the batch is written.
+        fenced = [write for write in batch.writes if self._owns(write)]
+        accepted = frozenset(write.workflow_id for write in fenced if self._write(write, batch.nonce))
+        return Committed(started, accepted, self._db.now())
+
+    def _start(self, new: NewWorkflow, nonce: int) -> bool:
+        if new.workflow_id in self._db.workflows:
+            return False
+        now = self._db.now()
+        self._db.workflows[new.workflow_id] = Workflow(new, self._me, nonce, now, now)
+        return True
+
+    def _owns(self, write: FencedWrite) -> bool:
+        row = self._db.workflows.get(write.workflow_id)
+        return row is not None and row.epoch == write.epoch and row.owner == self._me
+
+    def _write(self, write: FencedWrite, nonce: int) -> bool:
+        """Whether the fence held and every step was recorded now."""
+        if write.end is not None:
+            self._end(self._db.workflows[write.workflow_id], write.end, nonce)
+        recorded = [self._record(write.workflow_id, step, nonce) for step in write.steps]
+        return all(recorded)
+
+    def _end(self, row: Workflow, end: Any, nonce: int) -> None:
+        now = self._db.now()
+        row.owner, row.nonce, row.updated_at = None, nonce, now
+        row.awaits = None if isinstance(end, Ending) else end.awaits
+        if isinstance(end, Ending):
+            row.status, row.output, row.error, row.response = end
+            row.claimable_at = None
+        elif end.claimable_s is None:
+            row.claimable_at = now
+        else:
+            arrived = end.awaits is not None and row.mail > json.loads(end.awaits)["mail"]
+            row.claimable_at, row.recovery_attempts = now if arrived else end.claimable_s, 0
+
+    def _record(self, workflow_id: str, step: StepRecord, nonce: int) -> bool:
+        standing = self._db.records.get((workflow_id, step.step_id))
+        if standing is None:
+            self._db.records[workflow_id, step.step_id] = Record(step, nonce, self._db.now())
+            return True
+        if standing.step.completion_order is not None or standing.step.name != step.name:
+            return False
+        over = standing.step._replace(
+            completion_order=step.completion_order, error=step.error, at_s=step.at_s, kind=step.kind
+        )
+        if step.kind == "receive":
+            over = over._replace(output=step.output)
+        self._db.records[workflow_id, step.step_id] = Record(over, nonce, self._db.now())
+        return True
+
+    def confirm(self, batch: Batch) -> dict[str, float | None]:
+        """`confirm_batch`: who bears the nonce in all rows that the batch writes of it."""
+        started = {each.workflow_id for each in batch.starts if self._bears(each.workflow_id, batch.nonce)}
+        accepted = {each.workflow_id for each in batch.writes if self._bears_all(each, batch.nonce)}
+        return {each: self._db.workflows[each].created_at for each in sorted(started | accepted)}
+
+    def _bears(self, workflow_id: str, nonce: int) -> bool:
+        row = self._db.workflows.get(workflow_id)
+        return row is not None and row.nonce == nonce
+
+    def _bears_all(self, write: FencedWrite, nonce: int) -> bool:
+        if write.end is not None and not self._bears(write.workflow_id, nonce):
+            return False
+        standing = [self._db.records.get((write.workflow_id, step.step_id)) for step in write.steps]
+        return all(each is not None and each.nonce == nonce for each in standing)
+
+    def record_transaction(self, transaction: Transaction, fence: Fence, step: StepRecord) -> bool:
+        """`record_transaction`. Raises Blocked."""
+        key = (fence.workflow_id, fence.step_id)
+        row = self._db.workflows.get(fence.workflow_id)
+        if row is None or row.epoch != fence.epoch or row.owner != self._me:
+            return False
+        self._db.wait_for_record(key)
+        if key in self._db.records:
+            return False
+        transaction.holds = fence.workflow_id
+        transaction.record = (key, Record(step, fence.nonce, self._db.now()))
+        return True
+
+    def recorded_step(self, fence: Fence) -> StepRecord | None:
+        """`recorded_step`."""
+        record = self._db.records.get((fence.workflow_id, fence.step_id))
+        return record.step if record else None
+
+
+def _check(batch: Batch) -> None:
+    """Refuse what Postgres refuses: NUL."""
+    texts = [text for new in batch.starts for text in new if isinstance(text, str)]
+    texts += [
+        text for write in batch.writes for step in write.steps for text in step if isinstance(text, str)
+    ]
+    texts += [text for write in batch.writes for text in write.end or () if isinstance(text, str)]
+    if any("\0" in text for text in texts):
+        raise BadData("Postgres holds no NUL")

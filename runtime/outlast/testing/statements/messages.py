@@ -1,0 +1,77 @@
+"""`messages.sql` in memory: messages are sent, numbered and read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from outlast.core.errors import KeyReused, WorkflowEnded, WorkflowNotFound
+from outlast.core.records import Arrivals, Delivered, InboxQuery, Message
+from outlast.core.status import LIVE, Status
+from outlast.testing.database import Database
+from outlast.testing.rows import Letter
+
+
+class MessageStatements:
+    """See core.ports.MessageStore."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def send(self, workflow_id: str, body: str, topic: str, key: str | None) -> int:
+        """`send`; the message's id. Raises what the store raises."""
+        return self.post(workflow_id, body, topic, key).message_id
+
+    def post(self, workflow_id: str, body: str, topic: str, key: str | None, *, late: bool = False) -> Letter:
+        """`send`; `late`: in a transaction that is still open. Raises what the store raises."""
+        for each in self._db.letters:
+            if key is not None and (each.workflow_id, each.key) == (workflow_id, key):
+                if (each.topic, json.loads(each.body)) != (topic, json.loads(body)):
+                    raise KeyReused(key)
+                return each
+        row = self._db.workflows.get(workflow_id)
+        if row is None:
+            raise WorkflowNotFound(workflow_id)
+        if row.status not in LIVE:
+            raise WorkflowEnded(workflow_id)
+        letter = Letter(len(self._db.letters) + 1, workflow_id, topic, body, key, visible=not late)
+        self._db.letters.append(letter)
+        return letter
+
+    def deliver(self) -> Delivered:
+        """`deliver`."""
+        woken: set[str] = set()
+        for letter in self._undelivered()[: self._db.limits.letters]:
+            workflow_id = letter.workflow_id
+            row = self._db.workflows[workflow_id]
+            if self._db.is_locked(workflow_id):
+                continue
+            row.mail += 1
+            letter.number = row.mail
+            awaited = json.loads(row.awaits)["topics"] if row.awaits is not None else ()
+            if row.owner is None and row.status == Status.PENDING and letter.topic in awaited:
+                assert row.claimable_at is not None
+                row.claimable_at = min(row.claimable_at, self._db.now())
+                woken.add(workflow_id)
+        return Delivered(len(woken), bool(self._undelivered()))
+
+    def read(self, inboxes: Sequence[InboxQuery], limit: int = 2) -> dict[int, Arrivals]:
+        """`read`."""
+        found: dict[int, Arrivals] = {}
+        for place, box in enumerate(inboxes):
+            row = self._db.workflows.get(box.workflow_id)
+            if row is None or row.mail <= box.seen:
+                continue
+            messages = sorted(
+                Message(each.message_id, each.number, each.body)
+                for each in self._db.letters
+                if (each.workflow_id, each.topic) == (box.workflow_id, box.topic)
+                and each.number is not None
+                and each.number > box.after
+            )
+            messages = sorted(messages, key=lambda each: each.number)[:limit]
+            found[place] = Arrivals(messages[-1].number if len(messages) == limit else row.mail, messages)
+        return found
+
+    def _undelivered(self) -> list[Letter]:
+        return [each for each in self._db.letters if each.waits]

@@ -1,0 +1,74 @@
+"""`workflows.sql` in memory: workflows as those who run them and who wait for them read them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable
+
+from outlast.core.records import NewWorkflow, Standing, Standings, StepRecord
+from outlast.core.status import LIVE, Status
+from outlast.testing.database import Database
+
+
+class WorkflowStatements:
+    """See core.ports.WorkflowStore. A list of standings is cut at one, as cut as an answer can be."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def load(self, ids: Collection[str]) -> dict[str, tuple[tuple[str | None, str | None], list[StepRecord]]]:
+        """`load`: by id, input and request, and the records."""
+        rows = {each: self._db.workflows[each].new for each in ids if each in self._db.workflows}
+        return {
+            each: (
+                (new.input, new.request),
+                [record.step for key, record in self._db.records.items() if key[0] == each],
+            )
+            for each, new in rows.items()
+        }
+
+    def find(self, ids: Iterable[str]) -> dict[str, Standing]:
+        """How these workflows stand, all of them."""
+        rows = {each: self._db.workflows[each] for each in ids if each in self._db.workflows}
+        return {
+            each: Standing(
+                each, row.new.function, row.status, row.new.fingerprint, row.new.subject,
+                row.output, row.error, row.response,
+            )
+            for each, row in rows.items()
+        }  # fmt: skip
+
+    def same_payload(self, new: NewWorkflow) -> bool:
+        """`same_payload`."""
+        row = self._db.workflows.get(new.workflow_id)
+        if row is None or row.new.input is None or new.input is None:
+            return False
+        same = bool(json.loads(row.new.input) == json.loads(new.input))
+        if row.new.request is None or new.request is None:
+            return same
+        parts = ("method", "path", "query")
+        of_row, of_new = json.loads(row.new.request), json.loads(new.request)
+        return same and all(of_row[part] == of_new[part] for part in parts)
+
+    def standing(self, ids: Iterable[str]) -> Standings:
+        """`standing`."""
+        return _cut(self.find(ids))
+
+    def ended(self, ids: Iterable[str]) -> Standings:
+        """`ended`."""
+        return _cut({each: found for each, found in self.find(ids).items() if found.status not in LIVE})
+
+    def cancel(self, workflow_id: str) -> bool:
+        """`cancel`. Raises Blocked."""
+        row = self._db.workflows.get(workflow_id)
+        if row is None or row.status not in LIVE:
+            return False
+        self._db.wait_for_lock(workflow_id)
+        row.status, row.owner, row.claimable_at = Status.CANCELLED, None, None
+        row.error, row.updated_at = '{"code":"workflow_cancelled"}', self._db.now()
+        row.epoch += 1
+        return True
+
+
+def _cut(found: dict[str, Standing]) -> Standings:
+    return Standings(dict(list(found.items())[:1]), len(found) > 1)

@@ -1,0 +1,53 @@
+"""Background loops: woken, retried, told of, and in nobody's way; and who hears of it."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+
+MUTANTS = (
+    Mutant(
+        "wake-without-end",
+        "A wake is followed by one round",
+        "unit/test_background.py::test_a_wake_during_a_round_leads_to_another_one_after_it",
+    ),
+    Mutant(
+        "loop-ends-at-a-failure",
+        "A loop goes on whatever a round raises",
+        "unit/test_background.py::test_failures_are_retried_at_once_and_then_ever_later_and_told_once",
+    ),
+    Mutant(
+        "loop-ends-with-what-it-waits-for",
+        "Also if what was cancelled is something that it waited for",
+        "unit/test_background.py::test_what_a_round_waits_for_may_be_cancelled",
+    ),
+    Mutant(
+        "loop-without-turns",
+        "Rounds without a pause leave the event loop to others in between",
+        "unit/test_background.py::test_rounds_without_a_pause_leave_others_their_turn",
+    ),
+    Mutant(
+        "loop-fails-again-and-again",
+        "One failure is told once, however often it comes again",
+        "unit/test_background.py::test_failures_are_retried_at_once_and_then_ever_later_and_told_once",
+    ),
+    Mutant(
+        "loop-without-backoff",
+        "Failing rounds come ever more seldom",
+        "unit/test_background.py::test_failures_are_retried_at_once_and_then_ever_later_and_told_once",
+    ),
+    Mutant(
+        "rounds-for-nothing",
+        "A loop whose failed rounds are not to be repeated waits for a wake",
+        "unit/test_background.py::test_what_is_not_to_be_repeated_waits_for_a_wake_and_its_pauses_grow_all_the_same",
+    ),
+    Mutant(
+        "loop-that-does-not-end",
+        "A loop ends without waiting for what is due next",
+        "unit/test_background.py::test_a_loop_ends_wherever_it_is",
+    ),
+    Mutant(
+        "listener-fails-who-tells",
+        "What a listener raises reaches neither other listeners nor who told it",
+        "unit/test_listeners.py::test_one_that_fails_is_told_of_once_and_disturbs_nobody",
+    ),
+)

@@ -1,0 +1,48 @@
+"""Every fact has its line in the log, or is left to the level of debugging on purpose."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, get_type_hints
+
+import pytest
+
+from outlast.core import observations as facts
+from outlast.observe.log import _LINES, _TOLD, log
+
+VALUES: dict[Any, Any] = {
+    str: "some\n  text",
+    int: 3,
+    float: 1.25,
+    bool: True,
+    tuple[str, ...]: ("a", "b"),
+    tuple[tuple[str, int], ...]: (("a", 1),),
+    tuple[float, ...]: (0.5,),
+}
+KINDS = [each for each in vars(facts).values() if getattr(each, "__base__", None) is facts.Observation]
+FOR_DEBUGGING: set[type[facts.Observation]] = {facts.StepEnded, facts.JournalCommitted}
+
+
+def example(kind: type[facts.Observation]) -> facts.Observation:
+    hints = get_type_hints(kind)
+    return kind(**{name: VALUES.get(hints[name]) for name in kind.__slots__})
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_a_fact_has_its_line_or_is_for_debugging_alone(
+    kind: type[facts.Observation], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG, "outlast"):
+        log(example(kind))
+    assert caplog.records
+    assert kind not in _LINES or "\n" not in caplog.records[0].getMessage()
+    assert (kind in _LINES) + (kind in _TOLD) == (kind not in FOR_DEBUGGING)
+
+
+def test_a_line_names_its_workflow_step_and_attempt(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG, "outlast"):
+        log(facts.StepRetried("w", "2.1", "pay", 3, 0.5, "OSError: gone\n for good"))
+    (record,) = caplog.records
+    expected = "w step 2.1 'pay': attempt 3 failed (OSError: gone for good); the next in 0.5 s"
+    assert record.getMessage() == expected
+    assert (record.workflow_id, record.step_id, record.attempt) == ("w", "2.1", 3)  # type: ignore[attr-defined]
