@@ -102,7 +102,7 @@ class Process:
         without = (self.engine._journal.watching, self.engine._consumer.loop)
         self.engine.loops = tuple(loop for loop in self.engine.loops if loop not in without)
         executor = self.engine._executor
-        executor._operations = operations
+        executor._operations = executor._operations._replace(begin=operations.begin)
         executor._body_threads = DaemonThreads()  # type: ignore[assignment]
         self._launch = executor.launch
         executor.launch = self._watched_launch  # type: ignore[method-assign]
