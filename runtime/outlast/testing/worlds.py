@@ -173,6 +173,8 @@ class World:
         self.process = None
         self.dead.clear()
         self._lose_connections()
+        for each in left:
+            each.loop.close_files()
         return left
 
     def over(self) -> bool:
