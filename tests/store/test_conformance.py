@@ -30,7 +30,7 @@ from outlast.core.records import (
     StepRecord,
     Suspension,
 )
-from outlast.core.resources import WORKFLOW
+from outlast.core.resources import EVENTS, STEPS, WORKFLOW, WORKFLOWS
 from outlast.core.status import Status
 from outlast.store.connections import Database
 from outlast.store.instances import RecoveryLimits
@@ -597,21 +597,27 @@ async def test_what_the_pages_read(both: Both) -> None:
     ]
     assert set(shown[0]) == {column.name for column in WORKFLOW}
     listing = {
-        "all": await store.page(),
-        "first": await store.page(limit=1),
-        "ada's": await store.page(subject="ada"),
-        "failed": await store.page(status=[Status.ERROR], error="E: NO"),
-        "bob's, failed": await store.page(subject="bob", error="E: no"),
-        "children": await store.page(parent="w1", since=datetime(2020, 1, 1, tzinfo=UTC)),
-        "steps": await store.steps("w1"),
-        "later steps": await store.steps("w1", (1, "1"), 1),
-        "events": await store.events("w1", 0, 10),
-        "other events": await store.events("w1", 0, 10, "answered"),
+        "all": await store.listing(WORKFLOWS, {"subject": None}),
+        "first": await store.listing(WORKFLOWS, {"subject": None}, None, 1),
+        "ada's": await store.listing(WORKFLOWS, {"subject": "ada"}),
+        "failed": await store.listing(
+            WORKFLOWS, {"subject": None, "status": [Status.ERROR], "error": "E: NO"}
+        ),
+        "bob's, failed": await store.listing(WORKFLOWS, {"subject": "bob", "error": "E: no"}),
+        "children": await store.listing(
+            WORKFLOWS, {"subject": None, "parent": "w1", "since": datetime(2020, 1, 1, tzinfo=UTC)}
+        ),
+        "steps": await store.listing(STEPS, {"workflow_id": "w1"}),
+        "later steps": await store.listing(STEPS, {"workflow_id": "w1"}, (1, "1"), 1),
+        "events": await store.listing(EVENTS, {"workflow_id": "w1"}, (0,), 10),
+        "other events": await store.listing(EVENTS, {"workflow_id": "w1", "event": "answered"}, (0,), 10),
         "after": await store.steps_after("w1", 1, 10),
     }
     rows = listing["all"].rows
     assert [each["workflow_id"] for each in rows] == ["w2", "w1"]
-    next_page = await store.page((rows[0]["created_at"], rows[0]["workflow_id"]))
+    next_page = await store.listing(
+        WORKFLOWS, {"subject": None}, (rows[0]["created_at"], rows[0]["workflow_id"])
+    )
     assert [each["workflow_id"] for each in next_page.rows] == ["w1"]
     found = {name: (plain(page.rows), page.more) for name, page in listing.items()}
     assert found == PAGES

@@ -7,7 +7,7 @@ from typing import Any
 
 from outlast.core.listing import Page
 from outlast.core.records import Ownership
-from outlast.core.resources import EVENTS, STEPS, WORKFLOWS, Resource
+from outlast.core.resources import Resource
 from outlast.testing.listings import completions, listed, shown
 from outlast.testing.statements.workflows import WorkflowStatements
 
@@ -33,25 +33,6 @@ class PageStatements(WorkflowStatements):
         """`show`."""
         row = self._db.workflows.get(workflow_id)
         return None if row is None else shown(row)
-
-    def page(
-        self,
-        after: Sequence[Any] | None = None,
-        limit: int | None = None,
-        *,
-        subject: str | None = None,
-        **filters: Any,
-    ) -> Page:
-        """`workflows`."""
-        return self.listing(WORKFLOWS, {**filters, "subject": subject}, after, limit)
-
-    def steps(self, workflow_id: str, after: tuple[int, str] | None = None, limit: int | None = None) -> Page:
-        """`steps`."""
-        return self.listing(STEPS, {"workflow_id": workflow_id}, after, limit)
-
-    def events(self, workflow_id: str, after: int, limit: int, event: str | None = None) -> Page:
-        """`events`."""
-        return self.listing(EVENTS, {"workflow_id": workflow_id, "event": event}, (after,), limit)
 
     def listing(
         self,
