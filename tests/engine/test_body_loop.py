@@ -298,6 +298,32 @@ async def test_a_generator_that_is_left_by_break_is_closed(database: str) -> Non
     assert closed == ["closed"] * 3
 
 
+async def ones(seen: list[str]) -> AsyncIterator[int]:
+    try:
+        while True:
+            yield 1
+    finally:
+        seen.append("closed")
+
+
+@workflow
+async def leaves_in_a_cycle(collects: bool) -> list[str]:
+    seen = list[str]()
+    cycle: list[Any] = [ones(seen)]
+    cycle.append(cycle)
+    await anext(cycle[0])
+    del cycle
+    if collects:
+        gc.collect()
+    await echo("after")
+    return seen.copy()
+
+
+async def test_where_the_collector_finds_a_generator_makes_no_difference(database: str) -> None:
+    async with engine_on(database, leaves_in_a_cycle) as bench:
+        assert [await bench.run(leaves_in_a_cycle, each) for each in (True, False)] == [[], []]
+
+
 # --- no I/O ------------------------------------------------------------------------------------------------
 
 

@@ -16,11 +16,11 @@ from contextlib import suppress
 from contextvars import Context, copy_context
 from sys import get_asyncgen_hooks, set_asyncgen_hooks
 from typing import Any, Protocol
-from weakref import WeakSet
 
 from outlast.core.errors import UsageError
 from outlast.core.paths import Branch
 from outlast.core.places import place_of_user
+from outlast.engine.bodies.generators import OpenGenerators
 from outlast.engine.execution.calls import PendingCall
 
 CALLBACKS_MAX = 2_000
@@ -149,7 +149,7 @@ class BodyLoop(asyncio.AbstractEventLoop):
         self._number = 0
         self._tasks: list[BodyTask] = []
         self._tasks_seen = 64
-        self._generators: WeakSet[Any] | None = None
+        self._generators: OpenGenerators | None = None
 
     # --- what asyncio asks of a loop ----------------------------------------------------------------------
 
@@ -279,7 +279,7 @@ class BodyLoop(asyncio.AbstractEventLoop):
         left = [task for task in self._tasks if not task.done()]
         for task in left:
             task.cancel()
-        for generator in list(self._generators or ()):
+        for generator in self._generators.take_all() if self._generators is not None else ():
             left.append(self._task(Branch("0.0."), generator.aclose(), name="aclose"))
         return bool(left)
 
@@ -294,6 +294,7 @@ class BodyLoop(asyncio.AbstractEventLoop):
     def forget(self) -> None:
         """It is over: refer to nothing that refers back, so that all of it is freed without the collector."""
         self.driver, self._body = _Nobody(), None
+        self._generators = None
         self._tasks.clear()
         self.ready.clear()
 
@@ -322,16 +323,13 @@ class BodyLoop(asyncio.AbstractEventLoop):
 
     def _generator_begins(self, generator: Any) -> None:
         if self._generators is None:
-            self._generators = WeakSet()
+            self._generators = OpenGenerators()
         self._generators.add(generator)
 
     def _generator_is_dropped(self, generator: Any) -> None:
-        if self._generators is not None:
-            self._generators.discard(generator)
-        if not self._running:
-            return  # the collector found it, at no certain place of the body, perhaps in another thread
-        branch = Branch(self.branch.next_timer_id() + ".")
-        self.call_soon(self._task, branch, generator.aclose())
+        if self._generators is not None and self._generators.drop(generator, in_the_body=self._running):
+            branch = Branch(self.branch.next_timer_id() + ".")
+            self.call_soon(self._task, branch, generator.aclose())
 
 
 _IO = {
