@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import sys
 import time
@@ -13,9 +14,11 @@ import pytest
 
 from outlast import UsageError, WorkflowEnded, context, receive, sleep, step, workflow
 from outlast.testing import Deadlock, Outlast, around
+from outlast.testing.points import say_place
 from tests.testing import sound
 
 WEEKS = timedelta(days=14)
+HERE = re.escape(say_place((__file__, 0)).removesuffix(":0"))
 
 
 @workflow
@@ -133,7 +136,7 @@ async def test_who_gives_up_waiting_for_real_io_leaves_nothing(outlast: Outlast)
 
 
 def test_a_step_that_waits_for_nothing_is_told(outlast: Outlast) -> None:
-    with pytest.raises(Deadlock, match=rf"step stuck runs at {__file__}:\d+, and what it awaits can't come"):
+    with pytest.raises(Deadlock, match=r"step stuck runs at {HERE}:\d+, and what it awaits can't come"):
         _ = outlast.run(never_ends)
 
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from outlast.core import kinds
 from outlast.testing.errors import Endless
-from outlast.testing.points import Place
+from outlast.testing.points import Place, say_place
 
 
 @dataclass
@@ -55,7 +55,7 @@ class Counts:
         else:
             return None
         until = datetime.fromtimestamp(now_s, UTC).date()
-        at = name if place is None else f"{name} at {place[0]}:{place[1]}"
+        at = name if place is None else f"{name} at {say_place(place)}"
         return Endless(
             f"{workflow_id} {done} {number:,} times, until {until}, and goes on with {at}: "
             "let a stub end it, or go step by step, with `outlast.start` and `outlast.advance(…)`; "

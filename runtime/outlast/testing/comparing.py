@@ -10,7 +10,7 @@ from typing import Any
 from outlast.core import kinds
 from outlast.core.status import LIVE, Status
 from outlast.testing.ends import describe_end
-from outlast.testing.points import Place
+from outlast.testing.points import Place, say_place
 from outlast.testing.seen import CallSeen
 from outlast.testing.trials import RecordSeen, Trial
 from outlast.testing.worlds import CANCEL
@@ -28,7 +28,7 @@ class Finding:
     where: str = ""
 
     def __str__(self) -> str:
-        at = "" if self.place is None else f"{self.place[0]}:{self.place[1]}: "
+        at = "" if self.place is None else f"{say_place(self.place)}: "
         lines = [f"{at}{self.title}"]
         lines += [f"    {part}" for part in (self.where, self.detail, self.remedy) if part]
         return "\n".join(lines)
@@ -265,7 +265,7 @@ def _first_calls(trial: Trial) -> dict[str, list[CallSeen]]:
 def _describe_both(one: CallSeen, other: CallSeen | None) -> str:
     if other is None:
         return f"once {one.name}{one.arguments[:200]}, then nothing of the kind"
-    where = "" if other.place == one.place else f" at {one.place[0]}:{one.place[1]}"
+    where = "" if other.place == one.place else f" at {say_place(one.place)}"
     return f"once {one.name}{one.arguments[:200]}{where}, then {other.name}{other.arguments[:200]}"
 
 

@@ -38,8 +38,15 @@ class Stub:
             raise error
         if self.by is None:
             return None if self.returns is UNSET else self.returns
-        value = self.by(*args, **kwargs)
-        return await value if inspect.isawaitable(value) else value
+        try:
+            value = self.by(*args, **kwargs)
+            return await value if inspect.isawaitable(value) else value
+        except (StopIteration, StopAsyncIteration) as error:
+            given = ", ".join(f"{name}={each!r}" for name, each in self.calls[-1].items())
+            text = (
+                f"the stub of {self.name} ran dry: `by` has nothing left for call {number + 1}, with {given}"
+            )
+            raise UsageError(text) from error
 
 
 class Doubles:
@@ -86,8 +93,19 @@ def definition_of(step: Any, what: str) -> Definition:
     """The definition of a decorated step or transaction. Raises UsageError."""
     definition = getattr(step, "definition", None)
     if not isinstance(definition, StepDefinition | TransactionDefinition):
-        raise UsageError(f"{what} takes a function decorated with @step or @transaction, not {step!r}")
+        raise UsageError(
+            f"{what} takes a function decorated with @step or @transaction, not {say_given(step)}"
+        )
     return definition
+
+
+def say_given(value: Any) -> str:
+    """A decorated function by its name, and anything else by its repr."""
+    definition = getattr(value, "definition", None)
+    if definition is None:
+        return repr(value)
+    kind = type(definition).__name__.removesuffix("Definition").lower()
+    return f"the {kind} {definition.name}"
 
 
 def bind_call(definition: Definition, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

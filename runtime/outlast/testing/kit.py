@@ -250,7 +250,15 @@ class Outlast:
         """Let time pass: seconds, a timedelta, or `days=14`, `hours=…` as a timedelta takes them."""
         if (duration is None) == (not units):
             raise UsageError("outlast.advance takes seconds, a timedelta, or units such as days=14")
-        seconds = seconds_of(timedelta(**units) if duration is None else duration, "outlast.advance")
+        if duration is None:
+            try:
+                duration = timedelta(**units)
+            except TypeError:
+                known = "days, hours, minutes, seconds, milliseconds, microseconds and weeks"
+                raise UsageError(f"outlast.advance takes {known}, not {', '.join(units)}") from None
+        seconds = seconds_of(duration, "outlast.advance")
+        if duration < (timedelta(0) if isinstance(duration, timedelta) else 0):  # type: ignore[operator]
+            raise UsageError(f"outlast.advance: time doesn't go back, by {duration}")
 
         def work() -> None:
             self._world.drive(lambda: False, seconds)

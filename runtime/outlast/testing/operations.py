@@ -17,7 +17,7 @@ from outlast.sdk.context import Context, context
 from outlast.sdk.definitions import StepDefinition, TransactionDefinition
 from outlast.sdk.operations import Operation, Sleep, Step, Transaction
 from outlast.testing.doubles import Definition, Doubles, bind_call
-from outlast.testing.points import Points
+from outlast.testing.points import Points, say_place
 from outlast.testing.seen import EffectSeen, Seen, comparable_text
 
 NEEDS_POSTGRES = (
@@ -127,7 +127,7 @@ class WatchedOperations:
                     await points.here()
                 raise
             if self._closely and kind == kinds.STEP and comparable_text((args, kwargs)) != before:
-                seen.mutated.setdefault((here.workflow_id, step_id), effect)
+                seen.mutated.setdefault(place, effect)
             if points.reach(partial(_say_after, of), place):
                 await points.here()
             return value
@@ -184,7 +184,7 @@ class WatchedOperations:
     def _unstubbed(self, definition: Definition, here: Context) -> UsageError:
         """Remember that something has no stand-in: the test fails with that, whatever the body does."""
         place = self._seen.place_of(here.workflow_id, here.step_id or "")
-        where = "" if place is None else f"{place[0]}:{place[1]}: "
+        where = "" if place is None else f"{say_place(place)}: "
         if self._doubles.only_stubs:
             message = f"{where}step {definition.name} runs, and nothing stands in for it: only_stubs is set"
         else:

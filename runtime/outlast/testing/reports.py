@@ -12,7 +12,7 @@ from outlast.testing.comparing import Finding, place_of
 from outlast.testing.crashing import Campaign
 from outlast.testing.doubles import Definition
 from outlast.testing.ends import say_end
-from outlast.testing.points import Place
+from outlast.testing.points import Place, say_place
 from outlast.testing.trials import Trial
 
 FINDINGS_MAX = 5
@@ -136,8 +136,7 @@ class Report(Asked["Report"]):
             return ["Nothing ran twice."]
         lines = ["Ran again after a crash, as it must (at least once):"]
         for each in self._repeated:
-            file, line = each.place
-            lines.append(f"  {each.name} ({file}:{line}): {each.times} times, {each.at}")
+            lines.append(f"  {each.name} ({say_place(each.place)}): {each.times} times, {each.at}")
             lines.append(f"      {_advice(each)}")
         return lines
 

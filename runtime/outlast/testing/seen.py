@@ -50,8 +50,8 @@ class Seen:
     """How often each transaction was committed, by workflow and step."""
     operations: dict[tuple[str, str], Operation] = field(default_factory=dict)
     inputs: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
-    mutated: dict[tuple[str, str], EffectSeen] = field(default_factory=dict)
-    """Steps that changed an argument of theirs, where the body sees it."""
+    mutated: dict[Place, EffectSeen] = field(default_factory=dict)
+    """Steps that changed an argument of theirs, where the body sees it, by where they are written."""
     reads: dict[Place, str] = field(default_factory=dict)
     """Misuse by place, and what is said of it."""
 

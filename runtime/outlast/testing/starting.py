@@ -7,13 +7,15 @@ from typing import Any
 from pydantic_core import to_json
 
 from outlast.core.callers import Caller
-from outlast.core.errors import UsageError
+from outlast.core.errors import InvalidInput, UsageError
 from outlast.core.names import workflow_id_of
 from outlast.core.records import NewWorkflow
 from outlast.engine.new_workflows import new_workflow
 from outlast.sdk.definitions import WorkflowDefinition
+from outlast.sdk.inputs import Inputs
 from outlast.sdk.workflows import Handler, Workflow
 from outlast.testing.catalog import GivenCatalog
+from outlast.testing.doubles import say_given
 from outlast.testing.worlds import World
 
 FUNCTIONS = "/functions/v1/"
@@ -23,7 +25,9 @@ FAULTS = ("kills", "hand-overs", "mishaps")
 def definition_of(workflow: Any, what: str) -> WorkflowDefinition:
     """What a decorated function is. Raises UsageError."""
     if not isinstance(workflow, Workflow):
-        raise UsageError(f"outlast.{what} takes a function decorated with @workflow, not {workflow!r}")
+        raise UsageError(
+            f"outlast.{what} takes a function decorated with @workflow, not {say_given(workflow)}"
+        )
     return workflow.definition
 
 
@@ -39,12 +43,12 @@ def workflow_of_call(
 
     Raises UsageError, InvalidInput, NotSerializable.
     """
-    inputs, function = definition.inputs, world.catalog.name_of(definition)
-    if inputs.whole is not None and not args and inputs.whole not in kwargs:
-        text = to_json(kwargs).decode()
-        inputs.take_json(text)
-    else:
-        text = inputs.encode_call(args, kwargs)
+    function = world.catalog.name_of(definition)
+    try:
+        text = _encode(definition.inputs, args, kwargs)
+    except InvalidInput as error:
+        reasons = [f"  {'.'.join(map(str, each['loc'])) or 'body'}: {each['msg']}" for each in error.errors]
+        raise InvalidInput("\n".join([str(error), *reasons]), error.errors) from None
     return new_workflow(
         workflow_id_of(function, caller.id, key),
         function,
@@ -74,6 +78,14 @@ def called(catalog: GivenCatalog, function: Any, path: str) -> tuple[str, str]:
     definition = function.definition
     usual = "POST" if "POST" in definition.methods else definition.methods[0]
     return f"{FUNCTIONS}{catalog.path_of(definition)}{path}", usual
+
+
+def _encode(inputs: Inputs, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    if inputs.whole is not None and not args and inputs.whole not in kwargs:
+        text = to_json(kwargs).decode()
+        inputs.take_json(text)
+        return text
+    return inputs.encode_call(args, kwargs)
 
 
 def take_option(definition: WorkflowDefinition, kwargs: dict[str, Any], name: str, default: Any) -> Any:

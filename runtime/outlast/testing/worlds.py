@@ -381,7 +381,11 @@ class World:
             self._misused((file, int(line)), said_of(observation.what, observation.instead))
         elif isinstance(observation, CallUnawaited):
             file, _, line = observation.place.rpartition(":")
-            self._misused((file, int(line)), f"{observation.name}(…) is never awaited: it does nothing")
+            name = observation.name
+            self._misused(
+                (file, int(line)),
+                f"calls {name}(…) without `await`: it does nothing; write `await {name}(…)`",
+            )
         elif isinstance(observation, ArgumentsChanged):
             file, _, line = observation.place.rpartition(":")
             self.other_arguments.append((observation.name, (file, int(line))))

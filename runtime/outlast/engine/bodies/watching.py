@@ -40,6 +40,9 @@ _READS = {
     ("SystemRandom", "random"): _CHANCE,
 }
 
+_MODULES = {"Random": "random", "SystemRandom": "random.SystemRandom()", "posix": "os", "nt": "os"}
+"""Where users find what a class or an inner module gives."""
+
 
 @contextmanager
 def watched(found: Found, *, at_once: bool = True) -> Iterator[Callable[[], None]]:
@@ -53,7 +56,7 @@ def watched(found: Found, *, at_once: bool = True) -> Iterator[Callable[[], None
             caller = _caller(frame)
             if caller is not None:
                 place = f"{caller.f_code.co_filename}:{caller.f_lineno}"
-                found(".".join(_name_of(called)), place, instead)
+                found(_written(*_name_of(called)), place, instead)
 
     def begin() -> None:
         sys.setprofile(look)
@@ -65,6 +68,11 @@ def watched(found: Found, *, at_once: bool = True) -> Iterator[Callable[[], None
         yield begin
     finally:
         sys.setprofile(before)
+
+
+def _written(owner: str, name: str) -> str:
+    """As it is written in a program."""
+    return f"{_MODULES.get(owner, owner)}.{name}"
 
 
 def _name_of(called: Any) -> tuple[str, str]:
