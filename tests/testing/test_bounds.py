@@ -58,7 +58,7 @@ def test_a_workflow_that_waits_again_and_again_ends_the_test(outlast: Outlast, w
     outlast.answer("question", "?")
     with pytest.raises(
         Endless,
-        match=r"waited 20 times, until 2026-01-\d\d, and goes on with .* at {HERE}:",
+        match=rf"waited 20 times, until 2026-01-\d\d, and goes on with .* at {HERE}:",
     ):
         _ = outlast.run(workflow)
     for prove in (outlast.crash_everywhere, outlast.deterministic):

@@ -136,7 +136,7 @@ async def test_who_gives_up_waiting_for_real_io_leaves_nothing(outlast: Outlast)
 
 
 def test_a_step_that_waits_for_nothing_is_told(outlast: Outlast) -> None:
-    with pytest.raises(Deadlock, match=r"step stuck runs at {HERE}:\d+, and what it awaits can't come"):
+    with pytest.raises(Deadlock, match=rf"step stuck runs at {HERE}:\d+, and what it awaits can't come"):
         _ = outlast.run(never_ends)
 
 

@@ -42,7 +42,7 @@ async def pays_in_a_thread() -> str:
 async def pays_in_a_group() -> None:
     async with asyncio.TaskGroup() as group:
         _ = group.create_task(pay())
-        _ = group.create_task(sleep(3600))
+        _ = group.create_task(pay())
 
 
 @workflow
