@@ -22,6 +22,10 @@ ANSWER_MARGIN_S = 15.0
 UNREACHABLE = "unreachable"
 CONNECTION_BROKEN = "connection_broken"
 _GATEWAY_STATUSES = frozenset({429, 502, 503, 504})
+_REFUSALS = frozenset(
+    {"overloaded", "shutting_down", "database_unavailable", "jwks_unavailable", "rate_limited"}
+)
+"""The host takes no call now, or leaves a workflow to another instance. No function answers so itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +157,20 @@ def is_temporary(failure: CommandFailed) -> bool:
     """Whether the same again may succeed soon, with another instance or when this one is back."""
     passing = failure.code in (UNREACHABLE, CONNECTION_BROKEN)
     return passing or failure.more.get("http_status") in _GATEWAY_STATUSES
+
+
+def is_refusal(answer: Answer) -> bool:
+    """Whether the host says that the same call, with the same key, may be taken soon."""
+    if answer.status not in _GATEWAY_STATUSES or "idempotency-replayed" in answer.headers:
+        return False
+    problem = problem_document(answer)
+    return problem is not None and problem["code"] in _REFUSALS
+
+
+def is_from_proxy(answer: Answer) -> bool:
+    """Whether a proxy answers for a host that is away."""
+    ours = "idempotency-replayed" in answer.headers or problem_document(answer) is not None
+    return answer.status in _GATEWAY_STATUSES and not ours
 
 
 def workflow_path(workflow_id: str) -> str:
