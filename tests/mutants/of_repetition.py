@@ -68,6 +68,11 @@ MUTANTS = (
         "store/test_migrations.py::test_many_instances_that_start_together_migrate_once",
     ),
     Mutant(
+        "own-migrations-alone",
+        "A project's migrations in a checkout aren't Outlast's own",
+        "cli/test_checkout.py::test_a_database_elsewhere_gets_outlasts_own_alone",
+    ),
+    Mutant(
         "another-message-taken-for-it",
         "A message of a queue that was made anew isn't the older one of its number",
         "queues/test_consume.py::test_a_queue_that_was_made_anew_loses_nothing",
