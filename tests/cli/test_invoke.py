@@ -130,6 +130,28 @@ def test_an_input_error_names_its_place_once(
     assert outlast("invoke", "hello").err == f"error: the input does not fit: {said} (422 invalid_input)\n"
 
 
+def test_an_input_error_gives_the_reason_of_each_place(outlast: Runs, host: StandIn) -> None:
+    errors = [
+        {"loc": ["quantity"], "msg": "Input should be greater than 0"},
+        {"loc": ["card"], "msg": "String should have at least 12 characters"},
+    ]
+    refused = problem(422, "invalid_input", "the input does not fit: card, quantity", errors=errors)
+    host.on("POST", HELLO, Reply(422, refused))
+    assert outlast("invoke", "hello").err == (
+        "error: the input does not fit: card: String should have at least 12 characters; "
+        "quantity: Input should be greater than 0 (422 invalid_input)\n"
+    )
+
+
+def test_a_long_list_of_input_errors_ends(call: Runs, host: StandIn) -> None:
+    errors = [{"loc": ["n", f"{number:02}"], "msg": "Extra"} for number in range(12)]
+    detail = "the input does not fit: " + ", ".join(f"n.{number:02}" for number in range(12))
+    host.on("POST", HELLO, Reply(422, problem(422, "invalid_input", detail, errors=errors)))
+    assert "does not fit: n.00: Extra; n.01" in (said := call("invoke", "hello").err)
+    assert "n.09: Extra; and 2 more (--json shows all)" in said
+    assert "n.10" not in said
+
+
 def test_an_error_with_json_is_an_object_too(call: Runs, host: StandIn) -> None:
     body = problem(500, "workflow_error", "it failed", workflow_id="hello:k")
     host.on("POST", HELLO, Reply(500, body, headers=ENDED))

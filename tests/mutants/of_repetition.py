@@ -70,7 +70,7 @@ MUTANTS = (
     Mutant(
         "own-migrations-alone",
         "A project's migrations in a checkout aren't Outlast's own",
-        "cli/test_checkout.py::test_a_database_elsewhere_gets_outlasts_own_alone",
+        "store/test_migrations.py::test_a_migration_of_a_project_beside_ours_is_not_ours",
     ),
     Mutant(
         "another-message-taken-for-it",

@@ -22,6 +22,8 @@ ANSWER_MARGIN_S = 15.0
 UNREACHABLE = "unreachable"
 CONNECTION_BROKEN = "connection_broken"
 _GATEWAY_STATUSES = frozenset({429, 502, 503, 504})
+_REASONS_MAX = 10
+"""How many places of an input one line tells of."""
 _REFUSALS = frozenset(
     {"overloaded", "shutting_down", "database_unavailable", "jwks_unavailable", "rate_limited"}
 )
@@ -201,13 +203,18 @@ def decoded(answer: Answer) -> Any:
 
 
 def _sentence(problem: Mapping[str, Any]) -> str:
-    """What happened, with the first of pydantic's errors where the text leaves that out."""
+    """What happened, with the reason at each place of the input that pydantic's errors name."""
     text = str(problem.get("detail") or problem.get("message"))
     errors = problem.get("errors")
-    if not isinstance(errors, list) or not errors or not isinstance(errors[0], dict):
+    reasons: dict[str, list[str]] = {}
+    for error in errors if isinstance(errors, list) else ():
+        if isinstance(error, dict) and str(error.get("msg")) not in text:
+            where = ".".join(str(each) for each in error.get("loc", ())) or "body"
+            reasons.setdefault(where, []).append(str(error.get("msg")))
+    if not reasons:
         return text
-    what, where = str(errors[0].get("msg")), ".".join(str(each) for each in errors[0].get("loc", ()))
-    if what in text:
-        return text
-    told = not where or text.endswith(f": {where}")
-    return f"{text}: {what}" if told else f"{text}: {where}: {what}"
+    told = [f"{where}: {', '.join(reasons[where])}" for where in sorted(reasons)]
+    if len(told) > _REASONS_MAX:
+        told[_REASONS_MAX:] = [f"and {len(told) - _REASONS_MAX} more (--json shows all)"]
+    head, _, places = text.rpartition(": ")
+    return f"{head if places.split(', ') == sorted(reasons) else text}: {'; '.join(told)}"

@@ -42,7 +42,7 @@ class Migration:
 
 def migrations() -> list[Migration]:
     """All migrations of Outlast's own that this package carries, oldest first."""
-    # guard: own-migrations-alone = return migrations_in(migrations_folder())
+    # guard: own-migrations-alone = migrations_in(migrations_folder())
     return [each for each in migrations_in(migrations_folder()) if each.is_own]
 
 
