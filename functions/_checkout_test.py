@@ -41,6 +41,18 @@ def test_a_declined_card_puts_the_widgets_back(outlast: Outlast) -> None:
     assert shelf.calls == [{"sku": "widget", "quantity": 2}]
 
 
+def test_over_http_one_key_is_one_order(outlast: Outlast) -> None:
+    outlast.stub(reserve, returns=True)
+    outlast.stub(charge, returns="paid")
+    shipped = outlast.stub(ship, returns=1)
+    keyed = outlast.with_key("order-7")
+    first, again = (keyed.call(checkout, json=ORDER) for _ in range(2))
+    assert (first.status, first.json()["payment"]) == (200, "paid")
+    assert (again.body, again.headers["idempotency-replayed"]) == (first.body, "true")
+    assert len(shipped.calls) == 1
+    assert keyed.call(checkout, json={**ORDER, "quantity": 3}).json()["code"] == "idempotency_key_reused"
+
+
 def test_a_provider_that_is_down_is_asked_again(outlast: Outlast) -> None:
     outlast.stub(reserve, returns=True)
     outlast.stub(charge, raises=[ConnectionError, ConnectionError], returns="paid")

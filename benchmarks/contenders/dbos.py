@@ -38,7 +38,7 @@ class Dbos:
     def launch(self, site: Site, database: str, env: dict[str, str] | None = None) -> Server:
         """Start the process; it may not answer yet."""
         port = free_port()
-        command = [str(PYTHON), str(APP), str(port), _url(database), self._kind]
+        command = [str(PYTHON), str(APP), str(port), sqlalchemy_url(database), self._kind]
         if self._pinned:
             command = ["taskset", "-c", "0", *command]
         return spawn(self.name, command, port, site.log(self.name), env=env)
@@ -59,7 +59,7 @@ class Dbos:
         return Call("/start", body, status=202)
 
 
-def _url(database: str) -> str:
+def sqlalchemy_url(database: str) -> str:
     """SQLAlchemy takes URLs alone."""
     given = conninfo_to_dict(database)
     return f"postgresql://{given['user']}@/{given['dbname']}?host={given['host']}&port={given['port']}"

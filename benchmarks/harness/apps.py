@@ -14,9 +14,9 @@ ROOT = Path(__file__).parents[2]
 LIMIT_S = 300
 
 
-def run_app(name: str, *arguments: str) -> dict[str, Any]:
+def run_app(name: str, *arguments: str, python: str | Path = sys.executable) -> dict[str, Any]:
     """What `apps/NAME.py` prints. Raises BenchmarkError."""
-    command = [sys.executable, str(ROOT / "benchmarks" / "apps" / f"{name}.py"), *arguments]
+    command = [str(python), str(ROOT / "benchmarks" / "apps" / f"{name}.py"), *arguments]
     environment = {**clean_environment(), "PYTHONPATH": _path()}
     done = subprocess.run(command, capture_output=True, timeout=LIMIT_S, env=environment, check=False)
     if done.returncode:

@@ -8,7 +8,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 from psycopg.rows import dict_row
@@ -24,6 +24,8 @@ from outlast.sdk.workflows import Workflow
 from outlast.store.connections import Database
 from outlast.store.instances import RecoveryLimits
 from outlast.store.postgres import PostgresStore
+from outlast.testing.processes import DrivenEngine
+from tests.engine.memory import Memory, VirtualTime
 from tests.hosts import pause_s
 
 WAIT_S = 30.0
@@ -61,6 +63,7 @@ class Bench:
 
     engine: Engine
     store: PostgresStore
+    """Or the MemoryStore of outlast.testing, which is asked for the same."""
     url: str
     instance_id: str
     observations: list[Observation] = field(default_factory=list)
@@ -87,7 +90,8 @@ class Bench:
         return await self.result(await self.start(workflow, *args, **kwargs))
 
     async def rows(self, query: str, *parameters: Any) -> list[dict[str, Any]]:
-        """What the database holds."""
+        """What Postgres holds. A test that asks for it is marked `postgres`."""
+        assert not isinstance(self.url, Memory), "SQL needs Postgres: mark the test `postgres`"
         async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:
             cursor = connection.cursor(row_factory=dict_row)
             await cursor.execute(query.encode(), parameters)
@@ -95,11 +99,15 @@ class Bench:
 
     async def row(self, workflow_id: str) -> dict[str, Any]:
         """The row of a workflow."""
+        if isinstance(self.url, Memory):
+            return self.url.row(workflow_id)
         (row,) = await self.rows("select * from outlast.workflow_status where workflow_id = %s", workflow_id)
         return row
 
     async def steps(self, workflow_id: str) -> list[dict[str, Any]]:
         """The recorded steps of a workflow, in order of completion."""
+        if isinstance(self.url, Memory):
+            return self.url.steps(workflow_id)
         query = """
             select * from outlast.operation_outputs where workflow_id = %s order by completion_order, step_id
         """
@@ -119,14 +127,19 @@ class Bench:
         """Wait until a workflow has left the memory; its row."""
 
         async def waiting() -> dict[str, Any] | None:
-            query = (
-                "select *, claimable_at > now() as later from outlast.workflow_status where workflow_id = %s"
-            )
-            (row,) = await self.rows(query, workflow_id)
+            row = await self._row_and_later(workflow_id)
             assert row["status"] == "PENDING", row
             return row if row["later"] and workflow_id not in self.live else None
 
         return await self.until(waiting)
+
+    async def _row_and_later(self, workflow_id: str) -> dict[str, Any]:
+        """Its row, and as `later` whether it becomes due only later."""
+        if isinstance(self.url, Memory):
+            return self.url.row(workflow_id)
+        query = "select *, claimable_at > now() as later from outlast.workflow_status where workflow_id = %s"
+        (row,) = await self.rows(query, workflow_id)
+        return row
 
     @property
     def live(self) -> dict[str, Any]:
@@ -167,6 +180,9 @@ class Bench:
             await end_tasks(tasks)
         engine._step_threads.shutdown(wait=False, cancel_futures=True)
         engine._body_threads.shutdown(wait=False, cancel_futures=True)
+        if isinstance(self.url, Memory):
+            self.url.crash(self.instance_id)
+            return
         await self.store.close()
         await self.rows(
             "update outlast.instances set lease_until = now() - interval '1 hour' where instance_id = %s",
@@ -176,6 +192,9 @@ class Bench:
 
 async def pass_time(bench: Bench, workflow_id: str, seconds: float) -> None:
     """Let all that a suspended workflow waits for lie this much nearer."""
+    if isinstance(bench.url, Memory):
+        bench.url.pass_time(workflow_id, seconds)
+        return
     await bench.rows(
         "update outlast.operation_outputs set output = to_json((output::text)::float8 - %s)"
         " where workflow_id = %s and completion_order is null",
@@ -205,18 +224,24 @@ async def engine_on(
     """
     instance_id = f"test-{secrets.token_hex(4)}"
     limits = limits or RecoveryLimits()
-    store = PostgresStore(Database.at(url, "tests", sessions), instance_id, "test", connections, limits)
+    in_memory = isinstance(url, Memory)
+    if isinstance(url, Memory):
+        store = cast(PostgresStore, url.store(instance_id, limits, sessions))
+    else:
+        store = PostgresStore(Database.at(url, "tests", sessions), instance_id, "test", connections, limits)
     observations: list[Observation] = []
     chosen = EngineOptions(
         **{"tick_s": 0.05, "drain_s": 5.0, "moment_s": 0.2, "database_wait_s": WAIT_S, **options}
     )
-    engine = Engine(
+    engine = (DrivenEngine if in_memory else Engine)(
         instance_id,
         store,
         Functions(*workflows),
         observations.append,
         chosen,
     )
+    if isinstance(engine, DrivenEngine):
+        VirtualTime.engines.append(engine)
     await engine.open()
     bench = Bench(engine, store, url, instance_id, observations)
     try:
@@ -224,4 +249,5 @@ async def engine_on(
     finally:
         if not bench.abandoned:
             await engine.close()
-            await store.close()
+            if not in_memory:
+                await store.close()

@@ -165,6 +165,7 @@ async def test_a_parent_gets_a_childs_answer_as_the_child_annotates_it_or_as_jso
         assert await bench.run(parent) == ["Aliased", 3, "x", {"id": str(ID)}]
 
 
+@pytest.mark.postgres
 @pytest.mark.parametrize(
     ("annotation", "value", "field"),
     [
@@ -223,6 +224,7 @@ async def test_what_has_no_json_form_is_named_without_an_annotation(database: st
     assert not any("annotation" in each for each in told)
 
 
+@pytest.mark.postgres
 async def test_no_error_of_a_workflow_holds_what_sql_cannot_read(database: str) -> None:
     text = "no \0 here"
 
@@ -292,6 +294,7 @@ async def takes_text(value: str) -> list[str]:
     return [value]
 
 
+@pytest.mark.postgres
 async def test_a_call_takes_no_nul_and_what_was_stored_with_it_runs(database: str) -> None:
     async with engine_on(database, takes_text) as bench:
         with pytest.raises(NotSerializable, match=r"the input holds a NUL character.*leave it out"):

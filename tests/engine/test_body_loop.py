@@ -220,6 +220,7 @@ async def test_results_of_gathered_futures_belong_to_their_arguments(database: s
     assert sorted(got) == [[[n, -n], n] for n in range(1, 6)]
 
 
+@pytest.mark.postgres
 @pytest.mark.parametrize("flow", [own_time_and_chance, in_a_thread], ids=lambda flow: flow.definition.name)
 async def test_time_and_chance_of_a_body_are_the_same_on_replay(
     database: str, flow: Workflow[..., Any]
@@ -297,6 +298,32 @@ async def test_a_generator_that_is_left_by_break_is_closed(database: str) -> Non
     assert closed == ["closed"] * 3
 
 
+async def ones(seen: list[str]) -> AsyncIterator[int]:
+    try:
+        while True:
+            yield 1
+    finally:
+        seen.append("closed")
+
+
+@workflow
+async def leaves_in_a_cycle(collects: bool) -> list[str]:
+    seen = list[str]()
+    cycle: list[Any] = [ones(seen)]
+    cycle.append(cycle)
+    await anext(cycle[0])
+    del cycle
+    if collects:
+        gc.collect()
+    await echo("after")
+    return seen.copy()
+
+
+async def test_where_the_collector_finds_a_generator_makes_no_difference(database: str) -> None:
+    async with engine_on(database, leaves_in_a_cycle) as bench:
+        assert [await bench.run(leaves_in_a_cycle, each) for each in (True, False)] == [[], []]
+
+
 # --- no I/O ------------------------------------------------------------------------------------------------
 
 
@@ -370,6 +397,7 @@ async def many(count: int) -> int:
     return sum(await asyncio.gather(*[echo(n) for n in range(count)]))
 
 
+@pytest.mark.postgres
 async def test_concurrent_steps_share_commits(database: str) -> None:
     async with engine_on(database, many) as bench:
         workflow_id = await bench.start(many, 1_000)

@@ -9,6 +9,8 @@ import pytest
 from outlast import transaction, workflow
 from tests.engine.harness import engine_on
 
+pytestmark = pytest.mark.postgres
+
 TABLE = "create table public.effects (n int)"
 
 

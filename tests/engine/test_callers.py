@@ -143,6 +143,7 @@ async def test_what_the_policy_refuses_is_the_steps_error(supabase_database: str
         assert await bench.rows("select * from public.notes") == []
 
 
+@pytest.mark.postgres
 async def test_who_one_is_in_it_and_after_it(supabase_database: str) -> None:
     """Two transactions over the instance's one pooled connection."""
     async with engine_on(supabase_database, *FLOWS, connections=3) as bench:
@@ -185,6 +186,7 @@ async def test_claims_are_data(supabase_database: str, text: str) -> None:
         assert await run_as(bench, caller, noting, text) == [text]
 
 
+@pytest.mark.postgres
 @pytest.mark.parametrize(
     "role",
     [
@@ -250,6 +252,7 @@ BECOMING = [
 ]
 
 
+@pytest.mark.postgres
 @pytest.mark.parametrize("statements", BECOMING, ids=lambda each: each[0])
 async def test_a_body_that_becomes_somebody_else_is_undone(
     supabase_database: str, statements: list[str]
@@ -281,6 +284,7 @@ async def test_older_settings_of_claims_do_not_count(supabase_database: str) -> 
         assert await run_as(bench, user(ADA), flow) == ""
 
 
+@pytest.mark.postgres
 async def test_deferred_triggers_run_as_the_caller(supabase_database: str) -> None:
     trigger = """
         create table public.seen (who text);
@@ -377,6 +381,7 @@ async def test_a_recovered_workflow_acts_for_the_same_caller(supabase_database: 
             assert row["owner"] == ADA
 
 
+@pytest.mark.postgres
 async def test_without_the_roles_it_says_what_is_missing(database: str) -> None:
     """A plain Postgres. Roles are all databases', so a name that nobody has."""
     async with engine_on(database, *FLOWS) as bench:

@@ -239,9 +239,11 @@ async def test_tasks_that_nobody_waits_for_end_with_the_body(database: str) -> N
 async def test_a_step_begins_after_the_end_of_what_was_given_up(database: str) -> None:
     """As if the body had waited for it: what a step cleans up is over before the next one looks."""
     done: list[str] = []
+    begun = asyncio.Event()
 
     @step
     async def uploads() -> None:
+        begun.set()
         try:
             await asyncio.sleep(3600)
         finally:
@@ -249,14 +251,20 @@ async def test_a_step_begins_after_the_end_of_what_was_given_up(database: str) -
             done.append("cleaned up")
 
     @step
+    async def has_begun() -> None:
+        await begun.wait()  # else there may be nothing to clean up
+
+    @step
     async def looks() -> list[str]:
         return list(done)
 
     @workflow
     async def flow() -> list[str]:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(0.05):
-                await uploads()
+        uploading = asyncio.create_task(uploads())
+        await has_begun()
+        uploading.cancel()
+        with suppress(asyncio.CancelledError):
+            await uploading
         return await looks()
 
     async with engine_on(database, flow) as bench:

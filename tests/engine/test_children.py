@@ -50,6 +50,7 @@ async def parent(number: int) -> int:
     return await (await start(child, number)).result()
 
 
+@pytest.mark.postgres
 async def test_a_child_whose_start_was_not_recorded_is_not_started_again(database: str) -> None:
     """As after a crash of its parent between the child's start and the record of that."""
     opened[:] = [asyncio.Event()]
@@ -88,6 +89,7 @@ def def_parent(number: int) -> list[Any]:
     return [handle.workflow_id, handle.result(), once.workflow_id, once.result()]
 
 
+@pytest.mark.postgres
 async def test_a_def_workflow_starts_children_as_an_async_one_does(database: str) -> None:
     async with engine_on(database, def_parent, child, moment_s=0.01) as bench:
         workflow_id = await bench.start(def_parent, 4)
@@ -112,6 +114,7 @@ async def test_a_def_step_starts_workflows_and_waits_for_them(database: str) -> 
         assert await bench.run(flow) == [10, 12]
 
 
+@pytest.mark.postgres
 async def test_a_child_under_a_key_of_its_own_is_one_whoever_starts_it(database: str) -> None:
     @workflow
     async def keyed(number: int, again: bool) -> list[Any]:
@@ -161,6 +164,7 @@ async def test_a_handle_of_no_workflow_waits_for_nothing(database: str) -> None:
             assert "'nosuch'" in failure["message"]
 
 
+@pytest.mark.postgres
 @pytest.mark.parametrize("where", ["here", "elsewhere"])
 async def test_who_waits_for_a_workflow_that_is_removed_is_told(database: str, where: str) -> None:
     """Its row is deleted while a parent, a host and a caller with a bound wait for its end."""

@@ -14,6 +14,8 @@ from outlast.core.records import Suspension
 from outlast.store.transactions import PostgresTransactions
 from tests.engine.harness import Bench, engine_on
 
+pytestmark = pytest.mark.postgres
+
 # A COMMIT that takes a while and can't be called back, as one that waits for its disk or a standby.
 SLOW_COMMIT = """
 create table public.money (id int primary key, cents int not null);
@@ -115,7 +117,8 @@ async def test_who_is_cancelled_during_a_commit_learns_what_came_of_it(database:
         workflow_id = await bench.start(is_cancelled)
 
         async def lingers() -> bool:
-            return bool(await bench.rows("select 1 from pg_stat_activity where wait_event = 'PgSleep'"))
+            query = "select 1 from pg_stat_activity where wait_event = 'PgSleep' and datname = "
+            return bool(await bench.rows(query + "current_database()"))  # others sleep in theirs
 
         await bench.until(lingers)
         tasks[-1].cancel()

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import psycopg
+import pytest
 
 from outlast import step, workflow
 from tests.engine.harness import Bench, engine_on
+
+pytestmark = pytest.mark.postgres
 
 BLOCKED = """
 select count(*) as n from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()

@@ -61,6 +61,7 @@ async def test_who_asks_while_the_engine_closes_is_told_so(database: str) -> Non
                 await asyncio.wait_for(look, 10)
 
 
+@pytest.mark.postgres
 async def test_what_was_claimed_before_the_shutdown_is_not_begun_in_it(database: str) -> None:
     events: list[str] = []
 
@@ -94,6 +95,7 @@ async def test_what_was_claimed_before_the_shutdown_is_not_begun_in_it(database:
         assert (row["owner"], row["status"], row["recovery_attempts"]) == (None, "PENDING", 0)
 
 
+@pytest.mark.postgres
 async def test_no_step_begins_on_a_record_that_was_refused_this_moment(database: str) -> None:
     events: list[str] = []
 
@@ -280,6 +282,7 @@ def count_beats(bench: Bench) -> list[float]:
     return beats
 
 
+@pytest.mark.postgres
 async def test_a_body_that_takes_long_to_end_is_not_asked_for_again_and_again(database: str) -> None:
     begun, ending, go = asyncio.Event(), asyncio.Event(), asyncio.Event()
 

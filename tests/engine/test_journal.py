@@ -66,6 +66,7 @@ async def test_a_commit_whose_answer_was_lost_is_acknowledged_all_the_same(datab
         assert (await bench.row(workflow_id))["epoch"] == 1
 
 
+@pytest.mark.postgres
 async def test_a_strangers_start_is_not_taken_for_ones_own_after_a_lost_answer(database: str) -> None:
     """The same id, started elsewhere between the two tries."""
     async with store_of(database) as store, store_of(database, "you") as other:
@@ -96,6 +97,7 @@ async def journal_over(store: PostgresStore) -> AsyncIterator[Journal]:
         await journal.close(2.0)
 
 
+@pytest.mark.postgres
 async def test_bad_data_fails_nobody_else(database: str) -> None:
     async with store_of(database) as store, journal_over(store) as journal:
         bad = NewWorkflow("bad", "f", "{}", idempotency_key="a\0b")
@@ -107,6 +109,7 @@ async def test_bad_data_fails_nobody_else(database: str) -> None:
             await refused
 
 
+@pytest.mark.postgres
 async def test_what_an_older_claim_still_had_to_write_is_refused_and_the_newer_ones_lands(
     database: str,
 ) -> None:
@@ -128,6 +131,7 @@ async def test_what_an_older_claim_still_had_to_write_is_refused_and_the_newer_o
     assert await rows(database, query) == [("2",)]
 
 
+@pytest.mark.postgres
 async def test_whoever_waits_is_not_told_an_end_that_was_refused(database: str) -> None:
     go_on = threading.Event()
 
@@ -145,6 +149,7 @@ async def test_whoever_waits_is_not_told_an_end_that_was_refused(database: str) 
             await result
 
 
+@pytest.mark.postgres
 async def test_after_a_refused_record_no_step_begins(database: str) -> None:
     running, go_on = asyncio.Event(), asyncio.Event()
     begun: list[str] = []

@@ -142,6 +142,7 @@ def gap_after_the_start(bench: Bench, *, taken_over: bool) -> list[asyncio.Event
     return asked
 
 
+@pytest.mark.postgres
 @pytest.mark.parametrize("taken_over", [False, True])
 async def test_a_start_from_before_a_gap_in_the_lease_waits_for_a_beat(
     database: str, taken_over: bool

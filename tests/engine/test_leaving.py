@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from outlast import step, workflow
 from tests.engine.harness import Bench, engine_on
 from tests.store.harness import under_way, waits_for_a_lock
+
+pytestmark = pytest.mark.postgres
 
 MANY_CYCLES = 200
 GIVEN_BACK = {"status": "PENDING", "owner": None, "epoch": 1, "recovery_attempts": 2}

@@ -126,6 +126,7 @@ PLAINLY = [
 ]
 
 
+@pytest.mark.postgres
 @pytest.mark.parametrize("how", ["ends", "fails", "overruns"])
 async def test_nothing_is_left_in_the_session(supabase_database: str, how: str) -> None:
     """Over the one pooled connection of the instance."""
@@ -136,6 +137,7 @@ async def test_nothing_is_left_in_the_session(supabase_database: str, how: str) 
             assert await bench.run(looking) == before, statement
 
 
+@pytest.mark.postgres
 @pytest.mark.parametrize("how", ["ends", "fails", "overruns"])
 async def test_nothing_is_left_by_the_services_own(database: str, how: str) -> None:
     async with engine_on(database, *FLOWS, connections=3) as bench:
@@ -165,6 +167,7 @@ async def test_callers_find_nothing_of_a_service_transaction(supabase_database: 
         assert (found["app"], found["temporary"]) == ("", 0)
 
 
+@pytest.mark.postgres
 async def test_the_engine_runs_nothing_of_a_body_under_its_own_role(supabase_database: str) -> None:
     """What a body put in the way, or put off to the commit, would act with the rights of the engine."""
     traps = """
@@ -255,6 +258,7 @@ async def note_effect(tx: Any) -> None:
     await tx.execute(COUNT, (2,))
 
 
+@pytest.mark.postgres
 @pytest.mark.parametrize("role", ["caller", "service"])
 async def test_a_thread_whose_attempt_is_over_has_no_connection(supabase_database: str, role: Any) -> None:
     going, over = threading.Event(), threading.Event()
@@ -286,6 +290,7 @@ async def test_a_thread_whose_attempt_is_over_has_no_connection(supabase_databas
         assert await bench.rows("select n from public.effects") == [{"n": 2}]
 
 
+@pytest.mark.postgres
 @pytest.mark.parametrize("role", ["caller", "service"])
 async def test_a_statement_of_a_thread_is_cut_off_with_its_attempt(supabase_database: str, role: Any) -> None:
     @transaction(role=role, timeout=0.3)
@@ -305,6 +310,7 @@ async def test_a_statement_of_a_thread_is_cut_off_with_its_attempt(supabase_data
         assert (await bench.run(looking))["locks"] == 0
 
 
+@pytest.mark.postgres
 @pytest.mark.parametrize("role", ["caller", "service"])
 async def test_what_a_body_leaves_running_has_no_connection(supabase_database: str, role: Any) -> None:
     going = asyncio.Event()

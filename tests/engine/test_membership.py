@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from outlast import start, step, workflow
 from outlast.core.observations import DatabaseLost
 from outlast.core.records import Claims, LostInstance
 from tests.engine.harness import engine_on
+
+pytestmark = pytest.mark.postgres
 
 CLAIMABLE = """
 insert into outlast.workflow_status (workflow_id, function, status, input, recovery_attempts, claimable_at)

@@ -17,6 +17,8 @@ from outlast.engine.instances import allowance, loading
 from tests.engine.harness import Bench, engine_on
 from tests.engine.test_membership import SUCCEEDED
 
+pytestmark = pytest.mark.postgres
+
 KIB = 1024
 BUDGET: dict[str, Any] = {"memory_bytes_max": 4 * 1000 * KIB, "tick_s": 0.05}
 """1,000 KiB of JSON."""

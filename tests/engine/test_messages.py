@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from contextvars import Context
 from dataclasses import dataclass
 from datetime import timedelta
@@ -35,7 +36,9 @@ from outlast.engine.execution.calls import PendingCall
 from outlast.engine.operations import leaving
 from outlast.engine.waits.messages import Delivery, Inbox
 from outlast.sdk.operations import Receive
+from outlast.testing.statements.messages import MessageStatements
 from tests.engine.harness import Bench, engine_on, pass_time
+from tests.engine.memory import Memory
 
 LONG_S = 3600.0
 
@@ -43,7 +46,9 @@ LONG_S = 3600.0
 async def sql(
     bench: Bench, workflow_id: str, message: Any, topic: str | None = None, key: str | None = None
 ) -> int:
-    """Send as a user does in SQL."""
+    """Send as a user does in SQL: no instance is told."""
+    if isinstance(bench.url, Memory):
+        return MessageStatements(bench.url.database).send(workflow_id, json.dumps(message), topic or "", key)
     query = "select outlast.send(%s, %s::json, %s, %s) as id"
     (row,) = await bench.rows(query, workflow_id, Json(message), topic, key)
     return int(row["id"])
@@ -136,6 +141,7 @@ async def test_a_message_is_read_as_the_type_asked_for_or_refused_for_good(datab
         assert await bench.result(workflow_id) == [["a", 1], "quantity", ["c", 3]]
 
 
+@pytest.mark.postgres
 async def test_a_message_that_nobody_can_read_is_received_all_the_same(database: str) -> None:
     @workflow
     async def flow() -> list[Any]:
@@ -176,6 +182,7 @@ async def test_a_def_workflow_receives_and_sends(database: str) -> None:
 # --- waiting and waking ------------------------------------------------------------------------------------
 
 
+@pytest.mark.postgres
 @pytest.mark.parametrize("how", ["sql", "engine", "another engine"])
 async def test_a_suspended_receiver_is_woken(database: str, how: str) -> None:
     async with engine_on(database, three) as bench, engine_on(database) as other:
@@ -220,6 +227,9 @@ async def test_another_topics_message_wakes_nobody(database: str) -> None:
 
 
 async def _delivered(bench: Bench, workflow_id: str) -> bool:
+    if isinstance(bench.url, Memory):
+        letters = bench.url.database.letters
+        return all(each.number is not None for each in letters if each.workflow_id == workflow_id)
     query = "select 1 from outlast.messages where workflow_id = %s and number is null"
     return not await bench.rows(query, workflow_id)
 
@@ -260,6 +270,7 @@ async def test_a_sleeper_is_not_woken_by_messages(database: str) -> None:
         assert await bench.result(workflow_id) == "early"
 
 
+@pytest.mark.postgres
 async def test_a_transaction_sends_when_it_commits_and_blocks_nobody_before(database: str) -> None:
     @workflow
     async def flow() -> list[Any]:
@@ -278,6 +289,7 @@ async def test_a_transaction_sends_when_it_commits_and_blocks_nobody_before(data
         assert await bench.result(workflow_id) == ["soon", "between", "late"]
 
 
+@pytest.mark.postgres
 async def test_what_is_rolled_back_was_never_sent(database: str) -> None:
     @workflow
     async def flow() -> Any:
@@ -342,6 +354,7 @@ async def test_a_message_that_came_in_time_counts_though_its_receiver_wakes_late
         assert await bench.result(workflow_id) == "in time"
 
 
+@pytest.mark.postgres
 async def test_a_deadline_comes_before_the_message(database: str) -> None:
     @workflow(timeout=timedelta(minutes=10))
     async def flow() -> None:
@@ -363,6 +376,7 @@ async def test_a_deadline_comes_before_the_message(database: str) -> None:
 # --- crashes -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.postgres
 @pytest.mark.parametrize("received", range(4))
 async def test_a_crash_loses_and_doubles_no_message(database: str, received: int) -> None:
     """Cut after each number of records: what they name was received, the rest is still to come."""
@@ -575,6 +589,7 @@ async def test_many_messages_to_many_receivers(database: str) -> None:
 # --- sending -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.postgres
 async def test_a_workflow_sends_once_though_it_crashes_before_the_record(database: str) -> None:
     @workflow
     async def hears() -> list[Any]:
@@ -636,6 +651,7 @@ async def test_steps_send_too(database: str) -> None:
         assert await bench.result(await bench.start(flow, "f-1", workflow_id="f-1")) == [1, 2, None]
 
 
+@pytest.mark.postgres
 async def test_sending_to_nobody_to_an_ended_one_and_with_a_reused_key(database: str) -> None:
     @workflow
     async def ended() -> None: ...
@@ -666,6 +682,7 @@ async def test_sending_to_nobody_to_an_ended_one_and_with_a_reused_key(database:
             await bench.engine.send(alive, "1", "", "other")
 
 
+@pytest.mark.postgres
 @pytest.mark.parametrize("body", ['"\\u0000"', '"\\ud800"', "{", "", "1 2"])
 async def test_what_postgres_cannot_hold_is_refused(database: str, body: str) -> None:
     async with engine_on(database, three) as bench:

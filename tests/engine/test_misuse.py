@@ -14,7 +14,7 @@ import pytest
 
 from outlast import UsageError, publish, receive, send, sleep, start, start_once, step, transaction, workflow
 from outlast.core.observations import CallUnawaited, JournalMoves, JournalStalled, LoopFailed
-from outlast.core.records import Ending, FencedWrite
+from outlast.core.records import Ending
 from outlast.core.status import Status
 from outlast.engine import journal as journals
 from outlast.engine.bodies.loop import CALLBACKS_MAX
@@ -322,6 +322,7 @@ def test_without_a_host_python_warns() -> None:
 # --- a journal that doesn't move ----------------------------------------------------------------------------
 
 
+@pytest.mark.postgres
 async def test_a_journal_that_does_not_move_is_told_of(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -345,8 +346,9 @@ async def test_a_waiter_that_cannot_be_told_does_not_stop_the_journal(database: 
     """As a future whose loop was closed: settling it raises."""
     async with engine_on(database, child) as bench:
         broken = BrokenFuture(loop=asyncio.get_running_loop())
-        ending = Ending(Status.SUCCESS)
-        bench.engine._journal._add("nobody", journals._Write(FencedWrite("nobody", 1, end=ending), broken))
+        write = journals._Write("nobody", 1, broken)
+        write.end = Ending(Status.SUCCESS)
+        bench.engine._journal._add("nobody", write)
         assert await bench.run(child, 2) == 4
         (told,) = [each for each in bench.observations if isinstance(each, LoopFailed)]
         assert told.loop == "journal"

@@ -18,6 +18,8 @@ from outlast.core.observations import (
 )
 from tests.engine.harness import Bench, engine_on
 
+pytestmark = pytest.mark.postgres
+
 T = TypeVar("T", bound=Observation)
 tries = 0
 

@@ -6,6 +6,8 @@ import asyncio
 from contextvars import Context
 from typing import Any
 
+import pytest
+
 from outlast import step, transaction, workflow
 from outlast.core.records import StepRecord
 from outlast.engine.execution.calls import PendingCall
@@ -83,7 +85,7 @@ def test_no_completion_passes_one_that_is_about_to_be_committed() -> None:
     put(completions, later)
     assert taken(completions) == []
     assert taken(completions) == []  # however often it is asked
-    completions.drop(about)
+    completions.drop([about])
     assert taken(completions) == [later]
     assert not completions.waiting
 
@@ -135,6 +137,7 @@ async def doubtful() -> None:
     await asyncio.wait(tasks)
 
 
+@pytest.mark.postgres
 async def test_no_result_passes_a_transaction_given_up_in_doubt(database: str) -> None:
     """Whether it was committed is known once the record of that it wasn't is accepted."""
     doubts[:] = [doubt := Doubt()]

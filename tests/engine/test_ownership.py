@@ -77,6 +77,7 @@ async def owner(bench: Bench, workflow_id: str = "w") -> Any:
     return (await bench.row(workflow_id))["owner"]
 
 
+@pytest.mark.postgres
 async def test_a_row_that_is_owned_and_unknown_is_given_back_when_two_beats_have_shown_it(
     bench: Bench,
 ) -> None:
@@ -114,6 +115,7 @@ async def test_a_start_whose_answer_is_on_its_way_is_not_given_back(bench: Bench
     assert await bench.result("w") == "done"
 
 
+@pytest.mark.postgres
 @pytest.mark.parametrize("change", ["owner = 'other', epoch = 2", "epoch = 2", "owner = null, epoch = 2"])
 async def test_an_execution_is_stopped_whose_row_is_no_longer_its_own(bench: Bench, change: str) -> None:
     workflow_id = await held(bench)
@@ -138,6 +140,7 @@ async def test_what_began_after_a_beat_was_sent_is_not_judged_by_its_answer(benc
     assert execution.stopped is None
 
 
+@pytest.mark.postgres
 async def test_no_more_is_claimed_than_fits(bench: Bench) -> None:
     await bench.rows(DUE)
     for _ in range(3):
@@ -149,6 +152,7 @@ async def test_no_more_is_claimed_than_fits(bench: Bench) -> None:
         assert owned["n"] == 2
 
 
+@pytest.mark.postgres
 async def test_of_two_executions_of_a_workflow_here_the_newer_stays(bench: Bench) -> None:
     """It was taken for lost, recovered by others, and claimed by the very same instance."""
     workflow_id = await held(bench)
@@ -164,6 +168,7 @@ async def test_of_two_executions_of_a_workflow_here_the_newer_stays(bench: Bench
     assert await bench.result(workflow_id) == "done"
 
 
+@pytest.mark.postgres
 async def test_an_instance_whose_session_is_gone_for_a_moment_keeps_its_work(bench: Bench) -> None:
     await bench.rows(FOREIGN_INSTANCE)
     await bench.rows(OURS, "other")

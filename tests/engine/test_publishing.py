@@ -124,6 +124,7 @@ async def test_a_def_workflow_publishes(database: str) -> None:
         assert await bench.run(awaits) == "done"
 
 
+@pytest.mark.postgres
 async def test_an_event_has_no_commit_of_its_own(database: str) -> None:
     @workflow
     async def flow() -> None:
@@ -159,6 +160,7 @@ async def test_a_step_of_such_a_name_is_no_event(database: str) -> None:
 # --- replay ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.postgres
 @pytest.mark.parametrize("recorded", range(6))
 async def test_a_crash_loses_and_doubles_no_event(database: str, recorded: int) -> None:
     """Cut after each number of records: the rest is published anew, in the same order."""
@@ -214,6 +216,7 @@ async def _count(bench: Bench, workflow_id: str, count: int) -> bool:
     return len(await events(bench, workflow_id)) == count
 
 
+@pytest.mark.postgres
 async def test_code_that_publishes_something_else_is_non_determinism(database: str) -> None:
     name = ["one"]
 
@@ -238,6 +241,7 @@ async def test_code_that_publishes_something_else_is_non_determinism(database: s
 # --- branches, cancellation, the end -----------------------------------------------------------------------
 
 
+@pytest.mark.postgres
 async def test_events_of_branches_replay_in_their_recorded_order(database: str) -> None:
     lives: list[list[str]] = []
 
@@ -269,6 +273,7 @@ async def test_events_of_branches_replay_in_their_recorded_order(database: str) 
         assert lives[0] == lives[1]
 
 
+@pytest.mark.postgres
 async def test_a_body_is_ahead_of_its_journal_by_a_bounded_amount_and_may_give_up_there(
     database: str,
 ) -> None:
@@ -352,6 +357,7 @@ async def _more(bench: Bench, workflow_id: str, than: int) -> bool:
     return len(await events(bench, workflow_id)) > than
 
 
+@pytest.mark.postgres
 async def test_a_superseded_execution_publishes_nothing(database: str) -> None:
     opened = asyncio.Event()
 

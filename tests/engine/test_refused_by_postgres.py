@@ -9,6 +9,8 @@ from outlast.core.errors import NotRecordable
 from outlast.core.observations import WorkflowEnded, WorkflowStopped
 from tests.engine.harness import Bench, engine_on
 
+pytestmark = pytest.mark.postgres
+
 WAITS = "status = 'PENDING' and owner is null and claimable_at > now() + interval '1 minute'"
 
 

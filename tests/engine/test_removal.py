@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from outlast import WorkflowHandle, publish, receive, sleep, start, step, workflow
 from tests.engine.harness import Bench, engine_on
+
+pytestmark = pytest.mark.postgres
 
 LEFT = """
     select

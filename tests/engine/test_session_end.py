@@ -14,6 +14,8 @@ from outlast import WorkflowFailed, step, transaction, workflow
 from outlast.store.connections import Database, SoleConnection
 from tests.engine.harness import WAIT_S, engine_on
 
+pytestmark = pytest.mark.postgres
+
 
 @pytest.mark.parametrize("last_word", [errors.AdminShutdown, errors.CrashShutdown, errors.ConnectionFailure])
 async def test_the_servers_last_word_runs_the_body_again(

@@ -14,6 +14,8 @@ from outlast.store.connections import Database
 from outlast.store.relied import RELIED_ON
 from tests.engine.harness import engine_on
 
+pytestmark = pytest.mark.postgres
+
 TEXT = 'Zoë, "ю" \\ {NULL} 中 🚲'
 
 # Those that what we send and read could rely on, each at the values that would do most harm. What stands in

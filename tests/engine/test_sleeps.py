@@ -162,6 +162,7 @@ async def test_a_crash_keeps_the_wake_time(database: str) -> None:
         assert await bench.result(workflow_id) == [None, "held"]
 
 
+@pytest.mark.postgres
 async def test_a_deadline_comes_before_the_wake_time(database: str) -> None:
     @workflow(timeout=timedelta(minutes=10))
     async def flow() -> None:
@@ -245,6 +246,7 @@ def nothing_is_left_of(ids: set[str]) -> bool:
     return not any(each.workflow_id in ids for each in runners)
 
 
+@pytest.mark.postgres
 async def test_suspended_workflows_hold_no_memory(database: str) -> None:
     @workflow
     async def flow() -> None:

@@ -16,6 +16,8 @@ from outlast.store.queries import load
 from tests.engine.harness import engine_on
 from tests.engine.wire import reading_along
 
+pytestmark = pytest.mark.postgres
+
 JOURNAL = "insert into outlast.workflow_status as w"
 HISTORIES = "from outlast.operation_outputs o where o.workflow_id = d.workflow_id"
 SLEEP_S = 0.4
@@ -141,6 +143,8 @@ async def test_the_journals_plan_never_walks_all_that_an_instance_owns(database:
 @pytest.mark.parametrize("file", ["instances.sql", "journal.sql", "workflows.sql"])
 def test_the_driver_keeps_what_it_made_of_every_statement(file: str) -> None:
     for name, statement in load(file).items():
+        if name == "commit_batch":
+            continue  # libpq sends it: see store/wire.py
         text = statement.as_bytes(None)
         assert len(text) <= MAX_CACHED_STATEMENT_LENGTH, f"{name} would be parsed anew at each execution"
         assert text.count(b"%(") <= MAX_CACHED_STATEMENT_PARAMS

@@ -130,6 +130,7 @@ async def test_its_timeout_is_the_same_after_a_recovery(supabase_database: str) 
     assert deadlines == [row["s"] + 3600] * 3
 
 
+@pytest.mark.postgres
 async def test_a_timeout_that_a_file_got_later_is_none_of_earlier_workflows(database: str) -> None:
     new = NewWorkflow("w", "bounded", "{}", version="before")
     async with engine_on(database, moment_s=3600.0) as bench:
@@ -195,6 +196,7 @@ async def anything(value: float) -> float:
     return value
 
 
+@pytest.mark.postgres
 @pytest.mark.parametrize("kind", ["json", "jsonb"])
 async def test_a_number_that_no_double_holds_ends_it_as_invalid(database: str, kind: str) -> None:
     """Postgres knows larger numbers: as jsonb it is written with a thousand digits."""

@@ -71,6 +71,7 @@ async def test_whoever_loses_the_race_for_an_id_attaches_and_runs_nothing(
         assert counter.runs == 1
 
 
+@pytest.mark.postgres
 async def test_a_start_is_answered_when_its_row_is_durable(database: str, counter: Counted) -> None:
     counter.open.set()
     async with engine_on(database, flow, **QUIET) as bench:
@@ -83,6 +84,7 @@ async def test_a_start_is_answered_when_its_row_is_durable(database: str, counte
         assert await bench.result("w") == 1
 
 
+@pytest.mark.postgres
 async def test_a_start_whose_answer_comes_after_its_recovery_runs_nothing(
     database: str, counter: Counted
 ) -> None:
@@ -111,6 +113,7 @@ async def test_a_start_whose_answer_comes_after_its_recovery_runs_nothing(
         assert counter.runs == 1
 
 
+@pytest.mark.postgres
 async def test_an_instance_that_leaves_starts_nothing(database: str, counter: Counted) -> None:
     async with engine_on(database, flow, **QUIET) as bench:
         await start(bench, 1)
@@ -151,6 +154,7 @@ async def test_who_asks_during_anothers_query_is_answered_too(database: str, cou
             assert found.status is Status.SUCCESS
 
 
+@pytest.mark.postgres
 async def test_whoever_waits_for_what_went_elsewhere_is_answered_from_there(
     database: str, counter: Counted
 ) -> None:

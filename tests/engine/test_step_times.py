@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from outlast import sleep, step, transaction, workflow
 from tests.engine.harness import Bench, engine_on
 
@@ -18,6 +20,7 @@ SPANS = """
 """
 
 
+@pytest.mark.postgres
 async def test_a_step_ends_after_it_began_by_what_it_took_on_the_databases_clock(database: str) -> None:
     tries = 0
 
@@ -55,6 +58,7 @@ async def test_a_step_ends_after_it_began_by_what_it_took_on_the_databases_clock
             assert all(each["span_s"] >= 0.045 and each["in_time"] for each in found), found
 
 
+@pytest.mark.postgres
 async def test_a_sleep_that_left_the_memory_ended_when_it_woke(database: str) -> None:
     gate = asyncio.Event()
 
@@ -89,6 +93,7 @@ async def _slept_again(bench: Bench, workflow_id: str) -> bool:
     return len(await bench.steps(workflow_id)) == 3 and workflow_id not in bench.live
 
 
+@pytest.mark.postgres
 async def test_a_step_that_runs_is_seen_here_at_once_and_elsewhere_after_some_seconds(database: str) -> None:
     gate, failed = asyncio.Event(), asyncio.Event()
 

@@ -148,6 +148,7 @@ async def test_retry_on_chooses_by_class_and_by_predicate(database: str) -> None
         assert await bench.run(flow) == 5 + 1 + 5 + 1 + 1
 
 
+@pytest.mark.postgres
 async def test_a_timeout_bounds_each_attempt_and_names_itself(database: str) -> None:
     release = threading.Event()
     tried: list[str] = []

@@ -12,6 +12,8 @@ from outlast import WorkflowHandle, sleep, step, workflow
 from outlast.sdk.workflows import Workflow
 from tests.engine.harness import engine_on
 
+pytestmark = pytest.mark.postgres
+
 BOTH = """
 insert into outlast.workflow_status (workflow_id, function, status, input, recovery_attempts, claimable_at)
 values ('parent', %s, 'PENDING', '{}', 3, now() - interval '2 min'), ('kid', 'kid', 'PENDING', '{}', 3, now())

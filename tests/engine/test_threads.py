@@ -143,6 +143,7 @@ async def test_context_variables_reach_threads_and_come_back_not(database: str) 
         assert await bench.result(workflow_id) == ["of the body", workflow_id, "of the body", workflow_id]
 
 
+@pytest.mark.postgres
 async def test_a_def_workflow_sleeps_short_and_long_without_a_thread(database: str) -> None:
     lives: list[str] = []
 
@@ -168,6 +169,7 @@ async def test_a_def_workflow_sleeps_short_and_long_without_a_thread(database: s
         assert len(lives) == 2
 
 
+@pytest.mark.postgres
 async def test_a_def_workflow_goes_on_after_a_crash(database: str) -> None:
     reached, release = threading.Event(), threading.Event()
     ran: list[str] = []
@@ -198,6 +200,7 @@ async def test_a_def_workflow_goes_on_after_a_crash(database: str) -> None:
         assert ran == ["first", "second", "second"]
 
 
+@pytest.mark.postgres
 async def test_a_stopped_thread_ends_at_its_call_or_at_its_next(database: str) -> None:
     ended = threading.Event()
     reasons: list[BaseException] = []
@@ -249,6 +252,7 @@ async def test_a_thread_that_waits_for_another_workflow_is_let_go(database: str)
         await bench.until(ended.is_set)
 
 
+@pytest.mark.postgres
 async def test_many_def_workflows_run_at_once(database: str) -> None:
     barrier = threading.Barrier(20)
 

@@ -6,9 +6,12 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import psycopg
+import pytest
 
 from outlast import receive, workflow
 from tests.engine.harness import Bench, engine_on
+
+pytestmark = pytest.mark.postgres
 
 NEVER_S = 3600.0
 """A tick that no test lives to see."""

@@ -14,6 +14,8 @@ from psycopg.rows import dict_row
 from outlast import UsageError, WorkflowFailed, context, step, transaction, workflow
 from tests.engine.harness import Bench, engine_on
 
+pytestmark = pytest.mark.postgres
+
 TABLE = "create table public.effects (id serial primary key, what text unique, number int)"
 
 

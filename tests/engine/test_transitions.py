@@ -50,6 +50,7 @@ async def apply(store: PostgresStore, connection: psycopg.AsyncConnection[Any], 
         await store.journal.commit(Batch(2, [], [FencedWrite(ID, 1, [], ends[change])]))
 
 
+@pytest.mark.postgres
 @pytest.mark.parametrize("change", list(Change))
 async def test_statements_change_what_the_table_says(database: str, change: Change) -> None:
     limits = RecoveryLimits(attempts_max=0 if change is Change.EXHAUST else 10)

@@ -101,6 +101,7 @@ async def test_a_timeout_ends_body_steps_and_tasks(database: str) -> None:
         assert cleaned == ["body"]
 
 
+@pytest.mark.postgres
 async def test_a_deadline_that_passed_while_nobody_ran_it_ends_it_at_recovery(database: str) -> None:
     @workflow(timeout=3600)
     async def flow() -> str:
@@ -276,6 +277,7 @@ async def sleeping_child() -> str:
     return "child awake"
 
 
+@pytest.mark.postgres
 async def test_a_child_is_started_once_and_waited_for_as_a_step(database: str) -> None:
     @workflow
     async def parent() -> list[Any]:
@@ -461,6 +463,7 @@ async def test_the_logger_is_silent_while_replaying(database: str, caplog: pytes
     assert all(workflow_id in text for text in texts)
 
 
+@pytest.mark.postgres
 async def test_the_logger_is_silent_before_a_sleep_that_ends_it(
     database: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -11,6 +11,16 @@ MUTANTS = (
         "http/test_auth.py::test_bad_tokens_are_refused",
     ),
     Mutant(
+        "token-expired-long-ago",
+        "A token is good until its exp, by the clock of the host",
+        "web/test_tokens.py::test_tokens_are_in_force_by_our_clock",
+    ),
+    Mutant(
+        "token-of-tomorrow",
+        "A token isn't good before its nbf and its iat",
+        "web/test_tokens.py::test_tokens_are_in_force_by_our_clock",
+    ),
+    Mutant(
         "old-keys-for-ever",
         "A key set that can't be fetched anew is believed in for a day",
         "http/test_auth.py::test_a_revoked_key_is_no_good_for_long",

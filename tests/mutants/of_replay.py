@@ -36,6 +36,11 @@ MUTANTS = (
         "engine/test_body_loop.py::test_a_replay_gives_what_a_run_in_one_go_gives[waits_over_shields]",
     ),
     Mutant(
+        "collected-generators-closed-at-once",
+        "What the collector does, and when, decides nothing in a body",
+        "engine/test_body_loop.py::test_where_the_collector_finds_a_generator_makes_no_difference",
+    ),
+    Mutant(
         "scopes-hashed-by-address",
         "anyio's sets of a body's scopes go in the same order on replay",
         "engine/test_body_order.py::test_a_group_of_anyio_is_cancelled_in_the_same_order",

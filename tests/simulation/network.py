@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from outlast.core.ports import Conflicted, Unreachable
 from outlast.testing.database import Database
 from outlast.testing.rows import Blocked, Transaction
-from tests.simulation.world import Process, World
+from tests.simulation.world import CYCLE_S, Process, World
 
 T = TypeVar("T")
 
@@ -26,6 +26,12 @@ CONFLICTING = frozenset({"commit", "effect", "record transaction", "end transact
 PATIENCE_S = 35.0
 """After so long a caller gives a statement up, as the store's timeouts do."""
 
+TIED_S_MAX = 0.5
+"""So long an answer waits for a timer at most."""
+
+TIED_CYCLES = 3
+"""From an answer to what comes of it: its future, its task, the execution that it is for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Weather:
@@ -35,6 +41,8 @@ class Weather:
     conflict: float = 0.0
     latency_s: float = 0.0005
     slow: float = 0.02
+    ties: float = 0.0
+    """How often an answer comes a few cycles before a timer of its process: both are handled together."""
     sessions: bool = True
 
 
@@ -203,7 +211,17 @@ class SimulatedLink:
             if in_doubt or future.done() or not self._process.alive:
                 self._end(result)  # whoever began it knows nothing of it
         if not in_doubt:
-            self._world.at(back_s, lambda: self._deliver(future, result, error))
+            self._world.at(self._tied_s(back_s), lambda: self._deliver(future, result, error))
+
+    def _tied_s(self, back_s: float) -> float:
+        """How long the way back takes: by itself two things never happen in one cycle of a loop."""
+        chance = self._world.chance
+        if chance.random() >= self._network.weather.ties:
+            return back_s
+        timers = [each for each in self._process.timers_in_s() if each < TIED_S_MAX]
+        if not timers:
+            return back_s
+        return max(0.0, chance.choice(timers) - chance.uniform(0, TIED_CYCLES * CYCLE_S))
 
     def _deliver(self, future: asyncio.Future[Any], result: Any, error: Exception | None) -> None:
         """The answer arrives at the process, if there is one."""

@@ -46,6 +46,7 @@ def random_plan(seed: int) -> Plan:
     count = 0 if chance.random() < 0.1 else chance.randint(1, 5)
     faults = sorted((_moment_s(chance), chance.choice(FAULTS)) for _ in range(count))
     programs = [a_program(chance, chance.randint(1, size)) for _ in range(workflows)]
+    weather = replace(weather, ties=chance.choice([0.0, 0.1, 0.5]))
     return Plan(str(seed), seed, chance.choice([1, 2, 2, 3]), programs, weather, faults)
 
 

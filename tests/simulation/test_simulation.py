@@ -14,8 +14,11 @@ from outlast.engine.execution import execution
 from outlast.engine.execution.calls import PendingCall
 from outlast.engine.execution.completions import Completion, Completions
 from outlast.engine.execution.execution import Execution
+from outlast.engine.operations import leaving
 from outlast.testing.rows import Workflow
 from outlast.testing.statements.journal import JournalStatements
+from tests.mutants.marks import marks, without
+from tests.mutants.mutant import PACKAGE
 from tests.simulation.network import MISHAPS, Weather
 from tests.simulation.plans import AT_CYCLES, Plan, calm_plan, mail_plan, plan_of, random_plan, sweep
 from tests.simulation.programs import Node, a_program
@@ -168,3 +171,18 @@ def test_it_finds_a_wake_up_that_is_lost_at_the_suspension(monkeypatch: pytest.M
 def test_it_finds_messages_that_are_received_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(execution, "last_received", lambda _: {})
     assert found_by_schedules(plan=mail_plan)
+
+
+def plan_of_ties(seed: int) -> Plan:
+    """Receives, and answers that come together with timers; nothing goes wrong."""
+    plan = plan_of_receives(seed)
+    weather = replace(plan.weather, ties=0.5, mishap=0.0, conflict=0.0)
+    return replace(plan, weather=weather, faults=[])
+
+
+def test_it_finds_a_timer_that_strikes_just_when_a_message_was_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    (mark,) = (each for each in marks(PACKAGE) if each.name == "leaves-with-a-completion")
+    mutant = dict(vars(leaving))
+    exec(compile(without(mark), mark.file, "exec"), mutant)  # noqa: S102 - it is this project's own file
+    monkeypatch.setattr(leaving, "_look_again", mutant["_look_again"])
+    assert found_by_schedules(plan=plan_of_ties)

@@ -57,6 +57,11 @@ class Process:
             return None
         return max(self.frozen_until, self._world.now + due_in_s / self._rate)
 
+    def timers_in_s(self) -> list[float]:
+        """In how many seconds of the world its timers strike."""
+        now = self.loop.time()
+        return [max(0.0, at - now) / self._rate for at in self.loop.timers()]
+
     def kill(self) -> None:
         """SIGKILL: nothing of it runs any more."""
         self.alive = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import psycopg
 import pytest
@@ -46,8 +46,14 @@ def connection(postgres: str) -> Iterator[psycopg.Connection]:
         yield opened
 
 
+def doubled(column: Sequence[float | None]) -> str:
+    return numbers([None if each is None else 2 * each for each in column])
+
+
 def test_one_row_is_plain_values() -> None:
-    assert values(["a", "b", "c"], [("x", None, 1.5)]) == {"a": "x", "b": None, "c": "1.5"}
-    assert values(["a", "b"], []) == {"a": None, "b": None}
+    columns: dict[str, Literal] = {"a": texts, "b": texts, "c": numbers, "d": doubled, "e": doubled}
+    row = {"a": "x", "b": None, "c": "1.5", "d": "6", "e": None}
+    assert values(columns, [("x", None, 1.5, 3, None)]) == row
+    assert values(columns, []) == dict.fromkeys(columns)
     with pytest.raises(ValueError, match="NUL"):
-        values(["a"], [("x\0y",)])
+        values({"a": texts}, [("x\0y",)])

@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -25,9 +26,11 @@ from outlast.core.records import (
     InboxQuery,
     LostInstance,
     NewWorkflow,
+    Ownership,
     StepRecord,
     Suspension,
 )
+from outlast.core.resources import EVENTS, STEPS, WORKFLOW, WORKFLOWS
 from outlast.core.status import Status
 from outlast.store.connections import Database
 from outlast.store.instances import RecoveryLimits
@@ -555,3 +558,109 @@ async def test_beats_tell_the_time_and_what_is_owned(both: Both) -> None:
     assert abs(beat.database_s - time.time()) < 60  # noqa: TID251
     await asyncio.sleep(0)
     assert (await both.a.instances.beat(60.0)).database_s >= beat.database_s
+
+
+async def test_what_the_pages_read(both: Both) -> None:
+    store = both.a.workflows
+    first = new("w1", subject="ada", idempotency_key="k", version="v")
+    second = new("w2", subject="bob", parent="w1", deadline_s=4e9)
+    await both.a.journal.commit(Batch(1, [first], []))
+    await both.a.journal.commit(Batch(2, [second], []))
+    told = step("2", order=2)._replace(name="publish asked", kind="publish", output='{"a": 1}', began=None)
+    waits = StepRecord("3", "receive", "4e9", kind="receive")
+    failed = step("1", None, 1, '{"code":"step_failed"}')._replace(kind="step", attempts=3)
+    assert await write(both.a, failed, told, waits, of="w1")
+    ending = Ending(Status.ERROR, error='{"code":"workflow_error","failure":{"type":"E","message":"no"}}')
+    assert await write(both.a, end=ending, of="w2", nonce=9)
+
+    def plain(rows: Any) -> Any:
+        """All but the dates themselves, which are of one database or the other."""
+        return [
+            {
+                name: ("a date" if hasattr(value, "isoformat") else value)
+                for name, value in dict(row).items()
+                if name not in ("deadline", "over_at")
+            }
+            for row in rows
+        ]
+
+    assert sorted((await store.ownership(["w1", "w2", "none"])).items()) == [
+        ("w1", Ownership("w1", "f", Status.PENDING, "ada", None)),
+        ("w2", Ownership("w2", "f", Status.ERROR, "bob", "w1")),
+    ]
+    assert await store.counts("ada", 10, 10) == (0, 1)
+    assert await store.show("none") is None
+    shown = [await store.show("w1"), await store.show("w2")]
+    assert [(each["status"], each["owner"], each["completed_at"] is None) for each in shown] == [
+        ("PENDING", "a", True),
+        ("ERROR", None, False),
+    ]
+    assert set(shown[0]) == {column.name for column in WORKFLOW}
+    listing = {
+        "all": await store.listing(WORKFLOWS, {"subject": None}),
+        "first": await store.listing(WORKFLOWS, {"subject": None}, None, 1),
+        "ada's": await store.listing(WORKFLOWS, {"subject": "ada"}),
+        "failed": await store.listing(
+            WORKFLOWS, {"subject": None, "status": [Status.ERROR], "error": "E: NO"}
+        ),
+        "bob's, failed": await store.listing(WORKFLOWS, {"subject": "bob", "error": "E: no"}),
+        "children": await store.listing(
+            WORKFLOWS, {"subject": None, "parent": "w1", "since": datetime(2020, 1, 1, tzinfo=UTC)}
+        ),
+        "steps": await store.listing(STEPS, {"workflow_id": "w1"}),
+        "later steps": await store.listing(STEPS, {"workflow_id": "w1"}, (1, "1"), 1),
+        "events": await store.listing(EVENTS, {"workflow_id": "w1"}, (0,), 10),
+        "other events": await store.listing(EVENTS, {"workflow_id": "w1", "event": "answered"}, (0,), 10),
+        "after": await store.steps_after("w1", 1, 10),
+    }
+    rows = listing["all"].rows
+    assert [each["workflow_id"] for each in rows] == ["w2", "w1"]
+    next_page = await store.listing(
+        WORKFLOWS, {"subject": None}, (rows[0]["created_at"], rows[0]["workflow_id"])
+    )
+    assert [each["workflow_id"] for each in next_page.rows] == ["w1"]
+    found = {name: (plain(page.rows), page.more) for name, page in listing.items()}
+    assert found == PAGES
+
+
+_W1 = {
+    "workflow_id": "w1", "function": "f", "version": "v", "status": "PENDING", "queue": None, "parent": None,
+    "attributes": None, "recovery_attempts": 0, "claimable_at": None, "created_at": "a date",
+    "started_at": "a date", "updated_at": "a date", "completed_at": None, "error_code": None,
+    "error_message": None,
+}  # fmt: skip
+_W2 = _W1 | {
+    "workflow_id": "w2", "version": None, "status": "ERROR", "parent": "w1", "completed_at": "a date",
+    "error_code": "workflow_error", "error_message": "E: no",
+}  # fmt: skip
+_FAILED = {
+    "step_id": "1", "name": "s", "kind": "step", "output": None, "error": '{"code":"step_failed"}',
+    "attempts": 3, "completion_order": 1, "started_at": "a date", "completed_at": "a date", "place": 1,
+}  # fmt: skip
+_TOLD = _FAILED | {
+    "step_id": "2", "name": "publish asked", "kind": "publish", "output": '{"a": 1}', "error": None,
+    "attempts": 1, "completion_order": 2, "place": 2,
+}  # fmt: skip
+_WAITS = _FAILED | {
+    "step_id": "3", "name": "receive", "kind": "receive", "output": "4e9", "error": None, "attempts": 1,
+    "completion_order": None, "completed_at": "a date", "place": 2147483647,
+}  # fmt: skip
+_EVENT = {"number": 2, "event": "asked", "value": '{"a": 1}', "published_at": "a date"}
+_AFTER = {
+    "step_id": "2", "name": "publish asked", "kind": "publish", "succeeded": True, "completion_order": 2,
+    "completed_at": "a date", "value": '{"a": 1}',
+}  # fmt: skip
+PAGES = {
+    "all": ([_W2, _W1], False),
+    "first": ([_W2], True),
+    "ada's": ([_W1], False),
+    "failed": ([_W2], False),
+    "bob's, failed": ([], False),
+    "children": ([_W2], False),
+    "steps": ([_FAILED, _TOLD, _WAITS], False),
+    "later steps": ([_TOLD], True),
+    "events": ([_EVENT], False),
+    "other events": ([], False),
+    "after": ([_AFTER], False),
+}
+"""On Postgres and in memory alike."""

@@ -100,3 +100,12 @@ def test_a_seed_gives_the_failure_again(outlast: Outlast) -> None:
         _ = outlast.explore(faulty.counts_its_recoveries, seed=seed, schedules=1)
     assert str(first.value).partition(":\n")[2] == str(again.value).partition(":\n")[2]
     assert str(again.value).count(" and then ") == 0, "as small as it goes"
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts the descriptors in /proc")
+def test_processes_that_were_killed_keep_no_descriptors(outlast: Outlast) -> None:
+    outlast.stub(sound.pay, returns=1)
+    open_files: list[int] = []
+    outlast.before_each(lambda: open_files.append(len(list(Path("/proc/self/fd").iterdir()))))
+    assert outlast.crash_everywhere(sound.in_a_row).crashes > 10
+    assert max(open_files) - min(open_files) < 10

@@ -25,7 +25,7 @@ def test_the_example_passes(pytester: pytest.Pytester) -> None:
         test.write(report)
     options = ("-p", "no:schemathesis", "-p", "no:randomly", "-s", "functions")
     result = pytester.runpytest_subprocess(*options, timeout=200)
-    assert result.parseoutcomes() == {"passed": 5}
+    assert result.parseoutcomes() == {"passed": 7}
     printed = PAGE.partition("```text\n")[2].partition("```")[0]
     figures = re.compile(r"\d+")
     said = "\n".join(result.outlines).replace(f"{pytester.path}/", "")
@@ -35,9 +35,13 @@ def test_the_example_passes(pytester: pytest.Pytester) -> None:
 
 
 def test_the_page_names_what_the_fixture_has() -> None:
-    from outlast.testing import Outlast, Run
+    from outlast.testing import Answer, Outlast, Run
 
-    for kind, named in ((Outlast, PAGE.partition("## What the fixture does")[2]), (Run, PAGE)):
+    for kind, named in (
+        (Outlast, PAGE.partition("## What the fixture does")[2]),
+        (Run, PAGE),
+        (Answer, PAGE),
+    ):
         for name in vars(kind):
             if not name.startswith("_") and name not in ("close", "workflow_id", "started_at"):
                 assert re.search(rf"\b{name}\b", named), name

@@ -239,6 +239,81 @@ def test_the_fixture_in_a_wider_scope(project: pytest.Pytester) -> None:
     assert passed(project) == 2
 
 
+CALLED = """
+import pytest
+from functions.orders import _ship, orders, refund
+from functions.hello import hello
+
+def test_names_are_those_of_a_host(outlast):
+    assert outlast.call(orders, json={"sku": "w"}).run.workflow_id.startswith("orders:")
+    assert outlast.call(refund).json() == "refunded"
+    assert outlast.call("/functions/v1/orders/refund").json() == "refunded"
+    assert outlast.with_key("k").run(refund).workflow_id == "orders/refund:k"
+    assert outlast.call("/functions/v1/orders/_ship").json()["code"] == "NOT_FOUND"
+    assert outlast.run(_ship).workflow_id.startswith("orders/_ship:")
+    assert len(outlast.call(orders, json={"sku": "w"}).run.children) == 1
+
+def test_what_the_test_does_not_import_is_served_too(outlast):
+    assert outlast.call("/functions/v1/parts").json() == "a folder's"
+    assert outlast.call("/functions/v1/pages/deep/er", method="GET").text == "/deep/er"
+    assert outlast.call("/functions/v1/_hidden").status == 404
+    assert outlast.call("/functions/v1/empty").status == 404
+
+def test_a_function_that_the_gateway_leaves_alone(outlast):
+    assert outlast.as_nobody().call(hello).text == "hello"
+    assert outlast.as_nobody().call(orders, json={"sku": "w"}).status == 401
+"""
+
+
+def test_functions_of_the_folder_are_called_by_their_names(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        **{
+            "functions/orders": """
+                from outlast import start, workflow
+
+                @workflow
+                async def _ship() -> None: ...
+
+                @workflow
+                async def orders(sku: str) -> str:
+                    await (await start(_ship)).result()
+                    return sku
+
+                @workflow
+                async def refund() -> str:
+                    return "refunded"
+            """,
+            "functions/hello": """
+                from outlast import handler
+
+                @handler
+                def hello(request):
+                    return "hello"
+            """,
+            "functions/parts/index": """
+                from outlast import workflow
+
+                @workflow
+                async def parts() -> str:
+                    return "a folder's"
+            """,
+            "functions/pages": """
+                async def app(scope, receive, send):
+                    await send({"type": "http.response.start", "status": 200, "headers": []})
+                    path = scope["path"].removeprefix(scope["root_path"])
+                    await send({"type": "http.response.body", "body": path.encode()})
+            """,
+            "functions/_hidden": "",
+            "functions/empty": "",
+            "functions/_orders_test": CALLED,
+        }
+    )
+    project.path.joinpath("functions.py").unlink()
+    supabase = project.mkdir("supabase")
+    supabase.joinpath("config.toml").write_text("[functions.hello]\nverify_jwt = false\n")
+    assert passed(project, "functions") == 3
+
+
 def test_importing_outlast_brings_neither_kit_nor_pytest() -> None:
     import subprocess
 

@@ -325,9 +325,8 @@ def test_completions_are_released_in_their_order_and_new_ones_come_after(records
     for each in records:
         history.meet(each.step_id, STEP, each.name)
     released = []
-    while (record := history.next()) is not None:
-        released.append(record.completion_order)
-        history.pass_on()
+    while history.left:
+        released.append(history.take().completion_order)
     assert released == orders
     assert history.orders == max(orders, default=0)
 
@@ -340,9 +339,9 @@ def test_every_call_gets_its_own_record_in_whatever_order_it_comes(
     for record in data.draw(st.permutations(records)):
         assert history.replaying
         assert history.meet(record.step_id, STEP, record.name) == record
-    while history.next() is not None:
+    while history.left:
         assert history.replaying
-        history.pass_on()
+        history.take()
     assert not history.replaying
     history.check_all_reached()
     assert history.meet(str(len(records) + 1), STEP, "new") is None

@@ -52,25 +52,23 @@ def test_recorded_completions_come_in_their_order_and_new_ones_after() -> None:
     assert history.orders == 4
     for step_id, name in (("1", "a"), ("2", "b")):
         history.meet(step_id, STEP, name)
-    assert history.next() == record("2", "b", 2)
-    history.pass_on()
-    assert history.next() == record("1", "a", 4)
-    history.pass_on()
-    assert history.next() is None
+    assert history.take() == record("2", "b", 2)
+    assert history.take() == record("1", "a", 4)
+    assert not history.left
 
 
 def test_a_completion_whose_call_was_not_made_diverges() -> None:
     history = History([record("1", "a", 1), record("2", "b", 2)])
     history.meet("2", STEP, "b")
     with pytest.raises(Diverged, match=r"step 1 'a'.*waits"):
-        history.next()
+        history.take()
 
 
 def test_replay_lasts_until_the_last_record_is_out_and_an_unfinished_sleep_is_reached() -> None:
     history = History([record("1", "a", 1), record("2", "sleep", None)])
     assert history.replaying
     history.meet("1", STEP, "a")
-    history.pass_on()
+    history.take()
     assert history.replaying
     history.meet("2", SLEEP, "sleep")
     assert not history.replaying

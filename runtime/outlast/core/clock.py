@@ -35,9 +35,9 @@ def age_s(reading: float | None, now: float) -> float:
 
 def whole_microseconds(at_s: float) -> float:
     """`at_s` (Unix seconds) rounded up to what a database keeps, so that no timer fires early."""
-    rounded = round(at_s, 6)
-    # guard: times-rounded-down = rounded
-    return rounded if rounded >= at_s else round(rounded + 1e-6, 6)
+    whole = round(at_s * 1e6)  # to an integer: to a number of digits takes ten times as long
+    # guard: times-rounded-down = whole / 1e6
+    return (whole if whole / 1e6 >= at_s else whole + 1) / 1e6
 
 
 def machine_now() -> datetime:

@@ -45,10 +45,8 @@ class History:
         self._unmet.discard(step_id)
         return record
 
-    def next(self) -> StepRecord | None:
+    def take(self) -> StepRecord:
         """The next recorded completion, for a body at rest. Raises Diverged if it has not made that call."""
-        if not self.left:
-            return None
         record = self.left[-1]
         # guard: uncalled-steps-ignored
         if record.step_id in self._unmet:
@@ -56,11 +54,7 @@ class History:
                 f"step {record.step_id} {record.name!r} is recorded, but the code now waits without having "
                 f"called it: {_RULE}"
             )
-        return record
-
-    def pass_on(self) -> None:
-        """Go on to the next completion: this one was handed over, or its call was given up."""
-        self.left.pop()
+        return self.left.pop()
 
     def check_all_reached(self) -> None:
         """Raise Diverged if the body, which has ended, did more when it was recorded."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import secrets
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, Literal
@@ -293,10 +294,8 @@ class Engine:
 
     async def _same_payload(self, new: NewWorkflow) -> bool:
         """Whether what differs in its bytes is the same JSON; it may have come another way."""
-        try:
+        with _reaching():
             return new.input is not None and await self._workflows.same_payload(new)
-        except Unreachable as error:
-            raise DatabaseUnavailable(str(error)) from error
 
     async def wait(self, workflow_id: str, timeout_s: float | None) -> Standing | None:
         """How the workflow ended; None if it hasn't within `timeout_s`. Raises ShuttingDown."""
@@ -307,10 +306,8 @@ class Engine:
 
     async def cancel(self, workflow_id: str) -> bool:
         """Cancel a live workflow; False if it isn't live. Raises DatabaseUnavailable."""
-        try:
+        with _reaching():
             cancelled = await self._workflows.cancel(workflow_id)
-        except Unreachable as error:
-            raise DatabaseUnavailable(str(error)) from error
         execution = self._executor.live.get(workflow_id)
         if cancelled and execution is not None:
             execution.stop(LeaseLost("the workflow was cancelled"))
@@ -405,10 +402,8 @@ class Engine:
             raise NotRecordable(f"the database refused to store this call: {error}") from error
 
     async def _look(self, workflow_id: str) -> Standing | None:
-        try:
+        with _reaching():
             return await self._waits.look(workflow_id)
-        except Unreachable as error:
-            raise DatabaseUnavailable(str(error)) from error
 
     def runs_here(self, workflow_id: str) -> bool:
         """Whether it is in the memory of this instance."""
@@ -452,10 +447,8 @@ class Engine:
         return await self._send(workflow_id, body, topic, key or f"call-{secrets.token_hex(16)}")
 
     async def _send(self, workflow_id: str, body: str, topic: str, key: str) -> int:
-        try:
+        with _reaching("whether the message was sent is unknown: "):
             message_id = await self._messages.send(workflow_id, body, topic, key)
-        except Unreachable as error:
-            raise DatabaseUnavailable(f"whether the message was sent is unknown: {error}") from error
         self._delivery.arrived()
         return message_id
 
@@ -478,12 +471,11 @@ class Engine:
         )
         for conflicts in count(1):
             try:
-                await self._transactions.transact(work, None)
+                with _reaching():
+                    await self._transactions.transact(work, None)
                 break
             except Conflicted as error:
                 await conflict_pause(conflicts, error)
-            except Unreachable as error:
-                raise DatabaseUnavailable(str(error)) from error
         return results[0]
 
     def block(self, call: Coroutine[Any, Any, Any]) -> Any:
@@ -547,6 +539,15 @@ class Engine:
             parent=parent,
             ends_by_s=ends_by_s,
         )
+
+
+@contextmanager
+def _reaching(unknown: str = "") -> Iterator[None]:
+    """What is done within needs the database. Raises DatabaseUnavailable."""
+    try:
+        yield
+    except Unreachable as error:
+        raise DatabaseUnavailable(f"{unknown}{error}") from error
 
 
 def _not_served(fn: Callable[..., Any]) -> str:

@@ -29,7 +29,7 @@ from outlast.engine.bodies.async_body import AsyncBody
 from outlast.engine.bodies.sync_body import SyncBody
 from outlast.engine.execution.execution import Execution, public_reason
 from outlast.engine.execution.services import Services
-from outlast.engine.operations.table import Table
+from outlast.engine.operations.table import OPERATIONS
 from outlast.engine.waits.ends import Waits
 from outlast.sdk.clients import MakeClients
 from outlast.sdk.context import Context, WorkflowLogger, enter_context, known_context
@@ -72,7 +72,7 @@ class Executor:
         self._waits = waits
         self._host = host
         self._body_threads = body_threads
-        self._operations = Table()
+        self._operations = OPERATIONS
         self._idle = asyncio.Event()
         self._idle.set()
         self._awaited: tuple[int, Callable[[], None]] | None = None

@@ -41,12 +41,14 @@ class _Start:
         self.settled.set_result(written.get(self.workflow_id))
 
 
-class _Write:
-    __slots__ = ("begun", "rows", "settled", "size", "workflow_id", "write")
+class _Write(FencedWrite):
+    __slots__ = ("begun", "rows", "settled", "size")
 
-    def __init__(self, write: FencedWrite, settled: asyncio.Future[bool]) -> None:
-        self.workflow_id = write.workflow_id
-        self.write = write
+    def __init__(self, workflow_id: str, epoch: int, settled: asyncio.Future[bool]) -> None:
+        self.workflow_id = workflow_id
+        self.epoch = epoch
+        self.steps: list[StepRecord] = []
+        self.end: Ending | Suspension | None = None
         self.settled = settled
         self.rows = 1
         self.size = 0
@@ -73,7 +75,7 @@ class _Part:
         self.batch = Batch(
             nonce,
             [entry.new for entry in entries if isinstance(entry, _Start)],
-            [entry.write for entry in entries if isinstance(entry, _Write)],
+            [entry for entry in entries if isinstance(entry, _Write)],
         )
 
     def halves(self) -> list[_Part]:
@@ -149,27 +151,26 @@ class Journal:
 
         What one workflow writes while a commit is on its way goes into the next one together.
         """
-        waiting = self._entries.get(workflow_id)
+        write = self._entries.get(workflow_id)
         # guard: last-word-of-the-old
-        if isinstance(waiting, _Write) and waiting.write.epoch > epoch:
+        if isinstance(write, _Write) and write.epoch > epoch:
             return self._refused()  # the last word of an execution whose workflow was claimed again
-        if not isinstance(waiting, _Write) or waiting.write.epoch != epoch or waiting.write.end is not None:
-            waiting = _Write(FencedWrite(workflow_id, epoch), self._loop.create_future())
-            self._add(workflow_id, waiting)
-        write = waiting.write
+        if not isinstance(write, _Write) or write.epoch != epoch or write.end is not None:
+            write = _Write(workflow_id, epoch, self._loop.create_future())
+            self._add(workflow_id, write)
         for step in steps:
-            if step.step_id in waiting.begun:  # it may end before the record of its begin was written
-                waiting.begun.remove(step.step_id)
+            if step.step_id in write.begun:  # it may end before the record of its begin was written
+                write.begun.remove(step.step_id)
                 write.steps = [each for each in write.steps if each.step_id != step.step_id]
             if step.completion_order is None:
-                waiting.begun.add(step.step_id)
+                write.begun.add(step.step_id)
             write.steps.append(step)
-            waiting.rows += 1
-            waiting.size += len(step.output or "") + len(step.error or "")
+            write.rows += 1
+            write.size += len(step.output or "") + len(step.error or "")
         if end is not None:
             write.end = end
-            waiting.size += len(end.output or "") if isinstance(end, Ending) else 0
-        return waiting.settled
+            write.size += len(end.output or "") if isinstance(end, Ending) else 0
+        return write.settled
 
     def _refused(self) -> asyncio.Future[bool]:
         settled: asyncio.Future[bool] = self._loop.create_future()

@@ -31,7 +31,7 @@ class Lease:
     def covers(self, term: int) -> bool:
         """Whether what was owned in that term still is, as far as leases decide."""
         # guard: gap-forgotten = self.trusted
-        return term == self.term and self.trusted
+        return term == self.term and monotonic() < self._trusted_until
 
     def renewed(self, sent_at: float) -> None:
         """A renewal that was sent at `sent_at` (monotonic) has been confirmed."""

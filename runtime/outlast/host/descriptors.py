@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-
 from outlast.core.errors import OutlastError
 
 CONNECTIONS_MIN = 16
@@ -30,6 +28,8 @@ def connections_max(chosen: int | None, db_connections: int, descriptors_max: in
     checks and a quarter for what functions open. Raises TooFewDescriptors where `chosen` is more than that
     without the quarter.
     """
+    import resource  # not where Windows only runs tests
+
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0] if descriptors_max is None else descriptors_max
     if limit == resource.RLIM_INFINITY:
         return chosen or CONNECTIONS_MAX

@@ -15,7 +15,6 @@ from starlette.types import ASGIApp
 from outlast.core.background import Loop
 from outlast.core.clock import Clock
 from outlast.core.observations import (
-    ForwardedUnbelieved,
     NothingServed,
     Observer,
     SchemaMigrated,
@@ -30,27 +29,12 @@ from outlast.host.clients import supabase_clients
 from outlast.host.rereading import Rereading
 from outlast.host.settings import Settings
 from outlast.host.surroundings import Surroundings
+from outlast.host.web import web_floor
 from outlast.store.connections import Database
 from outlast.store.postgres import PostgresStore
 from outlast.store.project import apply_project
 from outlast.store.realtime import Broadcasts
 from outlast.store.supabase import play_supabase
-from outlast.web.app import Web
-from outlast.web.callers.admission import Admission
-from outlast.web.callers.audit import Audit
-from outlast.web.callers.credentials import ApiKeys
-from outlast.web.callers.key_sets import KeySet, fetch_from
-from outlast.web.callers.neighbours import Neighbours
-from outlast.web.callers.shares import Shares
-from outlast.web.callers.stored import Stored
-from outlast.web.callers.tokens import Tokens
-from outlast.web.endpoints import management_app
-from outlast.web.http.addresses import Addresses
-from outlast.web.http.large_answers import LargeAnswers
-from outlast.web.http.requests import RequestLog
-from outlast.web.invoking.handlers import HostAccess
-from outlast.web.invoking.invoke import Invoker
-from outlast.web.invoking.streaming import Streamer
 
 PROJECT_FOLDER = Path("supabase")
 """The project's own migrations and seed: on the embedded database the host applies them."""
@@ -93,67 +77,20 @@ class Instance:
             settings.engine_options(),
             clients,
         )
-        shares = self._shares()
-        admission = self._admission(secret_keys, shares)
-        bodies = settings.body_limits()
-        invoker = Invoker(
+        web = web_floor(
+            settings,
             self.engine,
-            settings.sync_wait_s,
-            bodies,
-            shares,
+            store.workflows,
+            self.catalog,
+            secret_keys,
+            observe,
+            clients=clients,
+            schema_current=self._schema_current,
         )
-        self.requests = RequestLog(observe, settings.request_log, settings.request_log_per_s_max)
-        self.app = Web(
-            functions=self.catalog,
-            invoker=invoker,
-            streamer=Streamer(self.engine, invoker, shares, store.workflows),
-            access=HostAccess(self.engine, clients, bodies),
-            shares=shares,
-            bodies=settings.byte_budget(),
-            answers=LargeAnswers(settings.byte_budget()),
-            admission=admission,
-            management=management_app(
-                engine=self.engine,
-                workflows=store.workflows,
-                functions=self.catalog,
-                admission=admission,
-                visible_steps=self.catalog.visible_steps,
-                shares=shares,
-                schema_current=self._schema_current,
-                version=version,
-                body_bytes_max=settings.body_bytes_max,
-                openapi_to=settings.openapi,
-            ),
-            requests=self.requests,
-            cors_origins=settings.cors_origins,
-            audit=Audit(observe),
-            addresses=Addresses(
-                settings.trusted_proxies, lambda address: observe(ForwardedUnbelieved(address))
-            ),
-            neighbours=None
-            if settings.verify_jwt
-            else Neighbours(settings.known_hosts, settings.cors_origins),
-        )
+        self.app, self.requests, self._keys = web
         self._loops: list[Loop] = []
         self._start_ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._joined = False
-
-    def _shares(self) -> Shares:
-        stored = Stored(self._store.workflows, self._settings.stored_limits())
-        return Shares(self._settings.caller_limits(), self.engine.runs_here, stored)
-
-    def _admission(self, secret_keys: Mapping[str, str], shares: Shares) -> Admission:
-        settings = self._settings
-        url = settings.key_set_url
-        self._keys = KeySet(settings.jwks, settings.jwt_secret, None if url is None else fetch_from(url))
-        tokens = Tokens(self._keys, settings.token_issuers, settings.jwt_audiences, self.engine.clock)
-        return Admission(
-            ApiKeys(secret_keys, settings.publishable_keys),
-            tokens,
-            verify_jwt=settings.verify_jwt,
-            of_function=self.catalog.verify_jwt,
-            count=shares.count_request,
-        )
 
     async def start(self, patience_s: float) -> None:
         """Load the functions and join the database; serving may begin when this returns.

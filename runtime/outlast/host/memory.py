@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")
@@ -21,6 +20,8 @@ BODIES_MAX_BYTES = 256 * 1024 * 1024
 
 def memory_limit_bytes(cgroup: Path = CGROUP) -> int:
     """The smallest limit that holds for this process: of its cgroup (v2 or v1), RLIMIT_AS, the machine."""
+    import resource  # not where Windows only runs tests
+
     limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     limits += filter(None, map(_number, _limit_files(cgroup)))
     soft, _ = resource.getrlimit(resource.RLIMIT_AS)

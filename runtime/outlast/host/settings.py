@@ -341,8 +341,7 @@ class Settings(BaseSettings):
         """What one caller may take: by default half of the places for calls and for workflows."""
         from outlast.web.callers.shares import CallerLimits
 
-        connections = self.connections()
-        calls = self.calls_per_caller_max or max(1, min(self.workflows_max, connections) // 2)
+        calls = self.calls_per_caller_max or max(1, min(self.workflows_max, self.connections()) // 2)
         running = self.caller_running_max or min(calls, max(1, self.workflows_max // 2))
         return CallerLimits(calls, running, self.caller_requests_per_s_max, self.caller_streams_max)
 

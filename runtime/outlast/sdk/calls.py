@@ -6,31 +6,35 @@ import asyncio
 import sys
 import warnings
 from collections.abc import Awaitable, Callable, Coroutine, Generator
-from functools import partial
 from typing import Any, TypeVar
 
+from outlast.core.errors import UsageError
 from outlast.core.places import place_of_caller
 from outlast.sdk.operations import Operation
-from outlast.sdk.running import Host, Line, current_host, line_of_await
+from outlast.sdk.running import Host, Line, current_host, line_here
 
 T = TypeVar("T")
 
 
 class Call(Coroutine[Any, Any, T]):
-    """Whatever takes a coroutine takes it. `begin` makes what does the work, as an `__await__` does.
+    """Whatever takes a coroutine takes it."""
 
-    `name` is what its caller wrote, for messages; `line` the workflow's body in which it was made.
-    """
+    __slots__ = ("_closed", "_name", "_place", "_work")
 
-    __slots__ = ("_begin", "_host", "_line", "_name", "_place", "_work")
-
-    def __init__(self, begin: Callable[[], Generator[Any, Any, T]], name: str, line: Line | None) -> None:
-        self._begin: Callable[[], Generator[Any, Any, T]] | None = begin
-        self._work: Generator[Any, Any, T] | None = None
+    def __init__(self, name: str) -> None:
+        """`name` is what its caller wrote, for messages."""
         self._name = name
-        self._line = line
-        self._host = current_host() if line is None else None
+        self._work: Generator[Any, Any, T] | None = None
+        self._closed = False
         self._place = place_of_caller()
+
+    def _begin(self) -> Generator[Any, Any, T]:
+        """What does the work, as an `__await__` gives it."""
+        raise NotImplementedError
+
+    def _tell(self, place: str) -> None:
+        """It was made at `place` and never awaited."""
+        raise NotImplementedError
 
     def __repr__(self) -> str:
         return f"<{self._name}(…), to be awaited>"
@@ -40,42 +44,75 @@ class Call(Coroutine[Any, Any, T]):
 
     def send(self, value: Any) -> Any:
         """See Coroutine."""
-        return self._begun().send(value)
+        return self.__await__().send(value)
 
     def throw(self, *error: Any) -> Any:
         """See Coroutine."""
-        return self._begun().throw(*error)
+        if self._work is None:  # a task that is cancelled before it began makes no call
+            self._closed = True
+            self._work = _nothing()
+        return self._work.throw(*error)
 
     def close(self) -> None:
         """See Coroutine."""
-        self._begin = None
+        self._closed = True
         if self._work is not None:
             self._work.close()
 
     def __await__(self) -> Generator[Any, Any, T]:
-        return self._begun()
-
-    def _begun(self) -> Generator[Any, Any, T]:
         if self._work is None:
-            if self._begin is None:
+            if self._closed:
                 raise RuntimeError(f"{self._name}(…) was closed before it was awaited")
-            begin, self._begin = self._begin, None
-            self._work = begin()
+            self._closed = True  # whatever becomes of it now was its caller's wish
+            self._work = self._begin()
         return self._work
 
     def __del__(self) -> None:
-        if self._begin is None or sys.is_finalizing():
+        if not self._closed and not sys.is_finalizing():
+            self._tell(f"{self._place[0]}:{self._place[1]}")
+
+
+class _Asked(Call[T]):
+    """A call in a workflow's body."""
+
+    __slots__ = ("_line", "_operation", "_read")
+
+    def __init__(self, operation: Operation, line: Line, name: str, read: Callable[[Any], T] | None) -> None:
+        self._operation = operation
+        self._line = line
+        self._read = read
+        super().__init__(name)
+
+    def _begin(self) -> Generator[Any, Any, T]:
+        line = line_here(self._name)  # who awaits a call needn't be who made it: `gather(charge(), ship())`
+        if line is None:
+            raise UsageError("a call made in a workflow's body must be awaited there, not in a step")
+        answer = line.body.call(self._operation).__await__()
+        return answer if self._read is None else _reading(answer, self._read)
+
+    def _tell(self, place: str) -> None:
+        self._line.body.tell_unawaited(self._name, place)
+
+
+class _Later(Call[T]):
+    """A call outside of workflows' bodies."""
+
+    __slots__ = ("_host", "_make")
+
+    def __init__(self, make: Callable[[], Coroutine[Any, Any, T]], name: str) -> None:
+        self._make = make
+        self._host = current_host()
+        super().__init__(name)
+
+    def _begin(self) -> Generator[Any, Any, T]:
+        return self._make().__await__()
+
+    def _tell(self, place: str) -> None:
+        if self._host is not None:
+            self._host.tell_unawaited(self._name, place)
             return
-        file, number = self._place
-        if self._line is not None:
-            self._line.body.tell_unawaited(self._name, f"{file}:{number}")
-        elif self._host is not None:
-            self._host.tell_unawaited(self._name, f"{file}:{number}")
-        else:
-            told = (
-                f"{self._name}(…) was called and not awaited: it did nothing; write `await {self._name}(…)`"
-            )
-            warnings.warn_explicit(told, RuntimeWarning, file, number)
+        told = f"{self._name}(…) was called and not awaited: it did nothing; write `await {self._name}(…)`"
+        warnings.warn_explicit(told, RuntimeWarning, *self._place)
 
 
 class Done(Awaitable[T]):
@@ -89,29 +126,28 @@ class Done(Awaitable[T]):
         return self._value
 
 
-def ask(operation: Operation, line: Line, name: str, read: Callable[[Any], T]) -> Any:
+def ask(operation: Operation, line: Line, name: str, read: Callable[[Any], T] | None = None) -> Any:
     """Hand an operation over from a workflow's body: in a `def` one its value, else what is to be awaited.
 
     `read` makes the value of what the engine gives. `name` is what the caller wrote, for messages.
     """
-    if line.threaded:
-        return read(line.body.block(operation))
-    return Call(partial(_asked, operation, name, read), name, line)
+    if not line.threaded:
+        return _Asked(operation, line, name, read)
+    value = line.body.block(operation)
+    return value if read is None else read(value)
 
 
 def later(make: Callable[[], Coroutine[Any, Any, T]], name: str) -> Call[T]:
     """A call outside of workflows' bodies: `make` makes the coroutine that does it."""
-    return Call(lambda: make().__await__(), name, None)
+    return _Later(make, name)
 
 
-def same(value: T) -> T:
-    """For `ask`: the value as the engine gives it."""
-    return value
+def _nothing() -> Generator[Any, Any, Any]:
+    yield
 
 
-def _asked(operation: Operation, name: str, read: Callable[[Any], T]) -> Generator[Any, Any, T]:
-    # Who awaits a call needn't be who made it: `gather(charge(), ship())`.
-    return read((yield from line_of_await(name).body.call(operation).__await__()))
+def _reading(answer: Generator[Any, Any, Any], read: Callable[[Any], T]) -> Generator[Any, Any, T]:
+    return read((yield from answer))
 
 
 async def on_host(host: Host, make: Callable[[], Coroutine[Any, Any, T]]) -> T:

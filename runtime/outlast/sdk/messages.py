@@ -13,7 +13,7 @@ from outlast.core.errors import InvalidInput, UsageError
 from outlast.core.messages import TOPIC_CHARS_MAX
 from outlast.core.names import check_key
 from outlast.core.storable import check_json, check_text
-from outlast.sdk.calls import Done, ask, later, on_host, same
+from outlast.sdk.calls import Done, ask, later, on_host
 from outlast.sdk.durations import Duration, seconds_of
 from outlast.sdk.operations import Receive, Send
 from outlast.sdk.running import current_host, line_here, on_a_loop
@@ -96,7 +96,7 @@ def send(
         if not on_a_loop():
             return Done(host.block(sending()))
         return later(partial(on_host, host, sending), "send")
-    sent = ask(Send(workflow_id, body, given, idempotency_key), line, "send", same)
+    sent = ask(Send(workflow_id, body, given, idempotency_key), line, "send")
     return Done(sent) if line.threaded else sent
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from outlast.core.errors import UsageError
 from outlast.core.events import EVENT_BYTES_MAX
 from outlast.core.storable import check_json, check_text
-from outlast.sdk.calls import Done, ask, same
+from outlast.sdk.calls import Done, ask
 from outlast.sdk.operations import Publish
 from outlast.sdk.running import line_here
 from outlast.sdk.values import Values
@@ -36,5 +36,5 @@ def publish(event: str, value: Any = None) -> Awaitable[None]:
     line = line_here("publish")
     if line is None:
         raise UsageError("publish belongs in a workflow's body: a step returns what is to be told")
-    published = ask(Publish(event, body), line, "publish", same)
+    published = ask(Publish(event, body), line, "publish")
     return Done(None) if line.threaded else published

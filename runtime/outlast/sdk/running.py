@@ -123,18 +123,6 @@ def line_here(name: str) -> Line | None:
     return line
 
 
-def line_of_await(name: str) -> Line:
-    """The body in which a call is awaited.
-
-    Raises UsageError where the call was made in a workflow and is awaited outside of it or in another
-    thread.
-    """
-    line = line_here(name)
-    if line is None:
-        raise UsageError("a call made in a workflow's body must be awaited there, not in a step")
-    return line
-
-
 def enter_line(line: Line | None) -> Token[Line | None]:
     """Make `line` the current one in this context."""
     return _line.set(line)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable
 from datetime import datetime
 
 from outlast.core.errors import UsageError
-from outlast.sdk.calls import Done, ask, same
+from outlast.sdk.calls import Done, ask
 from outlast.sdk.durations import DURATION_MAX_S, Duration, seconds_of
 from outlast.sdk.operations import Sleep
 from outlast.sdk.running import line_here
@@ -34,5 +34,5 @@ def _sleep(duration_s: float | None, until_s: float | None, name: str) -> Awaita
         raise UsageError(
             f"{name} belongs in a workflow's body: a step that waits uses asyncio.sleep or time.sleep"
         )
-    slept = ask(Sleep(duration_s, until_s), line, name, same)
+    slept = ask(Sleep(duration_s, until_s), line, name)
     return Done(None) if line.threaded else slept

@@ -11,7 +11,7 @@ from outlast.core.codec import Codec, return_annotation
 from outlast.core.errors import UsageError
 from outlast.core.retry import RetryOn, RetryPolicy
 from outlast.core.storable import check_text
-from outlast.sdk.calls import ask, same
+from outlast.sdk.calls import ask
 from outlast.sdk.definitions import StepDefinition, is_async
 from outlast.sdk.durations import Duration, positive_seconds_of, seconds_of
 from outlast.sdk.operations import Step
@@ -33,8 +33,9 @@ class AsyncStep(Generic[P, R]):
         if line is None:
             call: Coroutine[Any, Any, R] = self.definition.fn(*args, **kwargs)
             return call
-        refuse_in_thread(line, self.definition.name, "step")
-        return ask(Step(self.definition, args, kwargs), line, self.definition.name, same)  # type: ignore[no-any-return]
+        if line.threaded:
+            refuse_in_thread(line, self.definition.name, "step")
+        return ask(Step(self.definition, args, kwargs), line, self.definition.name)  # type: ignore[no-any-return]
 
 
 class SyncStep(Generic[P, R]):
@@ -50,7 +51,7 @@ class SyncStep(Generic[P, R]):
             result: R = self.definition.fn(*args, **kwargs)
             return result
         refuse_on_loop(line, self.definition.name, "step")
-        return ask(Step(self.definition, args, kwargs), line, self.definition.name, same)  # type: ignore[no-any-return]
+        return ask(Step(self.definition, args, kwargs), line, self.definition.name)  # type: ignore[no-any-return]
 
     def aio(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         """The same for `async def` workflows: the function runs in a thread."""
@@ -58,7 +59,7 @@ class SyncStep(Generic[P, R]):
         if line is None:
             raise UsageError(f"{self.definition.name}.aio is for workflows; call {self.definition.name}(…)")
         refuse_in_thread(line, self.definition.name, "step")
-        return ask(Step(self.definition, args, kwargs), line, f"{self.definition.name}.aio", same)  # type: ignore[no-any-return]
+        return ask(Step(self.definition, args, kwargs), line, f"{self.definition.name}.aio")  # type: ignore[no-any-return]
 
 
 class StepDecorator(Protocol):

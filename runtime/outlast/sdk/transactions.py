@@ -9,7 +9,7 @@ from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, Type
 from outlast.core.codec import Codec, return_annotation
 from outlast.core.errors import UsageError
 from outlast.core.retry import RetryOn
-from outlast.sdk.calls import ask, later, on_host, same
+from outlast.sdk.calls import ask, later, on_host
 from outlast.sdk.definitions import TransactionDefinition, is_async
 from outlast.sdk.durations import Duration, positive_seconds_of
 from outlast.sdk.operations import Args, Kwargs, Transaction
@@ -42,7 +42,7 @@ class AsyncTransaction(Generic[P, R]):
         if line is None:
             return _transact(self.definition, args, kwargs, self.definition.name)
         refuse_in_thread(line, self.definition.name, "transaction")
-        return ask(Transaction(self.definition, args, kwargs), line, self.definition.name, same)  # type: ignore[no-any-return]
+        return ask(Transaction(self.definition, args, kwargs), line, self.definition.name)  # type: ignore[no-any-return]
 
 
 class SyncTransaction(Generic[P, R]):
@@ -60,7 +60,7 @@ class SyncTransaction(Generic[P, R]):
             result: R = host.block(host.transact(self.definition, args, kwargs))
             return result
         refuse_on_loop(line, self.definition.name, "transaction")
-        return ask(Transaction(self.definition, args, kwargs), line, self.definition.name, same)  # type: ignore[no-any-return]
+        return ask(Transaction(self.definition, args, kwargs), line, self.definition.name)  # type: ignore[no-any-return]
 
     def aio(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         """The same for `async def` functions: the body runs in a thread."""
@@ -69,7 +69,7 @@ class SyncTransaction(Generic[P, R]):
             return _transact(self.definition, args, kwargs, f"{self.definition.name}.aio")
         refuse_in_thread(line, self.definition.name, "transaction")
         name = f"{self.definition.name}.aio"
-        return ask(Transaction(self.definition, args, kwargs), line, name, same)  # type: ignore[no-any-return]
+        return ask(Transaction(self.definition, args, kwargs), line, name)  # type: ignore[no-any-return]
 
 
 def _transact(

@@ -33,15 +33,21 @@ def numbers(values: Iterable[float | None]) -> str:
     return "{" + ",".join(map(repr, values)).replace("None", "NULL") + "}"
 
 
-def values(columns: Iterable[str], rows: Sequence[Sequence[Any]]) -> dict[str, str | None]:
+def values(columns: Mapping[str, Literal], rows: Sequence[Sequence[Any]]) -> dict[str, str | None]:
     """The values of the only row, or nulls where there is none. Raises ValueError for a text with NUL."""
     if not rows:
         return dict.fromkeys(columns)
     (row,) = rows
-    given = [None if value is None else str(value) for value in row]
+    given = [_value(*each) for each in zip(columns.values(), row, strict=True)]
     if any("\0" in value for value in given if value is not None):
         raise ValueError(_NUL_REFUSED)
     return dict(zip(columns, given, strict=True))
+
+
+def _value(literal: Literal, value: Any) -> str | None:
+    if literal not in (texts, numbers):  # it makes other numbers of them
+        value = None if (number := literal([value])[1:-1]) == "NULL" else number
+    return None if value is None else str(value)
 
 
 def literals(columns: Mapping[str, Literal], rows: Sequence[Sequence[Any]]) -> dict[str, str | None]:

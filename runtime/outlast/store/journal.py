@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from psycopg import errors
 from psycopg.pq.abc import PGresult
 
 from outlast.core import faults
-from outlast.core.clock import age_s, monotonic
+from outlast.core.clock import monotonic
 from outlast.core.ports import BadData, Conflicted, Unreachable
 from outlast.core.records import Batch, Committed, Ending, FencedWrite, Suspension
 from outlast.core.status import Status
@@ -35,6 +35,16 @@ _BAD_DATA = (
 )
 
 
+def _microseconds(column: Sequence[float | None]) -> str:
+    return numbers([None if each is None else round(each * 1e6) for each in column])
+
+
+def _ages(column: Sequence[float | None]) -> str:
+    """How long ago readings of `monotonic` were, in microseconds; None is now."""
+    now = monotonic()
+    return numbers([0 if each is None else max(0, round((now - each) * 1e6)) for each in column])
+
+
 def _columns(prefix: str) -> dict[str, Literal]:
     """The parameters of `commit_batch` that are columns of one kind of rows, in the order of their values."""
     return {
@@ -45,6 +55,7 @@ def _columns(prefix: str) -> dict[str, Literal]:
 
 
 _STARTS, _HELD, _ENDS, _STEPS = map(_columns, ("start_", "held_", "end_", "step_"))
+_STEPS |= {"step_times": _microseconds, "step_begins": _ages, "step_ends": _ages}
 
 
 class PostgresJournal:
@@ -190,12 +201,7 @@ def _build_request(batch: Batch, instance_id: str) -> Request:
     """The statement and its parameters. Raises BadData for a text that Postgres can't hold."""
     held = [(write.workflow_id, write.epoch) for write in batch.writes if write.end is None]
     ends = [_end_row(write, write.end) for write in batch.writes if write.end is not None]
-    now = monotonic()
-    steps = [
-        (write.workflow_id, *step[:-2], age_s(step.began, now), age_s(step.ended, now))
-        for write in batch.writes
-        for step in write.steps
-    ]
+    steps = [(write.workflow_id, *step) for write in batch.writes for step in write.steps]
     lone = len(batch.starts) <= 1 and len(batch.writes) <= 1 and len(steps) <= 1
     form = values if lone else literals
     try:

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from outlast.testing.answers import Answer, ServerEvent
     from outlast.testing.doubles import Stub
     from outlast.testing.errors import Deadlock, Misuse, Unproved
     from outlast.testing.kit import Outlast
@@ -16,9 +17,22 @@ if TYPE_CHECKING:
     from outlast.testing.reports import Report
     from outlast.testing.runs import Run
 
-__all__ = ["Deadlock", "Misuse", "Outlast", "Report", "Run", "Stub", "Unproved", "around"]
+__all__ = [
+    "Answer",
+    "Deadlock",
+    "Misuse",
+    "Outlast",
+    "Report",
+    "Run",
+    "ServerEvent",
+    "Stub",
+    "Unproved",
+    "around",
+]
 
 _HOMES = {
+    "Answer": "answers",
+    "ServerEvent": "answers",
     "Deadlock": "errors",
     "Misuse": "errors",
     "Outlast": "kit",

@@ -1,18 +1,41 @@
-"""Which workflows there are: whatever the test, or what it runs, starts."""
+"""Which functions there are: whatever a test, or what it runs, starts or calls."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from importlib import import_module
+from importlib.util import find_spec
 from itertools import count
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
-from outlast.sdk.definitions import WorkflowDefinition
+from outlast.functions.folder import ROOT
+from outlast.functions.routes import FunctionFile, Routes, Target, list_served
+from outlast.functions.serving import NothingServed, Offer, offer_of
+from outlast.functions.visibility import visible_steps
+from outlast.sdk.definitions import HandlerDefinition, WorkflowDefinition
+
+if TYPE_CHECKING:
+    from outlast.host.config_toml import FunctionSettings
+
+VERSION = "test"
 
 
 class GivenCatalog:
-    """See core.ports.Catalog. No folder is read: a workflow is known from its first start on."""
+    """See functions.catalog.Catalog. A function is known from its first start or call on.
+
+    What is defined in the project's folder of functions has the names that a host serves it under, and
+    it is the very object that the test imported. All else is served under its own name.
+    """
 
     def __init__(self) -> None:
         self._workflows: dict[str, WorkflowDefinition] = {}
         self._names: dict[int, str] = {}
+        self._files: dict[str, FunctionFile] = {}
+        self._routes = Routes(())
+        self.declared: Mapping[str, FunctionSettings] = {}
+        """What `supabase/config.toml` says of functions."""
 
     def add(self, name: str, definition: WorkflowDefinition) -> None:
         """Serve it under a name that it has already."""
@@ -24,15 +47,15 @@ class GivenCatalog:
 
     def version(self, function: str) -> str:
         """See Catalog."""
-        return "test"
+        return VERSION
 
     def name_of(self, definition: WorkflowDefinition) -> str:
         """See Catalog. Two workflows of one name are told apart by a number."""
+        if id(definition) not in self._names:
+            self._serve_home_of(definition)
         name = self._names.get(id(definition))
         if name is None:
-            names = (f"{definition.name}{'' if number == 1 else f'-{number}'}" for number in count(1))
-            name = self._names[id(definition)] = next(each for each in names if each not in self._workflows)
-            self._workflows[name] = definition
+            self.add(name := self._free(definition.name), definition)
         return name
 
     def workflow_names(self) -> list[str]:
@@ -42,3 +65,73 @@ class GivenCatalog:
     def queues(self) -> dict[str, list[str]]:
         """See Catalog. None: messages of queues aren't simulated."""
         return {}
+
+    # --- over HTTP ----------------------------------------------------------------------------------------
+
+    def path_of(self, definition: WorkflowDefinition | HandlerDefinition) -> str:
+        """Under which path a function is called, after `/functions/v1/`; it is served from now on."""
+        self._serve_home_of(definition)
+        for file in self._files.values():
+            for path, served in file.served.items():
+                if served is definition:
+                    return path
+        name = self.name_of(definition) if isinstance(definition, WorkflowDefinition) else definition.name
+        self._serve(name, Offer(main=definition), Path(definition.fn.__code__.co_filename))
+        return name
+
+    def resolve(self, path: str) -> Target:
+        """See Catalog. A file of the folder is imported when it is called for."""
+        self.serve_file(path.partition("/")[0])
+        return self._routes.resolve(path)
+
+    def files(self) -> list[FunctionFile]:
+        """See Catalog."""
+        return list(self._files.values())
+
+    def verify_jwt(self, function: str) -> bool | None:
+        """See Catalog."""
+        declared = self.declared.get(function)
+        return None if declared is None else declared.verify_jwt
+
+    def visible_steps(self, function: str) -> frozenset[str] | None:
+        """See Catalog."""
+        definition = self.workflow(function)
+        return frozenset() if definition is None else visible_steps(definition)
+
+    def _serve_home_of(self, definition: WorkflowDefinition | HandlerDefinition) -> None:
+        package, _, rest = definition.fn.__module__.partition(".")
+        if package == ROOT and rest:
+            self.serve_file(rest.partition(".")[0])
+
+    def serve_file(self, name: str) -> None:
+        """Serve what that file of the folder offers, if there is one. Raises whatever its import does."""
+        if name in self._files or name.startswith("_") or (module := _imported(name)) is None:
+            return
+        try:
+            offer = offer_of(name, module)
+        except NothingServed:
+            return
+        self._serve(name, offer, Path(module.__file__ or name))
+
+    def _serve(self, name: str, offer: Offer, path: Path) -> None:
+        self._files[name] = FunctionFile(name, path, VERSION, None, list_served(name, offer), offer)
+        self._routes = Routes(self._files.values())
+        for function, definition in self._routes.workflows.items():
+            if id(definition) not in self._names:
+                self.add(function, definition)
+
+    def _free(self, name: str) -> str:
+        names = (f"{name}{'' if number == 1 else f'-{number}'}" for number in count(1))
+        return next(each for each in names if each not in self._workflows)
+
+
+def _imported(name: str) -> ModuleType | None:
+    """The module of a file of functions, or of a folder's `index.py`; None where there is none."""
+    for module in (f"{ROOT}.{name}", f"{ROOT}.{name}.index"):
+        try:
+            spec = find_spec(module)
+        except (ImportError, ValueError):
+            return None
+        if spec is not None and spec.origin is not None:
+            return import_module(module)
+    return None

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic_core import to_json
 
@@ -18,6 +18,7 @@ from outlast.core.errors import UsageError
 from outlast.core.records import NewWorkflow
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.durations import seconds_of
+from outlast.testing.answers import Answer
 from outlast.testing.asking import A, Asker, Done
 from outlast.testing.catalog import GivenCatalog
 from outlast.testing.concurrency import cancel_everywhere
@@ -26,12 +27,19 @@ from outlast.testing.determinism import check_determinism
 from outlast.testing.doubles import UNSET, Doubles, Stub
 from outlast.testing.errors import Misuse, Unproved
 from outlast.testing.exploring import explore
+from outlast.testing.histories import Bundle, divergence, recorded
 from outlast.testing.processes import Process
 from outlast.testing.reports import Report
 from outlast.testing.runs import Run
-from outlast.testing.starting import choose_faults, definition_of, take_option, workflow_of_call
+from outlast.testing.starting import called, choose_faults, definition_of, take_option, workflow_of_call
 from outlast.testing.trials import Subject
 from outlast.testing.worlds import Connect, World
+
+if TYPE_CHECKING:
+    from outlast.testing.calling import Http, Presented
+
+TOLD_MAX = 20
+"""So many findings of a bundle are told."""
 
 
 class Outlast:
@@ -60,6 +68,8 @@ class Outlast:
         self._numbers = count(1)
         self._told: set[tuple[str, int]] = set()
         self._caller: Caller = NOBODY
+        self._presented: Presented = "secret"
+        self._web: list[Http] = []
         self._key: str | None = None
 
     # --- doubles ------------------------------------------------------------------------------------------
@@ -162,6 +172,51 @@ class Outlast:
 
         return self._ask("cancel", Done(), work)
 
+    def call(
+        self,
+        function: Any,
+        path: str = "",
+        *,
+        method: str | None = None,
+        json: Any = None,
+        content: str | bytes | None = None,
+        data: Any = None,
+        files: Any = None,
+        params: Any = None,
+        headers: Mapping[str, str] | None = None,
+        patience: float | timedelta = 300,
+    ) -> Answer:
+        """Call a function over HTTP, without a socket: the host's own routes, callers and answers.
+
+        `function` is a workflow or a handler, and `path` what follows its name; or it is a text, the whole
+        path: `/functions/v1/NAME`, `/workflows/v1/ID`. Methods are POST for functions and GET for other
+        paths, unless `method` says it. `json`, `content`, `data` (a form), `files` and `params` (the query)
+        are as httpx takes them.
+
+        The caller holds a secret key, as `outlast invoke` does; see `as_user`, `as_key`, `as_nobody`. A
+        webhook's delivery is signed with the secret in its variable, unless `as_nobody` sends it. Time passes
+        as the call waits; after `patience` the client goes away. Raises UsageError, Deadlock, and no failure
+        of the function: that is an answer.
+        """
+        import httpx
+
+        web = self._http()
+        path, usual = called(self._catalog, function, path)
+        request = httpx.Request(
+            method or usual, f"http://localhost{path}", json=json, content=content, data=data, files=files,
+            params=params, headers=headers,
+        )  # fmt: skip
+        patience_s = seconds_of(patience, "outlast.call(patience)")
+        answer = Answer(self._world)
+
+        def work() -> None:
+            web.sign(request, path, self._presented, self._key, self._world.now_s())
+            found = self._world.ask(lambda process: web.exchange(process, request, patience_s))
+            self._world.settle()
+            answer._fill(found.status, found.headers, found.body)
+
+        return self._ask("call", answer, work)
+
     def advance(self, duration: float | timedelta | None = None, /, **units: float) -> Done:
         """Let time pass: seconds, a timedelta, or `days=14`, `hours=…` as a timedelta takes them."""
         if (duration is None) == (not units):
@@ -219,6 +274,25 @@ class Outlast:
         replays = take_option(definition, kwargs, "n", 20)
         subject = self._subject(definition, args, kwargs)
         return self._prove("deterministic", Done(), partial(check_determinism, subject, replays))
+
+    def replay(self, bundle: Bundle) -> Done:
+        """Replay histories of production against today's code, without running a step.
+
+        `bundle` is a file with one history in each line, as the query of docs/testing.md gives them, or the
+        documents themselves. Raises Unproved with each workflow that would go another way than is recorded,
+        and UsageError for a bundle that holds none.
+        """
+        histories = recorded(bundle)
+
+        def work() -> None:
+            found = {each.name: divergence(each, self._catalog) for each in histories}
+            told = [f"  {name}: {what}" for name, what in found.items() if what is not None]
+            if told:
+                more = [] if len(told) <= TOLD_MAX else [f"  and {len(told) - TOLD_MAX} more"]
+                count = f"{len(told)} of {len(histories)} histories"
+                raise Unproved("\n".join([f"{count} diverge:", *told[:TOLD_MAX], *more]))
+
+        return self._asker.ask("replay", Done(), work)
 
     def explore(self, workflow: Any, /, *args: Any, **kwargs: Any) -> Done:
         """Run schedules drawn by a seed, with crashes, hand-overs and lost answers of the database.
@@ -285,7 +359,19 @@ class Outlast:
         """The same for a signed-in user: `claims` are those of the JWT, with `sub` at least."""
         if not isinstance(claims.get("sub"), str):
             raise UsageError('outlast.as_user takes the claims of a JWT: {"sub": "the user\'s id", …}')
-        return self._copy_with(_caller=Caller("user", {"role": "authenticated", **claims}))
+        caller = Caller("user", {"role": "authenticated", **claims})
+        return self._copy_with(_caller=caller, _presented=dict(claims))
+
+    def as_key(self, name: str) -> Outlast:
+        """The same for a holder of an API key, named as in `auth=`: `publishable`, `secret:automations`."""
+        self._http().add_key(name)
+        kind, _, key_name = name.partition(":")
+        mode: Literal["publishable", "secret"] = "secret" if kind == "secret" else "publishable"
+        return self._copy_with(_caller=Caller(mode, {}, key_name or "default"), _presented=name)
+
+    def as_nobody(self) -> Outlast:
+        """The same for a stranger: `call` shows neither token nor key, and signs nothing."""
+        return self._copy_with(_caller=NOBODY, _presented=None)
 
     def with_key(self, key: str) -> Outlast:
         """The same under an idempotency key: one key of one caller is one workflow."""
@@ -298,6 +384,14 @@ class Outlast:
         return copy
 
     # --- its inside ---------------------------------------------------------------------------------------
+
+    def _http(self) -> Http:
+        """Made when it is asked for: most tests load no web floor."""
+        from outlast.testing.calling import Http
+
+        if not self._web:
+            self._web.append(Http(self._catalog))
+        return self._web[0]
 
     def _new(
         self, what: str, workflow: Any, args: tuple[Any, ...], kwargs: dict[str, Any]

@@ -9,6 +9,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+RESOLUTION_S = 1e-7
+"""What lies closer together happens in one cycle: more than sums of floats lose."""
+
 
 class SimulatedLoop(asyncio.BaseEventLoop):
     """Has timers and ready callbacks, and no sockets, signals or threads.
@@ -16,6 +19,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     `clock` gives its time in seconds. A function for a thread is called on the loop, after `thread_s()`.
     """
 
+    _clock_resolution: float
     _ready: deque[asyncio.Handle]
     _scheduled: list[Any]
     _timer_cancelled_count: int
@@ -24,6 +28,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def __init__(self, clock: Callable[[], float], thread_s: Callable[[], float]) -> None:
         super().__init__()
         self._clock = clock
+        self._clock_resolution = RESOLUTION_S
         self._thread_s = thread_s
         self._selector = _NothingToSelect()
 
@@ -39,6 +44,10 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             self._timer_cancelled_count -= 1
             heapq.heappop(self._scheduled)._scheduled = False
         return max(0.0, self._scheduled[0]._when - self.time()) if self._scheduled else None
+
+    def timers(self) -> list[float]:
+        """When its timers strike, in its own time."""
+        return [timer._when for timer in self._scheduled if not timer._cancelled]
 
     def run_cycle(self) -> None:
         """Run what is ready and due, once."""

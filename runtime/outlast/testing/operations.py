@@ -12,7 +12,7 @@ from outlast.core import kinds
 from outlast.core.errors import UsageError
 from outlast.engine.execution.calls import PendingCall
 from outlast.engine.execution.execution import Execution
-from outlast.engine.operations.table import Table
+from outlast.engine.operations.table import OPERATIONS
 from outlast.sdk.context import Context, context
 from outlast.sdk.definitions import StepDefinition, TransactionDefinition
 from outlast.sdk.operations import Operation, Sleep, Step, Transaction
@@ -26,8 +26,8 @@ NEEDS_POSTGRES = (
 )
 
 
-class WatchedOperations(Table):
-    """See engine.execution.Operations. One for all processes of a world."""
+class WatchedOperations:
+    """How operations are begun. One for all processes of a world."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class WatchedOperations(Table):
         elif isinstance(operation, Transaction):
             watched = self._watched_transaction(operation.definition)
             call.operation = Transaction(watched, operation.args, operation.kwargs)
-        super().begin(execution, call)
+        OPERATIONS.begin(execution, call)
 
     def _look_at(self, execution: Execution, key: tuple[str, str], operation: Operation) -> None:
         self._seen.operations.setdefault(key, operation)

@@ -62,6 +62,12 @@ class DrivenEngine(Engine):
         return super().submit(counted())
 
 
+def threads_at_rest(engine: DrivenEngine) -> int:
+    """How many threads of bodies and steps wait for the loop."""
+    bodies = (each._body for each in engine._executor.live.values())
+    return engine.threads_waiting + sum(isinstance(each, SyncBody) and _waits(each) for each in bodies)
+
+
 class Process:
     """One process. Tests look at the inside of its engine through it alone."""
 
@@ -80,10 +86,12 @@ class Process:
         closely: bool,
     ) -> None:
         self.name = name
+        self.store = store
+        self.observe = observe
         self._seen = seen
         self._closely = closely
         self.loop = VirtualLoop(time, on_idle, self._asleep)
-        self.loop.resting = self._resting
+        self.loop.resting = lambda: threads_at_rest(self.engine)
         self.loop.set_exception_handler(lambda *_: None)
         asyncio.events._set_running_loop(self.loop)
         try:
@@ -94,7 +102,7 @@ class Process:
         without = (self.engine._journal.watching, self.engine._consumer.loop)
         self.engine.loops = tuple(loop for loop in self.engine.loops if loop not in without)
         executor = self.engine._executor
-        executor._operations = operations
+        executor._operations = executor._operations._replace(begin=operations.begin)
         executor._body_threads = DaemonThreads()  # type: ignore[assignment]
         self._launch = executor.launch
         executor.launch = self._watched_launch  # type: ignore[method-assign]
@@ -138,11 +146,6 @@ class Process:
         execution.make = watched  # type: ignore[method-assign]
 
     # --- whether time may jump ----------------------------------------------------------------------------
-
-    def _resting(self) -> int:
-        bodies = (each._body for each in self.live)
-        at_rest = sum(isinstance(each, SyncBody) and _waits(each) for each in bodies)
-        return at_rest + self.engine.threads_waiting
 
     def _asleep(self) -> bool:
         running = [

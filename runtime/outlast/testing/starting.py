@@ -12,9 +12,11 @@ from outlast.core.names import workflow_id_of
 from outlast.core.records import NewWorkflow
 from outlast.engine.new_workflows import new_workflow
 from outlast.sdk.definitions import WorkflowDefinition
-from outlast.sdk.workflows import Workflow
+from outlast.sdk.workflows import Handler, Workflow
+from outlast.testing.catalog import GivenCatalog
 from outlast.testing.worlds import World
 
+FUNCTIONS = "/functions/v1/"
 FAULTS = ("kills", "hand-overs", "mishaps")
 
 
@@ -54,6 +56,24 @@ def workflow_of_call(
         subject=caller.id,
         claims=caller.record(),
     )
+
+
+def called(catalog: GivenCatalog, function: Any, path: str) -> tuple[str, str]:
+    """The path at which a function is called over HTTP, and by which method usually. Raises UsageError."""
+    if isinstance(function, str):
+        if not function.startswith("/"):
+            raise UsageError(
+                f"outlast.call takes a function, or a whole path: /functions/v1/{function}, not {function!r}"
+            )
+        return function + path, "POST" if function.startswith(FUNCTIONS) else "GET"
+    if not isinstance(function, Workflow | Handler):
+        raise UsageError(
+            "outlast.call takes a function decorated with @workflow or @handler, or a path such as "
+            f"/functions/v1/NAME, not {function!r}"
+        )
+    definition = function.definition
+    usual = "POST" if "POST" in definition.methods else definition.methods[0]
+    return f"{FUNCTIONS}{catalog.path_of(definition)}{path}", usual
 
 
 def take_option(definition: WorkflowDefinition, kwargs: dict[str, Any], name: str, default: Any) -> Any:

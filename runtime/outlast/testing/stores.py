@@ -24,6 +24,7 @@ from outlast.testing.rows import Blocked, Transaction
 from outlast.testing.statements.instances import InstanceStatements
 from outlast.testing.statements.journal import JournalStatements
 from outlast.testing.statements.messages import MessageStatements
+from outlast.testing.statements.pages import PageStatements
 from outlast.testing.statements.workflows import WorkflowStatements
 
 T = TypeVar("T")
@@ -91,7 +92,7 @@ class MemoryStore:
 
     def __init__(self, database: Database, link: Link, instance_id: str) -> None:
         journal = JournalStatements(database, instance_id)
-        workflows = WorkflowStatements(database)
+        workflows = PageStatements(database)
         instances = InstanceStatements(database, instance_id, lambda: link.session)
         self.journal: JournalStore = Linked(link, journal)
         self.transactions: TransactionStore = MemoryTransactions(database, link, journal)

@@ -49,6 +49,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     `asleep` says whether all steps that run now wait for timers alone: then sockets may be as they are.
     """
 
+    _closed = True
+    """Until it is made: there may be no descriptor left for it."""
+    _csock: Any = None
+    _close_self_pipe: Callable[[], None]
     _ready: Any
     _scheduled: Any
     _clock_resolution: float
@@ -141,8 +145,29 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         future.add_done_callback(self._note_return)
         return future
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """See AbstractEventLoop. Its threads are waited for: time stands, and no timeout strikes."""
+        self._at_work += 1
+        try:
+            await super().shutdown_default_executor()
+        finally:
+            self._at_work -= 1
+
     def _note_return(self, _: Any) -> None:
         self._at_work -= 1
+
+    def close_files(self) -> None:
+        """Give back the descriptors of a killed loop: many such loops are kept."""
+        if self._csock is not None:
+            self._close_self_pipe()
+            self._polled.close()
+
+    def close(self) -> None:
+        """See AbstractEventLoop."""
+        if self._csock is None:
+            asyncio.BaseEventLoop.close(self)
+        else:
+            super().close()
 
     def kill(self) -> None:
         """Nothing runs here any more: as if the process had been killed at this moment."""

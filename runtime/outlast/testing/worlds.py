@@ -68,6 +68,7 @@ class World:
         answers: dict[str, Any] | None = None,
         act: Act | None = None,
         mishaps: dict[int, Mishap] | None = None,
+        operations: type[WatchedOperations] = WatchedOperations,
     ) -> None:
         """`targets`: at which points processes are killed; `act`: what else is done at one. `mishaps`: what
         goes wrong on the way to the database, by the numbers of commits.
@@ -99,7 +100,7 @@ class World:
         self.other_arguments: list[tuple[str, Place]] = []
         self._closely = closely
         self._options = EngineOptions(**{**_options_of(OPTIONS), "watch_bodies": watch})
-        self._operations = WatchedOperations(
+        self._operations = operations(
             doubles, self.seen, self.points, self.refusals.append, connect is not None, closely=closely
         )
         self._way = Way(mishaps or {})
@@ -172,6 +173,8 @@ class World:
         self.process = None
         self.dead.clear()
         self._lose_connections()
+        for each in left:
+            each.loop.close_files()
         return left
 
     def over(self) -> bool:

@@ -118,6 +118,7 @@ class AsyncBody:
         self._refusals = 0
         self._refused: UsageError | None = None
         self._thread = get_ident()
+        self._watch = execution.services.watch_bodies
         self.over = False
         """See Driven."""
         self._coro: Coroutine[Any, Any, Any] | None = None
@@ -185,7 +186,7 @@ class AsyncBody:
 
     def run(self, next_completion: Callable[[], bool], waited_for: bool) -> bool:
         """See Driven."""
-        if not self._execution.services.watch_bodies:
+        if not self._watch:
             return self.loop.run(next_completion, waited_for)
         with watched(self._execution.tell_read):
             return self.loop.run(next_completion, waited_for)

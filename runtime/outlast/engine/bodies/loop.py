@@ -16,11 +16,11 @@ from contextlib import suppress
 from contextvars import Context, copy_context
 from sys import get_asyncgen_hooks, set_asyncgen_hooks
 from typing import Any, Protocol
-from weakref import WeakSet
 
 from outlast.core.errors import UsageError
 from outlast.core.paths import Branch
 from outlast.core.places import place_of_user
+from outlast.engine.bodies.generators import OpenGenerators
 from outlast.engine.execution.calls import PendingCall
 
 CALLBACKS_MAX = 2_000
@@ -101,6 +101,10 @@ class BodyTask(asyncio.Task[Any]):
 class BodyTimer(asyncio.TimerHandle):
     """What the body gets to hold of a timer: it can cancel it, until it strikes."""
 
+    _context: Context
+    _callback: Callable[..., object]
+    _args: tuple[Any, ...]
+    _cancelled: bool
     _loop: BodyLoop
     call: PendingCall | None = None
     """Timers can't be told apart by comparing them: asyncio's are equal where time and callback are."""
@@ -112,13 +116,31 @@ class BodyTimer(asyncio.TimerHandle):
         asyncio.Handle.cancel(self)
 
 
+class _Handle(asyncio.Handle):
+    """One that asks its loop for nothing: each delivery makes some."""
+
+    __slots__ = ()
+
+    _context: Context
+    _callback: Callable[..., object]
+    _args: tuple[Any, ...]
+    _cancelled: bool
+
+    def __init__(self, callback: Any, args: tuple[Any, ...], loop: BodyLoop, context: Context | None) -> None:
+        self._context = copy_context() if context is None else context
+        self._loop = loop
+        self._callback, self._args = callback, args
+        self._cancelled = False
+        self._repr = self._source_traceback = None
+
+
 class BodyLoop(asyncio.AbstractEventLoop):
     """See above. Plain callbacks of the host's loop enter it: within a task Python 3.14 refuses that."""
 
     def __init__(self, driver: BodyHost) -> None:
         self.driver: BodyHost = driver
         self.root = Branch()
-        self.ready: deque[asyncio.Handle] = deque()
+        self.ready: deque[_Handle | BodyTimer] = deque()
         """What is to be run, the first first."""
         self._running = False
         self._body: Coroutine[Any, Any, Any] | None = None
@@ -127,7 +149,7 @@ class BodyLoop(asyncio.AbstractEventLoop):
         self._number = 0
         self._tasks: list[BodyTask] = []
         self._tasks_seen = 64
-        self._generators: WeakSet[Any] | None = None
+        self._generators: OpenGenerators | None = None
 
     # --- what asyncio asks of a loop ----------------------------------------------------------------------
 
@@ -162,7 +184,7 @@ class BodyLoop(asyncio.AbstractEventLoop):
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> asyncio.Handle:
         """See AbstractEventLoop."""
-        handle = asyncio.Handle(callback, args, self, context)
+        handle = _Handle(callback, args, self, context)
         self.ready.append(handle)  # even what is refused: asyncio has forgotten that it is to be called
         # guard: woken-by-others
         if not self._running:
@@ -236,11 +258,11 @@ class BodyLoop(asyncio.AbstractEventLoop):
                 handle = ready.popleft()
                 if not handle._cancelled:
                     try:
-                        handle._run()
+                        handle._context.run(handle._callback, *handle._args)
                     # guard: sys-exit-ends-the-host
-                    except (SystemExit, KeyboardInterrupt) as error:
-                        # If a task raised it, asyncio has given it to that.
-                        driver.report({"message": "a workflow's body ends the program", "exception": error})
+                    except BaseException as error:  # noqa: BLE001 - what a task raised, asyncio gave to that
+                        message = f"Exception in callback {handle._callback!r}"
+                        driver.report({"message": message, "exception": error, "handle": handle})
             return not ready
         finally:
             self._running = False
@@ -257,7 +279,7 @@ class BodyLoop(asyncio.AbstractEventLoop):
         left = [task for task in self._tasks if not task.done()]
         for task in left:
             task.cancel()
-        for generator in list(self._generators or ()):
+        for generator in self._generators.take_all() if self._generators is not None else ():
             left.append(self._task(Branch("0.0."), generator.aclose(), name="aclose"))
         return bool(left)
 
@@ -272,6 +294,7 @@ class BodyLoop(asyncio.AbstractEventLoop):
     def forget(self) -> None:
         """It is over: refer to nothing that refers back, so that all of it is freed without the collector."""
         self.driver, self._body = _Nobody(), None
+        self._generators = None
         self._tasks.clear()
         self.ready.clear()
 
@@ -300,16 +323,13 @@ class BodyLoop(asyncio.AbstractEventLoop):
 
     def _generator_begins(self, generator: Any) -> None:
         if self._generators is None:
-            self._generators = WeakSet()
+            self._generators = OpenGenerators()
         self._generators.add(generator)
 
     def _generator_is_dropped(self, generator: Any) -> None:
-        if self._generators is not None:
-            self._generators.discard(generator)
-        if not self._running:
-            return  # the collector found it, at no certain place of the body, perhaps in another thread
-        branch = Branch(self.branch.next_timer_id() + ".")
-        self.call_soon(self._task, branch, generator.aclose())
+        if self._generators is not None and self._generators.drop(generator, in_the_body=self._running):
+            branch = Branch(self.branch.next_timer_id() + ".")
+            self.call_soon(self._task, branch, generator.aclose())
 
 
 _IO = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from outlast.core.records import StepRecord
@@ -35,9 +36,10 @@ class Completions:
         self._places[self._last] = None
         return self._last
 
-    def drop(self, place: int) -> None:
-        """Nothing comes at `place`."""
-        self._places.pop(place, None)
+    def drop(self, places: Iterable[int]) -> None:
+        """Nothing comes at these places."""
+        for each in places:
+            self._places.pop(each, None)
 
     def fill(self, place: int, completion: Completion) -> None:
         """This comes at `place`."""
@@ -45,6 +47,8 @@ class Completions:
 
     def next(self) -> Completion | None:
         """The next one, if it is there."""
+        if not self._places:
+            return None
         while self._next <= self._last:
             if self._next in self._places:
                 completion = self._places[self._next]

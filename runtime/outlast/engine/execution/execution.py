@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import Context
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 from outlast.core import kinds
 from outlast.core.clock import monotonic, whole_microseconds
-from outlast.core.errors import NonDeterminism
-from outlast.core.failures import CANCELLED
+from outlast.core.errors import NonDeterminism, ShuttingDown
+from outlast.core.failures import CANCELLED, encode_failure
 from outlast.core.messages import last_received
 from outlast.core.observations import ArgumentsChanged, BodyReads, CallUnawaited
 from outlast.core.places import place_of_caller
@@ -51,28 +51,17 @@ PAUSE_MAX_S = 0.05
 NO_CONTEXT = Context()
 
 
-class Operations(Protocol):
+class Operations(NamedTuple):
     """How the operations of bodies are done."""
 
-    def begin(self, execution: Execution, call: PendingCall) -> None:
-        """Do it, as it has no completion on record."""
-        ...
-
-    def end(self, execution: Execution, call: PendingCall, outcome: Success | Failure) -> None:
-        """Record what it came to."""
-        ...
-
-    def value(self, call: PendingCall, record: StepRecord) -> Any:
-        """What a recorded completion gives the body. Whatever it raises says that it no longer fits."""
-        ...
-
-    def failure(self, execution: Execution, call: PendingCall, record: StepRecord) -> Exception:
-        """What a recorded error raises in the body."""
-        ...
-
-    def leave(self, execution: Execution) -> None:
-        """Leave the memory if the body only waits, for long; else record what it waits for."""
-        ...
+    begin: Callable[[Execution, PendingCall], None]
+    """Do it, as it has no completion on record."""
+    value: Callable[[PendingCall, StepRecord], Any]
+    """What a recorded completion gives the body. Whatever it raises says that it no longer fits."""
+    failure: Callable[[Execution, PendingCall, StepRecord], Exception]
+    """What a recorded error raises in the body."""
+    leave: Callable[[Execution], None]
+    """Leave the memory if the body only waits, for long; else record what it waits for."""
 
 
 class Execution:
@@ -122,6 +111,8 @@ class Execution:
         """Completions that were handed over."""
         self._operations = operations
         self._history = History(claimed.history)
+        self._live = False
+        """Whether nothing recorded is left."""
         self._completions = Completions(self._history.orders)
         self._held: list[PendingCall] = []
         """Calls that are to be begun."""
@@ -131,6 +122,8 @@ class Execution:
         """What calls came to since the body last went on."""
         self._handed: asyncio.Future[bool] | None = None
         self._last_write: asyncio.Future[bool] | None = None
+        self._durable: asyncio.Future[bool] | None = None
+        """A write that was accepted, the last that was heard of."""
         self._unwinding: set[asyncio.Task[Any]] = set()
         self._body: Driven | None = None
         self._ended: asyncio.Future[None] = self.host.create_future()
@@ -290,6 +283,18 @@ class Execution:
         """The body calls. Raises Stopped."""
         if self.stopped is not None:
             raise self.stopped
+        record = None if self._live else self._recorded(operation, step_id)
+        call = PendingCall(step_id, operation, answer, context, record, self._handed)
+        self.calls[step_id] = call
+        if record is None or record.completion_order is None:
+            self._held.append(call)  # until the body is at rest, and all that is recorded was handed over
+        return call
+
+    def _recorded(self, operation: Operation, step_id: str) -> StepRecord | None:
+        """The record of this call, if there is one. Raises Diverged."""
+        self._live = not self.replaying
+        if self._live:
+            return None
         try:
             record = self._history.meet(step_id, operation.kind, operation.name)
             if record is not None and record.arguments is not None:
@@ -297,11 +302,7 @@ class Execution:
         except Diverged as reason:
             self.stop(reason)
             raise
-        call = PendingCall(step_id, operation, answer, context, record, self._handed)
-        self.calls[step_id] = call
-        if record is None or record.completion_order is None:
-            self._held.append(call)  # until the body is at rest, and all that is recorded was handed over
-        return call
+        return record
 
     def _compare_arguments(self, operation: Operation, record: StepRecord) -> None:
         """Tell of a call that the body makes with other arguments than it once did. Raises Diverged."""
@@ -364,8 +365,8 @@ class Execution:
         self._advancing = True
         again: bool | None = False
         try:
-            while self._outcomes:
-                self._operations.end(self, *self._outcomes.pop(0))
+            if self._outcomes:
+                self._record_outcomes()
             again = self._go_on(body)
         except Stopped as reason:
             self.stop(reason)
@@ -419,15 +420,10 @@ class Execution:
         if monotonic() > self._slice_until:
             self._cut_short = True
             return False
-        record = self._history.next()
         # guard: recorded-order-ignored
-        if record is not None:
-            self._history.pass_on()
-            call = self.calls.get(record.step_id)
-            if call is not None:
-                self._hand_over(call, record, None, None)
-            else:
-                self._pass_time(record)
+        if self._history.left:
+            record = self._history.take()
+            self._hand_over(self.calls.get(record.step_id), record, None, None)
             return True
         if self._held and not self.draining:
             held, self._held = self._held, []
@@ -437,22 +433,20 @@ class Execution:
         completion = self._completions.next()
         if completion is None:
             return False
-        if self.calls.get(completion.call.step_id) is completion.call:
-            self._hand_over(*completion)
-        else:
-            self._pass_time(completion.record)
+        call, record, value, write = completion
+        self._hand_over(call if self.calls.get(call.step_id) is call else None, record, value, write)
         return True
 
-    def _pass_time(self, record: StepRecord) -> None:
+    def _hand_over(
+        self, call: PendingCall | None, record: StepRecord, value: Any, write: asyncio.Future[bool] | None
+    ) -> None:
+        """The body learns it; of a call that it gave up only what time it is."""
         if record.at_s is not None and record.at_s > self.now_s:
             self.now_s = record.at_s
-
-    def _hand_over(
-        self, call: PendingCall, record: StepRecord, value: Any, write: asyncio.Future[bool] | None
-    ) -> None:
+        if call is None:
+            return
         self.activity += 1
         self._restless = 0
-        self._pass_time(record)
         if write is not None:
             self._handed = write
         if record.error is None and call.record is record:
@@ -481,6 +475,30 @@ class Execution:
         self._outcomes.append((call, outcome))
         self.schedule()
 
+    def _record_outcomes(self) -> None:
+        outcomes, self._outcomes = self._outcomes, []
+        for call, outcome in outcomes:
+            if self.stopped is not None:
+                return
+            if isinstance(outcome, Failure):
+                self._record_failure(call, outcome.error)
+            elif outcome.record is None:
+                self.complete(call, outcome.text, value=outcome.value, attempts=call.attempt)
+            elif outcome.record.completion_order in call.places:
+                call.record = outcome.record
+                self.fill(call, outcome.record, None, None)
+            else:
+                self.stop(LeaseLost(f"{call.operation.name!r} was recorded by another execution"))
+
+    def _record_failure(self, call: PendingCall, error: Exception) -> None:
+        # guard: shutdown-is-the-childs-error
+        if isinstance(error, ShuttingDown):
+            call.running = False  # this instance ends: that is nobody's result
+            self.drain()
+            return
+        in_doubt = call.operation.kind == kinds.TRANSACTION
+        self.complete(call, error=encode_failure(error), attempts=call.attempt, certain=in_doubt)
+
     def complete(
         self,
         call: PendingCall,
@@ -497,8 +515,8 @@ class Execution:
         `certain`: a transaction failed or was given up. Its COMMIT may have been done for all that. Then its
         own record stands, this one is refused, and so must be all that the body would do next.
         """
-        call.settled = True
         record = self.record_of(call, self._completions.take_place(), output, error, attempts, at_s)
+        call.settled = True
         write = self.write(record)
         # guard: failed-in-doubt
         if certain:
@@ -549,9 +567,8 @@ class Execution:
         place = record.completion_order
         assert place is not None
         call.running, call.settled = False, True
-        for each in call.places:
-            if each != place:
-                self._completions.drop(each)
+        if call.places:
+            self._completions.drop({*call.places} - {place})
         self._completions.fill(place, Completion(call, record, value, write))
 
     def _rest(self) -> None:
@@ -559,7 +576,7 @@ class Execution:
         if self.draining:
             if not any(call.running for call in self.calls.values()):
                 self.stop(HandedOver("the instance shuts down"))
-        else:
+        elif self.waiting.calls:
             self._operations.leave(self)
 
     @property
@@ -600,6 +617,8 @@ class Execution:
         # guard: refused-record-unheard
         elif not write.result():
             self.stop(LeaseLost("a write was refused: the workflow was cancelled or runs elsewhere"))
+        else:
+            self._durable = write
 
     # --- beginning ----------------------------------------------------------------------------------------
 
@@ -608,10 +627,16 @@ class Execution:
         if self.stopped is not None or self.calls.get(call.step_id) is not call:
             return
         # guard: begins-on-the-undurable
-        if call.handed is not None and not self.is_durable(call.handed):
+        if call.handed is not None and call.handed is not self._durable and not self.is_durable(call.handed):
             self._begins.append((call, begin))
             return
         begin()
+
+    @property
+    def held_up(self) -> bool:
+        """Whether `may_begin` is to be awaited."""
+        covered = self.services.lease.covers(self.term)
+        return self.draining or bool(self._unwinding) or self.stopped is not None or not covered
 
     async def may_begin(self) -> None:
         """A step begins under the lease, and after the end of what its body gave up: as if it waited."""

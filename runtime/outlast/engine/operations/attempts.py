@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ from typing import Any
 
 from outlast.core import faults
 from outlast.core.clock import monotonic
-from outlast.core.errors import NotSerializable
+from outlast.core.errors import DatabaseUnavailable, NotSerializable, Overloaded
 from outlast.core.observations import StepEnded, StepRetried
 from outlast.core.retry import RetryPolicy
 from outlast.core.stops import Broken, Stopped
@@ -24,6 +25,11 @@ TOLD_MAX = 20
 
 TOLD_CHARS_MAX = 200
 _NOTE = "All attempts failed:"
+
+UNTIL_THE_HOST_CAN = RetryPolicy(
+    max_attempts=sys.maxsize, backoff_s=0.2, backoff_max_s=2.0, retry_on=(DatabaseUnavailable, Overloaded)
+)
+"""For results of others and for messages: that the host can't now is never recorded as their failure."""
 
 Run = Callable[[Execution, PendingCall], Awaitable[Success]]
 """Makes one attempt."""
@@ -73,14 +79,22 @@ class Attempts:
                 await may_begin_again(execution, call)
                 call.attempt, call.retry_at = call.attempt + 1, None
             else:
-                await execution.may_begin()
+                if execution.held_up:
+                    await execution.may_begin()
                 call.began, call.running = monotonic(), True
                 faults.reach("step.before_run")
             # guard: steps-within-steps
             enter_line(None)  # in a step, steps are plain calls
             if self._what:
                 enter_attempt(call.step_id, call.attempt, self._retry.max_attempts)
-            outcome = await self._outcome()
+            try:
+                outcome: Success | Failure | None = (
+                    await self._run(execution, call)
+                    if self._timeout_s is None
+                    else await self._in_time(self._timeout_s)
+                )
+            except BaseException as error:  # noqa: BLE001 - see there
+                outcome = self._raised(error)
         except Stopped as reason:
             execution.stop(reason)
         except Exception as error:  # noqa: BLE001 - the engine's own fault must not leave the workflow hanging
@@ -110,29 +124,19 @@ class Attempts:
             )
         )
 
-    async def _outcome(self) -> Success | Failure | None:
-        """What an attempt came to; None: another follows."""
-        try:
-            if self._timeout_s is None:
-                return await self._run(self._execution, self._call)
-            return await self._in_time(self._timeout_s)
-        except NotSerializable as error:
+    def _raised(self, error: BaseException) -> Failure | None:
+        """What an attempt came to that raised; None: another follows. Raises what is no error of its own."""
+        if isinstance(error, NotSerializable):
             return Failure(error)
-        except Stopped:
-            raise
-        except asyncio.CancelledError as error:
-            if _cancelled_from_outside():
-                raise
-            return self._failed(_instead_of(error, ", though nobody cancelled it"))
-        except Exception as error:  # noqa: BLE001 - a step may raise anything; it is recorded
+        if isinstance(error, Exception):  # a step may raise anything; it is recorded
             return self._failed(error)
-        except BaseException as error:
-            if (
-                isinstance(error, GeneratorExit)
-                and asyncio.current_task(self._execution.host) is not self._call.task
-            ):
-                raise  # the loop is gone, and this task with it
-            return self._failed(_instead_of(error))
+        cancelled = isinstance(error, asyncio.CancelledError)
+        if isinstance(error, Stopped) or (cancelled and _cancelled_from_outside()):
+            raise error
+        here = asyncio.current_task(self._execution.host) is self._call.task
+        if isinstance(error, GeneratorExit) and not here:
+            raise error  # the loop is gone, and this task with it
+        return self._failed(_instead_of(error, ", though nobody cancelled it" if cancelled else ""))
 
     async def _in_time(self, timeout_s: float) -> Success:
         limit = asyncio.timeout(timeout_s)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 from outlast.core.clock import monotonic
-from outlast.core.records import StepRecord
 from outlast.engine.execution.calls import PendingCall
 from outlast.engine.execution.execution import Execution
 from outlast.sdk.operations import Publish
@@ -30,11 +28,6 @@ def begin(execution: Execution, call: PendingCall) -> None:
         execution.when_durable(call, partial(_begin_later, execution, call))
     else:
         _publish(execution, call)
-
-
-def value(call: PendingCall, record: StepRecord) -> Any:
-    """See operations.table."""
-    return None
 
 
 def _publish(execution: Execution, call: PendingCall) -> None:

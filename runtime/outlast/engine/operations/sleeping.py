@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic_core import from_json, to_json
 
 from outlast.core.clock import monotonic
-from outlast.core.records import StepRecord
 from outlast.engine.execution.calls import PendingCall
 from outlast.engine.execution.execution import Execution
 from outlast.sdk.operations import Sleep, Timer
@@ -34,11 +31,6 @@ def _wake_s(execution: Execution, call: PendingCall) -> float:
     if operation.duration_s is None:
         return operation.until_s or 0.0
     return execution.services.clock.now_s() + operation.duration_s
-
-
-def value(call: PendingCall, record: StepRecord) -> Any:
-    """See operations.table."""
-    return None
 
 
 def _wait(execution: Execution, call: PendingCall) -> None:

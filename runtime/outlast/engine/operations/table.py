@@ -7,19 +7,21 @@ from typing import Any, NamedTuple
 
 from outlast.core import kinds
 from outlast.core.records import StepRecord
-from outlast.engine.execution.calls import Failure, PendingCall, Success
-from outlast.engine.execution.execution import Execution
+from outlast.engine.execution.calls import PendingCall
+from outlast.engine.execution.execution import Execution, Operations
 from outlast.engine.operations import (
-    children,
-    failures,
-    leaving,
-    outcomes,
+    awaiting,
+    plain,
     publishing,
     receiving,
+    sending,
     sleeping,
+    starting,
     steps,
     transactions,
 )
+from outlast.engine.operations.failures import failure
+from outlast.engine.operations.leaving import leave
 
 
 class _Way(NamedTuple):
@@ -30,35 +32,22 @@ class _Way(NamedTuple):
 _WAYS = {
     kinds.STEP: _Way(steps.begin, steps.value),
     kinds.TRANSACTION: _Way(transactions.begin, transactions.value),
-    kinds.SLEEP: _Way(sleeping.begin, sleeping.value),
-    kinds.TIMER: _Way(sleeping.begin, sleeping.value),
+    kinds.SLEEP: _Way(sleeping.begin, plain.nothing),
+    kinds.TIMER: _Way(sleeping.begin, plain.nothing),
     kinds.RECEIVE: _Way(receiving.begin, receiving.value),
-    kinds.PUBLISH: _Way(publishing.begin, publishing.value),
-    kinds.SEND: _Way(children.begin_send, children.value),
-    kinds.START: _Way(children.begin_start, children.value),
-    kinds.RESULT: _Way(children.begin_result, children.value),
+    kinds.PUBLISH: _Way(publishing.begin, plain.nothing),
+    kinds.SEND: _Way(sending.begin, plain.value),
+    kinds.START: _Way(starting.begin, plain.value),
+    kinds.RESULT: _Way(awaiting.begin, plain.value),
 }
 
 
-class Table:
-    """`Operations` of executions."""
+def _begin(execution: Execution, call: PendingCall) -> None:
+    _WAYS[call.operation.kind].begin(execution, call)
 
-    def begin(self, execution: Execution, call: PendingCall) -> None:
-        """See Operations."""
-        _WAYS[call.operation.kind].begin(execution, call)
 
-    def end(self, execution: Execution, call: PendingCall, outcome: Success | Failure) -> None:
-        """See Operations."""
-        outcomes.end(execution, call, outcome)
+def _value(call: PendingCall, record: StepRecord) -> Any:
+    return _WAYS[call.operation.kind].value(call, record)
 
-    def value(self, call: PendingCall, record: StepRecord) -> Any:
-        """See Operations."""
-        return _WAYS[call.operation.kind].value(call, record)
 
-    def failure(self, execution: Execution, call: PendingCall, record: StepRecord) -> Exception:
-        """See Operations."""
-        return failures.failure(execution, call, record)
-
-    def leave(self, execution: Execution) -> None:
-        """See Operations."""
-        leaving.leave(execution)
+OPERATIONS = Operations(_begin, _value, failure, leave)

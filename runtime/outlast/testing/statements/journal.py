@@ -71,8 +71,9 @@ class JournalStatements:
         if standing.step.completion_order is not None or standing.step.name != step.name:
             return False
         over = standing.step._replace(
-            completion_order=step.completion_order, error=step.error, at_s=step.at_s, kind=step.kind
-        )
+            completion_order=step.completion_order, error=step.error, at_s=step.at_s, kind=step.kind,
+            ended=step.ended,
+        )  # fmt: skip
         if step.kind == "receive":
             over = over._replace(output=step.output)
         self._db.records[workflow_id, step.step_id] = Record(over, nonce, self._db.now())

@@ -20,6 +20,10 @@ TOKEN_CHARS_MAX = 16_384
 API_ISSUERS = ("supabase", "supabase-demo")
 """Issuers of the legacy anon and service_role keys: JWTs without user and audience."""
 
+_NOT_BY_PYJWT = tuple(f"verify_{name}" for name in ("aud", "iss", "sub", "exp", "nbf", "iat"))
+"""What is checked here: PyJWT reads a clock of its own."""
+
+_DAMAGED = "Invalid JWT: it is not in force, or damaged"
 _FORMAT = "UNAUTHORIZED_INVALID_JWT_FORMAT"
 _ALGORITHM = "UNAUTHORIZED_UNSUPPORTED_TOKEN_ALGORITHM"
 _CODES = {SYMMETRIC: "UNAUTHORIZED_LEGACY_JWT", **dict.fromkeys(ASYMMETRIC, "UNAUTHORIZED_ASYMMETRIC_JWT")}
@@ -87,6 +91,7 @@ class Tokens:
             raise ProblemError(Problem("jwks_unavailable", detail, headers=headers)) from None
         code = _CODES[algorithm]
         claims = _claims(jwt, token, candidates, code)
+        _check_times(claims, code, self._clock.now_s())
         try:
             return self._identity(claims, code)
         except (ValueError, TypeError, OverflowError, RecursionError):  # JSON can hold what a row can't
@@ -156,22 +161,32 @@ def _header(jwt: Any, token: str) -> dict[str, Any]:
 
 
 def _claims(jwt: Any, token: str, candidates: list[SigningKey], code: str) -> dict[str, Any]:
-    """The token's claims, if one of `candidates` signed it and it is valid now."""
+    """What the token says, if one of `candidates` signed it. Whether it is in force is looked at next."""
     # guard: token-unsigned = {"verify_signature": False}
-    options = {"require": ["exp"], "verify_aud": False, "verify_iss": False, "verify_sub": False}
+    options = {"require": ["exp"], **dict.fromkeys(_NOT_BY_PYJWT, False)}
     for each in candidates:
         try:
-            claims: dict[str, Any] = jwt.decode(
-                token, each.key, algorithms=[each.algorithm], options=options, leeway=LEEWAY_S
-            )
+            claims: dict[str, Any] = jwt.decode(token, each.key, algorithms=[each.algorithm], options=options)
         except jwt.InvalidSignatureError:
             continue
-        except jwt.ExpiredSignatureError:
-            problem = refusal(code, "Invalid JWT: it has expired; sign in again").problem
-            raise TokenExpired(problem) from None
         except jwt.MissingRequiredClaimError:
             raise refusal(code, "Invalid JWT: it has no exp") from None
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError):
-            raise refusal(code, "Invalid JWT: it is not in force, or damaged") from None
+            raise refusal(code, _DAMAGED) from None
         return claims
     raise refusal(code, "Invalid JWT: no key of this project signed it")
+
+
+def _check_times(claims: dict[str, Any], code: str, now_s: float) -> None:
+    """`exp`, `nbf` and `iat` (RFC 7519, section 4.1), in whole seconds as PyJWT reads them, by our clock."""
+    try:
+        expires_s = int(claims["exp"])
+        begins_s = max(int(claims.get(name, 0)) for name in ("nbf", "iat"))
+    except (ValueError, TypeError, OverflowError):
+        raise refusal(code, _DAMAGED) from None
+    # guard: token-expired-long-ago
+    if expires_s <= now_s - LEEWAY_S:
+        raise TokenExpired(refusal(code, "Invalid JWT: it has expired; sign in again").problem)
+    # guard: token-of-tomorrow
+    if begins_s > now_s + LEEWAY_S:
+        raise refusal(code, _DAMAGED)

@@ -1,0 +1,181 @@
+"""Histories of production, replayed against the code of today: rows as Postgres gives them as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic_core import to_json
+
+from outlast.core.errors import UsageError
+from outlast.core.records import NewWorkflow, StepRecord
+from outlast.core.status import LIVE, Status
+from outlast.engine.execution.calls import PendingCall
+from outlast.engine.execution.execution import Execution
+from outlast.testing.catalog import GivenCatalog
+from outlast.testing.doubles import Doubles
+from outlast.testing.errors import Deadlock
+from outlast.testing.operations import WatchedOperations
+from outlast.testing.rows import Record, Workflow
+from outlast.testing.worlds import World
+
+Bundle = str | Path | Iterable[Mapping[str, Any]]
+"""A file with a JSON document in each line, or those documents."""
+
+_PARTS = ("workflow_status", "operation_outputs")
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One workflow as it is recorded: its rows, with JSON columns as what they say."""
+
+    row: Mapping[str, Any]
+    records: list[Mapping[str, Any]]
+
+    @property
+    def name(self) -> str:
+        """Its id."""
+        return str(self.row["workflow_id"])
+
+
+class _RecordsAlone(WatchedOperations):
+    """What isn't recorded is begun by nobody: there the history is over."""
+
+    def begin(self, execution: Execution, call: PendingCall) -> None:
+        """See Operations."""
+        self._seen.operations.setdefault((execution.workflow_id, call.step_id), call.operation)
+
+
+def recorded(bundle: Bundle) -> list[Recorded]:
+    """What a bundle holds. Raises UsageError, and OSError where the file can't be read."""
+    found = []
+    for where, document in _documents(bundle):
+        if not isinstance(document, Mapping) or any(part not in document for part in _PARTS):
+            raise UsageError(
+                f"{where} is no history: it is a JSON object with the row of workflow_status and the rows of "
+                "operation_outputs; docs/testing.md has the query that gives them"
+            )
+        found.append(Recorded(document["workflow_status"], list(document["operation_outputs"] or ())))
+    if not found:
+        raise UsageError("outlast.replay: the bundle holds no history")
+    return found
+
+
+def divergence(history: Recorded, catalog: GivenCatalog) -> str | None:
+    """What today's code does otherwise than is recorded; None if nothing."""
+    function = history.row["function"]
+    if catalog.workflow(function) is None:
+        catalog.serve_file(function.partition("/")[0])
+    if catalog.workflow(function) is None:
+        return (
+            f"no workflow {function} is there: import it, or start it once, before its histories are replayed"
+        )
+    world = World(catalog, Doubles(), watch=False, operations=_RecordsAlone)
+    new, created_s = _new(history.row), _unix(history.row["created_at"])
+    world.database.workflows[new.workflow_id] = Workflow(
+        new, None, 0, created_s, created_s, claimable_at=world.now_s()
+    )
+    for record in history.records:
+        step = _step(record)
+        world.database.records[new.workflow_id, step.step_id] = Record(step, 0, created_s)
+    stuck = None
+    try:
+        world.drive(world.over)
+    except Deadlock:  # it wants what isn't recorded
+        stuck = "goes on, where it had ended: it calls what is recorded nowhere"
+    row = world.database.workflows[new.workflow_id]
+    later = [
+        f"{name} is called with other arguments ({file}:{line})"
+        for name, (file, line) in world.other_arguments
+    ]
+    unrecorded = [
+        operation.name
+        for (_, step_id), operation in world.seen.operations.items()
+        if (new.workflow_id, step_id) not in world.database.records
+    ]
+    world.end()
+    if row.error is not None and json.loads(row.error)["code"] == "non_determinism":
+        return str(json.loads(row.error)["message"])
+    if later:
+        return later[0]
+    if Status(history.row["status"]) in LIVE:
+        return None
+    return _other_end(history.row, row, stuck and f"{stuck} ({', '.join(unrecorded)})")
+
+
+def _other_end(once: Mapping[str, Any], now: Workflow, stuck: str | None) -> str | None:
+    """How the end differs. What came from outside, as a cancellation does, can't be replayed."""
+    if once["status"] == Status.SUCCESS:
+        if stuck:
+            return stuck
+        output = None if now.output is None else json.loads(now.output)
+        if now.status is Status.SUCCESS and output == once["output"]:
+            return None
+        ended = now.output if now.error is None else _kind(json.loads(now.error))
+        return f"ended as SUCCESS {to_json(once['output']).decode()}, and now as {now.status.value} {ended}"
+    if once["status"] != Status.ERROR or (once["error"] or {}).get("code") != "workflow_error":
+        return None
+    error = None if now.error is None else json.loads(now.error)
+    if error is not None and _kind(error) == _kind(once["error"]):
+        return None
+    ended = now.output or _kind(error or {})
+    return stuck or f"ended as {_kind(once['error'])}, and now as {now.status.value} {ended}"
+
+
+def _kind(error: Mapping[str, Any]) -> str:
+    failure = error.get("failure") or {}
+    return f"{failure.get('type', error.get('code'))}: {failure.get('message', error.get('message', ''))}"
+
+
+def _documents(bundle: Bundle) -> Iterator[tuple[str, Any]]:
+    if not isinstance(bundle, str | Path):
+        yield from ((f"document {number}", each) for number, each in enumerate(bundle, 1))
+        return
+    for number, line in enumerate(Path(bundle).read_text("utf-8").splitlines(), 1):
+        if line.strip():
+            try:
+                yield f"{bundle}:{number}", json.loads(line)
+            except ValueError:
+                yield f"{bundle}:{number}", None
+
+
+def _new(row: Mapping[str, Any]) -> NewWorkflow:
+    """Its deadline is left out: it was kept, or not, by the clock of then."""
+    return NewWorkflow(
+        workflow_id=row["workflow_id"],
+        function=row["function"],
+        input=_text(row.get("input")),
+        request=_text(row.get("request")),
+        idempotency_key=row.get("idempotency_key"),
+        subject=row.get("subject"),
+        claims=_text(row.get("claims")),
+        version=row.get("version"),
+        parent=row.get("parent"),
+    )
+
+
+def _step(row: Mapping[str, Any]) -> StepRecord:
+    failed = row.get("error") is not None
+    return StepRecord(
+        row["step_id"],
+        row["name"],
+        None if failed else to_json(row.get("output")).decode(),
+        _text(row.get("error")),
+        row["attempts"],
+        row["completion_order"],
+        row.get("kind") or "",
+        None if row.get("at") is None else _unix(row["at"]),
+        row.get("arguments"),
+    )
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else to_json(value).decode()
+
+
+def _unix(date: str) -> float:
+    return datetime.fromisoformat(date).timestamp()

@@ -1,0 +1,186 @@
+"""What the management pages read, from the in-memory database: see `store/workflows.sql`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic_core import from_json
+
+from outlast.core import kinds
+from outlast.core.clock import monotonic
+from outlast.core.events import event_of
+from outlast.core.listing import Page
+from outlast.core.resources import EVENTS, STEPS, WORKFLOWS, Resource
+from outlast.core.status import LIVE
+from outlast.testing.database import Database
+from outlast.testing.rows import Record, Workflow
+
+_LAST = 2147483647
+"""The place of waits that aren't over."""
+
+
+def shown(row: Workflow) -> dict[str, Any]:
+    """`show`."""
+    new = row.new
+    return {
+        "workflow_id": new.workflow_id,
+        "function": new.function,
+        "status": row.status.value,
+        "input": new.input,
+        "output": row.output,
+        "error": row.error,
+        "response": row.response,
+        "idempotency_key": new.idempotency_key,
+        "subject": new.subject,
+        "queue": None,
+        "priority": 0,
+        "version": new.version,
+        "parent": new.parent,
+        "attributes": None,
+        "owner": row.owner,
+        "epoch": row.epoch,
+        "recovery_attempts": row.recovery_attempts,
+        "claimable_at": _date(row.claimable_at),
+        "deadline": _date(new.deadline_s),
+        "created_at": _date(row.created_at),
+        "started_at": _date(row.created_at),
+        "updated_at": _date(row.updated_at),
+        "completed_at": None if row.status in LIVE else _date(row.updated_at),
+    }
+
+
+def listed(
+    database: Database,
+    resource: Resource,
+    given: Mapping[str, Any],
+    after: Sequence[Any] | None,
+    limit: int | None,
+) -> Page:
+    """A page of a resource, in its order."""
+    rows = list(_ROWS[resource.name](database, given))
+    newest_first = resource is WORKFLOWS
+
+    def place(row: Mapping[str, Any]) -> tuple[Any, ...]:
+        return tuple(row[column] for column in resource.order)
+
+    rows.sort(key=place, reverse=newest_first)
+    if after is not None:
+        bound = tuple(after)
+        rows = [each for each in rows if (place(each) < bound if newest_first else place(each) > bound)]
+    return Page(rows[:limit], limit is not None and len(rows) > limit)
+
+
+def completions(database: Database, workflow_id: str, order: int, limit: int) -> Page:
+    """`steps_after`."""
+    rows: list[dict[str, Any]] = [
+        {
+            "step_id": step.step_id,
+            "name": step.name,
+            "kind": step.kind,
+            "succeeded": step.error is None,
+            "completion_order": step.completion_order,
+            "completed_at": _moment(database, record, step.ended),
+            "value": step.output if step.kind == kinds.PUBLISH else None,
+        }
+        for record, step in ((each, each.step) for each in _records(database, workflow_id))
+        if step.completion_order is not None and step.completion_order > order
+    ]
+    rows.sort(key=lambda row: row["completion_order"])
+    return Page(rows[:limit], len(rows) > limit)
+
+
+def _workflows(database: Database, given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for row in database.workflows.values():
+        fields = shown(row)
+        fields["error_code"], fields["error_message"] = _told(row.error, given.get("subject"))
+        if all(
+            value is None or _fits(name, value, fields) for name, value in given.items() if name != "subject"
+        ) and given.get("subject") in (None, row.new.subject):
+            columns = {column.name for column in WORKFLOWS.columns} - {"error"}
+            yield {
+                name: value
+                for name, value in fields.items()
+                if name in columns or name in ("error_code", "error_message")
+            }
+
+
+def _fits(name: str, value: Any, row: Mapping[str, Any]) -> bool:
+    match name:
+        case "status":
+            return row["status"] in value
+        case "error":
+            return value.lower() in (row["error_message"] or "").lower()
+        case "since":
+            return bool(row["created_at"] >= value)
+        case "until":
+            return bool(row["created_at"] < value)
+        case "attribute":
+            return False  # none has any
+        case _:
+            return bool(row[name] == value)
+
+
+def _told(error: str | None, subject: str | None) -> tuple[str | None, str | None]:
+    """An error's code and the beginning of its message; to users no text of an exception."""
+    if error is None:
+        return None, None
+    document = from_json(error)
+    code = document["code"]
+    message = document.get("detail" if code == "http_exception" else "message")
+    if code == "non_determinism" and subject is not None:
+        message = None
+    failure = document.get("failure")
+    if failure is not None and subject is None:
+        message = ": ".join(filter(None, (failure.get("type"), failure.get("message")))) or message
+    return code, None if message is None else str(message)[:300]
+
+
+def _steps(database: Database, given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    workflow_id = given["workflow_id"]
+    over_at = shown(database.workflows[workflow_id])["completed_at"]
+    for record in _records(database, workflow_id):
+        step = record.step
+        yield {
+            "step_id": step.step_id,
+            "name": step.name,
+            "kind": step.kind,
+            "output": step.output,
+            "error": step.error,
+            "attempts": step.attempts,
+            "completion_order": step.completion_order,
+            "started_at": _moment(database, record, step.began),
+            "completed_at": _moment(database, record, step.ended),
+            "place": _LAST if step.completion_order is None else step.completion_order,
+            "over_at": over_at,
+        }
+
+
+def _events(database: Database, given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for record in _records(database, given["workflow_id"]):
+        step = record.step
+        event = event_of(step.name, step.kind)
+        if event is not None and given.get("event") in (None, event):
+            yield {
+                "number": step.completion_order,
+                "event": event,
+                "value": step.output,
+                "published_at": _moment(database, record, step.ended),
+            }
+
+
+_ROWS = {WORKFLOWS.name: _workflows, STEPS.name: _steps, EVENTS.name: _events}
+
+
+def _records(database: Database, workflow_id: str) -> list[Record]:
+    return [record for (owner, _), record in database.records.items() if owner == workflow_id]
+
+
+def _moment(database: Database, record: Record, reading: float | None) -> datetime | None:
+    """The date of a reading of the clock; without one, when it was recorded."""
+    return _date(record.completed_at if reading is None else database.now() - (monotonic() - reading))
+
+
+def _date(unix_s: float | None) -> datetime | None:
+    return None if unix_s is None else datetime.fromtimestamp(unix_s, UTC)

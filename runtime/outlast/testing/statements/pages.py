@@ -1,0 +1,53 @@
+"""`workflows.sql` in memory: workflows as the web floor reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from outlast.core.listing import Page
+from outlast.core.records import Ownership
+from outlast.core.resources import Resource
+from outlast.testing.listings import completions, listed, shown
+from outlast.testing.statements.workflows import WorkflowStatements
+
+
+class PageStatements(WorkflowStatements):
+    """See PostgresWorkflows."""
+
+    def ownership(self, ids: Iterable[str]) -> dict[str, Ownership]:
+        """`ownership`."""
+        rows = {each: self._db.workflows[each] for each in ids if each in self._db.workflows}
+        return {
+            each: Ownership(each, row.new.function, row.status, row.new.subject, row.new.parent)
+            for each, row in rows.items()
+        }
+
+    def counts(self, subject: str, sleeping_max: int, stored_max: int) -> tuple[int, int]:
+        """`counts`."""
+        theirs = [each for each in self._db.workflows.values() if each.new.subject == subject]
+        sleeping = sum(each.owner is None and each.claimable_at is not None for each in theirs)
+        return min(sleeping, sleeping_max), min(len(theirs), stored_max)
+
+    def show(self, workflow_id: str) -> dict[str, Any] | None:
+        """`show`."""
+        row = self._db.workflows.get(workflow_id)
+        return None if row is None else shown(row)
+
+    def listing(
+        self,
+        resource: Resource,
+        given: Mapping[str, Any],
+        after: Sequence[Any] | None = None,
+        limit: int | None = None,
+    ) -> Page:
+        """A page of any resource."""
+        return listed(self._db, resource, given, after, limit)
+
+    def steps_after(self, workflow_id: str, order: int, limit: int) -> Page:
+        """`steps_after`."""
+        return completions(self._db, workflow_id, order, limit)
+
+    def running(self, workflow_id: str) -> list[dict[str, Any]]:
+        """`running`. What other processes run is known to none here."""
+        return []

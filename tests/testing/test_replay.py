@@ -1,0 +1,132 @@
+"""Histories of production, as Postgres gives them, replayed against today's code."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from outlast import UsageError, now, publish, receive, sleep, start, step, workflow
+from outlast.testing import Outlast, Unproved, histories
+from tests.engine.harness import engine_on
+
+PAGE = (Path(__file__).parents[2] / "docs" / "testing.md").read_text("utf-8")
+QUERY = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)[0]
+
+
+class today:  # noqa: N801 - what the code of today does otherwise
+    steps = 3
+    name = "order"
+    greeting = "hello"
+
+
+@step
+async def charge(cents: int) -> str | None:
+    return f"paid {cents}" if cents else None
+
+
+@step
+async def fails() -> None:
+    raise ZeroDivisionError("as ever")
+
+
+@workflow
+async def child(number: int) -> int:
+    return number + 1
+
+
+@workflow
+async def whole(name: str) -> dict[str, Any]:
+    at = now()
+    paid = list(await asyncio.gather(*(charge(number) for number in range(today.steps))))
+    await publish("asked", {"name": name})
+    try:
+        async with asyncio.timeout(5):
+            await sleep(0.01)
+        await fails()
+    except ZeroDivisionError as error:
+        paid.append(str(error))
+    number = await (await start(child, 1)).result()
+    return {"greeting": today.greeting, "paid": paid, "number": number, "at": at.isoformat()}
+
+
+@workflow
+async def waiting() -> str:
+    paid = await charge(1)
+    answer = await receive("answer", timeout=timedelta(days=14))
+    return f"{paid} {answer}"
+
+
+@workflow
+async def broken() -> None:
+    await charge(1)
+    raise ValueError(today.greeting)
+
+
+@pytest.fixture
+async def bundle(database: str, tmp_path: Path) -> Path:
+    """What a project's Postgres gives by the documented query: ended and open ones."""
+    async with engine_on(database, whole, child, waiting, broken) as bench:
+        await bench.run(whole, "ada")
+        await bench.failure(await bench.start(broken))
+        await bench.suspended(await bench.start(waiting))
+    async with await psycopg.AsyncConnection.connect(database) as connection:
+        found = await connection.execute(QUERY.rstrip().rstrip(";").encode())
+        lines = [json.dumps(document) for (document,) in await found.fetchall()]
+    assert len(lines) == 4
+    file = tmp_path / "histories.jsonl"
+    file.write_text("\n".join(lines) + "\n")
+    return file
+
+
+async def test_histories_of_postgres(outlast: Outlast, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kit = Outlast()
+    for each in (whole, child, waiting, broken):
+        kit._catalog.name_of(each.definition)
+    await kit.replay(bundle)
+    documents = [document for _, document in histories._documents(bundle)]
+    await kit.replay(documents)
+
+    async def found() -> str:
+        with pytest.raises(Unproved) as caught:
+            await kit.replay(bundle)
+        return str(caught.value)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(today, "greeting", "goodbye")
+        said = await found()
+        assert "2 of 4 histories diverge" in said
+        assert "ValueError: hello, and now as ERROR ValueError: goodbye" in said
+        assert '"greeting":"hello"' in said
+    with monkeypatch.context() as patch:
+        patch.setattr(today, "steps", 4)
+        assert "'publish asked' is recorded" in await found()
+    with monkeypatch.context() as patch:
+        patch.setattr(today, "steps", 2)
+        assert "1 of 4" in await found()
+    for document in documents:  # as if it had been called with something else
+        for record in document["operation_outputs"] or ():
+            if record["name"] == "charge" and document["workflow_status"]["function"] == "waiting":
+                record["arguments"] += 1
+    with pytest.raises(Unproved, match=r"charge is called with other arguments \(.*test_replay.py:\d+\)"):
+        await kit.replay(documents)
+    kit.close()
+
+
+def test_what_is_no_bundle(outlast: Outlast, tmp_path: Path) -> None:
+    file = tmp_path / "none.jsonl"
+    file.write_text("\n")
+    with pytest.raises(UsageError, match="holds no history"):
+        _ = outlast.replay(file)
+    file.write_text('{"workflow_id": "w"}\n')
+    with pytest.raises(UsageError, match=r"none.jsonl:1 is no history"):
+        _ = outlast.replay(str(file))
+    row = {"workflow_id": "w", "function": "gone", "created_at": "2026-01-01T00:00:00Z", "status": "PENDING"}
+    with pytest.raises(Unproved, match="no workflow gone"):
+        _ = outlast.replay([{"workflow_status": row, "operation_outputs": None}])
