@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis.configuration import set_hypothesis_home_dir
 
 from outlast.host.embedded import EmbeddedPostgres
 from tests.databases import EMPTY, SUPABASE_TEMPLATE, TEMPLATE, make_templates, new_database
@@ -28,10 +29,12 @@ def pytest_configure(config: pytest.Config) -> None:
     given = getattr(config, "workerinput", {}).get("scratch")
     if given is not None:
         config.stash[_scratch] = Path(given)
-        return
-    scratch = ExitStack()
-    config.stash[_scratch] = scratch.enter_context(scratch_folder())
-    config.add_cleanup(scratch.close)
+    else:
+        scratch = ExitStack()
+        config.stash[_scratch] = scratch.enter_context(scratch_folder())
+        config.add_cleanup(scratch.close)
+    # One for each process: Hypothesis removes a folder from under another process that writes there.
+    set_hypothesis_home_dir(config.stash[_scratch] / f"hypothesis-{os.getpid()}")
 
 
 @pytest.hookimpl(optionalhook=True)

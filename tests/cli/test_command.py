@@ -51,7 +51,16 @@ def test_the_script_is_the_same_command(project: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["nix"], "No such command 'nix'"),
+        (
+            ["nope"],
+            "No such command 'nope'. The commands are serve, new, list, invoke, workflows, db, token,",
+        ),
+        (["invok"], "No such command 'invok'. Did you mean 'invoke'?"),
+        (["workflows", "nope"], "No such command 'nope'. The commands are list, show,"),
+        (["workflows", "cancle"], "Did you mean 'cancel'?"),
+        (["--url", "http://x", "invoke", "hello"], "--url stands after the command"),
+        (["workflows", "--status", "ERROR", "list"], "--status stands after the command"),
+        (["--debug", "--nix"], "No such option '--nix'"),
         (["list", "--nix"], "No such option"),
         (["workflows", "show"], "Missing argument 'ID'"),
         (["serve", "--port", "banana"], "--port"),
@@ -98,6 +107,20 @@ def test_an_unknown_setting_is_one_warning(call: Runs, project: Path) -> None:
 def test_tracebacks_are_for_who_asks(call: Runs) -> None:
     assert "Traceback" not in call("list", PORT="x").err
     assert "Traceback" in call("list", "--debug", PORT="x").err
+    assert "Traceback" in call("--debug", "list", PORT="x").err
+    assert "Traceback" in call("workflows", "--debug", "list", PORT="x").err
+
+
+def test_a_functions_folder_that_is_absent_is_told_before_anything_is_made(
+    outlast: Runs, project: Path
+) -> None:
+    ran = outlast("serve", "--port", "0")
+    assert (ran.status, ran.out) == (1, "")
+    assert ran.err.startswith(
+        f"error: the functions folder {project / 'functions'} can't be read (No such file"
+    )
+    assert ran.err.count("\n") == 1
+    assert list(project.iterdir()) == []
 
 
 def test_a_fault_of_ours_is_one_line_too(call: Runs, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -130,6 +130,28 @@ def test_an_input_error_names_its_place_once(
     assert outlast("invoke", "hello").err == f"error: the input does not fit: {said} (422 invalid_input)\n"
 
 
+def test_an_input_error_gives_the_reason_of_each_place(outlast: Runs, host: StandIn) -> None:
+    errors = [
+        {"loc": ["quantity"], "msg": "Input should be greater than 0"},
+        {"loc": ["card"], "msg": "String should have at least 12 characters"},
+    ]
+    refused = problem(422, "invalid_input", "the input does not fit: card, quantity", errors=errors)
+    host.on("POST", HELLO, Reply(422, refused))
+    assert outlast("invoke", "hello").err == (
+        "error: the input does not fit: card: String should have at least 12 characters; "
+        "quantity: Input should be greater than 0 (422 invalid_input)\n"
+    )
+
+
+def test_a_long_list_of_input_errors_ends(call: Runs, host: StandIn) -> None:
+    errors = [{"loc": ["n", f"{number:02}"], "msg": "Extra"} for number in range(12)]
+    detail = "the input does not fit: " + ", ".join(f"n.{number:02}" for number in range(12))
+    host.on("POST", HELLO, Reply(422, problem(422, "invalid_input", detail, errors=errors)))
+    assert "does not fit: n.00: Extra; n.01" in (said := call("invoke", "hello").err)
+    assert "n.09: Extra; and 2 more (--json shows all)" in said
+    assert "n.10" not in said
+
+
 def test_an_error_with_json_is_an_object_too(call: Runs, host: StandIn) -> None:
     body = problem(500, "workflow_error", "it failed", workflow_id="hello:k")
     host.on("POST", HELLO, Reply(500, body, headers=ENDED))
@@ -186,6 +208,84 @@ def test_following_outlasts_a_host_that_restarts(call: Runs, host: StandIn) -> N
     assert (ran.status, ran.out) == (0, '"done"\n')
 
 
+@pytest.mark.parametrize("more", [(), ("--async",), ("--wait", "30")], ids=str)
+@pytest.mark.parametrize(
+    ("status", "code", "workflow_id"),
+    [
+        (503, "shutting_down", "hello:k"),
+        (503, "shutting_down", None),
+        (503, "overloaded", None),
+        (503, "database_unavailable", "hello:k"),
+        (429, "rate_limited", None),
+    ],
+)
+def test_a_refusal_that_passes_is_followed_by_the_same_call(
+    call: Runs, host: StandIn, status: int, code: str, workflow_id: str | None, more: tuple[str, ...]
+) -> None:
+    told = {} if workflow_id is None else {"workflow_id": workflow_id}
+    away = Reply(status, problem(status, code, "not now", retryable=True, **told))
+    host.on("POST", HELLO, away, away, Reply(document="done", headers=ENDED))
+    ran = call("invoke", "hello", "--data", "{}", *more)
+    assert (ran.status, ran.out, ran.err) == (0, "hello:k\n" if "--async" in more else '"done"\n', "")
+    assert (
+        len({(seen.method, seen.path, seen.body, seen.headers["idempotency-key"]) for seen in host.seen}) == 1
+    )
+    assert len(host.seen) == 3
+
+
+def test_a_call_that_was_taken_outlasts_a_proxy_that_answers_for_the_host(call: Runs, host: StandIn) -> None:
+    away = Reply(503, problem(503, "shutting_down", "it goes on", retryable=True, workflow_id="hello:k"))
+    gateway = Reply(502, body=b"<h1>Bad gateway</h1>")
+    host.on("POST", HELLO, away, gateway, Reply(document="done", headers=ENDED))
+    assert call("invoke", "hello").out == '"done"\n'
+
+
+@pytest.mark.parametrize(
+    "final",
+    [
+        Reply(503, problem(503, "http_exception", "closed", retryable=True), headers=ENDED),
+        Reply(503, problem(503, "http_exception", "closed", retryable=True)),
+        Reply(503, {"sold": "out"}, headers=ENDED),
+        Reply(502, body=b"<h1>Bad gateway</h1>"),
+        Reply(503, problem(503, "BOOT_ERROR", "it can't be imported", retryable=True)),
+    ],
+    ids=["raised by a workflow", "raised by a function", "returned", "from a proxy", "broken file"],
+)
+def test_what_no_waiting_mends_or_may_have_run_is_asked_for_once(
+    call: Runs, host: StandIn, final: Reply
+) -> None:
+    host.on("POST", HELLO, final)
+    assert call("invoke", "hello").status == 1
+    assert len(host.seen) == 1
+
+
+def test_giving_up_names_what_gets_the_result(
+    call: Runs, host: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("outlast.cli.following.ABSENCE_MAX_S", 0.0)
+    away = problem(503, "shutting_down", "it goes on elsewhere", retryable=True)
+    host.on("POST", HELLO, Reply(503, away | {"workflow_id": "hello:k"}))
+    ran = call("invoke", "hello", "--key", "k", "--json")
+    assert (ran.status, ran.err) == (
+        1,
+        "error: it goes on elsewhere (503 shutting_down, workflow hello:k); the same again with --key k gets "
+        "the result, and so does: outlast workflows wait hello:k\n",
+    )
+    error = json.loads(ran.out)["error"]
+    assert (error["code"], error["key"], error["workflow_id"]) == ("shutting_down", "k", "hello:k")
+    host.on("POST", HELLO, Reply(503, away))
+    assert call("invoke", "hello", "--key", "k").err == (
+        "error: it goes on elsewhere (503 shutting_down); the same again with --key k gets the result\n"
+    )
+
+
+def test_wait_bounds_the_waiting_for_a_host_too(call: Runs, host: StandIn) -> None:
+    host.on("POST", HELLO, Reply(503, problem(503, "overloaded", "too much", retryable=True)))
+    ran = call("invoke", "hello", "--wait", "0", "--key", "k")
+    assert (ran.status, len(host.seen)) == (1, 1)
+    assert "the same again with --key k" in ran.err
+
+
 def test_wait_bounds_the_waiting(call: Runs, host: StandIn) -> None:
     host.on("POST", HELLO, PENDING)
     host.on("GET", "/workflows/v1/hello%3Ak", Reply(document=workflow("hello:k", "PENDING")))
@@ -221,8 +321,6 @@ def test_async_of_what_has_ended_and_of_what_is_no_workflow(call: Runs, host: St
     ran = call("invoke", "hello", "--async")
     assert (ran.status, ran.out) == (1, "")
     assert "it is no workflow" in ran.err
-    host.on("POST", HELLO, Reply(503, problem(503, "overloaded", "too much", retryable=True)))
-    assert call("invoke", "hello", "--async").err == "error: too much (503 overloaded)\n"
 
 
 def test_no_host_is_one_line(outlast: Runs) -> None:

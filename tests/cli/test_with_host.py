@@ -15,6 +15,7 @@ import pytest
 
 from tests.cli.conftest import Runs
 from tests.cli.serving import serving
+from tests.hosts import until
 
 GATED = """
 from datetime import timedelta
@@ -112,6 +113,38 @@ def test_a_call_outlasts_the_host_that_took_it(project: Path, database_url: str)
             caller.wait()
             os.close(terminal)
     assert (caller.returncode, out) == (0, '"done, Ada"\n')
+
+
+def test_a_call_outlasts_the_host_that_is_stopped_while_it_holds_the_call(
+    call: Runs, project: Path, database_url: str
+) -> None:
+    (project / "functions").mkdir()
+    (project / "functions" / "gated.py").write_text(GATED)
+    command = [
+        sys.executable,
+        "-m",
+        "outlast",
+        "invoke",
+        "gated",
+        "--data",
+        '{"name": "Ada"}',
+        "--key",
+        "one",
+    ]
+    with serving(project) as (url, first):
+        port = urlsplit(url).port or 0
+        environment = os.environ | {"OUTLAST_URL": url}
+        with subprocess.Popen(command, env=environment, stdout=-1, stderr=-1, text=True) as caller:
+            try:
+                until(lambda: call("workflows", "show", "gated:one", OUTLAST_URL=url).status == 0, "the call")
+                first.terminate()
+                first.wait(timeout=40)
+                (project / "open").touch()
+                with serving(project, port):
+                    out, err = caller.communicate(timeout=50)
+            finally:
+                caller.kill()
+    assert (caller.returncode, out, err) == (0, '"done, Ada"\n', "")
 
 
 def read_line(terminal: int) -> str:

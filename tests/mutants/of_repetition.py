@@ -68,6 +68,11 @@ MUTANTS = (
         "store/test_migrations.py::test_many_instances_that_start_together_migrate_once",
     ),
     Mutant(
+        "own-migrations-alone",
+        "A project's migrations in a checkout aren't Outlast's own",
+        "store/test_migrations.py::test_a_migration_of_a_project_beside_ours_is_not_ours",
+    ),
+    Mutant(
         "another-message-taken-for-it",
         "A message of a queue that was made anew isn't the older one of its number",
         "queues/test_consume.py::test_a_queue_that_was_made_anew_loses_nothing",

@@ -14,7 +14,7 @@ import pytest
 from psycopg.sql import SQL
 
 from outlast.store.connections import Database
-from outlast.store.migrations import migrate, migrations, versions
+from outlast.store.migrations import migrate, migrations, migrations_folder, versions
 from outlast.store.project import ProjectRefused, apply_project
 from outlast.store.supabase import play_supabase
 
@@ -36,6 +36,17 @@ def push(url: str) -> None:
     with psycopg.connect(url) as connection:
         for migration in migrations():
             connection.execute(SQL(migration.text()))
+
+
+async def test_a_migration_of_a_project_beside_ours_is_not_ours(
+    empty_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = [each.version for each in migrations()]
+    shutil.copytree(migrations_folder(), tmp_path, dirs_exist_ok=True)
+    (tmp_path / "29990101000000_theirs.sql").write_text("create table theirs ();")
+    monkeypatch.setattr("outlast.store.migrations.migrations_folder", lambda: tmp_path)
+    assert [each.version for each in await migrate(at(empty_database))] == ours
+    assert rows(empty_database, "select to_regclass('theirs')") == [(None,)]
 
 
 async def test_many_instances_that_start_together_migrate_once(empty_database: str) -> None:

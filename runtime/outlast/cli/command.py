@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,8 +18,12 @@ if TYPE_CHECKING:
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
-class Command(click.Command):
-    """A command that takes `--debug`, wherever it stands; `outlast.cli.main` reads it."""
+_NEAR = 0.65
+"""How alike a word must be to be suggested: 1 is the same."""
+
+
+class _Debuggable(click.Command):
+    """Takes `--debug`, wherever it stands; `outlast.cli.main` reads it."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -28,7 +32,11 @@ class Command(click.Command):
         )
 
 
-class CommandGroup(click.Group):
+class Command(_Debuggable):
+    """A command."""
+
+
+class CommandGroup(_Debuggable, click.Group):
     """A group of such commands, listed in the order they were added."""
 
     command_class = Command
@@ -37,6 +45,31 @@ class CommandGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names, as added."""
         return list(self.commands)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that `args` name. Where there is none, the error says which are near, or all."""
+        name = args[0]
+        if name in self.commands or ctx.resilient_parsing or name.startswith("-"):
+            return super().resolve_command(ctx, args)
+        near = nearest(name, self.commands)
+        found = f"Did you mean {near[0]!r}?" if near else f"The commands are {', '.join(self.commands)}."
+        raise click.UsageError(f"No such command {name!r}. {found}", ctx)
+
+    def options_below(self) -> Iterator[str]:
+        """The options of all its commands."""
+        for command in self.commands.values():
+            if isinstance(command, CommandGroup):
+                yield from command.options_below()
+            yield from (name for each in command.params for name in each.opts)
+
+
+def nearest(word: str, possible: Iterable[str]) -> list[str]:
+    """At most three of `possible` that `word` may have been meant for, the nearest first."""
+    from difflib import get_close_matches
+
+    return get_close_matches(word, list(possible), 3, _NEAR)
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")

@@ -54,15 +54,20 @@ def follow(remote: Remote, workflow_id: str, ends: float | None) -> dict[str, An
         _pause(_QUICK_S - (monotonic() - asked), ends)
 
 
-def retry_while_away(ask: Callable[[], T], ends: float | None = None) -> T:
-    """What `ask` returns, asked again while the host is away: for a minute, and not past `ends`."""
+def retry_while_away(
+    ask: Callable[[], T], ends: float | None = None, passes: Callable[[CommandFailed], bool] = is_temporary
+) -> T:
+    """What `ask` returns, asked again while the host is away: for a minute, and not past `ends`.
+
+    `passes` tells which failures mean that. Raises the last of them.
+    """
     since, retry_s = monotonic(), _RETRY_MIN_S
     while True:
         try:
             return ask()
         except CommandFailed as failure:
             late = monotonic() >= min(since + ABSENCE_MAX_S, ends if ends is not None else float("inf"))
-            if late or not is_temporary(failure):
+            if late or not passes(failure):
                 raise
         _pause(retry_s, ends)
         retry_s = min(_RETRY_MAX_S, retry_s * 2)

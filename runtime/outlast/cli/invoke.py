@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,15 @@ class _Call:
     headers: dict[str, str]
     body: bytes | None
     key: str
+    no_wait: bool
+
+    def headers_until(self, ends: float | None) -> dict[str, str]:
+        """The headers, with how long the host may hold the call: until `ends`, a `monotonic` moment."""
+        if self.no_wait:
+            return {**self.headers, "prefer": "respond-async"}
+        if ends is None:
+            return self.headers
+        return {**self.headers, "prefer": f"wait={max(0, math.ceil(ends - monotonic()))}"}
 
 
 class _FunctionName(click.ParamType[str]):
@@ -99,8 +109,8 @@ def invoke(
     ends = None if wait_s is None else monotonic() + wait_s
     headers = {"idempotency-key": key} | ({"content-type": "application/json"} if data is not None else {})
     path = "/functions/v1/" + "/".join(quote(part, safe="") for part in name.split("/"))
-    call = _Call(name, method.upper(), path, headers, data, key)
-    answer = _send(remote, call, _prefer_header(no_wait, wait_s))
+    call = _Call(name, method.upper(), path, headers, data, key, no_wait)
+    answer = _ask(remote, call, ends)
     pending = _pending_id(answer)
     if no_wait:
         _print_started(remote, answer, pending, host.as_json)
@@ -110,29 +120,47 @@ def invoke(
     _print_answer(remote, call, answer, host.as_json)
 
 
-def _prefer_header(no_wait: bool, wait_s: int | None) -> str | None:
-    if no_wait:
-        return "respond-async"
-    return None if wait_s is None else f"wait={wait_s}"
+def _ask(remote: Remote, call: _Call, ends: float | None, workflow_id: str | None = None) -> Answer:
+    """The answer. Asked for again, with the same key, while the host refuses for a reason that passes.
 
+    Where the call is known to be `workflow_id` the host may be away as well: nothing can run twice.
+    Raises CommandFailed.
+    """
+    from outlast.cli.following import retry_while_away
+    from outlast.cli.remote import CONNECTION_BROKEN, UNREACHABLE, is_from_proxy, is_refusal, is_temporary
 
-def _send(remote: Remote, call: _Call, prefer: str | None) -> Answer:
-    """Send it. An answer that doesn't come leaves it unknown whether the function was started."""
-    from outlast.cli.remote import CONNECTION_BROKEN
+    refused = False
 
-    headers = call.headers | ({"prefer": prefer} if prefer is not None else {})
-    try:
-        return remote.call(
+    def ask() -> Answer:
+        nonlocal refused, workflow_id
+        headers = call.headers_until(ends)
+        answer = remote.call(
             call.method, call.path, headers=headers, body=call.body, answer_timeout_s=ANSWER_TIMEOUT_S
         )
+        if not is_refusal(answer) and not (workflow_id is not None and is_from_proxy(answer)):
+            return answer
+        failure = remote.problem_of(answer)
+        workflow_id = workflow_id or failure.more.get("workflow_id")
+        if not refused and sys.stderr.isatty():
+            say("waiting", f"for a host: {failure}")
+        refused = True
+        raise failure
+
+    def passes(failure: CommandFailed) -> bool:
+        never_ran = refused and (failure.code == UNREACHABLE or "http_status" in failure.more)
+        return is_temporary(failure) and (workflow_id is not None or never_ran)
+
+    try:
+        return retry_while_away(ask, ends, passes)
     except CommandFailed as failure:
-        if failure.code != CONNECTION_BROKEN:
+        broken = failure.code == CONNECTION_BROKEN  # whether the function was started is unknown
+        if not broken and not passes(failure):
             raise
-        raise CommandFailed(
-            CONNECTION_BROKEN,
-            f"the connection broke before the answer; the same again with --key {call.key} gets the result",
-            key=call.key,
-        ) from failure
+        what = "the connection broke before the answer" if broken else str(failure)
+        again = f"the same again with --key {call.key} gets the result"
+        waits = f", and so does: outlast workflows wait {workflow_id}" if workflow_id is not None else ""
+        more = failure.more | {"key": call.key, "workflow_id": workflow_id}
+        raise CommandFailed(failure.code, f"{what}; {again}{waits}", **more) from failure
 
 
 def _pending_id(answer: Answer) -> str | None:
@@ -150,21 +178,12 @@ def _pending_id(answer: Answer) -> str | None:
 
 def _result(remote: Remote, call: _Call, workflow_id: str, ends: float | None) -> Answer:
     """Wait for the end, then ask for the answer as the first caller would have got it."""
-    from outlast.cli.following import follow, retry_while_away
-    from outlast.cli.remote import problem_document
+    from outlast.cli.following import follow
 
     if sys.stderr.isatty():
         say("waiting", f"for {workflow_id}")
     follow(remote, workflow_id, ends)
-
-    def ask_again() -> Answer:
-        answer = _send(remote, call, None)
-        problem = problem_document(answer) if answer.status >= 400 else None
-        if problem is not None and problem.get("retryable"):
-            raise remote.problem_of(answer)
-        return answer
-
-    return retry_while_away(ask_again)
+    return _ask(remote, call, None, workflow_id)
 
 
 def _print_started(remote: Remote, answer: Answer, pending: str | None, as_json: bool) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import click
 from click.exceptions import NoArgsIsHelpError
 
-from outlast.cli.command import CommandGroup
+from outlast.cli.command import CommandGroup, nearest
 from outlast.cli.completion import completion
 from outlast.cli.db import db
 from outlast.cli.failures import CommandFailed
@@ -33,8 +33,6 @@ from outlast.core.resources import RESOURCES, WORKFLOWS
 FAILED = 1
 WRONG_USAGE = 2
 INTERRUPTED = 130
-_NEAR = 0.65
-"""How alike a word must be to be suggested: 1 is the same."""
 
 
 class _Outlast(CommandGroup):
@@ -92,7 +90,7 @@ def _report(error: Exception, flags: frozenset[str]) -> int:
         return WRONG_USAGE
     from outlast.observe.redaction import redactor
 
-    if "--debug" in flags:
+    if "--debug" in flags and not isinstance(error, click.UsageError):  # no fault that a traceback explains
         import traceback
 
         text = escaped_lines("".join(traceback.format_exception(error)))
@@ -136,13 +134,14 @@ def _describe_error(error: Exception) -> tuple[str, str, int, dict[str, Any]]:
 
 
 def _suggest_similar(error: click.UsageError) -> click.UsageError:
-    """click compares options with their dashes, which makes all of them alike."""
+    """click compares options with their dashes, which makes all alike, and knows none of a command below."""
     if not isinstance(error, click.NoSuchOption):
         return error
-    from difflib import get_close_matches
-
+    group = error.ctx.command if error.ctx is not None else None
+    if isinstance(group, CommandGroup) and error.option_name in group.options_below():
+        return click.UsageError(f"{error.option_name} stands after the command, not before it.", error.ctx)
     bare = {each.lstrip("-"): each for each in error.possibilities or ()}
-    near = get_close_matches(error.option_name.lstrip("-"), bare, 3, _NEAR)
+    near = nearest(error.option_name.lstrip("-"), bare)
     return click.NoSuchOption(error.option_name, possibilities=[bare[each] for each in near], ctx=error.ctx)
 
 

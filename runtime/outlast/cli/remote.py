@@ -22,6 +22,12 @@ ANSWER_MARGIN_S = 15.0
 UNREACHABLE = "unreachable"
 CONNECTION_BROKEN = "connection_broken"
 _GATEWAY_STATUSES = frozenset({429, 502, 503, 504})
+_REASONS_MAX = 10
+"""How many places of an input one line tells of."""
+_REFUSALS = frozenset(
+    {"overloaded", "shutting_down", "database_unavailable", "jwks_unavailable", "rate_limited"}
+)
+"""The host takes no call now, or leaves a workflow to another instance. No function answers so itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +161,20 @@ def is_temporary(failure: CommandFailed) -> bool:
     return passing or failure.more.get("http_status") in _GATEWAY_STATUSES
 
 
+def is_refusal(answer: Answer) -> bool:
+    """Whether the host says that the same call, with the same key, may be taken soon."""
+    if answer.status not in _GATEWAY_STATUSES or "idempotency-replayed" in answer.headers:
+        return False
+    problem = problem_document(answer)
+    return problem is not None and problem["code"] in _REFUSALS
+
+
+def is_from_proxy(answer: Answer) -> bool:
+    """Whether a proxy answers for a host that is away."""
+    ours = "idempotency-replayed" in answer.headers or problem_document(answer) is not None
+    return answer.status in _GATEWAY_STATUSES and not ours
+
+
 def workflow_path(workflow_id: str) -> str:
     """The path of a workflow, whose id may hold any character."""
     return path_of(WORKFLOW_PATH, workflow_id)
@@ -183,13 +203,18 @@ def decoded(answer: Answer) -> Any:
 
 
 def _sentence(problem: Mapping[str, Any]) -> str:
-    """What happened, with the first of pydantic's errors where the text leaves that out."""
+    """What happened, with the reason at each place of the input that pydantic's errors name."""
     text = str(problem.get("detail") or problem.get("message"))
     errors = problem.get("errors")
-    if not isinstance(errors, list) or not errors or not isinstance(errors[0], dict):
+    reasons: dict[str, list[str]] = {}
+    for error in errors if isinstance(errors, list) else ():
+        if isinstance(error, dict) and str(error.get("msg")) not in text:
+            where = ".".join(str(each) for each in error.get("loc", ())) or "body"
+            reasons.setdefault(where, []).append(str(error.get("msg")))
+    if not reasons:
         return text
-    what, where = str(errors[0].get("msg")), ".".join(str(each) for each in errors[0].get("loc", ()))
-    if what in text:
-        return text
-    told = not where or text.endswith(f": {where}")
-    return f"{text}: {what}" if told else f"{text}: {where}: {what}"
+    told = [f"{where}: {', '.join(reasons[where])}" for where in sorted(reasons)]
+    if len(told) > _REASONS_MAX:
+        told[_REASONS_MAX:] = [f"and {len(told) - _REASONS_MAX} more (--json shows all)"]
+    head, _, places = text.rpartition(": ")
+    return f"{head if places.split(', ') == sorted(reasons) else text}: {'; '.join(told)}"

@@ -72,6 +72,18 @@ class Folder:
     """It changes when anything of the above does."""
 
 
+def scan(root: Path) -> list[os.DirEntry[str]]:
+    """What lies at the top of a functions folder, by name. Raises UsageError if it can't be read."""
+    try:
+        with os.scandir(root) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        raise UsageError(
+            f"the functions folder {root} can't be read ({error.strerror}); "
+            "create it, or name another with --functions; `outlast new hello` makes it, with a function"
+        ) from error
+
+
 class Reader:
     """Reads the folder again and again; what has not changed is not read twice."""
 
@@ -95,7 +107,7 @@ class Reader:
         shared: list[Unit] = []
         self._enter(folder)
         entered = frozenset(folder.functions)
-        for entry in self._scan_top():
+        for entry in scan(self._root):
             unit = self._find_unit(entry, folder)
             if unit is None or unit.name in entered:
                 continue
@@ -119,16 +131,6 @@ class Reader:
         )
         self._known = self._seen
         return folder
-
-    def _scan_top(self) -> list[os.DirEntry[str]]:
-        try:
-            with os.scandir(self._root) as entries:
-                return sorted(entries, key=lambda entry: entry.name)
-        except OSError as error:
-            raise UsageError(
-                f"the functions folder {self._root} can't be read ({error.strerror}); "
-                "create it, or name another with --functions; `outlast new hello` makes it, with a function"
-            ) from error
 
     def _find_unit(self, entry: os.DirEntry[str], folder: Folder) -> Unit | None:
         """What stands at the top under this name; None if it is nothing of ours."""

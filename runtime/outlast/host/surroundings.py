@@ -17,6 +17,7 @@ from typing import Any
 
 from outlast.core.names import is_function_name
 from outlast.functions.declared import Declarations, Declared
+from outlast.functions.folder import scan
 from outlast.host.children import let_children_inherit
 from outlast.host.config_toml import CONFIG_TOML, FunctionSettings, is_reference, read_functions, resolve
 from outlast.host.env_files import EnvFileError, read_env_file
@@ -170,7 +171,8 @@ def public_key_set(key_set: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_files(settings: Settings) -> None:
-    """Raises EnvFileError where no instance could start: once, before there are several."""
+    """Raises UsageError and EnvFileError where no instance could start: once, before there are several."""
+    scan(settings.functions)
     read_env_file(settings.functions / ENV_NAME)
 
 

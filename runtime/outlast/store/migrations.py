@@ -11,6 +11,8 @@ from psycopg.sql import SQL
 from outlast.store.connections import AsyncConn, Database, as_unreachable
 
 _FILE = re.compile(r"(\d{14})_(\w+)\.sql")
+_BOOKED = "\ninsert into outlast.schema_migrations (version) values ('{}') on conflict do nothing;\n"
+"""How a migration of Outlast's own enters itself in the books. None of a project's does."""
 _LOCK = 0x6F75746C617374  # "outlast"
 _LOCKED = SQL("select pg_advisory_xact_lock(%s)")
 # Not to_regclass: in a transaction that waited for the lock it may answer from an old cache.
@@ -32,10 +34,16 @@ class Migration:
         """Its SQL."""
         return self.path.read_text("utf-8")
 
+    @property
+    def is_own(self) -> bool:
+        """Whether it is one of Outlast's: the folder of a checkout may hold a project's too."""
+        return _BOOKED.format(self.version) in self.text()
+
 
 def migrations() -> list[Migration]:
-    """All migrations this package carries, oldest first."""
-    return migrations_in(migrations_folder())
+    """All migrations of Outlast's own that this package carries, oldest first."""
+    # guard: own-migrations-alone = migrations_in(migrations_folder())
+    return [each for each in migrations_in(migrations_folder()) if each.is_own]
 
 
 def migrations_in(folder: Path) -> list[Migration]:
