@@ -41,6 +41,7 @@ positive_data_acceptance.enabled = false
 MEANT = (
     "serving functions of", "callers are not asked", "broken can't be served", "loaded ",
     "failed: ZeroDivisionError", "claimed ", "connected to the database", "refused ", "managed ",
+    "not told one by one",  # of calls that take longer than a minute together
     "the event loop ",  # of a process that gets no processor for a while
 )  # fmt: skip
 """All that the host may log meanwhile."""

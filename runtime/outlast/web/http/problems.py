@@ -74,8 +74,8 @@ class Problem:
 
     @property
     def retryable(self) -> bool:
-        """Whether the same call may succeed later."""
-        return self.status in _RETRYABLE_STATUSES or self.code in _RETRYABLE_CODES
+        """Whether the same call may succeed later. What a function chose as its status is its result."""
+        return _STATUS.get(self.code) in _RETRYABLE_STATUSES or self.code in _RETRYABLE_CODES
 
     def answer(self) -> Answer:
         """The problem as JSON. Its type is exactly application/json: supabase-js reads others as text."""
