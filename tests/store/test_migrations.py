@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
@@ -180,6 +181,11 @@ async def test_ended_workflows_are_in_no_claiming_index(database: str) -> None:
             "((owner IS NULL) AND (claimable_at IS NOT NULL) AND (recovery_attempts > 0))",
         ),
     ]
+
+
+def test_versions_are_times_as_the_supabase_cli_reads_them() -> None:
+    for each in migrations():
+        assert datetime.strptime(each.version, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
 
 
 def test_the_wheel_carries_the_same_files(tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from datetime import timedelta
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -103,6 +105,13 @@ async def begins(request: Request) -> dict[str, Any]:
 @handler
 def plainly(request: Request) -> bytes:
     return b"x" * len(request.body())
+
+
+def test_what_was_loaded_anew_since_keeps_its_name(outlast: Outlast, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = import_module("functions.checkout")
+    monkeypatch.delitem(sys.modules, module.__name__)
+    outlast.stub(module.reserve, returns=False)
+    assert outlast.start(module.checkout, quantity=1, card="4242").workflow_id == "checkout:test-1"
 
 
 def test_a_call_waits_in_virtual_time(outlast: Outlast) -> None:

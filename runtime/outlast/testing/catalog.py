@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from importlib import import_module
 from importlib.util import find_spec
+from inspect import unwrap
 from itertools import count
 from pathlib import Path
 from types import ModuleType
@@ -100,7 +102,10 @@ class GivenCatalog:
 
     def _serve_home_of(self, definition: WorkflowDefinition | HandlerDefinition) -> None:
         package, _, rest = definition.fn.__module__.partition(".")
-        if package == ROOT and rest:
+        module = sys.modules.get(definition.fn.__module__)
+        # Loaded anew since the test imported it, the file offers other objects.
+        same = module is not None and vars(module) is getattr(unwrap(definition.fn), "__globals__", None)
+        if package == ROOT and rest and same:
             self.serve_file(rest.partition(".")[0])
 
     def serve_file(self, name: str) -> None:

@@ -23,7 +23,7 @@ begin
   foreach role_name in array array['anon', 'authenticated', 'service_role'] loop
     -- Once only: what the project grants later is its own affair.
     if exists (select from pg_roles where rolname = role_name)
-      and not exists (select from outlast.schema_migrations where version = '20261128006000')
+      and not exists (select from outlast.schema_migrations where version = '20261128005900')
     then
       execute format('revoke all on function outlast.tell_due() from %I', role_name);
     end if;
@@ -116,4 +116,4 @@ begin
 end
 $$;
 
-insert into outlast.schema_migrations (version) values ('20261128006000') on conflict do nothing;
+insert into outlast.schema_migrations (version) values ('20261128005900') on conflict do nothing;
