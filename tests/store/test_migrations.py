@@ -185,7 +185,8 @@ async def test_ended_workflows_are_in_no_claiming_index(database: str) -> None:
 
 def test_versions_are_times_as_the_supabase_cli_reads_them() -> None:
     for each in migrations():
-        assert datetime.strptime(each.version, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+        time = datetime.strptime(each.version, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+        assert f"{time:%Y%m%d%H%M%S}" == each.version
 
 
 def test_the_wheel_carries_the_same_files(tmp_path: Path) -> None:
