@@ -98,7 +98,7 @@ def _listening(url: str) -> Iterator[None]:
 
 
 def _delays(lab: Lab, section: Section) -> None:
-    count = 50 if lab.quick else 300
+    count = 50 if lab.quick else 100
     table = Table("From SQL to running", ["", "p50 ms", "p99 ms"], [])
     for name, (title, env) in _RUNNING.items():
         url = lab.database(f"delay_{name}")
