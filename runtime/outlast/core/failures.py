@@ -13,6 +13,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from inspect import unwrap
 from types import FunctionType
 from typing import Any
 
@@ -65,6 +66,12 @@ def decode_failure(text: str, step: str, scope: Mapping[str, Any]) -> Exception:
     error = _decode(document, step, scope)
     error.__cause__ = RecordedTraceback(document["traceback"])
     return error
+
+
+def globals_of(function: Any) -> dict[str, Any]:
+    """What `function` sees: its own module's, where a decorator of another one wraps it."""
+    found: dict[str, Any] = getattr(unwrap(function), "__globals__", function.__globals__)
+    return found
 
 
 class _Room:

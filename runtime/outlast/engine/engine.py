@@ -25,6 +25,7 @@ from outlast.core.errors import (
     UsageError,
     WorkflowNotFound,
 )
+from outlast.core.failures import globals_of
 from outlast.core.names import workflow_id_of
 from outlast.core.observations import (
     CallUnawaited,
@@ -438,7 +439,7 @@ class Engine:
             standing = await self.wait(workflow_id, None)
         assert standing is not None
         workflow = self._catalog.workflow(standing.function)
-        return result_of(standing, {} if workflow is None else workflow.fn.__globals__)
+        return result_of(standing, {} if workflow is None else globals_of(workflow.fn))
 
     async def send(self, workflow_id: str, body: str, topic: str, key: str | None) -> int:
         """See `sdk.running.Host`."""

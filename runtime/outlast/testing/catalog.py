@@ -6,12 +6,12 @@ import sys
 from collections.abc import Mapping
 from importlib import import_module
 from importlib.util import find_spec
-from inspect import unwrap
 from itertools import count
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from outlast.core.failures import globals_of
 from outlast.functions.folder import ROOT
 from outlast.functions.routes import FunctionFile, Routes, Target, list_served
 from outlast.functions.serving import NothingServed, Offer, offer_of
@@ -104,7 +104,7 @@ class GivenCatalog:
         package, _, rest = definition.fn.__module__.partition(".")
         module = sys.modules.get(definition.fn.__module__)
         # Loaded anew since the test imported it, the file offers other objects.
-        same = module is not None and vars(module) is getattr(unwrap(definition.fn), "__globals__", None)
+        same = module is not None and vars(module) is globals_of(definition.fn)
         if package == ROOT and rest and same:
             self.serve_file(rest.partition(".")[0])
 

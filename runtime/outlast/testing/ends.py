@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from outlast.core.errors import NotSerializable, UsageError
+from outlast.core.failures import globals_of
 from outlast.core.records import Standing
 from outlast.core.status import Status
 from outlast.engine.waits.results import result_of
@@ -40,7 +41,7 @@ def check_calm(subject: Subject, calm: Trial) -> None:
     if calm.deadlock is not None:
         raise Deadlock(calm.deadlock)
     assert calm.standing is not None
-    error = error_of(calm.standing, subject.definition.fn.__globals__)
+    error = error_of(calm.standing, globals_of(subject.definition.fn))
     if error is None and subject.raises is not None:
         raise Unproved(f"{subject.definition.name} {say_end(calm)}, and was to raise {subject.raises}")
     if error is not None:

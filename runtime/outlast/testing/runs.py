@@ -12,6 +12,7 @@ from pydantic_core import from_json, to_jsonable_python
 from outlast.core import kinds
 from outlast.core.errors import UsageError
 from outlast.core.events import event_of
+from outlast.core.failures import globals_of
 from outlast.core.records import Standing, StepRecord
 from outlast.core.status import Status
 from outlast.engine.waits.results import result_of
@@ -170,7 +171,7 @@ class Run(Asked["Run"]):
 
     def _scope(self, standing: Standing) -> dict[str, Any]:
         workflow = self._world.catalog.workflow(standing.function)
-        return {} if workflow is None else workflow.fn.__globals__
+        return {} if workflow is None else globals_of(workflow.fn)
 
     def _records(self) -> list[StepRecord]:
         records = [

@@ -105,7 +105,7 @@ class Execution:
         """Waits that are recorded with the suspension."""
         self.published_ahead = 0
         self.leave_timer: asyncio.TimerHandle | None = None
-        """Whether it can leave the memory."""
+        """Until it looks whether it can leave the memory."""
         self.draining = False
         self.activity = 0
         """Completions that were handed over."""

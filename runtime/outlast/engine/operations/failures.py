@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from inspect import unwrap
 from typing import Any
 
 from outlast.core.errors import StepFailed, WorkflowFailed
-from outlast.core.failures import decode_failure
+from outlast.core.failures import decode_failure, globals_of
 from outlast.core.records import StepRecord
 from outlast.engine.execution.calls import PendingCall
 from outlast.engine.execution.execution import Execution
@@ -21,9 +20,7 @@ def failure(execution: Execution, call: PendingCall, record: StepRecord) -> Exce
         function = operation.definition.fn
     elif isinstance(operation, Start | Result) and operation.workflow is not None:
         function = operation.workflow.fn
-    # A decorator's own module isn't where the function's exceptions are.
-    scope = getattr(unwrap(function), "__globals__", function.__globals__)
-    error = decode_failure(record.error or "", name, scope)
+    error = decode_failure(record.error or "", name, globals_of(function))
     if isinstance(operation, Result) and isinstance(error, StepFailed) and error.step == name:
         # What it raised can't be rebuilt here.
         text = f"{error.error_type}: {error.error_message}"
