@@ -1,8 +1,9 @@
 """The resources of a host as tables: where each is, its columns, what it can be filtered by, its order.
 
 HTTP reads and checks the query by them, makes documents and pages of rows by them, and OpenAPI and the
-commands describe them. Each has a query of its name in `store/workflows.sql`, whose parameters are the
-filters' names, `after_COLUMN` for each column of the order, and `limit`.
+commands describe them. Each has a query of its name in `store/workflows.sql` or `store/resources.sql`, whose
+parameters are the filters' names, its own key and that of what it belongs to, `after_COLUMN` for each column
+of the order, and `limit`.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
-WORKFLOWS_PATH = "/workflows/v1"
-WORKFLOW_PATH = f"{WORKFLOWS_PATH}/{{workflow_id}}"
+COUNTED_MAX = 1000
+"""How far counts go that would take long for many rows: this number stands for itself and all above."""
 
 
 class Kind(StrEnum):
@@ -20,7 +21,13 @@ class Kind(StrEnum):
     TEXT = "text"
     COUNT = "count"
     """A whole number from 0 on."""
+    COUNT_AT_LEAST = "count, at least"
+    """A count up to COUNTED_MAX."""
     INTEGER = "integer"
+    NUMBER = "number"
+    DURATION = "duration"
+    """A number of seconds; a command takes `90`, `90s`, `5m`, `2h` or `7d`."""
+    FLAG = "flag"
     TIMESTAMP = "timestamp"
     """A date with time and offset; a filter takes a date alone, too."""
     OBJECT = "object"
@@ -60,7 +67,7 @@ class Filter(NamedTuple):
 
 
 class Resource(NamedTuple):
-    """A listing: of all there is, or of what belongs to a workflow."""
+    """A listing: of all there is, or of what belongs to one row of another resource."""
 
     name: str
     path: str
@@ -81,11 +88,24 @@ class Resource(NamedTuple):
     """Rows of a page without `limit`."""
     secret: bool = True
     """Whether only holders of a secret key may read it."""
+    one: str = ""
+    """What one of them is called, if one can be asked for: `GET PATH/KEY`, `outlast NAME show KEY`."""
+    key: str = ""
+    """The column that names it then, the placeholder in paths, and the parameter of SQL."""
+    of: Resource | None = None
+    """What its rows belong to, if they do: its path begins with that one's `item_path`."""
+    commands: str = ""
+    """Help of the group of its commands."""
 
     @property
-    def of_workflow(self) -> bool:
-        """Whether its rows belong to one workflow."""
-        return self.path.startswith(WORKFLOW_PATH)
+    def item_path(self) -> str:
+        """The path of one row."""
+        return f"{self.path}/{{{self.key}}}"
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys that its query takes: its own, if one can be asked for, and that of what it belongs to."""
+        return tuple(each.key for each in (self, self.of) if each is not None and each.key)
 
 
 def _nullable(name: str, kind: Kind, about: str = "") -> Column:
@@ -130,7 +150,7 @@ _WITH_ERROR = "Only those whose error's text holds this."
 _SINCE = "Created since then: 30m, 2h or 7d ago, or a date."
 WORKFLOWS = Resource(
     name="workflows",
-    path=WORKFLOWS_PATH,
+    path="/workflows/v1",
     schema="WorkflowSummary",
     columns=_SUMMARY,
     filters=(
@@ -151,6 +171,9 @@ WORKFLOWS = Resource(
     empty="no workflows",
     page_rows=50,
     secret=False,
+    one="workflow",
+    key="workflow_id",
+    commands="Look at workflows, wait for them, send them messages, cancel them.",
 )
 
 _WAKE = "Of a sleep or a receive that isn't over: when it will be."
@@ -158,7 +181,7 @@ _RETRY = "Of a step that runs and whose last attempt failed: when the next one b
 _INSTANCE = "Of a step that runs: the instance that runs it."
 STEPS = Resource(
     name="steps",
-    path=f"{WORKFLOW_PATH}/steps",
+    path=f"{WORKFLOWS.item_path}/steps",
     schema="Step",
     columns=(
         Column("step_id", Kind.TEXT),
@@ -181,11 +204,12 @@ STEPS = Resource(
     help="List the steps of a workflow in the order they ended, then those that run.",
     empty="no step is recorded, and none runs",
     secret=False,
+    of=WORKFLOWS,
 )
 
 EVENTS = Resource(
     name="events",
-    path=f"{WORKFLOW_PATH}/events",
+    path=f"{WORKFLOWS.item_path}/events",
     schema="Event",
     columns=(
         Column("number", Kind.COUNT, "Its place among all that the workflow has recorded."),
@@ -200,10 +224,11 @@ EVENTS = Resource(
     help="List the events that a workflow has published, in their order.",
     empty="no event is published",
     secret=False,
+    of=WORKFLOWS,
 )
 
 RESOURCES = (WORKFLOWS, STEPS, EVENTS)
 """All of them, as OpenAPI and the commands list them."""
 
-MANAGED = tuple(each.path for each in RESOURCES if not each.of_workflow)
+MANAGED = tuple(each.path for each in RESOURCES if each.of is None)
 """How the paths of all of them begin, and those of the verbs."""

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from outlast.core.errors import ShuttingDown
-from outlast.core.resources import STEPS
+from outlast.core.resources import STEPS, WORKFLOWS
 from outlast.engine.engine import Engine
 from outlast.store.workflows import PostgresWorkflows
 from outlast.web.callers.shares import Shares
@@ -21,7 +21,7 @@ from outlast.web.http.documents import (
 from outlast.web.http.pages import PageRequest
 from outlast.web.http.parameters import Parameters
 from outlast.web.http.problems import ProblemError
-from outlast.web.http.routes import workflow_not_found
+from outlast.web.http.routes import not_found
 from outlast.web.invoking.results import accepted_headers, location_of, problem_with_location
 from outlast.web.management.owned import Owned, as_unavailable, owner_of
 
@@ -98,7 +98,7 @@ class WorkflowRoutes:
         with as_unavailable():
             row = await self._workflows.show(workflow_id)
         if row is None:  # it was removed meanwhile
-            raise ProblemError(workflow_not_found(workflow_id))
+            raise ProblemError(not_found(WORKFLOWS, workflow_id))
         return row
 
     async def _wait(self, workflow_id: str, wait_s: float) -> None:

@@ -1,0 +1,1 @@
+-- What there is beside workflows: a query for each resource of its name, as core/resources.py declares it.
