@@ -81,9 +81,9 @@ class Bench:
 
     async def result(self, workflow_id: str) -> Any:
         """What a workflow returns. Raises WorkflowError."""
-        standing = await self.engine.wait(workflow_id, WAIT_S)
-        assert standing is not None, f"{workflow_id} did not end"
-        return value_of(standing)
+        state = await self.engine.wait(workflow_id, WAIT_S)
+        assert state is not None, f"{workflow_id} did not end"
+        return value_of(state)
 
     async def run(self, workflow: Workflow[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Start a workflow and wait for what it returns."""

@@ -83,18 +83,18 @@ async def _finished(version: str, case: Case, url: str, workflow_id: str) -> His
     workflow, steps = rows_of(url, workflow_id)
     children = tuple(rows_of(url, child) for child in children_of(url, workflow_id))
     async with engine_on(url, *workflows.ALL) as bench:
-        standing = await bench.engine.wait(workflow_id, 30.0)
-    assert standing is not None
+        state = await bench.engine.wait(workflow_id, 30.0)
+    assert state is not None
     return History(
         version,
         case.name,
         workflow,
         steps,
         children,
-        standing.status.value,
-        standing.output,
-        standing.error,
-        standing.response,
+        state.status.value,
+        state.output,
+        state.error,
+        state.response,
     )
 
 

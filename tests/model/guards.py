@@ -38,7 +38,7 @@ class Guards:
     trust_from_sending: bool = True
     """engine/lease.py `renewed(sent_at)`."""
     durable_first: bool = True
-    """engine/execution/execution.py `when_durable`: a step begins only when all before it is durable."""
+    """engine/execution/recording.py `when_durable`: a step begins only when all before it is durable."""
     end_in_order: bool = True
     """engine/journal.py: the end goes with or after the last records, never before."""
     end_together: bool = True

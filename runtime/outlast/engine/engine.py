@@ -42,7 +42,7 @@ from outlast.core.ports import (
     TransactionWork,
     Unreachable,
 )
-from outlast.core.records import ClaimedWorkflow, NewWorkflow, RunningStep, Standing, StepRecord
+from outlast.core.records import ClaimedWorkflow, NewWorkflow, RunningStep, StepRecord, WorkflowState
 from outlast.core.stops import HandedOver, LeaseLost
 from outlast.engine.bodies import patches
 from outlast.engine.concurrency import in_thread, settled
@@ -267,7 +267,7 @@ class Engine:
         definition: WorkflowDefinition,
         arguments: dict[str, Any] | None,
         token: CallerToken | None = None,
-    ) -> Standing | None:
+    ) -> WorkflowState | None:
         """Insert a workflow and run it; None once its row is durable, or how the one that is there stands.
 
         `token` is the caller's, for as long as the workflow stays in memory. Raises ShuttingDown, Overloaded
@@ -285,20 +285,20 @@ class Engine:
                 return None
         elif started is not None:
             await self._durable(started)
-        standing = await self._look(workflow_id)
-        if standing is None:
+        state = await self._look(workflow_id)
+        if state is None:
             raise DatabaseUnavailable("the workflow was removed this very moment; the same key is safe")
         # guard: fingerprints-not-compared
-        if standing.fingerprint != new.fingerprint and not await self._same_payload(new):
+        if state.fingerprint != new.fingerprint and not await self._same_payload(new):
             raise KeyReused("this idempotency key was used with another payload")
-        return standing
+        return state
 
     async def _same_payload(self, new: NewWorkflow) -> bool:
         """Whether what differs in its bytes is the same JSON; it may have come another way."""
         with _reaching():
             return new.input is not None and await self._workflows.same_payload(new)
 
-    async def wait(self, workflow_id: str, timeout_s: float | None) -> Standing | None:
+    async def wait(self, workflow_id: str, timeout_s: float | None) -> WorkflowState | None:
         """How the workflow ended; None if it hasn't within `timeout_s`. Raises ShuttingDown."""
         self._check_open()
         if self._stopping and not self.runs_here(workflow_id):
@@ -402,7 +402,7 @@ class Engine:
         except BadData as error:
             raise NotRecordable(f"the database refused to store this call: {error}") from error
 
-    async def _look(self, workflow_id: str) -> Standing | None:
+    async def _look(self, workflow_id: str) -> WorkflowState | None:
         with _reaching():
             return await self._waits.look(workflow_id)
 
@@ -436,10 +436,10 @@ class Engine:
             raise WorkflowNotFound(f"there is no workflow {workflow_id!r}")
         # guard: step-that-waits-works
         with self._executor.awaiting_here():
-            standing = await self.wait(workflow_id, None)
-        assert standing is not None
-        workflow = self._catalog.workflow(standing.function)
-        return result_of(standing, {} if workflow is None else globals_of(workflow.fn))
+            state = await self.wait(workflow_id, None)
+        assert state is not None
+        workflow = self._catalog.workflow(state.function)
+        return result_of(state, {} if workflow is None else globals_of(workflow.fn))
 
     async def send(self, workflow_id: str, body: str, topic: str, key: str | None) -> int:
         """See `sdk.running.Host`."""
