@@ -355,7 +355,7 @@ async def test_large_parents_that_wait_keep_large_newcomers_out_and_no_child(
         await bench.rows(DUE, "p", "parent", 300 * KIB, 1, 12)
 
         def waiting() -> int:
-            return sum(each.only_waits for each in bench.live.values())
+            return sum(each.calls.only_wait for each in bench.live.values())
 
         await bench.until(lambda: waiting() >= 4)
         # Small ones run beside them; whoever claims them sees the next parent first.

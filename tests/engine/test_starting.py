@@ -49,8 +49,8 @@ def counter() -> Counted:
 
 async def start(bench: Bench, number: int) -> WorkflowState | None:
     """Start workflow `w` of that input; how it stands if it was there."""
-    new = bench.engine._new("w", "flow", flow.definition, (number,), {}, None)
-    return await bench.engine.start_new(new, flow.definition, None)
+    new = bench.new(flow.definition, (number,), workflow_id="w")
+    return await bench.engine.starts.start_new(new, flow.definition, None)
 
 
 async def test_whoever_loses_the_race_for_an_id_attaches_and_runs_nothing(
@@ -120,9 +120,9 @@ async def test_an_instance_that_leaves_starts_nothing(database: str, counter: Co
         await bench.until(lambda: counter.runs)
         leaving = asyncio.create_task(bench.engine.close())
         await bench.until(lambda: bench.engine.stopping)
-        new = bench.engine._new("v", "flow", flow.definition, (1,), {}, None)
+        new = bench.new(flow.definition, (1,), workflow_id="v")
         with pytest.raises(ShuttingDown):
-            await bench.engine.start_new(new, flow.definition, None)
+            await bench.engine.starts.start_new(new, flow.definition, None)
         counter.open.set()
         await leaving
         rows = await bench.rows("select workflow_id from outlast.workflow_status")

@@ -106,7 +106,7 @@ async def begin(bench: Bench, case: Case, workflow_id: str) -> None:
     definition = case.workflow.definition
     request = case.request.record(with_body=True)
     new = NewWorkflow(workflow_id, definition.name, None, request, fingerprint="golden")
-    await bench.engine.start_new(new, definition, None)
+    await bench.engine.starts.start_new(new, definition, None)
 
 
 if __name__ == "__main__":

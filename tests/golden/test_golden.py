@@ -103,8 +103,8 @@ async def test_an_ended_one_answers_those_who_attach(database: str, history: His
     async with engine_on(database, *of.ALL) as bench:
         if case.request is None:
             definition = case.workflow.definition
-            new = bench.engine._new(history.workflow_id, definition.name, definition, case.args, {}, None)
-            state = await bench.engine.start_new(new, definition, None)
+            new = bench.new(definition, case.args, workflow_id=history.workflow_id)
+            state = await bench.engine.starts.start_new(new, definition, None)
         else:
             state = await bench.engine.wait(history.workflow_id, 30.0)
     assert state is not None

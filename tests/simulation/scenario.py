@@ -16,7 +16,8 @@ from outlast.core.observations import LoopFailed, Observation
 from outlast.core.ports import Unreachable
 from outlast.core.records import NewWorkflow, WorkflowState
 from outlast.core.status import LIVE, Status
-from outlast.engine.engine import Engine, EngineOptions
+from outlast.engine.engine import Engine
+from outlast.engine.options import EngineOptions
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.testing.database import Database
 from outlast.testing.rows import Letter, Limits
@@ -245,7 +246,7 @@ class Scenario:
             fingerprint=fingerprint_of("", "", "", b"", text.encode()),
             load_bytes=weigh(text),
         )
-        state = await engine.start_new(new, interpret.definition, None)
+        state = await engine.starts.start_new(new, interpret.definition, None)
         if state is None or state.status in LIVE:
             state = await engine.wait(workflow_id, 30.0)
         return state
@@ -289,7 +290,7 @@ class Scenario:
 
         async def call() -> None:
             try:
-                await instance.engine.send(workflow_id, json.dumps(text), topic, f"key {text}")
+                await instance.engine.host.send(workflow_id, json.dumps(text), topic, f"key {text}")
             except OutlastError as error:
                 self.world.note(f"post to {workflow_id}: {error!r}")
                 settle(isinstance(error, WorkflowEnded))

@@ -166,6 +166,7 @@ class Engine:
         self.waiting = asyncio.Event()
         self.ended = asyncio.Event()
         self.error: Exception | None = None
+        self.host = self  # which functions reach
         self.sent: list[tuple[str, str, str, str | None]] = []
         self.runs_here: dict[str, list[RunningStep]] = {}
 

@@ -38,7 +38,7 @@ from outlast.sdk.environment import enter_environment
 from outlast.sdk.http import HTTPException, Response
 from outlast.sdk.inputs import Inputs
 from outlast.sdk.requests import Request
-from outlast.sdk.running import Host, Line, enter_host, enter_line
+from outlast.sdk.running import Line, enter_host, enter_line
 
 FREES_BYTES = 64 * 1024
 """Who took so much memory may have kept others waiting."""
@@ -62,15 +62,12 @@ class InputRefused(Exception):
 class Executor:
     """Runs the workflows of this instance, and knows which they are."""
 
-    def __init__(
-        self, services: Services, waits: Waits, host: Host, body_threads: ThreadPoolExecutor
-    ) -> None:
+    def __init__(self, services: Services, waits: Waits, body_threads: ThreadPoolExecutor) -> None:
         self.live: dict[str, Execution] = {}
         self.suspects: set[str] = set()
         """Workflows that were lost often enough to be run alone."""
         self._services = services
         self._waits = waits
-        self._host = host
         self._body_threads = body_threads
         self._operations = OPERATIONS
         self._idle = asyncio.Event()
@@ -223,7 +220,7 @@ class Executor:
                 execution.context = _context_of(execution, claimed, self._services.clients)
             return execution.context
 
-        enter_host(self._host)
+        enter_host(self._services.host)
         enter_context(known)
         if not inputs.request_parameters:
             return arguments

@@ -163,7 +163,7 @@ class Outlast:
         run = Run(self._world)
 
         async def both(process: Process) -> None:
-            start = process.engine.start_new
+            start = process.engine.starts.start_new
             await asyncio.gather(start(*new, None), start(*new, None))
 
         def work() -> None:
@@ -185,7 +185,7 @@ class Outlast:
         text = to_json(value).decode()
 
         def work() -> None:
-            self._world.ask(lambda process: process.engine.send(workflow_id, text, topic, None))
+            self._world.ask(lambda process: process.engine.host.send(workflow_id, text, topic, None))
             self._world.settle()
 
         return self._ask("send", Done(), work)
@@ -449,7 +449,7 @@ class Outlast:
 
     def _start(self, run: Run, new: NewWorkflow, definition: WorkflowDefinition) -> None:
         async def start(process: Process) -> None:
-            await process.engine.start_new(new, definition, None)
+            await process.engine.starts.start_new(new, definition, None)
 
         self._world.ask(start)
         run._begin(new.workflow_id)

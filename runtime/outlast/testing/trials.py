@@ -188,7 +188,7 @@ def _start(world: World, subject: Subject) -> str:
     new = workflow_of_call(world, subject.definition, subject.args, subject.kwargs, subject.caller, "crash")
 
     async def start(process: Process) -> None:
-        await process.engine.start_new(new, subject.definition, None)
+        await process.engine.starts.start_new(new, subject.definition, None)
 
     while True:
         try:

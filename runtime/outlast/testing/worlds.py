@@ -14,7 +14,7 @@ from outlast.core.observations import ArgumentsChanged, BodyReads, CallUnawaited
 from outlast.core.records import WorkflowState
 from outlast.core.status import LIVE
 from outlast.core.stops import HandedOver
-from outlast.engine.engine import EngineOptions
+from outlast.engine.options import EngineOptions
 from outlast.sdk.operations import Operation
 from outlast.testing.bounds import Bounds, Counts
 from outlast.testing.catalog import GivenCatalog

@@ -18,4 +18,4 @@ async def _result(execution: Execution, call: PendingCall) -> Success:
     operation = call.operation
     assert isinstance(operation, Result)
     with execution.calls.awaiting(call.step_id):
-        return Success(*PLAIN.through(await execution.services.result_of(operation.workflow_id)))
+        return Success(*PLAIN.through(await execution.services.host.result(operation.workflow_id)))

@@ -96,7 +96,7 @@ class Invoker:
         new, arguments = await self._identify(call, admitted, target, definition)
         await self._shares.may_start(call, admitted, new.workflow_id)
         try:
-            state = await self._engine.start_new(new, definition, arguments, admitted.token)
+            state = await self._engine.starts.start_new(new, definition, arguments, admitted.token)
         except DatabaseUnavailable as error:  # it may have started
             raise ProblemError(problem_with_location(error, new.workflow_id)) from error
         finally:

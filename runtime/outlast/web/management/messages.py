@@ -48,7 +48,7 @@ class MessageRoutes:
         sent = await call.json_body(self._body_bytes_max)
         body = await run_by_size(len(sent), _json_text, sent)
         try:
-            message_id = await self._engine.send(workflow_id, body, topic, key)
+            message_id = await self._engine.host.send(workflow_id, body, topic, key)
         except WorkflowNotFound:
             raise ProblemError(workflow_not_found(workflow_id)) from None
         except WorkflowEnded as error:
