@@ -251,7 +251,7 @@ async def test_a_parent_whose_step_waits_is_in_no_childs_way(database: str) -> N
         await bench.rows(DUE, "p", "waits_in_a_step", 700 * KIB, 2, 1)
         # Not due before its parent waits: of what is due the claim takes what fits, not what is older.
         await bench.rows(DUE, "w", "reads", 700 * KIB, -3600, 1)
-        await bench.until(lambda: "p1" in bench.live and bench.live["p1"].only_waits)
+        await bench.until(lambda: "p1" in bench.live and bench.live["p1"].calls.only_wait)
         await bench.rows("update outlast.workflow_status set claimable_at = now() where owner is null")
         await all_ended(bench, 2)
 
