@@ -6,7 +6,8 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from outlast.engine.engine import Engine, EngineOptions
+from outlast.engine.engine import Engine
+from outlast.engine.options import EngineOptions
 from outlast.host.collector import collect_seldom
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.workflows import Workflow

@@ -47,7 +47,7 @@ async def steps(url: str, seconds: float) -> dict[str, Any]:
 
         async def writer() -> None:
             while not over:
-                await engine.result(await engine.start(chain.definition, (STEPS,), {}, None))
+                await engine.host.result(await engine.host.start(chain.definition, (STEPS,), {}, None))
 
         writers = asyncio.gather(*(writer() for _ in range(WRITERS)))
         await asyncio.sleep(seconds / 3)

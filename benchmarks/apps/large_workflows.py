@@ -51,11 +51,11 @@ async def long(count: int) -> int:
 async def gather(url: str, count: int, seconds: float) -> dict[str, Any]:
     """Steps per second, the start and the end of the workflow included; and how many commits one took."""
     async with engine_at(url, wide) as engine:
-        await engine.result(await engine.start(wide.definition, (100,), {}, None))
+        await engine.host.result(await engine.host.start(wide.definition, (100,), {}, None))
         rounds, workflow_id, began, began_cpu = 0, "", perf_counter(), process_time()
         while rounds == 0 or perf_counter() - began < seconds:
-            workflow_id = await engine.start(wide.definition, (count,), {}, None)
-            await engine.result(workflow_id)
+            workflow_id = await engine.host.start(wide.definition, (count,), {}, None)
+            await engine.host.result(workflow_id)
             rounds += 1
         elapsed_s, cpu_s = perf_counter() - began, process_time() - began_cpu
         commits = await _commits(url, workflow_id)
@@ -88,7 +88,7 @@ async def replay(url: str, count: int, seconds: float) -> dict[str, Any]:
 
         async def call() -> float:
             began = perf_counter()
-            await engine.result(await engine.start(short.definition, (), {}, None))
+            await engine.host.result(await engine.host.start(short.definition, (), {}, None))
             return (perf_counter() - began) * 1000
 
         idle_ms = [await call() for _ in range(100)]
@@ -99,7 +99,7 @@ async def replay(url: str, count: int, seconds: float) -> dict[str, Any]:
             await connection.execute("analyze outlast.operation_outputs")
             await connection.execute(_DUE, [workflow_id])
         due, waits_ms = perf_counter(), list[float]()
-        result = asyncio.ensure_future(engine.result(workflow_id))
+        result = asyncio.ensure_future(engine.host.result(workflow_id))
         while not result.done():
             waited_ms = await call()
             if replay_began and not replay_ended:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from outlast.engine.engine import EngineOptions
+from outlast.engine.options import EngineOptions
 from outlast.host.settings import Settings, SettingsError
 from outlast.store.instances import RecoveryLimits
 

@@ -17,8 +17,11 @@ from outlast.core.background import end_tasks
 from outlast.core.names import fresh_workflow_id
 from outlast.core.observations import Observation
 from outlast.core.outcomes import value_of
+from outlast.core.records import NewWorkflow
 from outlast.core.stops import LeaseLost
-from outlast.engine.engine import Engine, EngineOptions
+from outlast.engine.engine import Engine
+from outlast.engine.new_workflows import new_workflow
+from outlast.engine.options import EngineOptions
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.workflows import Workflow
 from outlast.store.connections import Database
@@ -74,16 +77,35 @@ class Bench:
     ) -> str:
         """Start a workflow under an id of the test's choice."""
         definition = workflow.definition
-        workflow_id = workflow_id or fresh_workflow_id(definition.name)
-        new = self.engine._new(workflow_id, definition.name, definition, args, kwargs, None)
-        await self.engine.start_new(new, definition, None)
-        return workflow_id
+        new = self.new(definition, args, kwargs, workflow_id=workflow_id)
+        await self.engine.starts.start_new(new, definition, None)
+        return new.workflow_id
+
+    def new(
+        self,
+        definition: WorkflowDefinition,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+        *,
+        workflow_id: str | None = None,
+        **others: Any,
+    ) -> NewWorkflow:
+        """The row of a workflow, as a handler starts one."""
+        return new_workflow(
+            workflow_id or fresh_workflow_id(definition.name),
+            definition.name,
+            definition,
+            definition.inputs.encode_call(args, kwargs or {}),
+            version=None,
+            now_s=self.engine.clock.now_s(),
+            **others,
+        )
 
     async def result(self, workflow_id: str) -> Any:
         """What a workflow returns. Raises WorkflowError."""
-        standing = await self.engine.wait(workflow_id, WAIT_S)
-        assert standing is not None, f"{workflow_id} did not end"
-        return value_of(standing)
+        state = await self.engine.wait(workflow_id, WAIT_S)
+        assert state is not None, f"{workflow_id} did not end"
+        return value_of(state)
 
     async def run(self, workflow: Workflow[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Start a workflow and wait for what it returns."""

@@ -13,7 +13,6 @@ import pytest
 
 from outlast import UsageError, WorkflowFailed, context, step, transaction, workflow
 from outlast.core.callers import NOBODY, Caller
-from outlast.core.names import fresh_workflow_id
 from outlast.store.connections import Database
 from outlast.store.postgres import PostgresStore
 from tests.engine.harness import Bench, engine_on
@@ -40,10 +39,8 @@ def user(subject: str, **claims: Any) -> Caller:
 async def start_as(bench: Bench, caller: Caller, flow: Any, *args: Any) -> str:
     """Start a workflow as the web does for a caller."""
     definition = flow.definition
-    new = bench.engine._new(
-        fresh_workflow_id(definition.name), definition.name, definition, args, {}, None, caller=caller
-    )
-    await bench.engine.start_new(new, definition, None)
+    new = bench.new(definition, args, subject=caller.id, claims=caller.record())
+    await bench.engine.starts.start_new(new, definition, None)
     return new.workflow_id
 
 
@@ -418,8 +415,7 @@ async def test_nothing_leaks_through_a_transaction_pooler(supabase_database: str
         await bench.rows(SCHEMA)
         database = Database.at(pooler.url, "tests", sessions=False)
         plain = PostgresStore(database, bench.instance_id, "test", 6, bench.store.instances._limits)
-        bench.engine._transactions = plain.transactions
-        object.__setattr__(bench.engine._executor._services, "transactions", plain.transactions)
+        bench.engine._executor._services.transactions = plain.transactions
 
         async def stranger() -> None:
             """Whoever gets the server session next, over the same pooler."""

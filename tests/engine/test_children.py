@@ -68,7 +68,7 @@ async def test_a_child_whose_start_was_not_recorded_is_not_started_again(databas
 
 async def test_a_child_that_cannot_be_started_now_is_started_later(database: str) -> None:
     async with engine_on(database, parent, child) as bench:
-        start_new = bench.engine.start_new
+        start_new = bench.engine.starts.start_new
         refusals: list[Exception] = [Overloaded("full"), DatabaseUnavailable("away")]
 
         async def refusing(new: Any, *rest: Any) -> Any:
@@ -76,7 +76,7 @@ async def test_a_child_that_cannot_be_started_now_is_started_later(database: str
                 raise refusals.pop()
             return await start_new(new, *rest)
 
-        bench.engine.start_new = refusing  # type: ignore[method-assign, assignment]
+        bench.engine.starts.start_new = refusing  # type: ignore[method-assign, assignment]
         assert await bench.run(parent, 3) == 6
         assert refusals == []
 
@@ -190,7 +190,7 @@ async def test_who_waits_for_a_workflow_that_is_removed_is_told(database: str, w
             )
         workflow_id = await bench.start(waits, child_id)
         of_caller = asyncio.create_task(bench.engine.wait(child_id, 30.0))
-        of_host = asyncio.create_task(bench.engine.result(child_id))
+        of_host = asyncio.create_task(bench.engine.host.result(child_id))
         await bench.until(lambda: child_id in bench.engine._waits._waiters)
         await bench.rows("delete from outlast.workflow_status where workflow_id = %s", child_id)
         opened[-1].set()

@@ -13,7 +13,7 @@ import pytest
 from outlast import sleep, step, transaction, workflow
 from outlast.core.errors import ShuttingDown
 from outlast.core.ports import Unreachable
-from outlast.core.records import Batch, Beat, ClaimedWorkflow, Committed, Standings
+from outlast.core.records import Batch, Beat, ClaimedWorkflow, Committed, WorkflowStates
 from tests.engine.harness import Bench, engine_on
 
 QUIET: dict[str, Any] = {"lease_ttl_s": 60.0, "tick_s": 30.0}
@@ -44,13 +44,13 @@ async def test_an_engine_that_was_opened_in_vain_has_one_journal(database: str) 
 async def test_who_asks_while_the_engine_closes_is_told_so(database: str) -> None:
     asked = asyncio.Event()
 
-    async def never(ids: Sequence[str]) -> Standings:
+    async def never(ids: Sequence[str]) -> WorkflowStates:
         asked.set()
         await asyncio.get_running_loop().create_future()
         raise AssertionError
 
     async with engine_on(database) as bench:
-        bench.store.workflows.standing = never  # type: ignore[method-assign]
+        bench.store.workflows.states = never  # type: ignore[method-assign]
         looks = [asyncio.create_task(bench.engine._waits.look("w"))]
         await asked.wait()
         looks.append(asyncio.create_task(bench.engine._waits.look("v")))
@@ -117,9 +117,11 @@ async def test_no_step_begins_on_a_record_that_was_refused_this_moment(database:
                 refused = await commit(batch)
                 # The body asks in the very cycle in which the refusal is known, before anybody is told.
                 execution = bench.live[batch.writes[0].workflow_id]
-                write = execution._last_write
-                write.remove_done_callback(execution._written)
-                write.add_done_callback(lambda _: execution.when_durable(*execution._begins[0]))
+                recording = execution.recording
+                write = recording._last_write
+                assert write is not None
+                write.remove_done_callback(recording._written)
+                write.add_done_callback(lambda _: recording.when_durable(*recording._begins[0]))
                 return refused
             return await commit(batch)
 

@@ -190,5 +190,5 @@ async def test_a_refusal_is_heard_before_anything_begins_on_it(database: str) ->
         execution = bench.live[await bench.start(flow)]
         refused: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         refused.set_result(False)
-        assert not execution.is_durable(refused)
+        assert not execution.recording.is_durable(refused)
         assert execution.stopped is not None

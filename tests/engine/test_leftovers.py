@@ -386,8 +386,7 @@ def pooler(supabase_database: str) -> Iterator[Pooler]:
 
 def lend(bench: Bench, store: PostgresStore) -> None:
     """Let the engine's transactions go by `store`."""
-    bench.engine._transactions = store.transactions
-    object.__setattr__(bench.engine._executor._services, "transactions", store.transactions)
+    bench.engine._executor._services.transactions = store.transactions
 
 
 @pytest.mark.parametrize("how", ["ends", "fails", "overruns"])

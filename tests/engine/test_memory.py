@@ -251,7 +251,7 @@ async def test_a_parent_whose_step_waits_is_in_no_childs_way(database: str) -> N
         await bench.rows(DUE, "p", "waits_in_a_step", 700 * KIB, 2, 1)
         # Not due before its parent waits: of what is due the claim takes what fits, not what is older.
         await bench.rows(DUE, "w", "reads", 700 * KIB, -3600, 1)
-        await bench.until(lambda: "p1" in bench.live and bench.live["p1"].only_waits)
+        await bench.until(lambda: "p1" in bench.live and bench.live["p1"].calls.only_wait)
         await bench.rows("update outlast.workflow_status set claimable_at = now() where owner is null")
         await all_ended(bench, 2)
 
@@ -355,7 +355,7 @@ async def test_large_parents_that_wait_keep_large_newcomers_out_and_no_child(
         await bench.rows(DUE, "p", "parent", 300 * KIB, 1, 12)
 
         def waiting() -> int:
-            return sum(each.only_waits for each in bench.live.values())
+            return sum(each.calls.only_wait for each in bench.live.values())
 
         await bench.until(lambda: waiting() >= 4)
         # Small ones run beside them; whoever claims them sees the next parent first.

@@ -195,7 +195,7 @@ async def test_a_suspended_receiver_is_woken(database: str, how: str) -> None:
                 await sql(bench, workflow_id, number)
             else:
                 sender = bench if how == "engine" else other
-                await sender.engine.send(workflow_id, str(number), "", None)
+                await sender.engine.host.send(workflow_id, str(number), "", None)
             if number < 2:
                 await bench.until(partial(_received, bench, workflow_id, number + 1))
         assert await bench.result(workflow_id) == [0, 1, 2]
@@ -577,7 +577,7 @@ async def test_many_messages_to_many_receivers(database: str) -> None:
         async def talk(workflow_id: str, sender: Bench) -> None:
             for number in range(count):
                 if number % 3:
-                    await sender.engine.send(workflow_id, str(number), "", None)
+                    await sender.engine.host.send(workflow_id, str(number), "", None)
                 else:
                     await sql(sender, workflow_id, number)
 
@@ -671,15 +671,15 @@ async def test_sending_to_nobody_to_an_ended_one_and_with_a_reused_key(database:
         await bench.result(over)
         assert await bench.run(flow, over) == ["WorkflowNotFound", "WorkflowEnded"]
         alive = await bench.start(three)
-        first = await bench.engine.send(alive, '{"a": 1, "b": 2}', "t", "k")
-        assert await bench.engine.send(alive, '{"b":2,"a":1}', "t", "k") == first
+        first = await bench.engine.host.send(alive, '{"a": 1, "b": 2}', "t", "k")
+        assert await bench.engine.host.send(alive, '{"b":2,"a":1}', "t", "k") == first
         for body, topic in (('{"a":2}', "t"), ('{"a": 1, "b": 2}', "")):
             with pytest.raises(KeyReused):
-                await bench.engine.send(alive, body, topic, "k")
+                await bench.engine.host.send(alive, body, topic, "k")
         await bench.engine.cancel(alive)
-        assert await bench.engine.send(alive, '{"a": 1, "b": 2}', "t", "k") == first
+        assert await bench.engine.host.send(alive, '{"a": 1, "b": 2}', "t", "k") == first
         with pytest.raises(WorkflowEnded, match="CANCELLED"):
-            await bench.engine.send(alive, "1", "", "other")
+            await bench.engine.host.send(alive, "1", "", "other")
 
 
 @pytest.mark.postgres
@@ -688,7 +688,7 @@ async def test_what_postgres_cannot_hold_is_refused(database: str, body: str) ->
     async with engine_on(database, three) as bench:
         workflow_id = await bench.start(three)
         with pytest.raises(NotSerializable):
-            await bench.engine.send(workflow_id, body, "", None)
+            await bench.engine.host.send(workflow_id, body, "", None)
 
 
 async def test_what_cannot_be_sent_or_received_is_refused(database: str) -> None:
@@ -794,8 +794,8 @@ async def test_a_message_that_was_taken_keeps_its_workflow_in_memory(database: s
         await bench.until(lambda: workflow_id in bench.live and bench.live[workflow_id].leave_timer)
         execution = bench.live[workflow_id]
         execution._scheduled = True  # its body's turn is held up
-        await bench.engine.send(workflow_id, '"come"', "", None)
-        await bench.until(lambda: execution.has_completions)
+        await bench.engine.host.send(workflow_id, '"come"', "", None)
+        await bench.until(lambda: execution.recording.completions.waiting)
         await asyncio.sleep(0.7)  # past the moment
         assert execution.stopped is None
         execution._scheduled = False

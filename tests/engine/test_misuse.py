@@ -18,7 +18,7 @@ from outlast.core.records import Ending
 from outlast.core.status import Status
 from outlast.engine import journal as journals
 from outlast.engine.bodies.loop import CALLBACKS_MAX
-from outlast.engine.execution.execution import PAUSE_MAX_S, PAUSE_STEP_S, RESTLESS_MAX
+from outlast.engine.execution.pace import PAUSE_MAX_S, PAUSE_STEP_S, RESTLESS_MAX
 from outlast.sdk.running import current_host
 from outlast.sdk.starting import WorkflowHandle
 from tests.engine.harness import Bench, engine_on
@@ -227,10 +227,10 @@ async def test_another_loop_does_not_enter_the_engine(database: str) -> None:
     async with engine_on(database, child) as bench:
         engine = bench.engine
         entries: list[Callable[[], Any]] = [
-            lambda: engine.start(child.definition, (1,), {}, None),
-            lambda: engine.result("nobody"),
-            lambda: engine.send("nobody", "1", "", None),
-            lambda: engine.transact(note.definition, (1,), {}),
+            lambda: engine.host.start(child.definition, (1,), {}, None),
+            lambda: engine.host.result("nobody"),
+            lambda: engine.host.send("nobody", "1", "", None),
+            lambda: engine.host.transact(note.definition, (1,), {}),
             lambda: engine.wait("nobody", 1),
         ]
         for entry in entries:

@@ -204,7 +204,7 @@ async def test_what_was_published_before_a_suspension_is_published_once(database
         workflow_id = await bench.start(flow)
         await bench.suspended(workflow_id)
         assert len(await events(bench, workflow_id)) == 1
-        await bench.engine.send(workflow_id, '"yes"', "answer", None)
+        await bench.engine.host.send(workflow_id, '"yes"', "answer", None)
         await bench.until(lambda: _count(bench, workflow_id, 2))
         await bench.suspended(workflow_id)
         await pass_time(bench, workflow_id, 3600)

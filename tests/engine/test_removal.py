@@ -69,7 +69,7 @@ async def test_messages_to_the_old_one_are_not_the_new_ones(database: str) -> No
     async with engine_on(database, listener) as bench:
         for text in ("old", "new"):
             await bench.start(listener, workflow_id="w")
-            await bench.engine.send("w", f'"{text}"', "topic", "key")
+            await bench.engine.host.send("w", f'"{text}"', "topic", "key")
             assert await bench.result("w") == text
             await remove(bench, "w")
         assert await bench.rows(LEFT) == [{"workflows": 0, "steps": 0, "messages": 0}]
@@ -93,7 +93,7 @@ async def test_the_documented_statement_keeps_what_a_living_workflow_may_ask_for
         await bench.rows(documented())
         left = await bench.rows("select workflow_id from outlast.workflow_status order by 1")
         assert [row["workflow_id"] for row in left] == ["alive", "alive/1"]
-        await bench.engine.send("alive", "null", "go", None)
+        await bench.engine.host.send("alive", "null", "go", None)
         assert await bench.result("alive") == 2
 
 

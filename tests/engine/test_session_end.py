@@ -148,4 +148,4 @@ async def test_readers_get_none_of_the_dead_connections_of_a_pool(database: str)
                 return not await bench.rows("select from pg_stat_activity where pid = any(%s)", pids)
 
             await bench.until(ended)
-            assert set((await bench.store.workflows.standing([workflow_id])).found) == {workflow_id}
+            assert set((await bench.store.workflows.states([workflow_id])).found) == {workflow_id}

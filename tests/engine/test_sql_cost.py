@@ -10,7 +10,7 @@ from psycopg._queries import MAX_CACHED_STATEMENT_LENGTH, MAX_CACHED_STATEMENT_P
 
 from outlast import sleep, step, workflow
 from outlast.core.observations import WorkflowsClaimed
-from outlast.engine.engine import EngineOptions
+from outlast.engine.options import EngineOptions
 from outlast.store.connections import Database
 from outlast.store.queries import load
 from tests.engine.harness import engine_on

@@ -134,7 +134,7 @@ async def test_its_timeout_is_the_same_after_a_recovery(supabase_database: str) 
 async def test_a_timeout_that_a_file_got_later_is_none_of_earlier_workflows(database: str) -> None:
     new = NewWorkflow("w", "bounded", "{}", version="before")
     async with engine_on(database, moment_s=3600.0) as bench:
-        await bench.engine.start_new(new, bounded.definition, {"pause_s": 600})
+        await bench.engine.starts.start_new(new, bounded.definition, {"pause_s": 600})
         await bench.until(lambda: "w" in bench.live)
         await bench.abandon()
     async with engine_on(database, bounded, moment_s=3600.0) as bench:

@@ -9,7 +9,7 @@ import pytest
 
 from outlast import step, workflow
 from outlast.core.errors import KeyReused, ShuttingDown
-from outlast.core.records import Batch, Committed, Standing, Standings
+from outlast.core.records import Batch, Committed, WorkflowState, WorkflowStates
 from outlast.core.status import Status
 from tests.engine.harness import Bench, engine_on
 from tests.store.harness import under_way, waits_for_a_lock
@@ -47,10 +47,10 @@ def counter() -> Counted:
     return counted[0]
 
 
-async def start(bench: Bench, number: int) -> Standing | None:
+async def start(bench: Bench, number: int) -> WorkflowState | None:
     """Start workflow `w` of that input; how it stands if it was there."""
-    new = bench.engine._new("w", "flow", flow.definition, (number,), {}, None)
-    return await bench.engine.start_new(new, flow.definition, None)
+    new = bench.new(flow.definition, (number,), workflow_id="w")
+    return await bench.engine.starts.start_new(new, flow.definition, None)
 
 
 async def test_whoever_loses_the_race_for_an_id_attaches_and_runs_nothing(
@@ -58,9 +58,9 @@ async def test_whoever_loses_the_race_for_an_id_attaches_and_runs_nothing(
 ) -> None:
     async with engine_on(database, flow, **QUIET) as first, engine_on(database, flow, **QUIET) as second:
         assert await start(first, 1) is None
-        standing = await start(second, 1)
-        assert standing is not None
-        assert (standing.status, standing.workflow_id) == (Status.PENDING, "w")
+        state = await start(second, 1)
+        assert state is not None
+        assert (state.status, state.workflow_id) == (Status.PENDING, "w")
         assert not second.live
         with pytest.raises(KeyReused):
             await start(second, 2)
@@ -120,9 +120,9 @@ async def test_an_instance_that_leaves_starts_nothing(database: str, counter: Co
         await bench.until(lambda: counter.runs)
         leaving = asyncio.create_task(bench.engine.close())
         await bench.until(lambda: bench.engine.stopping)
-        new = bench.engine._new("v", "flow", flow.definition, (1,), {}, None)
+        new = bench.new(flow.definition, (1,), workflow_id="v")
         with pytest.raises(ShuttingDown):
-            await bench.engine.start_new(new, flow.definition, None)
+            await bench.engine.starts.start_new(new, flow.definition, None)
         counter.open.set()
         await leaving
         rows = await bench.rows("select workflow_id from outlast.workflow_status")
@@ -134,16 +134,16 @@ async def test_who_asks_during_anothers_query_is_answered_too(database: str, cou
     async with engine_on(database, flow, **QUIET) as bench, asyncio.timeout(15):
         await start(bench, 1)
         await bench.result("w")
-        standing = bench.store.workflows.standing
+        look = bench.store.workflows.states
         asked, go_on = asyncio.Event(), asyncio.Event()
 
-        async def slow(ids: list[str]) -> Standings:
-            found = await standing(ids)
+        async def slow(ids: list[str]) -> WorkflowStates:
+            found = await look(ids)
             asked.set()
             await go_on.wait()
             return found
 
-        bench.store.workflows.standing = slow  # type: ignore[method-assign, assignment]
+        bench.store.workflows.states = slow  # type: ignore[method-assign, assignment]
         looks = [asyncio.create_task(bench.engine._waits.look("w"))]
         await asked.wait()
         looks.append(asyncio.create_task(bench.engine._waits.look("w")))

@@ -374,7 +374,7 @@ async def test_starting_from_a_handler_and_a_step(database: str) -> None:
     async with engine_on(database, flow, child) as bench:
 
         async def handler() -> None:
-            enter_host(bench.engine)
+            enter_host(bench.engine.host)
             handle = await start(child, cents=3)
             assert (await handle.result()).cents == 3
             first = await start_once("order-1", child, 4)
@@ -502,7 +502,7 @@ async def test_the_request_comes_back_without_its_credentials(database: str) -> 
     new = NewWorkflow("flow:1", "flow", '{"n": 1}', request=request.record(with_body=True), fingerprint="f")
     assert "secret" not in str(new.request)
     async with engine_on(database, flow) as bench:
-        await bench.engine.start_new(new, flow.definition, None)
+        await bench.engine.starts.start_new(new, flow.definition, None)
         await bench.until(held_now.reached.is_set)
         await bench.abandon()
     held_now.opened.set()

@@ -83,18 +83,18 @@ async def _finished(version: str, case: Case, url: str, workflow_id: str) -> His
     workflow, steps = rows_of(url, workflow_id)
     children = tuple(rows_of(url, child) for child in children_of(url, workflow_id))
     async with engine_on(url, *workflows.ALL) as bench:
-        standing = await bench.engine.wait(workflow_id, 30.0)
-    assert standing is not None
+        state = await bench.engine.wait(workflow_id, 30.0)
+    assert state is not None
     return History(
         version,
         case.name,
         workflow,
         steps,
         children,
-        standing.status.value,
-        standing.output,
-        standing.error,
-        standing.response,
+        state.status.value,
+        state.output,
+        state.error,
+        state.response,
     )
 
 
@@ -106,7 +106,7 @@ async def begin(bench: Bench, case: Case, workflow_id: str) -> None:
     definition = case.workflow.definition
     request = case.request.record(with_body=True)
     new = NewWorkflow(workflow_id, definition.name, None, request, fingerprint="golden")
-    await bench.engine.start_new(new, definition, None)
+    await bench.engine.starts.start_new(new, definition, None)
 
 
 if __name__ == "__main__":

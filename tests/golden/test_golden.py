@@ -61,16 +61,16 @@ async def finish(history: History, url: str, ran: set[tuple[str, str]], patch: p
 
         for name, output in AFTER.items():
             patch.setitem(of.gates, name, gate(output))
-        standing = await bench.engine.wait(history.workflow_id, 30.0)
-    assert standing is not None
-    error = json.loads(standing.error) if standing.error else {}
+        state = await bench.engine.wait(history.workflow_id, 30.0)
+    assert state is not None
+    error = json.loads(state.error) if state.error else {}
     assert error.get("code") != "non_determinism", error
-    assert (standing.status.value, standing.output, standing.response) == (
+    assert (state.status.value, state.output, state.response) == (
         history.status,
         history.output,
         history.response,
     )
-    assert without_what_differs(standing.error) == without_what_differs(history.error)
+    assert without_what_differs(state.error) == without_what_differs(history.error)
     recorded = {(history.workflow_id, str(row["step_id"])) for row in history.steps}
     assert not recorded & ran, "recorded steps ran again"
     _, now = rows_of(url, history.workflow_id)
@@ -103,18 +103,18 @@ async def test_an_ended_one_answers_those_who_attach(database: str, history: His
     async with engine_on(database, *of.ALL) as bench:
         if case.request is None:
             definition = case.workflow.definition
-            new = bench.engine._new(history.workflow_id, definition.name, definition, case.args, {}, None)
-            standing = await bench.engine.start_new(new, definition, None)
+            new = bench.new(definition, case.args, workflow_id=history.workflow_id)
+            state = await bench.engine.starts.start_new(new, definition, None)
         else:
-            standing = await bench.engine.wait(history.workflow_id, 30.0)
-    assert standing is not None
-    assert (standing.status.value, standing.output, standing.error) == (
+            state = await bench.engine.wait(history.workflow_id, 30.0)
+    assert state is not None
+    assert (state.status.value, state.output, state.error) == (
         history.status,
         history.output,
         history.error,
     )
-    if standing.response is not None:
-        answer = Response.from_record(standing.response, standing.output)
+    if state.response is not None:
+        answer = Response.from_record(state.response, state.output)
         assert (answer.status, answer.body) == EXPECTED_ANSWERS[history.case]
 
 

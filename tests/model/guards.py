@@ -38,13 +38,13 @@ class Guards:
     trust_from_sending: bool = True
     """engine/lease.py `renewed(sent_at)`."""
     durable_first: bool = True
-    """engine/execution/execution.py `when_durable`: a step begins only when all before it is durable."""
+    """engine/execution/recording.py `when_durable`: a step begins only when all before it is durable."""
     end_in_order: bool = True
     """engine/journal.py: the end goes with or after the last records, never before."""
     end_together: bool = True
     """engine/journal.py `write`: what waits of one workflow, its end too, is one commit."""
     attach_reads: bool = True
-    """engine/engine.py `start_new`: one that attaches compares what stands there with what it brings."""
+    """engine/starts.py `start_new`: one that attaches compares what stands there with what it brings."""
     record_inside: bool = True
     """store/transactions.py: the record is the last statement of the user's own transaction."""
     cancel_waits: bool = True
@@ -54,7 +54,7 @@ class Guards:
     starts_in_one_trust: bool = True
     """engine/lease.py `term`: what was started before a gap in the lease is asked for again."""
     starts_yield: bool = True
-    """engine/engine.py `_begin`: a start whose answer comes late takes no claimed execution's place."""
+    """engine/starts.py `_begin`: a start whose answer comes late takes no claimed execution's place."""
     recovery_holds_lease: bool = True
     """instances.sql, recover: `for share of i`, so that the lease is looked at again under its lock."""
     revived_beats_twice: bool = True

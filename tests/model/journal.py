@@ -187,7 +187,7 @@ def _is_there(db: Database, write: Write) -> bool:
 def _settle_start(
     world: World, who: Instance, memory: Memory, write: Write, written: bool, guards: Guards
 ) -> Step[World]:
-    """engine/engine.py: `settle` launches, `start_new` compares for all that attach."""
+    """engine/starts.py: `settle` launches, `start_new` compares for all that attach."""
     doubtful = memory.doubtful and guards.starts_in_one_trust
     memory = memory._replace(starting=False, doubtful=False)
     if written and not doubtful and (memory.live is None or not guards.starts_yield):

@@ -90,7 +90,7 @@ class Protocol:
                 yield step(client.at, words, _told(world, number, heard))
 
     def _call(self, world: World, number: int, client: Client, who: Instance, memory: Memory) -> Step[World]:
-        """engine/engine.py, start_new."""
+        """engine/starts.py, start_new."""
         here = client._replace(at=who)
         after = _told(world, number, here)
         words = f"is called with {client.payload!r} (engine.py start_new)"

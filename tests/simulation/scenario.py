@@ -14,9 +14,10 @@ from outlast.core.messages import message_in
 from outlast.core.names import fingerprint_of
 from outlast.core.observations import LoopFailed, Observation
 from outlast.core.ports import Unreachable
-from outlast.core.records import NewWorkflow, Standing
+from outlast.core.records import NewWorkflow, WorkflowState
 from outlast.core.status import LIVE, Status
-from outlast.engine.engine import Engine, EngineOptions
+from outlast.engine.engine import Engine
+from outlast.engine.options import EngineOptions
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.testing.database import Database
 from outlast.testing.rows import Letter, Limits
@@ -208,15 +209,15 @@ class Scenario:
         instance = self.world.chance.choice(living)
         settled = False
 
-        def settle(standing: Standing | None) -> None:
+        def settle(state: WorkflowState | None) -> None:
             nonlocal settled
             if settled:
                 return
             settled = True
-            if standing is None:
+            if state is None:
                 again(self.world.chance.uniform(0.01, 0.3))
             else:
-                self.answers.setdefault(workflow_id, set()).add((standing.status, standing.output))
+                self.answers.setdefault(workflow_id, set()).add((state.status, state.output))
                 self.waiting -= 1
 
         async def call() -> None:
@@ -236,7 +237,7 @@ class Scenario:
 
         self.world.at(1.0, impatient)
 
-    async def _call(self, engine: Engine, workflow_id: str, program: Node) -> Standing | None:
+    async def _call(self, engine: Engine, workflow_id: str, program: Node) -> WorkflowState | None:
         text = json.dumps({"plan": program})
         new = NewWorkflow(
             workflow_id,
@@ -245,10 +246,10 @@ class Scenario:
             fingerprint=fingerprint_of("", "", "", b"", text.encode()),
             load_bytes=weigh(text),
         )
-        standing = await engine.start_new(new, interpret.definition, None)
-        if standing is None or standing.status in LIVE:
-            standing = await engine.wait(workflow_id, 30.0)
-        return standing
+        state = await engine.starts.start_new(new, interpret.definition, None)
+        if state is None or state.status in LIVE:
+            state = await engine.wait(workflow_id, 30.0)
+        return state
 
     # --- messages -----------------------------------------------------------------------------------------
 
@@ -289,7 +290,7 @@ class Scenario:
 
         async def call() -> None:
             try:
-                await instance.engine.send(workflow_id, json.dumps(text), topic, f"key {text}")
+                await instance.engine.host.send(workflow_id, json.dumps(text), topic, f"key {text}")
             except OutlastError as error:
                 self.world.note(f"post to {workflow_id}: {error!r}")
                 settle(isinstance(error, WorkflowEnded))

@@ -13,7 +13,7 @@ import pytest
 from outlast.engine.execution import execution
 from outlast.engine.execution.calls import PendingCall
 from outlast.engine.execution.completions import Completion, Completions
-from outlast.engine.execution.execution import Execution
+from outlast.engine.execution.recording import Recording
 from outlast.engine.operations import leaving
 from outlast.testing.rows import Workflow
 from outlast.testing.statements.journal import JournalStatements
@@ -137,13 +137,13 @@ def plan_of_receives(seed: int) -> Plan:
     return replace(random_plan(seed), programs=programs)
 
 
-def at_once(_: Execution, call: PendingCall, begin: Callable[[], None]) -> None:
+def at_once(_: Recording, call: PendingCall, begin: Callable[[], None]) -> None:
     """Wait for nothing."""
     begin()
 
 
 def test_it_finds_steps_that_begin_too_early(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Execution, "when_durable", at_once)
+    monkeypatch.setattr(Recording, "when_durable", at_once)
     assert found_by_schedules()
 
 

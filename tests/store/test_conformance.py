@@ -148,8 +148,8 @@ async def taken_over(both: Both, workflow_id: str = "w") -> ClaimedWorkflow:
     return claimed
 
 
-async def standing(store: Any, workflow_id: str = "w") -> Status:
-    return (await store.workflows.standing([workflow_id])).found[workflow_id].status
+async def status_of(store: Any, workflow_id: str = "w") -> Status:
+    return (await store.workflows.states([workflow_id])).found[workflow_id].status
 
 
 # --- starting and writing ----------------------------------------------------------------------------------
@@ -177,7 +177,7 @@ async def test_only_the_owner_at_its_epoch_may_write(both: Both) -> None:
     assert not await write(both.a, step("1"), end=SUCCESS, epoch=0)
     assert not await write(both.b, end=SUCCESS)
     assert await history(both.a) == {}
-    assert await standing(both.a) is Status.PENDING
+    assert await status_of(both.a) is Status.PENDING
 
 
 async def test_a_record_stands(both: Both) -> None:
@@ -213,7 +213,7 @@ async def test_bad_data_lets_nothing_of_its_batch_in(both: Both) -> None:
     with pytest.raises(BadData):
         await both.a.journal.commit(Batch(2, [new("v")], [FencedWrite("w", 1, [step("1", "\0")])]))
     assert await history(both.a) == {}
-    assert await both.a.workflows.standing(["v"]) == ({}, False)
+    assert await both.a.workflows.states(["v"]) == ({}, False)
 
 
 async def test_a_lost_answer_is_found_by_its_nonce(both: Both) -> None:
@@ -258,7 +258,7 @@ async def test_a_cancelled_workflow_refuses_its_owner(both: Both) -> None:
     assert await both.b.workflows.cancel("w")
     assert not await both.b.workflows.cancel("w")
     assert not await write(both.a, step("1"), end=SUCCESS)
-    assert await standing(both.a) is Status.CANCELLED
+    assert await status_of(both.a) is Status.CANCELLED
     assert await claim(both.b) == []
 
 
@@ -510,9 +510,9 @@ async def test_a_transaction_and_its_record_are_one(both: Both) -> None:
 async def test_a_record_that_stands_undoes_the_second_run(both: Both) -> None:
     await start(both.a, "w")
     await both.a.transactions.transact(paying(both), Fence("w", 1, "1", 5))
-    standing = await both.a.transactions.transact(paying(both, "2"), Fence("w", 1, "1", 5))
-    assert standing is not None
-    assert standing.output == "1"
+    record = await both.a.transactions.transact(paying(both, "2"), Fence("w", 1, "1", 5))
+    assert record is not None
+    assert record.output == "1"
     assert await both.effects() == 1
 
 

@@ -47,7 +47,7 @@ def run(database: str, *statements: tuple[Any, ...]) -> None:
             connection.execute(statement, parameters)
 
 
-@pytest.mark.parametrize("query", ["ended", "standing"])
+@pytest.mark.parametrize("query", ["ended", "states"])
 async def test_what_workflows_returned_comes_in_parts(
     database: str, workflows: PostgresWorkflows, query: str
 ) -> None:

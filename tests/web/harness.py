@@ -16,7 +16,7 @@ from outlast.core.clock import Clock
 from outlast.core.errors import WorkflowEnded, WorkflowNotFound
 from outlast.core.listing import Page
 from outlast.core.ports import Unreachable
-from outlast.core.records import Ownership, RunningStep, Standing
+from outlast.core.records import Ownership, RunningStep, WorkflowState
 from outlast.core.resources import EVENTS, STEPS, WORKFLOWS, Resource
 from outlast.core.status import Status
 from outlast.web.app import Web
@@ -166,13 +166,14 @@ class Engine:
         self.waiting = asyncio.Event()
         self.ended = asyncio.Event()
         self.error: Exception | None = None
+        self.host = self  # which functions reach
         self.sent: list[tuple[str, str, str, str | None]] = []
         self.runs_here: dict[str, list[RunningStep]] = {}
 
     def running_steps(self, workflow_id: str) -> list[RunningStep] | None:
         return self.runs_here.get(workflow_id)
 
-    async def wait(self, workflow_id: str, timeout_s: float | None) -> Standing | None:
+    async def wait(self, workflow_id: str, timeout_s: float | None) -> WorkflowState | None:
         self.waits.append((workflow_id, timeout_s))
         self.waiting.set()
         if self.error is not None:

@@ -14,7 +14,7 @@ from outlast.core.errors import (
     WorkflowFailed,
     WorkflowTimeout,
 )
-from outlast.core.records import Standing
+from outlast.core.records import WorkflowState
 from outlast.core.status import Status
 
 PUBLIC_FAILURE = "the function failed with an uncaught exception; its log tells more"
@@ -28,13 +28,13 @@ _BY_CODE: dict[str, type[WorkflowError]] = {
 }
 
 
-def value_of(standing: Standing) -> Any:
+def value_of(state: WorkflowState) -> Any:
     """What an ended workflow returned, as plain JSON. Raises WorkflowError for any other end."""
-    if standing.status is Status.SUCCESS:
-        return from_json(standing.output) if standing.output is not None else None
-    document = public_error(standing.error)
+    if state.status is Status.SUCCESS:
+        return from_json(state.output) if state.output is not None else None
+    document = public_error(state.error)
     kind = _BY_CODE.get(document["code"], WorkflowFailed)
-    raise kind(standing.workflow_id, document["message"], document.get("detail"))
+    raise kind(state.workflow_id, document["message"], document.get("detail"))
 
 
 def public_error(error: str | None) -> dict[str, Any]:

@@ -19,8 +19,8 @@ from outlast.core.records import (
     LostInstance,
     NewWorkflow,
     RunningStep,
-    Standings,
     StepRecord,
+    WorkflowStates,
 )
 
 UNBOUNDED = 2**62
@@ -192,11 +192,11 @@ class WorkflowStore(Protocol):
         """
         ...
 
-    async def standing(self, ids: Sequence[str]) -> Standings:
+    async def states(self, ids: Sequence[str]) -> WorkflowStates:
         """The states of these workflows, of at least one; unknown ids are left out. Raises Unreachable."""
         ...
 
-    async def ended(self, ids: Sequence[str]) -> Standings:
+    async def ended(self, ids: Sequence[str]) -> WorkflowStates:
         """The states of those that have ended, of at least one if there are any. Raises Unreachable."""
         ...
 

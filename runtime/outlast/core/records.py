@@ -113,7 +113,7 @@ class Batch:
     writes: Sequence[FencedWrite]
 
 
-class Standing(NamedTuple):
+class WorkflowState(NamedTuple):
     """What a call that attaches to a workflow needs: to compare payloads, and to answer if it has ended."""
 
     workflow_id: str
@@ -126,10 +126,10 @@ class Standing(NamedTuple):
     response: str | None
 
 
-class Standings(NamedTuple):
+class WorkflowStates(NamedTuple):
     """The states of some workflows, by id."""
 
-    found: dict[str, Standing]
+    found: dict[str, WorkflowState]
     cut: bool
     """Whether some were left out, because all would take too much memory. Ask again for these."""
 

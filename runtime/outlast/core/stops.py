@@ -11,9 +11,16 @@ catch them::
 
 from __future__ import annotations
 
+from typing import ClassVar
+
+from outlast.core.errors import NonDeterminism
+
 
 class Stopped(BaseException):
     """This execution is over. A step that is called afterwards raises it again."""
+
+    code: ClassVar[str | None] = None
+    """Of the error that the workflow ends with; None if it goes on elsewhere or later, or has ended."""
 
 
 class Suspended(Stopped):
@@ -31,10 +38,16 @@ class HandedOver(Stopped):
 class TimedOut(Stopped):
     """The workflow passed its deadline."""
 
+    code = "workflow_timeout"
+
 
 class Diverged(Stopped):
     """Replay met another step than the recorded one; the text names both."""
 
+    code = NonDeterminism.code
+
 
 class Broken(Stopped):
     """The engine can't continue this workflow, because the database refused a record. The text says why."""
+
+    code = "not_recordable"

@@ -20,14 +20,14 @@ from outlast.core.errors import InvalidInput, InvalidJson, NotSerializable, Shut
 from outlast.core.failures import encode_failure
 from outlast.core.observations import ResultChanged, WorkflowEnded, WorkflowStopped
 from outlast.core.ports import BadData
-from outlast.core.records import ClaimedWorkflow, Ending, RunningStep, Standing, Suspension
+from outlast.core.records import ClaimedWorkflow, Ending, RunningStep, Suspension, WorkflowState
 from outlast.core.sizes import check_size
 from outlast.core.status import Status
 from outlast.core.stops import HandedOver, LeaseLost, Stopped, Suspended, TimedOut
 from outlast.core.storable import clean_json, clean_text
 from outlast.engine.bodies.async_body import AsyncBody
 from outlast.engine.bodies.sync_body import SyncBody
-from outlast.engine.execution.execution import Execution, public_reason
+from outlast.engine.execution.execution import Execution
 from outlast.engine.execution.services import Services
 from outlast.engine.operations.table import OPERATIONS
 from outlast.engine.waits.ends import Waits
@@ -38,7 +38,7 @@ from outlast.sdk.environment import enter_environment
 from outlast.sdk.http import HTTPException, Response
 from outlast.sdk.inputs import Inputs
 from outlast.sdk.requests import Request
-from outlast.sdk.running import Host, Line, enter_host, enter_line
+from outlast.sdk.running import Line, enter_host, enter_line
 
 FREES_BYTES = 64 * 1024
 """Who took so much memory may have kept others waiting."""
@@ -62,15 +62,12 @@ class InputRefused(Exception):
 class Executor:
     """Runs the workflows of this instance, and knows which they are."""
 
-    def __init__(
-        self, services: Services, waits: Waits, host: Host, body_threads: ThreadPoolExecutor
-    ) -> None:
+    def __init__(self, services: Services, waits: Waits, body_threads: ThreadPoolExecutor) -> None:
         self.live: dict[str, Execution] = {}
         self.suspects: set[str] = set()
         """Workflows that were lost often enough to be run alone."""
         self._services = services
         self._waits = waits
-        self._host = host
         self._body_threads = body_threads
         self._operations = OPERATIONS
         self._idle = asyncio.Event()
@@ -80,8 +77,9 @@ class Executor:
     @property
     def suspects_wait(self) -> bool:
         """Whether another suspect may run: those that do go on, or wait, for other suspects perhaps."""
+        running = (self.live[each] for each in self.suspects)
         # guard: suspects-beside-each-other = True
-        return all(self.live[each].progressed or self.live[each].pauses for each in self.suspects)
+        return all(each.recording.progressed or each.calls.pause for each in running)
 
     def awaiting_here(self) -> AbstractContextManager[None]:
         """The step that runs here, if one does, waits for another workflow's end in this."""
@@ -89,13 +87,13 @@ class Executor:
         execution = None if here is None else self.live.get(here.workflow_id)
         if here is None or here.step_id is None or execution is None:
             return nullcontext()
-        return execution.awaiting(here.step_id)
+        return execution.calls.awaiting(here.step_id)
 
     def taken(self) -> Taken:
         """What the workflows here take; who waits for others frees nothing before they run."""
         active = waiting = 0
         for each in self.live.values():
-            if each.only_waits:
+            if each.calls.only_wait:
                 waiting += each.load_bytes
             else:
                 active += each.load_bytes
@@ -199,7 +197,7 @@ class Executor:
             return self._success(execution, result), None
         except BaseException as error:  # noqa: BLE001 - whatever a body raises ends this workflow alone
             stopped = execution.reason()
-            if isinstance(error, Stopped) and public_reason(error):
+            if isinstance(error, Stopped) and error.code is not None:
                 stopped = error
             if stopped is not None:
                 return self._stopped(execution, stopped)
@@ -222,7 +220,7 @@ class Executor:
                 execution.context = _context_of(execution, claimed, self._services.clients)
             return execution.context
 
-        enter_host(self._host)
+        enter_host(self._services.host)
         enter_context(known)
         if not inputs.request_parameters:
             return arguments
@@ -278,9 +276,9 @@ class Executor:
     def _stopped(
         self, execution: Execution, stopped: Stopped
     ) -> tuple[Ending | Suspension | None, str | None]:
-        if (reason := public_reason(stopped)) is not None:
-            code, message = reason
-            return Ending(Status.ERROR, error=_error_text({"code": code, "message": message})), message
+        if stopped.code is not None:
+            document = {"code": stopped.code, "message": str(stopped)}
+            return Ending(Status.ERROR, error=_error_text(document)), str(stopped)
         if isinstance(stopped, Suspended):
             return execution.suspension, None
         # guard: not-handed-over
@@ -348,7 +346,7 @@ class Executor:
         duration_s: float,
     ) -> None:
         self._waits.ended(
-            Standing(
+            WorkflowState(
                 workflow_id=execution.workflow_id,
                 function=execution.function,
                 status=ending.status,

@@ -54,7 +54,7 @@ from outlast.host.setting_kinds import (
 from outlast.observe.redaction import passwords_of, redactor
 
 if TYPE_CHECKING:
-    from outlast.engine.engine import EngineOptions
+    from outlast.engine.options import EngineOptions
     from outlast.store.instances import RecoveryLimits
     from outlast.web.callers.shares import CallerLimits
     from outlast.web.callers.stored import StoredLimits
@@ -317,7 +317,7 @@ class Settings(BaseSettings):
 
     def engine_options(self) -> EngineOptions:
         """What the engine gets. A default tick is shortened to suit a short lease."""
-        from outlast.engine.engine import EngineOptions
+        from outlast.engine.options import EngineOptions
 
         names = {field.name for field in fields(EngineOptions)} - {"memory_bytes_max", "watch_bodies"}
         chosen: dict[str, Any] = {name: getattr(self, name) for name in names}

@@ -73,7 +73,7 @@ def web_floor(
         functions=functions,
         invoker=invoker,
         streamer=Streamer(engine, invoker, shares, workflows),
-        access=HostAccess(engine, clients, bodies),
+        access=HostAccess(engine.host, clients, bodies),
         shares=shares,
         bodies=settings.byte_budget(),
         answers=LargeAnswers(settings.byte_budget()),

@@ -18,9 +18,9 @@ from outlast.core.records import (
     ClaimedWorkflow,
     NewWorkflow,
     Ownership,
-    Standing,
-    Standings,
     StepRecord,
+    WorkflowState,
+    WorkflowStates,
 )
 from outlast.core.resources import Kind, Resource
 from outlast.core.status import Status
@@ -76,9 +76,9 @@ class PostgresWorkflows:
         if whole is not None:
             yield whole
 
-    async def standing(self, ids: Sequence[str]) -> Standings:
+    async def states(self, ids: Sequence[str]) -> WorkflowStates:
         """See WorkflowStore."""
-        return await self._standings(ids, ended=False)
+        return await self._states(ids, ended=False)
 
     async def same_payload(self, new: NewWorkflow) -> bool:
         """See WorkflowStore."""
@@ -89,9 +89,9 @@ class PostgresWorkflows:
             return False
         return bool(row["same"])
 
-    async def ended(self, ids: Sequence[str]) -> Standings:
+    async def ended(self, ids: Sequence[str]) -> WorkflowStates:
         """See WorkflowStore."""
-        return await self._standings(ids, ended=True)
+        return await self._states(ids, ended=True)
 
     async def cancel(self, workflow_id: str) -> bool:
         """See WorkflowStore."""
@@ -193,11 +193,11 @@ class PostgresWorkflows:
         rows, cut = await rows_within(self._pool, _SQL[query], parameters, PAGE_BYTES_MAX)
         return Page(rows[:limit], cut or (limit is not None and len(rows) > limit))
 
-    async def _standings(self, ids: Sequence[str], *, ended: bool) -> Standings:
+    async def _states(self, ids: Sequence[str], *, ended: bool) -> WorkflowStates:
         parameters = {"ids": list(ids), "ended": ended}
-        rows, cut = await rows_within(self._pool, _SQL["standing"], parameters, LOOK_BYTES_MAX)
-        standings = (Standing(**{**row, "status": Status(row["status"])}) for row in rows)
-        return Standings({each.workflow_id: each for each in standings}, cut)
+        rows, cut = await rows_within(self._pool, _SQL["states"], parameters, LOOK_BYTES_MAX)
+        states = (WorkflowState(**{**row, "status": Status(row["status"])}) for row in rows)
+        return WorkflowStates({each.workflow_id: each for each in states}, cut)
 
 
 def _call(function: str, given: Iterable[str]) -> Composed:

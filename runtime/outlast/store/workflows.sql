@@ -1,6 +1,6 @@
 -- Workflows as callers and operators see them.
 
--- name: standing
+-- name: states
 -- With `ended` only those that have ended.
 select
   workflow_id, function, status, fingerprint, subject, output::text, error::text, response::text

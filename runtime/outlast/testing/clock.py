@@ -6,8 +6,11 @@ import random
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 from outlast.core import clock
+from outlast.core.errors import UsageError
+from outlast.sdk.durations import seconds_of
 
 _given: list[Callable[[], float]] = []
 _real = clock.monotonic
@@ -59,3 +62,19 @@ def _replace(former: Callable[[], float], by: Callable[[], float]) -> None:
     for name, module in list(sys.modules.items()):
         if name.startswith("outlast.") and getattr(module, "monotonic", None) is former:
             module.monotonic = by  # type: ignore[attr-defined]
+
+
+def seconds_to_pass(duration: float | timedelta | None, units: dict[str, float]) -> float:
+    """Of `outlast.advance`: a duration, or what `timedelta` takes. Raises UsageError."""
+    if (duration is None) == (not units):
+        raise UsageError("outlast.advance takes seconds, a timedelta, or units such as days=14")
+    if duration is None:
+        try:
+            duration = timedelta(**units)
+        except TypeError:
+            known = "days, hours, minutes, seconds, milliseconds, microseconds and weeks"
+            raise UsageError(f"outlast.advance takes {known}, not {', '.join(units)}") from None
+    seconds = seconds_of(duration, "outlast.advance")
+    if duration < (timedelta(0) if isinstance(duration, timedelta) else 0):  # type: ignore[operator]
+        raise UsageError(f"outlast.advance: time doesn't go back, by {duration}")
+    return seconds

@@ -8,7 +8,7 @@ from typing import Any
 
 from outlast.core.errors import NotSerializable, UsageError
 from outlast.core.failures import globals_of
-from outlast.core.records import Standing
+from outlast.core.records import WorkflowState
 from outlast.core.status import Status
 from outlast.engine.waits.results import result_of
 from outlast.testing.errors import Deadlock, Unproved
@@ -21,10 +21,10 @@ NEVER_MEANT = (UsageError, NotSerializable, AssertionError)
 """No workflow is meant to end so: the test fails with these though it asks for them."""
 
 
-def error_of(standing: Standing, scope: Mapping[str, Any]) -> Exception | None:
+def error_of(state: WorkflowState, scope: Mapping[str, Any]) -> Exception | None:
     """What an ended workflow raised, or how else it ended without a result."""
     try:
-        result_of(standing, scope)
+        result_of(state, scope)
     except Exception as error:  # noqa: BLE001 - whatever the workflow raised
         return error
     return None
@@ -40,8 +40,8 @@ def check_calm(subject: Subject, calm: Trial) -> None:
         raise UsageError(calm.refusals[0])
     if calm.deadlock is not None:
         raise Deadlock(calm.deadlock)
-    assert calm.standing is not None
-    error = error_of(calm.standing, globals_of(subject.definition.fn))
+    assert calm.state is not None
+    error = error_of(calm.state, globals_of(subject.definition.fn))
     if error is None and subject.raises is not None:
         raise Unproved(f"{subject.definition.name} {say_end(calm)}, and was to raise {subject.raises}")
     if error is not None:
@@ -52,8 +52,8 @@ def check_calm(subject: Subject, calm: Trial) -> None:
 
 def say_end(calm: Trial) -> str:
     """How the calm run ended, for the first line of a report."""
-    assert calm.standing is not None
-    end = calm.ends[calm.standing.workflow_id]
+    assert calm.state is not None
+    end = calm.ends[calm.state.workflow_id]
     if end[0] is Status.SUCCESS:
         return "ended with SUCCESS"
     return f"ended with {describe_end(end)}"

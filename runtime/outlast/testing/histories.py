@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,13 +18,16 @@ from outlast.engine.execution.calls import PendingCall
 from outlast.engine.execution.execution import Execution
 from outlast.testing.catalog import GivenCatalog
 from outlast.testing.doubles import Doubles
-from outlast.testing.errors import Deadlock
+from outlast.testing.errors import Deadlock, Unproved
 from outlast.testing.operations import WatchedOperations
 from outlast.testing.rows import Record, Workflow
 from outlast.testing.worlds import World
 
 Bundle = str | Path | Iterable[Mapping[str, Any]]
 """A file with a JSON document in each line, or those documents."""
+
+TOLD_MAX = 20
+"""So many findings of a bundle are told."""
 
 _PARTS = ("workflow_status", "operation_outputs")
 
@@ -63,6 +66,16 @@ def recorded(bundle: Bundle) -> list[Recorded]:
     if not found:
         raise UsageError("outlast.replay: the bundle holds no history")
     return found
+
+
+def check_all(histories: Sequence[Recorded], catalog: GivenCatalog) -> None:
+    """Replay them. Raises Unproved with each one that would go another way than is recorded."""
+    found = {each.name: divergence(each, catalog) for each in histories}
+    told = [f"  {name}: {what}" for name, what in found.items() if what is not None]
+    if told:
+        more = [] if len(told) <= TOLD_MAX else [f"  and {len(told) - TOLD_MAX} more"]
+        count = f"{len(told)} of {len(histories)} histories"
+        raise Unproved("\n".join([f"{count} diverge:", *told[:TOLD_MAX], *more]))
 
 
 def divergence(history: Recorded, catalog: GivenCatalog) -> str | None:

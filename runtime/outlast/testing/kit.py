@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import warnings
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -22,27 +21,24 @@ from outlast.testing.answers import Answer
 from outlast.testing.asking import A, Asker, Done, Proof
 from outlast.testing.bounds import Bounds
 from outlast.testing.catalog import GivenCatalog
+from outlast.testing.clock import seconds_to_pass
 from outlast.testing.concurrency import cancel_everywhere
 from outlast.testing.crashing import crash_campaign
 from outlast.testing.determinism import check_determinism
 from outlast.testing.doubles import UNSET, Doubles, Stub
-from outlast.testing.ends import take_raises
-from outlast.testing.errors import Misuse, Unproved
+from outlast.testing.errors import Unproved
 from outlast.testing.exploring import explore
-from outlast.testing.histories import Bundle, divergence, recorded
-from outlast.testing.outcomes import outcome_in
+from outlast.testing.histories import Bundle, check_all, recorded
 from outlast.testing.processes import Process
+from outlast.testing.proving import Prover
 from outlast.testing.reports import Report
 from outlast.testing.runs import Run
 from outlast.testing.starting import called, choose_faults, definition_of, take_option, workflow_of_call
-from outlast.testing.trials import Subject
+from outlast.testing.telling import Telling
 from outlast.testing.worlds import Connect, World
 
 if TYPE_CHECKING:
     from outlast.testing.calling import Http, Presented
-
-TOLD_MAX = 20
-"""So many findings of a bundle are told."""
 
 
 class Outlast:
@@ -61,9 +57,7 @@ class Outlast:
         self._catalog = GivenCatalog()
         self._doubles = Doubles()
         self._seed = seed
-        self._connect = connect
         self._answers: dict[str, Any] = {}
-        self._before_each: Callable[[], None] | None = None
         self._bounds = Bounds()
         self._world = World(
             self._catalog,
@@ -75,9 +69,12 @@ class Outlast:
         )
         self.reports: list[Report] = []
         """The reports of `crash_everywhere` in this test."""
-        self._asker = Asker(self._interrupt)
+        self._telling = Telling(self._world)
+        self._asker = Asker(self._world.interrupt)
+        self._prover = Prover(
+            self._asker, self._catalog, self._doubles, self._answers, self._bounds, seed, databases, connect
+        )
         self._numbers = count(1)
-        self._told: set[tuple[str, int]] = set()
         self._caller: Caller = NOBODY
         self._presented: Presented = "secret"
         self._web: list[Http] = []
@@ -163,7 +160,7 @@ class Outlast:
         run = Run(self._world)
 
         async def both(process: Process) -> None:
-            start = process.engine.start_new
+            start = process.engine.starts.start_new
             await asyncio.gather(start(*new, None), start(*new, None))
 
         def work() -> None:
@@ -185,7 +182,7 @@ class Outlast:
         text = to_json(value).decode()
 
         def work() -> None:
-            self._world.ask(lambda process: process.engine.send(workflow_id, text, topic, None))
+            self._world.ask(lambda process: process.engine.host.send(workflow_id, text, topic, None))
             self._world.settle()
 
         return self._ask("send", Done(), work)
@@ -248,17 +245,7 @@ class Outlast:
 
     def advance(self, duration: float | timedelta | None = None, /, **units: float) -> Done:
         """Let time pass: seconds, a timedelta, or `days=14`, `hours=…` as a timedelta takes them."""
-        if (duration is None) == (not units):
-            raise UsageError("outlast.advance takes seconds, a timedelta, or units such as days=14")
-        if duration is None:
-            try:
-                duration = timedelta(**units)
-            except TypeError:
-                known = "days, hours, minutes, seconds, milliseconds, microseconds and weeks"
-                raise UsageError(f"outlast.advance takes {known}, not {', '.join(units)}") from None
-        seconds = seconds_of(duration, "outlast.advance")
-        if duration < (timedelta(0) if isinstance(duration, timedelta) else 0):  # type: ignore[operator]
-            raise UsageError(f"outlast.advance: time doesn't go back, by {duration}")
+        seconds = seconds_to_pass(duration, units)
 
         def work() -> None:
             self._world.drive(lambda: False, seconds)
@@ -289,7 +276,7 @@ class Outlast:
         """
         definition = definition_of(workflow, "crash_everywhere")
         report = Report(definition.name)
-        subject = self._subject("crash_everywhere", definition, args, kwargs)
+        subject = self._prover.subject("crash_everywhere", definition, args, kwargs, self._caller)
 
         def work() -> None:
             report._fill(crash_campaign(subject, self._seed))
@@ -298,7 +285,7 @@ class Outlast:
             if (failure := report.failure()) is not None:
                 raise Unproved(failure)
 
-        return self._prove("crash_everywhere", report, work)
+        return self._prover.prove("crash_everywhere", report, work)
 
     def deterministic(self, workflow: Any, /, *args: Any, **kwargs: Any) -> Proof:
         """Run a workflow, then replay it again and again from its records: what it calls must be the same.
@@ -309,8 +296,8 @@ class Outlast:
         """
         definition = definition_of(workflow, "deterministic")
         replays = take_option(definition, kwargs, "n", 20)
-        subject = self._subject("deterministic", definition, args, kwargs)
-        return self._prove_and_tell("deterministic", partial(check_determinism, subject, replays))
+        subject = self._prover.subject("deterministic", definition, args, kwargs, self._caller)
+        return self._prover.prove_and_tell("deterministic", partial(check_determinism, subject, replays))
 
     def replay(self, bundle: Bundle) -> Done:
         """Replay histories of production against today's code, without running a step.
@@ -321,15 +308,7 @@ class Outlast:
         """
         histories = recorded(bundle)
 
-        def work() -> None:
-            found = {each.name: divergence(each, self._catalog) for each in histories}
-            told = [f"  {name}: {what}" for name, what in found.items() if what is not None]
-            if told:
-                more = [] if len(told) <= TOLD_MAX else [f"  and {len(told) - TOLD_MAX} more"]
-                count = f"{len(told)} of {len(histories)} histories"
-                raise Unproved("\n".join([f"{count} diverge:", *told[:TOLD_MAX], *more]))
-
-        return self._asker.ask("replay", Done(), work)
+        return self._asker.ask("replay", Done(), partial(check_all, histories, self._catalog))
 
     def explore(self, workflow: Any, /, *args: Any, **kwargs: Any) -> Proof:
         """Run schedules drawn by a seed, with crashes, hand-overs and lost answers of the database.
@@ -342,8 +321,8 @@ class Outlast:
         count = take_option(definition, kwargs, "schedules", 1000)
         first = take_option(definition, kwargs, "seed", secrets.randbelow(10**6) * 1000)
         faults = choose_faults(take_option(definition, kwargs, "faults", "all"))
-        subject = self._subject("explore", definition, args, kwargs)
-        return self._prove_and_tell("explore", partial(explore, subject, first, count, faults))
+        subject = self._prover.subject("explore", definition, args, kwargs, self._caller)
+        return self._prover.prove_and_tell("explore", partial(explore, subject, first, count, faults))
 
     def cancel_everywhere(self, workflow: Any, /, *args: Any, **kwargs: Any) -> Proof:
         """Cancel a workflow at each point of its run: it must end, and call nothing while it is unwound.
@@ -351,8 +330,8 @@ class Outlast:
         Raises Unproved.
         """
         definition = definition_of(workflow, "cancel_everywhere")
-        subject = self._subject("cancel_everywhere", definition, args, kwargs)
-        return self._prove_and_tell("cancel_everywhere", partial(cancel_everywhere, subject))
+        subject = self._prover.subject("cancel_everywhere", definition, args, kwargs, self._caller)
+        return self._prover.prove_and_tell("cancel_everywhere", partial(cancel_everywhere, subject))
 
     def answer(self, topic: str, value: Any) -> None:
         """Send `value` to whichever workflow waits for a message of `topic`, each time one does."""
@@ -360,40 +339,7 @@ class Outlast:
 
     def before_each(self, reset: Callable[[], None]) -> None:
         """Call `reset` before each run of `crash_everywhere`: nothing of the last one is left."""
-        self._before_each = reset
-
-    def _subject(
-        self, what: str, definition: WorkflowDefinition, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Subject:
-        raises = take_raises(take_option(definition, kwargs, "raises", None), what)
-        return Subject(
-            definition, args, kwargs, self._caller, self._catalog, self._doubles, self._answers,
-            self._begin_trial, self._connect, self._seed, self._bounds, raises,
-        )  # fmt: skip
-
-    def _begin_trial(self) -> None:
-        if self._databases is not None:
-            self._databases.make()
-        if self._before_each is not None:
-            self._before_each()
-
-    def _prove(self, name: str, found: A, prove: Callable[[], None]) -> A:
-        def work() -> None:
-            try:
-                prove()
-            finally:
-                if self._databases is not None:
-                    self._databases.drop(keep=1)
-
-        return self._asker.ask(name, found, work)
-
-    def _prove_and_tell(self, name: str, prove: Callable[[], str]) -> Proof:
-        proof = Proof()
-
-        def work() -> None:
-            proof.text = prove()
-
-        return self._prove(name, proof, work)
+        self._prover.before_each = reset
 
     @property
     def now(self) -> datetime:
@@ -449,7 +395,7 @@ class Outlast:
 
     def _start(self, run: Run, new: NewWorkflow, definition: WorkflowDefinition) -> None:
         async def start(process: Process) -> None:
-            await process.engine.start_new(new, definition, None)
+            await process.engine.starts.start_new(new, definition, None)
 
         self._world.ask(start)
         run._begin(new.workflow_id)
@@ -463,34 +409,7 @@ class Outlast:
             raise error
 
     def _ask(self, name: str, found: A, work: Callable[[], None]) -> A:
-        def work_and_tell() -> None:
-            try:
-                work()
-            except BaseException as error:
-                if outcome_in(error) is None:
-                    self._tell()
-                raise
-            self._tell()
-
-        return self._asker.ask(name, found, work_and_tell)
-
-    def _tell(self) -> None:
-        """Fail with what a test must not pass with; warn of misuse, once a line."""
-        world = self._world
-        refusals, faults = world.refusals[:1], world.faults[:1]
-        world.refusals.clear()
-        world.faults.clear()
-        if refusals:
-            raise UsageError(refusals[0]) from None
-        if faults:
-            raise Unproved(f"a fault of the engine itself: {faults[0]}")
-        for place, what in world.seen.reads.items():
-            if place not in self._told:
-                self._told.add(place)
-                warnings.warn_explicit(f"the workflow's body {what}", Misuse, *place)
-
-    def _interrupt(self) -> None:
-        self._world.interrupt()
+        return self._asker.ask(name, found, partial(self._telling.after, work))
 
     def close(self) -> None:
         """Let go of all of it: the fixture does."""

@@ -16,9 +16,10 @@ from outlast.core.observations import Observer
 from outlast.core.places import is_ours, place_of_caller
 from outlast.core.stops import Stopped
 from outlast.engine.bodies.sync_body import SyncBody
-from outlast.engine.engine import Engine, EngineOptions
+from outlast.engine.engine import Engine
 from outlast.engine.execution.calls import Answer, PendingCall
 from outlast.engine.execution.execution import Execution
+from outlast.engine.options import EngineOptions
 from outlast.sdk.operations import Operation
 from outlast.sdk.running import _line
 from outlast.testing.catalog import GivenCatalog
@@ -47,11 +48,13 @@ OPTIONS = EngineOptions(
 class DrivenEngine(Engine):
     """The engine, entered from whichever thread drives its loop; it counts threads that wait for it."""
 
-    threads_waiting = 0
+    def __init__(self, *parts: Any) -> None:
+        super().__init__(*parts)
+        self.threads_waiting = 0
+        self._submit = self.host.submit
+        self.host.submit = self._submit_counted  # type: ignore[method-assign]
 
-    def submit(self, call: Coroutine[Any, Any, Any]) -> Future[Any]:
-        """See sdk.running.Host."""
-
+    def _submit_counted(self, call: Coroutine[Any, Any, Any]) -> Future[Any]:
         async def counted() -> Any:
             self.threads_waiting += 1
             try:
@@ -59,7 +62,7 @@ class DrivenEngine(Engine):
             finally:
                 self.threads_waiting -= 1
 
-        return super().submit(counted())
+        return self._submit(counted())
 
 
 def threads_at_rest(engine: DrivenEngine) -> int:
@@ -123,7 +126,7 @@ class Process:
 
     def own(self) -> None:
         """This thread drives the loop now."""
-        self.engine._thread = get_ident()
+        self.engine.entrance.thread = get_ident()
 
     # --- what bodies do -----------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from outlast.core import kinds
 from outlast.core.errors import UsageError
 from outlast.core.events import event_of
 from outlast.core.failures import globals_of
-from outlast.core.records import Standing, StepRecord
+from outlast.core.records import StepRecord, WorkflowState
 from outlast.core.status import Status
 from outlast.engine.waits.results import result_of
 from outlast.sdk.operations import Result
@@ -63,24 +63,24 @@ class Run(Asked["Run"]):
     @property
     def status(self) -> str:
         """`PENDING`, `SUCCESS`, `ERROR`, `CANCELLED` or `EXHAUSTED`."""
-        return self._standing().status.value
+        return self._state().status.value
 
     @property
     def result(self) -> Any:
         """What it returned, as callers get it: plain JSON. Raises what it raised, or how else it ended."""
-        standing = self._standing()
-        if not standing.status.ended:
+        state = self._state()
+        if not state.status.ended:
             raise UsageError(
                 f"{self.workflow_id} hasn't ended, it waits for {self.waiting_on}: "
                 "`outlast.advance(…)` lets time pass, `outlast.finish(run)` goes to its end"
             )
-        return result_of(standing, self._scope(standing))
+        return result_of(state, self._scope(state))
 
     @property
     def error(self) -> Exception | None:
         """What it raised, or how it ended without a result; None while it runs, and after a success."""
-        standing = self._standing()
-        return error_of(standing, self._scope(standing)) if standing.status.ended else None
+        state = self._state()
+        return error_of(state, self._scope(state)) if state.status.ended else None
 
     @property
     def steps(self) -> list[Step]:
@@ -163,14 +163,14 @@ class Run(Asked["Run"]):
         """Take the id: the workflow is started."""
         self._workflow_id, self._asked = workflow_id, True
 
-    def _standing(self) -> Standing:
-        found = self._world.standing(self.workflow_id)
+    def _state(self) -> WorkflowState:
+        found = self._world.state(self.workflow_id)
         if found is None:
             raise UsageError(f"there is no workflow {self.workflow_id!r}")
         return found
 
-    def _scope(self, standing: Standing) -> dict[str, Any]:
-        workflow = self._world.catalog.workflow(standing.function)
+    def _scope(self, state: WorkflowState) -> dict[str, Any]:
+        workflow = self._world.catalog.workflow(state.function)
         return {} if workflow is None else globals_of(workflow.fn)
 
     def _records(self) -> list[StepRecord]:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from outlast.core.callers import Caller
-from outlast.core.records import Standing
+from outlast.core.records import WorkflowState
 from outlast.core.status import Status
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.testing.bounds import Bounds
@@ -78,7 +78,7 @@ class Trial:
     """How many effects had been begun at each kill."""
     seen: Seen
     history: History
-    standing: Standing | None
+    state: WorkflowState | None
     """Of the workflow itself, at the end; None if it couldn't be started."""
     deadlock: str | None = None
     faults: list[str] = field(default_factory=list)
@@ -175,7 +175,7 @@ def run_trial(
         world.effects_at,
         world.seen,
         history_of(database, world.seen.lives[0].calls),
-        None if workflow_id is None else world.standing(workflow_id),
+        None if workflow_id is None else world.state(workflow_id),
         deadlock,
         world.faults,
         world.refusals,
@@ -188,7 +188,7 @@ def _start(world: World, subject: Subject) -> str:
     new = workflow_of_call(world, subject.definition, subject.args, subject.kwargs, subject.caller, "crash")
 
     async def start(process: Process) -> None:
-        await process.engine.start_new(new, subject.definition, None)
+        await process.engine.starts.start_new(new, subject.definition, None)
 
     while True:
         try:

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic_core import to_json
 
 from outlast.core.observations import ArgumentsChanged, BodyReads, CallUnawaited, LoopFailed, Observation
-from outlast.core.records import Standing
+from outlast.core.records import WorkflowState
 from outlast.core.status import LIVE
 from outlast.core.stops import HandedOver
-from outlast.engine.engine import EngineOptions
+from outlast.engine.options import EngineOptions
 from outlast.sdk.operations import Operation
 from outlast.testing.bounds import Bounds, Counts
 from outlast.testing.catalog import GivenCatalog
@@ -366,7 +366,7 @@ class World:
 
     # --- what is seen -------------------------------------------------------------------------------------
 
-    def standing(self, workflow_id: str) -> Standing | None:
+    def state(self, workflow_id: str) -> WorkflowState | None:
         """How a workflow stands."""
         return WorkflowStatements(self.database).find([workflow_id]).get(workflow_id)
 

@@ -14,8 +14,8 @@ from outlast.core.observations import LoopInterrupted
 from outlast.core.stops import Stopped
 from outlast.engine.bodies.loop import BodyFuture, BodyLoop, BodyTask, BodyTimer, close_in
 from outlast.engine.bodies.watching import watched
-from outlast.engine.execution.calls import PendingCall
-from outlast.engine.execution.execution import NO_CONTEXT, Execution
+from outlast.engine.execution.calls import NO_CONTEXT, PendingCall
+from outlast.engine.execution.execution import Execution
 from outlast.sdk.operations import Operation, Timer
 
 REFUSALS_MAX = 3
@@ -176,7 +176,7 @@ class AsyncBody:
     @property
     def now_s(self) -> float:
         """See Body."""
-        return self._execution.now_s
+        return self._execution.recording.now_s
 
     def draw(self) -> str:
         """See Body."""

@@ -94,7 +94,7 @@ class SyncBody:
     @property
     def now_s(self) -> float:
         """See Body."""
-        return self._execution.now_s
+        return self._execution.recording.now_s
 
     def draw(self) -> str:
         """See Body."""

@@ -1,13 +1,18 @@
-"""A call that a body made and has no answer to yet, and what it comes to."""
+"""The calls that a body made and has no answer to yet, and what they come to."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import Context
 from typing import Any, NamedTuple, Protocol
 
+from outlast.core import kinds
 from outlast.core.records import StepRecord
 from outlast.sdk.operations import Operation
+
+NO_CONTEXT = Context()
 
 
 class Answer(Protocol):
@@ -99,3 +104,36 @@ class PendingCall:
             return None
         self.task.cancel()
         return self.task
+
+
+class PendingCalls(dict[str, PendingCall]):
+    """Those of one body, by step id."""
+
+    @property
+    def _at_work(self) -> list[PendingCall]:
+        return [call for call in self.values() if call.operation.kind not in kinds.WAITS]
+
+    @property
+    def only_wait(self) -> bool:
+        """Whether all wait for other workflows: what they hold is not freed before those run."""
+        at_work = self._at_work
+        return bool(at_work) and all(call.awaited for call in at_work)
+
+    @property
+    def pause(self) -> bool:
+        """Whether no step is at work: each waits for other workflows, or for its next attempt."""
+        at_work = self._at_work
+        return bool(at_work) and all(call.awaited or call.retry_at is not None for call in at_work)
+
+    @contextmanager
+    def awaiting(self, step_id: str) -> Iterator[None]:
+        """That step waits for another workflow's end in here."""
+        call = self.get(step_id)
+        if call is None:  # it is over: a task that it left behind waits
+            yield
+            return
+        call.awaited += 1
+        try:
+            yield
+        finally:
+            call.awaited -= 1

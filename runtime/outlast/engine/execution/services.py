@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
 
 from outlast.core.clock import Clock
 from outlast.core.observations import Observer
@@ -15,6 +15,8 @@ from outlast.engine.lease import Lease
 from outlast.engine.waits.messages import Delivery
 from outlast.sdk.clients import MakeClients
 from outlast.sdk.definitions import WorkflowDefinition
+from outlast.sdk.operations import Args, Kwargs
+from outlast.sdk.running import Host
 
 
 class Child(NamedTuple):
@@ -29,23 +31,30 @@ class Child(NamedTuple):
     ends_by_s: float | None
 
 
-@dataclass(frozen=True, slots=True)
+class ExecutionHost(Host, Protocol):
+    """What executions reach of the engine for their functions, and for themselves."""
+
+    async def start_child(
+        self, child: Child, workflow: WorkflowDefinition, args: Args, kwargs: Kwargs
+    ) -> str:
+        """Start a workflow for another; its id."""
+        ...
+
+
+@dataclass(slots=True)
 class Services:
     """What executions share."""
 
+    host: ExecutionHost = field(init=False)
+    """It needs the executions, as they need it."""
     journal: Journal
     lease: Lease
     transactions: TransactionStore
     clock: Clock
     observe: Observer
     step_threads: ThreadPoolExecutor
-    start_child: Callable[[Child, WorkflowDefinition, tuple[Any, ...], dict[str, Any]], Awaitable[str]]
-    """Gives the child's id."""
-    result_of: Callable[[str], Awaitable[Any]]
-    """What a workflow returned, or raised."""
     suspended: Callable[[float | None], None]
     delivery: Delivery
-    send: Callable[[str, str, str, str], Awaitable[int]]
     moment_s: float
     """Waits that are longer leave the memory."""
     replay_arguments: str = "warn"

@@ -15,8 +15,9 @@ from outlast.core.errors import DatabaseUnavailable, NotSerializable, Overloaded
 from outlast.core.observations import StepEnded, StepRetried
 from outlast.core.retry import RetryPolicy
 from outlast.core.stops import Broken, Stopped
-from outlast.engine.execution.calls import Failure, PendingCall, Success
-from outlast.engine.execution.execution import NO_CONTEXT, Execution
+from outlast.engine.execution.calls import NO_CONTEXT, Failure, PendingCall, Success
+from outlast.engine.execution.execution import Execution
+from outlast.engine.operations.beginning import held_up, may_begin, may_begin_again
 from outlast.sdk.context import enter_attempt
 from outlast.sdk.running import enter_line
 
@@ -66,7 +67,7 @@ class Attempts:
 
     def begin(self) -> None:
         """Make the first one when it may begin."""
-        self._execution.when_durable(self._call, self._attempt)
+        self._execution.recording.when_durable(self._call, self._attempt)
 
     def _attempt(self) -> None:
         own = self._context if self._retry.max_attempts == 1 else self._context.copy()
@@ -79,8 +80,8 @@ class Attempts:
                 await may_begin_again(execution, call)
                 call.attempt, call.retry_at = call.attempt + 1, None
             else:
-                if execution.held_up:
-                    await execution.may_begin()
+                if held_up(execution):
+                    await may_begin(execution)
                 call.began, call.running = monotonic(), True
                 faults.reach("step.before_run")
             # guard: steps-within-steps
@@ -171,15 +172,6 @@ class Attempts:
             return self._retry.retries(error, self._call.attempt)
         except Exception:  # noqa: BLE001 - a predicate that raises says no
             return False
-
-
-async def may_begin_again(execution: Execution, call: PendingCall) -> None:
-    """A later attempt begins only under the lease, and not in a shutdown."""
-    if execution.draining:
-        call.running = False
-        await execution.never()
-    # guard: attempts-without-lease
-    await execution.may_go_on()
 
 
 def in_time(execution: Execution, fn: Callable[..., Any]) -> Callable[..., Any]:

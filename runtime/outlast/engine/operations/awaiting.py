@@ -17,5 +17,5 @@ def begin(execution: Execution, call: PendingCall) -> None:
 async def _result(execution: Execution, call: PendingCall) -> Success:
     operation = call.operation
     assert isinstance(operation, Result)
-    with execution.awaiting(call.step_id):
-        return Success(*PLAIN.through(await execution.services.result_of(operation.workflow_id)))
+    with execution.calls.awaiting(call.step_id):
+        return Success(*PLAIN.through(await execution.services.host.result(operation.workflow_id)))

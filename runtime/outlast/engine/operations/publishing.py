@@ -7,6 +7,7 @@ from functools import partial
 from outlast.core.clock import monotonic
 from outlast.engine.execution.calls import PendingCall
 from outlast.engine.execution.execution import Execution
+from outlast.engine.operations.beginning import may_begin
 from outlast.sdk.operations import Publish
 
 AHEAD_CHARS_MAX = 1_000_000
@@ -25,14 +26,14 @@ def begin(execution: Execution, call: PendingCall) -> None:
     # guard: events-without-end
     if execution.published_ahead >= AHEAD_CHARS_MAX or execution.draining:
         execution.published_ahead = 0
-        execution.when_durable(call, partial(_begin_later, execution, call))
+        execution.recording.when_durable(call, partial(_begin_later, execution, call))
     else:
         _publish(execution, call)
 
 
 def _publish(execution: Execution, call: PendingCall) -> None:
     assert isinstance(call.operation, Publish)
-    execution.complete(call, call.operation.body, attempts=0)
+    execution.recording.complete(call, call.operation.body, attempts=0)
 
 
 def _begin_later(execution: Execution, call: PendingCall) -> None:
@@ -40,6 +41,6 @@ def _begin_later(execution: Execution, call: PendingCall) -> None:
 
 
 async def _later(execution: Execution, call: PendingCall) -> None:
-    await execution.may_begin()
+    await may_begin(execution)
     _publish(execution, call)
     execution.schedule()

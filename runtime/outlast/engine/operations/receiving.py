@@ -11,6 +11,7 @@ from outlast.core.messages import TIMED_OUT, envelope_of, message_in
 from outlast.core.records import StepRecord
 from outlast.engine.execution.calls import PendingCall
 from outlast.engine.execution.execution import Execution
+from outlast.engine.operations.beginning import never
 from outlast.engine.waits.messages import Inbox
 from outlast.sdk.durations import DURATION_MAX_S
 from outlast.sdk.operations import Receive
@@ -37,7 +38,7 @@ def value(call: PendingCall, record: StepRecord) -> Any:
 
 async def _receive(execution: Execution, call: PendingCall, inbox: Inbox) -> None:
     if execution.draining:
-        await execution.never()
+        await never(execution)
     assert call.wake_s is not None
     clock, delivery = execution.services.clock, execution.services.delivery
     message = inbox.take()
@@ -59,7 +60,7 @@ async def _receive(execution: Execution, call: PendingCall, inbox: Inbox) -> Non
         output = TIMED_OUT if message is None else envelope_of(message)
         body = None if message is None else message.body
         # guard: receive-not-recorded
-        execution.complete(call, output, value=body, attempts=0)
+        execution.recording.complete(call, output, value=body, attempts=0)
         execution.schedule()
 
 

@@ -19,5 +19,7 @@ async def _send(execution: Execution, call: PendingCall) -> Success:
     operation = call.operation
     assert isinstance(operation, Send)
     key = operation.key or message_key_of(execution.workflow_id, call.step_id)
-    message_id = await execution.services.send(operation.workflow_id, operation.body, operation.topic, key)
+    message_id = await execution.services.host.send(
+        operation.workflow_id, operation.body, operation.topic, key
+    )
     return Success(*PLAIN.through(message_id))

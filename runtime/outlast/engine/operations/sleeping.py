@@ -39,5 +39,5 @@ def _wait(execution: Execution, call: PendingCall) -> None:
     if left_s > 0:
         call.timer = execution.host.call_later(min(left_s, LOOK_S), _wait, execution, call)
     else:
-        execution.complete(call, to_json(call.wake_s).decode(), at_s=call.wake_s)
+        execution.recording.complete(call, to_json(call.wake_s).decode(), at_s=call.wake_s)
         execution.advance()

@@ -33,7 +33,7 @@ async def _start(execution: Execution, call: PendingCall) -> Success:
         key=operation.key,
         ends_by_s=None if operation.detached else execution.deadline_s,
     )
-    start, wait_s = execution.services.start_child, START_RETRY_MIN_S
+    start, wait_s = execution.services.host.start_child, START_RETRY_MIN_S
     while True:
         try:
             child_id = await start(child, operation.workflow, operation.args, operation.kwargs)

@@ -13,7 +13,8 @@ from outlast.core.stops import LeaseLost
 from outlast.engine.concurrency import in_thread
 from outlast.engine.execution.calls import PendingCall, Success
 from outlast.engine.execution.execution import Execution
-from outlast.engine.operations.attempts import Attempts, TooLate, in_time, may_begin_again
+from outlast.engine.operations.attempts import Attempts, TooLate, in_time
+from outlast.engine.operations.beginning import may_begin_again
 from outlast.sdk.context import context
 from outlast.sdk.operations import Transaction
 
@@ -56,7 +57,8 @@ async def _transact(execution: Execution, call: PendingCall) -> StepRecord:
                 services.step_threads, fn, connection, *operation.args, **operation.kwargs
             )
         text, _ = definition.codec.through(result)
-        return execution.record_of(call, execution.take_place(call), text, attempts=call.attempt)
+        recording = execution.recording
+        return recording.record_of(call, recording.take_place(call), text, attempts=call.attempt)
 
     caller = context().caller if definition.role == "caller" else None
     work = TransactionWork(

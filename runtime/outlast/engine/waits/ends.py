@@ -11,7 +11,7 @@ from outlast.core.clock import monotonic
 from outlast.core.errors import OutlastError, WorkflowNotFound
 from outlast.core.observations import Observer
 from outlast.core.ports import Unreachable, WorkflowStore
-from outlast.core.records import Standing
+from outlast.core.records import WorkflowState
 from outlast.core.retry import RetryPolicy
 from outlast.engine.waits.polling import LOOK_MIN_S, Looks
 
@@ -27,10 +27,10 @@ class Waits:
     def __init__(self, store: WorkflowStore, runs_here: Callable[[str], bool], observe: Observer) -> None:
         self._store = store
         self._runs_here = runs_here
-        self._waiters: defaultdict[str, set[asyncio.Future[Standing | None]]] = defaultdict(set)
+        self._waiters: defaultdict[str, set[asyncio.Future[WorkflowState | None]]] = defaultdict(set)
         self._elsewhere = Looks()
-        self._looks: dict[str, asyncio.Future[Standing | None]] = {}
-        self._looks_sent: dict[str, asyncio.Future[Standing | None]] = {}
+        self._looks: dict[str, asyncio.Future[WorkflowState | None]] = {}
+        self._looks_sent: dict[str, asyncio.Future[WorkflowState | None]] = {}
         self._exist_at_s = 0.0
         self._polling = Loop("polls", self._poll, observe)
         self._looking = Loop("looks", self._look_all, observe, retry=LOOK_RETRY, repeats=False)
@@ -42,10 +42,10 @@ class Waits:
             await loop.close()
         _refuse([*self._looks.values(), *self._looks_sent.values()], reason)
 
-    async def wait(self, workflow_id: str, timeout_s: float | None) -> Standing | None:
+    async def wait(self, workflow_id: str, timeout_s: float | None) -> WorkflowState | None:
         """How the workflow ended; None if it hasn't within `timeout_s`. Raises what `fail` was given."""
         loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[Standing | None] = loop.create_future()
+        waiter: asyncio.Future[WorkflowState | None] = loop.create_future()
         self._waiters[workflow_id].add(waiter)
         self._elsewhere.begin(workflow_id, monotonic())
         if not self._runs_here(workflow_id):
@@ -64,7 +64,7 @@ class Waits:
                     del self._waiters[workflow_id]
                     self._elsewhere.forget(workflow_id)
 
-    async def look(self, workflow_id: str) -> Standing | None:
+    async def look(self, workflow_id: str) -> WorkflowState | None:
         """How the workflow stands now. Calls of one moment share a query. Raises Unreachable."""
         look = self._looks.get(workflow_id)
         if look is None:
@@ -72,11 +72,11 @@ class Waits:
             self._looking.wake()
         return await asyncio.shield(look)
 
-    def ended(self, standing: Standing) -> None:
+    def ended(self, state: WorkflowState) -> None:
         """A workflow's end is durable: tell who waits for it here."""
-        for waiter in self._waiters.get(standing.workflow_id, ()):
+        for waiter in self._waiters.get(state.workflow_id, ()):
             if not waiter.done():
-                waiter.set_result(standing)
+                waiter.set_result(state)
 
     def moved(self, workflow_id: str) -> None:
         """A workflow runs here no more and has not ended: poll for it."""
@@ -117,10 +117,10 @@ class Waits:
         whole = now_s >= self._exist_at_s
         if whole:
             self._exist_at_s = now_s + EXISTS_S
-        found, cut = await (self._store.standing(due) if whole else self._store.ended(due))
-        for standing in found.values():
-            if standing.status.ended:
-                self.ended(standing)
+        found, cut = await (self._store.states(due) if whole else self._store.ended(due))
+        for state in found.values():
+            if state.status.ended:
+                self.ended(state)
         missing = [each for each in due if each not in found]
         if cut:
             self._elsewhere.again(missing)
@@ -139,9 +139,9 @@ class Waits:
             _refuse(looks.values(), error if known else Unreachable(f"{type(error).__name__}: {error}"))
             raise
 
-    async def _answer(self, looks: dict[str, asyncio.Future[Standing | None]]) -> None:
+    async def _answer(self, looks: dict[str, asyncio.Future[WorkflowState | None]]) -> None:
         while looks:
-            found, cut = await self._store.standing(list(looks))
+            found, cut = await self._store.states(list(looks))
             for workflow_id in list(found if cut else looks):
                 looks.pop(workflow_id).set_result(found.get(workflow_id))
 
@@ -154,13 +154,13 @@ class Waits:
         ]
 
 
-def _refuse(looks: Iterable[asyncio.Future[Standing | None]], error: Exception) -> None:
+def _refuse(looks: Iterable[asyncio.Future[WorkflowState | None]], error: Exception) -> None:
     for look in looks:
         if not look.done():
             look.set_exception(error)
             look.exception()  # nobody may be waiting any more
 
 
-def _give_up(waiter: asyncio.Future[Standing | None]) -> None:
+def _give_up(waiter: asyncio.Future[WorkflowState | None]) -> None:
     if not waiter.done():
         waiter.set_result(None)

@@ -10,7 +10,7 @@ from pydantic_core import from_json, to_json
 from outlast.core.errors import DatabaseUnavailable, Overloaded, ShuttingDown, StepFailed, WorkflowFailed
 from outlast.core.failures import decode_failure
 from outlast.core.outcomes import value_of
-from outlast.core.records import Standing
+from outlast.core.records import WorkflowState
 from outlast.core.status import Status
 from outlast.sdk.http import HTTPException
 
@@ -18,22 +18,22 @@ _NOWHERE = "\0"
 """No step's name: an exception that can't be rebuilt is told from a StepFailed that the workflow raised."""
 
 
-def result_of(standing: Standing, scope: Mapping[str, Any]) -> Any:
+def result_of(state: WorkflowState, scope: Mapping[str, Any]) -> Any:
     """What an ended workflow returned, as plain JSON.
 
     Raises what its function raised (its class is looked for in `scope` first), WorkflowFailed where that
     can't be rebuilt, another WorkflowError for another end.
     """
-    recorded = from_json(standing.error) if standing.status is Status.ERROR and standing.error else {}
+    recorded = from_json(state.error) if state.status is Status.ERROR and state.error else {}
     if recorded.get("code") == "http_exception":
         raise HTTPException(recorded["status"], recorded["detail"], dict(recorded["headers"]))
     if "failure" not in recorded:
-        return value_of(standing)
+        return value_of(state)
     error = decode_failure(to_json(recorded["failure"]).decode(), _NOWHERE, scope)
     unknown = isinstance(error, StepFailed) and error.step == _NOWHERE
     # These would be taken for troubles of the one who waits, and waited out for ever.
     if unknown or isinstance(error, DatabaseUnavailable | Overloaded | ShuttingDown):
         failure = recorded["failure"]
         text = f"{failure['type']}: {failure['message']}"
-        raise WorkflowFailed(standing.workflow_id, f"{standing.workflow_id} failed: {text}") from error
+        raise WorkflowFailed(state.workflow_id, f"{state.workflow_id} failed: {text}") from error
     raise error

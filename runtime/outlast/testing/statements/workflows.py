@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable
 
-from outlast.core.records import NewWorkflow, Standing, Standings, StepRecord
+from outlast.core.records import NewWorkflow, StepRecord, WorkflowState, WorkflowStates
 from outlast.core.status import LIVE, Status
 from outlast.testing.database import Database
 
 
 class WorkflowStatements:
-    """See core.ports.WorkflowStore. A list of standings is cut at one, as cut as an answer can be."""
+    """See core.ports.WorkflowStore. A list of states is cut at one, as cut as an answer can be."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
@@ -27,11 +27,11 @@ class WorkflowStatements:
             for each, new in rows.items()
         }
 
-    def find(self, ids: Iterable[str]) -> dict[str, Standing]:
+    def find(self, ids: Iterable[str]) -> dict[str, WorkflowState]:
         """How these workflows stand, all of them."""
         rows = {each: self._db.workflows[each] for each in ids if each in self._db.workflows}
         return {
-            each: Standing(
+            each: WorkflowState(
                 each, row.new.function, row.status, row.new.fingerprint, row.new.subject,
                 row.output, row.error, row.response,
             )
@@ -50,11 +50,11 @@ class WorkflowStatements:
         of_row, of_new = json.loads(row.new.request), json.loads(new.request)
         return same and all(of_row[part] == of_new[part] for part in parts)
 
-    def standing(self, ids: Iterable[str]) -> Standings:
-        """`standing`."""
+    def states(self, ids: Iterable[str]) -> WorkflowStates:
+        """`states`."""
         return _cut(self.find(ids))
 
-    def ended(self, ids: Iterable[str]) -> Standings:
+    def ended(self, ids: Iterable[str]) -> WorkflowStates:
         """`ended`."""
         return _cut({each: found for each, found in self.find(ids).items() if found.status not in LIVE})
 
@@ -70,5 +70,5 @@ class WorkflowStatements:
         return True
 
 
-def _cut(found: dict[str, Standing]) -> Standings:
-    return Standings(dict(list(found.items())[:1]), len(found) > 1)
+def _cut(found: dict[str, WorkflowState]) -> WorkflowStates:
+    return WorkflowStates(dict(list(found.items())[:1]), len(found) > 1)

@@ -14,7 +14,7 @@ from outlast.core.clock import monotonic
 from outlast.core.errors import DatabaseUnavailable, OutlastError
 from outlast.core.listing import Page
 from outlast.core.ports import Unreachable
-from outlast.core.records import Standing
+from outlast.core.records import WorkflowState
 from outlast.engine.engine import Engine
 from outlast.web.callers.tokens import token_ended
 from outlast.web.http.answers import ClientGone
@@ -38,9 +38,9 @@ async def follow(
     send: Send,
     *,
     after: int = 0,
-    ended: Standing | None = None,
+    ended: WorkflowState | None = None,
     lasts_s: float | None = None,
-) -> tuple[Standing, int]:
+) -> tuple[WorkflowState, int]:
     """Tell every row after number `after`. Returns how the workflow ended, and the last row's number.
 
     After `lasts_s` the caller's token has ended, and so does the stream: ProblemError (401).

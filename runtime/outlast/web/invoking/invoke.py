@@ -13,7 +13,7 @@ from starlette.types import Send
 
 from outlast.core.errors import DatabaseUnavailable, InvalidJson, InvalidKey, NotSerializable, OutlastError
 from outlast.core.names import fingerprint_of, is_uuid, parse_key, workflow_id_of
-from outlast.core.records import NewWorkflow, Standing
+from outlast.core.records import NewWorkflow, WorkflowState
 from outlast.core.status import Status
 from outlast.engine.engine import Engine
 from outlast.engine.new_workflows import new_workflow
@@ -49,9 +49,9 @@ class Begun:
     workflow_id: str
     status: Status
     replayed: bool
-    _ended: Standing | None = None
+    _ended: WorkflowState | None = None
 
-    def take_ended(self) -> Standing | None:
+    def take_ended(self) -> WorkflowState | None:
         """How it had ended before the call. Only once: its result isn't kept here."""
         ended, self._ended = self._ended, None
         return ended
@@ -96,18 +96,18 @@ class Invoker:
         new, arguments = await self._identify(call, admitted, target, definition)
         await self._shares.may_start(call, admitted, new.workflow_id)
         try:
-            standing = await self._engine.start_new(new, definition, arguments, admitted.token)
+            state = await self._engine.starts.start_new(new, definition, arguments, admitted.token)
         except DatabaseUnavailable as error:  # it may have started
             raise ProblemError(problem_with_location(error, new.workflow_id)) from error
         finally:
             call.release()  # from here on the engine counts what is in memory
-        if standing is None:
+        if state is None:
             return Begun(new.workflow_id, Status.PENDING, replayed=False)
-        if standing.status.ended:
-            return Begun(new.workflow_id, standing.status, replayed=True, _ended=standing)
+        if state.status.ended:
+            return Begun(new.workflow_id, state.status, replayed=True, _ended=state)
         if definition.duplicates == "conflict":
             raise ProblemError(_conflict(new.workflow_id))
-        return Begun(new.workflow_id, standing.status, replayed=True)
+        return Begun(new.workflow_id, state.status, replayed=True)
 
     def now_s(self) -> float:
         """Unix time in seconds, as the engine knows it."""
@@ -173,7 +173,7 @@ class Invoker:
         )
         return new, arguments
 
-    async def _wait(self, call: Call, workflow_id: str, wait_s: float) -> Standing | None:
+    async def _wait(self, call: Call, workflow_id: str, wait_s: float) -> WorkflowState | None:
         """How the workflow ended; None if it hasn't in time. Raises ProblemError, ClientGone."""
         if wait_s <= 0:
             return None
@@ -185,7 +185,7 @@ class Invoker:
             raise ProblemError(problem_with_location(error, workflow_id)) from error
         return ended
 
-    async def _wait_watching(self, call: Call, workflow_id: str, wait_s: float) -> Standing | None:
+    async def _wait_watching(self, call: Call, workflow_id: str, wait_s: float) -> WorkflowState | None:
         """Go on waiting until the client goes away: then nothing is kept for it."""
         loop = asyncio.get_running_loop()
         waiting = loop.create_task(self._engine.wait(workflow_id, wait_s))

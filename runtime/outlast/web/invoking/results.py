@@ -13,7 +13,7 @@ from pydantic_core import to_json
 
 from outlast.core.errors import OutlastError
 from outlast.core.outcomes import public_error
-from outlast.core.records import Standing
+from outlast.core.records import WorkflowState
 from outlast.core.status import Status
 from outlast.sdk.http import Response
 from outlast.web.http.answers import JSON, NO_STORE, Answer, Pairs, json_answer, text_pairs
@@ -49,16 +49,16 @@ def header_text(workflow_id: str) -> str:
 
 
 def ended_answer(
-    standing: Standing, *, replayed: bool, secret: bool = False, applied: str | None = None
+    state: WorkflowState, *, replayed: bool, secret: bool = False, applied: str | None = None
 ) -> Answer:
     """The answer of a workflow that ended. `applied` is what of `Prefer` was honoured.
 
     A holder of a `secret` key is told where to see more of a failure.
     """
-    answer = _recorded_answer(standing, secret)
+    answer = _recorded_answer(state, secret)
     answer.headers = [pair for pair in answer.headers if pair[0] not in _OURS]
     answer.headers += [
-        *accepted_headers(standing.workflow_id),
+        *accepted_headers(state.workflow_id),
         _REPLAYED[replayed],
         *_applied_header(applied),
     ]
@@ -94,22 +94,22 @@ def exception_answer(
     return answer
 
 
-def _recorded_answer(standing: Standing, secret: bool) -> Answer:
-    if standing.status is Status.SUCCESS:
-        if standing.response is None:
-            return Answer(200, (standing.output or "null").encode(), [JSON])
-        response = Response.from_record(standing.response, standing.output)
+def _recorded_answer(state: WorkflowState, secret: bool) -> Answer:
+    if state.status is Status.SUCCESS:
+        if state.response is None:
+            return Answer(200, (state.output or "null").encode(), [JSON])
+        response = Response.from_record(state.response, state.output)
         return Answer(response.status, response.body, text_pairs(response.headers.pairs()))
-    public = public_error(standing.error)
+    public = public_error(state.error)
     if public["code"] == "http_exception":
         return exception_answer(
-            public["status"], public["detail"], public["headers"], workflow_id=standing.workflow_id
+            public["status"], public["detail"], public["headers"], workflow_id=state.workflow_id
         )
     status = _STATUSES.get(public["code"], 500)
     message = public["message"]
     if secret and status == 500:
-        message += f": {_where_to_look(standing.workflow_id)}"
-    return Problem(public["code"], message, standing.workflow_id, status=status).answer()
+        message += f": {_where_to_look(state.workflow_id)}"
+    return Problem(public["code"], message, state.workflow_id, status=status).answer()
 
 
 def _where_to_look(workflow_id: str) -> str:

@@ -10,7 +10,7 @@ from starlette.types import Send
 
 from outlast.core.errors import OutlastError
 from outlast.core.events import event_of
-from outlast.core.records import Standing
+from outlast.core.records import WorkflowState
 from outlast.engine.engine import Engine
 from outlast.functions.routes import Target
 from outlast.sdk.definitions import WorkflowDefinition
@@ -82,16 +82,16 @@ class Streamer:
             lasts_s=admitted.lasts_s(self._invoker.now_s()),
         )
 
-        seen_end: Standing | None = ended
+        seen_end: WorkflowState | None = ended
         del ended
 
         async def result() -> Verbatim:
             nonlocal seen_end
             # Without room now, the result is read once more later.
-            standing = seen_end or await self._engine.wait(begun.workflow_id, None)
+            state = seen_end or await self._engine.wait(begun.workflow_id, None)
             seen_end = None
-            assert standing is not None  # a wait without a limit
-            return document(_result(standing, begun.replayed, admitted.secret))
+            assert state is not None  # a wait without a limit
+            return document(_result(state, begun.replayed, admitted.secret))
 
         async with call.hold(result, Verbatim.size) as data:
             await send_event(send, "result", data, order + 1)
@@ -126,8 +126,8 @@ def _document(row: dict[str, Any]) -> tuple[str, Verbatim]:
     return "step", document(step)
 
 
-def _result(standing: Standing, replayed: bool, secret: bool) -> dict[str, Any]:
-    answer = ended_answer(standing, replayed=replayed, secret=secret)
+def _result(state: WorkflowState, replayed: bool, secret: bool) -> dict[str, Any]:
+    answer = ended_answer(state, replayed=replayed, secret=secret)
     body: Any = None
     if answer.body:
         body = from_json(answer.body) if JSON in answer.headers else answer.body.decode("utf-8", "replace")

@@ -46,7 +46,7 @@ class MessageRoutes:
         sent = await call.json_body(self._body_bytes_max)
         body, _ = await run_by_size(len(sent), read_json, sent, "the message")
         try:
-            message_id = await self._engine.send(workflow_id, body, topic, key)
+            message_id = await self._engine.host.send(workflow_id, body, topic, key)
         except WorkflowNotFound:
             raise ProblemError(not_found(WORKFLOWS, workflow_id)) from None
         except WorkflowEnded as error:

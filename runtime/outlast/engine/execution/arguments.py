@@ -1,0 +1,28 @@
+"""What a call was made with, compared with what it is replayed with."""
+
+from __future__ import annotations
+
+from outlast.core.observations import ArgumentsChanged
+from outlast.core.places import place_of_caller
+from outlast.core.records import StepRecord
+from outlast.core.stops import Diverged
+from outlast.engine.execution.services import Services
+from outlast.sdk.operations import Operation
+
+
+def compare_arguments(
+    services: Services, workflow_id: str, function: str, operation: Operation, record: StepRecord
+) -> None:
+    """Tell of a call that the body makes with other arguments than it once did. Raises Diverged."""
+    setting = services.replay_arguments
+    if record.arguments is None or setting == "off" or operation.fingerprint == record.arguments:
+        return
+    file, line = place_of_caller()
+    place = f"{file}:{line}"
+    # guard: other-arguments-replayed
+    if setting == "hold":
+        raise Diverged(
+            f"step {record.step_id} {record.name!r} was recorded with other arguments than {place} now "
+            "calls it with: a workflow's code must do the same on replay"
+        )
+    services.observe(ArgumentsChanged(workflow_id, function, record.step_id, record.name, place))

@@ -1,0 +1,184 @@
+"""What one execution records: what its calls came to, in which order, and what of that is durable."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from outlast.core.clock import monotonic, whole_microseconds
+from outlast.core.ports import BadData
+from outlast.core.records import StepRecord
+from outlast.core.stops import Broken, LeaseLost, Stopped
+from outlast.engine.execution.calls import NO_CONTEXT, PendingCall, PendingCalls
+from outlast.engine.execution.completions import Completion, Completions
+from outlast.engine.execution.services import Services
+
+
+class Recording:
+    """The writes of one execution. A call begins when all that its body had been handed is durable."""
+
+    def __init__(
+        self,
+        workflow_id: str,
+        epoch: int,
+        services: Services,
+        calls: PendingCalls,
+        last_place: int,
+        created_s: float,
+        stop: Callable[[Stopped], None],
+        advance: Callable[[], None],
+    ) -> None:
+        """`last_place` of what is recorded. `stop` ends the execution, `advance` lets its body go on."""
+        self.completions = Completions(last_place)
+        self.now_s = created_s
+        """The time of the body: as of what it was handed last."""
+        self._workflow_id = workflow_id
+        self._epoch = epoch
+        self._journal = services.journal
+        self._clock = services.clock
+        self._calls = calls
+        self._stop = stop
+        self._advance = advance
+        self._over = False
+        self._begins: list[tuple[PendingCall, Callable[[], None]]] = []
+        """How those begin that wait until what came before is durable."""
+        self._last_write: asyncio.Future[bool] | None = None
+        self._durable: asyncio.Future[bool] | None = None
+        """A write that was accepted, the last that was heard of."""
+
+    @property
+    def progressed(self) -> bool:
+        """Whether its last write is durable: a workflow that goes on doesn't kill its process each time."""
+        write = self._last_write
+        return write is not None and write.done() and not write.cancelled() and write.exception() is None
+
+    def end(self) -> None:
+        """Begin nothing more, and refer to nothing that refers back."""
+        self._over = True
+        self._begins.clear()
+        self._stop = self._advance = _nothing
+
+    # --- what calls came to -------------------------------------------------------------------------------
+
+    def complete(
+        self,
+        call: PendingCall,
+        output: str | None = None,
+        error: str | None = None,
+        value: Any = None,
+        *,
+        attempts: int = 1,
+        at_s: float = 0.0,
+        certain: bool = False,
+    ) -> None:
+        """What a call came to: recorded, and handed to the body in its turn, when it next advances.
+
+        `certain`: a transaction failed or was given up. Its COMMIT may have been done for all that. Then its
+        own record stands, this one is refused, and so must be all that the body would do next.
+        """
+        record = self.record_of(call, self.completions.take_place(), output, error, attempts, at_s)
+        call.settled = True
+        write = self.write(record)
+        # guard: failed-in-doubt
+        if certain:
+            write.add_done_callback(partial(self._certain, call, record), context=NO_CONTEXT)
+        else:
+            self.fill(call, record, value, write)
+
+    def _certain(self, call: PendingCall, record: StepRecord, write: asyncio.Future[bool]) -> None:
+        if not write.cancelled() and self.is_durable(write):
+            self.fill(call, record, None, write)
+            self._advance()
+
+    def record_of(
+        self,
+        call: PendingCall,
+        place: int,
+        output: str | None,
+        error: str | None = None,
+        attempts: int = 1,
+        at_s: float = 0.0,
+    ) -> StepRecord:
+        """The record of what a call came to, at its place in the order and at the body's time."""
+        operation = call.operation
+        return StepRecord(
+            call.step_id,
+            operation.name,
+            output,
+            error,
+            attempts,
+            place,
+            operation.kind,
+            whole_microseconds(max(self.now_s, self._clock.now_s(), at_s)),
+            operation.fingerprint,
+            call.began,
+            call.ended or monotonic(),
+        )
+
+    def take_place(self, call: PendingCall) -> int:
+        """A place for a transaction that is about to commit: nothing later passes until it is known."""
+        place = self.completions.take_place()
+        call.places += (place,)
+        return place
+
+    def fill(
+        self, call: PendingCall, record: StepRecord, value: Any, write: asyncio.Future[bool] | None
+    ) -> None:
+        """A completion whose record is on its way, or committed."""
+        place = record.completion_order
+        assert place is not None
+        call.running, call.settled = False, True
+        if call.places:
+            self.completions.drop({*call.places} - {place})
+        self.completions.fill(place, Completion(call, record, value, write))
+
+    # --- writing ------------------------------------------------------------------------------------------
+
+    def write(self, record: StepRecord) -> asyncio.Future[bool]:
+        """Record this, with the next commit."""
+        write = self._journal.write(self._workflow_id, self._epoch, (record,))
+        if write is not self._last_write:
+            self._last_write = write
+            write.add_done_callback(self._written, context=NO_CONTEXT)
+        return write
+
+    def is_durable(self, write: asyncio.Future[bool]) -> bool:
+        """Whether `write` was accepted. If it was refused the execution is stopped by now."""
+        if not write.done():
+            return False
+        # guard: refusal-heard-late
+        self._hear(write)  # as its own callback is about to, perhaps
+        return not self._over
+
+    def _written(self, write: asyncio.Future[bool]) -> None:
+        self._hear(write)
+        begins, self._begins = self._begins, []
+        for call, begin in begins:
+            self.when_durable(call, begin)
+
+    def _hear(self, write: asyncio.Future[bool]) -> None:
+        if write.cancelled():
+            return
+        if (error := write.exception()) is not None:
+            kind = Broken if isinstance(error, BadData) else LeaseLost
+            self._stop(kind(f"a record was refused: {error}"))
+        # guard: refused-record-unheard
+        elif not write.result():
+            self._stop(LeaseLost("a write was refused: the workflow was cancelled or runs elsewhere"))
+        else:
+            self._durable = write
+
+    def when_durable(self, call: PendingCall, begin: Callable[[], None]) -> None:
+        """Begin a call when all that its body had been handed before is durable, if it is wanted then."""
+        if self._over or self._calls.get(call.step_id) is not call:
+            return
+        # guard: begins-on-the-undurable
+        if call.handed is not None and call.handed is not self._durable and not self.is_durable(call.handed):
+            self._begins.append((call, begin))
+            return
+        begin()
+
+
+def _nothing(*_: object) -> None: ...

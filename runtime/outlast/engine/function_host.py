@@ -1,0 +1,167 @@
+"""What functions reach of the engine: handlers, ASGI apps and steps, and workflows that start others."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from itertools import count
+from typing import Any
+
+from outlast.core.errors import UsageError, WorkflowNotFound
+from outlast.core.failures import globals_of
+from outlast.core.names import workflow_id_of
+from outlast.core.observations import CallUnawaited
+from outlast.core.ports import Catalog, Conflicted, MessageStore, TransactionWork
+from outlast.core.records import StepRecord, WorkflowState
+from outlast.engine.concurrency import in_thread
+from outlast.engine.entrance import Entrance, reaching
+from outlast.engine.execution.services import Child, Services
+from outlast.engine.executor import Executor
+from outlast.engine.new_workflows import new_workflow
+from outlast.engine.operations.transactions import conflict_pause
+from outlast.engine.starts import Starts
+from outlast.engine.waits.results import result_of
+from outlast.sdk.context import current_caller
+from outlast.sdk.definitions import TransactionDefinition, WorkflowDefinition
+from outlast.sdk.operations import Args, Kwargs
+
+
+class FunctionHost:
+    """It is `sdk.running.Host` for functions, and starts the children of executions."""
+
+    def __init__(
+        self,
+        entrance: Entrance,
+        starts: Starts,
+        wait: Callable[[str, float | None], Coroutine[Any, Any, WorkflowState | None]],
+        runs_here: Callable[[str], bool],
+        executor: Executor,
+        catalog: Catalog,
+        messages: MessageStore,
+        services: Services,
+    ) -> None:
+        self._entrance = entrance
+        self._starts = starts
+        self._wait = wait
+        self._runs_here = runs_here
+        self._executor = executor
+        self._catalog = catalog
+        self._messages = messages
+        self._services = services
+
+    async def start(self, workflow: WorkflowDefinition, args: Args, kwargs: Kwargs, key: str | None) -> str:
+        """See `sdk.running.Host`."""
+        return await self._start(workflow, args, kwargs, key, None)
+
+    async def start_child(
+        self, child: Child, workflow: WorkflowDefinition, args: Args, kwargs: Kwargs
+    ) -> str:
+        """See ExecutionHost."""
+        return await self._start(workflow, args, kwargs, child.key, child)
+
+    async def _start(
+        self, workflow: WorkflowDefinition, args: Args, kwargs: Kwargs, key: str | None, child: Child | None
+    ) -> str:
+        function = self._catalog.name_of(workflow)
+        if function is None:
+            raise UsageError(_not_served(workflow.fn))
+        caller, token = current_caller()
+        if child is not None and key is None:
+            workflow_id = child.workflow_id
+        else:
+            workflow_id = workflow_id_of(function, caller.id, key)
+        new = new_workflow(
+            workflow_id,
+            function,
+            workflow,
+            workflow.inputs.encode_call(args, kwargs),
+            version=self._catalog.version(function),
+            now_s=self._services.clock.now_s(),
+            key=key,
+            subject=caller.id,
+            claims=caller.record(),
+            parent=None if child is None else child.parent,
+            ends_by_s=None if child is None else child.ends_by_s,
+        )
+        await self._starts.start_new(new, workflow, None, token)
+        return workflow_id
+
+    async def result(self, workflow_id: str) -> Any:
+        """See `sdk.running.Host`."""
+        self._entrance.check()
+        if not self._runs_here(workflow_id) and await self._starts.look(workflow_id) is None:
+            raise WorkflowNotFound(f"there is no workflow {workflow_id!r}")
+        # guard: step-that-waits-works
+        with self._executor.awaiting_here():
+            state = await self._wait(workflow_id, None)
+        assert state is not None
+        workflow = self._catalog.workflow(state.function)
+        return result_of(state, {} if workflow is None else globals_of(workflow.fn))
+
+    async def send(self, workflow_id: str, body: str, topic: str, key: str | None) -> int:
+        """See `sdk.running.Host`."""
+        self._entrance.check()
+        # With a key of its own a call whose answer is lost is made again.
+        key = key or f"call-{secrets.token_hex(16)}"
+        with reaching("whether the message was sent is unknown: "):
+            message_id = await self._messages.send(workflow_id, body, topic, key)
+        self._services.delivery.arrived()
+        return message_id
+
+    async def transact(self, transaction: TransactionDefinition, args: Args, kwargs: Kwargs) -> Any:
+        """See `sdk.running.Host`."""
+        self._entrance.check()
+        results: list[Any] = []
+
+        async def run(connection: Any) -> StepRecord:
+            if transaction.is_async:
+                result = await transaction.fn(connection, *args, **kwargs)
+            else:
+                result = await in_thread(
+                    self._services.step_threads, transaction.fn, connection, *args, **kwargs
+                )
+            results[:] = [result]
+            return StepRecord("", transaction.name)
+
+        caller = current_caller()[0] if transaction.role == "caller" else None
+        work = TransactionWork(
+            run, threaded=not transaction.is_async, isolation=transaction.isolation, caller=caller
+        )
+        for conflicts in count(1):
+            try:
+                with reaching():
+                    await self._services.transactions.transact(work, None)
+                break
+            except Conflicted as error:
+                await conflict_pause(conflicts, error)
+        return results[0]
+
+    def block(self, call: Coroutine[Any, Any, Any]) -> Any:
+        """See `sdk.running.Host`."""
+        return self.submit(call).result()
+
+    def submit(self, call: Coroutine[Any, Any, Any]) -> Future[Any]:
+        """See `sdk.running.Host`."""
+        return asyncio.run_coroutine_threadsafe(call, self._entrance.loop)
+
+    def is_here(self) -> bool:
+        """See `sdk.running.Host`."""
+        return self._entrance.is_here()
+
+    def tell_unawaited(self, name: str, place: str) -> None:
+        """See `sdk.running.Host`."""
+        self._services.observe(CallUnawaited("", "", name, place))
+
+
+def _not_served(fn: Callable[..., Any]) -> str:
+    """Why a workflow that isn't in the catalog isn't, and what to write."""
+    around, _, name = fn.__qualname__.rpartition(".")
+    if not around:
+        return f"the workflow {name!r} is not served: it must be in a file under functions/"
+    made = "within a function" if around.endswith("<locals>") else f"in the class {around}"
+    return (
+        f"the workflow {name!r} is defined {made}: another instance couldn't find it by its name. "
+        "Define it at the top level of a file under functions/, and give it what it needs as arguments"
+    )

@@ -1,0 +1,85 @@
+"""What the proofs of one test share: whom they try, the databases they use, and how they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from outlast.core.callers import Caller
+from outlast.sdk.definitions import WorkflowDefinition
+from outlast.testing.asking import A, Asker, Proof
+from outlast.testing.bounds import Bounds
+from outlast.testing.catalog import GivenCatalog
+from outlast.testing.doubles import Doubles
+from outlast.testing.ends import take_raises
+from outlast.testing.starting import take_option
+from outlast.testing.trials import Subject
+from outlast.testing.worlds import Connect
+
+
+class Prover:
+    """That of one test."""
+
+    def __init__(
+        self,
+        asker: Asker,
+        catalog: GivenCatalog,
+        doubles: Doubles,
+        answers: dict[str, Any],
+        bounds: Bounds,
+        seed: int,
+        databases: Any,
+        connect: Connect | None,
+    ) -> None:
+        self.before_each: Callable[[], None] | None = None
+        """Puts the outside world back before each run."""
+        self._asker = asker
+        self._catalog = catalog
+        self._doubles = doubles
+        self._answers = answers
+        self._bounds = bounds
+        self._seed = seed
+        self._databases = databases
+        self._connect = connect
+
+    def subject(
+        self,
+        what: str,
+        definition: WorkflowDefinition,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        caller: Caller,
+    ) -> Subject:
+        """The workflow that is tried; its option `raises` is taken out of `kwargs`. Raises UsageError."""
+        raises = take_raises(take_option(definition, kwargs, "raises", None), what)
+        return Subject(
+            definition, args, kwargs, caller, self._catalog, self._doubles, self._answers, self._begin_trial,
+            self._connect, self._seed, self._bounds, raises,
+        )  # fmt: skip
+
+    def prove(self, name: str, found: A, prove: Callable[[], None]) -> A:
+        """Ask for a proof that fills `found`."""
+
+        def work() -> None:
+            try:
+                prove()
+            finally:
+                if self._databases is not None:
+                    self._databases.drop(keep=1)
+
+        return self._asker.ask(name, found, work)
+
+    def prove_and_tell(self, name: str, prove: Callable[[], str]) -> Proof:
+        """Ask for a proof of which a text is told."""
+        proof = Proof()
+
+        def work() -> None:
+            proof.text = prove()
+
+        return self.prove(name, proof, work)
+
+    def _begin_trial(self) -> None:
+        if self._databases is not None:
+            self._databases.make()
+        if self.before_each is not None:
+            self.before_each()
