@@ -184,7 +184,8 @@ def test_a_function_has_the_bounds_of_its_verb(
 @each_act
 def test_a_function_takes_no_other_setting(verb: Verb, connection: Connection[Any]) -> None:
     if any(each.setting for each in verb.arguments):
-        for settings in ({"else": 1}, [], None):
+        others: tuple[Any, ...] = ({"else": 1}, [], None)
+        for settings in others:
             given = sql.SQL("select outlast.{}('none', settings => %s)").format(sql.Identifier(verb.function))
             with pytest.raises(errors.InvalidParameterValue):
                 connection.execute(given, (Jsonb(settings),))
