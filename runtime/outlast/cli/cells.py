@@ -17,9 +17,11 @@ FOREVER = timedelta(days=50 * 365)
 
 
 def columns_of(resource: Resource) -> Sequence[Column]:
-    """The columns of a resource's table: all that it has, unless others are said here."""
+    """The columns of a resource's table, unless others are said here."""
     return _TABLES.get(resource.name) or [
-        Column(each.name.upper(), each.name, _human(each.name, each.kind)) for each in resource.columns
+        Column(each.name.replace("_", " ").upper(), each.name, _human(each.name, each.kind))
+        for each in resource.columns
+        if not resource.table or each.name in resource.table
     ]
 
 

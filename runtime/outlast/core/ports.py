@@ -50,6 +50,10 @@ class NoSuchRow(Exception):
 class Unacceptable(Exception):
     """A verb's arguments are none that the database takes. Nothing was changed; the text says why."""
 
+    def __init__(self, message: str, argument: str | None = None) -> None:
+        super().__init__(message)
+        self.argument = argument
+
 
 class NotNow(Exception):
     """As things are, a verb can't be done. Nothing was changed; the text says why."""

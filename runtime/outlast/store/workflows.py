@@ -170,7 +170,7 @@ class PostgresWorkflows:
         except errors.NoDataFound:
             raise NoSuchRow from None
         except errors.InvalidParameterValue as error:
-            raise Unacceptable(_reason(error)) from error
+            raise Unacceptable(_reason(error), error.diag.column_name) from error
         except errors.ObjectNotInPrerequisiteState as error:
             raise NotNow(_reason(error)) from error
 
