@@ -57,6 +57,7 @@ def workflow(workflow_id: str, status: str = "PENDING", **columns: Any) -> dict[
         "epoch": 1,
         "recovery_attempts": 0,
         "claimable_at": None,
+        "waiting_on": None,
         "deadline": None,
         "created_at": START,
         "started_at": START,
@@ -106,7 +107,7 @@ class Rows:
             raise Unreachable("connection refused")
         return next((row for row in self.workflows if row["workflow_id"] == workflow_id), None)
 
-    async def show(self, workflow_id: str) -> dict[str, Any] | None:
+    async def show(self, workflow_id: str, *, whole: bool) -> dict[str, Any] | None:
         return self.find(workflow_id)
 
     async def listing(

@@ -110,6 +110,7 @@ _TABLES = {
         Column("TOOK", "completed_at", lambda row: time_between(row, "created_at", "completed_at")),
         Column("RECOVERED", "recovery_attempts", _recovered_text),
         Column("ERROR", _error_text),
+        Column("WAITING ON", "waiting_on", optional=True),
     ),
     STEPS.name: (
         Column("STEP", "step_id"),

@@ -100,6 +100,8 @@ def _print_workflow(workflow: dict[str, Any]) -> None:
             pairs.append((title, f"{at.astimezone():%Y-%m-%d %H:%M:%S} ({ago(at, now)})"))
     if took := time_between(workflow, "created_at", "completed_at"):
         pairs.append(("Took", took))
+    if workflow.get("waiting_on"):
+        pairs.append(("Waiting on", str(workflow["waiting_on"])))
     for title, name in (("Recovered", "recovery_attempts"), ("Owner", "owner"), ("Parent", "parent")):
         if workflow.get(name):
             pairs.append((title, str(workflow[name])))

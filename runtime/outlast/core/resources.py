@@ -127,6 +127,7 @@ _SUMMARY = (
     Column("attributes", Kind.OBJECT, "What it can be found by.", nullable=True, recorded=True),
     Column("recovery_attempts", Kind.COUNT, "How often an instance that ran it was lost."),
     _nullable("claimable_at", Kind.TIMESTAMP, "When an instance may claim it; null while owned or ended."),
+    _nullable("waiting_on", Kind.TEXT, "Why it does not run now; null while it runs, and once it has ended."),
     Column("created_at", Kind.TIMESTAMP),
     _nullable("started_at", Kind.TIMESTAMP),
     Column("updated_at", Kind.TIMESTAMP),

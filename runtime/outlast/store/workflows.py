@@ -111,9 +111,12 @@ class PostgresWorkflows:
         (row,) = await self._rows("counts", parameters)
         return row["sleeping"], row["stored"]
 
-    async def show(self, workflow_id: str) -> dict[str, Any] | None:
-        """All columns that people may see of one workflow; JSON as text. Raises Unreachable."""
-        rows = await self._rows("show", {"workflow_id": workflow_id})
+    async def show(self, workflow_id: str, *, whole: bool = True) -> dict[str, Any] | None:
+        """All columns that people may see of one workflow; JSON as text. Raises Unreachable.
+
+        Unless it is shown `whole`, what it waits on names no other workflow and nobody.
+        """
+        rows = await self._rows("show", {"workflow_id": workflow_id, "whole": whole})
         return rows[0] if rows else None
 
     async def listing(
