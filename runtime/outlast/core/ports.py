@@ -46,6 +46,22 @@ class TookTooLong(Exception):
     """A statement was given up after its time: whether it was done is unknown."""
 
 
+class NoSuchRow(Exception):
+    """What a verb is to be done to isn't there."""
+
+
+class Unacceptable(Exception):
+    """A verb's arguments are none that the database takes. Nothing was changed; the text says why."""
+
+    def __init__(self, message: str, argument: str | None = None) -> None:
+        super().__init__(message)
+        self.argument = argument
+
+
+class NotNow(Exception):
+    """As things are, a verb can't be done. Nothing was changed; the text says why."""
+
+
 class QueueUnusable(Exception):
     """The database has no such queue, or doesn't let this instance use it. `remedy` says what to do."""
 

@@ -44,6 +44,8 @@ class PostgresInstances:
         self._instance_id = instance_id
         self._version = version
         self._limits = limits
+        self._functions: list[str] | None = None
+        """Those it claims, as other instances are told."""
 
     def when_lost(self, call: Callable[[], None]) -> None:
         """See InstanceStore."""
@@ -61,6 +63,7 @@ class PostgresInstances:
             "host": socket.gethostname(),
             "version": self._version,
             "running": None if running is None else _running_json(running),
+            "functions": self._functions,
         }
         ((database_s, ids, epochs),) = await self._run("beat", parameters)
         return Beat(database_s, dict(zip(ids, epochs, strict=True)))
@@ -116,6 +119,7 @@ class PostgresInstances:
         alone: bool,
         large: tuple[int, bool] | None,
     ) -> dict[str, Any]:
+        self._functions = sorted(functions)
         large_bytes_left, large_alone = large or (bytes_left, alone)
         return {
             "instance": self._instance_id,

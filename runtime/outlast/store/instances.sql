@@ -3,10 +3,11 @@
 -- name: beat
 with renewed as (
   insert into outlast.instances as i (
-    instance_id, lease_until, host, version, running, backend_pid, backend_started
+    instance_id, lease_until, host, version, running, functions, backend_pid, backend_started
   )
   select
     %(instance)s, clock_timestamp() + make_interval(secs => %(ttl)s), %(host)s, %(version)s, %(running)s::json,
+    %(functions)s::text[],
     case when %(session)s then pg_backend_pid() end,
     case when %(session)s then
       (select a.backend_start from pg_stat_activity a where a.pid = pg_backend_pid()) end
@@ -14,6 +15,7 @@ with renewed as (
     -- guard: renewal-unwritten = set lease_until = i.lease_until,
     set lease_until = excluded.lease_until,
         running = coalesce(excluded.running, i.running),
+        functions = coalesce(excluded.functions, i.functions),
         backend_pid = excluded.backend_pid,
         backend_started = excluded.backend_started
   returning 1

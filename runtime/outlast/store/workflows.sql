@@ -53,6 +53,7 @@ select
 select
   workflow_id, function, status, input::text, output::text, error::text, response::text, idempotency_key, subject,
   queue, priority, version, parent, attributes::text, owner, epoch, recovery_attempts, claimable_at, deadline,
+  case when claimable_at is not null then outlast.waiting_on_as(workflow_id, %(whole)s) end as waiting_on,
   created_at, started_at, updated_at, completed_at
 from outlast.workflow_status
 where workflow_id = %(workflow_id)s
@@ -62,7 +63,9 @@ where workflow_id = %(workflow_id)s
 -- (`subject`) can neither see nor search the text of an exception. Postgres's text can't hold \u0000.
 select
   w.workflow_id, w.function, w.version, w.status, w.queue, w.parent, w.attributes::text, w.recovery_attempts,
-  w.claimable_at, w.created_at, w.started_at, w.updated_at, w.completed_at, e.code as error_code,
+  w.claimable_at,
+  case when w.claimable_at is not null then outlast.waiting_on_as(w.workflow_id, %(subject)s::text is null) end as waiting_on,
+  w.created_at, w.started_at, w.updated_at, w.completed_at, e.code as error_code,
   left(e.message, 300) as error_message
 from outlast.workflow_status w
 left join lateral (

@@ -81,6 +81,7 @@ class Instance:
     lease_until: float
     session: int | None
     session_began: float
+    functions: frozenset[str] | None = None
 
 
 @dataclass(eq=False, slots=True)

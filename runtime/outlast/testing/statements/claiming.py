@@ -18,6 +18,8 @@ class ClaimStatement:
     def __init__(self, database: Database, instance_id: str) -> None:
         self._db = database
         self._me = instance_id
+        self.functions: frozenset[str] = frozenset()
+        """Those that it claims."""
 
     def claim(
         self,
@@ -32,6 +34,7 @@ class ClaimStatement:
         limit_s: float | None = None,
     ) -> Claims:
         """`claim`."""
+        self.functions = frozenset(functions)
         large = large or (bytes_left, alone)
         lost = [found for each in self._db.instances if (found := self._see_lost(each)) is not None]
         due = sorted(

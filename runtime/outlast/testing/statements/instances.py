@@ -18,7 +18,8 @@ class InstanceStatements:
     def __init__(self, database: Database, instance_id: str, session: Callable[[], int | None]) -> None:
         self._db = database
         self._me = instance_id
-        self.claim = ClaimStatement(database, instance_id).claim
+        self._claims = ClaimStatement(database, instance_id)
+        self.claim = self._claims.claim
         self.claim_queued = QueueClaimStatement(database, instance_id).claim_queued
         self._session = session
 
@@ -26,7 +27,9 @@ class InstanceStatements:
         """`beat`."""
         session = self._session()
         began = self._db.sessions.get(session, 0.0) if session is not None else 0.0
-        self._db.instances[self._me] = Instance(self._db.now() + lease_ttl_s, session, began)
+        before = self._db.instances.get(self._me)
+        functions = self._claims.functions or (before.functions if before else None)
+        self._db.instances[self._me] = Instance(self._db.now() + lease_ttl_s, session, began, functions)
         owned = {each: row.epoch for each, row in self._db.workflows.items() if row.owner == self._me}
         return Beat(self._db.now(), owned)
 
