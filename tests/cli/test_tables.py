@@ -78,23 +78,15 @@ def test_people_read_counts_times_and_flags_as_such() -> None:
 
 def test_each_kind_of_argument_is_read(host: StandIn) -> None:
     host.on("POST", "/boxes/v1/a%20b/fill", Reply(document=BOX))
-    arguments = [
-        "--what",
-        "sand",
-        "--weight",
-        "1.5",
-        "--within",
-        "5m",
-        "--since",
-        "2026-01-31T09:30:00+02:00",
-    ]
-    arguments += ["--gently", "--label", '{"a": [null]}']
+    arguments = ["--what", "sand", "--key", "k", "--weight", "1.5", "--within", "5m"]
+    arguments += ["--since", "2026-01-31T09:30:00+02:00", "--gently", "--label", '{"a": [null]}']
     ran = CliRunner().invoke(verb_command(FILL), ["a b", "9", *arguments, "--url", host.url])
     assert ran.output == "filled a b\n"
     given = json.loads(host.seen[-1].body)
     assert datetime.fromisoformat(given.pop("since")) == datetime(2026, 1, 31, 7, 30, tzinfo=UTC)
     assert given == {
-        "count": 9, "what": "sand", "weight": 1.5, "within": 300, "gently": True, "label": {"a": [None]},
+        "count": 9, "what": "sand", "key": "k", "weight": 1.5, "within": 300, "gently": True,
+        "label": {"a": [None]},
     }  # fmt: skip
 
 
@@ -108,7 +100,7 @@ def test_what_is_left_out_is_not_sent_and_default_is_null(host: StandIn) -> None
 
 def test_a_verb_of_none_in_particular_prints_what_it_returns(host: StandIn) -> None:
     host.on("POST", "/boxes/v1", Reply(document={"number": 7}))
-    assert CliRunner().invoke(verb_command(MAKE), ["c", "--url", host.url]).output == "made 7\n"
+    assert CliRunner().invoke(verb_command(MAKE), ["c", "--url", host.url]).output == "made: number 7\n"
     assert json.loads(host.seen[-1].body) == {"name": "c"}
 
 

@@ -23,7 +23,7 @@ FUNCTIONS = """
 create function outlast.fill_box(
   name text, by text, count integer, what text default 'sand', weight double precision default 1,
   within interval default '1 minute', since timestamptz default null, gently boolean default false,
-  label jsonb default null
+  label jsonb default null, key text default null
 )
 returns table (told text) language plpgsql as $$
 begin

@@ -17,9 +17,11 @@ FOREVER = timedelta(days=50 * 365)
 
 
 def columns_of(resource: Resource) -> Sequence[Column]:
-    """The columns of a resource's table: all that it has, unless others are said here."""
+    """The columns of a resource's table, unless others are said here."""
     return _TABLES.get(resource.name) or [
-        Column(each.name.upper(), each.name, _human(each.name, each.kind)) for each in resource.columns
+        Column(each.name.replace("_", " ").upper(), each.name, _human(each.name, each.kind))
+        for each in resource.columns
+        if not resource.table or each.name in resource.table
     ]
 
 
@@ -108,6 +110,7 @@ _TABLES = {
         Column("TOOK", "completed_at", lambda row: time_between(row, "created_at", "completed_at")),
         Column("RECOVERED", "recovery_attempts", _recovered_text),
         Column("ERROR", _error_text),
+        Column("WAITING ON", "waiting_on", optional=True),
     ),
     STEPS.name: (
         Column("STEP", "step_id"),

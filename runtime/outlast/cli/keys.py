@@ -46,6 +46,6 @@ class KeyOf(click.ParamType[str]):
 
 
 def key_argument(resource: Resource) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """The argument that names one row; commands take it as `key`."""
+    """The argument that names one row; commands take it as `item`."""
     metavar = "ID" if resource.key.endswith("_id") else resource.key.upper()
-    return click.argument("key", metavar=metavar, type=KeyOf(resource))
+    return click.argument("item", metavar=metavar, type=KeyOf(resource))

@@ -51,6 +51,19 @@ class Duration(click.ParamType[float]):
         self.fail(f"{value!r} is no duration: say 90 (seconds), 90s, 5m, 2h or 7d", param, ctx)
 
 
+class RateOf(click.ParamType[Any]):
+    """How many in a time: `100/60s`, `5/1m`."""
+
+    name = "rate"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """As HTTP takes it."""
+        n, slash, per = value.partition("/")
+        if not slash or not re.fullmatch(r"\d{1,9}", n):
+            self.fail(f"{value!r} is no rate: say 100/60s, 5/1m or 1000/1h", param, ctx)
+        return {"n": int(n), "per": Duration().convert(per, param, ctx)}
+
+
 class Json(click.ParamType[Any]):
     """JSON."""
 
@@ -93,6 +106,7 @@ _TYPES: dict[Kind, click.ParamType[Any]] = {
     Kind.INTEGER: click.INT,
     Kind.NUMBER: click.FLOAT,
     Kind.DURATION: Duration(),
+    Kind.RATE: RateOf(),
     Kind.TIMESTAMP: Time(),
     Kind.OBJECT: Json(),
     Kind.JSON: Json(),

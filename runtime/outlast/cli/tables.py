@@ -48,11 +48,11 @@ def _commands(resource: Resource) -> Iterator[click.Command]:
 def listing_command(resource: Resource, name: str | None = None) -> click.Command:
     """The command that lists a resource; its name is the resource's unless another is given."""
 
-    def run(host: Host, key: str = "", limit: int = ROWS_MAX, **filters: Any) -> None:
+    def run(host: Host, item: str = "", limit: int = ROWS_MAX, **filters: Any) -> None:
         from outlast.cli.remote import path_of
 
         given = {name: value or None for name, value in filters.items()}
-        rows = host.connect().rows(resource.name, path_of(resource.path, key), limit, **given)
+        rows = host.connect().rows(resource.name, path_of(resource.path, item), limit, **given)
         if host.as_json:
             print_json({resource.name: rows})
         else:
@@ -75,10 +75,10 @@ def listing_command(resource: Resource, name: str | None = None) -> click.Comman
 def show_command(resource: Resource) -> click.Command:
     """The command that shows one row."""
 
-    def run(host: Host, key: str) -> None:
+    def run(host: Host, item: str) -> None:
         from outlast.cli.remote import path_of
 
-        print_row(resource, host.connect().get(path_of(resource.item_path, key)).document(), host)
+        print_row(resource, host.connect().get(path_of(resource.item_path, item)).document(), host)
 
     command = key_argument(resource)(host_options(run))
     return click.command("show", cls=Command, help=f"Show a {resource.one}.")(command)
@@ -105,19 +105,19 @@ def print_row(
 def verb_command(verb: Verb) -> click.Command:
     """The command that does a verb: to one row, or to none in particular."""
 
-    def run(host: Host, key: str = "", **given: Any) -> None:
+    def run(host: Host, item: str = "", **given: Any) -> None:
         from outlast.cli.remote import path_of
 
         remote = host.connect()
         arguments = {
             each.name: sent(each, given[each.name]) for each in verb.arguments if _is_given(each, given)
         }
-        document = remote.send(verb.method, path_of(verb.paths[0], key), arguments).document()
+        document = remote.send(verb.method, path_of(verb.paths[0], item), arguments).document()
         if host.as_json:
             print_json(document)
         else:
-            answered = [plain_text(document.get(each.name)) for each in verb.answer]
-            click.echo(" ".join([verb.past, *([plain_text(key)] if key else []), *answered]))
+            told = ", ".join(f"{each.name} {plain_text(document.get(each.name))}" for each in verb.answer)
+            click.echo(": ".join(filter(None, (f"{verb.past} {plain_text(item)}".rstrip(), told))))
 
     command = host_options(run)
     for each in reversed(verb.arguments):

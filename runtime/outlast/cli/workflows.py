@@ -26,11 +26,11 @@ workflow_argument = key_argument(WORKFLOWS)
 @click.command(cls=Command)
 @workflow_argument
 @host_options
-def show(key: str, host: Host) -> None:
+def show(item: str, host: Host) -> None:
     """Show a workflow: its status, times, input, and output or error."""
     from outlast.cli.remote import workflow_path
 
-    print_row(WORKFLOWS, host.connect().get(workflow_path(key)).document(), host, _print_workflow)
+    print_row(WORKFLOWS, host.connect().get(workflow_path(item)).document(), host, _print_workflow)
 
 
 @click.command(cls=Command)
@@ -43,7 +43,7 @@ def show(key: str, host: Host) -> None:
     help="Wait no longer than this. Default: until it ends.",
 )
 @host_options
-def wait(key: str, timeout_s: int | None, host: Host) -> None:
+def wait(item: str, timeout_s: int | None, host: Host) -> None:
     """Wait until a workflow has ended, and print its output.
 
     The status is 1 where it ended other than as SUCCESS, or did not end in time.
@@ -51,7 +51,7 @@ def wait(key: str, timeout_s: int | None, host: Host) -> None:
     from outlast.cli.following import failure_of, follow
 
     ends = None if timeout_s is None else monotonic() + timeout_s
-    workflow = follow(host.connect(), key, ends)
+    workflow = follow(host.connect(), item, ends)
     failure = failure_of(workflow)
     if failure is not None:
         raise failure
@@ -68,17 +68,15 @@ def wait(key: str, timeout_s: int | None, host: Host) -> None:
     callback=read_data,
     help="The message: JSON, @FILE for a file's, - for standard input's.",
 )
-@click.option(
-    "--key", "idempotency_key", callback=header_key, help="The Idempotency-Key. Default: a fresh one."
-)
+@click.option("--key", callback=header_key, help="The Idempotency-Key. Default: a fresh one.")
 @host_options
-def send(key: str, topic: str | None, data: bytes, idempotency_key: str, host: Host) -> None:
+def send(item: str, topic: str | None, data: bytes, key: str, host: Host) -> None:
     """Send a message to a workflow. The same key sends it once."""
     from outlast.cli.remote import path_of
 
     remote = host.connect()
-    path = path_of(SEND.paths[1], key, topic) if topic else path_of(SEND.paths[0], key)
-    headers = {"content-type": "application/json", "idempotency-key": idempotency_key}
+    path = path_of(SEND.paths[1], item, topic) if topic else path_of(SEND.paths[0], item)
+    headers = {"content-type": "application/json", "idempotency-key": key}
     sent = remote.check(remote.call("POST", path, headers=headers, body=data)).document()
     if host.as_json:
         print_json(sent)
@@ -102,6 +100,8 @@ def _print_workflow(workflow: dict[str, Any]) -> None:
             pairs.append((title, f"{at.astimezone():%Y-%m-%d %H:%M:%S} ({ago(at, now)})"))
     if took := time_between(workflow, "created_at", "completed_at"):
         pairs.append(("Took", took))
+    if workflow.get("waiting_on"):
+        pairs.append(("Waiting on", str(workflow["waiting_on"])))
     for title, name in (("Recovered", "recovery_attempts"), ("Owner", "owner"), ("Parent", "parent")):
         if workflow.get(name):
             pairs.append((title, str(workflow[name])))

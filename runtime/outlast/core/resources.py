@@ -28,6 +28,8 @@ class Kind(StrEnum):
     DURATION = "duration"
     """A number of seconds; a command takes `90`, `90s`, `5m`, `2h` or `7d`."""
     FLAG = "flag"
+    RATE = "rate"
+    """`{"n": 100, "per": 60}` (seconds), and `"smooth": true` if it is; a command takes `100/60s`."""
     TIMESTAMP = "timestamp"
     """A date with time and offset; a filter takes a date alone, too."""
     OBJECT = "object"
@@ -96,6 +98,8 @@ class Resource(NamedTuple):
     """What its rows belong to, if they do: its path begins with that one's `item_path`."""
     commands: str = ""
     """Help of the group of its commands."""
+    table: tuple[str, ...] = ()
+    """The columns that the command lists; all without any."""
 
     @property
     def item_path(self) -> str:
@@ -123,6 +127,7 @@ _SUMMARY = (
     Column("attributes", Kind.OBJECT, "What it can be found by.", nullable=True, recorded=True),
     Column("recovery_attempts", Kind.COUNT, "How often an instance that ran it was lost."),
     _nullable("claimable_at", Kind.TIMESTAMP, "When an instance may claim it; null while owned or ended."),
+    _nullable("waiting_on", Kind.TEXT, "Why it does not run now; null while it runs, and once it has ended."),
     Column("created_at", Kind.TIMESTAMP),
     _nullable("started_at", Kind.TIMESTAMP),
     Column("updated_at", Kind.TIMESTAMP),
@@ -227,7 +232,46 @@ EVENTS = Resource(
     of=WORKFLOWS,
 )
 
-RESOURCES = (WORKFLOWS, STEPS, EVENTS)
+_LIMITS = "The options that hold now: those of the code, with what operators have set in their place."
+_WAITING = "How many wait: those that are ready, and those that sleep or have a delay."
+QUEUES = Resource(
+    name="queues",
+    path="/queues/v1",
+    schema="Queue",
+    columns=(
+        Column("name", Kind.TEXT),
+        Column("running", Kind.COUNT_AT_LEAST, "How many an instance runs now."),
+        Column("ready", Kind.COUNT_AT_LEAST, "How many could begin now, were it their turn."),
+        Column("waiting", Kind.COUNT_AT_LEAST, _WAITING),
+        _nullable(
+            "ready_since", Kind.TIMESTAMP, "Since when the one of them is ready that has been longest."
+        ),
+        Column("limits", Kind.OBJECT, _LIMITS, recorded=True),
+        Column("base", Kind.OBJECT, "The options that code declares.", recorded=True),
+        Column("override", Kind.OBJECT, "What operators have set.", nullable=True, recorded=True),
+        _nullable("override_by", Kind.TEXT, "Who set it."),
+        _nullable("override_at", Kind.TIMESTAMP),
+        _nullable("override_why", Kind.TEXT),
+        _nullable("paused_at", Kind.TIMESTAMP, "Since when nothing begins here; null where it isn't paused."),
+        _nullable("paused_by", Kind.TEXT),
+        _nullable("paused_why", Kind.TEXT),
+        Column("paused_keys", Kind.JSON, "Keys that are paused: at most 100.", recorded=True),
+        Column("functions", Kind.JSON, "Whose workflows wait here by themselves."),
+    ),
+    filters=(Filter("paused", Kind.FLAG, "Only paused ones, or only others.", "Only paused ones."),),
+    order=("name",),
+    order_kinds=(Kind.TEXT,),
+    about="List queues with their limits, and how many run and wait",
+    help="List queues: how many run and wait, and who has paused them.",
+    empty="no queues",
+    page_rows=50,
+    one="queue",
+    key="name",
+    commands="Look at queues, change their limits, pause and resume them.",
+    table=("name", "running", "ready", "waiting", "ready_since", "limits", "paused_by", "paused_why"),
+)
+
+RESOURCES = (WORKFLOWS, STEPS, EVENTS, QUEUES)
 """All of them, as OpenAPI and the commands list them."""
 
 MANAGED = tuple(each.path for each in RESOURCES if each.of is None)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from outlast.core.resources import WORKFLOWS, Column, Kind, Resource
+from outlast.core.resources import QUEUES, WORKFLOWS, Column, Kind, Resource
 from outlast.core.status import TRANSITIONS, Change, Status
 
 
@@ -116,5 +116,69 @@ SEND = Verb(
     past="sent",
 )
 
-VERBS = (CANCEL, SEND)
+WHY = Argument("why", Kind.TEXT, "Why: others see it.", 1, 1_000)
+_KEY = Argument("key", Kind.TEXT, "Only what has this key.", 1, 255)
+_COUNT_MAX = 1_000_000
+
+
+def _limit(
+    name: str, kind: Kind, about: str, least: float | None = None, most: float | None = None
+) -> Argument:
+    return Argument(name, kind, about, least, most, nullable=True, setting=True)
+
+
+SET_QUEUE = Verb(
+    name="set",
+    noun=QUEUES,
+    method="PATCH",
+    about="Set limits of a queue in place of those that its code declares; null takes one back",
+    done="They hold from now on, over deploys too.",
+    help="Set limits of a queue. They stay over deploys until they are reset.",
+    past="changed",
+    arguments=(
+        _limit("concurrency", Kind.COUNT, "How many run at once.", 1, _COUNT_MAX),
+        _limit("per_key", Kind.COUNT, "How many of a key run at once.", 1, _COUNT_MAX),
+        _limit("per_instance", Kind.COUNT, "How many an instance runs at once.", 1, _COUNT_MAX),
+        _limit("rate", Kind.RATE, "How many begin in a time."),
+        _limit("rate_per_key", Kind.RATE, "How many of a key begin in a time."),
+        _limit("weight", Kind.OBJECT, "How often keys have their turn: keys and weights, 0.01 to 100."),
+        _limit("max_backlog", Kind.COUNT, "How many may wait.", 1, 10_000_000),
+        _limit("start_within", Kind.DURATION, "What hasn't begun by then is cancelled.", 0.001, 31 * 86_400),
+        Argument("reset", Kind.FLAG, "Take all back that was set before."),
+        WHY,
+    ),
+)
+PAUSE_QUEUE = Verb(
+    name="pause",
+    noun=QUEUES,
+    about="Let nothing begin in a queue, or of one of its keys; what runs goes on",
+    done="It is paused.",
+    help="Let nothing begin in a queue, or of one of its keys. What runs goes on.",
+    past="paused",
+    arguments=(_KEY, WHY),
+)
+RESUME_QUEUE = Verb(
+    name="resume",
+    noun=QUEUES,
+    about="Let a paused queue go on, or one of its keys",
+    done="It goes on.",
+    help="Let a paused queue go on, or one of its keys.",
+    past="resumed",
+    arguments=(_KEY,),
+)
+DRAIN_QUEUE = Verb(
+    name="drain",
+    noun=QUEUES,
+    about="Cancel what waits in a queue and has not begun, or that of one key",
+    done="So many are cancelled: 10,000 at most.",
+    help="Cancel what waits in a queue and has not begun.",
+    past="drained",
+    arguments=(_KEY,),
+    answer=(
+        Column("cancelled", Kind.COUNT, "How many were cancelled."),
+        Column("more", Kind.FLAG, "Whether more may wait: then do it again."),
+    ),
+)
+
+VERBS = (CANCEL, SEND, SET_QUEUE, PAUSE_QUEUE, RESUME_QUEUE, DRAIN_QUEUE)
 """All of them, as OpenAPI lists them."""

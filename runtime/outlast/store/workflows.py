@@ -111,9 +111,12 @@ class PostgresWorkflows:
         (row,) = await self._rows("counts", parameters)
         return row["sleeping"], row["stored"]
 
-    async def show(self, workflow_id: str) -> dict[str, Any] | None:
-        """All columns that people may see of one workflow; JSON as text. Raises Unreachable."""
-        rows = await self._rows("show", {"workflow_id": workflow_id})
+    async def show(self, workflow_id: str, *, whole: bool = True) -> dict[str, Any] | None:
+        """All columns that people may see of one workflow; JSON as text. Raises Unreachable.
+
+        Unless it is shown `whole`, what it waits on names no other workflow and nobody.
+        """
+        rows = await self._rows("show", {"workflow_id": workflow_id, "whole": whole})
         return rows[0] if rows else None
 
     async def listing(
@@ -170,7 +173,7 @@ class PostgresWorkflows:
         except errors.NoDataFound:
             raise NoSuchRow from None
         except errors.InvalidParameterValue as error:
-            raise Unacceptable(_reason(error)) from error
+            raise Unacceptable(_reason(error), error.diag.column_name) from error
         except errors.ObjectNotInPrerequisiteState as error:
             raise NotNow(_reason(error)) from error
 
@@ -196,8 +199,8 @@ class PostgresWorkflows:
     async def _states(self, ids: Sequence[str], *, ended: bool) -> WorkflowStates:
         parameters = {"ids": list(ids), "ended": ended}
         rows, cut = await rows_within(self._pool, _SQL["states"], parameters, LOOK_BYTES_MAX)
-        states = (WorkflowState(**{**row, "status": Status(row["status"])}) for row in rows)
-        return WorkflowStates({each.workflow_id: each for each in states}, cut)
+        states = {row.pop("asked"): WorkflowState(**{**row, "status": Status(row["status"])}) for row in rows}
+        return WorkflowStates(states, cut)
 
 
 def _call(function: str, given: Iterable[str]) -> Composed:

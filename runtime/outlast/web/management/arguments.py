@@ -23,6 +23,7 @@ _KINDS = {
     Kind.DURATION: "a number of seconds",
     Kind.FLAG: "true or false",
     Kind.TIMESTAMP: "a date with time and offset (2026-01-31T09:30:00Z)",
+    Kind.RATE: '{"n": how many, "per": seconds}',
     Kind.OBJECT: "an object",
     Kind.JSON: "JSON",
 }
@@ -47,10 +48,10 @@ def check_arguments(verb: Verb, given: Mapping[str, Any]) -> dict[str, Any]:
     for name in given:
         if name not in known:
             remedy = f"use {', '.join(known)}" if known else "leave it out"
-            raise _invalid(name, f"there is no argument {name!r} here; {remedy}")
+            raise invalid_argument(name, f"there is no argument {name!r} here; {remedy}")
     for each in verb.arguments:
         if each.required and each.name not in given:
-            raise _invalid(each.name, f"{each.name} is missing; give {_wanted(each)}")
+            raise invalid_argument(each.name, f"{each.name} is missing; give {_wanted(each)}")
     return {name: _read(known[name], value) for name, value in given.items()}
 
 
@@ -60,7 +61,7 @@ def _read(argument: Argument, value: Any) -> Any:
     try:
         return _READERS[argument.kind](argument, value)
     except (TypeError, ValueError, OverflowError):
-        raise _invalid(argument.name, f"{argument.name} must be {_wanted(argument)}") from None
+        raise invalid_argument(argument.name, f"{argument.name} must be {_wanted(argument)}") from None
 
 
 def _of_type(*types: type) -> Callable[[Argument, Any], Any]:
@@ -93,6 +94,7 @@ _READERS: dict[Kind, Callable[[Argument, Any], Any]] = {
     Kind.DURATION: _duration,
     Kind.FLAG: _of_type(bool),
     Kind.TIMESTAMP: lambda _, value: parse_timestamp(value),
+    Kind.RATE: _of_type(dict),
     Kind.OBJECT: _of_type(dict),
     Kind.JSON: lambda _, value: value,
 }
@@ -109,5 +111,7 @@ def _wanted(argument: Argument) -> str:
     return f"{_KINDS[argument.kind]}{span and f' from {span}'}{null}"
 
 
-def _invalid(name: str, detail: str) -> InvalidInput:
-    return InvalidInput(detail, [{"type": "invalid_argument", "loc": [name], "msg": detail}])
+def invalid_argument(name: str | None, detail: str) -> InvalidInput:
+    """422 for the argument `name`; `detail` says what it must be."""
+    where = [] if name is None else [name]
+    return InvalidInput(detail, [{"type": "invalid_argument", "loc": where, "msg": detail}])

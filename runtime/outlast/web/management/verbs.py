@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from outlast.core.errors import InvalidInput
 from outlast.core.ports import NoSuchRow, NotNow, Unacceptable
 from outlast.core.records import Ownership
 from outlast.core.status import Status
@@ -21,7 +20,7 @@ from outlast.web.http.parameters import Parameters
 from outlast.web.http.problems import Problem, ProblemError
 from outlast.web.http.routes import Endpoint, not_found
 from outlast.web.invoking.results import accepted_headers
-from outlast.web.management.arguments import read_arguments
+from outlast.web.management.arguments import invalid_argument, read_arguments
 from outlast.web.management.listings import Listings
 from outlast.web.management.owned import Owned, as_unavailable
 
@@ -82,7 +81,7 @@ class VerbRoutes:
         except NoSuchRow:
             raise ProblemError(not_found(verb.noun, key)) from None
         except Unacceptable as error:
-            raise InvalidInput(str(error), []) from None
+            raise invalid_argument(error.argument, str(error)) from None
         except NotNow as error:
             raise ProblemError(Problem("wrong_state", str(error))) from None
         if not verb.answer and key is not None:

@@ -51,7 +51,7 @@ class WorkflowRoutes:
             with self._shares.count_call(call, admitted):
                 await self._wait(workflow_id, wait_s)
         values = await self._owned.shows_values(found, owner)
-        row = await self._row(workflow_id)
+        row = await self._row(workflow_id, whole=owner is None)
         shown = workflow_document(row, secret=owner is None, values=values)
         return Answer(200, shown.json, [JSON, *accepted_headers(workflow_id)])
 
@@ -94,9 +94,9 @@ class WorkflowRoutes:
             for step in here
         ]
 
-    async def _row(self, workflow_id: str) -> dict[str, Any]:
+    async def _row(self, workflow_id: str, *, whole: bool) -> dict[str, Any]:
         with as_unavailable():
-            row = await self._workflows.show(workflow_id)
+            row = await self._workflows.show(workflow_id, whole=whole)
         if row is None:  # it was removed meanwhile
             raise ProblemError(not_found(WORKFLOWS, workflow_id))
         return row

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from outlast.core.messages import TOPIC_CHARS_MAX
+from outlast.core.queues import RATE_MAX
 from outlast.core.resources import (
     COUNTED_MAX,
     EVENTS,
@@ -47,6 +48,16 @@ _COLUMNS: dict[Kind, Item] = {
     Kind.NUMBER: {"type": "number"},
     Kind.DURATION: {"type": "number", "minimum": 0},
     Kind.FLAG: {"type": "boolean"},
+    Kind.RATE: {
+        "type": "object",
+        "properties": {
+            "n": {"type": "integer", "minimum": 1, "maximum": RATE_MAX},
+            "per": {"type": "number", "description": "Seconds.", "exclusiveMinimum": 0},
+            "smooth": {"type": "boolean", "description": "Whether they are spread evenly over it."},
+        },
+        "required": ["n", "per"],
+        "additionalProperties": False,
+    },
     Kind.TIMESTAMP: _DATE_TIME,
     Kind.OBJECT: {"type": "object"},
     Kind.JSON: {"description": "JSON as it was recorded."},

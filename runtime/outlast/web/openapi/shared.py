@@ -106,6 +106,9 @@ _PROBLEM = {
     "workflow_id": "The workflow it is about, if any.",
     "errors": "With `invalid_input`: where the input does not fit, and why.",
     "parameter": "With `invalid_parameter`: which one.",
+    **{
+        each.key: "With `…_not_found`: which one." for each in RESOURCES if each.key and each is not WORKFLOWS
+    },
     "workflow_status": "With `workflow_ended` and `workflow_not_ended`: how it stands.",
 }
 PROBLEM: Item = {
