@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from outlast.core.records import DeclaredQueue
+from outlast.core.schedules import Declared
 from outlast.engine.engine import Engine
 from outlast.engine.options import EngineOptions
 from outlast.functions.queues import declared_queues
@@ -47,6 +48,12 @@ class Functions:
     def queues(self) -> Sequence[DeclaredQueue]:
         """See core.ports.Catalog."""
         return list(declared_queues(self._workflows).values())
+
+    def schedules(self) -> list[Declared]:
+        return []
+
+    def broken_files(self) -> list[str]:
+        return []
 
 
 @contextlib.asynccontextmanager

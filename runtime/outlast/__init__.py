@@ -35,6 +35,7 @@ from outlast.sdk.requests import Request
 from outlast.sdk.sleeping import sleep, sleep_until
 from outlast.sdk.starting import WorkflowHandle, start, start_once
 from outlast.sdk.steps import step
+from outlast.sdk.timetables import at, cron, every
 from outlast.sdk.transactions import transaction
 from outlast.sdk.webhooks import database_webhook, standard_webhook
 from outlast.sdk.workflows import handler, workflow
@@ -72,8 +73,11 @@ __all__ = [
     "WorkflowHandle",
     "WorkflowNotFound",
     "WorkflowTimeout",
+    "at",
     "context",
+    "cron",
     "database_webhook",
+    "every",
     "handler",
     "now",
     "publish",

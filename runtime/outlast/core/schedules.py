@@ -12,7 +12,7 @@ from typing import NamedTuple
 from outlast.core.timetables import At, Cron, Every, Timetable, times_within
 
 LATE_S = 10.0
-"""A tick that is later than that was missed: nobody was there. Instances that live are a second late at most."""
+"""A tick that is later than that was missed: nobody was there. Live instances are a second late at most."""
 
 CATCHUP_S_MAX = 24 * 3600.0
 """So late a tick may be run by `catchup="last"`."""
@@ -141,7 +141,7 @@ def decide(schedule: DueSchedule) -> Order:
     missed = [each for each in span.newest if each <= missed_until]
     on_time = [each for each in span.newest if each > missed_until]
     runs = _caught_up(policies.catchup, missed, on_time, schedule.now - delay)
-    tick = (runs or on_time or [None])[0]
+    tick = next(iter(runs or on_time), None)
     later = [each for each in span.newest if tick is not None and each > tick]
     passed = span.count - len(later) - (tick is not None)
     dropped = [each for each in span.newest if each != tick and each not in later][-LISTED_MAX:]
@@ -216,9 +216,7 @@ def tick_id(name: str, nominal: datetime) -> str:
     return f"schedule:{name}:{nominal.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def timetable_of(
-    cron: str | None, zone: str | None, every_s: float | None, at: datetime | None
-) -> Timetable:
+def timetable_of(cron: str | None, zone: str | None, every_s: float | None, at: datetime | None) -> Timetable:
     """A timetable out of the columns of a schedule. Raises BadTimetable."""
     if cron is not None:
         return Cron(cron, zone or "UTC")

@@ -125,7 +125,9 @@ class At:
     def __post_init__(self) -> None:
         """Raises BadTimetable."""
         if not isinstance(self.when, datetime) or self.when.utcoffset() is None:
-            raise BadTimetable("the time has no zone: datetime(2026, 3, 8, 9, tzinfo=ZoneInfo('Europe/Berlin'))")
+            raise BadTimetable(
+                "the time has no zone: write datetime(2026, 3, 8, 9, tzinfo=ZoneInfo('Europe/Berlin'))"
+            )
         if not 1971 <= self.when.year <= LAST_YEAR:
             raise BadTimetable(f"the time is in the years 1971 to {LAST_YEAR}")
 
@@ -195,7 +197,7 @@ def _until(timetable: Timetable, after: datetime, until: datetime, limit: int) -
 
 
 def _first_valid(local: datetime, zone: tzinfo) -> datetime:
-    """`local` as a clock in `zone` shows it first; in a gap the first instant after it that has its second."""
+    """`local` as a clock in `zone` shows it first; in a gap the first instant after that with its second."""
     at = local.replace(tzinfo=zone, fold=0)
     while at.astimezone(UTC).astimezone(zone).replace(tzinfo=None) != local:
         local += timedelta(minutes=1)
@@ -218,8 +220,8 @@ def _check_fields(expression: str, fields: list[str]) -> None:
 
     if len(fields) not in (5, 6):
         raise BadTimetable(
-            f"{expression!r} has {len(fields)} fields: write minute, hour, day of the month, month and day of "
-            "the week, and before them the second, if it counts"
+            f"{expression!r} has {len(fields)} fields: write minute, hour, day of the month, month and "
+            "day of the week, and before them the second, if it counts"
         )
     try:
         CronSim(" ".join(fields), datetime(2000, 1, 1, tzinfo=UTC))
@@ -233,6 +235,6 @@ def _check_fields(expression: str, fields: list[str]) -> None:
                 f"{expression!r} never comes: no month that it names has a day {value}"
             ) from None
         raise BadTimetable(
-            f"the field {name} of {expression!r} is {value!r}: it takes {_TAKES[name]}, *, */n, a-b, a-b/n and "
-            "lists with commas"
+            f"the field {name} of {expression!r} is {value!r}: it takes {_TAKES[name]}, *, */n, a-b, "
+            "a-b/n and lists with commas"
         ) from None

@@ -11,6 +11,7 @@ from outlast.functions.declared import NOTHING, Declarations, Declared
 from outlast.functions.folder import ROOT, Folder, Source, Unit, show_path
 from outlast.functions.imports import Outline, dependencies, outline_of
 from outlast.functions.modules import Node, Shelf
+from outlast.functions.refusals import refuse_bad_schedules
 from outlast.functions.routes import FunctionFile, Routes, list_served
 from outlast.functions.serving import NothingServed, offer_of
 from outlast.sdk.environment import Own
@@ -39,6 +40,7 @@ def make_edition(folder: Folder, former: Edition, shelf: Shelf) -> Edition:
     nodes = _nodes(folder, former.nodes, owns, shelf)
     shelf.replace(nodes)
     files = {name: _file(folder, unit, nodes, owns) for name, unit in sorted(folder.functions.items())}
+    files = refuse_bad_schedules(files, folder.root)
     for node in nodes.values():
         node.forget_failure()
     routes = Routes(files.values())

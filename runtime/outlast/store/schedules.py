@@ -92,11 +92,12 @@ class PostgresSchedules:
         document = declared_json(declared)
         edition = hashlib.sha256(document.encode()).hexdigest()[:32]
         parameters = {"instance": self._instance_id, "edition": edition}
-        ((newest),) = [row["newest"] for row in await rows_of(self._pool, _SQL["newest"], parameters)]
-        if not newest:
+        (row,) = await rows_of(self._pool, _SQL["newest"], parameters)
+        # guard: older-code-declares-schedules
+        if not row["newest"]:
             return None
-        parameters = {"edition": edition, "declared": document, "broken": list(broken)}
-        rows = await rows_of(self._pool, _SQL["declare"], parameters)
+        given = {"edition": edition, "declared": document, "broken": list(broken)}
+        rows = await rows_of(self._pool, _SQL["declare"], given)
         return [(row["name"], row["change"]) for row in rows]
 
 

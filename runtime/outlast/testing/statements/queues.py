@@ -25,7 +25,8 @@ class QueueStatements:
     def declare(self, queues: Sequence[DeclaredQueue]) -> None:
         """`declare`."""
         for each in queues:
-            self._db.queue(each.name).options = dict(each.options)
+            queue = self._db.queue(each.name)
+            queue.options, queue.functions = dict(each.options), frozenset(each.functions)
 
     def enqueue(self, new: NewWorkflow, nonce: int) -> Entered:
         """`enqueue`: by the rules of the queue's door."""
