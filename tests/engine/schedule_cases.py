@@ -14,15 +14,21 @@ from typing import Any
 
 import pytest
 
-from outlast import Queue, context, cron, every, receive, workflow
+from outlast import Queue, context, every, receive, workflow
 from outlast.core.callers import Caller
+from outlast.core.clock import Clock
 from outlast.core.schedules import Schedule, tick_id
 from outlast.sdk.workflows import Workflow
 from outlast.testing.rows import ScheduleRow
 from tests.engine.harness import Bench, engine_on
-from tests.engine.memory import Memory
+from tests.engine.memory import BEGAN_S, Memory
 
-HOURLY = 3600
+EACH_S = next(
+    n
+    for n in range(3_600, 40_000, 700)
+    if all(900 <= now_s % n <= n - 900 for now_s in (BEGAN_S, Clock().now().timestamp()))
+)
+"""An interval whose last time lies some minutes back, in memory and now, and so does the next one ahead."""
 
 
 async def schedule_row(bench: Bench, name: str) -> dict[str, Any]:
@@ -47,8 +53,8 @@ async def age(bench: Bench, name: str, seconds: float) -> None:
         row.revision += 1
         return
     await bench.rows(
-        "update outlast.schedules set nominal_at = nominal_at - %s, next_at = next_at - %s, since = since - %s,"
-        " revision = revision + 1 where name = %s",
+        "update outlast.schedules set nominal_at = nominal_at - %s, next_at = next_at - %s,"
+        " since = since - %s, revision = revision + 1 where name = %s",
         back,
         back,
         back,
@@ -151,18 +157,16 @@ def nominal_of(workflow_id: str) -> datetime:
 
 
 async def test_each_time_starts_one_workflow_which_knows_it(database: str) -> None:
-    async with hourly(told(every(hours=1, input={"n": 7})), database) as bench:
+    async with hourly(told(every(seconds=EACH_S, input={"n": 7})), database) as bench:
         before = (await schedule_row(bench, "job"))["nominal_at"]
-        assert before.minute == before.second == 0
-        now = datetime.now(UTC) if not isinstance(database, Memory) else before
-        await age(bench, "job", HOURLY)
-        first = before - timedelta(hours=1)
+        await age(bench, "job", EACH_S)
+        first = before - timedelta(seconds=EACH_S)
         # However late in the hour it is: it is the last one, and run.
         (one,) = await started(bench, "job", 1)
         assert one == tick_id("job", first)
         assert await bench.result(one) == [7, "job", first.isoformat(), None]
         row = await planned(bench, "job")
-        assert row["nominal_at"] >= now - timedelta(hours=1)
+        assert row["nominal_at"] >= before
         assert row["last_at"] == first
 
 
@@ -188,9 +192,9 @@ async def test_several_engines_start_a_tick_once(database: str) -> None:
 
 
 async def test_a_tick_goes_to_the_queue_of_its_function(database: str) -> None:
-    job = told(every(hours=1), Queue("slow", concurrency=1))
+    job = told(every(seconds=EACH_S), Queue("slow", concurrency=1))
     async with hourly(job, database) as bench:
-        await age(bench, "job", HOURLY)
+        await age(bench, "job", EACH_S)
         (one,) = await started(bench, "job", 1)
         assert (await bench.result(one))[1] == "job"
         if not isinstance(database, Memory):
@@ -201,20 +205,20 @@ async def test_a_tick_goes_to_the_queue_of_its_function(database: str) -> None:
 
 
 async def test_of_missed_ticks_the_last_is_run(database: str) -> None:
-    async with hourly(told(every(hours=1)), database) as bench:
+    async with hourly(told(every(seconds=EACH_S)), database) as bench:
         following = (await schedule_row(bench, "job"))["nominal_at"]
-        await age(bench, "job", 4 * HOURLY)
+        await age(bench, "job", 4 * EACH_S)
         (one,) = await started(bench, "job", 1)
-        assert nominal_of(one) == following - timedelta(hours=1)
+        assert nominal_of(one) == following - timedelta(seconds=EACH_S)
         assert await noted(bench, "job", 4) == [("late", 1), *[("missed", 1)] * 3]
 
 
 async def test_the_last_missed_one_is_not_run_a_day_late(database: str) -> None:
-    async with hourly(told(every(days=2)), database) as bench:
+    async with hourly(told(every(seconds=40 * EACH_S)), database) as bench:
         following = (await schedule_row(bench, "job"))["nominal_at"]
         now = await _now(bench)
-        await age(bench, "job", 2 * 24 * HOURLY)
-        if (now - (following - timedelta(days=2))).total_seconds() > 24 * HOURLY:
+        await age(bench, "job", 40 * EACH_S)
+        if (now - (following - timedelta(seconds=40 * EACH_S))).total_seconds() > 24 * 3600:
             assert await noted(bench, "job", 1) == [("missed", 1)]
             assert not await runs(bench, "job")
         else:
@@ -230,17 +234,17 @@ async def _now(bench: Bench) -> datetime:
 
 
 async def test_missed_ticks_may_be_dropped(database: str) -> None:
-    async with hourly(told(every(hours=1, catchup="none")), database) as bench:
+    async with hourly(told(every(seconds=EACH_S, catchup="none")), database) as bench:
         following = (await schedule_row(bench, "job"))["nominal_at"]
-        await age(bench, "job", 3 * HOURLY)
+        await age(bench, "job", 3 * EACH_S)
         assert await noted(bench, "job", 3) == [("missed", 1)] * 3
         assert not await runs(bench, "job")
         assert (await planned(bench, "job"))["nominal_at"] == following
 
 
 async def test_missed_ticks_may_all_be_run(database: str) -> None:
-    async with hourly(told(every(hours=1, catchup="all", overlap="allow")), database) as bench:
-        await age(bench, "job", 5 * HOURLY)
+    async with hourly(told(every(seconds=EACH_S, catchup="all", overlap="allow")), database) as bench:
+        await age(bench, "job", 5 * EACH_S)
         ids = await started(bench, "job", 5)
         assert await noted(bench, "job", 5) == [("late", 1)] * 5
         results = [await bench.result(each) for each in ids]
@@ -248,8 +252,8 @@ async def test_missed_ticks_may_all_be_run(database: str) -> None:
 
 
 async def test_very_many_missed_ticks_are_counted(database: str) -> None:
-    async with hourly(told(every(hours=1, catchup="none")), database) as bench:
-        await age(bench, "job", 5000 * HOURLY)
+    async with hourly(told(every(seconds=EACH_S, catchup="none")), database) as bench:
+        await age(bench, "job", 5000 * EACH_S)
         found = await noted(bench, "job", 101)
         assert found == [("missed", 4900), *[("missed", 1)] * 100]
         assert (await planned(bench, "job"))["ticked"] == 0
@@ -327,11 +331,11 @@ async def test_it_is_paused_after_failures_in_a_row(database: str) -> None:
 
 
 async def test_a_time_may_come_later_always_by_as_much(database: str) -> None:
-    async with hourly(told(cron("0 * * * *", jitter=600)), database) as bench:
+    async with hourly(told(every(seconds=EACH_S, jitter=600)), database) as bench:
         row = await schedule_row(bench, "job")
         delay = row["next_at"] - row["nominal_at"]
         assert timedelta(0) < delay < timedelta(seconds=600)
-        await age(bench, "job", HOURLY)
+        await age(bench, "job", EACH_S)
         await started(bench, "job", 1)
         row = await planned(bench, "job")
         assert row["next_at"] - row["nominal_at"] == delay
@@ -361,33 +365,31 @@ async def test_what_code_no_longer_declares_starts_nothing(database: str) -> Non
 
 async def test_an_older_instance_takes_nothing_back(database: str) -> None:
     """A rolling deploy: the old code runs on beside the new, and starts anew."""
-    old, new = told(every(hours=1)), told(every(hours=2))
+    old, new = told(every(seconds=EACH_S)), told(every(seconds=2 * EACH_S))
     async with engine_on(database, old), engine_on(database, new) as bench:
 
         async def is_new() -> bool:
             row = await planned(bench, "job")
-            return (row.get("every_s") or row["schedule"].timetable.seconds) == 2 * HOURLY
+            return (row.get("every_s") or row["schedule"].timetable.seconds) == 2 * EACH_S
 
         await bench.until(is_new)
         async with engine_on(database, old) as again:
             assert (
-                await again.store.schedules.declare(
-                    [each for each in again.engine._ticker._catalog.schedules()], []
-                )
+                await again.store.schedules.declare(list(again.engine._ticker._catalog.schedules()), [])
                 is None
             )
             assert await is_new()
 
 
 async def test_an_older_instance_that_is_left_alone_declares_again(database: str) -> None:
-    old, new = told(every(hours=1)), told(every(hours=2))
+    old, new = told(every(seconds=EACH_S)), told(every(seconds=2 * EACH_S))
     async with engine_on(database, old) as bench:
         await planned(bench, "job")
         async with engine_on(database, new):
 
             async def is_new() -> bool:
                 row = await planned(bench, "job")
-                return (row.get("every_s") or row["schedule"].timetable.seconds) == 2 * HOURLY
+                return (row.get("every_s") or row["schedule"].timetable.seconds) == 2 * EACH_S
 
             await bench.until(is_new)
 
@@ -399,29 +401,35 @@ async def test_an_older_instance_that_is_left_alone_declares_again(database: str
 
 async def test_what_stays_the_same_goes_on_over_a_deploy(database: str) -> None:
     """A tick that came due between two instances is caught up."""
-    async with hourly(told(every(hours=1)), database) as bench:
+    async with hourly(told(every(seconds=EACH_S)), database) as bench:
         await age(bench, "job", 0)
         before = (await schedule_row(bench, "job"))["nominal_at"]
     if isinstance(database, Memory):
         row = database.database.schedules["job"]
-        assert row.nominal_at is not None and row.next_at is not None
-        row.nominal_at, row.next_at = row.nominal_at - timedelta(hours=1), row.next_at - timedelta(hours=1)
+        assert row.nominal_at is not None
+        assert row.next_at is not None
+        row.nominal_at, row.next_at = (
+            row.nominal_at - timedelta(seconds=EACH_S),
+            row.next_at - timedelta(seconds=EACH_S),
+        )
     else:
         await bench.rows(
-            "update outlast.schedules set nominal_at = nominal_at - interval '1 hour',"
-            " next_at = next_at - interval '1 hour'"
+            "update outlast.schedules set nominal_at = nominal_at - make_interval(secs => %s),"
+            " next_at = next_at - make_interval(secs => %s)",
+            EACH_S,
+            EACH_S,
         )
-    async with engine_on(database, told(every(hours=1, overlap="wait"))) as bench:
+    async with engine_on(database, told(every(seconds=EACH_S, overlap="wait"))) as bench:
         (one,) = await started(bench, "job", 1)
-        assert nominal_of(one) == before - timedelta(hours=1)
+        assert nominal_of(one) == before - timedelta(seconds=EACH_S)
         assert await noted(bench, "job", 1) == [("late", 1)]
 
 
 @pytest.mark.parametrize("count", [1, 3])
 async def test_ticks_of_the_past_are_started_once(database: str, count: int) -> None:
-    async with hourly(told(every(hours=1)), database) as bench:
-        until = (await schedule_row(bench, "job"))["nominal_at"] - timedelta(hours=1)
-        after = until - timedelta(hours=count)
+    async with hourly(told(every(seconds=EACH_S)), database) as bench:
+        until = (await schedule_row(bench, "job"))["nominal_at"] - timedelta(seconds=EACH_S)
+        after = until - timedelta(seconds=EACH_S * count)
         for _ in range(2):
             if isinstance(bench.url, Memory):
                 row = bench.url.database.schedules["job"]
@@ -435,4 +443,6 @@ async def test_ticks_of_the_past_are_started_once(database: str, count: int) -> 
 
             await bench.until(done)
         ids = await started(bench, "job", count)
-        assert [nominal_of(each) for each in ids] == [after + timedelta(hours=n + 1) for n in range(count)]
+        assert [nominal_of(each) for each in ids] == [
+            after + timedelta(seconds=EACH_S * (n + 1)) for n in range(count)
+        ]

@@ -82,7 +82,7 @@ class TickRow(NamedTuple):
     schedule: str
     nominal_at: datetime
     outcome: str
-    count: int
+    ticks: int
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from datetime import datetime
 
 from outlast.core.background import Loop
 from outlast.core.clock import monotonic
@@ -81,7 +82,7 @@ class Ticker:
 
     async def _backfill(self, backfill: Backfill) -> bool:
         """Start some ticks of the past; whether there were any."""
-        times = []
+        times: list[datetime] = []
         for each in backfill.timetable.times(backfill.after):
             if each > backfill.until or len(times) == BACKFILL_BATCH:
                 break

@@ -25,6 +25,7 @@ from outlast.testing.rows import ScheduleRow, TickRow, Workflow
 from outlast.testing.statements.queues import QueueStatements
 
 _CLAIMS = '{"role":"service_role","outlast":{"mode":"schedule","key":null}}'
+_REFUSALS = ("key_missing", "queue_full", "rate_limited", "queue_busy")
 _FAILED = (Status.ERROR, Status.EXHAUSTED)
 
 
@@ -121,10 +122,8 @@ class ScheduleStatements:
         row.last_at = row.last_at if started is None else start_at
         row.ticked += order.nominal is not None
         row.ended = order.next_at is None and waiting is None
-        outcome = (
-            "started" if started else "skipped" if skipped or refusal else "waits" if waiting else "moved"
-        )
-        return Ticked(name, outcome, started)
+        outcome = "skipped" if skipped or refusal else "waits" if waiting else "moved"
+        return Ticked(name, "started" if started else outcome, started)
 
     def _start(self, name: str, row: ScheduleRow, nominal: datetime) -> tuple[str | None, str | None]:
         """The id of the workflow, or why its queue didn't take it."""
@@ -142,10 +141,7 @@ class ScheduleStatements:
         )
         if queue is not None:
             outcome = QueueStatements(self._db).enqueue(new, 0).outcome
-            refused = (
-                outcome if outcome in ("key_missing", "queue_full", "rate_limited", "queue_busy") else None
-            )
-            return (None, refused) if refused else (new.workflow_id, None)
+            return (None, outcome) if outcome in _REFUSALS else (new.workflow_id, None)
         if new.workflow_id not in self._db.workflows:
             self._db.insert_waiting(new._replace(queue_key=""), 0)
         return new.workflow_id, None
@@ -177,9 +173,8 @@ class ScheduleStatements:
         row.status, row.owner, row.claimable_at = Status.CANCELLED, None, None
         row.epoch += 1
         row.updated_at = self._db.now()
-        row.error = json.dumps(
-            {"code": "workflow_cancelled", "message": "the next tick of its schedule came"}
-        )
+        message = "the next tick of its schedule came"
+        row.error = json.dumps({"code": "workflow_cancelled", "message": message})
 
     def _note(self, name: str, nominal: datetime, outcome: str, count: int) -> None:
         self._db.ticks.append(TickRow(name, nominal, outcome, count))
