@@ -631,8 +631,8 @@ as $$
 declare
   s outlast.schedules;
 begin
-  if length(pause_schedule.why) > 1000 then
-    raise exception 'outlast.pause_schedule: why has at most 1000 characters' using errcode = '22023';
+  if length(pause_schedule.why) not between 1 and 1000 then
+    raise exception 'outlast.pause_schedule: why has 1 to 1000 characters' using errcode = '22023';
   end if;
   s := outlast.schedule_named('outlast.pause_schedule', pause_schedule.name);
   update outlast.schedules t
@@ -670,7 +670,7 @@ begin
 end
 $$;
 
-create or replace function outlast.trigger_schedule(name text, key text default null, by text default null)
+create or replace function outlast.trigger_schedule(name text, idempotency_key text default null, by text default null)
 returns table (workflow_id text)
 language plpgsql
 security definer
@@ -681,12 +681,12 @@ declare
   s outlast.schedules;
   refusal text;
 begin
-  if trigger_schedule.key !~ '^[A-Za-z0-9_.-]{1,100}$' then
-    raise exception 'outlast.trigger_schedule: key is 1 to 100 letters, digits, "_", "-" and "."'
+  if trigger_schedule.idempotency_key !~ '^[A-Za-z0-9_.-]{1,100}$' then
+    raise exception 'outlast.trigger_schedule: idempotency_key is 1 to 100 letters, digits, "_", "-" and "."'
       using errcode = '22023';
   end if;
   s := outlast.schedule_named('outlast.trigger_schedule', trigger_schedule.name);
-  workflow_id := 'schedule:' || s.name || ':now:' || coalesce(trigger_schedule.key, gen_random_uuid()::text);
+  workflow_id := 'schedule:' || s.name || ':now:' || coalesce(trigger_schedule.idempotency_key, gen_random_uuid()::text);
   perform outlast.tell_due();
   refusal := outlast.start_tick(s, workflow_id, clock_timestamp());
   if refusal is not null then

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from outlast.core.timetables import At, Cron, Every, Timetable, times_within
 
@@ -27,6 +29,7 @@ JITTER_S_MAX = 24 * 3600.0
 TIMES_MAX = 1_000_000_000
 PAUSE_AFTER_MAX = 100
 UPCOMING = 5
+SHOWN_MAX = 10
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,99}", re.ASCII)
 NAME_RULE = 'a letter, then letters, digits, "_", "-" and ".", 100 at most'
 
@@ -261,3 +264,17 @@ class Ticked(NamedTuple):
     schedule: str
     outcome: str
     workflow_id: str | None
+
+
+def check_schedule(arguments: Mapping[str, Any]) -> None:
+    """Raise BadTimetable for a cron expression or a zone that there is not: only Python reads them."""
+    if (expression := arguments.get("cron")) is not None:
+        Cron(expression, arguments.get("tz", "UTC"))
+
+
+def count_ticks(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What a backfill comes to, of what `outlast.backfill_schedule` returns. Raises BadTimetable."""
+    timetable = timetable_of(row["cron"], row["tz"], row["every_s"], row["at"])
+    span = times_within(timetable, row["from"], row["to"], SHOWN_MAX)
+    newest = json.dumps([each.strftime("%Y-%m-%dT%H:%M:%SZ") for each in span.newest])
+    return {"count": span.count, "newest": newest, "dry_run": row["dry"]}
