@@ -15,6 +15,7 @@ from outlast.core.errors import (
     QueueKeyMissing,
     RateLimited,
     RecoveryExhausted,
+    ScheduleNotFound,
     ShuttingDown,
     StepFailed,
     UsageError,
@@ -32,6 +33,7 @@ from outlast.sdk.messages import receive, send
 from outlast.sdk.publishing import publish
 from outlast.sdk.queues import Debounce, Queue, Rate
 from outlast.sdk.requests import Request
+from outlast.sdk.schedules import schedules
 from outlast.sdk.sleeping import sleep, sleep_until
 from outlast.sdk.starting import WorkflowHandle, start, start_once
 from outlast.sdk.steps import step
@@ -63,6 +65,7 @@ __all__ = [
     "RecoveryExhausted",
     "Request",
     "Response",
+    "ScheduleNotFound",
     "ShuttingDown",
     "StepFailed",
     "UsageError",
@@ -83,6 +86,7 @@ __all__ = [
     "publish",
     "random",
     "receive",
+    "schedules",
     "send",
     "sleep",
     "sleep_until",

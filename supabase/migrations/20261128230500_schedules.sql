@@ -154,10 +154,11 @@ as $$
   from (
     select w.workflow_id, w.status, row_number() over (order by w.completed_at desc) as place
     from outlast.workflow_status w
-    where w.tick is not null and w.tick ->> 'schedule' = s.name and w.completed_at > s.since and w.status <> 'CANCELLED'
+    where w.tick is not null and w.tick ->> 'schedule' = s.name and w.completed_at > s.since
+      and w.status <> 'CANCELLED'
     order by w.completed_at desc limit s.pause_after
   ) f
-  having count(*) = s.pause_after and bool_and(f.status in ('ERROR', 'EXHAUSTED'))
+  having count(*) = s.pause_after and bool_and(f.status <> 'SUCCESS')
 $$;
 
 create or replace function outlast.tick_schedules(orders jsonb)

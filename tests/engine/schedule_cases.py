@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from outlast import Queue, context, every, receive, workflow
+from outlast import Queue, ScheduleNotFound, UsageError, context, every, receive, schedules, step, workflow
 from outlast.core.callers import Caller
 from outlast.core.clock import Clock
 from outlast.core.schedules import Schedule, tick_id
@@ -446,3 +446,105 @@ async def test_ticks_of_the_past_are_started_once(database: str, count: int) -> 
         assert [nominal_of(each) for each in ids] == [
             after + timedelta(seconds=EACH_S * (n + 1)) for n in range(count)
         ]
+
+
+# --- what functions do --------------------------------------------------------------------------------
+
+
+@workflow
+async def told_later(n: int = 0) -> list[Any]:
+    tick = context().tick
+    return [n, tick is not None and tick.schedule]
+
+
+@step
+async def make(name: str, seconds: int) -> None:
+    await schedules.create(name, told_later, every(seconds=seconds, input={"n": seconds}))
+
+
+@step
+def pause_and_resume(name: str) -> None:
+    schedules.pause(name, "because")
+    schedules.pause(name, "because")
+    schedules.resume(name)
+
+
+@step
+async def run_now(name: str) -> str:
+    one = await schedules.trigger(name, idempotency_key="k")
+    assert (await schedules.trigger(name, idempotency_key="k")).workflow_id == one.workflow_id
+    return one.workflow_id
+
+
+@step
+async def delete(name: str) -> None:
+    await schedules.delete(name)
+    with pytest.raises(ScheduleNotFound):
+        await schedules.pause(name)
+
+
+async def test_functions_make_and_manage_schedules(database: str) -> None:
+    @workflow
+    async def flow() -> str:
+        await make("mine", EACH_S)
+        await make("mine", EACH_S)
+        await pause_and_resume.aio("mine")
+        return await run_now("mine")
+
+    @workflow
+    async def away() -> None:
+        await delete("mine")
+
+    async with engine_on(database, flow, away, told_later) as bench:
+        ran = await bench.run(flow)
+        assert await bench.result(ran) == [EACH_S, "mine"]
+        row = await planned(bench, "mine")
+        assert row["function"] == "told_later"
+        await age(bench, "mine", EACH_S)
+        await started(bench, "mine", 2)
+        await bench.run(away)
+
+
+async def test_functions_count_and_start_ticks_of_the_past(database: str) -> None:
+    @step
+    async def fill(dry_run: bool) -> int:
+        row = await planned(bench, "job")
+        until = row["nominal_at"] - timedelta(seconds=EACH_S)
+        found = await schedules.backfill("job", until - timedelta(seconds=3 * EACH_S), until, dry_run=dry_run)
+        assert found.newest[-1] == until
+        return found.count
+
+    @workflow
+    async def flow() -> list[int]:
+        return [await fill(True), await fill(False)]
+
+    async with engine_on(database, flow, told(every(seconds=EACH_S))) as bench:
+        assert await bench.run(flow) == [3, 3]
+        await started(bench, "job", 3)
+
+
+async def test_what_a_body_may_not_do_to_schedules(database: str) -> None:
+    @workflow
+    async def flow() -> None:
+        with pytest.raises(UsageError, match="put it into a step"):
+            await schedules.pause("mine")
+
+    async with engine_on(database, flow) as bench:
+        await bench.run(flow)
+
+
+async def test_a_bad_schedule_is_refused_where_it_is_made(database: str) -> None:
+    @step
+    async def declared() -> None:
+        with pytest.raises(UsageError, match="is declared by a function's file"):
+            await schedules.create("job", told_later, every(seconds=5))
+        with pytest.raises(UsageError, match="is declared by a function's file"):
+            await schedules.delete("job")
+
+    @workflow
+    async def flow() -> None:
+        await declared()
+
+    async with engine_on(database, flow, told_later, told(every(seconds=EACH_S))) as bench:
+        await planned(bench, "job")
+        await bench.run(flow)

@@ -27,6 +27,7 @@ from outlast.core.records import (
     WorkflowStates,
 )
 from outlast.core.schedules import Backfill, Declared, Order, ScheduleWork, Ticked, Unusable
+from outlast.core.verbs import Verb
 
 UNBOUNDED = 2**62
 """No limit of bytes."""
@@ -312,6 +313,15 @@ class ScheduleStore(Protocol):
         """Start these ticks of the past, and note what is left; how many were started.
 
         None if the schedule has changed. Raises Unreachable.
+        """
+        ...
+
+    async def act(
+        self, verb: Verb, key: str | None, arguments: Mapping[str, Any], by: str
+    ) -> Mapping[str, Any]:
+        """Do a verb; what its function returns. `by` says who does it.
+
+        Raises NoSuchRow, Unacceptable, NotNow, Unreachable (in doubt: doing it again is no error).
         """
         ...
 

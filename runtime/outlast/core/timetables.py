@@ -1,8 +1,9 @@
 """When a schedule ticks: by a cron expression in a time zone, every so often, or once. Pure.
 
-Cron's fields are read by cronsim, which is imported at the first use. A daylight-saving change is kept as
-Debian's cron does: a fixed time in the gap comes once, at the first instant after it; one that the clock
-shows twice comes once, the first time; and minutes or hours that begin with `*` come in real intervals.
+Cron's fields are read by cronsim, which is imported at the first use, as zones are. A daylight-saving
+change is kept as Debian's cron does: a fixed time in the gap comes once, at the first instant after it; one
+that the clock shows twice comes once, the first time; minutes or hours that begin with `*` come in real
+intervals.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
-from zoneinfo import ZoneInfo
 
 EXPRESSION_CHARS_MAX = 200
 ZONE_CHARS_MAX = 100
@@ -178,6 +178,8 @@ def zone_of(name: str) -> tzinfo:
     """The time zone of this name. Raises BadTimetable."""
     if name == "UTC":
         return UTC
+    from zoneinfo import ZoneInfo
+
     try:
         if not isinstance(name, str) or len(name) > ZONE_CHARS_MAX:
             raise ValueError(name)

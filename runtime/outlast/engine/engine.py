@@ -96,6 +96,8 @@ class Engine:
             catalog,
             store.messages,
             services,
+            store.schedules,
+            self._schedules_changed,
         )
         pace = Pace(
             options.tick_s, options.claim_batch, options.workflows_max, options.suspect_after, self._allowance
@@ -265,6 +267,10 @@ class Engine:
     def _queued(self, at_s: float) -> None:
         """Something waits in a queue, or has left its place there: see what may begin."""
         self._membership.decide_soon(at_s)
+
+    def _schedules_changed(self) -> None:
+        self._ticker.loop.wake()
+        self._ticked()
 
     def _ticked(self) -> None:
         """Schedules have started workflows: see whether they run here."""

@@ -43,7 +43,7 @@ class PostgresStore:
         self.workflows = PostgresWorkflows(self._pool)
         self.messages = PostgresMessages(self._pool)
         self.queues = PostgresQueues(self._pool)
-        self.schedules = PostgresSchedules(self._pool, instance_id)
+        self.schedules = PostgresSchedules(self._pool, instance_id, self.workflows)
         self.message_queues = PostgresMessageQueues(self._pool, instance_id)
         self._current = False
 

@@ -28,6 +28,7 @@ from outlast.core.timetables import At, BadTimetable, Cron, Every, Timetable
 from outlast.store.pool import Pool
 from outlast.store.queries import load
 from outlast.store.repeatable import rows_of
+from outlast.store.workflows import PostgresWorkflows
 
 _SQL = load("schedules.sql")
 DUE_MAX = 100
@@ -36,8 +37,10 @@ DUE_MAX = 100
 class PostgresSchedules:
     """`ScheduleStore`."""
 
-    def __init__(self, pool: Pool, instance_id: str) -> None:
+    def __init__(self, pool: Pool, instance_id: str, workflows: PostgresWorkflows) -> None:
+        """`workflows` does verbs, to schedules as to all else."""
         self._pool = pool
+        self.act = workflows.act
         self._instance_id = instance_id
 
     async def due(self) -> ScheduleWork:

@@ -3,23 +3,39 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
+from outlast.core.ports import NoSuchRow, NotNow, Unacceptable
 from outlast.core.records import NewWorkflow
 from outlast.core.schedules import (
     Backfill,
+    Catchup,
     Declared,
     DueSchedule,
     Order,
     Overlap,
+    Policies,
+    Schedule,
     ScheduleWork,
     Ticked,
     Unusable,
     tick_id,
+    timetable_of,
 )
 from outlast.core.status import LIVE, Status
+from outlast.core.timetables import times_within
+from outlast.core.verbs import (
+    BACKFILL_SCHEDULE,
+    CREATE_SCHEDULE,
+    DELETE_SCHEDULE,
+    PAUSE_SCHEDULE,
+    RESUME_SCHEDULE,
+    TRIGGER_SCHEDULE,
+    Verb,
+)
 from outlast.testing.database import Database
 from outlast.testing.rows import ScheduleRow, TickRow, Workflow
 from outlast.testing.statements.queues import QueueStatements
@@ -125,13 +141,15 @@ class ScheduleStatements:
         outcome = "skipped" if skipped or refusal else "waits" if waiting else "moved"
         return Ticked(name, "started" if started else outcome, started)
 
-    def _start(self, name: str, row: ScheduleRow, nominal: datetime) -> tuple[str | None, str | None]:
+    def _start(
+        self, name: str, row: ScheduleRow, nominal: datetime, workflow_id: str | None = None
+    ) -> tuple[str | None, str | None]:
         """The id of the workflow, or why its queue didn't take it."""
         times = {"nominal": nominal, "actual": self._now(), "previous": row.last_at}
         tick = {"schedule": name, **{each: at and at.isoformat() for each, at in times.items()}}
         queue = next((q for q, known in self._db.queues.items() if row.function in known.functions), None)
         new = NewWorkflow(
-            tick_id(name, nominal),
+            workflow_id or tick_id(name, nominal),
             row.function,
             row.schedule.input,
             claims=_CLAIMS,
@@ -178,6 +196,96 @@ class ScheduleStatements:
 
     def _note(self, name: str, nominal: datetime, outcome: str, count: int) -> None:
         self._db.ticks.append(TickRow(name, nominal, outcome, count))
+
+    # --- verbs ----------------------------------------------------------------------------------------
+
+    def act(self, verb: Verb, key: str | None, arguments: Mapping[str, Any], by: str) -> Mapping[str, Any]:
+        """The functions of verbs."""
+        if verb.check is not None:
+            try:
+                verb.check(arguments)
+            except ValueError as error:
+                raise Unacceptable(str(error)) from error
+        if verb is CREATE_SCHEDULE:
+            return self._create(arguments)
+        row = self._db.schedules.get(key or "")
+        if row is None or key is None:
+            raise NoSuchRow
+        return self._acts[verb](key, row, arguments)
+
+    @property
+    def _acts(self) -> Mapping[Verb, Callable[[str, ScheduleRow, Mapping[str, Any]], Mapping[str, Any]]]:
+        return {
+            DELETE_SCHEDULE: self._delete,
+            PAUSE_SCHEDULE: self._pause,
+            RESUME_SCHEDULE: self._resume,
+            TRIGGER_SCHEDULE: self._trigger,
+            BACKFILL_SCHEDULE: self._backfill,
+        }
+
+    def _create(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        name, every = given["name"], given.get("every")
+        every_s = None if every is None else every.total_seconds()
+        policies = Policies(
+            Catchup(given.get("catchup", "last")),
+            Overlap(given.get("overlap", "skip")),
+            given.get("until"),
+            given.get("times"),
+            given.get("jitter", timedelta()).total_seconds(),
+            given.get("pause_after"),
+        )
+        timetable = timetable_of(given.get("cron"), given.get("tz"), every_s, given.get("at"))
+        schedule = Schedule(timetable, policies, None, json.dumps(given.get("input", {})))
+        row = self._db.schedules.get(name)
+        if row is not None and row.declared:
+            raise NotNow(f"{name!r} is declared by a function's file")
+        if row is None or (row.function, row.schedule) != (given["function"], schedule):
+            revision = 1 if row is None else row.revision + 1
+            self._db.schedules[name] = ScheduleRow(
+                given["function"], schedule, self._now(), revision=revision
+            )
+        return {"created": name}
+
+    def _delete(self, name: str, row: ScheduleRow, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        if row.declared and not row.orphaned:
+            raise NotNow(f"{name!r} is declared by a function's file")
+        del self._db.schedules[name]
+        return {"deleted": name}
+
+    def _pause(self, name: str, row: ScheduleRow, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        row.paused, row.waiting_at = given.get("why", ""), None
+        row.revision += 1
+        return {"paused": name}
+
+    def _resume(self, name: str, row: ScheduleRow, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        if row.orphaned:
+            raise NotNow(f"no function's file declares {name!r} any more")
+        if row.paused is not None:
+            row.paused, row.nominal_at, row.next_at = None, None, None
+            row.since = self._now()
+            row.revision += 1
+        return {"resumed": name}
+
+    def _trigger(self, name: str, row: ScheduleRow, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        key = given.get("idempotency_key") or f"{self._db.chance.getrandbits(64):x}"
+        workflow_id = f"schedule:{name}:now:{key}"
+        _, refusal = self._start(name, row, self._now(), workflow_id)
+        if refusal is not None:
+            raise NotNow(refusal)
+        return {"workflow_id": workflow_id}
+
+    def _backfill(self, name: str, row: ScheduleRow, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        span, dry_run = (given["after"], given["until"]), given.get("dry_run", False)
+        if span[0] >= span[1]:
+            raise Unacceptable("until is later than after, by at most 366 days")
+        if span[1] > self._now():
+            raise Unacceptable("until is in the future, and its ticks will come by themselves")
+        if not dry_run and row.backfill is None:
+            row.backfill = span
+            row.revision += 1
+        times = times_within(row.schedule.timetable, *span, 10)
+        newest = json.dumps([each.isoformat() for each in times.newest])
+        return {"count": times.count, "newest": newest, "dry_run": dry_run}
 
     # --- what else changes schedules ----------------------------------------------------------------------
 
