@@ -15,7 +15,7 @@ from outlast.core.budget import weigh
 from outlast.core.errors import UsageError
 from outlast.core.observations import LoopFailed, QueueConsumed, QueueRefused, WorkflowStarted
 from outlast.core.ports import QueueUnusable
-from outlast.engine.instances import queues
+from outlast.engine.instances import consuming
 from outlast.store.connections import Database
 from outlast.store.instances import RecoveryLimits
 from outlast.store.postgres import PostgresStore
@@ -454,7 +454,7 @@ async def test_messages_are_taken_as_there_is_memory_for_them(queue_database: st
         await bench.until(lambda: known.held_since is not None)
         assert len(bench.live) == 3
         taken = len(await bench.rows("select 1 from outlast.workflow_status"))
-        assert taken == queues.SHARE_FIRST  # before anything was known of them
+        assert taken == consuming.SHARE_FIRST  # before anything was known of them
         go.set()
 
         def count() -> bool:
