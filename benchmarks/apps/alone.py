@@ -6,8 +6,10 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+from outlast.core.records import DeclaredQueue
 from outlast.engine.engine import Engine
 from outlast.engine.options import EngineOptions
+from outlast.functions.queues import declared_queues
 from outlast.host.collector import collect_seldom
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.workflows import Workflow
@@ -38,9 +40,13 @@ class Functions:
         """See core.ports.Catalog."""
         return list(self._workflows)
 
-    def queues(self) -> dict[str, list[str]]:
+    def message_queues(self) -> dict[str, list[str]]:
         """See core.ports.Catalog."""
         return {}
+
+    def queues(self) -> Sequence[DeclaredQueue]:
+        """See core.ports.Catalog."""
+        return list(declared_queues(self._workflows).values())
 
 
 @contextlib.asynccontextmanager

@@ -10,6 +10,10 @@ from outlast.core.errors import (
     NotSerializable,
     OutlastError,
     Overloaded,
+    QueueBusy,
+    QueueFull,
+    QueueKeyMissing,
+    RateLimited,
     RecoveryExhausted,
     ShuttingDown,
     StepFailed,
@@ -26,6 +30,7 @@ from outlast.sdk.deterministic import now, random, uuid4
 from outlast.sdk.http import Headers, HTTPException, Response
 from outlast.sdk.messages import receive, send
 from outlast.sdk.publishing import publish
+from outlast.sdk.queues import Debounce, Queue, Rate
 from outlast.sdk.requests import Request
 from outlast.sdk.sleeping import sleep, sleep_until
 from outlast.sdk.starting import WorkflowHandle, start, start_once
@@ -39,6 +44,7 @@ __all__ = [
     "CallerTokenGone",
     "Context",
     "DatabaseUnavailable",
+    "Debounce",
     "HTTPException",
     "Headers",
     "InvalidInput",
@@ -47,6 +53,12 @@ __all__ = [
     "NotSerializable",
     "OutlastError",
     "Overloaded",
+    "Queue",
+    "QueueBusy",
+    "QueueFull",
+    "QueueKeyMissing",
+    "Rate",
+    "RateLimited",
     "RecoveryExhausted",
     "Request",
     "Response",

@@ -148,7 +148,7 @@ async def test_many_that_take_share_what_there_is(queue_database: str) -> None:
 
     async def take_all(store: PostgresStore) -> list[str]:
         taken: list[str] = []
-        while workflows := await store.queues.consume("orders", "orders", 7):
+        while workflows := await store.message_queues.consume("orders", "orders", 7):
             assert len(workflows) <= 7
             taken += [each.workflow_id for each in workflows]
         return taken
@@ -215,12 +215,12 @@ async def test_of_a_queue_made_anew_too_a_message_that_came_back_is_not_run_agai
             connection.execute(f"select pgmq.send('orders', '{{\"sku\": \"{sku}\"}}')".encode())
             connection.execute("create table if not exists kept as select * from pgmq.q_orders with no data")
             connection.execute("insert into kept select * from pgmq.q_orders")
-            assert len(await store.queues.consume("orders", "orders", 5)) == 1
+            assert len(await store.message_queues.consume("orders", "orders", 5)) == 1
             connection.execute("select pgmq.drop_queue('orders'), pgmq.create('orders')")
         for sku in ("old", "new"):
             again = "insert into pgmq.q_orders overriding system value select * from kept"
             connection.execute(f"{again} where message ->> 'sku' = '{sku}'".encode())
-            assert await store.queues.consume("orders", "orders", 5) == []
+            assert await store.message_queues.consume("orders", "orders", 5) == []
             assert connection.execute("select count(*) from pgmq.q_orders").fetchone() == (0,)
     await store.close()
 
@@ -231,10 +231,10 @@ async def test_a_rollback_leaves_the_message(queue_database: str) -> None:
         connection.execute("select pgmq.send('orders', '{\"sku\": \"w\"}')")
         connection.execute("alter table outlast.workflow_status add constraint never check (queue is null)")
         with pytest.raises(QueueUnusable, match="never"):
-            await store.queues.consume("orders", "orders", 5)
+            await store.message_queues.consume("orders", "orders", 5)
         assert connection.execute("select read_ct from pgmq.q_orders").fetchall() == [(0,)]
         connection.execute("alter table outlast.workflow_status drop constraint never")
-    (claimed,) = await store.queues.consume("orders", "orders", 5)
+    (claimed,) = await store.message_queues.consume("orders", "orders", 5)
     assert claimed.workflow_id == "pgmq:orders:1"
     await store.close()
 
@@ -331,7 +331,7 @@ async def test_pgmq_before_1_5_has_no_headers_and_no_conditions(queue_database: 
             " 'select msg_id, read_ct, enqueued_at, vt, message from pgmq.read_newer($1, $2, $3)'"
         )
         connection.execute("select pgmq.send('orders', '{\"sku\": \"w\"}')")
-        (claimed,) = await store.queues.consume("orders", "orders", 5)
+        (claimed,) = await store.message_queues.consume("orders", "orders", 5)
         assert claimed.workflow_id == "pgmq:orders:1"
         row = connection.execute("select attributes from outlast.workflow_status").fetchone()
         assert row is not None
@@ -350,13 +350,13 @@ async def test_who_may_not_use_pgmq_is_told_what_to_grant(queue_database: str) -
         store = a_store(psycopg.conninfo.make_conninfo(queue_database, user=role), "i")
         try:
             with pytest.raises(QueueUnusable, match="permission denied for schema pgmq") as refused:
-                await store.queues.consume("orders", "orders", 5)
+                await store.message_queues.consume("orders", "orders", 5)
             assert "SUPABASE_DB_URL" in refused.value.remedy
             connection.execute(f"grant usage on schema pgmq to {role}".encode())
             with pytest.raises(QueueUnusable, match="permission denied for table q_orders"):
-                await store.queues.consume("orders", "orders", 5)
+                await store.message_queues.consume("orders", "orders", 5)
             connection.execute(f"grant all on pgmq.q_orders to {role}".encode())
-            (claimed,) = await store.queues.consume("orders", "orders", 5)
+            (claimed,) = await store.message_queues.consume("orders", "orders", 5)
             assert claimed.workflow_id == "pgmq:orders:1"
         finally:
             await store.close()

@@ -14,7 +14,7 @@ from outlast.core.messages import message_in
 from outlast.core.names import fingerprint_of
 from outlast.core.observations import LoopFailed, Observation
 from outlast.core.ports import Unreachable
-from outlast.core.records import NewWorkflow, WorkflowState
+from outlast.core.records import DeclaredQueue, NewWorkflow, WorkflowState
 from outlast.core.status import LIVE, Status
 from outlast.engine.engine import Engine
 from outlast.engine.options import EngineOptions
@@ -65,8 +65,11 @@ class Catalog:
     def workflow_names(self) -> list[str]:
         return ["interpret"]
 
-    def queues(self) -> dict[str, list[str]]:
+    def message_queues(self) -> dict[str, list[str]]:
         return {}
+
+    def queues(self) -> list[DeclaredQueue]:
+        return []
 
 
 class Instance(Process):

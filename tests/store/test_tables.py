@@ -25,7 +25,8 @@ CHANGES = {
     ("instances.sql", "recover"): {Change.RECOVER, Change.EXHAUST},
     ("start.sql", "insert"): {Change.START, Change.ENQUEUE},
     ("journal.sql", "commit_batch"): {Change.START, Change.ENQUEUE, Change.SUSPEND},
-    ("queues.sql", "consume"): {Change.START, Change.ENQUEUE},
+    ("journal.sql", "enqueue_batch"): {Change.START, Change.ENQUEUE},
+    ("pgmq.sql", "consume"): {Change.START, Change.ENQUEUE},
     ("messages.sql", "deliver"): {Change.SUSPEND},
     **{("workflows.sql", verb.name): {verb.change} for verb in VERBS if verb.change is not None},
 }

@@ -14,10 +14,13 @@ from outlast.core.records import (
     ClaimedWorkflow,
     Claims,
     Committed,
+    DeclaredQueue,
     Delivered,
+    Entered,
     InboxQuery,
     LostInstance,
     NewWorkflow,
+    QueueClaims,
     RunningStep,
     StepRecord,
     WorkflowStates,
@@ -155,6 +158,20 @@ class InstanceStore(Protocol):
         """
         ...
 
+    async def claim_queued(
+        self,
+        functions: Sequence[str],
+        room: int,
+        suspects: int,
+        bytes_left: int = UNBOUNDED,
+        *,
+        alone: bool = True,
+        large: tuple[int, bool] | None = None,
+        limit_s: float | None = None,
+    ) -> QueueClaims:
+        """Claim what queues let begin, within their limits. As `claim`."""
+        ...
+
     async def recover(self, lost: Sequence[LostInstance]) -> list[tuple[str, str]]:
         """Make workflows of lost instances claimable; ids and statuses (PENDING or EXHAUSTED) of a batch.
 
@@ -236,6 +253,18 @@ class MessageStore(Protocol):
 
 
 class QueueStore(Protocol):
+    """Queues: how calls enter them, and what code says of them."""
+
+    async def enqueue(self, new: NewWorkflow, nonce: int) -> Entered:
+        """Let a workflow enter its queue by its door. Raises Unreachable (in doubt), BadData."""
+        ...
+
+    async def declare(self, queues: Sequence[DeclaredQueue]) -> None:
+        """Make known what code says of these queues. Raises Unreachable."""
+        ...
+
+
+class MessageQueueStore(Protocol):
     """Supabase Queues."""
 
     async def consume(
@@ -275,8 +304,12 @@ class Catalog(Protocol):
         """The names of all workflows that can run."""
         ...
 
-    def queues(self) -> Mapping[str, Sequence[str]]:
-        """For each queue the names of the workflows that consume it. More than one is a conflict."""
+    def message_queues(self) -> Mapping[str, Sequence[str]]:
+        """For each Supabase Queue the names of the workflows that consume it. More than one is a conflict."""
+        ...
+
+    def queues(self) -> Sequence[DeclaredQueue]:
+        """The queues that code declares."""
         ...
 
 
@@ -310,5 +343,10 @@ class Store(Protocol):
 
     @property
     def queues(self) -> QueueStore:
+        """Queues."""
+        ...
+
+    @property
+    def message_queues(self) -> MessageQueueStore:
         """Supabase Queues."""
         ...

@@ -131,7 +131,7 @@ OVERRIDABLE = frozenset(
         "start_within",
     ]
 )
-"""What operators may change. The rest decides how calls enter, which instances must agree on: code says it."""
+"""What operators may change. The rest says how calls enter, which all instances must know."""
 
 
 def check_option(name: str, value: Any) -> None:

@@ -20,8 +20,8 @@ from outlast.engine.execution.services import Services
 from outlast.engine.executor import Executor
 from outlast.engine.function_host import FunctionHost
 from outlast.engine.instances.allowance import Allowance
+from outlast.engine.instances.consuming import Consumer
 from outlast.engine.instances.membership import Membership, Pace
-from outlast.engine.instances.queues import Consumer
 from outlast.engine.journal import Journal
 from outlast.engine.lease import Lease
 from outlast.engine.options import EngineOptions
@@ -62,6 +62,7 @@ class Engine:
             observe=observe,
             step_threads=self._step_threads,
             suspended=self._suspended,
+            left_queue=lambda: self._queued(self.clock.now_s()),
             delivery=self._delivery,
             moment_s=options.moment_s,
             replay_arguments=options.replay_arguments,
@@ -82,6 +83,8 @@ class Engine:
             self._used_bytes,
             budget,
             options,
+            store.queues,
+            self._queued,
         )
         self.host = services.host = FunctionHost(
             self.entrance,
@@ -106,12 +109,14 @@ class Engine:
             self.clock,
             lambda: set(self.starts.under_way),
             self._delivery.arrived,
+            self.starts.learn_full_queues,
+            store.queues,
             observe,
             pace,
         )
         self._taken_max = max(1, pace.claims_below)
         self._consumer = Consumer(
-            store.queues,
+            store.message_queues,
             catalog,
             self._lease,
             self._room,
@@ -245,6 +250,10 @@ class Engine:
     def instance_id(self) -> str:
         """The name of this instance."""
         return self._instance_id
+
+    def _queued(self, at_s: float) -> None:
+        """Something waits in a queue, or has left its place there: see what may begin."""
+        self._membership.decide_soon(at_s)
 
     def _suspended(self, wake_at_s: float | None) -> None:
         """A workflow left the memory: be there when it wakes."""

@@ -171,6 +171,8 @@ class Executor:
                 if execution.workflow_id in self.suspects:
                     self.suspects.remove(execution.workflow_id)
                     self._services.suspended(self._services.clock.now_s())  # the next one's turn
+            if claimed.queue is not None:
+                self._services.left_queue()
             if execution.load_bytes > FREES_BYTES:
                 self._services.suspended(self._services.clock.now_s())  # there is memory for another
             if not self.live:

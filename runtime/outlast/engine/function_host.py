@@ -13,8 +13,9 @@ from outlast.core.errors import UsageError, WorkflowNotFound
 from outlast.core.failures import globals_of
 from outlast.core.names import workflow_id_of
 from outlast.core.observations import CallUnawaited
+from outlast.core.placement import USUAL, Placement
 from outlast.core.ports import Catalog, Conflicted, MessageStore, TransactionWork
-from outlast.core.records import StepRecord, WorkflowState
+from outlast.core.records import DeclaredQueue, StepRecord, WorkflowState
 from outlast.engine.concurrency import in_thread
 from outlast.engine.entrance import Entrance, reaching
 from outlast.engine.execution.services import Child, Services
@@ -26,6 +27,7 @@ from outlast.engine.waits.results import result_of
 from outlast.sdk.context import current_caller
 from outlast.sdk.definitions import TransactionDefinition, WorkflowDefinition
 from outlast.sdk.operations import Args, Kwargs
+from outlast.sdk.queues import Queue
 
 
 class FunctionHost:
@@ -51,22 +53,38 @@ class FunctionHost:
         self._messages = messages
         self._services = services
 
-    async def start(self, workflow: WorkflowDefinition, args: Args, kwargs: Kwargs, key: str | None) -> str:
+    async def start(
+        self,
+        workflow: WorkflowDefinition,
+        args: Args,
+        kwargs: Kwargs,
+        key: str | None,
+        placement: Placement = USUAL,
+    ) -> str:
         """See `sdk.running.Host`."""
-        return await self._start(workflow, args, kwargs, key, None)
+        return await self._start(workflow, args, kwargs, key, None, placement)
 
     async def start_child(
         self, child: Child, workflow: WorkflowDefinition, args: Args, kwargs: Kwargs
     ) -> str:
         """See ExecutionHost."""
-        return await self._start(workflow, args, kwargs, child.key, child)
+        return await self._start(workflow, args, kwargs, child.key, child, child.placement)
 
     async def _start(
-        self, workflow: WorkflowDefinition, args: Args, kwargs: Kwargs, key: str | None, child: Child | None
+        self,
+        workflow: WorkflowDefinition,
+        args: Args,
+        kwargs: Kwargs,
+        key: str | None,
+        child: Child | None,
+        placement: Placement,
     ) -> str:
         function = self._catalog.name_of(workflow)
         if function is None:
             raise UsageError(_not_served(workflow.fn))
+        queue: Queue | None = placement.queue
+        if queue is not None and queue.options and queue.name not in self._catalog_queues():
+            await self._starts.declare(DeclaredQueue(queue.name, queue.options, ()))
         caller, token = current_caller()
         if child is not None and key is None:
             workflow_id = child.workflow_id
@@ -84,9 +102,13 @@ class FunctionHost:
             claims=caller.record(),
             parent=None if child is None else child.parent,
             ends_by_s=None if child is None else child.ends_by_s,
+            placement=placement,
         )
-        await self._starts.start_new(new, workflow, None, token)
-        return workflow_id
+        state = await self._starts.start_new(new, workflow, None, token)
+        return workflow_id if state is None else state.workflow_id
+
+    def _catalog_queues(self) -> set[str]:
+        return {each.name for each in self._catalog.queues()}
 
     async def result(self, workflow_id: str) -> Any:
         """See `sdk.running.Host`."""

@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 
 from outlast.core import observations
 from outlast.core.observations import Observer
+from outlast.core.records import DeclaredQueue
 from outlast.functions.declared import Declare, declare_nothing
 from outlast.functions.edition import Edition, make_edition
 from outlast.functions.errors import FunctionBroken, FunctionMissing
@@ -129,9 +130,13 @@ class Catalog:
         """The names of all workflows that can run."""
         return list(self._edition.routes.workflows)
 
-    def queues(self) -> dict[str, list[str]]:
+    def message_queues(self) -> dict[str, list[str]]:
         """By Supabase Queue, the workflows that consume it."""
-        return self._edition.routes.queues
+        return self._edition.routes.message_queues
+
+    def queues(self) -> list[DeclaredQueue]:
+        """The queues of all workflows that can run."""
+        return list(self._edition.routes.queues.values())
 
     def _tell(self, former: Edition, edition: Edition) -> None:
         for path, remedy in edition.misnamed.items():

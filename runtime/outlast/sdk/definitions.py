@@ -12,6 +12,7 @@ from outlast.core.retry import RetryPolicy
 from outlast.sdk.auth import AuthMode
 from outlast.sdk.environment import Own, current_environment
 from outlast.sdk.inputs import Inputs
+from outlast.sdk.queues import Queue
 from outlast.sdk.webhooks import Webhook
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -63,8 +64,8 @@ class WorkflowDefinition:
     auth: tuple[AuthMode, ...] | None = None
     """Whom it lets in; None leaves that to the gateway."""
     webhook: Webhook | None = None
-    queue: str | None = None
-    """The Supabase Queue whose messages start it."""
+    queue: Queue | None = None
+    """The queue that its workflows wait in; of a Supabase Queue the messages start it, too."""
     steps_visible: bool = False
     """Whether users see what the steps of their workflows returned."""
     headers: frozenset[str] = frozenset()

@@ -11,6 +11,7 @@ from threading import get_ident
 from typing import Any, Protocol
 
 from outlast.core.errors import UsageError
+from outlast.core.placement import USUAL, Placement
 from outlast.sdk.definitions import TransactionDefinition, WorkflowDefinition
 from outlast.sdk.operations import Args, Kwargs, Operation
 
@@ -43,7 +44,14 @@ class Body(Protocol):
 class Host(Protocol):
     """What handlers, ASGI apps and steps reach of the engine."""
 
-    async def start(self, workflow: WorkflowDefinition, args: Args, kwargs: Kwargs, key: str | None) -> str:
+    async def start(
+        self,
+        workflow: WorkflowDefinition,
+        args: Args,
+        kwargs: Kwargs,
+        key: str | None,
+        placement: Placement = USUAL,
+    ) -> str:
         """Start a workflow; its id once its row is durable."""
         ...
 

@@ -199,8 +199,8 @@ class PostgresWorkflows:
     async def _states(self, ids: Sequence[str], *, ended: bool) -> WorkflowStates:
         parameters = {"ids": list(ids), "ended": ended}
         rows, cut = await rows_within(self._pool, _SQL["states"], parameters, LOOK_BYTES_MAX)
-        states = (WorkflowState(**{**row, "status": Status(row["status"])}) for row in rows)
-        return WorkflowStates({each.workflow_id: each for each in states}, cut)
+        states = {row.pop("asked"): WorkflowState(**{**row, "status": Status(row["status"])}) for row in rows}
+        return WorkflowStates(states, cut)
 
 
 def _call(function: str, given: Iterable[str]) -> Composed:

@@ -12,7 +12,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from outlast.core.failures import globals_of
+from outlast.core.records import DeclaredQueue
 from outlast.functions.folder import ROOT
+from outlast.functions.queues import declared_queues
 from outlast.functions.routes import FunctionFile, Routes, Target, list_served
 from outlast.functions.serving import NothingServed, Offer, offer_of
 from outlast.functions.visibility import visible_steps
@@ -64,9 +66,13 @@ class GivenCatalog:
         """See Catalog."""
         return list(self._workflows)
 
-    def queues(self) -> dict[str, list[str]]:
+    def message_queues(self) -> dict[str, list[str]]:
         """See Catalog. None: messages of queues aren't simulated."""
         return {}
+
+    def queues(self) -> list[DeclaredQueue]:
+        """See Catalog."""
+        return list(declared_queues(self._workflows).values())
 
     # --- over HTTP ----------------------------------------------------------------------------------------
 

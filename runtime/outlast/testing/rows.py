@@ -35,6 +35,19 @@ class Workflow:
 
 
 @dataclass(slots=True)
+class QueueRow:
+    """A row of `queues`, and when its workflows began and calls came."""
+
+    options: dict[str, Any] = field(default_factory=dict)
+    paused: bool = False
+    paused_keys: set[str] = field(default_factory=set)
+    last_key: str | None = None
+    decided_at: float = float("-inf")
+    starts: list[tuple[float, str]] = field(default_factory=list)
+    calls: list[float] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class Record:
     """A row of `operation_outputs`."""
 

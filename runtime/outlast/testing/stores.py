@@ -12,6 +12,7 @@ from outlast.core.ports import (
     Fence,
     InstanceStore,
     JournalStore,
+    MessageQueueStore,
     MessageStore,
     QueueStore,
     TransactionStore,
@@ -25,6 +26,7 @@ from outlast.testing.statements.instances import InstanceStatements
 from outlast.testing.statements.journal import JournalStatements
 from outlast.testing.statements.messages import MessageStatements
 from outlast.testing.statements.pages import PageStatements
+from outlast.testing.statements.queues import QueueStatements
 from outlast.testing.statements.workflows import WorkflowStatements
 
 T = TypeVar("T")
@@ -101,7 +103,8 @@ class MemoryStore:
         )
         self.workflows: WorkflowStore = Linked(link, workflows, load=partial(_load, link, workflows))
         self.messages: MessageStore = Linked(link, MessageStatements(database))
-        self.queues: QueueStore = NoQueues()
+        self.queues: QueueStore = Linked(link, QueueStatements(database))
+        self.message_queues: MessageQueueStore = NoQueues()
 
 
 class Linked:
@@ -120,7 +123,7 @@ class Linked:
 
 
 class NoQueues:
-    """See QueueStore. The programs consume none."""
+    """See MessageQueueStore. The programs consume none."""
 
     async def consume(
         self,
@@ -130,7 +133,7 @@ class NoQueues:
         version: str | None = None,
         timeout_s: float | None = None,
     ) -> list[ClaimedWorkflow]:
-        """See QueueStore."""
+        """See MessageQueueStore."""
         raise AssertionError(queue)
 
 

@@ -9,6 +9,7 @@ from outlast.core.status import Status
 from outlast.testing.database import Database
 from outlast.testing.rows import Instance
 from outlast.testing.statements.claiming import ClaimStatement
+from outlast.testing.statements.queues import QueueClaimStatement
 
 
 class InstanceStatements:
@@ -19,6 +20,7 @@ class InstanceStatements:
         self._me = instance_id
         self._claims = ClaimStatement(database, instance_id)
         self.claim = self._claims.claim
+        self.claim_queued = QueueClaimStatement(database, instance_id).claim_queued
         self._session = session
 
     def beat(self, lease_ttl_s: float, running: Sequence[RunningStep] | None = None) -> Beat:

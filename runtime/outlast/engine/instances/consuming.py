@@ -11,7 +11,7 @@ from outlast.core.background import Loop
 from outlast.core.budget import Budget
 from outlast.core.clock import monotonic
 from outlast.core.observations import Observer, QueueConsumed, QueueRefused, WorkflowsClaimed, WorkflowStarted
-from outlast.core.ports import Catalog, QueueStore, QueueUnusable
+from outlast.core.ports import Catalog, MessageQueueStore, QueueUnusable
 from outlast.core.records import ClaimedWorkflow
 from outlast.engine.lease import Lease
 
@@ -62,7 +62,7 @@ class Consumer:
 
     def __init__(
         self,
-        store: QueueStore,
+        store: MessageQueueStore,
         catalog: Catalog,
         lease: Lease,
         room: Callable[[], int],
@@ -85,7 +85,7 @@ class Consumer:
         self.loop = Loop("queues", self._look_at_all, observe)
 
     async def _look_at_all(self) -> float:
-        queues = dict(self._catalog.queues())
+        queues = dict(self._catalog.message_queues())
         self._refused = {queue: told for queue, told in self._refused.items() if queue in queues}
         more = False
         # In any order: the first may leave no room to those after it.
