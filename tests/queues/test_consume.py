@@ -414,7 +414,7 @@ async def test_large_messages_hold_up_no_small_one(
     queue_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Sixteen together take longer than a look may. Here it is a trigger that takes its time for each."""
-    monkeypatch.setattr(queues, "LOOK_LIMIT_S", 1.0)
+    monkeypatch.setattr(consuming, "LOOK_LIMIT_S", 1.0)
     async with engine_on(queue_database) as bench:
         await bench.rows(
             """
@@ -486,7 +486,7 @@ async def test_what_there_is_no_memory_for_leaves_the_queue_when_it_has_waited(
     queue_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It waits as a workflow that is due; in the queue it would be in the way of all behind it."""
-    monkeypatch.setattr(queues, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(consuming, "PATIENCE_S", 0.0)
     go = asyncio.Event()
 
     @step
