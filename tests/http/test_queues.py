@@ -82,7 +82,8 @@ def test_pause_and_resume(host: Served, queue: str) -> None:
 
 
 def test_drain(host: Served, queue: str) -> None:
-    name, ids = queue.rpartition("/")[2], []
+    name = queue.rpartition("/")[2]
+    ids: list[str] = []
     host.admin.post(f"{queue}/pause")
     for _ in range(2):
         ids += host.query(
@@ -102,8 +103,8 @@ def test_a_queue_that_is_not_there(host: Served) -> None:
         ("POST", "/resume"),
         ("POST", "/drain"),
     ):
-        given = {"json": {"concurrency": 1}} if method == "PATCH" else {}
-        answer = host.admin.request(method, f"{QUEUES}/nowhere{path}", **given)
+        given = {"concurrency": 1} if method == "PATCH" else None
+        answer = host.admin.request(method, f"{QUEUES}/nowhere{path}", json=given)
         assert check_problem(answer, 404, "queue_not_found", more={"name"})["name"] == "nowhere"
 
 

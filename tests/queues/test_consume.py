@@ -15,7 +15,7 @@ from outlast.core.budget import weigh
 from outlast.core.errors import UsageError
 from outlast.core.observations import LoopFailed, QueueConsumed, QueueRefused, WorkflowStarted
 from outlast.core.ports import QueueUnusable
-from outlast.engine.instances import queues
+from outlast.engine.instances import consuming
 from outlast.store.connections import Database
 from outlast.store.instances import RecoveryLimits
 from outlast.store.postgres import PostgresStore
@@ -414,7 +414,7 @@ async def test_large_messages_hold_up_no_small_one(
     queue_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Sixteen together take longer than a look may. Here it is a trigger that takes its time for each."""
-    monkeypatch.setattr(queues, "LOOK_LIMIT_S", 1.0)
+    monkeypatch.setattr(consuming, "LOOK_LIMIT_S", 1.0)
     async with engine_on(queue_database) as bench:
         await bench.rows(
             """
@@ -454,7 +454,7 @@ async def test_messages_are_taken_as_there_is_memory_for_them(queue_database: st
         await bench.until(lambda: known.held_since is not None)
         assert len(bench.live) == 3
         taken = len(await bench.rows("select 1 from outlast.workflow_status"))
-        assert taken == queues.SHARE_FIRST  # before anything was known of them
+        assert taken == consuming.SHARE_FIRST  # before anything was known of them
         go.set()
 
         def count() -> bool:
@@ -486,7 +486,7 @@ async def test_what_there_is_no_memory_for_leaves_the_queue_when_it_has_waited(
     queue_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It waits as a workflow that is due; in the queue it would be in the way of all behind it."""
-    monkeypatch.setattr(queues, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(consuming, "PATIENCE_S", 0.0)
     go = asyncio.Event()
 
     @step

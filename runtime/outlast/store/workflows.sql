@@ -64,6 +64,7 @@ where workflow_id = %(workflow_id)s
 select
   w.workflow_id, w.function, w.version, w.status, w.queue, w.parent, w.attributes::text, w.recovery_attempts,
   w.claimable_at,
+  -- guard: others-named-in-lists = outlast.waiting_on_as(w.workflow_id, true) as waiting_on,
   case when w.claimable_at is not null then outlast.waiting_on_as(w.workflow_id, %(subject)s::text is null) end as waiting_on,
   w.created_at, w.started_at, w.updated_at, w.completed_at, e.code as error_code,
   left(e.message, 300) as error_message

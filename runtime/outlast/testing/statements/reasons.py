@@ -1,4 +1,4 @@
-"""`outlast.waiting_on_as` in memory: why a workflow does not run."""
+"""`outlast.waiting_on_as` in memory: why a workflow does not run, without the limits of queues."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ def waiting_on(database: Database, row: Workflow) -> str | None:
     live = [each for each in database.instances.values() if each.lease_until > now]
     if not any(each.functions is None or row.new.function in each.functions for each in live):
         return f"no instance serves {row.new.function}"
-    return f"room on an instance, since {_text(due)}"
+    place = "room on an instance" if row.new.queue is None else f"its turn in {row.new.queue}"
+    return f"{place}, since {_text(due)}"
 
 
 def _time(row: Workflow, due: float, now: float) -> str:

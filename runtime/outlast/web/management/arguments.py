@@ -46,6 +46,7 @@ def check_arguments(verb: Verb, given: Mapping[str, Any]) -> dict[str, Any]:
     """`given` as the store takes it. Raises InvalidInput, which names the argument."""
     known = {each.name: each for each in verb.arguments}
     for name in given:
+        # guard: unknown-arguments-taken
         if name not in known:
             remedy = f"use {', '.join(known)}" if known else "leave it out"
             raise invalid_argument(name, f"there is no argument {name!r} here; {remedy}")
@@ -73,6 +74,7 @@ def _of_type(*types: type) -> Callable[[Argument, Any], Any]:
         size = len(value) if isinstance(value, str) else value
         if argument.minimum is not None and size < argument.minimum:
             raise ValueError(value)
+        # guard: arguments-beyond-their-bounds
         if argument.maximum is not None and size > argument.maximum:
             raise ValueError(value)
         return value

@@ -55,6 +55,7 @@ class Listings:
 
     async def show(self, resource: Resource, call: Call, key: str) -> Answer:
         """One row, as a listing shows it."""
+        # guard: rows-shown-to-users
         await self._owned.owner(call, secret=True)
         Parameters(call, ())
         return await self.item(resource, key)

@@ -73,6 +73,7 @@ class VerbRoutes:
 
     async def _act(self, verb: Verb, call: Call, key: str | None = None) -> Answer:
         """Call the verb's function in the database: what it returns, or else the row as it is then."""
+        # guard: verbs-of-operators-for-users
         await self._owned.owner(call, secret=True)
         arguments = await self._arguments(verb, call)
         try:

@@ -51,6 +51,7 @@ class WorkflowRoutes:
             with self._shares.count_call(call, admitted):
                 await self._wait(workflow_id, wait_s)
         values = await self._owned.shows_values(found, owner)
+        # guard: others-named-to-owners = await self._row(workflow_id, whole=True)
         row = await self._row(workflow_id, whole=owner is None)
         shown = workflow_document(row, secret=owner is None, values=values)
         return Answer(200, shown.json, [JSON, *accepted_headers(workflow_id)])
