@@ -59,6 +59,7 @@ class Engine:
             journal=self._journal,
             lease=self._lease,
             transactions=store.transactions,
+            queues=store.queues,
             clock=self.clock,
             observe=observe,
             step_threads=self._step_threads,
@@ -126,6 +127,7 @@ class Engine:
             budget,
             self._used_bytes,
             self._membership.load,
+            lambda: self._queued(self.clock.now_s()),
             observe,
         )
         self._ticker = Ticker(
