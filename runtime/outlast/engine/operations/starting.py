@@ -21,7 +21,7 @@ START_RETRY_MAX_S = 2.0
 
 def begin(execution: Execution, call: PendingCall) -> None:
     """See operations.table."""
-    Attempts(execution, call, _start, RetryPolicy()).begin()
+    Attempts(execution, call, _start, RetryPolicy())
 
 
 async def _start(execution: Execution, call: PendingCall) -> Success:

@@ -18,7 +18,7 @@ def begin(execution: Execution, call: PendingCall) -> None:
     """See operations.table."""
     assert isinstance(call.operation, Step)
     step = call.operation.definition
-    Attempts(execution, call, _run, step.retry, step.timeout_s, "step").begin()
+    Attempts(execution, call, _run, step.retry, step.timeout_s, "step")
 
 
 def value(call: PendingCall, record: StepRecord) -> Any:
