@@ -6,8 +6,12 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+from outlast.core.records import DeclaredQueue
+from outlast.core.schedules import Declared
 from outlast.engine.engine import Engine
 from outlast.engine.options import EngineOptions
+from outlast.functions.queues import declared_queues
+from outlast.functions.schedules import schedules_of
 from outlast.host.collector import collect_seldom
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.workflows import Workflow
@@ -38,9 +42,21 @@ class Functions:
         """See core.ports.Catalog."""
         return list(self._workflows)
 
-    def queues(self) -> dict[str, list[str]]:
+    def message_queues(self) -> dict[str, list[str]]:
         """See core.ports.Catalog."""
         return {}
+
+    def queues(self) -> Sequence[DeclaredQueue]:
+        """See core.ports.Catalog."""
+        return list(declared_queues(self._workflows).values())
+
+    def schedules(self) -> Sequence[Declared]:
+        """See core.ports.Catalog."""
+        return schedules_of(self._workflows, {})
+
+    def broken_files(self) -> Sequence[str]:
+        """See core.ports.Catalog."""
+        return ()
 
 
 @contextlib.asynccontextmanager

@@ -10,7 +10,12 @@ from outlast.core.errors import (
     NotSerializable,
     OutlastError,
     Overloaded,
+    QueueBusy,
+    QueueFull,
+    QueueKeyMissing,
+    RateLimited,
     RecoveryExhausted,
+    ScheduleNotFound,
     ShuttingDown,
     StepFailed,
     UsageError,
@@ -24,12 +29,16 @@ from outlast.core.errors import (
 from outlast.sdk.context import Context, context
 from outlast.sdk.deterministic import now, random, uuid4
 from outlast.sdk.http import Headers, HTTPException, Response
+from outlast.sdk.limits import Limit
 from outlast.sdk.messages import receive, send
 from outlast.sdk.publishing import publish
+from outlast.sdk.queues import Debounce, Queue, Rate
 from outlast.sdk.requests import Request
+from outlast.sdk.schedules import schedules
 from outlast.sdk.sleeping import sleep, sleep_until
 from outlast.sdk.starting import WorkflowHandle, start, start_once
 from outlast.sdk.steps import step
+from outlast.sdk.timetables import at, cron, every
 from outlast.sdk.transactions import transaction
 from outlast.sdk.webhooks import database_webhook, standard_webhook
 from outlast.sdk.workflows import handler, workflow
@@ -39,17 +48,26 @@ __all__ = [
     "CallerTokenGone",
     "Context",
     "DatabaseUnavailable",
+    "Debounce",
     "HTTPException",
     "Headers",
     "InvalidInput",
     "KeyReused",
+    "Limit",
     "NonDeterminism",
     "NotSerializable",
     "OutlastError",
     "Overloaded",
+    "Queue",
+    "QueueBusy",
+    "QueueFull",
+    "QueueKeyMissing",
+    "Rate",
+    "RateLimited",
     "RecoveryExhausted",
     "Request",
     "Response",
+    "ScheduleNotFound",
     "ShuttingDown",
     "StepFailed",
     "UsageError",
@@ -60,13 +78,17 @@ __all__ = [
     "WorkflowHandle",
     "WorkflowNotFound",
     "WorkflowTimeout",
+    "at",
     "context",
+    "cron",
     "database_webhook",
+    "every",
     "handler",
     "now",
     "publish",
     "random",
     "receive",
+    "schedules",
     "send",
     "sleep",
     "sleep_until",

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 
 from tests.cli.conftest import Runs
@@ -153,3 +154,35 @@ def read_line(terminal: int) -> str:
         assert select.select([terminal], [], [], 40)[0], "nothing was said"
         line += os.read(terminal, 1)
     return line.decode()
+
+
+def test_queues_are_looked_at_and_changed(call: Runs, project: Path, database_url: str) -> None:
+    (project / "functions").mkdir()
+    with serving(project) as (url, _), psycopg.connect(database_url, autocommit=True) as connection:
+        base = '{"key": "customer", "concurrency": 9}'
+        connection.execute("insert into outlast.queues (name, base) values ('mail', %s)", (base,))
+        to_host = {"OUTLAST_URL": url}
+        ran = call("queues", "set", "mail", "--concurrency", "5", "--rate", "100/1m", "--why", "w", **to_host)
+        assert (ran.status, ran.out) == (0, "changed mail\n")
+        found = json.loads(call("queues", "show", "mail", "--json").out)
+        assert found["override"] == {"concurrency": 5, "rate": {"n": 100, "per": 60}}
+        assert (found["limits"]["concurrency"], found["override_why"]) == (5, "w")
+        assert call("queues", "set", "mail", "--rate", "default").status == 0
+        assert json.loads(call("queues", "show", "mail", "--json").out)["override"] == {"concurrency": 5}
+        assert call("queues", "set", "mail", "--reset").status == 0
+        assert json.loads(call("queues", "show", "mail", "--json").out)["override"] is None
+        assert call("queues", "pause", "mail", "--why", "bounces").out == "paused mail\n"
+        listed = call("queues", "list", "--paused").out
+        assert listed.startswith("mail\t0\t0\t0\t\t")
+        assert listed.endswith("secret key default\tbounces\n")
+        assert call("queues", "pause", "mail", "--key", "acme").status == 0
+        (key,) = json.loads(call("queues", "show", "mail", "--json").out)["paused_keys"]
+        assert key["key"] == "acme"
+        assert call("queues", "resume", "mail").out == "resumed mail\n"
+        assert call("queues", "list", "--paused").out == ""
+        assert call("queues", "drain", "mail").out == "drained mail: cancelled 0, more false\n"
+        assert call("queues", "set", "mail", "--concurrency", "0").status == 2
+        failed = call("queues", "set", "mail")
+        assert (failed.status, "settings must name an option" in failed.err) == (1, True)
+        failed = call("queues", "pause", "nowhere")
+        assert (failed.status, "there is no queue with this name" in failed.err) == (1, True)

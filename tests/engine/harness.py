@@ -17,11 +17,14 @@ from outlast.core.background import end_tasks
 from outlast.core.names import fresh_workflow_id
 from outlast.core.observations import Observation
 from outlast.core.outcomes import value_of
-from outlast.core.records import NewWorkflow
+from outlast.core.records import DeclaredQueue, NewWorkflow
+from outlast.core.schedules import Declared
 from outlast.core.stops import LeaseLost
 from outlast.engine.engine import Engine
 from outlast.engine.new_workflows import new_workflow
 from outlast.engine.options import EngineOptions
+from outlast.functions.queues import consumed_queues, declared_queues
+from outlast.functions.schedules import schedules_of
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.workflows import Workflow
 from outlast.store.connections import Database
@@ -52,12 +55,17 @@ class Functions:
     def workflow_names(self) -> Sequence[str]:
         return list(self._workflows)
 
-    def queues(self) -> Mapping[str, Sequence[str]]:
-        queues: dict[str, list[str]] = {}
-        for name, each in self._workflows.items():
-            if each.queue is not None:
-                queues.setdefault(each.queue, []).append(name)
-        return queues
+    def message_queues(self) -> Mapping[str, Sequence[str]]:
+        return consumed_queues(self._workflows)
+
+    def queues(self) -> Sequence[DeclaredQueue]:
+        return list(declared_queues(self._workflows).values())
+
+    def schedules(self) -> Sequence[Declared]:
+        return schedules_of(self._workflows, dict.fromkeys(self._workflows, "v1"))
+
+    def broken_files(self) -> Sequence[str]:
+        return ()
 
 
 @dataclass
@@ -96,7 +104,7 @@ class Bench:
             definition.name,
             definition,
             definition.inputs.encode_call(args, kwargs or {}),
-            version=None,
+            version="v1",
             now_s=self.engine.clock.now_s(),
             **others,
         )

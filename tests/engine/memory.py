@@ -70,7 +70,7 @@ class Memory(str):
     def row(self, workflow_id: str) -> dict[str, Any]:
         """As the driver gives a row of `workflow_status`."""
         row = self.database.workflows[workflow_id]
-        found = shown(row)
+        found = shown(self.database, row)
         for name in ("input", "output", "error", "response"):
             found[name] = _read(found[name])
         new = row.new

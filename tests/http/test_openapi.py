@@ -158,12 +158,14 @@ def test_functions_keep_their_word(host: Served, description: dict[str, Any], va
 
 def test_management_keeps_its_word(host: Served, description: dict[str, Any]) -> None:
     workflow_id = host.call("hello", {"name": "Ada"}, key=fresh_key()).headers["workflow-id"]
+    host.query("insert into outlast.queues (name, base) values ('described', '{}') returning name")
     broken = []
     for path, method, operation in operations(description):
         if path.startswith("/functions/v1/"):
             continue
         for found_id in (workflow_id, "nowhere:1"):
             url = path.replace("{workflow_id}", found_id).replace("{id}", found_id).replace("{topic}", "t")
+            url = url.replace("{name}", "described" if found_id == workflow_id else "nowhere")
             content = b"1" if "requestBody" in operation else None
             assert "{" not in url
             for client in (host.admin, host.client):

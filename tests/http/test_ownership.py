@@ -244,3 +244,25 @@ def test_refusals_and_management_are_in_the_log(start_host: Start, signer: Proje
     assert "127.0.0.1: workflow_not_found" in refused
     (managed,) = [line for line in lines if "managed POST" in line]
     assert "by 'secret key default' from 127.0.0.1: 200" in managed
+
+
+def test_why_a_workflow_waits_names_no_other_to_its_owner(guarded: Served, ada: User) -> None:
+    queue, mine, others = fresh_key(), fresh_key(), fresh_key()
+    guarded.query(
+        "insert into outlast.queues (name, base) values (%s, %s) returning 1", queue, '{"concurrency": 1}'
+    )
+    for workflow_id, owner, subject in ((others, "an instance", "eve"), (mine, None, ada.id)):
+        guarded.query(
+            "insert into outlast.workflow_status"
+            " (workflow_id, function, subject, status, queue, owner, claimable_at)"
+            " values (%s, 'guarded', %s, 'ENQUEUED', %s, %s, %s::timestamptz) returning 1",
+            workflow_id, subject, queue, owner, None if owner else "now",
+        )  # fmt: skip
+    assert ada.ask(f"/{mine}").json()["waiting_on"] == f"concurrency {queue}"
+    assert [each["waiting_on"] for each in ada.ask("").json()["workflows"]] == [f"concurrency {queue}"]
+    for found in (
+        guarded.admin.get(f"/workflows/v1/{mine}").json(),
+        guarded.admin.get("/workflows/v1", params={"queue": queue}).json()["workflows"][0],
+    ):
+        assert found["waiting_on"].startswith(f"concurrency {queue} 1/1, held by {others} since ")
+    assert guarded.admin.get(f"/workflows/v1/{others}").json()["waiting_on"] is None

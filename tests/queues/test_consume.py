@@ -10,12 +10,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from outlast import context, step, workflow
+from outlast import Queue, context, step, workflow
 from outlast.core.budget import weigh
 from outlast.core.errors import UsageError
 from outlast.core.observations import LoopFailed, QueueConsumed, QueueRefused, WorkflowStarted
 from outlast.core.ports import QueueUnusable
-from outlast.engine.instances import queues
+from outlast.engine.instances import consuming
 from outlast.store.connections import Database
 from outlast.store.instances import RecoveryLimits
 from outlast.store.postgres import PostgresStore
@@ -148,7 +148,7 @@ async def test_many_that_take_share_what_there_is(queue_database: str) -> None:
 
     async def take_all(store: PostgresStore) -> list[str]:
         taken: list[str] = []
-        while workflows := await store.queues.consume("orders", "orders", 7):
+        while workflows := await store.message_queues.consume("orders", "orders", 7):
             assert len(workflows) <= 7
             taken += [each.workflow_id for each in workflows]
         return taken
@@ -215,12 +215,12 @@ async def test_of_a_queue_made_anew_too_a_message_that_came_back_is_not_run_agai
             connection.execute(f"select pgmq.send('orders', '{{\"sku\": \"{sku}\"}}')".encode())
             connection.execute("create table if not exists kept as select * from pgmq.q_orders with no data")
             connection.execute("insert into kept select * from pgmq.q_orders")
-            assert len(await store.queues.consume("orders", "orders", 5)) == 1
+            assert len(await store.message_queues.consume("orders", "orders", 5)) == 1
             connection.execute("select pgmq.drop_queue('orders'), pgmq.create('orders')")
         for sku in ("old", "new"):
             again = "insert into pgmq.q_orders overriding system value select * from kept"
             connection.execute(f"{again} where message ->> 'sku' = '{sku}'".encode())
-            assert await store.queues.consume("orders", "orders", 5) == []
+            assert await store.message_queues.consume("orders", "orders", 5) == []
             assert connection.execute("select count(*) from pgmq.q_orders").fetchone() == (0,)
     await store.close()
 
@@ -231,10 +231,10 @@ async def test_a_rollback_leaves_the_message(queue_database: str) -> None:
         connection.execute("select pgmq.send('orders', '{\"sku\": \"w\"}')")
         connection.execute("alter table outlast.workflow_status add constraint never check (queue is null)")
         with pytest.raises(QueueUnusable, match="never"):
-            await store.queues.consume("orders", "orders", 5)
+            await store.message_queues.consume("orders", "orders", 5)
         assert connection.execute("select read_ct from pgmq.q_orders").fetchall() == [(0,)]
         connection.execute("alter table outlast.workflow_status drop constraint never")
-    (claimed,) = await store.queues.consume("orders", "orders", 5)
+    (claimed,) = await store.message_queues.consume("orders", "orders", 5)
     assert claimed.workflow_id == "pgmq:orders:1"
     await store.close()
 
@@ -331,7 +331,7 @@ async def test_pgmq_before_1_5_has_no_headers_and_no_conditions(queue_database: 
             " 'select msg_id, read_ct, enqueued_at, vt, message from pgmq.read_newer($1, $2, $3)'"
         )
         connection.execute("select pgmq.send('orders', '{\"sku\": \"w\"}')")
-        (claimed,) = await store.queues.consume("orders", "orders", 5)
+        (claimed,) = await store.message_queues.consume("orders", "orders", 5)
         assert claimed.workflow_id == "pgmq:orders:1"
         row = connection.execute("select attributes from outlast.workflow_status").fetchone()
         assert row is not None
@@ -350,13 +350,13 @@ async def test_who_may_not_use_pgmq_is_told_what_to_grant(queue_database: str) -
         store = a_store(psycopg.conninfo.make_conninfo(queue_database, user=role), "i")
         try:
             with pytest.raises(QueueUnusable, match="permission denied for schema pgmq") as refused:
-                await store.queues.consume("orders", "orders", 5)
+                await store.message_queues.consume("orders", "orders", 5)
             assert "SUPABASE_DB_URL" in refused.value.remedy
             connection.execute(f"grant usage on schema pgmq to {role}".encode())
             with pytest.raises(QueueUnusable, match="permission denied for table q_orders"):
-                await store.queues.consume("orders", "orders", 5)
+                await store.message_queues.consume("orders", "orders", 5)
             connection.execute(f"grant all on pgmq.q_orders to {role}".encode())
-            (claimed,) = await store.queues.consume("orders", "orders", 5)
+            (claimed,) = await store.message_queues.consume("orders", "orders", 5)
             assert claimed.workflow_id == "pgmq:orders:1"
         finally:
             await store.close()
@@ -414,7 +414,7 @@ async def test_large_messages_hold_up_no_small_one(
     queue_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Sixteen together take longer than a look may. Here it is a trigger that takes its time for each."""
-    monkeypatch.setattr(queues, "LOOK_LIMIT_S", 1.0)
+    monkeypatch.setattr(consuming, "LOOK_LIMIT_S", 1.0)
     async with engine_on(queue_database) as bench:
         await bench.rows(
             """
@@ -454,7 +454,7 @@ async def test_messages_are_taken_as_there_is_memory_for_them(queue_database: st
         await bench.until(lambda: known.held_since is not None)
         assert len(bench.live) == 3
         taken = len(await bench.rows("select 1 from outlast.workflow_status"))
-        assert taken == queues.SHARE_FIRST  # before anything was known of them
+        assert taken == consuming.SHARE_FIRST  # before anything was known of them
         go.set()
 
         def count() -> bool:
@@ -486,7 +486,7 @@ async def test_what_there_is_no_memory_for_leaves_the_queue_when_it_has_waited(
     queue_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It waits as a workflow that is due; in the queue it would be in the way of all behind it."""
-    monkeypatch.setattr(queues, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(consuming, "PATIENCE_S", 0.0)
     go = asyncio.Event()
 
     @step
@@ -508,3 +508,33 @@ async def test_what_there_is_no_memory_for_leaves_the_queue_when_it_has_waited(
         await bench.until(drained)
         go.set()
         await all_ended(bench, 21)
+
+
+async def test_messages_wait_for_their_turn_where_their_queue_has_limits(queue_database: str) -> None:
+    running: list[int] = []
+    most = 0
+
+    @step
+    async def work() -> None:
+        nonlocal most
+        running.append(1)
+        most = max(most, len(running))
+        await asyncio.sleep(0.02)
+        running.pop()
+
+    @workflow(queue=Queue("pgmq:orders", concurrency=2, key="sku", per_key=1))
+    async def bounded(sku: str) -> str:
+        await work()
+        return sku
+
+    async with engine_on(queue_database, bounded) as bench:
+        sent = [await send(bench, json.dumps({"sku": str(number % 3)})) for number in range(9)]
+        ids = [f"pgmq:orders:{each}" for each in sent]
+        assert [await result(bench, each) for each in ids] == [str(number % 3) for number in range(9)]
+        rows = [await bench.row(each) for each in ids]
+        assert [row["queue_key"] for row in rows] == [str(number % 3) for number in range(9)]
+        # A call of the same function waits with them.
+        by_call = await bench.start(bounded, sku="1")
+        assert await bench.result(by_call) == "1"
+        assert (await bench.row(by_call))["queue"] == "pgmq:orders"
+    assert most == 2

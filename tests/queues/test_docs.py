@@ -12,7 +12,9 @@ from tests.cron import NET, CronServer, programs
 from tests.hosts import Hosts, until
 from tests.queues.conftest import PGMQ
 
-PAGE = (Path(__file__).parents[2] / "docs" / "queues.md").read_text("utf-8")
+PAGE = (
+    (Path(__file__).parents[2] / "docs" / "queues.md").read_text("utf-8").partition("## Supabase Queues")[2]
+)
 CREATE, SEND, LOOK, WAKE = re.findall(r"^```sql\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 
 

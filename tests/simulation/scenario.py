@@ -14,7 +14,8 @@ from outlast.core.messages import message_in
 from outlast.core.names import fingerprint_of
 from outlast.core.observations import LoopFailed, Observation
 from outlast.core.ports import Unreachable
-from outlast.core.records import NewWorkflow, WorkflowState
+from outlast.core.records import DeclaredQueue, NewWorkflow, WorkflowState
+from outlast.core.schedules import Declared
 from outlast.core.status import LIVE, Status
 from outlast.engine.engine import Engine
 from outlast.engine.options import EngineOptions
@@ -65,8 +66,17 @@ class Catalog:
     def workflow_names(self) -> list[str]:
         return ["interpret"]
 
-    def queues(self) -> dict[str, list[str]]:
+    def message_queues(self) -> dict[str, list[str]]:
         return {}
+
+    def queues(self) -> list[DeclaredQueue]:
+        return []
+
+    def schedules(self) -> list[Declared]:
+        return []
+
+    def broken_files(self) -> list[str]:
+        return []
 
 
 class Instance(Process):

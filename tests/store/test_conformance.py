@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -623,9 +624,54 @@ async def test_what_the_pages_read(both: Both) -> None:
     assert found == PAGES
 
 
+async def test_what_a_workflow_waits_on(both: Both) -> None:
+    claims, store = both.a.instances, both.a.workflows
+    soon_s = (await claims.beat(60.0)).database_s + 3_600
+
+    async def reasons() -> dict[str, str | None]:
+        rows = (await store.listing(WORKFLOWS, {})).rows
+        found = {each["workflow_id"]: each["waiting_on"] for each in rows}
+        for name, reason in found.items():
+            shown = await store.show(name)
+            assert shown is not None
+            assert shown["waiting_on"] == reason
+        return {name: reason and re.sub(r"\d{4}-[^Z]+Z", "T", reason) for name, reason in found.items()}
+
+    await start(both.a, "runs", "over", "sleeps", "receives", "receives by then", "due")
+    topics = json.dumps({"topics": ["a", "b"], "mail": 0})
+    unnamed = json.dumps({"topics": [""], "mail": 0})
+    for of, end in {
+        "over": SUCCESS,
+        "sleeps": Suspension(soon_s),
+        "receives": Suspension(soon_s + 3e9, unnamed),
+        "receives by then": Suspension(soon_s, topics),
+        "due": Suspension(),
+    }.items():
+        assert await write(both.a, end=end, of=of)
+    waiting = {
+        "runs": None,
+        "over": None,
+        "sleeps": "sleep, until T",
+        "receives": "a message",
+        "receives by then": "a message (a, b), until T",
+    }
+    assert await reasons() == {**waiting, "due": "room on an instance, since T"}
+    await claims.claim(["g"], 0, 0)
+    await claims.beat(60.0)
+    assert await reasons() == {**waiting, "due": "no instance serves f"}
+    await claims.claim(["f", "g"], 0, 0)
+    await claims.beat(60.0)
+    assert (await reasons())["due"] == "room on an instance, since T"
+    await claims.leave()
+    assert (await reasons())["due"] == "no instance serves f"
+    await both.b.instances.recover([LostInstance("a", 0.0, expired=True)])
+    assert (await reasons())["runs"] == "no instance serves f"
+
+
 _W1 = {
     "workflow_id": "w1", "function": "f", "version": "v", "status": "PENDING", "queue": None, "parent": None,
-    "attributes": None, "recovery_attempts": 0, "claimable_at": None, "created_at": "a date",
+    "attributes": None, "recovery_attempts": 0, "claimable_at": None, "waiting_on": None,
+    "created_at": "a date",
     "started_at": "a date", "updated_at": "a date", "completed_at": None, "error_code": None,
     "error_message": None,
 }  # fmt: skip

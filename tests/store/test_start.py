@@ -35,11 +35,11 @@ def test_only_one_statement_inserts_workflows(database: str) -> None:
         where pronamespace = 'outlast'::regnamespace and prosrc ilike '%insert into outlast.workflow%'
     """
     with psycopg.connect(database) as connection:
-        assert connection.execute(query).fetchall() == [("start_as",)]
+        assert connection.execute(query).fetchall() == [("enqueue",)]
 
 
 def test_sql_has_the_same_statement(database: str) -> None:
-    assert words(load("start.sql")["insert"].as_string(None)) in function_of(database, "start_as")
+    assert words(load("start.sql")["insert"].as_string(None)) in function_of(database, "enqueue")
 
 
 def test_json_is_weighed_by_the_same_rule(database: str) -> None:
@@ -49,5 +49,9 @@ def test_json_is_weighed_by_the_same_rule(database: str) -> None:
 
 def test_a_statement_is_part_of_those_that_include_it() -> None:
     insert = load("start.sql")["insert"].as_string(None)
-    for file, name in (("journal.sql", "commit_batch"), ("queues.sql", "consume")):
+    for file, name in (
+        ("journal.sql", "commit_batch"),
+        ("journal.sql", "enqueue_batch"),
+        ("pgmq.sql", "consume"),
+    ):
         assert words(insert) in words(load(file)[name].as_string(None)), file

@@ -9,12 +9,13 @@ import psycopg
 import pytest
 
 import outlast.store
-from outlast.core.resources import EVENTS, RESOURCES, STEPS, WORKFLOWS, Resource
+from outlast.core.resources import RESOURCES, STEPS, WORKFLOWS, Resource
 from outlast.core.status import FAILED, LIVE, TRANSITIONS, Change, Status
 from outlast.core.verbs import VERBS, Verb
 from outlast.store.queries import load
 
 FILES = sorted(path.name for path in Path(outlast.store.__file__).parent.glob("*.sql"))
+QUERIES = load("workflows.sql") | load("resources.sql")
 STATUS = "|".join(Status)
 SETS = {LIVE, FAILED, frozenset(Status)}
 """The only ones that statements tell apart by lists."""
@@ -24,7 +25,8 @@ CHANGES = {
     ("instances.sql", "recover"): {Change.RECOVER, Change.EXHAUST},
     ("start.sql", "insert"): {Change.START, Change.ENQUEUE},
     ("journal.sql", "commit_batch"): {Change.START, Change.ENQUEUE, Change.SUSPEND},
-    ("queues.sql", "consume"): {Change.START, Change.ENQUEUE},
+    ("journal.sql", "enqueue_batch"): {Change.START, Change.ENQUEUE},
+    ("pgmq.sql", "consume"): {Change.START, Change.ENQUEUE},
     ("messages.sql", "deliver"): {Change.SUSPEND},
     **{("workflows.sql", verb.name): {verb.change} for verb in VERBS if verb.change is not None},
 }
@@ -87,18 +89,17 @@ def test_a_verbs_statement_changes_what_the_table_says(verb: Verb) -> None:
 
 @pytest.mark.parametrize("resource", RESOURCES, ids=lambda each: each.name)
 def test_a_resources_query_takes_what_the_table_says(resource: Resource) -> None:
-    text = load("workflows.sql")[resource.name].as_string(None)
+    text = QUERIES[resource.name].as_string(None)
     given = (
         {each.name for each in resource.filters} | {f"after_{name}" for name in resource.order} | {"limit"}
     )
-    given |= {"workflow_id"} if resource.of_workflow else set()
-    given |= {"subject", "attribute_value"} if resource is WORKFLOWS else set()
+    given |= set(resource.keys) if resource is not WORKFLOWS else {"subject", "attribute_value"}
     assert set(re.findall(r"%\((\w+)\)s", text)) == given
 
 
 @pytest.mark.parametrize("resource", RESOURCES, ids=lambda each: each.name)
 def test_a_resources_query_returns_its_columns(resource: Resource, database: str) -> None:
-    query = load("workflows.sql")[resource.name]
+    query = QUERIES[resource.name]
     parameters = dict.fromkeys(re.findall(r"%\((\w+)\)s", query.as_string(None)))
     with psycopg.connect(database) as connection:
         described = connection.execute(query, parameters).description
@@ -117,9 +118,8 @@ def test_a_resources_query_returns_its_columns(resource: Resource, database: str
 def test_names_and_paths_are_given_once() -> None:
     for names in (
         [each.name for each in RESOURCES],
-        [each.path for each in RESOURCES] + [path for verb in VERBS for path in verb.paths],
-        [each.name for each in VERBS],
+        [each.path for each in RESOURCES] + [(verb.method, path) for verb in VERBS for path in verb.paths],
+        [(each.noun.name, each.name) for each in VERBS],
+        [each.function for each in VERBS],
     ):
         assert len(names) == len(set(names))
-    assert EVENTS.of_workflow
-    assert not WORKFLOWS.of_workflow

@@ -17,8 +17,9 @@ from outlast.core.errors import WorkflowEnded, WorkflowNotFound
 from outlast.core.listing import Page
 from outlast.core.ports import Unreachable
 from outlast.core.records import Ownership, RunningStep, WorkflowState
-from outlast.core.resources import EVENTS, STEPS, WORKFLOWS, Resource
+from outlast.core.resources import EVENTS, QUEUES, SCHEDULES, STEPS, TICKS, WORKFLOWS, Resource
 from outlast.core.status import Status
+from outlast.core.verbs import Verb
 from outlast.web.app import Web
 from outlast.web.callers.admission import Admission
 from outlast.web.callers.credentials import ApiKeys
@@ -56,6 +57,7 @@ def workflow(workflow_id: str, status: str = "PENDING", **columns: Any) -> dict[
         "epoch": 1,
         "recovery_attempts": 0,
         "claimable_at": None,
+        "waiting_on": None,
         "deadline": None,
         "created_at": START,
         "started_at": START,
@@ -105,7 +107,7 @@ class Rows:
             raise Unreachable("connection refused")
         return next((row for row in self.workflows if row["workflow_id"] == workflow_id), None)
 
-    async def show(self, workflow_id: str) -> dict[str, Any] | None:
+    async def show(self, workflow_id: str, *, whole: bool) -> dict[str, Any] | None:
         return self.find(workflow_id)
 
     async def listing(
@@ -116,6 +118,8 @@ class Rows:
         limit: int | None = None,
     ) -> Page:
         self.find("")
+        if resource in (QUEUES, SCHEDULES, TICKS):
+            return Page([dict.fromkeys(column.name for column in resource.columns)], False)
         if resource is STEPS:
             rows = self.recorded.get(given["workflow_id"], [])
         elif resource is EVENTS:
@@ -135,6 +139,10 @@ class Rows:
                 if (place < last if resource is WORKFLOWS else place > last)
             ]
         return Page(rows[:limit], limit is not None and len(rows) > limit)
+
+    async def act(self, verb: Verb, *given: Any) -> dict[str, Any]:
+        self.find("")
+        return dict.fromkeys(column.name for column in verb.answer)
 
     async def running(self, workflow_id: str) -> list[dict[str, Any]]:
         self.find("")

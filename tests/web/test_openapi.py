@@ -456,11 +456,11 @@ async def test_every_described_route_of_management_answers(
     for path, item, _ in operations(made()):
         for method in METHODS & set(item):
             project.rows.workflows = [workflow_row("k")]
-            path = path.replace("{workflow_id}", "k").replace("{topic}", "t")
+            path = path.replace("{workflow_id}", "k").replace("{topic}", "t").replace("{name}", "q")
             response = await client.request(method, path, content=b"1" if "messages" in path else None)
             assert response.status_code == (202 if "messages" in path else 200), path
         for method in METHODS - set(item):
-            assert (await client.request(method, path.replace("{workflow_id}", "k"))).status_code == 405, path
+            assert (await client.request(method, path)).status_code == 405, path
 
 
 # --- it is served -------------------------------------------------------------------------------------------

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from outlast.cli.screen import Column, compact
 from outlast.cli.times import ago, moment, span
 from outlast.core.clock import Clock
-from outlast.core.resources import EVENTS, STEPS, WORKFLOWS, Kind, Resource
+from outlast.core.resources import COUNTED_MAX, EVENTS, STEPS, WORKFLOWS, Kind, Resource
 from outlast.core.status import LIVE
 
 Row = dict[str, Any]
@@ -17,10 +17,21 @@ FOREVER = timedelta(days=50 * 365)
 
 
 def columns_of(resource: Resource) -> Sequence[Column]:
-    """The columns of a resource's table: all that it has, unless others are said here."""
+    """The columns of a resource's table, unless others are said here."""
     return _TABLES.get(resource.name) or [
-        Column(each.name.upper(), each.name, _human(each.name, each.kind)) for each in resource.columns
+        Column(each.name.replace("_", " ").upper(), each.name, _human(each.name, each.kind))
+        for each in resource.columns
+        if not resource.table or each.name in resource.table
     ]
+
+
+def pairs_of(resource: Resource, row: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """One row: each of its columns that has a value, as people read it."""
+    titled = [
+        Column(each.name.replace("_", " ").capitalize(), each.name, _human(each.name, each.kind))
+        for each in resource.columns
+    ]
+    return [(each.title, each.shown(row)) for each in titled if row.get(str(each.value)) is not None]
 
 
 def status_text(row: Row) -> str:
@@ -38,9 +49,18 @@ def time_between(row: Row, first: str, last: str) -> str:
 
 
 def _human(name: str, kind: Kind) -> Callable[[Row], str] | None:
-    if kind is Kind.TIMESTAMP:
-        return lambda row: ago(moment(row.get(name)), Clock().now())
-    return (lambda row: compact(row.get(name))) if kind in (Kind.JSON, Kind.OBJECT) else None
+    texts: dict[Kind, Callable[[Any], str]] = {
+        Kind.TIMESTAMP: lambda value: ago(moment(value), Clock().now()),
+        Kind.COUNT_AT_LEAST: lambda value: f"{value}+" if value == COUNTED_MAX else str(value),
+        Kind.DURATION: lambda value: span(value),
+        Kind.FLAG: lambda value: "yes" if value else "no",
+        Kind.JSON: compact,
+        Kind.OBJECT: compact,
+    }
+    text = texts.get(kind)
+    if text is None:
+        return None
+    return lambda row: "" if row.get(name) is None and kind is not Kind.JSON else text(row.get(name))
 
 
 def _wait_text(wakes: datetime, now: datetime) -> str:
@@ -90,6 +110,7 @@ _TABLES = {
         Column("TOOK", "completed_at", lambda row: time_between(row, "created_at", "completed_at")),
         Column("RECOVERED", "recovery_attempts", _recovered_text),
         Column("ERROR", _error_text),
+        Column("WAITING ON", "waiting_on", optional=True),
     ),
     STEPS.name: (
         Column("STEP", "step_id"),

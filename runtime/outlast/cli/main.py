@@ -24,7 +24,7 @@ from outlast.cli.listing import list_functions
 from outlast.cli.new import new
 from outlast.cli.screen import escaped_lines, one_line, print_json, say
 from outlast.cli.serve import serve
-from outlast.cli.tables import listing_command
+from outlast.cli.tables import resource_commands
 from outlast.cli.token import token
 from outlast.cli.workflows import workflows
 from outlast.core.errors import OutlastError
@@ -55,11 +55,9 @@ def outlast() -> None:
     """Python functions next to Supabase that outlast crashes, deploys and freezes."""
 
 
-for _command in (serve, new, list_functions, invoke, workflows, db, token, completion):
+_others = [resource_commands(each) for each in RESOURCES if each.of is None and each is not WORKFLOWS]
+for _command in (serve, new, list_functions, invoke, workflows, *_others, db, token, completion):
     outlast.add_command(_command)
-for _resource in RESOURCES:
-    if not _resource.of_workflow and _resource is not WORKFLOWS:
-        outlast.add_command(listing_command(_resource))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ import httpx
 
 from outlast.cli.failures import CommandFailed
 from outlast.cli.screen import one_line
-from outlast.core.resources import WORKFLOW_PATH
+from outlast.core.resources import WORKFLOWS
 
 CONNECT_TIMEOUT_S = 5.0
 PAGE_ROWS = 1_000
@@ -108,6 +109,12 @@ class Remote:
         given = {name: value for name, value in params.items() if value is not None}
         return self.check(self.call("GET", path, params=given or None))
 
+    def send(self, method: str, path: str, document: Mapping[str, Any]) -> Answer:
+        """The answer to a document; to none where that is empty. Raises CommandFailed."""
+        body = json.dumps(document).encode() if document else None
+        headers = {"content-type": "application/json"} if document else None
+        return self.check(self.call(method, path, headers=headers, body=body))
+
     def rows(self, name: str, path: str, limit: int, **params: Any) -> list[dict[str, Any]]:
         """The rows called `name` of a listing, page after page, at most `limit`. Raises CommandFailed."""
         answer = self.get(path, limit=min(limit, PAGE_ROWS), **params)
@@ -177,12 +184,13 @@ def is_from_proxy(answer: Answer) -> bool:
 
 def workflow_path(workflow_id: str) -> str:
     """The path of a workflow, whose id may hold any character."""
-    return path_of(WORKFLOW_PATH, workflow_id)
+    return path_of(WORKFLOWS.item_path, workflow_id)
 
 
-def path_of(template: str, workflow_id: str, topic: str = "") -> str:
-    """A template of `core.resources` or `core.verbs` with these in it."""
-    return template.format(workflow_id=quote(workflow_id, safe=""), topic=quote(topic, safe=""))
+def path_of(template: str, *values: str) -> str:
+    """A template of `core.resources` or `core.verbs` with these in its places, in their order."""
+    given = iter(values)
+    return re.sub(r"\{\w+\}", lambda _: quote(next(given), safe=""), template)
 
 
 def problem_document(answer: Answer) -> dict[str, Any] | None:

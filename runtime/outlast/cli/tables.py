@@ -2,64 +2,65 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import click
 
-from outlast.cli.cells import columns_of
-from outlast.cli.command import Command, Host, host_options
-from outlast.cli.screen import plain_text, print_json, print_table
-from outlast.cli.workflow_id import WorkflowId
-from outlast.core.clock import Clock
-from outlast.core.resources import Filter, Kind, Resource
+from outlast.cli.cells import columns_of, pairs_of
+from outlast.cli.command import Command, CommandGroup, Host, host_options
+from outlast.cli.keys import key_argument
+from outlast.cli.kinds import kind_of, sent
+from outlast.cli.screen import is_terminal, plain_text, print_json, print_pairs, print_table
+from outlast.core.resources import RESOURCES, Filter, Kind, Resource
 from outlast.core.status import Status
-from outlast.core.verbs import Verb
+from outlast.core.verbs import VERBS, Argument, Verb
 
 LIMIT_MAX = 10_000
 ROWS_MAX = 100_000
-"""The limit for rows that belong to one workflow."""
+"""The limit for rows that belong to one row of another resource."""
 
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-
-workflow_argument = click.argument("workflow_id", metavar="ID", type=WorkflowId())
+Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
 
-class _Moment(click.ParamType[str]):
-    """A time: `30m` ago, or a date with or without a time."""
+def resource_commands(resource: Resource, *own: click.Command) -> click.Command:
+    """The commands of a resource: list, show, what belongs to a row, verbs. `own` come in place of those.
 
-    name = "time"
+    One whose rows can't be asked for has one command, which lists it.
+    """
+    if not resource.key:
+        return listing_command(resource)
+    written = {each.name: each for each in own}
+    made = {each.name: each for each in _commands(resource)}
+    group = CommandGroup(resource.name, help=resource.commands)
+    for name, command in {**made, **written}.items():
+        group.add_command(command, name)
+    return group
 
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """ISO 8601 with a zone."""
-        if match := re.fullmatch(r"(\d{1,6})([smhdw])", value):
-            return (Clock().now() - timedelta(**{_UNITS[match[2]]: int(match[1])})).isoformat()
-        try:
-            return datetime.fromisoformat(value).astimezone().isoformat()
-        except (ValueError, OverflowError):
-            self.fail(
-                f"{value!r} is no time: say 30m, 2h or 7d ago, or 2026-01-31 or 2026-01-31T18:00", param, ctx
-            )
+
+def _commands(resource: Resource) -> Iterator[click.Command]:
+    yield listing_command(resource, "list")
+    yield show_command(resource)
+    yield from (listing_command(each) for each in RESOURCES if each.of is resource)
+    yield from (verb_command(each) for each in VERBS if each.noun is resource)
 
 
 def listing_command(resource: Resource, name: str | None = None) -> click.Command:
     """The command that lists a resource; its name is the resource's unless another is given."""
 
-    def run(host: Host, workflow_id: str = "", limit: int = ROWS_MAX, **filters: Any) -> None:
+    def run(host: Host, item: str = "", limit: int = ROWS_MAX, **filters: Any) -> None:
         from outlast.cli.remote import path_of
 
-        given = {key: value or None for key, value in filters.items()}
-        rows = host.connect().rows(resource.name, path_of(resource.path, workflow_id), limit, **given)
+        given = {name: value or None for name, value in filters.items()}
+        rows = host.connect().rows(resource.name, path_of(resource.path, item), limit, **given)
         if host.as_json:
             print_json({resource.name: rows})
         else:
             print_table(columns_of(resource), rows, resource.empty)
 
     command = host_options(run)
-    if resource.of_workflow:
-        command = workflow_argument(command)
+    if resource.of is not None:
+        command = key_argument(resource.of)(command)
     else:
         limit = click.IntRange(1, LIMIT_MAX)
         command = click.option("--limit", type=limit, default=20, show_default=True, help="At most so many.")(
@@ -67,34 +68,83 @@ def listing_command(resource: Resource, name: str | None = None) -> click.Comman
         )
     for each in reversed(resource.filters):
         if each.help is not None:
-            command = _option(each)(command)
+            command = _filter_option(each)(command)
     return click.command(name or resource.name, cls=Command, help=resource.help)(command)
 
 
-def verb_command(verb: Verb) -> click.Command:
-    """The command that does a verb to a workflow."""
+def show_command(resource: Resource) -> click.Command:
+    """The command that shows one row."""
 
-    def run(host: Host, workflow_id: str, **arguments: int) -> None:
+    def run(host: Host, item: str) -> None:
+        from outlast.cli.remote import path_of
+
+        print_row(resource, host.connect().get(path_of(resource.item_path, item)).document(), host)
+
+    command = key_argument(resource)(host_options(run))
+    return click.command("show", cls=Command, help=f"Show a {resource.one}.")(command)
+
+
+def print_row(
+    resource: Resource,
+    row: dict[str, Any],
+    host: Host,
+    shown: Callable[[dict[str, Any]], None] | None = None,
+) -> None:
+    """One row: for programs JSON, or a member a line; for people by `shown`, or its columns in lines."""
+    if host.as_json:
+        print_json(row)
+    elif not is_terminal():
+        for name, value in row.items():
+            click.echo(f"{plain_text(name)}\t{plain_text(value)}")
+    elif shown is not None:
+        shown(row)
+    else:
+        print_pairs(pairs_of(resource, row))
+
+
+def verb_command(verb: Verb) -> click.Command:
+    """The command that does a verb: to one row, or to none in particular."""
+
+    def run(host: Host, item: str = "", **given: Any) -> None:
         from outlast.cli.remote import path_of
 
         remote = host.connect()
-        answer = remote.call("POST", path_of(verb.paths[0], workflow_id), params=arguments or None)
-        document = remote.check(answer).document()
+        arguments = {
+            each.name: sent(each, given[each.name]) for each in verb.arguments if _is_given(each, given)
+        }
+        document = remote.send(verb.method, path_of(verb.paths[0], item), arguments).document()
         if host.as_json:
             print_json(document)
         else:
-            click.echo(f"{verb.past} {plain_text(workflow_id)}")
+            told = ", ".join(f"{each.name} {plain_text(document.get(each.name))}" for each in verb.answer)
+            click.echo(": ".join(filter(None, (f"{verb.past} {plain_text(item)}".rstrip(), told))))
 
     command = host_options(run)
     for each in reversed(verb.arguments):
-        number = click.IntRange(each.minimum, each.maximum)
-        command = click.argument(each.name, metavar=each.name.upper(), type=number)(command)
-    return click.command(verb.name, cls=Command, help=verb.help)(workflow_argument(command))
+        command = _argument(each)(command)
+    if verb.of_one:
+        command = key_argument(verb.noun)(command)
+    return click.command(verb.name, cls=Command, help=verb.help)(command)
 
 
-def _option(each: Filter) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def _is_given(each: Argument, given: Mapping[str, Any]) -> bool:
+    return given[each.name] is not None and given[each.name] is not False
+
+
+def _argument(each: Argument) -> Decorator:
+    if each.required:
+        return click.argument(each.name, metavar=each.name.upper(), type=kind_of(each))
+    option = f"--{each.name.replace('_', '-')}"
+    if each.kind is Kind.FLAG:
+        return click.option(option, each.name, is_flag=True, help=each.about)
+    about = f"{each.about} `default` takes it back." if each.nullable else each.about
+    return click.option(option, each.name, type=kind_of(each), help=about)
+
+
+def _filter_option(each: Filter) -> Decorator:
     if each.kind is Kind.STATUS:
         statuses = click.Choice([*Status], case_sensitive=False)
         return click.option(f"--{each.name}", type=statuses, multiple=True, help=each.help)
-    kind = _Moment() if each.kind is Kind.TIMESTAMP else None
-    return click.option(f"--{each.name}", type=kind, help=each.help)
+    if each.kind is Kind.FLAG:
+        return click.option(f"--{each.name}", is_flag=True, help=each.help)
+    return click.option(f"--{each.name}", type=kind_of(each), help=each.help)

@@ -7,59 +7,33 @@ from typing import Any
 import click
 
 from outlast.cli.cells import status_text, time_between
-from outlast.cli.command import CommandGroup, Host, host_options
+from outlast.cli.command import Command, Host, host_options
 from outlast.cli.data import header_key, read_data
-from outlast.cli.screen import (
-    escaped_lines,
-    is_terminal,
-    plain_text,
-    print_json,
-    print_pairs,
-    readable_json,
-)
-from outlast.cli.tables import listing_command, verb_command, workflow_argument
+from outlast.cli.keys import key_argument
+from outlast.cli.screen import escaped_lines, plain_text, print_json, print_pairs, readable_json
+from outlast.cli.tables import print_row, resource_commands
 from outlast.cli.times import ago, moment
 from outlast.core.clock import Clock, monotonic
-from outlast.core.resources import RESOURCES, WORKFLOWS
-from outlast.core.verbs import SEND, VERBS
+from outlast.core.resources import WORKFLOWS
+from outlast.core.verbs import SEND
 
 WAIT_MAX_S = 7 * 86_400
 
 
-@click.group(cls=CommandGroup)
-def workflows() -> None:
-    """Look at workflows, wait for them, send them messages, cancel them."""
+workflow_argument = key_argument(WORKFLOWS)
 
 
-workflows.add_command(listing_command(WORKFLOWS, "list"))
-
-
-@workflows.command()
+@click.command(cls=Command)
 @workflow_argument
 @host_options
-def show(workflow_id: str, host: Host) -> None:
+def show(item: str, host: Host) -> None:
     """Show a workflow: its status, times, input, and output or error."""
     from outlast.cli.remote import workflow_path
 
-    workflow = host.connect().get(workflow_path(workflow_id)).document()
-    if host.as_json:
-        print_json(workflow)
-    elif is_terminal():
-        _print_workflow(workflow)
-    else:
-        for name, value in workflow.items():
-            click.echo(f"{plain_text(name)}\t{plain_text(value)}")
+    print_row(WORKFLOWS, host.connect().get(workflow_path(item)).document(), host, _print_workflow)
 
 
-for _resource in RESOURCES:
-    if _resource.of_workflow:
-        workflows.add_command(listing_command(_resource))
-for _verb in VERBS:
-    if _verb is not SEND:  # it has a body
-        workflows.add_command(verb_command(_verb))
-
-
-@workflows.command()
+@click.command(cls=Command)
 @workflow_argument
 @click.option(
     "--timeout",
@@ -69,7 +43,7 @@ for _verb in VERBS:
     help="Wait no longer than this. Default: until it ends.",
 )
 @host_options
-def wait(workflow_id: str, timeout_s: int | None, host: Host) -> None:
+def wait(item: str, timeout_s: int | None, host: Host) -> None:
     """Wait until a workflow has ended, and print its output.
 
     The status is 1 where it ended other than as SUCCESS, or did not end in time.
@@ -77,14 +51,14 @@ def wait(workflow_id: str, timeout_s: int | None, host: Host) -> None:
     from outlast.cli.following import failure_of, follow
 
     ends = None if timeout_s is None else monotonic() + timeout_s
-    workflow = follow(host.connect(), workflow_id, ends)
+    workflow = follow(host.connect(), item, ends)
     failure = failure_of(workflow)
     if failure is not None:
         raise failure
     print_json(workflow if host.as_json else workflow.get("output"))
 
 
-@workflows.command()
+@click.command(cls=Command)
 @workflow_argument
 @click.option("--topic", help="The topic. Default: the one without a name.")
 @click.option(
@@ -96,18 +70,21 @@ def wait(workflow_id: str, timeout_s: int | None, host: Host) -> None:
 )
 @click.option("--key", callback=header_key, help="The Idempotency-Key. Default: a fresh one.")
 @host_options
-def send(workflow_id: str, topic: str | None, data: bytes, key: str, host: Host) -> None:
+def send(item: str, topic: str | None, data: bytes, key: str, host: Host) -> None:
     """Send a message to a workflow. The same key sends it once."""
     from outlast.cli.remote import path_of
 
     remote = host.connect()
-    path = path_of(SEND.paths[1], workflow_id, topic) if topic else path_of(SEND.paths[0], workflow_id)
+    path = path_of(SEND.paths[1], item, topic) if topic else path_of(SEND.paths[0], item)
     headers = {"content-type": "application/json", "idempotency-key": key}
     sent = remote.check(remote.call("POST", path, headers=headers, body=data)).document()
     if host.as_json:
         print_json(sent)
     else:
         click.echo(f"sent {plain_text(sent.get('message_id'))}")
+
+
+workflows = resource_commands(WORKFLOWS, show, wait, send)
 
 
 def _print_workflow(workflow: dict[str, Any]) -> None:
@@ -123,6 +100,8 @@ def _print_workflow(workflow: dict[str, Any]) -> None:
             pairs.append((title, f"{at.astimezone():%Y-%m-%d %H:%M:%S} ({ago(at, now)})"))
     if took := time_between(workflow, "created_at", "completed_at"):
         pairs.append(("Took", took))
+    if workflow.get("waiting_on"):
+        pairs.append(("Waiting on", str(workflow["waiting_on"])))
     for title, name in (("Recovered", "recovery_attempts"), ("Owner", "owner"), ("Parent", "parent")):
         if workflow.get(name):
             pairs.append((title, str(workflow[name])))

@@ -22,6 +22,10 @@
     ├── NotRecordable           a call that the database refuses to store; nothing was written
     ├── KeyReused               the same key with another payload
     ├── Overloaded              a bound of this instance is reached; nothing was written
+    │   └── QueueFull           as many wait in a queue as may
+    ├── RateLimited             a queue takes no more calls now; nothing was written
+    ├── QueueBusy               a queue has the call's key at work already; nothing was written
+    ├── QueueKeyMissing         the input has nothing where its queue finds the key; nothing was written
     ├── ShuttingDown            this instance takes no more work; nothing was written
     └── DatabaseUnavailable     Postgres can't be reached, or a start is in doubt
 
@@ -111,6 +115,12 @@ class RecoveryExhausted(WorkflowError):
     code = "recovery_exhausted"
 
 
+class ScheduleNotFound(OutlastError):
+    """There is no schedule of this name."""
+
+    code = "schedule_not_found"
+
+
 class WorkflowNotFound(OutlastError):
     """There is no workflow with this id."""
 
@@ -167,6 +177,38 @@ class Overloaded(OutlastError):
     """A bound of this instance is reached. Nothing was written."""
 
     code = "overloaded"
+
+
+class QueueFull(Overloaded):
+    """As many workflows wait in the queue as may. Nothing was written."""
+
+    code = "queue_full"
+
+
+class RateLimited(OutlastError):
+    """The queue takes no more calls for `retry_s` seconds. Nothing was written."""
+
+    code = "rate_limited"
+
+    def __init__(self, message: str, retry_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_s = retry_s
+
+
+class QueueBusy(OutlastError):
+    """The queue has this key at work already, in the workflow `workflow_id` if that may be told."""
+
+    code = "queue_busy"
+
+    def __init__(self, message: str, workflow_id: str | None = None) -> None:
+        super().__init__(message)
+        self.workflow_id = workflow_id
+
+
+class QueueKeyMissing(OutlastError):
+    """The input has no text, whole number or truth where the queue finds its key. Nothing was written."""
+
+    code = "queue_key_missing"
 
 
 class ShuttingDown(OutlastError):

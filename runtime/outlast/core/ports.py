@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
 from outlast.core.callers import Caller
@@ -14,14 +15,19 @@ from outlast.core.records import (
     ClaimedWorkflow,
     Claims,
     Committed,
+    DeclaredQueue,
     Delivered,
+    Entered,
     InboxQuery,
     LostInstance,
     NewWorkflow,
+    QueueClaims,
     RunningStep,
     StepRecord,
     WorkflowStates,
 )
+from outlast.core.schedules import Backfill, Declared, Order, ScheduleWork, Ticked, Unusable
+from outlast.core.verbs import Verb
 
 UNBOUNDED = 2**62
 """No limit of bytes."""
@@ -41,6 +47,22 @@ class Conflicted(Exception):
 
 class TookTooLong(Exception):
     """A statement was given up after its time: whether it was done is unknown."""
+
+
+class NoSuchRow(Exception):
+    """What a verb is to be done to isn't there."""
+
+
+class Unacceptable(Exception):
+    """A verb's arguments are none that the database takes. Nothing was changed; the text says why."""
+
+    def __init__(self, message: str, argument: str | None = None) -> None:
+        super().__init__(message)
+        self.argument = argument
+
+
+class NotNow(Exception):
+    """As things are, a verb can't be done. Nothing was changed; the text says why."""
 
 
 class QueueUnusable(Exception):
@@ -139,6 +161,20 @@ class InstanceStore(Protocol):
         """
         ...
 
+    async def claim_queued(
+        self,
+        functions: Sequence[str],
+        room: int,
+        suspects: int,
+        bytes_left: int = UNBOUNDED,
+        *,
+        alone: bool = True,
+        large: tuple[int, bool] | None = None,
+        limit_s: float | None = None,
+    ) -> QueueClaims:
+        """Claim what queues let begin, within their limits. As `claim`."""
+        ...
+
     async def recover(self, lost: Sequence[LostInstance]) -> list[tuple[str, str]]:
         """Make workflows of lost instances claimable; ids and statuses (PENDING or EXHAUSTED) of a batch.
 
@@ -220,6 +256,27 @@ class MessageStore(Protocol):
 
 
 class QueueStore(Protocol):
+    """Queues: how calls enter them, and what code says of them."""
+
+    async def enqueue(self, new: NewWorkflow, nonce: int) -> Entered:
+        """Let a workflow enter its queue by its door. Raises Unreachable (in doubt), BadData."""
+        ...
+
+    async def take_limit(
+        self, name: str, options: Mapping[str, Any], workflow_id: str, epoch: int, step_id: str
+    ) -> float | None:
+        """Take a place for a step under a named limit: None; else in how many seconds to ask again.
+
+        Raises Unreachable; then the same may be asked again.
+        """
+        ...
+
+    async def declare(self, queues: Sequence[DeclaredQueue]) -> None:
+        """Make known what code says of these queues. Raises Unreachable."""
+        ...
+
+
+class MessageQueueStore(Protocol):
     """Supabase Queues."""
 
     async def consume(
@@ -229,13 +286,65 @@ class QueueStore(Protocol):
         room: int,
         version: str | None = None,
         timeout_s: float | None = None,
+        *,
+        waits: bool = False,
+        key: str | None = None,
     ) -> list[ClaimedWorkflow]:
         """Turn at most `room` messages into claimed workflows of `function`, and delete them, in one commit.
 
-        `version` is of the function's file; `timeout_s` counts from now.
+        `version` is of the function's file; `timeout_s` counts from now. With `waits` they are not claimed:
+        they wait for their turn in the queue, by what they have at the path `key`.
 
         Raises Unreachable (in doubt: what was committed is released later, as its owner doesn't know it)
         and QueueUnusable.
+        """
+        ...
+
+
+class ScheduleStore(Protocol):
+    """Schedules. Nothing is held between a look and what is decided by it."""
+
+    async def due(self) -> ScheduleWork:
+        """What is to be done about schedules. Raises Unreachable."""
+        ...
+
+    async def tick(self, orders: Sequence[Order]) -> list[Ticked]:
+        """Do what was decided about schedules that are still as they were; nothing about others.
+
+        A tick's workflow and the move to the next tick are one commit. Raises Unreachable (in doubt: what
+        was committed shows at the next look).
+        """
+        ...
+
+    async def mark_unusable(self, schedule: Unusable) -> None:
+        """Say on a schedule why it can't tick. Raises Unreachable."""
+        ...
+
+    async def backfill(
+        self, schedule: Backfill, times: Sequence[datetime], next_after: datetime | None
+    ) -> int | None:
+        """Start these ticks of the past, and note what is left; how many were started.
+
+        None if the schedule has changed. Raises Unreachable.
+        """
+        ...
+
+    async def act(
+        self, verb: Verb, key: str | None, arguments: Mapping[str, Any], by: str
+    ) -> Mapping[str, Any]:
+        """Do a verb; what its function returns. `by` says who does it.
+
+        Raises NoSuchRow, Unacceptable, NotNow, Unreachable (in doubt: doing it again is no error).
+        """
+        ...
+
+    async def declare(
+        self, declared: Sequence[Declared], broken: Sequence[str]
+    ) -> list[tuple[str, str]] | None:
+        """Put into effect what code declares, if this is the newest code of instances that live.
+
+        What changed, by name: declared, changed, orphaned, taken. None if there was nothing to do. Raises
+        Unreachable.
         """
         ...
 
@@ -259,8 +368,20 @@ class Catalog(Protocol):
         """The names of all workflows that can run."""
         ...
 
-    def queues(self) -> Mapping[str, Sequence[str]]:
-        """For each queue the names of the workflows that consume it. More than one is a conflict."""
+    def message_queues(self) -> Mapping[str, Sequence[str]]:
+        """For each Supabase Queue the names of the workflows that consume it. More than one is a conflict."""
+        ...
+
+    def queues(self) -> Sequence[DeclaredQueue]:
+        """The queues that code declares."""
+        ...
+
+    def schedules(self) -> Sequence[Declared]:
+        """The schedules that code declares."""
+        ...
+
+    def broken_files(self) -> Sequence[str]:
+        """The function files that can't be loaded, so that nobody knows what they declare."""
         ...
 
 
@@ -294,5 +415,15 @@ class Store(Protocol):
 
     @property
     def queues(self) -> QueueStore:
+        """Queues."""
+        ...
+
+    @property
+    def schedules(self) -> ScheduleStore:
+        """Schedules."""
+        ...
+
+    @property
+    def message_queues(self) -> MessageQueueStore:
         """Supabase Queues."""
         ...

@@ -6,16 +6,16 @@ NamedTuple: immutable, and made in a third of the time of a frozen dataclass.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from outlast.core.callers import CallerToken
 from outlast.core.status import Status
 
 
 class NewWorkflow(NamedTuple):
-    """A row of `workflow_status` to insert, claimed by this instance at epoch 1."""
+    """A row of `workflow_status` to insert: claimed by this instance at epoch 1, unless it `waits`."""
 
     workflow_id: str
     function: str
@@ -30,6 +30,21 @@ class NewWorkflow(NamedTuple):
     deadline_s: float | None = None
     load_bytes: int = 0
     """The memory that input and request take: see core.budget.weigh."""
+    queue: str | None = None
+    queue_key: str | None = ""
+    """None where the database finds it."""
+    priority: int = 0
+    """Seconds of head start within its queue."""
+    delay_s: float = 0.0
+    tick: str | None = None
+    """Of a workflow that a schedule starts (JSON)."""
+    door: bool = False
+    """Whether it enters its queue one at a time: see core.queues.has_door."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is claimed later, as its queue or its delay says."""
+        return self.queue is not None or self.delay_s > 0
 
 
 RECORD_BYTES = 128
@@ -127,7 +142,7 @@ class WorkflowState(NamedTuple):
 
 
 class WorkflowStates(NamedTuple):
-    """The states of some workflows, by id."""
+    """The states of some workflows, by the id that was asked for. What was attached stands as its target."""
 
     found: dict[str, WorkflowState]
     cut: bool
@@ -174,6 +189,10 @@ class ClaimedWorkflow:
     """Of input, request and records: all that must be in memory to run it (see core.budget.weigh)."""
     due_s: float | None = None
     """When it became due, and is due again if it is given back without having run; None: at once."""
+    queue: str | None = None
+    """In which it takes a place for as long as it runs."""
+    tick: str | None = None
+    """Of a workflow that a schedule has started (JSON)."""
     history: list[StepRecord] = field(default_factory=list)
     token: CallerToken | None = None
     """The caller's token, if this process took the call. It is never stored."""
@@ -183,12 +202,41 @@ class ClaimedWorkflow:
 class Claims:
     """The result of a claim: workflows, and instances that are gone.
 
-    `undelivered`: there are messages that nobody has delivered yet.
+    `undelivered`: there are messages that nobody has delivered yet. `queued`: queues have something to
+    decide.
     """
 
     workflows: list[ClaimedWorkflow]
     lost: list[LostInstance]
     undelivered: bool = False
+    queued: bool = False
+    full_queues: frozenset[str] = frozenset()
+    """Where as many wait as may."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueClaims:
+    """What queues have let begin here. `more`: look again soon; `again_s`: or in so many seconds."""
+
+    workflows: list[ClaimedWorkflow]
+    more: bool = False
+    again_s: float | None = None
+
+
+class Entered(NamedTuple):
+    """How a call came through its queue's door: see `outlast.enqueue`."""
+
+    outcome: str
+    target: str | None = None
+    retry_s: float | None = None
+
+
+class DeclaredQueue(NamedTuple):
+    """A queue as code declares it: its options, and the functions that are in it by themselves."""
+
+    name: str
+    options: Mapping[str, Any]
+    functions: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """The resources of a host as tables: where each is, its columns, what it can be filtered by, its order.
 
 HTTP reads and checks the query by them, makes documents and pages of rows by them, and OpenAPI and the
-commands describe them. Each has a query of its name in `store/workflows.sql`, whose parameters are the
-filters' names, `after_COLUMN` for each column of the order, and `limit`.
+commands describe them. Each has a query of its name in `store/workflows.sql` or `store/resources.sql`, whose
+parameters are the filters' names, its own key and that of what it belongs to, `after_COLUMN` for each column
+of the order, and `limit`.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
-WORKFLOWS_PATH = "/workflows/v1"
-WORKFLOW_PATH = f"{WORKFLOWS_PATH}/{{workflow_id}}"
+COUNTED_MAX = 1000
+"""How far counts go that would take long for many rows: this number stands for itself and all above."""
 
 
 class Kind(StrEnum):
@@ -20,7 +21,15 @@ class Kind(StrEnum):
     TEXT = "text"
     COUNT = "count"
     """A whole number from 0 on."""
+    COUNT_AT_LEAST = "count, at least"
+    """A count up to COUNTED_MAX."""
     INTEGER = "integer"
+    NUMBER = "number"
+    DURATION = "duration"
+    """A number of seconds; a command takes `90`, `90s`, `5m`, `2h` or `7d`."""
+    FLAG = "flag"
+    RATE = "rate"
+    """`{"n": 100, "per": 60}` (seconds), and `"smooth": true` if it is; a command takes `100/60s`."""
     TIMESTAMP = "timestamp"
     """A date with time and offset; a filter takes a date alone, too."""
     OBJECT = "object"
@@ -60,7 +69,7 @@ class Filter(NamedTuple):
 
 
 class Resource(NamedTuple):
-    """A listing: of all there is, or of what belongs to a workflow."""
+    """A listing: of all there is, or of what belongs to one row of another resource."""
 
     name: str
     path: str
@@ -81,11 +90,26 @@ class Resource(NamedTuple):
     """Rows of a page without `limit`."""
     secret: bool = True
     """Whether only holders of a secret key may read it."""
+    one: str = ""
+    """What one of them is called, if one can be asked for: `GET PATH/KEY`, `outlast NAME show KEY`."""
+    key: str = ""
+    """The column that names it then, the placeholder in paths, and the parameter of SQL."""
+    of: Resource | None = None
+    """What its rows belong to, if they do: its path begins with that one's `item_path`."""
+    commands: str = ""
+    """Help of the group of its commands."""
+    table: tuple[str, ...] = ()
+    """The columns that the command lists; all without any."""
 
     @property
-    def of_workflow(self) -> bool:
-        """Whether its rows belong to one workflow."""
-        return self.path.startswith(WORKFLOW_PATH)
+    def item_path(self) -> str:
+        """The path of one row."""
+        return f"{self.path}/{{{self.key}}}"
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys that its query takes: its own, if one can be asked for, and that of what it belongs to."""
+        return tuple(each.key for each in (self, self.of) if each is not None and each.key)
 
 
 def _nullable(name: str, kind: Kind, about: str = "") -> Column:
@@ -103,6 +127,7 @@ _SUMMARY = (
     Column("attributes", Kind.OBJECT, "What it can be found by.", nullable=True, recorded=True),
     Column("recovery_attempts", Kind.COUNT, "How often an instance that ran it was lost."),
     _nullable("claimable_at", Kind.TIMESTAMP, "When an instance may claim it; null while owned or ended."),
+    _nullable("waiting_on", Kind.TEXT, "Why it does not run now; null while it runs, and once it has ended."),
     Column("created_at", Kind.TIMESTAMP),
     _nullable("started_at", Kind.TIMESTAMP),
     Column("updated_at", Kind.TIMESTAMP),
@@ -130,7 +155,7 @@ _WITH_ERROR = "Only those whose error's text holds this."
 _SINCE = "Created since then: 30m, 2h or 7d ago, or a date."
 WORKFLOWS = Resource(
     name="workflows",
-    path=WORKFLOWS_PATH,
+    path="/workflows/v1",
     schema="WorkflowSummary",
     columns=_SUMMARY,
     filters=(
@@ -151,6 +176,9 @@ WORKFLOWS = Resource(
     empty="no workflows",
     page_rows=50,
     secret=False,
+    one="workflow",
+    key="workflow_id",
+    commands="Look at workflows, wait for them, send them messages, cancel them.",
 )
 
 _WAKE = "Of a sleep or a receive that isn't over: when it will be."
@@ -158,7 +186,7 @@ _RETRY = "Of a step that runs and whose last attempt failed: when the next one b
 _INSTANCE = "Of a step that runs: the instance that runs it."
 STEPS = Resource(
     name="steps",
-    path=f"{WORKFLOW_PATH}/steps",
+    path=f"{WORKFLOWS.item_path}/steps",
     schema="Step",
     columns=(
         Column("step_id", Kind.TEXT),
@@ -181,11 +209,12 @@ STEPS = Resource(
     help="List the steps of a workflow in the order they ended, then those that run.",
     empty="no step is recorded, and none runs",
     secret=False,
+    of=WORKFLOWS,
 )
 
 EVENTS = Resource(
     name="events",
-    path=f"{WORKFLOW_PATH}/events",
+    path=f"{WORKFLOWS.item_path}/events",
     schema="Event",
     columns=(
         Column("number", Kind.COUNT, "Its place among all that the workflow has recorded."),
@@ -200,10 +229,138 @@ EVENTS = Resource(
     help="List the events that a workflow has published, in their order.",
     empty="no event is published",
     secret=False,
+    of=WORKFLOWS,
 )
 
-RESOURCES = (WORKFLOWS, STEPS, EVENTS)
+_LIMITS = "The options that hold now: those of the code, with what operators have set in their place."
+_WAITING = "How many wait: those that are ready, and those that sleep or have a delay."
+QUEUES = Resource(
+    name="queues",
+    path="/queues/v1",
+    schema="Queue",
+    columns=(
+        Column("name", Kind.TEXT),
+        Column("running", Kind.COUNT_AT_LEAST, "How many an instance runs now."),
+        Column("ready", Kind.COUNT_AT_LEAST, "How many could begin now, were it their turn."),
+        Column("waiting", Kind.COUNT_AT_LEAST, _WAITING),
+        _nullable(
+            "ready_since", Kind.TIMESTAMP, "Since when the one of them is ready that has been longest."
+        ),
+        Column("limits", Kind.OBJECT, _LIMITS, recorded=True),
+        Column("base", Kind.OBJECT, "The options that code declares.", recorded=True),
+        Column("override", Kind.OBJECT, "What operators have set.", nullable=True, recorded=True),
+        _nullable("override_by", Kind.TEXT, "Who set it."),
+        _nullable("override_at", Kind.TIMESTAMP),
+        _nullable("override_why", Kind.TEXT),
+        _nullable("paused_at", Kind.TIMESTAMP, "Since when nothing begins here; null where it isn't paused."),
+        _nullable("paused_by", Kind.TEXT),
+        _nullable("paused_why", Kind.TEXT),
+        Column("paused_keys", Kind.JSON, "Keys that are paused: at most 100.", recorded=True),
+        Column("functions", Kind.JSON, "Whose workflows wait here by themselves."),
+    ),
+    filters=(Filter("paused", Kind.FLAG, "Only paused ones, or only others.", "Only paused ones."),),
+    order=("name",),
+    order_kinds=(Kind.TEXT,),
+    about="List queues with their limits, and how many run and wait",
+    help="List queues: how many run and wait, and who has paused them.",
+    empty="no queues",
+    page_rows=50,
+    one="queue",
+    key="name",
+    commands="Look at queues, change their limits, pause and resume them.",
+    table=("name", "running", "ready", "waiting", "ready_since", "limits", "paused_by", "paused_why"),
+)
+
+_STATE = "`active`, `paused`, `orphaned` (no file declares it), `ended`, `unusable` (`fault` says why)."
+SCHEDULES = Resource(
+    name="schedules",
+    path="/schedules/v1",
+    schema="Schedule",
+    columns=(
+        Column("name", Kind.TEXT),
+        Column("function", Kind.TEXT, "What it starts."),
+        Column("state", Kind.TEXT, _STATE),
+        _nullable("next_at", Kind.TIMESTAMP, "When its next tick is due."),
+        Column("upcoming", Kind.JSON, "Its next times by its timetable, five at most.", recorded=True),
+        _nullable("last_at", Kind.TIMESTAMP, "The tick that was run last."),
+        _nullable("cron", Kind.TEXT),
+        Column("tz", Kind.TEXT, "In which time zone `cron` is read."),
+        _nullable("every_s", Kind.COUNT),
+        _nullable("at", Kind.TIMESTAMP),
+        Column("input", Kind.JSON, "What the workflow is given.", recorded=True),
+        Column("catchup", Kind.TEXT, "What is done about missed ticks: `last`, `none`, `all`."),
+        Column("overlap", Kind.TEXT, "While an earlier one is live: `skip`, `wait`, `allow`, `cancel`."),
+        _nullable("until", Kind.TIMESTAMP, "No tick is later."),
+        _nullable("times", Kind.COUNT, "How many ticks there are in all."),
+        Column("jitter_s", Kind.NUMBER, "Up to so much later each tick comes, always by as much."),
+        _nullable("pause_after", Kind.COUNT, "It is paused after so many failures in a row."),
+        _nullable("waiting_at", Kind.TIMESTAMP, "The tick that waits for the end of an earlier one."),
+        Column("started", Kind.COUNT, "How many ticks were run."),
+        Column("skipped", Kind.COUNT),
+        Column("missed", Kind.COUNT),
+        Column("owner", Kind.TEXT, "`code`, or `dynamic` if it was made while running."),
+        _nullable("version", Kind.TEXT, "Of the file that declares it."),
+        _nullable("paused_at", Kind.TIMESTAMP),
+        _nullable("paused_by", Kind.TEXT),
+        _nullable("paused_why", Kind.TEXT),
+        _nullable("orphaned_at", Kind.TIMESTAMP),
+        _nullable("ended_at", Kind.TIMESTAMP),
+        _nullable("fault", Kind.TEXT),
+        _nullable("backfill_after", Kind.TIMESTAMP, "What of a backfill is left begins after that."),
+        _nullable("backfill_until", Kind.TIMESTAMP),
+        Column("created_at", Kind.TIMESTAMP),
+        _nullable("created_by", Kind.TEXT),
+    ),
+    filters=(
+        Filter("function", Kind.TEXT, "Of this function.", "Only this function's."),
+        Filter("state", Kind.TEXT, "In this state.", "Only those in this state, such as paused."),
+    ),
+    order=("name",),
+    order_kinds=(Kind.TEXT,),
+    about="List schedules: what they start, and when next",
+    help="List schedules: what they start, and when next.",
+    empty="no schedules",
+    page_rows=50,
+    one="schedule",
+    key="name",
+    commands="Look at schedules, pause and resume them, start what they start now or at times of the past.",
+    table=(
+        "name",
+        "function",
+        "state",
+        "cron",
+        "tz",
+        "every_s",
+        "next_at",
+        "last_at",
+        "missed",
+        "paused_why",
+    ),
+)
+TICKS = Resource(
+    name="ticks",
+    path=f"{SCHEDULES.item_path}/ticks",
+    schema="Tick",
+    columns=(
+        Column("number", Kind.COUNT),
+        Column("nominal_at", Kind.TIMESTAMP, "The time by the timetable."),
+        Column("outcome", Kind.TEXT, "`skipped`, `late` or `missed`."),
+        Column("reason", Kind.TEXT),
+        Column("count", Kind.COUNT, "For how many ticks this row stands, from that time on."),
+        _nullable("workflow_id", Kind.TEXT, "What was run late, or still ran."),
+        Column("at", Kind.TIMESTAMP, "When it was noted."),
+    ),
+    filters=(Filter("outcome", Kind.TEXT, "Of this outcome.", "Only those of this outcome."),),
+    order=("number",),
+    order_kinds=(Kind.COUNT,),
+    about="List the ticks of a schedule that did not go as planned, in order; 1,000 are kept",
+    help="List the ticks of a schedule that did not go as planned, and why.",
+    empty="all ticks went as planned",
+    of=SCHEDULES,
+)
+
+RESOURCES = (WORKFLOWS, STEPS, EVENTS, QUEUES, SCHEDULES, TICKS)
 """All of them, as OpenAPI and the commands list them."""
 
-MANAGED = tuple(each.path for each in RESOURCES if not each.of_workflow)
+MANAGED = tuple(each.path for each in RESOURCES if each.of is None)
 """How the paths of all of them begin, and those of the verbs."""

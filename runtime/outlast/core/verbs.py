@@ -1,35 +1,45 @@
-"""What callers can do to a workflow, as a table: HTTP routes, OpenAPI and the commands are made of it.
+"""What callers can do to one of a resource, as a table: HTTP routes, OpenAPI and the commands are made of it.
 
-How a verb changes the status is in `core.status.TRANSITIONS`, under its `change`. Its statement in
-`store/workflows.sql` has its name; its parameters are `workflow_id`, `nonce` and the verb's arguments.
+A verb that changes a workflow's status has its `change` in `core.status.TRANSITIONS`, and in
+`store/workflows.sql` a statement of its name, whose parameters are `workflow_id`, `nonce` and the verb's
+arguments. Any other is done by a function in the database (`Verb.function`), which SQL calls just the same.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
-from outlast.core.resources import WORKFLOW_PATH
+from outlast.core.resources import QUEUES, SCHEDULES, WORKFLOWS, Column, Kind, Resource
+from outlast.core.schedules import JITTER_S_MAX, PAUSE_AFTER_MAX, TIMES_MAX, check_schedule, count_ticks
 from outlast.core.status import TRANSITIONS, Change, Status
 
 
 class Argument(NamedTuple):
-    """A whole number that a verb needs: a parameter over HTTP, the second argument of the command."""
+    """What a verb is given: a member of the body over HTTP, an argument or an option of the command."""
 
     name: str
-    minimum: int
-    maximum: int
+    kind: Kind
     about: str
+    """For OpenAPI, and help of the option."""
+    minimum: float | None = None
+    """The least number, or the least number of characters of a text."""
+    maximum: float | None = None
+    required: bool = False
+    """A required one is an argument of the command, any other an option."""
+    nullable: bool = False
+    """Whether null means something else than leaving it out: back to the default."""
+    setting: bool = False
+    """Whether the function in the database takes it as a member of `settings`, which are JSON."""
 
 
 class Verb(NamedTuple):
     """One row of the table."""
 
     name: str
-    """Name of its statement and its command."""
-    paths: tuple[str, ...]
-    """The paths that it is posted to."""
-    change: Change | None
-    """How it changes the workflow's status; None if it doesn't."""
+    """Name of its command, and of its statement if it changes a status."""
+    noun: Resource
+    """What it is done to."""
     about: str
     """For OpenAPI."""
     done: str
@@ -37,10 +47,43 @@ class Verb(NamedTuple):
     help: str
     """Help of the command."""
     past: str
-    """What the command prints before the workflow's id."""
-    secret: bool = False
+    """What the command prints before the key of what it was done to."""
+    change: Change | None = None
+    """How it changes the workflow's status; None if it doesn't."""
+    secret: bool = True
     """Whether it needs a secret key; otherwise the workflow's owner may do it, too."""
     arguments: tuple[Argument, ...] = ()
+    answer: tuple[Column, ...] = ()
+    """What its function returns; without any, the answer is what it was done to, as it is then."""
+    refused: str = ""
+    """For OpenAPI: when it is refused with 409."""
+    method: str = "POST"
+    check: Callable[[Mapping[str, Any]], None] | None = None
+    """Raises ValueError for arguments that the database can't judge; it is asked before its function is."""
+    complete: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
+    """Makes the answer of what its function returns."""
+    own_paths: tuple[str, ...] = ()
+    """The paths, where they aren't the usual one."""
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The paths that it is sent to. One without the noun's key is of no row in particular."""
+        usual = self.noun.item_path if self.method == "PATCH" else f"{self.noun.item_path}/{self.name}"
+        return self.own_paths or (usual,)
+
+    @property
+    def of_one(self) -> bool:
+        """Whether it is done to one row."""
+        return self.paths[0].startswith(self.noun.item_path)
+
+    @property
+    def function(self) -> str:
+        """The name of its function in the schema `outlast`, unless it changes a status.
+
+        That takes the key and the arguments by name, and `by`: who does it. It raises SQLSTATE 22023 for what
+        it can't take, P0002 if there is no such row, 55000 if that can't be done now.
+        """
+        return f"{self.name}_{self.noun.one}"
 
     @property
     def statuses(self) -> frozenset[Status]:
@@ -61,23 +104,190 @@ class Verb(NamedTuple):
 
 CANCEL = Verb(
     name="cancel",
-    paths=(f"{WORKFLOW_PATH}/cancel",),
+    noun=WORKFLOWS,
     change=Change.CANCEL,
     about="Cancel a workflow; cancelling it again changes nothing",
     done="It is cancelled.",
     help="Cancel a workflow. What it has done stays done; it does nothing more.",
     past="cancelled",
+    secret=False,
 )
 SEND = Verb(
     name="send",
-    paths=(f"{WORKFLOW_PATH}/messages", f"{WORKFLOW_PATH}/messages/{{topic}}"),
-    change=None,
+    noun=WORKFLOWS,
+    own_paths=(f"{WORKFLOWS.item_path}/messages", f"{WORKFLOWS.item_path}/messages/{{topic}}"),
     about="Send a message to a workflow",
     done="It is durable.",
     help="Send a message to a workflow. The same key sends it once.",
     past="sent",
-    secret=True,
 )
 
-VERBS = (CANCEL, SEND)
+WHY = Argument("why", Kind.TEXT, "Why: others see it.", 1, 1_000)
+_KEY = Argument("key", Kind.TEXT, "Only what has this key.", 1, 255)
+_COUNT_MAX = 1_000_000
+
+
+def _limit(
+    name: str, kind: Kind, about: str, least: float | None = None, most: float | None = None
+) -> Argument:
+    return Argument(name, kind, about, least, most, nullable=True, setting=True)
+
+
+SET_QUEUE = Verb(
+    name="set",
+    noun=QUEUES,
+    method="PATCH",
+    about="Set limits of a queue in place of those that its code declares; null takes one back",
+    done="They hold from now on, over deploys too.",
+    help="Set limits of a queue. They stay over deploys until they are reset.",
+    past="changed",
+    arguments=(
+        _limit("concurrency", Kind.COUNT, "How many run at once.", 1, _COUNT_MAX),
+        _limit("per_key", Kind.COUNT, "How many of a key run at once.", 1, _COUNT_MAX),
+        _limit("per_instance", Kind.COUNT, "How many an instance runs at once.", 1, _COUNT_MAX),
+        _limit("rate", Kind.RATE, "How many begin in a time."),
+        _limit("rate_per_key", Kind.RATE, "How many of a key begin in a time."),
+        _limit("weight", Kind.OBJECT, "How often keys have their turn: keys and weights, 0.01 to 100."),
+        _limit("max_backlog", Kind.COUNT, "How many may wait.", 1, 10_000_000),
+        _limit("start_within", Kind.DURATION, "What hasn't begun by then is cancelled.", 0.001, 31 * 86_400),
+        Argument("reset", Kind.FLAG, "Take all back that was set before."),
+        WHY,
+    ),
+)
+PAUSE_QUEUE = Verb(
+    name="pause",
+    noun=QUEUES,
+    about="Let nothing begin in a queue, or of one of its keys; what runs goes on",
+    done="It is paused.",
+    help="Let nothing begin in a queue, or of one of its keys. What runs goes on.",
+    past="paused",
+    arguments=(_KEY, WHY),
+)
+RESUME_QUEUE = Verb(
+    name="resume",
+    noun=QUEUES,
+    about="Let a paused queue go on, or one of its keys",
+    done="It goes on.",
+    help="Let a paused queue go on, or one of its keys.",
+    past="resumed",
+    arguments=(_KEY,),
+)
+DRAIN_QUEUE = Verb(
+    name="drain",
+    noun=QUEUES,
+    about="Cancel what waits in a queue and has not begun, or that of one key",
+    done="So many are cancelled: 10,000 at most.",
+    help="Cancel what waits in a queue and has not begun.",
+    past="drained",
+    arguments=(_KEY,),
+    answer=(
+        Column("cancelled", Kind.COUNT, "How many were cancelled."),
+        Column("more", Kind.FLAG, "Whether more may wait: then do it again."),
+    ),
+)
+
+_SPAN_S_MAX = 366 * 86_400
+CREATE_SCHEDULE = Verb(
+    name="create",
+    noun=SCHEDULES,
+    own_paths=(SCHEDULES.path,),
+    about="Make a schedule, or change one that was made so; the same again changes nothing",
+    done="It ticks from now on.",
+    help="Make a schedule, or change one that was made so.",
+    past="created",
+    refused="A function's file declares one of this name.",
+    check=check_schedule,
+    arguments=(
+        Argument("name", Kind.TEXT, "Its name.", 1, 100, required=True),
+        Argument("function", Kind.TEXT, "What it starts: FILE or FILE/WORKFLOW.", 1, 511, required=True),
+        Argument("cron", Kind.TEXT, "A cron expression: 5 fields, or 6 with seconds first.", 1, 200),
+        Argument("tz", Kind.TEXT, "The time zone in which it is read, such as Europe/Berlin.", 1, 100),
+        Argument("every", Kind.DURATION, "The time from one tick to the next.", 1, _SPAN_S_MAX),
+        Argument("at", Kind.TIMESTAMP, "The time of the only tick."),
+        Argument("input", Kind.JSON, "What the workflow is given: its arguments."),
+        Argument("catchup", Kind.TEXT, "What is done about missed ticks: last, none or all.", 1, 10),
+        Argument("overlap", Kind.TEXT, "While an earlier one is live: skip, wait, allow or cancel.", 1, 10),
+        Argument("until", Kind.TIMESTAMP, "No tick is later."),
+        Argument("times", Kind.COUNT, "How many ticks there are.", 1, TIMES_MAX),
+        Argument("jitter", Kind.DURATION, "Up to so much later each tick comes.", 0, JITTER_S_MAX),
+        Argument("pause_after", Kind.COUNT, "Pause it after so many failures in a row.", 1, PAUSE_AFTER_MAX),
+    ),
+    answer=(Column("created", Kind.TEXT, "Its name."),),
+)
+DELETE_SCHEDULE = Verb(
+    name="delete",
+    noun=SCHEDULES,
+    about="Delete a schedule that was made while running, or that no file declares any more",
+    done="It is gone; what it has started goes on.",
+    help="Delete a schedule. What it has started goes on.",
+    past="deleted",
+    refused="A function's file declares it.",
+    answer=(Column("deleted", Kind.TEXT, "Its name."),),
+)
+PAUSE_SCHEDULE = Verb(
+    name="pause",
+    noun=SCHEDULES,
+    about="Let a schedule start nothing until it is resumed",
+    done="It is paused.",
+    help="Let a schedule start nothing until it is resumed.",
+    past="paused",
+    arguments=(WHY,),
+)
+RESUME_SCHEDULE = Verb(
+    name="resume",
+    noun=SCHEDULES,
+    about="Let a paused schedule go on, from now on: what it would have done meanwhile is not done",
+    done="It goes on.",
+    help="Let a paused schedule go on, from now on.",
+    past="resumed",
+    refused="No file declares it any more.",
+)
+TRIGGER_SCHEDULE = Verb(
+    name="trigger",
+    noun=SCHEDULES,
+    about="Start now what a schedule starts, whatever else runs, and though it is paused",
+    done="Its workflow waits to be claimed.",
+    help="Start now what a schedule starts.",
+    past="triggered",
+    refused="The queue of its function takes nothing now.",
+    arguments=(
+        Argument("idempotency_key", Kind.TEXT, "The same key starts it once: letters, digits, - . _", 1, 100),
+    ),
+    answer=(Column("workflow_id", Kind.TEXT),),
+)
+BACKFILL_SCHEDULE = Verb(
+    name="backfill",
+    noun=SCHEDULES,
+    about="Start the ticks of a time that is past, beside each other; each is started once",
+    done="They are started one after the other.",
+    help="Start the ticks of a time that is past: those later than AFTER, up to UNTIL.",
+    past="backfilled",
+    refused="Another backfill of it isn't over.",
+    arguments=(
+        Argument("after", Kind.TIMESTAMP, "Only later ones.", required=True),
+        Argument("until", Kind.TIMESTAMP, "That and earlier ones.", required=True),
+        Argument("dry_run", Kind.FLAG, "Only say which."),
+    ),
+    complete=count_ticks,
+    answer=(
+        Column("count", Kind.COUNT, "How many ticks; 10,000 stands for itself and all above."),
+        Column("newest", Kind.JSON, "The newest of them: ten at most.", recorded=True),
+        Column("dry_run", Kind.FLAG),
+    ),
+)
+
+VERBS = (
+    CANCEL,
+    SEND,
+    SET_QUEUE,
+    PAUSE_QUEUE,
+    RESUME_QUEUE,
+    DRAIN_QUEUE,
+    CREATE_SCHEDULE,
+    DELETE_SCHEDULE,
+    PAUSE_SCHEDULE,
+    RESUME_SCHEDULE,
+    TRIGGER_SCHEDULE,
+    BACKFILL_SCHEDULE,
+)
 """All of them, as OpenAPI lists them."""

@@ -20,8 +20,9 @@ from outlast.engine.execution.services import Services
 from outlast.engine.executor import Executor
 from outlast.engine.function_host import FunctionHost
 from outlast.engine.instances.allowance import Allowance
+from outlast.engine.instances.consuming import Consumer
 from outlast.engine.instances.membership import Membership, Pace
-from outlast.engine.instances.queues import Consumer
+from outlast.engine.instances.ticking import Ticker
 from outlast.engine.journal import Journal
 from outlast.engine.lease import Lease
 from outlast.engine.options import EngineOptions
@@ -58,10 +59,12 @@ class Engine:
             journal=self._journal,
             lease=self._lease,
             transactions=store.transactions,
+            queues=store.queues,
             clock=self.clock,
             observe=observe,
             step_threads=self._step_threads,
             suspended=self._suspended,
+            left_queue=lambda: self._queued(self.clock.now_s()),
             delivery=self._delivery,
             moment_s=options.moment_s,
             replay_arguments=options.replay_arguments,
@@ -82,6 +85,8 @@ class Engine:
             self._used_bytes,
             budget,
             options,
+            store.queues,
+            self._queued,
         )
         self.host = services.host = FunctionHost(
             self.entrance,
@@ -92,6 +97,8 @@ class Engine:
             catalog,
             store.messages,
             services,
+            store.schedules,
+            self._schedules_changed,
         )
         pace = Pace(
             options.tick_s, options.claim_batch, options.workflows_max, options.suspect_after, self._allowance
@@ -106,19 +113,30 @@ class Engine:
             self.clock,
             lambda: set(self.starts.under_way),
             self._delivery.arrived,
+            self.starts.learn_full_queues,
+            store.queues,
             observe,
             pace,
         )
         self._taken_max = max(1, pace.claims_below)
         self._consumer = Consumer(
-            store.queues,
+            store.message_queues,
             catalog,
             self._lease,
             self._room,
             budget,
             self._used_bytes,
             self._membership.load,
+            lambda: self._queued(self.clock.now_s()),
             observe,
+        )
+        self._ticker = Ticker(
+            store.schedules,
+            catalog,
+            self._ticked,
+            lambda: not self.entrance.stopping,
+            observe,
+            options.tick_s,
         )
 
         self.loops: tuple[Loop, ...] = (
@@ -128,6 +146,7 @@ class Engine:
             *self._waits.loops,
             self._delivery.loop,
             self._consumer.loop,
+            self._ticker.loop,
         )
         """All that goes on in the background."""
 
@@ -149,6 +168,7 @@ class Engine:
         self._observe(InstanceStopping(tuple(self._executor.live), self._options.drain_s))
         self._membership.stop_claiming()
         await self._consumer.loop.close(LAST_ROUND_S)
+        await self._ticker.loop.close(LAST_ROUND_S)
         gone = ShuttingDown("this instance shuts down; the workflow goes on elsewhere")
         self._waits.fail_elsewhere(gone)
         if self.starts.under_way:
@@ -245,6 +265,19 @@ class Engine:
     def instance_id(self) -> str:
         """The name of this instance."""
         return self._instance_id
+
+    def _queued(self, at_s: float) -> None:
+        """Something waits in a queue, or has left its place there: see what may begin."""
+        self._membership.decide_soon(at_s)
+
+    def _schedules_changed(self) -> None:
+        self._ticker.loop.wake()
+        self._ticked()
+
+    def _ticked(self) -> None:
+        """Schedules have started workflows: see whether they run here."""
+        self._due()
+        self._queued(self.clock.now_s())
 
     def _suspended(self, wake_at_s: float | None) -> None:
         """A workflow left the memory: be there when it wakes."""

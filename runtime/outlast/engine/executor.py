@@ -27,7 +27,7 @@ from outlast.engine.execution.services import Services
 from outlast.engine.operations.table import OPERATIONS
 from outlast.engine.waits.ends import Waits
 from outlast.sdk.clients import MakeClients
-from outlast.sdk.context import Context, WorkflowLogger, enter_context, known_context
+from outlast.sdk.context import Context, Tick, WorkflowLogger, enter_context, known_context
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.environment import enter_environment
 from outlast.sdk.inputs import Inputs
@@ -157,6 +157,8 @@ class Executor:
                 if execution.workflow_id in self.suspects:
                     self.suspects.remove(execution.workflow_id)
                     self._services.suspended(self._services.clock.now_s())  # the next one's turn
+            if claimed.queue is not None:
+                self._services.left_queue()
             if execution.load_bytes > FREES_BYTES:
                 self._services.suspended(self._services.clock.now_s())  # there is memory for another
             if not self.live:
@@ -360,5 +362,6 @@ def _context_of(execution: Execution, claimed: ClaimedWorkflow, clients: MakeCli
         request=request,
         caller=caller,
         recovery_attempt=claimed.recovery_attempts,
+        tick=None if claimed.tick is None else Tick.from_record(claimed.tick),
         clients=None if clients is None else clients(caller, claimed.token),
     )

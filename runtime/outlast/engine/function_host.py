@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from itertools import count
 from typing import Any
 
-from outlast.core.errors import UsageError, WorkflowNotFound
+from outlast.core.errors import ScheduleNotFound, UsageError, WorkflowNotFound
 from outlast.core.failures import globals_of
 from outlast.core.names import workflow_id_of
 from outlast.core.observations import CallUnawaited
-from outlast.core.ports import Catalog, Conflicted, MessageStore, TransactionWork
-from outlast.core.records import StepRecord, WorkflowState
+from outlast.core.placement import USUAL, Placement
+from outlast.core.ports import (
+    Catalog,
+    Conflicted,
+    MessageStore,
+    NoSuchRow,
+    NotNow,
+    ScheduleStore,
+    TransactionWork,
+    Unacceptable,
+)
+from outlast.core.records import DeclaredQueue, StepRecord, WorkflowState
+from outlast.core.verbs import Verb
 from outlast.engine.concurrency import in_thread
 from outlast.engine.entrance import Entrance, reaching
 from outlast.engine.execution.services import Child, Services
@@ -23,9 +34,10 @@ from outlast.engine.new_workflows import new_workflow
 from outlast.engine.operations.transactions import conflict_pause
 from outlast.engine.starts import Starts
 from outlast.engine.waits.results import result_of
-from outlast.sdk.context import current_caller
+from outlast.sdk.context import current_caller, known_context
 from outlast.sdk.definitions import TransactionDefinition, WorkflowDefinition
 from outlast.sdk.operations import Args, Kwargs
+from outlast.sdk.queues import Queue
 
 
 class FunctionHost:
@@ -41,7 +53,10 @@ class FunctionHost:
         catalog: Catalog,
         messages: MessageStore,
         services: Services,
+        schedules: ScheduleStore,
+        changed: Callable[[], None],
     ) -> None:
+        """`changed` is called when something was done to a schedule."""
         self._entrance = entrance
         self._starts = starts
         self._wait = wait
@@ -50,23 +65,41 @@ class FunctionHost:
         self._catalog = catalog
         self._messages = messages
         self._services = services
+        self._schedules = schedules
+        self._changed = changed
 
-    async def start(self, workflow: WorkflowDefinition, args: Args, kwargs: Kwargs, key: str | None) -> str:
+    async def start(
+        self,
+        workflow: WorkflowDefinition,
+        args: Args,
+        kwargs: Kwargs,
+        key: str | None,
+        placement: Placement = USUAL,
+    ) -> str:
         """See `sdk.running.Host`."""
-        return await self._start(workflow, args, kwargs, key, None)
+        return await self._start(workflow, args, kwargs, key, None, placement)
 
     async def start_child(
         self, child: Child, workflow: WorkflowDefinition, args: Args, kwargs: Kwargs
     ) -> str:
         """See ExecutionHost."""
-        return await self._start(workflow, args, kwargs, child.key, child)
+        return await self._start(workflow, args, kwargs, child.key, child, child.placement)
 
     async def _start(
-        self, workflow: WorkflowDefinition, args: Args, kwargs: Kwargs, key: str | None, child: Child | None
+        self,
+        workflow: WorkflowDefinition,
+        args: Args,
+        kwargs: Kwargs,
+        key: str | None,
+        child: Child | None,
+        placement: Placement,
     ) -> str:
         function = self._catalog.name_of(workflow)
         if function is None:
             raise UsageError(_not_served(workflow.fn))
+        queue: Queue | None = placement.queue
+        if queue is not None and queue.options and queue.name not in self._catalog_queues():
+            await self._starts.declare(DeclaredQueue(queue.name, queue.options, ()))
         caller, token = current_caller()
         if child is not None and key is None:
             workflow_id = child.workflow_id
@@ -84,9 +117,13 @@ class FunctionHost:
             claims=caller.record(),
             parent=None if child is None else child.parent,
             ends_by_s=None if child is None else child.ends_by_s,
+            placement=placement,
         )
-        await self._starts.start_new(new, workflow, None, token)
-        return workflow_id
+        state = await self._starts.start_new(new, workflow, None, token)
+        return workflow_id if state is None else state.workflow_id
+
+    def _catalog_queues(self) -> set[str]:
+        return {each.name for each in self._catalog.queues()}
 
     async def result(self, workflow_id: str) -> Any:
         """See `sdk.running.Host`."""
@@ -109,6 +146,32 @@ class FunctionHost:
             message_id = await self._messages.send(workflow_id, body, topic, key)
         self._services.delivery.arrived()
         return message_id
+
+    async def manage_schedule(
+        self,
+        verb: Verb,
+        name: str | None,
+        arguments: Mapping[str, Any],
+        workflow: WorkflowDefinition | None = None,
+    ) -> Mapping[str, Any]:
+        """See `sdk.running.Host`."""
+        self._entrance.check()
+        if workflow is not None:
+            function = self._catalog.name_of(workflow)
+            if function is None:
+                raise UsageError(_not_served(workflow.fn))
+            arguments = {**arguments, "function": function}
+        here = known_context()
+        by = "a function" if here is None else f"function {here.function}"
+        try:
+            with reaching():
+                row = await self._schedules.act(verb, name, arguments, by)
+        except NoSuchRow:
+            raise ScheduleNotFound(f"there is no schedule {name!r}") from None
+        except (NotNow, Unacceptable) as error:
+            raise UsageError(f"schedules.{verb.name}: {error}") from None
+        self._changed()
+        return row
 
     async def transact(self, transaction: TransactionDefinition, args: Args, kwargs: Kwargs) -> Any:
         """See `sdk.running.Host`."""

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from outlast.core.budget import weigh
+from outlast.core.errors import QueueKeyMissing, UsageError
 from outlast.core.names import fingerprint_of
+from outlast.core.placement import USUAL, Placement
+from outlast.core.queues import KEY_CHARS_MAX, has_door, key_at, key_text
 from outlast.core.records import NewWorkflow
 from outlast.sdk.definitions import WorkflowDefinition
+from outlast.sdk.queues import Queue
 
 
 def new_workflow(
@@ -23,15 +30,22 @@ def new_workflow(
     fingerprint: str | None = None,
     parent: str | None = None,
     ends_by_s: float | None = None,
+    placement: Placement = USUAL,
 ) -> NewWorkflow:
     """Of `function`, whose file has `version`, with the input `text`, at `now_s` (Unix seconds).
 
     `subject` and `claims` are the caller's (see core.callers). A request brings its own fingerprint. The
-    workflow has to end by `ends_by_s`, or by its own timeout where that is earlier.
+    workflow has to end by `ends_by_s`, or by its own timeout where that is earlier. Raises QueueKeyMissing,
+    and UsageError for a priority without a queue.
     """
     if definition.timeout_s is not None:
         own_s = now_s + definition.timeout_s
         ends_by_s = own_s if ends_by_s is None else min(own_s, ends_by_s)
+    queue: Queue | None = placement.queue or definition.queue
+    if queue is not None and queue.consumes is not None and not queue.options:
+        queue = None  # without limits only its messages are in it
+    if queue is None and placement.priority:
+        raise UsageError(f"a priority counts within a queue, and {function} is in none")
     return NewWorkflow(
         workflow_id=workflow_id,
         function=function,
@@ -45,4 +59,34 @@ def new_workflow(
         parent=parent,
         deadline_s=ends_by_s,
         load_bytes=weigh(text, request),
+        queue=None if queue is None else queue.name,
+        queue_key="" if queue is None else _key_of(queue, definition, text),
+        priority=placement.priority,
+        delay_s=placement.delay_s,
+        # What only names a queue doesn't know its rules: the database does.
+        door=queue is not None and (has_door(queue.options) or not queue.options),
     )
+
+
+def _key_of(queue: Queue, definition: WorkflowDefinition, text: str | None) -> str | None:
+    """Whose turn this input is; None where only the database knows. Raises QueueKeyMissing."""
+    path = queue.options.get("key")
+    if path is None:
+        return "" if queue.options else None
+    if queue.key is not None:
+        found, where = _key_by(queue.key, definition, text), "its function of the arguments gives none"
+    else:
+        found, where = key_at(path, text), f"the input has none at {path!r}"
+    if found is None or len(found) > KEY_CHARS_MAX:
+        raise QueueKeyMissing(
+            f"queue {queue.name!r} needs a key, and {where}: a text, a whole number or a truth, "
+            f"of at most {KEY_CHARS_MAX} characters"
+        )
+    return found
+
+
+def _key_by(function: Callable[..., Any], definition: WorkflowDefinition, text: str | None) -> str | None:
+    try:
+        return key_text(function(**definition.inputs.bind_json(text or "{}")))
+    except Exception as error:
+        raise QueueKeyMissing(f"the queue's key function failed: {type(error).__name__}: {error}") from error

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Callable
 from typing import Any, Literal
 
 from outlast.core.budget import SMALL_BYTES, Budget
 from outlast.core.callers import CallerToken
-from outlast.core.errors import DatabaseUnavailable, KeyReused, NotRecordable, Overloaded, ShuttingDown
+from outlast.core.errors import (
+    DatabaseUnavailable,
+    KeyReused,
+    NotRecordable,
+    Overloaded,
+    QueueBusy,
+    QueueFull,
+    QueueKeyMissing,
+    RateLimited,
+    ShuttingDown,
+)
 from outlast.core.observations import WorkflowStarted
-from outlast.core.ports import BadData, WorkflowStore
-from outlast.core.records import ClaimedWorkflow, NewWorkflow, WorkflowState
+from outlast.core.ports import BadData, QueueStore, WorkflowStore
+from outlast.core.records import ClaimedWorkflow, DeclaredQueue, NewWorkflow, WorkflowState
 from outlast.engine.concurrency import settled
 from outlast.engine.entrance import Entrance, reaching
 from outlast.engine.execution.services import Services
@@ -35,8 +46,13 @@ class Starts:
         used_bytes: Callable[[int], int],
         budget: Budget,
         options: EngineOptions,
+        queues: QueueStore,
+        queued: Callable[[float], None],
     ) -> None:
-        """`running`: workflows in memory. `used_bytes`: what they take, with so many more."""
+        """`running`: workflows in memory. `used_bytes`: what they take, with so many more.
+
+        `queued` is told when something may begin that waits (Unix seconds).
+        """
         self.under_way: dict[str, asyncio.Future[float | None]] = {}
         """By workflow id. They come to the time of the row; None if it was there."""
         self.load_bytes = 0
@@ -50,6 +66,10 @@ class Starts:
         self._used_bytes = used_bytes
         self._budget = budget
         self._options = options
+        self._queues = queues
+        self._queued = queued
+        self._declared: dict[str, DeclaredQueue] = {}
+        self._full_queues: frozenset[str] = frozenset()
 
     async def start_new(
         self,
@@ -69,9 +89,14 @@ class Starts:
         started = self.under_way.get(workflow_id)
         if started is None and workflow_id not in self._executor.live:
             self._admit(new)
-            started = self._begin(new, definition, arguments, token)
+            if new.door:
+                if await self._enter(new):
+                    return None
+                started = None
+            else:
+                started = self._begin(new, definition, arguments, token)
             # guard: answered-before-durable = True
-            if await self._durable(started):
+            if started is not None and await self._durable(started):
                 return None
         elif started is not None:
             await self._durable(started)
@@ -92,6 +117,15 @@ class Starts:
         # guard: starts-while-leaving
         if self._entrance.stopping:
             raise ShuttingDown("this instance shuts down")
+        if self._journal.away:
+            raise DatabaseUnavailable("the database can't be reached")
+        if new.waits:
+            # What waits takes no memory here.
+            if self._journal.full:
+                raise Overloaded("this instance has more to write than it can")
+            if new.queue in self._full_queues:
+                raise QueueFull(f"queue {new.queue!r} is full: as many wait as may (max_backlog)")
+            return
         # A child is never turned away for want of room: its parent takes some and waits for it.
         child = new.parent is not None
         running = self._running()
@@ -103,8 +137,34 @@ class Starts:
         # guard: large-calls-without-budget
         if large and not self._budget.fits(self._used_bytes(new.load_bytes), new.load_bytes):
             raise Overloaded("this instance has no memory left for an input of this size now")
-        if self._journal.away:
-            raise DatabaseUnavailable("the database can't be reached")
+
+    async def _enter(self, new: NewWorkflow) -> bool:
+        """Let a workflow in by its queue's door; False if it is there already, or was attached to another.
+
+        Raises QueueFull, RateLimited, QueueBusy, QueueKeyMissing; then nothing was written.
+        """
+        try:
+            with reaching("it is unknown whether the start was committed; the same key is safe: "):
+                entered = await self._queues.enqueue(new, secrets.randbits(62))
+        except BadData as error:
+            raise NotRecordable(f"the database refused to store this call: {error}") from error
+        match entered.outcome:
+            case "started":
+                self._tell_queued(new)
+                return True
+            case "queue_full":
+                raise QueueFull(f"queue {new.queue!r} is full: as many wait as may (max_backlog)")
+            case "rate_limited":
+                retry_s = entered.retry_s or 1.0
+                raise RateLimited(f"queue {new.queue!r} takes no more calls for {retry_s:.1f} s", retry_s)
+            case "queue_busy":
+                raise QueueBusy(f"queue {new.queue!r} has this key at work already", entered.target)
+            case "key_missing":
+                raise QueueKeyMissing(f"queue {new.queue!r} needs a key, and the input has none")
+        return False  # exists, or attached
+
+    def _tell_queued(self, new: NewWorkflow) -> None:
+        self._queued(self._services.clock.now_s() + new.delay_s)
 
     def _begin(
         self,
@@ -116,13 +176,17 @@ class Starts:
         """Queue the row; the workflow runs once it is durable, whether or not somebody still waits."""
         started = self.under_way[new.workflow_id] = self._journal.start(new)
         term = self._services.lease.term
-        self.load_bytes += new.load_bytes
+        size = 0 if new.waits else new.load_bytes
+        self.load_bytes += size
 
         def settle(done: asyncio.Future[float | None]) -> None:
             del self.under_way[new.workflow_id]
-            self.load_bytes -= new.load_bytes
+            self.load_bytes -= size
             # guard: lost-race-runs without 3
             if done.cancelled() or done.exception() is not None or (created_s := done.result()) is None:
+                return
+            if new.waits:
+                self._tell_queued(new)
                 return
             trigger: Literal["call", "child"] = "call" if new.parent is None else "child"
             self._services.observe(WorkflowStarted(new.workflow_id, new.function, trigger))
@@ -158,6 +222,17 @@ class Starts:
             return started.result() is not None
         except BadData as error:
             raise NotRecordable(f"the database refused to store this call: {error}") from error
+
+    async def declare(self, queue: DeclaredQueue) -> None:
+        """Make known a queue that only a start names. Raises DatabaseUnavailable."""
+        if self._declared.get(queue.name) != queue:
+            with reaching():
+                await self._queues.declare([queue])
+            self._declared[queue.name] = queue
+
+    def learn_full_queues(self, queues: frozenset[str]) -> None:
+        """In these as many wait as may: nothing more enters them."""
+        self._full_queues = queues
 
     async def look(self, workflow_id: str) -> WorkflowState | None:
         """How a workflow stands; None if there is none. Raises DatabaseUnavailable."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from outlast.functions.errors import FunctionBroken, FunctionMissing
+from outlast.functions.queues import consumed_queues, declared_queues
+from outlast.functions.schedules import schedules_of
 from outlast.functions.serving import Offer, Served
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.environment import Own
@@ -43,11 +45,27 @@ class FunctionFile:
     enabled: bool = True
     """False: it isn't imported, and answers as if it weren't there."""
 
+    def workflows(self) -> list[WorkflowDefinition]:
+        """Those it offers, private ones too."""
+        offer = self.offer
+        offered = [offer.main, *offer.others.values(), *offer.private.values()]
+        return [each for each in offered if isinstance(each, WorkflowDefinition)]
+
 
 class Routes:
     """All names of one version of the folder."""
 
-    __slots__ = ("_broken", "_choices", "_exact", "_mounts", "queues", "versions", "workflows")
+    __slots__ = (
+        "_broken",
+        "_choices",
+        "_exact",
+        "_mounts",
+        "message_queues",
+        "queues",
+        "schedules",
+        "versions",
+        "workflows",
+    )
 
     def __init__(self, files: Iterable[FunctionFile]) -> None:
         self._exact: dict[str, Target] = {}
@@ -56,13 +74,11 @@ class Routes:
         self._choices: dict[str, str] = {}
         self.workflows: dict[str, WorkflowDefinition] = {}
         self.versions: dict[str, str] = {}
-        self.queues: dict[str, list[str]] = {}
-        """By queue, the workflows that consume it."""
         for file in files:
             self._add(file)
-        for name, workflow in self.workflows.items():
-            if workflow.queue is not None:
-                self.queues.setdefault(workflow.queue, []).append(name)
+        self.message_queues = consumed_queues(self.workflows)
+        self.queues = declared_queues(self.workflows)
+        self.schedules = schedules_of(self.workflows, self.versions)
 
     def resolve(self, path: str) -> Target:
         """What serves `path`. Raises FunctionMissing and FunctionBroken."""

@@ -9,9 +9,12 @@ from typing import Any, Literal
 
 from outlast.core.codec import Codec
 from outlast.core.retry import RetryPolicy
+from outlast.core.schedules import Schedule
 from outlast.sdk.auth import AuthMode
 from outlast.sdk.environment import Own, current_environment
 from outlast.sdk.inputs import Inputs
+from outlast.sdk.limits import Limit
+from outlast.sdk.queues import Queue
 from outlast.sdk.webhooks import Webhook
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -29,6 +32,8 @@ class StepDefinition:
     codec: Codec
     visible: bool = False
     """Whether users see what it returned in their workflows."""
+    limit: Limit | None = None
+    """Under which it takes a place before it begins."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,8 +68,10 @@ class WorkflowDefinition:
     auth: tuple[AuthMode, ...] | None = None
     """Whom it lets in; None leaves that to the gateway."""
     webhook: Webhook | None = None
-    queue: str | None = None
-    """The Supabase Queue whose messages start it."""
+    queue: Queue | None = None
+    """The queue that its workflows wait in; of a Supabase Queue the messages start it, too."""
+    schedules: tuple[Schedule, ...] = ()
+    """When it starts by itself."""
     steps_visible: bool = False
     """Whether users see what the steps of their workflows returned."""
     headers: frozenset[str] = frozenset()

@@ -9,6 +9,7 @@ from outlast.core import kinds
 from outlast.core.arguments import fingerprint_of_call, fingerprint_of_text
 from outlast.core.events import event_record_name
 from outlast.core.messages import receive_name
+from outlast.core.placement import USUAL, Placement
 from outlast.sdk.definitions import StepDefinition, TransactionDefinition, WorkflowDefinition
 
 Args = tuple[Any, ...]
@@ -126,6 +127,7 @@ class Start:
     kwargs: Kwargs
     key: str | None
     detached: bool
+    placement: Placement = USUAL
 
     @property
     def name(self) -> str:

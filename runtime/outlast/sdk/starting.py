@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Generator
+from datetime import timedelta
 from functools import partial
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
@@ -10,9 +11,12 @@ from outlast.core.answers import decode_answer
 from outlast.core.codec import Codec
 from outlast.core.errors import UsageError
 from outlast.core.names import check_key
+from outlast.core.placement import USUAL, Placement, check_delay, check_priority
 from outlast.sdk.calls import ask, later, on_host
 from outlast.sdk.definitions import WorkflowDefinition
+from outlast.sdk.durations import Duration
 from outlast.sdk.operations import Args, Kwargs, Result, Start
+from outlast.sdk.queues import Queue, queue_of
 from outlast.sdk.running import current_host, line_here, on_a_loop
 from outlast.sdk.workflows import Workflow
 
@@ -94,14 +98,38 @@ def start(
 ) -> Started[R]: ...
 @overload
 def start(workflow: Workflow[..., R], /, *args: Any, detached: bool, **kwargs: Any) -> Started[R]: ...
+@overload
+def start(
+    workflow: Workflow[..., Coroutine[Any, Any, R]], /, *args: Any, queue: Queue | str, **kwargs: Any
+) -> Started[R]: ...
+@overload
+def start(workflow: Workflow[..., R], /, *args: Any, queue: Queue | str, **kwargs: Any) -> Started[R]: ...
+@overload
+def start(
+    workflow: Workflow[..., Coroutine[Any, Any, R]], /, *args: Any, priority: int, **kwargs: Any
+) -> Started[R]: ...
+@overload
+def start(workflow: Workflow[..., R], /, *args: Any, priority: int, **kwargs: Any) -> Started[R]: ...
+@overload
+def start(
+    workflow: Workflow[..., Coroutine[Any, Any, R]], /, *args: Any, delay: Duration, **kwargs: Any
+) -> Started[R]: ...
+@overload
+def start(workflow: Workflow[..., R], /, *args: Any, delay: Duration, **kwargs: Any) -> Started[R]: ...
 def start(workflow: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """Start `workflow` with these arguments; its handle once its row is durable.
 
     `await start(…)`, in `def` functions `start(…)`. In a workflow the start is a recorded step and the
     child's id follows from the parent's, so that it is started once; a child must end when its parent's
     timeout strikes, unless it is started with `detached=True`. Elsewhere each call starts another;
-    `start_once` takes a key. Raises UsageError for arguments that don't fit, Overloaded, ShuttingDown and
-    DatabaseUnavailable.
+    `start_once` takes a key.
+
+    `queue` (a `Queue` or its name) takes the place of the workflow's own; `priority` is seconds of head start
+    within it (-86,400 to 86,400); `delay` (seconds or a timedelta) lets it begin so much later. A workflow
+    with parameters of these names gets them itself.
+
+    Raises UsageError for arguments that don't fit, Overloaded, ShuttingDown and DatabaseUnavailable; of a
+    queue QueueFull, RateLimited, QueueBusy, QueueKeyMissing.
     """
     return _start("start", workflow, None, args, kwargs)
 
@@ -127,15 +155,16 @@ def _start(name: str, workflow: Callable[..., Any], key: str | None, args: Args,
         check_key(key)
     definition = workflow.definition
     detached = _take_detached(name, definition, kwargs)
+    placement = _take_placement(name, definition, kwargs)
     line = line_here(name)
     if line is not None:
         handle = Started if line.threaded else WorkflowHandle
-        operation = Start(definition, args, kwargs, key, detached)
+        operation = Start(definition, args, kwargs, key, detached, placement)
         return ask(operation, line, name, lambda child_id: handle(child_id, definition))
     host = current_host()
     if host is None:
         raise UsageError(f"{name} is called in a handler, an ASGI app, a step or a workflow")
-    starting = partial(host.start, definition, args, kwargs, key)
+    starting = partial(host.start, definition, args, kwargs, key, placement)
     if not on_a_loop():
         return Started(host.block(starting()), definition)
     return later(partial(_handle_of, definition, partial(on_host, host, starting)), name)
@@ -145,6 +174,37 @@ async def _handle_of(
     workflow: WorkflowDefinition, starting: Callable[[], Coroutine[Any, Any, str]]
 ) -> WorkflowHandle[Any]:
     return WorkflowHandle(await starting(), workflow)
+
+
+def _take_placement(name: str, workflow: WorkflowDefinition, kwargs: Kwargs) -> Placement:
+    own = workflow.inputs.signature.parameters
+    given = {
+        each: kwargs.pop(each)
+        for each in ("queue", "priority", "delay")
+        if each in kwargs and each not in own
+    }
+    if not given:
+        return USUAL
+    queue = queue_of(given.get("queue"))
+    delay, priority = given.get("delay"), given.get("priority", 0)
+    try:
+        check_priority(priority)
+        delay_s = 0.0 if delay is None else check_delay(_seconds(delay, name))
+    except ValueError as error:
+        raise UsageError(f"{name}: {error}") from None
+    if priority and queue is None and workflow.queue is None:
+        raise UsageError(
+            f"{name}(priority) counts within a queue, and {workflow.name!r} is in none: name one"
+        )
+    return Placement(queue, priority, delay_s)
+
+
+def _seconds(delay: Duration, name: str) -> float:
+    if isinstance(delay, timedelta):
+        return delay.total_seconds()
+    if isinstance(delay, bool) or not isinstance(delay, int | float):
+        raise UsageError(f"{name}(delay) takes seconds or a timedelta, not {delay!r:.100}")
+    return float(delay)
 
 
 def _take_detached(name: str, workflow: WorkflowDefinition, kwargs: Kwargs) -> bool:

@@ -8,14 +8,16 @@ from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
 
 from outlast.core.codec import UNTYPED, Codec, return_annotation
 from outlast.core.errors import UsageError
+from outlast.core.schedules import Schedule
 from outlast.sdk.auth import Auth, auth_modes
 from outlast.sdk.definitions import METHODS, HandlerDefinition, WorkflowDefinition, is_async
 from outlast.sdk.durations import Duration, positive_seconds_of
 from outlast.sdk.http import Response
 from outlast.sdk.inputs import Inputs
-from outlast.sdk.queues import queue_name
+from outlast.sdk.queues import Queue, declared_queue
 from outlast.sdk.recorded import asked_headers
 from outlast.sdk.steps import refuse_method, refuse_non_function
+from outlast.sdk.timetables import schedules_of
 from outlast.sdk.webhooks import Webhook, check_webhook
 
 P = ParamSpec("P")
@@ -63,7 +65,8 @@ def workflow(
     timeout: Duration | None = None,
     methods: Sequence[str] = METHODS,
     webhook: Webhook | None = None,
-    queue: str | None = None,
+    queue: Queue | str | None = None,
+    schedule: Schedule | Sequence[Schedule] | None = None,
     steps_visible: bool = False,
     headers: Sequence[str] = (),
     body_bytes_max: int | None = None,
@@ -78,7 +81,8 @@ def workflow(
     timeout: Duration | None = None,
     methods: Sequence[str] = METHODS,
     webhook: Webhook | None = None,
-    queue: str | None = None,
+    queue: Queue | str | None = None,
+    schedule: Schedule | Sequence[Schedule] | None = None,
     steps_visible: bool = False,
     headers: Sequence[str] = (),
     body_bytes_max: int | None = None,
@@ -91,11 +95,12 @@ def workflow(
     of a running call instead of waiting with it. `timeout` bounds the whole, sleeps and recoveries included.
     `methods` are the HTTP methods it answers. `webhook` (`standard_webhook`, `database_webhook`) lets in
     verified deliveries alone; such a function answers POST, unless `methods` says otherwise.
-    `queue="pgmq:NAME"` starts it for each message of that Supabase Queue, too. `steps_visible=True` lets
-    users see what the steps of their workflows returned; else they see names, times and status. `headers`
-    names further header fields of the request that are stored for it. `body_bytes_max` is how large a body
-    it takes, where the host's default doesn't suit; the host bounds that, too. Raises UsageError for options
-    that can't work.
+    `queue` is the `Queue` in which its workflows wait for their turn; "pgmq:NAME" starts it for each message
+    of that Supabase Queue, too. `schedule` starts it by itself: `cron(…)`, `every(…)`, `at(…)`, or a list of
+    those. `steps_visible=True` lets users see what the steps of
+    their workflows returned; else they see names, times and status. `headers` names further header fields of
+    the request that are stored for it. `body_bytes_max` is how large a body it takes, where the host's
+    default doesn't suit; the host bounds that, too. Raises UsageError for options that can't work.
     """
     if idempotency not in ("optional", "required"):
         raise UsageError(f'workflow(idempotency) is "optional" or "required", not {idempotency!r}')
@@ -107,7 +112,8 @@ def workflow(
     modes = auth_modes(auth, "workflow")
     check_webhook(webhook, "workflow", auth)
     allowed = _methods(methods, "workflow", webhook)
-    consumed = queue_name(queue)
+    place = declared_queue(queue)
+    schedules = schedules_of(schedule, "workflow(schedule)")
     asked = asked_headers(headers)
     _check_body_bytes_max(body_bytes_max, "workflow")
 
@@ -129,7 +135,8 @@ def workflow(
             timeout_s=timeout_s,
             auth=modes,
             webhook=webhook,
-            queue=consumed,
+            queue=place,
+            schedules=schedules,
             steps_visible=steps_visible,
             headers=asked,
             body_bytes_max=body_bytes_max,

@@ -15,7 +15,7 @@ from pydantic_core import to_json
 from outlast.core import faults
 from outlast.core.budget import SMALL_BYTES
 from outlast.core.ports import UNBOUNDED, TookTooLong, Unreachable
-from outlast.core.records import Beat, ClaimedWorkflow, Claims, LostInstance, RunningStep
+from outlast.core.records import Beat, ClaimedWorkflow, Claims, LostInstance, QueueClaims, RunningStep
 from outlast.store.connections import CONFLICTS, Database, SoleConnection
 from outlast.store.queries import load
 
@@ -44,6 +44,8 @@ class PostgresInstances:
         self._instance_id = instance_id
         self._version = version
         self._limits = limits
+        self._functions: list[str] | None = None
+        """Those it claims, as other instances are told."""
 
     def when_lost(self, call: Callable[[], None]) -> None:
         """See InstanceStore."""
@@ -61,6 +63,7 @@ class PostgresInstances:
             "host": socket.gethostname(),
             "version": self._version,
             "running": None if running is None else _running_json(running),
+            "functions": self._functions,
         }
         ((database_s, ids, epochs),) = await self._run("beat", parameters)
         return Beat(database_s, dict(zip(ids, epochs, strict=True)))
@@ -78,8 +81,47 @@ class PostgresInstances:
         limit_s: float | None = None,
     ) -> Claims:
         """See InstanceStore."""
+        parameters = self._claim_parameters(functions, room, suspects, bytes_left, alone, large)
+        parameters["strict"] = strict
+        ((claimed, lost, undelivered, queued, full),) = await self._run("claim", parameters, limit_s)
+        workflows = [ClaimedWorkflow(**each, input=None, request=None) for each in claimed]
+        if workflows:
+            faults.reach("claim.after_commit")
+        # JSON has no infinity, so Postgres writes it as a text.
+        gone = [LostInstance(**{**each, "lease_until_s": float(each["lease_until_s"])}) for each in lost]
+        return Claims(workflows, gone, undelivered=undelivered, queued=queued, full_queues=frozenset(full))
+
+    async def claim_queued(
+        self,
+        functions: Sequence[str],
+        room: int,
+        suspects: int,
+        bytes_left: int = UNBOUNDED,
+        *,
+        alone: bool = True,
+        large: tuple[int, bool] | None = None,
+        limit_s: float | None = None,
+    ) -> QueueClaims:
+        """See InstanceStore."""
+        parameters = self._claim_parameters(functions, room, suspects, bytes_left, alone, large)
+        ((claimed, more, again_s),) = await self._run("claim_queued", parameters, limit_s)
+        workflows = [ClaimedWorkflow(**each, input=None, request=None) for each in claimed]
+        if workflows:
+            faults.reach("claim.after_commit")
+        return QueueClaims(workflows, more, again_s)
+
+    def _claim_parameters(
+        self,
+        functions: Sequence[str],
+        room: int,
+        suspects: int,
+        bytes_left: int,
+        alone: bool,
+        large: tuple[int, bool] | None,
+    ) -> dict[str, Any]:
+        self._functions = sorted(functions)
         large_bytes_left, large_alone = large or (bytes_left, alone)
-        parameters = {
+        return {
             "instance": self._instance_id,
             "functions": list(functions),
             "room": room,
@@ -87,18 +129,10 @@ class PostgresInstances:
             "suspect_after": self._limits.suspect_after,
             "bytes": bytes_left,
             "alone": alone,
-            "strict": strict,
             "small": SMALL_BYTES,
             "large_bytes": large_bytes_left,
             "large_alone": large_alone,
         }
-        ((claimed, lost, undelivered),) = await self._run("claim", parameters, limit_s)
-        workflows = [ClaimedWorkflow(**each, input=None, request=None) for each in claimed]
-        if workflows:
-            faults.reach("claim.after_commit")
-        # JSON has no infinity, so Postgres writes it as a text.
-        gone = [LostInstance(**{**each, "lease_until_s": float(each["lease_until_s"])}) for each in lost]
-        return Claims(workflows, gone, undelivered=undelivered)
 
     async def recover(self, lost: Sequence[LostInstance]) -> list[tuple[str, str]]:
         """See InstanceStore."""

@@ -3,10 +3,11 @@
 -- name: beat
 with renewed as (
   insert into outlast.instances as i (
-    instance_id, lease_until, host, version, running, backend_pid, backend_started
+    instance_id, lease_until, host, version, running, functions, backend_pid, backend_started
   )
   select
     %(instance)s, clock_timestamp() + make_interval(secs => %(ttl)s), %(host)s, %(version)s, %(running)s::json,
+    %(functions)s::text[],
     case when %(session)s then pg_backend_pid() end,
     case when %(session)s then
       (select a.backend_start from pg_stat_activity a where a.pid = pg_backend_pid()) end
@@ -14,6 +15,7 @@ with renewed as (
     -- guard: renewal-unwritten = set lease_until = i.lease_until,
     set lease_until = excluded.lease_until,
         running = coalesce(excluded.running, i.running),
+        functions = coalesce(excluded.functions, i.functions),
         backend_pid = excluded.backend_pid,
         backend_started = excluded.backend_started
   returning 1
@@ -80,7 +82,8 @@ with sessions as materialized (
     w.workflow_id, w.claimable_at, w.parent, w.load_bytes,
     case when w.load_bytes is null then concat(w.input, w.request) end as document
   from outlast.workflow_status w
-  where w.owner is null
+  -- What is in a queue begins as its queue decides: see claim_queued.
+  where w.owner is null and w.queue is null
     -- guard: claim-what-is-not-due = and w.claimable_at is not null
     and w.claimable_at <= now()
     and w.function = any(%(functions)s::text[])
@@ -100,7 +103,7 @@ with sessions as materialized (
     w.workflow_id, w.claimable_at, w.parent, w.load_bytes,
     case when w.load_bytes is null then concat(w.input, w.request) end as document
   from outlast.workflow_status w
-  where w.owner is null and w.claimable_at <= now()
+  where w.owner is null and w.queue is null and w.claimable_at <= now()
     and w.function = any(%(functions)s::text[])
     and w.recovery_attempts >= %(suspect_after)s
     and w.recovery_attempts > 0  -- said once more for the index
@@ -148,13 +151,28 @@ with sessions as materialized (
   returning
     w.workflow_id, w.function, w.epoch, w.subject, w.claims::text, w.version, w.parent, w.recovery_attempts,
     extract(epoch from w.deadline)::float8 as deadline_s, extract(epoch from w.created_at)::float8 as created_s,
-    f.load_bytes, extract(epoch from f.claimable_at)::float8 as due_s
+    f.load_bytes, extract(epoch from f.claimable_at)::float8 as due_s, w.tick::text as tick
 )
 select
   (select coalesce(json_agg(c order by c.due_s), '[]') from claimed c) as claimed,
   (select coalesce(json_agg(l), '[]') from lost l) as lost,
   -- Whether there are messages to deliver.
-  exists (select from outlast.messages m where m.number is null) as undelivered
+  exists (select from outlast.messages m where m.number is null) as undelivered,
+  -- Whether queues have something to decide.
+  exists (
+    select from outlast.queues q
+    where (q.paused_at is null and outlast.queue_busy(q.name, now())) or outlast.count_due(q)
+  ) as queued,
+  (
+    select coalesce(json_agg(q.name), '[]') from outlast.queues q
+    where q.backlog >= coalesce((outlast.queue_options(q.base, q.override) ->> 'max_backlog')::bigint, 1000000)
+  ) as full_queues
+
+-- name: claim_queued
+-- Queues decide in the database: see outlast.claim_queue.
+select claimed, more, again_s from outlast.claim_queued(
+  %(instance)s, %(functions)s::text[], %(room)s::integer, %(suspects)s::integer, %(suspect_after)s::integer,
+  %(bytes)s::bigint, %(alone)s, %(small)s::bigint, %(large_bytes)s::bigint, %(large_alone)s)
 
 -- name: recover
 -- Recovery only makes rows claimable. Progress since the last claim starts the count anew.

@@ -16,13 +16,14 @@ from outlast.core.records import Batch, Committed, Ending, FencedWrite, Suspensi
 from outlast.core.status import Status
 from outlast.store.arrays import Literal, literals, numbers, texts, values
 from outlast.store.connections import CONFLICTS, Database, is_away
-from outlast.store.queries import for_one_row, load_numbered
+from outlast.store.queries import Numbered, for_one_row, load_numbered
 from outlast.store.realtime import Broadcasts
 from outlast.store.wire import Request, Wire
 
 _SQL = load_numbered("journal.sql")
 _COMMIT_MANY = _SQL["commit_batch"]
 _COMMIT_ONE = for_one_row(_COMMIT_MANY)
+_ENQUEUE = _SQL["enqueue_batch"]
 _TIMEOUT_S = 35.0
 REPLAN_AFTER = 1_000
 """Commits after which the statement is planned anew: a plan made while tables were empty must not stay."""
@@ -42,18 +43,19 @@ def _microseconds(column: Sequence[float | None]) -> str:
 def _ages(column: Sequence[float | None]) -> str:
     """How long ago readings of `monotonic` were, in microseconds; None is now."""
     now = monotonic()
-    return numbers([0 if each is None else max(0, round((now - each) * 1e6)) for each in column])
+    return numbers([0 if each is None else int((now - each) * 1e6) for each in column])
 
 
-def _columns(prefix: str) -> dict[str, Literal]:
-    """The parameters of `commit_batch` that are columns of one kind of rows, in the order of their values."""
+def _columns(prefix: str, statement: Numbered = _COMMIT_MANY) -> dict[str, Literal]:
+    """The parameters of a statement that are columns of one kind of rows, in the order of their values."""
     return {
         name: texts if kind == "text" else numbers
-        for name, kind in _COMMIT_MANY.arrays()
+        for name, kind in statement.arrays()
         if name.startswith(prefix)
     }
 
 
+_ENTRIES = _columns("start_", _ENQUEUE)
 _STARTS, _HELD, _ENDS, _STEPS = map(_columns, ("start_", "held_", "end_", "step_"))
 _STEPS |= {"step_times": _microseconds, "step_begins": _ages, "step_ends": _ages}
 
@@ -71,15 +73,15 @@ class PostgresJournal:
 
     async def commit(self, batch: Batch) -> Committed:
         """See JournalStore."""
-        request = _build_request(batch, self._instance_id)
+        requests = _build_requests(batch, self._instance_id)
         points = _crash_points(batch) if faults.is_armed() else []
         for point in points:
             faults.reach(f"{point}.before_commit")
-        result = await self._record(batch, request)
+        results = await self._record(batch, requests)
         self._commits += 1
         for point in points:
             faults.reach(f"{point}.after_commit")
-        return _read_result(batch, result)
+        return _read_results(batch, results)
 
     async def confirm(self, batch: Batch) -> dict[str, float | None]:
         """See JournalStore."""
@@ -96,14 +98,13 @@ class PostgresJournal:
         """Close the connection. Idempotent."""
         self._drop()
 
-    async def _record(self, batch: Batch, request: Request) -> PGresult:
-        """The result of `request`. Events go out with it, unless that keeps it from being done."""
+    async def _record(self, batch: Batch, requests: Sequence[Request]) -> list[PGresult]:
+        """The results of `requests`. Events go out with them, unless that keeps them from being done."""
         broadcast = self._broadcasts.request_for(batch) if self._broadcasts else None
         if self._broadcasts is None or broadcast is None:
-            (result,) = await self._run(request)
-            return result
+            return await self._run(*requests)
         try:
-            result, told = await self._run(request, broadcast)
+            *results, told = await self._run(*requests, broadcast)
         except Conflicted:
             raise
         except Unreachable as error:
@@ -112,11 +113,11 @@ class PostgresJournal:
                 self._broadcasts.pause(str(error))
             raise
         except Exception as error:  # noqa: BLE001 - whose fault it was is told by the same without
-            (result,) = await self._run(request)
+            results = await self._run(*requests)
             self._broadcasts.pause(str(error))
-            return result
+            return results
         self._broadcasts.on_answer(told)
-        return result
+        return results
 
     async def _run(self, *requests: Request) -> list[PGresult]:
         """The results of `requests`, done in one transaction. See JournalStore.commit for what is raised."""
@@ -147,7 +148,7 @@ class PostgresJournal:
         self._prepares = connection.kind.sessions
         try:
             if self._prepares:
-                await wire.prepare([_COMMIT_ONE, _COMMIT_MANY], _TIMEOUT_S)
+                await wire.prepare([_COMMIT_ONE, _COMMIT_MANY, _ENQUEUE], _TIMEOUT_S)
         except BaseException:
             wire.close()
             raise
@@ -159,14 +160,15 @@ class PostgresJournal:
             wire.close()
 
 
-def _read_result(batch: Batch, result: PGresult) -> Committed:
-    """What the result says: a row for each start, each fence that held, each recorded step."""
+def _read_results(batch: Batch, results: Sequence[PGresult]) -> Committed:
+    """What the results say: a row for each start, each fence that held, each recorded step."""
     starts = [start.workflow_id for start in batch.starts]
     rows = {write.workflow_id: 1 + len(write.steps) for write in batch.writes}
-    created_s = next((at for _, at in _creation_times(result)), None)  # of all the same; starts come first
-    if result.ntuples == len(starts) + sum(rows.values()):
+    # Of all the same; starts come first.
+    created_s = next((at for each in results for _, at in _creation_times(each)), None)
+    if sum(each.ntuples for each in results) == len(starts) + sum(rows.values()):
         return Committed(frozenset(starts), frozenset(rows), created_s)
-    done = Counter(_ids(result))
+    done = Counter(workflow_id for each in results for workflow_id in _ids(each))
     # A step that was there already belongs to another execution.
     # guard: part-accepted = iter(rows)
     accepted = (workflow_id for workflow_id, count in rows.items() if count == done[workflow_id])
@@ -197,25 +199,32 @@ def _crash_points(batch: Batch) -> list[str]:
     return points
 
 
-def _build_request(batch: Batch, instance_id: str) -> Request:
-    """The statement and its parameters. Raises BadData for a text that Postgres can't hold."""
+def _build_requests(batch: Batch, instance_id: str) -> list[Request]:
+    """The statements and their parameters. Raises BadData for a text that Postgres can't hold."""
+    entries = [start[: len(_ENTRIES)] for start in batch.starts if start.waits]
+    starts = [start[: len(_STARTS)] for start in batch.starts if not start.waits]
+    requests: list[Request] = []
     held = [(write.workflow_id, write.epoch) for write in batch.writes if write.end is None]
     ends = [_end_row(write, write.end) for write in batch.writes if write.end is not None]
     steps = [(write.workflow_id, *step) for write in batch.writes for step in write.steps]
-    lone = len(batch.starts) <= 1 and len(batch.writes) <= 1 and len(steps) <= 1
+    lone = len(starts) <= 1 and len(batch.writes) <= 1 and len(steps) <= 1
     form = values if lone else literals
     try:
-        parameters = {
-            "instance": instance_id,
-            "nonce": str(batch.nonce),
-            **form(_STARTS, batch.starts),
-            **form(_HELD, held),
-            **form(_ENDS, ends),
-            **form(_STEPS, steps),
-        }
+        if starts or batch.writes or not entries:
+            parameters = {
+                "instance": instance_id,
+                "nonce": str(batch.nonce),
+                **form(_STARTS, starts),
+                **form(_HELD, held),
+                **form(_ENDS, ends),
+                **form(_STEPS, steps),
+            }
+            requests.append((_COMMIT_ONE if lone else _COMMIT_MANY, parameters))
+        if entries:
+            requests.append((_ENQUEUE, {"nonce": str(batch.nonce), **literals(_ENTRIES, entries)}))
     except ValueError as error:
         raise BadData(str(error)) from error
-    return _COMMIT_ONE if lone else _COMMIT_MANY, parameters
+    return requests
 
 
 def _end_row(write: FencedWrite, end: Ending | Suspension) -> tuple[Any, ...]:

@@ -8,9 +8,11 @@ from outlast.store.instances import PostgresInstances, RecoveryLimits
 from outlast.store.journal import PostgresJournal
 from outlast.store.messages import PostgresMessages
 from outlast.store.migrations import migrate_over, pending_over, unknown_over
+from outlast.store.pgmq import PostgresMessageQueues
 from outlast.store.pool import Pool, PoolBusy
 from outlast.store.queues import PostgresQueues
 from outlast.store.realtime import Broadcasts
+from outlast.store.schedules import PostgresSchedules
 from outlast.store.transactions import PostgresTransactions
 from outlast.store.workflows import PostgresWorkflows
 
@@ -40,7 +42,9 @@ class PostgresStore:
         self.transactions = PostgresTransactions(self._pool, instance_id)
         self.workflows = PostgresWorkflows(self._pool)
         self.messages = PostgresMessages(self._pool)
-        self.queues = PostgresQueues(self._pool, instance_id)
+        self.queues = PostgresQueues(self._pool)
+        self.schedules = PostgresSchedules(self._pool, instance_id, self.workflows)
+        self.message_queues = PostgresMessageQueues(self._pool, instance_id)
         self._current = False
 
     async def migrate(self) -> tuple[list[str], list[str]]:

@@ -1,69 +1,59 @@
-"""Consuming Supabase Queues: pgmq, over the instance's pool."""
+"""Queues: how calls enter them one by one, and what code says of them; over the instance's pool."""
 
 from __future__ import annotations
 
-from psycopg import DatabaseError, errors
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from outlast.core import faults
-from outlast.core.ports import QueueUnusable, Unreachable
-from outlast.core.records import ClaimedWorkflow
+from psycopg import errors
+from pydantic_core import to_json
+
+from outlast.core.ports import BadData
+from outlast.core.records import DeclaredQueue, Entered, NewWorkflow
 from outlast.store.pool import Pool
 from outlast.store.queries import load
 from outlast.store.repeatable import rows_of
 
 _SQL = load("queues.sql")
 
-_SWITCH_ON = "switch Queues on in Supabase's dashboard, or `create extension pgmq`"
-_REMEDIES: dict[type[DatabaseError], str] = {
-    errors.InvalidSchemaName: _SWITCH_ON,
-    errors.UndefinedFunction: _SWITCH_ON,
-    errors.UndefinedTable: "`select pgmq.create('{queue}')`",
-    errors.InsufficientPrivilege: (
-        "let the role of SUPABASE_DB_URL use the schema pgmq, its functions and tables"
-    ),
-}
-"""What to do about an error of one queue. Whatever the error is, the other queues go on."""
-
 
 class PostgresQueues:
     """`QueueStore`."""
 
-    def __init__(self, pool: Pool, instance_id: str) -> None:
+    def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._instance_id = instance_id
 
-    async def consume(
-        self,
-        queue: str,
-        function: str,
-        room: int,
-        version: str | None = None,
-        timeout_s: float | None = None,
-    ) -> list[ClaimedWorkflow]:
-        """See QueueStore. Run twice it takes twice as many messages, and returns those of the second run."""
-        parameters = {
-            "queue": queue,
-            "function": function,
-            "room": room,
-            "version": version,
-            "timeout": timeout_s,
-            "instance": self._instance_id,
-        }
+    async def enqueue(self, new: NewWorkflow, nonce: int) -> Entered:
+        """See QueueStore. Run twice it finds what the first run has written, by its nonce."""
         try:
-            rows = await rows_of(self._pool, _SQL["consume"], parameters)
-        except DatabaseError as error:
-            remedy = _REMEDIES.get(type(error), "mend what Postgres says; the messages stay till then")
-            raise QueueUnusable(_text(error), remedy.format(queue=queue)) from error
-        except Unreachable as error:
-            cause = error.__cause__
-            if isinstance(cause, errors.LockNotAvailable | errors.QueryCanceled):
-                remedy = f"see in pg_stat_activity who holds a lock on pgmq.q_{queue}"
-                raise QueueUnusable(_text(cause), remedy) from error
-            raise
-        if rows[0]["workflow_id"] is not None:
-            faults.reach("consume.after_commit")
-        return [ClaimedWorkflow(*row.values()) for row in rows if row["workflow_id"] is not None]
+            (row,) = await rows_of(self._pool, _SQL["enqueue"], {**new._asdict(), "nonce": nonce})
+        except (errors.DataError, errors.IntegrityError, errors.RaiseException, UnicodeEncodeError) as error:
+            raise BadData(str(error).strip().partition("\n")[0]) from error
+        return Entered(**row)
 
+    async def take_limit(
+        self, name: str, options: Mapping[str, Any], workflow_id: str, epoch: int, step_id: str
+    ) -> float | None:
+        """See QueueStore."""
+        parameters = {
+            "name": name,
+            "options": to_json(options).decode(),
+            "workflow_id": workflow_id,
+            "epoch": epoch,
+            "step_id": step_id,
+        }
+        (row,) = await rows_of(self._pool, _SQL["take_limit"], parameters)
+        wait_s: float | None = row["wait_s"]
+        return wait_s
 
-def _text(error: DatabaseError) -> str:
-    return error.diag.message_primary or str(error)
+    async def declare(self, queues: Sequence[DeclaredQueue]) -> None:
+        """See QueueStore."""
+        await rows_of(
+            self._pool,
+            _SQL["declare"],
+            {
+                "names": [each.name for each in queues],
+                "options": [to_json(each.options).decode() for each in queues],
+                "functions": to_json([each.functions for each in queues]).decode(),
+            },
+        )

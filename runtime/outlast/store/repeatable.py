@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from psycopg import AsyncCursor
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
-from psycopg.sql import SQL
+from psycopg.sql import SQL, Composed
 
 from outlast.core.ports import Unreachable
 from outlast.store.connections import CONFLICTS, AsyncConn, as_unreachable
@@ -24,7 +24,7 @@ T = TypeVar("T")
 Row = TypeVar("Row")
 
 
-async def rows_of(pool: Pool, statement: SQL, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+async def rows_of(pool: Pool, statement: SQL | Composed, parameters: dict[str, Any]) -> list[dict[str, Any]]:
     """The rows of `statement`. Raises Unreachable, and the errors of the statement itself."""
 
     async def read(connection: AsyncConn) -> list[dict[str, Any]]:

@@ -2,18 +2,23 @@
 
 -- name: insert
 -- Inserts the rows of `new`, which the surrounding statement provides. A row without an id is left out. A workflow
--- with an `owner` begins as claimed, one without waits to be claimed. `outlast.start_as` has the same text: a test
+-- with an `owner` begins as claimed, one without waits to be claimed. `outlast.enqueue` has the same text: a test
 -- compares them.
 insert into outlast.workflow_status as w (
-  workflow_id, function, input, request, idempotency_key, fingerprint, subject, claims, queue, attributes, version,
-  parent, deadline, load_bytes, nonce, owner, epoch, status, claimable_at, started_at, created_at, updated_at
+  workflow_id, function, input, request, idempotency_key, fingerprint, subject, claims, queue, queue_key, priority,
+  attributes, version, parent, deadline, load_bytes, nonce, tick, owner, epoch, status, claimable_at, rank,
+  started_at, created_at, updated_at
 )
 select
   n.workflow_id, n.function, n.input::json, n.request::json, n.idempotency_key, n.fingerprint, n.subject,
-  n.claims::json, n.queue, n.attributes::json, n.version, n.parent, n.deadline, n.load_bytes, n.nonce, n.owner,
+  n.claims::json, n.queue, n.queue_key, n.priority, n.attributes::json, n.version, n.parent, n.deadline,
+  n.load_bytes, n.nonce, n.tick::json, n.owner,
   case when n.owner is null then 0 else 1 end,
   case when n.owner is null then 'ENQUEUED' else 'PENDING' end,
-  case when n.owner is null then n.at end,
+  case when n.owner is null then n.at + make_interval(secs => n.delay) end,
+  -- By the clock, so that those of one commit stand in their order. What has a delay is ready later.
+  case when n.owner is null and n.queue is not null and n.delay = 0 then
+    clock_timestamp() - make_interval(secs => n.priority) end,
   case when n.owner is not null then n.at end,
   n.at, n.at
 from new n

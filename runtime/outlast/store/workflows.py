@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from psycopg import DataError
+from psycopg import DataError, Error, errors
+from psycopg.sql import SQL, Composed, Identifier, Placeholder
+from psycopg.types.json import Jsonb
 
 from outlast.core.budget import weigh
 from outlast.core.listing import Page
+from outlast.core.ports import NoSuchRow, NotNow, Unacceptable
 from outlast.core.records import (
     RECORD_BYTES,
     ClaimedWorkflow,
@@ -27,7 +30,7 @@ from outlast.store.pool import Pool
 from outlast.store.queries import load
 from outlast.store.repeatable import one_by_one, rows_of, rows_within
 
-_SQL = load("workflows.sql")
+_SQL = load("workflows.sql") | load("resources.sql")
 LOAD_WAIT_S = 10.0
 """How long to wait for a connection of the pool: long transactions may hold them."""
 
@@ -108,9 +111,12 @@ class PostgresWorkflows:
         (row,) = await self._rows("counts", parameters)
         return row["sleeping"], row["stored"]
 
-    async def show(self, workflow_id: str) -> dict[str, Any] | None:
-        """All columns that people may see of one workflow; JSON as text. Raises Unreachable."""
-        rows = await self._rows("show", {"workflow_id": workflow_id})
+    async def show(self, workflow_id: str, *, whole: bool = True) -> dict[str, Any] | None:
+        """All columns that people may see of one workflow; JSON as text. Raises Unreachable.
+
+        Unless it is shown `whole`, what it waits on names no other workflow and nobody.
+        """
+        rows = await self._rows("show", {"workflow_id": workflow_id, "whole": whole})
         return rows[0] if rows else None
 
     async def listing(
@@ -122,13 +128,14 @@ class PostgresWorkflows:
     ) -> Page:
         """A page of any resource, in its order; recorded JSON as text. Raises Unreachable.
 
-        `given` are its filters, the `workflow_id` of what belongs to one, and the `subject` whose workflows
-        are wanted; None for all. `after` is where the page before ended: of its last row the columns of the
-        order. Raises TypeError for a filter that there isn't: it would be no filter at all.
+        `given` are its filters, the keys of one row and of what rows belong to, and the `subject` whose
+        workflows are wanted; None for all. `after` is where the page before ended: of its last row the
+        columns of the order. Raises TypeError for a filter that there isn't: it would be no filter at all.
         """
-        if unknown := given.keys() - {each.name for each in resource.filters} - {"workflow_id", "subject"}:
+        known = [*(each.name for each in resource.filters), *resource.keys, "subject"]
+        if unknown := given.keys() - set(known):
             raise TypeError(f"{resource.name} have no filter {', '.join(sorted(unknown))}")
-        parameters = dict.fromkeys([*(each.name for each in resource.filters), "subject"]) | dict(given)
+        parameters = dict.fromkeys(known) | dict(given)
         for each in resource.filters:
             if each.kind is Kind.PAIR:
                 key, value = parameters[each.name] or (None, None)
@@ -145,6 +152,39 @@ class PostgresWorkflows:
         parameters = {**arguments, "workflow_id": workflow_id, "nonce": secrets.randbits(63)}
         rows = await self._rows(verb.name, parameters) or await self._rows("changed", parameters)
         return Status(rows[0]["status"]) if rows else None
+
+    async def act(
+        self, verb: Verb, key: str | None, arguments: Mapping[str, Any], by: str
+    ) -> Mapping[str, Any]:
+        """Call the function of a verb; the row that it returns. `by` says who does it.
+
+        Raises NoSuchRow, Unacceptable, NotNow, Unreachable (in doubt: doing it again is no error).
+        """
+        if verb.check is not None:
+            try:
+                verb.check(arguments)
+            except ValueError as error:
+                raise Unacceptable(str(error)) from error
+        if any(each.name == "idempotency_key" for each in verb.arguments):
+            # Done again after a lost answer it must be the same.
+            arguments = {"idempotency_key": secrets.token_hex(16), **arguments}
+        given: dict[str, Any] = {"by": by} if key is None else {verb.noun.key: key, "by": by}
+        settings = {each.name for each in verb.arguments if each.setting}
+        if settings:
+            given["settings"] = Jsonb({name: value for name, value in arguments.items() if name in settings})
+        for each in verb.arguments:
+            if each.name in arguments and each.name not in settings:
+                value = arguments[each.name]
+                given[each.name] = Jsonb(value) if each.kind in (Kind.JSON, Kind.OBJECT) else value
+        try:
+            row = (await rows_of(self._pool, _call(verb.function, given), given))[0]
+        except errors.NoDataFound:
+            raise NoSuchRow from None
+        except errors.InvalidParameterValue as error:
+            raise Unacceptable(_reason(error), error.diag.column_name) from error
+        except errors.ObjectNotInPrerequisiteState as error:
+            raise NotNow(_reason(error)) from error
+        return row if verb.complete is None else verb.complete(row)
 
     async def running(self, workflow_id: str) -> list[dict[str, Any]]:
         """Its steps that another instance has been running for some seconds: `step_id`, `name`, `attempt`,
@@ -168,5 +208,17 @@ class PostgresWorkflows:
     async def _states(self, ids: Sequence[str], *, ended: bool) -> WorkflowStates:
         parameters = {"ids": list(ids), "ended": ended}
         rows, cut = await rows_within(self._pool, _SQL["states"], parameters, LOOK_BYTES_MAX)
-        states = (WorkflowState(**{**row, "status": Status(row["status"])}) for row in rows)
-        return WorkflowStates({each.workflow_id: each for each in states}, cut)
+        states = {row.pop("asked"): WorkflowState(**{**row, "status": Status(row["status"])}) for row in rows}
+        return WorkflowStates(states, cut)
+
+
+def _call(function: str, given: Iterable[str]) -> Composed:
+    """A call with arguments by their names: what is left out has its default."""
+    arguments = SQL(", ").join(SQL("{} => {}").format(Identifier(each), Placeholder(each)) for each in given)
+    return SQL("select * from outlast.{}({})").format(Identifier(function), arguments)
+
+
+def _reason(error: Error) -> str:
+    """The message of an exception that a function raised, without the function's name, and its hint."""
+    text = (error.diag.message_primary or str(error)).partition(": ")[2] or str(error)
+    return f"{text}; {error.diag.message_hint}" if error.diag.message_hint else text

@@ -3,14 +3,25 @@
 -- name: states
 -- With `ended` only those that have ended.
 select
-  workflow_id, function, status, fingerprint, subject, output::text, error::text, response::text
+  workflow_id, function, status, fingerprint, subject, output::text, error::text, response::text,
+  workflow_id as asked
 from outlast.workflow_status
 where workflow_id = any(%(ids)s::text[]) and (not %(ended)s or status not in ('ENQUEUED', 'PENDING'))
+union all
+-- What was attached to another workflow stands as that one.
+select
+  w.workflow_id, w.function, w.status, a.fingerprint, w.subject, w.output::text, w.error::text, w.response::text,
+  a.workflow_id
+from outlast.attached a
+join outlast.workflow_status w on w.workflow_id = a.target
+where a.workflow_id = any(%(ids)s::text[]) and (not %(ended)s or w.status not in ('ENQUEUED', 'PENDING'))
 
 -- name: same_payload
 -- Payloads are compared as JSON: white space, the order of keys and the spelling of numbers don't matter. Two HTTP
 -- calls must also agree in method, path and query. Starts by SQL or Python have none of these.
-select exists (
+select coalesce(
+  (select a.payload = md5((%(input)s::jsonb)::text) from outlast.attached a where a.workflow_id = %(workflow_id)s),
+  exists (
   select
   from outlast.workflow_status w
   where w.workflow_id = %(workflow_id)s
@@ -18,7 +29,7 @@ select exists (
     and (w.request is null or %(request)s::json is null
       or (w.request ->> 'method', w.request ->> 'path', w.request ->> 'query')
         = (%(request)s::json ->> 'method', %(request)s::json ->> 'path', %(request)s::json ->> 'query'))
-) as same
+)) as same
 
 -- name: ownership
 -- Who owns a workflow. It reads nothing large: another user's workflow takes as long as one that doesn't exist.
@@ -42,6 +53,7 @@ select
 select
   workflow_id, function, status, input::text, output::text, error::text, response::text, idempotency_key, subject,
   queue, priority, version, parent, attributes::text, owner, epoch, recovery_attempts, claimable_at, deadline,
+  case when claimable_at is not null then outlast.waiting_on_as(workflow_id, %(whole)s) end as waiting_on,
   created_at, started_at, updated_at, completed_at
 from outlast.workflow_status
 where workflow_id = %(workflow_id)s
@@ -51,7 +63,10 @@ where workflow_id = %(workflow_id)s
 -- (`subject`) can neither see nor search the text of an exception. Postgres's text can't hold \u0000.
 select
   w.workflow_id, w.function, w.version, w.status, w.queue, w.parent, w.attributes::text, w.recovery_attempts,
-  w.claimable_at, w.created_at, w.started_at, w.updated_at, w.completed_at, e.code as error_code,
+  w.claimable_at,
+  -- guard: others-named-in-lists = outlast.waiting_on_as(w.workflow_id, true) as waiting_on,
+  case when w.claimable_at is not null then outlast.waiting_on_as(w.workflow_id, %(subject)s::text is null) end as waiting_on,
+  w.created_at, w.started_at, w.updated_at, w.completed_at, e.code as error_code,
   left(e.message, 300) as error_message
 from outlast.workflow_status w
 left join lateral (

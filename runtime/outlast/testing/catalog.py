@@ -12,7 +12,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from outlast.core.failures import globals_of
+from outlast.core.records import DeclaredQueue
+from outlast.core.schedules import Declared
 from outlast.functions.folder import ROOT
+from outlast.functions.queues import declared_queues
 from outlast.functions.routes import FunctionFile, Routes, Target, list_served
 from outlast.functions.serving import NothingServed, Offer, offer_of
 from outlast.functions.visibility import visible_steps
@@ -64,9 +67,21 @@ class GivenCatalog:
         """See Catalog."""
         return list(self._workflows)
 
-    def queues(self) -> dict[str, list[str]]:
+    def message_queues(self) -> dict[str, list[str]]:
         """See Catalog. None: messages of queues aren't simulated."""
         return {}
+
+    def queues(self) -> list[DeclaredQueue]:
+        """See Catalog."""
+        return list(declared_queues(self._workflows).values())
+
+    def schedules(self) -> list[Declared]:
+        """See Catalog: those that the test lets tick."""
+        return []
+
+    def broken_files(self) -> list[str]:
+        """See Catalog."""
+        return []
 
     # --- over HTTP ----------------------------------------------------------------------------------------
 

@@ -8,10 +8,23 @@ what meets one either waits (`Blocked`) or skips it, as in the SQL.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from outlast.testing.rows import Blocked, Instance, Letter, Limits, Record, Transaction, Workflow
+from outlast.core.records import NewWorkflow
+from outlast.core.status import Status
+from outlast.testing.rows import (
+    Blocked,
+    Instance,
+    Letter,
+    Limits,
+    QueueRow,
+    Record,
+    ScheduleRow,
+    TickRow,
+    Transaction,
+    Workflow,
+)
 
 
 class Database:
@@ -23,6 +36,15 @@ class Database:
         self.instances: dict[str, Instance] = {}
         self.letters: list[Letter] = []
         self.effects: list[Any] = []
+        self.queues: dict[str, QueueRow] = {}
+        self.limit_uses: dict[str, dict[tuple[str, int, str], float]] = {}
+        self.attached: dict[str, tuple[str, NewWorkflow]] = {}
+        """By id, the workflow that stands for a call, and the call."""
+        self.schedules: dict[str, ScheduleRow] = {}
+        self.ticks: list[TickRow] = []
+        self.schedule_editions: dict[str, int] = {}
+        self.schedules_of: str | None = None
+        """The edition whose schedules are in effect."""
         self.sessions: dict[int, float] = {}
         self.started_at = now()
         self.now = now
@@ -30,6 +52,26 @@ class Database:
         self.limits = limits
         self._open: set[Transaction] = set()
         self._waiting: list[Callable[[], None]] = []
+
+    # --- queues -------------------------------------------------------------------------------------------
+
+    def queue(self, name: str) -> QueueRow:
+        """The row of a queue. One that nobody declares has no limits."""
+        return self.queues.setdefault(name, QueueRow())
+
+    def waiting(self, queue: str) -> Iterator[tuple[str, Workflow]]:
+        """What waits in a queue to be claimed, now or later."""
+        for workflow_id, row in self.workflows.items():
+            if row.new.queue == queue and row.owner is None and row.claimable_at is not None:
+                yield workflow_id, row
+
+    def insert_waiting(self, new: NewWorkflow, nonce: int) -> None:
+        """A row that waits to be claimed."""
+        now = self.now()
+        row = Workflow(new, None, nonce, now, now, Status.ENQUEUED, 0, claimable_at=now + new.delay_s)
+        self.workflows[new.workflow_id] = row
+        if new.queue is not None:
+            self.queue(new.queue)
 
     # --- sessions and locks -------------------------------------------------------------------------------
 

@@ -16,12 +16,13 @@ from outlast.core.resources import EVENTS, STEPS, WORKFLOWS, Resource
 from outlast.core.status import LIVE
 from outlast.testing.database import Database
 from outlast.testing.rows import Record, Workflow
+from outlast.testing.statements.reasons import waiting_on
 
 _LAST = 2147483647
 """The place of waits that aren't over."""
 
 
-def shown(row: Workflow) -> dict[str, Any]:
+def shown(database: Database, row: Workflow) -> dict[str, Any]:
     """`show`."""
     new = row.new
     return {
@@ -43,6 +44,7 @@ def shown(row: Workflow) -> dict[str, Any]:
         "epoch": row.epoch,
         "recovery_attempts": row.recovery_attempts,
         "claimable_at": _date(row.claimable_at),
+        "waiting_on": waiting_on(database, row),
         "deadline": _date(new.deadline_s),
         "created_at": _date(row.created_at),
         "started_at": _date(row.created_at),
@@ -93,7 +95,7 @@ def completions(database: Database, workflow_id: str, order: int, limit: int) ->
 
 def _workflows(database: Database, given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for row in database.workflows.values():
-        fields = shown(row)
+        fields = shown(database, row)
         fields["error_code"], fields["error_message"] = _told(row.error, given.get("subject"))
         if all(
             value is None or _fits(name, value, fields) for name, value in given.items() if name != "subject"
@@ -139,7 +141,7 @@ def _told(error: str | None, subject: str | None) -> tuple[str | None, str | Non
 
 def _steps(database: Database, given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     workflow_id = given["workflow_id"]
-    over_at = shown(database.workflows[workflow_id])["completed_at"]
+    over_at = shown(database, database.workflows[workflow_id])["completed_at"]
     for record in _records(database, workflow_id):
         step = record.step
         yield {

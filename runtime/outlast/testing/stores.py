@@ -12,8 +12,10 @@ from outlast.core.ports import (
     Fence,
     InstanceStore,
     JournalStore,
+    MessageQueueStore,
     MessageStore,
     QueueStore,
+    ScheduleStore,
     TransactionStore,
     TransactionWork,
     WorkflowStore,
@@ -25,6 +27,8 @@ from outlast.testing.statements.instances import InstanceStatements
 from outlast.testing.statements.journal import JournalStatements
 from outlast.testing.statements.messages import MessageStatements
 from outlast.testing.statements.pages import PageStatements
+from outlast.testing.statements.queues import QueueStatements
+from outlast.testing.statements.schedules import ScheduleStatements
 from outlast.testing.statements.workflows import WorkflowStatements
 
 T = TypeVar("T")
@@ -101,7 +105,9 @@ class MemoryStore:
         )
         self.workflows: WorkflowStore = Linked(link, workflows, load=partial(_load, link, workflows))
         self.messages: MessageStore = Linked(link, MessageStatements(database))
-        self.queues: QueueStore = NoQueues()
+        self.queues: QueueStore = Linked(link, QueueStatements(database))
+        self.schedules: ScheduleStore = Linked(link, ScheduleStatements(database, instance_id))
+        self.message_queues: MessageQueueStore = NoQueues()
 
 
 class Linked:
@@ -120,7 +126,7 @@ class Linked:
 
 
 class NoQueues:
-    """See QueueStore. The programs consume none."""
+    """See MessageQueueStore. The programs consume none."""
 
     async def consume(
         self,
@@ -129,8 +135,11 @@ class NoQueues:
         room: int,
         version: str | None = None,
         timeout_s: float | None = None,
+        *,
+        waits: bool = False,
+        key: str | None = None,
     ) -> list[ClaimedWorkflow]:
-        """See QueueStore."""
+        """See MessageQueueStore."""
         raise AssertionError(queue)
 
 

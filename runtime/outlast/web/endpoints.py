@@ -7,7 +7,7 @@ from functools import partial
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from outlast.core.resources import EVENTS, STEPS, WORKFLOW_PATH, WORKFLOWS
+from outlast.core.resources import EVENTS, RESOURCES, STEPS, WORKFLOWS
 from outlast.core.verbs import SEND
 from outlast.engine.engine import Engine
 from outlast.functions.catalog import Catalog
@@ -60,7 +60,7 @@ def management_app(
         """What this is and where to go on."""
         links = {
             "openapi": "/openapi.json",
-            "workflows": WORKFLOWS.path,
+            **{each.name: each.path for each in RESOURCES if each.of is None},
             "health": "/healthz",
             "ready": "/readyz",
         }
@@ -76,13 +76,13 @@ def management_app(
             *documents,
             ("GET", "/healthz", probes.alive),
             ("GET", "/readyz", probes.ready),
-            ("GET", f"{WORKFLOWS.path}/", partial(listings.page, WORKFLOWS)),
             *reversed(messages),  # the longest first, because an id may contain slashes
             ("GET", STEPS.path, of_workflows.steps),
             ("GET", EVENTS.path, of_events.events),
+            *VerbRoutes(engine, workflows, owned, listings, body_bytes_max).routes(),
             *listings.routes(),
-            *VerbRoutes(engine, workflows, owned).routes(),
-            ("GET", WORKFLOW_PATH, of_workflows.show),  # last, because it matches all the others
+            ("GET", WORKFLOWS.item_path, of_workflows.show),  # it matches all the others of workflows
+            *listings.item_routes(),
         ]
     )
 

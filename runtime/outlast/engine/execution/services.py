@@ -9,7 +9,8 @@ from typing import NamedTuple, Protocol
 
 from outlast.core.clock import Clock
 from outlast.core.observations import Observer
-from outlast.core.ports import TransactionStore
+from outlast.core.placement import USUAL, Placement
+from outlast.core.ports import QueueStore, TransactionStore
 from outlast.engine.journal import Journal
 from outlast.engine.lease import Lease
 from outlast.engine.waits.messages import Delivery
@@ -29,6 +30,7 @@ class Child(NamedTuple):
     parent: str
     key: str | None
     ends_by_s: float | None
+    placement: Placement = USUAL
 
 
 class ExecutionHost(Host, Protocol):
@@ -50,10 +52,12 @@ class Services:
     journal: Journal
     lease: Lease
     transactions: TransactionStore
+    queues: QueueStore
     clock: Clock
     observe: Observer
     step_threads: ThreadPoolExecutor
     suspended: Callable[[float | None], None]
+    left_queue: Callable[[], None]
     delivery: Delivery
     moment_s: float
     """Waits that are longer leave the memory."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,8 +20,8 @@ from outlast.core.observations import (
     WorkflowsClaimed,
     WorkflowStarted,
 )
-from outlast.core.ports import Catalog, InstanceStore, TookTooLong, Unreachable, WorkflowStore
-from outlast.core.records import Beat, ClaimedWorkflow, LostInstance
+from outlast.core.ports import Catalog, InstanceStore, QueueStore, TookTooLong, Unreachable, WorkflowStore
+from outlast.core.records import Beat, ClaimedWorkflow, DeclaredQueue, LostInstance
 from outlast.core.status import Status
 from outlast.core.stops import LeaseLost
 from outlast.engine.execution.execution import Execution
@@ -74,6 +75,8 @@ class Membership:
         clock: Clock,
         starting: Callable[[], set[str]],
         messages_arrived: Callable[[], None],
+        queues_full: Callable[[frozenset[str]], None],
+        queues: QueueStore,
         observe: Observer,
         pace: Pace,
     ) -> None:
@@ -85,6 +88,9 @@ class Membership:
         self._clock = clock
         self._starting = starting
         self._messages_arrived = messages_arrived
+        self._queues_full = queues_full
+        self._queues = queues
+        self._declared: Sequence[DeclaredQueue] = ()
         self._observe = observe
         self._pace = pace
         self._claiming = True
@@ -92,6 +98,8 @@ class Membership:
         self._beat_at = 0.0
         self._forced_at = 0.0
         self._claimed_at = 0.0
+        self._claim_at = self._decide_at = 0.0
+        """When to look next for what is due, and for what queues let begin."""
         self._doubtful = False
         """Whether others may have begun to recover what is this instance's."""
         self._told_lost: set[str] = set()
@@ -112,6 +120,7 @@ class Membership:
     async def join(self) -> None:
         """Take the lease; then `loops` may be opened. Raises Unreachable."""
         await self._beat()
+        await self._declare()
         self._observe(InstanceJoined(self._instance_id))
 
     def stop_claiming(self) -> None:
@@ -148,12 +157,30 @@ class Membership:
 
     def claim_soon(self, at_s: float) -> None:
         """Something is due at `at_s` (Unix seconds): claim then, if that is before the next tick."""
-        self._loop.wake(monotonic() + at_s - self._clock.now_s() + CLOCK_SLACK_S)
+        self._claim_by(monotonic() + at_s - self._clock.now_s() + CLOCK_SLACK_S)
+
+    def decide_soon(self, at_s: float) -> None:
+        """Something in a queue may begin at `at_s` (Unix seconds): see then."""
+        wait_s = at_s - self._clock.now_s()
+        self._decide_by(monotonic() + (wait_s + CLOCK_SLACK_S if wait_s > 0 else 0.0))
+
+    def _claim_by(self, at: float) -> None:
+        self._claim_at = min(self._claim_at, at)
+        self._loop.wake(at)
+
+    def _decide_by(self, at: float) -> None:
+        self._decide_at = min(self._decide_at, at)
+        self._loop.wake(at)
+
+    def _go_on(self) -> None:
+        """There is room again."""
+        self._claim_by(monotonic())
+        self._decide_by(monotonic())
 
     def _look_now(self) -> None:
         """Somebody says that there may be work."""
         self._told_due = True
-        self._loop.wake(max(monotonic(), self._claimed_at + LOOKS_APART_S))
+        self._claim_by(max(monotonic(), self._claimed_at + LOOKS_APART_S))
 
     def _beat_now(self) -> None:
         """The session by which others know this instance is gone: show them the next one."""
@@ -168,7 +195,14 @@ class Membership:
             if monotonic() >= self._beat_at:
                 await self._beat()
             await self._release_returned()
-            more = self._claiming and await self._claim()
+            await self._declare()
+            if self._claiming and monotonic() >= self._claim_at:
+                self._claim_at = monotonic() + self._tick_s()
+                if await self._claim():
+                    self._claim_at = 0.0
+            if self._claiming and monotonic() >= self._decide_at:
+                self._decide_at = math.inf
+                self._decide_at = min(self._decide_at, await self._decide())
             if not self._tidied:
                 await self._store.tidy()
                 self._tidied = True
@@ -176,8 +210,19 @@ class Membership:
             self._beat_at = 0.0  # the lease names the session: the new one must be known before all else
             self._doubtful = True
             raise
-        if more:
-            return 0.0
+        if not self._claiming:
+            return self._tick_s()
+        return max(0.0, min(self._claim_at, self._decide_at) - monotonic())
+
+    async def _declare(self) -> None:
+        """Make known what the functions that are served now say of their queues."""
+        declared = self._catalog.queues()
+        if declared != self._declared:
+            await self._queues.declare(declared)
+            self._declared = declared
+            self._decide_at = 0.0
+
+    def _tick_s(self) -> float:
         tick_s = min(self._pace.tick_s, LOOK_AGAIN_S) if self._suspicions else self._pace.tick_s
         return tick_s * random.uniform(1 - JITTER, 1 + JITTER)
 
@@ -248,23 +293,17 @@ class Membership:
         if self._told_due:
             # Who committed a moment after whoever told of it told nobody.
             self._told_due = False
-            self._loop.wake(self._claimed_at + LOOK_ONCE_MORE_S)
-        active, waiting = allowance.taken()
-        taken = Taken(active + self._loader.load_bytes, waiting)
+            self._claim_by(self._claimed_at + LOOK_ONCE_MORE_S)
+        taken = self._taken()
         bytes_left, alone_too = allowance.room(taken)
-        room = max(
-            0, min(self._claim_batch, self._pace.workflows_max - len(self._executor.live) - self.loading)
-        )
-        if rests := self._loader.loop.resumes_at > monotonic():
-            room = 0
-            self._loop.wake(self._loader.loop.resumes_at)
-        alone = self._executor.suspects_wait and not any(map(self._is_suspect, self._loader.loading.values()))
+        room = self._room()
+        rests = self._rests
         term = self._lease.term
         try:
             claims = await self._store.claim(
                 self._catalog.workflow_names(),
                 room,
-                min(1 if alone else 0, room),
+                self._suspects(room),
                 bytes_left,
                 alone=alone_too,
                 strict=monotonic() % STRICT_EVERY_S < STRICT_FOR_S and not allowance.held(taken),
@@ -278,6 +317,9 @@ class Membership:
         self._claim_batch = min(self._pace.claim_batch, 2 * self._claim_batch)
         if claims.undelivered:
             self._messages_arrived()
+        self._queues_full(claims.full_queues)
+        if claims.queued:
+            self._decide_at = 0.0
         if claims.workflows:
             self._tell_claims(claims.workflows)
             self._loader.load(claims.workflows, term)
@@ -286,9 +328,61 @@ class Membership:
             return recovered
         more = len(claims.workflows) >= room
         if more and room < self._pace.claim_batch:
-            self._executor.when_at_most(self._pace.claims_below, self._loop.wake)
+            self._executor.when_at_most(self._pace.claims_below, self._go_on)
             return recovered
         return recovered or more
+
+    async def _decide(self) -> float:
+        """Claim what queues let begin; when to look again, if nobody says so before."""
+        taken, room, term = self._taken(), self._room(), self._lease.term
+        if room == 0:
+            self._executor.when_at_most(self._pace.claims_below, self._go_on)
+            return math.inf
+        allowance = self._pace.allowance
+        bytes_left, alone = allowance.room(taken)
+        try:
+            claims = await self._store.claim_queued(
+                self._catalog.workflow_names(),
+                room,
+                self._suspects(room),
+                bytes_left,
+                alone=alone,
+                large=allowance.room_for_large(taken),
+                limit_s=self._lease.ttl_s * CLAIM_PART,
+            )
+        except TookTooLong:
+            self._observe(ClaimGivenUp(self._lease.ttl_s * CLAIM_PART, room))
+            self._claim_batch = max(1, self._claim_batch // 4)
+            return math.inf
+        if claims.workflows:
+            self._tell_claims(claims.workflows)
+            self._loader.load(claims.workflows, term)
+        if len(claims.workflows) >= room:
+            return 0.0
+        if claims.more:
+            return monotonic() + LOOKS_APART_S
+        return math.inf if claims.again_s is None else monotonic() + max(LOOKS_APART_S, claims.again_s)
+
+    @property
+    def _rests(self) -> bool:
+        """Whether nothing is to be claimed now, as what is claimed can't be loaded."""
+        if self._loader.loop.resumes_at <= monotonic():
+            return False
+        self._claim_by(self._loader.loop.resumes_at)
+        return True
+
+    def _room(self) -> int:
+        room = min(self._claim_batch, self._pace.workflows_max - len(self._executor.live) - self.loading)
+        return 0 if self._rests else max(0, room)
+
+    def _taken(self) -> Taken:
+        active, waiting = self._pace.allowance.taken()
+        return Taken(active + self._loader.load_bytes, waiting)
+
+    def _suspects(self, room: int) -> int:
+        """How many of those that were lost often may be claimed: they run alone."""
+        alone = self._executor.suspects_wait and not any(map(self._is_suspect, self._loader.loading.values()))
+        return min(1 if alone else 0, room)
 
     def _tell_claims(self, workflows: list[ClaimedWorkflow]) -> None:
         now_s = self._clock.now_s()

@@ -55,10 +55,7 @@ class Attempts:
         timeout_s: float | None = None,
         what: str = "",
     ) -> None:
-        """Make the first one when it may begin.
-
-        `what` is the kind of a function that is told of its attempt, and whose error has a note of all.
-        """
+        """`what` is the kind of a function that is told of its attempt, and whose error has a note of all."""
         self._execution = execution
         self._call = call
         self._context = call.context
@@ -67,7 +64,10 @@ class Attempts:
         self._timeout_s = timeout_s
         self._what = what
         self._earlier: list[str] = []
-        execution.recording.when_durable(call, self._attempt)
+
+    def begin(self) -> None:
+        """Make the first one when it may begin."""
+        self._execution.recording.when_durable(self._call, self._attempt)
 
     def _attempt(self) -> None:
         own = self._context if self._retry.max_attempts == 1 else self._context.copy()

@@ -11,7 +11,7 @@ from outlast.sdk.operations import Result
 
 def begin(execution: Execution, call: PendingCall) -> None:
     """See operations.table."""
-    Attempts(execution, call, _result, UNTIL_THE_HOST_CAN)
+    Attempts(execution, call, _result, UNTIL_THE_HOST_CAN).begin()
 
 
 async def _result(execution: Execution, call: PendingCall) -> Success:

@@ -12,7 +12,7 @@ from outlast.sdk.operations import Send
 
 def begin(execution: Execution, call: PendingCall) -> None:
     """See operations.table."""
-    Attempts(execution, call, _send, UNTIL_THE_HOST_CAN)
+    Attempts(execution, call, _send, UNTIL_THE_HOST_CAN).begin()
 
 
 async def _send(execution: Execution, call: PendingCall) -> Success:

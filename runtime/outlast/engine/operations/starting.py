@@ -21,7 +21,7 @@ START_RETRY_MAX_S = 2.0
 
 def begin(execution: Execution, call: PendingCall) -> None:
     """See operations.table."""
-    Attempts(execution, call, _start, RetryPolicy())
+    Attempts(execution, call, _start, RetryPolicy()).begin()
 
 
 async def _start(execution: Execution, call: PendingCall) -> Success:
@@ -32,6 +32,7 @@ async def _start(execution: Execution, call: PendingCall) -> Success:
         parent=execution.workflow_id,
         key=operation.key,
         ends_by_s=None if operation.detached else execution.deadline_s,
+        placement=operation.placement,
     )
     start, wait_s = execution.services.host.start_child, START_RETRY_MIN_S
     while True:

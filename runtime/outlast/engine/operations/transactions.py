@@ -25,7 +25,7 @@ CONFLICTS_MAX = 50
 def begin(execution: Execution, call: PendingCall) -> None:
     """See operations.table."""
     definition = _of(call).definition
-    Attempts(execution, call, _run, definition.retry, definition.timeout_s, "transaction")
+    Attempts(execution, call, _run, definition.retry, definition.timeout_s, "transaction").begin()
 
 
 def value(call: PendingCall, record: StepRecord) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 from outlast.core.budget import SMALL_BYTES
 from outlast.core.ports import UNBOUNDED
+from outlast.core.queues import BACKLOG_MAX
 from outlast.core.records import ClaimedWorkflow, Claims, LostInstance
 from outlast.core.status import Status
 from outlast.testing.database import Database
@@ -17,6 +18,8 @@ class ClaimStatement:
     def __init__(self, database: Database, instance_id: str) -> None:
         self._db = database
         self._me = instance_id
+        self.functions: frozenset[str] = frozenset()
+        """Those that it claims."""
 
     def claim(
         self,
@@ -31,6 +34,7 @@ class ClaimStatement:
         limit_s: float | None = None,
     ) -> Claims:
         """`claim`."""
+        self.functions = frozenset(functions)
         large = large or (bytes_left, alone)
         lost = [found for each in self._db.instances if (found := self._see_lost(each)) is not None]
         due = sorted(
@@ -38,6 +42,7 @@ class ClaimStatement:
                 (row.claimable_at, workflow_id)
                 for workflow_id, row in self._db.workflows.items()
                 if row.owner is None
+                and row.new.queue is None
                 and row.claimable_at is not None
                 and row.claimable_at <= self._db.now()
                 and row.new.function in functions
@@ -53,19 +58,38 @@ class ClaimStatement:
         chosen = self._fitting(
             sorted([*ordinary, *suspicious], key=self._since), bytes_left, large, alone=alone, strict=strict
         )
-        claimed = [self._take(each) for each in chosen]
+        claimed = [self.take(each) for each in chosen]
         claimed.sort(key=lambda each: self._db.workflows[each.workflow_id].created_at)
-        return Claims(claimed, lost, undelivered=any(each.waits for each in self._db.letters))
+        now = self._db.now()
+        queued = any(
+            row.new.queue is not None
+            and row.owner is None
+            and row.claimable_at is not None
+            and row.claimable_at <= now
+            for row in self._db.workflows.values()
+        )
+        full = (
+            name
+            for name, queue in self._db.queues.items()
+            if sum(1 for _ in self._db.waiting(name)) >= queue.options.get("max_backlog", BACKLOG_MAX)
+        )
+        return Claims(
+            claimed,
+            lost,
+            undelivered=any(each.waits for each in self._db.letters),
+            queued=queued,
+            full_queues=frozenset(full),
+        )
 
     def _since(self, workflow_id: str) -> tuple[float, str]:
         return self._db.workflows[workflow_id].claimable_at or 0.0, workflow_id
 
     def _is_large(self, workflow_id: str) -> bool:
         row = self._db.workflows[workflow_id]
-        return row.new.parent is None and self._load_bytes(workflow_id) > SMALL_BYTES
+        return row.new.parent is None and self.load_bytes(workflow_id) > SMALL_BYTES
 
     def _may_fit(self, workflow_id: str, bytes_left: int, large: tuple[int, bool], *, alone: bool) -> bool:
-        size = self._load_bytes(workflow_id)
+        size = self.load_bytes(workflow_id)
         if self._is_large(workflow_id):
             return large[1] or size <= large[0]
         return alone or size <= max(bytes_left, SMALL_BYTES)
@@ -74,20 +98,21 @@ class ClaimStatement:
         self, found: list[str], bytes_left: int, large: tuple[int, bool], *, alone: bool, strict: bool
     ) -> list[str]:
         """Those of `found` that there is memory for: a larger one is passed by, until it has waited long."""
-        waiting = [self._since(each)[0] for each in found if self._load_bytes(each) > bytes_left]
+        waiting = [self._since(each)[0] for each in found if self.load_bytes(each) > bytes_left]
         in_turn = strict and bool(waiting) and min(waiting) < self._db.now() - 10.0
         fitting, in_all, place = [], 0, 0
         for each in found:
             own_left, own_alone = large if self._is_large(each) else (bytes_left, alone)
-            if self._load_bytes(each) > own_left and not (own_alone or in_turn):
+            if self.load_bytes(each) > own_left and not (own_alone or in_turn):
                 continue
-            in_all += self._load_bytes(each)
+            in_all += self.load_bytes(each)
             place += 1
             if in_all <= own_left or (place == 1 and own_alone):
                 fitting.append(each)
         return fitting
 
-    def _load_bytes(self, workflow_id: str) -> int:
+    def load_bytes(self, workflow_id: str) -> int:
+        """What it takes in memory."""
         row = self._db.workflows[workflow_id]
         return max(row.load_bytes, row.new.load_bytes)
 
@@ -102,7 +127,8 @@ class ClaimStatement:
         restarted = row.session is not None and row.session_began <= self._db.started_at
         return LostInstance(other, row.lease_until, expired, restarted)
 
-    def _take(self, workflow_id: str) -> ClaimedWorkflow:
+    def take(self, workflow_id: str) -> ClaimedWorkflow:
+        """Claim it."""
         row = self._db.workflows[workflow_id]
         due_s = row.claimable_at
         row.owner, row.status, row.claimable_at, row.awaits = self._me, Status.PENDING, None, None
@@ -111,6 +137,6 @@ class ClaimStatement:
         new = row.new
         return ClaimedWorkflow(
             workflow_id, new.function, row.epoch, None, None, new.subject, new.claims, new.version,
-            new.parent, row.recovery_attempts, new.deadline_s, row.created_at, self._load_bytes(workflow_id),
-            due_s,
+            new.parent, row.recovery_attempts, new.deadline_s, row.created_at, self.load_bytes(workflow_id),
+            due_s, tick=new.tick,
         )  # fmt: skip

@@ -9,6 +9,7 @@ from outlast.core.status import Status
 from outlast.testing.database import Database
 from outlast.testing.rows import Instance
 from outlast.testing.statements.claiming import ClaimStatement
+from outlast.testing.statements.queues import QueueClaimStatement
 
 
 class InstanceStatements:
@@ -17,14 +18,18 @@ class InstanceStatements:
     def __init__(self, database: Database, instance_id: str, session: Callable[[], int | None]) -> None:
         self._db = database
         self._me = instance_id
-        self.claim = ClaimStatement(database, instance_id).claim
+        self._claims = ClaimStatement(database, instance_id)
+        self.claim = self._claims.claim
+        self.claim_queued = QueueClaimStatement(database, instance_id).claim_queued
         self._session = session
 
     def beat(self, lease_ttl_s: float, running: Sequence[RunningStep] | None = None) -> Beat:
         """`beat`."""
         session = self._session()
         began = self._db.sessions.get(session, 0.0) if session is not None else 0.0
-        self._db.instances[self._me] = Instance(self._db.now() + lease_ttl_s, session, began)
+        before = self._db.instances.get(self._me)
+        functions = self._claims.functions or (before.functions if before else None)
+        self._db.instances[self._me] = Instance(self._db.now() + lease_ttl_s, session, began, functions)
         owned = {each: row.epoch for each, row in self._db.workflows.items() if row.owner == self._me}
         return Beat(self._db.now(), owned)
 

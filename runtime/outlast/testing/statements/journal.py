@@ -36,7 +36,10 @@ class JournalStatements:
         if new.workflow_id in self._db.workflows:
             return False
         now = self._db.now()
-        self._db.workflows[new.workflow_id] = Workflow(new, self._me, nonce, now, now)
+        if new.waits:
+            self._db.insert_waiting(new, nonce)
+        else:
+            self._db.workflows[new.workflow_id] = Workflow(new, self._me, nonce, now, now)
         return True
 
     def _owns(self, write: FencedWrite) -> bool:

@@ -29,17 +29,23 @@ class WorkflowStatements:
 
     def find(self, ids: Iterable[str]) -> dict[str, WorkflowState]:
         """How these workflows stand, all of them."""
-        rows = {each: self._db.workflows[each] for each in ids if each in self._db.workflows}
-        return {
-            each: WorkflowState(
-                each, row.new.function, row.status, row.new.fingerprint, row.new.subject,
-                row.output, row.error, row.response,
-            )
-            for each, row in rows.items()
-        }  # fmt: skip
+        found: dict[str, WorkflowState] = {}
+        for asked in ids:
+            target, call = self._db.attached.get(asked, (asked, None))
+            row = self._db.workflows.get(target)
+            if row is not None:
+                fingerprint = (call or row.new).fingerprint
+                found[asked] = WorkflowState(
+                    target, row.new.function, row.status, fingerprint, row.new.subject,
+                    row.output, row.error, row.response,
+                )  # fmt: skip
+        return found
 
     def same_payload(self, new: NewWorkflow) -> bool:
         """`same_payload`."""
+        if new.workflow_id in self._db.attached:
+            _, call = self._db.attached[new.workflow_id]
+            return call.input is not None and bool(json.loads(call.input) == json.loads(new.input or "null"))
         row = self._db.workflows.get(new.workflow_id)
         if row is None or row.new.input is None or new.input is None:
             return False

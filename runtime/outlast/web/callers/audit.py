@@ -40,7 +40,7 @@ class Audit:
 
     def record_refusal(self, call: Call, status: int, code: str) -> None:
         """Record an answer if it was a refusal."""
-        who = _who(call)
+        who = who_called(call)
         if status in _REFUSALS or (code == _NOT_THEIRS and not who.startswith(_SECRET)):
             address = _address(call)
             fact = CallRefused(who, address, call.method, call.path[:_TEXT_MAX], code)
@@ -48,7 +48,7 @@ class Audit:
 
     def record_management(self, call: Call, status: int) -> None:
         """Record that a call under /workflows/v1 was answered."""
-        address, who = _address(call), _who(call)
+        address, who = _address(call), who_called(call)
         fact = WorkflowManaged(who, address, call.method, call.path[:_TEXT_MAX], status)
         if who.startswith(_SECRET):
             self._observe(fact)
@@ -89,7 +89,8 @@ def _name(caller: Caller) -> str:
     return "anonymous"
 
 
-def _who(call: Call) -> str:
+def who_called(call: Call) -> str:
+    """Who was let in, as the audit log names them."""
     found: str = call.scope.get(_WHO, "nobody known")
     return found
 

@@ -52,6 +52,8 @@ def _read(parameters: Parameters, name: str, kind: Kind) -> Any:
         return parameters.timestamp(name)
     if kind is Kind.STATUS:
         return _statuses(parameters.many(name))
+    if kind is Kind.FLAG:
+        return parameters.flag(name)
     if kind is Kind.PAIR:
         return _pair(name, parameters.one(name))
     return parameters.one(name)

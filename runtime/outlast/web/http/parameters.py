@@ -85,13 +85,20 @@ class Parameters:
         if text is None:
             return None
         try:
-            return _parse_timestamp(text)
+            return parse_timestamp(text)
         except ValueError:
             raise invalid(
                 name,
                 f"{name} must be a date (2026-01-31) or a date with time and offset as in RFC 3339 "
                 f"(2026-01-31T09:30:00Z), not {text!r}",
             ) from None
+
+    def flag(self, name: str) -> bool | None:
+        """`true` or `false`; None if it isn't given."""
+        text = self.one(name)
+        if text not in (None, "true", "false"):
+            raise invalid(name, f"{name} must be true or false, not {text!r}")
+        return None if text is None else text == "true"
 
     def cursor(self, *kinds: type) -> list[Any] | None:
         """The values that `cursor_of` was given, of these types; None without a cursor."""
@@ -122,7 +129,8 @@ def invalid(name: str, detail: str) -> ProblemError:
     return ProblemError(Problem("invalid_parameter", detail, more={"parameter": name}))
 
 
-def _parse_timestamp(text: str) -> datetime:
+def parse_timestamp(text: str) -> datetime:
+    """A date with time and offset, or a date alone, which is its midnight in UTC. Raises ValueError."""
     if _DATE.fullmatch(text):
         return datetime.fromisoformat(text).replace(tzinfo=UTC)
     match = _DATE_TIME.fullmatch(text)

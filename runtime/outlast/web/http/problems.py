@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ from outlast.core.errors import (
     InvalidInput,
     KeyReused,
     OutlastError,
+    QueueFull,
+    RateLimited,
     ShuttingDown,
     WorkflowEnded,
     WorkflowError,
@@ -33,11 +36,11 @@ _CODES = {
     404: "NOT_FOUND workflow_not_found",
     405: "METHOD_NOT_ALLOWED",
     408: "request_timeout",
-    409: "workflow_cancelled workflow_ended workflow_not_ended idempotency_conflict",
+    409: "workflow_cancelled workflow_ended workflow_not_ended idempotency_conflict queue_busy wrong_state",
     413: "payload_too_large",
     415: "unsupported_encoding",
-    422: "invalid_input idempotency_key_reused not_recordable",
-    429: "rate_limited",
+    422: "invalid_input idempotency_key_reused not_recordable invalid_option queue_key_missing",
+    429: "rate_limited queue_full",
     431: "header_too_large",
     503: ("BOOT_ERROR overloaded shutting_down database_unavailable jwks_unavailable webhook_unavailable"),
 }
@@ -45,7 +48,7 @@ _STATUS = {code: status for status, codes in _CODES.items() for code in codes.sp
 """The status of each code; of any other it is 500."""
 
 _RETRYABLE_STATUSES = frozenset({408, 429, 503})
-_RETRYABLE_CODES = frozenset({"idempotency_conflict", "internal_error"})
+_RETRYABLE_CODES = frozenset({"idempotency_conflict", "internal_error", "queue_busy"})
 
 _OF_THE_HOST = frozenset(
     {"overloaded", "shutting_down", "database_unavailable", "internal_error", "jwks_unavailable"}
@@ -114,6 +117,9 @@ def problem_of(error: OutlastError, workflow_id: str | None = None) -> Problem:
         # With jitter, so that callers that were refused together don't return together.
         wait_s = 1 if isinstance(error, ShuttingDown) else random.randint(1, 3)
         headers = (("retry-after", str(wait_s)),)
+    if isinstance(error, QueueFull | RateLimited):
+        wait_s = math.ceil(error.retry_s) if isinstance(error, RateLimited) else 1
+        headers = (("retry-after", str(max(1, wait_s))),)
     more = {"errors": error.errors} if isinstance(error, InvalidInput) else {}
     if isinstance(error, KeyReused):
         workflow_id = None

@@ -11,11 +11,11 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from urllib.parse import quote, unquote_to_bytes
 
+from outlast.core.resources import RESOURCES, WORKFLOWS, Resource
 from outlast.web.http.calls import Call, Sendable
 from outlast.web.http.problems import Problem, ProblemError
 
 FUNCTIONS = "/functions/v1/"
-_WORKFLOW_ID = "{workflow_id}"
 
 Endpoint = Callable[..., Awaitable[Sendable]]
 """Takes the call and a value for each placeholder of its template."""
@@ -24,25 +24,28 @@ Endpoint = Callable[..., Awaitable[Sendable]]
 class Routes:
     """Endpoints by method and template: `/workflows/v1/{workflow_id}/steps`. The first that fits is taken.
 
-    A workflow's id may be sent with slashes in it, and is handed over decoded. Any other placeholder stands
-    for what is between two slashes, and is handed over as it was sent.
+    The key of a resource is handed over decoded. A workflow's id may be sent with slashes in it; any other
+    placeholder stands for what is between two slashes. What is no key is handed over as it was sent.
     """
 
     def __init__(self, routes: Iterable[tuple[str, str, Endpoint]]) -> None:
         by_template: dict[str, dict[str, Endpoint]] = {}
         for method, template, endpoint in routes:
             by_template.setdefault(template, {}).setdefault(method, endpoint)
-        self._routes = [(_pattern(template), endpoints) for template, endpoints in by_template.items()]
+        self._routes = [
+            (_pattern(template), _resource_of(template), endpoints)
+            for template, endpoints in by_template.items()
+        ]
 
     async def answer(self, call: Call) -> Sendable:
         """The endpoint's answer. Raises ProblemError, such as 404 and 405."""
         path = raw_path(call)
-        for pattern, endpoints in self._routes:
+        for pattern, resource, endpoints in self._routes:
             if (found := pattern.fullmatch(path)) is not None:
                 endpoint = _of_method(call, endpoints)
                 values = found.groupdict()
-                if "workflow_id" in values:
-                    values["workflow_id"] = decode_id(values["workflow_id"])
+                if resource is not None:
+                    values[resource.key] = _decode_key(resource, values[resource.key])
                 return await endpoint(call, *values.values())
         raise ProblemError(Problem("NOT_FOUND", "nothing is served at this path"))
 
@@ -52,9 +55,15 @@ def _pattern(template: str) -> re.Pattern[str]:
 
 
 def _part(part: str) -> str:
-    if part == _WORKFLOW_ID:
-        return "(?P<workflow_id>.+)"
-    return f"(?P<{part[1:-1]}>[^/]+)" if part.startswith("{") else re.escape(part)
+    if not part.startswith("{"):
+        return re.escape(part)
+    name = part[1:-1]
+    return f"(?P<{name}>{'.' if name == WORKFLOWS.key else '[^/]'}+)"
+
+
+def _resource_of(template: str) -> Resource | None:
+    """The resource whose key is in a template."""
+    return next((each for each in RESOURCES if each.key and template.startswith(each.item_path)), None)
 
 
 def raw_path(call: Call) -> str:
@@ -63,29 +72,30 @@ def raw_path(call: Call) -> str:
     return quote(call.path) if raw is None else raw.decode("latin-1").partition("?")[0]
 
 
-def decode_id(raw: str) -> str:
-    """A workflow id out of a raw path. Raises ProblemError (404) for bytes that no id can hold."""
-    try:
-        workflow_id = unquote_to_bytes(raw.encode("latin-1")).decode()
-    except UnicodeDecodeError:
-        raise ProblemError(workflow_not_found(None)) from None
-    if "\0" in workflow_id:
-        raise ProblemError(workflow_not_found(None))
-    return workflow_id
+def _decode_key(resource: Resource, raw: str) -> str:
+    """A key out of a raw path. Raises ProblemError (404) for what none can be."""
+    key = decode_part(raw)
+    if key is None:
+        raise ProblemError(not_found(resource, None))
+    return key
 
 
-def decode_topic(raw: str) -> str | None:
-    """A topic out of a raw path; None for bytes that no topic can hold."""
+def decode_part(raw: str) -> str | None:
+    """What stands in a raw path; None for bytes that no text of Postgres can hold."""
     try:
-        topic = unquote_to_bytes(raw.encode("latin-1")).decode()
+        text = unquote_to_bytes(raw.encode("latin-1")).decode()
     except UnicodeDecodeError:
         return None
-    return None if "\0" in topic else topic
+    return None if "\0" in text else text
 
 
-def workflow_not_found(workflow_id: str | None) -> Problem:
-    """404: there is no such workflow, or this caller may not see it."""
-    return Problem("workflow_not_found", "there is no workflow with this id", workflow_id=workflow_id)
+def not_found(resource: Resource, key: str | None) -> Problem:
+    """404: there is no such row, or this caller may not see it."""
+    detail = f"there is no {resource.one} with this {'id' if resource is WORKFLOWS else resource.key}"
+    code = f"{resource.one}_not_found"
+    if resource is WORKFLOWS:
+        return Problem(code, detail, workflow_id=key)
+    return Problem(code, detail, more={resource.key: key}, status=404)
 
 
 def _of_method(call: Call, endpoints: Mapping[str, Endpoint]) -> Endpoint:

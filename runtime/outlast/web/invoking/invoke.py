@@ -11,7 +11,14 @@ from urllib.parse import parse_qsl
 from pydantic_core import to_json
 from starlette.types import Send
 
-from outlast.core.errors import DatabaseUnavailable, InvalidJson, InvalidKey, NotSerializable, OutlastError
+from outlast.core.errors import (
+    DatabaseUnavailable,
+    InvalidJson,
+    InvalidKey,
+    NotSerializable,
+    OutlastError,
+    QueueBusy,
+)
 from outlast.core.names import fingerprint_of, is_uuid, parse_key, workflow_id_of
 from outlast.core.records import NewWorkflow, WorkflowState
 from outlast.core.status import Status
@@ -28,6 +35,7 @@ from outlast.web.http.calls import Call
 from outlast.web.http.heads import refuse_encoded
 from outlast.web.http.off_loop import run_by_size
 from outlast.web.http.problems import Problem, ProblemError, nul_character
+from outlast.web.invoking.placing import placement_of
 from outlast.web.invoking.preferences import preference_of
 from outlast.web.invoking.results import ended_answer, pending_answer, problem_with_location
 
@@ -99,15 +107,21 @@ class Invoker:
             state = await self._engine.starts.start_new(new, definition, arguments, admitted.token)
         except DatabaseUnavailable as error:  # it may have started
             raise ProblemError(problem_with_location(error, new.workflow_id)) from error
+        except QueueBusy as error:
+            if error.workflow_id is None:
+                raise
+            raise ProblemError(problem_with_location(error, error.workflow_id)) from error
         finally:
             call.release()  # from here on the engine counts what is in memory
         if state is None:
-            return Begun(new.workflow_id, Status.PENDING, replayed=False)
+            status = Status.ENQUEUED if new.waits else Status.PENDING
+            return Begun(new.workflow_id, status, replayed=False)
+        # Of a call that was attached to another workflow it is that one.
         if state.status.ended:
-            return Begun(new.workflow_id, state.status, replayed=True, _ended=state)
+            return Begun(state.workflow_id, state.status, replayed=True, _ended=state)
         if definition.duplicates == "conflict":
-            raise ProblemError(_conflict(new.workflow_id))
-        return Begun(new.workflow_id, state.status, replayed=True)
+            raise ProblemError(_conflict(state.workflow_id))
+        return Begun(state.workflow_id, state.status, replayed=True)
 
     def now_s(self) -> float:
         """Unix time in seconds, as the engine knows it."""
@@ -170,6 +184,7 @@ class Invoker:
             claims=admitted.record,
             request=request,
             fingerprint=fingerprint_of(call.method, function, target.subpath, meant, body),
+            placement=placement_of(call, definition),
         )
         return new, arguments
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
+from typing import Any
 
 from outlast.core.resources import RESOURCES, WORKFLOWS, Resource
 from outlast.store.workflows import PostgresWorkflows
-from outlast.web.http.answers import Answer
+from outlast.web.http.answers import JSON, NO_STORE, Answer
 from outlast.web.http.calls import Call
 from outlast.web.http.documents import documents, row_document, summary_document
 from outlast.web.http.pages import PageRequest
-from outlast.web.http.routes import Endpoint, raw_path
+from outlast.web.http.parameters import Parameters
+from outlast.web.http.problems import ProblemError
+from outlast.web.http.routes import Endpoint, not_found, raw_path
 from outlast.web.management.owned import Owned, as_unavailable
 
 
 class Listings:
-    """Pages of resources, for holders of a secret key, and of some also for the workflow's owner."""
+    """Resources, for holders of a secret key, and some also for the workflow's owner."""
 
     def __init__(self, workflows: PostgresWorkflows, owned: Owned) -> None:
         self._workflows = workflows
@@ -24,17 +27,24 @@ class Listings:
 
     def routes(self) -> Iterator[tuple[str, str, Endpoint]]:
         """Method, template and endpoint of each. Resources with their own endpoints come before these."""
-        return (("GET", each.path, partial(self.page, each)) for each in RESOURCES)
+        for each in RESOURCES:
+            yield "GET", each.path, partial(self.page, each)
+            if each.of is None:
+                yield "GET", f"{each.path}/", partial(self.page, each)
 
-    async def page(self, resource: Resource, call: Call, *workflow_ids: str) -> Answer:
-        """A page of a resource: of all rows, of those of a workflow, or of those of the caller."""
+    def item_routes(self) -> Iterator[tuple[str, str, Endpoint]]:
+        """Those of single rows."""
+        return (("GET", each.item_path, partial(self.show, each)) for each in RESOURCES if each.key)
+
+    async def page(self, resource: Resource, call: Call, *of: str) -> Answer:
+        """A page of a resource: of all rows, of those of what is asked for, or of those of the caller."""
         owner = await self._owned.owner(call, secret=resource.secret)
         asked = PageRequest(call, resource)
-        given = asked.filters if workflow_ids else {**asked.filters, "subject": owner}
-        for workflow_id in workflow_ids:
+        given: dict[str, Any] = asked.filters if of else {**asked.filters, "subject": owner}
+        for key in of:
             # guard: anybodys-rows-listed
-            await self._owned.ownership(workflow_id, owner)
-            given = {**given, "workflow_id": workflow_id}
+            await self._check(resource.of, key, owner)
+            given = {**given, resource.keys[-1]: key}
         with as_unavailable():
             rows, more = await self._workflows.listing(resource, given, asked.after, asked.limit)
         if resource is WORKFLOWS:
@@ -42,3 +52,29 @@ class Listings:
         else:
             items = documents(row_document(resource.columns, row, secret=owner is None) for row in rows)
         return asked.answer(items, raw_path(call), rows[-1] if more else None)
+
+    async def show(self, resource: Resource, call: Call, key: str) -> Answer:
+        """One row, as a listing shows it."""
+        # guard: rows-shown-to-users
+        await self._owned.owner(call, secret=True)
+        Parameters(call, ())
+        return await self.item(resource, key)
+
+    async def item(self, resource: Resource, key: str) -> Answer:
+        """The answer that is one row, for a holder of a secret key. Raises ProblemError (404)."""
+        row = await self._row(resource, key)
+        return Answer(200, row_document(resource.columns, row, secret=True).json, [JSON, NO_STORE])
+
+    async def _check(self, resource: Resource | None, key: str, owner: str | None) -> None:
+        """Raise ProblemError (404) unless there is such a row, and the caller may see it."""
+        if resource is WORKFLOWS:
+            await self._owned.ownership(key, owner)
+        elif resource is not None:
+            await self._row(resource, key)
+
+    async def _row(self, resource: Resource, key: str) -> Mapping[str, Any]:
+        with as_unavailable():
+            rows, _ = await self._workflows.listing(resource, {resource.key: key}, None, 1)
+        if not rows:
+            raise ProblemError(not_found(resource, key))
+        return rows[0]

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from pydantic_core import from_json
-
-from outlast.core.doubles import check_numbers
 from outlast.core.errors import (
     DatabaseUnavailable,
     InvalidJson,
@@ -14,17 +11,18 @@ from outlast.core.errors import (
 )
 from outlast.core.messages import TOPIC_CHARS_MAX
 from outlast.core.names import parse_key
-from outlast.core.storable import check_json
+from outlast.core.resources import WORKFLOWS
 from outlast.engine.engine import Engine
 from outlast.web.callers.admission import Admission
 from outlast.web.http.answers import JSON, Answer
+from outlast.web.http.bodies import read_json
 from outlast.web.http.calls import Call
 from outlast.web.http.documents import document
 from outlast.web.http.heads import refuse_encoded
 from outlast.web.http.off_loop import run_by_size
 from outlast.web.http.parameters import Parameters, invalid
-from outlast.web.http.problems import Problem, ProblemError, nul_character
-from outlast.web.http.routes import decode_topic, workflow_not_found
+from outlast.web.http.problems import Problem, ProblemError
+from outlast.web.http.routes import decode_part, not_found
 from outlast.web.invoking.results import accepted_headers
 
 
@@ -40,17 +38,17 @@ class MessageRoutes:
         """Send the body: 202 once it is durable. The same key sends it once."""
         await self._admission.to_operation(call)
         Parameters(call, ())
-        topic = decode_topic(raw_topic)
+        topic = decode_part(raw_topic)
         if topic is None or len(topic) > TOPIC_CHARS_MAX:
             raise invalid("topic", f"a topic is 1 to {TOPIC_CHARS_MAX} characters in UTF-8, none of them NUL")
         key = parse_key(call.header_values(b"idempotency-key"))
         refuse_encoded(call)
         sent = await call.json_body(self._body_bytes_max)
-        body = await run_by_size(len(sent), _json_text, sent)
+        body, _ = await run_by_size(len(sent), read_json, sent, "the message")
         try:
             message_id = await self._engine.host.send(workflow_id, body, topic, key)
         except WorkflowNotFound:
-            raise ProblemError(workflow_not_found(workflow_id)) from None
+            raise ProblemError(not_found(WORKFLOWS, workflow_id)) from None
         except WorkflowEnded as error:
             raise ProblemError(Problem(error.code, str(error), workflow_id=workflow_id)) from None
         except NotSerializable as error:
@@ -63,18 +61,3 @@ class MessageRoutes:
             ) from error
         answer = document({"workflow_id": workflow_id, "message_id": message_id})
         return Answer(202, answer.json, [JSON, *accepted_headers(workflow_id)])
-
-
-def _json_text(body: bytes) -> str:
-    """The body as Postgres gets it. Raises InvalidJson, ProblemError."""
-    try:
-        from_json(body, allow_inf_nan=False)
-        check_numbers(body)
-        text = body.decode()
-    except ValueError as error:
-        raise InvalidJson(f"the body must be the message, as JSON: {error}") from None
-    try:
-        check_json(text, "the message")
-    except NotSerializable as error:
-        raise nul_character(error) from None
-    return text

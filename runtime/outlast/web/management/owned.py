@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from outlast.core.errors import DatabaseUnavailable
 from outlast.core.ports import Unreachable
 from outlast.core.records import Ownership
+from outlast.core.resources import WORKFLOWS
 from outlast.store.workflows import PostgresWorkflows
 from outlast.web.callers.admission import Admission, Admitted
 from outlast.web.http.calls import Call
 from outlast.web.http.problems import ProblemError
-from outlast.web.http.routes import workflow_not_found
+from outlast.web.http.routes import not_found
 
 VisibleSteps = Callable[[str], frozenset[str] | None]
 """The steps of a function, by its name, whose outputs owners of its workflows may see; None for all."""
@@ -50,7 +51,7 @@ class Owned:
         """
         found = await self._find(workflow_id)
         if found is None or owner not in (None, found.subject):
-            raise ProblemError(workflow_not_found(workflow_id))
+            raise ProblemError(not_found(WORKFLOWS, workflow_id))
         return found
 
     def visible_steps(self, found: Ownership, owner: str | None) -> frozenset[str] | None:

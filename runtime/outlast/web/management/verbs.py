@@ -1,51 +1,61 @@
-"""Verbs over HTTP: what callers do to a workflow, as `core.verbs` declares it."""
+"""Verbs over HTTP: what callers do to workflows and all else, as `core.verbs` declares it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import partial
+from typing import Any
 
+from outlast.core.ports import NoSuchRow, NotNow, Unacceptable
 from outlast.core.records import Ownership
 from outlast.core.status import Status
 from outlast.core.verbs import CANCEL, VERBS, Verb
 from outlast.engine.engine import Engine
 from outlast.store.workflows import PostgresWorkflows
-from outlast.web.http.answers import JSON, Answer
+from outlast.web.callers.audit import who_called
+from outlast.web.http.answers import JSON, NO_STORE, Answer
 from outlast.web.http.calls import Call
-from outlast.web.http.documents import document
+from outlast.web.http.documents import document, row_document
 from outlast.web.http.parameters import Parameters
 from outlast.web.http.problems import Problem, ProblemError
-from outlast.web.http.routes import Endpoint
+from outlast.web.http.routes import Endpoint, not_found
 from outlast.web.invoking.results import accepted_headers
+from outlast.web.management.arguments import invalid_argument, read_arguments
+from outlast.web.management.listings import Listings
 from outlast.web.management.owned import Owned, as_unavailable
 
 
 class VerbRoutes:
-    """The endpoints of the verbs that change a workflow's row."""
+    """The endpoints of the verbs. `body_bytes_max` bounds their arguments."""
 
-    def __init__(self, engine: Engine, workflows: PostgresWorkflows, owned: Owned) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        workflows: PostgresWorkflows,
+        owned: Owned,
+        listings: Listings,
+        body_bytes_max: int,
+    ) -> None:
         self._engine = engine
         self._workflows = workflows
         self._owned = owned
+        self._listings = listings
+        self._body_bytes_max = body_bytes_max
 
     def routes(self) -> Iterator[tuple[str, str, Endpoint]]:
-        """Method, template and endpoint of each."""
+        """Method, template and endpoint of each. Verbs with their own endpoints come before these."""
         for verb in VERBS:
-            if verb.change is not None:
-                yield from (("POST", path, partial(self._do, verb)) for path in verb.paths)
+            do = self._act if verb.change is None else self._change
+            yield from ((verb.method, path, partial(do, verb)) for path in verb.paths)
 
-    async def _do(self, verb: Verb, call: Call, workflow_id: str) -> Answer:
-        """Do it. Doing it again is no error; for any other status it is 409."""
+    async def _change(self, verb: Verb, call: Call, workflow_id: str) -> Answer:
+        """Change a workflow's status. Doing it again is no error; for any other status it is 409."""
         owner = await self._owned.owner(call, secret=verb.secret)
-        parameters = Parameters(call, [each.name for each in verb.arguments])
-        arguments = {
-            each.name: parameters.whole(each.name, None, each.minimum, each.maximum)
-            for each in verb.arguments
-        }
+        arguments = await self._arguments(verb, call)
         if owner is not None:
             # guard: anybodys-workflow-cancelled
             await self._owned.ownership(workflow_id, owner)
-        status = await self._change(verb, workflow_id, arguments)
+        status = await self._changed(verb, workflow_id, arguments)
         if status is None:
             found = await self._owned.ownership(workflow_id, owner)
             if found.status not in verb.already:
@@ -54,12 +64,34 @@ class VerbRoutes:
         answer = document({"workflow_id": workflow_id, "status": status})
         return Answer(200, answer.json, [JSON, *accepted_headers(workflow_id)])
 
-    async def _change(self, verb: Verb, workflow_id: str, arguments: Mapping[str, int]) -> Status | None:
+    async def _changed(self, verb: Verb, workflow_id: str, arguments: Mapping[str, Any]) -> Status | None:
         """The status after it; None if nothing was changed. Raises DatabaseUnavailable."""
         if verb is CANCEL:  # the engine stops a workflow that runs here at once
             return Status.CANCELLED if await self._engine.cancel(workflow_id) else None
         with as_unavailable():
             return await self._workflows.change(verb, workflow_id, arguments)
+
+    async def _act(self, verb: Verb, call: Call, key: str | None = None) -> Answer:
+        """Call the verb's function in the database: what it returns, or else the row as it is then."""
+        # guard: verbs-of-operators-for-users
+        await self._owned.owner(call, secret=True)
+        arguments = await self._arguments(verb, call)
+        try:
+            with as_unavailable():
+                row = await self._workflows.act(verb, key, arguments, who_called(call))
+        except NoSuchRow:
+            raise ProblemError(not_found(verb.noun, key)) from None
+        except Unacceptable as error:
+            raise invalid_argument(error.argument, str(error)) from None
+        except NotNow as error:
+            raise ProblemError(Problem("wrong_state", str(error))) from None
+        if not verb.answer and key is not None:
+            return await self._listings.item(verb.noun, key)
+        return Answer(200, row_document(verb.answer, row, secret=True).json, [JSON, NO_STORE])
+
+    async def _arguments(self, verb: Verb, call: Call) -> dict[str, Any]:
+        Parameters(call, ())
+        return await read_arguments(verb, call, self._body_bytes_max)
 
 
 def _refusal(verb: Verb, found: Ownership) -> Problem:

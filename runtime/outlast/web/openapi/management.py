@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from outlast.core.messages import TOPIC_CHARS_MAX
+from outlast.core.queues import RATE_MAX
 from outlast.core.resources import (
+    COUNTED_MAX,
     EVENTS,
     RESOURCES,
     WORKFLOW,
-    WORKFLOW_PATH,
+    WORKFLOWS,
     Column,
     Filter,
     Kind,
@@ -26,6 +29,7 @@ from outlast.web.openapi.shared import (
     Item,
     answer_item,
     json_content,
+    not_found_name,
     reference,
     references,
 )
@@ -39,7 +43,21 @@ _DATE_TIME: Item = {"type": "string", "format": "date-time"}
 _COLUMNS: dict[Kind, Item] = {
     Kind.TEXT: _TEXT,
     Kind.COUNT: {"type": "integer", "minimum": 0},
+    Kind.COUNT_AT_LEAST: {"type": "integer", "minimum": 0, "maximum": COUNTED_MAX},
     Kind.INTEGER: {"type": "integer"},
+    Kind.NUMBER: {"type": "number"},
+    Kind.DURATION: {"type": "number", "minimum": 0},
+    Kind.FLAG: {"type": "boolean"},
+    Kind.RATE: {
+        "type": "object",
+        "properties": {
+            "n": {"type": "integer", "minimum": 1, "maximum": RATE_MAX},
+            "per": {"type": "number", "description": "Seconds.", "exclusiveMinimum": 0},
+            "smooth": {"type": "boolean", "description": "Whether they are spread evenly over it."},
+        },
+        "required": ["n", "per"],
+        "additionalProperties": False,
+    },
     Kind.TIMESTAMP: _DATE_TIME,
     Kind.OBJECT: {"type": "object"},
     Kind.JSON: {"description": "JSON as it was recorded."},
@@ -51,22 +69,27 @@ _COLUMNS: dict[Kind, Item] = {
 }
 _FILTERS: dict[Kind, Item] = {
     Kind.TEXT: _GIVEN,
+    Kind.FLAG: {"type": "boolean"},
     Kind.STATUS: {"type": "array", "items": _STATUS},
     Kind.TIMESTAMP: {"anyOf": [_DATE_TIME, {"type": "string", "format": "date"}]},
     Kind.PAIR: {"type": "string", "pattern": r"^[^:\x00]+:[^\x00]*$"},
 }
 _PATH_PARAMETERS: dict[str, Item] = {
-    "workflow_id": {"description": "Percent-encoded, slashes too.", "schema": _TEXT},
+    WORKFLOWS.key: {"description": "Percent-encoded, slashes too.", "schema": _TEXT},
     "topic": {"schema": {**_GIVEN, "maxLength": TOPIC_CHARS_MAX}},
 }
 _OF_A_WORKFLOW = ("Workflow-Id", "Status-Link")
 
 
 def _column(column: Column) -> Item:
-    schema = dict(_COLUMNS[column.kind])
-    if column.nullable:
+    return _described(_COLUMNS[column.kind], column.about, nullable=column.nullable)
+
+
+def _described(schema: Item, about: str, *, nullable: bool) -> Item:
+    schema = dict(schema)
+    if nullable and "type" in schema:
         schema["type"] = [schema["type"], "null"]
-    return {**schema, "description": column.about} if column.about else schema
+    return {**schema, "description": about} if about else schema
 
 
 def _schema(columns: Sequence[Column]) -> Item:
@@ -102,13 +125,22 @@ SCHEMAS: dict[str, Item] = {
 
 def management_paths() -> dict[str, Item]:
     """Path items of everything except functions."""
-    return {
-        **{each.path: _path_item(each.path, "get", _listing(each)) for each in RESOURCES},
-        WORKFLOW_PATH: _path_item(WORKFLOW_PATH, "get", _show()),
-        **{path: _path_item(path, "post", _verb(verb, path)) for verb in VERBS for path in verb.paths},
-        "/healthz": {"get": _open("alive", "Whether this instance lives", {"200": _health("It does.")})},
-        "/readyz": {"get": _ready()},
-    }
+    paths: dict[str, Item] = {}
+
+    def add(path: str, method: str, operation: Item) -> None:
+        paths.setdefault(path, _path_item(path))[method.lower()] = operation
+
+    for each in RESOURCES:
+        add(each.path, "get", _listing(each))
+    for each in RESOURCES:
+        if each.key:
+            add(each.item_path, "get", _show() if each is WORKFLOWS else _item(each))
+    for verb in VERBS:
+        for path in verb.paths:
+            add(path, verb.method, _verb(verb, path))
+    add("/healthz", "get", _open("alive", "Whether this instance lives", {"200": _health("It does.")}))
+    add("/readyz", "get", _ready())
+    return paths
 
 
 SECRET_PATHS = frozenset(
@@ -118,13 +150,12 @@ SECRET_PATHS = frozenset(
 """The paths that need a secret key."""
 
 
-def _path_item(path: str, method: str, operation: Item) -> Item:
+def _path_item(path: str) -> Item:
     parameters = [
-        {"name": name, "in": "path", "required": True, **item}
-        for name, item in _PATH_PARAMETERS.items()
-        if f"{{{name}}}" in path
+        {"name": name, "in": "path", "required": True, **_PATH_PARAMETERS.get(name, {"schema": _TEXT})}
+        for name in re.findall(r"\{(\w+)\}", path)
     ]
-    return {**({"parameters": parameters} if parameters else {}), method: operation}
+    return {"parameters": parameters} if parameters else {}
 
 
 def _listing(resource: Resource) -> Item:
@@ -143,14 +174,22 @@ def _listing(resource: Resource) -> Item:
         _query("limit", limit, "How many a page."),
         _query("cursor", _GIVEN, "Where the page begins: part of the `next` of the page before."),
     ]
-    if resource.of_workflow:
-        answers |= references({"404": "WorkflowNotFound"})
+    if resource.of is not None:
+        answers |= references({"404": not_found_name(resource.of)})
     if resource is EVENTS:
         stream = {"type": "string", "description": "Each `event`, then `end` or `error`. Ids are numbers."}
         answers["200"]["content"]["text/event-stream"] = {"schema": stream}
         answers |= references({"429": "TooManyRequests"})
         parameters.append(reference("parameters", "Last-Event-ID"))
-    return _operation(f"list{resource.name.capitalize()}", resource.about, answers, *parameters)
+    return _operation(
+        f"list{resource.name.capitalize()}", resource.of or resource, resource.about, answers, *parameters
+    )
+
+
+def _item(resource: Resource) -> Item:
+    found = answer_item("How it is now.", reference("schemas", resource.schema))
+    answers = {"200": found, **references({"400": "InvalidParameter", "404": not_found_name(resource)})}
+    return _operation(f"show{resource.one.capitalize()}", resource, f"Look at a {resource.one}", answers)
 
 
 def _filter(each: Filter) -> Item:
@@ -162,6 +201,7 @@ def _show() -> Item:
     seconds = {"type": "number", "minimum": 0, "maximum": WAIT_S_MAX, "default": 0}
     return _operation(
         "showWorkflow",
+        WORKFLOWS,
         "Look at a workflow, or wait for it",
         {
             "200": answer_item("How it stands.", reference("schemas", "Workflow"), *_OF_A_WORKFLOW),
@@ -174,20 +214,47 @@ def _show() -> Item:
 def _verb(verb: Verb, path: str) -> Item:
     if verb is SEND:
         return _send(path)
-    return _operation(
-        f"{verb.name}Workflow",
-        verb.about,
-        {
-            "200": answer_item(verb.done, reference("schemas", "Accepted"), *_OF_A_WORKFLOW),
-            **references({"400": "InvalidParameter", "404": "WorkflowNotFound", "409": "WrongStatus"}),
-        },
-        *map(_argument, verb.arguments),
-    )
+    refusals = {"400": "InvalidParameter"}
+    if verb.of_one:
+        refusals["404"] = not_found_name(verb.noun)
+    answered = reference("schemas", verb.noun.schema)
+    if verb.change is not None:
+        refusals["409"], answered = "WrongStatus", reference("schemas", "Accepted")
+    elif verb.answer:
+        answered = _schema(verb.answer)
+    if verb.refused:
+        refusals["409"] = "WrongState"
+    if verb.arguments:
+        refusals["422"] = "InvalidArgument"
+    headers = _OF_A_WORKFLOW if verb.change is not None else ()
+    answers = {"200": answer_item(verb.done, answered, *headers), **references(refusals)}
+    operation = _operation(f"{verb.name}{verb.noun.one.capitalize()}", verb.noun, verb.about, answers)
+    return {**operation, **_body(verb.arguments)}
+
+
+def _body(arguments: Sequence[Argument]) -> Item:
+    if not arguments:
+        return {}
+    required = [each.name for each in arguments if each.required]
+    schema = {
+        "type": "object",
+        "properties": {each.name: _argument(each) for each in arguments},
+        **({"required": required} if required else {}),
+        "additionalProperties": False,
+    }
+    return {"requestBody": {"required": bool(required), "content": json_content(schema)}}
 
 
 def _argument(each: Argument) -> Item:
-    number = {"type": "integer", "minimum": each.minimum, "maximum": each.maximum}
-    return {**_query(each.name, number, each.about), "required": True}
+    """The schema of an argument, within its bounds."""
+    schema = dict(_COLUMNS[each.kind])
+    names = ("minLength", "maxLength") if each.kind is Kind.TEXT else ("minimum", "maximum")
+    for name, bound in zip(names, (each.minimum, each.maximum), strict=True):
+        if bound is not None:
+            schema[name] = bound
+    if each.kind is Kind.JSON:
+        schema = {}
+    return _described(schema, each.about, nullable=each.nullable)
 
 
 def _send(path: str) -> Item:
@@ -205,6 +272,7 @@ def _send(path: str) -> Item:
     }
     operation = _operation(
         "sendMessageOfTopic" if "{topic}" in path else "sendMessage",
+        WORKFLOWS,
         SEND.about,
         {"202": answer_item(SEND.done, sent, *_OF_A_WORKFLOW), **references(refusals)},
         {**PARAMETERS["Idempotency-Key"], "description": "The same key sends the message once."},
@@ -218,7 +286,7 @@ def _ready() -> Item:
     return _open("ready", "Whether this instance is ready for calls", answers)
 
 
-def _operation(name: str, summary: str, responses: Item, *parameters: Item) -> Item:
+def _operation(name: str, resource: Resource, summary: str, responses: Item, *parameters: Item) -> Item:
     common = {
         "401": "Unauthorized",
         "405": "MethodNotAllowed",
@@ -228,7 +296,7 @@ def _operation(name: str, summary: str, responses: Item, *parameters: Item) -> I
     return {
         "operationId": name,
         "summary": summary,
-        "tags": ["workflows"],
+        "tags": [resource.name],
         "security": KEYS,
         "parameters": list(parameters),
         "responses": {**responses, **references(common)},

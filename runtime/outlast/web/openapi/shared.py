@@ -8,10 +8,11 @@ from typing import Any
 from pydantic_core import from_json
 
 from outlast.core.outcomes import PUBLIC_FAILURE
+from outlast.core.resources import RESOURCES, WORKFLOWS, Resource
 from outlast.core.status import Status
 from outlast.core.verbs import CANCEL
 from outlast.web.http.problems import FUNCTION_FAILED, INTERNAL, Problem
-from outlast.web.http.routes import workflow_not_found
+from outlast.web.http.routes import not_found
 
 Item = dict[str, Any]
 
@@ -27,6 +28,7 @@ _KEY = r"""^(?:[!#-+\x2d-:<-\[\]-~]{1,255}|"(?:[ !#-\[\]-~]|\\["\\]){1,255}")$""
 """The grammar of `core.names.parse_key` for JSON Schema."""
 
 _ID = "checkout:order-1"
+_NAME = "mail"
 _RETRY = (("retry-after", "1"),)
 
 SECURITY_SCHEMES: Item = {
@@ -104,6 +106,9 @@ _PROBLEM = {
     "workflow_id": "The workflow it is about, if any.",
     "errors": "With `invalid_input`: where the input does not fit, and why.",
     "parameter": "With `invalid_parameter`: which one.",
+    **{
+        each.key: "With `…_not_found`: which one." for each in RESOURCES if each.key and each is not WORKFLOWS
+    },
     "workflow_status": "With `workflow_ended` and `workflow_not_ended`: how it stands.",
 }
 PROBLEM: Item = {
@@ -127,6 +132,11 @@ def reference(kind: str, name: str) -> Item:
 def references(names: Mapping[str, str]) -> Item:
     """Responses of the components by status."""
     return {status: reference("responses", name) for status, name in names.items()}
+
+
+def not_found_name(resource: Resource) -> str:
+    """The component that is 404 for one row of a resource."""
+    return f"{resource.one.capitalize()}NotFound"
 
 
 def headers(*names: str) -> Item:
@@ -153,6 +163,9 @@ def problem_item(description: str, *problems: Problem, names: tuple[str, ...] = 
 
 _KEY_REPEATED = Problem("idempotency_key_invalid", "Idempotency-Key is repeated; send it once")
 _BAD_LIMIT = "limit must be a whole number from 1 to 1000, not '0'"
+_OR_ANOTHERS = ", or it is another caller's"
+_BAD_WHY = "why must be a text of 1 to 1,000 characters"
+_BAD_ARGUMENT = {"type": "invalid_argument", "loc": ["why"], "msg": _BAD_WHY}
 _MISSING = {"type": "missing", "loc": ["quantity"], "msg": "Field required"}
 
 RESPONSES: Item = {
@@ -182,9 +195,14 @@ RESPONSES: Item = {
     "NotFound": problem_item(
         "Nothing is served here.", Problem("NOT_FOUND", "no function is served under this name")
     ),
-    "WorkflowNotFound": problem_item(
-        "There is no such workflow, or it is another caller's.", workflow_not_found(_ID)
-    ),
+    **{
+        not_found_name(each): problem_item(
+            f"There is no such {each.one}{_OR_ANOTHERS if each is WORKFLOWS else ''}.",
+            not_found(each, _ID if each is WORKFLOWS else _NAME),
+        )
+        for each in RESOURCES
+        if each.key
+    },
     "MethodNotAllowed": problem_item(
         "Another method is needed.",
         Problem("METHOD_NOT_ALLOWED", "PATCH is not allowed here; use POST, OPTIONS"),
@@ -195,6 +213,13 @@ RESPONSES: Item = {
         Problem("workflow_cancelled", "the workflow was cancelled", _ID),
         Problem("idempotency_conflict", "a call with this idempotency key is still running", _ID),
         names=("Workflow-Id", "Status-Link", "Idempotency-Replayed", "Retry-After"),
+    ),
+    "InvalidArgument": problem_item(
+        "An argument is missing, unknown or out of range; `errors` names it.",
+        Problem("invalid_input", _BAD_WHY, more={"errors": [_BAD_ARGUMENT]}),
+    ),
+    "WrongState": problem_item(
+        "As things are it can't be done.", Problem("wrong_state", "it is paused already")
     ),
     "WrongStatus": problem_item(
         "It stands otherwise; `workflow_status` says how.",

@@ -11,7 +11,7 @@ from outlast.core.background import Loop
 from outlast.core.budget import Budget
 from outlast.core.clock import monotonic
 from outlast.core.observations import Observer, QueueConsumed, QueueRefused, WorkflowsClaimed, WorkflowStarted
-from outlast.core.ports import Catalog, QueueStore, QueueUnusable
+from outlast.core.ports import Catalog, MessageQueueStore, QueueUnusable
 from outlast.core.records import ClaimedWorkflow
 from outlast.engine.lease import Lease
 
@@ -62,15 +62,17 @@ class Consumer:
 
     def __init__(
         self,
-        store: QueueStore,
+        store: MessageQueueStore,
         catalog: Catalog,
         lease: Lease,
         room: Callable[[], int],
         budget: Budget,
         used: Callable[[int], int],
         load: Callable[[list[ClaimedWorkflow], int], None],
+        queued: Callable[[], None],
         observe: Observer,
     ) -> None:
+        self._queued = queued
         self._store = store
         self._catalog = catalog
         self._lease = lease
@@ -85,7 +87,7 @@ class Consumer:
         self.loop = Loop("queues", self._look_at_all, observe)
 
     async def _look_at_all(self) -> float:
-        queues = dict(self._catalog.queues())
+        queues = dict(self._catalog.message_queues())
         self._refused = {queue: told for queue, told in self._refused.items() if queue in queues}
         more = False
         # In any order: the first may leave no room to those after it.
@@ -111,13 +113,15 @@ class Consumer:
         (function,) = functions
         definition = self._catalog.workflow(function)
         timeout_s = None if definition is None else definition.timeout_s
+        options = {} if definition is None or definition.queue is None else definition.queue.options
+        waits, key = bool(options), options.get("key")
         # As it stood before: what is inserted in another term of the lease may be somebody else's by now.
         term, began = self._lease.term, monotonic()
         limit_s = LOOK_LIMIT_S if room > 1 else LONE_LOOK_LIMIT_S
         try:
             async with asyncio.timeout(limit_s):
                 workflows = await self._store.consume(
-                    queue, function, room, self._catalog.version(function), timeout_s
+                    queue, function, room, self._catalog.version(function), timeout_s, waits=waits, key=key
                 )
         except QueueUnusable as reason:
             self._refuse(queue, str(reason), reason.remedy)
@@ -134,10 +138,13 @@ class Consumer:
         if self._refused.pop(queue, None) is not None:
             self._observe(QueueConsumed(queue))
         if workflows:
-            self._observe(WorkflowsClaimed(tuple(each.workflow_id for each in workflows)))
             for each in workflows:
                 self._observe(WorkflowStarted(each.workflow_id, function, "queue"))
-            self._load(workflows, term)
+            if waits:
+                self._queued()
+            else:
+                self._observe(WorkflowsClaimed(tuple(each.workflow_id for each in workflows)))
+                self._load(workflows, term)
         return len(workflows) == room
 
     def _room_for(self, known: _Queue) -> int:

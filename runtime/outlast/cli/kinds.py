@@ -1,0 +1,128 @@
+"""Values that commands take, by their kinds: times as people write them, durations, JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import datetime, timedelta
+from typing import Any
+
+import click
+
+from outlast.core.clock import Clock
+from outlast.core.resources import Filter, Kind
+from outlast.core.verbs import Argument
+
+DEFAULT = "default"
+"""What stands for null: the value is taken back."""
+
+_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_SPAN = re.compile(r"(\d{1,9})([smhdw])")
+
+
+class Time(click.ParamType[str]):
+    """A time: `30m` ago, or a date with or without a time."""
+
+    name = "time"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """ISO 8601 with a zone."""
+        try:
+            if match := _SPAN.fullmatch(value):
+                return (Clock().now() - timedelta(seconds=_seconds(match))).isoformat()
+            return datetime.fromisoformat(value).astimezone().isoformat()
+        except (ValueError, OverflowError):
+            self.fail(
+                f"{value!r} is no time: say 30m, 2h or 7d ago, or 2026-01-31 or 2026-01-31T18:00", param, ctx
+            )
+
+
+class Duration(click.ParamType[float]):
+    """A number of seconds: `90`, `1.5`, `90s`, `5m`, `2h`, `7d`."""
+
+    name = "duration"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds."""
+        if match := _SPAN.fullmatch(value):
+            return _seconds(match)
+        if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value):
+            return int(value) if value.isdecimal() else float(value)
+        self.fail(f"{value!r} is no duration: say 90 (seconds), 90s, 5m, 2h or 7d", param, ctx)
+
+
+class RateOf(click.ParamType[Any]):
+    """How many in a time: `100/60s`, `5/1m`."""
+
+    name = "rate"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """As HTTP takes it."""
+        n, slash, per = value.partition("/")
+        if not slash or not re.fullmatch(r"\d{1,9}", n):
+            self.fail(f"{value!r} is no rate: say 100/60s, 5/1m or 1000/1h", param, ctx)
+        return {"n": int(n), "per": Duration().convert(per, param, ctx)}
+
+
+class Json(click.ParamType[Any]):
+    """JSON."""
+
+    name = "json"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """What it reads as."""
+        try:
+            return json.loads(value)
+        except ValueError as error:
+            self.fail(f"this is not JSON: {error}", param, ctx)
+
+
+class Bounded(click.ParamType[Any]):
+    """A value of another type within the bounds of its argument, or `default` where that is taken back."""
+
+    def __init__(self, argument: Argument, kind: click.ParamType[Any]) -> None:
+        self.name = kind.name
+        self._argument = argument
+        self._kind = kind
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The value; DEFAULT where it is taken back."""
+        if value == DEFAULT and self._argument.nullable:
+            return DEFAULT
+        found = self._kind.convert(value, param, ctx)
+        size = len(found) if isinstance(found, str) else found
+        least, most = self._argument.minimum, self._argument.maximum
+        bounded = isinstance(size, int | float)
+        if bounded and ((least is not None and size < least) or (most is not None and size > most)):
+            what = "characters" if isinstance(found, str) else "from"
+            span = f"{least or 0:,} to {most:,}" if most is not None else f"{least:,} on"
+            text = f"{span} {what}" if what == "characters" else f"{what} {span}"
+            self.fail(f"{value!r} is out of range: it is {text}", param, ctx)
+        return found
+
+
+_TYPES: dict[Kind, click.ParamType[Any]] = {
+    Kind.COUNT: click.INT,
+    Kind.INTEGER: click.INT,
+    Kind.NUMBER: click.FLOAT,
+    Kind.DURATION: Duration(),
+    Kind.RATE: RateOf(),
+    Kind.TIMESTAMP: Time(),
+    Kind.OBJECT: Json(),
+    Kind.JSON: Json(),
+}
+
+
+def kind_of(each: Filter | Argument) -> click.ParamType[Any]:
+    """The type of a command's option or argument."""
+    kind = _TYPES.get(each.kind, click.STRING)
+    return Bounded(each, kind) if isinstance(each, Argument) else kind
+
+
+def sent(each: Argument, value: Any) -> Any:
+    """A value as HTTP takes it."""
+    return None if each.nullable and value == DEFAULT else value
+
+
+def _seconds(match: re.Match[str]) -> int:
+    return int(match[1]) * _UNITS[match[2]]

@@ -1,0 +1,209 @@
+"""The options of queues: what each may be, what is decided at a queue's door, and whose turn an input is.
+
+Options are JSON as `outlast.queues` holds it, so that code, operators and the database say the same.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any
+
+Options = Mapping[str, Any]
+
+BACKLOG_MAX = 1_000_000
+"""How many may wait where nothing else is said."""
+
+COUNTED_MAX = 10_000
+"""A backlog of at most so many is counted at the door, exactly; a larger one now and then."""
+
+KEY_CHARS_MAX = 255
+PRIORITY_MAX = 86_400
+DELAY_MAX_S = 315_360_000.0
+"""Ten years."""
+
+RATE_MAX = 10_000
+BATCH_MAX, BATCH_WAIT_MAX_S = 1_000, 600.0
+WEIGHT_MIN, WEIGHT_MAX = 0.01, 100.0
+ON_BUSY = ("wait", "attach", "skip", "replace")
+
+_MONTH_S = 31 * 86_400.0
+_WHOLE = re.compile(r"-?[0-9]+")
+_PATH = re.compile(r"[^.\s\0]+(\.[^.\s\0]+)*")
+
+
+def _count(most: int) -> Callable[[Any], Any]:
+    def check(value: Any) -> Any:
+        if type(value) is not int or not 1 <= value <= most:
+            raise ValueError(f"is a whole number from 1 to {most:,}")
+        return value
+
+    return check
+
+
+def _seconds(most: float) -> Callable[[Any], Any]:
+    def check(value: Any) -> Any:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= most:
+            raise ValueError(f"is a number of seconds, more than 0 and at most {most:,.0f}")
+        return value
+
+    return check
+
+
+def _members(**checks: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def check(value: Any) -> Any:
+        if not isinstance(value, dict) or set(value) - set(checks):
+            raise ValueError(f"is an object of {', '.join(checks)}")
+        for name, check_member in checks.items():
+            if name not in value:
+                if name == "smooth":
+                    continue
+                raise ValueError(f"needs {name!r}")
+            try:
+                check_member(value[name])
+            except ValueError as error:
+                raise ValueError(f"has a {name!r} that {error}") from None
+        return value
+
+    return check
+
+
+def _truth(value: Any) -> Any:
+    if not isinstance(value, bool):
+        raise ValueError("is true or false")
+    return value
+
+
+def _on_busy(value: Any) -> Any:
+    if value not in ON_BUSY:
+        raise ValueError(f"is one of {', '.join(ON_BUSY)}")
+    return value
+
+
+def _key(value: Any) -> Any:
+    if value is not True and not (isinstance(value, str) and _PATH.fullmatch(value)):
+        raise ValueError("is a dotted path into the input, such as customer.id")
+    return value
+
+
+def _weights(value: Any) -> Any:
+    if not isinstance(value, dict):
+        raise ValueError("is an object of keys and their weights")
+    for key, weight in value.items():
+        fits = isinstance(weight, int | float) and not isinstance(weight, bool)
+        if not fits or not WEIGHT_MIN <= weight <= WEIGHT_MAX or math.isnan(weight):
+            raise ValueError(f"gives {key!r} a weight that is not between {WEIGHT_MIN} and {WEIGHT_MAX:g}")
+    return value
+
+
+_rate = _members(n=_count(RATE_MAX), per=_seconds(_MONTH_S), smooth=_truth)
+
+OPTIONS: dict[str, Callable[[Any], Any]] = {
+    "key": _key,
+    "concurrency": _count(1_000_000),
+    "per_key": _count(1_000_000),
+    "per_instance": _count(1_000_000),
+    "exclusive": _truth,
+    "on_busy": _on_busy,
+    "rate": _rate,
+    "rate_per_key": _rate,
+    "drop": _rate,
+    "debounce": _members(quiet=_seconds(86_400.0), at_most=_seconds(864_000.0)),
+    "batch": _members(n=_count(BATCH_MAX), wait=_seconds(BATCH_WAIT_MAX_S)),
+    "weight": _weights,
+    "max_backlog": _count(10_000_000),
+    "start_within": _seconds(_MONTH_S),
+}
+"""By name, what checks its value: it raises ValueError with what the value should be."""
+
+OVERRIDABLE = frozenset(
+    [
+        "concurrency",
+        "per_key",
+        "per_instance",
+        "rate",
+        "rate_per_key",
+        "weight",
+        "max_backlog",
+        "start_within",
+    ]
+)
+"""What operators may change. The rest says how calls enter, which all instances must know."""
+
+
+def check_option(name: str, value: Any) -> None:
+    """Raise ValueError, which names the option, if a queue can't have this value for it."""
+    if name not in OPTIONS:
+        raise ValueError(f"a queue has no option {name!r}; it has {', '.join(OPTIONS)}")
+    try:
+        OPTIONS[name](value)
+    except ValueError as error:
+        raise ValueError(f"{name} {error}, not {value!r:.100}") from None
+
+
+def check_together(options: Options) -> None:
+    """Raise ValueError for options that contradict each other."""
+    for one, other, why in (
+        ("debounce", "batch", "one makes of many calls one, the other hands many over"),
+        ("exclusive", "batch", "a batch takes many of a key at once"),
+        ("rate", "drop", "one lets calls wait, the other turns them away"),
+    ):
+        if options.get(one) and options.get(other):
+            raise ValueError(f"{one} and {other} don't go together: {why}")
+    for name in ("per_key", "rate_per_key", "weight"):
+        if name in options and "key" not in options:
+            raise ValueError(f"{name} needs key: it says what the limit is for")
+    if options.get("on_busy", "wait") != "wait" and not options.get("exclusive"):
+        raise ValueError("on_busy needs exclusive=True: without it no key is busy")
+
+
+def check_consumed(options: Options, consumes: str | None) -> None:
+    """Raise ValueError for what a Supabase Queue can't have: its messages are kept, whatever the limits."""
+    for name in ("drop", "debounce", "on_busy", "batch", "max_backlog"):
+        if consumes is not None and name in options:
+            raise ValueError(f"{name} is not for a Supabase Queue: its messages wait there for their turn")
+    if consumes is not None and options.get("key") is True:
+        raise ValueError("key is a dotted path into the message where the queue is a Supabase Queue")
+
+
+def has_door(options: Options) -> bool:
+    """Whether calls are let in one at a time: what is counted before them must hold until their commit."""
+    return (
+        "drop" in options
+        or "debounce" in options
+        or options.get("on_busy", "wait") != "wait"
+        or options.get("max_backlog", BACKLOG_MAX) <= COUNTED_MAX
+    )
+
+
+def key_at(path: str, text: str | None) -> str | None:
+    """What the input `text` (JSON) has at a dotted path: a text, a whole number or a truth; else None.
+
+    As `outlast.key_of` in SQL.
+    """
+    if text is None:
+        return None
+    found = json.loads(text, parse_float=Decimal)
+    for part in path.split("."):
+        if isinstance(found, dict):
+            found = found.get(part)
+        elif isinstance(found, list) and _WHOLE.fullmatch(part) and -len(found) <= int(part) < len(found):
+            found = found[int(part)]
+        else:
+            return None
+    return key_text(found)
+
+
+def key_text(value: Any) -> str | None:
+    """The text of a key; None for what can't be one."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Decimal):
+        value = format(value, "f")
+        return value if _WHOLE.fullmatch(value) else None
+    if isinstance(value, int):
+        return str(value)
+    return value or None if isinstance(value, str) else None

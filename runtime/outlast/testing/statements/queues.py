@@ -1,0 +1,280 @@
+"""`queues.sql` and the decision of queues (outlast.claim_queue) in memory."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from outlast.core.ports import UNBOUNDED
+from outlast.core.queues import BACKLOG_MAX, key_at
+from outlast.core.records import ClaimedWorkflow, DeclaredQueue, Entered, NewWorkflow, QueueClaims
+from outlast.core.status import LIVE, Status
+from outlast.testing.database import Database
+from outlast.testing.rows import QueueRow, Workflow
+from outlast.testing.statements.claiming import ClaimStatement
+
+
+class QueueStatements:
+    """See core.ports.QueueStore."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def declare(self, queues: Sequence[DeclaredQueue]) -> None:
+        """`declare`."""
+        for each in queues:
+            queue = self._db.queue(each.name)
+            queue.options, queue.functions = dict(each.options), frozenset(each.functions)
+
+    def take_limit(
+        self, name: str, options: Mapping[str, Any], workflow_id: str, epoch: int, step_id: str
+    ) -> float | None:
+        """`take_limit`."""
+        uses = self._db.limit_uses.setdefault(name, {})
+        now = max([self._db.now(), *uses.values()])
+        if (workflow_id, epoch, step_id) in uses:
+            return None
+        if sum(map(self._holds, uses)) >= options.get("concurrency", math.inf):
+            return 0.2
+        held_until = _held_until(options.get("rate"), sorted(uses.values()), now)
+        if held_until > now:
+            return held_until - now
+        uses[workflow_id, epoch, step_id] = now
+        return None
+
+    def _holds(self, use: tuple[str, int, str]) -> bool:
+        workflow_id, epoch, step_id = use
+        row = self._db.workflows.get(workflow_id)
+        held = row is not None and row.owner is not None and row.epoch == epoch
+        return held and (workflow_id, step_id) not in self._db.records
+
+    def enqueue(self, new: NewWorkflow, nonce: int) -> Entered:
+        """`enqueue`: by the rules of the queue's door."""
+        assert new.queue is not None
+        row = self._db.workflows.get(new.workflow_id)
+        if row is not None or new.workflow_id in self._db.attached:
+            return Entered("started" if row is not None and row.nonce == nonce else "exists")
+        queue, now = self._db.queue(new.queue), self._db.now()
+        if new.queue_key is None:
+            path = queue.options.get("key")
+            found = "" if path is None else key_at(path, new.input) if isinstance(path, str) else None
+            if found is None:
+                return Entered("key_missing")
+            new = new._replace(queue_key=found)
+        entered = self._at_the_door(queue, new, now)
+        if entered is not None:
+            return entered
+        if debounce := queue.options.get("debounce"):
+            new = new._replace(delay_s=new.delay_s + debounce["quiet"])
+        self._db.insert_waiting(new, nonce)
+        return Entered("started")
+
+    def _at_the_door(self, queue: QueueRow, new: NewWorkflow, now: float) -> Entered | None:
+        """How a call comes in without a row of its own, or is refused; None if it gets a row."""
+        options = queue.options
+        if drop := options.get("drop"):
+            recent = [at for at in queue.calls if at >= now - drop["per"]]
+            if len(recent) >= drop["n"]:
+                return Entered("rate_limited", None, recent[-drop["n"]] + drop["per"] - now)
+            queue.calls = recent
+        of_key = [
+            (workflow_id, row)
+            for workflow_id, row in self._db.workflows.items()
+            if row.status in LIVE and (row.new.queue, row.new.queue_key) == (new.queue, new.queue_key)
+        ]
+        busy = [each for each in of_key if each[1].status == Status.PENDING or _is_due(each[1], now)]
+        match options.get("on_busy"):
+            case "replace":
+                for _, row in busy:
+                    _end(row, Status.CANCELLED, "workflow_cancelled", now)
+            case "attach" if own := [each for each in busy if each[1].new.subject == new.subject]:
+                self._db.attached[new.workflow_id] = (own[0][0], new)
+                return Entered("attached", own[0][0])
+            case "attach" | "skip" if busy:
+                own_ids = [each for each, row in busy if row.new.subject == new.subject]
+                return Entered("queue_busy", own_ids[0] if own_ids else None)
+        if (debounce := options.get("debounce")) and (entered := self._absorb(new, of_key, debounce, now)):
+            return entered
+        backlog_max = options.get("max_backlog", BACKLOG_MAX)
+        if sum(1 for _ in self._db.waiting(new.queue or "")) >= backlog_max:
+            return Entered("queue_full", None, 1.0)
+        if drop:
+            queue.calls.append(now)
+        return None
+
+    def _absorb(
+        self, new: NewWorkflow, of_key: list[tuple[str, Workflow]], debounce: Mapping[str, float], now: float
+    ) -> Entered | None:
+        """The last input wins, in the row of the first call."""
+        for workflow_id, row in of_key:
+            same = (row.new.function, row.new.subject) == (new.function, new.subject)
+            if same and row.status == Status.ENQUEUED and row.owner is None:
+                self._db.attached.setdefault(workflow_id, (workflow_id, row.new))
+                self._db.attached[new.workflow_id] = (workflow_id, new)
+                row.new = row.new._replace(input=new.input, request=new.request, version=new.version)
+                row.claimable_at = min(now + debounce["quiet"], row.created_at + debounce["at_most"])
+                return Entered("attached", workflow_id)
+        return None
+
+
+class QueueClaimStatement:
+    """See core.ports.InstanceStore.claim_queued."""
+
+    def __init__(self, database: Database, instance_id: str) -> None:
+        self._db = database
+        self._me = instance_id
+        self._claims = ClaimStatement(database, instance_id)
+
+    def claim_queued(
+        self,
+        functions: Collection[str],
+        room: int,
+        suspects: int,
+        bytes_left: int = UNBOUNDED,
+        *,
+        alone: bool = True,
+        large: tuple[int, bool] | None = None,
+        limit_s: float | None = None,
+    ) -> QueueClaims:
+        """`claim_queued`."""
+        claimed: list[ClaimedWorkflow] = []
+        waits: list[float] = []
+        for name, queue in sorted(self._db.queues.items(), key=lambda each: each[1].decided_at):
+            if queue.paused:
+                continue
+            for workflow_id in self._choose(name, queue, functions, room - len(claimed), suspects, waits):
+                size = self._claims.load_bytes(workflow_id)
+                if size > bytes_left and not (alone and not claimed):
+                    break
+                bytes_left -= size
+                claimed.append(self._begin(workflow_id, queue))
+        return QueueClaims(claimed, again_s=min(waits, default=None))
+
+    def _begin(self, workflow_id: str, queue: QueueRow) -> ClaimedWorkflow:
+        row, now = self._db.workflows[workflow_id], max(self._db.now(), queue.decided_at)
+        if row.status == Status.ENQUEUED:
+            queue.starts.append((now, row.new.queue_key or ""))
+        queue.last_key = row.new.queue_key
+        queue.decided_at = now
+        taken = self._claims.take(workflow_id)
+        taken.queue = row.new.queue
+        return taken
+
+    def _choose(
+        self,
+        name: str,
+        queue: QueueRow,
+        functions: Collection[str],
+        room: int,
+        suspects: int,
+        waits: list[float],
+    ) -> Iterator[str]:
+        """One after the other, each when those before it have begun."""
+        options, now = queue.options, max(self._db.now(), queue.decided_at)
+        self._expire(name, options, now)
+        for stage in (Status.PENDING, Status.ENQUEUED):
+            while room > 0:
+                ready = self._ready(name, functions, stage, suspects, now)
+                keys = sorted({row.new.queue_key or "" for _, row in ready})
+                after = [key for key in keys if queue.last_key is not None and key > queue.last_key]
+                turns = after + [key for key in keys if key not in after]
+                free = (
+                    workflow_id
+                    for key in turns
+                    if (workflow_id := self._next(name, queue, key, stage, ready, now, waits)) is not None
+                )
+                chosen = next(free, None)
+                if chosen is None:
+                    break
+                room -= 1
+                yield chosen
+
+    def _ready(
+        self, name: str, functions: Collection[str], stage: Status, suspects: int, now: float
+    ) -> list[tuple[str, Workflow]]:
+        often = self._db.limits.suspect_after
+        found = [
+            (workflow_id, row)
+            for workflow_id, row in self._db.waiting(name)
+            if row.status == stage
+            and _is_due(row, now)
+            and row.new.function in functions
+            and not self._db.is_locked(workflow_id)
+            and (row.recovery_attempts < often or suspects > 0)
+        ]
+        return sorted(found, key=lambda each: (_rank(each[1]), each[1].created_at))
+
+    def _next(
+        self,
+        name: str,
+        queue: QueueRow,
+        key: str,
+        stage: Status,
+        ready: list[tuple[str, Workflow]],
+        now: float,
+        waits: list[float],
+    ) -> str | None:
+        """The workflow of this key that may begin now."""
+        options = queue.options
+        running = [
+            row for row in self._db.workflows.values() if row.owner is not None and row.new.queue == name
+        ]
+        # guard: memory-concurrency-passed
+        if len(running) >= options.get("concurrency", math.inf):
+            return None
+        if sum(row.owner == self._me for row in running) >= options.get("per_instance", math.inf):
+            return None
+        if sum(row.new.queue_key == key for row in running) >= options.get("per_key", math.inf):
+            return None
+        if key in queue.paused_keys:
+            return None
+        if stage == Status.ENQUEUED:
+            held = max(
+                _held_until(options.get("rate"), [at for at, _ in queue.starts], now),
+                _held_until(
+                    options.get("rate_per_key"), [at for at, each in queue.starts if each == key], now
+                ),
+            )
+            if held > now:
+                waits.append(held - now)
+                return None
+        if stage == Status.ENQUEUED and options.get("exclusive"):
+            of_key = [
+                row
+                for row in self._db.workflows.values()
+                if (row.new.queue, row.new.queue_key, row.status) == (name, key, Status.PENDING)
+            ]
+            if of_key:
+                return None
+        return next((each for each, row in ready if row.new.queue_key == key), None)
+
+    def _expire(self, name: str, options: Mapping[str, Any], now: float) -> None:
+        within_s = options.get("start_within", math.inf)
+        for _, row in self._db.waiting(name):
+            if row.status == Status.ENQUEUED and (row.claimable_at or now) < now - within_s:
+                _end(row, Status.CANCELLED, "expired", now)
+
+
+def _held_until(rate: Mapping[str, Any] | None, starts: list[float], now: float) -> float:
+    if rate is None:
+        return now
+    n, per = rate["n"], rate["per"]
+    if rate.get("smooth"):
+        n, per = 1, per / n
+    return starts[-n] + per + 1e-6 if len(starts) >= n else now
+
+
+def _is_due(row: Workflow, now: float) -> bool:
+    return row.owner is None and row.claimable_at is not None and row.claimable_at <= now
+
+
+def _rank(row: Workflow) -> float:
+    return (row.claimable_at or 0.0) - row.new.priority
+
+
+def _end(row: Workflow, status: Status, code: str, now: float) -> None:
+    row.status, row.owner, row.claimable_at, row.updated_at = status, None, None, now
+    row.epoch += 1
+    row.error = json.dumps({"code": code})

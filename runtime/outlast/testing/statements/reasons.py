@@ -1,0 +1,42 @@
+"""`outlast.waiting_on_as` in memory: why a workflow does not run, without the limits of queues."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+from outlast.core.status import Status
+from outlast.testing.database import Database
+from outlast.testing.rows import Workflow
+
+_FOREVER_S = 50 * 365.25 * 86_400
+
+
+def waiting_on(database: Database, row: Workflow) -> str | None:
+    """Why `row` does not run; None for one that runs or has ended."""
+    now, due = database.now(), row.claimable_at
+    if row.owner is not None or due is None:
+        return None
+    if due > now:
+        return _time(row, due, now)
+    live = [each for each in database.instances.values() if each.lease_until > now]
+    if not any(each.functions is None or row.new.function in each.functions for each in live):
+        return f"no instance serves {row.new.function}"
+    place = "room on an instance" if row.new.queue is None else f"its turn in {row.new.queue}"
+    return f"{place}, since {_text(due)}"
+
+
+def _time(row: Workflow, due: float, now: float) -> str:
+    if row.awaits is not None:
+        topics = json.loads(row.awaits)["topics"]
+        named = f" ({', '.join(topics)})" if any(topics) else ""
+        return f"a message{named}" + (f", until {_text(due)}" if due < now + _FOREVER_S else "")
+    if row.status is Status.ENQUEUED:
+        return f"its time: {_text(due)}"
+    if row.recovery_attempts:
+        return f"recovery, attempt {row.recovery_attempts} at {_text(due)}"
+    return f"sleep, until {_text(due)}"
+
+
+def _text(unix_s: float) -> str:
+    return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

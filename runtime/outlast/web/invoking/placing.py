@@ -1,0 +1,59 @@
+"""`Outlast-Priority` and `Outlast-Delay`: where in its queue a call waits, and for how long."""
+
+from __future__ import annotations
+
+import re
+
+from outlast.core.placement import USUAL, Placement, check_delay, check_priority
+from outlast.sdk.definitions import WorkflowDefinition
+from outlast.web.http.calls import Call
+from outlast.web.http.problems import Problem, ProblemError
+
+_WHOLE = re.compile(r"[+-]?[0-9]{1,9}")
+_DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)\s*(s|m|h|d)?")
+_UNITS_S = {None: 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+
+
+def placement_of(call: Call, definition: WorkflowDefinition) -> Placement:
+    """What a call's header says of it. Raises ProblemError (422)."""
+    if definition.webhook is not None:  # its sender signs nothing of the header
+        return USUAL
+    priority = _one(call, "Outlast-Priority")
+    delay = _one(call, "Outlast-Delay")
+    if priority is None and delay is None:
+        return USUAL
+    placement = Placement(
+        priority=0 if priority is None else _priority(priority),
+        delay_s=0.0 if delay is None else _delay_s(delay),
+    )
+    if placement.priority and definition.queue is None:
+        raise _invalid("Outlast-Priority counts within a queue, and this function is in none: leave it out")
+    return placement
+
+
+def _priority(value: str) -> int:
+    try:
+        return check_priority(int(value) if _WHOLE.fullmatch(value) else value)
+    except ValueError as error:
+        raise _invalid(f"Outlast-Priority: {error}") from None
+
+
+def _delay_s(value: str) -> float:
+    match = _DURATION.fullmatch(value)
+    if match is None:
+        raise _invalid(f"Outlast-Delay is seconds, or such as 30s, 10m, 2h, 1d, not {value!r:.100}")
+    try:
+        return check_delay(float(match[1]) * _UNITS_S[match[2]])
+    except ValueError as error:
+        raise _invalid(f"Outlast-Delay: {error}") from None
+
+
+def _one(call: Call, name: str) -> str | None:
+    values = call.header_values(name.lower().encode())
+    if len(values) > 1:
+        raise _invalid(f"{name} is given {len(values)} times; give it once")
+    return values[0].strip() if values else None
+
+
+def _invalid(detail: str) -> ProblemError:
+    return ProblemError(Problem("invalid_option", detail))

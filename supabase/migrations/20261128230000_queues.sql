@@ -1,0 +1,920 @@
+-- Queues: what waits in them, in which order, and who decides what begins. Every statement may run twice.
+
+alter table outlast.workflow_status
+  add column if not exists queue_key text collate "C" not null default '',
+  add column if not exists rank timestamptz,
+  add column if not exists tick json;
+
+comment on column outlast.workflow_status.queue_key is 'Whose turn it is within its queue; empty where the queue has no key.';
+comment on column outlast.workflow_status.rank is 'Its place among those that are ready in its queue; null while it is not ready.';
+comment on column outlast.workflow_status.tick is 'Of a workflow that a schedule started: nominal and previous time.';
+
+create table if not exists outlast.queues (
+  name text primary key,
+  base json not null default '{}',
+  functions text[] not null default '{}',
+  version text,
+  declared_at timestamptz,
+  override json,
+  override_by text,
+  override_at timestamptz,
+  override_why text,
+  paused_by text,
+  paused_at timestamptz,
+  paused_why text,
+  round bigint not null default 0,
+  last_key text collate "C",
+  decided_at timestamptz not null default '-infinity',
+  backlog bigint not null default 0,
+  count_at timestamptz not null default '-infinity'
+);
+
+comment on table outlast.queues is 'One row a queue: what code declares, what operators have changed, and whose turn it is.';
+comment on column outlast.queues.base is 'The limits that code declares.';
+comment on column outlast.queues.override is 'What operators have set in their place; it stays over deploys until it is reset.';
+comment on column outlast.queues.functions is 'The functions whose workflows it takes by itself.';
+comment on column outlast.queues.last_key is 'The key that had the last turn.';
+comment on column outlast.queues.backlog is 'How many wait, as counted last.';
+
+create table if not exists outlast.queue_keys (
+  queue text not null,
+  key text collate "C" not null,
+  paused_by text,
+  paused_at timestamptz,
+  paused_why text,
+  primary key (queue, key)
+);
+
+comment on table outlast.queue_keys is 'What operators have set for single keys of queues.';
+
+-- Only of queues that have a rate.
+create table if not exists outlast.queue_starts (
+  queue text not null,
+  key text collate "C" not null,
+  at timestamptz not null
+);
+
+comment on table outlast.queue_starts is 'When workflows of queues with a rate were started, for as long as the rate looks back.';
+
+create index if not exists queue_starts_of_queue on outlast.queue_starts (queue, at);
+create index if not exists queue_starts_of_key on outlast.queue_starts (queue, key, at);
+
+alter table outlast.queues enable row level security;
+alter table outlast.queue_keys enable row level security;
+alter table outlast.queue_starts enable row level security;
+
+-- What is in a queue is claimed by the queue's own decision alone.
+create index if not exists workflow_status_due on outlast.workflow_status (claimable_at)
+  where owner is null and claimable_at is not null and queue is null;
+drop index if exists outlast.workflow_status_claimable;
+create index if not exists workflow_status_queue_waiting on outlast.workflow_status (queue, claimable_at)
+  where owner is null and claimable_at is not null and queue is not null;
+create index if not exists workflow_status_queue_unready on outlast.workflow_status (queue, claimable_at)
+  where owner is null and claimable_at is not null and queue is not null and rank is null;
+create index if not exists workflow_status_queue_ready on outlast.workflow_status (queue, status, queue_key, rank)
+  where owner is null and claimable_at is not null and queue is not null and rank is not null;
+create index if not exists workflow_status_queue_owned on outlast.workflow_status (queue, queue_key)
+  where owner is not null and queue is not null;
+create index if not exists workflow_status_queue_begun on outlast.workflow_status (queue, queue_key)
+  where status = 'PENDING' and queue is not null;
+
+insert into outlast.queues (name)
+select distinct w.queue from outlast.workflow_status w
+where w.queue is not null and w.status in ('ENQUEUED', 'PENDING')
+on conflict do nothing;
+
+create or replace function outlast.queue_options(base json, override json)
+returns jsonb
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  select jsonb_strip_nulls(base::jsonb || coalesce(override::jsonb, '{}'))
+$$;
+
+create or replace function outlast.queue_busy(name text, at timestamptz)
+returns boolean
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- Whether there is anything to decide.
+  select exists (
+    select from outlast.workflow_status w
+    where w.queue = name and w.owner is null and w.claimable_at is not null and w.rank is not null
+  ) or exists (
+    select from outlast.workflow_status w
+    where w.queue = name and w.owner is null and w.claimable_at <= at and w.rank is null
+  )
+$$;
+
+create or replace function outlast.count_due(q outlast.queues)
+returns boolean
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- Whether it is to be counted what waits in it.
+  select q.count_at <= now() and (q.backlog > 0 or exists (
+    select from outlast.workflow_status w
+    where w.queue = q.name and w.owner is null and w.claimable_at is not null
+  ))
+$$;
+
+create or replace function outlast.count_queue(name text)
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  q outlast.queues;
+  began constant timestamptz not null default clock_timestamp();
+begin
+  select * into q from outlast.queues where queues.name = count_queue.name for no key update skip locked;
+  if found then
+    select count(*) into q.backlog from (
+      select from outlast.workflow_status w
+      where w.queue = count_queue.name and w.owner is null and w.claimable_at is not null
+      limit coalesce((outlast.queue_options(q.base, q.override) ->> 'max_backlog')::bigint, 1000000)
+    ) as waiting;
+    update outlast.queues
+    -- Long ones are counted ever more seldom: it takes a hundredth of the time.
+    set backlog = q.backlog, count_at = clock_timestamp() + interval '0.5 s' + 100 * (clock_timestamp() - began)
+    where queues.name = count_queue.name;
+  end if;
+end
+$$;
+
+create or replace function outlast.claim_queue(
+  name text,
+  me text,
+  functions text[],
+  room integer,
+  suspects integer,
+  suspect_after integer,
+  bytes_left bigint,
+  alone boolean,
+  small bigint,
+  large_bytes_left bigint,
+  large_alone boolean,
+  out claimed jsonb,
+  out taken boolean,
+  out more boolean,
+  out again_s float8
+)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+-- Decides what of one queue begins, and claims it for `me`: `claimed`. The queue's row is locked meanwhile, so that
+-- one instance at a time decides; who finds it locked is told so by `taken`. Each statement sees what was committed
+-- before it began, so the counts below hold until the commit.
+#variable_conflict use_column
+declare
+  q outlast.queues;
+  o jsonb;
+  t timestamptz;
+  slots integer;
+  fresh integer;
+  passes integer := 0;
+  keys text[];
+  first_key text;
+  stage text;
+  cursor_key text;
+  wrapped boolean;
+  weighs boolean;
+  chunk integer;
+  got jsonb;
+  got_count integer;
+  in_circle integer;
+  per_key integer;
+  key_rate integer;
+  key_rate_s float8;
+  exclusive boolean;
+begin
+  claimed := '[]';
+  taken := false;
+  more := false;
+  -- guard: queue-decided-by-two
+  select * into q from outlast.queues where queues.name = claim_queue.name for no key update skip locked;
+  if not found then
+    taken := true;
+    return;
+  end if;
+  -- guard: paused-queue-goes-on
+  if q.paused_at is not null then return; end if;
+  o := outlast.queue_options(q.base, q.override);
+  -- Never earlier than the last decision, whatever the clock does.
+  t := greatest(clock_timestamp(), q.decided_at);
+
+  with due as (
+    select w.workflow_id from outlast.workflow_status w
+    where w.queue = claim_queue.name and w.owner is null and w.claimable_at <= t and w.rank is null
+    order by w.claimable_at limit 1000
+    for no key update skip locked
+  )
+  update outlast.workflow_status w
+  set rank = w.claimable_at - make_interval(secs => w.priority)
+  from due where w.workflow_id = due.workflow_id;
+
+  if o ? 'start_within' then
+    with late as (
+      select w.workflow_id from outlast.workflow_status w
+      where w.queue = claim_queue.name and w.owner is null and w.status = 'ENQUEUED'
+        and w.claimable_at < t - make_interval(secs => (o ->> 'start_within')::float8)
+      order by w.claimable_at limit 1000
+      for no key update skip locked
+    )
+    update outlast.workflow_status w
+    set status = 'CANCELLED', epoch = w.epoch + 1, claimable_at = null, completed_at = now(), updated_at = now(),
+        nonce = floor(random() * 9007199254740992)::bigint,
+        error = json_build_object('code', 'expired', 'message',
+          'it could not begin within ' || (o ->> 'start_within') || ' s (start_within of queue ' || q.name || ')')
+    from late where w.workflow_id = late.workflow_id;
+  end if;
+
+  slots := room;
+  if o ? 'concurrency' then
+    -- guard: concurrency-passed
+    slots := least(slots, (o ->> 'concurrency')::integer - (
+      select count(*) from outlast.workflow_status w where w.queue = claim_queue.name and w.owner is not null));
+  end if;
+  if o ? 'per_instance' then
+    -- guard: instance-share-passed
+    slots := least(slots, (o ->> 'per_instance')::integer - (
+      select count(*) from outlast.workflow_status w where w.queue = claim_queue.name and w.owner = me));
+  end if;
+
+  fresh := slots;
+  if o ? 'rate' then
+    declare
+      n integer := (o #>> '{rate,n}')::integer;
+      per interval := make_interval(secs => (o #>> '{rate,per}')::float8);
+      held_until timestamptz;
+    begin
+      if (o #>> '{rate,smooth}')::boolean then
+        -- One at a time, evenly spread.
+        per := per / n;
+        n := 1;
+      end if;
+      select s.at + per into held_until from outlast.queue_starts s
+      where s.queue = claim_queue.name order by s.at desc offset n - 1 limit 1;
+      -- guard: rate-passed
+      if held_until >= t then
+        fresh := 0;
+        again_s := extract(epoch from held_until - t);
+      elsif n < fresh or fresh > 1 then
+        fresh := least(fresh, n - (
+          select count(*) from outlast.queue_starts s where s.queue = claim_queue.name and s.at >= t - per));
+      end if;
+    end;
+  end if;
+  per_key := (o ->> 'per_key')::integer;
+  exclusive := coalesce((o ->> 'exclusive')::boolean, false);
+  key_rate := (o #>> '{rate_per_key,n}')::integer;
+  key_rate_s := (o #>> '{rate_per_key,per}')::float8;
+  if (o #>> '{rate_per_key,smooth}')::boolean then
+    key_rate_s := key_rate_s / key_rate;
+    key_rate := 1;
+  end if;
+
+  -- Those that have begun come before those that haven't; the rate is for these alone.
+  foreach stage in array array['PENDING', 'ENQUEUED'] loop
+    cursor_key := q.last_key;
+    wrapped := cursor_key is null;
+    weighs := true;
+    if stage = 'ENQUEUED' then
+      slots := least(slots, fresh);
+    end if;
+    in_circle := 0;
+    while slots > 0 and passes < 50 loop
+      passes := passes + 1;
+      if cursor_key is null then
+        select w.queue_key into first_key from outlast.workflow_status w
+        where w.queue = claim_queue.name and w.status = stage
+          and w.owner is null and w.claimable_at is not null and w.rank is not null
+        order by w.queue_key limit 1;
+      else
+        select w.queue_key into first_key from outlast.workflow_status w
+        where w.queue = claim_queue.name and w.status = stage and w.queue_key > cursor_key
+          and w.owner is null and w.claimable_at is not null and w.rank is not null
+        order by w.queue_key limit 1;
+      end if;
+      if first_key is null then
+        -- The end of the circle. A whole one without a start means that the rest has to wait.
+        if wrapped and in_circle = 0 then
+          exit when not weighs;
+          weighs := false;  -- it was nobody's turn: then it is everybody's
+        end if;
+        wrapped := true;
+        in_circle := 0;
+        cursor_key := null;
+        q.round := q.round + 1;
+        continue;
+      end if;
+      chunk := greatest(slots, 16);
+      with recursive circle (key, n) as (
+        select first_key collate "C", 1
+        union all
+        select (
+          select w.queue_key from outlast.workflow_status w
+          where w.queue = claim_queue.name and w.status = stage and w.queue_key > c.key
+            and w.owner is null and w.claimable_at is not null and w.rank is not null
+          order by w.queue_key limit 1
+        ), c.n + 1
+        from circle c where c.key is not null and c.n < chunk
+      )
+      select array_agg(c.key order by c.n) into keys from circle c where c.key is not null;
+
+      with turns as (
+        select k.key, k.n,
+          least(
+            slots,
+            -- What it may take in this round: 1, or as its weight says. Few keys take several turns at once.
+            case when exclusive then 1 when weighs then
+              (floor((q.round + 1) * k.weight) - floor(q.round * k.weight))
+                * ceil(slots::float8 / array_length(keys, 1))
+              else 1 end,
+            -- guard: key-concurrency-passed
+            per_key - (
+              select count(*) from outlast.workflow_status w
+              where w.queue = claim_queue.name and w.queue_key = k.key and w.owner is not null),
+            -- guard: key-rate-passed = null
+            case when stage = 'ENQUEUED' then key_rate - (
+              select count(*) from outlast.queue_starts s
+              where s.queue = claim_queue.name and s.key = k.key and s.at >= t - make_interval(secs => key_rate_s)) end
+          )::bigint as free
+        from (
+          select u.key, u.n, coalesce((o #>> array['weight', u.key])::float8, 1) as weight
+          from unnest(keys) with ordinality as u (key, n)
+          left join outlast.queue_keys s on s.queue = claim_queue.name and s.key = u.key
+          -- guard: paused-key-goes-on
+          where s.paused_at is null
+        ) as k
+      ), found as (
+        select u.n, h.*
+        from turns u
+        cross join lateral (
+          select w.workflow_id, w.queue_key, w.rank, w.claimable_at, coalesce(w.load_bytes, 0) as load_bytes,
+            w.parent is null and w.load_bytes > small as large, w.recovery_attempts >= suspect_after as suspect
+          from outlast.workflow_status w
+          where w.queue = claim_queue.name and w.status = stage and w.queue_key = u.key
+            and w.owner is null and w.claimable_at is not null and w.rank is not null
+            and w.function = any(functions)
+            and (w.recovery_attempts < suspect_after or suspects > 0)
+            -- One after the other: the first one alone, though it can't be had now.
+            and (not exclusive or stage = 'PENDING' or w.workflow_id = (
+              select x.workflow_id from outlast.workflow_status x
+              where x.queue = claim_queue.name and x.status = stage and x.queue_key = u.key
+                and x.owner is null and x.claimable_at is not null and x.rank is not null
+              order by x.rank limit 1))
+            -- guard: exclusive-shared
+            and (not exclusive or stage = 'PENDING' or not exists (
+              select from outlast.workflow_status x
+              where x.queue = claim_queue.name and x.queue_key = u.key and x.status = 'PENDING'))
+          order by w.rank
+          limit greatest(u.free, 0)
+          for no key update skip locked
+        ) as h
+      ), weighed as (
+        select f.*,
+          row_number() over (order by f.n, f.rank) as place,
+          count(*) filter (where f.suspect) over (order by f.n, f.rank) as suspects_before,
+          sum(f.load_bytes) over (partition by f.large order by f.n, f.rank) as in_all,
+          row_number() over (partition by f.large order by f.n, f.rank) as place_of_size
+        from found f
+      ), chosen as (
+        select * from weighed f
+        where (not f.suspect or f.suspects_before <= suspects)
+          and case when f.large
+            then f.in_all <= large_bytes_left or (f.place_of_size = 1 and large_alone)
+            else f.in_all <= bytes_left or (f.place_of_size = 1 and alone) end
+        order by f.place
+        limit slots
+      ), begun as (
+        update outlast.workflow_status w
+        set owner = me,
+            -- guard: queue-claim-keeps-epoch
+            epoch = w.epoch + 1,
+            status = 'PENDING', claimable_at = null, rank = null, awaits = null,
+            started_at = coalesce(w.started_at, t), updated_at = now()
+        from chosen c
+        where w.workflow_id = c.workflow_id
+        returning
+          c.place, c.n, w.queue_key, c.large, c.suspect, w.workflow_id, w.function, w.epoch, w.subject, w.claims::text,
+          w.version, w.parent, w.recovery_attempts, extract(epoch from w.deadline)::float8 as deadline_s,
+          extract(epoch from w.created_at)::float8 as created_s, c.load_bytes,
+          extract(epoch from c.claimable_at)::float8 as due_s, w.tick::text as tick
+      ), noted as (
+        insert into outlast.queue_starts (queue, key, at)
+        select claim_queue.name, b.queue_key, t from begun b
+        where stage = 'ENQUEUED' and (o ? 'rate' or o ? 'rate_per_key')
+      )
+      select
+        coalesce(jsonb_agg(jsonb_build_object(
+          'workflow_id', b.workflow_id, 'function', b.function, 'epoch', b.epoch, 'subject', b.subject,
+          'claims', b.claims, 'version', b.version, 'parent', b.parent, 'recovery_attempts', b.recovery_attempts,
+          'deadline_s', b.deadline_s, 'created_s', b.created_s, 'load_bytes', b.load_bytes, 'due_s', b.due_s,
+          'queue', claim_queue.name, 'tick', b.tick
+        ) order by b.place), '[]'),
+        count(*),
+        bytes_left - coalesce(sum(b.load_bytes) filter (where not b.large), 0),
+        large_bytes_left - coalesce(sum(b.load_bytes) filter (where b.large), 0),
+        suspects - count(*) filter (where b.suspect),
+        (array_agg(b.queue_key order by b.place desc))[1]
+      into got, got_count, bytes_left, large_bytes_left, suspects, first_key
+      from begun b;
+
+      claimed := claimed || got;
+      slots := slots - got_count;
+      in_circle := in_circle + got_count;
+      if got_count > 0 then
+        alone := false;
+        large_alone := false;
+      end if;
+      -- Who had the last slot had the last turn; else the circle goes on after these keys.
+      cursor_key := case when slots = 0 then first_key else keys[array_length(keys, 1)] end;
+      if stage = 'ENQUEUED' then
+        q.last_key := cursor_key;
+        fresh := fresh - got_count;
+      end if;
+    end loop;
+    exit when slots <= 0 and stage = 'PENDING';
+  end loop;
+  -- Where starts were left by the rate, the next look says until when.
+  more := passes >= 50 or (o ? 'rate' and fresh <= 0 and again_s is null and claimed <> '[]');
+
+  if key_rate is not null and slots > 0 and not more then
+    -- When the first of those that are held by their key's rate may begin.
+    select greatest(0.05, extract(epoch from min(s.at) + make_interval(secs => key_rate_s) - t)) into key_rate_s
+    from outlast.queue_starts s
+    where s.queue = claim_queue.name and s.at >= t - make_interval(secs => key_rate_s);
+    again_s := least(again_s, key_rate_s);
+  end if;
+  if o ? 'rate' or o ? 'rate_per_key' then
+    delete from outlast.queue_starts s
+    where s.queue = claim_queue.name and s.at < t - make_interval(secs => 1 + greatest(
+      (o #>> '{rate,per}')::float8, (o #>> '{rate_per_key,per}')::float8));
+  end if;
+  update outlast.queues set round = q.round, last_key = q.last_key, decided_at = t
+  where queues.name = claim_queue.name;
+end
+$$;
+
+create or replace function outlast.claim_queued(
+  me text,
+  functions text[],
+  room integer,
+  suspects integer,
+  suspect_after integer,
+  bytes_left bigint,
+  alone boolean,
+  small bigint,
+  large_bytes_left bigint,
+  large_alone boolean,
+  out claimed jsonb,
+  out more boolean,
+  out again_s float8
+)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+-- Claims of all queues what may begin, for `me`. `more`: it should look again soon. `again_s`: in so many seconds
+-- the next one may begin.
+declare
+  name text;
+  found record;
+begin
+  claimed := '[]';
+  more := false;
+  for name in select q.name from outlast.queues q where outlast.count_due(q) loop
+    perform outlast.count_queue(name);
+  end loop;
+  -- Who decided longest ago first: the first may leave no room to those after it.
+  for name in
+    select q.name from outlast.queues q
+    where q.paused_at is null and outlast.queue_busy(q.name, clock_timestamp())
+    order by q.decided_at
+  loop
+    exit when room <= 0;
+    select * into found from outlast.claim_queue(
+      name, me, functions, room, suspects, suspect_after, bytes_left, alone, small, large_bytes_left, large_alone);
+    claimed := claimed || found.claimed;
+    more := more or found.taken or found.more;
+    again_s := least(again_s, found.again_s);
+    room := room - jsonb_array_length(found.claimed);
+    if jsonb_array_length(found.claimed) > 0 then
+      bytes_left := bytes_left - (select sum((each ->> 'load_bytes')::bigint) from jsonb_array_elements(found.claimed) each);
+      alone := false;
+      large_alone := false;
+      large_bytes_left := least(large_bytes_left, bytes_left);
+      suspects := 0;
+    end if;
+  end loop;
+end
+$$;
+
+
+-- Calls that were absorbed by another workflow: of the same key in time (debounce), or while it was busy (attach).
+create table if not exists outlast.attached (
+  workflow_id text primary key,
+  target text not null references outlast.workflow_status on delete cascade,
+  fingerprint text,
+  payload text,
+  created_at timestamptz not null default now()
+);
+
+comment on table outlast.attached is 'Calls that have no workflow of their own: each has the result of its target.';
+
+create index if not exists attached_of_target on outlast.attached (target);
+alter table outlast.attached enable row level security;
+
+create or replace function outlast.key_of(input text, path text)
+returns text
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- As core/queues.py does it: texts, whole numbers and truths; null for all else.
+  select case
+    when jsonb_typeof(found) in ('string', 'boolean') then nullif(found #>> '{}', '')
+    when jsonb_typeof(found) = 'number' and found #>> '{}' ~ '^-?\d+$' then found #>> '{}'
+  end
+  from (select input::jsonb #> string_to_array(path, '.')) as at_path (found)
+$$;
+
+create or replace function outlast.enqueue(
+  workflow_id text,
+  function text,
+  input text,
+  request text,
+  idempotency_key text,
+  fingerprint text,
+  subject text,
+  claims text,
+  queue text,
+  queue_key text,
+  priority integer,
+  delay_s float8,
+  version text,
+  parent text,
+  deadline_s float8,
+  nonce bigint,
+  tick text,
+  out outcome text,
+  out target text,
+  out retry_s float8
+)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+-- Inserts one workflow that waits to be claimed, if the rules at its queue's door let it in. `outcome`: started;
+-- exists; attached (to `target`); key_missing, queue_full, rate_limited (try again in `retry_s`) or
+-- queue_busy (with `target`), and then nothing was written.
+#variable_conflict use_column
+declare
+  q outlast.queues;
+  o jsonb := '{}';
+  key text := coalesce(enqueue.queue_key, '');
+  t timestamptz;
+  at timestamptz;
+  per interval;
+  door boolean;
+  since timestamptz;
+begin
+  if enqueue.queue is not null then
+    select * into q from outlast.queues where queues.name = enqueue.queue;
+    if not found then
+      -- One that no code declares has no limits.
+      insert into outlast.queues (name) values (enqueue.queue) on conflict do nothing;
+      q.base := '{}';
+    end if;
+    o := outlast.queue_options(q.base, q.override);
+    if o ? 'key' and enqueue.queue_key is null then
+      key := case when jsonb_typeof(o -> 'key') = 'string' then outlast.key_of(enqueue.input, o ->> 'key') end;
+      if key is null or length(key) > 255 then
+        outcome := 'key_missing';
+        return;
+      end if;
+    end if;
+    door := o ? 'drop' or o ? 'debounce' or coalesce(o ->> 'on_busy', 'wait') <> 'wait'
+      or coalesce((o ->> 'max_backlog')::bigint, 1000000) <= 10000;
+    if door then
+      -- One at a time passes this door: what is counted behind it holds until the commit.
+      -- guard: door-passed-by-two
+      perform pg_advisory_xact_lock(hashtextextended('outlast_queue:' || enqueue.queue, 0));
+    end if;
+  end if;
+  if exists (select from outlast.workflow_status w where w.workflow_id = enqueue.workflow_id)
+    or exists (select from outlast.attached a where a.workflow_id = enqueue.workflow_id)
+  then
+    outcome := 'exists';
+    return;
+  end if;
+  t := clock_timestamp();
+  at := t + make_interval(secs => coalesce(delay_s, 0));
+
+  if o ? 'drop' then
+    per := make_interval(secs => (o #>> '{drop,per}')::float8);
+    delete from outlast.queue_starts s where s.queue = enqueue.queue || '/calls' and s.at < t - per;
+    select s.at into since from outlast.queue_starts s
+    where s.queue = enqueue.queue || '/calls'
+    order by s.at desc offset (o #>> '{drop,n}')::integer - 1 limit 1;
+    -- guard: drop-passed = if false then
+    if since is not null then
+      outcome := 'rate_limited';
+      retry_s := extract(epoch from since + per - t);
+      return;
+    end if;
+  end if;
+  if coalesce(o ->> 'on_busy', 'wait') <> 'wait' then
+    select w.workflow_id into target from outlast.workflow_status w
+    where w.queue = enqueue.queue and w.queue_key = key and w.status = 'PENDING'
+      and w.subject is not distinct from enqueue.subject
+    union all
+    select w.workflow_id from outlast.workflow_status w
+    where w.queue = enqueue.queue and w.queue_key = key and w.status = 'ENQUEUED'
+      and w.owner is null and w.claimable_at is not null and w.rank is not null
+      and w.subject is not distinct from enqueue.subject
+    limit 1;
+    if o ->> 'on_busy' = 'replace' then
+      update outlast.workflow_status w
+      set status = 'CANCELLED', owner = null, epoch = w.epoch + 1, claimable_at = null, completed_at = now(),
+          updated_at = now(), nonce = floor(random() * 9007199254740992)::bigint,
+          error = json_build_object(
+            'code', 'workflow_cancelled', 'message', 'replaced by ' || enqueue.workflow_id || ' in queue ' || q.name)
+      where w.workflow_id in (
+        select x.workflow_id from outlast.workflow_status x
+        where x.queue = enqueue.queue and x.queue_key = key and x.status = 'PENDING'
+        union all
+        select x.workflow_id from outlast.workflow_status x
+        where x.queue = enqueue.queue and x.queue_key = key and x.status = 'ENQUEUED'
+          and x.owner is null and x.claimable_at is not null and x.rank is not null
+      );
+      target := null;
+    elsif target is not null and o ->> 'on_busy' = 'attach' then
+      insert into outlast.attached (workflow_id, target, fingerprint, payload)
+      values (enqueue.workflow_id, target, enqueue.fingerprint, md5(enqueue.input::jsonb::text));
+      outcome := 'attached';
+      return;
+    elsif target is not null or exists (
+      select from outlast.workflow_status w
+      where w.queue = enqueue.queue and w.queue_key = key and w.status = 'PENDING'
+    ) then
+      -- Of another caller's nothing is told.
+      outcome := 'queue_busy';
+      return;
+    end if;
+  end if;
+  if o ? 'debounce' then
+    select w.workflow_id, w.created_at into target, since from outlast.workflow_status w
+    where w.queue = enqueue.queue and w.queue_key = key and w.status = 'ENQUEUED' and w.owner is null
+      and w.function = enqueue.function and w.subject is not distinct from enqueue.subject
+      and w.claimable_at is not null
+    order by w.created_at desc limit 1
+    for no key update;
+    if target is not null then
+      insert into outlast.attached (workflow_id, target, fingerprint, payload)
+      select w.workflow_id, w.workflow_id, w.fingerprint, md5(w.input::jsonb::text)
+      from outlast.workflow_status w where w.workflow_id = target
+      on conflict do nothing;
+      insert into outlast.attached (workflow_id, target, fingerprint, payload)
+      values (enqueue.workflow_id, target, enqueue.fingerprint, md5(enqueue.input::jsonb::text));
+      -- The last input wins.
+      update outlast.workflow_status w
+      set input = enqueue.input::json, request = enqueue.request::json, version = enqueue.version,
+          load_bytes = outlast.load_bytes_of(enqueue.input) + coalesce(outlast.load_bytes_of(enqueue.request), 0),
+          rank = null, updated_at = now(),
+          claimable_at = least(
+            t + make_interval(secs => (o #>> '{debounce,quiet}')::float8),
+            since + make_interval(secs => (o #>> '{debounce,at_most}')::float8))
+      where w.workflow_id = target;
+      outcome := 'attached';
+      return;
+    end if;
+    at := at + make_interval(secs => (o #>> '{debounce,quiet}')::float8);
+  end if;
+  if door and (
+    select count(*) from (
+      select from outlast.workflow_status w
+      where w.queue = enqueue.queue and w.owner is null and w.claimable_at is not null
+      limit (o ->> 'max_backlog')::bigint
+    ) as waiting
+  -- guard: door-without-bound = ) is null then
+  ) >= (o ->> 'max_backlog')::bigint then
+    outcome := 'queue_full';
+    retry_s := 1;
+    return;
+  elsif not coalesce(door, false) and q.backlog >= coalesce((o ->> 'max_backlog')::bigint, 1000000) then
+    outcome := 'queue_full';
+    retry_s := 1;
+    return;
+  end if;
+  if o ? 'drop' then
+    insert into outlast.queue_starts (queue, key, at) values (enqueue.queue || '/calls', key, t);
+  end if;
+
+  with new as (
+    select
+      enqueue.workflow_id, enqueue.function, enqueue.input, enqueue.request, enqueue.idempotency_key,
+      enqueue.fingerprint, enqueue.subject, enqueue.claims, enqueue.queue, key as queue_key,
+      coalesce(enqueue.priority, 0) as priority, extract(epoch from at - t)::float8 as delay, null as attributes,
+      enqueue.version, enqueue.parent, to_timestamp(enqueue.deadline_s) as deadline,
+      outlast.load_bytes_of(enqueue.input) + coalesce(outlast.load_bytes_of(enqueue.request), 0) as load_bytes,
+      enqueue.nonce, enqueue.tick, null as owner, t as at
+  )
+  -- Waits for another transaction that has the same key; above READ COMMITTED it may fail then (40001).
+  insert into outlast.workflow_status as w (
+    workflow_id, function, input, request, idempotency_key, fingerprint, subject, claims, queue, queue_key, priority,
+    attributes, version, parent, deadline, load_bytes, nonce, tick, owner, epoch, status, claimable_at, rank,
+    started_at, created_at, updated_at
+  )
+  select
+    n.workflow_id, n.function, n.input::json, n.request::json, n.idempotency_key, n.fingerprint, n.subject,
+    n.claims::json, n.queue, n.queue_key, n.priority, n.attributes::json, n.version, n.parent, n.deadline,
+    n.load_bytes, n.nonce, n.tick::json, n.owner,
+    case when n.owner is null then 0 else 1 end,
+    case when n.owner is null then 'ENQUEUED' else 'PENDING' end,
+    case when n.owner is null then n.at + make_interval(secs => n.delay) end,
+    -- By the clock, so that those of one commit stand in their order. What has a delay is ready later.
+    case when n.owner is null and n.queue is not null and n.delay = 0 then
+      clock_timestamp() - make_interval(secs => n.priority) end,
+    case when n.owner is not null then n.at end,
+    n.at, n.at
+  from new n
+  where n.workflow_id is not null
+  on conflict (workflow_id) do nothing;
+  outcome := case when found then 'started' else 'exists' end;
+end
+$$;
+
+create or replace function outlast.start_as(
+  function text, input text, idempotency_key text, queue text, claims jsonb
+)
+returns text
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  caller text := outlast.subject(claims);
+  anonymous boolean := claims is not null and caller is null and claims ->> 'role' is distinct from 'service_role';
+  -- `queue` is the queue's name, or JSON with priority and delay too: the signature says who may start, and stays.
+  placed jsonb := case when queue like '{%' then queue::jsonb else jsonb_build_object('queue', queue) end;
+  place text := placed ->> 'queue';
+  id text;
+  result record;
+  same boolean;
+begin
+  perform outlast.check_start(function, input, idempotency_key, place, anonymous);
+  if not coalesce((placed ->> 'priority')::integer between -86400 and 86400, true) then
+    raise exception 'outlast.start: a priority is -86400 to 86400 seconds of head start, not %', placed ->> 'priority'
+      using errcode = '22023';
+  end if;
+  if not coalesce((placed ->> 'delay_s')::float8 between 0 and 315360000, true) then
+    raise exception 'outlast.start: a delay is between nothing and ten years, not % s', placed ->> 'delay_s'
+      using errcode = '22023';
+  end if;
+  if place is null then
+    select q.name into place from outlast.queues q where start_as.function = any(q.functions);
+  end if;
+  if place is null and (placed ->> 'priority')::integer <> 0 then
+    raise exception 'outlast.start: a priority counts within a queue, and % has none', start_as.function
+      using errcode = '22023', hint = 'name a queue, or declare the function with one';
+  end if;
+  id := case
+    when idempotency_key is null then
+      -- A UUIDv7 (RFC 9562 section 5.7): milliseconds first, what is random after that.
+      function || ':' || (
+        lpad(to_hex(floor(extract(epoch from clock_timestamp()) * 1000)::bigint), 12, '0')
+        || '7' || substr(replace(gen_random_uuid()::text, '-', ''), 14))::uuid
+    else outlast.workflow_id_of(function, case when anonymous then 'anon' else caller end, idempotency_key)
+  end;
+  loop
+    select * into result from outlast.enqueue(
+      id, start_as.function, start_as.input, null, start_as.idempotency_key, null, caller,
+      coalesce(start_as.claims::text, '{"role":"service_role","outlast":{"mode":"sql","key":null}}'),
+      place, null, (placed ->> 'priority')::integer, (placed ->> 'delay_s')::float8, null, null, null, null, null);
+    exit when result.outcome in ('started', 'attached');
+    if result.outcome <> 'exists' then
+      perform outlast.refuse_start(result.outcome, place, result.retry_s);
+    end if;
+    select coalesce(
+      (select a.payload = md5(start_as.input::jsonb::text) from outlast.attached a where a.workflow_id = id),
+      w.input::jsonb = start_as.input::jsonb) into same
+    from outlast.workflow_status w
+    where w.workflow_id = coalesce((select a.target from outlast.attached a where a.workflow_id = id), id);
+    exit when same;
+    if found then
+      raise exception 'outlast.start: this idempotency key was used with another payload'
+        using errcode = 'PT422', hint = 'the same key is the same call: use another key for another one';
+    end if;
+    -- It was removed this very moment.
+  end loop;
+  return coalesce((select a.target from outlast.attached a where a.workflow_id = id), id);
+end
+$$;
+
+create or replace function outlast.refuse_start(outcome text, queue text, retry_s float8)
+returns void
+language plpgsql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  case outcome
+    when 'key_missing' then
+      raise exception 'outlast.start: the input has nothing where queue % finds its key', quote_literal(queue)
+        using errcode = '22023',
+        hint = 'the key is a text, a whole number or a truth of at most 255 characters, at the path that the queue names;'
+          ' a key that is a Python function can''t be had from SQL';
+    when 'queue_full' then
+      raise exception 'outlast.start: queue % is full', quote_literal(queue)
+        using errcode = 'PT429', hint = 'try again later, or raise its max_backlog';
+    when 'rate_limited' then
+      raise exception 'outlast.start: queue % takes no more calls now', quote_literal(queue)
+        using errcode = 'PT429', hint = 'try again in ' || round(retry_s::numeric, 3) || ' s';
+    when 'queue_busy' then
+      raise exception 'outlast.start: queue % has this key at work already', quote_literal(queue)
+        using errcode = 'PT409', hint = 'on_busy="skip" says so; "wait" would let it wait';
+  end case;
+end
+$$;
+
+-- With a priority or a delay. The name's type differs from that of the functions without them, which stay as they are.
+create or replace function outlast.start(
+  function varchar,
+  input text default '{}',
+  idempotency_key text default null,
+  queue text default null,
+  priority integer default 0,
+  delay interval default null
+)
+returns text
+language sql
+set search_path = pg_catalog, pg_temp
+as $$
+  select outlast.start(function::text, input, idempotency_key, json_build_object(
+    'queue', queue, 'priority', priority, 'delay_s', extract(epoch from delay))::text)
+$$;
+
+comment on function outlast.start(varchar, text, text, text, integer, interval) is
+  'As outlast.start, with seconds of head start within its queue, and not before `delay` is over.';
+
+create or replace function outlast.start(
+  function varchar, input json, idempotency_key text default null, queue text default null,
+  priority integer default 0, delay interval default null
+)
+returns text
+language sql
+set search_path = pg_catalog, pg_temp
+as $$ select outlast.start(function, input::text, idempotency_key, queue, priority, delay) $$;
+
+create or replace function outlast.start(
+  function varchar, input jsonb, idempotency_key text default null, queue text default null,
+  priority integer default 0, delay interval default null
+)
+returns text
+language sql
+set search_path = pg_catalog, pg_temp
+as $$ select outlast.start(function, input::text, idempotency_key, queue, priority, delay) $$;
+
+do $$
+declare
+  role_name text;
+  made text;
+  applied boolean := exists (select from outlast.schema_migrations where version = '20261128230000');
+begin
+  foreach made in array array[
+    'queue_options(json, json)', 'queue_busy(text, timestamptz)', 'key_of(text, text)', 'count_queue(text)',
+    'count_due(outlast.queues)',
+    'refuse_start(text, text, float8)',
+    'claim_queue(text, text, text[], integer, integer, integer, bigint, boolean, bigint, bigint, boolean)',
+    'claim_queued(text, text[], integer, integer, integer, bigint, boolean, bigint, bigint, boolean)',
+    'enqueue(text, text, text, text, text, text, text, text, text, text, integer, float8, text, text, float8, bigint, text)',
+    'start(varchar, text, text, text, integer, interval)',
+    'start(varchar, json, text, text, integer, interval)',
+    'start(varchar, jsonb, text, text, integer, interval)'
+  ] loop
+    execute format('revoke all on function outlast.%s from public', made);
+    foreach role_name in array array['anon', 'authenticated', 'service_role'] loop
+      -- Once only: what the project grants later is its own affair.
+      if not applied and exists (select from pg_roles where rolname = role_name) then
+        execute format('revoke all on function outlast.%s from %I', made, role_name);
+        if role_name = 'service_role' and made like 'start(%' then
+          execute format('grant execute on function outlast.%s to service_role', made);
+        end if;
+      end if;
+    end loop;
+  end loop;
+  foreach role_name in array array['anon', 'authenticated'] loop
+    if not applied and exists (select from pg_roles where rolname = role_name) then
+      execute format(
+        'revoke all on outlast.queues, outlast.queue_keys, outlast.queue_starts, outlast.attached from %I', role_name);
+    end if;
+  end loop;
+end
+$$;
+
+insert into outlast.schema_migrations (version) values ('20261128230000') on conflict do nothing;

@@ -1,0 +1,299 @@
+-- What operators do to queues: other limits, pause, resume, drain. Every statement may run twice.
+-- Each function is a verb of core/verbs.py: HTTP and the commands call the same one, and tests compare them with that table.
+
+create or replace function outlast.refuse_argument(verb text, argument text, needed text)
+returns void
+language plpgsql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  raise exception 'outlast.%: % %', verb, argument, needed using errcode = '22023', column = argument;
+end
+$$;
+
+create or replace function outlast.check_text(verb text, argument text, value text, chars_max integer)
+returns void
+language plpgsql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if length(value) not between 1 and chars_max then
+    perform outlast.refuse_argument(
+      verb, argument, 'must be a text of 1 to ' || to_char(chars_max, 'FM999,999') || ' characters');
+  end if;
+end
+$$;
+
+create or replace function outlast.actor(by text)
+returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- Who does it: as whoever calls says, or the role in whose name this transaction runs.
+  select left(coalesce(nullif(by, ''), outlast.acting_role()), 200)
+$$;
+
+create or replace function outlast.check_queue_settings(settings jsonb)
+returns void
+language plpgsql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+-- As core/queues.py checks them: a test compares the two.
+declare
+  month_s constant integer not null default 31 * 86400;
+  option text;
+  value jsonb;
+  most integer;
+  needed text;
+begin
+  if jsonb_typeof(settings) is distinct from 'object' or octet_length(settings::text) > 65536 then
+    perform outlast.refuse_argument('set_queue', 'settings', 'must be a JSON object of options, of at most 64 KiB');
+  end if;
+  for option, value in select e.key, e.value from jsonb_each(settings) e loop
+    needed := null;
+    if option not in (
+      'concurrency', 'per_key', 'per_instance', 'rate', 'rate_per_key', 'weight', 'max_backlog', 'start_within'
+    ) then
+      needed := 'is nothing that can be set; use concurrency, per_key, per_instance, rate, rate_per_key, weight,'
+        ' max_backlog or start_within';
+    elsif value = 'null' then
+      continue;
+    elsif option in ('concurrency', 'per_key', 'per_instance', 'max_backlog') then
+      most := case option when 'max_backlog' then 10000000 else 1000000 end;
+      if jsonb_typeof(value) <> 'number' or value #>> '{}' !~ '^[0-9]{1,8}$'
+        or (value #>> '{}')::integer not between 1 and most
+      then
+        needed := 'is a whole number from 1 to ' || to_char(most, 'FM99,999,999');
+      end if;
+    elsif option = 'start_within' then
+      if not outlast.is_span(value, month_s) then
+        needed := 'is a number of seconds, more than 0 and at most ' || to_char(month_s, 'FM9,999,999');
+      end if;
+    elsif option = 'weight' then
+      if jsonb_typeof(value) <> 'object' then
+        needed := 'is an object of keys and their weights';
+      elsif exists (
+        select from jsonb_each(value) w
+        where case when jsonb_typeof(w.value) = 'number' then (w.value #>> '{}')::numeric not between 0.01 and 100
+          else true end
+      ) then
+        needed := 'is an object of keys and their weights, which are between 0.01 and 100';
+      end if;
+    elsif not (
+      case when jsonb_typeof(value) = 'object' then
+        value - array['n', 'per', 'smooth'] = '{}'
+        and coalesce(jsonb_typeof(value -> 'n') = 'number', false)
+        and value ->> 'n' ~ '^[0-9]{1,5}$' and (value ->> 'n')::integer between 1 and 10000
+        and outlast.is_span(value -> 'per', month_s)
+        and coalesce(jsonb_typeof(value -> 'smooth') = 'boolean', not value ? 'smooth')
+      else false end
+    ) then
+      needed := 'is {"n": from 1 to 10,000, "per": seconds, more than 0 and at most '
+        || to_char(month_s, 'FM9,999,999') || '}, and "smooth": true or false if you like';
+    end if;
+    if needed is not null then
+      perform outlast.refuse_argument('set_queue', option, needed || ', not ' || left(value::text, 100));
+    end if;
+  end loop;
+end
+$$;
+
+create or replace function outlast.is_span(value jsonb, most integer)
+returns boolean
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  select case when jsonb_typeof(value) = 'number'
+    then (value #>> '{}')::numeric > 0 and (value #>> '{}')::numeric <= most
+    else false end
+$$;
+
+create or replace function outlast.lock_queue(verb text, name text)
+returns outlast.queues
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  q outlast.queues;
+begin
+  select * into q from outlast.queues where queues.name = lock_queue.name for no key update;
+  if not found then
+    raise exception 'outlast.%: there is no queue with this name', verb using errcode = 'P0002';
+  end if;
+  return q;
+end
+$$;
+
+create or replace function outlast.set_queue(
+  name text, settings jsonb, reset boolean default false, why text default null, by text default null
+)
+returns boolean
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  q outlast.queues;
+  changed jsonb;
+  option text;
+begin
+  perform outlast.check_text('set_queue', 'why', why, 1000);
+  perform outlast.check_queue_settings(settings);
+  q := outlast.lock_queue('set_queue', set_queue.name);
+  reset := coalesce(reset, false);
+  if settings = '{}' and not reset then
+    perform outlast.refuse_argument('set_queue', 'settings', 'must name an option, unless all are reset');
+  end if;
+  for option in select e.key from jsonb_each(settings) e where e.value <> 'null' loop
+    -- As code is told at load.
+    if option in ('per_key', 'rate_per_key', 'weight') and not q.base::jsonb ? 'key' then
+      perform outlast.refuse_argument('set_queue', option, 'needs a key: it says what the limit is for');
+    elsif option = 'rate' and q.base::jsonb ? 'drop' then
+      perform outlast.refuse_argument('set_queue', option, 'and drop don''t go together: one lets calls wait, the other turns them away');
+    end if;
+  end loop;
+  changed := case when reset then '{}' else coalesce(q.override::jsonb, '{}') end || settings;
+  select jsonb_object_agg(e.key, e.value) into changed from jsonb_each(changed) e where e.value <> 'null';
+  -- Without an override there is nothing to explain.
+  update outlast.queues
+  set override = changed::json,
+      override_by = case when changed is not null then outlast.actor(by) end,
+      override_at = case when changed is not null then now() end,
+      override_why = case when changed is not null then why end
+  where queues.name = q.name;
+  perform outlast.tell_due();
+  return true;
+end
+$$;
+
+comment on function outlast.set_queue(text, jsonb, boolean, text, text) is
+  'Set limits of a queue in place of those that code declares: they stay over deploys. null takes one back, reset all.';
+
+create or replace function outlast.pause_queue(
+  name text, key text default null, why text default null, by text default null
+)
+returns boolean
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  q outlast.queues;
+begin
+  perform outlast.check_text('pause_queue', 'key', key, 255);
+  perform outlast.check_text('pause_queue', 'why', why, 1000);
+  q := outlast.lock_queue('pause_queue', pause_queue.name);
+  if pause_queue.key is null then
+    update outlast.queues
+    set paused_at = coalesce(paused_at, now()), paused_by = outlast.actor(by), paused_why = why
+    where queues.name = q.name;
+    return true;
+  end if;
+  if not q.base::jsonb ? 'key' then
+    perform outlast.refuse_argument('pause_queue', 'key', 'can''t be paused alone: this queue has none');
+  end if;
+  insert into outlast.queue_keys as k (queue, key, paused_at, paused_by, paused_why)
+  values (q.name, pause_queue.key, now(), outlast.actor(by), why)
+  on conflict (queue, key) do update
+    set paused_at = coalesce(k.paused_at, now()), paused_by = excluded.paused_by, paused_why = excluded.paused_why;
+  return true;
+end
+$$;
+
+comment on function outlast.pause_queue(text, text, text, text) is
+  'Let nothing begin in a queue, or of one of its keys. What runs goes on; what waits stays.';
+
+create or replace function outlast.resume_queue(name text, key text default null, by text default null)
+returns boolean
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  q outlast.queues;
+begin
+  perform outlast.check_text('resume_queue', 'key', key, 255);
+  q := outlast.lock_queue('resume_queue', resume_queue.name);
+  if resume_queue.key is null then
+    update outlast.queues set paused_at = null, paused_by = null, paused_why = null where queues.name = q.name;
+  else
+    delete from outlast.queue_keys k
+    where k.queue = q.name and k.key = resume_queue.key;
+  end if;
+  perform outlast.tell_due();
+  return true;
+end
+$$;
+
+comment on function outlast.resume_queue(text, text, text) is
+  'Let a paused queue go on, or one of its keys. Keys that are paused by themselves stay so.';
+
+create or replace function outlast.drain_queue(
+  name text, key text default null, by text default null, out cancelled integer, out more boolean
+)
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  batch constant integer not null default 10000;
+  q outlast.queues;
+begin
+  perform outlast.check_text('drain_queue', 'key', key, 255);
+  q := outlast.lock_queue('drain_queue', drain_queue.name);
+  with waiting as (
+    select w.workflow_id from outlast.workflow_status w
+    where w.queue = q.name and w.owner is null and w.claimable_at is not null and w.status = 'ENQUEUED'
+      and (drain_queue.key is null or w.queue_key = drain_queue.key)
+    order by w.claimable_at limit batch
+    for no key update skip locked
+  )
+  update outlast.workflow_status w
+  set status = 'CANCELLED', epoch = w.epoch + 1, claimable_at = null, rank = null, completed_at = now(),
+      updated_at = now(), nonce = floor(random() * 9007199254740992)::bigint,
+      error = json_build_object('code', 'workflow_cancelled', 'message', 'the workflow was cancelled')
+  from waiting where w.workflow_id = waiting.workflow_id;
+  get diagnostics cancelled = row_count;
+  more := cancelled = batch;
+end
+$$;
+
+comment on function outlast.drain_queue(text, text, text) is
+  'Cancel what waits in a queue and has not begun, or that of one key: 10,000 at once, and whether there may be more.';
+
+do $$
+declare
+  role_name text;
+  made text;
+  applied boolean := exists (select from outlast.schema_migrations where version = '20261128231000');
+begin
+  foreach made in array array[
+    'refuse_argument(text, text, text)', 'check_text(text, text, text, integer)', 'actor(text)',
+    'check_queue_settings(jsonb)', 'is_span(jsonb, integer)', 'lock_queue(text, text)',
+    'set_queue(text, jsonb, boolean, text, text)', 'pause_queue(text, text, text, text)',
+    'resume_queue(text, text, text)', 'drain_queue(text, text, text)'
+  ] loop
+    execute format('revoke all on function outlast.%s from public', made);
+    foreach role_name in array array['anon', 'authenticated', 'service_role'] loop
+      -- Once only: what the project grants later is its own affair.
+      if not applied and exists (select from pg_roles where rolname = role_name) then
+        execute format('revoke all on function outlast.%s from %I', made, role_name);
+        if role_name = 'service_role' and made like any (array['set_queue%', 'pause_%', 'resume_%', 'drain_%']) then
+          execute format('grant execute on function outlast.%s to service_role', made);
+        end if;
+      end if;
+    end loop;
+  end loop;
+end
+$$;
+
+insert into outlast.schema_migrations (version) values ('20261128231000') on conflict do nothing;

@@ -1,0 +1,199 @@
+-- Why a workflow does not run: computed when somebody asks, stored nowhere. Every statement may run twice.
+
+alter table outlast.instances add column if not exists functions text[];
+comment on column outlast.instances.functions is 'The functions that it runs; null until it has told.';
+
+create or replace function outlast.waiting_on_as(workflow_id text, whole boolean)
+returns text
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+-- As outlast.claim_queue decides. Who may not see `whole` is told no other workflow, no number and nobody's name.
+#variable_conflict use_column
+declare
+  w outlast.workflow_status;
+  q outlast.queues;
+  k outlast.queue_keys;
+  o jsonb;
+  t timestamptz := clock_timestamp();
+  option text;
+  of_key text;
+  most integer;
+  held record;
+  found_at timestamptz;
+  rate jsonb;
+  span interval;
+begin
+  select x.* into w from outlast.workflow_status x where x.workflow_id = waiting_on_as.workflow_id;
+  if w.owner is not null or w.claimable_at is null then
+    return null;  -- it runs, or has ended
+  end if;
+  if w.claimable_at > t then
+    return case
+      when w.awaits is not null then
+        'a message' || (
+          select case when string_agg(m.topic, '') <> '' then ' (' || string_agg(m.topic, ', ') || ')' else '' end
+          from json_array_elements_text(w.awaits -> 'topics') as m (topic)
+        -- A wait for a message alone lasts a hundred years.
+        ) || case when w.claimable_at < t + interval '50 years' then ', until ' || outlast.at_text(w.claimable_at) else '' end
+      when w.status = 'ENQUEUED' then 'its time: ' || outlast.at_text(w.claimable_at)
+      when w.recovery_attempts > 0 then
+        'recovery, attempt ' || w.recovery_attempts || ' at ' || outlast.at_text(w.claimable_at)
+      else 'sleep, until ' || outlast.at_text(w.claimable_at)
+    end;
+  end if;
+  if not exists (
+    select from outlast.instances i
+    where i.lease_until > t and (i.functions is null or w.function = any(i.functions))
+  ) then
+    return 'no instance serves ' || w.function;
+  end if;
+  if w.queue is null then
+    return 'room on an instance, since ' || outlast.at_text(w.claimable_at);
+  end if;
+
+  select x.* into q from outlast.queues x where x.name = w.queue;
+  o := outlast.queue_options(coalesce(q.base, '{}'), q.override);
+  of_key := w.queue || '[' || w.queue_key || ']';
+  select x.* into k from outlast.queue_keys x where x.queue = w.queue and x.key = w.queue_key;
+  if q.paused_at is not null or k.paused_at is not null then
+    if not whole then
+      return 'paused';
+    end if;
+    return case when q.paused_at is not null
+      then 'paused by ' || coalesce(q.paused_by, 'somebody') || coalesce(': ' || q.paused_why, '')
+      else 'paused by ' || coalesce(k.paused_by, 'somebody') || coalesce(': ' || k.paused_why, '') end;
+  end if;
+
+  if w.status = 'ENQUEUED' and (o ->> 'exclusive')::boolean then
+    select x.workflow_id, x.started_at as since into held from outlast.workflow_status x
+    where x.queue = w.queue and x.queue_key = w.queue_key and x.status = 'PENDING'
+    order by x.started_at limit 1;
+    if not found then
+      select x.workflow_id, x.claimable_at as since into held from outlast.workflow_status x
+      where x.queue = w.queue and x.queue_key = w.queue_key and x.status = 'ENQUEUED' and x.owner is null
+        and x.claimable_at is not null and x.rank < w.rank
+      order by x.rank limit 1;
+    end if;
+    if found then
+      return 'exclusive ' || of_key || case when whole then outlast.held_text(held.workflow_id, held.since) else '' end;
+    end if;
+  end if;
+  most := (o ->> 'per_key')::integer;
+  if most is not null then
+    select count(*) as number, (array_agg(x.workflow_id order by x.updated_at))[1] as workflow_id, min(x.updated_at) as since
+    into held
+    from outlast.workflow_status x where x.queue = w.queue and x.queue_key = w.queue_key and x.owner is not null;
+    if held.number >= most then
+      return 'concurrency ' || of_key || case when whole then
+        ' ' || held.number || '/' || most || outlast.held_text(held.workflow_id, held.since) else '' end;
+    end if;
+  end if;
+  most := (o ->> 'concurrency')::integer;
+  if most is not null then
+    select count(*) as number, (array_agg(x.workflow_id order by x.updated_at))[1] as workflow_id, min(x.updated_at) as since
+    into held
+    from outlast.workflow_status x where x.queue = w.queue and x.owner is not null;
+    if held.number >= most then
+      return 'concurrency ' || w.queue || case when whole then
+        ' ' || held.number || '/' || most || outlast.held_text(held.workflow_id, held.since) else '' end;
+    end if;
+  end if;
+  most := (o ->> 'per_instance')::integer;
+  if most is not null and not exists (
+    select from outlast.instances i
+    where i.lease_until > t and (i.functions is null or w.function = any(i.functions)) and (
+      select count(*) from outlast.workflow_status x where x.queue = w.queue and x.owner = i.instance_id) < most
+  ) then
+    return 'per_instance ' || w.queue || case when whole then ' ' || most || '/' || most || ' on each' else '' end;
+  end if;
+  if w.status = 'ENQUEUED' then
+    foreach option in array array['rate_per_key', 'rate'] loop
+      rate := o -> option;
+      continue when rate is null;
+      most := (rate ->> 'n')::integer;
+      span := make_interval(secs => (rate ->> 'per')::float8);
+      if (rate ->> 'smooth')::boolean then
+        span := span / most;
+        most := 1;
+      end if;
+      found_at := null;
+      if option = 'rate_per_key' then
+        select s.at + span into found_at from outlast.queue_starts s
+        where s.queue = w.queue and s.key = w.queue_key order by s.at desc offset most - 1 limit 1;
+      else
+        select s.at + span into found_at from outlast.queue_starts s
+        where s.queue = w.queue order by s.at desc offset most - 1 limit 1;
+      end if;
+      if found_at >= t then
+        return 'rate ' || case option when 'rate' then w.queue else of_key end || case when whole then
+          ' ' || (rate ->> 'n') || '/' || (rate ->> 'per') || ' s, next in '
+          || greatest(1, ceil(extract(epoch from found_at - t))) || ' s' else '' end;
+      end if;
+    end loop;
+  end if;
+  return 'its turn in ' || w.queue || ', since ' || outlast.at_text(w.claimable_at);
+end
+$$;
+
+create or replace function outlast.at_text(at timestamptz)
+returns text
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  select to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+$$;
+
+create or replace function outlast.held_text(workflow_id text, since timestamptz)
+returns text
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  select ', held by ' || workflow_id || coalesce(' since ' || outlast.at_text(since), '')
+$$;
+
+create or replace function outlast.waiting_on(workflow_id text)
+returns text
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select outlast.waiting_on_as(w.workflow_id, outlast.sees_all())
+  from outlast.workflow_status w
+  where w.workflow_id = waiting_on.workflow_id
+    and (outlast.sees_all() or w.subject = outlast.subject(outlast.claims()))
+$$;
+
+comment on function outlast.waiting_on(text) is
+  'Why a workflow does not run now; null for one that runs or has ended. Whoever owns it is told less than the service.';
+
+do $$
+declare
+  role_name text;
+  made text;
+  applied boolean := exists (select from outlast.schema_migrations where version = '20261128231100');
+begin
+  foreach made in array array[
+    'waiting_on_as(text, boolean)', 'at_text(timestamptz)', 'held_text(text, timestamptz)', 'waiting_on(text)'
+  ] loop
+    execute format('revoke all on function outlast.%s from public', made);
+    foreach role_name in array array['anon', 'authenticated', 'service_role'] loop
+      -- Once only: what the project grants later is its own affair.
+      if not applied and exists (select from pg_roles where rolname = role_name) then
+        execute format('revoke all on function outlast.%s from %I', made, role_name);
+      end if;
+    end loop;
+  end loop;
+  foreach role_name in array array['authenticated', 'service_role'] loop
+    if exists (select from pg_roles where rolname = role_name) then
+      execute format('grant execute on function outlast.waiting_on(text) to %I', role_name);
+    end if;
+  end loop;
+end
+$$;
+
+insert into outlast.schema_migrations (version) values ('20261128231100') on conflict do nothing;

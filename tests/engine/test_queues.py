@@ -1,0 +1,3 @@
+"""The cases of queues in memory, in virtual time."""
+
+from tests.engine.queue_cases import *  # noqa: F403

@@ -1,0 +1,143 @@
+"""docs/queues.md: its functions, commands, calls and SQL work as printed, and do what the page says."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from tests.hosts import LIMIT_S, SECRET, Host, Hosts, ask, until
+
+PAGE = (
+    (Path(__file__).parents[2] / "docs" / "queues.md").read_text("utf-8").partition("## Supabase Queues")[0]
+)
+MAIL = {"key": "customer", "per_key": 1, "concurrency": 20, "rate": {"n": 100, "per": 60}}
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+
+
+PYTHON = {re.match(r"# functions/(\w+)\.py\n", each)[1]: each for each in blocks("python")}  # type: ignore[index]
+SEND, SYNC, COMMANDS, CALLS = blocks("sh")
+START, WHY, CHANGE = blocks("sql")
+
+
+@pytest.fixture
+def host(tmp_path: Path, database: str) -> Iterator[Host]:
+    """A host with the functions of the page."""
+    folder = tmp_path / "functions"
+    folder.mkdir()
+    for name, text in PYTHON.items():
+        (folder / f"{name}.py").write_text(text)
+    hosts = Hosts(tmp_path, folder, database)
+    yield hosts.start()
+    hosts.close()
+
+
+@pytest.fixture
+def connection(database: str) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(database, autocommit=True) as connection:
+        yield connection
+
+
+def run(host: Host, script: str) -> list[str]:
+    """What a script of the page prints, line by line."""
+    bin_folder = Path(sys.executable).parent
+    env = {
+        **os.environ, "PATH": f"{bin_folder}:{os.environ['PATH']}", "URL": host.url, "KEY": SECRET,
+        "OUTLAST_URL": host.url, "SUPABASE_SECRET_KEY": SECRET,
+    }  # fmt: skip
+    script = script.replace("curl -s", "curl -s -w '\\n'")
+    done = subprocess.run(
+        ["bash", "-euc", script], env=env, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return [line for line in done.stdout.splitlines() if line]
+
+
+def call(host: Host, function: str, body: Any, **headers: str) -> httpx.Response:
+    url = f"{host.url}/functions/v1/{function}"
+    return ask("POST", url, json=body, headers={"apikey": SECRET, **headers}, timeout=LIMIT_S)
+
+
+def begin(host: Host, function: str, body: Any) -> str:
+    answer = call(host, function, body, prefer="respond-async")
+    assert answer.status_code == 202, answer.text
+    return answer.json()["workflow_id"]
+
+
+def shown(host: Host, workflow_id: str) -> dict[str, Any]:
+    return host.manage("GET", workflow_id).json()
+
+
+def test_its_queues_are_declared(host: Host, connection: psycopg.Connection[Any]) -> None:
+    declared = dict(connection.execute("select name, base from outlast.queues").fetchall())
+    assert set(declared) == set(PYTHON)
+    assert declared["mail"] == MAIL
+    assert call(host, "imports", {"tenant": {"id": "acme"}}).text == '"imported acme"'
+    assert call(host, "render", {"user": "ada", "page": 3}).text == '"page 3 of ada"'
+    assert call(host, "crawl", {"site": "example.com", "page": "1"}).text == '"example.com/1"'
+    assert call(host, "news", {"readers": ["ada", "bob"]}).json() == ["sent to ada", "sent to bob"]
+
+
+def test_its_calls_and_starts(host: Host, connection: psycopg.Connection[Any]) -> None:
+    assert run(host, SEND) == ['"to acme: hello"']
+    ((workflow_id,),) = connection.execute(START.encode()).fetchall()
+    row = "select priority, queue, queue_key from outlast.workflow_status where workflow_id = %s"
+    assert connection.execute(row, (workflow_id,)).fetchall() == [(60, "mail", "acme")]
+    until(lambda: shown(host, workflow_id)["output"] == "to acme: hello", "the mail")
+
+
+def test_its_doors(host: Host) -> None:
+    first, second = map(json.loads, run(host, SYNC))
+    assert (first["workflow_id"].partition(":")[0], second["code"]) == ("sync", "queue_busy")
+    answers = [call(host, "search", {"words": "x"}).status_code for _ in range(3)]
+    assert answers == [200, 200, 429]
+    ids = [begin(host, "reindex", {"document": "d", "version": version}) for version in (1, 2, 3)]
+    until(lambda: shown(host, ids[0])["output"] == "d as of version 3", "the last version")
+
+
+def test_how_sleeping_waiting_and_limits_go_together(host: Host, connection: psycopg.Connection[Any]) -> None:
+    ada = begin(host, "onboard", {"user": "ada"})
+    until(lambda: shown(host, ada)["waiting_on"] is not None, "Ada's, out of memory")
+    again = begin(host, "onboard", {"user": "ada"})
+    bob = begin(host, "onboard", {"user": "bob"})
+    waits_for_it = "a message (answer)"
+    until(lambda: shown(host, ada)["waiting_on"] == waits_for_it, "Ada's")
+    until(lambda: shown(host, bob)["waiting_on"] == waits_for_it, "Bob's")
+    ((waits, why),) = connection.execute(WHY.encode()).fetchall()
+    assert waits == again
+    assert why.startswith(f"exclusive onboard[ada], held by {ada} since ")
+    connection.execute("select outlast.send(%s, '1', 'answer')", (ada,))
+    until(lambda: shown(host, again)["waiting_on"] == waits_for_it, "its turn")
+    assert shown(host, ada)["output"] == "ada says 1"
+
+
+def test_what_operators_do(host: Host, connection: psycopg.Connection[Any]) -> None:
+    *listed, shown_last = run(host, COMMANDS.replace("show mail", "show mail --json"))
+    assert [each.split("\t")[0] for each in listed[: len(PYTHON)]] == sorted(PYTHON)
+    assert listed[len(PYTHON) :] == [
+        "changed mail", "changed mail", "paused mail", "resumed mail",
+        "drained mail: cancelled 0, more false",
+    ]  # fmt: skip
+    found = json.loads(shown_last)
+    assert (found["override"], found["base"]) == ({"concurrency": 5}, MAIL)
+    assert found["paused_keys"] == []
+    *_, paused, resumed = map(json.loads, run(host, CALLS))
+    assert (paused["override"], paused["paused_why"]) == ({"concurrency": 3}, "bounces")
+    assert resumed["paused_at"] is None
+    for statement in CHANGE.split(";\n")[:-1]:
+        connection.execute(statement.encode())
+    left = "select override, paused_at from outlast.queues where name = 'mail'"
+    assert connection.execute(left).fetchall() == [(None, None)]
+    assert connection.execute("select * from outlast.queue_keys").fetchall() == []

@@ -1,0 +1,289 @@
+"""What operators do to queues, by SQL: limits, pause, resume, drain; and what is shown of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from psycopg import Connection, errors
+
+from outlast.core.queues import OPTIONS, OVERRIDABLE, check_option
+from outlast.core.resources import COUNTED_MAX, QUEUES
+from outlast.core.verbs import SET_QUEUE
+from outlast.store.workflows import PostgresWorkflows
+from tests.callers import one
+from tests.store.harness import store_of
+
+BASE = {"key": "customer", "concurrency": 5, "max_backlog": 100_000}
+
+
+@pytest.fixture
+def connection(database: str) -> Iterator[Connection[Any]]:
+    """A database with queues `mail`, which has a key, and `plain`, which drops."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        for name, base in (("mail", BASE), ("plain", {"drop": {"n": 5, "per": 1}})):
+            connection.execute(
+                "insert into outlast.queues (name, base) values (%s, %s)", (name, json.dumps(base))
+            )
+        yield connection
+
+
+@pytest.fixture
+async def workflows(database: str, connection: Connection[Any]) -> AsyncIterator[PostgresWorkflows]:
+    async with store_of(database) as store:
+        yield store.workflows
+
+
+def queue(connection: Connection[Any], name: str = "mail") -> dict[str, Any]:
+    return one(connection, "select to_json(q) from outlast.queues q where name = %s", name)
+
+
+def change(connection: Connection[Any], changes: Any, name: str = "mail", **more: Any) -> None:
+    named = "".join(f", {each} => %({each})s" for each in more)
+    query = f"select outlast.set_queue(%(name)s, %(changes)s::jsonb{named})"
+    connection.execute(query.encode(), {"name": name, "changes": json.dumps(changes), **more})
+
+
+def add(connection: Connection[Any], workflow_id: str, **columns: Any) -> None:
+    """A workflow of `mail` that could begin."""
+    row = {
+        "workflow_id": workflow_id, "function": "f", "status": "ENQUEUED", "queue": "mail",
+        "queue_key": "acme", "claimable_at": "2026-01-01T00:00:00Z", "rank": "2026-01-01T00:00:00Z",
+        "owner": None, **columns,
+    }  # fmt: skip
+    names, places = ", ".join(row), ", ".join(f"%({each})s" for each in row)
+    connection.execute(f"insert into outlast.workflow_status ({names}) values ({places})".encode(), row)
+
+
+def statuses(connection: Connection[Any]) -> dict[str, str]:
+    return dict(connection.execute("select workflow_id, status from outlast.workflow_status").fetchall())
+
+
+# --- limits -------------------------------------------------------------------------------------------
+
+
+def test_an_override_stays_until_it_is_taken_back(connection: Connection[Any]) -> None:
+    change(connection, {"concurrency": 1, "rate": {"n": 5, "per": 60}}, why="too many bounces", by="ada")
+    found = queue(connection)
+    assert found["override"] == {"concurrency": 1, "rate": {"n": 5, "per": 60}}
+    assert (found["override_by"], found["override_why"]) == ("ada", "too many bounces")
+    assert found["override_at"] is not None
+    connection.execute("update outlast.queues set base = '{\"concurrency\": 9}'")  # a deploy
+    assert queue(connection)["override"] == found["override"]
+    change(connection, {"concurrency": None}, by="bob")
+    found = queue(connection)
+    assert (found["override"], found["override_by"]) == ({"rate": {"n": 5, "per": 60}}, "bob")
+    change(connection, {"rate": None})
+    found = queue(connection)
+    assert [found[each] for each in found if each.startswith("override")] == [None] * 4
+
+
+def test_reset_takes_all_back_and_may_set_others(connection: Connection[Any]) -> None:
+    change(connection, {"concurrency": 1, "per_key": 2})
+    change(connection, {"per_instance": 3}, reset=True)
+    assert queue(connection)["override"] == {"per_instance": 3}
+    change(connection, {}, reset=True)
+    assert queue(connection)["override"] is None
+
+
+def test_who_does_it_is_known_without_being_told(connection: Connection[Any]) -> None:
+    change(connection, {"concurrency": 1})
+    assert queue(connection)["override_by"] == one(connection, "select session_user::text")
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "said"),
+    [
+        ("mail", {"concurrency": 0}, "concurrency is a whole number from 1 to 1,000,000, not 0"),
+        ("mail", {"concurrency": 1, "per_key": "2"}, "per_key is a whole number"),
+        ("mail", {"rate": {"n": 1}}, 'rate is {"n": from 1 to 10,000'),
+        ("mail", {"rate": {"n": 1, "per": 60, "burst": 1}}, 'rate is {"n"'),
+        ("mail", {"rate_per_key": {"n": 10_001, "per": 1}}, 'rate_per_key is {"n"'),
+        ("mail", {"weight": {"acme": 101}}, "weight is an object of keys and their weights"),
+        ("mail", {"start_within": 0}, "start_within is a number of seconds"),
+        ("mail", {"key": "id"}, "key is nothing that can be set; use concurrency"),
+        ("mail", {"exclusive": True}, "exclusive is nothing that can be set"),
+        ("mail", {}, "settings must name an option"),
+        ("mail", [], "settings must be a JSON object"),
+        ("mail", None, "settings must be a JSON object"),
+        ("mail", {"weight": {"k" * 70_000: 1}}, "at most 64 KiB"),
+        ("plain", {"per_key": 1}, "per_key needs a key"),
+        ("plain", {"rate": {"n": 1, "per": 1}}, "rate and drop don't go together"),
+    ],
+)
+def test_what_is_out_of_range_changes_nothing(
+    name: str, changes: Any, said: str, connection: Connection[Any]
+) -> None:
+    change(connection, {"concurrency": 7}, name)
+    before = queue(connection, name)
+    with pytest.raises(errors.InvalidParameterValue) as raised:
+        change(connection, changes, name)
+    assert f"outlast.set_queue: {said}" in str(raised.value) or said in str(raised.value)
+    assert queue(connection, name) == before
+
+
+NUMBERS = st.one_of(
+    st.integers(-1, 20_000_000), st.floats(-1, 3e6), st.sampled_from([1, 10_000, 10_001, 2678400])
+)
+RATES = st.fixed_dictionaries(
+    {"n": NUMBERS, "per": NUMBERS},
+    optional={"smooth": st.one_of(st.booleans(), st.integers(0, 1)), "x": NUMBERS},
+)
+VALUES = st.one_of(
+    NUMBERS, RATES, st.booleans(), st.text(max_size=3), st.lists(NUMBERS, max_size=2),
+    st.dictionaries(st.sampled_from(["a", "n", "per"]), st.one_of(NUMBERS, st.floats(0.001, 100))),
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(option=st.sampled_from(sorted(OVERRIDABLE)), value=VALUES)
+def test_sql_takes_what_code_may_declare(option: str, value: Any, connection: Connection[Any]) -> None:
+    try:
+        check_option(option, value)
+        fits = True
+    except ValueError:
+        fits = False
+    checked = "select outlast.check_queue_settings(%s::jsonb)"
+    try:
+        connection.execute(checked, (json.dumps({option: value}),))
+        taken = True
+    except errors.InvalidParameterValue:
+        taken = False
+    assert taken == fits
+
+
+def test_what_can_be_set_is_what_may_be_overridden() -> None:
+    settable = {each.name: each for each in SET_QUEUE.arguments if each.setting}
+    assert settable.keys() == OVERRIDABLE <= OPTIONS.keys()
+    for name, each in settable.items():
+        for bound, beyond in ((each.minimum, -1), (each.maximum, 1)):
+            if bound is not None:
+                check_option(name, bound)
+                with pytest.raises(ValueError, match=name):
+                    check_option(name, bound + beyond)
+
+
+# --- pause, resume, drain -----------------------------------------------------------------------------
+
+
+def test_pause_says_who_and_why_and_resume_forgets_it(connection: Connection[Any]) -> None:
+    connection.execute("select outlast.pause_queue('mail', why => 'bounces', by => 'ada')")
+    first = queue(connection)
+    assert (first["paused_by"], first["paused_why"]) == ("ada", "bounces")
+    connection.execute("select outlast.pause_queue('mail', by => 'bob')")
+    again = queue(connection)
+    assert (again["paused_by"], again["paused_why"]) == ("bob", None)
+    assert again["paused_at"] == first["paused_at"] is not None
+    for _ in range(2):
+        connection.execute("select outlast.resume_queue('mail')")
+        found = queue(connection)
+        assert [found[each] for each in found if each.startswith("paused")] == [None] * 3
+
+
+def test_a_key_is_paused_by_itself(connection: Connection[Any]) -> None:
+    connection.execute("update outlast.queues set override = null")
+    connection.execute("insert into outlast.queue_keys (queue, key, weight) values ('mail', 'heavy', 5)")
+    for key in ("acme", "heavy"):
+        connection.execute("select outlast.pause_queue('mail', key => %s, why => 'w', by => 'ada')", (key,))
+    assert queue(connection)["paused_at"] is None
+    connection.execute("select outlast.resume_queue('mail')")
+    keys = (
+        "select key, paused_by, paused_why, weight from outlast.queue_keys where queue = 'mail' order by key"
+    )
+    assert connection.execute(keys).fetchall() == [("acme", "ada", "w", None), ("heavy", "ada", "w", 5)]
+    for key in ("acme", "heavy", "unknown"):
+        connection.execute("select outlast.resume_queue('mail', key => %s)", (key,))
+    assert connection.execute(keys).fetchall() == [("heavy", None, None, 5)]
+    with pytest.raises(errors.InvalidParameterValue, match="key can't be paused alone"):
+        connection.execute("select outlast.pause_queue('plain', key => 'acme')")
+
+
+def test_a_paused_queue_begins_nothing(connection: Connection[Any]) -> None:
+    add(connection, "a")
+    add(connection, "b", queue_key="other")
+    claim = (
+        "select claimed from outlast.claim_queue('mail', 'me', '{f}', 9, 9, 3, 99999, true, 99, 99999, true)"
+    )
+    connection.execute("select outlast.pause_queue('mail')")
+    assert one(connection, claim) == []
+    connection.execute("select outlast.resume_queue('mail'), outlast.pause_queue('mail', key => 'acme')")
+    assert [each["workflow_id"] for each in one(connection, claim)] == ["b"]
+    connection.execute("select outlast.resume_queue('mail', key => 'acme')")
+    assert [each["workflow_id"] for each in one(connection, claim)] == ["a"]
+
+
+def test_drain_cancels_what_has_not_begun(connection: Connection[Any]) -> None:
+    add(connection, "waits")
+    add(connection, "later", claimable_at="2126-01-01T00:00:00Z", rank=None)
+    add(connection, "other", queue_key="other")
+    add(connection, "runs", status="PENDING", owner="me", claimable_at=None, rank=None)
+    add(connection, "sleeps", status="PENDING", claimable_at="2126-01-01T00:00:00Z", rank=None)
+    add(connection, "elsewhere", queue="plain")
+    assert one(connection, "select * from outlast.drain_queue('mail', key => 'other')") == (1, False)
+    assert one(connection, "select * from outlast.drain_queue('mail')") == (2, False)
+    assert one(connection, "select * from outlast.drain_queue('mail')") == (0, False)
+    live = {name for name, status in statuses(connection).items() if status != "CANCELLED"}
+    assert live == {"runs", "sleeps", "elsewhere"}
+    row = one(connection, "select to_json(w) from outlast.workflow_status w where workflow_id = 'waits'")
+    assert row["error"] == {"code": "workflow_cancelled", "message": "the workflow was cancelled"}
+    assert (row["epoch"], row["claimable_at"], row["rank"]) == (1, None, None)
+    assert row["completed_at"] is not None
+
+
+def test_drain_says_whether_more_may_wait(connection: Connection[Any]) -> None:
+    connection.execute(
+        "insert into outlast.workflow_status (workflow_id, function, status, queue, claimable_at)"
+        " select 'w' || n, 'f', 'ENQUEUED', 'mail', now() from generate_series(1, 10001) n"
+    )
+    assert one(connection, "select * from outlast.drain_queue('mail')") == (10_000, True)
+    assert one(connection, "select * from outlast.drain_queue('mail')") == (1, False)
+
+
+# --- what is shown ------------------------------------------------------------------------------------
+
+
+async def test_a_queue_is_shown_with_limits_and_counts(
+    connection: Connection[Any], workflows: PostgresWorkflows
+) -> None:
+    add(connection, "waits")
+    add(connection, "waits too", claimable_at="2026-01-02T00:00:00Z")
+    add(connection, "later", claimable_at="2126-01-01T00:00:00Z", rank=None)
+    add(connection, "runs", status="PENDING", owner="me", claimable_at=None, rank=None)
+    add(connection, "over", status="SUCCESS", claimable_at=None, rank=None)
+    change(connection, {"concurrency": 1}, by="ada", why="because")
+    connection.execute("select outlast.pause_queue('mail', key => 'acme', by => 'bob')")
+    (row,), more = await workflows.listing(QUEUES, {"name": "mail"}, None, 1)
+    assert (row["name"], row["running"], row["ready"], row["waiting"], more) == ("mail", 1, 2, 3, False)
+    assert row["ready_since"].isoformat().startswith("2026-01-01")
+    assert json.loads(row["base"]) == BASE
+    assert json.loads(row["limits"]) == {**BASE, "concurrency": 1}
+    assert (json.loads(row["override"]), row["override_by"]) == ({"concurrency": 1}, "ada")
+    (key,) = json.loads(row["paused_keys"])
+    assert (key["key"], key["paused_by"]) == ("acme", "bob")
+
+
+async def test_queues_are_listed_by_pages_and_whether_they_are_paused(
+    connection: Connection[Any], workflows: PostgresWorkflows
+) -> None:
+    connection.execute("insert into outlast.queues (name, paused_at) values ('night', now())")
+    rows, more = await workflows.listing(QUEUES, {}, None, 2)
+    assert ([each["name"] for each in rows], more) == (["mail", "night"], True)
+    rows, more = await workflows.listing(QUEUES, {}, ("night",), 2)
+    assert ([each["name"] for each in rows], more) == (["plain"], False)
+    for paused, names in ((True, ["night"]), (False, ["mail", "plain"])):
+        rows, _ = await workflows.listing(QUEUES, {"paused": paused}, None, 9)
+        assert [each["name"] for each in rows] == names
+
+
+async def test_counts_stop_at_a_thousand(connection: Connection[Any], workflows: PostgresWorkflows) -> None:
+    connection.execute(
+        "insert into outlast.workflow_status (workflow_id, function, status, queue, claimable_at)"
+        " select 'w' || n, 'f', 'ENQUEUED', 'mail', now() from generate_series(1, 1200) n"
+    )
+    (row,), _ = await workflows.listing(QUEUES, {"name": "mail"}, None, 1)
+    assert (row["ready"], row["waiting"], row["running"]) == (COUNTED_MAX, COUNTED_MAX, 0)
