@@ -11,6 +11,7 @@ import click
 
 from outlast.core.clock import Clock
 from outlast.core.resources import Filter, Kind
+from outlast.core.values import read_value
 from outlast.core.verbs import Argument
 
 DEFAULT = "default"
@@ -77,8 +78,8 @@ class Json(click.ParamType[Any]):
             self.fail(f"this is not JSON: {error}", param, ctx)
 
 
-class Bounded(click.ParamType[Any]):
-    """A value of another type within the bounds of its argument, or `default` where that is taken back."""
+class _Checked(click.ParamType[Any]):
+    """A value of another type as its argument takes it, or `default` where that is taken back."""
 
     def __init__(self, argument: Argument, kind: click.ParamType[Any]) -> None:
         self.name = kind.name
@@ -90,14 +91,10 @@ class Bounded(click.ParamType[Any]):
         if value == DEFAULT and self._argument.nullable:
             return DEFAULT
         found = self._kind.convert(value, param, ctx)
-        size = len(found) if isinstance(found, str) else found
-        least, most = self._argument.minimum, self._argument.maximum
-        bounded = isinstance(size, int | float)
-        if bounded and ((least is not None and size < least) or (most is not None and size > most)):
-            what = "characters" if isinstance(found, str) else "from"
-            span = f"{least or 0:,} to {most:,}" if most is not None else f"{least:,} on"
-            text = f"{span} {what}" if what == "characters" else f"{what} {span}"
-            self.fail(f"{value!r} is out of range: it is {text}", param, ctx)
+        try:
+            read_value(self._argument, found)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
         return found
 
 
@@ -116,7 +113,7 @@ _TYPES: dict[Kind, click.ParamType[Any]] = {
 def kind_of(each: Filter | Argument) -> click.ParamType[Any]:
     """The type of a command's option or argument."""
     kind = _TYPES.get(each.kind, click.STRING)
-    return Bounded(each, kind) if isinstance(each, Argument) else kind
+    return _Checked(each, kind) if isinstance(each, Argument) else kind
 
 
 def sent(each: Argument, value: Any) -> Any:

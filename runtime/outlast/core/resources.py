@@ -219,8 +219,8 @@ EVENTS = Resource(
     columns=(
         Column("number", Kind.COUNT, "Its place among all that the workflow has recorded."),
         Column("event", Kind.TEXT, "Its name."),
-        Column("value", Kind.JSON, recorded=True),
         Column("published_at", Kind.TIMESTAMP),
+        Column("value", Kind.JSON, recorded=True),
     ),
     filters=(Filter("event", Kind.TEXT, "Of this name alone.", "Only events of this name."),),
     order=("number",),
