@@ -210,6 +210,7 @@ def test_sql_changes_what_the_table_says(verb: Verb, connection: Connection[Any]
         connection.execute(insert, (status, status))
         with as_user(connection, {"role": "service_role"}, "service_role"):
             assert connection.execute(change, (status,)).fetchone() == (status in verb.statuses,), status
+    assert verb.change is not None
     query = "select workflow_id, status from outlast.workflow_status"
     for before, after in connection.execute(query).fetchall():
         changed = TRANSITIONS.get((Status(before), verb.change), before)
