@@ -11,14 +11,13 @@ import click
 
 from outlast.core.clock import Clock
 from outlast.core.resources import Filter, Kind
-from outlast.core.values import read_value
+from outlast.core.values import parse_duration, read_value
 from outlast.core.verbs import Argument
 
 DEFAULT = "default"
 """What stands for null: the value is taken back."""
 
-_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
-_SPAN = re.compile(r"(\d{1,9})([smhdw])")
+_AGO = re.compile(r"\d{1,6}[smhdw]")
 
 
 class Time(click.ParamType[str]):
@@ -29,8 +28,8 @@ class Time(click.ParamType[str]):
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """ISO 8601 with a zone."""
         try:
-            if match := _SPAN.fullmatch(value):
-                return (Clock().now() - timedelta(seconds=_seconds(match))).isoformat()
+            if _AGO.fullmatch(value):
+                return (Clock().now() - timedelta(seconds=parse_duration(value))).isoformat()
             return datetime.fromisoformat(value).astimezone().isoformat()
         except (ValueError, OverflowError):
             self.fail(
@@ -45,11 +44,10 @@ class Duration(click.ParamType[float]):
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Seconds."""
-        if match := _SPAN.fullmatch(value):
-            return _seconds(match)
-        if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value):
-            return int(value) if value.isdecimal() else float(value)
-        self.fail(f"{value!r} is no duration: say 90 (seconds), 90s, 5m, 2h or 7d", param, ctx)
+        try:
+            return parse_duration(value)
+        except ValueError:
+            self.fail(f"{value!r} is no duration: say 90 (seconds), 90s, 5m, 2h or 7d", param, ctx)
 
 
 class RateOf(click.ParamType[Any]):
@@ -119,7 +117,3 @@ def kind_of(each: Filter | Argument) -> click.ParamType[Any]:
 def sent(each: Argument, value: Any) -> Any:
     """A value as HTTP takes it."""
     return None if each.nullable and value == DEFAULT else value
-
-
-def _seconds(match: re.Match[str]) -> int:
-    return int(match[1]) * _UNITS[match[2]]

@@ -89,7 +89,7 @@ class Resource(NamedTuple):
     page_rows: int = 1000
     """Rows of a page without `limit`."""
     secret: bool = True
-    """Whether only holders of a secret key may read it."""
+    """Whether only holders of a secret key may read it. A list of all rows takes a `subject` otherwise."""
     one: str = ""
     """What one of them is called, if one can be asked for: `GET PATH/KEY`, `outlast NAME show KEY`."""
     key: str = ""

@@ -10,6 +10,8 @@ from typing import Any
 from outlast.core.resources import Kind
 from outlast.core.verbs import Argument
 
+_DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)\s*([smhdw])?")
+_UNITS_S = {None: 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _DATE_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d(?:\.\d+)?)([Zz]|[+ -]\d\d:\d\d)", re.ASCII)
 _KINDS = {
@@ -60,6 +62,14 @@ def parse_timestamp(text: str) -> datetime:
     # A plus sign that was not percent-encoded arrives as a space.
     offset = match[3].replace(" ", "+").upper().replace("Z", "+00:00")
     return datetime.fromisoformat(f"{match[1]}T{match[2]}{offset}")
+
+
+def parse_duration(text: str) -> float:
+    """Seconds: `90`, `1.5`, `90s`, `5m`, `2h`, `7d`, `1w`. Raises ValueError."""
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise ValueError(text)
+    return (float(match[1]) if "." in match[1] else int(match[1])) * _UNITS_S[match[2]]
 
 
 def _of_type(*types: type) -> Callable[[Argument, Any], Any]:
