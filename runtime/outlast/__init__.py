@@ -28,6 +28,7 @@ from outlast.core.errors import (
 from outlast.sdk.context import Context, context
 from outlast.sdk.deterministic import now, random, uuid4
 from outlast.sdk.http import Headers, HTTPException, Response
+from outlast.sdk.limits import Limit
 from outlast.sdk.messages import receive, send
 from outlast.sdk.publishing import publish
 from outlast.sdk.queues import Debounce, Queue, Rate
@@ -49,6 +50,7 @@ __all__ = [
     "Headers",
     "InvalidInput",
     "KeyReused",
+    "Limit",
     "NonDeterminism",
     "NotSerializable",
     "OutlastError",

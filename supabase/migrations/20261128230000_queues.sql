@@ -39,7 +39,6 @@ comment on column outlast.queues.backlog is 'How many wait, as counted last.';
 create table if not exists outlast.queue_keys (
   queue text not null,
   key text collate "C" not null,
-  weight float8,
   paused_by text,
   paused_at timestamptz,
   paused_why text,
@@ -346,7 +345,7 @@ begin
               where s.queue = claim_queue.name and s.key = k.key and s.at >= t - make_interval(secs => key_rate_s)) end
           )::bigint as free
         from (
-          select u.key, u.n, coalesce(s.weight, (o #>> array['weight', u.key])::float8, 1) as weight
+          select u.key, u.n, coalesce((o #>> array['weight', u.key])::float8, 1) as weight
           from unnest(keys) with ordinality as u (key, n)
           left join outlast.queue_keys s on s.queue = claim_queue.name and s.key = u.key
           -- guard: paused-key-goes-on

@@ -225,10 +225,8 @@ begin
   if resume_queue.key is null then
     update outlast.queues set paused_at = null, paused_by = null, paused_why = null where queues.name = q.name;
   else
-    update outlast.queue_keys k set paused_at = null, paused_by = null, paused_why = null
-    where k.queue = q.name and k.key = resume_queue.key;
     delete from outlast.queue_keys k
-    where k.queue = q.name and k.key = resume_queue.key and k.weight is null;
+    where k.queue = q.name and k.key = resume_queue.key;
   end if;
   perform outlast.tell_due();
   return true;

@@ -96,7 +96,7 @@ class Bench:
             definition.name,
             definition,
             definition.inputs.encode_call(args, kwargs or {}),
-            version=None,
+            version="v1",
             now_s=self.engine.clock.now_s(),
             **others,
         )

@@ -16,6 +16,7 @@ import pytest
 
 from outlast import (
     Debounce,
+    Limit,
     Queue,
     QueueBusy,
     QueueFull,
@@ -46,14 +47,14 @@ class Gauge:
 
     async def run(self, name: Any, key: str = "") -> None:
         self.begun.append(name)
-        for each in ("", key):
+        for each in {"", key}:
             self.running[each] += 1
             self.most[each] = max(self.most[each], self.running[each])
         try:
             await self.gate.wait()
             await asyncio.sleep(0.01)
         finally:
-            for each in ("", key):
+            for each in {"", key}:
                 self.running[each] -= 1
 
 
@@ -412,3 +413,50 @@ async def test_places_of_the_dead_are_free_again(database: str) -> None:
         await holder.abandon()
         gauge.gate.set()
         await all_of(other, ids)
+
+
+def limited(limit: Limit) -> Any:
+    @step(limit=limit)
+    async def call(name: Any) -> Any:
+        await gauge.run(name)
+        return name
+
+    @workflow
+    async def job(name: Any) -> Any:
+        return await call(name)
+
+    return job
+
+
+async def test_no_more_steps_run_at_once_than_their_limit(database: str) -> None:
+    job = limited(Limit("api", concurrency=2))
+    async with bench_on(database, job) as one, bench_on(database, job) as two:
+        ids = [await (one, two)[number % 2].start(job, number) for number in range(8)]
+        await all_of(one, ids)
+    assert gauge.most[""] == 2
+    assert sorted(gauge.begun) == list(range(8))
+
+
+async def test_no_more_steps_begin_than_their_rate_and_a_long_wait_leaves_the_memory(database: str) -> None:
+    job = limited(Limit("api", rate=Rate(1, per=1.5)))
+    async with bench_on(database, job, moment_s=0.1) as bench:
+        first = await bench.start(job, "first")
+        await bench.result(first)
+        second = await bench.start(job, "second")
+        await bench.suspended(second)
+        assert await bench.steps(second) == []
+        assert await bench.result(second) == "second"
+        (one,), (two,) = await bench.steps(first), await bench.steps(second)
+        assert (two["started_at"] - one["started_at"]).total_seconds() > 1.2
+
+
+async def test_a_place_under_a_limit_ends_with_who_holds_it(database: str) -> None:
+    job = limited(Limit("api", concurrency=1))
+    gauge.gate.clear()
+    async with bench_on(database, job) as dying, bench_on(database, job) as bench:
+        await dying.start(job, "first")
+        await dying.until(lambda: gauge.begun == ["first"])
+        second = await bench.start(job, "second")
+        await dying.abandon()
+        gauge.gate.set()
+        assert await bench.result(second) == "second"

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from outlast import context, step, workflow
+from outlast import Queue, context, step, workflow
 from outlast.core.budget import weigh
 from outlast.core.errors import UsageError
 from outlast.core.observations import LoopFailed, QueueConsumed, QueueRefused, WorkflowStarted
@@ -508,3 +508,33 @@ async def test_what_there_is_no_memory_for_leaves_the_queue_when_it_has_waited(
         await bench.until(drained)
         go.set()
         await all_ended(bench, 21)
+
+
+async def test_messages_wait_for_their_turn_where_their_queue_has_limits(queue_database: str) -> None:
+    running: list[int] = []
+    most = 0
+
+    @step
+    async def work() -> None:
+        nonlocal most
+        running.append(1)
+        most = max(most, len(running))
+        await asyncio.sleep(0.02)
+        running.pop()
+
+    @workflow(queue=Queue("pgmq:orders", concurrency=2, key="sku", per_key=1))
+    async def bounded(sku: str) -> str:
+        await work()
+        return sku
+
+    async with engine_on(queue_database, bounded) as bench:
+        sent = [await send(bench, json.dumps({"sku": str(number % 3)})) for number in range(9)]
+        ids = [f"pgmq:orders:{each}" for each in sent]
+        assert [await result(bench, each) for each in ids] == [str(number % 3) for number in range(9)]
+        rows = [await bench.row(each) for each in ids]
+        assert [row["queue_key"] for row in rows] == [str(number % 3) for number in range(9)]
+        # A call of the same function waits with them.
+        by_call = await bench.start(bounded, sku="1")
+        assert await bench.result(by_call) == "1"
+        assert (await bench.row(by_call))["queue"] == "pgmq:orders"
+    assert most == 2

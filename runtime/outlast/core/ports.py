@@ -259,6 +259,15 @@ class QueueStore(Protocol):
         """Let a workflow enter its queue by its door. Raises Unreachable (in doubt), BadData."""
         ...
 
+    async def take_limit(
+        self, name: str, options: Mapping[str, Any], workflow_id: str, epoch: int, step_id: str
+    ) -> float | None:
+        """Take a place for a step under a named limit: None; else in how many seconds to ask again.
+
+        Raises Unreachable; then the same may be asked again.
+        """
+        ...
+
     async def declare(self, queues: Sequence[DeclaredQueue]) -> None:
         """Make known what code says of these queues. Raises Unreachable."""
         ...
@@ -274,10 +283,14 @@ class MessageQueueStore(Protocol):
         room: int,
         version: str | None = None,
         timeout_s: float | None = None,
+        *,
+        waits: bool = False,
+        key: str | None = None,
     ) -> list[ClaimedWorkflow]:
         """Turn at most `room` messages into claimed workflows of `function`, and delete them, in one commit.
 
-        `version` is of the function's file; `timeout_s` counts from now.
+        `version` is of the function's file; `timeout_s` counts from now. With `waits` they are not claimed:
+        they wait for their turn in the queue, by what they have at the path `key`.
 
         Raises Unreachable (in doubt: what was committed is released later, as its owner doesn't know it)
         and QueueUnusable.

@@ -160,6 +160,15 @@ def check_together(options: Options) -> None:
         raise ValueError("on_busy needs exclusive=True: without it no key is busy")
 
 
+def check_consumed(options: Options, consumes: str | None) -> None:
+    """Raise ValueError for what a Supabase Queue can't have: its messages are kept, whatever the limits."""
+    for name in ("drop", "debounce", "on_busy", "batch", "max_backlog"):
+        if consumes is not None and name in options:
+            raise ValueError(f"{name} is not for a Supabase Queue: its messages wait there for their turn")
+    if consumes is not None and options.get("key") is True:
+        raise ValueError("key is a dotted path into the message where the queue is a Supabase Queue")
+
+
 def has_door(options: Options) -> bool:
     """Whether calls are let in one at a time: what is counted before them must hold until their commit."""
     return (

@@ -58,6 +58,7 @@ class Engine:
             journal=self._journal,
             lease=self._lease,
             transactions=store.transactions,
+            queues=store.queues,
             clock=self.clock,
             observe=observe,
             step_threads=self._step_threads,
@@ -123,6 +124,7 @@ class Engine:
             budget,
             self._used_bytes,
             self._membership.load,
+            lambda: self._queued(self.clock.now_s()),
             observe,
         )
 

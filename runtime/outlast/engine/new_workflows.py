@@ -42,6 +42,8 @@ def new_workflow(
         own_s = now_s + definition.timeout_s
         ends_by_s = own_s if ends_by_s is None else min(own_s, ends_by_s)
     queue: Queue | None = placement.queue or definition.queue
+    if queue is not None and queue.consumes is not None and not queue.options:
+        queue = None  # without limits only its messages are in it
     if queue is None and placement.priority:
         raise UsageError(f"a priority counts within a queue, and {function} is in none")
     return NewWorkflow(

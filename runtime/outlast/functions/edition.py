@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 from outlast.functions.blame import blame
+from outlast.functions.conflicts import refuse_conflicts
 from outlast.functions.declared import NOTHING, Declarations, Declared
 from outlast.functions.folder import ROOT, Folder, Source, Unit, show_path
 from outlast.functions.imports import Outline, dependencies, outline_of
@@ -38,7 +39,8 @@ def make_edition(folder: Folder, former: Edition, shelf: Shelf) -> Edition:
     owns = _owns(folder.declarations, former)
     nodes = _nodes(folder, former.nodes, owns, shelf)
     shelf.replace(nodes)
-    files = {name: _file(folder, unit, nodes, owns) for name, unit in sorted(folder.functions.items())}
+    units = sorted(folder.functions.items())
+    files = refuse_conflicts((_file(folder, unit, nodes, owns) for _, unit in units), folder.root)
     for node in nodes.values():
         node.forget_failure()
     routes = Routes(files.values())

@@ -44,6 +44,12 @@ class FunctionFile:
     enabled: bool = True
     """False: it isn't imported, and answers as if it weren't there."""
 
+    def workflows(self) -> list[WorkflowDefinition]:
+        """Those it offers, private ones too."""
+        offer = self.offer
+        offered = [offer.main, *offer.others.values(), *offer.private.values()]
+        return [each for each in offered if isinstance(each, WorkflowDefinition)]
+
 
 class Routes:
     """All names of one version of the folder."""

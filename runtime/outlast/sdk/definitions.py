@@ -12,6 +12,7 @@ from outlast.core.retry import RetryPolicy
 from outlast.sdk.auth import AuthMode
 from outlast.sdk.environment import Own, current_environment
 from outlast.sdk.inputs import Inputs
+from outlast.sdk.limits import Limit
 from outlast.sdk.queues import Queue
 from outlast.sdk.webhooks import Webhook
 
@@ -30,6 +31,8 @@ class StepDefinition:
     codec: Codec
     visible: bool = False
     """Whether users see what it returned in their workflows."""
+    limit: Limit | None = None
+    """Under which it takes a place before it begins."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from outlast.core.errors import UsageError
-from outlast.core.queues import BACKLOG_MAX, check_option, check_together
+from outlast.core.queues import BACKLOG_MAX, check_consumed, check_option, check_together
 from outlast.sdk.durations import Duration, positive_seconds_of
 
 PREFIX = "pgmq:"
@@ -69,7 +70,7 @@ class Queue:
     Raises UsageError for options that can't be, or don't go together.
     """
 
-    __slots__ = ("key", "name", "options")
+    __slots__ = ("key", "name", "options", "place")
 
     def __init__(
         self,
@@ -90,6 +91,9 @@ class Queue:
         start_within: Duration | None = None,
     ) -> None:
         what = f"Queue({name!r})"
+        frame = sys._getframe(1)
+        self.place = frame.f_code.co_filename, frame.f_lineno
+        """File and line where it is made."""
         self.name = _check_name(name)
         self.key = key if callable(key) else None
         """The function of the workflow's arguments that gives the key, if it is one."""
@@ -103,7 +107,7 @@ class Queue:
             "on_busy": None if on_busy == "wait" else on_busy,
             **{each: _document(rate, Rate, each, what) for each, rate in rates.items()},
             "debounce": _document(debounce, Debounce, "debounce", what),
-            "weight": None if weight is None else dict(weight),
+            "weight": dict(weight) if isinstance(weight, Mapping) else weight,
             "max_backlog": None if max_backlog == BACKLOG_MAX else max_backlog,
             "start_within": positive_seconds_of(start_within, f"{what}: start_within"),
         }
@@ -113,6 +117,7 @@ class Queue:
             for option, value in self.options.items():
                 check_option(option, value)
             check_together(self.options)
+            check_consumed(self.options, self.consumes)
         except ValueError as error:
             raise UsageError(f"{what}: {error}") from None
 
@@ -126,13 +131,20 @@ class Queue:
         return self.name.removeprefix(PREFIX) if self.name.startswith(PREFIX) else None
 
 
-def queue_of(queue: Queue | str | None, what: str) -> Queue | None:
-    """What `queue=` means: a Queue, or the name of one. Raises UsageError."""
+def queue_of(queue: Queue | str | None) -> Queue | None:
+    """What `start(queue=)` means: a Queue, or the name of one. Raises UsageError."""
+    return queue if queue is None or isinstance(queue, Queue) else Queue(queue)
+
+
+def declared_queue(queue: Queue | str | None) -> Queue | None:
+    """What `workflow(queue=)` means: a Queue, or a Supabase Queue by its name. Raises UsageError."""
+    if isinstance(queue, str) and queue.startswith(PREFIX):
+        return Queue(queue)
     if queue is None or isinstance(queue, Queue):
         return queue
-    if isinstance(queue, str):
-        return Queue(queue)
-    raise UsageError(f"{what} takes a Queue, or the name of one, not {queue!r:.100}")
+    raise UsageError(
+        f'workflow(queue) takes a Queue, or names a Supabase Queue, "pgmq:NAME", not {queue!r:.100}'
+    )
 
 
 def _check_name(name: str) -> str:
@@ -148,6 +160,11 @@ def _check_name(name: str) -> str:
             f'that of a Supabase Queue is "pgmq:NAME"; not {name!r:.100}'
         )
     return name
+
+
+def rate_document(value: Any, option: str, what: str) -> dict[str, Any] | None:
+    """A rate as the database knows it. Raises UsageError."""
+    return _document(value, Rate, option, what)
 
 
 def _document(value: Any, kind: type[Rate | Debounce], option: str, what: str) -> dict[str, Any] | None:

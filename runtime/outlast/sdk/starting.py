@@ -185,7 +185,7 @@ def _take_placement(name: str, workflow: WorkflowDefinition, kwargs: Kwargs) -> 
     }
     if not given:
         return USUAL
-    queue = queue_of(given.get("queue"), f"{name}(queue)")
+    queue = queue_of(given.get("queue"))
     delay, priority = given.get("delay"), given.get("priority", 0)
     try:
         check_priority(priority)

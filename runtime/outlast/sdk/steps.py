@@ -14,6 +14,7 @@ from outlast.core.storable import check_text
 from outlast.sdk.calls import ask
 from outlast.sdk.definitions import StepDefinition, is_async
 from outlast.sdk.durations import Duration, positive_seconds_of, seconds_of
+from outlast.sdk.limits import Limit, limit_of
 from outlast.sdk.operations import Step
 from outlast.sdk.running import Line, line_here
 
@@ -89,6 +90,7 @@ def step(
     backoff_max: Duration = 60.0,
     retry_on: type[Exception] | RetryOn = (Exception,),
     timeout: Duration | None = None,
+    limit: Limit | None = None,
     visible: bool = False,
 ) -> StepDecorator: ...
 def step(
@@ -102,6 +104,7 @@ def step(
     backoff_max: Duration = 60.0,
     retry_on: type[Exception] | RetryOn = (Exception,),
     timeout: Duration | None = None,
+    limit: Limit | None = None,
     visible: bool = False,
 ) -> Any:
     """Make a function a step: at least once until its output is recorded, never again after.
@@ -109,12 +112,14 @@ def step(
     Retrying is asked for: `max_attempts` counts the first try too. Between attempts it waits `backoff`,
     growing by `backoff_factor` up to `backoff_max`, with jitter. `retry_on` names the exceptions (or is a
     predicate) worth another try. `timeout` bounds each attempt; a `def` step's thread can't be ended, only
-    left behind. `visible=True` shows users what it returned in their workflows. Outside a workflow a step is
-    a plain call. Raises UsageError for options that can't work.
+    left behind. `limit` is a `Limit` that it takes a place under before it begins. `visible=True` shows users
+    what it returned in their workflows. Outside a workflow a step is a plain call. Raises UsageError for
+    options that can't work.
     """
     policy = retry_policy("step", max_attempts, backoff, backoff_factor, backoff_max, retry_on)
     timeout_s = positive_seconds_of(timeout, "step(timeout)")
     refuse_unless_bool(visible, "step(visible)")
+    place = limit_of(limit, "step(limit)")
 
     def decorate(wrapped: Callable[..., Any]) -> AsyncStep[..., Any] | SyncStep[..., Any]:
         refuse_non_function(wrapped, "step")
@@ -128,6 +133,7 @@ def step(
             timeout_s=timeout_s,
             codec=Codec(return_annotation(wrapped), of=f"the result of step {given!r}"),
             visible=visible,
+            limit=place,
         )
         return AsyncStep(definition) if definition.is_async else SyncStep(definition)
 

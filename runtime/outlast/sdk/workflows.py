@@ -13,7 +13,7 @@ from outlast.sdk.definitions import METHODS, HandlerDefinition, WorkflowDefiniti
 from outlast.sdk.durations import Duration, positive_seconds_of
 from outlast.sdk.http import Response
 from outlast.sdk.inputs import Inputs
-from outlast.sdk.queues import Queue, queue_of
+from outlast.sdk.queues import Queue, declared_queue
 from outlast.sdk.recorded import asked_headers
 from outlast.sdk.steps import refuse_method, refuse_non_function
 from outlast.sdk.webhooks import Webhook, check_webhook
@@ -91,8 +91,8 @@ def workflow(
     of a running call instead of waiting with it. `timeout` bounds the whole, sleeps and recoveries included.
     `methods` are the HTTP methods it answers. `webhook` (`standard_webhook`, `database_webhook`) lets in
     verified deliveries alone; such a function answers POST, unless `methods` says otherwise.
-    `queue` is the `Queue` in which its workflows wait for their turn, or the name of one; "pgmq:NAME" starts
-    it for each message of that Supabase Queue, too. `steps_visible=True` lets users see what the steps of
+    `queue` is the `Queue` in which its workflows wait for their turn; "pgmq:NAME" starts it for each message
+    of that Supabase Queue, too. `steps_visible=True` lets users see what the steps of
     their workflows returned; else they see names, times and status. `headers` names further header fields of
     the request that are stored for it. `body_bytes_max` is how large a body it takes, where the host's
     default doesn't suit; the host bounds that, too. Raises UsageError for options that can't work.
@@ -107,7 +107,7 @@ def workflow(
     modes = auth_modes(auth, "workflow")
     check_webhook(webhook, "workflow", auth)
     allowed = _methods(methods, "workflow", webhook)
-    place = queue_of(queue, "workflow(queue)")
+    place = declared_queue(queue)
     asked = asked_headers(headers)
     _check_body_bytes_max(body_bytes_max, "workflow")
 

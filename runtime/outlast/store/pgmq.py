@@ -13,6 +13,9 @@ from outlast.store.repeatable import rows_of
 
 _SQL = load("pgmq.sql")
 
+WAITING_MAX = 100
+"""So many wait for their turn as workflows where a queue has limits; further messages stay in the queue."""
+
 _SWITCH_ON = "switch Queues on in Supabase's dashboard, or `create extension pgmq`"
 _REMEDIES: dict[type[DatabaseError], str] = {
     errors.InvalidSchemaName: _SWITCH_ON,
@@ -39,6 +42,9 @@ class PostgresMessageQueues:
         room: int,
         version: str | None = None,
         timeout_s: float | None = None,
+        *,
+        waits: bool = False,
+        key: str | None = None,
     ) -> list[ClaimedWorkflow]:
         """See MessageQueueStore. Run twice it takes twice as many messages, and returns the second ones."""
         parameters = {
@@ -48,6 +54,9 @@ class PostgresMessageQueues:
             "version": version,
             "timeout": timeout_s,
             "instance": self._instance_id,
+            "waits": waits,
+            "waiting_max": WAITING_MAX,
+            "key": key,
         }
         try:
             rows = await rows_of(self._pool, _SQL["consume"], parameters)
@@ -62,7 +71,10 @@ class PostgresMessageQueues:
             raise
         if rows[0]["workflow_id"] is not None:
             faults.reach("consume.after_commit")
-        return [ClaimedWorkflow(*row.values()) for row in rows if row["workflow_id"] is not None]
+        claimed = [ClaimedWorkflow(*row.values()) for row in rows if row["workflow_id"] is not None]
+        for each in claimed:
+            each.queue = f"pgmq:{queue}"
+        return claimed
 
 
 def _text(error: DatabaseError) -> str:

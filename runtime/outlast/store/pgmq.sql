@@ -15,7 +15,15 @@ with limited as materialized (
   from limited
   cross join (select null::jsonb as headers) as older
   cross join lateral pgmq.read(
-    %(queue)s, 30, case when limited.lock_timeout is null then 0 else %(room)s::integer end) as r
+    %(queue)s, 30, case
+      when limited.lock_timeout is null then 0
+      when %(waits)s then least(%(room)s::integer, %(waiting_max)s - (
+        select count(*)::integer from (
+          select from outlast.workflow_status w
+          where w.queue = 'pgmq:' || %(queue)s and w.owner is null and w.claimable_at is not null
+          limit %(waiting_max)s
+        ) as waiting))
+      else %(room)s::integer end) as r
 ), numbered as (
   -- A queue that was dropped and created again counts from 1 again: the first id may be of another message, the
   -- second can't be.
@@ -40,12 +48,15 @@ with limited as materialized (
   select
     n.workflow_id, %(function)s as function, document as input, null as request, null as idempotency_key,
     null as fingerprint, null as subject,
-    '{"role":"service_role","outlast":{"mode":"queue","key":null}}' as claims, n.queue, '' as queue_key, 0 as priority,
-    0 as delay, null as tick,
+    '{"role":"service_role","outlast":{"mode":"queue","key":null}}' as claims, n.queue,
+    -- With limits it waits for its turn. Messages without a key have turns together.
+    case when %(key)s::text is not null then coalesce(left(outlast.key_of(document, %(key)s), 255), '') else '' end
+      as queue_key,
+    0 as priority, 0 as delay, null as tick,
     jsonb_strip_nulls(jsonb_build_object(
       'msg_id', n.msg_id, 'enqueued_at', n.enqueued_at, 'read_ct', n.read_ct, 'headers', n.headers)) as attributes,
     %(version)s as version, null as parent, now() + make_interval(secs => %(timeout)s) as deadline,
-    null::bigint as nonce, %(instance)s as owner, now() as at,
+    null::bigint as nonce, case when not %(waits)s then %(instance)s end as owner, now() as at,
     -- include: start.sql load_bytes
     as load_bytes
   from named n

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from psycopg import errors
 from pydantic_core import to_json
@@ -29,6 +30,21 @@ class PostgresQueues:
         except (errors.DataError, errors.IntegrityError, errors.RaiseException, UnicodeEncodeError) as error:
             raise BadData(str(error).strip().partition("\n")[0]) from error
         return Entered(**row)
+
+    async def take_limit(
+        self, name: str, options: Mapping[str, Any], workflow_id: str, epoch: int, step_id: str
+    ) -> float | None:
+        """See QueueStore."""
+        parameters = {
+            "name": name,
+            "options": to_json(options).decode(),
+            "workflow_id": workflow_id,
+            "epoch": epoch,
+            "step_id": step_id,
+        }
+        (row,) = await rows_of(self._pool, _SQL["take_limit"], parameters)
+        wait_s: float | None = row["wait_s"]
+        return wait_s
 
     async def declare(self, queues: Sequence[DeclaredQueue]) -> None:
         """See QueueStore."""

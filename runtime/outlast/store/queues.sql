@@ -21,3 +21,7 @@ on conflict (name) do update
   set base = excluded.base, functions = excluded.functions, declared_at = excluded.declared_at
   where q.base::jsonb <> excluded.base::jsonb or q.functions <> excluded.functions or q.declared_at is null
 returning q.name
+
+-- name: take_limit
+select outlast.take_limit(
+  %(name)s, %(options)s::json, %(workflow_id)s, %(epoch)s::bigint, %(step_id)s) as wait_s

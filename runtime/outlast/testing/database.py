@@ -35,6 +35,7 @@ class Database:
         self.letters: list[Letter] = []
         self.effects: list[Any] = []
         self.queues: dict[str, QueueRow] = {}
+        self.limit_uses: dict[str, dict[tuple[str, int, str], float]] = {}
         self.attached: dict[str, tuple[str, NewWorkflow]] = {}
         """By id, the workflow that stands for a call, and the call."""
         self.sessions: dict[int, float] = {}

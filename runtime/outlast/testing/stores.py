@@ -132,6 +132,9 @@ class NoQueues:
         room: int,
         version: str | None = None,
         timeout_s: float | None = None,
+        *,
+        waits: bool = False,
+        key: str | None = None,
     ) -> list[ClaimedWorkflow]:
         """See MessageQueueStore."""
         raise AssertionError(queue)

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 from outlast.core.clock import Clock
 from outlast.core.observations import Observer
 from outlast.core.placement import USUAL, Placement
-from outlast.core.ports import TransactionStore
+from outlast.core.ports import QueueStore, TransactionStore
 from outlast.engine.journal import Journal
 from outlast.engine.lease import Lease
 from outlast.engine.waits.messages import Delivery
@@ -52,6 +52,7 @@ class Services:
     journal: Journal
     lease: Lease
     transactions: TransactionStore
+    queues: QueueStore
     clock: Clock
     observe: Observer
     step_threads: ThreadPoolExecutor

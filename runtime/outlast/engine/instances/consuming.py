@@ -69,8 +69,10 @@ class Consumer:
         budget: Budget,
         used: Callable[[int], int],
         load: Callable[[list[ClaimedWorkflow], int], None],
+        queued: Callable[[], None],
         observe: Observer,
     ) -> None:
+        self._queued = queued
         self._store = store
         self._catalog = catalog
         self._lease = lease
@@ -111,13 +113,15 @@ class Consumer:
         (function,) = functions
         definition = self._catalog.workflow(function)
         timeout_s = None if definition is None else definition.timeout_s
+        options = {} if definition is None or definition.queue is None else definition.queue.options
+        waits, key = bool(options), options.get("key")
         # As it stood before: what is inserted in another term of the lease may be somebody else's by now.
         term, began = self._lease.term, monotonic()
         limit_s = LOOK_LIMIT_S if room > 1 else LONE_LOOK_LIMIT_S
         try:
             async with asyncio.timeout(limit_s):
                 workflows = await self._store.consume(
-                    queue, function, room, self._catalog.version(function), timeout_s
+                    queue, function, room, self._catalog.version(function), timeout_s, waits=waits, key=key
                 )
         except QueueUnusable as reason:
             self._refuse(queue, str(reason), reason.remedy)
@@ -134,10 +138,13 @@ class Consumer:
         if self._refused.pop(queue, None) is not None:
             self._observe(QueueConsumed(queue))
         if workflows:
-            self._observe(WorkflowsClaimed(tuple(each.workflow_id for each in workflows)))
             for each in workflows:
                 self._observe(WorkflowStarted(each.workflow_id, function, "queue"))
-            self._load(workflows, term)
+            if waits:
+                self._queued()
+            else:
+                self._observe(WorkflowsClaimed(tuple(each.workflow_id for each in workflows)))
+                self._load(workflows, term)
         return len(workflows) == room
 
     def _room_for(self, known: _Queue) -> int:

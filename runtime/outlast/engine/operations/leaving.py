@@ -29,7 +29,7 @@ def leave(execution: Execution) -> None:
     for call in waiting.take_fresh():
         long = (call.wake_s or 0.0) > _soon_s(execution)
         # guard: sleep-unsaved
-        if long and not call.saved and call.operation.kind != kinds.TIMER:
+        if long and not call.saved and call.operation.kind in (kinds.SLEEP, kinds.RECEIVE):
             call.saved = True
             _ = execution.recording.write(_record(call))
 
@@ -75,7 +75,9 @@ def _suspend(execution: Execution) -> None:
     waiting, deadline_s = execution.waiting, execution.deadline_s
     wake_s = waiting.nearest_s() if deadline_s is None else min(waiting.nearest_s(), deadline_s)
     execution.suspension = Suspension(wake_s, _awaits(execution))
-    execution.unsaved = [_record(call) for call in waiting.calls.values() if not call.saved]
+    # A step that waits for its limit has begun nothing: it asks again.
+    waits = (call for call in waiting.calls.values() if call.operation.kind in kinds.WAITS)
+    execution.unsaved = [_record(call) for call in waits if not call.saved]
     execution.stop(Suspended("the workflow sleeps"))
 
 

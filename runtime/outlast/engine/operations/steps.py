@@ -11,6 +11,7 @@ from outlast.engine.execution.calls import PendingCall, Success
 from outlast.engine.execution.execution import Execution
 from outlast.engine.operations.attempts import Attempts, TooLate, in_time
 from outlast.engine.operations.beginning import may_begin_again
+from outlast.engine.operations.limiting import Place
 from outlast.sdk.operations import Args, Kwargs, Step
 
 
@@ -18,7 +19,11 @@ def begin(execution: Execution, call: PendingCall) -> None:
     """See operations.table."""
     assert isinstance(call.operation, Step)
     step = call.operation.definition
-    Attempts(execution, call, _run, step.retry, step.timeout_s, "step").begin()
+    attempts = Attempts(execution, call, _run, step.retry, step.timeout_s, "step")
+    if step.limit is None:
+        attempts.begin()
+    else:
+        Place(execution, call, step.limit, attempts.begin).ask()
 
 
 def value(call: PendingCall, record: StepRecord) -> Any:

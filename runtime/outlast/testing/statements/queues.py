@@ -27,6 +27,28 @@ class QueueStatements:
         for each in queues:
             self._db.queue(each.name).options = dict(each.options)
 
+    def take_limit(
+        self, name: str, options: Mapping[str, Any], workflow_id: str, epoch: int, step_id: str
+    ) -> float | None:
+        """`take_limit`."""
+        uses = self._db.limit_uses.setdefault(name, {})
+        now = max([self._db.now(), *uses.values()])
+        if (workflow_id, epoch, step_id) in uses:
+            return None
+        if sum(map(self._holds, uses)) >= options.get("concurrency", math.inf):
+            return 0.2
+        held_until = _held_until(options.get("rate"), sorted(uses.values()), now)
+        if held_until > now:
+            return held_until - now
+        uses[workflow_id, epoch, step_id] = now
+        return None
+
+    def _holds(self, use: tuple[str, int, str]) -> bool:
+        workflow_id, epoch, step_id = use
+        row = self._db.workflows.get(workflow_id)
+        held = row is not None and row.owner is not None and row.epoch == epoch
+        return held and (workflow_id, step_id) not in self._db.records
+
     def enqueue(self, new: NewWorkflow, nonce: int) -> Entered:
         """`enqueue`: by the rules of the queue's door."""
         assert new.queue is not None

@@ -1,0 +1,105 @@
+"""Queues that files declare: what can't be is refused when the file is loaded, with file, line and remedy."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.functions.conftest import Project
+
+HEAD = "from outlast import Debounce, Limit, Queue, Rate, step, workflow\n"
+WORKFLOW = "\n@workflow(queue={queue})\nasync def {name}(key: str) -> None: ...\n"
+
+
+def file_of(project: Project, name: str, queue: str, head: str = "") -> None:
+    project.write(f"{name}.py", HEAD + head + WORKFLOW.format(queue=queue, name=name))
+
+
+@pytest.mark.parametrize(
+    ("queue", "problem"),
+    [
+        ("Queue('a b')", "a queue's name is a letter"),
+        ("Queue('pgmq:A B')", "a Supabase Queue is"),
+        ("Queue(7)", "a queue's name"),
+        ("7", "takes a Queue, or names a Supabase Queue"),
+        ("'mail'", "takes a Queue, or names a Supabase Queue"),
+        ("Queue('q', concurrency=0)", "concurrency is a whole number from 1"),
+        ("Queue('q', concurrency=2.5)", "concurrency is a whole number"),
+        ("Queue('q', concurrency=True)", "concurrency is a whole number"),
+        ("Queue('q', per_instance=-1)", "per_instance is a whole number"),
+        ("Queue('q', per_key=1)", "per_key needs key"),
+        ("Queue('q', rate_per_key=Rate(1, per=1))", "rate_per_key needs key"),
+        ("Queue('q', weight={'a': 2})", "weight needs key"),
+        ("Queue('q', key='a', weight={'a': 0})", "a weight that is not between"),
+        ("Queue('q', key='a', weight=5)", "weight"),
+        ("Queue('q', key='a..b')", "key is a dotted path"),
+        ("Queue('q', key=5)", "key is a dotted path"),
+        ("Queue('q', on_busy='skip')", "on_busy needs exclusive"),
+        ("Queue('q', exclusive=True, on_busy='never')", "on_busy is one of"),
+        ("Queue('q', exclusive='yes')", "exclusive is true or false"),
+        ("Queue('q', rate=5)", "rate takes a Rate"),
+        ("Queue('q', rate=Rate(0, per=1))", "rate has a 'n' that is a whole number"),
+        ("Queue('q', rate=Rate(10_001, per=1))", "rate has a 'n' that is a whole number"),
+        ("Queue('q', rate=Rate(1, per=0))", "must be longer than 0 s"),
+        ("Queue('q', rate=Rate(1, per='1m'))", "seconds or a timedelta"),
+        ("Queue('q', rate=Rate(1, per=1), drop=Rate(1, per=1))", "rate and drop don't go together"),
+        ("Queue('q', debounce=5)", "debounce takes a Debounce"),
+        ("Queue('q', debounce=Debounce(quiet=5, at_most=1))", "no shorter than quiet"),
+        ("Queue('q', max_backlog=0)", "max_backlog is a whole number"),
+        ("Queue('q', start_within=0)", "must be longer than 0 s"),
+        ("Queue('pgmq:q', drop=Rate(1, per=1))", "drop is not for a Supabase Queue"),
+        ("Queue('pgmq:q', key=lambda key: key)", "key is a dotted path into the message"),
+    ],
+)
+def test_what_a_queue_can_not_be(project: Project, queue: str, problem: str) -> None:
+    file_of(project, "job", queue)
+    project.catalog.load()
+    (file,) = project.catalog.files()
+    assert file.error is not None
+    assert re.match(r"functions/job\.py:\d+: UsageError: ", file.error), file.error
+    assert problem in file.error, file.error
+
+
+@pytest.mark.parametrize(
+    ("limit", "problem"),
+    [
+        ("5", "takes a Limit"),
+        ("Limit('a b', concurrency=1)", "a limit's name is a letter"),
+        ("Limit('a')", "limits nothing"),
+        ("Limit('a', concurrency=0)", "concurrency is a whole number"),
+        ("Limit('a', rate=7)", "rate takes a Rate"),
+    ],
+)
+def test_what_a_limit_can_not_be(project: Project, limit: str, problem: str) -> None:
+    project.write("job.py", f"{HEAD}\n@step(limit={limit})\nasync def one() -> None: ...\n")
+    project.catalog.load()
+    (file,) = project.catalog.files()
+    assert file.error is not None
+    assert re.match(r"functions/job\.py:\d+: UsageError: ", file.error), file.error
+    assert problem in file.error, file.error
+
+
+def test_two_definitions_of_one_name_are_refused(project: Project) -> None:
+    file_of(project, "a", "mail", "mail = Queue('mail', concurrency=1)\n")
+    file_of(project, "b", "mail", "\nmail = Queue('mail', concurrency=2)\n")
+    project.catalog.load()
+    good, bad = project.catalog.files()
+    assert good.error is None
+    assert bad.error == (
+        "functions/b.py:3: UsageError: queue 'mail' is defined otherwise at functions/a.py:2; "
+        "define it once, and import it from there"
+    )
+    assert [(each.name, each.options, each.functions) for each in project.catalog.queues()] == [
+        ("mail", {"concurrency": 1}, ("a",))
+    ]
+
+
+def test_one_definition_may_be_imported_or_said_twice(project: Project) -> None:
+    file_of(project, "a", "mail", "mail = Queue('mail', concurrency=1)\n")
+    file_of(project, "b", "mail", "from functions.a import mail\n")
+    file_of(project, "c", "Queue('mail', concurrency=1)")
+    project.catalog.load()
+    assert [file.error for file in project.catalog.files()] == [None] * 3
+    (queue,) = project.catalog.queues()
+    assert (queue.options, queue.functions) == ({"concurrency": 1}, ("a", "b", "c"))
