@@ -151,7 +151,7 @@ def test_exclusive_is_held_by_who_began_then_by_who_came_first(connection: Conne
 
 
 def test_rates_say_when_the_next_may_begin(connection: Connection[Any]) -> None:
-    declare(connection, rate={"n": 2, "per": 60}, rate_per_key={"n": 1, "per": 30})
+    declare(connection, rate={"n": 2, "per": 60.0}, rate_per_key={"n": 1, "per": 30})
     add(connection, "w")
     started(connection, 10, "other")
     assert reasons(connection) == ("its turn in mail, since T",) * 2
@@ -173,3 +173,17 @@ def test_a_smooth_rate_is_one_at_a_time(connection: Connection[Any]) -> None:
         assert one(connection, "select outlast.waiting_on('w')") == "rate mail 60/3600 s, next in 50 s"
     connection.execute("update outlast.queue_starts set at = now() - interval '61 s'")
     assert reasons(connection)[0] == "its turn in mail, since T"
+
+
+def test_a_limit_of_steps(connection: Connection[Any]) -> None:
+    awaits = json.dumps({"mail": 2**62, "topics": [], "limits": ["api"]})
+    add(connection, "w", queue=None, status="PENDING", claimable_at="2126-01-01T00:00:00Z", awaits=awaits)
+    options = json.dumps({"concurrency": 1, "rate": {"n": 5, "per": 60.0}})
+    assert reasons(connection) == ("limit api, asks again at T", "limit api")
+    connection.execute("insert into outlast.queues (name, base) values ('step:api', %s)", (options,))
+    assert reasons(connection) == ("limit api 5/60 s, asks again at T", "limit api")
+    runs(connection, "x", queue=None, epoch=1)
+    connection.execute("select outlast.take_limit('api', (select base from outlast.queues), 'x', 1, '1')")
+    assert reasons(connection) == ("limit api 1/1, asks again at T", "limit api")
+    connection.execute("select outlast.pause_queue('step:api', by => 'ada', why => 'w')")
+    assert reasons(connection) == ("paused by ada: w", "paused")

@@ -240,7 +240,7 @@ QUEUES = Resource(
     schema="Queue",
     columns=(
         Column("name", Kind.TEXT),
-        Column("running", Kind.COUNT_AT_LEAST, "How many an instance runs now."),
+        Column("running", Kind.COUNT_AT_LEAST, "How many run now: of a limit of steps, steps."),
         Column("ready", Kind.COUNT_AT_LEAST, "How many could begin now, were it their turn."),
         Column("waiting", Kind.COUNT_AT_LEAST, _WAITING),
         _nullable(
