@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from outlast.core.records import DeclaredQueue
+from outlast.core.schedules import Declared
 from outlast.engine.engine import Engine
 from outlast.engine.options import EngineOptions
 from outlast.functions.queues import declared_queues
+from outlast.functions.schedules import schedules_of
 from outlast.host.collector import collect_seldom
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.workflows import Workflow
@@ -47,6 +49,14 @@ class Functions:
     def queues(self) -> Sequence[DeclaredQueue]:
         """See core.ports.Catalog."""
         return list(declared_queues(self._workflows).values())
+
+    def schedules(self) -> Sequence[Declared]:
+        """See core.ports.Catalog."""
+        return schedules_of(self._workflows, {})
+
+    def broken_files(self) -> Sequence[str]:
+        """See core.ports.Catalog."""
+        return ()
 
 
 @contextlib.asynccontextmanager

@@ -15,6 +15,7 @@ from outlast.core.errors import (
     QueueKeyMissing,
     RateLimited,
     RecoveryExhausted,
+    ScheduleNotFound,
     ShuttingDown,
     StepFailed,
     UsageError,
@@ -33,9 +34,11 @@ from outlast.sdk.messages import receive, send
 from outlast.sdk.publishing import publish
 from outlast.sdk.queues import Debounce, Queue, Rate
 from outlast.sdk.requests import Request
+from outlast.sdk.schedules import schedules
 from outlast.sdk.sleeping import sleep, sleep_until
 from outlast.sdk.starting import WorkflowHandle, start, start_once
 from outlast.sdk.steps import step
+from outlast.sdk.timetables import at, cron, every
 from outlast.sdk.transactions import transaction
 from outlast.sdk.webhooks import database_webhook, standard_webhook
 from outlast.sdk.workflows import handler, workflow
@@ -64,6 +67,7 @@ __all__ = [
     "RecoveryExhausted",
     "Request",
     "Response",
+    "ScheduleNotFound",
     "ShuttingDown",
     "StepFailed",
     "UsageError",
@@ -74,13 +78,17 @@ __all__ = [
     "WorkflowHandle",
     "WorkflowNotFound",
     "WorkflowTimeout",
+    "at",
     "context",
+    "cron",
     "database_webhook",
+    "every",
     "handler",
     "now",
     "publish",
     "random",
     "receive",
+    "schedules",
     "send",
     "sleep",
     "sleep_until",

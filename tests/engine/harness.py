@@ -18,11 +18,13 @@ from outlast.core.names import fresh_workflow_id
 from outlast.core.observations import Observation
 from outlast.core.outcomes import value_of
 from outlast.core.records import DeclaredQueue, NewWorkflow
+from outlast.core.schedules import Declared
 from outlast.core.stops import LeaseLost
 from outlast.engine.engine import Engine
 from outlast.engine.new_workflows import new_workflow
 from outlast.engine.options import EngineOptions
 from outlast.functions.queues import consumed_queues, declared_queues
+from outlast.functions.schedules import schedules_of
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.workflows import Workflow
 from outlast.store.connections import Database
@@ -58,6 +60,12 @@ class Functions:
 
     def queues(self) -> Sequence[DeclaredQueue]:
         return list(declared_queues(self._workflows).values())
+
+    def schedules(self) -> Sequence[Declared]:
+        return schedules_of(self._workflows, dict.fromkeys(self._workflows, "v1"))
+
+    def broken_files(self) -> Sequence[str]:
+        return ()
 
 
 @dataclass

@@ -123,20 +123,18 @@ async def test_a_child_under_a_key_of_its_own_is_one_whoever_starts_it(database:
             await sleep(0.2)  # it is replayed
         return [handle.workflow_id, await handle.result()]
 
-    async with engine_on(database, keyed, child, moment_s=0.01) as bench:
+    @workflow
+    async def other() -> str:
+        try:
+            await start_once("key", child, 5)
+        except KeyReused:
+            return "refused"
+        return "taken"
+
+    async with engine_on(database, keyed, child, other, moment_s=0.01) as bench:
         assert await bench.run(keyed, 4, again=True) == ["child:key", 8]
         assert await bench.run(keyed, 4, again=False) == ["child:key", 8]
         assert await bench.rows(CHILDREN) == [{"workflow_id": "child:key"}]
-
-        @workflow
-        async def other() -> str:
-            try:
-                await start_once("key", child, 5)
-            except KeyReused:
-                return "refused"
-            return "taken"
-
-        bench.engine._catalog._workflows["other"] = other.definition  # type: ignore[attr-defined]
         assert await bench.run(other) == "refused"
 
 

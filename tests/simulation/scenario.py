@@ -15,6 +15,7 @@ from outlast.core.names import fingerprint_of
 from outlast.core.observations import LoopFailed, Observation
 from outlast.core.ports import Unreachable
 from outlast.core.records import DeclaredQueue, NewWorkflow, WorkflowState
+from outlast.core.schedules import Declared
 from outlast.core.status import LIVE, Status
 from outlast.engine.engine import Engine
 from outlast.engine.options import EngineOptions
@@ -69,6 +70,12 @@ class Catalog:
         return {}
 
     def queues(self) -> list[DeclaredQueue]:
+        return []
+
+    def schedules(self) -> list[Declared]:
+        return []
+
+    def broken_files(self) -> list[str]:
         return []
 
 

@@ -17,7 +17,7 @@ from outlast.core.errors import WorkflowEnded, WorkflowNotFound
 from outlast.core.listing import Page
 from outlast.core.ports import Unreachable
 from outlast.core.records import Ownership, RunningStep, WorkflowState
-from outlast.core.resources import EVENTS, QUEUES, STEPS, WORKFLOWS, Resource
+from outlast.core.resources import EVENTS, QUEUES, SCHEDULES, STEPS, TICKS, WORKFLOWS, Resource
 from outlast.core.status import Status
 from outlast.core.verbs import Verb
 from outlast.web.app import Web
@@ -118,8 +118,8 @@ class Rows:
         limit: int | None = None,
     ) -> Page:
         self.find("")
-        if resource is QUEUES:
-            return Page([dict.fromkeys(column.name for column in QUEUES.columns)], False)
+        if resource in (QUEUES, SCHEDULES, TICKS):
+            return Page([dict.fromkeys(column.name for column in resource.columns)], False)
         if resource is STEPS:
             rows = self.recorded.get(given["workflow_id"], [])
         elif resource is EVENTS:

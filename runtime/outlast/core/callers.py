@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic_core import from_json, to_json
 
-Mode = Literal["none", "publishable", "secret", "user", "webhook", "sql", "queue"]
+Mode = Literal["none", "publishable", "secret", "user", "webhook", "sql", "queue", "schedule"]
 
 ANON = "anon"
 SERVICE_ROLE = "service_role"
@@ -22,8 +22,8 @@ class Caller:
 
     `mode` says how the caller was admitted: `user` by a JWT with a subject, `publishable` and `secret` by a
     key (`key_name` says which), `webhook` by a signature, `sql` by `outlast.start` without a user, `queue`
-    by a message in a Supabase Queue, `none` not at all. `claims` are those of the JWT; row-level security
-    sees them as `request.jwt.claims`.
+    by a message in a Supabase Queue, `schedule` by a schedule's tick, `none` not at all. `claims` are those
+    of the JWT; row-level security sees them as `request.jwt.claims`.
     """
 
     mode: Mode = "none"
@@ -42,7 +42,7 @@ class Caller:
         role = self.claims.get("role")
         if isinstance(role, str) and role:
             return role
-        return SERVICE_ROLE if self.mode in ("secret", "webhook", "sql", "queue") else ANON
+        return SERVICE_ROLE if self.mode in ("secret", "webhook", "sql", "queue", "schedule") else ANON
 
     @property
     def email(self) -> str | None:

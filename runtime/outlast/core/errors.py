@@ -115,6 +115,12 @@ class RecoveryExhausted(WorkflowError):
     code = "recovery_exhausted"
 
 
+class ScheduleNotFound(OutlastError):
+    """There is no schedule of this name."""
+
+    code = "schedule_not_found"
+
+
 class WorkflowNotFound(OutlastError):
     """There is no workflow with this id."""
 

@@ -208,6 +208,31 @@ class QueueConsumed(Observation):
 
 
 @dataclass(frozen=True, slots=True)
+class ScheduleDeclared(Observation):
+    """A schedule's code is in effect: declared, changed, orphaned; or taken: a dynamic one has its name."""
+
+    schedule: str
+    change: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleTicked(Observation):
+    """A schedule's row went on: started, skipped, waits, moved or paused."""
+
+    schedule: str
+    outcome: str
+    workflow_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleUnusable(Observation):
+    """A schedule can't tick until it is changed."""
+
+    schedule: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
 class DatabaseLost(Observation):
     """A statement of the engine failed for want of a connection; it is tried again."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
 from outlast.core.callers import Caller
@@ -25,6 +26,8 @@ from outlast.core.records import (
     StepRecord,
     WorkflowStates,
 )
+from outlast.core.schedules import Backfill, Declared, Order, ScheduleWork, Ticked, Unusable
+from outlast.core.verbs import Verb
 
 UNBOUNDED = 2**62
 """No limit of bytes."""
@@ -298,6 +301,54 @@ class MessageQueueStore(Protocol):
         ...
 
 
+class ScheduleStore(Protocol):
+    """Schedules. Nothing is held between a look and what is decided by it."""
+
+    async def due(self) -> ScheduleWork:
+        """What is to be done about schedules. Raises Unreachable."""
+        ...
+
+    async def tick(self, orders: Sequence[Order]) -> list[Ticked]:
+        """Do what was decided about schedules that are still as they were; nothing about others.
+
+        A tick's workflow and the move to the next tick are one commit. Raises Unreachable (in doubt: what
+        was committed shows at the next look).
+        """
+        ...
+
+    async def mark_unusable(self, schedule: Unusable) -> None:
+        """Say on a schedule why it can't tick. Raises Unreachable."""
+        ...
+
+    async def backfill(
+        self, schedule: Backfill, times: Sequence[datetime], next_after: datetime | None
+    ) -> int | None:
+        """Start these ticks of the past, and note what is left; how many were started.
+
+        None if the schedule has changed. Raises Unreachable.
+        """
+        ...
+
+    async def act(
+        self, verb: Verb, key: str | None, arguments: Mapping[str, Any], by: str
+    ) -> Mapping[str, Any]:
+        """Do a verb; what its function returns. `by` says who does it.
+
+        Raises NoSuchRow, Unacceptable, NotNow, Unreachable (in doubt: doing it again is no error).
+        """
+        ...
+
+    async def declare(
+        self, declared: Sequence[Declared], broken: Sequence[str]
+    ) -> list[tuple[str, str]] | None:
+        """Put into effect what code declares, if this is the newest code of instances that live.
+
+        What changed, by name: declared, changed, orphaned, taken. None if there was nothing to do. Raises
+        Unreachable.
+        """
+        ...
+
+
 class Catalog(Protocol):
     """Which workflows this instance can run now."""
 
@@ -323,6 +374,14 @@ class Catalog(Protocol):
 
     def queues(self) -> Sequence[DeclaredQueue]:
         """The queues that code declares."""
+        ...
+
+    def schedules(self) -> Sequence[Declared]:
+        """The schedules that code declares."""
+        ...
+
+    def broken_files(self) -> Sequence[str]:
+        """The function files that can't be loaded, so that nobody knows what they declare."""
         ...
 
 
@@ -357,6 +416,11 @@ class Store(Protocol):
     @property
     def queues(self) -> QueueStore:
         """Queues."""
+        ...
+
+    @property
+    def schedules(self) -> ScheduleStore:
+        """Schedules."""
         ...
 
     @property

@@ -7,9 +7,11 @@ arguments. Any other is done by a function in the database (`Verb.function`), wh
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
-from outlast.core.resources import QUEUES, WORKFLOWS, Column, Kind, Resource
+from outlast.core.resources import QUEUES, SCHEDULES, WORKFLOWS, Column, Kind, Resource
+from outlast.core.schedules import JITTER_S_MAX, PAUSE_AFTER_MAX, TIMES_MAX, check_schedule, count_ticks
 from outlast.core.status import TRANSITIONS, Change, Status
 
 
@@ -56,6 +58,10 @@ class Verb(NamedTuple):
     refused: str = ""
     """For OpenAPI: when it is refused with 409."""
     method: str = "POST"
+    check: Callable[[Mapping[str, Any]], None] | None = None
+    """Raises ValueError for arguments that the database can't judge; it is asked before its function is."""
+    complete: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
+    """Makes the answer of what its function returns."""
     own_paths: tuple[str, ...] = ()
     """The paths, where they aren't the usual one."""
 
@@ -180,5 +186,108 @@ DRAIN_QUEUE = Verb(
     ),
 )
 
-VERBS = (CANCEL, SEND, SET_QUEUE, PAUSE_QUEUE, RESUME_QUEUE, DRAIN_QUEUE)
+_SPAN_S_MAX = 366 * 86_400
+CREATE_SCHEDULE = Verb(
+    name="create",
+    noun=SCHEDULES,
+    own_paths=(SCHEDULES.path,),
+    about="Make a schedule, or change one that was made so; the same again changes nothing",
+    done="It ticks from now on.",
+    help="Make a schedule, or change one that was made so.",
+    past="created",
+    refused="A function's file declares one of this name.",
+    check=check_schedule,
+    arguments=(
+        Argument("name", Kind.TEXT, "Its name.", 1, 100, required=True),
+        Argument("function", Kind.TEXT, "What it starts: FILE or FILE/WORKFLOW.", 1, 511, required=True),
+        Argument("cron", Kind.TEXT, "A cron expression: 5 fields, or 6 with seconds first.", 1, 200),
+        Argument("tz", Kind.TEXT, "The time zone in which it is read, such as Europe/Berlin.", 1, 100),
+        Argument("every", Kind.DURATION, "The time from one tick to the next.", 1, _SPAN_S_MAX),
+        Argument("at", Kind.TIMESTAMP, "The time of the only tick."),
+        Argument("input", Kind.JSON, "What the workflow is given: its arguments."),
+        Argument("catchup", Kind.TEXT, "What is done about missed ticks: last, none or all.", 1, 10),
+        Argument("overlap", Kind.TEXT, "While an earlier one is live: skip, wait, allow or cancel.", 1, 10),
+        Argument("until", Kind.TIMESTAMP, "No tick is later."),
+        Argument("times", Kind.COUNT, "How many ticks there are.", 1, TIMES_MAX),
+        Argument("jitter", Kind.DURATION, "Up to so much later each tick comes.", 0, JITTER_S_MAX),
+        Argument("pause_after", Kind.COUNT, "Pause it after so many failures in a row.", 1, PAUSE_AFTER_MAX),
+    ),
+    answer=(Column("created", Kind.TEXT, "Its name."),),
+)
+DELETE_SCHEDULE = Verb(
+    name="delete",
+    noun=SCHEDULES,
+    about="Delete a schedule that was made while running, or that no file declares any more",
+    done="It is gone; what it has started goes on.",
+    help="Delete a schedule. What it has started goes on.",
+    past="deleted",
+    refused="A function's file declares it.",
+    answer=(Column("deleted", Kind.TEXT, "Its name."),),
+)
+PAUSE_SCHEDULE = Verb(
+    name="pause",
+    noun=SCHEDULES,
+    about="Let a schedule start nothing until it is resumed",
+    done="It is paused.",
+    help="Let a schedule start nothing until it is resumed.",
+    past="paused",
+    arguments=(WHY,),
+)
+RESUME_SCHEDULE = Verb(
+    name="resume",
+    noun=SCHEDULES,
+    about="Let a paused schedule go on, from now on: what it would have done meanwhile is not done",
+    done="It goes on.",
+    help="Let a paused schedule go on, from now on.",
+    past="resumed",
+    refused="No file declares it any more.",
+)
+TRIGGER_SCHEDULE = Verb(
+    name="trigger",
+    noun=SCHEDULES,
+    about="Start now what a schedule starts, whatever else runs, and though it is paused",
+    done="Its workflow waits to be claimed.",
+    help="Start now what a schedule starts.",
+    past="triggered",
+    refused="The queue of its function takes nothing now.",
+    arguments=(
+        Argument("idempotency_key", Kind.TEXT, "The same key starts it once: letters, digits, - . _", 1, 100),
+    ),
+    answer=(Column("workflow_id", Kind.TEXT),),
+)
+BACKFILL_SCHEDULE = Verb(
+    name="backfill",
+    noun=SCHEDULES,
+    about="Start the ticks of a time that is past, beside each other; each is started once",
+    done="They are started one after the other.",
+    help="Start the ticks of a time that is past: those later than AFTER, up to UNTIL.",
+    past="backfilled",
+    refused="Another backfill of it isn't over.",
+    arguments=(
+        Argument("after", Kind.TIMESTAMP, "Only later ones.", required=True),
+        Argument("until", Kind.TIMESTAMP, "That and earlier ones.", required=True),
+        Argument("dry_run", Kind.FLAG, "Only say which."),
+    ),
+    complete=count_ticks,
+    answer=(
+        Column("count", Kind.COUNT, "How many ticks; 10,000 stands for itself and all above."),
+        Column("newest", Kind.JSON, "The newest of them: ten at most.", recorded=True),
+        Column("dry_run", Kind.FLAG),
+    ),
+)
+
+VERBS = (
+    CANCEL,
+    SEND,
+    SET_QUEUE,
+    PAUSE_QUEUE,
+    RESUME_QUEUE,
+    DRAIN_QUEUE,
+    CREATE_SCHEDULE,
+    DELETE_SCHEDULE,
+    PAUSE_SCHEDULE,
+    RESUME_SCHEDULE,
+    TRIGGER_SCHEDULE,
+    BACKFILL_SCHEDULE,
+)
 """All of them, as OpenAPI lists them."""

@@ -22,6 +22,7 @@ from outlast.engine.function_host import FunctionHost
 from outlast.engine.instances.allowance import Allowance
 from outlast.engine.instances.consuming import Consumer
 from outlast.engine.instances.membership import Membership, Pace
+from outlast.engine.instances.ticking import Ticker
 from outlast.engine.journal import Journal
 from outlast.engine.lease import Lease
 from outlast.engine.options import EngineOptions
@@ -96,6 +97,8 @@ class Engine:
             catalog,
             store.messages,
             services,
+            store.schedules,
+            self._schedules_changed,
         )
         pace = Pace(
             options.tick_s, options.claim_batch, options.workflows_max, options.suspect_after, self._allowance
@@ -127,6 +130,14 @@ class Engine:
             lambda: self._queued(self.clock.now_s()),
             observe,
         )
+        self._ticker = Ticker(
+            store.schedules,
+            catalog,
+            self._ticked,
+            lambda: not self.entrance.stopping,
+            observe,
+            options.tick_s,
+        )
 
         self.loops: tuple[Loop, ...] = (
             *self._membership.loops,
@@ -135,6 +146,7 @@ class Engine:
             *self._waits.loops,
             self._delivery.loop,
             self._consumer.loop,
+            self._ticker.loop,
         )
         """All that goes on in the background."""
 
@@ -156,6 +168,7 @@ class Engine:
         self._observe(InstanceStopping(tuple(self._executor.live), self._options.drain_s))
         self._membership.stop_claiming()
         await self._consumer.loop.close(LAST_ROUND_S)
+        await self._ticker.loop.close(LAST_ROUND_S)
         gone = ShuttingDown("this instance shuts down; the workflow goes on elsewhere")
         self._waits.fail_elsewhere(gone)
         if self.starts.under_way:
@@ -256,6 +269,15 @@ class Engine:
     def _queued(self, at_s: float) -> None:
         """Something waits in a queue, or has left its place there: see what may begin."""
         self._membership.decide_soon(at_s)
+
+    def _schedules_changed(self) -> None:
+        self._ticker.loop.wake()
+        self._ticked()
+
+    def _ticked(self) -> None:
+        """Schedules have started workflows: see whether they run here."""
+        self._due()
+        self._queued(self.clock.now_s())
 
     def _suspended(self, wake_at_s: float | None) -> None:
         """A workflow left the memory: be there when it wakes."""

@@ -5,37 +5,31 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from pydantic_core import to_json
-
-from outlast.core.answers import encode_answer
 from outlast.core.budget import Taken
 from outlast.core.callers import Caller
 from outlast.core.clock import monotonic
-from outlast.core.errors import InvalidInput, InvalidJson, NotSerializable, ShuttingDown
-from outlast.core.failures import encode_failure
-from outlast.core.observations import ResultChanged, WorkflowEnded, WorkflowStopped
+from outlast.core.errors import InvalidInput, InvalidJson, ShuttingDown
+from outlast.core.observations import WorkflowEnded, WorkflowStopped
 from outlast.core.ports import BadData
 from outlast.core.records import ClaimedWorkflow, Ending, RunningStep, Suspension, WorkflowState
-from outlast.core.sizes import check_size
 from outlast.core.status import Status
 from outlast.core.stops import HandedOver, LeaseLost, Stopped, Suspended, TimedOut
-from outlast.core.storable import clean_json, clean_text
 from outlast.engine.bodies.async_body import AsyncBody
 from outlast.engine.bodies.sync_body import SyncBody
+from outlast.engine.endings import InputRefused, error_text, failure, success
 from outlast.engine.execution.execution import Execution
 from outlast.engine.execution.services import Services
 from outlast.engine.operations.table import OPERATIONS
 from outlast.engine.waits.ends import Waits
 from outlast.sdk.clients import MakeClients
-from outlast.sdk.context import Context, WorkflowLogger, enter_context, known_context
+from outlast.sdk.context import Context, Tick, WorkflowLogger, enter_context, known_context
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.environment import enter_environment
-from outlast.sdk.http import HTTPException, Response
 from outlast.sdk.inputs import Inputs
 from outlast.sdk.requests import Request
 from outlast.sdk.running import Line, enter_host, enter_line
@@ -49,14 +43,6 @@ SHOWN_MAX = 1_000
 TIMER_MAX_S = 30 * 24 * 3600.0
 
 _logger = logging.getLogger("outlast.function")
-
-
-class InputRefused(Exception):
-    """The recorded input is none for the function: SQL can't tell, and a file may have changed."""
-
-    def __init__(self, message: str, errors: Sequence[dict[str, Any]] = ()) -> None:
-        super().__init__(message)
-        self.errors = list(errors)
 
 
 class Executor:
@@ -196,7 +182,7 @@ class Executor:
             result = await self._call(execution, keywords)
             if (reason := execution.reason()) is not None:
                 raise reason  # the body caught it
-            return self._success(execution, result), None
+            return success(execution, result), None
         except BaseException as error:  # noqa: BLE001 - whatever a body raises ends this workflow alone
             stopped = execution.reason()
             if isinstance(error, Stopped) and error.code is not None:
@@ -204,9 +190,9 @@ class Executor:
             if stopped is not None:
                 return self._stopped(execution, stopped)
             try:
-                return self._failure(error)
+                return failure(error)
             except Exception as refusal:  # noqa: BLE001 - an end it must have, or it would run for ever
-                return self._failure(RuntimeError(f"a {type(error).__name__} can't be recorded: {refusal!r}"))
+                return failure(RuntimeError(f"a {type(error).__name__} can't be recorded: {refusal!r}"))
 
     def _enter(
         self, execution: Execution, claimed: ClaimedWorkflow, arguments: dict[str, Any] | None
@@ -244,43 +230,12 @@ class Executor:
         finally:
             body.release()
 
-    def _success(self, execution: Execution, result: Any) -> Ending:
-        if isinstance(result, Response):
-            response, output = result.record()
-            return Ending(Status.SUCCESS, output=output, response=response)
-        output, changed = encode_answer(execution.definition.codec, result)
-        if changed is not None:
-            self._services.observe(ResultChanged(execution.workflow_id, execution.function, changed))
-        return Ending(Status.SUCCESS, output=output)
-
-    def _failure(self, error: BaseException) -> tuple[Ending, str | None]:
-        """The end that an exception is. An HTTPException is an answer, and none of the log's business."""
-        if isinstance(error, InputRefused):
-            refused = {"code": InvalidInput.code, "message": str(error), "errors": error.errors}
-            return Ending(Status.ERROR, error=_error_text(refused)), str(error)
-        if isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-            inner = error.exceptions[0]
-            if isinstance(inner, HTTPException):
-                error = inner
-        if isinstance(error, HTTPException):
-            document = {"code": "http_exception", "status": error.status, "detail": error.detail}
-            document["headers"] = list(error.headers.items())
-            text = _error_text(document)
-            try:
-                check_size(len(text), "the detail of the HTTPException")
-            except NotSerializable as refusal:
-                error = refusal
-            else:
-                return Ending(Status.ERROR, error=text), None
-        record = encode_failure(error)
-        return Ending(Status.ERROR, error=_error_text({"code": "workflow_error", "failure": record})), record
-
     def _stopped(
         self, execution: Execution, stopped: Stopped
     ) -> tuple[Ending | Suspension | None, str | None]:
         if stopped.code is not None:
             document = {"code": stopped.code, "message": str(stopped)}
-            return Ending(Status.ERROR, error=_error_text(document)), str(stopped)
+            return Ending(Status.ERROR, error=error_text(document)), str(stopped)
         if isinstance(stopped, Suspended):
             return execution.suspension, None
         # guard: not-handed-over
@@ -316,7 +271,7 @@ class Executor:
         Then the row still says that it runs here, and the next beat gives back what doesn't.
         """
         message = f"Postgres refused it: {refusal}"
-        ending = Ending(Status.ERROR, error=_error_text({"code": "not_recordable", "message": message}))
+        ending = Ending(Status.ERROR, error=error_text({"code": "not_recordable", "message": message}))
         why = "it was cancelled or runs elsewhere"
         try:
             if await self._services.journal.write(execution.workflow_id, execution.epoch, (), ending):
@@ -407,19 +362,6 @@ def _context_of(execution: Execution, claimed: ClaimedWorkflow, clients: MakeCli
         request=request,
         caller=caller,
         recovery_attempt=claimed.recovery_attempts,
+        tick=None if claimed.tick is None else Tick.from_record(claimed.tick),
         clients=None if clients is None else clients(caller, claimed.token),
     )
-
-
-def _error_text(document: dict[str, Any]) -> str:
-    """JSON of the `error` column, which SQL can read. The failure is embedded as the object it is."""
-    failure = document.pop("failure", None)
-    if isinstance(detail := document.get("detail"), str):
-        document["detail"] = clean_text(detail)
-    if isinstance(message := document.get("message"), str):
-        document["message"] = clean_text(message)
-    try:
-        text = to_json(document).decode()
-    except ValueError:
-        text = to_json({**document, "detail": clean_text(str(detail))}).decode()
-    return clean_json(text if failure is None else f'{text[:-1]},"failure":{failure}}}')

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from itertools import count
 from typing import Any
 
-from outlast.core.errors import UsageError, WorkflowNotFound
+from outlast.core.errors import ScheduleNotFound, UsageError, WorkflowNotFound
 from outlast.core.failures import globals_of
 from outlast.core.names import workflow_id_of
 from outlast.core.observations import CallUnawaited
 from outlast.core.placement import USUAL, Placement
-from outlast.core.ports import Catalog, Conflicted, MessageStore, TransactionWork
+from outlast.core.ports import (
+    Catalog,
+    Conflicted,
+    MessageStore,
+    NoSuchRow,
+    NotNow,
+    ScheduleStore,
+    TransactionWork,
+    Unacceptable,
+)
 from outlast.core.records import DeclaredQueue, StepRecord, WorkflowState
+from outlast.core.verbs import Verb
 from outlast.engine.concurrency import in_thread
 from outlast.engine.entrance import Entrance, reaching
 from outlast.engine.execution.services import Child, Services
@@ -24,7 +34,7 @@ from outlast.engine.new_workflows import new_workflow
 from outlast.engine.operations.transactions import conflict_pause
 from outlast.engine.starts import Starts
 from outlast.engine.waits.results import result_of
-from outlast.sdk.context import current_caller
+from outlast.sdk.context import current_caller, known_context
 from outlast.sdk.definitions import TransactionDefinition, WorkflowDefinition
 from outlast.sdk.operations import Args, Kwargs
 from outlast.sdk.queues import Queue
@@ -43,7 +53,10 @@ class FunctionHost:
         catalog: Catalog,
         messages: MessageStore,
         services: Services,
+        schedules: ScheduleStore,
+        changed: Callable[[], None],
     ) -> None:
+        """`changed` is called when something was done to a schedule."""
         self._entrance = entrance
         self._starts = starts
         self._wait = wait
@@ -52,6 +65,8 @@ class FunctionHost:
         self._catalog = catalog
         self._messages = messages
         self._services = services
+        self._schedules = schedules
+        self._changed = changed
 
     async def start(
         self,
@@ -131,6 +146,32 @@ class FunctionHost:
             message_id = await self._messages.send(workflow_id, body, topic, key)
         self._services.delivery.arrived()
         return message_id
+
+    async def manage_schedule(
+        self,
+        verb: Verb,
+        name: str | None,
+        arguments: Mapping[str, Any],
+        workflow: WorkflowDefinition | None = None,
+    ) -> Mapping[str, Any]:
+        """See `sdk.running.Host`."""
+        self._entrance.check()
+        if workflow is not None:
+            function = self._catalog.name_of(workflow)
+            if function is None:
+                raise UsageError(_not_served(workflow.fn))
+            arguments = {**arguments, "function": function}
+        here = known_context()
+        by = "a function" if here is None else f"function {here.function}"
+        try:
+            with reaching():
+                row = await self._schedules.act(verb, name, arguments, by)
+        except NoSuchRow:
+            raise ScheduleNotFound(f"there is no schedule {name!r}") from None
+        except (NotNow, Unacceptable) as error:
+            raise UsageError(f"schedules.{verb.name}: {error}") from None
+        self._changed()
+        return row
 
     async def transact(self, transaction: TransactionDefinition, args: Args, kwargs: Kwargs) -> Any:
         """See `sdk.running.Host`."""

@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 from outlast.core import observations
 from outlast.core.observations import Observer
 from outlast.core.records import DeclaredQueue
+from outlast.core.schedules import Declared as DeclaredSchedule
 from outlast.functions.declared import Declare, declare_nothing
 from outlast.functions.edition import Edition, make_edition
 from outlast.functions.errors import FunctionBroken, FunctionMissing
@@ -137,6 +138,14 @@ class Catalog:
     def queues(self) -> list[DeclaredQueue]:
         """The queues of all workflows that can run."""
         return list(self._edition.routes.queues.values())
+
+    def schedules(self) -> list[DeclaredSchedule]:
+        """The schedules of all workflows that can run."""
+        return self._edition.routes.schedules
+
+    def broken_files(self) -> list[str]:
+        """The files that can't be loaded: nobody knows what they declare."""
+        return [name for name, file in self._edition.files.items() if file.error is not None]
 
     def _tell(self, former: Edition, edition: Edition) -> None:
         for path, remedy in edition.misnamed.items():

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from outlast.functions.errors import FunctionBroken, FunctionMissing
 from outlast.functions.queues import consumed_queues, declared_queues
+from outlast.functions.schedules import schedules_of
 from outlast.functions.serving import Offer, Served
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.environment import Own
@@ -61,6 +62,7 @@ class Routes:
         "_mounts",
         "message_queues",
         "queues",
+        "schedules",
         "versions",
         "workflows",
     )
@@ -76,6 +78,7 @@ class Routes:
             self._add(file)
         self.message_queues = consumed_queues(self.workflows)
         self.queues = declared_queues(self.workflows)
+        self.schedules = schedules_of(self.workflows, self.versions)
 
     def resolve(self, path: str) -> Target:
         """What serves `path`. Raises FunctionMissing and FunctionBroken."""

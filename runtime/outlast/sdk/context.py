@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, MutableMapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from outlast.core.callers import NOBODY, Caller, CallerToken
@@ -36,6 +38,26 @@ class WorkflowLogger(logging.LoggerAdapter[logging.Logger]):
 
 
 @dataclass(frozen=True, slots=True)
+class Tick:
+    """Which time of its schedule a workflow was started for. The times are aware, in UTC."""
+
+    schedule: str
+    nominal: datetime
+    """The time that the schedule names."""
+    actual: datetime
+    """When its workflow was started."""
+    previous: datetime | None
+    """The nominal time of the last tick before that was run; None for the first one."""
+
+    @staticmethod
+    def from_record(record: str) -> Tick:
+        """Out of the column `tick`."""
+        times = json.loads(record)
+        schedule = times.pop("schedule")
+        return Tick(schedule, **{each: at and datetime.fromisoformat(at) for each, at in times.items()})
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     """What is known of the running function."""
 
@@ -53,6 +75,8 @@ class Context:
     """In a step: how many there may be."""
     step_id: str | None = None
     """In a step or a transaction: its place in the workflow, the same on each attempt and after a crash."""
+    tick: Tick | None = None
+    """Of a workflow that a schedule has started."""
     clients: Clients | None = field(default=None, repr=False)
     """Behind `supabase` and `supabase_admin`."""
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from outlast.core.codec import Codec
 from outlast.core.retry import RetryPolicy
+from outlast.core.schedules import Schedule
 from outlast.sdk.auth import AuthMode
 from outlast.sdk.environment import Own, current_environment
 from outlast.sdk.inputs import Inputs
@@ -69,6 +70,8 @@ class WorkflowDefinition:
     webhook: Webhook | None = None
     queue: Queue | None = None
     """The queue that its workflows wait in; of a Supabase Queue the messages start it, too."""
+    schedules: tuple[Schedule, ...] = ()
+    """When it starts by itself."""
     steps_visible: bool = False
     """Whether users see what the steps of their workflows returned."""
     headers: frozenset[str] = frozenset()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from concurrent.futures import Future
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from outlast.core.errors import UsageError
 from outlast.core.placement import USUAL, Placement
+from outlast.core.verbs import Verb
 from outlast.sdk.definitions import TransactionDefinition, WorkflowDefinition
 from outlast.sdk.operations import Args, Kwargs, Operation
 
@@ -65,6 +66,16 @@ class Host(Protocol):
 
     async def transact(self, transaction: TransactionDefinition, args: Args, kwargs: Kwargs) -> Any:
         """Run a transaction outside a workflow: one commit, no record."""
+        ...
+
+    async def manage_schedule(
+        self,
+        verb: Verb,
+        name: str | None,
+        arguments: Mapping[str, Any],
+        workflow: WorkflowDefinition | None = None,
+    ) -> Mapping[str, Any]:
+        """Do a verb to a schedule; what it returns. `workflow` is what a new one starts."""
         ...
 
     def block(self, call: Coroutine[Any, Any, Any]) -> Any:

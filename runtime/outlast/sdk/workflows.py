@@ -8,6 +8,7 @@ from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
 
 from outlast.core.codec import UNTYPED, Codec, return_annotation
 from outlast.core.errors import UsageError
+from outlast.core.schedules import Schedule
 from outlast.sdk.auth import Auth, auth_modes
 from outlast.sdk.definitions import METHODS, HandlerDefinition, WorkflowDefinition, is_async
 from outlast.sdk.durations import Duration, positive_seconds_of
@@ -16,6 +17,7 @@ from outlast.sdk.inputs import Inputs
 from outlast.sdk.queues import Queue, declared_queue
 from outlast.sdk.recorded import asked_headers
 from outlast.sdk.steps import refuse_method, refuse_non_function
+from outlast.sdk.timetables import schedules_of
 from outlast.sdk.webhooks import Webhook, check_webhook
 
 P = ParamSpec("P")
@@ -64,6 +66,7 @@ def workflow(
     methods: Sequence[str] = METHODS,
     webhook: Webhook | None = None,
     queue: Queue | str | None = None,
+    schedule: Schedule | Sequence[Schedule] | None = None,
     steps_visible: bool = False,
     headers: Sequence[str] = (),
     body_bytes_max: int | None = None,
@@ -79,6 +82,7 @@ def workflow(
     methods: Sequence[str] = METHODS,
     webhook: Webhook | None = None,
     queue: Queue | str | None = None,
+    schedule: Schedule | Sequence[Schedule] | None = None,
     steps_visible: bool = False,
     headers: Sequence[str] = (),
     body_bytes_max: int | None = None,
@@ -92,7 +96,8 @@ def workflow(
     `methods` are the HTTP methods it answers. `webhook` (`standard_webhook`, `database_webhook`) lets in
     verified deliveries alone; such a function answers POST, unless `methods` says otherwise.
     `queue` is the `Queue` in which its workflows wait for their turn; "pgmq:NAME" starts it for each message
-    of that Supabase Queue, too. `steps_visible=True` lets users see what the steps of
+    of that Supabase Queue, too. `schedule` starts it by itself: `cron(…)`, `every(…)`, `at(…)`, or a list of
+    those. `steps_visible=True` lets users see what the steps of
     their workflows returned; else they see names, times and status. `headers` names further header fields of
     the request that are stored for it. `body_bytes_max` is how large a body it takes, where the host's
     default doesn't suit; the host bounds that, too. Raises UsageError for options that can't work.
@@ -108,6 +113,7 @@ def workflow(
     check_webhook(webhook, "workflow", auth)
     allowed = _methods(methods, "workflow", webhook)
     place = declared_queue(queue)
+    schedules = schedules_of(schedule, "workflow(schedule)")
     asked = asked_headers(headers)
     _check_body_bytes_max(body_bytes_max, "workflow")
 
@@ -130,6 +136,7 @@ def workflow(
             auth=modes,
             webhook=webhook,
             queue=place,
+            schedules=schedules,
             steps_visible=steps_visible,
             headers=asked,
             body_bytes_max=body_bytes_max,

@@ -12,6 +12,7 @@ from outlast.store.pgmq import PostgresMessageQueues
 from outlast.store.pool import Pool, PoolBusy
 from outlast.store.queues import PostgresQueues
 from outlast.store.realtime import Broadcasts
+from outlast.store.schedules import PostgresSchedules
 from outlast.store.transactions import PostgresTransactions
 from outlast.store.workflows import PostgresWorkflows
 
@@ -42,6 +43,7 @@ class PostgresStore:
         self.workflows = PostgresWorkflows(self._pool)
         self.messages = PostgresMessages(self._pool)
         self.queues = PostgresQueues(self._pool)
+        self.schedules = PostgresSchedules(self._pool, instance_id, self.workflows)
         self.message_queues = PostgresMessageQueues(self._pool, instance_id)
         self._current = False
 

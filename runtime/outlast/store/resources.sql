@@ -41,3 +41,37 @@ where (%(name)s::text is null or q.name = %(name)s)
   and (%(after_name)s::text is null or q.name > %(after_name)s)
 order by q.name
 limit %(limit)s
+
+-- name: schedules
+select s.*
+from (
+  select
+    t.name, t.function,
+    case
+      when t.fault is not null then 'unusable' when t.orphaned_at is not null then 'orphaned'
+      when t.paused_at is not null then 'paused' when t.ended_at is not null then 'ended' else 'active'
+    end as state,
+    case when num_nonnulls(t.fault, t.orphaned_at, t.paused_at, t.ended_at) = 0 then t.next_at end as next_at,
+    case when num_nonnulls(t.fault, t.orphaned_at, t.paused_at, t.ended_at) > 0 then '[]' else to_json(array(
+      select to_char(u at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') from unnest(t.upcoming) as u))::text
+    end as upcoming,
+    t.last_at, t.cron, t.tz, t.every_s, t.at, t.input::text, t.catchup, t.overlap, t.until, t.times, t.jitter_s,
+    t.pause_after, t.waiting_at, t.started, t.skipped, t.missed, t.owner, t.version, t.paused_at, t.paused_by,
+    t.paused_why, t.orphaned_at, t.ended_at, t.fault, t.backfill_after, t.backfill_until, t.created_at, t.created_by
+  from outlast.schedules t
+) s
+where (%(name)s::text is null or s.name = %(name)s)
+  and (%(function)s::text is null or s.function = %(function)s)
+  and (%(state)s::text is null or s.state = %(state)s)
+  and (%(after_name)s::text is null or s.name > %(after_name)s)
+order by s.name
+limit %(limit)s
+
+-- name: ticks
+select t.tick_id as number, t.nominal_at, t.outcome, t.reason, t.count, t.workflow_id, t.at
+from outlast.ticks t
+where t.schedule = %(name)s
+  and (%(outcome)s::text is null or t.outcome = %(outcome)s)
+  and (%(after_number)s::bigint is null or t.tick_id > %(after_number)s)
+order by t.tick_id
+limit %(limit)s

@@ -160,6 +160,14 @@ class PostgresWorkflows:
 
         Raises NoSuchRow, Unacceptable, NotNow, Unreachable (in doubt: doing it again is no error).
         """
+        if verb.check is not None:
+            try:
+                verb.check(arguments)
+            except ValueError as error:
+                raise Unacceptable(str(error)) from error
+        if any(each.name == "idempotency_key" for each in verb.arguments):
+            # Done again after a lost answer it must be the same.
+            arguments = {"idempotency_key": secrets.token_hex(16), **arguments}
         given: dict[str, Any] = {"by": by} if key is None else {verb.noun.key: key, "by": by}
         settings = {each.name for each in verb.arguments if each.setting}
         if settings:
@@ -169,13 +177,14 @@ class PostgresWorkflows:
                 value = arguments[each.name]
                 given[each.name] = Jsonb(value) if each.kind in (Kind.JSON, Kind.OBJECT) else value
         try:
-            return (await rows_of(self._pool, _call(verb.function, given), given))[0]
+            row = (await rows_of(self._pool, _call(verb.function, given), given))[0]
         except errors.NoDataFound:
             raise NoSuchRow from None
         except errors.InvalidParameterValue as error:
             raise Unacceptable(_reason(error), error.diag.column_name) from error
         except errors.ObjectNotInPrerequisiteState as error:
             raise NotNow(_reason(error)) from error
+        return row if verb.complete is None else verb.complete(row)
 
     async def running(self, workflow_id: str) -> list[dict[str, Any]]:
         """Its steps that another instance has been running for some seconds: `step_id`, `name`, `attempt`,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from outlast.core.failures import globals_of
 from outlast.core.records import DeclaredQueue
+from outlast.core.schedules import Declared
 from outlast.functions.folder import ROOT
 from outlast.functions.queues import declared_queues
 from outlast.functions.routes import FunctionFile, Routes, Target, list_served
@@ -73,6 +74,14 @@ class GivenCatalog:
     def queues(self) -> list[DeclaredQueue]:
         """See Catalog."""
         return list(declared_queues(self._workflows).values())
+
+    def schedules(self) -> list[Declared]:
+        """See Catalog: those that the test lets tick."""
+        return []
+
+    def broken_files(self) -> list[str]:
+        """See Catalog."""
+        return []
 
     # --- over HTTP ----------------------------------------------------------------------------------------
 

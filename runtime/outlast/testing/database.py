@@ -20,6 +20,8 @@ from outlast.testing.rows import (
     Limits,
     QueueRow,
     Record,
+    ScheduleRow,
+    TickRow,
     Transaction,
     Workflow,
 )
@@ -38,6 +40,11 @@ class Database:
         self.limit_uses: dict[str, dict[tuple[str, int, str], float]] = {}
         self.attached: dict[str, tuple[str, NewWorkflow]] = {}
         """By id, the workflow that stands for a call, and the call."""
+        self.schedules: dict[str, ScheduleRow] = {}
+        self.ticks: list[TickRow] = []
+        self.schedule_editions: dict[str, int] = {}
+        self.schedules_of: str | None = None
+        """The edition whose schedules are in effect."""
         self.sessions: dict[int, float] = {}
         self.started_at = now()
         self.now = now

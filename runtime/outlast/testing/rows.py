@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from outlast.core.records import NewWorkflow, StepRecord
+from outlast.core.schedules import Schedule
 from outlast.core.status import Status
 
 
@@ -39,12 +41,48 @@ class QueueRow:
     """A row of `queues`, and when its workflows began and calls came."""
 
     options: dict[str, Any] = field(default_factory=dict)
+    functions: frozenset[str] = frozenset()
     paused: bool = False
     paused_keys: set[str] = field(default_factory=set)
     last_key: str | None = None
     decided_at: float = float("-inf")
     starts: list[tuple[float, str]] = field(default_factory=list)
     calls: list[float] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class ScheduleRow:
+    """A row of `schedules`."""
+
+    function: str
+    schedule: Schedule
+    since: datetime
+    declared: bool = False
+    revision: int = 1
+    nominal_at: datetime | None = None
+    next_at: datetime | None = None
+    waiting_at: datetime | None = None
+    last_at: datetime | None = None
+    ticked: int = 0
+    paused: str | None = None
+    orphaned: bool = False
+    ended: bool = False
+    fault: str | None = None
+    backfill: tuple[datetime, datetime] | None = None
+
+    @property
+    def ticks(self) -> bool:
+        """Whether it starts anything."""
+        return self.paused is None and self.fault is None and not (self.orphaned or self.ended)
+
+
+class TickRow(NamedTuple):
+    """A row of `ticks`."""
+
+    schedule: str
+    nominal_at: datetime
+    outcome: str
+    ticks: int
 
 
 @dataclass(slots=True)
@@ -82,6 +120,7 @@ class Instance:
     session: int | None
     session_began: float
     functions: frozenset[str] | None = None
+    schedule_edition: str | None = None
 
 
 @dataclass(eq=False, slots=True)

@@ -15,6 +15,7 @@ from outlast.core.ports import (
     MessageQueueStore,
     MessageStore,
     QueueStore,
+    ScheduleStore,
     TransactionStore,
     TransactionWork,
     WorkflowStore,
@@ -27,6 +28,7 @@ from outlast.testing.statements.journal import JournalStatements
 from outlast.testing.statements.messages import MessageStatements
 from outlast.testing.statements.pages import PageStatements
 from outlast.testing.statements.queues import QueueStatements
+from outlast.testing.statements.schedules import ScheduleStatements
 from outlast.testing.statements.workflows import WorkflowStatements
 
 T = TypeVar("T")
@@ -104,6 +106,7 @@ class MemoryStore:
         self.workflows: WorkflowStore = Linked(link, workflows, load=partial(_load, link, workflows))
         self.messages: MessageStore = Linked(link, MessageStatements(database))
         self.queues: QueueStore = Linked(link, QueueStatements(database))
+        self.schedules: ScheduleStore = Linked(link, ScheduleStatements(database, instance_id))
         self.message_queues: MessageQueueStore = NoQueues()
 
 

@@ -87,8 +87,9 @@ select set_eq(
      where p.pronamespace = 'outlast'::regnamespace and has_function_privilege('service_role', p.oid, 'EXECUTE') $$,
   array['start', 'start_any', 'send', 'cancel', 'cancel_any', 'public_error', 'public_input', 'public_output',
         'readable', 'realtime_topic', 'set_queue', 'pause_queue', 'resume_queue', 'drain_queue',
-        'waiting_on'],
-  'the service starts, sends, cancels, and changes queues');
+        'waiting_on', 'create_schedule', 'schedule', 'delete_schedule', 'unschedule', 'pause_schedule',
+        'resume_schedule', 'trigger_schedule', 'backfill_schedule'],
+  'the service starts, sends, cancels, and changes queues and schedules');
 select set_eq(
   $$ select p.oid::regprocedure::text from pg_proc p
      where p.pronamespace = 'outlast'::regnamespace and p.prosecdef $$,
@@ -98,7 +99,12 @@ select set_eq(
         'outlast.public_input(text)', 'outlast.public_output(text)',
         'outlast.set_queue(text,jsonb,boolean,text,text)', 'outlast.pause_queue(text,text,text,text)',
         'outlast.resume_queue(text,text,text)', 'outlast.drain_queue(text,text,text)',
-        'outlast.waiting_on(text)'],
+        'outlast.waiting_on(text)',
+        'outlast.create_schedule(text,text,text,text,interval,timestamp with time zone,jsonb,text,text,'
+        'timestamp with time zone,integer,interval,integer,text)', 'outlast.delete_schedule(text,text)',
+        'outlast.pause_schedule(text,text,text)', 'outlast.resume_schedule(text,text)',
+        'outlast.trigger_schedule(text,text,text)',
+        'outlast.backfill_schedule(text,timestamp with time zone,timestamp with time zone,boolean,text)'],
   'these alone act with the rights of their owner');
 select is_empty(
   $$ select p.oid::regprocedure from pg_proc p

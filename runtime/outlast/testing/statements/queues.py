@@ -25,7 +25,8 @@ class QueueStatements:
     def declare(self, queues: Sequence[DeclaredQueue]) -> None:
         """`declare`."""
         for each in queues:
-            self._db.queue(each.name).options = dict(each.options)
+            queue = self._db.queue(each.name)
+            queue.options, queue.functions = dict(each.options), frozenset(each.functions)
 
     def take_limit(
         self, name: str, options: Mapping[str, Any], workflow_id: str, epoch: int, step_id: str

@@ -1,0 +1,280 @@
+"""Schedules: what is declared, and what is to be done about one at a moment. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from outlast.core.timetables import At, Cron, Every, Timetable, times_within
+
+LATE_S = 10.0
+"""A tick that is later than that was missed: nobody was there. Live instances are a second late at most."""
+
+CATCHUP_S_MAX = 24 * 3600.0
+"""So late a tick may be run by `catchup="last"`."""
+
+CATCHUP_MAX = 1000
+"""So many ticks `catchup="all"` runs; older ones are counted."""
+
+LISTED_MAX = 100
+"""Of ticks that are missed at once so many have a row each."""
+
+JITTER_S_MAX = 24 * 3600.0
+TIMES_MAX = 1_000_000_000
+PAUSE_AFTER_MAX = 100
+UPCOMING = 5
+SHOWN_MAX = 10
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,99}", re.ASCII)
+NAME_RULE = 'a letter, then letters, digits, "_", "-" and ".", 100 at most'
+
+
+class Catchup(StrEnum):
+    """What is done about ticks at which no instance was there."""
+
+    LAST = "last"
+    NONE = "none"
+    ALL = "all"
+
+
+class Overlap(StrEnum):
+    """What is done at a tick while the workflow of an earlier one is live."""
+
+    SKIP = "skip"
+    WAIT = "wait"
+    ALLOW = "allow"
+    CANCEL = "cancel"
+
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """How a schedule ticks, beside its timetable."""
+
+    catchup: Catchup = Catchup.LAST
+    overlap: Overlap = Overlap.SKIP
+    until: datetime | None = None
+    """No tick is later."""
+    times: int | None = None
+    """So many ticks there are. A skipped one counts, a missed one doesn't."""
+    jitter_s: float = 0.0
+    """Each tick comes up to so much later: for one schedule always the same."""
+    pause_after: int | None = None
+    """It is paused after so many failures in a row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A schedule, as a function's file declares it."""
+
+    timetable: Timetable
+    policies: Policies = field(default_factory=Policies)
+    name: str | None = None
+    """None: that of its function."""
+    input: str = "{}"
+    """JSON text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """A schedule and the function that it belongs to."""
+
+    name: str
+    function: str
+    version: str | None
+    schedule: Schedule
+
+
+@dataclass(frozen=True, slots=True)
+class DueSchedule:
+    """What the database knows of a schedule about which something is to be done."""
+
+    name: str
+    revision: int
+    """Raised by each change of the row."""
+    timetable: Timetable
+    policies: Policies
+    nominal_at: datetime | None
+    """The next time by its timetable; None if that isn't known yet."""
+    now: datetime
+    """By the database's clock."""
+    since: datetime
+    """From then on it counts: when it was made, changed or resumed."""
+    ticked: int = 0
+    """How many ticks came; missed ones are not among them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be done about a schedule, in one commit, if it is still as it was."""
+
+    name: str
+    revision: int
+    nominal: datetime | None = None
+    """The tick that is to be run."""
+    late_s: float | None = None
+    """How late that is, if it was missed."""
+    missed: tuple[datetime, ...] = ()
+    """Ticks that are not run: the newest of them, oldest first."""
+    missed_count: int = 0
+    next_nominal: datetime | None = None
+    next_at: datetime | None = None
+    """When that is due; None if the schedule has ended."""
+    upcoming: tuple[datetime, ...] = ()
+
+
+def decide(schedule: DueSchedule) -> Order:
+    """What is to be done now: at most one tick is run, so that a commit is a tick."""
+    policies, delay = schedule.policies, delay_of(schedule.name, schedule.policies.jitter_s)
+    first = schedule.nominal_at
+    if first is None:
+        return _order(schedule, _next_after(schedule, schedule.since))
+    due_until = schedule.now - delay
+    if policies.until is not None:
+        due_until = min(due_until, policies.until)
+    before = first - timedelta(microseconds=1)
+    span = times_within(schedule.timetable, before, due_until, CATCHUP_MAX)
+    if not span.count:  # the timetable may be another one by now, or there is nothing left of it
+        return _order(schedule, first if first > due_until else _next_after(schedule, due_until))
+    missed_until = schedule.now - delay - timedelta(seconds=LATE_S)
+    missed = [each for each in span.newest if each <= missed_until]
+    on_time = [each for each in span.newest if each > missed_until]
+    runs = _caught_up(policies.catchup, missed, on_time, schedule.now - delay)
+    tick = next(iter(runs or on_time), None)
+    later = [each for each in span.newest if tick is not None and each > tick]
+    passed = span.count - len(later) - (tick is not None)
+    dropped = [each for each in span.newest if each != tick and each not in later][-LISTED_MAX:]
+    upcoming = later[0] if later else _next_after(schedule, span.newest[-1])
+    return _order(
+        schedule,
+        upcoming,
+        nominal=tick,
+        late_s=(schedule.now - tick - delay).total_seconds() if tick in runs and tick is not None else None,
+        missed=tuple(dropped),
+        missed_count=passed,
+    )
+
+
+def _caught_up(
+    catchup: Catchup, missed: list[datetime], on_time: list[datetime], now: datetime
+) -> list[datetime]:
+    """Those of `missed` that are run."""
+    if catchup is Catchup.ALL:
+        return missed
+    if catchup is Catchup.NONE or on_time or not missed:
+        return []
+    # guard: catchup-however-late
+    return [each for each in missed[-1:] if (now - each).total_seconds() <= CATCHUP_S_MAX]
+
+
+def _order(
+    schedule: DueSchedule,
+    following: datetime | None,
+    *,
+    nominal: datetime | None = None,
+    late_s: float | None = None,
+    missed: tuple[datetime, ...] = (),
+    missed_count: int = 0,
+) -> Order:
+    policies = schedule.policies
+    left = None if policies.times is None else policies.times - schedule.ticked - (nominal is not None)
+    upcoming: list[datetime] = []
+    while following is not None and len(upcoming) < UPCOMING and (left is None or len(upcoming) < left):
+        # guard: ticks-after-until
+        if policies.until is not None and following > policies.until:
+            break
+        upcoming.append(following)
+        following = schedule.timetable.after(following)
+    at = upcoming[0] if upcoming else None
+    delay = delay_of(schedule.name, policies.jitter_s)
+    return Order(
+        schedule.name,
+        schedule.revision,
+        nominal,
+        late_s,
+        missed,
+        missed_count,
+        at,
+        None if at is None else at + delay,
+        tuple(upcoming),
+    )
+
+
+def _next_after(schedule: DueSchedule, moment: datetime) -> datetime | None:
+    return schedule.timetable.after(moment)
+
+
+def delay_of(name: str, jitter_s: float) -> timedelta:
+    """How much later each tick of a schedule is due: by its name, the same on every instance."""
+    share = int.from_bytes(hashlib.sha256(name.encode()).digest()[:6]) / 2**48
+    return timedelta(milliseconds=round(share * jitter_s * 1000))
+
+
+def tick_id(name: str, nominal: datetime) -> str:
+    """The id of a tick's workflow."""
+    return f"schedule:{name}:{nominal.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def timetable_of(cron: str | None, zone: str | None, every_s: float | None, at: datetime | None) -> Timetable:
+    """A timetable out of the columns of a schedule. Raises BadTimetable."""
+    if cron is not None:
+        return Cron(cron, zone or "UTC")
+    if every_s is not None:
+        return Every(int(every_s))
+    assert at is not None
+    return At(at)
+
+
+@dataclass(frozen=True, slots=True)
+class Backfill:
+    """Ticks of the past, in `(after, until]`, that are to be started."""
+
+    name: str
+    revision: int
+    timetable: Timetable
+    after: datetime
+    until: datetime
+
+
+class Unusable(NamedTuple):
+    """A schedule that nobody can read, and why."""
+
+    name: str
+    revision: int
+    fault: str
+
+
+class ScheduleWork(NamedTuple):
+    """What is to be done about schedules."""
+
+    due: list[DueSchedule]
+    backfills: list[Backfill]
+    unusable: list[Unusable]
+    next_s: float | None
+    """In so many seconds the next one is due that isn't yet."""
+
+
+class Ticked(NamedTuple):
+    """What became of an order: started, skipped, waits, moved or paused."""
+
+    schedule: str
+    outcome: str
+    workflow_id: str | None
+
+
+def check_schedule(arguments: Mapping[str, Any]) -> None:
+    """Raise BadTimetable for a cron expression or a zone that there is not: only Python reads them."""
+    if (expression := arguments.get("cron")) is not None:
+        Cron(expression, arguments.get("tz", "UTC"))
+
+
+def count_ticks(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What a backfill comes to, of what `outlast.backfill_schedule` returns. Raises BadTimetable."""
+    timetable = timetable_of(row["cron"], row["tz"], row["every_s"], row["at"])
+    span = times_within(timetable, row["from"], row["to"], SHOWN_MAX)
+    newest = json.dumps([each.strftime("%Y-%m-%dT%H:%M:%SZ") for each in span.newest])
+    return {"count": span.count, "newest": newest, "dry_run": row["dry"]}

@@ -1,0 +1,75 @@
+"""How a workflow ends: what its function returned, or raised, as what the row says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic_core import to_json
+
+from outlast.core.answers import encode_answer
+from outlast.core.errors import InvalidInput, NotSerializable
+from outlast.core.failures import encode_failure
+from outlast.core.observations import ResultChanged
+from outlast.core.records import Ending
+from outlast.core.sizes import check_size
+from outlast.core.status import Status
+from outlast.core.storable import clean_json, clean_text
+from outlast.engine.execution.execution import Execution
+from outlast.sdk.http import HTTPException, Response
+
+
+class InputRefused(Exception):
+    """The recorded input is none for the function: SQL can't tell, and a file may have changed."""
+
+    def __init__(self, message: str, errors: Sequence[dict[str, Any]] = ()) -> None:
+        super().__init__(message)
+        self.errors = list(errors)
+
+
+def success(execution: Execution, result: Any) -> Ending:
+    """The end that a result is. Raises NotSerializable."""
+    if isinstance(result, Response):
+        response, output = result.record()
+        return Ending(Status.SUCCESS, output=output, response=response)
+    output, changed = encode_answer(execution.definition.codec, result)
+    if changed is not None:
+        execution.services.observe(ResultChanged(execution.workflow_id, execution.function, changed))
+    return Ending(Status.SUCCESS, output=output)
+
+
+def failure(error: BaseException) -> tuple[Ending, str | None]:
+    """The end that an exception is. An HTTPException is an answer, and none of the log's business."""
+    if isinstance(error, InputRefused):
+        refused = {"code": InvalidInput.code, "message": str(error), "errors": error.errors}
+        return Ending(Status.ERROR, error=error_text(refused)), str(error)
+    if isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        inner = error.exceptions[0]
+        if isinstance(inner, HTTPException):
+            error = inner
+    if isinstance(error, HTTPException):
+        document = {"code": "http_exception", "status": error.status, "detail": error.detail}
+        document["headers"] = list(error.headers.items())
+        text = error_text(document)
+        try:
+            check_size(len(text), "the detail of the HTTPException")
+        except NotSerializable as refusal:
+            error = refusal
+        else:
+            return Ending(Status.ERROR, error=text), None
+    record = encode_failure(error)
+    return Ending(Status.ERROR, error=error_text({"code": "workflow_error", "failure": record})), record
+
+
+def error_text(document: dict[str, Any]) -> str:
+    """JSON of the `error` column, which SQL can read. The failure is embedded as the object it is."""
+    embedded = document.pop("failure", None)
+    if isinstance(detail := document.get("detail"), str):
+        document["detail"] = clean_text(detail)
+    if isinstance(message := document.get("message"), str):
+        document["message"] = clean_text(message)
+    try:
+        text = to_json(document).decode()
+    except ValueError:
+        text = to_json({**document, "detail": clean_text(str(detail))}).decode()
+    return clean_json(text if embedded is None else f'{text[:-1]},"failure":{embedded}}}')

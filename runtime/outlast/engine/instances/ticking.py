@@ -1,0 +1,91 @@
+"""Schedules: this instance makes known what its functions declare, and starts what is due. One loop.
+
+Nothing is held between a look and what is decided by it: the database does it only if the schedule is still
+as it was. So each tick is one commit, on however many instances, and a frozen one is in nobody's way.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from outlast.core.background import Loop
+from outlast.core.clock import monotonic
+from outlast.core.observations import Observer, ScheduleDeclared, ScheduleTicked, ScheduleUnusable
+from outlast.core.ports import Catalog, ScheduleStore
+from outlast.core.schedules import Backfill, Declared, decide
+
+DECLARE_S = 5.0
+"""How often it is asked whether the declarations of this instance are the newest."""
+
+BACKFILL_BATCH = 100
+
+
+class Ticker:
+    """A background loop over all schedules of the database."""
+
+    def __init__(
+        self,
+        store: ScheduleStore,
+        catalog: Catalog,
+        started: Callable[[], None],
+        may_tick: Callable[[], bool],
+        observe: Observer,
+        look_s: float,
+    ) -> None:
+        """`started` is called when workflows wait to be claimed; `may_tick` says whether this instance works.
+
+        `look_s`: so soon is seen what others have changed, where nobody tells of it.
+        """
+        self._store = store
+        self._catalog = catalog
+        self._started = started
+        self._may_tick = may_tick
+        self._observe = observe
+        self._look_s = look_s
+        self._declare_at = 0.0
+        self._declared: Sequence[Declared] | None = None
+        self.loop = Loop("schedules", self._do_round, observe)
+
+    async def _do_round(self) -> float:
+        # guard: ticks-while-leaving = False
+        if not self._may_tick():
+            return self._look_s
+        await self._declare()
+        work = await self._store.due()
+        for unusable in work.unusable:
+            await self._store.mark_unusable(unusable)
+            self._observe(ScheduleUnusable(unusable.name, unusable.fault))
+        ticked = await self._store.tick([decide(each) for each in work.due]) if work.due else []
+        for tick in ticked:
+            self._observe(ScheduleTicked(tick.schedule, tick.outcome, tick.workflow_id))
+        started = any(each.workflow_id is not None for each in ticked)
+        for backfill in work.backfills:
+            started = await self._backfill(backfill) or started
+        if started:
+            self._started()
+        if ticked or work.backfills:
+            return 0.0
+        look_s = self._look_s * random.uniform(0.8, 1.0)
+        return look_s if work.next_s is None else max(0.0, min(look_s, work.next_s))
+
+    async def _declare(self) -> None:
+        declared = self._catalog.schedules()
+        if declared == self._declared and monotonic() < self._declare_at:
+            return
+        changes = await self._store.declare(declared, self._catalog.broken_files())
+        for name, change in changes or ():
+            self._observe(ScheduleDeclared(name, change))
+        self._declared = declared
+        self._declare_at = monotonic() + DECLARE_S * random.uniform(0.8, 1.0)
+
+    async def _backfill(self, backfill: Backfill) -> bool:
+        """Start some ticks of the past; whether there were any."""
+        times: list[datetime] = []
+        for each in backfill.timetable.times(backfill.after):
+            if each > backfill.until or len(times) == BACKFILL_BATCH:
+                break
+            times.append(each)
+        left = len(times) == BACKFILL_BATCH and times[-1] < backfill.until
+        return bool(await self._store.backfill(backfill, times, times[-1] if left else None))

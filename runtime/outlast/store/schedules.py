@@ -1,0 +1,161 @@
+"""Schedules on Postgres, over the instance's pool."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from pydantic_core import from_json, to_json
+
+from outlast.core import faults
+from outlast.core.schedules import (
+    Backfill,
+    Catchup,
+    Declared,
+    DueSchedule,
+    Order,
+    Overlap,
+    Policies,
+    ScheduleWork,
+    Ticked,
+    Unusable,
+    timetable_of,
+)
+from outlast.core.timetables import At, BadTimetable, Cron, Every, Timetable
+from outlast.store.pool import Pool
+from outlast.store.queries import load
+from outlast.store.repeatable import rows_of
+from outlast.store.workflows import PostgresWorkflows
+
+_SQL = load("schedules.sql")
+DUE_MAX = 100
+
+
+class PostgresSchedules:
+    """`ScheduleStore`."""
+
+    def __init__(self, pool: Pool, instance_id: str, workflows: PostgresWorkflows) -> None:
+        """`workflows` does verbs, to schedules as to all else."""
+        self._pool = pool
+        self.act = workflows.act
+        self._instance_id = instance_id
+
+    async def due(self) -> ScheduleWork:
+        """See ScheduleStore."""
+        (row,) = await rows_of(self._pool, _SQL["due"], {"limit": DUE_MAX})
+        work = ScheduleWork([], [], [], row["next_s"])
+        for each in from_json(row["schedules"]):
+            try:
+                work.due.append(_due(each))
+            except BadTimetable as error:
+                work.unusable.append(Unusable(each["name"], each["revision"], str(error)))
+        for each in from_json(row["backfills"]):
+            try:
+                times = _timetable(each)
+            except BadTimetable as error:
+                work.unusable.append(Unusable(each["name"], each["revision"], str(error)))
+            else:
+                work.backfills.append(
+                    Backfill(each["name"], each["revision"], times, _at(each["after"]), _at(each["until"]))
+                )
+        return work
+
+    async def tick(self, orders: Sequence[Order]) -> list[Ticked]:
+        """See ScheduleStore."""
+        rows = await rows_of(self._pool, _SQL["tick"], {"orders": orders_json(orders)})
+        if rows:
+            faults.reach("tick.after_commit")
+        return [Ticked(row["schedule"], row["outcome"], row["workflow_id"]) for row in rows]
+
+    async def mark_unusable(self, schedule: Unusable) -> None:
+        """See ScheduleStore."""
+        await rows_of(self._pool, _SQL["unusable"], schedule._asdict())
+
+    async def backfill(
+        self, schedule: Backfill, times: Sequence[datetime], next_after: datetime | None
+    ) -> int | None:
+        """See ScheduleStore."""
+        parameters = {
+            "name": schedule.name,
+            "revision": schedule.revision,
+            "times": list(times),
+            "next_after": next_after,
+        }
+        (row,) = await rows_of(self._pool, _SQL["backfill"], parameters)
+        started: int | None = row["started"]
+        return started
+
+    async def declare(
+        self, declared: Sequence[Declared], broken: Sequence[str]
+    ) -> list[tuple[str, str]] | None:
+        """See ScheduleStore."""
+        document = declared_json(declared)
+        edition = hashlib.sha256(document.encode()).hexdigest()[:32]
+        parameters = {"instance": self._instance_id, "edition": edition}
+        (row,) = await rows_of(self._pool, _SQL["newest"], parameters)
+        # guard: older-code-declares-schedules
+        if not row["newest"]:
+            return None
+        given = {"edition": edition, "declared": document, "broken": list(broken)}
+        rows = await rows_of(self._pool, _SQL["declare"], given)
+        return [(row["name"], row["change"]) for row in rows]
+
+
+def orders_json(orders: Sequence[Order]) -> str:
+    """Orders as outlast.tick_schedules takes them."""
+    return to_json([asdict(each) for each in orders]).decode()
+
+
+def declared_json(declared: Sequence[Declared]) -> str:
+    """Declarations as outlast.declare_schedules takes them; alike for those that are alike."""
+    return to_json([_declared(each) for each in sorted(declared, key=lambda each: each.name)]).decode()
+
+
+def _declared(each: Declared) -> dict[str, Any]:
+    schedule, policies = each.schedule, each.schedule.policies
+    when = schedule.timetable
+    return {
+        "name": each.name,
+        "function": each.function,
+        "version": each.version,
+        "input": schedule.input,
+        "cron": when.expression if isinstance(when, Cron) else None,
+        "tz": when.zone if isinstance(when, Cron) else "UTC",
+        "every_s": when.seconds if isinstance(when, Every) else None,
+        "at": when.when if isinstance(when, At) else None,
+        **asdict(policies),
+    }
+
+
+def _due(row: Mapping[str, Any]) -> DueSchedule:
+    policies = Policies(
+        Catchup(row["catchup"]),
+        Overlap(row["overlap"]),
+        None if row["until"] is None else _at(row["until"]),
+        row["times"],
+        row["jitter_s"],
+        row["pause_after"],
+    )
+    nominal = None if row["nominal_at"] is None else _at(row["nominal_at"])
+    return DueSchedule(
+        row["name"],
+        row["revision"],
+        _timetable(row),
+        policies,
+        nominal,
+        _at(row["now"]),
+        _at(row["since"]),
+        row["ticked"],
+    )
+
+
+def _timetable(row: Mapping[str, Any]) -> Timetable:
+    at = None if row["at"] is None else _at(row["at"])
+    return timetable_of(row["cron"], row["tz"], row["every_s"], at)
+
+
+def _at(text: str) -> datetime:
+    return datetime.fromisoformat(text)

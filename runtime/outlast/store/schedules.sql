@@ -1,0 +1,49 @@
+-- Schedules: what is due, and what instances have decided about it.
+
+-- name: due
+-- Schedules about which something is to be done, and in how many seconds the next one is due. Nothing is locked here:
+-- what is decided is done only if the row is still the same (outlast.tick_schedules).
+with ready as (
+  select s.*
+  from outlast.schedules s
+  where s.paused_at is null and s.orphaned_at is null and s.ended_at is null and s.fault is null
+    and (s.next_at <= clock_timestamp() or s.next_at is null and s.waiting_at is null
+      or s.waiting_at is not null and not exists (
+        select from outlast.workflow_status w
+        where w.tick is not null and w.tick ->> 'schedule' = s.name and w.completed_at is null))
+  order by s.next_at nulls first
+  limit %(limit)s
+)
+select
+  (select coalesce(json_agg(json_build_object(
+    'name', r.name, 'revision', r.revision, 'cron', r.cron, 'tz', r.tz, 'every_s', r.every_s, 'at', r.at,
+    'catchup', r.catchup, 'overlap', r.overlap, 'until', r.until, 'times', r.times, 'jitter_s', r.jitter_s,
+    'pause_after', r.pause_after, 'nominal_at', r.nominal_at, 'now', clock_timestamp(), 'since', r.since,
+    'ticked', r.ticked)), '[]') from ready r)::text as schedules,
+  (select coalesce(json_agg(json_build_object(
+    'name', b.name, 'revision', b.revision, 'cron', b.cron, 'tz', b.tz, 'every_s', b.every_s, 'at', b.at,
+    'after', b.backfill_after, 'until', b.backfill_until)), '[]')
+    from outlast.schedules b where b.backfill_until is not null)::text as backfills,
+  (select extract(epoch from min(s.next_at) - clock_timestamp())::float8
+    from outlast.schedules s
+    where s.paused_at is null and s.orphaned_at is null and s.ended_at is null and s.fault is null
+      and s.next_at > clock_timestamp()) as next_s
+
+-- name: tick
+select schedule, outcome, workflow_id from outlast.tick_schedules(%(orders)s::jsonb)
+
+-- name: unusable
+-- A schedule whose expression no instance can read: it says so, and starts nothing until it is changed.
+update outlast.schedules
+set fault = %(fault)s, revision = revision + 1, backfill_after = null, backfill_until = null
+where name = %(name)s and revision = %(revision)s
+
+-- name: backfill
+select outlast.backfill_ticks(
+  %(name)s, %(revision)s::bigint, %(times)s::timestamptz[], %(next_after)s::timestamptz) as started
+
+-- name: newest
+select outlast.newest_edition(%(instance)s, %(edition)s) as newest
+
+-- name: declare
+select name, change from outlast.declare_schedules(%(edition)s, %(declared)s::jsonb, %(broken)s::text[])
