@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ from psycopg import Connection, errors
 from outlast.core.queues import OPTIONS, OVERRIDABLE, check_option
 from outlast.core.resources import COUNTED_MAX, QUEUES
 from outlast.core.verbs import SET_QUEUE
+from outlast.store.queries import load
 from outlast.store.workflows import PostgresWorkflows
 from tests.callers import one
 from tests.store.harness import store_of
@@ -298,3 +300,18 @@ async def test_of_a_limit_its_steps_are_counted(
     assert (row["running"], row["ready"], row["waiting"]) == (2, 0, 0)
     connection.execute("select outlast.set_queue('step:api', '{\"concurrency\": 3}')")
     assert one(connection, take, "3") is None
+
+
+async def test_a_list_of_queues_reads_what_is_live_alone(connection: Connection[Any]) -> None:
+    connection.execute(
+        "insert into outlast.workflow_status (workflow_id, function, status, queue, claimable_at)"
+        " select 'w' || n, 'f', case when n % 50 = 0 then 'ENQUEUED' else 'SUCCESS' end, 'mail',"
+        " case when n % 50 = 0 then now() end from generate_series(1, 20000) n"
+    )
+    connection.execute("analyze outlast.workflow_status")
+    query = load("resources.sql")[QUEUES.name].as_string(None)
+    parameters = dict.fromkeys(re.findall(r"%\((\w+)\)s", query))
+    plan = connection.execute(b"explain " + query.encode(), parameters).fetchall()
+    text = "\n".join(line for (line,) in plan)
+    assert "workflow_status_queue" in text
+    assert "Seq Scan on workflow_status" not in text, text
