@@ -22,7 +22,7 @@ def leave(execution: Execution) -> None:
     Of those nothing is lost by a crash: what others are told, and when a wait ends, stays.
     """
     waiting = execution.waiting
-    if not waiting.calls or execution.recording.completions.waiting:
+    if not waiting.calls or execution.recording.completions.places:
         return
     if len(waiting.calls) == len(execution.calls) and waiting.nearest_s() > _soon_s(execution):
         if not waiting.receives():
@@ -52,7 +52,7 @@ def _look_again(execution: Execution) -> None:
             return
         # A message that was taken a moment ago is awaited no more: nothing would wake it.
         # guard: leaves-with-a-completion
-        if execution.recording.completions.waiting:
+        if execution.recording.completions.places:
             return
         idle = known == set(execution.calls) and empty(execution, waiting.receives())
         if idle and waiting.nearest_s() > _soon_s(execution):
