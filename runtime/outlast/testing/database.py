@@ -50,7 +50,7 @@ class Database:
         self.now = now
         self.chance = chance
         self.limits = limits
-        self._open: set[Transaction] = set()
+        self._open: dict[Transaction, None] = {}  # in their order
         self._waiting: list[Callable[[], None]] = []
 
     # --- queues -------------------------------------------------------------------------------------------
@@ -104,7 +104,7 @@ class Database:
 
     def _release(self, transaction: Transaction) -> None:
         transaction.open = False
-        self._open.discard(transaction)
+        self._open.pop(transaction, None)
         waiting, self._waiting = self._waiting, []
         for again in waiting:
             again()
@@ -128,7 +128,7 @@ class Database:
     def begin(self) -> Transaction:
         """`begin`."""
         transaction = Transaction()
-        self._open.add(transaction)
+        self._open[transaction] = None
         return transaction
 
     def finish(self, transaction: Transaction) -> None:
