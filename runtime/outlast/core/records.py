@@ -194,6 +194,8 @@ class ClaimedWorkflow:
     tick: str | None = None
     """Of a workflow that a schedule has started (JSON)."""
     history: list[StepRecord] = field(default_factory=list)
+    members: Sequence[str] = ()
+    """Of a batch that has just begun: whose inputs it has."""
     token: CallerToken | None = None
     """The caller's token, if this process took the call. It is never stored."""
 

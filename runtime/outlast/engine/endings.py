@@ -8,7 +8,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from outlast.core.answers import encode_answer
-from outlast.core.errors import InvalidInput, NotSerializable
+from outlast.core.errors import InvalidInput, NotSerializable, UsageError
 from outlast.core.failures import encode_failure
 from outlast.core.observations import ResultChanged
 from outlast.core.records import Ending
@@ -35,6 +35,26 @@ def success(execution: Execution, result: Any) -> Ending:
     output, changed = encode_answer(execution.definition.codec, result)
     if changed is not None:
         execution.services.observe(ResultChanged(execution.workflow_id, execution.function, changed))
+    return Ending(Status.SUCCESS, output=output)
+
+
+def batch_success(execution: Execution, results: Any, count: int, *, single: bool) -> Ending:
+    """The end that the results of `count` inputs are; of a `single` one, which is in no batch, its result.
+
+    Raises UsageError for a list of another length, and NotSerializable.
+    """
+    # guard: batch-of-another-length = if not isinstance(results, list):
+    if not isinstance(results, list) or len(results) != count:
+        got = f"a list of {len(results)}" if isinstance(results, list) else f"a {type(results).__qualname__}"
+        raise UsageError(
+            f"{execution.function} got {count} inputs and returned {got}: it returns a list with one "
+            "result for each, in their order"
+        )
+    ends = [success(execution, each) for each in results]
+    if single:
+        return ends[0]
+    output = f"[{','.join(each.output or 'null' for each in ends)}]"
+    check_size(len(output.encode()), execution.definition.codec.of)
     return Ending(Status.SUCCESS, output=output)
 
 

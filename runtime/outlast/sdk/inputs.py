@@ -2,7 +2,8 @@
 
 The JSON object is bound by parameter name and validated by the annotations. One parameter that is a model (a
 pydantic model, dataclass or TypedDict) takes the whole body. A parameter annotated `Request` gets the
-recorded request. Without a body the query's parameters are bound instead.
+recorded request. Without a body the query's parameters are bound instead. The body of a function that gets
+batches is one item of its list.
 """
 
 from __future__ import annotations
@@ -33,8 +34,11 @@ _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONL
 class Inputs:
     """The parameters of one workflow."""
 
-    def __init__(self, fn: Callable[..., Any]) -> None:
-        """Raises UsageError for parameters that no JSON body can fill."""
+    def __init__(self, fn: Callable[..., Any], *, batch: bool = False) -> None:
+        """With `batch` the function gets the inputs of many calls as a list, and these are those of one.
+
+        Raises UsageError for parameters that no JSON body can fill.
+        """
         self._fn = fn
         self.signature = inspect.signature(fn)
         hints = resolved_annotations(fn)
@@ -56,10 +60,24 @@ class Inputs:
         self.whole: str | None = None
         if len(named) == 1 and not self.takes_anything:
             (only,) = named
-            if _is_model(hints.get(only)):
+            if batch or _is_model(hints.get(only)):
                 self.whole = only
+        if batch:
+            hints = self._hints_of_one(hints)
         self.names = tuple(named)
         self._adapter = self._make_adapter(named, hints)
+        if batch:
+            self._batch_adapter: TypeAdapter[Any] = TypeAdapter(list[hints[str(self.whole)]])  # type: ignore[arg-type,misc]
+
+    def _hints_of_one(self, hints: dict[str, Any]) -> dict[str, Any]:
+        annotation = None if self.whole is None else hints.get(self.whole)
+        # guard: batch-of-what = if False:
+        if typing.get_origin(annotation) is not list or self.request_parameters:
+            raise UsageError(
+                f"{self._fn.__qualname__}: its queue has batch=, so it takes one parameter, the list of "
+                f"what its callers give, such as items: list[Item]; not {self.signature}"
+            )
+        return {**hints, str(self.whole): typing.get_args(annotation)[0]}
 
     @property
     def reads_json(self) -> bool:
@@ -77,18 +95,30 @@ class Inputs:
 
     def bind_json(self, body: bytes | str) -> dict[str, Any]:
         """Arguments from JSON, stored or new. Raises InvalidJson and InvalidInput."""
+        validated = self._read(self._adapter, body)
+        return validated if self.whole is None else {self.whole: validated}
+
+    def _read(self, adapter: TypeAdapter[Any], body: bytes | str) -> Any:
         text = body if isinstance(body, bytes) else body.encode()
         if b"NaN" in text or b"Infinity" in text:
             _refuse_constants(text)
         try:
-            validated = self._adapter.validator.validate_json(body, by_alias=True, by_name=True)
+            validated = adapter.validator.validate_json(body, by_alias=True, by_name=True)
         except ValidationError as error:
             invalid = self._invalid(error)
             if isinstance(invalid, InvalidInput):
                 _refuse_numbers(text)
             raise invalid from None
         _refuse_numbers(text)
-        return validated if self.whole is None else {self.whole: validated}
+        return validated
+
+    def bind_batch(self, text: str) -> dict[str, Any]:
+        """The argument of a function that gets batches, from the JSON array of its callers' inputs.
+
+        Raises InvalidJson and InvalidInput.
+        """
+        assert self.whole is not None
+        return {self.whole: self._read(self._batch_adapter, text)}
 
     def encode_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         """The JSON input that stands for a Python call.

@@ -157,6 +157,10 @@ with new as (
 -- include: start.sql insert
 returning w.workflow_id, extract(epoch from w.created_at)::float8
 
+-- name: end_members
+-- In the commit of their batch's end, and after it: what it sees is how that has come out.
+select outlast.end_members(%(batches)s::text[])
+
 -- name: replan
 discard plans
 

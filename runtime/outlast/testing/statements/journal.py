@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from outlast.core.names import BATCH
 from outlast.core.ports import BadData, Fence
 from outlast.core.records import Batch, Committed, Ending, FencedWrite, NewWorkflow, StepRecord
 from outlast.testing.database import Database
@@ -30,6 +31,8 @@ class JournalStatements:
         # One snapshot: all fences are looked at before anything of the batch is written.
         fenced = [write for write in batch.writes if self._owns(write)]
         accepted = frozenset(write.workflow_id for write in fenced if self._write(write, batch.nonce))
+        if any(write.workflow_id.endswith(BATCH) for write in fenced):
+            self._db.end_members()
         return Committed(started, accepted, self._db.now())
 
     def _start(self, new: NewWorkflow, nonce: int) -> bool:
