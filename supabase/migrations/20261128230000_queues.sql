@@ -171,7 +171,6 @@ begin
     select x.workflow_id, x.rank, x.load_bytes from outlast.workflow_status x
     where x.queue = w.queue and x.status = 'ENQUEUED' and x.queue_key = w.queue_key
       and x.owner is null and x.claimable_at is not null and x.rank is not null
-      -- guard: batch-of-two-functions
       and x.function = w.function
     order by x.rank limit n - 1
     for no key update skip locked
@@ -265,7 +264,7 @@ as $$
   set status = m.status, output = m.result, error = m.error, epoch = w.epoch + 1, completed_at = now(), updated_at = now()
   from members m
   where w.workflow_id = m.workflow_id
-    -- guard: cancelled-member-succeeds
+    -- It may have been cancelled meanwhile.
     and w.status = 'PENDING'
 $$;
 
@@ -607,7 +606,6 @@ begin
     from (
       select w.claimable_at from outlast.workflow_status w
       where w.queue = claim_queue.name and w.owner is null and w.status = 'ENQUEUED'
-        -- guard: batch-waits-for-a-tick = and false
         and w.claimable_at > t - batch_wait and w.claimable_at <= t
       order by w.claimable_at limit 1
     ) as w;
@@ -760,7 +758,7 @@ begin
         return;
       end if;
     end if;
-    -- guard: any-function-in-a-batch
+    -- guard: any-function-in-a-batch = if false then
     if o ? 'batch' and not enqueue.function = any(q.functions) then
       outcome := 'not_in_batches';
       return;

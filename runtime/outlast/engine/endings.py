@@ -43,7 +43,7 @@ def batch_success(execution: Execution, results: Any, count: int, *, single: boo
 
     Raises UsageError for a list of another length, and NotSerializable.
     """
-    # guard: batch-of-another-length = if not isinstance(results, list):
+    # guard: batch-of-another-length without 2
     if not isinstance(results, list) or len(results) != count:
         got = f"a list of {len(results)}" if isinstance(results, list) else f"a {type(results).__qualname__}"
         raise UsageError(

@@ -71,7 +71,7 @@ class Inputs:
 
     def _hints_of_one(self, hints: dict[str, Any]) -> dict[str, Any]:
         annotation = None if self.whole is None else hints.get(self.whole)
-        # guard: batch-of-what = if False:
+        # guard: batch-of-what
         if typing.get_origin(annotation) is not list or self.request_parameters:
             raise UsageError(
                 f"{self._fn.__qualname__}: its queue has batch=, so it takes one parameter, the list of "

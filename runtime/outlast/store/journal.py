@@ -236,7 +236,7 @@ def _ended_batches(batch: Batch) -> list[Request]:
         for write in batch.writes
         if isinstance(write.end, Ending) and write.workflow_id.endswith(BATCH)
     ]
-    # guard: members-end-later = return []
+    # guard: members-end-later = []
     return [(_SQL["end_members"], {"batches": texts(ids)})] if ids else []
 
 
