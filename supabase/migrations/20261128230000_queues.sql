@@ -480,7 +480,7 @@ begin
             -- A batch begins when it is full, or when one of it has waited long enough.
             -- guard: batch-full-unseen = select t - batch_wait as ripe,
             select case when count(*) >= batch_n then t else t - batch_wait end as ripe,
-              least(sum(w.load_bytes), 16777216)::bigint as load_bytes
+              case when count(*) > 0 then least(sum(w.load_bytes), 16777216)::bigint end as load_bytes
             from (
               select w.load_bytes from outlast.workflow_status w
               where w.queue = claim_queue.name and w.status = 'ENQUEUED' and w.queue_key = u.key

@@ -28,7 +28,10 @@ def waiting_on(database: Database, row: Workflow) -> str | None:
 
 def _time(row: Workflow, due: float, now: float) -> str:
     if row.awaits is not None:
-        topics = json.loads(row.awaits)["topics"]
+        awaits = json.loads(row.awaits)
+        if "limits" in awaits:
+            return f"limit {awaits['limits'][0]}, asks again at {_text(due)}"
+        topics = awaits["topics"]
         named = f" ({', '.join(topics)})" if any(topics) else ""
         return f"a message{named}" + (f", until {_text(due)}" if due < now + _FOREVER_S else "")
     if row.status is Status.ENQUEUED:
