@@ -615,6 +615,21 @@ async def test_a_batch_outlasts_its_instance(database: str) -> None:
     assert batches.got == [["a", "b", "c"]] * 2
 
 
+@pytest.mark.parametrize("bad", [["5", '{"a": 1}'], ["5", "6", "7"]])
+async def test_an_input_that_is_none_fails_alone(database: str, bad: list[str]) -> None:
+    job = batched()
+    async with bench_on(database, job) as bench:
+        news = [bench.new(job.definition, (each,)) for each in ("a]", "b,", "c")]
+        news[: len(bad)] = [new._replace(input=text) for new, text in zip(news, bad, strict=False)]
+        ids = [(await enter(bench, job, new))[0] for new in news]
+        for each in ids[: len(bad)]:
+            with pytest.raises(WorkflowError):
+                await bench.result(each)
+            assert json.loads((await state_of(bench, each)).error or "")["code"] == "invalid_input"
+        assert await all_of(bench, ids[len(bad) :]) == ["c!"][: 3 - len(bad)]
+    assert batches.got == [["c"]][: 3 - len(bad)]
+
+
 async def test_a_batch_is_nobodys_and_the_same_call_is_the_same_member(database: str) -> None:
     job = batched()
     async with bench_on(database, job) as bench:

@@ -21,6 +21,11 @@ MUTANTS = (
         "engine/queue_cases.py::test_a_list_of_another_length_is_a_failure_that_says_so",
     ),
     Mutant(
+        "one-input-fails-a-batch",
+        "An input that is none for the function fails alone",
+        "engine/queue_cases.py::test_an_input_that_is_none_fails_alone",
+    ),
+    Mutant(
         "members-end-later",
         "Members end in the commit of their batch",
         "engine/test_queues_on_postgres.py::"

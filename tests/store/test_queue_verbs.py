@@ -138,8 +138,9 @@ RATES = st.fixed_dictionaries(
     {"n": NUMBERS, "per": NUMBERS},
     optional={"smooth": st.one_of(st.booleans(), st.integers(0, 1)), "x": NUMBERS},
 )
+TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=3)
 VALUES = st.one_of(
-    NUMBERS, RATES, st.booleans(), st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=3), st.lists(NUMBERS, max_size=2),
+    NUMBERS, RATES, st.booleans(), TEXTS, st.lists(NUMBERS, max_size=2),
     st.dictionaries(st.sampled_from(["a", "n", "per"]), st.one_of(NUMBERS, st.floats(0.001, 100))),
 )  # fmt: skip
 

@@ -32,7 +32,8 @@ def test_only_one_statement_inserts_workflows_besides_that_of_batches(database: 
     assert found == ["start.sql"]
     query = """
         select proname from pg_proc
-        where pronamespace = 'outlast'::regnamespace and prosrc ilike '%insert into outlast.workflow%' order by 1
+        where pronamespace = 'outlast'::regnamespace and prosrc ilike '%insert into outlast.workflow%'
+        order by 1
     """
     with psycopg.connect(database) as connection:
         assert connection.execute(query).fetchall() == [("begin_batch",), ("enqueue",)]

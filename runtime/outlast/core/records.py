@@ -96,6 +96,8 @@ class Ending(NamedTuple):
     output: str | None = None
     error: str | None = None
     response: str | None = None
+    refused: Sequence[tuple[int, str]] = ()
+    """Of a batch: the places of inputs that don't fit the function, and the errors of their members."""
 
 
 class Suspension(NamedTuple):

@@ -22,7 +22,7 @@ from outlast.core.status import Status
 from outlast.core.stops import HandedOver, LeaseLost, Stopped, Suspended, TimedOut
 from outlast.engine.bodies.async_body import AsyncBody
 from outlast.engine.bodies.sync_body import SyncBody
-from outlast.engine.endings import InputRefused, batch_success, error_text, failure, success
+from outlast.engine.endings import InputRefused, batch_success, error_text, failure, refusal_of, success
 from outlast.engine.execution.execution import Execution
 from outlast.engine.execution.services import Services
 from outlast.engine.operations.table import OPERATIONS
@@ -207,7 +207,7 @@ class Executor:
         inputs = execution.definition.inputs
         enter_environment(execution.definition.environment)
         if arguments is None:
-            arguments = _bind(claimed, execution.definition)
+            arguments, execution.refused = _bind(claimed, execution.definition)
 
         def known() -> Context:
             if execution.context is None:
@@ -346,22 +346,25 @@ def _give_deadline(claimed: ClaimedWorkflow, definition: WorkflowDefinition) -> 
         claimed.deadline_s = claimed.created_s + definition.timeout_s
 
 
-def _bind(claimed: ClaimedWorkflow, definition: WorkflowDefinition) -> dict[str, Any]:
-    """The arguments that the recorded input is. Raises InputRefused."""
+def _bind(
+    claimed: ClaimedWorkflow, definition: WorkflowDefinition
+) -> tuple[dict[str, Any], dict[int, InvalidInput | InvalidJson]]:
+    """The arguments that the recorded input is; of a batch, what of it is none. Raises InputRefused."""
     inputs, text = definition.inputs, claimed.input or "{}"
     if inputs.request_parameters and claimed.request is None:
         raise InputRefused(f"{claimed.function} takes a Request: it can be called over HTTP only")
     if not inputs.reads_json:
-        return {}
+        return {}, {}
     try:
         if not definition.batches:
-            return inputs.bind_json(text)
+            return inputs.bind_json(text), {}
         # One that is in no batch came by another queue, or from before there were any.
-        return inputs.bind_batch(text if claimed.workflow_id.endswith(BATCH) else f"[{text}]")
-    except InvalidInput as error:
-        raise InputRefused(str(error), error.errors) from error
-    except InvalidJson as error:
-        raise InputRefused(str(error)) from error
+        arguments, refused = inputs.bind_batch(text if claimed.workflow_id.endswith(BATCH) else f"[{text}]")
+        if refused and not any(arguments.values()):
+            raise refused[1]  # there is nothing to run for
+    except (InvalidInput, InvalidJson) as error:
+        raise refusal_of(error) from error
+    return arguments, refused
 
 
 def _context_of(execution: Execution, claimed: ClaimedWorkflow, clients: MakeClients | None) -> Context:

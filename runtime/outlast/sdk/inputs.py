@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
+import re
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, NotRequired, Required
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, with_config
@@ -28,6 +30,7 @@ from outlast.core.storable import check_json
 from outlast.sdk.requests import Request
 
 ERRORS_MAX = 100
+_NEXT_ITEM = re.compile(r"[\s,]*")
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
@@ -66,8 +69,6 @@ class Inputs:
             hints = self._hints_of_one(hints)
         self.names = tuple(named)
         self._adapter = self._make_adapter(named, hints)
-        if batch:
-            self._batch_adapter: TypeAdapter[Any] = TypeAdapter(list[hints[str(self.whole)]])  # type: ignore[arg-type,misc]
 
     def _hints_of_one(self, hints: dict[str, Any]) -> dict[str, Any]:
         annotation = None if self.whole is None else hints.get(self.whole)
@@ -95,30 +96,33 @@ class Inputs:
 
     def bind_json(self, body: bytes | str) -> dict[str, Any]:
         """Arguments from JSON, stored or new. Raises InvalidJson and InvalidInput."""
-        validated = self._read(self._adapter, body)
-        return validated if self.whole is None else {self.whole: validated}
-
-    def _read(self, adapter: TypeAdapter[Any], body: bytes | str) -> Any:
         text = body if isinstance(body, bytes) else body.encode()
         if b"NaN" in text or b"Infinity" in text:
             _refuse_constants(text)
         try:
-            validated = adapter.validator.validate_json(body, by_alias=True, by_name=True)
+            validated = self._adapter.validator.validate_json(body, by_alias=True, by_name=True)
         except ValidationError as error:
             invalid = self._invalid(error)
             if isinstance(invalid, InvalidInput):
                 _refuse_numbers(text)
             raise invalid from None
         _refuse_numbers(text)
-        return validated
+        return validated if self.whole is None else {self.whole: validated}
 
-    def bind_batch(self, text: str) -> dict[str, Any]:
+    def bind_batch(self, text: str) -> tuple[dict[str, Any], dict[int, InvalidInput | InvalidJson]]:
         """The argument of a function that gets batches, from the JSON array of its callers' inputs.
 
-        Raises InvalidJson and InvalidInput.
+        And, by place from 1, why some of them are none: SQL can't tell, and theirs must not fail the others.
         """
         assert self.whole is not None
-        return {self.whole: self._read(self._batch_adapter, text)}
+        items, refused = [], {}
+        for place, item in enumerate(_items(text), 1):
+            try:
+                items.append(self.bind_json(item)[self.whole])
+            except (InvalidInput, InvalidJson) as error:
+                # guard: one-input-fails-a-batch
+                refused[place] = error
+        return {self.whole: items}, refused
 
     def encode_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         """The JSON input that stands for a Python call.
@@ -205,6 +209,16 @@ def _field(parameter: inspect.Parameter, annotation: Any) -> Any:
     except PydanticSerializationError:
         shown = {}
     return NotRequired[Annotated[annotation, Field(json_schema_extra=shown)]]
+
+
+def _items(array: str) -> Iterator[str]:
+    """The elements of a JSON array, each as it is written."""
+    read = json.JSONDecoder().raw_decode
+    at = _NEXT_ITEM.match(array, 1).end()  # type: ignore[union-attr]
+    while at < len(array) and array[at] != "]":
+        _, end = read(array, at)
+        yield array[at:end]
+        at = _NEXT_ITEM.match(array, end).end()  # type: ignore[union-attr]
 
 
 def _refuse_constants(text: bytes) -> None:

@@ -236,11 +236,28 @@ def _ended_batches(batch: Batch) -> list[Request]:
         for write in batch.writes
         if isinstance(write.end, Ending) and write.workflow_id.endswith(BATCH)
     ]
+    refused = [
+        (write.workflow_id, place, error)
+        for write in batch.writes
+        if isinstance(write.end, Ending)
+        for place, error in write.end.refused
+    ]
+    requests: list[Request] = []
+    if refused:
+        of, places, errors = zip(*refused, strict=True)
+        requests.append(
+            (
+                _SQL["refuse_members"],
+                {"batches": texts(of), "places": numbers(places), "errors": texts(errors)},
+            )
+        )
+    if ids:
+        requests.append((_SQL["end_members"], {"batches": texts(ids)}))
     # guard: members-end-later = []
-    return [(_SQL["end_members"], {"batches": texts(ids)})] if ids else []
+    return requests
 
 
 def _end_row(write: FencedWrite, end: Ending | Suspension) -> tuple[Any, ...]:
     if isinstance(end, Ending):
-        return write.workflow_id, write.epoch, *end, None, None
+        return write.workflow_id, write.epoch, *end[:4], None, None
     return write.workflow_id, write.epoch, Status.PENDING, None, None, None, *end
