@@ -27,6 +27,7 @@ from outlast import (
     UsageError,
     WorkflowCancelled,
     WorkflowError,
+    WorkflowExpired,
     sleep,
     start,
     step,
@@ -334,6 +335,8 @@ async def test_what_does_not_begin_in_time_is_cancelled(database: str) -> None:
         assert state is not None
         assert state.status == "CANCELLED"
         assert json.loads(state.error or "")["code"] == "expired"
+        with pytest.raises(WorkflowExpired):
+            await bench.result(late)
         gauge.gate.set()
         await bench.result(first)
     assert gauge.begun == ["first"]

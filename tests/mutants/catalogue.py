@@ -17,6 +17,7 @@ from tests.mutants import (
     of_replay,
     of_requests,
     of_rights,
+    of_schedules,
     of_shares,
     of_tables,
     of_the_fence,
@@ -45,4 +46,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *of_requests.MUTANTS,
     *of_shares.MUTANTS,
     *of_batches.MUTANTS,
+    *of_schedules.MUTANTS,
 )

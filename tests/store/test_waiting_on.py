@@ -232,15 +232,14 @@ def test_it_says_what_the_decision_does(
                 "runs": {"status": "PENDING", "owner": "me", "claimable_at": None, "rank": None},
                 "asleep": {"status": "PENDING", "claimable_at": far, "rank": None},
             }
-            columns = states[state]
             at = f"2026-01-01T00:00:{number:02}Z"
             ranked = {"rank": at, "claimable_at": at} if state in ("ready", "woken") else {}
-            add(connection, str(number), queue_key=key, **{**ranked, **columns})
+            add(connection, str(number), queue_key=key, **{**ranked, **states[state]})
         for key, ago_s in sorted(starts, key=lambda each: -each[1]):
             started(connection, ago_s + 0.5, key)
         if paused is not None:
-            pausing = None if paused == "mail" else paused
-            connection.execute("select outlast.pause_queue('mail', key => %s)", (pausing,))
+            alone = None if paused == "mail" else paused
+            connection.execute("select outlast.pause_queue('mail', key => %s)", (alone,))
         told = "select workflow_id, outlast.waiting_on_as(workflow_id, true) from outlast.workflow_status"
         reasons = dict(connection.execute(told).fetchall())
         claimed = {each["workflow_id"] for each in one(connection, CLAIM)}
