@@ -61,7 +61,6 @@ begin
     where w.owner is null and w.claimable_at <= now() and w.claimable_at > last_alive
   ) or exists (
     -- One without a time was made since: an instance has to find it.
-    -- guard: wake-without-schedules
     select from outlast.schedules s
     where s.paused_at is null and s.orphaned_at is null and s.ended_at is null and s.fault is null
       and (s.next_at <= now() and s.next_at > last_alive or s.next_at is null and s.since > last_alive)
