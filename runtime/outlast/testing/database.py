@@ -7,6 +7,7 @@ what meets one either waits (`Blocked`) or skips it, as in the SQL.
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -72,6 +73,24 @@ class Database:
         self.workflows[new.workflow_id] = row
         if new.queue is not None:
             self.queue(new.queue)
+
+    def orphans(self) -> Iterator[tuple[Workflow, Workflow | None]]:
+        """Members whose batch has ended, or is gone, and that batch."""
+        for row in self.workflows.values():
+            if row.status == Status.PENDING and row.batch is not None:
+                batch = self.workflows.get(row.batch)
+                if batch is None or batch.status != Status.PENDING:
+                    yield row, batch
+
+    def end_members(self) -> None:
+        """`outlast.end_members`."""
+        for row, batch in self.orphans():
+            row.status = Status.CANCELLED if batch is None else batch.status
+            row.error = json.dumps({"code": "workflow_cancelled"}) if batch is None else batch.error
+            if batch is not None and batch.output is not None:
+                row.output = json.dumps(json.loads(batch.output)[row.batch_place - 1])
+            row.epoch += 1
+            row.updated_at = self.now()
 
     # --- sessions and locks -------------------------------------------------------------------------------
 
