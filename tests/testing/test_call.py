@@ -376,10 +376,10 @@ async def at_nine() -> str:
 
 def test_a_schedule_ticks_in_virtual_time(outlast: Outlast) -> None:
     assert outlast.run(at_nine).result == "by hand"
-    outlast.advance(days=1)
+    _ = outlast.advance(days=1)
     assert outlast.call("/schedules/v1").json()["schedules"] == []
     outlast.schedule(at_nine)
-    outlast.advance(days=7)  # from 2026-01-02, a Friday
+    _ = outlast.advance(days=7)  # from 2026-01-02, a Friday
     shown = outlast.call("/schedules/v1/at_nine").json()
     assert (shown["state"], shown["upcoming"][0]) == ("active", "2026-01-09T08:00:00Z")
     listed = outlast.call("/workflows/v1?function=at_nine&status=SUCCESS").json()["workflows"]
@@ -390,10 +390,10 @@ def test_a_schedule_ticks_in_virtual_time(outlast: Outlast) -> None:
 
 
 def test_what_is_made_while_running_ticks_too(outlast: Outlast) -> None:
-    outlast.run(at_nine)  # so that it is known here
+    _ = outlast.run(at_nine)  # so that it is known here
     given = {"name": "mine", "function": "at_nine", "every": 3600, "times": 3}
     assert outlast.call("/schedules/v1", method="POST", json=given).json() == {"created": "mine"}
-    outlast.advance(hours=5)
+    _ = outlast.advance(hours=5)
     assert outlast.call("/schedules/v1/mine").json()["state"] == "ended"
     found = outlast.call("/workflows/v1?function=at_nine").json()["workflows"]
     assert sum(each["workflow_id"].startswith("schedule:mine:") for each in found) == 3
