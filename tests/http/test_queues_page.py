@@ -110,9 +110,8 @@ def test_its_doors(host: Host) -> None:
 def test_its_batches(host: Host, connection: psycopg.Connection[Any]) -> None:
     assert run(host, EMBED) == ["[5.0]"]
     ids = [begin(host, "embed", "x" * size) for size in range(5)]
-    for size, each in enumerate(ids):
-        until(lambda each=each: shown(host, each)["status"] == "SUCCESS", "its element")
-        assert shown(host, each)["output"] == [float(size)]
+    until(lambda: {shown(host, each)["status"] for each in ids} == {"SUCCESS"}, "their elements")
+    assert [shown(host, each)["output"] for each in ids] == [[float(size)] for size in range(5)]
     members = "select batch, count(*) from outlast.workflow_status where workflow_id = any(%s) group by batch"
     found = connection.execute(members, (ids,)).fetchall()
     assert sum(count for _, count in found) == 5
