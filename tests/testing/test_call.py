@@ -190,8 +190,7 @@ def test_operators_pause_a_queue_and_let_it_go_on(outlast: Outlast) -> None:
     assert (queue["running"], queue["ready"], queue["limits"]) == (0, 1, {"concurrency": 1, "key": "user"})
     assert outlast.call("/queues/v1/tickets", method="PATCH", json={"concurrency": 0}).status == 422
     assert outlast.call("/queues/v1/tickets/resume", method="POST").status == 200
-    outlast.finish(waits.run)
-    assert waits.run.result == "for bob"
+    assert outlast.finish(waits.run).result == "for bob"
     assert outlast.call("/queues/v1/nowhere").json()["code"] == "queue_not_found"
 
 
