@@ -18,6 +18,7 @@ from benchmarks.workloads import (
     growth,
     large_workflows,
     payloads,
+    queues,
     recovery,
     sleepers,
     sql_cost,
@@ -51,5 +52,6 @@ WORKLOADS: dict[str, ModuleType] = {
     "sql_cost": sql_cost,
     "testing_kit": testing_kit,
     "waking": waking,
+    "queues": queues,
 }
 """In the order of the report."""

@@ -761,7 +761,7 @@ declare
   caller text := outlast.subject(claims);
   anonymous boolean := claims is not null and caller is null and claims ->> 'role' is distinct from 'service_role';
   -- `queue` is the queue's name, or JSON with priority and delay too: the signature says who may start, and stays.
-  placed jsonb := case when queue like '{%' then queue::jsonb else jsonb_build_object('queue', queue) end;
+  placed jsonb := case when queue like '{"queue" : %' then queue::jsonb else jsonb_build_object('queue', queue) end;
   place text := placed ->> 'queue';
   id text;
   result record;

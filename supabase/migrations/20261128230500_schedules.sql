@@ -189,10 +189,10 @@ begin
     order by name  -- in the same order everywhere
   loop
     select * into s from outlast.schedules t
-    -- guard: tick-decided-by-an-older-row
-    where t.name = o.name and t.revision = o.revision
+    where t.name = o.name
       and t.paused_at is null and t.orphaned_at is null and t.ended_at is null and t.fault is null
-    -- guard: tick-without-lock
+      -- guard: tick-decided-by-an-older-row
+      and t.revision = o.revision
     for no key update skip locked;
     continue when not found;
     schedule := s.name;
@@ -200,7 +200,7 @@ begin
 
     if s.pause_after is not null and (o.nominal is not null or s.waiting_at is not null) then
       failed := outlast.failures_in_a_row(s);
-      -- guard: failures-in-a-row-unseen
+      -- guard: failures-in-a-row-unseen = if false then
       if failed is not null then
         update outlast.schedules t
         set paused_at = clock_timestamp(), paused_by = 'outlast', revision = t.revision + 1,
@@ -217,7 +217,7 @@ begin
       where w.tick is not null and w.tick ->> 'schedule' = s.name and w.completed_at is null
       limit 1000
     ) else '{}' end;
-    -- guard: overlap-unseen = false
+    -- guard: overlap-unseen = blocked := false;
     blocked := s.overlap in ('skip', 'wait') and cardinality(running) > 0;
     start_at := case when not blocked then coalesce(s.waiting_at, o.nominal) end;
     still_waits := case
@@ -275,7 +275,7 @@ begin
         skipped = t.skipped + (skipped_at is not null)::integer + (refusal is not null)::integer,
         missed = t.missed + coalesce(o.missed_count, 0),
         ended_at = case when o.next_at is null and still_waits is null then clock_timestamp() end,
-        -- guard: tick-keeps-its-revision
+        -- guard: tick-keeps-its-revision = revision = t.revision
         revision = t.revision + 1
     where t.name = s.name;
     outcome := case
@@ -331,11 +331,12 @@ begin
   insert into outlast.schedule_editions (edition) values (newest_edition.edition) on conflict do nothing;
   update outlast.instances i set schedule_edition = newest_edition.edition
   where i.instance_id = me and i.schedule_edition is distinct from newest_edition.edition;
-  -- guard: an-older-edition-declares
   return newest_edition.edition = (
     select e.edition from outlast.schedule_editions e
-    where e.edition = newest_edition.edition or exists (
-      select from outlast.instances i where i.schedule_edition = e.edition and i.lease_until > now())
+    where e.edition = newest_edition.edition
+      -- guard: an-older-edition-declares = or false and exists (
+      or exists (
+        select from outlast.instances i where i.schedule_edition = e.edition and i.lease_until > now())
     order by e.first_seen_at desc, e.edition limit 1
   ) and newest_edition.edition is distinct from (
     select e.edition from outlast.schedule_editions e

@@ -152,7 +152,9 @@ begin
   end if;
   for option in select e.key from jsonb_each(settings) e where e.value <> 'null' loop
     -- As code is told at load.
-    if option in ('per_key', 'rate_per_key', 'weight') and not q.base::jsonb ? 'key' then
+    if q.name like 'step:%' and option not in ('concurrency', 'rate') then
+      perform outlast.refuse_argument('set_queue', option, 'is nothing that a limit of steps has; use concurrency or rate');
+    elsif option in ('per_key', 'rate_per_key', 'weight') and not q.base::jsonb ? 'key' then
       perform outlast.refuse_argument('set_queue', option, 'needs a key: it says what the limit is for');
     elsif option = 'rate' and q.base::jsonb ? 'drop' then
       perform outlast.refuse_argument('set_queue', option, 'and drop don''t go together: one lets calls wait, the other turns them away');

@@ -31,6 +31,7 @@ begin
   end if;
   if w.claimable_at > t then
     return case
+      when w.awaits -> 'limits' is not null then outlast.limit_text(w.awaits #>> '{limits,0}', w.claimable_at, whole)
       when w.awaits is not null then
         'a message' || (
           select case when string_agg(m.topic, '') <> '' then ' (' || string_agg(m.topic, ', ') || ')' else '' end
@@ -128,12 +129,41 @@ begin
       end if;
       if found_at >= t then
         return 'rate ' || case option when 'rate' then w.queue else of_key end || case when whole then
-          ' ' || (rate ->> 'n') || '/' || (rate ->> 'per') || ' s, next in '
+          ' ' || (rate ->> 'n') || '/' || trim_scale((rate ->> 'per')::numeric) || ' s, next in '
           || greatest(1, ceil(extract(epoch from found_at - t))) || ' s' else '' end;
       end if;
     end loop;
   end if;
   return 'its turn in ' || w.queue || ', since ' || outlast.at_text(w.claimable_at);
+end
+$$;
+
+create or replace function outlast.limit_text(name text, again_at timestamptz, whole boolean)
+returns text
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+-- As outlast.take_limit decides. What waits for a limit of steps asks again by itself.
+declare
+  q outlast.queues;
+  o jsonb;
+  held bigint;
+begin
+  select x.* into q from outlast.queues x where x.name = 'step:' || limit_text.name;
+  o := outlast.queue_options(coalesce(q.base, '{}'), q.override);
+  if q.paused_at is not null then
+    return 'paused' || case when whole
+      then ' by ' || coalesce(q.paused_by, 'somebody') || coalesce(': ' || q.paused_why, '') else '' end;
+  end if;
+  if not whole then
+    return 'limit ' || name;
+  end if;
+  select count(*) into held from outlast.limit_uses u where u.name = limit_text.name and outlast.holds_limit(u);
+  return 'limit ' || name || case
+    when held >= (o ->> 'concurrency')::integer then ' ' || held || '/' || (o ->> 'concurrency')
+    when o ? 'rate' then ' ' || (o #>> '{rate,n}') || '/' || trim_scale((o #>> '{rate,per}')::numeric) || ' s'
+    else '' end || ', asks again at ' || outlast.at_text(again_at);
 end
 $$;
 
@@ -178,7 +208,8 @@ declare
   applied boolean := exists (select from outlast.schema_migrations where version = '20261128231100');
 begin
   foreach made in array array[
-    'waiting_on_as(text, boolean)', 'at_text(timestamptz)', 'held_text(text, timestamptz)', 'waiting_on(text)'
+    'waiting_on_as(text, boolean)', 'at_text(timestamptz)', 'held_text(text, timestamptz)', 'waiting_on(text)',
+    'limit_text(text, timestamptz, boolean)'
   ] loop
     execute format('revoke all on function outlast.%s from public', made);
     foreach role_name in array array['anon', 'authenticated', 'service_role'] loop

@@ -161,6 +161,16 @@ def test_show_for_people(host: StandIn, project: Path) -> None:
     assert '"traceback"' not in shown
 
 
+def test_what_a_workflow_waits_on_is_shown(outlast: Runs, host: StandIn, project: Path) -> None:
+    reason = "concurrency mail[acme] 1/1, held by x since 2026-11-28T22:00:00Z"
+    waits = workflow("hello:1", "ENQUEUED", waiting_on=reason)
+    host.on("GET", "/workflows/v1/hello%3A1", Reply(document=waits))
+    shown = seen_on_terminal(project, "workflows", "show", "hello:1", NO_COLOR="1")
+    assert f"Waiting on  {reason}\n" in shown
+    host.on("GET", "/workflows/v1", Reply(document={"workflows": [waits], "next": None}))
+    assert outlast("workflows", "list").out.rstrip("\n").endswith(f"\t{reason}")
+
+
 def test_steps(outlast: Runs, host: StandIn, project: Path) -> None:
     wakes = (Clock().now() + timedelta(hours=2, minutes=1)).astimezone(UTC).isoformat()
     steps = [

@@ -25,6 +25,7 @@ from outlast import (
     RateLimited,
     UsageError,
     WorkflowCancelled,
+    WorkflowExpired,
     sleep,
     start,
     step,
@@ -332,6 +333,8 @@ async def test_what_does_not_begin_in_time_is_cancelled(database: str) -> None:
         assert state is not None
         assert state.status == "CANCELLED"
         assert json.loads(state.error or "")["code"] == "expired"
+        with pytest.raises(WorkflowExpired):
+            await bench.result(late)
         gauge.gate.set()
         await bench.result(first)
     assert gauge.begun == ["first"]

@@ -34,8 +34,8 @@ EACH_S = next(
 async def schedule_row(bench: Bench, name: str) -> dict[str, Any]:
     """What is known of a schedule."""
     if isinstance(bench.url, Memory):
-        row = bench.url.database.schedules[name]
-        return {each: getattr(row, each) for each in ScheduleRow.__slots__}
+        kept = bench.url.database.schedules[name]
+        return {each: getattr(kept, each) for each in ScheduleRow.__slots__}
     (row,) = await bench.rows("select * from outlast.schedules where name = %s", name)
     return row
 
@@ -230,7 +230,7 @@ async def _now(bench: Bench) -> datetime:
     if isinstance(bench.url, Memory):
         return datetime.fromtimestamp(bench.url.database.now(), UTC)
     ((row),) = await bench.rows("select now() as now")
-    return row["now"]  # type: ignore[no-any-return]
+    return row["now"]
 
 
 async def test_missed_ticks_may_be_dropped(database: str) -> None:
@@ -464,9 +464,9 @@ async def make(name: str, seconds: int) -> None:
 
 @step
 def pause_and_resume(name: str) -> None:
-    schedules.pause(name, "because")
-    schedules.pause(name, "because")
-    schedules.resume(name)
+    _ = schedules.pause(name, "because")
+    _ = schedules.pause(name, "because")
+    _ = schedules.resume(name)
 
 
 @step

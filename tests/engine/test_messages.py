@@ -795,7 +795,7 @@ async def test_a_message_that_was_taken_keeps_its_workflow_in_memory(database: s
         execution = bench.live[workflow_id]
         execution._scheduled = True  # its body's turn is held up
         await bench.engine.host.send(workflow_id, '"come"', "", None)
-        await bench.until(lambda: execution.recording.completions.waiting)
+        await bench.until(lambda: execution.recording.completions.places)
         await asyncio.sleep(0.7)  # past the moment
         assert execution.stopped is None
         execution._scheduled = False

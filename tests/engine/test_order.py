@@ -87,7 +87,7 @@ def test_no_completion_passes_one_that_is_about_to_be_committed() -> None:
     assert taken(completions) == []  # however often it is asked
     completions.drop([about])
     assert taken(completions) == [later]
-    assert not completions.waiting
+    assert not completions.places
 
 
 class Doubt:

@@ -16,6 +16,7 @@ from tests.mutants import (
     of_replay,
     of_requests,
     of_rights,
+    of_schedules,
     of_shares,
     of_tables,
     of_the_fence,
@@ -43,4 +44,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *of_misuse.MUTANTS,
     *of_requests.MUTANTS,
     *of_shares.MUTANTS,
+    *of_schedules.MUTANTS,
 )

@@ -38,8 +38,9 @@ class Mark:
 
 
 def marks(package: Path) -> Iterator[Mark]:
-    """All marks in the Python and SQL files of the package."""
-    for file in sorted([*package.rglob("*.py"), *package.rglob("*.sql")]):
+    """All marks in the Python and SQL files of the package, and in the migrations beside it."""
+    migrations = package.parents[1] / "supabase" / "migrations"
+    for file in sorted([*package.rglob("*.py"), *package.rglob("*.sql"), *migrations.glob("*.sql")]):
         lines = file.read_text("utf-8").split("\n")
         for number, line in enumerate(lines):
             if (found := _MARK.match(line)) is None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from outlast.core import ports
 from outlast.core.budget import weigh
 from outlast.core.errors import OutlastError, WorkflowEnded, WorkflowNotFound
 from outlast.core.messages import message_in
@@ -104,6 +105,7 @@ class Scenario:
         self.database = Database(lambda: UNIX_S + world.now, world.chance, self.limits)
         self.network = Network(world, self.database, plan.weather, plan.mishaps)
         self.traces = Traces(world, self.database, leases_only=not plan.weather.sessions)
+        self.catalog: ports.Catalog = Catalog()
         self.faults: dict[str, int] = {}
         self.instances: list[Instance] = []
         self.answers: dict[str, set[tuple[str, str | None]]] = {}
@@ -130,7 +132,7 @@ class Scenario:
             lease_ttl_s=LEASE_S, moment_s=0.2, drain_s=DRAIN_S, claim_batch=3, workflows_max=20,
             suspect_after=self.limits.suspect_after, memory_bytes_max=self.memory_bytes,
         )  # fmt: skip
-        instance.engine = Engine(instance.name, store, Catalog(), self._observe, options)
+        instance.engine = Engine(instance.name, store, self.catalog, self._observe, options)
         while not instance.opened:
             try:
                 await instance.engine.open()

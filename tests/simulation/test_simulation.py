@@ -149,8 +149,8 @@ def test_it_finds_steps_that_begin_too_early(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_it_finds_results_that_come_out_of_order(monkeypatch: pytest.MonkeyPatch) -> None:
     def newest(self: Completions) -> Completion | None:
-        filled = [place for place, each in self._places.items() if each is not None]
-        return self._places.pop(max(filled)) if filled else None
+        filled = [place for place, each in self.places.items() if each is not None]
+        return self.places.pop(max(filled)) if filled else None
 
     monkeypatch.setattr(Completions, "next", newest)
     assert found_by_schedules()

@@ -100,6 +100,30 @@ def test_due_work_asks_when_no_instance_is_alive(connection: Connection[Any]) ->
     assert asked(connection) == [(f"{HOST}/healthz", 5000)]
 
 
+def test_a_schedule_that_is_due_asks(connection: Connection[Any]) -> None:
+    connection.execute("select outlast.schedule('report', 'f', '@daily')")
+    assert looks(connection)  # its first time isn't known yet
+    the_pause_is_over(connection)
+    connection.execute("update outlast.schedules set next_at = now() + interval '1 hour'")
+    assert not looks(connection)
+    connection.execute("update outlast.schedules set next_at = now() - interval '1 second'")
+    assert looks(connection)
+    the_pause_is_over(connection)
+    connection.execute("select outlast.pause_schedule('report')")
+    assert not looks(connection)
+    connection.execute("select outlast.resume_schedule('report')")
+    assert looks(connection)
+
+
+def test_a_schedule_that_a_live_instance_has_left_asks_nobody(connection: Connection[Any]) -> None:
+    connection.execute("select outlast.schedule('report', 'f', '@daily')")
+    connection.execute("update outlast.schedules set next_at = now() - interval '1 second'")
+    lease(connection, "alive", "5 seconds")
+    assert not looks(connection)
+    lease(connection, "alive", "-1 second")
+    assert not looks(connection)
+
+
 @pytest.mark.parametrize("row", ["-1 second", "-infinity", None], ids=["lost", "left", "forgotten"])
 def test_abandoned_work_asks(connection: Connection[Any], row: str | None) -> None:
     start(connection)

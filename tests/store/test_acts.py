@@ -13,6 +13,7 @@ from psycopg.types.json import Jsonb
 
 from outlast.core.ports import NoSuchRow, NotNow, Unacceptable
 from outlast.core.resources import Kind
+from outlast.core.status import TRANSITIONS, Status
 from outlast.core.verbs import SEND, VERBS, Argument, Verb
 from outlast.store.workflows import PostgresWorkflows
 from tests.callers import as_user
@@ -191,3 +192,28 @@ def test_a_function_takes_no_other_setting(verb: Verb, connection: Connection[An
             given = sql.SQL("select outlast.{}('none', settings => %s)").format(sql.Identifier(verb.function))
             with pytest.raises(errors.InvalidParameterValue):
                 connection.execute(given, (Jsonb(settings),))
+
+
+# --- those that change a workflow's status ------------------------------------------------------------
+
+CHANGES = [each for each in VERBS if each.change is not None]
+
+
+@pytest.mark.parametrize("verb", CHANGES, ids=lambda each: each.name)
+def test_sql_changes_what_the_table_says(verb: Verb, connection: Connection[Any]) -> None:
+    ((signature, names, _, _),) = connection.execute(SIGNATURE, (verb.name,)).fetchall()
+    assert names == ["workflow_id", *(each.name for each in verb.arguments)]
+    may = "select has_function_privilege(%s, %s, 'execute')"
+    for role, expected in (("service_role", True), ("authenticated", False), ("anon", False)):
+        assert connection.execute(may, (role, signature)).fetchone() == (expected,), role
+    insert = "insert into outlast.workflow_status (workflow_id, function, status) values (%s, 'f', %s)"
+    change = sql.SQL("select outlast.{}(%s)").format(sql.Identifier(verb.name))
+    for status in Status:
+        connection.execute(insert, (status, status))
+        with as_user(connection, {"role": "service_role"}, "service_role"):
+            assert connection.execute(change, (status,)).fetchone() == (status in verb.statuses,), status
+    assert verb.change is not None
+    query = "select workflow_id, status from outlast.workflow_status"
+    for before, after in connection.execute(query).fetchall():
+        changed = TRANSITIONS.get((Status(before), verb.change), before)
+        assert after == changed

@@ -16,12 +16,13 @@ import psycopg
 import pytest
 
 from outlast.core.errors import KeyReused, WorkflowEnded, WorkflowNotFound
-from outlast.core.ports import BadData, Fence, TransactionWork
+from outlast.core.ports import BadData, Fence, NoSuchRow, TransactionWork, Unacceptable
 from outlast.core.records import (
     Batch,
     Beat,
     ClaimedWorkflow,
     Committed,
+    DeclaredQueue,
     Ending,
     FencedWrite,
     InboxQuery,
@@ -31,8 +32,9 @@ from outlast.core.records import (
     StepRecord,
     Suspension,
 )
-from outlast.core.resources import EVENTS, STEPS, WORKFLOW, WORKFLOWS
+from outlast.core.resources import EVENTS, QUEUES, STEPS, WORKFLOW, WORKFLOWS
 from outlast.core.status import Status
+from outlast.core.verbs import DRAIN_QUEUE, PAUSE_QUEUE, RESUME_QUEUE, SET_QUEUE
 from outlast.store.connections import Database
 from outlast.store.instances import RecoveryLimits
 from outlast.store.postgres import PostgresStore
@@ -666,6 +668,74 @@ async def test_what_a_workflow_waits_on(both: Both) -> None:
     assert (await reasons())["due"] == "no instance serves f"
     await both.b.instances.recover([LostInstance("a", 0.0, expired=True)])
     assert (await reasons())["runs"] == "no instance serves f"
+
+
+async def test_what_operators_do_to_queues(both: Both) -> None:
+    store = both.a.workflows
+    base = {"key": "customer", "concurrency": 5}
+    await both.a.queues.declare([DeclaredQueue("mail", base, ("f",)), DeclaredQueue("plain", {}, ())])
+    for workflow_id, delay_s in (("w1", 0.0), ("w2", 0.0), ("later", 3_600.0)):
+        one = new(workflow_id, queue="mail", queue_key=workflow_id, delay_s=delay_s)
+        assert (await both.a.queues.enqueue(one, 1)).outcome == "started"
+
+    async def shown(name: str = "mail") -> dict[str, Any]:
+        (row,), more = await store.listing(QUEUES, {"name": name}, None, 1)
+        assert not more
+        assert set(row) == {column.name for column in QUEUES.columns}
+        recorded = {column.name for column in QUEUES.columns if column.recorded}
+        return {
+            name: "a date"
+            if hasattr(value, "isoformat")
+            else json.loads(value)
+            if name in recorded and value is not None
+            else value
+            for name, value in row.items()
+        }
+
+    first = await shown()
+    assert {name: value for name, value in first.items() if value is not None} == {
+        "name": "mail", "functions": ["f"], "base": base, "limits": base, "paused_keys": [],
+        "running": 0, "ready": 2, "waiting": 3, "ready_since": "a date",
+    }  # fmt: skip
+    await store.act(SET_QUEUE, "mail", {"concurrency": 1, "rate": {"n": 1, "per": 2}, "why": "w"}, "me")
+    found = await shown()
+    assert found["override"] == {"concurrency": 1, "rate": {"n": 1, "per": 2}}
+    assert found["limits"] == {**base, **found["override"]}
+    assert (found["override_by"], found["override_at"], found["override_why"]) == ("me", "a date", "w")
+    await store.act(SET_QUEUE, "mail", {"rate": None}, "me")
+    assert (await shown())["override"] == {"concurrency": 1}
+    await store.act(SET_QUEUE, "mail", {"reset": True}, "me")
+    assert await shown() == first
+    for changes, named in (
+        ({"rate": {"n": 0, "per": 1}}, "rate"),
+        ({"weight": {"a": 1000}}, "weight"),
+        ({"why": "x"}, "settings"),
+    ):
+        with pytest.raises(Unacceptable, match=named) as raised:
+            await store.act(SET_QUEUE, "mail", changes, "me")
+        assert raised.value.argument == named
+    with pytest.raises(Unacceptable, match="per_key needs a key"):
+        await store.act(SET_QUEUE, "plain", {"per_key": 1}, "me")
+    for verb in (SET_QUEUE, PAUSE_QUEUE, RESUME_QUEUE, DRAIN_QUEUE):
+        with pytest.raises(NoSuchRow):
+            await store.act(verb, "nowhere", {"concurrency": 1} if verb is SET_QUEUE else {}, "me")
+    await store.act(PAUSE_QUEUE, "mail", {"why": "w"}, "me")
+    await store.act(PAUSE_QUEUE, "mail", {"key": "w1"}, "me")
+    found = await shown()
+    assert (found["paused_by"], found["paused_why"], found["paused_at"]) == ("me", "w", "a date")
+    assert [(each["key"], each["paused_by"]) for each in found["paused_keys"]] == [("w1", "me")]
+    paused, _ = await store.listing(QUEUES, {"paused": True})
+    assert [each["name"] for each in paused] == ["mail"]
+    await store.act(RESUME_QUEUE, "mail", {}, "me")
+    await store.act(RESUME_QUEUE, "mail", {"key": "w1"}, "me")
+    assert await shown() == first
+    with pytest.raises(Unacceptable, match="key can't be paused alone"):
+        await store.act(PAUSE_QUEUE, "plain", {"key": "k"}, "me")
+    assert await store.act(DRAIN_QUEUE, "mail", {"key": "w1"}, "me") == {"cancelled": 1, "more": False}
+    assert await store.act(DRAIN_QUEUE, "mail", {}, "me") == {"cancelled": 2, "more": False}
+    assert (await shown())["waiting"] == 0
+    cancelled = (await store.listing(WORKFLOWS, {})).rows
+    assert [each["status"] for each in cancelled] == ["CANCELLED"] * 3
 
 
 _W1 = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -12,9 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import Connection, errors
 
-from outlast.core.queues import OPTIONS, OVERRIDABLE, check_option
+from outlast.core.queues import OPTIONS, check_option
 from outlast.core.resources import COUNTED_MAX, QUEUES
 from outlast.core.verbs import SET_QUEUE
+from outlast.store.queries import load
 from outlast.store.workflows import PostgresWorkflows
 from tests.callers import one
 from tests.store.harness import store_of
@@ -24,9 +26,10 @@ BASE = {"key": "customer", "concurrency": 5, "max_backlog": 100_000}
 
 @pytest.fixture
 def connection(database: str) -> Iterator[Connection[Any]]:
-    """A database with queues `mail`, which has a key, and `plain`, which drops."""
+    """A database with queues `mail`, which has a key, and `plain`, which drops; and a limit of steps."""
+    limit = ("step:api", {"concurrency": 2})
     with psycopg.connect(database, autocommit=True) as connection:
-        for name, base in (("mail", BASE), ("plain", {"drop": {"n": 5, "per": 1}})):
+        for name, base in (("mail", BASE), ("plain", {"drop": {"n": 5, "per": 1}}), limit):
             connection.execute(
                 "insert into outlast.queues (name, base) values (%s, %s)", (name, json.dumps(base))
             )
@@ -112,6 +115,7 @@ def test_who_does_it_is_known_without_being_told(connection: Connection[Any]) ->
         ("mail", [], "settings must be a JSON object"),
         ("mail", None, "settings must be a JSON object"),
         ("mail", {"weight": {"k" * 70_000: 1}}, "at most 64 KiB"),
+        ("step:api", {"max_backlog": 1}, "max_backlog is nothing that a limit of steps has"),
         ("plain", {"per_key": 1}, "per_key needs a key"),
         ("plain", {"rate": {"n": 1, "per": 1}}, "rate and drop don't go together"),
     ],
@@ -134,14 +138,15 @@ RATES = st.fixed_dictionaries(
     {"n": NUMBERS, "per": NUMBERS},
     optional={"smooth": st.one_of(st.booleans(), st.integers(0, 1)), "x": NUMBERS},
 )
+TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=3)
 VALUES = st.one_of(
-    NUMBERS, RATES, st.booleans(), st.text(max_size=3), st.lists(NUMBERS, max_size=2),
+    NUMBERS, RATES, st.booleans(), TEXTS, st.lists(NUMBERS, max_size=2),
     st.dictionaries(st.sampled_from(["a", "n", "per"]), st.one_of(NUMBERS, st.floats(0.001, 100))),
 )  # fmt: skip
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(option=st.sampled_from(sorted(OVERRIDABLE)), value=VALUES)
+@given(option=st.sampled_from([each.name for each in SET_QUEUE.arguments if each.setting]), value=VALUES)
 def test_sql_takes_what_code_may_declare(option: str, value: Any, connection: Connection[Any]) -> None:
     try:
         check_option(option, value)
@@ -159,7 +164,7 @@ def test_sql_takes_what_code_may_declare(option: str, value: Any, connection: Co
 
 def test_what_can_be_set_is_what_may_be_overridden() -> None:
     settable = {each.name: each for each in SET_QUEUE.arguments if each.setting}
-    assert settable.keys() == OVERRIDABLE <= OPTIONS.keys()
+    assert settable.keys() <= OPTIONS.keys()
     for name, each in settable.items():
         for bound, beyond in ((each.minimum, -1), (each.maximum, 1)):
             if bound is not None:
@@ -186,19 +191,14 @@ def test_pause_says_who_and_why_and_resume_forgets_it(connection: Connection[Any
 
 
 def test_a_key_is_paused_by_itself(connection: Connection[Any]) -> None:
-    connection.execute("update outlast.queues set override = null")
-    connection.execute("insert into outlast.queue_keys (queue, key, weight) values ('mail', 'heavy', 5)")
-    for key in ("acme", "heavy"):
-        connection.execute("select outlast.pause_queue('mail', key => %s, why => 'w', by => 'ada')", (key,))
+    connection.execute("select outlast.pause_queue('mail', key => 'acme', why => 'w', by => 'ada')")
     assert queue(connection)["paused_at"] is None
     connection.execute("select outlast.resume_queue('mail')")
-    keys = (
-        "select key, paused_by, paused_why, weight from outlast.queue_keys where queue = 'mail' order by key"
-    )
-    assert connection.execute(keys).fetchall() == [("acme", "ada", "w", None), ("heavy", "ada", "w", 5)]
-    for key in ("acme", "heavy", "unknown"):
+    keys = "select key, paused_by, paused_why from outlast.queue_keys where queue = 'mail'"
+    assert connection.execute(keys).fetchall() == [("acme", "ada", "w")]
+    for key in ("acme", "unknown"):
         connection.execute("select outlast.resume_queue('mail', key => %s)", (key,))
-    assert connection.execute(keys).fetchall() == [("heavy", None, None, 5)]
+    assert connection.execute(keys).fetchall() == []
     with pytest.raises(errors.InvalidParameterValue, match="key can't be paused alone"):
         connection.execute("select outlast.pause_queue('plain', key => 'acme')")
 
@@ -274,8 +274,8 @@ async def test_queues_are_listed_by_pages_and_whether_they_are_paused(
     rows, more = await workflows.listing(QUEUES, {}, None, 2)
     assert ([each["name"] for each in rows], more) == (["mail", "night"], True)
     rows, more = await workflows.listing(QUEUES, {}, ("night",), 2)
-    assert ([each["name"] for each in rows], more) == (["plain"], False)
-    for paused, names in ((True, ["night"]), (False, ["mail", "plain"])):
+    assert ([each["name"] for each in rows], more) == (["plain", "step:api"], False)
+    for paused, names in ((True, ["night"]), (False, ["mail", "plain", "step:api"])):
         rows, _ = await workflows.listing(QUEUES, {"paused": paused}, None, 9)
         assert [each["name"] for each in rows] == names
 
@@ -287,3 +287,32 @@ async def test_counts_stop_at_a_thousand(connection: Connection[Any], workflows:
     )
     (row,), _ = await workflows.listing(QUEUES, {"name": "mail"}, None, 1)
     assert (row["ready"], row["waiting"], row["running"]) == (COUNTED_MAX, COUNTED_MAX, 0)
+
+
+async def test_of_a_limit_its_steps_are_counted(
+    connection: Connection[Any], workflows: PostgresWorkflows
+) -> None:
+    take = "select outlast.take_limit('api', '{\"concurrency\": 2}', 'w', 1, %s)"
+    add(connection, "w", status="PENDING", owner="me", epoch=1, claimable_at=None, rank=None)
+    for step_id in ("1", "2"):
+        assert one(connection, take, step_id) is None
+    assert one(connection, take, "3") > 0
+    (row,), _ = await workflows.listing(QUEUES, {"name": "step:api"}, None, 1)
+    assert (row["running"], row["ready"], row["waiting"]) == (2, 0, 0)
+    connection.execute("select outlast.set_queue('step:api', '{\"concurrency\": 3}')")
+    assert one(connection, take, "3") is None
+
+
+async def test_a_list_of_queues_reads_what_is_live_alone(connection: Connection[Any]) -> None:
+    connection.execute(
+        "insert into outlast.workflow_status (workflow_id, function, status, queue, claimable_at)"
+        " select 'w' || n, 'f', case when n % 50 = 0 then 'ENQUEUED' else 'SUCCESS' end, 'mail',"
+        " case when n % 50 = 0 then now() end from generate_series(1, 20000) n"
+    )
+    connection.execute("analyze outlast.workflow_status")
+    query = load("resources.sql")[QUEUES.name].as_string(None)
+    parameters = dict.fromkeys(re.findall(r"%\((\w+)\)s", query))
+    plan = connection.execute(b"explain " + query.encode(), parameters).fetchall()
+    text = "\n".join(line for (line,) in plan)
+    assert "workflow_status_queue" in text
+    assert "Seq Scan on workflow_status" not in text, text

@@ -9,6 +9,8 @@ from typing import Any
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from psycopg import Connection
 
 from tests.callers import as_user, one
@@ -151,7 +153,7 @@ def test_exclusive_is_held_by_who_began_then_by_who_came_first(connection: Conne
 
 
 def test_rates_say_when_the_next_may_begin(connection: Connection[Any]) -> None:
-    declare(connection, rate={"n": 2, "per": 60}, rate_per_key={"n": 1, "per": 30})
+    declare(connection, rate={"n": 2, "per": 60.0}, rate_per_key={"n": 1, "per": 30})
     add(connection, "w")
     started(connection, 10, "other")
     assert reasons(connection) == ("its turn in mail, since T",) * 2
@@ -173,3 +175,76 @@ def test_a_smooth_rate_is_one_at_a_time(connection: Connection[Any]) -> None:
         assert one(connection, "select outlast.waiting_on('w')") == "rate mail 60/3600 s, next in 50 s"
     connection.execute("update outlast.queue_starts set at = now() - interval '61 s'")
     assert reasons(connection)[0] == "its turn in mail, since T"
+
+
+def test_a_limit_of_steps(connection: Connection[Any]) -> None:
+    awaits = json.dumps({"mail": 2**62, "topics": [], "limits": ["api"]})
+    add(connection, "w", queue=None, status="PENDING", claimable_at="2126-01-01T00:00:00Z", awaits=awaits)
+    options = json.dumps({"concurrency": 1, "rate": {"n": 5, "per": 60.0}})
+    assert reasons(connection) == ("limit api, asks again at T", "limit api")
+    connection.execute("insert into outlast.queues (name, base) values ('step:api', %s)", (options,))
+    assert reasons(connection) == ("limit api 5/60 s, asks again at T", "limit api")
+    runs(connection, "x", queue=None, epoch=1)
+    connection.execute("select outlast.take_limit('api', (select base from outlast.queues), 'x', 1, '1')")
+    assert reasons(connection) == ("limit api 1/1, asks again at T", "limit api")
+    connection.execute("select outlast.pause_queue('step:api', by => 'ada', why => 'w')")
+    assert reasons(connection) == ("paused by ada: w", "paused")
+
+
+# --- it says what the decision does -------------------------------------------------------------------
+
+RATES = st.fixed_dictionaries(
+    {"n": st.integers(1, 2), "per": st.just(60)}, optional={"smooth": st.booleans()}
+)
+LIMIT = st.one_of(
+    st.tuples(st.just("concurrency"), st.integers(1, 4)),
+    st.tuples(st.just("per_key"), st.integers(1, 2)),
+    st.tuples(st.just("per_instance"), st.integers(1, 4)),
+    st.tuples(st.just("exclusive"), st.just(True)),
+    st.tuples(st.sampled_from(["rate", "rate_per_key"]), RATES),
+)
+LIMITS = st.lists(LIMIT, min_size=1, max_size=2).map(dict)
+KEYS = st.sampled_from(["acme", "other", "third"])
+ROWS = st.lists(
+    st.tuples(KEYS, st.sampled_from(["ready", "woken", "runs", "asleep"])), min_size=1, max_size=6
+)
+STARTS = st.lists(st.tuples(KEYS, st.integers(0, 90)), max_size=4)
+PAUSED = st.sampled_from([None, None, None, "acme", "mail"])
+CLAIM = "select claimed from outlast.claim_queue('mail', 'me', '{f}', 99, 9, 3, 99999, true, 99, 99999, true)"
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(limits=LIMITS, rows=ROWS, starts=STARTS, paused=PAUSED)
+def test_it_says_what_the_decision_does(
+    limits: dict[str, Any],
+    rows: list[tuple[str, str]],
+    starts: list[tuple[str, int]],
+    paused: str | None,
+    connection: Connection[Any],
+) -> None:
+    with connection.transaction(force_rollback=True):
+        declare(connection, **limits)
+        for number, (key, state) in enumerate(rows):
+            far = "2126-01-01T00:00:00Z"
+            states: dict[str, dict[str, Any]] = {
+                "ready": {},
+                "woken": {"status": "PENDING", "started_at": PAST},
+                "runs": {"status": "PENDING", "owner": "me", "claimable_at": None, "rank": None},
+                "asleep": {"status": "PENDING", "claimable_at": far, "rank": None},
+            }
+            at = f"2026-01-01T00:00:{number:02}Z"
+            ranked = {"rank": at, "claimable_at": at} if state in ("ready", "woken") else {}
+            add(connection, str(number), queue_key=key, **{**ranked, **states[state]})
+        for key, ago_s in sorted(starts, key=lambda each: -each[1]):
+            started(connection, ago_s + 0.5, key)
+        if paused is not None:
+            alone = None if paused == "mail" else paused
+            connection.execute("select outlast.pause_queue('mail', key => %s)", (alone,))
+        told = "select workflow_id, outlast.waiting_on_as(workflow_id, true) from outlast.workflow_status"
+        reasons = dict(connection.execute(told).fetchall())
+        claimed = {each["workflow_id"] for each in one(connection, CLAIM)}
+        for workflow_id in claimed:
+            assert reasons[workflow_id].startswith("its turn in mail"), reasons[workflow_id]
+        # All that may begin has begun: what is left waits for something else than its turn.
+        left = connection.execute(told).fetchall()
+        assert not [each for each in left if each[1] and each[1].startswith("its turn")], left

@@ -13,6 +13,7 @@ import pytest
 
 from outlast import (
     HTTPException,
+    Queue,
     Request,
     Response,
     UsageError,
@@ -48,6 +49,12 @@ async def order(sku: str, quantity: int = 1) -> dict[str, str | None]:
 async def approval() -> str:
     await publish("asked", {"of": "the boss"})
     return str(await receive("answer", timeout=timedelta(days=14), default="none"))
+
+
+@workflow(queue=Queue("tickets", key="user", concurrency=1))
+async def ticket(user: str) -> str:
+    await sleep(5)
+    return f"for {user}"
 
 
 @workflow
@@ -171,6 +178,21 @@ def test_cancel_over_http(outlast: Outlast) -> None:
     assert outlast.call(f"/workflows/v1/{run.workflow_id}/cancel", method="POST").status == 200
     assert run.status == "CANCELLED"
     assert outlast.call(f"/workflows/v1/{run.workflow_id}", method="PATCH").status == 405
+
+
+def test_operators_pause_a_queue_and_let_it_go_on(outlast: Outlast) -> None:
+    assert outlast.call(ticket, json={"user": "ada"}).json() == "for ada"
+    paused = outlast.call("/queues/v1/tickets/pause", method="POST", json={"why": "sold out"}).json()
+    assert (paused["name"], paused["paused_why"]) == ("tickets", "sold out")
+    waits = outlast.call(ticket, json={"user": "bob"}, headers={"prefer": "respond-async"})
+    assert "sold out" in outlast.call(waits.headers["location"]).json()["waiting_on"]
+    (queue,) = outlast.call("/queues/v1").json()["queues"]
+    assert (queue["running"], queue["ready"], queue["limits"]) == (0, 1, {"concurrency": 1, "key": "user"})
+    assert outlast.call("/queues/v1/tickets", method="PATCH", json={"concurrency": 0}).status == 422
+    assert outlast.call("/queues/v1/tickets/resume", method="POST").status == 200
+    outlast.finish(waits.run)
+    assert waits.run.result == "for bob"
+    assert outlast.call("/queues/v1/nowhere").json()["code"] == "queue_not_found"
 
 
 def test_pages_of_workflows_follow_each_other(outlast: Outlast) -> None:

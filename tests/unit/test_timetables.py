@@ -236,7 +236,7 @@ BAD_OPTIONS: list[tuple[Any, str]] = [
     (lambda: cron("@daily", jitter=86_401), "jitter"),
     (lambda: cron("@daily", jitter="1"), "jitter"),  # type: ignore[arg-type]
     (lambda: cron("@daily", pause_after=101), "pause_after"),
-    (lambda: workflow(schedule="@daily"), r"takes cron\(…\), every\(…\), at\(…\), or a list"),  # type: ignore[call-overload]
+    (lambda: workflow(schedule="@daily"), r"takes cron\(…\), every\(…\), at\(…\), or a list"),  # type: ignore[arg-type]
     (lambda: workflow(schedule=[every(hours=1), every(hours=2)]), "names of their own"),
     (
         lambda: workflow(schedule=[every(hours=1, name="a"), every(hours=2, name="a")]),

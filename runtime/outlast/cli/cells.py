@@ -9,7 +9,7 @@ from typing import Any
 from outlast.cli.screen import Column, compact
 from outlast.cli.times import ago, moment, span
 from outlast.core.clock import Clock
-from outlast.core.resources import COUNTED_MAX, EVENTS, STEPS, WORKFLOWS, Kind, Resource
+from outlast.core.resources import COUNTED_MAX, STEPS, WORKFLOWS, Kind, Resource
 from outlast.core.status import LIVE
 
 Row = dict[str, Any]
@@ -19,7 +19,9 @@ FOREVER = timedelta(days=50 * 365)
 def columns_of(resource: Resource) -> Sequence[Column]:
     """The columns of a resource's table, unless others are said here."""
     return _TABLES.get(resource.name) or [
-        Column(each.name.replace("_", " ").upper(), each.name, _human(each.name, each.kind))
+        Column(
+            each.name.replace("_", " ").removesuffix(" at").upper(), each.name, _human(each.name, each.kind)
+        )
         for each in resource.columns
         if not resource.table or each.name in resource.table
     ]
@@ -121,11 +123,5 @@ _TABLES = {
         Column("ENDED", "completed_at", _human("completed_at", Kind.TIMESTAMP)),
         Column("OUTPUT", lambda row: row.get("error") or row.get("output"), _step_output),
         Column("INSTANCE", "instance", optional=True),
-    ),
-    EVENTS.name: (
-        Column("NUMBER", "number"),
-        Column("EVENT", "event"),
-        Column("PUBLISHED", "published_at", _human("published_at", Kind.TIMESTAMP)),
-        Column("VALUE", "value", _human("value", Kind.JSON)),
     ),
 }

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from outlast.cli.failures import CommandFailed
-from outlast.cli.remote import ANSWER_MARGIN_S, Remote, is_temporary, workflow_path
+from outlast.cli.remote import ANSWER_MARGIN_S, Remote, is_temporary, path_of
 from outlast.core.clock import monotonic
+from outlast.core.resources import WORKFLOWS
 from outlast.core.status import LIVE
 
 POLL_S = 60.0
@@ -34,7 +35,7 @@ def follow(remote: Remote, workflow_id: str, ends: float | None) -> dict[str, An
         def ask(wait_s: float = wait_s) -> dict[str, Any]:
             answer = remote.call(
                 "GET",
-                workflow_path(workflow_id),
+                path_of(WORKFLOWS.item_path, workflow_id),
                 params={"wait": f"{wait_s:.3f}"},
                 answer_timeout_s=wait_s + ANSWER_MARGIN_S,
             )

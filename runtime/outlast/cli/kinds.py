@@ -11,13 +11,13 @@ import click
 
 from outlast.core.clock import Clock
 from outlast.core.resources import Filter, Kind
+from outlast.core.values import parse_duration, read_value
 from outlast.core.verbs import Argument
 
 DEFAULT = "default"
 """What stands for null: the value is taken back."""
 
-_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
-_SPAN = re.compile(r"(\d{1,9})([smhdw])")
+_AGO = re.compile(r"\d{1,6}[smhdw]")
 
 
 class Time(click.ParamType[str]):
@@ -28,8 +28,8 @@ class Time(click.ParamType[str]):
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """ISO 8601 with a zone."""
         try:
-            if match := _SPAN.fullmatch(value):
-                return (Clock().now() - timedelta(seconds=_seconds(match))).isoformat()
+            if _AGO.fullmatch(value):
+                return (Clock().now() - timedelta(seconds=parse_duration(value))).isoformat()
             return datetime.fromisoformat(value).astimezone().isoformat()
         except (ValueError, OverflowError):
             self.fail(
@@ -44,11 +44,10 @@ class Duration(click.ParamType[float]):
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Seconds."""
-        if match := _SPAN.fullmatch(value):
-            return _seconds(match)
-        if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value):
-            return int(value) if value.isdecimal() else float(value)
-        self.fail(f"{value!r} is no duration: say 90 (seconds), 90s, 5m, 2h or 7d", param, ctx)
+        try:
+            return parse_duration(value)
+        except ValueError:
+            self.fail(f"{value!r} is no duration: say 90 (seconds), 90s, 5m, 2h or 7d", param, ctx)
 
 
 class RateOf(click.ParamType[Any]):
@@ -77,8 +76,8 @@ class Json(click.ParamType[Any]):
             self.fail(f"this is not JSON: {error}", param, ctx)
 
 
-class Bounded(click.ParamType[Any]):
-    """A value of another type within the bounds of its argument, or `default` where that is taken back."""
+class _Checked(click.ParamType[Any]):
+    """A value of another type as its argument takes it, or `default` where that is taken back."""
 
     def __init__(self, argument: Argument, kind: click.ParamType[Any]) -> None:
         self.name = kind.name
@@ -90,14 +89,10 @@ class Bounded(click.ParamType[Any]):
         if value == DEFAULT and self._argument.nullable:
             return DEFAULT
         found = self._kind.convert(value, param, ctx)
-        size = len(found) if isinstance(found, str) else found
-        least, most = self._argument.minimum, self._argument.maximum
-        bounded = isinstance(size, int | float)
-        if bounded and ((least is not None and size < least) or (most is not None and size > most)):
-            what = "characters" if isinstance(found, str) else "from"
-            span = f"{least or 0:,} to {most:,}" if most is not None else f"{least:,} on"
-            text = f"{span} {what}" if what == "characters" else f"{what} {span}"
-            self.fail(f"{value!r} is out of range: it is {text}", param, ctx)
+        try:
+            read_value(self._argument, found)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
         return found
 
 
@@ -116,13 +111,9 @@ _TYPES: dict[Kind, click.ParamType[Any]] = {
 def kind_of(each: Filter | Argument) -> click.ParamType[Any]:
     """The type of a command's option or argument."""
     kind = _TYPES.get(each.kind, click.STRING)
-    return Bounded(each, kind) if isinstance(each, Argument) else kind
+    return _Checked(each, kind) if isinstance(each, Argument) else kind
 
 
 def sent(each: Argument, value: Any) -> Any:
     """A value as HTTP takes it."""
     return None if each.nullable and value == DEFAULT else value
-
-
-def _seconds(match: re.Match[str]) -> int:
-    return int(match[1]) * _UNITS[match[2]]

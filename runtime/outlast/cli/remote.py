@@ -13,7 +13,6 @@ import httpx
 
 from outlast.cli.failures import CommandFailed
 from outlast.cli.screen import one_line
-from outlast.core.resources import WORKFLOWS
 
 CONNECT_TIMEOUT_S = 5.0
 PAGE_ROWS = 1_000
@@ -180,11 +179,6 @@ def is_from_proxy(answer: Answer) -> bool:
     """Whether a proxy answers for a host that is away."""
     ours = "idempotency-replayed" in answer.headers or problem_document(answer) is not None
     return answer.status in _GATEWAY_STATUSES and not ours
-
-
-def workflow_path(workflow_id: str) -> str:
-    """The path of a workflow, whose id may hold any character."""
-    return path_of(WORKFLOWS.item_path, workflow_id)
 
 
 def path_of(template: str, *values: str) -> str:

@@ -28,9 +28,11 @@ workflow_argument = key_argument(WORKFLOWS)
 @host_options
 def show(item: str, host: Host) -> None:
     """Show a workflow: its status, times, input, and output or error."""
-    from outlast.cli.remote import workflow_path
+    from outlast.cli.remote import path_of
 
-    print_row(WORKFLOWS, host.connect().get(workflow_path(item)).document(), host, _print_workflow)
+    print_row(
+        WORKFLOWS, host.connect().get(path_of(WORKFLOWS.item_path, item)).document(), host, _print_workflow
+    )
 
 
 @click.command(cls=Command)

@@ -11,6 +11,7 @@
     ├── WorkflowError           how a workflow ended, seen by one who waits for it
     │   ├── WorkflowFailed
     │   ├── WorkflowCancelled
+    │   │   └── WorkflowExpired
     │   ├── WorkflowTimeout
     │   └── RecoveryExhausted
     ├── WorkflowNotFound        a message to a workflow that isn't there
@@ -101,6 +102,12 @@ class WorkflowCancelled(WorkflowError):
     """Somebody cancelled the workflow."""
 
     code = "workflow_cancelled"
+
+
+class WorkflowExpired(WorkflowCancelled):
+    """The workflow could not begin within its queue's `start_within`."""
+
+    code = "expired"
 
 
 class WorkflowTimeout(WorkflowError):

@@ -11,6 +11,7 @@ from outlast.core.errors import (
     RecoveryExhausted,
     WorkflowCancelled,
     WorkflowError,
+    WorkflowExpired,
     WorkflowFailed,
     WorkflowTimeout,
 )
@@ -23,6 +24,7 @@ _CHANGED = "the function's code no longer matches what is recorded of this workf
 
 _BY_CODE: dict[str, type[WorkflowError]] = {
     WorkflowCancelled.code: WorkflowCancelled,
+    WorkflowExpired.code: WorkflowExpired,
     WorkflowTimeout.code: WorkflowTimeout,
     RecoveryExhausted.code: RecoveryExhausted,
 }

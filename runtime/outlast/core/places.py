@@ -28,9 +28,12 @@ def is_ours(frame: FrameType) -> bool:
     return ours
 
 
-def place_of_caller() -> tuple[str, int]:
-    """File and line of the innermost frame that is neither ours nor asyncio's."""
-    frame: FrameType | None = sys._getframe(2)
+def place_of_caller(ours_at_least: int = 1) -> tuple[str, int]:
+    """File and line of the innermost frame that is neither ours nor asyncio's.
+
+    `ours_at_least`: so many frames are known to be ours, that of the caller among them.
+    """
+    frame: FrameType | None = sys._getframe(1 + ours_at_least)
     while frame is not None:
         ours = _ours.get(frame.f_code.co_filename)  # hot: each call of a step asks for its place
         if not (is_ours(frame) if ours is None else ours):

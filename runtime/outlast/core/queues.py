@@ -119,20 +119,6 @@ OPTIONS: dict[str, Callable[[Any], Any]] = {
 }
 """By name, what checks its value: it raises ValueError with what the value should be."""
 
-OVERRIDABLE = frozenset(
-    [
-        "concurrency",
-        "per_key",
-        "per_instance",
-        "rate",
-        "rate_per_key",
-        "weight",
-        "max_backlog",
-        "start_within",
-    ]
-)
-"""What operators may change. The rest says how calls enter, which all instances must know."""
-
 
 def check_option(name: str, value: Any) -> None:
     """Raise ValueError, which names the option, if a queue can't have this value for it."""

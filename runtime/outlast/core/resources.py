@@ -89,7 +89,7 @@ class Resource(NamedTuple):
     page_rows: int = 1000
     """Rows of a page without `limit`."""
     secret: bool = True
-    """Whether only holders of a secret key may read it."""
+    """Whether only holders of a secret key may read it. A list of all rows takes a `subject` otherwise."""
     one: str = ""
     """What one of them is called, if one can be asked for: `GET PATH/KEY`, `outlast NAME show KEY`."""
     key: str = ""
@@ -219,8 +219,8 @@ EVENTS = Resource(
     columns=(
         Column("number", Kind.COUNT, "Its place among all that the workflow has recorded."),
         Column("event", Kind.TEXT, "Its name."),
-        Column("value", Kind.JSON, recorded=True),
         Column("published_at", Kind.TIMESTAMP),
+        Column("value", Kind.JSON, recorded=True),
     ),
     filters=(Filter("event", Kind.TEXT, "Of this name alone.", "Only events of this name."),),
     order=("number",),
@@ -240,7 +240,7 @@ QUEUES = Resource(
     schema="Queue",
     columns=(
         Column("name", Kind.TEXT),
-        Column("running", Kind.COUNT_AT_LEAST, "How many an instance runs now."),
+        Column("running", Kind.COUNT_AT_LEAST, "How many run now: of a limit of steps, steps."),
         Column("ready", Kind.COUNT_AT_LEAST, "How many could begin now, were it their turn."),
         Column("waiting", Kind.COUNT_AT_LEAST, _WAITING),
         _nullable(

@@ -133,6 +133,7 @@ def _limit(
     return Argument(name, kind, about, least, most, nullable=True, setting=True)
 
 
+# What decides how calls enter a queue (key, exclusive, debounce, …) instances must agree on: code says it.
 SET_QUEUE = Verb(
     name="set",
     noun=QUEUES,

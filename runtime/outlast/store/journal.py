@@ -43,7 +43,7 @@ def _microseconds(column: Sequence[float | None]) -> str:
 def _ages(column: Sequence[float | None]) -> str:
     """How long ago readings of `monotonic` were, in microseconds; None is now."""
     now = monotonic()
-    return numbers([0 if each is None else max(0, round((now - each) * 1e6)) for each in column])
+    return numbers([0 if each is None else int((now - each) * 1e6) for each in column])
 
 
 def _columns(prefix: str, statement: Numbered = _COMMIT_MANY) -> dict[str, Literal]:

@@ -17,9 +17,13 @@ cross join lateral (
 ) as k
 cross join lateral (
   select
-    (select count(*) from (
-      select from outlast.workflow_status w where w.queue = q.name and w.owner is not null limit 1000
-    ) as s) as running,
+    case when q.name like 'step:%%'
+      then (select count(*) from (
+        select from outlast.limit_uses u where u.name = substr(q.name, 6) and outlast.holds_limit(u) limit 1000
+      ) as s)
+      else (select count(*) from (
+        select from outlast.workflow_status w where w.queue = q.name and w.owner is not null limit 1000
+      ) as s) end as running,
     (select count(*) from (
       select from outlast.workflow_status w
       where w.queue = q.name and w.owner is null and w.claimable_at <= now() limit 1000

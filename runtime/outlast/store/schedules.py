@@ -96,7 +96,6 @@ class PostgresSchedules:
         edition = hashlib.sha256(document.encode()).hexdigest()[:32]
         parameters = {"instance": self._instance_id, "edition": edition}
         (row,) = await rows_of(self._pool, _SQL["newest"], parameters)
-        # guard: older-code-declares-schedules
         if not row["newest"]:
             return None
         given = {"edition": edition, "declared": document, "broken": list(broken)}

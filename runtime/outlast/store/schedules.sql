@@ -37,6 +37,7 @@ select schedule, outcome, workflow_id from outlast.tick_schedules(%(orders)s::js
 update outlast.schedules
 set fault = %(fault)s, revision = revision + 1, backfill_after = null, backfill_until = null
 where name = %(name)s and revision = %(revision)s
+returning name
 
 -- name: backfill
 select outlast.backfill_ticks(

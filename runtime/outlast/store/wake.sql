@@ -1,12 +1,12 @@
--- Wakes the host's URL when a workflow is due or abandoned and no instance is alive. Written by
+-- Wakes the host's URL when a workflow or a schedule is due, or a workflow abandoned, and no instance is alive. Written by
 -- `outlast db wake`; needs the extensions pg_cron and pg_net. Every statement may run twice. To undo it:
 --   select cron.unschedule('outlast-wake');
 --   drop function outlast.wake_host(); drop table outlast.wake;
 
 do $$
 begin
-  if to_regclass('outlast.workflow_status') is null then
-    raise exception 'the schema of Outlast is missing'
+  if to_regclass('outlast.schedules') is null then
+    raise exception 'the schema of Outlast is missing, or too old'
       using hint = 'run `outlast db migrate` first, or start an instance once';
   end if;
 end
@@ -59,6 +59,11 @@ begin
   if exists (
     select from outlast.workflow_status w
     where w.owner is null and w.claimable_at <= now() and w.claimable_at > last_alive
+  ) or exists (
+    -- One without a time was made since: an instance has to find it.
+    select from outlast.schedules s
+    where s.paused_at is null and s.orphaned_at is null and s.ended_at is null and s.fault is null
+      and (s.next_at <= now() and s.next_at > last_alive or s.next_at is null and s.since > last_alive)
   ) or exists (
     select from outlast.workflow_status w where w.owner is not null and not exists (
       select from outlast.instances i where i.instance_id = w.owner and i.lease_until > now()

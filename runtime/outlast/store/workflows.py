@@ -31,6 +31,7 @@ from outlast.store.queries import load
 from outlast.store.repeatable import one_by_one, rows_of, rows_within
 
 _SQL = load("workflows.sql") | load("resources.sql")
+_AS_JSON = (Kind.RATE, Kind.OBJECT, Kind.JSON)
 LOAD_WAIT_S = 10.0
 """How long to wait for a connection of the pool: long transactions may hold them."""
 
@@ -175,7 +176,7 @@ class PostgresWorkflows:
         for each in verb.arguments:
             if each.name in arguments and each.name not in settings:
                 value = arguments[each.name]
-                given[each.name] = Jsonb(value) if each.kind in (Kind.JSON, Kind.OBJECT) else value
+                given[each.name] = Jsonb(value) if each.kind in _AS_JSON else value
         try:
             row = (await rows_of(self._pool, _call(verb.function, given), given))[0]
         except errors.NoDataFound:

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from outlast.core import kinds
 from outlast.core.clock import monotonic
 from outlast.core.events import event_of
 from outlast.core.listing import Page
-from outlast.core.resources import EVENTS, STEPS, WORKFLOWS, Resource
+from outlast.core.resources import COUNTED_MAX, EVENTS, QUEUES, STEPS, WORKFLOWS, Resource
 from outlast.core.status import LIVE
 from outlast.testing.database import Database
 from outlast.testing.rows import Record, Workflow
@@ -172,7 +172,45 @@ def _events(database: Database, given: Mapping[str, Any]) -> Iterator[dict[str, 
             }
 
 
-_ROWS = {WORKFLOWS.name: _workflows, STEPS.name: _steps, EVENTS.name: _events}
+def _queues(database: Database, given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for name, queue in database.queues.items():
+        waiting = [row for _, row in database.waiting(name)]
+        due = sorted(
+            row.claimable_at or 0.0 for row in waiting if (row.claimable_at or 0.0) <= database.now()
+        )
+        running = sum(row.owner is not None and row.new.queue == name for row in database.workflows.values())
+        row = {
+            "name": name,
+            "functions": sorted(queue.functions),
+            "base": _json(queue.base),
+            "override": _json(queue.override) if queue.override else None,
+            "limits": _json(queue.options),
+            **_noted("override", queue.overridden),
+            **_noted("paused", queue.paused),
+            "paused_keys": _json(
+                [
+                    {"key": key, **_noted("paused", paused)}
+                    for key, paused in sorted(queue.paused_keys.items())
+                ]
+            ),
+            "running": min(running, COUNTED_MAX),
+            "ready": min(len(due), COUNTED_MAX),
+            "waiting": min(len(waiting), COUNTED_MAX),
+            "ready_since": _date(due[0] if due else None),
+        }
+        if given.get("name") in (None, name) and given.get("paused") in (None, queue.paused is not None):
+            yield row
+
+
+def _noted(what: str, noted: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {f"{what}_{name}": (noted or {}).get(name) for name in ("at", "by", "why")}
+
+
+def _json(value: Any) -> str:
+    return to_json(value).decode()
+
+
+_ROWS = {WORKFLOWS.name: _workflows, STEPS.name: _steps, EVENTS.name: _events, QUEUES.name: _queues}
 
 
 def _records(database: Database, workflow_id: str) -> list[Record]:

@@ -40,14 +40,22 @@ class Workflow:
 class QueueRow:
     """A row of `queues`, and when its workflows began and calls came."""
 
-    options: dict[str, Any] = field(default_factory=dict)
+    base: dict[str, Any] = field(default_factory=dict)
+    override: dict[str, Any] = field(default_factory=dict)
+    overridden: dict[str, Any] | None = None
+    """`at`, `by` and `why`, as of what follows."""
     functions: frozenset[str] = frozenset()
-    paused: bool = False
-    paused_keys: set[str] = field(default_factory=set)
+    paused: dict[str, Any] | None = None
+    paused_keys: dict[str, dict[str, Any]] = field(default_factory=dict)
     last_key: str | None = None
     decided_at: float = float("-inf")
     starts: list[tuple[float, str]] = field(default_factory=list)
     calls: list[float] = field(default_factory=list)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Those that hold."""
+        return {**self.base, **self.override}
 
 
 @dataclass(slots=True)

@@ -21,6 +21,7 @@ from outlast.core.errors import UsageError
 from outlast.core.paths import Branch
 from outlast.core.places import place_of_user
 from outlast.engine.bodies.generators import OpenGenerators
+from outlast.engine.bodies.refusals import refusals
 from outlast.engine.execution.calls import PendingCall
 
 CALLBACKS_MAX = 2_000
@@ -332,58 +333,8 @@ class BodyLoop(asyncio.AbstractEventLoop):
             self.call_soon(self._task, branch, generator.aclose())
 
 
-_IO = {
-    "a thread": ("run_in_executor", "call_soon_threadsafe", "set_default_executor"),
-    "a look-up of a name": ("getaddrinfo", "getnameinfo"),
-    "a network connection": (
-        "create_connection",
-        "create_unix_connection",
-        "create_datagram_endpoint",
-        "connect_accepted_socket",
-        "start_tls",
-        "sendfile",
-        "sock_recv",
-        "sock_recv_into",
-        "sock_recvfrom",
-        "sock_recvfrom_into",
-        "sock_sendall",
-        "sock_sendto",
-        "sock_connect",
-        "sock_accept",
-        "sock_sendfile",
-    ),
-    "a server": ("create_server", "create_unix_server"),
-    "a subprocess": ("subprocess_exec", "subprocess_shell"),
-    "a file or pipe": (
-        "add_reader",
-        "remove_reader",
-        "add_writer",
-        "remove_writer",
-        "connect_read_pipe",
-        "connect_write_pipe",
-    ),
-    "a signal": ("add_signal_handler", "remove_signal_handler"),
-    "another run of its event loop": ("run_forever", "run_until_complete", "stop", "close"),
-    "a change of its event loop": ("set_task_factory", "set_exception_handler", "set_debug"),
-}
-"""What methods of a loop stand for that a body can't have."""
-
-
-def _refusing(method: str, meant: str) -> Callable[..., None]:
-    def refuse(loop: BodyLoop, *_: Any, **__: Any) -> None:
-        file, line = place_of_user(loop._body)
-        error = UsageError(
-            f"{file}:{line} asks in a workflow's body for {meant} (loop.{method}): a body runs again after a "
-            "crash, so it reaches nothing outside of it; put it into a step"
-        )
-        loop.driver.refused(error)
-
-    return refuse
-
-
-for _meant, _methods in _IO.items():
-    for _method in _methods:
-        setattr(BodyLoop, _method, _refusing(_method, _meant))
+for _method, _refuse in refusals().items():
+    setattr(BodyLoop, _method, _refuse)
 
 
 def close_in(context: Context, coro: Any) -> None:

@@ -22,46 +22,40 @@ class Completion(NamedTuple):
 class Completions:
     """A place that is taken and not filled yet lets no later one pass: it may be committing elsewhere."""
 
-    __slots__ = ("_last", "_next", "_places")
+    __slots__ = ("_last", "_next", "places")
 
     def __init__(self, last: int) -> None:
         """`last` is the last place that is taken by what is recorded."""
         self._last = last
         self._next = last + 1
-        self._places: dict[int, Completion | None] = {}
+        self.places: dict[int, Completion | None] = {}
+        """Those that are taken and not handed over: with what comes there, once that is known."""
 
     def take_place(self) -> int:
         """The next place."""
         self._last += 1
-        self._places[self._last] = None
+        self.places[self._last] = None
         return self._last
 
     def drop(self, places: Iterable[int]) -> None:
         """Nothing comes at these places."""
         for each in places:
-            self._places.pop(each, None)
+            self.places.pop(each, None)
 
     def fill(self, place: int, completion: Completion) -> None:
         """This comes at `place`."""
-        self._places[place] = completion
+        self.places[place] = completion
 
     def next(self) -> Completion | None:
         """The next one, if it is there."""
-        if not self._places:
-            return None
         while self._next <= self._last:
-            if self._next in self._places:
-                completion = self._places[self._next]
+            if self._next in self.places:
+                completion = self.places[self._next]
                 # guard: places-not-reserved
                 if completion is None:
                     return None
-                del self._places[self._next]
+                del self.places[self._next]
                 self._next += 1
                 return completion
             self._next += 1
         return None
-
-    @property
-    def waiting(self) -> bool:
-        """Whether there is one, or a place for one."""
-        return bool(self._places)

@@ -325,7 +325,8 @@ class Execution:
             return True
         if at_rest:
             self._pace.rested()
-            self._rest()
+            if self.draining or self.waiting.calls:
+                self._rest()
             return False
         pause_s = self._pace.went_on()
         if pause_s and not self._paused:
@@ -341,19 +342,22 @@ class Execution:
         """Hand over the next completion; False if there is none, or it is the others' turn."""
         if self.stopped is not None or self._body is None or self._body.over:
             return False
-        if self._pace.turn_is_over():
-            return False
         # guard: recorded-order-ignored
         if self._history.left:
+            if self._pace.turn_is_over():
+                return False
             record = self._history.take()
             self._hand_over(self.calls.get(record.step_id), record, None, None)
             return True
         if self._held and not self.draining:
-            held, self._held = self._held, []
+            held, self._held, begin = self._held, [], self._operations.begin
             for call in held:
                 if self.calls.get(call.step_id) is call and self.stopped is None:
-                    self._operations.begin(self, call)
-        completion = self.recording.completions.next()
+                    begin(self, call)
+        completions = self.recording.completions
+        if not completions.places or self._pace.turn_is_over():
+            return False
+        completion = completions.next()
         if completion is None:
             return False
         call, record, value, write = completion
@@ -423,9 +427,9 @@ class Execution:
         self.recording.complete(call, error=encode_failure(error), attempts=call.attempt, certain=in_doubt)
 
     def _rest(self) -> None:
-        """The body waits for what isn't there yet."""
+        """The body waits for what isn't there yet: see whether it can leave."""
         if self.draining:
             if not any(call.running for call in self.calls.values()):
                 self.stop(HandedOver("the instance shuts down"))
-        elif self.waiting.calls:
+        else:
             self._operations.leave(self)

@@ -49,7 +49,7 @@ class Ticker:
         self.loop = Loop("schedules", self._do_round, observe)
 
     async def _do_round(self) -> float:
-        # guard: ticks-while-leaving = False
+        # guard: ticks-while-leaving
         if not self._may_tick():
             return self._look_s
         await self._declare()

@@ -10,7 +10,10 @@ from outlast.core.records import StepRecord, Suspension
 from outlast.core.stops import Suspended
 from outlast.engine.execution.calls import PendingCall
 from outlast.engine.execution.execution import Execution
-from outlast.sdk.operations import Receive
+from outlast.sdk.operations import Receive, Step
+
+_NO_MESSAGE = 2**62
+"""The number of a message that none reaches."""
 
 
 def leave(execution: Execution) -> None:
@@ -19,7 +22,7 @@ def leave(execution: Execution) -> None:
     Of those nothing is lost by a crash: what others are told, and when a wait ends, stays.
     """
     waiting = execution.waiting
-    if not waiting.calls or execution.recording.completions.waiting:
+    if not waiting.calls or execution.recording.completions.places:
         return
     if len(waiting.calls) == len(execution.calls) and waiting.nearest_s() > _soon_s(execution):
         if not waiting.receives():
@@ -49,7 +52,7 @@ def _look_again(execution: Execution) -> None:
             return
         # A message that was taken a moment ago is awaited no more: nothing would wake it.
         # guard: leaves-with-a-completion
-        if execution.recording.completions.waiting:
+        if execution.recording.completions.places:
             return
         idle = known == set(execution.calls) and empty(execution, waiting.receives())
         if idle and waiting.nearest_s() > _soon_s(execution):
@@ -82,13 +85,21 @@ def _suspend(execution: Execution) -> None:
 
 
 def _awaits(execution: Execution) -> str | None:
-    """Which messages wake it: those of its topics that came after what it knows."""
+    """Which messages wake it, those of its topics that came after what it knows; which limits it needs."""
     topics = sorted({_topic(call) for call in execution.waiting.receives()})
-    if not topics:
+    limits = sorted(set(filter(None, map(_limit, execution.waiting.calls.values()))))
+    if not topics and not limits:
         return None
     # Every message of these topics up to that number was received. What is beyond it wakes.
-    known = min(execution.inboxes[topic].seen for topic in topics)
-    return to_json({"mail": known, "topics": topics}).decode()
+    known = min((execution.inboxes[topic].seen for topic in topics), default=_NO_MESSAGE)
+    awaits = {"mail": known, "topics": topics}
+    return to_json(awaits | {"limits": limits} if limits else awaits).decode()
+
+
+def _limit(call: PendingCall) -> str | None:
+    """The name of the limit that a step waits for."""
+    step = call.operation.definition if isinstance(call.operation, Step) else None
+    return None if step is None or step.limit is None else step.limit.name
 
 
 def _record(call: PendingCall) -> StepRecord:

@@ -7,8 +7,11 @@ from typing import Any
 
 from outlast.core.listing import Page
 from outlast.core.records import Ownership
-from outlast.core.resources import Resource
+from outlast.core.resources import QUEUES, Resource
+from outlast.core.verbs import Verb
 from outlast.testing.listings import completions, listed, shown
+from outlast.testing.statements.queue_verbs import QueueVerbs
+from outlast.testing.statements.schedules import ScheduleStatements
 from outlast.testing.statements.workflows import WorkflowStatements
 
 
@@ -43,6 +46,12 @@ class PageStatements(WorkflowStatements):
     ) -> Page:
         """A page of any resource."""
         return listed(self._db, resource, given, after, limit)
+
+    def act(self, verb: Verb, key: str | None, arguments: Mapping[str, Any], by: str) -> Mapping[str, Any]:
+        """The functions of verbs."""
+        if verb.noun is QUEUES:
+            return QueueVerbs(self._db).act(verb, key or "", arguments, by)
+        return ScheduleStatements(self._db, by).act(verb, key, arguments, by)
 
     def steps_after(self, workflow_id: str, order: int, limit: int) -> Page:
         """`steps_after`."""

@@ -26,7 +26,7 @@ class QueueStatements:
         """`declare`."""
         for each in queues:
             queue = self._db.queue(each.name)
-            queue.options, queue.functions = dict(each.options), frozenset(each.functions)
+            queue.base, queue.functions = dict(each.options), frozenset(each.functions)
 
     def take_limit(
         self, name: str, options: Mapping[str, Any], workflow_id: str, epoch: int, step_id: str
@@ -88,7 +88,7 @@ class QueueStatements:
         match options.get("on_busy"):
             case "replace":
                 for _, row in busy:
-                    _end(row, Status.CANCELLED, "workflow_cancelled", now)
+                    end_waiting(row, "workflow_cancelled", now)
             case "attach" if own := [each for each in busy if each[1].new.subject == new.subject]:
                 self._db.attached[new.workflow_id] = (own[0][0], new)
                 return Entered("attached", own[0][0])
@@ -142,7 +142,7 @@ class QueueClaimStatement:
         claimed: list[ClaimedWorkflow] = []
         waits: list[float] = []
         for name, queue in sorted(self._db.queues.items(), key=lambda each: each[1].decided_at):
-            if queue.paused:
+            if queue.paused is not None:
                 continue
             for workflow_id in self._choose(name, queue, functions, room - len(claimed), suspects, waits):
                 size = self._claims.load_bytes(workflow_id)
@@ -254,7 +254,7 @@ class QueueClaimStatement:
         within_s = options.get("start_within", math.inf)
         for _, row in self._db.waiting(name):
             if row.status == Status.ENQUEUED and (row.claimable_at or now) < now - within_s:
-                _end(row, Status.CANCELLED, "expired", now)
+                end_waiting(row, "expired", now)
 
 
 def _held_until(rate: Mapping[str, Any] | None, starts: list[float], now: float) -> float:
@@ -274,7 +274,8 @@ def _rank(row: Workflow) -> float:
     return (row.claimable_at or 0.0) - row.new.priority
 
 
-def _end(row: Workflow, status: Status, code: str, now: float) -> None:
-    row.status, row.owner, row.claimable_at, row.updated_at = status, None, None, now
+def end_waiting(row: Workflow, code: str, now: float) -> None:
+    """Cancel it."""
+    row.status, row.owner, row.claimable_at, row.updated_at = Status.CANCELLED, None, None, now
     row.epoch += 1
     row.error = json.dumps({"code": code})

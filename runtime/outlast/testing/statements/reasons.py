@@ -22,13 +22,20 @@ def waiting_on(database: Database, row: Workflow) -> str | None:
     live = [each for each in database.instances.values() if each.lease_until > now]
     if not any(each.functions is None or row.new.function in each.functions for each in live):
         return f"no instance serves {row.new.function}"
-    place = "room on an instance" if row.new.queue is None else f"its turn in {row.new.queue}"
-    return f"{place}, since {_text(due)}"
+    if row.new.queue is None:
+        return f"room on an instance, since {_text(due)}"
+    queue = database.queue(row.new.queue)
+    if paused := queue.paused or queue.paused_keys.get(row.new.queue_key or ""):
+        return f"paused by {paused['by']}" + (f": {paused['why']}" if paused["why"] else "")
+    return f"its turn in {row.new.queue}, since {_text(due)}"
 
 
 def _time(row: Workflow, due: float, now: float) -> str:
     if row.awaits is not None:
-        topics = json.loads(row.awaits)["topics"]
+        awaits = json.loads(row.awaits)
+        if "limits" in awaits:
+            return f"limit {awaits['limits'][0]}, asks again at {_text(due)}"
+        topics = awaits["topics"]
         named = f" ({', '.join(topics)})" if any(topics) else ""
         return f"a message{named}" + (f", until {_text(due)}" if due < now + _FOREVER_S else "")
     if row.status is Status.ENQUEUED:

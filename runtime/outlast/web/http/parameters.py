@@ -5,20 +5,17 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Collection
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl
 
 from pydantic_core import from_json, to_json
 
+from outlast.core.values import parse_timestamp
 from outlast.web.http.calls import Call
 from outlast.web.http.problems import Problem, ProblemError
 
 PARAMETERS_MAX = 100
-_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-_DATE_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d(?:\.\d+)?)([Zz]|[+ -]\d\d:\d\d)", re.ASCII)
-
-
 _NUMBER = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,3})?")
 """A number as JSON writes it: OpenAPI promises that."""
 
@@ -59,13 +56,11 @@ class Parameters:
         """The values of a parameter that may be repeated, or hold several with commas between."""
         return [each.strip() for key, value in self.pairs if key == name for each in value.split(",")]
 
-    def whole(self, name: str, default: int | None, minimum: int, maximum: int) -> int:
-        """A whole number within its bounds. It must be given unless there is a `default`."""
+    def whole(self, name: str, default: int, minimum: int, maximum: int) -> int:
+        """A whole number within its bounds."""
         text = self.one(name)
-        if text is None and default is not None:
-            return default
         if text is None:
-            raise invalid(name, f"{name} is missing; give a whole number from {minimum} to {maximum}")
+            return default
         if not re.fullmatch(r"[0-9]{1,9}", text) or not minimum <= int(text) <= maximum:
             raise invalid(name, f"{name} must be a whole number from {minimum} to {maximum}, not {text!r}")
         return int(text)
@@ -127,15 +122,3 @@ def bad_cursor() -> ProblemError:
 def invalid(name: str, detail: str) -> ProblemError:
     """400 for the parameter `name`; `detail` says what to do."""
     return ProblemError(Problem("invalid_parameter", detail, more={"parameter": name}))
-
-
-def parse_timestamp(text: str) -> datetime:
-    """A date with time and offset, or a date alone, which is its midnight in UTC. Raises ValueError."""
-    if _DATE.fullmatch(text):
-        return datetime.fromisoformat(text).replace(tzinfo=UTC)
-    match = _DATE_TIME.fullmatch(text)
-    if match is None:
-        raise ValueError(text)
-    # A plus sign that was not percent-encoded arrives as a space.
-    offset = match[3].replace(" ", "+").upper().replace("Z", "+00:00")
-    return datetime.fromisoformat(f"{match[1]}T{match[2]}{offset}")

@@ -36,7 +36,10 @@ _CODES = {
     404: "NOT_FOUND workflow_not_found",
     405: "METHOD_NOT_ALLOWED",
     408: "request_timeout",
-    409: "workflow_cancelled workflow_ended workflow_not_ended idempotency_conflict queue_busy wrong_state",
+    409: (
+        "workflow_cancelled expired workflow_ended workflow_not_ended idempotency_conflict queue_busy "
+        "wrong_state"
+    ),
     413: "payload_too_large",
     415: "unsupported_encoding",
     422: "invalid_input idempotency_key_reused not_recordable invalid_option queue_key_missing",

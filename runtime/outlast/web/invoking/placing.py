@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 
 from outlast.core.placement import USUAL, Placement, check_delay, check_priority
+from outlast.core.values import parse_duration
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.web.http.calls import Call
 from outlast.web.http.problems import Problem, ProblemError
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,9}")
-_DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)\s*(s|m|h|d)?")
-_UNITS_S = {None: 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
 def placement_of(call: Call, definition: WorkflowDefinition) -> Placement:
@@ -39,11 +38,12 @@ def _priority(value: str) -> int:
 
 
 def _delay_s(value: str) -> float:
-    match = _DURATION.fullmatch(value)
-    if match is None:
-        raise _invalid(f"Outlast-Delay is seconds, or such as 30s, 10m, 2h, 1d, not {value!r:.100}")
     try:
-        return check_delay(float(match[1]) * _UNITS_S[match[2]])
+        delay_s = float(parse_duration(value))
+    except ValueError:
+        raise _invalid(f"Outlast-Delay is seconds, or such as 30s, 10m, 2h, 1d, not {value!r:.100}") from None
+    try:
+        return check_delay(delay_s)
     except ValueError as error:
         raise _invalid(f"Outlast-Delay: {error}") from None
 

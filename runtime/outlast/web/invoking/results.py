@@ -21,7 +21,7 @@ from outlast.web.http.problems import Problem, problem_of
 
 _OURS = frozenset({b"workflow-id", b"cache-control", b"idempotency-replayed"})
 _UNQUOTED = re.compile(r"[A-Za-z0-9_.~:-]*")
-_STATUSES = {"workflow_cancelled": 409, "invalid_input": 422}
+_STATUSES = {"workflow_cancelled": 409, "expired": 409, "invalid_input": 422}
 _REPLAYED = {True: (b"idempotency-replayed", b"true"), False: (b"idempotency-replayed", b"false")}
 
 

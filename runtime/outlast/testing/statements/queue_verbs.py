@@ -1,0 +1,89 @@
+"""What operators do to queues, in memory: `outlast.set_queue`, `pause_queue`, and so on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from outlast.core.ports import NoSuchRow, Unacceptable
+from outlast.core.queues import check_option
+from outlast.core.status import Status
+from outlast.core.verbs import DRAIN_QUEUE, PAUSE_QUEUE, SET_QUEUE, Verb
+from outlast.testing.database import Database
+from outlast.testing.rows import QueueRow
+from outlast.testing.statements.queues import end_waiting
+
+_DRAINED_MAX = 10_000
+_NEED_A_KEY = ("per_key", "rate_per_key", "weight")
+
+
+class QueueVerbs:
+    """See PostgresWorkflows.act."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def act(self, verb: Verb, name: str, given: Mapping[str, Any], by: str) -> Mapping[str, Any]:
+        """Do it. Raises NoSuchRow, Unacceptable."""
+        settings = {
+            each.name: given[each.name] for each in verb.arguments if each.setting and each.name in given
+        }
+        _check(settings)
+        queue = self._db.queues.get(name)
+        if queue is None:
+            raise NoSuchRow
+        key = given.get("key")
+        noted = {"at": datetime.fromtimestamp(self._db.now(), UTC), "by": by, "why": given.get("why")}
+        if verb is SET_QUEUE:
+            _set(queue, settings, noted, reset=given.get("reset", False))
+        elif verb is DRAIN_QUEUE:
+            return self._drain(name, key)
+        elif verb is PAUSE_QUEUE:
+            _pause(queue, key, noted)
+        elif key is None:
+            queue.paused = None
+        else:
+            queue.paused_keys.pop(key, None)
+        return {}
+
+    def _drain(self, name: str, key: str | None) -> Mapping[str, Any]:
+        waiting = [
+            row
+            for _, row in self._db.waiting(name)
+            if row.status is Status.ENQUEUED and key in (None, row.new.queue_key)
+        ]
+        for row in waiting[:_DRAINED_MAX]:
+            end_waiting(row, "workflow_cancelled", self._db.now())
+        return {"cancelled": len(waiting[:_DRAINED_MAX]), "more": len(waiting) >= _DRAINED_MAX}
+
+
+def _check(settings: Mapping[str, Any]) -> None:
+    for name, value in settings.items():
+        try:
+            if value is not None:
+                check_option(name, value)
+        except ValueError as error:
+            raise Unacceptable(str(error), name) from None
+
+
+def _set(queue: QueueRow, settings: Mapping[str, Any], noted: Mapping[str, Any], *, reset: bool) -> None:
+    if not settings and not reset:
+        raise Unacceptable("settings must name an option, unless all are reset", "settings")
+    for name, value in settings.items():
+        if value is not None and name in _NEED_A_KEY and "key" not in queue.base:
+            raise Unacceptable(f"{name} needs a key: it says what the limit is for", name)
+        if value is not None and name == "rate" and "drop" in queue.base:
+            raise Unacceptable(f"{name} and drop don't go together", name)
+    changed = {**({} if reset else queue.override), **settings}
+    queue.override = {name: value for name, value in changed.items() if value is not None}
+    queue.overridden = dict(noted) if queue.override else None
+
+
+def _pause(queue: QueueRow, key: str | None, noted: Mapping[str, Any]) -> None:
+    if key is None:
+        queue.paused = {**noted, "at": (queue.paused or noted)["at"]}
+    elif "key" not in queue.base:
+        raise Unacceptable("key can't be paused alone: this queue has none", "key")
+    else:
+        queue.paused_keys[key] = {**noted, "at": queue.paused_keys.get(key, noted)["at"]}

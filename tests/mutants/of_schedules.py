@@ -1,0 +1,58 @@
+"""When schedules tick, and who says so."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+
+MUTANTS = (
+    Mutant(
+        "a-tick-comes-twice-at-a-change",
+        "Two times in a gap, or an hour that comes again, are no two ticks",
+        "unit/test_timetables.py::test_times_are_these",
+    ),
+    Mutant(
+        "catchup-however-late",
+        "The last missed tick is run a day late at most",
+        "unit/test_schedules.py::test_the_last_missed_one_is_run_a_day_late_at_most",
+    ),
+    Mutant(
+        "ticks-after-until",
+        "No tick is later than `until`",
+        "unit/test_schedules.py::test_no_tick_is_later_than_until",
+    ),
+    Mutant(
+        "ticks-while-leaving",
+        "An instance that leaves starts nothing more",
+        "unit/test_schedules.py::test_an_instance_that_leaves_ticks_no_more",
+    ),
+    Mutant(
+        "tick-decided-by-an-older-row",
+        "What was decided by an older row is not done",
+        "store/test_schedules.py::test_an_order_by_an_older_row_does_nothing",
+    ),
+    Mutant(
+        "tick-keeps-its-revision",
+        "Each tick makes the row another one",
+        "store/test_schedules.py::test_an_order_is_done_once",
+    ),
+    Mutant(
+        "failures-in-a-row-unseen",
+        "A schedule is paused after its failures in a row",
+        "store/test_schedules.py::test_it_is_paused_by_failures_in_a_row",
+    ),
+    Mutant(
+        "overlap-unseen",
+        "A tick looks whether an earlier one is live",
+        "store/test_schedules.py::test_a_tick_is_skipped_under_the_lock",
+    ),
+    Mutant(
+        "an-older-edition-declares",
+        "Only the newest code of instances that live declares schedules",
+        "store/test_schedules.py::test_only_the_newest_edition_declares",
+    ),
+    Mutant(
+        "broken-files-lose-their-schedules",
+        "Schedules of files that can't be loaded stay as they are",
+        "store/test_schedules.py::test_schedules_of_broken_files_stay",
+    ),
+)
