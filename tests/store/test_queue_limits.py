@@ -51,7 +51,11 @@ where workflow_id in (
   select workflow_id from outlast.workflow_status where status in ('PENDING', 'ENQUEUED')
   order by md5(workflow_id || %s) limit 1)
 """
-ROUNDS = 40
+HOLD = """
+select 1 from outlast.workflow_status where status in ('PENDING', 'ENQUEUED')
+order by workflow_id limit 2 for update skip locked
+"""
+ROUNDS = 25
 CLAIMERS = 4
 LEVELS = ("read committed", "repeatable read", "serializable")
 
@@ -61,8 +65,12 @@ def options_of(chance: random.Random) -> dict[str, Any]:
     drawn: dict[str, Any] = {
         "concurrency": chance.randint(1, 6),
         "per_instance": chance.randint(1, 3),
-        "rate": {"n": chance.randint(1, 5), "per": chance.choice([0.05, 0.2]), "smooth": chance.random() < 0.3},
-        "drop": {"n": chance.randint(1, 5), "per": 0.1},
+        "rate": {
+            "n": chance.randint(1, 5),
+            "per": chance.choice([0.01, 0.05]),
+            "smooth": chance.random() < 0.3,
+        },
+        "drop": {"n": chance.randint(1, 5), "per": 0.05},
         "max_backlog": chance.randint(3, 20),
     }
     del drawn[chance.choice(["rate", "drop"])]
@@ -70,7 +78,7 @@ def options_of(chance: random.Random) -> dict[str, Any]:
         drawn |= {
             "per_key": chance.randint(1, 2),
             "exclusive": True,
-            "rate_per_key": {"n": chance.randint(1, 3), "per": 0.1},
+            "rate_per_key": {"n": chance.randint(1, 3), "per": 0.05},
             "weight": {"k1": 0.2, "k2": 3.0},
         }
     chosen = {name: value for name, value in drawn.items() if chance.random() < 0.6}
@@ -114,7 +122,7 @@ class Storm:
             self.conflicts += 1
             return None
 
-    async def claim(self, me: str, rounds: int = ROUNDS) -> int:
+    async def claim(self, me: str, rounds: int = ROUNDS, ends: float = 0.5) -> int:
         """Claim, end, give back."""
         chance, got = random.Random(f"{self.seed} {me}"), 0
         async with await self.connect() as connection:
@@ -128,7 +136,7 @@ class Storm:
                 await self.look(connection)
                 for workflow_id, epoch in list(self.claimed[me]):
                     draw = chance.random()
-                    if draw < 0.5:
+                    if draw < ends:
                         done = await self.do(connection, END, workflow_id, epoch, me)
                     elif draw < 0.7:
                         nap_s = chance.choice([0.0, 0.01])
@@ -166,10 +174,7 @@ class Storm:
                     await self.do(connection, CANCEL, str(number))
                 else:
                     async with connection.transaction(force_rollback=True):
-                        await connection.execute(
-                            "select 1 from outlast.workflow_status where status in ('PENDING', 'ENQUEUED') "
-                            "order by workflow_id limit 2 for update skip locked"
-                        )
+                        await self.do(connection, HOLD)
                         await asyncio.sleep(0.01)
                 await self.look(connection)
 
@@ -199,7 +204,9 @@ class Storm:
     async def look_at_starts(self) -> None:
         """How many began, and came in, in any window of a rate."""
         log = await rows(self.url, "select extract(epoch from at), queue, key from started order by at")
-        of_keys = {key: [float(at) for at, queue, each in log if (queue, each) == ("q", key)] for _, _, key in log}
+        of_keys = {
+            key: [float(at) for at, queue, each in log if (queue, each) == ("q", key)] for _, _, key in log
+        }
         for name, lists in (
             ("rate", [[float(at) for at, queue, _ in log if queue == "q"]]),
             ("rate_per_key", list(of_keys.values())),
@@ -218,14 +225,17 @@ class Storm:
 async def test_no_limit_is_passed(database: str, seed: int, level: str) -> None:
     options = options_of(random.Random(seed))
     await rows(database, LOG)
-    await rows(
-        database, "insert into outlast.queues (name, base) values ('q', %s)", json.dumps(options)
-    )
+    await rows(database, "insert into outlast.queues (name, base) values ('q', %s)", json.dumps(options))
     storm = Storm(database, options, level, seed)
     await storm.run()
     async with asyncio.timeout(60):  # what is left begins too, once nobody is in its way
-        while (await rows(database, "select count(*) from outlast.workflow_status where status in ('ENQUEUED', 'PENDING')"))[0][0]:
+        while (
+            await rows(
+                database,
+                "select count(*) from outlast.workflow_status where status in ('ENQUEUED', 'PENDING')",
+            )
+        )[0][0]:
             for number in range(CLAIMERS):
-                await storm.claim(f"i{number}", 1)
+                await storm.claim(f"i{number}", 1, ends=1.0)
     await storm.look_at_starts()
     assert not +storm.passed, (options, storm.conflicts)
