@@ -217,6 +217,7 @@ begin
 
   with due as (
     select w.workflow_id from outlast.workflow_status w
+    -- guard: queue-begins-what-is-not-ready = where w.queue = claim_queue.name and w.owner is null and w.claimable_at is not null and w.rank is null
     where w.queue = claim_queue.name and w.owner is null and w.claimable_at <= t and w.rank is null
     order by w.claimable_at limit 1000
     for no key update skip locked

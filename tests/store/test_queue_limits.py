@@ -32,12 +32,8 @@ OWNED = """
 select owner, queue_key, status, count(*) from outlast.workflow_status
 where queue = 'q' and (owner is not null or status in ('PENDING', 'ENQUEUED')) group by 1, 2, 3
 """
-BEGUN = """
-select workflow_id, queue_key, started_at, completed_at, rank from outlast.workflow_status
-where started_at is not null
-"""
 END = """
-update outlast.workflow_status set status = 'SUCCESS', owner = null, claimable_at = null, completed_at = clock_timestamp()
+update outlast.workflow_status set status = 'SUCCESS', owner = null, claimable_at = null, completed_at = now()
 where workflow_id = %s and epoch = %s and owner = %s
 """
 GIVE_BACK = """
@@ -46,7 +42,7 @@ where workflow_id = %s and epoch = %s and owner = %s
 """
 CANCEL = """
 update outlast.workflow_status
-set status = 'CANCELLED', owner = null, epoch = epoch + 1, claimable_at = null, completed_at = clock_timestamp()
+set status = 'CANCELLED', owner = null, epoch = epoch + 1, claimable_at = null, completed_at = now()
 where workflow_id in (
   select workflow_id from outlast.workflow_status where status in ('PENDING', 'ENQUEUED')
   order by md5(workflow_id || %s) limit 1)
