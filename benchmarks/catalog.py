@@ -20,6 +20,7 @@ from benchmarks.workloads import (
     payloads,
     queues,
     recovery,
+    schedules,
     sleepers,
     sql_cost,
     testing_kit,
@@ -53,5 +54,6 @@ WORKLOADS: dict[str, ModuleType] = {
     "testing_kit": testing_kit,
     "waking": waking,
     "queues": queues,
+    "schedules": schedules,
 }
 """In the order of the report."""

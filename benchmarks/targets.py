@@ -92,6 +92,8 @@ TARGETS = (
     Target("the same, with random keys (UUIDv4)", "growth", "kept_random", 0.9),
     Target("64 connections that start by SQL: of their rate untold", "waking", "rate_kept", 0.9),
     AtMost("from SQL to running, p50", "waking", "sessions_p50_ms", 50, unit=" ms"),
+    Target("a schedule each second on four instances: each second one workflow", "schedules", "exact", 1),
+    AtMost("from the time of a tick to its commit, p99", "schedules", "lag_p99_ms", 1000, unit=" ms"),
     AtMost("test kit: 50 steps, killed at each of their points", "testing_kit", "crashes_s", 1.0, unit=" s"),
     AtMost("test kit: a test that sleeps 14 days", "testing_kit", "sleep_ms", 10, unit=" ms"),
     AtMost("test kit: its import", "testing_kit", "import_s", 0.3, unit=" s"),

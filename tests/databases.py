@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -13,12 +14,15 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from outlast.store.connections import Database
-from outlast.store.migrations import migrate
+from outlast.store.migrations import migrate, migrations
 from outlast.store.supabase import play_supabase
 
 EMPTY = "template1"
-TEMPLATE = "outlast_template"
-SUPABASE_TEMPLATE = "supabase_template"
+_schema = zlib.crc32(b"".join(each.path.read_bytes() for each in migrations()))
+TEMPLATE = f"outlast_template_{_schema:08x}"
+"""Of these very migrations: on a server that runs of other ones use too (tests/mutants), each has its own."""
+
+SUPABASE_TEMPLATE = f"supabase_template_{_schema:08x}"
 _numbers = itertools.count(1)
 
 

@@ -33,7 +33,7 @@ from outlast.sdk.http import Headers, HTTPException, Response
 from outlast.sdk.limits import Limit
 from outlast.sdk.messages import receive, send
 from outlast.sdk.publishing import publish
-from outlast.sdk.queues import Debounce, Queue, Rate
+from outlast.sdk.queues import Batch, Debounce, Queue, Rate
 from outlast.sdk.requests import Request
 from outlast.sdk.schedules import schedules
 from outlast.sdk.sleeping import sleep, sleep_until
@@ -45,6 +45,7 @@ from outlast.sdk.webhooks import database_webhook, standard_webhook
 from outlast.sdk.workflows import handler, workflow
 
 __all__ = [
+    "Batch",
     "Caller",
     "CallerTokenGone",
     "Context",

@@ -3,11 +3,15 @@
 alter table outlast.workflow_status
   add column if not exists queue_key text collate "C" not null default '',
   add column if not exists rank timestamptz,
-  add column if not exists tick json;
+  add column if not exists tick json,
+  add column if not exists batch text,
+  add column if not exists batch_place integer;
 
 comment on column outlast.workflow_status.queue_key is 'Whose turn it is within its queue; empty where the queue has no key.';
 comment on column outlast.workflow_status.rank is 'Its place among those that are ready in its queue; null while it is not ready.';
 comment on column outlast.workflow_status.tick is 'Of a workflow that a schedule started: nominal and previous time.';
+comment on column outlast.workflow_status.batch is 'The workflow that runs for it and others; with it, it ends.';
+comment on column outlast.workflow_status.batch_place is 'Which of its batch''s inputs, and of its results, is its own; from 1.';
 
 create table if not exists outlast.queues (
   name text primary key,
@@ -85,6 +89,8 @@ create index if not exists workflow_status_queue_owned on outlast.workflow_statu
   where owner is not null and queue is not null;
 create index if not exists workflow_status_queue_begun on outlast.workflow_status (queue, queue_key)
   where status = 'PENDING' and queue is not null;
+create index if not exists workflow_status_members on outlast.workflow_status (batch, batch_place)
+  where status = 'PENDING' and batch is not null;
 
 insert into outlast.queues (name)
 select distinct w.queue from outlast.workflow_status w
@@ -154,6 +160,122 @@ begin
 end
 $$;
 
+create or replace function outlast.begin_batch(first_id text, me text, n integer, t timestamptz)
+returns jsonb
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+-- Makes a batch, which is a workflow of `me`, of one that has just been claimed and of those that follow it: the same
+-- function, queue and key, `n` in all and 16 MB at most. They wait for its end. The batch is nobody's: who calls sees
+-- their own workflow alone.
+#variable_conflict use_column
+declare
+  w outlast.workflow_status;
+  id constant text not null default first_id || '/batch';
+  members text[];
+begin
+  select * into w from outlast.workflow_status x where x.workflow_id = first_id;
+  with following as (
+    select x.workflow_id, x.rank, x.load_bytes from outlast.workflow_status x
+    where x.queue = w.queue and x.status = 'ENQUEUED' and x.queue_key = w.queue_key
+      and x.owner is null and x.claimable_at is not null and x.rank is not null
+      and x.function = w.function
+    order by x.rank limit n - 1
+    for no key update skip locked
+  ), summed as (
+    select f.*, coalesce(w.load_bytes, 0) + sum(f.load_bytes) over (order by f.rank, f.workflow_id) as in_all
+    from following f
+  )
+  select first_id || coalesce(array_agg(s.workflow_id order by s.rank, s.workflow_id), '{}') into members
+  from summed s where s.in_all <= 16777216;
+  insert into outlast.workflow_status (
+    workflow_id, function, input, claims, queue, queue_key, priority, deadline, load_bytes, nonce, owner, epoch, status,
+    started_at, created_at, updated_at
+  )
+  select
+    id, w.function, json_agg(coalesce(x.input, '{}') order by m.place),
+    '{"role":"service_role","outlast":{"mode":"queue","key":null}}', w.queue, w.queue_key, w.priority,
+    -- As late as the last of them.
+    case when count(*) = count(x.deadline) then max(x.deadline) end,
+    sum(x.load_bytes), floor(random() * 9007199254740992)::bigint, me, 1, 'PENDING', t, t, now()
+  from unnest(members) with ordinality as m (workflow_id, place)
+  join outlast.workflow_status x on x.workflow_id = m.workflow_id;
+  update outlast.workflow_status x
+  set status = 'PENDING', owner = null, claimable_at = null, rank = null, batch = id, batch_place = m.place,
+      epoch = x.epoch + 1, started_at = t, updated_at = now()
+  from unnest(members) with ordinality as m (workflow_id, place)
+  where x.workflow_id = m.workflow_id;
+  return (
+    select jsonb_build_object(
+      'workflow_id', b.workflow_id, 'function', b.function, 'epoch', b.epoch, 'subject', b.subject,
+      'claims', b.claims::text, 'deadline_s', extract(epoch from b.deadline)::float8,
+      'created_s', extract(epoch from b.created_at)::float8, 'load_bytes', coalesce(b.load_bytes, 0),
+      'queue', b.queue, 'members', members)
+    from outlast.workflow_status b where b.workflow_id = id
+  );
+end
+$$;
+
+create or replace function outlast.ended_batches()
+returns text[]
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- Those that have ended, or are gone, while workflows still wait for their end; null if there are none. It goes from
+  -- batch to batch, not from member to member.
+  with recursive batches (id) as (
+    (select m.batch from outlast.workflow_status m
+    where m.status = 'PENDING' and m.batch is not null order by m.batch limit 1)
+    union all
+    select (
+      select m.batch from outlast.workflow_status m
+      where m.status = 'PENDING' and m.batch > b.id order by m.batch limit 1
+    )
+    from batches b where b.id is not null
+  )
+  select array_agg(b.id) from batches b
+  where b.id is not null and not exists (
+    select from outlast.workflow_status w where w.workflow_id = b.id and w.status = 'PENDING')
+$$;
+
+create or replace function outlast.end_members(batches text[])
+returns void
+language sql
+set search_path = pg_catalog, pg_temp
+as $$
+  -- Of those batches that have ended or are gone: each member that still waits gets its element of the results, or
+  -- ends as its batch did.
+  with ended as (
+    select e.id, w.status, w.output, w.error
+    from unnest(batches) as e (id)
+    left join outlast.workflow_status w on w.workflow_id = e.id
+    -- guard: members-end-before-their-batch
+    where (w.status = 'PENDING') is not true
+  ), results as (
+    select e.id, r.place, r.result
+    from ended e
+    cross join lateral json_array_elements(
+      case when e.status = 'SUCCESS' and json_typeof(e.output) = 'array' then e.output end
+    ) with ordinality as r (result, place)
+  ), members as (
+    select m.workflow_id, coalesce(e.status, 'CANCELLED') as status, r.result,
+      case when e.status is null
+        then json_build_object('code', 'workflow_cancelled', 'message', 'its batch ' || e.id || ' was removed')
+        else e.error end as error
+    from ended e
+    join outlast.workflow_status m on m.batch = e.id and m.status = 'PENDING'
+    -- guard: results-in-any-order = left join results r on r.id = e.id and r.place = 1
+    left join results r on r.id = e.id and r.place = m.batch_place
+  )
+  update outlast.workflow_status w
+  set status = m.status, output = m.result, error = m.error, epoch = w.epoch + 1, completed_at = now(), updated_at = now()
+  from members m
+  where w.workflow_id = m.workflow_id
+    -- It may have been cancelled meanwhile.
+    and w.status = 'PENDING'
+$$;
+
 create or replace function outlast.claim_queue(
   name text,
   me text,
@@ -199,6 +321,8 @@ declare
   key_rate integer;
   key_rate_s float8;
   exclusive boolean;
+  batch_n integer;
+  batch_wait interval;
 begin
   claimed := '[]';
   taken := false;
@@ -286,6 +410,8 @@ begin
     key_rate_s := key_rate_s / key_rate;
     key_rate := 1;
   end if;
+  batch_n := (o #>> '{batch,n}')::integer;
+  batch_wait := make_interval(secs => (o #>> '{batch,wait}')::float8);
 
   -- Those that have begun come before those that haven't; the rate is for these alone.
   foreach stage in array array['PENDING', 'ENQUEUED'] loop
@@ -336,9 +462,11 @@ begin
       select array_agg(c.key order by c.n) into keys from circle c where c.key is not null;
 
       with turns as (
-        select k.key, k.n,
+        select k.key, k.n, k.ripe, k.load_bytes,
           least(
             slots,
+            -- Of a batch the first one is claimed, which brings the others.
+            case when batch_n is not null and stage = 'ENQUEUED' then 1 end,
             -- What it may take in this round: 1, or as its weight says. Few keys take several turns at once.
             case when exclusive then 1 when weighs then
               (floor((q.round + 1) * k.weight) - floor(q.round * k.weight))
@@ -354,9 +482,23 @@ begin
               where s.queue = claim_queue.name and s.key = k.key and s.at >= t - make_interval(secs => key_rate_s)) end
           )::bigint as free
         from (
-          select u.key, u.n, coalesce((o #>> array['weight', u.key])::float8, 1) as weight
+          select u.key, u.n, coalesce((o #>> array['weight', u.key])::float8, 1) as weight, r.ripe, r.load_bytes
           from unnest(keys) with ordinality as u (key, n)
           left join outlast.queue_keys s on s.queue = claim_queue.name and s.key = u.key
+          cross join lateral (
+            -- A batch begins when it is full, or when one of it has waited long enough.
+            -- guard: batch-full-unseen = select t - batch_wait as ripe,
+            select case when count(*) >= batch_n then t else t - batch_wait end as ripe,
+              case when count(*) > 0 then least(sum(w.load_bytes), 16777216)::bigint end as load_bytes
+            from (
+              select w.load_bytes from outlast.workflow_status w
+              where w.queue = claim_queue.name and w.status = 'ENQUEUED' and w.queue_key = u.key
+                and w.owner is null and w.claimable_at is not null and w.rank is not null
+                and w.function = any(functions)
+              order by w.rank
+              limit case when stage = 'ENQUEUED' then coalesce(batch_n, 0) else 0 end
+            ) as w
+          ) as r
           -- guard: paused-key-goes-on
           where s.paused_at is null
         ) as k
@@ -364,13 +506,16 @@ begin
         select u.n, h.*
         from turns u
         cross join lateral (
-          select w.workflow_id, w.queue_key, w.rank, w.claimable_at, coalesce(w.load_bytes, 0) as load_bytes,
+          select w.workflow_id, w.queue_key, w.rank, w.claimable_at,
+            greatest(coalesce(w.load_bytes, 0), u.load_bytes) as load_bytes,
             w.parent is null and w.load_bytes > small as large, w.recovery_attempts >= suspect_after as suspect
           from outlast.workflow_status w
           where w.queue = claim_queue.name and w.status = stage and w.queue_key = u.key
             and w.owner is null and w.claimable_at is not null and w.rank is not null
             and w.function = any(functions)
             and (w.recovery_attempts < suspect_after or suspects > 0)
+            -- guard: batch-before-its-time
+            and (batch_n is null or stage = 'PENDING' or w.claimable_at <= u.ripe)
             -- One after the other: the first one alone, though it can't be had now.
             and (not exclusive or stage = 'PENDING' or w.workflow_id = (
               select x.workflow_id from outlast.workflow_status x
@@ -434,6 +579,10 @@ begin
       into got, got_count, bytes_left, large_bytes_left, suspects, first_key
       from begun b;
 
+      if batch_n is not null and stage = 'ENQUEUED' and got_count > 0 then
+        select jsonb_agg(outlast.begin_batch(b.first ->> 'workflow_id', me, batch_n, t) order by b.place) into got
+        from jsonb_array_elements(got) with ordinality as b (first, place);
+      end if;
       claimed := claimed || got;
       slots := slots - got_count;
       in_circle := in_circle + got_count;
@@ -459,6 +608,16 @@ begin
     from outlast.queue_starts s
     where s.queue = claim_queue.name and s.at >= t - make_interval(secs => key_rate_s);
     again_s := least(again_s, key_rate_s);
+  end if;
+  if batch_n is not null then
+    -- When the next one has waited long enough.
+    select least(again_s, extract(epoch from min(w.claimable_at) + batch_wait - t)) into again_s
+    from (
+      select w.claimable_at from outlast.workflow_status w
+      where w.queue = claim_queue.name and w.owner is null and w.status = 'ENQUEUED'
+        and w.claimable_at > t - batch_wait and w.claimable_at <= t
+      order by w.claimable_at limit 1
+    ) as w;
   end if;
   if o ? 'rate' or o ? 'rate_per_key' then
     delete from outlast.queue_starts s
@@ -496,6 +655,8 @@ declare
 begin
   claimed := '[]';
   more := false;
+  -- guard: members-outlive-their-batch
+  perform outlast.end_members(outlast.ended_batches());
   for name in select q.name from outlast.queues q where outlast.count_due(q) loop
     perform outlast.count_queue(name);
   end loop;
@@ -578,7 +739,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 -- Inserts one workflow that waits to be claimed, if the rules at its queue's door let it in. `outcome`: started;
--- exists; attached (to `target`); key_missing, queue_full, rate_limited (try again in `retry_s`) or
+-- exists; attached (to `target`); key_missing, not_in_batches, queue_full, rate_limited (try again in `retry_s`) or
 -- queue_busy (with `target`), and then nothing was written.
 #variable_conflict use_column
 declare
@@ -605,6 +766,11 @@ begin
         outcome := 'key_missing';
         return;
       end if;
+    end if;
+    -- guard: any-function-in-a-batch = if false then
+    if o ? 'batch' and not enqueue.function = any(q.functions) then
+      outcome := 'not_in_batches';
+      return;
     end if;
     door := o ? 'drop' or o ? 'debounce' or coalesce(o ->> 'on_busy', 'wait') <> 'wait'
       or coalesce((o ->> 'max_backlog')::bigint, 1000000) <= 10000;
@@ -839,6 +1005,9 @@ begin
         using errcode = '22023',
         hint = 'the key is a text, a whole number or a truth of at most 255 characters, at the path that the queue names;'
           ' a key that is a Python function can''t be had from SQL';
+    when 'not_in_batches' then
+      raise exception 'outlast.start: queue % has batches, which the function does not take', quote_literal(queue)
+        using errcode = '22023', hint = 'name another queue, or declare the function with this one';
     when 'queue_full' then
       raise exception 'outlast.start: queue % is full', quote_literal(queue)
         using errcode = 'PT429', hint = 'try again later, or raise its max_backlog';
@@ -898,7 +1067,8 @@ declare
 begin
   foreach made in array array[
     'queue_options(json, json)', 'queue_busy(text, timestamptz)', 'key_of(text, text)', 'count_queue(text)',
-    'count_due(outlast.queues)',
+    'count_due(outlast.queues)', 'begin_batch(text, text, integer, timestamptz)', 'ended_batches()',
+    'end_members(text[])',
     'refuse_start(text, text, float8)',
     'claim_queue(text, text, text[], integer, integer, integer, bigint, boolean, bigint, bigint, boolean)',
     'claim_queued(text, text[], integer, integer, integer, bigint, boolean, bigint, bigint, boolean)',

@@ -247,7 +247,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-  batch constant integer not null default 10000;
+  at_once constant integer not null default 10000;
   q outlast.queues;
 begin
   perform outlast.check_text('drain_queue', 'key', key, 255);
@@ -256,7 +256,7 @@ begin
     select w.workflow_id from outlast.workflow_status w
     where w.queue = q.name and w.owner is null and w.claimable_at is not null and w.status = 'ENQUEUED'
       and (drain_queue.key is null or w.queue_key = drain_queue.key)
-    order by w.claimable_at limit batch
+    order by w.claimable_at limit at_once
     for no key update skip locked
   )
   update outlast.workflow_status w
@@ -265,7 +265,7 @@ begin
       error = json_build_object('code', 'workflow_cancelled', 'message', 'the workflow was cancelled')
   from waiting where w.workflow_id = waiting.workflow_id;
   get diagnostics cancelled = row_count;
-  more := cancelled = batch;
+  more := cancelled = at_once;
 end
 $$;
 

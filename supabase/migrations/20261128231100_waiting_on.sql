@@ -26,6 +26,9 @@ declare
   span interval;
 begin
   select x.* into w from outlast.workflow_status x where x.workflow_id = waiting_on_as.workflow_id;
+  if w.status = 'PENDING' and w.batch is not null then
+    return case when whole then 'its batch ' || w.batch else 'its batch' end;
+  end if;
   if w.owner is not null or w.claimable_at is null then
     return null;  -- it runs, or has ended
   end if;
@@ -67,6 +70,19 @@ begin
       else 'paused by ' || coalesce(k.paused_by, 'somebody') || coalesce(': ' || k.paused_why, '') end;
   end if;
 
+  if w.status = 'ENQUEUED' and o ? 'batch' then
+    found_at := w.claimable_at + make_interval(secs => (o #>> '{batch,wait}')::float8);
+    select count(*) into most from (
+      select from outlast.workflow_status x
+      where x.queue = w.queue and x.queue_key = w.queue_key and x.status = 'ENQUEUED' and x.owner is null
+        and x.claimable_at <= t
+      limit (o #>> '{batch,n}')::integer
+    ) as ready;
+    if found_at > t and most < (o #>> '{batch,n}')::integer then
+      return 'its batch in ' || w.queue
+        || case when whole then ' ' || most || '/' || (o #>> '{batch,n}') else '' end || ', until ' || outlast.at_text(found_at);
+    end if;
+  end if;
   if w.status = 'ENQUEUED' and (o ->> 'exclusive')::boolean then
     select x.workflow_id, x.started_at as since into held from outlast.workflow_status x
     where x.queue = w.queue and x.queue_key = w.queue_key and x.status = 'PENDING'

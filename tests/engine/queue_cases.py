@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from outlast import (
+    Batch,
     Debounce,
     Limit,
     Queue,
@@ -25,6 +26,7 @@ from outlast import (
     RateLimited,
     UsageError,
     WorkflowCancelled,
+    WorkflowError,
     WorkflowExpired,
     sleep,
     start,
@@ -463,3 +465,209 @@ async def test_a_place_under_a_limit_ends_with_who_holds_it(database: str) -> No
         await dying.abandon()
         gauge.gate.set()
         assert await bench.result(second) == "second"
+
+
+class Batches:
+    """What a function with `batch=` got, and what it is to do with it."""
+
+    def __init__(self) -> None:
+        self.got: list[list[str]] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+
+batches: Batches
+
+
+@pytest.fixture(autouse=True)
+async def no_batches_yet() -> None:
+    global batches
+    batches = Batches()
+
+
+def batched(n: int = 3, wait: float = 60.0, **options: Any) -> Any:
+    """A workflow that answers many at once."""
+
+    @step
+    async def ask(texts: list[str]) -> list[str]:
+        batches.got.append(texts)
+        await batches.gate.wait()
+        return [f"{each}!" for each in texts]
+
+    @workflow(queue=Queue("b", batch=Batch(n, wait), **options))
+    async def job(texts: list[str]) -> list[str]:
+        if "fail" in texts:
+            raise ValueError("no")
+        found = await ask(texts)
+        return found[1:] if "short" in texts else found
+
+    return job
+
+
+async def state_of(bench: Bench, workflow_id: str) -> WorkflowState:
+    state = await bench.engine.starts.look(workflow_id)
+    assert state is not None
+    return state
+
+
+async def test_a_full_batch_begins_at_once_and_each_caller_gets_its_own(database: str) -> None:
+    job = batched()
+    async with bench_on(database, job) as bench:
+        ids = [await started(bench, job, each) for each in "abcdef"]
+        assert await all_of(bench, ids) == ["a!", "b!", "c!", "d!", "e!", "f!"]
+    assert batches.got == [["a", "b", "c"], ["d", "e", "f"]]
+
+
+async def test_what_is_in_no_full_batch_waits_for_its_time(database: str) -> None:
+    job = batched(wait=0.3)
+    async with bench_on(database, job) as bench:
+        ids = [await started(bench, job, each) for each in "ab"]
+        assert batches.got == []
+        assert await all_of(bench, ids) == ["a!", "b!"]
+    assert batches.got == [["a", "b"]]
+
+
+async def test_batches_hold_the_limits_of_their_queue_and_take_along_what_came_meanwhile(
+    database: str,
+) -> None:
+    job = batched(n=4, wait=0.1, concurrency=1)
+    batches.gate.clear()
+    async with bench_on(database, job) as bench:
+        ids = [await started(bench, job, "a")]
+        await bench.until(lambda: batches.got)
+        ids += [await started(bench, job, each) for each in "bcdef"]
+        await asyncio.sleep(0.3)
+        assert batches.got == [["a"]]
+        batches.gate.set()
+        await all_of(bench, ids)
+    assert batches.got == [["a"], ["b", "c", "d", "e"], ["f"]]
+
+
+async def test_keys_are_not_mixed_in_a_batch(database: str) -> None:
+    job = batched(n=2, key=lambda text: text[0])
+    async with bench_on(database, job) as bench:
+        ids = [await started(bench, job, each) for each in ("a1", "b1", "b2", "a2")]
+        assert await all_of(bench, ids) == ["a1!", "b1!", "b2!", "a2!"]
+    assert sorted(batches.got) == [["a1", "a2"], ["b1", "b2"]]
+
+
+async def test_a_batch_that_fails_fails_for_each_of_its_callers(database: str) -> None:
+    job = batched()
+    async with bench_on(database, job) as bench:
+        ids = [await started(bench, job, each) for each in ("a", "fail", "b")]
+        for each in ids:
+            with pytest.raises(WorkflowError):
+                await bench.result(each)
+            assert "ValueError" in ((await state_of(bench, each)).error or "")
+
+
+async def test_a_list_of_another_length_is_a_failure_that_says_so(database: str) -> None:
+    job = batched()
+    async with bench_on(database, job) as bench:
+        ids = [await started(bench, job, each) for each in ("a", "short", "b")]
+        for each in ids:
+            with pytest.raises(WorkflowError):
+                await bench.result(each)
+            assert "got 3 inputs and returned a list of 2" in ((await state_of(bench, each)).error or "")
+
+
+async def test_what_is_cancelled_before_its_batch_begins_is_not_in_it(database: str) -> None:
+    job = batched()
+    async with bench_on(database, job) as bench:
+        ids = [await started(bench, job, each) for each in "ab"]
+        await bench.engine.cancel(ids[0])
+        ids += [await started(bench, job, each) for each in "cd"]
+        assert await all_of(bench, ids[1:]) == ["b!", "c!", "d!"]
+    assert batches.got == [["b", "c", "d"]]
+
+
+async def test_what_is_cancelled_while_its_batch_runs_stays_cancelled(database: str) -> None:
+    job = batched()
+    batches.gate.clear()
+    async with bench_on(database, job) as bench:
+        ids = [await started(bench, job, each) for each in "abc"]
+        await bench.until(lambda: batches.got)
+        await bench.engine.cancel(ids[1])
+        batches.gate.set()
+        assert await all_of(bench, [ids[0], ids[2]]) == ["a!", "c!"]
+        assert (await state_of(bench, ids[1])).status == "CANCELLED"
+
+
+async def test_a_batch_that_is_cancelled_takes_its_callers_with_it(database: str) -> None:
+    job = batched()
+    batches.gate.clear()
+    async with bench_on(database, job) as bench:
+        ids = [await started(bench, job, each) for each in "abc"]
+        await bench.until(lambda: batches.got)
+        await bench.engine.cancel(f"{ids[0]}/batch")
+        for each in ids:
+            with pytest.raises(WorkflowCancelled):
+                await bench.result(each)
+
+
+async def test_a_batch_outlasts_its_instance(database: str) -> None:
+    job = batched()
+    batches.gate.clear()
+    async with bench_on(database, job) as dying:
+        ids = [await started(dying, job, each) for each in "abc"]
+        await dying.until(lambda: batches.got)
+        await dying.abandon()
+        batches.gate.set()
+        async with bench_on(database, job) as bench:
+            assert await all_of(bench, ids) == ["a!", "b!", "c!"]
+    assert batches.got == [["a", "b", "c"]] * 2
+
+
+@pytest.mark.parametrize("bad", [["5", '{"a": 1}'], ["5", "6", "7"]])
+async def test_an_input_that_is_none_fails_alone(database: str, bad: list[str]) -> None:
+    job = batched()
+    async with bench_on(database, job) as bench:
+        news = [bench.new(job.definition, (each,)) for each in ("a]", "b,", "c")]
+        news[: len(bad)] = [new._replace(input=text) for new, text in zip(news, bad, strict=False)]
+        ids = [(await enter(bench, job, new))[0] for new in news]
+        for each in ids[: len(bad)]:
+            with pytest.raises(WorkflowError):
+                await bench.result(each)
+            assert json.loads((await state_of(bench, each)).error or "")["code"] == "invalid_input"
+        assert await all_of(bench, ids[len(bad) :]) == ["c!"][: 3 - len(bad)]
+    assert batches.got == [["c"]][: 3 - len(bad)]
+
+
+async def test_a_batch_is_nobodys_and_the_same_call_is_the_same_member(database: str) -> None:
+    job = batched()
+    async with bench_on(database, job) as bench:
+        news = [bench.new(job.definition, (each,), subject=f"user-{each}", key=each) for each in "abc"]
+        ids = [(await enter(bench, job, new))[0] for new in news]
+        assert await all_of(bench, ids) == ["a!", "b!", "c!"]
+        assert [(await state_of(bench, each)).subject for each in ids] == ["user-a", "user-b", "user-c"]
+        assert (await state_of(bench, f"{ids[0]}/batch")).subject is None
+        again, state = await enter(bench, job, news[1])
+        assert state is not None
+        assert (again, state.output) == (ids[1], '"b!"')
+
+
+async def test_a_call_that_goes_to_another_queue_is_alone(database: str) -> None:
+    job = batched()
+
+    @workflow
+    async def parent() -> str:
+        handle = await start(job, "a", queue=Queue("other", concurrency=1))
+        found: str = await handle.result()
+        return found
+
+    async with bench_on(database, job, parent) as bench:
+        assert await bench.run(parent) == "a!"
+    assert batches.got == [["a"]]
+
+
+async def test_a_function_without_batches_is_in_no_queue_with_them(database: str) -> None:
+    job = batched()
+
+    @workflow
+    async def other(name: str) -> str:
+        return name
+
+    async with bench_on(database, job, other) as bench:
+        for queue in (job.definition.queue, Queue("b")):
+            with pytest.raises(UsageError, match="has batches"):
+                await started(bench, other, "x", placement=Placement(queue=queue))

@@ -8,7 +8,7 @@ import pytest
 
 from tests.functions.conftest import Project
 
-HEAD = "from outlast import Debounce, Limit, Queue, Rate, step, workflow\n"
+HEAD = "from outlast import Batch, Debounce, Limit, Queue, Rate, step, workflow\n"
 WORKFLOW = "\n@workflow(queue={queue})\nasync def {name}(key: str) -> None: ...\n"
 
 
@@ -46,6 +46,16 @@ def file_of(project: Project, name: str, queue: str, head: str = "") -> None:
         ("Queue('q', rate=Rate(1, per=1), drop=Rate(1, per=1))", "rate and drop don't go together"),
         ("Queue('q', debounce=5)", "debounce takes a Debounce"),
         ("Queue('q', debounce=Debounce(quiet=5, at_most=1))", "no shorter than quiet"),
+        ("Queue('q', batch=5)", "batch takes a Batch"),
+        ("Queue('q', batch=Batch(0, wait=1))", "batch has a 'n' that is a whole number from 1 to 1,000"),
+        ("Queue('q', batch=Batch(1_001, wait=1))", "batch has a 'n' that is a whole number"),
+        ("Queue('q', batch=Batch(2, wait=601))", "at most 600"),
+        ("Queue('q', batch=Batch(2, wait=0))", "must be longer than 0 s"),
+        ("Queue('q', batch=Batch(2, 1), debounce=Debounce(1))", "debounce and batch don't go together"),
+        ("Queue('q', batch=Batch(2, 1), key='a', exclusive=True)", "exclusive and batch don't go together"),
+        ("Queue('q', batch=Batch(2, 1), key='a', weight={'a': 2})", "weight and batch don't go together"),
+        ("Queue('q', batch=Batch(2, 1), start_within=1)", "start_within is longer than the wait of batch"),
+        ("Queue('pgmq:q', batch=Batch(2, 1))", "batch is not for a Supabase Queue"),
         ("Queue('q', max_backlog=0)", "max_backlog is a whole number"),
         ("Queue('q', start_within=0)", "must be longer than 0 s"),
         ("Queue('pgmq:q', drop=Rate(1, per=1))", "drop is not for a Supabase Queue"),
@@ -59,6 +69,48 @@ def test_what_a_queue_can_not_be(project: Project, queue: str, problem: str) -> 
     assert file.error is not None
     assert re.match(r"functions/job\.py:\d+: UsageError: ", file.error), file.error
     assert problem in file.error, file.error
+
+
+@pytest.mark.parametrize(
+    ("signature", "problem"),
+    [
+        ("()", "it takes one parameter"),
+        (
+            "(key: str)",
+            "it takes one parameter, the list of what its callers give, such as items: list[Item]",
+        ),
+        ("(keys: list)", "it takes one parameter"),
+        ("(keys)", "it takes one parameter"),
+        ("(keys: list[str], more: int = 1)", "it takes one parameter"),
+        ("(keys: list[str], request: Request)", "it takes one parameter"),
+        ("(**keys: list[str])", "it takes one parameter"),
+        (
+            "(keys: list[str]) -> str",
+            "it returns a list with one result for each caller, such as list[float]",
+        ),
+    ],
+)
+def test_what_a_function_with_batches_can_not_be(project: Project, signature: str, problem: str) -> None:
+    head = HEAD + "from outlast import Request\nq = Queue('q', batch=Batch(10, wait=1))\n"
+    project.write("job.py", f"{head}\n@workflow(queue=q)\nasync def job{signature}: ...\n")
+    project.catalog.load()
+    (file,) = project.catalog.files()
+    assert file.error is not None
+    assert re.match(r"functions/job\.py:\d+: UsageError: ", file.error), file.error
+    assert problem in file.error, file.error
+
+
+def test_a_queue_with_batches_has_one_function(project: Project) -> None:
+    one = "\n@workflow(queue=q)\nasync def {name}(keys: list[str]) -> list[str]: ...\n"
+    project.write("shared.py", HEAD + "q = Queue('q', batch=Batch(10, wait=1))\n" + one.format(name="shared"))
+    project.catalog.load()
+    (file,) = project.catalog.files()
+    assert file.error is None
+    project.write("two.py", HEAD + "from functions.shared import q\n" + one.format(name="two"))
+    project.catalog.load()
+    errors = [each.error for each in project.catalog.files() if each.error is not None]
+    assert len(errors) == 1
+    assert "queue 'q' has batch=, and two functions; give each a queue of its own" in errors[0]
 
 
 @pytest.mark.parametrize(

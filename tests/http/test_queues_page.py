@@ -28,7 +28,7 @@ def blocks(language: str) -> list[str]:
 
 
 PYTHON = {re.match(r"# functions/(\w+)\.py\n", each)[1]: each for each in blocks("python")}  # type: ignore[index]
-SEND, SYNC, COMMANDS, CALLS = blocks("sh")
+SEND, SYNC, EMBED, COMMANDS, CALLS = blocks("sh")
 START, WHY, CHANGE = blocks("sql")
 
 
@@ -105,6 +105,23 @@ def test_its_doors(host: Host) -> None:
     assert answers == [200, 200, 429]
     ids = [begin(host, "reindex", {"document": "d", "version": version}) for version in (1, 2, 3)]
     until(lambda: shown(host, ids[0])["output"] == "d as of version 3", "the last version")
+
+
+def test_its_batches(host: Host, connection: psycopg.Connection[Any]) -> None:
+    assert run(host, EMBED) == ["[5.0]"]
+    ids = [begin(host, "embed", "x" * size) for size in range(5)]
+    until(lambda: all(shown(host, each)["status"] == "SUCCESS" for each in ids), "their elements")
+    assert [shown(host, each)["output"] for each in ids] == [[float(size)] for size in range(5)]
+    members = "select batch, count(*) from outlast.workflow_status where workflow_id = any(%s) group by batch"
+    found = connection.execute(members, (ids,)).fetchall()
+    assert sum(count for _, count in found) == 5
+    assert len(found) < 5, found
+    for wrong in (["a"], {"texts": ["a"]}, 5):
+        assert call(host, "embed", wrong).json()["code"] == "invalid_input"
+    paths = ask("GET", f"{host.url}/openapi.json", headers={"apikey": SECRET}).json()["paths"]
+    (path,) = (each for each in paths if each.endswith("/embed"))
+    body = paths[path]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert "array" not in json.dumps(body)
 
 
 def test_its_limit_of_steps(host: Host, connection: psycopg.Connection[Any]) -> None:

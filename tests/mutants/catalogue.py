@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.mutants import (
     of_background,
+    of_batches,
     of_callers,
     of_calls,
     of_connections,
@@ -46,5 +47,6 @@ MUTANTS: tuple[Mutant, ...] = (
     *of_queues.MUTANTS,
     *of_requests.MUTANTS,
     *of_shares.MUTANTS,
+    *of_batches.MUTANTS,
     *of_schedules.MUTANTS,
 )

@@ -10,7 +10,7 @@ from tests.mutants.marks import DoesNotApply, Mark, marks, without
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "runtime" / "outlast"
 
-LAYERS = ("unit", "store", "engine", "web", "queues", "http", "hostile", "crash")
+LAYERS = ("unit", "functions", "store", "engine", "web", "queues", "http", "hostile", "crash")
 """The folders of tests that are asked, cheapest first."""
 
 SLOW_LAYERS = ("simulation", "torture")

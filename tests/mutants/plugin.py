@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import outlast
+from tests.databases import make_templates
 
 PACKAGE = "MUTANTS_PACKAGE"
 POSTGRES = "MUTANTS_POSTGRES"
@@ -26,10 +27,11 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_fixture_setup(fixturedef: Any, request: Any) -> str | None:
-    """All runs share one Postgres, whose template was made by the package as it is."""
+    """All runs share one Postgres, with a template for each version of the migrations."""
     if fixturedef.argname != "postgres":
         return None
     url = os.environ[POSTGRES]
+    make_templates(url)
     fixturedef.cached_result = (url, fixturedef.cache_key(request), None)
     return url
 

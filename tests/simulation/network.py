@@ -102,7 +102,7 @@ class SimulatedLink:
         self._database = network.database
         self._process = process
         self._session: int | None = None
-        self._transactions: set[Transaction] = set()
+        self._transactions: dict[Transaction, None] = {}  # in their order: a set has another in each run
         self._when_lost: Callable[[], None] = lambda: None
         self._when_due: Callable[[], None] = lambda: None
         self.down_until = 0.0
@@ -177,7 +177,7 @@ class SimulatedLink:
         world.at(late_s, lambda: self._end(transaction))
 
     def _end(self, transaction: Transaction) -> None:
-        self._transactions.discard(transaction)
+        self._transactions.pop(transaction, None)
         self._database.rollback(transaction)
 
     def _execute(
@@ -210,7 +210,7 @@ class SimulatedLink:
         self._network.when_executed()
         in_doubt = fate is ANSWER_LOST or fate is DELIVERED_LATE
         if isinstance(result, Transaction):
-            self._transactions.add(result)
+            self._transactions[result] = None
             if in_doubt or future.done() or not self._process.alive:
                 self._end(result)  # whoever began it knows nothing of it
         if not in_doubt:

@@ -45,7 +45,7 @@ async def planned(store: PostgresStore, database: str, each: Declared) -> Order:
 
 async def count(database: str) -> int:
     found = await rows(database, "select count(*)::int from outlast.workflow_status")
-    return found[0][0]  # type: ignore[no-any-return]
+    return found[0][0]
 
 
 async def test_an_order_is_done_once(store: PostgresStore, database: str) -> None:

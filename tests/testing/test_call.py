@@ -18,6 +18,7 @@ from outlast import (
     Response,
     UsageError,
     context,
+    cron,
     database_webhook,
     handler,
     publish,
@@ -190,8 +191,7 @@ def test_operators_pause_a_queue_and_let_it_go_on(outlast: Outlast) -> None:
     assert (queue["running"], queue["ready"], queue["limits"]) == (0, 1, {"concurrency": 1, "key": "user"})
     assert outlast.call("/queues/v1/tickets", method="PATCH", json={"concurrency": 0}).status == 422
     assert outlast.call("/queues/v1/tickets/resume", method="POST").status == 200
-    outlast.finish(waits.run)
-    assert waits.run.result == "for bob"
+    assert outlast.finish(waits.run).result == "for bob"
     assert outlast.call("/queues/v1/nowhere").json()["code"] == "queue_not_found"
 
 
@@ -363,3 +363,43 @@ async def talk(port: int) -> str:
 @workflow
 async def talks(port: int) -> str:
     return await talk(port)
+
+
+# --- schedules ----------------------------------------------------------------------------------------
+
+
+@workflow(schedule=cron("0 9 * * 1-5", tz="Europe/Berlin"))
+async def at_nine() -> str:
+    tick = context().tick
+    return "by hand" if tick is None else tick.nominal.isoformat()
+
+
+def test_a_schedule_ticks_in_virtual_time(outlast: Outlast) -> None:
+    assert outlast.run(at_nine).result == "by hand"
+    _ = outlast.advance(days=1)
+    assert outlast.call("/schedules/v1").json()["schedules"] == []
+    outlast.schedule(at_nine)
+    _ = outlast.advance(days=7)  # from 2026-01-02, a Friday
+    shown = outlast.call("/schedules/v1/at_nine").json()
+    assert (shown["state"], shown["upcoming"][0]) == ("active", "2026-01-09T08:00:00Z")
+    listed = outlast.call("/workflows/v1?function=at_nine&status=SUCCESS").json()["workflows"]
+    days = ["02", "05", "06", "07", "08"]
+    ticks = sorted(each["workflow_id"] for each in listed if each["workflow_id"].startswith("schedule:"))
+    assert ticks == [f"schedule:at_nine:2026-01-{day}T08:00:00Z" for day in days]
+    assert outlast.call("/schedules/v1/at_nine/ticks").json()["ticks"] == []
+
+
+def test_what_is_made_while_running_ticks_too(outlast: Outlast) -> None:
+    _ = outlast.run(at_nine)  # so that it is known here
+    given = {"name": "mine", "function": "at_nine", "every": 3600, "times": 3}
+    assert outlast.call("/schedules/v1", method="POST", json=given).json() == {"created": "mine"}
+    _ = outlast.advance(hours=5)
+    assert outlast.call("/schedules/v1/mine").json()["state"] == "ended"
+    found = outlast.call("/workflows/v1?function=at_nine").json()["workflows"]
+    assert sum(each["workflow_id"].startswith("schedule:mine:") for each in found) == 3
+    assert outlast.call("/schedules/v1", method="POST", json={**given, "every": 0}).status == 422
+
+
+def test_only_a_workflow_with_a_schedule_ticks(outlast: Outlast) -> None:
+    with pytest.raises(UsageError, match="takes a workflow with a schedule"):
+        outlast.schedule(charge)

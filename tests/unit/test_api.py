@@ -79,6 +79,7 @@ REVEALED = [
 
 def test_the_public_names_are_these() -> None:
     assert set(outlast.__all__) == {
+        "Batch",
         "Caller",
         "CallerTokenGone",
         "Context",

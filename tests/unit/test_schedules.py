@@ -114,7 +114,7 @@ def test_each_time_is_decided_about_once(
     """Whatever looks there are: what was run and what was missed are all times up to the next one."""
     ran: list[datetime] = []
     missed, ticked, now = 0, 0, NOON
-    policies = {"catchup": catchup, "overlap": Overlap.ALLOW, "jitter_s": jitter_s}
+    policies: dict[str, Any] = {"catchup": catchup, "overlap": Overlap.ALLOW, "jitter_s": jitter_s}
     nominal = decide(due(timetable, None, now, **policies)).next_nominal
     for gap_s in gaps_s:
         now += timedelta(seconds=gap_s)

@@ -12,6 +12,9 @@ from outlast.core.errors import InvalidKey
 
 FUNCTION_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 KEY_CHARS_MAX = 255
+BATCH = "/batch"
+"""With what the id of a batch ends, after that of its first member. No other id does: see workflow_id_of."""
+
 WORKFLOW_ID_CHARS_MAX = 512
 _HASHED = "sha256-"
 _BARE_KEY = re.compile(r"""[!#-+\--:<-\[\]-~]{1,255}""")

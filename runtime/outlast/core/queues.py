@@ -135,6 +135,7 @@ def check_together(options: Options) -> None:
     for one, other, why in (
         ("debounce", "batch", "one makes of many calls one, the other hands many over"),
         ("exclusive", "batch", "a batch takes many of a key at once"),
+        ("weight", "batch", "a key has one batch in its turn, however large"),
         ("rate", "drop", "one lets calls wait, the other turns them away"),
     ):
         if options.get(one) and options.get(other):
@@ -142,6 +143,9 @@ def check_together(options: Options) -> None:
     for name in ("per_key", "rate_per_key", "weight"):
         if name in options and "key" not in options:
             raise ValueError(f"{name} needs key: it says what the limit is for")
+    wait_s = options.get("batch", {}).get("wait", 0.0)
+    if options.get("start_within", math.inf) <= wait_s:
+        raise ValueError(f"start_within is longer than the wait of batch, {wait_s:g} s")
     if options.get("on_busy", "wait") != "wait" and not options.get("exclusive"):
         raise ValueError("on_busy needs exclusive=True: without it no key is busy")
 

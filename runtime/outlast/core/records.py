@@ -96,6 +96,8 @@ class Ending(NamedTuple):
     output: str | None = None
     error: str | None = None
     response: str | None = None
+    refused: Sequence[tuple[int, str]] = ()
+    """Of a batch: the places of inputs that don't fit the function, and the errors of their members."""
 
 
 class Suspension(NamedTuple):
@@ -194,6 +196,8 @@ class ClaimedWorkflow:
     tick: str | None = None
     """Of a workflow that a schedule has started (JSON)."""
     history: list[StepRecord] = field(default_factory=list)
+    members: Sequence[str] = ()
+    """Of a batch that has just begun: whose inputs it has."""
     token: CallerToken | None = None
     """The caller's token, if this process took the call. It is never stored."""
 

@@ -80,7 +80,7 @@ class Cron:
                 return
             at = (_first_valid(found, zone) if fixed else found).astimezone(UTC)
             # Two times in the gap come to the same instant, and an hour that comes again to earlier ones.
-            # guard: a-tick-comes-twice-at-a-change
+            # guard: a-tick-comes-twice-at-a-change = True
             if at > last:
                 last = at
                 yield at

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from outlast.core.answers import encode_answer
-from outlast.core.errors import InvalidInput, NotSerializable
+from outlast.core.errors import InvalidInput, InvalidJson, NotSerializable, UsageError
 from outlast.core.failures import encode_failure
 from outlast.core.observations import ResultChanged
 from outlast.core.records import Ending
@@ -26,6 +26,11 @@ class InputRefused(Exception):
         super().__init__(message)
         self.errors = list(errors)
 
+    @property
+    def document(self) -> dict[str, Any]:
+        """What the row says of it."""
+        return {"code": InvalidInput.code, "message": str(self), "errors": self.errors}
+
 
 def success(execution: Execution, result: Any) -> Ending:
     """The end that a result is. Raises NotSerializable."""
@@ -38,11 +43,41 @@ def success(execution: Execution, result: Any) -> Ending:
     return Ending(Status.SUCCESS, output=output)
 
 
+def batch_success(execution: Execution, results: Any, count: int, *, single: bool) -> Ending:
+    """The end that the results of `count` inputs are, besides those that were refused.
+
+    Of a `single` one, which is in no batch, it is its result.
+
+    Raises UsageError for a list of another length, and NotSerializable.
+    """
+    # guard: batch-of-another-length without 2
+    if not isinstance(results, list) or len(results) != count:
+        got = f"a list of {len(results)}" if isinstance(results, list) else f"a {type(results).__qualname__}"
+        raise UsageError(
+            f"{execution.function} got {count} inputs and returned {got}: it returns a list with one "
+            "result for each, in their order"
+        )
+    ends = [success(execution, each) for each in results]
+    if single:
+        return ends[0]
+    refused = execution.refused
+    texts = iter([each.output or "null" for each in ends])
+    places = range(1, count + len(refused) + 1)
+    output = f"[{','.join('null' if place in refused else next(texts) for place in places)}]"
+    check_size(len(output.encode()), execution.definition.codec.of)
+    errors = [(place, error_text(refusal_of(error).document)) for place, error in refused.items()]
+    return Ending(Status.SUCCESS, output=output, refused=errors)
+
+
+def refusal_of(error: InvalidInput | InvalidJson) -> InputRefused:
+    """What a recorded input comes to that doesn't fit."""
+    return InputRefused(str(error), error.errors if isinstance(error, InvalidInput) else ())
+
+
 def failure(error: BaseException) -> tuple[Ending, str | None]:
     """The end that an exception is. An HTTPException is an answer, and none of the log's business."""
     if isinstance(error, InputRefused):
-        refused = {"code": InvalidInput.code, "message": str(error), "errors": error.errors}
-        return Ending(Status.ERROR, error=error_text(refused)), str(error)
+        return Ending(Status.ERROR, error=error_text(error.document)), str(error)
     if isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         inner = error.exceptions[0]
         if isinstance(inner, HTTPException):

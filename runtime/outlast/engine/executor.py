@@ -14,6 +14,7 @@ from outlast.core.budget import Taken
 from outlast.core.callers import Caller
 from outlast.core.clock import monotonic
 from outlast.core.errors import InvalidInput, InvalidJson, ShuttingDown
+from outlast.core.names import BATCH
 from outlast.core.observations import WorkflowEnded, WorkflowStopped
 from outlast.core.ports import BadData
 from outlast.core.records import ClaimedWorkflow, Ending, RunningStep, Suspension, WorkflowState
@@ -21,7 +22,7 @@ from outlast.core.status import Status
 from outlast.core.stops import HandedOver, LeaseLost, Stopped, Suspended, TimedOut
 from outlast.engine.bodies.async_body import AsyncBody
 from outlast.engine.bodies.sync_body import SyncBody
-from outlast.engine.endings import InputRefused, error_text, failure, success
+from outlast.engine.endings import InputRefused, batch_success, error_text, failure, refusal_of, success
 from outlast.engine.execution.execution import Execution
 from outlast.engine.execution.services import Services
 from outlast.engine.operations.table import OPERATIONS
@@ -30,7 +31,6 @@ from outlast.sdk.clients import MakeClients
 from outlast.sdk.context import Context, Tick, WorkflowLogger, enter_context, known_context
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.environment import enter_environment
-from outlast.sdk.inputs import Inputs
 from outlast.sdk.requests import Request
 from outlast.sdk.running import Line, enter_host, enter_line
 
@@ -179,10 +179,16 @@ class Executor:
             keywords = self._enter(execution, claimed, arguments)
             if (reason := execution.reason()) is not None:
                 raise reason
+            count = (
+                len(keywords[str(execution.definition.inputs.whole)]) if execution.definition.batches else 0
+            )
             result = await self._call(execution, keywords)
             if (reason := execution.reason()) is not None:
                 raise reason  # the body caught it
-            return success(execution, result), None
+            if not execution.definition.batches:
+                return success(execution, result), None
+            single = not claimed.workflow_id.endswith(BATCH)
+            return batch_success(execution, result, count, single=single), None
         except BaseException as error:  # noqa: BLE001 - whatever a body raises ends this workflow alone
             stopped = execution.reason()
             if isinstance(error, Stopped) and error.code is not None:
@@ -201,7 +207,7 @@ class Executor:
         inputs = execution.definition.inputs
         enter_environment(execution.definition.environment)
         if arguments is None:
-            arguments = _bind(claimed, inputs)
+            arguments, execution.refused = _bind(claimed, execution.definition)
 
         def known() -> Context:
             if execution.context is None:
@@ -314,6 +320,8 @@ class Executor:
                 response=ending.response,
             )
         )
+        for each in claimed.members:
+            self._waits.moved(each)
         self._services.observe(
             WorkflowEnded(execution.workflow_id, execution.function, ending.status.value, duration_s, cause)
         )
@@ -338,18 +346,25 @@ def _give_deadline(claimed: ClaimedWorkflow, definition: WorkflowDefinition) -> 
         claimed.deadline_s = claimed.created_s + definition.timeout_s
 
 
-def _bind(claimed: ClaimedWorkflow, inputs: Inputs) -> dict[str, Any]:
-    """The arguments that the recorded input is. Raises InputRefused."""
+def _bind(
+    claimed: ClaimedWorkflow, definition: WorkflowDefinition
+) -> tuple[dict[str, Any], dict[int, InvalidInput | InvalidJson]]:
+    """The arguments that the recorded input is; of a batch, what of it is none. Raises InputRefused."""
+    inputs, text = definition.inputs, claimed.input or "{}"
     if inputs.request_parameters and claimed.request is None:
         raise InputRefused(f"{claimed.function} takes a Request: it can be called over HTTP only")
     if not inputs.reads_json:
-        return {}
+        return {}, {}
     try:
-        return inputs.bind_json(claimed.input or "{}")
-    except InvalidInput as error:
-        raise InputRefused(str(error), error.errors) from error
-    except InvalidJson as error:
-        raise InputRefused(str(error)) from error
+        if not definition.batches:
+            return inputs.bind_json(text), {}
+        # One that is in no batch came by another queue, or from before there were any.
+        arguments, refused = inputs.bind_batch(text if claimed.workflow_id.endswith(BATCH) else f"[{text}]")
+        if refused and not any(arguments.values()):
+            raise refused[1]  # there is nothing to run for
+    except (InvalidInput, InvalidJson) as error:
+        raise refusal_of(error) from error
+    return arguments, refused
 
 
 def _context_of(execution: Execution, claimed: ClaimedWorkflow, clients: MakeClients | None) -> Context:

@@ -46,6 +46,11 @@ def new_workflow(
         queue = None  # without limits only its messages are in it
     if queue is None and placement.priority:
         raise UsageError(f"a priority counts within a queue, and {function} is in none")
+    if queue is not None and queue.batches and not definition.batches:
+        raise UsageError(
+            f"queue {queue.name!r} has batches, which {function} does not take: "
+            "declare it with @workflow(queue=)"
+        )
     return NewWorkflow(
         workflow_id=workflow_id,
         function=function,
@@ -87,6 +92,9 @@ def _key_of(queue: Queue, definition: WorkflowDefinition, text: str | None) -> s
 
 def _key_by(function: Callable[..., Any], definition: WorkflowDefinition, text: str | None) -> str | None:
     try:
-        return key_text(function(**definition.inputs.bind_json(text or "{}")))
+        arguments = definition.inputs.bind_json(text or "{}")
+        # A function of batches has a name for the list alone.
+        found = function(*arguments.values()) if definition.batches else function(**arguments)
+        return key_text(found)
     except Exception as error:
         raise QueueKeyMissing(f"the queue's key function failed: {type(error).__name__}: {error}") from error

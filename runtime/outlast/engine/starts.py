@@ -19,6 +19,7 @@ from outlast.core.errors import (
     QueueKeyMissing,
     RateLimited,
     ShuttingDown,
+    UsageError,
 )
 from outlast.core.observations import WorkflowStarted
 from outlast.core.ports import BadData, QueueStore, WorkflowStore
@@ -141,7 +142,7 @@ class Starts:
     async def _enter(self, new: NewWorkflow) -> bool:
         """Let a workflow in by its queue's door; False if it is there already, or was attached to another.
 
-        Raises QueueFull, RateLimited, QueueBusy, QueueKeyMissing; then nothing was written.
+        Raises QueueFull, RateLimited, QueueBusy, QueueKeyMissing, UsageError; then nothing was written.
         """
         try:
             with reaching("it is unknown whether the start was committed; the same key is safe: "):
@@ -159,6 +160,8 @@ class Starts:
                 raise RateLimited(f"queue {new.queue!r} takes no more calls for {retry_s:.1f} s", retry_s)
             case "queue_busy":
                 raise QueueBusy(f"queue {new.queue!r} has this key at work already", entered.target)
+            case "not_in_batches":
+                raise UsageError(f"queue {new.queue!r} has batches, which {new.function} does not take")
             case "key_missing":
                 raise QueueKeyMissing(f"queue {new.queue!r} needs a key, and the input has none")
         return False  # exists, or attached

@@ -81,6 +81,11 @@ class WorkflowDefinition:
     environment: Own | None = field(default_factory=current_environment, repr=False, kw_only=True)
     """What its function sees of the environment as its own: it was made while that was imported."""
 
+    @property
+    def batches(self) -> bool:
+        """Whether its function gets many inputs at once. `inputs` and `codec` are those of one."""
+        return self.queue is not None and self.queue.batches
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HandlerDefinition:

@@ -2,15 +2,18 @@
 
 The JSON object is bound by parameter name and validated by the annotations. One parameter that is a model (a
 pydantic model, dataclass or TypedDict) takes the whole body. A parameter annotated `Request` gets the
-recorded request. Without a body the query's parameters are bound instead.
+recorded request. Without a body the query's parameters are bound instead. The body of a function that gets
+batches is one item of its list.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
+import re
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, NotRequired, Required
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, with_config
@@ -27,14 +30,18 @@ from outlast.core.storable import check_json
 from outlast.sdk.requests import Request
 
 ERRORS_MAX = 100
+_NEXT_ITEM = re.compile(r"[\s,]*")
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
 class Inputs:
     """The parameters of one workflow."""
 
-    def __init__(self, fn: Callable[..., Any]) -> None:
-        """Raises UsageError for parameters that no JSON body can fill."""
+    def __init__(self, fn: Callable[..., Any], *, batch: bool = False) -> None:
+        """With `batch` the function gets the inputs of many calls as a list, and these are those of one.
+
+        Raises UsageError for parameters that no JSON body can fill.
+        """
         self._fn = fn
         self.signature = inspect.signature(fn)
         hints = resolved_annotations(fn)
@@ -56,10 +63,22 @@ class Inputs:
         self.whole: str | None = None
         if len(named) == 1 and not self.takes_anything:
             (only,) = named
-            if _is_model(hints.get(only)):
+            if batch or _is_model(hints.get(only)):
                 self.whole = only
+        if batch:
+            hints = self._hints_of_one(hints)
         self.names = tuple(named)
         self._adapter = self._make_adapter(named, hints)
+
+    def _hints_of_one(self, hints: dict[str, Any]) -> dict[str, Any]:
+        annotation = None if self.whole is None else hints.get(self.whole)
+        # guard: batch-of-what
+        if typing.get_origin(annotation) is not list or self.request_parameters:
+            raise UsageError(
+                f"{self._fn.__qualname__}: its queue has batch=, so it takes one parameter, the list of "
+                f"what its callers give, such as items: list[Item]; not {self.signature}"
+            )
+        return {**hints, str(self.whole): typing.get_args(annotation)[0]}
 
     @property
     def reads_json(self) -> bool:
@@ -89,6 +108,21 @@ class Inputs:
             raise invalid from None
         _refuse_numbers(text)
         return validated if self.whole is None else {self.whole: validated}
+
+    def bind_batch(self, text: str) -> tuple[dict[str, Any], dict[int, InvalidInput | InvalidJson]]:
+        """The argument of a function that gets batches, from the JSON array of its callers' inputs.
+
+        And, by place from 1, why some of them are none: SQL can't tell, and theirs must not fail the others.
+        """
+        assert self.whole is not None
+        items, refused = [], {}
+        for place, item in enumerate(_items(text), 1):
+            try:
+                items.append(self.bind_json(item)[self.whole])
+            except (InvalidInput, InvalidJson) as error:
+                # guard: one-input-fails-a-batch
+                refused[place] = error
+        return {self.whole: items}, refused
 
     def encode_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         """The JSON input that stands for a Python call.
@@ -175,6 +209,16 @@ def _field(parameter: inspect.Parameter, annotation: Any) -> Any:
     except PydanticSerializationError:
         shown = {}
     return NotRequired[Annotated[annotation, Field(json_schema_extra=shown)]]
+
+
+def _items(array: str) -> Iterator[str]:
+    """The elements of a JSON array, each as it is written."""
+    read = json.JSONDecoder().raw_decode
+    at = _NEXT_ITEM.match(array, 1).end()  # type: ignore[union-attr]
+    while at < len(array) and array[at] != "]":
+        _, end = read(array, at)
+        yield array[at:end]
+        at = _NEXT_ITEM.match(array, end).end()  # type: ignore[union-attr]
 
 
 def _refuse_constants(text: bytes) -> None:

@@ -50,6 +50,18 @@ class Debounce:
         return {"quiet": quiet_s, "at_most": at_most_s}
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Up to `n` calls of a key become one workflow, once there are so many or one has waited `wait`."""
+
+    n: int
+    wait: Duration
+
+    def document(self, what: str) -> dict[str, Any]:
+        """As the database knows it. Raises UsageError."""
+        return {"n": self.n, "wait": positive_seconds_of(self.wait, f"{what}: Batch(wait)")}
+
+
 class Queue:
     """Where workflows wait for their turn. Make one in a function file, and name it: `@workflow(queue=mail)`.
 
@@ -64,6 +76,8 @@ class Queue:
       refused), "replace" (the old one is cancelled).
     - `rate`, `rate_per_key`: how many begin in a time. `drop`: what is over it is refused.
     - `debounce`: of the calls of a key that come soon after each other one runs, with the last input.
+    - `batch`: the function gets a list of the inputs of up to 1,000 calls, and returns a list as long, of
+      which each caller gets its element. Limits count batches.
     - `max_backlog`: how many may wait; what comes then is refused. `start_within`: what hasn't begun after so
       long (seconds or a timedelta) is cancelled.
 
@@ -86,6 +100,7 @@ class Queue:
         rate_per_key: Rate | None = None,
         drop: Rate | None = None,
         debounce: Debounce | None = None,
+        batch: Batch | None = None,
         weight: Mapping[str, float] | None = None,
         max_backlog: int = BACKLOG_MAX,
         start_within: Duration | None = None,
@@ -107,6 +122,7 @@ class Queue:
             "on_busy": None if on_busy == "wait" else on_busy,
             **{each: _document(rate, Rate, each, what) for each, rate in rates.items()},
             "debounce": _document(debounce, Debounce, "debounce", what),
+            "batch": _document(batch, Batch, "batch", what),
             "weight": dict(weight) if isinstance(weight, Mapping) else weight,
             "max_backlog": None if max_backlog == BACKLOG_MAX else max_backlog,
             "start_within": positive_seconds_of(start_within, f"{what}: start_within"),
@@ -124,6 +140,11 @@ class Queue:
     def __repr__(self) -> str:
         options = "".join(f", {name}={value!r}" for name, value in self.options.items())
         return f"Queue({self.name!r}{options})"
+
+    @property
+    def batches(self) -> bool:
+        """Whether its functions get many inputs at once."""
+        return "batch" in self.options
 
     @property
     def consumes(self) -> str | None:
@@ -167,7 +188,9 @@ def rate_document(value: Any, option: str, what: str) -> dict[str, Any] | None:
     return _document(value, Rate, option, what)
 
 
-def _document(value: Any, kind: type[Rate | Debounce], option: str, what: str) -> dict[str, Any] | None:
+def _document(
+    value: Any, kind: type[Rate | Debounce | Batch], option: str, what: str
+) -> dict[str, Any] | None:
     if value is None:
         return None
     if not isinstance(value, kind):

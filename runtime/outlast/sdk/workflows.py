@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import update_wrapper
-from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeVar, get_args, get_origin, overload
 
 from outlast.core.codec import UNTYPED, Codec, return_annotation
 from outlast.core.errors import UsageError
@@ -123,11 +123,14 @@ def workflow(
         annotation = return_annotation(wrapped)
         if annotation is Response:
             annotation = UNTYPED
+        batches = place is not None and place.batches
+        if batches:
+            annotation = _of_one(annotation, wrapped)
         definition = WorkflowDefinition(
             name=wrapped.__name__,
             fn=wrapped,
             is_async=is_async(wrapped),
-            inputs=Inputs(wrapped),
+            inputs=Inputs(wrapped, batch=batches),
             codec=Codec(annotation, of=f"the result of workflow {wrapped.__name__!r}", by_alias=True),
             methods=allowed,
             idempotency=idempotency,
@@ -186,6 +189,20 @@ def handler(
         )
 
     return decorate if fn is None else decorate(fn)
+
+
+def _of_one(annotation: Any, fn: Callable[..., Any]) -> Any:
+    """What each caller of a function gets that returns a list for many. Raises UsageError."""
+    if annotation in (UNTYPED, Any):
+        return UNTYPED
+    if annotation is list:
+        return UNTYPED
+    if get_origin(annotation) is not list:
+        raise UsageError(
+            f"{fn.__qualname__}: its queue has batch=, so it returns a list with one result for each "
+            f"caller, such as list[float]; not {annotation!r}"
+        )
+    return get_args(annotation)[0]
 
 
 def _methods(methods: Sequence[str], what: str, webhook: Webhook | None) -> tuple[str, ...]:

@@ -162,7 +162,7 @@ select
   exists (
     select from outlast.queues q
     where (q.paused_at is null and outlast.queue_busy(q.name, now())) or outlast.count_due(q)
-  ) as queued,
+  ) or outlast.ended_batches() is not null as queued,
   (
     select coalesce(json_agg(q.name), '[]') from outlast.queues q
     where q.backlog >= coalesce((outlast.queue_options(q.base, q.override) ->> 'max_backlog')::bigint, 1000000)

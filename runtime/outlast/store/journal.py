@@ -11,6 +11,7 @@ from psycopg.pq.abc import PGresult
 
 from outlast.core import faults
 from outlast.core.clock import monotonic
+from outlast.core.names import BATCH
 from outlast.core.ports import BadData, Conflicted, Unreachable
 from outlast.core.records import Batch, Committed, Ending, FencedWrite, Suspension
 from outlast.core.status import Status
@@ -74,10 +75,11 @@ class PostgresJournal:
     async def commit(self, batch: Batch) -> Committed:
         """See JournalStore."""
         requests = _build_requests(batch, self._instance_id)
+        ended = _ended_batches(batch)
         points = _crash_points(batch) if faults.is_armed() else []
         for point in points:
             faults.reach(f"{point}.before_commit")
-        results = await self._record(batch, requests)
+        results = (await self._record(batch, requests + ended))[: len(requests)]
         self._commits += 1
         for point in points:
             faults.reach(f"{point}.after_commit")
@@ -227,7 +229,35 @@ def _build_requests(batch: Batch, instance_id: str) -> list[Request]:
     return requests
 
 
+def _ended_batches(batch: Batch) -> list[Request]:
+    """What ends the members of batches that end now."""
+    ids = [
+        write.workflow_id
+        for write in batch.writes
+        if isinstance(write.end, Ending) and write.workflow_id.endswith(BATCH)
+    ]
+    refused = [
+        (write.workflow_id, place, error)
+        for write in batch.writes
+        if isinstance(write.end, Ending)
+        for place, error in write.end.refused
+    ]
+    requests: list[Request] = []
+    if refused:
+        of, places, errors = zip(*refused, strict=True)
+        requests.append(
+            (
+                _SQL["refuse_members"],
+                {"batches": texts(of), "places": numbers(places), "errors": texts(errors)},
+            )
+        )
+    if ids:
+        requests.append((_SQL["end_members"], {"batches": texts(ids)}))
+    # guard: members-end-later = []
+    return requests
+
+
 def _end_row(write: FencedWrite, end: Ending | Suspension) -> tuple[Any, ...]:
     if isinstance(end, Ending):
-        return write.workflow_id, write.epoch, *end, None, None
+        return write.workflow_id, write.epoch, *end[:4], None, None
     return write.workflow_id, write.epoch, Status.PENDING, None, None, None, *end

@@ -157,6 +157,18 @@ with new as (
 -- include: start.sql insert
 returning w.workflow_id, extract(epoch from w.created_at)::float8
 
+-- name: refuse_members
+-- Those whose inputs are none for the function, of a batch that has succeeded without them.
+update outlast.workflow_status m
+set status = 'ERROR', error = r.error::json, epoch = m.epoch + 1, completed_at = now(), updated_at = now()
+from unnest(%(batches)s::text[], %(places)s::integer[], %(errors)s::text[]) as r (batch, place, error)
+join outlast.workflow_status b on b.workflow_id = r.batch and b.status = 'SUCCESS'
+where m.batch = r.batch and m.batch_place = r.place and m.status = 'PENDING'
+
+-- name: end_members
+-- In the commit of their batch's end, and after it: what it sees is how that has come out.
+select outlast.end_members(%(batches)s::text[])
+
 -- name: replan
 discard plans
 

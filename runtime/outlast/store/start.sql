@@ -1,4 +1,4 @@
--- How every workflow begins: from HTTP, Python, SQL and Supabase Queues.
+-- How every workflow begins: from HTTP, Python, SQL and Supabase Queues. But for batches: see outlast.begin_batch.
 
 -- name: insert
 -- Inserts the rows of `new`, which the surrounding statement provides. A row without an id is left out. A workflow

@@ -17,6 +17,7 @@ from outlast.core.schedules import Declared
 from outlast.functions.folder import ROOT
 from outlast.functions.queues import declared_queues
 from outlast.functions.routes import FunctionFile, Routes, Target, list_served
+from outlast.functions.schedules import schedules_of
 from outlast.functions.serving import NothingServed, Offer, offer_of
 from outlast.functions.visibility import visible_steps
 from outlast.sdk.definitions import HandlerDefinition, WorkflowDefinition
@@ -37,6 +38,7 @@ class GivenCatalog:
     def __init__(self) -> None:
         self._workflows: dict[str, WorkflowDefinition] = {}
         self._names: dict[int, str] = {}
+        self._ticking: dict[str, WorkflowDefinition] = {}
         self._files: dict[str, FunctionFile] = {}
         self._routes = Routes(())
         self.declared: Mapping[str, FunctionSettings] = {}
@@ -77,7 +79,11 @@ class GivenCatalog:
 
     def schedules(self) -> list[Declared]:
         """See Catalog: those that the test lets tick."""
-        return []
+        return schedules_of(self._ticking, dict.fromkeys(self._ticking, VERSION))
+
+    def let_tick(self, definition: WorkflowDefinition) -> None:
+        """Declare the schedules of a workflow."""
+        self._ticking[self.name_of(definition)] = definition
 
     def broken_files(self) -> list[str]:
         """See Catalog."""

@@ -7,6 +7,7 @@ what meets one either waits (`Blocked`) or skips it, as in the SQL.
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -50,7 +51,7 @@ class Database:
         self.now = now
         self.chance = chance
         self.limits = limits
-        self._open: set[Transaction] = set()
+        self._open: dict[Transaction, None] = {}  # in their order
         self._waiting: list[Callable[[], None]] = []
 
     # --- queues -------------------------------------------------------------------------------------------
@@ -72,6 +73,24 @@ class Database:
         self.workflows[new.workflow_id] = row
         if new.queue is not None:
             self.queue(new.queue)
+
+    def orphans(self) -> Iterator[tuple[Workflow, Workflow | None]]:
+        """Members whose batch has ended, or is gone, and that batch."""
+        for row in self.workflows.values():
+            if row.status == Status.PENDING and row.batch is not None:
+                batch = self.workflows.get(row.batch)
+                if batch is None or batch.status != Status.PENDING:
+                    yield row, batch
+
+    def end_members(self) -> None:
+        """`outlast.end_members`."""
+        for row, batch in self.orphans():
+            row.status = Status.CANCELLED if batch is None else batch.status
+            row.error = json.dumps({"code": "workflow_cancelled"}) if batch is None else batch.error
+            if batch is not None and batch.output is not None:
+                row.output = json.dumps(json.loads(batch.output)[row.batch_place - 1])
+            row.epoch += 1
+            row.updated_at = self.now()
 
     # --- sessions and locks -------------------------------------------------------------------------------
 
@@ -104,7 +123,7 @@ class Database:
 
     def _release(self, transaction: Transaction) -> None:
         transaction.open = False
-        self._open.discard(transaction)
+        self._open.pop(transaction, None)
         waiting, self._waiting = self._waiting, []
         for again in waiting:
             again()
@@ -128,7 +147,7 @@ class Database:
     def begin(self) -> Transaction:
         """`begin`."""
         transaction = Transaction()
-        self._open.add(transaction)
+        self._open[transaction] = None
         return transaction
 
     def finish(self, transaction: Transaction) -> None:

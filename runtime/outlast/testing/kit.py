@@ -253,6 +253,16 @@ class Outlast:
 
         return self._ask("advance", Done(), work)
 
+    def schedule(self, workflow: Any, /) -> None:
+        """Let the schedules of a workflow tick from now on, as time passes: `outlast.advance(days=1)`.
+
+        Else none does. Raises UsageError for a workflow without any.
+        """
+        definition = getattr(workflow, "definition", None)
+        if not isinstance(definition, WorkflowDefinition) or not definition.schedules:
+            raise UsageError(f"outlast.schedule takes a workflow with a schedule, not {workflow!r:.100}")
+        self._world.catalog.let_tick(definition)
+
     # --- Postgres -----------------------------------------------------------------------------------------
 
     def execute(self, statement: str, parameters: Any = None) -> list[dict[str, Any]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic_core import from_json, to_json
@@ -12,12 +14,14 @@ from outlast.core import kinds
 from outlast.core.clock import monotonic
 from outlast.core.events import event_of
 from outlast.core.listing import Page
-from outlast.core.resources import COUNTED_MAX, EVENTS, QUEUES, STEPS, WORKFLOWS, Resource
+from outlast.core.resources import COUNTED_MAX, EVENTS, QUEUES, SCHEDULES, STEPS, TICKS, WORKFLOWS, Resource
 from outlast.core.status import LIVE
+from outlast.core.timetables import At, Cron, Every
 from outlast.testing.database import Database
-from outlast.testing.rows import Record, Workflow
+from outlast.testing.rows import Record, ScheduleRow, Workflow
 from outlast.testing.statements.reasons import waiting_on
 
+_MOMENT = timedelta(microseconds=1)
 _LAST = 2147483647
 """The place of waits that aren't over."""
 
@@ -210,7 +214,63 @@ def _json(value: Any) -> str:
     return to_json(value).decode()
 
 
-_ROWS = {WORKFLOWS.name: _workflows, STEPS.name: _steps, EVENTS.name: _events, QUEUES.name: _queues}
+def _schedules(database: Database, given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for name, row in database.schedules.items():
+        fields = _schedule(name, row)
+        if all(value is None or fields[each] == value for each, value in given.items() if each != "subject"):
+            yield fields
+
+
+def _schedule(name: str, row: ScheduleRow) -> dict[str, Any]:
+    timetable, policies = row.schedule.timetable, row.schedule.policies
+    states = {"unusable": row.fault, "orphaned": row.orphaned, "paused": row.paused, "ended": row.ended}
+    state = next((each for each, value in states.items() if value not in (None, False)), "active")
+    upcoming = itertools.islice(timetable.times(row.nominal_at - _MOMENT), 5) if row.nominal_at else ()
+    known = {
+        "name": name,
+        "function": row.function,
+        "state": state,
+        "next_at": row.next_at if state == "active" else None,
+        "upcoming": to_json([each.strftime("%Y-%m-%dT%H:%M:%SZ") for each in upcoming]).decode(),
+        "last_at": row.last_at,
+        "cron": timetable.expression if isinstance(timetable, Cron) else None,
+        "tz": timetable.zone if isinstance(timetable, Cron) else "UTC",
+        "every_s": timetable.seconds if isinstance(timetable, Every) else None,
+        "at": timetable.when if isinstance(timetable, At) else None,
+        "input": row.schedule.input,
+        **asdict(policies),
+        "waiting_at": row.waiting_at,
+        "owner": "code" if row.declared else "dynamic",
+        "paused_why": row.paused,
+        "fault": row.fault,
+        "created_at": row.since,
+    }
+    counted = dict.fromkeys(("started", "skipped", "missed"), 0)
+    return {**dict.fromkeys(each.name for each in SCHEDULES.columns), **counted, **known}
+
+
+def _ticks(database: Database, given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for number, tick in enumerate(database.ticks, 1):
+        if tick.schedule == given["name"] and given.get("outcome") in (None, tick.outcome):
+            yield {
+                "number": number,
+                "nominal_at": tick.nominal_at,
+                "outcome": tick.outcome,
+                "reason": tick.outcome,
+                "count": tick.ticks,
+                "workflow_id": None,
+                "at": tick.nominal_at,
+            }
+
+
+_ROWS = {
+    WORKFLOWS.name: _workflows,
+    STEPS.name: _steps,
+    EVENTS.name: _events,
+    QUEUES.name: _queues,
+    SCHEDULES.name: _schedules,
+    TICKS.name: _ticks,
+}
 
 
 def _records(database: Database, workflow_id: str) -> list[Record]:

@@ -34,6 +34,8 @@ class Workflow:
     error: str | None = None
     response: str | None = None
     load_bytes: int = 0
+    batch: str | None = None
+    batch_place: int = 0
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from outlast.core import kinds
 from outlast.core.clock import monotonic
-from outlast.core.errors import ShuttingDown
+from outlast.core.errors import InvalidInput, InvalidJson, ShuttingDown
 from outlast.core.failures import CANCELLED, encode_failure
 from outlast.core.messages import last_received
 from outlast.core.observations import BodyReads, CallUnawaited
@@ -82,6 +82,8 @@ class Execution:
         self.inboxes: dict[str, Inbox] = {}
         """Of messages, by topic."""
         self.received = last_received(claimed.history)
+        self.refused: dict[int, InvalidInput | InvalidJson] = {}
+        """Of a batch: inputs that are none for the function, by place from 1."""
         self.suspension: Suspension | None = None
         """How it left the memory."""
         self.unsaved: list[StepRecord] = []

@@ -45,7 +45,8 @@ class Ticker:
         self._observe = observe
         self._look_s = look_s
         self._declare_at = 0.0
-        self._declared: Sequence[Declared] | None = None
+        self.declared: Sequence[Declared] | None = None
+        """What this instance has made known."""
         self.loop = Loop("schedules", self._do_round, observe)
 
     async def _do_round(self) -> float:
@@ -72,12 +73,12 @@ class Ticker:
 
     async def _declare(self) -> None:
         declared = self._catalog.schedules()
-        if declared == self._declared and monotonic() < self._declare_at:
+        if declared == self.declared and monotonic() < self._declare_at:
             return
         changes = await self._store.declare(declared, self._catalog.broken_files())
         for name, change in changes or ():
             self._observe(ScheduleDeclared(name, change))
-        self._declared = declared
+        self.declared = declared
         self._declare_at = monotonic() + DECLARE_S * random.uniform(0.8, 1.0)
 
     async def _backfill(self, backfill: Backfill) -> bool:

@@ -67,7 +67,7 @@ class ClaimStatement:
             and row.claimable_at is not None
             and row.claimable_at <= now
             for row in self._db.workflows.values()
-        )
+        ) or any(self._db.orphans())
         full = (
             name
             for name, queue in self._db.queues.items()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from outlast.core.names import BATCH
 from outlast.core.ports import BadData, Fence
 from outlast.core.records import Batch, Committed, Ending, FencedWrite, NewWorkflow, StepRecord
+from outlast.core.status import Status
 from outlast.testing.database import Database
 from outlast.testing.rows import Record, Transaction, Workflow
 
@@ -30,7 +32,22 @@ class JournalStatements:
         # One snapshot: all fences are looked at before anything of the batch is written.
         fenced = [write for write in batch.writes if self._owns(write)]
         accepted = frozenset(write.workflow_id for write in fenced if self._write(write, batch.nonce))
+        if any(write.workflow_id.endswith(BATCH) for write in fenced):
+            self._refuse_members(fenced)
+            self._db.end_members()
         return Committed(started, accepted, self._db.now())
+
+    def _refuse_members(self, fenced: list[FencedWrite]) -> None:
+        errors = {
+            (write.workflow_id, place): error
+            for write in fenced
+            if isinstance(write.end, Ending)
+            for place, error in write.end.refused
+        }
+        for row, batch in self._db.orphans():
+            if batch is not None and (error := errors.get((str(row.batch), row.batch_place))) is not None:
+                row.status, row.error, row.updated_at = Status.ERROR, error, self._db.now()
+                row.epoch += 1
 
     def _start(self, new: NewWorkflow, nonce: int) -> bool:
         if new.workflow_id in self._db.workflows:
@@ -58,7 +75,7 @@ class JournalStatements:
         row.owner, row.nonce, row.updated_at = None, nonce, now
         row.awaits = None if isinstance(end, Ending) else end.awaits
         if isinstance(end, Ending):
-            row.status, row.output, row.error, row.response = end
+            row.status, row.output, row.error, row.response = end[:4]
             row.claimable_at = None
         elif end.claimable_s is None:
             row.claimable_at = now

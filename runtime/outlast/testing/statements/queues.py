@@ -7,6 +7,7 @@ import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from outlast.core.names import BATCH
 from outlast.core.ports import UNBOUNDED
 from outlast.core.queues import BACKLOG_MAX, key_at
 from outlast.core.records import ClaimedWorkflow, DeclaredQueue, Entered, NewWorkflow, QueueClaims
@@ -57,6 +58,8 @@ class QueueStatements:
         if row is not None or new.workflow_id in self._db.attached:
             return Entered("started" if row is not None and row.nonce == nonce else "exists")
         queue, now = self._db.queue(new.queue), self._db.now()
+        if "batch" in queue.options and new.function not in queue.functions:
+            return Entered("not_in_batches")
         if new.queue_key is None:
             path = queue.options.get("key")
             found = "" if path is None else key_at(path, new.input) if isinstance(path, str) else None
@@ -141,6 +144,7 @@ class QueueClaimStatement:
         """`claim_queued`."""
         claimed: list[ClaimedWorkflow] = []
         waits: list[float] = []
+        self._db.end_members()
         for name, queue in sorted(self._db.queues.items(), key=lambda each: each[1].decided_at):
             if queue.paused is not None:
                 continue
@@ -149,7 +153,9 @@ class QueueClaimStatement:
                 if size > bytes_left and not (alone and not claimed):
                     break
                 bytes_left -= size
-                claimed.append(self._begin(workflow_id, queue))
+                begun = self._begin(workflow_id, queue)
+                batched = "batch" in queue.options and not workflow_id.endswith(BATCH)
+                claimed.append(self._begin_batch(begun, queue.options["batch"]["n"]) if batched else begun)
         return QueueClaims(claimed, again_s=min(waits, default=None))
 
     def _begin(self, workflow_id: str, queue: QueueRow) -> ClaimedWorkflow:
@@ -161,6 +167,34 @@ class QueueClaimStatement:
         taken = self._claims.take(workflow_id)
         taken.queue = row.new.queue
         return taken
+
+    def _begin_batch(self, first: ClaimedWorkflow, n: int) -> ClaimedWorkflow:
+        """`outlast.begin_batch`."""
+        lead, now, batch_id = self._db.workflows[first.workflow_id], self._db.now(), first.workflow_id + BATCH
+        others = [
+            (workflow_id, row)
+            for workflow_id, row in self._ready(str(first.queue), {first.function}, Status.ENQUEUED, 1, now)
+            if row.new.queue_key == lead.new.queue_key
+        ]
+        members = [(first.workflow_id, lead), *others[: n - 1]]
+        new = NewWorkflow(
+            batch_id,
+            first.function,
+            f"[{','.join(row.new.input or '{}' for _, row in members)}]",
+            claims='{"role":"service_role","outlast":{"mode":"queue","key":null}}',
+            load_bytes=sum(row.new.load_bytes for _, row in members),
+            queue=lead.new.queue,
+            queue_key=lead.new.queue_key,
+        )
+        self._db.workflows[batch_id] = Workflow(new, self._me, self._db.chance.getrandbits(53), now, now)
+        for place, (_, row) in enumerate(members, 1):
+            row.status, row.owner, row.claimable_at, row.updated_at = Status.PENDING, None, None, now
+            row.epoch += 1
+            row.batch, row.batch_place = batch_id, place
+        return ClaimedWorkflow(
+            batch_id, first.function, 1, None, claims=new.claims, created_s=now, load_bytes=new.load_bytes,
+            queue=first.queue, members=[workflow_id for workflow_id, _ in members],
+        )  # fmt: skip
 
     def _choose(
         self,
@@ -248,7 +282,13 @@ class QueueClaimStatement:
             ]
             if of_key:
                 return None
-        return next((each for each, row in ready if row.new.queue_key == key), None)
+        own = [(each, row) for each, row in ready if row.new.queue_key == key]
+        if stage == Status.ENQUEUED and (batch := options.get("batch")) and 0 < len(own) < batch["n"]:
+            full_enough_at = min(row.claimable_at or now for _, row in own) + batch["wait"]
+            if full_enough_at > now:
+                waits.append(full_enough_at - now)
+                return None
+        return own[0][0] if own else None
 
     def _expire(self, name: str, options: Mapping[str, Any], now: float) -> None:
         within_s = options.get("start_within", math.inf)

@@ -60,7 +60,7 @@ class ScheduleStatements:
         ready = [
             self._due(name, row)
             for name, row in sorted(rows.items())
-            if row.ticks and (self._is_due(row, now) or self._may_start_what_waits(name, row))
+            if row.ticks and self.is_ready(name, row)
         ]
         later = [row.next_at for row in rows.values() if row.ticks and row.next_at and row.next_at > now]
         backfills = [
@@ -71,11 +71,11 @@ class ScheduleStatements:
         next_s = (min(later) - now).total_seconds() if later else None
         return ScheduleWork(ready, backfills, [], next_s)
 
-    def _is_due(self, row: ScheduleRow, now: datetime) -> bool:
-        return row.waiting_at is None if row.next_at is None else row.next_at <= now
-
-    def _may_start_what_waits(self, name: str, row: ScheduleRow) -> bool:
-        return row.waiting_at is not None and not self._live(name)
+    def is_ready(self, name: str, row: ScheduleRow) -> bool:
+        """Whether something is to be decided about it now."""
+        if row.waiting_at is not None and not self._live(name):
+            return True
+        return row.waiting_at is None if row.next_at is None else row.next_at <= self._now()
 
     def _due(self, name: str, row: ScheduleRow) -> DueSchedule:
         schedule = row.schedule
