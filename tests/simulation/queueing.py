@@ -1,4 +1,4 @@
-"""Queues in simulated time: after each statement of the database no limit is passed, and nothing waits in vain.
+"""Queues in simulated time: at every moment no limit is passed, and nothing waits in vain.
 
 Instances are killed, frozen and cut off, and the database's clock jumps.
 """
@@ -93,7 +93,9 @@ def draw(seed: int) -> Drawn:
     queues = tuple(
         DeclaredQueue(f"q{number}", _options(chance), ()) for number in range(chance.choice([1, 1, 2, 3]))
     )
-    calls = tuple(_call(chance, f"w{number}", chance.choice(queues)) for number in range(chance.randint(5, 40)))
+    calls = tuple(
+        _call(chance, f"w{number}", chance.choice(queues)) for number in range(chance.randint(5, 40))
+    )
     return Drawn(plan, queues, calls)
 
 
@@ -200,7 +202,9 @@ class Queueing(Scenario):
     def _enter(self, call: Call) -> None:
         again = partial(self.world.at, 0.2, partial(self._enter, call))
         if call.by_sql:
-            outcome = QueueStatements(self.database).enqueue(call.new, self.world.chance.getrandbits(60)).outcome
+            outcome = (
+                QueueStatements(self.database).enqueue(call.new, self.world.chance.getrandbits(60)).outcome
+            )
             self._look()
             again() if outcome == "queue_full" else self._entered()
             return
@@ -311,7 +315,9 @@ class Queueing(Scenario):
     def _helpers(self) -> list[Instance]:
         """Who might run something. What was lost often runs alone, and is no matter of queues."""
         often = self.limits.suspect_after
-        if any(row.status in LIVE and row.recovery_attempts >= often for row in self.database.workflows.values()):
+        if any(
+            row.status in LIVE and row.recovery_attempts >= often for row in self.database.workflows.values()
+        ):
             return []
         return [
             each

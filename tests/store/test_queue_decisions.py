@@ -15,7 +15,8 @@ from outlast.core.records import NewWorkflow
 from tests.store.harness import store_of, under_way, waits_for_a_lock
 
 CLAIM = """
-select claimed, taken from outlast.claim_queue('q', %s, array['f'], %s, 1, 3, 1000000, true, 1000, 1000000, true)
+select claimed, taken
+from outlast.claim_queue('q', %s, array['f'], %s, 1, 3, 1000000, true, 1000, 1000000, true)
 """
 ENQUEUE = """
 select outcome from outlast.enqueue(
