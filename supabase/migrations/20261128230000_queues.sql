@@ -306,7 +306,7 @@ declare
   t timestamptz;
   slots integer;
   fresh integer;
-  passes integer := 0;
+  passes integer;
   keys text[];
   first_key text;
   stage text;
@@ -422,6 +422,7 @@ begin
       slots := least(slots, fresh);
     end if;
     in_circle := 0;
+    passes := 0;
     while slots > 0 and passes < 50 loop
       passes := passes + 1;
       if cursor_key is null then
@@ -597,10 +598,15 @@ begin
         fresh := fresh - got_count;
       end if;
     end loop;
+    if passes >= 50 then
+      -- There are too many keys for one look: the next one goes on from here.
+      more := true;
+      q.last_key := cursor_key;
+    end if;
     exit when slots <= 0 and stage = 'PENDING';
   end loop;
   -- Where starts were left by the rate, the next look says until when.
-  more := passes >= 50 or (o ? 'rate' and fresh <= 0 and again_s is null and claimed <> '[]');
+  more := more or (o ? 'rate' and fresh <= 0 and again_s is null and claimed <> '[]');
 
   if key_rate is not null and slots > 0 and not more then
     -- When the first of those that are held by their key's rate may begin.
