@@ -60,12 +60,20 @@ create table if not exists outlast.queue_starts (
 
 comment on table outlast.queue_starts is 'When workflows of queues with a rate were started, for as long as the rate looks back.';
 
+create table if not exists outlast.queue_doors (
+  queue text primary key,
+  passed bigint not null
+);
+
+comment on table outlast.queue_doors is 'Held by whoever comes in where calls come in one at a time.';
+
 create index if not exists queue_starts_of_queue on outlast.queue_starts (queue, at);
 create index if not exists queue_starts_of_key on outlast.queue_starts (queue, key, at);
 
 alter table outlast.queues enable row level security;
 alter table outlast.queue_keys enable row level security;
 alter table outlast.queue_starts enable row level security;
+alter table outlast.queue_doors enable row level security;
 
 -- What is in a queue is claimed by the queue's own decision alone.
 create index if not exists workflow_status_due on outlast.workflow_status (claimable_at)
@@ -298,7 +306,7 @@ declare
   t timestamptz;
   slots integer;
   fresh integer;
-  passes integer := 0;
+  passes integer;
   keys text[];
   first_key text;
   stage text;
@@ -319,7 +327,7 @@ begin
   claimed := '[]';
   taken := false;
   more := false;
-  -- guard: queue-decided-by-two
+  -- guard: queue-decided-by-two = select * into q from outlast.queues where queues.name = claim_queue.name;
   select * into q from outlast.queues where queues.name = claim_queue.name for no key update skip locked;
   if not found then
     taken := true;
@@ -333,6 +341,7 @@ begin
 
   with due as (
     select w.workflow_id from outlast.workflow_status w
+    -- guard: queue-begins-what-is-not-ready = where w.queue = claim_queue.name and w.owner is null and w.claimable_at is not null and w.rank is null
     where w.queue = claim_queue.name and w.owner is null and w.claimable_at <= t and w.rank is null
     order by w.claimable_at limit 1000
     for no key update skip locked
@@ -359,12 +368,12 @@ begin
 
   slots := room;
   if o ? 'concurrency' then
-    -- guard: concurrency-passed
+    -- guard: concurrency-passed = slots := least(slots, 100000 - (
     slots := least(slots, (o ->> 'concurrency')::integer - (
       select count(*) from outlast.workflow_status w where w.queue = claim_queue.name and w.owner is not null));
   end if;
   if o ? 'per_instance' then
-    -- guard: instance-share-passed
+    -- guard: instance-share-passed = slots := least(slots, 100000 - (
     slots := least(slots, (o ->> 'per_instance')::integer - (
       select count(*) from outlast.workflow_status w where w.queue = claim_queue.name and w.owner = me));
   end if;
@@ -383,7 +392,7 @@ begin
       end if;
       select s.at + per into held_until from outlast.queue_starts s
       where s.queue = claim_queue.name order by s.at desc offset n - 1 limit 1;
-      -- guard: rate-passed
+      -- guard: rate-passed = if false then
       if held_until >= t then
         fresh := 0;
         again_s := extract(epoch from held_until - t);
@@ -413,6 +422,7 @@ begin
       slots := least(slots, fresh);
     end if;
     in_circle := 0;
+    passes := 0;
     while slots > 0 and passes < 50 loop
       passes := passes + 1;
       if cursor_key is null then
@@ -463,11 +473,11 @@ begin
               (floor((q.round + 1) * k.weight) - floor(q.round * k.weight))
                 * ceil(slots::float8 / array_length(keys, 1))
               else 1 end,
-            -- guard: key-concurrency-passed
+            -- guard: key-concurrency-passed = 100000 - (
             per_key - (
               select count(*) from outlast.workflow_status w
               where w.queue = claim_queue.name and w.queue_key = k.key and w.owner is not null),
-            -- guard: key-rate-passed = null
+            -- guard: key-rate-passed = case when false then key_rate - (
             case when stage = 'ENQUEUED' then key_rate - (
               select count(*) from outlast.queue_starts s
               where s.queue = claim_queue.name and s.key = k.key and s.at >= t - make_interval(secs => key_rate_s)) end
@@ -513,7 +523,7 @@ begin
               where x.queue = claim_queue.name and x.status = stage and x.queue_key = u.key
                 and x.owner is null and x.claimable_at is not null and x.rank is not null
               order by x.rank limit 1))
-            -- guard: exclusive-shared
+            -- guard: exclusive-shared = and (true or not exists (
             and (not exclusive or stage = 'PENDING' or not exists (
               select from outlast.workflow_status x
               where x.queue = claim_queue.name and x.queue_key = u.key and x.status = 'PENDING'))
@@ -588,10 +598,15 @@ begin
         fresh := fresh - got_count;
       end if;
     end loop;
+    if passes >= 50 then
+      -- There are too many keys for one look: the next one goes on from here.
+      more := true;
+      q.last_key := cursor_key;
+    end if;
     exit when slots <= 0 and stage = 'PENDING';
   end loop;
   -- Where starts were left by the rate, the next look says until when.
-  more := passes >= 50 or (o ? 'rate' and fresh <= 0 and again_s is null and claimed <> '[]');
+  more := more or (o ? 'rate' and fresh <= 0 and again_s is null and claimed <> '[]');
 
   if key_rate is not null and slots > 0 and not more then
     -- When the first of those that are held by their key's rate may begin.
@@ -766,9 +781,10 @@ begin
     door := o ? 'drop' or o ? 'debounce' or coalesce(o ->> 'on_busy', 'wait') <> 'wait'
       or coalesce((o ->> 'max_backlog')::bigint, 1000000) <= 10000;
     if door then
-      -- One at a time passes this door: what is counted behind it holds until the commit.
+      -- One at a time passes this door: what is counted behind it holds until the commit. It is a row, since above
+      -- READ COMMITTED whoever waited for a lock alone would count what was there before (so it fails, 40001).
       -- guard: door-passed-by-two
-      perform pg_advisory_xact_lock(hashtextextended('outlast_queue:' || enqueue.queue, 0));
+      insert into outlast.queue_doors as d (queue, passed) values (enqueue.queue, 1) on conflict (queue) do update set passed = d.passed + 1;
     end if;
   end if;
   if exists (select from outlast.workflow_status w where w.workflow_id = enqueue.workflow_id)
@@ -1081,7 +1097,7 @@ begin
   foreach role_name in array array['anon', 'authenticated'] loop
     if not applied and exists (select from pg_roles where rolname = role_name) then
       execute format(
-        'revoke all on outlast.queues, outlast.queue_keys, outlast.queue_starts, outlast.attached from %I', role_name);
+        'revoke all on outlast.queues, outlast.queue_keys, outlast.queue_starts, outlast.queue_doors, outlast.attached from %I', role_name);
     end if;
   end loop;
 end

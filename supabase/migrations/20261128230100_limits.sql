@@ -72,7 +72,7 @@ begin
     end if;
     select u.at + per into held_until from outlast.limit_uses u
     where u.name = take_limit.name order by u.at desc offset n - 1 limit 1;
-    -- guard: limit-rate-passed
+    -- guard: limit-rate-passed = if false then
     if held_until >= t then
       return extract(epoch from held_until - t);
     end if;

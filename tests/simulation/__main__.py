@@ -61,12 +61,25 @@ def _replay(name: str) -> int:
     from tests.simulation.plans import plan_of
     from tests.simulation.scenario import simulate
 
+    if name.endswith(":queues"):
+        return _replay_queues(int(name.partition(":")[0]))
     plan = plan_of(name)
     print("\n".join(str(each) for each in [*plan.programs, plan.weather, plan.faults]))  # noqa: T201
     outcome = simulate(plan, print)
     for each in outcome.violations:
         print(f"VIOLATION  {each}")  # noqa: T201
     return 1 if outcome.violations else 0
+
+
+def _replay_queues(seed: int) -> int:
+    from tests.simulation.queueing import draw, run
+
+    drawn = draw(seed)
+    print("\n".join(str(each) for each in [drawn.plan, *drawn.queues, *drawn.calls]))  # noqa: T201
+    violations = run(drawn, print).violations
+    for each in violations:
+        print(f"VIOLATION  {each}")  # noqa: T201
+    return 1 if violations else 0
 
 
 def _figures(totals: Counter[str], violations: int, seconds: float) -> str:

@@ -12,6 +12,9 @@ from typing import Any
 SWEPT = 0.4
 """Part of the time that goes to sweeps."""
 
+QUEUED = 0.2
+"""Part of the time that goes to queues."""
+
 
 def explore(work: tuple[str | None, int, float]) -> tuple[Counter[str], list[tuple[str, str]]]:
     """Run schedules from a seed on, for some seconds; what was counted, and violations by schedule.
@@ -28,7 +31,8 @@ def explore(work: tuple[str | None, int, float]) -> tuple[Counter[str], list[tup
     gc.collect()
     gc.freeze()  # each schedule ends with a collection: of what is its own
     ends = time.monotonic() + seconds
-    for plan in _plans(seed, seconds, simulate):
+    _explore_queues(seed, seconds * QUEUED, totals, violations)
+    for plan in _plans(seed, seconds * (1 - QUEUED), simulate):
         outcome = simulate(plan)
         totals["schedules"] += 1
         totals["sweeps"] += "@" in plan.name
@@ -43,6 +47,21 @@ def explore(work: tuple[str | None, int, float]) -> tuple[Counter[str], list[tup
         if time.monotonic() > ends:
             break
     return totals, violations
+
+
+def _explore_queues(
+    seed: int, seconds: float, totals: Counter[str], violations: list[tuple[str, str]]
+) -> None:
+    from tests.simulation.queueing import draw, run
+
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        played = run(draw(seed))
+        totals["schedules"] += 1
+        for kind, number in played.faults.items():
+            totals[f"fault {kind}"] += number
+        violations += [(f"{seed}:queues", each) for each in played.violations[:1]]
+        seed += 1
 
 
 def _plans(seed: int, seconds: float, simulate: Any) -> Iterator[Any]:

@@ -59,6 +59,8 @@ class Network:
         self.mishaps: dict[str, int] = {}
         self._planned = planned or {}
         self._calm = False
+        self.when_executed: Callable[[], None] = lambda: None
+        """Called after each statement."""
 
     def calm(self) -> None:
         """From now on nothing goes wrong any more."""
@@ -205,6 +207,7 @@ class SimulatedLink:
             except Exception as refusal:
                 error = refusal
         self._world.note(f"database did {what} of {self._process.name}")
+        self._network.when_executed()
         in_doubt = fate is ANSWER_LOST or fate is DELIVERED_LATE
         if isinstance(result, Transaction):
             self._transactions[result] = None

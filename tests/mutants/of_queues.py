@@ -1,0 +1,103 @@
+"""Queues: what begins, what comes in, and steps under limits."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+
+MUTANTS = (
+    Mutant(
+        "queue-decided-by-two",
+        "One instance at a time decides what of a queue begins",
+        "store/test_queue_decisions.py::test_one_decides_at_a_time",
+    ),
+    Mutant(
+        "paused-queue-goes-on",
+        "Of a paused queue nothing begins",
+        "store/test_queue_decisions.py::test_a_paused_queue_lets_nothing_begin",
+    ),
+    Mutant(
+        "queue-begins-what-is-not-ready",
+        "What has a delay, or sleeps, is no one's turn",
+        "store/test_queue_decisions.py::test_what_is_not_ready_does_not_begin",
+    ),
+    Mutant(
+        "concurrency-passed",
+        "No more of a queue run than its concurrency",
+        "store/test_queue_decisions.py::test_concurrency_counts_what_others_run_too",
+    ),
+    Mutant(
+        "instance-share-passed",
+        "No more of a queue run on an instance than its share",
+        "store/test_queue_decisions.py::test_an_instances_share_counts_its_own_alone",
+    ),
+    Mutant(
+        "rate-passed",
+        "No more begin in any window than the rate",
+        "store/test_queue_decisions.py::test_a_rate_is_held_one_by_one_and_together",
+    ),
+    Mutant(
+        "key-concurrency-passed",
+        "No more of a key run than may",
+        "store/test_queue_decisions.py::test_what_begins_of_a_key_is_counted_by_key",
+    ),
+    Mutant(
+        "key-rate-passed",
+        "No more of a key begin in any window than its rate",
+        "store/test_queue_decisions.py::test_the_rate_of_a_key_is_its_own",
+    ),
+    Mutant(
+        "paused-key-goes-on",
+        "Of a paused key nothing begins",
+        "store/test_queue_decisions.py::test_a_paused_key_holds_up_itself_alone",
+    ),
+    Mutant(
+        "exclusive-shared",
+        "An exclusive key is one workflow's over its whole life",
+        "store/test_queue_decisions.py::test_an_exclusive_key_waits_for_one_that_sleeps",
+    ),
+    Mutant(
+        "queue-claim-keeps-epoch",
+        "Each claim raises the epoch",
+        "store/test_queue_decisions.py::test_each_claim_raises_the_epoch",
+    ),
+    Mutant(
+        "door-passed-by-two",
+        "What is counted at a door holds until the commit",
+        "store/test_queue_decisions.py::test_one_passes_a_door_at_a_time",
+    ),
+    Mutant(
+        "drop-passed",
+        "What is over a drop is refused",
+        "store/test_queue_decisions.py::test_a_drop_refuses_what_is_over_it",
+    ),
+    Mutant(
+        "door-without-bound",
+        "A full queue takes no more",
+        "store/test_queue_decisions.py::test_a_full_queue_is_full",
+    ),
+    Mutant(
+        "strangers-entry-taken",
+        "Whose call it was that made the row is known by its nonce",
+        "store/test_queue_decisions.py::test_an_entry_is_its_own_by_its_nonce",
+    ),
+    Mutant(
+        "limit-taken-by-two",
+        "One at a time takes a place under a limit",
+        "store/test_queue_decisions.py::test_one_takes_a_limit_at_a_time",
+    ),
+    Mutant(
+        "limit-concurrency-passed",
+        "No more steps run at once than their limit",
+        "store/test_queue_decisions.py::test_a_limit_counts_who_holds_it",
+    ),
+    Mutant(
+        "limit-rate-passed",
+        "No more steps begin in any window than their limit's rate",
+        "store/test_queue_decisions.py::test_a_limits_rate_is_held",
+    ),
+    Mutant(
+        "memory-concurrency-passed",
+        "The database in memory holds limits too",
+        "store/test_queues_alike.py::test_both_choose_the_same",
+    ),
+)

@@ -1,0 +1,419 @@
+"""Queues in simulated time: at every moment no limit is passed, and nothing waits in vain.
+
+Instances are killed, frozen and cut off, and the database's clock jumps.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import random
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from outlast import sleep, step, workflow
+from outlast.core.errors import OutlastError
+from outlast.core.queues import has_door, key_at
+from outlast.core.records import DeclaredQueue, NewWorkflow
+from outlast.core.schedules import Declared
+from outlast.core.status import LIVE, Status
+from outlast.engine.options import EngineOptions
+from outlast.sdk.definitions import WorkflowDefinition
+from outlast.testing.rows import Workflow
+from outlast.testing.silence import quiet
+from outlast.testing.statements.queues import QueueStatements
+from tests.simulation.network import PATIENCE_S, Weather
+from tests.simulation.plans import LEASE_S, Plan
+from tests.simulation.scenario import UNIX_S, Instance, Scenario
+from tests.simulation.world import Stuck, simulated_time
+
+FAULTS = ("kill", "kill", "freeze", "freeze", "cut", "partition", "restart", "stop", "jump", "jump")
+JUMPS_S = (-5.0, -0.5, 0.5, 4.0, 25.0)
+LASTS_S = 10.0
+LOOK_EVERY_S = 0.1
+CYCLES_MAX = 400_000
+ROOM_UNUSED_S = 2 * EngineOptions().tick_s * 1.1 + 1.0
+"""Two ticks, by clocks that differ, and the slowest ways to the database."""
+
+SETTLED_S = 3 * LEASE_S
+"""After a fault instances come back, find what was lost and make it claimable."""
+
+
+@step
+async def work(length_s: float) -> None:
+    """What takes a place."""
+    await asyncio.sleep(length_s)
+
+
+@workflow
+async def job(key: str, naps_s: list[float]) -> None:
+    """Works, and gives its place back while it sleeps."""
+    for nap_s in naps_s:
+        await work(nap_s / 4)
+        await sleep(nap_s)
+    await work(0.01)
+
+
+@dataclass(frozen=True)
+class Call:
+    """What somebody starts, when, and whether by SQL."""
+
+    after_s: float
+    new: NewWorkflow
+    by_sql: bool
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What is drawn of a seed."""
+
+    plan: Plan
+    queues: tuple[DeclaredQueue, ...]
+    calls: tuple[Call, ...]
+
+
+def draw(seed: int) -> Drawn:
+    """Queues of all kinds, and everything at once."""
+    chance = random.Random(seed)
+    weather = Weather(
+        mishap=chance.choice([0.0, 0.0, 0.02, 0.1]),
+        conflict=chance.choice([0.0, 0.05]),
+        latency_s=chance.choice([0.0002, 0.002]),
+        slow=chance.choice([0.0, 0.05]),
+        sessions=chance.random() < 0.5,
+        ties=chance.choice([0.0, 0.3]),
+    )
+    count = chance.choice([0, 0, 1, 3, 6])
+    faults = sorted((chance.uniform(0, LASTS_S), chance.choice(FAULTS)) for _ in range(count))
+    plan = Plan(f"{seed}:queues", seed, chance.choice([1, 2, 3, 4]), [], weather, faults)
+    queues = tuple(
+        DeclaredQueue(f"q{number}", _options(chance), ()) for number in range(chance.choice([1, 1, 2, 3]))
+    )
+    calls = tuple(
+        _call(chance, f"w{number}", chance.choice(queues)) for number in range(chance.randint(5, 40))
+    )
+    return Drawn(plan, queues, calls)
+
+
+def _options(chance: random.Random) -> dict[str, Any]:
+    rate = {"n": chance.randint(1, 4), "per": chance.choice([0.2, 1.0]), "smooth": chance.random() < 0.3}
+    drawn: dict[str, Any] = {
+        "concurrency": chance.randint(1, 5),
+        "per_instance": chance.randint(1, 3),
+        "rate": rate,
+        "per_key": chance.randint(1, 2),
+        "exclusive": True,
+        "rate_per_key": {"n": chance.randint(1, 2), "per": 0.5},
+        "max_backlog": chance.randint(3, 20),
+    }
+    return {"key": "key"} | {name: value for name, value in drawn.items() if chance.random() < 0.4}
+
+
+def _call(chance: random.Random, workflow_id: str, queue: DeclaredQueue) -> Call:
+    naps_s = [chance.choice([0.0, 0.05, 0.3, 1.0]) for _ in range(chance.randint(0, 3))]
+    text = json.dumps({"key": chance.choice("abc"), "naps_s": naps_s})
+    new = NewWorkflow(
+        workflow_id, "job", text, queue=queue.name,
+        priority=chance.choice([0, 0, 0, 1, -1]), delay_s=chance.choice([0.0, 0.0, 0.0, 0.7]),
+        queue_key=key_at("key", text), door=has_door(queue.options),
+    )  # fmt: skip
+    return Call(chance.choice([0.0, chance.uniform(0, LASTS_S / 2)]), new, chance.random() < 0.5)
+
+
+class Catalog:
+    """See core.ports.Catalog."""
+
+    def __init__(self, queues: tuple[DeclaredQueue, ...]) -> None:
+        self._queues = queues
+
+    def workflow(self, function: str) -> WorkflowDefinition | None:
+        return job.definition if function == "job" else None
+
+    def version(self, function: str) -> str:
+        return "v1"
+
+    def name_of(self, definition: WorkflowDefinition) -> str:
+        return "job"
+
+    def workflow_names(self) -> list[str]:
+        return ["job"]
+
+    def message_queues(self) -> dict[str, list[str]]:
+        return {}
+
+    def queues(self) -> tuple[DeclaredQueue, ...]:
+        return self._queues
+
+    def schedules(self) -> list[Declared]:
+        return []
+
+    def broken_files(self) -> list[str]:
+        return []
+
+
+class Queueing(Scenario):
+    """A run with queues."""
+
+    def __init__(self, drawn: Drawn, trace: Callable[[str], None] | None = None) -> None:
+        super().__init__(drawn.plan, trace)
+        self.memory_bytes = 2**28
+        self.catalog = Catalog(drawn.queues)
+        self._drawn = drawn
+        self._options = {each.name: each.options for each in drawn.queues}
+        self._jumped_s = 0.0
+        self._calls = len(drawn.calls)
+        self._statuses: dict[str, Status] = {}
+        self._ready: dict[str, tuple[float, float]] = {}
+        """Of each workflow that waits and is due, its rank; as the last look saw it."""
+        self._starts: dict[tuple[str, ...], list[float]] = defaultdict(list)
+        self._unused_since: dict[str, float] = {}
+        self._settled_at = 0.0
+        self.database.now = lambda: UNIX_S + self.world.now + self._jumped_s
+        self.network.when_executed = self._look
+        # Code has declared them before anybody calls.
+        QueueStatements(self.database).declare(drawn.queues)
+
+    def fault(self, kind: str, at: Any = None) -> None:
+        """As before, and jumps of the database's clock."""
+        self._settled_at = self.world.now + SETTLED_S
+        if kind != "jump":
+            super().fault(kind, at)
+            return
+        self.faults[kind] = self.faults.get(kind, 0) + 1
+        self._jumped_s += self.world.chance.choice(JUMPS_S)
+        self.world.note(f"JUMP to {self._jumped_s}")
+
+    def begin_instance(self) -> None:
+        """As before."""
+        self._settled_at = self.world.now + SETTLED_S
+        super().begin_instance()
+
+    def over(self) -> bool:
+        """Whether all have called, and all that was started has ended."""
+        live = any(row.status in LIVE for row in self.database.workflows.values())
+        return not self.left and not self._calls and not live
+
+    # --- calls --------------------------------------------------------------------------------------------
+
+    def _enter(self, call: Call) -> None:
+        again = partial(self.world.at, 0.2, partial(self._enter, call))
+        if call.by_sql:
+            outcome = (
+                QueueStatements(self.database).enqueue(call.new, self.world.chance.getrandbits(60)).outcome
+            )
+            self._look()
+            again() if outcome == "queue_full" else self._entered()
+            return
+        living = self.living()
+        if not living:
+            again()
+            return
+        settled = False
+
+        def settle(entered: bool) -> None:
+            nonlocal settled
+            if not settled:
+                settled = True
+                self._entered() if entered else again()
+
+        async def start(instance: Instance) -> None:
+            try:
+                await instance.engine.starts.start_new(call.new, job.definition, None)
+            except OutlastError:
+                settle(False)
+            else:
+                settle(True)
+
+        instance = self.world.chance.choice(living)
+        instance.spawn(start(instance), instance.calls)
+        self.world.at(8.0, partial(settle, False))
+
+    def _entered(self) -> None:
+        self._calls -= 1
+
+    # --- what must hold -----------------------------------------------------------------------------------
+
+    def _of(self, queue: str) -> list[tuple[str, Workflow]]:
+        return [each for each in self.database.workflows.items() if each[1].new.queue == queue]
+
+    def _look(self) -> None:
+        """At every moment."""
+        for name, options in self._options.items():
+            rows = self._of(name)
+            self._check_places(name, options, [row for _, row in rows])
+            for workflow_id, row in rows:
+                before = self._statuses.get(workflow_id, Status.ENQUEUED)
+                self._statuses[workflow_id] = row.status
+                if (before, row.status) == (Status.ENQUEUED, Status.PENDING):
+                    self._check_start(name, options, workflow_id, row)
+        self._ready = {
+            workflow_id: ((row.claimable_at or 0.0) - row.new.priority, row.created_at)
+            for workflow_id, row in self.database.workflows.items()
+            if self._waits(row) and row.status == Status.ENQUEUED
+        }
+
+    def _now(self, queue: str) -> float:
+        """By the database's clock, and never before the last start."""
+        return max([self.database.now(), *self._starts[queue,][-1:]])
+
+    def _waits(self, row: Workflow) -> bool:
+        return row.owner is None and row.claimable_at is not None and row.claimable_at <= self.database.now()
+
+    def _check_places(self, name: str, options: Any, rows: list[Workflow]) -> None:
+        owned = [row for row in rows if row.owner is not None]
+        begun = Counter(row.new.queue_key for row in rows if row.status == Status.PENDING)
+        found = {
+            "concurrency": len(owned),
+            "per_key": _most(row.new.queue_key for row in owned),
+            "per_instance": _most(row.owner for row in owned),
+            "max_backlog": sum(row.status == Status.ENQUEUED for row in rows),
+        }
+        for limit, most in found.items():
+            if most > options.get(limit, math.inf):
+                self.world.violation(f"{limit} of {name} is {options[limit]}, and there are {most}")
+        if "exclusive" in options and max(begun.values(), default=0) > 1:
+            self.world.violation(f"{name} is exclusive: {begun}")
+
+    def _check_start(self, name: str, options: Any, workflow_id: str, row: Workflow) -> None:
+        key, now = row.new.queue_key or "", self._now(name)
+        for limit, of in (("rate", (name,)), ("rate_per_key", (name, key))):
+            starts = self._starts[of]
+            if (held := _held_until(options.get(limit), starts)) > now:
+                self.world.violation(f"{limit} of {of}: {workflow_id} began at {now}, not at {held}")
+            starts.append(now)
+        mine = self._ready.get(workflow_id)
+        if "exclusive" in options and mine is not None:
+            rows = self.database.workflows
+            earlier = [
+                each
+                for each, rank in self._ready.items()
+                if (rows[each].new.queue, rows[each].new.queue_key) == (name, key)
+                and rank < mine
+                and rows[each].status == Status.ENQUEUED
+            ]
+            if earlier:
+                self.world.violation(f"{name} is exclusive: {workflow_id} began before {earlier}")
+
+    def _look_for_room(self) -> None:
+        """Whether something waits though it might begin, and that for too long."""
+        for name, options in self._options.items():
+            if self._helpers() and (waits := next(self._might_begin(name, options), None)):
+                since = self._unused_since.setdefault(name, self.world.now)
+                patience_s = ROOM_UNUSED_S + (PATIENCE_S if self.plan.weather.mishap else 0.0)
+                if self.world.now - max(since, self._settled_at) > patience_s:
+                    self.world.violation(f"{name} {options}: {waits} waits since {since}, and there is room")
+                    self._unused_since.pop(name)
+            else:
+                self._unused_since.pop(name, None)
+        if not self.over():
+            self.world.at(LOOK_EVERY_S, self._look_for_room)
+
+    def _helpers(self) -> list[Instance]:
+        """Who might run something. What was lost often runs alone, and is no matter of queues."""
+        often = self.limits.suspect_after
+        if any(
+            row.status in LIVE and row.recovery_attempts >= often for row in self.database.workflows.values()
+        ):
+            return []
+        return [
+            each
+            for each in self.living()
+            if each.frozen_until <= self.world.now and each.link.down_until <= self.world.now
+        ]
+
+    def _might_begin(self, name: str, options: Any) -> Iterator[str]:
+        rows = self._of(name)
+        owned = [row for _, row in rows if row.owner is not None]
+        now = self._now(name)
+        if len(owned) >= options.get("concurrency", math.inf):
+            return
+        places = Counter(row.owner for row in owned)
+        share = options.get("per_instance", math.inf)
+        if all(places[each.name] >= min(share, 15) for each in self._helpers()):
+            return
+        for workflow_id, row in rows:
+            key = row.new.queue_key or ""
+            if not self._waits(row) or self.database.is_locked(workflow_id):
+                continue
+            if sum(each.new.queue_key == key for each in owned) >= options.get("per_key", math.inf):
+                continue
+            if row.status == Status.ENQUEUED:
+                if _held_until(options.get("rate"), self._starts[name,]) >= now:
+                    continue
+                if _held_until(options.get("rate_per_key"), self._starts[name, key]) >= now:
+                    continue
+                if "exclusive" in options and any(
+                    each.status == Status.PENDING and each.new.queue_key == key for _, each in rows
+                ):
+                    continue
+            yield workflow_id
+
+    # --- the whole ----------------------------------------------------------------------------------------
+
+    def play(self) -> None:
+        """Let it happen, and look all the time."""
+        world = self.world
+        with simulated_time(world):
+            for _ in range(self.plan.instances):
+                self.begin_instance()
+            for after_s, kind in self.plan.faults:
+                world.at(after_s, partial(self._planned, kind))
+            for call in self._drawn.calls:
+                world.at(call.after_s, partial(self._enter, call))
+            world.at(0.0, self._look_for_room)
+            try:
+                world.run(self.over, CYCLES_MAX)
+                self.network.calm()
+                self._check_rest()
+            except Stuck as error:
+                world.violation(f"{error}: {self._state()}")
+        for call in self._drawn.calls:
+            row = self.database.workflows.get(call.new.workflow_id)
+            if row is None or row.status != Status.SUCCESS:
+                world.violation(f"{call.new.workflow_id} ended as {row}")
+
+
+def _most(names: Iterator[str | None]) -> int:
+    return max(Counter(names).values(), default=0)
+
+
+def _held_until(rate: Any, starts: list[float]) -> float:
+    """When the next one may begin."""
+    if rate is None:
+        return -math.inf
+    n, per = (1, rate["per"] / rate["n"]) if rate.get("smooth") else (rate["n"], rate["per"])
+    return starts[-n] + per if len(starts) >= n else -math.inf
+
+
+@dataclass(frozen=True)
+class Played:
+    """What came out of a run."""
+
+    violations: list[str]
+    faults: dict[str, int]
+    statements: int
+
+
+def run(drawn: Drawn, trace: Callable[[str], None] | None = None) -> Played:
+    """Let a run happen. Nothing of it is left but what is returned."""
+    with quiet(collect=True):
+        scenario = Queueing(drawn, trace)
+        scenario.play()
+        played = Played(list(scenario.world.violations), scenario.faults, scenario.network.sent)
+        del scenario
+    return played
+
+
+def play(seed: int, trace: Callable[[str], None] | None = None) -> list[str]:
+    """What was wrong in the run of a seed."""
+    return run(draw(seed), trace).violations
+
+
+def calm(seed: int) -> list[str]:
+    """The same without any fault."""
+    drawn = draw(seed)
+    return run(replace(drawn, plan=replace(drawn.plan, faults=[], weather=Weather()))).violations

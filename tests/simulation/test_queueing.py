@@ -1,0 +1,73 @@
+"""Queues under kills, freezes, lost connections and clocks that jump: no limit passed, no room unused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from outlast.testing.statements import queues
+from outlast.testing.statements.claiming import ClaimStatement
+from outlast.testing.statements.queues import QueueClaimStatement
+from tests.mutants.marks import marks, without
+from tests.mutants.mutant import PACKAGE
+from tests.simulation.queueing import calm, draw, play, run
+
+CHUNK = 10
+
+
+@pytest.mark.parametrize("first", range(0, 6 * CHUNK, CHUNK))
+def test_no_limit_is_passed_and_no_room_unused(first: int) -> None:
+    for seed in range(first, first + CHUNK):
+        assert play(seed) == [], seed
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_where_nothing_goes_wrong(seed: int) -> None:
+    assert calm(seed) == []
+
+
+def test_there_is_something_to_see() -> None:
+    options: set[str] = set()
+    faults: set[str] = set()
+    for seed in range(30):
+        drawn = draw(seed)
+        options |= {name for each in drawn.queues for name in each.options}
+        faults |= run(drawn).faults.keys()
+    assert options == {
+        "key", "concurrency", "per_instance", "rate", "per_key", "exclusive", "rate_per_key", "max_backlog"
+    }  # fmt: skip
+    assert {"kill", "freeze", "jump", "cut", "partition"} <= faults
+
+
+def noticed(word: str) -> bool:
+    return any(word in each for seed in range(60) for each in play(seed))
+
+
+def test_concurrency_that_is_passed_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    (mark,) = (each for each in marks(PACKAGE) if each.name == "memory-concurrency-passed")
+    mutant: dict[str, Any] = dict(vars(queues))
+    exec(compile(without(mark), mark.file, "exec"), mutant)  # noqa: S102 - it is this project's own file
+    monkeypatch.setattr(QueueClaimStatement, "_next", mutant["QueueClaimStatement"]._next)
+    assert noticed("concurrency of")
+
+
+def test_a_rate_that_is_passed_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queues, "_held_until", lambda rate, starts, now: now)
+    assert noticed("rate of")
+
+
+def test_an_order_that_is_not_kept_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queues, "_rank", lambda row: -row.created_at)
+    assert noticed("began before")
+
+
+def test_work_that_nobody_looks_for_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    claim = ClaimStatement.claim
+
+    def blind(self: ClaimStatement, *args: Any, **kwargs: Any) -> Any:
+        return replace(claim(self, *args, **kwargs), queued=False)
+
+    monkeypatch.setattr(ClaimStatement, "claim", blind)
+    assert noticed("there is room")

@@ -1,0 +1,241 @@
+"""What one decision of a queue lets begin, and what its door lets in: a test for each limit, by SQL."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import Connection
+
+from outlast.core.records import NewWorkflow
+from tests.store.harness import store_of, under_way, waits_for_a_lock
+
+CLAIM = """
+select claimed, taken
+from outlast.claim_queue('q', %s, array['f'], %s, 1, 3, 1000000, true, 1000, 1000000, true)
+"""
+ENQUEUE = """
+select outcome from outlast.enqueue(
+  %s, 'f', %s, null, null, null, null, null, 'q', null, 0, %s, null, null, null, null, null)
+"""
+
+
+class Decisions:
+    """A queue `q`, and what comes of it."""
+
+    def __init__(self, connection: Connection[Any]) -> None:
+        self.connection = connection
+
+    def declare(self, **options: Any) -> None:
+        self.connection.execute(
+            "insert into outlast.queues (name, base) values ('q', %s)", (json.dumps(options),)
+        )
+
+    def enter(self, *ids: str, key: str = "k", delay_s: float = 0.0) -> list[str]:
+        """How each came in."""
+        text = json.dumps({"key": key})
+        return [self.connection.execute(ENQUEUE, (each, text, delay_s)).fetchall()[0][0] for each in ids]
+
+    def claim(self, room: int = 10, me: str = "i") -> list[str]:
+        """What begins."""
+        ((claimed, _),) = self.connection.execute(CLAIM, (me, room)).fetchall()
+        return [each["workflow_id"] for each in claimed]
+
+    def set(self, change: str) -> None:
+        self.connection.execute(f"update outlast.{change}".encode())
+
+    def end(self, *ids: str) -> None:
+        self.connection.execute(
+            "update outlast.workflow_status set status = 'SUCCESS', owner = null where workflow_id = any(%s)",
+            (list(ids),),
+        )
+
+
+@pytest.fixture
+def q(database: str) -> Iterator[Decisions]:
+    with psycopg.connect(database, autocommit=True) as connection:
+        yield Decisions(connection)
+
+
+def test_one_decides_at_a_time(q: Decisions, database: str) -> None:
+    q.declare(concurrency=1)
+    q.enter("a", "b")
+    with psycopg.connect(database) as other:
+        ((claimed, taken),) = other.execute(CLAIM, ("other", 1)).fetchall()
+        assert (len(claimed), taken) == (1, False)
+        ((claimed, taken),) = q.connection.execute(CLAIM, ("i", 1)).fetchall()
+        assert (claimed, taken) == ([], True)
+    assert q.claim() == []
+
+
+def test_a_paused_queue_lets_nothing_begin(q: Decisions) -> None:
+    q.declare()
+    q.enter("a")
+    q.set("queues set paused_at = now()")
+    assert q.claim() == []
+    q.set("queues set paused_at = null")
+    assert q.claim() == ["a"]
+
+
+def test_concurrency_counts_what_others_run_too(q: Decisions) -> None:
+    q.declare(concurrency=2)
+    q.enter("a", "b", "c")
+    assert q.claim(1, "one") + q.claim(9, "two") == ["a", "b"]
+    assert q.claim() == []
+    q.end("a")
+    assert q.claim() == ["c"]
+
+
+def test_an_instances_share_counts_its_own_alone(q: Decisions) -> None:
+    q.declare(per_instance=1)
+    q.enter("a", "b", "c")
+    assert (q.claim(me="one"), q.claim(me="one"), q.claim(me="two")) == (["a"], [], ["b"])
+
+
+def test_a_rate_is_held_one_by_one_and_together(q: Decisions) -> None:
+    q.declare(rate={"n": 3, "per": 600})
+    q.enter(*"abcde")
+    assert [q.claim(1), q.claim(9), q.claim(1), q.claim(9)] == [["a"], ["b", "c"], [], []]
+
+
+def test_what_begins_of_a_key_is_counted_by_key(q: Decisions) -> None:
+    q.declare(key="key", per_key=1)
+    q.enter("a", "b")
+    q.enter("c", key="l")
+    assert sorted(q.claim()) == ["a", "c"]
+    assert q.claim() == []
+    q.end("a")
+    assert q.claim() == ["b"]
+
+
+def test_the_rate_of_a_key_is_its_own(q: Decisions) -> None:
+    q.declare(key="key", rate_per_key={"n": 1, "per": 600})
+    q.enter("a", "b")
+    q.enter("c", key="l")
+    assert sorted([*q.claim(), *q.claim()]) == ["a", "c"]
+
+
+def test_a_paused_key_holds_up_itself_alone(q: Decisions) -> None:
+    q.declare(key="key")
+    q.enter("a")
+    q.enter("b", key="l")
+    q.connection.execute("insert into outlast.queue_keys (queue, key, paused_at) values ('q', 'k', now())")
+    assert q.claim() == ["b"]
+
+
+def test_an_exclusive_key_waits_for_one_that_sleeps(q: Decisions) -> None:
+    q.declare(key="key", exclusive=True)
+    q.enter("a", "b")
+    assert q.claim() == ["a"]
+    q.set(
+        "workflow_status set owner = null, claimable_at = now() + interval '1 hour' where workflow_id = 'a'"
+    )
+    assert q.claim() == []
+    q.end("a")
+    assert q.claim() == ["b"]
+
+
+def test_each_claim_raises_the_epoch(q: Decisions) -> None:
+    q.declare()
+    q.enter("a")
+    q.claim()
+    assert q.connection.execute("select epoch, status from outlast.workflow_status").fetchall() == [
+        (1, "PENDING")
+    ]
+
+
+def test_what_is_not_ready_does_not_begin(q: Decisions) -> None:
+    q.declare()
+    q.enter("a", delay_s=600.0)
+    assert q.claim() == []
+
+
+async def test_one_passes_a_door_at_a_time(q: Decisions, database: str) -> None:
+    q.declare(max_backlog=1)
+    async with under_way(
+        database, ENQUEUE.replace("%s", "'a'", 1).replace("%s", "'{}'", 1).replace("%s", "0")
+    ):
+        second = asyncio.create_task(asyncio.to_thread(q.enter, "b"))
+        await waits_for_a_lock(database, second)
+    assert await second == ["queue_full"]
+
+
+async def test_a_door_that_is_held_keeps_nothing_from_beginning(q: Decisions, database: str) -> None:
+    q.declare(max_backlog=5)
+    q.enter("b")
+    async with under_way(
+        database, ENQUEUE.replace("%s", "'a'", 1).replace("%s", "'{}'", 1).replace("%s", "0")
+    ):
+        assert q.claim() == ["b"]
+
+
+def test_a_drop_refuses_what_is_over_it(q: Decisions) -> None:
+    q.declare(drop={"n": 2, "per": 600})
+    assert q.enter("a", "b", "c") == ["started", "started", "rate_limited"]
+
+
+def test_a_full_queue_is_full(q: Decisions) -> None:
+    q.declare(max_backlog=2)
+    assert q.enter("a", "b", "c") == ["started", "started", "queue_full"]
+
+
+async def test_an_entry_is_its_own_by_its_nonce(database: str) -> None:
+    async with store_of(database) as store:
+        new = NewWorkflow("w", "f", "{}", queue="q")
+        assert (await store.queues.enqueue(new, 1)).outcome == "started"
+        assert (await store.queues.enqueue(new, 1)).outcome == "started"
+        assert (await store.queues.enqueue(new, 2)).outcome == "exists"
+
+
+TAKE = "select outlast.take_limit('l', %s, %s, 1, '1')"
+
+
+@pytest.fixture
+def owned(q: Decisions) -> Decisions:
+    """With workflows `a`, `b` and `c` that run."""
+    q.declare()
+    q.enter("a", "b", "c")
+    assert q.claim() == ["a", "b", "c"]
+    return q
+
+
+def taken(q: Decisions, workflow_id: str, **options: Any) -> bool:
+    """Whether its step may begin now."""
+    ((wait_s,),) = q.connection.execute(TAKE, (json.dumps(options), workflow_id)).fetchall()
+    return wait_s is None
+
+
+def test_a_limit_counts_who_holds_it(owned: Decisions) -> None:
+    assert [taken(owned, each, concurrency=2) for each in "aabc"] == [True, True, True, False]
+    owned.end("a")
+    assert taken(owned, "c", concurrency=2)
+
+
+def test_a_limits_rate_is_held(owned: Decisions) -> None:
+    rate = {"n": 2, "per": 600}
+    assert [taken(owned, each, rate=rate) for each in "abc"] == [True, True, False]
+
+
+async def test_one_takes_a_limit_at_a_time(owned: Decisions, database: str) -> None:
+    assert taken(owned, "c", concurrency=2)
+    first = TAKE.replace("%s", "'{\"concurrency\": 2}'", 1).replace("%s", "'a'")
+    async with under_way(database, first):
+        second = asyncio.create_task(asyncio.to_thread(taken, owned, "b", concurrency=2))
+        await waits_for_a_lock(database, second)
+    assert not await second
+
+
+@pytest.mark.parametrize("status", ["PENDING", "ENQUEUED"])
+def test_many_keys_that_nobody_serves_hold_up_no_other(q: Decisions, status: str) -> None:
+    q.declare(key="key")
+    q.connection.execute(
+        "insert into outlast.workflow_status (workflow_id, function, status, queue, queue_key, claimable_at, rank)"
+        " select 'g' || n, 'g', %s, 'q', 'k' || n, now(), now() from generate_series(1, 2000) n",
+        (status,),
+    )
+    q.enter("a", key="z")
+    assert ["a"] in [q.claim() for _ in range(10)]
