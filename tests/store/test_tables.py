@@ -26,6 +26,7 @@ CHANGES = {
     ("start.sql", "insert"): {Change.START, Change.ENQUEUE},
     ("journal.sql", "commit_batch"): {Change.START, Change.ENQUEUE, Change.SUSPEND},
     ("journal.sql", "enqueue_batch"): {Change.START, Change.ENQUEUE},
+    ("journal.sql", "refuse_members"): {Change.FAIL, Change.FINISH, Change.SUSPEND},
     ("pgmq.sql", "consume"): {Change.START, Change.ENQUEUE},
     ("messages.sql", "deliver"): {Change.SUSPEND},
     **{("workflows.sql", verb.name): {verb.change} for verb in VERBS if verb.change is not None},
