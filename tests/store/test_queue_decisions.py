@@ -233,7 +233,8 @@ async def test_one_takes_a_limit_at_a_time(owned: Decisions, database: str) -> N
 def test_many_keys_that_nobody_serves_hold_up_no_other(q: Decisions, status: str) -> None:
     q.declare(key="key")
     q.connection.execute(
-        "insert into outlast.workflow_status (workflow_id, function, status, queue, queue_key, claimable_at, rank)"
+        "insert into outlast.workflow_status"
+        " (workflow_id, function, status, queue, queue_key, claimable_at, rank)"
         " select 'g' || n, 'g', %s, 'q', 'k' || n, now(), now() from generate_series(1, 2000) n",
         (status,),
     )
