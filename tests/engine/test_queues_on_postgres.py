@@ -27,4 +27,6 @@ async def test_members_end_in_the_commit_of_their_batch_and_not_by_an_end_that_i
             writes = [records.FencedWrite(batch, epoch, [], ending)]
             await bench.store.journal.commit(records.Batch(epoch + 1, [], writes))
             assert [(await state_of(bench, each)).output for each in ids] == outputs
+            ended = [(await bench.row(each))["completed_at"] is not None for each in ids]
+            assert ended == [bool(epoch)] * 3
         queue_cases.batches.gate.set()

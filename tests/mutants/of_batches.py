@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tests.mutants.mutant import Mutant
 
+POSTGRES = "engine/test_queues_on_postgres.py::"
+
 MUTANTS = (
     Mutant(
         "batch-of-what",
@@ -28,7 +30,36 @@ MUTANTS = (
     Mutant(
         "members-end-later",
         "Members end in the commit of their batch",
-        "engine/test_queues_on_postgres.py::"
-        "test_members_end_in_the_commit_of_their_batch_and_not_by_an_end_that_is_refused",
+        POSTGRES + "test_members_end_in_the_commit_of_their_batch_and_not_by_an_end_that_is_refused",
+    ),
+    Mutant(
+        "batch-full-unseen",
+        "A full batch begins at once",
+        POSTGRES + "test_a_full_batch_begins_at_once_and_each_caller_gets_its_own",
+    ),
+    Mutant(
+        "batch-before-its-time",
+        "One that isn't full waits",
+        POSTGRES + "test_what_is_in_no_full_batch_waits_for_its_time",
+    ),
+    Mutant(
+        "any-function-in-a-batch",
+        "Only functions that are declared with a queue are in its batches",
+        POSTGRES + "test_a_function_without_batches_is_in_no_queue_with_them",
+    ),
+    Mutant(
+        "results-in-any-order",
+        "Each caller gets its own element",
+        POSTGRES + "test_a_full_batch_begins_at_once_and_each_caller_gets_its_own",
+    ),
+    Mutant(
+        "members-end-before-their-batch",
+        "An end of a batch that is refused ends no member",
+        POSTGRES + "test_members_end_in_the_commit_of_their_batch_and_not_by_an_end_that_is_refused",
+    ),
+    Mutant(
+        "members-outlive-their-batch",
+        "Members of a batch that was cancelled, exhausted or removed end",
+        POSTGRES + "test_a_batch_that_is_cancelled_takes_its_callers_with_it",
     ),
 )

@@ -19,7 +19,11 @@ MARKS = list(marks(PACKAGE))
 @cache
 def defined_in(path: Path) -> set[str]:
     tree = ast.parse(path.read_text("utf-8"))
-    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+    names = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and node.module and node.names[0].name == "*":
+            names |= defined_in(ROOT / f"{node.module.replace('.', '/')}.py")
+    return names
 
 
 def test_each_mark_has_an_entry_and_each_entry_a_mark() -> None:

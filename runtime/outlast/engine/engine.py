@@ -31,6 +31,9 @@ from outlast.engine.waits.ends import Waits
 from outlast.engine.waits.messages import Delivery
 from outlast.sdk.clients import MakeClients
 
+LOOK_TICKS = 8
+"""So seldom schedules are looked at, where nobody tells of a change and none is due."""
+
 
 class Engine:
     """Starts, runs, recovers and hands over workflows. Must be made on the event loop it runs on."""
@@ -136,8 +139,9 @@ class Engine:
             self._ticked,
             lambda: not self.entrance.stopping,
             observe,
-            options.tick_s,
+            LOOK_TICKS * options.tick_s,
         )
+        self._membership.told = self._ticker.look_soon
 
         self.loops: tuple[Loop, ...] = (
             *self._membership.loops,

@@ -24,10 +24,12 @@ select
     'name', b.name, 'revision', b.revision, 'cron', b.cron, 'tz', b.tz, 'every_s', b.every_s, 'at', b.at,
     'after', b.backfill_after, 'until', b.backfill_until)), '[]')
     from outlast.schedules b where b.backfill_until is not null)::text as backfills,
-  (select extract(epoch from min(s.next_at) - clock_timestamp())::float8
+  -- What waits is looked at each second: nobody tells when the workflow before it ends.
+  (select least(
+      extract(epoch from min(s.next_at) filter (where s.next_at > clock_timestamp()) - clock_timestamp()),
+      case when bool_or(s.waiting_at is not null) then 1 end)::float8
     from outlast.schedules s
-    where s.paused_at is null and s.orphaned_at is null and s.ended_at is null and s.fault is null
-      and s.next_at > clock_timestamp()) as next_s
+    where s.paused_at is null and s.orphaned_at is null and s.ended_at is null and s.fault is null) as next_s
 
 -- name: tick
 select schedule, outcome, workflow_id from outlast.tick_schedules(%(orders)s::jsonb)

@@ -112,6 +112,8 @@ class Membership:
         """Claimed, and to be given back unused: there was no memory for them, or no time."""
         self._claim_batch = pace.claim_batch
         self._told_due = False
+        self.told: Callable[[], None] = lambda: None
+        """Called whenever somebody says that there may be work."""
         self._loop = Loop("lease", self._do_round, observe, tells_absence=True)
         self.loops = (self._loader.loop, self._loop)
         store.when_lost(self._beat_now)
@@ -180,6 +182,7 @@ class Membership:
     def _look_now(self) -> None:
         """Somebody says that there may be work."""
         self._told_due = True
+        self.told()
         self._claim_by(max(monotonic(), self._claimed_at + LOOKS_APART_S))
 
     def _beat_now(self) -> None:

@@ -20,6 +20,8 @@ DECLARE_S = 5.0
 """How often it is asked whether the declarations of this instance are the newest."""
 
 BACKFILL_BATCH = 100
+LOOKS_APART_S = 0.5
+"""Told of work again and again, it looks no more often: that is mostly not about schedules."""
 
 
 class Ticker:
@@ -45,15 +47,21 @@ class Ticker:
         self._observe = observe
         self._look_s = look_s
         self._declare_at = 0.0
+        self._looked_at = 0.0
         self.declared: Sequence[Declared] | None = None
         """What this instance has made known."""
         self.loop = Loop("schedules", self._do_round, observe)
+
+    def look_soon(self) -> None:
+        """Somebody says that there may be work."""
+        self.loop.wake(max(monotonic(), self._looked_at + LOOKS_APART_S))
 
     async def _do_round(self) -> float:
         # guard: ticks-while-leaving
         if not self._may_tick():
             return self._look_s
         await self._declare()
+        self._looked_at = monotonic()
         work = await self._store.due()
         for unusable in work.unusable:
             await self._store.mark_unusable(unusable)

@@ -69,6 +69,8 @@ class ScheduleStatements:
             if row.backfill is not None
         ]
         next_s = (min(later) - now).total_seconds() if later else None
+        if any(row.ticks and row.waiting_at is not None for row in rows.values()):
+            next_s = 1.0 if next_s is None else min(1.0, next_s)
         return ScheduleWork(ready, backfills, [], next_s)
 
     def is_ready(self, name: str, row: ScheduleRow) -> bool:
