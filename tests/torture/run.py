@@ -22,6 +22,7 @@ from tests.torture.oracles.effects import Effects
 from tests.torture.oracles.history import History
 from tests.torture.oracles.leaks import Census, census, check_sessions, compare
 from tests.torture.oracles.liveness import Liveness
+from tests.torture.oracles.queues import Limits
 from tests.torture.oracles.results import Results
 from tests.torture.oracles.takeover import Takeovers
 from tests.torture.oracles.violations import Violations, say
@@ -106,6 +107,7 @@ class Run:
         self.effects = Effects(self.server, self.witness, violations)
         self.results = Results(self.server, self.told, self.witness, violations)
         self.liveness = Liveness(self.server, self.told, violations)
+        self.limits = Limits(self.server, violations)
         self._tasks: list[asyncio.Task[None]] = []
         self._looked_enough = asyncio.Event()
 
@@ -151,6 +153,7 @@ class Run:
         loop = asyncio.get_running_loop()
         self._working = self._begin(self.clients.work(wishes.rate, CLIENTS_AT_ONCE))
         self._looking = self._begin(self._look_on())
+        self._limiting = self._begin(self.limits.look_on())
         await asyncio.sleep(WARM_UP_S)
         first = await census(self.fleet.slots[0], self.server)
         usable = []
@@ -211,6 +214,9 @@ class Run:
         for order in self.clients.unanswered:
             outcome.violations.add("a call was never answered", order.workflow_id, repr(order))
         await self.liveness.none_lost()
+        if self._limiting.done():
+            self._limiting.result()  # it ends by an error alone
+        await self.limits.look_at_all()
         await self.effects.look_at_all()
         await self.clients.let_go()
         await asyncio.sleep(1.0)
@@ -224,7 +230,7 @@ class Run:
         )
         await self._look()
         self.results.compare_all()
-        oracles = (self.history, self.effects, self.results, self.liveness)
+        oracles = (self.history, self.effects, self.results, self.liveness, self.limits)
         outcome.checks = sum(oracle.checks for oracle in oracles)
 
     async def _look_on(self) -> None:

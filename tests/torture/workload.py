@@ -52,6 +52,10 @@ def _naps(rng: random.Random) -> Body:
     return {"naps": [_nap(rng) for _ in range(rng.randint(1, 3))]}
 
 
+def _lane(rng: random.Random) -> Body:
+    return {"lane": f"lane-{rng.randrange(12)}", "naps": [_nap(rng) for _ in range(rng.randint(0, 2))]}
+
+
 def _fan(rng: random.Random) -> Body:
     width = rng.randint(2, 4)
     return {
@@ -82,6 +86,9 @@ _KINDS: dict[str, tuple[int, Callable[[random.Random], Body]]] = {
     "family": (8, _family),
     "fail": (6, _fail),
     "threaded": (8, _order),
+    "lanes": (6, _lane),
+    "alone": (6, _lane),
+    "paced": (6, _lane),
 }
 KINDS = (*_KINDS, "leaf")
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import psycopg
 
-from outlast import Request, context, handler, sleep, start, step, transaction, workflow
+from outlast import Queue, Rate, Request, context, handler, sleep, start, step, transaction, workflow
 
 Part = dict[str, str]
 Move = tuple[int, int, int]
@@ -151,12 +151,7 @@ async def order(key: str, move: Move, pause_s: float) -> dict[str, Any]:
 @workflow
 async def nap(key: str, naps: list[float]) -> dict[str, Any]:
     """Sleeps between effects: some are short enough to stay, some are not."""
-    parts = []
-    for number, nap_s in enumerate(naps):
-        parts.append(await act(f"before{number}"))
-        await sleep(nap_s)
-    parts.append(await act("after"))
-    return {"parts": _seen(*parts)}
+    return await _naps(naps)
 
 
 async def _branch(number: int, move: Move, pause_s: float) -> list[Part]:
@@ -219,6 +214,33 @@ async def fail(key: str, pause_s: float) -> None:
     one = await act("first")
     await sleep(pause_s)
     raise Deliberate(json.dumps({"parts": _seen(one, await act("second"))}))
+
+
+async def _naps(naps: list[float]) -> dict[str, Any]:
+    parts = []
+    for number, nap_s in enumerate(naps):
+        parts.append(await act(f"before{number}", 0.05))
+        await sleep(nap_s)
+    parts.append(await act("after"))
+    return {"parts": _seen(*parts)}
+
+
+@workflow(queue=Queue("lanes", key="lane", concurrency=6, per_key=2))
+async def lanes(key: str, lane: str, naps: list[float]) -> dict[str, Any]:
+    """So many at once, in all and of a lane."""
+    return await _naps(naps)
+
+
+@workflow(queue=Queue("alone", key="lane", exclusive=True))
+async def alone(key: str, lane: str, naps: list[float]) -> dict[str, Any]:
+    """One of a lane at a time, sleeps included."""
+    return await _naps(naps)
+
+
+@workflow(queue=Queue("paced", rate=Rate(10, per=1)))
+async def paced(key: str, lane: str, naps: list[float]) -> dict[str, Any]:
+    """So many in any second."""
+    return await _naps(naps)
 
 
 @workflow
