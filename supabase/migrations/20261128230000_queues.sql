@@ -750,7 +750,7 @@ as $$
 #variable_conflict use_column
 declare
   q outlast.queues;
-  o jsonb := '{}';
+  o jsonb := jsonb_build_object();
   key text := coalesce(enqueue.queue_key, '');
   t timestamptz;
   at timestamptz;

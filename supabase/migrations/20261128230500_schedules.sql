@@ -515,7 +515,6 @@ as $$
 #variable_conflict use_column
 declare
   s outlast.schedules;
-  n outlast.schedules;
   same boolean;
 begin
   perform outlast.check_schedule(
@@ -702,7 +701,7 @@ create or replace function outlast.backfill_schedule(
   name text, after timestamptz, until timestamptz, dry_run boolean default false, by text default null
 )
 returns table (
-  schedule text, "from" timestamptz, "to" timestamptz, dry boolean, cron text, tz text, every_s bigint, at timestamptz
+  schedule text, begins timestamptz, ends timestamptz, dry boolean, cron text, tz text, every_s bigint, at timestamptz
 )
 language plpgsql
 security definer

@@ -4,7 +4,6 @@
 create or replace function outlast.refuse_argument(verb text, argument text, needed text)
 returns void
 language plpgsql
-immutable
 set search_path = pg_catalog, pg_temp
 as $$
 begin

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import signal
+from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 
 import httpx
@@ -38,6 +40,7 @@ WHILE_HEARING = [
     "record.after_commit:2",
     "finish.before_commit",
 ]
+AT_A_TICK = "tick.after_commit:2"
 ELSEWHERE = "consume.after_commit"
 """In tests/queues, where there are some."""
 
@@ -50,7 +53,7 @@ ENDED = "select 1 from outlast.workflow_status where status = 'SUCCESS'"
 def test_every_point_is_tried() -> None:
     text = "".join(each.read_text() for each in Path(outlast.__file__).parent.rglob("*.py"))
     reached = {name.removeprefix("{point}") for name in re.findall(r'faults\.reach\(f?"([^"]+)"', text)}
-    tried = {each.partition(":")[0] for each in [*POINTS, *WHILE_HEARING, ELSEWHERE]}
+    tried = {each.partition(":")[0] for each in [*POINTS, *WHILE_HEARING, AT_A_TICK, ELSEWHERE]}
     assert reached
     assert all(any(each.endswith(point) for each in tried) for point in reached)
 
@@ -100,6 +103,23 @@ def test_no_message_is_lost_with_its_receiver(hosts: Hosts, query: Query, point:
     assert row["output"] == [1, 2]
     named = "select output->'message_id' as id from outlast.operation_outputs where kind = 'receive'"
     assert [row["id"] for row in query(named)] == sent
+
+
+def test_no_tick_is_lost_or_doubled_with_who_started_it(hosts: Hosts, query: Query) -> None:
+    first = hosts.start(crash_at=AT_A_TICK)
+    query(
+        "select outlast.schedule('beats', 'proof/single', every => '1 second', input => '{\"key\": \"k\"}',"
+        " catchup => 'all', overlap => 'allow')"
+    )
+    assert first.ended() == -signal.SIGKILL
+    ticks = "select workflow_id, status from outlast.workflow_status where workflow_id like 'schedule:%%'"
+    assert query(ticks)
+    hosts.start()
+    until(lambda: sum(row["status"] == "SUCCESS" for row in query(ticks)) >= 4, "some ticks")
+    times = sorted(
+        datetime.fromisoformat(row["workflow_id"].removeprefix("schedule:beats:")) for row in query(ticks)
+    )
+    assert {(later - sooner).total_seconds() for sooner, later in pairwise(times)} == {1.0}
 
 
 def test_the_embedded_database_outlasts_its_host(embedded_hosts: Hosts) -> None:

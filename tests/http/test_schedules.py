@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -54,7 +54,8 @@ def test_one_is_made_and_shown_with_its_next_times(host: Served, name: str) -> N
     assert (found["cron"], found["tz"], found["input"], found["jitter_s"]) == (*LATER.values(), {"n": 1}, 60)
     assert len(found["upcoming"]) == 5
     assert all(each.endswith(":30:00Z") for each in found["upcoming"])
-    assert found["upcoming"][0] <= found["next_at"]
+    first, at = (datetime.fromisoformat(each) for each in (found["upcoming"][0], found["next_at"]))
+    assert first <= at
     listed = host.admin.get(SCHEDULES, params={"function": "hello", "state": "active"}).json()
     assert name in [each["name"] for each in listed["schedules"]]
     create(host, name, **LATER, input={"n": 1}, jitter=60)

@@ -257,8 +257,8 @@ class Queueing(Scenario):
         }
 
     def _now(self, queue: str) -> float:
-        """By the database's clock, and never before the last start."""
-        return max([self.database.now(), *self._starts[queue,][-1:]])
+        """By the database's clock, and never before the last decision: the clock may jump back."""
+        return max(self.database.now(), self.database.queue(queue).decided_at)
 
     def _waits(self, row: Workflow) -> bool:
         return row.owner is None and row.claimable_at is not None and row.claimable_at <= self.database.now()

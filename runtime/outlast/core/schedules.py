@@ -275,6 +275,6 @@ def check_schedule(arguments: Mapping[str, Any]) -> None:
 def count_ticks(row: Mapping[str, Any]) -> dict[str, Any]:
     """What a backfill comes to, of what `outlast.backfill_schedule` returns. Raises BadTimetable."""
     timetable = timetable_of(row["cron"], row["tz"], row["every_s"], row["at"])
-    span = times_within(timetable, row["from"], row["to"], SHOWN_MAX)
+    span = times_within(timetable, row["begins"], row["ends"], SHOWN_MAX)
     newest = json.dumps([each.strftime("%Y-%m-%dT%H:%M:%SZ") for each in span.newest])
     return {"count": span.count, "newest": newest, "dry_run": row["dry"]}
