@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -82,8 +83,13 @@ class Project:
 def project(tmp_path: Path) -> Iterator[Project]:
     folder = tmp_path / "functions"
     folder.mkdir()
-    before = set(sys.modules)
+    before = _modules()
     yield Project(folder)
-    for name in set(sys.modules) - before:
-        if name.partition(".")[0] == "functions":
-            del sys.modules[name]
+    for name in _modules():
+        del sys.modules[name]
+    sys.modules.update(before)
+
+
+def _modules() -> dict[str, ModuleType]:
+    """Those of functions, of this test's project or of others."""
+    return {name: module for name, module in sys.modules.items() if name.partition(".")[0] == "functions"}

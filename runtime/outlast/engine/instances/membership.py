@@ -199,7 +199,9 @@ class Membership:
                 await self._beat()
             await self._release_returned()
             await self._declare()
-            if self._claiming and monotonic() >= self._claim_at:
+            # Who was woken for a queue alone leaves the rest to its time.
+            decides = monotonic() >= self._decide_at
+            if self._claiming and (monotonic() >= self._claim_at or not decides):
                 self._claim_at = monotonic() + self._tick_s()
                 if await self._claim():
                     self._claim_at = 0.0
