@@ -124,7 +124,8 @@ class Starts:
             # What waits takes no memory here.
             if self._journal.full:
                 raise Overloaded("this instance has more to write than it can")
-            if new.queue in self._full_queues:
+            # Where calls come in one at a time it is counted then.
+            if new.queue in self._full_queues and not new.door:
                 raise QueueFull(f"queue {new.queue!r} is full: as many wait as may (max_backlog)")
             return
         # A child is never turned away for want of room: its parent takes some and waits for it.
