@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,10 @@ import psycopg
 import pytest
 
 from tests.hosts import LIMIT_S, SECRET, Host, Hosts, ask, until
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("curl") is None, reason="SKIPPED LOUDLY: curl is not here, which the page calls with"
+)
 
 PAGE = (Path(__file__).parents[2] / "docs" / "schedules.md").read_text("utf-8")
 
