@@ -13,8 +13,14 @@ def application(instance: str | None) -> str:
     return f"outlast/{instance}"[:63]
 
 
+QUEUED = ("load/lanes:", "load/alone:", "load/paced:")
+"""What a decision of their queue makes ready, before any of them begins."""
+
+
 def kind_of(change: Row) -> str | None:
     """Which of the engine's changes of a workflow's row this is; None for one that must not be."""
+    if change["change"] == "INSERT" and change["owner"] is None:
+        return "enqueue" if (change["epoch"], change["status"]) == (0, "ENQUEUED") else None
     if change["change"] != "UPDATE":
         lawful = change["change"] == "INSERT" and change["epoch"] == 1 and change["status"] == "PENDING"
         return "start" if lawful and change["app"] == application(change["owner"]) else None
@@ -31,6 +37,9 @@ def kind_of(change: Row) -> str | None:
         return "cancel" if raised == 1 else None
     if raised == 1:
         return "recover" if before is not None and app != application(before) else None
+    ready = (before, raised, change["status"]) == (None, 0, change["old_status"])
+    if ready and change["workflow_id"].startswith(QUEUED):
+        return "ready"
     if raised or before is None or app != application(before):
         return None  # by who doesn't own it
     return "give back" if change["status"] == "PENDING" else "end"
