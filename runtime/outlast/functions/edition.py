@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 from outlast.functions.blame import blame
-from outlast.functions.conflicts import refuse_conflicts
 from outlast.functions.declared import NOTHING, Declarations, Declared
 from outlast.functions.folder import ROOT, Folder, Source, Unit, show_path
 from outlast.functions.imports import Outline, dependencies, outline_of
 from outlast.functions.modules import Node, Shelf
-from outlast.functions.refusals import refuse_bad_schedules
+from outlast.functions.refusals import refuse_bad_schedules, refuse_conflicting_queues
 from outlast.functions.routes import FunctionFile, Routes, list_served
 from outlast.functions.serving import NothingServed, offer_of
 from outlast.sdk.environment import Own
@@ -41,7 +40,7 @@ def make_edition(folder: Folder, former: Edition, shelf: Shelf) -> Edition:
     nodes = _nodes(folder, former.nodes, owns, shelf)
     shelf.replace(nodes)
     units = sorted(folder.functions.items())
-    files = refuse_conflicts((_file(folder, unit, nodes, owns) for _, unit in units), folder.root)
+    files = refuse_conflicting_queues((_file(folder, unit, nodes, owns) for _, unit in units), folder.root)
     files = refuse_bad_schedules(files, folder.root)
     for node in nodes.values():
         node.forget_failure()

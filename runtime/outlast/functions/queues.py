@@ -9,7 +9,7 @@ from outlast.sdk.definitions import WorkflowDefinition
 
 
 def declared_queues(workflows: Mapping[str, WorkflowDefinition]) -> dict[str, DeclaredQueue]:
-    """By name. Files that disagree about one are broken: see conflicts.py."""
+    """By name. Files that disagree about one are broken: see refusals.py."""
     found: dict[str, DeclaredQueue] = {}
     for function, workflow in workflows.items():
         queue = workflow.queue
