@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from threading import Lock
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from outlast.core.emissions import Emission
 
@@ -23,6 +23,14 @@ class Heard(NamedTuple):
 
     dropped: int
     emissions: deque[Emission]
+
+
+class Hears(Protocol):
+    """Takes what is emitted, and doesn't wait."""
+
+    def put(self, emission: Emission) -> None:
+        """Take one. Only under the lock."""
+        ...
 
 
 class Emissions:
@@ -48,7 +56,7 @@ class Emissions:
                 if not left:
                     del self._listeners[workflow_id]
 
-    def of(self, workflow_id: str) -> list[Listener] | None:
+    def of(self, workflow_id: str) -> Sequence[Hears] | None:
         """Those of one workflow. Only under the lock."""
         return self._listeners.get(workflow_id)
 
