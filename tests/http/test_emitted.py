@@ -131,3 +131,15 @@ def test_another_instance_tells_records_alone(start_host: Start) -> None:
         runs.open(key)
         assert kinds(list(there)) == [("event", "3"), ("end", None)]
         assert emitted(list(here))[-2:] == [{"odd\nname": "é"}, None]
+
+
+def test_values_stand_where_they_were_said_among_the_records(host: Served) -> None:
+    """Each one after all that was recorded before it, and before the record of its own step."""
+    key = fresh_key()
+    with following(host, "emitting/in_order", key, {"key": key, "steps": 100}) as events:
+        told = [each for each in events if each.kind in ("emitted", "step", "event")]
+    assert [each.data.get("step_id", each.data.get("event")) for each in told] == [
+        *(str(number) for number in range(1, 101) for _ in range(2)),
+        "last",
+    ]
+    assert [each.kind for each in told] == [*("emitted", "step") * 100, "event"]

@@ -46,7 +46,6 @@ def follow_stream(remote: Remote, path: str, params: Mapping[str, Any]) -> Itera
                     if sent.kind == "error":
                         _check_passing(sent.data)
                         break
-                    # guard: stream-from-its-start
                     last = number or last
                     yield sent
                     if sent.kind == "end":

@@ -69,3 +69,17 @@ async def much(key: str, values: int, text: str) -> int:
 @workflow
 async def flooding(key: str = "x", values: int = 1, size: int = 10) -> int:
     return await much(key, values, "x" * size)
+
+
+@step
+async def said(number: int) -> int:
+    emit(number)
+    return number
+
+
+@workflow
+async def in_order(key: str = "x", steps: int = 1) -> int:
+    for number in range(steps):
+        await said(number)
+    await publish("last", steps)
+    return steps

@@ -60,7 +60,7 @@ class Emitted:
             dropped, self._dropped = self._dropped, 0
             await send_event(self._send, "dropped", document({"count": dropped}))
         told = False
-        # guard: emitted-after-its-record
+        # guard: emitted-out-of-order without 2
         while self._waiting and self._waiting[0].after < before:
             told = True
             await send_event(self._send, "emitted", _document(self._waiting.popleft()))
