@@ -226,6 +226,6 @@ def test_what_steps_emit(outlast: Outlast) -> None:
         ("1", "counts", 1, {"attempt": 1}),
         ("1", "counts", 2, {"attempt": 2}),
     ]
-    outlast.crash_everywhere(counting)
+    _ = outlast.crash_everywhere(counting)
     answer = outlast.call(counting, headers={"accept": "text/event-stream"})
     assert [each.event for each in answer.events].count("emitted") == 2
