@@ -11,6 +11,7 @@ PUBLISH = "publish"
 START = "start"
 RESULT = "result"
 TIMER = "timer"
+EVENT = "event"
 
-WAITS = frozenset({SLEEP, RECEIVE, TIMER})
+WAITS = frozenset({SLEEP, RECEIVE, TIMER, EVENT})
 """Kinds that hold no resources while they wait: a workflow with only such calls open is suspended."""

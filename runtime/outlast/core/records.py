@@ -272,6 +272,29 @@ class Message(NamedTuple):
     body: str
 
 
+class EventQuery(NamedTuple):
+    """Which published events of a workflow are looked for: those of a name after a number, or the newest."""
+
+    workflow_id: str
+    event: str
+    after: int
+    newest: bool = False
+
+
+class PublishedEvent(NamedTuple):
+    """One of them: its number among the workflow's records, and its value as JSON text."""
+
+    number: int
+    value: str
+
+
+class EventsFound(NamedTuple):
+    """What a look found, in order. `ended`: the workflow has ended, and these are the last ones."""
+
+    events: list[PublishedEvent]
+    ended: bool
+
+
 class InboxQuery(NamedTuple):
     """A workflow's messages of one topic beyond number `after`; `seen` is its `mail` at the last look."""
 

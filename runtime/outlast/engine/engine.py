@@ -29,6 +29,7 @@ from outlast.engine.options import EngineOptions
 from outlast.engine.starts import Starts
 from outlast.engine.waits.emissions import Emissions
 from outlast.engine.waits.ends import Waits
+from outlast.engine.waits.events import EventReading
 from outlast.engine.waits.messages import Delivery
 from outlast.sdk.clients import MakeClients
 
@@ -60,6 +61,7 @@ class Engine:
         self._workflows = store.workflows
         self._delivery = Delivery(store.messages, self._due, observe)
         self.emissions = Emissions()
+        self._events = EventReading(store.workflows, observe)
         services = Services(
             journal=self._journal,
             lease=self._lease,
@@ -72,6 +74,7 @@ class Engine:
             left_queue=lambda: self._queued(self.clock.now_s()),
             delivery=self._delivery,
             emissions=self.emissions,
+            events=self._events,
             moment_s=options.moment_s,
             replay_arguments=options.replay_arguments,
             watch_bodies=options.watch_bodies,
@@ -152,6 +155,7 @@ class Engine:
             self._journal.watching,
             *self._waits.loops,
             self._delivery.loop,
+            self._events.loop,
             self._consumer.loop,
             self._ticker.loop,
         )
@@ -197,6 +201,7 @@ class Engine:
                 pass  # its lease is ended below, which gives them back too
         self._waits.fail_all(gone)
         await self._delivery.loop.close()
+        await self._events.loop.close()
         await self._journal.close(2.0)
         await self._membership.leave()
         await self._waits.close(gone)

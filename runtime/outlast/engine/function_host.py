@@ -9,7 +9,9 @@ from concurrent.futures import Future
 from itertools import count
 from typing import Any
 
-from outlast.core.errors import ScheduleNotFound, UsageError, WorkflowNotFound
+from outlast.core.clock import monotonic
+from outlast.core.errors import ScheduleNotFound, ShuttingDown, UsageError, WorkflowNotFound
+from outlast.core.events import Taken
 from outlast.core.failures import globals_of
 from outlast.core.names import workflow_id_of
 from outlast.core.observations import CallUnawaited
@@ -33,11 +35,13 @@ from outlast.engine.executor import Executor
 from outlast.engine.new_workflows import new_workflow
 from outlast.engine.operations.transactions import conflict_pause
 from outlast.engine.starts import Starts
+from outlast.engine.waits.events import Cursor
 from outlast.engine.waits.results import result_of
 from outlast.sdk.context import current_caller, known_context
 from outlast.sdk.definitions import TransactionDefinition, WorkflowDefinition
 from outlast.sdk.operations import Args, Kwargs
 from outlast.sdk.queues import Queue
+from outlast.sdk.running import NextEvent
 
 
 class FunctionHost:
@@ -136,6 +140,23 @@ class FunctionHost:
         assert state is not None
         workflow = self._catalog.workflow(state.function)
         return result_of(state, {} if workflow is None else globals_of(workflow.fn))
+
+    def events_of(self, workflow_id: str, event: str, *, newest: bool) -> NextEvent:
+        """See `sdk.running.Host`."""
+        cursor = Cursor(workflow_id, event, 0, newest=newest)
+
+        async def next_event(timeout_s: float | None = None) -> Taken:
+            self._entrance.check()
+            ends_at = None if timeout_s is None else monotonic() + timeout_s
+            # guard: step-that-reads-works
+            with self._executor.awaiting_here():
+                return await self._services.events.next(cursor, ends_at, self._check_open)
+
+        return next_event
+
+    def _check_open(self) -> None:
+        if self._entrance.stopping:
+            raise ShuttingDown("this instance shuts down: read on elsewhere")
 
     async def send(self, workflow_id: str, body: str, topic: str, key: str | None) -> int:
         """See `sdk.running.Host`."""

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from outlast.core import kinds
 from outlast.core.arguments import fingerprint_of_call, fingerprint_of_text
-from outlast.core.events import event_record_name
+from outlast.core.events import event_record_name, taking_name
 from outlast.core.messages import receive_name
 from outlast.core.placement import USUAL, Placement
 from outlast.sdk.definitions import StepDefinition, TransactionDefinition, WorkflowDefinition
@@ -156,6 +156,24 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class TakeEvent:
+    """Wait for the next event of a workflow after a number, or for the `newest` one."""
+
+    kind: ClassVar[str] = kinds.EVENT
+    fingerprint: ClassVar[None] = None
+    workflow_id: str
+    event: str
+    after: int
+    newest: bool
+    timeout_s: float | None
+
+    @property
+    def name(self) -> str:
+        """What its record is called."""
+        return taking_name(self.event, self.workflow_id)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Timer:
     """Call back at a time of the body's loop, in Unix seconds. asyncio asks for these, not the SDK."""
 
@@ -165,4 +183,4 @@ class Timer:
     when_s: float
 
 
-Operation = Step | Transaction | Sleep | Receive | Send | Publish | Start | Result | Timer
+Operation = Step | Transaction | Sleep | Receive | Send | Publish | Start | Result | TakeEvent | Timer

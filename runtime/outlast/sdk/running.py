@@ -11,6 +11,7 @@ from threading import get_ident
 from typing import Any, Protocol
 
 from outlast.core.errors import UsageError
+from outlast.core.events import Taken
 from outlast.core.placement import USUAL, Placement
 from outlast.core.verbs import Verb
 from outlast.sdk.definitions import TransactionDefinition, WorkflowDefinition
@@ -42,6 +43,14 @@ class Body(Protocol):
         ...
 
 
+class NextEvent(Protocol):
+    """A reader of events."""
+
+    async def __call__(self, timeout_s: float | None = None) -> Taken:
+        """The next one, that the workflow has ended, or that none came in time. Raises WorkflowNotFound."""
+        ...
+
+
 class Host(Protocol):
     """What handlers, ASGI apps and steps reach of the engine."""
 
@@ -58,6 +67,10 @@ class Host(Protocol):
 
     async def result(self, workflow_id: str) -> Any:
         """What the workflow returned. Raises WorkflowError."""
+        ...
+
+    def events_of(self, workflow_id: str, event: str, *, newest: bool) -> NextEvent:
+        """What gives the events of one name, or the newest one, one after the other."""
         ...
 
     async def send(self, workflow_id: str, body: str, topic: str, key: str | None) -> int:

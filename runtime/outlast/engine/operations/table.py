@@ -18,6 +18,7 @@ from outlast.engine.operations import (
     sleeping,
     starting,
     steps,
+    taking,
     transactions,
 )
 from outlast.engine.operations.failures import failure
@@ -38,6 +39,7 @@ _WAYS = {
     kinds.PUBLISH: _Way(publishing.begin, plain.nothing),
     kinds.SEND: _Way(sending.begin, plain.value),
     kinds.START: _Way(starting.begin, plain.value),
+    kinds.EVENT: _Way(taking.begin, taking.value),
     kinds.RESULT: _Way(awaiting.begin, plain.value),
 }
 
