@@ -12,6 +12,8 @@ START = "start"
 RESULT = "result"
 TIMER = "timer"
 EVENT = "event"
+CANCEL = "cancel"
+WAIT_ANY = "wait_any"
 
-WAITS = frozenset({SLEEP, RECEIVE, TIMER, EVENT})
+WAITS = frozenset({SLEEP, RECEIVE, TIMER})
 """Kinds that hold no resources while they wait: a workflow with only such calls open is suspended."""

@@ -57,7 +57,7 @@ class Engine:
         self._step_threads = ThreadPoolExecutor(options.threads_max, "outlast-step")
         self._body_threads = ThreadPoolExecutor(options.threads_max, "outlast-workflow")
         self._lease = Lease(options.lease_ttl_s)
-        self._journal = Journal(store.journal, observe, depth_max=options.journal_depth_max)
+        self._journal = Journal(store.journal, observe, self._due, depth_max=options.journal_depth_max)
         self._workflows = store.workflows
         self._delivery = Delivery(store.messages, self._due, observe)
         self.emissions = Emissions()
@@ -108,6 +108,7 @@ class Engine:
             services,
             store.schedules,
             self._schedules_changed,
+            self.cancel,
         )
         pace = Pace(
             options.tick_s, options.claim_batch, options.workflows_max, options.suspect_after, self._allowance
@@ -122,6 +123,7 @@ class Engine:
             self.clock,
             lambda: set(self.starts.under_way),
             self._delivery.arrived,
+            self._delivery.untold,
             self.starts.learn_full_queues,
             store.queues,
             observe,
@@ -182,6 +184,7 @@ class Engine:
         await self._ticker.loop.close(LAST_ROUND_S)
         gone = ShuttingDown("this instance shuts down; the workflow goes on elsewhere")
         self._waits.fail_elsewhere(gone)
+        self._events.refuse(gone)
         if self.starts.under_way:
             await asyncio.wait(list(self.starts.under_way.values()), timeout=2.0)
         for execution in list(self._executor.live.values()):
@@ -262,6 +265,9 @@ class Engine:
         execution = self._executor.live.get(workflow_id)
         if cancelled and execution is not None:
             execution.stop(LeaseLost("the workflow was cancelled"))
+        if cancelled:
+            self._membership.look_at_owned()  # what it has started is cancelled too
+            self._delivery.untold()
         return cancelled
 
     def runs_here(self, workflow_id: str) -> bool:

@@ -156,16 +156,49 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class WaitAny:
+    """Wait for the first of these workflows to end; its id, None if none has ended within `timeout_s`."""
+
+    kind: ClassVar[str] = kinds.WAIT_ANY
+    workflow_ids: tuple[str, ...]
+    timeout_s: float | None
+
+    @property
+    def name(self) -> str:
+        """What its record is called."""
+        return f"first of {len(self.workflow_ids)} workflows"
+
+    @property
+    def fingerprint(self) -> int | None:
+        """Of the ids, where that can be had cheaply."""
+        return fingerprint_of_text("\n".join(self.workflow_ids))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cancel:
+    """Cancel another workflow, if it has not ended."""
+
+    kind: ClassVar[str] = kinds.CANCEL
+    fingerprint: ClassVar[None] = None
+    workflow_id: str
+
+    @property
+    def name(self) -> str:
+        """What its record is called."""
+        return f"cancel {self.workflow_id}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class TakeEvent:
-    """Wait for the next event of a workflow after a number, or for the `newest` one."""
+    """Take the next event of a workflow after a number, or the `newest` one; see core.events.Taken."""
 
     kind: ClassVar[str] = kinds.EVENT
     fingerprint: ClassVar[None] = None
     workflow_id: str
     event: str
-    after: int
-    newest: bool
-    timeout_s: float | None
+    after: int = 0
+    newest: bool = False
+    timeout_s: float | None = None
 
     @property
     def name(self) -> str:
@@ -183,4 +216,17 @@ class Timer:
     when_s: float
 
 
-Operation = Step | Transaction | Sleep | Receive | Send | Publish | Start | Result | TakeEvent | Timer
+Operation = (
+    Step
+    | Transaction
+    | Sleep
+    | Receive
+    | Send
+    | Publish
+    | Start
+    | Result
+    | WaitAny
+    | Cancel
+    | TakeEvent
+    | Timer
+)

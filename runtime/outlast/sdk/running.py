@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
@@ -69,8 +69,16 @@ class Host(Protocol):
         """What the workflow returned. Raises WorkflowError."""
         ...
 
-    def events_of(self, workflow_id: str, event: str, *, newest: bool) -> NextEvent:
-        """What gives the events of one name, or the newest one, one after the other."""
+    def events_of(self, workflow_id: str, event: str, after: int = 0, *, newest: bool = False) -> NextEvent:
+        """What gives the events of one name after a number, one after the other, or the newest one."""
+        ...
+
+    async def first_ended(self, workflow_ids: Sequence[str], timeout_s: float | None) -> str | None:
+        """The first of these that has ended; None if none has within `timeout_s`. Raises WorkflowNotFound."""
+        ...
+
+    async def cancel(self, workflow_id: str) -> None:
+        """Cancel a workflow, if it has not ended."""
         ...
 
     async def send(self, workflow_id: str, body: str, topic: str, key: str | None) -> int:

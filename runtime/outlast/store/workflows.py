@@ -117,14 +117,11 @@ class PostgresWorkflows:
             events_of_one = found.setdefault(place, EventsFound([], row["ended"])).events
             if row["number"] is not None:
                 events_of_one.append(PublishedEvent(row["number"], row["value"]))
-        last = max(found, default=None)
-        return {
-            place: each._replace(ended=False)
+        for place, each in found.items():
             # guard: stream-ends-early
-            if len(each.events) == EVENTS_MAX or (cut and place == last)
-            else each
-            for place, each in found.items()
-        }, cut
+            if len(each.events) == EVENTS_MAX or (cut and place == len(found) - 1):
+                found[place] = each._replace(ended=False)
+        return found, cut
 
     async def cancel(self, workflow_id: str) -> bool:
         """See WorkflowStore."""

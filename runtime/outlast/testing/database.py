@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from outlast.core.records import NewWorkflow
-from outlast.core.status import Status
+from outlast.core.events import event_of
+from outlast.core.records import NewWorkflow, Wait
+from outlast.core.status import LIVE, Status
 from outlast.testing.rows import (
     Blocked,
     Instance,
@@ -36,6 +37,10 @@ class Database:
         self.records: dict[tuple[str, str], Record] = {}
         self.instances: dict[str, Instance] = {}
         self.letters: list[Letter] = []
+        self.waits: set[tuple[str, str]] = set()
+        """Who left the memory for whose end: the workflow that is waited for, and the one that waits."""
+        self.event_waits: set[tuple[str, str, str]] = set()
+        """Who left the memory for which event: its workflow, its name, and the workflow that waits."""
         self.effects: list[Any] = []
         self.queues: dict[str, QueueRow] = {}
         self.limit_uses: dict[str, dict[tuple[str, int, str], float]] = {}
@@ -70,6 +75,7 @@ class Database:
         """A row that waits to be claimed."""
         now = self.now()
         row = Workflow(new, None, nonce, now, now, Status.ENQUEUED, 0, claimable_at=now + new.delay_s)
+        row.detached = new.detached
         self.workflows[new.workflow_id] = row
         if new.queue is not None:
             self.queue(new.queue)
@@ -91,6 +97,97 @@ class Database:
                 row.output = json.dumps(json.loads(batch.output)[row.batch_place - 1])
             row.epoch += 1
             row.updated_at = self.now()
+        self.tell_ends()
+
+    # --- ends ---------------------------------------------------------------------------------------------
+
+    def may_start(self, new: NewWorkflow) -> bool:
+        """Whether whoever starts it lives: see `start.sql`."""
+        parent = None if new.parent is None else self.workflows.get(new.parent)
+        # guard: children-of-the-cancelled-in-memory = return True
+        return new.parent is None or (parent is not None and parent.status == Status.PENDING)
+
+    def begin_waits(self, waiter: str, targets: Iterable[str]) -> bool:
+        """`outlast.begin_waits` for one; whether it is claimable at once."""
+        ready = False
+        for target in (self.attached.get(each, (each, None))[0] for each in targets):
+            row = self.workflows.get(target)
+            if row is None or row.status not in LIVE:
+                ready = True
+            else:
+                self.waits.add((target, waiter))
+        if ready:
+            self.workflows[waiter].claimable_at = self.now()
+        return ready
+
+    def begin_event_waits(self, waiter: str, waits: Iterable[Wait]) -> bool:
+        """`outlast.begin_event_waits` for one; whether it is claimable at once."""
+        ready, noted = False, set()
+        for wait in waits:
+            target = self.attached.get(wait.target, (wait.target, None))[0]
+            row = self.workflows.get(target)
+            # guard: waits-for-what-is-published-in-memory without 3
+            if row is None or row.status not in LIVE or any(
+                order > wait.after for order in self._published(target, wait.event)
+            ):  # fmt: skip
+                ready = True
+            noted.add((target, wait.event, waiter))
+        if ready:
+            self.workflows[waiter].claimable_at = self.now()
+        else:
+            self.event_waits |= noted
+        return ready
+
+    def _published(self, workflow_id: str, event: str) -> Iterator[int]:
+        for (owner, _), record in self.records.items():
+            of_it = owner == workflow_id and event_of(record.step.name, record.step.kind) == event
+            if of_it and record.step.completion_order is not None:
+                yield record.step.completion_order
+
+    def tell_events(self, workflow_id: str, event: str) -> bool:
+        """`outlast.tell_events` for one; whether anybody was woken."""
+        over = {wait for wait in self.event_waits if wait[:2] == (workflow_id, event)}
+        self.event_waits -= over
+        # guard: events-told-to-nobody-in-memory = woken = []
+        woken = [self._wake(waiter) for _, _, waiter in sorted(over)]
+        return any(woken)
+
+    def _wake(self, waiter: str) -> bool:
+        row = self.workflows.get(waiter)
+        if row is None or row.owner is not None or not row.awaits or (row.claimable_at or 0) <= self.now():
+            return False
+        row.claimable_at = self.now()
+        return True
+
+    def tell_ends(self) -> int:
+        """`outlast.tell_untold`: all that have ended. How many were woken."""
+        woken = 0
+        while untold := [
+            each for each, row in self.workflows.items() if row.untold and row.status not in LIVE
+        ]:
+            for workflow_id in untold:
+                self.workflows[workflow_id].untold = False
+                if self.workflows[workflow_id].status == Status.CANCELLED:
+                    self._cancel_children(workflow_id)
+        over = {wait for wait in self.waits if self._is_over(wait[0])}
+        for _, waiter in sorted(over):
+            woken += self._wake(waiter)
+        self.waits -= over
+        return woken
+
+    def _is_over(self, target: str) -> bool:
+        return target not in self.workflows or self.workflows[target].status not in LIVE
+
+    def _cancel_children(self, parent: str) -> None:
+        for row in self.workflows.values():
+            if row.new.parent == parent and row.status in LIVE and not row.detached:
+                self.end_cancelled(row)
+
+    def end_cancelled(self, row: Workflow) -> None:
+        """What a cancel does to a row."""
+        row.status, row.owner, row.claimable_at = Status.CANCELLED, None, None
+        row.error, row.updated_at = '{"code":"workflow_cancelled"}', self.now()
+        row.epoch += 1
 
     # --- sessions and locks -------------------------------------------------------------------------------
 

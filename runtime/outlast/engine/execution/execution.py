@@ -28,6 +28,7 @@ from outlast.engine.execution.pace import Pace
 from outlast.engine.execution.recording import Recording
 from outlast.engine.execution.services import Services
 from outlast.engine.execution.waiting import Waiting
+from outlast.engine.waits.events import Cursor
 from outlast.engine.waits.messages import Inbox
 from outlast.sdk.context import Context as FunctionContext
 from outlast.sdk.definitions import WorkflowDefinition
@@ -81,6 +82,8 @@ class Execution:
         """Those of them that wait, and hold nothing."""
         self.inboxes: dict[str, Inbox] = {}
         """Of messages, by topic."""
+        self.cursors: dict[tuple[str, str, int], Cursor] = {}
+        """In events of other workflows, by id, name and the number of the last one that was taken."""
         self.received = last_received(claimed.history)
         self.refused: dict[int, InvalidInput | InvalidJson] = {}
         """Of a batch: inputs that are none for the function, by place from 1."""
@@ -91,9 +94,9 @@ class Execution:
         self.published_ahead = 0
         self.leave_timer: asyncio.TimerHandle | None = None
         """Until it looks whether it can leave the memory."""
+        self.at_rest_since = 0.0
+        """By the clock of its loop, where it may leave."""
         self.draining = False
-        self.activity = 0
-        """Completions that were handed over."""
         self._operations = operations
         self._history = History(claimed.history)
         self._live = False
@@ -374,7 +377,6 @@ class Execution:
             self.recording.now_s = record.at_s
         if call is None:
             return
-        self.activity += 1
         self._pace.rested()
         if write is not None:
             self._handed = write

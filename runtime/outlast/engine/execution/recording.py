@@ -54,6 +54,11 @@ class Recording:
         write = self._last_write
         return write is not None and write.done() and not write.cancelled() and write.exception() is None
 
+    @property
+    def last_write(self) -> asyncio.Future[bool] | None:
+        """Its last write."""
+        return self._last_write
+
     def end(self) -> None:
         """Begin nothing more, and refer to nothing that refers back."""
         self._over = True

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from outlast.core.background import Loop
 from outlast.core.clock import monotonic
-from outlast.core.errors import WorkflowNotFound
+from outlast.core.errors import OutlastError, WorkflowNotFound
 from outlast.core.events import Taken
 from outlast.core.observations import Observer
 from outlast.core.ports import WorkflowStore
 from outlast.core.records import EventQuery, EventsFound, PublishedEvent
 from outlast.engine.waits.arrivals import Arrival
 
+T = TypeVar("T")
+
 POLL_MIN_S = 0.02
 POLL_MAX_S = 0.2
+WAIT_S = 3600.0
 
 
 class Cursor:
@@ -29,17 +33,10 @@ class Cursor:
         self.event = event
         self.after = after
         self.arrival = Arrival()
-        self.looked = False
-        """Whether it is known what there was a moment ago."""
         self._newest = newest
         self._ahead: deque[PublishedEvent] = deque()
         self._ended = False
         self._missing = False
-
-    @property
-    def empty(self) -> bool:
-        """Whether it is known that there is nothing to take, and that something may come."""
-        return self.looked and not self.ready
 
     @property
     def ready(self) -> bool:
@@ -62,9 +59,6 @@ class Cursor:
 
     def put(self, found: EventsFound | None) -> None:
         """Know what a look found; None: there is no such workflow."""
-        if self.ready:
-            return
-        self.looked = True
         self._missing = found is None
         if found is not None:
             self._ahead.extend(found.events)
@@ -81,6 +75,7 @@ class EventReading:
         self._watched: Counter[Cursor] = Counter()
         self._workflows: Counter[str] = Counter()
         self._asked: list[asyncio.Future[None]] = []
+        self._refusal: OutlastError | None = None
         self._pause_s = POLL_MIN_S
         self.loop = Loop("events", self._read, observe)
 
@@ -92,10 +87,8 @@ class EventReading:
         try:
             yield
         finally:
-            for counted, key in ((self._watched, cursor), (self._workflows, cursor.workflow_id)):
-                counted[key] -= 1
-                if not counted[key]:
-                    del counted[key]
+            _uncount(self._watched, cursor)
+            _uncount(self._workflows, cursor.workflow_id)
 
     def waits_for(self, workflow_id: str) -> bool:
         """Whether anybody here waits for events of this workflow."""
@@ -106,33 +99,41 @@ class EventReading:
         self._pause_s = POLL_MIN_S
         self.loop.wake()
 
-    async def look(self) -> None:
-        """Wait for a look for all watched cursors that begins after this call."""
-        asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._asked.append(asked)
-        self.look_soon()
-        await asked
+    def refuse(self, reason: OutlastError) -> None:
+        """Tell who waits, now and from now on, `reason`."""
+        self._refusal = reason
+        for cursor in self._watched:
+            cursor.arrival.tell()
 
-    async def next(
-        self, cursor: Cursor, ends_at: float | None, check: Callable[[], None], wait_s: float = POLL_MAX_S
-    ) -> Taken:
-        """Take the next event, wait for it until `ends_at` (`monotonic`) at most.
+    async def next(self, cursor: Cursor, ends_at: float | None) -> Taken:
+        """The next event; wait for it until `ends_at` (`monotonic`) at most.
 
-        `check` is asked now and then whether to go on. Raises what it raises, WorkflowNotFound.
+        Raises WorkflowNotFound, and what `refuse` was given.
         """
         if not cursor.ready:
             with self.watching(cursor):
                 late = False
-                await self.look()
+                await self._asked_look()
                 while not cursor.ready and not late:
-                    check()
-                    left_s = wait_s if ends_at is None else ends_at - monotonic()
-                    # A look that begins after the time is over decides.
+                    left_s = WAIT_S if ends_at is None else ends_at - monotonic()
                     if late := left_s <= 0:
-                        await self.look()
+                        await self._asked_look()  # one that begins after the time is over decides
                     else:
-                        await cursor.arrival.wait(min(left_s, wait_s))
+                        await cursor.arrival.wait(min(left_s, WAIT_S))
+                        self._check()
         return cursor.take() if cursor.ready else Taken(None)
+
+    def _check(self) -> None:
+        if self._refusal is not None:
+            raise self._refusal
+
+    async def _asked_look(self) -> None:
+        """Wait for a look for all watched cursors that begins after this call."""
+        self._check()
+        asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._asked.append(asked)
+        self.look_soon()
+        await asked
 
     async def _read(self) -> float | None:
         asked, self._asked = self._asked, []
@@ -158,3 +159,9 @@ class EventReading:
                 else:
                     left.append(cursor)
             cursors = left
+
+
+def _uncount(counted: Counter[T], key: T) -> None:
+    counted[key] -= 1
+    if not counted[key]:
+        del counted[key]
