@@ -15,12 +15,24 @@ from outlast.engine.execution.calls import PendingCall
 from outlast.engine.execution.completions import Completion, Completions
 from outlast.engine.execution.recording import Recording
 from outlast.engine.operations import leaving
+from outlast.engine.waits.events import Cursor
+from outlast.testing.database import Database
 from outlast.testing.rows import Workflow
 from outlast.testing.statements.journal import JournalStatements
+from outlast.testing.statements.workflows import WorkflowStatements
 from tests.mutants.marks import marks, without
 from tests.mutants.mutant import PACKAGE
 from tests.simulation.network import MISHAPS, Weather
-from tests.simulation.plans import AT_CYCLES, Plan, calm_plan, mail_plan, plan_of, random_plan, sweep
+from tests.simulation.plans import (
+    AT_CYCLES,
+    Plan,
+    calm_plan,
+    event_plan,
+    mail_plan,
+    plan_of,
+    random_plan,
+    sweep,
+)
 from tests.simulation.programs import Node, a_program
 from tests.simulation.scenario import simulate
 
@@ -83,6 +95,13 @@ def test_no_message_is_lost_or_received_twice(first: int) -> None:
         assert not outcome.violations, f"schedule {outcome.plan.name}"
 
 
+@pytest.mark.parametrize("first", range(0, 3 * CHUNK, CHUNK))
+def test_no_event_is_missed_or_taken_twice(first: int) -> None:
+    for seed in range(first, first + CHUNK):
+        outcome = simulate(event_plan(seed))
+        assert not outcome.violations, f"schedule {outcome.plan.name}"
+
+
 @pytest.mark.parametrize("program", PROGRAMS)
 @pytest.mark.parametrize("kind", AT_CYCLES)
 def test_one_fault_at_each_cycle(program: str, kind: str) -> None:
@@ -120,7 +139,7 @@ def test_a_seed_gives_the_same_run_again() -> None:
 
 
 def test_a_name_gives_the_plan_again() -> None:
-    plans = [random_plan(7), mail_plan(7), calm_plan(8), *sweep(9, 3, 1)]
+    plans = [random_plan(7), mail_plan(7), event_plan(7), calm_plan(8), *sweep(9, 3, 1)]
     assert [plan_of(each.name) for each in plans] == plans
 
 
@@ -171,6 +190,41 @@ def test_it_finds_a_wake_up_that_is_lost_at_the_suspension(monkeypatch: pytest.M
 def test_it_finds_messages_that_are_received_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(execution, "last_received", lambda _: {})
     assert found_by_schedules(plan=mail_plan)
+
+
+def test_it_finds_events_that_wake_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Database, "tell_events", lambda *_: False)
+    assert found_by_schedules(plan=event_plan)
+
+
+def test_it_finds_waits_for_what_has_been_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An event that came between the last look and the suspension."""
+    monkeypatch.setattr(Database, "_published", lambda *_: iter(()))
+    assert found_by_schedules(plan=event_plan)
+
+
+def test_it_finds_events_that_are_taken_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    put = Cursor.put
+
+    def again(cursor: Cursor, found: Any) -> None:
+        put(cursor, found)
+        if cursor._ahead and cursor.after:
+            cursor._ahead.appendleft(cursor._ahead[0])
+
+    monkeypatch.setattr(Cursor, "put", again)
+    assert found_by_schedules(plan=event_plan)
+
+
+def test_it_finds_streams_that_end_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The status of a later moment than the events."""
+    published = WorkflowStatements.published
+
+    def early(statements: WorkflowStatements, queries: Any) -> Any:
+        found, cut = published(statements, queries)
+        return {place: each._replace(ended=not each.events) for place, each in found.items()}, cut
+
+    monkeypatch.setattr(WorkflowStatements, "published", early)
+    assert found_by_schedules(plan=event_plan)
 
 
 def plan_of_ties(seed: int) -> Plan:
