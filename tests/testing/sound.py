@@ -123,6 +123,26 @@ async def family() -> Any:
 
 
 @workflow
+async def counts(to: int) -> None:
+    for number in range(to):
+        await publish("n", await work(number))
+        await sleep(5)
+
+
+@workflow
+async def reads() -> Any:
+    counting = await start(counts, 3)
+    read = [value async for value in counting.events("n")]
+    return read, await counting.event("n"), await counting.event("none", default=None)
+
+
+@workflow
+def reads_blocking() -> Any:
+    counting = start(counts, 2)
+    return list(counting.events("n"))
+
+
+@workflow
 async def waits() -> Any:
     return [await receive("a"), await receive("b", timeout=60, default=None)]
 
@@ -168,7 +188,7 @@ RAISED: dict[str, type[Exception]] = {"fails": HTTPException, "raises": Down}
 ALL = {
     each.definition.name: each
     for each in (
-        in_a_row, gathered, grouped, raced, timed, draws, sleeps, family, tells, fails, raises, plain,
+        in_a_row, gathered, grouped, raced, timed, draws, sleeps, family, reads, reads_blocking, tells, fails, raises, plain,
         returns_at_once,
     )
 }  # fmt: skip

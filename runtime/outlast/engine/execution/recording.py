@@ -54,10 +54,10 @@ class Recording:
         write = self._last_write
         return write is not None and write.done() and not write.cancelled() and write.exception() is None
 
-    @property
-    def last_write(self) -> asyncio.Future[bool] | None:
-        """Its last write."""
-        return self._last_write
+    def when_written(self, call: Callable[[], None]) -> None:
+        """Call it once the last write is done."""
+        if self._last_write is not None:
+            self._last_write.add_done_callback(lambda _: call(), context=NO_CONTEXT)
 
     def end(self) -> None:
         """Begin nothing more, and refer to nothing that refers back."""

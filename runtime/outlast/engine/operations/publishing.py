@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from outlast.core.clock import monotonic
-from outlast.engine.execution.calls import NO_CONTEXT, PendingCall
+from outlast.engine.execution.calls import PendingCall
 from outlast.engine.execution.execution import Execution
 from outlast.engine.operations.beginning import may_begin
 from outlast.sdk.operations import Publish
@@ -34,9 +34,8 @@ def begin(execution: Execution, call: PendingCall) -> None:
 def _publish(execution: Execution, call: PendingCall) -> None:
     assert isinstance(call.operation, Publish)
     execution.recording.complete(call, call.operation.body, attempts=0)
-    events, write = execution.services.events, execution.recording.last_write
-    if write is not None and events.waits_for(execution.workflow_id):
-        write.add_done_callback(lambda _: events.look_soon(), context=NO_CONTEXT)
+    written = partial(execution.services.events.written, execution.workflow_id)
+    execution.recording.when_written(written)
 
 
 def _begin_later(execution: Execution, call: PendingCall) -> None:

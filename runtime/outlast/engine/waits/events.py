@@ -90,12 +90,12 @@ class EventReading:
             _uncount(self._watched, cursor)
             _uncount(self._workflows, cursor.workflow_id)
 
-    def waits_for(self, workflow_id: str) -> bool:
-        """Whether anybody here waits for events of this workflow."""
-        return workflow_id in self._workflows
+    def written(self, workflow_id: str) -> None:
+        """Something of this workflow was written here: see whether somebody waits for it."""
+        if workflow_id in self._workflows:
+            self._look_soon()
 
-    def look_soon(self) -> None:
-        """Something was published here."""
+    def _look_soon(self) -> None:
         self._pause_s = POLL_MIN_S
         self.loop.wake()
 
@@ -132,7 +132,7 @@ class EventReading:
         self._check()
         asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._asked.append(asked)
-        self.look_soon()
+        self._look_soon()
         await asked
 
     async def _read(self) -> float | None:
