@@ -22,6 +22,8 @@ T = TypeVar("T")
 POLL_MIN_S = 0.02
 POLL_MAX_S = 0.2
 WAIT_S = 3600.0
+WAIT_MIN_S = 0.001
+"""The difference of two times may be too small to be waited for."""
 
 
 class Cursor:
@@ -116,7 +118,7 @@ class EventReading:
                 await self._asked_look()
                 while not cursor.ready and not late:
                     left_s = WAIT_S if ends_at is None else ends_at - monotonic()
-                    if late := left_s <= 0:
+                    if late := left_s < WAIT_MIN_S:
                         await self._asked_look()  # one that begins after the time is over decides
                     else:
                         await cursor.arrival.wait(min(left_s, WAIT_S))
