@@ -15,6 +15,7 @@ from outlast.engine.execution.calls import PendingCall
 from outlast.engine.execution.completions import Completion, Completions
 from outlast.engine.execution.recording import Recording
 from outlast.engine.operations import leaving
+from outlast.testing.loop import SimulatedLoop
 from outlast.testing.rows import Workflow
 from outlast.testing.statements.journal import JournalStatements
 from tests.mutants.marks import marks, without
@@ -117,6 +118,15 @@ def test_a_seed_gives_the_same_run_again() -> None:
         first, again = simulate(random_plan(seed)), simulate(random_plan(seed))
         assert (first.digest, first.cycles) == (again.digest, again.cycles)
     assert simulate(random_plan(1)).digest != simulate(random_plan(2)).digest
+
+
+def test_nothing_is_left_of_a_run() -> None:
+    def loops() -> list[SimulatedLoop]:
+        return [each for each in gc.get_objects() if isinstance(each, SimulatedLoop)]
+
+    before = loops()
+    simulate(random_plan(1))
+    assert loops() == before
 
 
 def test_a_name_gives_the_plan_again() -> None:
