@@ -363,7 +363,7 @@ class Scenario:
         self.traces.check()
         self._check_results()
         return Outcome(
-            plan, world.violations, world.cycles, world.now, self.network.sent, world.digest,
+            plan, list(world.violations), world.cycles, world.now, self.network.sent, world.digest,
             len(self.database.workflows), self.traces.executed, {**self.faults, **self.network.mishaps},
         )  # fmt: skip
 

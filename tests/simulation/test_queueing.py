@@ -63,6 +63,7 @@ def test_an_order_that_is_not_kept_is_noticed(monkeypatch: pytest.MonkeyPatch) -
     assert noticed("began before")
 
 
+@pytest.mark.slow
 def test_work_that_nobody_looks_for_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     claim = ClaimStatement.claim
 
