@@ -148,7 +148,7 @@ class Database:
         """`outlast.tell_events` for one; whether anybody was woken."""
         over = {wait for wait in self.event_waits if wait[:2] == (workflow_id, event)}
         self.event_waits -= over
-        # guard: events-told-to-nobody-in-memory = woken = []
+        # guard: events-told-to-nobody-in-memory = []
         woken = [self._wake(waiter) for _, _, waiter in sorted(over)]
         return any(woken)
 
