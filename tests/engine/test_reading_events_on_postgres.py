@@ -16,8 +16,8 @@ from tests.engine.harness import engine_on
 pytestmark = pytest.mark.postgres
 
 PUBLISHED = """
-    insert into outlast.operation_outputs (workflow_id, step_id, name, kind, output, attempts, completion_order)
-    values (%s, '99', 'publish n', 'publish', '7', 0, 99)
+    insert into outlast.operation_outputs (workflow_id, step_id, name, kind, output, completion_order)
+    values (%s, '99', 'publish n', 'publish', '7', 99)
 """
 
 
@@ -26,6 +26,7 @@ async def test_an_event_whose_commit_is_open_while_its_reader_leaves_wakes_it(da
     async with engine_on(database, *FLOWS, tick_s=1e6) as bench:
         told = await bench.start(tells, 1, True)
         await gone(bench, told)
+        await bench.rows("update outlast.workflow_status set awaited = true where workflow_id = %s", told)
         async with await psycopg.AsyncConnection.connect(database) as writer:
             held = "select from outlast.workflow_status where workflow_id = %s for share"
             await writer.execute(held, [told])  # as the journal does
