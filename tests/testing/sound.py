@@ -188,7 +188,7 @@ RAISED: dict[str, type[Exception]] = {"fails": HTTPException, "raises": Down}
 ALL = {
     each.definition.name: each
     for each in (
-        in_a_row, gathered, grouped, raced, timed, draws, sleeps, family, reads, reads_blocking, tells, fails, raises, plain,
-        returns_at_once,
+        in_a_row, gathered, grouped, raced, timed, draws, sleeps, family, tells, fails, raises, plain,
+        returns_at_once, reads, reads_blocking,
     )
 }  # fmt: skip
