@@ -170,7 +170,8 @@ async def test_an_event_that_comes_while_its_reader_leaves_wakes_it(database: st
     async with engine_on(database, tells) as writer, engine_on(database, newest, tick_s=1e6) as bench:
         told = await writer.start(tells, 1, True)
         await gone(writer, told)
-        commit, sent = bench.store.journal.commit, []
+        commit = bench.store.journal.commit
+        sent: list[bool] = []
 
         async def late(batch: Any) -> Any:
             leaves = any(getattr(write.end, "waits", None) for write in batch.writes)
@@ -339,7 +340,7 @@ async def test_wrong_reads_say_what_is_right(database: str) -> None:
             lambda: list(handle.events("n")),
             lambda: handle.events(""),
             lambda: handle.event("x" * 256),
-            lambda: handle.event("n", timeout="soon"),
+            lambda: handle.event("n", timeout="soon"),  # type: ignore[call-overload]
         ):
             try:
                 attempt()

@@ -243,4 +243,4 @@ async def listens() -> Any:
 
 def test_who_waits_for_an_event_of_one_that_waits_for_ever_is_told(outlast: Outlast) -> None:
     with pytest.raises(Deadlock, match=r"waits.* for an event progress of listens"):
-        outlast.run(listens)
+        _ = outlast.run(listens)
