@@ -244,3 +244,19 @@ async def listens() -> Any:
 def test_who_waits_for_an_event_of_one_that_waits_for_ever_is_told(outlast: Outlast) -> None:
     with pytest.raises(Deadlock, match=r"waits.* for an event progress of listens"):
         _ = outlast.run(listens)
+
+
+@workflow
+async def listens_a_while() -> Any:
+    return await (await start(silent)).event("progress", timeout=WEEKS, default="none")
+
+
+def test_who_waits_for_an_event_says_so(outlast: Outlast) -> None:
+    run = outlast.start(listens_a_while)
+    _ = outlast.advance(days=1)
+    steps = outlast.call(f"/workflows/v1/{run.workflow_id}/steps").json()["steps"]
+    assert [each["status"] for each in steps] == ["SUCCESS", "WAITING"]
+    shown = outlast.call(f"/workflows/v1/{run.workflow_id}").json()
+    assert shown["waiting_on"].startswith(f"workflow {run.workflow_id}/1 (PENDING), until ")
+    _ = outlast.advance(WEEKS)
+    assert run.result == "none"

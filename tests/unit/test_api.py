@@ -52,6 +52,8 @@ async def flow(n: int, *, loud: bool = False) -> float:
 def def_flow(n: int) -> float:
     reveal_type(def_step(n))
     reveal_type(def_transaction(n))
+    reveal_type([value for value in start(flow, 1).events("n", of=int)])
+    reveal_type(start(flow, 1).event("n", of=int))
     return 1.0
 
 
@@ -59,6 +61,8 @@ async def caller() -> None:
     reveal_type(await start(flow, 1, loud=True))
     reveal_type(await start(def_flow, 1))
     reveal_type(await (await start(flow, 1)).result())
+    reveal_type([value async for value in (await start(flow, 1)).events("n", of=str)])
+    reveal_type(await (await start(flow, 1)).event("n"))
     await async_step("wrong")
     await async_transaction(None, 1)
     await start(flow, "wrong")
@@ -71,9 +75,13 @@ REVEALED = [
     "bool",
     "str",
     "bool",
+    "list[int]",
+    "int",
     "outlast.sdk.handles.WorkflowHandle[float]",
     "outlast.sdk.handles.WorkflowHandle[float]",
     "float",
+    "list[str]",
+    "Any",
 ]
 
 
