@@ -27,6 +27,7 @@ _SQL = load_numbered("journal.sql")
 _COMMIT_MANY = _SQL["commit_batch"]
 _COMMIT_ONE = for_one_row(_COMMIT_MANY)
 _ENQUEUE = _SQL["enqueue_batch"]
+_WAKES = [_SQL[name] for name in ("begin_waits", "begin_event_waits", "tell_events")]
 _TIMEOUT_S = 35.0
 REPLAN_AFTER = 1_000
 """Commits after which the statement is planned anew: a plan made while tables were empty must not stay."""
@@ -154,7 +155,7 @@ class PostgresJournal:
         self._prepares = connection.kind.sessions
         try:
             if self._prepares:
-                await wire.prepare([_COMMIT_ONE, _COMMIT_MANY, _ENQUEUE], _TIMEOUT_S)
+                await wire.prepare([_COMMIT_ONE, _COMMIT_MANY, _ENQUEUE, *_WAKES], _TIMEOUT_S)
         except BaseException:
             wire.close()
             raise
