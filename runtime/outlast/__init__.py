@@ -37,7 +37,7 @@ from outlast.sdk.queues import Batch, Debounce, Queue, Rate
 from outlast.sdk.requests import Request
 from outlast.sdk.schedules import schedules
 from outlast.sdk.sleeping import sleep, sleep_until
-from outlast.sdk.starting import WorkflowHandle, start, start_once
+from outlast.sdk.starting import WorkflowHandle, start, start_all, start_once
 from outlast.sdk.steps import step
 from outlast.sdk.timetables import at, cron, every
 from outlast.sdk.transactions import transaction
@@ -97,6 +97,7 @@ __all__ = [
     "sleep_until",
     "standard_webhook",
     "start",
+    "start_all",
     "start_once",
     "step",
     "transaction",

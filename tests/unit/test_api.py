@@ -131,6 +131,7 @@ def test_the_public_names_are_these() -> None:
         "sleep_until",
         "standard_webhook",
         "start",
+        "start_all",
         "start_once",
         "step",
         "transaction",

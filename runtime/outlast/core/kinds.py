@@ -9,6 +9,7 @@ RECEIVE = "receive"
 SEND = "send"
 PUBLISH = "publish"
 START = "start"
+START_ALL = "start_all"
 RESULT = "result"
 TIMER = "timer"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
@@ -141,6 +142,28 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class StartAll:
+    """Start a child for each input, once each; the prefix of their ids, and ids that differ by place."""
+
+    kind: ClassVar[str] = kinds.START_ALL
+    workflow: WorkflowDefinition
+    items: Sequence[Any]
+    """The only argument of each."""
+    detached: bool
+    placement: Placement = USUAL
+
+    @property
+    def name(self) -> str:
+        """What its record is called."""
+        return f"start all {self.workflow.name}"
+
+    @property
+    def fingerprint(self) -> int | None:
+        """Of its arguments, where that can be had cheaply."""
+        return fingerprint_of_call(tuple(self.items), {})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Result:
     """Wait for another workflow; what it raised is looked for where `workflow` is defined."""
 
@@ -165,4 +188,4 @@ class Timer:
     when_s: float
 
 
-Operation = Step | Transaction | Sleep | Receive | Send | Publish | Start | Result | Timer
+Operation = Step | Transaction | Sleep | Receive | Send | Publish | Start | StartAll | Result | Timer

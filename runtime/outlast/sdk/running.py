@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
@@ -54,6 +54,12 @@ class Host(Protocol):
         placement: Placement = USUAL,
     ) -> str:
         """Start a workflow; its id once its row is durable."""
+        ...
+
+    async def start_all(
+        self, workflow: WorkflowDefinition, items: Sequence[Any], placement: Placement = USUAL
+    ) -> list[str]:
+        """Start a workflow for each item, its only argument; their ids once all rows are durable."""
         ...
 
     async def result(self, workflow_id: str) -> Any:

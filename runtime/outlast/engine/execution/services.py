@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from outlast.core.clock import Clock
 from outlast.core.observations import Observer
@@ -33,6 +33,15 @@ class Child(NamedTuple):
     placement: Placement = USUAL
 
 
+class Children(NamedTuple):
+    """Workflows that another one starts together. Their ids are `prefix/PLACE`."""
+
+    prefix: str
+    parent: str
+    ends_by_s: float | None
+    placement: Placement = USUAL
+
+
 class ExecutionHost(Host, Protocol):
     """What executions reach of the engine for their functions, and for themselves."""
 
@@ -40,6 +49,16 @@ class ExecutionHost(Host, Protocol):
         self, child: Child, workflow: WorkflowDefinition, args: Args, kwargs: Kwargs
     ) -> str:
         """Start a workflow for another; its id."""
+        ...
+
+    async def inputs_of(self, workflow: WorkflowDefinition, items: Sequence[Any]) -> list[str]:
+        """The input of each item, as its workflow's only argument. Raises UsageError, InvalidInput."""
+        ...
+
+    async def start_block(
+        self, children: Children, workflow: WorkflowDefinition, first: int, inputs: Sequence[str]
+    ) -> list[str]:
+        """Start workflows for another, whose places begin at `first`, in one commit; their ids."""
         ...
 
 

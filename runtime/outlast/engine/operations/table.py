@@ -38,6 +38,7 @@ _WAYS = {
     kinds.PUBLISH: _Way(publishing.begin, plain.nothing),
     kinds.SEND: _Way(sending.begin, plain.value),
     kinds.START: _Way(starting.begin, plain.value),
+    kinds.START_ALL: _Way(starting.begin_all, plain.value),
     kinds.RESULT: _Way(awaiting.begin, plain.value),
 }
 
