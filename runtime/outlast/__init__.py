@@ -6,6 +6,7 @@ from outlast.core.errors import (
     DatabaseUnavailable,
     InvalidInput,
     KeyReused,
+    MapFailed,
     NonDeterminism,
     NotSerializable,
     OutlastError,
@@ -31,6 +32,7 @@ from outlast.sdk.context import Context, context
 from outlast.sdk.deterministic import now, random, uuid4
 from outlast.sdk.http import Headers, HTTPException, Response
 from outlast.sdk.limits import Limit
+from outlast.sdk.maps import MapResult, map_, rows
 from outlast.sdk.messages import receive, send
 from outlast.sdk.publishing import publish
 from outlast.sdk.queues import Batch, Debounce, Queue, Rate
@@ -56,6 +58,8 @@ __all__ = [
     "InvalidInput",
     "KeyReused",
     "Limit",
+    "MapFailed",
+    "MapResult",
     "NonDeterminism",
     "NotSerializable",
     "OutlastError",
@@ -87,10 +91,12 @@ __all__ = [
     "database_webhook",
     "every",
     "handler",
+    "map_",
     "now",
     "publish",
     "random",
     "receive",
+    "rows",
     "schedules",
     "send",
     "sleep",

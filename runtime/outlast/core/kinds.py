@@ -10,6 +10,7 @@ SEND = "send"
 PUBLISH = "publish"
 START = "start"
 START_ALL = "start_all"
+MAP = "map"
 RESULT = "result"
 TIMER = "timer"
 

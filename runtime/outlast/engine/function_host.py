@@ -11,7 +11,7 @@ from typing import Any
 
 from outlast.core.errors import OutlastError, ScheduleNotFound, UsageError, WorkflowNotFound
 from outlast.core.failures import globals_of
-from outlast.core.maps import BLOCK
+from outlast.core.maps import BLOCK, ItemEnd, NewMap
 from outlast.core.names import fresh_workflow_id, workflow_id_of
 from outlast.core.observations import CallUnawaited
 from outlast.core.placement import USUAL, Placement
@@ -37,7 +37,7 @@ from outlast.engine.starts import Starts
 from outlast.engine.waits.results import result_of
 from outlast.sdk.context import current_caller, known_context
 from outlast.sdk.definitions import TransactionDefinition, WorkflowDefinition
-from outlast.sdk.operations import Args, Kwargs
+from outlast.sdk.operations import Args, Kwargs, Map
 from outlast.sdk.queues import Queue
 
 ENCODED_AT_ONCE = 100
@@ -151,6 +151,57 @@ class FunctionHost:
             new.workflow_id if state is None else state.workflow_id
             for new, state in zip(news, states, strict=True)
         ]
+
+    def new_map(self, operation: Map, children: Children) -> NewMap:
+        """See ExecutionHost."""
+        caller, _ = current_caller()
+        return NewMap(
+            children.prefix,
+            children.parent,
+            self._served(operation.workflow),
+            caller.id,
+            caller.record(),
+            children.ends_by_s,
+            operation.concurrency,
+            operation.tolerate,
+            operation.on_fail,
+        )
+
+    def new_items(
+        self, children: Children, workflow: WorkflowDefinition, inputs: Sequence[str], keys: Sequence[str]
+    ) -> list[NewWorkflow]:
+        """See ExecutionHost."""
+        of = children._replace(parent=children.prefix)
+        return [
+            self._new(f"{children.prefix}/{key}", workflow, text, of, USUAL)._replace(queue=children.prefix)
+            for key, text in zip(keys, inputs, strict=True)
+        ]
+
+    async def ended(self, workflow_id: str) -> None:
+        """See ExecutionHost."""
+        with self._executor.awaiting_here():
+            await self._wait(workflow_id, None)
+
+    def read_items(self, map_id: str, ids: Sequence[str] | None, first: int, limit: int) -> list[ItemEnd]:
+        """See `sdk.running.Host`."""
+        with reaching():
+            return self._services.maps.ends(map_id, ids, first, limit)
+
+    def read_failures(self, map_id: str, after: str, limit: int) -> list[ItemEnd]:
+        """See `sdk.running.Host`."""
+        with reaching():
+            return self._services.maps.failures(map_id, after, limit)
+
+    def error_of(self, end: ItemEnd, workflow: WorkflowDefinition) -> Exception:
+        """See `sdk.running.Host`."""
+        state = WorkflowState(
+            end.workflow_id, workflow.name, end.status, None, None, end.output, end.error, None
+        )
+        try:
+            result_of(state, globals_of(workflow.fn))
+        except Exception as error:  # noqa: BLE001 - it is what the item raised
+            return error
+        raise AssertionError(end)
 
     async def inputs_of(self, workflow: WorkflowDefinition, items: Sequence[Any]) -> list[str]:
         """See ExecutionHost."""

@@ -193,9 +193,9 @@ def start_all(
     """Start `workflow` for each of `items`, its only argument; a handle for each, in their order.
 
     `await start_all(…)`, in `def` functions `start_all(…)`. They start in blocks of 1,000, a commit each.
-    In a workflow all of it is one recorded step, and the children's ids follow from the parent's, so that a crash
-    neither repeats nor skips one. All inputs are checked before the first one starts. `queue`, `priority`,
-    `delay` and `detached` are those of `start`. At most 10,000 items. Raises as `start` does.
+    In a workflow all of it is one recorded step, and the children's ids follow from the parent's, so that a
+    crash neither repeats nor skips one. All inputs are checked before the first one starts. `queue`,
+    `priority`, `delay` and `detached` are those of `start`. At most 10,000 items. Raises as `start` does.
     """
     if not isinstance(workflow, Workflow):
         raise UsageError(f"start_all takes a function decorated with @workflow, not {workflow!r}")

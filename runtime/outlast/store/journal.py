@@ -11,6 +11,7 @@ from psycopg.pq.abc import PGresult
 
 from outlast.core import faults
 from outlast.core.clock import monotonic
+from outlast.core.maps import is_map_item
 from outlast.core.names import BATCH
 from outlast.core.ports import BadData, Conflicted, Unreachable
 from outlast.core.records import Batch, Committed, Ending, FencedWrite, Suspension
@@ -56,7 +57,9 @@ def _columns(prefix: str, statement: Numbered = _COMMIT_MANY) -> dict[str, Liter
     }
 
 
-_ENTRIES = _columns("start_", _ENQUEUE)
+ENTRIES = _columns("start_", _ENQUEUE)
+"""The columns of rows that wait to be claimed, in the order of NewWorkflow's values."""
+
 _STARTS, _HELD, _ENDS, _STEPS = map(_columns, ("start_", "held_", "end_", "step_"))
 _STEPS |= {"step_times": _microseconds, "step_begins": _ages, "step_ends": _ages}
 
@@ -203,7 +206,7 @@ def _crash_points(batch: Batch) -> list[str]:
 
 def _build_requests(batch: Batch, instance_id: str) -> list[Request]:
     """The statements and their parameters. Raises BadData for a text that Postgres can't hold."""
-    entries = [start[: len(_ENTRIES)] for start in batch.starts if start.waits]
+    entries = [start[: len(ENTRIES)] for start in batch.starts if start.waits]
     starts = [start[: len(_STARTS)] for start in batch.starts if not start.waits]
     requests: list[Request] = []
     held = [(write.workflow_id, write.epoch) for write in batch.writes if write.end is None]
@@ -223,7 +226,7 @@ def _build_requests(batch: Batch, instance_id: str) -> list[Request]:
             }
             requests.append((_COMMIT_ONE if lone else _COMMIT_MANY, parameters))
         if entries:
-            requests.append((_ENQUEUE, {"nonce": str(batch.nonce), **literals(_ENTRIES, entries)}))
+            requests.append((_ENQUEUE, {"nonce": str(batch.nonce), **literals(ENTRIES, entries)}))
     except ValueError as error:
         raise BadData(str(error)) from error
     return requests
@@ -253,6 +256,13 @@ def _ended_batches(batch: Batch) -> list[Request]:
         )
     if ids:
         requests.append((_SQL["end_members"], {"batches": texts(ids)}))
+    items = [
+        write.workflow_id
+        for write in batch.writes
+        if isinstance(write.end, Ending) and is_map_item(write.workflow_id)
+    ]
+    if items:
+        requests.append((_SQL["end_maps"], {"ended": texts(items)}))
     # guard: members-end-later = []
     return requests
 

@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import copy_context
 from threading import get_ident
-from typing import Any
+from typing import Any, NoReturn
 
 from outlast.core.errors import UsageError
 from outlast.core.kinds import TRANSACTION
 from outlast.core.observations import LoopInterrupted
-from outlast.core.stops import Stopped
+from outlast.core.stops import HandedOver, Stopped
 from outlast.engine.bodies.loop import BodyFuture, BodyLoop, BodyTask, BodyTimer, close_in
 from outlast.engine.bodies.watching import watched
 from outlast.engine.execution.calls import NO_CONTEXT, PendingCall
@@ -123,6 +123,11 @@ class AsyncBody:
         """See Driven."""
         self._coro: Coroutine[Any, Any, Any] | None = None
         self._returned: tuple[Any] | None = None
+
+    def leave(self, why: str) -> NoReturn:
+        """See sdk.running.Body."""
+        self._execution.stop(HandedOver(why))
+        raise self._execution.stopped or Stopped()
 
     def begin(self, body: Coroutine[Any, Any, Any]) -> None:
         """Run `body`, in the context of who calls this."""

@@ -8,15 +8,17 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from outlast.core.clock import Clock
+from outlast.core.maps import NewMap
 from outlast.core.observations import Observer
 from outlast.core.placement import USUAL, Placement
-from outlast.core.ports import QueueStore, TransactionStore
+from outlast.core.ports import MapStore, QueueStore, TransactionStore
+from outlast.core.records import NewWorkflow
 from outlast.engine.journal import Journal
 from outlast.engine.lease import Lease
 from outlast.engine.waits.messages import Delivery
 from outlast.sdk.clients import MakeClients
 from outlast.sdk.definitions import WorkflowDefinition
-from outlast.sdk.operations import Args, Kwargs
+from outlast.sdk.operations import Args, Kwargs, Map
 from outlast.sdk.running import Host
 
 
@@ -61,6 +63,20 @@ class ExecutionHost(Host, Protocol):
         """Start workflows for another, whose places begin at `first`, in one commit; their ids."""
         ...
 
+    def new_map(self, operation: Map, children: Children) -> NewMap:
+        """A map whose items are `children`. Raises UsageError."""
+        ...
+
+    def new_items(
+        self, children: Children, workflow: WorkflowDefinition, inputs: Sequence[str], keys: Sequence[str]
+    ) -> list[NewWorkflow]:
+        """The rows of a map's items, which wait in its queue."""
+        ...
+
+    async def ended(self, workflow_id: str) -> None:
+        """Wait until a workflow has ended. Raises ShuttingDown."""
+        ...
+
 
 @dataclass(slots=True)
 class Services:
@@ -72,6 +88,7 @@ class Services:
     lease: Lease
     transactions: TransactionStore
     queues: QueueStore
+    maps: MapStore
     clock: Clock
     observe: Observer
     step_threads: ThreadPoolExecutor

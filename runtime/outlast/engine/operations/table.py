@@ -11,6 +11,7 @@ from outlast.engine.execution.calls import PendingCall
 from outlast.engine.execution.execution import Execution, Operations
 from outlast.engine.operations import (
     awaiting,
+    mapping,
     plain,
     publishing,
     receiving,
@@ -39,6 +40,7 @@ _WAYS = {
     kinds.SEND: _Way(sending.begin, plain.value),
     kinds.START: _Way(starting.begin, plain.value),
     kinds.START_ALL: _Way(starting.begin_all, plain.value),
+    kinds.MAP: _Way(mapping.begin, plain.value),
     kinds.RESULT: _Way(awaiting.begin, plain.value),
 }
 

@@ -11,6 +11,7 @@ from outlast.core.records import Batch, Committed, Ending, FencedWrite, NewWorkf
 from outlast.core.status import Status
 from outlast.testing.database import Database
 from outlast.testing.rows import Record, Transaction, Workflow
+from outlast.testing.statements.maps import end_maps
 
 
 class JournalStatements:
@@ -35,6 +36,7 @@ class JournalStatements:
         if any(write.workflow_id.endswith(BATCH) for write in fenced):
             self._refuse_members(fenced)
             self._db.end_members()
+        end_maps(self._db, [each.workflow_id for each in fenced if isinstance(each.end, Ending)])
         return Committed(started, accepted, self._db.now())
 
     def _refuse_members(self, fenced: list[FencedWrite]) -> None:

@@ -15,6 +15,7 @@ from outlast.core.status import LIVE, Status
 from outlast.testing.database import Database
 from outlast.testing.rows import QueueRow, Workflow
 from outlast.testing.statements.claiming import ClaimStatement
+from outlast.testing.statements.maps import stop_maps
 
 
 class QueueStatements:
@@ -145,6 +146,7 @@ class QueueClaimStatement:
         claimed: list[ClaimedWorkflow] = []
         waits: list[float] = []
         self._db.end_members()
+        stop_maps(self._db)
         for name, queue in sorted(self._db.queues.items(), key=lambda each: each[1].decided_at):
             if queue.paused is not None:
                 continue
