@@ -175,7 +175,8 @@ begin
   for id in
     select distinct w.parent from outlast.workflow_status w
     -- An item is in its map's own queue.
-    where w.workflow_id = any(ended) and w.queue = w.parent
+    where w.workflow_id in (select e.id from unnest(ended) as e (id) where position('/map.' in e.id) > 0)
+      and w.queue = w.parent
     order by w.parent
   loop
     if outlast.look_at_map(id) then
@@ -183,6 +184,25 @@ begin
     end if;
   end loop;
   return over;
+end
+$$;
+
+-- As before, and what ends with them ends its map.
+create or replace function outlast.tell_ends(ended text[])
+returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+-- These have just ended, in this transaction: wakes who waits for them; how many. A volatile function sees, with each
+-- of its statements, what was committed by then. At READ COMMITTED, that is; see tell_untold.
+begin
+  -- guard: maps-end-later = ended := ended;
+  ended := ended || outlast.end_maps(ended);
+  update outlast.waits w set due = true where w.target = any(ended) and w.event = '';
+  if not exists (select from outlast.waits w where w.due or w.target is null) then
+    return 0;
+  end if;
+  return outlast.wake_due();
 end
 $$;
 
@@ -242,7 +262,9 @@ begin
       select coalesce(array_agg(e.workflow_id), '{}') into cancelled from ended e;
     end if;
     more := more or dropped = most or cardinality(cancelled) = most;
-    perform outlast.look_at_map(id);
+    if outlast.look_at_map(id) then
+      perform outlast.tell_ends(array[id]);
+    end if;
   end loop;
   return more;
 end
@@ -343,7 +365,7 @@ declare
 begin
   foreach made in array array[
     'map_counts(text)', 'map_text(text)', 'tell_map(text, integer)', 'look_at_map(text)', 'end_maps(text[])',
-    'stop_maps(integer)',
+    'stop_maps(integer)', 'tell_ends(text[])',
     'open_map(text, text, text, bigint, text, text, text, float8, integer, json)',
     'claim_queued(text, text[], integer, integer, integer, bigint, boolean, bigint, bigint, boolean)'
   ] loop

@@ -233,8 +233,8 @@ async def test_a_crash_neither_repeats_nor_skips_an_item(database: str) -> None:
     async with engine_on(database, doubled, item) as bench:
         parent_id = await bench.start(doubled, list(range(40)))
         await bench.until(lambda: gates.keys() <= running)
-        for each in gates.values():
-            each.set()
+        for gate in gates.values():
+            gate.set()
         await bench.abandon()
     before = sum(ran.values())
     async with engine_on(database, doubled, item) as bench:

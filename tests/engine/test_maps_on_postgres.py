@@ -67,7 +67,7 @@ async def test_rows_that_change_between_two_blocks_change_nothing(database: str)
                 await asyncio.Event().wait()
             return await start_block(fence, map_id, first, *rest)
 
-        maps.start_block = stops  # type: ignore[method-assign]
+        maps.start_block = stops  # type: ignore[method-assign, assignment]
         parent_id = await bench.start(over_query, "select n from numbers order by n", [])
         await asyncio.wait_for(reached.wait(), 30)
         await bench.until(lambda: len(ran) == 1_000)
@@ -116,8 +116,8 @@ async def test_of_two_last_items_that_end_at_once_the_later_one_ends_the_map(dat
         parent_id = await bench.start(doubled, [1, 2])
         await bench.until(lambda: map_cases.running == {1, 2})
         end = (
-            "update outlast.workflow_status set status = 'SUCCESS', owner = null, output = '2', epoch = epoch + 1"
-            " where workflow_id = %s"
+            "update outlast.workflow_status set status = 'SUCCESS', owner = null, output = '2', epoch = epoch + 1,"
+            " untold = false where workflow_id = %s"
         )
         look = "select outlast.end_maps(array[%s])"
         async with (
@@ -157,7 +157,7 @@ async def test_the_concurrency_of_a_map_may_be_changed_while_it_runs(database: s
             f"{parent_id}/map.1",
         )
         await bench.until(lambda: len(map_cases.running) == 10)
-        for each in map_cases.gates.values():
-            each.set()
+        for gate in map_cases.gates.values():
+            gate.set()
         await bench.result(parent_id)
         assert map_cases.most[0] == 10

@@ -13,6 +13,8 @@ START_ALL = "start_all"
 MAP = "map"
 RESULT = "result"
 TIMER = "timer"
+CANCEL = "cancel"
+WAIT_ANY = "wait_any"
 
 WAITS = frozenset({SLEEP, RECEIVE, TIMER})
 """Kinds that hold no resources while they wait: a workflow with only such calls open is suspended."""

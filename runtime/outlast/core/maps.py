@@ -29,11 +29,6 @@ def map_name(step_id: str) -> str:
     return MAP + step_id
 
 
-def is_map_item(workflow_id: str) -> bool:
-    """Whether it may be an item of a map, by its id."""
-    return f"/{MAP}" in workflow_id
-
-
 class NewMap(NamedTuple):
     """A map that begins. It fails when more than `tolerate` of its items do."""
 

@@ -83,6 +83,14 @@ class Host(Protocol):
         """What an item raised that failed."""
         ...
 
+    async def first_ended(self, workflow_ids: Sequence[str], timeout_s: float | None) -> str | None:
+        """The first of these that has ended; None if none has within `timeout_s`. Raises WorkflowNotFound."""
+        ...
+
+    async def cancel(self, workflow_id: str) -> None:
+        """Cancel a workflow, if it has not ended."""
+        ...
+
     async def send(self, workflow_id: str, body: str, topic: str, key: str | None) -> int:
         """Send a message (JSON text); its id. Under one key once."""
         ...

@@ -33,10 +33,10 @@ with fenced as (
     -- guard: stopped-map-goes-on
     and not (w.map ->> 'stopped')::boolean
   for no key update
-), all_new as (
+), given as (
   -- include: start.sql waiting_rows
 ), new as (
-  select n.* from all_new n where exists (select from stands)
+  select n.* from given n where exists (select from stands)
 ), started as (
   -- include: start.sql insert
   returning w.workflow_id

@@ -37,6 +37,8 @@ class Workflow:
     batch: str | None = None
     batch_place: int = 0
     map: dict[str, Any] | None = None
+    detached: bool = False
+    untold: bool = True
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from outlast.core.clock import monotonic
 from outlast.core.errors import MapFailed
 from outlast.core.maps import BLOCK, ERRORS_MAX, ItemEnd, MapState, Query, map_name
 from outlast.core.ports import Fence
-from outlast.core.records import NewWorkflow
+from outlast.core.records import NewWorkflow, Wait
 from outlast.core.retry import RetryPolicy
 from outlast.core.status import Status
 from outlast.core.stops import LeaseLost
@@ -23,6 +23,7 @@ from outlast.engine.operations.attempts import Attempts
 from outlast.engine.operations.beginning import may_begin_again
 from outlast.engine.operations.plain import PLAIN
 from outlast.engine.operations.starting import until_it_can
+from outlast.sdk.durations import DURATION_MAX_S
 from outlast.sdk.operations import Map
 
 TELLS_APART_S = 1.0
@@ -64,11 +65,20 @@ async def _map(execution: Execution, call: PendingCall) -> Success:
             told = monotonic()
             await _tell(execution, map_id)
     while state.status is Status.PENDING:
-        with execution.calls.awaiting(call.step_id):
-            await host.ended(map_id)
+        await _end(execution, call, map_id)
         state = _owned(await _until_it_can(lambda: maps.look(map_id)))
     await _tell(execution, map_id)
     return await _outcome(execution, operation, map_id, state)
+
+
+async def _end(execution: Execution, call: PendingCall, map_id: str) -> None:
+    """Wait until the map has ended. The workflow may leave the memory for that: its end wakes it."""
+    if not call.waits:
+        call.waits = (Wait(map_id),)
+        execution.waiting.add(call, execution.services.clock.now_s() + DURATION_MAX_S)
+        execution.schedule()
+    with execution.calls.awaiting(call.step_id):
+        await execution.services.host.ended(map_id)
 
 
 def _goes_on(state: MapState) -> bool:

@@ -44,6 +44,7 @@ async def _start(execution: Execution, call: PendingCall) -> Success:
         parent=execution.workflow_id,
         key=operation.key,
         ends_by_s=None if operation.detached else execution.deadline_s,
+        detached=operation.detached,
         placement=operation.placement,
     )
     host = execution.services.host
@@ -61,6 +62,7 @@ async def _start_all(execution: Execution, call: PendingCall) -> Success:
         prefix,
         execution.workflow_id,
         None if operation.detached else execution.deadline_s,
+        operation.detached,
         operation.placement,
     )
     inputs = await host.inputs_of(operation.workflow, operation.items)

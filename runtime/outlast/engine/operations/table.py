@@ -11,6 +11,7 @@ from outlast.engine.execution.calls import PendingCall
 from outlast.engine.execution.execution import Execution, Operations
 from outlast.engine.operations import (
     awaiting,
+    cancelling,
     mapping,
     plain,
     publishing,
@@ -42,6 +43,8 @@ _WAYS = {
     kinds.START_ALL: _Way(starting.begin_all, plain.value),
     kinds.MAP: _Way(mapping.begin, plain.value),
     kinds.RESULT: _Way(awaiting.begin, plain.value),
+    kinds.WAIT_ANY: _Way(awaiting.begin_any, plain.value),
+    kinds.CANCEL: _Way(cancelling.begin, plain.nothing),
 }
 
 

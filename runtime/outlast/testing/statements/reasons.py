@@ -36,8 +36,15 @@ def _time(row: Workflow, due: float, now: float) -> str:
         if "limits" in awaits:
             return f"limit {awaits['limits'][0]}, asks again at {_text(due)}"
         topics = awaits["topics"]
+        until = f", until {_text(due)}" if due < now + _FOREVER_S else ""
+        if "ends" in awaits:
+            target = awaits["ends"][0]
+            row_of = database.workflows.get(database.attached.get(target, (target, None))[0])
+            more = f" and {awaits['of'] - 1} more" if awaits["of"] > 1 else ""
+            status = "removed" if row_of is None else row_of.status
+            return f"workflow {target} ({status}){more}" + (", or a message" if topics else "") + until
         named = f" ({', '.join(topics)})" if any(topics) else ""
-        return f"a message{named}" + (f", until {_text(due)}" if due < now + _FOREVER_S else "")
+        return f"a message{named}{until}"
     if row.status is Status.ENQUEUED:
         return f"its time: {_text(due)}"
     if row.recovery_attempts:
