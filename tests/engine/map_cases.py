@@ -243,6 +243,35 @@ async def test_a_crash_neither_repeats_nor_skips_an_item(database: str) -> None:
     assert sum(ran.values()) <= 40 + 3, f"only what ran at the crash runs again ({before})"
 
 
+async def test_the_parent_leaves_the_memory_and_the_last_item_wakes_it(database: str) -> None:
+    gates[2] = asyncio.Event()
+    async with engine_on(database, doubled, item) as bench:
+        parent_id = await bench.start(doubled, [1, 2, 3])
+        await bench.suspended(parent_id)
+        gates[2].set()
+        assert await bench.result(parent_id) == [2, 4, 6]
+        (told,) = (each for each in await bench.steps(parent_id) if each["step_id"] == "map.1")
+        assert told["output"] == {"total": 3, "started": 3, "ok": 3, "failed": 0}
+        assert (await bench.row(parent_id))["epoch"] >= 2
+
+
+async def test_cancelling_the_parent_cancels_its_items(database: str) -> None:
+    gates[2] = asyncio.Event()
+    async with engine_on(database, doubled, item) as bench:
+        parent_id = await bench.start(doubled, [1, 2, 3, 4, 5, 6])
+        await bench.suspended(parent_id)
+        gates[1] = asyncio.Event()
+        assert await bench.engine.cancel(parent_id)
+        await bench.until(lambda: _status(bench, f"{parent_id}/map.1/1", "CANCELLED"))
+        await bench.until(lambda: _status(bench, f"{parent_id}/map.1", "CANCELLED"))
+        assert not (await bench.store.instances.claim(["item"], 10, 1)).queued
+    gates[2].set()
+
+
+async def _status(bench: Bench, workflow_id: str, status: str) -> bool:
+    return (await bench.row(workflow_id))["status"] == status
+
+
 async def test_the_queue_of_a_map_goes_with_it(database: str) -> None:
     async with engine_on(database, doubled, item) as bench:
         parent_id = await bench.start(doubled, [1, 2])
