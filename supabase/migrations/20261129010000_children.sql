@@ -41,6 +41,19 @@ create index if not exists workflow_status_untold on outlast.workflow_status (wo
 
 alter table outlast.waits enable row level security;
 
+create or replace function outlast.ends_untold()
+returns boolean
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- Whether somebody is to be woken, or to be cancelled, after an end.
+  select exists (select from outlast.waits x where x.due or x.target is null) or exists (
+    select from outlast.workflow_status w
+    where w.untold and w.status not in ('ENQUEUED', 'PENDING')
+      and (w.parent is not null or w.awaited or (w.status = 'CANCELLED' and w.started_at is not null)))
+$$;
+
 create or replace function outlast.begin_waits(waiters text[], targets text[], events text[], nonce bigint)
 returns integer
 language plpgsql
@@ -348,7 +361,7 @@ declare
   applied boolean := exists (select from outlast.schema_migrations where version = '20261129010000');
 begin
   foreach made in array array[
-    'begin_waits(text[], text[], text[], bigint)', 'wake_due()', 'tell_ends(text[])', 'tell_untold()',
+    'ends_untold()', 'begin_waits(text[], text[], text[], bigint)', 'wake_due()', 'tell_ends(text[])', 'tell_untold()',
     'cancel_children(text[], integer)', 'detach(text)', 'ends_text(outlast.workflow_status, boolean)',
     'waiting_for(text, boolean)'
   ] loop

@@ -159,11 +159,7 @@ select
   -- Whether there are messages to deliver.
   exists (select from outlast.messages m where m.number is null) as undelivered,
   -- Whether somebody is to be woken, or to be cancelled, after an end.
-  exists (select from outlast.waits x where x.due or x.target is null) or exists (
-    select from outlast.workflow_status w
-    where w.untold and w.status not in ('ENQUEUED', 'PENDING')
-      and (w.parent is not null or w.awaited or (w.status = 'CANCELLED' and w.started_at is not null))
-  ) as untold,
+  outlast.ends_untold() as untold,
   -- Whether queues have something to decide.
   exists (
     select from outlast.queues q

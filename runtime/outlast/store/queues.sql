@@ -6,7 +6,7 @@ with parents as materialized (
   select p.workflow_id from outlast.workflow_status p
   where p.workflow_id = %(parent)s
     -- guard: queued-children-of-the-cancelled
-    and p.status = 'PENDING'
+    and p.status in ('ENQUEUED', 'PENDING')
   for share
 ), allowed as (
   select %(workflow_id)s::text as workflow_id where %(parent)s::text is null or exists (select from parents)

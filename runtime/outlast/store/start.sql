@@ -58,7 +58,7 @@ select p.workflow_id
 from (select distinct parent from given where parent is not null) as g
 join outlast.workflow_status p on p.workflow_id = g.parent
 -- guard: children-of-the-cancelled
-where p.status = 'PENDING'
+where p.status in ('ENQUEUED', 'PENDING')
 -- guard: children-beside-a-cancel
 for share of p
 

@@ -166,22 +166,19 @@ cross join lateral (
 
 -- name: cancel
 -- The raised epoch makes every later write of its owner fail.
-with cancelled as (
-  update outlast.workflow_status
-  set status = 'CANCELLED', claimable_at = null, nonce = %(nonce)s,
-      -- guard: cancel-keeps-owner
-      owner = null,
-      -- guard: cancel-keeps-epoch
-      epoch = epoch + 1,
-      error = json_build_object('code', 'workflow_cancelled', 'message', 'the workflow was cancelled'),
-      completed_at = now(), updated_at = now()
-  where workflow_id = %(workflow_id)s
-    -- guard: cancel-of-the-ended
-    and status in ('ENQUEUED', 'PENDING')
-  returning status
-)
--- guard: cancel-told-to-nobody = select status, 0 as woken from cancelled
-select c.status, (outlast.tell_untold()).woken from cancelled c
+update outlast.workflow_status
+set status = 'CANCELLED', claimable_at = null, nonce = %(nonce)s,
+    -- guard: cancel-keeps-owner
+    owner = null,
+    -- guard: cancel-keeps-epoch
+    epoch = epoch + 1,
+    error = json_build_object('code', 'workflow_cancelled', 'message', 'the workflow was cancelled'),
+    completed_at = now(), updated_at = now()
+where workflow_id = %(workflow_id)s
+  -- guard: cancel-of-the-ended
+  and status in ('ENQUEUED', 'PENDING')
+-- guard: cancel-told-to-nobody = returning status
+returning status, (outlast.tell_untold()).woken
 
 -- name: changed
 -- Whether an earlier try of the same call, whose answer was lost, has changed it.

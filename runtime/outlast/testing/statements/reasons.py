@@ -18,7 +18,7 @@ def waiting_on(database: Database, row: Workflow) -> str | None:
     if row.owner is not None or due is None:
         return None
     if due > now:
-        return _time(row, due, now)
+        return _time(database, row, due, now)
     live = [each for each in database.instances.values() if each.lease_until > now]
     if not any(each.functions is None or row.new.function in each.functions for each in live):
         return f"no instance serves {row.new.function}"
@@ -30,7 +30,7 @@ def waiting_on(database: Database, row: Workflow) -> str | None:
     return f"its turn in {row.new.queue}, since {_text(due)}"
 
 
-def _time(row: Workflow, due: float, now: float) -> str:
+def _time(database: Database, row: Workflow, due: float, now: float) -> str:
     if row.awaits is not None:
         awaits = json.loads(row.awaits)
         if "limits" in awaits:
