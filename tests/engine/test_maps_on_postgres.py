@@ -116,8 +116,8 @@ async def test_of_two_last_items_that_end_at_once_the_later_one_ends_the_map(dat
         parent_id = await bench.start(doubled, [1, 2])
         await bench.until(lambda: map_cases.running == {1, 2})
         end = (
-            "update outlast.workflow_status set status = 'SUCCESS', owner = null, output = '2', epoch = epoch + 1,"
-            " untold = false where workflow_id = %s"
+            "update outlast.workflow_status set status = 'SUCCESS', owner = null, output = '2',"
+            " epoch = epoch + 1, untold = false where workflow_id = %s"
         )
         look = "select outlast.end_maps(array[%s])"
         async with (

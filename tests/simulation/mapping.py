@@ -1,7 +1,7 @@
 """Maps in simulated time: items once each, no more at a time than may, and a parent that is woken.
 
-Instances are killed, frozen and cut off between any two blocks, and parents are cancelled. Blocks are small, so
-that each map has several.
+Instances are killed, frozen and cut off between any two blocks, and parents are cancelled. Blocks are small,
+so that each map has several.
 """
 
 from __future__ import annotations
@@ -125,7 +125,12 @@ def _call(chance: random.Random) -> tuple[str, dict[str, Any]]:
 
 
 def _map(chance: random.Random) -> list[Any]:
-    return [_items(chance), chance.randint(1, 5), chance.choice([0, 0, 1, 0.3, 1.0]), chance.choice(["drain", "cancel"])]
+    return [
+        _items(chance),
+        chance.randint(1, 5),
+        chance.choice([0, 0, 1, 0.3, 1.0]),
+        chance.choice(["drain", "cancel"]),
+    ]
 
 
 def _items(chance: random.Random) -> list[Item]:
@@ -226,7 +231,9 @@ class Mapping(Scenario):
     def _look(self) -> None:
         """At every moment: no more of a map's items run than may."""
         running = Counter(
-            row.new.queue for row in self.database.workflows.values() if row.owner is not None and row.new.queue
+            row.new.queue
+            for row in self.database.workflows.values()
+            if row.owner is not None and row.new.queue
         )
         for map_id, number in running.items():
             most = self.database.queue(str(map_id)).options.get("concurrency", 0)
@@ -280,6 +287,8 @@ class Mapping(Scenario):
             good = {str(place): 2 * number for place, (number, _) in enumerate(items) if number >= 0}
             if (found["ok"], [str(each) for each in found["failed"]]) != (good, sorted(bad)):
                 self.world.violation(f"{map_id} gave {found}, and not {good}, {bad}")
+        elif isinstance(found["failed"], list):
+            self.world.violation(f"{map_id} gave {found}, with {bad} and only {tolerated} tolerated")
         elif not tolerated < found["failed"] <= len(items) or found["ok"] + found["failed"] > found["total"]:
             self.world.violation(f"{map_id} failed as {found}, with {bad} and {tolerated} tolerated")
         elif on_fail == "drain" and found["failed"] > len(bad):
