@@ -56,6 +56,27 @@ as $$
   where w.workflow_id = map_text.map_id and w.map is not null
 $$;
 
+-- As before, and of a map it tells how far that is.
+create or replace function outlast.ends_text(w outlast.workflow_status, whole boolean)
+returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- What a workflow that has left the memory for the end of others waits for.
+  select case when not whole then 'another workflow' else
+    coalesce(outlast.map_text(w.awaits #>> '{ends,0}'), 'workflow ' || (w.awaits #>> '{ends,0}') || ' (' || coalesce((
+      select t.status from outlast.workflow_status t
+      where t.workflow_id = coalesce(
+        (select a.target from outlast.attached a where a.workflow_id = w.awaits #>> '{ends,0}'), w.awaits #>> '{ends,0}')
+    ), 'removed') || ')') || case when (w.awaits ->> 'of')::bigint > 1
+      then ' and ' || (w.awaits ->> 'of')::bigint - 1 || ' more' else '' end end
+    || case when json_array_length(w.awaits -> 'topics') > 0 then ', or a message' else '' end
+    || case when w.claimable_at < clock_timestamp() + interval '50 years'
+      then ', until ' || outlast.at_text(w.claimable_at) else '' end
+  where w.awaits -> 'ends' is not null and w.claimable_at > clock_timestamp()
+$$;
+
 create or replace function outlast.tell_map(map_id text, number integer)
 returns void
 language plpgsql

@@ -29,6 +29,11 @@ def map_name(step_id: str) -> str:
     return MAP + step_id
 
 
+def is_map(workflow_id: str) -> bool:
+    """Whether it is a map's id, not a workflow's that runs."""
+    return workflow_id.rpartition("/")[2].startswith(MAP)
+
+
 class NewMap(NamedTuple):
     """A map that begins. It fails when more than `tolerate` of its items do."""
 

@@ -38,6 +38,13 @@ class Maps:
         failed = sum(each in FAILED for each in items)
         return MapCounts(of_map["total"], sum(each == Status.SUCCESS for each in items), failed)
 
+    def text(self, map_id: str) -> str:
+        """`outlast.map_text`."""
+        counts = self.counts(map_id)
+        failed = f", {counts.failed} failed" if counts.failed else ""
+        function = self._workflows[map_id].new.function
+        return f"map {function} {counts.ok + counts.failed}/{counts.total}{failed}"
+
     def tell(self, map_id: str, number: int | None) -> None:
         """`outlast.tell_map`."""
         row = self._workflows[map_id]

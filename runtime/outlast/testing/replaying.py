@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from outlast.core.maps import MAP, is_map
 from outlast.core.records import NewWorkflow, StepRecord
 from outlast.core.status import Status
 from outlast.sdk.definitions import WorkflowDefinition
@@ -51,10 +52,14 @@ def replay_history(
     world = World(catalog, Doubles(), watch=False, seed=seed)
     world.doubles.only_stubs = True
     world.time.now += later_s
-    for new, created_s, _, _, _ in history.workflows:
-        world.database.workflows[new.workflow_id] = Workflow(
-            new, None, 0, created_s, created_s, claimable_at=world.now_s()
-        )
+    for new, created_s, status, output, error in history.workflows:
+        row = Workflow(new._replace(queue=None), None, 0, created_s, created_s)
+        if is_map(new.workflow_id):  # it has no body
+            row.status, row.output, row.error = status, output, error
+        else:
+            # Bodies read the results of maps: their items go first.
+            row.claimable_at = world.now_s() - new.workflow_id.count(f"/{MAP}")
+        world.database.workflows[new.workflow_id] = row
     for workflow_id, step in history.records:
         world.database.records[workflow_id, step.step_id] = Record(step, 0, world.now_s())
     try:
