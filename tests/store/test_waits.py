@@ -1,4 +1,4 @@
-"""Who waits for an end is woken in its commit, in whichever order the two come; cancels pass down. Both stores."""
+"""Who waits for an end is woken in its commit, whichever comes first; cancels pass down. On both stores."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ class Started(WorkflowHandle[R], Coroutine[Any, Any, WorkflowHandle[R]]):
 
     def cancel(self) -> None:  # type: ignore[override]
         """As `WorkflowHandle.cancel` in a `def` function."""
-        super().cancel()
+        super().cancel()  # type: ignore[unused-coroutine]  # it is done by then
 
     def send(self, value: Any) -> Any:
         """See Coroutine."""

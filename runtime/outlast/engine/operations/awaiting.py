@@ -1,7 +1,7 @@
 """Waiting for other workflows: for what one returns, and for the first of several to end.
 
-A workflow that only waits for such leaves the memory after a moment. The end of one that it waits for wakes it,
-in the same commit. Then it asks anew.
+A workflow that only waits for such leaves the memory after a moment. The end of one that it waits for wakes
+it, in the same commit. Then it asks anew.
 """
 
 from __future__ import annotations

@@ -18,6 +18,9 @@ from outlast.sdk.operations import Receive, Step
 _NO_MESSAGE = 2**62
 """The number of a message that none reaches."""
 
+TICK_S = 0.001
+"""Times of the loop are compared no finer."""
+
 SHOWN_MAX = 3
 """So many of the workflows that it waits for are named in its row."""
 
@@ -71,9 +74,9 @@ def _look(execution: Execution) -> None:
         return
     if not _only_waits(execution):
         return
-    quiet_s = execution.host.time() - execution.at_rest_since
-    if quiet_s < execution.services.moment_s:
-        _look_in(execution, execution.services.moment_s - quiet_s)
+    left_s = execution.at_rest_since + execution.services.moment_s - execution.host.time()
+    if left_s > TICK_S:
+        _look_in(execution, left_s)
     elif empty(execution, waiting.receives()):
         _suspend(execution)
 
@@ -95,8 +98,8 @@ def _suspend(execution: Execution) -> None:
     waits = tuple(dict.fromkeys(each for call in waiting.others.values() for each in call.waits))
     execution.suspension = Suspension(wake_s, _awaits(execution, waits), waits)
     # A step that waits for its limit has begun nothing: it asks again. So do others' waits.
-    waits = (call for call in waiting.calls.values() if call.operation.kind in kinds.WAITS or call.timed)
-    execution.unsaved = [_record(call) for call in waits if not call.saved]
+    calls = (call for call in waiting.calls.values() if call.operation.kind in kinds.WAITS or call.timed)
+    execution.unsaved = [_record(call) for call in calls if not call.saved]
     execution.stop(Suspended("the workflow sleeps"))
 
 

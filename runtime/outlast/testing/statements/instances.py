@@ -48,7 +48,9 @@ class InstanceStatements:
             )
             and not self._db.is_locked(workflow_id)
         ]
-        recovered = [(each, self._recover(each)) for each in orphaned[: self._db.limits.batch]]
+        recovered: list[tuple[str, str]] = [
+            (each, self._recover(each)) for each in orphaned[: self._db.limits.batch]
+        ]
         self._db.tell_ends()
         return recovered
 
