@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import TypeVar
 
 from pydantic_core import from_json
@@ -15,7 +15,6 @@ from outlast.core.records import NewWorkflow, Wait
 from outlast.core.retry import RetryPolicy
 from outlast.core.status import Status
 from outlast.core.stops import LeaseLost
-from outlast.engine.entrance import reaching
 from outlast.engine.execution.calls import PendingCall, Success
 from outlast.engine.execution.execution import Execution
 from outlast.engine.execution.services import Children
@@ -51,7 +50,7 @@ async def _map(execution: Execution, call: PendingCall) -> Success:
         else await host.inputs_of(operation.workflow, operation.items)
     )
     new = host.new_map(operation, children)
-    state = _owned(await _until_it_can(lambda: maps.open(fence, new, items)))
+    state = _owned(await until_it_can(lambda: maps.open(fence, new, items)))
     if state.total == 0:
         return Success(*PLAIN.through({"of": map_id, "total": 0, "ok": 0, "failed": 0}))
     told = monotonic()
@@ -59,14 +58,14 @@ async def _map(execution: Execution, call: PendingCall) -> Success:
         await may_begin_again(execution, call)
         news, keys = await _block(execution, operation, children, state.started, inputs)
         first = state.started
-        state = _owned(await _until_it_can(lambda: maps.start_block(fence, map_id, first, news, keys)))  # noqa: B023
+        state = _owned(await until_it_can(lambda: maps.start_block(fence, map_id, first, news, keys)))  # noqa: B023
         execution.services.left_queue()  # who waits in the map's queue may begin
         if monotonic() - told >= TELLS_APART_S:
             told = monotonic()
             await _tell(execution, map_id)
     while state.status is Status.PENDING:
         await _end(execution, call, map_id)
-        state = _owned(await _until_it_can(lambda: maps.look(map_id)))
+        state = _owned(await until_it_can(lambda: maps.look(map_id)))
     await _tell(execution, map_id)
     return await _outcome(execution, operation, map_id, state)
 
@@ -101,7 +100,7 @@ async def _block(
         places = range(first, first + len(block))
         keys = [str(place) if operation.keys is None else operation.keys[place] for place in places]  # type: ignore[index]
         return host.new_items(children, operation.workflow, block, keys), None
-    source = await _until_it_can(lambda: execution.services.maps.source(children.prefix, first, BLOCK))
+    source = await until_it_can(lambda: execution.services.maps.source(children.prefix, first, BLOCK))
     # What a query gives is not looked at before it runs: an item that doesn't fit fails alone.
     block = [operation.workflow.inputs.item(text) for text in source]
     if operation.keys is None:
@@ -116,17 +115,17 @@ async def _tell(execution: Execution, map_id: str) -> None:
     """Publish how far it is. It takes a place of the body's, which nothing else comes at."""
     place = execution.recording.completions.take_place()
     execution.recording.completions.drop([place])
-    await _until_it_can(lambda: execution.services.maps.tell(map_id, place))
+    await until_it_can(lambda: execution.services.maps.tell(map_id, place))
 
 
 async def _outcome(execution: Execution, operation: Map, map_id: str, state: MapState) -> Success:
     maps = execution.services.maps
-    counts = await _until_it_can(lambda: maps.counts(map_id))
+    counts = await until_it_can(lambda: maps.counts(map_id))
     if state.status is Status.SUCCESS:
         return Success(
             *PLAIN.through({"of": map_id, "total": counts.total, "ok": counts.ok, "failed": counts.failed})
         )
-    failed = await _until_it_can(lambda: maps.failed(map_id, "", ERRORS_MAX))
+    failed = await until_it_can(lambda: maps.failed(map_id, "", ERRORS_MAX))
     errors = [[_key(map_id, each), _told(execution, operation, each)] for each in failed]
     left = counts.total - counts.ok - counts.failed
     first = f"; the first one: {errors[0][0]}: {errors[0][1]}" if errors else ""
@@ -148,11 +147,3 @@ def _key(map_id: str, end: ItemEnd) -> str:
 def _told(execution: Execution, operation: Map, end: ItemEnd) -> str:
     error = execution.services.host.error_of(end, operation.workflow)
     return f"{type(error).__name__}: {error}"[:500]
-
-
-async def _until_it_can(call: Callable[[], Awaitable[T]]) -> T:
-    async def reach() -> T:
-        with reaching():
-            return await call()
-
-    return await until_it_can(reach)

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from outlast.core.errors import DatabaseUnavailable, Overloaded, ShuttingDown
 from outlast.core.maps import BLOCK
+from outlast.core.ports import Unreachable
 from outlast.core.retry import RetryPolicy
 from outlast.core.stops import HandedOver
 from outlast.engine.execution.calls import PendingCall, Success
@@ -83,7 +84,7 @@ async def until_it_can(start: Callable[[], Awaitable[T]]) -> T:
         try:
             return await start()
         # guard: full-host-is-the-childs-error
-        except (Overloaded, DatabaseUnavailable):
+        except (Overloaded, DatabaseUnavailable, Unreachable):
             await asyncio.sleep(random.uniform(wait_s / 2, wait_s))
             wait_s = min(START_RETRY_MAX_S, wait_s * 2)
         except ShuttingDown as error:
