@@ -91,8 +91,8 @@ begin
   select * into m from outlast.workflow_status w where w.workflow_id = map_id;
   if number is null then
     perform from outlast.workflow_status w
+    -- guard: progress-beside-the-owner = where w.workflow_id = m.parent and w.status = 'PENDING'
     where w.workflow_id = m.parent and w.status = 'PENDING' and w.owner is null
-    -- guard: progress-beside-the-owner
     for no key update skip locked;
     if not found then return; end if;
     select coalesce(max(o.completion_order), 0) + 1 into number
@@ -322,62 +322,6 @@ begin
 end
 $$;
 
--- As before, and it stops maps.
-create or replace function outlast.claim_queued(
-  me text,
-  functions text[],
-  room integer,
-  suspects integer,
-  suspect_after integer,
-  bytes_left bigint,
-  alone boolean,
-  small bigint,
-  large_bytes_left bigint,
-  large_alone boolean,
-  out claimed jsonb,
-  out more boolean,
-  out again_s float8
-)
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
--- Claims of all queues what may begin, for `me`. `more`: it should look again soon. `again_s`: in so many seconds
--- the next one may begin.
-declare
-  name text;
-  found record;
-begin
-  claimed := '[]';
-  more := outlast.stop_maps();
-  -- guard: members-outlive-their-batch
-  perform outlast.end_members(outlast.ended_batches());
-  for name in select q.name from outlast.queues q where outlast.count_due(q) loop
-    perform outlast.count_queue(name);
-  end loop;
-  -- Who decided longest ago first: the first may leave no room to those after it.
-  for name in
-    select q.name from outlast.queues q
-    where q.paused_at is null and outlast.queue_busy(q.name, clock_timestamp())
-    order by q.decided_at
-  loop
-    exit when room <= 0;
-    select * into found from outlast.claim_queue(
-      name, me, functions, room, suspects, suspect_after, bytes_left, alone, small, large_bytes_left, large_alone);
-    claimed := claimed || found.claimed;
-    more := more or found.taken or found.more;
-    again_s := least(again_s, found.again_s);
-    room := room - jsonb_array_length(found.claimed);
-    if jsonb_array_length(found.claimed) > 0 then
-      bytes_left := bytes_left - (select sum((each ->> 'load_bytes')::bigint) from jsonb_array_elements(found.claimed) each);
-      alone := false;
-      large_alone := false;
-      large_bytes_left := least(large_bytes_left, bytes_left);
-      suspects := 0;
-    end if;
-  end loop;
-end
-$$;
-
 do $$
 declare
   role_name text;
@@ -387,8 +331,7 @@ begin
   foreach made in array array[
     'map_counts(text)', 'map_text(text)', 'tell_map(text, integer)', 'look_at_map(text)', 'end_maps(text[])',
     'stop_maps(integer)', 'tell_ends(text[])',
-    'open_map(text, text, text, bigint, text, text, text, float8, integer, json)',
-    'claim_queued(text, text[], integer, integer, integer, bigint, boolean, bigint, bigint, boolean)'
+    'open_map(text, text, text, bigint, text, text, text, float8, integer, json)', 'ends_text(outlast.workflow_status, boolean)'
   ] loop
     execute format('revoke all on function outlast.%s from public', made);
     foreach role_name in array array['anon', 'authenticated', 'service_role'] loop

@@ -21,9 +21,12 @@ order by place
 -- Items, and the map's position after them, in one commit. Nothing where the map stands elsewhere: another try of the
 -- same block was committed, or it has been stopped.
 with fenced as (
-  -- guard: block-without-fence = select w.workflow_id from outlast.workflow_status w where w.workflow_id = %(parent)s and %(epoch)s is not null and %(instance)s is not null
   select w.workflow_id from outlast.workflow_status w
-  where w.workflow_id = %(parent)s and w.epoch = %(epoch)s and w.owner = %(instance)s
+  where w.workflow_id = %(parent)s
+    -- guard: block-without-epoch
+    and w.epoch = %(epoch)s::bigint
+    -- guard: block-without-owner
+    and w.owner = %(instance)s
   for share
 ), stands as (
   select w.workflow_id, w.map from outlast.workflow_status w

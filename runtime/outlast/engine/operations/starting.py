@@ -69,7 +69,6 @@ async def _start_all(execution: Execution, call: PendingCall) -> Success:
     inputs = await host.inputs_of(operation.workflow, operation.items)
     others: dict[str, str] = {}
     for first in range(0, len(inputs), BLOCK):
-        # guard: blocks-start-while-leaving
         await may_begin_again(execution, call)
         block = inputs[first : first + BLOCK]
         ids = await until_it_can(partial(host.start_block, children, operation.workflow, first, block))
