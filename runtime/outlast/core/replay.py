@@ -20,7 +20,7 @@ class History:
         known = {record.step_id: record for record in records}
         places = [each.completion_order or 0 for each in known.values()]
         # How far a map is has a place in the order, and no call.
-        # guard: progress-taken-for-a-call = self._records = known
+        # guard: progress-taken-for-a-call = known
         self._records = {step_id: each for step_id, each in known.items() if not step_id.startswith(MAP)}
         over = [each for each in self._records.values() if each.completion_order is not None]
         over.sort(key=lambda each: each.completion_order or 0, reverse=True)
