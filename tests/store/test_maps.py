@@ -1,4 +1,4 @@
-"""Maps: begun by their parent's owner alone, block after block, and ended by their last item. On both stores."""
+"""Maps: begun by their parent's owner, block after block, ended by their last item. On both stores."""
 
 from __future__ import annotations
 
