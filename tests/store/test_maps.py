@@ -24,7 +24,7 @@ FAILED = Ending(Status.ERROR, error='{"code": "workflow_error"}')
 
 
 def a_map(**options: Any) -> NewMap:
-    given = {"concurrency": 5, "tolerate": 0, "on_fail": "drain"} | options
+    given: dict[str, Any] = {"concurrency": 5, "tolerate": 0, "on_fail": "drain"} | options
     return NewMap("w/map.1", "w", "f", None, None, None, **given)
 
 
