@@ -85,7 +85,7 @@ def test_a_verbs_statement_changes_what_the_table_says(verb: Verb) -> None:
     assert lists_of(text) == [verb.statuses]
     given = {"workflow_id", "nonce", *(each.name for each in verb.arguments)}
     assert set(re.findall(r"%\((\w+)\)s", text)) == given
-    assert text.splitlines()[-1] == "returning status"
+    assert text.splitlines()[-1].startswith("returning status")
 
 
 @pytest.mark.parametrize("resource", RESOURCES, ids=lambda each: each.name)

@@ -11,6 +11,8 @@ PUBLISH = "publish"
 START = "start"
 RESULT = "result"
 TIMER = "timer"
+CANCEL = "cancel"
+WAIT_ANY = "wait_any"
 
 WAITS = frozenset({SLEEP, RECEIVE, TIMER})
 """Kinds that hold no resources while they wait: a workflow with only such calls open is suspended."""

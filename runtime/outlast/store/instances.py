@@ -83,13 +83,20 @@ class PostgresInstances:
         """See InstanceStore."""
         parameters = self._claim_parameters(functions, room, suspects, bytes_left, alone, large)
         parameters["strict"] = strict
-        ((claimed, lost, undelivered, queued, full),) = await self._run("claim", parameters, limit_s)
+        ((claimed, lost, undelivered, untold, queued, full),) = await self._run("claim", parameters, limit_s)
         workflows = [ClaimedWorkflow(**each, input=None, request=None) for each in claimed]
         if workflows:
             faults.reach("claim.after_commit")
         # JSON has no infinity, so Postgres writes it as a text.
         gone = [LostInstance(**{**each, "lease_until_s": float(each["lease_until_s"])}) for each in lost]
-        return Claims(workflows, gone, undelivered=undelivered, queued=queued, full_queues=frozenset(full))
+        return Claims(
+            workflows,
+            gone,
+            undelivered=undelivered,
+            untold=untold,
+            queued=queued,
+            full_queues=frozenset(full),
+        )
 
     async def claim_queued(
         self,
@@ -104,7 +111,7 @@ class PostgresInstances:
     ) -> QueueClaims:
         """See InstanceStore."""
         parameters = self._claim_parameters(functions, room, suspects, bytes_left, alone, large)
-        ((claimed, more, again_s),) = await self._run("claim_queued", parameters, limit_s)
+        ((claimed, more, again_s, _),) = await self._run("claim_queued", parameters, limit_s)
         workflows = [ClaimedWorkflow(**each, input=None, request=None) for each in claimed]
         if workflows:
             faults.reach("claim.after_commit")
@@ -147,7 +154,8 @@ class PostgresInstances:
             "backoff": limits.backoff_s,
             "backoff_max": limits.backoff_max_s,
         }
-        return [(workflow_id, status) for workflow_id, status in await self._run("recover", parameters)]
+        rows = await self._run("recover", parameters)
+        return [(workflow_id, status) for workflow_id, status in rows if workflow_id is not None]
 
     async def release(
         self,

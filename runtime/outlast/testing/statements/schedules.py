@@ -195,6 +195,7 @@ class ScheduleStatements:
         row.updated_at = self._db.now()
         message = "the next tick of its schedule came"
         row.error = json.dumps({"code": "workflow_cancelled", "message": message})
+        self._db.tell_ends()
 
     def _note(self, name: str, nominal: datetime, outcome: str, count: int) -> None:
         self._db.ticks.append(TickRow(name, nominal, outcome, count))

@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Iterable
 
 from outlast.core.records import NewWorkflow, StepRecord, WorkflowState, WorkflowStates
-from outlast.core.status import LIVE, Status
+from outlast.core.status import LIVE
 from outlast.testing.database import Database
 
 
@@ -70,9 +70,8 @@ class WorkflowStatements:
         if row is None or row.status not in LIVE:
             return False
         self._db.wait_for_lock(workflow_id)
-        row.status, row.owner, row.claimable_at = Status.CANCELLED, None, None
-        row.error, row.updated_at = '{"code":"workflow_cancelled"}', self._db.now()
-        row.epoch += 1
+        self._db.end_cancelled(row)
+        self._db.tell_ends()
         return True
 
 
