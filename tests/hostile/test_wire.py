@@ -168,6 +168,7 @@ def fuzz(target: Target, seed: int, count: int) -> None:
             pass
 
 
+@pytest.mark.slow
 def test_whatever_is_sent_gets_http_and_leaves_nothing(target: Target) -> None:
     fuzz(target, SEED - 1, 50)  # whatever the host makes once is there by now
     said, memory_mb, files = target.said(), target.memory_mb(), target.files()
@@ -241,7 +242,7 @@ def test_refused_calls_leave_no_row(target: Target) -> None:
         assert target.rows() == before, (each.what, data[:500])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_whatever_is_sent_at_length(target: Target) -> None:
     seed = random.SystemRandom().randrange(2**32)

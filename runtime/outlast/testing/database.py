@@ -104,7 +104,6 @@ class Database:
     def may_start(self, new: NewWorkflow) -> bool:
         """Whether whoever starts it lives: see `start.sql`."""
         parent = None if new.parent is None else self.workflows.get(new.parent)
-        # guard: children-of-the-cancelled-in-memory = return True
         return new.parent is None or (parent is not None and parent.status == Status.PENDING)
 
     def begin_waits(self, waiter: str, targets: Iterable[str]) -> bool:

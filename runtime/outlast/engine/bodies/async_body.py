@@ -38,11 +38,13 @@ class OperationFuture(BodyFuture):
         self._message = msg
         if self.call is not None and not self._execution.give_up(self.call):
             return True
+        self.call = None
         return super().cancel(msg)
 
     def give_up(self) -> None:
         """See Answer."""
         if not self.done():
+            self.call = None
             super().cancel(self._message)
 
     def set_result(self, value: Any, /) -> None:
@@ -100,10 +102,11 @@ class _Strike:
         self._timer = timer
 
     def set_result(self, value: Any, /) -> None:
+        self._timer.call = None
         self._loop.strike(self._timer)
 
     def set_exception(self, error: BaseException, /) -> None:
-        self._loop.strike(self._timer)
+        self.set_result(None)
 
     def give_up(self) -> None: ...
 

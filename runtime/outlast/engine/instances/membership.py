@@ -11,12 +11,14 @@ from typing import Any
 
 from outlast.core.background import LAST_ROUND_S, RETRY, Loop
 from outlast.core.budget import Taken
+from outlast.core.callers import Caller
 from outlast.core.clock import Clock, monotonic
 from outlast.core.observations import (
     ClaimGivenUp,
     InstanceJoined,
     InstanceLost,
     Observer,
+    Trigger,
     WorkflowsClaimed,
     WorkflowStarted,
 )
@@ -329,6 +331,7 @@ class Membership:
         self._claim_batch = min(self._pace.claim_batch, 2 * self._claim_batch)
         if claims.undelivered:
             self._messages_arrived()
+        # guard: ends-untold-for-ever
         if claims.untold:
             self._ends_untold()
         self._queues_full(claims.full_queues)
@@ -403,8 +406,8 @@ class Membership:
         lags_s = tuple(max(0.0, now_s - each.due_s) for each in workflows if each.due_s is not None)
         self._observe(WorkflowsClaimed(tuple(each.workflow_id for each in workflows), lags_s))
         for each in workflows:
-            if each.epoch == 1:  # of those that Python starts the first epoch is never claimed
-                self._observe(WorkflowStarted(each.workflow_id, each.function, "sql"))
+            if each.epoch == 1:  # who starts what need not wait has its first epoch without a claim
+                self._observe(WorkflowStarted(each.workflow_id, each.function, _trigger_of(each)))
 
     def _is_suspect(self, claimed: ClaimedWorkflow) -> bool:
         return claimed.recovery_attempts >= self._pace.suspect_after
@@ -442,3 +445,10 @@ class Membership:
             self._observe(InstanceLost(", ".join(sorted(names)), len(rows) - len(exhausted), exhausted))
         self._told_lost = names
         return bool(rows)
+
+
+def _trigger_of(claimed: ClaimedWorkflow) -> Trigger:
+    if claimed.parent is not None:
+        return "child"
+    mode = Caller.from_record(claimed.claims).mode
+    return mode if mode in ("sql", "queue", "schedule") else "call"
