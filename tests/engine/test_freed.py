@@ -10,7 +10,19 @@ from typing import Any
 
 import pytest
 
-from outlast import context, emit, publish, receive, sleep, start, step, transaction, workflow
+from outlast import (
+    context,
+    emit,
+    map_,
+    publish,
+    receive,
+    sleep,
+    start,
+    start_all,
+    step,
+    transaction,
+    workflow,
+)
 from outlast.engine.execution.calls import PendingCall
 from outlast.engine.execution.execution import Execution
 from outlast.sdk.workflows import Workflow
@@ -91,8 +103,14 @@ async def of_failures(text: str) -> None:
         await awaited(text)
 
 
+async def of_many(text: str) -> int:
+    result = await map_(leaf, [text, text])
+    handles = await start_all(leaf, [text])
+    return len("".join(result)) + len(await handles[0].result())
+
+
 BODIES: list[Callable[..., Any]] = [
-    of_steps, of_transactions, of_branches, of_timeouts, of_children, of_events, of_failures
+    of_steps, of_transactions, of_branches, of_timeouts, of_children, of_many, of_events, of_failures
 ]  # fmt: skip
 
 
