@@ -137,7 +137,7 @@ begin
     using due d
     where w.ctid = d.place and (
       d.waiter in (select f.workflow_id from free f)
-      -- guard: locked-waiters-forgotten = or true
+      -- guard: locked-waiters-forgotten = or true or not exists (
       or not exists (
         select from outlast.workflow_status p
         where p.workflow_id = d.waiter and p.owner is null and p.status = 'PENDING' and p.claimable_at is not null)
@@ -183,6 +183,7 @@ begin
   woken := 0;
   more := false;
   -- Above it a snapshot may be older than a wait. Then the next claim tells.
+  -- guard: told-from-an-old-snapshot = if false then
   if current_setting('transaction_isolation') <> 'read committed' then
     return;
   end if;
@@ -198,6 +199,7 @@ begin
     cancelled := cancelled + passed;
     woken := woken + outlast.tell_ends(told);
     update outlast.workflow_status w set untold = false
+    -- guard: cancels-stop-halfway = where w.workflow_id = any(told) or (w.status = 'CANCELLED' and exists (
     where w.workflow_id = any(told) and not (w.status = 'CANCELLED' and exists (
       select from outlast.workflow_status c
       where c.parent = w.workflow_id and c.status in ('ENQUEUED', 'PENDING') and not c.detached));

@@ -156,6 +156,29 @@ async def test_a_target_that_is_locked_keeps_nobody_asleep(
     assert await woken(store) == ["w"]
 
 
+@pytest.mark.parametrize("queue", [None, "q"])
+async def test_a_child_that_starts_beside_a_cancel_is_no_orphan(
+    store: PostgresStore, sql: AsyncConnection[Any], queue: str | None
+) -> None:
+    """Neither sees the other: the start waits for the cancel, and is refused."""
+    await start(store, "w")
+    async with sql.transaction():
+        await sql.execute("select outlast.cancel_any('w')")
+        starts = asyncio.ensure_future(
+            store.journal.commit(Batch(4, [new("c", parent="w", queue=queue)], []))
+        )
+        await blocked(sql)
+    assert (await asyncio.wait_for(starts, 10)).started == set()
+
+
+async def blocked(sql: AsyncConnection[Any]) -> None:
+    """Wait until a session waits for what this one holds."""
+    waits = "select count(*) from pg_stat_activity where pg_backend_pid() = any(pg_blocking_pids(pid))"
+    async with asyncio.timeout(10):
+        while await rows(sql, waits) == [(0,)]:
+            await asyncio.sleep(0.01)
+
+
 async def test_recording_steps_is_in_nobodys_way(store: PostgresStore, sql: AsyncConnection[Any]) -> None:
     await family(store, "c")
     async with sql.transaction():

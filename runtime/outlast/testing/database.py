@@ -15,6 +15,7 @@ from typing import Any
 from outlast.core.events import event_of
 from outlast.core.records import NewWorkflow, Wait
 from outlast.core.status import LIVE, Status
+from outlast.testing.maps import Maps
 from outlast.testing.rows import (
     Blocked,
     Instance,
@@ -58,6 +59,8 @@ class Database:
         self.limits = limits
         self._open: dict[Transaction, None] = {}  # in their order
         self._waiting: list[Callable[[], None]] = []
+
+        self.maps = Maps(self.workflows, self.records, self.queues, now, self.is_locked)
 
     # --- queues -------------------------------------------------------------------------------------------
 
@@ -104,7 +107,6 @@ class Database:
     def may_start(self, new: NewWorkflow) -> bool:
         """Whether whoever starts it lives: see `start.sql`."""
         parent = None if new.parent is None else self.workflows.get(new.parent)
-        # guard: children-of-the-cancelled-in-memory = return True
         return new.parent is None or (parent is not None and parent.status == Status.PENDING)
 
     def begin_waits(self, waiter: str, targets: Iterable[str]) -> bool:
@@ -169,6 +171,8 @@ class Database:
                 self.workflows[workflow_id].untold = False
                 if self.workflows[workflow_id].status == Status.CANCELLED:
                     self._cancel_children(workflow_id)
+            # guard: memory-maps-end-later
+            self.maps.end(untold)
         over = {wait for wait in self.waits if self._is_over(wait[0])}
         for _, waiter in sorted(over):
             woken += self._wake(waiter)

@@ -36,6 +36,7 @@ class Workflow:
     load_bytes: int = 0
     batch: str | None = None
     batch_place: int = 0
+    map: dict[str, Any] | None = None
     detached: bool = False
     untold: bool = True
 

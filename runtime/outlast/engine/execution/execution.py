@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextvars import Context
+from functools import partial
 from typing import Any, NamedTuple
 
 from outlast.core import kinds
@@ -198,7 +199,11 @@ class Execution:
     def _end_call(self, call: PendingCall) -> None:
         if (task := call.end()) is not None:
             self.unwinding.add(task)
-            task.add_done_callback(self.unwinding.discard)
+            task.add_done_callback(partial(self._call_ended, call))
+
+    def _call_ended(self, call: PendingCall, task: asyncio.Task[Any]) -> None:
+        self.unwinding.discard(task)
+        call.task = None  # its traceback refers back to the call
 
     def _unwind(self) -> None:
         if self._body is None:
@@ -398,6 +403,8 @@ class Execution:
 
     def _forget(self, call: PendingCall) -> None:
         self.calls.pop(call.step_id, None)
+        if call.timer is not None:  # one that has struck refers to the call, too
+            call.timer.cancel()
         if call.wake_s is not None:
             self.waiting.drop(call)
 

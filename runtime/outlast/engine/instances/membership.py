@@ -331,6 +331,7 @@ class Membership:
         self._claim_batch = min(self._pace.claim_batch, 2 * self._claim_batch)
         if claims.undelivered:
             self._messages_arrived()
+        # guard: ends-untold-for-ever
         if claims.untold:
             self._ends_untold()
         self._queues_full(claims.full_queues)

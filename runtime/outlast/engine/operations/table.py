@@ -12,6 +12,7 @@ from outlast.engine.execution.execution import Execution, Operations
 from outlast.engine.operations import (
     awaiting,
     cancelling,
+    mapping,
     plain,
     publishing,
     receiving,
@@ -41,6 +42,8 @@ _WAYS = {
     kinds.SEND: _Way(sending.begin, plain.value),
     kinds.START: _Way(starting.begin, plain.value),
     kinds.EVENT: _Way(taking.begin, taking.value),
+    kinds.START_ALL: _Way(starting.begin_all, plain.value),
+    kinds.MAP: _Way(mapping.begin, plain.value),
     kinds.RESULT: _Way(awaiting.begin, plain.value),
     kinds.WAIT_ANY: _Way(awaiting.begin_any, plain.value),
     kinds.CANCEL: _Way(cancelling.begin, plain.nothing),
