@@ -3,6 +3,7 @@
 from outlast.core.callers import Caller
 from outlast.core.errors import (
     CallerTokenGone,
+    CompensationFailed,
     DatabaseUnavailable,
     InvalidInput,
     KeyReused,
@@ -35,19 +36,23 @@ from outlast.sdk.messages import receive, send
 from outlast.sdk.publishing import publish
 from outlast.sdk.queues import Batch, Debounce, Queue, Rate
 from outlast.sdk.requests import Request
+from outlast.sdk.sagas import saga
 from outlast.sdk.schedules import schedules
 from outlast.sdk.sleeping import sleep, sleep_until
 from outlast.sdk.starting import WorkflowHandle, start, start_once
 from outlast.sdk.steps import step
 from outlast.sdk.timetables import at, cron, every
 from outlast.sdk.transactions import transaction
+from outlast.sdk.undos import UNKNOWN, Unknown
 from outlast.sdk.webhooks import database_webhook, standard_webhook
 from outlast.sdk.workflows import handler, workflow
 
 __all__ = [
+    "UNKNOWN",
     "Batch",
     "Caller",
     "CallerTokenGone",
+    "CompensationFailed",
     "Context",
     "DatabaseUnavailable",
     "Debounce",
@@ -72,6 +77,7 @@ __all__ = [
     "ScheduleNotFound",
     "ShuttingDown",
     "StepFailed",
+    "Unknown",
     "UsageError",
     "WorkflowCancelled",
     "WorkflowEnded",
@@ -91,6 +97,7 @@ __all__ = [
     "publish",
     "random",
     "receive",
+    "saga",
     "schedules",
     "send",
     "sleep",

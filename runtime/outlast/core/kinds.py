@@ -11,6 +11,12 @@ PUBLISH = "publish"
 START = "start"
 RESULT = "result"
 TIMER = "timer"
+UNDO = "undo"
+"""What a saga notes: what undoes a step that is about to begin, and how far it has undone."""
+STOP = "stop"
+"""From where on the body only undoes: it was cancelled, or passed its deadline."""
+STOP_ID = "0"
+"""The step id of a stop, which no call has."""
 
 WAITS = frozenset({SLEEP, RECEIVE, TIMER})
 """Kinds that hold no resources while they wait: a workflow with only such calls open is suspended."""

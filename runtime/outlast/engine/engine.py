@@ -12,7 +12,8 @@ from outlast.core.errors import ShuttingDown
 from outlast.core.observations import InstanceStopped, InstanceStopping, Observer
 from outlast.core.ports import Catalog, Store
 from outlast.core.records import RunningStep, WorkflowState
-from outlast.core.stops import HandedOver, LeaseLost
+from outlast.core.status import Status
+from outlast.core.stops import Cancelled, HandedOver, LeaseLost
 from outlast.engine.bodies import patches
 from outlast.engine.entrance import Entrance, reaching
 from outlast.engine.execution.execution import STOP_GRACE_S
@@ -247,14 +248,21 @@ class Engine:
             raise ShuttingDown("this instance shuts down; the workflow goes on elsewhere")
         return await self._waits.wait(workflow_id, timeout_s)
 
-    async def cancel(self, workflow_id: str) -> bool:
-        """Cancel a live workflow; False if it isn't live. Raises DatabaseUnavailable."""
+    async def cancel(self, workflow_id: str) -> Status | None:
+        """Cancel a live workflow; None if it isn't live. Raises DatabaseUnavailable.
+
+        CANCELLED, or PENDING for one that undoes first what its sagas have done.
+        """
         with reaching():
-            cancelled = await self._workflows.cancel(workflow_id)
+            status = await self._workflows.cancel(workflow_id)
         execution = self._executor.live.get(workflow_id)
-        if cancelled and execution is not None:
+        if status is Status.PENDING:
+            if execution is not None:
+                execution.ask_to_stop(Cancelled("the workflow was cancelled"))
+            self._due()
+        elif status is not None and execution is not None:
             execution.stop(LeaseLost("the workflow was cancelled"))
-        return cancelled
+        return status
 
     def runs_here(self, workflow_id: str) -> bool:
         """Whether it is in the memory of this instance."""

@@ -115,6 +115,20 @@ class Publish:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Undo:
+    """Note (JSON text) what a saga would undo, or has undone."""
+
+    kind: ClassVar[str] = kinds.UNDO
+    name: str
+    body: str
+
+    @property
+    def fingerprint(self) -> int | None:
+        """Of its text, where that can be had cheaply."""
+        return fingerprint_of_text(self.body)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Start:
     """Start a child once, under a key of its own if there is one; its id.
 
@@ -165,4 +179,13 @@ class Timer:
     when_s: float
 
 
-Operation = Step | Transaction | Sleep | Receive | Send | Publish | Start | Result | Timer
+@dataclass(frozen=True, slots=True, eq=False)
+class Stop:
+    """Undo what can be undone, and end. Nobody calls it: it comes from outside."""
+
+    kind: ClassVar[str] = kinds.STOP
+    name: ClassVar[str] = "stop"
+    fingerprint: ClassVar[None] = None
+
+
+Operation = Step | Transaction | Sleep | Receive | Send | Publish | Undo | Start | Result | Timer | Stop

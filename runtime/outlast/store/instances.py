@@ -83,13 +83,15 @@ class PostgresInstances:
         """See InstanceStore."""
         parameters = self._claim_parameters(functions, room, suspects, bytes_left, alone, large)
         parameters["strict"] = strict
-        ((claimed, lost, undelivered, queued, full),) = await self._run("claim", parameters, limit_s)
+        ((claimed, lost, undelivered, queued, full, stops),) = await self._run("claim", parameters, limit_s)
         workflows = [ClaimedWorkflow(**each, input=None, request=None) for each in claimed]
         if workflows:
             faults.reach("claim.after_commit")
         # JSON has no infinity, so Postgres writes it as a text.
         gone = [LostInstance(**{**each, "lease_until_s": float(each["lease_until_s"])}) for each in lost]
-        return Claims(workflows, gone, undelivered=undelivered, queued=queued, full_queues=frozenset(full))
+        return Claims(
+            workflows, gone, undelivered=undelivered, queued=queued, full_queues=frozenset(full), stops=stops
+        )
 
     async def claim_queued(
         self,

@@ -9,7 +9,7 @@ from typing import Any
 from psycopg import errors
 from psycopg.pq.abc import PGresult
 
-from outlast.core import faults
+from outlast.core import faults, kinds
 from outlast.core.clock import monotonic
 from outlast.core.names import BATCH
 from outlast.core.ports import BadData, Conflicted, Unreachable
@@ -75,7 +75,7 @@ class PostgresJournal:
     async def commit(self, batch: Batch) -> Committed:
         """See JournalStore."""
         requests = _build_requests(batch, self._instance_id)
-        ended = _ended_batches(batch)
+        ended = _ended_batches(batch) + _marked_sagas(batch, self._instance_id)
         points = _crash_points(batch) if faults.is_armed() else []
         for point in points:
             faults.reach(f"{point}.before_commit")
@@ -255,6 +255,23 @@ def _ended_batches(batch: Batch) -> list[Request]:
         requests.append((_SQL["end_members"], {"batches": texts(ids)}))
     # guard: members-end-later = []
     return requests
+
+
+def _marked_sagas(batch: Batch, instance_id: str) -> list[Request]:
+    """What lets a cancel know that there is something to undo, or that it is being undone."""
+    marked: dict[str, tuple[int, str]] = {}
+    for write in batch.writes:
+        kinds_written = {step.kind for step in write.steps}
+        if kinds.STOP in kinds_written:
+            marked[write.workflow_id] = (write.epoch, "undoing")
+        elif kinds.UNDO in kinds_written:
+            marked[write.workflow_id] = (write.epoch, "open")
+    # guard: sagas-unmarked
+    if not marked:
+        return []
+    epochs, sagas = zip(*marked.values(), strict=True)
+    parameters = {"ids": texts(list(marked)), "epochs": numbers(epochs), "sagas": texts(sagas)}
+    return [(_SQL["mark_sagas"], {"instance": instance_id, **parameters})]
 
 
 def _end_row(write: FencedWrite, end: Ending | Suspension) -> tuple[Any, ...]:

@@ -45,6 +45,9 @@ with new as (
       claimable_at = case when e.status = 'PENDING' then
         -- A message that arrived since the workflow last looked wakes it at once: its delivery did not see it wait.
         case when w.mail > (e.awaits::json ->> 'mail')::bigint then now()
+          -- It was cancelled while it left the memory.
+          -- guard: stops-sleep
+          when w.saga = 'stopping' then now()
           else coalesce(to_timestamp(e.claimable), now()) end end,
       awaits = e.awaits::json,
       -- A suspension is progress; a hand-over keeps the count.
@@ -168,6 +171,14 @@ where m.batch = r.batch and m.batch_place = r.place and m.status = 'PENDING'
 -- name: end_members
 -- In the commit of their batch's end, and after it: what it sees is how that has come out.
 select outlast.end_members(%(batches)s::text[])
+
+-- name: mark_sagas
+-- In the commit of what they note, before the step begins that would be undone: from then on a cancel lets it be undone.
+update outlast.workflow_status w
+set saga = m.saga
+from unnest(%(ids)s::text[], %(epochs)s::bigint[], %(sagas)s::text[]) as m (workflow_id, epoch, saga)
+where w.workflow_id = m.workflow_id and w.epoch = m.epoch and w.owner = %(instance)s
+  and (w.saga is null or m.saga = 'undoing')
 
 -- name: replan
 discard plans

@@ -67,6 +67,7 @@ class PostgresWorkflows:
                 whole = workflow
                 if step_id is None:
                     workflow.input, workflow.request, workflow.load_bytes = output, error, 0
+                    workflow.stop = name
                 else:
                     workflow.history.append(StepRecord(step_id, name, output, error, *rest))
                     # guard: records-weigh-nothing
@@ -94,9 +95,9 @@ class PostgresWorkflows:
         """See WorkflowStore."""
         return await self._states(ids, ended=True)
 
-    async def cancel(self, workflow_id: str) -> bool:
+    async def cancel(self, workflow_id: str) -> Status | None:
         """See WorkflowStore."""
-        return await self.change(CANCEL, workflow_id, {}) is not None
+        return await self.change(CANCEL, workflow_id, {})
 
     async def ownership(self, ids: Sequence[str]) -> dict[str, Ownership]:
         """Whose these workflows are; unknown ids are left out. Raises Unreachable."""

@@ -53,7 +53,8 @@ select
 select
   workflow_id, function, status, input::text, output::text, error::text, response::text, idempotency_key, subject,
   queue, priority, version, parent, attributes::text, owner, epoch, recovery_attempts, claimable_at, deadline,
-  case when claimable_at is not null then outlast.waiting_on_as(workflow_id, %(whole)s) end as waiting_on,
+  case when claimable_at is not null or saga is not null then
+    coalesce(outlast.undoing_on(workflow_id), outlast.waiting_on_as(workflow_id, %(whole)s)) end as waiting_on,
   created_at, started_at, updated_at, completed_at
 from outlast.workflow_status
 where workflow_id = %(workflow_id)s
@@ -65,7 +66,8 @@ select
   w.workflow_id, w.function, w.version, w.status, w.queue, w.parent, w.attributes::text, w.recovery_attempts,
   w.claimable_at,
   -- guard: others-named-in-lists = outlast.waiting_on_as(w.workflow_id, true) as waiting_on,
-  case when w.claimable_at is not null then outlast.waiting_on_as(w.workflow_id, %(subject)s::text is null) end as waiting_on,
+  case when w.claimable_at is not null or w.saga is not null then
+    coalesce(outlast.undoing_on(w.workflow_id), outlast.waiting_on_as(w.workflow_id, %(subject)s::text is null)) end as waiting_on,
   w.created_at, w.started_at, w.updated_at, w.completed_at, e.code as error_code,
   left(e.message, 300) as error_message
 from outlast.workflow_status w
@@ -154,7 +156,7 @@ limit %(limit)s::bigint
 select d.place, r.*
 from unnest(%(ids)s::text[]) with ordinality as d (workflow_id, place)
 cross join lateral (
-  select null as step_id, null as name, w.input::text as output, w.request::text as error, 0 as attempts,
+  select null as step_id, w.stop::text as name, w.input::text as output, w.request::text as error, 0 as attempts,
     null::integer as completion_order, null as kind, null::float8 as at_s,
     null::bigint as arguments
   from outlast.workflow_status w where w.workflow_id = d.workflow_id
@@ -165,19 +167,8 @@ cross join lateral (
 ) as r
 
 -- name: cancel
--- The raised epoch makes every later write of its owner fail.
-update outlast.workflow_status
-set status = 'CANCELLED', claimable_at = null, nonce = %(nonce)s,
-    -- guard: cancel-keeps-owner
-    owner = null,
-    -- guard: cancel-keeps-epoch
-    epoch = epoch + 1,
-    error = json_build_object('code', 'workflow_cancelled', 'message', 'the workflow was cancelled'),
-    completed_at = now(), updated_at = now()
-where workflow_id = %(workflow_id)s
-  -- guard: cancel-of-the-ended
-  and status in ('ENQUEUED', 'PENDING')
-returning status
+-- The raised epoch makes every later write of its owner fail. What sagas have done is undone first.
+select status from outlast.cancel_workflows(array[%(workflow_id)s], 'the workflow was cancelled', %(nonce)s::bigint)
 
 -- name: changed
 -- Whether an earlier try of the same call, whose answer was lost, has changed it.

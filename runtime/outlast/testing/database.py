@@ -74,6 +74,18 @@ class Database:
         if new.queue is not None:
             self.queue(new.queue)
 
+    def cancel(self, row: Workflow, message: str) -> None:
+        """`outlast.cancel_workflows`, of a live one."""
+        error = json.dumps({"code": "workflow_cancelled", "message": message})
+        row.updated_at = self.now()
+        if row.saga is None:
+            row.status, row.owner, row.claimable_at, row.error = Status.CANCELLED, None, None, error
+            row.epoch += 1
+        elif row.saga == "open":
+            row.saga, row.stop = "stopping", error
+            if row.owner is None:
+                row.claimable_at = self.now()
+
     def orphans(self) -> Iterator[tuple[Workflow, Workflow | None]]:
         """Members whose batch has ended, or is gone, and that batch."""
         for row in self.workflows.values():

@@ -75,7 +75,8 @@ def _topic(call: PendingCall) -> str:
 
 
 def _suspend(execution: Execution) -> None:
-    waiting, deadline_s = execution.waiting, execution.deadline_s
+    # What undoes has no deadline.
+    waiting, deadline_s = execution.waiting, None if execution.undoing else execution.deadline_s
     wake_s = waiting.nearest_s() if deadline_s is None else min(waiting.nearest_s(), deadline_s)
     execution.suspension = Suspension(wake_s, _awaits(execution))
     # A step that waits for its limit has begun nothing: it asks again.

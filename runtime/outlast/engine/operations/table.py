@@ -29,6 +29,10 @@ class _Way(NamedTuple):
     value: Callable[[PendingCall, StepRecord], Any]
 
 
+def _never(execution: Execution, call: PendingCall) -> None:
+    raise AssertionError("nobody calls a stop")
+
+
 _WAYS = {
     kinds.STEP: _Way(steps.begin, steps.value),
     kinds.TRANSACTION: _Way(transactions.begin, transactions.value),
@@ -36,9 +40,11 @@ _WAYS = {
     kinds.TIMER: _Way(sleeping.begin, plain.nothing),
     kinds.RECEIVE: _Way(receiving.begin, receiving.value),
     kinds.PUBLISH: _Way(publishing.begin, plain.nothing),
+    kinds.UNDO: _Way(publishing.begin, plain.nothing),
     kinds.SEND: _Way(sending.begin, plain.value),
     kinds.START: _Way(starting.begin, plain.value),
     kinds.RESULT: _Way(awaiting.begin, plain.value),
+    kinds.STOP: _Way(_never, plain.value),
 }
 
 

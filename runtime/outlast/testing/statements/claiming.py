@@ -79,6 +79,11 @@ class ClaimStatement:
             undelivered=any(each.waits for each in self._db.letters),
             queued=queued,
             full_queues=frozenset(full),
+            stops={
+                each: row.stop or ""
+                for each, row in self._db.workflows.items()
+                if row.owner == self._me and row.saga == "stopping"
+            },
         )
 
     def _since(self, workflow_id: str) -> tuple[float, str]:
