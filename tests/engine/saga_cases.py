@@ -235,20 +235,18 @@ async def test_nothing_cancels_an_undo(database: str) -> None:
     """Neither a second cancel, nor the timeout of a block around it."""
 
     @workflow
-    async def hasty() -> str:
+    async def hasty() -> str | None:
         try:
             async with asyncio.timeout(0.5), saga() as s:
                 await s.do(book, "hotel", undo=held_cancel)
                 raise ValueError("why")
         except (ValueError, TimeoutError) as error:
             return type(error).__name__
-        return "nothing"
 
     async with engine_on(database, hasty) as bench:
         workflow_id = await bench.start(hasty)
         await bench.until(desk.reached.is_set)
-        strikes = lambda: any_timer(bench, workflow_id)  # noqa: E731
-        await bench.until(strikes)
+        await bench.until(lambda: any_timer(bench, workflow_id))
         desk.open.set()
         assert await bench.result(workflow_id) in ("TimeoutError", "ValueError")
     assert desk.undone == [("hotel!",)]
@@ -287,7 +285,9 @@ async def test_an_undo_that_fails_is_tried_again_and_leaves_the_memory_meanwhile
         await bench.suspended(workflow_id)
         await bench.engine.cancel(workflow_id)
         await bench.suspended(workflow_id)
-        waits = (await bench.store.workflows.show(workflow_id))["waiting_on"]
+        row = await bench.store.workflows.show(workflow_id)
+        assert row is not None
+        waits = row["waiting_on"]
         assert waits.startswith("undoing: 1 of 2, tries again at "), waits
         with pytest.raises(WorkflowCancelled):
             await bench.result(workflow_id)

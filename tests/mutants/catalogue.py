@@ -18,6 +18,7 @@ from tests.mutants import (
     of_replay,
     of_requests,
     of_rights,
+    of_sagas,
     of_schedules,
     of_shares,
     of_tables,
@@ -49,4 +50,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *of_shares.MUTANTS,
     *of_batches.MUTANTS,
     *of_schedules.MUTANTS,
+    *of_sagas.MUTANTS,
 )

@@ -29,6 +29,10 @@ RESULT_CHARS_MAX = 1_000
 R = TypeVar("R")
 AnyStep = AsyncStep[..., R] | SyncStep[..., R]
 AnyTransaction = AsyncTransaction[..., R] | SyncTransaction[..., R]
+_Alone = Callable[[R], Any]
+"""What undoes a step by its result alone, as lambdas do; then what needs its arguments, too."""
+_WithArguments = Callable[Concatenate[R, ...], Any]
+_Answer = Coroutine[Any, Any, R]
 
 
 class _Done(NamedTuple):
@@ -86,7 +90,7 @@ class _Log:
 
     def undo_all(self) -> Generator[Operation | _Try, Exception | None, None]:
         """What is to be done, one after the other. Raises CompensationFailed."""
-        # guard: undone-in-order-of-completion = todo = list(self._done)
+        # guard: undone-in-order-of-completion = list(self._done)
         todo = list(reversed(self._done))
         if not todo:
             return
@@ -133,18 +137,17 @@ class Saga:
         line.body.open_saga(self._log)
 
     @overload
-    def do(
-        self,
-        step: AnyStep[R],
-        /,
-        *args: Any,
-        undo: Callable[Concatenate[R | Unknown, ...], Any],
-        **kwargs: Any,
-    ) -> Coroutine[Any, Any, R]: ...
+    def do(self, step: AnyStep[R], /, *args: Any, undo: _Alone[R | Unknown], **kwargs: Any) -> _Answer[R]: ...
     @overload
     def do(
-        self, step: AnyTransaction[R], /, *args: Any, undo: Callable[Concatenate[R, ...], Any], **kwargs: Any
-    ) -> Coroutine[Any, Any, R]: ...
+        self, step: AnyStep[R], /, *args: Any, undo: _WithArguments[R | Unknown], **kwargs: Any
+    ) -> _Answer[R]: ...
+    @overload
+    def do(self, step: AnyTransaction[R], /, *args: Any, undo: _Alone[R], **kwargs: Any) -> _Answer[R]: ...
+    @overload
+    def do(
+        self, step: AnyTransaction[R], /, *args: Any, undo: _WithArguments[R], **kwargs: Any
+    ) -> _Answer[R]: ...
     def do(self, step: Any, /, *args: Any, undo: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
         """Run a step or transaction, to be undone by `undo` if the saga fails; what it returned.
 
@@ -185,7 +188,7 @@ class Saga:
                 await self._ended()
             except asyncio.CancelledError as stopped:
                 error = cancelled = stopped
-        # guard: undone-though-left-normally = if log.body.goes_on:
+        # guard: undone-though-left-normally without 1
         if error is not None and log.body.goes_on:
             with undo_here():
                 undoing = asyncio.get_running_loop().create_task(self._undo_all(), name="undo")
@@ -249,22 +252,16 @@ class SyncSaga:
         line.body.open_saga(self._log)
 
     @overload
-    def do(
-        self,
-        step: SyncStep[..., R],
-        /,
-        *args: Any,
-        undo: Callable[Concatenate[R | Unknown, ...], Any],
-        **kwargs: Any,
-    ) -> R: ...
+    def do(self, step: SyncStep[..., R], /, *args: Any, undo: _Alone[R | Unknown], **kwargs: Any) -> R: ...
     @overload
     def do(
-        self,
-        step: SyncTransaction[..., R],
-        /,
-        *args: Any,
-        undo: Callable[Concatenate[R, ...], Any],
-        **kwargs: Any,
+        self, step: SyncStep[..., R], /, *args: Any, undo: _WithArguments[R | Unknown], **kwargs: Any
+    ) -> R: ...
+    @overload
+    def do(self, step: SyncTransaction[..., R], /, *args: Any, undo: _Alone[R], **kwargs: Any) -> R: ...
+    @overload
+    def do(
+        self, step: SyncTransaction[..., R], /, *args: Any, undo: _WithArguments[R], **kwargs: Any
     ) -> R: ...
     def do(self, step: Any, /, *args: Any, undo: Any, **kwargs: Any) -> Any:
         """As `Saga.do`."""

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from enum import Enum
 from functools import partial
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple
 
 from outlast.core.errors import UsageError
 from outlast.sdk.definitions import is_async
@@ -16,16 +16,16 @@ from outlast.sdk.transactions import AsyncTransaction, SyncTransaction
 from outlast.sdk.workflows import Workflow
 
 
-class _Sentinel(Enum):
+class Unknown(Enum):
+    """What an undo gets in place of a result: it isn't known whether the step took effect."""
+
     UNKNOWN = "UNKNOWN"
 
     def __repr__(self) -> str:
         return self.name
 
 
-Unknown: TypeAlias = Literal[_Sentinel.UNKNOWN]
-UNKNOWN: Final = _Sentinel.UNKNOWN
-"""What an undo gets in place of a result: it isn't known whether the step took effect."""
+UNKNOWN: Final = Unknown.UNKNOWN
 
 _STEPS = (AsyncStep, SyncStep)
 _TRANSACTIONS = (AsyncTransaction, SyncTransaction)

@@ -199,7 +199,6 @@ class Execution:
 
     def ask_to_stop(self, reason: Stopped) -> None:
         """Let the body undo what it can, and end. The first reason counts."""
-        # guard: timed-out-without-undoing
         if not self.has_sagas:
             self.stop(reason)
         elif self._asked is None and self._stop_call is None:

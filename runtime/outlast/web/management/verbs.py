@@ -62,7 +62,7 @@ class VerbRoutes:
                 raise ProblemError(_refusal(verb, found))
             status = found.status
         answer = document({"workflow_id": workflow_id, "status": status})
-        # guard: undoing-taken-for-cancelled = accepted = 200
+        # guard: undoing-taken-for-cancelled = 200
         accepted = 200 if status.ended else 202
         return Answer(accepted, answer.json, [JSON, *accepted_headers(workflow_id)])
 
