@@ -24,9 +24,12 @@ serve: venv  ## Run the functions under functions/ on this machine (ARGS="--port
 test: venv  ## Run the tests, in parallel and in random order (ARGS="-k name" adds options)
 	@exec $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal -m "not slow" $(ARGS)
 
+.PHONY: slow
+slow: venv  ## Run the tests that take more than a few seconds each, the whole model among them
+	@exec $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal -m slow --ignore tests/image $(ARGS)
+
 .PHONY: crash
-crash: venv  ## Explore the model, break simulated hosts for a minute and real ones for three
-	@$(BIN)/python -m pytest tests/model -m slow -n auto --maxprocesses 8 -q
+crash: venv  ## Break simulated hosts for a minute and real ones for three
 	@$(BIN)/python -m tests.simulation --seconds 60 $(SIMULATION)
 	@$(BIN)/python -m tests.torture --minutes 3 $(ARGS)
 

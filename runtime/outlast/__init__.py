@@ -30,6 +30,7 @@ from outlast.core.errors import (
 )
 from outlast.sdk.context import Context, context
 from outlast.sdk.deterministic import now, random, uuid4
+from outlast.sdk.emitting import emit
 from outlast.sdk.http import Headers, HTTPException, Response
 from outlast.sdk.limits import Limit
 from outlast.sdk.messages import receive, send
@@ -91,6 +92,7 @@ __all__ = [
     "context",
     "cron",
     "database_webhook",
+    "emit",
     "every",
     "handler",
     "now",

@@ -34,6 +34,7 @@ async def waits() -> list:
 """
 
 
+@pytest.mark.slow
 def test_a_backup_goes_on_from_its_last_recorded_step(outlast: Runs, project: Path) -> None:
     if not (locate().programs / "pg_dump").exists() and shutil.which("pg_dump") is None:
         pytest.skip("there is no pg_dump")

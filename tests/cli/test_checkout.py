@@ -57,6 +57,7 @@ def test_what_is_copied_to_a_project_is_outlasts_own(outlast: Runs, checkout: Pa
     assert _files(checkout / "copied") == OWN
 
 
+@pytest.mark.slow
 def test_the_embedded_database_takes_what_the_checkout_holds_as_a_projects(
     outlast: Runs, checkout: Path
 ) -> None:

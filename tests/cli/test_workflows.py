@@ -247,6 +247,72 @@ def test_events(outlast: Runs, host: StandIn, project: Path) -> None:
     assert json.loads(outlast("workflows", "events", "hello:1", "--json").out) == {"events": []}
 
 
+STREAM = """: following
+
+event: emitted
+data: {"step_id": "1", "name": "say", "epoch": 1, "attempt": 2, "number": 1, "value": "a\u2028b"}
+
+event: dropped
+data: {"count": 3}
+
+event: event
+id: 2
+data: {"number": 2, "event": "progress", "value": {"done": 1}, "published_at": "2026-11-22T10:00:00Z"}
+
+"""
+END = """event: end
+data: {"workflow_id": "hello:1", "status": "SUCCESS"}
+
+"""
+
+
+def test_events_are_followed_to_the_end_over_streams_that_break(outlast: Runs, host: StandIn) -> None:
+    path = "/workflows/v1/hello%3A1/events"
+    away = 'event: error\ndata: {"code": "shutting_down", "detail": "it shuts down"}\n\n'
+    replies = [
+        Reply(body=STREAM.encode()),
+        Reply(503, problem(503, "shutting_down", "this instance shuts down")),
+        Reply(body=away.encode()),
+        Reply(body=END.encode()),
+    ]
+    host.on("GET", path, *replies)
+    ran = outlast("workflows", "events", "hello:1", "--follow", "--event", "progress")
+    assert (ran.status, ran.out.splitlines()) == (
+        0,
+        [
+            "emitted\tsay\t1\t2\ta\\u2028b",
+            'event\t2\tprogress\t2026-11-22T10:00:00Z\t{"done": 1}',
+        ],
+    )
+    assert ran.err.splitlines() == [
+        "dropped: 3 emitted values: this end reads too slowly",
+        "ended: hello:1 as SUCCESS",
+    ]
+    assert [each.headers.get("last-event-id") for each in host.seen] == [None, "2", "2", "2"]
+    assert all(each.headers["accept"] == "text/event-stream" for each in host.seen)
+    assert all(each.path.endswith("?event=progress") for each in host.seen)
+    host.on("GET", path, *replies)
+    lines = [
+        json.loads(line)
+        for line in outlast("workflows", "events", "hello:1", "--follow", "--json").out.splitlines()
+    ]
+    assert [each["kind"] for each in lines] == ["emitted", "dropped", "event", "end"]
+    assert lines[0]["value"] == "a\u2028b"
+
+
+def test_a_stream_that_is_refused_is_not_asked_for_again(outlast: Runs, host: StandIn) -> None:
+    path = "/workflows/v1/hello%3A1/events"
+    host.on("GET", path, Reply(404, problem(404, "workflow_not_found", "there is no such workflow")))
+    ran = outlast("workflows", "events", "hello:1", "--follow")
+    assert (ran.status, len(host.seen)) == (1, 1)
+    assert "workflow_not_found" in ran.err
+    ended = 'event: error\ndata: {"code": "token_expired", "detail": "the token has ended"}\n\n'
+    host.on("GET", path, Reply(body=ended.encode()))
+    ran = outlast("workflows", "events", "hello:1", "--follow")
+    assert (ran.status, len(host.seen)) == (1, 2)
+    assert "the token has ended" in ran.err
+
+
 def test_cancel(call: Runs, host: StandIn) -> None:
     path = "/workflows/v1/hello%3A1/cancel"
     host.on("POST", path, Reply(document={"workflow_id": "hello:1", "status": "CANCELLED"}))

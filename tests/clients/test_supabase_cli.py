@@ -107,6 +107,7 @@ def test_what_a_host_made_it_pushes_once_more_without_harm(project: Path, hosted
         assert connection.execute("select count(*) from outlast.workflow_status").fetchone() == (1,)
 
 
+@pytest.mark.slow
 def test_it_finds_nothing_to_say_of_our_functions(project: Path, server: CronServer) -> None:
     if not server.rows("select 1 from pg_available_extensions where name = 'plpgsql_check'"):
         pytest.skip("SKIPPED LOUDLY: plpgsql_check is not here (tests/sql/setup gets it)")

@@ -20,6 +20,8 @@ from tests.crash.door import Door
 from tests.hosts import Host, Hosts, ask, until
 from tests.pooler import Pooler, program
 
+pytestmark = pytest.mark.slow
+
 MOST = 4
 OUTAGE_S = 6.0
 TRIES_MAX = 20

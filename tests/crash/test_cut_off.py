@@ -23,6 +23,8 @@ from tests.crash.proxy import Proxy
 from tests.embedded.hosts import postmaster
 from tests.hosts import Host, Hosts, until
 
+pytestmark = pytest.mark.slow
+
 SESSION = """
 select i.backend_pid from outlast.instances i join pg_stat_activity a on a.pid = i.backend_pid
 where i.instance_id = %s

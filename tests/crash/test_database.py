@@ -117,6 +117,7 @@ def test_a_commit_on_its_way_while_its_instance_is_frozen_keeps_others_away(
     assert len(query("select * from effects")) == 1
 
 
+@pytest.mark.slow
 def test_told_to_end_without_a_database_it_ends_in_time(
     proxied: Host, proxy: Proxy, hosts: Hosts, query: Query
 ) -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.crash.conftest import Confine, Query
 from tests.crash.test_memory import ENDED
 from tests.hosts import Host, Hosts, until
 from tests.memory import LIMIT_MIB, high_water_mib
+
+pytestmark = pytest.mark.slow
 
 COUNT = 40
 DENSE: list[Any] = [[]] * 100_000

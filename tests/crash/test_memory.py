@@ -13,6 +13,8 @@ from tests.crash.conftest import Confine, Query
 from tests.hosts import SECRET, Hosts, until
 from tests.memory import LIMIT_MIB, MIB, high_water_mib
 
+pytestmark = pytest.mark.slow
+
 DUE = """
 select outlast.start('proof/weighs', json_build_object('text', repeat('a', %s))) from generate_series(1, %s)
 """

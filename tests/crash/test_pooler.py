@@ -24,7 +24,10 @@ from tests.hosts import SECRET, Host, Hosts, ask, until
 from tests.pooler import Pooler, program
 
 BINARY = program()
-pytestmark = pytest.mark.skipif(BINARY is None, reason="SKIPPED LOUDLY: there is no pgbouncer here")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(BINARY is None, reason="SKIPPED LOUDLY: there is no pgbouncer here"),
+]
 
 POOL = 6
 SETTINGS: dict[str, Any] = {"lease_ttl_s": 1.5}

@@ -14,6 +14,8 @@ from tests.hostile.conftest import FUNCTIONS, Start, start
 from tests.hostile.hosts import Target
 from tests.hosts import SECRET, Host, Hosts, ask, until
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["start"]  # a fixture
 
 BLOCKED = "the event loop has been blocked"

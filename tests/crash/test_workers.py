@@ -6,8 +6,12 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+
 from tests.crash.conftest import Query
 from tests.hosts import Host, Hosts, until
+
+pytestmark = pytest.mark.slow
 
 ALIVE = "select backend_pid from outlast.instances where lease_until > clock_timestamp()"
 

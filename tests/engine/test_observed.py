@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import pytest
 
-from outlast import start, step, transaction, workflow
+from outlast import Queue, every, start, step, transaction, workflow
 from outlast.core.errors import WorkflowFailed
 from outlast.core.observations import (
     JournalCommitted,
@@ -78,6 +78,39 @@ async def test_a_start_is_told_once_with_what_made_it(database: str) -> None:
         (of_parent,) = [each for each in starts if each[2] == "child"]
         assert starts == {(called, "parent", "call"), of_parent, (row["id"], "child", "sql")}
         assert len(told(bench, WorkflowStarted)) == 3
+
+
+async def test_what_had_to_wait_is_told_once_with_what_made_it(database: str) -> None:
+    queue = Queue("told")
+
+    @workflow(queue=queue)
+    async def queued() -> int:
+        return 1
+
+    @workflow
+    async def asks() -> str:
+        handle = await start(queued)
+        await handle.result()
+        return handle.workflow_id
+
+    @workflow(queue=queue, schedule=every(seconds=1))
+    async def ticks() -> None: ...
+
+    async with engine_on(database, queued, asks, ticks) as bench:
+        called = await bench.engine.host.start(queued.definition, (), {}, None)
+        (row,) = await bench.rows("select outlast.start('queued', '{}', 'k') as id")
+        of_parent = await bench.result(await bench.start(asks))
+        assert [await bench.result(each) for each in (called, row["id"])] == [1, 1]
+
+        def ticked() -> list[WorkflowStarted]:
+            return [each for each in told(bench, WorkflowStarted) if each.function == "ticks"]
+
+        await bench.until(ticked)
+        starts = [each for each in told(bench, WorkflowStarted) if each.function == "queued"]
+        assert sorted((each.workflow_id, each.trigger) for each in starts) == sorted(
+            [(called, "call"), (row["id"], "sql"), (of_parent, "child")]
+        )
+        assert {each.trigger for each in ticked()} == {"schedule"}
 
 
 async def test_a_workflow_that_is_claimed_again_is_not_started_again(database: str) -> None:

@@ -44,6 +44,7 @@ async def test_a_suspension_that_postgres_refuses_ends_the_workflow(
         assert [(each.workflow_id, each.status) for each in ended] == [(workflow_id, "ERROR")]
 
 
+@pytest.mark.slow
 async def test_what_may_not_even_fail_is_given_back_and_tried_again(database: str) -> None:
     async with engine_on(database, waits_long) as bench:
         await _refuse(bench, "workflow_status", f"({WAITS}) or status = 'ERROR'")

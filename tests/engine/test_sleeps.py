@@ -246,6 +246,7 @@ def nothing_is_left_of(ids: set[str]) -> bool:
     return not any(each.workflow_id in ids for each in runners)
 
 
+@pytest.mark.slow
 @pytest.mark.postgres
 async def test_suspended_workflows_hold_no_memory(database: str) -> None:
     @workflow

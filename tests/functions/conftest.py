@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import textwrap
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -81,13 +82,22 @@ class Project:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Project]:
-    folder = tmp_path / "functions"
+    with project_in(tmp_path) as project:
+        yield project
+
+
+@contextmanager
+def project_in(root: Path) -> Iterator[Project]:
+    """A project with a folder of functions, whose modules are forgotten at the end."""
+    folder = root / "functions"
     folder.mkdir()
     before = _modules()
-    yield Project(folder)
-    for name in _modules():
-        del sys.modules[name]
-    sys.modules.update(before)
+    try:
+        yield Project(folder)
+    finally:
+        for name in _modules():
+            del sys.modules[name]
+        sys.modules.update(before)
 
 
 def _modules() -> dict[str, ModuleType]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from outlast.functions.catalog import Catalog, FunctionBroken, FunctionMissing, Target
-from tests.functions.conftest import Project
+from tests.functions.conftest import Project, project_in
 
 SERVED = {"hello", "checkout", "checkout/refund", "hook", "site", "several/a", "several/b"}
 MOUNTS = {"hook", "site"}
@@ -50,10 +52,13 @@ PATHS = st.one_of(st.lists(PIECES, max_size=8).map("".join), st.text(max_size=60
 
 
 @pytest.fixture(scope="module")
-def catalog(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
-    folder = tmp_path_factory.mktemp("resolve") / "functions"
-    folder.mkdir()
-    project = Project(folder)
+def catalog(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalog]:
+    with project_in(tmp_path_factory.mktemp("resolve")) as project:
+        yield written(project)
+
+
+def written(project: Project) -> Catalog:
+    """The catalog of a project with something of each kind."""
     flow = "\n    @workflow\n    async def {}(): ...\n"
     head = "\n    from outlast import handler, workflow\n"
     project.write("hello.py", head + flow.format("hello"))

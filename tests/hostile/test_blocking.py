@@ -62,6 +62,7 @@ def answered(target: Target) -> int | None:
     return int(answer.text) if answer.status_code == 200 else None
 
 
+@pytest.mark.slow
 def test_a_worker_that_stays_blocked_is_killed_and_the_other_serves(start: Start) -> None:
     """Its workflow blocks whoever runs it, so that it is given up in the end."""
     target = start(

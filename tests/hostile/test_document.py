@@ -93,6 +93,7 @@ def test_the_documented_grammar_of_keys_is_the_one_that_is_read(text: str) -> No
     assert taken == (documented is not None) or text != text.strip(" \t")  # a header's spaces don't count
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(200)  # a quarter of a minute on a machine with nothing else to do
 def test_every_operation_answers_as_documented(target: Target, tmp_path: Path) -> None:
     made = tortured(

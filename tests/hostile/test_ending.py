@@ -61,6 +61,7 @@ def test_a_file_that_exits_or_never_ends_while_imported_breaks_for_itself(target
     assert target.call("calm", {"n": 2}).json() == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "said", "exit"),
     [

@@ -168,6 +168,7 @@ def fuzz(target: Target, seed: int, count: int) -> None:
             pass
 
 
+@pytest.mark.slow
 def test_whatever_is_sent_gets_http_and_leaves_nothing(target: Target) -> None:
     fuzz(target, SEED - 1, 50)  # whatever the host makes once is there by now
     said, memory_mb, files = target.said(), target.memory_mb(), target.files()

@@ -134,6 +134,7 @@ def test_where_all_are_answered_health_still_is(small: Served, wires: ExitStack)
     until(lambda: get(small, "/functions/v1/hello").status == 200, "a free place")
 
 
+@pytest.mark.slow
 def test_a_head_is_given_up_after_a_while(small: Served) -> None:
     with small.connection() as wire:
         wire.send(HALF_A_HEAD)

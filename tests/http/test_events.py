@@ -203,6 +203,7 @@ def test_before_the_start_errors_are_plain_answers(host: Served) -> None:
     check_problem(host.refused("inputs/writes", method="GET", accept=EVENTS), 405, "METHOD_NOT_ALLOWED")
 
 
+@pytest.mark.slow
 def test_a_stream_counts_as_a_call_until_its_client_leaves(start_host: Start) -> None:
     host = start_host(OPEN, calls_per_caller_max=1, caller_running_max=10)
     key = fresh_key()

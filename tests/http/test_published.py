@@ -194,6 +194,7 @@ def test_values_go_through_both_forms_as_json(host: Served, text: str) -> None:
     assert streamed.data == listed
 
 
+@pytest.mark.slow
 def test_a_stream_counts_as_a_call_until_its_client_leaves(start_host: Start) -> None:
     with project(elliptic()) as signer:
         host = started(start_host, signer, calls_per_caller_max=1, caller_running_max=10)

@@ -160,6 +160,7 @@ def test_how_sleeping_waiting_and_limits_go_together(host: Host, connection: psy
     assert shown(host, ada)["output"] == "ada says 1"
 
 
+@pytest.mark.slow
 def test_what_operators_do(host: Host, connection: psycopg.Connection[Any]) -> None:
     *listed, shown_last = run(host, COMMANDS.replace("show mail", "show mail --json"))
     names = sorted(set(PYTHON) - {"ask"})

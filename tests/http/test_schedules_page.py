@@ -82,6 +82,7 @@ def all_planned(host: Host) -> dict[str, Any]:
     return found()
 
 
+@pytest.mark.slow
 def test_its_schedules_and_commands(host: Host, connection: psycopg.Connection[Any]) -> None:
     found = all_planned(host)
     assert found["report"]["tz"] == "Europe/Berlin"

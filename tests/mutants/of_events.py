@@ -21,6 +21,26 @@ MUTANTS = (
         "store/test_realtime.py::test_after_a_refusal_events_are_only_recorded_for_a_while",
     ),
     Mutant(
+        "emitted-without-bound",
+        "What a step emits at once has a bound",
+        "engine/test_emitting.py::test_a_value_that_is_no_json_or_too_large_is_refused_whoever_listens",
+    ),
+    Mutant(
+        "listeners-without-bound",
+        "A listener that doesn't read keeps the newest values alone",
+        "engine/test_emitting.py::test_a_listener_keeps_the_newest_and_counts_what_it_dropped",
+    ),
+    Mutant(
+        "emits-after-its-end",
+        "What an attempt left running isn't heard beside the next one",
+        "engine/test_emitting.py::test_what_an_attempt_left_running_says_nothing_more",
+    ),
+    Mutant(
+        "emitted-out-of-order",
+        "What a step emits is told after what was recorded before it",
+        "http/test_emitted.py::test_values_stand_where_they_were_said_among_the_records",
+    ),
+    Mutant(
         "events-of-anybody-streamed",
         "The stream of another's events is not there",
         "http/test_published.py::test_owners_follow_theirs_and_nobody_elses",

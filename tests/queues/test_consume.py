@@ -537,4 +537,8 @@ async def test_messages_wait_for_their_turn_where_their_queue_has_limits(queue_d
         by_call = await bench.start(bounded, sku="1")
         assert await bench.result(by_call) == "1"
         assert (await bench.row(by_call))["queue"] == "pgmq:orders"
+        starts = [each for each in bench.observations if isinstance(each, WorkflowStarted)]
+        assert sorted((each.workflow_id, each.trigger) for each in starts) == sorted(
+            [*((each, "queue") for each in ids), (by_call, "call")]
+        )
     assert most == 2

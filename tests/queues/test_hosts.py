@@ -67,6 +67,7 @@ def test_a_host_lists_its_queue_and_is_called_as_before(hosts: Hosts, queue_data
     assert (answer.status_code, answer.headers["workflow-id"]) == (200, "orders:by-hand")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("count", "size", "memory_max_mb"),
     [

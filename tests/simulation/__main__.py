@@ -10,6 +10,8 @@ import sys
 import time
 from collections import Counter
 
+from tests.simulation.campaign import OTHERS, explore, other
+
 SHOWN_MAX = 20
 
 
@@ -21,8 +23,6 @@ def main() -> int:
     if options.replay:
         return _replay(options.replay)
     print(f"seed {options.seed}, {options.seconds} s on {options.jobs} processes")  # noqa: T201
-    from tests.simulation.campaign import explore
-
     begun = time.monotonic()
     with multiprocessing.get_context("spawn").Pool(options.jobs) as pool:
         work = [
@@ -61,8 +61,9 @@ def _replay(name: str) -> int:
     from tests.simulation.plans import plan_of
     from tests.simulation.scenario import simulate
 
-    if name.endswith(":queues"):
-        return _replay_queues(int(name.partition(":")[0]))
+    seed, _, kind = name.partition(":")
+    if kind in OTHERS:
+        return _replay_other(kind, int(seed))
     plan = plan_of(name)
     print("\n".join(str(each) for each in [*plan.programs, plan.weather, plan.faults]))  # noqa: T201
     outcome = simulate(plan, print)
@@ -71,11 +72,10 @@ def _replay(name: str) -> int:
     return 1 if outcome.violations else 0
 
 
-def _replay_queues(seed: int) -> int:
-    from tests.simulation.queueing import draw, run
-
+def _replay_other(kind: str, seed: int) -> int:
+    draw, run = other(kind)
     drawn = draw(seed)
-    print("\n".join(str(each) for each in [drawn.plan, *drawn.queues, *drawn.calls]))  # noqa: T201
+    print("\n".join(f"{name}: {value}" for name, value in vars(drawn).items()))  # noqa: T201
     violations = run(drawn, print).violations
     for each in violations:
         print(f"VIOLATION  {each}")  # noqa: T201

@@ -6,14 +6,18 @@ import gc
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from importlib import import_module
 from typing import Any
 
 SWEPT = 0.4
 """Part of the time that goes to sweeps."""
 
-QUEUED = 0.2
-"""Part of the time that goes to queues."""
+OTHERS = {"queues": "queueing", "batches": "batching", "schedules": "scheduling"}
+"""Runs that have more rules, and their modules."""
+
+OTHER = 0.25
+"""Part of the time that goes to them."""
 
 
 def explore(work: tuple[str | None, int, float]) -> tuple[Counter[str], list[tuple[str, str]]]:
@@ -31,8 +35,8 @@ def explore(work: tuple[str | None, int, float]) -> tuple[Counter[str], list[tup
     gc.collect()
     gc.freeze()  # each schedule ends with a collection: of what is its own
     ends = time.monotonic() + seconds
-    _explore_queues(seed, seconds * QUEUED, totals, violations)
-    for plan in _plans(seed, seconds * (1 - QUEUED), simulate):
+    _explore_others(seed, seconds * OTHER, totals, violations)
+    for plan in _plans(seed, seconds * (1 - OTHER), simulate):
         outcome = simulate(plan)
         totals["schedules"] += 1
         totals["sweeps"] += "@" in plan.name
@@ -49,19 +53,25 @@ def explore(work: tuple[str | None, int, float]) -> tuple[Counter[str], list[tup
     return totals, violations
 
 
-def _explore_queues(
+def _explore_others(
     seed: int, seconds: float, totals: Counter[str], violations: list[tuple[str, str]]
 ) -> None:
-    from tests.simulation.queueing import draw, run
-
     ends = time.monotonic() + seconds
     while time.monotonic() < ends:
-        played = run(draw(seed))
-        totals["schedules"] += 1
-        for kind, number in played.faults.items():
-            totals[f"fault {kind}"] += number
-        violations += [(f"{seed}:queues", each) for each in played.violations[:1]]
+        for kind in OTHERS:
+            draw, run = other(kind)
+            played = run(draw(seed))
+            totals["schedules"] += 1
+            for fault, number in played.faults.items():
+                totals[f"fault {fault}"] += number
+            violations += [(f"{seed}:{kind}", each) for each in played.violations[:1]]
         seed += 1
+
+
+def other(kind: str) -> tuple[Callable[[int], Any], Callable[..., Any]]:
+    """How runs of that kind are drawn, and run."""
+    module = import_module(f"tests.simulation.{OTHERS[kind]}")
+    return module.draw, module.run
 
 
 def _plans(seed: int, seconds: float, simulate: Any) -> Iterator[Any]:

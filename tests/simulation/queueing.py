@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from outlast import sleep, step, workflow
 from outlast.core.errors import OutlastError
@@ -76,9 +76,8 @@ class Drawn:
     calls: tuple[Call, ...]
 
 
-def draw(seed: int) -> Drawn:
-    """Queues of all kinds, and everything at once."""
-    chance = random.Random(seed)
+def a_plan(chance: random.Random, name: str, seed: int) -> Plan:
+    """Weather and faults."""
     weather = Weather(
         mishap=chance.choice([0.0, 0.0, 0.02, 0.1]),
         conflict=chance.choice([0.0, 0.05]),
@@ -89,7 +88,13 @@ def draw(seed: int) -> Drawn:
     )
     count = chance.choice([0, 0, 1, 3, 6])
     faults = sorted((chance.uniform(0, LASTS_S), chance.choice(FAULTS)) for _ in range(count))
-    plan = Plan(f"{seed}:queues", seed, chance.choice([1, 2, 3, 4]), [], weather, faults)
+    return Plan(name, seed, chance.choice([1, 2, 3, 4]), [], weather, faults)
+
+
+def draw(seed: int) -> Drawn:
+    """Queues of all kinds, and everything at once."""
+    chance = random.Random(seed)
+    plan = a_plan(chance, f"{seed}:queues", seed)
     queues = tuple(
         DeclaredQueue(f"q{number}", _options(chance), ()) for number in range(chance.choice([1, 1, 2, 3]))
     )
@@ -127,20 +132,22 @@ def _call(chance: random.Random, workflow_id: str, queue: DeclaredQueue) -> Call
 class Catalog:
     """See core.ports.Catalog."""
 
+    definitions: ClassVar = {"job": job.definition}
+
     def __init__(self, queues: tuple[DeclaredQueue, ...]) -> None:
         self._queues = queues
 
     def workflow(self, function: str) -> WorkflowDefinition | None:
-        return job.definition if function == "job" else None
+        return self.definitions.get(function)
 
     def version(self, function: str) -> str:
         return "v1"
 
     def name_of(self, definition: WorkflowDefinition) -> str:
-        return "job"
+        return next(name for name, each in self.definitions.items() if each is definition)
 
     def workflow_names(self) -> list[str]:
-        return ["job"]
+        return list(self.definitions)
 
     def message_queues(self) -> dict[str, list[str]]:
         return {}
@@ -222,7 +229,9 @@ class Queueing(Scenario):
 
         async def start(instance: Instance) -> None:
             try:
-                await instance.engine.starts.start_new(call.new, job.definition, None)
+                definition = self.catalog.workflow(call.new.function)
+                assert definition is not None
+                await instance.engine.starts.start_new(call.new, definition, None)
             except OutlastError:
                 settle(False)
             else:
@@ -371,10 +380,14 @@ class Queueing(Scenario):
                 self._check_rest()
             except Stuck as error:
                 world.violation(f"{error}: {self._state()}")
+        self.check_calls()
+
+    def check_calls(self) -> None:
+        """All have succeeded."""
         for call in self._drawn.calls:
             row = self.database.workflows.get(call.new.workflow_id)
             if row is None or row.status != Status.SUCCESS:
-                world.violation(f"{call.new.workflow_id} ended as {row}")
+                self.world.violation(f"{call.new.workflow_id} ended as {row}")
 
 
 def _most(names: Iterator[str | None]) -> int:
@@ -399,9 +412,14 @@ class Played:
 
 
 def run(drawn: Drawn, trace: Callable[[str], None] | None = None) -> Played:
-    """Let a run happen. Nothing of it is left but what is returned."""
+    """Let a run happen."""
+    return play_out(Queueing, drawn, trace)
+
+
+def play_out(kind: type[Queueing], drawn: Drawn, trace: Callable[[str], None] | None = None) -> Played:
+    """Let a run of that kind happen. Nothing of it is left but what is returned."""
     with quiet(collect=True):
-        scenario = Queueing(drawn, trace)
+        scenario = kind(drawn, trace)
         scenario.play()
         played = Played(list(scenario.world.violations), scenario.faults, scenario.network.sent)
         del scenario

@@ -29,7 +29,7 @@ from outlast.testing.stores import MemoryStore
 from tests.simulation.network import PATIENCE_S, Network, SimulatedLink
 from tests.simulation.plans import LEASE_S, Plan
 from tests.simulation.programs import Node, interpret, receives_of
-from tests.simulation.traces import Traces, enter_traces
+from tests.simulation.traces import Traces, current
 from tests.simulation.world import Process, Stuck, World, simulated_time
 
 DRAIN_S = 2.0
@@ -337,8 +337,7 @@ class Scenario:
     def run(self) -> Outcome:
         """Let it happen, and look at what came out."""
         world, plan = self.world, self.plan
-        enter_traces(self.traces)
-        with simulated_time(world):
+        with current(self.traces), simulated_time(world):
             for _ in range(plan.instances):
                 self.begin_instance()
             for number, program in enumerate(plan.programs):
@@ -364,7 +363,7 @@ class Scenario:
         self.traces.check()
         self._check_results()
         return Outcome(
-            plan, world.violations, world.cycles, world.now, self.network.sent, world.digest,
+            plan, list(world.violations), world.cycles, world.now, self.network.sent, world.digest,
             len(self.database.workflows), self.traces.executed, {**self.faults, **self.network.mishaps},
         )  # fmt: skip
 

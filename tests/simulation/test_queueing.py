@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from outlast.engine import endings, executor
 from outlast.testing.statements import queues
 from outlast.testing.statements.claiming import ClaimStatement
 from outlast.testing.statements.queues import QueueClaimStatement
 from tests.mutants.marks import marks, without
 from tests.mutants.mutant import PACKAGE
+from tests.simulation import batching
 from tests.simulation.queueing import calm, draw, play, run
 
 CHUNK = 10
@@ -26,6 +29,30 @@ def test_no_limit_is_passed_and_no_room_unused(first: int) -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_where_nothing_goes_wrong(seed: int) -> None:
     assert calm(seed) == []
+
+
+@pytest.mark.parametrize("first", range(0, 4 * CHUNK, CHUNK))
+def test_each_call_is_in_one_batch_and_gets_its_own_part(first: int) -> None:
+    for seed in range(first, first + CHUNK):
+        assert batching.run(batching.draw(seed)).violations == [], seed
+
+
+def test_batches_that_are_too_large_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    begin = QueueClaimStatement._begin_batch
+    monkeypatch.setattr(QueueClaimStatement, "_begin_batch", lambda self, first, n: begin(self, first, n + 1))
+    found = [each for seed in range(10) for each in batching.run(batching.draw(seed)).violations]
+    assert any("at most" in each for each in found)
+
+
+def test_parts_that_go_to_others_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executor, "batch_success", backwards(endings.batch_success))
+    found = [each for seed in range(10) for each in batching.run(batching.draw(seed)).violations]
+    assert any("was given" in each for each in found)
+
+
+def backwards(success: Callable[..., Any]) -> Callable[..., Any]:
+    """As a mistake in places would be."""
+    return lambda execution, result, *others, **more: success(execution, result[::-1], *others, **more)
 
 
 def test_there_is_something_to_see() -> None:
@@ -63,6 +90,7 @@ def test_an_order_that_is_not_kept_is_noticed(monkeypatch: pytest.MonkeyPatch) -
     assert noticed("began before")
 
 
+@pytest.mark.slow
 def test_work_that_nobody_looks_for_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     claim = ClaimStatement.claim
 

@@ -15,6 +15,7 @@ from outlast.engine.execution.calls import PendingCall
 from outlast.engine.execution.completions import Completion, Completions
 from outlast.engine.execution.recording import Recording
 from outlast.engine.operations import leaving
+from outlast.testing.loop import SimulatedLoop
 from outlast.testing.rows import Workflow
 from outlast.testing.statements.journal import JournalStatements
 from tests.mutants.marks import marks, without
@@ -25,6 +26,7 @@ from tests.simulation.programs import Node, a_program
 from tests.simulation.scenario import simulate
 
 CHUNK = 100
+SLOW = pytest.mark.slow
 PROGRAMS: dict[str, Node] = {
     "steps, a transaction and a sleep, one after the other": [
         "row",
@@ -69,43 +71,56 @@ def frozen_heap() -> Iterator[None]:
     gc.unfreeze()
 
 
-@pytest.mark.parametrize("first", range(0, 8 * CHUNK, CHUNK))
+def chunks(count: int, quick: int) -> list[Any]:
+    """The first seeds of chunks, of which so many are quick to go through."""
+    firsts = range(0, count * CHUNK, CHUNK)
+    return [pytest.param(each, marks=() if n < quick else SLOW) for n, each in enumerate(firsts)]
+
+
+@pytest.mark.parametrize("first", chunks(8, 3))
 def test_whatever_happens_all_is_well_in_the_end(first: int) -> None:
     for seed in range(first, first + CHUNK):
         outcome = simulate(random_plan(seed))
         assert not outcome.violations, f"schedule {outcome.plan.name}"
 
 
-@pytest.mark.parametrize("first", range(0, 3 * CHUNK, CHUNK))
+@pytest.mark.parametrize("first", chunks(3, 1))
 def test_no_message_is_lost_or_received_twice(first: int) -> None:
     for seed in range(first, first + CHUNK):
         outcome = simulate(mail_plan(seed))
         assert not outcome.violations, f"schedule {outcome.plan.name}"
 
 
+EVERY = pytest.mark.parametrize("every", [pytest.param(1, marks=SLOW), 11])
+"""One after the other, or here and there."""
+
+
+@EVERY
 @pytest.mark.parametrize("program", PROGRAMS)
 @pytest.mark.parametrize("kind", AT_CYCLES)
-def test_one_fault_at_each_cycle(program: str, kind: str) -> None:
+def test_one_fault_at_each_cycle(program: str, kind: str, every: int) -> None:
     calm = Plan("calm", 1, 2, [PROGRAMS[program]], Weather(latency_s=0.0002, sessions=False))
     cycles = simulate(calm).cycles
     assert cycles > 50
-    for cycle in range(1, cycles):
+    for cycle in range(1, cycles, every):
         outcome = simulate(replace(calm, at_cycle=(cycle, kind)))
         assert not outcome.violations, f"at cycle {cycle}"
 
 
+@EVERY
 @pytest.mark.parametrize("kind", AT_CYCLES)
-def test_one_fault_while_messages_come(kind: str) -> None:
+def test_one_fault_while_messages_come(kind: str, every: int) -> None:
     calm = Plan("calm", 1, 2, [MESSAGES], Weather(latency_s=0.0002, sessions=False))
-    for cycle in range(1, simulate(calm).cycles, 4):
+    for cycle in range(1, simulate(calm).cycles, 4 * every):
         outcome = simulate(replace(calm, at_cycle=(cycle, kind)))
         assert not outcome.violations, f"at cycle {cycle}"
 
 
+@EVERY
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_one_mishap_to_each_statement(program: str) -> None:
+def test_one_mishap_to_each_statement(program: str, every: int) -> None:
     calm = Plan("calm", 1, 2, [PROGRAMS[program]], Weather(latency_s=0.0002))
-    for statement in range(1, simulate(calm).statements + 1):
+    for statement in range(1, simulate(calm).statements + 1, every):
         for mishap in MISHAPS:
             outcome = simulate(replace(calm, mishaps={statement: mishap}))
             assert not outcome.violations, f"statement {statement}: {mishap}"
@@ -117,6 +132,15 @@ def test_a_seed_gives_the_same_run_again() -> None:
         first, again = simulate(random_plan(seed)), simulate(random_plan(seed))
         assert (first.digest, first.cycles) == (again.digest, again.cycles)
     assert simulate(random_plan(1)).digest != simulate(random_plan(2)).digest
+
+
+def test_nothing_is_left_of_a_run() -> None:
+    def loops() -> list[SimulatedLoop]:
+        return [each for each in gc.get_objects() if isinstance(each, SimulatedLoop)]
+
+    before = loops()
+    simulate(random_plan(1))
+    assert loops() == before
 
 
 def test_a_name_gives_the_plan_again() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -129,6 +131,11 @@ def current_traces() -> Traces:
     return _current[-1]
 
 
-def enter_traces(traces: Traces) -> None:
-    """Make them the current ones."""
+@contextmanager
+def current(traces: Traces) -> Iterator[None]:
+    """Make them the current ones; nothing of them is kept afterwards."""
     _current[:] = [traces]
+    try:
+        yield
+    finally:
+        _current.clear()

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from outlast import UsageError, WorkflowEnded, context, receive, sleep, step, workflow
+from outlast import UsageError, WorkflowEnded, context, emit, receive, sleep, step, workflow
 from outlast.testing import Deadlock, Outlast, around
 from outlast.testing.points import say_place
 from tests.testing import sound
@@ -205,3 +205,27 @@ def test_a_long_sleep_takes_no_time(outlast: Outlast) -> None:
 def test_each_wrong_call_is_told(outlast: Outlast, call: Any, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         call(outlast)
+
+
+@step(max_attempts=2, backoff=0)
+async def counts() -> str:
+    emit({"attempt": context().attempt})
+    if context().attempt == 1:
+        raise OSError("the line broke")
+    return "done"
+
+
+@workflow
+async def counting() -> str:
+    return await counts()
+
+
+def test_what_steps_emit(outlast: Outlast) -> None:
+    run = outlast.run(counting)
+    assert [(each.step_id, each.name, each.attempt, each.data) for each in run.emitted] == [
+        ("1", "counts", 1, {"attempt": 1}),
+        ("1", "counts", 2, {"attempt": 2}),
+    ]
+    _ = outlast.crash_everywhere(counting)
+    answer = outlast.call(counting, headers={"accept": "text/event-stream"})
+    assert [each.event for each in answer.events].count("emitted") == 2

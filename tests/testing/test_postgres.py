@@ -74,6 +74,7 @@ def project(pytester: pytest.Pytester) -> pytest.Pytester:
     return pytester
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [["--outlast-pg"], ["--outlast-pg", "-n", "2"]])
 def test_by_an_option(project: pytest.Pytester, options: list[str]) -> None:
     project.makepyfile(test_it=TESTS)

@@ -24,6 +24,7 @@ from tests.torture.oracles.leaks import Census, census, check_sessions, compare
 from tests.torture.oracles.liveness import Liveness
 from tests.torture.oracles.queues import Limits
 from tests.torture.oracles.results import Results
+from tests.torture.oracles.schedules import Schedules
 from tests.torture.oracles.takeover import Takeovers
 from tests.torture.oracles.violations import Violations, say
 from tests.torture.oracles.window import Windows
@@ -108,6 +109,7 @@ class Run:
         self.results = Results(self.server, self.told, self.witness, violations)
         self.liveness = Liveness(self.server, self.told, violations)
         self.limits = Limits(self.server, violations)
+        self.schedules = Schedules(self.server, violations)
         self._tasks: list[asyncio.Task[None]] = []
         self._looked_enough = asyncio.Event()
 
@@ -153,7 +155,7 @@ class Run:
         loop = asyncio.get_running_loop()
         self._working = self._begin(self.clients.work(wishes.rate, CLIENTS_AT_ONCE))
         self._looking = self._begin(self._look_on())
-        self._limiting = self._begin(self.limits.look_on())
+        self._watchers = [self._begin(each.look_on()) for each in (self.limits, self.schedules)]
         await asyncio.sleep(WARM_UP_S)
         first = await census(self.fleet.slots[0], self.server)
         usable = []
@@ -206,6 +208,7 @@ class Run:
     async def settle(self) -> None:
         """See that everything ends, and check it all."""
         outcome = self.outcome
+        await self.schedules.pause()
         outcome.drained_s = await self.liveness.all_end(END_WITHIN_S)
         self._looked_enough.set()
         await self._looking
@@ -214,9 +217,11 @@ class Run:
         for order in self.clients.unanswered:
             outcome.violations.add("a call was never answered", order.workflow_id, repr(order))
         await self.liveness.none_lost()
-        if self._limiting.done():
-            self._limiting.result()  # it ends by an error alone
+        for watcher in self._watchers:
+            if watcher.done():
+                watcher.result()  # it ends by an error alone
         await self.limits.look_at_all()
+        await self.schedules.look_at_all()
         await self.effects.look_at_all()
         await self.clients.let_go()
         await asyncio.sleep(1.0)
@@ -230,7 +235,7 @@ class Run:
         )
         await self._look()
         self.results.compare_all()
-        oracles = (self.history, self.effects, self.results, self.liveness, self.limits)
+        oracles = (self.history, self.effects, self.results, self.liveness, self.limits, self.schedules)
         outcome.checks = sum(oracle.checks for oracle in oracles)
 
     async def _look_on(self) -> None:

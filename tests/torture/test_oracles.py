@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from tests.torture.faults import FAULTS
 from tests.torture.oracles.history import History, kind_of
 from tests.torture.oracles.results import implied_by
+from tests.torture.oracles.schedules import wrongs_of
 from tests.torture.oracles.takeover import Kill, Takeovers
 from tests.torture.oracles.violations import Violations
 from tests.torture.oracles.window import Window
@@ -84,6 +86,41 @@ def test_a_record_by_who_owns_the_workflow_no_more_is_found() -> None:
     assert not violations
     History(violations).look(Window("1", "2", [], [{**record, "owner": "b"}]))
     assert violations.counts == {"a write of a superseded instance was committed": 1}
+
+
+BEGAN = datetime(2026, 11, 29, tzinfo=UTC)
+
+
+def account(ran: list[int], skipped: list[int], missed: int = 0, **others: Any) -> dict[str, Any]:
+    """What is known of a schedule of every two seconds, whose first time is 2 and whose next is 12."""
+    return {
+        "every_s": 2.0,
+        "since": BEGAN,
+        "nominal_at": BEGAN + timedelta(seconds=12),
+        "catchup": "last",
+        "started": len(ran),
+        "skipped": len(skipped),
+        "missed": missed,
+        "ran": [BEGAN + timedelta(seconds=each) for each in ran] or None,
+        "skips": [BEGAN + timedelta(seconds=each) for each in skipped] or None,
+        **others,
+    }
+
+
+@pytest.mark.parametrize(
+    ("row", "wrongs"),
+    [
+        (account([2, 4, 6, 8, 10], []), 0),
+        (account([2, 8, 10], [4], missed=1), 0),
+        (account([2, 4, 6, 8], []), 1),
+        (account([2, 4, 6, 8, 10], [10]), 2),
+        (account([2, 4, 4, 6, 8, 10], []), 2),
+        (account([2, 4, 6, 8, 10], [], started=6), 1),
+        (account([2, 4, 6, 8], [], missed=1, catchup="all"), 1),
+    ],
+)
+def test_every_time_of_a_schedule_is_accounted_for(row: dict[str, Any], wrongs: int) -> None:
+    assert len(wrongs_of(row)) == wrongs
 
 
 def test_a_takeover_is_timed_from_the_kill_to_the_next_claim() -> None:

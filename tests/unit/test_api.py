@@ -122,6 +122,7 @@ def test_the_public_names_are_these() -> None:
         "context",
         "cron",
         "database_webhook",
+        "emit",
         "every",
         "handler",
         "now",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
@@ -16,6 +17,9 @@ from outlast.cli.screen import one_line
 
 CONNECT_TIMEOUT_S = 5.0
 PAGE_ROWS = 1_000
+SILENCE_MAX_S = 60.0
+"""A stream says something more often: every 15 s that it is still there."""
+
 ANSWER_MARGIN_S = 15.0
 """How much longer than asked for an answer may take."""
 
@@ -88,16 +92,26 @@ class Remote:
             response = self._http.request(
                 method, self.url + path, headers=headers, params=params, content=body, timeout=timeout
             )
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise CommandFailed(
-                UNREACHABLE, f"can't reach {self.url} - is `outlast serve` running?"
-            ) from error
         except httpx.HTTPError as error:
-            reason = one_line(str(error)) or type(error).__name__
-            raise CommandFailed(
-                CONNECTION_BROKEN, f"{self.url} gave no answer ({reason}): see the log of the host"
-            ) from error
+            raise self._failed(error) from error
         return Answer(response.status_code, response.headers, response.content, self._next(response))
+
+    @contextmanager
+    def stream(
+        self, path: str, *, headers: Mapping[str, str], params: Mapping[str, Any]
+    ) -> Iterator[Iterator[bytes]]:
+        """The lines of a stream of server-sent events, as they come. Raises CommandFailed, on the way too."""
+        timeout = httpx.Timeout(SILENCE_MAX_S, connect=CONNECT_TIMEOUT_S)
+        asked = {"accept": "text/event-stream", **headers}
+        try:
+            with self._http.stream(
+                "GET", self.url + path, headers=asked, params=params, timeout=timeout
+            ) as response:
+                if response.status_code >= 400:
+                    raise self.problem_of(Answer(response.status_code, response.headers, response.read()))
+                yield self._lines_of(response)
+        except httpx.HTTPError as error:
+            raise self._failed(error) from error
 
     def close(self) -> None:
         """Close its connections."""
@@ -148,6 +162,25 @@ class Remote:
                 ": no secret key was found; set SUPABASE_SECRET_KEY, or run this in the project's folder"
             )
         return CommandFailed(problem["code"], one_line(message), **more)
+
+    def _lines_of(self, response: httpx.Response) -> Iterator[bytes]:
+        """Ended by line feeds alone: httpx knows more ends of lines than event streams have."""
+        rest = b""
+        try:
+            for data in response.iter_bytes():
+                *lines, rest = (rest + data).split(b"\n")
+                yield from lines
+        except httpx.HTTPError as error:
+            raise self._failed(error) from error
+
+    def _failed(self, error: httpx.HTTPError) -> CommandFailed:
+        """Why no answer comes."""
+        if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+            return CommandFailed(UNREACHABLE, f"can't reach {self.url} - is `outlast serve` running?")
+        reason = one_line(str(error)) or type(error).__name__
+        return CommandFailed(
+            CONNECTION_BROKEN, f"{self.url} gave no answer ({reason}): see the log of the host"
+        )
 
     def _next(self, response: httpx.Response) -> str | None:
         """The next page, if it is this host's: the key goes nowhere else."""

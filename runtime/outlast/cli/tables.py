@@ -49,14 +49,7 @@ def listing_command(resource: Resource, name: str | None = None) -> click.Comman
     """The command that lists a resource; its name is the resource's unless another is given."""
 
     def run(host: Host, item: str = "", limit: int = ROWS_MAX, **filters: Any) -> None:
-        from outlast.cli.remote import path_of
-
-        given = {name: value or None for name, value in filters.items()}
-        rows = host.connect().rows(resource.name, path_of(resource.path, item), limit, **given)
-        if host.as_json:
-            print_json({resource.name: rows})
-        else:
-            print_table(columns_of(resource), rows, resource.empty)
+        print_listing(resource, host, item, limit, **filters)
 
     command = host_options(run)
     if resource.of is not None:
@@ -66,10 +59,22 @@ def listing_command(resource: Resource, name: str | None = None) -> click.Comman
         command = click.option("--limit", type=limit, default=20, show_default=True, help="At most so many.")(
             command
         )
-    for each in reversed(resource.filters):
-        if each.help is not None:
-            command = _filter_option(each)(command)
+    command = filter_options(resource)(command)
     return click.command(name or resource.name, cls=Command, help=resource.help)(command)
+
+
+def print_listing(
+    resource: Resource, host: Host, item: str = "", limit: int = ROWS_MAX, **filters: Any
+) -> None:
+    """The rows of a resource, or of what belongs to `item`, that pass the filters."""
+    from outlast.cli.remote import path_of
+
+    given = {name: value or None for name, value in filters.items()}
+    rows = host.connect().rows(resource.name, path_of(resource.path, item), limit, **given)
+    if host.as_json:
+        print_json({resource.name: rows})
+    else:
+        print_table(columns_of(resource), rows, resource.empty)
 
 
 def show_command(resource: Resource) -> click.Command:
@@ -139,6 +144,18 @@ def _argument(each: Argument) -> Decorator:
         return click.option(option, each.name, is_flag=True, help=each.about)
     about = f"{each.about} `default` takes it back." if each.nullable else each.about
     return click.option(option, each.name, type=kind_of(each), help=about)
+
+
+def filter_options(resource: Resource) -> Decorator:
+    """The options that filter its rows."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        for each in reversed(resource.filters):
+            if each.help is not None:
+                command = _filter_option(each)(command)
+        return command
+
+    return decorate
 
 
 def _filter_option(each: Filter) -> Decorator:

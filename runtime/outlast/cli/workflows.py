@@ -9,6 +9,7 @@ import click
 from outlast.cli.cells import status_text, time_between
 from outlast.cli.command import Command, Host, host_options
 from outlast.cli.data import header_key, read_data
+from outlast.cli.events import events
 from outlast.cli.keys import key_argument
 from outlast.cli.screen import escaped_lines, plain_text, print_json, print_pairs, readable_json
 from outlast.cli.tables import print_row, resource_commands
@@ -86,7 +87,7 @@ def send(item: str, topic: str | None, data: bytes, key: str, host: Host) -> Non
         click.echo(f"sent {plain_text(sent.get('message_id'))}")
 
 
-workflows = resource_commands(WORKFLOWS, show, wait, send)
+workflows = resource_commands(WORKFLOWS, show, events, wait, send)
 
 
 def _print_workflow(workflow: dict[str, Any]) -> None:

@@ -108,17 +108,20 @@ class SettingsChanged(Observation):
     what: str
 
 
+Trigger = Literal["call", "child", "sql", "queue", "schedule"]
+
+
 @dataclass(slots=True)
 class WorkflowStarted(Observation):
     """A workflow's row is durable, and it runs here for the first time.
 
-    `trigger` is what made the row: a `call` of a client or a handler, a parent (`child`), `sql`, or a message
-    of a `queue`.
+    `trigger` is what made the row: a `call` of a client, a handler or a signed-in user, a parent (`child`),
+    the database itself (`sql`), a message of a Supabase Queue (`queue`), or a `schedule`.
     """
 
     workflow_id: str
     function: str
-    trigger: Literal["call", "child", "sql", "queue"]
+    trigger: Trigger
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from outlast.engine.journal import Journal
 from outlast.engine.lease import Lease
 from outlast.engine.options import EngineOptions
 from outlast.engine.starts import Starts
+from outlast.engine.waits.emissions import Emissions
 from outlast.engine.waits.ends import Waits
 from outlast.engine.waits.messages import Delivery
 from outlast.sdk.clients import MakeClients
@@ -59,6 +60,7 @@ class Engine:
         self._journal = Journal(store.journal, observe, depth_max=options.journal_depth_max)
         self._workflows = store.workflows
         self._delivery = Delivery(store.messages, self._due, observe)
+        self.emissions = Emissions()
         services = Services(
             journal=self._journal,
             lease=self._lease,
@@ -70,6 +72,7 @@ class Engine:
             suspended=self._suspended,
             left_queue=lambda: self._queued(self.clock.now_s()),
             delivery=self._delivery,
+            emissions=self.emissions,
             moment_s=options.moment_s,
             replay_arguments=options.replay_arguments,
             watch_bodies=options.watch_bodies,

@@ -14,6 +14,7 @@ from outlast.core.storable import check_text
 from outlast.sdk.calls import ask
 from outlast.sdk.definitions import StepDefinition, is_async
 from outlast.sdk.durations import Duration, positive_seconds_of, seconds_of
+from outlast.sdk.emitting import await_plainly, call_plainly
 from outlast.sdk.limits import Limit, limit_of
 from outlast.sdk.operations import Step
 from outlast.sdk.running import Line, line_here
@@ -33,7 +34,7 @@ class AsyncStep(Generic[P, R]):
         line = line_here(self.definition.name)
         if line is None:
             call: Coroutine[Any, Any, R] = self.definition.fn(*args, **kwargs)
-            return call
+            return await_plainly(call)
         if line.threaded:
             refuse_in_thread(line, self.definition.name, "step")
         return ask(Step(self.definition, args, kwargs), line, self.definition.name)  # type: ignore[no-any-return]
@@ -49,7 +50,7 @@ class SyncStep(Generic[P, R]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         line = line_here(self.definition.name)
         if line is None:
-            result: R = self.definition.fn(*args, **kwargs)
+            result: R = call_plainly(self.definition.fn, *args, **kwargs)
             return result
         refuse_on_loop(line, self.definition.name, "step")
         return ask(Step(self.definition, args, kwargs), line, self.definition.name)  # type: ignore[no-any-return]

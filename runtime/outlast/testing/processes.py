@@ -12,6 +12,7 @@ from contextvars import Context
 from threading import get_ident
 from typing import Any
 
+from outlast.core.emissions import Emission
 from outlast.core.observations import Observer
 from outlast.core.places import is_ours, place_of_caller
 from outlast.core.stops import Stopped
@@ -20,6 +21,7 @@ from outlast.engine.engine import Engine
 from outlast.engine.execution.calls import Answer, PendingCall
 from outlast.engine.execution.execution import Execution
 from outlast.engine.options import EngineOptions
+from outlast.engine.waits.emissions import Hears
 from outlast.sdk.operations import Operation
 from outlast.sdk.running import _line
 from outlast.testing.catalog import GivenCatalog
@@ -71,6 +73,13 @@ def threads_at_rest(engine: DrivenEngine) -> int:
     return engine.threads_waiting + sum(isinstance(each, SyncBody) and _waits(each) for each in bodies)
 
 
+class _Kept:
+    """Keeps all that the steps of one workflow emit."""
+
+    def __init__(self, emitted: list[Emission]) -> None:
+        self.put = emitted.append
+
+
 class Process:
     """One process. Tests look at the inside of its engine through it alone."""
 
@@ -113,6 +122,8 @@ class Process:
         executor._call = self._watched_call  # type: ignore[method-assign]
         self._launch = executor.launch
         executor.launch = self._watched_launch  # type: ignore[method-assign]
+        self._listeners_of = self.engine.emissions.of
+        self.engine.emissions.of = self._heard_by  # type: ignore[method-assign]
         self.engine._waits._elsewhere.pause_s = lambda *_: FOREVER_S  # type: ignore[method-assign]
 
     async def open(self) -> None:
@@ -162,6 +173,10 @@ class Process:
             return make(operation, step_id, answer, context)
 
         execution.make = watched  # type: ignore[method-assign]
+
+    def _heard_by(self, workflow_id: str) -> list[Hears]:
+        emitted = self._seen.emitted.setdefault(workflow_id, [])
+        return [*(self._listeners_of(workflow_id) or ()), _Kept(emitted)]
 
     # --- whether time may jump ----------------------------------------------------------------------------
 

@@ -42,6 +42,15 @@ class Event(NamedTuple):
     data: Any
 
 
+class Emitted(NamedTuple):
+    """What a step emitted in one of its attempts."""
+
+    step_id: str
+    name: str
+    attempt: int
+    data: Any
+
+
 class Run(Asked["Run"]):
     """A workflow of the test. In an `async def` test it is known once it was awaited."""
 
@@ -100,6 +109,16 @@ class Run(Asked["Run"]):
             if name is not None:
                 found.append(Event(name, _decode(each.output)))
         return found
+
+    @property
+    def emitted(self) -> list[Emitted]:
+        """What its steps emitted, in order: of every attempt, those that a crash ended too."""
+        self._check_asked()
+        return [
+            Emitted(each.step_id, each.name, each.attempt, from_json(each.value))
+            for life in self._world.seen.lives
+            for each in life.emitted.get(self._workflow_id, ())
+        ]
 
     @property
     def children(self) -> list[Run]:

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from outlast.core.emissions import Emission
 from outlast.sdk.operations import Operation
 from outlast.testing.doubles import Definition
 from outlast.testing.points import Place
@@ -35,9 +36,10 @@ class EffectSeen(NamedTuple):
 
 @dataclass
 class LifeSeen:
-    """What the bodies did in one process, by workflow."""
+    """What the bodies did in one process, and what their steps emitted, by workflow."""
 
     calls: dict[str, list[CallSeen]] = field(default_factory=dict)
+    emitted: dict[str, list[Emission]] = field(default_factory=dict)
 
 
 @dataclass

@@ -18,7 +18,19 @@ from typing import Any
 
 import psycopg
 
-from outlast import Queue, Rate, Request, context, handler, sleep, start, step, transaction, workflow
+from outlast import (
+    Queue,
+    Rate,
+    Request,
+    context,
+    every,
+    handler,
+    sleep,
+    start,
+    step,
+    transaction,
+    workflow,
+)
 
 Part = dict[str, str]
 Move = tuple[int, int, int]
@@ -241,6 +253,18 @@ async def alone(key: str, lane: str, naps: list[float]) -> dict[str, Any]:
 async def paced(key: str, lane: str, naps: list[float]) -> dict[str, Any]:
     """So many in any second."""
     return await _naps(naps)
+
+
+@workflow(schedule=every(seconds=2, catchup="all", overlap="allow"))
+async def ticking() -> dict[str, Any]:
+    """At every time, however late."""
+    return {"parts": _seen(await act("tick"))}
+
+
+@workflow(schedule=every(seconds=1))
+async def single() -> dict[str, Any]:
+    """One at a time; what comes meanwhile is skipped."""
+    return await _naps([0.3, 0.9])
 
 
 @workflow

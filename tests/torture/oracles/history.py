@@ -13,7 +13,7 @@ def application(instance: str | None) -> str:
     return f"outlast/{instance}"[:63]
 
 
-QUEUED = ("load/lanes:", "load/alone:", "load/paced:")
+QUEUED = ("load/lanes:", "load/alone:", "load/paced:", "schedule:")
 """What a decision of their queue makes ready, before any of them begins."""
 
 

@@ -31,6 +31,11 @@ class Completions:
         self.places: dict[int, Completion | None] = {}
         """Those that are taken and not handed over: with what comes there, once that is known."""
 
+    @property
+    def last(self) -> int:
+        """The last place that was taken."""
+        return self._last
+
     def take_place(self) -> int:
         """The next place."""
         self._last += 1

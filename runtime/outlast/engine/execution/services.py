@@ -13,6 +13,7 @@ from outlast.core.placement import USUAL, Placement
 from outlast.core.ports import QueueStore, TransactionStore
 from outlast.engine.journal import Journal
 from outlast.engine.lease import Lease
+from outlast.engine.waits.emissions import Emissions
 from outlast.engine.waits.messages import Delivery
 from outlast.sdk.clients import MakeClients
 from outlast.sdk.definitions import WorkflowDefinition
@@ -59,6 +60,7 @@ class Services:
     suspended: Callable[[float | None], None]
     left_queue: Callable[[], None]
     delivery: Delivery
+    emissions: Emissions
     moment_s: float
     """Waits that are longer leave the memory."""
     replay_arguments: str = "warn"

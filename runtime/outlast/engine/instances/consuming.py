@@ -138,11 +138,11 @@ class Consumer:
         if self._refused.pop(queue, None) is not None:
             self._observe(QueueConsumed(queue))
         if workflows:
-            for each in workflows:
-                self._observe(WorkflowStarted(each.workflow_id, function, "queue"))
             if waits:
                 self._queued()
             else:
+                for each in workflows:
+                    self._observe(WorkflowStarted(each.workflow_id, function, "queue"))
                 self._observe(WorkflowsClaimed(tuple(each.workflow_id for each in workflows)))
                 self._load(workflows, term)
         return len(workflows) == room

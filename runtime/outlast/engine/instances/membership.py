@@ -13,12 +13,14 @@ from pydantic_core import from_json
 
 from outlast.core.background import LAST_ROUND_S, RETRY, Loop
 from outlast.core.budget import Taken
+from outlast.core.callers import Caller
 from outlast.core.clock import Clock, monotonic
 from outlast.core.observations import (
     ClaimGivenUp,
     InstanceJoined,
     InstanceLost,
     Observer,
+    Trigger,
     WorkflowsClaimed,
     WorkflowStarted,
 )
@@ -400,8 +402,8 @@ class Membership:
         lags_s = tuple(max(0.0, now_s - each.due_s) for each in workflows if each.due_s is not None)
         self._observe(WorkflowsClaimed(tuple(each.workflow_id for each in workflows), lags_s))
         for each in workflows:
-            if each.epoch == 1:  # of those that Python starts the first epoch is never claimed
-                self._observe(WorkflowStarted(each.workflow_id, each.function, "sql"))
+            if each.epoch == 1:  # who starts what need not wait has its first epoch without a claim
+                self._observe(WorkflowStarted(each.workflow_id, each.function, _trigger_of(each)))
 
     def _is_suspect(self, claimed: ClaimedWorkflow) -> bool:
         return claimed.recovery_attempts >= self._pace.suspect_after
@@ -439,3 +441,10 @@ class Membership:
             self._observe(InstanceLost(", ".join(sorted(names)), len(rows) - len(exhausted), exhausted))
         self._told_lost = names
         return bool(rows)
+
+
+def _trigger_of(claimed: ClaimedWorkflow) -> Trigger:
+    if claimed.parent is not None:
+        return "child"
+    mode = Caller.from_record(claimed.claims).mode
+    return mode if mode in ("sql", "queue", "schedule") else "call"

@@ -13,7 +13,9 @@ from outlast.engine.execution.calls import PendingCall, Success
 from outlast.engine.execution.execution import Execution
 from outlast.engine.operations.attempts import Attempts, TooLate, in_time
 from outlast.engine.operations.beginning import may_begin_again
+from outlast.engine.operations.emitting import Emitter
 from outlast.engine.operations.limiting import Place
+from outlast.sdk.emitting import enter_emitter
 from outlast.sdk.operations import Args, Kwargs, Step
 
 
@@ -37,10 +39,15 @@ def value(call: PendingCall, record: StepRecord) -> Any:
 async def _run(execution: Execution, call: PendingCall) -> Success:
     assert isinstance(call.operation, Step)
     step, args, kwargs = call.operation
-    if step.is_async:
-        result = await step.fn(*args, **kwargs)
-    else:
-        result = await _in_thread(execution, call, step.fn, args, kwargs)
+    emitter = Emitter(execution, call)
+    enter_emitter(emitter)
+    try:
+        if step.is_async:
+            result = await step.fn(*args, **kwargs)
+        else:
+            result = await _in_thread(execution, call, step.fn, args, kwargs)
+    finally:
+        emitter.end()
     return Success(*step.codec.through(result))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -21,10 +22,13 @@ from outlast.web.http.answers import ClientGone
 from outlast.web.http.calls import Call
 from outlast.web.http.documents import Verbatim
 from outlast.web.http.problems import ProblemError, problem_of
+from outlast.web.invoking.emitted import Emitted, emitted_by
+from outlast.web.invoking.sending import send_comment
 
-EVENT_STREAM = (b"content-type", b"text/event-stream")
 POLL_S = 0.2
 PING_S = 15.0
+AHEAD_S = 0.02
+"""So long records are waited for before which a value was emitted."""
 LOOK_MAX = 200
 """Rows of one query."""
 
@@ -40,37 +44,70 @@ async def follow(
     after: int = 0,
     ended: WorkflowState | None = None,
     lasts_s: float | None = None,
+    emitted: bool = True,
 ) -> tuple[WorkflowState, int]:
     """Tell every row after number `after`. Returns how the workflow ended, and the last row's number.
 
+    What steps emit here is told among them at its place, unless `emitted` is false.
     After `lasts_s` the caller's token has ended, and so does the stream: ProblemError (401).
     `rows_after` gives rows in order of `completion_order`, and raises Unreachable.
     Raises ClientGone, DatabaseUnavailable, ShuttingDown.
     """
-    order, silent_s = after, 0.0
-    ends_at = None if lasts_s is None else monotonic() + lasts_s
-    async with _watch(call) as leaving:
-        while True:
-            ended = ended or await engine.wait(workflow_id, POLL_S)
-            # guard: stream-outlives-token
-            if ends_at is not None and monotonic() >= ends_at:
-                raise token_ended()
-            async with call.hold(partial(_read, rows_after, order), _size_of) as (rows, more):
-                for row in rows:
-                    order = row["completion_order"]
-                    await tell(row)
-                told = bool(rows)
-                del rows
-            if leaving.done():
-                raise ClientGone
-            if more:
-                continue
-            if ended is not None:
-                return ended, order
-            silent_s = 0.0 if told else silent_s + POLL_S
-            if silent_s >= PING_S:
-                silent_s = 0.0
-                await send_comment(send, "still running")
+    order, began = after, monotonic()
+    looks_at, told_at = began + POLL_S, began
+    ends_at = None if lasts_s is None else began + lasts_s
+    with emitted_by(engine, workflow_id, send, told=emitted) as values:
+        async with _watch(call) as leaving:
+            while True:
+                ended = ended or await _end_or_value(engine, workflow_id, values, looks_at)
+                now = monotonic()
+                # guard: stream-outlives-token
+                if ends_at is not None and now >= ends_at:
+                    raise token_ended()
+                if leaving.done():
+                    raise ClientGone
+                if ended is not None or now >= looks_at or values.ahead:
+                    newest = values.newest()
+                    async with call.hold(partial(_read, rows_after, order), _size_of) as (rows, more):
+                        for row in rows:
+                            await values.tell(row["completion_order"])
+                            order = row["completion_order"]
+                            await tell(row)
+                        told = bool(rows)
+                        del rows
+                    if told:
+                        told_at = now
+                    if more:
+                        continue
+                    values.looked(newest)
+                    looks_at = monotonic() + POLL_S
+                if await values.tell(sys.maxsize if ended is not None else values.known):
+                    told_at = now
+                if ended is not None:
+                    return ended, order
+                if now >= told_at + PING_S:
+                    told_at = now
+                    await send_comment(send, "still running")
+
+
+async def _end_or_value(
+    engine: Engine, workflow_id: str, values: Emitted, looks_at: float
+) -> WorkflowState | None:
+    """Wait for the workflow's end, or until something is to be told; how it ended, if it has."""
+    if values.ahead:  # records are to be read first, and not more often than this
+        return await engine.wait(workflow_id, AHEAD_S)
+    wait_s = max(0.0, looks_at - monotonic())
+    if not values.listens:
+        return await engine.wait(workflow_id, wait_s)
+    loop = asyncio.get_running_loop()
+    ending = loop.create_task(engine.wait(workflow_id, wait_s))
+    arrival = loop.create_task(values.arrival())
+    try:
+        await asyncio.wait({ending, arrival}, return_when=asyncio.FIRST_COMPLETED)
+        return ending.result() if ending.done() else None
+    finally:
+        ending.cancel()
+        arrival.cancel()
 
 
 def wants_stream(call: Call) -> bool:
@@ -93,23 +130,10 @@ def last_event_id(call: Call) -> int:
     return resumes_after(call) or 0
 
 
-async def send_event(send: Send, kind: str, data: Verbatim, number: int | None = None) -> None:
-    """Send one event. Line breaks of JSON, which are only between values, become spaces."""
-    lines = [f"event: {kind}"] + ([f"id: {number}"] if number is not None else [])
-    line = data.json.replace(b"\n", b" ").replace(b"\r", b" ")
-    text = b"%s\ndata: %s\n\n" % ("\n".join(lines).encode(), line)
-    await send({"type": "http.response.body", "body": text, "more_body": True})
-
-
 def told_of(error: OutlastError | ProblemError, workflow_id: str) -> Verbatim:
     """The problem that ends a stream, as the data of its event."""
     problem = error.problem if isinstance(error, ProblemError) else problem_of(error, workflow_id)
     return Verbatim(problem.answer().body)
-
-
-async def send_comment(send: Send, text: str) -> None:
-    """Send a comment, which clients ignore: a sign of life."""
-    await send({"type": "http.response.body", "body": f": {text}\n\n".encode(), "more_body": True})
 
 
 async def _read(rows_after: Callable[[int], Awaitable[Page]], order: int) -> Page:

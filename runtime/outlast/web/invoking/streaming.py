@@ -22,16 +22,15 @@ from outlast.web.http.calls import Call
 from outlast.web.http.documents import Verbatim, document, event_document
 from outlast.web.http.problems import Problem, ProblemError
 from outlast.web.invoking.following import (
-    EVENT_STREAM,
     LOOK_MAX,
     follow,
     last_event_id,
     resumes_after,
-    send_event,
     told_of,
 )
 from outlast.web.invoking.invoke import Begun, Invoker
 from outlast.web.invoking.results import accepted_headers, ended_answer
+from outlast.web.invoking.sending import EVENT_STREAM, send_event
 
 
 class Streamer:

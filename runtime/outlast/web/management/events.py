@@ -20,16 +20,14 @@ from outlast.web.http.documents import document, event_document
 from outlast.web.http.parameters import Parameters
 from outlast.web.http.problems import ProblemError
 from outlast.web.invoking.following import (
-    EVENT_STREAM,
     LOOK_MAX,
     follow,
     last_event_id,
-    send_comment,
-    send_event,
     told_of,
     wants_stream,
 )
 from outlast.web.invoking.results import accepted_headers
+from outlast.web.invoking.sending import EVENT_STREAM, send_comment, send_event
 from outlast.web.management.listings import Listings
 from outlast.web.management.owned import Owned, owner_of
 
@@ -108,6 +106,7 @@ class EventStream:
             send,
             after=after,
             lasts_s=self.lasts_s,
+            emitted=self.event is None,
         )
         end = {"workflow_id": self.workflow_id, "status": ended.status.value}
         await send_event(send, "end", document(end))

@@ -161,7 +161,8 @@ def _workflow(function: str, served: WorkflowDefinition, schemas: Schemas) -> _D
             "text/event-stream": {
                 "schema": {
                     "type": "string",
-                    "description": "Events `status`, `step` and `event`, then `result` or `error`.",
+                    "description": "Events `status`, `step`, `event`, without ids `emitted` and `dropped`, "
+                    "then `result` or `error`.",
                 }
             },
         },

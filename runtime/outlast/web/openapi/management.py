@@ -177,7 +177,10 @@ def _listing(resource: Resource) -> Item:
     if resource.of is not None:
         answers |= references({"404": not_found_name(resource.of)})
     if resource is EVENTS:
-        stream = {"type": "string", "description": "Each `event`, then `end` or `error`. Ids are numbers."}
+        told = (
+            "Each `event`, its number as id, and without ids `emitted` and `dropped`; then `end` or `error`."
+        )
+        stream = {"type": "string", "description": told}
         answers["200"]["content"]["text/event-stream"] = {"schema": stream}
         answers |= references({"429": "TooManyRequests"})
         parameters.append(reference("parameters", "Last-Event-ID"))
