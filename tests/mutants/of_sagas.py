@@ -72,11 +72,11 @@ MUTANTS = (
     Mutant(
         "stops-sleep",
         "What is cancelled while it leaves the memory is woken",
-        "store/test_sagas.py",
+        "store/test_sagas.py::test_what_is_cancelled_while_it_leaves_the_memory_is_due_at_once",
     ),
     Mutant(
         "undoing-taken-for-cancelled",
         "A cancel that has something to undo is accepted, not done",
-        "http/test_sagas.py",
+        "http/test_sagas_page.py::test_a_cancel_over_http_is_accepted_and_ends_in_cancelled",
     ),
 )

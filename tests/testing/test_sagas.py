@@ -84,7 +84,7 @@ async def trip(last: str) -> str:
 def plain(last: str) -> str:
     with saga() as s:
         s.do(book_here, "hotel", undo=cancel_here)
-        sleep(3600)
+        _ = sleep(3600)
         if last == "bad":
             raise ValueError(last)
         return s.do(book_here, last, undo=cancel_here)

@@ -189,12 +189,12 @@ class Engine:
         await self.ended.wait()
         return None
 
-    async def cancel(self, workflow_id: str) -> bool:
+    async def cancel(self, workflow_id: str) -> Status | None:
         row = self.rows.find(workflow_id)
         if row is None or Status(row["status"]).ended:
-            return False
+            return None
         row["status"] = "CANCELLED"
-        return True
+        return Status.CANCELLED
 
     async def send(self, workflow_id: str, body: str, topic: str, key: str | None) -> int:
         row = self.rows.find(workflow_id)

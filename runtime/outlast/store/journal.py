@@ -75,11 +75,14 @@ class PostgresJournal:
     async def commit(self, batch: Batch) -> Committed:
         """See JournalStore."""
         requests = _build_requests(batch, self._instance_id)
-        ended = _ended_batches(batch) + _marked_sagas(batch, self._instance_id)
+        # Before it: a suspension in the same batch leaves the row nobody's.
+        marked = _marked_sagas(batch, self._instance_id)
+        ended = _ended_batches(batch)
         points = _crash_points(batch) if faults.is_armed() else []
         for point in points:
             faults.reach(f"{point}.before_commit")
-        results = (await self._record(batch, requests + ended))[: len(requests)]
+        results = await self._record(batch, marked + requests + ended)
+        results = results[len(marked) : len(marked) + len(requests)]
         self._commits += 1
         for point in points:
             faults.reach(f"{point}.after_commit")

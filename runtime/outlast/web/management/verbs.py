@@ -63,7 +63,7 @@ class VerbRoutes:
             status = found.status
         answer = document({"workflow_id": workflow_id, "status": status})
         # guard: undoing-taken-for-cancelled = 200
-        accepted = 200 if status.ended else 202
+        accepted = 202 if verb.accepted and status in verb.statuses else 200
         return Answer(accepted, answer.json, [JSON, *accepted_headers(workflow_id)])
 
     async def _changed(self, verb: Verb, workflow_id: str, arguments: Mapping[str, Any]) -> Status | None:

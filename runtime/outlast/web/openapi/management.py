@@ -231,6 +231,8 @@ def _verb(verb: Verb, path: str) -> Item:
         refusals["422"] = "InvalidArgument"
     headers = _OF_A_WORKFLOW if verb.change is not None else ()
     answers = {"200": answer_item(verb.done, answered, *headers), **references(refusals)}
+    if verb.accepted:
+        answers["202"] = answer_item(verb.accepted, answered, *headers)
     operation = _operation(f"{verb.name}{verb.noun.one.capitalize()}", verb.noun, verb.about, answers)
     return {**operation, **_body(verb.arguments)}
 
