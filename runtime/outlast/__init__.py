@@ -28,6 +28,7 @@ from outlast.core.errors import (
     WorkflowNotFound,
     WorkflowTimeout,
 )
+from outlast.sdk.callbacks import callback
 from outlast.sdk.context import Context, context
 from outlast.sdk.deterministic import now, random, uuid4
 from outlast.sdk.emitting import emit
@@ -89,6 +90,7 @@ __all__ = [
     "WorkflowNotFound",
     "WorkflowTimeout",
     "at",
+    "callback",
     "context",
     "cron",
     "database_webhook",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutants import (
     of_background,
     of_batches,
+    of_callbacks,
     of_callers,
     of_calls,
     of_connections,
@@ -51,4 +52,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *of_batches.MUTANTS,
     *of_schedules.MUTANTS,
     *of_sagas.MUTANTS,
+    *of_callbacks.MUTANTS,
 )

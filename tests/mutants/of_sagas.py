@@ -47,7 +47,7 @@ MUTANTS = (
     Mutant(
         "goes-on-after-its-stop",
         "After its stop a body only undoes",
-        CASES + "test_a_cancel_during_an_undo_lets_it_end_and_stops_what_would_come_after",
+        CASES + "test_a_body_that_catches_its_end_ends_all_the_same",
     ),
     Mutant(
         "stop-not-recorded",

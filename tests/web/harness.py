@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import httpx
 
+from outlast.core.callbacks import Seals
 from outlast.core.clock import Clock
 from outlast.core.errors import WorkflowEnded, WorkflowNotFound
 from outlast.core.listing import Page
@@ -167,6 +168,7 @@ class Engine:
 
     def __init__(self, rows: Rows) -> None:
         self.clock = Clock()
+        self.seals = Seals(("the secret key of the tests",), "http://localhost")
         self.rows = rows
         self.stopping = False
         self.journal_stalled = False

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from outlast.core.background import LAST_ROUND_S, Loop
 from outlast.core.budget import Budget
+from outlast.core.callbacks import NO_SEALS, Seals
 from outlast.core.clock import Clock
 from outlast.core.errors import ShuttingDown
 from outlast.core.observations import InstanceStopped, InstanceStopping, Observer
@@ -48,6 +49,7 @@ class Engine:
         observe: Observer,
         options: EngineOptions,
         clients: MakeClients | None = None,
+        seals: Seals = NO_SEALS,
     ) -> None:
         self.clock = Clock()
         self._observe = observe
@@ -77,7 +79,9 @@ class Engine:
             replay_arguments=options.replay_arguments,
             watch_bodies=options.watch_bodies,
             clients=clients,
+            seals=seals,
         )
+        self.seals = seals
         self._waits = Waits(store.workflows, self.runs_here, observe)
         self._executor = Executor(services, self._waits, self._body_threads)
         budget = Budget(options.memory_bytes_max)

@@ -115,6 +115,23 @@ class Publish:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Callback:
+    """Make a link by which somebody sends messages of a topic; its URL. `uses` None: any number of them."""
+
+    kind: ClassVar[str] = kinds.CALLBACK
+    fingerprint: ClassVar[None] = None
+    topic: str
+    expires_s: float
+    uses: int | None
+    of: Any
+
+    @property
+    def name(self) -> str:
+        """What its record is called."""
+        return f"callback {self.topic}".rstrip()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Undo:
     """Note (JSON text) what a saga would undo, or has undone."""
 
@@ -188,4 +205,6 @@ class Stop:
     fingerprint: ClassVar[None] = None
 
 
-Operation = Step | Transaction | Sleep | Receive | Send | Publish | Undo | Start | Result | Timer | Stop
+Operation = (
+    Step | Transaction | Sleep | Receive | Send | Publish | Callback | Undo | Start | Result | Timer | Stop
+)

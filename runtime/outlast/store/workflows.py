@@ -11,6 +11,7 @@ from psycopg.sql import SQL, Composed, Identifier, Placeholder
 from psycopg.types.json import Jsonb
 
 from outlast.core.budget import weigh
+from outlast.core.callbacks import message_key
 from outlast.core.listing import Page
 from outlast.core.ports import NoSuchRow, NotNow, Unacceptable
 from outlast.core.records import (
@@ -187,6 +188,15 @@ class PostgresWorkflows:
         except errors.ObjectNotInPrerequisiteState as error:
             raise NotNow(_reason(error)) from error
         return row if verb.complete is None else verb.complete(row)
+
+    async def callback(self, workflow_id: str, step_id: str) -> dict[str, Any] | None:
+        """A callback: `function`, `live`, `output` of its record (JSON), how often it was `used`.
+
+        None if there is no such workflow. Raises Unreachable.
+        """
+        keys = message_key(step_id, 0)[:-1]
+        rows = await self._rows("callback", {"workflow_id": workflow_id, "step_id": step_id, "keys": keys})
+        return rows[0] if rows else None
 
     async def running(self, workflow_id: str) -> list[dict[str, Any]]:
         """Its steps that another instance has been running for some seconds: `step_id`, `name`, `attempt`,

@@ -150,6 +150,19 @@ where workflow_id = %(workflow_id)s and completion_order > coalesce(%(after_numb
 order by completion_order
 limit %(limit)s::bigint
 
+-- name: callback
+-- A callback as it stands, and how often it was used. What is to be undone receives no more.
+select
+  w.function, w.status in ('ENQUEUED', 'PENDING') and coalesce(w.saga, 'open') = 'open' as live, o.output::text,
+  (
+    select count(*)::int from outlast.messages m
+    where m.workflow_id = w.workflow_id and starts_with(m.idempotency_key, %(keys)s)
+  ) as used
+from outlast.workflow_status w
+left join outlast.operation_outputs o
+  on o.workflow_id = w.workflow_id and o.step_id = %(step_id)s and o.kind = 'callback'
+where w.workflow_id = %(workflow_id)s
+
 -- name: load
 -- All that workflows need to run: for each its own row first, then its records. `lateral` gives this order without a
 -- sort, so that the first workflows can be used before the last ones are read.

@@ -11,6 +11,7 @@ from outlast.engine.execution.calls import PendingCall
 from outlast.engine.execution.execution import Execution, Operations
 from outlast.engine.operations import (
     awaiting,
+    linking,
     plain,
     publishing,
     receiving,
@@ -40,6 +41,7 @@ _WAYS = {
     kinds.TIMER: _Way(sleeping.begin, plain.nothing),
     kinds.RECEIVE: _Way(receiving.begin, receiving.value),
     kinds.PUBLISH: _Way(publishing.begin, plain.nothing),
+    kinds.CALLBACK: _Way(linking.begin, linking.value),
     kinds.UNDO: _Way(publishing.begin, plain.nothing),
     kinds.SEND: _Way(sending.begin, plain.value),
     kinds.START: _Way(starting.begin, plain.value),
