@@ -10,30 +10,29 @@ from outlast.engine.execution.execution import Execution
 class Emitter:
     """Called with each value, from the threads of the step too."""
 
-    __slots__ = ("_attempt", "_call", "_execution", "_number", "_over")
+    __slots__ = ("_attempt", "_emissions", "_number", "_of")
 
     def __init__(self, execution: Execution, call: PendingCall) -> None:
-        self._execution = execution
-        self._call = call
+        self._emissions = execution.services.emissions
+        self._of: tuple[Execution, PendingCall] | None = execution, call
+        """None when it is over: a call has a context, which has this, and that would never be freed."""
         self._attempt = call.attempt
         self._number = 0
-        self._over = False
 
     def __call__(self, value: str) -> None:
         """Tell JSON text to those who listen. Of an attempt that is over nothing is told any more."""
-        execution = self._execution
-        emissions = execution.services.emissions
-        with emissions.lock:
+        with self._emissions.lock:
             # guard: emits-after-its-end
-            if self._over:
+            if self._of is None:
                 return
+            execution, call = self._of
             self._number += 1
-            listeners = emissions.of(execution.workflow_id)
+            listeners = self._emissions.of(execution.workflow_id)
             if listeners is None:
                 return
             emission = Emission(
-                self._call.step_id,
-                self._call.operation.name,
+                call.step_id,
+                call.operation.name,
                 execution.epoch,
                 self._attempt,
                 self._number,
@@ -45,5 +44,5 @@ class Emitter:
 
     def end(self) -> None:
         """The attempt is over."""
-        with self._execution.services.emissions.lock:
-            self._over = True
+        with self._emissions.lock:
+            self._of = None
