@@ -278,6 +278,35 @@ async def test_a_cancel_during_an_undo_lets_it_end_and_stops_what_would_come_aft
     assert desk.trail == [("do", "hotel"), ("undo", "hotel!")]
 
 
+async def test_nothing_else_is_called_beside_an_undo(database: str) -> None:
+    async def stubborn() -> None:
+        try:
+            await receive("never")
+        except asyncio.CancelledError:
+            with contextlib.suppress(Stopped):
+                await book("beside")
+
+    async def undoes() -> None:
+        async with saga() as s:
+            await s.do(book, "hotel", undo=held_cancel)
+            await receive("never")
+
+    @workflow
+    async def both() -> None:
+        await asyncio.gather(stubborn(), undoes())
+
+    async with engine_on(database, both) as bench:
+        workflow_id = await bench.start(both)
+        await bench.suspended(workflow_id)
+        await bench.engine.cancel(workflow_id)
+        await bench.until(desk.reached.is_set)
+        await asyncio.sleep(0.1)
+        desk.open.set()
+        with pytest.raises(WorkflowCancelled):
+            await bench.result(workflow_id)
+    assert desk.trail == [("do", "hotel"), ("undo", "hotel!")]
+
+
 async def test_an_undo_that_fails_is_tried_again_and_leaves_the_memory_meanwhile(database: str) -> None:
     desk.fails["hotel!"] = 3
     async with engine_on(database, sleeper) as bench:

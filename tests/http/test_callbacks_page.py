@@ -106,6 +106,8 @@ def test_two_that_answer_at_once_are_one(host: Host) -> None:
     taken = {each.request.content for each in answers if each.status_code == 202}
     assert len(taken) == 1
     assert {each.status_code for each in answers} == {202, 409}
+    broken = ask("POST", link, content=b"{", timeout=LIMIT_S)
+    assert (broken.status_code, broken.json()["code"]) == (409, "callback_used")
     assert result(host, workflow_id)["output"].encode() in taken.pop()
 
 

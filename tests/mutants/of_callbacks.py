@@ -25,7 +25,7 @@ MUTANTS = (
     Mutant(
         "used-callback-looks-at-what-is-sent",
         "A used link tells no more of what would fit",
-        PAGE + "test_its_commands",
+        PAGE + "test_two_that_answer_at_once_are_one",
     ),
     Mutant(
         "expired-callback-taken",

@@ -47,7 +47,7 @@ MUTANTS = (
     Mutant(
         "goes-on-after-its-stop",
         "After its stop a body only undoes",
-        CASES + "test_a_body_that_catches_its_end_ends_all_the_same",
+        CASES + "test_nothing_else_is_called_beside_an_undo",
     ),
     Mutant(
         "stop-not-recorded",

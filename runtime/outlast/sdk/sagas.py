@@ -200,7 +200,9 @@ class Saga:
                     if not log.body.goes_on:
                         raise
                     cancelled = stopped
-                except BaseException:  # noqa: BLE001 - it is raised below
+                except BaseException:
+                    if not undoing.done():
+                        raise  # the body is closed
                     break
             log.body.close_saga(log)
             undoing.result()
