@@ -123,6 +123,8 @@ class AsyncBody:
         self._watch = execution.services.watch_bodies
         self.over = False
         """See Driven."""
+        self._leaves = False
+        """Whether its function has ended, and only what it left in sagas is awaited."""
         self._coro: Coroutine[Any, Any, Any] | None = None
         self._returned: tuple[Any] | None = None
 
@@ -135,6 +137,7 @@ class AsyncBody:
         try:
             self._returned = (await body,)
         finally:
+            self._leaves = True
             if self._execution.sagas:
                 await self._leave_sagas()
             self.over = True
@@ -281,5 +284,5 @@ class AsyncBody:
         """See BodyHost. What a stop leaves behind is nobody's error."""
         if isinstance(context.get("exception"), SystemExit | KeyboardInterrupt):
             self._execution.services.observe(LoopInterrupted(repr(context["exception"])))
-        elif self._execution.stopped is None and not isinstance(context.get("exception"), Stopped):
+        elif not (self._execution.stopped or self._leaves or isinstance(context.get("exception"), Stopped)):
             self._execution.host.call_exception_handler(context)
