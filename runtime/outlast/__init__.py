@@ -32,6 +32,7 @@ from outlast.sdk.callbacks import callback
 from outlast.sdk.context import Context, context
 from outlast.sdk.deterministic import now, random, uuid4
 from outlast.sdk.emitting import emit
+from outlast.sdk.handles import WorkflowHandle, wait_any
 from outlast.sdk.http import Headers, HTTPException, Response
 from outlast.sdk.limits import Limit
 from outlast.sdk.messages import receive, send
@@ -41,7 +42,7 @@ from outlast.sdk.requests import Request
 from outlast.sdk.sagas import saga
 from outlast.sdk.schedules import schedules
 from outlast.sdk.sleeping import sleep, sleep_until
-from outlast.sdk.starting import WorkflowHandle, start, start_once
+from outlast.sdk.starting import start, start_once
 from outlast.sdk.steps import step
 from outlast.sdk.timetables import at, cron, every
 from outlast.sdk.transactions import transaction
@@ -112,5 +113,6 @@ __all__ = [
     "step",
     "transaction",
     "uuid4",
+    "wait_any",
     "workflow",
 ]

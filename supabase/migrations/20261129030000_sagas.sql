@@ -62,11 +62,18 @@ comment on function outlast.cancel_workflows(text[], text, bigint) is
 
 create or replace function outlast.cancel_any(workflow_id text)
 returns boolean
-language sql
+language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-  select exists (select from outlast.cancel_workflows(array[cancel_any.workflow_id], 'the workflow was cancelled'))
+begin
+  perform from outlast.cancel_workflows(array[cancel_any.workflow_id], 'the workflow was cancelled');
+  if not found then
+    return false;
+  end if;
+  perform outlast.tell_untold();
+  return true;
+end
 $$;
 
 create or replace function outlast.undoing_on(workflow_id text)
@@ -97,20 +104,97 @@ as $$
   where w.workflow_id = undoing_on.workflow_id and w.saga is not null and w.status = 'PENDING'
 $$;
 
-create or replace function outlast.waiting_on(workflow_id text)
+create or replace function outlast.waiting_for(workflow_id text, whole boolean)
 returns text
 language sql
 stable
-security definer
 set search_path = pg_catalog, pg_temp
 as $$
-  select coalesce(outlast.undoing_on(w.workflow_id), outlast.waiting_on_as(w.workflow_id, outlast.sees_all()))
-  from outlast.workflow_status w
-  where w.workflow_id = waiting_on.workflow_id
-    and (outlast.sees_all() or w.subject = outlast.subject(outlast.claims()))
+  select coalesce(
+    outlast.undoing_on(waiting_for.workflow_id),
+    (select outlast.ends_text(w, whole) from outlast.workflow_status w where w.workflow_id = waiting_for.workflow_id),
+    outlast.waiting_on_as(waiting_for.workflow_id, whole))
 $$;
 
 -- As they were, but for how they cancel.
+
+create or replace function outlast.cancel_children(parents text[], most integer)
+returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+-- Cancels what the cancelled ones of these have started, `most` of them; how many. One that is written just now is left.
+#variable_conflict use_column
+declare
+  cancelled integer;
+begin
+  with family as (
+    select c.workflow_id from outlast.workflow_status c
+    where c.parent in (
+        select p.workflow_id from outlast.workflow_status p
+        where p.workflow_id = any(parents) and p.status = 'CANCELLED')
+      and c.status in ('ENQUEUED', 'PENDING')
+      -- guard: detached-children-cancelled
+      and not c.detached
+      -- What undoes is cancelled already.
+      and coalesce(c.saga, 'open') = 'open'
+    limit most
+    for no key update of c skip locked
+  )
+  select count(*) into cancelled from outlast.cancel_workflows(
+    array(select f.workflow_id from family f), 'the workflow that started it was cancelled');
+  return cancelled;
+end
+$$;
+
+create or replace function outlast.tell_untold(out woken integer, out more boolean)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+-- Tells of ends that were not told of yet: wakes who waits, and cancels the children of what was cancelled, generation
+-- after generation, some thousands in one commit. What is left is seen to by the next claim of any instance.
+declare
+  most constant integer not null default 5000;
+  told text[];
+  cancelled integer := 0;
+  passed integer;
+  done integer;
+begin
+  woken := 0;
+  more := false;
+  -- Above it a snapshot may be older than a wait. Then the next claim tells.
+  -- guard: told-from-an-old-snapshot = if false then
+  if current_setting('transaction_isolation') <> 'read committed' then
+    return;
+  end if;
+  loop
+    told := array(
+      select w.workflow_id from outlast.workflow_status w
+      where w.untold and w.status not in ('ENQUEUED', 'PENDING')
+        and (w.parent is not null or w.awaited or (w.status = 'CANCELLED' and w.started_at is not null))
+      limit 1000
+      for no key update skip locked);
+    exit when cardinality(told) = 0;
+    passed := outlast.cancel_children(told, most - cancelled);
+    cancelled := cancelled + passed;
+    woken := woken + outlast.tell_ends(told);
+    update outlast.workflow_status w set untold = false
+    -- guard: cancels-stop-halfway = where w.workflow_id = any(told) or (w.status = 'CANCELLED' and exists (
+    where w.workflow_id = any(told) and not (w.status = 'CANCELLED' and exists (
+      select from outlast.workflow_status c
+      where c.parent = w.workflow_id and c.status in ('ENQUEUED', 'PENDING') and not c.detached
+        and coalesce(c.saga, 'open') = 'open'));
+    get diagnostics done = row_count;
+    more := done < cardinality(told);
+    exit when cancelled >= most or (passed = 0 and done = 0);
+  end loop;
+  more := more or cancelled >= most;
+  if not exists (select from outlast.waits w where w.due or w.target is null) then
+    return;
+  end if;
+  woken := woken + outlast.wake_due();
+end
+$$;
 
 create or replace function outlast.enqueue(
   workflow_id text,

@@ -21,6 +21,7 @@ from outlast import (
     receive,
     saga,
     sleep,
+    start,
     step,
     transaction,
     workflow,
@@ -585,3 +586,19 @@ async def test_what_can_not_be_undone_is_refused_before_anything_begins(
     async with engine_on(database, refused) as bench:
         assert told in await bench.run(refused)
     assert desk.trail == []
+
+
+async def test_a_cancel_that_is_passed_down_lets_a_child_undo(database: str) -> None:
+    @workflow
+    async def parent() -> None:
+        await (await start(sleeper)).result()
+
+    async with engine_on(database, parent, sleeper) as bench:
+        workflow_id = await bench.start(parent)
+        child = f"{workflow_id}/1"
+        await bench.until(lambda: len(desk.trail) == 2)
+        await bench.suspended(child)
+        assert await bench.engine.cancel(workflow_id) is Status.CANCELLED
+        with pytest.raises(WorkflowCancelled):
+            await bench.result(child)
+    assert desk.undone == [("car!",), ("hotel!",)]

@@ -88,7 +88,7 @@ async def test_a_strangers_start_is_not_taken_for_ones_own_after_a_lost_answer(d
 
 @contextlib.asynccontextmanager
 async def journal_over(store: PostgresStore) -> AsyncIterator[Journal]:
-    journal = Journal(store.journal, lambda _: None)
+    journal = Journal(store.journal, lambda _: None, lambda: None)
     journal.writing.open()
     try:
         async with asyncio.timeout(15):

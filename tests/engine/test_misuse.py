@@ -19,8 +19,8 @@ from outlast.core.status import Status
 from outlast.engine import journal as journals
 from outlast.engine.bodies.loop import CALLBACKS_MAX
 from outlast.engine.execution.pace import PAUSE_MAX_S, PAUSE_STEP_S, RESTLESS_MAX
+from outlast.sdk.handles import WorkflowHandle
 from outlast.sdk.running import current_host
-from outlast.sdk.starting import WorkflowHandle
 from tests.engine.harness import Bench, engine_on
 
 runs: list[object] = []

@@ -359,6 +359,7 @@ class Scenario:
                 self.network.calm()
                 world.at_cycle = None
                 self._check_rest()
+                self._check_families()
                 self._check_replay()
             except Stuck as error:
                 world.violation(f"{error}: {self._state()}")
@@ -443,7 +444,7 @@ class Scenario:
             for answer in self.answers.get(workflow_id, ()):
                 if answer != (row.status, row.output):
                     world.violation(f"{workflow_id}: answered {answer}, stored {row.status} {row.output}")
-            if row.status != "SUCCESS" and workflow_id.partition("/")[0] not in self.cancelled:
+            if row.status != "SUCCESS" and not self.cancelled.intersection(self._line(workflow_id)):
                 world.violation(f"{workflow_id} ended as {row.status}: {row.error}")
             if row.status == "SUCCESS":
                 self._check_output(workflow_id, json.loads(row.output or "[]"))
@@ -468,6 +469,22 @@ class Scenario:
             number = undone[workflow_id, label.removesuffix(DO) + UNDO]
             if label.endswith(DO) and number != 1:
                 self.world.violation(f"{workflow_id}: {label} was begun, and undone {number} times")
+
+    def _line(self, workflow_id: str) -> list[str]:
+        """It, what has started it, and so on."""
+        line = [workflow_id]
+        while (parent := self.database.workflows[line[-1]].new.parent) is not None:
+            line.append(parent)
+        return line
+
+    def _check_families(self) -> None:
+        """What was started by one that was cancelled had ended by then, or was cancelled with it."""
+        rows = self.database.workflows
+        for workflow_id, row in rows.items():
+            for each in self._line(workflow_id)[1:]:
+                late = row.updated_at > rows[each].updated_at
+                if rows[each].status == "CANCELLED" and row.status != "CANCELLED" and late:
+                    self.world.violation(f"{workflow_id} went on after {each} had been cancelled")
 
     def _check_messages(self) -> None:
         """Of each topic the first messages were received, once each."""

@@ -287,8 +287,7 @@ def limited(database: str) -> Iterator[str]:
             f"create role {role} bypassrls",
             f"grant usage on schema outlast, realtime to {role}",
             f"grant all on all tables in schema outlast, realtime to {role}",
-            f"grant execute on function outlast.broadcast(text[], text[]) to {role}",
-            f"grant execute on function outlast.realtime_topic(text) to {role}",
+            f"grant execute on all functions in schema outlast to {role}",
         ):
             connection.execute(statement.encode())
         yield role

@@ -71,8 +71,8 @@ REVEALED = [
     "bool",
     "str",
     "bool",
-    "outlast.sdk.starting.WorkflowHandle[float]",
-    "outlast.sdk.starting.WorkflowHandle[float]",
+    "outlast.sdk.handles.WorkflowHandle[float]",
+    "outlast.sdk.handles.WorkflowHandle[float]",
     "float",
 ]
 
@@ -141,6 +141,7 @@ def test_the_public_names_are_these() -> None:
         "step",
         "transaction",
         "uuid4",
+        "wait_any",
         "workflow",
     }
     for name in outlast.__all__:

@@ -19,6 +19,8 @@ STOP = "stop"
 """From where on the body only undoes: it was cancelled, or passed its deadline."""
 STOP_ID = "0"
 """The step id of a stop, which no call has."""
+CANCEL = "cancel"
+WAIT_ANY = "wait_any"
 
 WAITS = frozenset({SLEEP, RECEIVE, TIMER})
 """Kinds that hold no resources while they wait: a workflow with only such calls open is suspended."""

@@ -254,6 +254,13 @@ class MessageStore(Protocol):
         """
         ...
 
+    async def tell(self) -> Delivered:
+        """Wake who waits for what has ended and nobody told of, and cancel the children of the cancelled.
+
+        Raises Unreachable.
+        """
+        ...
+
     async def read(self, inboxes: Sequence[InboxQuery]) -> dict[int, Arrivals]:
         """What has arrived, by index in `inboxes`; no entry where nothing has. Raises Unreachable."""
         ...

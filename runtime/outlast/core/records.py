@@ -40,6 +40,8 @@ class NewWorkflow(NamedTuple):
     """Of a workflow that a schedule starts (JSON)."""
     door: bool = False
     """Whether it enters its queue one at a time: see core.queues.has_door."""
+    detached: bool = False
+    """Whether it goes on when its parent is cancelled."""
 
     @property
     def waits(self) -> bool:
@@ -100,15 +102,24 @@ class Ending(NamedTuple):
     """Of a batch: the places of inputs that don't fit the function, and the errors of their members."""
 
 
+class Wait(NamedTuple):
+    """What a workflow that left the memory is woken by: the end of `target`."""
+
+    target: str
+    event: str = ""
+
+
 class Suspension(NamedTuple):
     """A workflow leaves the memory. It is claimable at `claimable_s`, or at once if that is None.
 
-    `awaits` (JSON) is given where messages wake it too: their `topics`, and up to which number it knows its
-    `mail`. If more has arrived by then, it is claimable at once.
+    `awaits` (JSON) is given where others wake it too. By messages: their `topics`, and up to which number it
+    knows its `mail`. If more has arrived by then, it is claimable at once. By other workflows: `ends`, the
+    first of them, and `of`, how many; `waits` are all. If one of them has ended, it is claimable at once.
     """
 
     claimable_s: float | None = None
     awaits: str | None = None
+    waits: Sequence[Wait] = ()
 
 
 @dataclass(slots=True)
@@ -169,6 +180,8 @@ class Committed:
     accepted: frozenset[str]
     created_s: float | None = field(default=None, compare=False)
     """When the rows were inserted, in Unix seconds."""
+    woken: bool = field(default=False, compare=False)
+    """Whether it made workflows claimable that waited for an end."""
 
 
 @dataclass(slots=True)
@@ -208,13 +221,14 @@ class ClaimedWorkflow:
 class Claims:
     """The result of a claim: workflows, and instances that are gone.
 
-    `undelivered`: there are messages that nobody has delivered yet. `queued`: queues have something to
-    decide.
+    `undelivered`: there are messages that nobody has delivered yet. `untold`: nor told of ends. `queued`:
+    queues have something to decide.
     """
 
     workflows: list[ClaimedWorkflow]
     lost: list[LostInstance]
     undelivered: bool = False
+    untold: bool = False
     queued: bool = False
     full_queues: frozenset[str] = frozenset()
     """Where as many wait as may."""

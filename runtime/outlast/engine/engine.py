@@ -59,7 +59,7 @@ class Engine:
         self._step_threads = ThreadPoolExecutor(options.threads_max, "outlast-step")
         self._body_threads = ThreadPoolExecutor(options.threads_max, "outlast-workflow")
         self._lease = Lease(options.lease_ttl_s)
-        self._journal = Journal(store.journal, observe, depth_max=options.journal_depth_max)
+        self._journal = Journal(store.journal, observe, self._due, depth_max=options.journal_depth_max)
         self._workflows = store.workflows
         self._delivery = Delivery(store.messages, self._due, observe)
         self.emissions = Emissions()
@@ -110,6 +110,7 @@ class Engine:
             services,
             store.schedules,
             self._schedules_changed,
+            self.cancel,
         )
         pace = Pace(
             options.tick_s, options.claim_batch, options.workflows_max, options.suspect_after, self._allowance
@@ -124,6 +125,7 @@ class Engine:
             self.clock,
             lambda: set(self.starts.under_way),
             self._delivery.arrived,
+            self._delivery.untold,
             self.starts.learn_full_queues,
             store.queues,
             observe,
@@ -269,6 +271,9 @@ class Engine:
             self._due()
         elif status is not None and execution is not None:
             execution.stop(LeaseLost("the workflow was cancelled"))
+        if status is Status.CANCELLED:
+            self._membership.look_at_owned()  # what it has started is cancelled too
+            self._delivery.untold()
         return status
 
     def runs_here(self, workflow_id: str) -> bool:

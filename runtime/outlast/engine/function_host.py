@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from itertools import count
 from typing import Any
@@ -55,6 +55,7 @@ class FunctionHost:
         services: Services,
         schedules: ScheduleStore,
         changed: Callable[[], None],
+        cancel: Callable[[str], Coroutine[Any, Any, object]],
     ) -> None:
         """`changed` is called when something was done to a schedule."""
         self._entrance = entrance
@@ -67,6 +68,7 @@ class FunctionHost:
         self._services = services
         self._schedules = schedules
         self._changed = changed
+        self._cancel = cancel
 
     async def start(
         self,
@@ -117,6 +119,7 @@ class FunctionHost:
             claims=caller.record(),
             parent=None if child is None else child.parent,
             ends_by_s=None if child is None else child.ends_by_s,
+            detached=child is not None and child.detached,
             placement=placement,
         )
         state = await self._starts.start_new(new, workflow, None, token)
@@ -128,14 +131,48 @@ class FunctionHost:
     async def result(self, workflow_id: str) -> Any:
         """See `sdk.running.Host`."""
         self._entrance.check()
-        if not self._runs_here(workflow_id) and await self._starts.look(workflow_id) is None:
-            raise WorkflowNotFound(f"there is no workflow {workflow_id!r}")
-        # guard: step-that-waits-works
-        with self._executor.awaiting_here():
-            state = await self._wait(workflow_id, None)
+        state = await self._known(workflow_id)
+        if state is None:
+            # guard: step-that-waits-works
+            with self._executor.awaiting_here():
+                state = await self._wait(workflow_id, None)
         assert state is not None
         workflow = self._catalog.workflow(state.function)
         return result_of(state, {} if workflow is None else globals_of(workflow.fn))
+
+    async def _known(self, workflow_id: str) -> WorkflowState | None:
+        """How it has ended; None if it has not. Raises WorkflowNotFound."""
+        if self._runs_here(workflow_id):
+            return None
+        state = await self._starts.look(workflow_id)
+        if state is None:
+            raise WorkflowNotFound(f"there is no workflow {workflow_id!r}")
+        return state if state.status.ended else None
+
+    async def first_ended(self, workflow_ids: Sequence[str], timeout_s: float | None) -> str | None:
+        """See `sdk.running.Host`."""
+        self._entrance.check()
+        for workflow_id, state in zip(
+            workflow_ids, await asyncio.gather(*map(self._known, workflow_ids)), strict=True
+        ):
+            if state is not None:
+                return workflow_id
+        waits = {asyncio.ensure_future(self._wait(each, None)): each for each in workflow_ids}
+        try:
+            with self._executor.awaiting_here():
+                await asyncio.wait(waits, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        over = [wait for wait in waits if wait.done() and not wait.cancelled()]
+        for wait in over:
+            wait.result()  # may raise
+        return waits[over[0]] if over else None
+
+    async def cancel(self, workflow_id: str) -> None:
+        """See `sdk.running.Host`."""
+        self._entrance.check()
+        await self._cancel(workflow_id)
 
     async def send(self, workflow_id: str, body: str, topic: str, key: str | None) -> int:
         """See `sdk.running.Host`."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 
 from outlast.core.background import Loop
@@ -87,10 +87,14 @@ class _Part:
 class Journal:
     """The one writer of engine rows. `start` and `write` must be called on its event loop."""
 
-    def __init__(self, store: JournalStore, observe: Observer, *, depth_max: int = 20_000) -> None:
+    def __init__(
+        self, store: JournalStore, observe: Observer, due: Callable[[], None], *, depth_max: int = 20_000
+    ) -> None:
+        """`due` is told that a commit made workflows claimable."""
         self._loop = asyncio.get_running_loop()  # a body's may be running when something is written
         self._store = store
         self._observe = observe
+        self._due = due
         self._entries: dict[str, _Entry] = {}
         self._on_their_way: list[_Part] = []
         self._in_flight = 0
@@ -222,6 +226,8 @@ class Journal:
         """One try: the workflows whose rows were written, and of starts when that was."""
         batch = part.batch
         committed = await self._store.commit(batch)
+        if committed.woken:
+            self._due()
         written = dict.fromkeys(committed.accepted) | dict.fromkeys(committed.started, committed.created_s)
         # guard: never-confirmed
         if part.in_doubt and len(written) < len(part.entries):

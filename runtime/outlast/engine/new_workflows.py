@@ -30,6 +30,7 @@ def new_workflow(
     fingerprint: str | None = None,
     parent: str | None = None,
     ends_by_s: float | None = None,
+    detached: bool = False,
     placement: Placement = USUAL,
 ) -> NewWorkflow:
     """Of `function`, whose file has `version`, with the input `text`, at `now_s` (Unix seconds).
@@ -70,6 +71,7 @@ def new_workflow(
         delay_s=placement.delay_s,
         # What only names a queue doesn't know its rules: the database does.
         door=queue is not None and (has_door(queue.options) or not queue.options),
+        detached=detached,
     )
 
 

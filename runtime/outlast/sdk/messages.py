@@ -15,9 +15,9 @@ from outlast.core.names import check_key
 from outlast.core.storable import check_json, check_text
 from outlast.sdk.calls import Done, ask, later, on_host
 from outlast.sdk.durations import Duration, seconds_of
+from outlast.sdk.handles import WorkflowHandle
 from outlast.sdk.operations import Receive, Send
 from outlast.sdk.running import current_host, line_here, on_a_loop
-from outlast.sdk.starting import WorkflowHandle
 from outlast.sdk.values import Values
 
 _RAISE: Any = object()

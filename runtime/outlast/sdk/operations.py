@@ -187,6 +187,39 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class WaitAny:
+    """Wait for the first of these workflows to end; its id, None if none has ended within `timeout_s`."""
+
+    kind: ClassVar[str] = kinds.WAIT_ANY
+    workflow_ids: tuple[str, ...]
+    timeout_s: float | None
+
+    @property
+    def name(self) -> str:
+        """What its record is called."""
+        return f"first of {len(self.workflow_ids)} workflows"
+
+    @property
+    def fingerprint(self) -> int | None:
+        """Of the ids, where that can be had cheaply."""
+        return fingerprint_of_text("\n".join(self.workflow_ids))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cancel:
+    """Cancel another workflow, if it has not ended."""
+
+    kind: ClassVar[str] = kinds.CANCEL
+    fingerprint: ClassVar[None] = None
+    workflow_id: str
+
+    @property
+    def name(self) -> str:
+        """What its record is called."""
+        return f"cancel {self.workflow_id}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Timer:
     """Call back at a time of the body's loop, in Unix seconds. asyncio asks for these, not the SDK."""
 
@@ -205,6 +238,5 @@ class Stop:
     fingerprint: ClassVar[None] = None
 
 
-Operation = (
-    Step | Transaction | Sleep | Receive | Send | Publish | Callback | Undo | Start | Result | Timer | Stop
-)
+_Called = Step | Transaction | Sleep | Receive | Send | Publish | Callback | Undo | Start | Result | WaitAny
+Operation = _Called | Cancel | Timer | Stop

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import Context, ContextVar, Token
@@ -83,6 +83,14 @@ class Host(Protocol):
 
     async def result(self, workflow_id: str) -> Any:
         """What the workflow returned. Raises WorkflowError."""
+        ...
+
+    async def first_ended(self, workflow_ids: Sequence[str], timeout_s: float | None) -> str | None:
+        """The first of these that has ended; None if none has within `timeout_s`. Raises WorkflowNotFound."""
+        ...
+
+    async def cancel(self, workflow_id: str) -> None:
+        """Cancel a workflow, if it has not ended."""
         ...
 
     async def send(self, workflow_id: str, body: str, topic: str, key: str | None) -> int:

@@ -23,8 +23,8 @@ from outlast.core.verbs import (
 )
 from outlast.sdk.calls import Done, later, on_host
 from outlast.sdk.definitions import WorkflowDefinition
+from outlast.sdk.handles import WorkflowHandle
 from outlast.sdk.running import current_host, line_here, on_a_loop
-from outlast.sdk.starting import WorkflowHandle
 from outlast.sdk.workflows import Workflow
 
 Row = Mapping[str, Any]

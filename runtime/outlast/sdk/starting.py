@@ -2,88 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from functools import partial
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from typing import Any, ParamSpec, TypeVar, overload
 
-from outlast.core.answers import decode_answer
-from outlast.core.codec import Codec
 from outlast.core.errors import UsageError
 from outlast.core.names import check_key
 from outlast.core.placement import USUAL, Placement, check_delay, check_priority
 from outlast.sdk.calls import ask, later, on_host
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.durations import Duration
-from outlast.sdk.operations import Args, Kwargs, Result, Start
+from outlast.sdk.handles import Started, WorkflowHandle
+from outlast.sdk.operations import Args, Kwargs, Start
 from outlast.sdk.queues import Queue, queue_of
 from outlast.sdk.running import current_host, line_here, on_a_loop
 from outlast.sdk.workflows import Workflow
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-_PLAIN = Codec()
-
-
-class WorkflowHandle(Generic[R]):
-    """A workflow that was started. `workflow_id` names it everywhere."""
-
-    def __init__(self, workflow_id: str, workflow: WorkflowDefinition | None = None) -> None:
-        self.workflow_id = workflow_id
-        self._workflow = workflow
-
-    def __repr__(self) -> str:
-        return f"WorkflowHandle({self.workflow_id!r})"
-
-    def result(self) -> Coroutine[Any, Any, R]:
-        """Wait for what the workflow returns: `await handle.result()`, in `def` functions `handle.result()`.
-
-        Raises what the workflow raised, as a step's failure is raised; WorkflowFailed where that can't be
-        rebuilt, another WorkflowError for another end, WorkflowNotFound. In a workflow the wait is a recorded
-        step. A `Response` comes as the plain value of its body.
-        """
-        line = line_here("result")
-        if line is not None:
-            return ask(Result(self.workflow_id, self._workflow), line, "result", self._value)  # type: ignore[no-any-return]
-        host = current_host()
-        if host is None:
-            raise UsageError("a WorkflowHandle can be waited for only inside the host")
-        result = partial(host.result, self.workflow_id)
-        if not on_a_loop():
-            return self._value(host.block(result()))  # type: ignore[return-value]
-        return later(partial(self._result_of, partial(on_host, host, result)), "result")
-
-    async def _result_of(self, result: Callable[[], Coroutine[Any, Any, Any]]) -> R:
-        return self._value(await result())
-
-    def _value(self, plain: Any) -> R:
-        codec = _PLAIN if self._workflow is None else self._workflow.codec
-        value: R = decode_answer(codec, _PLAIN.encode(plain))
-        return value
-
-
-class Started(WorkflowHandle[R], Coroutine[Any, Any, WorkflowHandle[R]]):
-    """What `start` gives: the handle itself in a `def` function, to be awaited elsewhere."""
-
-    def result(self) -> R:  # type: ignore[override]  # where a handle isn't awaited its result isn't either
-        """As `WorkflowHandle.result` in a `def` function."""
-        return super().result()  # type: ignore[return-value]
-
-    def send(self, value: Any) -> Any:
-        """See Coroutine."""
-        raise StopIteration(self)
-
-    def throw(self, *error: Any) -> Any:
-        """See Coroutine."""
-        raise error[0]
-
-    def close(self) -> None:
-        """See Coroutine."""
-
-    def __await__(self) -> Generator[Any, Any, WorkflowHandle[R]]:
-        yield from ()
-        return self
 
 
 @overload

@@ -83,14 +83,22 @@ class PostgresInstances:
         """See InstanceStore."""
         parameters = self._claim_parameters(functions, room, suspects, bytes_left, alone, large)
         parameters["strict"] = strict
-        ((claimed, lost, undelivered, queued, full, stops),) = await self._run("claim", parameters, limit_s)
+        ((claimed, lost, undelivered, untold, queued, full, stops),) = await self._run(
+            "claim", parameters, limit_s
+        )
         workflows = [ClaimedWorkflow(**each, input=None, request=None) for each in claimed]
         if workflows:
             faults.reach("claim.after_commit")
         # JSON has no infinity, so Postgres writes it as a text.
         gone = [LostInstance(**{**each, "lease_until_s": float(each["lease_until_s"])}) for each in lost]
         return Claims(
-            workflows, gone, undelivered=undelivered, queued=queued, full_queues=frozenset(full), stops=stops
+            workflows,
+            gone,
+            undelivered=undelivered,
+            untold=untold,
+            queued=queued,
+            full_queues=frozenset(full),
+            stops=stops,
         )
 
     async def claim_queued(
@@ -106,7 +114,7 @@ class PostgresInstances:
     ) -> QueueClaims:
         """See InstanceStore."""
         parameters = self._claim_parameters(functions, room, suspects, bytes_left, alone, large)
-        ((claimed, more, again_s),) = await self._run("claim_queued", parameters, limit_s)
+        ((claimed, more, again_s, _),) = await self._run("claim_queued", parameters, limit_s)
         workflows = [ClaimedWorkflow(**each, input=None, request=None) for each in claimed]
         if workflows:
             faults.reach("claim.after_commit")
@@ -149,7 +157,8 @@ class PostgresInstances:
             "backoff": limits.backoff_s,
             "backoff_max": limits.backoff_max_s,
         }
-        return [(workflow_id, status) for workflow_id, status in await self._run("recover", parameters)]
+        rows = await self._run("recover", parameters)
+        return [(workflow_id, status) for workflow_id, status in rows if workflow_id is not None]
 
     async def release(
         self,

@@ -158,6 +158,8 @@ select
   (select coalesce(json_agg(l), '[]') from lost l) as lost,
   -- Whether there are messages to deliver.
   exists (select from outlast.messages m where m.number is null) as undelivered,
+  -- Whether somebody is to be woken, or to be cancelled, after an end.
+  outlast.ends_untold() as untold,
   -- Whether queues have something to decide.
   exists (
     select from outlast.queues q
@@ -175,9 +177,11 @@ select
 
 -- name: claim_queued
 -- Queues decide in the database: see outlast.claim_queue.
-select claimed, more, again_s from outlast.claim_queued(
+-- Members of batches may have ended by that, and what could not begin in time.
+select c.claimed, c.more, c.again_s, (outlast.tell_untold()).woken
+from outlast.claim_queued(
   %(instance)s, %(functions)s::text[], %(room)s::integer, %(suspects)s::integer, %(suspect_after)s::integer,
-  %(bytes)s::bigint, %(alone)s, %(small)s::bigint, %(large_bytes)s::bigint, %(large_alone)s)
+  %(bytes)s::bigint, %(alone)s, %(small)s::bigint, %(large_bytes)s::bigint, %(large_alone)s) as c
 
 -- name: recover
 -- Recovery only makes rows claimable. Progress since the last claim starts the count anew.
@@ -210,24 +214,29 @@ with orphaned as (
   -- lose its workflows.
   -- guard: robbed-though-alive
   for share of i skip locked
+), recovered as (
+  update outlast.workflow_status w
+  set owner = null,
+      -- guard: recovery-keeps-epoch
+      epoch = w.epoch + 1,
+      recovery_attempts = o.attempts,
+      -- guard: never-exhausted = status = 'PENDING',
+      status = case when o.attempts > %(attempts_max)s then 'EXHAUSTED' else 'PENDING' end,
+      claimable_at = case when o.attempts <= %(attempts_max)s then
+        now() + make_interval(secs => case
+          when o.attempts <= 1 then 0
+          else least(%(backoff_max)s, %(backoff)s * 2 ^ (o.attempts - 2)) * (0.5 + random() / 2)
+        end) end,
+      error = case when o.attempts > %(attempts_max)s then json_build_object(
+        'code', 'recovery_exhausted',
+        'message', 'the instances that ran this workflow were lost ' || o.attempts || ' times') end,
+      completed_at = case when o.attempts > %(attempts_max)s then now() end,
+      updated_at = now()
+  from orphaned o
+  where w.workflow_id = o.workflow_id
+  returning w.workflow_id, w.status
 )
-update outlast.workflow_status w
-set owner = null,
-    -- guard: recovery-keeps-epoch
-    epoch = w.epoch + 1,
-    recovery_attempts = o.attempts,
-    -- guard: never-exhausted = status = 'PENDING',
-    status = case when o.attempts > %(attempts_max)s then 'EXHAUSTED' else 'PENDING' end,
-    claimable_at = case when o.attempts <= %(attempts_max)s then
-      now() + make_interval(secs => case
-        when o.attempts <= 1 then 0
-        else least(%(backoff_max)s, %(backoff)s * 2 ^ (o.attempts - 2)) * (0.5 + random() / 2)
-      end) end,
-    error = case when o.attempts > %(attempts_max)s then json_build_object(
-      'code', 'recovery_exhausted',
-      'message', 'the instances that ran this workflow were lost ' || o.attempts || ' times') end,
-    completed_at = case when o.attempts > %(attempts_max)s then now() end,
-    updated_at = now()
-from orphaned o
-where w.workflow_id = o.workflow_id
-returning w.workflow_id, w.status
+select workflow_id, status from recovered
+union all
+select null, null from (select count(*) as ended from recovered where status = 'EXHAUSTED') as e
+where e.ended > 0 and (outlast.tell_untold()).woken is not null

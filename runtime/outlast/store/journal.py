@@ -81,12 +81,13 @@ class PostgresJournal:
         points = _crash_points(batch) if faults.is_armed() else []
         for point in points:
             faults.reach(f"{point}.before_commit")
-        results = await self._record(batch, marked + requests + ended)
-        results = results[len(marked) : len(marked) + len(requests)]
+        waits = _begun_waits(batch)
+        results = await self._record(batch, marked + requests + ended + _detached(batch) + waits)
         self._commits += 1
         for point in points:
             faults.reach(f"{point}.after_commit")
-        return _read_results(batch, results)
+        woken = bool(waits) and results[-1].get_value(0, 0) != b"0"
+        return _read_results(batch, results[len(marked) :][: len(requests)], woken=woken)
 
     async def confirm(self, batch: Batch) -> dict[str, float | None]:
         """See JournalStore."""
@@ -165,19 +166,25 @@ class PostgresJournal:
             wire.close()
 
 
-def _read_results(batch: Batch, results: Sequence[PGresult]) -> Committed:
-    """What the results say: a row for each start, each fence that held, each recorded step."""
+def _read_results(batch: Batch, results: Sequence[PGresult], *, woken: bool) -> Committed:
+    """What the results say: a row for each start, each fence that held, each recorded step.
+
+    The last row, without an id, says how many were woken by ends.
+    """
+    last = results[0].ntuples - 1
+    told = last >= 0 and results[0].get_value(last, 0) is None
+    woken = woken or (told and results[0].get_value(last, 1) != b"0")
     starts = [start.workflow_id for start in batch.starts]
     rows = {write.workflow_id: 1 + len(write.steps) for write in batch.writes}
     # Of all the same; starts come first.
-    created_s = next((at for each in results for _, at in _creation_times(each)), None)
-    if sum(each.ntuples for each in results) == len(starts) + sum(rows.values()):
-        return Committed(frozenset(starts), frozenset(rows), created_s)
+    created_s = next((at for each in results for _, at in _creation_times(each)), None) if starts else None
+    if sum(each.ntuples for each in results) - told == len(starts) + sum(rows.values()):
+        return Committed(frozenset(starts), frozenset(rows), created_s, woken)
     done = Counter(workflow_id for each in results for workflow_id in _ids(each))
     # A step that was there already belongs to another execution.
     # guard: part-accepted = iter(rows)
     accepted = (workflow_id for workflow_id, count in rows.items() if count == done[workflow_id])
-    return Committed(frozenset(each for each in starts if done[each]), frozenset(accepted), created_s)
+    return Committed(frozenset(each for each in starts if done[each]), frozenset(accepted), created_s, woken)
 
 
 def _ids(result: PGresult) -> Iterator[str]:
@@ -277,7 +284,27 @@ def _marked_sagas(batch: Batch, instance_id: str) -> list[Request]:
     return [(_SQL["mark_sagas"], {"instance": instance_id, **parameters})]
 
 
+def _begun_waits(batch: Batch) -> list[Request]:
+    """What notes the waits of workflows that leave the memory now."""
+    waits = [
+        (write.workflow_id, *wait)
+        for write in batch.writes
+        if isinstance(write.end, Suspension)
+        for wait in write.end.waits
+    ]
+    if not waits:
+        return []
+    waiters, targets, events = zip(*waits, strict=True)
+    parameters = {"waiters": texts(waiters), "targets": texts(targets), "events": texts(events)}
+    return [(_SQL["begin_waits"], {**parameters, "nonce": str(batch.nonce)})]
+
+
+def _detached(batch: Batch) -> list[Request]:
+    ids = [start.workflow_id for start in batch.starts if start.detached]
+    return [(_SQL["detach"], {"ids": texts(ids), "nonce": str(batch.nonce)})] if ids else []
+
+
 def _end_row(write: FencedWrite, end: Ending | Suspension) -> tuple[Any, ...]:
     if isinstance(end, Ending):
         return write.workflow_id, write.epoch, *end[:4], None, None
-    return write.workflow_id, write.epoch, Status.PENDING, None, None, None, *end
+    return write.workflow_id, write.epoch, Status.PENDING, None, None, None, end.claimable_s, end.awaits

@@ -5,7 +5,7 @@
 -- each step that was recorded. All `unnest` of one select list advance together (Postgres manual, "SQL Functions
 -- Returning Sets"). In a FROM each would fill a tuple store, which is most of the cost of a small batch.
 -- For at most one row of each kind queries.py makes the same statement without `unnest`; a null id means no row.
-with new as (
+with given as (
   select
     unnest(%(start_ids)s::text[]) as workflow_id,
     unnest(%(start_functions)s::text[]) as function,
@@ -28,6 +28,10 @@ with new as (
     %(instance)s as owner,
     %(nonce)s::bigint as nonce,
     now() as at
+), parents as materialized (
+  -- include: start.sql parents
+), new as (
+  -- include: start.sql with_parents
 ), started as (
   -- include: start.sql insert
   returning w.workflow_id
@@ -50,6 +54,8 @@ with new as (
           when w.saga = 'stopping' then now()
           else coalesce(to_timestamp(e.claimable), now()) end end,
       awaits = e.awaits::json,
+      -- Who waits for the end is told below.
+      untold = e.status = 'PENDING',
       -- A suspension is progress; a hand-over keeps the count.
       recovery_attempts = case when e.claimable is null then w.recovery_attempts else 0 end,
       completed_at = case when e.status <> 'PENDING' then now() end,
@@ -70,7 +76,7 @@ with new as (
     and w.epoch = e.epoch
     -- guard: end-without-owner
     and (w.owner = %(instance)s) is true
-  returning w.workflow_id
+  returning w.workflow_id, w.status <> 'PENDING' and (w.parent is not null or w.awaited) as told
 ), held as (
   -- FOR SHARE: an unlocked check would let a frozen instance commit after a takeover.
   select w.workflow_id
@@ -120,7 +126,7 @@ with new as (
   on conflict (workflow_id, step_id) do update
     set completion_order = excluded.completion_order, error = excluded.error, completed_at = excluded.completed_at,
         at = excluded.at, kind = excluded.kind, nonce = excluded.nonce,
-        output = case when excluded.kind = 'receive' then excluded.output else o.output end
+        output = case when excluded.kind in ('receive', 'wait_any') then excluded.output else o.output end
     -- guard: record-overwrites
     where o.completion_order is null
       -- guard: sleep-ended-by-another
@@ -130,10 +136,13 @@ with new as (
 select workflow_id, extract(epoch from now())::float8 from started
 union all select workflow_id, null from fenced
 union all select workflow_id, null from recorded
+-- Last: all rows that this statement may have to wait for are locked by now.
+-- guard: ends-told-to-nobody = union all select null, null where false
+union all select null, outlast.tell_ends(t.ids) from (select array_agg(workflow_id) as ids from ended where told) as t where t.ids is not null
 
 -- name: enqueue_batch
 -- Starts that wait to be claimed, as their queues or their delays say.
-with new as (
+with given as (
   select
     unnest(%(start_ids)s::text[]) as workflow_id,
     unnest(%(start_functions)s::text[]) as function,
@@ -156,6 +165,10 @@ with new as (
     null as owner,
     %(nonce)s::bigint as nonce,
     now() as at
+), parents as materialized (
+  -- include: start.sql parents
+), new as (
+  -- include: start.sql with_parents
 )
 -- include: start.sql insert
 returning w.workflow_id, extract(epoch from w.created_at)::float8
@@ -170,7 +183,16 @@ where m.batch = r.batch and m.batch_place = r.place and m.status = 'PENDING'
 
 -- name: end_members
 -- In the commit of their batch's end, and after it: what it sees is how that has come out.
-select outlast.end_members(%(batches)s::text[])
+select (outlast.tell_untold()).woken from outlast.end_members(%(batches)s::text[])
+
+-- name: begin_waits
+-- In the commit of suspensions, and after them.
+select outlast.begin_waits(%(waiters)s::text[], %(targets)s::text[], %(events)s::text[], %(nonce)s::bigint)
+
+-- name: detach
+-- In the commit of their starts, and after them.
+update outlast.workflow_status set detached = true
+where workflow_id = any(%(ids)s::text[]) and nonce = %(nonce)s
 
 -- name: mark_sagas
 -- In the commit of what they note, before the step begins that would be undone: from then on a cancel lets it be undone.

@@ -55,6 +55,11 @@ class PostgresMessages:
         left = row["waiting"] > row["delivered"] or row["waiting"] == DELIVERED_MAX
         return Delivered(row["woken"], left)
 
+    async def tell(self) -> Delivered:
+        """See MessageStore."""
+        (row,) = await self._rows("tell", {})
+        return Delivered(row["woken"], row["more"])
+
     async def read(self, inboxes: Sequence[InboxQuery]) -> dict[int, Arrivals]:
         """See MessageStore."""
         workflows, topics, afters, seens = zip(*inboxes, strict=True) if inboxes else ((), (), (), ())

@@ -54,6 +54,10 @@ select
   (select count(*) from arrived) as delivered,
   (select count(*) from counted where woken) as woken
 
+-- name: tell
+-- Ends that nobody has told of, and waits that are over.
+select woken, more from outlast.tell_untold()
+
 -- name: read
 -- For each workflow and topic in whose inbox something came since the last look: the next messages in order.
 -- `mail` is of the same snapshot, which shows all messages up to that number.

@@ -26,10 +26,12 @@ class PostgresQueues:
     async def enqueue(self, new: NewWorkflow, nonce: int) -> Entered:
         """See QueueStore. Run twice it finds what the first run has written, by its nonce."""
         try:
-            (row,) = await rows_of(self._pool, _SQL["enqueue"], {**new._asdict(), "nonce": nonce})
+            rows = await rows_of(self._pool, _SQL["enqueue"], {**new._asdict(), "nonce": nonce})
         except (errors.DataError, errors.IntegrityError, errors.RaiseException, UnicodeEncodeError) as error:
             raise BadData(str(error).strip().partition("\n")[0]) from error
-        return Entered(**row)
+        if not rows:
+            return Entered("exists")
+        return Entered(rows[0]["outcome"], rows[0]["target"], rows[0]["retry_s"])
 
     async def take_limit(
         self, name: str, options: Mapping[str, Any], workflow_id: str, epoch: int, step_id: str

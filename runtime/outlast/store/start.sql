@@ -26,6 +26,21 @@ where n.workflow_id is not null
 -- guard: start-conflict-overwrites = on conflict (workflow_id) do update set nonce = excluded.nonce
 on conflict (workflow_id) do nothing
 
+-- name: parents
+-- The rows that others of `given` are started by, as far as they live. This lock makes a cancel wait, or shows one that
+-- came first: it passes down to what it finds, and nothing may come after it.
+select p.workflow_id
+from (select distinct parent from given where parent is not null) as g
+join outlast.workflow_status p on p.workflow_id = g.parent
+-- guard: children-of-the-cancelled
+where p.status in ('ENQUEUED', 'PENDING')
+-- guard: children-beside-a-cancel
+for share of p
+
+-- name: with_parents
+select g.* from given g
+where g.parent is null or g.parent in (select workflow_id from parents)
+
 -- name: load_bytes
 -- The same as outlast.load_bytes_of(document), for roles that may not call that function.
 case when octet_length(document) = char_length(document) then 1 else 4 end * char_length(document)::bigint

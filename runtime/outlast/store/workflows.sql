@@ -53,8 +53,7 @@ select
 select
   workflow_id, function, status, input::text, output::text, error::text, response::text, idempotency_key, subject,
   queue, priority, version, parent, attributes::text, owner, epoch, recovery_attempts, claimable_at, deadline,
-  case when claimable_at is not null or saga is not null then
-    coalesce(outlast.undoing_on(workflow_id), outlast.waiting_on_as(workflow_id, %(whole)s)) end as waiting_on,
+  case when claimable_at is not null or saga is not null then outlast.waiting_for(workflow_id, %(whole)s) end as waiting_on,
   created_at, started_at, updated_at, completed_at
 from outlast.workflow_status
 where workflow_id = %(workflow_id)s
@@ -65,9 +64,8 @@ where workflow_id = %(workflow_id)s
 select
   w.workflow_id, w.function, w.version, w.status, w.queue, w.parent, w.attributes::text, w.recovery_attempts,
   w.claimable_at,
-  -- guard: others-named-in-lists = outlast.waiting_on_as(w.workflow_id, true) as waiting_on,
-  case when w.claimable_at is not null or w.saga is not null then
-    coalesce(outlast.undoing_on(w.workflow_id), outlast.waiting_on_as(w.workflow_id, %(subject)s::text is null)) end as waiting_on,
+  -- guard: others-named-in-lists = outlast.waiting_for(w.workflow_id, true) as waiting_on,
+  case when w.claimable_at is not null or w.saga is not null then outlast.waiting_for(w.workflow_id, %(subject)s::text is null) end as waiting_on,
   w.created_at, w.started_at, w.updated_at, w.completed_at, e.code as error_code,
   left(e.message, 300) as error_message
 from outlast.workflow_status w
@@ -181,7 +179,9 @@ cross join lateral (
 
 -- name: cancel
 -- The raised epoch makes every later write of its owner fail. What sagas have done is undone first.
-select status from outlast.cancel_workflows(array[%(workflow_id)s], 'the workflow was cancelled', %(nonce)s::bigint)
+-- guard: cancel-told-to-nobody = select status
+select status, (outlast.tell_untold()).woken
+from outlast.cancel_workflows(array[%(workflow_id)s], 'the workflow was cancelled', %(nonce)s::bigint)
 
 -- name: changed
 -- Whether an earlier try of the same call, whose answer was lost, has changed it.

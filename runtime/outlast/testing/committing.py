@@ -128,7 +128,8 @@ class _TransactionLink(_Link):
 
 class _Messages:
     def __init__(self, messages: MessageStore, points: Points) -> None:
-        self.deliver, self.read, self._send = messages.deliver, messages.read, messages.send
+        self.deliver, self.tell = messages.deliver, messages.tell
+        self.read, self._send = messages.read, messages.send
         self._points = points
 
     async def send(self, workflow_id: str, body: str, topic: str, key: str) -> int:

@@ -121,7 +121,7 @@ def _of_cancelling(calm: Trial, trial: Trial) -> Iterator[Finding]:
         return
     for workflow_id, end in trial.ends.items():
         if end[0] in LIVE:
-            continue  # one that it had started: it goes on
+            continue  # one that it had started and detached: it goes on
         if end[0] is not Status.CANCELLED and end[0] is not calm.ends.get(workflow_id, end)[0]:
             yield Finding(
                 f"{workflow_id} was cancelled and ends as {describe_end(end)}", trial.place, "", "",

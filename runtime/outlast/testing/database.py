@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from outlast.core.records import NewWorkflow
-from outlast.core.status import Status
+from outlast.core.status import LIVE, Status
 from outlast.testing.rows import (
     Blocked,
     Instance,
@@ -36,6 +36,8 @@ class Database:
         self.records: dict[tuple[str, str], Record] = {}
         self.instances: dict[str, Instance] = {}
         self.letters: list[Letter] = []
+        self.waits: set[tuple[str, str]] = set()
+        """Who left the memory for whose end: the workflow that is waited for, and the one that waits."""
         self.effects: list[Any] = []
         self.queues: dict[str, QueueRow] = {}
         self.limit_uses: dict[str, dict[tuple[str, int, str], float]] = {}
@@ -70,21 +72,10 @@ class Database:
         """A row that waits to be claimed."""
         now = self.now()
         row = Workflow(new, None, nonce, now, now, Status.ENQUEUED, 0, claimable_at=now + new.delay_s)
+        row.detached = new.detached
         self.workflows[new.workflow_id] = row
         if new.queue is not None:
             self.queue(new.queue)
-
-    def cancel(self, row: Workflow, message: str) -> None:
-        """`outlast.cancel_workflows`, of a live one."""
-        error = json.dumps({"code": "workflow_cancelled", "message": message})
-        row.updated_at = self.now()
-        if row.saga is None:
-            row.status, row.owner, row.claimable_at, row.error = Status.CANCELLED, None, None, error
-            row.epoch += 1
-        elif row.saga == "open":
-            row.saga, row.stop = "stopping", error
-            if row.owner is None:
-                row.claimable_at = self.now()
 
     def orphans(self) -> Iterator[tuple[Workflow, Workflow | None]]:
         """Members whose batch has ended, or is gone, and that batch."""
@@ -103,6 +94,66 @@ class Database:
                 row.output = json.dumps(json.loads(batch.output)[row.batch_place - 1])
             row.epoch += 1
             row.updated_at = self.now()
+        self.tell_ends()
+
+    # --- ends ---------------------------------------------------------------------------------------------
+
+    def may_start(self, new: NewWorkflow) -> bool:
+        """Whether whoever starts it lives: see `start.sql`."""
+        parent = None if new.parent is None else self.workflows.get(new.parent)
+        return new.parent is None or (parent is not None and parent.status == Status.PENDING)
+
+    def begin_waits(self, waiter: str, targets: Iterable[str]) -> bool:
+        """`outlast.begin_waits` for one; whether it is claimable at once."""
+        ready = False
+        for target in (self.attached.get(each, (each, None))[0] for each in targets):
+            row = self.workflows.get(target)
+            if row is None or row.status not in LIVE:
+                ready = True
+            else:
+                self.waits.add((target, waiter))
+        if ready:
+            self.workflows[waiter].claimable_at = self.now()
+        return ready
+
+    def tell_ends(self) -> int:
+        """`outlast.tell_untold`: all that have ended. How many were woken."""
+        woken = 0
+        while untold := [
+            each for each, row in self.workflows.items() if row.untold and row.status not in LIVE
+        ]:
+            for workflow_id in untold:
+                self.workflows[workflow_id].untold = False
+                if self.workflows[workflow_id].status == Status.CANCELLED:
+                    self._cancel_children(workflow_id)
+        over = {wait for wait in self.waits if self._is_over(wait[0])}
+        for _, waiter in sorted(over):
+            row = self.workflows.get(waiter)
+            if row is not None and row.owner is None and row.awaits and (row.claimable_at or 0) > self.now():
+                row.claimable_at = self.now()
+                woken += 1
+        self.waits -= over
+        return woken
+
+    def _is_over(self, target: str) -> bool:
+        return target not in self.workflows or self.workflows[target].status not in LIVE
+
+    def _cancel_children(self, parent: str) -> None:
+        for row in self.workflows.values():
+            if row.new.parent == parent and row.status in LIVE and not row.detached:
+                self.cancel(row, "the workflow that started it was cancelled")
+
+    def cancel(self, row: Workflow, message: str) -> None:
+        """`outlast.cancel_workflows`, of a live one."""
+        error = json.dumps({"code": "workflow_cancelled", "message": message})
+        row.updated_at = self.now()
+        if row.saga is None:
+            row.status, row.owner, row.claimable_at, row.error = Status.CANCELLED, None, None, error
+            row.epoch += 1
+        elif row.saga == "open":
+            row.saga, row.stop = "stopping", error
+            if row.owner is None:
+                row.claimable_at = self.now()
 
     # --- sessions and locks -------------------------------------------------------------------------------
 

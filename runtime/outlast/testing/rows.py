@@ -38,6 +38,8 @@ class Workflow:
     batch_place: int = 0
     saga: str | None = None
     stop: str | None = None
+    detached: bool = False
+    untold: bool = True
 
 
 @dataclass(slots=True)

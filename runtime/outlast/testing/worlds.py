@@ -175,11 +175,13 @@ class World:
         process = self.process
         if process is None:
             return
-        for execution in process.live:
-            if what == HAND_OVER:
+        if what == HAND_OVER:
+            for execution in process.live:
                 execution.stop(HandedOver("the instance shuts down"))
-            elif "/" not in execution.workflow_id:  # not those that it started
-                _ = process.loop.create_task(process.engine.cancel(execution.workflow_id))
+            return
+        for workflow_id, row in self.database.workflows.items():
+            if row.new.parent is None and row.status in LIVE:  # not those that it started
+                _ = process.loop.create_task(process.engine.cancel(workflow_id))
 
     def abandon(self) -> list[Process]:
         """Run nothing more; the processes, which are to be buried."""

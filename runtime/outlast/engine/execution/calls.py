@@ -9,7 +9,7 @@ from contextvars import Context
 from typing import Any, NamedTuple, Protocol
 
 from outlast.core import kinds
-from outlast.core.records import StepRecord
+from outlast.core.records import StepRecord, Wait
 from outlast.sdk.operations import Operation
 
 NO_CONTEXT = Context()
@@ -66,8 +66,12 @@ class PendingCall:
     """Other workflows' ends that it waits for now."""
     wake_s: float | None = None
     """Of a wait: until when, in Unix seconds."""
+    timed = False
+    """Whether it is recorded when the workflow leaves the memory."""
     saved = False
     """Whether that is recorded."""
+    waits: tuple[Wait, ...] = ()
+    """What of other workflows it waits for."""
     places: tuple[int, ...] = ()
     """Of a transaction: each that its record may have got, as its commit may have been done."""
     settled = False

@@ -101,9 +101,9 @@ class Execution:
         self.published_ahead = 0
         self.leave_timer: asyncio.TimerHandle | None = None
         """Until it looks whether it can leave the memory."""
+        self.at_rest_since = 0.0
+        """By the clock of its loop, where it may leave."""
         self.draining = False
-        self.activity = 0
-        """Completions that were handed over."""
         self._operations = operations
         self._history = History(claimed.history)
         self._live = False
@@ -439,7 +439,6 @@ class Execution:
             self.recording.now_s = record.at_s
         if call is None:
             return
-        self.activity += 1
         self._pace.rested()
         if write is not None:
             self._handed = write

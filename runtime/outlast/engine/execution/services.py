@@ -25,13 +25,15 @@ from outlast.sdk.running import Host
 class Child(NamedTuple):
     """A workflow that another one starts: under this id, or what follows from a `key` of its own.
 
-    It must end by `ends_by_s` (Unix seconds), if there is such a time.
+    It must end by `ends_by_s` (Unix seconds), if there is such a time. It is cancelled with the one that
+    starts it, unless it is `detached`.
     """
 
     workflow_id: str
     parent: str
     key: str | None
     ends_by_s: float | None
+    detached: bool
     placement: Placement = USUAL
 
 

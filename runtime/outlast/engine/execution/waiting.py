@@ -1,4 +1,4 @@
-"""What one body waits for that holds nothing: sleeps, receives, timers. For those it leaves the memory."""
+"""What one body waits for that holds nothing: sleeps, timers, messages, ends of others. Then it may leave."""
 
 from __future__ import annotations
 
@@ -17,17 +17,22 @@ class Waiting:
         self._wakes: list[tuple[float, str]] = []
         """A heap of when they are over. Calls that are over stay in it until they come first."""
         self._fresh: list[PendingCall] = []
+        self.others: dict[str, PendingCall] = {}
+        """Those of them that wait for messages, and for other workflows."""
 
     def add(self, call: PendingCall, wake_s: float) -> None:
         """This call waits until then (Unix seconds)."""
         call.wake_s = wake_s
         self.calls[call.step_id] = call
+        if call.waits or call.operation.kind == kinds.RECEIVE:
+            self.others[call.step_id] = call
         heappush(self._wakes, (wake_s, call.step_id))
         self._fresh.append(call)
 
     def drop(self, call: PendingCall) -> None:
         """It waits no more, if it did."""
         self.calls.pop(call.step_id, None)
+        self.others.pop(call.step_id, None)
 
     def nearest_s(self) -> float:
         """When the first one is over. There must be one."""
@@ -42,4 +47,4 @@ class Waiting:
 
     def receives(self) -> list[PendingCall]:
         """Those that wait for messages."""
-        return [call for call in self.calls.values() if call.operation.kind == kinds.RECEIVE]
+        return [call for call in self.others.values() if call.operation.kind == kinds.RECEIVE]

@@ -79,6 +79,7 @@ class Membership:
         clock: Clock,
         starting: Callable[[], set[str]],
         messages_arrived: Callable[[], None],
+        ends_untold: Callable[[], None],
         queues_full: Callable[[frozenset[str]], None],
         queues: QueueStore,
         observe: Observer,
@@ -92,6 +93,7 @@ class Membership:
         self._clock = clock
         self._starting = starting
         self._messages_arrived = messages_arrived
+        self._ends_untold = ends_untold
         self._queues_full = queues_full
         self._queues = queues
         self._declared: Sequence[DeclaredQueue] = ()
@@ -177,6 +179,11 @@ class Membership:
     def _decide_by(self, at: float) -> None:
         self._decide_at = min(self._decide_at, at)
         self._loop.wake(at)
+
+    def look_at_owned(self) -> None:
+        """Workflows that run here may have been cancelled: see now."""
+        self._beat_at = 0.0
+        self._loop.wake()
 
     def _go_on(self) -> None:
         """There is room again."""
@@ -326,6 +333,9 @@ class Membership:
         self._claim_batch = min(self._pace.claim_batch, 2 * self._claim_batch)
         if claims.undelivered:
             self._messages_arrived()
+        # guard: ends-untold-for-ever
+        if claims.untold:
+            self._ends_untold()
         self._queues_full(claims.full_queues)
         for workflow_id, stop in claims.stops.items():
             # guard: stops-of-others-unheard

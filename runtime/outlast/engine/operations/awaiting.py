@@ -1,17 +1,56 @@
-"""Waiting for what another workflow returns."""
+"""Waiting for other workflows: for what one returns, and for the first of several to end.
+
+A workflow that only waits for such leaves the memory after a moment. The end of one that it waits for wakes
+it, in the same commit. Then it asks anew.
+"""
 
 from __future__ import annotations
 
+from pydantic_core import from_json
+
+from outlast.core.records import Wait
 from outlast.engine.execution.calls import PendingCall, Success
 from outlast.engine.execution.execution import Execution
-from outlast.engine.operations.attempts import UNTIL_THE_HOST_CAN, Attempts
+from outlast.engine.operations.attempts import UNTIL_THE_HOST_CAN, Attempts, Run
 from outlast.engine.operations.plain import PLAIN
-from outlast.sdk.operations import Result
+from outlast.sdk.durations import DURATION_MAX_S
+from outlast.sdk.operations import Result, WaitAny
 
 
 def begin(execution: Execution, call: PendingCall) -> None:
     """See operations.table."""
-    Attempts(execution, call, _result, UNTIL_THE_HOST_CAN).begin()
+    operation = call.operation
+    assert isinstance(operation, Result)
+    wait_for(execution, call, (Wait(operation.workflow_id),), _result)
+
+
+def begin_any(execution: Execution, call: PendingCall) -> None:
+    """See operations.table."""
+    operation = call.operation
+    assert isinstance(operation, WaitAny)
+    waits = tuple(map(Wait, operation.workflow_ids))
+    wait_for(execution, call, waits, _first_ended, operation.timeout_s)
+
+
+def wait_for(
+    execution: Execution,
+    call: PendingCall,
+    waits: tuple[Wait, ...],
+    run: Run,
+    timeout_s: float | None = None,
+) -> None:
+    """Let `run` wait, and the workflow leave the memory for that: one of `waits` wakes it.
+
+    With a timeout the time is recorded when it leaves, and stands in `call.wake_s`.
+    """
+    now_s = execution.services.clock.now_s()
+    call.waits, call.timed = waits, timeout_s is not None
+    if call.timed and call.record is not None:
+        wake_s = from_json(call.record.output or "0")
+    else:
+        wake_s = now_s + (DURATION_MAX_S if timeout_s is None else timeout_s)
+    execution.waiting.add(call, wake_s)
+    Attempts(execution, call, run, UNTIL_THE_HOST_CAN).begin()
 
 
 async def _result(execution: Execution, call: PendingCall) -> Success:
@@ -19,3 +58,13 @@ async def _result(execution: Execution, call: PendingCall) -> Success:
     assert isinstance(operation, Result)
     with execution.calls.awaiting(call.step_id):
         return Success(*PLAIN.through(await execution.services.host.result(operation.workflow_id)))
+
+
+async def _first_ended(execution: Execution, call: PendingCall) -> Success:
+    operation = call.operation
+    assert isinstance(operation, WaitAny)
+    assert call.wake_s is not None
+    left_s = max(0.0, call.wake_s - execution.services.clock.now_s()) if call.timed else None
+    with execution.calls.awaiting(call.step_id):
+        first = await execution.services.host.first_ended(operation.workflow_ids, left_s)
+    return Success(*PLAIN.through(first))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from pydantic_core import to_json
 
 from outlast.core import kinds
 from outlast.core.clock import monotonic
-from outlast.core.records import StepRecord, Suspension
+from outlast.core.records import StepRecord, Suspension, Wait
 from outlast.core.stops import Suspended
 from outlast.engine.execution.calls import PendingCall
 from outlast.engine.execution.execution import Execution
@@ -14,6 +17,12 @@ from outlast.sdk.operations import Receive, Step
 
 _NO_MESSAGE = 2**62
 """The number of a message that none reaches."""
+
+TICK_S = 0.001
+"""Times of the loop are compared no finer."""
+
+SHOWN_MAX = 3
+"""So many of the workflows that it waits for are named in its row."""
 
 
 def leave(execution: Execution) -> None:
@@ -24,11 +33,14 @@ def leave(execution: Execution) -> None:
     waiting = execution.waiting
     if not waiting.calls or execution.recording.completions.places:
         return
-    if len(waiting.calls) == len(execution.calls) and waiting.nearest_s() > _soon_s(execution):
-        if not waiting.receives():
+    if _only_waits(execution):
+        if not waiting.others:
             _suspend(execution)
             return
-        _look_again(execution)
+        # A message, or an end, may be on its way: suspend if nothing happens for a moment.
+        execution.at_rest_since = execution.host.time()
+        if execution.leave_timer is None:
+            _look_in(execution, execution.services.moment_s)
     for call in waiting.take_fresh():
         long = (call.wake_s or 0.0) > _soon_s(execution)
         # guard: sleep-unsaved
@@ -37,30 +49,36 @@ def leave(execution: Execution) -> None:
             _ = execution.recording.write(_record(call))
 
 
+def _only_waits(execution: Execution) -> bool:
+    waiting = execution.waiting
+    return len(waiting.calls) == len(execution.calls) and waiting.nearest_s() > _soon_s(execution)
+
+
 def _soon_s(execution: Execution) -> float:
     """What is to come before this time isn't worth leaving for."""
     return execution.services.clock.now_s() + execution.services.moment_s
 
 
-def _look_again(execution: Execution) -> None:
-    """Suspend if nothing happens for a moment: a message may be on its way."""
-    waiting, seen = execution.waiting, execution.activity
-    known = set(waiting.calls)
+def _look_in(execution: Execution, wait_s: float) -> None:
+    execution.leave_timer = execution.host.call_later(wait_s, _look, execution)
 
-    def look() -> None:
-        if execution.stopped is not None or execution.draining or seen != execution.activity:
-            return
-        # A message that was taken a moment ago is awaited no more: nothing would wake it.
-        # guard: leaves-with-a-completion
-        if execution.recording.completions.places:
-            return
-        idle = known == set(execution.calls) and empty(execution, waiting.receives())
-        if idle and waiting.nearest_s() > _soon_s(execution):
-            _suspend(execution)
 
-    if execution.leave_timer is not None:
-        execution.leave_timer.cancel()
-    execution.leave_timer = execution.host.call_later(execution.services.moment_s, look)
+def _look(execution: Execution) -> None:
+    execution.leave_timer = None
+    waiting = execution.waiting
+    if execution.stopped is not None or execution.draining or not waiting.calls:
+        return
+    # A message that was taken a moment ago is awaited no more: nothing would wake it.
+    # guard: leaves-with-a-completion
+    if execution.recording.completions.places:
+        return
+    if not _only_waits(execution):
+        return
+    left_s = execution.at_rest_since + execution.services.moment_s - execution.host.time()
+    if left_s > TICK_S:
+        _look_in(execution, left_s)
+    elif empty(execution, waiting.receives()):
+        _suspend(execution)
 
 
 def empty(execution: Execution, receives: list[PendingCall]) -> bool:
@@ -78,23 +96,28 @@ def _suspend(execution: Execution) -> None:
     # What undoes has no deadline.
     waiting, deadline_s = execution.waiting, None if execution.undoing else execution.deadline_s
     wake_s = waiting.nearest_s() if deadline_s is None else min(waiting.nearest_s(), deadline_s)
-    execution.suspension = Suspension(wake_s, _awaits(execution))
-    # A step that waits for its limit has begun nothing: it asks again.
-    waits = (call for call in waiting.calls.values() if call.operation.kind in kinds.WAITS)
-    execution.unsaved = [_record(call) for call in waits if not call.saved]
+    waits = tuple(dict.fromkeys(each for call in waiting.others.values() for each in call.waits))
+    execution.suspension = Suspension(wake_s, _awaits(execution, waits), waits)
+    # A step that waits for its limit has begun nothing: it asks again. So do others' waits.
+    calls = (call for call in waiting.calls.values() if call.operation.kind in kinds.WAITS or call.timed)
+    execution.unsaved = [_record(call) for call in calls if not call.saved]
     execution.stop(Suspended("the workflow sleeps"))
 
 
-def _awaits(execution: Execution) -> str | None:
-    """Which messages wake it, those of its topics that came after what it knows; which limits it needs."""
+def _awaits(execution: Execution, waits: Sequence[Wait]) -> str | None:
+    """What others wake it by: messages of its topics that came after what it knows, ends, limits."""
     topics = sorted({_topic(call) for call in execution.waiting.receives()})
     limits = sorted(set(filter(None, map(_limit, execution.waiting.calls.values()))))
-    if not topics and not limits:
+    if not topics and not limits and not waits:
         return None
     # Every message of these topics up to that number was received. What is beyond it wakes.
     known = min((execution.inboxes[topic].seen for topic in topics), default=_NO_MESSAGE)
-    awaits = {"mail": known, "topics": topics}
-    return to_json(awaits | {"limits": limits} if limits else awaits).decode()
+    awaits: dict[str, Any] = {"mail": known, "topics": topics}
+    if limits:
+        awaits["limits"] = limits
+    if waits:
+        awaits |= {"ends": [each.target for each in waits[:SHOWN_MAX]], "of": len(waits)}
+    return to_json(awaits).decode()
 
 
 def _limit(call: PendingCall) -> str | None:

@@ -32,6 +32,7 @@ async def _start(execution: Execution, call: PendingCall) -> Success:
         parent=execution.workflow_id,
         key=operation.key,
         ends_by_s=None if operation.detached else execution.deadline_s,
+        detached=operation.detached,
         placement=operation.placement,
     )
     start, wait_s = execution.services.host.start_child, START_RETRY_MIN_S

@@ -11,6 +11,7 @@ from outlast.engine.execution.calls import PendingCall
 from outlast.engine.execution.execution import Execution, Operations
 from outlast.engine.operations import (
     awaiting,
+    cancelling,
     linking,
     plain,
     publishing,
@@ -46,6 +47,8 @@ _WAYS = {
     kinds.SEND: _Way(sending.begin, plain.value),
     kinds.START: _Way(starting.begin, plain.value),
     kinds.RESULT: _Way(awaiting.begin, plain.value),
+    kinds.WAIT_ANY: _Way(awaiting.begin_any, plain.value),
+    kinds.CANCEL: _Way(cancelling.begin, plain.nothing),
     kinds.STOP: _Way(_never, plain.value),
 }
 

@@ -69,6 +69,8 @@ class Inbox:
 class Delivery:
     """Delivers what was sent, to whomever, and reads the inboxes that are watched here: a background loop.
 
+    It tells of ends, too, where whoever ended a workflow did not.
+
     `due` is told that workflows were made claimable.
     """
 
@@ -78,6 +80,7 @@ class Delivery:
         self._watched: Counter[Inbox] = Counter()
         self._asked: list[asyncio.Future[None]] = []
         self._undelivered = False
+        self._untold = False
         self._pause_s = POLL_MIN_S
         self.loop = Loop("messages", self._deliver_and_read, observe)
         """When it is closed, who still waits for a look is cancelled with what it belongs to."""
@@ -85,6 +88,11 @@ class Delivery:
     def arrived(self) -> None:
         """There are messages to deliver."""
         self._undelivered = True
+        self.loop.wake()
+
+    def untold(self) -> None:
+        """There are ends to tell of."""
+        self._untold = True
         self.loop.wake()
 
     @contextmanager
@@ -108,18 +116,22 @@ class Delivery:
     async def _deliver_and_read(self) -> float | None:
         asked, self._asked = self._asked, []
         undelivered, self._undelivered = self._undelivered or bool(asked), False
+        untold, self._untold = self._untold, False
         try:
             if undelivered:
                 await self._deliver()
+            if untold:
+                await self._tell()
             await self._read()
         except Exception:
             self._asked = asked + self._asked
             self._undelivered = self._undelivered or undelivered
+            self._untold = self._untold or untold
             raise
         for each in asked:
             _settle(each, None)
-        self._pause_s = POLL_MIN_S if undelivered else min(POLL_MAX_S, self._pause_s * 1.5)
-        return self._pause_s if self._watched or self._undelivered else None
+        self._pause_s = POLL_MIN_S if undelivered or untold else min(POLL_MAX_S, self._pause_s * 1.5)
+        return self._pause_s if self._watched or self._undelivered or self._untold else None
 
     async def _deliver(self) -> None:
         delivered = await self._store.deliver()
@@ -127,6 +139,12 @@ class Delivery:
             self._due()
         if delivered.left:
             self._undelivered = True
+
+    async def _tell(self) -> None:
+        told = await self._store.tell()
+        if told.woken:
+            self._due()
+        self._untold = self._untold or told.left
 
     async def _read(self) -> None:
         inboxes = list(self._watched)

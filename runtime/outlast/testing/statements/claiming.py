@@ -8,7 +8,7 @@ from outlast.core.budget import SMALL_BYTES
 from outlast.core.ports import UNBOUNDED
 from outlast.core.queues import BACKLOG_MAX
 from outlast.core.records import ClaimedWorkflow, Claims, LostInstance
-from outlast.core.status import Status
+from outlast.core.status import LIVE, Status
 from outlast.testing.database import Database
 
 
@@ -77,6 +77,8 @@ class ClaimStatement:
             claimed,
             lost,
             undelivered=any(each.waits for each in self._db.letters),
+            untold=any(row.untold and row.status not in LIVE for row in self._db.workflows.values())
+            or any(target not in self._db.workflows for target, _ in self._db.waits),
             queued=queued,
             full_queues=frozenset(full),
             stops={

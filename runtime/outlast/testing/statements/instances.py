@@ -48,7 +48,11 @@ class InstanceStatements:
             )
             and not self._db.is_locked(workflow_id)
         ]
-        return [(each, self._recover(each)) for each in orphaned[: self._db.limits.batch]]
+        recovered: list[tuple[str, str]] = [
+            (each, self._recover(each)) for each in orphaned[: self._db.limits.batch]
+        ]
+        self._db.tell_ends()
+        return recovered
 
     def _recover(self, workflow_id: str) -> Status:
         row, limits = self._db.workflows[workflow_id], self._db.limits

@@ -8,7 +8,7 @@ from typing import Any
 from outlast.core import kinds
 from outlast.core.names import BATCH
 from outlast.core.ports import BadData, Fence
-from outlast.core.records import Batch, Committed, Ending, FencedWrite, NewWorkflow, StepRecord
+from outlast.core.records import Batch, Committed, Ending, FencedWrite, NewWorkflow, StepRecord, Suspension
 from outlast.core.status import Status
 from outlast.testing.database import Database
 from outlast.testing.rows import Record, Transaction, Workflow
@@ -36,7 +36,11 @@ class JournalStatements:
         if any(write.workflow_id.endswith(BATCH) for write in fenced):
             self._refuse_members(fenced)
             self._db.end_members()
-        return Committed(started, accepted, self._db.now())
+        woken = self._db.tell_ends() > 0
+        for write in fenced:
+            if isinstance(write.end, Suspension):
+                woken |= self._db.begin_waits(write.workflow_id, (each.target for each in write.end.waits))
+        return Committed(started, accepted, self._db.now(), woken)
 
     def _refuse_members(self, fenced: list[FencedWrite]) -> None:
         errors = {
@@ -51,13 +55,15 @@ class JournalStatements:
                 row.epoch += 1
 
     def _start(self, new: NewWorkflow, nonce: int) -> bool:
-        if new.workflow_id in self._db.workflows:
+        if new.workflow_id in self._db.workflows or not self._db.may_start(new):
             return False
         now = self._db.now()
         if new.waits:
             self._db.insert_waiting(new, nonce)
         else:
-            self._db.workflows[new.workflow_id] = Workflow(new, self._me, nonce, now, now)
+            row = Workflow(new, self._me, nonce, now, now)
+            row.detached = new.detached
+            self._db.workflows[new.workflow_id] = row
         return True
 
     def _owns(self, write: FencedWrite) -> bool:
@@ -105,7 +111,7 @@ class JournalStatements:
             completion_order=step.completion_order, error=step.error, at_s=step.at_s, kind=step.kind,
             ended=step.ended,
         )  # fmt: skip
-        if step.kind == "receive":
+        if step.kind in ("receive", "wait_any"):
             over = over._replace(output=step.output)
         self._db.records[workflow_id, step.step_id] = Record(over, nonce, self._db.now())
         return True

@@ -55,6 +55,7 @@ class QueueVerbs:
         ]
         for row in waiting[:_DRAINED_MAX]:
             end_waiting(row, "workflow_cancelled", self._db.now())
+        self._db.tell_ends()
         return {"cancelled": len(waiting[:_DRAINED_MAX]), "more": len(waiting) >= _DRAINED_MAX}
 
 

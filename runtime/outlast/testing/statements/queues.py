@@ -57,6 +57,8 @@ class QueueStatements:
         row = self._db.workflows.get(new.workflow_id)
         if row is not None or new.workflow_id in self._db.attached:
             return Entered("started" if row is not None and row.nonce == nonce else "exists")
+        if not self._db.may_start(new):
+            return Entered("exists")
         queue, now = self._db.queue(new.queue), self._db.now()
         if "batch" in queue.options and new.function not in queue.functions:
             return Entered("not_in_batches")
@@ -92,6 +94,7 @@ class QueueStatements:
             case "replace":
                 for _, row in busy:
                     self._db.cancel(row, f"replaced by {new.workflow_id} in queue {new.queue}")
+                self._db.tell_ends()
             case "attach" if own := [each for each in busy if each[1].new.subject == new.subject]:
                 self._db.attached[new.workflow_id] = (own[0][0], new)
                 return Entered("attached", own[0][0])
@@ -295,6 +298,7 @@ class QueueClaimStatement:
         for _, row in self._db.waiting(name):
             if row.status == Status.ENQUEUED and (row.claimable_at or now) < now - within_s:
                 end_waiting(row, "expired", now)
+        self._db.tell_ends()
 
 
 def _held_until(rate: Mapping[str, Any] | None, starts: list[float], now: float) -> float:

@@ -21,7 +21,7 @@ def waiting_on(database: Database, row: Workflow) -> str | None:
     if row.owner is not None or due is None:
         return None
     if due > now:
-        return _time(row, due, now)
+        return _time(database, row, due, now)
     live = [each for each in database.instances.values() if each.lease_until > now]
     if not any(each.functions is None or row.new.function in each.functions for each in live):
         return f"no instance serves {row.new.function}"
@@ -52,14 +52,21 @@ def _undoing(database: Database, row: Workflow) -> str | None:
     return "undoing" if row.saga in ("stopping", "undoing") else None
 
 
-def _time(row: Workflow, due: float, now: float) -> str:
+def _time(database: Database, row: Workflow, due: float, now: float) -> str:
     if row.awaits is not None:
         awaits = json.loads(row.awaits)
         if "limits" in awaits:
             return f"limit {awaits['limits'][0]}, asks again at {_text(due)}"
         topics = awaits["topics"]
+        until = f", until {_text(due)}" if due < now + _FOREVER_S else ""
+        if "ends" in awaits:
+            target = awaits["ends"][0]
+            row_of = database.workflows.get(database.attached.get(target, (target, None))[0])
+            more = f" and {awaits['of'] - 1} more" if awaits["of"] > 1 else ""
+            status = "removed" if row_of is None else row_of.status
+            return f"workflow {target} ({status}){more}" + (", or a message" if topics else "") + until
         named = f" ({', '.join(topics)})" if any(topics) else ""
-        return f"a message{named}" + (f", until {_text(due)}" if due < now + _FOREVER_S else "")
+        return f"a message{named}{until}"
     if row.status is Status.ENQUEUED:
         return f"its time: {_text(due)}"
     if row.recovery_attempts:

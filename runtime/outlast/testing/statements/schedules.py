@@ -123,6 +123,7 @@ class ScheduleStatements:
         if start_at is not None and policies.overlap is Overlap.CANCEL:
             for each in running:
                 self._db.cancel(self._db.workflows[each], "the next tick of its schedule came")
+            self._db.tell_ends()
         started = refusal = None
         if start_at is not None:
             started, refusal = self._start(name, row, start_at)

@@ -72,6 +72,7 @@ class WorkflowStatements:
             return None
         self._db.wait_for_lock(workflow_id)
         self._db.cancel(row, "the workflow was cancelled")
+        self._db.tell_ends()
         return row.status
 
 

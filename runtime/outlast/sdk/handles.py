@@ -1,0 +1,137 @@
+"""Handles of workflows: to wait for them, one or the first of several, and to cancel them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Generator, Iterable
+from functools import partial
+from typing import Any, Generic, TypeVar, overload
+
+from outlast.core.answers import decode_answer
+from outlast.core.codec import Codec
+from outlast.core.errors import UsageError
+from outlast.sdk.calls import ask, later, on_host
+from outlast.sdk.definitions import WorkflowDefinition
+from outlast.sdk.durations import Duration, seconds_of
+from outlast.sdk.operations import Cancel, Operation, Result, WaitAny
+from outlast.sdk.running import Host, current_host, line_here, on_a_loop
+
+R = TypeVar("R")
+
+HANDLES_MAX = 10_000
+"""Of one `wait_any`."""
+
+_PLAIN = Codec()
+
+
+class WorkflowHandle(Generic[R]):
+    """A workflow that was started. `workflow_id` names it everywhere."""
+
+    def __init__(self, workflow_id: str, workflow: WorkflowDefinition | None = None) -> None:
+        self.workflow_id = workflow_id
+        self._workflow = workflow
+
+    def __repr__(self) -> str:
+        return f"WorkflowHandle({self.workflow_id!r})"
+
+    def result(self) -> Coroutine[Any, Any, R]:
+        """Wait for what the workflow returns: `await handle.result()`, in `def` functions `handle.result()`.
+
+        Raises what the workflow raised, as a step's failure is raised; WorkflowFailed where that can't be
+        rebuilt, another WorkflowError for another end, WorkflowNotFound. In a workflow the wait is a recorded
+        step. A `Response` comes as the plain value of its body.
+        """
+        operation = Result(self.workflow_id, self._workflow)
+        return _do("result", operation, lambda host: host.result(self.workflow_id), self._value)  # type: ignore[no-any-return]
+
+    def cancel(self) -> Coroutine[Any, Any, None]:
+        """Cancel the workflow, and what it has started and not detached: `await handle.cancel()`.
+
+        In `def` functions `handle.cancel()`. Nothing happens if it has ended. In a workflow it is a recorded
+        step.
+        """
+        return _do("cancel", Cancel(self.workflow_id), lambda host: host.cancel(self.workflow_id))  # type: ignore[no-any-return]
+
+    def _value(self, plain: Any) -> R:
+        codec = _PLAIN if self._workflow is None else self._workflow.codec
+        value: R = decode_answer(codec, _PLAIN.encode(plain))
+        return value
+
+
+class Started(WorkflowHandle[R], Coroutine[Any, Any, WorkflowHandle[R]]):
+    """What `start` gives: the handle itself in a `def` function, to be awaited elsewhere."""
+
+    def result(self) -> R:  # type: ignore[override]  # where a handle isn't awaited its result isn't either
+        """As `WorkflowHandle.result` in a `def` function."""
+        return super().result()  # type: ignore[return-value]
+
+    def cancel(self) -> None:  # type: ignore[override]
+        """As `WorkflowHandle.cancel` in a `def` function."""
+        super().cancel()  # type: ignore[unused-coroutine]  # it is done by then
+
+    def send(self, value: Any) -> Any:
+        """See Coroutine."""
+        raise StopIteration(self)
+
+    def throw(self, *error: Any) -> Any:
+        """See Coroutine."""
+        raise error[0]
+
+    def close(self) -> None:
+        """See Coroutine."""
+
+    def __await__(self) -> Generator[Any, Any, WorkflowHandle[R]]:
+        yield from ()
+        return self
+
+
+@overload
+def wait_any(handles: Iterable[Started[R]], /, *, timeout: Duration | None = None) -> Started[R]: ...
+@overload
+def wait_any(
+    handles: Iterable[WorkflowHandle[R]], /, *, timeout: Duration | None = None
+) -> Coroutine[Any, Any, WorkflowHandle[R]]: ...
+def wait_any(handles: Iterable[WorkflowHandle[Any]], /, *, timeout: Duration | None = None) -> Any:
+    """Wait until the first of these workflows has ended, in whatever way; its handle.
+
+    `await wait_any(handles)`, in `def` functions `wait_any(handles)`. Of several that have ended the first
+    given one. In a workflow that is a recorded step, and which one it was stays so. Raises TimeoutError when
+    `timeout` (seconds or a timedelta) is over, WorkflowNotFound.
+    """
+    by_id = {each.workflow_id: each for each in handles}
+    if not by_id:
+        raise UsageError("wait_any takes at least one handle")
+    if len(by_id) > HANDLES_MAX:
+        raise UsageError(f"wait_any takes at most {HANDLES_MAX:,} handles; map_ has its own wait")
+    timeout_s = None if timeout is None else seconds_of(timeout, "wait_any(timeout)")
+    ids = tuple(by_id)
+
+    def first(found: Any) -> WorkflowHandle[Any]:
+        if found is None:
+            raise TimeoutError(f"none of {len(ids)} workflows ended within {timeout_s:g} s")
+        return by_id[found]
+
+    return _do("wait_any", WaitAny(ids, timeout_s), lambda host: host.first_ended(ids, timeout_s), first)
+
+
+def _do(
+    name: str,
+    operation: Operation,
+    on: Callable[[Host], Coroutine[Any, Any, Any]],
+    read: Callable[[Any], Any] | None = None,
+) -> Any:
+    """Ask the workflow's body for an operation; outside of bodies, do with the host what it stands for."""
+    line = line_here(name)
+    if line is not None:
+        return ask(operation, line, name, read)
+    host = current_host()
+    if host is None:
+        raise UsageError(f"{name} of a workflow can be called only inside the host")
+    if not on_a_loop():
+        value = host.block(on(host))
+        return value if read is None else read(value)
+    return later(partial(_read, partial(on_host, host, partial(on, host)), read), name)
+
+
+async def _read(make: Callable[[], Coroutine[Any, Any, Any]], read: Callable[[Any], Any] | None) -> Any:
+    value = await make()
+    return value if read is None else read(value)

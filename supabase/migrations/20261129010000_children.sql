@@ -1,0 +1,386 @@
+-- Who waits for the end of a workflow is woken in its last commit, and cancels pass down. Every statement may run twice.
+
+alter table outlast.workflow_status
+  add column if not exists detached boolean not null default false,
+  add column if not exists awaited boolean,
+  add column if not exists untold boolean not null default false;
+-- What ended before this migration is told to nobody: only what is live, and what comes.
+alter table outlast.workflow_status alter column untold set default true;
+do $$
+begin
+  if not exists (select from outlast.schema_migrations where version = '20261129010000') then
+    update outlast.workflow_status set untold = true where status in ('ENQUEUED', 'PENDING');
+  end if;
+end
+$$;
+
+comment on column outlast.workflow_status.detached is 'Whether it goes on when the workflow that started it is cancelled.';
+comment on column outlast.workflow_status.awaited is
+  'Whether one that it was not started by has left the memory to wait for it; of what has a parent that is not noted.';
+comment on column outlast.workflow_status.untold is
+  'Whether, once it has ended, those who wait for it are to be woken yet, or its children to be cancelled.';
+
+create table if not exists outlast.waits (
+  target text references outlast.workflow_status on delete set null,
+  event text not null default '',
+  waiter text not null,
+  due boolean not null default false
+);
+
+comment on table outlast.waits is 'What workflows have left the memory for: a row for each that they wait for.';
+comment on column outlast.waits.target is 'The workflow that is waited for; null once its row was removed.';
+comment on column outlast.waits.event is 'Empty where it is waited for the end.';
+comment on column outlast.waits.due is 'Whether it has come, and the waiter is to be woken.';
+
+create unique index if not exists waits_of_target on outlast.waits (target, event, waiter);
+create index if not exists waits_due on outlast.waits (waiter) where due or target is null;
+-- Whatever ends a row by itself: an instance of an older version, SQL by hand, a function that does not tell. It holds no row for long.
+create index if not exists workflow_status_untold on outlast.workflow_status (workflow_id)
+  where untold and status not in ('ENQUEUED', 'PENDING')
+    and (parent is not null or awaited or (status = 'CANCELLED' and started_at is not null));
+
+alter table outlast.waits enable row level security;
+
+create or replace function outlast.ends_untold()
+returns boolean
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- Whether somebody is to be woken, or to be cancelled, after an end.
+  select exists (select from outlast.waits x where x.due or x.target is null) or exists (
+    select from outlast.workflow_status w
+    where w.untold and w.status not in ('ENQUEUED', 'PENDING')
+      and (w.parent is not null or w.awaited or (w.status = 'CANCELLED' and w.started_at is not null)))
+$$;
+
+create or replace function outlast.begin_waits(waiters text[], targets text[], events text[], nonce bigint)
+returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+-- In the commit of suspensions, which bear the nonce, and after them: notes what they wait for. One whose target has
+-- ended, is gone or is not free just now is claimable at once, and looks again. So a wait is noted under the lock of a row
+-- that has not ended: its end comes later, and finds the wait. How many are claimable at once.
+#variable_conflict use_column
+declare
+  woken integer;
+begin
+  -- A call that was attached to another workflow ends with that.
+  targets := array(
+    select coalesce(t.target, a.target)
+    from unnest(begin_waits.targets) with ordinality as a (target, place)
+    left join outlast.attached t on t.workflow_id = a.target
+    order by a.place);
+  -- Of children it is known that somebody may wait.
+  with strangers as (
+    select c.workflow_id from outlast.workflow_status c
+    where c.workflow_id = any(begin_waits.targets) and c.parent is null and c.awaited is not true
+    for no key update skip locked
+  )
+  update outlast.workflow_status c set awaited = true from strangers s where c.workflow_id = s.workflow_id;
+  with asked as (
+    select a.waiter, a.target, a.event
+    from unnest(begin_waits.waiters, begin_waits.targets, begin_waits.events) as a (waiter, target, event)
+  ), free as materialized (
+    select c.workflow_id from outlast.workflow_status c
+    where c.workflow_id in (select target from asked)
+      -- guard: waits-for-what-has-ended
+      and c.status in ('ENQUEUED', 'PENDING')
+      and (c.parent is not null or c.awaited)
+    -- This lock makes an end wait, or shows one that came first. Recording, which locks so too, goes on.
+    -- guard: waits-without-the-lock
+    for share of c skip locked
+  ), noted as (
+    insert into outlast.waits (target, event, waiter)
+    select a.target, a.event, a.waiter from asked a join free f on f.workflow_id = a.target
+    on conflict do nothing
+  )
+  update outlast.workflow_status w set claimable_at = now()
+  from (select distinct a.waiter from asked a where a.target not in (select workflow_id from free)) as unready
+  where w.workflow_id = unready.waiter and w.nonce = begin_waits.nonce and w.owner is null and w.status = 'PENDING';
+  get diagnostics woken = row_count;
+  return woken;
+end
+$$;
+
+create or replace function outlast.wake_due()
+returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+-- Wakes whose wait is over; how many. Whose row is not free just now keeps the wait: each claim sees to it. Who is in
+-- memory needs nothing: before it leaves, it meets the row that it waits for.
+declare
+  number integer;
+begin
+  with due as (
+    select w.ctid as place, w.waiter from outlast.waits w
+    where w.due or w.target is null
+    order by w.waiter
+    limit 10000
+    for update skip locked
+  ), free as materialized (
+    select p.workflow_id from outlast.workflow_status p
+    where p.workflow_id in (select d.waiter from due d)
+      and p.owner is null and p.status = 'PENDING' and p.claimable_at is not null
+    for no key update of p skip locked
+  ), woken as (
+    update outlast.workflow_status p
+    -- guard: waiters-sleep-on = set claimable_at = p.claimable_at
+    set claimable_at = now()
+    from free f
+    where p.workflow_id = f.workflow_id and p.awaits is not null and p.claimable_at > now()
+    returning p.workflow_id
+  ), over as (
+    delete from outlast.waits w
+    using due d
+    where w.ctid = d.place and (
+      d.waiter in (select f.workflow_id from free f)
+      -- guard: locked-waiters-forgotten = or true or not exists (
+      or not exists (
+        select from outlast.workflow_status p
+        where p.workflow_id = d.waiter and p.owner is null and p.status = 'PENDING' and p.claimable_at is not null)
+    )
+  )
+  select count(*) into number from woken;
+  if number > 0 then
+    perform outlast.tell_due();
+  end if;
+  return number;
+end
+$$;
+
+create or replace function outlast.tell_ends(ended text[])
+returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+-- These have just ended, in this transaction: wakes who waits for them; how many. A volatile function sees, with each
+-- of its statements, what was committed by then. At READ COMMITTED, that is; see tell_untold.
+begin
+  update outlast.waits w set due = true where w.target = any(ended) and w.event = '';
+  if not exists (select from outlast.waits w where w.due or w.target is null) then
+    return 0;
+  end if;
+  return outlast.wake_due();
+end
+$$;
+
+create or replace function outlast.tell_untold(out woken integer, out more boolean)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+-- Tells of ends that were not told of yet: wakes who waits, and cancels the children of what was cancelled, generation
+-- after generation, some thousands in one commit. What is left is seen to by the next claim of any instance.
+declare
+  most constant integer not null default 5000;
+  told text[];
+  cancelled integer := 0;
+  passed integer;
+  done integer;
+begin
+  woken := 0;
+  more := false;
+  -- Above it a snapshot may be older than a wait. Then the next claim tells.
+  -- guard: told-from-an-old-snapshot = if false then
+  if current_setting('transaction_isolation') <> 'read committed' then
+    return;
+  end if;
+  loop
+    told := array(
+      select w.workflow_id from outlast.workflow_status w
+      where w.untold and w.status not in ('ENQUEUED', 'PENDING')
+        and (w.parent is not null or w.awaited or (w.status = 'CANCELLED' and w.started_at is not null))
+      limit 1000
+      for no key update skip locked);
+    exit when cardinality(told) = 0;
+    passed := outlast.cancel_children(told, most - cancelled);
+    cancelled := cancelled + passed;
+    woken := woken + outlast.tell_ends(told);
+    update outlast.workflow_status w set untold = false
+    -- guard: cancels-stop-halfway = where w.workflow_id = any(told) or (w.status = 'CANCELLED' and exists (
+    where w.workflow_id = any(told) and not (w.status = 'CANCELLED' and exists (
+      select from outlast.workflow_status c
+      where c.parent = w.workflow_id and c.status in ('ENQUEUED', 'PENDING') and not c.detached));
+    get diagnostics done = row_count;
+    more := done < cardinality(told);
+    exit when cancelled >= most or (passed = 0 and done = 0);
+  end loop;
+  more := more or cancelled >= most;
+  if not exists (select from outlast.waits w where w.due or w.target is null) then
+    return;
+  end if;
+  woken := woken + outlast.wake_due();
+end
+$$;
+
+create or replace function outlast.cancel_children(parents text[], most integer)
+returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+-- Cancels what the cancelled ones of these have started, `most` of them; how many. One that is written just now is left.
+#variable_conflict use_column
+declare
+  cancelled integer;
+begin
+  with family as (
+    select c.workflow_id from outlast.workflow_status c
+    where c.parent in (
+        select p.workflow_id from outlast.workflow_status p
+        where p.workflow_id = any(parents) and p.status = 'CANCELLED')
+      and c.status in ('ENQUEUED', 'PENDING')
+      -- guard: detached-children-cancelled
+      and not c.detached
+    limit most
+    for no key update of c skip locked
+  )
+  update outlast.workflow_status w
+  set status = 'CANCELLED', owner = null, epoch = w.epoch + 1, claimable_at = null, rank = null,
+      nonce = floor(random() * 9007199254740992)::bigint,
+      error = json_build_object('code', 'workflow_cancelled', 'message', 'the workflow that started it was cancelled'),
+      completed_at = now(), updated_at = now()
+  from family f
+  where w.workflow_id = f.workflow_id;
+  get diagnostics cancelled = row_count;
+  return cancelled;
+end
+$$;
+
+create or replace function outlast.detach(workflow_id text)
+returns boolean
+language sql
+set search_path = pg_catalog, pg_temp
+as $$
+  -- In the transaction that inserted it.
+  update outlast.workflow_status w set detached = true where w.workflow_id = detach.workflow_id returning true
+$$;
+
+create or replace function outlast.cancel_any(workflow_id text)
+returns boolean
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+  -- As store/workflows.sql does it: raising the epoch refuses every later write of whoever runs it.
+  update outlast.workflow_status w
+  set status = 'CANCELLED', owner = null, epoch = epoch + 1, claimable_at = null,
+      nonce = floor(random() * 9007199254740992)::bigint,
+      error = json_build_object('code', 'workflow_cancelled', 'message', 'the workflow was cancelled'),
+      completed_at = now(), updated_at = now()
+  where w.workflow_id = cancel_any.workflow_id and status in ('ENQUEUED', 'PENDING');
+  if not found then
+    return false;
+  end if;
+  perform outlast.tell_untold();
+  return true;
+end
+$$;
+
+create or replace function outlast.drain_queue(
+  name text, key text default null, by text default null, out cancelled integer, out more boolean
+)
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  at_once constant integer not null default 10000;
+  q outlast.queues;
+begin
+  perform outlast.check_text('drain_queue', 'key', key, 255);
+  q := outlast.lock_queue('drain_queue', drain_queue.name);
+  with waiting as (
+    select w.workflow_id from outlast.workflow_status w
+    where w.queue = q.name and w.owner is null and w.claimable_at is not null and w.status = 'ENQUEUED'
+      and (drain_queue.key is null or w.queue_key = drain_queue.key)
+    order by w.claimable_at limit at_once
+    for no key update skip locked
+  )
+  update outlast.workflow_status w
+  set status = 'CANCELLED', epoch = w.epoch + 1, claimable_at = null, rank = null, completed_at = now(),
+      updated_at = now(), nonce = floor(random() * 9007199254740992)::bigint,
+      error = json_build_object('code', 'workflow_cancelled', 'message', 'the workflow was cancelled')
+  from waiting where w.workflow_id = waiting.workflow_id;
+  get diagnostics cancelled = row_count;
+  more := cancelled = at_once;
+  perform outlast.tell_untold();
+end
+$$;
+
+create or replace function outlast.ends_text(w outlast.workflow_status, whole boolean)
+returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- What a workflow that has left the memory for the end of others waits for.
+  select case when not whole then 'another workflow' else
+    'workflow ' || (w.awaits #>> '{ends,0}') || ' (' || coalesce((
+      select t.status from outlast.workflow_status t
+      where t.workflow_id = coalesce(
+        (select a.target from outlast.attached a where a.workflow_id = w.awaits #>> '{ends,0}'), w.awaits #>> '{ends,0}')
+    ), 'removed') || ')' || case when (w.awaits ->> 'of')::bigint > 1
+      then ' and ' || (w.awaits ->> 'of')::bigint - 1 || ' more' else '' end end
+    || case when json_array_length(w.awaits -> 'topics') > 0 then ', or a message' else '' end
+    || case when w.claimable_at < clock_timestamp() + interval '50 years'
+      then ', until ' || outlast.at_text(w.claimable_at) else '' end
+  where w.awaits -> 'ends' is not null and w.claimable_at > clock_timestamp()
+$$;
+
+create or replace function outlast.waiting_for(workflow_id text, whole boolean)
+returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(
+    (select outlast.ends_text(w, whole) from outlast.workflow_status w where w.workflow_id = waiting_for.workflow_id),
+    outlast.waiting_on_as(waiting_for.workflow_id, whole))
+$$;
+
+create or replace function outlast.waiting_on(workflow_id text)
+returns text
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select outlast.waiting_for(w.workflow_id, outlast.sees_all())
+  from outlast.workflow_status w
+  where w.workflow_id = waiting_on.workflow_id
+    and (outlast.sees_all() or w.subject = outlast.subject(outlast.claims()))
+$$;
+
+do $$
+declare
+  role_name text;
+  made text;
+  applied boolean := exists (select from outlast.schema_migrations where version = '20261129010000');
+begin
+  foreach made in array array[
+    'ends_untold()', 'begin_waits(text[], text[], text[], bigint)', 'wake_due()', 'tell_ends(text[])', 'tell_untold()',
+    'cancel_children(text[], integer)', 'detach(text)', 'ends_text(outlast.workflow_status, boolean)',
+    'waiting_for(text, boolean)'
+  ] loop
+    execute format('revoke all on function outlast.%s from public', made);
+    foreach role_name in array array['anon', 'authenticated', 'service_role'] loop
+      -- Once only: what the project grants later is its own affair.
+      if not applied and exists (select from pg_roles where rolname = role_name) then
+        execute format('revoke all on function outlast.%s from %I', made, role_name);
+      end if;
+    end loop;
+  end loop;
+  foreach role_name in array array['anon', 'authenticated'] loop
+    if not applied and exists (select from pg_roles where rolname = role_name) then
+      execute format('revoke all on outlast.waits from %I', role_name);
+    end if;
+  end loop;
+end
+$$;
+
+insert into outlast.schema_migrations (version) values ('20261129010000') on conflict do nothing;
