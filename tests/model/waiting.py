@@ -113,7 +113,7 @@ class Waiting:
                 yield Step(f"{me} begins to write {own}", self._put(world, me, commit))
 
     def _lock(self, world: World, me: int, commit: Commit) -> Iterator[Step[World]]:
-        """Its own rows are those that a commit waits for. A child ends; a parent does if all are known to have ended."""
+        """A commit waits for its own rows. A child ends; a parent does if all are known to have ended."""
         row, *later = commit.to_lock
         if self._holders(world, me, row, shared_too=True):
             return
