@@ -7,6 +7,7 @@ from outlast.core.errors import (
     DatabaseUnavailable,
     InvalidInput,
     KeyReused,
+    MapFailed,
     NonDeterminism,
     NotSerializable,
     OutlastError,
@@ -35,6 +36,7 @@ from outlast.sdk.emitting import emit
 from outlast.sdk.handles import WorkflowHandle, wait_any
 from outlast.sdk.http import Headers, HTTPException, Response
 from outlast.sdk.limits import Limit
+from outlast.sdk.maps import MapResult, map_, rows
 from outlast.sdk.messages import receive, send
 from outlast.sdk.publishing import publish
 from outlast.sdk.queues import Batch, Debounce, Queue, Rate
@@ -42,7 +44,7 @@ from outlast.sdk.requests import Request
 from outlast.sdk.sagas import saga
 from outlast.sdk.schedules import schedules
 from outlast.sdk.sleeping import sleep, sleep_until
-from outlast.sdk.starting import start, start_once
+from outlast.sdk.starting import start, start_all, start_once
 from outlast.sdk.steps import step
 from outlast.sdk.timetables import at, cron, every
 from outlast.sdk.transactions import transaction
@@ -64,6 +66,8 @@ __all__ = [
     "InvalidInput",
     "KeyReused",
     "Limit",
+    "MapFailed",
+    "MapResult",
     "NonDeterminism",
     "NotSerializable",
     "OutlastError",
@@ -98,10 +102,12 @@ __all__ = [
     "emit",
     "every",
     "handler",
+    "map_",
     "now",
     "publish",
     "random",
     "receive",
+    "rows",
     "saga",
     "schedules",
     "send",
@@ -109,6 +115,7 @@ __all__ = [
     "sleep_until",
     "standard_webhook",
     "start",
+    "start_all",
     "start_once",
     "step",
     "transaction",

@@ -32,6 +32,7 @@ begin
           when w.saga = 'open' and w.owner is null then now()
           when w.saga is not null then w.claimable_at
         end,
+        rank = case when w.saga is not null then w.rank end,
         nonce = coalesce(cancel_workflows.nonce, floor(random() * 9007199254740992)::bigint),
         error = case when w.saga is null
           then json_build_object('code', 'workflow_cancelled', 'message', cancel_workflows.message) end,
@@ -193,6 +194,64 @@ begin
     return;
   end if;
   woken := woken + outlast.wake_due();
+end
+$$;
+
+create or replace function outlast.stop_maps(most integer default 10000)
+returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+-- Of maps that have failed: removes items that have not begun, and cancels running ones where the map says so. Whether
+-- more is to be done.
+declare
+  id text;
+  on_fail text;
+  dropped integer;
+  cancelled text[];
+  more boolean := false;
+begin
+  for id, on_fail in
+    select w.workflow_id, w.map ->> 'on_fail' from outlast.queues q
+    join outlast.workflow_status w on w.workflow_id = q.name
+    where position('/map.' in q.name) > 0 and w.map is not null and (
+      (w.map ->> 'stopped')::boolean
+      -- Whose workflow ended without waiting for it.
+      or not exists (select from outlast.workflow_status p where p.workflow_id = w.parent and p.status = 'PENDING')
+    )
+    order by w.workflow_id
+    for no key update of w skip locked
+  loop
+    update outlast.workflow_status x set map = x.map::jsonb || '{"stopped": true}'
+    where x.workflow_id = id and not (x.map ->> 'stopped')::boolean;
+    with waiting as (
+      select x.workflow_id from outlast.workflow_status x
+      where x.queue = id and x.owner is null and x.claimable_at is not null and x.status = 'ENQUEUED'
+      limit most for update skip locked
+    ), gone as (
+      delete from outlast.workflow_status x using waiting g where x.workflow_id = g.workflow_id returning 1
+    )
+    select count(*) into dropped from gone;
+    if dropped > 0 then
+      update outlast.workflow_status x
+      set map = x.map::jsonb || jsonb_build_object('dropped', coalesce((x.map ->> 'dropped')::integer, 0) + dropped)
+      where x.workflow_id = id;
+    end if;
+    cancelled := '{}';
+    if on_fail = 'cancel' then
+      cancelled := array(
+        select c.workflow_id from outlast.cancel_workflows(array(
+          select x.workflow_id from outlast.workflow_status x
+          where x.queue = id and x.status = 'PENDING' and coalesce(x.saga, 'open') = 'open'
+          limit most for no key update skip locked
+        ), 'its map failed and cancels what runs') c);
+    end if;
+    more := more or dropped = most or cardinality(cancelled) = most;
+    if outlast.look_at_map(id) then
+      perform outlast.tell_ends(array[id]);
+    end if;
+  end loop;
+  return more;
 end
 $$;
 

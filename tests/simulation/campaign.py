@@ -13,7 +13,7 @@ from typing import Any
 SWEPT = 0.4
 """Part of the time that goes to sweeps."""
 
-OTHERS = {"queues": "queueing", "batches": "batching", "schedules": "scheduling"}
+OTHERS = {"queues": "queueing", "batches": "batching", "maps": "mapping", "schedules": "scheduling"}
 """Runs that have more rules, and their modules."""
 
 OTHER = 0.25

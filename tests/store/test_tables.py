@@ -27,6 +27,7 @@ CHANGES = {
     ("journal.sql", "commit_batch"): {Change.START, Change.ENQUEUE, Change.SUSPEND},
     ("journal.sql", "enqueue_batch"): {Change.START, Change.ENQUEUE},
     ("journal.sql", "refuse_members"): {Change.FAIL, Change.FINISH, Change.SUSPEND},
+    ("maps.sql", "start_block"): {Change.START, Change.ENQUEUE},
     ("pgmq.sql", "consume"): {Change.START, Change.ENQUEUE},
     ("messages.sql", "deliver"): {Change.SUSPEND},
     **{("workflows.sql", verb.name): {verb.change} for verb in VERBS if verb.change is not None},

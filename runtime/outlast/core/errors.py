@@ -6,6 +6,7 @@
     ├── UsageError              the code calls Outlast in a way that can't work
     │   └── NotSerializable     a value would not come back from JSON the same
     ├── StepFailed              a step's recorded error whose class can't be rebuilt
+    ├── MapFailed               more items of a map failed than were tolerated
     ├── NonDeterminism          replay met another step than the recorded one
     ├── CompensationFailed      not all that a saga had done could be undone
     ├── CallerTokenGone         the caller's token is needed and is no more
@@ -71,6 +72,23 @@ class StepFailed(OutlastError):
         self.step = step
         self.error_type = error_type
         self.error_message = error_message
+
+
+class MapFailed(OutlastError):
+    """More items of a map failed than were tolerated.
+
+    Of `total` items `ok` succeeded and `failed` did not; the others never began. `errors` has the key and the
+    error's text of the first 100 that failed.
+    """
+
+    code = "map_failed"
+
+    def __init__(self, message: str, total: int, ok: int, failed: int, errors: list[list[str]]) -> None:
+        super().__init__(message)
+        self.total = total
+        self.ok = ok
+        self.failed = failed
+        self.errors = errors
 
 
 class CompensationFailed(OutlastError):

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from outlast.core.callers import Caller
+from outlast.core.maps import ItemEnd, MapCounts, MapState, NewMap, Query
 from outlast.core.records import (
     Arrivals,
     Batch,
@@ -287,6 +288,60 @@ class QueueStore(Protocol):
         ...
 
 
+class MapStore(Protocol):
+    """Maps, and their items."""
+
+    async def open(self, fence: Fence, new: NewMap, items: int | Query) -> MapState | None:
+        """Make a map once, of so many items or of what a query gives; None if the fence refused.
+
+        What a query gives is kept as it is now. Raises UsageError for more than ITEMS_MAX rows and for a
+        query that Postgres refuses; Unreachable: the same may be done again.
+        """
+        ...
+
+    async def look(self, map_id: str) -> MapState | None:
+        """How a map stands. Raises Unreachable."""
+        ...
+
+    async def source(self, map_id: str, after: int, limit: int) -> list[str]:
+        """Items of a query (JSON), in their order, those after the first `after`. Raises Unreachable."""
+        ...
+
+    async def start_block(
+        self, fence: Fence, map_id: str, first: int, news: Sequence[NewWorkflow], keys: Sequence[str] | None
+    ) -> MapState | None:
+        """Insert items, whose places begin at `first`, and move the map's position, in one commit.
+
+        Nothing is done where the map stands elsewhere, or begins no more. `keys` are kept for maps over
+        queries. How the map stands then; None if the fence refused. Raises UsageError for a key that the map
+        has already, BadData, Unreachable: the same may be done again.
+        """
+        ...
+
+    async def tell(self, map_id: str, number: int) -> None:
+        """Publish how far it is, at this place of its parent, which runs here. Raises Unreachable."""
+        ...
+
+    async def counts(self, map_id: str) -> MapCounts:
+        """How many items ended, and how. Raises Unreachable."""
+        ...
+
+    async def failed(self, map_id: str, after: str, limit: int) -> list[ItemEnd]:
+        """Items that failed, in the order of their ids, those beyond the id `after`. Raises Unreachable."""
+        ...
+
+    def ends(self, map_id: str, ids: Sequence[str] | None, first: int, limit: int) -> list[ItemEnd]:
+        """Items as they ended: these, or `limit` of a map over a query whose places begin at `first`.
+
+        It blocks, from any thread, for some seconds at most. In their order. Raises Unreachable.
+        """
+        ...
+
+    def failures(self, map_id: str, after: str, limit: int) -> list[ItemEnd]:
+        """As `failed`, and it blocks as `ends` does."""
+        ...
+
+
 class MessageQueueStore(Protocol):
     """Supabase Queues."""
 
@@ -427,6 +482,11 @@ class Store(Protocol):
     @property
     def queues(self) -> QueueStore:
         """Queues."""
+        ...
+
+    @property
+    def maps(self) -> MapStore:
+        """Maps."""
         ...
 
     @property

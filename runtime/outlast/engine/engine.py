@@ -68,6 +68,7 @@ class Engine:
             lease=self._lease,
             transactions=store.transactions,
             queues=store.queues,
+            maps=store.maps,
             clock=self.clock,
             observe=observe,
             step_threads=self._step_threads,

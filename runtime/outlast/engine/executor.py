@@ -172,8 +172,9 @@ class Executor:
             if not self.live:
                 self._idle.set()
             self._check_awaited()
-            if execution.context is not None and execution.context.clients is not None:
-                await execution.context.clients.close()
+            context, execution.context = execution.context, None  # its logger refers back, too
+            if context is not None and context.clients is not None:
+                await context.clients.close()
         if isinstance(ending, Ending):
             self._tell(execution, claimed, ending, cause, monotonic() - began)
         else:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from outlast.core import kinds
 from outlast.core.arguments import fingerprint_of_call, fingerprint_of_text
 from outlast.core.events import event_record_name
+from outlast.core.maps import Query
 from outlast.core.messages import receive_name
 from outlast.core.placement import USUAL, Placement
 from outlast.sdk.definitions import StepDefinition, TransactionDefinition, WorkflowDefinition
@@ -172,6 +174,48 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class StartAll:
+    """Start a child for each input, once each; the prefix of their ids, and ids that differ by place."""
+
+    kind: ClassVar[str] = kinds.START_ALL
+    workflow: WorkflowDefinition
+    items: Sequence[Any]
+    """The only argument of each."""
+    detached: bool
+    placement: Placement = USUAL
+
+    @property
+    def name(self) -> str:
+        """What its record is called."""
+        return f"start all {self.workflow.name}"
+
+    @property
+    def fingerprint(self) -> int | None:
+        """Of its arguments, where that can be had cheaply."""
+        return fingerprint_of_call(tuple(self.items), {})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Map:
+    """Run a child for each item; how many there were, and how they ended."""
+
+    kind: ClassVar[str] = kinds.MAP
+    fingerprint: ClassVar[None] = None
+    workflow: WorkflowDefinition
+    items: Sequence[Any] | Query
+    keys: Sequence[str] | Callable[[Any], str] | None
+    """Of a list each item's; of a query how they are made. None: their places."""
+    concurrency: int
+    tolerate: int | float
+    on_fail: str
+
+    @property
+    def name(self) -> str:
+        """What its record is called."""
+        return f"map {self.workflow.name}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Result:
     """Wait for another workflow; what it raised is looked for where `workflow` is defined."""
 
@@ -238,5 +282,21 @@ class Stop:
     fingerprint: ClassVar[None] = None
 
 
-_Called = Step | Transaction | Sleep | Receive | Send | Publish | Callback | Undo | Start | Result | WaitAny
-Operation = _Called | Cancel | Timer | Stop
+Operation = (
+    Step
+    | Transaction
+    | Sleep
+    | Receive
+    | Send
+    | Publish
+    | Callback
+    | Undo
+    | Start
+    | StartAll
+    | Map
+    | Result
+    | WaitAny
+    | Cancel
+    | Timer
+    | Stop
+)

@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from contextvars import Context, ContextVar, Token
 from dataclasses import dataclass, field
 from threading import get_ident
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from outlast.core.errors import UsageError
+from outlast.core.maps import ItemEnd
 from outlast.core.placement import USUAL, Placement
 from outlast.core.verbs import Verb
 from outlast.sdk.definitions import TransactionDefinition, WorkflowDefinition
@@ -32,6 +33,10 @@ class Body(Protocol):
     @property
     def now_s(self) -> float:
         """The body's time in Unix seconds: as of what it was handed last."""
+        ...
+
+    def leave(self, why: str) -> NoReturn:
+        """End this execution: the workflow goes on later. Raises Stopped."""
         ...
 
     def draw(self) -> str:
@@ -81,8 +86,26 @@ class Host(Protocol):
         """Start a workflow; its id once its row is durable."""
         ...
 
+    async def start_all(
+        self, workflow: WorkflowDefinition, items: Sequence[Any], placement: Placement = USUAL
+    ) -> list[str]:
+        """Start a workflow for each item, its only argument; their ids once all rows are durable."""
+        ...
+
     async def result(self, workflow_id: str) -> Any:
         """What the workflow returned. Raises WorkflowError."""
+        ...
+
+    def read_items(self, map_id: str, ids: Sequence[str] | None, first: int, limit: int) -> list[ItemEnd]:
+        """How items of a map ended: see core.ports.MapStore.ends. Raises DatabaseUnavailable."""
+        ...
+
+    def read_failures(self, map_id: str, after: str, limit: int) -> list[ItemEnd]:
+        """The items that failed: see core.ports.MapStore.failures. Raises DatabaseUnavailable."""
+        ...
+
+    def error_of(self, end: ItemEnd, workflow: WorkflowDefinition) -> Exception:
+        """What an item raised that failed."""
         ...
 
     async def first_ended(self, workflow_ids: Sequence[str], timeout_s: float | None) -> str | None:

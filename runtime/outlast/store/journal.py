@@ -56,7 +56,9 @@ def _columns(prefix: str, statement: Numbered = _COMMIT_MANY) -> dict[str, Liter
     }
 
 
-_ENTRIES = _columns("start_", _ENQUEUE)
+ENTRIES = _columns("start_", _ENQUEUE)
+"""The columns of rows that wait to be claimed, in the order of NewWorkflow's values."""
+
 _STARTS, _HELD, _ENDS, _STEPS = map(_columns, ("start_", "held_", "end_", "step_"))
 _STEPS |= {"step_times": _microseconds, "step_begins": _ages, "step_ends": _ages}
 
@@ -213,7 +215,7 @@ def _crash_points(batch: Batch) -> list[str]:
 
 def _build_requests(batch: Batch, instance_id: str) -> list[Request]:
     """The statements and their parameters. Raises BadData for a text that Postgres can't hold."""
-    entries = [start[: len(_ENTRIES)] for start in batch.starts if start.waits]
+    entries = [start[: len(ENTRIES)] for start in batch.starts if start.waits]
     starts = [start[: len(_STARTS)] for start in batch.starts if not start.waits]
     requests: list[Request] = []
     held = [(write.workflow_id, write.epoch) for write in batch.writes if write.end is None]
@@ -233,7 +235,7 @@ def _build_requests(batch: Batch, instance_id: str) -> list[Request]:
             }
             requests.append((_COMMIT_ONE if lone else _COMMIT_MANY, parameters))
         if entries:
-            requests.append((_ENQUEUE, {"nonce": str(batch.nonce), **literals(_ENTRIES, entries)}))
+            requests.append((_ENQUEUE, {"nonce": str(batch.nonce), **literals(ENTRIES, entries)}))
     except ValueError as error:
         raise BadData(str(error)) from error
     return requests

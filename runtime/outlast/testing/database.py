@@ -14,6 +14,7 @@ from typing import Any
 
 from outlast.core.records import NewWorkflow
 from outlast.core.status import LIVE, Status
+from outlast.testing.maps import Maps
 from outlast.testing.rows import (
     Blocked,
     Instance,
@@ -55,6 +56,8 @@ class Database:
         self.limits = limits
         self._open: dict[Transaction, None] = {}  # in their order
         self._waiting: list[Callable[[], None]] = []
+
+        self.maps = Maps(self.workflows, self.records, self.queues, now, self.is_locked)
 
     # --- queues -------------------------------------------------------------------------------------------
 
@@ -126,6 +129,8 @@ class Database:
                 self.workflows[workflow_id].untold = False
                 if self.workflows[workflow_id].status == Status.CANCELLED:
                     self._cancel_children(workflow_id)
+            # guard: memory-maps-end-later
+            self.maps.end(untold)
         over = {wait for wait in self.waits if self._is_over(wait[0])}
         for _, waiter in sorted(over):
             row = self.workflows.get(waiter)

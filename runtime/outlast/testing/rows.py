@@ -38,6 +38,7 @@ class Workflow:
     batch_place: int = 0
     saga: str | None = None
     stop: str | None = None
+    map: dict[str, Any] | None = None
     detached: bool = False
     untold: bool = True
 

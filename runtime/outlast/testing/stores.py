@@ -12,6 +12,7 @@ from outlast.core.ports import (
     Fence,
     InstanceStore,
     JournalStore,
+    MapStore,
     MessageQueueStore,
     MessageStore,
     QueueStore,
@@ -25,6 +26,7 @@ from outlast.testing.database import Database
 from outlast.testing.rows import Blocked, Transaction
 from outlast.testing.statements.instances import InstanceStatements
 from outlast.testing.statements.journal import JournalStatements
+from outlast.testing.statements.maps import MapStatements
 from outlast.testing.statements.messages import MessageStatements
 from outlast.testing.statements.pages import PageStatements
 from outlast.testing.statements.queues import QueueStatements
@@ -106,6 +108,8 @@ class MemoryStore:
         self.workflows: WorkflowStore = Linked(link, workflows, load=partial(_load, link, workflows))
         self.messages: MessageStore = Linked(link, MessageStatements(database))
         self.queues: QueueStore = Linked(link, QueueStatements(database))
+        maps = MapStatements(database, instance_id)
+        self.maps: MapStore = Linked(link, maps, ends=maps.ends, failures=maps.failures)
         self.schedules: ScheduleStore = Linked(link, ScheduleStatements(database, instance_id))
         self.message_queues: MessageQueueStore = NoQueues()
 

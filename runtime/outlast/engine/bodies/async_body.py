@@ -7,12 +7,12 @@ from collections.abc import Callable, Coroutine, Generator
 from contextlib import suppress
 from contextvars import copy_context
 from threading import get_ident
-from typing import Any
+from typing import Any, NoReturn
 
 from outlast.core.errors import UsageError
 from outlast.core.kinds import TRANSACTION
 from outlast.core.observations import LoopInterrupted
-from outlast.core.stops import Stopped
+from outlast.core.stops import HandedOver, Stopped
 from outlast.engine.bodies.loop import BodyFuture, BodyLoop, BodyTask, BodyTimer, close_in
 from outlast.engine.bodies.watching import watched
 from outlast.engine.execution.calls import PendingCall
@@ -40,11 +40,13 @@ class OperationFuture(BodyFuture):
         self._message = msg
         if self.call is not None and not self._execution.give_up(self.call):
             return True
+        self.call = None
         return super().cancel(msg)
 
     def give_up(self) -> None:
         """See Answer."""
         if not self.done():
+            self.call = None
             super().cancel(self._message)
 
     def set_result(self, value: Any, /) -> None:
@@ -102,10 +104,11 @@ class _Strike:
         self._timer = timer
 
     def set_result(self, value: Any, /) -> None:
+        self._timer.call = None
         self._loop.strike(self._timer)
 
     def set_exception(self, error: BaseException, /) -> None:
-        self._loop.strike(self._timer)
+        self.set_result(None)
 
     def give_up(self) -> None: ...
 
@@ -127,6 +130,11 @@ class AsyncBody:
         """Whether its function has ended, and only what it left in sagas is awaited."""
         self._coro: Coroutine[Any, Any, Any] | None = None
         self._returned: tuple[Any] | None = None
+
+    def leave(self, why: str) -> NoReturn:
+        """See sdk.running.Body."""
+        self._execution.stop(HandedOver(why))
+        raise self._execution.stopped or Stopped()
 
     def begin(self, body: Coroutine[Any, Any, Any]) -> None:
         """Run `body`, in the context of who calls this."""

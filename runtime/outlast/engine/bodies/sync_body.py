@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import Context, copy_context
-from typing import Any
+from typing import Any, NoReturn
 
 from outlast.core.errors import UsageError
 from outlast.core.paths import Branch
-from outlast.core.stops import Stopped
+from outlast.core.stops import HandedOver, Stopped
 from outlast.engine.bodies.watching import watched
 from outlast.engine.concurrency import in_thread
 from outlast.engine.execution.calls import PendingCall
@@ -89,6 +89,12 @@ class SyncBody:
     def tell_unawaited(self, name: str, place: str) -> None:
         """See Body."""
         self._execution.tell_unawaited(name, place)
+
+    def leave(self, why: str) -> NoReturn:
+        """See Body."""
+        reason = HandedOver(why)
+        self._execution.host.call_soon_threadsafe(self._execution.stop, reason, context=Context())
+        raise reason
 
     def _make(self, operation: Operation, answer: _Answer, context: Context) -> None:
         try:

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future as ThreadFuture
 from contextvars import Context
+from functools import partial
 from typing import Any, NamedTuple
 
 from pydantic_core import from_json, to_json
@@ -227,7 +228,11 @@ class Execution:
     def _end_call(self, call: PendingCall) -> None:
         if (task := call.end()) is not None:
             self.unwinding.add(task)
-            task.add_done_callback(self.unwinding.discard)
+            task.add_done_callback(partial(self._call_ended, call))
+
+    def _call_ended(self, call: PendingCall, task: asyncio.Task[Any]) -> None:
+        self.unwinding.discard(task)
+        call.task = None  # its traceback refers back to the call
 
     def _unwind(self) -> None:
         if self._body is None:
@@ -460,6 +465,8 @@ class Execution:
 
     def _forget(self, call: PendingCall) -> None:
         self.calls.pop(call.step_id, None)
+        if call.timer is not None:  # one that has struck refers to the call, too
+            call.timer.cancel()
         if call.wake_s is not None:
             self.waiting.drop(call)
 

@@ -148,6 +148,8 @@ class QueueClaimStatement:
         claimed: list[ClaimedWorkflow] = []
         waits: list[float] = []
         self._db.end_members()
+        self._db.maps.stop()
+        self._db.tell_ends()
         for name, queue in sorted(self._db.queues.items(), key=lambda each: each[1].decided_at):
             if queue.paused is not None:
                 continue

@@ -63,6 +63,8 @@ def _time(database: Database, row: Workflow, due: float, now: float) -> str:
             target = awaits["ends"][0]
             row_of = database.workflows.get(database.attached.get(target, (target, None))[0])
             more = f" and {awaits['of'] - 1} more" if awaits["of"] > 1 else ""
+            if row_of is not None and row_of.map is not None:
+                return database.maps.text(target) + more + (", or a message" if topics else "") + until
             status = "removed" if row_of is None else row_of.status
             return f"workflow {target} ({status}){more}" + (", or a message" if topics else "") + until
         named = f" ({', '.join(topics)})" if any(topics) else ""
