@@ -114,8 +114,9 @@ async def of_many(text: str) -> int:
 async def of_sagas(text: str) -> None:
     try:
         async with saga() as s:
+            undos = (lambda _: tried_again(text), lambda _: threaded.aio(text))
             await asyncio.gather(
-                s.do(awaited, text, undo=tried_again), s.do(threaded, text, undo=threaded), awaited(text)
+                s.do(awaited, text, undo=undos[0]), s.do(threaded, text, undo=undos[1]), awaited(text)
             )
             raise LookupError(text)
     except LookupError:
