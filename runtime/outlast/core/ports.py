@@ -28,6 +28,7 @@ from outlast.core.records import (
     WorkflowStates,
 )
 from outlast.core.schedules import Backfill, Declared, Order, ScheduleWork, Ticked, Unusable
+from outlast.core.status import Status
 from outlast.core.verbs import Verb
 
 UNBOUNDED = 2**62
@@ -229,8 +230,11 @@ class WorkflowStore(Protocol):
         """Whether the workflow with this id was started with an equal payload. Raises Unreachable."""
         ...
 
-    async def cancel(self, workflow_id: str) -> bool:
-        """End a live workflow as CANCELLED; False if it wasn't live. Raises Unreachable."""
+    async def cancel(self, workflow_id: str) -> Status | None:
+        """End a live workflow as CANCELLED; None if it wasn't live. Raises Unreachable.
+
+        One that has noted something to undo stays PENDING, and who runs it is told to undo.
+        """
         ...
 
 
