@@ -291,8 +291,10 @@ class QueueStore(Protocol):
 class MapStore(Protocol):
     """Maps, and their items."""
 
-    async def open(self, fence: Fence, new: NewMap, items: int | Query) -> MapState | None:
-        """Make a map once, of so many items or of what a query gives; None if the fence refused.
+    async def open(self, fence: Fence, new: NewMap, items: int | Query | None) -> MapState | None:
+        """Make a map once, of so many items, of what a query gives, or of what `keep` brings.
+
+        None if the fence refused.
 
         What a query gives is kept as it is now. Raises UsageError for more than ITEMS_MAX rows and for a
         query that Postgres refuses; Unreachable: the same may be done again.
@@ -301,6 +303,17 @@ class MapStore(Protocol):
 
     async def look(self, map_id: str) -> MapState | None:
         """How a map stands. Raises Unreachable."""
+        ...
+
+    async def keep(self, fence: Fence, map_id: str, first: int, items: Sequence[str]) -> bool:
+        """Keep items (JSON), whose places begin at `first`; what stands there is replaced.
+
+        False if the fence refused. Raises BadData, Unreachable: the same may be done again.
+        """
+        ...
+
+    async def kept(self, fence: Fence, map_id: str, total: int, tolerate: int) -> bool:
+        """All items are kept: so many, of which so many may fail. As `keep`."""
         ...
 
     async def source(self, map_id: str, after: int, limit: int) -> list[str]:

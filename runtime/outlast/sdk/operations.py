@@ -195,6 +195,14 @@ class StartAll:
         return fingerprint_of_call(tuple(self.items), {})
 
 
+class Generated(NamedTuple):
+    """The items of a map: what a step yields."""
+
+    definition: StepDefinition
+    args: Args
+    kwargs: Kwargs
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Map:
     """Run a child for each item; how many there were, and how they ended."""
@@ -202,7 +210,7 @@ class Map:
     kind: ClassVar[str] = kinds.MAP
     fingerprint: ClassVar[None] = None
     workflow: WorkflowDefinition
-    items: Sequence[Any] | Query
+    items: Sequence[Any] | Query | Generated
     keys: Sequence[str] | Callable[[Any], str] | None
     """Of a list each item's; of a query how they are made. None: their places."""
     concurrency: int

@@ -40,15 +40,15 @@ class PostgresMaps:
         self._instance_id = instance_id
         self._reader = _Reader(database)
 
-    async def open(self, fence: Fence, new: NewMap, items: int | Query) -> MapState | None:
+    async def open(self, fence: Fence, new: NewMap, items: int | Query | None) -> MapState | None:
         """See MapStore. Both statements are one transaction."""
         known = await self.look(new.map_id)
         if known is not None:
             return known
         try:
             async with as_unreachable(), self._pool.connection() as connection, connection.transaction():
-                total = items if isinstance(items, int) else await _keep(connection, new.map_id, items)
-                if total and not await self._open(connection, fence, new, total):
+                total = await _keep(connection, new.map_id, items) if isinstance(items, Query) else items
+                if total != 0 and not await self._open(connection, fence, new, total):
                     raise _Refused
         except _Refused:
             return None
@@ -59,11 +59,11 @@ class PostgresMaps:
         faults.reach("map.opened")
         return await self.look(new.map_id)
 
-    async def _open(self, connection: AsyncConn, fence: Fence, new: NewMap, total: int) -> bool:
+    async def _open(self, connection: AsyncConn, fence: Fence, new: NewMap, total: int | None) -> bool:
         state = {
             "total": total,
             "started": 0,
-            "tolerate": new.tolerated(total),
+            "tolerate": new.tolerated(total or 0),
             "on_fail": new.on_fail,
             "stopped": False,
             "tell_at": 0,
@@ -82,6 +82,27 @@ class PostgresMaps:
         rows = await rows_of(self._pool, _SQL["look"], {"map_id": map_id})
         return MapState(**{**rows[0], "status": Status(rows[0]["status"])}) if rows else None
 
+    async def keep(self, fence: Fence, map_id: str, first: int, items: Sequence[str]) -> bool:
+        """See MapStore."""
+        try:
+            parameters = {"first": first, "items": texts(items), **self._fence(fence, map_id)}
+            return bool(await rows_of(self._pool, _SQL["keep"], parameters))
+        except _REFUSED as error:
+            raise BadData(str(error).strip().partition("\n")[0]) from error
+
+    async def kept(self, fence: Fence, map_id: str, total: int, tolerate: int) -> bool:
+        """See MapStore."""
+        parameters = {"total": total, "tolerate": tolerate, **self._fence(fence, map_id)}
+        return bool(await rows_of(self._pool, _SQL["kept"], parameters))
+
+    def _fence(self, fence: Fence, map_id: str) -> dict[str, Any]:
+        return {
+            "map_id": map_id,
+            "parent": fence.workflow_id,
+            "epoch": fence.epoch,
+            "instance": self._instance_id,
+        }
+
     async def source(self, map_id: str, after: int, limit: int) -> list[str]:
         """See MapStore."""
         parameters = {"map_id": map_id, "after": after, "limit": limit}
@@ -96,10 +117,7 @@ class PostgresMaps:
             parameters = {
                 **literals(ENTRIES, [new[: len(ENTRIES)] for new in news]),
                 "nonce": fence.nonce,
-                "parent": fence.workflow_id,
-                "epoch": fence.epoch,
-                "instance": self._instance_id,
-                "map_id": map_id,
+                **self._fence(fence, map_id),
                 "first": first,
                 "count": len(news),
                 "keys": None if keys is None else texts(keys),
