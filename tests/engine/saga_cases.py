@@ -602,3 +602,34 @@ async def test_a_cancel_that_is_passed_down_lets_a_child_undo(database: str) -> 
         with pytest.raises(WorkflowCancelled):
             await bench.result(child)
     assert desk.undone == [("car!",), ("hotel!",)]
+
+
+@transaction
+async def held_transfer(tx: Any) -> str:
+    desk.reached.set()
+    await desk.open.wait()
+    return "held"
+
+
+@transaction
+def held_transfer_here(tx: Any) -> str:
+    desk.reached.set()
+    assert desk.thread_open.wait(10)
+    return "held"
+
+
+@workflow
+async def pays_slowly() -> None:
+    async with saga() as s:
+        await s.do(book, "hotel", undo=cancel)
+        await s.do(held_transfer, undo=cancel)
+
+
+async def test_a_transaction_that_is_cancelled_before_its_commit_took_no_effect(database: str) -> None:
+    async with engine_on(database, pays_slowly) as bench:
+        workflow_id = await bench.start(pays_slowly)
+        await bench.until(desk.reached.is_set)
+        await bench.engine.cancel(workflow_id)
+        with pytest.raises(WorkflowCancelled):
+            await bench.result(workflow_id)
+    assert desk.undone == [("hotel!",)]
