@@ -77,6 +77,16 @@ begin
 end
 $$;
 
+create or replace function outlast.stops_of(instance text)
+returns json
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(json_object_agg(w.workflow_id, w.stop::text), '{}') from outlast.workflow_status w
+  where w.owner = instance and w.saga = 'stopping'
+$$;
+
 create or replace function outlast.undoing_on(workflow_id text)
 returns text
 language sql
@@ -588,7 +598,7 @@ declare
   made text;
   applied boolean := exists (select from outlast.schema_migrations where version = '20261129030000');
 begin
-  foreach made in array array['cancel_workflows(text[], text, bigint)', 'undoing_on(text)'] loop
+  foreach made in array array['cancel_workflows(text[], text, bigint)', 'stops_of(text)', 'undoing_on(text)'] loop
     execute format('revoke all on function outlast.%s from public', made);
     foreach role_name in array array['anon', 'authenticated', 'service_role'] loop
       -- Once only: what the project grants later is its own affair.

@@ -115,7 +115,9 @@ async def of_sagas(text: str) -> None:
     try:
         async with saga() as s:
             await asyncio.gather(
-                s.do(awaited, text, undo=tried_again), s.do(threaded, text, undo=threaded), awaited(text)
+                s.do(awaited, text, undo=lambda _: tried_again(text)),
+                s.do(threaded, text, undo=lambda _: threaded.aio(text)),
+                awaited(text),
             )
             raise LookupError(text)
     except LookupError:

@@ -170,10 +170,7 @@ select
     where q.backlog >= coalesce((outlast.queue_options(q.base, q.override) ->> 'max_backlog')::bigint, 1000000)
   ) as full_queues,
   -- Workflows that run here and were cancelled: they undo first.
-  (
-    select coalesce(json_object_agg(w.workflow_id, w.stop::text), '{}') from outlast.workflow_status w
-    where w.owner = %(instance)s and w.saga = 'stopping'
-  ) as stops
+  outlast.stops_of(%(instance)s) as stops
 
 -- name: claim_queued
 -- Queues decide in the database: see outlast.claim_queue.
