@@ -3,6 +3,7 @@
 from outlast.core.callers import Caller
 from outlast.core.errors import (
     CallerTokenGone,
+    CompensationFailed,
     DatabaseUnavailable,
     InvalidInput,
     KeyReused,
@@ -28,6 +29,7 @@ from outlast.core.errors import (
     WorkflowNotFound,
     WorkflowTimeout,
 )
+from outlast.sdk.callbacks import callback
 from outlast.sdk.context import Context, context
 from outlast.sdk.deterministic import now, random, uuid4
 from outlast.sdk.emitting import emit
@@ -39,19 +41,23 @@ from outlast.sdk.messages import receive, send
 from outlast.sdk.publishing import publish
 from outlast.sdk.queues import Batch, Debounce, Queue, Rate
 from outlast.sdk.requests import Request
+from outlast.sdk.sagas import saga
 from outlast.sdk.schedules import schedules
 from outlast.sdk.sleeping import sleep, sleep_until
 from outlast.sdk.starting import start, start_all, start_once
 from outlast.sdk.steps import step
 from outlast.sdk.timetables import at, cron, every
 from outlast.sdk.transactions import transaction
+from outlast.sdk.undos import UNKNOWN, Unknown
 from outlast.sdk.webhooks import database_webhook, standard_webhook
 from outlast.sdk.workflows import handler, workflow
 
 __all__ = [
+    "UNKNOWN",
     "Batch",
     "Caller",
     "CallerTokenGone",
+    "CompensationFailed",
     "Context",
     "DatabaseUnavailable",
     "Debounce",
@@ -78,6 +84,7 @@ __all__ = [
     "ScheduleNotFound",
     "ShuttingDown",
     "StepFailed",
+    "Unknown",
     "UsageError",
     "WorkflowCancelled",
     "WorkflowEnded",
@@ -88,6 +95,7 @@ __all__ = [
     "WorkflowNotFound",
     "WorkflowTimeout",
     "at",
+    "callback",
     "context",
     "cron",
     "database_webhook",
@@ -100,6 +108,7 @@ __all__ = [
     "random",
     "receive",
     "rows",
+    "saga",
     "schedules",
     "send",
     "sleep",

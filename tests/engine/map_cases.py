@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 
 from outlast import MapFailed, Queue, UsageError, map_, step, workflow
+from outlast.engine.operations import gathering
 from tests.engine.harness import Bench, engine_on
 
 ran: Counter[int] = Counter()
@@ -99,6 +101,35 @@ async def length(name: str) -> int:
     return len(name)
 
 
+yielded: list[int] = []
+
+
+@step(max_attempts=2)
+async def numbers_up_to(count: int, fails_at: int) -> AsyncIterator[int]:
+    for number in range(count):
+        if number == fails_at and number not in yielded:
+            yielded.append(number)
+            raise OSError("the source is away")
+        yield number
+
+
+@step
+def names_of(count: int) -> Iterator[str]:
+    yield from ("x" * number for number in range(1, count + 1))
+
+
+@workflow
+async def over_generator(count: int, fails_at: int) -> list[int]:
+    result = await map_(item, numbers_up_to(count, fails_at), concurrency=300)
+    return [len(result), sum(result)]
+
+
+@workflow
+def over_names(count: int) -> list[Any]:
+    result = map_(length, names_of(count), key=lambda name: name)
+    return [[key, value] for key, value in result.ok]
+
+
 @workflow
 async def strict(numbers: list[int], on_fail: Any) -> Any:
     try:
@@ -175,6 +206,35 @@ async def test_keys_name_the_items(database: str) -> None:
         parent_id = await bench.start(keyed, ["Anna", "Bo"])
         assert await bench.result(parent_id) == [["anna", 4], ["bo", 2]]
         assert (await bench.row(f"{parent_id}/map.1/anna"))["status"] == "SUCCESS"
+
+
+@pytest.mark.parametrize("count", [0, 1, 1_000, 2_345])
+async def test_what_a_step_yields_is_mapped_over(database: str, count: int) -> None:
+    async with engine_on(database, over_generator, item) as bench:
+        assert await bench.run(over_generator, count, -1) == [count, sum(range(count)) * 2]
+    assert ran == Counter(range(count))
+
+
+async def test_a_generator_that_fails_begins_anew_and_no_item_runs_twice(database: str) -> None:
+    yielded.clear()
+    async with engine_on(database, over_generator, item) as bench:
+        assert await bench.run(over_generator, 1_500, 1_200) == [1_500, sum(range(1_500)) * 2]
+    assert yielded == [1_200]
+    assert ran == Counter(range(1_500))
+
+
+async def test_a_generator_without_end_is_refused(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gathering, "ITEMS_MAX", 1_500)
+    async with engine_on(database, over_generator, item) as bench:
+        error = await bench.failure(await bench.start(over_generator, 10**9, -1))
+        assert error["failure"]["type"] == UsageError.__name__
+        assert "the step yields more" in error["failure"]["message"]
+    assert not ran
+
+
+async def test_a_def_generator_and_its_keys(database: str) -> None:
+    async with engine_on(database, over_names, length) as bench:
+        assert await bench.run(over_names, 3) == [["x", 1], ["xx", 2], ["xxx", 3]]
 
 
 async def test_a_failure_that_is_not_tolerated_lets_nothing_more_begin(database: str) -> None:

@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 
 from outlast import (
+    callback,
     context,
     emit,
     map_,
     publish,
     receive,
+    saga,
     sleep,
     start,
     start_all,
@@ -109,8 +111,26 @@ async def of_many(text: str) -> int:
     return len("".join(result)) + len(await handles[0].result())
 
 
+async def of_sagas(text: str) -> None:
+    try:
+        async with saga() as s:
+            await asyncio.gather(
+                s.do(awaited, text, undo=lambda _: tried_again(text)),
+                s.do(threaded, text, undo=lambda _: threaded.aio(text)),
+                awaited(text),
+            )
+            raise LookupError(text)
+    except LookupError:
+        pass
+
+
+async def of_callbacks(text: str) -> str:
+    return str(await callback("topic")) + text
+
+
 BODIES: list[Callable[..., Any]] = [
-    of_steps, of_transactions, of_branches, of_timeouts, of_children, of_many, of_events, of_failures
+    of_steps, of_transactions, of_branches, of_timeouts, of_children, of_many, of_events, of_failures,
+    of_sagas, of_callbacks,
 ]  # fmt: skip
 
 

@@ -28,10 +28,11 @@ def page(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 async def test_the_page_as_printed(database: str, page: Any) -> None:
-    functions = (page.ship, page.ship_all, page.nightly, page.ship_and_tell)
+    functions = (page.ship, page.ship_all, page.nightly, page.ship_and_tell, page.ship_file)
     async with engine_on(database, *functions) as bench:
         assert await bench.run(page.ship_all, [7, 8]) == ["order 7 is on its way", "order 8 is on its way"]
         assert await bench.run(page.ship_and_tell, [9]) == "order 9 is on its way"
+        assert await bench.run(page.ship_file, "orders.csv") == 3
         await bench.rows(
             "create table orders as select n as id, '2026-11-29' as day from generate_series(1, 40) as n"
         )

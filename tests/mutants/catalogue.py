@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutants import (
     of_background,
     of_batches,
+    of_callbacks,
     of_callers,
     of_calls,
     of_children,
@@ -20,6 +21,7 @@ from tests.mutants import (
     of_replay,
     of_requests,
     of_rights,
+    of_sagas,
     of_schedules,
     of_shares,
     of_tables,
@@ -53,4 +55,6 @@ MUTANTS: tuple[Mutant, ...] = (
     *of_shares.MUTANTS,
     *of_batches.MUTANTS,
     *of_schedules.MUTANTS,
+    *of_sagas.MUTANTS,
+    *of_callbacks.MUTANTS,
 )

@@ -21,6 +21,16 @@ MUTANTS = (
         "engine/test_maps_on_postgres.py::test_queries_that_can_not_be_are_told",
     ),
     Mutant(
+        "generators-without-bound",
+        "A map over what a step yields has a million items at most",
+        "engine/test_maps.py::test_a_generator_without_end_is_refused",
+    ),
+    Mutant(
+        "items-kept-without-epoch",
+        "What a step yields is kept under its workflow's epoch",
+        "store/test_maps.py::test_items_are_kept_under_their_parents_fence_and_may_be_kept_anew",
+    ),
+    Mutant(
         "progress-taken-for-a-call",
         "What is told of a map is no call of its parent's body",
         "engine/test_maps.py::test_the_parent_leaves_the_memory_and_the_last_item_wakes_it",

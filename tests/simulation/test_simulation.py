@@ -16,6 +16,7 @@ from outlast.engine.execution.completions import Completion, Completions
 from outlast.engine.execution.recording import Recording
 from outlast.engine.operations import leaving
 from outlast.engine.waits.events import Cursor
+from outlast.sdk import sagas
 from outlast.testing.database import Database
 from outlast.testing.loop import SimulatedLoop
 from outlast.testing.rows import Workflow
@@ -32,6 +33,7 @@ from tests.simulation.plans import (
     mail_plan,
     plan_of,
     random_plan,
+    saga_plan,
     sweep,
 )
 from tests.simulation.programs import Node, a_program
@@ -110,6 +112,13 @@ def test_no_event_is_missed_or_taken_twice(first: int) -> None:
         assert not outcome.violations, f"schedule {outcome.plan.name}"
 
 
+@pytest.mark.parametrize("first", chunks(3, 1))
+def test_whatever_a_saga_began_is_undone_once(first: int) -> None:
+    for seed in range(first, first + CHUNK):
+        outcome = simulate(saga_plan(seed))
+        assert not outcome.violations, f"schedule {outcome.plan.name}"
+
+
 EVERY = pytest.mark.parametrize("every", [pytest.param(1, marks=SLOW), 11])
 """One after the other, or here and there."""
 
@@ -163,7 +172,8 @@ def test_nothing_is_left_of_a_run() -> None:
 
 
 def test_a_name_gives_the_plan_again() -> None:
-    plans = [random_plan(7), mail_plan(7), event_plan(7), calm_plan(8), *sweep(9, 3, 1)]
+    random = [plan(7) for plan in (random_plan, mail_plan, event_plan, saga_plan)]
+    plans = [*random, calm_plan(8), *sweep(9, 3, 1)]
     assert [plan_of(each.name) for each in plans] == plans
 
 
@@ -251,6 +261,16 @@ def test_it_finds_streams_that_end_early(monkeypatch: pytest.MonkeyPatch) -> Non
     assert found_by_schedules(plan=event_plan)
 
 
+def test_it_finds_a_cancel_that_does_not_let_undo(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(JournalStatements, "_mark_saga", lambda *_: None)
+    assert found_by_schedules(plan=saga_plan)
+
+
+def test_it_finds_what_is_undone_only_where_it_is_known_to_be_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sagas._Log, "failed", lambda *_: None)
+    assert found_by_schedules(plan=saga_plan)
+
+
 def plan_of_ties(seed: int) -> Plan:
     """Receives, and answers that come together with timers; nothing goes wrong."""
     plan = plan_of_receives(seed)
@@ -262,5 +282,5 @@ def test_it_finds_a_timer_that_strikes_just_when_a_message_was_taken(monkeypatch
     (mark,) = (each for each in marks(PACKAGE) if each.name == "leaves-with-a-completion")
     mutant = dict(vars(leaving))
     exec(compile(without(mark), mark.file, "exec"), mutant)  # noqa: S102 - it is this project's own file
-    monkeypatch.setattr(leaving, "_look_again", mutant["_look_again"])
+    monkeypatch.setattr(leaving, "_look", mutant["_look"])
     assert found_by_schedules(plan=plan_of_ties)

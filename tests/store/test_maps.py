@@ -57,6 +57,18 @@ async def test_a_block_starts_under_its_parents_fence(both: Both) -> None:  # no
     assert await begun(both.a) == []
 
 
+async def test_items_are_kept_under_their_parents_fence_and_may_be_kept_anew(both: Both) -> None:  # noqa: F811
+    await start(both.a, "w")
+    assert await both.a.maps.open(MINE, a_map(tolerate=0.5), None) == MapState(Status.PENDING, None, 0, False)
+    assert await both.a.maps.keep(MINE, "w/map.1", 0, ["1", "2", "3"])
+    assert await both.a.maps.keep(MINE, "w/map.1", 0, ["4", "5"])
+    assert not await both.a.maps.keep(Fence("w", 0, "1", 7), "w/map.1", 2, ["6"])
+    assert not await both.b.maps.kept(MINE, "w/map.1", 3, 1)
+    assert await both.a.maps.kept(MINE, "w/map.1", 2, 1)
+    assert await both.a.maps.look("w/map.1") == MapState(Status.PENDING, 2, 0, False)
+    assert await both.a.maps.source("w/map.1", 0, 10) == ["4", "5"]
+
+
 async def test_a_block_starts_once_and_in_its_place(both: Both) -> None:  # noqa: F811
     await opened(both.a, 4)
     first = await both.a.maps.start_block(MINE, "w/map.1", 0, items(0, 1), None)

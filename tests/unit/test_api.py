@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 SAMPLE = """
 from typing import Any
 
-from outlast import WorkflowHandle, start, step, transaction, workflow
+from outlast import WorkflowHandle, map_, rows, start, start_all, step, transaction, workflow
 
 
 @step
@@ -61,6 +61,10 @@ async def caller() -> None:
     reveal_type(await start(flow, 1, loud=True))
     reveal_type(await start(def_flow, 1))
     reveal_type(await (await start(flow, 1)).result())
+    reveal_type((await start_all(flow, [1, 2]))[0])
+    reveal_type((await map_(flow, [1, 2]))[0])
+    reveal_type(await map_(def_flow, rows("select 1")))
+    reveal_type([value for _, value in (await map_(flow, [1])).ok])
     reveal_type([value async for value in (await start(flow, 1)).events("n", of=str)])
     reveal_type(await (await start(flow, 1)).event("n"))
     await async_step("wrong")
@@ -80,6 +84,10 @@ REVEALED = [
     "outlast.sdk.handles.WorkflowHandle[float]",
     "outlast.sdk.handles.WorkflowHandle[float]",
     "float",
+    "outlast.sdk.handles.WorkflowHandle[float]",
+    "float",
+    "outlast.sdk.maps.MapResult[float]",
+    "list[float]",
     "list[str]",
     "Any",
 ]
@@ -90,6 +98,7 @@ def test_the_public_names_are_these() -> None:
         "Batch",
         "Caller",
         "CallerTokenGone",
+        "CompensationFailed",
         "Context",
         "DatabaseUnavailable",
         "Debounce",
@@ -116,6 +125,8 @@ def test_the_public_names_are_these() -> None:
         "ScheduleNotFound",
         "ShuttingDown",
         "StepFailed",
+        "UNKNOWN",
+        "Unknown",
         "UsageError",
         "WorkflowCancelled",
         "WorkflowEnded",
@@ -126,6 +137,7 @@ def test_the_public_names_are_these() -> None:
         "WorkflowNotFound",
         "WorkflowTimeout",
         "at",
+        "callback",
         "context",
         "cron",
         "database_webhook",
@@ -138,6 +150,7 @@ def test_the_public_names_are_these() -> None:
         "random",
         "receive",
         "rows",
+        "saga",
         "schedules",
         "send",
         "sleep",

@@ -61,10 +61,13 @@ class Query(NamedTuple):
 
 
 class MapState(NamedTuple):
-    """How a map stands: `started` of its `total` items have a row. `stopped`: no more of them begin."""
+    """How a map stands: `started` of its `total` items have a row. `stopped`: no more of them begin.
+
+    `total` is None while what a step yields is being kept.
+    """
 
     status: Status
-    total: int
+    total: int | None
     started: int
     stopped: bool
 

@@ -30,6 +30,7 @@ from outlast.core.records import (
     WorkflowStates,
 )
 from outlast.core.schedules import Backfill, Declared, Order, ScheduleWork, Ticked, Unusable
+from outlast.core.status import Status
 from outlast.core.verbs import Verb
 
 UNBOUNDED = 2**62
@@ -238,8 +239,11 @@ class WorkflowStore(Protocol):
         """Whether the workflow with this id was started with an equal payload. Raises Unreachable."""
         ...
 
-    async def cancel(self, workflow_id: str) -> bool:
-        """End a live workflow as CANCELLED; False if it wasn't live. Raises Unreachable."""
+    async def cancel(self, workflow_id: str) -> Status | None:
+        """End a live workflow as CANCELLED; None if it wasn't live. Raises Unreachable.
+
+        One that has noted something to undo stays PENDING, and who runs it is told to undo.
+        """
         ...
 
 
@@ -296,8 +300,10 @@ class QueueStore(Protocol):
 class MapStore(Protocol):
     """Maps, and their items."""
 
-    async def open(self, fence: Fence, new: NewMap, items: int | Query) -> MapState | None:
-        """Make a map once, of so many items or of what a query gives; None if the fence refused.
+    async def open(self, fence: Fence, new: NewMap, items: int | Query | None) -> MapState | None:
+        """Make a map once, of so many items, of what a query gives, or of what `keep` brings.
+
+        None if the fence refused.
 
         What a query gives is kept as it is now. Raises UsageError for more than ITEMS_MAX rows and for a
         query that Postgres refuses; Unreachable: the same may be done again.
@@ -306,6 +312,17 @@ class MapStore(Protocol):
 
     async def look(self, map_id: str) -> MapState | None:
         """How a map stands. Raises Unreachable."""
+        ...
+
+    async def keep(self, fence: Fence, map_id: str, first: int, items: Sequence[str]) -> bool:
+        """Keep items (JSON), whose places begin at `first`; what stands there is replaced.
+
+        False if the fence refused. Raises BadData, Unreachable: the same may be done again.
+        """
+        ...
+
+    async def kept(self, fence: Fence, map_id: str, total: int, tolerate: int) -> bool:
+        """All items are kept: so many, of which so many may fail. As `keep`."""
         ...
 
     async def source(self, map_id: str, after: int, limit: int) -> list[str]:

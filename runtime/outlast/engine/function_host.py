@@ -63,7 +63,7 @@ class FunctionHost:
         services: Services,
         schedules: ScheduleStore,
         changed: Callable[[], None],
-        cancel: Callable[[str], Coroutine[Any, Any, bool]],
+        cancel: Callable[[str], Coroutine[Any, Any, object]],
     ) -> None:
         """`changed` is called when something was done to a schedule."""
         self._entrance = entrance

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterable, Callable, Coroutine, Generator, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, Generic, Literal, TypeVar, overload
 
@@ -13,7 +13,7 @@ from outlast.core.status import Status
 from outlast.core.storable import check_text
 from outlast.sdk.calls import ask
 from outlast.sdk.definitions import WorkflowDefinition
-from outlast.sdk.operations import Map
+from outlast.sdk.operations import Generated, Map
 from outlast.sdk.running import current_host, current_line, line_here
 from outlast.sdk.starting import list_of
 from outlast.sdk.workflows import Workflow
@@ -180,7 +180,7 @@ class Items(Iterable[tuple[int | str, T]], Generic[T]):
 @overload
 def map_(
     workflow: Workflow[..., Coroutine[Any, Any, R]],
-    items: Iterable[T] | rows,
+    items: Iterable[T] | AsyncIterable[T] | rows,
     /,
     *,
     key: Callable[[Any], str | int] | None = None,
@@ -191,7 +191,7 @@ def map_(
 @overload
 def map_(
     workflow: Workflow[..., R],
-    items: Iterable[T] | rows,
+    items: Iterable[T] | AsyncIterable[T] | rows,
     /,
     *,
     key: Callable[[Any], str | int] | None = None,
@@ -212,8 +212,9 @@ def map_(
     """Run `workflow` for each of `items`, its only argument, and wait for all of them.
 
     `await map_(…)` in an `async def` workflow, `map_(…)` in a `def` one. `items` is a list of at most 10,000,
-    or `rows("select …")` of at most 1,000,000. Each item is a workflow `PARENT/map.STEP/KEY`; the key is its
-    place, or what `key` makes of it (a text of at most 100 characters, or a whole number; no two the same).
+    or of at most 1,000,000 `rows("select …")`, or what a step yields that is a generator. Each item is a
+    workflow `PARENT/map.STEP/KEY`; the key is its place, or what `key` makes of it (a text of at most 100
+    characters, or a whole number; no two the same).
     At most `concurrency` of them run at a time, over all instances.
 
     When more than `tolerate` of them fail (a count, or as a float a share of all), no more begin; those that
@@ -235,6 +236,9 @@ def map_(
     keys: Any = None
     if isinstance(items, rows):
         given: Any = items.query
+        keys = None if key is None else partial(_key_of, key)
+    elif isinstance(items, Generated):
+        given = items
         keys = None if key is None else partial(_key_of, key)
     else:
         given = list_of("map_", items)

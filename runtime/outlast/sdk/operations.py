@@ -117,6 +117,37 @@ class Publish:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Callback:
+    """Make a link by which somebody sends messages of a topic; its URL. `uses` None: any number of them."""
+
+    kind: ClassVar[str] = kinds.CALLBACK
+    fingerprint: ClassVar[None] = None
+    topic: str
+    expires_s: float
+    uses: int | None
+    of: Any
+
+    @property
+    def name(self) -> str:
+        """What its record is called."""
+        return f"callback {self.topic}".rstrip()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Undo:
+    """Note (JSON text) what a saga would undo, or has undone."""
+
+    kind: ClassVar[str] = kinds.UNDO
+    name: str
+    body: str
+
+    @property
+    def fingerprint(self) -> int | None:
+        """Of its text, where that can be had cheaply."""
+        return fingerprint_of_text(self.body)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Start:
     """Start a child once, under a key of its own if there is one; its id.
 
@@ -164,6 +195,14 @@ class StartAll:
         return fingerprint_of_call(tuple(self.items), {})
 
 
+class Generated(NamedTuple):
+    """The items of a map: what a step yields."""
+
+    definition: StepDefinition
+    args: Args
+    kwargs: Kwargs
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Map:
     """Run a child for each item; how many there were, and how they ended."""
@@ -171,7 +210,7 @@ class Map:
     kind: ClassVar[str] = kinds.MAP
     fingerprint: ClassVar[None] = None
     workflow: WorkflowDefinition
-    items: Sequence[Any] | Query
+    items: Sequence[Any] | Query | Generated
     keys: Sequence[str] | Callable[[Any], str] | None
     """Of a list each item's; of a query how they are made. None: their places."""
     concurrency: int
@@ -260,6 +299,15 @@ class Timer:
     when_s: float
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Stop:
+    """Undo what can be undone, and end. Nobody calls it: it comes from outside."""
+
+    kind: ClassVar[str] = kinds.STOP
+    name: ClassVar[str] = "stop"
+    fingerprint: ClassVar[None] = None
+
+
 Operation = (
     Step
     | Transaction
@@ -267,6 +315,8 @@ Operation = (
     | Receive
     | Send
     | Publish
+    | Callback
+    | Undo
     | Start
     | StartAll
     | Map
@@ -275,4 +325,5 @@ Operation = (
     | Cancel
     | TakeEvent
     | Timer
+    | Stop
 )

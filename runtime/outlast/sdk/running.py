@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextvars import ContextVar, Token
+from contextlib import contextmanager
+from contextvars import Context, ContextVar, Token
 from dataclasses import dataclass, field
 from threading import get_ident
 from typing import Any, NoReturn, Protocol
@@ -45,6 +46,30 @@ class Body(Protocol):
 
     def tell_unawaited(self, name: str, place: str) -> None:
         """A call of this workflow was made at `place` (file:line) and never awaited."""
+        ...
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether what a saga undoes now can be recorded: else it is left to who runs the workflow next."""
+        ...
+
+    def open_saga(self, saga: OpenSaga) -> None:
+        """The body entered a saga."""
+        ...
+
+    def close_saga(self, saga: OpenSaga) -> None:
+        """It has left it, and undone what was to be undone."""
+        ...
+
+
+class OpenSaga(Protocol):
+    """A saga that a body is in."""
+
+    task: asyncio.Task[Any] | None
+    """The one that entered it; None in a `def` body."""
+
+    def standing(self) -> list[dict[str, Any]]:
+        """What it has done, as `CompensationFailed.standing` has it."""
         ...
 
 
@@ -151,6 +176,7 @@ class Line:
 
 
 _line: ContextVar[Line | None] = ContextVar("outlast_line", default=None)
+_undoing: ContextVar[bool] = ContextVar("outlast_undoing", default=False)
 _host: ContextVar[Host | None] = ContextVar("outlast_host", default=None)
 
 
@@ -204,3 +230,18 @@ def current_host() -> Host | None:
 def enter_host(host: Host) -> None:
     """Make `host` the current one in this context and all made from it."""
     _host.set(host)
+
+
+def undoes(context: Context | None = None) -> bool:
+    """Whether what runs in this context (None: the current one) belongs to an undo of a saga."""
+    return _undoing.get() if context is None else context.get(_undoing, False)
+
+
+@contextmanager
+def undo_here() -> Iterator[None]:
+    """What is called in here, and in tasks that are made in here, belongs to an undo: it is not stopped."""
+    token = _undoing.set(True)
+    try:
+        yield
+    finally:
+        _undoing.reset(token)

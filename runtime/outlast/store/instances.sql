@@ -168,7 +168,9 @@ select
   (
     select coalesce(json_agg(q.name), '[]') from outlast.queues q
     where q.backlog >= coalesce((outlast.queue_options(q.base, q.override) ->> 'max_backlog')::bigint, 1000000)
-  ) as full_queues
+  ) as full_queues,
+  -- Workflows that run here and were cancelled: they undo first.
+  outlast.stops_of(%(instance)s) as stops
 
 -- name: claim_queued
 -- Queues decide in the database: see outlast.claim_queue.

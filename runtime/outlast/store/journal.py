@@ -9,10 +9,9 @@ from typing import Any
 from psycopg import errors
 from psycopg.pq.abc import PGresult
 
-from outlast.core import faults
+from outlast.core import faults, kinds
 from outlast.core.clock import monotonic
 from outlast.core.events import event_of
-from outlast.core.kinds import PUBLISH
 from outlast.core.names import BATCH
 from outlast.core.ports import BadData, Conflicted, Unreachable
 from outlast.core.records import Batch, Committed, Ending, FencedWrite, Suspension
@@ -80,17 +79,19 @@ class PostgresJournal:
     async def commit(self, batch: Batch) -> Committed:
         """See JournalStore."""
         requests = _build_requests(batch, self._instance_id)
+        # Before it: a suspension in the same batch leaves the row nobody's.
+        marked = _marked_sagas(batch, self._instance_id)
         ended = _ended_batches(batch)
         points = _crash_points(batch) if faults.is_armed() else []
         for point in points:
             faults.reach(f"{point}.before_commit")
         wakes = [*_told_events(batch), *_begun_waits(batch)]
-        results = await self._record(batch, requests + ended + _detached(batch) + wakes)
+        results = await self._record(batch, marked + requests + ended + _detached(batch) + wakes)
         self._commits += 1
         for point in points:
             faults.reach(f"{point}.after_commit")
         woken = any(each.get_value(0, 0) != b"0" for each in results[len(results) - len(wakes) :])
-        return _read_results(batch, results[: len(requests)], woken=woken)
+        return _read_results(batch, results[len(marked) :][: len(requests)], woken=woken)
 
     async def confirm(self, batch: Batch) -> dict[str, float | None]:
         """See JournalStore."""
@@ -270,6 +271,23 @@ def _ended_batches(batch: Batch) -> list[Request]:
     return requests
 
 
+def _marked_sagas(batch: Batch, instance_id: str) -> list[Request]:
+    """What lets a cancel know that there is something to undo, or that it is being undone."""
+    marked: dict[str, tuple[int, str]] = {}
+    for write in batch.writes:
+        kinds_written = {step.kind for step in write.steps}
+        if kinds.STOP in kinds_written:
+            marked[write.workflow_id] = (write.epoch, "undoing")
+        elif kinds.UNDO in kinds_written:
+            marked[write.workflow_id] = (write.epoch, "open")
+    # guard: sagas-unmarked
+    if not marked:
+        return []
+    epochs, sagas = zip(*marked.values(), strict=True)
+    parameters = {"ids": texts(list(marked)), "epochs": numbers(epochs), "sagas": texts(sagas)}
+    return [(_SQL["mark_sagas"], {"instance": instance_id, **parameters})]
+
+
 def _begun_waits(batch: Batch) -> list[Request]:
     """What notes the waits of workflows that leave the memory now."""
     waits = [
@@ -303,7 +321,7 @@ def _told_events(batch: Batch) -> list[Request]:
         (write.workflow_id, event)
         for write in batch.writes
         for step in write.steps
-        if step.kind == PUBLISH and (event := event_of(step.name, step.kind)) is not None
+        if step.kind == kinds.PUBLISH and (event := event_of(step.name, step.kind)) is not None
     }
     if not told:
         return []

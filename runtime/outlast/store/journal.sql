@@ -49,6 +49,9 @@ with given as (
       claimable_at = case when e.status = 'PENDING' then
         -- A message that arrived since the workflow last looked wakes it at once: its delivery did not see it wait.
         case when w.mail > (e.awaits::json ->> 'mail')::bigint then now()
+          -- It was cancelled while it left the memory.
+          -- guard: stops-sleep
+          when w.saga = 'stopping' then now()
           else coalesce(to_timestamp(e.claimable), now()) end end,
       awaits = e.awaits::json,
       -- Who waits for the end is told below.
@@ -180,6 +183,14 @@ select case when exists (
 -- In the commit of their starts, and after them.
 update outlast.workflow_status set detached = true
 where workflow_id = any(%(ids)s::text[]) and nonce = %(nonce)s
+
+-- name: mark_sagas
+-- In the commit of what they note, before the step begins that would be undone: from then on a cancel lets it be undone.
+update outlast.workflow_status w
+set saga = m.saga
+from unnest(%(ids)s::text[], %(epochs)s::bigint[], %(sagas)s::text[]) as m (workflow_id, epoch, saga)
+where w.workflow_id = m.workflow_id and w.epoch = m.epoch and w.owner = %(instance)s
+  and (w.saga is null or m.saga = 'undoing')
 
 -- name: replan
 discard plans

@@ -29,6 +29,9 @@ _SQL = load("maps.sql")
 READ_S = 10.0
 """So long may a body wait for a page of results: the instance's loop waits with it."""
 
+IDLE_S = 2.0
+"""So long after the last page its connection is closed: it is one beside those of the setting."""
+
 _REFUSED = (errors.DataError, errors.IntegrityError, errors.RaiseException, UnicodeEncodeError, ValueError)
 
 
@@ -40,15 +43,15 @@ class PostgresMaps:
         self._instance_id = instance_id
         self._reader = _Reader(database)
 
-    async def open(self, fence: Fence, new: NewMap, items: int | Query) -> MapState | None:
+    async def open(self, fence: Fence, new: NewMap, items: int | Query | None) -> MapState | None:
         """See MapStore. Both statements are one transaction."""
         known = await self.look(new.map_id)
         if known is not None:
             return known
         try:
             async with as_unreachable(), self._pool.connection() as connection, connection.transaction():
-                total = items if isinstance(items, int) else await _keep(connection, new.map_id, items)
-                if total and not await self._open(connection, fence, new, total):
+                total = await _keep(connection, new.map_id, items) if isinstance(items, Query) else items
+                if total != 0 and not await self._open(connection, fence, new, total):
                     raise _Refused
         except _Refused:
             return None
@@ -59,11 +62,11 @@ class PostgresMaps:
         faults.reach("map.opened")
         return await self.look(new.map_id)
 
-    async def _open(self, connection: AsyncConn, fence: Fence, new: NewMap, total: int) -> bool:
+    async def _open(self, connection: AsyncConn, fence: Fence, new: NewMap, total: int | None) -> bool:
         state = {
             "total": total,
             "started": 0,
-            "tolerate": new.tolerated(total),
+            "tolerate": new.tolerated(total or 0),
             "on_fail": new.on_fail,
             "stopped": False,
             "tell_at": 0,
@@ -82,6 +85,27 @@ class PostgresMaps:
         rows = await rows_of(self._pool, _SQL["look"], {"map_id": map_id})
         return MapState(**{**rows[0], "status": Status(rows[0]["status"])}) if rows else None
 
+    async def keep(self, fence: Fence, map_id: str, first: int, items: Sequence[str]) -> bool:
+        """See MapStore."""
+        try:
+            parameters = {"first": first, "items": texts(items), **self._fence(fence, map_id)}
+            return bool(await rows_of(self._pool, _SQL["keep"], parameters))
+        except _REFUSED as error:
+            raise BadData(str(error).strip().partition("\n")[0]) from error
+
+    async def kept(self, fence: Fence, map_id: str, total: int, tolerate: int) -> bool:
+        """See MapStore."""
+        parameters = {"total": total, "tolerate": tolerate, **self._fence(fence, map_id)}
+        return bool(await rows_of(self._pool, _SQL["kept"], parameters))
+
+    def _fence(self, fence: Fence, map_id: str) -> dict[str, Any]:
+        return {
+            "map_id": map_id,
+            "parent": fence.workflow_id,
+            "epoch": fence.epoch,
+            "instance": self._instance_id,
+        }
+
     async def source(self, map_id: str, after: int, limit: int) -> list[str]:
         """See MapStore."""
         parameters = {"map_id": map_id, "after": after, "limit": limit}
@@ -96,10 +120,7 @@ class PostgresMaps:
             parameters = {
                 **literals(ENTRIES, [new[: len(ENTRIES)] for new in news]),
                 "nonce": fence.nonce,
-                "parent": fence.workflow_id,
-                "epoch": fence.epoch,
-                "instance": self._instance_id,
-                "map_id": map_id,
+                **self._fence(fence, map_id),
                 "first": first,
                 "count": len(news),
                 "keys": None if keys is None else texts(keys),
@@ -194,6 +215,7 @@ class _Reader:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._pool: Pool | None = None
+        self._closing: asyncio.TimerHandle | None = None
 
     def rows(self, statement: SQL, parameters: dict[str, Any]) -> list[dict[str, Any]]:
         """The rows of a statement. It blocks, `READ_S` at most. Raises Unreachable."""
@@ -223,14 +245,25 @@ class _Reader:
             return self._loop
 
     async def _read(self, statement: SQL, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+        if self._closing is not None:
+            self._closing.cancel()
         if self._pool is None:
             self._pool = Pool(self._database.again(), 1)
-        return await rows_of(self._pool, statement, parameters)
+        try:
+            return await rows_of(self._pool, statement, parameters)
+        finally:
+            loop = asyncio.get_running_loop()
+            self._closing = loop.call_later(IDLE_S, lambda: loop.create_task(self._disconnect()))
 
-    async def _end(self) -> None:
+    async def _disconnect(self) -> None:
         pool, self._pool = self._pool, None
         if pool is not None:
             await pool.close()
+
+    async def _end(self) -> None:
+        if self._closing is not None:
+            self._closing.cancel()
+        await self._disconnect()
         asyncio.get_running_loop().stop()
 
 

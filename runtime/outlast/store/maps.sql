@@ -12,6 +12,39 @@ select status, (map ->> 'total')::integer as total, (map ->> 'started')::integer
 from outlast.workflow_status
 where workflow_id = %(map_id)s and map is not null
 
+-- name: keep
+with fenced as (
+  select w.workflow_id from outlast.workflow_status w
+  where w.workflow_id = %(parent)s
+    -- guard: items-kept-without-epoch
+    and w.epoch = %(epoch)s::bigint
+    and w.owner = %(instance)s
+  for share
+), kept as (
+  insert into outlast.map_sources (map_id, place, item)
+  select %(map_id)s, %(first)s::integer + i.n, i.item::json
+  from unnest(%(items)s::text[]) with ordinality as i (item, n)
+  where exists (select from fenced)
+  on conflict (map_id, place) do update set item = excluded.item
+)
+select workflow_id from fenced
+
+-- name: kept
+-- Of an earlier try that was cut short there may be more.
+with fenced as (
+  select w.workflow_id from outlast.workflow_status w
+  where w.workflow_id = %(parent)s and w.epoch = %(epoch)s::bigint and w.owner = %(instance)s
+  for share
+), others as (
+  delete from outlast.map_sources s
+  where s.map_id = %(map_id)s and s.place > %(total)s::integer and exists (select from fenced)
+), whole as (
+  update outlast.workflow_status w
+  set map = w.map::jsonb || jsonb_build_object('total', %(total)s::integer, 'tolerate', %(tolerate)s::integer)
+  where w.workflow_id = %(map_id)s and exists (select from fenced)
+)
+select workflow_id from fenced
+
 -- name: source
 select item::text from outlast.map_sources
 where map_id = %(map_id)s and place > %(after)s and place <= %(after)s + %(limit)s

@@ -185,13 +185,19 @@ class Database:
     def _cancel_children(self, parent: str) -> None:
         for row in self.workflows.values():
             if row.new.parent == parent and row.status in LIVE and not row.detached:
-                self.end_cancelled(row)
+                self.cancel(row, "the workflow that started it was cancelled")
 
-    def end_cancelled(self, row: Workflow) -> None:
-        """What a cancel does to a row."""
-        row.status, row.owner, row.claimable_at = Status.CANCELLED, None, None
-        row.error, row.updated_at = '{"code":"workflow_cancelled"}', self.now()
-        row.epoch += 1
+    def cancel(self, row: Workflow, message: str) -> None:
+        """`outlast.cancel_workflows`, of a live one."""
+        error = json.dumps({"code": "workflow_cancelled", "message": message})
+        row.updated_at = self.now()
+        if row.saga is None:
+            row.status, row.owner, row.claimable_at, row.error = Status.CANCELLED, None, None, error
+            row.epoch += 1
+        elif row.saga == "open":
+            row.saga, row.stop = "stopping", error
+            if row.owner is None:
+                row.claimable_at = self.now()
 
     # --- sessions and locks -------------------------------------------------------------------------------
 

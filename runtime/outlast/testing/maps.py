@@ -29,6 +29,10 @@ class Maps:
         self._queues = queues
         self._now = now
         self._is_locked = is_locked
+        self.sources: dict[str, list[str]] = {}
+        """Of maps over generators their items (JSON)."""
+        self.keys: dict[str, list[str]] = {}
+        """And their keys, as far as they have been started."""
 
     def counts(self, map_id: str) -> MapCounts:
         """`outlast.map_counts`."""

@@ -203,7 +203,8 @@ async def _load(
     for workflow in workflows:
         if workflow.workflow_id not in found:
             continue
-        (workflow.input, workflow.request), records = found[workflow.workflow_id]
+        row, records = found[workflow.workflow_id]
+        workflow.input, workflow.request, workflow.stop = row.new.input, row.new.request, row.stop
         workflow.load_bytes = weigh(workflow.input, workflow.request)
         for record in records:
             workflow.history.append(record)

@@ -14,16 +14,22 @@ from outlast.core.paths import Branch
 from outlast.core.stops import HandedOver, Stopped
 from outlast.engine.bodies.watching import watched
 from outlast.engine.concurrency import in_thread
+from outlast.engine.execution.calls import PendingCall
 from outlast.engine.execution.execution import Execution
 from outlast.sdk.operations import Operation
-from outlast.sdk.running import Line, enter_line
+from outlast.sdk.running import Line, OpenSaga, enter_line, undoes
 
 REFUSAL_MAX_S = 1.0
+REFUSALS_MAX = 8
+"""A body that is to end, catches that and calls on and on, is left where it stands."""
 
 
 class _Answer(Future[Any]):
+    stopped: Stopped | None = None
+
     def give_up(self) -> None:
-        """See Answer. A `def` body gives nothing up."""
+        """See Answer. A `def` body gives nothing up itself: it was stopped."""
+        self.set_exception(self.stopped or Stopped())
 
 
 class SyncBody:
@@ -33,6 +39,8 @@ class SyncBody:
         self._execution = execution
         self._branch = Branch()
         self._waiting: _Answer | None = None
+        self._call: PendingCall | None = None
+        """What it waits for."""
         self._refusals = 0
         self._task: asyncio.Task[Any] | None = None
 
@@ -90,9 +98,11 @@ class SyncBody:
 
     def _make(self, operation: Operation, answer: _Answer, context: Context) -> None:
         try:
-            self._execution.make(operation, self._branch.next_id(), answer, context)
+            self._call = self._execution.make(operation, self._branch.next_id(), answer, context)
         except Stopped as reason:
             answer.set_exception(reason)
+            if self._refusals > REFUSALS_MAX:
+                self._execution.stop(reason)
         else:
             self._waiting = answer
             self._execution.schedule()
@@ -101,6 +111,19 @@ class SyncBody:
     def now_s(self) -> float:
         """See Body."""
         return self._execution.recording.now_s
+
+    @property
+    def goes_on(self) -> bool:
+        """See Body."""
+        return self._execution.stopped is None
+
+    def open_saga(self, saga: OpenSaga) -> None:
+        """See Body."""
+        self._execution.sagas[saga] = None
+
+    def close_saga(self, saga: OpenSaga) -> None:
+        """See Body."""
+        self._execution.sagas.pop(saga, None)
 
     def draw(self) -> str:
         """See Body."""
@@ -119,6 +142,15 @@ class SyncBody:
             if not next_completion():
                 return True
         return None
+
+    def interrupt(self, reason: Stopped) -> None:
+        """See Driven."""
+        answer, call = self._waiting, self._call
+        if answer is None or call is None or answer.done() or undoes(call.context):
+            return
+        answer.stopped = reason
+        if self._execution.give_up(call) and not answer.done():
+            answer.set_exception(reason)
 
     def unwind(self) -> None:
         """See Driven."""

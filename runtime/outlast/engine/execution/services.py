@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+from outlast.core.callbacks import NO_SEALS, Seals
 from outlast.core.clock import Clock
 from outlast.core.maps import NewMap
 from outlast.core.observations import Observer
@@ -108,3 +109,5 @@ class Services:
     """What a replay does that calls a recorded step with other arguments: `warn`, `hold` or `off`."""
     watch_bodies: bool = False
     clients: MakeClients | None = None
+    seals: Seals = NO_SEALS
+    """Of the links that workflows give to people."""

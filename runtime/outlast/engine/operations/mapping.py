@@ -20,10 +20,11 @@ from outlast.engine.execution.execution import Execution
 from outlast.engine.execution.services import Children
 from outlast.engine.operations.attempts import Attempts
 from outlast.engine.operations.beginning import may_begin_again
+from outlast.engine.operations.gathering import gather
 from outlast.engine.operations.plain import PLAIN
 from outlast.engine.operations.starting import until_it_can
 from outlast.sdk.durations import DURATION_MAX_S
-from outlast.sdk.operations import Map
+from outlast.sdk.operations import Generated, Map
 
 TELLS_APART_S = 1.0
 T = TypeVar("T")
@@ -41,18 +42,19 @@ async def _map(execution: Execution, call: PendingCall) -> Success:
     children = Children(map_id, execution.workflow_id, execution.deadline_s)
     maps, host = execution.services.maps, execution.services.host
     fence = Fence(execution.workflow_id, execution.epoch, call.step_id, 0)
-    items = operation.items if isinstance(operation.items, Query) else len(operation.items)
-    if items == 0:
-        return Success(*PLAIN.through({"of": map_id, "total": 0, "ok": 0, "failed": 0}))
-    inputs = (
-        []
-        if isinstance(operation.items, Query)
-        else await host.inputs_of(operation.workflow, operation.items)
-    )
+    nothing = {"of": map_id, "total": 0, "ok": 0, "failed": 0}
+    if not operation.items:
+        return Success(*PLAIN.through(nothing))
+    listed = not isinstance(operation.items, Query | Generated)
+    inputs = await host.inputs_of(operation.workflow, operation.items) if listed else []
+    items = operation.items if isinstance(operation.items, Query) else len(inputs) if listed else None
     new = host.new_map(operation, children)
     state = _owned(await until_it_can(lambda: maps.open(fence, new, items)))
-    if state.total == 0:
-        return Success(*PLAIN.through({"of": map_id, "total": 0, "ok": 0, "failed": 0}))
+    if state.total is None and state.status is Status.PENDING:
+        await gather(execution, call, fence, new)
+        state = _owned(await until_it_can(lambda: maps.look(map_id)))
+    if state.total == 0 and state.started == 0:
+        return Success(*PLAIN.through(nothing))
     told = monotonic()
     while _goes_on(state):
         await may_begin_again(execution, call)
@@ -81,7 +83,7 @@ async def _end(execution: Execution, call: PendingCall, map_id: str) -> None:
 
 
 def _goes_on(state: MapState) -> bool:
-    return state.status is Status.PENDING and not state.stopped and state.started < state.total
+    return state.status is Status.PENDING and not state.stopped and state.started < (state.total or 0)
 
 
 def _owned(state: MapState | None) -> MapState:
@@ -95,7 +97,7 @@ async def _block(
 ) -> tuple[list[NewWorkflow], Sequence[str] | None]:
     """The rows of the next block, and their keys where the map has to keep them."""
     host = execution.services.host
-    if not isinstance(operation.items, Query):
+    if not isinstance(operation.items, Query | Generated):
         block = inputs[first : first + BLOCK]
         places = range(first, first + len(block))
         keys = [str(place) if operation.keys is None else operation.keys[place] for place in places]  # type: ignore[index]

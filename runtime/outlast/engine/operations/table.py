@@ -12,6 +12,7 @@ from outlast.engine.execution.execution import Execution, Operations
 from outlast.engine.operations import (
     awaiting,
     cancelling,
+    linking,
     mapping,
     plain,
     publishing,
@@ -32,6 +33,10 @@ class _Way(NamedTuple):
     value: Callable[[PendingCall, StepRecord], Any]
 
 
+def _never(execution: Execution, call: PendingCall) -> None:
+    raise AssertionError("nobody calls a stop")
+
+
 _WAYS = {
     kinds.STEP: _Way(steps.begin, steps.value),
     kinds.TRANSACTION: _Way(transactions.begin, transactions.value),
@@ -39,6 +44,8 @@ _WAYS = {
     kinds.TIMER: _Way(sleeping.begin, plain.nothing),
     kinds.RECEIVE: _Way(receiving.begin, receiving.value),
     kinds.PUBLISH: _Way(publishing.begin, plain.nothing),
+    kinds.CALLBACK: _Way(linking.begin, linking.value),
+    kinds.UNDO: _Way(publishing.begin, plain.nothing),
     kinds.SEND: _Way(sending.begin, plain.value),
     kinds.START: _Way(starting.begin, plain.value),
     kinds.EVENT: _Way(taking.begin, taking.value),
@@ -47,6 +54,7 @@ _WAYS = {
     kinds.RESULT: _Way(awaiting.begin, plain.value),
     kinds.WAIT_ANY: _Way(awaiting.begin_any, plain.value),
     kinds.CANCEL: _Way(cancelling.begin, plain.nothing),
+    kinds.STOP: _Way(_never, plain.value),
 }
 
 

@@ -21,7 +21,7 @@ class MapStatements:
         self._db = database
         self._me = instance_id
 
-    def open(self, fence: Fence, new: NewMap, items: int | Query) -> MapState | None:
+    def open(self, fence: Fence, new: NewMap, items: int | Query | None) -> MapState | None:
         """`open`."""
         if isinstance(items, Query):
             raise UsageError("rows(…) needs Postgres: run this test with --outlast-pg")
@@ -37,7 +37,7 @@ class MapStatements:
                 None, 0, now, now, epoch=0,
             )  # fmt: skip
             row.map = {
-                "total": items, "started": 0, "tolerate": new.tolerated(items), "on_fail": new.on_fail,
+                "total": items, "started": 0, "tolerate": new.tolerated(items or 0), "on_fail": new.on_fail,
                 "stopped": False, "tell_at": 0.0, "dropped": 0,
             }  # fmt: skip
             self._db.workflows[new.map_id] = row
@@ -55,9 +55,25 @@ class MapStatements:
             return None
         return MapState(row.status, row.map["total"], row.map["started"], row.map["stopped"])
 
+    def keep(self, fence: Fence, map_id: str, first: int, items: Sequence[str]) -> bool:
+        """`keep`."""
+        if not self._holds(fence):
+            return False
+        self._db.maps.sources.setdefault(map_id, [])[first : first + len(items)] = items
+        return True
+
+    def kept(self, fence: Fence, map_id: str, total: int, tolerate: int) -> bool:
+        """`kept`."""
+        of_map = self._db.workflows[map_id].map
+        if not self._holds(fence) or of_map is None:
+            return False
+        del self._db.maps.sources.setdefault(map_id, [])[total:]
+        of_map["total"], of_map["tolerate"] = total, tolerate
+        return True
+
     def source(self, map_id: str, after: int, limit: int) -> list[str]:
-        """`source`. There are no queries."""
-        return []
+        """`source`."""
+        return self._db.maps.sources[map_id][after : after + limit]
 
     def start_block(
         self, fence: Fence, map_id: str, first: int, news: Sequence[NewWorkflow], keys: Sequence[str] | None
@@ -73,6 +89,10 @@ class MapStatements:
                 if new.workflow_id not in self._db.workflows:
                     self._db.insert_waiting(new, fence.nonce)
             row.map["started"] = first + len(news)
+            known = self._db.maps.keys.setdefault(map_id, [])
+            if keys is not None and len({*known, *keys}) < len(known) + len(keys):
+                raise UsageError("map_(key): two items have one key")
+            known += keys or ()
         return self.look(map_id)
 
     def tell(self, map_id: str, number: int) -> None:
@@ -96,7 +116,9 @@ class MapStatements:
 
     def ends(self, map_id: str, ids: Sequence[str] | None, first: int, limit: int) -> list[ItemEnd]:
         """`ends`."""
-        return [self._end(each) for each in ids or () if each in self._db.workflows]
+        if ids is None:
+            ids = [f"{map_id}/{key}" for key in self._db.maps.keys[map_id][first : first + limit]]
+        return [self._end(each) for each in ids if each in self._db.workflows]
 
     def _end(self, workflow_id: str) -> ItemEnd:
         row = self._db.workflows[workflow_id]
