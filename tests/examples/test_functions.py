@@ -31,9 +31,8 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
 
 def steps(host: Host, workflow_id: str) -> list[dict[str, Any]]:
     """What is recorded of a workflow; nothing, where there is none yet."""
-    listed: list[dict[str, Any]] = host.manage("GET", f"{workflow_id.replace('/', '%2F')}/steps").json()[
-        "steps"
-    ]
+    answer = host.manage("GET", f"{workflow_id.replace('/', '%2F')}/steps").json()
+    listed: list[dict[str, Any]] = answer.get("steps", [])
     return listed
 
 
