@@ -214,6 +214,31 @@ async def test_a_reader_goes_on_where_its_records_end(database: str) -> None:
         assert numbers == sorted(set(numbers))
 
 
+@step
+async def look_on(workflow_id: str) -> list[Any]:
+    return [value async for value in WorkflowHandle[Any](workflow_id).events("n")]
+
+
+@workflow
+async def reads_in_a_step(workflow_id: str) -> list[Any]:
+    return await look_on(workflow_id)
+
+
+@pytest.mark.parametrize(
+    "flow", [reads, reads_blocking, reads_in_a_step], ids=lambda each: each.definition.name
+)
+async def test_who_reads_is_handed_over_when_its_instance_shuts_down(database: str, flow: Any) -> None:
+    async with engine_on(database, tells) as writer:
+        told = await writer.start(tells, 1, True)
+        async with engine_on(database, flow, moment_s=60.0) as bench:
+            reader = await bench.start(flow, told)
+            await bench.until(lambda: bench.engine._events._watched)
+        async with engine_on(database, flow) as bench:
+            await go(writer, told)
+            await go(writer, told)
+            assert await bench.result(reader) == [0]
+
+
 # --- the newest ---------------------------------------------------------------------------------------------
 
 
