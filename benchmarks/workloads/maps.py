@@ -17,8 +17,6 @@ CONCURRENCY = 200
 _ENDED = (
     "select status from outlast.workflow_status where function = 'mapped' order by created_at desc limit 1"
 )
-    "select status from outlast.workflow_status where function = 'mapped' order by created_at desc limit 1"
-)
 
 
 def measure(lab: Lab) -> Section:
