@@ -24,9 +24,9 @@ def measure(lab: Lab) -> Section:
     section = Section(
         "maps",
         "Maps",
-        "Items of one step each, on one instance. A map goes over the rows of a query; its rate is from the call "
-        "to the parent's end. The instance's memory (PSS) is looked at all the time. `start_all` starts children "
-        "and the parent waits for all of their results.",
+        "Items of one step each, on one instance. A map goes over the rows of a query; its rate is from the "
+        "call to the parent's end. The instance's memory (PSS) is looked at all the time. `start_all` starts "
+        "children and the parent waits for all of their results.",
     )
     items = 2_000 if lab.quick else 100_000
     rates, grown = [], []
@@ -48,8 +48,8 @@ def measure(lab: Lab) -> Section:
         rows.append([f"`start_all` of {count:,}, all results", of_many.text(), ""])
     section.tables.append(Table("One instance", ["", "items/s", "memory, MiB more"], rows))
     section.ratios.append(
-        f"A map of {items:,} items of one step runs {rate.text()} of them a second, and its instance takes at "
-        f"most {memory.text()} MiB more than before."
+        f"A map of {items:,} items of one step runs {rate.text()} of them a second, and its instance takes "
+        f"at most {memory.text()} MiB more than before."
     )
     for row in rows:
         lab.say(" | ".join(row))
