@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import outlast
-from outlast import UsageError, handler, step, transaction, workflow
+from outlast import Limit, UsageError, handler, step, transaction, workflow
 
 ROOT = Path(__file__).parents[2]
 
@@ -208,8 +208,15 @@ def test_decorators_go_on_plain_functions_alone() -> None:
 
     for decorate in (step, workflow, transaction, handler):
         for wrong in (Callable(), 5, "x", print, generator, async_generator):
+            if decorate is step and wrong in (generator, async_generator):
+                continue  # it gives the items of a map
             with pytest.raises(UsageError):
                 decorate(wrong)  # type: ignore[arg-type]
+    for generates in (generator, async_generator):
+        assert callable(step(generates))
+        for options in ({"timeout": 1}, {"limit": Limit("api", concurrency=1)}):
+            with pytest.raises(UsageError, match="no timeout and no limit"):
+                step(**options)(generates)  # type: ignore[call-overload]
 
 
 def test_a_transaction_needs_a_connection_parameter() -> None:
