@@ -11,7 +11,8 @@ from tests.http.test_management import WORKFLOWS, shown
 
 def begun(host: Served) -> str:
     """A line of three that sleep, and one that is detached."""
-    workflow_id = host.begin("lineage", fresh_key(), {})
+    answer = host.call("lineage", {}, key=fresh_key(), prefer="respond-async")
+    workflow_id = answer.headers["workflow-id"]
     waits = f"workflow {workflow_id}/2 (PENDING)"
     until(lambda: shown(host, workflow_id)["waiting_on"] == waits, "the parent sleeps")
     until(lambda: shown(host, f"{workflow_id}/2/1")["waiting_on"] == "a message (go)", "the last one sleeps")
