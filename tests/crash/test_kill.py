@@ -122,7 +122,7 @@ def test_no_wake_up_is_lost_with_who_gave_it_or_was_to_have_it(
     hosts: Hosts, query: Query, point: str
 ) -> None:
     dying = hosts.start(crash_at=point)
-    dying.begin("proof/patient", "k")
+    dying.begin("patient", "k")
     asleep = "select 1 from outlast.workflow_status where awaits is not null"
     until(lambda: dying.process.poll() is not None or len(query(asleep)) == 2, "both asleep")
     child = query("select workflow_id from outlast.workflow_status where parent is not null")[0][
@@ -135,8 +135,9 @@ def test_no_wake_up_is_lost_with_who_gave_it_or_was_to_have_it(
     assert {
         row["output"] for row in query("select output #>> '{}' as output from outlast.workflow_status")
     } == {"gone"}
-    assert hosts.witnessed("first k") == 1
-    assert hosts.witnessed("last k") == 1
+    # The record of a last step goes with the end.
+    assert hosts.witnessed("first k") == 1 + (point == "finish.before_commit")
+    assert hosts.witnessed("last k") == 1 + (point == "finish.before_commit:2")
     assert query("select count(*) as n from outlast.waits") == [{"n": 0}]
 
 
