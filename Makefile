@@ -22,11 +22,11 @@ serve: venv  ## Run the functions under functions/ on this machine (ARGS="--port
 
 .PHONY: test
 test: venv  ## Run the tests, in parallel and in random order (ARGS="-k name" adds options)
-	@exec $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal -m "not slow" $(ARGS)
+	@exec $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal -m "not slow and not long" $(ARGS)
 
 .PHONY: slow
 slow: venv  ## Run the tests that take more than a few seconds each, the whole model among them
-	@exec $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal -m slow --ignore tests/image $(ARGS)
+	@exec $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal -m "slow and not long" --ignore tests/image $(ARGS)
 
 .PHONY: crash
 crash: venv  ## Break simulated hosts for a minute and real ones for three

@@ -157,7 +157,10 @@ class Hosts:
             "PROOF_FOLDER": str(self.folder),
             "OUTLAST_LOG_FORMAT": "text",
             "OUTLAST_MOMENT_S": "0.05",
-            **{f"OUTLAST_{name.upper()}": str(value) for name, value in settings.items()},
+            **{
+                name if name.isupper() else f"OUTLAST_{name.upper()}": str(value)
+                for name, value in settings.items()
+            },
         }
         if (url := database or self._database) is not None:
             env["SUPABASE_DB_URL"] = url

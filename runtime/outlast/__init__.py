@@ -3,9 +3,11 @@
 from outlast.core.callers import Caller
 from outlast.core.errors import (
     CallerTokenGone,
+    CompensationFailed,
     DatabaseUnavailable,
     InvalidInput,
     KeyReused,
+    MapFailed,
     NonDeterminism,
     NotSerializable,
     OutlastError,
@@ -27,29 +29,35 @@ from outlast.core.errors import (
     WorkflowNotFound,
     WorkflowTimeout,
 )
+from outlast.sdk.callbacks import callback
 from outlast.sdk.context import Context, context
 from outlast.sdk.deterministic import now, random, uuid4
 from outlast.sdk.emitting import emit
 from outlast.sdk.handles import WorkflowHandle, wait_any
 from outlast.sdk.http import Headers, HTTPException, Response
 from outlast.sdk.limits import Limit
+from outlast.sdk.maps import MapResult, map_, rows
 from outlast.sdk.messages import receive, send
 from outlast.sdk.publishing import publish
 from outlast.sdk.queues import Batch, Debounce, Queue, Rate
 from outlast.sdk.requests import Request
+from outlast.sdk.sagas import saga
 from outlast.sdk.schedules import schedules
 from outlast.sdk.sleeping import sleep, sleep_until
-from outlast.sdk.starting import start, start_once
+from outlast.sdk.starting import start, start_all, start_once
 from outlast.sdk.steps import step
 from outlast.sdk.timetables import at, cron, every
 from outlast.sdk.transactions import transaction
+from outlast.sdk.undos import UNKNOWN, Unknown
 from outlast.sdk.webhooks import database_webhook, standard_webhook
 from outlast.sdk.workflows import handler, workflow
 
 __all__ = [
+    "UNKNOWN",
     "Batch",
     "Caller",
     "CallerTokenGone",
+    "CompensationFailed",
     "Context",
     "DatabaseUnavailable",
     "Debounce",
@@ -58,6 +66,8 @@ __all__ = [
     "InvalidInput",
     "KeyReused",
     "Limit",
+    "MapFailed",
+    "MapResult",
     "NonDeterminism",
     "NotSerializable",
     "OutlastError",
@@ -74,6 +84,7 @@ __all__ = [
     "ScheduleNotFound",
     "ShuttingDown",
     "StepFailed",
+    "Unknown",
     "UsageError",
     "WorkflowCancelled",
     "WorkflowEnded",
@@ -84,22 +95,27 @@ __all__ = [
     "WorkflowNotFound",
     "WorkflowTimeout",
     "at",
+    "callback",
     "context",
     "cron",
     "database_webhook",
     "emit",
     "every",
     "handler",
+    "map_",
     "now",
     "publish",
     "random",
     "receive",
+    "rows",
+    "saga",
     "schedules",
     "send",
     "sleep",
     "sleep_until",
     "standard_webhook",
     "start",
+    "start_all",
     "start_once",
     "step",
     "transaction",

@@ -70,9 +70,9 @@ def test_every_point_is_tried() -> None:
     assert all(any(each.endswith(point) for each in tried) for point in reached)
 
 
-def call_until_it_dies(host: Host) -> None:
+def call_until_it_dies(host: Host, function: str = "story") -> None:
     with pytest.raises(httpx.TransportError):
-        host.call("story", "k")
+        host.call(function, "k")
     assert host.ended() == -signal.SIGKILL
 
 
@@ -193,3 +193,28 @@ def test_two_hosts_share_an_embedded_database_and_one_outlives_the_other(embedde
     hosts.open_gate("gate")
     assert second.call("holding", "k", gate="gate").json() == second.pid
     assert postmaster(hosts.folder / ".outlast") == server
+
+
+UNDOING = [f"step.{where}:{n}" for where in ("before_run", "after_run") for n in (3, 4)]
+UNDOING += [f"record.{where}_commit:{n}" for where in ("before", "after") for n in range(1, 6)]
+
+
+@pytest.mark.parametrize("point", [*UNDOING, "finish.before_commit", "finish.after_commit"])
+def test_a_saga_that_is_killed_undoes_each_thing_and_records_that_once(
+    hosts: Hosts, query: Query, point: str
+) -> None:
+    call_until_it_dies(hosts.start(crash_at=point), "trip")
+    hosts.start()
+    until(lambda: query("select 1 from outlast.workflow_status where status = 'ERROR'"), "the end")
+    ((code,),) = [
+        each.values() for each in query("select error ->> 'code' as code from outlast.workflow_status")
+    ]
+    assert code == "workflow_error"
+    seen = hosts.testimony()
+    for what in ("hotel", "car"):
+        assert ("book " + what in seen) == ("undo " + what in seen)
+        assert seen.count("undo " + what) <= 2
+    order = [each for each in seen if each.startswith("undo")]
+    assert order == sorted(order, key=["undo car", "undo hotel"].index)
+    undone = query("select count(*)::int as n from outlast.operation_outputs where name = 'take_back'")
+    assert [each["n"] for each in undone] == [2]

@@ -30,7 +30,7 @@ from outlast.sdk.workflows import Workflow
 from outlast.store.connections import Database
 from outlast.store.instances import RecoveryLimits
 from outlast.store.postgres import PostgresStore
-from outlast.testing.processes import DrivenEngine
+from outlast.testing.processes import SEALS, DrivenEngine
 from tests.engine.memory import Memory, VirtualTime
 from tests.hosts import pause_s
 
@@ -269,6 +269,8 @@ async def engine_on(
         Functions(*workflows),
         observations.append,
         chosen,
+        None,
+        SEALS,
     )
     if isinstance(engine, DrivenEngine):
         VirtualTime.engines.append(engine)

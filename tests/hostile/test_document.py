@@ -103,7 +103,7 @@ def test_every_operation_answers_as_documented(target: Target, tmp_path: Path) -
     assert target.call("orders/search", {"text": "x"}).json() == ["x"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(700)
 def test_every_operation_answers_as_documented_at_length(target: Target, tmp_path: Path) -> None:
     seed = random.SystemRandom().randrange(2**32)

@@ -67,8 +67,8 @@ def test_a_file_that_exits_or_never_ends_while_imported_breaks_for_itself(target
     [
         ("exit", "a function ends the process by os._exit(3), at functions/ending.py:", "3 (status 3)"),
         ("segfault", "Fatal Python error: Segmentation fault", "-11 (SIGSEGV)"),
-        pytest.param("abort", "Fatal Python error: Aborted", "-6 (SIGABRT)", marks=pytest.mark.slow),
-        pytest.param("kill", "", "-9 (SIGKILL)", marks=pytest.mark.slow),
+        pytest.param("abort", "Fatal Python error: Aborted", "-6 (SIGABRT)", marks=pytest.mark.long),
+        pytest.param("kill", "", "-9 (SIGKILL)", marks=pytest.mark.long),
     ],
 )
 def test_a_worker_that_is_ended_is_replaced_and_its_workflow_given_up(

@@ -242,7 +242,7 @@ def test_refused_calls_leave_no_row(target: Target) -> None:
         assert target.rows() == before, (each.what, data[:500])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_whatever_is_sent_at_length(target: Target) -> None:
     seed = random.SystemRandom().randrange(2**32)

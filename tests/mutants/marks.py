@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,9 +38,17 @@ class Mark:
 
 
 def marks(package: Path) -> Iterator[Mark]:
-    """All marks in the Python and SQL files of the package, and in the migrations beside it."""
+    """All marks in the Python and SQL files of the package, and in the migrations beside it.
+
+    What a later migration makes anew bears its marks there.
+    """
     migrations = package.parents[1] / "supabase" / "migrations"
-    for file in sorted([*package.rglob("*.py"), *package.rglob("*.sql"), *migrations.glob("*.sql")]):
+    yield from _marks_in(sorted([*package.rglob("*.py"), *package.rglob("*.sql")]))
+    yield from {each.name: each for each in _marks_in(sorted(migrations.glob("*.sql")))}.values()
+
+
+def _marks_in(files: Iterable[Path]) -> Iterator[Mark]:
+    for file in files:
         lines = file.read_text("utf-8").split("\n")
         for number, line in enumerate(lines):
             if (found := _MARK.match(line)) is None:

@@ -74,7 +74,7 @@ def test_a_host_lists_its_queue_and_is_called_as_before(hosts: Hosts, queue_data
         # Memory for one of them, and for none.
         (20, 5_000_000, 160),
         (3, 10_000_000, 160),
-        pytest.param(40, 20_000_000, 512, marks=[pytest.mark.slow, pytest.mark.timeout(400)]),
+        pytest.param(40, 20_000_000, 512, marks=[pytest.mark.long, pytest.mark.timeout(400)]),
     ],
 )
 def test_large_messages_hold_up_no_small_one(

@@ -13,7 +13,7 @@ from typing import Any
 SWEPT = 0.4
 """Part of the time that goes to sweeps."""
 
-OTHERS = {"queues": "queueing", "batches": "batching", "schedules": "scheduling"}
+OTHERS = {"queues": "queueing", "batches": "batching", "maps": "mapping", "schedules": "scheduling"}
 """Runs that have more rules, and their modules."""
 
 OTHER = 0.25
@@ -75,11 +75,11 @@ def other(kind: str) -> tuple[Callable[[int], Any], Callable[..., Any]]:
 
 
 def _plans(seed: int, seconds: float, simulate: Any) -> Iterator[Any]:
-    from tests.simulation.plans import calm_plan, mail_plan, random_plan, sweep
+    from tests.simulation.plans import calm_plan, mail_plan, random_plan, saga_plan, sweep
 
     random_until = time.monotonic() + seconds * (1 - SWEPT)
     while time.monotonic() < random_until:
-        yield mail_plan(seed) if seed % 4 == 0 else random_plan(seed)
+        yield {0: mail_plan, 2: saga_plan}.get(seed % 4, random_plan)(seed)
         seed += 1
     while True:
         calm = simulate(calm_plan(seed))

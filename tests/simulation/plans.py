@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from tests.simulation.network import MISHAPS, Weather
-from tests.simulation.programs import MAIL_LEAVES, Node, a_program
+from tests.simulation.programs import MAIL_LEAVES, SAGA_BRANCHES, Node, a_program
 
 LEASE_S = 3.0
 FAULTS = ("kill", "kill", "freeze", "cut", "partition", "restart", "stop", "cancel")
@@ -72,6 +72,19 @@ def mail_plan(seed: int) -> Plan:
     return replace(random_plan(seed), name=f"{seed}:mail", programs=programs)
 
 
+def saga_plan(seed: int) -> Plan:
+    """As `random_plan`, of programs that undo what they did; more of them are cancelled."""
+    chance = random.Random(seed)
+    plan = random_plan(seed)
+    sizes = [chance.randint(2, 8) for _ in range(chance.choice([1, 1, 2]))]
+    programs: list[Node] = [
+        ["undone", "s", [a_program(chance, size, 1, "r", SAGA_BRANCHES)], chance.choice([0.02, 0.4, 5.0])]
+        for size in sizes
+    ]
+    faults = [(at, chance.choice([what, "cancel"])) for at, what in plan.faults]
+    return replace(plan, name=f"{seed}:saga", programs=programs, faults=faults)
+
+
 def sweep(seed: int, cycles: int, statements: int) -> Iterator[Plan]:
     """One fault at each cycle, and one mishap to each statement, of a program that takes so many of them."""
     calm = calm_plan(seed)
@@ -84,13 +97,15 @@ def sweep(seed: int, cycles: int, statements: int) -> Iterator[Plan]:
 
 
 def plan_of(name: str) -> Plan:
-    """The plan of that name: `SEED`, `SEED:calm`, `SEED:mail` or `SEED:WHAT@WHERE`. Raises ValueError."""
+    """The plan of that name: `SEED`, `SEED:calm`, `:mail`, `:saga` or `:WHAT@WHERE`. Raises ValueError."""
     seed, colon, rest = name.partition(":")
     if not colon:
         return random_plan(int(seed))
     what, _, where = rest.partition("@")
     if what == "mail":
         return mail_plan(int(seed))
+    if what == "saga":
+        return saga_plan(int(seed))
     if what == "calm":
         return calm_plan(int(seed))
     if what in MISHAPS:

@@ -12,6 +12,7 @@ from tests.simulation.steps import Refused, blocking, failing, fickle, pay, work
 from tests.simulation.traces import Life, current_traces
 from tests.simulation.with_anyio import WITH_ANYIO
 from tests.simulation.with_asyncio import WITH_ASYNCIO
+from tests.simulation.with_sagas import WITH_SAGAS
 
 Node = list[Any]
 """`[kind, label, children, number]`: a number is seconds, or failures. Of messages the topic stands first."""
@@ -31,8 +32,9 @@ LEAVES = (
     "once",
 )
 MAIL_LEAVES = ("step", "pay", "thread", "sleep", "receive", "receive", "receive", "receive", "send")
-TOGETHER = {**WITH_ASYNCIO, **WITH_ANYIO}
-BRANCHES = ("row", "row", "late", "timeout", "for", *TOGETHER)
+TOGETHER = {**WITH_ASYNCIO, **WITH_ANYIO, **WITH_SAGAS}
+BRANCHES = ("row", "row", "late", "timeout", "for", *WITH_ASYNCIO, *WITH_ANYIO)
+SAGA_BRANCHES = ("row", "late", "timeout", "gather", "group", "deep", *WITH_SAGAS, *WITH_SAGAS, *WITH_SAGAS)
 TOPICS = ("a", "b")
 PATIENT_S = 10_000.0
 """Of a receive whose message comes: without one it is a wake-up that was lost."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -30,6 +31,7 @@ from tests.simulation.network import PATIENCE_S, Network, SimulatedLink
 from tests.simulation.plans import LEASE_S, Plan
 from tests.simulation.programs import Node, interpret, receives_of
 from tests.simulation.traces import Traces, current
+from tests.simulation.with_sagas import DO, UNDO
 from tests.simulation.world import Process, Stuck, World, simulated_time
 
 DRAIN_S = 2.0
@@ -447,6 +449,7 @@ class Scenario:
             if row.status == "SUCCESS":
                 self._check_output(workflow_id, json.loads(row.output or "[]"))
         self._check_messages()
+        self._check_sagas()
         payments = [
             (key[0], json.loads(record.step.output or "null"))
             for key, record in database.records.items()
@@ -454,6 +457,18 @@ class Scenario:
         ]
         if sorted(payments) != sorted(database.effects):
             world.violation(f"effects {sorted(database.effects)}, but recorded {sorted(payments)}")
+
+    def _check_sagas(self) -> None:
+        """Whatever a saga began was undone, and that is recorded once."""
+        undone = Counter(
+            (key[0], json.loads(record.step.output or '""').partition("#")[0])
+            for key, record in self.database.records.items()
+            if record.step.name == "work" and record.step.error is None
+        )
+        for workflow_id, label in sorted(self.traces.begun):
+            number = undone[workflow_id, label.removesuffix(DO) + UNDO]
+            if label.endswith(DO) and number != 1:
+                self.world.violation(f"{workflow_id}: {label} was begun, and undone {number} times")
 
     def _line(self, workflow_id: str) -> list[str]:
         """It, what has started it, and so on."""

@@ -15,13 +15,23 @@ from outlast.engine.execution.calls import PendingCall
 from outlast.engine.execution.completions import Completion, Completions
 from outlast.engine.execution.recording import Recording
 from outlast.engine.operations import leaving
+from outlast.sdk import sagas
 from outlast.testing.loop import SimulatedLoop
 from outlast.testing.rows import Workflow
 from outlast.testing.statements.journal import JournalStatements
 from tests.mutants.marks import marks, without
 from tests.mutants.mutant import PACKAGE
 from tests.simulation.network import MISHAPS, Weather
-from tests.simulation.plans import AT_CYCLES, Plan, calm_plan, mail_plan, plan_of, random_plan, sweep
+from tests.simulation.plans import (
+    AT_CYCLES,
+    Plan,
+    calm_plan,
+    mail_plan,
+    plan_of,
+    random_plan,
+    saga_plan,
+    sweep,
+)
 from tests.simulation.programs import Node, a_program
 from tests.simulation.scenario import simulate
 
@@ -91,6 +101,13 @@ def test_no_message_is_lost_or_received_twice(first: int) -> None:
         assert not outcome.violations, f"schedule {outcome.plan.name}"
 
 
+@pytest.mark.parametrize("first", chunks(3, 1))
+def test_whatever_a_saga_began_is_undone_once(first: int) -> None:
+    for seed in range(first, first + CHUNK):
+        outcome = simulate(saga_plan(seed))
+        assert not outcome.violations, f"schedule {outcome.plan.name}"
+
+
 EVERY = pytest.mark.parametrize("every", [pytest.param(1, marks=SLOW), 11])
 """One after the other, or here and there."""
 
@@ -144,7 +161,7 @@ def test_nothing_is_left_of_a_run() -> None:
 
 
 def test_a_name_gives_the_plan_again() -> None:
-    plans = [random_plan(7), mail_plan(7), calm_plan(8), *sweep(9, 3, 1)]
+    plans = [random_plan(7), mail_plan(7), saga_plan(7), calm_plan(8), *sweep(9, 3, 1)]
     assert [plan_of(each.name) for each in plans] == plans
 
 
@@ -195,6 +212,16 @@ def test_it_finds_a_wake_up_that_is_lost_at_the_suspension(monkeypatch: pytest.M
 def test_it_finds_messages_that_are_received_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(execution, "last_received", lambda _: {})
     assert found_by_schedules(plan=mail_plan)
+
+
+def test_it_finds_a_cancel_that_does_not_let_undo(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(JournalStatements, "_mark_saga", lambda *_: None)
+    assert found_by_schedules(plan=saga_plan)
+
+
+def test_it_finds_what_is_undone_only_where_it_is_known_to_be_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sagas._Log, "failed", lambda *_: None)
+    assert found_by_schedules(plan=saga_plan)
 
 
 def plan_of_ties(seed: int) -> Plan:

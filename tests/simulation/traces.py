@@ -46,6 +46,8 @@ class Traces:
     def __init__(self, world: World, database: Database, *, leases_only: bool) -> None:
         self.lives: dict[str, list[Life]] = {}
         self.executed = 0
+        self.begun: set[tuple[str, str]] = set()
+        """Steps whose bodies began: the workflow's id and the label."""
         self._world = world
         self._database = database
         self._leases_only = leases_only
@@ -70,6 +72,7 @@ class Traces:
     def begin_step(self, life: Life, label: str, seen: int) -> str:
         """The body of a step begins, called when there were `seen` notes; its result."""
         self.executed += 1
+        self.begun.add((life.workflow_id, label))
         self._world.note(f"{life.workflow_id} runs {label}")
         recorded = self.recorded(life.workflow_id)
         for note in life.notes[:seen]:

@@ -372,7 +372,7 @@ def test_a_newer_pg_cron_is_asked_for_seconds(cron: CronServer) -> None:
         cron.rows(wake_migration(HOST, 30))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(150)
 def test_pg_cron_wakes_a_stand_in_of_pg_net_by_its_own_schedule(cron: CronServer) -> None:
     cron.rows(wake_migration(HOST, 30))

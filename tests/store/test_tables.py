@@ -27,6 +27,7 @@ CHANGES = {
     ("journal.sql", "commit_batch"): {Change.START, Change.ENQUEUE, Change.SUSPEND},
     ("journal.sql", "enqueue_batch"): {Change.START, Change.ENQUEUE},
     ("journal.sql", "refuse_members"): {Change.FAIL, Change.FINISH, Change.SUSPEND},
+    ("maps.sql", "start_block"): {Change.START, Change.ENQUEUE},
     ("pgmq.sql", "consume"): {Change.START, Change.ENQUEUE},
     ("messages.sql", "deliver"): {Change.SUSPEND},
     **{("workflows.sql", verb.name): {verb.change} for verb in VERBS if verb.change is not None},
@@ -63,10 +64,10 @@ def test_statuses_in_functions_are_those_of_the_table(database: str) -> None:
     with psycopg.connect(database) as connection:
         functions: dict[str, str] = dict(connection.execute(bodies).fetchall())
         views: dict[str, str] = dict(connection.execute(definitions).fetchall())
-    assert {"start", "cancel_any"} <= set(functions)
+    assert {"start", "cancel_workflows"} <= set(functions)
     for name, text in {**functions, **views}.items():
         assert set(lists_of(text)) <= SETS, name
-    assert single_statuses(functions["cancel_any"]) == {Status.CANCELLED}
+    assert single_statuses(functions["cancel_workflows"]) == {Status.CANCELLED}
 
 
 def test_a_list_that_no_set_has_is_seen() -> None:
@@ -80,12 +81,20 @@ def test_a_list_that_no_set_has_is_seen() -> None:
 @pytest.mark.parametrize(
     "verb", [verb for verb in VERBS if verb.change is not None], ids=lambda each: each.name
 )
-def test_a_verbs_statement_changes_what_the_table_says(verb: Verb) -> None:
+def test_a_verbs_statement_changes_what_the_table_says(verb: Verb, database: str) -> None:
     text = load("workflows.sql")[verb.name].as_string(None)
-    assert lists_of(text) == [verb.statuses]
+    called = re.findall(r"outlast\.(\w+)\(", text)
+    with psycopg.connect(database) as connection:
+        bodies = connection.execute(
+            "select prosrc from pg_proc where pronamespace = 'outlast'::regnamespace and proname = any(%s)",
+            [called],
+        ).fetchall()
+        parameters = dict.fromkeys(re.findall(r"%\((\w+)\)s", text))
+        described = connection.execute(text.encode(), parameters).description or ()
+    assert set(lists_of("\n".join([text, *(body for (body,) in bodies)]))) == {verb.statuses}
     given = {"workflow_id", "nonce", *(each.name for each in verb.arguments)}
     assert set(re.findall(r"%\((\w+)\)s", text)) == given
-    assert text.splitlines()[-1].startswith("returning status")
+    assert [column.name for column in described][:1] == ["status"]
 
 
 @pytest.mark.parametrize("resource", RESOURCES, ids=lambda each: each.name)

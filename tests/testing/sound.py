@@ -10,6 +10,7 @@ from typing import Any
 from outlast import (
     HTTPException,
     context,
+    map_,
     now,
     publish,
     random,
@@ -17,6 +18,7 @@ from outlast import (
     send,
     sleep,
     start,
+    start_all,
     start_once,
     step,
     transaction,
@@ -123,6 +125,18 @@ async def family() -> Any:
 
 
 @workflow
+async def maps() -> Any:
+    result = await map_(child, [1, 2, 3], concurrency=2)
+    handles = await start_all(plain_child, [4, 5])
+    return [list(result), [await each.result() for each in handles]]
+
+
+@workflow
+async def plain_child(value: int) -> int:
+    return value
+
+
+@workflow
 async def waits() -> Any:
     return [await receive("a"), await receive("b", timeout=60, default=None)]
 
@@ -168,7 +182,7 @@ RAISED: dict[str, type[Exception]] = {"fails": HTTPException, "raises": Down}
 ALL = {
     each.definition.name: each
     for each in (
-        in_a_row, gathered, grouped, raced, timed, draws, sleeps, family, tells, fails, raises, plain,
+        in_a_row, gathered, grouped, raced, timed, draws, sleeps, family, maps, tells, fails, raises, plain,
         returns_at_once,
     )
 }  # fmt: skip

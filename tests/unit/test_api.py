@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 SAMPLE = """
 from typing import Any
 
-from outlast import WorkflowHandle, start, step, transaction, workflow
+from outlast import WorkflowHandle, map_, rows, start, start_all, step, transaction, workflow
 
 
 @step
@@ -59,6 +59,10 @@ async def caller() -> None:
     reveal_type(await start(flow, 1, loud=True))
     reveal_type(await start(def_flow, 1))
     reveal_type(await (await start(flow, 1)).result())
+    reveal_type((await start_all(flow, [1, 2]))[0])
+    reveal_type((await map_(flow, [1, 2]))[0])
+    reveal_type(await map_(def_flow, rows("select 1")))
+    reveal_type([value for _, value in (await map_(flow, [1])).ok])
     await async_step("wrong")
     await async_transaction(None, 1)
     await start(flow, "wrong")
@@ -74,6 +78,10 @@ REVEALED = [
     "outlast.sdk.handles.WorkflowHandle[float]",
     "outlast.sdk.handles.WorkflowHandle[float]",
     "float",
+    "outlast.sdk.handles.WorkflowHandle[float]",
+    "float",
+    "outlast.sdk.maps.MapResult[float]",
+    "list[float]",
 ]
 
 
@@ -82,6 +90,7 @@ def test_the_public_names_are_these() -> None:
         "Batch",
         "Caller",
         "CallerTokenGone",
+        "CompensationFailed",
         "Context",
         "DatabaseUnavailable",
         "Debounce",
@@ -90,6 +99,8 @@ def test_the_public_names_are_these() -> None:
         "InvalidInput",
         "KeyReused",
         "Limit",
+        "MapFailed",
+        "MapResult",
         "NonDeterminism",
         "NotSerializable",
         "OutlastError",
@@ -106,6 +117,8 @@ def test_the_public_names_are_these() -> None:
         "ScheduleNotFound",
         "ShuttingDown",
         "StepFailed",
+        "UNKNOWN",
+        "Unknown",
         "UsageError",
         "WorkflowCancelled",
         "WorkflowEnded",
@@ -116,22 +129,27 @@ def test_the_public_names_are_these() -> None:
         "WorkflowNotFound",
         "WorkflowTimeout",
         "at",
+        "callback",
         "context",
         "cron",
         "database_webhook",
         "emit",
         "every",
         "handler",
+        "map_",
         "now",
         "publish",
         "random",
         "receive",
+        "rows",
+        "saga",
         "schedules",
         "send",
         "sleep",
         "sleep_until",
         "standard_webhook",
         "start",
+        "start_all",
         "start_once",
         "step",
         "transaction",

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import httpx
 
+from outlast.core.callbacks import Seals
 from outlast.core.clock import Clock
 from outlast.core.errors import WorkflowEnded, WorkflowNotFound
 from outlast.core.listing import Page
@@ -167,6 +168,7 @@ class Engine:
 
     def __init__(self, rows: Rows) -> None:
         self.clock = Clock()
+        self.seals = Seals(("the secret key of the tests",), "http://localhost")
         self.rows = rows
         self.stopping = False
         self.journal_stalled = False
@@ -189,12 +191,12 @@ class Engine:
         await self.ended.wait()
         return None
 
-    async def cancel(self, workflow_id: str) -> bool:
+    async def cancel(self, workflow_id: str) -> Status | None:
         row = self.rows.find(workflow_id)
         if row is None or Status(row["status"]).ended:
-            return False
+            return None
         row["status"] = "CANCELLED"
-        return True
+        return Status.CANCELLED
 
     async def send(self, workflow_id: str, body: str, topic: str, key: str | None) -> int:
         row = self.rows.find(workflow_id)

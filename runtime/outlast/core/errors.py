@@ -6,7 +6,9 @@
     ├── UsageError              the code calls Outlast in a way that can't work
     │   └── NotSerializable     a value would not come back from JSON the same
     ├── StepFailed              a step's recorded error whose class can't be rebuilt
+    ├── MapFailed               more items of a map failed than were tolerated
     ├── NonDeterminism          replay met another step than the recorded one
+    ├── CompensationFailed      not all that a saga had done could be undone
     ├── CallerTokenGone         the caller's token is needed and is no more
     ├── WorkflowError           how a workflow ended, seen by one who waits for it
     │   ├── WorkflowFailed
@@ -35,6 +37,7 @@ Control flow (`Suspended`, `LeaseLost`, …) is not an error: see `outlast.core.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -69,6 +72,44 @@ class StepFailed(OutlastError):
         self.step = step
         self.error_type = error_type
         self.error_message = error_message
+
+
+class MapFailed(OutlastError):
+    """More items of a map failed than were tolerated.
+
+    Of `total` items `ok` succeeded and `failed` did not; the others never began. `errors` has the key and the
+    error's text of the first 100 that failed.
+    """
+
+    code = "map_failed"
+
+    def __init__(self, message: str, total: int, ok: int, failed: int, errors: list[list[str]]) -> None:
+        super().__init__(message)
+        self.total = total
+        self.ok = ok
+        self.failed = failed
+        self.errors = errors
+
+
+class CompensationFailed(OutlastError):
+    """Not all that a saga had done could be undone.
+
+    `undone` names the steps whose undo succeeded; `standing` has for each other one its `step`, its `undo`,
+    the `result` of the step (`"UNKNOWN"` where it isn't known whether that took effect), and the `error` of
+    the last try. Both are in the order in which they were undone.
+    """
+
+    code = "compensation_failed"
+
+    def __init__(
+        self, message: str, undone: Sequence[str] = (), standing: Sequence[Mapping[str, Any]] = ()
+    ) -> None:
+        super().__init__(message, undone, standing)
+        self.undone = list(undone)
+        self.standing = [dict(each) for each in standing]
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class CallerTokenGone(OutlastError):

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from outlast.core.callers import Caller
+from outlast.core.maps import ItemEnd, MapCounts, MapState, NewMap, Query
 from outlast.core.records import (
     Arrivals,
     Batch,
@@ -27,6 +28,7 @@ from outlast.core.records import (
     WorkflowStates,
 )
 from outlast.core.schedules import Backfill, Declared, Order, ScheduleWork, Ticked, Unusable
+from outlast.core.status import Status
 from outlast.core.verbs import Verb
 
 UNBOUNDED = 2**62
@@ -228,8 +230,11 @@ class WorkflowStore(Protocol):
         """Whether the workflow with this id was started with an equal payload. Raises Unreachable."""
         ...
 
-    async def cancel(self, workflow_id: str) -> bool:
-        """End a live workflow as CANCELLED; False if it wasn't live. Raises Unreachable."""
+    async def cancel(self, workflow_id: str) -> Status | None:
+        """End a live workflow as CANCELLED; None if it wasn't live. Raises Unreachable.
+
+        One that has noted something to undo stays PENDING, and who runs it is told to undo.
+        """
         ...
 
 
@@ -280,6 +285,73 @@ class QueueStore(Protocol):
 
     async def declare(self, queues: Sequence[DeclaredQueue]) -> None:
         """Make known what code says of these queues. Raises Unreachable."""
+        ...
+
+
+class MapStore(Protocol):
+    """Maps, and their items."""
+
+    async def open(self, fence: Fence, new: NewMap, items: int | Query | None) -> MapState | None:
+        """Make a map once, of so many items, of what a query gives, or of what `keep` brings.
+
+        None if the fence refused.
+
+        What a query gives is kept as it is now. Raises UsageError for more than ITEMS_MAX rows and for a
+        query that Postgres refuses; Unreachable: the same may be done again.
+        """
+        ...
+
+    async def look(self, map_id: str) -> MapState | None:
+        """How a map stands. Raises Unreachable."""
+        ...
+
+    async def keep(self, fence: Fence, map_id: str, first: int, items: Sequence[str]) -> bool:
+        """Keep items (JSON), whose places begin at `first`; what stands there is replaced.
+
+        False if the fence refused. Raises BadData, Unreachable: the same may be done again.
+        """
+        ...
+
+    async def kept(self, fence: Fence, map_id: str, total: int, tolerate: int) -> bool:
+        """All items are kept: so many, of which so many may fail. As `keep`."""
+        ...
+
+    async def source(self, map_id: str, after: int, limit: int) -> list[str]:
+        """Items of a query (JSON), in their order, those after the first `after`. Raises Unreachable."""
+        ...
+
+    async def start_block(
+        self, fence: Fence, map_id: str, first: int, news: Sequence[NewWorkflow], keys: Sequence[str] | None
+    ) -> MapState | None:
+        """Insert items, whose places begin at `first`, and move the map's position, in one commit.
+
+        Nothing is done where the map stands elsewhere, or begins no more. `keys` are kept for maps over
+        queries. How the map stands then; None if the fence refused. Raises UsageError for a key that the map
+        has already, BadData, Unreachable: the same may be done again.
+        """
+        ...
+
+    async def tell(self, map_id: str, number: int) -> None:
+        """Publish how far it is, at this place of its parent, which runs here. Raises Unreachable."""
+        ...
+
+    async def counts(self, map_id: str) -> MapCounts:
+        """How many items ended, and how. Raises Unreachable."""
+        ...
+
+    async def failed(self, map_id: str, after: str, limit: int) -> list[ItemEnd]:
+        """Items that failed, in the order of their ids, those beyond the id `after`. Raises Unreachable."""
+        ...
+
+    def ends(self, map_id: str, ids: Sequence[str] | None, first: int, limit: int) -> list[ItemEnd]:
+        """Items as they ended: these, or `limit` of a map over a query whose places begin at `first`.
+
+        It blocks, from any thread, for some seconds at most. In their order. Raises Unreachable.
+        """
+        ...
+
+    def failures(self, map_id: str, after: str, limit: int) -> list[ItemEnd]:
+        """As `failed`, and it blocks as `ends` does."""
         ...
 
 
@@ -423,6 +495,11 @@ class Store(Protocol):
     @property
     def queues(self) -> QueueStore:
         """Queues."""
+        ...
+
+    @property
+    def maps(self) -> MapStore:
+        """Maps."""
         ...
 
     @property

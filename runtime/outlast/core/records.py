@@ -211,6 +211,8 @@ class ClaimedWorkflow:
     history: list[StepRecord] = field(default_factory=list)
     members: Sequence[str] = ()
     """Of a batch that has just begun: whose inputs it has."""
+    stop: str | None = None
+    """Of one that is to be undone: the error that it ends with (JSON)."""
     token: CallerToken | None = None
     """The caller's token, if this process took the call. It is never stored."""
 
@@ -230,6 +232,8 @@ class Claims:
     queued: bool = False
     full_queues: frozenset[str] = frozenset()
     """Where as many wait as may."""
+    stops: Mapping[str, str] = field(default_factory=dict)
+    """Of workflows that run here and are to be undone: the errors that they end with (JSON)."""
 
 
 @dataclass(frozen=True, slots=True)

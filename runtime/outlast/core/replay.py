@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from outlast.core.maps import MAP
 from outlast.core.records import StepRecord
 from outlast.core.stops import Diverged
 
@@ -16,12 +17,16 @@ class History:
     __slots__ = ("_records", "_unmet", "left", "orders")
 
     def __init__(self, records: Iterable[StepRecord] = ()) -> None:
-        self._records = {record.step_id: record for record in records}
+        known = {record.step_id: record for record in records}
+        places = [each.completion_order or 0 for each in known.values()]
+        # How far a map is has a place in the order, and no call.
+        # guard: progress-taken-for-a-call = known
+        self._records = {step_id: each for step_id, each in known.items() if not step_id.startswith(MAP)}
         over = [each for each in self._records.values() if each.completion_order is not None]
         over.sort(key=lambda each: each.completion_order or 0, reverse=True)
         self.left = over
         """Completions that have not been handed to the body yet, the next one last."""
-        self.orders = (over[0].completion_order or 0) if over else 0
+        self.orders = max(places, default=0)
         """The place of the last completion."""
         self._unmet = set(self._records)
 

@@ -11,7 +11,7 @@ catch them::
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from outlast.core.errors import NonDeterminism
 
@@ -41,6 +41,12 @@ class TimedOut(Stopped):
     code = "workflow_timeout"
 
 
+class Cancelled(Stopped):
+    """The workflow was cancelled while it had something to undo."""
+
+    code = "workflow_cancelled"
+
+
 class Diverged(Stopped):
     """Replay met another step than the recorded one; the text names both."""
 
@@ -51,3 +57,14 @@ class Broken(Stopped):
     """The engine can't continue this workflow, because the database refused a record. The text says why."""
 
     code = "not_recordable"
+
+
+def stop_document(reason: Stopped) -> dict[str, Any]:
+    """The record of a stop that lets the body undo first."""
+    return {"code": reason.code, "message": str(reason)}
+
+
+def stop_of(document: dict[str, Any]) -> Stopped:
+    """The stop that `stop_document` is of."""
+    kind = TimedOut if document["code"] == TimedOut.code else Cancelled
+    return kind(document["message"])

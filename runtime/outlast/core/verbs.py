@@ -55,6 +55,8 @@ class Verb(NamedTuple):
     arguments: tuple[Argument, ...] = ()
     answer: tuple[Column, ...] = ()
     """What its function returns; without any, the answer is what it was done to, as it is then."""
+    accepted: str = ""
+    """For OpenAPI: what a 202 answer means, if there is one."""
     refused: str = ""
     """For OpenAPI: when it is refused with 409."""
     method: str = "POST"
@@ -108,7 +110,8 @@ CANCEL = Verb(
     change=Change.CANCEL,
     about="Cancel a workflow; cancelling it again changes nothing",
     done="It is cancelled.",
-    help="Cancel a workflow. What it has done stays done; it does nothing more.",
+    accepted="It is PENDING until what its sagas have done is undone.",
+    help="Cancel a workflow. What its sagas have done is undone first; it does nothing more.",
     past="cancelled",
     secret=False,
 )

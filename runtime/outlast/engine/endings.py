@@ -8,7 +8,13 @@ from typing import Any
 from pydantic_core import to_json
 
 from outlast.core.answers import encode_answer
-from outlast.core.errors import InvalidInput, InvalidJson, NotSerializable, UsageError
+from outlast.core.errors import (
+    CompensationFailed,
+    InvalidInput,
+    InvalidJson,
+    NotSerializable,
+    UsageError,
+)
 from outlast.core.failures import encode_failure
 from outlast.core.observations import ResultChanged
 from outlast.core.records import Ending
@@ -93,6 +99,10 @@ def failure(error: BaseException) -> tuple[Ending, str | None]:
         else:
             return Ending(Status.ERROR, error=text), None
     record = encode_failure(error)
+    if isinstance(error, CompensationFailed):
+        told: dict[str, Any] = {"code": error.code, "message": "a saga could not be undone as a whole"}
+        told |= {"undone": error.undone, "standing": error.standing, "failure": record}
+        return Ending(Status.ERROR, error=error_text(told)), record
     return Ending(Status.ERROR, error=error_text({"code": "workflow_error", "failure": record})), record
 
 

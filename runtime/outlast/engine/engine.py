@@ -7,12 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 from outlast.core.background import LAST_ROUND_S, Loop
 from outlast.core.budget import Budget
+from outlast.core.callbacks import NO_SEALS, Seals
 from outlast.core.clock import Clock
 from outlast.core.errors import ShuttingDown
 from outlast.core.observations import InstanceStopped, InstanceStopping, Observer
 from outlast.core.ports import Catalog, Store
 from outlast.core.records import RunningStep, WorkflowState
-from outlast.core.stops import HandedOver, LeaseLost
+from outlast.core.status import Status
+from outlast.core.stops import Cancelled, HandedOver, LeaseLost
 from outlast.engine.bodies import patches
 from outlast.engine.entrance import Entrance, reaching
 from outlast.engine.execution.execution import STOP_GRACE_S
@@ -47,6 +49,7 @@ class Engine:
         observe: Observer,
         options: EngineOptions,
         clients: MakeClients | None = None,
+        seals: Seals = NO_SEALS,
     ) -> None:
         self.clock = Clock()
         self._observe = observe
@@ -65,6 +68,7 @@ class Engine:
             lease=self._lease,
             transactions=store.transactions,
             queues=store.queues,
+            maps=store.maps,
             clock=self.clock,
             observe=observe,
             step_threads=self._step_threads,
@@ -76,7 +80,9 @@ class Engine:
             replay_arguments=options.replay_arguments,
             watch_bodies=options.watch_bodies,
             clients=clients,
+            seals=seals,
         )
+        self.seals = seals
         self._waits = Waits(store.workflows, self.runs_here, observe)
         self._executor = Executor(services, self._waits, self._body_threads)
         budget = Budget(options.memory_bytes_max)
@@ -252,17 +258,24 @@ class Engine:
             raise ShuttingDown("this instance shuts down; the workflow goes on elsewhere")
         return await self._waits.wait(workflow_id, timeout_s)
 
-    async def cancel(self, workflow_id: str) -> bool:
-        """Cancel a live workflow; False if it isn't live. Raises DatabaseUnavailable."""
+    async def cancel(self, workflow_id: str) -> Status | None:
+        """Cancel a live workflow; None if it isn't live. Raises DatabaseUnavailable.
+
+        CANCELLED, or PENDING for one that undoes first what its sagas have done.
+        """
         with reaching():
-            cancelled = await self._workflows.cancel(workflow_id)
+            status = await self._workflows.cancel(workflow_id)
         execution = self._executor.live.get(workflow_id)
-        if cancelled and execution is not None:
+        if status is Status.PENDING:
+            if execution is not None:
+                execution.ask_to_stop(Cancelled("the workflow was cancelled"))
+            self._due()
+        elif status is not None and execution is not None:
             execution.stop(LeaseLost("the workflow was cancelled"))
-        if cancelled:
+        if status is Status.CANCELLED:
             self._membership.look_at_owned()  # what it has started is cancelled too
             self._delivery.untold()
-        return cancelled
+        return status
 
     def runs_here(self, workflow_id: str) -> bool:
         """Whether it is in the memory of this instance."""

@@ -13,13 +13,21 @@ from typing import Any
 from outlast.core.budget import Taken
 from outlast.core.callers import Caller
 from outlast.core.clock import monotonic
-from outlast.core.errors import InvalidInput, InvalidJson, ShuttingDown
+from outlast.core.errors import CompensationFailed, InvalidInput, InvalidJson, ShuttingDown
 from outlast.core.names import BATCH
 from outlast.core.observations import WorkflowEnded, WorkflowStopped
 from outlast.core.ports import BadData
 from outlast.core.records import ClaimedWorkflow, Ending, RunningStep, Suspension, WorkflowState
 from outlast.core.status import Status
-from outlast.core.stops import HandedOver, LeaseLost, Stopped, Suspended, TimedOut
+from outlast.core.stops import (
+    Cancelled,
+    HandedOver,
+    LeaseLost,
+    Stopped,
+    Suspended,
+    TimedOut,
+    stop_document,
+)
 from outlast.engine.bodies.async_body import AsyncBody
 from outlast.engine.bodies.sync_body import SyncBody
 from outlast.engine.endings import InputRefused, batch_success, error_text, failure, refusal_of, success
@@ -164,8 +172,9 @@ class Executor:
             if not self.live:
                 self._idle.set()
             self._check_awaited()
-            if execution.context is not None and execution.context.clients is not None:
-                await execution.context.clients.close()
+            context, execution.context = execution.context, None  # its logger refers back, too
+            if context is not None and context.clients is not None:
+                await context.clients.close()
         if isinstance(ending, Ending):
             self._tell(execution, claimed, ending, cause, monotonic() - began)
         else:
@@ -183,7 +192,7 @@ class Executor:
                 len(keywords[str(execution.definition.inputs.whole)]) if execution.definition.batches else 0
             )
             result = await self._call(execution, keywords)
-            if (reason := execution.reason()) is not None:
+            if (reason := execution.reason() or execution.undoing) is not None:
                 raise reason  # the body caught it
             if not execution.definition.batches:
                 return success(execution, result), None
@@ -193,6 +202,8 @@ class Executor:
             stopped = execution.reason()
             if isinstance(error, Stopped) and error.code is not None:
                 stopped = error
+            if stopped is None or stopped is execution.undoing:
+                stopped, error = _undone(execution, error)
             if stopped is not None:
                 return self._stopped(execution, stopped)
             try:
@@ -240,8 +251,8 @@ class Executor:
         self, execution: Execution, stopped: Stopped
     ) -> tuple[Ending | Suspension | None, str | None]:
         if stopped.code is not None:
-            document = {"code": stopped.code, "message": str(stopped)}
-            return Ending(Status.ERROR, error=error_text(document)), str(stopped)
+            status = Status.CANCELLED if isinstance(stopped, Cancelled) else Status.ERROR
+            return Ending(status, error=error_text(stop_document(stopped))), str(stopped)
         if isinstance(stopped, Suspended):
             return execution.suspension, None
         # guard: not-handed-over
@@ -294,11 +305,11 @@ class Executor:
         reason = TimedOut(f"{claimed.function} passed its timeout")
         if left_s <= 0:
             # guard: passed-deadline-ignored
-            execution.stopped = reason
+            execution.ask_to_stop(reason)
             return None
         if left_s > TIMER_MAX_S:
             return None  # loops refuse timers of many years; a suspension or a deploy comes before
-        return asyncio.get_running_loop().call_later(left_s, execution.stop, reason)
+        return asyncio.get_running_loop().call_later(left_s, execution.ask_to_stop, reason)
 
     def _tell(
         self,
@@ -338,6 +349,17 @@ class Executor:
         self._services.observe(
             WorkflowStopped(execution.workflow_id, execution.function, type(stopped).__name__, str(stopped))
         )
+
+
+def _undone(execution: Execution, error: BaseException) -> tuple[Stopped | None, BaseException]:
+    """What a body ends with that has ended by itself, or undone: its stop, unless something still stands."""
+    if isinstance(error, CompensationFailed):
+        return None, error
+    # guard: left-in-sagas-unheard
+    if standing := [each for saga in execution.sagas for each in saga.standing()]:
+        text = f"the body didn't leave its saga: {len(standing)} could not be undone"
+        return None, CompensationFailed(text, (), standing)
+    return execution.undoing, error
 
 
 def _give_deadline(claimed: ClaimedWorkflow, definition: WorkflowDefinition) -> None:

@@ -9,9 +9,10 @@ from concurrent.futures import Future
 from itertools import count
 from typing import Any
 
-from outlast.core.errors import ScheduleNotFound, UsageError, WorkflowNotFound
+from outlast.core.errors import OutlastError, ScheduleNotFound, UsageError, WorkflowNotFound
 from outlast.core.failures import globals_of
-from outlast.core.names import workflow_id_of
+from outlast.core.maps import BLOCK, ItemEnd, NewMap
+from outlast.core.names import fresh_workflow_id, workflow_id_of
 from outlast.core.observations import CallUnawaited
 from outlast.core.placement import USUAL, Placement
 from outlast.core.ports import (
@@ -24,11 +25,11 @@ from outlast.core.ports import (
     TransactionWork,
     Unacceptable,
 )
-from outlast.core.records import DeclaredQueue, StepRecord, WorkflowState
+from outlast.core.records import DeclaredQueue, NewWorkflow, StepRecord, WorkflowState
 from outlast.core.verbs import Verb
 from outlast.engine.concurrency import in_thread
 from outlast.engine.entrance import Entrance, reaching
-from outlast.engine.execution.services import Child, Services
+from outlast.engine.execution.services import Child, Children, Services
 from outlast.engine.executor import Executor
 from outlast.engine.new_workflows import new_workflow
 from outlast.engine.operations.transactions import conflict_pause
@@ -36,8 +37,11 @@ from outlast.engine.starts import Starts
 from outlast.engine.waits.results import result_of
 from outlast.sdk.context import current_caller, known_context
 from outlast.sdk.definitions import TransactionDefinition, WorkflowDefinition
-from outlast.sdk.operations import Args, Kwargs
+from outlast.sdk.operations import Args, Kwargs, Map
 from outlast.sdk.queues import Queue
+
+ENCODED_AT_ONCE = 100
+"""So many inputs are made before others have a turn."""
 
 
 class FunctionHost:
@@ -55,7 +59,7 @@ class FunctionHost:
         services: Services,
         schedules: ScheduleStore,
         changed: Callable[[], None],
-        cancel: Callable[[str], Coroutine[Any, Any, bool]],
+        cancel: Callable[[str], Coroutine[Any, Any, object]],
     ) -> None:
         """`changed` is called when something was done to a schedule."""
         self._entrance = entrance
@@ -96,34 +100,162 @@ class FunctionHost:
         child: Child | None,
         placement: Placement,
     ) -> str:
-        function = self._catalog.name_of(workflow)
-        if function is None:
-            raise UsageError(_not_served(workflow.fn))
-        queue: Queue | None = placement.queue
-        if queue is not None and queue.options and queue.name not in self._catalog_queues():
-            await self._starts.declare(DeclaredQueue(queue.name, queue.options, ()))
+        function = self._served(workflow)
         caller, token = current_caller()
         if child is not None and key is None:
             workflow_id = child.workflow_id
         else:
             workflow_id = workflow_id_of(function, caller.id, key)
-        new = new_workflow(
+        await self._declare(placement.queue)
+        text = workflow.inputs.encode_call(args, kwargs)
+        new = self._new(workflow_id, workflow, text, child, placement, key)
+        state = await self._starts.start_new(new, workflow, None, token)
+        return workflow_id if state is None else state.workflow_id
+
+    async def start_all(
+        self, workflow: WorkflowDefinition, items: Sequence[Any], placement: Placement = USUAL
+    ) -> list[str]:
+        """See `sdk.running.Host`."""
+        inputs = await self.inputs_of(workflow, items)
+        ids: list[str] = []
+        for first in range(0, len(inputs), BLOCK):
+            ids += await self._start_block(None, workflow, first, inputs[first : first + BLOCK], placement)
+        return ids
+
+    async def start_block(
+        self, children: Children, workflow: WorkflowDefinition, first: int, inputs: Sequence[str]
+    ) -> list[str]:
+        """See ExecutionHost."""
+        return await self._start_block(children, workflow, first, inputs, children.placement)
+
+    async def _start_block(
+        self,
+        children: Children | None,
+        workflow: WorkflowDefinition,
+        first: int,
+        inputs: Sequence[str],
+        placement: Placement,
+    ) -> list[str]:
+        function = self._served(workflow)
+        await self._declare(placement.queue)
+        news = [
+            self._new(
+                fresh_workflow_id(function) if children is None else f"{children.prefix}/{place}",
+                workflow,
+                text,
+                children,
+                placement,
+            )
+            for place, text in enumerate(inputs, first)
+        ]
+        states = await self._starts.start_block(news, workflow, current_caller()[1])
+        return [
+            new.workflow_id if state is None else state.workflow_id
+            for new, state in zip(news, states, strict=True)
+        ]
+
+    def new_map(self, operation: Map, children: Children) -> NewMap:
+        """See ExecutionHost."""
+        caller, _ = current_caller()
+        return NewMap(
+            children.prefix,
+            children.parent,
+            self._served(operation.workflow),
+            caller.id,
+            caller.record(),
+            children.ends_by_s,
+            operation.concurrency,
+            operation.tolerate,
+            operation.on_fail,
+        )
+
+    def new_items(
+        self, children: Children, workflow: WorkflowDefinition, inputs: Sequence[str], keys: Sequence[str]
+    ) -> list[NewWorkflow]:
+        """See ExecutionHost."""
+        of = children._replace(parent=children.prefix)
+        return [
+            self._new(f"{children.prefix}/{key}", workflow, text, of, USUAL)._replace(queue=children.prefix)
+            for key, text in zip(keys, inputs, strict=True)
+        ]
+
+    async def ended(self, workflow_id: str) -> None:
+        """See ExecutionHost."""
+        with self._executor.awaiting_here():
+            await self._wait(workflow_id, None)
+
+    def read_items(self, map_id: str, ids: Sequence[str] | None, first: int, limit: int) -> list[ItemEnd]:
+        """See `sdk.running.Host`."""
+        with reaching():
+            return self._services.maps.ends(map_id, ids, first, limit)
+
+    def read_failures(self, map_id: str, after: str, limit: int) -> list[ItemEnd]:
+        """See `sdk.running.Host`."""
+        with reaching():
+            return self._services.maps.failures(map_id, after, limit)
+
+    def error_of(self, end: ItemEnd, workflow: WorkflowDefinition) -> Exception:
+        """See `sdk.running.Host`."""
+        state = WorkflowState(
+            end.workflow_id, workflow.name, end.status, None, None, end.output, end.error, None
+        )
+        try:
+            result_of(state, globals_of(workflow.fn))
+        except Exception as error:  # noqa: BLE001 - it is what the item raised
+            return error
+        raise AssertionError(end)
+
+    async def inputs_of(self, workflow: WorkflowDefinition, items: Sequence[Any]) -> list[str]:
+        """See ExecutionHost."""
+        inputs: list[str] = []
+        for place, item in enumerate(items):
+            try:
+                inputs.append(workflow.inputs.encode_call((item,), {}))
+            except OutlastError as error:
+                error.add_note(f"It is item {place}, counted from 0.")
+                raise
+            if place % ENCODED_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        return inputs
+
+    def _new(
+        self,
+        workflow_id: str,
+        workflow: WorkflowDefinition,
+        text: str,
+        of: Child | Children | None,
+        placement: Placement,
+        key: str | None = None,
+    ) -> NewWorkflow:
+        """The row of a workflow that a function starts, and which other one it belongs to."""
+        function, (caller, _) = self._served(workflow), current_caller()
+        return new_workflow(
             workflow_id,
             function,
             workflow,
-            workflow.inputs.encode_call(args, kwargs),
+            text,
             version=self._catalog.version(function),
             now_s=self._services.clock.now_s(),
             key=key,
             subject=caller.id,
             claims=caller.record(),
-            parent=None if child is None else child.parent,
-            ends_by_s=None if child is None else child.ends_by_s,
-            detached=child is not None and child.detached,
+            parent=None if of is None else of.parent,
+            ends_by_s=None if of is None else of.ends_by_s,
+            detached=of is not None and of.detached,
             placement=placement,
         )
-        state = await self._starts.start_new(new, workflow, None, token)
-        return workflow_id if state is None else state.workflow_id
+
+    def _served(self, workflow: WorkflowDefinition) -> str:
+        """The name under which it is served. Raises UsageError."""
+        function = self._catalog.name_of(workflow)
+        if function is None:
+            raise UsageError(_not_served(workflow.fn))
+        return function
+
+    async def _declare(self, queue: Queue | None) -> None:
+        """Make known a queue that only a start names."""
+        if queue is not None and queue.options and queue.name not in self._catalog_queues():
+            await self._starts.declare(DeclaredQueue(queue.name, queue.options, ()))
 
     def _catalog_queues(self) -> set[str]:
         return {each.name for each in self._catalog.queues()}
@@ -194,10 +326,7 @@ class FunctionHost:
         """See `sdk.running.Host`."""
         self._entrance.check()
         if workflow is not None:
-            function = self._catalog.name_of(workflow)
-            if function is None:
-                raise UsageError(_not_served(workflow.fn))
-            arguments = {**arguments, "function": function}
+            arguments = {**arguments, "function": self._served(workflow)}
         here = known_context()
         by = "a function" if here is None else f"function {here.function}"
         try:

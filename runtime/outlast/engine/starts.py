@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from outlast.core.budget import SMALL_BYTES, Budget
@@ -108,6 +108,26 @@ class Starts:
         if state.fingerprint != new.fingerprint and not await self._same_payload(new):
             raise KeyReused("this idempotency key was used with another payload")
         return state
+
+    async def start_block(
+        self, news: Sequence[NewWorkflow], definition: WorkflowDefinition, token: CallerToken | None = None
+    ) -> list[WorkflowState | None]:
+        """As `start_new` for each of them, in the journal's next commit. They have different ids."""
+        if any(new.door for new in news):  # those come in one at a time
+            return [await self.start_new(new, definition, None, token) for new in news]
+        # A task for each would cost more than the start: those whose ids are new need none.
+        begun: dict[str, asyncio.Future[float | None]] = {}
+        self._entrance.check()
+        for new in news:
+            if new.workflow_id not in self.under_way and new.workflow_id not in self._executor.live:
+                self._admit(new)
+                begun[new.workflow_id] = self._begin(new, definition, None, token)
+        return [
+            None
+            if new.workflow_id in begun and await self._durable(begun[new.workflow_id])
+            else await self.start_new(new, definition, None, token)
+            for new in news
+        ]
 
     async def _same_payload(self, new: NewWorkflow) -> bool:
         """Whether what differs in its bytes is the same JSON; it may have come another way."""

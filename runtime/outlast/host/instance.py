@@ -13,6 +13,7 @@ from pathlib import Path
 from starlette.types import ASGIApp
 
 from outlast.core.background import Loop
+from outlast.core.callbacks import Seals
 from outlast.core.clock import Clock
 from outlast.core.observations import (
     NothingServed,
@@ -76,6 +77,7 @@ class Instance:
             observe,
             settings.engine_options(),
             clients,
+            Seals(secret_keys.values(), settings.reached_at),
         )
         web = web_floor(
             settings,

@@ -63,6 +63,7 @@ if TYPE_CHECKING:
 
 ENV_FILE = Path(".env")
 _PREFIX = "OUTLAST_"
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 MIB = 1024 * 1024
 
 
@@ -110,6 +111,7 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, validation_alias="PORT")
     host: str = Field("127.0.0.1", pattern=r"^[^\s/]+$")
     url: HttpUrl | None = None
+    public_url: HttpUrl | None = None
     functions: Folder = Field(default_factory=functions_folder)
     home: Folder = Field(default_factory=lambda: Path(".outlast").absolute())
     connections_max: int | None = Field(None, ge=1, le=1_000_000)
@@ -286,6 +288,13 @@ class Settings(BaseSettings):
         """The names under which a host is called that asks nobody who they are, beside loopback's."""
         named = urlsplit(self.url).hostname if self.url else None
         return (*self.allowed_hosts, self.host, *([named] if named else []))
+
+    @property
+    def reached_at(self) -> str | None:
+        """Where others reach this host; None if that isn't known. Who tries it out reaches it on its port."""
+        if self.public_url is not None or self.port == 0 or self.host not in LOOPBACK:
+            return self.public_url
+        return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
 
     @property
     def worker_silent_max_s(self) -> float:

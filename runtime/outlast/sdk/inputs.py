@@ -151,6 +151,14 @@ class Inputs:
             )
         return encoded.decode()
 
+    def item(self, value: str) -> str:
+        """The input whose only argument is `value` (JSON text), as it stands. Raises UsageError."""
+        if self.whole is not None:
+            return value
+        if not self.names:
+            raise UsageError(f"{self._fn.__qualname__} takes no argument: an item would be it")
+        return f'{{"{self.names[0]}":{value}}}'
+
     def _given(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The arguments as the adapter takes them, validated."""
         try:

@@ -21,7 +21,8 @@ from outlast.sdk.running import current_host, line_here, on_a_loop
 from outlast.sdk.values import Values
 
 _RAISE: Any = object()
-_VALUES = Values("the message")
+VALUES = Values("the message")
+"""Of messages."""
 
 
 def receive(
@@ -34,9 +35,9 @@ def receive(
     InvalidInput, and is received all the same. After `timeout` (seconds or a timedelta) it raises
     TimeoutError, or gives `default` if there is one. Raises UsageError outside a workflow.
     """
-    given = _topic(topic, "receive")
+    given = topic_of(topic, "receive")
     timeout_s = None if timeout is None else seconds_of(timeout, "receive(timeout)")
-    codec = _VALUES.codec(of)
+    codec = VALUES.codec(of)
     line = line_here("receive")
     if line is None:
         raise UsageError("receive belongs in a workflow's body: its steps get messages as arguments")
@@ -82,10 +83,10 @@ def send(
     if not isinstance(workflow_id, str) or "\0" in workflow_id:
         raise UsageError(f"send takes the id of a workflow or a WorkflowHandle, not {workflow!r:.100}")
     check_text(workflow_id, "send: the workflow's id")
-    given = _topic(topic, "send")
+    given = topic_of(topic, "send")
     if idempotency_key is not None:
         check_key(idempotency_key)
-    body = _VALUES.encode(message)
+    body = VALUES.encode(message)
     check_json(body, "the message")
     line = line_here("send")
     if line is None:
@@ -100,7 +101,8 @@ def send(
     return Done(sent) if line.threaded else sent
 
 
-def _topic(topic: str | None, where: str) -> str:
+def topic_of(topic: str | None, where: str) -> str:
+    """A topic as it is recorded. Raises UsageError for what is none; `where` it was given."""
     if topic is None:
         return ""
     if not isinstance(topic, str) or not 1 <= len(topic) <= TOPIC_CHARS_MAX or "\0" in topic:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from outlast.core import kinds
 from outlast.core.arguments import fingerprint_of_call, fingerprint_of_text
 from outlast.core.events import event_record_name
+from outlast.core.maps import Query
 from outlast.core.messages import receive_name
 from outlast.core.placement import USUAL, Placement
 from outlast.sdk.definitions import StepDefinition, TransactionDefinition, WorkflowDefinition
@@ -115,6 +117,37 @@ class Publish:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Callback:
+    """Make a link by which somebody sends messages of a topic; its URL. `uses` None: any number of them."""
+
+    kind: ClassVar[str] = kinds.CALLBACK
+    fingerprint: ClassVar[None] = None
+    topic: str
+    expires_s: float
+    uses: int | None
+    of: Any
+
+    @property
+    def name(self) -> str:
+        """What its record is called."""
+        return f"callback {self.topic}".rstrip()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Undo:
+    """Note (JSON text) what a saga would undo, or has undone."""
+
+    kind: ClassVar[str] = kinds.UNDO
+    name: str
+    body: str
+
+    @property
+    def fingerprint(self) -> int | None:
+        """Of its text, where that can be had cheaply."""
+        return fingerprint_of_text(self.body)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Start:
     """Start a child once, under a key of its own if there is one; its id.
 
@@ -138,6 +171,56 @@ class Start:
     def fingerprint(self) -> int | None:
         """Of its arguments, where that can be had cheaply."""
         return fingerprint_of_call(self.args, self.kwargs)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StartAll:
+    """Start a child for each input, once each; the prefix of their ids, and ids that differ by place."""
+
+    kind: ClassVar[str] = kinds.START_ALL
+    workflow: WorkflowDefinition
+    items: Sequence[Any]
+    """The only argument of each."""
+    detached: bool
+    placement: Placement = USUAL
+
+    @property
+    def name(self) -> str:
+        """What its record is called."""
+        return f"start all {self.workflow.name}"
+
+    @property
+    def fingerprint(self) -> int | None:
+        """Of its arguments, where that can be had cheaply."""
+        return fingerprint_of_call(tuple(self.items), {})
+
+
+class Generated(NamedTuple):
+    """The items of a map: what a step yields."""
+
+    definition: StepDefinition
+    args: Args
+    kwargs: Kwargs
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Map:
+    """Run a child for each item; how many there were, and how they ended."""
+
+    kind: ClassVar[str] = kinds.MAP
+    fingerprint: ClassVar[None] = None
+    workflow: WorkflowDefinition
+    items: Sequence[Any] | Query | Generated
+    keys: Sequence[str] | Callable[[Any], str] | None
+    """Of a list each item's; of a query how they are made. None: their places."""
+    concurrency: int
+    tolerate: int | float
+    on_fail: str
+
+    @property
+    def name(self) -> str:
+        """What its record is called."""
+        return f"map {self.workflow.name}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -198,4 +281,30 @@ class Timer:
     when_s: float
 
 
-Operation = Step | Transaction | Sleep | Receive | Send | Publish | Start | Result | WaitAny | Cancel | Timer
+@dataclass(frozen=True, slots=True, eq=False)
+class Stop:
+    """Undo what can be undone, and end. Nobody calls it: it comes from outside."""
+
+    kind: ClassVar[str] = kinds.STOP
+    name: ClassVar[str] = "stop"
+    fingerprint: ClassVar[None] = None
+
+
+Operation = (
+    Step
+    | Transaction
+    | Sleep
+    | Receive
+    | Send
+    | Publish
+    | Callback
+    | Undo
+    | Start
+    | StartAll
+    | Map
+    | Result
+    | WaitAny
+    | Cancel
+    | Timer
+    | Stop
+)

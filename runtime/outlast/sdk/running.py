@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextvars import ContextVar, Token
+from contextlib import contextmanager
+from contextvars import Context, ContextVar, Token
 from dataclasses import dataclass, field
 from threading import get_ident
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from outlast.core.errors import UsageError
+from outlast.core.maps import ItemEnd
 from outlast.core.placement import USUAL, Placement
 from outlast.core.verbs import Verb
 from outlast.sdk.definitions import TransactionDefinition, WorkflowDefinition
@@ -33,12 +35,40 @@ class Body(Protocol):
         """The body's time in Unix seconds: as of what it was handed last."""
         ...
 
+    def leave(self, why: str) -> NoReturn:
+        """End this execution: the workflow goes on later. Raises Stopped."""
+        ...
+
     def draw(self) -> str:
         """A text that no other draw of any workflow has, and that each replay makes again."""
         ...
 
     def tell_unawaited(self, name: str, place: str) -> None:
         """A call of this workflow was made at `place` (file:line) and never awaited."""
+        ...
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether what a saga undoes now can be recorded: else it is left to who runs the workflow next."""
+        ...
+
+    def open_saga(self, saga: OpenSaga) -> None:
+        """The body entered a saga."""
+        ...
+
+    def close_saga(self, saga: OpenSaga) -> None:
+        """It has left it, and undone what was to be undone."""
+        ...
+
+
+class OpenSaga(Protocol):
+    """A saga that a body is in."""
+
+    task: asyncio.Task[Any] | None
+    """The one that entered it; None in a `def` body."""
+
+    def standing(self) -> list[dict[str, Any]]:
+        """What it has done, as `CompensationFailed.standing` has it."""
         ...
 
 
@@ -56,8 +86,26 @@ class Host(Protocol):
         """Start a workflow; its id once its row is durable."""
         ...
 
+    async def start_all(
+        self, workflow: WorkflowDefinition, items: Sequence[Any], placement: Placement = USUAL
+    ) -> list[str]:
+        """Start a workflow for each item, its only argument; their ids once all rows are durable."""
+        ...
+
     async def result(self, workflow_id: str) -> Any:
         """What the workflow returned. Raises WorkflowError."""
+        ...
+
+    def read_items(self, map_id: str, ids: Sequence[str] | None, first: int, limit: int) -> list[ItemEnd]:
+        """How items of a map ended: see core.ports.MapStore.ends. Raises DatabaseUnavailable."""
+        ...
+
+    def read_failures(self, map_id: str, after: str, limit: int) -> list[ItemEnd]:
+        """The items that failed: see core.ports.MapStore.failures. Raises DatabaseUnavailable."""
+        ...
+
+    def error_of(self, end: ItemEnd, workflow: WorkflowDefinition) -> Exception:
+        """What an item raised that failed."""
         ...
 
     async def first_ended(self, workflow_ids: Sequence[str], timeout_s: float | None) -> str | None:
@@ -115,6 +163,7 @@ class Line:
 
 
 _line: ContextVar[Line | None] = ContextVar("outlast_line", default=None)
+_undoing: ContextVar[bool] = ContextVar("outlast_undoing", default=False)
 _host: ContextVar[Host | None] = ContextVar("outlast_host", default=None)
 
 
@@ -168,3 +217,18 @@ def current_host() -> Host | None:
 def enter_host(host: Host) -> None:
     """Make `host` the current one in this context and all made from it."""
     _host.set(host)
+
+
+def undoes(context: Context | None = None) -> bool:
+    """Whether what runs in this context (None: the current one) belongs to an undo of a saga."""
+    return _undoing.get() if context is None else context.get(_undoing, False)
+
+
+@contextmanager
+def undo_here() -> Iterator[None]:
+    """What is called in here, and in tasks that are made in here, belongs to an undo: it is not stopped."""
+    token = _undoing.set(True)
+    try:
+        yield
+    finally:
+        _undoing.reset(token)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator, Iterable
 from datetime import timedelta
 from functools import partial
-from typing import Any, ParamSpec, TypeVar, overload
+from itertools import islice
+from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from outlast.core.errors import UsageError
+from outlast.core.maps import LIST_MAX
 from outlast.core.names import check_key
 from outlast.core.placement import USUAL, Placement, check_delay, check_priority
 from outlast.sdk.calls import ask, later, on_host
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.durations import Duration
 from outlast.sdk.handles import Started, WorkflowHandle
-from outlast.sdk.operations import Args, Kwargs, Start
+from outlast.sdk.operations import Args, Kwargs, Start, StartAll
 from outlast.sdk.queues import Queue, queue_of
 from outlast.sdk.running import current_host, line_here, on_a_loop
 from outlast.sdk.workflows import Workflow
@@ -85,6 +87,100 @@ def start_once(key: str, workflow: Callable[..., Any], /, *args: Any, **kwargs: 
     return _start("start_once", workflow, key, args, kwargs)
 
 
+class StartedAll(list[Started[R]], Generic[R]):
+    """What `start_all` gives: the handles themselves in a `def` function, to be awaited elsewhere."""
+
+    def __await__(self) -> Generator[Any, Any, list[WorkflowHandle[R]]]:
+        yield from ()
+        return list(self)
+
+
+@overload
+def start_all(
+    workflow: Workflow[..., Coroutine[Any, Any, R]],
+    items: Iterable[Any],
+    /,
+    *,
+    queue: Queue | str | None = None,
+    priority: int = 0,
+    delay: Duration | None = None,
+    detached: bool = False,
+) -> StartedAll[R]: ...
+@overload
+def start_all(
+    workflow: Workflow[..., R],
+    items: Iterable[Any],
+    /,
+    *,
+    queue: Queue | str | None = None,
+    priority: int = 0,
+    delay: Duration | None = None,
+    detached: bool = False,
+) -> StartedAll[R]: ...
+def start_all(
+    workflow: Callable[..., Any],
+    items: Iterable[Any],
+    /,
+    *,
+    queue: Queue | str | None = None,
+    priority: int = 0,
+    delay: Duration | None = None,
+    detached: bool = False,
+) -> Any:
+    """Start `workflow` for each of `items`, its only argument; a handle for each, in their order.
+
+    `await start_all(…)`, in `def` functions `start_all(…)`. They start in blocks of 1,000, a commit each.
+    In a workflow all of it is one recorded step, and the children's ids follow from the parent's, so that a
+    crash neither repeats nor skips one. All inputs are checked before the first one starts. `queue`,
+    `priority`, `delay` and `detached` are those of `start`. At most 10,000 items. Raises as `start` does.
+    """
+    if not isinstance(workflow, Workflow):
+        raise UsageError(f"start_all takes a function decorated with @workflow, not {workflow!r}")
+    definition = workflow.definition
+    given = list_of("start_all", items)
+    if not isinstance(detached, bool):
+        raise UsageError(f"start_all(detached) is True or False, not {detached!r:.100}")
+    placement = _placement_of("start_all", definition, {"queue": queue, "priority": priority, "delay": delay})
+    line = line_here("start_all")
+    if line is not None:
+        threaded = line.threaded
+
+        def read(started: dict[str, Any]) -> list[Any]:
+            ids = [started["others"].get(str(n), f"{started['of']}/{n}") for n in range(started["count"])]
+            if threaded:
+                return StartedAll(Started(each, definition) for each in ids)
+            return [WorkflowHandle(each, definition) for each in ids]
+
+        return ask(StartAll(definition, given, detached, placement), line, "start_all", read)
+    host = current_host()
+    if host is None:
+        raise UsageError("start_all is called in a handler, an ASGI app, a step or a workflow")
+    starting = partial(host.start_all, definition, given, placement)
+    if not on_a_loop():
+        return StartedAll(Started(each, definition) for each in host.block(starting()))
+    return later(partial(_handles_of, definition, partial(on_host, host, starting)), "start_all")
+
+
+async def _handles_of(
+    workflow: WorkflowDefinition, starting: Callable[[], Coroutine[Any, Any, list[str]]]
+) -> list[WorkflowHandle[Any]]:
+    return [WorkflowHandle(each, workflow) for each in await starting()]
+
+
+def list_of(name: str, items: Any) -> list[Any]:
+    """Items as a list that a body may hold. Raises UsageError."""
+    if isinstance(items, str | bytes | dict) or not isinstance(items, Iterable):
+        raise UsageError(f"{name} takes a list of items, not {items!r:.100}")
+    given = list(islice(items, LIST_MAX + 1))
+    # guard: lists-without-bound
+    if len(given) > LIST_MAX:
+        raise UsageError(
+            f"{name} takes a list of at most {LIST_MAX:,} items, since a body makes it anew on each replay. "
+            'For more use map_ over what isn\'t held in memory: rows("select …")'
+        )
+    return given
+
+
 def _start(name: str, workflow: Callable[..., Any], key: str | None, args: Args, kwargs: Kwargs) -> Any:
     if not isinstance(workflow, Workflow):
         raise UsageError(f"{name} takes a function decorated with @workflow, not {workflow!r}")
@@ -115,12 +211,16 @@ async def _handle_of(
 
 def _take_placement(name: str, workflow: WorkflowDefinition, kwargs: Kwargs) -> Placement:
     own = workflow.inputs.signature.parameters
-    given = {
+    given: Kwargs = {
         each: kwargs.pop(each)
         for each in ("queue", "priority", "delay")
         if each in kwargs and each not in own
     }
-    if not given:
+    return _placement_of(name, workflow, given)
+
+
+def _placement_of(name: str, workflow: WorkflowDefinition, given: Kwargs) -> Placement:
+    if all(each is None or (type(each) is int and each == 0) for each in given.values()):
         return USUAL
     queue = queue_of(given.get("queue"))
     delay, priority = given.get("delay"), given.get("priority", 0)

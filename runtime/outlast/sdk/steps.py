@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from functools import update_wrapper
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
-from outlast.core.codec import Codec, return_annotation
+from outlast.core.codec import UNTYPED, Codec, return_annotation
 from outlast.core.errors import UsageError
 from outlast.core.retry import RetryOn, RetryPolicy
 from outlast.core.storable import check_text
@@ -16,7 +16,7 @@ from outlast.sdk.definitions import StepDefinition, is_async
 from outlast.sdk.durations import Duration, positive_seconds_of, seconds_of
 from outlast.sdk.emitting import await_plainly, call_plainly
 from outlast.sdk.limits import Limit, limit_of
-from outlast.sdk.operations import Step
+from outlast.sdk.operations import Generated, Step
 from outlast.sdk.running import Line, line_here
 
 P = ParamSpec("P")
@@ -62,6 +62,20 @@ class SyncStep(Generic[P, R]):
             raise UsageError(f"{self.definition.name}.aio is for workflows; call {self.definition.name}(…)")
         refuse_in_thread(line, self.definition.name, "step")
         return ask(Step(self.definition, args, kwargs), line, f"{self.definition.name}.aio")  # type: ignore[no-any-return]
+
+
+class GeneratorStep(Generic[P, R]):
+    """A step that yields the items of a map: `await map_(ship, orders_of(day))`. Elsewhere a generator."""
+
+    def __init__(self, definition: StepDefinition) -> None:
+        self.definition = definition
+        update_wrapper(self, definition.fn)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        if line_here(self.definition.name) is None:
+            plain: R = self.definition.fn(*args, **kwargs)
+            return plain
+        return Generated(self.definition, args, kwargs)  # type: ignore[return-value]  # map_ alone takes it
 
 
 class StepDecorator(Protocol):
@@ -122,8 +136,16 @@ def step(
     refuse_unless_bool(visible, "step(visible)")
     place = limit_of(limit, "step(limit)")
 
-    def decorate(wrapped: Callable[..., Any]) -> AsyncStep[..., Any] | SyncStep[..., Any]:
-        refuse_non_function(wrapped, "step")
+    def decorate(
+        wrapped: Callable[..., Any],
+    ) -> AsyncStep[..., Any] | SyncStep[..., Any] | GeneratorStep[..., Any]:
+        generates = inspect.isgeneratorfunction(wrapped) or inspect.isasyncgenfunction(wrapped)
+        if not generates:
+            refuse_non_function(wrapped, "step")
+        elif timeout_s is not None or place is not None:
+            raise UsageError(
+                f"@step on the generator {wrapped.__qualname__}: it takes no timeout and no limit"
+            )
         refuse_method(wrapped, "step")
         given = step_name(name, wrapped, "step")
         definition = StepDefinition(
@@ -132,10 +154,14 @@ def step(
             is_async=is_async(wrapped),
             retry=policy,
             timeout_s=timeout_s,
-            codec=Codec(return_annotation(wrapped), of=f"the result of step {given!r}"),
+            codec=Codec(
+                UNTYPED if generates else return_annotation(wrapped), of=f"the result of step {given!r}"
+            ),
             visible=visible,
             limit=place,
         )
+        if generates:
+            return GeneratorStep(definition)
         return AsyncStep(definition) if definition.is_async else SyncStep(definition)
 
     return decorate if fn is None else decorate(fn)

@@ -93,6 +93,10 @@ class Database:
         """
         return cls(Address.read(url, application_name, sessions), observe)
 
+    def again(self) -> Database:
+        """The same for another event loop: a gate of its own."""
+        return Database(self._address, self._observe)
+
     @property
     def conninfo(self) -> str:
         """As libpq takes it. It holds the password."""

@@ -83,7 +83,9 @@ class PostgresInstances:
         """See InstanceStore."""
         parameters = self._claim_parameters(functions, room, suspects, bytes_left, alone, large)
         parameters["strict"] = strict
-        ((claimed, lost, undelivered, untold, queued, full),) = await self._run("claim", parameters, limit_s)
+        ((claimed, lost, undelivered, untold, queued, full, stops),) = await self._run(
+            "claim", parameters, limit_s
+        )
         workflows = [ClaimedWorkflow(**each, input=None, request=None) for each in claimed]
         if workflows:
             faults.reach("claim.after_commit")
@@ -96,6 +98,7 @@ class PostgresInstances:
             untold=untold,
             queued=queued,
             full_queues=frozenset(full),
+            stops=stops,
         )
 
     async def claim_queued(

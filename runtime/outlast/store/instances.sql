@@ -168,13 +168,16 @@ select
   (
     select coalesce(json_agg(q.name), '[]') from outlast.queues q
     where q.backlog >= coalesce((outlast.queue_options(q.base, q.override) ->> 'max_backlog')::bigint, 1000000)
-  ) as full_queues
+  ) as full_queues,
+  -- Workflows that run here and were cancelled: they undo first.
+  outlast.stops_of(%(instance)s) as stops
 
 -- name: claim_queued
 -- Queues decide in the database: see outlast.claim_queue.
--- Members of batches may have ended by that, and what could not begin in time.
-select c.claimed, c.more, c.again_s, (outlast.tell_untold()).woken
-from outlast.claim_queued(
+-- Members of batches may have ended by that, what could not begin in time, and what maps have stopped.
+select c.claimed, c.more or s.more as more, c.again_s, (outlast.tell_untold()).woken
+from (select outlast.stop_maps() as more offset 0) as s
+cross join lateral outlast.claim_queued(
   %(instance)s, %(functions)s::text[], %(room)s::integer, %(suspects)s::integer, %(suspect_after)s::integer,
   %(bytes)s::bigint, %(alone)s, %(small)s::bigint, %(large_bytes)s::bigint, %(large_alone)s) as c
 

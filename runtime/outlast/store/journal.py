@@ -9,7 +9,7 @@ from typing import Any
 from psycopg import errors
 from psycopg.pq.abc import PGresult
 
-from outlast.core import faults
+from outlast.core import faults, kinds
 from outlast.core.clock import monotonic
 from outlast.core.names import BATCH
 from outlast.core.ports import BadData, Conflicted, Unreachable
@@ -56,7 +56,9 @@ def _columns(prefix: str, statement: Numbered = _COMMIT_MANY) -> dict[str, Liter
     }
 
 
-_ENTRIES = _columns("start_", _ENQUEUE)
+ENTRIES = _columns("start_", _ENQUEUE)
+"""The columns of rows that wait to be claimed, in the order of NewWorkflow's values."""
+
 _STARTS, _HELD, _ENDS, _STEPS = map(_columns, ("start_", "held_", "end_", "step_"))
 _STEPS |= {"step_times": _microseconds, "step_begins": _ages, "step_ends": _ages}
 
@@ -75,17 +77,19 @@ class PostgresJournal:
     async def commit(self, batch: Batch) -> Committed:
         """See JournalStore."""
         requests = _build_requests(batch, self._instance_id)
+        # Before it: a suspension in the same batch leaves the row nobody's.
+        marked = _marked_sagas(batch, self._instance_id)
         ended = _ended_batches(batch)
         points = _crash_points(batch) if faults.is_armed() else []
         for point in points:
             faults.reach(f"{point}.before_commit")
         waits = _begun_waits(batch)
-        results = await self._record(batch, requests + ended + _detached(batch) + waits)
+        results = await self._record(batch, marked + requests + ended + _detached(batch) + waits)
         self._commits += 1
         for point in points:
             faults.reach(f"{point}.after_commit")
         woken = bool(waits) and results[-1].get_value(0, 0) != b"0"
-        return _read_results(batch, results[: len(requests)], woken=woken)
+        return _read_results(batch, results[len(marked) :][: len(requests)], woken=woken)
 
     async def confirm(self, batch: Batch) -> dict[str, float | None]:
         """See JournalStore."""
@@ -211,7 +215,7 @@ def _crash_points(batch: Batch) -> list[str]:
 
 def _build_requests(batch: Batch, instance_id: str) -> list[Request]:
     """The statements and their parameters. Raises BadData for a text that Postgres can't hold."""
-    entries = [start[: len(_ENTRIES)] for start in batch.starts if start.waits]
+    entries = [start[: len(ENTRIES)] for start in batch.starts if start.waits]
     starts = [start[: len(_STARTS)] for start in batch.starts if not start.waits]
     requests: list[Request] = []
     held = [(write.workflow_id, write.epoch) for write in batch.writes if write.end is None]
@@ -231,7 +235,7 @@ def _build_requests(batch: Batch, instance_id: str) -> list[Request]:
             }
             requests.append((_COMMIT_ONE if lone else _COMMIT_MANY, parameters))
         if entries:
-            requests.append((_ENQUEUE, {"nonce": str(batch.nonce), **literals(_ENTRIES, entries)}))
+            requests.append((_ENQUEUE, {"nonce": str(batch.nonce), **literals(ENTRIES, entries)}))
     except ValueError as error:
         raise BadData(str(error)) from error
     return requests
@@ -263,6 +267,23 @@ def _ended_batches(batch: Batch) -> list[Request]:
         requests.append((_SQL["end_members"], {"batches": texts(ids)}))
     # guard: members-end-later = []
     return requests
+
+
+def _marked_sagas(batch: Batch, instance_id: str) -> list[Request]:
+    """What lets a cancel know that there is something to undo, or that it is being undone."""
+    marked: dict[str, tuple[int, str]] = {}
+    for write in batch.writes:
+        kinds_written = {step.kind for step in write.steps}
+        if kinds.STOP in kinds_written:
+            marked[write.workflow_id] = (write.epoch, "undoing")
+        elif kinds.UNDO in kinds_written:
+            marked[write.workflow_id] = (write.epoch, "open")
+    # guard: sagas-unmarked
+    if not marked:
+        return []
+    epochs, sagas = zip(*marked.values(), strict=True)
+    parameters = {"ids": texts(list(marked)), "epochs": numbers(epochs), "sagas": texts(sagas)}
+    return [(_SQL["mark_sagas"], {"instance": instance_id, **parameters})]
 
 
 def _begun_waits(batch: Batch) -> list[Request]:

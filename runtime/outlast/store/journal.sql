@@ -49,6 +49,9 @@ with given as (
       claimable_at = case when e.status = 'PENDING' then
         -- A message that arrived since the workflow last looked wakes it at once: its delivery did not see it wait.
         case when w.mail > (e.awaits::json ->> 'mail')::bigint then now()
+          -- It was cancelled while it left the memory.
+          -- guard: stops-sleep
+          when w.saga = 'stopping' then now()
           else coalesce(to_timestamp(e.claimable), now()) end end,
       awaits = e.awaits::json,
       -- Who waits for the end is told below.
@@ -140,28 +143,7 @@ union all select null, outlast.tell_ends(t.ids) from (select array_agg(workflow_
 -- name: enqueue_batch
 -- Starts that wait to be claimed, as their queues or their delays say.
 with given as (
-  select
-    unnest(%(start_ids)s::text[]) as workflow_id,
-    unnest(%(start_functions)s::text[]) as function,
-    unnest(%(start_inputs)s::text[]) as input,
-    unnest(%(start_requests)s::text[]) as request,
-    unnest(%(start_keys)s::text[]) as idempotency_key,
-    unnest(%(start_fingerprints)s::text[]) as fingerprint,
-    unnest(%(start_subjects)s::text[]) as subject,
-    unnest(%(start_claims)s::text[]) as claims,
-    unnest(%(start_versions)s::text[]) as version,
-    unnest(%(start_parents)s::text[]) as parent,
-    to_timestamp(unnest(%(start_deadlines)s::float8[])) as deadline,
-    unnest(%(start_load_bytes)s::bigint[]) as load_bytes,
-    unnest(%(start_queues)s::text[]) as queue,
-    unnest(%(start_queue_keys)s::text[]) as queue_key,
-    unnest(%(start_priorities)s::int[]) as priority,
-    unnest(%(start_delays)s::float8[]) as delay,
-    unnest(%(start_ticks)s::text[]) as tick,
-    null as attributes,
-    null as owner,
-    %(nonce)s::bigint as nonce,
-    now() as at
+  -- include: start.sql waiting_rows
 ), parents as materialized (
   -- include: start.sql parents
 ), new as (
@@ -190,6 +172,14 @@ select outlast.begin_waits(%(waiters)s::text[], %(targets)s::text[], %(events)s:
 -- In the commit of their starts, and after them.
 update outlast.workflow_status set detached = true
 where workflow_id = any(%(ids)s::text[]) and nonce = %(nonce)s
+
+-- name: mark_sagas
+-- In the commit of what they note, before the step begins that would be undone: from then on a cancel lets it be undone.
+update outlast.workflow_status w
+set saga = m.saga
+from unnest(%(ids)s::text[], %(epochs)s::bigint[], %(sagas)s::text[]) as m (workflow_id, epoch, saga)
+where w.workflow_id = m.workflow_id and w.epoch = m.epoch and w.owner = %(instance)s
+  and (w.saga is null or m.saga = 'undoing')
 
 -- name: replan
 discard plans

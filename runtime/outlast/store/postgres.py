@@ -6,6 +6,7 @@ from outlast.core.ports import Unreachable
 from outlast.store.connections import Database, as_unreachable
 from outlast.store.instances import PostgresInstances, RecoveryLimits
 from outlast.store.journal import PostgresJournal
+from outlast.store.maps import PostgresMaps
 from outlast.store.messages import PostgresMessages
 from outlast.store.migrations import migrate_over, pending_over, unknown_over
 from outlast.store.pgmq import PostgresMessageQueues
@@ -43,6 +44,7 @@ class PostgresStore:
         self.workflows = PostgresWorkflows(self._pool)
         self.messages = PostgresMessages(self._pool)
         self.queues = PostgresQueues(self._pool)
+        self.maps = PostgresMaps(database, self._pool, instance_id)
         self.schedules = PostgresSchedules(self._pool, instance_id, self.workflows)
         self.message_queues = PostgresMessageQueues(self._pool, instance_id)
         self._current = False
@@ -80,6 +82,7 @@ class PostgresStore:
 
     async def close(self) -> None:
         """Close all connections. Idempotent."""
+        await self.maps.close()
         await self._pool.close()
         await self.instances.close()
         await self.journal.close()

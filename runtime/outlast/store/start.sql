@@ -26,6 +26,31 @@ where n.workflow_id is not null
 -- guard: start-conflict-overwrites = on conflict (workflow_id) do update set nonce = excluded.nonce
 on conflict (workflow_id) do nothing
 
+-- name: waiting_rows
+-- Rows that wait to be claimed, as their queues or their delays say.
+select
+  unnest(%(start_ids)s::text[]) as workflow_id,
+  unnest(%(start_functions)s::text[]) as function,
+  unnest(%(start_inputs)s::text[]) as input,
+  unnest(%(start_requests)s::text[]) as request,
+  unnest(%(start_keys)s::text[]) as idempotency_key,
+  unnest(%(start_fingerprints)s::text[]) as fingerprint,
+  unnest(%(start_subjects)s::text[]) as subject,
+  unnest(%(start_claims)s::text[]) as claims,
+  unnest(%(start_versions)s::text[]) as version,
+  unnest(%(start_parents)s::text[]) as parent,
+  to_timestamp(unnest(%(start_deadlines)s::float8[])) as deadline,
+  unnest(%(start_load_bytes)s::bigint[]) as load_bytes,
+  unnest(%(start_queues)s::text[]) as queue,
+  unnest(%(start_queue_keys)s::text[]) as queue_key,
+  unnest(%(start_priorities)s::int[]) as priority,
+  unnest(%(start_delays)s::float8[]) as delay,
+  unnest(%(start_ticks)s::text[]) as tick,
+  null as attributes,
+  null as owner,
+  %(nonce)s::bigint as nonce,
+  now() as at
+
 -- name: parents
 -- The rows that others of `given` are started by, as far as they live. This lock makes a cancel wait, or shows one that
 -- came first: it passes down to what it finds, and nothing may come after it.

@@ -11,6 +11,7 @@ from psycopg.sql import SQL, Composed, Identifier, Placeholder
 from psycopg.types.json import Jsonb
 
 from outlast.core.budget import weigh
+from outlast.core.callbacks import message_key
 from outlast.core.listing import Page
 from outlast.core.ports import NoSuchRow, NotNow, Unacceptable
 from outlast.core.records import (
@@ -67,6 +68,7 @@ class PostgresWorkflows:
                 whole = workflow
                 if step_id is None:
                     workflow.input, workflow.request, workflow.load_bytes = output, error, 0
+                    workflow.stop = name
                 else:
                     workflow.history.append(StepRecord(step_id, name, output, error, *rest))
                     # guard: records-weigh-nothing
@@ -94,9 +96,9 @@ class PostgresWorkflows:
         """See WorkflowStore."""
         return await self._states(ids, ended=True)
 
-    async def cancel(self, workflow_id: str) -> bool:
+    async def cancel(self, workflow_id: str) -> Status | None:
         """See WorkflowStore."""
-        return await self.change(CANCEL, workflow_id, {}) is not None
+        return await self.change(CANCEL, workflow_id, {})
 
     async def ownership(self, ids: Sequence[str]) -> dict[str, Ownership]:
         """Whose these workflows are; unknown ids are left out. Raises Unreachable."""
@@ -186,6 +188,15 @@ class PostgresWorkflows:
         except errors.ObjectNotInPrerequisiteState as error:
             raise NotNow(_reason(error)) from error
         return row if verb.complete is None else verb.complete(row)
+
+    async def callback(self, workflow_id: str, step_id: str) -> dict[str, Any] | None:
+        """A callback: `function`, `live`, `output` of its record (JSON), how often it was `used`.
+
+        None if there is no such workflow. Raises Unreachable.
+        """
+        keys = message_key(step_id, 0)[:-1]
+        rows = await self._rows("callback", {"workflow_id": workflow_id, "step_id": step_id, "keys": keys})
+        return rows[0] if rows else None
 
     async def running(self, workflow_id: str) -> list[dict[str, Any]]:
         """Its steps that another instance has been running for some seconds: `step_id`, `name`, `attempt`,

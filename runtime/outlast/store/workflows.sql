@@ -53,7 +53,7 @@ select
 select
   workflow_id, function, status, input::text, output::text, error::text, response::text, idempotency_key, subject,
   queue, priority, version, parent, attributes::text, owner, epoch, recovery_attempts, claimable_at, deadline,
-  case when claimable_at is not null then outlast.waiting_for(workflow_id, %(whole)s) end as waiting_on,
+  case when claimable_at is not null or saga is not null then outlast.waiting_for(workflow_id, %(whole)s) end as waiting_on,
   created_at, started_at, updated_at, completed_at
 from outlast.workflow_status
 where workflow_id = %(workflow_id)s
@@ -65,7 +65,7 @@ select
   w.workflow_id, w.function, w.version, w.status, w.queue, w.parent, w.attributes::text, w.recovery_attempts,
   w.claimable_at,
   -- guard: others-named-in-lists = outlast.waiting_for(w.workflow_id, true) as waiting_on,
-  case when w.claimable_at is not null then outlast.waiting_for(w.workflow_id, %(subject)s::text is null) end as waiting_on,
+  case when w.claimable_at is not null or w.saga is not null then outlast.waiting_for(w.workflow_id, %(subject)s::text is null) end as waiting_on,
   w.created_at, w.started_at, w.updated_at, w.completed_at, e.code as error_code,
   left(e.message, 300) as error_message
 from outlast.workflow_status w
@@ -148,13 +148,26 @@ where workflow_id = %(workflow_id)s and completion_order > coalesce(%(after_numb
 order by completion_order
 limit %(limit)s::bigint
 
+-- name: callback
+-- A callback as it stands, and how often it was used. What is to be undone receives no more.
+select
+  w.function, w.status in ('ENQUEUED', 'PENDING') and coalesce(w.saga, 'open') = 'open' as live, o.output::text,
+  (
+    select count(*)::int from outlast.messages m
+    where m.workflow_id = w.workflow_id and starts_with(m.idempotency_key, %(keys)s)
+  ) as used
+from outlast.workflow_status w
+left join outlast.operation_outputs o
+  on o.workflow_id = w.workflow_id and o.step_id = %(step_id)s and o.kind = 'callback'
+where w.workflow_id = %(workflow_id)s
+
 -- name: load
 -- All that workflows need to run: for each its own row first, then its records. `lateral` gives this order without a
 -- sort, so that the first workflows can be used before the last ones are read.
 select d.place, r.*
 from unnest(%(ids)s::text[]) with ordinality as d (workflow_id, place)
 cross join lateral (
-  select null as step_id, null as name, w.input::text as output, w.request::text as error, 0 as attempts,
+  select null as step_id, w.stop::text as name, w.input::text as output, w.request::text as error, 0 as attempts,
     null::integer as completion_order, null as kind, null::float8 as at_s,
     null::bigint as arguments
   from outlast.workflow_status w where w.workflow_id = d.workflow_id
@@ -165,20 +178,10 @@ cross join lateral (
 ) as r
 
 -- name: cancel
--- The raised epoch makes every later write of its owner fail.
-update outlast.workflow_status
-set status = 'CANCELLED', claimable_at = null, nonce = %(nonce)s,
-    -- guard: cancel-keeps-owner
-    owner = null,
-    -- guard: cancel-keeps-epoch
-    epoch = epoch + 1,
-    error = json_build_object('code', 'workflow_cancelled', 'message', 'the workflow was cancelled'),
-    completed_at = now(), updated_at = now()
-where workflow_id = %(workflow_id)s
-  -- guard: cancel-of-the-ended
-  and status in ('ENQUEUED', 'PENDING')
--- guard: cancel-told-to-nobody = returning status
-returning status, (outlast.tell_untold()).woken
+-- The raised epoch makes every later write of its owner fail. What sagas have done is undone first.
+-- guard: cancel-told-to-nobody = select status
+select status, (outlast.tell_untold()).woken
+from outlast.cancel_workflows(array[%(workflow_id)s], 'the workflow was cancelled', %(nonce)s::bigint)
 
 -- name: changed
 -- Whether an earlier try of the same call, whose answer was lost, has changed it.

@@ -14,6 +14,7 @@ from typing import Any
 
 from outlast.core.records import NewWorkflow
 from outlast.core.status import LIVE, Status
+from outlast.testing.maps import Maps
 from outlast.testing.rows import (
     Blocked,
     Instance,
@@ -55,6 +56,8 @@ class Database:
         self.limits = limits
         self._open: dict[Transaction, None] = {}  # in their order
         self._waiting: list[Callable[[], None]] = []
+
+        self.maps = Maps(self.workflows, self.records, self.queues, now, self.is_locked)
 
     # --- queues -------------------------------------------------------------------------------------------
 
@@ -126,6 +129,8 @@ class Database:
                 self.workflows[workflow_id].untold = False
                 if self.workflows[workflow_id].status == Status.CANCELLED:
                     self._cancel_children(workflow_id)
+            # guard: memory-maps-end-later
+            self.maps.end(untold)
         over = {wait for wait in self.waits if self._is_over(wait[0])}
         for _, waiter in sorted(over):
             row = self.workflows.get(waiter)
@@ -141,13 +146,19 @@ class Database:
     def _cancel_children(self, parent: str) -> None:
         for row in self.workflows.values():
             if row.new.parent == parent and row.status in LIVE and not row.detached:
-                self.end_cancelled(row)
+                self.cancel(row, "the workflow that started it was cancelled")
 
-    def end_cancelled(self, row: Workflow) -> None:
-        """What a cancel does to a row."""
-        row.status, row.owner, row.claimable_at = Status.CANCELLED, None, None
-        row.error, row.updated_at = '{"code":"workflow_cancelled"}', self.now()
-        row.epoch += 1
+    def cancel(self, row: Workflow, message: str) -> None:
+        """`outlast.cancel_workflows`, of a live one."""
+        error = json.dumps({"code": "workflow_cancelled", "message": message})
+        row.updated_at = self.now()
+        if row.saga is None:
+            row.status, row.owner, row.claimable_at, row.error = Status.CANCELLED, None, None, error
+            row.epoch += 1
+        elif row.saga == "open":
+            row.saga, row.stop = "stopping", error
+            if row.owner is None:
+                row.claimable_at = self.now()
 
     # --- sessions and locks -------------------------------------------------------------------------------
 

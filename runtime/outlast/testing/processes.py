@@ -12,6 +12,7 @@ from contextvars import Context
 from threading import get_ident
 from typing import Any
 
+from outlast.core.callbacks import Seals
 from outlast.core.emissions import Emission
 from outlast.core.observations import Observer
 from outlast.core.places import is_ours, place_of_caller
@@ -37,6 +38,8 @@ _LIBRARY = sysconfig.get_paths()["stdlib"]
 FOREVER_S = 1e9
 """The interval of what an instance does now and then: it is alone, so there is nothing to look for."""
 
+PUBLIC_URL = "http://localhost"
+SEALS = Seals(("the secret key of a test's project",), PUBLIC_URL)
 OPTIONS = EngineOptions(
     lease_ttl_s=3 * FOREVER_S,
     tick_s=FOREVER_S,
@@ -109,7 +112,7 @@ class Process:
         self.loop.set_exception_handler(lambda _, told: hear(told.get("exception")))
         asyncio.events._set_running_loop(self.loop)
         try:
-            self.engine = DrivenEngine(name, store, catalog, observe, options)
+            self.engine = DrivenEngine(name, store, catalog, observe, options, None, SEALS)
         finally:
             asyncio.events._set_running_loop(None)
         # There is nothing to watch or to consume, again and again for days.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from outlast.core.maps import MAP, is_map
 from outlast.core.records import NewWorkflow, StepRecord
 from outlast.core.status import Status
 from outlast.sdk.definitions import WorkflowDefinition
@@ -16,6 +17,8 @@ from outlast.testing.processes import Process
 from outlast.testing.rows import Record, Workflow
 from outlast.testing.seen import CallSeen
 from outlast.testing.worlds import World
+
+ITEMS_FIRST_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -51,10 +54,15 @@ def replay_history(
     world = World(catalog, Doubles(), watch=False, seed=seed)
     world.doubles.only_stubs = True
     world.time.now += later_s
-    for new, created_s, _, _, _ in history.workflows:
-        world.database.workflows[new.workflow_id] = Workflow(
-            new, None, 0, created_s, created_s, claimable_at=world.now_s()
-        )
+    deepest = max((_depth(new.workflow_id) for new, *_ in history.workflows), default=0)
+    for new, created_s, status, output, error in history.workflows:
+        row = Workflow(new._replace(queue=None), None, 0, created_s, created_s)
+        if is_map(new.workflow_id):  # it has no body
+            row.status, row.output, row.error = status, output, error
+        else:
+            # Bodies read the results of maps: their items go first.
+            row.claimable_at = world.now_s() + ITEMS_FIRST_S * (deepest - _depth(new.workflow_id))
+        world.database.workflows[new.workflow_id] = row
     for workflow_id, step in history.records:
         world.database.records[workflow_id, step.step_id] = Record(step, 0, world.now_s())
     try:
@@ -64,6 +72,11 @@ def replay_history(
     finally:
         graves += world.abandon()
     return _difference(world, history)
+
+
+def _depth(workflow_id: str) -> int:
+    """In how many maps it is."""
+    return workflow_id.count(f"/{MAP}")
 
 
 def _difference(world: World, history: History) -> Divergence | None:

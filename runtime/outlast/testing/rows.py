@@ -36,6 +36,9 @@ class Workflow:
     load_bytes: int = 0
     batch: str | None = None
     batch_place: int = 0
+    saga: str | None = None
+    stop: str | None = None
+    map: dict[str, Any] | None = None
     detached: bool = False
     untold: bool = True
 

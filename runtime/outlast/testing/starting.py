@@ -16,6 +16,7 @@ from outlast.sdk.inputs import Inputs
 from outlast.sdk.workflows import Handler, Workflow
 from outlast.testing.catalog import GivenCatalog
 from outlast.testing.doubles import say_given
+from outlast.testing.processes import PUBLIC_URL
 from outlast.testing.worlds import World
 
 FUNCTIONS = "/functions/v1/"
@@ -65,6 +66,7 @@ def workflow_of_call(
 def called(catalog: GivenCatalog, function: Any, path: str) -> tuple[str, str]:
     """The path at which a function is called over HTTP, and by which method usually. Raises UsageError."""
     if isinstance(function, str):
+        function = function.removeprefix(PUBLIC_URL)  # what `callback` gave
         if not function.startswith("/"):
             raise UsageError(
                 f"outlast.call takes a function, or a whole path: /functions/v1/{function}, not {function!r}"

@@ -12,6 +12,7 @@ from outlast.core.ports import (
     Fence,
     InstanceStore,
     JournalStore,
+    MapStore,
     MessageQueueStore,
     MessageStore,
     QueueStore,
@@ -25,6 +26,7 @@ from outlast.testing.database import Database
 from outlast.testing.rows import Blocked, Transaction
 from outlast.testing.statements.instances import InstanceStatements
 from outlast.testing.statements.journal import JournalStatements
+from outlast.testing.statements.maps import MapStatements
 from outlast.testing.statements.messages import MessageStatements
 from outlast.testing.statements.pages import PageStatements
 from outlast.testing.statements.queues import QueueStatements
@@ -106,6 +108,8 @@ class MemoryStore:
         self.workflows: WorkflowStore = Linked(link, workflows, load=partial(_load, link, workflows))
         self.messages: MessageStore = Linked(link, MessageStatements(database))
         self.queues: QueueStore = Linked(link, QueueStatements(database))
+        maps = MapStatements(database, instance_id)
+        self.maps: MapStore = Linked(link, maps, ends=maps.ends, failures=maps.failures)
         self.schedules: ScheduleStore = Linked(link, ScheduleStatements(database, instance_id))
         self.message_queues: MessageQueueStore = NoQueues()
 
@@ -199,7 +203,8 @@ async def _load(
     for workflow in workflows:
         if workflow.workflow_id not in found:
             continue
-        (workflow.input, workflow.request), records = found[workflow.workflow_id]
+        row, records = found[workflow.workflow_id]
+        workflow.input, workflow.request, workflow.stop = row.new.input, row.new.request, row.stop
         workflow.load_bytes = weigh(workflow.input, workflow.request)
         for record in records:
             workflow.history.append(record)

@@ -7,11 +7,13 @@ from functools import partial
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from outlast.core.callbacks import PATH as CALLBACKS
 from outlast.core.resources import EVENTS, RESOURCES, STEPS, WORKFLOWS
 from outlast.core.verbs import SEND
 from outlast.engine.engine import Engine
 from outlast.functions.catalog import Catalog
 from outlast.store.workflows import PostgresWorkflows
+from outlast.web.callbacks.endpoints import CallbackRoutes
 from outlast.web.callers.admission import Admission
 from outlast.web.callers.shares import Shares
 from outlast.web.http.answers import Answer, json_answer
@@ -53,6 +55,7 @@ def management_app(
     listings = Listings(workflows, owned)
     of_events = EventRoutes(engine, workflows, owned, shares, listings)
     of_messages = MessageRoutes(engine, admission, body_bytes_max)
+    of_callbacks = CallbackRoutes(engine, workflows, functions, shares.count_request, body_bytes_max)
     probes = Health(engine, functions, schema_current)
     openapi = OpenApi(functions, version, admission, openapi_to)
 
@@ -76,6 +79,8 @@ def management_app(
             *documents,
             ("GET", "/healthz", probes.alive),
             ("GET", "/readyz", probes.ready),
+            ("GET", f"{CALLBACKS}{{token}}", of_callbacks.show),
+            ("POST", f"{CALLBACKS}{{token}}", of_callbacks.answer),
             *reversed(messages),  # the longest first, because an id may contain slashes
             ("GET", STEPS.path, of_workflows.steps),
             ("GET", EVENTS.path, of_events.events),

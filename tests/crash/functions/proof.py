@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from outlast import WorkflowHandle, context, receive, sleep, start, step, transaction, workflow
+from outlast import WorkflowHandle, context, receive, saga, sleep, start, step, transaction, workflow
 
 _OUTSIDE = Path(os.environ["PROOF_FOLDER"])
 
@@ -217,3 +217,23 @@ async def tick(number: int) -> int:
 async def ticks(steps: int) -> int:
     """So many steps, and the sum of what they returned."""
     return sum([await tick(number) for number in range(steps)])
+
+
+@step
+async def book(what: str) -> str:
+    saw(f"book {what}")
+    return what
+
+
+@step
+async def take_back(booking: Any, what: str) -> None:
+    saw(f"undo {what}")
+
+
+@workflow
+async def trip(key: str) -> None:
+    """What it books it takes back, as it is refused in the end."""
+    async with saga() as s:
+        await s.do(book, "hotel", undo=take_back)
+        await s.do(book, "car", undo=take_back)
+        raise ValueError(key)

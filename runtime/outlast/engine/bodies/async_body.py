@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Generator
+from contextlib import suppress
 from contextvars import copy_context
 from threading import get_ident
-from typing import Any
+from typing import Any, NoReturn
 
 from outlast.core.errors import UsageError
 from outlast.core.kinds import TRANSACTION
 from outlast.core.observations import LoopInterrupted
-from outlast.core.stops import Stopped
+from outlast.core.stops import HandedOver, Stopped
 from outlast.engine.bodies.loop import BodyFuture, BodyLoop, BodyTask, BodyTimer, close_in
 from outlast.engine.bodies.watching import watched
-from outlast.engine.execution.calls import NO_CONTEXT, PendingCall
+from outlast.engine.execution.calls import PendingCall
 from outlast.engine.execution.execution import Execution
 from outlast.sdk.operations import Operation, Timer
+from outlast.sdk.running import OpenSaga, undoes
 
 REFUSALS_MAX = 3
 """A body that was stopped, catches that and calls on and on, waits for ever at the next call."""
@@ -38,11 +40,13 @@ class OperationFuture(BodyFuture):
         self._message = msg
         if self.call is not None and not self._execution.give_up(self.call):
             return True
+        self.call = None
         return super().cancel(msg)
 
     def give_up(self) -> None:
         """See Answer."""
         if not self.done():
+            self.call = None
             super().cancel(self._message)
 
     def set_result(self, value: Any, /) -> None:
@@ -100,10 +104,11 @@ class _Strike:
         self._timer = timer
 
     def set_result(self, value: Any, /) -> None:
+        self._timer.call = None
         self._loop.strike(self._timer)
 
     def set_exception(self, error: BaseException, /) -> None:
-        self._loop.strike(self._timer)
+        self.set_result(None)
 
     def give_up(self) -> None: ...
 
@@ -121,8 +126,15 @@ class AsyncBody:
         self._watch = execution.services.watch_bodies
         self.over = False
         """See Driven."""
+        self._leaves = False
+        """Whether its function has ended, and only what it left in sagas is awaited."""
         self._coro: Coroutine[Any, Any, Any] | None = None
         self._returned: tuple[Any] | None = None
+
+    def leave(self, why: str) -> NoReturn:
+        """See sdk.running.Body."""
+        self._execution.stop(HandedOver(why))
+        raise self._execution.stopped or Stopped()
 
     def begin(self, body: Coroutine[Any, Any, Any]) -> None:
         """Run `body`, in the context of who calls this."""
@@ -133,7 +145,22 @@ class AsyncBody:
         try:
             self._returned = (await body,)
         finally:
+            self._leaves = True
+            if self._execution.sagas:
+                await self._leave_sagas()
             self.over = True
+
+    async def _leave_sagas(self) -> None:
+        """Cancel what it left running in sagas, and wait until that is undone."""
+        execution = self._execution
+        while execution.sagas and self.goes_on:
+            left = [saga.task for saga in execution.sagas if saga.task is not None and not saga.task.done()]
+            for task in left:
+                task.cancel()
+            if not left:
+                return
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait(left)
 
     def result(self) -> Any:
         """What the body returned. Raises what it raised."""
@@ -158,11 +185,12 @@ class AsyncBody:
         kind = TransactionFuture if operation.kind == TRANSACTION else OperationFuture
         answer = kind(loop=self.loop)
         answer._execution = self._execution
-        if self._execution.stopped is not None:
+        context = copy_context()
+        if self._execution.refusal(context) is not None:
             self._refusals += 1
             if self._refusals > REFUSALS_MAX:
                 return answer
-        answer.call = self._execution.make(operation, self.loop.branch.next_id(), answer, copy_context())
+        answer.call = self._execution.make(operation, self.loop.branch.next_id(), answer, context)
         return answer
 
     def block(self, operation: Operation) -> Any:
@@ -177,6 +205,19 @@ class AsyncBody:
     def now_s(self) -> float:
         """See Body."""
         return self._execution.recording.now_s
+
+    @property
+    def goes_on(self) -> bool:
+        """See Body."""
+        return self._execution.stopped is None
+
+    def open_saga(self, saga: OpenSaga) -> None:
+        """See Body."""
+        self._execution.sagas[saga] = None
+
+    def close_saga(self, saga: OpenSaga) -> None:
+        """See Body."""
+        self._execution.sagas.pop(saga, None)
 
     def draw(self) -> str:
         """See Body."""
@@ -199,6 +240,10 @@ class AsyncBody:
 
             return self.loop.run(next_watched, waited_for)
 
+    def interrupt(self, reason: Stopped) -> None:
+        """See Driven."""
+        self.loop.cancel_tasks(undoes)
+
     def unwind(self) -> None:
         """See Driven. Its `finally` blocks run; what waits for anything then is left where it stands."""
         if self.loop.cancel_all():
@@ -212,10 +257,10 @@ class AsyncBody:
 
     def set_timer(self, timer: BodyTimer, step_id: str) -> None:
         """See BodyHost."""
-        if self._execution.stopped is not None:
+        if self._execution.refusal(timer._context) is not None:
             return  # it never strikes
         answer = _Strike(self.loop, timer)
-        timer.call = self._execution.make(Timer(timer.when()), step_id, answer, NO_CONTEXT)
+        timer.call = self._execution.make(Timer(timer.when()), step_id, answer, timer._context)
 
     def drop_timer(self, timer: BodyTimer) -> None:
         """See BodyHost."""
@@ -247,5 +292,5 @@ class AsyncBody:
         """See BodyHost. What a stop leaves behind is nobody's error."""
         if isinstance(context.get("exception"), SystemExit | KeyboardInterrupt):
             self._execution.services.observe(LoopInterrupted(repr(context["exception"])))
-        elif self._execution.stopped is None and not isinstance(context.get("exception"), Stopped):
+        elif not (self._execution.stopped or self._leaves or isinstance(context.get("exception"), Stopped)):
             self._execution.host.call_exception_handler(context)

@@ -274,6 +274,12 @@ class BodyLoop(asyncio.AbstractEventLoop):
         """Its time has come."""
         self.ready.append(timer)
 
+    def cancel_tasks(self, but: Callable[[Context], bool]) -> None:
+        """Cancel every task `but` those in such contexts."""
+        for task in self._tasks:
+            if not task.done() and not but(task.context):
+                task.cancel()
+
     def cancel_all(self) -> bool:
         """Cancel every task, and end the async generators that were left open; whether there was any."""
         self._begun = False

@@ -7,23 +7,29 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import Context, copy_context
-from typing import Any
+from typing import Any, NoReturn
 
 from outlast.core.errors import UsageError
 from outlast.core.paths import Branch
-from outlast.core.stops import Stopped
+from outlast.core.stops import HandedOver, Stopped
 from outlast.engine.bodies.watching import watched
 from outlast.engine.concurrency import in_thread
+from outlast.engine.execution.calls import PendingCall
 from outlast.engine.execution.execution import Execution
 from outlast.sdk.operations import Operation
-from outlast.sdk.running import Line, enter_line
+from outlast.sdk.running import Line, OpenSaga, enter_line, undoes
 
 REFUSAL_MAX_S = 1.0
+REFUSALS_MAX = 8
+"""A body that is to end, catches that and calls on and on, is left where it stands."""
 
 
 class _Answer(Future[Any]):
+    stopped: Stopped | None = None
+
     def give_up(self) -> None:
-        """See Answer. A `def` body gives nothing up."""
+        """See Answer. A `def` body gives nothing up itself: it was stopped."""
+        self.set_exception(self.stopped or Stopped())
 
 
 class SyncBody:
@@ -33,6 +39,8 @@ class SyncBody:
         self._execution = execution
         self._branch = Branch()
         self._waiting: _Answer | None = None
+        self._call: PendingCall | None = None
+        """What it waits for."""
         self._refusals = 0
         self._task: asyncio.Task[Any] | None = None
 
@@ -82,11 +90,19 @@ class SyncBody:
         """See Body."""
         self._execution.tell_unawaited(name, place)
 
+    def leave(self, why: str) -> NoReturn:
+        """See Body."""
+        reason = HandedOver(why)
+        self._execution.host.call_soon_threadsafe(self._execution.stop, reason, context=Context())
+        raise reason
+
     def _make(self, operation: Operation, answer: _Answer, context: Context) -> None:
         try:
-            self._execution.make(operation, self._branch.next_id(), answer, context)
+            self._call = self._execution.make(operation, self._branch.next_id(), answer, context)
         except Stopped as reason:
             answer.set_exception(reason)
+            if self._refusals > REFUSALS_MAX:
+                self._execution.stop(reason)
         else:
             self._waiting = answer
             self._execution.schedule()
@@ -95,6 +111,19 @@ class SyncBody:
     def now_s(self) -> float:
         """See Body."""
         return self._execution.recording.now_s
+
+    @property
+    def goes_on(self) -> bool:
+        """See Body."""
+        return self._execution.stopped is None
+
+    def open_saga(self, saga: OpenSaga) -> None:
+        """See Body."""
+        self._execution.sagas[saga] = None
+
+    def close_saga(self, saga: OpenSaga) -> None:
+        """See Body."""
+        self._execution.sagas.pop(saga, None)
 
     def draw(self) -> str:
         """See Body."""
@@ -113,6 +142,15 @@ class SyncBody:
             if not next_completion():
                 return True
         return None
+
+    def interrupt(self, reason: Stopped) -> None:
+        """See Driven."""
+        answer, call = self._waiting, self._call
+        if answer is None or call is None or answer.done() or undoes(call.context):
+            return
+        answer.stopped = reason
+        if self._execution.give_up(call) and not answer.done():
+            answer.set_exception(reason)
 
     def unwind(self) -> None:
         """See Driven."""

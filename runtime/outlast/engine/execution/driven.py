@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from outlast.core.stops import Stopped
+
 
 class Driven(Protocol):
     """A body as its execution drives it."""
@@ -20,6 +22,10 @@ class Driven(Protocol):
         At rest it asks `next_completion` to hand over another, which tells whether it did; where it isn't
         waited for, it asks at once.
         """
+        ...
+
+    def interrupt(self, reason: Stopped) -> None:
+        """End all of it that doesn't undo. It is called while it is handed something."""
         ...
 
     def unwind(self) -> None:

@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import Future as ThreadFuture
 from contextvars import Context
+from functools import partial
 from typing import Any, NamedTuple
+
+from pydantic_core import from_json, to_json
 
 from outlast.core import kinds
 from outlast.core.clock import monotonic
@@ -20,7 +24,7 @@ from outlast.core.messages import last_received
 from outlast.core.observations import BodyReads, CallUnawaited
 from outlast.core.records import ClaimedWorkflow, RunningStep, StepRecord, Suspension
 from outlast.core.replay import History
-from outlast.core.stops import Broken, Diverged, HandedOver, LeaseLost, Stopped
+from outlast.core.stops import Broken, Diverged, HandedOver, LeaseLost, Stopped, stop_document, stop_of
 from outlast.engine.execution.arguments import compare_arguments
 from outlast.engine.execution.calls import NO_CONTEXT, Answer, Failure, PendingCall, PendingCalls, Success
 from outlast.engine.execution.driven import Driven
@@ -31,7 +35,8 @@ from outlast.engine.execution.waiting import Waiting
 from outlast.engine.waits.messages import Inbox
 from outlast.sdk.context import Context as FunctionContext
 from outlast.sdk.definitions import WorkflowDefinition
-from outlast.sdk.operations import Operation
+from outlast.sdk.operations import Operation, Stop
+from outlast.sdk.running import OpenSaga, undoes
 
 STOP_GRACE_S = 5.0
 """So long may what was stopped take to end. Then it is left where it stands."""
@@ -79,6 +84,12 @@ class Execution:
         self.calls = PendingCalls()
         self.waiting = Waiting()
         """Those of them that wait, and hold nothing."""
+        self.undoing: Stopped | None = None
+        """Why the body only undoes from now on, and then ends."""
+        self.sagas: dict[OpenSaga, None] = {}
+        """Those that the body is in, in their order."""
+        self.left_running: set[ThreadFuture[Any]] = set()
+        """What runs in threads though it was given up: what undoes it waits for its end."""
         self.inboxes: dict[str, Inbox] = {}
         """Of messages, by topic."""
         self.received = last_received(claimed.history)
@@ -122,6 +133,15 @@ class Execution:
         self._scheduled = False
         self._pace = Pace()
         self._paused = False
+        self._asked: Stopped | None = None
+        """Why the body is to undo and end, as soon as all that is recorded was handed over."""
+        self._stop_call: PendingCall | None = None
+        self.has_sagas = any(each.kind == kinds.UNDO for each in claimed.history)
+        """Whether it may have something to undo."""
+        if any(each.step_id == kinds.STOP_ID for each in claimed.history):
+            self._meet_stop()
+        elif claimed.stop is not None:
+            self._asked = stop_of(from_json(claimed.stop))
 
     # --- its life -----------------------------------------------------------------------------------------
 
@@ -178,6 +198,19 @@ class Execution:
             self.host.call_soon(self._unwind, context=NO_CONTEXT)
             self._patience = self.host.call_later(STOP_GRACE_S, self._leave_behind, context=NO_CONTEXT)
 
+    def ask_to_stop(self, reason: Stopped) -> None:
+        """Let the body undo what it can, and end. The first reason counts."""
+        if not self.has_sagas:
+            self.stop(reason)
+        elif self._asked is None and self._stop_call is None:
+            self._asked = reason
+            self.schedule()
+
+    def refusal(self, context: Context) -> Stopped | None:
+        """Why a call of the body that is made in this context is refused; None if it isn't."""
+        # guard: goes-on-after-its-stop
+        return self.stopped or (None if undoes(context) else self.undoing)
+
     def tell_unawaited(self, name: str, place: str) -> None:
         """See `sdk.running.Body`. What a stop threw away is no slip; of a replay it was told once."""
         if self.reason() is None and not self.replaying:
@@ -195,7 +228,11 @@ class Execution:
     def _end_call(self, call: PendingCall) -> None:
         if (task := call.end()) is not None:
             self.unwinding.add(task)
-            task.add_done_callback(self.unwinding.discard)
+            task.add_done_callback(partial(self._call_ended, call))
+
+    def _call_ended(self, call: PendingCall, task: asyncio.Task[Any]) -> None:
+        self.unwinding.discard(task)
+        call.task = None  # its traceback refers back to the call
 
     def _unwind(self) -> None:
         if self._body is None:
@@ -234,8 +271,10 @@ class Execution:
 
     def make(self, operation: Operation, step_id: str, answer: Answer, context: Context) -> PendingCall:
         """The body calls. Raises Stopped."""
-        if self.stopped is not None:
-            raise self.stopped
+        if (refusal := self.refusal(context)) is not None:
+            raise refusal
+        if operation.kind == kinds.UNDO:
+            self.has_sagas = True
         record = None if self._live else self._recorded(operation, step_id)
         call = PendingCall(step_id, operation, answer, context, record, self._handed)
         self.calls[step_id] = call
@@ -327,6 +366,9 @@ class Execution:
             return True
         if at_rest:
             self._pace.rested()
+            if self.undoing is not None and not self._undoes:
+                self.stop(self.undoing)  # the body caught its end, and waits for anything else
+                return False
             if self.draining or self.waiting.calls:
                 self._rest()
             return False
@@ -335,6 +377,32 @@ class Execution:
             self._paused = True
             self.host.call_later(pause_s, self._resume, context=NO_CONTEXT)
         return not pause_s
+
+    @property
+    def _undoes(self) -> bool:
+        """Whether the body still waits for something of an undo, or for what came of a transaction."""
+        return any(undoes(call.context) or call.asked or call.settled for call in self.calls.values())
+
+    def _meet_stop(self) -> None:
+        """It is recorded: it will come in its place."""
+        record = self._history.meet(kinds.STOP_ID, kinds.STOP, Stop.name)
+        call = PendingCall(kinds.STOP_ID, Stop(), _StopAnswer(self), NO_CONTEXT, record, None)
+        self.calls[call.step_id] = self._stop_call = call
+
+    def _record_stop(self, reason: Stopped) -> None:
+        """All that came before has its place: the stop comes after it."""
+        self._asked = None
+        call = PendingCall(kinds.STOP_ID, Stop(), _StopAnswer(self), NO_CONTEXT, None, self._handed)
+        self.calls[call.step_id] = self._stop_call = call
+        document = stop_document(reason)
+        # guard: stop-not-recorded
+        self.recording.complete(call, to_json(document).decode(), value=document, attempts=0)
+
+    def undo(self, document: dict[str, Any]) -> None:
+        """The stop has come: from now on the body only undoes."""
+        self.undoing = stop_of(document)
+        if self._body is not None:
+            self._body.interrupt(self.undoing)
 
     def _resume(self) -> None:
         self._paused = False
@@ -351,7 +419,9 @@ class Execution:
             record = self._history.take()
             self._hand_over(self.calls.get(record.step_id), record, None, None)
             return True
-        if self._held and not self.draining:
+        if self._asked is not None:
+            self._record_stop(self._asked)
+        if self._held and not self.draining and (self._stop_call is None or self.undoing is not None):
             held, self._held, begin = self._held, [], self._operations.begin
             for call in held:
                 if self.calls.get(call.step_id) is call and self.stopped is None:
@@ -395,6 +465,8 @@ class Execution:
 
     def _forget(self, call: PendingCall) -> None:
         self.calls.pop(call.step_id, None)
+        if call.timer is not None:  # one that has struck refers to the call, too
+            call.timer.cancel()
         if call.wake_s is not None:
             self.waiting.drop(call)
 
@@ -434,3 +506,18 @@ class Execution:
                 self.stop(HandedOver("the instance shuts down"))
         else:
             self._operations.leave(self)
+
+
+class _StopAnswer:
+    """Where a stop comes to."""
+
+    __slots__ = ("_execution",)
+
+    def __init__(self, execution: Execution) -> None:
+        self._execution = execution
+
+    def set_result(self, value: Any, /) -> None:
+        self._execution.undo(value)
+
+    def set_exception(self, error: BaseException, /) -> None: ...
+    def give_up(self) -> None: ...

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
+from outlast.core.callbacks import NO_SEALS, Seals
 from outlast.core.clock import Clock
+from outlast.core.maps import NewMap
 from outlast.core.observations import Observer
 from outlast.core.placement import USUAL, Placement
-from outlast.core.ports import QueueStore, TransactionStore
+from outlast.core.ports import MapStore, QueueStore, TransactionStore
+from outlast.core.records import NewWorkflow
 from outlast.engine.journal import Journal
 from outlast.engine.lease import Lease
 from outlast.engine.waits.emissions import Emissions
 from outlast.engine.waits.messages import Delivery
 from outlast.sdk.clients import MakeClients
 from outlast.sdk.definitions import WorkflowDefinition
-from outlast.sdk.operations import Args, Kwargs
+from outlast.sdk.operations import Args, Kwargs, Map
 from outlast.sdk.running import Host
 
 
@@ -36,6 +39,16 @@ class Child(NamedTuple):
     placement: Placement = USUAL
 
 
+class Children(NamedTuple):
+    """Workflows that another one starts together. Their ids are `prefix/PLACE`."""
+
+    prefix: str
+    parent: str
+    ends_by_s: float | None
+    detached: bool = False
+    placement: Placement = USUAL
+
+
 class ExecutionHost(Host, Protocol):
     """What executions reach of the engine for their functions, and for themselves."""
 
@@ -43,6 +56,30 @@ class ExecutionHost(Host, Protocol):
         self, child: Child, workflow: WorkflowDefinition, args: Args, kwargs: Kwargs
     ) -> str:
         """Start a workflow for another; its id."""
+        ...
+
+    async def inputs_of(self, workflow: WorkflowDefinition, items: Sequence[Any]) -> list[str]:
+        """The input of each item, as its workflow's only argument. Raises UsageError, InvalidInput."""
+        ...
+
+    async def start_block(
+        self, children: Children, workflow: WorkflowDefinition, first: int, inputs: Sequence[str]
+    ) -> list[str]:
+        """Start workflows for another, whose places begin at `first`, in one commit; their ids."""
+        ...
+
+    def new_map(self, operation: Map, children: Children) -> NewMap:
+        """A map whose items are `children`. Raises UsageError."""
+        ...
+
+    def new_items(
+        self, children: Children, workflow: WorkflowDefinition, inputs: Sequence[str], keys: Sequence[str]
+    ) -> list[NewWorkflow]:
+        """The rows of a map's items, which wait in its queue."""
+        ...
+
+    async def ended(self, workflow_id: str) -> None:
+        """Wait until a workflow has ended. Raises ShuttingDown."""
         ...
 
 
@@ -56,6 +93,7 @@ class Services:
     lease: Lease
     transactions: TransactionStore
     queues: QueueStore
+    maps: MapStore
     clock: Clock
     observe: Observer
     step_threads: ThreadPoolExecutor
@@ -69,3 +107,5 @@ class Services:
     """What a replay does that calls a recorded step with other arguments: `warn`, `hold` or `off`."""
     watch_bodies: bool = False
     clients: MakeClients | None = None
+    seals: Seals = NO_SEALS
+    """Of the links that workflows give to people."""

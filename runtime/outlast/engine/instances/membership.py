@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic_core import from_json
+
 from outlast.core.background import LAST_ROUND_S, RETRY, Loop
 from outlast.core.budget import Taken
 from outlast.core.callers import Caller
@@ -25,7 +27,7 @@ from outlast.core.observations import (
 from outlast.core.ports import Catalog, InstanceStore, QueueStore, TookTooLong, Unreachable, WorkflowStore
 from outlast.core.records import Beat, ClaimedWorkflow, DeclaredQueue, LostInstance
 from outlast.core.status import Status
-from outlast.core.stops import LeaseLost
+from outlast.core.stops import LeaseLost, stop_of
 from outlast.engine.execution.execution import Execution
 from outlast.engine.executor import Executor
 from outlast.engine.instances.allowance import Allowance
@@ -339,6 +341,10 @@ class Membership:
         if claims.untold:
             self._ends_untold()
         self._queues_full(claims.full_queues)
+        for workflow_id, stop in claims.stops.items():
+            # guard: stops-of-others-unheard
+            if (execution := self._executor.live.get(workflow_id)) is not None:
+                execution.ask_to_stop(stop_of(from_json(stop)))
         if claims.queued:
             self._decide_at = 0.0
         if claims.workflows:

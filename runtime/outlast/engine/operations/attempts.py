@@ -19,12 +19,15 @@ from outlast.engine.execution.calls import NO_CONTEXT, Failure, PendingCall, Suc
 from outlast.engine.execution.execution import Execution
 from outlast.engine.operations.beginning import held_up, may_begin, may_begin_again
 from outlast.sdk.context import enter_attempt
-from outlast.sdk.running import enter_line
+from outlast.sdk.running import enter_line, undoes
 
 TOLD_MAX = 20
 """The note tells of so many attempts and one, the last ones."""
 
 TOLD_CHARS_MAX = 200
+
+THREADS_MAX_S = 600.0
+"""So long an undo waits for a thread that was given up: it may hang for ever."""
 _NOTE = "All attempts failed:"
 
 UNTIL_THE_HOST_CAN = RetryPolicy(
@@ -82,6 +85,8 @@ class Attempts:
             else:
                 if held_up(execution):
                     await may_begin(execution)
+                if execution.left_running and undoes():
+                    await _end_of_threads(execution)
                 call.began, call.running = monotonic(), True
                 faults.reach("step.before_run")
             # guard: steps-within-steps
@@ -172,6 +177,13 @@ class Attempts:
             return self._retry.retries(error, self._call.attempt)
         except Exception:  # noqa: BLE001 - a predicate that raises says no
             return False
+
+
+async def _end_of_threads(execution: Execution) -> None:
+    """Wait for what still runs in threads, for a while: an undo comes after what it undoes."""
+    left = [asyncio.wrap_future(each) for each in tuple(execution.left_running)]
+    await asyncio.wait(left, timeout=THREADS_MAX_S)
+    await may_begin(execution)
 
 
 def in_time(execution: Execution, fn: Callable[..., Any]) -> Callable[..., Any]:

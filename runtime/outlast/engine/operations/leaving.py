@@ -93,7 +93,8 @@ def _topic(call: PendingCall) -> str:
 
 
 def _suspend(execution: Execution) -> None:
-    waiting, deadline_s = execution.waiting, execution.deadline_s
+    # What undoes has no deadline.
+    waiting, deadline_s = execution.waiting, None if execution.undoing else execution.deadline_s
     wake_s = waiting.nearest_s() if deadline_s is None else min(waiting.nearest_s(), deadline_s)
     waits = tuple(dict.fromkeys(each for call in waiting.others.values() for each in call.waits))
     execution.suspension = Suspension(wake_s, _awaits(execution, waits), waits)

@@ -1,4 +1,4 @@
-"""Publishing events: a record like a step's, without anything to run before it."""
+"""Published events, and what sagas note: a record like a step's, without anything to run before it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from outlast.core.clock import monotonic
 from outlast.engine.execution.calls import PendingCall
 from outlast.engine.execution.execution import Execution
 from outlast.engine.operations.beginning import may_begin
-from outlast.sdk.operations import Publish
+from outlast.sdk.operations import Publish, Undo
 
 AHEAD_CHARS_MAX = 1_000_000
 """So much may a body publish before it waits until that is durable."""
@@ -20,7 +20,7 @@ EVENT_CHARS = 10_000
 def begin(execution: Execution, call: PendingCall) -> None:
     """See operations.table. Nobody sees it before it is durable, so it needn't wait for what came before."""
     operation = call.operation
-    assert isinstance(operation, Publish)
+    assert isinstance(operation, Publish | Undo)
     call.began = monotonic()
     execution.published_ahead += EVENT_CHARS + len(operation.body)
     # guard: events-without-end
@@ -32,7 +32,7 @@ def begin(execution: Execution, call: PendingCall) -> None:
 
 
 def _publish(execution: Execution, call: PendingCall) -> None:
-    assert isinstance(call.operation, Publish)
+    assert isinstance(call.operation, Publish | Undo)
     execution.recording.complete(call, call.operation.body, attempts=0)
 
 

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TypeVar
 
 from outlast.core.errors import DatabaseUnavailable, Overloaded, ShuttingDown
+from outlast.core.maps import BLOCK
+from outlast.core.ports import Unreachable
 from outlast.core.retry import RetryPolicy
 from outlast.core.stops import HandedOver
 from outlast.engine.execution.calls import PendingCall, Success
 from outlast.engine.execution.execution import Execution
-from outlast.engine.execution.services import Child
+from outlast.engine.execution.services import Child, Children
 from outlast.engine.operations.attempts import Attempts
+from outlast.engine.operations.beginning import may_begin_again
 from outlast.engine.operations.plain import PLAIN
-from outlast.sdk.operations import Start
+from outlast.sdk.operations import Start, StartAll
+
+T = TypeVar("T")
 
 START_RETRY_MIN_S = 0.05
 START_RETRY_MAX_S = 2.0
@@ -22,6 +30,11 @@ START_RETRY_MAX_S = 2.0
 def begin(execution: Execution, call: PendingCall) -> None:
     """See operations.table."""
     Attempts(execution, call, _start, RetryPolicy()).begin()
+
+
+def begin_all(execution: Execution, call: PendingCall) -> None:
+    """See operations.table."""
+    Attempts(execution, call, _start_all, RetryPolicy()).begin()
 
 
 async def _start(execution: Execution, call: PendingCall) -> Success:
@@ -35,13 +48,42 @@ async def _start(execution: Execution, call: PendingCall) -> Success:
         detached=operation.detached,
         placement=operation.placement,
     )
-    start, wait_s = execution.services.host.start_child, START_RETRY_MIN_S
+    host = execution.services.host
+    child_id = await until_it_can(
+        lambda: host.start_child(child, operation.workflow, operation.args, operation.kwargs)
+    )
+    return Success(*PLAIN.through(child_id))
+
+
+async def _start_all(execution: Execution, call: PendingCall) -> Success:
+    operation = call.operation
+    assert isinstance(operation, StartAll)
+    host, prefix = execution.services.host, f"{execution.workflow_id}/{call.step_id}"
+    children = Children(
+        prefix,
+        execution.workflow_id,
+        None if operation.detached else execution.deadline_s,
+        operation.detached,
+        operation.placement,
+    )
+    inputs = await host.inputs_of(operation.workflow, operation.items)
+    others: dict[str, str] = {}
+    for first in range(0, len(inputs), BLOCK):
+        await may_begin_again(execution, call)
+        block = inputs[first : first + BLOCK]
+        ids = await until_it_can(partial(host.start_block, children, operation.workflow, first, block))
+        others |= {str(n): each for n, each in enumerate(ids, first) if each != f"{prefix}/{n}"}
+    return Success(*PLAIN.through({"of": prefix, "count": len(inputs), "others": others}))
+
+
+async def until_it_can(start: Callable[[], Awaitable[T]]) -> T:
+    """What `start` comes to, however long the host or the database can't. Raises HandedOver."""
+    wait_s = START_RETRY_MIN_S
     while True:
         try:
-            child_id = await start(child, operation.workflow, operation.args, operation.kwargs)
-            return Success(*PLAIN.through(child_id))
+            return await start()
         # guard: full-host-is-the-childs-error
-        except (Overloaded, DatabaseUnavailable):
+        except (Overloaded, DatabaseUnavailable, Unreachable):
             await asyncio.sleep(random.uniform(wait_s / 2, wait_s))
             wait_s = min(START_RETRY_MAX_S, wait_s * 2)
         except ShuttingDown as error:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 from outlast.core.records import StepRecord
@@ -52,9 +54,35 @@ async def _run(execution: Execution, call: PendingCall) -> Success:
 async def _in_thread(
     execution: Execution, call: PendingCall, fn: Callable[..., Any], args: Args, kwargs: Kwargs
 ) -> Any:
-    begun = in_time(execution, fn)
+    over: Future[None] = Future()
+    begun = _marking(over, in_time(execution, fn))
     while True:
         try:
             return await in_thread(execution.services.step_threads, begun, *args, **kwargs)
         except TooLate:
             await may_begin_again(execution, call)
+        except asyncio.CancelledError:
+            # guard: undone-beside-its-thread
+            if over.running():
+                execution.left_running.add(over)
+                over.add_done_callback(execution.left_running.discard)
+            raise
+
+
+def _marking(over: Future[None], fn: Callable[..., Any]) -> Callable[..., Any]:
+    """`fn`, which shows by `over` whether it runs: nothing can end a thread."""
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        if not over.running():
+            over.set_running_or_notify_cancel()
+        try:
+            result = fn(*args, **kwargs)
+        except TooLate:
+            raise  # nothing was begun
+        except BaseException:
+            over.set_result(None)
+            raise
+        over.set_result(None)
+        return result
+
+    return run

@@ -12,6 +12,8 @@ from outlast.engine.execution.execution import Execution, Operations
 from outlast.engine.operations import (
     awaiting,
     cancelling,
+    linking,
+    mapping,
     plain,
     publishing,
     receiving,
@@ -30,6 +32,10 @@ class _Way(NamedTuple):
     value: Callable[[PendingCall, StepRecord], Any]
 
 
+def _never(execution: Execution, call: PendingCall) -> None:
+    raise AssertionError("nobody calls a stop")
+
+
 _WAYS = {
     kinds.STEP: _Way(steps.begin, steps.value),
     kinds.TRANSACTION: _Way(transactions.begin, transactions.value),
@@ -37,11 +43,16 @@ _WAYS = {
     kinds.TIMER: _Way(sleeping.begin, plain.nothing),
     kinds.RECEIVE: _Way(receiving.begin, receiving.value),
     kinds.PUBLISH: _Way(publishing.begin, plain.nothing),
+    kinds.CALLBACK: _Way(linking.begin, linking.value),
+    kinds.UNDO: _Way(publishing.begin, plain.nothing),
     kinds.SEND: _Way(sending.begin, plain.value),
     kinds.START: _Way(starting.begin, plain.value),
+    kinds.START_ALL: _Way(starting.begin_all, plain.value),
+    kinds.MAP: _Way(mapping.begin, plain.value),
     kinds.RESULT: _Way(awaiting.begin, plain.value),
     kinds.WAIT_ANY: _Way(awaiting.begin_any, plain.value),
     kinds.CANCEL: _Way(cancelling.begin, plain.nothing),
+    kinds.STOP: _Way(_never, plain.value),
 }
 
 

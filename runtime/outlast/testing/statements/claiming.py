@@ -81,6 +81,11 @@ class ClaimStatement:
             or any(target not in self._db.workflows for target, _ in self._db.waits),
             queued=queued,
             full_queues=frozenset(full),
+            stops={
+                each: row.stop or ""
+                for each, row in self._db.workflows.items()
+                if row.owner == self._me and row.saga == "stopping"
+            },
         )
 
     def _since(self, workflow_id: str) -> tuple[float, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from outlast.core import kinds
 from outlast.core.names import BATCH
 from outlast.core.ports import BadData, Fence
 from outlast.core.records import Batch, Committed, Ending, FencedWrite, NewWorkflow, StepRecord, Suspension
@@ -73,8 +74,17 @@ class JournalStatements:
         """Whether the fence held and every step was recorded now."""
         if write.end is not None:
             self._end(self._db.workflows[write.workflow_id], write.end, nonce)
+        self._mark_saga(write)
         recorded = [self._record(write.workflow_id, step, nonce) for step in write.steps]
         return all(recorded)
+
+    def _mark_saga(self, write: FencedWrite) -> None:
+        """`mark_sagas`."""
+        row, written = self._db.workflows[write.workflow_id], {step.kind for step in write.steps}
+        if kinds.STOP in written:
+            row.saga = "undoing"
+        elif kinds.UNDO in written and row.saga is None:
+            row.saga = "open"
 
     def _end(self, row: Workflow, end: Any, nonce: int) -> None:
         now = self._db.now()
@@ -87,7 +97,8 @@ class JournalStatements:
             row.claimable_at = now
         else:
             arrived = end.awaits is not None and row.mail > json.loads(end.awaits)["mail"]
-            row.claimable_at, row.recovery_attempts = now if arrived else end.claimable_s, 0
+            wakes = arrived or row.saga == "stopping"
+            row.claimable_at, row.recovery_attempts = now if wakes else end.claimable_s, 0
 
     def _record(self, workflow_id: str, step: StepRecord, nonce: int) -> bool:
         standing = self._db.records.get((workflow_id, step.step_id))

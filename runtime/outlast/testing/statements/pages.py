@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from outlast.core.callbacks import message_key
+from outlast.core.kinds import CALLBACK
 from outlast.core.listing import Page
 from outlast.core.records import Ownership
 from outlast.core.resources import QUEUES, Resource
+from outlast.core.status import LIVE
 from outlast.core.verbs import Verb
 from outlast.testing.listings import completions, listed, shown
 from outlast.testing.statements.queue_verbs import QueueVerbs
@@ -56,6 +59,21 @@ class PageStatements(WorkflowStatements):
     def steps_after(self, workflow_id: str, order: int, limit: int) -> Page:
         """`steps_after`."""
         return completions(self._db, workflow_id, order, limit)
+
+    def callback(self, workflow_id: str, step_id: str) -> dict[str, Any] | None:
+        """`callback`."""
+        row = self._db.workflows.get(workflow_id)
+        if row is None:
+            return None
+        record = self._db.records.get((workflow_id, step_id))
+        keys = message_key(step_id, 0)[:-1]
+        letters = [each for each in self._db.letters if each.workflow_id == workflow_id]
+        return {
+            "function": row.new.function,
+            "live": row.status in LIVE and row.saga in (None, "open"),
+            "output": record.step.output if record is not None and record.step.kind == CALLBACK else None,
+            "used": sum((each.key or "").startswith(keys) for each in letters),
+        }
 
     def running(self, workflow_id: str) -> list[dict[str, Any]]:
         """`running`. What other processes run is known to none here."""

@@ -93,7 +93,7 @@ class QueueStatements:
         match options.get("on_busy"):
             case "replace":
                 for _, row in busy:
-                    end_waiting(row, "workflow_cancelled", now)
+                    self._db.cancel(row, f"replaced by {new.workflow_id} in queue {new.queue}")
                 self._db.tell_ends()
             case "attach" if own := [each for each in busy if each[1].new.subject == new.subject]:
                 self._db.attached[new.workflow_id] = (own[0][0], new)
@@ -148,6 +148,8 @@ class QueueClaimStatement:
         claimed: list[ClaimedWorkflow] = []
         waits: list[float] = []
         self._db.end_members()
+        self._db.maps.stop()
+        self._db.tell_ends()
         for name, queue in sorted(self._db.queues.items(), key=lambda each: each[1].decided_at):
             if queue.paused is not None:
                 continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 
+from outlast.core import kinds
 from outlast.core.status import Status
 from outlast.testing.database import Database
 from outlast.testing.rows import Workflow
@@ -15,6 +16,8 @@ _FOREVER_S = 50 * 365.25 * 86_400
 def waiting_on(database: Database, row: Workflow) -> str | None:
     """Why `row` does not run; None for one that runs or has ended."""
     now, due = database.now(), row.claimable_at
+    if row.saga is not None and row.status is Status.PENDING and (undoing := _undoing(database, row)):
+        return undoing
     if row.owner is not None or due is None:
         return None
     if due > now:
@@ -30,6 +33,25 @@ def waiting_on(database: Database, row: Workflow) -> str | None:
     return f"its turn in {row.new.queue}, since {_text(due)}"
 
 
+def _undoing(database: Database, row: Workflow) -> str | None:
+    """`outlast.undoing_on`."""
+    own = [each.step for key, each in database.records.items() if key[0] == row.new.workflow_id]
+    notes = sorted(
+        (each for each in own if each.kind == kinds.UNDO), key=lambda each: each.completion_order or 0
+    )
+    names = [each.name for each in notes]
+    if "undoing" in names:
+        last = len(names) - 1 - names[::-1].index("undoing")
+        total, number = json.loads(notes[last].output or "{}")["total"], names[last:].count("undone")
+        if number < total:
+            due = row.claimable_at if row.owner is None else None
+            later = due is not None and due > database.now()
+            return f"undoing: {number} of {total}" + (
+                f", tries again at {_text(due or 0.0)}" if later else ""
+            )
+    return "undoing" if row.saga in ("stopping", "undoing") else None
+
+
 def _time(database: Database, row: Workflow, due: float, now: float) -> str:
     if row.awaits is not None:
         awaits = json.loads(row.awaits)
@@ -41,6 +63,8 @@ def _time(database: Database, row: Workflow, due: float, now: float) -> str:
             target = awaits["ends"][0]
             row_of = database.workflows.get(database.attached.get(target, (target, None))[0])
             more = f" and {awaits['of'] - 1} more" if awaits["of"] > 1 else ""
+            if row_of is not None and row_of.map is not None:
+                return database.maps.text(target) + more + (", or a message" if topics else "") + until
             status = "removed" if row_of is None else row_of.status
             return f"workflow {target} ({status}){more}" + (", or a message" if topics else "") + until
         named = f" ({', '.join(topics)})" if any(topics) else ""

@@ -122,7 +122,8 @@ class ScheduleStatements:
         skipped = order.nominal if blocked and (policies.overlap is Overlap.SKIP or before) else None
         if start_at is not None and policies.overlap is Overlap.CANCEL:
             for each in running:
-                self._cancel(self._db.workflows[each])
+                self._db.cancel(self._db.workflows[each], "the next tick of its schedule came")
+            self._db.tell_ends()
         started = refusal = None
         if start_at is not None:
             started, refusal = self._start(name, row, start_at)
@@ -188,14 +189,6 @@ class ScheduleStatements:
         last = sorted(ended, reverse=True)[:number]
         failed = len(last) == number and all(status in _FAILED for _, _, status in last)
         return last[0][1] if failed else None
-
-    def _cancel(self, row: Workflow) -> None:
-        row.status, row.owner, row.claimable_at = Status.CANCELLED, None, None
-        row.epoch += 1
-        row.updated_at = self._db.now()
-        message = "the next tick of its schedule came"
-        row.error = json.dumps({"code": "workflow_cancelled", "message": message})
-        self._db.tell_ends()
 
     def _note(self, name: str, nominal: datetime, outcome: str, count: int) -> None:
         self._db.ticks.append(TickRow(name, nominal, outcome, count))

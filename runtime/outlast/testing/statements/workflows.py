@@ -6,8 +6,9 @@ import json
 from collections.abc import Collection, Iterable
 
 from outlast.core.records import NewWorkflow, StepRecord, WorkflowState, WorkflowStates
-from outlast.core.status import LIVE
+from outlast.core.status import LIVE, Status
 from outlast.testing.database import Database
+from outlast.testing.rows import Workflow
 
 
 class WorkflowStatements:
@@ -16,15 +17,15 @@ class WorkflowStatements:
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    def load(self, ids: Collection[str]) -> dict[str, tuple[tuple[str | None, str | None], list[StepRecord]]]:
-        """`load`: by id, input and request, and the records."""
-        rows = {each: self._db.workflows[each].new for each in ids if each in self._db.workflows}
+    def load(self, ids: Collection[str]) -> dict[str, tuple[Workflow, list[StepRecord]]]:
+        """`load`: by id, the row and the records."""
         return {
             each: (
-                (new.input, new.request),
+                self._db.workflows[each],
                 [record.step for key, record in self._db.records.items() if key[0] == each],
             )
-            for each, new in rows.items()
+            for each in ids
+            if each in self._db.workflows
         }
 
     def find(self, ids: Iterable[str]) -> dict[str, WorkflowState]:
@@ -64,15 +65,15 @@ class WorkflowStatements:
         """`ended`."""
         return _cut({each: found for each, found in self.find(ids).items() if found.status not in LIVE})
 
-    def cancel(self, workflow_id: str) -> bool:
+    def cancel(self, workflow_id: str) -> Status | None:
         """`cancel`. Raises Blocked."""
         row = self._db.workflows.get(workflow_id)
         if row is None or row.status not in LIVE:
-            return False
+            return None
         self._db.wait_for_lock(workflow_id)
-        self._db.end_cancelled(row)
+        self._db.cancel(row, "the workflow was cancelled")
         self._db.tell_ends()
-        return True
+        return row.status
 
 
 def _cut(found: dict[str, WorkflowState]) -> WorkflowStates:

@@ -24,7 +24,7 @@ from outlast.web.http.answers import Answer, json_answer, text_pairs
 _CODES = {
     400: (
         "invalid_json idempotency_key_invalid idempotency_key_missing invalid_parameter nul_character "
-        "invalid_http"
+        "invalid_http invalid_form"
     ),
     401: (
         "UNAUTHORIZED_NO_AUTH_HEADER UNAUTHORIZED_INVALID_JWT_FORMAT UNAUTHORIZED_ASYMMETRIC_JWT "
@@ -33,15 +33,16 @@ _CODES = {
         "webhook_signature_missing webhook_signature_invalid webhook_timestamp_invalid"
     ),
     403: "foreign_origin",
-    404: "NOT_FOUND workflow_not_found",
+    404: "NOT_FOUND workflow_not_found callback_unknown",
     405: "METHOD_NOT_ALLOWED",
     408: "request_timeout",
     409: (
         "workflow_cancelled expired workflow_ended workflow_not_ended idempotency_conflict queue_busy "
-        "wrong_state"
+        "wrong_state callback_used"
     ),
+    410: "callback_expired callback_over",
     413: "payload_too_large",
-    415: "unsupported_encoding",
+    415: "unsupported_encoding unsupported_media_type",
     422: "invalid_input idempotency_key_reused not_recordable invalid_option queue_key_missing",
     429: "rate_limited queue_full",
     431: "header_too_large",

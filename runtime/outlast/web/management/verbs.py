@@ -62,12 +62,14 @@ class VerbRoutes:
                 raise ProblemError(_refusal(verb, found))
             status = found.status
         answer = document({"workflow_id": workflow_id, "status": status})
-        return Answer(200, answer.json, [JSON, *accepted_headers(workflow_id)])
+        # guard: undoing-taken-for-cancelled = 200
+        accepted = 202 if verb.accepted and status in verb.statuses else 200
+        return Answer(accepted, answer.json, [JSON, *accepted_headers(workflow_id)])
 
     async def _changed(self, verb: Verb, workflow_id: str, arguments: Mapping[str, Any]) -> Status | None:
         """The status after it; None if nothing was changed. Raises DatabaseUnavailable."""
         if verb is CANCEL:  # the engine stops a workflow that runs here at once
-            return Status.CANCELLED if await self._engine.cancel(workflow_id) else None
+            return await self._engine.cancel(workflow_id)
         with as_unavailable():
             return await self._workflows.change(verb, workflow_id, arguments)
 

@@ -22,6 +22,7 @@ from outlast.core.status import Status
 from outlast.core.verbs import SEND, VERBS, Argument, Verb
 from outlast.web.http.pages import PAGE_MAX
 from outlast.web.management.workflows import WAIT_S_MAX
+from outlast.web.openapi.callbacks import CALLBACK_PATH, callback_operations
 from outlast.web.openapi.shared import (
     KEYS,
     NOBODY,
@@ -138,6 +139,8 @@ def management_paths() -> dict[str, Item]:
     for verb in VERBS:
         for path in verb.paths:
             add(path, verb.method, _verb(verb, path))
+    for method, operation in callback_operations().items():
+        add(CALLBACK_PATH, method, operation)
     add("/healthz", "get", _open("alive", "Whether this instance lives", {"200": _health("It does.")}))
     add("/readyz", "get", _ready())
     return paths
@@ -231,6 +234,8 @@ def _verb(verb: Verb, path: str) -> Item:
         refusals["422"] = "InvalidArgument"
     headers = _OF_A_WORKFLOW if verb.change is not None else ()
     answers = {"200": answer_item(verb.done, answered, *headers), **references(refusals)}
+    if verb.accepted:
+        answers["202"] = answer_item(verb.accepted, answered, *headers)
     operation = _operation(f"{verb.name}{verb.noun.one.capitalize()}", verb.noun, verb.about, answers)
     return {**operation, **_body(verb.arguments)}
 

@@ -1,0 +1,89 @@
+"""Many children of one workflow: how many start together, how many there may be, and how a map stands."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from outlast.core.status import Status
+
+BLOCK = 1_000
+"""So many start in one commit."""
+
+LIST_MAX = 10_000
+"""So many items a list may have: a body holds it, and makes it anew on each replay."""
+
+ITEMS_MAX = 1_000_000
+"""So many items a map may have."""
+
+CONCURRENCY_MAX = 100_000
+ERRORS_MAX = 100
+"""So many of its items' errors a failed map tells."""
+
+KEY_CHARS_MAX = 100
+MAP = "map."
+"""With what the last part of a map's id begins, and its progress's record, which no call of a body makes."""
+
+
+def map_name(step_id: str) -> str:
+    """What a map is called within its parent: the last part of its id, and the event of its progress."""
+    return MAP + step_id
+
+
+def is_map(workflow_id: str) -> bool:
+    """Whether it is a map's id, not a workflow's that runs."""
+    return workflow_id.rpartition("/")[2].startswith(MAP)
+
+
+class NewMap(NamedTuple):
+    """A map that begins. It fails when more than `tolerate` of its items do."""
+
+    map_id: str
+    parent: str
+    function: str
+    subject: str | None
+    claims: str | None
+    deadline_s: float | None
+    concurrency: int
+    tolerate: int | float
+    """A share of its items, if it is a float."""
+    on_fail: str
+
+    def tolerated(self, total: int) -> int:
+        """How many of `total` items may fail."""
+        return self.tolerate if isinstance(self.tolerate, int) else int(self.tolerate * total)
+
+
+class Query(NamedTuple):
+    """The items of a map: rows of a query, with the parameters of its placeholders."""
+
+    text: str
+    parameters: tuple[Any, ...]
+
+
+class MapState(NamedTuple):
+    """How a map stands: `started` of its `total` items have a row. `stopped`: no more of them begin.
+
+    `total` is None while what a step yields is being kept.
+    """
+
+    status: Status
+    total: int | None
+    started: int
+    stopped: bool
+
+
+class MapCounts(NamedTuple):
+    """How many items of a map there are, and how many ended well, or in another way."""
+
+    total: int
+    ok: int
+    failed: int
+
+
+class ItemEnd(NamedTuple):
+    """How an item of a map ended; its output or error as JSON text."""
+
+    workflow_id: str
+    status: Status
+    output: str | None
+    error: str | None

@@ -1,0 +1,151 @@
+"""Maps: items start in blocks, with the map's position in each commit; the last one's end is the map's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from pydantic_core import from_json
+
+from outlast.core.clock import monotonic
+from outlast.core.errors import MapFailed
+from outlast.core.maps import BLOCK, ERRORS_MAX, ItemEnd, MapState, Query, map_name
+from outlast.core.ports import Fence
+from outlast.core.records import NewWorkflow, Wait
+from outlast.core.retry import RetryPolicy
+from outlast.core.status import Status
+from outlast.core.stops import LeaseLost
+from outlast.engine.execution.calls import PendingCall, Success
+from outlast.engine.execution.execution import Execution
+from outlast.engine.execution.services import Children
+from outlast.engine.operations.attempts import Attempts
+from outlast.engine.operations.beginning import may_begin_again
+from outlast.engine.operations.gathering import gather
+from outlast.engine.operations.plain import PLAIN
+from outlast.engine.operations.starting import until_it_can
+from outlast.sdk.durations import DURATION_MAX_S
+from outlast.sdk.operations import Generated, Map
+
+TELLS_APART_S = 1.0
+T = TypeVar("T")
+
+
+def begin(execution: Execution, call: PendingCall) -> None:
+    """See operations.table."""
+    Attempts(execution, call, _map, RetryPolicy()).begin()
+
+
+async def _map(execution: Execution, call: PendingCall) -> Success:
+    operation = call.operation
+    assert isinstance(operation, Map)
+    map_id = f"{execution.workflow_id}/{map_name(call.step_id)}"
+    children = Children(map_id, execution.workflow_id, execution.deadline_s)
+    maps, host = execution.services.maps, execution.services.host
+    fence = Fence(execution.workflow_id, execution.epoch, call.step_id, 0)
+    nothing = {"of": map_id, "total": 0, "ok": 0, "failed": 0}
+    if not operation.items:
+        return Success(*PLAIN.through(nothing))
+    listed = not isinstance(operation.items, Query | Generated)
+    inputs = await host.inputs_of(operation.workflow, operation.items) if listed else []
+    items = operation.items if isinstance(operation.items, Query) else len(inputs) if listed else None
+    new = host.new_map(operation, children)
+    state = _owned(await until_it_can(lambda: maps.open(fence, new, items)))
+    if state.total is None and state.status is Status.PENDING:
+        await gather(execution, call, fence, new)
+        state = _owned(await until_it_can(lambda: maps.look(map_id)))
+    if state.total == 0 and state.started == 0:
+        return Success(*PLAIN.through(nothing))
+    told = monotonic()
+    while _goes_on(state):
+        await may_begin_again(execution, call)
+        news, keys = await _block(execution, operation, children, state.started, inputs)
+        first = state.started
+        state = _owned(await until_it_can(lambda: maps.start_block(fence, map_id, first, news, keys)))  # noqa: B023
+        execution.services.left_queue()  # who waits in the map's queue may begin
+        if monotonic() - told >= TELLS_APART_S:
+            told = monotonic()
+            await _tell(execution, map_id)
+    while state.status is Status.PENDING:
+        await _end(execution, call, map_id)
+        state = _owned(await until_it_can(lambda: maps.look(map_id)))
+    await _tell(execution, map_id)
+    return await _outcome(execution, operation, map_id, state)
+
+
+async def _end(execution: Execution, call: PendingCall, map_id: str) -> None:
+    """Wait until the map has ended. The workflow may leave the memory for that: its end wakes it."""
+    if not call.waits:
+        call.waits = (Wait(map_id),)
+        execution.waiting.add(call, execution.services.clock.now_s() + DURATION_MAX_S)
+        execution.schedule()
+    with execution.calls.awaiting(call.step_id):
+        await execution.services.host.ended(map_id)
+
+
+def _goes_on(state: MapState) -> bool:
+    return state.status is Status.PENDING and not state.stopped and state.started < (state.total or 0)
+
+
+def _owned(state: MapState | None) -> MapState:
+    if state is None:
+        raise LeaseLost("a map's start was refused: its workflow was cancelled or runs elsewhere")
+    return state
+
+
+async def _block(
+    execution: Execution, operation: Map, children: Children, first: int, inputs: list[str]
+) -> tuple[list[NewWorkflow], Sequence[str] | None]:
+    """The rows of the next block, and their keys where the map has to keep them."""
+    host = execution.services.host
+    if not isinstance(operation.items, Query | Generated):
+        block = inputs[first : first + BLOCK]
+        places = range(first, first + len(block))
+        keys = [str(place) if operation.keys is None else operation.keys[place] for place in places]  # type: ignore[index]
+        return host.new_items(children, operation.workflow, block, keys), None
+    source = await until_it_can(lambda: execution.services.maps.source(children.prefix, first, BLOCK))
+    # What a query gives is not looked at before it runs: an item that doesn't fit fails alone.
+    block = [operation.workflow.inputs.item(text) for text in source]
+    if operation.keys is None:
+        keys = [str(place) for place in range(first, first + len(block))]
+        return host.new_items(children, operation.workflow, block, keys), None
+    assert callable(operation.keys)
+    keys = [operation.keys(from_json(text)) for text in source]
+    return host.new_items(children, operation.workflow, block, keys), keys
+
+
+async def _tell(execution: Execution, map_id: str) -> None:
+    """Publish how far it is. It takes a place of the body's, which nothing else comes at."""
+    place = execution.recording.completions.take_place()
+    execution.recording.completions.drop([place])
+    await until_it_can(lambda: execution.services.maps.tell(map_id, place))
+
+
+async def _outcome(execution: Execution, operation: Map, map_id: str, state: MapState) -> Success:
+    maps = execution.services.maps
+    counts = await until_it_can(lambda: maps.counts(map_id))
+    if state.status is Status.SUCCESS:
+        return Success(
+            *PLAIN.through({"of": map_id, "total": counts.total, "ok": counts.ok, "failed": counts.failed})
+        )
+    failed = await until_it_can(lambda: maps.failed(map_id, "", ERRORS_MAX))
+    errors = [[_key(map_id, each), _told(execution, operation, each)] for each in failed]
+    left = counts.total - counts.ok - counts.failed
+    first = f"; the first one: {errors[0][0]}: {errors[0][1]}" if errors else ""
+    raise MapFailed(
+        f"{operation.name}: {counts.failed} of {counts.total} items failed, {counts.ok} succeeded"
+        + (f", {left} never began" if left else "")
+        + first,
+        counts.total,
+        counts.ok,
+        counts.failed,
+        errors,
+    )
+
+
+def _key(map_id: str, end: ItemEnd) -> str:
+    return end.workflow_id[len(map_id) + 1 :]
+
+
+def _told(execution: Execution, operation: Map, end: ItemEnd) -> str:
+    error = execution.services.host.error_of(end, operation.workflow)
+    return f"{type(error).__name__}: {error}"[:500]

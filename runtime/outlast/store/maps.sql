@@ -1,0 +1,121 @@
+-- Maps: how they begin, their items block by block, and how these ended.
+
+-- name: open
+-- Whether its parent is this instance's. What a query gave is written before, in the same transaction.
+select outlast.open_map(
+  %(map_id)s, %(parent)s, %(instance)s, %(epoch)s::bigint, %(function)s, %(subject)s, %(claims)s,
+  %(deadline_s)s::float8, %(concurrency)s::integer, %(map)s::json) as opened
+
+-- name: look
+select status, (map ->> 'total')::integer as total, (map ->> 'started')::integer as started,
+  (map ->> 'stopped')::boolean as stopped
+from outlast.workflow_status
+where workflow_id = %(map_id)s and map is not null
+
+-- name: keep
+with fenced as (
+  select w.workflow_id from outlast.workflow_status w
+  where w.workflow_id = %(parent)s
+    -- guard: items-kept-without-epoch
+    and w.epoch = %(epoch)s::bigint
+    and w.owner = %(instance)s
+  for share
+), kept as (
+  insert into outlast.map_sources (map_id, place, item)
+  select %(map_id)s, %(first)s::integer + i.n, i.item::json
+  from unnest(%(items)s::text[]) with ordinality as i (item, n)
+  where exists (select from fenced)
+  on conflict (map_id, place) do update set item = excluded.item
+)
+select workflow_id from fenced
+
+-- name: kept
+-- Of an earlier try that was cut short there may be more.
+with fenced as (
+  select w.workflow_id from outlast.workflow_status w
+  where w.workflow_id = %(parent)s and w.epoch = %(epoch)s::bigint and w.owner = %(instance)s
+  for share
+), others as (
+  delete from outlast.map_sources s
+  where s.map_id = %(map_id)s and s.place > %(total)s::integer and exists (select from fenced)
+), whole as (
+  update outlast.workflow_status w
+  set map = w.map::jsonb || jsonb_build_object('total', %(total)s::integer, 'tolerate', %(tolerate)s::integer)
+  where w.workflow_id = %(map_id)s and exists (select from fenced)
+)
+select workflow_id from fenced
+
+-- name: source
+select item::text from outlast.map_sources
+where map_id = %(map_id)s and place > %(after)s and place <= %(after)s + %(limit)s
+order by place
+
+-- name: start_block
+-- Items, and the map's position after them, in one commit. Nothing where the map stands elsewhere: another try of the
+-- same block was committed, or it has been stopped.
+with fenced as (
+  select w.workflow_id from outlast.workflow_status w
+  where w.workflow_id = %(parent)s
+    -- guard: block-without-epoch
+    and w.epoch = %(epoch)s::bigint
+    -- guard: block-without-owner
+    and w.owner = %(instance)s
+  for share
+), stands as (
+  select w.workflow_id, w.map from outlast.workflow_status w
+  where w.workflow_id = %(map_id)s and w.status = 'PENDING' and exists (select from fenced)
+    -- guard: block-in-any-place
+    and (w.map ->> 'started')::integer = %(first)s::integer
+    -- guard: stopped-map-goes-on
+    and not (w.map ->> 'stopped')::boolean
+  for no key update
+), given as (
+  -- include: start.sql waiting_rows
+), new as (
+  select n.* from given n where exists (select from stands)
+), started as (
+  -- include: start.sql insert
+  returning w.workflow_id
+), kept as (
+  update outlast.map_sources s
+  set key = k.key, item = null
+  from unnest(%(keys)s::text[]) with ordinality as k (key, n)
+  where s.map_id = %(map_id)s and s.place = %(first)s::integer + k.n and exists (select from stands)
+), taken as (
+  delete from outlast.map_sources s
+  where %(keys)s::text[] is null and s.map_id = %(map_id)s and exists (select from stands)
+    and s.place > %(first)s::integer and s.place <= %(first)s::integer + %(count)s::integer
+), moved as (
+  update outlast.workflow_status w
+  set map = s.map::jsonb || jsonb_build_object('started', %(first)s::integer + %(count)s::integer), updated_at = now()
+  from stands s
+  where w.workflow_id = s.workflow_id
+  returning w.workflow_id
+)
+select exists (select from fenced) as fenced, exists (select from moved) as moved
+
+-- name: tell
+select outlast.tell_map(%(map_id)s, %(number)s::integer)
+
+-- name: counts
+select total, ok, failed from outlast.map_counts(%(map_id)s)
+
+-- name: failed
+select workflow_id, status, output::text, error::text from outlast.workflow_status
+where parent = %(map_id)s and status in ('ERROR', 'CANCELLED', 'EXHAUSTED')
+  and workflow_id collate "C" > %(after)s
+order by workflow_id collate "C"
+limit %(limit)s::bigint
+
+-- name: ends
+select w.workflow_id, w.status, w.output::text, w.error::text
+from unnest(%(ids)s::text[]) with ordinality as i (id, n)
+join outlast.workflow_status w on w.workflow_id = i.id
+order by i.n
+
+-- name: ends_of_query
+select w.workflow_id, w.status, w.output::text, w.error::text
+from outlast.map_sources s
+join outlast.workflow_status w on w.workflow_id = s.map_id || '/' || s.key
+where s.map_id = %(map_id)s and s.place > %(first)s and s.place <= %(first)s + %(limit)s
+order by s.place

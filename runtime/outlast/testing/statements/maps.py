@@ -1,0 +1,125 @@
+"""`maps.sql` and its functions in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from outlast.core.errors import UsageError
+from outlast.core.maps import ItemEnd, MapCounts, MapState, NewMap, Query
+from outlast.core.ports import Fence
+from outlast.core.records import NewWorkflow
+from outlast.core.status import Status
+from outlast.testing.database import Database
+from outlast.testing.maps import FAILED
+from outlast.testing.rows import Workflow
+
+
+class MapStatements:
+    """See core.ports.MapStore."""
+
+    def __init__(self, database: Database, instance_id: str) -> None:
+        self._db = database
+        self._me = instance_id
+
+    def open(self, fence: Fence, new: NewMap, items: int | Query | None) -> MapState | None:
+        """`open`."""
+        if isinstance(items, Query):
+            raise UsageError("rows(…) needs Postgres: run this test with --outlast-pg")
+        if new.map_id not in self._db.workflows:
+            if not self._holds(fence):
+                return None
+            now = self._db.now()
+            row = Workflow(
+                NewWorkflow(
+                    new.map_id, new.function, None, subject=new.subject, claims=new.claims,
+                    parent=new.parent, deadline_s=new.deadline_s,
+                ),
+                None, 0, now, now, epoch=0,
+            )  # fmt: skip
+            row.map = {
+                "total": items, "started": 0, "tolerate": new.tolerated(items or 0), "on_fail": new.on_fail,
+                "stopped": False, "tell_at": 0.0, "dropped": 0,
+            }  # fmt: skip
+            self._db.workflows[new.map_id] = row
+            self._db.queue(new.map_id).base = {"concurrency": new.concurrency}
+        return self.look(new.map_id)
+
+    def _holds(self, fence: Fence) -> bool:
+        row = self._db.workflows.get(fence.workflow_id)
+        return row is not None and row.epoch == fence.epoch and row.owner == self._me
+
+    def look(self, map_id: str) -> MapState | None:
+        """`look`."""
+        row = self._db.workflows.get(map_id)
+        if row is None or row.map is None:
+            return None
+        return MapState(row.status, row.map["total"], row.map["started"], row.map["stopped"])
+
+    def keep(self, fence: Fence, map_id: str, first: int, items: Sequence[str]) -> bool:
+        """`keep`."""
+        if not self._holds(fence):
+            return False
+        self._db.maps.sources.setdefault(map_id, [])[first : first + len(items)] = items
+        return True
+
+    def kept(self, fence: Fence, map_id: str, total: int, tolerate: int) -> bool:
+        """`kept`."""
+        of_map = self._db.workflows[map_id].map
+        if not self._holds(fence) or of_map is None:
+            return False
+        del self._db.maps.sources.setdefault(map_id, [])[total:]
+        of_map["total"], of_map["tolerate"] = total, tolerate
+        return True
+
+    def source(self, map_id: str, after: int, limit: int) -> list[str]:
+        """`source`."""
+        return self._db.maps.sources[map_id][after : after + limit]
+
+    def start_block(
+        self, fence: Fence, map_id: str, first: int, news: Sequence[NewWorkflow], keys: Sequence[str] | None
+    ) -> MapState | None:
+        """`start_block`."""
+        # guard: memory-block-without-fence
+        if not self._holds(fence):
+            return None
+        row = self._db.workflows[map_id]
+        assert row.map is not None
+        if row.status == Status.PENDING and row.map["started"] == first and not row.map["stopped"]:
+            for new in news:
+                if new.workflow_id not in self._db.workflows:
+                    self._db.insert_waiting(new, fence.nonce)
+            row.map["started"] = first + len(news)
+            known = self._db.maps.keys.setdefault(map_id, [])
+            if keys is not None and len({*known, *keys}) < len(known) + len(keys):
+                raise UsageError("map_(key): two items have one key")
+            known += keys or ()
+        return self.look(map_id)
+
+    def tell(self, map_id: str, number: int) -> None:
+        """`tell`."""
+        self._db.maps.tell(map_id, number)
+
+    def counts(self, map_id: str) -> MapCounts:
+        """`counts`."""
+        return self._db.maps.counts(map_id)
+
+    def failed(self, map_id: str, after: str, limit: int) -> list[ItemEnd]:
+        """`failed`."""
+        found = sorted(
+            workflow_id
+            for workflow_id, row in self._db.workflows.items()
+            if row.new.parent == map_id and row.status in FAILED and workflow_id > after
+        )
+        return [self._end(each) for each in found[:limit]]
+
+    failures = failed
+
+    def ends(self, map_id: str, ids: Sequence[str] | None, first: int, limit: int) -> list[ItemEnd]:
+        """`ends`."""
+        if ids is None:
+            ids = [f"{map_id}/{key}" for key in self._db.maps.keys[map_id][first : first + limit]]
+        return [self._end(each) for each in ids if each in self._db.workflows]
+
+    def _end(self, workflow_id: str) -> ItemEnd:
+        row = self._db.workflows[workflow_id]
+        return ItemEnd(workflow_id, row.status, row.output, row.error)

@@ -1,0 +1,169 @@
+"""`/callbacks/v1/TOKEN`: a GET shows a page and does nothing, a POST sends the message. It takes no key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from pydantic_core import from_json
+
+from outlast.core.callbacks import Link, message_key
+from outlast.core.errors import KeyReused, WorkflowEnded, WorkflowNotFound
+from outlast.core.failures import globals_of
+from outlast.core.named_types import find_type
+from outlast.engine.engine import Engine
+from outlast.functions.catalog import Catalog
+from outlast.store.workflows import PostgresWorkflows
+from outlast.web.callbacks.pages import asks, confirm_page, refusal_page, sent_page
+from outlast.web.callbacks.sent import is_form, read_sent
+from outlast.web.callers.admission import STRANGER, Admitted
+from outlast.web.http.answers import Answer, json_answer
+from outlast.web.http.calls import Call
+from outlast.web.http.heads import refuse_encoded
+from outlast.web.http.problems import Problem, ProblemError, expected_problem
+from outlast.web.management.owned import as_unavailable
+
+TRIES_MAX = 20
+"""Of an answer that others come before, each of which takes a use."""
+
+
+class _Found(NamedTuple):
+    """A callback as it stands."""
+
+    link: Link
+    topic: str
+    uses: int | None
+    used: int
+    live: bool
+    of: Any
+
+    @property
+    def used_up(self) -> bool:
+        """Whether it takes no more answers."""
+        return self.uses is not None and self.used >= self.uses
+
+
+class CallbackRoutes:
+    """The endpoints. `count` counts a request of a caller, and raises ProblemError (429)."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        workflows: PostgresWorkflows,
+        functions: Catalog,
+        count: Callable[[Call, Admitted], None],
+        body_bytes_max: int,
+    ) -> None:
+        self._engine = engine
+        self._workflows = workflows
+        self._functions = functions
+        self._count = count
+        self._body_bytes_max = body_bytes_max
+
+    async def show(self, call: Call, token: str) -> Answer:
+        """The page that asks. Mail programs and browsers that look ahead do nothing by it."""
+        try:
+            found = await self._found(call, token)
+            # guard: used-callback-shown
+            if found.used_up:
+                raise ProblemError(_USED)
+            _check_live(found)
+        except ProblemError as error:
+            return _refused(call, error.problem)
+        if asks(call):
+            return confirm_page(found.of)
+        return json_answer({"topic": found.topic, "expires_s": int(found.link.expires_s)})
+
+    async def answer(self, call: Call, token: str) -> Answer:
+        """Send what it bears to the workflow: 202 once it is durable, for browsers a page."""
+        try:
+            found = await self._found(call, token)
+            if not found.used_up:
+                _check_live(found)
+            refuse_encoded(call)
+            kind = call.header(b"content-type") or ""
+            read = call.body if is_form(kind) else call.json_body
+            sent = await read(self._body_bytes_max)
+            try:
+                body = read_sent(kind, sent, found.of)
+            except Exception as error:
+                # guard: used-callback-looks-at-what-is-sent
+                if found.used_up:
+                    raise ProblemError(_USED) from error
+                raise
+            await self._send(found, body)
+        except Exception as error:
+            problem = expected_problem(error)
+            if problem is None:
+                raise
+            return _refused(call, problem)
+        return sent_page() if asks(call) else json_answer({"sent": True}, 202)
+
+    async def _found(self, call: Call, token: str) -> _Found:
+        """Raises ProblemError: of what is none of ours nothing is looked up."""
+        self._count(call, STRANGER)
+        link = self._engine.seals.open(token)
+        if link is None:
+            raise ProblemError(_UNKNOWN)
+        # guard: expired-callback-taken
+        if self._engine.clock.now_s() >= link.expires_s:
+            raise ProblemError(_EXPIRED)
+        with as_unavailable():
+            row = await self._workflows.callback(link.workflow_id, link.step_id)
+        if row is None or row["output"] is None:
+            raise ProblemError(_OVER)
+        told = from_json(row["output"])
+        return _Found(
+            link,
+            told["topic"],
+            told["uses"],
+            row["used"],
+            row["live"],
+            self._type(row["function"], told["of"]),
+        )
+
+    def _type(self, function: str, name: str | None) -> Any:
+        if name is None:
+            return Any
+        definition = self._functions.workflow(function)
+        if definition is None:
+            raise ProblemError(Problem("BOOT_ERROR", "the function can't be loaded now; try again later"))
+        try:
+            return find_type(name, globals_of(definition.fn))
+        except LookupError:
+            raise ProblemError(_OVER) from None
+
+    async def _send(self, found: _Found, body: str) -> None:
+        """Under the key of its use, so that one use is one message, whoever sends at the same time."""
+        link, used = found.link, found.used
+        for _ in range(TRIES_MAX):
+            # guard: callback-used-again = None
+            use = None if found.uses is None else min(used + 1, found.uses)
+            key = None if use is None else message_key(link.step_id, use)
+            try:
+                await self._engine.host.send(link.workflow_id, body, found.topic, key)
+            except KeyReused:
+                if use == found.uses:
+                    raise ProblemError(_USED) from None
+                used += 1
+            except (WorkflowEnded, WorkflowNotFound):
+                raise ProblemError(_USED if found.used_up else _OVER) from None
+            else:
+                return
+        raise ProblemError(Problem("overloaded", "many answer at once; try again"))
+
+
+_UNKNOWN = Problem("callback_unknown", "this link is not one of ours, or not whole: open it as it was sent")
+_EXPIRED = Problem("callback_expired", "this link has expired; ask for another one")
+_USED = Problem("callback_used", "this link was used already")
+_OVER = Problem("callback_over", "what this link was for is over")
+
+
+def _check_live(found: _Found) -> None:
+    # guard: callback-of-the-ended
+    if not found.live:
+        raise ProblemError(_OVER)
+
+
+def _refused(call: Call, problem: Problem) -> Answer:
+    return refusal_page(problem) if asks(call) else problem.answer()

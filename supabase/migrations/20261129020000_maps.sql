@@ -1,0 +1,352 @@
+-- Maps: a workflow's many items, each a child of its own, and who looks when they are over. Every statement may run twice.
+
+alter table outlast.workflow_status add column if not exists map json;
+comment on column outlast.workflow_status.map is
+  'Of a map, which is the parent of its items and runs nothing itself: how many there are, how many have been started, what it tolerates.';
+
+-- What a map reads that is no list: its items as they were when it began, until each has been started.
+create table if not exists outlast.map_sources (
+  map_id text not null references outlast.workflow_status on delete cascade deferrable initially deferred,
+  place integer not null,
+  key text collate "C",
+  item json,
+  primary key (map_id, place)
+);
+comment on table outlast.map_sources is 'Items of maps over queries and generators: all of them before the first one starts.';
+create unique index if not exists map_sources_key on outlast.map_sources (map_id, key) where key is not null;
+alter table outlast.map_sources enable row level security;
+
+-- Of children that ended well it costs nothing.
+create index if not exists workflow_status_failed_children on outlast.workflow_status (parent, workflow_id collate "C")
+  where parent is not null and status in ('ERROR', 'CANCELLED', 'EXHAUSTED');
+
+create or replace function outlast.map_counts(
+  map_id text, out total integer, out started integer, out ok integer, out failed integer
+)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- Counted from rows, by indexes that hold none of those that ended well.
+  select (w.map ->> 'total')::integer, (w.map ->> 'started')::integer,
+    (w.map ->> 'started')::integer - f.n - (
+      select count(*) from outlast.workflow_status x
+      where x.queue = map_id and x.owner is null and x.claimable_at is not null and x.status = 'ENQUEUED'
+    )::integer - (
+      select count(*) from outlast.workflow_status x where x.queue = map_id and x.status = 'PENDING'
+    )::integer - coalesce((w.map ->> 'dropped')::integer, 0),
+    f.n
+  from outlast.workflow_status w
+  cross join lateral (
+    select count(*)::integer as n from outlast.workflow_status x
+    where x.parent = map_id and x.status in ('ERROR', 'CANCELLED', 'EXHAUSTED')
+  ) as f
+  where w.workflow_id = map_id and w.map is not null
+$$;
+
+create or replace function outlast.map_text(map_id text)
+returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select 'map ' || w.function || ' ' || c.ok + c.failed || '/' || c.total
+    || case when c.failed > 0 then ', ' || c.failed || ' failed' else '' end
+  from outlast.workflow_status w cross join outlast.map_counts(map_id) c
+  where w.workflow_id = map_text.map_id and w.map is not null
+$$;
+
+-- As before, and of a map it tells how far that is.
+create or replace function outlast.ends_text(w outlast.workflow_status, whole boolean)
+returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- What a workflow that has left the memory for the end of others waits for.
+  select case when not whole then 'another workflow' else
+    coalesce(outlast.map_text(w.awaits #>> '{ends,0}'), 'workflow ' || (w.awaits #>> '{ends,0}') || ' (' || coalesce((
+      select t.status from outlast.workflow_status t
+      where t.workflow_id = coalesce(
+        (select a.target from outlast.attached a where a.workflow_id = w.awaits #>> '{ends,0}'), w.awaits #>> '{ends,0}')
+    ), 'removed') || ')') || case when (w.awaits ->> 'of')::bigint > 1
+      then ' and ' || (w.awaits ->> 'of')::bigint - 1 || ' more' else '' end end
+    || case when json_array_length(w.awaits -> 'topics') > 0 then ', or a message' else '' end
+    || case when w.claimable_at < clock_timestamp() + interval '50 years'
+      then ', until ' || outlast.at_text(w.claimable_at) else '' end
+  where w.awaits -> 'ends' is not null and w.claimable_at > clock_timestamp()
+$$;
+
+create or replace function outlast.tell_map(map_id text, number integer)
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+-- Publishes how far a map is: one event of its parent, written anew each time. `number` is a place in the parent's order
+-- that its owner gives; without one it is told only while nobody owns the parent.
+declare
+  m outlast.workflow_status;
+  c record;
+begin
+  select * into m from outlast.workflow_status w where w.workflow_id = map_id;
+  if number is null then
+    perform from outlast.workflow_status w
+    -- guard: progress-beside-the-owner = where w.workflow_id = m.parent and w.status = 'PENDING'
+    where w.workflow_id = m.parent and w.status = 'PENDING' and w.owner is null
+    for no key update skip locked;
+    if not found then return; end if;
+    select coalesce(max(o.completion_order), 0) + 1 into number
+    from outlast.operation_outputs o where o.workflow_id = m.parent;
+  end if;
+  select * into c from outlast.map_counts(map_id);
+  insert into outlast.operation_outputs as o (
+    workflow_id, step_id, name, kind, output, attempts, completion_order, started_at, completed_at
+  )
+  values (
+    m.parent, substr(map_id, length(m.parent) + 2), 'publish ' || substr(map_id, length(m.parent) + 2), 'publish',
+    json_build_object('total', c.total, 'started', c.started, 'ok', c.ok, 'failed', c.failed),
+    0, number, clock_timestamp(), clock_timestamp()
+  )
+  on conflict (workflow_id, step_id) do update
+    set output = excluded.output, completion_order = excluded.completion_order,
+        started_at = excluded.started_at, completed_at = excluded.completed_at;
+end
+$$;
+
+create or replace function outlast.look_at_map(id text)
+returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+-- After items of a map have ended, in the same commit: whether it is over now. The map's row is locked meanwhile, and
+-- each statement sees what was committed before it began: of two last items on two instances the later one sees the other.
+declare
+  w outlast.workflow_status;
+  m jsonb;
+  c record;
+  remains boolean;
+  began timestamptz;
+begin
+  -- guard: last-items-miss-each-other = select * into w from outlast.workflow_status x where x.workflow_id = id and x.map is not null;
+  select * into w from outlast.workflow_status x where x.workflow_id = id and x.map is not null for no key update;
+  if not found then return false; end if;
+  remains := exists (
+    select from outlast.workflow_status x where x.queue = id and x.owner is null and x.claimable_at is not null
+  ) or exists (
+    select from outlast.workflow_status x where x.queue = id and x.status = 'PENDING'
+  );
+  m := w.map::jsonb;
+  if w.status = 'PENDING' and not (m ->> 'stopped')::boolean and (
+    select count(*) from (
+      select from outlast.workflow_status x
+      where x.parent = id and x.status in ('ERROR', 'CANCELLED', 'EXHAUSTED') limit (m ->> 'tolerate')::integer + 1
+    ) as failed
+  -- guard: failures-tolerated-without-end = ) < 0 then
+  ) > (m ->> 'tolerate')::integer then
+    m := m || '{"stopped": true}';
+    update outlast.workflow_status x set map = m, updated_at = now() where x.workflow_id = id;
+    -- Nothing more begins; what has begun goes on: a rate that nothing passes.
+    update outlast.queues q
+    set base = q.base::jsonb || '{"rate": {"n": 1, "per": 315360000}}', override = null where q.name = id;
+    insert into outlast.queue_starts (queue, key, at)
+    select id, '', greatest(clock_timestamp(), q.decided_at) from outlast.queues q where q.name = id;
+  end if;
+  if w.status = 'PENDING' and not remains and ((m ->> 'stopped')::boolean or m -> 'started' = m -> 'total') then
+    select * into c from outlast.map_counts(id);
+    update outlast.workflow_status x
+    set status = case when c.failed > (m ->> 'tolerate')::integer then 'ERROR' else 'SUCCESS' end,
+        output = case when c.failed <= (m ->> 'tolerate')::integer then
+          json_build_object('total', c.total, 'ok', c.ok, 'failed', c.failed) end,
+        error = case when c.failed > (m ->> 'tolerate')::integer then json_build_object(
+          'code', 'map_failed',
+          'message', 'map ' || w.function || ': ' || c.failed || ' of ' || c.total || ' items failed, '
+            || (m ->> 'tolerate') || ' were tolerated, ' || c.ok || ' succeeded and '
+            || c.total - c.ok - c.failed || ' did not run',
+          'total', c.total, 'ok', c.ok, 'failed', c.failed) end,
+        epoch = x.epoch + 1, completed_at = now(), updated_at = now()
+    where x.workflow_id = id;
+    perform outlast.tell_map(id, null);
+  elsif w.status = 'PENDING' and (m ->> 'tell_at')::float8 <= extract(epoch from clock_timestamp()) then
+    began := clock_timestamp();
+    perform outlast.tell_map(id, null);
+    -- Once a second; where counting is long, more seldom.
+    m := m || jsonb_build_object('tell_at', extract(epoch from clock_timestamp() + interval '1 s' + 50 * (clock_timestamp() - began)));
+    update outlast.workflow_status x set map = m where x.workflow_id = id;
+  end if;
+  if not remains and (w.status <> 'PENDING' or (m ->> 'stopped')::boolean or m -> 'started' = m -> 'total') then
+    delete from outlast.queues q where q.name = id;
+    delete from outlast.queue_starts s where s.queue = id;
+    return w.status = 'PENDING';
+  end if;
+  return false;
+end
+$$;
+
+create or replace function outlast.end_maps(ended text[])
+returns text[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+-- The maps that are over with these workflows, which have just ended. In the order of their names, so that two who lock
+-- several wait for each other in turn.
+declare
+  id text;
+  over text[] := '{}';
+begin
+  for id in
+    select distinct w.parent from outlast.workflow_status w
+    -- An item is in its map's own queue.
+    where w.workflow_id in (select e.id from unnest(ended) as e (id) where position('/map.' in e.id) > 0)
+      and w.queue = w.parent
+    order by w.parent
+  loop
+    if outlast.look_at_map(id) then
+      over := over || id;
+    end if;
+  end loop;
+  return over;
+end
+$$;
+
+-- As before, and what ends with them ends its map.
+create or replace function outlast.tell_ends(ended text[])
+returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+-- These have just ended, in this transaction: wakes who waits for them; how many. A volatile function sees, with each
+-- of its statements, what was committed by then. At READ COMMITTED, that is; see tell_untold.
+begin
+  -- guard: maps-end-later = ended := ended;
+  ended := ended || outlast.end_maps(ended);
+  update outlast.waits w set due = true where w.target = any(ended) and w.event = '';
+  if not exists (select from outlast.waits w where w.due or w.target is null) then
+    return 0;
+  end if;
+  return outlast.wake_due();
+end
+$$;
+
+create or replace function outlast.stop_maps(most integer default 10000)
+returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+-- Of maps that have failed: removes items that have not begun, and cancels running ones where the map says so. Whether
+-- more is to be done.
+declare
+  id text;
+  on_fail text;
+  dropped integer;
+  cancelled text[];
+  more boolean := false;
+begin
+  for id, on_fail in
+    select w.workflow_id, w.map ->> 'on_fail' from outlast.queues q
+    join outlast.workflow_status w on w.workflow_id = q.name
+    where position('/map.' in q.name) > 0 and w.map is not null and (
+      (w.map ->> 'stopped')::boolean
+      -- Whose workflow ended without waiting for it.
+      or not exists (select from outlast.workflow_status p where p.workflow_id = w.parent and p.status = 'PENDING')
+    )
+    order by w.workflow_id
+    for no key update of w skip locked
+  loop
+    update outlast.workflow_status x set map = x.map::jsonb || '{"stopped": true}'
+    where x.workflow_id = id and not (x.map ->> 'stopped')::boolean;
+    with waiting as (
+      select x.workflow_id from outlast.workflow_status x
+      where x.queue = id and x.owner is null and x.claimable_at is not null and x.status = 'ENQUEUED'
+      limit most for update skip locked
+    ), gone as (
+      delete from outlast.workflow_status x using waiting g where x.workflow_id = g.workflow_id returning 1
+    )
+    select count(*) into dropped from gone;
+    if dropped > 0 then
+      update outlast.workflow_status x
+      set map = x.map::jsonb || jsonb_build_object('dropped', coalesce((x.map ->> 'dropped')::integer, 0) + dropped)
+      where x.workflow_id = id;
+    end if;
+    cancelled := '{}';
+    if on_fail = 'cancel' then
+      with running as (
+        select x.workflow_id from outlast.workflow_status x
+        where x.queue = id and x.status = 'PENDING' limit most for no key update skip locked
+      ), ended as (
+        update outlast.workflow_status x
+        set status = 'CANCELLED', owner = null, epoch = x.epoch + 1, claimable_at = null, completed_at = now(),
+            updated_at = now(), nonce = floor(random() * 9007199254740992)::bigint,
+            error = json_build_object('code', 'workflow_cancelled', 'message', 'its map failed and cancels what runs')
+        from running r where x.workflow_id = r.workflow_id
+        returning x.workflow_id
+      )
+      select coalesce(array_agg(e.workflow_id), '{}') into cancelled from ended e;
+    end if;
+    more := more or dropped = most or cardinality(cancelled) = most;
+    if outlast.look_at_map(id) then
+      perform outlast.tell_ends(array[id]);
+    end if;
+  end loop;
+  return more;
+end
+$$;
+
+create or replace function outlast.open_map(
+  map_id text, parent text, me text, parent_epoch bigint, function text, subject text, claims text, deadline_s float8,
+  concurrency integer, map json
+)
+returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+-- Makes a map and its queue, once; false if its parent is no longer this instance's.
+begin
+  perform from outlast.workflow_status w
+  -- guard: map-without-fence = where w.workflow_id = open_map.parent;
+  where w.workflow_id = open_map.parent and w.epoch = parent_epoch and w.owner = me for share;
+  if not found then return false; end if;
+  insert into outlast.workflow_status as w (
+    workflow_id, function, status, parent, subject, claims, deadline, map, epoch, load_bytes, nonce, started_at
+  )
+  values (
+    open_map.map_id, open_map.function, 'PENDING', open_map.parent, open_map.subject, open_map.claims::json,
+    to_timestamp(deadline_s), open_map.map, 0, 0, floor(random() * 9007199254740992)::bigint, now()
+  )
+  on conflict (workflow_id) do nothing;
+  if found then
+    insert into outlast.queues (name, base, declared_at)
+    values (open_map.map_id, json_build_object('concurrency', concurrency), now())
+    on conflict (name) do nothing;
+  end if;
+  return true;
+end
+$$;
+
+do $$
+declare
+  role_name text;
+  made text;
+  applied boolean := exists (select from outlast.schema_migrations where version = '20261129020000');
+begin
+  foreach made in array array[
+    'map_counts(text)', 'map_text(text)', 'tell_map(text, integer)', 'look_at_map(text)', 'end_maps(text[])',
+    'stop_maps(integer)', 'tell_ends(text[])',
+    'open_map(text, text, text, bigint, text, text, text, float8, integer, json)', 'ends_text(outlast.workflow_status, boolean)'
+  ] loop
+    execute format('revoke all on function outlast.%s from public', made);
+    foreach role_name in array array['anon', 'authenticated', 'service_role'] loop
+      -- Once only: what the project grants later is its own affair.
+      if not applied and exists (select from pg_roles where rolname = role_name) then
+        execute format('revoke all on function outlast.%s from %I', made, role_name);
+      end if;
+    end loop;
+  end loop;
+  foreach role_name in array array['anon', 'authenticated'] loop
+    if not applied and exists (select from pg_roles where rolname = role_name) then
+      execute format('revoke all on outlast.map_sources from %I', role_name);
+    end if;
+  end loop;
+end
+$$;
+
+insert into outlast.schema_migrations (version) values ('20261129020000') on conflict do nothing;

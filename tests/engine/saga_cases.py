@@ -1,0 +1,604 @@
+"""Sagas: what was done is undone, the last first, whatever ends the workflow and whatever dies meanwhile.
+
+They run in memory (test_sagas.py) and on Postgres (test_sagas_on_postgres.py): each decides for itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from typing import Any
+
+import pytest
+
+from outlast import (
+    UNKNOWN,
+    CompensationFailed,
+    UsageError,
+    WorkflowCancelled,
+    WorkflowTimeout,
+    receive,
+    saga,
+    sleep,
+    start,
+    step,
+    transaction,
+    workflow,
+)
+from outlast.core.status import Status
+from outlast.core.stops import Stopped
+from outlast.sdk import sagas
+from tests.engine.harness import Bench, engine_on, pass_time
+
+
+class Desk:
+    """What was done and undone, in order; and where a test holds steps."""
+
+    def __init__(self) -> None:
+        self.trail: list[Any] = []
+        self.reached = asyncio.Event()
+        self.open = asyncio.Event()
+        self.fails: dict[str, int] = {}
+        """How often an undo still fails."""
+        self.thread_open = threading.Event()
+
+    @property
+    def undone(self) -> list[Any]:
+        return [each[1:] for each in self.trail if each[0] == "undo"]
+
+
+desk: Desk
+
+
+@pytest.fixture(autouse=True)
+def fresh_desk() -> None:
+    global desk
+    desk = Desk()
+
+
+@step
+async def book(name: str) -> str:
+    desk.trail.append(("do", name))
+    if name.startswith("bad"):
+        raise ValueError(name)
+    if name.startswith("held"):
+        desk.reached.set()
+        await desk.open.wait()
+    return f"{name}!"
+
+
+@step
+async def cancel(booking: Any) -> None:
+    key = str(booking)
+    if desk.fails.get(key, 0) > 0:
+        desk.fails[key] -= 1
+        raise ConnectionError(key)
+    desk.trail.append(("undo", booking))
+
+
+@step
+async def cancel_named(booking: Any, name: str) -> None:
+    desk.trail.append(("undo", booking, name))
+
+
+@step
+async def held_cancel(booking: Any) -> None:
+    desk.trail.append(("undo", booking))
+    desk.reached.set()
+    await desk.open.wait()
+
+
+@workflow
+async def trip(last: str) -> list[str]:
+    async with saga() as s:
+        hotel = await s.do(book, "hotel", undo=cancel)
+        car = await s.do(book, "car", undo=cancel_named)
+        return [hotel, car, await s.do(book, last, undo=cancel_named)]
+
+
+async def test_what_is_left_normally_is_kept(database: str) -> None:
+    async with engine_on(database, trip) as bench:
+        assert await bench.run(trip, "flight") == ["hotel!", "car!", "flight!"]
+    assert desk.undone == []
+
+
+async def test_an_exception_undoes_the_last_first_and_is_raised_on(database: str) -> None:
+    async with engine_on(database, trip) as bench:
+        workflow_id = await bench.start(trip, "bad flight")
+        failure = await bench.failure(workflow_id)
+        assert failure["failure"]["type"] == "ValueError"
+        names = [each["name"] for each in await bench.steps(workflow_id)]
+    assert desk.undone == [(UNKNOWN, "bad flight"), ("car!", "car"), ("hotel!",)]
+    assert names.index("undo book") < names.index("book"), "the undo is recorded first"
+
+
+@workflow
+async def sleeper() -> None:
+    async with saga() as s:
+        await s.do(book, "hotel", undo=cancel)
+        await s.do(book, "car", undo=cancel)
+        await receive("never")
+
+
+async def test_a_cancel_of_a_workflow_that_sleeps_undoes_and_ends_as_cancelled(database: str) -> None:
+    async with engine_on(database, sleeper) as bench:
+        workflow_id = await bench.start(sleeper)
+        await bench.suspended(workflow_id)
+        assert await bench.engine.cancel(workflow_id) is Status.PENDING
+        assert await bench.engine.cancel(workflow_id) in (Status.PENDING, Status.CANCELLED, None)
+        with pytest.raises(WorkflowCancelled):
+            await bench.result(workflow_id)
+        assert desk.undone == [("car!",), ("hotel!",)]
+        row = await bench.row(workflow_id)
+        assert row["status"] == "CANCELLED"
+        assert row["error"]["code"] == "workflow_cancelled"
+
+
+async def test_a_cancel_while_a_step_runs_ends_that_and_undoes_it_as_unknown(database: str) -> None:
+    async with engine_on(database, trip) as bench:
+        workflow_id = await bench.start(trip, "held flight")
+        await bench.until(desk.reached.is_set)
+        assert await bench.engine.cancel(workflow_id) is Status.PENDING
+        with pytest.raises(WorkflowCancelled):
+            await bench.result(workflow_id)
+    assert desk.undone == [(UNKNOWN, "held flight"), ("car!", "car"), ("hotel!",)]
+
+
+async def test_a_cancel_by_another_instance_is_heard_by_who_runs_it(database: str) -> None:
+    async with engine_on(database, trip) as bench, engine_on(database) as other:
+        workflow_id = await bench.start(trip, "held flight")
+        await bench.until(desk.reached.is_set)
+        assert await other.engine.cancel(workflow_id) is Status.PENDING
+        with pytest.raises(WorkflowCancelled):
+            await bench.result(workflow_id)
+        assert (await bench.row(workflow_id))["epoch"] == 1, "nobody else took it"
+    assert desk.undone == [(UNKNOWN, "held flight"), ("car!", "car"), ("hotel!",)]
+
+
+@workflow(timeout=1.0)
+async def late() -> None:
+    async with saga() as s:
+        await s.do(book, "hotel", undo=cancel)
+        await s.do(book, "held car", undo=cancel)
+
+
+async def test_a_timeout_undoes_and_ends_as_timeout(database: str) -> None:
+    async with engine_on(database, late) as bench:
+        workflow_id = await bench.start(late)
+        with pytest.raises(WorkflowTimeout):
+            await bench.result(workflow_id)
+    assert desk.undone == [(UNKNOWN,), ("hotel!",)]
+
+
+@workflow(timeout=60.0)
+async def sleeps_too_long() -> None:
+    async with saga() as s:
+        await s.do(book, "hotel", undo=cancel)
+        await sleep(3600)
+
+
+async def test_a_deadline_that_passed_while_nobody_was_there_undoes_too(database: str) -> None:
+    async with engine_on(database, sleeps_too_long) as bench:
+        workflow_id = await bench.start(sleeps_too_long)
+        await bench.suspended(workflow_id)
+        await bench.abandon()
+    await deadline_passes(database, workflow_id)
+    async with engine_on(database, sleeps_too_long) as bench:
+        with pytest.raises(WorkflowTimeout):
+            await bench.result(workflow_id)
+    assert desk.undone == [("hotel!",)]
+
+
+async def deadline_passes(database: str, workflow_id: str) -> None:
+    async with engine_on(database) as bench:
+        await pass_time(bench, workflow_id, 100)
+        if hasattr(database, "database"):
+            row = database.database.workflows[workflow_id]
+            row.new = row.new._replace(deadline_s=database.database.now() - 1)
+        else:
+            await bench.rows(
+                "update outlast.workflow_status set deadline = now() - interval '1 s' where workflow_id = %s",
+                workflow_id,
+            )
+
+
+@workflow
+async def undone_slowly(how: str) -> None:
+    async with saga() as s:
+        await s.do(book, "hotel", undo=held_cancel)
+        if how == "raise":
+            raise ValueError("why")
+        await receive("never")
+
+
+@pytest.mark.parametrize("how", ["raise", "cancel"])
+async def test_a_crash_in_an_undo_lets_another_instance_undo_it_and_end_the_same(
+    database: str, how: str
+) -> None:
+    async with engine_on(database, undone_slowly) as bench:
+        workflow_id = await bench.start(undone_slowly, how)
+        if how == "cancel":
+            await bench.suspended(workflow_id)
+            await bench.engine.cancel(workflow_id)
+        await bench.until(desk.reached.is_set)
+        await bench.abandon()
+    desk.open.set()
+    async with engine_on(database, undone_slowly) as bench:
+        with pytest.raises(WorkflowCancelled if how == "cancel" else Exception, match=r"cancel|exception"):
+            await bench.result(workflow_id)
+        undone = [each for each in await bench.steps(workflow_id) if each["name"] == "held_cancel"]
+        assert len(undone) == 1, "recorded once"
+    assert desk.undone == [("hotel!",), ("hotel!",)], "at least once"
+
+
+async def test_nothing_cancels_an_undo(database: str) -> None:
+    """Neither a second cancel, nor the timeout of a block around it."""
+
+    @workflow
+    async def hasty() -> str | None:
+        try:
+            async with asyncio.timeout(0.5), saga() as s:
+                await s.do(book, "hotel", undo=held_cancel)
+                raise ValueError("why")
+        except (ValueError, TimeoutError) as error:
+            return type(error).__name__
+
+    async with engine_on(database, hasty) as bench:
+        workflow_id = await bench.start(hasty)
+        await bench.until(desk.reached.is_set)
+        await bench.until(lambda: any_timer(bench, workflow_id))
+        desk.open.set()
+        assert await bench.result(workflow_id) in ("TimeoutError", "ValueError")
+    assert desk.undone == [("hotel!",)]
+
+
+async def any_timer(bench: Bench, workflow_id: str) -> bool:
+    return any(each["kind"] == "timer" for each in await bench.steps(workflow_id))
+
+
+async def test_a_cancel_during_an_undo_lets_it_end_and_stops_what_would_come_after(database: str) -> None:
+    @workflow
+    async def goes_on() -> str:
+        try:
+            async with saga() as s:
+                await s.do(book, "hotel", undo=held_cancel)
+                raise ValueError("why")
+        except ValueError:
+            await book("after")
+        return "went on"
+
+    async with engine_on(database, goes_on) as bench:
+        workflow_id = await bench.start(goes_on)
+        await bench.until(desk.reached.is_set)
+        assert await bench.engine.cancel(workflow_id) is Status.PENDING
+        await bench.until(lambda: bench.live[workflow_id].undoing)
+        desk.open.set()
+        with pytest.raises(WorkflowCancelled):
+            await bench.result(workflow_id)
+    assert desk.trail == [("do", "hotel"), ("undo", "hotel!")]
+
+
+async def test_nothing_else_is_called_beside_an_undo(database: str) -> None:
+    async def stubborn() -> None:
+        try:
+            await receive("never")
+        except asyncio.CancelledError:
+            with contextlib.suppress(Stopped):
+                await book("beside")
+
+    async def undoes() -> None:
+        async with saga() as s:
+            await s.do(book, "hotel", undo=held_cancel)
+            await receive("never")
+
+    @workflow
+    async def both() -> None:
+        await asyncio.gather(stubborn(), undoes())
+
+    async with engine_on(database, both) as bench:
+        workflow_id = await bench.start(both)
+        await bench.suspended(workflow_id)
+        await bench.engine.cancel(workflow_id)
+        await bench.until(desk.reached.is_set)
+        await asyncio.sleep(0.1)
+        desk.open.set()
+        with pytest.raises(WorkflowCancelled):
+            await bench.result(workflow_id)
+    assert desk.trail == [("do", "hotel"), ("undo", "hotel!")]
+
+
+async def test_an_undo_that_fails_is_tried_again_and_leaves_the_memory_meanwhile(database: str) -> None:
+    desk.fails["hotel!"] = 3
+    async with engine_on(database, sleeper) as bench:
+        workflow_id = await bench.start(sleeper)
+        await bench.suspended(workflow_id)
+        await bench.engine.cancel(workflow_id)
+        await bench.suspended(workflow_id)
+        row = await bench.store.workflows.show(workflow_id)
+        assert row is not None
+        waits = row["waiting_on"]
+        assert waits.startswith("undoing: 1 of 2, tries again at "), waits
+        with pytest.raises(WorkflowCancelled):
+            await bench.result(workflow_id)
+    assert desk.undone == [("car!",), ("hotel!",)]
+
+
+async def test_what_still_fails_when_its_time_is_over_is_told_and_the_rest_is_undone(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sagas, "UNDO_WITHIN_S", 2.0)
+    desk.fails["car!"] = 10_000
+    async with engine_on(database, sleeper) as bench:
+        workflow_id = await bench.start(sleeper)
+        await bench.suspended(workflow_id)
+        await bench.engine.cancel(workflow_id)
+        failure = await bench.failure(workflow_id)
+        tried = [each for each in await bench.steps(workflow_id) if each["error"]]
+    assert len(tried) == 3, "at once, a second later, and when its time is over"
+    assert failure["code"] == "compensation_failed"
+    assert failure["undone"] == ["book"]
+    (standing,) = failure["standing"]
+    assert standing["step"] == "book"
+    assert standing["undo"] == "cancel"
+    assert standing["result"] == "car!"
+    assert standing["error"].startswith("ConnectionError")
+    assert desk.undone == [("hotel!",)]
+
+
+@workflow
+async def together(second: str) -> None:
+    async with saga() as s:
+        await asyncio.gather(
+            s.do(book, "held first", undo=cancel_named), s.do(book, second, undo=cancel_named)
+        )
+
+
+async def test_what_still_runs_beside_a_failure_is_ended_and_undone_too(database: str) -> None:
+    async with engine_on(database, together) as bench:
+        workflow_id = await bench.start(together, "bad second")
+        await bench.failure(workflow_id)
+    assert sorted(desk.undone, key=str) == [(UNKNOWN, "bad second"), (UNKNOWN, "held first")]
+
+
+async def test_the_order_is_that_of_completion(database: str) -> None:
+    @workflow
+    async def crossed() -> None:
+        async with saga() as s:
+            first = asyncio.create_task(s.do(book, "held first", undo=cancel))
+            await s.do(book, "second", undo=cancel)
+            await book("open")
+            await first
+            raise ValueError("why")
+
+    async with engine_on(database, crossed) as bench:
+        workflow_id = await bench.start(crossed)
+        await bench.until(lambda: ("do", "open") in desk.trail)
+        desk.open.set()
+        await bench.failure(workflow_id)
+    assert desk.undone == [("held first!",), ("second!",)]
+
+
+async def test_sagas_within_a_saga(database: str) -> None:
+    @workflow
+    async def nested() -> None:
+        async with saga() as outer:
+            await outer.do(book, "a", undo=cancel)
+            async with saga() as kept:
+                await kept.do(book, "kept", undo=cancel)
+            async with saga() as inner:
+                await inner.do(book, "b", undo=cancel)
+                raise ValueError("why")
+
+    async with engine_on(database, nested) as bench:
+        await bench.failure(await bench.start(nested))
+    assert desk.undone == [("b!",), ("a!",)]
+
+
+async def test_a_saga_in_a_task_that_the_body_left_running_is_undone(database: str) -> None:
+    @workflow
+    async def leaves() -> str:
+        async def background() -> None:
+            async with saga() as s:
+                await s.do(book, "hotel", undo=cancel)
+                await s.do(book, "held car", undo=cancel_named)
+
+        left = asyncio.create_task(background())
+        await book("main")
+        await book("main")
+        await book("main")
+        return "ended" if left.done() else "left"
+
+    async with engine_on(database, leaves) as bench:
+        assert await bench.run(leaves) == "left"
+    assert desk.undone == [(UNKNOWN, "held car"), ("hotel!",)]
+
+
+@transaction
+async def transfer(tx: Any, fails: bool) -> str:
+    desk.trail.append(("do", "transfer"))
+    if fails:
+        raise ValueError("transfer")
+    return "t"
+
+
+@workflow
+async def pays(fails: bool) -> None:
+    async with saga() as s:
+        await s.do(transfer, fails, undo=cancel)
+        raise ValueError("why")
+
+
+@pytest.mark.parametrize("fails", [True, False])
+async def test_a_transaction_that_failed_took_no_effect(database: str, fails: bool) -> None:
+    async with engine_on(database, pays) as bench:
+        await bench.failure(await bench.start(pays, fails))
+    assert desk.undone == ([] if fails else [("t",)])
+
+
+async def test_an_undo_may_be_a_function_that_calls_steps_and_runs_others_together(database: str) -> None:
+    async def both(booking: Any) -> None:
+        await asyncio.gather(cancel(booking), cancel_named(booking, "also"))
+
+    @workflow
+    async def by_function() -> None:
+        async with saga() as s:
+            await s.do(book, "a", undo=lambda booking: cancel_named(booking, "mine"))
+            await s.do(book, "b", undo=both)
+            await receive("never")
+
+    async with engine_on(database, by_function) as bench:
+        workflow_id = await bench.start(by_function)
+        await bench.suspended(workflow_id)
+        await bench.engine.cancel(workflow_id)
+        with pytest.raises(WorkflowCancelled):
+            await bench.result(workflow_id)
+        names = [each["name"] for each in await bench.steps(workflow_id)]
+    assert desk.undone[-1] == ("a!", "mine")
+    assert set(desk.undone) == {("a!", "mine"), ("b!",), ("b!", "also")}
+    assert {"cancel", "cancel_named"} <= set(names)
+
+
+@step
+def book_here(name: str) -> str:
+    desk.trail.append(("do", name))
+    if name == "held":
+        desk.reached.set()
+        assert desk.thread_open.wait(30)
+        desk.trail.append(("did", name))
+    if name == "bad":
+        raise ValueError(name)
+    return f"{name}!"
+
+
+@step
+def cancel_here(booking: Any, name: str) -> None:
+    desk.trail.append(("undo", booking, name))
+
+
+@workflow
+def plain(last: str) -> str:
+    with saga() as s:
+        s.do(book_here, "hotel", undo=cancel_here)
+        if last == "wait":
+            receive("never")
+        return s.do(book_here, last, undo=cancel_here)
+
+
+async def test_a_def_workflow_undoes_as_well(database: str) -> None:
+    async with engine_on(database, plain) as bench:
+        assert await bench.run(plain, "car") == "car!"
+        assert desk.undone == []
+        await bench.failure(await bench.start(plain, "bad"))
+        assert desk.undone == [(UNKNOWN, "bad"), ("hotel!", "hotel")]
+
+
+async def test_a_def_workflow_that_waits_undoes_when_it_is_cancelled(database: str) -> None:
+    async with engine_on(database, plain) as bench:
+        workflow_id = await bench.start(plain, "wait")
+        await bench.suspended(workflow_id)
+        await bench.engine.cancel(workflow_id)
+        with pytest.raises(WorkflowCancelled):
+            await bench.result(workflow_id)
+    assert desk.undone == [("hotel!", "hotel")]
+
+
+async def test_a_body_that_catches_its_end_ends_all_the_same(database: str) -> None:
+    @workflow
+    async def stubborn() -> str:
+        try:
+            async with saga() as s:
+                await s.do(book, "hotel", undo=cancel)
+                await receive("never")
+        except BaseException:
+            for _ in range(3):
+                try:
+                    await book("after")
+                except BaseException:
+                    await asyncio.sleep(10)
+        return "went on"
+
+    async with engine_on(database, stubborn) as bench:
+        workflow_id = await bench.start(stubborn)
+        await bench.suspended(workflow_id)
+        await bench.engine.cancel(workflow_id)
+        with pytest.raises(WorkflowCancelled):
+            await bench.result(workflow_id)
+    assert desk.trail == [("do", "hotel"), ("undo", "hotel!")]
+
+
+async def test_a_body_that_never_leaves_its_saga_ends_and_tells_what_stands(database: str) -> None:
+    @workflow
+    async def clings() -> None:
+        async with saga() as s:
+            await s.do(book, "hotel", undo=cancel)
+            while True:
+                with contextlib.suppress(asyncio.CancelledError, Stopped):
+                    await receive("never")
+
+    async with engine_on(database, clings) as bench:
+        workflow_id = await bench.start(clings)
+        await bench.suspended(workflow_id)
+        await bench.engine.cancel(workflow_id)
+        failure = await bench.failure(workflow_id)
+    assert failure["code"] == "compensation_failed"
+    assert [each["result"] for each in failure["standing"]] == ["hotel!"]
+
+
+async def test_one_who_waits_in_python_gets_what_stands(database: str) -> None:
+    @workflow
+    async def fails_to_undo() -> None:
+        raise CompensationFailed("1 of 1 could not be undone", (), [{"step": "book"}])
+
+    async with engine_on(database, fails_to_undo) as bench:
+        state = await bench.engine.wait(await bench.start(fails_to_undo), 30)
+    assert state is not None
+    from outlast.engine.waits.results import result_of
+
+    with pytest.raises(CompensationFailed) as caught:
+        result_of(state, {})
+    assert caught.value.standing == [{"step": "book"}]
+
+
+@pytest.mark.parametrize(
+    ("step_given", "args", "undo", "told"),
+    [
+        (trip, ("x",), cancel, "takes a step or a transaction"),
+        (len, ("x",), cancel, "decorate it with @step"),
+        (book, (), cancel, "can't be called with these arguments"),
+        (book, ("x",), trip, "takes a step, a transaction, or a function"),
+        (book, ("x",), "cancel", "takes a step, a transaction, or a function"),
+        (book, ("x",), lambda a, b, c: None, "neither with the step's result alone"),
+    ],
+)
+async def test_what_can_not_be_undone_is_refused_before_anything_begins(
+    database: str, step_given: Any, args: Any, undo: Any, told: str
+) -> None:
+    @workflow
+    async def refused() -> str:
+        async with saga() as s:
+            try:
+                await s.do(step_given, *args, undo=undo)
+            except UsageError as error:
+                return str(error)
+        return "taken"
+
+    async with engine_on(database, refused) as bench:
+        assert told in await bench.run(refused)
+    assert desk.trail == []
+
+
+async def test_a_cancel_that_is_passed_down_lets_a_child_undo(database: str) -> None:
+    @workflow
+    async def parent() -> None:
+        await (await start(sleeper)).result()
+
+    async with engine_on(database, parent, sleeper) as bench:
+        workflow_id = await bench.start(parent)
+        child = f"{workflow_id}/1"
+        await bench.until(lambda: len(desk.trail) == 2)
+        await bench.suspended(child)
+        assert await bench.engine.cancel(workflow_id) is Status.CANCELLED
+        with pytest.raises(WorkflowCancelled):
+            await bench.result(child)
+    assert desk.undone == [("car!",), ("hotel!",)]

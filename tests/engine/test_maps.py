@@ -1,0 +1,3 @@
+"""The cases of maps in memory, in virtual time."""
+
+from tests.engine.map_cases import *  # noqa: F403

@@ -1,0 +1,196 @@
+"""docs/callbacks.md: its function and commands work as printed, over a socket, behind a prefix."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from tests.databases import TEMPLATE, new_database
+from tests.hosts import LIMIT_S, SECRET, Host, Hosts, ask, until
+
+PAGE = (Path(__file__).parents[2] / "docs" / "callbacks.md").read_text("utf-8")
+(FUNCTION,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+(COMMANDS,) = re.findall(r"^```sh\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+LOOK = """
+
+from outlast import handler
+
+
+@handler
+async def outbox(request: object) -> list[str]:
+    return [link for _, link in OUTBOX]
+"""
+HEADERS = {"apikey": SECRET}
+PUBLIC = "https://example.org/jobs"
+NEW = "sb_secret_a_newer_one_0123456789"
+
+
+@pytest.fixture(scope="module")
+def module_database(postgres: str) -> Iterator[str]:
+    with new_database(postgres, TEMPLATE) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def hosts(tmp_path_factory: pytest.TempPathFactory, module_database: str) -> Iterator[Hosts]:
+    folder = tmp_path_factory.mktemp("callbacks")
+    functions = folder / "functions"
+    functions.mkdir()
+    (functions / "expense.py").write_text(FUNCTION + LOOK)
+    hosts = Hosts(folder, functions, module_database)
+    yield hosts
+    hosts.close()
+
+
+@pytest.fixture(scope="module")
+def host(hosts: Hosts) -> Host:
+    """A host with the function of the page."""
+    return hosts.start(public_url=PUBLIC)
+
+
+def begin(host: Host, key: str) -> tuple[str, str]:
+    """An expense that waits for its verdict: its id, and the link as a proxy passes it on."""
+    headers = {**HEADERS, "idempotency-key": key, "prefer": "respond-async"}
+    url = f"{host.url}/functions/v1/expense"
+    answer = ask("POST", url, json={"boss": "b", "cents": 5}, headers=headers, timeout=LIMIT_S)
+    assert answer.status_code == 202, answer.text
+    workflow_id = answer.headers["workflow-id"]
+    steps = f"{host.url}/workflows/v1/{workflow_id}/steps"
+
+    def link() -> str | None:
+        found = ask("GET", steps, headers=HEADERS, timeout=LIMIT_S).json()["steps"]
+        outputs = [each["output"]["url"] for each in found if each["name"] == "callback verdict"]
+        return str(outputs[0]) if outputs else None
+
+    made = until(link, "the link")
+    assert made.startswith(f"{PUBLIC}/callbacks/v1/")
+    return workflow_id, host.url + made.removeprefix(PUBLIC)
+
+
+def post(link: str, body: Any) -> httpx.Response:
+    return ask("POST", link, json=body, timeout=LIMIT_S)
+
+
+def result(host: Host, workflow_id: str) -> Any:
+    url = f"{host.url}/workflows/v1/{workflow_id}?wait=20"
+    return ask("GET", url, headers=HEADERS, timeout=LIMIT_S).json()
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="SKIPPED LOUDLY: curl is not here")
+def test_its_commands(host: Host) -> None:
+    workflow_id, link = begin(host, "curl")
+    run = subprocess.run(
+        ["bash", "-euc", COMMANDS], env={**os.environ, "LINK": link}, capture_output=True, text=True,
+        timeout=60, check=True,
+    )  # fmt: skip
+    codes = re.findall(r'"code":"(\w+)"', run.stdout)
+    assert codes == ["invalid_input", "callback_used"]
+    assert run.stdout.count('{"sent":true}') == 1
+    assert result(host, workflow_id)["output"] == "approve"
+
+
+def test_two_that_answer_at_once_are_one(host: Host) -> None:
+    workflow_id, link = begin(host, "race")
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda each: post(link, each), ["approve", "reject"] * 4))
+    taken = {each.request.content for each in answers if each.status_code == 202}
+    assert len(taken) == 1
+    assert {each.status_code for each in answers} == {202, 409}
+    broken = ask("POST", link, content=b"{", timeout=LIMIT_S)
+    assert (broken.status_code, broken.json()["code"]) == (409, "callback_used")
+    assert result(host, workflow_id)["output"].encode() in taken.pop()
+
+
+def test_an_answer_races_with_a_cancel(host: Host, module_database: str) -> None:
+    for number in range(6):
+        workflow_id, link = begin(host, f"cancel-{number}")
+        cancel = f"{host.url}/workflows/v1/{workflow_id}/cancel"
+        with ThreadPoolExecutor(2) as threads:
+            answering = threads.submit(post, link, "approve")
+            threads.submit(ask, "POST", cancel, headers=HEADERS, timeout=LIMIT_S).result()
+        found = result(host, workflow_id)
+        assert answering.result().status_code in (202, 410)
+        assert found["status"] in ("SUCCESS", "CANCELLED")
+        if found["status"] == "SUCCESS":
+            assert answering.result().status_code == 202
+        assert post(link, "reject").status_code in (409, 410)
+
+
+def test_of_what_was_removed_it_tells_that_it_is_over(host: Host, module_database: str) -> None:
+    workflow_id, link = begin(host, "removed")
+    post(link, "approve")
+    result(host, workflow_id)
+    with psycopg.connect(module_database, autocommit=True) as connection:
+        connection.execute("delete from outlast.workflow_status where workflow_id = %s", [workflow_id])
+    answer = post(link, "approve")
+    assert (answer.status_code, answer.json()["code"]) == (410, "callback_over")
+
+
+def test_one_that_has_expired(hosts: Hosts) -> None:
+    (hosts.folder / "functions" / "brief.py").write_text(BRIEF)
+    host = hosts.start(public_url=PUBLIC)
+    answer = ask("POST", f"{host.url}/functions/v1/brief", json={}, headers=HEADERS, timeout=LIMIT_S)
+    link = host.url + answer.json().removeprefix(PUBLIC)
+    for method in ("GET", "POST"):
+        expired = ask(method, link, timeout=LIMIT_S)
+        assert (expired.status_code, expired.json()["code"]) == (410, "callback_expired")
+
+
+BRIEF = """
+from outlast import callback, sleep, workflow
+
+
+@workflow
+async def brief() -> str:
+    link = await callback("t", expires=0.01)
+    await sleep(0.02)
+    return link
+"""
+
+
+def test_the_page_of_one_that_is_over(host: Host) -> None:
+    workflow_id, link = begin(host, "over")
+    cancel = f"{host.url}/workflows/v1/{workflow_id}/cancel"
+    assert ask("POST", cancel, headers=HEADERS, timeout=LIMIT_S).status_code == 200
+    for accept in ("text/html", "application/json"):
+        page = ask("GET", link, headers={"accept": accept}, timeout=LIMIT_S)
+        assert (page.status_code, page.headers["sb-error-code"]) == (410, "callback_over")
+        assert workflow_id not in page.text
+
+
+def test_a_browser_and_the_log(host: Host) -> None:
+    workflow_id, link = begin(host, "browser")
+    page = ask("GET", link, headers={"accept": "text/html"}, timeout=LIMIT_S)
+    assert page.status_code == 200
+    assert page.headers["x-robots-tag"] == "noindex, nofollow"
+    origin = {"accept": "text/html", "origin": host.url}
+    sent = ask("POST", link, data={"value": "approve"}, headers=origin, timeout=LIMIT_S)
+    assert (sent.status_code, "Thank you" in sent.text) == (200, True)
+    assert result(host, workflow_id)["output"] == "approve"
+    again = ask("POST", link, data={"value": "reject"}, headers=origin, timeout=LIMIT_S)
+    assert again.status_code == 409
+    assert link.rpartition("/")[2] not in host.said()
+    assert "/callbacks/v1/… 409" in host.said()
+
+
+def test_a_key_that_is_rotated(hosts: Hosts, host: Host) -> None:
+    _, link = begin(host, "rotated")
+    path = link.removeprefix(host.url)
+    rotating = hosts.start(
+        SUPABASE_SECRET_KEY="", SUPABASE_SECRET_KEYS=f'{{"default": "{NEW}", "old": "{SECRET}"}}'
+    )
+    assert post(rotating.url + path, "maybe").status_code == 422
+    rotated = hosts.start(SUPABASE_SECRET_KEY=NEW)
+    answer = post(rotated.url + path, "approve")
+    assert (answer.status_code, answer.json()["code"]) == (404, "callback_unknown")
+    assert post(rotating.url + path, "approve").status_code == 202

@@ -1,0 +1,66 @@
+"""Maps under kills, freezes, lost connections and cancels: items once each, no orphan, the parent woken."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from outlast.testing import maps as in_memory
+from outlast.testing.database import Database
+from outlast.testing.maps import Maps
+from outlast.testing.statements.maps import MapStatements
+from tests.simulation.mapping import calm, draw, play, run
+
+CHUNK = 10
+
+
+@pytest.mark.parametrize("first", range(0, 6 * CHUNK, CHUNK))
+def test_items_once_each_and_the_parent_is_woken(first: int) -> None:
+    for seed in range(first, first + CHUNK):
+        assert play(seed) == [], seed
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_where_nothing_goes_wrong(seed: int) -> None:
+    assert calm(seed) == []
+
+
+def test_there_is_something_to_see() -> None:
+    functions: set[str] = set()
+    faults: set[str] = set()
+    for seed in range(30):
+        drawn = draw(seed)
+        functions |= {function for _, function, _ in drawn.calls}
+        faults |= run(drawn).faults.keys()
+    assert functions == {"mapper", "outer", "fan"}
+    assert {"kill", "freeze", "cut", "partition", "cancel", "restart", "stop"} <= faults
+
+
+def noticed(word: str, seeds: int) -> bool:
+    return any(word in each for seed in range(seeds) for each in play(seed))
+
+
+def test_a_map_that_nobody_ends_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Maps, "end", lambda self, ended: None)
+    assert noticed("live", 3)
+
+
+def test_a_parent_that_is_not_woken_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Database, "_is_over", lambda self, target: "/map." not in target)
+    assert noticed("live", 10)
+
+
+def test_a_block_that_is_skipped_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    start_block = MapStatements.start_block
+
+    def skips(self: Any, fence: Any, map_id: str, first: int, news: Any, keys: Any) -> Any:
+        return start_block(self, fence, map_id, first, news if first != 3 else news[:-1], keys)
+
+    monkeypatch.setattr(MapStatements, "start_block", skips)
+    assert noticed("", 20)
+
+
+def test_failures_that_nobody_counts_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(in_memory, "FAILED", ())
+    assert noticed("only", 40)

@@ -1,0 +1,125 @@
+"""Maps: begun by their parent's owner, block after block, ended by their last item. On both stores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from outlast.core.maps import MapState, NewMap
+from outlast.core.ports import Fence
+from outlast.core.records import Ending, NewWorkflow
+from outlast.core.status import Status
+from tests.store.test_conformance import (
+    SUCCESS,
+    Both,
+    both,  # noqa: F401
+    history,
+    start,
+    status_of,
+    url,  # noqa: F401
+    write,
+)
+
+MINE = Fence("w", 1, "1", 7)
+FAILED = Ending(Status.ERROR, error='{"code": "workflow_error"}')
+
+
+def a_map(**options: Any) -> NewMap:
+    given: dict[str, Any] = {"concurrency": 5, "tolerate": 0, "on_fail": "drain"} | options
+    return NewMap("w/map.1", "w", "f", None, None, None, **given)
+
+
+def items(*keys: object) -> list[NewWorkflow]:
+    return [NewWorkflow(f"w/map.1/{key}", "f", "{}", parent="w/map.1", queue="w/map.1") for key in keys]
+
+
+async def opened(store: Any, total: int, **options: Any) -> None:
+    await start(store, "w")
+    assert await store.maps.open(MINE, a_map(**options), total) == MapState(Status.PENDING, total, 0, False)
+
+
+async def begun(store: Any, room: int = 10) -> list[str]:
+    claims = await store.instances.claim_queued(["f"], room, 10)
+    return sorted(each.workflow_id for each in claims.workflows)
+
+
+async def test_a_map_begins_under_its_parents_fence(both: Both) -> None:  # noqa: F811
+    await start(both.a, "w")
+    assert await both.a.maps.open(Fence("w", 2, "1", 7), a_map(), 3) is None
+    assert await both.b.maps.open(MINE, a_map(), 3) is None
+    assert await both.a.maps.look("w/map.1") is None
+
+
+async def test_a_block_starts_under_its_parents_fence(both: Both) -> None:  # noqa: F811
+    await opened(both.a, 2)
+    stale = Fence("w", 0, "1", 7)
+    assert await both.a.maps.start_block(stale, "w/map.1", 0, items(0, 1), None) is None
+    assert await both.b.maps.start_block(MINE, "w/map.1", 0, items(0, 1), None) is None
+    assert await begun(both.a) == []
+
+
+async def test_items_are_kept_under_their_parents_fence_and_may_be_kept_anew(both: Both) -> None:  # noqa: F811
+    await start(both.a, "w")
+    assert await both.a.maps.open(MINE, a_map(tolerate=0.5), None) == MapState(Status.PENDING, None, 0, False)
+    assert await both.a.maps.keep(MINE, "w/map.1", 0, ["1", "2", "3"])
+    assert await both.a.maps.keep(MINE, "w/map.1", 0, ["4", "5"])
+    assert not await both.a.maps.keep(Fence("w", 0, "1", 7), "w/map.1", 2, ["6"])
+    assert not await both.b.maps.kept(MINE, "w/map.1", 3, 1)
+    assert await both.a.maps.kept(MINE, "w/map.1", 2, 1)
+    assert await both.a.maps.look("w/map.1") == MapState(Status.PENDING, 2, 0, False)
+    assert await both.a.maps.source("w/map.1", 0, 10) == ["4", "5"]
+
+
+async def test_a_block_starts_once_and_in_its_place(both: Both) -> None:  # noqa: F811
+    await opened(both.a, 4)
+    first = await both.a.maps.start_block(MINE, "w/map.1", 0, items(0, 1), None)
+    assert first == MapState(Status.PENDING, 4, 2, False)
+    # As after a lost answer; and a block that somebody takes for the next one.
+    assert await both.a.maps.start_block(MINE, "w/map.1", 0, items(0, 1), None) == first
+    assert await both.a.maps.start_block(MINE, "w/map.1", 0, items(7, 8), None) == first
+    assert await both.a.maps.start_block(MINE, "w/map.1", 3, items(3), None) == first
+    assert await begun(both.a) == ["w/map.1/0", "w/map.1/1"]
+
+
+async def test_the_last_item_ends_the_map_and_its_queue(both: Both) -> None:  # noqa: F811
+    await opened(both.a, 2)
+    await both.a.maps.start_block(MINE, "w/map.1", 0, items(0, 1), None)
+    assert await begun(both.b) == ["w/map.1/0", "w/map.1/1"]
+    assert await write(both.b, end=SUCCESS, of="w/map.1/0")
+    assert await status_of(both.a, "w/map.1") is Status.PENDING
+    assert await write(both.b, end=SUCCESS, of="w/map.1/1")
+    assert await status_of(both.a, "w/map.1") is Status.SUCCESS
+    assert await both.a.maps.counts("w/map.1") == (2, 2, 0)
+
+
+async def test_it_is_not_over_before_all_have_been_started(both: Both) -> None:  # noqa: F811
+    await opened(both.a, 2)
+    await both.a.maps.start_block(MINE, "w/map.1", 0, items(0), None)
+    assert await begun(both.b) == ["w/map.1/0"]
+    assert await write(both.b, end=SUCCESS, of="w/map.1/0")
+    assert await both.a.maps.look("w/map.1") == MapState(Status.PENDING, 2, 1, False)
+
+
+async def test_a_map_that_has_failed_starts_nothing_more(both: Both) -> None:  # noqa: F811
+    await opened(both.a, 6, concurrency=2)
+    await both.a.maps.start_block(MINE, "w/map.1", 0, items(0, 1, 2, 3), None)
+    first, second = await begun(both.b)
+    assert await write(both.b, end=FAILED, of=first)
+    stopped = MapState(Status.PENDING, 6, 4, True)
+    assert await both.a.maps.look("w/map.1") == stopped
+    assert await both.a.maps.start_block(MINE, "w/map.1", 4, items(4, 5), None) == stopped
+    assert await begun(both.b) == []
+    assert await write(both.b, end=SUCCESS, of=second)
+    assert await status_of(both.a, "w/map.1") is Status.ERROR
+    assert await both.a.maps.counts("w/map.1") == (6, 1, 1)
+    assert [each.workflow_id for each in await both.a.maps.failed("w/map.1", "", 10)] == [first]
+
+
+async def test_progress_is_told_by_others_only_while_nobody_owns_the_parent(both: Both) -> None:  # noqa: F811
+    await opened(both.a, 2)
+    await both.a.maps.start_block(MINE, "w/map.1", 0, items(0, 1), None)
+    await begun(both.b)
+    assert await write(both.b, end=SUCCESS, of="w/map.1/0")
+    assert "map.1" not in await history(both.a)
+    await both.a.maps.tell("w/map.1", 5)
+    told = (await history(both.a))["map.1"]
+    assert (told.completion_order, told.kind, told.name) == (5, "publish", "publish map.1")
