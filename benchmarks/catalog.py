@@ -13,6 +13,7 @@ from benchmarks.workloads import (
     accepting,
     auth,
     calls,
+    children,
     cold_start,
     engine_alone,
     growth,
@@ -55,5 +56,6 @@ WORKLOADS: dict[str, ModuleType] = {
     "waking": waking,
     "queues": queues,
     "schedules": schedules,
+    "children": children,
 }
 """In the order of the report."""
