@@ -43,8 +43,8 @@ def measure(lab: Lab) -> Section:
         "Children",
         "A parent starts children of one step each, and waits for all their results: from the commit that "
         "starts it to the one that ends it. Beside it DBOS's, started by `start_workflow` and waited for one "
-        "after the other. Then parents that have left the memory: from their child's last commit to the moment "
-        "at which they have its result.",
+        "after the other. Then parents that have left the memory: from their child's last commit to the "
+        "moment at which they have its result.",
     )
     _measure_many(lab, section)
     _measure_lags(lab, section)

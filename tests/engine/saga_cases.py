@@ -11,6 +11,7 @@ import threading
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from outlast import (
     UNKNOWN,
@@ -28,6 +29,7 @@ from outlast import (
 )
 from outlast.core.status import Status
 from outlast.core.stops import Stopped
+from outlast.engine.waits.results import result_of
 from outlast.sdk import sagas
 from tests.engine.harness import Bench, engine_on, pass_time
 
@@ -553,8 +555,6 @@ async def test_one_who_waits_in_python_gets_what_stands(database: str) -> None:
     async with engine_on(database, fails_to_undo) as bench:
         state = await bench.engine.wait(await bench.start(fails_to_undo), 30)
     assert state is not None
-    from outlast.engine.waits.results import result_of
-
     with pytest.raises(CompensationFailed) as caught:
         result_of(state, {})
     assert caught.value.standing == [{"step": "book"}]
@@ -602,3 +602,105 @@ async def test_a_cancel_that_is_passed_down_lets_a_child_undo(database: str) -> 
         with pytest.raises(WorkflowCancelled):
             await bench.result(child)
     assert desk.undone == [("car!",), ("hotel!",)]
+
+
+@transaction
+async def held_transfer(tx: Any) -> str:
+    desk.reached.set()
+    await desk.open.wait()
+    return "held"
+
+
+@transaction
+def held_transfer_here(tx: Any) -> str:
+    desk.reached.set()
+    assert desk.thread_open.wait(10)
+    return "held"
+
+
+@workflow
+async def pays_slowly() -> None:
+    async with saga() as s:
+        await s.do(book, "hotel", undo=cancel)
+        await s.do(held_transfer, undo=cancel)
+
+
+async def test_a_transaction_that_is_cancelled_before_its_commit_took_no_effect(database: str) -> None:
+    async with engine_on(database, pays_slowly) as bench:
+        workflow_id = await bench.start(pays_slowly)
+        await bench.until(desk.reached.is_set)
+        await bench.engine.cancel(workflow_id)
+        with pytest.raises(WorkflowCancelled):
+            await bench.result(workflow_id)
+    assert desk.undone == [("hotel!",)]
+
+
+async def test_a_step_is_not_done_after_its_saga(database: str) -> None:
+    @workflow
+    async def too_late() -> list[str]:
+        told = []
+        async with saga() as s:
+            prepared = s.do(book, "hotel", undo=cancel)
+        try:
+            await prepared
+        except UsageError as error:
+            told.append(str(error))
+        try:
+            await s.do(book, "car", undo=cancel)
+        except UsageError as error:
+            told.append(str(error))
+        return told
+
+    async with engine_on(database, too_late) as bench:
+        told = await bench.run(too_late)
+    assert len(told) == 2
+    assert all("has been left" in each for each in told)
+    assert desk.trail == []
+
+
+async def test_a_saga_that_is_never_left_keeps_no_body_from_ending(database: str) -> None:
+    @workflow
+    async def never_leaves() -> None:
+        s = await saga().__aenter__()
+        await s.do(book, "hotel", undo=cancel)
+        raise ValueError("why")
+
+    async with engine_on(database, never_leaves) as bench:
+        failure = await bench.failure(await bench.start(never_leaves))
+    assert failure["code"] == "compensation_failed"
+    assert [each["result"] for each in failure["standing"]] == ["hotel!"]
+
+
+class Booking(BaseModel):
+    key: str
+    nights: int = 2
+
+
+@step
+async def book_room(key: str) -> Booking:
+    return Booking(key=key)
+
+
+async def test_what_stands_is_told_as_plain_json(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sagas, "UNDO_WITHIN_S", 0.0)
+
+    def refuse(booking: Any) -> None:
+        raise ConnectionError("\0 no")
+
+    @workflow
+    async def keeps() -> None:
+        async with saga() as s:
+            await s.do(book_room, "a", undo=refuse)
+            await s.do(book, "b", undo=refuse)
+            raise ValueError("why")
+
+    async with engine_on(database, keeps) as bench:
+        workflow_id = await bench.start(keeps)
+        failure = await bench.failure(workflow_id)
+        state = await bench.engine.wait(workflow_id, 30)
+    assert [each["result"] for each in failure["standing"]] == ["b!", {"key": "a", "nights": 2}]
+    assert state is not None
+    with pytest.raises(CompensationFailed) as caught:
+        result_of(state, {})
+    assert caught.value.standing == failure["standing"]
+    assert caught.value.undone == []

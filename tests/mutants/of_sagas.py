@@ -35,6 +35,11 @@ MUTANTS = (
         CASES + "test_what_is_left_normally_is_kept",
     ),
     Mutant(
+        "done-after-its-saga",
+        "A step that begins when its saga was left is refused",
+        CASES + "test_a_step_is_not_done_after_its_saga",
+    ),
+    Mutant(
         "undo-not-shielded",
         "Nothing cancels an undo",
         CASES + "test_nothing_cancels_an_undo",

@@ -8,9 +8,9 @@ from collections.abc import Callable, Coroutine, Generator
 from types import TracebackType
 from typing import Any, Concatenate, NamedTuple, TypeVar, overload
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
-from outlast.core.errors import CompensationFailed, NotSerializable, UsageError
+from outlast.core.errors import CompensationFailed, UsageError
 from outlast.core.storable import clean_json
 from outlast.sdk.calls import ask
 from outlast.sdk.operations import Args, Kwargs, Operation, Sleep, Undo
@@ -73,10 +73,15 @@ class _Log:
 
     def begin(self, step: Any, args: Args, kwargs: Kwargs, undo: Any, threaded: bool) -> tuple[Entry, Undo]:
         """A step is about to begin; what is to be recorded before. Raises UsageError."""
-        if self.closed:
-            raise UsageError("this saga has been left: call its do within its `with`")
+        self.check_open()
         entry = entry_of(step, args, kwargs, undo, threaded=threaded)
         return entry, Undo(f"undo {entry.step}", to_json({"step": entry.step, "undo": entry.undo}).decode())
+
+    def check_open(self) -> None:
+        """Raise UsageError if nobody would undo any more."""
+        # guard: done-after-its-saga
+        if self.closed:
+            raise UsageError("this saga has been left: call and await its do within its `with`")
 
     def succeeded(self, entry: Entry, result: Any) -> None:
         """The step is recorded."""
@@ -161,6 +166,7 @@ class Saga:
 
     async def _do(self, entry: Entry, note: Undo) -> Any:
         log = self._log
+        log.check_open()  # it may be awaited long after it was called
         # guard: undo-recorded-after-its-step
         await ask(note, log.line, "saga.do")
         over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -377,12 +383,11 @@ def _text(error: Exception) -> str:
 
 
 def _told(result: Any) -> Any:
-    """What a step returned, as people are told of it."""
+    """What a step returned, as people are told of it: plain JSON, or the beginning of a text."""
     if result is UNKNOWN:
         return UNKNOWN.name
     try:
         text = clean_json(to_json(result).decode())
-    except (ValueError, NotSerializable):
-        text = repr(result)
-        return text[:RESULT_CHARS_MAX]
-    return result if len(text) <= RESULT_CHARS_MAX else text[:RESULT_CHARS_MAX]
+    except ValueError:
+        return repr(result)[:RESULT_CHARS_MAX]
+    return from_json(text) if len(text) <= RESULT_CHARS_MAX else text[:RESULT_CHARS_MAX]

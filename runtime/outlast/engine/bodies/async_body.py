@@ -154,7 +154,8 @@ class AsyncBody:
         """Cancel what it left running in sagas, and wait until that is undone."""
         execution = self._execution
         while execution.sagas and self.goes_on:
-            left = [saga.task for saga in execution.sagas if saga.task is not None and not saga.task.done()]
+            tasks = (saga.task for saga in execution.sagas)
+            left = [task for task in tasks if task not in (None, self.task) and not task.done()]
             for task in left:
                 task.cancel()
             if not left:
