@@ -72,6 +72,10 @@ class Attempts:
         """Make the first one when it may begin."""
         self._execution.recording.when_durable(self._call, self._attempt)
 
+    def begin_now(self) -> None:
+        """Make it at once: who only reads leaves nothing outside that depends on what could be lost."""
+        self._attempt()
+
     def _attempt(self) -> None:
         own = self._context if self._retry.max_attempts == 1 else self._context.copy()
         self._call.task = self._execution.host.create_task(self._work(), context=own)

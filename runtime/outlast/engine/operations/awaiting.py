@@ -50,7 +50,7 @@ def wait_for(
     else:
         wake_s = now_s + (DURATION_MAX_S if timeout_s is None else timeout_s)
     execution.waiting.add(call, wake_s)
-    Attempts(execution, call, run, UNTIL_THE_HOST_CAN).begin()
+    Attempts(execution, call, run, UNTIL_THE_HOST_CAN).begin_now()
 
 
 async def _result(execution: Execution, call: PendingCall) -> Success:
