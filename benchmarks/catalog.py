@@ -17,6 +17,7 @@ from benchmarks.workloads import (
     engine_alone,
     growth,
     large_workflows,
+    maps,
     payloads,
     queues,
     recovery,
@@ -55,5 +56,6 @@ WORKLOADS: dict[str, ModuleType] = {
     "waking": waking,
     "queues": queues,
     "schedules": schedules,
+    "maps": maps,
 }
 """In the order of the report."""

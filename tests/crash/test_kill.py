@@ -40,6 +40,10 @@ WHILE_HEARING = [
     "record.after_commit:2",
     "finish.before_commit",
 ]
+WHILE_MAPPING = [
+    "map.opened",
+    *(f"map.{where}_block:{n}" for where in ("before", "after") for n in (1, 2)),
+]
 AT_A_TICK = "tick.after_commit:2"
 ELSEWHERE = "consume.after_commit"
 """In tests/queues, where there are some."""
@@ -53,7 +57,9 @@ ENDED = "select 1 from outlast.workflow_status where status = 'SUCCESS'"
 def test_every_point_is_tried() -> None:
     text = "".join(each.read_text() for each in Path(outlast.__file__).parent.rglob("*.py"))
     reached = {name.removeprefix("{point}") for name in re.findall(r'faults\.reach\(f?"([^"]+)"', text)}
-    tried = {each.partition(":")[0] for each in [*POINTS, *WHILE_HEARING, AT_A_TICK, ELSEWHERE]}
+    tried = {
+        each.partition(":")[0] for each in [*POINTS, *WHILE_HEARING, *WHILE_MAPPING, AT_A_TICK, ELSEWHERE]
+    }
     assert reached
     assert all(any(each.endswith(point) for each in tried) for point in reached)
 
@@ -103,6 +109,24 @@ def test_no_message_is_lost_with_its_receiver(hosts: Hosts, query: Query, point:
     assert row["output"] == [1, 2]
     named = "select output->'message_id' as id from outlast.operation_outputs where kind = 'receive'"
     assert [row["id"] for row in query(named)] == sent
+
+
+@pytest.mark.parametrize("point", WHILE_MAPPING)
+def test_a_map_that_is_cut_at_a_block_has_each_item_once(hosts: Hosts, query: Query, point: str) -> None:
+    """Of two blocks; the rows that it goes over have changed by the time that another instance goes on."""
+    query("create table numbers as select n from generate_series(1, 1003) as n")
+    call_until_it_dies(hosts.start(crash_at=point), "mapped")
+    query("delete from numbers where mod(n, 2) = 0")
+    query("insert into numbers values (0)")
+    second = hosts.start()
+    until(lambda: query(f"{ENDED} and function = 'proof/mapped'"), "the end")
+    assert second.call("mapped", "k").json() == [1003, sum(range(1, 1004))]
+    items = (
+        "select count(*)::int as n, count(distinct output::text)::int as values from outlast.workflow_status"
+        " where function = 'proof/piece' and map is null"
+    )
+    assert query(items) == [{"n": 1003, "values": 1003}]
+    assert query("select 1 from outlast.queues where position('/map.' in name) > 0") == []
 
 
 def test_no_tick_is_lost_or_doubled_with_who_started_it(hosts: Hosts, query: Query) -> None:

@@ -48,6 +48,11 @@ def asks_in_a_thread() -> str:
     return result
 
 
+@step
+async def reads_in_a_step() -> list[Any]:
+    return [value async for value in WorkflowHandle[str]("kid").events("none")]
+
+
 @step(max_attempts=10_000, backoff=timedelta(seconds=1.5))
 async def looks() -> str:
     if not kid_ran:
@@ -68,6 +73,16 @@ async def waits_twice_in_a_step() -> Any:
 @workflow
 def waits_in_a_thread() -> Any:
     return asks_in_a_thread()
+
+
+@workflow
+async def reads_events_in_a_step() -> Any:
+    return await reads_in_a_step()
+
+
+@workflow
+async def reads_events() -> Any:
+    return [value async for value in WorkflowHandle[str]("kid").events("none")]
 
 
 @workflow
@@ -101,6 +116,8 @@ def anew() -> None:
         waits_in_a_step,
         waits_twice_in_a_step,
         waits_in_a_thread,
+        reads_events_in_a_step,
+        reads_events,
         retries,
         waits_for_a_timer,
         sleeps_beside_a_wait,

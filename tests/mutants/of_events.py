@@ -41,6 +41,46 @@ MUTANTS = (
         "http/test_emitted.py::test_values_stand_where_they_were_said_among_the_records",
     ),
     Mutant(
+        "stream-ends-early",
+        "A stream that is read has ended when all was read",
+        "engine/test_reading_events_on_postgres.py::test_long_streams_are_read_in_pieces",
+    ),
+    Mutant(
+        "event-waits-without-the-lock",
+        "Who begins to wait for an event and who publishes it meet at a row",
+        "engine/test_reading_events_on_postgres.py::"
+        "test_an_event_whose_commit_is_open_while_its_reader_leaves_wakes_it",
+    ),
+    Mutant(
+        "waits-for-what-is-published",
+        "Nobody begins to wait for an event that is there",
+        "engine/test_reading_events_on_postgres.py::"
+        "test_an_event_that_comes_while_its_reader_leaves_wakes_it",
+    ),
+    Mutant(
+        "waits-for-what-is-published-in-memory",
+        "The same in the test kit",
+        "engine/test_reading_events.py::test_an_event_that_comes_while_its_reader_leaves_wakes_it",
+    ),
+    Mutant(
+        "events-told-to-nobody",
+        "The commit that publishes an event wakes who waits for it",
+        "engine/test_reading_events_on_postgres.py::"
+        "test_who_waits_leaves_the_memory_and_is_woken_by_the_commit_that_publishes",
+    ),
+    Mutant(
+        "events-told-to-nobody-in-memory",
+        "The same in the test kit",
+        "engine/test_reading_events.py::"
+        "test_who_waits_leaves_the_memory_and_is_woken_by_the_commit_that_publishes",
+    ),
+    Mutant(
+        "step-that-reads-works",
+        "A step that reads another workflow's events is in nobody's way",
+        "engine/test_suspects.py::"
+        "test_a_suspect_that_waits_for_another_in_any_way_lets_it_run[reads_events_in_a_step]",
+    ),
+    Mutant(
         "events-of-anybody-streamed",
         "The stream of another's events is not there",
         "http/test_published.py::test_owners_follow_theirs_and_nobody_elses",

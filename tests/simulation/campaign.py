@@ -75,11 +75,11 @@ def other(kind: str) -> tuple[Callable[[int], Any], Callable[..., Any]]:
 
 
 def _plans(seed: int, seconds: float, simulate: Any) -> Iterator[Any]:
-    from tests.simulation.plans import calm_plan, mail_plan, random_plan, saga_plan, sweep
+    from tests.simulation.plans import calm_plan, event_plan, mail_plan, random_plan, saga_plan, sweep
 
     random_until = time.monotonic() + seconds * (1 - SWEPT)
     while time.monotonic() < random_until:
-        yield {0: mail_plan, 2: saga_plan}.get(seed % 4, random_plan)(seed)
+        yield {0: mail_plan, 1: event_plan, 2: saga_plan}.get(seed % 4, random_plan)(seed)
         seed += 1
     while True:
         calm = simulate(calm_plan(seed))

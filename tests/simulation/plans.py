@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from tests.simulation.network import MISHAPS, Weather
-from tests.simulation.programs import MAIL_LEAVES, SAGA_BRANCHES, Node, a_program
+from tests.simulation.programs import EVENT_LEAVES, MAIL_LEAVES, SAGA_BRANCHES, Node, a_program
 
 LEASE_S = 3.0
 FAULTS = ("kill", "kill", "freeze", "cut", "partition", "restart", "stop", "cancel")
@@ -72,6 +72,16 @@ def mail_plan(seed: int) -> Plan:
     return replace(random_plan(seed), name=f"{seed}:mail", programs=programs)
 
 
+def event_plan(seed: int) -> Plan:
+    """As `random_plan`, of programs that read what others publish."""
+    chance = random.Random(seed)
+    programs = [
+        a_program(chance, chance.randint(1, 4), kinds=("row", "gather"), leaves=EVENT_LEAVES)
+        for _ in range(chance.choice([1, 1, 2]))
+    ]
+    return replace(random_plan(seed), name=f"{seed}:events", programs=programs)
+
+
 def saga_plan(seed: int) -> Plan:
     """As `random_plan`, of programs that undo what they did; more of them are cancelled."""
     chance = random.Random(seed)
@@ -97,13 +107,15 @@ def sweep(seed: int, cycles: int, statements: int) -> Iterator[Plan]:
 
 
 def plan_of(name: str) -> Plan:
-    """The plan of that name: `SEED`, `SEED:calm`, `:mail`, `:saga` or `:WHAT@WHERE`. Raises ValueError."""
+    """The plan of that name: `SEED`, `SEED:calm`, `:mail` … or `SEED:WHAT@WHERE`. Raises ValueError."""
     seed, colon, rest = name.partition(":")
     if not colon:
         return random_plan(int(seed))
     what, _, where = rest.partition("@")
     if what == "mail":
         return mail_plan(int(seed))
+    if what == "events":
+        return event_plan(int(seed))
     if what == "saga":
         return saga_plan(int(seed))
     if what == "calm":

@@ -1,12 +1,25 @@
-"""Random programs: what asyncio and anyio offer over steps, transactions, sleeps, children and messages."""
+"""Random programs: what asyncio and anyio offer over steps, sleeps, children, messages and events."""
 
 from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import suppress
 from typing import Any
 
-from outlast import context, now, receive, send, sleep, start, start_once, uuid4, workflow
+from outlast import (
+    WorkflowEnded,
+    context,
+    now,
+    publish,
+    receive,
+    send,
+    sleep,
+    start,
+    start_once,
+    uuid4,
+    workflow,
+)
 from outlast import random as drawn
 from tests.simulation.steps import Refused, blocking, failing, fickle, pay, work
 from tests.simulation.traces import Life, current_traces
@@ -32,6 +45,8 @@ LEAVES = (
     "once",
 )
 MAIL_LEAVES = ("step", "pay", "thread", "sleep", "receive", "receive", "receive", "receive", "send")
+EVENT_LEAVES = ("step", "sleep", "thread", "reads", "reads", "reads", "newest")
+TELLING_LEAVES = ("publish", "publish", "publish", "step", "sleep", "sleep", "pause")
 TOGETHER = {**WITH_ASYNCIO, **WITH_ANYIO, **WITH_SAGAS}
 BRANCHES = ("row", "row", "late", "timeout", "for", *WITH_ASYNCIO, *WITH_ANYIO)
 SAGA_BRANCHES = ("row", "late", "timeout", "gather", "group", "deep", *WITH_SAGAS, *WITH_SAGAS, *WITH_SAGAS)
@@ -55,7 +70,7 @@ async def interpret(plan: Node) -> list[str]:
 async def run(life: Life, node: Node) -> str:
     """Run one node; what those above it see of it."""
     kind, label, children, number = node
-    if kind in LEAVES or kind in MAIL_LEAVES:
+    if kind in (*LEAVES, *MAIL_LEAVES, *EVENT_LEAVES, *TELLING_LEAVES):
         try:
             return await _leaf(life, kind, label, children, number)
         except asyncio.CancelledError:
@@ -108,8 +123,13 @@ async def _leaf(life: Life, kind: str, label: str, children: list[Any], number: 
     if kind == "send":
         life.result(str(await send(life.workflow_id, label, children[0])))
         return label
+    if kind == "publish":
+        await publish("e", label)
+        return label
     seen = len(life.notes)
     try:
+        if kind in ("reads", "newest"):
+            return await _read(life, kind, label, children[0])
         if kind == "step":
             value = await work(life, label, seen)
         elif kind == "pay":
@@ -139,6 +159,34 @@ async def _leaf(life: Life, kind: str, label: str, children: list[Any], number: 
     return label
 
 
+async def _read(life: Life, kind: str, label: str, program: Node) -> str:
+    """Read what a child publishes, to its end; or the newest of it."""
+    began = now()
+    child = await start(interpret, program)
+    if kind == "newest":
+        read = await child.event("e", default=None)
+    else:
+        read = []
+        async for value in child.events("e", of=str):
+            read.append(value)
+            life.decide(f"{label} {value}")
+            if len(read) == _publishes(program):  # it waits for that
+                await _let_go(child.workflow_id)
+    if (now() - began).total_seconds() > PATIENT_S:
+        current_traces().violation(f"{life.workflow_id}: nothing woke {label}")
+    life.decide(f"{label} read {read}")
+    return label
+
+
+def _publishes(node: Node) -> int:
+    return (node[0] == "publish") + sum(map(_publishes, node[2])) if node[0] != "receive" else 0
+
+
+async def _let_go(workflow_id: str) -> None:
+    with suppress(WorkflowEnded):
+        await send(workflow_id, "read", "done")
+
+
 def a_program(
     chance: random.Random,
     size: int,
@@ -154,6 +202,11 @@ def a_program(
             return [kind, label, [chance.choice(TOPICS)], chance.choice(RECEIVES_S)]
         if kind in ("child", "once") and depth < 3:
             return [kind, label, [a_program(chance, chance.randint(1, 3), depth + 2, f"{label}c")], 0]
+        if kind in ("reads", "newest"):
+            told = a_program(chance, chance.randint(1, 6), depth + 2, f"{label}t", ("row",), TELLING_LEAVES)
+            if kind == "reads" and _publishes(told):
+                told = ["row", f"{label}r", [told, ["receive", f"{label}d", ["done"], PATIENT_S]], 0]
+            return [kind, label, [told], 0]
         if kind in ("sleep", "pause"):
             return [kind, label, [], chance.choice(SLEEPS_S)]
         return ["step" if kind in ("child", "once") else kind, label, [], chance.randint(0, 3)]
@@ -171,4 +224,6 @@ def receives_of(node: Node) -> list[str]:
     kind, _, children, _ = node
     if kind in ("receive", "send"):
         return [children[0]] if kind == "receive" else []
+    if kind in ("reads", "newest"):
+        return []
     return [topic for child in children for topic in receives_of(child)]

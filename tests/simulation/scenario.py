@@ -12,6 +12,8 @@ from functools import partial
 from outlast.core import ports
 from outlast.core.budget import weigh
 from outlast.core.errors import OutlastError, WorkflowEnded, WorkflowNotFound
+from outlast.core.events import taken_in
+from outlast.core.kinds import EVENT, PUBLISH
 from outlast.core.messages import message_in
 from outlast.core.names import fingerprint_of
 from outlast.core.observations import LoopFailed, Observation
@@ -449,6 +451,7 @@ class Scenario:
             if row.status == "SUCCESS":
                 self._check_output(workflow_id, json.loads(row.output or "[]"))
         self._check_messages()
+        self._check_events()
         self._check_sagas()
         payments = [
             (key[0], json.loads(record.step.output or "null"))
@@ -509,6 +512,29 @@ class Scenario:
             )
             if sorted(numbers) != sent[: len(numbers)]:
                 self.world.violation(f"{workflow_id} received {numbers} of {topic}, and {sent} were sent")
+
+    def _check_events(self) -> None:
+        """Of each stream the first events were taken, once each and in their order."""
+        published: dict[str, list[tuple[int, str]]] = {}
+        taken: dict[tuple[str, str], list[tuple[int, int, str]]] = {}
+        ended: set[tuple[str, str]] = set()
+        for (workflow_id, _), record in self.database.records.items():
+            step = record.step
+            if step.kind == PUBLISH and step.completion_order is not None:
+                published.setdefault(workflow_id, []).append((step.completion_order, str(step.output)))
+            if step.kind == EVENT and step.completion_order is not None and step.error is None:
+                found, stream = taken_in(step.output), (workflow_id, step.name)
+                if found.event is not None:
+                    taken.setdefault(stream, []).append((step.completion_order, *found.event))
+                elif found.ended:
+                    ended.add(stream)
+        for stream in taken.keys() | ended:
+            came = sorted(published.get(stream[1].removeprefix("event e of "), []))
+            got = [event[1:] for event in sorted(taken.get(stream, []))]
+            newest = len(got) == 1 and stream not in ended
+            fits = got[0] in came if newest else got == (came if stream in ended else came[: len(got)])
+            if not fits:
+                self.world.violation(f"{stream} took {got}, and {came} were published")
 
     def _check_output(self, workflow_id: str, notes: list[str]) -> None:
         """A workflow returned the notes of one of its lives, whose results are all recorded."""

@@ -15,10 +15,13 @@ from outlast.engine.execution.calls import PendingCall
 from outlast.engine.execution.completions import Completion, Completions
 from outlast.engine.execution.recording import Recording
 from outlast.engine.operations import leaving
+from outlast.engine.waits.events import Cursor
 from outlast.sdk import sagas
+from outlast.testing.database import Database
 from outlast.testing.loop import SimulatedLoop
 from outlast.testing.rows import Workflow
 from outlast.testing.statements.journal import JournalStatements
+from outlast.testing.statements.workflows import WorkflowStatements
 from tests.mutants.marks import marks, without
 from tests.mutants.mutant import PACKAGE
 from tests.simulation.network import MISHAPS, Weather
@@ -26,6 +29,7 @@ from tests.simulation.plans import (
     AT_CYCLES,
     Plan,
     calm_plan,
+    event_plan,
     mail_plan,
     plan_of,
     random_plan,
@@ -102,6 +106,13 @@ def test_no_message_is_lost_or_received_twice(first: int) -> None:
 
 
 @pytest.mark.parametrize("first", chunks(3, 1))
+def test_no_event_is_missed_or_taken_twice(first: int) -> None:
+    for seed in range(first, first + CHUNK):
+        outcome = simulate(event_plan(seed))
+        assert not outcome.violations, f"schedule {outcome.plan.name}"
+
+
+@pytest.mark.parametrize("first", chunks(3, 1))
 def test_whatever_a_saga_began_is_undone_once(first: int) -> None:
     for seed in range(first, first + CHUNK):
         outcome = simulate(saga_plan(seed))
@@ -161,7 +172,8 @@ def test_nothing_is_left_of_a_run() -> None:
 
 
 def test_a_name_gives_the_plan_again() -> None:
-    plans = [random_plan(7), mail_plan(7), saga_plan(7), calm_plan(8), *sweep(9, 3, 1)]
+    random = [plan(7) for plan in (random_plan, mail_plan, event_plan, saga_plan)]
+    plans = [*random, calm_plan(8), *sweep(9, 3, 1)]
     assert [plan_of(each.name) for each in plans] == plans
 
 
@@ -214,6 +226,41 @@ def test_it_finds_messages_that_are_received_twice(monkeypatch: pytest.MonkeyPat
     assert found_by_schedules(plan=mail_plan)
 
 
+def test_it_finds_events_that_wake_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Database, "tell_events", lambda *_: False)
+    assert found_by_schedules(plan=event_plan)
+
+
+def test_it_finds_waits_for_what_has_been_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An event that came between the last look and the suspension."""
+    monkeypatch.setattr(Database, "_published", lambda *_: iter(()))
+    assert found_by_schedules(plan=event_plan)
+
+
+def test_it_finds_events_that_are_taken_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    put = Cursor.put
+
+    def again(cursor: Cursor, found: Any) -> None:
+        put(cursor, found)
+        if cursor._ahead and cursor.after:
+            cursor._ahead.appendleft(cursor._ahead[0])
+
+    monkeypatch.setattr(Cursor, "put", again)
+    assert found_by_schedules(plan=event_plan)
+
+
+def test_it_finds_streams_that_end_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The status of a later moment than the events."""
+    published = WorkflowStatements.published
+
+    def early(statements: WorkflowStatements, queries: Any) -> Any:
+        found, cut = published(statements, queries)
+        return {place: each._replace(ended=not each.events) for place, each in found.items()}, cut
+
+    monkeypatch.setattr(WorkflowStatements, "published", early)
+    assert found_by_schedules(plan=event_plan)
+
+
 def test_it_finds_a_cancel_that_does_not_let_undo(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(JournalStatements, "_mark_saga", lambda *_: None)
     assert found_by_schedules(plan=saga_plan)
@@ -235,5 +282,5 @@ def test_it_finds_a_timer_that_strikes_just_when_a_message_was_taken(monkeypatch
     (mark,) = (each for each in marks(PACKAGE) if each.name == "leaves-with-a-completion")
     mutant = dict(vars(leaving))
     exec(compile(without(mark), mark.file, "exec"), mutant)  # noqa: S102 - it is this project's own file
-    monkeypatch.setattr(leaving, "_look_again", mutant["_look_again"])
+    monkeypatch.setattr(leaving, "_look", mutant["_look"])
     assert found_by_schedules(plan=plan_of_ties)

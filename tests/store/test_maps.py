@@ -8,6 +8,7 @@ from outlast.core.maps import MapState, NewMap
 from outlast.core.ports import Fence
 from outlast.core.records import Ending, NewWorkflow
 from outlast.core.status import Status
+from tests.store.harness import store_of
 from tests.store.test_conformance import (
     SUCCESS,
     Both,
@@ -67,6 +68,25 @@ async def test_items_are_kept_under_their_parents_fence_and_may_be_kept_anew(bot
     assert await both.a.maps.kept(MINE, "w/map.1", 2, 1)
     assert await both.a.maps.look("w/map.1") == MapState(Status.PENDING, 2, 0, False)
     assert await both.a.maps.source("w/map.1", 0, 10) == ["4", "5"]
+
+
+async def test_places_are_beyond_what_small_numbers_hold(both: Both) -> None:  # noqa: F811
+    """The driver sends 32,000 as a smallint, and two of these make none."""
+    await opened(both.a, 2)
+    assert await both.a.maps.keep(MINE, "w/map.1", 0, ["1"])
+    for place in (32_000, 999_999):
+        assert await both.a.maps.source("w/map.1", place, 1_000) == []
+        assert both.a.maps.ends("w/map.1", [], place, 1_000) == []
+    state = MapState(Status.PENDING, 2, 0, False)
+    assert await both.a.maps.start_block(MINE, "w/map.1", 32_000, items(*range(1_000)), None) == state
+    assert await both.a.maps.kept(MINE, "w/map.1", 999_999, 500_000)
+
+
+async def test_results_of_a_query_are_read_from_any_place(database: str) -> None:
+    async with store_of(database, "a") as store:
+        await opened(store, 2)
+        assert store.maps.ends("w/map.1", None, 32_000, 1_000) == []
+        assert store.maps.failures("w/map.1", "", 32_767) == []
 
 
 async def test_a_block_starts_once_and_in_its_place(both: Both) -> None:  # noqa: F811

@@ -125,6 +125,26 @@ async def family() -> Any:
 
 
 @workflow
+async def counts(to: int) -> None:
+    for number in range(to):
+        await publish("n", await work(number))
+        await sleep(5)
+
+
+@workflow
+async def reads() -> Any:
+    counting = await start(counts, 3)
+    read = [value async for value in counting.events("n")]
+    return read, await counting.event("n"), await counting.event("none", default=None)
+
+
+@workflow
+def reads_blocking() -> Any:
+    counting = start(counts, 2)
+    return list(counting.events("n"))
+
+
+@workflow
 async def maps() -> Any:
     result = await map_(child, [1, 2, 3], concurrency=2)
     handles = await start_all(plain_child, [4, 5])
@@ -183,6 +203,6 @@ ALL = {
     each.definition.name: each
     for each in (
         in_a_row, gathered, grouped, raced, timed, draws, sleeps, family, maps, tells, fails, raises, plain,
-        returns_at_once,
+        returns_at_once, reads, reads_blocking,
     )
 }  # fmt: skip

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from outlast import UsageError, WorkflowEnded, context, emit, receive, sleep, step, workflow
+from outlast import UsageError, WorkflowEnded, context, emit, receive, sleep, start, step, workflow
 from outlast.testing import Deadlock, Outlast, around
 from outlast.testing.points import say_place
 from tests.testing import sound
@@ -229,3 +229,34 @@ def test_what_steps_emit(outlast: Outlast) -> None:
     _ = outlast.crash_everywhere(counting)
     answer = outlast.call(counting, headers={"accept": "text/event-stream"})
     assert [each.event for each in answer.events].count("emitted") == 2
+
+
+@workflow
+async def silent() -> None:
+    _ = await receive("go")
+
+
+@workflow
+async def listens() -> Any:
+    return await (await start(silent)).event("progress")
+
+
+def test_who_waits_for_an_event_of_one_that_waits_for_ever_is_told(outlast: Outlast) -> None:
+    with pytest.raises(Deadlock, match=r"waits.* for an event progress of listens"):
+        _ = outlast.run(listens)
+
+
+@workflow
+async def listens_a_while() -> Any:
+    return await (await start(silent)).event("progress", timeout=WEEKS, default="none")
+
+
+def test_who_waits_for_an_event_says_so(outlast: Outlast) -> None:
+    run = outlast.start(listens_a_while)
+    _ = outlast.advance(days=1)
+    steps = outlast.call(f"/workflows/v1/{run.workflow_id}/steps").json()["steps"]
+    assert [each["status"] for each in steps] == ["SUCCESS", "WAITING"]
+    shown = outlast.call(f"/workflows/v1/{run.workflow_id}").json()
+    assert shown["waiting_on"].startswith(f"workflow {run.workflow_id}/1 (PENDING), until ")
+    _ = outlast.advance(WEEKS)
+    assert run.result == "none"

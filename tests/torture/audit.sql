@@ -36,6 +36,14 @@ create index on torture.records (workflow_id);
 
 create function torture.note_change() returns trigger language plpgsql as $$
 begin
+  -- That its end was told changes nothing of a workflow, nor that somebody waits for it.
+  if tg_op = 'UPDATE' then
+    if (old.untold, old.awaited) is distinct from (new.untold, new.awaited) then
+      old.untold := new.untold;
+      old.awaited := new.awaited;
+      if to_jsonb(old) = to_jsonb(new) then return null; end if;
+    end if;
+  end if;
   if tg_op = 'DELETE' then
     insert into torture.changes (workflow_id, change, app, old_owner, old_epoch, old_status)
     values (old.workflow_id, tg_op, current_setting('application_name'), old.owner, old.epoch, old.status);

@@ -50,7 +50,7 @@ def test_a_seed_orders_the_same_of_every_kind() -> None:
     first, second = Orders("s"), Orders("s")
     orders = [first.next() for _ in range(300)]
     assert orders == [second.next() for _ in range(300)]
-    assert {order.kind for order in orders} | {"leaf"} == set(KINDS)
+    assert {order.kind for order in orders} | {"leaf", "piece"} == set(KINDS)
     assert len({order.key for order in orders}) == 300
 
 

@@ -73,6 +73,14 @@ def _family(rng: random.Random) -> Body:
     return {"moves": [_move(rng) for _ in range(rng.randint(1, 3))]}
 
 
+def _mapped(rng: random.Random) -> Body:
+    return {"moves": [_move(rng) for _ in range(rng.randint(5, 15))], "concurrency": rng.randint(1, 6)}
+
+
+def _many(rng: random.Random) -> Body:
+    return {"moves": [_move(rng) for _ in range(rng.randint(1, 9))]}
+
+
 def _fail(rng: random.Random) -> Body:
     return {"pause_s": _nap(rng)}
 
@@ -84,13 +92,15 @@ _KINDS: dict[str, tuple[int, Callable[[random.Random], Body]]] = {
     "fan": (14, _fan),
     "shake": (8, _shake),
     "family": (8, _family),
+    "mapped": (3, _mapped),
+    "many": (3, _many),
     "fail": (6, _fail),
     "threaded": (8, _order),
     "lanes": (6, _lane),
     "alone": (6, _lane),
     "paced": (6, _lane),
 }
-KINDS = (*_KINDS, "leaf")
+KINDS = (*_KINDS, "leaf", "piece")
 
 
 class Orders:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import outlast
-from outlast import UsageError, handler, step, transaction, workflow
+from outlast import Limit, UsageError, handler, step, transaction, workflow
 
 ROOT = Path(__file__).parents[2]
 
@@ -52,6 +52,8 @@ async def flow(n: int, *, loud: bool = False) -> float:
 def def_flow(n: int) -> float:
     reveal_type(def_step(n))
     reveal_type(def_transaction(n))
+    reveal_type([value for value in start(flow, 1).events("n", of=int)])
+    reveal_type(start(flow, 1).event("n", of=int))
     return 1.0
 
 
@@ -63,6 +65,8 @@ async def caller() -> None:
     reveal_type((await map_(flow, [1, 2]))[0])
     reveal_type(await map_(def_flow, rows("select 1")))
     reveal_type([value for _, value in (await map_(flow, [1])).ok])
+    reveal_type([value async for value in (await start(flow, 1)).events("n", of=str)])
+    reveal_type(await (await start(flow, 1)).event("n"))
     await async_step("wrong")
     await async_transaction(None, 1)
     await start(flow, "wrong")
@@ -75,6 +79,8 @@ REVEALED = [
     "bool",
     "str",
     "bool",
+    "list[int]",
+    "int",
     "outlast.sdk.handles.WorkflowHandle[float]",
     "outlast.sdk.handles.WorkflowHandle[float]",
     "float",
@@ -82,6 +88,8 @@ REVEALED = [
     "float",
     "outlast.sdk.maps.MapResult[float]",
     "list[float]",
+    "list[str]",
+    "Any",
 ]
 
 
@@ -200,8 +208,15 @@ def test_decorators_go_on_plain_functions_alone() -> None:
 
     for decorate in (step, workflow, transaction, handler):
         for wrong in (Callable(), 5, "x", print, generator, async_generator):
+            if decorate is step and wrong in (generator, async_generator):
+                continue  # it gives the items of a map
             with pytest.raises(UsageError):
                 decorate(wrong)  # type: ignore[arg-type]
+    for generates in (generator, async_generator):
+        assert callable(step(generates))
+        for options in ({"timeout": 1}, {"limit": Limit("api", concurrency=1)}):
+            with pytest.raises(UsageError, match="no timeout and no limit"):
+                step(**options)(generates)  # type: ignore[call-overload]
 
 
 def test_a_transaction_needs_a_connection_parameter() -> None:

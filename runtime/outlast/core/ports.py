@@ -19,6 +19,8 @@ from outlast.core.records import (
     DeclaredQueue,
     Delivered,
     Entered,
+    EventQuery,
+    EventsFound,
     InboxQuery,
     LostInstance,
     NewWorkflow,
@@ -224,6 +226,13 @@ class WorkflowStore(Protocol):
 
     async def ended(self, ids: Sequence[str]) -> WorkflowStates:
         """The states of those that have ended, of at least one if there are any. Raises Unreachable."""
+        ...
+
+    async def published(self, queries: Sequence[EventQuery]) -> tuple[dict[int, EventsFound], bool]:
+        """By index in `queries` what was found, and whether that was cut short: then others are unknown.
+
+        Else what has no entry is no workflow. Raises Unreachable.
+        """
         ...
 
     async def same_payload(self, new: NewWorkflow) -> bool:

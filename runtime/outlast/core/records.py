@@ -103,10 +103,11 @@ class Ending(NamedTuple):
 
 
 class Wait(NamedTuple):
-    """What a workflow that left the memory is woken by: the end of `target`."""
+    """What a workflow that left the memory is woken by: the end of `target`, or an event after a number."""
 
     target: str
     event: str = ""
+    after: int = 0
 
 
 class Suspension(NamedTuple):
@@ -288,6 +289,29 @@ class Message(NamedTuple):
     message_id: int
     number: int
     body: str
+
+
+class EventQuery(NamedTuple):
+    """Which published events of a workflow are looked for: those of a name after a number, or the newest."""
+
+    workflow_id: str
+    event: str
+    after: int
+    newest: bool = False
+
+
+class PublishedEvent(NamedTuple):
+    """One of them: its number among the workflow's records, and its value as JSON text."""
+
+    number: int
+    value: str
+
+
+class EventsFound(NamedTuple):
+    """What a look found, in order. `ended`: the workflow has ended, and these are the last ones."""
+
+    events: list[PublishedEvent]
+    ended: bool
 
 
 class InboxQuery(NamedTuple):

@@ -31,6 +31,7 @@ from outlast.engine.options import EngineOptions
 from outlast.engine.starts import Starts
 from outlast.engine.waits.emissions import Emissions
 from outlast.engine.waits.ends import Waits
+from outlast.engine.waits.events import EventReading
 from outlast.engine.waits.messages import Delivery
 from outlast.sdk.clients import MakeClients
 
@@ -63,6 +64,7 @@ class Engine:
         self._workflows = store.workflows
         self._delivery = Delivery(store.messages, self._due, observe)
         self.emissions = Emissions()
+        self._events = EventReading(store.workflows, observe)
         services = Services(
             journal=self._journal,
             lease=self._lease,
@@ -76,6 +78,7 @@ class Engine:
             left_queue=lambda: self._queued(self.clock.now_s()),
             delivery=self._delivery,
             emissions=self.emissions,
+            events=self._events,
             moment_s=options.moment_s,
             replay_arguments=options.replay_arguments,
             watch_bodies=options.watch_bodies,
@@ -160,6 +163,7 @@ class Engine:
             self._journal.watching,
             *self._waits.loops,
             self._delivery.loop,
+            self._events.loop,
             self._consumer.loop,
             self._ticker.loop,
         )
@@ -186,6 +190,7 @@ class Engine:
         await self._ticker.loop.close(LAST_ROUND_S)
         gone = ShuttingDown("this instance shuts down; the workflow goes on elsewhere")
         self._waits.fail_elsewhere(gone)
+        self._events.refuse(gone)
         if self.starts.under_way:
             await asyncio.wait(list(self.starts.under_way.values()), timeout=2.0)
         for execution in list(self._executor.live.values()):
@@ -205,6 +210,7 @@ class Engine:
                 pass  # its lease is ended below, which gives them back too
         self._waits.fail_all(gone)
         await self._delivery.loop.close()
+        await self._events.loop.close()
         await self._journal.close(2.0)
         await self._membership.leave()
         await self._waits.close(gone)

@@ -333,6 +333,7 @@ class Executor:
         )
         for each in claimed.members:
             self._waits.moved(each)
+        self._services.events.written(execution.workflow_id)
         self._services.observe(
             WorkflowEnded(execution.workflow_id, execution.function, ending.status.value, duration_s, cause)
         )

@@ -9,7 +9,9 @@ from concurrent.futures import Future
 from itertools import count
 from typing import Any
 
+from outlast.core.clock import monotonic
 from outlast.core.errors import OutlastError, ScheduleNotFound, UsageError, WorkflowNotFound
+from outlast.core.events import Taken
 from outlast.core.failures import globals_of
 from outlast.core.maps import BLOCK, ItemEnd, NewMap
 from outlast.core.names import fresh_workflow_id, workflow_id_of
@@ -34,11 +36,13 @@ from outlast.engine.executor import Executor
 from outlast.engine.new_workflows import new_workflow
 from outlast.engine.operations.transactions import conflict_pause
 from outlast.engine.starts import Starts
+from outlast.engine.waits.events import Cursor
 from outlast.engine.waits.results import result_of
 from outlast.sdk.context import current_caller, known_context
 from outlast.sdk.definitions import TransactionDefinition, WorkflowDefinition
 from outlast.sdk.operations import Args, Kwargs, Map
 from outlast.sdk.queues import Queue
+from outlast.sdk.running import NextEvent
 
 ENCODED_AT_ONCE = 100
 """So many inputs are made before others have a turn."""
@@ -271,6 +275,19 @@ class FunctionHost:
         assert state is not None
         workflow = self._catalog.workflow(state.function)
         return result_of(state, {} if workflow is None else globals_of(workflow.fn))
+
+    def events_of(self, workflow_id: str, event: str, after: int = 0, *, newest: bool = False) -> NextEvent:
+        """See `sdk.running.Host`."""
+        cursor = Cursor(workflow_id, event, after, newest=newest)
+
+        async def next_event(timeout_s: float | None = None) -> Taken:
+            self._entrance.check()
+            ends_at = None if timeout_s is None else monotonic() + timeout_s
+            # guard: step-that-reads-works
+            with self._executor.awaiting_here():
+                return await self._services.events.next(cursor, ends_at)
+
+        return next_event
 
     async def _known(self, workflow_id: str) -> WorkflowState | None:
         """How it has ended; None if it has not. Raises WorkflowNotFound."""

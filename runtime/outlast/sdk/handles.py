@@ -13,9 +13,11 @@ from outlast.sdk.calls import ask, later, on_host
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.durations import Duration, seconds_of
 from outlast.sdk.operations import Cancel, Operation, Result, WaitAny
+from outlast.sdk.reading import RAISE, Events, newest_event
 from outlast.sdk.running import Host, current_host, line_here, on_a_loop
 
 R = TypeVar("R")
+T = TypeVar("T")
 
 HANDLES_MAX = 10_000
 """Of one `wait_any`."""
@@ -51,6 +53,41 @@ class WorkflowHandle(Generic[R]):
         """
         return _do("cancel", Cancel(self.workflow_id), lambda host: host.cancel(self.workflow_id))  # type: ignore[no-any-return]
 
+    @overload
+    def events(self, event: str, *, of: type[T]) -> Events[T]: ...
+    @overload
+    def events(self, event: str) -> Events[Any]: ...
+    def events(self, event: str, *, of: Any = Any) -> Events[Any]:
+        """The values of the events of this name that the workflow publishes, all of them, in their order.
+
+        `async for value in handle.events("progress")`, in `def` functions `for value in …`. It waits for
+        each, and ends when the workflow has ended and all were read. In a workflow each one that is taken is
+        recorded, so that after a crash it goes on where it was; a long wait holds no memory. Elsewhere it
+        reads what is published while it lasts. `of` is the type that values are read as; one that doesn't
+        fit raises InvalidInput. Raises WorkflowNotFound.
+        """
+        return Events(self.workflow_id, event, of)
+
+    @overload
+    def event(
+        self, event: str, *, timeout: Duration | None = None, default: Any = RAISE, of: type[T]
+    ) -> Coroutine[Any, Any, T]: ...
+    @overload
+    def event(
+        self, event: str, *, timeout: Duration | None = None, default: Any = RAISE
+    ) -> Coroutine[Any, Any, Any]: ...
+    def event(
+        self, event: str, *, timeout: Duration | None = None, default: Any = RAISE, of: Any = Any
+    ) -> Coroutine[Any, Any, Any]:
+        """The value of the newest event of this name: `await handle.event("progress")`.
+
+        In `def` functions `handle.event("progress")`. If there is none yet it waits for the first one: for
+        `timeout` (seconds or a timedelta) at most, then it raises TimeoutError; and where the workflow has
+        ended without one WorkflowEnded; or gives `default` for both, if there is one. In a workflow it is a
+        recorded step. `of` as for `events`. Raises WorkflowNotFound.
+        """
+        return newest_event(self.workflow_id, event, timeout, default, of)  # type: ignore[no-any-return]
+
     def _value(self, plain: Any) -> R:
         codec = _PLAIN if self._workflow is None else self._workflow.codec
         value: R = decode_answer(codec, _PLAIN.encode(plain))
@@ -67,6 +104,18 @@ class Started(WorkflowHandle[R], Coroutine[Any, Any, WorkflowHandle[R]]):
     def cancel(self) -> None:  # type: ignore[override]
         """As `WorkflowHandle.cancel` in a `def` function."""
         super().cancel()  # type: ignore[unused-coroutine]  # it is done by then
+
+    @overload  # type: ignore[override]
+    def event(
+        self, event: str, *, timeout: Duration | None = None, default: Any = RAISE, of: type[T]
+    ) -> T: ...
+    @overload
+    def event(self, event: str, *, timeout: Duration | None = None, default: Any = RAISE) -> Any: ...
+    def event(
+        self, event: str, *, timeout: Duration | None = None, default: Any = RAISE, of: Any = Any
+    ) -> Any:
+        """As `WorkflowHandle.event` in a `def` function."""
+        return super().event(event, timeout=timeout, default=default, of=of)
 
     def send(self, value: Any) -> Any:
         """See Coroutine."""

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from outlast.core import kinds
 from outlast.core.arguments import fingerprint_of_call, fingerprint_of_text
-from outlast.core.events import event_record_name
+from outlast.core.events import event_record_name, taking_name
 from outlast.core.maps import Query
 from outlast.core.messages import receive_name
 from outlast.core.placement import USUAL, Placement
@@ -272,6 +272,24 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class TakeEvent:
+    """Take the next event of a workflow after a number, or the `newest` one; see core.events.Taken."""
+
+    kind: ClassVar[str] = kinds.EVENT
+    fingerprint: ClassVar[None] = None
+    workflow_id: str
+    event: str
+    after: int = 0
+    newest: bool = False
+    timeout_s: float | None = None
+
+    @property
+    def name(self) -> str:
+        """What its record is called."""
+        return taking_name(self.event, self.workflow_id)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Timer:
     """Call back at a time of the body's loop, in Unix seconds. asyncio asks for these, not the SDK."""
 
@@ -305,6 +323,7 @@ Operation = (
     | Result
     | WaitAny
     | Cancel
+    | TakeEvent
     | Timer
     | Stop
 )

@@ -6,8 +6,8 @@ from collections.abc import Awaitable
 from typing import Any
 
 from outlast.core.errors import UsageError
-from outlast.core.events import EVENT_BYTES_MAX
-from outlast.core.storable import check_json, check_text
+from outlast.core.events import check_event_name
+from outlast.core.storable import check_json
 from outlast.sdk.calls import Done, ask
 from outlast.sdk.operations import Publish
 from outlast.sdk.running import line_here
@@ -24,13 +24,7 @@ def publish(event: str, value: Any = None) -> Awaitable[None]:
     which isn't waited for. Plain JSON values, dataclasses and pydantic models can be published. Raises
     UsageError outside a workflow's body and for a name that isn't 1 to 255 bytes of UTF-8; NotSerializable.
     """
-    # A text that is no UTF-8 has a refusal of its own, below.
-    size = len(event.encode("utf-8", "surrogatepass")) if isinstance(event, str) else 0
-    if not 1 <= size <= EVENT_BYTES_MAX or "\0" in event:
-        raise UsageError(
-            f"publish takes an event's name of 1 to {EVENT_BYTES_MAX} bytes of UTF-8, not {event!r:.100}"
-        )
-    check_text(event, "the event's name")
+    check_event_name(event, "publish")
     body = _VALUES.encode(value)
     check_json(body, "the event's value")
     line = line_here("publish")

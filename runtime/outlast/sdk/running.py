@@ -12,6 +12,7 @@ from threading import get_ident
 from typing import Any, NoReturn, Protocol
 
 from outlast.core.errors import UsageError
+from outlast.core.events import Taken
 from outlast.core.maps import ItemEnd
 from outlast.core.placement import USUAL, Placement
 from outlast.core.verbs import Verb
@@ -72,6 +73,14 @@ class OpenSaga(Protocol):
         ...
 
 
+class NextEvent(Protocol):
+    """A reader of events."""
+
+    async def __call__(self, timeout_s: float | None = None) -> Taken:
+        """The next one, that the workflow has ended, or that none came in time. Raises WorkflowNotFound."""
+        ...
+
+
 class Host(Protocol):
     """What handlers, ASGI apps and steps reach of the engine."""
 
@@ -94,6 +103,10 @@ class Host(Protocol):
 
     async def result(self, workflow_id: str) -> Any:
         """What the workflow returned. Raises WorkflowError."""
+        ...
+
+    def events_of(self, workflow_id: str, event: str, after: int = 0, *, newest: bool = False) -> NextEvent:
+        """What gives the events of one name after a number, one after the other, or the newest one."""
         ...
 
     def read_items(self, map_id: str, ids: Sequence[str] | None, first: int, limit: int) -> list[ItemEnd]:

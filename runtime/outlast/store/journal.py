@@ -11,6 +11,7 @@ from psycopg.pq.abc import PGresult
 
 from outlast.core import faults, kinds
 from outlast.core.clock import monotonic
+from outlast.core.events import event_of
 from outlast.core.names import BATCH
 from outlast.core.ports import BadData, Conflicted, Unreachable
 from outlast.core.records import Batch, Committed, Ending, FencedWrite, Suspension
@@ -25,6 +26,7 @@ _SQL = load_numbered("journal.sql")
 _COMMIT_MANY = _SQL["commit_batch"]
 _COMMIT_ONE = for_one_row(_COMMIT_MANY)
 _ENQUEUE = _SQL["enqueue_batch"]
+_WAKES = [_SQL[name] for name in ("begin_waits", "begin_event_waits", "tell_events")]
 _TIMEOUT_S = 35.0
 REPLAN_AFTER = 1_000
 """Commits after which the statement is planned anew: a plan made while tables were empty must not stay."""
@@ -83,12 +85,12 @@ class PostgresJournal:
         points = _crash_points(batch) if faults.is_armed() else []
         for point in points:
             faults.reach(f"{point}.before_commit")
-        waits = _begun_waits(batch)
-        results = await self._record(batch, marked + requests + ended + _detached(batch) + waits)
+        wakes = [*_told_events(batch), *_begun_waits(batch)]
+        results = await self._record(batch, marked + requests + ended + _detached(batch) + wakes)
         self._commits += 1
         for point in points:
             faults.reach(f"{point}.after_commit")
-        woken = bool(waits) and results[-1].get_value(0, 0) != b"0"
+        woken = any(each.get_value(0, 0) != b"0" for each in results[len(results) - len(wakes) :])
         return _read_results(batch, results[len(marked) :][: len(requests)], woken=woken)
 
     async def confirm(self, batch: Batch) -> dict[str, float | None]:
@@ -156,7 +158,7 @@ class PostgresJournal:
         self._prepares = connection.kind.sessions
         try:
             if self._prepares:
-                await wire.prepare([_COMMIT_ONE, _COMMIT_MANY, _ENQUEUE], _TIMEOUT_S)
+                await wire.prepare([_COMMIT_ONE, _COMMIT_MANY, _ENQUEUE, *_WAKES], _TIMEOUT_S)
         except BaseException:
             wire.close()
             raise
@@ -294,11 +296,37 @@ def _begun_waits(batch: Batch) -> list[Request]:
         if isinstance(write.end, Suspension)
         for wait in write.end.waits
     ]
-    if not waits:
+    ends = [each for each in waits if not each[2]]
+    events = [each for each in waits if each[2]]
+    return [
+        (_SQL[name], {**_wait_columns(of), "nonce": str(batch.nonce)})
+        for name, of in (("begin_waits", ends), ("begin_event_waits", events))
+        if of
+    ]
+
+
+def _wait_columns(waits: Sequence[tuple[str, str, str, int]]) -> dict[str, str]:
+    waiters, targets, events, afters = zip(*waits, strict=True)
+    return {
+        "waiters": texts(waiters),
+        "targets": texts(targets),
+        "events": texts(events),
+        "afters": numbers(afters),
+    }
+
+
+def _told_events(batch: Batch) -> list[Request]:
+    """What wakes who waits for events that are recorded now."""
+    told = {
+        (write.workflow_id, event)
+        for write in batch.writes
+        for step in write.steps
+        if step.kind == kinds.PUBLISH and (event := event_of(step.name, step.kind)) is not None
+    }
+    if not told:
         return []
-    waiters, targets, events = zip(*waits, strict=True)
-    parameters = {"waiters": texts(waiters), "targets": texts(targets), "events": texts(events)}
-    return [(_SQL["begin_waits"], {**parameters, "nonce": str(batch.nonce)})]
+    workflows, events = zip(*sorted(told), strict=True)
+    return [(_SQL["tell_events"], {"workflows": texts(workflows), "events": texts(events)})]
 
 
 def _detached(batch: Batch) -> list[Request]:

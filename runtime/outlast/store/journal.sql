@@ -126,7 +126,7 @@ with given as (
   on conflict (workflow_id, step_id) do update
     set completion_order = excluded.completion_order, error = excluded.error, completed_at = excluded.completed_at,
         at = excluded.at, kind = excluded.kind, nonce = excluded.nonce,
-        output = case when excluded.kind in ('receive', 'wait_any') then excluded.output else o.output end
+        output = case when excluded.kind in ('receive', 'wait_any', 'event') then excluded.output else o.output end
     -- guard: record-overwrites
     where o.completion_order is null
       -- guard: sleep-ended-by-another
@@ -167,6 +167,17 @@ select (outlast.tell_untold()).woken from outlast.end_members(%(batches)s::text[
 -- name: begin_waits
 -- In the commit of suspensions, and after them.
 select outlast.begin_waits(%(waiters)s::text[], %(targets)s::text[], %(events)s::text[], %(nonce)s::bigint)
+
+-- name: begin_event_waits
+-- The same of those that wait for events.
+select outlast.begin_event_waits(
+  %(waiters)s::text[], %(targets)s::text[], %(events)s::text[], %(afters)s::integer[], %(nonce)s)
+
+-- name: tell_events
+-- In the commit that records these events, and after it. Where nobody waits that is one look into an index.
+select case when exists (
+  select from outlast.waits w where w.target = any(%(workflows)s::text[]) and w.event = any(%(events)s::text[])
+) then outlast.tell_events(%(workflows)s::text[], %(events)s::text[]) else 0 end
 
 -- name: detach
 -- In the commit of their starts, and after them.

@@ -29,6 +29,9 @@ _SQL = load("maps.sql")
 READ_S = 10.0
 """So long may a body wait for a page of results: the instance's loop waits with it."""
 
+IDLE_S = 2.0
+"""So long after the last page its connection is closed: it is one beside those of the setting."""
+
 _REFUSED = (errors.DataError, errors.IntegrityError, errors.RaiseException, UnicodeEncodeError, ValueError)
 
 
@@ -212,6 +215,7 @@ class _Reader:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._pool: Pool | None = None
+        self._closing: asyncio.TimerHandle | None = None
 
     def rows(self, statement: SQL, parameters: dict[str, Any]) -> list[dict[str, Any]]:
         """The rows of a statement. It blocks, `READ_S` at most. Raises Unreachable."""
@@ -241,14 +245,25 @@ class _Reader:
             return self._loop
 
     async def _read(self, statement: SQL, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+        if self._closing is not None:
+            self._closing.cancel()
         if self._pool is None:
             self._pool = Pool(self._database.again(), 1)
-        return await rows_of(self._pool, statement, parameters)
+        try:
+            return await rows_of(self._pool, statement, parameters)
+        finally:
+            loop = asyncio.get_running_loop()
+            self._closing = loop.call_later(IDLE_S, lambda: loop.create_task(self._disconnect()))
 
-    async def _end(self) -> None:
+    async def _disconnect(self) -> None:
         pool, self._pool = self._pool, None
         if pool is not None:
             await pool.close()
+
+    async def _end(self) -> None:
+        if self._closing is not None:
+            self._closing.cancel()
+        await self._disconnect()
         asyncio.get_running_loop().stop()
 
 

@@ -47,7 +47,7 @@ select workflow_id from fenced
 
 -- name: source
 select item::text from outlast.map_sources
-where map_id = %(map_id)s and place > %(after)s and place <= %(after)s + %(limit)s
+where map_id = %(map_id)s and place > %(after)s::integer and place <= %(after)s::integer + %(limit)s::integer
 order by place
 
 -- name: start_block
@@ -117,5 +117,5 @@ order by i.n
 select w.workflow_id, w.status, w.output::text, w.error::text
 from outlast.map_sources s
 join outlast.workflow_status w on w.workflow_id = s.map_id || '/' || s.key
-where s.map_id = %(map_id)s and s.place > %(first)s and s.place <= %(first)s + %(limit)s
+where s.map_id = %(map_id)s and s.place > %(first)s::integer and s.place <= %(first)s::integer + %(limit)s::integer
 order by s.place

@@ -17,8 +17,11 @@ from outlast.core.ports import NoSuchRow, NotNow, Unacceptable
 from outlast.core.records import (
     RECORD_BYTES,
     ClaimedWorkflow,
+    EventQuery,
+    EventsFound,
     NewWorkflow,
     Ownership,
+    PublishedEvent,
     StepRecord,
     WorkflowState,
     WorkflowStates,
@@ -38,6 +41,9 @@ LOAD_WAIT_S = 10.0
 
 LOOK_BYTES_MAX = 16 * 2**20
 """How large the results may be that one query for ended workflows returns."""
+
+EVENTS_MAX = 100
+"""How many events one look of a reader returns."""
 
 PAGE_BYTES_MAX = 4 * 2**20
 """How large the rows of a page, or of one query of a stream, may be."""
@@ -95,6 +101,30 @@ class PostgresWorkflows:
     async def ended(self, ids: Sequence[str]) -> WorkflowStates:
         """See WorkflowStore."""
         return await self._states(ids, ended=True)
+
+    async def published(self, queries: Sequence[EventQuery]) -> tuple[dict[int, EventsFound], bool]:
+        """See WorkflowStore."""
+        workflows, events, afters, newests = zip(*queries, strict=True)
+        parameters = {
+            "workflows": list(workflows),
+            "events": list(events),
+            "afters": list(afters),
+            "newests": list(newests),
+            "limit": EVENTS_MAX,
+        }
+        rows, cut = await rows_within(self._pool, _SQL["published"], parameters, PAGE_BYTES_MAX)
+        found: dict[int, EventsFound] = {}
+        for row in rows:
+            place = row["place"] - 1
+            events_of_one = found.setdefault(place, EventsFound([], row["ended"])).events
+            if row["number"] is not None:
+                events_of_one.append(PublishedEvent(row["number"], row["value"]))
+        last = max(found, default=None)
+        for place, each in found.items():
+            # guard: stream-ends-early
+            if len(each.events) == EVENTS_MAX or (cut and place == last):
+                found[place] = each._replace(ended=False)
+        return found, cut
 
     async def cancel(self, workflow_id: str) -> Status | None:
         """See WorkflowStore."""

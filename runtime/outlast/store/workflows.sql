@@ -148,6 +148,33 @@ where workflow_id = %(workflow_id)s and completion_order > coalesce(%(after_numb
 order by completion_order
 limit %(limit)s::bigint
 
+-- name: published
+-- For each reader how the workflow stands, and its next events, or the newest one. All are of one snapshot: of what has
+-- ended there, no event is missing.
+select r.place, w.status not in ('ENQUEUED', 'PENDING') as ended, e.number, e.value
+from unnest(%(workflows)s::text[], %(events)s::text[], %(afters)s::integer[], %(newests)s::boolean[])
+  with ordinality as r (workflow_id, event, after, newest, place)
+left join outlast.attached a on a.workflow_id = r.workflow_id
+join outlast.workflow_status w on w.workflow_id = coalesce(a.target, r.workflow_id)
+left join lateral (
+  (
+    select o.completion_order as number, o.output::text as value
+    from outlast.operation_outputs o
+    where o.workflow_id = w.workflow_id and o.kind = 'publish' and o.name = 'publish ' || r.event
+      and o.completion_order > r.after
+    order by o.completion_order
+    limit case when r.newest then 0 else %(limit)s::bigint end
+  ) union all (
+    select o.completion_order, o.output::text
+    from outlast.operation_outputs o
+    where o.workflow_id = w.workflow_id and o.kind = 'publish' and o.name = 'publish ' || r.event
+      and o.completion_order > r.after
+    order by o.completion_order desc
+    limit case when r.newest then 1 else 0 end
+  )
+) as e on true
+order by r.place, e.number
+
 -- name: callback
 -- A callback as it stands, and how often it was used. What is to be undone receives no more.
 select

@@ -12,7 +12,8 @@ import random
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from outlast.core.records import NewWorkflow
+from outlast.core.events import event_of
+from outlast.core.records import NewWorkflow, Wait
 from outlast.core.status import LIVE, Status
 from outlast.testing.maps import Maps
 from outlast.testing.rows import (
@@ -39,6 +40,8 @@ class Database:
         self.letters: list[Letter] = []
         self.waits: set[tuple[str, str]] = set()
         """Who left the memory for whose end: the workflow that is waited for, and the one that waits."""
+        self.event_waits: set[tuple[str, str, str]] = set()
+        """Who left the memory for which event: its workflow, its name, and the workflow that waits."""
         self.effects: list[Any] = []
         self.queues: dict[str, QueueRow] = {}
         self.limit_uses: dict[str, dict[tuple[str, int, str], float]] = {}
@@ -119,6 +122,45 @@ class Database:
             self.workflows[waiter].claimable_at = self.now()
         return ready
 
+    def begin_event_waits(self, waiter: str, waits: Iterable[Wait]) -> bool:
+        """`outlast.begin_event_waits` for one; whether it is claimable at once."""
+        ready, noted = False, set()
+        for wait in waits:
+            target = self.attached.get(wait.target, (wait.target, None))[0]
+            row = self.workflows.get(target)
+            # guard: waits-for-what-is-published-in-memory without 3
+            if row is None or row.status not in LIVE or any(
+                order > wait.after for order in self._published(target, wait.event)
+            ):  # fmt: skip
+                ready = True
+            noted.add((target, wait.event, waiter))
+        if ready:
+            self.workflows[waiter].claimable_at = self.now()
+        else:
+            self.event_waits |= noted
+        return ready
+
+    def _published(self, workflow_id: str, event: str) -> Iterator[int]:
+        for (owner, _), record in self.records.items():
+            of_it = owner == workflow_id and event_of(record.step.name, record.step.kind) == event
+            if of_it and record.step.completion_order is not None:
+                yield record.step.completion_order
+
+    def tell_events(self, workflow_id: str, event: str) -> bool:
+        """`outlast.tell_events` for one; whether anybody was woken."""
+        over = {wait for wait in self.event_waits if wait[:2] == (workflow_id, event)}
+        self.event_waits -= over
+        # guard: events-told-to-nobody-in-memory = []
+        woken = [self._wake(waiter) for _, _, waiter in sorted(over)]
+        return any(woken)
+
+    def _wake(self, waiter: str) -> bool:
+        row = self.workflows.get(waiter)
+        if row is None or row.owner is not None or not row.awaits or (row.claimable_at or 0) <= self.now():
+            return False
+        row.claimable_at = self.now()
+        return True
+
     def tell_ends(self) -> int:
         """`outlast.tell_untold`: all that have ended. How many were woken."""
         woken = 0
@@ -133,10 +175,7 @@ class Database:
             self.maps.end(untold)
         over = {wait for wait in self.waits if self._is_over(wait[0])}
         for _, waiter in sorted(over):
-            row = self.workflows.get(waiter)
-            if row is not None and row.owner is None and row.awaits and (row.claimable_at or 0) > self.now():
-                row.claimable_at = self.now()
-                woken += 1
+            woken += self._wake(waiter)
         self.waits -= over
         return woken
 

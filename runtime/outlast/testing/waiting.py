@@ -6,8 +6,9 @@ import json
 from typing import NamedTuple
 
 from outlast.core import kinds
+from outlast.core.events import taking_name
 from outlast.core.status import LIVE
-from outlast.sdk.operations import Receive, Result
+from outlast.sdk.operations import Receive, Result, TakeEvent
 from outlast.testing.database import Database
 from outlast.testing.points import say_place
 from outlast.testing.processes import Process
@@ -38,7 +39,7 @@ def waits_of(process: Process | None, database: Database, workflow_id: str) -> l
         for call in execution.calls.values():
             operation = call.operation
             topic = operation.topic if isinstance(operation, Receive) else None
-            other = operation.workflow_id if isinstance(operation, Result) else None
+            other = operation.workflow_id if isinstance(operation, Result | TakeEvent) else None
             until_s = (
                 call.wake_s if call.wake_s is not None and call.wake_s < database.now() + FAR_S else None
             )
@@ -64,6 +65,11 @@ def waits_of(process: Process | None, database: Database, workflow_id: str) -> l
                     topic,
                 )
             )
+    waits += [
+        Wait(kinds.EVENT, taking_name(event, target), "", None, None, target)
+        for target, event, waiter in sorted(database.event_waits)
+        if waiter == workflow_id and row.owner is None
+    ]
     return waits
 
 
@@ -87,7 +93,7 @@ def _is_hopeless(workflow_id: str, waits: dict[str, list[Wait]], seen: frozenset
     return bool(found) and all(
         (each.kind == kinds.RECEIVE and each.until_s is None)
         or (
-            each.kind == kinds.RESULT
+            each.kind in (kinds.RESULT, kinds.EVENT)
             and each.workflow_id is not None
             and each.workflow_id in waits
             and _is_hopeless(each.workflow_id, waits, seen | {workflow_id})
@@ -108,6 +114,8 @@ def _describe(seen: Seen, workflow_id: str, wait: Wait) -> str:
         )
     if wait.kind == kinds.RESULT:
         return f"{workflow_id} waits{where} for the end of {wait.workflow_id}"
+    if wait.kind == kinds.EVENT:
+        return f"{workflow_id} waits{where} for an {wait.name}, which publishes none"
     if wait.kind in (kinds.STEP, kinds.TRANSACTION):
         return f"{workflow_id}: {wait.kind} {wait.name} runs{where}, and what it awaits can't come"
     return f"{workflow_id} waits{where}: {wait.kind} {wait.name}"

@@ -12,7 +12,19 @@ import time
 from pathlib import Path
 from typing import Any
 
-from outlast import WorkflowHandle, context, receive, saga, sleep, start, step, transaction, workflow
+from outlast import (
+    WorkflowHandle,
+    context,
+    map_,
+    receive,
+    rows,
+    saga,
+    sleep,
+    start,
+    step,
+    transaction,
+    workflow,
+)
 
 _OUTSIDE = Path(os.environ["PROOF_FOLDER"])
 
@@ -220,3 +232,16 @@ async def trip(key: str) -> None:
         await s.do(book, "hotel", undo=take_back)
         await s.do(book, "car", undo=take_back)
         raise ValueError(key)
+
+
+@workflow
+async def piece(n: int) -> int:
+    """An item of a map."""
+    return n
+
+
+@workflow
+async def mapped(key: str) -> list[int]:
+    """A map of two blocks."""
+    result = await map_(piece, rows("select n from numbers order by n"), concurrency=400)
+    return [len(result), sum(result)]

@@ -25,8 +25,10 @@ from outlast import (
     context,
     every,
     handler,
+    map_,
     sleep,
     start,
+    start_all,
     step,
     transaction,
     workflow,
@@ -218,6 +220,26 @@ async def family(key: str, moves: list[Move]) -> dict[str, Any]:
     children = [await start(leaf, f"{key}.{n}", move) for n, move in enumerate(moves)]
     results = await asyncio.gather(*(child.result() for child in children))
     return {"parts": _seen(told), "children": results}
+
+
+@workflow
+async def piece(move: Move) -> dict[str, Any]:
+    """An item."""
+    return {"parts": _seen(await act("piece", 0.1), await transfer("piece.move", move))}
+
+
+@workflow
+async def mapped(key: str, moves: list[Move], concurrency: int) -> dict[str, Any]:
+    """Leaves the memory while its items run, so many at a time."""
+    told = await act("parent")
+    return {"parts": _seen(told), "mapped": list(await map_(piece, moves, concurrency=concurrency))}
+
+
+@workflow
+async def many(key: str, moves: list[Move]) -> dict[str, Any]:
+    """Starts all at once."""
+    handles = await start_all(piece, moves)
+    return {"parts": {}, "children": [await each.result() for each in handles]}
 
 
 @workflow

@@ -32,6 +32,7 @@ from outlast.engine.execution.pace import Pace
 from outlast.engine.execution.recording import Recording
 from outlast.engine.execution.services import Services
 from outlast.engine.execution.waiting import Waiting
+from outlast.engine.waits.events import Cursor
 from outlast.engine.waits.messages import Inbox
 from outlast.sdk.context import Context as FunctionContext
 from outlast.sdk.definitions import WorkflowDefinition
@@ -92,6 +93,8 @@ class Execution:
         """What runs in threads though it was given up: what undoes it waits for its end."""
         self.inboxes: dict[str, Inbox] = {}
         """Of messages, by topic."""
+        self.cursors: dict[tuple[str, str, int], Cursor] = {}
+        """In events of other workflows, by id, name and the number of the last one that was taken."""
         self.received = last_received(claimed.history)
         self.refused: dict[int, InvalidInput | InvalidJson] = {}
         """Of a batch: inputs that are none for the function, by place from 1."""

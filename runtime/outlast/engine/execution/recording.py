@@ -54,6 +54,11 @@ class Recording:
         write = self._last_write
         return write is not None and write.done() and not write.cancelled() and write.exception() is None
 
+    def when_written(self, call: Callable[[], None]) -> None:
+        """Call it once the last write is done."""
+        if self._last_write is not None:
+            self._last_write.add_done_callback(lambda _: call(), context=NO_CONTEXT)
+
     def end(self) -> None:
         """Begin nothing more, and refer to nothing that refers back."""
         self._over = True

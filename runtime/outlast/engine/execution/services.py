@@ -17,6 +17,7 @@ from outlast.core.records import NewWorkflow
 from outlast.engine.journal import Journal
 from outlast.engine.lease import Lease
 from outlast.engine.waits.emissions import Emissions
+from outlast.engine.waits.events import EventReading
 from outlast.engine.waits.messages import Delivery
 from outlast.sdk.clients import MakeClients
 from outlast.sdk.definitions import WorkflowDefinition
@@ -101,6 +102,7 @@ class Services:
     left_queue: Callable[[], None]
     delivery: Delivery
     emissions: Emissions
+    events: EventReading
     moment_s: float
     """Waits that are longer leave the memory."""
     replay_arguments: str = "warn"

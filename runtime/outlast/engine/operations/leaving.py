@@ -116,7 +116,8 @@ def _awaits(execution: Execution, waits: Sequence[Wait]) -> str | None:
     if limits:
         awaits["limits"] = limits
     if waits:
-        awaits |= {"ends": [each.target for each in waits[:SHOWN_MAX]], "of": len(waits)}
+        targets = list(dict.fromkeys(each.target for each in waits))
+        awaits |= {"ends": targets[:SHOWN_MAX], "of": len(targets)}
     return to_json(awaits).decode()
 
 

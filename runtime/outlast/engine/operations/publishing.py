@@ -34,6 +34,8 @@ def begin(execution: Execution, call: PendingCall) -> None:
 def _publish(execution: Execution, call: PendingCall) -> None:
     assert isinstance(call.operation, Publish | Undo)
     execution.recording.complete(call, call.operation.body, attempts=0)
+    written = partial(execution.services.events.written, execution.workflow_id)
+    execution.recording.when_written(written)
 
 
 def _begin_later(execution: Execution, call: PendingCall) -> None:

@@ -54,7 +54,7 @@ async def _receive(execution: Execution, call: PendingCall, inbox: Inbox) -> Non
                     late = True
                     await delivery.look()
                 else:
-                    await inbox.arrival(min(left_s, execution.services.moment_s))
+                    await inbox.arrival.wait(min(left_s, execution.services.moment_s))
     # Since it was taken nothing was waited for: a message that isn't recorded now is received by nobody.
     if execution.stopped is None:
         output = TIMED_OUT if message is None else envelope_of(message)

@@ -21,6 +21,7 @@ from outlast.engine.operations import (
     sleeping,
     starting,
     steps,
+    taking,
     transactions,
 )
 from outlast.engine.operations.failures import failure
@@ -47,6 +48,7 @@ _WAYS = {
     kinds.UNDO: _Way(publishing.begin, plain.nothing),
     kinds.SEND: _Way(sending.begin, plain.value),
     kinds.START: _Way(starting.begin, plain.value),
+    kinds.EVENT: _Way(taking.begin, taking.value),
     kinds.START_ALL: _Way(starting.begin_all, plain.value),
     kinds.MAP: _Way(mapping.begin, plain.value),
     kinds.RESULT: _Way(awaiting.begin, plain.value),

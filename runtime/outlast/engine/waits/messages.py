@@ -6,16 +6,15 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
 
 from outlast.core.background import Loop
 from outlast.core.observations import Observer
 from outlast.core.ports import MessageStore
 from outlast.core.records import Arrivals, InboxQuery, Message
+from outlast.engine.waits.arrivals import Arrival
 
 POLL_MIN_S = 0.02
 POLL_MAX_S = 0.1
-T = TypeVar("T")
 
 
 class Inbox:
@@ -29,7 +28,8 @@ class Inbox:
         self._workflow_id = workflow_id
         self._after = after
         self._messages: deque[Message] = deque()
-        self._waiters: list[asyncio.Future[bool]] = []
+        self.arrival = Arrival()
+        """Of messages. Others may take them."""
 
     @property
     def empty(self) -> bool:
@@ -39,18 +39,6 @@ class Inbox:
     def take(self) -> Message | None:
         """The next message, which must be recorded before the caller waits for anything."""
         return self._messages.popleft() if self._messages else None
-
-    async def arrival(self, timeout_s: float) -> bool:
-        """Wait until something arrives, for `timeout_s` at most; whether it did. Others may take it."""
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[bool] = loop.create_future()
-        timer = loop.call_later(timeout_s, _settle, waiter, False)
-        self._waiters.append(waiter)
-        try:
-            return await waiter
-        finally:
-            timer.cancel()
-            self._waiters.remove(waiter)
 
     def question(self) -> InboxQuery:
         """What to look for."""
@@ -62,8 +50,7 @@ class Inbox:
         if arrivals.messages:
             self._messages.extend(arrivals.messages)
             self._after = arrivals.messages[-1].number
-            for waiter in self._waiters:
-                _settle(waiter, True)
+            self.arrival.tell()
 
 
 class Delivery:
@@ -129,7 +116,8 @@ class Delivery:
             self._untold = self._untold or untold
             raise
         for each in asked:
-            _settle(each, None)
+            if not each.done():
+                each.set_result(None)
         self._pause_s = POLL_MIN_S if undelivered or untold else min(POLL_MAX_S, self._pause_s * 1.5)
         return self._pause_s if self._watched or self._undelivered or self._untold else None
 
@@ -152,8 +140,3 @@ class Delivery:
             found = await self._store.read([inbox.question() for inbox in inboxes])
             for index, arrivals in found.items():
                 inboxes[index].put(arrivals)
-
-
-def _settle(waiter: asyncio.Future[T], result: T) -> None:
-    if not waiter.done():
-        waiter.set_result(result)

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from outlast.core import kinds
+from outlast.core.events import event_of
 from outlast.core.names import BATCH
 from outlast.core.ports import BadData, Fence
 from outlast.core.records import Batch, Committed, Ending, FencedWrite, NewWorkflow, StepRecord, Suspension
@@ -38,8 +39,15 @@ class JournalStatements:
             self._db.end_members()
         woken = self._db.tell_ends() > 0
         for write in fenced:
+            for step in write.steps:
+                if (event := event_of(step.name, step.kind)) is not None:
+                    woken |= self._db.tell_events(write.workflow_id, event)
+        for write in fenced:
             if isinstance(write.end, Suspension):
-                woken |= self._db.begin_waits(write.workflow_id, (each.target for each in write.end.waits))
+                ends = [each.target for each in write.end.waits if not each.event]
+                woken |= self._db.begin_waits(write.workflow_id, ends)
+                events = [each for each in write.end.waits if each.event]
+                woken |= self._db.begin_event_waits(write.workflow_id, events)
         return Committed(started, accepted, self._db.now(), woken)
 
     def _refuse_members(self, fenced: list[FencedWrite]) -> None:
@@ -111,7 +119,7 @@ class JournalStatements:
             completion_order=step.completion_order, error=step.error, at_s=step.at_s, kind=step.kind,
             ended=step.ended,
         )  # fmt: skip
-        if step.kind in ("receive", "wait_any"):
+        if step.kind in ("receive", "wait_any", "event"):
             over = over._replace(output=step.output)
         self._db.records[workflow_id, step.step_id] = Record(over, nonce, self._db.now())
         return True

@@ -5,7 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable
 
-from outlast.core.records import NewWorkflow, StepRecord, WorkflowState, WorkflowStates
+from outlast.core.events import event_record_name
+from outlast.core.kinds import PUBLISH
+from outlast.core.records import (
+    EventQuery,
+    EventsFound,
+    NewWorkflow,
+    PublishedEvent,
+    StepRecord,
+    WorkflowState,
+    WorkflowStates,
+)
 from outlast.core.status import LIVE, Status
 from outlast.testing.database import Database
 from outlast.testing.rows import Workflow
@@ -41,6 +51,29 @@ class WorkflowStatements:
                     row.output, row.error, row.response,
                 )  # fmt: skip
         return found
+
+    def published(self, queries: Iterable[EventQuery], limit: int = 2) -> tuple[dict[int, EventsFound], bool]:
+        """`published`."""
+        found: dict[int, EventsFound] = {}
+        for place, query in enumerate(queries):
+            target, _ = self._db.attached.get(query.workflow_id, (query.workflow_id, None))
+            row = self._db.workflows.get(target)
+            if row is None:
+                continue
+            events = sorted(
+                PublishedEvent(order, record.step.output or "null")
+                for (owner, _), record in self._db.records.items()
+                if owner == target
+                and record.step.kind == PUBLISH
+                and record.step.name == event_record_name(query.event)
+                and (order := record.step.completion_order) is not None
+                and order > query.after
+            )
+            taken = events[-1:] if query.newest else events[:limit]
+            found[place] = EventsFound(
+                taken, row.status not in LIVE and (query.newest or len(events) < limit)
+            )
+        return found, False
 
     def same_payload(self, new: NewWorkflow) -> bool:
         """`same_payload`."""

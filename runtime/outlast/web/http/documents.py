@@ -11,13 +11,15 @@ from pydantic_core import from_json, to_json
 
 from outlast.core.events import event_of
 from outlast.core.failures import CANCELLED
-from outlast.core.kinds import RECEIVE, TIMER
+from outlast.core.kinds import EVENT, RECEIVE, TIMER, WAIT_ANY
 from outlast.core.outcomes import public_error, public_message
 from outlast.core.resources import EVENTS, STEPS, WORKFLOW, WORKFLOWS, Column
 
 Row = Mapping[str, Any]
 
 _STEP_FAILED = {"code": "step_failed", "message": "the step failed"}
+_WAITS = {RECEIVE: "RECEIVING", WAIT_ANY: "WAITING", EVENT: "WAITING"}
+"""What is said of those that others end."""
 _VALUES = ("input", "output", "response")
 
 
@@ -129,12 +131,12 @@ def event_document(row: Row) -> Verbatim:
 def _wait_status(row: Row, wake_at: datetime) -> tuple[str, datetime | None]:
     """The status of a wait whose end is not recorded, and when it ended.
 
-    A workflow that has ended waits for nothing: it had slept, or it gave the wait up. A receive and a timer
-    were given up, since their ends are always recorded.
+    A workflow that has ended waits for nothing: it had slept, or it gave the wait up. What others
+    end and a timer were given up, since their ends are always recorded.
     """
     if row["over_at"] is None:
-        return "RECEIVING" if row["kind"] == RECEIVE else "SLEEPING", None
-    slept = row["kind"] not in (RECEIVE, TIMER) and wake_at <= row["over_at"]
+        return _WAITS.get(row["kind"], "SLEEPING"), None
+    slept = row["kind"] not in (*_WAITS, TIMER) and wake_at <= row["over_at"]
     return ("SUCCESS", wake_at) if slept else ("CANCELLED", row["over_at"])
 
 

@@ -27,6 +27,7 @@ from outlast.web.invoking.sending import send_comment
 
 POLL_S = 0.2
 PING_S = 15.0
+WAIT_MIN_S = 0.001
 AHEAD_S = 0.02
 """So long records are waited for before which a value was emitted."""
 LOOK_MAX = 200
@@ -96,7 +97,8 @@ async def _end_or_value(
     """Wait for the workflow's end, or until something is to be told; how it ended, if it has."""
     if values.ahead:  # records are to be read first, and not more often than this
         return await engine.wait(workflow_id, AHEAD_S)
-    wait_s = max(0.0, looks_at - monotonic())
+    # Not less: the difference of two times may be too small to be waited for, and then it stays.
+    wait_s = max(WAIT_MIN_S, looks_at - monotonic())
     if not values.listens:
         return await engine.wait(workflow_id, wait_s)
     loop = asyncio.get_running_loop()

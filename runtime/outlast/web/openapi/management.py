@@ -65,7 +65,7 @@ _COLUMNS: dict[Kind, Item] = {
     Kind.STATUS: _STATUS,
     Kind.STEP_STATUS: {
         "type": "string",
-        "enum": ["SUCCESS", "ERROR", "CANCELLED", "SLEEPING", "RECEIVING", "RUNNING"],
+        "enum": ["SUCCESS", "ERROR", "CANCELLED", "SLEEPING", "RECEIVING", "WAITING", "RUNNING"],
     },
 }
 _FILTERS: dict[Kind, Item] = {

@@ -1,0 +1,34 @@
+"""Waiting until something arrives, for a while."""
+
+from __future__ import annotations
+
+import asyncio
+
+
+class Arrival:
+    """Tells all who wait at that moment."""
+
+    def __init__(self) -> None:
+        self._waiters: list[asyncio.Future[bool]] = []
+
+    def tell(self) -> None:
+        """Something has arrived."""
+        for waiter in self._waiters:
+            _settle(waiter, told=True)
+
+    async def wait(self, timeout_s: float) -> bool:
+        """Wait for that, `timeout_s` at most; whether it came. Others may take it."""
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[bool] = loop.create_future()
+        timer = loop.call_later(timeout_s, lambda: _settle(waiter, told=False))
+        self._waiters.append(waiter)
+        try:
+            return await waiter
+        finally:
+            timer.cancel()
+            self._waiters.remove(waiter)
+
+
+def _settle(waiter: asyncio.Future[bool], *, told: bool) -> None:
+    if not waiter.done():
+        waiter.set_result(told)

@@ -1,0 +1,169 @@
+"""Published events on this instance: who waits for which, and one loop that reads for all of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from outlast.core.background import Loop
+from outlast.core.clock import monotonic
+from outlast.core.errors import OutlastError, WorkflowNotFound
+from outlast.core.events import Taken
+from outlast.core.observations import Observer
+from outlast.core.ports import WorkflowStore
+from outlast.core.records import EventQuery, EventsFound, PublishedEvent
+from outlast.engine.waits.arrivals import Arrival
+
+T = TypeVar("T")
+
+POLL_MIN_S = 0.02
+POLL_MAX_S = 0.2
+WAIT_S = 3600.0
+WAIT_MIN_S = 0.001
+"""The difference of two times may be too small to be waited for."""
+
+
+class Cursor:
+    """One reader's place in the events of a workflow, and what was read ahead."""
+
+    def __init__(self, workflow_id: str, event: str, after: int, *, newest: bool = False) -> None:
+        """`after`: the number of the last event that was taken before. `newest`: only that one is wanted."""
+        self.workflow_id = workflow_id
+        self.event = event
+        self.after = after
+        self.arrival = Arrival()
+        self._newest = newest
+        self._ahead: deque[PublishedEvent] = deque()
+        self._ended = False
+        self._missing = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether `take` has an answer."""
+        return bool(self._ahead) or self._ended or self._missing
+
+    def take(self) -> Taken:
+        """The next event, or that there will be none. Only when `ready`. Raises WorkflowNotFound."""
+        if self._ahead:
+            event = self._ahead.popleft()
+            self.after = event.number
+            return Taken(event)
+        if self._missing:
+            raise WorkflowNotFound(f"there is no workflow {self.workflow_id!r}")
+        return Taken(None, ended=True)
+
+    def question(self) -> EventQuery:
+        """What to look for."""
+        return EventQuery(self.workflow_id, self.event, self.after, self._newest)
+
+    def put(self, found: EventsFound | None) -> None:
+        """Know what a look found; None: there is no such workflow."""
+        self._missing = found is None
+        if found is not None:
+            self._ahead.extend(found.events)
+            self._ended = found.ended
+        if self.ready:
+            self.arrival.tell()
+
+
+class EventReading:
+    """Reads for all cursors that are watched: one query, again and again, the less often the longer."""
+
+    def __init__(self, store: WorkflowStore, observe: Observer) -> None:
+        self._store = store
+        self._watched: Counter[Cursor] = Counter()
+        self._workflows: Counter[str] = Counter()
+        self._asked: list[asyncio.Future[None]] = []
+        self._refusal: OutlastError | None = None
+        self._pause_s = POLL_MIN_S
+        self.loop = Loop("events", self._read, observe)
+
+    @contextmanager
+    def watching(self, cursor: Cursor) -> Iterator[None]:
+        """Read for this cursor again and again."""
+        self._watched[cursor] += 1
+        self._workflows[cursor.workflow_id] += 1
+        try:
+            yield
+        finally:
+            _uncount(self._watched, cursor)
+            _uncount(self._workflows, cursor.workflow_id)
+
+    def written(self, workflow_id: str) -> None:
+        """Something of this workflow was written here: see whether somebody waits for it."""
+        if workflow_id in self._workflows:
+            self._look_soon()
+
+    def _look_soon(self) -> None:
+        self._pause_s = POLL_MIN_S
+        self.loop.wake()
+
+    def refuse(self, reason: OutlastError) -> None:
+        """Tell who waits, now and from now on, `reason`."""
+        self._refusal = reason
+        for cursor in self._watched:
+            cursor.arrival.tell()
+
+    async def next(self, cursor: Cursor, ends_at: float | None) -> Taken:
+        """The next event; wait for it until `ends_at` (`monotonic`) at most.
+
+        Raises WorkflowNotFound, and what `refuse` was given.
+        """
+        if not cursor.ready:
+            with self.watching(cursor):
+                late = False
+                await self._asked_look()
+                while not cursor.ready and not late:
+                    left_s = WAIT_S if ends_at is None else ends_at - monotonic()
+                    if late := left_s < WAIT_MIN_S:
+                        await self._asked_look()  # one that begins after the time is over decides
+                    else:
+                        await cursor.arrival.wait(min(left_s, WAIT_S))
+                        self._check()
+        return cursor.take() if cursor.ready else Taken(None)
+
+    def _check(self) -> None:
+        if self._refusal is not None:
+            raise self._refusal
+
+    async def _asked_look(self) -> None:
+        """Wait for a look for all watched cursors that begins after this call."""
+        self._check()
+        asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._asked.append(asked)
+        self._look_soon()
+        await asked
+
+    async def _read(self) -> float | None:
+        asked, self._asked = self._asked, []
+        try:
+            await self._look()
+        except Exception:
+            self._asked = asked + self._asked
+            raise
+        for each in asked:
+            if not each.done():
+                each.set_result(None)
+        self._pause_s = min(POLL_MAX_S, self._pause_s * 1.5)
+        return self._pause_s if self._watched else None
+
+    async def _look(self) -> None:
+        cursors = [each for each in self._watched if not each.ready]
+        while cursors:
+            found, cut = await self._store.published([each.question() for each in cursors])
+            left = []
+            for place, cursor in enumerate(cursors):
+                if place in found or not cut:
+                    cursor.put(found.get(place))
+                else:
+                    left.append(cursor)
+            cursors = left
+
+
+def _uncount(counted: Counter[T], key: T) -> None:
+    counted[key] -= 1
+    if not counted[key]:
+        del counted[key]
