@@ -13,6 +13,7 @@ from benchmarks.workloads import (
     accepting,
     auth,
     calls,
+    children,
     cold_start,
     engine_alone,
     growth,
@@ -57,5 +58,6 @@ WORKLOADS: dict[str, ModuleType] = {
     "queues": queues,
     "schedules": schedules,
     "maps": maps,
+    "children": children,
 }
 """In the order of the report."""

@@ -94,6 +94,18 @@ TARGETS = (
     AtMost("from SQL to running, p50", "waking", "sessions_p50_ms", 50, unit=" ms"),
     Target("a schedule each second on four instances: each second one workflow", "schedules", "exact", 1),
     AtMost("from the time of a tick to its commit, p99", "schedules", "lag_p99_ms", 1000, unit=" ms"),
+    Target(
+        "children a second to the parent's result, 10,000 on one instance",
+        "children",
+        "per_s_many",
+        5_000,
+        unit="/s",
+    ),
+    Target("the same beside DBOS", "children", "times_dbos_many", 20),
+    AtMost(
+        "from a child's end to its parent's going on, one instance", "children", "lag_1_ms", 10, unit=" ms"
+    ),
+    AtMost("the same over two", "children", "lag_2_ms", 50, unit=" ms"),
     AtMost("test kit: 50 steps, killed at each of their points", "testing_kit", "crashes_s", 1.0, unit=" s"),
     AtMost("test kit: a test that sleeps 14 days", "testing_kit", "sleep_ms", 10, unit=" ms"),
     AtMost("test kit: its import", "testing_kit", "import_s", 0.3, unit=" s"),

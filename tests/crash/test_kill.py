@@ -44,6 +44,18 @@ WHILE_MAPPING = [
     "map.opened",
     *(f"map.{where}_block:{n}" for where in ("before", "after") for n in (1, 2)),
 ]
+WHILE_WAITING = [
+    "suspend.before_commit",
+    "suspend.after_commit",
+    "suspend.after_commit:2",
+    "claim.after_commit",
+    "claim.after_commit:2",
+    "finish.before_commit",
+    "finish.after_commit",
+    "finish.before_commit:2",
+]
+"""Of a parent and its child: the child's end, and what its parent does then."""
+
 AT_A_TICK = "tick.after_commit:2"
 ELSEWHERE = "consume.after_commit"
 """In tests/queues, where there are some."""
@@ -127,6 +139,30 @@ def test_a_map_that_is_cut_at_a_block_has_each_item_once(hosts: Hosts, query: Qu
     )
     assert query(items) == [{"n": 1003, "values": 1003}]
     assert query("select 1 from outlast.queues where position('/map.' in name) > 0") == []
+
+
+@pytest.mark.parametrize("point", WHILE_WAITING)
+def test_no_wake_up_is_lost_with_who_gave_it_or_was_to_have_it(
+    hosts: Hosts, query: Query, point: str
+) -> None:
+    dying = hosts.start(crash_at=point)
+    dying.begin("patient", "k")
+    asleep = "select 1 from outlast.workflow_status where awaits is not null"
+    until(lambda: dying.process.poll() is not None or len(query(asleep)) == 2, "both asleep")
+    child = query("select workflow_id from outlast.workflow_status where parent is not null")[0][
+        "workflow_id"
+    ]
+    query("select outlast.send(%s, '\"gone\"', 'go')", child)
+    assert dying.ended() == -signal.SIGKILL
+    hosts.start()
+    until(lambda: len(query(ENDED)) == 2, "both ends")
+    assert {
+        row["output"] for row in query("select output #>> '{}' as output from outlast.workflow_status")
+    } == {"gone"}
+    # The record of a last step goes with the end.
+    assert hosts.witnessed("first k") == 1 + (point == "finish.before_commit")
+    assert hosts.witnessed("last k") == 1 + (point == "finish.before_commit:2")
+    assert query("select count(*) as n from outlast.waits") == [{"n": 0}]
 
 
 def test_no_tick_is_lost_or_doubled_with_who_started_it(hosts: Hosts, query: Query) -> None:

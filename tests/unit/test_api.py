@@ -216,7 +216,7 @@ def test_decorators_go_on_plain_functions_alone() -> None:
         assert callable(step(generates))
         for options in ({"timeout": 1}, {"limit": Limit("api", concurrency=1)}):
             with pytest.raises(UsageError, match="no timeout and no limit"):
-                step(**options)(generates)  # type: ignore[call-overload]
+                step(**options)(generates)
 
 
 def test_a_transaction_needs_a_connection_parameter() -> None:

@@ -135,6 +135,23 @@ async def parent(key: str, gate: str) -> int:
 
 
 @workflow
+async def told(key: str) -> str:
+    """Sleeps until it is told something, and does a step then."""
+    word = str(await receive("go"))
+    await first(key)
+    return word
+
+
+@workflow
+async def patient(key: str) -> str:
+    """Waits for a child that takes long: both leave the memory."""
+    child = await start(told, key)
+    word = await child.result()
+    await last(key)
+    return word
+
+
+@workflow
 async def waiting(key: str, workflow_id: str) -> int:
     """Waits for a workflow that somebody else started."""
     result: int = await WorkflowHandle[int](workflow_id).result()

@@ -165,12 +165,16 @@ class Membership:
 
     def claim_soon(self, at_s: float) -> None:
         """Something is due at `at_s` (Unix seconds): claim then, if that is before the next tick."""
-        self._claim_by(monotonic() + at_s - self._clock.now_s() + CLOCK_SLACK_S)
+        self._claim_by(self._when(at_s))
 
     def decide_soon(self, at_s: float) -> None:
         """Something in a queue may begin at `at_s` (Unix seconds): see then."""
+        self._decide_by(self._when(at_s))
+
+    def _when(self, at_s: float) -> float:
+        """When that is due in the database, by the clock of this process."""
         wait_s = at_s - self._clock.now_s()
-        self._decide_by(monotonic() + (wait_s + CLOCK_SLACK_S if wait_s > 0 else 0.0))
+        return monotonic() + (wait_s + CLOCK_SLACK_S if wait_s > 0 else 0.0)
 
     def _claim_by(self, at: float) -> None:
         self._claim_at = min(self._claim_at, at)
