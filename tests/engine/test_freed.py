@@ -97,6 +97,11 @@ async def of_events(text: str) -> None:
     await publish("told", text)
 
 
+async def of_reading(text: str) -> list[str]:
+    child = await start(leaf, text)
+    return [value async for value in child.events("told", of=str)]
+
+
 async def of_failures(text: str) -> None:
     try:
         await awaited(text)
@@ -130,7 +135,7 @@ async def of_callbacks(text: str) -> str:
 
 BODIES: list[Callable[..., Any]] = [
     of_steps, of_transactions, of_branches, of_timeouts, of_children, of_many, of_events, of_failures,
-    of_sagas, of_callbacks,
+    of_sagas, of_callbacks, of_reading,
 ]  # fmt: skip
 
 
