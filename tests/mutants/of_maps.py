@@ -31,6 +31,11 @@ MUTANTS = (
         "store/test_maps.py::test_items_are_kept_under_their_parents_fence_and_may_be_kept_anew",
     ),
     Mutant(
+        "large-maps-unplanned",
+        "The planner gets to know of a large map before autovacuum tells it",
+        "store/test_maps.py::test_the_planner_gets_to_know_of_a_large_map",
+    ),
+    Mutant(
         "progress-taken-for-a-call",
         "What is told of a map is no call of its parent's body",
         "engine/test_maps.py::test_the_parent_leaves_the_memory_and_the_last_item_wakes_it",

@@ -8,7 +8,7 @@ from outlast.core.maps import MapState, NewMap
 from outlast.core.ports import Fence
 from outlast.core.records import Ending, NewWorkflow
 from outlast.core.status import Status
-from tests.store.harness import store_of
+from tests.store.harness import rows, store_of
 from tests.store.test_conformance import (
     SUCCESS,
     Both,
@@ -80,6 +80,17 @@ async def test_places_are_beyond_what_small_numbers_hold(both: Both) -> None:  #
     state = MapState(Status.PENDING, 2, 0, False)
     assert await both.a.maps.start_block(MINE, "w/map.1", 32_000, items(*range(1_000)), None) == state
     assert await both.a.maps.kept(MINE, "w/map.1", 999_999, 500_000)
+
+
+async def test_the_planner_gets_to_know_of_a_large_map(database: str) -> None:
+    known = "select greatest(reltuples, 0)::int from pg_class where oid = 'outlast.workflow_status'::regclass"
+    async with store_of(database, "a") as store:
+        await opened(store, 6_000)
+        for first, last in ((0, 4_000), (4_000, 4_900)):
+            await store.maps.start_block(MINE, "w/map.1", first, items(*range(first, last)), None)
+            assert await rows(database, known) == [(0,)]
+        await store.maps.start_block(MINE, "w/map.1", 4_900, items(*range(4_900, 5_000)), None)
+        assert (await rows(database, known))[0][0] >= 5_000
 
 
 async def test_results_of_a_query_are_read_from_any_place(database: str) -> None:

@@ -94,6 +94,10 @@ with fenced as (
 )
 select exists (select from fenced) as fenced, exists (select from moved) as moved
 
+-- name: analyze
+-- For who doesn't own the table it is a warning.
+analyze (skip_locked) outlast.workflow_status
+
 -- name: tell
 select outlast.tell_map(%(map_id)s, %(number)s::integer)
 
