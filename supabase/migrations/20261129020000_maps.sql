@@ -97,6 +97,9 @@ begin
     if not found then return; end if;
     select coalesce(max(o.completion_order), 0) + 1 into number
     from outlast.operation_outputs o where o.workflow_id = m.parent;
+  else
+    -- Under this row's lock others look for the event before they wait for it.
+    perform from outlast.workflow_status w where w.workflow_id = m.parent for share;
   end if;
   select * into c from outlast.map_counts(map_id);
   insert into outlast.operation_outputs as o (
@@ -110,6 +113,8 @@ begin
   on conflict (workflow_id, step_id) do update
     set output = excluded.output, completion_order = excluded.completion_order,
         started_at = excluded.started_at, completed_at = excluded.completed_at;
+  -- guard: progress-wakes-nobody
+  perform outlast.tell_events(array[m.parent], array[substr(map_id, length(m.parent) + 2)]);
 end
 $$;
 

@@ -17,6 +17,7 @@ from outlast import (
     WorkflowEnded,
     WorkflowHandle,
     WorkflowNotFound,
+    map_,
     publish,
     receive,
     start,
@@ -88,6 +89,37 @@ async def test_a_workflow_reads_all_events_of_a_name_to_the_end(database: str, f
         told = await bench.start(tells, 7)
         assert await bench.run(flow, told) == list(range(7))
         assert await bench.run(flow, told) == list(range(7))  # it has ended by now
+
+
+@workflow
+async def item(_: int) -> None: ...
+
+
+@workflow
+async def maps() -> None:
+    await receive("go")
+    _ = await map_(item, [1, 2, 3])
+    await receive("go")
+
+
+@workflow
+async def reads_progress(workflow_id: str) -> Any:
+    async for told in WorkflowHandle[Any](workflow_id).events("map.2"):
+        if told["ok"] == told["total"]:
+            return told
+    return None
+
+
+async def test_how_far_a_map_is_wakes_who_reads_it(database: str) -> None:
+    async with engine_on(database, maps, item, reads_progress) as bench:
+        told = await bench.start(maps)
+        reader = await bench.start(reads_progress, told)
+        await gone(bench, reader)
+        await go(bench, told)
+        assert await bench.result(reader) == {"total": 3, "started": 3, "ok": 3, "failed": 0}
+        assert (await bench.row(told))["status"] == "PENDING"
+        await go(bench, told)
+        await bench.result(told)
 
 
 @pytest.mark.parametrize("flow", [reads, reads_blocking], ids=["async", "def"])

@@ -69,6 +69,11 @@ MUTANTS = (
         "test_who_waits_leaves_the_memory_and_is_woken_by_the_commit_that_publishes",
     ),
     Mutant(
+        "progress-wakes-nobody",
+        "How far a map is wakes who reads that",
+        "engine/test_reading_events_on_postgres.py::test_how_far_a_map_is_wakes_who_reads_it",
+    ),
+    Mutant(
         "events-told-to-nobody-in-memory",
         "The same in the test kit",
         "engine/test_reading_events.py::"

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from contextvars import Context
 from typing import Any
 
 import psycopg
@@ -240,6 +241,10 @@ class _Reader:
 
     def rows(self, statement: SQL, parameters: dict[str, Any]) -> list[dict[str, Any]]:
         """The rows of a statement. It blocks, `READ_S` at most. Raises Unreachable."""
+        # A context that is empty: thread and connection outlive the workflow that reads.
+        return Context().run(self._wait_for, statement, parameters)
+
+    def _wait_for(self, statement: SQL, parameters: dict[str, Any]) -> list[dict[str, Any]]:
         call = asyncio.run_coroutine_threadsafe(self._read(statement, parameters), self._opened())
         try:
             return call.result(READ_S)

@@ -60,7 +60,7 @@ class Database:
         self._open: dict[Transaction, None] = {}  # in their order
         self._waiting: list[Callable[[], None]] = []
 
-        self.maps = Maps(self.workflows, self.records, self.queues, now, self.is_locked)
+        self.maps = Maps(self.workflows, self.records, self.queues, now, self.is_locked, self.tell_events)
 
     # --- queues -------------------------------------------------------------------------------------------
 

@@ -23,12 +23,14 @@ class Maps:
         queues: dict[str, QueueRow],
         now: Callable[[], float],
         is_locked: Callable[[str], bool],
+        tell_events: Callable[[str, str], bool],
     ) -> None:
         self._workflows = workflows
         self._records = records
         self._queues = queues
         self._now = now
         self._is_locked = is_locked
+        self._tell_events = tell_events
         self.sources: dict[str, list[str]] = {}
         """Of maps over generators their items (JSON)."""
         self.keys: dict[str, list[str]] = {}
@@ -76,6 +78,7 @@ class Maps:
             event, f"publish {event}", json.dumps(told), attempts=0, completion_order=number, kind="publish"
         )
         self._records[parent_id, event] = Record(step, 0, self._now())
+        self._tell_events(parent_id, event)
 
     def look(self, map_id: str) -> bool:
         """`outlast.look_at_map`."""
