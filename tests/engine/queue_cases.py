@@ -435,8 +435,11 @@ def limited(limit: Limit) -> Any:
 
 async def test_no_more_steps_run_at_once_than_their_limit(database: str) -> None:
     job = limited(Limit("api", concurrency=2))
+    gauge.gate.clear()
     async with bench_on(database, job) as one, bench_on(database, job) as two:
         ids = [await (one, two)[number % 2].start(job, number) for number in range(8)]
+        await one.until(lambda: len(gauge.begun) == 2)
+        gauge.gate.set()
         await all_of(one, ids)
     assert gauge.most[""] == 2
     assert sorted(gauge.begun) == list(range(8))
