@@ -11,7 +11,7 @@ from tests.http.test_management import WORKFLOWS, shown
 
 def begun(host: Served) -> str:
     """A line of three that sleep, and one that is detached."""
-    answer = host.call("lineage", {}, key=fresh_key(), prefer="respond-async")
+    answer = host.call("lineage", {"waits": True}, key=fresh_key(), prefer="respond-async")
     workflow_id = answer.headers["workflow-id"]
     waits = f"workflow {workflow_id}/2 (PENDING)"
     until(lambda: shown(host, workflow_id)["waiting_on"] == waits, "the parent sleeps")

@@ -280,7 +280,7 @@ def test_management_is_shown_to_those_who_may(guarded: Served, signer: Project) 
         document = guarded.client.get("/openapi.json", headers=headers).json()
         return {path for path in document["paths"] if "functions" not in path}
 
-    assert paths({}) == {"/healthz", "/readyz"} == paths({"apikey": PUBLISHABLE})
+    assert paths({}) == {"/healthz", "/readyz", "/callbacks/v1/{token}"} == paths({"apikey": PUBLISHABLE})
     of_user = paths(bearer(signer.token("ada")))
     assert "/workflows/v1" in of_user
     assert not any("messages" in path for path in of_user)

@@ -80,7 +80,9 @@ def test_lawful_and_unlawful_changes(
 
 
 def test_a_record_by_who_owns_the_workflow_no_more_is_found() -> None:
-    record = {"workflow_id": "w", "change": "INSERT", "complete_before": False, "app": "outlast/a"}
+    record = {
+        "workflow_id": "w", "step_id": "1", "change": "INSERT", "complete_before": False, "app": "outlast/a"
+    }  # fmt: skip
     violations = Violations()
     History(violations).look(Window("0", "1", [], [{**record, "owner": "a"}]))
     assert not violations

@@ -4,16 +4,16 @@ from outlast import receive, start, workflow
 
 
 @workflow
-async def leaf() -> str:
-    return str(await receive("go"))
+async def leaf(waits: bool = False) -> str:
+    return str(await receive("go")) if waits else "at once"
 
 
 @workflow
-async def middle() -> str:
-    return await (await start(leaf)).result()
+async def middle(waits: bool = False) -> str:
+    return await (await start(leaf, waits)).result()
 
 
 @workflow
-async def lineage() -> str:
-    await start(leaf, detached=True)
-    return await (await start(middle)).result()
+async def lineage(waits: bool = False) -> str:
+    await start(leaf, waits, detached=True)
+    return await (await start(middle, waits)).result()
