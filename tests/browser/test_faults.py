@@ -90,6 +90,7 @@ def test_a_full_host_is_a_relay_error_that_says_when_to_come_again(page: Page, s
     full.open(key)
 
 
+@pytest.mark.slow
 def test_a_host_that_starts_without_its_database(page: Page, start_host: Start, way: Proxy) -> None:
     """The same key works once it is there."""
     way.cut()

@@ -46,6 +46,7 @@ def test_the_url_is_good_while_a_host_runs(outlast: Runs, project: Path) -> None
             assert connection.execute("select 1").fetchone() == (1,)
 
 
+@pytest.mark.slow
 def test_reset_makes_it_anew_with_migrations_and_seed(outlast: Runs, supabase: Path) -> None:
     assert outlast("db", "reset").status == 2, "nobody was asked, and --yes was not said"
     first = json.loads(outlast("db", "reset", "--yes", "--json").out)

@@ -171,6 +171,7 @@ def logging_host(project: Path, *options: str) -> Iterator[Path]:
             process.wait(30)
 
 
+@pytest.mark.slow
 def test_migrations_are_logged_and_new_ones_are_applied_on_reload(project: Path) -> None:
     (project / "functions").mkdir()
     folder = project / "supabase" / "migrations"
@@ -190,6 +191,7 @@ def test_migrations_are_logged_and_new_ones_are_applied_on_reload(project: Path)
         assert log.read_text().count("applied 20260102000000_two.sql") == 1
 
 
+@pytest.mark.slow
 def test_a_schema_that_is_newer_is_told(outlast: Runs, project: Path) -> None:
     (project / "functions").mkdir()
     outlast("db", "migrate")

@@ -84,6 +84,7 @@ def test_started_apart_then_cancelled(call: Runs, project: Path, database_url: s
         assert "ended as CANCELLED" in ran.err
 
 
+@pytest.mark.slow
 def test_a_call_outlasts_the_host_that_took_it(project: Path, database_url: str) -> None:
     (project / "functions").mkdir()
     (project / "functions" / "gated.py").write_text(GATED)
@@ -116,6 +117,7 @@ def test_a_call_outlasts_the_host_that_took_it(project: Path, database_url: str)
     assert (caller.returncode, out) == (0, '"done, Ada"\n')
 
 
+@pytest.mark.slow
 def test_a_call_outlasts_the_host_that_is_stopped_while_it_holds_the_call(
     call: Runs, project: Path, database_url: str
 ) -> None:

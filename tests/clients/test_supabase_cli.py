@@ -80,6 +80,7 @@ def versions(url: str) -> list[tuple[str]]:
         return connection.execute(VERSIONS).fetchall()
 
 
+@pytest.mark.slow
 def test_what_it_pushes_a_host_finds_current(project: Path, hosted: str, tmp_path: Path) -> None:
     push(project, hosted)
     assert versions(hosted) == EXPECTED
@@ -93,6 +94,7 @@ def test_what_it_pushes_a_host_finds_current(project: Path, hosted: str, tmp_pat
     assert "up to date" in push(project, hosted)
 
 
+@pytest.mark.slow
 def test_what_a_host_made_it_pushes_once_more_without_harm(project: Path, hosted: str) -> None:
     asyncio.run(migrate(Database.at(hosted, "tests")))
     with psycopg.connect(hosted, autocommit=True) as connection:

@@ -70,6 +70,7 @@ def proxied(hosts: Hosts, database: str, proxy: Proxy) -> Host:
     return hosts.start(database=through, lease_ttl_s=1.5, drain_s=2)
 
 
+@pytest.mark.slow
 def test_a_connection_cut_at_any_commit_loses_and_doubles_nothing(
     proxied: Host, proxy: Proxy, hosts: Hosts, query: Query
 ) -> None:
@@ -145,6 +146,7 @@ def own_postgres(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
         yield server
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_restart_of_postgres_under_load_loses_and_doubles_nothing(
     tmp_path: Path, own_postgres: EmbeddedPostgres, number: int
@@ -208,6 +210,7 @@ def test_a_restart_under_an_open_transaction_runs_it_again(
         hosts.close()
 
 
+@pytest.mark.slow
 def test_an_instance_that_died_with_postgres_is_missed_before_its_lease_ends(
     tmp_path: Path, own_postgres: EmbeddedPostgres
 ) -> None:

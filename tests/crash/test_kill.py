@@ -182,6 +182,7 @@ def test_no_tick_is_lost_or_doubled_with_who_started_it(hosts: Hosts, query: Que
     assert {(later - sooner).total_seconds() for sooner, later in pairwise(times)} == {1.0}
 
 
+@pytest.mark.slow
 def test_the_embedded_database_outlasts_its_host(embedded_hosts: Hosts) -> None:
     hosts = embedded_hosts
     first = hosts.start()

@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
 
+import pytest
+
 from tests.crash.conftest import Query
 from tests.hosts import Host, Hosts, until
 
@@ -55,6 +57,7 @@ def test_a_workflow_that_ends_in_time_answers_its_caller(hosts: Hosts) -> None:
     assert leaving.ended() == 0
 
 
+@pytest.mark.slow
 def test_a_step_that_takes_too_long_runs_again_elsewhere_at_once(hosts: Hosts, query: Query) -> None:
     leaving, staying = hosts.start(drain_s=0.3), hosts.start()
     with ThreadPoolExecutor() as threads:
@@ -94,6 +97,7 @@ def test_a_parent_that_waits_for_its_child_waits_on_elsewhere(hosts: Hosts, quer
     assert hosts.witnessed("hold here") == hosts.witnessed("hold there") == 1
 
 
+@pytest.mark.slow
 def test_told_twice_it_ends_at_once(hosts: Hosts, query: Query) -> None:
     leaving, staying = hosts.start(drain_s=60), hosts.start()
     leaving.begin("holding", "k", gate="gate")

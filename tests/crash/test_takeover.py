@@ -6,6 +6,8 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pytest
+
 from tests.crash.conftest import Query
 from tests.hosts import Hosts, until
 
@@ -35,6 +37,7 @@ def test_a_killed_instance_is_noticed_long_before_its_lease_ends(hosts: Hosts, q
     assert other.call("holding", "k", gate="gate").json() == other.pid
 
 
+@pytest.mark.slow
 def test_a_workflow_that_kills_its_instances_is_given_up_alone(hosts: Hosts, query: Query) -> None:
     options: dict[str, Any] = {
         "recovery_attempts_max": 2,

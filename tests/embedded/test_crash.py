@@ -205,6 +205,7 @@ def test_ctrl_c_in_the_terminal_reaches_the_host_only(home: Path) -> None:
     host.close()
 
 
+@pytest.mark.slow
 def test_a_folder_removed_under_its_server_takes_the_server_along(tmp_path: Path) -> None:
     home = tmp_path / ".outlast"
     with EmbeddedPostgres.start(home, durable=False) as server:

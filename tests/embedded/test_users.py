@@ -215,6 +215,7 @@ def test_processes_that_copy_at_once_agree_on_one_copy(
     assert len(list(cache.iterdir())) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("closed_wheel")
 def test_a_cache_that_others_could_change_is_not_used(home: Path, cache: Path) -> None:
     cache.mkdir()

@@ -88,6 +88,7 @@ async def all_ended(bench: Bench, count: int) -> None:
     await bench.until(ended)
 
 
+@pytest.mark.slow
 async def test_what_is_due_is_claimed_as_there_is_memory_for_it(database: str) -> None:
     async with engine_on(database, reads, **BUDGET) as bench:
         await bench.rows(DUE, "w", "reads", 300 * KIB, 1, 20)
@@ -95,6 +96,7 @@ async def test_what_is_due_is_claimed_as_there_is_memory_for_it(database: str) -
     assert 2 * 300 * KIB <= crowd.most <= 1000 * KIB
 
 
+@pytest.mark.slow
 async def test_what_is_larger_than_all_memory_runs_alone(database: str) -> None:
     async with engine_on(database, reads, **BUDGET) as bench:
         await bench.rows(DUE, "giant", "reads", 2000 * KIB, 1, 3)
@@ -155,6 +157,7 @@ async def short() -> str:
     return "done"
 
 
+@pytest.mark.slow
 async def test_a_history_of_100_000_steps_keeps_nobody_waiting(database: str) -> None:
     """Another call is answered while it is loaded, and another while it is replayed."""
     replaying, ended = asyncio.Event(), asyncio.Event()
@@ -276,6 +279,7 @@ async def test_a_large_call_is_refused_before_a_row_exists_and_a_small_one_is_no
         assert len(await bench.rows("select 1 from outlast.workflow_status")) == 2
 
 
+@pytest.mark.slow
 async def test_a_claim_that_takes_long_holds_up_no_beat(database: str) -> None:
     """Here it is a trigger that takes its time. Beats go over the same connection."""
     options = {**BUDGET, "lease_ttl_s": 3.0}

@@ -37,6 +37,7 @@ def test_a_handler_that_blocks_the_loop_is_named_by_its_line(target: Target) -> 
     assert " in handles;" in target.said()
 
 
+@pytest.mark.slow
 def test_c_code_that_holds_the_interpreter_is_named_afterwards(target: Target) -> None:
     before = target.said().count(FREED)
     target.call("blocking/counts", {"seconds": 1.5}, timeout=60)

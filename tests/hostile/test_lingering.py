@@ -21,6 +21,7 @@ def test_threads_and_tasks_that_never_end_keep_nobody(start: Start) -> None:
     assert target.host.ended() == 0
 
 
+@pytest.mark.slow
 def test_workflows_that_catch_everything_are_cancelled_all_the_same(start: Start) -> None:
     target = start(drain_s=1)
     names = ("clings", "clings_to_steps", "clings_in_a_step")

@@ -41,6 +41,7 @@ def test_a_call_that_is_not_awaited_is_named(target: Target) -> None:
     assert "functions/wedging.py:" in line
 
 
+@pytest.mark.slow
 def test_a_journal_that_stands_still_is_told_of(target: Target) -> None:
     """By a lock that somebody else holds."""
 

@@ -231,6 +231,7 @@ def test_connections_that_say_nothing_or_little_hold_up_nobody(target: Target) -
     until(lambda: target.files() <= files - 140 or target.files() < 40, "connections to be let go")
 
 
+@pytest.mark.slow
 def test_refused_calls_leave_no_row(target: Target) -> None:
     chance = random.Random(SEED)
     for _ in range(60):

@@ -410,6 +410,7 @@ def test_an_unknown_key_is_fetched_but_not_at_every_call(start_host: Start) -> N
         assert signer.asked == 1  # the floor between fetches: the first was a moment ago
 
 
+@pytest.mark.slow
 def test_without_the_key_set_a_token_is_no_good_now_but_not_refused(start_host: Start) -> None:
     with project() as signer:
         signer.status = 500
@@ -473,6 +474,7 @@ def test_no_way_to_verify_is_said(start_host: Start, signer: Project) -> None:
     assert "SUPABASE_URL" in answer.json()["detail"]
 
 
+@pytest.mark.slow
 def test_the_gateway_as_the_config_file_has_it(start_host: Start, signer: Project) -> None:
     """Of a file's functions. What a function itself asks for is asked besides."""
     config = "[functions.hello]\nverify_jwt = false\n[functions.guarded]\nverify_jwt = true\n"

@@ -27,6 +27,7 @@ def wait_until_back(host: Served) -> None:
     until(lambda: host.client.get("/readyz").status_code == 200, "the database to be back")
 
 
+@pytest.mark.slow
 def test_calls_are_turned_away_and_the_same_key_succeeds_once(way: Proxy, start_host: Start) -> None:
     host = start_host(OPEN, database=way.url, database_wait_s=0.5)
     ended, running, doubtful = fresh_key(), fresh_key(), fresh_key()
@@ -88,6 +89,7 @@ def test_a_host_that_never_saw_its_database_says_so(way: Proxy, start_host: Star
     assert host.call("hello", {}, key=key).headers["idempotency-replayed"] == "false"
 
 
+@pytest.mark.slow
 def test_a_host_goes_on_trying_whatever_it_meets_once_it_serves(postgres: str, start_host: Start) -> None:
     """Its database comes late, and something of somebody else's lies where the schema is to be."""
     with new_database(postgres, EMPTY) as url:

@@ -153,6 +153,7 @@ def test_an_authorization_that_is_none_is_refused_beside_a_good_key(guarded: Ser
     )
 
 
+@pytest.mark.slow
 def test_a_stream_ends_with_its_token(guarded: Served, signer: Project) -> None:
     """By the clock's leeway: the token is good for some seconds yet, and the workflow goes on."""
     key = fresh_key()
@@ -165,6 +166,7 @@ def test_a_stream_ends_with_its_token(guarded: Served, signer: Project) -> None:
     guarded.until_status(f"held:ada:{key}", "SUCCESS")
 
 
+@pytest.mark.slow
 def test_a_stream_of_published_events_ends_with_its_token(guarded: Served, signer: Project) -> None:
     key = fresh_key()
     guarded.call("held", {"key": key}, key=key, prefer="respond-async", headers=bearer(signer.token("ada")))

@@ -202,6 +202,7 @@ def test_a_client_that_leaves_stops_nothing(host: Served, prefer: str) -> None:
     assert host.seen(key) == 1
 
 
+@pytest.mark.slow
 def test_a_client_that_leaves_counts_no_more(start_host: Start) -> None:
     """It may as well be one that sends no more and reads on: the wait that it asked for bounds its place."""
     host = start_host(OPEN, calls_per_caller_max=1, caller_running_max=10)

@@ -85,6 +85,7 @@ async def test_its_row_is_that_of_any_other_call(queue_database: str) -> None:
         assert all(3590 < each < 3610 for each in lasts), lasts
 
 
+@pytest.mark.slow
 async def test_a_message_that_does_not_fit_is_kept_as_a_workflow_that_failed(queue_database: str) -> None:
     async with engine_on(queue_database, orders) as bench:
         bad = [await send(bench, text) for text in ('{"quantity": 1}', "[1]", '"text"', "null")]
@@ -410,6 +411,7 @@ async def weighs(sku: str) -> int:
     return len(sku)
 
 
+@pytest.mark.slow
 async def test_large_messages_hold_up_no_small_one(
     queue_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -432,6 +434,7 @@ async def test_large_messages_hold_up_no_small_one(
             assert not [each for each in consumer.observations if isinstance(each, QueueRefused)]
 
 
+@pytest.mark.slow
 async def test_messages_are_taken_as_there_is_memory_for_them(queue_database: str) -> None:
     """40 of 300 KiB, where there is memory for three: what can't be loaded stays in the queue."""
     most = 0
@@ -482,6 +485,7 @@ async def test_a_message_weighs_what_it_takes_in_memory(queue_database: str) -> 
     assert row["load_bytes"] == weigh(dense) > 500_000
 
 
+@pytest.mark.slow
 async def test_what_there_is_no_memory_for_leaves_the_queue_when_it_has_waited(
     queue_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

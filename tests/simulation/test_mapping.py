@@ -15,7 +15,9 @@ from tests.simulation.mapping import calm, draw, play, run
 CHUNK = 10
 
 
-@pytest.mark.parametrize("first", range(0, 6 * CHUNK, CHUNK))
+@pytest.mark.parametrize(
+    "first", [pytest.param(n * CHUNK, marks=pytest.mark.slow if n else ()) for n in range(6)]
+)
 def test_items_once_each_and_the_parent_is_woken(first: int) -> None:
     for seed in range(first, first + CHUNK):
         assert play(seed) == [], seed
@@ -26,6 +28,7 @@ def test_where_nothing_goes_wrong(seed: int) -> None:
     assert calm(seed) == []
 
 
+@pytest.mark.slow
 def test_there_is_something_to_see() -> None:
     functions: set[str] = set()
     faults: set[str] = set()

@@ -20,7 +20,9 @@ from tests.simulation.queueing import calm, draw, play, run
 CHUNK = 10
 
 
-@pytest.mark.parametrize("first", range(0, 6 * CHUNK, CHUNK))
+@pytest.mark.parametrize(
+    "first", [pytest.param(n * CHUNK, marks=pytest.mark.slow if n else ()) for n in range(6)]
+)
 def test_no_limit_is_passed_and_no_room_unused(first: int) -> None:
     for seed in range(first, first + CHUNK):
         assert play(seed) == [], seed
@@ -31,7 +33,7 @@ def test_where_nothing_goes_wrong(seed: int) -> None:
     assert calm(seed) == []
 
 
-@pytest.mark.parametrize("first", range(0, 4 * CHUNK, CHUNK))
+@pytest.mark.parametrize("first", range(0, 2 * CHUNK, CHUNK))
 def test_each_call_is_in_one_batch_and_gets_its_own_part(first: int) -> None:
     for seed in range(first, first + CHUNK):
         assert batching.run(batching.draw(seed)).violations == [], seed
@@ -55,6 +57,7 @@ def backwards(success: Callable[..., Any]) -> Callable[..., Any]:
     return lambda execution, result, *others, **more: success(execution, result[::-1], *others, **more)
 
 
+@pytest.mark.slow
 def test_there_is_something_to_see() -> None:
     options: set[str] = set()
     faults: set[str] = set()

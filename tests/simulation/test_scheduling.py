@@ -26,6 +26,7 @@ def test_where_nothing_goes_wrong_nothing_is_missed(seed: int) -> None:
     assert calm(seed) == []
 
 
+@pytest.mark.slow
 def test_there_is_something_to_see() -> None:
     """Ticks are run, skipped, missed and late, and faults happen."""
     outcomes: set[str] = set()
@@ -56,6 +57,7 @@ def test_a_decision_by_an_older_row_is_noticed(monkeypatch: pytest.MonkeyPatch) 
     assert noticed()
 
 
+@pytest.mark.slow
 def test_times_that_are_passed_over_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     def forgetful(schedule: DueSchedule) -> Order:
         order = schedules.decide(schedule)

@@ -91,7 +91,7 @@ def chunks(count: int, quick: int) -> list[Any]:
     return [pytest.param(each, marks=() if n < quick else SLOW) for n, each in enumerate(firsts)]
 
 
-@pytest.mark.parametrize("first", chunks(8, 3))
+@pytest.mark.parametrize("first", chunks(8, 1))
 def test_whatever_happens_all_is_well_in_the_end(first: int) -> None:
     for seed in range(first, first + CHUNK):
         outcome = simulate(random_plan(seed))
@@ -119,7 +119,7 @@ def test_whatever_a_saga_began_is_undone_once(first: int) -> None:
         assert not outcome.violations, f"schedule {outcome.plan.name}"
 
 
-EVERY = pytest.mark.parametrize("every", [pytest.param(1, marks=SLOW), 11])
+EVERY = pytest.mark.parametrize("every", [pytest.param(1, marks=pytest.mark.long), 11])
 """One after the other, or here and there."""
 
 
@@ -209,6 +209,7 @@ def test_it_finds_results_that_come_out_of_order(monkeypatch: pytest.MonkeyPatch
     assert found_by_schedules()
 
 
+@pytest.mark.slow
 def test_it_finds_a_wake_up_that_is_lost_at_the_suspension(monkeypatch: pytest.MonkeyPatch) -> None:
     end = JournalStatements._end
 

@@ -14,6 +14,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "testing.md").read_text("utf-8")
 FILES = dict(re.findall(r"```python\n# (functions/\S+)\n(.*?)```", PAGE, re.DOTALL))
 
 
+@pytest.mark.slow
 def test_the_example_passes(pytester: pytest.Pytester) -> None:
     for name, text in FILES.items():
         file = pytester.path / name
