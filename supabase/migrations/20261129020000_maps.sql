@@ -196,7 +196,7 @@ as $$
 -- several wait for each other in turn.
 declare
   id text;
-  over text[] := '{}';
+  over text[] := array[]::text[];
 begin
   for id in
     select distinct w.parent from outlast.workflow_status w
