@@ -36,11 +36,17 @@ create index on torture.records (workflow_id);
 
 create function torture.note_change() returns trigger language plpgsql as $$
 begin
-  -- That its end was told changes nothing of a workflow, nor that somebody waits for it.
+  -- That its end was told changes nothing of a workflow, nor that somebody waits for it, nor that it is to undo.
   if tg_op = 'UPDATE' then
-    if (old.untold, old.awaited) is distinct from (new.untold, new.awaited) then
+    if (old.untold, old.awaited, old.saga) is distinct from (new.untold, new.awaited, new.saga) then
       old.untold := new.untold;
       old.awaited := new.awaited;
+      if old.saga is distinct from new.saga then
+        old.saga := new.saga;
+        old.stop := new.stop;
+        old.nonce := new.nonce;
+        old.updated_at := new.updated_at;
+      end if;
       if to_jsonb(old) = to_jsonb(new) then return null; end if;
     end if;
   end if;

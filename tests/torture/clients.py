@@ -241,6 +241,12 @@ class Clients:
             return await self._http.request(method, url, **options)
         except AttributeError as error:  # anyio asks a socket that has just gone for its address
             raise httpx.ConnectError(str(error)) from error
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Nobody cancelled this: a time limit of anyio's, met by the end of the connection.
+            raise httpx.ReadError("cancelled by nobody") from error
 
     def _is_final(self, order: Order, response: httpx.Response) -> bool:
         """Whether the answer is the workflow's, not the host's."""

@@ -24,6 +24,7 @@ from tests.torture.oracles.leaks import Census, census, check_sessions, compare
 from tests.torture.oracles.liveness import Liveness
 from tests.torture.oracles.queues import Limits
 from tests.torture.oracles.results import Results
+from tests.torture.oracles.sagas import Sagas
 from tests.torture.oracles.schedules import Schedules
 from tests.torture.oracles.takeover import Takeovers
 from tests.torture.oracles.violations import Violations, say
@@ -110,6 +111,7 @@ class Run:
         self.liveness = Liveness(self.server, self.told, violations)
         self.limits = Limits(self.server, violations)
         self.schedules = Schedules(self.server, violations)
+        self.sagas = Sagas(self.server, violations)
         self._tasks: list[asyncio.Task[None]] = []
         self._looked_enough = asyncio.Event()
 
@@ -222,6 +224,7 @@ class Run:
                 watcher.result()  # it ends by an error alone
         await self.limits.look_at_all()
         await self.schedules.look_at_all()
+        await self.sagas.look_at_all()
         await self.effects.look_at_all()
         await self.clients.let_go()
         await asyncio.sleep(1.0)
@@ -235,7 +238,15 @@ class Run:
         )
         await self._look()
         self.results.compare_all()
-        oracles = (self.history, self.effects, self.results, self.liveness, self.limits, self.schedules)
+        oracles = (
+            self.history,
+            self.effects,
+            self.results,
+            self.liveness,
+            self.limits,
+            self.schedules,
+            self.sagas,
+        )
         outcome.checks = sum(oracle.checks for oracle in oracles)
 
     async def _look_on(self) -> None:

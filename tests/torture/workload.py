@@ -81,6 +81,11 @@ def _many(rng: random.Random) -> Body:
     return {"moves": [_move(rng) for _ in range(rng.randint(1, 9))]}
 
 
+def _undone(rng: random.Random) -> Body:
+    moves = [_move(rng) for _ in range(rng.randint(1, 4))]
+    return {"moves": moves, "pause_s": round(rng.uniform(0.0, 2.0), 3), "fails": rng.random() < 0.4}
+
+
 def _fail(rng: random.Random) -> Body:
     return {"pause_s": _nap(rng)}
 
@@ -95,6 +100,7 @@ _KINDS: dict[str, tuple[int, Callable[[random.Random], Body]]] = {
     "mapped": (3, _mapped),
     "many": (3, _many),
     "fail": (6, _fail),
+    "undone": (6, _undone),
     "threaded": (8, _order),
     "lanes": (6, _lane),
     "alone": (6, _lane),

@@ -26,6 +26,7 @@ from outlast import (
     every,
     handler,
     map_,
+    saga,
     sleep,
     start,
     start_all,
@@ -240,6 +241,23 @@ async def many(key: str, moves: list[Move]) -> dict[str, Any]:
     """Starts all at once."""
     handles = await start_all(piece, moves)
     return {"parts": {}, "children": [await each.result() for each in handles]}
+
+
+@workflow
+async def undone(key: str, moves: list[Move], pause_s: float, fails: bool) -> dict[str, Any]:
+    """Moves money, waits, and has it moved back if it fails, or is cancelled while it waits."""
+    async with saga() as s:
+        parts = [await s.do(transfer, f"m{n}", move, undo=move_back) for n, move in enumerate(moves)]
+        await sleep(pause_s)
+        if fails:
+            raise Deliberate("undone")
+    return {"parts": _seen(*parts)}
+
+
+async def move_back(part: Part, label: str, move: Move) -> None:
+    """Undo a transfer."""
+    source, target, amount = move
+    await transfer(f"back {label}", (target, source, amount))
 
 
 @workflow

@@ -18,6 +18,10 @@ QUEUED = ("load/lanes:", "load/alone:", "load/paced:", "schedule:")
 """What a decision of their queue makes ready, before any of them begins."""
 
 
+UNDONE = "load/undone:"
+"""What is cancelled and has something to undo ends itself when that is done."""
+
+
 def kind_of(change: Row) -> str | None:
     """Which of the engine's changes of a workflow's row this is; None for one that must not be."""
     if is_map(change["workflow_id"]):
@@ -36,8 +40,10 @@ def kind_of(change: Row) -> str | None:
             before is None and raised == 1 and change["status"] == "PENDING" and app == application(after)
         )
         return "claim" if lawful else None
-    if change["status"] == "CANCELLED":
-        return "cancel" if raised == 1 else None
+    if change["status"] == "CANCELLED" and raised == 1:
+        return "cancel"
+    if change["status"] == "CANCELLED" and not change["workflow_id"].startswith(UNDONE):
+        return None
     if raised == 1:
         return "recover" if before is not None and app != application(before) else None
     ready = (before, raised, change["status"]) == (None, 0, change["old_status"])
@@ -54,10 +60,12 @@ def _kind_of_map(change: Row) -> str | None:
     """Of a row that runs nothing: it is made, its items begin, and once it ends."""
     if change["change"] == "INSERT":
         return "map" if (change["owner"], change["epoch"], change["status"]) == (None, 0, "PENDING") else None
-    if change["change"] != "UPDATE" or change["owner"] is not None or change["old_status"] != "PENDING":
+    if change["change"] != "UPDATE" or change["owner"] is not None:
         return None
-    raised = change["epoch"] - change["old_epoch"]
-    return "map" if raised == (0 if change["status"] == "PENDING" else 1) else None
+    # After its end it counts what is removed of it.
+    ends = change["old_status"] == "PENDING" != change["status"]
+    same = change["old_status"] == change["status"]
+    return "map" if (ends or same) and change["epoch"] - change["old_epoch"] == int(ends) else None
 
 
 class History:

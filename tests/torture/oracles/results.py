@@ -90,6 +90,8 @@ class Results:
             self._expected[workflow_id] = None
             error = json.loads(row["error"])
             said = error.get("failure", {}).get("message", "")
+            if row["function"].endswith("/undone") and said == "undone":
+                return
             if not row["function"].endswith("/fail") or not said.startswith("{"):
                 self._violations.add("a workflow failed that should not", workflow_id, row["error"][:1500])
             else:
