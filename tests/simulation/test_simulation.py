@@ -166,9 +166,10 @@ def test_nothing_is_left_of_a_run() -> None:
     def loops() -> list[SimulatedLoop]:
         return [each for each in gc.get_objects() if isinstance(each, SimulatedLoop)]
 
+    # What other tests left for the collector is held here, so that it can't be taken for this run's.
     before = loops()
     simulate(random_plan(1))
-    assert loops() == before
+    assert [each for each in loops() if each not in before] == []
 
 
 def test_a_name_gives_the_plan_again() -> None:
