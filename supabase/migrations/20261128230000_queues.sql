@@ -820,19 +820,16 @@ begin
       and w.subject is not distinct from enqueue.subject
     limit 1;
     if o ->> 'on_busy' = 'replace' then
-      update outlast.workflow_status w
-      set status = 'CANCELLED', owner = null, epoch = w.epoch + 1, claimable_at = null, completed_at = now(),
-          updated_at = now(), nonce = floor(random() * 9007199254740992)::bigint,
-          error = json_build_object(
-            'code', 'workflow_cancelled', 'message', 'replaced by ' || enqueue.workflow_id || ' in queue ' || q.name)
-      where w.workflow_id in (
-        select x.workflow_id from outlast.workflow_status x
-        where x.queue = enqueue.queue and x.queue_key = key and x.status = 'PENDING'
-        union all
-        select x.workflow_id from outlast.workflow_status x
-        where x.queue = enqueue.queue and x.queue_key = key and x.status = 'ENQUEUED'
-          and x.owner is null and x.claimable_at is not null and x.rank is not null
-      );
+      perform outlast.cancel_workflows(
+        array(
+          select x.workflow_id from outlast.workflow_status x
+          where x.queue = enqueue.queue and x.queue_key = key and x.status = 'PENDING'
+          union all
+          select x.workflow_id from outlast.workflow_status x
+          where x.queue = enqueue.queue and x.queue_key = key and x.status = 'ENQUEUED'
+            and x.owner is null and x.claimable_at is not null and x.rank is not null
+        ),
+        'replaced by ' || enqueue.workflow_id || ' in queue ' || q.name);
       target := null;
     elsif target is not null and o ->> 'on_busy' = 'attach' then
       insert into outlast.attached (workflow_id, target, fingerprint, payload)

@@ -227,13 +227,7 @@ begin
     skipped_at := case when blocked and (s.overlap = 'skip' or s.waiting_at is not null) then o.nominal end;
 
     if s.overlap = 'cancel' and start_at is not null then
-      -- As store/workflows.sql does it: the raised epoch refuses every later write of whoever runs it.
-      update outlast.workflow_status w
-      set status = 'CANCELLED', owner = null, epoch = epoch + 1, claimable_at = null,
-          nonce = floor(random() * 9007199254740992)::bigint,
-          error = json_build_object('code', 'workflow_cancelled', 'message', 'the next tick of its schedule came'),
-          completed_at = now(), updated_at = now()
-      where w.workflow_id = any(running) and w.status in ('ENQUEUED', 'PENDING');
+      perform outlast.cancel_workflows(running, 'the next tick of its schedule came');
     end if;
 
     refusal := null;

@@ -265,6 +265,7 @@ begin
   from waiting where w.workflow_id = waiting.workflow_id;
   get diagnostics cancelled = row_count;
   more := cancelled = at_once;
+  perform outlast.tell_untold();
 end
 $$;
 

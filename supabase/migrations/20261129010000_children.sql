@@ -159,6 +159,8 @@ as $$
 -- These have just ended, in this transaction: wakes who waits for them; how many. A volatile function sees, with each
 -- of its statements, what was committed by then. At READ COMMITTED, that is; see tell_untold.
 begin
+  -- guard: maps-end-later = ended := ended;
+  ended := ended || outlast.end_maps(ended);
   update outlast.waits w set due = true where w.target = any(ended) and w.event = '';
   if not exists (select from outlast.waits w where w.due or w.target is null) then
     return 0;
@@ -202,7 +204,8 @@ begin
     -- guard: cancels-stop-halfway = where w.workflow_id = any(told) or (w.status = 'CANCELLED' and exists (
     where w.workflow_id = any(told) and not (w.status = 'CANCELLED' and exists (
       select from outlast.workflow_status c
-      where c.parent = w.workflow_id and c.status in ('ENQUEUED', 'PENDING') and not c.detached));
+      where c.parent = w.workflow_id and c.status in ('ENQUEUED', 'PENDING') and not c.detached
+        and coalesce(c.saga, 'open') = 'open'));
     get diagnostics done = row_count;
     more := done < cardinality(told);
     exit when cancelled >= most or (passed = 0 and done = 0);
@@ -233,17 +236,13 @@ begin
       and c.status in ('ENQUEUED', 'PENDING')
       -- guard: detached-children-cancelled
       and not c.detached
+      -- What undoes is cancelled already.
+      and coalesce(c.saga, 'open') = 'open'
     limit most
     for no key update of c skip locked
   )
-  update outlast.workflow_status w
-  set status = 'CANCELLED', owner = null, epoch = w.epoch + 1, claimable_at = null, rank = null,
-      nonce = floor(random() * 9007199254740992)::bigint,
-      error = json_build_object('code', 'workflow_cancelled', 'message', 'the workflow that started it was cancelled'),
-      completed_at = now(), updated_at = now()
-  from family f
-  where w.workflow_id = f.workflow_id;
-  get diagnostics cancelled = row_count;
+  select count(*) into cancelled from outlast.cancel_workflows(
+    array(select f.workflow_id from family f), 'the workflow that started it was cancelled');
   return cancelled;
 end
 $$;
@@ -263,97 +262,14 @@ language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-#variable_conflict use_column
 begin
-  -- As store/workflows.sql does it: raising the epoch refuses every later write of whoever runs it.
-  update outlast.workflow_status w
-  set status = 'CANCELLED', owner = null, epoch = epoch + 1, claimable_at = null,
-      nonce = floor(random() * 9007199254740992)::bigint,
-      error = json_build_object('code', 'workflow_cancelled', 'message', 'the workflow was cancelled'),
-      completed_at = now(), updated_at = now()
-  where w.workflow_id = cancel_any.workflow_id and status in ('ENQUEUED', 'PENDING');
+  perform from outlast.cancel_workflows(array[cancel_any.workflow_id], 'the workflow was cancelled');
   if not found then
     return false;
   end if;
   perform outlast.tell_untold();
   return true;
 end
-$$;
-
-create or replace function outlast.drain_queue(
-  name text, key text default null, by text default null, out cancelled integer, out more boolean
-)
-language plpgsql
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-#variable_conflict use_column
-declare
-  at_once constant integer not null default 10000;
-  q outlast.queues;
-begin
-  perform outlast.check_text('drain_queue', 'key', key, 255);
-  q := outlast.lock_queue('drain_queue', drain_queue.name);
-  with waiting as (
-    select w.workflow_id from outlast.workflow_status w
-    where w.queue = q.name and w.owner is null and w.claimable_at is not null and w.status = 'ENQUEUED'
-      and (drain_queue.key is null or w.queue_key = drain_queue.key)
-    order by w.claimable_at limit at_once
-    for no key update skip locked
-  )
-  update outlast.workflow_status w
-  set status = 'CANCELLED', epoch = w.epoch + 1, claimable_at = null, rank = null, completed_at = now(),
-      updated_at = now(), nonce = floor(random() * 9007199254740992)::bigint,
-      error = json_build_object('code', 'workflow_cancelled', 'message', 'the workflow was cancelled')
-  from waiting where w.workflow_id = waiting.workflow_id;
-  get diagnostics cancelled = row_count;
-  more := cancelled = at_once;
-  perform outlast.tell_untold();
-end
-$$;
-
-create or replace function outlast.ends_text(w outlast.workflow_status, whole boolean)
-returns text
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-  -- What a workflow that has left the memory for the end of others waits for.
-  select case when not whole then 'another workflow' else
-    'workflow ' || (w.awaits #>> '{ends,0}') || ' (' || coalesce((
-      select t.status from outlast.workflow_status t
-      where t.workflow_id = coalesce(
-        (select a.target from outlast.attached a where a.workflow_id = w.awaits #>> '{ends,0}'), w.awaits #>> '{ends,0}')
-    ), 'removed') || ')' || case when (w.awaits ->> 'of')::bigint > 1
-      then ' and ' || (w.awaits ->> 'of')::bigint - 1 || ' more' else '' end end
-    || case when json_array_length(w.awaits -> 'topics') > 0 then ', or a message' else '' end
-    || case when w.claimable_at < clock_timestamp() + interval '50 years'
-      then ', until ' || outlast.at_text(w.claimable_at) else '' end
-  where w.awaits -> 'ends' is not null and w.claimable_at > clock_timestamp()
-$$;
-
-create or replace function outlast.waiting_for(workflow_id text, whole boolean)
-returns text
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-  select coalesce(
-    (select outlast.ends_text(w, whole) from outlast.workflow_status w where w.workflow_id = waiting_for.workflow_id),
-    outlast.waiting_on_as(waiting_for.workflow_id, whole))
-$$;
-
-create or replace function outlast.waiting_on(workflow_id text)
-returns text
-language sql
-stable
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-  select outlast.waiting_for(w.workflow_id, outlast.sees_all())
-  from outlast.workflow_status w
-  where w.workflow_id = waiting_on.workflow_id
-    and (outlast.sees_all() or w.subject = outlast.subject(outlast.claims()))
 $$;
 
 do $$
@@ -364,8 +280,7 @@ declare
 begin
   foreach made in array array[
     'ends_untold()', 'begin_waits(text[], text[], text[], bigint)', 'wake_due()', 'tell_ends(text[])', 'tell_untold()',
-    'cancel_children(text[], integer)', 'detach(text)', 'ends_text(outlast.workflow_status, boolean)',
-    'waiting_for(text, boolean)'
+    'cancel_children(text[], integer)', 'detach(text)'
   ] loop
     execute format('revoke all on function outlast.%s from public', made);
     foreach role_name in array array['anon', 'authenticated', 'service_role'] loop

@@ -56,27 +56,6 @@ as $$
   where w.workflow_id = map_text.map_id and w.map is not null
 $$;
 
--- As before, and of a map it tells how far that is.
-create or replace function outlast.ends_text(w outlast.workflow_status, whole boolean)
-returns text
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-  -- What a workflow that has left the memory for the end of others waits for.
-  select case when not whole then 'another workflow' else
-    coalesce(outlast.map_text(w.awaits #>> '{ends,0}'), 'workflow ' || (w.awaits #>> '{ends,0}') || ' (' || coalesce((
-      select t.status from outlast.workflow_status t
-      where t.workflow_id = coalesce(
-        (select a.target from outlast.attached a where a.workflow_id = w.awaits #>> '{ends,0}'), w.awaits #>> '{ends,0}')
-    ), 'removed') || ')') || case when (w.awaits ->> 'of')::bigint > 1
-      then ' and ' || (w.awaits ->> 'of')::bigint - 1 || ' more' else '' end end
-    || case when json_array_length(w.awaits -> 'topics') > 0 then ', or a message' else '' end
-    || case when w.claimable_at < clock_timestamp() + interval '50 years'
-      then ', until ' || outlast.at_text(w.claimable_at) else '' end
-  where w.awaits -> 'ends' is not null and w.claimable_at > clock_timestamp()
-$$;
-
 create or replace function outlast.tell_map(map_id text, number integer)
 returns void
 language plpgsql
@@ -213,25 +192,6 @@ begin
 end
 $$;
 
--- As before, and what ends with them ends its map.
-create or replace function outlast.tell_ends(ended text[])
-returns integer
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
--- These have just ended, in this transaction: wakes who waits for them; how many. A volatile function sees, with each
--- of its statements, what was committed by then. At READ COMMITTED, that is; see tell_untold.
-begin
-  -- guard: maps-end-later = ended := ended;
-  ended := ended || outlast.end_maps(ended);
-  update outlast.waits w set due = true where w.target = any(ended) and w.event = '';
-  if not exists (select from outlast.waits w where w.due or w.target is null) then
-    return 0;
-  end if;
-  return outlast.wake_due();
-end
-$$;
-
 create or replace function outlast.stop_maps(most integer default 10000)
 returns boolean
 language plpgsql
@@ -274,18 +234,12 @@ begin
     end if;
     cancelled := '{}';
     if on_fail = 'cancel' then
-      with running as (
-        select x.workflow_id from outlast.workflow_status x
-        where x.queue = id and x.status = 'PENDING' limit most for no key update skip locked
-      ), ended as (
-        update outlast.workflow_status x
-        set status = 'CANCELLED', owner = null, epoch = x.epoch + 1, claimable_at = null, completed_at = now(),
-            updated_at = now(), nonce = floor(random() * 9007199254740992)::bigint,
-            error = json_build_object('code', 'workflow_cancelled', 'message', 'its map failed and cancels what runs')
-        from running r where x.workflow_id = r.workflow_id
-        returning x.workflow_id
-      )
-      select coalesce(array_agg(e.workflow_id), '{}') into cancelled from ended e;
+      cancelled := array(
+        select c.workflow_id from outlast.cancel_workflows(array(
+          select x.workflow_id from outlast.workflow_status x
+          where x.queue = id and x.status = 'PENDING' and coalesce(x.saga, 'open') = 'open'
+          limit most for no key update skip locked
+        ), 'its map failed and cancels what runs') c);
     end if;
     more := more or dropped = most or cardinality(cancelled) = most;
     if outlast.look_at_map(id) then
@@ -336,7 +290,7 @@ begin
   foreach made in array array[
     'map_counts(text)', 'map_text(text)', 'tell_map(text, integer)', 'look_at_map(text)', 'end_maps(text[])',
     'stop_maps(integer)', 'tell_ends(text[])',
-    'open_map(text, text, text, bigint, text, text, text, float8, integer, json)', 'ends_text(outlast.workflow_status, boolean)'
+    'open_map(text, text, text, bigint, text, text, text, float8, integer, json)'
   ] loop
     execute format('revoke all on function outlast.%s from public', made);
     foreach role_name in array array['anon', 'authenticated', 'service_role'] loop

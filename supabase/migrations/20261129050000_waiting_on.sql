@@ -201,6 +201,66 @@ as $$
   select ', held by ' || workflow_id || coalesce(' since ' || outlast.at_text(since), '')
 $$;
 
+create or replace function outlast.ends_text(w outlast.workflow_status, whole boolean)
+returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- What a workflow that has left the memory for the end of others waits for.
+  select case when not whole then 'another workflow' else
+    coalesce(outlast.map_text(w.awaits #>> '{ends,0}'), 'workflow ' || (w.awaits #>> '{ends,0}') || ' (' || coalesce((
+      select t.status from outlast.workflow_status t
+      where t.workflow_id = coalesce(
+        (select a.target from outlast.attached a where a.workflow_id = w.awaits #>> '{ends,0}'), w.awaits #>> '{ends,0}')
+    ), 'removed') || ')') || case when (w.awaits ->> 'of')::bigint > 1
+      then ' and ' || (w.awaits ->> 'of')::bigint - 1 || ' more' else '' end end
+    || case when json_array_length(w.awaits -> 'topics') > 0 then ', or a message' else '' end
+    || case when w.claimable_at < clock_timestamp() + interval '50 years'
+      then ', until ' || outlast.at_text(w.claimable_at) else '' end
+  where w.awaits -> 'ends' is not null and w.claimable_at > clock_timestamp()
+$$;
+
+create or replace function outlast.undoing_on(workflow_id text)
+returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- How far the last saga is that began to undo and has not ended.
+  with notes as (
+    select o.name, o.output, o.completion_order
+    from outlast.operation_outputs o
+    where o.workflow_id = undoing_on.workflow_id and o.kind = 'undo' and o.name in ('undoing', 'undone')
+  ), began as (
+    select n.completion_order, (n.output ->> 'total')::integer as total
+    from notes n where n.name = 'undoing' order by n.completion_order desc limit 1
+  ), done as (
+    select b.total, (select count(*) from notes n where n.name = 'undone' and n.completion_order > b.completion_order) as number
+    from began b
+  )
+  select case
+      when d.number < d.total then 'undoing: ' || d.number || ' of ' || d.total
+        || case when w.owner is null and w.claimable_at > clock_timestamp()
+          then ', tries again at ' || outlast.at_text(w.claimable_at) else '' end
+      when w.saga in ('stopping', 'undoing') then 'undoing'
+    end
+  from outlast.workflow_status w left join done d on true
+  where w.workflow_id = undoing_on.workflow_id and w.saga is not null and w.status = 'PENDING'
+$$;
+
+create or replace function outlast.waiting_for(workflow_id text, whole boolean)
+returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(
+    outlast.undoing_on(waiting_for.workflow_id),
+    (select outlast.ends_text(w, whole) from outlast.workflow_status w where w.workflow_id = waiting_for.workflow_id),
+    outlast.waiting_on_as(waiting_for.workflow_id, whole))
+$$;
+
 create or replace function outlast.waiting_on(workflow_id text)
 returns text
 language sql
@@ -208,7 +268,7 @@ stable
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-  select outlast.waiting_on_as(w.workflow_id, outlast.sees_all())
+  select outlast.waiting_for(w.workflow_id, outlast.sees_all())
   from outlast.workflow_status w
   where w.workflow_id = waiting_on.workflow_id
     and (outlast.sees_all() or w.subject = outlast.subject(outlast.claims()))
@@ -221,11 +281,12 @@ do $$
 declare
   role_name text;
   made text;
-  applied boolean := exists (select from outlast.schema_migrations where version = '20261128231100');
+  applied boolean := exists (select from outlast.schema_migrations where version = '20261129050000');
 begin
   foreach made in array array[
     'waiting_on_as(text, boolean)', 'at_text(timestamptz)', 'held_text(text, timestamptz)', 'waiting_on(text)',
-    'limit_text(text, timestamptz, boolean)'
+    'limit_text(text, timestamptz, boolean)', 'ends_text(outlast.workflow_status, boolean)', 'undoing_on(text)',
+    'waiting_for(text, boolean)'
   ] loop
     execute format('revoke all on function outlast.%s from public', made);
     foreach role_name in array array['anon', 'authenticated', 'service_role'] loop
@@ -243,4 +304,4 @@ begin
 end
 $$;
 
-insert into outlast.schema_migrations (version) values ('20261128231100') on conflict do nothing;
+insert into outlast.schema_migrations (version) values ('20261129050000') on conflict do nothing;
