@@ -46,3 +46,13 @@ def test_a_line_names_its_workflow_step_and_attempt(caplog: pytest.LogCaptureFix
     expected = "w step 2.1 'pay': attempt 3 failed (OSError: gone for good); the next in 0.5 s"
     assert record.getMessage() == expected
     assert (record.workflow_id, record.step_id, record.attempt) == ("w", "2.1", 3)  # type: ignore[attr-defined]
+
+
+def test_claims_of_what_begins_are_for_debugging(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG, "outlast"):
+        log(facts.WorkflowsClaimed(("new", "woken", "lost"), begun=("new",)))
+        log(facts.WorkflowsClaimed(("new",), begun=("new",)))
+    assert [(each.levelname, each.getMessage()) for each in caplog.records] == [
+        ("INFO", "claimed 2 workflows: woken, lost"),
+        ("DEBUG", "claimed 1 workflow: new"),
+    ]

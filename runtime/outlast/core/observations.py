@@ -128,11 +128,12 @@ class WorkflowStarted(Observation):
 class WorkflowsClaimed(Observation):
     """These workflows run here from now on: woken, recovered, handed over, started by SQL or by messages.
 
-    `lags_s`: for how long each had been due. Messages have none.
+    `lags_s`: for how long each had been due. Messages have none. `begun`: those that have not run before.
     """
 
     workflow_ids: tuple[str, ...]
     lags_s: tuple[float, ...] = ()
+    begun: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,8 +140,12 @@ def _log_line(fact: Observation, level: int, text: str, logger: logging.Logger =
 
 
 def _log_claims(fact: facts.WorkflowsClaimed) -> None:
-    count = len(fact.workflow_ids)
-    _logger.info("claimed %d workflow%s: %s", count, "s"[: count > 1], _first_ones(fact.workflow_ids))
+    # What begins is for debugging: a map has many items. What has run before was lost, handed over or woken.
+    begun = set(fact.begun)
+    again = tuple(each for each in fact.workflow_ids if each not in begun)
+    ids = again or fact.workflow_ids
+    level = INFO if again else DEBUG
+    _logger.log(level, "claimed %d workflow%s: %s", len(ids), "s"[: len(ids) > 1], _first_ones(ids))
 
 
 def _log_leave(fact: facts.WorkflowStopped) -> None:

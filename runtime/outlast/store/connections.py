@@ -94,8 +94,10 @@ class Database:
         return cls(Address.read(url, application_name, sessions), observe)
 
     def again(self) -> Database:
-        """The same for another event loop: a gate of its own."""
-        return Database(self._address, self._observe)
+        """The same for another event loop: a gate of its own. What has been told of it is not told again."""
+        other = Database(self._address, self._observe)
+        other._told = self._told
+        return other
 
     @property
     def conninfo(self) -> str:

@@ -143,7 +143,8 @@ class Consumer:
             else:
                 for each in workflows:
                     self._observe(WorkflowStarted(each.workflow_id, function, "queue"))
-                self._observe(WorkflowsClaimed(tuple(each.workflow_id for each in workflows)))
+                ids = tuple(each.workflow_id for each in workflows)
+                self._observe(WorkflowsClaimed(ids, begun=ids))
                 self._load(workflows, term)
         return len(workflows) == room
 

@@ -414,10 +414,12 @@ class Membership:
     def _tell_claims(self, workflows: list[ClaimedWorkflow]) -> None:
         now_s = self._clock.now_s()
         lags_s = tuple(max(0.0, now_s - each.due_s) for each in workflows if each.due_s is not None)
-        self._observe(WorkflowsClaimed(tuple(each.workflow_id for each in workflows), lags_s))
-        for each in workflows:
-            if each.epoch == 1:  # who starts what need not wait has its first epoch without a claim
-                self._observe(WorkflowStarted(each.workflow_id, each.function, _trigger_of(each)))
+        ids = tuple(each.workflow_id for each in workflows)
+        # Who starts what need not wait has its first epoch without a claim.
+        begin = [each for each in workflows if each.epoch == 1]
+        self._observe(WorkflowsClaimed(ids, lags_s, tuple(each.workflow_id for each in begin)))
+        for each in begin:
+            self._observe(WorkflowStarted(each.workflow_id, each.function, _trigger_of(each)))
 
     def _is_suspect(self, claimed: ClaimedWorkflow) -> bool:
         return claimed.recovery_attempts >= self._pace.suspect_after
