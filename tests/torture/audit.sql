@@ -36,9 +36,11 @@ create index on torture.records (workflow_id);
 
 create function torture.note_change() returns trigger language plpgsql as $$
 begin
-  -- That its end was told changes nothing of a workflow, nor that somebody waits for it, nor that it is to undo.
+  -- That its end was told changes nothing of a workflow, nor that somebody waits for it, nor that it is to undo, nor
+  -- that it has a message.
   if tg_op = 'UPDATE' then
-    if (old.untold, old.awaited, old.saga) is distinct from (new.untold, new.awaited, new.saga) then
+    if (old.untold, old.awaited, old.saga, old.mail) is distinct from (new.untold, new.awaited, new.saga, new.mail) then
+      old.mail := new.mail;
       old.untold := new.untold;
       old.awaited := new.awaited;
       if old.saga is distinct from new.saga then

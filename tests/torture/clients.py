@@ -9,19 +9,18 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 import httpx
 
-from tests.hosts import SECRET
+from tests.torture.asking import Http
 from tests.torture.fleet import Fleet, Slot
 from tests.torture.oracles.violations import Violations
+from tests.torture.visitors import Visitors
 from tests.torture.workload import Order, Orders
 
 PATIENCE_S = 90.0
 """So long a client tries one call."""
 
-_HEADERS = {"apikey": SECRET}
 _REMEMBERED = 4_000
 _ASK_AT_ONCE = 32
 _CATCH_UP_S = 3.0
@@ -71,7 +70,8 @@ class Clients:
         self._rng = random.Random(f"clients {seed}")
         self._old: deque[Order] = deque(maxlen=_REMEMBERED)
         self.all: list[Order] = []
-        self._http = _connections()
+        self._http = Http()
+        self.visitors = Visitors(self._http, self._any, violations, seed)
         self._going = True
         self._tasks: set[asyncio.Task[None]] = set()
         self.unanswered: list[Order] = []
@@ -99,12 +99,11 @@ class Clients:
 
     async def let_go(self) -> None:
         """Close what connections are kept open, so that those of hosts can be counted."""
-        await self._http.aclose()
-        self._http = _connections()
+        await self._http.let_go()
 
     async def close(self) -> None:
         """Let connections go."""
-        await self._http.aclose()
+        await self._http.close()
 
     async def _piece(self) -> None:
         """One piece of work, of one of several kinds of client."""
@@ -120,7 +119,8 @@ class Clients:
             (0.94, self._impatiently),
             (1.01, self._and_cancel),
         ]
-        await next(way for until, way in ways if draw < until)(order)
+        way = next(way for until, way in ways if draw < until)
+        await asyncio.gather(way(order), self.visitors.visit(order))
         self._old.append(order)
         self.all.append(order)
 
@@ -147,7 +147,7 @@ class Clients:
         if await self._accepted(order):
             await asyncio.sleep(self._rng.uniform(0.0, 0.3))
             with suppress(httpx.TransportError):
-                await self._ask("POST", f"{self._any().address}/workflows/v1/{_quoted(order)}/cancel")
+                await self._http.ask("POST", f"{self._any().address}/workflows/v1/{order.quoted_id}/cancel")
                 self.told.counts["cancels"] += 1
         await self._until_answered(order)
 
@@ -165,7 +165,9 @@ class Clients:
         while loop.time() < deadline:
             try:
                 slot = self._any()
-                response = await self._ask("GET", f"{slot.address}/workflows/v1/{_quoted(order)}?wait=3")
+                response = await self._http.ask(
+                    "GET", f"{slot.address}/workflows/v1/{order.quoted_id}?wait=3"
+                )
             except httpx.TransportError:
                 await self._pause()
                 continue
@@ -230,23 +232,10 @@ class Clients:
         headers = {"idempotency-key": order.key, **({"prefer": prefer} if prefer else {})}
         options: dict[str, Any] = {} if timeout_s is None else {"timeout": timeout_s}
         url = f"{slot.address}/functions/v1/{order.function}"
-        response = await self._ask("POST", url, json=order.body, headers=headers, **options)
+        response = await self._http.ask("POST", url, json=order.body, headers=headers, **options)
         if response.status_code in (200, 202):
             self.told.accepted.add(order.workflow_id)
         return response
-
-    async def _ask(self, method: str, url: str, **options: Any) -> httpx.Response:
-        """One request. Raises httpx.TransportError."""
-        try:
-            return await self._http.request(method, url, **options)
-        except AttributeError as error:  # anyio asks a socket that has just gone for its address
-            raise httpx.ConnectError(str(error)) from error
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            # Nobody cancelled this: a time limit of anyio's, met by the end of the connection.
-            raise httpx.ReadError("cancelled by nobody") from error
 
     def _is_final(self, order: Order, response: httpx.Response) -> bool:
         """Whether the answer is the workflow's, not the host's."""
@@ -279,21 +268,8 @@ class Clients:
         await asyncio.sleep(self._rng.uniform(0.05, 0.5))
 
 
-def _connections() -> httpx.AsyncClient:
-    return httpx.AsyncClient(
-        headers=_HEADERS,
-        timeout=httpx.Timeout(5.0, connect=1.0),
-        limits=httpx.Limits(max_connections=600, max_keepalive_connections=100),
-        trust_env=False,
-    )
-
-
 def _code(response: httpx.Response) -> str:
     try:
         return str(response.json()["code"])
     except (ValueError, KeyError, TypeError):
         return "?"
-
-
-def _quoted(order: Order) -> str:
-    return quote(order.workflow_id, safe=":~")

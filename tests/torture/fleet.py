@@ -34,6 +34,7 @@ SETTINGS = {
     "OUTLAST_RECOVERY_BACKOFF_MAX_S": "2",
     # The weather must not make a workflow EXHAUSTED: each has to end.
     "OUTLAST_RECOVERY_ATTEMPTS_MAX": "1000",
+    "OUTLAST_PUBLIC_URL": "http://any.test",
     "OUTLAST_LOG_FORMAT": "text",
 }
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 
+from outlast.store.maps import IDLE_S
 from tests.pooler import Pooler, program
 from tests.torture.clients import Clients, Told
 from tests.torture.faults.field import Fault, Field
@@ -225,9 +226,10 @@ class Run:
         await self.limits.look_at_all()
         await self.schedules.look_at_all()
         await self.sagas.look_at_all()
+        await self.clients.visitors.look_at_all(self.server)
         await self.effects.look_at_all()
         await self.clients.let_go()
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(IDLE_S + 1.0)  # bodies that read a map's results had a connection of their own
         with suppress(httpx.TransportError):
             last = await census(self.fleet.slots[0], self.server)
             outcome.censuses = (self._first_census, last)
@@ -246,6 +248,7 @@ class Run:
             self.limits,
             self.schedules,
             self.sagas,
+            self.clients.visitors,
         )
         outcome.checks = sum(oracle.checks for oracle in oracles)
 

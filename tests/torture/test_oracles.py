@@ -16,6 +16,7 @@ from tests.torture.oracles.takeover import Kill, Takeovers
 from tests.torture.oracles.violations import Violations
 from tests.torture.oracles.window import Window
 from tests.torture.schedule import plan
+from tests.torture.visitors import wrong_of
 from tests.torture.workload import KINDS, Orders
 
 
@@ -153,3 +154,23 @@ def test_a_result_is_implied_by_records_whatever_their_order() -> None:
     ]
     implied = {"parts": {"a": "1", "b": "2", "try3": None}, "children": [{"parts": {}}], "order": ["b"]}
     assert implied_by(records) == implied_by(records[::-1]) == implied
+
+
+@pytest.mark.parametrize(
+    ("taken", "messages", "answer", "wrong"),
+    [
+        (["a"], ["a"], "a", None),
+        (["a"], ["a"], None, None),  # its patience was over before
+        ([], ["a"], "a", None),  # nobody was told that it was taken
+        (["a", "b"], ["a"], "a", "a link was used twice"),
+        ([], ["a", "b"], "a", "a link was used twice"),
+        (["a"], [], None, "an answer that was taken is lost"),
+        (["a"], ["b"], "b", "an answer that was taken is lost"),
+        ([], ["a"], "b", "an answer was received that nobody gave"),
+    ],
+)
+def test_a_link_takes_one_answer(
+    taken: list[str], messages: list[str], answer: str | None, wrong: str | None
+) -> None:
+    row = {"workflow_id": "w", "status": "SUCCESS", "messages": messages, "answer": answer}
+    assert wrong_of(taken, row) == wrong

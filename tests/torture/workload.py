@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 ACCOUNTS = 64
 Body = dict[str, Any]
@@ -28,6 +29,11 @@ class Order:
     def workflow_id(self) -> str:
         """The id that its key stands for."""
         return f"{self.function}:{self.key}"
+
+    @property
+    def quoted_id(self) -> str:
+        """As a path has it."""
+        return quote(self.workflow_id, safe=":~")
 
 
 def _move(rng: random.Random) -> tuple[int, int, int]:
@@ -86,6 +92,14 @@ def _undone(rng: random.Random) -> Body:
     return {"moves": moves, "pause_s": round(rng.uniform(0.0, 2.0), 3), "fails": rng.random() < 0.4}
 
 
+def _asked(rng: random.Random) -> Body:
+    return {"patience_s": round(rng.choice((rng.uniform(0.1, 1.0), rng.uniform(1.0, 15.0))), 3)}
+
+
+def _teller(rng: random.Random) -> Body:
+    return {"naps": [_nap(rng) for _ in range(rng.randint(1, 8))]}
+
+
 def _fail(rng: random.Random) -> Body:
     return {"pause_s": _nap(rng)}
 
@@ -102,6 +116,9 @@ _KINDS: dict[str, tuple[int, Callable[[random.Random], Body]]] = {
     "fail": (6, _fail),
     "undone": (6, _undone),
     "threaded": (8, _order),
+    "asked": (4, _asked),
+    "teller": (3, _teller),
+    "listener": (3, _teller),
     "lanes": (6, _lane),
     "alone": (6, _lane),
     "paced": (6, _lane),

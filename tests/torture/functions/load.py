@@ -22,10 +22,13 @@ from outlast import (
     Queue,
     Rate,
     Request,
+    callback,
     context,
     every,
     handler,
     map_,
+    publish,
+    receive,
     saga,
     sleep,
     start,
@@ -266,6 +269,32 @@ async def fail(key: str, pause_s: float) -> None:
     one = await act("first")
     await sleep(pause_s)
     raise Deliberate(json.dumps({"parts": _seen(one, await act("second"))}))
+
+
+@workflow
+async def asked(key: str, patience_s: float) -> dict[str, Any]:
+    """Asks by a link, and waits for the answer for a while."""
+    await publish("link", await callback("verdict", of=str))
+    told = await act("asked")
+    answer = await receive("verdict", timeout=patience_s, default=None, of=str)
+    return {"parts": _seen(told), "answer": answer}
+
+
+@workflow
+async def teller(key: str, naps: list[float]) -> dict[str, Any]:
+    """Publishes numbers."""
+    for number, nap_s in enumerate(naps):
+        await publish("number", number)
+        await sleep(nap_s)
+    return {"parts": {}, "told": len(naps)}
+
+
+@workflow
+async def listener(key: str, naps: list[float]) -> dict[str, Any]:
+    """Reads all that a child publishes, while it does."""
+    child = await start(teller, f"{key}.told", naps)
+    heard = [number async for number in child.events("number")]
+    return {"parts": {}, "heard": heard, "children": [await child.result()]}
 
 
 async def _naps(naps: list[float]) -> dict[str, Any]:

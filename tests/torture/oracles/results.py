@@ -104,6 +104,8 @@ class Results:
     def _compare(self, workflow_id: str, result: dict[str, Any], records: list[Row]) -> None:
         for place, item in enumerate(result.get("mapped", ())):
             self._of_children.append((workflow_id, f"{workflow_id}/map.2/{place}", json.dumps(item).encode()))
+        if "heard" in result and result["heard"] != list(range(result["children"][0]["told"])):
+            self._violations.add("a reader missed an event", workflow_id, repr(result))
         implied = implied_by(records)
         seen = {"parts": {}, "children": [], **result}
         for what, value in implied.items():
