@@ -41,19 +41,6 @@ create index if not exists workflow_status_untold on outlast.workflow_status (wo
 
 alter table outlast.waits enable row level security;
 
-create or replace function outlast.ends_untold()
-returns boolean
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-  -- Whether somebody is to be woken, or to be cancelled, after an end.
-  select exists (select from outlast.waits x where x.due or x.target is null) or exists (
-    select from outlast.workflow_status w
-    where w.untold and w.status not in ('ENQUEUED', 'PENDING')
-      and (w.parent is not null or w.awaited or (w.status = 'CANCELLED' and w.started_at is not null)))
-$$;
-
 create or replace function outlast.begin_waits(waiters text[], targets text[], events text[], nonce bigint)
 returns integer
 language plpgsql
@@ -173,11 +160,13 @@ create or replace function outlast.tell_untold(out woken integer, out more boole
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
--- Tells of ends that were not told of yet: wakes who waits, and cancels the children of what was cancelled, generation
--- after generation, some thousands in one commit. What is left is seen to by the next claim of any instance.
+-- Tells of ends that were not told of yet: wakes who waits, and cancels the children of what was cancelled (though it
+-- has something to undo first), generation after generation, some thousands in one commit. What is left is seen to by
+-- the next claim of any instance.
 declare
   most constant integer not null default 5000;
   told text[];
+  stopping text[];
   cancelled integer := 0;
   passed integer;
   done integer;
@@ -196,18 +185,23 @@ begin
         and (w.parent is not null or w.awaited or (w.status = 'CANCELLED' and w.started_at is not null))
       limit 1000
       for no key update skip locked);
-    exit when cardinality(told) = 0;
-    passed := outlast.cancel_children(told, most - cancelled);
+    -- guard: children-outlast-the-undoing = stopping := array[]::text[];
+    stopping := array(
+      select w.workflow_id from outlast.workflow_status w where w.untold and w.saga = 'stopping'
+      limit 1000
+      for no key update skip locked);
+    exit when cardinality(told || stopping) = 0;
+    passed := outlast.cancel_children(told || stopping, most - cancelled);
     cancelled := cancelled + passed;
     woken := woken + outlast.tell_ends(told);
     update outlast.workflow_status w set untold = false
     -- guard: cancels-stop-halfway = where w.workflow_id = any(told) or (w.status = 'CANCELLED' and exists (
-    where w.workflow_id = any(told) and not (w.status = 'CANCELLED' and exists (
+    where w.workflow_id = any(told || stopping) and not ((w.status = 'CANCELLED' or w.saga is not null) and exists (
       select from outlast.workflow_status c
       where c.parent = w.workflow_id and c.status in ('ENQUEUED', 'PENDING') and not c.detached
         and coalesce(c.saga, 'open') = 'open'));
     get diagnostics done = row_count;
-    more := done < cardinality(told);
+    more := done < cardinality(told || stopping);
     exit when cancelled >= most or (passed = 0 and done = 0);
   end loop;
   more := more or cancelled >= most;
@@ -232,7 +226,7 @@ begin
     select c.workflow_id from outlast.workflow_status c
     where c.parent in (
         select p.workflow_id from outlast.workflow_status p
-        where p.workflow_id = any(parents) and p.status = 'CANCELLED')
+        where p.workflow_id = any(parents) and (p.status = 'CANCELLED' or p.saga = 'stopping'))
       and c.status in ('ENQUEUED', 'PENDING')
       -- guard: detached-children-cancelled
       and not c.detached
@@ -279,7 +273,7 @@ declare
   applied boolean := exists (select from outlast.schema_migrations where version = '20261129010000');
 begin
   foreach made in array array[
-    'ends_untold()', 'begin_waits(text[], text[], text[], bigint)', 'wake_due()', 'tell_ends(text[])', 'tell_untold()',
+    'begin_waits(text[], text[], text[], bigint)', 'wake_due()', 'tell_ends(text[])', 'tell_untold()',
     'cancel_children(text[], integer)', 'detach(text)'
   ] loop
     execute format('revoke all on function outlast.%s from public', made);

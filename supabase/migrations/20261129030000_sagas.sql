@@ -41,6 +41,8 @@ begin
           else w.stop end,
         saga = case when w.saga = 'open' then 'stopping' else w.saga end,
         completed_at = case when w.saga is null then now() end,
+        -- Its children are to be cancelled, and who waits for it to be told.
+        untold = true,
         updated_at = now()
     where w.workflow_id = any(ids)
       -- guard: cancel-of-the-ended
@@ -61,6 +63,20 @@ $$;
 comment on function outlast.cancel_workflows(text[], text, bigint) is
   'Cancel live workflows: CANCELLED at once, or PENDING until what their sagas have done is undone.';
 
+create or replace function outlast.ends_untold()
+returns boolean
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- Whether somebody is to be woken, or to be cancelled, after an end.
+  select exists (select from outlast.waits x where x.due or x.target is null) or exists (
+    select from outlast.workflow_status w
+    where w.untold and w.status not in ('ENQUEUED', 'PENDING')
+      and (w.parent is not null or w.awaited or (w.status = 'CANCELLED' and w.started_at is not null))
+  ) or exists (select from outlast.workflow_status w where w.untold and w.saga = 'stopping')
+$$;
+
 create or replace function outlast.stops_of(instance text)
 returns json
 language sql
@@ -71,15 +87,13 @@ as $$
   where w.owner = instance and w.saga = 'stopping'
 $$;
 
--- As they were, but for how they cancel.
-
 do $$
 declare
   role_name text;
   made text;
   applied boolean := exists (select from outlast.schema_migrations where version = '20261129030000');
 begin
-  foreach made in array array['cancel_workflows(text[], text, bigint)', 'stops_of(text)'] loop
+  foreach made in array array['cancel_workflows(text[], text, bigint)', 'stops_of(text)', 'ends_untold()'] loop
     execute format('revoke all on function outlast.%s from public', made);
     foreach role_name in array array['anon', 'authenticated', 'service_role'] loop
       -- Once only: what the project grants later is its own affair.

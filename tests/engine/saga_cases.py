@@ -49,6 +49,10 @@ class Desk:
     def undone(self) -> list[Any]:
         return [each[1:] for each in self.trail if each[0] == "undo"]
 
+    @property
+    def started(self) -> list[str]:
+        return [each[1] for each in self.trail if each[0] == "started"]
+
 
 desk: Desk
 
@@ -135,6 +139,67 @@ async def test_a_cancel_of_a_workflow_that_sleeps_undoes_and_ends_as_cancelled(d
         row = await bench.row(workflow_id)
         assert row["status"] == "CANCELLED"
         assert row["error"]["code"] == "workflow_cancelled"
+
+
+@workflow
+async def family(kinds: list[str]) -> None:
+    """The first of them is its own; the others are its descendants'."""
+    kind, *below = kinds
+    async with saga() as s:
+        await s.do(book, kind, undo=held_cancel if kind == "slow" else cancel)
+        if kind != "over":
+            await wait_below(below)
+    await wait_below(below)
+
+
+async def wait_below(kinds: list[str]) -> None:
+    if not kinds:
+        await sleep(3600)
+    child = await start(family, kinds)
+    desk.trail.append(("started", child.workflow_id))
+    await child.result()
+
+
+@pytest.mark.parametrize("kinds", [("slow", "child"), ("over", "child"), ("parent", "over", "child")])
+async def test_a_cancel_passes_down_while_the_parent_still_undoes(database: str, kinds: Any) -> None:
+    async with engine_on(database, family, moment_s=0.05) as bench:
+        workflow_id = await bench.start(family, list(kinds))
+        await bench.until(lambda: len(desk.started) == len(kinds) - 1)
+        youngest = desk.started[-1]
+        await bench.suspended(youngest)
+        await bench.engine.cancel(workflow_id)
+        with pytest.raises(WorkflowCancelled):
+            await bench.result(youngest)
+        if kinds[0] == "slow":
+            assert (await bench.row(workflow_id))["status"] == "PENDING"
+            desk.open.set()
+        with pytest.raises(WorkflowCancelled):
+            await bench.result(workflow_id)
+    assert sorted(desk.undone) == sorted((f"{each}!",) for each in kinds if each != "over")
+
+
+async def test_what_an_undo_has_started_ends_with_the_one_that_was_cancelled(database: str) -> None:
+    children: list[str] = []
+
+    async def start_another(booking: str) -> None:
+        children.append((await start(sleeper)).workflow_id)
+        await cancel(booking)
+
+    @workflow
+    async def parent() -> None:
+        async with saga() as s:
+            await s.do(book, "parent", undo=start_another)
+            await sleep(3600)
+
+    async with engine_on(database, parent, sleeper) as bench:
+        workflow_id = await bench.start(parent)
+        await bench.suspended(workflow_id)
+        await bench.engine.cancel(workflow_id)
+        for each in (workflow_id, *children[:1]):
+            with pytest.raises(WorkflowCancelled):
+                await bench.result(each)
+        with pytest.raises(WorkflowCancelled):
+            await bench.result(children[0])
 
 
 async def test_a_cancel_while_a_step_runs_ends_that_and_undoes_it_as_unknown(database: str) -> None:

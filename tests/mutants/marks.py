@@ -38,13 +38,9 @@ class Mark:
 
 
 def marks(package: Path) -> Iterator[Mark]:
-    """All marks in the Python and SQL files of the package, and in the migrations beside it.
-
-    What a later migration makes anew bears its marks there.
-    """
+    """All marks in the Python and SQL files of the package, and in the migrations beside it."""
     migrations = package.parents[1] / "supabase" / "migrations"
-    yield from _marks_in(sorted([*package.rglob("*.py"), *package.rglob("*.sql")]))
-    yield from {each.name: each for each in _marks_in(sorted(migrations.glob("*.sql")))}.values()
+    yield from _marks_in(sorted([*package.rglob("*.py"), *package.rglob("*.sql"), *migrations.glob("*.sql")]))
 
 
 def _marks_in(files: Iterable[Path]) -> Iterator[Mark]:

@@ -84,4 +84,19 @@ MUTANTS = (
         "A cancel that has something to undo is accepted, not done",
         "http/test_sagas_page.py::test_a_cancel_over_http_is_accepted_and_ends_in_cancelled",
     ),
+    Mutant(
+        "children-outlast-the-undoing",
+        "A cancel passes down though the cancelled one has something to undo first",
+        POSTGRES + "test_a_cancel_passes_down_while_the_parent_still_undoes",
+    ),
+    Mutant(
+        "memory-children-outlast-the-undoing",
+        "The in-memory store passes it down as well",
+        CASES + "test_a_cancel_passes_down_while_the_parent_still_undoes",
+    ),
+    Mutant(
+        "children-of-the-undone-go-on",
+        "What a cancelled workflow started while it undid is cancelled with it",
+        POSTGRES + "test_what_an_undo_has_started_ends_with_the_one_that_was_cancelled",
+    ),
 )

@@ -54,8 +54,9 @@ with given as (
           when w.saga = 'stopping' then now()
           else coalesce(to_timestamp(e.claimable), now()) end end,
       awaits = e.awaits::json,
-      -- Who waits for the end is told below.
-      untold = e.status = 'PENDING',
+      -- Who waits for the end is told below. What a cancelled one started while it undid is cancelled by a claim.
+      -- guard: children-of-the-undone-go-on = untold = e.status = 'PENDING',
+      untold = e.status in ('PENDING', 'CANCELLED'),
       -- A suspension is progress; a hand-over keeps the count.
       recovery_attempts = case when e.claimable is null then w.recovery_attempts else 0 end,
       completed_at = case when e.status <> 'PENDING' then now() end,

@@ -27,6 +27,7 @@ from outlast.testing.rows import (
     TickRow,
     Transaction,
     Workflow,
+    is_untold,
 )
 
 
@@ -162,17 +163,17 @@ class Database:
         return True
 
     def tell_ends(self) -> int:
-        """`outlast.tell_untold`: all that have ended. How many were woken."""
+        """`outlast.tell_untold`: all that have ended, or are to undo. How many were woken."""
         woken = 0
-        while untold := [
-            each for each, row in self.workflows.items() if row.untold and row.status not in LIVE
-        ]:
+        while untold := [each for each, row in self.workflows.items() if is_untold(row)]:
             for workflow_id in untold:
-                self.workflows[workflow_id].untold = False
-                if self.workflows[workflow_id].status == Status.CANCELLED:
+                row = self.workflows[workflow_id]
+                row.untold = False
+                # guard: memory-children-outlast-the-undoing without 2
+                if row.status == Status.CANCELLED or row.saga == "stopping":
                     self._cancel_children(workflow_id)
             # guard: memory-maps-end-later
-            self.maps.end(untold)
+            self.maps.end([each for each in untold if self._is_over(each)])
         over = {wait for wait in self.waits if self._is_over(wait[0])}
         for _, waiter in sorted(over):
             woken += self._wake(waiter)
@@ -190,7 +191,7 @@ class Database:
     def cancel(self, row: Workflow, message: str) -> None:
         """`outlast.cancel_workflows`, of a live one."""
         error = json.dumps({"code": "workflow_cancelled", "message": message})
-        row.updated_at = self.now()
+        row.updated_at, row.untold = self.now(), True
         if row.saga is None:
             row.status, row.owner, row.claimable_at, row.error = Status.CANCELLED, None, None, error
             row.epoch += 1

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from outlast.core.records import NewWorkflow, StepRecord
 from outlast.core.schedules import Schedule
-from outlast.core.status import Status
+from outlast.core.status import LIVE, Status
 
 
 class Blocked(Exception):
@@ -41,6 +41,11 @@ class Workflow:
     map: dict[str, Any] | None = None
     detached: bool = False
     untold: bool = True
+
+
+def is_untold(row: Workflow) -> bool:
+    """Whether those who wait for its end, or its children, are to be told of it yet."""
+    return row.untold and (row.status not in LIVE or row.saga == "stopping")
 
 
 @dataclass(slots=True)

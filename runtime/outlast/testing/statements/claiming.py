@@ -8,8 +8,9 @@ from outlast.core.budget import SMALL_BYTES
 from outlast.core.ports import UNBOUNDED
 from outlast.core.queues import BACKLOG_MAX
 from outlast.core.records import ClaimedWorkflow, Claims, LostInstance
-from outlast.core.status import LIVE, Status
+from outlast.core.status import Status
 from outlast.testing.database import Database
+from outlast.testing.rows import is_untold
 
 
 class ClaimStatement:
@@ -77,7 +78,7 @@ class ClaimStatement:
             claimed,
             lost,
             undelivered=any(each.waits for each in self._db.letters),
-            untold=any(row.untold and row.status not in LIVE for row in self._db.workflows.values())
+            untold=any(is_untold(row) for row in self._db.workflows.values())
             or any(target not in self._db.workflows for target, _ in self._db.waits),
             queued=queued,
             full_queues=frozenset(full),

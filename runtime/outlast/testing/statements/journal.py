@@ -96,7 +96,7 @@ class JournalStatements:
 
     def _end(self, row: Workflow, end: Any, nonce: int) -> None:
         now = self._db.now()
-        row.owner, row.nonce, row.updated_at = None, nonce, now
+        row.owner, row.nonce, row.updated_at, row.untold = None, nonce, now, True
         row.awaits = None if isinstance(end, Ending) else end.awaits
         if isinstance(end, Ending):
             row.status, row.output, row.error, row.response = end[:4]
