@@ -26,14 +26,14 @@ cross join lateral (
       ) as s) end as running,
     (select count(*) from (
       select from outlast.workflow_status w
-      where w.queue = q.name and w.owner is null and w.claimable_at <= now() limit 1000
+      where w.queue = q.name and w.owner is null and w.claimable_at <= now() and w.held is null limit 1000
     ) as s) as ready,
     (select count(*) from (
       select from outlast.workflow_status w
       where w.queue = q.name and w.owner is null and w.claimable_at is not null limit 1000
     ) as s) as waiting,
     (select w.claimable_at from outlast.workflow_status w
-      where w.queue = q.name and w.owner is null and w.claimable_at <= now()
+      where w.queue = q.name and w.owner is null and w.claimable_at <= now() and w.held is null
       order by w.claimable_at limit 1) as ready_since
 ) as c
 where (%(name)s::text is null or q.name = %(name)s)

@@ -41,6 +41,10 @@ class Workflow:
     map: dict[str, Any] | None = None
     detached: bool = False
     untold: bool = True
+    held: str | None = None
+    """Why nobody claims it (JSON)."""
+    misfits: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """The editions of its function that its records don't fit, each with what it was."""
 
 
 @dataclass(slots=True)
