@@ -67,6 +67,19 @@ where (%(name)s::text is null or s.name = %(name)s)
 order by s.name
 limit %(limit)s
 
+-- name: acts
+select a.act_id as number, a.at, a.verb, a.noun, a.name, a.by, a.why, a.before::text
+from outlast.acts a
+where (%(workflow)s::text is null or (a.noun = 'workflow' and a.name = %(workflow)s))
+  and (%(queue)s::text is null or (a.noun = 'queue' and a.name = %(queue)s))
+  and (%(schedule)s::text is null or (a.noun = 'schedule' and a.name = %(schedule)s))
+  and (%(verb)s::text is null or a.verb = %(verb)s)
+  and (%(since)s::timestamptz is null or a.at >= %(since)s)
+  and (%(until)s::timestamptz is null or a.at < %(until)s)
+  and (%(after_number)s::bigint is null or a.act_id < %(after_number)s)
+order by a.act_id desc
+limit %(limit)s
+
 -- name: ticks
 select t.tick_id as number, t.nominal_at, t.outcome, t.reason, t.count, t.workflow_id, t.at
 from outlast.ticks t

@@ -47,6 +47,18 @@ class Workflow:
     """The editions of its function that its records don't fit, each with what it was."""
 
 
+class ActRow(NamedTuple):
+    """A row of `acts`."""
+
+    at: float
+    verb: str
+    noun: str
+    name: str
+    by: str
+    why: str | None
+    before: str | None = None
+
+
 @dataclass(slots=True)
 class QueueRow:
     """A row of `queues`, and when its workflows began and calls came."""
