@@ -22,6 +22,7 @@ from outlast.core.verbs import (
     RESUME_SCHEDULE,
     SET_QUEUE,
     TRIGGER_SCHEDULE,
+    Verb,
 )
 from outlast.store.workflows import PostgresWorkflows
 from tests.callers import as_user
@@ -56,7 +57,7 @@ async def test_every_verb_of_queues_and_schedules_is_noted(
     connection.execute(
         "insert into outlast.workflow_status (workflow_id, function, status) values ('x', 'f', 'ERROR')"
     )
-    verbs = (
+    verbs: tuple[tuple[Verb, dict[str, Any]], ...] = (
         (SET_QUEUE, {"concurrency": 1, "why": "w"}),
         (PAUSE_QUEUE, {"key": "acme", "why": "w"}),
         (RESUME_QUEUE, {"key": "acme"}),
@@ -108,13 +109,13 @@ async def test_a_cancel_is_noted_with_what_stood_before(
         "grant execute on function outlast.cancel(text), outlast.cancel_own(text) to authenticated"
     )
     connection.execute("grant usage on schema outlast to authenticated")
-    with as_user(connection, {"role": "authenticated", "sub": "ada"}):
+    with as_user(connection, {"role": "authenticated", "sub": "ada"}, "authenticated"):
         assert connection.execute("select outlast.cancel('b')").fetchone() == (True,)
     assert await noted(workflows) == [
         ("cancel", "b", "user ada", None), ("cancel", "a", "secret key default", "too much"),
     ]  # fmt: skip
     (act,), _ = await workflows.listing(ACTS, {"workflow": "a"})
-    assert '"status" : "PENDING"' in act["before"]
+    assert '"status":"PENDING"' in act["before"]
 
 
 async def test_acts_go_with_their_workflow_and_are_bounded_otherwise(
