@@ -5,13 +5,19 @@ alter table outlast.workflow_status
   add column if not exists rank timestamptz,
   add column if not exists tick json,
   add column if not exists batch text,
-  add column if not exists batch_place integer;
+  add column if not exists batch_place integer,
+  add column if not exists held json,
+  add column if not exists misfits json;
 
 comment on column outlast.workflow_status.queue_key is 'Whose turn it is within its queue; empty where the queue has no key.';
 comment on column outlast.workflow_status.rank is 'Its place among those that are ready in its queue; null while it is not ready.';
 comment on column outlast.workflow_status.tick is 'Of a workflow that a schedule started: nominal and previous time.';
 comment on column outlast.workflow_status.batch is 'The workflow that runs for it and others; with it, it ends.';
 comment on column outlast.workflow_status.batch_place is 'Which of its batch''s inputs, and of its results, is its own; from 1.';
+comment on column outlast.workflow_status.held is
+  'Why nobody claims it, whatever wakes it: reason, since, and what else is known of it; null while it is free.';
+comment on column outlast.workflow_status.misfits is
+  'The editions of its function that its records don''t fit, each with what it was: none of them claims it again.';
 
 create table if not exists outlast.queues (
   name text primary key,
@@ -77,14 +83,14 @@ alter table outlast.queue_doors enable row level security;
 
 -- What is in a queue is claimed by the queue's own decision alone.
 create index if not exists workflow_status_due on outlast.workflow_status (claimable_at)
-  where owner is null and claimable_at is not null and queue is null;
+  where owner is null and claimable_at is not null and queue is null and held is null;
 drop index if exists outlast.workflow_status_claimable;
 create index if not exists workflow_status_queue_waiting on outlast.workflow_status (queue, claimable_at)
   where owner is null and claimable_at is not null and queue is not null;
 create index if not exists workflow_status_queue_unready on outlast.workflow_status (queue, claimable_at)
-  where owner is null and claimable_at is not null and queue is not null and rank is null;
+  where owner is null and claimable_at is not null and queue is not null and rank is null and held is null;
 create index if not exists workflow_status_queue_ready on outlast.workflow_status (queue, status, queue_key, rank)
-  where owner is null and claimable_at is not null and queue is not null and rank is not null;
+  where owner is null and claimable_at is not null and queue is not null and rank is not null and held is null;
 create index if not exists workflow_status_queue_owned on outlast.workflow_status (queue, queue_key)
   where owner is not null and queue is not null;
 create index if not exists workflow_status_queue_begun on outlast.workflow_status (queue, queue_key)
@@ -115,10 +121,10 @@ as $$
   -- Whether there is anything to decide.
   select exists (
     select from outlast.workflow_status w
-    where w.queue = name and w.owner is null and w.claimable_at is not null and w.rank is not null
+    where w.queue = name and w.owner is null and w.claimable_at is not null and w.rank is not null and w.held is null
   ) or exists (
     select from outlast.workflow_status w
-    where w.queue = name and w.owner is null and w.claimable_at <= at and w.rank is null
+    where w.queue = name and w.owner is null and w.claimable_at <= at and w.rank is null and w.held is null
   )
 $$;
 
@@ -133,6 +139,29 @@ as $$
     select from outlast.workflow_status w
     where w.queue = q.name and w.owner is null and w.claimable_at is not null
   ))
+$$;
+
+create or replace function outlast.queues_busy()
+returns boolean
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- Whether any queue has something to decide, or to count.
+  select exists (
+    select from outlast.queues q
+    where (q.paused_at is null and outlast.queue_busy(q.name, now())) or outlast.count_due(q))
+$$;
+
+create or replace function outlast.full_queues()
+returns json
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- The names of those that had no room for more when they were counted last.
+  select coalesce(json_agg(q.name), '[]') from outlast.queues q
+  where q.backlog >= coalesce((outlast.queue_options(q.base, q.override) ->> 'max_backlog')::bigint, 1000000)
 $$;
 
 create or replace function outlast.count_queue(name text)
@@ -178,7 +207,7 @@ begin
   with following as (
     select x.workflow_id, x.rank, x.load_bytes from outlast.workflow_status x
     where x.queue = w.queue and x.status = 'ENQUEUED' and x.queue_key = w.queue_key
-      and x.owner is null and x.claimable_at is not null and x.rank is not null
+      and x.owner is null and x.claimable_at is not null and x.rank is not null and x.held is null
       and x.function = w.function
     order by x.rank limit n - 1
     for no key update skip locked
@@ -341,8 +370,8 @@ begin
 
   with due as (
     select w.workflow_id from outlast.workflow_status w
-    -- guard: queue-begins-what-is-not-ready = where w.queue = claim_queue.name and w.owner is null and w.claimable_at is not null and w.rank is null
-    where w.queue = claim_queue.name and w.owner is null and w.claimable_at <= t and w.rank is null
+    -- guard: queue-begins-what-is-not-ready = where w.queue = claim_queue.name and w.owner is null and w.claimable_at is not null and w.rank is null and w.held is null
+    where w.queue = claim_queue.name and w.owner is null and w.claimable_at <= t and w.rank is null and w.held is null
     order by w.claimable_at limit 1000
     for no key update skip locked
   )
@@ -354,7 +383,7 @@ begin
     with late as (
       select w.workflow_id from outlast.workflow_status w
       where w.queue = claim_queue.name and w.owner is null and w.status = 'ENQUEUED'
-        and w.claimable_at < t - make_interval(secs => (o ->> 'start_within')::float8)
+        and w.claimable_at < t - make_interval(secs => (o ->> 'start_within')::float8) and w.held is null
       order by w.claimable_at limit 1000
       for no key update skip locked
     )
@@ -428,12 +457,12 @@ begin
       if cursor_key is null then
         select w.queue_key into first_key from outlast.workflow_status w
         where w.queue = claim_queue.name and w.status = stage
-          and w.owner is null and w.claimable_at is not null and w.rank is not null
+          and w.owner is null and w.claimable_at is not null and w.rank is not null and w.held is null
         order by w.queue_key limit 1;
       else
         select w.queue_key into first_key from outlast.workflow_status w
         where w.queue = claim_queue.name and w.status = stage and w.queue_key > cursor_key
-          and w.owner is null and w.claimable_at is not null and w.rank is not null
+          and w.owner is null and w.claimable_at is not null and w.rank is not null and w.held is null
         order by w.queue_key limit 1;
       end if;
       if first_key is null then
@@ -455,7 +484,7 @@ begin
         select (
           select w.queue_key from outlast.workflow_status w
           where w.queue = claim_queue.name and w.status = stage and w.queue_key > c.key
-            and w.owner is null and w.claimable_at is not null and w.rank is not null
+            and w.owner is null and w.claimable_at is not null and w.rank is not null and w.held is null
           order by w.queue_key limit 1
         ), c.n + 1
         from circle c where c.key is not null and c.n < chunk
@@ -494,7 +523,7 @@ begin
             from (
               select w.load_bytes from outlast.workflow_status w
               where w.queue = claim_queue.name and w.status = 'ENQUEUED' and w.queue_key = u.key
-                and w.owner is null and w.claimable_at is not null and w.rank is not null
+                and w.owner is null and w.claimable_at is not null and w.rank is not null and w.held is null
                 and w.function = any(functions)
               order by w.rank
               limit case when stage = 'ENQUEUED' then coalesce(batch_n, 0) else 0 end
@@ -512,7 +541,8 @@ begin
             w.parent is null and w.load_bytes > small as large, w.recovery_attempts >= suspect_after as suspect
           from outlast.workflow_status w
           where w.queue = claim_queue.name and w.status = stage and w.queue_key = u.key
-            and w.owner is null and w.claimable_at is not null and w.rank is not null
+            -- guard: held-in-queues-begin = and w.owner is null and w.claimable_at is not null and w.rank is not null
+            and w.owner is null and w.claimable_at is not null and w.rank is not null and w.held is null
             and w.function = any(functions)
             and (w.recovery_attempts < suspect_after or suspects > 0)
             -- guard: batch-before-its-time
@@ -521,7 +551,7 @@ begin
             and (not exclusive or stage = 'PENDING' or w.workflow_id = (
               select x.workflow_id from outlast.workflow_status x
               where x.queue = claim_queue.name and x.status = stage and x.queue_key = u.key
-                and x.owner is null and x.claimable_at is not null and x.rank is not null
+                and x.owner is null and x.claimable_at is not null and x.rank is not null and x.held is null
               order by x.rank limit 1))
             -- guard: exclusive-shared = and (true or not exists (
             and (not exclusive or stage = 'PENDING' or not exists (
@@ -621,7 +651,7 @@ begin
     from (
       select w.claimable_at from outlast.workflow_status w
       where w.queue = claim_queue.name and w.owner is null and w.status = 'ENQUEUED'
-        and w.claimable_at > t - batch_wait and w.claimable_at <= t
+        and w.claimable_at > t - batch_wait and w.claimable_at <= t and w.held is null
       order by w.claimable_at limit 1
     ) as w;
   end if;
@@ -816,7 +846,7 @@ begin
     union all
     select w.workflow_id from outlast.workflow_status w
     where w.queue = enqueue.queue and w.queue_key = key and w.status = 'ENQUEUED'
-      and w.owner is null and w.claimable_at is not null and w.rank is not null
+      and w.owner is null and w.claimable_at is not null and w.rank is not null and w.held is null
       and w.subject is not distinct from enqueue.subject
     limit 1;
     if o ->> 'on_busy' = 'replace' then
@@ -827,7 +857,7 @@ begin
           union all
           select x.workflow_id from outlast.workflow_status x
           where x.queue = enqueue.queue and x.queue_key = key and x.status = 'ENQUEUED'
-            and x.owner is null and x.claimable_at is not null and x.rank is not null
+            and x.owner is null and x.claimable_at is not null and x.rank is not null and x.held is null
         ),
         'replaced by ' || enqueue.workflow_id || ' in queue ' || q.name);
       target := null;
@@ -1070,7 +1100,7 @@ declare
 begin
   foreach made in array array[
     'queue_options(json, json)', 'queue_busy(text, timestamptz)', 'key_of(text, text)', 'count_queue(text)',
-    'count_due(outlast.queues)', 'begin_batch(text, text, integer, timestamptz)', 'ended_batches()',
+    'count_due(outlast.queues)', 'queues_busy()', 'full_queues()', 'begin_batch(text, text, integer, timestamptz)', 'ended_batches()',
     'end_members(text[])',
     'refuse_start(text, text, float8)',
     'claim_queue(text, text, text[], integer, integer, integer, bigint, boolean, bigint, bigint, boolean)',

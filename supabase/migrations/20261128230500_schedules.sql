@@ -524,7 +524,9 @@ begin
     create_schedule.overlap, create_schedule.until, create_schedule.times, extract(epoch from create_schedule.jitter)::float8,
     create_schedule.pause_after, coalesce(create_schedule.by, session_user))
   on conflict do nothing;
-  if not found then
+  if found then
+    perform outlast.note_act('schedule', create_schedule.name, 'create', by, null, null);
+  else
     select * into s from outlast.schedules t where t.name = create_schedule.name for no key update;
     if s.owner = 'code' then
       raise exception 'outlast.create_schedule: % is declared by a function''s file', quote_literal(s.name)
@@ -537,6 +539,7 @@ begin
           create_schedule.at, create_schedule.catchup, create_schedule.overlap, create_schedule.until,
           create_schedule.times::bigint, extract(epoch from create_schedule.jitter)::float8, create_schedule.pause_after);
     if not same then
+      perform outlast.note_act('schedule', s.name, 'create', by, null, outlast.schedule_stands(s));
       update outlast.schedules t
       set function = create_schedule.function, input = create_schedule.input::json, cron = create_schedule.cron,
           tz = create_schedule.tz, every_s = extract(epoch from create_schedule.every)::bigint,
@@ -569,22 +572,42 @@ $$;
 comment on function outlast.schedule is
   'Make a schedule, or change it, in this transaction; its name. Its first tick is after the commit.';
 
-create or replace function outlast.schedule_named(what text, name text)
+create or replace function outlast.schedule_named(
+  verb text, name text, by text, why text default null, noted boolean default true
+)
 returns outlast.schedules
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
+-- The row that something is done to, locked, and that it is done noted with what stood before. Who refuses afterwards takes
+-- that back by raising.
 #variable_conflict use_column
 declare
   s outlast.schedules;
 begin
   select * into s from outlast.schedules t where t.name = schedule_named.name for no key update;
   if not found then
-    raise exception '%: there is no schedule %', what, coalesce(quote_literal(left(name, 110)), 'null')
+    raise exception 'outlast.%_schedule: there is no schedule %', verb, coalesce(quote_literal(left(name, 110)), 'null')
       using errcode = 'P0002';
+  end if;
+  if noted then
+    perform outlast.note_act('schedule', s.name, verb, by, why, outlast.schedule_stands(s));
   end if;
   return s;
 end
+$$;
+
+create or replace function outlast.schedule_stands(s outlast.schedules)
+returns json
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- What is noted of a schedule before something is done to it.
+  select json_strip_nulls(json_build_object(
+    'function', s.function, 'owner', s.owner, 'input', s.input, 'cron', s.cron, 'tz', s.tz, 'every_s', s.every_s,
+    'at', s.at, 'catchup', s.catchup, 'overlap', s.overlap, 'until', s.until, 'times', s.times, 'jitter_s', s.jitter_s,
+    'pause_after', s.pause_after, 'paused_by', s.paused_by, 'paused_at', s.paused_at, 'paused_why', s.paused_why))
 $$;
 
 create or replace function outlast.delete_schedule(name text, by text default null)
@@ -595,7 +618,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-  s outlast.schedules := outlast.schedule_named('outlast.delete_schedule', delete_schedule.name);
+  s outlast.schedules := outlast.schedule_named('delete', delete_schedule.name, by);
 begin
   if s.owner = 'code' and s.orphaned_at is null then
     raise exception 'outlast.delete_schedule: % is declared by a function''s file', quote_literal(s.name)
@@ -629,7 +652,7 @@ begin
   if length(pause_schedule.why) not between 1 and 1000 then
     raise exception 'outlast.pause_schedule: why has 1 to 1000 characters' using errcode = '22023';
   end if;
-  s := outlast.schedule_named('outlast.pause_schedule', pause_schedule.name);
+  s := outlast.schedule_named('pause', pause_schedule.name, pause_schedule.by, pause_schedule.why);
   update outlast.schedules t
   set paused_at = clock_timestamp(), paused_by = coalesce(pause_schedule.by, session_user),
       paused_why = pause_schedule.why, revision = t.revision + 1, waiting_at = null
@@ -648,7 +671,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-  s outlast.schedules := outlast.schedule_named('outlast.resume_schedule', resume_schedule.name);
+  s outlast.schedules := outlast.schedule_named('resume', resume_schedule.name, by);
 begin
   if s.orphaned_at is not null then
     raise exception 'outlast.resume_schedule: no function''s file declares % any more', quote_literal(s.name)
@@ -680,7 +703,7 @@ begin
     raise exception 'outlast.trigger_schedule: idempotency_key is 1 to 100 letters, digits, "_", "-" and "."'
       using errcode = '22023';
   end if;
-  s := outlast.schedule_named('outlast.trigger_schedule', trigger_schedule.name);
+  s := outlast.schedule_named('trigger', trigger_schedule.name, by);
   workflow_id := 'schedule:' || s.name || ':now:' || coalesce(trigger_schedule.idempotency_key, gen_random_uuid()::text);
   perform outlast.tell_due();
   refusal := outlast.start_tick(s, workflow_id, clock_timestamp());
@@ -711,7 +734,7 @@ begin
   if backfill_schedule.until is null or not isfinite(backfill_schedule.until) then
     raise exception 'outlast.backfill_schedule: until is a time' using errcode = '22023';
   end if;
-  s := outlast.schedule_named('outlast.backfill_schedule', backfill_schedule.name);
+  s := outlast.schedule_named('backfill', backfill_schedule.name, by, noted => backfill_schedule.dry_run is not true);
   if backfill_schedule.after >= backfill_schedule.until
     or backfill_schedule.until > backfill_schedule.after + interval '366 days'
   then
@@ -752,7 +775,7 @@ begin
     select p.oid::regprocedure::text from pg_proc p
     where p.pronamespace = 'outlast'::regnamespace and p.proname in (
       'utc_text', 'note_tick', 'start_tick', 'failures_in_a_row', 'tick_schedules', 'backfill_ticks', 'newest_edition',
-      'declare_schedules', 'check_schedule', 'create_schedule', 'schedule', 'schedule_named', 'delete_schedule',
+      'declare_schedules', 'check_schedule', 'create_schedule', 'schedule', 'schedule_named', 'schedule_stands', 'delete_schedule',
       'unschedule', 'pause_schedule', 'resume_schedule', 'trigger_schedule', 'backfill_schedule')
   loop
     execute format('revoke all on function %s from public', made);

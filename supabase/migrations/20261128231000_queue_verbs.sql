@@ -112,11 +112,15 @@ as $$
     else false end
 $$;
 
-create or replace function outlast.lock_queue(verb text, name text)
+create or replace function outlast.lock_queue(
+  verb text, name text, by text default null, key text default null, why text default null
+)
 returns outlast.queues
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
+-- The row that something is done to, locked, and that it is done noted with what stood before. Who refuses afterwards takes
+-- that back by raising.
 declare
   q outlast.queues;
 begin
@@ -124,6 +128,11 @@ begin
   if not found then
     raise exception 'outlast.%: there is no queue with this name', verb using errcode = 'P0002';
   end if;
+  perform outlast.note_act('queue', q.name, split_part(verb, '_', 1), by, why, json_strip_nulls(json_build_object(
+    'key', key, 'override', q.override, 'paused_by', q.paused_by, 'paused_at', q.paused_at, 'paused_why', q.paused_why,
+    'paused_key', (
+      select json_build_object('paused_by', k.paused_by, 'paused_at', k.paused_at, 'paused_why', k.paused_why)
+      from outlast.queue_keys k where k.queue = q.name and k.key = lock_queue.key and k.paused_at is not null))));
   return q;
 end
 $$;
@@ -144,7 +153,7 @@ declare
 begin
   perform outlast.check_text('set_queue', 'why', why, 1000);
   perform outlast.check_queue_settings(settings);
-  q := outlast.lock_queue('set_queue', set_queue.name);
+  q := outlast.lock_queue('set_queue', set_queue.name, by, why => set_queue.why);
   reset := coalesce(reset, false);
   if settings = '{}' and not reset then
     perform outlast.refuse_argument('set_queue', 'settings', 'must name an option, unless all are reset');
@@ -190,7 +199,7 @@ declare
 begin
   perform outlast.check_text('pause_queue', 'key', key, 255);
   perform outlast.check_text('pause_queue', 'why', why, 1000);
-  q := outlast.lock_queue('pause_queue', pause_queue.name);
+  q := outlast.lock_queue('pause_queue', pause_queue.name, by, pause_queue.key, pause_queue.why);
   if pause_queue.key is null then
     update outlast.queues
     set paused_at = coalesce(paused_at, now()), paused_by = outlast.actor(by), paused_why = why
@@ -222,7 +231,7 @@ declare
   q outlast.queues;
 begin
   perform outlast.check_text('resume_queue', 'key', key, 255);
-  q := outlast.lock_queue('resume_queue', resume_queue.name);
+  q := outlast.lock_queue('resume_queue', resume_queue.name, by, resume_queue.key);
   if resume_queue.key is null then
     update outlast.queues set paused_at = null, paused_by = null, paused_why = null where queues.name = q.name;
   else
@@ -250,7 +259,7 @@ declare
   q outlast.queues;
 begin
   perform outlast.check_text('drain_queue', 'key', key, 255);
-  q := outlast.lock_queue('drain_queue', drain_queue.name);
+  q := outlast.lock_queue('drain_queue', drain_queue.name, by, drain_queue.key);
   with waiting as (
     select w.workflow_id from outlast.workflow_status w
     where w.queue = q.name and w.owner is null and w.claimable_at is not null and w.status = 'ENQUEUED'
@@ -280,7 +289,7 @@ declare
 begin
   foreach made in array array[
     'refuse_argument(text, text, text)', 'check_text(text, text, text, integer)', 'actor(text)',
-    'check_queue_settings(jsonb)', 'is_span(jsonb, integer)', 'lock_queue(text, text)',
+    'check_queue_settings(jsonb)', 'is_span(jsonb, integer)', 'lock_queue(text, text, text, text, text)',
     'set_queue(text, jsonb, boolean, text, text)', 'pause_queue(text, text, text, text)',
     'resume_queue(text, text, text)', 'drain_queue(text, text, text)'
   ] loop

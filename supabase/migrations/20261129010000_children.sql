@@ -250,19 +250,41 @@ as $$
   update outlast.workflow_status w set detached = true where w.workflow_id = detach.workflow_id returning true
 $$;
 
-create or replace function outlast.cancel_any(workflow_id text)
+create or replace function outlast.cancel_as(workflow_id text, by text)
 returns boolean
 language plpgsql
-security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform from outlast.cancel_workflows(array[cancel_any.workflow_id], 'the workflow was cancelled');
+  perform from outlast.cancel_workflows(
+    array[cancel_as.workflow_id], 'the workflow was cancelled', by => outlast.actor(cancel_as.by));
   if not found then
     return false;
   end if;
   perform outlast.tell_untold();
   return true;
+end
+$$;
+
+create or replace function outlast.cancel_any(workflow_id text)
+returns boolean
+language sql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$ select outlast.cancel_as(workflow_id, null) $$;
+
+create or replace function outlast.cancel_own(workflow_id text)
+returns boolean
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  me constant text := outlast.subject(outlast.claims());
+begin
+  return exists (
+    select from outlast.workflow_status w where w.workflow_id = cancel_own.workflow_id and w.subject = me
+  ) and outlast.cancel_as(cancel_own.workflow_id, 'user ' || me);
 end
 $$;
 
@@ -274,7 +296,7 @@ declare
 begin
   foreach made in array array[
     'begin_waits(text[], text[], text[], bigint)', 'wake_due()', 'tell_ends(text[])', 'tell_untold()',
-    'cancel_children(text[], integer)', 'detach(text)'
+    'cancel_children(text[], integer)', 'detach(text)', 'cancel_as(text, text)'
   ] loop
     execute format('revoke all on function outlast.%s from public', made);
     foreach role_name in array array['anon', 'authenticated', 'service_role'] loop

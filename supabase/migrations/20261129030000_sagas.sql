@@ -9,18 +9,29 @@ comment on column outlast.workflow_status.stop is 'The error that a cancelled wo
 
 create index if not exists workflow_status_stopping on outlast.workflow_status (owner) where saga = 'stopping';
 
-create or replace function outlast.cancel_workflows(ids text[], message text, nonce bigint default null)
+create or replace function outlast.cancel_workflows(
+  ids text[], message text, nonce bigint default null, by text default null, why text default null
+)
 returns table (workflow_id text, status text)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 -- The raised epoch refuses every later write of whoever runs it. What has something to undo goes on until it is undone:
--- its owner is told, or it is claimable at once. Once that has begun another cancel changes nothing.
+-- its owner is told, or it is claimable at once. Once that has begun another cancel changes nothing. Noted is what
+-- somebody does (`by`), and not what follows from another end.
 #variable_conflict use_column
 declare
   found record;
   undoes boolean := false;
 begin
+  if by is not null then
+    -- guard: cancels-unnoted = perform null;
+    perform outlast.note_act('workflow', w.workflow_id, 'cancel', by, why, outlast.workflow_stands(w)) from (
+      select w.* from outlast.workflow_status w
+      where w.workflow_id = any(ids) and w.status in ('ENQUEUED', 'PENDING') and coalesce(w.saga, 'open') = 'open'
+      for no key update
+    ) as w;
+  end if;
   for found in
     update outlast.workflow_status w
     set status = case when w.saga is null then 'CANCELLED' else w.status end,
@@ -60,7 +71,7 @@ begin
 end
 $$;
 
-comment on function outlast.cancel_workflows(text[], text, bigint) is
+comment on function outlast.cancel_workflows(text[], text, bigint, text, text) is
   'Cancel live workflows: CANCELLED at once, or PENDING until what their sagas have done is undone.';
 
 create or replace function outlast.ends_untold()
@@ -93,7 +104,7 @@ declare
   made text;
   applied boolean := exists (select from outlast.schema_migrations where version = '20261129030000');
 begin
-  foreach made in array array['cancel_workflows(text[], text, bigint)', 'stops_of(text)', 'ends_untold()'] loop
+  foreach made in array array['cancel_workflows(text[], text, bigint, text, text)', 'stops_of(text)', 'ends_untold()'] loop
     execute format('revoke all on function outlast.%s from public', made);
     foreach role_name in array array['anon', 'authenticated', 'service_role'] loop
       -- Once only: what the project grants later is its own affair.

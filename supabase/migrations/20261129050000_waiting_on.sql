@@ -183,6 +183,21 @@ begin
 end
 $$;
 
+create or replace function outlast.hold_text(held json, whole boolean)
+returns text
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- Why nobody may claim it.
+  select case
+    when held ->> 'reason' = 'paused' then 'paused' || case when whole
+      then ' by ' || coalesce(held ->> 'by', 'somebody') || coalesce(': ' || nullif(held ->> 'why', ''), '') else '' end
+    else 'held' || case when whole
+      then ': ' || (held ->> 'reason') || coalesce(' at step ' || (held ->> 'step'), '') else '' end
+  end
+$$;
+
 create or replace function outlast.at_text(at timestamptz)
 returns text
 language sql
@@ -256,6 +271,8 @@ stable
 set search_path = pg_catalog, pg_temp
 as $$
   select coalesce(
+    (select outlast.hold_text(w.held, whole) from outlast.workflow_status w
+      where w.workflow_id = waiting_for.workflow_id and w.held is not null),
     outlast.undoing_on(waiting_for.workflow_id),
     (select outlast.ends_text(w, whole) from outlast.workflow_status w where w.workflow_id = waiting_for.workflow_id),
     outlast.waiting_on_as(waiting_for.workflow_id, whole))
@@ -286,7 +303,7 @@ begin
   foreach made in array array[
     'waiting_on_as(text, boolean)', 'at_text(timestamptz)', 'held_text(text, timestamptz)', 'waiting_on(text)',
     'limit_text(text, timestamptz, boolean)', 'ends_text(outlast.workflow_status, boolean)', 'undoing_on(text)',
-    'waiting_for(text, boolean)'
+    'waiting_for(text, boolean)', 'hold_text(json, boolean)'
   ] loop
     execute format('revoke all on function outlast.%s from public', made);
     foreach role_name in array array['anon', 'authenticated', 'service_role'] loop

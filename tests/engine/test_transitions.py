@@ -43,7 +43,7 @@ async def apply(store: PostgresStore, connection: psycopg.AsyncConnection[Any], 
     elif change is Change.RELEASE:
         await store.instances.release({ID: 1})
     elif change is Change.CANCEL:
-        await store.workflows.cancel(ID)
+        await store.workflows.cancel(ID, "me")
     elif change in (Change.RECOVER, Change.EXHAUST):
         await store.instances.recover([LostInstance("me", 0.0, expired=True)])
     else:

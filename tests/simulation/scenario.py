@@ -206,7 +206,7 @@ class Scenario:
     async def _cancel(self, instance: Instance, workflow_id: str) -> None:
         self.cancelled.add(workflow_id)
         try:
-            await instance.engine.cancel(workflow_id)
+            await instance.engine.cancel(workflow_id, "somebody")
         except OutlastError as error:
             self.world.note(f"cancel: {error!r}")
 

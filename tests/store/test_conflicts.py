@@ -48,7 +48,7 @@ async def test_a_claim_and_a_cancel_that_conflict_are_done(database: str, code: 
         (claimed,) = (await store.instances.claim(["f"], 5, 5)).workflows
         assert claimed.workflow_id == "w"
         await rows(database, "select setval('public.tries', 1, false)")
-        assert await store.workflows.cancel("v")
+        assert await store.workflows.cancel("v", "me")
 
 
 async def test_what_conflicts_on_and_on_is_as_good_as_away(database: str) -> None:

@@ -204,7 +204,7 @@ async def test_an_end_is_the_end(both: Both) -> None:
     assert await write(both.a, step("1"), end=SUCCESS)
     assert not await write(both.a, step("2"), nonce=3)
     assert not await write(both.a, end=Suspension(None), nonce=3)
-    assert not await both.a.workflows.cancel("w")
+    assert not await both.a.workflows.cancel("w", "me")
     (found,) = (await both.b.workflows.ended(["w", "nobody"])).found.values()
     assert (found.status, found.output) == (Status.SUCCESS, '"done"')
     assert await claim(both.b) == []
@@ -258,8 +258,8 @@ async def test_only_what_is_owned_at_that_epoch_is_released(both: Both) -> None:
 
 async def test_a_cancelled_workflow_refuses_its_owner(both: Both) -> None:
     await start(both.a, "w")
-    assert await both.b.workflows.cancel("w")
-    assert not await both.b.workflows.cancel("w")
+    assert await both.b.workflows.cancel("w", "me")
+    assert not await both.b.workflows.cancel("w", "me")
     assert not await write(both.a, step("1"), end=SUCCESS)
     assert await status_of(both.a) is Status.CANCELLED
     assert await claim(both.b) == []
@@ -526,7 +526,7 @@ async def test_a_refused_fence_undoes_the_transaction(both: Both, how: str) -> N
     else:
         await start(both.a, "w")
     if how == "cancelled":
-        await both.b.workflows.cancel("w")
+        await both.b.workflows.cancel("w", "me")
     if how == "ended":
         assert await write(both.a, end=SUCCESS)
     store = both.b if how == "owner" else both.a

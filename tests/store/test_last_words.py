@@ -132,6 +132,6 @@ async def test_a_cancel_whose_answer_was_lost_is_known_as_ones_own(database: str
         store_of(url) as store,
     ):
         await start(store, "w")
-        assert await store.workflows.cancel("w")
-        assert not await store.workflows.cancel("w")
+        assert await store.workflows.cancel("w", "me")
+        assert not await store.workflows.cancel("w", "me")
     assert await rows(database, "select status, epoch from outlast.workflow_status") == [("CANCELLED", 2)]

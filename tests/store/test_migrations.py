@@ -169,13 +169,20 @@ async def test_ended_workflows_are_in_no_claiming_index(database: str) -> None:
           and pg_get_expr(indpred, indrelid) like '%owner%'
         """,
     )
+    free = "(held IS NULL)"
     waits = "(owner IS NULL) AND (claimable_at IS NOT NULL)"
     assert sorted(predicates) == [
-        ("outlast.workflow_status_due", f"({waits} AND (queue IS NULL))"),
+        ("outlast.workflow_status_due", f"({waits} AND (queue IS NULL) AND {free})"),
         ("outlast.workflow_status_owned", "(owner IS NOT NULL)"),
         ("outlast.workflow_status_queue_owned", "((owner IS NOT NULL) AND (queue IS NOT NULL))"),
-        ("outlast.workflow_status_queue_ready", f"({waits} AND (queue IS NOT NULL) AND (rank IS NOT NULL))"),
-        ("outlast.workflow_status_queue_unready", f"({waits} AND (queue IS NOT NULL) AND (rank IS NULL))"),
+        (
+            "outlast.workflow_status_queue_ready",
+            f"({waits} AND (queue IS NOT NULL) AND (rank IS NOT NULL) AND {free})",
+        ),
+        (
+            "outlast.workflow_status_queue_unready",
+            f"({waits} AND (queue IS NOT NULL) AND (rank IS NULL) AND {free})",
+        ),
         ("outlast.workflow_status_queue_waiting", f"({waits} AND (queue IS NOT NULL))"),
         (
             "outlast.workflow_status_sleeping",

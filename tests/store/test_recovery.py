@@ -47,7 +47,7 @@ async def test_each_change_of_hands_raises_the_epoch(database: str) -> None:
         assert await rows(database, ROW) == [(None, 2, 1)]
         assert await claim(you) == {"w"}
         assert await rows(database, ROW) == [("you", 3, 1)]
-        assert await you.workflows.cancel("w")
+        assert await you.workflows.cancel("w", "me")
         assert await rows(database, ROW) == [(None, 4, 1)]
 
 
@@ -261,8 +261,8 @@ async def test_who_has_work_is_not_forgotten_and_whoever_is_unknown_is_known_as_
 async def test_a_cancelled_workflow_is_nobodys_and_no_loss_of_its_owner_wakes_it(database: str) -> None:
     async with store_of(database) as me, store_of(database, "you") as you:
         await started(me, expired=True)
-        assert await you.workflows.cancel("w")
-        assert not await me.workflows.cancel("w"), "it was cancelled already"
+        assert await you.workflows.cancel("w", "me")
+        assert not await me.workflows.cancel("w", "me"), "it was cancelled already"
         assert await rows(database, OWNER) == [(None,)]
         await you.instances.recover([GONE])
         assert await claim(you) == set()

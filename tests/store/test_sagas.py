@@ -59,7 +59,7 @@ async def test_a_cancel_of_one_that_runs_leaves_it_to_its_owner(database: str, h
 async def test_one_that_noted_nothing_ends_at_once(database: str) -> None:
     async with store_of(database) as store:
         await start(store, "w")
-        assert await store.workflows.cancel("w") is Status.CANCELLED
+        assert await store.workflows.cancel("w", "me") is Status.CANCELLED
         assert (await store.journal.commit(noted(UNDO))).accepted == set()
         assert await rows(database, ROW) == [("CANCELLED", None, 2, None, None, None)]
 
@@ -68,7 +68,7 @@ async def test_one_that_sleeps_is_due_and_its_claim_brings_the_stop(database: st
     async with store_of(database) as store:
         await start(store, "w")
         await store.journal.commit(noted(UNDO, end=Suspension(4e9)))
-        assert await store.workflows.cancel("w") is Status.PENDING
+        assert await store.workflows.cancel("w", "me") is Status.PENDING
         (claimed,) = (await store.instances.claim(["f"], 1, 0)).workflows
         async for loaded in store.workflows.load([claimed], lambda _: False):
             assert json.loads(loaded.stop or "null")["message"] == "the workflow was cancelled"
@@ -79,7 +79,7 @@ async def test_what_is_cancelled_while_it_leaves_the_memory_is_due_at_once(datab
     async with store_of(database) as store:
         await start(store, "w")
         await store.journal.commit(noted(UNDO))
-        assert await store.workflows.cancel("w") is Status.PENDING
+        assert await store.workflows.cancel("w", "me") is Status.PENDING
         assert (await store.journal.commit(noted(end=Suspension(4e9), nonce=3))).accepted == {"w"}
         assert await rows(database, ROW) == [
             ("PENDING", None, 1, "stopping", "the workflow was cancelled", True)
@@ -93,7 +93,7 @@ async def test_a_cancel_that_meets_the_note_waits_for_it_and_lets_it_be_undone(d
     async with store_of(database) as store:
         await start(store, "w")
         async with under_way(database, note):
-            cancelling = asyncio.create_task(store.workflows.cancel("w"))
+            cancelling = asyncio.create_task(store.workflows.cancel("w", "me"))
             await waits_for_a_lock(database, cancelling)
             assert not cancelling.done()
         assert await cancelling is Status.PENDING
@@ -149,7 +149,7 @@ async def test_how_far_it_has_undone_is_what_it_waits_on(database: str) -> None:
         await start(store, "w")
         await store.journal.commit(noted(UNDO))
         assert await rows(database, waits) == [(None,)]
-        await store.workflows.cancel("w")
+        await store.workflows.cancel("w", "me")
         assert await rows(database, waits) == [("undoing",)]
         await store.journal.commit(noted(STOP, note(3, "undoing", '{"total": 2}'), nonce=3))
         assert await rows(database, waits) == [("undoing: 0 of 2",)]

@@ -92,7 +92,7 @@ def test_a_verbs_statement_changes_what_the_table_says(verb: Verb, database: str
         parameters = dict.fromkeys(re.findall(r"%\((\w+)\)s", text))
         described = connection.execute(text.encode(), parameters).description or ()
     assert set(lists_of("\n".join([text, *(body for (body,) in bodies)]))) == {verb.statuses}
-    given = {"workflow_id", "nonce", *(each.name for each in verb.arguments)}
+    given = {"workflow_id", "nonce", "by", *(each.name for each in verb.arguments)}
     assert set(re.findall(r"%\((\w+)\)s", text)) == given
     assert [column.name for column in described][:1] == ["status"]
 

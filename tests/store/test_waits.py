@@ -120,7 +120,7 @@ async def test_who_sleeps_by_now_is_not_woken_by_an_end_it_waited_for_before(bot
 async def test_a_cancel_wakes_who_waits(both: Both) -> None:  # noqa: F811
     await family(both.a, "c")
     assert await write(both.a, end=waiting_for("c"))
-    assert await both.b.workflows.cancel("c")
+    assert await both.b.workflows.cancel("c", "me")
     assert await woken(both.b) == ["w"]
 
 
@@ -132,7 +132,7 @@ async def test_a_cancel_passes_down_all_generations_in_its_commit(both: Both) ->
     assert (await both.a.journal.commit(Batch(4, [new("g", parent="c")], []))).started == {"g"}
     assert await write(both.a, end=SUCCESS, of="g")
     assert (await both.a.journal.commit(Batch(4, [new("h", parent="c")], []))).started == {"h"}
-    assert await both.b.workflows.cancel("w")
+    assert await both.b.workflows.cancel("w", "me")
     assert [await status_of(both.a, each) for each in "wcgh"] == [
         Status.CANCELLED, Status.CANCELLED, Status.SUCCESS, Status.CANCELLED,
     ]  # fmt: skip
@@ -141,7 +141,7 @@ async def test_a_cancel_passes_down_all_generations_in_its_commit(both: Both) ->
 
 async def test_what_is_detached_goes_on(both: Both) -> None:  # noqa: F811
     await family(both.a, "c", detached=True)
-    assert await both.b.workflows.cancel("w")
+    assert await both.b.workflows.cancel("w", "me")
     assert await status_of(both.a, "c") == Status.PENDING
     assert await write(both.a, end=SUCCESS, of="c")
 
@@ -155,7 +155,7 @@ async def test_an_end_by_itself_passes_nothing_down(both: Both) -> None:  # noqa
 @pytest.mark.parametrize("queue", [None, "q"])
 async def test_a_cancelled_parent_starts_nothing_more(both: Both, queue: str | None) -> None:  # noqa: F811
     await start(both.a, "w")
-    assert await both.b.workflows.cancel("w")
+    assert await both.b.workflows.cancel("w", "me")
     child = new("c", parent="w", queue=queue)
     assert (await both.a.journal.commit(Batch(4, [child], []))).started == set()
     assert (await both.b.workflows.states(["c"])).found == {}
@@ -166,7 +166,7 @@ async def test_nor_does_it_by_a_queues_door(both: Both) -> None:  # noqa: F811
     assert (
         await both.a.queues.enqueue(new("c", parent="w", queue="q", detached=True), 1)
     ).outcome == "started"
-    assert await both.b.workflows.cancel("w")
+    assert await both.b.workflows.cancel("w", "me")
     assert await status_of(both.a, "c") == Status.ENQUEUED
     assert (await both.a.queues.enqueue(new("d", parent="w", queue="q"), 2)).outcome == "exists"
     assert (await both.b.workflows.states(["d"])).found == {}

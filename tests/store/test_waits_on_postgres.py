@@ -197,7 +197,7 @@ async def test_a_cancel_of_many_goes_on_by_the_next_claims(
         " select 'w/' || n, 'f', 'PENDING', 'w', now() + interval '1 h', now()"
         " from generate_series(1, 12000) n"
     )
-    assert await store.workflows.cancel("w")
+    assert await store.workflows.cancel("w", "me")
     live = "select count(*) from outlast.workflow_status where status in ('ENQUEUED', 'PENDING')"
     assert await rows(sql, live) == [(7000,)]
     looks = 0

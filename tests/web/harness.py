@@ -18,7 +18,7 @@ from outlast.core.errors import WorkflowEnded, WorkflowNotFound
 from outlast.core.listing import Page
 from outlast.core.ports import Unreachable
 from outlast.core.records import Ownership, RunningStep, WorkflowState
-from outlast.core.resources import EVENTS, QUEUES, SCHEDULES, STEPS, TICKS, WORKFLOWS, Resource
+from outlast.core.resources import ACTS, EVENTS, QUEUES, SCHEDULES, STEPS, TICKS, WORKFLOWS, Resource
 from outlast.core.status import Status
 from outlast.core.verbs import Verb
 from outlast.web.app import Web
@@ -119,7 +119,7 @@ class Rows:
         limit: int | None = None,
     ) -> Page:
         self.find("")
-        if resource in (QUEUES, SCHEDULES, TICKS):
+        if resource in (QUEUES, SCHEDULES, TICKS, ACTS):
             return Page([dict.fromkeys(column.name for column in resource.columns)], False)
         if resource is STEPS:
             rows = self.recorded.get(given["workflow_id"], [])
@@ -191,7 +191,7 @@ class Engine:
         await self.ended.wait()
         return None
 
-    async def cancel(self, workflow_id: str) -> Status | None:
+    async def cancel(self, workflow_id: str, by: str, why: str | None = None) -> Status | None:
         row = self.rows.find(workflow_id)
         if row is None or Status(row["status"]).ended:
             return None

@@ -48,7 +48,9 @@ class Store:
         rows = [{"number": n, "text": "1.50", "author": "ada"} for n in range(first + 1, 6)]
         return Page(rows[:limit], len(rows) > limit)
 
-    async def change(self, verb: Verb, workflow_id: str, arguments: Mapping[str, int]) -> Status | None:
+    async def change(
+        self, verb: Verb, workflow_id: str, arguments: Mapping[str, int], by: str
+    ) -> Status | None:
         row = self.project.rows.find(workflow_id)
         if row is None or Status(row["status"]) not in verb.statuses:
             return None

@@ -26,9 +26,9 @@ Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 def resource_commands(resource: Resource, *own: click.Command) -> click.Command:
     """The commands of a resource: list, show, what belongs to a row, verbs. `own` come in place of those.
 
-    One whose rows can't be asked for has one command, which lists it.
+    One that has no group has one command, which lists it.
     """
-    if not resource.key:
+    if not resource.commands:
         return listing_command(resource)
     written = {each.name: each for each in own}
     made = {each.name: each for each in _commands(resource)}
@@ -40,7 +40,8 @@ def resource_commands(resource: Resource, *own: click.Command) -> click.Command:
 
 def _commands(resource: Resource) -> Iterator[click.Command]:
     yield listing_command(resource, "list")
-    yield show_command(resource)
+    if resource.key:
+        yield show_command(resource)
     yield from (listing_command(each) for each in RESOURCES if each.of is resource)
     yield from (verb_command(each) for each in VERBS if each.noun is resource)
 

@@ -239,9 +239,10 @@ class WorkflowStore(Protocol):
         """Whether the workflow with this id was started with an equal payload. Raises Unreachable."""
         ...
 
-    async def cancel(self, workflow_id: str) -> Status | None:
+    async def cancel(self, workflow_id: str, by: str, why: str | None = None) -> Status | None:
         """End a live workflow as CANCELLED; None if it wasn't live. Raises Unreachable.
 
+        It is noted who did it (`by`), and why.
         One that has noted something to undo stays PENDING, and who runs it is told to undo.
         """
         ...

@@ -64,6 +64,9 @@ class StepRecord(NamedTuple):
 
     `began` and `ended` are readings of `core.clock.monotonic`, None for now. The store makes dates of them by
     how long ago they were when it writes: so both are of the database's clock, and their span is true.
+
+    `called_after` is the place of the last completion that the body had been handed when it made this call: what
+    came later has no part in it.
     """
 
     step_id: str
@@ -77,6 +80,7 @@ class StepRecord(NamedTuple):
     arguments: int | None = None
     began: float | None = None
     ended: float | None = None
+    called_after: int | None = None
 
 
 class RunningStep(NamedTuple):

@@ -359,7 +359,39 @@ TICKS = Resource(
     of=SCHEDULES,
 )
 
-RESOURCES = (WORKFLOWS, STEPS, EVENTS, QUEUES, SCHEDULES, TICKS)
+ACTS = Resource(
+    name="acts",
+    path="/acts/v1",
+    schema="Act",
+    columns=(
+        Column("number", Kind.COUNT),
+        Column("at", Kind.TIMESTAMP),
+        Column("verb", Kind.TEXT, "What was done."),
+        Column("noun", Kind.TEXT, "What it was done to: `workflow`, `queue` or `schedule`."),
+        Column("name", Kind.TEXT, "The id of the workflow, the name of the queue or the schedule."),
+        Column("by", Kind.TEXT, "Who did it: a key, a user, a workflow, or a role of the database."),
+        _nullable("why", Kind.TEXT),
+        Column("before", Kind.OBJECT, "What stood before.", nullable=True, recorded=True),
+    ),
+    filters=(
+        Filter("workflow", Kind.TEXT, "To this workflow.", "Only what was done to this workflow."),
+        Filter("queue", Kind.TEXT, "To this queue.", "Only what was done to this queue."),
+        Filter("schedule", Kind.TEXT, "To this schedule.", "Only what was done to this schedule."),
+        Filter("verb", Kind.TEXT, "Only this verb.", "Only this verb, such as retry."),
+        Filter("since", Kind.TIMESTAMP, "Then or later.", "Since then: 30m, 2h or 7d ago, or a date."),
+        Filter("until", Kind.TIMESTAMP, "Before.", "Before then."),
+    ),
+    order=("number",),
+    order_kinds=(Kind.COUNT,),
+    about="List what people did to workflows, queues and schedules, the newest first",
+    help="List what people did to workflows, queues and schedules, the newest first.",
+    empty="nothing was done",
+    page_rows=50,
+    commands="See what people did to workflows, queues and schedules.",
+    table=("at", "verb", "noun", "name", "by", "why"),
+)
+
+RESOURCES = (WORKFLOWS, STEPS, EVENTS, QUEUES, SCHEDULES, TICKS, ACTS)
 """All of them, as OpenAPI and the commands list them."""
 
 MANAGED = tuple(each.path for each in RESOURCES if each.of is None)

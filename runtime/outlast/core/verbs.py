@@ -1,8 +1,9 @@
 """What callers can do to one of a resource, as a table: HTTP routes, OpenAPI and the commands are made of it.
 
 A verb that changes a workflow's status has its `change` in `core.status.TRANSITIONS`, and in
-`store/workflows.sql` a statement of its name, whose parameters are `workflow_id`, `nonce` and the verb's
-arguments. Any other is done by a function in the database (`Verb.function`), which SQL calls just the same.
+`store/workflows.sql` a statement of its name, whose parameters are `workflow_id`, `nonce`, `by` (who does it)
+and the verb's arguments. Any other is done by a function in the database (`Verb.function`), which SQL calls
+just the same.
 """
 
 from __future__ import annotations
@@ -104,6 +105,7 @@ class Verb(NamedTuple):
         return frozenset(reached - self.statuses)
 
 
+WHY = Argument("why", Kind.TEXT, "Why: others see it.", 1, 1_000)
 CANCEL = Verb(
     name="cancel",
     noun=WORKFLOWS,
@@ -114,6 +116,7 @@ CANCEL = Verb(
     help="Cancel a workflow. What its sagas have done is undone first; it does nothing more.",
     past="cancelled",
     secret=False,
+    arguments=(WHY,),
 )
 SEND = Verb(
     name="send",
@@ -125,7 +128,6 @@ SEND = Verb(
     past="sent",
 )
 
-WHY = Argument("why", Kind.TEXT, "Why: others see it.", 1, 1_000)
 _KEY = Argument("key", Kind.TEXT, "Only what has this key.", 1, 255)
 _COUNT_MAX = 1_000_000
 

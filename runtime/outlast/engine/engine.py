@@ -264,13 +264,17 @@ class Engine:
             raise ShuttingDown("this instance shuts down; the workflow goes on elsewhere")
         return await self._waits.wait(workflow_id, timeout_s)
 
-    async def cancel(self, workflow_id: str) -> Status | None:
+    async def cancel(
+        self, workflow_id: str, by: str = "this instance", why: str | None = None
+    ) -> Status | None:
         """Cancel a live workflow; None if it isn't live. Raises DatabaseUnavailable.
+
+        It is noted who does it (`by`), and why.
 
         CANCELLED, or PENDING for one that undoes first what its sagas have done.
         """
         with reaching():
-            status = await self._workflows.cancel(workflow_id)
+            status = await self._workflows.cancel(workflow_id, by, why)
         execution = self._executor.live.get(workflow_id)
         if status is Status.PENDING:
             if execution is not None:

@@ -38,7 +38,7 @@ from outlast.engine.operations.transactions import conflict_pause
 from outlast.engine.starts import Starts
 from outlast.engine.waits.events import Cursor
 from outlast.engine.waits.results import result_of
-from outlast.sdk.context import current_caller, known_context
+from outlast.sdk.context import current_caller, known_context, who_acts
 from outlast.sdk.definitions import TransactionDefinition, WorkflowDefinition
 from outlast.sdk.operations import Args, Kwargs, Map
 from outlast.sdk.queues import Queue
@@ -63,7 +63,7 @@ class FunctionHost:
         services: Services,
         schedules: ScheduleStore,
         changed: Callable[[], None],
-        cancel: Callable[[str], Coroutine[Any, Any, object]],
+        cancel: Callable[[str, str], Coroutine[Any, Any, object]],
     ) -> None:
         """`changed` is called when something was done to a schedule."""
         self._entrance = entrance
@@ -318,10 +318,10 @@ class FunctionHost:
             wait.result()  # may raise
         return waits[over[0]] if over else None
 
-    async def cancel(self, workflow_id: str) -> None:
+    async def cancel(self, workflow_id: str, by: str | None = None) -> None:
         """See `sdk.running.Host`."""
         self._entrance.check()
-        await self._cancel(workflow_id)
+        await self._cancel(workflow_id, by or who_acts())
 
     async def send(self, workflow_id: str, body: str, topic: str, key: str | None) -> int:
         """See `sdk.running.Host`."""

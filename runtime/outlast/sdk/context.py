@@ -129,6 +129,14 @@ def known_context() -> Context | None:
     return None if found is None else found()
 
 
+def who_acts() -> str:
+    """The function that runs here, as it is noted of what it does."""
+    here = known_context()
+    if here is None:
+        return "a function"
+    return f"workflow {here.workflow_id}" if here.workflow_id else f"function {here.function}"
+
+
 def current_caller() -> tuple[Caller, CallerToken | None]:
     """For whom the function that runs here acts, and the caller's token; nobody where none runs."""
     found = _context.get()

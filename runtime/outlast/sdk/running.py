@@ -125,8 +125,8 @@ class Host(Protocol):
         """The first of these that has ended; None if none has within `timeout_s`. Raises WorkflowNotFound."""
         ...
 
-    async def cancel(self, workflow_id: str) -> None:
-        """Cancel a workflow, if it has not ended."""
+    async def cancel(self, workflow_id: str, by: str | None = None) -> None:
+        """Cancel a workflow, if it has not ended. `by`: who does it, if not the function that runs here."""
         ...
 
     async def send(self, workflow_id: str, body: str, topic: str, key: str | None) -> int:

@@ -84,6 +84,8 @@ with sessions as materialized (
   from outlast.workflow_status w
   -- What is in a queue begins as its queue decides: see claim_queued.
   where w.owner is null and w.queue is null
+    -- guard: held-rows-claimed
+    and w.held is null
     -- guard: claim-what-is-not-due = and w.claimable_at is not null
     and w.claimable_at <= now()
     and w.function = any(%(functions)s::text[])
@@ -104,6 +106,8 @@ with sessions as materialized (
     case when w.load_bytes is null then concat(w.input, w.request) end as document
   from outlast.workflow_status w
   where w.owner is null and w.queue is null and w.claimable_at <= now()
+    -- guard: held-suspects-claimed
+    and w.held is null
     and w.function = any(%(functions)s::text[])
     and w.recovery_attempts >= %(suspect_after)s
     and w.recovery_attempts > 0  -- said once more for the index
@@ -161,14 +165,8 @@ select
   -- Whether somebody is to be woken, or to be cancelled, after an end.
   outlast.ends_untold() as untold,
   -- Whether queues have something to decide.
-  exists (
-    select from outlast.queues q
-    where (q.paused_at is null and outlast.queue_busy(q.name, now())) or outlast.count_due(q)
-  ) or outlast.ended_batches() is not null as queued,
-  (
-    select coalesce(json_agg(q.name), '[]') from outlast.queues q
-    where q.backlog >= coalesce((outlast.queue_options(q.base, q.override) ->> 'max_backlog')::bigint, 1000000)
-  ) as full_queues,
+  outlast.queues_busy() or outlast.ended_batches() is not null as queued,
+  outlast.full_queues() as full_queues,
   -- Workflows that run here and were cancelled: they undo first.
   outlast.stops_of(%(instance)s) as stops
 

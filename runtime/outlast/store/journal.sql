@@ -56,7 +56,7 @@ with given as (
       awaits = e.awaits::json,
       -- Who waits for the end is told below. What a cancelled one started while it undid is cancelled by a claim.
       -- guard: children-of-the-undone-go-on = untold = e.status = 'PENDING',
-      untold = e.status in ('PENDING', 'CANCELLED'),
+      untold = e.status = 'PENDING' or w.saga is not null,
       -- A suspension is progress; a hand-over keeps the count.
       recovery_attempts = case when e.claimable is null then w.recovery_attempts else 0 end,
       completed_at = case when e.status <> 'PENDING' then now() end,
@@ -98,12 +98,12 @@ with given as (
 ), recorded as (
   insert into outlast.operation_outputs as o (
     workflow_id, step_id, name, output, error, attempts, completion_order, kind, at, arguments, nonce,
-    started_at, completed_at
+    started_at, completed_at, called_after
   )
   select
     r.id, r.step_id, r.name, r.output::json, r.error::json, r.attempts, r.place,
     r.kind, to_timestamp(r.at / 1e6), r.args,
-    %(nonce)s, now() - r.began * interval '1 us', now() - r.ended * interval '1 us'
+    %(nonce)s, now() - r.began * interval '1 us', now() - r.ended * interval '1 us', r.called
   from (
     select
       unnest(%(step_workflows)s::text[]) as id,
@@ -118,7 +118,8 @@ with given as (
       unnest(%(step_times)s::float8[]) as at,
       unnest(%(step_arguments)s::bigint[]) as args,
       unnest(%(step_begins)s::float8[]) as began,
-      unnest(%(step_ends)s::float8[]) as ended
+      unnest(%(step_ends)s::float8[]) as ended,
+      unnest(%(step_calls)s::int[]) as called
   ) as r
   -- `is true` keeps this a hashed lookup: as a join it would be a nested loop over two long lists.
   -- guard: record-without-fence = where r.id is not null
@@ -224,13 +225,13 @@ with fenced as (
 )
 insert into outlast.operation_outputs (
   workflow_id, step_id, name, output, error, attempts, completion_order, kind, at, arguments, nonce,
-  started_at, completed_at
+  started_at, completed_at, called_after
 )
 select
   f.workflow_id, %(step_id)s, %(name)s, %(output)s::json, %(error)s::json, %(attempts)s, %(completion_order)s,
   %(kind)s, to_timestamp(%(at_s)s), %(arguments)s,
   %(nonce)s, clock_timestamp() - make_interval(secs => %(began)s),
-  clock_timestamp() - make_interval(secs => %(ended)s)
+  clock_timestamp() - make_interval(secs => %(ended)s), %(called_after)s
 from fenced f
 -- guard: transaction-unmarked
 where current_setting('outlast.transaction', true) = %(mark)s

@@ -26,14 +26,14 @@ cross join lateral (
       ) as s) end as running,
     (select count(*) from (
       select from outlast.workflow_status w
-      where w.queue = q.name and w.owner is null and w.claimable_at <= now() limit 1000
+      where w.queue = q.name and w.owner is null and w.claimable_at <= now() and w.held is null limit 1000
     ) as s) as ready,
     (select count(*) from (
       select from outlast.workflow_status w
       where w.queue = q.name and w.owner is null and w.claimable_at is not null limit 1000
     ) as s) as waiting,
     (select w.claimable_at from outlast.workflow_status w
-      where w.queue = q.name and w.owner is null and w.claimable_at <= now()
+      where w.queue = q.name and w.owner is null and w.claimable_at <= now() and w.held is null
       order by w.claimable_at limit 1) as ready_since
 ) as c
 where (%(name)s::text is null or q.name = %(name)s)
@@ -65,6 +65,19 @@ where (%(name)s::text is null or s.name = %(name)s)
   and (%(state)s::text is null or s.state = %(state)s)
   and (%(after_name)s::text is null or s.name > %(after_name)s)
 order by s.name
+limit %(limit)s
+
+-- name: acts
+select a.act_id as number, a.at, a.verb, a.noun, a.name, a.by, a.why, a.before::text
+from outlast.acts a
+where (%(workflow)s::text is null or (a.noun = 'workflow' and a.name = %(workflow)s))
+  and (%(queue)s::text is null or (a.noun = 'queue' and a.name = %(queue)s))
+  and (%(schedule)s::text is null or (a.noun = 'schedule' and a.name = %(schedule)s))
+  and (%(verb)s::text is null or a.verb = %(verb)s)
+  and (%(since)s::timestamptz is null or a.at >= %(since)s)
+  and (%(until)s::timestamptz is null or a.at < %(until)s)
+  and (%(after_number)s::bigint is null or a.act_id < %(after_number)s)
+order by a.act_id desc
 limit %(limit)s
 
 -- name: ticks

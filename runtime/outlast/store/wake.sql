@@ -58,7 +58,8 @@ begin
   end if;
   if exists (
     select from outlast.workflow_status w
-    where w.owner is null and w.claimable_at <= now() and w.claimable_at > last_alive
+    -- What is held waits for other code, or for somebody to let it go on.
+    where w.owner is null and w.held is null and w.claimable_at <= now() and w.claimable_at > last_alive
   ) or exists (
     -- One without a time was made since: an instance has to find it.
     select from outlast.schedules s
@@ -76,7 +77,8 @@ begin
     returning w.url into target;
   elsif exists (
     select from outlast.workflow_status w
-    where w.owner is null and w.claimable_at <= last_alive and w.claimable_at > now() - interval '7 days'
+    where w.owner is null and w.held is null
+      and w.claimable_at <= last_alive and w.claimable_at > now() - interval '7 days'
   ) then
     -- An instance was there and left the workflow: its function is gone, or there was no room. It is tried ever more
     -- rarely, down to once a day, and delays nothing else.

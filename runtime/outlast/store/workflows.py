@@ -126,9 +126,9 @@ class PostgresWorkflows:
                 found[place] = each._replace(ended=False)
         return found, cut
 
-    async def cancel(self, workflow_id: str) -> Status | None:
+    async def cancel(self, workflow_id: str, by: str, why: str | None = None) -> Status | None:
         """See WorkflowStore."""
-        return await self.change(CANCEL, workflow_id, {})
+        return await self.change(CANCEL, workflow_id, {"why": why}, by)
 
     async def ownership(self, ids: Sequence[str]) -> dict[str, Ownership]:
         """Whose these workflows are; unknown ids are left out. Raises Unreachable."""
@@ -177,12 +177,15 @@ class PostgresWorkflows:
         parameters |= {f"after_{name}": place for name, place in zip(resource.order, places, strict=True)}
         return await self._page(resource.name, parameters, limit)
 
-    async def change(self, verb: Verb, workflow_id: str, arguments: Mapping[str, Any]) -> Status | None:
+    async def change(
+        self, verb: Verb, workflow_id: str, arguments: Mapping[str, Any], by: str
+    ) -> Status | None:
         """Apply a verb and return the new status. None: the workflow's status doesn't allow it.
 
-        The nonce tells an earlier try whose answer was lost. Raises Unreachable.
+        `by` says who does it. The nonce tells an earlier try whose answer was lost. Raises Unreachable.
         """
-        parameters = {**arguments, "workflow_id": workflow_id, "nonce": secrets.randbits(63)}
+        given = dict.fromkeys(each.name for each in verb.arguments) | dict(arguments)
+        parameters = {**given, "workflow_id": workflow_id, "nonce": secrets.randbits(63), "by": by}
         rows = await self._rows(verb.name, parameters) or await self._rows("changed", parameters)
         return Status(rows[0]["status"]) if rows else None
 

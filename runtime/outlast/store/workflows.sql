@@ -208,7 +208,7 @@ cross join lateral (
 -- The raised epoch makes every later write of its owner fail. What sagas have done is undone first.
 -- guard: cancel-told-to-nobody = select status
 select status, (outlast.tell_untold()).woken
-from outlast.cancel_workflows(array[%(workflow_id)s], 'the workflow was cancelled', %(nonce)s::bigint)
+from outlast.cancel_workflows(array[%(workflow_id)s], 'the workflow was cancelled', %(nonce)s::bigint, %(by)s, %(why)s)
 
 -- name: changed
 -- Whether an earlier try of the same call, whose answer was lost, has changed it.

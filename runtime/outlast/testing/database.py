@@ -17,6 +17,7 @@ from outlast.core.records import NewWorkflow, Wait
 from outlast.core.status import LIVE, Status
 from outlast.testing.maps import Maps
 from outlast.testing.rows import (
+    ActRow,
     Blocked,
     Instance,
     Letter,
@@ -50,6 +51,7 @@ class Database:
         """By id, the workflow that stands for a call, and the call."""
         self.schedules: dict[str, ScheduleRow] = {}
         self.ticks: list[TickRow] = []
+        self.acts: list[ActRow] = []
         self.schedule_editions: dict[str, int] = {}
         self.schedules_of: str | None = None
         """The edition whose schedules are in effect."""
@@ -187,6 +189,12 @@ class Database:
         for row in self.workflows.values():
             if row.new.parent == parent and row.status in LIVE and not row.detached:
                 self.cancel(row, "the workflow that started it was cancelled")
+
+    def note_act(
+        self, noun: str, name: str, verb: str, by: str, why: str | None, before: str | None = None
+    ) -> None:
+        """`outlast.note_act`."""
+        self.acts.append(ActRow(self.now(), verb, noun, name, by, why, before))
 
     def cancel(self, row: Workflow, message: str) -> None:
         """`outlast.cancel_workflows`, of a live one."""

@@ -192,7 +192,7 @@ class Outlast:
         workflow_id = run if isinstance(run, str) else run.workflow_id
 
         def work() -> None:
-            if not self._world.ask(lambda process: process.engine.cancel(workflow_id)):
+            if not self._world.ask(lambda process: process.engine.cancel(workflow_id, "the test")):
                 raise UsageError(f"{workflow_id} has ended, or never began: there is nothing to cancel")
             self._world.settle()
 

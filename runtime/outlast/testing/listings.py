@@ -14,7 +14,17 @@ from outlast.core import kinds
 from outlast.core.clock import monotonic
 from outlast.core.events import event_of
 from outlast.core.listing import Page
-from outlast.core.resources import COUNTED_MAX, EVENTS, QUEUES, SCHEDULES, STEPS, TICKS, WORKFLOWS, Resource
+from outlast.core.resources import (
+    ACTS,
+    COUNTED_MAX,
+    EVENTS,
+    QUEUES,
+    SCHEDULES,
+    STEPS,
+    TICKS,
+    WORKFLOWS,
+    Resource,
+)
 from outlast.core.status import LIVE
 from outlast.core.timetables import At, Cron, Every
 from outlast.testing.database import Database
@@ -66,7 +76,7 @@ def listed(
 ) -> Page:
     """A page of a resource, in its order."""
     rows = list(_ROWS[resource.name](database, given))
-    newest_first = resource is WORKFLOWS
+    newest_first = resource in (WORKFLOWS, ACTS)
 
     def place(row: Mapping[str, Any]) -> tuple[Any, ...]:
         return tuple(row[column] for column in resource.order)
@@ -263,6 +273,21 @@ def _ticks(database: Database, given: Mapping[str, Any]) -> Iterator[dict[str, A
             }
 
 
+def _acts(database: Database, given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for number, act in reversed([*enumerate(database.acts, 1)]):
+        at = _date(act.at)
+        assert at is not None
+        if (
+            all(given.get(noun) is None or (act.noun, act.name) == (noun, given[noun]) for noun in _NOUNS)
+            and given.get("verb") in (None, act.verb)
+            and (given.get("since") is None or at >= given["since"])
+            and (given.get("until") is None or at < given["until"])
+        ):
+            yield {**act._asdict(), "number": number, "at": at}
+
+
+_NOUNS = ("workflow", "queue", "schedule")
+
 _ROWS = {
     WORKFLOWS.name: _workflows,
     STEPS.name: _steps,
@@ -270,6 +295,7 @@ _ROWS = {
     QUEUES.name: _queues,
     SCHEDULES.name: _schedules,
     TICKS.name: _ticks,
+    ACTS.name: _acts,
 }
 
 

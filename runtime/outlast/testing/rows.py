@@ -41,6 +41,22 @@ class Workflow:
     map: dict[str, Any] | None = None
     detached: bool = False
     untold: bool = True
+    held: str | None = None
+    """Why nobody claims it (JSON)."""
+    misfits: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """The editions of its function that its records don't fit, each with what it was."""
+
+
+class ActRow(NamedTuple):
+    """A row of `acts`."""
+
+    at: float
+    verb: str
+    noun: str
+    name: str
+    by: str
+    why: str | None
+    before: str | None = None
 
 
 def is_untold(row: Workflow) -> bool:

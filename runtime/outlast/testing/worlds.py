@@ -181,7 +181,7 @@ class World:
             return
         for workflow_id, row in self.database.workflows.items():
             if row.new.parent is None and row.status in LIVE:  # not those that it started
-                _ = process.loop.create_task(process.engine.cancel(workflow_id))
+                _ = process.loop.create_task(process.engine.cancel(workflow_id, "the weather"))
 
     def abandon(self) -> list[Process]:
         """Run nothing more; the processes, which are to be buried."""

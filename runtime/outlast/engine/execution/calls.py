@@ -87,6 +87,7 @@ class PendingCall:
         context: Context,
         record: StepRecord | None,
         handed: asyncio.Future[bool] | None,
+        called_after: int | None = None,
     ) -> None:
         self.step_id = step_id
         self.operation = operation
@@ -97,6 +98,8 @@ class PendingCall:
         """What is recorded of it."""
         self.handed = handed
         """The write of the last completion that its body had been handed by then."""
+        self.called_after = called_after
+        """The place of that completion; 0 before the first one, None for what the body didn't call."""
         if record is not None:
             self.saved = True
 

@@ -127,6 +127,8 @@ class Execution:
         self._outcomes: list[tuple[PendingCall, Success | Failure]] = []
         """What calls came to since the body last went on."""
         self._handed: asyncio.Future[bool] | None = None
+        self._handed_place = 0
+        """Of the last completion that the body was handed."""
         self.unwinding: set[asyncio.Task[Any]] = set()
         """Tasks of calls that were given up, until they have ended."""
         self._body: Driven | None = None
@@ -279,7 +281,7 @@ class Execution:
         if operation.kind == kinds.UNDO:
             self.has_sagas = True
         record = None if self._live else self._recorded(operation, step_id)
-        call = PendingCall(step_id, operation, answer, context, record, self._handed)
+        call = PendingCall(step_id, operation, answer, context, record, self._handed, self._handed_place)
         self.calls[step_id] = call
         if record is None or record.completion_order is None:
             self._held.append(call)  # until the body is at rest, and all that is recorded was handed over
@@ -445,6 +447,8 @@ class Execution:
         """The body learns it; of a call that it gave up only what time it is."""
         if record.at_s is not None and record.at_s > self.recording.now_s:
             self.recording.now_s = record.at_s
+        # guard: called-before-all
+        self._handed_place = record.completion_order or self._handed_place
         if call is None:
             return
         self._pace.rested()

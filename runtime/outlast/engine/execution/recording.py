@@ -120,6 +120,7 @@ class Recording:
             operation.fingerprint,
             call.began,
             call.ended or monotonic(),
+            call.called_after,
         )
 
     def take_place(self, call: PendingCall) -> int:

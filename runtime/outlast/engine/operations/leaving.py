@@ -139,4 +139,5 @@ def _record(call: PendingCall) -> StepRecord:
         attempts,
         kind=call.operation.kind,
         began=call.began if call.began is not None else monotonic(),
+        called_after=call.called_after,
     )

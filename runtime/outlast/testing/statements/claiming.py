@@ -44,6 +44,7 @@ class ClaimStatement:
                 for workflow_id, row in self._db.workflows.items()
                 if row.owner is None
                 and row.new.queue is None
+                and row.held is None
                 and row.claimable_at is not None
                 and row.claimable_at <= self._db.now()
                 and row.new.function in functions
@@ -65,6 +66,7 @@ class ClaimStatement:
         queued = any(
             row.new.queue is not None
             and row.owner is None
+            and row.held is None
             and row.claimable_at is not None
             and row.claimable_at <= now
             for row in self._db.workflows.values()

@@ -53,8 +53,13 @@ class PageStatements(WorkflowStatements):
     def act(self, verb: Verb, key: str | None, arguments: Mapping[str, Any], by: str) -> Mapping[str, Any]:
         """The functions of verbs."""
         if verb.noun is QUEUES:
-            return QueueVerbs(self._db).act(verb, key or "", arguments, by)
-        return ScheduleStatements(self._db, by).act(verb, key, arguments, by)
+            done = QueueVerbs(self._db).act(verb, key or "", arguments, by)
+        else:
+            done = ScheduleStatements(self._db, by).act(verb, key, arguments, by)
+        if not arguments.get("dry_run"):
+            name = arguments["name"] if key is None else key
+            self._db.note_act(verb.noun.one, name, verb.name, by, arguments.get("why"))
+        return done
 
     def steps_after(self, workflow_id: str, order: int, limit: int) -> Page:
         """`steps_after`."""

@@ -298,7 +298,8 @@ class QueueClaimStatement:
     def _expire(self, name: str, options: Mapping[str, Any], now: float) -> None:
         within_s = options.get("start_within", math.inf)
         for _, row in self._db.waiting(name):
-            if row.status == Status.ENQUEUED and (row.claimable_at or now) < now - within_s:
+            late = (row.claimable_at or now) < now - within_s
+            if row.status == Status.ENQUEUED and row.held is None and late:
                 end_waiting(row, "expired", now)
         self._db.tell_ends()
 
@@ -313,7 +314,8 @@ def _held_until(rate: Mapping[str, Any] | None, starts: list[float], now: float)
 
 
 def _is_due(row: Workflow, now: float) -> bool:
-    return row.owner is None and row.claimable_at is not None and row.claimable_at <= now
+    free = row.owner is None and row.held is None
+    return free and row.claimable_at is not None and row.claimable_at <= now
 
 
 def _rank(row: Workflow) -> float:

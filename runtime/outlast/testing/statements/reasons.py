@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from typing import Any
 
 from outlast.core import kinds
 from outlast.core.status import Status
@@ -16,6 +17,8 @@ _FOREVER_S = 50 * 365.25 * 86_400
 def waiting_on(database: Database, row: Workflow) -> str | None:
     """Why `row` does not run; None for one that runs or has ended."""
     now, due = database.now(), row.claimable_at
+    if row.held is not None:
+        return held_text(json.loads(row.held))
     if row.saga is not None and row.status is Status.PENDING and (undoing := _undoing(database, row)):
         return undoing
     if row.owner is not None or due is None:
@@ -31,6 +34,15 @@ def waiting_on(database: Database, row: Workflow) -> str | None:
     if paused := queue.paused or queue.paused_keys.get(row.new.queue_key or ""):
         return f"paused by {paused['by']}" + (f": {paused['why']}" if paused["why"] else "")
     return f"its turn in {row.new.queue}, since {_text(due)}"
+
+
+def held_text(held: dict[str, Any]) -> str:
+    """`outlast.hold_text`, for who sees all."""
+    why = f": {held['why']}" if held.get("why") else ""
+    if held["reason"] == "paused":
+        return f"paused by {held.get('by') or 'somebody'}{why}"
+    step = f" at step {held['step']}" if held.get("step") else ""
+    return f"held: {held['reason']}{step}"
 
 
 def _undoing(database: Database, row: Workflow) -> str | None:

@@ -98,15 +98,22 @@ class WorkflowStatements:
         """`ended`."""
         return _cut({each: found for each, found in self.find(ids).items() if found.status not in LIVE})
 
-    def cancel(self, workflow_id: str) -> Status | None:
+    def cancel(self, workflow_id: str, by: str, why: str | None = None) -> Status | None:
         """`cancel`. Raises Blocked."""
         row = self._db.workflows.get(workflow_id)
         if row is None or row.status not in LIVE:
             return None
         self._db.wait_for_lock(workflow_id)
+        if row.saga in (None, "open"):
+            self._db.note_act("workflow", workflow_id, "cancel", by, why, stands(row))
         self._db.cancel(row, "the workflow was cancelled")
         self._db.tell_ends()
         return row.status
+
+
+def stands(row: Workflow) -> str:
+    """`outlast.workflow_stands`, the first words of it."""
+    return json.dumps({"status": row.status, "epoch": row.epoch})
 
 
 def _cut(found: dict[str, WorkflowState]) -> WorkflowStates:

@@ -55,7 +55,7 @@ class VerbRoutes:
         if owner is not None:
             # guard: anybodys-workflow-cancelled
             await self._owned.ownership(workflow_id, owner)
-        status = await self._changed(verb, workflow_id, arguments)
+        status = await self._changed(verb, workflow_id, arguments, who_called(call))
         if status is None:
             found = await self._owned.ownership(workflow_id, owner)
             if found.status not in verb.already:
@@ -66,12 +66,14 @@ class VerbRoutes:
         accepted = 202 if verb.accepted and status in verb.statuses else 200
         return Answer(accepted, answer.json, [JSON, *accepted_headers(workflow_id)])
 
-    async def _changed(self, verb: Verb, workflow_id: str, arguments: Mapping[str, Any]) -> Status | None:
+    async def _changed(
+        self, verb: Verb, workflow_id: str, arguments: Mapping[str, Any], by: str
+    ) -> Status | None:
         """The status after it; None if nothing was changed. Raises DatabaseUnavailable."""
         if verb is CANCEL:  # the engine stops a workflow that runs here at once
-            return await self._engine.cancel(workflow_id)
+            return await self._engine.cancel(workflow_id, by, arguments.get("why"))
         with as_unavailable():
-            return await self._workflows.change(verb, workflow_id, arguments)
+            return await self._workflows.change(verb, workflow_id, arguments, by)
 
     async def _act(self, verb: Verb, call: Call, key: str | None = None) -> Answer:
         """Call the verb's function in the database: what it returns, or else the row as it is then."""
