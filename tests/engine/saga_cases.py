@@ -27,6 +27,7 @@ from outlast import (
     transaction,
     workflow,
 )
+from outlast.core.observations import UndoFailed
 from outlast.core.status import Status
 from outlast.core.stops import Stopped
 from outlast.engine.waits.results import result_of
@@ -93,6 +94,11 @@ async def held_cancel(booking: Any) -> None:
     desk.trail.append(("undo", booking))
     desk.reached.set()
     await desk.open.wait()
+
+
+@step
+async def quiet() -> None:
+    """Do nothing."""
 
 
 @workflow
@@ -181,7 +187,7 @@ async def test_a_cancel_passes_down_while_the_parent_still_undoes(database: str,
 async def test_what_an_undo_has_started_ends_with_the_one_that_was_cancelled(database: str) -> None:
     children: list[str] = []
 
-    async def start_another(booking: str) -> None:
+    async def start_another(booking: Any) -> None:
         children.append((await start(sleeper)).workflow_id)
         await cancel(booking)
 
@@ -388,7 +394,34 @@ async def test_an_undo_that_fails_is_tried_again_and_leaves_the_memory_meanwhile
         assert waits.startswith("undoing: 1 of 2, tries again at "), waits
         with pytest.raises(WorkflowCancelled):
             await bench.result(workflow_id)
+        told = [each for each in bench.observations if isinstance(each, UndoFailed)]
+        noted = [each for each in await bench.steps(workflow_id) if each["name"] == "undo failed"]
     assert desk.undone == [("car!",), ("hotel!",)]
+    assert [(each.step, each.undo, each.error, each.wait_s) for each in told] == [
+        ("book", "cancel", "ConnectionError: hotel!", wait_s) for wait_s in (1.0, 2.0, 4.0)
+    ]
+    assert len(noted) == 3
+
+
+@pytest.mark.parametrize("text", ["\ud800 alone", "a NUL: \0", "x" * 5_000])
+async def test_whatever_an_undo_raises_is_told_of(database: str, text: str) -> None:
+    def breaks(_: Any) -> None:
+        if not desk.trail:
+            desk.trail.append(text)
+            raise RuntimeError(text)
+
+    @workflow
+    async def broken() -> None:
+        async with saga() as s:
+            await s.do(quiet, undo=breaks)
+            raise KeyError("why")
+
+    async with engine_on(database, broken) as bench:
+        await bench.failure(await bench.start(broken))
+        (told,) = [each for each in bench.observations if isinstance(each, UndoFailed)]
+    assert told.error.startswith("RuntimeError: ")
+    assert "saga_cases.py:" in told.error
+    assert told.undo == "breaks"
 
 
 async def test_what_still_fails_when_its_time_is_over_is_told_and_the_rest_is_undone(

@@ -24,6 +24,11 @@ MUTANTS = (
         CASES + "test_an_undo_that_fails_is_tried_again_and_leaves_the_memory_meanwhile",
     ),
     Mutant(
+        "undo-fails-in-silence",
+        "An undo that failed is told of",
+        CASES + "test_an_undo_that_fails_is_tried_again_and_leaves_the_memory_meanwhile",
+    ),
+    Mutant(
         "undo-recorded-after-its-step",
         "What undoes a step is recorded before that begins",
         CASES + "test_an_exception_undoes_the_last_first_and_is_raised_on",

@@ -187,6 +187,17 @@ class StepRetried(Observation):
 
 
 @dataclass(frozen=True, slots=True)
+class UndoFailed(Observation):
+    """What should undo `step` raised `error`, and is tried again in `wait_s`."""
+
+    workflow_id: str
+    step: str
+    undo: str
+    error: str
+    wait_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class ResultChanged(Observation):
     """A workflow's result is stored in another form than its annotation gives."""
 

@@ -25,6 +25,13 @@ def format_traceback(error: BaseException) -> str:
     return "".join(told.format())
 
 
+def place_of(error: BaseException) -> str:
+    """File and line of the innermost call that isn't Outlast's; empty if there is none."""
+    stack = TracebackException.from_exception(error).stack
+    places = [f"{each.filename}:{each.lineno}" for each in stack if _kind(each) == "user"]
+    return places[-1] if places else ""
+
+
 def _chain(told: TracebackException) -> Iterator[TracebackException]:
     """An error, its causes and contexts, and the members of a group, each once."""
     waiting: list[TracebackException | None] = [told]

@@ -47,6 +47,11 @@ _LINES: dict[type[Observation], tuple[int, str] | tuple[int, str, logging.Logger
         "%(workflow_id)s step %(step_id)s %(name)r: attempt %(attempt)d failed (%(error)s); "
         "the next in %(wait_s).1f s",
     ),
+    facts.UndoFailed: (
+        WARNING,
+        "%(workflow_id)s: %(undo)s, which undoes %(step)s, failed (%(error)s); "
+        "it is tried again in %(wait_s).0f s, for 24 hours in all",
+    ),
     facts.ResultChanged: (
         WARNING,
         "%(workflow_id)s succeeded; its result is stored as plain JSON: %(reason)s",

@@ -135,7 +135,9 @@ class Callback:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Undo:
-    """Note (JSON text) what a saga would undo, or has undone."""
+    """Note (JSON text) what a saga would undo, has undone, or failed to undo until now."""
+
+    FAILED: ClassVar[str] = "undo failed"
 
     kind: ClassVar[str] = kinds.UNDO
     name: str
@@ -143,8 +145,8 @@ class Undo:
 
     @property
     def fingerprint(self) -> int | None:
-        """Of its text, where that can be had cheaply."""
-        return fingerprint_of_text(self.body)
+        """Of its text, where that can be had cheaply. How an error reads may change from run to run."""
+        return None if self.name == self.FAILED else fingerprint_of_text(self.body)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,6 +12,7 @@ from pydantic_core import from_json, to_json
 
 from outlast.core.errors import CompensationFailed, UsageError
 from outlast.core.storable import clean_json
+from outlast.core.tracebacks import place_of
 from outlast.sdk.calls import ask
 from outlast.sdk.operations import Args, Kwargs, Operation, Sleep, Undo
 from outlast.sdk.running import Body, Line, line_here, undo_here
@@ -45,6 +46,12 @@ class _Done(NamedTuple):
         """As of `CompensationFailed.standing`."""
         told = {"step": self.entry.step, "undo": self.entry.undo, "result": _told(self.result)}
         return told if error is None else {**told, "error": error}
+
+    def failed(self, error: Exception, wait_s: float) -> dict[str, Any]:
+        """Of a try that raised: as of observations.UndoFailed."""
+        place = place_of(error)  # a step's failure has none here, and a record of its own
+        text = _text(error) + (f", at {place}" if place else "")
+        return {"step": self.entry.step, "undo": self.entry.undo, "error": text, "wait_s": wait_s}
 
 
 class _Try(NamedTuple):
@@ -126,8 +133,11 @@ class _Log:
             left_s = began_s + UNDO_WITHIN_S - self.body.now_s
             if left_s <= 0:
                 return _text(error)
+            wait_s = min(wait_s, left_s)
+            # guard: undo-fails-in-silence
+            yield _note(Undo.FAILED, done.failed(error, wait_s))
             # guard: undo-tried-once
-            yield Sleep(min(wait_s, left_s))
+            yield Sleep(wait_s)
             wait_s = min(BACKOFF_MAX_S, wait_s * BACKOFF_FACTOR)
 
 
@@ -371,7 +381,7 @@ def _try(done: _Done) -> Exception | None:
 
 
 def _note(name: str, document: dict[str, Any]) -> Undo:
-    return Undo(name, to_json(document).decode())
+    return Undo(name, clean_json(to_json(document).decode()))
 
 
 def _text(error: Exception) -> str:
@@ -379,7 +389,8 @@ def _text(error: Exception) -> str:
         text = str(error)
     except Exception:  # noqa: BLE001 - a foreign __str__ may raise anything
         text = ""
-    return f"{type(error).__name__}: {text}"[:ERROR_CHARS_MAX]
+    told = f"{type(error).__name__}: {text}"[:ERROR_CHARS_MAX]
+    return told.encode("utf-8", "replace").decode()  # a lone surrogate has no UTF-8
 
 
 def _told(result: Any) -> Any:

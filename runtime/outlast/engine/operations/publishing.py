@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
+from pydantic_core import from_json
+
 from outlast.core.clock import monotonic
+from outlast.core.observations import UndoFailed
 from outlast.engine.execution.calls import PendingCall
 from outlast.engine.execution.execution import Execution
 from outlast.engine.operations.beginning import may_begin
@@ -33,6 +36,8 @@ def begin(execution: Execution, call: PendingCall) -> None:
 
 def _publish(execution: Execution, call: PendingCall) -> None:
     assert isinstance(call.operation, Publish | Undo)
+    if isinstance(call.operation, Undo) and call.operation.name == Undo.FAILED:
+        execution.services.observe(UndoFailed(execution.workflow_id, **from_json(call.operation.body)))
     execution.recording.complete(call, call.operation.body, attempts=0)
     written = partial(execution.services.events.written, execution.workflow_id)
     execution.recording.when_written(written)
