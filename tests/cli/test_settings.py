@@ -81,7 +81,7 @@ def test_every_number_has_bounds() -> None:
         ("PORT", "70000", "PORT=70000: set a whole number from 0 to 65535"),
         ("OUTLAST_DRAIN_S", "inf", "OUTLAST_DRAIN_S=inf: set a number from 0 to 3600"),
         ("OUTLAST_DRAIN_S", "nan", "OUTLAST_DRAIN_S=nan: set a number from 0 to 3600"),
-        ("OUTLAST_WORKERS", "0", "OUTLAST_WORKERS=0: set a whole number from 1 to 64"),
+        ("OUTLAST_WORKERS", "65", "OUTLAST_WORKERS=65: set a whole number from 0 to 64"),
         ("OUTLAST_VERIFY_JWT", "maybe", "OUTLAST_VERIFY_JWT=maybe: set true or false"),
         ("OUTLAST_DB_SESSIONS", "x", "OUTLAST_DB_SESSIONS=x: set auto, true or false"),
         ("OUTLAST_LOG_LEVEL", "loud", "OUTLAST_LOG_LEVEL=loud: set one of debug, info, warning, error"),

@@ -79,7 +79,8 @@ def test_a_killed_parent_takes_its_workers_along_and_frees_the_port(hosts: Hosts
     host.begin("holding", "k", gate="gate")
     until(lambda: hosts.witnessed("hold k"), "the step")
     family = family_of(host.pid)
-    host.kill()
+    host.signal(signal.SIGKILL)
+    assert host.ended() == -signal.SIGKILL
 
     port = host.url.rpartition(":")[2]
     new = until(lambda: start_on(hosts, port), "the port")

@@ -294,7 +294,7 @@ def _kept(answer: httpx.Response) -> list[tuple[str, str]]:
 
 def memory_mb(host: Served) -> float:
     """The most that the host's process ever held; 0 where the system doesn't tell."""
-    told = Path(f"/proc/{host.process.pid}/status")
+    told = Path(f"/proc/{host.process.worker_pid()}/status")
     lines = told.read_text().splitlines() if told.exists() else []
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), 0.0)
 

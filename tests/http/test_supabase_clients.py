@@ -104,7 +104,7 @@ def test_without_address_or_key_it_says_what_to_set(start_host: Start) -> None:
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="files are counted in /proc")
 def test_clients_are_closed_with_their_workflow(reaching: Served, signer: Project) -> None:
     def sockets() -> int:
-        folder = f"/proc/{reaching.process.pid}/fd"
+        folder = f"/proc/{reaching.process.worker_pid()}/fd"
         links = [_link(f"{folder}/{each}") for each in os.listdir(folder)]  # noqa: PTH208
         return sum(each.startswith("socket:") for each in links)
 

@@ -9,6 +9,7 @@ from tests.mutants import (
     of_callers,
     of_calls,
     of_children,
+    of_cleaning,
     of_connections,
     of_events,
     of_holds,
@@ -59,4 +60,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *of_schedules.MUTANTS,
     *of_sagas.MUTANTS,
     *of_callbacks.MUTANTS,
+    *of_cleaning.MUTANTS,
 )

@@ -126,7 +126,8 @@ class Slot:
         self.address = ""
         self.log = self._folder / f"host-{self.number}-{self.lives}.log"
         command = [sys.executable, "-m", "outlast", "serve", "--no-verify-jwt", "--port", "0"]
-        command += ["--functions", str(FUNCTIONS)]
+        # Faults are done to the very process that serves.
+        command += ["--workers", "0", "--functions", str(FUNCTIONS)]
         with self.log.open("wb") as output:
             self._process = subprocess.Popen(
                 command, env=self._env, cwd=self._folder, stdin=subprocess.DEVNULL, stdout=output,

@@ -18,7 +18,11 @@ from outlast.cli.command import Command, env_file_option
 @click.option(
     "--port", type=click.IntRange(0, 65535), help="The port. Default: PORT, else 8000; 0 takes a free one."
 )
-@click.option("--workers", type=click.IntRange(1, 64), help="Processes that share the port. Default: 1.")
+@click.option(
+    "--workers",
+    type=click.IntRange(0, 64),
+    help="Processes that share the port, replaced when they end. Default: 1; 0 serves in this one.",
+)
 @click.option("--reload", is_flag=True, default=None, help="Load functions anew when their files change.")
 @env_file_option
 @click.option("--no-verify-jwt", is_flag=True, help="Don't ask callers who they are. For development.")

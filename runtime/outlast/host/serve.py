@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 from outlast.core.errors import OutlastError
 from outlast.host.secret_key import FILE_NAME, obtain_jwt_secret, obtain_secret_key
 from outlast.host.settings import Settings
 from outlast.host.surroundings import check_files
+from outlast.host.workers import Supervisor, Workers
 
 _logger = logging.getLogger("outlast")
 
@@ -42,12 +42,11 @@ def serve(settings: Settings) -> int:
         keys = _secret_keys(settings)
         settings = with_jwt_secret(settings)
         _announce(settings, listener)
-        if settings.workers > 1:
-            from outlast.host.workers import Workers
-
+        if settings.workers:
             return Workers(
                 settings.workers, _work, (settings, url, keys), listener, settings.worker_silent_max_s
             ).run()
+        # No process beside this one: what a function ends is the service.
         from outlast.host.server import run_instance
         from outlast.observe.listeners import Listeners
         from outlast.observe.log import log
@@ -56,10 +55,9 @@ def serve(settings: Settings) -> int:
 
 
 def _work(
-    settings: Settings, url: str, keys: Mapping[str, str], listener: socket.socket, alive: Callable[[], None]
+    settings: Settings, url: str, keys: Mapping[str, str], listener: socket.socket, supervisor: Supervisor
 ) -> None:
-    """One worker process. A terminal's SIGINT reaches it too, but its parent tells it to end."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """One worker process."""
     from outlast.host.exits import leave
     from outlast.host.server import run_instance
     from outlast.observe.listeners import Listeners
@@ -67,7 +65,7 @@ def _work(
 
     configure(settings.log_level, log_form(settings))
     settings.conceal()
-    leave(run_instance(settings, url, keys, listener, Listeners(log), alive))
+    leave(run_instance(settings, url, keys, listener, Listeners(log), supervisor))
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import multiprocessing
 import signal
 import socket
-from collections.abc import Callable, Coroutine, Generator, Mapping
+from collections.abc import Coroutine, Generator, Mapping
 
 import uvicorn
 
@@ -24,6 +23,7 @@ from outlast.host.instance import Instance
 from outlast.host.protocol import protocol_of
 from outlast.host.settings import Settings
 from outlast.host.watchdog import Watchdog
+from outlast.host.workers import Supervisor
 
 PATIENCE_S = 3.0
 KEEP_ALIVE_S = 65
@@ -50,11 +50,11 @@ def run_instance(
     secret_keys: Mapping[str, str],
     listener: socket.socket,
     observe: Observer,
-    alive: Callable[[], None] | None = None,
+    supervisor: Supervisor | None = None,
 ) -> int:
     """Serve on `listener` until SIGTERM or SIGINT; the exit status, with which the process must `leave`.
 
-    `alive` is called a few times a second, in a thread, as long as the event loop turns.
+    `supervisor` is called a few times a second, in a thread, as long as the event loop turns.
     """
     for point in settings.crash_at:
         faults.arm(point)
@@ -67,10 +67,10 @@ def run_instance(
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     let_children_of_loop_inherit(loop)
-    watchdog = Watchdog(settings.functions, observe, alive)
+    watchdog = Watchdog(settings.functions, observe, supervisor)
     # It isn't closed: that would wait for threads and tasks of functions, which needn't ever end.
     return _run_to_the_end(
-        loop, _serve(settings, database_url, secret_keys, listener, observe, watchdog), observe
+        loop, _serve(settings, database_url, secret_keys, listener, observe, watchdog, supervisor), observe
     )
 
 
@@ -96,6 +96,7 @@ async def _serve(
     listener: socket.socket,
     observe: Observer,
     watchdog: Watchdog,
+    supervisor: Supervisor | None,
 ) -> int:
     instance = Instance(settings, database_url, secret_keys, observe)
     most = settings.connections()
@@ -117,12 +118,12 @@ async def _serve(
     )
     server = _Server(config)
     loop = asyncio.get_running_loop()
-    worker = multiprocessing.parent_process() is not None
-    ending = _Ending(instance, server, leaves=not worker)
-    for number in (signal.SIGTERM,) if worker else (signal.SIGTERM, signal.SIGINT):
+    ending = _Ending(instance, server, leaves=supervisor is None)
+    for number in (signal.SIGTERM, signal.SIGINT) if supervisor is None else (signal.SIGTERM,):
         # Not the event loop's own signal handlers: they wait for the loop, which a function may block.
         signal.signal(number, ending.told)
-    _follow_parent(loop, server, listener, ending)
+    if supervisor is not None:
+        _follow_parent(loop, server, listener, ending, supervisor)
     await instance.start(PATIENCE_S)
     collect_seldom(loaded_stays=not settings.reload)
     watchdog.start(loop)
@@ -175,17 +176,18 @@ class _Ending:
 
 
 def _follow_parent(
-    loop: asyncio.AbstractEventLoop, server: _Server, listener: socket.socket, ending: _Ending
+    loop: asyncio.AbstractEventLoop,
+    server: _Server,
+    listener: socket.socket,
+    ending: _Ending,
+    parent: Supervisor,
 ) -> None:
     """A worker ends when its parent is gone, and frees the port at once for the next start."""
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
 
     def gone() -> None:
-        loop.remove_reader(parent.sentinel)
+        loop.remove_reader(parent.gone.fileno())
         server.stop_listening()
         listener.close()
         ending.begin()
 
-    loop.add_reader(parent.sentinel, gone)
+    loop.add_reader(parent.gone.fileno(), gone)

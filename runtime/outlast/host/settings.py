@@ -115,7 +115,7 @@ class Settings(BaseSettings):
     functions: Folder = Field(default_factory=functions_folder)
     home: Folder = Field(default_factory=lambda: Path(".outlast").absolute())
     connections_max: int | None = Field(None, ge=1, le=1_000_000)
-    workers: int = Field(1, ge=1, le=64)
+    workers: int = Field(1, ge=0, le=64)
     reload: bool = False
     verify_jwt: bool = True
     cors_origins: Origins = ("*",)
@@ -298,8 +298,18 @@ class Settings(BaseSettings):
 
     @property
     def worker_silent_max_s(self) -> float:
-        """How long a worker's event loop may be blocked. By default until long after its lease ran out."""
-        return 2 * self.lease_ttl_s if self.blocked_max_s is None else self.blocked_max_s
+        """How long a worker's event loop may be blocked; 0: as long as it likes.
+
+        Of several by default until long after its lease ran out. Nobody would take the work of one alone.
+        """
+        if self.blocked_max_s is not None:
+            return self.blocked_max_s
+        return 2 * self.lease_ttl_s if self.workers > 1 else 0.0
+
+    @property
+    def processes(self) -> int:
+        """How many serve."""
+        return max(1, self.workers)
 
     @property
     def _memory_bytes(self) -> int:
@@ -316,7 +326,7 @@ class Settings(BaseSettings):
         """What it gets for all bodies together, and once more for answers. A caller's part is a quarter."""
         from outlast.web.http.byte_budget import ByteBudget
 
-        of_all = self.bodies_bytes_max or bodies_bytes(self._memory_bytes, self.workers)
+        of_all = self.bodies_bytes_max or bodies_bytes(self._memory_bytes, self.processes)
         return ByteBudget(of_all, self.caller_bodies_bytes_max or of_all // 4)
 
     @property
@@ -330,7 +340,7 @@ class Settings(BaseSettings):
 
         names = {field.name for field in fields(EngineOptions)} - {"memory_bytes_max", "watch_bodies"}
         chosen: dict[str, Any] = {name: getattr(self, name) for name in names}
-        chosen["memory_bytes_max"] = budget_bytes(self._memory_bytes, self.workers)
+        chosen["memory_bytes_max"] = budget_bytes(self._memory_bytes, self.processes)
         chosen["watch_bodies"] = self.reload
         chosen["tick_s"] = min(self.tick_s, self.lease_ttl_s / 3)
         chosen["suspect_after"] = self._suspect_after

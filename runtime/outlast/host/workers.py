@@ -1,35 +1,59 @@
-"""Several instances behind one port: worker processes that share a socket, started anew when one dies."""
+"""Instances behind one port: worker processes that share a socket, started anew when one dies."""
 
 from __future__ import annotations
 
+import gc
 import logging
+import mmap
 import multiprocessing
 import signal
 import socket
+import struct
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkContext
 from multiprocessing.process import BaseProcess
-from typing import Any
 
 from outlast.core.clock import monotonic
+from outlast.core.errors import OutlastError
 from outlast.host.exits import exit_in_words
 
 QUICK_DEATH_S = 5.0
 RESTART_MAX_S = 10.0
 LOOK_S = 1.0
+_TOLD = {signal.SIGTERM, signal.SIGINT}
+_COUNT = struct.Struct("=Q")
+Target = Callable[..., None]
 _logger = logging.getLogger("outlast")
 
 
-@dataclass(slots=True)
-class _Signs:
-    """A worker's signs of life: it counts them, in memory that its parent sees."""
+class WorkerRefused(OutlastError):
+    """A worker could not start, and none ever has: what it said, under its code."""
 
-    count: Any
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class Supervisor:
+    """A worker's parent, as the worker sees it: called at each sign of life, to count it.
+
+    `gone` is readable once the parent has ended.
+    """
+
+    def __init__(self, gone: Connection) -> None:
+        self.gone = gone
+        self._memory = mmap.mmap(-1, _COUNT.size)
 
     def __call__(self) -> None:
-        self.count.value += 1
+        _COUNT.pack_into(self._memory, 0, self.count + 1)
+
+    @property
+    def count(self) -> int:
+        count: int = _COUNT.unpack_from(self._memory)[0]
+        return count
 
 
 @dataclass(slots=True)
@@ -37,14 +61,14 @@ class _Worker:
     """A worker process, and for how long it has given no sign of life."""
 
     process: BaseProcess
-    signs: _Signs
+    signs: Supervisor
     began: float
     seen: int = 0
     silent_s: float = 0.0
 
     def look(self, elapsed_s: float) -> float:
         """How long it has been silent. One that has never spoken is still starting."""
-        count = self.signs.count.value
+        count = self.signs.count
         # If this process was frozen, so were the workers: of a long while only a moment counts.
         self.silent_s = self.silent_s + min(elapsed_s, 2 * LOOK_S) if count == self.seen else 0.0
         self.seen = count
@@ -52,16 +76,18 @@ class _Worker:
 
 
 class Workers:
-    """Keeps `count` processes running `target(*args, listener, alive)` until it is told to stop.
+    """Keeps `count` processes running `target(*args, listener, supervisor)` until it is told to stop.
 
-    Each calls `alive` a few times a second. One that stays silent for `silent_max_s` seconds is killed: its
-    event loop is blocked, its lease has run out, and its connections wait for nothing. 0: never.
+    They are forks: the first starts at once, and what was loaded is shared. One that ends is replaced, with
+    growing pauses where it ended soon. Each calls `supervisor` a few times a second. One that stays silent
+    for `silent_max_s` seconds is killed: its event loop is blocked, its lease has run out, and its
+    connections wait for nothing. 0: never.
     """
 
     def __init__(
         self,
         count: int,
-        target: Callable[..., None],
+        target: Target,
         args: tuple[object, ...],
         listener: socket.socket,
         silent_max_s: float,
@@ -71,7 +97,11 @@ class Workers:
         self._args = args
         self._listener = listener
         self._silent_max_s = silent_max_s
-        self._context = multiprocessing.get_context("spawn")
+        self._context: ForkContext = multiprocessing.get_context("fork")
+        self._refusals, self._refuse = self._context.Pipe(duplex=False)
+        # Its other end is held by this process alone, so that all workers see at once that it is gone.
+        self._gone, self._here = self._context.Pipe(duplex=False)
+        self._lived = False
         self._stopping = threading.Event()
         self._workers: dict[int, _Worker] = {}
         self._quick_deaths = 0
@@ -81,9 +111,13 @@ class Workers:
         self._woken, self._waker = socket.socketpair()
 
     def run(self) -> int:
-        """Serve until SIGTERM or SIGINT, then until all workers have ended; the exit status."""
-        for number in (signal.SIGTERM, signal.SIGINT):
+        """Serve until SIGTERM or SIGINT, then until all workers have ended; the exit status.
+
+        Raises WorkerRefused where the start is refused.
+        """
+        for number in _TOLD:
             signal.signal(number, self._stop)
+        gc.freeze()  # a collection would write to what the workers share with this process
         for _ in range(self._count):
             self._start()
         looked = monotonic()
@@ -98,9 +132,14 @@ class Workers:
         return 128 + self._signals[-1] if len(self._signals) > 1 else 0
 
     def _start(self) -> None:
-        signs = _Signs(self._context.RawValue("Q", 0))
-        process = self._context.Process(target=self._target, args=(*self._args, self._listener, signs))
-        process.start()
+        signs = Supervisor(self._gone)
+        process = self._context.Process(target=self._run_worker, args=(signs,))
+        # One that comes before the child has handlers of its own waits: it would go to those of this process.
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _TOLD)
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         self._workers[process.sentinel] = _Worker(process, signs, monotonic())
 
     def _tend(self) -> None:
@@ -110,6 +149,7 @@ class Workers:
             if process.is_alive():
                 continue
             del self._workers[sentinel]
+            self._take_refusal(worker)
             lived_s = monotonic() - worker.began
             code = process.exitcode
             process.join()
@@ -121,6 +161,22 @@ class Workers:
             _logger.warning("worker %s ended with %s; starting another in %.1f s", process.pid, told, wait_s)
             if not self._stopping.wait(wait_s):
                 self._start()
+
+    def _take_refusal(self, worker: _Worker) -> None:
+        """What a worker that could not start said: the first one's ends the service, as nothing was served.
+
+        Raises WorkerRefused.
+        """
+        everyone = (worker, *self._workers.values())
+        self._lived = self._lived or any(each.signs.count for each in everyone)
+        while self._refusals.poll():
+            code, text = self._refusals.recv()
+            # guard: refused-start-tried-for-ever
+            if not self._lived and not self._stopping.is_set():
+                for each in self._workers.values():
+                    each.process.kill()
+                raise WorkerRefused(code, text)
+            _logger.error("a worker could not start: %s", text)
 
     def _end_silent(self, elapsed_s: float) -> None:
         """Kill workers that have given no sign of life for too long; `_tend` replaces them."""
@@ -151,3 +207,28 @@ class Workers:
         for worker in self._workers.values():
             if worker.process.is_alive():
                 worker.process.kill() if again else worker.process.terminate()
+
+    def _run_worker(self, supervisor: Supervisor) -> None:
+        """In the new process: until it has handlers of its own, a signal must not go to those of its parent.
+
+        A terminal's SIGINT reaches it too, but its parent tells it to end. It isn't ignored: programs that
+        functions start would ignore it too.
+        """
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, lambda *_: None)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _TOLD)
+        self._here.close()
+        try:
+            self._target(*self._args, self._listener, supervisor)
+        except Exception as error:
+            _logger.debug("the worker could not start", exc_info=True)
+            self._refuse.send(_in_words(error))
+
+
+def _in_words(error: Exception) -> tuple[str, str]:
+    """A code and one line."""
+    if isinstance(error, OutlastError):
+        return error.code, str(error)
+    if getattr(error, "sqlstate", None):
+        return "database_refused", f"the database refused: {error}"
+    return "internal_error", f"{type(error).__name__}: {error} (a fault of outlast)"
