@@ -70,4 +70,14 @@ MUTANTS = (
         "Nor does it by a queue's door",
         "store/test_waits.py::test_nor_does_it_by_a_queues_door",
     ),
+    Mutant(
+        "ids-without-bound",
+        "Ids stay below what an index holds",
+        "unit/test_names.py::test_ids_of_any_generation_are_bounded_and_their_own",
+    ),
+    Mutant(
+        "paths-without-bound",
+        "Ids of steps stay below what an index holds",
+        "engine/test_long_ids.py::test_tasks_in_tasks",
+    ),
 )

@@ -1,4 +1,4 @@
-"""Which records stay where a workflow goes on from an earlier one: those that can't depend on what is dropped."""
+"""Which records stay where a workflow goes on from an earlier one: those that don't depend on others."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from psycopg import AsyncConnection, Connection, IsolationLevel, errors
 from psycopg.types.json import Json, Jsonb
 
 from outlast.core.callers import Caller
-from outlast.core.names import WORKFLOW_ID_CHARS_MAX, workflow_id_of
+from outlast.core.names import WORKFLOW_ID_BYTES_MAX, workflow_id_of
 from tests.callers import as_user, one, row_of, start
 from tests.store.harness import WAIT_S, waits_for_a_lock
 
@@ -50,7 +50,7 @@ def connection(supabase_database: str) -> Iterator[Connection[Any]]:
 @example("f", "a%3Ab", "%:/")
 @example("f", ":" * 200, ":" * 255)
 @example("f" * 255, "ä" * 252, "k" * 3)
-@example("f", "s" * 254, "k" * (WORKFLOW_ID_CHARS_MAX - 257))
+@example("f", "s" * 254, "k" * (WORKFLOW_ID_BYTES_MAX - 257))
 def test_ids_are_those_of_python(
     connection: Connection[Any], function: str, subject: str | None, key: str
 ) -> None:

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from outlast.core.errors import InvalidKey
 from outlast.core.names import (
-    WORKFLOW_ID_CHARS_MAX,
+    WORKFLOW_ID_BYTES_MAX,
     check_key,
+    child_id_of,
     fingerprint_of,
     fresh_workflow_id,
     is_function_name,
@@ -43,9 +44,22 @@ def test_no_key_names_another_workflows_child(
 
 def test_long_ids_are_hashed_and_never_meet_a_readable_one() -> None:
     long = workflow_id_of("f", ":" * 200, ":" * 255)
-    assert len(long) <= WORKFLOW_ID_CHARS_MAX
+    assert len(long) <= WORKFLOW_ID_BYTES_MAX
     assert long != workflow_id_of("f", ":" * 201, ":" * 255)
     assert workflow_id_of("f", None, long.removeprefix("f:")) != long
+
+
+@given(parts, st.lists(st.sampled_from(["1", "map.2", "3.1.7", "\U00020000" * 100]), max_size=30))
+def test_ids_of_any_generation_are_bounded_and_their_own(
+    one: tuple[str, str | None, str], line: list[str]
+) -> None:
+    seen = {workflow_id := workflow_id_of(*one)}
+    for part in line:
+        workflow_id = child_id_of(workflow_id, part)
+        assert len(workflow_id.encode()) <= WORKFLOW_ID_BYTES_MAX
+        assert workflow_id.rpartition("/")[2] == part
+        seen.add(workflow_id)
+    assert len(seen) == len(line) + 1
 
 
 @given(keys)

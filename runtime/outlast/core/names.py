@@ -15,7 +15,8 @@ KEY_CHARS_MAX = 255
 BATCH = "/batch"
 """With what the id of a batch ends, after that of its first member. No other id does: see workflow_id_of."""
 
-WORKFLOW_ID_CHARS_MAX = 512
+WORKFLOW_ID_BYTES_MAX = 512
+"""With a map's key behind it one has 913 at most: two of them in an index stay below Postgres's 2,704."""
 _HASHED = "sha256-"
 _BARE_KEY = re.compile(r"""[!#-+\--:<-\[\]-~]{1,255}""")
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
@@ -87,7 +88,17 @@ def workflow_id_of(function: str, subject: str | None, key: str | None) -> str:
     # guard: keys-shared-by-callers = (function, key)
     parts = (function, key) if subject is None else (function, subject, key)
     readable = ":".join([parts[0], *map(_escape, parts[1:])])
-    return readable if len(readable) <= WORKFLOW_ID_CHARS_MAX else f"{function}:{_digest(readable)}"
+    return readable if _fits(readable) else f"{function}:{_digest(readable)}"
+
+
+def child_id_of(parent: str, part: str) -> str:
+    """`PARENT/PART`, the id of what a workflow starts. Over-long ones begin with a hash of the parent's.
+
+    So a line of children may have any number of generations.
+    """
+    readable = f"{parent}/{part}"
+    # guard: ids-without-bound = readable
+    return readable if _fits(readable) else f"{_digest(parent)}/{part}"
 
 
 def fresh_workflow_id(function: str) -> str:
@@ -110,6 +121,10 @@ def fingerprint_of(method: str, function: str, path: str, query: bytes, body: by
 def message_key_of(workflow_id: str, step_id: str) -> str:
     """The key under which a step sends its message: run again, it sends the same message."""
     return _digest(f"{workflow_id}\n{step_id}")
+
+
+def _fits(workflow_id: str) -> bool:
+    return len(workflow_id.encode()) <= WORKFLOW_ID_BYTES_MAX
 
 
 def _escape(part: str) -> str:

@@ -8,6 +8,11 @@ that of the task `5.1`. What closes an async generator that was left is a branch
 
 from __future__ import annotations
 
+from hashlib import sha256
+
+PATH_CHARS_MAX = 200
+"""Of a branch. Calls of one whose path is longer have a hash in its place: a number, as all parts are."""
+
 
 class Branch:
     """One line of sequential calls, and the numbers it has given out."""
@@ -38,4 +43,10 @@ class Branch:
     def fork(self) -> Branch:
         """The branch of a task created now."""
         # guard: paths-without-branches = self
-        return Branch(self.next_id() + ".")
+        return Branch(_bounded(self.next_id()) + ".")
+
+
+def _bounded(path: str) -> str:
+    """A path, or its hash where tasks are nested so deeply that it were too long for an index."""
+    # guard: paths-without-bound = path
+    return path if len(path) <= PATH_CHARS_MAX else str(int.from_bytes(sha256(path.encode()).digest()))

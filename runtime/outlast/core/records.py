@@ -65,8 +65,8 @@ class StepRecord(NamedTuple):
     `began` and `ended` are readings of `core.clock.monotonic`, None for now. The store makes dates of them by
     how long ago they were when it writes: so both are of the database's clock, and their span is true.
 
-    `called_after` is the place of the last completion that the body had been handed when it made this call: what
-    came later has no part in it.
+    `called_after` is the place of the last completion that the body had been handed when it made this call:
+    what came later has no part in it.
     """
 
     step_id: str

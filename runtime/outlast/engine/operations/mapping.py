@@ -10,6 +10,7 @@ from pydantic_core import from_json
 from outlast.core.clock import monotonic
 from outlast.core.errors import MapFailed
 from outlast.core.maps import BLOCK, ERRORS_MAX, ItemEnd, MapState, Query, map_name
+from outlast.core.names import child_id_of
 from outlast.core.ports import Fence
 from outlast.core.records import NewWorkflow, Wait
 from outlast.core.retry import RetryPolicy
@@ -38,7 +39,7 @@ def begin(execution: Execution, call: PendingCall) -> None:
 async def _map(execution: Execution, call: PendingCall) -> Success:
     operation = call.operation
     assert isinstance(operation, Map)
-    map_id = f"{execution.workflow_id}/{map_name(call.step_id)}"
+    map_id = child_id_of(execution.workflow_id, map_name(call.step_id))
     children = Children(map_id, execution.workflow_id, execution.deadline_s)
     maps, host = execution.services.maps, execution.services.host
     fence = Fence(execution.workflow_id, execution.epoch, call.step_id, 0)

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from outlast.core.errors import DatabaseUnavailable, Overloaded, ShuttingDown
 from outlast.core.maps import BLOCK
+from outlast.core.names import child_id_of
 from outlast.core.ports import Unreachable
 from outlast.core.retry import RetryPolicy
 from outlast.core.stops import HandedOver
@@ -41,7 +42,7 @@ async def _start(execution: Execution, call: PendingCall) -> Success:
     operation = call.operation
     assert isinstance(operation, Start)
     child = Child(
-        workflow_id=f"{execution.workflow_id}/{call.step_id}",
+        workflow_id=child_id_of(execution.workflow_id, call.step_id),
         parent=execution.workflow_id,
         key=operation.key,
         ends_by_s=None if operation.detached else execution.deadline_s,
@@ -58,7 +59,7 @@ async def _start(execution: Execution, call: PendingCall) -> Success:
 async def _start_all(execution: Execution, call: PendingCall) -> Success:
     operation = call.operation
     assert isinstance(operation, StartAll)
-    host, prefix = execution.services.host, f"{execution.workflow_id}/{call.step_id}"
+    host, prefix = execution.services.host, child_id_of(execution.workflow_id, call.step_id)
     children = Children(
         prefix,
         execution.workflow_id,
