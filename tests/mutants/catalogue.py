@@ -29,6 +29,7 @@ from tests.mutants import (
     of_the_fence,
     of_the_journal,
     of_the_lease,
+    of_verbs,
 )
 from tests.mutants.mutant import Mutant
 
@@ -58,5 +59,6 @@ MUTANTS: tuple[Mutant, ...] = (
     *of_batches.MUTANTS,
     *of_schedules.MUTANTS,
     *of_sagas.MUTANTS,
+    *of_verbs.MUTANTS,
     *of_callbacks.MUTANTS,
 )

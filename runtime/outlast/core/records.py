@@ -65,8 +65,8 @@ class StepRecord(NamedTuple):
     `began` and `ended` are readings of `core.clock.monotonic`, None for now. The store makes dates of them by
     how long ago they were when it writes: so both are of the database's clock, and their span is true.
 
-    `called_after` is the place of the last completion that the body had been handed when it made this call: what
-    came later has no part in it.
+    `called_after` is the place of the last completion that the body had been handed when it made this call:
+    what came later has no part in it.
     """
 
     step_id: str
@@ -220,6 +220,8 @@ class ClaimedWorkflow:
     """Of one that is to be undone: the error that it ends with (JSON)."""
     token: CallerToken | None = None
     """The caller's token, if this process took the call. It is never stored."""
+    fork: str | None = None
+    """Of a fork: `root`, the first of its line; with records of another that one's `id`, `at_s` (JSON)."""
 
 
 @dataclass(frozen=True, slots=True)
