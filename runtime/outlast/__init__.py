@@ -28,6 +28,7 @@ from outlast.core.errors import (
     WorkflowFailed,
     WorkflowNotFound,
     WorkflowTimeout,
+    WrongState,
 )
 from outlast.sdk.callbacks import callback
 from outlast.sdk.context import Context, context
@@ -94,6 +95,7 @@ __all__ = [
     "WorkflowHandle",
     "WorkflowNotFound",
     "WorkflowTimeout",
+    "WrongState",
     "at",
     "callback",
     "context",

@@ -199,7 +199,7 @@ begin
     where w.workflow_id = any(told || stopping) and not ((w.status = 'CANCELLED' or w.saga is not null) and exists (
       select from outlast.workflow_status c
       where c.parent = w.workflow_id and c.status in ('ENQUEUED', 'PENDING') and not c.detached
-        and coalesce(c.saga, 'open') = 'open'));
+        and (coalesce(c.saga, 'open') = 'open' or w.error ->> 'mode' = 'kill')));
     get diagnostics done = row_count;
     more := done < cardinality(told || stopping);
     exit when cancelled >= most or (passed = 0 and done = 0);
@@ -218,10 +218,29 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 -- Cancels what the cancelled ones of these have started, `most` of them; how many. One that is written just now is left.
+-- What was started by one that was killed is killed.
 #variable_conflict use_column
 declare
-  cancelled integer;
+  cancelled integer := 0;
+  killed integer;
+  killers text[] := array(
+    select p.workflow_id from outlast.workflow_status p
+    where p.workflow_id = any(parents) and p.status = 'CANCELLED' and p.error ->> 'mode' = 'kill');
 begin
+  if cardinality(killers) > 0 then
+    with family as (
+      select c.workflow_id from outlast.workflow_status c
+      -- guard: killed-ones-children-undo = where false and c.parent = any(killers)
+      where c.parent = any(killers)
+        and c.status in ('ENQUEUED', 'PENDING') and not c.detached
+      limit most
+      for no key update of c skip locked
+    )
+    select count(*) into killed from outlast.cancel_workflows(
+      array(select f.workflow_id from family f), 'the workflow that started it was cancelled', kill => true);
+    most := most - killed;
+    cancelled := killed;
+  end if;
   with family as (
     select c.workflow_id from outlast.workflow_status c
     where c.parent in (
@@ -235,7 +254,7 @@ begin
     limit most
     for no key update of c skip locked
   )
-  select count(*) into cancelled from outlast.cancel_workflows(
+  select count(*) + cancelled into cancelled from outlast.cancel_workflows(
     array(select f.workflow_id from family f), 'the workflow that started it was cancelled');
   return cancelled;
 end

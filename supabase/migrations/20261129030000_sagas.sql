@@ -10,15 +10,16 @@ comment on column outlast.workflow_status.stop is 'The error that a cancelled wo
 create index if not exists workflow_status_stopping on outlast.workflow_status (owner) where saga = 'stopping';
 
 create or replace function outlast.cancel_workflows(
-  ids text[], message text, nonce bigint default null, by text default null, why text default null
+  ids text[], message text, nonce bigint default null, by text default null, why text default null,
+  kill boolean default false
 )
 returns table (workflow_id text, status text)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 -- The raised epoch refuses every later write of whoever runs it. What has something to undo goes on until it is undone:
--- its owner is told, or it is claimable at once. Once that has begun another cancel changes nothing. Noted is what
--- somebody does (`by`), and not what follows from another end.
+-- its owner is told, or it is claimable at once. Once that has begun another cancel changes nothing. Who is killed undoes
+-- nothing. Noted is what somebody does (`by`), and not what follows from another end.
 #variable_conflict use_column
 declare
   found record;
@@ -28,30 +29,33 @@ begin
     -- guard: cancels-unnoted = perform null;
     perform outlast.note_act('workflow', w.workflow_id, 'cancel', by, why, outlast.workflow_stands(w)) from (
       select w.* from outlast.workflow_status w
-      where w.workflow_id = any(ids) and w.status in ('ENQUEUED', 'PENDING') and coalesce(w.saga, 'open') = 'open'
+      where w.workflow_id = any(ids) and w.status in ('ENQUEUED', 'PENDING') and (kill or coalesce(w.saga, 'open') = 'open')
       for no key update
     ) as w;
   end if;
   for found in
     update outlast.workflow_status w
-    set status = case when w.saga is null then 'CANCELLED' else w.status end,
+    set status = case when w.saga is null or kill then 'CANCELLED' else w.status end,
         -- guard: cancel-keeps-owner
-        owner = case when w.saga is not null then w.owner end,
+        owner = case when w.saga is not null and not kill then w.owner end,
         -- guard: cancel-keeps-epoch
-        epoch = case when w.saga is null then w.epoch + 1 else w.epoch end,
+        epoch = case when w.saga is null or kill then w.epoch + 1 else w.epoch end,
         claimable_at = case
+          when w.saga is null or kill then null
           when w.saga = 'open' and w.owner is null then now()
-          when w.saga is not null then w.claimable_at
+          else w.claimable_at
         end,
-        rank = case when w.saga is not null then w.rank end,
+        rank = case when w.saga is not null and not kill then w.rank end,
         nonce = coalesce(cancel_workflows.nonce, floor(random() * 9007199254740992)::bigint),
-        error = case when w.saga is null
-          then json_build_object('code', 'workflow_cancelled', 'message', cancel_workflows.message) end,
+        error = case
+          when kill then json_build_object('code', 'workflow_cancelled', 'message', cancel_workflows.message, 'mode', 'kill')
+          when w.saga is null then json_build_object('code', 'workflow_cancelled', 'message', cancel_workflows.message) end,
         stop = case
+          when w.saga is null or kill then null
           when w.saga = 'open' then json_build_object('code', 'workflow_cancelled', 'message', cancel_workflows.message)
           else w.stop end,
-        saga = case when w.saga = 'open' then 'stopping' else w.saga end,
-        completed_at = case when w.saga is null then now() end,
+        saga = case when w.saga is null or kill then null when w.saga = 'open' then 'stopping' else w.saga end,
+        completed_at = case when w.saga is null or kill then now() end,
         -- Its children are to be cancelled, and who waits for it to be told.
         untold = true,
         updated_at = now()
@@ -71,7 +75,7 @@ begin
 end
 $$;
 
-comment on function outlast.cancel_workflows(text[], text, bigint, text, text) is
+comment on function outlast.cancel_workflows(text[], text, bigint, text, text, boolean) is
   'Cancel live workflows: CANCELLED at once, or PENDING until what their sagas have done is undone.';
 
 create or replace function outlast.ends_untold()
@@ -94,8 +98,15 @@ language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-  select coalesce(json_object_agg(w.workflow_id, w.stop::text), '{}') from outlast.workflow_status w
-  where w.owner = instance and w.saga = 'stopping'
+  select coalesce(json_object_agg(s.workflow_id, s.stop), '{}')
+  from (
+    select w.workflow_id, w.stop::text as stop from outlast.workflow_status w
+    where w.owner = instance and w.saga = 'stopping'
+    union all
+    -- What was paused a moment ago, and may run there yet.
+    select w.workflow_id, '{"code": "paused", "message": "it was paused"}' from outlast.workflow_status w
+    where w.held is not null and w.held ->> 'instance' = instance and w.updated_at > now() - interval '1 minute'
+  ) as s
 $$;
 
 do $$
@@ -104,7 +115,9 @@ declare
   made text;
   applied boolean := exists (select from outlast.schema_migrations where version = '20261129030000');
 begin
-  foreach made in array array['cancel_workflows(text[], text, bigint, text, text)', 'stops_of(text)', 'ends_untold()'] loop
+  foreach made in array array[
+    'cancel_workflows(text[], text, bigint, text, text, boolean)', 'stops_of(text)', 'ends_untold()'
+  ] loop
     execute format('revoke all on function outlast.%s from public', made);
     foreach role_name in array array['anon', 'authenticated', 'service_role'] loop
       -- Once only: what the project grants later is its own affair.

@@ -183,21 +183,6 @@ begin
 end
 $$;
 
-create or replace function outlast.hold_text(held json, whole boolean)
-returns text
-language sql
-immutable
-set search_path = pg_catalog, pg_temp
-as $$
-  -- Why nobody may claim it.
-  select case
-    when held ->> 'reason' = 'paused' then 'paused' || case when whole
-      then ' by ' || coalesce(held ->> 'by', 'somebody') || coalesce(': ' || nullif(held ->> 'why', ''), '') else '' end
-    else 'held' || case when whole
-      then ': ' || (held ->> 'reason') || coalesce(' at step ' || (held ->> 'step'), '') else '' end
-  end
-$$;
-
 create or replace function outlast.at_text(at timestamptz)
 returns text
 language sql
@@ -205,6 +190,22 @@ immutable
 set search_path = pg_catalog, pg_temp
 as $$
   select to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+$$;
+
+create or replace function outlast.hold_text(held json, whole boolean)
+returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- Why nobody may claim it.
+  select case
+    when held ->> 'reason' = 'paused' then 'paused' || case when whole
+      then ' by ' || coalesce(held ->> 'by', 'somebody') || coalesce(', since ' || outlast.at_text((held ->> 'since')::timestamptz), '')
+        || coalesce(': ' || nullif(held ->> 'why', ''), '') else '' end
+    else 'held' || case when whole
+      then ': ' || (held ->> 'reason') || coalesce(' at step ' || (held ->> 'step'), '') else '' end
+  end
 $$;
 
 create or replace function outlast.held_text(workflow_id text, since timestamptz)

@@ -41,6 +41,16 @@ as $$
   order by o.completion_order desc limit 1
 $$;
 
+create or replace function outlast.failed_steps(workflow_id text)
+returns text[]
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- Those whose failures the end came from.
+  select array_remove(array[outlast.failed_step(workflow_id)], null)
+$$;
+
 create or replace function outlast.step_named(verb text, argument text, workflow_id text, step text)
 returns text
 language plpgsql
@@ -84,7 +94,7 @@ begin
   select u.output ->> 'step' into undone
   from outlast.operation_outputs u
   where u.workflow_id = check_undone.workflow_id and u.kind = 'undo' and u.name = 'undone' and u.step_id <> all(kept)
-    -- guard: undone-kept-as-done
+    -- guard: undone-kept-as-done = and false and (
     and (
       select count(*) filter (where n.name <> 'undone') > count(*) filter (where n.name = 'undone')
       from outlast.operation_outputs n
@@ -105,7 +115,7 @@ declare
   applied boolean := exists (select from outlast.schema_migrations where version = '20261129055000');
 begin
   foreach made in array array[
-    'records_kept(text, text[])', 'failed_step(text)', 'step_named(text, text, text, text)',
+    'records_kept(text, text[])', 'failed_step(text)', 'failed_steps(text)', 'step_named(text, text, text, text)',
     'check_undone(text, text, text[])'
   ] loop
     execute format('revoke all on function outlast.%s from public', made);

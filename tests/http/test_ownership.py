@@ -39,8 +39,8 @@ class User:
         answer = self._host.call(function, body or {}, headers=self.headers, **options)
         return answer.headers["workflow-id"]
 
-    def ask(self, path: str, method: str = "GET") -> Any:
-        return self._host.client.request(method, f"/workflows/v1{path}", headers=self.headers)
+    def ask(self, path: str, method: str = "GET", json: Any = None) -> Any:
+        return self._host.client.request(method, f"/workflows/v1{path}", headers=self.headers, json=json)
 
 
 @pytest.fixture
@@ -87,6 +87,15 @@ def test_owners_may_cancel_and_others_may_not(guarded: Served, ada: User, eve: U
     assert guarded.status(workflow) == "PENDING"
     assert ada.ask(f"/{workflow}/cancel", "POST").json()["status"] == "CANCELLED"
     assert guarded.status(workflow) == "CANCELLED"
+
+
+def test_a_user_does_not_kill(guarded: Served, ada: User) -> None:
+    key = fresh_key()
+    workflow = ada.call("held", {"key": key}, prefer="respond-async")
+    guarded.until_seen(key)
+    assert ada.ask(f"/{workflow}/cancel", "POST", json={"mode": "kill"}).status_code == 401
+    assert guarded.status(workflow) == "PENDING"
+    assert ada.ask(f"/{workflow}/cancel", "POST", json={"mode": "undo"}).json()["status"] == "CANCELLED"
 
 
 def test_pages_hold_nothing_of_others(ada: User, eve: User) -> None:

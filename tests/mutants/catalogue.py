@@ -30,6 +30,7 @@ from tests.mutants import (
     of_the_fence,
     of_the_journal,
     of_the_lease,
+    of_verbs,
 )
 from tests.mutants.mutant import Mutant
 
@@ -59,6 +60,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *of_batches.MUTANTS,
     *of_schedules.MUTANTS,
     *of_sagas.MUTANTS,
+    *of_verbs.MUTANTS,
     *of_callbacks.MUTANTS,
     *of_cleaning.MUTANTS,
 )

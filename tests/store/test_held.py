@@ -106,7 +106,7 @@ def test_what_is_held_does_not_expire(connection: Connection[Any]) -> None:
 @pytest.mark.parametrize(
     ("held", "whole", "owners"),
     [
-        (PAUSED, "paused by ann: a look", "paused"),
+        (PAUSED, "paused by ann, since 2026-11-29T06:00:00Z: a look", "paused"),
         (DIVERGED, "held: non_determinism at step 4", "held"),
     ],
 )

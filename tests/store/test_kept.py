@@ -1,4 +1,4 @@
-"""Which records stay where a workflow goes on from an earlier one: those that don't depend on others."""
+"""Which records stay where a workflow goes on from an earlier one: what can't depend on what is dropped."""
 
 from __future__ import annotations
 
@@ -17,6 +17,11 @@ NOTE = """
 insert into outlast.operation_outputs (
   workflow_id, step_id, name, output, error, completion_order, called_after, kind
 ) values ('w', %s, %s, %s, %s, %s, %s, %s)
+"""
+STAYING = """
+select o.name, o.error is not null, o.step_id in (select outlast.records_kept(o.workflow_id, f.steps))
+from outlast.operation_outputs o cross join (select array[outlast.failed_step(%s)] as steps) f
+order by completion_order
 """
 KEPT = "select array(select outlast.records_kept('w', %s) order by 1)"
 
@@ -40,12 +45,7 @@ async def test_what_was_called_before_a_failure_came_stays(database: str) -> Non
     async with engine_on(database, beside_each_other) as bench:
         workflow_id = await bench.start(beside_each_other)
         assert await bench.result(workflow_id) == 6
-    query = (
-        "select o.name, o.error is not null, o.step_id in (select outlast.records_kept(o.workflow_id, f.steps))"
-        " from outlast.operation_outputs o cross join (select array[outlast.failed_step(%s)] as steps) f"
-        " order by completion_order"
-    )
-    found = await rows(database, query, workflow_id)
+    found = await rows(database, STAYING, workflow_id)
     assert found[0] == ("work", False, True)
     assert sorted(found[1:4]) == [("work", False, True), ("work", False, True), ("work", True, False)]
     assert [each[2] for each in found[4:]] == [False, False]

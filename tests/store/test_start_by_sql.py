@@ -48,6 +48,7 @@ def connection(supabase_database: str) -> Iterator[Connection[Any]]:
 @given(functions, st.none() | tight | subjects, tight | keys)
 @example("f", None, "k/3")
 @example("f", "a%3Ab", "%:/")
+@example("f", "a~1", "b~2~3")
 @example("f", ":" * 200, ":" * 255)
 @example("f" * 255, "ä" * 252, "k" * 3)
 @example("f", "s" * 254, "k" * (WORKFLOW_ID_BYTES_MAX - 257))

@@ -147,3 +147,10 @@ def test_fingerprints_tell_parts_apart(one, other) -> None:
     encodable = all(text.isascii() for part in (one, other) for text in part[:3])
     if encodable:
         assert (fingerprint_of(*one) == fingerprint_of(*other)) == (one == other)
+
+
+def test_no_key_gives_the_id_of_a_fork() -> None:
+    assert workflow_id_of("f", None, "a~2") == "f:a%7E2"
+    assert workflow_id_of("f", "ada~1", "a~b~30") == "f:ada~1:a~b%7E30"
+    assert workflow_id_of("f", None, "a~") == "f:a~"
+    assert workflow_id_of("f", None, "a~2x") == "f:a~2x"

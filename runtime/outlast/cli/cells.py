@@ -113,6 +113,7 @@ _TABLES = {
         Column("RECOVERED", "recovery_attempts", _recovered_text),
         Column("ERROR", _error_text),
         Column("WAITING ON", "waiting_on", optional=True),
+        Column("FORK OF", "forked_from", optional=True),
     ),
     STEPS.name: (
         Column("STEP", "step_id"),
@@ -123,5 +124,6 @@ _TABLES = {
         Column("ENDED", "completed_at", _human("completed_at", Kind.TIMESTAMP)),
         Column("OUTPUT", lambda row: row.get("error") or row.get("output"), _step_output),
         Column("INSTANCE", "instance", optional=True),
+        Column("SETTLED BY", lambda row: (row.get("settled") or {}).get("by"), optional=True),
     ),
 }

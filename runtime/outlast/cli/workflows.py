@@ -105,7 +105,12 @@ def _print_workflow(workflow: dict[str, Any]) -> None:
         pairs.append(("Took", took))
     if workflow.get("waiting_on"):
         pairs.append(("Waiting on", str(workflow["waiting_on"])))
-    for title, name in (("Recovered", "recovery_attempts"), ("Owner", "owner"), ("Parent", "parent")):
+    for title, name in (
+        ("Recovered", "recovery_attempts"),
+        ("Owner", "owner"),
+        ("Parent", "parent"),
+        ("Fork of", "forked_from"),
+    ):
         if workflow.get(name):
             pairs.append((title, str(workflow[name])))
     print_pairs(pairs)

@@ -181,6 +181,12 @@ class WorkflowEnded(OutlastError):
     code = "workflow_ended"
 
 
+class WrongState(OutlastError):
+    """As the workflow stands this can't be done to it; the text says what can."""
+
+    code = "wrong_state"
+
+
 class InvalidInput(OutlastError):
     """The input does not fit the function's annotations; `errors` is pydantic's list."""
 

@@ -24,6 +24,8 @@ STOP_ID = "0"
 """The step id of a stop, which no call has."""
 CANCEL = "cancel"
 WAIT_ANY = "wait_any"
+ACT = "act"
+"""A verb that is done to another workflow, such as a pause."""
 
 WAITS = frozenset({SLEEP, RECEIVE, TIMER})
 """Kinds that hold no resources while they wait: a workflow with only such calls open is suspended."""

@@ -18,6 +18,7 @@ BATCH = "/batch"
 WORKFLOW_ID_BYTES_MAX = 512
 """With a map's key behind it one has 913 at most: two of them in an index stay below Postgres's 2,704."""
 _HASHED = "sha256-"
+_FORK = re.compile(r"~(?=[0-9]+\Z)")
 _BARE_KEY = re.compile(r"""[!#-+\--:<-\[\]-~]{1,255}""")
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _STRING_KEY = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')
@@ -81,13 +82,14 @@ def workflow_id_of(function: str, subject: str | None, key: str | None) -> str:
 
     A colon within a key or a subject becomes `%3A`, a slash `%2F`, and `%` becomes `%25`: so no key of one
     caller reads as subject and key of another, or as the id of a child, `PARENT/STEP`. Over-long ids are
-    hashed, behind a `%` that stands in no other id.
+    hashed, behind a `%` that stands in no other id. `~` and digits at the end are for forks: `%7E`.
     """
     if key is None:
         return fresh_workflow_id(function)
     # guard: keys-shared-by-callers = (function, key)
     parts = (function, key) if subject is None else (function, subject, key)
-    readable = ":".join([parts[0], *map(_escape, parts[1:])])
+    # guard: keys-name-forks = ":".join([parts[0], *map(_escape, parts[1:])])
+    readable = _FORK.sub("%7E", ":".join([parts[0], *map(_escape, parts[1:])]))
     return readable if _fits(readable) else f"{function}:{_digest(readable)}"
 
 

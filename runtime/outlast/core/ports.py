@@ -31,7 +31,7 @@ from outlast.core.records import (
 )
 from outlast.core.schedules import Backfill, Declared, Order, ScheduleWork, Ticked, Unusable
 from outlast.core.status import Status
-from outlast.core.verbs import Verb
+from outlast.core.verbs import UNDO, Verb
 
 UNBOUNDED = 2**62
 """No limit of bytes."""
@@ -239,11 +239,22 @@ class WorkflowStore(Protocol):
         """Whether the workflow with this id was started with an equal payload. Raises Unreachable."""
         ...
 
-    async def cancel(self, workflow_id: str, by: str, why: str | None = None) -> Status | None:
+    async def cancel(
+        self, workflow_id: str, by: str, why: str | None = None, mode: str = UNDO
+    ) -> Status | None:
         """End a live workflow as CANCELLED; None if it wasn't live. Raises Unreachable.
 
-        It is noted who did it (`by`), and why.
+        It is noted who did it (`by`), and why. `mode` is UNDO, or KILL: then nothing is undone.
         One that has noted something to undo stays PENDING, and who runs it is told to undo.
+        """
+        ...
+
+    async def act(
+        self, verb: Verb, key: str | None, arguments: Mapping[str, Any], by: str
+    ) -> Mapping[str, Any]:
+        """Do a verb to the workflow `key`; the row that its function returns. `by` says who does it.
+
+        Raises NoSuchRow, Unacceptable, NotNow, Unreachable (in doubt: doing it again is no error).
         """
         ...
 

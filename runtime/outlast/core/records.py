@@ -220,6 +220,8 @@ class ClaimedWorkflow:
     """Of one that is to be undone: the error that it ends with (JSON)."""
     token: CallerToken | None = None
     """The caller's token, if this process took the call. It is never stored."""
+    fork: str | None = None
+    """Of a fork: `root`, the first of its line; with records of another that one's `id`, `at_s` (JSON)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,6 +124,7 @@ _SUMMARY = (
     _nullable("error", Kind.OBJECT, "`code` and the beginning of its `message`."),
     _nullable("queue", Kind.TEXT),
     _nullable("parent", Kind.TEXT, "The workflow that started it."),
+    _nullable("forked_from", Kind.TEXT, "The workflow that it is a fork of."),
     Column("attributes", Kind.OBJECT, "What it can be found by.", nullable=True, recorded=True),
     Column("recovery_attempts", Kind.COUNT, "How often an instance that ran it was lost."),
     _nullable("claimable_at", Kind.TIMESTAMP, "When an instance may claim it; null while owned or ended."),
@@ -183,6 +184,7 @@ WORKFLOWS = Resource(
 
 _WAKE = "Of a sleep or a receive that isn't over: when it will be."
 _RETRY = "Of a step that runs and whose last attempt failed: when the next one begins."
+_SETTLED = "Of a result that was given by hand: `by`, `at`, `why`."
 _INSTANCE = "Of a step that runs: the instance that runs it."
 STEPS = Resource(
     name="steps",
@@ -201,6 +203,7 @@ STEPS = Resource(
         Column("wake_at", Kind.TIMESTAMP, _WAKE, optional=True),
         Column("retry_at", Kind.TIMESTAMP, _RETRY, nullable=True, optional=True),
         Column("instance", Kind.TEXT, _INSTANCE, nullable=True, optional=True, secret=True),
+        Column("settled", Kind.OBJECT, _SETTLED, nullable=True, secret=True),
     ),
     filters=(),
     order=("place", "step_id"),

@@ -30,6 +30,7 @@ class Change(StrEnum):
 
     START = "start"
     ENQUEUE = "enqueue"
+    FORK = "fork"
     CLAIM = "claim"
     SUSPEND = "suspend"
     RELEASE = "release"
@@ -43,6 +44,7 @@ class Change(StrEnum):
 TRANSITIONS: dict[tuple[Status | None, Change], Status] = {
     (None, Change.START): Status.PENDING,
     (None, Change.ENQUEUE): Status.ENQUEUED,
+    (None, Change.FORK): Status.ENQUEUED,
     (Status.ENQUEUED, Change.CLAIM): Status.PENDING,
     (Status.ENQUEUED, Change.CANCEL): Status.CANCELLED,
     (Status.PENDING, Change.CLAIM): Status.PENDING,

@@ -31,6 +31,10 @@ class LeaseLost(Stopped):
     """A write was refused: the workflow was cancelled, or another instance runs it."""
 
 
+class Paused(LeaseLost):
+    """Somebody paused the workflow: it goes on, here or elsewhere, once it is resumed."""
+
+
 class HandedOver(Stopped):
     """This instance shuts down: the workflow goes on elsewhere."""
 
@@ -65,6 +69,8 @@ def stop_document(reason: Stopped) -> dict[str, Any]:
 
 
 def stop_of(document: dict[str, Any]) -> Stopped:
-    """The stop that `stop_document` is of."""
+    """The stop that `stop_document` is of, or the database tells of (`outlast.stops_of`)."""
+    if document["code"] == "paused":
+        return Paused(document["message"])
     kind = TimedOut if document["code"] == TimedOut.code else Cancelled
     return kind(document["message"])

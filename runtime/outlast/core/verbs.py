@@ -105,7 +105,20 @@ class Verb(NamedTuple):
         return frozenset(reached - self.statuses)
 
 
+KEY = "idempotency_key"
+"""The argument by which a verb is done once, however often it is asked for."""
 WHY = Argument("why", Kind.TEXT, "Why: others see it.", 1, 1_000)
+
+UNDO = "undo"
+KILL = "kill"
+"""How a workflow is cancelled."""
+
+
+def _check_mode(arguments: Mapping[str, Any]) -> None:
+    if arguments.get("mode", UNDO) not in (UNDO, KILL):
+        raise ValueError("mode is undo or kill")
+
+
 CANCEL = Verb(
     name="cancel",
     noun=WORKFLOWS,
@@ -116,7 +129,92 @@ CANCEL = Verb(
     help="Cancel a workflow. What its sagas have done is undone first; it does nothing more.",
     past="cancelled",
     secret=False,
+    check=_check_mode,
+    arguments=(
+        Argument(
+            "mode", Kind.TEXT, "`undo`, or `kill`: at once, undoing nothing. That needs a secret key.", 1, 10
+        ),
+        WHY,
+    ),
+)
+_STANDS = Column("status", Kind.STATUS)
+_HELD = Column("held", Kind.OBJECT, "Why it is not run: `reason`, `since`, and more.", nullable=True)
+PAUSE = Verb(
+    name="pause",
+    noun=WORKFLOWS,
+    about="Let a workflow do nothing until it is resumed; messages and timers go on arriving",
+    done="It is paused. A step that ran is cut off, and done again later unless it was recorded.",
+    help="Let a workflow do nothing until it is resumed. Messages and timers go on arriving.",
+    past="paused",
+    refused="It has ended, or runs within a map or a batch.",
     arguments=(WHY,),
+    answer=(_STANDS, _HELD),
+)
+RESUME = Verb(
+    name="resume",
+    noun=WORKFLOWS,
+    about="Let a workflow go on that was paused, or is held",
+    done="It goes on.",
+    help="Let a workflow go on that was paused, or is held.",
+    past="resumed",
+    refused="It has ended.",
+    arguments=(WHY,),
+    answer=(_STANDS, _HELD),
+)
+FORK = Verb(
+    name="fork",
+    noun=WORKFLOWS,
+    about="Run a workflow again as another one, from its beginning or from a step",
+    done="The new one waits to be claimed.",
+    help="Run a workflow again as another one, from its beginning or from a step.",
+    past="forked",
+    refused="It has not failed (`failed`), a saga has undone what would be kept, or it is a map or a batch.",
+    arguments=(
+        Argument(
+            "from",
+            Kind.TEXT,
+            "`start`, `failed`, or a step's id or name: from there on it is done again.",
+            1,
+            255,
+        ),
+        Argument("input", Kind.JSON, "Other arguments, with `start` only."),
+        Argument("children", Kind.TEXT, "`reuse` what it has started, or `new`.", 1, 10),
+        Argument(KEY, Kind.TEXT, "The same key forks it once.", 1, 255),
+        WHY,
+    ),
+    answer=(
+        Column("fork", Kind.TEXT, "The new one's id."),
+        Column("kept", Kind.COUNT, "How many records it begins with."),
+        Column("again", Kind.JSON, "The steps that it does again: `step_id` and `name`, 1,000 at most."),
+    ),
+)
+SETTLE = Verb(
+    name="settle",
+    noun=WORKFLOWS,
+    about="Record by hand what a step came to, of a workflow that is paused, held or has failed",
+    done="It is recorded, and marked with who did it.",
+    help="Record by hand what a step came to: STEP is its id or name.",
+    past="settled",
+    refused="The workflow may run that step, it has succeeded, or the workflow went on after it.",
+    arguments=(
+        Argument("step", Kind.TEXT, "The step's id or name.", 1, 255, required=True),
+        Argument("output", Kind.JSON, "What it returned."),
+        Argument("error", Kind.TEXT, "Or the text of what it raised.", 1, 10_000),
+        Argument("name", Kind.TEXT, "What the code calls there, of a step that isn't recorded yet.", 1, 255),
+        WHY,
+    ),
+    answer=(Column("step_id", Kind.TEXT), _STANDS),
+)
+DELETE = Verb(
+    name="delete",
+    noun=WORKFLOWS,
+    about="Remove a workflow that has ended, with its records, messages and what it has started",
+    done="They are gone. Its idempotency key is new again.",
+    help="Remove a workflow that has ended, and what it has started.",
+    past="deleted",
+    refused="It is live, or something live belongs to it or may still read its result.",
+    arguments=(WHY,),
+    answer=(Column("deleted", Kind.COUNT, "How many workflows are gone."),),
 )
 SEND = Verb(
     name="send",
@@ -284,6 +382,11 @@ BACKFILL_SCHEDULE = Verb(
 
 VERBS = (
     CANCEL,
+    PAUSE,
+    RESUME,
+    FORK,
+    SETTLE,
+    DELETE,
     SEND,
     SET_QUEUE,
     PAUSE_QUEUE,

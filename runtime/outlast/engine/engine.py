@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from pydantic_core import to_json
 
 from outlast.core.background import LAST_ROUND_S, Loop
 from outlast.core.budget import Budget
@@ -15,6 +19,7 @@ from outlast.core.ports import Catalog, Store
 from outlast.core.records import RunningStep, WorkflowState
 from outlast.core.status import Status
 from outlast.core.stops import Cancelled, HandedOver, LeaseLost
+from outlast.core.verbs import UNDO, Verb
 from outlast.engine.bodies import patches
 from outlast.engine.entrance import Entrance, reaching
 from outlast.engine.execution.execution import STOP_GRACE_S
@@ -62,6 +67,7 @@ class Engine:
         self._lease = Lease(options.lease_ttl_s)
         self._journal = Journal(store.journal, observe, self._due, depth_max=options.journal_depth_max)
         self._workflows = store.workflows
+        self._catalog = catalog
         self._delivery = Delivery(store.messages, self._due, observe)
         self.emissions = Emissions()
         self._events = EventReading(store.workflows, observe)
@@ -115,6 +121,7 @@ class Engine:
             store.schedules,
             self._schedules_changed,
             self.cancel,
+            self.act,
         )
         pace = Pace(
             options.tick_s, options.claim_batch, options.workflows_max, options.suspect_after, self._allowance
@@ -265,16 +272,16 @@ class Engine:
         return await self._waits.wait(workflow_id, timeout_s)
 
     async def cancel(
-        self, workflow_id: str, by: str = "this instance", why: str | None = None
+        self, workflow_id: str, by: str = "this instance", why: str | None = None, mode: str = UNDO
     ) -> Status | None:
         """Cancel a live workflow; None if it isn't live. Raises DatabaseUnavailable.
 
         It is noted who does it (`by`), and why.
 
-        CANCELLED, or PENDING for one that undoes first what its sagas have done.
+        CANCELLED, or PENDING for one that undoes first what its sagas have done. In the mode KILL none does.
         """
         with reaching():
-            status = await self._workflows.cancel(workflow_id, by, why)
+            status = await self._workflows.cancel(workflow_id, by, why, mode)
         execution = self._executor.live.get(workflow_id)
         if status is Status.PENDING:
             if execution is not None:
@@ -286,6 +293,28 @@ class Engine:
             self._membership.look_at_owned()  # what it has started is cancelled too
             self._delivery.untold()
         return status
+
+    async def act(
+        self, verb: Verb, workflow_id: str, arguments: Mapping[str, Any], by: str
+    ) -> Mapping[str, Any]:
+        """Do a verb to a workflow; what its function in the database returns. See WorkflowStore.act.
+
+        Raises InvalidInput for a fork's input that its function doesn't take.
+        """
+        if arguments.get("input") is not None:
+            await self._check_input(workflow_id, arguments["input"])
+        row = await self._workflows.act(verb, workflow_id, arguments, by)
+        # What it has changed may run here, or is to run here no more.
+        self._due()
+        self._queued(self.clock.now_s())
+        return row
+
+    async def _check_input(self, workflow_id: str, value: Any) -> None:
+        state = (await self._workflows.states([workflow_id])).found.get(workflow_id)
+        workflow = None if state is None else self._catalog.workflow(state.function)
+        if workflow is not None and workflow.inputs.reads_json:
+            # guard: forks-with-any-input
+            workflow.inputs.bind_json(to_json(value).decode())
 
     def runs_here(self, workflow_id: str) -> bool:
         """Whether it is in the memory of this instance."""

@@ -396,6 +396,7 @@ def _context_of(execution: Execution, claimed: ClaimedWorkflow, clients: MakeCli
     return Context(
         function=claimed.function,
         workflow_id=claimed.workflow_id,
+        root_id=execution.root_id,
         logger=WorkflowLogger(_logger, claimed.workflow_id, lambda: execution.replaying),
         request=request,
         caller=caller,

@@ -10,7 +10,7 @@ from itertools import count
 from typing import Any
 
 from outlast.core.clock import monotonic
-from outlast.core.errors import OutlastError, ScheduleNotFound, UsageError, WorkflowNotFound
+from outlast.core.errors import OutlastError, ScheduleNotFound, UsageError, WorkflowNotFound, WrongState
 from outlast.core.events import Taken
 from outlast.core.failures import globals_of
 from outlast.core.maps import BLOCK, ItemEnd, NewMap
@@ -28,7 +28,7 @@ from outlast.core.ports import (
     Unacceptable,
 )
 from outlast.core.records import DeclaredQueue, NewWorkflow, StepRecord, WorkflowState
-from outlast.core.verbs import Verb
+from outlast.core.verbs import UNDO, Verb
 from outlast.engine.concurrency import in_thread
 from outlast.engine.entrance import Entrance, reaching
 from outlast.engine.execution.services import Child, Children, Services
@@ -63,7 +63,8 @@ class FunctionHost:
         services: Services,
         schedules: ScheduleStore,
         changed: Callable[[], None],
-        cancel: Callable[[str, str], Coroutine[Any, Any, object]],
+        cancel: Callable[[str, str, str | None, str], Coroutine[Any, Any, object]],
+        act: Callable[[Verb, str, Mapping[str, Any], str], Coroutine[Any, Any, Mapping[str, Any]]],
     ) -> None:
         """`changed` is called when something was done to a schedule."""
         self._entrance = entrance
@@ -77,6 +78,7 @@ class FunctionHost:
         self._schedules = schedules
         self._changed = changed
         self._cancel = cancel
+        self._act = act
 
     async def start(
         self,
@@ -318,10 +320,25 @@ class FunctionHost:
             wait.result()  # may raise
         return waits[over[0]] if over else None
 
-    async def cancel(self, workflow_id: str, by: str | None = None) -> None:
+    async def cancel(self, workflow_id: str, by: str | None = None, mode: str = UNDO) -> None:
         """See `sdk.running.Host`."""
         self._entrance.check()
-        await self._cancel(workflow_id, by or who_acts())
+        await self._cancel(workflow_id, by or who_acts(), None, mode)
+
+    async def act(
+        self, verb: Verb, workflow_id: str, arguments: Mapping[str, Any], by: str | None = None
+    ) -> Mapping[str, Any]:
+        """See `sdk.running.Host`."""
+        self._entrance.check()
+        with reaching("whether it was done is unknown: "):
+            try:
+                return await self._act(verb, workflow_id, arguments, by or who_acts())
+            except NoSuchRow:
+                raise WorkflowNotFound(f"there is no workflow {workflow_id!r}") from None
+            except NotNow as error:
+                raise WrongState(str(error)) from None
+            except Unacceptable as error:
+                raise UsageError(f"{verb.name}: {error}") from None
 
     async def send(self, workflow_id: str, body: str, topic: str, key: str | None) -> int:
         """See `sdk.running.Host`."""

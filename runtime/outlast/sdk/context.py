@@ -75,6 +75,8 @@ class Context:
     """In a step: how many there may be."""
     step_id: str | None = None
     """In a step or a transaction: its place in the workflow, the same on each attempt and after a crash."""
+    root_id: str = ""
+    """The workflow's id, and of its forks too: for keys that are given to the outside."""
     tick: Tick | None = None
     """Of a workflow that a schedule has started."""
     clients: Clients | None = field(default=None, repr=False)

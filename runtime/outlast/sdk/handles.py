@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Generator, Iterable
-from functools import partial
-from typing import Any, Generic, TypeVar, overload
+from collections.abc import Coroutine, Generator, Iterable
+from typing import Any, Generic, Literal, TypeVar, overload
 
 from outlast.core.answers import decode_answer
 from outlast.core.codec import Codec
 from outlast.core.errors import UsageError
-from outlast.sdk.calls import ask, later, on_host
+from outlast.sdk.acting import Acts
 from outlast.sdk.definitions import WorkflowDefinition
+from outlast.sdk.doing import do
 from outlast.sdk.durations import Duration, seconds_of
-from outlast.sdk.operations import Cancel, Operation, Result, WaitAny
+from outlast.sdk.operations import Cancel, Result, WaitAny
 from outlast.sdk.reading import RAISE, Events, newest_event
-from outlast.sdk.running import Host, current_host, line_here, on_a_loop
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -25,7 +24,7 @@ HANDLES_MAX = 10_000
 _PLAIN = Codec()
 
 
-class WorkflowHandle(Generic[R]):
+class WorkflowHandle(Acts, Generic[R]):
     """A workflow that was started. `workflow_id` names it everywhere."""
 
     def __init__(self, workflow_id: str, workflow: WorkflowDefinition | None = None) -> None:
@@ -43,15 +42,16 @@ class WorkflowHandle(Generic[R]):
         step. A `Response` comes as the plain value of its body.
         """
         operation = Result(self.workflow_id, self._workflow)
-        return _do("result", operation, lambda host: host.result(self.workflow_id), self._value)  # type: ignore[no-any-return]
+        return do("result", operation, lambda host: host.result(self.workflow_id), self._value)  # type: ignore[no-any-return]
 
-    def cancel(self) -> Coroutine[Any, Any, None]:
+    def cancel(self, *, mode: Literal["undo", "kill"] = "undo") -> Coroutine[Any, Any, None]:
         """Cancel the workflow, and what it has started and not detached: `await handle.cancel()`.
 
         In `def` functions `handle.cancel()`. Nothing happens if it has ended. In a workflow it is a recorded
-        step.
+        step. With `mode="kill"` they end at once, and what sagas have done is not undone.
         """
-        return _do("cancel", Cancel(self.workflow_id), lambda host: host.cancel(self.workflow_id))  # type: ignore[no-any-return]
+        operation = Cancel(self.workflow_id, mode)
+        return do("cancel", operation, lambda host: host.cancel(self.workflow_id, mode=mode))  # type: ignore[no-any-return]
 
     @overload
     def events(self, event: str, *, of: type[T]) -> Events[T]: ...
@@ -101,9 +101,9 @@ class Started(WorkflowHandle[R], Coroutine[Any, Any, WorkflowHandle[R]]):
         """As `WorkflowHandle.result` in a `def` function."""
         return super().result()  # type: ignore[return-value]
 
-    def cancel(self) -> None:  # type: ignore[override]
+    def cancel(self, *, mode: Literal["undo", "kill"] = "undo") -> None:  # type: ignore[override]
         """As `WorkflowHandle.cancel` in a `def` function."""
-        super().cancel()  # type: ignore[unused-coroutine]  # it is done by then
+        super().cancel(mode=mode)  # type: ignore[unused-coroutine]  # it is done by then
 
     @overload  # type: ignore[override]
     def event(
@@ -159,28 +159,4 @@ def wait_any(handles: Iterable[WorkflowHandle[Any]], /, *, timeout: Duration | N
             raise TimeoutError(f"none of {len(ids)} workflows ended within {timeout_s:g} s")
         return by_id[found]
 
-    return _do("wait_any", WaitAny(ids, timeout_s), lambda host: host.first_ended(ids, timeout_s), first)
-
-
-def _do(
-    name: str,
-    operation: Operation,
-    on: Callable[[Host], Coroutine[Any, Any, Any]],
-    read: Callable[[Any], Any] | None = None,
-) -> Any:
-    """Ask the workflow's body for an operation; outside of bodies, do with the host what it stands for."""
-    line = line_here(name)
-    if line is not None:
-        return ask(operation, line, name, read)
-    host = current_host()
-    if host is None:
-        raise UsageError(f"{name} of a workflow can be called only inside the host")
-    if not on_a_loop():
-        value = host.block(on(host))
-        return value if read is None else read(value)
-    return later(partial(_read, partial(on_host, host, partial(on, host)), read), name)
-
-
-async def _read(make: Callable[[], Coroutine[Any, Any, Any]], read: Callable[[Any], Any] | None) -> Any:
-    value = await make()
-    return value if read is None else read(value)
+    return do("wait_any", WaitAny(ids, timeout_s), lambda host: host.first_ended(ids, timeout_s), first)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
@@ -12,6 +12,7 @@ from outlast.core.events import event_record_name, taking_name
 from outlast.core.maps import Query
 from outlast.core.messages import receive_name
 from outlast.core.placement import USUAL, Placement
+from outlast.core.verbs import UNDO, Verb
 from outlast.sdk.definitions import StepDefinition, TransactionDefinition, WorkflowDefinition
 
 Args = tuple[Any, ...]
@@ -266,11 +267,28 @@ class Cancel:
     kind: ClassVar[str] = kinds.CANCEL
     fingerprint: ClassVar[None] = None
     workflow_id: str
+    mode: str = UNDO
 
     @property
     def name(self) -> str:
         """What its record is called."""
         return f"cancel {self.workflow_id}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Act:
+    """Do a verb of core.verbs to another workflow; what that returns."""
+
+    kind: ClassVar[str] = kinds.ACT
+    fingerprint: ClassVar[None] = None
+    verb: Verb
+    workflow_id: str
+    arguments: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """What its record is called."""
+        return f"{self.verb.name} {self.workflow_id}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -325,6 +343,7 @@ Operation = (
     | Result
     | WaitAny
     | Cancel
+    | Act
     | TakeEvent
     | Timer
     | Stop

@@ -15,7 +15,7 @@ from outlast.core.errors import UsageError
 from outlast.core.events import Taken
 from outlast.core.maps import ItemEnd
 from outlast.core.placement import USUAL, Placement
-from outlast.core.verbs import Verb
+from outlast.core.verbs import UNDO, Verb
 from outlast.sdk.definitions import TransactionDefinition, WorkflowDefinition
 from outlast.sdk.operations import Args, Kwargs, Operation
 
@@ -125,8 +125,17 @@ class Host(Protocol):
         """The first of these that has ended; None if none has within `timeout_s`. Raises WorkflowNotFound."""
         ...
 
-    async def cancel(self, workflow_id: str, by: str | None = None) -> None:
+    async def cancel(self, workflow_id: str, by: str | None = None, mode: str = UNDO) -> None:
         """Cancel a workflow, if it has not ended. `by`: who does it, if not the function that runs here."""
+        ...
+
+    async def act(
+        self, verb: Verb, workflow_id: str, arguments: Mapping[str, Any], by: str | None = None
+    ) -> Mapping[str, Any]:
+        """Do a verb to a workflow; what it returns. `by` as for `cancel`.
+
+        Raises WorkflowNotFound, WrongState, UsageError for arguments that it doesn't take, InvalidInput.
+        """
         ...
 
     async def send(self, workflow_id: str, body: str, topic: str, key: str | None) -> int:

@@ -28,7 +28,7 @@ from outlast.core.records import (
 )
 from outlast.core.resources import Kind, Resource
 from outlast.core.status import Status
-from outlast.core.verbs import CANCEL, Verb
+from outlast.core.verbs import CANCEL, KEY, UNDO, Verb
 from outlast.store.connections import as_unreachable
 from outlast.store.pool import Pool
 from outlast.store.queries import load
@@ -74,7 +74,7 @@ class PostgresWorkflows:
                 whole = workflow
                 if step_id is None:
                     workflow.input, workflow.request, workflow.load_bytes = output, error, 0
-                    workflow.stop = name
+                    workflow.stop, workflow.fork = name, rest[2]
                 else:
                     workflow.history.append(StepRecord(step_id, name, output, error, *rest))
                     # guard: records-weigh-nothing
@@ -126,9 +126,11 @@ class PostgresWorkflows:
                 found[place] = each._replace(ended=False)
         return found, cut
 
-    async def cancel(self, workflow_id: str, by: str, why: str | None = None) -> Status | None:
+    async def cancel(
+        self, workflow_id: str, by: str, why: str | None = None, mode: str = UNDO
+    ) -> Status | None:
         """See WorkflowStore."""
-        return await self.change(CANCEL, workflow_id, {"why": why}, by)
+        return await self.change(CANCEL, workflow_id, {"why": why, "mode": mode}, by)
 
     async def ownership(self, ids: Sequence[str]) -> dict[str, Ownership]:
         """Whose these workflows are; unknown ids are left out. Raises Unreachable."""
@@ -201,9 +203,9 @@ class PostgresWorkflows:
                 verb.check(arguments)
             except ValueError as error:
                 raise Unacceptable(str(error)) from error
-        if any(each.name == "idempotency_key" for each in verb.arguments):
+        if any(each.name == KEY for each in verb.arguments):
             # Done again after a lost answer it must be the same.
-            arguments = {"idempotency_key": secrets.token_hex(16), **arguments}
+            arguments = {KEY: secrets.token_hex(16), **arguments}
         given: dict[str, Any] = {"by": by} if key is None else {verb.noun.key: key, "by": by}
         settings = {each.name for each in verb.arguments if each.setting}
         if settings:

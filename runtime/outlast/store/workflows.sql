@@ -52,7 +52,7 @@ select
 -- name: show
 select
   workflow_id, function, status, input::text, output::text, error::text, response::text, idempotency_key, subject,
-  queue, priority, version, parent, attributes::text, owner, epoch, recovery_attempts, claimable_at, deadline,
+  queue, priority, version, parent, forked_from, attributes::text, owner, epoch, recovery_attempts, claimable_at, deadline,
   case when claimable_at is not null or saga is not null then outlast.waiting_for(workflow_id, %(whole)s) end as waiting_on,
   created_at, started_at, updated_at, completed_at
 from outlast.workflow_status
@@ -62,7 +62,7 @@ where workflow_id = %(workflow_id)s
 -- Errors are read only for the rows of the page, or, if the filter asks for one, for rows that have one. A user
 -- (`subject`) can neither see nor search the text of an exception. Postgres's text can't hold \u0000.
 select
-  w.workflow_id, w.function, w.version, w.status, w.queue, w.parent, w.attributes::text, w.recovery_attempts,
+  w.workflow_id, w.function, w.version, w.status, w.queue, w.parent, w.forked_from, w.attributes::text, w.recovery_attempts,
   w.claimable_at,
   -- guard: others-named-in-lists = outlast.waiting_for(w.workflow_id, true) as waiting_on,
   case when w.claimable_at is not null or w.saga is not null then outlast.waiting_for(w.workflow_id, %(subject)s::text is null) end as waiting_on,
@@ -103,7 +103,7 @@ limit %(limit)s
 -- name: steps
 -- Waits that have not ended have no completion_order: they come last.
 select
-  step_id, name, kind, output::text, error::text, attempts, completion_order, started_at, completed_at,
+  step_id, name, kind, output::text, error::text, attempts, completion_order, started_at, completed_at, settled,
   coalesce(completion_order, 2147483647) as place,
   (select w.completed_at from outlast.workflow_status w where w.workflow_id = %(workflow_id)s) as over_at
 from outlast.operation_outputs
@@ -195,7 +195,8 @@ select d.place, r.*
 from unnest(%(ids)s::text[]) with ordinality as d (workflow_id, place)
 cross join lateral (
   select null as step_id, w.stop::text as name, w.input::text as output, w.request::text as error, 0 as attempts,
-    null::integer as completion_order, null as kind, null::float8 as at_s,
+    null::integer as completion_order, case when w.forked_from is not null then
+      (coalesce(w.born::jsonb, '{}') || jsonb_build_object('root', w.root_id))::text end as kind, null::float8 as at_s,
     null::bigint as arguments
   from outlast.workflow_status w where w.workflow_id = d.workflow_id
   union all
@@ -208,7 +209,8 @@ cross join lateral (
 -- The raised epoch makes every later write of its owner fail. What sagas have done is undone first.
 -- guard: cancel-told-to-nobody = select status
 select status, (outlast.tell_untold()).woken
-from outlast.cancel_workflows(array[%(workflow_id)s], 'the workflow was cancelled', %(nonce)s::bigint, %(by)s, %(why)s)
+from outlast.cancel_workflows(
+  array[%(workflow_id)s], 'the workflow was cancelled', %(nonce)s::bigint, %(by)s, %(why)s, %(mode)s = 'kill')
 
 -- name: changed
 -- Whether an earlier try of the same call, whose answer was lost, has changed it.

@@ -188,7 +188,8 @@ class Database:
     def _cancel_children(self, parent: str) -> None:
         for row in self.workflows.values():
             if row.new.parent == parent and row.status in LIVE and not row.detached:
-                self.cancel(row, "the workflow that started it was cancelled")
+                killed = json.loads(self.workflows[parent].error or "{}").get("mode") == "kill"
+                self.cancel(row, "the workflow that started it was cancelled", kill=killed)
 
     def note_act(
         self, noun: str, name: str, verb: str, by: str, why: str | None, before: str | None = None
@@ -196,11 +197,14 @@ class Database:
         """`outlast.note_act`."""
         self.acts.append(ActRow(self.now(), verb, noun, name, by, why, before))
 
-    def cancel(self, row: Workflow, message: str) -> None:
+    def cancel(self, row: Workflow, message: str, *, kill: bool = False) -> None:
         """`outlast.cancel_workflows`, of a live one."""
         error = json.dumps({"code": "workflow_cancelled", "message": message})
         row.updated_at, row.untold = self.now(), True
-        if row.saga is None:
+        if row.saga is None or kill:
+            if kill:
+                error = json.dumps({**json.loads(error), "mode": "kill"})
+            row.saga = row.stop = None
             row.status, row.owner, row.claimable_at, row.error = Status.CANCELLED, None, None, error
             row.epoch += 1
         elif row.saga == "open":

@@ -53,6 +53,7 @@ def shown(database: Database, row: Workflow) -> dict[str, Any]:
         "priority": 0,
         "version": new.version,
         "parent": new.parent,
+        "forked_from": row.forked_from,
         "attributes": None,
         "owner": row.owner,
         "epoch": row.epoch,
@@ -170,6 +171,7 @@ def _steps(database: Database, given: Mapping[str, Any]) -> Iterator[dict[str, A
             "completed_at": _moment(database, record, step.ended),
             "place": _LAST if step.completion_order is None else step.completion_order,
             "over_at": over_at,
+            "settled": record.settled,
         }
 
 

@@ -45,6 +45,9 @@ class Workflow:
     """Why nobody claims it (JSON)."""
     misfits: dict[str, dict[str, Any]] = field(default_factory=dict)
     """The editions of its function that its records don't fit, each with what it was."""
+    forked_from: str | None = None
+    root: str | None = None
+    born: dict[str, Any] | None = None
 
 
 class ActRow(NamedTuple):
@@ -128,6 +131,8 @@ class Record:
     step: StepRecord
     nonce: int
     completed_at: float
+    settled: dict[str, Any] | None = None
+    """Of one that was given by hand: `by`, `at`, `why`."""
 
 
 @dataclass(slots=True)

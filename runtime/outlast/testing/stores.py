@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -205,6 +206,8 @@ async def _load(
             continue
         row, records = found[workflow.workflow_id]
         workflow.input, workflow.request, workflow.stop = row.new.input, row.new.request, row.stop
+        if row.root is not None:
+            workflow.fork = json.dumps({**(row.born or {}), "root": row.root})
         workflow.load_bytes = weigh(workflow.input, workflow.request)
         for record in records:
             workflow.history.append(record)

@@ -222,7 +222,7 @@ class AsyncBody:
 
     def draw(self) -> str:
         """See Body."""
-        return f"{self._execution.workflow_id} {self.loop.branch.next_draw()}"
+        return f"{self._execution.drawn_as} {self.loop.branch.next_draw()}"
 
     # --- Driven -------------------------------------------------------------------------------------------
 

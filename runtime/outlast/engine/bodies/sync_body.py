@@ -127,7 +127,7 @@ class SyncBody:
 
     def draw(self) -> str:
         """See Body."""
-        return f"{self._execution.workflow_id} {self._branch.next_draw()}"
+        return f"{self._execution.drawn_as} {self._branch.next_draw()}"
 
     # --- Driven -------------------------------------------------------------------------------------------
 

@@ -24,7 +24,16 @@ from outlast.core.messages import last_received
 from outlast.core.observations import BodyReads, CallUnawaited
 from outlast.core.records import ClaimedWorkflow, RunningStep, StepRecord, Suspension
 from outlast.core.replay import History
-from outlast.core.stops import Broken, Diverged, HandedOver, LeaseLost, Stopped, stop_document, stop_of
+from outlast.core.stops import (
+    Broken,
+    Diverged,
+    HandedOver,
+    LeaseLost,
+    Paused,
+    Stopped,
+    stop_document,
+    stop_of,
+)
 from outlast.engine.execution.arguments import compare_arguments
 from outlast.engine.execution.calls import NO_CONTEXT, Answer, Failure, PendingCall, PendingCalls, Success
 from outlast.engine.execution.driven import Driven
@@ -76,6 +85,11 @@ class Execution:
         """Of the lease, in which it was last known that the row is this instance's."""
         self.load_bytes = claimed.load_bytes
         self.deadline_s = claimed.deadline_s
+        fork = {} if claimed.fork is None else from_json(claimed.fork)
+        self.root_id: str = fork.get("root", claimed.workflow_id)
+        # guard: forks-draw-anew = claimed.workflow_id
+        self.drawn_as: str = fork.get("id", claimed.workflow_id)
+        """The workflow whose random draws are its body's: of a fork with records the one that they are of."""
         self.context: FunctionContext | None = None
         """Made when the function asks for it."""
         self.task: asyncio.Task[None] | None = None
@@ -118,7 +132,7 @@ class Execution:
             services,
             self.calls,
             self._history.orders,
-            claimed.created_s or 0.0,
+            fork.get("at_s", claimed.created_s or 0.0),
             self.stop,
             self.advance,
         )
@@ -204,8 +218,8 @@ class Execution:
             self._patience = self.host.call_later(STOP_GRACE_S, self._leave_behind, context=NO_CONTEXT)
 
     def ask_to_stop(self, reason: Stopped) -> None:
-        """Let the body undo what it can, and end. The first reason counts."""
-        if not self.has_sagas:
+        """Let the body undo what it can, and end; what is paused undoes nothing. The first reason counts."""
+        if not self.has_sagas or isinstance(reason, Paused):
             self.stop(reason)
         elif self._asked is None and self._stop_call is None:
             self._asked = reason

@@ -17,5 +17,7 @@ def begin(execution: Execution, call: PendingCall) -> None:
 async def _cancel(execution: Execution, call: PendingCall) -> Success:
     operation = call.operation
     assert isinstance(operation, Cancel)
-    await execution.services.host.cancel(operation.workflow_id, f"workflow {execution.workflow_id}")
+    await execution.services.host.cancel(
+        operation.workflow_id, f"workflow {execution.workflow_id}", operation.mode
+    )
     return Success(*PLAIN.through(None))

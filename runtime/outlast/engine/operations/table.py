@@ -10,6 +10,7 @@ from outlast.core.records import StepRecord
 from outlast.engine.execution.calls import PendingCall
 from outlast.engine.execution.execution import Execution, Operations
 from outlast.engine.operations import (
+    acting,
     awaiting,
     cancelling,
     linking,
@@ -54,6 +55,7 @@ _WAYS = {
     kinds.RESULT: _Way(awaiting.begin, plain.value),
     kinds.WAIT_ANY: _Way(awaiting.begin_any, plain.value),
     kinds.CANCEL: _Way(cancelling.begin, plain.nothing),
+    kinds.ACT: _Way(acting.begin, plain.value),
     kinds.STOP: _Way(_never, plain.value),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 
 from outlast.core.budget import SMALL_BYTES
@@ -84,12 +85,18 @@ class ClaimStatement:
             or any(target not in self._db.workflows for target, _ in self._db.waits),
             queued=queued,
             full_queues=frozenset(full),
-            stops={
-                each: row.stop or ""
-                for each, row in self._db.workflows.items()
-                if row.owner == self._me and row.saga == "stopping"
-            },
+            stops=self._stops(),
         )
+
+    def _stops(self) -> dict[str, str]:
+        """`outlast.stops_of`."""
+        stops = {}
+        for workflow_id, row in self._db.workflows.items():
+            if row.owner == self._me and row.saga == "stopping":
+                stops[workflow_id] = row.stop or ""
+            elif row.held is not None and json.loads(row.held).get("instance") == self._me:
+                stops[workflow_id] = json.dumps({"code": "paused", "message": "it was paused"})
+        return stops
 
     def _since(self, workflow_id: str) -> tuple[float, str]:
         return self._db.workflows[workflow_id].claimable_at or 0.0, workflow_id

@@ -9,12 +9,13 @@ from outlast.core.callbacks import message_key
 from outlast.core.kinds import CALLBACK
 from outlast.core.listing import Page
 from outlast.core.records import Ownership
-from outlast.core.resources import QUEUES, Resource
+from outlast.core.resources import QUEUES, WORKFLOWS, Resource
 from outlast.core.status import LIVE
 from outlast.core.verbs import Verb
 from outlast.testing.listings import completions, listed, shown
 from outlast.testing.statements.queue_verbs import QueueVerbs
 from outlast.testing.statements.schedules import ScheduleStatements
+from outlast.testing.statements.workflow_verbs import WorkflowVerbs
 from outlast.testing.statements.workflows import WorkflowStatements
 
 
@@ -52,6 +53,8 @@ class PageStatements(WorkflowStatements):
 
     def act(self, verb: Verb, key: str | None, arguments: Mapping[str, Any], by: str) -> Mapping[str, Any]:
         """The functions of verbs."""
+        if verb.noun is WORKFLOWS:
+            return WorkflowVerbs(self._db).act(verb, key or "", arguments, by)
         if verb.noun is QUEUES:
             done = QueueVerbs(self._db).act(verb, key or "", arguments, by)
         else:

@@ -40,7 +40,8 @@ def held_text(held: dict[str, Any]) -> str:
     """`outlast.hold_text`, for who sees all."""
     why = f": {held['why']}" if held.get("why") else ""
     if held["reason"] == "paused":
-        return f"paused by {held.get('by') or 'somebody'}{why}"
+        since = _text(datetime.fromisoformat(held["since"]).timestamp()) if held.get("since") else None
+        return f"paused by {held.get('by') or 'somebody'}{(since and f', since {since}') or ''}{why}"
     step = f" at step {held['step']}" if held.get("step") else ""
     return f"held: {held['reason']}{step}"
 

@@ -17,6 +17,7 @@ from outlast.core.records import (
     WorkflowStates,
 )
 from outlast.core.status import LIVE, Status
+from outlast.core.verbs import KILL, UNDO
 from outlast.testing.database import Database
 from outlast.testing.rows import Workflow
 
@@ -98,15 +99,15 @@ class WorkflowStatements:
         """`ended`."""
         return _cut({each: found for each, found in self.find(ids).items() if found.status not in LIVE})
 
-    def cancel(self, workflow_id: str, by: str, why: str | None = None) -> Status | None:
+    def cancel(self, workflow_id: str, by: str, why: str | None = None, mode: str = UNDO) -> Status | None:
         """`cancel`. Raises Blocked."""
         row = self._db.workflows.get(workflow_id)
         if row is None or row.status not in LIVE:
             return None
         self._db.wait_for_lock(workflow_id)
-        if row.saga in (None, "open"):
+        if row.saga in (None, "open") or mode == KILL:
             self._db.note_act("workflow", workflow_id, "cancel", by, why, stands(row))
-        self._db.cancel(row, "the workflow was cancelled")
+        self._db.cancel(row, "the workflow was cancelled", kill=mode == KILL)
         self._db.tell_ends()
         return row.status
 

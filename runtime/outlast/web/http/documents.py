@@ -117,6 +117,7 @@ def step_document(row: Row, *, secret: bool, visible: bool = True) -> Verbatim:
         "completion_order": row["completion_order"],
         "started_at": row["started_at"],
         "completed_at": completed_at,
+        "settled": row["settled"],
     }
     if waiting and completed_at is None:
         fields["wake_at"] = wake_at

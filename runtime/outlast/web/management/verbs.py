@@ -8,8 +8,9 @@ from typing import Any
 
 from outlast.core.ports import NoSuchRow, NotNow, Unacceptable
 from outlast.core.records import Ownership
+from outlast.core.resources import WORKFLOWS
 from outlast.core.status import Status
-from outlast.core.verbs import CANCEL, VERBS, Verb
+from outlast.core.verbs import CANCEL, KILL, UNDO, VERBS, Verb
 from outlast.engine.engine import Engine
 from outlast.store.workflows import PostgresWorkflows
 from outlast.web.callers.audit import who_called
@@ -52,6 +53,9 @@ class VerbRoutes:
         """Change a workflow's status. Doing it again is no error; for any other status it is 409."""
         owner = await self._owned.owner(call, secret=verb.secret)
         arguments = await self._arguments(verb, call)
+        if arguments.get("mode") == KILL:
+            # guard: users-kill
+            owner = await self._owned.owner(call, secret=True)
         if owner is not None:
             # guard: anybodys-workflow-cancelled
             await self._owned.ownership(workflow_id, owner)
@@ -71,7 +75,9 @@ class VerbRoutes:
     ) -> Status | None:
         """The status after it; None if nothing was changed. Raises DatabaseUnavailable."""
         if verb is CANCEL:  # the engine stops a workflow that runs here at once
-            return await self._engine.cancel(workflow_id, by, arguments.get("why"))
+            return await self._engine.cancel(
+                workflow_id, by, arguments.get("why"), arguments.get("mode", UNDO)
+            )
         with as_unavailable():
             return await self._workflows.change(verb, workflow_id, arguments, by)
 
@@ -82,7 +88,7 @@ class VerbRoutes:
         arguments = await self._arguments(verb, call)
         try:
             with as_unavailable():
-                row = await self._workflows.act(verb, key, arguments, who_called(call))
+                row = await self._act_on(verb, key, arguments, who_called(call))
         except NoSuchRow:
             raise ProblemError(not_found(verb.noun, key)) from None
         except Unacceptable as error:
@@ -93,9 +99,22 @@ class VerbRoutes:
             return await self._listings.item(verb.noun, key)
         return Answer(200, row_document(verb.answer, row, secret=True).json, [JSON, NO_STORE])
 
+    async def _act_on(
+        self, verb: Verb, key: str | None, arguments: Mapping[str, Any], by: str
+    ) -> Mapping[str, Any]:
+        if verb.noun is WORKFLOWS and key is not None:  # what is done to one may concern what runs here
+            return await self._engine.act(verb, key, arguments, by)
+        return await self._workflows.act(verb, key, arguments, by)
+
     async def _arguments(self, verb: Verb, call: Call) -> dict[str, Any]:
         Parameters(call, ())
-        return await read_arguments(verb, call, self._body_bytes_max)
+        arguments = await read_arguments(verb, call, self._body_bytes_max)
+        if verb.change is not None and verb.check is not None:
+            try:
+                verb.check(arguments)
+            except ValueError as error:
+                raise invalid_argument(None, str(error)) from None
+        return arguments
 
 
 def _refusal(verb: Verb, found: Ownership) -> Problem:

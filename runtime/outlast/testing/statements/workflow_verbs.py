@@ -1,0 +1,348 @@
+"""What operators do to workflows, in memory: `outlast.pause_workflow`, `fork_workflow`, and so on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from outlast.core import kinds
+from outlast.core.budget import weigh
+from outlast.core.failures import CANCELLED
+from outlast.core.messages import message_in
+from outlast.core.ports import NoSuchRow, NotNow, Unacceptable
+from outlast.core.records import StepRecord
+from outlast.core.status import FAILED, LIVE, Status
+from outlast.core.verbs import DELETE, FORK, KEY, PAUSE, RESUME, SETTLE, Verb
+from outlast.testing.database import Database
+from outlast.testing.rows import Letter, Record, Workflow
+
+_STARTS = (kinds.START, kinds.START_ALL, kinds.MAP)
+_FAR = 2**31
+
+
+class WorkflowVerbs:
+    """See PostgresWorkflows.act."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+        self._done: dict[Verb, Callable[[str, Mapping[str, Any], str], Mapping[str, Any]]] = {
+            PAUSE: self._pause,
+            RESUME: self._resume,
+            FORK: self._fork,
+            SETTLE: self._settle,
+            DELETE: self._delete,
+        }
+
+    def act(self, verb: Verb, workflow_id: str, given: Mapping[str, Any], by: str) -> Mapping[str, Any]:
+        """Do it. Raises NoSuchRow, NotNow, Unacceptable, Blocked."""
+        if workflow_id not in self._db.workflows:
+            raise NoSuchRow
+        self._db.wait_for_lock(workflow_id)
+        return self._done[verb](workflow_id, given, by)
+
+    # --- pause and resume ---------------------------------------------------------------------------------
+
+    def _pause(self, workflow_id: str, given: Mapping[str, Any], by: str) -> Mapping[str, Any]:
+        row = self._live(workflow_id)
+        if row.map is not None:
+            raise NotNow("a map runs nothing itself; pause the queue of its items, which has its id")
+        if row.batch is not None:
+            raise NotNow(f"the workflow runs within its batch; pause {row.batch}")
+        held = None if row.held is None else json.loads(row.held)
+        if held is None or held["reason"] != "paused":
+            row.held = json.dumps(
+                {
+                    "reason": "paused",
+                    "since": self._now().isoformat(),
+                    "by": by,
+                    "why": given.get("why"),
+                    "instance": row.owner,
+                    "over": held,
+                }
+            )
+            if row.owner is not None:
+                row.owner, row.claimable_at = None, self._db.now()
+            row.epoch += 1
+            row.updated_at = self._db.now()
+            self._note(PAUSE, workflow_id, given, by)
+        return _stands(row)
+
+    def _resume(self, workflow_id: str, given: Mapping[str, Any], by: str) -> Mapping[str, Any]:
+        row = self._live(workflow_id)
+        if row.held is not None:
+            held = json.loads(row.held)
+            over = held.get("over") if held["reason"] == "paused" else None
+            row.held = None if over is None else json.dumps(over)
+            if held["reason"] != "paused":
+                row.misfits = {}
+            row.updated_at = self._db.now()
+            self._note(RESUME, workflow_id, given, by)
+        return _stands(row)
+
+    def _live(self, workflow_id: str) -> Workflow:
+        row = self._db.workflows[workflow_id]
+        if row.status not in LIVE:
+            remedy = (
+                "fork it to run it again"
+                if row.status is Status.SUCCESS
+                else "retry it to let it go on, or fork it"
+            )
+            raise NotNow(f"the workflow is {row.status}; {remedy}")
+        return row
+
+    # --- forks --------------------------------------------------------------------------------------------
+
+    def _fork(self, workflow_id: str, given: Mapping[str, Any], by: str) -> Mapping[str, Any]:
+        source, records = self._db.workflows[workflow_id], self._records(workflow_id)
+        place, children = given.get("from", "start"), given.get("children", "reuse")
+        if children not in ("reuse", "new"):
+            raise Unacceptable("children is reuse or new", "children")
+        if given.get("input") is not None and place != "start":
+            raise Unacceptable("input goes with from start only: records of another input don't fit", "input")
+        if source.map is not None or source.batch is not None or workflow_id.endswith("/batch"):
+            raise NotNow(
+                "the workflow is part of a map, a batch or a bulk; fork the workflow that started it"
+            )
+        kept = _kept_by_fork(source, records, place, children)
+        check_undone(records, kept)
+        left = [each for step_id, each in records.items() if step_id not in kept]
+        left.sort(key=lambda each: (each.completion_order or _FAR, each.step_id))
+        again = [{"step_id": each.step_id, "name": each.name} for each in left]
+        key = given.get(KEY)
+        made = (each for each, row in self._db.workflows.items() if row.forked_from == workflow_id)
+        fork = next(
+            (each for each in made if key and self._db.workflows[each].new.idempotency_key == key), None
+        )
+        if fork is None:
+            fork = self._insert_fork(workflow_id, source, kept, given)
+            self._note(FORK, workflow_id, given, by)
+        return {"fork": fork, "kept": len(kept), "again": again}
+
+    def _insert_fork(
+        self, workflow_id: str, source: Workflow, kept: Collection[str], given: Mapping[str, Any]
+    ) -> str:
+        root, now, records = source.root or workflow_id, self._db.now(), self._records(workflow_id)
+        number = 2 + sum(row.root == root for row in self._db.workflows.values())
+        while f"{root}~{number}" in self._db.workflows:
+            number += 1
+        fork, text = f"{root}~{number}", given.get("input")
+        text = source.new.input if text is None else json.dumps(text)
+        queue = source.new.queue if source.new.queue != source.new.parent else None
+        new = source.new._replace(
+            workflow_id=fork, input=text, idempotency_key=given.get(KEY), fingerprint=None, version=None,
+            parent=None, deadline_s=None, load_bytes=weigh(text, source.new.request), queue=queue,
+            delay_s=0.0, detached=False,
+        )  # fmt: skip
+        row = Workflow(new, None, 0, now, now, Status.ENQUEUED, 0, claimable_at=now)
+        row.forked_from, row.root = workflow_id, root
+        if kept:
+            row.born = source.born or {"id": workflow_id, "at_s": source.created_at}
+        self._db.workflows[fork] = row
+        for step_id in kept:
+            self._db.records[fork, step_id] = replace(self._db.records[workflow_id, step_id])
+            if records[step_id].kind == kinds.UNDO:
+                row.saga = "open"
+            if records[step_id].kind == kinds.RECEIVE:
+                self._copy_message(workflow_id, fork, records[step_id])
+        return fork
+
+    def _copy_message(self, source: str, fork: str, record: StepRecord) -> None:
+        message = message_in(record.output)
+        if record.completion_order is None or record.error is not None or message is None:
+            return
+        letter = next(
+            each for each in self._db.letters if each.workflow_id == source and each.number == message.number
+        )
+        copy = Letter(len(self._db.letters) + 1, fork, letter.topic, letter.body, letter.key, letter.number)
+        self._db.letters.append(copy)
+        row = self._db.workflows[fork]
+        row.mail = max(row.mail, message.number)
+
+    # --- settling and deleting ----------------------------------------------------------------------------
+
+    def _settle(self, workflow_id: str, given: Mapping[str, Any], by: str) -> Mapping[str, Any]:
+        row, records = self._db.workflows[workflow_id], self._records(workflow_id)
+        if ("output" in given) == ("error" in given):
+            raise Unacceptable("output or error must be given, and not both", "output")
+        if row.status is Status.SUCCESS:
+            raise NotNow("the workflow is SUCCESS, which never changes; fork it to run it again")
+        if row.status in LIVE and row.held is None:
+            raise NotNow(f"the workflow is {row.status}, and may run that step now; pause it first")
+        former = _step_to_settle(records, given["step"], given.get("name"))
+        last = max((each.completion_order or 0 for each in records.values()), default=0)
+        error = None if "error" not in given else _failure(given["error"])
+        step = former._replace(
+            output=None if error else json.dumps(given["output"]),
+            error=error,
+            completion_order=former.completion_order or last + 1,
+            at_s=former.at_s or max([self._db.now(), *(each.at_s or 0.0 for each in records.values())]),
+        )
+        settled = {"by": by, "at": self._now().isoformat(), "why": given.get("why")}
+        self._db.records[workflow_id, step.step_id] = Record(step, -1, self._db.now(), settled)
+        row.updated_at, row.misfits = self._db.now(), {}
+        self._note(SETTLE, workflow_id, given, by)
+        return {"step_id": step.step_id, "status": row.status.value}
+
+    def _delete(self, workflow_id: str, given: Mapping[str, Any], by: str) -> Mapping[str, Any]:
+        rows = self._db.workflows
+        if rows[workflow_id].status in LIVE:
+            raise NotNow(f"the workflow is {rows[workflow_id].status}; cancel it first")
+        family, found = {workflow_id}, {workflow_id}
+        while found:
+            found = {each for each, row in rows.items() if row.new.parent in family} - family
+            family |= found
+        readers = {*family, rows[workflow_id].new.parent}
+        readers |= {each for each, row in rows.items() if row.forked_from in family}
+        if live := [each for each in readers if each in rows and rows[each].status in LIVE]:
+            raise NotNow(
+                f"{min(live)} is live, and belongs to it or may still read it; "
+                "cancel that first, or let it end"
+            )
+        for each in family:
+            del rows[each]
+        self._db.records = {key: each for key, each in self._db.records.items() if key[0] not in family}
+        for letter in self._db.letters:
+            if letter.workflow_id in family:
+                letter.visible = False  # ids are places in the list
+        self._note(DELETE, workflow_id, given, by)
+        return {"deleted": len(family)}
+
+    def _note(self, verb: Verb, workflow_id: str, given: Mapping[str, Any], by: str) -> None:
+        self._db.note_act("workflow", workflow_id, verb.name, by, given.get("why"))
+
+    def _records(self, workflow_id: str) -> dict[str, StepRecord]:
+        return {key[1]: each.step for key, each in self._db.records.items() if key[0] == workflow_id}
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._db.now(), UTC)
+
+
+def records_kept(records: Mapping[str, StepRecord], steps: Collection[str]) -> list[str]:
+    """`outlast.records_kept`."""
+    places = [records[each].completion_order for each in steps if each in records]
+    # guard: kept-what-depends-in-memory = _FAR
+    first = min((each for each in places if each is not None), default=_FAR)
+    return [
+        each.step_id
+        for each in records.values()
+        if each.step_id not in steps
+        and (first == _FAR or (each.completion_order or _FAR) < first or _called(each) < first)
+    ]
+
+
+def _called(record: StepRecord) -> int:
+    return _FAR if record.called_after is None else record.called_after
+
+
+def failed_step(records: Mapping[str, StepRecord]) -> str | None:
+    """`outlast.failed_step`."""
+    failed = [
+        each
+        for each in records.values()
+        if each.error is not None and each.completion_order is not None and each.error != CANCELLED
+    ]
+    return max(failed, key=lambda each: each.completion_order or 0).step_id if failed else None
+
+
+def step_named(records: Mapping[str, StepRecord], argument: str, step: str) -> str:
+    """`outlast.step_named`."""
+    if step in records:
+        return step
+    found = [each.step_id for each in records.values() if each.name == step]
+    if not found:
+        raise Unacceptable(f"{argument} names no recorded step of this workflow: see its steps", argument)
+    if len(found) > 1:
+        raise Unacceptable(f"{argument} is the name of several steps: give the id of one", argument)
+    return found[0]
+
+
+def check_undone(records: Mapping[str, StepRecord], kept: Collection[str]) -> None:
+    """`outlast.check_undone`. Raises NotNow."""
+    notes = [each for step_id, each in records.items() if step_id in kept and each.kind == kinds.UNDO]
+    for each in records.values():
+        if each.kind != kinds.UNDO or each.name != "undone" or each.step_id in kept:
+            continue
+        step = json.loads(each.output or "{}")["step"]
+        begun = sum(note.name == f"undo {step}" for note in notes)
+        undone = sum(
+            note.name == "undone" and json.loads(note.output or "{}")["step"] == step for note in notes
+        )
+        if begun > undone:
+            raise NotNow(f"its saga has undone {step}; begin before that step, or fork it from start")
+
+
+def _kept_by_fork(
+    source: Workflow, records: Mapping[str, StepRecord], place: str, children: str
+) -> list[str]:
+    if place == "start":
+        return []
+    if place == "failed":
+        if source.status not in FAILED:
+            raise NotNow(
+                f"the workflow is {source.status}, and has not failed; "
+                "fork it from start, or from one of its steps"
+            )
+        failed = failed_step(records)
+        steps = [] if failed is None else [failed]
+    else:
+        steps = [step_named(records, "from", place)]
+    kept = records_kept(records, steps)
+    starts = [each.completion_order or _FAR for each in records.values() if each.kind in _STARTS]
+    if children == "reuse" or not starts:
+        return kept
+    first = min(starts)
+    return [
+        each
+        for each in kept
+        if (records[each].completion_order or _FAR) < first
+        or (_called(records[each]) < first and records[each].kind not in _STARTS)
+    ]
+
+
+def _step_to_settle(records: Mapping[str, StepRecord], step: str, called: str | None) -> StepRecord:
+    open_ones = [
+        each
+        for each in records.values()
+        if each.name == step and (each.error is not None or each.completion_order is None)
+    ]
+    if step in records:
+        found = records[step]
+    elif len(open_ones) > 1:
+        raise Unacceptable("step is the name of several steps: give the id of one", "step")
+    elif open_ones:
+        found = open_ones[0]
+    elif not all(part.isdigit() for part in step.split(".")):
+        raise Unacceptable("step names no step that failed or isn't over: see its steps", "step")
+    elif called is None:
+        raise Unacceptable(
+            "name is missing: the step is not recorded yet, so say what the code calls there", "name"
+        )
+    else:
+        return StepRecord(step, called, attempts=0)
+    if found.completion_order is not None and found.error is None:
+        raise NotNow(
+            f"step {found.step_id} has succeeded, and a success never changes; "
+            "fork the workflow from that step"
+        )
+    if found.kind not in ("", kinds.STEP, kinds.TRANSACTION):
+        remedy = (
+            "send it a message" if found.kind == kinds.RECEIVE else "fork or rewind the workflow to before it"
+        )
+        raise NotNow(f"step {found.step_id} is no step or transaction, but a {found.kind}; {remedy}")
+    if len(records_kept(records, [found.step_id])) < len(records) - 1:
+        raise NotNow(
+            f"the workflow went on after step {found.step_id} had failed; fork or rewind it to that step"
+        )
+    return found
+
+
+def _failure(text: str) -> str:
+    document = {"type": "Settled", "module": "outlast", "message": text, "args": [], "attributes": {}}
+    return json.dumps({**document, "dropped": [], "traceback": ""})
+
+
+def _stands(row: Workflow) -> Mapping[str, Any]:
+    return {"status": row.status.value, "held": None if row.held is None else json.loads(row.held)}

@@ -1,0 +1,225 @@
+-- Forks: a workflow run again, as another one, from its beginning or from a step. Every statement may run twice.
+
+alter table outlast.workflow_status
+  add column if not exists forked_from text,
+  add column if not exists root_id text,
+  add column if not exists born json;
+comment on column outlast.workflow_status.forked_from is 'Of a fork: the workflow that it was made of.';
+comment on column outlast.workflow_status.root_id is 'Of a fork: the first workflow of its line, which is no fork.';
+comment on column outlast.workflow_status.born is
+  'Of a fork with records of another: whose id its random draws follow from, and when that began, in Unix seconds.';
+
+create index if not exists workflow_status_forks on outlast.workflow_status (forked_from) where forked_from is not null;
+create index if not exists workflow_status_line on outlast.workflow_status (root_id) where root_id is not null;
+
+create or replace function outlast.workflow_id_of(function text, subject text, key text)
+returns text
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- As core/names.py makes it: a test compares them. What ends in ~ and a number is a fork.
+  select case
+    when length(readable) <= 512 then readable
+    else function || ':%sha256-' || encode(sha256(convert_to(readable, 'UTF8')), 'hex')
+  end
+  from (
+    select regexp_replace(
+      function
+        || coalesce(':' || replace(replace(replace(subject, '%', '%25'), ':', '%3A'), '/', '%2F'), '')
+        || ':' || replace(replace(replace(key, '%', '%25'), ':', '%3A'), '/', '%2F'),
+      '~(?=[0-9]+$)', '%7E')
+  ) as id (readable)
+$$;
+
+create or replace function outlast.lock_workflow(verb text, workflow_id text)
+returns outlast.workflow_status
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+-- The row, which nobody writes to until this transaction ends: records hold it for share.
+declare
+  w outlast.workflow_status;
+begin
+  select * into w from outlast.workflow_status x where x.workflow_id = lock_workflow.workflow_id for no key update;
+  if not found then
+    raise exception 'outlast.%: there is no workflow %', verb, workflow_id using errcode = 'P0002';
+  end if;
+  return w;
+end
+$$;
+
+create or replace function outlast.kept_by_fork(w outlast.workflow_status, place text, children text)
+returns text[]
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+-- The step ids of the records that a fork from that place begins with.
+declare
+  verb constant text not null default 'fork_workflow';
+  steps text[] := array[]::text[];
+  first integer;
+begin
+  if place = 'start' then
+    return steps;
+  elsif place = 'failed' then
+    if w.status not in ('ERROR', 'CANCELLED', 'EXHAUSTED') then
+      raise exception 'outlast.%: the workflow is %, and has not failed', verb, w.status
+        using errcode = '55000', hint = 'fork it from start, or from one of its steps';
+    end if;
+    steps := outlast.failed_steps(w.workflow_id);
+  else
+    steps := array[outlast.step_named(verb, 'from', w.workflow_id, place)];
+  end if;
+  if children = 'new' then
+    select min(o.completion_order) into first from outlast.operation_outputs o
+    where o.workflow_id = w.workflow_id and o.kind in ('start', 'start_all', 'map');
+  end if;
+  return array(
+    select o.step_id from outlast.operation_outputs o
+    where o.workflow_id = w.workflow_id
+      and o.step_id in (select outlast.records_kept(w.workflow_id, steps))
+      -- With new children nothing stays that may depend on the first one.
+      and (first is null or o.completion_order < first
+        or (o.called_after < first and o.kind not in ('start', 'start_all', 'map'))));
+end
+$$;
+
+create or replace function outlast.copy_records(source text, target text, kept text[])
+returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+-- As they are, with the messages that they received; the number of the last one of these.
+declare
+  last bigint;
+begin
+  insert into outlast.operation_outputs (
+    workflow_id, step_id, name, output, error, attempts, completion_order, nonce, started_at, completed_at, kind, at,
+    arguments, called_after, settled
+  )
+  select target, o.step_id, o.name, o.output, o.error, o.attempts, o.completion_order, o.nonce, o.started_at,
+    o.completed_at, o.kind, o.at, o.arguments, o.called_after, o.settled
+  from outlast.operation_outputs o
+  where o.workflow_id = source and o.step_id = any(kept);
+  with received as (
+    insert into outlast.messages (workflow_id, topic, message, idempotency_key, number, created_at)
+    select target, m.topic, m.message, m.idempotency_key, m.number, m.created_at
+    from outlast.messages m
+    where m.workflow_id = source and m.number in (
+      select (o.output ->> 'number')::bigint from outlast.operation_outputs o
+      where o.workflow_id = source and o.step_id = any(kept) and o.kind = 'receive'
+        and o.completion_order is not null and o.error is null and json_typeof(o.output) = 'object')
+    returning number
+  )
+  select max(number) into last from received;
+  return coalesce(last, 0);
+end
+$$;
+
+create or replace function outlast.fork_workflow(
+  workflow_id text, "from" text default 'start', input jsonb default null, children text default 'reuse',
+  idempotency_key text default null, why text default null, by text default null,
+  out fork text, out kept integer, out again json
+)
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  verb constant text not null default 'fork_workflow';
+  w outlast.workflow_status;
+  root text;
+  number integer;
+  stay text[];
+  place text := coalesce("from", 'start');
+begin
+  perform outlast.check_text(verb, 'from', "from", 255);
+  perform outlast.check_text(verb, 'children', children, 10);
+  perform outlast.check_text(verb, 'idempotency_key', fork_workflow.idempotency_key, 255);
+  perform outlast.check_text(verb, 'why', why, 1000);
+  w := outlast.lock_workflow(verb, fork_workflow.workflow_id);
+  if coalesce(children, 'reuse') not in ('reuse', 'new') then
+    perform outlast.refuse_argument(verb, 'children', 'is reuse or new');
+  elsif fork_workflow.input is not null and place <> 'start' then
+    perform outlast.refuse_argument(verb, 'input', 'goes with from start only: records of another input don''t fit');
+  end if;
+  if w.map is not null or w.batch is not null or w.workflow_id like '%/batch' or w.function like 'outlast.%' then
+    raise exception 'outlast.%: the workflow is part of a map, a batch or a bulk', verb
+      using errcode = '55000', hint = 'fork the workflow that started it';
+  end if;
+  -- Asked for again under the same key it is the same one.
+  select x.workflow_id into fork from outlast.workflow_status x
+  where x.forked_from = w.workflow_id and x.idempotency_key = fork_workflow.idempotency_key;
+  stay := outlast.kept_by_fork(w, place, children);
+  perform outlast.check_undone(verb, w.workflow_id, stay);
+  kept := cardinality(stay);
+  select coalesce(json_agg(json_build_object('step_id', o.step_id, 'name', o.name) order by o.place, o.step_id), '[]')
+  into again
+  from (
+    select x.step_id, x.name, coalesce(x.completion_order, 2147483647) as place from outlast.operation_outputs x
+    where x.workflow_id = w.workflow_id and x.step_id <> all(stay)
+    order by 3, 1 limit 1000
+  ) as o;
+  if fork is not null then
+    return;
+  end if;
+  root := coalesce(w.root_id, w.workflow_id);
+  select count(*) + 2 into number from outlast.workflow_status x where x.root_id = root;
+  while fork is null loop
+    insert into outlast.workflow_status (
+      workflow_id, function, status, input, request, idempotency_key, subject, claims, queue, queue_key, priority,
+      attributes, tick, saga, load_bytes, forked_from, root_id, born, nonce, claimable_at, rank, created_at, updated_at
+    )
+    select root || '~' || number, w.function, 'ENQUEUED', coalesce(fork_workflow.input::json, w.input), w.request,
+      fork_workflow.idempotency_key, w.subject, w.claims, q.name, case when q.name is null then '' else w.queue_key end,
+      w.priority, w.attributes, w.tick,
+      case when exists (
+        select from outlast.operation_outputs o
+        where o.workflow_id = w.workflow_id and o.step_id = any(stay) and o.kind = 'undo') then 'open' end,
+      case when fork_workflow.input is null then w.load_bytes end, w.workflow_id, root,
+      case when kept > 0 then
+        coalesce(w.born, json_build_object('id', w.workflow_id, 'at_s', extract(epoch from w.created_at)::float8)) end,
+      floor(random() * 9007199254740992)::bigint, now(),
+      case when q.name is not null then clock_timestamp() - make_interval(secs => w.priority) end, now(), now()
+    from (select) as one left join outlast.queues q on q.name = w.queue and w.queue is distinct from w.parent
+    on conflict (workflow_id) do nothing
+    returning workflow_id into fork;
+    number := number + 1;
+  end loop;
+  update outlast.workflow_status x set mail = outlast.copy_records(w.workflow_id, fork, stay) where x.workflow_id = fork;
+  perform outlast.note_act('workflow', w.workflow_id, 'fork', by, why, outlast.workflow_stands(w));
+  perform outlast.tell_due();
+end
+$$;
+
+comment on function outlast.fork_workflow(text, text, jsonb, text, text, text, text) is
+  'Run a workflow again as another one, from start, failed or a step: its id, how many records it begins with, what it does again.';
+
+do $$
+declare
+  role_name text;
+  made text;
+  applied boolean := exists (select from outlast.schema_migrations where version = '20261129070000');
+begin
+  foreach made in array array[
+    'lock_workflow(text, text)', 'kept_by_fork(outlast.workflow_status, text, text)',
+    'copy_records(text, text, text[])', 'fork_workflow(text, text, jsonb, text, text, text, text)'
+  ] loop
+    execute format('revoke all on function outlast.%s from public', made);
+    foreach role_name in array array['anon', 'authenticated', 'service_role'] loop
+      -- Once only: what the project grants later is its own affair.
+      if not applied and exists (select from pg_roles where rolname = role_name) then
+        execute format('revoke all on function outlast.%s from %I', made, role_name);
+        if role_name = 'service_role' and made like 'fork_workflow%' then
+          execute format('grant execute on function outlast.%s to service_role', made);
+        end if;
+      end if;
+    end loop;
+  end loop;
+end
+$$;
+
+insert into outlast.schema_migrations (version) values ('20261129070000') on conflict do nothing;

@@ -1,0 +1,333 @@
+-- What operators do to a workflow: pause, resume, settle a step, cancel, delete. Every statement may run twice.
+-- Each function is a verb of core/verbs.py: HTTP and the commands call the same one, and tests compare them with that table.
+
+-- Who runs a workflow that is paused is told so: see stops_of.
+create index if not exists workflow_status_paused on outlast.workflow_status ((held ->> 'instance'))
+  where held is not null and held ->> 'instance' is not null;
+
+create or replace function outlast.refuse_ended(verb text, w outlast.workflow_status)
+returns void
+language plpgsql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if w.status not in ('ENQUEUED', 'PENDING') then
+    raise exception 'outlast.%: the workflow is %', verb, w.status
+      using errcode = '55000',
+        hint = case w.status when 'SUCCESS' then 'fork it to run it again' else 'retry it to let it go on, or fork it' end;
+  end if;
+end
+$$;
+
+create or replace function outlast.pause_workflow(
+  workflow_id text, why text default null, by text default null, out status text, out held json
+)
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  verb constant text not null default 'pause_workflow';
+  w outlast.workflow_status;
+  before json;
+begin
+  perform outlast.check_text(verb, 'why', why, 1000);
+  w := outlast.lock_workflow(verb, pause_workflow.workflow_id);
+  before := outlast.workflow_stands(w);
+  perform outlast.refuse_ended(verb, w);
+  if w.map is not null then
+    raise exception 'outlast.%: a map runs nothing itself', verb
+      using errcode = '55000', hint = 'pause the queue of its items, which has its id';
+  elsif w.batch is not null then
+    raise exception 'outlast.%: the workflow runs within its batch', verb
+      using errcode = '55000', hint = 'pause ' || w.batch;
+  end if;
+  if coalesce(w.held ->> 'reason', '') <> 'paused' then
+    -- The raised epoch refuses every later write of whoever runs it: what isn't recorded is done again.
+    update outlast.workflow_status x
+    set held = json_build_object(
+          'reason', 'paused', 'since', outlast.utc_text(now()), 'by', outlast.actor(by), 'why', why,
+          'instance', w.owner, 'over', w.held, 'running', (
+            -- As of the last beat of who ran it: what may be settled by its id alone.
+            select json_object_agg(r.step_id, r.name)
+            from outlast.instances i
+            cross join lateral json_to_recordset(i.running) as r (workflow_id text, epoch bigint, step_id text, name text)
+            where i.instance_id = w.owner and r.workflow_id = w.workflow_id and r.epoch = w.epoch)),
+        -- guard: pause-keeps-owner
+        owner = null,
+        -- guard: pause-keeps-epoch
+        epoch = x.epoch + 1,
+        claimable_at = case when w.owner is null then x.claimable_at else now() end,
+        updated_at = now()
+    where x.workflow_id = w.workflow_id
+    returning x.held into w.held;
+    perform outlast.note_act('workflow', w.workflow_id, 'pause', by, why, before);
+    perform outlast.tell_due();
+  end if;
+  status := w.status;
+  held := w.held;
+end
+$$;
+
+comment on function outlast.pause_workflow(text, text, text) is
+  'Let a workflow do nothing until it is resumed. Messages and timers go on arriving.';
+
+create or replace function outlast.resume_workflow(
+  workflow_id text, why text default null, by text default null, out status text, out held json
+)
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  verb constant text not null default 'resume_workflow';
+  w outlast.workflow_status;
+begin
+  perform outlast.check_text(verb, 'why', why, 1000);
+  w := outlast.lock_workflow(verb, resume_workflow.workflow_id);
+  perform outlast.refuse_ended(verb, w);
+  if w.held is not null then
+    update outlast.workflow_status x
+    -- What held it before the pause holds it again. Anything else is tried anew, with whatever code there is.
+    set held = case when w.held ->> 'reason' = 'paused' then nullif(w.held ->> 'over', '')::json end,
+        misfits = case when w.held ->> 'reason' = 'paused' then x.misfits end,
+        updated_at = now()
+    where x.workflow_id = w.workflow_id
+    returning x.held into held;
+    perform outlast.note_act('workflow', w.workflow_id, 'resume', by, why, outlast.workflow_stands(w));
+    perform outlast.tell_due();
+  end if;
+  status := w.status;
+end
+$$;
+
+comment on function outlast.resume_workflow(text, text, text) is 'Let a workflow go on that was paused, or is held.';
+
+create or replace function outlast.settle_workflow(
+  workflow_id text, step text, output jsonb default null, error text default null, name text default null,
+  why text default null, by text default null, out step_id text, out status text
+)
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  verb constant text not null default 'settle_workflow';
+  w outlast.workflow_status;
+  o outlast.operation_outputs;
+begin
+  if step is null then
+    perform outlast.refuse_argument(verb, 'step', 'is missing: give a step''s id or name');
+  end if;
+  perform outlast.check_text(verb, 'step', step, 255);
+  perform outlast.check_text(verb, 'error', settle_workflow.error, 10000);
+  perform outlast.check_text(verb, 'name', settle_workflow.name, 255);
+  perform outlast.check_text(verb, 'why', why, 1000);
+  w := outlast.lock_workflow(verb, settle_workflow.workflow_id);
+  if (settle_workflow.output is null) = (settle_workflow.error is null) then
+    perform outlast.refuse_argument(verb, 'output', 'or error must be given, and not both');
+  elsif w.status = 'SUCCESS' then
+    raise exception 'outlast.%: the workflow is SUCCESS, which never changes', verb
+      using errcode = '55000', hint = 'fork it to run it again';
+  -- guard: settled-while-it-runs = elsif false then
+  elsif w.status in ('ENQUEUED', 'PENDING') and w.held is null then
+    raise exception 'outlast.%: the workflow is %, and may run that step now', verb, w.status
+      using errcode = '55000', hint = 'pause it first';
+  end if;
+  o := outlast.step_to_settle(w.workflow_id, step, coalesce(settle_workflow.name, w.held -> 'running' ->> step));
+  step_id := o.step_id;
+  insert into outlast.operation_outputs as x (
+    workflow_id, step_id, name, output, error, attempts, completion_order, nonce, completed_at, at, settled
+  )
+  select w.workflow_id, o.step_id, o.name, settle_workflow.output::json,
+    case when settle_workflow.error is not null then json_build_object(
+      'type', 'Settled', 'module', 'outlast', 'message', settle_workflow.error, 'args', '[]'::json,
+      'attributes', '{}'::json, 'dropped', '[]'::json, 'traceback', '') end,
+    0, coalesce(max(r.completion_order), 0) + 1, floor(random() * 9007199254740992)::bigint, now(),
+    greatest(max(r.at), now()),
+    json_build_object('by', outlast.actor(by), 'at', outlast.utc_text(now()), 'why', why)
+  from outlast.operation_outputs r where r.workflow_id = w.workflow_id
+  on conflict (workflow_id, step_id) do update
+  set output = excluded.output, error = excluded.error, settled = excluded.settled, nonce = excluded.nonce,
+      completed_at = excluded.completed_at,
+      completion_order = coalesce(x.completion_order, excluded.completion_order), at = coalesce(x.at, excluded.at);
+  update outlast.workflow_status x set updated_at = now(), misfits = null where x.workflow_id = w.workflow_id;
+  perform outlast.note_act('workflow', w.workflow_id, 'settle', by, why, outlast.workflow_stands(w));
+  status := w.status;
+end
+$$;
+
+comment on function outlast.settle_workflow(text, text, jsonb, text, text, text, text) is
+  'Record the result of a step by hand, of a workflow that is paused, held or has failed.';
+
+create or replace function outlast.step_to_settle(workflow_id text, step text, called text)
+returns outlast.operation_outputs
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+-- The record that is to be settled, by its id or a name that no other unfinished or failed one has. Of a step that is not
+-- recorded only what it will be called is known.
+declare
+  verb constant text not null default 'settle_workflow';
+  o outlast.operation_outputs;
+  found integer;
+begin
+  select * into o from outlast.operation_outputs x where x.workflow_id = step_to_settle.workflow_id and x.step_id = step;
+  if o.step_id is null then
+    select count(*) into found from outlast.operation_outputs x
+    where x.workflow_id = step_to_settle.workflow_id and x.name = step
+      and (x.error is not null or x.completion_order is null);
+    if found > 1 then
+      perform outlast.refuse_argument(verb, 'step', 'is the name of several steps: give the id of one');
+    elsif found = 1 then
+      select * into o from outlast.operation_outputs x
+      where x.workflow_id = step_to_settle.workflow_id and x.name = step
+        and (x.error is not null or x.completion_order is null);
+    elsif step !~ '^[1-9][0-9]*(\.[1-9][0-9]*)*$' then
+      perform outlast.refuse_argument(verb, 'step', 'names no step that failed or isn''t over: see its steps');
+    elsif called is null then
+      perform outlast.refuse_argument(
+        verb, 'name', 'is missing: the step is not recorded yet, so say what the code calls there');
+    else
+      o.step_id := step;
+      o.name := called;
+      return o;
+    end if;
+  end if;
+  if o.completion_order is not null and o.error is null then
+    raise exception 'outlast.%: step % has succeeded, and a success never changes', verb, o.step_id
+      using errcode = '55000', hint = 'fork the workflow from that step';
+  elsif coalesce(o.kind, 'step') not in ('step', 'transaction') then
+    raise exception 'outlast.%: step % is no step or transaction, but a %', verb, o.step_id, o.kind
+      using errcode = '55000', hint = case o.kind
+        when 'receive' then 'send it a message' else 'fork or rewind the workflow to before it' end;
+  elsif exists (
+    select from outlast.operation_outputs x
+    where x.workflow_id = o.workflow_id and x.step_id <> o.step_id
+      and x.step_id not in (select outlast.records_kept(o.workflow_id, array[o.step_id]))
+  ) then
+    raise exception 'outlast.%: the workflow went on after step % had failed', verb, o.step_id
+      using errcode = '55000', hint = 'fork or rewind it to that step';
+  end if;
+  return o;
+end
+$$;
+
+create or replace function outlast.cancel_workflow(
+  workflow_id text, mode text default 'undo', why text default null, by text default null, out status text
+)
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  verb constant text not null default 'cancel_workflow';
+  w outlast.workflow_status;
+begin
+  perform outlast.check_text(verb, 'mode', mode, 10);
+  perform outlast.check_text(verb, 'why', why, 1000);
+  w := outlast.lock_workflow(verb, cancel_workflow.workflow_id);
+  if coalesce(mode, 'undo') not in ('undo', 'kill') then
+    perform outlast.refuse_argument(verb, 'mode', 'is undo or kill');
+  end if;
+  status := w.status;
+  if status = 'CANCELLED' then
+    return;
+  end if;
+  perform outlast.refuse_ended(verb, w);
+  select c.status into status from outlast.cancel_workflows(
+    array[w.workflow_id], 'the workflow was cancelled', by => outlast.actor(by), why => why,
+    kill => coalesce(mode, 'undo') = 'kill') c;
+  perform outlast.tell_untold();
+end
+$$;
+
+comment on function outlast.cancel_workflow(text, text, text, text) is
+  'Cancel a workflow: undo lets its sagas undo first, kill ends it and what it has started at once.';
+
+create or replace function outlast.delete_workflow(
+  workflow_id text, why text default null, by text default null, out deleted integer
+)
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  verb constant text not null default 'delete_workflow';
+  most constant integer not null default 10000;
+  w outlast.workflow_status;
+  family text[];
+  live text;
+begin
+  perform outlast.check_text(verb, 'why', why, 1000);
+  w := outlast.lock_workflow(verb, delete_workflow.workflow_id);
+  -- guard: live-ones-deleted = if false then
+  if w.status in ('ENQUEUED', 'PENDING') then
+    raise exception 'outlast.%: the workflow is %', verb, w.status using errcode = '55000', hint = 'cancel it first';
+  end if;
+  family := array(
+    with recursive line as (
+      select w.workflow_id
+      union all
+      select c.workflow_id from outlast.workflow_status c join line l on c.parent = l.workflow_id
+    )
+    select l.workflow_id from line l limit most + 1);
+  deleted := cardinality(family);
+  if deleted > most then
+    raise exception 'outlast.%: it has more than % descendants', verb, most
+      using errcode = '55000', hint = 'delete those first: list workflows with parent=' || w.workflow_id;
+  end if;
+  -- Whoever may still read what it returned.
+  select x.workflow_id into live from outlast.workflow_status x
+  where x.status in ('ENQUEUED', 'PENDING') and (
+    x.workflow_id = any(family) or x.workflow_id = w.parent
+    or x.workflow_id = any(array(select f.workflow_id from outlast.workflow_status f where f.forked_from = any(family))))
+  limit 1;
+  -- guard: deleted-under-the-living = if false then
+  if live is not null then
+    raise exception 'outlast.%: % is live, and belongs to it or may still read it', verb, live
+      using errcode = '55000', hint = 'cancel that first, or let it end';
+  end if;
+  delete from outlast.workflow_status x where x.workflow_id = w.workflow_id;
+  -- After it: what is noted of a workflow goes with it, this stays.
+  perform outlast.note_act('workflow', w.workflow_id, 'delete', by, why, outlast.workflow_stands(w));
+end
+$$;
+
+comment on function outlast.delete_workflow(text, text, text) is
+  'Remove an ended workflow with its records, its messages and what it has started; how many workflows. Its key is new again.';
+
+do $$
+declare
+  role_name text;
+  made text;
+  applied boolean := exists (select from outlast.schema_migrations where version = '20261129070100');
+begin
+  foreach made in array array[
+    'refuse_ended(text, outlast.workflow_status)', 'step_to_settle(text, text, text)',
+    'pause_workflow(text, text, text)', 'resume_workflow(text, text, text)',
+    'settle_workflow(text, text, jsonb, text, text, text, text)', 'cancel_workflow(text, text, text, text)',
+    'delete_workflow(text, text, text)'
+  ] loop
+    execute format('revoke all on function outlast.%s from public', made);
+    foreach role_name in array array['anon', 'authenticated', 'service_role'] loop
+      -- Once only: what the project grants later is its own affair.
+      if not applied and exists (select from pg_roles where rolname = role_name) then
+        execute format('revoke all on function outlast.%s from %I', made, role_name);
+        if role_name = 'service_role' and made like any (array['pause_%', 'resume_%', 'settle_%', 'cancel_%', 'delete_%']) then
+          execute format('grant execute on function outlast.%s to service_role', made);
+        end if;
+      end if;
+    end loop;
+  end loop;
+end
+$$;
+
+insert into outlast.schema_migrations (version) values ('20261129070100') on conflict do nothing;

@@ -1,0 +1,302 @@
+"""What operators do to workflows while an engine runs them.
+
+They run in memory (test_operated.py) and on Postgres (test_operated_on_postgres.py): each decides for itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from outlast import (
+    InvalidInput,
+    UsageError,
+    WorkflowCancelled,
+    WorkflowFailed,
+    WorkflowHandle,
+    WorkflowNotFound,
+    WrongState,
+    context,
+    now,
+    receive,
+    saga,
+    sleep,
+    step,
+    uuid4,
+    workflow,
+)
+from outlast.core.observations import WorkflowStopped
+from outlast.core.verbs import DELETE, FORK, KILL, PAUSE, RESUME, SETTLE
+from tests.engine.harness import Bench, engine_on, pass_time
+
+
+class Field:
+    """What ran, and where a test holds a step."""
+
+    def __init__(self) -> None:
+        self.ran: list[str] = []
+        self.broken = {"b"}
+        self.open = asyncio.Event()
+        self.reached = asyncio.Event()
+
+
+field: Field
+
+
+@pytest.fixture(autouse=True)
+def a_field() -> None:
+    global field
+    field = Field()
+
+
+@step
+async def do(name: str) -> str:
+    field.ran.append(name)
+    if name in field.broken:
+        raise ValueError(f"{name} is broken")
+    return name
+
+
+@step
+async def hold(name: str) -> str:
+    field.ran.append(name)
+    field.reached.set()
+    await field.open.wait()
+    return name
+
+
+@workflow
+async def held() -> list[str]:
+    return [await do("a"), await hold("h"), await do("c")]
+
+
+@workflow
+async def branches(key: str = "k") -> list[Any]:
+    drawn = [str(uuid4()), now().isoformat(), context().root_id, key]
+    first = await do("a")
+    await asyncio.gather(do("b"), do("c"), return_exceptions=True)
+    second = await do("d") if "d" not in field.broken else ""
+    return [*drawn, first, second, await do("b")]
+
+
+@workflow
+async def waits() -> Any:
+    await do("a")
+    return await receive("t")
+
+
+@workflow
+async def naps() -> str:
+    await sleep(3600)
+    return await do("a")
+
+
+@workflow
+async def books() -> str:
+    async with saga() as s:
+        await s.do(do, "book", undo=lambda _: do("free"))
+        return await hold("h")
+
+
+async def act(bench: Bench, verb: Any, workflow_id: str, **arguments: Any) -> dict[str, Any]:
+    return dict(await bench.engine.host.act(verb, workflow_id, arguments, "ann"))
+
+
+async def reach(bench: Bench) -> None:
+    await bench.until(field.reached.is_set)
+
+
+async def test_a_paused_workflow_leaves_quietly_and_does_again_what_is_not_recorded(database: str) -> None:
+    async with engine_on(database, held) as bench:
+        workflow_id = await bench.start(held)
+        await reach(bench)
+        paused = await act(bench, PAUSE, workflow_id, why="look")
+        assert (paused["status"], paused["held"]["by"], paused["held"]["why"]) == ("PENDING", "ann", "look")
+        await bench.until(lambda: workflow_id not in bench.live)
+        stopped = [each.reason for each in bench.observations if isinstance(each, WorkflowStopped)]
+        assert stopped == ["Paused"]
+        field.open.set()
+        assert (await act(bench, RESUME, workflow_id))["held"] is None
+        assert await bench.result(workflow_id) == ["a", "h", "c"]
+    assert field.ran == ["a", "h", "h", "c"]
+
+
+async def test_another_instance_is_told_of_a_pause(database: str) -> None:
+    async with engine_on(database, held) as runs, engine_on(database) as other:
+        workflow_id = await runs.start(held)
+        await reach(runs)
+        await act(other, PAUSE, workflow_id)
+        await runs.until(lambda: workflow_id not in runs.live)
+        field.open.set()
+        await act(other, RESUME, workflow_id)
+        assert await runs.result(workflow_id) == ["a", "h", "c"]
+
+
+async def test_messages_and_timers_arrive_while_it_is_paused(database: str) -> None:
+    async with engine_on(database, waits, naps) as bench:
+        waiting, napping = await bench.start(waits), await bench.start(naps)
+        for each in (waiting, napping):
+            await bench.suspended(each)
+            await act(bench, PAUSE, each)
+        await bench.engine.host.send(waiting, '"hello"', "t", None)
+        await pass_time(bench, napping, 3600)
+        probe = await bench.start(naps)
+        await bench.suspended(probe)
+        assert field.ran == ["a"]
+        for each in (waiting, napping):
+            await act(bench, RESUME, each)
+        assert await bench.result(waiting) == "hello"
+        assert await bench.result(napping) == "a"
+
+
+async def test_a_paused_workflow_is_cancelled(database: str) -> None:
+    async with engine_on(database, held) as bench:
+        workflow_id = await bench.start(held)
+        await reach(bench)
+        await act(bench, PAUSE, workflow_id)
+        await bench.engine.cancel(workflow_id)
+        with pytest.raises(WorkflowCancelled):
+            await bench.result(workflow_id)
+        with pytest.raises(WrongState, match="the workflow is CANCELLED; retry it"):
+            await act(bench, RESUME, workflow_id)
+
+
+async def failed(bench: Bench) -> tuple[str, str]:
+    """A workflow that failed at its last step, and the moment it began at."""
+    workflow_id = await bench.start(branches)
+    with pytest.raises(WorkflowFailed):
+        await bench.result(workflow_id)
+    return workflow_id, (await bench.steps(workflow_id))[0]["step_id"]
+
+
+def recorded(steps: list[dict[str, Any]]) -> list[Any]:
+    return [[each[name] for name in ("step_id", "output", "error", "completion_order")] for each in steps]
+
+
+async def test_a_fork_goes_on_from_the_failed_step(database: str) -> None:
+    async with engine_on(database, branches) as bench:
+        workflow_id, _ = await failed(bench)
+        before = await bench.steps(workflow_id)
+        field.broken.clear()
+        field.ran.clear()
+        forked = await act(bench, FORK, workflow_id, **{"from": "failed"})
+        assert (forked["fork"], forked["kept"]) == (f"{workflow_id}~2", 4)
+        drawn, at, root, *rest = await bench.result(forked["fork"])
+        assert field.ran == ["b"]
+        assert (root, rest) == (workflow_id, ["k", "a", "d", "b"])
+        assert recorded(await bench.steps(workflow_id)) == recorded(before)
+        # What the body draws and what time it begins at is as it was: records were made with that.
+        again = await act(bench, FORK, forked["fork"], **{"from": before[-1]["step_id"]})
+        assert again["fork"] == f"{workflow_id}~3"
+        assert (await bench.result(again["fork"]))[:3] == [drawn, at, root]
+        anew = await act(bench, FORK, workflow_id)
+        other, later, same_root, *_ = await bench.result(anew["fork"])
+        assert (other != drawn, same_root) == (True, root)
+        assert datetime.fromisoformat(later) >= datetime.fromisoformat(at)
+
+
+async def test_a_fork_in_a_branch_keeps_what_was_called_beside_it(database: str) -> None:
+    async with engine_on(database, branches) as bench:
+        workflow_id, _ = await failed(bench)
+        (of_b,) = [
+            each["step_id"]
+            for each in await bench.steps(workflow_id)
+            if each["error"] and "." in each["step_id"]
+        ]
+        field.broken.clear()
+        field.ran.clear()
+        forked = await act(bench, FORK, workflow_id, **{"from": of_b})
+        assert await bench.result(forked["fork"])
+    assert field.ran == ["b", "d", "b"]
+
+
+async def test_a_fork_with_another_input(database: str) -> None:
+    async with engine_on(database, branches) as bench:
+        field.broken.clear()
+        workflow_id = await bench.start(branches)
+        await bench.result(workflow_id)
+        forked = await act(bench, FORK, workflow_id, input={"key": "other"})
+        assert (await bench.result(forked["fork"]))[3] == "other"
+        with pytest.raises(InvalidInput):
+            await act(bench, FORK, workflow_id, input={"key": [1]})
+        with pytest.raises(UsageError, match="goes with from start only"):
+            await act(bench, FORK, workflow_id, input={"key": "x"}, **{"from": "do"})
+
+
+async def test_what_is_settled_is_handed_to_the_body(database: str) -> None:
+    async with engine_on(database, held, branches) as bench:
+        workflow_id = await bench.start(held)
+        await reach(bench)
+        with pytest.raises(WrongState, match="pause it first"):
+            await act(bench, SETTLE, workflow_id, step="2", output="by hand", name="hold")
+        await act(bench, PAUSE, workflow_id)
+        settled = await act(bench, SETTLE, workflow_id, step="2", output="by hand", name="hold")
+        assert settled == {"step_id": "2", "status": "PENDING"}
+        await act(bench, RESUME, workflow_id)
+        assert await bench.result(workflow_id) == ["a", "by hand", "c"]
+        assert field.ran == ["a", "h", "c"]
+        broken, _ = await failed(bench)
+        last = (await bench.steps(broken))[-1]["step_id"]
+        await act(bench, SETTLE, broken, step=last, output="mended")
+        forked = await act(bench, FORK, broken, **{"from": "failed"})
+        assert forked["kept"] < 5, "the last failure that is left is the one that the body caught"
+
+
+async def test_an_error_that_is_settled_is_raised(database: str) -> None:
+    async with engine_on(database, held) as bench:
+        workflow_id = await bench.start(held)
+        await reach(bench)
+        await act(bench, PAUSE, workflow_id)
+        await act(bench, SETTLE, workflow_id, step="2", error="declined", name="hold")
+        await act(bench, RESUME, workflow_id)
+        with pytest.raises(WorkflowFailed):
+            await bench.result(workflow_id)
+        assert "Settled: declined" in str((await bench.failure(workflow_id))["failure"])
+
+
+async def test_a_kill_undoes_nothing(database: str) -> None:
+    async with engine_on(database, books) as bench:
+        workflow_id = await bench.start(books)
+        await reach(bench)
+        assert await bench.engine.cancel(workflow_id, "ann", None, KILL) == "CANCELLED"
+        with pytest.raises(WorkflowCancelled):
+            await bench.result(workflow_id)
+    assert field.ran == ["book", "h"]
+
+
+async def test_a_deleted_workflow_is_gone(database: str) -> None:
+    async with engine_on(database, held) as bench:
+        workflow_id = await bench.start(held)
+        await reach(bench)
+        with pytest.raises(WrongState, match="the workflow is PENDING; cancel it first"):
+            await act(bench, DELETE, workflow_id)
+        field.open.set()
+        await bench.result(workflow_id)
+        assert await act(bench, DELETE, workflow_id) == {"deleted": 1}
+        with pytest.raises(WorkflowNotFound):
+            await act(bench, DELETE, workflow_id)
+
+
+@workflow
+async def operator(workflow_id: str) -> list[Any]:
+    handle: WorkflowHandle[Any] = WorkflowHandle(workflow_id)
+    paused = await handle.pause(why="by code")
+    resumed = await handle.resume()
+    forked = await handle.fork("do")
+    return [paused["held"]["why"], resumed, forked["fork"]]
+
+
+async def test_a_workflow_operates_another(database: str) -> None:
+    async with engine_on(database, naps, branches, operator) as bench:
+        field.broken.clear()
+        target = await bench.start(naps)
+        await bench.suspended(target)
+        workflow_id = await bench.start(operator, target)
+        with pytest.raises(WorkflowFailed):
+            await bench.result(workflow_id)
+        assert "names no recorded step" in str((await bench.failure(workflow_id))["failure"])
+        kinds = [(each["kind"], each["name"]) for each in await bench.steps(workflow_id)]
+        assert kinds == [("act", f"{each} {target}") for each in ("pause", "resume", "fork")]

@@ -1,0 +1,91 @@
+"""What operators do to workflows: pause, fork, settle, kill, delete."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+
+CASES = "engine/test_operated.py::"
+POSTGRES = "engine/test_operated_on_postgres.py::"
+SQL = "store/test_workflow_verbs.py::"
+KEPT = "store/test_kept.py::"
+
+MUTANTS = (
+    Mutant(
+        "called-before-all",
+        "It is recorded after which result a call was made",
+        KEPT + "test_what_was_called_before_a_failure_came_stays",
+        CASES + "test_a_fork_in_a_branch_keeps_what_was_called_beside_it",
+    ),
+    Mutant(
+        "kept-what-depends",
+        "What may depend on a dropped record goes with it",
+        KEPT + "test_an_order_of_records",
+        KEPT + "test_what_was_called_before_a_failure_came_stays",
+    ),
+    Mutant(
+        "kept-what-depends-in-memory",
+        "The in-memory store drops what may depend on a dropped record",
+        CASES + "test_a_fork_in_a_branch_keeps_what_was_called_beside_it",
+    ),
+    Mutant(
+        "undone-kept-as-done",
+        "What a saga has undone is not kept as done",
+        KEPT + "test_what_was_undone_is_not_kept_as_done",
+    ),
+    Mutant(
+        "forks-draw-anew",
+        "A fork with records draws what the first one drew",
+        CASES + "test_a_fork_goes_on_from_the_failed_step",
+    ),
+    Mutant(
+        "forked-again-after-a-crash",
+        "A fork whose record was lost is made once",
+        POSTGRES + "test_a_fork_whose_record_was_lost_is_made_once",
+    ),
+    Mutant(
+        "forks-with-any-input",
+        "A fork's input is checked against its function",
+        CASES + "test_a_fork_with_another_input",
+    ),
+    Mutant(
+        "keys-name-forks",
+        "No idempotency key gives the id of a fork",
+        "unit/test_names.py::test_no_key_gives_the_id_of_a_fork",
+    ),
+    Mutant(
+        "pause-keeps-owner",
+        "A paused workflow is nobody's",
+        SQL + "test_a_pause_takes_a_workflow_from_its_owner",
+    ),
+    Mutant(
+        "pause-keeps-epoch",
+        "A pause refuses the later writes of whoever runs the workflow",
+        SQL + "test_a_pause_takes_a_workflow_from_its_owner",
+    ),
+    Mutant(
+        "settled-while-it-runs",
+        "A step is settled only where nobody may run it",
+        SQL + "test_a_step_of_a_paused_workflow_is_settled",
+    ),
+    Mutant(
+        "killed-ones-children-undo",
+        "What was started by one that is killed is killed",
+        SQL + "test_a_kill_undoes_nothing_of_the_workflow_and_of_what_it_started",
+    ),
+    Mutant(
+        "users-kill",
+        "Users can't kill their workflows",
+        "http/test_ownership.py::test_a_user_does_not_kill",
+    ),
+    Mutant(
+        "live-ones-deleted",
+        "A live workflow is not deleted",
+        SQL + "test_what_somebody_may_still_read_is_not_deleted",
+        CASES + "test_a_deleted_workflow_is_gone",
+    ),
+    Mutant(
+        "deleted-under-the-living",
+        "What something live may still read is not deleted",
+        SQL + "test_what_somebody_may_still_read_is_not_deleted",
+    ),
+)
