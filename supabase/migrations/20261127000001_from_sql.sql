@@ -11,7 +11,7 @@ set search_path = pg_catalog, pg_temp
 as $$
   -- As core/names.py makes it: a test compares them.
   select case
-    when octet_length(readable) <= 512 then readable
+    when length(readable) <= 512 then readable
     else function || ':%sha256-' || encode(sha256(convert_to(readable, 'UTF8')), 'hex')
   end
   from (

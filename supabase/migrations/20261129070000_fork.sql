@@ -20,7 +20,7 @@ set search_path = pg_catalog, pg_temp
 as $$
   -- As core/names.py makes it: a test compares them. What ends in ~ and a number is a fork.
   select case
-    when length(readable) <= 512 then readable
+    when octet_length(readable) <= 512 then readable
     else function || ':%sha256-' || encode(sha256(convert_to(readable, 'UTF8')), 'hex')
   end
   from (
