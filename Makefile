@@ -132,7 +132,7 @@ compile="build/uv/bin/uv pip compile --quiet $$UPGRADE --universal --python-vers
 compile="$$compile --no-emit-index-url --no-emit-find-links --no-annotate --no-header"; \
 echo "Locking what running, developing and building need"; \
 $$compile pyproject.toml --output-file requirements/runtime.lock; \
-$$compile pyproject.toml --extra embedded requirements/dev.in \
+$$compile pyproject.toml --extra embedded --extra otel requirements/dev.in \
     --constraints requirements/runtime.lock --output-file requirements/dev.lock; \
 $$compile requirements/build.in --constraints requirements/dev.lock --output-file requirements/build.lock; \
 $$compile requirements/supply.in --constraints requirements/build.lock --output-file requirements/supply.lock

@@ -20,6 +20,7 @@ VALUES: dict[Any, Any] = {
     tuple[float, ...]: (0.5,),
 }
 KINDS = [each for each in vars(facts).values() if getattr(each, "__base__", None) is facts.Observation]
+KINDS.remove(facts.LoopLooked)  # told a few times a second, for metrics alone
 FOR_DEBUGGING: set[type[facts.Observation]] = {facts.StepEnded, facts.JournalCommitted}
 
 

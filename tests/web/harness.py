@@ -220,6 +220,10 @@ class File:
     served: dict[str, Any] = field(default_factory=dict)
 
 
+async def nothing_measured(accept: str) -> tuple[str, bytes]:
+    return "text/plain", b""
+
+
 class Project:
     """A management application, within the web application that answers its errors."""
 
@@ -244,6 +248,7 @@ class Project:
             schema_current=self.schema_current,
             version="1.2.3",
             body_bytes_max=1_000,
+            scrape=nothing_measured,
         )
         missing = cast(Any, None)
         bodies = ByteBudget(100_000, 50_000)

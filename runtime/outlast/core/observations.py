@@ -25,11 +25,15 @@ class InstanceJoined(Observation):
 
 @dataclass(frozen=True, slots=True)
 class InstanceLost(Observation):
-    """Another instance is gone; `recovered` of its workflows were made claimable now."""
+    """Another instance is gone; `recovered` of its workflows were made claimable now.
+
+    `reason`: its lease ran out (`lease`), or only its database session was gone (`session`).
+    """
 
     instance_id: str
     recovered: int
     exhausted: tuple[str, ...]
+    reason: Literal["lease", "session"] = "lease"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,22 +133,28 @@ class WorkflowsClaimed(Observation):
     """These workflows run here from now on: woken, recovered, handed over, started by SQL or by messages.
 
     `lags_s`: for how long each had been due. Messages have none. `begun`: those that have not run before.
+    `queues`: for each of `lags_s` the queue in which it waited; empty outside of queues, `map` in a map's.
     """
 
     workflow_ids: tuple[str, ...]
     lags_s: tuple[float, ...] = ()
     begun: tuple[str, ...] = ()
+    queues: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class WorkflowEnded(Observation):
-    """A workflow's end is durable. `error` is the cause with its traceback, for the log alone."""
+    """A workflow's end is durable. `error` is the cause with its traceback, for the log alone.
+
+    `duration_s` is the time of its last stay in memory, `age_s` that since it was created.
+    """
 
     workflow_id: str
     function: str
     status: str
     duration_s: float
     error: str | None = None
+    age_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +165,7 @@ class WorkflowStopped(Observation):
     function: str
     reason: str
     detail: str
+    duration_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -184,6 +195,7 @@ class StepRetried(Observation):
     attempt: int
     wait_s: float
     error: str
+    function: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,11 +244,15 @@ class ScheduleDeclared(Observation):
 
 @dataclass(frozen=True, slots=True)
 class ScheduleTicked(Observation):
-    """A schedule's row went on: started, skipped, waits, moved or paused."""
+    """A schedule's row went on: started, skipped, waits, moved or paused.
+
+    `lag_s`: of one that started, how long after its time.
+    """
 
     schedule: str
     outcome: str
     workflow_id: str | None
+    lag_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,6 +341,13 @@ class LoopFreed(Observation):
     blocked_s: float
     where: str
     workflow_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LoopLooked(Observation):
+    """The event loop was asked for a sign of life, and gave it after so long. Told a few times a second."""
+
+    lag_s: float
 
 
 @dataclass(frozen=True, slots=True)

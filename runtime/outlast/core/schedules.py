@@ -204,6 +204,14 @@ def _order(
     )
 
 
+def lag_of(schedule: DueSchedule, order: Order) -> float | None:
+    """How many seconds after its time a tick is run; None if there is none."""
+    if order.nominal is None:
+        return None
+    delay = delay_of(schedule.name, schedule.policies.jitter_s)
+    return (schedule.now - order.nominal - delay).total_seconds()
+
+
 def _next_after(schedule: DueSchedule, moment: datetime) -> datetime | None:
     return schedule.timetable.after(moment)
 

@@ -178,7 +178,7 @@ class Executor:
         if isinstance(ending, Ending):
             self._tell(execution, claimed, ending, cause, monotonic() - began)
         else:
-            self._tell_stopped(execution)
+            self._tell_stopped(execution, monotonic() - began)
 
     async def _run_body(
         self, execution: Execution, claimed: ClaimedWorkflow, arguments: dict[str, Any] | None
@@ -334,11 +334,14 @@ class Executor:
         for each in claimed.members:
             self._waits.moved(each)
         self._services.events.written(execution.workflow_id)
+        age_s = None if claimed.created_s is None else self._services.clock.now_s() - claimed.created_s
         self._services.observe(
-            WorkflowEnded(execution.workflow_id, execution.function, ending.status.value, duration_s, cause)
+            WorkflowEnded(
+                execution.workflow_id, execution.function, ending.status.value, duration_s, cause, age_s
+            )
         )
 
-    def _tell_stopped(self, execution: Execution) -> None:
+    def _tell_stopped(self, execution: Execution, duration_s: float) -> None:
         stopped = execution.stopped or LeaseLost()
         if isinstance(stopped, HandedOver):
             self._waits.fail(
@@ -348,7 +351,9 @@ class Executor:
         else:
             self._waits.moved(execution.workflow_id)
         self._services.observe(
-            WorkflowStopped(execution.workflow_id, execution.function, type(stopped).__name__, str(stopped))
+            WorkflowStopped(
+                execution.workflow_id, execution.function, type(stopped).__name__, str(stopped), duration_s
+            )
         )
 
 

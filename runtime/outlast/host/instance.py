@@ -27,6 +27,7 @@ from outlast.engine.engine import Engine
 from outlast.functions.catalog import Catalog
 from outlast.functions.watching import FolderWatch
 from outlast.host.clients import supabase_clients
+from outlast.host.metrics import Counted
 from outlast.host.rereading import Rereading
 from outlast.host.settings import Settings
 from outlast.host.surroundings import Surroundings
@@ -47,7 +48,12 @@ class Instance:
     app: ASGIApp
 
     def __init__(
-        self, settings: Settings, database_url: str, secret_keys: Mapping[str, str], observe: Observer
+        self,
+        settings: Settings,
+        database_url: str,
+        secret_keys: Mapping[str, str],
+        observe: Observer,
+        counted: Counted | None = None,
     ) -> None:
         """Must be made on the event loop that it runs on."""
         self.instance_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
@@ -79,6 +85,8 @@ class Instance:
             clients,
             Seals(secret_keys.values(), settings.reached_at),
         )
+        self.scrape = None if counted is None else counted.exposition(store.measures.read, version).text
+        """What a scrape of metrics gets; None if there are none."""
         web = web_floor(
             settings,
             self.engine,
@@ -88,6 +96,7 @@ class Instance:
             observe,
             clients=clients,
             schema_current=self._schema_current,
+            scrape=self.scrape,
         )
         self.app, self.requests, self._keys = web
         self._loops: list[Loop] = []

@@ -7,13 +7,16 @@ import logging
 import socket
 import sys
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from outlast.core.errors import OutlastError
 from outlast.host.secret_key import FILE_NAME, obtain_jwt_secret, obtain_secret_key
 from outlast.host.settings import Settings
 from outlast.host.surroundings import check_files
 from outlast.host.workers import Supervisor, Workers
+
+if TYPE_CHECKING:
+    from outlast.host.metrics import Place
 
 _logger = logging.getLogger("outlast")
 
@@ -38,37 +41,75 @@ def serve(settings: Settings) -> int:
     settings.connections()  # refused here rather than in a worker
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(contextlib.closing(_listen(settings.host, settings.port)))
+        place = stack.enter_context(_metrics(settings))
         url = stack.enter_context(_database(settings))
         keys = _secret_keys(settings)
         settings = with_jwt_secret(settings)
         _announce(settings, listener)
         if settings.workers:
             return Workers(
-                settings.workers, _work, (settings, url, keys), listener, settings.worker_silent_max_s
+                settings.workers, _work, (settings, url, keys, place), listener, settings.worker_silent_max_s
             ).run()
         # No process beside this one: what a function ends is the service.
-        from outlast.host.server import run_instance
-        from outlast.observe.listeners import Listeners
-        from outlast.observe.log import log
+        return _run(settings, url, keys, place, listener)
 
-        return run_instance(settings, url, keys, listener, Listeners(log))
+
+def _run(
+    settings: Settings,
+    url: str,
+    keys: Mapping[str, str],
+    place: Place | None,
+    listener: socket.socket,
+    supervisor: Supervisor | None = None,
+) -> int:
+    from outlast.host.server import run_instance
+    from outlast.observe.listeners import Listeners
+    from outlast.observe.log import log
+    from outlast.observe.metrics.counting import Counting
+
+    observe, counted = Listeners(log), None
+    if place is not None:
+        counted = place.counted(0 if supervisor is None else supervisor.slot)
+        observe.add(Counting(counted.tallies))
+    return run_instance(settings, url, keys, listener, observe, supervisor, counted)
+
+
+@contextlib.contextmanager
+def _metrics(settings: Settings) -> Iterator[Place | None]:
+    """Where the processes count; None where metrics are off. Raises StartRefused for a taken port."""
+    if not settings.metrics:
+        yield None
+        return
+    from outlast.host.metrics import Place
+
+    with contextlib.ExitStack() as stack:
+        listener = None
+        if settings.metrics_port is not None:
+            listener = _listen(settings.host, settings.metrics_port, "another OUTLAST_METRICS_PORT")
+            stack.enter_context(contextlib.closing(listener))
+            where = f"http://{_shown(settings.host)}:{settings.metrics_port}/metrics"
+            _logger.info("metrics are at %s, for everybody who reaches it", where)
+        yield Place.of(settings.workers, listener)
 
 
 def _work(
-    settings: Settings, url: str, keys: Mapping[str, str], listener: socket.socket, supervisor: Supervisor
+    settings: Settings,
+    url: str,
+    keys: Mapping[str, str],
+    place: Place | None,
+    listener: socket.socket,
+    supervisor: Supervisor,
 ) -> None:
     """One worker process."""
     from outlast.host.exits import leave
-    from outlast.host.server import run_instance
-    from outlast.observe.listeners import Listeners
-    from outlast.observe.log import configure, log
+    from outlast.observe.log import configure
 
     configure(settings.log_level, log_form(settings))
     settings.conceal()
-    leave(run_instance(settings, url, keys, listener, Listeners(log), supervisor))
+    leave(_run(settings, url, keys, place, listener, supervisor))
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int, instead: str = "another --port") -> socket.socket:
     """Bind before anything is started: a taken port is the commonest mistake. Raises StartRefused."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
@@ -79,7 +120,7 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         raise StartRefused(
             f"can't listen on {_shown(host)}:{port} ({error.strerror or error}): stop what listens there, "
-            "or choose another --port"
+            f"or choose {instead}"
         ) from error
     listener.setblocking(False)
     listener.set_inheritable(True)

@@ -138,6 +138,8 @@ class Settings(BaseSettings):
     caller_stored_max: int = Field(1_000_000, ge=1, le=1_000_000_000)
     caller_requests_per_s_max: int = Field(1_000, ge=1, le=1_000_000)
     caller_streams_max: int = Field(200, ge=1, le=1_000_000)
+    metrics: bool = True
+    metrics_port: int | None = Field(None, ge=1, le=65535)
     log_level: LogLevel = "info"
     log_format: LogFormat = "auto"
     request_log: RequestLogged = "errors"

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
-from outlast.core.observations import LoopBlocked, LoopFreed, Observer
+from outlast.core.observations import LoopBlocked, LoopFreed, LoopLooked, Observer
 
 LOOK_S = 0.25
 BLOCKED_S = 1.0
@@ -51,9 +51,10 @@ class Watchdog:
             except RuntimeError:
                 return  # the loop is closed
             try:
-                self._until_sign()
+                silent_s = self._until_sign()
                 if self._alive is not None:
                     self._alive()
+                self._observe(LoopLooked(silent_s))
                 self._rest()
             except Exception:
                 # If this thread ended, the signs of life would end with it, and a healthy worker be killed.
@@ -67,8 +68,8 @@ class Watchdog:
         if (held_s := passed() - LOOK_S) >= BLOCKED_S:
             self._observe(LoopFreed(held_s, *self._culprit()))
 
-    def _until_sign(self) -> None:
-        """Wait for the loop; once it is blocked say so, and how long it was."""
+    def _until_sign(self) -> float:
+        """Wait for the loop; once it is blocked say so, and how long it was. For how long it was silent."""
         silent_s = 0.0
         told: tuple[str, str | None] | None = None
         while not self._sign.is_set():
@@ -82,6 +83,7 @@ class Watchdog:
             told = _UNSEEN  # what runs now may be another
         if told is not None:
             self._observe(LoopFreed(silent_s, *told))
+        return silent_s
 
     def _culprit(self) -> tuple[str, str | None]:
         """The innermost line of the functions folder (or of us) that runs on the loop, and its workflow."""

@@ -30,6 +30,7 @@ from outlast.web.http.requests import RequestLog
 from outlast.web.invoking.handlers import HostAccess
 from outlast.web.invoking.invoke import Invoker
 from outlast.web.invoking.streaming import Streamer
+from outlast.web.management.metrics import Scrape
 
 
 class WebFloor(NamedTuple):
@@ -50,6 +51,7 @@ def web_floor(
     *,
     clients: MakeClients | None,
     schema_current: Callable[[], Awaitable[bool]],
+    scrape: Scrape | None = None,
 ) -> WebFloor:
     """Must be called on the event loop that it is to serve on.
 
@@ -89,6 +91,7 @@ def web_floor(
             version=version("outlast"),
             body_bytes_max=settings.body_bytes_max,
             openapi_to=settings.openapi,
+            scrape=scrape,
         ),
         requests=requests,
         cors_origins=settings.cors_origins,

@@ -40,11 +40,12 @@ class WorkerRefused(OutlastError):
 class Supervisor:
     """A worker's parent, as the worker sees it: called at each sign of life, to count it.
 
-    `gone` is readable once the parent has ended.
+    `gone` is readable once the parent has ended. A worker that replaces another has its `slot`, from 0.
     """
 
-    def __init__(self, gone: Connection) -> None:
+    def __init__(self, gone: Connection, slot: int) -> None:
         self.gone = gone
+        self.slot = slot
         self._memory = mmap.mmap(-1, _COUNT.size)
 
     def __call__(self) -> None:
@@ -118,8 +119,8 @@ class Workers:
         for number in _TOLD:
             signal.signal(number, self._stop)
         gc.freeze()  # a collection would write to what the workers share with this process
-        for _ in range(self._count):
-            self._start()
+        for slot in range(self._count):
+            self._start(slot)
         looked = monotonic()
         while self._workers:
             if self._woken in wait([*self._workers, self._woken], timeout=LOOK_S):
@@ -131,8 +132,8 @@ class Workers:
             looked = now
         return 128 + self._signals[-1] if len(self._signals) > 1 else 0
 
-    def _start(self) -> None:
-        signs = Supervisor(self._gone)
+    def _start(self, slot: int) -> None:
+        signs = Supervisor(self._gone, slot)
         process = self._context.Process(target=self._run_worker, args=(signs,))
         # One that comes before the child has handlers of its own waits: it would go to those of this process.
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _TOLD)
@@ -160,7 +161,7 @@ class Workers:
             told = f"{code} ({exit_in_words(code)})"
             _logger.warning("worker %s ended with %s; starting another in %.1f s", process.pid, told, wait_s)
             if not self._stopping.wait(wait_s):
-                self._start()
+                self._start(worker.signs.slot)
 
     def _take_refusal(self, worker: _Worker) -> None:
         """What a worker that could not start said: the first one's ends the service, as nothing was served.

@@ -124,6 +124,8 @@ def configure(level: str, form: Literal["text", "json"]) -> None:
 def log(fact: Observation) -> None:
     """Write an observation to the log: an `Observer`."""
     kind = type(fact)
+    if kind is facts.LoopLooked:
+        return  # a few each second
     if (line := _LINES.get(kind)) is not None:
         _log_line(fact, *line)
     elif (told := _TOLD.get(kind)) is not None:

@@ -7,6 +7,7 @@ from outlast.store.connections import Database, as_unreachable
 from outlast.store.instances import PostgresInstances, RecoveryLimits
 from outlast.store.journal import PostgresJournal
 from outlast.store.maps import PostgresMaps
+from outlast.store.measures import PostgresMeasures
 from outlast.store.messages import PostgresMessages
 from outlast.store.migrations import migrate_over, pending_over, unknown_over
 from outlast.store.pgmq import PostgresMessageQueues
@@ -46,6 +47,7 @@ class PostgresStore:
         self.queues = PostgresQueues(self._pool)
         self.maps = PostgresMaps(database, self._pool, instance_id)
         self.schedules = PostgresSchedules(self._pool, instance_id, self.workflows)
+        self.measures = PostgresMeasures(self._pool)
         self.message_queues = PostgresMessageQueues(self._pool, instance_id)
         self._current = False
 

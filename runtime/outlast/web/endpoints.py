@@ -23,6 +23,7 @@ from outlast.web.management.events import EventRoutes
 from outlast.web.management.health import Health
 from outlast.web.management.listings import Listings
 from outlast.web.management.messages import MessageRoutes
+from outlast.web.management.metrics import METRICS, MetricsRoute, Scrape
 from outlast.web.management.owned import Owned, VisibleSteps
 from outlast.web.management.verbs import VerbRoutes
 from outlast.web.management.workflows import WorkflowRoutes
@@ -42,13 +43,14 @@ def management_app(
     version: str,
     body_bytes_max: int,
     openapi_to: OpenTo = "caller",
+    scrape: Scrape | None = None,
 ) -> ASGIApp:
     """An ASGI application for HTTP scopes. It raises ProblemError and OutlastError for its caller to answer.
 
     `visible_steps` says which steps of a function show their outputs to owners of its workflows. `shares`
     count a caller's waits and streams. `schema_current` says whether the database's schema is up to
     date, and raises Unreachable. `version` is Outlast's; `body_bytes_max` bounds a message.
-    `openapi_to` says who sees what of `/openapi.json`.
+    `openapi_to` says who sees what of `/openapi.json`. Without `scrape` there are no metrics.
     """
     owned = Owned(workflows, admission, visible_steps)
     of_workflows = WorkflowRoutes(engine, workflows, owned, shares)
@@ -69,14 +71,18 @@ def management_app(
         }
         if openapi_to == "off":
             del links["openapi"]
+        if scrape is not None:
+            links["metrics"] = METRICS
         return json_answer({"name": "outlast", "version": version, "links": links})
 
     documents = [] if openapi_to == "off" else [("GET", "/openapi.json", openapi.answer)]
+    metrics = [] if scrape is None else [("GET", METRICS, MetricsRoute(admission, scrape).answer)]
     messages = [("POST", path, of_messages.send) for path in SEND.paths]
     routes = Routes(
         [
             ("GET", "/", home),
             *documents,
+            *metrics,
             ("GET", "/healthz", probes.alive),
             ("GET", "/readyz", probes.ready),
             ("GET", f"{CALLBACKS}{{token}}", of_callbacks.show),

@@ -7,7 +7,7 @@ import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from pydantic_core import from_json
 
@@ -413,11 +413,13 @@ class Membership:
 
     def _tell_claims(self, workflows: list[ClaimedWorkflow]) -> None:
         now_s = self._clock.now_s()
-        lags_s = tuple(max(0.0, now_s - each.due_s) for each in workflows if each.due_s is not None)
+        due = [each for each in workflows if each.due_s is not None]
+        lags_s = tuple(max(0.0, now_s - (each.due_s or 0.0)) for each in due)
         ids = tuple(each.workflow_id for each in workflows)
         # Who starts what need not wait has its first epoch without a claim.
         begin = [each for each in workflows if each.epoch == 1]
-        self._observe(WorkflowsClaimed(ids, lags_s, tuple(each.workflow_id for each in begin)))
+        queues = tuple(map(_shown_queue, due))
+        self._observe(WorkflowsClaimed(ids, lags_s, tuple(each.workflow_id for each in begin), queues))
         for each in begin:
             self._observe(WorkflowStarted(each.workflow_id, each.function, _trigger_of(each)))
 
@@ -454,9 +456,16 @@ class Membership:
         names = {each.instance_id for each in dead}
         if rows or names - self._told_lost:  # not at each look, while others still hold its rows
             exhausted = tuple(workflow_id for workflow_id, status in rows if status == Status.EXHAUSTED)
-            self._observe(InstanceLost(", ".join(sorted(names)), len(rows) - len(exhausted), exhausted))
+            reason: Literal["lease", "session"] = "lease" if any(each.expired for each in dead) else "session"
+            recovered = len(rows) - len(exhausted)
+            self._observe(InstanceLost(", ".join(sorted(names)), recovered, exhausted, reason))
         self._told_lost = names
         return bool(rows)
+
+
+def _shown_queue(claimed: ClaimedWorkflow) -> str:
+    """A map's items wait in a queue that bears its id, which tells nobody anything."""
+    return "map" if claimed.queue and claimed.queue == claimed.parent else claimed.queue or ""
 
 
 def _trigger_of(claimed: ClaimedWorkflow) -> Trigger:

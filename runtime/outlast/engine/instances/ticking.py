@@ -14,7 +14,7 @@ from outlast.core.background import Loop
 from outlast.core.clock import monotonic
 from outlast.core.observations import Observer, ScheduleDeclared, ScheduleTicked, ScheduleUnusable
 from outlast.core.ports import Catalog, ScheduleStore
-from outlast.core.schedules import Backfill, Declared, decide
+from outlast.core.schedules import Backfill, Declared, decide, lag_of
 
 DECLARE_S = 5.0
 """How often it is asked whether the declarations of this instance are the newest."""
@@ -66,9 +66,12 @@ class Ticker:
         for unusable in work.unusable:
             await self._store.mark_unusable(unusable)
             self._observe(ScheduleUnusable(unusable.name, unusable.fault))
-        ticked = await self._store.tick([decide(each) for each in work.due]) if work.due else []
+        orders = [decide(each) for each in work.due]
+        ticked = await self._store.tick(orders) if orders else []
+        lags_s = {each.name: lag_of(due, each) for due, each in zip(work.due, orders, strict=True)}
         for tick in ticked:
-            self._observe(ScheduleTicked(tick.schedule, tick.outcome, tick.workflow_id))
+            lag_s = lags_s.get(tick.schedule) if tick.outcome == "started" else None
+            self._observe(ScheduleTicked(tick.schedule, tick.outcome, tick.workflow_id, lag_s))
         started = any(each.workflow_id is not None for each in ticked)
         for backfill in work.backfills:
             started = await self._backfill(backfill) or started

@@ -170,7 +170,15 @@ class Attempts:
         del self._earlier[:-TOLD_MAX]
         wait_s, text = self._retry.wait_s(attempt), f"{type(error).__name__}: {error}"
         execution.services.observe(
-            StepRetried(execution.workflow_id, call.step_id, call.operation.name, attempt, wait_s, text)
+            StepRetried(
+                execution.workflow_id,
+                call.step_id,
+                call.operation.name,
+                attempt,
+                wait_s,
+                text,
+                execution.function,
+            )
         )
         call.retry_at = monotonic() + wait_s
         call.timer = execution.host.call_later(wait_s, self._attempt, context=NO_CONTEXT)

@@ -21,6 +21,7 @@ from outlast.core.resources import (
 from outlast.core.status import Status
 from outlast.core.verbs import SEND, VERBS, Argument, Verb
 from outlast.web.http.pages import PAGE_MAX
+from outlast.web.management.metrics import METRICS
 from outlast.web.management.workflows import WAIT_S_MAX
 from outlast.web.openapi.callbacks import CALLBACK_PATH, callback_operations
 from outlast.web.openapi.shared import (
@@ -143,12 +144,14 @@ def management_paths() -> dict[str, Item]:
         add(CALLBACK_PATH, method, operation)
     add("/healthz", "get", _open("alive", "Whether this instance lives", {"200": _health("It does.")}))
     add("/readyz", "get", _ready())
+    add(METRICS, "get", _metrics())
     return paths
 
 
 SECRET_PATHS = frozenset(
     [each.path for each in RESOURCES if each.secret]
     + [path for verb in VERBS if verb.secret for path in verb.paths]
+    + [METRICS]
 )
 """The paths that need a secret key."""
 
@@ -292,6 +295,17 @@ def _ready() -> Item:
     answers = {"200": _health("It is; with `degraded`, all but the broken functions work.")}
     answers["503"] = _health("It is not, or shuts down.", "Retry-After")
     return _open("ready", "Whether this instance is ready for calls", answers)
+
+
+def _metrics() -> Item:
+    text = {"description": "All of them.", "content": {"text/plain": {"schema": _TEXT}}}
+    return {
+        "operationId": "metrics",
+        "summary": "Metrics for Prometheus; not there where OUTLAST_METRICS is false",
+        "tags": ["health"],
+        "security": KEYS,
+        "responses": {"200": text, **references({"401": "Unauthorized", "500": "InternalError"})},
+    }
 
 
 def _operation(name: str, resource: Resource, summary: str, responses: Item, *parameters: Item) -> Item:

@@ -1,0 +1,34 @@
+"""The metrics over HTTP, for holders of a secret key."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from outlast.web.callers.admission import Admission
+from outlast.web.http.answers import NO_STORE, Answer
+from outlast.web.http.calls import Call
+
+METRICS = "/metrics"
+
+Scrape = Callable[[str], Awaitable[tuple[str, bytes]]]
+"""Gives the content type that suits an `Accept`, and the metrics in it."""
+
+
+class MetricsRoute:
+    """`GET /metrics`."""
+
+    def __init__(self, admission: Admission, scrape: Scrape) -> None:
+        self._admission = admission
+        self._scrape = scrape
+
+    async def answer(self, call: Call) -> Answer:
+        """All metrics of the host. Raises ProblemError (401)."""
+        # guard: metrics-for-anybody
+        await self._admission.to_operation(call)
+        return await scraped(self._scrape, call.header(b"accept") or "")
+
+
+async def scraped(scrape: Scrape, accept: str) -> Answer:
+    """The answer to a scrape."""
+    content_type, body = await scrape(accept)
+    return Answer(200, body, [(b"content-type", content_type.encode()), NO_STORE])
