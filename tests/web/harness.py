@@ -82,6 +82,7 @@ def step(step_id: str, completion_order: int | None = 1, **columns: Any) -> dict
         "completed_at": START + timedelta(seconds=1),
         "place": 2**31 - 1 if completion_order is None else completion_order,
         "over_at": None,
+        "settled": None,
         **columns,
     }
 
@@ -191,7 +192,9 @@ class Engine:
         await self.ended.wait()
         return None
 
-    async def cancel(self, workflow_id: str, by: str, why: str | None = None) -> Status | None:
+    async def cancel(
+        self, workflow_id: str, by: str, why: str | None = None, mode: str = "undo"
+    ) -> Status | None:
         row = self.rows.find(workflow_id)
         if row is None or Status(row["status"]).ended:
             return None
