@@ -14,7 +14,8 @@ stable
 set search_path = pg_catalog, pg_temp
 as $$
   -- The step ids of the records that can't depend on these: they came before the first of them, or their calls were made
-  -- before its completion was handed over. Of a wait that isn't over nothing depends. These themselves go.
+  -- before its completion was handed over, and the body did not give them up. Of a wait that isn't over nothing depends.
+  -- These themselves go.
   select o.step_id
   from outlast.operation_outputs o
   cross join (
@@ -25,7 +26,7 @@ as $$
     and (first.place is null
       or o.completion_order < first.place
       -- guard: kept-what-depends = or true)
-      or o.called_after < first.place)
+      or (o.called_after < first.place and o.error ->> 'code' is distinct from 'cancelled'))
 $$;
 
 create or replace function outlast.failed_step(workflow_id text)

@@ -44,7 +44,7 @@ class OperatedTraces(Traces):
         """See Traces."""
         row = self._database.workflows[workflow_id]
         life = super().begin_life(workflow_id)
-        if life.epoch == 1 and row.forked_from in self._database.workflows:
+        if len(self.lives[workflow_id]) == 1 and row.forked_from in self._database.workflows:
             self._check_copies(workflow_id, str(row.forked_from), life)
         self._check_pause(life)
         return life

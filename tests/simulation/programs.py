@@ -141,7 +141,7 @@ async def _leaf(life: Life, kind: str, label: str, children: list[Any], number: 
         elif kind == "retried":
             value = await fickle(life, label, seen, int(number))
         elif kind == "once":
-            key = f"{life.workflow_id}/{label}"
+            key = f"{context().root_id}/{label}"  # a fork shares it
             child = await start_once(key, interpret, children[0])
             if (await start_once(key, interpret, children[0])).workflow_id != child.workflow_id:
                 current_traces().violation(f"{life.workflow_id}: two workflows of one key at {label}")

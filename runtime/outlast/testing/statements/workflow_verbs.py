@@ -234,7 +234,8 @@ def records_kept(records: Mapping[str, StepRecord], steps: Collection[str]) -> l
 
 
 def _called(record: StepRecord) -> int:
-    return _FAR if record.called_after is None else record.called_after
+    """After which place it was called. That the body gave it up came later."""
+    return _FAR if record.called_after is None or record.error == CANCELLED else record.called_after
 
 
 def failed_step(records: Mapping[str, StepRecord]) -> str | None:
