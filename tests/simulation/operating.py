@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from outlast.core import kinds
 from outlast.core.errors import OutlastError
 from outlast.core.ports import NoSuchRow, NotNow, Unacceptable, Unreachable
 from outlast.core.records import StepRecord
 from outlast.core.status import LIVE
 from outlast.core.verbs import DELETE, FORK, KILL, PAUSE, RESUME, SETTLE, Verb
+from outlast.sdk.operations import Step
 from outlast.testing.rows import Workflow
 from outlast.testing.silence import quiet
 from tests.simulation.plans import Plan, random_plan
@@ -160,7 +160,7 @@ class OperatedScenario(Scenario):
                 return {
                     call.step_id: call.operation.args[1]
                     for call in execution.calls.values()
-                    if call.running and call.operation.kind == kinds.STEP and call.operation.name == "work"
+                    if call.running and isinstance(call.operation, Step) and call.operation.name == "work"
                 }
         return {}
 

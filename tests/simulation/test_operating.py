@@ -13,7 +13,7 @@ from tests.simulation.network import Weather
 from tests.simulation.operating import AT_CYCLES, operated_plan, simulate_operated
 from tests.simulation.plans import Plan
 
-CHUNK = 25
+CHUNK = 20
 PROGRAM: Any = [
     "row", "r", [
         ["gather", "g", [["step", "a", [], 0], ["pay", "b", [], 0]], 0.4],
@@ -33,7 +33,7 @@ def test_whatever_operators_do_all_is_well_in_the_end(first: int) -> None:
         assert not outcome.violations, f"schedule {outcome.plan.name}"
 
 
-@pytest.mark.parametrize("every", [pytest.param(1, marks=pytest.mark.long), 23])
+@pytest.mark.parametrize("every", [pytest.param(1, marks=pytest.mark.long), 101])
 @pytest.mark.parametrize("kind", AT_CYCLES)
 def test_one_act_at_each_cycle(kind: str, every: int) -> None:
     calm = Plan("calm", 1, 2, [PROGRAM], Weather(latency_s=0.0002, sessions=False))
@@ -47,6 +47,7 @@ def found(count: int = 150) -> bool:
     return any(simulate_operated(operated_plan(seed)).violations for seed in range(count))
 
 
+@pytest.mark.slow
 def test_it_finds_claims_of_what_is_paused(monkeypatch: pytest.MonkeyPatch) -> None:
     claim = claiming.ClaimStatement.claim
 
@@ -63,6 +64,7 @@ def test_it_finds_claims_of_what_is_paused(monkeypatch: pytest.MonkeyPatch) -> N
     assert found()
 
 
+@pytest.mark.slow
 def test_it_finds_forks_with_what_depends_on_what_they_lack(monkeypatch: pytest.MonkeyPatch) -> None:
     def all_but(records: dict[str, StepRecord], steps: list[str]) -> list[str]:
         return [each for each in records if each not in steps]

@@ -53,6 +53,7 @@ def workflow(workflow_id: str, status: str = "PENDING", **columns: Any) -> dict[
         "priority": 0,
         "version": None,
         "parent": None,
+        "forked_from": None,
         "attributes": None,
         "owner": None,
         "epoch": 1,
@@ -200,6 +201,9 @@ class Engine:
             return None
         row["status"] = "CANCELLED"
         return Status.CANCELLED
+
+    async def act(self, verb: Verb, *given: Any) -> dict[str, Any]:
+        return await self.rows.act(verb, *given)
 
     async def send(self, workflow_id: str, body: str, topic: str, key: str | None) -> int:
         row = self.rows.find(workflow_id)

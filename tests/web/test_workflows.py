@@ -163,6 +163,7 @@ async def test_steps_with_their_statuses(project: Project, client: httpx.AsyncCl
         "completion_order": 1,
         "started_at": "2026-11-22T10:00:00.123456Z",
         "completed_at": "2026-11-22T10:00:01.123456Z",
+        "settled": None,
     }
     assert steps[1]["error"]["message"] == "no"
     assert "wake_at" not in steps[3]
@@ -216,6 +217,7 @@ async def test_steps_that_run_come_last(project: Project, client: httpx.AsyncCli
         "completed_at": None,
         "retry_at": "2026-11-22T10:00:05.123456Z",
         "instance": "this-one",
+        "settled": None,
     }
     project.engine.runs_here["checkout:k"].append(
         RunningStep("checkout:k", 1, "2", "just recorded", 1, began_s, None)
