@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +14,7 @@ from psycopg.types.json import Jsonb
 
 from outlast.core.records import Batch, Ending, FencedWrite
 from outlast.core.status import Status
-from tests.store.harness import rows, start, step, store_of
+from tests.store.harness import rows, start, step, store_of, under_way, waits_for_a_lock
 
 INSERT = """
 insert into outlast.workflow_status (workflow_id, function, status, owner, parent, saga, claimable_at)
@@ -99,6 +100,23 @@ async def test_a_pause_takes_a_workflow_from_its_owner(database: str) -> None:
         assert done.accepted == {"w"}
     found = await rows(database, "select verb, by, why from outlast.acts order by act_id")
     assert found == [("pause", "ann", "look first"), ("resume", "bob", None)]
+
+
+async def test_a_pause_comes_before_a_record_or_after_it(database: str) -> None:
+    async with store_of(database) as store:
+        await start(store, "w")
+    record = (
+        "with held as (select from outlast.workflow_status where workflow_id = 'w' for share)"
+        " insert into outlast.operation_outputs (workflow_id, step_id, name, output, completion_order)"
+        " select 'w', '1', 's', '1', 1 from held"
+    )
+    async with under_way(database, record):
+        pause = asyncio.create_task(rows(database, "select status from outlast.pause_workflow('w')"))
+        await waits_for_a_lock(database, pause)
+        assert not pause.done()
+    assert await pause == [("PENDING",)]
+    assert await rows(database, "select count(*)::int from outlast.operation_outputs") == [(1,)]
+    assert await rows(database, ROW) == [("PENDING", None, 2, "paused", True)]
 
 
 def test_what_waits_for_its_time_goes_on_waiting_while_it_is_paused(sql: Connection[Any]) -> None:
