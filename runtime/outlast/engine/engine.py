@@ -19,8 +19,8 @@ from outlast.core.ports import Catalog, Store
 from outlast.core.records import RunningStep, WorkflowState
 from outlast.core.status import Status
 from outlast.core.stops import Cancelled, HandedOver, LeaseLost
-from outlast.core.verbs import UNDO, Verb
 from outlast.core.tracing import Tracing
+from outlast.core.verbs import UNDO, Verb
 from outlast.engine.bodies import patches
 from outlast.engine.entrance import Entrance, reaching
 from outlast.engine.execution.execution import STOP_GRACE_S
