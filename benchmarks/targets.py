@@ -88,6 +88,7 @@ TARGETS = (
     AtMost("cold start, to the first durable answer", "cold_start", "first_answer_s", 0.5, unit=" s"),
     AtMost("idle memory", "cold_start", "idle_mib", 80, unit=" MiB"),
     Target("calls/s with a user's token, to those where nobody is asked", "auth", "by_token", 0.9),
+    Target("calls/s with metrics, to those without", "metrics", "rate", 0.98),
     Target("calls/s beside 10,000,000 ended workflows, to those beside none", "growth", "kept", 0.9),
     Target("the same, with random keys (UUIDv4)", "growth", "kept_random", 0.9),
     Target("64 connections that start by SQL: of their rate untold", "waking", "rate_kept", 0.9),

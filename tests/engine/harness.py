@@ -25,6 +25,7 @@ from outlast.engine.new_workflows import new_workflow
 from outlast.engine.options import EngineOptions
 from outlast.functions.queues import consumed_queues, declared_queues
 from outlast.functions.schedules import schedules_of
+from outlast.observe.listeners import Listeners
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.workflows import Workflow
 from outlast.store.connections import Database
@@ -246,11 +247,12 @@ async def engine_on(
     limits: RecoveryLimits | None = None,
     connections: int = 6,
     sessions: bool | None = None,
+    spans: Any = None,
     **options: Any,
 ) -> AsyncIterator[Bench]:
     """An open engine; crashes are made by `abandon`. Of its connections all but two are the pool's.
 
-    `sessions`: False as over a transaction pooler.
+    `sessions`: False as over a transaction pooler. `spans` hears what is observed, and knows traces.
     """
     instance_id = f"test-{secrets.token_hex(4)}"
     limits = limits or RecoveryLimits()
@@ -267,10 +269,11 @@ async def engine_on(
         instance_id,
         store,
         Functions(*workflows),
-        observations.append,
+        observations.append if spans is None else Listeners(observations.append, spans),
         chosen,
         None,
         SEALS,
+        spans,
     )
     if isinstance(engine, DrivenEngine):
         VirtualTime.engines.append(engine)

@@ -1,4 +1,4 @@
-"""Guards of what is told of workflows: metrics."""
+"""Guards of what is told of workflows: metrics, traces, logs."""
 
 from __future__ import annotations
 
@@ -19,5 +19,15 @@ MUTANTS = (
         "metrics-for-anybody",
         "Metrics are for holders of a secret key",
         "http/test_metrics.py::test_the_host_itself_shows_them_to_holders_of_a_secret_key",
+    ),
+    Mutant(
+        "traces-without-end",
+        "After a long sleep all later stays are in the new trace",
+        "engine/test_tracing.py::test_after_a_long_sleep_a_new_trace_begins_linked_both_ways",
+    ),
+    Mutant(
+        "silenced-by-the-caller",
+        "A caller that isn't sampled silences no workflow",
+        "engine/test_tracing.py::test_who_is_not_sampled_where_it_is_told_silences_nothing",
     ),
 )

@@ -6,8 +6,10 @@ Whoever tells doesn't know who listens. Durations are seconds.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
+
+from outlast.core.tracing import Stay
 
 
 class Observation:
@@ -120,12 +122,45 @@ class WorkflowStarted(Observation):
     """A workflow's row is durable, and it runs here for the first time.
 
     `trigger` is what made the row: a `call` of a client, a handler or a signed-in user, a parent (`child`),
-    the database itself (`sql`), a message of a Supabase Queue (`queue`), or a `schedule`.
+    the database itself (`sql`), a message of a Supabase Queue (`queue`), or a `schedule`. `request` is what
+    the row keeps of it (JSON), where this instance has made the row. `told_before`: as WorkflowEnqueued.
     """
 
     workflow_id: str
     function: str
     trigger: Trigger
+    parent: str | None = field(default=None, repr=False)
+    request: str | None = field(default=None, repr=False)
+    told_before: bool = field(default=False, repr=False)
+
+
+@dataclass(slots=True)
+class WorkflowEnqueued(Observation):
+    """A workflow's row is durable, and it waits to be claimed. As for WorkflowStarted."""
+
+    workflow_id: str
+    function: str
+    trigger: Trigger
+    parent: str | None = field(default=None, repr=False)
+    request: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowResumed(Observation):
+    """A workflow is back in memory, after so long that it has a new trace. Told where there are traces."""
+
+    workflow_id: str
+    stay: Stay
+
+
+@dataclass(frozen=True, slots=True)
+class CallWaited(Observation):
+    """A caller that has a trace of its own has waited for a workflow. `headers` say which, by W3C's names."""
+
+    workflow_id: str
+    function: str
+    headers: tuple[tuple[str, str], ...]
+    duration_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +190,7 @@ class WorkflowEnded(Observation):
     duration_s: float
     error: str | None = None
     age_s: float | None = None
+    stay: Stay | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +202,7 @@ class WorkflowStopped(Observation):
     reason: str
     detail: str
     duration_s: float = 0.0
+    stay: Stay | None = None
 
 
 @dataclass(slots=True)
@@ -183,6 +220,7 @@ class StepEnded(Observation):
     succeeded: bool
     attempts: int
     duration_s: float
+    stay: Stay | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +234,7 @@ class StepRetried(Observation):
     wait_s: float
     error: str
     function: str = ""
+    stay: Stay | None = None
 
 
 @dataclass(frozen=True, slots=True)

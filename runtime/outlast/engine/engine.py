@@ -19,6 +19,7 @@ from outlast.core.ports import Catalog, Store
 from outlast.core.records import RunningStep, WorkflowState
 from outlast.core.status import Status
 from outlast.core.stops import Cancelled, HandedOver, LeaseLost
+from outlast.core.tracing import Tracing
 from outlast.core.verbs import UNDO, Verb
 from outlast.engine.bodies import patches
 from outlast.engine.entrance import Entrance, reaching
@@ -56,6 +57,7 @@ class Engine:
         options: EngineOptions,
         clients: MakeClients | None = None,
         seals: Seals = NO_SEALS,
+        tracing: Tracing | None = None,
     ) -> None:
         self.clock = Clock()
         self._observe = observe
@@ -90,6 +92,7 @@ class Engine:
             watch_bodies=options.watch_bodies,
             clients=clients,
             seals=seals,
+            tracing=tracing,
         )
         self.seals = seals
         self._waits = Waits(store.workflows, self.runs_here, observe)

@@ -15,7 +15,7 @@ from outlast.core.callers import Caller
 from outlast.core.clock import monotonic
 from outlast.core.errors import CompensationFailed, InvalidInput, InvalidJson, ShuttingDown
 from outlast.core.names import BATCH
-from outlast.core.observations import WorkflowEnded, WorkflowStopped
+from outlast.core.observations import WorkflowEnded, WorkflowResumed, WorkflowStopped
 from outlast.core.ports import BadData
 from outlast.core.records import ClaimedWorkflow, Ending, RunningStep, Suspension, WorkflowState
 from outlast.core.status import Status
@@ -28,6 +28,7 @@ from outlast.core.stops import (
     TimedOut,
     stop_document,
 )
+from outlast.core.tracing import stay_of
 from outlast.engine.bodies.async_body import AsyncBody
 from outlast.engine.bodies.sync_body import SyncBody
 from outlast.engine.endings import InputRefused, batch_success, error_text, failure, refusal_of, success
@@ -109,6 +110,8 @@ class Executor:
         if claimed.version is None:
             _give_deadline(claimed, definition)
         execution = Execution(claimed, definition, self._services, term, self._operations)
+        if self._services.tracing is not None:
+            self._trace(execution, claimed)
         former = self.live.get(claimed.workflow_id)
         if former is not None:
             # guard: claimed-again-both-run
@@ -121,6 +124,11 @@ class Executor:
         execution.task = asyncio.get_running_loop().create_task(
             self._live(execution, claimed, arguments), context=contextvars.Context()
         )
+
+    def _trace(self, execution: Execution, claimed: ClaimedWorkflow) -> None:
+        stay = execution.stay = stay_of(claimed, self._services.clock.now_s())
+        if stay.former is not None:
+            self._services.observe(WorkflowResumed(claimed.workflow_id, stay))
 
     def when_at_most(self, count: int, call: Callable[[], None]) -> None:
         """Call `call` once, as soon as no more than `count` workflows run here. The last such wish counts."""
@@ -337,7 +345,13 @@ class Executor:
         age_s = None if claimed.created_s is None else self._services.clock.now_s() - claimed.created_s
         self._services.observe(
             WorkflowEnded(
-                execution.workflow_id, execution.function, ending.status.value, duration_s, cause, age_s
+                execution.workflow_id,
+                execution.function,
+                ending.status.value,
+                duration_s,
+                cause,
+                age_s,
+                execution.stay,
             )
         )
 
@@ -352,7 +366,12 @@ class Executor:
             self._waits.moved(execution.workflow_id)
         self._services.observe(
             WorkflowStopped(
-                execution.workflow_id, execution.function, type(stopped).__name__, str(stopped), duration_s
+                execution.workflow_id,
+                execution.function,
+                type(stopped).__name__,
+                str(stopped),
+                duration_s,
+                execution.stay,
             )
         )
 
@@ -408,4 +427,5 @@ def _context_of(execution: Execution, claimed: ClaimedWorkflow, clients: MakeCli
         recovery_attempt=claimed.recovery_attempts,
         tick=None if claimed.tick is None else Tick.from_record(claimed.tick),
         clients=None if clients is None else clients(caller, claimed.token),
+        trace_id=None if execution.stay is None else execution.stay.trace_id,
     )

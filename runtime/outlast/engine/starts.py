@@ -21,7 +21,7 @@ from outlast.core.errors import (
     ShuttingDown,
     UsageError,
 )
-from outlast.core.observations import WorkflowStarted
+from outlast.core.observations import WorkflowEnqueued, WorkflowStarted
 from outlast.core.ports import BadData, QueueStore, WorkflowStore
 from outlast.core.records import ClaimedWorkflow, DeclaredQueue, NewWorkflow, WorkflowState
 from outlast.engine.concurrency import settled
@@ -188,6 +188,8 @@ class Starts:
         return False  # exists, or attached
 
     def _tell_queued(self, new: NewWorkflow) -> None:
+        told = WorkflowEnqueued(new.workflow_id, new.function, _trigger_of(new), new.parent, new.request)
+        self._services.observe(told)
         self._queued(self._services.clock.now_s() + new.delay_s)
 
     def _begin(
@@ -212,8 +214,9 @@ class Starts:
             if new.waits:
                 self._tell_queued(new)
                 return
-            trigger: Literal["call", "child"] = "call" if new.parent is None else "child"
-            self._services.observe(WorkflowStarted(new.workflow_id, new.function, trigger))
+            self._services.observe(
+                WorkflowStarted(new.workflow_id, new.function, _trigger_of(new), new.parent, new.request)
+            )
             # guard: late-start-launched
             if new.workflow_id in self._executor.live:
                 return  # its answer came late: it was recovered, and claimed by this instance itself
@@ -262,3 +265,7 @@ class Starts:
         """How a workflow stands; None if there is none. Raises DatabaseUnavailable."""
         with reaching():
             return await self._waits.look(workflow_id)
+
+
+def _trigger_of(new: NewWorkflow) -> Literal["call", "child"]:
+    return "call" if new.parent is None else "child"

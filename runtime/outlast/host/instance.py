@@ -9,6 +9,7 @@ import socket
 from collections.abc import Mapping
 from importlib.metadata import version as package_version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp
 
@@ -31,12 +32,20 @@ from outlast.host.metrics import Counted
 from outlast.host.rereading import Rereading
 from outlast.host.settings import Settings
 from outlast.host.surroundings import Surroundings
+from outlast.host.tracing import open_traces
 from outlast.host.web import web_floor
+from outlast.observe.listeners import Listeners
 from outlast.store.connections import Database
 from outlast.store.postgres import PostgresStore
 from outlast.store.project import apply_project
 from outlast.store.realtime import Broadcasts
 from outlast.store.supabase import play_supabase
+
+if TYPE_CHECKING:
+    from outlast.observe.tracing import Spans
+
+SPANS_S_MAX = 3.0
+"""So long the last spans may take at the end."""
 
 PROJECT_FOLDER = Path("supabase")
 """The project's own migrations and seed: on the embedded database the host applies them."""
@@ -59,6 +68,10 @@ class Instance:
         self.instance_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         surroundings = Surroundings(settings)
         surroundings.add_supabase(settings, database_url, secret_keys, self.instance_id)
+        clock = Clock()
+        self._spans = open_traces(clock)
+        if self._spans is not None:
+            observe = Listeners(observe, self._spans)
         self.catalog = Catalog(settings.functions, observe, settings.import_s_max, surroundings.declare)
         version = package_version("outlast")
         self._settings = settings
@@ -84,6 +97,7 @@ class Instance:
             settings.engine_options(),
             clients,
             Seals(secret_keys.values(), settings.reached_at),
+            self._spans,
         )
         self.scrape = None if counted is None else counted.exposition(store.measures.read, version).text
         """What a scrape of metrics gets; None if there are none."""
@@ -132,6 +146,13 @@ class Instance:
         await self._keys.close()
         await self.engine.close()
         await self._store.close()
+        if self._spans is not None:
+            await self._send_spans(self._spans)
+
+    async def _send_spans(self, spans: Spans) -> None:
+        """Send what is left, unless nobody takes it."""
+        sending = asyncio.get_running_loop().run_in_executor(None, spans.close)
+        await asyncio.wait([sending], timeout=SPANS_S_MAX)
 
     async def _join(self) -> None:
         """One try to join. There is no other one after it has succeeded."""

@@ -69,7 +69,7 @@ def web_floor(
         count=shares.count_request,
     )
     bodies = settings.body_limits()
-    invoker = Invoker(engine, settings.sync_wait_s, bodies, shares)
+    invoker = Invoker(engine, settings.sync_wait_s, bodies, shares, observe)
     requests = RequestLog(observe, settings.request_log, settings.request_log_per_s_max)
     app = Web(
         functions=functions,

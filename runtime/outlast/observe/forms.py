@@ -40,9 +40,9 @@ def name_workflow(record: logging.LogRecord) -> bool:
     if here is not None:
         found: dict[str, Any] = {"function": here.function}
         if here.workflow_id:
-            found["workflow_id"] = here.workflow_id
+            found |= {"workflow_id": here.workflow_id, "trace_id": here.trace_id}
             if current_line() is None:  # a step, not the body
-                found |= {"step_id": getattr(here, "step_id", None), "attempt": here.attempt}
+                found |= {"step_id": here.step_id, "step": here.step, "attempt": here.attempt}
         for name, value in found.items():
             if value is not None and not hasattr(record, name):
                 setattr(record, name, value)

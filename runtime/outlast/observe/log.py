@@ -23,6 +23,9 @@ _LINE_BREAK = re.compile(r"\s*\n\s*")
 _LINES: dict[type[Observation], tuple[int, str] | tuple[int, str, logging.Logger]] = {
     facts.InstanceJoined: (DEBUG, "instance %(instance_id)s has its lease"),
     facts.WorkflowStarted: (DEBUG, "%(workflow_id)s is started (%(trigger)s)"),
+    facts.WorkflowEnqueued: (DEBUG, "%(workflow_id)s waits to begin (%(trigger)s)"),
+    facts.WorkflowResumed: (DEBUG, "%(workflow_id)s is back after a long time"),
+    facts.CallWaited: (DEBUG, "a caller has waited %(duration_s).3f s for %(workflow_id)s"),
     facts.DatabaseLost: (WARNING, "the database can't be reached (%(what)s): %(error)s; trying again"),
     facts.DatabaseFound: (INFO, "the database answers again, after %(away_s).1f s"),
     facts.DatabaseRefused: (ERROR, "the database can't be used: %(error)s; remedy: %(remedy)s"),
@@ -139,6 +142,8 @@ def _log_line(fact: Observation, level: int, text: str, logger: logging.Logger =
         return
     fields = {name: getattr(fact, name) for name in type(fact).__slots__}
     extra = {name: fields[name] for name in ("workflow_id", "step_id", "attempt") if fields.get(name)}
+    if (stay := fields.get("stay")) is not None:
+        extra["trace_id"] = stay.trace_id
     said = {
         name: _LINE_BREAK.sub(" ", value) if isinstance(value, str) else value
         for name, value in fields.items()
@@ -236,6 +241,8 @@ def _log_end(fact: facts.WorkflowEnded) -> None:
     if fact.error is None and not _logger.isEnabledFor(DEBUG):
         return
     extra = {"workflow_id": fact.workflow_id, "status": fact.status, "duration_s": round(fact.duration_s, 6)}
+    if fact.stay is not None:
+        extra["trace_id"] = fact.stay.trace_id
     if fact.error is None:
         _logger.debug("%s %s in %.3f s", fact.workflow_id, fact.status, fact.duration_s, extra=extra)
         return

@@ -79,6 +79,10 @@ class Context:
     """The workflow's id, and of its forks too: for keys that are given to the outside."""
     tick: Tick | None = None
     """Of a workflow that a schedule has started."""
+    step: str | None = None
+    """In a step or a transaction: its name."""
+    trace_id: str | None = None
+    """Of the trace that the workflow is in, as 32 digits; None where there are no traces."""
     clients: Clients | None = field(default=None, repr=False)
     """Behind `supabase` and `supabase_admin`."""
 
@@ -153,8 +157,12 @@ def enter_context(entered: Callable[[], Context]) -> None:
     _context.set(entered)
 
 
-def enter_attempt(step_id: str, attempt: int, max_attempts: int) -> None:
+def enter_attempt(step_id: str, attempt: int, max_attempts: int, step: str = "") -> None:
     """Let the current context be known, in this one, as that of an attempt of a step."""
     found = _context.get()
     if found is not None:
-        _context.set(lambda: replace(found(), step_id=step_id, attempt=attempt, max_attempts=max_attempts))
+        _context.set(
+            lambda: replace(
+                found(), step_id=step_id, attempt=attempt, max_attempts=max_attempts, step=step or None
+            )
+        )

@@ -34,6 +34,7 @@ from outlast.core.stops import (
     stop_document,
     stop_of,
 )
+from outlast.core.tracing import Stay
 from outlast.engine.execution.arguments import compare_arguments
 from outlast.engine.execution.calls import NO_CONTEXT, Answer, Failure, PendingCall, PendingCalls, Success
 from outlast.engine.execution.driven import Driven
@@ -83,6 +84,8 @@ class Execution:
         self.services = services
         self.term = term
         """Of the lease, in which it was last known that the row is this instance's."""
+        self.stay: Stay | None = None
+        """Where there are traces."""
         self.load_bytes = claimed.load_bytes
         self.deadline_s = claimed.deadline_s
         fork = {} if claimed.fork is None else from_json(claimed.fork)

@@ -14,6 +14,7 @@ from outlast.core.observations import Observer
 from outlast.core.placement import USUAL, Placement
 from outlast.core.ports import MapStore, QueueStore, TransactionStore
 from outlast.core.records import NewWorkflow
+from outlast.core.tracing import Tracing
 from outlast.engine.journal import Journal
 from outlast.engine.lease import Lease
 from outlast.engine.waits.emissions import Emissions
@@ -111,3 +112,4 @@ class Services:
     clients: MakeClients | None = None
     seals: Seals = NO_SEALS
     """Of the links that workflows give to people."""
+    tracing: Tracing | None = None

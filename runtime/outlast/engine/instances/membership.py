@@ -421,7 +421,14 @@ class Membership:
         queues = tuple(map(_shown_queue, due))
         self._observe(WorkflowsClaimed(ids, lags_s, tuple(each.workflow_id for each in begin), queues))
         for each in begin:
-            self._observe(WorkflowStarted(each.workflow_id, each.function, _trigger_of(each)))
+            trigger = _trigger_of(each)
+            # Who makes a row that waits tells of it, but for a map's items.
+            before = trigger in ("call", "child") and _shown_queue(each) != "map"
+            self._observe(
+                WorkflowStarted(
+                    each.workflow_id, each.function, trigger, each.parent, each.request, told_before=before
+                )
+            )
 
     def _is_suspect(self, claimed: ClaimedWorkflow) -> bool:
         return claimed.recovery_attempts >= self._pace.suspect_after

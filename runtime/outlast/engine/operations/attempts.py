@@ -96,7 +96,9 @@ class Attempts:
             # guard: steps-within-steps
             enter_line(None)  # in a step, steps are plain calls
             if self._what:
-                enter_attempt(call.step_id, call.attempt, self._retry.max_attempts)
+                enter_attempt(call.step_id, call.attempt, self._retry.max_attempts, call.operation.name)
+                if execution.stay is not None and execution.services.tracing is not None:
+                    execution.services.tracing.enter_step(execution.stay, call.step_id)
             try:
                 outcome: Success | Failure | None = (
                     await self._run(execution, call)
@@ -131,6 +133,7 @@ class Attempts:
                 succeeded,
                 call.attempt,
                 call.ended - call.began,
+                execution.stay,
             )
         )
 
@@ -178,6 +181,7 @@ class Attempts:
                 wait_s,
                 text,
                 execution.function,
+                execution.stay,
             )
         )
         call.retry_at = monotonic() + wait_s

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 from pydantic_core import to_json
 from starlette.types import Send
 
+from outlast.core.clock import monotonic
 from outlast.core.errors import (
     DatabaseUnavailable,
     InvalidJson,
@@ -20,6 +21,7 @@ from outlast.core.errors import (
     QueueBusy,
 )
 from outlast.core.names import fingerprint_of, is_uuid, parse_key, workflow_id_of
+from outlast.core.observations import CallWaited, Observer, ignore
 from outlast.core.records import NewWorkflow, WorkflowState
 from outlast.core.status import Status
 from outlast.engine.engine import Engine
@@ -68,8 +70,16 @@ class Begun:
 class Invoker:
     """Invokes workflows. Its limits: seconds to wait, bytes of a body, what callers may start."""
 
-    def __init__(self, engine: Engine, sync_wait_s: float, bodies: BodyLimits, shares: Shares) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        sync_wait_s: float,
+        bodies: BodyLimits,
+        shares: Shares,
+        observe: Observer = ignore,
+    ) -> None:
         self._engine = engine
+        self._observe = observe
         self._sync_wait_s = sync_wait_s
         self._bodies = bodies
         self._shares = shares
@@ -78,6 +88,7 @@ class Invoker:
         self, call: Call, admitted: Admitted, target: Target, definition: WorkflowDefinition, send: Send
     ) -> None:
         """Answer a call of a workflow. Raises ProblemError, OutlastError, ClientGone."""
+        began = monotonic()
         preference = preference_of(call.header_values(b"prefer"), self._sync_wait_s)
         begun = await self.begin(call, admitted, target, definition)
         if preference.applied is None and _is_acknowledged(definition):
@@ -95,6 +106,13 @@ class Invoker:
             return ended_answer(ended, replayed=begun.replayed, secret=admitted.secret, applied=waited)
 
         await call.answer(answer, send)
+        if preference.wait_s > 0 and call.header(b"traceparent") is not None:
+            self._tell_wait(call, begun.workflow_id, target.function, monotonic() - began)
+
+    def _tell_wait(self, call: Call, workflow_id: str, function: str, duration_s: float) -> None:
+        known = ((name, call.header(name.encode())) for name in ("traceparent", "tracestate"))
+        headers = tuple((name, value) for name, value in known if value is not None)
+        self._observe(CallWaited(workflow_id, function, headers, duration_s))
 
     async def begin(
         self, call: Call, admitted: Admitted, target: Target, definition: WorkflowDefinition
