@@ -70,7 +70,7 @@ def print_listing(
     """The rows of a resource, or of what belongs to `item`, that pass the filters."""
     from outlast.cli.remote import path_of
 
-    given = {name: value or None for name, value in filters.items()}
+    given = {name: value for name, value in filters.items() if value not in (None, "", ())}
     rows = host.connect().rows(resource.name, path_of(resource.path, item), limit, **given)
     if host.as_json:
         print_json({resource.name: rows})
@@ -160,9 +160,10 @@ def filter_options(resource: Resource) -> Decorator:
 
 
 def _filter_option(each: Filter) -> Decorator:
+    option = f"--{each.name.replace('_', '-')}"
     if each.kind is Kind.STATUS:
         statuses = click.Choice([*Status], case_sensitive=False)
-        return click.option(f"--{each.name}", type=statuses, multiple=True, help=each.help)
+        return click.option(option, type=statuses, multiple=True, help=each.help)
     if each.kind is Kind.FLAG:
-        return click.option(f"--{each.name}", is_flag=True, help=each.help)
-    return click.option(f"--{each.name}", type=kind_of(each), help=each.help)
+        return click.option(f"{option}/--no-{option[2:]}", default=None, help=each.help)
+    return click.option(option, type=kind_of(each), help=each.help)

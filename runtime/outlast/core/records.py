@@ -30,6 +30,8 @@ class NewWorkflow(NamedTuple):
     deadline_s: float | None = None
     load_bytes: int = 0
     """The memory that input and request take: see core.budget.weigh."""
+    attributes: str | None = None
+    """What it is found by (JSON): see core.attributes."""
     queue: str | None = None
     queue_key: str | None = ""
     """None where the database finds it."""

@@ -153,23 +153,39 @@ WORKFLOW = (
 _OF_VERSION = "Only those of this version of the function's file."
 _OF_STATUS = "Only those that stand so. May be repeated."
 _WITH_ERROR = "Only those whose error's text holds this."
-_SINCE = "Created since then: 30m, 2h or 7d ago, or a date."
+_AGO = "30m, 2h or 7d ago, or a date."
+FOUND_BY = (
+    Filter("function", Kind.TEXT, "Served under this name.", "Only this function's."),
+    Filter("prefix", Kind.TEXT, "Whose id begins so.", "Only those whose id begins so."),
+    Filter("version", Kind.TEXT, "Started by this version of the function's file.", _OF_VERSION),
+    Filter("status", Kind.STATUS, "Any of these; repeated, or with commas between.", _OF_STATUS),
+    Filter("error", Kind.TEXT, "Whose error's text holds this, in upper or lower case.", _WITH_ERROR),
+    Filter("queue", Kind.TEXT, "In this queue.", "Only those of this queue, such as pgmq:orders."),
+    Filter("parent", Kind.TEXT, "Started by this workflow.", "Only those that this workflow has started."),
+    Filter(
+        "has_parent", Kind.FLAG, "Started by a workflow, or by none.", "Only those that a workflow started."
+    ),
+    Filter(
+        "since",
+        Kind.TIMESTAMP,
+        "Created then or later. A date alone is midnight in UTC.",
+        f"Created since then: {_AGO}",
+    ),
+    Filter("until", Kind.TIMESTAMP, "Created before.", "Created before then."),
+    Filter("completed_since", Kind.TIMESTAMP, "Ended then or later.", f"Ended since then: {_AGO}"),
+    Filter("completed_until", Kind.TIMESTAMP, "Ended before.", "Ended before then."),
+    Filter(
+        "attribute", Kind.PAIR, "A key and its value: `customer:42`.", "Only those with this: customer:42."
+    ),
+)
+"""What workflows are found by: `outlast.find_workflows` takes all of them by these names."""
+
 WORKFLOWS = Resource(
     name="workflows",
     path="/workflows/v1",
     schema="WorkflowSummary",
     columns=_SUMMARY,
-    filters=(
-        Filter("function", Kind.TEXT, "Served under this name.", "Only this function's."),
-        Filter("version", Kind.TEXT, "Started by this version of the function's file.", _OF_VERSION),
-        Filter("status", Kind.STATUS, "Any of these; repeated, or with commas between.", _OF_STATUS),
-        Filter("error", Kind.TEXT, "Whose error's text holds this, in upper or lower case.", _WITH_ERROR),
-        Filter("queue", Kind.TEXT, "In this queue.", "Only those of this queue, such as pgmq:orders."),
-        Filter("parent", Kind.TEXT, "Started by this workflow."),
-        Filter("since", Kind.TIMESTAMP, "Created then or later. A date alone is midnight in UTC.", _SINCE),
-        Filter("until", Kind.TIMESTAMP, "Created before.", "Created before then."),
-        Filter("attribute", Kind.PAIR, "A key and its value: `customer:42`."),
-    ),
+    filters=(*FOUND_BY, Filter("ascending", Kind.FLAG, "The oldest first.", "The oldest first.")),
     order=("created_at", "workflow_id"),
     order_kinds=(Kind.TIMESTAMP, Kind.TEXT),
     about="List workflows, newest first",

@@ -226,6 +226,20 @@ SEND = Verb(
     past="sent",
 )
 
+SET_WORKFLOW = Verb(
+    name="set",
+    noun=WORKFLOWS,
+    method="PATCH",
+    about="Change a workflow's attributes; null takes one away, others stay",
+    done="They are changed.",
+    help='Change what a workflow is found by: \'{"customer": "42"}\'; null takes one away.',
+    past="changed",
+    arguments=(
+        Argument("attributes", Kind.OBJECT, "Keys and their values; null takes one away.", required=True),
+        WHY,
+    ),
+    answer=(Column("changed", Kind.TEXT, "Its id."),),
+)
 _KEY = Argument("key", Kind.TEXT, "Only what has this key.", 1, 255)
 _COUNT_MAX = 1_000_000
 
@@ -388,6 +402,7 @@ VERBS = (
     SETTLE,
     DELETE,
     SEND,
+    SET_WORKFLOW,
     SET_QUEUE,
     PAUSE_QUEUE,
     RESUME_QUEUE,

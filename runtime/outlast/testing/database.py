@@ -82,6 +82,7 @@ class Database:
         now = self.now()
         row = Workflow(new, None, nonce, now, now, Status.ENQUEUED, 0, claimable_at=now + new.delay_s)
         row.detached = new.detached
+        row.attributes = new.attributes
         self.workflows[new.workflow_id] = row
         if new.queue is not None:
             self.queue(new.queue)

@@ -32,6 +32,7 @@ from outlast.testing.rows import Record, ScheduleRow, Workflow
 from outlast.testing.statements.reasons import waiting_on
 
 _MOMENT = timedelta(microseconds=1)
+_OTHERWISE = ("subject", "ascending")
 _LAST = 2147483647
 """The place of waits that aren't over."""
 
@@ -54,7 +55,7 @@ def shown(database: Database, row: Workflow) -> dict[str, Any]:
         "version": new.version,
         "parent": new.parent,
         "forked_from": row.forked_from,
-        "attributes": None,
+        "attributes": row.attributes,
         "owner": row.owner,
         "epoch": row.epoch,
         "recovery_attempts": row.recovery_attempts,
@@ -77,7 +78,7 @@ def listed(
 ) -> Page:
     """A page of a resource, in its order."""
     rows = list(_ROWS[resource.name](database, given))
-    newest_first = resource in (WORKFLOWS, ACTS)
+    newest_first = resource in (WORKFLOWS, ACTS) and not given.get("ascending")
 
     def place(row: Mapping[str, Any]) -> tuple[Any, ...]:
         return tuple(row[column] for column in resource.order)
@@ -113,7 +114,9 @@ def _workflows(database: Database, given: Mapping[str, Any]) -> Iterator[dict[st
         fields = shown(database, row)
         fields["error_code"], fields["error_message"] = _told(row.error, given.get("subject"))
         if all(
-            value is None or _fits(name, value, fields) for name, value in given.items() if name != "subject"
+            value is None or _fits(name, value, fields)
+            for name, value in given.items()
+            if name not in _OTHERWISE
         ) and given.get("subject") in (None, row.new.subject):
             columns = {column.name for column in WORKFLOWS.columns} - {"error"}
             yield {
@@ -129,14 +132,27 @@ def _fits(name: str, value: Any, row: Mapping[str, Any]) -> bool:
             return row["status"] in value
         case "error":
             return value.lower() in (row["error_message"] or "").lower()
-        case "since":
-            return bool(row["created_at"] >= value)
-        case "until":
-            return bool(row["created_at"] < value)
+        case "prefix":
+            return bool(row["workflow_id"].startswith(value))
+        case "has_parent":
+            return bool((row["parent"] is not None) == value)
+        case "since" | "completed_since":
+            at = row["created_at" if name == "since" else "completed_at"]
+            return at is not None and bool(at >= value)
+        case "until" | "completed_until":
+            at = row["created_at" if name == "until" else "completed_at"]
+            return at is not None and bool(at < value)
         case "attribute":
-            return False  # none has any
+            key, wanted = value
+            found = from_json(row["attributes"] or "{}")
+            return key in found and attribute_text(found[key]) == wanted
         case _:
             return bool(row[name] == value)
+
+
+def attribute_text(value: Any) -> str:
+    """A value of an attribute as Postgres writes it."""
+    return value if isinstance(value, str) else to_json(value).decode()
 
 
 def _told(error: str | None, subject: str | None) -> tuple[str | None, str | None]:

@@ -48,6 +48,8 @@ class Workflow:
     forked_from: str | None = None
     root: str | None = None
     born: dict[str, Any] | None = None
+    attributes: str | None = None
+    """JSON: those of the start, as changed since."""
 
 
 class ActRow(NamedTuple):
