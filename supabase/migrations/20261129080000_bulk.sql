@@ -1,7 +1,5 @@
 -- What workflows are found by: attributes, and the filters of lists, which bulks go by too. Every statement may run twice.
 
-create or replace function outlast.note_act(noun text, name text, verb text, by text, why text, before json) returns void language sql as 'select';
-
 create or replace function outlast.attribute_terms(attributes json)
 returns text[]
 language sql
