@@ -85,6 +85,13 @@ class StepRecord(NamedTuple):
     called_after: int | None = None
 
 
+class BulkRan(NamedTuple):
+    """The bulk of which a block was done, if any was; in how many seconds the next block of any is due."""
+
+    bulk_id: str | None
+    next_s: float | None
+
+
 class RunningStep(NamedTuple):
     """A running step: its attempt, since when, and when the next attempt begins if this one has failed."""
 

@@ -410,7 +410,70 @@ ACTS = Resource(
     table=("at", "verb", "noun", "name", "by", "why"),
 )
 
-RESOURCES = (WORKFLOWS, STEPS, EVENTS, QUEUES, SCHEDULES, TICKS, ACTS)
+BULKS = Resource(
+    name="bulks",
+    path="/bulks/v1",
+    schema="Bulk",
+    columns=(
+        Column(
+            "bulk_id", Kind.TEXT, "The id of the workflow that does it: wait for that, pause or cancel it."
+        ),
+        Column("verb", Kind.TEXT, "What is done to each."),
+        Column("status", Kind.STATUS),
+        Column("total", Kind.COUNT, "To how many, as far as they are fixed."),
+        Column("fixed", Kind.FLAG, "Whether they are: then it begins."),
+        Column("done", Kind.COUNT),
+        Column("refused", Kind.COUNT, "Those that stood otherwise than the verb needs, or were gone."),
+        Column("failed", Kind.COUNT, "Those that the database failed at."),
+        Column("rate", Kind.COUNT, "How many a second."),
+        _nullable("expect", Kind.COUNT),
+        Column("filter", Kind.OBJECT, "Which workflows.", recorded=True),
+        Column("arguments", Kind.OBJECT, "Those of the verb.", recorded=True),
+        Column("by", Kind.TEXT),
+        _nullable("why", Kind.TEXT),
+        Column("created_at", Kind.TIMESTAMP),
+        _nullable("completed_at", Kind.TIMESTAMP),
+    ),
+    filters=(
+        Filter("verb", Kind.TEXT, "Of this verb.", "Only those of this verb."),
+        Filter("status", Kind.STATUS, "Any of these; repeated, or with commas between.", _OF_STATUS),
+    ),
+    order=("bulk_id",),
+    order_kinds=(Kind.TEXT,),
+    about="List bulks, newest first: what is done to many workflows, and how far it is",
+    help="List what is done to many workflows, and how far it is.",
+    empty="no bulks",
+    page_rows=50,
+    one="bulk",
+    key="bulk_id",
+    commands="See what is done to many workflows at once.",
+    table=("bulk_id", "verb", "status", "total", "done", "refused", "failed", "rate", "by", "why"),
+)
+BULK_ITEMS = Resource(
+    name="items",
+    path=f"{BULKS.item_path}/items",
+    schema="BulkItem",
+    columns=(
+        Column("place", Kind.COUNT),
+        Column("workflow_id", Kind.TEXT),
+        _nullable("outcome", Kind.TEXT, "`done`, `refused` or `failed`; null: not yet."),
+        _nullable("reason", Kind.TEXT, "Why not."),
+        Column("answer", Kind.JSON, "What the verb answered.", nullable=True, recorded=True),
+        _nullable("at", Kind.TIMESTAMP),
+    ),
+    filters=(
+        Filter("outcome", Kind.TEXT, "Of this outcome.", "Only those of this outcome, such as refused."),
+    ),
+    order=("place",),
+    order_kinds=(Kind.COUNT,),
+    about="List the workflows that a bulk is done to, and what came of each",
+    help="List the workflows that a bulk is done to, and what came of each.",
+    empty="no workflows",
+    of=BULKS,
+    table=("place", "workflow_id", "outcome", "reason", "at"),
+)
+
+RESOURCES = (WORKFLOWS, STEPS, EVENTS, QUEUES, SCHEDULES, TICKS, ACTS, BULKS, BULK_ITEMS)
 """All of them, as OpenAPI and the commands list them."""
 
 MANAGED = tuple(each.path for each in RESOURCES if each.of is None)

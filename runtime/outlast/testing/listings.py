@@ -16,6 +16,8 @@ from outlast.core.events import event_of
 from outlast.core.listing import Page
 from outlast.core.resources import (
     ACTS,
+    BULK_ITEMS,
+    BULKS,
     COUNTED_MAX,
     EVENTS,
     QUEUES,
@@ -78,7 +80,7 @@ def listed(
 ) -> Page:
     """A page of a resource, in its order."""
     rows = list(_ROWS[resource.name](database, given))
-    newest_first = resource in (WORKFLOWS, ACTS) and not given.get("ascending")
+    newest_first = resource in (WORKFLOWS, ACTS, BULKS) and not given.get("ascending")
 
     def place(row: Mapping[str, Any]) -> tuple[Any, ...]:
         return tuple(row[column] for column in resource.order)
@@ -242,6 +244,44 @@ def _json(value: Any) -> str:
     return to_json(value).decode()
 
 
+def _bulks(database: Database, given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for bulk_id, bulk in database.bulks.items():
+        row = database.workflows[bulk_id]
+        outcomes = [each.outcome for each in bulk.items]
+        fields = {
+            "bulk_id": bulk_id,
+            "verb": bulk.verb,
+            "status": row.status.value,
+            "total": len(bulk.items),
+            "fixed": bulk.fixed,
+            **{each: outcomes.count(each) for each in ("done", "refused", "failed")},
+            "rate": bulk.rate,
+            "expect": bulk.expect,
+            "filter": _json(bulk.filter),
+            "arguments": _json(bulk.arguments),
+            "by": bulk.by,
+            "why": bulk.why,
+            "created_at": _date(row.created_at),
+            "completed_at": None if row.status in LIVE else _date(row.updated_at),
+        }
+        fits = given.get("bulk_id") in (None, bulk_id) and given.get("verb") in (None, bulk.verb)
+        if fits and row.status in (given.get("status") or [row.status]):
+            yield fields
+
+
+def _bulk_items(database: Database, given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for place, item in enumerate(database.bulks[given["bulk_id"]].items, 1):
+        if given.get("outcome") in (None, item.outcome):
+            yield {
+                "place": place,
+                "workflow_id": item.workflow_id,
+                "outcome": item.outcome,
+                "reason": item.reason,
+                "answer": None,
+                "at": None,
+            }
+
+
 def _schedules(database: Database, given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for name, row in database.schedules.items():
         fields = _schedule(name, row)
@@ -314,6 +354,8 @@ _ROWS = {
     SCHEDULES.name: _schedules,
     TICKS.name: _ticks,
     ACTS.name: _acts,
+    BULKS.name: _bulks,
+    BULK_ITEMS.name: _bulk_items,
 }
 
 

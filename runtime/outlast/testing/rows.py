@@ -70,6 +70,34 @@ def is_untold(row: Workflow) -> bool:
 
 
 @dataclass(slots=True)
+class BulkItemRow:
+    """A row of `bulk_items`."""
+
+    workflow_id: str
+    outcome: str | None = None
+    reason: str | None = None
+
+
+@dataclass(slots=True)
+class BulkRow:
+    """A row of `bulks`, with its items."""
+
+    verb: str
+    filter: dict[str, Any]
+    arguments: dict[str, Any]
+    rate: float
+    expect: int | None
+    by: str
+    why: str | None
+    after: tuple[datetime, str] | None = None
+    fixed: bool = False
+    items: list[BulkItemRow] = field(default_factory=list)
+    place: int = 0
+    next_at: float = 0.0
+    over: bool = False
+
+
+@dataclass(slots=True)
 class QueueRow:
     """A row of `queues`, and when its workflows began and calls came."""
 
