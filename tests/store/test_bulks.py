@@ -224,7 +224,8 @@ def test_what_a_verb_breaks_on_is_one_items_affair(connection: Connection[Any]) 
           if new.workflow_id = 'f:00002' then raise exception 'not this one'; end if;
           return new;
         end $$;
-        create trigger refuse before update on outlast.workflow_status for each row execute function public.refuse()
+        create trigger refuse before update on outlast.workflow_status
+        for each row execute function public.refuse()
     """)
     bulk_id, _, _ = bulk(connection)
     run_all(connection)

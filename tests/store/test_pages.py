@@ -139,9 +139,12 @@ def plan_of(connection: psycopg.Connection[Any], **given: str) -> str:
 
     def value(found: re.Match[str]) -> str:
         name = found[1]
-        kind = {"status": "text[]", "has_parent": "boolean", "most": "bigint"}.get(name, "text")
+        kind = {"status": "text[]", "has_parent": "boolean", "bulks": "boolean", "most": "bigint"}.get(
+            name, "text"
+        )
         if name.endswith(("since", "until", "_at")):
             kind = "timestamptz"
+        given.setdefault("bulks", "true")
         return f"'{given[name]}'::{kind}" if name in given else f"null::{kind}"
 
     query = re.sub(r"find_workflows\.(\w+)", value, query)
