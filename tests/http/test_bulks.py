@@ -1,4 +1,4 @@
-"""Bulks over HTTP: begun, looked at, paused and cancelled; a host that is killed on the way loses none of it."""
+"""Bulks over HTTP: begun, looked at, cancelled; and what is refused."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_it_is_done_to_all_and_shows_what_came_of_each(host: Served) -> None:
     assert {each["outcome"] for each in again["samples"]} == {"refused"}
 
 
-def test_it_is_paused_and_cancelled_as_any_workflow(host: Served) -> None:
+def test_it_is_cancelled_as_any_workflow(host: Served) -> None:
     queue = filled(host, 200)
     bulk_id = begun(host, queue, rate=5)
     until(lambda: stands(host, bulk_id)["done"] > 0, "it has begun")
