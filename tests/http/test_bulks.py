@@ -54,14 +54,15 @@ def test_it_is_done_to_all_and_shows_what_came_of_each(host: Served) -> None:
     assert (found["done"], found["fixed"], found["by"]) == (120, True, "secret key default")
     assert (found["filter"], found["why"]) == ({"queue": queue}, "a bad deploy")
     assert (left(host, queue), left(host, filled_too)) == (0, 1)
-    path, seen = f"{BULKS}/{bulk_id}/items?limit=50", []
+    path: str | None = f"{BULKS}/{bulk_id}/items?limit=50"
+    seen: list[str] = []
     while path is not None:
         page = host.admin.get(path).json()
         seen += [each["outcome"] for each in page["items"]]
         path = page["next"]
     assert seen == ["done"] * 120
     assert bulk_id in [each["bulk_id"] for each in host.admin.get(BULKS).json()["bulks"]]
-    again = host.admin.post(BULK, json={"verb": "cancel", "filter": {"queue": queue}, "dry_run": True}).json()
+    again = host.admin.post(BULK, json={"verb": "pause", "filter": {"queue": queue}, "dry_run": True}).json()
     assert (again["workflow_id"], again["count"], len(again["samples"])) == (None, 120, 10)
     assert {each["outcome"] for each in again["samples"]} == {"refused"}
 
@@ -88,7 +89,7 @@ def test_what_is_wrong_begins_nothing(host: Served) -> None:
         ({"arguments": {"x": 1}}, 422, "invalid_input", "cancel does not take"),
         ({"speed": 1}, 422, "invalid_input", "speed"),
     ):
-        answer = host.admin.post(BULK, json={**given, **changes})  # type: ignore[dict-item]
+        answer = host.admin.post(BULK, json={**given, **changes})
         more = {"errors"} if status == 422 else set()
         assert named in check_problem(answer, status, code, more=more)["detail"]
     assert host.client.post(BULK, json=given).status_code == 401

@@ -40,6 +40,7 @@ def test_only_one_statement_inserts_workflows_besides_those_of_batches_maps_and_
             ("begin_batch",),
             ("bulk",),
             ("enqueue",),
+            ("fork_workflow",),
             ("open_map",),
         ]
 

@@ -12,7 +12,7 @@ from outlast.core.records import BulkRan, NewWorkflow
 from outlast.core.resources import FOUND_BY, WORKFLOWS, Kind
 from outlast.core.status import LIVE, Status
 from outlast.core.values import parse_timestamp
-from outlast.core.verbs import CANCEL, SEND, VERBS
+from outlast.core.verbs import CANCEL, SEND, UNDO, VERBS
 from outlast.testing.database import Database
 from outlast.testing.listings import listed
 from outlast.testing.rows import BulkItemRow, BulkRow, Workflow
@@ -116,14 +116,18 @@ class BulkStatements:
     def _do_to(self, workflow_id: str, bulk: BulkRow) -> None:
         """`outlast.try_verb`. Raises NoSuchRow, NotNow, Unacceptable."""
         if bulk.verb != CANCEL.name:
-            WorkflowVerbs(self._db).act(_VERBS[bulk.verb], workflow_id, {**bulk.arguments, "why": bulk.why}, bulk.by)
+            WorkflowVerbs(self._db).act(
+                _VERBS[bulk.verb], workflow_id, {**bulk.arguments, "why": bulk.why}, bulk.by
+            )
             return
         row = self._db.workflows.get(workflow_id)
         if row is None:
             raise NoSuchRow
+        if row.status in CANCEL.already:
+            return
         if row.status not in LIVE:
             raise NotNow(CANCEL.refusal(row.status))
-        WorkflowStatements(self._db).cancel(workflow_id)
+        WorkflowStatements(self._db).cancel(workflow_id, bulk.by, bulk.why, bulk.arguments.get("mode", UNDO))
 
     def _end(self, bulk: BulkRow, row: Workflow, error: str | None) -> None:
         bulk.over = True
