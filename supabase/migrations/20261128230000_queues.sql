@@ -767,6 +767,7 @@ create or replace function outlast.enqueue(
   deadline_s float8,
   nonce bigint,
   tick text,
+  attributes text default null,
   out outcome text,
   out target text,
   out retry_s float8
@@ -927,7 +928,7 @@ begin
     select
       enqueue.workflow_id, enqueue.function, enqueue.input, enqueue.request, enqueue.idempotency_key,
       enqueue.fingerprint, enqueue.subject, enqueue.claims, enqueue.queue, key as queue_key,
-      coalesce(enqueue.priority, 0) as priority, extract(epoch from at - t)::float8 as delay, null as attributes,
+      coalesce(enqueue.priority, 0) as priority, extract(epoch from at - t)::float8 as delay, enqueue.attributes,
       enqueue.version, enqueue.parent, to_timestamp(enqueue.deadline_s) as deadline,
       outlast.load_bytes_of(enqueue.input) + coalesce(outlast.load_bytes_of(enqueue.request), 0) as load_bytes,
       enqueue.nonce, enqueue.tick, null as owner, t as at
@@ -969,7 +970,7 @@ as $$
 declare
   caller text := outlast.subject(claims);
   anonymous boolean := claims is not null and caller is null and claims ->> 'role' is distinct from 'service_role';
-  -- `queue` is the queue's name, or JSON with priority and delay too: the signature says who may start, and stays.
+  -- `queue` is the queue's name, or JSON with priority, delay and attributes too: the signature says who may start, and stays.
   placed jsonb := case when queue like '{"queue" : %' then queue::jsonb else jsonb_build_object('queue', queue) end;
   place text := placed ->> 'queue';
   id text;
@@ -985,6 +986,7 @@ begin
     raise exception 'outlast.start: a delay is between nothing and ten years, not % s', placed ->> 'delay_s'
       using errcode = '22023';
   end if;
+  perform outlast.check_attributes('start', nullif(placed -> 'attributes', 'null'));
   if place is null then
     select q.name into place from outlast.queues q where start_as.function = any(q.functions);
   end if;
@@ -1004,7 +1006,8 @@ begin
     select * into result from outlast.enqueue(
       id, start_as.function, start_as.input, null, start_as.idempotency_key, null, caller,
       coalesce(start_as.claims::text, '{"role":"service_role","outlast":{"mode":"sql","key":null}}'),
-      place, null, (placed ->> 'priority')::integer, (placed ->> 'delay_s')::float8, null, null, null, null, null);
+      place, null, (placed ->> 'priority')::integer, (placed ->> 'delay_s')::float8, null, null, null, null, null,
+      nullif(placed ->> 'attributes', '{}'));
     exit when result.outcome in ('started', 'attached');
     if result.outcome <> 'exists' then
       perform outlast.refuse_start(result.outcome, place, result.retry_s);
@@ -1054,43 +1057,44 @@ begin
 end
 $$;
 
--- With a priority or a delay. The name's type differs from that of the functions without them, which stay as they are.
+-- With a priority, a delay or attributes. The name's type differs from that of the functions without them, which stay as they are.
 create or replace function outlast.start(
   function varchar,
   input text default '{}',
   idempotency_key text default null,
   queue text default null,
   priority integer default 0,
-  delay interval default null
+  delay interval default null,
+  attributes jsonb default null
 )
 returns text
 language sql
 set search_path = pg_catalog, pg_temp
 as $$
   select outlast.start(function::text, input, idempotency_key, json_build_object(
-    'queue', queue, 'priority', priority, 'delay_s', extract(epoch from delay))::text)
+    'queue', queue, 'priority', priority, 'delay_s', extract(epoch from delay), 'attributes', attributes)::text)
 $$;
 
-comment on function outlast.start(varchar, text, text, text, integer, interval) is
-  'As outlast.start, with seconds of head start within its queue, and not before `delay` is over.';
+comment on function outlast.start(varchar, text, text, text, integer, interval, jsonb) is
+  'As outlast.start, with seconds of head start within its queue, not before `delay` is over, and with attributes that it is found by.';
 
 create or replace function outlast.start(
   function varchar, input json, idempotency_key text default null, queue text default null,
-  priority integer default 0, delay interval default null
+  priority integer default 0, delay interval default null, attributes jsonb default null
 )
 returns text
 language sql
 set search_path = pg_catalog, pg_temp
-as $$ select outlast.start(function, input::text, idempotency_key, queue, priority, delay) $$;
+as $$ select outlast.start(function, input::text, idempotency_key, queue, priority, delay, attributes) $$;
 
 create or replace function outlast.start(
   function varchar, input jsonb, idempotency_key text default null, queue text default null,
-  priority integer default 0, delay interval default null
+  priority integer default 0, delay interval default null, attributes jsonb default null
 )
 returns text
 language sql
 set search_path = pg_catalog, pg_temp
-as $$ select outlast.start(function, input::text, idempotency_key, queue, priority, delay) $$;
+as $$ select outlast.start(function, input::text, idempotency_key, queue, priority, delay, attributes) $$;
 
 do $$
 declare
@@ -1105,10 +1109,10 @@ begin
     'refuse_start(text, text, float8)',
     'claim_queue(text, text, text[], integer, integer, integer, bigint, boolean, bigint, bigint, boolean)',
     'claim_queued(text, text[], integer, integer, integer, bigint, boolean, bigint, bigint, boolean)',
-    'enqueue(text, text, text, text, text, text, text, text, text, text, integer, float8, text, text, float8, bigint, text)',
-    'start(varchar, text, text, text, integer, interval)',
-    'start(varchar, json, text, text, integer, interval)',
-    'start(varchar, jsonb, text, text, integer, interval)'
+    'enqueue(text, text, text, text, text, text, text, text, text, text, integer, float8, text, text, float8, bigint, text, text)',
+    'start(varchar, text, text, text, integer, interval, jsonb)',
+    'start(varchar, json, text, text, integer, interval, jsonb)',
+    'start(varchar, jsonb, text, text, integer, interval, jsonb)'
   ] loop
     execute format('revoke all on function outlast.%s from public', made);
     foreach role_name in array array['anon', 'authenticated', 'service_role'] loop

@@ -12,7 +12,8 @@ from click.testing import CliRunner
 from outlast.cli.cells import pairs_of
 from outlast.cli.command import CommandGroup
 from outlast.cli.failures import CommandFailed
-from outlast.cli.tables import listing_command, resource_commands, verb_command
+from outlast.cli.tables import listing_command, resource_commands
+from outlast.cli.verbs import verb_command
 from tests.cli.stand_in import Reply, StandIn
 from tests.rows import BOXES, CHANGE, FILL, MAKE, NOTES, REST, add_rows
 

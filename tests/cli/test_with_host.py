@@ -188,3 +188,47 @@ def test_queues_are_looked_at_and_changed(call: Runs, project: Path, database_ur
         assert (failed.status, "settings must name an option" in failed.err) == (1, True)
         failed = call("queues", "pause", "nowhere")
         assert (failed.status, "there is no queue with this name" in failed.err) == (1, True)
+
+
+def test_a_verb_takes_an_id_or_filters_for_many(call: Runs, project: Path, database_url: str) -> None:
+    (project / "functions").mkdir()
+    with serving(project) as (url, _), psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            "insert into outlast.workflow_status"
+            " (workflow_id, function, status, queue, claimable_at, created_at)"
+            " select 'nobody:' || n, 'nobody', 'ENQUEUED', 'many', now(), now() - interval '1 hour'"
+            " from generate_series(1, 30) n"
+        )
+        to_host = {"OUTLAST_URL": url}
+        many = ("--function", "nobody", "--status", "enqueued", "--since", "2h")
+        for given in ((), ("nobody:1", "--function", "nobody"), ("nobody:1", "--dry-run")):
+            failed = call("workflows", "cancel", *given, **to_host)
+            assert (failed.status, "give an ID" in failed.err) == (2, True), failed.err
+        tried = call("workflows", "cancel", *many, "--dry-run", **to_host)
+        assert (tried.status, len(tried.out.splitlines())) == (0, 10), tried.err
+        assert "30 workflows are found" in tried.err
+        failed = call("workflows", "cancel", *many, "--expect", "31", **to_host)
+        assert (failed.status, "30 workflows are found, and 31 were expected" in failed.err) == (1, True)
+        one = call("workflows", "cancel", "nobody:1", **to_host)
+        assert one.out == "cancelled nobody:1\n", one.err
+        named = ("--rate", "500", "--expect", "29", "--why", "a bad deploy")
+        begun = call("workflows", "cancel", *many, *named, **to_host)
+        assert (begun.status, "29 workflows" in begun.err) == (0, True), begun.err
+        bulk_id = begun.out.strip()
+        waited = call("workflows", "wait", bulk_id, "--timeout", "60", **to_host)
+        assert json.loads(waited.out)["done"] == 29
+        shown = json.loads(call("bulks", "show", bulk_id, "--json", **to_host).out)
+        assert (shown["done"], shown["why"], shown["status"]) == (29, "a bad deploy", "SUCCESS")
+        assert shown["filter"]["status"] == ["ENQUEUED"]
+        assert call("bulks", "list", **to_host).out.startswith(
+            f"{bulk_id}\tcancel\tSUCCESS\t29\t29\t0\t0\t500\t"
+        )
+        listed = call("bulks", "items", bulk_id, "--outcome", "done", **to_host).out.splitlines()
+        assert (len(listed), listed[0].split("\t")[1:3]) == (29, ["nobody:10", "done"])
+        rows = json.loads(call("workflows", "list", "--no-has-parent", "--prefix", "nobody:1", "--ascending",
+                               "--completed-since", "1h", "--json", **to_host).out)["workflows"]  # fmt: skip
+        assert {each["workflow_id"] for each in rows} == {"nobody:1", *(f"nobody:1{n}" for n in range(10))}
+        done = call("workflows", "set", "nobody:5", "--attributes", '{"note": "seen"}', **to_host)
+        assert done.out == "changed nobody:5: changed nobody:5\n", done.err
+        found = call("workflows", "list", "--attribute", "note:seen", **to_host).out
+        assert found.startswith("nobody:5\t")

@@ -148,6 +148,8 @@ def of_size(each: Argument, size: float) -> Any:
         return datetime(2026, 1, 31, 7, 30, tzinfo=UTC)
     if each.kind is Kind.TEXT:
         return "x" * int(size)
+    if each.kind is Kind.OBJECT and not each.setting:
+        return {}
     return timedelta(seconds=size) if each.kind is Kind.DURATION and not each.setting else size
 
 

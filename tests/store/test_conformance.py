@@ -780,3 +780,32 @@ PAGES = {
     "after": ([_AFTER], False),
 }
 """On Postgres and in memory alike."""
+
+
+async def test_attributes_are_set_in_the_commit_of_their_record_if_the_fence_holds(both: Both) -> None:
+    def changed(step_id: str, body: str) -> StepRecord:
+        return StepRecord(
+            step_id, "set_attributes", body, attempts=0, completion_order=int(step_id), kind="attributes"
+        )
+
+    async def shown(workflow_id: str = "w") -> Any:
+        row = await both.b.workflows.show(workflow_id)
+        assert row is not None
+        return row["attributes"] and json.loads(row["attributes"])
+
+    given = new(attributes='{"a": "1", "b": 2}')
+    waiting = new("v", attributes='{"c": true}', queue="q")
+    await both.a.journal.commit(Batch(1, [given, waiting], []))
+    assert (await shown(), await shown("v")) == ({"a": "1", "b": 2}, {"c": True})
+    assert await write(both.a, changed("1", '{"a": null, "c": "x"}'), changed("2", '{"c": "y"}'))
+    assert await shown() == {"b": 2, "c": "y"}
+    assert not await write(both.a, changed("3", '{"c": "z"}'), epoch=2)
+    assert not await write(both.b, changed("3", '{"c": "z"}'))
+    assert await shown() == {"b": 2, "c": "y"}
+    many = json.dumps({f"k{n}": n for n in range(31)})
+    with pytest.raises(BadData, match="32"):
+        await write(both.a, changed("3", many))
+    assert await shown() == {"b": 2, "c": "y"}
+    # As it leaves the memory, nobody's row.
+    assert await write(both.a, changed("3", '{"b": null, "c": null}'), end=Suspension())
+    assert await shown() is None

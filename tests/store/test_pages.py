@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,7 +14,6 @@ from outlast.core.resources import STEPS, WORKFLOWS
 from outlast.core.status import Status
 from outlast.store.connections import Database
 from outlast.store.pool import Pool
-from outlast.store.queries import load
 from outlast.store.workflows import PostgresWorkflows
 
 START = datetime(2026, 11, 22, 10, 0, 0, 123456, UTC)
@@ -103,25 +103,103 @@ async def test_a_user_neither_sees_nor_finds_the_text_of_an_exception(
     assert await ids(workflows, subject="ada", error="NO ORDER") == ["a:3"]
 
 
-async def test_a_page_is_read_in_the_order_of_an_index(database: str, workflows: PostgresWorkflows) -> None:
-    parameters = dict.fromkeys(
-        ("subject", "function", "version", "status", "queue", "parent", "since", "until", "attribute",
-         "attribute_value", "after_created_at", "after_workflow_id", "error")
-    )  # fmt: skip
-    with psycopg.connect(database, autocommit=True) as connection:
-        connection.execute(
-            "insert into outlast.workflow_status (workflow_id, function, status, created_at, error) "
-            "select 'a:' || n, 'a', 'ERROR', now() - n * interval '1 s', %s::json "
-            "from generate_series(1, 3000) n",
-            [FAILED],
+FEW = {
+    # What few rows have, and by which index those are read.
+    "function": ("rare", "workflow_status_function"),
+    "prefix": ("rare:", "workflow_status_p"),  # its own; where the collation is C, the primary key
+    "version": ("old", "workflow_status_version"),
+    "status": ("{ERROR,EXHAUSTED}", "workflow_status_failed"),
+    "error": ("nowhere", "workflow_status_failed"),
+    "has_parent": ("false", "workflow_status_roots"),
+    "parent": ("rare:1", "workflow_status_parent"),
+    "attribute": ("customer:7", "workflow_status_attributes"),
+    "completed_since": ("2026-11-22", "workflow_status_completed"),
+}
+MANY = """
+insert into outlast.workflow_status (workflow_id, function, status) values ('a:map', 'a', 'PENDING');
+insert into outlast.workflow_status (
+  workflow_id, function, version, status, parent, created_at, completed_at, attributes, error)
+select
+  f.name || ':' || f.name || n, f.name, f.version, f.status, f.parent, '2026-01-01'::timestamptz + n * f.span,
+  '2026-01-02'::timestamptz + n * f.span, json_build_object('customer', n), f.error
+from (values
+  ('rare', 'old', 'ERROR', null, 5, interval '1 s', '{"code": "x"}'::json),
+  ('a', 'new', 'SUCCESS', 'a:map', 30000, interval '1 s', null)
+) as f (name, version, status, parent, count, span, error), generate_series(1, f.count) n
+"""
+
+
+def plan_of(connection: psycopg.Connection[Any], **given: str) -> str:
+    """How the query within `outlast.find_workflows` is done where these filters are given."""
+    found = connection.execute("select prosrc from pg_proc where proname = 'find_workflows'").fetchone()
+    body: str = found[0] if found else ""
+    query = body.partition("return query")[2].partition(";\nend")[0]
+    given = {"most": "51", **given}
+    backwards = str("ascending" not in given).lower()
+
+    def value(found: re.Match[str]) -> str:
+        name = found[1]
+        kind = {"status": "text[]", "has_parent": "boolean", "bulks": "boolean", "most": "bigint"}.get(
+            name, "text"
         )
+        if name.endswith(("since", "until", "_at")):
+            kind = "timestamptz"
+        given.setdefault("bulks", "true")
+        return f"'{given[name]}'::{kind}" if name in given else f"null::{kind}"
+
+    query = re.sub(r"find_workflows\.(\w+)", value, query)
+    query = re.sub(r"\bbackwards\b", backwards, query)
+    rows = connection.execute(f"explain {query}".encode()).fetchall()
+    return "\n".join(row[0] for row in rows)
+
+
+def test_a_page_is_read_by_an_index_of_its_filter(database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(MANY)
         connection.execute("analyze outlast.workflow_status")
-        for given in ({}, {"error": "nowhere"}, {"after_created_at": START, "after_workflow_id": "a:1"}):
-            query = b"explain " + load("workflows.sql")["workflows"].as_bytes(connection)
-            rows = connection.execute(query, {**parameters, "limit": 51, **given}).fetchall()
-            plan = "\n".join(row[0] for row in rows)
-            assert "workflow_status_created" in plan, plan
-            assert "Sort" not in plan, plan
+        for name, (value, index) in FEW.items():
+            plan = plan_of(connection, **{name: value})
+            assert index in plan, (name, plan)
+            assert "Seq Scan" not in plan, (name, plan)
+
+
+def test_a_page_is_read_in_the_order_of_an_index(database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(MANY)
+        connection.execute("analyze outlast.workflow_status")
+        after = {"after_created_at": "2026-01-02", "after_workflow_id": "a:1"}
+        common: tuple[dict[str, str], ...] = (
+            {}, {"function": "a"}, {"version": "new"}, {"status": "{SUCCESS}"}, {"has_parent": "true"},
+            {"prefix": "a:"}, {"parent": "a:map"},
+        )  # fmt: skip
+        for given in common:
+            for more in ({}, after, {**after, "ascending": "true"}):
+                plan = plan_of(connection, **given, **more)
+                assert "Sort" not in plan, (given, more, plan)
+                assert "Seq Scan" not in plan, (given, more, plan)
+
+
+async def test_the_filters_beside_those_of_columns(database: str, workflows: PostgresWorkflows) -> None:
+    day = timedelta(days=1)
+    insert(database, "a:1", "SUCCESS", completed_at=START + day, attributes='{"n":42,"b":true}')
+    insert(database, "a:12", "PENDING", created_at=START + day)
+    insert(database, "b:1", "ERROR", parent="a:1", created_at=START + 2 * day, completed_at=START + 3 * day)
+    assert await ids(workflows, prefix="a:1") == ["a:12", "a:1"]
+    assert await ids(workflows, prefix="a%") == []
+    assert await ids(workflows, has_parent=True) == ["b:1"]
+    assert await ids(workflows, has_parent=False) == ["a:12", "a:1"]
+    assert await ids(workflows, completed_since=START + day) == ["b:1", "a:1"]
+    assert await ids(workflows, completed_until=START + 3 * day) == ["a:1"]
+    assert await ids(workflows, ascending=True) == ["a:1", "a:12", "b:1"]
+    assert await ids(workflows, attribute=("n", "42")) == ["a:1"]
+    assert await ids(workflows, attribute=("b", "true")) == ["a:1"]
+    after, seen = None, []
+    more = True
+    while more:
+        page, more = await workflows.listing(WORKFLOWS, {"ascending": True}, after, 1)
+        seen += [row["workflow_id"] for row in page]
+        after = (page[-1]["created_at"], page[-1]["workflow_id"])
+    assert seen == ["a:1", "a:12", "b:1"]
 
 
 async def test_pages_of_workflows_of_one_moment(database: str, workflows: PostgresWorkflows) -> None:

@@ -26,7 +26,7 @@ def function_of(database: str, name: str) -> str:
     return words(body)
 
 
-def test_only_one_statement_inserts_workflows_besides_those_of_batches_and_maps(database: str) -> None:
+def test_only_one_statement_inserts_workflows_besides_those_of_batches_maps_and_bulks(database: str) -> None:
     files = [(path.name, path.read_text("utf-8").lower()) for path in sorted(STORE.glob("*.sql"))]
     found = [name for name, text in files for _ in re.findall(r"insert into outlast\.workflow_status", text)]
     assert found == ["start.sql"]
@@ -36,7 +36,13 @@ def test_only_one_statement_inserts_workflows_besides_those_of_batches_and_maps(
         order by 1
     """
     with psycopg.connect(database) as connection:
-        assert connection.execute(query).fetchall() == [("begin_batch",), ("enqueue",), ("open_map",)]
+        assert connection.execute(query).fetchall() == [
+            ("begin_batch",),
+            ("bulk",),
+            ("enqueue",),
+            ("fork_workflow",),
+            ("open_map",),
+        ]
 
 
 def test_sql_has_the_same_statement(database: str) -> None:

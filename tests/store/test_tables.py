@@ -103,7 +103,7 @@ def test_a_resources_query_takes_what_the_table_says(resource: Resource) -> None
     given = (
         {each.name for each in resource.filters} | {f"after_{name}" for name in resource.order} | {"limit"}
     )
-    given |= set(resource.keys) if resource is not WORKFLOWS else {"subject", "attribute_value"}
+    given |= set(resource.keys) if resource is not WORKFLOWS else {"subject"}
     assert set(re.findall(r"%\((\w+)\)s", text)) == given
 
 

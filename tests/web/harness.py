@@ -18,7 +18,18 @@ from outlast.core.errors import WorkflowEnded, WorkflowNotFound
 from outlast.core.listing import Page
 from outlast.core.ports import Unreachable
 from outlast.core.records import Ownership, RunningStep, WorkflowState
-from outlast.core.resources import ACTS, EVENTS, QUEUES, SCHEDULES, STEPS, TICKS, WORKFLOWS, Resource
+from outlast.core.resources import (
+    ACTS,
+    BULK_ITEMS,
+    BULKS,
+    EVENTS,
+    QUEUES,
+    SCHEDULES,
+    STEPS,
+    TICKS,
+    WORKFLOWS,
+    Resource,
+)
 from outlast.core.status import Status
 from outlast.core.verbs import Verb
 from outlast.web.app import Web
@@ -121,7 +132,7 @@ class Rows:
         limit: int | None = None,
     ) -> Page:
         self.find("")
-        if resource in (QUEUES, SCHEDULES, TICKS, ACTS):
+        if resource in (QUEUES, SCHEDULES, TICKS, ACTS, BULKS, BULK_ITEMS):
             return Page([dict.fromkeys(column.name for column in resource.columns)], False)
         if resource is STEPS:
             rows = self.recorded.get(given["workflow_id"], [])

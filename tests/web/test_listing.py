@@ -78,8 +78,8 @@ async def test_a_full_last_page_has_no_next(project: Project, client: httpx.Asyn
 @pytest.mark.parametrize(
     ("query", "parameter", "remedy"),
     [
-        ("colour=red", "colour", "use function, version, status"),
-        ("functoin=checkout", "functoin", "use function, version, status"),
+        ("colour=red", "colour", "use function, prefix, version, status"),
+        ("functoin=checkout", "functoin", "use function, prefix, version, status"),
         ("status=DONE", "status", "ENQUEUED, PENDING, SUCCESS, ERROR, CANCELLED, EXHAUSTED"),
         ("status=PENDING,", "status", "ENQUEUED"),
         ("status=", "status", "leave it out"),

@@ -478,7 +478,12 @@ async def test_every_described_route_of_management_answers(
     for path, item, _ in operations(made()):
         for method in METHODS & set(item):
             project.rows.workflows = [workflow_row("k")]
-            path = path.replace("{workflow_id}", "k").replace("{topic}", "t").replace("{name}", "q")
+            path = (
+                path.replace("{workflow_id}", "k")
+                .replace("{topic}", "t")
+                .replace("{name}", "q")
+                .replace("{bulk_id}", "b")
+            )
             response = await client.request(method, path, content=body_of(item[method]))
             expected = 404 if "callbacks" in path else 202 if "messages" in path else 200
             assert response.status_code == expected, path

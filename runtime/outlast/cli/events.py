@@ -7,15 +7,16 @@ from typing import Any
 import click
 
 from outlast.cli.command import Command, Host, host_options
+from outlast.cli.filters import filter_options
 from outlast.cli.keys import key_argument
 from outlast.cli.screen import compact, plain_text, say
-from outlast.cli.tables import filter_options, print_listing
+from outlast.cli.tables import print_listing
 from outlast.core.resources import EVENTS, WORKFLOWS
 
 
 @click.command(cls=Command, help=EVENTS.help)
 @key_argument(WORKFLOWS)
-@filter_options(EVENTS)
+@filter_options(EVENTS.filters)
 @click.option(
     "--follow", "follows", is_flag=True, help="Go on until the workflow ends, with what steps emit."
 )

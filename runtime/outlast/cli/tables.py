@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import click
 
 from outlast.cli.cells import columns_of, pairs_of
 from outlast.cli.command import Command, CommandGroup, Host, host_options
+from outlast.cli.filters import filter_options, given_filters
 from outlast.cli.keys import key_argument
-from outlast.cli.kinds import kind_of, sent
 from outlast.cli.screen import is_terminal, plain_text, print_json, print_pairs, print_table
-from outlast.core.resources import RESOURCES, Filter, Kind, Resource
-from outlast.core.status import Status
-from outlast.core.verbs import VERBS, Argument, Verb
+from outlast.cli.verbs import verb_command
+from outlast.core.resources import RESOURCES, Resource
+from outlast.core.verbs import VERBS
 
 LIMIT_MAX = 10_000
 ROWS_MAX = 100_000
 """The limit for rows that belong to one row of another resource."""
-
-Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
 
 def resource_commands(resource: Resource, *own: click.Command) -> click.Command:
@@ -60,7 +58,7 @@ def listing_command(resource: Resource, name: str | None = None) -> click.Comman
         command = click.option("--limit", type=limit, default=20, show_default=True, help="At most so many.")(
             command
         )
-    command = filter_options(resource)(command)
+    command = filter_options(resource.filters)(command)
     return click.command(name or resource.name, cls=Command, help=resource.help)(command)
 
 
@@ -70,8 +68,7 @@ def print_listing(
     """The rows of a resource, or of what belongs to `item`, that pass the filters."""
     from outlast.cli.remote import path_of
 
-    given = {name: value or None for name, value in filters.items()}
-    rows = host.connect().rows(resource.name, path_of(resource.path, item), limit, **given)
+    rows = host.connect().rows(resource.name, path_of(resource.path, item), limit, **given_filters(filters))
     if host.as_json:
         print_json({resource.name: rows})
     else:
@@ -106,63 +103,3 @@ def print_row(
         shown(row)
     else:
         print_pairs(pairs_of(resource, row))
-
-
-def verb_command(verb: Verb) -> click.Command:
-    """The command that does a verb: to one row, or to none in particular."""
-
-    def run(host: Host, item: str = "", **given: Any) -> None:
-        from outlast.cli.remote import path_of
-
-        remote = host.connect()
-        arguments = {
-            each.name: sent(each, given[each.name]) for each in verb.arguments if _is_given(each, given)
-        }
-        document = remote.send(verb.method, path_of(verb.paths[0], item), arguments).document()
-        if host.as_json:
-            print_json(document)
-        else:
-            told = ", ".join(f"{each.name} {plain_text(document.get(each.name))}" for each in verb.answer)
-            click.echo(": ".join(filter(None, (f"{verb.past} {plain_text(item)}".rstrip(), told))))
-
-    command = host_options(run)
-    for each in reversed(verb.arguments):
-        command = _argument(each)(command)
-    if verb.of_one:
-        command = key_argument(verb.noun)(command)
-    return click.command(verb.name, cls=Command, help=verb.help)(command)
-
-
-def _is_given(each: Argument, given: Mapping[str, Any]) -> bool:
-    return given[each.name] is not None and given[each.name] is not False
-
-
-def _argument(each: Argument) -> Decorator:
-    if each.required:
-        return click.argument(each.name, metavar=each.name.upper(), type=kind_of(each))
-    option = f"--{each.name.replace('_', '-')}"
-    if each.kind is Kind.FLAG:
-        return click.option(option, each.name, is_flag=True, help=each.about)
-    about = f"{each.about} `default` takes it back." if each.nullable else each.about
-    return click.option(option, each.name, type=kind_of(each), help=about)
-
-
-def filter_options(resource: Resource) -> Decorator:
-    """The options that filter its rows."""
-
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        for each in reversed(resource.filters):
-            if each.help is not None:
-                command = _filter_option(each)(command)
-        return command
-
-    return decorate
-
-
-def _filter_option(each: Filter) -> Decorator:
-    if each.kind is Kind.STATUS:
-        statuses = click.Choice([*Status], case_sensitive=False)
-        return click.option(f"--{each.name}", type=statuses, multiple=True, help=each.help)
-    if each.kind is Kind.FLAG:
-        return click.option(f"--{each.name}", is_flag=True, help=each.help)
-    return click.option(f"--{each.name}", type=kind_of(each), help=each.help)

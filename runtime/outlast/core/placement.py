@@ -1,4 +1,4 @@
-"""Where a workflow is to wait, and for how long: what a call may say beside its input."""
+"""What a call may say beside its input: where it is to wait, for how long, and what it is found by."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ class Placement(NamedTuple):
     priority: int = 0
     """Seconds of head start within the queue."""
     delay_s: float = 0.0
+    attributes: str | None = None
+    """What it is found by: JSON, as core.attributes makes it."""
 
 
 USUAL = Placement()

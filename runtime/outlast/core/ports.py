@@ -13,6 +13,7 @@ from outlast.core.records import (
     Arrivals,
     Batch,
     Beat,
+    BulkRan,
     ClaimedWorkflow,
     Claims,
     Committed,
@@ -376,6 +377,14 @@ class MapStore(Protocol):
         ...
 
 
+class BulkStore(Protocol):
+    """Bulks: verbs that are done to many workflows."""
+
+    async def run(self) -> BulkRan:
+        """Do a block of one that is due, in one commit. Raises Unreachable: the same may be done again."""
+        ...
+
+
 class MessageQueueStore(Protocol):
     """Supabase Queues."""
 
@@ -521,6 +530,11 @@ class Store(Protocol):
     @property
     def maps(self) -> MapStore:
         """Maps."""
+        ...
+
+    @property
+    def bulks(self) -> BulkStore:
+        """Bulks."""
         ...
 
     @property

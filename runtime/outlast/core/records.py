@@ -30,6 +30,8 @@ class NewWorkflow(NamedTuple):
     deadline_s: float | None = None
     load_bytes: int = 0
     """The memory that input and request take: see core.budget.weigh."""
+    attributes: str | None = None
+    """What it is found by (JSON): see core.attributes."""
     queue: str | None = None
     queue_key: str | None = ""
     """None where the database finds it."""
@@ -81,6 +83,13 @@ class StepRecord(NamedTuple):
     began: float | None = None
     ended: float | None = None
     called_after: int | None = None
+
+
+class BulkRan(NamedTuple):
+    """The bulk of which a block was done, if any was; in how many seconds the next block of any is due."""
+
+    bulk_id: str | None
+    next_s: float | None
 
 
 class RunningStep(NamedTuple):

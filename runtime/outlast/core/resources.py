@@ -153,23 +153,39 @@ WORKFLOW = (
 _OF_VERSION = "Only those of this version of the function's file."
 _OF_STATUS = "Only those that stand so. May be repeated."
 _WITH_ERROR = "Only those whose error's text holds this."
-_SINCE = "Created since then: 30m, 2h or 7d ago, or a date."
+_AGO = "30m, 2h or 7d ago, or a date."
+FOUND_BY = (
+    Filter("function", Kind.TEXT, "Served under this name.", "Only this function's."),
+    Filter("prefix", Kind.TEXT, "Whose id begins so.", "Only those whose id begins so."),
+    Filter("version", Kind.TEXT, "Started by this version of the function's file.", _OF_VERSION),
+    Filter("status", Kind.STATUS, "Any of these; repeated, or with commas between.", _OF_STATUS),
+    Filter("error", Kind.TEXT, "Whose error's text holds this, in upper or lower case.", _WITH_ERROR),
+    Filter("queue", Kind.TEXT, "In this queue.", "Only those of this queue, such as pgmq:orders."),
+    Filter("parent", Kind.TEXT, "Started by this workflow.", "Only those that this workflow has started."),
+    Filter(
+        "has_parent", Kind.FLAG, "Started by a workflow, or by none.", "Only those that a workflow started."
+    ),
+    Filter(
+        "since",
+        Kind.TIMESTAMP,
+        "Created then or later. A date alone is midnight in UTC.",
+        f"Created since then: {_AGO}",
+    ),
+    Filter("until", Kind.TIMESTAMP, "Created before.", "Created before then."),
+    Filter("completed_since", Kind.TIMESTAMP, "Ended then or later.", f"Ended since then: {_AGO}"),
+    Filter("completed_until", Kind.TIMESTAMP, "Ended before.", "Ended before then."),
+    Filter(
+        "attribute", Kind.PAIR, "A key and its value: `customer:42`.", "Only those with this: customer:42."
+    ),
+)
+"""What workflows are found by: `outlast.find_workflows` takes all of them by these names."""
+
 WORKFLOWS = Resource(
     name="workflows",
     path="/workflows/v1",
     schema="WorkflowSummary",
     columns=_SUMMARY,
-    filters=(
-        Filter("function", Kind.TEXT, "Served under this name.", "Only this function's."),
-        Filter("version", Kind.TEXT, "Started by this version of the function's file.", _OF_VERSION),
-        Filter("status", Kind.STATUS, "Any of these; repeated, or with commas between.", _OF_STATUS),
-        Filter("error", Kind.TEXT, "Whose error's text holds this, in upper or lower case.", _WITH_ERROR),
-        Filter("queue", Kind.TEXT, "In this queue.", "Only those of this queue, such as pgmq:orders."),
-        Filter("parent", Kind.TEXT, "Started by this workflow."),
-        Filter("since", Kind.TIMESTAMP, "Created then or later. A date alone is midnight in UTC.", _SINCE),
-        Filter("until", Kind.TIMESTAMP, "Created before.", "Created before then."),
-        Filter("attribute", Kind.PAIR, "A key and its value: `customer:42`."),
-    ),
+    filters=(*FOUND_BY, Filter("ascending", Kind.FLAG, "The oldest first.", "The oldest first.")),
     order=("created_at", "workflow_id"),
     order_kinds=(Kind.TIMESTAMP, Kind.TEXT),
     about="List workflows, newest first",
@@ -394,7 +410,70 @@ ACTS = Resource(
     table=("at", "verb", "noun", "name", "by", "why"),
 )
 
-RESOURCES = (WORKFLOWS, STEPS, EVENTS, QUEUES, SCHEDULES, TICKS, ACTS)
+BULKS = Resource(
+    name="bulks",
+    path="/bulks/v1",
+    schema="Bulk",
+    columns=(
+        Column(
+            "bulk_id", Kind.TEXT, "The id of the workflow that does it: wait for that, pause or cancel it."
+        ),
+        Column("verb", Kind.TEXT, "What is done to each."),
+        Column("status", Kind.STATUS),
+        Column("total", Kind.COUNT, "To how many, as far as they are fixed."),
+        Column("fixed", Kind.FLAG, "Whether they are: then it begins."),
+        Column("done", Kind.COUNT),
+        Column("refused", Kind.COUNT, "Those that stood otherwise than the verb needs, or were gone."),
+        Column("failed", Kind.COUNT, "Those that the database failed at."),
+        Column("rate", Kind.COUNT, "How many a second."),
+        _nullable("expect", Kind.COUNT),
+        Column("filter", Kind.OBJECT, "Which workflows.", recorded=True),
+        Column("arguments", Kind.OBJECT, "Those of the verb.", recorded=True),
+        Column("by", Kind.TEXT),
+        _nullable("why", Kind.TEXT),
+        Column("created_at", Kind.TIMESTAMP),
+        _nullable("completed_at", Kind.TIMESTAMP),
+    ),
+    filters=(
+        Filter("verb", Kind.TEXT, "Of this verb.", "Only those of this verb."),
+        Filter("status", Kind.STATUS, "Any of these; repeated, or with commas between.", _OF_STATUS),
+    ),
+    order=("bulk_id",),
+    order_kinds=(Kind.TEXT,),
+    about="List bulks, newest first: what is done to many workflows, and how far it is",
+    help="List what is done to many workflows, and how far it is.",
+    empty="no bulks",
+    page_rows=50,
+    one="bulk",
+    key="bulk_id",
+    commands="See what is done to many workflows at once.",
+    table=("bulk_id", "verb", "status", "total", "done", "refused", "failed", "rate", "by", "why"),
+)
+BULK_ITEMS = Resource(
+    name="items",
+    path=f"{BULKS.item_path}/items",
+    schema="BulkItem",
+    columns=(
+        Column("place", Kind.COUNT),
+        Column("workflow_id", Kind.TEXT),
+        _nullable("outcome", Kind.TEXT, "`done`, `refused` or `failed`; null: not yet."),
+        _nullable("reason", Kind.TEXT, "Why not."),
+        Column("answer", Kind.JSON, "What the verb answered.", nullable=True, recorded=True),
+        _nullable("at", Kind.TIMESTAMP),
+    ),
+    filters=(
+        Filter("outcome", Kind.TEXT, "Of this outcome.", "Only those of this outcome, such as refused."),
+    ),
+    order=("place",),
+    order_kinds=(Kind.COUNT,),
+    about="List the workflows that a bulk is done to, and what came of each",
+    help="List the workflows that a bulk is done to, and what came of each.",
+    empty="no workflows",
+    of=BULKS,
+    table=("place", "workflow_id", "outcome", "reason", "at"),
+)
+
+RESOURCES = (WORKFLOWS, STEPS, EVENTS, QUEUES, SCHEDULES, TICKS, ACTS, BULKS, BULK_ITEMS)
 """All of them, as OpenAPI and the commands list them."""
 
 MANAGED = tuple(each.path for each in RESOURCES if each.of is None)

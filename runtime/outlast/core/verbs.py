@@ -67,6 +67,10 @@ class Verb(NamedTuple):
     """Makes the answer of what its function returns."""
     own_paths: tuple[str, ...] = ()
     """The paths, where they aren't the usual one."""
+    own_function: str = ""
+    """The name of its function, where that isn't the usual one."""
+    bulk: bool = False
+    """Whether it can be done to all workflows of a filter: see BULK."""
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -86,7 +90,7 @@ class Verb(NamedTuple):
         That takes the key and the arguments by name, and `by`: who does it. It raises SQLSTATE 22023 for what
         it can't take, P0002 if there is no such row, 55000 if that can't be done now.
         """
-        return f"{self.name}_{self.noun.one}"
+        return self.own_function or f"{self.name}_{self.noun.one}"
 
     @property
     def statuses(self) -> frozenset[Status]:
@@ -129,6 +133,7 @@ CANCEL = Verb(
     help="Cancel a workflow. What its sagas have done is undone first; it does nothing more.",
     past="cancelled",
     secret=False,
+    bulk=True,
     check=_check_mode,
     arguments=(
         Argument(
@@ -146,6 +151,7 @@ PAUSE = Verb(
     done="It is paused. A step that ran is cut off, and done again later unless it was recorded.",
     help="Let a workflow do nothing until it is resumed. Messages and timers go on arriving.",
     past="paused",
+    bulk=True,
     refused="It has ended, or runs within a map or a batch.",
     arguments=(WHY,),
     answer=(_STANDS, _HELD),
@@ -157,6 +163,7 @@ RESUME = Verb(
     done="It goes on.",
     help="Let a workflow go on that was paused, or is held.",
     past="resumed",
+    bulk=True,
     refused="It has ended.",
     arguments=(WHY,),
     answer=(_STANDS, _HELD),
@@ -168,6 +175,7 @@ FORK = Verb(
     done="The new one waits to be claimed.",
     help="Run a workflow again as another one, from its beginning or from a step.",
     past="forked",
+    bulk=True,
     refused="It has not failed (`failed`), a saga has undone what would be kept, or it is a map or a batch.",
     arguments=(
         Argument(
@@ -212,6 +220,7 @@ DELETE = Verb(
     done="They are gone. Its idempotency key is new again.",
     help="Remove a workflow that has ended, and what it has started.",
     past="deleted",
+    bulk=True,
     refused="It is live, or something live belongs to it or may still read its result.",
     arguments=(WHY,),
     answer=(Column("deleted", Kind.COUNT, "How many workflows are gone."),),
@@ -226,6 +235,52 @@ SEND = Verb(
     past="sent",
 )
 
+SET_WORKFLOW = Verb(
+    name="set",
+    noun=WORKFLOWS,
+    method="PATCH",
+    about="Change a workflow's attributes; null takes one away, others stay",
+    done="They are changed.",
+    help='Change what a workflow is found by: \'{"customer": "42"}\'; null takes one away.',
+    past="changed",
+    bulk=True,
+    arguments=(
+        Argument("attributes", Kind.OBJECT, "Keys and their values; null takes one away.", required=True),
+        WHY,
+    ),
+    answer=(Column("changed", Kind.TEXT, "Its id."),),
+)
+BULK = Verb(
+    name="bulk",
+    noun=WORKFLOWS,
+    own_paths=(f"{WORKFLOWS.path}/bulk",),
+    own_function="bulk",
+    about="Do a verb to all workflows of a filter, so many a second: at most 1,000,000",
+    done="What was found, and what the verb would do to ten of them: with `dry_run`.",
+    accepted="A workflow does it: `outlast bulks show` tells how far it is.",
+    help="Do a verb to all workflows of a filter.",
+    past="begun",
+    refused="Another number of workflows is found than `expect` says.",
+    arguments=(
+        Argument("verb", Kind.TEXT, "What is done to each: cancel, retry, pause, …", 1, 100, required=True),
+        Argument("filter", Kind.OBJECT, "Which ones: the filters of the list, one at least.", required=True),
+        Argument("arguments", Kind.OBJECT, "Those of the verb."),
+        Argument("dry_run", Kind.FLAG, "Only try it on ten, and take that back."),
+        Argument("expect", Kind.COUNT, "How many there must be.", 0, 1_000_000),
+        Argument("rate", Kind.COUNT, "How many a second: 50 if it isn't given.", 1, 10_000),
+        WHY,
+    ),
+    answer=(
+        Column("workflow_id", Kind.TEXT, "What does it; null with `dry_run`.", nullable=True),
+        Column("count", Kind.COUNT, "How many are found."),
+        Column(
+            "samples",
+            Kind.JSON,
+            "With `dry_run`: the oldest ten, and what the verb would do to them.",
+            nullable=True,
+        ),
+    ),
+)
 _KEY = Argument("key", Kind.TEXT, "Only what has this key.", 1, 255)
 _COUNT_MAX = 1_000_000
 
@@ -388,6 +443,8 @@ VERBS = (
     SETTLE,
     DELETE,
     SEND,
+    SET_WORKFLOW,
+    BULK,
     SET_QUEUE,
     PAUSE_QUEUE,
     RESUME_QUEUE,

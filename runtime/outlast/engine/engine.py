@@ -28,6 +28,7 @@ from outlast.engine.execution.services import Services
 from outlast.engine.executor import Executor
 from outlast.engine.function_host import FunctionHost
 from outlast.engine.instances.allowance import Allowance
+from outlast.engine.instances.bulks import BulkRunner
 from outlast.engine.instances.consuming import Consumer
 from outlast.engine.instances.membership import Membership, Pace
 from outlast.engine.instances.ticking import Ticker
@@ -165,7 +166,14 @@ class Engine:
             observe,
             LOOK_TICKS * options.tick_s,
         )
-        self._membership.told = self._ticker.look_soon
+        self._bulks = BulkRunner(
+            store.bulks,
+            self._ticked,
+            lambda: not self.entrance.stopping,
+            observe,
+            LOOK_TICKS * options.tick_s,
+        )
+        self._membership.told = self._told
 
         self.loops: tuple[Loop, ...] = (
             *self._membership.loops,
@@ -176,6 +184,7 @@ class Engine:
             self._events.loop,
             self._consumer.loop,
             self._ticker.loop,
+            self._bulks.loop,
         )
         """All that goes on in the background."""
 
@@ -198,6 +207,7 @@ class Engine:
         self._membership.stop_claiming()
         await self._consumer.loop.close(LAST_ROUND_S)
         await self._ticker.loop.close(LAST_ROUND_S)
+        await self._bulks.loop.close(LAST_ROUND_S)
         gone = ShuttingDown("this instance shuts down; the workflow goes on elsewhere")
         self._waits.fail_elsewhere(gone)
         self._events.refuse(gone)
@@ -336,6 +346,11 @@ class Engine:
     def _queued(self, at_s: float) -> None:
         """Something waits in a queue, or has left its place there: see what may begin."""
         self._membership.decide_soon(at_s)
+
+    def _told(self) -> None:
+        """Somebody says that there may be work: it may be a schedule's, or a bulk."""
+        self._ticker.look_soon()
+        self._bulks.look_soon()
 
     def _schedules_changed(self) -> None:
         self._ticker.loop.wake()

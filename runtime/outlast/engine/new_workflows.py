@@ -67,6 +67,7 @@ def new_workflow(
         load_bytes=weigh(text, request),
         queue=None if queue is None else queue.name,
         queue_key="" if queue is None else _key_of(queue, definition, text),
+        attributes=placement.attributes,
         priority=placement.priority,
         delay_s=placement.delay_s,
         # What only names a queue doesn't know its rules: the database does.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -12,6 +12,7 @@ from typing import Any
 
 from outlast.core.callers import NOBODY, Caller, CallerToken
 from outlast.core.errors import UsageError
+from outlast.sdk.attributes import set_attributes
 from outlast.sdk.clients import Clients
 from outlast.sdk.requests import Request
 from outlast.sdk.running import current_host, current_line, on_a_loop
@@ -101,6 +102,17 @@ class Context:
     def supabase_admin(self) -> Any:
         """The same with the project's secret key, past row-level security. Raises UsageError."""
         return self._clients("supabase_admin").of_service(blocking=not on_a_loop())
+
+    def set_attributes(self, changes: Mapping[str, str | int | float | bool | None]) -> Awaitable[None]:
+        """Change what this workflow is found by: `await context().set_attributes({"stage": "paid"})`.
+
+        In a `def` workflow without `await`. None takes an attribute away, others stay. It is a recorded
+        call: on replay nothing is set again. Others see it once it is durable, which isn't waited for. Raises
+        UsageError outside a workflow's body, and for more than 32 of them, a key that isn't a letter, then
+        letters, digits, "_", "." and "-" (64 at most), and a value that is no text of at most 256
+        characters, number or truth.
+        """
+        return set_attributes(changes)
 
     def _clients(self, name: str) -> Clients:
         if current_line() is not None:

@@ -118,6 +118,20 @@ class Publish:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class SetAttributes:
+    """Change the workflow's attributes (JSON) once; null takes one away."""
+
+    kind: ClassVar[str] = kinds.ATTRIBUTES
+    name: ClassVar[str] = "set_attributes"
+    body: str
+
+    @property
+    def fingerprint(self) -> int | None:
+        """Of its text, where that can be had cheaply."""
+        return fingerprint_of_text(self.body)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Callback:
     """Make a link by which somebody sends messages of a topic; its URL. `uses` None: any number of them."""
 
@@ -335,6 +349,7 @@ Operation = (
     | Receive
     | Send
     | Publish
+    | SetAttributes
     | Callback
     | Undo
     | Start

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Generator, Iterable
+from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping
 from datetime import timedelta
 from functools import partial
 from itertools import islice
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
+from outlast.core.attributes import attributes_json
 from outlast.core.errors import UsageError
 from outlast.core.maps import LIST_MAX
 from outlast.core.names import check_key
@@ -55,6 +56,18 @@ def start(
 ) -> Started[R]: ...
 @overload
 def start(workflow: Workflow[..., R], /, *args: Any, delay: Duration, **kwargs: Any) -> Started[R]: ...
+@overload
+def start(
+    workflow: Workflow[..., Coroutine[Any, Any, R]],
+    /,
+    *args: Any,
+    attributes: Mapping[str, Any],
+    **kwargs: Any,
+) -> Started[R]: ...
+@overload
+def start(
+    workflow: Workflow[..., R], /, *args: Any, attributes: Mapping[str, Any], **kwargs: Any
+) -> Started[R]: ...
 def start(workflow: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """Start `workflow` with these arguments; its handle once its row is durable.
 
@@ -64,8 +77,9 @@ def start(workflow: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     `start_once` takes a key.
 
     `queue` (a `Queue` or its name) takes the place of the workflow's own; `priority` is seconds of head start
-    within it (-86,400 to 86,400); `delay` (seconds or a timedelta) lets it begin so much later. A workflow
-    with parameters of these names gets them itself.
+    within it (-86,400 to 86,400); `delay` (seconds or a timedelta) lets it begin so much later. `attributes`
+    is what it is found by: `{"customer": "42"}`, at most 32 texts, numbers and truths. A workflow with
+    parameters of these names gets them itself.
 
     Raises UsageError for arguments that don't fit, Overloaded, ShuttingDown and DatabaseUnavailable; of a
     queue QueueFull, RateLimited, QueueBusy, QueueKeyMissing.
@@ -104,6 +118,7 @@ def start_all(
     queue: Queue | str | None = None,
     priority: int = 0,
     delay: Duration | None = None,
+    attributes: Mapping[str, Any] | None = None,
     detached: bool = False,
 ) -> StartedAll[R]: ...
 @overload
@@ -115,6 +130,7 @@ def start_all(
     queue: Queue | str | None = None,
     priority: int = 0,
     delay: Duration | None = None,
+    attributes: Mapping[str, Any] | None = None,
     detached: bool = False,
 ) -> StartedAll[R]: ...
 def start_all(
@@ -125,6 +141,7 @@ def start_all(
     queue: Queue | str | None = None,
     priority: int = 0,
     delay: Duration | None = None,
+    attributes: Mapping[str, Any] | None = None,
     detached: bool = False,
 ) -> Any:
     """Start `workflow` for each of `items`, its only argument; a handle for each, in their order.
@@ -132,7 +149,8 @@ def start_all(
     `await start_all(…)`, in `def` functions `start_all(…)`. They start in blocks of 1,000, a commit each.
     In a workflow all of it is one recorded step, and the children's ids follow from the parent's, so that a
     crash neither repeats nor skips one. All inputs are checked before the first one starts. `queue`,
-    `priority`, `delay` and `detached` are those of `start`. At most 10,000 items. Raises as `start` does.
+    `priority`, `delay`, `attributes` and `detached` are those of `start`. At most 10,000 items. Raises as
+    `start` does.
     """
     if not isinstance(workflow, Workflow):
         raise UsageError(f"start_all takes a function decorated with @workflow, not {workflow!r}")
@@ -140,7 +158,11 @@ def start_all(
     given = list_of("start_all", items)
     if not isinstance(detached, bool):
         raise UsageError(f"start_all(detached) is True or False, not {detached!r:.100}")
-    placement = _placement_of("start_all", definition, {"queue": queue, "priority": priority, "delay": delay})
+    placement = _placement_of(
+        "start_all",
+        definition,
+        {"queue": queue, "priority": priority, "delay": delay, "attributes": attributes},
+    )
     line = line_here("start_all")
     if line is not None:
         threaded = line.threaded
@@ -213,7 +235,7 @@ def _take_placement(name: str, workflow: WorkflowDefinition, kwargs: Kwargs) -> 
     own = workflow.inputs.signature.parameters
     given: Kwargs = {
         each: kwargs.pop(each)
-        for each in ("queue", "priority", "delay")
+        for each in ("queue", "priority", "delay", "attributes")
         if each in kwargs and each not in own
     }
     return _placement_of(name, workflow, given)
@@ -225,6 +247,7 @@ def _placement_of(name: str, workflow: WorkflowDefinition, given: Kwargs) -> Pla
     queue = queue_of(given.get("queue"))
     delay, priority = given.get("delay"), given.get("priority", 0)
     try:
+        attributes = attributes_json(given.get("attributes"))
         check_priority(priority)
         delay_s = 0.0 if delay is None else check_delay(_seconds(delay, name))
     except ValueError as error:
@@ -233,7 +256,7 @@ def _placement_of(name: str, workflow: WorkflowDefinition, given: Kwargs) -> Pla
         raise UsageError(
             f"{name}(priority) counts within a queue, and {workflow.name!r} is in none: name one"
         )
-    return Placement(queue, priority, delay_s)
+    return Placement(queue, priority, delay_s, attributes)
 
 
 def _seconds(delay: Duration, name: str) -> float:

@@ -10,6 +10,7 @@ from psycopg import errors
 from psycopg.pq.abc import PGresult
 
 from outlast.core import faults, kinds
+from outlast.core.attributes import all_changes
 from outlast.core.clock import monotonic
 from outlast.core.events import event_of
 from outlast.core.names import BATCH
@@ -80,7 +81,7 @@ class PostgresJournal:
         """See JournalStore."""
         requests = _build_requests(batch, self._instance_id)
         # Before it: a suspension in the same batch leaves the row nobody's.
-        marked = _marked_sagas(batch, self._instance_id)
+        marked = _marked_sagas(batch, self._instance_id) + _set_attributes(batch, self._instance_id)
         ended = _ended_batches(batch)
         points = _crash_points(batch) if faults.is_armed() else []
         for point in points:
@@ -286,6 +287,21 @@ def _marked_sagas(batch: Batch, instance_id: str) -> list[Request]:
     epochs, sagas = zip(*marked.values(), strict=True)
     parameters = {"ids": texts(list(marked)), "epochs": numbers(epochs), "sagas": texts(sagas)}
     return [(_SQL["mark_sagas"], {"instance": instance_id, **parameters})]
+
+
+def _set_attributes(batch: Batch, instance_id: str) -> list[Request]:
+    """What bodies have set in this batch."""
+    set_by: dict[str, tuple[int, str]] = {}
+    for write in batch.writes:
+        changes = [step.output or "{}" for step in write.steps if step.kind == kinds.ATTRIBUTES]
+        # guard: attributes-only-recorded
+        if changes:
+            set_by[write.workflow_id] = (write.epoch, all_changes(changes))
+    if not set_by:
+        return []
+    epochs, changed = zip(*set_by.values(), strict=True)
+    parameters = {"ids": texts(list(set_by)), "epochs": numbers(epochs), "changes": texts(changed)}
+    return [(_SQL["set_attributes"], {"instance": instance_id, **parameters})]
 
 
 def _begun_waits(batch: Batch) -> list[Request]:

@@ -20,11 +20,11 @@ with given as (
     0 as priority,
     0 as delay,
     null as tick,
-    null as attributes,
     unnest(%(start_versions)s::text[]) as version,
     unnest(%(start_parents)s::text[]) as parent,
     to_timestamp(unnest(%(start_deadlines)s::float8[])) as deadline,
     unnest(%(start_load_bytes)s::bigint[]) as load_bytes,
+    unnest(%(start_attributes)s::text[]) as attributes,
     %(instance)s as owner,
     %(nonce)s::bigint as nonce,
     now() as at
@@ -193,6 +193,15 @@ set saga = m.saga
 from unnest(%(ids)s::text[], %(epochs)s::bigint[], %(sagas)s::text[]) as m (workflow_id, epoch, saga)
 where w.workflow_id = m.workflow_id and w.epoch = m.epoch and w.owner = %(instance)s
   and (w.saga is null or m.saga = 'undoing')
+
+-- name: set_attributes
+-- In the commit of what bodies set, before what may leave the row nobody's.
+update outlast.workflow_status w
+set attributes = outlast.merged_attributes('set_attributes', w.attributes, c.changes::json)
+from unnest(%(ids)s::text[], %(epochs)s::bigint[], %(changes)s::text[]) as c (workflow_id, epoch, changes)
+where w.workflow_id = c.workflow_id
+  -- guard: attributes-without-fence
+  and w.epoch = c.epoch and w.owner = %(instance)s
 
 -- name: replan
 discard plans

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from outlast.core.ports import Unreachable
+from outlast.store.bulks import PostgresBulks
 from outlast.store.connections import Database, as_unreachable
 from outlast.store.instances import PostgresInstances, RecoveryLimits
 from outlast.store.journal import PostgresJournal
@@ -48,6 +49,7 @@ class PostgresStore:
         self.maps = PostgresMaps(database, self._pool, instance_id)
         self.schedules = PostgresSchedules(self._pool, instance_id, self.workflows)
         self.measures = PostgresMeasures(self._pool)
+        self.bulks = PostgresBulks(self._pool)
         self.message_queues = PostgresMessageQueues(self._pool, instance_id)
         self._current = False
 

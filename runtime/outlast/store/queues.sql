@@ -22,7 +22,7 @@ from allowed a
 cross join lateral outlast.enqueue(
   a.workflow_id, %(function)s, %(input)s, %(request)s, %(idempotency_key)s, %(fingerprint)s, %(subject)s, %(claims)s,
   %(queue)s, %(queue_key)s, %(priority)s::integer, %(delay_s)s::float8, %(version)s, %(parent)s,
-  %(deadline_s)s::float8, %(nonce)s::bigint, %(tick)s) as e
+  %(deadline_s)s::float8, %(nonce)s::bigint, %(tick)s, %(attributes)s) as e
 
 -- name: declare
 -- Only what has changed is written. What operators have set stays.

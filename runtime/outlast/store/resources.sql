@@ -88,3 +88,25 @@ where t.schedule = %(name)s
   and (%(after_number)s::bigint is null or t.tick_id > %(after_number)s)
 order by t.tick_id
 limit %(limit)s
+
+-- name: bulks
+select
+  b.bulk_id, b.verb, w.status, b.total, b.fixed, b.done, b.refused, b.failed, b.rate, b.expect, b.filter::text,
+  b.arguments::text, b.by, b.why, w.created_at, w.completed_at
+from outlast.bulks b
+join outlast.workflow_status w on w.workflow_id = b.bulk_id
+where (%(bulk_id)s::text is null or b.bulk_id = %(bulk_id)s)
+  and (%(verb)s::text is null or b.verb = %(verb)s)
+  and (%(status)s::text[] is null or w.status = any(%(status)s::text[]))
+  and (%(after_bulk_id)s::text is null or b.bulk_id < %(after_bulk_id)s)
+order by b.bulk_id desc
+limit %(limit)s
+
+-- name: items
+select i.place, i.workflow_id, i.outcome, i.reason, i.answer::text, i.at
+from outlast.bulk_items i
+where i.bulk_id = %(bulk_id)s
+  and (%(outcome)s::text is null or i.outcome = %(outcome)s)
+  and (%(after_place)s::int is null or i.place > %(after_place)s)
+order by i.place
+limit %(limit)s

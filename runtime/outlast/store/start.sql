@@ -41,12 +41,12 @@ select
   unnest(%(start_parents)s::text[]) as parent,
   to_timestamp(unnest(%(start_deadlines)s::float8[])) as deadline,
   unnest(%(start_load_bytes)s::bigint[]) as load_bytes,
+  unnest(%(start_attributes)s::text[]) as attributes,
   unnest(%(start_queues)s::text[]) as queue,
   unnest(%(start_queue_keys)s::text[]) as queue_key,
   unnest(%(start_priorities)s::int[]) as priority,
   unnest(%(start_delays)s::float8[]) as delay,
   unnest(%(start_ticks)s::text[]) as tick,
-  null as attributes,
   null as owner,
   %(nonce)s::bigint as nonce,
   now() as at

@@ -172,9 +172,9 @@ class PostgresWorkflows:
             raise TypeError(f"{resource.name} have no filter {', '.join(sorted(unknown))}")
         parameters = dict.fromkeys(known) | dict(given)
         for each in resource.filters:
-            if each.kind is Kind.PAIR:
-                key, value = parameters[each.name] or (None, None)
-                parameters |= {each.name: key, f"{each.name}_value": value}
+            if each.kind is Kind.PAIR and parameters[each.name] is not None:
+                key, value = given[each.name]
+                parameters[each.name] = f"{key}:{value}"
         places = after or [None] * len(resource.order)
         parameters |= {f"after_{name}": place for name, place in zip(resource.order, places, strict=True)}
         return await self._page(resource.name, parameters, limit)

@@ -59,8 +59,7 @@ from outlast.workflow_status
 where workflow_id = %(workflow_id)s
 
 -- name: workflows
--- Errors are read only for the rows of the page, or, if the filter asks for one, for rows that have one. A user
--- (`subject`) can neither see nor search the text of an exception. Postgres's text can't hold \u0000.
+-- Which ones, `outlast.find_workflows` says; errors are read only for the rows of the page.
 select
   w.workflow_id, w.function, w.version, w.status, w.queue, w.parent, w.forked_from, w.attributes::text, w.recovery_attempts,
   w.claimable_at,
@@ -68,37 +67,14 @@ select
   case when w.claimable_at is not null or w.saga is not null then outlast.waiting_for(w.workflow_id, %(subject)s::text is null) end as waiting_on,
   w.created_at, w.started_at, w.updated_at, w.completed_at, e.code as error_code,
   left(e.message, 300) as error_message
-from outlast.workflow_status w
-left join lateral (
-  select
-    d.error ->> 'code' as code,
-    coalesce(
-      -- guard: exception-text-for-users = case when true
-      case when %(subject)s::text is null
-        then nullif(concat_ws(': ', d.error #>> '{failure,type}', nullif(d.error #>> '{failure,message}', '')), '')
-      end,
-      case d.error ->> 'code'
-        when 'http_exception' then d.error ->> 'detail'
-        when 'non_determinism' then case when %(subject)s::text is null then d.error ->> 'message' end
-        else d.error ->> 'message'
-      end
-    ) as message
-  from (select replace(w.error::text, '\u0000', '\ufffd')::json as error offset 0) d
-) e on w.error is not null
--- guard: everybodys-list-by-sql
-where (%(subject)s::text is null or w.subject = %(subject)s)
-  and (%(function)s::text is null or w.function = %(function)s)
-  and (%(version)s::text is null or w.version = %(version)s)
-  and (%(status)s::text[] is null or w.status = any(%(status)s::text[]))
-  and (%(queue)s::text is null or w.queue = %(queue)s)
-  and (%(parent)s::text is null or w.parent = %(parent)s)
-  and (%(since)s::timestamptz is null or w.created_at >= %(since)s)
-  and (%(until)s::timestamptz is null or w.created_at < %(until)s)
-  and (%(attribute)s::text is null or w.attributes ->> %(attribute)s = %(attribute_value)s)
-  and (%(after_created_at)s::timestamptz is null or (w.created_at, w.workflow_id) < (%(after_created_at)s, %(after_workflow_id)s))
-  and (%(error)s::text is null or (w.error is not null and strpos(lower(e.message), lower(%(error)s)) > 0))
-order by w.created_at desc, w.workflow_id desc
-limit %(limit)s
+from outlast.find_workflows(
+  %(function)s, %(prefix)s, %(version)s, %(status)s::text[], %(error)s, %(queue)s, %(parent)s, %(has_parent)s::boolean,
+  %(since)s, %(until)s, %(completed_since)s, %(completed_until)s, %(attribute)s, %(ascending)s::boolean, %(subject)s,
+  %(after_created_at)s, %(after_workflow_id)s, %(limit)s::bigint
+) f
+join outlast.workflow_status w on w.workflow_id = f.workflow_id
+left join lateral outlast.error_told(w.error, %(subject)s::text is null) e on w.error is not null
+order by f.place
 
 -- name: steps
 -- Waits that have not ended have no completion_order: they come last.

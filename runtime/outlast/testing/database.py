@@ -19,6 +19,7 @@ from outlast.testing.maps import Maps
 from outlast.testing.rows import (
     ActRow,
     Blocked,
+    BulkRow,
     Instance,
     Letter,
     Limits,
@@ -51,6 +52,7 @@ class Database:
         """By id, the workflow that stands for a call, and the call."""
         self.schedules: dict[str, ScheduleRow] = {}
         self.ticks: list[TickRow] = []
+        self.bulks: dict[str, BulkRow] = {}
         self.acts: list[ActRow] = []
         self.schedule_editions: dict[str, int] = {}
         self.schedules_of: str | None = None
@@ -82,6 +84,7 @@ class Database:
         now = self.now()
         row = Workflow(new, None, nonce, now, now, Status.ENQUEUED, 0, claimable_at=now + new.delay_s)
         row.detached = new.detached
+        row.attributes = new.attributes
         self.workflows[new.workflow_id] = row
         if new.queue is not None:
             self.queue(new.queue)

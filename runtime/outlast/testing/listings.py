@@ -16,6 +16,8 @@ from outlast.core.events import event_of
 from outlast.core.listing import Page
 from outlast.core.resources import (
     ACTS,
+    BULK_ITEMS,
+    BULKS,
     COUNTED_MAX,
     EVENTS,
     QUEUES,
@@ -32,6 +34,7 @@ from outlast.testing.rows import Record, ScheduleRow, Workflow
 from outlast.testing.statements.reasons import waiting_on
 
 _MOMENT = timedelta(microseconds=1)
+_OTHERWISE = ("subject", "ascending")
 _LAST = 2147483647
 """The place of waits that aren't over."""
 
@@ -54,7 +57,7 @@ def shown(database: Database, row: Workflow) -> dict[str, Any]:
         "version": new.version,
         "parent": new.parent,
         "forked_from": row.forked_from,
-        "attributes": None,
+        "attributes": row.attributes,
         "owner": row.owner,
         "epoch": row.epoch,
         "recovery_attempts": row.recovery_attempts,
@@ -77,7 +80,7 @@ def listed(
 ) -> Page:
     """A page of a resource, in its order."""
     rows = list(_ROWS[resource.name](database, given))
-    newest_first = resource in (WORKFLOWS, ACTS)
+    newest_first = resource in (WORKFLOWS, ACTS, BULKS) and not given.get("ascending")
 
     def place(row: Mapping[str, Any]) -> tuple[Any, ...]:
         return tuple(row[column] for column in resource.order)
@@ -113,7 +116,9 @@ def _workflows(database: Database, given: Mapping[str, Any]) -> Iterator[dict[st
         fields = shown(database, row)
         fields["error_code"], fields["error_message"] = _told(row.error, given.get("subject"))
         if all(
-            value is None or _fits(name, value, fields) for name, value in given.items() if name != "subject"
+            value is None or _fits(name, value, fields)
+            for name, value in given.items()
+            if name not in _OTHERWISE
         ) and given.get("subject") in (None, row.new.subject):
             columns = {column.name for column in WORKFLOWS.columns} - {"error"}
             yield {
@@ -129,14 +134,27 @@ def _fits(name: str, value: Any, row: Mapping[str, Any]) -> bool:
             return row["status"] in value
         case "error":
             return value.lower() in (row["error_message"] or "").lower()
-        case "since":
-            return bool(row["created_at"] >= value)
-        case "until":
-            return bool(row["created_at"] < value)
+        case "prefix":
+            return bool(row["workflow_id"].startswith(value))
+        case "has_parent":
+            return bool((row["parent"] is not None) == value)
+        case "since" | "completed_since":
+            at = row["created_at" if name == "since" else "completed_at"]
+            return at is not None and bool(at >= value)
+        case "until" | "completed_until":
+            at = row["created_at" if name == "until" else "completed_at"]
+            return at is not None and bool(at < value)
         case "attribute":
-            return False  # none has any
+            key, wanted = value
+            found = from_json(row["attributes"] or "{}")
+            return key in found and attribute_text(found[key]) == wanted
         case _:
             return bool(row[name] == value)
+
+
+def attribute_text(value: Any) -> str:
+    """A value of an attribute as Postgres writes it."""
+    return value if isinstance(value, str) else to_json(value).decode()
 
 
 def _told(error: str | None, subject: str | None) -> tuple[str | None, str | None]:
@@ -226,6 +244,44 @@ def _json(value: Any) -> str:
     return to_json(value).decode()
 
 
+def _bulks(database: Database, given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for bulk_id, bulk in database.bulks.items():
+        row = database.workflows[bulk_id]
+        outcomes = [each.outcome for each in bulk.items]
+        fields = {
+            "bulk_id": bulk_id,
+            "verb": bulk.verb,
+            "status": row.status.value,
+            "total": len(bulk.items),
+            "fixed": bulk.fixed,
+            **{each: outcomes.count(each) for each in ("done", "refused", "failed")},
+            "rate": bulk.rate,
+            "expect": bulk.expect,
+            "filter": _json(bulk.filter),
+            "arguments": _json(bulk.arguments),
+            "by": bulk.by,
+            "why": bulk.why,
+            "created_at": _date(row.created_at),
+            "completed_at": None if row.status in LIVE else _date(row.updated_at),
+        }
+        fits = given.get("bulk_id") in (None, bulk_id) and given.get("verb") in (None, bulk.verb)
+        if fits and row.status in (given.get("status") or [row.status]):
+            yield fields
+
+
+def _bulk_items(database: Database, given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for place, item in enumerate(database.bulks[given["bulk_id"]].items, 1):
+        if given.get("outcome") in (None, item.outcome):
+            yield {
+                "place": place,
+                "workflow_id": item.workflow_id,
+                "outcome": item.outcome,
+                "reason": item.reason,
+                "answer": None,
+                "at": None,
+            }
+
+
 def _schedules(database: Database, given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for name, row in database.schedules.items():
         fields = _schedule(name, row)
@@ -298,6 +354,8 @@ _ROWS = {
     SCHEDULES.name: _schedules,
     TICKS.name: _ticks,
     ACTS.name: _acts,
+    BULKS.name: _bulks,
+    BULK_ITEMS.name: _bulk_items,
 }
 
 

@@ -48,6 +48,8 @@ class Workflow:
     forked_from: str | None = None
     root: str | None = None
     born: dict[str, Any] | None = None
+    attributes: str | None = None
+    """JSON: those of the start, as changed since."""
 
 
 class ActRow(NamedTuple):
@@ -65,6 +67,34 @@ class ActRow(NamedTuple):
 def is_untold(row: Workflow) -> bool:
     """Whether those who wait for its end, or its children, are to be told of it yet."""
     return row.untold and (row.status not in LIVE or row.saga == "stopping")
+
+
+@dataclass(slots=True)
+class BulkItemRow:
+    """A row of `bulk_items`."""
+
+    workflow_id: str
+    outcome: str | None = None
+    reason: str | None = None
+
+
+@dataclass(slots=True)
+class BulkRow:
+    """A row of `bulks`, with its items."""
+
+    verb: str
+    filter: dict[str, Any]
+    arguments: dict[str, Any]
+    rate: float
+    expect: int | None
+    by: str
+    why: str | None
+    after: tuple[datetime, str] | None = None
+    fixed: bool = False
+    items: list[BulkItemRow] = field(default_factory=list)
+    place: int = 0
+    next_at: float = 0.0
+    over: bool = False
 
 
 @dataclass(slots=True)

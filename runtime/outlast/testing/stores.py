@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from outlast.core.budget import weigh
 from outlast.core.ports import (
+    BulkStore,
     Fence,
     InstanceStore,
     JournalStore,
@@ -25,6 +26,7 @@ from outlast.core.ports import (
 from outlast.core.records import RECORD_BYTES, ClaimedWorkflow, StepRecord
 from outlast.testing.database import Database
 from outlast.testing.rows import Blocked, Transaction
+from outlast.testing.statements.bulks import BulkStatements
 from outlast.testing.statements.instances import InstanceStatements
 from outlast.testing.statements.journal import JournalStatements
 from outlast.testing.statements.maps import MapStatements
@@ -112,6 +114,7 @@ class MemoryStore:
         maps = MapStatements(database, instance_id)
         self.maps: MapStore = Linked(link, maps, ends=maps.ends, failures=maps.failures)
         self.schedules: ScheduleStore = Linked(link, ScheduleStatements(database, instance_id))
+        self.bulks: BulkStore = Linked(link, BulkStatements(database))
         self.message_queues: MessageQueueStore = NoQueues()
 
 

@@ -78,6 +78,7 @@ def management_app(
     documents = [] if openapi_to == "off" else [("GET", "/openapi.json", openapi.answer)]
     metrics = [] if scrape is None else [("GET", METRICS, MetricsRoute(admission, scrape).answer)]
     messages = [("POST", path, of_messages.send) for path in SEND.paths]
+    verbs = list(VerbRoutes(engine, workflows, owned, listings, body_bytes_max).routes())
     routes = Routes(
         [
             ("GET", "/", home),
@@ -90,9 +91,11 @@ def management_app(
             *reversed(messages),  # the longest first, because an id may contain slashes
             ("GET", STEPS.path, of_workflows.steps),
             ("GET", EVENTS.path, of_events.events),
-            *VerbRoutes(engine, workflows, owned, listings, body_bytes_max).routes(),
+            *(each for each in verbs if each[1] != WORKFLOWS.item_path),
             *listings.routes(),
-            ("GET", WORKFLOWS.item_path, of_workflows.show),  # it matches all the others of workflows
+            # These match all the others of workflows.
+            *(each for each in verbs if each[1] == WORKFLOWS.item_path),
+            ("GET", WORKFLOWS.item_path, of_workflows.show),
             *listings.item_routes(),
         ]
     )

@@ -1,4 +1,4 @@
-"""Published events, and what sagas note: a record like a step's, without anything to run before it."""
+"""Published events, attributes, what sagas note: a record like a step's, with nothing to run before it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from outlast.core.observations import UndoFailed
 from outlast.engine.execution.calls import PendingCall
 from outlast.engine.execution.execution import Execution
 from outlast.engine.operations.beginning import may_begin
-from outlast.sdk.operations import Publish, Undo
+from outlast.sdk.operations import Publish, SetAttributes, Undo
 
 AHEAD_CHARS_MAX = 1_000_000
 """So much may a body publish before it waits until that is durable."""
@@ -23,7 +23,7 @@ EVENT_CHARS = 10_000
 def begin(execution: Execution, call: PendingCall) -> None:
     """See operations.table. Nobody sees it before it is durable, so it needn't wait for what came before."""
     operation = call.operation
-    assert isinstance(operation, Publish | Undo)
+    assert isinstance(operation, Publish | SetAttributes | Undo)
     call.began = monotonic()
     execution.published_ahead += EVENT_CHARS + len(operation.body)
     # guard: events-without-end
@@ -35,7 +35,7 @@ def begin(execution: Execution, call: PendingCall) -> None:
 
 
 def _publish(execution: Execution, call: PendingCall) -> None:
-    assert isinstance(call.operation, Publish | Undo)
+    assert isinstance(call.operation, Publish | SetAttributes | Undo)
     if isinstance(call.operation, Undo) and call.operation.name == Undo.FAILED:
         execution.services.observe(UndoFailed(execution.workflow_id, **from_json(call.operation.body)))
     execution.recording.complete(call, call.operation.body, attempts=0)

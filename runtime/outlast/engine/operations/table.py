@@ -47,6 +47,7 @@ _WAYS = {
     kinds.PUBLISH: _Way(publishing.begin, plain.nothing),
     kinds.CALLBACK: _Way(linking.begin, linking.value),
     kinds.UNDO: _Way(publishing.begin, plain.nothing),
+    kinds.ATTRIBUTES: _Way(publishing.begin, plain.nothing),
     kinds.SEND: _Way(sending.begin, plain.value),
     kinds.START: _Way(starting.begin, plain.value),
     kinds.EVENT: _Way(taking.begin, taking.value),

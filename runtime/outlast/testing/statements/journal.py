@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from outlast.core import kinds
+from outlast.core.attributes import merged
 from outlast.core.events import event_of
 from outlast.core.names import BATCH
 from outlast.core.ports import BadData, Fence
@@ -30,6 +31,9 @@ class JournalStatements:
             for step in write.steps:
                 self._db.wait_for_record((write.workflow_id, step.step_id))
         _check(batch)
+        for write in batch.writes:
+            if self._owns(write):
+                self._set_attributes(write)
         started = frozenset(new.workflow_id for new in batch.starts if self._start(new, batch.nonce))
         # One snapshot: all fences are looked at before anything of the batch is written.
         fenced = [write for write in batch.writes if self._owns(write)]
@@ -70,7 +74,7 @@ class JournalStatements:
             self._db.insert_waiting(new, nonce)
         else:
             row = Workflow(new, self._me, nonce, now, now)
-            row.detached = new.detached
+            row.detached, row.attributes = new.detached, new.attributes
             self._db.workflows[new.workflow_id] = row
         return True
 
@@ -93,6 +97,16 @@ class JournalStatements:
             row.saga = "undoing"
         elif kinds.UNDO in written and row.saga is None:
             row.saga = "open"
+
+    def _set_attributes(self, write: FencedWrite) -> None:
+        """`set_attributes`. Raises BadData."""
+        row = self._db.workflows[write.workflow_id]
+        for step in write.steps:
+            if step.kind == kinds.ATTRIBUTES:
+                try:
+                    row.attributes = merged(row.attributes, step.output or "{}")
+                except ValueError as error:
+                    raise BadData(str(error)) from error
 
     def _end(self, row: Workflow, end: Any, nonce: int) -> None:
         now = self._db.now()

@@ -11,8 +11,9 @@ from outlast.core.listing import Page
 from outlast.core.records import Ownership
 from outlast.core.resources import QUEUES, WORKFLOWS, Resource
 from outlast.core.status import LIVE
-from outlast.core.verbs import Verb
+from outlast.core.verbs import BULK, Verb
 from outlast.testing.listings import completions, listed, shown
+from outlast.testing.statements.bulks import BulkStatements
 from outlast.testing.statements.queue_verbs import QueueVerbs
 from outlast.testing.statements.schedules import ScheduleStatements
 from outlast.testing.statements.workflow_verbs import WorkflowVerbs
@@ -53,6 +54,8 @@ class PageStatements(WorkflowStatements):
 
     def act(self, verb: Verb, key: str | None, arguments: Mapping[str, Any], by: str) -> Mapping[str, Any]:
         """The functions of verbs."""
+        if verb is BULK:
+            return BulkStatements(self._db).begin(arguments, by)
         if verb.noun is WORKFLOWS:
             return WorkflowVerbs(self._db).act(verb, key or "", arguments, by)
         if verb.noun is QUEUES:

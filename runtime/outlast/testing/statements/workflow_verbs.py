@@ -9,13 +9,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from outlast.core import kinds
+from outlast.core.attributes import attributes_json, merged
 from outlast.core.budget import weigh
 from outlast.core.failures import CANCELLED
 from outlast.core.messages import message_in
 from outlast.core.ports import NoSuchRow, NotNow, Unacceptable
 from outlast.core.records import StepRecord
 from outlast.core.status import FAILED, LIVE, Status
-from outlast.core.verbs import DELETE, FORK, KEY, PAUSE, RESUME, SETTLE, Verb
+from outlast.core.verbs import DELETE, FORK, KEY, PAUSE, RESUME, SET_WORKFLOW, SETTLE, Verb
 from outlast.testing.database import Database
 from outlast.testing.rows import Letter, Record, Workflow
 
@@ -34,6 +35,7 @@ class WorkflowVerbs:
             FORK: self._fork,
             SETTLE: self._settle,
             DELETE: self._delete,
+            SET_WORKFLOW: self._set,
         }
 
     def act(self, verb: Verb, workflow_id: str, given: Mapping[str, Any], by: str) -> Mapping[str, Any]:
@@ -209,6 +211,16 @@ class WorkflowVerbs:
                 letter.visible = False  # ids are places in the list
         self._note(DELETE, workflow_id, given, by)
         return {"deleted": len(family)}
+
+    def _set(self, workflow_id: str, given: Mapping[str, Any], by: str) -> Mapping[str, Any]:
+        row = self._db.workflows[workflow_id]
+        try:
+            changes = attributes_json(given["attributes"], nulls=True)
+            row.attributes = merged(row.attributes, changes or "{}")
+        except ValueError as error:
+            raise Unacceptable(str(error), "attributes") from None
+        self._note(SET_WORKFLOW, workflow_id, given, by)
+        return {"changed": workflow_id}
 
     def _note(self, verb: Verb, workflow_id: str, given: Mapping[str, Any], by: str) -> None:
         self._db.note_act("workflow", workflow_id, verb.name, by, given.get("why"))

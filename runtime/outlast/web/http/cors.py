@@ -10,7 +10,7 @@ from outlast.web.http.calls import Call
 
 _ALLOWED = (
     "authorization, x-client-info, apikey, content-type, idempotency-key, prefer, x-region, x-retry-count, "
-    "outlast-delay, outlast-priority, traceparent, tracestate, baggage, last-event-id"
+    "outlast-attributes, outlast-delay, outlast-priority, traceparent, tracestate, baggage, last-event-id"
 )
 _EXPOSE = (
     b"access-control-expose-headers",

@@ -202,7 +202,7 @@ class Invoker:
             claims=admitted.record,
             request=request,
             fingerprint=fingerprint_of(call.method, function, target.subpath, meant, body),
-            placement=placement_of(call, definition),
+            placement=placement_of(call, definition, secret=admitted.secret),
         )
         return new, arguments
 

@@ -1,9 +1,11 @@
-"""`Outlast-Priority` and `Outlast-Delay`: where in its queue a call waits, and for how long."""
+"""Where in its queue a call waits and for how long, and what its workflow is found by: headers of a call."""
 
 from __future__ import annotations
 
+import json
 import re
 
+from outlast.core.attributes import attributes_json
 from outlast.core.placement import USUAL, Placement, check_delay, check_priority
 from outlast.core.values import parse_duration
 from outlast.sdk.definitions import WorkflowDefinition
@@ -13,17 +15,22 @@ from outlast.web.http.problems import Problem, ProblemError
 _WHOLE = re.compile(r"[+-]?[0-9]{1,9}")
 
 
-def placement_of(call: Call, definition: WorkflowDefinition) -> Placement:
+def placement_of(call: Call, definition: WorkflowDefinition, *, secret: bool) -> Placement:
     """What a call's header says of it. Raises ProblemError (422)."""
     if definition.webhook is not None:  # its sender signs nothing of the header
         return USUAL
     priority = _one(call, "Outlast-Priority")
     delay = _one(call, "Outlast-Delay")
-    if priority is None and delay is None:
+    attributes = _one(call, "Outlast-Attributes")
+    if priority is None and delay is None and attributes is None:
         return USUAL
+    # guard: attributes-for-anybody
+    if attributes is not None and not secret:
+        raise _invalid("Outlast-Attributes is for holders of a secret key: leave it out")
     placement = Placement(
         priority=0 if priority is None else _priority(priority),
         delay_s=0.0 if delay is None else _delay_s(delay),
+        attributes=None if attributes is None else _attributes(attributes),
     )
     if placement.priority and definition.queue is None:
         raise _invalid("Outlast-Priority counts within a queue, and this function is in none: leave it out")
@@ -46,6 +53,17 @@ def _delay_s(value: str) -> float:
         return check_delay(delay_s)
     except ValueError as error:
         raise _invalid(f"Outlast-Delay: {error}") from None
+
+
+def _attributes(value: str) -> str | None:
+    try:
+        given = json.loads(value)
+    except (ValueError, RecursionError):
+        given = value
+    try:
+        return attributes_json(given)
+    except ValueError as error:
+        raise _invalid(f'Outlast-Attributes is JSON, such as {{"customer": "42"}}: {error}') from None
 
 
 def _one(call: Call, name: str) -> str | None:

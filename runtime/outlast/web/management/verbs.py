@@ -10,7 +10,7 @@ from outlast.core.ports import NoSuchRow, NotNow, Unacceptable
 from outlast.core.records import Ownership
 from outlast.core.resources import WORKFLOWS
 from outlast.core.status import Status
-from outlast.core.verbs import CANCEL, KILL, UNDO, VERBS, Verb
+from outlast.core.verbs import BULK, CANCEL, KILL, UNDO, VERBS, Verb
 from outlast.engine.engine import Engine
 from outlast.store.workflows import PostgresWorkflows
 from outlast.web.callers.audit import who_called
@@ -20,7 +20,7 @@ from outlast.web.http.documents import document, row_document
 from outlast.web.http.parameters import Parameters
 from outlast.web.http.problems import Problem, ProblemError
 from outlast.web.http.routes import Endpoint, not_found
-from outlast.web.invoking.results import accepted_headers
+from outlast.web.invoking.results import accepted_headers, location_of
 from outlast.web.management.arguments import invalid_argument, read_arguments
 from outlast.web.management.listings import Listings
 from outlast.web.management.owned import Owned, as_unavailable
@@ -97,7 +97,13 @@ class VerbRoutes:
             raise ProblemError(Problem("wrong_state", str(error))) from None
         if not verb.answer and key is not None:
             return await self._listings.item(verb.noun, key)
-        return Answer(200, row_document(verb.answer, row, secret=True).json, [JSON, NO_STORE])
+        shown = row_document(verb.answer, row, secret=True).json
+        # guard: bulks-answered-as-done = begun = None
+        begun = row.get("workflow_id") if verb is BULK else None
+        if begun is not None:
+            where = (b"location", location_of(begun).encode())
+            return Answer(202, shown, [JSON, where, *accepted_headers(begun)])
+        return Answer(200, shown, [JSON, NO_STORE])
 
     async def _act_on(
         self, verb: Verb, key: str | None, arguments: Mapping[str, Any], by: str

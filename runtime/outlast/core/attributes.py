@@ -1,0 +1,67 @@
+"""Attributes: a few words on a workflow that it is found by. The database checks them in the same way."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+ATTRIBUTES_MAX = 32
+VALUE_CHARS_MAX = 256
+_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
+_FORM = (
+    "attributes are an object of at most 32 keys, such as customer or order.region (a letter, then letters, "
+    'digits, "_", "." and "-", 64 at most), and of values that are texts of at most 256 characters, numbers, '
+    "or true or false"
+)
+
+
+def attributes_json(given: Any, *, nulls: bool = False) -> str | None:
+    """Attributes as the store takes them: JSON; None for None, and for none at all.
+
+    With `nulls` a value may be None: it takes the attribute away. Raises ValueError, which says what is
+    wrong.
+    """
+    if given is None:
+        return None
+    if not isinstance(given, Mapping) or len(given) > ATTRIBUTES_MAX:
+        raise ValueError(f"{_FORM}; not {_shown(given)}")
+    for key, value in given.items():
+        if not isinstance(key, str) or not _KEY.fullmatch(key):
+            raise ValueError(f"{_FORM}; the key {_shown(key)} is none")
+        if not (_is_value(value) or (nulls and value is None)):
+            raise ValueError(f"{_FORM}; the value of {key} is {_shown(value)}")
+    return json.dumps(dict(given)) if given else None
+
+
+def merged(attributes: str | None, changes: str) -> str | None:
+    """Attributes after changes, both JSON: null takes one away. ValueError for more than there may be."""
+    whole = {**json.loads(attributes or "{}"), **json.loads(changes)}
+    left = {key: value for key, value in whole.items() if value is not None}
+    if len(left) > ATTRIBUTES_MAX:
+        raise ValueError(f"{_FORM}; there would be {len(left)}")
+    return json.dumps(left) if left else None
+
+
+def all_changes(changes: Iterable[str]) -> str:
+    """Several changes (JSON), one after the other, as one."""
+    whole: dict[str, Any] = {}
+    for each in changes:
+        whole |= json.loads(each)
+    return json.dumps(whole)
+
+
+def _is_value(value: Any) -> bool:
+    if isinstance(value, bool):
+        return True
+    if isinstance(value, str):
+        return len(value) <= VALUE_CHARS_MAX and "\0" not in value
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) and abs(value) < 10**15
+
+
+def _shown(value: Any) -> str:
+    return f"{value!r:.60}"

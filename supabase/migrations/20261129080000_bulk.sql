@@ -1,0 +1,719 @@
+-- What workflows are found by: attributes, and the filters of lists, which bulks go by too. Every statement may run twice.
+
+create or replace function outlast.attribute_terms(attributes json)
+returns text[]
+language sql
+immutable
+parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+  -- What is no attribute, such as the header of a queue's message, is found by nothing: an index takes no long text.
+  select case when json_typeof(attributes) = 'object' then array(
+    select a.key || ':' || (a.value #>> '{}') from json_each(attributes) as a
+    where json_typeof(a.value) in ('string', 'number', 'boolean') and length(a.key) <= 64 and length(a.value #>> '{}') <= 256
+  ) end
+$$;
+
+comment on function outlast.attribute_terms(json) is
+  'Each attribute as a text of its key and its value, as filters give it: customer:42.';
+
+create or replace function outlast.check_attributes(verb text, attributes jsonb, nulls boolean default false)
+returns void
+language plpgsql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+-- As core/attributes.py checks them: a test compares the two.
+declare
+  form constant text not null default 'are an object of at most 32 keys, such as customer or order.region (a letter,'
+    ' then letters, digits, "_", "." and "-", 64 at most), and of values that are texts of at most 256 characters,'
+    ' numbers, or true or false';
+  key text;
+  value jsonb;
+begin
+  if attributes is null then return; end if;
+  if jsonb_typeof(attributes) <> 'object' or (select count(*) from jsonb_object_keys(attributes)) > 32 then
+    perform outlast.refuse_argument(verb, 'attributes', form || '; not ' || left(attributes::text, 60));
+  end if;
+  for key, value in select a.key, a.value from jsonb_each(attributes) as a loop
+    if key collate "C" !~ '^[A-Za-z][A-Za-z0-9_.-]{0,63}$' then
+      perform outlast.refuse_argument(verb, 'attributes', form || '; the key ' || left(to_json(key)::text, 60) || ' is none');
+    elsif not coalesce(
+      jsonb_typeof(value) in ('string', 'number') and length(value #>> '{}') <= 256
+      or jsonb_typeof(value) = 'boolean' or (jsonb_typeof(value) = 'null' and nulls), false)
+    then
+      perform outlast.refuse_argument(verb, 'attributes', form || '; the value of ' || key || ' is ' || left(value::text, 60));
+    end if;
+  end loop;
+end
+$$;
+
+create or replace function outlast.merged_attributes(verb text, attributes json, changes json)
+returns json
+language plpgsql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+-- Attributes after changes; null takes one away.
+declare
+  whole constant jsonb not null default (
+    select coalesce(jsonb_object_agg(a.key, a.value), '{}')
+    from jsonb_each(coalesce(attributes::jsonb, '{}') || changes::jsonb) as a where a.value <> 'null');
+begin
+  -- guard: attributes-without-end
+  if (select count(*) from jsonb_object_keys(whole)) > 32 then
+    perform outlast.refuse_argument(verb, 'attributes', 'would be more than 32');
+  end if;
+  return nullif(whole, '{}');
+end
+$$;
+
+-- An index for each filter that a page must not read all rows for. Those of roots are most rows where there are no
+-- children; where a map has a million, they are few.
+create index if not exists workflow_status_roots on outlast.workflow_status (created_at, workflow_id)
+  where parent is null;
+create index if not exists workflow_status_failed on outlast.workflow_status (created_at, workflow_id)
+  where status in ('ERROR', 'CANCELLED', 'EXHAUSTED');
+create index if not exists workflow_status_function on outlast.workflow_status (function, created_at, workflow_id);
+create index if not exists workflow_status_version on outlast.workflow_status (version, created_at, workflow_id)
+  where version is not null;
+create index if not exists workflow_status_completed on outlast.workflow_status (completed_at, workflow_id)
+  where completed_at is not null;
+create index if not exists workflow_status_attributes on outlast.workflow_status
+  using gin (outlast.attribute_terms(attributes)) where attributes is not null;
+
+do $$
+begin
+  -- Where texts are ordered by a language, the primary key finds none by their beginnings.
+  if not exists (
+    select from pg_database d where d.datname = current_database() and d.datcollate in ('C', 'POSIX') and d.datlocprovider = 'c'
+  ) then
+    create index if not exists workflow_status_prefix on outlast.workflow_status (workflow_id text_pattern_ops);
+  end if;
+end
+$$;
+
+create or replace function outlast.error_told(error json, whole boolean, out code text, out message text)
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- What a list tells of an error, and finds it by. A user (not `whole`) can neither see nor search the text of an
+  -- exception. Postgres's text can't hold \u0000.
+  select
+    d.error ->> 'code',
+    coalesce(
+      -- guard: exception-text-for-users = case when true
+      case when whole
+        then nullif(concat_ws(': ', d.error #>> '{failure,type}', nullif(d.error #>> '{failure,message}', '')), '')
+      end,
+      case d.error ->> 'code'
+        when 'http_exception' then d.error ->> 'detail'
+        when 'non_determinism' then case when whole then d.error ->> 'message' end
+        else d.error ->> 'message'
+      end
+    )
+  from (select replace(error_told.error::text, '\u0000', '\ufffd')::json as error offset 0) as d
+$$;
+
+create or replace function outlast.find_workflows(
+  function text default null,
+  prefix text default null,
+  version text default null,
+  status text[] default null,
+  error text default null,
+  queue text default null,
+  parent text default null,
+  has_parent boolean default null,
+  since timestamptz default null,
+  until timestamptz default null,
+  completed_since timestamptz default null,
+  completed_until timestamptz default null,
+  attribute text default null,
+  ascending boolean default false,
+  subject text default null,
+  after_created_at timestamptz default null,
+  after_workflow_id text default null,
+  most bigint default null,
+  bulks boolean default true
+)
+returns table (place bigint, workflow_id text, created_at timestamptz)
+language plpgsql
+stable
+security definer
+rows 50
+-- Planned for the filters that are given: what is null falls away, and the index that fits is taken.
+set plan_cache_mode = force_custom_plan
+set search_path = pg_catalog, pg_temp
+as $$
+-- The workflows that all of these filters let pass, in the order they were created; the newest first, unless
+-- `ascending`. Lists, bulks and SQL find by this.
+#variable_conflict use_column
+declare
+  backwards constant boolean not null default not coalesce(ascending, false);
+begin
+  return query
+  select row_number() over (), f.workflow_id, f.created_at
+  from (
+    select w.workflow_id, w.created_at
+    from outlast.workflow_status w
+    -- guard: everybodys-list-by-sql
+    where (find_workflows.subject is null or w.subject = find_workflows.subject)
+      and (find_workflows.function is null or w.function = find_workflows.function)
+      and (find_workflows.prefix is null or w.workflow_id ^@ find_workflows.prefix)
+      and (find_workflows.version is null or w.version = find_workflows.version)
+      and (find_workflows.status is null or w.status = any(find_workflows.status))
+      and (find_workflows.queue is null or w.queue = find_workflows.queue)
+      and (find_workflows.parent is null or w.parent = find_workflows.parent)
+      and (find_workflows.has_parent is null
+        or case when find_workflows.has_parent then w.parent is not null else w.parent is null end)
+      and (find_workflows.since is null or w.created_at >= find_workflows.since)
+      and (find_workflows.until is null or w.created_at < find_workflows.until)
+      and (find_workflows.completed_since is null or w.completed_at >= find_workflows.completed_since)
+      and (find_workflows.completed_until is null or w.completed_at < find_workflows.completed_until)
+      and (find_workflows.attribute is null
+        or (w.attributes is not null and outlast.attribute_terms(w.attributes) @> array[find_workflows.attribute]))
+      and (find_workflows.bulks or w.function <> 'outlast.bulk')
+      and (find_workflows.after_created_at is null or case
+        when backwards
+          then (w.created_at, w.workflow_id) < (find_workflows.after_created_at, find_workflows.after_workflow_id)
+        else (w.created_at, w.workflow_id) > (find_workflows.after_created_at, find_workflows.after_workflow_id)
+      end)
+      -- Last, as it reads what is long. What has no error has not failed.
+      and (find_workflows.error is null or (
+        w.status in ('ERROR', 'CANCELLED', 'EXHAUSTED') and w.error is not null
+        and strpos(lower((outlast.error_told(w.error, find_workflows.subject is null)).message),
+          lower(find_workflows.error)) > 0))
+    order by
+      case when backwards then w.created_at end desc, case when backwards then w.workflow_id end desc,
+      case when not backwards then w.created_at end, case when not backwards then w.workflow_id end
+    limit find_workflows.most
+  ) as f;
+end
+$$;
+
+comment on function outlast.find_workflows(
+  text, text, text, text[], text, text, text, boolean, timestamptz, timestamptz, timestamptz, timestamptz, text,
+  boolean, text, timestamptz, text, bigint, boolean
+) is 'The workflows that pass all the filters given, in the order they were created: as the list over HTTP finds them.';
+
+create or replace function outlast.set_workflow(
+  workflow_id text, attributes jsonb, why text default null, by text default null
+)
+returns table (changed text)
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  before json;
+begin
+  perform outlast.check_text('set_workflow', 'why', why, 1000);
+  if attributes is null then
+    perform outlast.refuse_argument('set_workflow', 'attributes', 'must be an object of attributes');
+  end if;
+  perform outlast.check_attributes('set_workflow', set_workflow.attributes, true);
+  select w.attributes into before from outlast.workflow_status w
+  where w.workflow_id = set_workflow.workflow_id for no key update;
+  if not found then
+    raise exception 'outlast.set_workflow: there is no workflow with this id' using errcode = 'P0002';
+  end if;
+  perform outlast.note_act('workflow', set_workflow.workflow_id, 'set', by, why, json_build_object('attributes', before));
+  return query
+  update outlast.workflow_status w
+  set attributes = outlast.merged_attributes('set_workflow', before, set_workflow.attributes::json)
+  where w.workflow_id = set_workflow.workflow_id
+  returning w.workflow_id;
+end
+$$;
+
+comment on function outlast.set_workflow(text, jsonb, text, text) is
+  'Change what a workflow is found by; null takes an attribute away, others stay.';
+
+-- Many at once: a bulk is a workflow that runs nothing itself. Its row says how it stands; which workflows it is done to
+-- is fixed first. Whoever has the time does a block: what is done to the items of a block, what came of it and how far
+-- the bulk is are one commit. So whoever is killed leaves a block that was not done, and none half done.
+create table if not exists outlast.bulks (
+  bulk_id text primary key references outlast.workflow_status on delete cascade deferrable initially deferred,
+  verb text not null,
+  arguments jsonb not null,
+  filter jsonb not null,
+  rate integer not null,
+  expect integer,
+  by text not null,
+  why text,
+  after_created_at timestamptz,
+  after_workflow_id text,
+  fixed boolean not null default false,
+  total integer not null default 0,
+  place integer not null default 0,
+  done integer not null default 0,
+  refused integer not null default 0,
+  failed integer not null default 0,
+  tries integer not null default 0,
+  next_at timestamptz not null default now(),
+  over boolean not null default false
+);
+comment on table outlast.bulks is 'Verbs that are done to many workflows: to which, how fast, and how far they are.';
+comment on column outlast.bulks.place is 'Up to which of its items it is done.';
+create index if not exists bulks_due on outlast.bulks (next_at) where not over;
+
+create table if not exists outlast.bulk_items (
+  bulk_id text not null references outlast.bulks on delete cascade,
+  place integer not null,
+  workflow_id text not null,
+  outcome text check (outcome in ('done', 'refused', 'failed')),
+  reason text,
+  answer json,
+  at timestamptz,
+  primary key (bulk_id, place)
+);
+comment on table outlast.bulk_items is 'To which workflows a bulk is done, and what came of each; null: not yet.';
+alter table outlast.bulks enable row level security;
+alter table outlast.bulk_items enable row level security;
+
+create or replace function outlast.filter_text(filter jsonb, name text)
+returns text
+language plpgsql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not coalesce(jsonb_typeof(filter -> name) in ('string', 'null'), true) or filter ->> name = '' then
+    perform outlast.refuse_argument('bulk', 'filter', name || ' must be a text, not ' || left((filter -> name)::text, 100));
+  end if;
+  return filter ->> name;
+end
+$$;
+
+create or replace function outlast.filter_time(filter jsonb, name text)
+returns timestamptz
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- A date alone is its midnight in UTC, as in lists.
+  return case when length(outlast.filter_text(filter, name)) = 10
+    then (filter ->> name)::date::timestamp at time zone 'UTC' else outlast.filter_text(filter, name)::timestamptz end;
+exception when data_exception then
+  perform outlast.refuse_argument('bulk', 'filter', name || ' must be a date, such as 2026-01-31 or '
+    '2026-01-31T09:30:00Z, not ' || left(filter ->> name, 100));
+end
+$$;
+
+create or replace function outlast.check_filter(filter jsonb)
+returns void
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  known constant text[] not null default array[
+    'function', 'prefix', 'version', 'status', 'error', 'queue', 'parent', 'has_parent', 'since', 'until',
+    'completed_since', 'completed_until', 'attribute'];
+  name text;
+begin
+  if jsonb_typeof(filter) is distinct from 'object' or filter = '{}' or octet_length(filter::text) > 65536 then
+    perform outlast.refuse_argument('bulk', 'filter', 'must be an object that names one at least of '
+      || array_to_string(known, ', '));
+  end if;
+  for name in select k from jsonb_object_keys(filter) as k loop
+    if name <> all(known) then
+      perform outlast.refuse_argument('bulk', 'filter', 'has no ' || left(name, 100) || '; use '
+        || array_to_string(known, ', '));
+    elsif name like any (array['%since', '%until']) then
+      perform outlast.filter_time(filter, name);
+    elsif name = 'status' then
+      if jsonb_typeof(filter -> name) not in ('string', 'array') or exists (
+        select from jsonb_array_elements(case jsonb_typeof(filter -> name)
+          when 'array' then filter -> name else jsonb_build_array(filter -> name) end) as s (status)
+        where s.status #>> '{}' not in ('ENQUEUED', 'PENDING', 'SUCCESS', 'ERROR', 'CANCELLED', 'EXHAUSTED')
+      ) then
+        perform outlast.refuse_argument('bulk', 'filter', 'status must be one of ENQUEUED, PENDING, SUCCESS, ERROR, '
+          'CANCELLED and EXHAUSTED, or an array of them, not ' || left((filter -> name)::text, 100));
+      end if;
+    elsif name = 'has_parent' then
+      if jsonb_typeof(filter -> name) <> 'boolean' then
+        perform outlast.refuse_argument('bulk', 'filter', 'has_parent must be true or false, not '
+          || left((filter -> name)::text, 100));
+      end if;
+    elsif name = 'attribute' and position(':' in outlast.filter_text(filter, name)) < 2 then
+      perform outlast.refuse_argument('bulk', 'filter', 'attribute must be a key and its value, as in customer:42');
+    else
+      perform outlast.filter_text(filter, name);
+    end if;
+  end loop;
+end
+$$;
+
+create or replace function outlast.find_for_bulk(
+  filter jsonb, before timestamptz, after_created_at timestamptz, after_workflow_id text, most integer
+)
+returns table (place bigint, workflow_id text, created_at timestamptz)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- Those of a filter that were there before the bulk, the oldest first. Bulks are done to no bulk.
+  select f.place, f.workflow_id, f.created_at
+  from outlast.find_workflows(
+    function => filter ->> 'function', prefix => filter ->> 'prefix', version => filter ->> 'version',
+    status => case jsonb_typeof(filter -> 'status')
+      when 'array' then array(select jsonb_array_elements_text(filter -> 'status'))
+      when 'string' then array[filter ->> 'status'] end,
+    error => filter ->> 'error', queue => filter ->> 'queue', parent => filter ->> 'parent',
+    has_parent => (filter ->> 'has_parent')::boolean,
+    since => outlast.filter_time(filter, 'since'), until => least(outlast.filter_time(filter, 'until'), before),
+    completed_since => outlast.filter_time(filter, 'completed_since'),
+    completed_until => outlast.filter_time(filter, 'completed_until'), attribute => filter ->> 'attribute',
+    ascending => true, after_created_at => after_created_at, after_workflow_id => after_workflow_id, most => most, bulks => false) as f
+$$;
+
+create or replace function outlast.verb_call(verb text, arguments jsonb)
+returns text
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+-- The statement that does a verb to one workflow: $1 is its id, $2 who does it, $3 why.
+declare
+  f record;
+  name text;
+  value jsonb;
+  kind text;
+  place integer;
+  given text := '';
+begin
+  select p.proname, p.proargnames[:p.pronargs] as names, p.pronargs - p.pronargdefaults as needed,
+    array(select format_type(t, null) from unnest(p.proargtypes) with ordinality a (t, n) order by n) as types
+  into f
+  from pg_proc p
+  where p.pronamespace = 'outlast'::regnamespace and p.proname = verb || '_workflow'
+    and p.proargnames[:p.pronargs] @> array['workflow_id', 'by', 'why'];
+  if f is null then
+    perform outlast.refuse_argument('bulk', 'verb', 'must be one of ' || (
+      select string_agg(left(p.proname, -9), ', ' order by p.proname) from pg_proc p
+      where p.pronamespace = 'outlast'::regnamespace and p.proname like '%\_workflow'
+        and p.proargnames[:p.pronargs] @> array['workflow_id', 'by', 'why']
+    ) || ', not ' || coalesce(quote_literal(left(verb, 100)), 'null'));
+  end if;
+  if jsonb_typeof(arguments) <> 'object' or octet_length(arguments::text) > 65536 then
+    perform outlast.refuse_argument('bulk', 'arguments', 'must be an object: a member for each argument of ' || verb);
+  end if;
+  for name, value in select a.key, a.value from jsonb_each(arguments) as a loop
+    place := array_position(f.names, name);
+    if place is null or name in ('workflow_id', 'by', 'why') then
+      perform outlast.refuse_argument('bulk', 'arguments', 'has ' || left(name, 100) || ', which ' || verb || ' does not take');
+    end if;
+    kind := f.types[place];
+    given := given || format(', %I => ', name) || case
+      when value = 'null' then format('null::%s', kind)
+      when kind in ('json', 'jsonb') then format('%L::%s', value, kind)
+      when kind = 'interval' and jsonb_typeof(value) = 'number' then format('make_interval(secs => %L)', value)
+      when kind like '%[]' then format('array(select jsonb_array_elements_text(%L))::%s', value, kind)
+      else format('%L::%s', value #>> '{}', kind) end;
+  end loop;
+  for name in select n from unnest(f.names[:f.needed]) as n where n not in ('workflow_id', 'by', 'why') loop
+    if not arguments ? name then
+      perform outlast.refuse_argument('bulk', 'arguments', 'needs ' || name || ', which ' || verb || ' takes');
+    end if;
+  end loop;
+  return format('select to_json(r) from outlast.%I(workflow_id => $1, by => $2, why => $3%s) as r', f.proname, given);
+end
+$$;
+
+create or replace function outlast.try_verb(
+  call text, workflow_id text, by text, why text, out outcome text, out reason text, out answer json, out state text
+)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+-- Does it to one workflow, or leaves that as it was. `outcome` is null where it is to be tried again.
+declare
+  hint text;
+begin
+  execute call into answer using workflow_id, by, why;
+  outcome := 'done';
+exception
+  -- First, since 55000 stands for all that begins with 55.
+  when lock_not_available or deadlock_detected or serialization_failure then
+    reason := sqlerrm;
+  when no_data_found or object_not_in_prerequisite_state or invalid_parameter_value then
+    get stacked diagnostics reason = message_text, hint = pg_exception_hint;
+    outcome := 'refused';
+    state := sqlstate;
+    reason := left(concat_ws('; ', regexp_replace(reason, '^outlast\.\w+: ', ''), nullif(hint, '')), 1000);
+  when others then
+    outcome := 'failed';
+    state := sqlstate;
+    reason := left(sqlstate || ': ' || sqlerrm, 1000);
+end
+$$;
+
+create or replace function outlast.bulk(
+  verb text,
+  filter jsonb,
+  arguments jsonb default '{}',
+  dry_run boolean default false,
+  expect integer default null,
+  rate integer default 50,
+  why text default null,
+  by text default null
+)
+returns table (workflow_id text, count integer, samples jsonb)
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  most constant integer not null default 1000000;
+  call text;
+  id text;
+  tried record;
+begin
+  perform outlast.check_text('bulk', 'why', why, 1000);
+  if coalesce(rate, 0) not between 1 and 10000 then
+    perform outlast.refuse_argument('bulk', 'rate', 'must be a whole number from 1 to 10,000: how many a second');
+  end if;
+  if expect not between 0 and most then
+    perform outlast.refuse_argument('bulk', 'expect', 'must be a whole number from 0 to 1,000,000');
+  end if;
+  bulk.arguments := coalesce(bulk.arguments, '{}');
+  perform outlast.check_filter(bulk.filter);
+  call := outlast.verb_call(bulk.verb, bulk.arguments);
+  -- What the verb does not take is told now: of a workflow that isn't there.
+  select * into tried from outlast.try_verb(call, 'outlast:bulk:', by, why) as t;
+  if tried.state is distinct from 'P0002' then
+    perform outlast.refuse_argument('bulk', 'arguments', 'is refused: ' || coalesce(tried.reason, 'nothing said why'));
+  end if;
+  select count(*)::integer into bulk.count
+  from outlast.find_for_bulk(bulk.filter, clock_timestamp(), null, null, most + 1);
+  if bulk.count > most then
+    perform outlast.refuse_argument('bulk', 'filter', 'lets more than 1,000,000 workflows pass: narrow it down');
+  end if;
+  -- guard: bulks-of-any-number
+  if bulk.count <> expect then
+    raise exception 'outlast.bulk: % workflows are found, and % were expected', bulk.count, expect
+      using errcode = '55000', hint = 'dry_run shows some of them';
+  end if;
+  if coalesce(dry_run, false) then
+    begin
+      select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
+        'workflow_id', w.workflow_id, 'function', w.function, 'status', w.status, 'outcome', t.outcome,
+        'reason', t.reason, 'answer', t.answer)) order by f.place), '[]') into bulk.samples
+      from outlast.find_for_bulk(bulk.filter, clock_timestamp(), null, null, 10) f
+      join outlast.workflow_status w on w.workflow_id = f.workflow_id
+      cross join lateral outlast.try_verb(call, f.workflow_id, by, why) as t;
+      -- Tried, and taken back.
+      raise exception using errcode = 'OL001';
+    exception when sqlstate 'OL001' then null;
+    end;
+    return query select null::text, bulk.count, bulk.samples;
+    return;
+  end if;
+  id := 'outlast:bulk:' || (
+    lpad(to_hex(floor(extract(epoch from clock_timestamp()) * 1000)::bigint), 12, '0')
+    || '7' || substr(replace(gen_random_uuid()::text, '-', ''), 14))::uuid;
+  insert into outlast.workflow_status as w (
+    workflow_id, function, status, input, claims, epoch, load_bytes, nonce, started_at, created_at
+  )
+  values (
+    id, 'outlast.bulk', 'PENDING', json_build_object('verb', bulk.verb, 'filter', bulk.filter, 'arguments', bulk.arguments),
+    '{"role":"service_role","outlast":{"mode":"sql","key":null}}', 0, 0, floor(random() * 9007199254740992)::bigint,
+    clock_timestamp(), clock_timestamp()
+  );
+  insert into outlast.bulks (bulk_id, verb, arguments, filter, rate, expect, by, why, next_at)
+  values (id, bulk.verb, bulk.arguments, bulk.filter, bulk.rate, bulk.expect, outlast.actor(bulk.by), bulk.why, clock_timestamp());
+  perform outlast.note_act('workflow', id, 'bulk ' || bulk.verb, by, why, null);
+  perform outlast.tell_due();
+  return query select id, bulk.count, null::jsonb;
+end
+$$;
+
+comment on function outlast.bulk(text, jsonb, jsonb, boolean, integer, integer, text, text) is
+  'Do a verb to all workflows of a filter: the id of the workflow that does it, and to how many. dry_run only tries it on ten.';
+
+create or replace function outlast.end_bulk(b outlast.bulks, code text, message text)
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update outlast.bulks k set over = true where k.bulk_id = b.bulk_id;
+  update outlast.workflow_status w
+  set status = case when code is null then 'SUCCESS' else 'ERROR' end,
+      output = case when code is null then json_build_object(
+        'verb', b.verb, 'total', b.total, 'done', b.done, 'refused', b.refused, 'failed', b.failed) end,
+      error = case when code is not null then json_build_object('code', code, 'message', message) end,
+      epoch = w.epoch + 1, completed_at = clock_timestamp(), updated_at = clock_timestamp()
+  where w.workflow_id = b.bulk_id;
+  perform outlast.tell_ends(array[b.bulk_id]);
+end
+$$;
+
+create or replace function outlast.fix_bulk(b outlast.bulks, most integer)
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+-- Fixes some more of the workflows that a bulk is done to. Once all are fixed they must be as many as were expected.
+declare
+  added record;
+begin
+  with found as (
+    select f.place, f.workflow_id, f.created_at
+    from outlast.find_for_bulk(
+      b.filter, (select w.created_at from outlast.workflow_status w where w.workflow_id = b.bulk_id),
+      b.after_created_at, b.after_workflow_id, most) as f
+  ), kept as (
+    insert into outlast.bulk_items (bulk_id, place, workflow_id)
+    select b.bulk_id, b.total + f.place, f.workflow_id from found f
+  )
+  select count(*)::integer as n, max(f.place) as last,
+    (array_agg(f.created_at order by f.place desc))[1] as created_at,
+    (array_agg(f.workflow_id order by f.place desc))[1] as workflow_id
+  into added from found f;
+  b.total := b.total + added.n;
+  b.fixed := added.n < most;
+  update outlast.bulks k
+  set total = b.total, fixed = b.fixed,
+      after_created_at = coalesce(added.created_at, k.after_created_at),
+      after_workflow_id = coalesce(added.workflow_id, k.after_workflow_id)
+  where k.bulk_id = b.bulk_id;
+  if b.total > 1000000 then
+    perform outlast.end_bulk(b, 'bulk_too_large', 'more than 1,000,000 workflows were found: nothing was done');
+  elsif b.fixed and b.total <> b.expect then
+    -- guard: bulks-of-what-came-meanwhile
+    perform outlast.end_bulk(b, 'bulk_unexpected', b.total || ' workflows were found, and ' || b.expect
+      || ' were expected: nothing was done');
+  elsif b.fixed and b.total = 0 then
+    perform outlast.end_bulk(b, null, null);
+  end if;
+end
+$$;
+
+create or replace function outlast.do_bulk(b outlast.bulks)
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+-- Does a block: as many as its rate lets be done in a fifth of a second, 500 at most, and for half a second.
+declare
+  tries_max constant integer not null default 20;
+  call constant text not null default outlast.verb_call(b.verb, b.arguments);
+  began constant timestamptz not null default clock_timestamp();
+  n constant integer not null default greatest(1, least(500, ceil(b.rate / 5.0)))::integer;
+  item record;
+  tried record;
+  did integer := 0;
+begin
+  -- Whoever waits longer for a row lets others wait for those that it has locked.
+  perform set_config('lock_timeout', '1s', true);
+  for item in
+    select i.place, i.workflow_id from outlast.bulk_items i
+    -- guard: items-done-again
+    where i.bulk_id = b.bulk_id and i.place > b.place
+    order by i.place limit n
+  loop
+    select * into tried from outlast.try_verb(call, item.workflow_id, b."by", b.why) as t;
+    if tried.outcome is null and b.tries < tries_max then
+      b.tries := b.tries + 1;
+      exit;
+    end if;
+    b.tries := 0;
+    b.place := item.place;
+    b.done := b.done + (tried.outcome = 'done')::integer;
+    b.refused := b.refused + (tried.outcome = 'refused')::integer;
+    b.failed := b.failed + (coalesce(tried.outcome, 'failed') = 'failed')::integer;
+    update outlast.bulk_items i
+    set outcome = coalesce(tried.outcome, 'failed'), reason = tried.reason, answer = tried.answer, at = clock_timestamp()
+    where i.bulk_id = b.bulk_id and i.place = item.place;
+    did := did + 1;
+    exit when clock_timestamp() > began + interval '500 ms';
+  end loop;
+  -- guard: bulks-without-rate
+  b.next_at := greatest(b.next_at, began - interval '1 s') + make_interval(secs => greatest(did, 1) / b.rate::float8);
+  update outlast.bulks k
+  set place = b.place, done = b.done, refused = b.refused, failed = b.failed, tries = b.tries, next_at = b.next_at
+  where k.bulk_id = b.bulk_id;
+  if b.place = b.total then
+    perform outlast.end_bulk(b, null, null);
+  end if;
+end
+$$;
+
+create or replace function outlast.run_bulk(most integer default 10000, out ran text, out next_s float8)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+-- Does one block of a bulk that is due and that nobody else is at: `ran` is its id. `next_s`: when the next one is due.
+-- Its workflow's row is locked meanwhile, so that a pause or a cancel comes between two blocks.
+declare
+  b outlast.bulks;
+  w outlast.workflow_status;
+begin
+  select k.* into b from outlast.bulks k
+  where not k.over and k.next_at <= clock_timestamp()
+  -- guard: one-bulk-by-two = order by k.next_at limit 1;
+  order by k.next_at limit 1 for no key update skip locked;
+  if found then
+    ran := b.bulk_id;
+    select * into w from outlast.workflow_status x where x.workflow_id = b.bulk_id for no key update;
+    if w.status <> 'PENDING' then
+      -- guard: cancelled-bulks-go-on
+      update outlast.bulks k set over = true where k.bulk_id = b.bulk_id;
+    -- guard: paused-bulks-go-on = elsif false then
+    elsif w.held is not null then
+      update outlast.bulks k set next_at = clock_timestamp() + interval '1 s' where k.bulk_id = b.bulk_id;
+    elsif not b.fixed then
+      perform outlast.fix_bulk(b, most);
+    else
+      perform outlast.do_bulk(b);
+    end if;
+  end if;
+  select extract(epoch from min(k.next_at) - clock_timestamp())::float8 into next_s from outlast.bulks k where not k.over;
+  next_s := greatest(next_s, 0);
+end
+$$;
+
+do $$
+declare
+  role_name text;
+  made text;
+  applied boolean := exists (select from outlast.schema_migrations where version = '20261129080000');
+begin
+  foreach made in array array[
+    'attribute_terms(json)', 'check_attributes(text, jsonb, boolean)', 'merged_attributes(text, json, json)',
+    'error_told(json, boolean)', 'set_workflow(text, jsonb, text, text)',
+    'filter_text(jsonb, text)', 'filter_time(jsonb, text)', 'check_filter(jsonb)',
+    'find_for_bulk(jsonb, timestamptz, timestamptz, text, integer)', 'verb_call(text, jsonb)',
+    'try_verb(text, text, text, text)', 'bulk(text, jsonb, jsonb, boolean, integer, integer, text, text)',
+    'end_bulk(outlast.bulks, text, text)', 'fix_bulk(outlast.bulks, integer)', 'do_bulk(outlast.bulks)',
+    'run_bulk(integer)',
+    'find_workflows(text, text, text, text[], text, text, text, boolean, timestamptz, timestamptz, timestamptz,'
+      ' timestamptz, text, boolean, text, timestamptz, text, bigint, boolean)'
+  ] loop
+    execute format('revoke all on function outlast.%s from public', made);
+    foreach role_name in array array['anon', 'authenticated', 'service_role'] loop
+      -- Once only: what the project grants later is its own affair.
+      if not applied and exists (select from pg_roles where rolname = role_name) then
+        execute format('revoke all on function outlast.%s from %I', made, role_name);
+        if role_name = 'service_role' and made like any (array['set_%', 'find_workflows%', 'bulk(%']) then
+          execute format('grant execute on function outlast.%s to service_role', made);
+        end if;
+      end if;
+    end loop;
+  end loop;
+  revoke all on outlast.bulks, outlast.bulk_items from public;
+  foreach role_name in array array['anon', 'authenticated'] loop
+    if not applied and exists (select from pg_roles where rolname = role_name) then
+      execute format('revoke all on outlast.bulks, outlast.bulk_items from %I', role_name);
+    end if;
+  end loop;
+end
+$$;
+
+insert into outlast.schema_migrations (version) values ('20261129080000') on conflict do nothing;

@@ -1,0 +1,80 @@
+"""Bulks under kills, freezes, lost connections, pauses and cancels: each once, and none left out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from outlast.testing.rows import BulkRow, Workflow
+from outlast.testing.statements.bulks import BulkStatements
+from tests.simulation.bulking import draw, play, run
+
+CHUNK = 10
+
+
+@pytest.mark.parametrize(
+    "first", [pytest.param(n * CHUNK, marks=pytest.mark.slow if n else ()) for n in range(10)]
+)
+def test_each_once_and_none_left_out(first: int) -> None:
+    for seed in range(first, first + CHUNK):
+        assert play(seed) == [], seed
+
+
+@pytest.mark.slow
+def test_there_is_something_to_see() -> None:
+    verbs: set[str] = set()
+    faults: set[str] = set()
+    items = 0
+    for seed in range(40):
+        drawn = draw(seed)
+        verbs |= {given["verb"] for _, given in drawn.bulks}
+        played = run(drawn)
+        faults |= played.faults.keys()
+        items += played.blocks
+    assert verbs == {"cancel", "pause", "set"}
+    assert {"kill", "freeze", "cut", "partition", "restart", "stop", "bulk cancel", "bulk pause"} <= faults
+    assert items > 100
+
+
+def noticed(word: str, seeds: int) -> bool:
+    return any(word in each for seed in range(seeds) for each in play(seed))
+
+
+def test_an_item_that_is_skipped_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    do = BulkStatements._do
+
+    def skips(self: BulkStatements, bulk: BulkRow) -> None:
+        bulk.place += bulk.place == 3
+        do(self, bulk)
+
+    monkeypatch.setattr(BulkStatements, "_do", skips)
+    assert noticed("None", 20)
+
+
+def test_a_block_that_is_done_again_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    do = BulkStatements._do
+
+    def repeats(self: BulkStatements, bulk: BulkRow) -> None:
+        first = bulk.place
+        do(self, bulk)
+        if first == 3:
+            place, bulk.place = bulk.place, first
+            do(self, bulk)
+            bulk.place = place
+
+    monkeypatch.setattr(BulkStatements, "_do", repeats)
+    assert noticed("twice", 30)
+
+
+def test_what_is_fixed_twice_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    fix = BulkStatements._fix
+
+    def repeats(self: BulkStatements, bulk: BulkRow, row: Workflow) -> None:
+        after: Any = bulk.after
+        fix(self, bulk, row)
+        if len(bulk.items) == 3:
+            bulk.after = after
+
+    monkeypatch.setattr(BulkStatements, "_fix", repeats)
+    assert noticed("has", 20)
