@@ -60,7 +60,7 @@ declare
     select coalesce(jsonb_object_agg(a.key, a.value), '{}')
     from jsonb_each(coalesce(attributes::jsonb, '{}') || changes::jsonb) as a where a.value <> 'null');
 begin
-  -- guard: attributes-without-end
+  -- guard: attributes-without-end = if false then
   if (select count(*) from jsonb_object_keys(whole)) > 32 then
     perform outlast.refuse_argument(verb, 'attributes', 'would be more than 32');
   end if;
@@ -494,7 +494,7 @@ begin
   if bulk.count > most then
     perform outlast.refuse_argument('bulk', 'filter', 'lets more than 1,000,000 workflows pass: narrow it down');
   end if;
-  -- guard: bulks-of-any-number
+  -- guard: bulks-of-any-number = if false then
   if bulk.count <> expect then
     raise exception 'outlast.bulk: % workflows are found, and % were expected', bulk.count, expect
       using errcode = '55000', hint = 'dry_run shows some of them';
@@ -548,7 +548,7 @@ begin
       output = case when code is null then json_build_object(
         'verb', b.verb, 'total', b.total, 'done', b.done, 'refused', b.refused, 'failed', b.failed) end,
       error = case when code is not null then json_build_object('code', code, 'message', message) end,
-      epoch = w.epoch + 1, completed_at = clock_timestamp(), updated_at = clock_timestamp()
+      epoch = w.epoch + 1, claimable_at = null, completed_at = clock_timestamp(), updated_at = clock_timestamp()
   where w.workflow_id = b.bulk_id;
   perform outlast.tell_ends(array[b.bulk_id]);
 end
@@ -585,8 +585,8 @@ begin
   where k.bulk_id = b.bulk_id;
   if b.total > 1000000 then
     perform outlast.end_bulk(b, 'bulk_too_large', 'more than 1,000,000 workflows were found: nothing was done');
+  -- guard: bulks-of-what-came-meanwhile = elsif false then
   elsif b.fixed and b.total <> b.expect then
-    -- guard: bulks-of-what-came-meanwhile
     perform outlast.end_bulk(b, 'bulk_unexpected', b.total || ' workflows were found, and ' || b.expect
       || ' were expected: nothing was done');
   elsif b.fixed and b.total = 0 then
@@ -614,7 +614,7 @@ begin
   perform set_config('lock_timeout', '1s', true);
   for item in
     select i.place, i.workflow_id from outlast.bulk_items i
-    -- guard: items-done-again
+    -- guard: items-done-again = where i.bulk_id = b.bulk_id
     where i.bulk_id = b.bulk_id and i.place > b.place
     order by i.place limit n
   loop
@@ -662,8 +662,8 @@ begin
   if found then
     ran := b.bulk_id;
     select * into w from outlast.workflow_status x where x.workflow_id = b.bulk_id for no key update;
+    -- guard: cancelled-bulks-go-on = if false then
     if w.status <> 'PENDING' then
-      -- guard: cancelled-bulks-go-on
       update outlast.bulks k set over = true where k.bulk_id = b.bulk_id;
     -- guard: paused-bulks-go-on = elsif false then
     elsif w.held is not null then
@@ -674,8 +674,8 @@ begin
       perform outlast.do_bulk(b);
     end if;
   end if;
-  select extract(epoch from min(k.next_at) - clock_timestamp())::float8 into next_s from outlast.bulks k where not k.over;
-  next_s := greatest(next_s, 0);
+  select greatest(extract(epoch from k.next_at - clock_timestamp()), 0)::float8 into next_s
+  from outlast.bulks k where not k.over order by k.next_at limit 1;
 end
 $$;
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutants import (
     of_background,
     of_batches,
+    of_bulks,
     of_callbacks,
     of_callers,
     of_calls,
@@ -48,6 +49,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *of_connections.MUTANTS,
     *of_events.MUTANTS,
     *of_holds.MUTANTS,
+    *of_bulks.MUTANTS,
     *of_callers.MUTANTS,
     *of_messages.MUTANTS,
     *of_metrics.MUTANTS,

@@ -69,10 +69,10 @@ class BulkStatements:
         return BulkRan(ran, max(0.0, min(waits)) if waits else None)
 
     def _block(self, bulk_id: str, bulk: BulkRow, row: Workflow) -> None:
-        # guard: memory-cancelled-bulks-go-on = if False:
+        # guard: memory-cancelled-bulks-go-on = False
         if row.status is not Status.PENDING:
             bulk.over = True
-        # guard: memory-paused-bulks-go-on = elif False:
+        # guard: memory-paused-bulks-go-on = False
         elif row.held is not None:
             bulk.next_at = self._db.now() + 1.0
         elif not bulk.fixed:

@@ -98,7 +98,7 @@ class VerbRoutes:
         if not verb.answer and key is not None:
             return await self._listings.item(verb.noun, key)
         shown = row_document(verb.answer, row, secret=True).json
-        # guard: bulks-answered-as-done = begun = None
+        # guard: bulks-answered-as-done = None
         begun = row.get("workflow_id") if verb is BULK else None
         if begun is not None:
             where = (b"location", location_of(begun).encode())

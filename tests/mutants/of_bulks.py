@@ -1,0 +1,83 @@
+"""Verbs that are done to many workflows, and what workflows are found by."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+
+MUTANTS = (
+    Mutant(
+        "bulks-of-any-number",
+        "A bulk begins only with as many workflows as were expected",
+        "store/test_bulks.py::test_a_number_that_was_not_expected_does_nothing",
+    ),
+    Mutant(
+        "bulks-of-what-came-meanwhile",
+        "It goes on only if as many were fixed",
+        "store/test_bulks.py::test_a_number_that_was_not_expected_does_nothing",
+    ),
+    Mutant(
+        "items-done-again",
+        "What was done in an earlier block is not done again",
+        "store/test_bulks.py::test_a_verb_is_done_to_each_once_and_what_came_of_it_is_kept",
+    ),
+    Mutant(
+        "one-bulk-by-two",
+        "A block is done by one",
+        "store/test_bulks.py::test_a_block_that_is_lost_was_not_done",
+    ),
+    Mutant(
+        "bulks-without-rate",
+        "A bulk does so many a second",
+        "store/test_bulks.py::test_a_rate_is_kept",
+    ),
+    Mutant(
+        "cancelled-bulks-go-on",
+        "A bulk that was cancelled does no more",
+        "store/test_bulks.py::test_a_cancelled_or_paused_bulk_does_no_more",
+    ),
+    Mutant(
+        "paused-bulks-go-on",
+        "A bulk that is paused does nothing",
+        "store/test_bulks.py::test_a_cancelled_or_paused_bulk_does_no_more",
+    ),
+    Mutant(
+        "memory-cancelled-bulks-go-on",
+        "In memory it does no more either",
+        "store/test_bulks_alike.py::test_a_cancelled_or_paused_bulk_does_no_more",
+    ),
+    Mutant(
+        "memory-paused-bulks-go-on",
+        "In memory it does nothing while it is paused",
+        "store/test_bulks_alike.py::test_a_cancelled_or_paused_bulk_does_no_more",
+    ),
+    Mutant(
+        "memory-bulks-fixed-again",
+        "In memory each workflow is fixed once",
+        "store/test_bulks_alike.py::test_each_once_in_the_order_of_their_beginning",
+    ),
+    Mutant(
+        "bulks-answered-as-done",
+        "A bulk that has begun is answered with 202",
+        "http/test_bulks.py::test_it_is_done_to_all_and_shows_what_came_of_each",
+    ),
+    Mutant(
+        "attributes-without-end",
+        "A workflow has at most 32 attributes",
+        "store/test_conformance.py::test_attributes_are_set_in_the_commit_of_their_record_if_the_fence_holds",
+    ),
+    Mutant(
+        "attributes-without-fence",
+        "Who lost a workflow sets none of its attributes",
+        "store/test_conformance.py::test_attributes_are_set_in_the_commit_of_their_record_if_the_fence_holds",
+    ),
+    Mutant(
+        "attributes-only-recorded",
+        "What a body sets is set in the commit of its record",
+        "store/test_conformance.py::test_attributes_are_set_in_the_commit_of_their_record_if_the_fence_holds",
+    ),
+    Mutant(
+        "attributes-for-anybody",
+        "Attributes are given with a secret key alone",
+        "http/test_attributes.py::test_only_a_secret_key_gives_them",
+    ),
+)
