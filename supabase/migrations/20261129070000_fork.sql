@@ -135,6 +135,8 @@ declare
   number integer;
   stay text[];
   place text := coalesce("from", 'start');
+  path json;
+  own_key text;
 begin
   perform outlast.check_text(verb, 'from', "from", 255);
   perform outlast.check_text(verb, 'children', children, 10);
@@ -166,6 +168,14 @@ begin
   if fork is not null then
     return;
   end if;
+  own_key := w.queue_key;
+  select q.base::json -> 'key' into path from outlast.queues q where q.name = w.queue;
+  if fork_workflow.input is not null and json_typeof(path) = 'string' then
+    own_key := outlast.key_of(fork_workflow.input::text, path #>> '{}');
+    if own_key is null or length(own_key) > 255 then
+      perform outlast.refuse_argument(verb, 'input', 'has nothing where its queue finds its key');
+    end if;
+  end if;
   root := coalesce(w.root_id, w.workflow_id);
   select count(*) + 2 into number from outlast.workflow_status x where x.root_id = root;
   while fork is null loop
@@ -174,7 +184,7 @@ begin
       attributes, tick, saga, load_bytes, forked_from, root_id, born, nonce, claimable_at, rank, created_at, updated_at
     )
     select root || '~' || number, w.function, 'ENQUEUED', coalesce(fork_workflow.input::json, w.input), w.request,
-      fork_workflow.idempotency_key, w.subject, w.claims, q.name, case when q.name is null then '' else w.queue_key end,
+      fork_workflow.idempotency_key, w.subject, w.claims, q.name, case when q.name is null then '' else own_key end,
       w.priority, w.attributes, w.tick,
       case when exists (
         select from outlast.operation_outputs o

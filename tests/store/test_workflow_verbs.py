@@ -240,6 +240,21 @@ def test_received_messages_go_along_and_others_stay(sql: Connection[Any]) -> Non
     assert one(sql, "select mail::int from outlast.workflow_status where workflow_id = %s", fork) == 1
 
 
+def test_a_fork_waits_in_its_queue_under_the_key_of_its_input(sql: Connection[Any]) -> None:
+    insert(sql, status="SUCCESS")
+    sql.execute("insert into outlast.queues (name, base) values ('mail', '{\"key\": \"to.name\"}')")
+    sql.execute("update outlast.workflow_status set queue = 'mail', queue_key = 'ann', priority = 7")
+    input = "select fork from outlast.fork_workflow('w', input => %s)"
+    forks = [one(sql, input, given) for given in (None, Jsonb({"to": {"name": "bob"}}))]
+    stands = "select queue_key from outlast.workflow_status where workflow_id = %s and priority = 7"
+    assert [one(sql, stands, each) for each in forks] == ["ann", "bob"]
+    with pytest.raises(errors.InvalidParameterValue, match="its queue finds its key"):
+        one(sql, input, Jsonb({"to": 1}))
+    sql.execute("update outlast.workflow_status set queue = 'gone' where workflow_id = 'w'")
+    query = "select queue from outlast.workflow_status where workflow_id = %s"
+    assert one(sql, query, one(sql, input, None)) is None
+
+
 def test_a_key_forks_once(sql: Connection[Any]) -> None:
     insert(sql, status="ERROR")
     keyed = "select fork from outlast.fork_workflow('w', idempotency_key => %s)"

@@ -84,3 +84,42 @@ class Acts:
     def delete(self, *, why: str | None = None) -> Coroutine[Any, Any, dict[str, Any]]:
         """Remove it, its records and what it has started: `await handle.delete()`; how many are `deleted`."""
         return act(DELETE, self.workflow_id, {"why": why})
+
+
+class SyncActs(Acts):
+    """The same of a handle in a `def` function, where each is done at once."""
+
+    def pause(self, *, why: str | None = None) -> dict[str, Any]:  # type: ignore[override]
+        """As `Acts.pause`."""
+        return super().pause(why=why)  # type: ignore[return-value]  # it is done by then
+
+    def resume(self, *, why: str | None = None) -> dict[str, Any]:  # type: ignore[override]
+        """As `Acts.resume`."""
+        return super().resume(why=why)  # type: ignore[return-value]
+
+    def fork(  # type: ignore[override]
+        self,
+        from_: str = "start",
+        *,
+        input: Any = _MISSING,
+        children: Literal["reuse", "new"] = "reuse",
+        why: str | None = None,
+    ) -> dict[str, Any]:
+        """As `Acts.fork`."""
+        return super().fork(from_, input=input, children=children, why=why)  # type: ignore[return-value]
+
+    def settle(  # type: ignore[override]
+        self,
+        step: str,
+        output: Any = _MISSING,
+        *,
+        error: str | None = None,
+        name: str | None = None,
+        why: str | None = None,
+    ) -> dict[str, Any]:
+        """As `Acts.settle`."""
+        return super().settle(step, output, error=error, name=name, why=why)  # type: ignore[return-value]
+
+    def delete(self, *, why: str | None = None) -> dict[str, Any]:  # type: ignore[override]
+        """As `Acts.delete`."""
+        return super().delete(why=why)  # type: ignore[return-value]

@@ -8,7 +8,7 @@ from typing import Any, Generic, Literal, TypeVar, overload
 from outlast.core.answers import decode_answer
 from outlast.core.codec import Codec
 from outlast.core.errors import UsageError
-from outlast.sdk.acting import Acts
+from outlast.sdk.acting import Acts, SyncActs
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.doing import do
 from outlast.sdk.durations import Duration, seconds_of
@@ -94,7 +94,7 @@ class WorkflowHandle(Acts, Generic[R]):
         return value
 
 
-class Started(WorkflowHandle[R], Coroutine[Any, Any, WorkflowHandle[R]]):
+class Started(SyncActs, WorkflowHandle[R], Coroutine[Any, Any, WorkflowHandle[R]]):
     """What `start` gives: the handle itself in a `def` function, to be awaited elsewhere."""
 
     def result(self) -> R:  # type: ignore[override]  # where a handle isn't awaited its result isn't either

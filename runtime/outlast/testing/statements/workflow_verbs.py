@@ -14,6 +14,7 @@ from outlast.core.budget import weigh
 from outlast.core.failures import CANCELLED
 from outlast.core.messages import message_in
 from outlast.core.ports import NoSuchRow, NotNow, Unacceptable
+from outlast.core.queues import key_at
 from outlast.core.records import StepRecord
 from outlast.core.status import FAILED, LIVE, Status
 from outlast.core.verbs import DELETE, FORK, KEY, PAUSE, RESUME, SET_WORKFLOW, SETTLE, Verb
@@ -133,10 +134,16 @@ class WorkflowVerbs:
         fork, text = f"{root}~{number}", given.get("input")
         text = source.new.input if text is None else json.dumps(text)
         queue = source.new.queue if source.new.queue != source.new.parent else None
+        key = source.new.queue_key
+        path = None if queue is None else self._db.queue(queue).base.get("key")
+        if given.get("input") is not None and isinstance(path, str):
+            key = key_at(path, text)
+            if key is None:
+                raise Unacceptable("input has nothing where its queue finds its key", "input")
         new = source.new._replace(
             workflow_id=fork, input=text, idempotency_key=given.get(KEY), fingerprint=None, version=None,
             parent=None, deadline_s=None, load_bytes=weigh(text, source.new.request), queue=queue,
-            delay_s=0.0, detached=False,
+            queue_key=key, delay_s=0.0, detached=False,
         )  # fmt: skip
         row = Workflow(new, None, 0, now, now, Status.ENQUEUED, 0, claimable_at=now)
         row.forked_from, row.root = workflow_id, root
