@@ -54,6 +54,9 @@ class Functions:
         """See core.ports.Catalog."""
         return schedules_of(self._workflows, {})
 
+    def retentions(self) -> dict[str, float | None]:
+        return {}
+
     def broken_files(self) -> Sequence[str]:
         """See core.ports.Catalog."""
         return ()

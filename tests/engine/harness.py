@@ -65,6 +65,9 @@ class Functions:
     def schedules(self) -> Sequence[Declared]:
         return schedules_of(self._workflows, dict.fromkeys(self._workflows, "v1"))
 
+    def retentions(self) -> dict[str, float | None]:
+        return {}
+
     def broken_files(self) -> Sequence[str]:
         return ()
 

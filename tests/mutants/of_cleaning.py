@@ -10,4 +10,64 @@ MUTANTS = (
         "A start that is refused ends the service: no worker would fare better",
         "crash/test_supervised.py::test_a_refused_start_ends_it_in_one_line",
     ),
+    Mutant(
+        "live-ones-removed",
+        "What lives is not removed, whatever else its row says",
+        "store/test_retention.py::test_a_row_that_lives_stays_whatever_else_it_says",
+    ),
+    Mutant(
+        "removed-too-soon",
+        "What has ended is kept for as long as was said",
+        "store/test_retention.py::test_what_was_kept_for_long_enough_goes_and_all_else_stays",
+    ),
+    Mutant(
+        "removed-though-waited-for",
+        "Nothing is removed that a workflow waits for",
+        "store/test_retention.py::test_nothing_goes_that_somebody_waits_for",
+    ),
+    Mutant(
+        "removed-before-it-was-told",
+        "Nothing is removed whose end is still to be told",
+        "store/test_retention.py::test_nothing_goes_that_somebody_waits_for",
+    ),
+    Mutant(
+        "batches-removed-before-their-members",
+        "A batch stays until its members have their results",
+        "store/test_retention.py::test_nothing_goes_that_somebody_waits_for",
+    ),
+    Mutant(
+        "branches-of-living-trees-removed",
+        "Nothing of a large tree goes while one of it lives",
+        "store/test_retention.py::test_children_go_with_their_parents_in_batches_of_any_size",
+    ),
+    Mutant(
+        "parents-removed-before-their-children",
+        "A tree goes as a whole",
+        "store/test_retention.py::test_a_tree_stays_while_one_of_it_lives",
+    ),
+    Mutant(
+        "removes-while-leaving",
+        "An instance that leaves removes nothing",
+        "engine/test_cleaning.py::test_one_that_leaves_removes_nothing",
+    ),
+    Mutant(
+        "live-ones-removed-in-memory",
+        "The same in memory",
+        "store/test_retention_in_memory.py::test_nothing_goes_that_is_needed",
+    ),
+    Mutant(
+        "removed-too-soon-in-memory",
+        "The same in memory",
+        "store/test_retention_in_memory.py::test_nothing_goes_that_is_needed",
+    ),
+    Mutant(
+        "removed-though-waited-for-in-memory",
+        "The same in memory",
+        "store/test_retention_in_memory.py::test_nothing_goes_that_is_needed",
+    ),
+    Mutant(
+        "what-is-removed-goes-on",
+        "Nothing is done to a workflow that is on its way out",
+        "store/test_retention.py::test_a_large_tree_is_on_its_way_out_before_it_is_gone",
+    ),
 )

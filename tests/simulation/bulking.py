@@ -117,6 +117,10 @@ class Catalog:
     def schedules(self) -> list[Declared]:
         return []
 
+    def retentions(self) -> dict[str, float | None]:
+        """See core.ports.Catalog."""
+        return {}
+
     def broken_files(self) -> list[str]:
         return []
 

@@ -158,6 +158,9 @@ class Catalog:
     def schedules(self) -> list[Declared]:
         return []
 
+    def retentions(self) -> dict[str, float | None]:
+        return {}
+
     def broken_files(self) -> list[str]:
         return []
 

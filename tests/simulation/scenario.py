@@ -80,6 +80,9 @@ class Catalog:
     def schedules(self) -> list[Declared]:
         return []
 
+    def retentions(self) -> dict[str, float | None]:
+        return {}
+
     def broken_files(self) -> list[str]:
         return []
 
@@ -99,6 +102,9 @@ class Instance(Process):
 class Scenario:
     """A running schedule."""
 
+    keep_s = 0.0
+    """How long ended workflows are kept; 0: for ever."""
+
     def __init__(self, plan: Plan, trace: Callable[[str], None] | None = None) -> None:
         self.plan = plan
         self.world = World(plan.seed, trace=trace)
@@ -106,7 +112,7 @@ class Scenario:
         # In every other schedule whatever was lost once is a suspect, in every third there is little memory.
         self.limits = Limits(suspect_after=1 if plan.seed % 2 else 3)
         self.memory_bytes = 4_000 if plan.seed % 3 == 0 else 2**28
-        self.database = Database(lambda: UNIX_S + world.now, world.chance, self.limits)
+        self.database = self._make_database()
         self.network = Network(world, self.database, plan.weather, plan.mishaps)
         self.traces = Traces(world, self.database, leases_only=not plan.weather.sessions)
         self.catalog: ports.Catalog = Catalog()
@@ -118,6 +124,9 @@ class Scenario:
         self.left = len(plan.faults)
         self.closing = False
         self.posting = 0
+
+    def _make_database(self) -> Database:
+        return Database(lambda: UNIX_S + self.world.now, self.world.chance, self.limits)
 
     # --- instances ----------------------------------------------------------------------------------------
 
@@ -135,6 +144,7 @@ class Scenario:
         options = EngineOptions(
             lease_ttl_s=LEASE_S, moment_s=0.2, drain_s=DRAIN_S, claim_batch=3, workflows_max=20,
             suspect_after=self.limits.suspect_after, memory_bytes_max=self.memory_bytes,
+            retention_s=self.keep_s,
         )  # fmt: skip
         instance.engine = Engine(instance.name, store, self.catalog, self._observe, options)
         while not instance.opened:
@@ -267,6 +277,10 @@ class Scenario:
             state = await engine.wait(workflow_id, 30.0)
         return state
 
+    def is_gone(self, workflow_id: str) -> bool:
+        """Whether it was there, and was removed."""
+        return False
+
     # --- messages -----------------------------------------------------------------------------------------
 
     def post(self, workflow_id: str, topic: str, number: int) -> None:
@@ -282,7 +296,10 @@ class Scenario:
                     workflow_id, json.dumps(text), topic, None, late=True
                 )
             except WorkflowNotFound:
-                again(0.1)
+                if self.is_gone(workflow_id):
+                    self.posting -= 1
+                else:
+                    again(0.1)
             except WorkflowEnded:
                 self.posting -= 1
             else:
@@ -309,7 +326,7 @@ class Scenario:
                 await instance.engine.host.send(workflow_id, json.dumps(text), topic, f"key {text}")
             except OutlastError as error:
                 self.world.note(f"post to {workflow_id}: {error!r}")
-                settle(isinstance(error, WorkflowEnded))
+                settle(isinstance(error, WorkflowEnded) or self.is_gone(workflow_id))
             else:
                 settle(True)
 
@@ -319,6 +336,7 @@ class Scenario:
     def _commit(self, letter: Letter, again: Callable[[float], None]) -> None:
         """The transaction that sent a message ends; one in five is rolled back, and made anew."""
         if self.world.chance.random() < 0.2:
+            letter.workflow_id = ""
             again(0.1)
         else:
             letter.visible = True

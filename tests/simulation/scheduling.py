@@ -103,6 +103,9 @@ class Catalog:
     def schedules(self) -> tuple[Declared, ...]:
         return self._declared
 
+    def retentions(self) -> dict[str, float | None]:
+        return {}
+
     def broken_files(self) -> list[str]:
         return []
 

@@ -67,21 +67,25 @@ def migrate(folder: Path | None, env_file: Path | None, as_json: bool) -> None:
 @env_file_option
 @json_option
 def status(env_file: Path | None, as_json: bool) -> None:
-    """List the migrations, and which of them the database lacks."""
+    """Show how large the tables are, what waits and what is oldest; which migrations the database lacks."""
     import asyncio
 
+    from outlast.cli.upkeep import print_upkeep, upkeep_row
     from outlast.store.migrations import migrations, versions
+    from outlast.store.upkeep import upkeep
 
     settings = read_settings(env_file=env_file)
     with _database(settings) as database:
         pending, newer = asyncio.run(versions(database))
+        found = None if pending else asyncio.run(upkeep(database))
     lacking = {each.version for each in pending}
     rows = [{**_migration_row(each), "applied": each.version not in lacking} for each in migrations()]
     rows += [{"version": version, "name": None, "applied": True} for version in newer]
     if newer:
         say("warning", "the database has migrations that this version of outlast doesn't know: it is older")
     if as_json:
-        print_json({"database": _name(settings), "current": not lacking, "migrations": rows})
+        more = {} if found is None else upkeep_row(found)
+        print_json({"database": _name(settings), "current": not lacking, "migrations": rows, **more})
         return
     columns = [
         Column("MIGRATION", "version"),
@@ -89,6 +93,39 @@ def status(env_file: Path | None, as_json: bool) -> None:
         Column("STATUS", _migration_status, coloured=True),
     ]
     print_table(columns, rows, "no migrations")
+    if found is not None:
+        print_upkeep(found)
+
+
+@db.command()
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed, by function.")
+@click.option(
+    "--days",
+    type=click.FloatRange(0, 36_500, min_open=True),
+    help="Remove what ended longer ago, unless its function says so. Default: OUTLAST_RETENTION_DAYS.",
+)
+@env_file_option
+@json_option
+def prune(dry_run: bool, days: float | None, env_file: Path | None, as_json: bool) -> None:
+    """Remove ended workflows that were kept for long enough. Instances do the same when they are idle."""
+    import asyncio
+
+    from outlast.cli.upkeep import print_prunable
+    from outlast.store import upkeep
+
+    settings = read_settings(env_file=env_file)
+    keep_s = settings.retention_s if days is None else days * 86_400
+    with _database(settings) as database:
+        if not dry_run:
+            removed = asyncio.run(upkeep.prune(database, keep_s))
+            text = f"removed {removed} ended workflow{'' if removed == 1 else 's'}"
+            print_json({"removed": removed}) if as_json else click.echo(text)
+            return
+        rows = asyncio.run(upkeep.prunable(database, keep_s))
+    if as_json:
+        print_json({"would_remove": sum(each["workflows"] for each in rows), "functions": rows})
+    else:
+        print_prunable(rows)
 
 
 @db.command()

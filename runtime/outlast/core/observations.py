@@ -295,6 +295,13 @@ class ScheduleTicked(Observation):
 
 
 @dataclass(frozen=True, slots=True)
+class WorkflowsRemoved(Observation):
+    """Ended workflows were kept for long enough: so many have been removed since the last look."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class ScheduleUnusable(Observation):
     """A schedule can't tick until it is changed."""
 

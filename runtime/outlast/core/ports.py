@@ -458,6 +458,38 @@ class ScheduleStore(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """How far a look through the ended workflows has come: the end and the id of the last one."""
+
+    at: datetime | None = None
+    workflow_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """A batch of removed workflows: how many, whether others may follow, and after which."""
+
+    removed: int
+    more: bool
+    after: Place
+
+
+class RetentionStore(Protocol):
+    """For how long ended workflows are kept."""
+
+    async def declare(self, keeps: Mapping[str, float | None], served: Sequence[str]) -> None:
+        """What functions say, in seconds; None: for ever. All else of `served` says nothing."""
+        ...
+
+    async def prune(self, keep_s: float, after: Place) -> Pruned:
+        """Remove a batch of those that were kept for long enough, the oldest after `after` first.
+
+        `keep_s` is for functions that say nothing; 0: for ever. Raises Unreachable.
+        """
+        ...
+
+
 class Catalog(Protocol):
     """Which workflows this instance can run now."""
 
@@ -487,6 +519,10 @@ class Catalog(Protocol):
 
     def schedules(self) -> Sequence[Declared]:
         """The schedules that code declares."""
+        ...
+
+    def retentions(self) -> Mapping[str, float | None]:
+        """For how long functions that say so keep their ended workflows, in seconds; None: for ever."""
         ...
 
     def broken_files(self) -> Sequence[str]:
@@ -545,4 +581,9 @@ class Store(Protocol):
     @property
     def message_queues(self) -> MessageQueueStore:
         """Supabase Queues."""
+        ...
+
+    @property
+    def retention(self) -> RetentionStore:
+        """For how long ended workflows are kept."""
         ...

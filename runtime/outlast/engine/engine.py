@@ -29,6 +29,7 @@ from outlast.engine.executor import Executor
 from outlast.engine.function_host import FunctionHost
 from outlast.engine.instances.allowance import Allowance
 from outlast.engine.instances.bulks import BulkRunner
+from outlast.engine.instances.cleaning import Cleaner
 from outlast.engine.instances.consuming import Consumer
 from outlast.engine.instances.membership import Membership, Pace
 from outlast.engine.instances.ticking import Ticker
@@ -174,6 +175,14 @@ class Engine:
             LOOK_TICKS * options.tick_s,
         )
         self._membership.told = self._told
+        self._cleaner = Cleaner(
+            store.retention,
+            catalog,
+            options.retention_s,
+            lambda: self.running > 0,
+            lambda: not self.entrance.stopping and self._lease.trusted,
+            observe,
+        )
 
         self.loops: tuple[Loop, ...] = (
             *self._membership.loops,
@@ -185,6 +194,7 @@ class Engine:
             self._consumer.loop,
             self._ticker.loop,
             self._bulks.loop,
+            self._cleaner.loop,
         )
         """All that goes on in the background."""
 
@@ -208,6 +218,7 @@ class Engine:
         await self._consumer.loop.close(LAST_ROUND_S)
         await self._ticker.loop.close(LAST_ROUND_S)
         await self._bulks.loop.close(LAST_ROUND_S)
+        await self._cleaner.loop.close(LAST_ROUND_S)
         gone = ShuttingDown("this instance shuts down; the workflow goes on elsewhere")
         self._waits.fail_elsewhere(gone)
         self._events.refuse(gone)

@@ -22,6 +22,8 @@ class EngineOptions:
     journal_depth_max: int = 20_000
     memory_bytes_max: int = 256 * 1024 * 1024
     """What the values of running workflows may take."""
+    retention_s: float = 0.0
+    """How long ended workflows of functions that say nothing are kept; 0: for ever."""
     replay_arguments: Literal["warn", "hold", "off"] = "warn"
     """What a replay does that calls a recorded step with other arguments."""
     watch_bodies: bool = False

@@ -18,6 +18,7 @@ from outlast.functions.errors import FunctionBroken, FunctionMissing
 from outlast.functions.folder import Reader
 from outlast.functions.modules import Shelf
 from outlast.functions.patience import IMPORT_S_MAX
+from outlast.functions.retention import declared_retentions
 from outlast.functions.routes import FunctionFile, Target
 from outlast.functions.serving import ASGIApp, Served
 from outlast.functions.visibility import visible_steps
@@ -142,6 +143,10 @@ class Catalog:
     def schedules(self) -> list[DeclaredSchedule]:
         """The schedules of all workflows that can run."""
         return self._edition.routes.schedules
+
+    def retentions(self) -> dict[str, float | None]:
+        """For how long functions that say so keep what has ended; None: for ever."""
+        return declared_retentions(self._edition.routes.workflows)
 
     def broken_files(self) -> list[str]:
         """The files that can't be loaded: nobody knows what they declare."""

@@ -130,6 +130,7 @@ class Settings(BaseSettings):
     bodies_bytes_max: int | None = Field(None, ge=64 * 1024, le=1024**4)
     caller_bodies_bytes_max: int | None = Field(None, ge=64 * 1024, le=1024**4)
     output_bytes_max: int = Field(OUTPUT_BYTES_MAX, ge=1024, le=1024**3)
+    retention_days: float = Field(30.0, ge=0, le=36_500, allow_inf_nan=False)
     import_s_max: Seconds = Field(30.0, ge=0.1, le=3600)
     blocked_max_s: Seconds | None = Field(None, ge=0, le=86_400)
     calls_per_caller_max: int | None = Field(None, ge=1, le=1_000_000)
@@ -335,6 +336,11 @@ class Settings(BaseSettings):
     def _suspect_after(self) -> int:
         """A workflow is run alone before it is given up: it may have been lost through another's fault."""
         return min(self.suspect_after, self.recovery_attempts_max)
+
+    @property
+    def retention_s(self) -> float:
+        """How long ended workflows are kept; 0: for ever."""
+        return self.retention_days * 86_400
 
     def engine_options(self) -> EngineOptions:
         """What the engine gets. A default tick is shortened to suit a short lease."""

@@ -78,6 +78,8 @@ class WorkflowDefinition:
     """Further header fields of the request that are stored."""
     body_bytes_max: int | None = None
     """How large a body it takes; None for the host's default."""
+    retention_s: float | None = None
+    """How long its ended workflows are kept; None for the host's default, infinity for ever."""
     environment: Own | None = field(default_factory=current_environment, repr=False, kw_only=True)
     """What its function sees of the environment as its own: it was made while that was imported."""
 

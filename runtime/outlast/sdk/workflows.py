@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import update_wrapper
 from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeVar, get_args, get_origin, overload
@@ -11,7 +12,7 @@ from outlast.core.errors import UsageError
 from outlast.core.schedules import Schedule
 from outlast.sdk.auth import Auth, auth_modes
 from outlast.sdk.definitions import METHODS, HandlerDefinition, WorkflowDefinition, is_async
-from outlast.sdk.durations import Duration, positive_seconds_of
+from outlast.sdk.durations import Duration, positive_seconds_of, seconds_of
 from outlast.sdk.http import Response
 from outlast.sdk.inputs import Inputs
 from outlast.sdk.queues import Queue, declared_queue
@@ -19,6 +20,8 @@ from outlast.sdk.recorded import asked_headers
 from outlast.sdk.steps import refuse_method, refuse_non_function
 from outlast.sdk.timetables import schedules_of
 from outlast.sdk.webhooks import Webhook, check_webhook
+
+RETENTION_S_MIN = 60.0
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -70,6 +73,7 @@ def workflow(
     steps_visible: bool = False,
     headers: Sequence[str] = (),
     body_bytes_max: int | None = None,
+    retention: Duration | Literal["forever"] | None = None,
 ) -> WorkflowDecorator: ...
 def workflow(
     fn: Callable[..., Any] | None = None,
@@ -86,6 +90,7 @@ def workflow(
     steps_visible: bool = False,
     headers: Sequence[str] = (),
     body_bytes_max: int | None = None,
+    retention: Duration | Literal["forever"] | None = None,
 ) -> Any:
     """Make a function a workflow: it survives anything and runs to one end.
 
@@ -100,7 +105,9 @@ def workflow(
     those. `steps_visible=True` lets users see what the steps of
     their workflows returned; else they see names, times and status. `headers` names further header fields of
     the request that are stored for it. `body_bytes_max` is how large a body it takes, where the host's
-    default doesn't suit; the host bounds that, too. Raises UsageError for options that can't work.
+    default doesn't suit; the host bounds that, too. `retention` is how long its ended workflows are kept,
+    in seconds (60 at least) or as a timedelta, or "forever", where OUTLAST_RETENTION_DAYS doesn't suit.
+    Raises UsageError for options that can't work.
     """
     if idempotency not in ("optional", "required"):
         raise UsageError(f'workflow(idempotency) is "optional" or "required", not {idempotency!r}')
@@ -116,6 +123,7 @@ def workflow(
     schedules = schedules_of(schedule, "workflow(schedule)")
     asked = asked_headers(headers)
     _check_body_bytes_max(body_bytes_max, "workflow")
+    retention_s = _retention_s(retention)
 
     def decorate(wrapped: Callable[..., Any]) -> Workflow[..., Any]:
         refuse_non_function(wrapped, "workflow")
@@ -143,6 +151,7 @@ def workflow(
             steps_visible=steps_visible,
             headers=asked,
             body_bytes_max=body_bytes_max,
+            retention_s=retention_s,
         )
         return Workflow(definition)
 
@@ -212,6 +221,20 @@ def _methods(methods: Sequence[str], what: str, webhook: Webhook | None) -> tupl
     if not upper or not set(upper) <= set(METHODS):
         raise UsageError(f"{what}(methods) lists some of {', '.join(METHODS)}, not {methods!r}")
     return upper
+
+
+def _retention_s(retention: Duration | Literal["forever"] | None) -> float | None:
+    if retention is None:
+        return None
+    if retention == "forever":
+        return math.inf
+    seconds = seconds_of(retention, 'workflow(retention), if not "forever",')
+    if seconds < RETENTION_S_MIN:
+        raise UsageError(
+            f"workflow(retention) is {RETENTION_S_MIN:.0f} s at least, so that who waits gets the result, "
+            f'not {retention!r}; "forever" keeps all'
+        )
+    return seconds
 
 
 def _check_body_bytes_max(bytes_max: int | None, what: str) -> None:

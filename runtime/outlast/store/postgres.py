@@ -15,6 +15,7 @@ from outlast.store.pgmq import PostgresMessageQueues
 from outlast.store.pool import Pool, PoolBusy
 from outlast.store.queues import PostgresQueues
 from outlast.store.realtime import Broadcasts
+from outlast.store.retention import PostgresRetention
 from outlast.store.schedules import PostgresSchedules
 from outlast.store.transactions import PostgresTransactions
 from outlast.store.workflows import PostgresWorkflows
@@ -50,6 +51,7 @@ class PostgresStore:
         self.schedules = PostgresSchedules(self._pool, instance_id, self.workflows)
         self.measures = PostgresMeasures(self._pool)
         self.bulks = PostgresBulks(self._pool)
+        self.retention = PostgresRetention(self._pool)
         self.message_queues = PostgresMessageQueues(self._pool, instance_id)
         self._current = False
 

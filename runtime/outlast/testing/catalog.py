@@ -16,6 +16,7 @@ from outlast.core.records import DeclaredQueue
 from outlast.core.schedules import Declared
 from outlast.functions.folder import ROOT
 from outlast.functions.queues import declared_queues
+from outlast.functions.retention import declared_retentions
 from outlast.functions.routes import FunctionFile, Routes, Target, list_served
 from outlast.functions.schedules import schedules_of
 from outlast.functions.serving import NothingServed, Offer, offer_of
@@ -84,6 +85,10 @@ class GivenCatalog:
     def let_tick(self, definition: WorkflowDefinition) -> None:
         """Declare the schedules of a workflow."""
         self._ticking[self.name_of(definition)] = definition
+
+    def retentions(self) -> dict[str, float | None]:
+        """See Catalog."""
+        return declared_retentions(self._workflows)
 
     def broken_files(self) -> list[str]:
         """See Catalog."""

@@ -57,6 +57,8 @@ class Database:
         self.schedule_editions: dict[str, int] = {}
         self.schedules_of: str | None = None
         """The edition whose schedules are in effect."""
+        self.retentions: dict[str, float | None] = {}
+        """For how long functions that say so keep what has ended; None: for ever."""
         self.sessions: dict[int, float] = {}
         self.started_at = now()
         self.now = now
@@ -214,6 +216,19 @@ class Database:
             row.saga, row.stop = "stopping", error
             if row.owner is None:
                 row.claimable_at = self.now()
+
+    def gone(self, workflow_id: str, row: Workflow) -> None:
+        """What belonged to a workflow goes with its row, which is out of the table already."""
+        for key in [each for each in self.records if each[0] == workflow_id]:
+            del self.records[key]
+        # Places in this list are the messages' ids.
+        for letter in self.letters:
+            if letter.workflow_id == workflow_id:
+                letter.workflow_id, letter.visible = "", False
+        for call in [each for each, (target, _) in self.attached.items() if target == workflow_id]:
+            del self.attached[call]
+        self.waits = {each for each in self.waits if workflow_id not in each}
+        self.event_waits = {each for each in self.event_waits if workflow_id not in (each[0], each[2])}
 
     # --- sessions and locks -------------------------------------------------------------------------------
 

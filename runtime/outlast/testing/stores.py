@@ -18,6 +18,7 @@ from outlast.core.ports import (
     MessageQueueStore,
     MessageStore,
     QueueStore,
+    RetentionStore,
     ScheduleStore,
     TransactionStore,
     TransactionWork,
@@ -33,6 +34,7 @@ from outlast.testing.statements.maps import MapStatements
 from outlast.testing.statements.messages import MessageStatements
 from outlast.testing.statements.pages import PageStatements
 from outlast.testing.statements.queues import QueueStatements
+from outlast.testing.statements.retention import RetentionStatements
 from outlast.testing.statements.schedules import ScheduleStatements
 from outlast.testing.statements.workflows import WorkflowStatements
 
@@ -115,6 +117,7 @@ class MemoryStore:
         self.maps: MapStore = Linked(link, maps, ends=maps.ends, failures=maps.failures)
         self.schedules: ScheduleStore = Linked(link, ScheduleStatements(database, instance_id))
         self.bulks: BulkStore = Linked(link, BulkStatements(database))
+        self.retention: RetentionStore = Linked(link, RetentionStatements(database))
         self.message_queues: MessageQueueStore = NoQueues()
 
 

@@ -1,0 +1,72 @@
+"""Ended workflows are removed once they were kept for long enough: in small batches, behind all else.
+
+Nobody waits for it. So after each batch it rests for a multiple of the time that the batch took: short where
+this instance has nothing to do, long where it has. The database lets one instance remove at a time.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from outlast.core.background import Loop
+from outlast.core.clock import monotonic
+from outlast.core.observations import Observer, WorkflowsRemoved
+from outlast.core.ports import Catalog, Place, RetentionStore
+
+LOOK_S = 60.0
+"""How often it is looked whether anything has been kept for long enough."""
+
+REST_IDLE = 1.0
+REST_BUSY = 20.0
+"""How long it rests, in times of what the last batch took: half of one connection, or a twentieth."""
+
+REST_S_MIN = 0.02
+REST_S_MAX = 5.0
+"""A batch that took long was kept waiting by something else."""
+
+
+class Cleaner:
+    """A background loop over what has ended."""
+
+    def __init__(
+        self,
+        store: RetentionStore,
+        catalog: Catalog,
+        keep_s: float,
+        is_busy: Callable[[], bool],
+        may_work: Callable[[], bool],
+        observe: Observer,
+    ) -> None:
+        """`keep_s` is for functions that say nothing; 0: for ever."""
+        self._store = store
+        self._catalog = catalog
+        self._keep_s = keep_s
+        self._is_busy = is_busy
+        self._may_work = may_work
+        self._observe = observe
+        self._after = Place()
+        self._removed = 0
+        self.loop = Loop("retention", self._do_round, observe)
+
+    async def _do_round(self) -> float:
+        # guard: removes-while-leaving
+        if not self._may_work():
+            return LOOK_S
+        keeps = self._catalog.retentions()
+        if not self._keep_s and not keeps:
+            return LOOK_S  # all is kept for ever
+        if self._after == Place():
+            await self._store.declare(keeps, self._catalog.workflow_names())
+        began = monotonic()
+        batch = await self._store.prune(self._keep_s, self._after)
+        self._after = batch.after
+        self._removed += batch.removed
+        if batch.more:
+            rest = REST_BUSY if self._is_busy() else REST_IDLE
+            return min(REST_S_MAX, max(REST_S_MIN, rest * (monotonic() - began)))
+        if self._removed:
+            self._observe(WorkflowsRemoved(self._removed))
+            self._removed = 0
+        self._after = Place()
+        return LOOK_S * random.uniform(0.8, 1.0)

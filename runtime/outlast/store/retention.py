@@ -1,0 +1,33 @@
+"""For how long ended workflows are kept, over the instance's pool."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from outlast.core.ports import Place, Pruned
+from outlast.store.pool import Pool
+from outlast.store.queries import load
+from outlast.store.repeatable import rows_of
+
+BATCH_ROWS = 500
+"""Some 30 ms of the database, which nobody waits for."""
+
+_SQL = load("retention.sql")
+
+
+class PostgresRetention:
+    """`RetentionStore`."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def declare(self, keeps: Mapping[str, float | None], served: Sequence[str]) -> None:
+        """See RetentionStore."""
+        parameters = {"names": list(keeps), "keeps": list(keeps.values()), "served": list(served)}
+        await rows_of(self._pool, _SQL["declare"], parameters)
+
+    async def prune(self, keep_s: float, after: Place, most: int = BATCH_ROWS) -> Pruned:
+        """See RetentionStore. At most `most` rows."""
+        parameters = {"keep_s": keep_s, "most": most, "after_at": after.at, "after_id": after.workflow_id}
+        (row,) = await rows_of(self._pool, _SQL["prune"], parameters)
+        return Pruned(row["removed"], row["more"], Place(row["next_at"], row["next_id"]))

@@ -1,0 +1,61 @@
+"""What `outlast db status` and `outlast db prune` ask of the database, over a connection of their own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg.rows import dict_row
+
+from outlast.core.ports import Place
+from outlast.store.connections import Database, as_unreachable
+from outlast.store.pool import Pool
+from outlast.store.queries import load
+from outlast.store.retention import BATCH_ROWS, PostgresRetention
+
+COUNT_MAX = 100_000
+"""No more rows of a status are counted: to count all of a large table takes minutes."""
+
+_SQL = load("upkeep.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Upkeep:
+    """Tables by size, counts by status and what is oldest, as plain data."""
+
+    tables: list[dict[str, Any]]
+    counts: list[dict[str, Any]]
+    oldest: dict[str, Any]
+
+
+async def upkeep(database: Database) -> Upkeep:
+    """How large and how old things are. The schema must be there. Raises Unreachable."""
+    connection = await database.connect(statement_timeout_s=60)
+    async with as_unreachable(), connection, connection.cursor(row_factory=dict_row) as cursor:
+        found = []
+        for name in ("tables", "counts", "oldest"):
+            await cursor.execute(_SQL[name], {"most": COUNT_MAX})
+            found.append(await cursor.fetchall())
+    return Upkeep(found[0], found[1], found[2][0])
+
+
+async def prunable(database: Database, keep_s: float) -> list[dict[str, Any]]:
+    """What would be removed by now, by function. Raises Unreachable."""
+    connection = await database.connect(statement_timeout_s=0)
+    async with as_unreachable(), connection, connection.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(_SQL["prunable"], {"keep_s": keep_s})
+        return await cursor.fetchall()
+
+
+async def prune(database: Database, keep_s: float, most: int = BATCH_ROWS) -> int:
+    """Remove all that was kept for long enough, batch by batch; how many. Raises Unreachable."""
+    pool = Pool(database, 1)
+    try:
+        store, removed, after = PostgresRetention(pool), 0, Place()
+        while True:
+            batch = await store.prune(keep_s, after, most)
+            removed, after = removed + batch.removed, batch.after
+            if not batch.more:
+                return removed
+    finally:
+        await pool.close()

@@ -1,0 +1,34 @@
+-- How large and how old things are, read without reading whole tables.
+
+-- name: tables
+select c.relname as name, pg_total_relation_size(c.oid) as bytes, pg_indexes_size(c.oid) as index_bytes,
+  s.n_live_tup as rows, s.n_dead_tup as dead,
+  greatest(s.last_vacuum, s.last_autovacuum)::text as vacuumed_at
+from pg_class c
+join pg_stat_user_tables s on s.relid = c.oid
+where c.relnamespace = 'outlast'::regnamespace and c.relkind = 'r'
+order by bytes desc, name
+
+-- name: counts
+with live as (
+  (select w.status from outlast.workflow_status w where w.owner is not null limit %(most)s)
+  union all
+  (select w.status from outlast.workflow_status w where w.owner is null and w.claimable_at is not null limit %(most)s)
+), failed as (
+  select w.status from outlast.workflow_status w where w.status in ('ERROR', 'CANCELLED', 'EXHAUSTED') limit %(most)s
+)
+select status, least(count(*), %(most)s) as count, count(*) >= %(most)s as more
+from (select status from live union all select status from failed) as found
+group by status order by status
+
+-- name: oldest
+select
+  (select min(w.completed_at)::text from outlast.workflow_status w where w.completed_at is not null) as ended_at,
+  (select min(w.claimable_at)::text from outlast.workflow_status w
+    where w.owner is null and w.claimable_at is not null) as due_at,
+  (select min(m.created_at)::text from outlast.messages m where m.number is null) as undelivered_at,
+  greatest((select c.reltuples from pg_class c where c.oid = 'outlast.workflow_status'::regclass), 0)::bigint as estimate
+
+-- name: prunable
+select p.function, p.workflows, p.oldest::text as oldest, p.newest::text as newest
+from outlast.prunable(%(keep_s)s::float8) p

@@ -1,0 +1,94 @@
+"""`retention.sql` in memory: ended workflows are removed, with all that belongs to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+
+from outlast.core.ports import Place, Pruned
+from outlast.core.status import LIVE, Status
+from outlast.testing.database import Database
+from outlast.testing.rows import Workflow
+
+BATCH_ROWS = 20
+"""Few, so that there is often more than one batch."""
+
+
+class RetentionStatements:
+    """See core.ports.RetentionStore."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def declare(self, keeps: Mapping[str, float | None], served: Sequence[str]) -> None:
+        """`outlast.declare_retentions`."""
+        for function in served:
+            self._db.retentions.pop(function, None)
+        self._db.retentions.update(keeps)
+
+    def prune(self, keep_s: float, after: Place, most: int = BATCH_ROWS) -> Pruned:
+        """`outlast.prune`; a tree goes as a whole, however large."""
+        kept = keep_s or float("inf")
+        horizon = self._db.now() - min(
+            [kept, *(each for each in self._db.retentions.values() if each is not None)]
+        )
+        last = (after.at or datetime.min.replace(tzinfo=UTC), after.workflow_id)
+        ended = sorted(
+            (datetime.fromtimestamp(row.updated_at, UTC), workflow_id)
+            for workflow_id, row in self._db.workflows.items()
+            if row.status not in LIVE and row.updated_at < horizon
+        )
+        seen = [each for each in ended if each > last][:most]
+        if not seen:
+            return Pruned(0, False, Place())
+        removed = 0
+        for _, workflow_id in seen:
+            row = self._db.workflows.get(workflow_id)
+            if row is not None and row.new.parent not in self._db.workflows:
+                removed += self._remove(workflow_id, kept)
+        return Pruned(removed, True, Place(*seen[-1]))
+
+    def _remove(self, top: str, kept: float) -> int:
+        members = list(self._tree(top))
+        if not all(self._removable(each, kept) for each in members):
+            return 0
+        for each in members:
+            row = self._db.workflows.pop(each)
+            if row.map is not None:
+                self._db.queues.pop(each, None)
+            self._db.gone(each, row)
+        return len(members)
+
+    def _tree(self, top: str) -> Iterator[str]:
+        yield top
+        for workflow_id, row in list(self._db.workflows.items()):
+            if row.new.parent == top:
+                yield from self._tree(workflow_id)
+
+    def _removable(self, workflow_id: str, kept: float) -> bool:
+        row = self._db.workflows[workflow_id]
+        keep = self._db.retentions.get(row.new.function, kept)
+        # guard: live-ones-removed-in-memory
+        if row.status in LIVE:
+            return False
+        # guard: removed-too-soon-in-memory
+        if keep is None or row.updated_at + keep >= self._db.now():
+            return False
+        # guard: removed-though-waited-for-in-memory
+        if self._is_waited_for(workflow_id, row):
+            return False
+        return not self._is_held(workflow_id)
+
+    def _is_waited_for(self, workflow_id: str, row: Workflow) -> bool:
+        waited = any(target == workflow_id for target, _ in self._db.waits)
+        untold = row.untold and (row.new.parent is not None or row.status == Status.CANCELLED)
+        members = any(
+            each.batch == workflow_id and each.status == Status.PENDING
+            for each in self._db.workflows.values()
+        )
+        return waited or untold or members
+
+    def _is_held(self, workflow_id: str) -> bool:
+        """By a transaction of its own, or by one that sends it a message."""
+        sending = any(each.workflow_id == workflow_id and not each.visible for each in self._db.letters)
+        return sending or self._db.is_locked(workflow_id)

@@ -1,0 +1,326 @@
+-- Ended workflows are removed once they have been kept for long enough. Every statement may run twice.
+
+alter table outlast.workflow_status add column if not exists removing boolean;
+comment on column outlast.workflow_status.removing is
+  'Whether it is on its way out, with more descendants than go in one batch: nothing is done to it any more.';
+
+-- The oldest ended ones: of a live workflow it costs nothing.
+create index if not exists workflow_status_completed on outlast.workflow_status (completed_at, workflow_id)
+  where completed_at is not null;
+
+create table if not exists outlast.retentions (
+  function text primary key,
+  keep_s float8,
+  declared_at timestamptz not null default now()
+);
+comment on table outlast.retentions is
+  'Functions that say for how long their ended workflows are kept. It stays when no instance serves them.';
+comment on column outlast.retentions.keep_s is 'Seconds after the end; null: for ever.';
+alter table outlast.retentions enable row level security;
+
+-- Autovacuum: an update of a workflow's row leaves a dead one behind, each claim reads past them, and what is removed comes in
+-- batches. So the share that may be dead is a twentieth instead of a fifth, which bounds what claims read on large tables, too.
+-- Statistics follow as soon. Records are only inserted and removed: inserts don't matter before a tenth of the table is new.
+alter table outlast.workflow_status set (
+  autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 1000,
+  autovacuum_analyze_scale_factor = 0.05, autovacuum_analyze_threshold = 1000,
+  autovacuum_vacuum_insert_scale_factor = 0.1, autovacuum_vacuum_cost_delay = 1);
+alter table outlast.operation_outputs set (
+  autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 1000,
+  autovacuum_vacuum_insert_scale_factor = 0.1, autovacuum_vacuum_cost_delay = 1);
+-- Small and busy: rows that are rewritten, or come and go within seconds.
+alter table outlast.instances set (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200, fillfactor = 50);
+alter table outlast.waits set (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500);
+alter table outlast.messages set (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 500);
+alter table outlast.queue_starts set (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500);
+alter table outlast.limit_uses set (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500);
+
+-- What tells of a workflow's tick goes with it.
+create index if not exists ticks_of_workflow on outlast.ticks (workflow_id) where workflow_id is not null;
+
+create or replace function outlast.declare_retentions(names text[], keeps float8[], served text[])
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+-- What the functions of an instance say; those that it `served` and that say nothing any more have none.
+begin
+  delete from outlast.retentions r where r.function = any(served) and r.function <> all(names);
+  insert into outlast.retentions as r (function, keep_s)
+  select d.function, d.keep_s from unnest(names, keeps) as d (function, keep_s)
+  order by d.function
+  on conflict (function) do update set keep_s = excluded.keep_s, declared_at = now()
+  where r.keep_s is distinct from excluded.keep_s;
+end
+$$;
+
+create or replace function outlast.kept_since(function text, keep_s float8)
+returns timestamptz
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- A workflow of this function that ended before that was kept for long enough.
+  select clock_timestamp() - make_interval(secs => least(1e11, coalesce(
+    (select coalesce(r.keep_s, 1e11) from outlast.retentions r where r.function = kept_since.function), kept_since.keep_s)))
+$$;
+
+create or replace function outlast.removable(ids text[], keep_s float8)
+returns text[]
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  -- Those of these workflows that have ended, were kept for long enough, and of which nobody waits for anything. Their rows are
+  -- locked. One that somebody holds is left: it is being retried, or written.
+  select coalesce(array_agg(f.workflow_id), '{}') from (
+    select w.workflow_id from outlast.workflow_status w
+    where w.workflow_id = any(ids)
+      -- guard: live-ones-removed
+      and w.status not in ('ENQUEUED', 'PENDING')
+      -- guard: removed-too-soon
+      and w.completed_at < outlast.kept_since(w.function, removable.keep_s)
+      -- For its end, that is: it publishes nothing more, and who waits for an event waits for the end too.
+      -- guard: removed-though-waited-for
+      and not exists (select from outlast.waits x where x.target = w.workflow_id and x.event = '')
+      -- Whoever is to be told of its end has not been told yet.
+      -- guard: removed-before-it-was-told
+      and not (w.untold and (w.parent is not null or w.awaited or (w.status = 'CANCELLED' and w.started_at is not null)))
+      -- guard: batches-removed-before-their-members
+      and not exists (select from outlast.workflow_status m where m.batch = w.workflow_id and m.status = 'PENDING')
+    for update of w skip locked
+  ) f
+$$;
+
+create or replace function outlast.remove_workflows(ids text[])
+returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+-- Removes these rows, which are locked, and all that belongs to them. What the foreign keys would do row by row is done at once.
+declare
+  removed integer;
+begin
+  delete from outlast.operation_outputs o where o.workflow_id = any(ids);
+  delete from outlast.messages m where m.workflow_id = any(ids);
+  delete from outlast.ticks t where t.workflow_id = any(array(
+    select w.workflow_id from outlast.workflow_status w where w.workflow_id = any(ids) and w.tick is not null));
+  delete from outlast.queues q where q.name = any(array(
+    select w.workflow_id from outlast.workflow_status w where w.workflow_id = any(ids) and w.map is not null));
+  delete from outlast.workflow_status w where w.workflow_id = any(ids);
+  get diagnostics removed = row_count;
+  return removed;
+end
+$$;
+
+create or replace function outlast.thin_bulks(ids text[], most integer)
+returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+-- Of bulks among these, what they were done to: up to a million rows, which go before them. Whether any went.
+begin
+  delete from outlast.bulk_items i where i.ctid = any(array(
+    select x.ctid from outlast.bulks b join outlast.bulk_items x on x.bulk_id = b.bulk_id
+    where b.bulk_id = any(ids) and b.total > most
+    limit 10 * most));
+  return found;
+end
+$$;
+
+create or replace function outlast.prune_branch(root text, keep_s float8, most integer)
+returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+-- Of a workflow with more descendants than go in one batch: removes some that have none themselves; how many. The first time
+-- all of them are looked at, and from then on nothing is done to it any more.
+declare
+  node text := root;
+  inner_node text;
+  kids text[];
+begin
+  if (select w.removing from outlast.workflow_status w where w.workflow_id = root) is not true then
+    if exists (
+      with recursive tree as (
+        select root as id
+        union all
+        select c.workflow_id from tree t join outlast.workflow_status c on c.parent = t.id
+      )
+      select from tree t join outlast.workflow_status w on w.workflow_id = t.id
+      -- guard: branches-of-living-trees-removed = where false
+      where w.completed_at is null or w.completed_at >= outlast.kept_since(w.function, prune_branch.keep_s)
+    ) then
+      return 0;
+    end if;
+    update outlast.workflow_status w set removing = true where w.workflow_id = root;
+  end if;
+  loop
+    kids := array(select c.workflow_id from outlast.workflow_status c where c.parent = node limit most);
+    select c.parent into inner_node from outlast.workflow_status c where c.parent = any(kids) limit 1;
+    exit when inner_node is null;
+    node := inner_node;
+  end loop;
+  return outlast.remove_workflows(outlast.removable(kids, keep_s));
+end
+$$;
+
+create or replace function outlast.prune(
+  keep_s float8, most integer default 500, after_at timestamptz default '-infinity', after_id text default '',
+  out removed integer, out more boolean, out next_at timestamptz, out next_id text
+)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+-- Removes ended workflows that were kept for long enough: at most `most` rows, the oldest first, going on after the one that is
+-- named. `keep_s`: how long those of functions that say nothing are kept; 0: for ever. A tree of parents and children goes as
+-- one, once each of it may. At `next_at`, `next_id` the next batch goes on; where there is no more, the next round begins anew.
+-- One at a time: whoever comes meanwhile has nothing to do.
+declare
+  kept float8 := case when coalesce(keep_s, 0) > 0 then least(keep_s, 1e11) else 1e11 end;
+  horizon timestamptz;
+  ids text[];
+  ats timestamptz[];
+  owns text[];
+  roots text[];
+  members text[];
+  tops text[];
+  free text[];
+  stay text[];
+  cut boolean := false;
+begin
+  removed := 0;
+  more := false;
+  next_at := after_at;
+  next_id := after_id;
+  -- Nothing relies on this lock: two at once skip each other's rows.
+  if not pg_try_advisory_xact_lock(hashtext('outlast.prune')) then
+    return;
+  end if;
+  horizon := clock_timestamp() - make_interval(secs => least(
+    kept, coalesce((select min(r.keep_s) from outlast.retentions r), kept)));
+  select array_agg(s.workflow_id order by s.completed_at, s.workflow_id),
+      array_agg(s.completed_at order by s.completed_at, s.workflow_id),
+      -- Those that no other one takes along.
+      array_agg(case when s.parent is null or not exists (
+        select from outlast.workflow_status p where p.workflow_id = s.parent) then s.workflow_id end
+        order by s.completed_at, s.workflow_id)
+    into ids, ats, owns
+  from (
+    select w.workflow_id, w.completed_at, w.parent from outlast.workflow_status w
+    where w.completed_at < horizon and (w.completed_at, w.workflow_id) > (after_at, after_id)
+    order by w.completed_at, w.workflow_id
+    limit most
+  ) s;
+  if ids is null then
+    next_at := '-infinity';
+    next_id := '';
+    return;
+  end if;
+  more := true;
+  next_at := ats[cardinality(ats)];
+  next_id := ids[cardinality(ids)];
+  roots := array(
+    select o.id from unnest(owns) with ordinality as o (id, place)
+    where o.id = any(outlast.removable(array_remove(owns, null), kept))
+    order by o.place);
+  if outlast.thin_bulks(roots, most) then
+    next_at := after_at;
+    next_id := after_id;
+    return;
+  end if;
+  loop
+    with recursive tree as (
+      select r.id as top, r.id from unnest(roots) as r (id)
+      union all
+      select t.top, c.workflow_id from tree t join outlast.workflow_status c on c.parent = t.id
+    ), portion as (
+      select t.top, t.id from tree t limit most + 1
+    )
+    select coalesce(array_agg(s.id), '{}'), coalesce(array_agg(s.top), '{}') into members, tops from portion s;
+    exit when cardinality(members) <= most or cardinality(roots) = 1;
+    roots := roots[1:cardinality(roots) / 2];
+    cut := true;
+  end loop;
+  if cardinality(members) > most then
+    removed := outlast.prune_branch(roots[1], kept, most);
+    cut := true;
+  else
+    free := outlast.removable(members, kept);
+    stay := array(
+      select distinct t.top from unnest(members, tops) as t (id, top)
+      where not exists (select from unnest(free) as f (id) where f.id = t.id));
+    removed := outlast.remove_workflows(array(
+      select t.id from unnest(members, tops) as t (id, top)
+      -- guard: parents-removed-before-their-children
+      where t.top <> all(stay)
+    ));
+  end if;
+  if cut and removed > 0 then
+    next_at := after_at;  -- the others, or the rest of the same one
+    next_id := after_id;
+  elsif cut then
+    next_id := roots[cardinality(roots)];  -- these can't go now
+    next_at := ats[array_position(ids, next_id)];
+  end if;
+end
+$$;
+
+create or replace function outlast.prunable(keep_s float8)
+returns table (function text, workflows bigint, oldest timestamptz, newest timestamptz)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- What outlast.prune would remove by now, by function. It reads all that has ended.
+  with recursive kept as (
+    select case when coalesce(keep_s, 0) > 0 then least(keep_s, 1e11) else 1e11 end as s
+  ), tree as (
+    select w.workflow_id as top, w.workflow_id from outlast.workflow_status w
+    where w.completed_at is not null
+      and (w.parent is null or not exists (select from outlast.workflow_status p where p.workflow_id = w.parent))
+    union all
+    select t.top, c.workflow_id from tree t join outlast.workflow_status c on c.parent = t.workflow_id
+  ), seen as (
+    select t.top, w.function, w.completed_at,
+      w.status not in ('ENQUEUED', 'PENDING')
+      and w.completed_at < now() - make_interval(secs => least(1e11, coalesce(
+        (select coalesce(r.keep_s, 1e11) from outlast.retentions r where r.function = w.function), k.s)))
+      and not exists (select from outlast.waits x where x.target = w.workflow_id and x.event = '')
+      and not (w.untold and (w.parent is not null or w.awaited or (w.status = 'CANCELLED' and w.started_at is not null)))
+      and not exists (select from outlast.workflow_status m where m.batch = w.workflow_id and m.status = 'PENDING')
+      as goes
+    from tree t join outlast.workflow_status w on w.workflow_id = t.workflow_id cross join kept k
+  )
+  select s.function, count(*), min(s.completed_at), max(s.completed_at) from seen s
+  where s.top not in (select x.top from seen x where x.goes is not true)
+  group by s.function order by s.function
+$$;
+
+do $$
+declare
+  role_name text;
+  made text;
+  applied boolean := exists (select from outlast.schema_migrations where version = '20261129090000');
+begin
+  foreach made in array array[
+    'kept_since(text, float8)', 'declare_retentions(text[], float8[], text[])', 'removable(text[], float8)', 'remove_workflows(text[])',
+    'prunable(float8)', 'thin_bulks(text[], integer)', 'prune_branch(text, float8, integer)', 'prune(float8, integer, timestamptz, text)'
+  ] loop
+    execute format('revoke all on function outlast.%s from public', made);
+    foreach role_name in array array['anon', 'authenticated', 'service_role'] loop
+      -- Once only: what the project grants later is its own affair.
+      if not applied and exists (select from pg_roles where rolname = role_name) then
+        execute format('revoke all on function outlast.%s from %I', made, role_name);
+      end if;
+    end loop;
+  end loop;
+  foreach role_name in array array['anon', 'authenticated'] loop
+    if not applied and exists (select from pg_roles where rolname = role_name) then
+      execute format('revoke all on outlast.retentions from %I', role_name);
+    end if;
+  end loop;
+end
+$$;
+
+insert into outlast.schema_migrations (version) values ('20261129090000') on conflict do nothing;
