@@ -21,6 +21,11 @@ MUTANTS = (
         "http/test_metrics.py::test_the_host_itself_shows_them_to_holders_of_a_secret_key",
     ),
     Mutant(
+        "logs-for-users",
+        "What workflows log and print is for holders of a secret key",
+        "http/test_logs.py::test_nobody_without_a_secret_key_reads_them",
+    ),
+    Mutant(
         "traces-without-end",
         "After a long sleep all later stays are in the new trace",
         "engine/test_tracing.py::test_after_a_long_sleep_a_new_trace_begins_linked_both_ways",

@@ -12,11 +12,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from outlast.core import observations as facts
 from outlast.core.measures import Measures
 from outlast.core.ports import Unreachable
-from outlast.host.metrics import Place
+from outlast.host.sharing import Shared
 from outlast.observe.metrics import families as f
 from outlast.observe.metrics.counting import KEPT_MAX, Counting
 from outlast.observe.metrics.exposition import Exposition
-from outlast.observe.metrics.tallies import Found, Shared, Tallies, sum_up
+from outlast.observe.metrics.tallies import Found, Numbers, Tallies, sum_up
 
 TOLD: tuple[facts.Observation, ...] = (
     facts.WorkflowStarted("w", "pay", "call"),
@@ -117,24 +117,24 @@ def test_a_long_label_is_cut() -> None:
     assert (len(labels[0]), values) == (200, [2.0])
 
 
-def die(shared: Shared) -> None:
-    count(Tallies(shared), *TOLD)
+def die(numbers: Numbers) -> None:
+    count(Tallies(numbers), *TOLD)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # it has threads, and forks
 def test_what_a_killed_process_has_counted_stays_and_its_successor_goes_on() -> None:
-    shared = Shared()
-    process = multiprocessing.get_context("fork").Process(target=die, args=(shared,))
+    numbers = Numbers()
+    process = multiprocessing.get_context("fork").Process(target=die, args=(numbers,))
     process.start()
     process.join(60)
     assert process.exitcode == -signal.SIGKILL
-    assert {(each.family, each.labels): shown(each) for each in shared.series()} == COUNTED
+    assert {(each.family, each.labels): shown(each) for each in numbers.series()} == COUNTED
 
-    successor = Tallies(shared)
+    successor = Tallies(numbers)
     successor.add(f.STARTED, ("pay", "call"))
     successor.add(f.STARTED, ("new", "call"))
-    now = {(each.family, each.labels): shown(each) for each in shared.series()}
+    now = {(each.family, each.labels): shown(each) for each in numbers.series()}
     assert now == {
         **COUNTED,
         (f.STARTED.name, ("pay", "call")): 2,
@@ -187,13 +187,16 @@ async def test_a_scrape_is_of_all_workers() -> None:
     async def away() -> Measures:
         raise Unreachable("gone")
 
-    place = Place.of(3, None)
-    counted = [place.counted(slot) for slot in range(3)]
-    for each in counted:
-        each.tallies.add(f.STARTED, ("pay", "call"))
-        each.tallies.observe(f.COMMIT, 0.002)
-    for each in counted:
-        _, text = await each.exposition(away, "1.2").text("")
+    shared = Shared.by(3)
+    parts = [shared.part(slot) for slot in range(3)]
+    for part in parts:
+        assert part.tallies is not None
+        part.tallies.add(f.STARTED, ("pay", "call"))
+        part.tallies.observe(f.COMMIT, 0.002)
+    for part in parts:
+        scrape = part.scrape(away, "1.2")
+        assert scrape is not None
+        _, text = await scrape("")
         assert 'outlast_workflows_started_total{function="pay",trigger="call"} 3.0' in text.decode()
         assert "outlast_journal_commit_seconds_count 3.0" in text.decode()
 

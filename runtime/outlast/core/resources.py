@@ -100,6 +100,8 @@ class Resource(NamedTuple):
     """Help of the group of its commands."""
     table: tuple[str, ...] = ()
     """The columns that the command lists; all without any."""
+    stored: bool = True
+    """Whether it is in the database; else in the memory of the host that answers."""
 
     @property
     def item_path(self) -> str:
@@ -249,6 +251,30 @@ EVENTS = Resource(
     empty="no event is published",
     secret=False,
     of=WORKFLOWS,
+)
+
+LOGS = Resource(
+    name="logs",
+    path=f"{WORKFLOWS.item_path}/logs",
+    schema="LogLine",
+    columns=(
+        Column("at", Kind.TIMESTAMP),
+        Column("number", Kind.COUNT, "Of its process."),
+        Column("level", Kind.TEXT),
+        Column("logger", Kind.TEXT, "`stdout` or `stderr` where it was printed."),
+        _nullable("step_id", Kind.TEXT, "Null for what the body itself said."),
+        _nullable("step", Kind.TEXT, "Its name."),
+        _nullable("attempt", Kind.COUNT),
+        Column("message", Kind.TEXT, "2,000 characters at most."),
+    ),
+    filters=(Filter("step_id", Kind.TEXT, "Of this step.", "Only those of this step."),),
+    order=("at", "number"),
+    order_kinds=(Kind.TIMESTAMP, Kind.COUNT),
+    about="List the last 100 lines that a workflow logged or printed on the host that answers",
+    help="List the last 100 lines that a workflow logged or printed on this host.",
+    empty="no line of it is kept on this host",
+    of=WORKFLOWS,
+    stored=False,
 )
 
 _LIMITS = "The options that hold now: those of the code, with what operators have set in their place."
@@ -473,7 +499,7 @@ BULK_ITEMS = Resource(
     table=("place", "workflow_id", "outcome", "reason", "at"),
 )
 
-RESOURCES = (WORKFLOWS, STEPS, EVENTS, QUEUES, SCHEDULES, TICKS, ACTS, BULKS, BULK_ITEMS)
+RESOURCES = (WORKFLOWS, STEPS, EVENTS, LOGS, QUEUES, SCHEDULES, TICKS, ACTS, BULKS, BULK_ITEMS)
 """All of them, as OpenAPI and the commands list them."""
 
 MANAGED = tuple(each.path for each in RESOURCES if each.of is None)

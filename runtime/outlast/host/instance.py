@@ -28,9 +28,9 @@ from outlast.engine.engine import Engine
 from outlast.functions.catalog import Catalog
 from outlast.functions.watching import FolderWatch
 from outlast.host.clients import supabase_clients
-from outlast.host.metrics import Counted
 from outlast.host.rereading import Rereading
 from outlast.host.settings import Settings
+from outlast.host.sharing import Part
 from outlast.host.surroundings import Surroundings
 from outlast.host.tracing import open_traces
 from outlast.host.web import web_floor
@@ -62,7 +62,7 @@ class Instance:
         database_url: str,
         secret_keys: Mapping[str, str],
         observe: Observer,
-        counted: Counted | None = None,
+        part: Part,
     ) -> None:
         """Must be made on the event loop that it runs on."""
         self.instance_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
@@ -99,7 +99,7 @@ class Instance:
             Seals(secret_keys.values(), settings.reached_at),
             self._spans,
         )
-        self.scrape = None if counted is None else counted.exposition(store.measures.read, version).text
+        self.scrape = part.scrape(store.measures.read, version)
         """What a scrape of metrics gets; None if there are none."""
         web = web_floor(
             settings,
@@ -111,6 +111,7 @@ class Instance:
             clients=clients,
             schema_current=self._schema_current,
             scrape=self.scrape,
+            read_lines=part.read_lines,
         )
         self.app, self.requests, self._keys = web
         self._loops: list[Loop] = []

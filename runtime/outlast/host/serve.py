@@ -16,7 +16,7 @@ from outlast.host.surroundings import check_files
 from outlast.host.workers import Supervisor, Workers
 
 if TYPE_CHECKING:
-    from outlast.host.metrics import Place
+    from outlast.host.sharing import Shared
 
 _logger = logging.getLogger("outlast")
 
@@ -41,62 +41,57 @@ def serve(settings: Settings) -> int:
     settings.connections()  # refused here rather than in a worker
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(contextlib.closing(_listen(settings.host, settings.port)))
-        place = stack.enter_context(_metrics(settings))
+        shared = stack.enter_context(_shared(settings))
         url = stack.enter_context(_database(settings))
         keys = _secret_keys(settings)
         settings = with_jwt_secret(settings)
         _announce(settings, listener)
         if settings.workers:
             return Workers(
-                settings.workers, _work, (settings, url, keys, place), listener, settings.worker_silent_max_s
+                settings.workers, _work, (settings, url, keys, shared), listener, settings.worker_silent_max_s
             ).run()
         # No process beside this one: what a function ends is the service.
-        return _run(settings, url, keys, place, listener)
+        return _run(settings, url, keys, shared, listener)
 
 
 def _run(
     settings: Settings,
     url: str,
     keys: Mapping[str, str],
-    place: Place | None,
+    shared: Shared,
     listener: socket.socket,
     supervisor: Supervisor | None = None,
 ) -> int:
     from outlast.host.server import run_instance
     from outlast.observe.listeners import Listeners
-    from outlast.observe.log import log
-    from outlast.observe.metrics.counting import Counting
+    from outlast.observe.log import keep_lines, log
 
-    observe, counted = Listeners(log), None
-    if place is not None:
-        counted = place.counted(0 if supervisor is None else supervisor.slot)
-        observe.add(Counting(counted.tallies))
-    return run_instance(settings, url, keys, listener, observe, supervisor, counted)
+    part = shared.part(0 if supervisor is None else supervisor.slot)
+    keep_lines(part.lines)
+    observe = Listeners(log, *part.listeners())
+    return run_instance(settings, url, keys, listener, observe, part, supervisor)
 
 
 @contextlib.contextmanager
-def _metrics(settings: Settings) -> Iterator[Place | None]:
-    """Where the processes count; None where metrics are off. Raises StartRefused for a taken port."""
-    if not settings.metrics:
-        yield None
-        return
-    from outlast.host.metrics import Place
+def _shared(settings: Settings) -> Iterator[Shared]:
+    """What the workers share: made before they are forked. Raises StartRefused for a taken port."""
+    from outlast.host.sharing import Shared
 
     with contextlib.ExitStack() as stack:
         listener = None
-        if settings.metrics_port is not None:
+        if settings.metrics and settings.metrics_port is not None:
             listener = _listen(settings.host, settings.metrics_port, "another OUTLAST_METRICS_PORT")
             stack.enter_context(contextlib.closing(listener))
             where = f"http://{_shown(settings.host)}:{settings.metrics_port}/metrics"
             _logger.info("metrics are at %s, for everybody who reaches it", where)
-        yield Place.of(settings.workers, listener)
+        yield Shared.by(settings.workers, listener, counts=settings.metrics)
 
 
 def _work(
     settings: Settings,
     url: str,
     keys: Mapping[str, str],
-    place: Place | None,
+    shared: Shared,
     listener: socket.socket,
     supervisor: Supervisor,
 ) -> None:
@@ -106,7 +101,7 @@ def _work(
 
     configure(settings.log_level, log_form(settings))
     settings.conceal()
-    leave(_run(settings, url, keys, place, listener, supervisor))
+    leave(_run(settings, url, keys, shared, listener, supervisor))
 
 
 def _listen(host: str, port: int, instead: str = "another --port") -> socket.socket:

@@ -20,10 +20,10 @@ from outlast.host.connections import Connections
 from outlast.host.exits import leave_now, tell_of_exits
 from outlast.host.forks import end_forked_hosts
 from outlast.host.instance import Instance
-from outlast.host.metrics import Counted
 from outlast.host.protocol import protocol_of
 from outlast.host.scraping import scraped_at
 from outlast.host.settings import Settings
+from outlast.host.sharing import Part
 from outlast.host.watchdog import Watchdog
 from outlast.host.workers import Supervisor
 
@@ -52,13 +52,13 @@ def run_instance(
     secret_keys: Mapping[str, str],
     listener: socket.socket,
     observe: Observer,
+    part: Part,
     supervisor: Supervisor | None = None,
-    counted: Counted | None = None,
 ) -> int:
     """Serve on `listener` until SIGTERM or SIGINT; the exit status, with which the process must `leave`.
 
-    `supervisor` is called a few times a second, in a thread, as long as the event loop turns. `counted` is
-    what scrapes are told of.
+    `supervisor` is called a few times a second, in a thread, as long as the event loop turns. `part` is
+    what it shares with other workers.
     """
     for point in settings.crash_at:
         faults.arm(point)
@@ -72,7 +72,7 @@ def run_instance(
     asyncio.set_event_loop(loop)
     let_children_of_loop_inherit(loop)
     watchdog = Watchdog(settings.functions, observe, supervisor)
-    serving = _serve(settings, database_url, secret_keys, listener, observe, watchdog, supervisor, counted)
+    serving = _serve(settings, database_url, secret_keys, listener, observe, watchdog, part, supervisor)
     # It isn't closed: that would wait for threads and tasks of functions, which needn't ever end.
     return _run_to_the_end(loop, serving, observe)
 
@@ -99,10 +99,10 @@ async def _serve(
     listener: socket.socket,
     observe: Observer,
     watchdog: Watchdog,
+    part: Part,
     supervisor: Supervisor | None,
-    counted: Counted | None,
 ) -> int:
-    instance = Instance(settings, database_url, secret_keys, observe, counted)
+    instance = Instance(settings, database_url, secret_keys, observe, part)
     most = settings.connections()
     places = Connections(most, lambda ended: observe(ConnectionsFull(ended, most)))
     config = uvicorn.Config(
@@ -131,7 +131,7 @@ async def _serve(
     await instance.start(PATIENCE_S)
     collect_seldom(loaded_stays=not settings.reload)
     watchdog.start(loop)
-    async with scraped_at(None if counted is None else counted.listener, instance.scrape):
+    async with scraped_at(part.listener, instance.scrape):
         await server.serve(sockets=[listener])
     await ending.finish()
     return 0

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from starlette.types import ASGIApp
 
+from outlast.core.lines import ReadLines, no_lines
 from outlast.core.observations import ForwardedUnbelieved, Observer
 from outlast.engine.engine import Engine
 from outlast.functions.catalog import Catalog
@@ -52,6 +53,7 @@ def web_floor(
     clients: MakeClients | None,
     schema_current: Callable[[], Awaitable[bool]],
     scrape: Scrape | None = None,
+    read_lines: ReadLines = no_lines,
 ) -> WebFloor:
     """Must be called on the event loop that it is to serve on.
 
@@ -92,6 +94,7 @@ def web_floor(
             body_bytes_max=settings.body_bytes_max,
             openapi_to=settings.openapi,
             scrape=scrape,
+            read_lines=read_lines,
         ),
         requests=requests,
         cors_origins=settings.cors_origins,

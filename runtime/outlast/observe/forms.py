@@ -36,7 +36,7 @@ def name_workflow(record: logging.LogRecord) -> bool:
     was made during a call has that call's context for ever.
     """
     ours = record.name.partition(".")[0] == "outlast" and record.name != OF_FUNCTIONS
-    here = None if ours else _current_context()
+    here = None if ours else current_context()
     if here is not None:
         found: dict[str, Any] = {"function": here.function}
         if here.workflow_id:
@@ -49,7 +49,8 @@ def name_workflow(record: logging.LogRecord) -> bool:
     return True
 
 
-def _current_context() -> Context | None:
+def current_context() -> Context | None:
+    """The context of the function that runs here; None elsewhere, and where it can't be told."""
     try:
         return known_context()
     except Exception:  # noqa: BLE001 - whoever logs must not fail for what can't be told beside

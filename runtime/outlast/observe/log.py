@@ -15,6 +15,7 @@ from outlast.core import observations as facts
 from outlast.core.observations import Observation
 from outlast.observe.audit import log_audit
 from outlast.observe.forms import JsonFormatter, TextFormatter, name_workflow
+from outlast.observe.kept_lines import KeptLines, LinesHandler, Printed
 
 _logger = logging.getLogger("outlast")
 _requests = logging.getLogger("outlast.requests")
@@ -123,6 +124,13 @@ def configure(level: str, form: Literal["text", "json"]) -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING if level.upper() != "DEBUG" else logging.INFO)
     # The server complains of what clients send, and again of broken answers, which the web floor has logged.
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
+
+
+def keep_lines(lines: KeptLines) -> None:
+    """Keep what workflows log and print from now on."""
+    logging.getLogger().addHandler(LinesHandler(lines))
+    sys.stdout = Printed(sys.stdout, "stdout", lines)
+    sys.stderr = Printed(sys.stderr, "stderr", lines)
 
 
 def log(fact: Observation) -> None:

@@ -8,7 +8,8 @@ from functools import partial
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from outlast.core.callbacks import PATH as CALLBACKS
-from outlast.core.resources import EVENTS, RESOURCES, STEPS, WORKFLOWS
+from outlast.core.lines import ReadLines, no_lines
+from outlast.core.resources import EVENTS, LOGS, RESOURCES, STEPS, WORKFLOWS
 from outlast.core.verbs import SEND
 from outlast.engine.engine import Engine
 from outlast.functions.catalog import Catalog
@@ -22,6 +23,7 @@ from outlast.web.http.routes import Routes
 from outlast.web.management.events import EventRoutes
 from outlast.web.management.health import Health
 from outlast.web.management.listings import Listings
+from outlast.web.management.logs import LogRoutes
 from outlast.web.management.messages import MessageRoutes
 from outlast.web.management.metrics import METRICS, MetricsRoute, Scrape
 from outlast.web.management.owned import Owned, VisibleSteps
@@ -44,6 +46,7 @@ def management_app(
     body_bytes_max: int,
     openapi_to: OpenTo = "caller",
     scrape: Scrape | None = None,
+    read_lines: ReadLines = no_lines,
 ) -> ASGIApp:
     """An ASGI application for HTTP scopes. It raises ProblemError and OutlastError for its caller to answer.
 
@@ -51,6 +54,7 @@ def management_app(
     count a caller's waits and streams. `schema_current` says whether the database's schema is up to
     date, and raises Unreachable. `version` is Outlast's; `body_bytes_max` bounds a message.
     `openapi_to` says who sees what of `/openapi.json`. Without `scrape` there are no metrics.
+    `read_lines` gives what workflows have logged.
     """
     owned = Owned(workflows, admission, visible_steps)
     of_workflows = WorkflowRoutes(engine, workflows, owned, shares)
@@ -91,6 +95,7 @@ def management_app(
             *reversed(messages),  # the longest first, because an id may contain slashes
             ("GET", STEPS.path, of_workflows.steps),
             ("GET", EVENTS.path, of_events.events),
+            ("GET", LOGS.path, LogRoutes(owned, read_lines).page),
             *(each for each in verbs if each[1] != WORKFLOWS.item_path),
             *listings.routes(),
             # These match all the others of workflows.

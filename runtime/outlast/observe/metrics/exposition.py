@@ -14,7 +14,7 @@ from outlast.core.clock import monotonic
 from outlast.core.measures import Measures
 from outlast.core.ports import Unreachable
 from outlast.observe.metrics import families as f
-from outlast.observe.metrics.tallies import Labels, Shared, Tallies, sum_up
+from outlast.observe.metrics.tallies import Labels, Numbers, Tallies, sum_up
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -30,7 +30,7 @@ Read = Callable[[], Awaitable[Measures]]
 class Exposition:
     """The metrics of one host: of this process, and of all workers beside it."""
 
-    def __init__(self, tallies: Tallies, read: Read, version: str, siblings: Sequence[Shared] = ()) -> None:
+    def __init__(self, tallies: Tallies, read: Read, version: str, siblings: Sequence[Numbers] = ()) -> None:
         """`read` asks the database; it raises Unreachable."""
         self._tallies = tallies
         self._read = read

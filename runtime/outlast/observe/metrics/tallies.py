@@ -44,7 +44,7 @@ FLOATS_MAX = sum((SERIES_MAX + 1) * width_of(each) for each in COUNTED)
 NAMES_BYTES = 8 * 2**20
 
 
-class Shared:
+class Numbers:
     """Memory in which one process counts, and which those that are forked after it was made see too.
 
     It outlives a process that is killed. Pages that nobody writes to take none.
@@ -83,15 +83,15 @@ class Shared:
 class Tallies:
     """The series of one process. It is written in one thread a family, and read in any."""
 
-    def __init__(self, shared: Shared | None = None) -> None:
+    def __init__(self, numbers: Numbers | None = None) -> None:
         """They go on where a former process has stopped that counted in the same memory."""
-        self._shared = Shared() if shared is None else shared
-        self.floats = self._shared.floats
+        self._numbers = Numbers() if numbers is None else numbers
+        self.floats = self._numbers.floats
         """Whoever counts often keeps a series' place in here (`place_of`)."""
         self._places: dict[tuple[str, Labels], int] = {}
         self._counts = dict.fromkeys(_FAMILIES, 0)
         self._used = 0
-        for family, labels, place in self._shared.known():
+        for family, labels, place in self._numbers.known():
             self._enter(family, labels, place)
             if family.kind == "gauge":
                 self.floats[place] = 0.0  # it was another process's
@@ -108,7 +108,7 @@ class Tallies:
 
     def series(self) -> Iterator[Found]:
         """All of them, as they are now."""
-        return self._shared.series()
+        return self._numbers.series()
 
     def place_of(self, family: Family, labels: Labels) -> int:
         """Where a series begins: that of these labels, or of `other` where there are too many."""
@@ -122,7 +122,7 @@ class Tallies:
         place = self._places.get((family.name, known))
         if place is None:
             place = self._used
-            self._shared.add(family.name, known, place)
+            self._numbers.add(family.name, known, place)
             self._enter(family, known, place)
         return place
 

@@ -1,0 +1,68 @@
+"""What the workers of a host share: memory in which they count and keep lines, and the port of metrics."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from outlast.core.lines import Line
+from outlast.core.observations import Observer
+from outlast.observe.kept_lines import KeptLines, read_lines
+from outlast.observe.metrics.exposition import Exposition, Read
+from outlast.observe.metrics.tallies import Numbers, Tallies
+
+if TYPE_CHECKING:
+    from outlast.web.management.metrics import Scrape
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """Made before workers are forked. Each has its slot; who replaces one goes on there."""
+
+    numbers: tuple[Numbers, ...]
+    """Where each counts; empty where nothing is counted."""
+    lines: tuple[KeptLines, ...]
+    listener: socket.socket | None = None
+
+    @classmethod
+    def by(cls, workers: int, listener: socket.socket | None = None, *, counts: bool = True) -> Shared:
+        """By so many; 0 is one process without a parent."""
+        slots = range(max(1, workers))
+        return cls(tuple(Numbers() for _ in slots if counts), tuple(KeptLines() for _ in slots), listener)
+
+    def part(self, slot: int) -> Part:
+        """What one process has of it."""
+        tallies = Tallies(self.numbers[slot]) if self.numbers else None
+        siblings = tuple(each for place, each in enumerate(self.numbers) if place != slot)
+        return Part(tallies, siblings, self.lines[slot], self.lines, self.listener)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One process's. `lines` is where it keeps its own."""
+
+    tallies: Tallies | None
+    siblings: tuple[Numbers, ...]
+    lines: KeptLines
+    all_lines: tuple[KeptLines, ...]
+    listener: socket.socket | None
+
+    def listeners(self) -> list[Observer]:
+        """Who counts."""
+        if self.tallies is None:
+            return []
+        from outlast.observe.metrics.counting import Counting
+
+        return [Counting(self.tallies)]
+
+    def scrape(self, read: Read, version: str) -> Scrape | None:
+        """Tells of all that is counted; None where nothing is. `read` asks the database."""
+        if self.tallies is None:
+            return None
+        return Exposition(self.tallies, read, version, self.siblings).text
+
+    def read_lines(self, workflow_id: str) -> Sequence[Line]:
+        """See core.lines.ReadLines."""
+        return read_lines(self.all_lines, workflow_id)
