@@ -13,6 +13,8 @@ from outlast.engine.options import EngineOptions
 from outlast.host.settings import Settings, SettingsError
 from outlast.store.instances import RecoveryLimits
 
+BASE = "set an http or https URL without query, fragment and password, such as https://HOST/PATH"
+
 
 def test_the_environment_wins_over_the_file_and_options_over_both(
     project: Path, monkeypatch: pytest.MonkeyPatch
@@ -87,6 +89,16 @@ def test_every_number_has_bounds() -> None:
         ("OUTLAST_LOG_LEVEL", "loud", "OUTLAST_LOG_LEVEL=loud: set one of debug, info, warning, error"),
         ("OUTLAST_HOST", "a b", "OUTLAST_HOST=a b: set a host name or address"),
         ("SUPABASE_URL", "x.co", "SUPABASE_URL=x.co: set an http or https URL, such as https://HOST"),
+        ("OUTLAST_PUBLIC_URL", "https://h/p?x=1", f"OUTLAST_PUBLIC_URL=https://h/p?x=1: {BASE}"),
+        ("OUTLAST_PUBLIC_URL", "https://h/#f", f"OUTLAST_PUBLIC_URL=https://h/#f: {BASE}"),
+        ("OUTLAST_PUBLIC_URL", "https://u:hunter2@h", f"OUTLAST_PUBLIC_URL=https://…@h: {BASE}"),
+        (
+            "OUTLAST_PUBLIC_URL",
+            "https://h/a b",
+            "OUTLAST_PUBLIC_URL=https://h/a b: set an http or https URL, such as https://HOST",
+        ),
+        ("OUTLAST_URL", "http://h?", f"OUTLAST_URL=http://h?: {BASE}"),
+        ("SUPABASE_URL", "https://h?apikey=x", f"SUPABASE_URL=https://h?apikey=x: {BASE}"),
         ("OUTLAST_TICK_S", "5", "OUTLAST_TICK_S=5: set at most a third of OUTLAST_LEASE_TTL_S=10"),
         (
             "OUTLAST_CORS_ORIGINS",

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import Enum
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -13,8 +17,10 @@ from outlast import (
     NotSerializable,
     UsageError,
     WorkflowError,
+    context,
     publish,
     receive,
+    send,
     sleep,
     step,
     transaction,
@@ -99,6 +105,51 @@ async def test_any_json_is_recorded_as_it_was_published(database: str, value: An
         workflow_id = await bench.start(flow)
         await bench.result(workflow_id)
         assert await events(bench, workflow_id) == [("e", value)]
+
+
+@dataclass
+class Seen:
+    """What declares its fields comes back for who names the type."""
+
+    at: datetime
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+THEN = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [{1, 2}, (1, 2), THEN, THEN.date(), UUID(int=1), Decimal(1), b"x", Colour.RED],
+    ids=["set", "tuple", "datetime", "date", "UUID", "Decimal", "bytes", "enum"],
+)
+async def test_what_would_come_back_as_another_value_is_refused_wherever_it_stands(
+    database: str, value: Any
+) -> None:
+    @workflow
+    async def flow() -> list[str]:
+        said = []
+        for each in (value, [value], {"a": value}):
+            try:
+                await publish("e", each)
+            except NotSerializable as error:
+                said.append(str(error))
+            try:
+                await send(context().workflow_id, each, "t")
+            except NotSerializable as error:
+                said.append(str(error))
+        await publish("e", Seen(THEN))
+        return said
+
+    async with engine_on(database, flow) as bench:
+        workflow_id = await bench.start(flow)
+        said = await bench.result(workflow_id)
+        assert [each.partition(":")[0] for each in said] == ["the event's value", "the message"] * 3
+        assert all("would not come back from JSON the same" in each for each in said)
+        assert await events(bench, workflow_id) == [("e", {"at": "2020-01-01T00:00:00Z"})]
 
 
 async def test_a_def_workflow_publishes(database: str) -> None:

@@ -58,11 +58,12 @@ def host(hosts: Hosts) -> Host:
     return hosts.start(public_url=PUBLIC)
 
 
-def begin(host: Host, key: str) -> tuple[str, str]:
-    """An expense that waits for its verdict: its id, and the link as a proxy passes it on."""
+def begin(host: Host, key: str, function: str = "expense") -> tuple[str, str]:
+    """An expense (or another) that waits for its verdict: its id, and the link as a proxy passes it on."""
     headers = {**HEADERS, "idempotency-key": key, "prefer": "respond-async"}
-    url = f"{host.url}/functions/v1/expense"
-    answer = ask("POST", url, json={"boss": "b", "cents": 5}, headers=headers, timeout=LIMIT_S)
+    url = f"{host.url}/functions/v1/{function}"
+    given = {"boss": "b", "cents": 5} if function == "expense" else {}
+    answer = ask("POST", url, json=given, headers=headers, timeout=LIMIT_S)
     assert answer.status_code == 202, answer.text
     workflow_id = answer.headers["workflow-id"]
     steps = f"{host.url}/workflows/v1/{workflow_id}/steps"
@@ -109,6 +110,68 @@ def test_two_that_answer_at_once_are_one(host: Host) -> None:
     broken = ask("POST", link, content=b"{", timeout=LIMIT_S)
     assert (broken.status_code, broken.json()["code"]) == (409, "callback_used")
     assert result(host, workflow_id)["output"].encode() in taken.pop()
+
+
+def test_several_who_answer_the_same_at_once_are_several(hosts: Hosts) -> None:
+    (hosts.folder / "functions" / "poll.py").write_text(POLL)
+    host = hosts.start(public_url=PUBLIC)
+    workflow_id, link = begin(host, "poll", "poll")
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda _: post(link, "approve").status_code, range(12)))
+    assert sorted(answers) == [202] * 3 + [409] * 9
+    assert result(host, workflow_id)["output"] == ["approve"] * 3
+
+
+POLL = """
+from typing import Literal
+
+from outlast import callback, receive, workflow
+
+Vote = Literal["approve", "reject"]
+
+
+@workflow
+async def poll() -> list[str]:
+    await callback("verdict", uses=3, of=Vote)
+    return [await receive("verdict", of=Vote) for _ in range(3)]
+"""
+
+
+def test_a_link_whose_type_a_deploy_has_renamed_can_wait(hosts: Hosts) -> None:
+    file = hosts.folder / "functions" / "vote.py"
+    file.write_text(VOTE)
+    host = hosts.start(public_url=PUBLIC)
+    workflow_id, link = begin(host, "vote", "vote")
+    path = link.removeprefix(host.url)
+    file.write_text(VOTE.replace("Vote", "Ballot"))
+    renamed = hosts.start(public_url=PUBLIC)
+    for accept in ("text/html", "application/json"):
+        for method in ("GET", "POST"):
+            answer = ask(method, renamed.url + path, headers={"accept": accept}, timeout=LIMIT_S)
+            assert (answer.status_code, answer.headers["sb-error-code"]) == (503, "BOOT_ERROR")
+    assert "vote: a callback's link can't be answered: its answers must fit Vote, which " in renamed.said()
+    file.write_text(VOTE)
+    again = hosts.start(public_url=PUBLIC)
+    assert post(again.url + path, "a").status_code == 202
+    assert result(again, workflow_id)["output"] == "a"
+    file.write_text(VOTE.replace("Vote", "Ballot"))
+    over = hosts.start(public_url=PUBLIC)
+    assert ask("GET", over.url + path, timeout=LIMIT_S).json()["code"] == "callback_used"
+
+
+VOTE = """
+from typing import Literal
+
+from outlast import callback, receive, workflow
+
+Vote = Literal["a", "b"]
+
+
+@workflow
+async def vote() -> str:
+    await callback("verdict", of=Vote)
+    return await receive("verdict", of=Vote)
+"""
 
 
 def test_an_answer_races_with_a_cancel(host: Host, module_database: str) -> None:

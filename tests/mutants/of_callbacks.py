@@ -18,6 +18,27 @@ MUTANTS = (
         PAGE + "test_two_that_answer_at_once_are_one",
     ),
     Mutant(
+        "callback-answered-too-often",
+        "A link takes as many answers as it has uses",
+        "store/test_conformance.py::test_a_callback_takes_as_many_answers_as_it_has_uses",
+        PAGE + "test_several_who_answer_the_same_at_once_are_several",
+    ),
+    Mutant(
+        "callback-answered-at-once",
+        "Who answers at the same time sees the answers before",
+        "store/test_messages.py::test_who_answers_a_callback_at_the_same_time_sees_the_answers_before",
+    ),
+    Mutant(
+        "callback-over-for-want-of-a-type",
+        "A link whose type a deploy has renamed isn't over",
+        PAGE + "test_a_link_whose_type_a_deploy_has_renamed_can_wait",
+    ),
+    Mutant(
+        "values-of-any-type-sent",
+        "What would come back as another value is neither published nor sent",
+        "engine/test_publishing.py::test_what_would_come_back_as_another_value_is_refused_wherever_it_stands",
+    ),
+    Mutant(
         "used-callback-shown",
         "The page of a used link says so",
         PAGE + "test_a_browser_and_the_log",

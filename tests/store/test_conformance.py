@@ -432,6 +432,38 @@ async def test_a_key_sends_once_and_for_one_message(both: Both) -> None:
         await both.b.messages.send("nobody", "1", "t", "k")
 
 
+@pytest.mark.parametrize(("uses", "taken"), [("1", 1), ("2", 2), ("null", 5)])
+async def test_a_callback_takes_as_many_answers_as_it_has_uses(both: Both, uses: str, taken: int) -> None:
+    await start(both.a, "w")
+    output = f'{{"url":"u","topic":"t","uses":{uses},"of":null}}'
+    link = StepRecord("1", "callback t", output, None, 1, 1, "callback")
+    assert await write(both.a, link, step("2", order=2))
+    answer = both.b.messages.answer
+    first = await answer("w", "1", '"yes"', "a")
+    assert first is not None
+    assert await answer("w", "1", '"yes"', "a") == first, "it is the same request"
+    with pytest.raises(KeyReused):
+        await answer("w", "1", '"no"', "a")
+    if uses == "1":
+        assert await answer("w", "1", '"yes"', "b") == first
+    else:
+        sent = [await answer("w", "1", '"yes"', each) for each in "bcde"]
+        assert sum(each is not None for each in sent) == taken - 1
+    assert await answer("w", "1", '"yes"', "a") == first
+    for workflow_id, step_id in (("v", "1"), ("w", "2"), ("w", "3")):
+        with pytest.raises(WorkflowNotFound):
+            await answer(workflow_id, step_id, "1", "a")
+    while (await both.a.messages.deliver()).left:
+        pass
+    (_, messages) = (await read(both.a, InboxQuery("w", "t", taken - 1, -1)))[0]
+    assert messages == [(taken, '"yes"')]
+    assert await write(both.a, end=SUCCESS)
+    assert await answer("w", "1", '"yes"', "a") == first
+    if uses == "null":
+        with pytest.raises(WorkflowEnded):
+            await answer("w", "1", '"yes"', "late")
+
+
 @pytest.mark.parametrize("topic", ["t", "other"])
 async def test_a_delivery_wakes_who_awaits_its_topic(both: Both, topic: str) -> None:
     await start(both.a, "w")

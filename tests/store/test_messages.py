@@ -165,6 +165,24 @@ async def test_a_message_to_a_workflow_that_is_being_removed_finds_none(database
     assert await rows(database, "select 1 from outlast.messages") == []
 
 
+async def test_who_answers_a_callback_at_the_same_time_sees_the_answers_before(database: str) -> None:
+    answer = "select outlast.answer_callback('w', '1', '1', 'a')"
+    async with store_of(database) as store:
+        await start(store, "w")
+        await rows(
+            database,
+            "insert into outlast.operation_outputs "
+            "(workflow_id, step_id, name, kind, output, completion_order) "
+            """values ('w', '1', 'callback t', 'callback', '{"topic":"t","uses":2}', 1)""",
+        )
+        assert await store.messages.answer("w", "1", "1", "first") is not None
+        async with under_way(database, answer):
+            answering = asyncio.create_task(store.messages.answer("w", "1", "1", "b"))
+            await waits_for_a_lock(database, answering)
+        assert await answering is None
+    assert await rows(database, "select count(*) from outlast.messages") == [(2,)]
+
+
 async def test_the_same_key_at_the_same_time_sends_once(database: str) -> None:
     async with store_of(database) as store:
         await start(store, "w")

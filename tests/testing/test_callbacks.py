@@ -75,7 +75,8 @@ def test_a_post_without_anything_is_an_answer_and_a_get_is_none(outlast: Outlast
         assert page.status == 200
     _ = outlast.advance(minutes=5)
     assert run.status == "PENDING"
-    assert nobody.call(url).json()["topic"] == "approval"
+    told = nobody.call(url).json()
+    assert (set(told), told["open"]) == ({"open", "expires_at"}, True)
     assert nobody.call(url, method="HEAD").status == 200
     answer = nobody.call(url, method="POST")
     assert (answer.status, answer.json()) == (202, {"sent": True})
@@ -161,6 +162,29 @@ def test_as_many_as_wanted(outlast: Outlast) -> None:
     run, url = begun(outlast, uses=None, take=3)
     assert [nobody.call(url, method="POST", json=5).status for _ in range(3)] == [202] * 3
     assert outlast.finish(run).result == [5, 5, 5]
+
+
+def test_of_several_each_request_is_an_answer_and_one_that_comes_again_under_its_key_is_none(
+    outlast: Outlast,
+) -> None:
+    run, url = begun(outlast, "decision", uses=3, take=3)
+    nobody = outlast.as_nobody()
+    keyed = {"idempotency-key": "ann"}
+    for _ in range(2):
+        assert nobody.call(url, method="POST", json="approve", headers=keyed).status == 202
+    other = nobody.call(url, method="POST", json="reject", headers=keyed)
+    assert code_of(other) == (422, "idempotency_key_reused")
+    form = {**HTML, "content-type": "application/x-www-form-urlencoded"}
+    for _ in range(2):
+        assert nobody.call(url, method="POST", data={"value": "approve"}, headers=form).status == 200
+    assert code_of(nobody.call(url, method="POST", json="approve")) == (409, "callback_used")
+    assert nobody.call(url, method="POST", json="approve", headers=keyed).status == 202, "it was counted"
+    assert outlast.finish(run).result == ["approve"] * 3
+    run, url = begun(outlast, uses=None, take=2)
+    for name in ("a", "a", "b"):
+        headers = {"idempotency-key": name}
+        assert nobody.call(url, method="POST", json=5, headers=headers).status == 202
+    assert outlast.finish(run).result == [5, 5]
 
 
 def test_an_expired_one(outlast: Outlast) -> None:

@@ -92,6 +92,6 @@ def _text(sealed: bytes) -> str:
     return urlsafe_b64encode(sealed).rstrip(b"=").decode()
 
 
-def message_key(step_id: str, use: int) -> str:
-    """The idempotency key of what a callback's `use`-th answer sends."""
-    return f"callback:{step_id}:{use}"
+def message_key(step_id: str, request: str) -> str:
+    """The idempotency key of what one request to a callback sends; `1` where it takes one answer."""
+    return f"callback:{step_id}:{request}"

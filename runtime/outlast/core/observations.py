@@ -520,6 +520,15 @@ class CallsRefused(Observation):
 
 
 @dataclass(frozen=True, slots=True)
+class CallbackUnreadable(Observation):
+    """A link was opened whose answers must fit `type`, which `file` has no more."""
+
+    function: str
+    file: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
 class WorkflowManaged(Observation):
     """A call under /workflows/v1 was answered. `who` and `address` as for refusals."""
 

@@ -270,6 +270,13 @@ class MessageStore(Protocol):
         """
         ...
 
+    async def answer(self, workflow_id: str, step_id: str, body: str, request: str) -> int | None:
+        """Send the answer of one `request` to a callback; its message's id. None if it takes no more.
+
+        Of a callback for one answer all that send the same are one request. Raises what `send` raises.
+        """
+        ...
+
     async def deliver(self) -> Delivered:
         """Number a batch of messages, and wake the suspended workflows that wait for them.
 

@@ -62,7 +62,8 @@ class Engine:
         tracing: Tracing | None = None,
     ) -> None:
         self.clock = Clock()
-        self._observe = observe
+        self.observe = observe
+        """Takes what is to be told in the log."""
         self._instance_id = instance_id
         self._options = options
         self.entrance = Entrance()
@@ -213,7 +214,7 @@ class Engine:
         """Let running steps end within `drain_s`, give the rest back, leave."""
         self.entrance.stopping = True
         began = asyncio.get_running_loop().time()
-        self._observe(InstanceStopping(tuple(self._executor.live), self._options.drain_s))
+        self.observe(InstanceStopping(tuple(self._executor.live), self._options.drain_s))
         self._membership.stop_claiming()
         await self._consumer.loop.close(LAST_ROUND_S)
         await self._ticker.loop.close(LAST_ROUND_S)
@@ -247,7 +248,7 @@ class Engine:
         await self._waits.close(gone)
         self._step_threads.shutdown(wait=False, cancel_futures=True)
         self._body_threads.shutdown(wait=False, cancel_futures=True)
-        self._observe(InstanceStopped(asyncio.get_running_loop().time() - began, given_back))
+        self.observe(InstanceStopped(asyncio.get_running_loop().time() - began, given_back))
 
     @property
     def stopping(self) -> bool:

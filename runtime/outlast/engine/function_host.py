@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from itertools import count
 from typing import Any
 
+from outlast.core.callbacks import Link
 from outlast.core.clock import monotonic
 from outlast.core.errors import OutlastError, ScheduleNotFound, UsageError, WorkflowNotFound, WrongState
 from outlast.core.events import Taken
@@ -349,6 +350,18 @@ class FunctionHost:
             message_id = await self._messages.send(workflow_id, body, topic, key)
         self._services.delivery.arrived()
         return message_id
+
+    async def answer(self, link: Link, body: str, request: str) -> bool:
+        """Send the answer of a `request` to a callback; False if it takes no more of them.
+
+        Raises WorkflowNotFound, WorkflowEnded, KeyReused (the same request with another answer),
+        NotSerializable, DatabaseUnavailable.
+        """
+        self._entrance.check()
+        with reaching("whether the answer was sent is unknown: "):
+            message_id = await self._messages.answer(link.workflow_id, link.step_id, body, request)
+        self._services.delivery.arrived()
+        return message_id is not None
 
     async def manage_schedule(
         self,

@@ -72,9 +72,18 @@ def _http_url(value: str) -> str:
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
     except ValueError:
         usable = False
-    if not usable:
+    if not usable or re.search(r"[\s\x00-\x1f\x7f<>\"\\]", value):
         raise refuse("set an http or https URL, such as https://HOST")
     return value.rstrip("/")
+
+
+def _base_url(value: str) -> str:
+    """Paths are put behind it, and others see it."""
+    if "?" in value or "#" in value or "@" in urlsplit(value).netloc:
+        raise refuse(
+            "set an http or https URL without query, fragment and password, such as https://HOST/PATH"
+        )
+    return value
 
 
 def _origins(value: tuple[str, ...]) -> tuple[str, ...]:
@@ -104,6 +113,7 @@ def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
 def shorten(value: Any) -> str:
     """A value in a message: readable, and not long."""
     text = value if isinstance(value, str) and value.isprintable() and value else repr(value)
+    text = re.sub(r"(?<=//)[^/@\s]*@", "…@", text)  # a password
     return text if len(text) <= 80 else f"{text[:79]}…"
 
 
@@ -130,6 +140,7 @@ KeySet = Annotated[dict[str, Any], NoDecode, BeforeValidator(_key_set)]
 JwtSecret = Annotated[str, AfterValidator(_jwt_secret)]
 PostgresUrl = Annotated[str, AfterValidator(_postgres_url)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
+BaseUrl = Annotated[HttpUrl, AfterValidator(_base_url)]
 Folder = Annotated[Path, AfterValidator(Path.absolute)]
 Sessions = Annotated[bool | None, BeforeValidator(_auto)]
 OpenTo = Annotated[Literal["caller", "public", "key", "off"], BeforeValidator(_lower)]

@@ -30,6 +30,7 @@ from outlast.host.descriptors import connections_max
 from outlast.host.env_files import EnvFileError, check_lines
 from outlast.host.memory import bodies_bytes, budget_bytes, memory_limit_bytes
 from outlast.host.setting_kinds import (
+    BaseUrl,
     CommaList,
     Folder,
     HostNames,
@@ -94,7 +95,7 @@ class Settings(BaseSettings):
 
     # Supabase's own names
     db_url: PostgresUrl | None = Field(None, validation_alias="SUPABASE_DB_URL", repr=False)
-    supabase_url: HttpUrl | None = Field(None, validation_alias="SUPABASE_URL")
+    supabase_url: BaseUrl | None = Field(None, validation_alias="SUPABASE_URL")
     given_secret_key: str | None = Field(None, validation_alias="SUPABASE_SECRET_KEY", repr=False)
     given_secret_keys: NamedKeys = Field({}, validation_alias="SUPABASE_SECRET_KEYS", repr=False)
     service_role_key: str | None = Field(None, validation_alias="SUPABASE_SERVICE_ROLE_KEY", repr=False)
@@ -110,8 +111,8 @@ class Settings(BaseSettings):
     # Where to listen, what to serve
     port: int = Field(8000, ge=0, le=65535, validation_alias="PORT")
     host: str = Field("127.0.0.1", pattern=r"^[^\s/]+$")
-    url: HttpUrl | None = None
-    public_url: HttpUrl | None = None
+    url: BaseUrl | None = None
+    public_url: BaseUrl | None = None
     functions: Folder = Field(default_factory=functions_folder)
     home: Folder = Field(default_factory=lambda: Path(".outlast").absolute())
     connections_max: int | None = Field(None, ge=1, le=1_000_000)

@@ -74,6 +74,11 @@ _LINES: dict[type[Observation], tuple[int, str] | tuple[int, str, logging.Logger
     facts.LoopFailed: (ERROR, "the %(loop)s loop met what it didn't expect: %(error)s; it goes on"),
     facts.LoopInterrupted: (ERROR, "a function tried to end the event loop (%(error)s); it goes on"),
     facts.FunctionBroken: (ERROR, "%(function)s can't be served: %(error)s"),
+    facts.CallbackUnreadable: (
+        ERROR,
+        "%(function)s: a callback's link can't be answered: its answers must fit %(type)s, which %(file)s "
+        "has no more; give it that name again, and keep it until the links have expired",
+    ),
     facts.FunctionDisabled: (INFO, "%(function)s is not served: supabase/config.toml disables it"),
     facts.FunctionDoubtful: (WARNING, "function %(function)s: %(advice)s"),
     facts.BodyReads: (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import is_dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -12,6 +13,14 @@ from outlast.core.sameness import brief
 _PLAIN_TYPES = (dict, list, str, int, float, bool, type(None))
 _REMEDY = "give plain JSON values, dataclasses or pydantic models"
 _KEPT_MAX = 256
+
+
+def _is_declared(kind: type) -> bool:
+    """Whether it declares its fields, so that who names the type gets it back: a dataclass, a model.
+
+    A datetime, a set or an enum would come back as a text or a list.
+    """
+    return is_dataclass(kind) or hasattr(kind, "__pydantic_validator__")
 
 
 class Values:
@@ -31,7 +40,8 @@ class Values:
 
     def encode(self, value: Any) -> str:
         """`value` as JSON text: plain JSON, a dataclass, a pydantic model. Raises NotSerializable."""
-        if isinstance(value, _PLAIN_TYPES):
+        # guard: values-of-any-type-sent without 2
+        if isinstance(value, _PLAIN_TYPES) or not _is_declared(type(value)):
             return self._plain.encode(value)
         try:
             codec = self.codec(type(value))

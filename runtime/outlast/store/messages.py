@@ -39,14 +39,23 @@ class PostgresMessages:
     async def send(self, workflow_id: str, body: str, topic: str, key: str) -> int:
         """See MessageStore."""
         parameters = {"workflow_id": workflow_id, "message": body, "topic": topic, "key": key}
+        return int((await self._sent("send", parameters))["message_id"])
+
+    async def answer(self, workflow_id: str, step_id: str, body: str, request: str) -> int | None:
+        """See MessageStore."""
+        parameters = {"workflow_id": workflow_id, "step_id": step_id, "message": body, "request": request}
+        message_id: int | None = (await self._sent("answer", parameters))["message_id"]
+        return message_id
+
+    async def _sent(self, query: str, parameters: dict[str, Any]) -> dict[str, Any]:
         try:
-            ((message_id,),) = [each.values() for each in await self._rows("send", parameters)]
+            (row,) = await self._rows(query, parameters)
         except tuple(_REFUSALS) as error:
             text = error.diag.message_primary or str(error)
             raise _REFUSALS[type(error)](text) from error
         except (errors.DataError, errors.ProgramLimitExceeded, UnicodeEncodeError) as error:
             raise NotSerializable(f"Postgres refuses the message: {error}") from error
-        return int(message_id)
+        return row
 
     async def deliver(self) -> Delivered:
         """See MessageStore."""

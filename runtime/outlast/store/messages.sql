@@ -3,6 +3,9 @@
 -- name: send
 select outlast.send(%(workflow_id)s, %(message)s::json, %(topic)s, %(key)s) as message_id
 
+-- name: answer
+select outlast.answer_callback(%(workflow_id)s, %(step_id)s, %(message)s::json, %(request)s) as message_id
+
 -- name: deliver
 -- Numbers the messages that have no number yet, and makes the workflows claimable that wait for one of them.
 -- Only a transaction that holds a workflow's row numbers its messages: so a snapshot that shows a number shows all

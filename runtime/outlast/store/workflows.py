@@ -229,7 +229,7 @@ class PostgresWorkflows:
 
         None if there is no such workflow. Raises Unreachable.
         """
-        keys = message_key(step_id, 0)[:-1]
+        keys = message_key(step_id, "")
         rows = await self._rows("callback", {"workflow_id": workflow_id, "step_id": step_id, "keys": keys})
         return rows[0] if rows else None
 

@@ -129,7 +129,7 @@ class _TransactionLink(_Link):
 class _Messages:
     def __init__(self, messages: MessageStore, points: Points) -> None:
         self.deliver, self.tell = messages.deliver, messages.tell
-        self.read, self._send = messages.read, messages.send
+        self.read, self._send, self.answer = messages.read, messages.send, messages.answer
         self._points = points
 
     async def send(self, workflow_id: str, body: str, topic: str, key: str) -> int:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from outlast.core.callbacks import message_key
 from outlast.core.errors import KeyReused, WorkflowEnded, WorkflowNotFound
+from outlast.core.kinds import CALLBACK
 from outlast.core.records import Arrivals, Delivered, InboxQuery, Message
 from outlast.core.status import LIVE, Status
 from outlast.testing.database import Database
@@ -37,6 +39,19 @@ class MessageStatements:
         letter = Letter(len(self._db.letters) + 1, workflow_id, topic, body, key, visible=not late)
         self._db.letters.append(letter)
         return letter
+
+    def answer(self, workflow_id: str, step_id: str, body: str, request: str) -> int | None:
+        """`answer`. Raises what the store raises."""
+        record = self._db.records.get((workflow_id, step_id))
+        if record is None or record.step.kind != CALLBACK or record.step.output is None:
+            raise WorkflowNotFound(workflow_id)
+        told = json.loads(record.step.output)
+        key = message_key(step_id, "1" if told["uses"] == 1 else request)
+        keys = [each.key or "" for each in self._db.letters if each.workflow_id == workflow_id]
+        used = sum(each.startswith(message_key(step_id, "")) for each in keys)
+        if told["uses"] is not None and used >= told["uses"] and key not in keys:
+            return None
+        return self.send(workflow_id, body, told["topic"], key)
 
     def deliver(self) -> Delivered:
         """`deliver`."""

@@ -77,7 +77,7 @@ class PageStatements(WorkflowStatements):
         if row is None:
             return None
         record = self._db.records.get((workflow_id, step_id))
-        keys = message_key(step_id, 0)[:-1]
+        keys = message_key(step_id, "")
         letters = [each for each in self._db.letters if each.workflow_id == workflow_id]
         return {
             "function": row.new.function,

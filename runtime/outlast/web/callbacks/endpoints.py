@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
+import secrets
 from collections.abc import Callable
+from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 from pydantic_core import from_json
 
-from outlast.core.callbacks import Link, message_key
+from outlast.core.callbacks import Link
 from outlast.core.errors import KeyReused, WorkflowEnded, WorkflowNotFound
 from outlast.core.failures import globals_of
 from outlast.core.named_types import find_type
+from outlast.core.names import parse_key
+from outlast.core.observations import CallbackUnreadable
 from outlast.engine.engine import Engine
 from outlast.functions.catalog import Catalog
 from outlast.store.workflows import PostgresWorkflows
@@ -23,15 +29,11 @@ from outlast.web.http.heads import refuse_encoded
 from outlast.web.http.problems import Problem, ProblemError, expected_problem
 from outlast.web.management.owned import as_unavailable
 
-TRIES_MAX = 20
-"""Of an answer that others come before, each of which takes a use."""
-
 
 class _Found(NamedTuple):
     """A callback as it stands."""
 
     link: Link
-    topic: str
     uses: int | None
     used: int
     live: bool
@@ -72,7 +74,9 @@ class CallbackRoutes:
             return _refused(call, error.problem)
         if asks(call):
             return confirm_page(found.of)
-        return json_answer({"topic": found.topic, "expires_s": int(found.link.expires_s)})
+        return json_answer(
+            {"open": True, "expires_at": datetime.fromtimestamp(int(found.link.expires_s), UTC)}
+        )
 
     async def answer(self, call: Call, token: str) -> Answer:
         """Send what it bears to the workflow: 202 once it is durable, for browsers a page."""
@@ -81,6 +85,7 @@ class CallbackRoutes:
             if not found.used_up:
                 _check_live(found)
             refuse_encoded(call)
+            key = parse_key(call.header_values(b"idempotency-key"))
             kind = call.header(b"content-type") or ""
             read = call.body if is_form(kind) else call.json_body
             sent = await read(self._body_bytes_max)
@@ -91,7 +96,7 @@ class CallbackRoutes:
                 if found.used_up:
                     raise ProblemError(_USED) from error
                 raise
-            await self._send(found, body)
+            await self._send(found, body, key)
         except Exception as error:
             problem = expected_problem(error)
             if problem is None:
@@ -113,49 +118,45 @@ class CallbackRoutes:
         if row is None or row["output"] is None:
             raise ProblemError(_OVER)
         told = from_json(row["output"])
-        return _Found(
-            link,
-            told["topic"],
-            told["uses"],
-            row["used"],
-            row["live"],
-            self._type(row["function"], told["of"]),
-        )
+        found = _Found(link, told["uses"], row["used"], row["live"], Any)
+        return found._replace(of=self._type(found, row["function"], told["of"]))
 
-    def _type(self, function: str, name: str | None) -> Any:
-        if name is None:
+    def _type(self, found: _Found, function: str, name: str | None) -> Any:
+        """What an answer must fit. Raises ProblemError (503) where a file lacks it that had it."""
+        if name is None or not found.live:
             return Any
         definition = self._functions.workflow(function)
         if definition is None:
-            raise ProblemError(Problem("BOOT_ERROR", "the function can't be loaded now; try again later"))
+            raise ProblemError(_UNREADABLE)
         try:
             return find_type(name, globals_of(definition.fn))
         except LookupError:
-            raise ProblemError(_OVER) from None
+            if found.used_up:
+                raise ProblemError(_USED) from None
+            file = inspect.getsourcefile(inspect.unwrap(definition.fn)) or "its file"
+            self._engine.observe(CallbackUnreadable(function, file, name))
+            # guard: callback-over-for-want-of-a-type
+            raise ProblemError(_UNREADABLE) from None
 
-    async def _send(self, found: _Found, body: str) -> None:
-        """Under the key of its use, so that one use is one message, whoever sends at the same time."""
-        link, used = found.link, found.used
-        for _ in range(TRIES_MAX):
-            # guard: callback-used-again = None
-            use = None if found.uses is None else min(used + 1, found.uses)
-            key = None if use is None else message_key(link.step_id, use)
-            try:
-                await self._engine.host.send(link.workflow_id, body, found.topic, key)
-            except KeyReused:
-                if use == found.uses:
-                    raise ProblemError(_USED) from None
-                used += 1
-            except (WorkflowEnded, WorkflowNotFound):
-                raise ProblemError(_USED if found.used_up else _OVER) from None
-            else:
-                return
-        raise ProblemError(Problem("overloaded", "many answer at once; try again"))
+    async def _send(self, found: _Found, body: str, key: str | None) -> None:
+        """One request is one answer, and one with a key is the same request when it comes again."""
+        request = secrets.token_hex(16) if key is None else f"key-{sha256(key.encode()).hexdigest()}"
+        try:
+            sent = await self._engine.host.answer(found.link, body, request)
+        except KeyReused:
+            if found.uses == 1:
+                raise ProblemError(_USED) from None
+            raise
+        except (WorkflowEnded, WorkflowNotFound):
+            raise ProblemError(_USED if found.used_up else _OVER) from None
+        if not sent:
+            raise ProblemError(_USED)
 
 
 _UNKNOWN = Problem("callback_unknown", "this link is not one of ours, or not whole: open it as it was sent")
 _EXPIRED = Problem("callback_expired", "this link has expired; ask for another one")
 _USED = Problem("callback_used", "this link was used already")
+_UNREADABLE = Problem("BOOT_ERROR", "what this link is for can't be loaded now; try again later")
 _OVER = Problem("callback_over", "what this link was for is over")
 
 

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from outlast.core.callbacks import PATH
 from outlast.web.http.problems import Problem
-from outlast.web.openapi.shared import NOBODY, Item, answer_item, json_content, problem_item, reference
+from outlast.web.openapi.shared import (
+    NOBODY,
+    PARAMETERS,
+    Item,
+    answer_item,
+    json_content,
+    problem_item,
+    reference,
+)
 
 CALLBACK_PATH = f"{PATH}{{token}}"
 
@@ -18,14 +26,15 @@ _REFUSALS: Item = {
         Problem("callback_expired", "this link has expired"),
         Problem("callback_over", "what this link was for is over"),
     ),
+    "503": reference("responses", "Unavailable"),
 }
 _SHOWN: Item = {
     "type": "object",
     "properties": {
-        "topic": {"type": "string"},
-        "expires_s": {"type": "integer", "description": "Unix seconds."},
+        "open": {"const": True},
+        "expires_at": {"type": "string", "format": "date-time"},
     },
-    "required": ["topic", "expires_s"],
+    "required": ["open", "expires_at"],
 }
 _SENT: Item = {"type": "object", "properties": {"sent": {"const": True}}, "required": ["sent"]}
 
@@ -44,6 +53,12 @@ def callback_operations() -> dict[str, Item]:
             "operationId": "answerCallback",
             "summary": "Answer a workflow by its link",
             **open_to_all,
+            "parameters": [
+                {
+                    **PARAMETERS["Idempotency-Key"],
+                    "description": "Where a link takes several answers: the same key is the same answer.",
+                }
+            ],
             "requestBody": {"required": False, "content": json_content({})},
             "responses": {
                 "202": answer_item("It is durable.", _SENT),

@@ -1,0 +1,58 @@
+-- Answers to callbacks: how many a link takes is decided where they are kept. Every statement may run twice.
+
+create or replace function outlast.answer_callback(workflow_id text, step_id text, message json, request text)
+returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  told json;
+  uses integer;
+  prefix constant text := 'callback:' || answer_callback.step_id || ':';
+  key text;
+  used integer;
+  same integer;
+begin
+  -- Those who answer at the same time take their turns, and each sees the answers before.
+  select o.output into told from outlast.operation_outputs o
+  where o.workflow_id = answer_callback.workflow_id and o.step_id = answer_callback.step_id and o.kind = 'callback'
+  -- guard: callback-answered-at-once = ;
+  for no key update;
+  if told is null then
+    raise exception 'there is no such callback' using errcode = 'no_data_found';
+  end if;
+  uses := (told ->> 'uses')::integer;
+  -- One answer is one message, whoever sends the same again; of several each request is one.
+  -- guard: callback-used-again = key := prefix || answer_callback.request;
+  key := prefix || case when uses = 1 then '1' else answer_callback.request end;
+  select count(*) filter (where starts_with(m.idempotency_key, prefix)), count(*) filter (where m.idempotency_key = key)
+  into used, same
+  from outlast.messages m where m.workflow_id = answer_callback.workflow_id;
+  -- guard: callback-answered-too-often
+  if used >= uses and same = 0 then
+    return null;
+  end if;
+  return outlast.send(answer_callback.workflow_id, message, told ->> 'topic', key);
+end
+$$;
+
+comment on function outlast.answer_callback(text, text, json, text) is
+  'Send the answer of one request to a callback; its message_id, or null if it takes no more of them.';
+
+do $$
+declare
+  role_name text;
+  applied boolean := exists (select from outlast.schema_migrations where version = '20261129057000');
+begin
+  revoke all on function outlast.answer_callback(text, text, json, text) from public;
+  foreach role_name in array array['anon', 'authenticated', 'service_role'] loop
+    -- Once only: what the project grants later is its own affair.
+    if not applied and exists (select from pg_roles where rolname = role_name) then
+      execute format('revoke all on function outlast.answer_callback(text, text, json, text) from %I', role_name);
+    end if;
+  end loop;
+end
+$$;
+
+insert into outlast.schema_migrations (version) values ('20261129057000') on conflict do nothing;
