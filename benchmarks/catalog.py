@@ -12,6 +12,7 @@ from benchmarks.contenders.restate import Restate
 from benchmarks.workloads import (
     accepting,
     auth,
+    bulks,
     calls,
     children,
     cold_start,
@@ -61,5 +62,6 @@ WORKLOADS: dict[str, ModuleType] = {
     "schedules": schedules,
     "maps": maps,
     "children": children,
+    "bulks": bulks,
 }
 """In the order of the report."""

@@ -57,6 +57,7 @@ WHILE_WAITING = [
 """Of a parent and its child: the child's end, and what its parent does then."""
 
 AT_A_TICK = "tick.after_commit:2"
+AT_A_BULK = "bulk.after_commit"
 ELSEWHERE = "consume.after_commit"
 """In tests/queues, where there are some."""
 
@@ -70,7 +71,8 @@ def test_every_point_is_tried() -> None:
     text = "".join(each.read_text() for each in Path(outlast.__file__).parent.rglob("*.py"))
     reached = {name.removeprefix("{point}") for name in re.findall(r'faults\.reach\(f?"([^"]+)"', text)}
     tried = {
-        each.partition(":")[0] for each in [*POINTS, *WHILE_HEARING, *WHILE_MAPPING, AT_A_TICK, ELSEWHERE]
+        each.partition(":")[0]
+        for each in [*POINTS, *WHILE_HEARING, *WHILE_MAPPING, AT_A_TICK, AT_A_BULK, ELSEWHERE]
     }
     assert reached
     assert all(any(each.endswith(point) for each in tried) for point in reached)
@@ -180,6 +182,28 @@ def test_no_tick_is_lost_or_doubled_with_who_started_it(hosts: Hosts, query: Que
         datetime.fromisoformat(row["workflow_id"].removeprefix("schedule:beats:")) for row in query(ticks)
     )
     assert {(later - sooner).total_seconds() for sooner, later in pairwise(times)} == {1.0}
+
+
+def test_a_bulk_whose_hosts_are_killed_at_each_block_is_done_once_to_all(hosts: Hosts, query: Query) -> None:
+    query(
+        "insert into outlast.workflow_status (workflow_id, function, status, created_at)"
+        " select 'nobody:' || n, 'nobody', 'PENDING', now() - interval '1 hour' from generate_series(1, 25) n"
+    )
+    given = """'set', '{"function": "nobody"}', arguments => '{"attributes": {"seen": 1}}', expect => 25"""
+    (bulk,) = query(f"select workflow_id from outlast.bulk({given})")
+    stands = f"select fixed, done, over from outlast.bulks where bulk_id = '{bulk['workflow_id']}'"
+    seen = []
+    while not query(stands)[0]["over"]:
+        assert hosts.start(crash_at=f"{AT_A_BULK}:1").ended() == -signal.SIGKILL
+        seen.append(query(stands)[0]["done"])
+    assert seen == [0, 10, 20, 25]
+    acts = query("select name, count(*)::int as n from outlast.acts where verb = 'set' group by name")
+    assert {row["n"] for row in acts} == {1}
+    assert len(acts) == 25
+    (ended,) = query(
+        f"select status, output from outlast.workflow_status where workflow_id = '{bulk['workflow_id']}'"
+    )
+    assert (ended["status"], ended["output"]["done"]) == ("SUCCESS", 25)
 
 
 @pytest.mark.slow

@@ -772,7 +772,7 @@ async def test_what_operators_do_to_queues(both: Both) -> None:
 
 _W1 = {
     "workflow_id": "w1", "function": "f", "version": "v", "status": "PENDING", "queue": None, "parent": None,
-    "attributes": None, "recovery_attempts": 0, "claimable_at": None, "waiting_on": None,
+    "forked_from": None, "attributes": None, "recovery_attempts": 0, "claimable_at": None, "waiting_on": None,
     "created_at": "a date",
     "started_at": "a date", "updated_at": "a date", "completed_at": None, "error_code": None,
     "error_message": None,
@@ -784,6 +784,7 @@ _W2 = _W1 | {
 _FAILED = {
     "step_id": "1", "name": "s", "kind": "step", "output": None, "error": '{"code":"step_failed"}',
     "attempts": 3, "completion_order": 1, "started_at": "a date", "completed_at": "a date", "place": 1,
+    "settled": None,
 }  # fmt: skip
 _TOLD = _FAILED | {
     "step_id": "2", "name": "publish asked", "kind": "publish", "output": '{"a": 1}', "error": None,
