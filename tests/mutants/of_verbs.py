@@ -81,7 +81,7 @@ MUTANTS = (
         "live-ones-deleted",
         "A live workflow is not deleted",
         SQL + "test_what_somebody_may_still_read_is_not_deleted",
-        CASES + "test_a_deleted_workflow_is_gone",
+        POSTGRES + "test_a_deleted_workflow_is_gone",
     ),
     Mutant(
         "deleted-under-the-living",

@@ -420,7 +420,10 @@ def test_what_somebody_may_still_read_is_not_deleted(sql: Connection[Any], live:
     insert(sql, "w/1", stands["its child"], parent="w")
     if live == "its fork":
         assert one(sql, FORK, "start")[0] == "w~2"
-    with pytest.raises(Refused):
+    told = (
+        "the workflow is PENDING" if live == "itself" else "is live, and belongs to it or may still read it"
+    )
+    with pytest.raises(Refused, match=told):
         sql.execute("select outlast.delete_workflow('w')")
     sql.execute("update outlast.workflow_status set status = 'ERROR'")
     assert one(sql, "select outlast.delete_workflow('w')") == 2

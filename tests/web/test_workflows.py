@@ -299,7 +299,7 @@ async def test_without_a_database(project: Project, client: httpx.AsyncClient, p
     ("method", "path", "allowed"),
     [
         ("POST", "/workflows/v1", "GET, HEAD, OPTIONS"),
-        ("DELETE", K, "GET, HEAD, OPTIONS"),
+        ("DELETE", K, "PATCH, GET, HEAD, OPTIONS"),
         ("POST", f"{K}/steps", "GET, HEAD, OPTIONS"),
         ("POST", f"{K}/events", "GET, HEAD, OPTIONS"),
         ("GET", f"{K}/cancel", "POST, OPTIONS"),
