@@ -50,7 +50,7 @@ def migrate(folder: Path | None, env_file: Path | None, as_json: bool) -> None:
     from outlast.store.supabase import play_supabase
 
     settings = read_settings(env_file=env_file)
-    with _database(settings) as database:
+    with open_database(settings) as database:
         if settings.db_url is None:
             asyncio.run(play_supabase(database))
         applied = asyncio.run(apply(database))
@@ -75,7 +75,7 @@ def status(env_file: Path | None, as_json: bool) -> None:
     from outlast.store.upkeep import upkeep
 
     settings = read_settings(env_file=env_file)
-    with _database(settings) as database:
+    with open_database(settings) as database:
         pending, newer = asyncio.run(versions(database))
         found = None if pending else asyncio.run(upkeep(database))
     lacking = {each.version for each in pending}
@@ -115,7 +115,7 @@ def prune(dry_run: bool, days: float | None, env_file: Path | None, as_json: boo
 
     settings = read_settings(env_file=env_file)
     keep_s = settings.retention_s if days is None else days * 86_400
-    with _database(settings) as database:
+    with open_database(settings) as database:
         if not dry_run:
             removed = asyncio.run(upkeep.prune(database, keep_s))
             text = f"removed {removed} ended workflow{'' if removed == 1 else 's'}"
@@ -163,7 +163,7 @@ def wake(url: str, every_s: int, folder: Path, as_json: bool) -> None:
 
 
 @contextlib.contextmanager
-def _database(settings: Settings) -> Iterator[Database]:
+def open_database(settings: Settings) -> Iterator[Database]:
     """The database of the settings; the embedded server runs for as long as it is used."""
     from outlast.store.connections import Database
 

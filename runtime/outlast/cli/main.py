@@ -18,6 +18,7 @@ from click.exceptions import NoArgsIsHelpError
 from outlast.cli.command import CommandGroup, nearest
 from outlast.cli.completion import completion
 from outlast.cli.db import db
+from outlast.cli.doctor import doctor
 from outlast.cli.failures import CommandFailed
 from outlast.cli.invoke import invoke
 from outlast.cli.listing import list_functions
@@ -56,7 +57,7 @@ def outlast() -> None:
 
 
 _others = [resource_commands(each) for each in RESOURCES if each.of is None and each is not WORKFLOWS]
-for _command in (serve, new, list_functions, invoke, workflows, *_others, db, token, completion):
+for _command in (serve, new, list_functions, invoke, workflows, *_others, db, doctor, token, completion):
     outlast.add_command(_command)
 
 

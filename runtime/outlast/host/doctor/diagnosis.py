@@ -1,0 +1,48 @@
+"""Looks at everything, in the order in which one would mend it."""
+
+from __future__ import annotations
+
+from outlast.core.ports import Unreachable
+from outlast.host.doctor.findings import Finding, finding
+from outlast.host.doctor.of_database import Bounds, of_schema, of_server
+from outlast.host.doctor.of_settings import of_files, of_settings
+from outlast.host.doctor.of_work import of_age, of_plans, of_work
+from outlast.host.settings import Settings
+from outlast.observe.redaction import redactor
+from outlast.store.connections import Database
+from outlast.store.doctor import Examined, examine
+from outlast.store.remedies import remedy_for
+
+BOUNDS = Bounds()
+
+
+def look_at_host(settings: Settings) -> list[Finding]:
+    """Settings, files, keys and functions. The functions are imported."""
+    return [*of_settings(settings), *of_files(settings)]
+
+
+async def look_at_database(database: Database, settings: Settings, bounds: Bounds = BOUNDS) -> list[Finding]:
+    """Database, schema, workflows, queues and schedules."""
+    try:
+        found = await examine(database)
+    except Unreachable as error:
+        return [unreachable(str(error))]
+    return [*judge(found, bounds), *of_age(found, settings.retention_s)]
+
+
+def judge(found: Examined, bounds: Bounds) -> list[Finding]:
+    """What follows from what was read."""
+    return [
+        *of_server(found, bounds),
+        *of_schema(found, bounds),
+        *of_work(found, bounds),
+        *of_plans(found, bounds),
+    ]
+
+
+def unreachable(error: str) -> Finding:
+    """The database can't be looked at."""
+    remedy = remedy_for(error)
+    cure = "see that it runs and that SUPABASE_DB_URL names it" if remedy is None else remedy.text
+    text = redactor.redact(error.strip().partition("\n")[0])
+    return finding("database_unreachable", error=text, cure=cure)

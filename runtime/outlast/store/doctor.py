@@ -1,0 +1,77 @@
+"""What `outlast doctor` reads of the database: plain data, nothing of it judged here."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from outlast.core.clock import Clock
+from outlast.store.connections import Database, as_unreachable
+from outlast.store.migrations import migrations, pending_over, unknown_over
+from outlast.store.queries import load
+
+_SQL = load("doctor.sql")
+_MADE = re.compile(r"^create (?:unique )?index if not exists (\w+) on .*?;$", re.MULTILINE | re.DOTALL)
+_DROPPED = re.compile(r"^drop index if exists outlast\.(\w+);$", re.MULTILINE)
+
+
+@dataclass(slots=True)
+class Examined:
+    """The documents of doctor.sql by name, and what of the schema is missing or unknown."""
+
+    pooler: str
+    skew_s: float
+    """How far the database's clock is ahead of this machine's, as far as the way there lets one tell."""
+    server: dict[str, Any]
+    pending: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+    expected_indexes: dict[str, str] = field(default_factory=dict)
+    """By name, the statement that makes it."""
+    tables: dict[str, Any] = field(default_factory=dict)
+    work: dict[str, Any] = field(default_factory=dict)
+    plans: dict[str, Any] = field(default_factory=dict)
+
+
+async def examine(database: Database) -> Examined:
+    """Read it all. Where the schema is not up to date, no more than that is read. Raises Unreachable."""
+    connection = await database.connect(statement_timeout_s=30)
+    async with as_unreachable(), connection:
+
+        async def found(name: str) -> dict[str, Any]:
+            cursor = await connection.execute(_SQL[name])
+            row = await cursor.fetchone()
+            assert row is not None
+            document: dict[str, Any] = row[0]
+            return document
+
+        before = Clock().now_s()
+        server = await found("server")
+        between = (before + Clock().now_s()) / 2
+        examined = Examined(connection.kind.value, server["now_s"] - between, server)
+        if server["hidden"]:
+            examined.tables = await found("tables")
+            return examined  # what it would see is nothing
+        examined.pending = [each.path.name for each in await pending_over(connection)]
+        examined.unknown = await unknown_over(connection)
+        if examined.pending:
+            return examined
+        examined.expected_indexes = expected_indexes()
+        examined.tables = await found("tables")
+        if any(each["lacking"] for each in examined.tables["tables"]):
+            return examined  # the rest can't be read
+        examined.work = await found("work")
+        examined.plans = await found("plans")
+        return examined
+
+
+def expected_indexes() -> dict[str, str]:
+    """The indexes of our migrations by name, each with the statement that makes it."""
+    made: dict[str, str] = {}
+    for migration in migrations():
+        text = migration.text()
+        for each in _MADE.finditer(text):
+            made[each[1]] = " ".join(each[0].split())
+        for each in _DROPPED.finditer(text):
+            made.pop(each[1], None)
+    return made
