@@ -319,6 +319,9 @@ def test_cancel(call: Runs, host: StandIn) -> None:
     assert call("workflows", "cancel", "hello:1").out == "cancelled hello:1\n"
     ran = call("workflows", "cancel", "hello:1", "--json")
     assert json.loads(ran.out) == {"workflow_id": "hello:1", "status": "CANCELLED"}
+    host.on("POST", path, Reply(202, {"workflow_id": "hello:1", "status": "PENDING"}))
+    said = "accepted hello:1: it is PENDING until what its sagas have done is undone."
+    assert call("workflows", "cancel", "hello:1").out == f"{said}\nIts end: outlast workflows wait hello:1\n"
     host.on("POST", path, Reply(409, problem(409, "workflow_ended", "the workflow has ended as SUCCESS")))
     ran = call("workflows", "cancel", "hello:1")
     assert (ran.status, ran.out) == (1, "")

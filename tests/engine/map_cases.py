@@ -355,7 +355,7 @@ async def test_the_queue_of_a_map_goes_with_it(database: str) -> None:
         ("share", "which share of them"),
         ("on_fail", '"drain" or "cancel"'),
         ("plain", "decorated with @workflow"),
-        ("fit", "the input does not fit: number"),
+        ("fit", "item 1, counted from 0: item: the input does not fit: number (number: Input"),
     ],
 )
 async def test_misuse_is_told(database: str, how: str, told: str) -> None:

@@ -125,7 +125,9 @@ async def test_nothing_starts_where_one_item_does_not_fit(database: str) -> None
     async with engine_on(database, misuses, double) as bench:
         error = await bench.failure(await bench.start(misuses, "item"))
         assert error["failure"]["type"] == InvalidInput.__name__
-        assert "number" in error["failure"]["message"]
+        assert error["failure"]["message"].startswith("item ")
+        assert "does not fit: number (number: Input should be a valid integer" in error["failure"]["message"]
+        assert error["failure"]["attributes"]["errors"][0]["loc"] == ["number"], "it is recorded whole"
         assert ran == []
 
 

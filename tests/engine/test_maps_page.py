@@ -39,7 +39,10 @@ async def test_the_page_as_printed(database: str, page: Any) -> None:
         assert await bench.run(page.nightly, "2026-11-29") == {"shipped": 40, "left": []}
         await bench.rows("alter table orders alter id type text")
         await bench.rows("update orders set id = 'none' where id in ('3', '5', '6')")
-        told = "WorkflowFailed: the input does not fit: order"
+        told = (
+            "WorkflowFailed: the input does not fit: order (order: Input should be a valid integer, "
+            "unable to parse string as an integer)"
+        )
         failed = await bench.run(page.nightly, "2026-11-29")
         assert (failed["failed"], failed["of"]) == (3, 40), "two of 40 are tolerated"
         assert [text for _, text in failed["first"]] == [told] * 3

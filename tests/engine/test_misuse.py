@@ -5,14 +5,28 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
 import pytest
 
-from outlast import UsageError, publish, receive, send, sleep, start, start_once, step, transaction, workflow
+from outlast import (
+    UsageError,
+    context,
+    publish,
+    receive,
+    saga,
+    send,
+    sleep,
+    start,
+    start_once,
+    step,
+    transaction,
+    wait_any,
+    workflow,
+)
 from outlast.core.observations import CallUnawaited, JournalMoves, JournalStalled, LoopFailed
 from outlast.core.records import Ending
 from outlast.core.status import Status
@@ -271,6 +285,74 @@ async def test_a_call_that_is_not_awaited_is_told_of(
         line = call.__code__.co_firstlineno
         assert told.place == f"{__file__}:{line}"
     assert runs == []
+
+
+@step
+async def numbers(first: int) -> AsyncIterator[int]:
+    yield first
+
+
+async def gone_over() -> None:
+    list(sleep(0))  # type: ignore[call-overload]
+
+
+async def generator_awaited() -> None:
+    await numbers(1)  # type: ignore[misc]
+
+
+async def ids_waited_for() -> None:
+    await wait_any(["w"])  # type: ignore[arg-type]
+
+
+async def step_started() -> None:
+    await start(ship, 1)  # type: ignore[call-overload]
+
+
+async def workflow_done() -> None:
+    async with saga() as s:
+        await s.do(child, 1, undo=ship)  # type: ignore[call-overload]
+
+
+async def saga_not_entered() -> None:
+    s = saga()
+    async with s:
+        await s.do(ship, 1, undo=ship)  # type: ignore[attr-defined]
+
+
+async def no_type() -> None:
+    await receive(of=5)
+
+
+async def own_result() -> None:
+    await WorkflowHandle(context().workflow_id).result()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (gone_over, "sleep(…) can't be gone over before it is awaited: `await sleep(…)`"),
+        (generator_awaited, "write `await map_(…, numbers(…))`"),
+        (ids_waited_for, "wait_any takes handles, not 'w'"),
+        (step_started, "decorated with @workflow, not <step ship>"),
+        (workflow_done, "not <workflow child>: start the workflow in a step"),
+        (saga_not_entered, "write `async with saga() as s:`"),
+        (no_type, "pydantic models (Unable to generate pydantic-core schema for 5)"),
+        (own_result, "waits for its own result, which would never come"),
+    ],
+)
+async def test_a_slip_is_told_with_its_remedy(
+    database: str, wrong: Callable[[], Awaitable[None]], told: str
+) -> None:
+    @workflow
+    async def flow() -> str:
+        try:
+            await wrong()
+        except (TypeError, AttributeError, UsageError) as error:
+            return str(error)
+        return "nothing"
+
+    async with engine_on(database, flow, child) as bench:
+        assert told in await bench.run(flow)
 
 
 async def test_a_call_outside_of_a_body_that_is_not_awaited_is_told_of_too(database: str) -> None:

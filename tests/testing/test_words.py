@@ -57,7 +57,7 @@ async def collects() -> int:
 
 
 def test_an_input_is_refused_with_the_reason(outlast: Outlast) -> None:
-    with pytest.raises(InvalidInput, match=r"fit: quantity\n  quantity: Input should be a valid integer"):
+    with pytest.raises(InvalidInput, match=r"fit: quantity \(quantity: Input should be a valid integer"):
         _ = outlast.run(orders, quantity="zwei")
 
 

@@ -57,3 +57,19 @@ def test_claims_of_what_begins_are_for_debugging(caplog: pytest.LogCaptureFixtur
         ("INFO", "claimed 2 workflows: woken, lost"),
         ("DEBUG", "claimed 1 workflow: new"),
     ]
+
+
+def test_a_cancel_is_no_failure_and_several_instances_are_gone(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG, "outlast"):
+        log(facts.WorkflowEnded("w", "f", "CANCELLED", 0.1, "the workflow was cancelled"))
+        log(facts.WorkflowEnded("w", "f", "ERROR", 0.1, "it is broken"))
+        log(facts.WorkflowStopped("w", "f", "CancelledHere", "the workflow was cancelled", 0.1))
+        log(facts.InstanceLost("a", 1, (), "lease"))
+        log(facts.InstanceLost("a, b", 2, (), "lease"))
+    assert [(each.levelname, each.getMessage()) for each in caplog.records] == [
+        ("INFO", "w is cancelled: the workflow was cancelled"),
+        ("ERROR", "w failed: it is broken"),
+        ("DEBUG", "w left this instance (CancelledHere): the workflow was cancelled"),
+        ("WARNING", "instance a is gone: recovering 1 of its workflows"),
+        ("WARNING", "instances a, b are gone: recovering 2 of their workflows"),
+    ]

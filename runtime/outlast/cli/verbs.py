@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from typing import Any
 
 import click
@@ -87,9 +89,13 @@ def do_one(verb: Verb, host: Host, item: str, arguments: Mapping[str, Any]) -> N
     """Do it, and say so."""
     from outlast.cli.remote import path_of
 
-    document = host.connect().send(verb.method, path_of(verb.paths[0], item), arguments).document()
+    answer = host.connect().send(verb.method, path_of(verb.paths[0], item), arguments)
+    document = answer.document()
     if host.as_json:
         print_json(document)
+    elif answer.status == HTTPStatus.ACCEPTED and verb.accepted:
+        click.echo(f"accepted {plain_text(item)}: {verb.accepted[0].lower()}{verb.accepted[1:]}")
+        click.echo(f"Its end: outlast {verb.noun.name} wait {shlex.quote(plain_text(item))}")
     else:
         told = ", ".join(f"{each.name} {plain_text(document.get(each.name))}" for each in verb.answer)
         click.echo(": ".join(filter(None, (f"{verb.past} {plain_text(item)}".rstrip(), told))))

@@ -50,7 +50,7 @@ class Codec:
         except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError) as error:
             raise UsageError(
                 f"{of}: the annotation {annotation!r} has no JSON form; use plain types, dataclasses or "
-                f"pydantic models ({str(error).splitlines()[0]})"
+                f"pydantic models ({why_not(error)})"
             ) from error
 
     def through(self, value: Any) -> tuple[str, Any]:
@@ -102,6 +102,11 @@ class Codec:
         if self._adapter is None:
             return {}
         return self._adapter.json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
+
+
+def why_not(error: Exception) -> str:
+    """What pydantic says of a type that it can't read, without its own remedies, which none of ours are."""
+    return str(error).splitlines()[0].partition(". Set ")[0]
 
 
 def plain_json(value: Any, of: str = "value", remedy: str = REMEDY) -> bytes:

@@ -194,7 +194,14 @@ class InvalidInput(OutlastError):
 
     def __init__(self, message: str, errors: list[dict[str, Any]]) -> None:
         super().__init__(message)
-        self.errors = errors
+        # Lists, not tuples: so it can be recorded whole.
+        self.errors = [{**each, "loc": list(each["loc"])} if "loc" in each else each for each in errors]
+
+
+def with_reasons(message: str, errors: Sequence[Mapping[str, Any]]) -> str:
+    """The message of an InvalidInput, with why: what pydantic says of each place."""
+    told = [f"{'.'.join(map(str, each.get('loc', ()))) or 'body'}: {each['msg']}" for each in errors[:10]]
+    return f"{message} ({'; '.join(told)})" if told else message
 
 
 class InvalidJson(OutlastError):

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from outlast.core.errors import (
+    InvalidInput,
     NonDeterminism,
     RecoveryExhausted,
     WorkflowCancelled,
@@ -14,6 +15,7 @@ from outlast.core.errors import (
     WorkflowExpired,
     WorkflowFailed,
     WorkflowTimeout,
+    with_reasons,
 )
 from outlast.core.records import WorkflowState
 from outlast.core.status import Status
@@ -36,7 +38,10 @@ def value_of(state: WorkflowState) -> Any:
         return from_json(state.output) if state.output is not None else None
     document = public_error(state.error)
     kind = _BY_CODE.get(document["code"], WorkflowFailed)
-    raise kind(state.workflow_id, document["message"], document.get("detail"))
+    message = document["message"]
+    if document["code"] == InvalidInput.code and state.error:
+        message = with_reasons(message, from_json(state.error).get("errors", ()))
+    raise kind(state.workflow_id, message, document.get("detail"))
 
 
 def public_error(error: str | None) -> dict[str, Any]:

@@ -31,6 +31,10 @@ class LeaseLost(Stopped):
     """A write was refused: the workflow was cancelled, or another instance runs it."""
 
 
+class CancelledHere(LeaseLost):
+    """The workflow was cancelled by a call to this instance, and has nothing to undo."""
+
+
 class Paused(LeaseLost):
     """Somebody paused the workflow: it goes on, here or elsewhere, once it is resumed."""
 

@@ -18,10 +18,13 @@ _CARRIERS = tuple(
 
 
 def format_traceback(error: BaseException) -> str:
-    """The traceback of `error` and its causes. One whose frames are all ours is shown whole."""
+    """The traceback of `error` and its causes.
+
+    One whose frames are all ours is shown whole, unless it is an error that Outlast means to raise.
+    """
     told = TracebackException.from_exception(error)
     for each in _chain(told):
-        each.stack = _fold(each.stack)
+        each.stack = _fold(each.stack, ours_too=_is_told_by_us(each))
     return "".join(told.format())
 
 
@@ -42,9 +45,16 @@ def _chain(told: TracebackException) -> Iterator[TracebackException]:
             waiting += [each.__cause__, each.__context__, *(getattr(each, "exceptions", None) or ())]
 
 
-def _fold(stack: StackSummary) -> StackSummary:
+def _is_told_by_us(told: TracebackException) -> bool:
+    """Whether it is an error that Outlast means to raise: its text says all, whatever the frames are."""
+    if (kind := getattr(told, "exc_type_str", None)) is None:  # before Python 3.13
+        kind = getattr(told.exc_type, "__module__", "")
+    return str(kind).startswith("outlast.core.errors")
+
+
+def _fold(stack: StackSummary, *, ours_too: bool) -> StackSummary:
     kinds = [_kind(frame) for frame in stack]
-    if "user" not in kinds:
+    if "user" not in kinds and not ours_too:
         return stack
     frames: list[FrameSummary] = []
     for is_users, group in groupby(zip(kinds, stack, strict=True), lambda each: each[0] == "user"):

@@ -18,7 +18,7 @@ from outlast.core.observations import InstanceStopped, InstanceStopping, Observe
 from outlast.core.ports import Catalog, Store
 from outlast.core.records import RunningStep, WorkflowState
 from outlast.core.status import Status
-from outlast.core.stops import Cancelled, HandedOver, LeaseLost
+from outlast.core.stops import Cancelled, CancelledHere, HandedOver
 from outlast.core.tracing import Tracing
 from outlast.core.verbs import UNDO, Verb
 from outlast.engine.bodies import patches
@@ -313,7 +313,7 @@ class Engine:
                 execution.ask_to_stop(Cancelled("the workflow was cancelled"))
             self._due()
         elif status is not None and execution is not None:
-            execution.stop(LeaseLost("the workflow was cancelled"))
+            execution.stop(CancelledHere("the workflow was cancelled"))
         if status is Status.CANCELLED:
             self._membership.look_at_owned()  # what it has started is cancelled too
             self._delivery.untold()

@@ -219,7 +219,7 @@ class FunctionHost:
             try:
                 inputs.append(workflow.inputs.encode_call((item,), {}))
             except OutlastError as error:
-                error.add_note(f"It is item {place}, counted from 0.")
+                error.args = (f"item {place}, counted from 0: {error}", *error.args[1:])
                 raise
             if place % ENCODED_AT_ONCE == 0:
                 await asyncio.sleep(0)

@@ -13,6 +13,7 @@ from pydantic_core import from_json
 
 from outlast.core import observations as facts
 from outlast.core.observations import Observation
+from outlast.core.status import Status
 from outlast.observe.audit import log_audit
 from outlast.observe.forms import JsonFormatter, TextFormatter, name_workflow
 from outlast.observe.kept_lines import KeptLines, LinesHandler, Printed
@@ -180,7 +181,10 @@ def _log_leave(fact: facts.WorkflowStopped) -> None:
 
 
 def _log_lost(fact: facts.InstanceLost) -> None:
-    _logger.warning("instance %s is gone: recovering %d of its workflows", fact.instance_id, fact.recovered)
+    text = "instance %s is gone: recovering %d of its workflows"
+    if ", " in fact.instance_id:
+        text = "instances %s are gone: recovering %d of their workflows"
+    _logger.warning(text, fact.instance_id, fact.recovered)
     for workflow_id in fact.exhausted:
         _logger.error("%s is EXHAUSTED: the instances that ran it were lost too often", workflow_id)
 
@@ -261,7 +265,10 @@ def _log_end(fact: facts.WorkflowEnded) -> None:
         _logger.debug("%s %s in %.3f s", fact.workflow_id, fact.status, fact.duration_s, extra=extra)
         return
     failure = _read_failure(fact.error)
-    if failure is None:
+    if fact.status == Status.CANCELLED:  # as somebody asked for
+        cause = fact.error if failure is None else failure["message"].partition("\n")[0]
+        _logger.info("%s is cancelled: %s", fact.workflow_id, cause, extra=extra)
+    elif failure is None:
         _logger.error("%s failed: %s", fact.workflow_id, fact.error, extra=extra)
     else:
         cause = ": ".join(filter(None, (failure["type"], failure["message"].partition("\n")[0])))

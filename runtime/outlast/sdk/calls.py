@@ -42,6 +42,12 @@ class Call(Coroutine[Any, Any, T]):
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"{self._name}(…) has no {name!r} before it is awaited: `await {self._name}(…)`")
 
+    def __iter__(self) -> Any:
+        raise TypeError(f"{self._name}(…) can't be gone over before it is awaited: `await {self._name}(…)`")
+
+    def __getitem__(self, _: Any) -> Any:
+        raise TypeError(f"{self._name}(…) has no items before it is awaited: `await {self._name}(…)`")
+
     def send(self, value: Any) -> Any:
         """See Coroutine."""
         return self.__await__().send(value)

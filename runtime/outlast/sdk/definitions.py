@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from outlast.core.codec import Codec
 from outlast.core.retry import RetryPolicy
@@ -100,6 +100,15 @@ class HandlerDefinition:
     auth: tuple[AuthMode, ...] | None = None
     webhook: Webhook | None = None
     body_bytes_max: int | None = None
+
+
+class Decorated:
+    """What a decorator gives. In messages it is told by its kind and name."""
+
+    decorator: ClassVar[str]
+
+    def __repr__(self) -> str:
+        return f"<{self.decorator} {getattr(self, '__qualname__', '')}>"
 
 
 def is_async(fn: Callable[..., Any]) -> bool:

@@ -9,6 +9,7 @@ from outlast.core.answers import decode_answer
 from outlast.core.codec import Codec
 from outlast.core.errors import UsageError
 from outlast.sdk.acting import Acts, SyncActs
+from outlast.sdk.context import known_context
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.doing import do
 from outlast.sdk.durations import Duration, seconds_of
@@ -41,6 +42,9 @@ class WorkflowHandle(Acts, Generic[R]):
         rebuilt, another WorkflowError for another end, WorkflowNotFound. In a workflow the wait is a recorded
         step. A `Response` comes as the plain value of its body.
         """
+        here = known_context()
+        if here is not None and here.workflow_id == self.workflow_id:
+            raise UsageError(f"{self.workflow_id} waits for its own result, which would never come")
         operation = Result(self.workflow_id, self._workflow)
         return do("result", operation, lambda host: host.result(self.workflow_id), self._value)  # type: ignore[no-any-return]
 
@@ -146,7 +150,13 @@ def wait_any(handles: Iterable[WorkflowHandle[Any]], /, *, timeout: Duration | N
     given one. In a workflow that is a recorded step, and which one it was stays so. Raises TimeoutError when
     `timeout` (seconds or a timedelta) is over, WorkflowNotFound.
     """
-    by_id = {each.workflow_id: each for each in handles}
+    given = list(handles)
+    for each in given:
+        if not isinstance(each, WorkflowHandle):
+            raise UsageError(
+                f"wait_any takes handles, not {each!r:.100}: of `start(…)`, or WorkflowHandle(ID)"
+            )
+    by_id = {each.workflow_id: each for each in given}
     if not by_id:
         raise UsageError("wait_any takes at least one handle")
     if len(by_id) > HANDLES_MAX:

@@ -21,9 +21,9 @@ from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnno
 from pydantic_core import PydanticSerializationError, from_json, to_jsonable_python
 from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
-from outlast.core.codec import resolved_annotations
+from outlast.core.codec import resolved_annotations, why_not
 from outlast.core.doubles import check_numbers
-from outlast.core.errors import InvalidInput, InvalidJson, NotSerializable, UsageError
+from outlast.core.errors import InvalidInput, InvalidJson, NotSerializable, UsageError, with_reasons
 from outlast.core.sameness import difference
 from outlast.core.sizes import check_size
 from outlast.core.storable import check_json
@@ -175,7 +175,11 @@ class Inputs:
         try:
             return self._adapter.validator.validate_python(given, by_alias=True, by_name=True)
         except ValidationError as error:
-            raise self._invalid(error) from None
+            invalid = self._invalid(error)
+            if isinstance(invalid, InvalidInput):
+                text = with_reasons(str(invalid), invalid.errors)
+                raise InvalidInput(f"{self._fn.__qualname__}: {text}", invalid.errors) from None
+            raise invalid from None
 
     def json_schema(self) -> dict[str, Any]:
         """JSON Schema (2020-12) of the body."""
@@ -191,8 +195,7 @@ class Inputs:
             return TypeAdapter(with_config(config)(arguments))
         except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError) as error:
             raise UsageError(
-                f"{self._fn.__qualname__}: a parameter's annotation has no JSON form: "
-                f"{str(error).splitlines()[0]}"
+                f"{self._fn.__qualname__}: a parameter's annotation has no JSON form: {why_not(error)}"
             ) from error
 
     def _invalid(self, error: ValidationError) -> InvalidInput | InvalidJson:

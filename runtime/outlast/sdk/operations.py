@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from outlast.core import kinds
 from outlast.core.arguments import fingerprint_of_call, fingerprint_of_text
+from outlast.core.errors import UsageError
 from outlast.core.events import event_record_name, taking_name
 from outlast.core.maps import Query
 from outlast.core.messages import receive_name
@@ -218,6 +219,12 @@ class Generated(NamedTuple):
     definition: StepDefinition
     args: Args
     kwargs: Kwargs
+
+    def __await__(self) -> Any:
+        name = self.definition.name
+        raise UsageError(
+            f"{name}(…) gives the items of a map: write `await map_(…, {name}(…))` without another await"
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

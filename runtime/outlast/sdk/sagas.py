@@ -6,7 +6,7 @@ import asyncio
 import inspect
 from collections.abc import Callable, Coroutine, Generator
 from types import TracebackType
-from typing import Any, Concatenate, NamedTuple, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, TypeVar, overload
 
 from pydantic_core import from_json, to_json
 
@@ -324,6 +324,14 @@ class SagaBlock:
     """What `saga()` gives: `async with` it, or `with` it in a `def` workflow."""
 
     _saga: Saga | SyncSaga | None = None
+
+    if not TYPE_CHECKING:  # which tells of it before
+
+        def __getattr__(self, name: str) -> Any:
+            raise AttributeError(
+                f"saga() has no {name!r} before it is entered: write `async with saga() as s:` (in a def "
+                f"workflow `with saga() as s:`) and `s.{name}`"
+            )
 
     async def __aenter__(self) -> Saga:
         line = self._line()

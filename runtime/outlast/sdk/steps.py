@@ -12,7 +12,7 @@ from outlast.core.errors import UsageError
 from outlast.core.retry import RetryOn, RetryPolicy
 from outlast.core.storable import check_text
 from outlast.sdk.calls import ask
-from outlast.sdk.definitions import StepDefinition, is_async
+from outlast.sdk.definitions import Decorated, StepDefinition, is_async
 from outlast.sdk.durations import Duration, positive_seconds_of, seconds_of
 from outlast.sdk.emitting import await_plainly, call_plainly
 from outlast.sdk.limits import Limit, limit_of
@@ -23,8 +23,10 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class AsyncStep(Generic[P, R]):
+class AsyncStep(Decorated, Generic[P, R]):
     """An `async def` step: await it in an `async def` workflow."""
+
+    decorator = "step"
 
     def __init__(self, definition: StepDefinition) -> None:
         self.definition = definition
@@ -40,8 +42,10 @@ class AsyncStep(Generic[P, R]):
         return ask(Step(self.definition, args, kwargs), line, self.definition.name)  # type: ignore[no-any-return]
 
 
-class SyncStep(Generic[P, R]):
+class SyncStep(Decorated, Generic[P, R]):
     """A `def` step: call it in a `def` workflow, await its `aio` in an `async def` one."""
+
+    decorator = "step"
 
     def __init__(self, definition: StepDefinition) -> None:
         self.definition = definition
@@ -64,8 +68,10 @@ class SyncStep(Generic[P, R]):
         return ask(Step(self.definition, args, kwargs), line, f"{self.definition.name}.aio")  # type: ignore[no-any-return]
 
 
-class GeneratorStep(Generic[P, R]):
+class GeneratorStep(Decorated, Generic[P, R]):
     """A step that yields the items of a map: `await map_(ship, orders_of(day))`. Elsewhere a generator."""
+
+    decorator = "step"
 
     def __init__(self, definition: StepDefinition) -> None:
         self.definition = definition

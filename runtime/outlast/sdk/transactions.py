@@ -10,7 +10,7 @@ from outlast.core.codec import Codec, return_annotation
 from outlast.core.errors import UsageError
 from outlast.core.retry import RetryOn
 from outlast.sdk.calls import ask, later, on_host
-from outlast.sdk.definitions import TransactionDefinition, is_async
+from outlast.sdk.definitions import Decorated, TransactionDefinition, is_async
 from outlast.sdk.durations import Duration, positive_seconds_of
 from outlast.sdk.operations import Args, Kwargs, Transaction
 from outlast.sdk.running import Host, current_host, line_here, on_a_loop
@@ -30,8 +30,10 @@ Isolation = Literal["read committed", "repeatable read", "serializable"]
 Role = Literal["service", "caller"]
 
 
-class AsyncTransaction(Generic[P, R]):
+class AsyncTransaction(Decorated, Generic[P, R]):
     """An `async def` transaction. Callers leave out its first parameter, the connection."""
+
+    decorator = "transaction"
 
     def __init__(self, definition: TransactionDefinition) -> None:
         self.definition = definition
@@ -45,8 +47,10 @@ class AsyncTransaction(Generic[P, R]):
         return ask(Transaction(self.definition, args, kwargs), line, self.definition.name)  # type: ignore[no-any-return]
 
 
-class SyncTransaction(Generic[P, R]):
+class SyncTransaction(Decorated, Generic[P, R]):
     """A `def` transaction: call it in a `def` workflow, await its `aio` in an `async def` one."""
+
+    decorator = "transaction"
 
     def __init__(self, definition: TransactionDefinition) -> None:
         self.definition = definition

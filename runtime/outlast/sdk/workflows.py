@@ -11,7 +11,7 @@ from outlast.core.codec import UNTYPED, Codec, return_annotation
 from outlast.core.errors import UsageError
 from outlast.core.schedules import Schedule
 from outlast.sdk.auth import Auth, auth_modes
-from outlast.sdk.definitions import METHODS, HandlerDefinition, WorkflowDefinition, is_async
+from outlast.sdk.definitions import METHODS, Decorated, HandlerDefinition, WorkflowDefinition, is_async
 from outlast.sdk.durations import Duration, positive_seconds_of, seconds_of
 from outlast.sdk.http import Response
 from outlast.sdk.inputs import Inputs
@@ -27,8 +27,10 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Workflow(Generic[P, R]):
+class Workflow(Decorated, Generic[P, R]):
     """A workflow. Called in Python it is the plain function: its steps belong to the caller's workflow."""
+
+    decorator = "workflow"
 
     def __init__(self, definition: WorkflowDefinition) -> None:
         self.definition = definition
@@ -39,8 +41,10 @@ class Workflow(Generic[P, R]):
         return result
 
 
-class Handler(Generic[P, R]):
+class Handler(Decorated, Generic[P, R]):
     """A handler. Called in Python it is the plain function."""
+
+    decorator = "handler"
 
     def __init__(self, definition: HandlerDefinition) -> None:
         self.definition = definition

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from outlast.core.callers import Caller
-from outlast.core.errors import InvalidInput, UsageError
+from outlast.core.errors import UsageError
 from outlast.core.names import workflow_id_of
 from outlast.core.records import NewWorkflow
 from outlast.engine.new_workflows import new_workflow
@@ -45,11 +45,7 @@ def workflow_of_call(
     Raises UsageError, InvalidInput, NotSerializable.
     """
     function = world.catalog.name_of(definition)
-    try:
-        text = _encode(definition.inputs, args, kwargs)
-    except InvalidInput as error:
-        reasons = [f"  {'.'.join(map(str, each['loc'])) or 'body'}: {each['msg']}" for each in error.errors]
-        raise InvalidInput("\n".join([str(error), *reasons]), error.errors) from None
+    text = _encode(definition.inputs, args, kwargs)
     return new_workflow(
         workflow_id_of(function, caller.id, key),
         function,

@@ -120,7 +120,7 @@ def _document(row: dict[str, Any]) -> tuple[str, Verbatim]:
         "step_id": row["step_id"],
         "name": row["name"],
         "status": "SUCCESS" if row["succeeded"] else "ERROR",
-        "completed_at": row["completed_at"].isoformat(),
+        "completed_at": row["completed_at"],
     }
     return "step", document(step)
 
