@@ -96,7 +96,7 @@ async def test_a_fork_begins_as_the_table_says(database: str, status: Status) ->
         )
         await connection.execute("select outlast.fork_workflow('w')")
         query = "select workflow_id, status from outlast.workflow_status"
-        found = dict(await (await connection.execute(query)).fetchall())
+        found: dict[str, str] = dict(await (await connection.execute(query)).fetchall())
     assert found == {"w": status, "w~2": TRANSITIONS[None, Change.FORK]}
 
 
