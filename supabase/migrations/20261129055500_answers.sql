@@ -43,7 +43,7 @@ comment on function outlast.answer_callback(text, text, json, text) is
 do $$
 declare
   role_name text;
-  applied boolean := exists (select from outlast.schema_migrations where version = '20261129057000');
+  applied boolean := exists (select from outlast.schema_migrations where version = '20261129055500');
 begin
   revoke all on function outlast.answer_callback(text, text, json, text) from public;
   foreach role_name in array array['anon', 'authenticated', 'service_role'] loop
@@ -55,4 +55,4 @@ begin
 end
 $$;
 
-insert into outlast.schema_migrations (version) values ('20261129057000') on conflict do nothing;
+insert into outlast.schema_migrations (version) values ('20261129055500') on conflict do nothing;
