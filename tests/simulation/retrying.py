@@ -1,9 +1,9 @@
 """Retry and rewind in simulated time: at any moment, while instances are killed, frozen and cut off.
 
 Steps fail some times before they succeed. Somebody retries and rewinds whatever there is, at moments that are
-drawn, and what has failed until all has succeeded. Held at every statement: a success never changes; a failure
-is final until somebody retries it, which raises generation and epoch; no step begins whose success is
-recorded.
+drawn, and what has failed until all has succeeded. Held at every statement: a success never changes; a
+failure is final until somebody retries it, which raises generation and epoch; no step begins whose success
+is recorded.
 """
 
 from __future__ import annotations
