@@ -60,15 +60,16 @@ begin
 end
 $$;
 
-create or replace function outlast.workflow_stands(w outlast.workflow_status)
+create or replace function outlast.workflow_stands(w outlast.workflow_status, dropped text[] default null)
 returns json
 language sql
 immutable
 set search_path = pg_catalog, pg_temp
 as $$
-  -- What is noted of a workflow before something is done to it.
+  -- What is noted of a workflow before something is done to it, and which records that drops. Never as jsonb: an error may
+  -- hold what only json can.
   select json_strip_nulls(json_build_object(
-    'status', w.status, 'error', w.error, 'epoch', w.epoch, 'generation', w.generation, 'owner', w.owner,
+    'status', w.status, 'error', outlast.readable(w.error), 'dropped', to_json(dropped[1:1000]), 'epoch', w.epoch, 'generation', w.generation, 'owner', w.owner,
     'claimable_at', w.claimable_at, 'deadline', w.deadline, 'completed_at', w.completed_at))
 $$;
 
@@ -103,10 +104,10 @@ as $$
     when e.error -> 'steps' is null and e.error ->> 'code' in ('workflow_error', 'http_exception')
       then array_remove(array[outlast.failed_step(w.workflow_id)], null)
     -- What has been settled by hand since has not failed any more.
-    -- guard: settled-counts-as-failed = else array(select json_array_elements_text(coalesce(e.error -> 'steps', '[]')))
     else array(
       select o.step_id from json_array_elements_text(coalesce(e.error -> 'steps', '[]')) as s (id)
       join outlast.operation_outputs o on o.workflow_id = w.workflow_id and o.step_id = s.id
+      -- guard: settled-counts-as-failed = where true)
       where o.error is not null or o.kind in ('timer', 'receive', 'event', 'wait_any'))
   end || outlast.undone_steps(w.workflow_id)
   from outlast.workflow_status w
@@ -188,8 +189,7 @@ begin
         select max(s.completion_order) from outlast.operation_outputs s
         where s.workflow_id = w.workflow_id and s.kind = 'undo' and s.name = 'standing');
   end if;
-  perform outlast.note_act('workflow', w.workflow_id, verb, by, why, (
-    outlast.workflow_stands(w)::jsonb || jsonb_build_object('dropped', to_jsonb(dropped[1:1000])))::json);
+  perform outlast.note_act('workflow', w.workflow_id, verb, by, why, outlast.workflow_stands(w, dropped));
   update outlast.workflow_status x
   set status = 'ENQUEUED', owner = null,
       -- guard: retry-keeps-epoch

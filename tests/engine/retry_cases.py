@@ -164,6 +164,17 @@ async def many() -> list[str]:
     return list(await map_(one_item, ["a", "b", "c", "d"], concurrency=1))
 
 
+@step
+async def names() -> AsyncIterator[str]:
+    for each in "abcd":
+        yield each
+
+
+@workflow
+async def generated() -> list[str]:
+    return list(await map_(one_item, names(), concurrency=4))
+
+
 @workflow
 async def one_item(name: str) -> str:
     return await work(name)
@@ -201,7 +212,7 @@ async def tells() -> str:
 
 EVERY = (
     three, handles, survives, all_of_them, grouped, within, in_time, asks, with_timeout, child, parent,
-    lets_go, many, one_item, trip, queued, tells,
+    lets_go, many, generated, one_item, trip, queued, tells,
 )  # fmt: skip
 
 
@@ -276,6 +287,15 @@ async def test_a_failure_that_was_handled_stays(bench: Bench) -> None:
     await retried(bench, workflow_id)
     assert await bench.result(workflow_id) == "-C"
     assert ran == {"a": 1, "instead": 1, "b": 1, "c": 2}
+
+
+async def test_a_failure_while_another_is_handled(bench: Bench) -> None:
+    broken.update(("a", "instead"))
+    workflow_id = await bench.start(survives)
+    await fails(bench, workflow_id)
+    assert (await retried(bench, workflow_id))["dropped"] == ["2"]
+    await fails(bench, workflow_id)
+    assert ran == {"a": 1, "instead": 2}
 
 
 async def test_a_body_that_failed_by_itself_drops_nothing(bench: Bench) -> None:
@@ -386,6 +406,18 @@ async def test_children_that_were_cancelled_with_it_go_on_with_it(bench: Bench) 
     assert await bench.result(f"{workflow_id}/1") == "AA2"
 
 
+async def test_what_was_retried_is_cancelled_with_its_children_again(bench: Bench) -> None:
+    gates.update(a=asyncio.Event(), slow=asyncio.Event())
+    workflow_id = await bench.start(lets_go)
+    for generation in (1, 2):
+        await bench.until(lambda: ran["a"] == ran["slow"] == generation)  # noqa: B023
+        assert await bench.engine.cancel(workflow_id)
+        for each in (workflow_id, f"{workflow_id}/1"):
+            await fails(bench, each, "workflow_cancelled")
+        if generation == 1:
+            await retried(bench, workflow_id)
+
+
 async def test_of_a_map_the_failed_items_run_again_only_them(bench: Bench) -> None:
     broken.add("c")
     workflow_id = await bench.start(many)
@@ -394,6 +426,29 @@ async def test_of_a_map_the_failed_items_run_again_only_them(bench: Bench) -> No
     await retried(bench, workflow_id)
     assert await bench.result(workflow_id) == ["A", "B", "C", "D"]
     assert ran == {"a": 1, "b": 1, "c": 2, "d": 1}
+
+
+async def test_of_a_map_that_stopped_all_else_runs(bench: Bench) -> None:
+    broken.add("a")
+    workflow_id = await bench.start(many)
+    await fails(bench, workflow_id, "MapFailed")
+    broken.clear()
+    await retried(bench, workflow_id)
+    assert await bench.result(workflow_id) == ["A", "B", "C", "D"]
+    assert ran == {"a": 2, "b": 1, "c": 1, "d": 1}
+
+
+async def test_what_a_generator_gave_is_kept_until_all_is_well(bench: Bench) -> None:
+    broken.add("c")
+    workflow_id = await bench.start(generated)
+    await fails(bench, workflow_id, "MapFailed")
+    broken.clear()
+    await retried(bench, workflow_id)
+    assert await bench.result(workflow_id) == ["A", "B", "C", "D"]
+    assert ran == {"a": 1, "b": 1, "c": 2, "d": 1}
+    map_id = f"{workflow_id}/map.1"
+    assert not await bench.store.maps.free(map_id), "nothing is kept"
+    assert await bench.store.maps.source(map_id, 0, 9) == []
 
 
 async def test_what_a_saga_undid_is_done_again(bench: Bench) -> None:

@@ -117,7 +117,7 @@ class _Log:
         yield _note("undoing", {"total": total})
         while standing := (yield from self._undo_each(todo, undone)):
             again = yield _note(Undo.STANDING, {"count": len(standing)})
-            # guard: standing-not-tried-again = if True:
+            # guard: standing-not-tried-again = True
             if not again:
                 names = ", ".join(f"{each['step']} ({each['error']})" for each in standing)
                 raise CompensationFailed(

@@ -129,7 +129,7 @@ async def _outcome(execution: Execution, operation: Map, map_id: str, state: Map
     maps = execution.services.maps
     counts = await until_it_can(lambda: maps.counts(map_id))
     if state.status is Status.SUCCESS:
-        # guard: sources-freed-before-success
+        # guard: sources-never-freed
         while isinstance(operation.items, Query | Generated) and await until_it_can(
             lambda: maps.free(map_id)
         ):

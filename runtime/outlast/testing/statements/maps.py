@@ -92,7 +92,7 @@ class MapStatements:
 
     def source(self, map_id: str, after: int, limit: int) -> list[str]:
         """`source`."""
-        return self._db.maps.sources[map_id][after : after + limit]
+        return self._db.maps.sources.get(map_id, [])[after : after + limit]
 
     def start_block(
         self, fence: Fence, map_id: str, first: int, news: Sequence[NewWorkflow], keys: Sequence[str] | None

@@ -44,13 +44,13 @@ class Retrying:
     def retry_child(self, child: str, parent: Workflow) -> bool:
         """`outlast.retry_child`, under the parent's fence."""
         row = self._db.workflows.get(child)
+        # guard: memory-childs-new-failure-forgotten without 6
         if (
             row is None
             or row.new.parent != parent.new.workflow_id
             or row.status not in FAILED
             or row.map is not None
             or parent.retried_at is None
-            # guard: memory-childs-new-failure-forgotten without 4
             or row.updated_at > parent.retried_at
         ):
             return False
@@ -84,7 +84,7 @@ class Retrying:
                 self.go_on(each, item, "retry", steps, f"workflow {parent.new.workflow_id}", None)
 
     def _check(self, verb: Verb, workflow_id: str, row: Workflow) -> None:
-        # guard: memory-success-is-retried = if row.status in (Status.PENDING, Status.ENQUEUED):
+        # guard: memory-success-is-retried = row.status in (Status.PENDING, Status.ENQUEUED)
         if row.status not in FAILED:
             raise NotNow(
                 f"the workflow is {row.status}; only one that is ERROR, CANCELLED or EXHAUSTED can be "
