@@ -100,8 +100,8 @@ as $$
   -- The records that its end came from: failures, notes of what its sagas have undone, the stop. Empty where its function
   -- failed by itself. Rows of older versions don't say: then it is the last failure.
   select case
-    when w.error is null then '{}'::text[]
-    when e.error -> 'steps' is null and e.error ->> 'code' in ('workflow_error', 'http_exception')
+    when e.error -> 'steps' is null and w.status = 'ERROR'
+      and coalesce(e.error ->> 'code', 'workflow_error') in ('workflow_error', 'http_exception')
       then array_remove(array[outlast.failed_step(w.workflow_id)], null)
     -- What has been settled by hand since has not failed any more.
     else array(

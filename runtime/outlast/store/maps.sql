@@ -95,17 +95,17 @@ select outlast.reopen_map(%(map_id)s, %(parent)s, %(instance)s, %(epoch)s::bigin
 
 -- name: free
 -- What it has read, once no retry needs it: of a map with keys they stay, to find its items by. Some thousands at once.
-with some as (
+with read as (
   select s.place from outlast.map_sources s
   where s.map_id = %(map_id)s and (s.key is null or s.item is not null)
   limit 10000
 ), gone as (
-  delete from outlast.map_sources s using some
-  where s.map_id = %(map_id)s and s.place = some.place and s.key is null
+  delete from outlast.map_sources s using read
+  where s.map_id = %(map_id)s and s.place = read.place and s.key is null
   returning 1
 ), emptied as (
-  update outlast.map_sources s set item = null from some
-  where s.map_id = %(map_id)s and s.place = some.place and s.key is not null
+  update outlast.map_sources s set item = null from read
+  where s.map_id = %(map_id)s and s.place = read.place and s.key is not null
   returning 1
 )
 select (select count(*) from gone) + (select count(*) from emptied) as freed
