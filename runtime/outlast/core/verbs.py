@@ -239,6 +239,7 @@ RETRY = Verb(
     help="Let a failed workflow go on. What has succeeded stays; what failed runs again.",
     past="retried",
     refused=_NOT_FAILED,
+    bulk=True,
     arguments=(WHY,),
     answer=_RETRIED,
 )
@@ -250,6 +251,7 @@ REWIND = Verb(
     help="Let a failed workflow go on from an earlier step: its id, or its name if no other has that.",
     past="rewound",
     refused=_NOT_FAILED,
+    bulk=True,
     arguments=(Argument("to", Kind.TEXT, "The step: its id, or its name.", 1, 1_000, required=True), WHY),
     answer=_RETRIED,
 )

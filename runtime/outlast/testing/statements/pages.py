@@ -11,11 +11,10 @@ from outlast.core.listing import Page
 from outlast.core.records import Ownership
 from outlast.core.resources import QUEUES, WORKFLOWS, Resource
 from outlast.core.status import LIVE
-from outlast.core.verbs import BULK, RETRY, REWIND, Verb
+from outlast.core.verbs import BULK, Verb
 from outlast.testing.listings import completions, listed, shown
 from outlast.testing.statements.bulks import BulkStatements
 from outlast.testing.statements.queue_verbs import QueueVerbs
-from outlast.testing.statements.retrying import Retrying
 from outlast.testing.statements.schedules import ScheduleStatements
 from outlast.testing.statements.workflow_verbs import WorkflowVerbs
 from outlast.testing.statements.workflows import WorkflowStatements
@@ -57,8 +56,6 @@ class PageStatements(WorkflowStatements):
         """The functions of verbs."""
         if verb is BULK:
             return BulkStatements(self._db).begin(arguments, by)
-        if verb in (RETRY, REWIND):
-            return Retrying(self._db).act(verb, key or "", arguments, by)
         if verb.noun is WORKFLOWS:
             return WorkflowVerbs(self._db).act(verb, key or "", arguments, by)
         if verb.noun is QUEUES:
