@@ -29,12 +29,13 @@ set search_path = pg_catalog, pg_temp
 as $$
   -- Counted from rows, by indexes that hold none of those that ended well.
   select (w.map ->> 'total')::integer, (w.map ->> 'started')::integer,
-    (w.map ->> 'started')::integer - f.n - (
+    -- Of one that begins anew more may be there than it has got to.
+    greatest(0, (w.map ->> 'started')::integer - f.n - (
       select count(*) from outlast.workflow_status x
       where x.queue = map_id and x.owner is null and x.claimable_at is not null and x.status = 'ENQUEUED'
     )::integer - (
       select count(*) from outlast.workflow_status x where x.queue = map_id and x.status = 'PENDING'
-    )::integer - coalesce((w.map ->> 'dropped')::integer, 0),
+    )::integer - coalesce((w.map ->> 'dropped')::integer, 0)),
     f.n
   from outlast.workflow_status w
   cross join lateral (
@@ -212,7 +213,8 @@ begin
     where position('/map.' in q.name) > 0 and w.map is not null and (
       (w.map ->> 'stopped')::boolean
       -- Whose workflow ended without waiting for it.
-      or not exists (select from outlast.workflow_status p where p.workflow_id = w.parent and p.status = 'PENDING')
+      or not exists (
+        select from outlast.workflow_status p where p.workflow_id = w.parent and p.status in ('ENQUEUED', 'PENDING'))
     )
     order by w.workflow_id
     for no key update of w skip locked

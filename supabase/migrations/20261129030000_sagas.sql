@@ -26,7 +26,7 @@ declare
   undoes boolean := false;
 begin
   if by is not null then
-    -- guard: cancels-unnoted = perform null;
+    -- guard: cancels-unnoted = perform null from (
     perform outlast.note_act('workflow', w.workflow_id, 'cancel', by, why, outlast.workflow_stands(w)) from (
       select w.* from outlast.workflow_status w
       where w.workflow_id = any(ids) and w.status in ('ENQUEUED', 'PENDING') and (kill or coalesce(w.saga, 'open') = 'open')

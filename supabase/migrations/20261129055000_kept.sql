@@ -42,16 +42,6 @@ as $$
   order by o.completion_order desc limit 1
 $$;
 
-create or replace function outlast.failed_steps(workflow_id text)
-returns text[]
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-  -- Those whose failures the end came from.
-  select array_remove(array[outlast.failed_step(workflow_id)], null)
-$$;
-
 create or replace function outlast.step_named(verb text, argument text, workflow_id text, step text)
 returns text
 language plpgsql
@@ -116,7 +106,7 @@ declare
   applied boolean := exists (select from outlast.schema_migrations where version = '20261129055000');
 begin
   foreach made in array array[
-    'records_kept(text, text[])', 'failed_step(text)', 'failed_steps(text)', 'step_named(text, text, text, text)',
+    'records_kept(text, text[])', 'failed_step(text)', 'step_named(text, text, text, text)',
     'check_undone(text, text, text[])'
   ] loop
     execute format('revoke all on function outlast.%s from public', made);

@@ -1,8 +1,13 @@
 -- What people do to workflows, queues and schedules is noted; failed workflows go on. Every statement may run twice.
 
 alter table outlast.workflow_status
-  add column if not exists generation integer not null default 1;
+  add column if not exists generation integer not null default 1,
+  add column if not exists retried_at timestamptz,
+  add column if not exists last_place integer;
 comment on column outlast.workflow_status.generation is 'How often it was let run to an end: each retry and each rewind raises it.';
+comment on column outlast.workflow_status.retried_at is 'Since when it runs again: its timeout counts from then.';
+comment on column outlast.workflow_status.last_place is
+  'The last place in its order that was given out before it was retried: later ones are later, for who reads its events.';
 
 create table if not exists outlast.acts (
   act_id bigint generated always as identity primary key,
@@ -55,16 +60,355 @@ begin
 end
 $$;
 
-create or replace function outlast.workflow_stands(w outlast.workflow_status)
+create or replace function outlast.workflow_stands(w outlast.workflow_status, dropped text[] default null)
 returns json
 language sql
 immutable
 set search_path = pg_catalog, pg_temp
 as $$
-  -- What is noted of a workflow before something is done to it.
+  -- What is noted of a workflow before something is done to it, and which records that drops. Never as jsonb: an error may
+  -- hold what only json can.
   select json_strip_nulls(json_build_object(
-    'status', w.status, 'error', w.error, 'epoch', w.epoch, 'generation', w.generation, 'owner', w.owner,
+    'status', w.status, 'error', outlast.readable(w.error), 'dropped', to_json(dropped[1:1000]), 'epoch', w.epoch, 'generation', w.generation, 'owner', w.owner,
     'claimable_at', w.claimable_at, 'deadline', w.deadline, 'completed_at', w.completed_at))
+$$;
+
+create or replace function outlast.undone_steps(workflow_id text)
+returns text[]
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- What can't count as done any more: the notes of what its sagas have undone at its end, and what stopped it. Where
+  -- something still stands, nothing: that is undone first.
+  select case when w.error is null or e.error ->> 'code' = 'compensation_failed' then '{}'::text[]
+    -- guard: undone-counts-as-done = else array[]::text[]
+    else array(select json_array_elements_text(coalesce(e.error -> 'undone', '[]')))
+      || array(select o.step_id from outlast.operation_outputs o where o.workflow_id = w.workflow_id and o.kind = 'stop')
+  end
+  from outlast.workflow_status w
+  cross join lateral (select outlast.readable(w.error) as error offset 0) as e
+  where w.workflow_id = undone_steps.workflow_id
+$$;
+
+create or replace function outlast.failed_steps(workflow_id text)
+returns text[]
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- The records that its end came from: failures, notes of what its sagas have undone, the stop. Empty where its function
+  -- failed by itself. Rows of older versions don't say: then it is the last failure.
+  select case
+    when e.error -> 'steps' is null and w.status = 'ERROR'
+      and coalesce(e.error ->> 'code', 'workflow_error') in ('workflow_error', 'http_exception')
+      then array_remove(array[outlast.failed_step(w.workflow_id)], null)
+    -- What has been settled by hand since has not failed any more.
+    else array(
+      select o.step_id from json_array_elements_text(coalesce(e.error -> 'steps', '[]')) as s (id)
+      join outlast.operation_outputs o on o.workflow_id = w.workflow_id and o.step_id = s.id
+      -- guard: settled-counts-as-failed = where true)
+      where o.error is not null or o.kind in ('timer', 'receive', 'event', 'wait_any'))
+  end || outlast.undone_steps(w.workflow_id)
+  from outlast.workflow_status w
+  cross join lateral (select outlast.readable(w.error) as error offset 0) as e
+  where w.workflow_id = failed_steps.workflow_id
+$$;
+
+create or replace function outlast.lock_failed(verb text, workflow_id text)
+returns outlast.workflow_status
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+-- A workflow that has failed, locked; it refuses any other.
+#variable_conflict use_column
+declare
+  w outlast.workflow_status;
+  past constant text not null default case verb when 'retry' then 'retried' else 'rewound' end;
+begin
+  select * into w from outlast.workflow_status x where x.workflow_id = lock_failed.workflow_id for no key update;
+  if not found then
+    raise exception 'outlast.%_workflow: there is no workflow with this id', verb using errcode = 'P0002';
+  end if;
+  -- guard: success-is-retried = if w.status in ('ENQUEUED', 'PENDING') then
+  if w.status not in ('ERROR', 'CANCELLED', 'EXHAUSTED') then
+    raise exception 'outlast.%_workflow: the workflow is %; only one that is ERROR, CANCELLED or EXHAUSTED can be %',
+      verb, w.status, past
+      using errcode = '55000', hint = case when w.status = 'SUCCESS'
+        then 'a success never changes: fork it' else 'it has not ended: cancel it first, or wait' end;
+  elsif w.map is not null then
+    raise exception 'outlast.%_workflow: this is a map', verb
+      using errcode = '55000', hint = 'retry ' || w.parent || ': it runs the failed items again';
+  elsif right(w.workflow_id, 6) = '/batch' and w.idempotency_key is null and w.claims #>> '{outlast,mode}' = 'queue' then
+    raise exception 'outlast.%_workflow: this is a batch, whose members have ended with it', verb
+      using errcode = '55000', hint = 'retry those: they come into another batch';
+  elsif w.queue = w.parent and not exists (
+    select from outlast.workflow_status m where m.workflow_id = w.parent and m.status = 'PENDING') then
+    raise exception 'outlast.%_workflow: this is an item of a map that is over', verb
+      using errcode = '55000', hint = 'retry the workflow that the map belongs to: it runs the failed items again';
+  end if;
+  return w;
+end
+$$;
+
+create or replace function outlast.go_on(w outlast.workflow_status, verb text, steps text[], by text, why text)
+returns text[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+-- Lets a failed workflow, which is locked, go on in place: without the records of these steps, without what may depend on
+-- them, and without failures that came later. The ids of what it dropped.
+#variable_conflict use_column
+declare
+  dropped text[] := array[]::text[];
+  last integer;
+  undoes constant boolean not null default coalesce(outlast.readable(w.error) ->> 'code' = 'compensation_failed', false);
+begin
+  select max(o.completion_order) into last from outlast.operation_outputs o where o.workflow_id = w.workflow_id;
+  if cardinality(steps) > 0 then
+    with first as (
+      select min(o.completion_order) as place from outlast.operation_outputs o
+      where o.workflow_id = w.workflow_id and o.step_id = any(steps)
+    ), kept as (
+      select outlast.records_kept(w.workflow_id, steps) as step_id
+    ), gone as (
+      delete from outlast.operation_outputs o using first f
+      where o.workflow_id = w.workflow_id and (
+        o.step_id not in (select k.step_id from kept k)
+        -- guard: later-failures-stay = or false)
+        or (o.error is not null and o.completion_order > f.place))
+      returning o.step_id, o.completion_order
+    )
+    select coalesce(array_agg(g.step_id order by g.completion_order), dropped) into dropped from gone g;
+  end if;
+  if undoes then
+    -- What still stands is undone again, for as long as the first time.
+    update outlast.operation_outputs o set output = '{"again": true}'
+    where o.workflow_id = w.workflow_id and o.kind = 'undo' and o.name = 'standing'
+      and o.completion_order = (
+        select max(s.completion_order) from outlast.operation_outputs s
+        where s.workflow_id = w.workflow_id and s.kind = 'undo' and s.name = 'standing');
+  end if;
+  perform outlast.note_act('workflow', w.workflow_id, verb, by, why, outlast.workflow_stands(w, dropped));
+  update outlast.workflow_status x
+  set status = 'ENQUEUED', owner = null,
+      -- guard: retry-keeps-epoch
+      epoch = x.epoch + 1,
+      -- guard: retry-keeps-generation
+      generation = x.generation + 1,
+      claimable_at = now(), rank = null, batch = null, batch_place = null, awaits = null, held = null, misfits = null,
+      error = null, output = null, response = null, completed_at = null, recovery_attempts = 0, version = null,
+      stop = case when undoes then x.stop end,
+      saga = case when undoes then x.saga
+        when exists (
+          select from outlast.operation_outputs o where o.workflow_id = x.workflow_id and o.kind = 'undo'
+        ) then 'open' end,
+      -- guard: retried-past-its-deadline = deadline = x.deadline,
+      deadline = now() + (x.deadline - coalesce(x.retried_at, x.created_at)),
+      retried_at = now(), last_place = greatest(x.last_place, last),
+      -- guard: second-end-untold = untold = x.untold,
+      untold = true,
+      nonce = floor(random() * 9007199254740992)::bigint, updated_at = now()
+  where x.workflow_id = w.workflow_id;
+  return dropped;
+end
+$$;
+
+create or replace function outlast.retry_cancelled_children(parent text, by text)
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+-- What was cancelled because of its parent goes on with it, generation after generation. Items of maps do when their map is
+-- asked for again.
+declare
+  parents text[] := array[retry_cancelled_children.parent];
+  c outlast.workflow_status;
+  done integer := 0;
+  next text[];
+begin
+  while cardinality(parents) > 0 loop
+    next := array[]::text[];
+    for c in
+      select x.* from outlast.workflow_status x
+      where x.parent = any(parents) and x.status in ('ERROR', 'CANCELLED', 'EXHAUSTED') and x.map is null
+        and x.queue is distinct from x.parent
+        and outlast.readable(x.error) ->> 'message' = 'the workflow that started it was cancelled'
+      for no key update
+    loop
+      perform outlast.go_on(
+        c, 'retry', outlast.failed_steps(c.workflow_id), coalesce(by, 'workflow ' || c.parent), 'the workflow that started it was retried');
+      next := next || c.workflow_id;
+      done := done + 1;
+      if done > 100000 then
+        raise exception 'outlast.retry_workflow: more than 100,000 workflows were cancelled with it'
+          using errcode = '55000', hint = 'retry those first, as many at once as you like';
+      end if;
+    end loop;
+    parents := next;
+  end loop;
+end
+$$;
+
+create or replace function outlast.retry_workflow(workflow_id text, why text default null, by text default null)
+returns table (status text, generation integer, dropped json)
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  w outlast.workflow_status;
+  gone text[];
+begin
+  perform outlast.check_text('retry_workflow', 'why', why, 1000);
+  w := outlast.lock_failed('retry', retry_workflow.workflow_id);
+  gone := outlast.go_on(w, 'retry', outlast.failed_steps(w.workflow_id), by, why);
+  if w.status = 'CANCELLED' then
+    -- guard: children-stay-cancelled = perform null;
+    perform outlast.retry_cancelled_children(w.workflow_id, null);
+  end if;
+  perform outlast.tell_due();
+  return query select x.status, x.generation, to_json(gone[1:1000])
+    from outlast.workflow_status x where x.workflow_id = w.workflow_id;
+end
+$$;
+
+create or replace function outlast.rewind_workflow(
+  workflow_id text, "to" text, why text default null, by text default null
+)
+returns table (status text, generation integer, dropped json)
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  w outlast.workflow_status;
+  steps text[];
+  gone text[];
+begin
+  perform outlast.check_text('rewind_workflow', 'why', why, 1000);
+  if "to" is null or length("to") not between 1 and 1000 then
+    perform outlast.refuse_argument('rewind_workflow', 'to', 'must be a text of 1 to 1,000 characters');
+  end if;
+  w := outlast.lock_failed('rewind', rewind_workflow.workflow_id);
+  steps := array[outlast.step_named('rewind_workflow', 'to', w.workflow_id, "to")] || outlast.undone_steps(w.workflow_id);
+  perform outlast.check_undone('rewind_workflow', w.workflow_id, array(select outlast.records_kept(w.workflow_id, steps)));
+  gone := outlast.go_on(w, 'rewind', steps, by, why);
+  if w.status = 'CANCELLED' then
+    perform outlast.retry_cancelled_children(w.workflow_id, null);
+  end if;
+  perform outlast.tell_due();
+  return query select x.status, x.generation, to_json(gone[1:1000])
+    from outlast.workflow_status x where x.workflow_id = w.workflow_id;
+end
+$$;
+
+create or replace function outlast.retry(workflow_id text, why text default null)
+returns text
+language sql
+set search_path = pg_catalog, pg_temp
+as $$ select r.status from outlast.retry_workflow(workflow_id, why) as r $$;
+
+comment on function outlast.retry(text, text) is
+  'Let a failed workflow go on in place, without its last failure; its status then. What has succeeded stays.';
+
+create or replace function outlast.rewind(workflow_id text, "to" text, why text default null)
+returns text
+language sql
+set search_path = pg_catalog, pg_temp
+as $$ select r.status from outlast.rewind_workflow(workflow_id, "to", why) as r $$;
+
+comment on function outlast.rewind(text, text, text) is
+  'Let a failed workflow go on in place from an earlier step, which runs again with all that came of it; its status then.';
+
+create or replace function outlast.retry_child(child text, parent text, parent_epoch bigint, me text)
+returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+-- The parent, which was retried, asks for this child's result: if that failed before, the child is retried. Under the
+-- fence of the parent; whether it was.
+#variable_conflict use_column
+declare
+  p outlast.workflow_status;
+  c outlast.workflow_status;
+begin
+  select * into p from outlast.workflow_status x
+  -- guard: child-retried-without-fence = where x.workflow_id = retry_child.parent
+  where x.workflow_id = retry_child.parent and x.epoch = parent_epoch and x.owner = me
+  for share;
+  if not found then
+    return false;
+  end if;
+  select * into c from outlast.workflow_status x
+  where x.workflow_id = retry_child.child and x.parent = p.workflow_id
+    and x.status in ('ERROR', 'CANCELLED', 'EXHAUSTED') and x.map is null
+    -- guard: childs-new-failure-forgotten
+    and x.completed_at <= p.retried_at
+  for no key update;
+  if not found then
+    return false;
+  end if;
+  perform outlast.go_on(
+    c, 'retry', outlast.failed_steps(c.workflow_id), 'workflow ' || p.workflow_id, 'the workflow that started it was retried');
+  if c.status = 'CANCELLED' then
+    perform outlast.retry_cancelled_children(c.workflow_id, null);
+  end if;
+  return true;
+end
+$$;
+
+create or replace function outlast.reopen_map(
+  map_id text, parent text, me text, parent_epoch bigint, concurrency integer
+)
+returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+-- The parent, which was retried, asks for this map: unless it has succeeded it goes on, once for each retry. Its failed
+-- items wait in its queue again, and what was removed before it began is started anew. False if the parent runs elsewhere.
+#variable_conflict use_column
+declare
+  p outlast.workflow_status;
+  m outlast.workflow_status;
+  c outlast.workflow_status;
+begin
+  select * into p from outlast.workflow_status x
+  -- guard: map-reopened-without-fence = where x.workflow_id = reopen_map.parent
+  where x.workflow_id = reopen_map.parent and x.epoch = parent_epoch and x.owner = me
+  for share;
+  if not found then
+    return false;
+  end if;
+  select * into m from outlast.workflow_status x where x.workflow_id = reopen_map.map_id for no key update;
+  if not found or m.status = 'SUCCESS' or m.map is null or coalesce((m.map ->> 'generation')::integer, 1) >= p.generation then
+    return true;
+  end if;
+  update outlast.workflow_status x
+  set status = 'PENDING', error = null, output = null, completed_at = null, claimable_at = null, epoch = x.epoch + 1,
+      deadline = p.deadline, untold = true, updated_at = now(),
+      map = x.map::jsonb || jsonb_build_object(
+        'generation', p.generation, 'stopped', false, 'dropped', 0, 'tell_at', 0,
+        -- guard: withdrawn-items-stay-away = 'started', m.map -> 'started')
+        'started', case when coalesce((m.map ->> 'dropped')::integer, 0) > 0 then 0 else (m.map ->> 'started')::integer end)
+  where x.workflow_id = m.workflow_id;
+  delete from outlast.queue_starts s where s.queue = m.workflow_id;
+  insert into outlast.queues as q (name, base, declared_at)
+  values (m.workflow_id, json_build_object('concurrency', concurrency), now())
+  on conflict (name) do update set base = excluded.base, override = null;
+  for c in
+    select x.* from outlast.workflow_status x
+    where x.parent = m.workflow_id and x.status in ('ERROR', 'CANCELLED', 'EXHAUSTED')
+    order by x.workflow_id collate "C"
+    for no key update
+  loop
+    perform outlast.go_on(
+      c, 'retry', outlast.failed_steps(c.workflow_id), 'workflow ' || p.workflow_id, 'the workflow of its map was retried');
+  end loop;
+  return true;
+end
 $$;
 
 do $$
@@ -75,13 +419,18 @@ declare
 begin
   for made in
     select p.oid::regprocedure::text from pg_proc p
-    where p.pronamespace = 'outlast'::regnamespace and p.proname in ('note_act', 'workflow_stands')
+    where p.pronamespace = 'outlast'::regnamespace and p.proname in (
+      'note_act', 'workflow_stands', 'failed_steps', 'undone_steps', 'lock_failed', 'go_on', 'retry_cancelled_children',
+      'retry_workflow', 'rewind_workflow', 'retry', 'rewind', 'retry_child', 'reopen_map')
   loop
     execute format('revoke all on function %s from public', made);
     foreach role_name in array array['anon', 'authenticated', 'service_role'] loop
       -- Once only: what the project grants later is its own affair.
       if not applied and exists (select from pg_roles where rolname = role_name) then
         execute format('revoke all on function %s from %I', made, role_name);
+        if role_name = 'service_role' and made ~ '^outlast\.(retry|rewind|retry_workflow|rewind_workflow)\(' then
+          execute format('grant execute on function %s to service_role', made);
+        end if;
       end if;
     end loop;
   end loop;

@@ -9,8 +9,10 @@ import psycopg
 import pytest
 
 from outlast import workflow
+from outlast.core.ports import NoSuchRow, NotNow
 from outlast.core.records import Batch, Ending, FencedWrite, LostInstance, NewWorkflow, Suspension
-from outlast.core.status import LIVE, TRANSITIONS, Change, Status
+from outlast.core.status import FAILED, LIVE, TRANSITIONS, Change, Status
+from outlast.core.verbs import RETRY, REWIND
 from outlast.store.connections import Database
 from outlast.store.instances import RecoveryLimits
 from outlast.store.postgres import PostgresStore
@@ -18,12 +20,17 @@ from tests.engine.harness import engine_on
 
 
 def test_nothing_leaves_an_end() -> None:
-    for status, _ in TRANSITIONS:
-        assert status is None or status in LIVE
+    for status, change in TRANSITIONS:
+        again = change in (Change.RETRY, Change.REWIND)
+        assert status is None or (status in FAILED if again else status in LIVE)
     assert {status for status in Status if status.ended} == set(Status) - LIVE
 
 
 ID = "f:w"
+RECORD = """
+insert into outlast.operation_outputs (workflow_id, step_id, name, completion_order)
+select workflow_id, '1', 's', 1 from outlast.workflow_status
+"""
 
 
 async def apply(store: PostgresStore, connection: psycopg.AsyncConnection[Any], change: Change) -> None:
@@ -44,6 +51,13 @@ async def apply(store: PostgresStore, connection: psycopg.AsyncConnection[Any], 
         await store.instances.release({ID: 1})
     elif change is Change.CANCEL:
         await store.workflows.cancel(ID, "me")
+    elif change in (Change.RETRY, Change.REWIND):
+        await connection.execute(RECORD)
+        with contextlib.suppress(NotNow, NoSuchRow):
+            if change is Change.RETRY:
+                await store.workflows.act(RETRY, ID, {}, "me")
+            else:
+                await store.workflows.act(REWIND, ID, {"to": "1"}, "me")
     elif change in (Change.RECOVER, Change.EXHAUST):
         await store.instances.recover([LostInstance("me", 0.0, expired=True)])
     else:
@@ -51,6 +65,7 @@ async def apply(store: PostgresStore, connection: psycopg.AsyncConnection[Any], 
 
 
 @pytest.mark.postgres
+# A fork is another workflow: it changes nothing of this one.
 @pytest.mark.parametrize("change", [each for each in Change if each is not Change.FORK])
 async def test_statements_change_what_the_table_says(database: str, change: Change) -> None:
     limits = RecoveryLimits(attempts_max=0 if change is Change.EXHAUST else 10)

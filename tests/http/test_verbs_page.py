@@ -32,7 +32,7 @@ def blocks(section: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
 
 
-PYTHON = [*blocks("# What", "python"), *blocks("Pause", "python")]
+PYTHON = [*blocks("# What", "python"), *blocks("Pause", "python"), *blocks("Retry", "python")]
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,8 @@ def sql(host: Host, statements: str) -> list[tuple[Any, ...]]:
     found = []
     with psycopg.connect(url, autocommit=True) as connection:
         for each in statements.strip().split(";\n"):
-            found += connection.execute(each.rstrip(";").encode()).fetchall()
+            cursor = connection.execute(each.rstrip(";").encode())
+            found += cursor.fetchall() if cursor.description else []
     return found
 
 
@@ -68,6 +69,7 @@ def run(host: Host, script: str) -> list[str]:
     env = {
         **os.environ, "PATH": f"{bin_folder}:{os.environ['PATH']}", "URL": host.url, "KEY": SECRET,
         "OUTLAST_URL": host.url, "SUPABASE_SECRET_KEY": SECRET,
+        "SUPABASE_DB_URL": host.url_of_database,  # type: ignore[attr-defined]
     }  # fmt: skip
     done = subprocess.run(
         ["bash", "-euc", script.replace("curl -s", "curl -s -w '\\n'")],
@@ -140,6 +142,57 @@ def test_pause_and_resume(host: Host) -> None:
     )
     verbs = sql(host, "select verb from outlast.acts where name = 'invoice:2' order by act_id")
     assert [each for (each,) in verbs] == ["pause", "resume", "pause", "resume", "pause", "resume", "fork"]
+
+
+def renew(host: Host, key: str, customer: str) -> httpx.Response:
+    headers = {"apikey": SECRET, "idempotency-key": key}
+    return ask("POST", f"{host.url}/functions/v1/renewal", json={"customer": customer}, headers=headers)
+
+
+def test_retry_and_rewind(host: Host) -> None:
+    tables, statements = blocks("Retry", "sql")
+    sql(host, tables)
+    commands, calls = blocks("Retry", "sh")
+    update = "update cards set valid = true where customer = 'zoe'"
+    psql = next(line for line in commands.splitlines() if line.startswith("psql"))
+    assert update in psql
+    begins, ends = commands.split(psql)
+    assert run(host, begins) == ["it failed"]
+    first = renew(host, "1", "zoe")
+    assert (first.status_code, first.headers.get("workflow-generation")) == (500, None)
+    sql(host, update)
+    done = run(host, ends)
+    assert done[:2] == [
+        'retried renewal:1: status ENQUEUED, generation 2, dropped ["2"]', '["priced zoe", "paid zoe"]',
+    ]  # fmt: skip
+    assert "the card is valid again" in done[-1]
+    again = renew(host, "1", "zoe")
+    assert (again.status_code, again.headers["workflow-generation"]) == (200, "2")
+    shows = host.manage("GET", "renewal:1")
+    assert (shows.json()["generation"], shows.headers["workflow-generation"]) == (2, "2")
+    refused = do(host, "retry", "renewal:1")
+    assert (refused.status_code, refused.json()["code"]) == (409, "wrong_state")
+    assert "the workflow is SUCCESS" in refused.json()["message"]
+    assert "fork it" in refused.json()["message"]
+    assert renew(host, "2", "kim").status_code == 500
+    told = json.loads(run(host, calls)[0])
+    assert (told["generation"], told["dropped"]) == (2, ["2"])
+    assert ended(host, "renewal:2")["status"] == "ERROR"
+    assert sql(host, statements) == [("ENQUEUED", 3, ["2"])]
+    assert ended(host, "renewal:2")["generation"] == 3
+    assert do(host, "retry", "renewal:none").status_code == 404
+    assert do(host, "rewind", "renewal:2").status_code == 422
+    assert do(host, "rewind", "renewal:2", {"to": "nothing"}).status_code == 422
+    for key in ("3", "4"):
+        assert renew(host, key, "kim").status_code == 500
+    sql(host, "update cards set valid = true")
+    done = run(host, blocks("Rewind", "sh")[0])
+    assert done == [
+        'rewound renewal:3: status ENQUEUED, generation 2, dropped ["1", "2"]', '["priced kim", "paid kim"]',
+    ]  # fmt: skip
+    statement = blocks("Rewind", "sql")[0].replace("renewal:3", "renewal:4")
+    assert sql(host, statement) == [("ENQUEUED",)]
+    assert ended(host, "renewal:4")["output"] == ["priced kim", "paid kim"]
 
 
 def test_forks(host: Host) -> None:

@@ -68,6 +68,7 @@ def workflow(workflow_id: str, status: str = "PENDING", **columns: Any) -> dict[
         "attributes": None,
         "owner": None,
         "epoch": 1,
+        "generation": 1,
         "recovery_attempts": 0,
         "claimable_at": None,
         "waiting_on": None,
@@ -203,6 +204,8 @@ class Engine:
             raise self.error
         await self.ended.wait()
         return None
+
+    def look(self) -> None: ...
 
     async def cancel(
         self, workflow_id: str, by: str, why: str | None = None, mode: str = "undo"

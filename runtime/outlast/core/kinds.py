@@ -29,5 +29,8 @@ WAIT_ANY = "wait_any"
 ACT = "act"
 """A verb that is done to another workflow, such as a pause."""
 
+TIMED = frozenset({TIMER, RECEIVE, EVENT, WAIT_ANY})
+"""Kinds that end when their time is over, too: with nothing that the record would call a failure."""
+
 WAITS = frozenset({SLEEP, RECEIVE, TIMER})
 """Kinds that hold no resources while they wait: a workflow with only such calls open is suspended."""

@@ -318,7 +318,7 @@ class QueueStore(Protocol):
 
 
 class MapStore(Protocol):
-    """Maps, and their items."""
+    """Maps and their items, and other children."""
 
     async def open(self, fence: Fence, new: NewMap, items: int | Query | None) -> MapState | None:
         """Make a map once, of so many items, of what a query gives, or of what `keep` brings.
@@ -327,6 +327,27 @@ class MapStore(Protocol):
 
         What a query gives is kept as it is now. Raises UsageError for more than ITEMS_MAX rows and for a
         query that Postgres refuses; Unreachable: the same may be done again.
+        """
+        ...
+
+    async def reopen(self, fence: Fence, new: NewMap) -> MapState | None:
+        """Of a workflow that was retried: let a map that has not succeeded go on, with its failed items.
+
+        Once for each retry. How it stands then; None if the fence refused. Raises Unreachable.
+        """
+        ...
+
+    async def free(self, map_id: str) -> bool:
+        """Remove some of what a map over a query or a generator has kept; whether there was anything.
+
+        Raises Unreachable.
+        """
+        ...
+
+    async def retry_child(self, fence: Fence, child: str) -> bool:
+        """Retry a child that failed before its parent was retried; whether it was.
+
+        Nothing is done if the fence refuses. Raises Unreachable.
         """
         ...
 

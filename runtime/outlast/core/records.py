@@ -166,6 +166,8 @@ class WorkflowState(NamedTuple):
     output: str | None
     error: str | None
     response: str | None
+    generation: int = 1
+    """From 2 on it was retried."""
 
 
 class WorkflowStates(NamedTuple):
@@ -227,6 +229,12 @@ class ClaimedWorkflow:
     """Of a batch that has just begun: whose inputs it has."""
     stop: str | None = None
     """Of one that is to be undone: the error that it ends with (JSON)."""
+    generation: int = 1
+    """How often it was let run to an end: each retry raises it."""
+    retried_s: float | None = None
+    """When it was retried last, if it was."""
+    last_place: int = 0
+    """The last place in its order that was given out before that."""
     token: CallerToken | None = None
     """The caller's token, if this process took the call. It is never stored."""
     fork: str | None = None

@@ -16,7 +16,7 @@ class History:
 
     __slots__ = ("_records", "_unmet", "left", "orders")
 
-    def __init__(self, records: Iterable[StepRecord] = ()) -> None:
+    def __init__(self, records: Iterable[StepRecord] = (), last_place: int = 0) -> None:
         known = {record.step_id: record for record in records}
         places = [each.completion_order or 0 for each in known.values()]
         # How far a map is has a place in the order, and no call.
@@ -26,7 +26,7 @@ class History:
         over.sort(key=lambda each: each.completion_order or 0, reverse=True)
         self.left = over
         """Completions that have not been handed to the body yet, the next one last."""
-        self.orders = max(places, default=0)
+        self.orders = max([*places, last_place])
         """The place of the last completion."""
         self._unmet = set(self._records)
 

@@ -148,6 +148,7 @@ WORKFLOW = (
     Column("priority", Kind.INTEGER),
     Column("owner", Kind.TEXT, "The instance that runs it.", nullable=True, secret=True),
     Column("epoch", Kind.COUNT, "Raised by each claim; every write carries it."),
+    Column("generation", Kind.COUNT, "From 2 on it was retried."),
     _nullable("deadline", Kind.TIMESTAMP),
 )
 """The columns of a workflow that is shown by its id."""

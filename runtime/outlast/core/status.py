@@ -17,7 +17,7 @@ class Status(StrEnum):
 
     @property
     def ended(self) -> bool:
-        """Whether the workflow runs no more. Of the ended ones only EXHAUSTED can be resumed."""
+        """Whether the workflow runs no more. A SUCCESS never changes; any other may be retried."""
         return self not in LIVE
 
 
@@ -39,6 +39,8 @@ class Change(StrEnum):
     FAIL = "fail"
     CANCEL = "cancel"
     EXHAUST = "exhaust"
+    RETRY = "retry"
+    REWIND = "rewind"
 
 
 TRANSITIONS: dict[tuple[Status | None, Change], Status] = {
@@ -55,4 +57,10 @@ TRANSITIONS: dict[tuple[Status | None, Change], Status] = {
     (Status.PENDING, Change.FAIL): Status.ERROR,
     (Status.PENDING, Change.CANCEL): Status.CANCELLED,
     (Status.PENDING, Change.EXHAUST): Status.EXHAUSTED,
+    (Status.ERROR, Change.RETRY): Status.ENQUEUED,
+    (Status.CANCELLED, Change.RETRY): Status.ENQUEUED,
+    (Status.EXHAUSTED, Change.RETRY): Status.ENQUEUED,
+    (Status.ERROR, Change.REWIND): Status.ENQUEUED,
+    (Status.CANCELLED, Change.REWIND): Status.ENQUEUED,
+    (Status.EXHAUSTED, Change.REWIND): Status.ENQUEUED,
 }

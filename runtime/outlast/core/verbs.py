@@ -225,6 +225,36 @@ DELETE = Verb(
     arguments=(WHY,),
     answer=(Column("deleted", Kind.COUNT, "How many workflows are gone."),),
 )
+_RETRIED = (
+    Column("status", Kind.STATUS, "How it stands: it waits to be claimed."),
+    Column("generation", Kind.COUNT, "How often it was let run to an end."),
+    Column("dropped", Kind.JSON, "The ids of the steps whose records were dropped: 1,000 at most."),
+)
+_NOT_FAILED = "It is not ERROR, CANCELLED or EXHAUSTED; or it is a map, or a batch."
+RETRY = Verb(
+    name="retry",
+    noun=WORKFLOWS,
+    about="Let a failed workflow go on in place, without its last failure; what has succeeded stays",
+    done="It goes on.",
+    help="Let a failed workflow go on. What has succeeded stays; what failed runs again.",
+    past="retried",
+    refused=_NOT_FAILED,
+    bulk=True,
+    arguments=(WHY,),
+    answer=_RETRIED,
+)
+REWIND = Verb(
+    name="rewind",
+    noun=WORKFLOWS,
+    about="Let a failed workflow go on in place from an earlier step, which runs again, as what came of it",
+    done="It goes on.",
+    help="Let a failed workflow go on from an earlier step: its id, or its name if no other has that.",
+    past="rewound",
+    refused=_NOT_FAILED,
+    bulk=True,
+    arguments=(Argument("to", Kind.TEXT, "The step: its id, or its name.", 1, 1_000, required=True), WHY),
+    answer=_RETRIED,
+)
 SEND = Verb(
     name="send",
     noun=WORKFLOWS,
@@ -437,6 +467,8 @@ BACKFILL_SCHEDULE = Verb(
 
 VERBS = (
     CANCEL,
+    RETRY,
+    REWIND,
     PAUSE,
     RESUME,
     FORK,

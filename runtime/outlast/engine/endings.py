@@ -17,6 +17,7 @@ from outlast.core.errors import (
 )
 from outlast.core.failures import encode_failure
 from outlast.core.observations import ResultChanged
+from outlast.core.origins import origins_of
 from outlast.core.records import Ending
 from outlast.core.sizes import check_size
 from outlast.core.status import Status
@@ -80,17 +81,22 @@ def refusal_of(error: InvalidInput | InvalidJson) -> InputRefused:
     return InputRefused(str(error), error.errors if isinstance(error, InvalidInput) else ())
 
 
-def failure(error: BaseException) -> tuple[Ending, str | None]:
-    """The end that an exception is. An HTTPException is an answer, and none of the log's business."""
+def failure(error: BaseException, last_timed: str | None = None) -> tuple[Ending, str | None]:
+    """The end that an exception is. An HTTPException is an answer, and none of the log's business.
+
+    It says which records it comes from (see core.origins).
+    """
     if isinstance(error, InputRefused):
         return Ending(Status.ERROR, error=error_text(error.document)), str(error)
+    steps, undone = origins_of(error, last_timed)
+    origins: dict[str, Any] = {"steps": steps, "undone": undone} if undone else {"steps": steps}
     if isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         inner = error.exceptions[0]
         if isinstance(inner, HTTPException):
             error = inner
     if isinstance(error, HTTPException):
         document = {"code": "http_exception", "status": error.status, "detail": error.detail}
-        document["headers"] = list(error.headers.items())
+        document |= {"headers": list(error.headers.items()), **origins}
         text = error_text(document)
         try:
             check_size(len(text), "the detail of the HTTPException")
@@ -99,11 +105,13 @@ def failure(error: BaseException) -> tuple[Ending, str | None]:
         else:
             return Ending(Status.ERROR, error=text), None
     record = encode_failure(error)
+    told: dict[str, Any]
     if isinstance(error, CompensationFailed):
-        told: dict[str, Any] = {"code": error.code, "message": "a saga could not be undone as a whole"}
+        told = {"code": error.code, "message": "a saga could not be undone as a whole"}
         told |= {"undone": error.undone, "standing": error.standing, "failure": record}
         return Ending(Status.ERROR, error=error_text(told)), record
-    return Ending(Status.ERROR, error=error_text({"code": "workflow_error", "failure": record})), record
+    told = {"code": "workflow_error", **origins, "failure": record}
+    return Ending(Status.ERROR, error=error_text(told)), record
 
 
 def error_text(document: dict[str, Any]) -> str:

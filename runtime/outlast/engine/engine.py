@@ -330,8 +330,7 @@ class Engine:
             await self._check_input(workflow_id, arguments["input"])
         row = await self._workflows.act(verb, workflow_id, arguments, by)
         # What it has changed may run here, or is to run here no more.
-        self._due()
-        self._queued(self.clock.now_s())
+        self.look()
         return row
 
     async def _check_input(self, workflow_id: str, value: Any) -> None:
@@ -340,6 +339,11 @@ class Engine:
         if workflow is not None and workflow.inputs.reads_json:
             # guard: forks-with-any-input
             workflow.inputs.bind_json(to_json(value).decode())
+
+    def look(self) -> None:
+        """Somebody did something to workflows or queues: see at once what may run here now."""
+        self._due()
+        self._queued(self.clock.now_s())
 
     def runs_here(self, workflow_id: str) -> bool:
         """Whether it is in the memory of this instance."""

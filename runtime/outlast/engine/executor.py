@@ -215,7 +215,7 @@ class Executor:
             if stopped is not None:
                 return self._stopped(execution, stopped)
             try:
-                return failure(error)
+                return failure(error, execution.last_timed)
             except Exception as refusal:  # noqa: BLE001 - an end it must have, or it would run for ever
                 return failure(RuntimeError(f"a {type(error).__name__} can't be recorded: {refusal!r}"))
 
@@ -260,7 +260,10 @@ class Executor:
     ) -> tuple[Ending | Suspension | None, str | None]:
         if stopped.code is not None:
             status = Status.CANCELLED if isinstance(stopped, Cancelled) else Status.ERROR
-            return Ending(status, error=error_text(stop_document(stopped))), str(stopped)
+            document = stop_document(stopped)
+            if undone := execution.undone_by_stop:
+                document["undone"] = undone
+            return Ending(status, error=error_text(document)), str(stopped)
         if isinstance(stopped, Suspended):
             return execution.suspension, None
         # guard: not-handed-over
@@ -337,6 +340,7 @@ class Executor:
                 output=ending.output,
                 error=ending.error,
                 response=ending.response,
+                generation=claimed.generation,
             )
         )
         for each in claimed.members:
@@ -390,7 +394,7 @@ def _undone(execution: Execution, error: BaseException) -> tuple[Stopped | None,
 def _give_deadline(claimed: ClaimedWorkflow, definition: WorkflowDefinition) -> None:
     """Who starts a workflow by SQL knows neither its file's version nor its timeout. It counts from then."""
     if claimed.deadline_s is None and claimed.created_s is not None and definition.timeout_s is not None:
-        claimed.deadline_s = claimed.created_s + definition.timeout_s
+        claimed.deadline_s = (claimed.retried_s or claimed.created_s) + definition.timeout_s
 
 
 def _bind(

@@ -1,4 +1,4 @@
-"""What a handle does to its workflow as operators do: pause, resume, fork, settle, delete."""
+"""What a handle does to its workflow as operators do: pause, resume, retry, rewind, fork, settle, delete."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from outlast.core.codec import Codec
 from outlast.core.resources import Kind
-from outlast.core.verbs import DELETE, FORK, PAUSE, RESUME, SETTLE, Verb
+from outlast.core.verbs import DELETE, FORK, PAUSE, RESUME, RETRY, REWIND, SETTLE, Verb
 from outlast.sdk.doing import do
 from outlast.sdk.operations import Act
 
@@ -43,6 +43,20 @@ class Acts:
     def resume(self, *, why: str | None = None) -> Coroutine[Any, Any, dict[str, Any]]:
         """Let it go on: `await handle.resume()`; its `status`."""
         return act(RESUME, self.workflow_id, {"why": why})
+
+    def retry(self, *, why: str | None = None) -> Coroutine[Any, Any, dict[str, Any]]:
+        """Let it go on without its last failure, if it has failed: `await handle.retry()`.
+
+        Returns its `status`, its `generation`, and the ids of the steps whose records were `dropped`.
+        """
+        return act(RETRY, self.workflow_id, {"why": why})
+
+    def rewind(self, to: str, *, why: str | None = None) -> Coroutine[Any, Any, dict[str, Any]]:
+        """Let it go on from an earlier step (its id or name), if it has failed: `await handle.rewind("3")`.
+
+        Returns what `retry` does. Raises UsageError for a step that isn't there.
+        """
+        return act(REWIND, self.workflow_id, {"to": to, "why": why})
 
     def fork(
         self,

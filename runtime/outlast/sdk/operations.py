@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from outlast.core import kinds
@@ -156,8 +156,13 @@ class Undo:
     FAILED: ClassVar[str] = "undo failed"
 
     kind: ClassVar[str] = kinds.UNDO
+    UNDONE: ClassVar[str] = "undone"
+    STANDING: ClassVar[str] = "standing"
+    """What could not be undone; whether that is to be tried again is its answer."""
     name: str
     body: str
+    note: list[str] = field(default_factory=list)
+    """Of a note before a step: its step id, once it is made. Of `undone`: the note of what was undone."""
 
     @property
     def fingerprint(self) -> int | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, TypeVar, overloa
 from pydantic_core import from_json, to_json
 
 from outlast.core.errors import CompensationFailed, UsageError
+from outlast.core.origins import mark_undone
 from outlast.core.storable import clean_json
 from outlast.core.tracebacks import place_of
 from outlast.sdk.calls import ask
@@ -67,6 +68,8 @@ class _Log:
         self.line = line
         self.task: asyncio.Task[Any] | None = None
         self.closed = False
+        self.undone: list[str] = []
+        """The records that note what was undone."""
         self._done: list[_Done] = []
 
     @property
@@ -82,7 +85,8 @@ class _Log:
         """A step is about to begin; what is to be recorded before. Raises UsageError."""
         self.check_open()
         entry = entry_of(step, args, kwargs, undo, threaded=threaded)
-        return entry, Undo(f"undo {entry.step}", to_json({"step": entry.step, "undo": entry.undo}).decode())
+        document = to_json({"step": entry.step, "undo": entry.undo}).decode()
+        return entry, Undo(f"undo {entry.step}", document, entry.note)
 
     def check_open(self) -> None:
         """Raise UsageError if nobody would undo any more."""
@@ -100,14 +104,31 @@ class _Log:
         if not entry.certain:
             self._done.append(_Done(entry, UNKNOWN))
 
-    def undo_all(self) -> Generator[Operation | _Try, Exception | None, None]:
-        """What is to be done, one after the other. Raises CompensationFailed."""
+    def undo_all(self) -> Generator[Operation | _Try, Any, None]:
+        """What is to be done, one after the other. Raises CompensationFailed.
+
+        A workflow that is retried then tries again what still stands.
+        """
         # guard: undone-in-order-of-completion = list(self._done)
         todo = list(reversed(self._done))
         if not todo:
             return
-        yield _note("undoing", {"total": len(todo)})
-        undone: list[str] = []
+        total, undone = len(todo), list[str]()
+        yield _note("undoing", {"total": total})
+        while standing := (yield from self._undo_each(todo, undone)):
+            again = yield _note(Undo.STANDING, {"count": len(standing)})
+            # guard: standing-not-tried-again = True
+            if not again:
+                names = ", ".join(f"{each['step']} ({each['error']})" for each in standing)
+                raise CompensationFailed(
+                    f"{len(standing)} of {total} could not be undone: {names}", undone, standing
+                )
+            todo = list(reversed(self._done))
+
+    def _undo_each(
+        self, todo: list[_Done], undone: list[str]
+    ) -> Generator[Operation | _Try, Any, list[dict[str, Any]]]:
+        """What of it still stands then."""
         standing: list[dict[str, Any]] = []
         for each in todo:
             error = yield from self._undo(each)
@@ -116,14 +137,12 @@ class _Log:
                 continue
             self._done.remove(each)
             undone.append(each.entry.step)
-            yield _note("undone", {"step": each.entry.step, "undo": each.entry.undo})
-        if standing:
-            names = ", ".join(f"{each['step']} ({each['error']})" for each in standing)
-            raise CompensationFailed(
-                f"{len(standing)} of {len(todo)} could not be undone: {names}", undone, standing
-            )
+            self.undone += each.entry.note
+            document = {"step": each.entry.step, "undo": each.entry.undo}
+            yield Undo(Undo.UNDONE, to_json(document).decode(), each.entry.note)
+        return standing
 
-    def _undo(self, done: _Done) -> Generator[Operation | _Try, Exception | None, str | None]:
+    def _undo(self, done: _Done) -> Generator[Operation | _Try, Any, str | None]:
         """Try until it succeeds or its time is over; the last error then."""
         began_s, wait_s = self.body.now_s, BACKOFF_S
         while True:
@@ -221,6 +240,7 @@ class Saga:
                         raise  # the body is closed
                     break
             log.body.close_saga(log)
+            mark_undone(error, log.undone)
             undoing.result()
         elif log.body.goes_on:
             log.body.close_saga(log)
@@ -245,8 +265,7 @@ class Saga:
             if isinstance(wanted, _Try):
                 answer = await self._try(wanted.done)
             else:
-                answer = None
-                await ask(wanted, self._log.line, "saga")
+                answer = await ask(wanted, self._log.line, "saga")
 
     async def _try(self, done: _Done) -> Exception | None:
         try:
@@ -302,6 +321,7 @@ class SyncSaga:
             if error is not None and log.body.goes_on:
                 with undo_here():
                     self._undo_all()
+                mark_undone(error, log.undone)
         finally:
             if log.body.goes_on:
                 log.body.close_saga(log)
@@ -313,11 +333,7 @@ class SyncSaga:
                 wanted = plan.send(answer)
             except StopIteration:
                 return
-            if isinstance(wanted, _Try):
-                answer = _try(wanted.done)
-            else:
-                answer = None
-                ask(wanted, self._log.line, "saga")
+            answer = _try(wanted.done) if isinstance(wanted, _Try) else ask(wanted, self._log.line, "saga")
 
 
 class SagaBlock:

@@ -43,6 +43,8 @@ class Entry(NamedTuple):
     """Runs the step; in an `async def` workflow to be awaited."""
     call_undo: Callable[[Any], Any]
     """Runs the undo, with what the step returned."""
+    note: list[str]
+    """The step id of the record that notes it."""
 
 
 def entry_of(step: Any, args: Args, kwargs: Kwargs, undo: Any, *, threaded: bool) -> Entry:
@@ -62,6 +64,7 @@ def entry_of(step: Any, args: Args, kwargs: Kwargs, undo: Any, *, threaded: bool
         isinstance(step, _TRANSACTIONS),
         partial(_callable(step, "saga.do", threaded=threaded), *args, **kwargs),
         _undo_of(name, undo, args, kwargs, threaded=threaded),
+        [],
     )
 
 

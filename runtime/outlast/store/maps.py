@@ -85,6 +85,23 @@ class PostgresMaps:
         row = await (await connection.execute(_SQL["open"], parameters)).fetchone()
         return bool(row and row[0])
 
+    async def reopen(self, fence: Fence, new: NewMap) -> MapState | None:
+        """See MapStore."""
+        parameters = {**self._fence(fence, new.map_id), "concurrency": new.concurrency}
+        (row,) = await rows_of(self._pool, _SQL["reopen"], parameters)
+        return await self.look(new.map_id) if row["open"] else None
+
+    async def free(self, map_id: str) -> bool:
+        """See MapStore."""
+        (row,) = await rows_of(self._pool, _SQL["free"], {"map_id": map_id})
+        return bool(row["freed"])
+
+    async def retry_child(self, fence: Fence, child: str) -> bool:
+        """See MapStore."""
+        parameters = {**self._fence(fence, ""), "child": child}
+        (row,) = await rows_of(self._pool, _SQL["retry_child"], parameters)
+        return bool(row["retried"])
+
     async def look(self, map_id: str) -> MapState | None:
         """See MapStore."""
         rows = await rows_of(self._pool, _SQL["look"], {"map_id": map_id})

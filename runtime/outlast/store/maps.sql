@@ -78,13 +78,9 @@ with fenced as (
   returning w.workflow_id
 ), kept as (
   update outlast.map_sources s
-  set key = k.key, item = null
+  set key = k.key
   from unnest(%(keys)s::text[]) with ordinality as k (key, n)
   where s.map_id = %(map_id)s and s.place = %(first)s::integer + k.n and exists (select from stands)
-), taken as (
-  delete from outlast.map_sources s
-  where %(keys)s::text[] is null and s.map_id = %(map_id)s and exists (select from stands)
-    and s.place > %(first)s::integer and s.place <= %(first)s::integer + %(count)s::integer
 ), moved as (
   update outlast.workflow_status w
   set map = s.map::jsonb || jsonb_build_object('started', %(first)s::integer + %(count)s::integer), updated_at = now()
@@ -93,6 +89,29 @@ with fenced as (
   returning w.workflow_id
 )
 select exists (select from fenced) as fenced, exists (select from moved) as moved
+
+-- name: reopen
+select outlast.reopen_map(%(map_id)s, %(parent)s, %(instance)s, %(epoch)s::bigint, %(concurrency)s::integer) as open
+
+-- name: free
+-- What it has read, once no retry needs it: of a map with keys they stay, to find its items by. Some thousands at once.
+with read as (
+  select s.place from outlast.map_sources s
+  where s.map_id = %(map_id)s and (s.key is null or s.item is not null)
+  limit 10000
+), gone as (
+  delete from outlast.map_sources s using read
+  where s.map_id = %(map_id)s and s.place = read.place and s.key is null
+  returning 1
+), emptied as (
+  update outlast.map_sources s set item = null from read
+  where s.map_id = %(map_id)s and s.place = read.place and s.key is not null
+  returning 1
+)
+select (select count(*) from gone) + (select count(*) from emptied) as freed
+
+-- name: retry_child
+select outlast.retry_child(%(child)s, %(parent)s, %(epoch)s::bigint, %(instance)s) as retried
 
 -- name: analyze
 -- For who doesn't own the table it is a warning.

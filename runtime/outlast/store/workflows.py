@@ -74,7 +74,9 @@ class PostgresWorkflows:
                 whole = workflow
                 if step_id is None:
                     workflow.input, workflow.request, workflow.load_bytes = output, error, 0
-                    workflow.stop, workflow.fork = name, rest[2]
+                    workflow.stop = name
+                    workflow.generation, last_place, workflow.fork, workflow.retried_s, *_ = rest
+                    workflow.last_place = last_place or 0
                 else:
                     workflow.history.append(StepRecord(step_id, name, output, error, *rest))
                     # guard: records-weigh-nothing

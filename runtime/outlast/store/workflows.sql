@@ -3,7 +3,7 @@
 -- name: states
 -- With `ended` only those that have ended.
 select
-  workflow_id, function, status, fingerprint, subject, output::text, error::text, response::text,
+  workflow_id, function, status, fingerprint, subject, output::text, error::text, response::text, generation,
   workflow_id as asked
 from outlast.workflow_status
 where workflow_id = any(%(ids)s::text[]) and (not %(ended)s or status not in ('ENQUEUED', 'PENDING'))
@@ -11,7 +11,7 @@ union all
 -- What was attached to another workflow stands as that one.
 select
   w.workflow_id, w.function, w.status, a.fingerprint, w.subject, w.output::text, w.error::text, w.response::text,
-  a.workflow_id
+  w.generation, a.workflow_id
 from outlast.attached a
 join outlast.workflow_status w on w.workflow_id = a.target
 where a.workflow_id = any(%(ids)s::text[]) and (not %(ended)s or w.status not in ('ENQUEUED', 'PENDING'))
@@ -52,7 +52,7 @@ select
 -- name: show
 select
   workflow_id, function, status, input::text, output::text, error::text, response::text, idempotency_key, subject,
-  queue, priority, version, parent, forked_from, attributes::text, owner, epoch, recovery_attempts, claimable_at, deadline,
+  queue, priority, version, parent, forked_from, attributes::text, owner, epoch, generation, recovery_attempts, claimable_at, deadline,
   case when claimable_at is not null or saga is not null then outlast.waiting_for(workflow_id, %(whole)s) end as waiting_on,
   created_at, started_at, updated_at, completed_at
 from outlast.workflow_status
@@ -170,9 +170,11 @@ where w.workflow_id = %(workflow_id)s
 select d.place, r.*
 from unnest(%(ids)s::text[]) with ordinality as d (workflow_id, place)
 cross join lateral (
-  select null as step_id, w.stop::text as name, w.input::text as output, w.request::text as error, 0 as attempts,
-    null::integer as completion_order, case when w.forked_from is not null then
-      (coalesce(w.born::jsonb, '{}') || jsonb_build_object('root', w.root_id))::text end as kind, null::float8 as at_s,
+  select null as step_id, w.stop::text as name, w.input::text as output, w.request::text as error,
+    w.generation as attempts, w.last_place as completion_order,
+    case when w.forked_from is not null then
+      (coalesce(w.born::jsonb, '{}') || jsonb_build_object('root', w.root_id))::text end as kind,
+    extract(epoch from w.retried_at)::float8 as at_s,
     null::bigint as arguments
   from outlast.workflow_status w where w.workflow_id = d.workflow_id
   union all

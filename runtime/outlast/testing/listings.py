@@ -60,6 +60,7 @@ def shown(database: Database, row: Workflow) -> dict[str, Any]:
         "attributes": row.attributes,
         "owner": row.owner,
         "epoch": row.epoch,
+        "generation": row.generation,
         "recovery_attempts": row.recovery_attempts,
         "claimable_at": _date(row.claimable_at),
         "waiting_on": waiting_on(database, row),

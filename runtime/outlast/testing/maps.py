@@ -141,6 +141,9 @@ class Maps:
     def _stop_item(self, workflow_id: str, item: Workflow, *, cancels: bool) -> None:
         if item.status == Status.ENQUEUED:
             del self._workflows[workflow_id]
+            of_map = self._workflows[str(item.new.parent)].map
+            assert of_map is not None
+            of_map["dropped"] += 1
         elif item.status == Status.PENDING and cancels:
             item.status, item.owner, item.claimable_at = Status.CANCELLED, None, None
             item.epoch += 1

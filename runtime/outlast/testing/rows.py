@@ -41,6 +41,9 @@ class Workflow:
     map: dict[str, Any] | None = None
     detached: bool = False
     untold: bool = True
+    generation: int = 1
+    retried_at: float | None = None
+    last_place: int = 0
     held: str | None = None
     """Why nobody claims it (JSON)."""
     misfits: dict[str, dict[str, Any]] = field(default_factory=dict)

@@ -214,6 +214,8 @@ async def _load(
         workflow.input, workflow.request, workflow.stop = row.new.input, row.new.request, row.stop
         if row.root is not None:
             workflow.fork = json.dumps({**(row.born or {}), "root": row.root})
+        workflow.generation, workflow.retried_s = row.generation, row.retried_at
+        workflow.last_place = row.last_place
         workflow.load_bytes = weigh(workflow.input, workflow.request)
         for record in records:
             workflow.history.append(record)

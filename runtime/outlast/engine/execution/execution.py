@@ -22,6 +22,7 @@ from outlast.core.errors import InvalidInput, InvalidJson, ShuttingDown
 from outlast.core.failures import CANCELLED, encode_failure
 from outlast.core.messages import last_received
 from outlast.core.observations import BodyReads, CallUnawaited
+from outlast.core.origins import mark_step
 from outlast.core.records import ClaimedWorkflow, RunningStep, StepRecord, Suspension
 from outlast.core.replay import History
 from outlast.core.stops import (
@@ -46,7 +47,7 @@ from outlast.engine.waits.events import Cursor
 from outlast.engine.waits.messages import Inbox
 from outlast.sdk.context import Context as FunctionContext
 from outlast.sdk.definitions import WorkflowDefinition
-from outlast.sdk.operations import Operation, Stop
+from outlast.sdk.operations import Operation, Stop, Timer, Undo
 from outlast.sdk.running import OpenSaga, undoes
 
 STOP_GRACE_S = 5.0
@@ -126,7 +127,14 @@ class Execution:
         """By the clock of its loop, where it may leave."""
         self.draining = False
         self._operations = operations
-        self._history = History(claimed.history)
+        self.generation = claimed.generation
+        self._retried_s = claimed.retried_s
+        self.last_timed: str | None = None
+        """The last call whose time may have been over when the body was handed what it came to."""
+        self.undone: list[str] = []
+        """The notes of what sagas have undone."""
+        self._undone_before = 0
+        self._history = History(claimed.history, claimed.last_place)
         self._live = False
         """Whether nothing recorded is left."""
         self.recording = Recording(
@@ -295,14 +303,35 @@ class Execution:
         """The body calls. Raises Stopped."""
         if (refusal := self.refusal(context)) is not None:
             raise refusal
-        if operation.kind == kinds.UNDO:
+        if isinstance(operation, Undo):
             self.has_sagas = True
+            self._note(operation, step_id)
         record = None if self._live else self._recorded(operation, step_id)
+        if record is None and isinstance(operation, Timer):
+            operation = self._anew(operation)
         call = PendingCall(step_id, operation, answer, context, record, self._handed, self._handed_place)
         self.calls[step_id] = call
         if record is None or record.completion_order is None:
             self._held.append(call)  # until the body is at rest, and all that is recorded was handed over
         return call
+
+    def _anew(self, timer: Timer) -> Timer:
+        """The body's time may be that of long before it was retried: from then on a timeout has its time."""
+        # guard: timeouts-over-before-the-retry
+        if self._retried_s is not None and self.recording.now_s < self._retried_s:
+            return Timer(self._retried_s + timer.when_s - self.recording.now_s)
+        return timer
+
+    def _note(self, operation: Undo, step_id: str) -> None:
+        if operation.name == Undo.UNDONE:
+            self.undone += operation.note
+        else:
+            operation.note.append(step_id)
+
+    @property
+    def undone_by_stop(self) -> list[str]:
+        """The notes of what was undone since the body was stopped."""
+        return [] if self.undoing is None else self.undone[self._undone_before :]
 
     def _recorded(self, operation: Operation, step_id: str) -> StepRecord | None:
         """The record of this call, if there is one. Raises Diverged."""
@@ -423,6 +452,7 @@ class Execution:
     def undo(self, document: dict[str, Any]) -> None:
         """The stop has come: from now on the body only undoes."""
         self.undoing = stop_of(document)
+        self._undone_before = len(self.undone)
         if self._body is not None:
             self._body.interrupt(self.undoing)
 
@@ -480,12 +510,16 @@ class Execution:
                     f"annotation: {error}"
                 ) from error
         self._forget(call)
+        if record.kind in kinds.TIMED:
+            self.last_timed = record.step_id
         if record.error is None:
             call.answer.set_result(value)
         elif record.error == CANCELLED:
             call.answer.give_up()
         else:
-            call.answer.set_exception(self._operations.failure(self, call, record))
+            failure = self._operations.failure(self, call, record)
+            mark_step(failure, record.step_id)
+            call.answer.set_exception(failure)
 
     def _forget(self, call: PendingCall) -> None:
         self.calls.pop(call.step_id, None)

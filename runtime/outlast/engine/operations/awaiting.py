@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from pydantic_core import from_json
 
+from outlast.core.ports import Fence
 from outlast.core.records import Wait
 from outlast.engine.execution.calls import PendingCall, Success
 from outlast.engine.execution.execution import Execution
 from outlast.engine.operations.attempts import UNTIL_THE_HOST_CAN, Attempts, Run
 from outlast.engine.operations.plain import PLAIN
+from outlast.engine.operations.starting import until_it_can
 from outlast.sdk.durations import DURATION_MAX_S
 from outlast.sdk.operations import Result, WaitAny
 
@@ -56,8 +58,19 @@ def wait_for(
 async def _result(execution: Execution, call: PendingCall) -> Success:
     operation = call.operation
     assert isinstance(operation, Result)
+    await _retry_child(execution, call, operation.workflow_id)
     with execution.calls.awaiting(call.step_id):
         return Success(*PLAIN.through(await execution.services.host.result(operation.workflow_id)))
+
+
+async def _retry_child(execution: Execution, call: PendingCall, child: str) -> None:
+    """A workflow that was retried has its child retried, too, if that failed before."""
+    # guard: children-fail-for-ever
+    if execution.generation > 1:
+        maps, fence = execution.services.maps, Fence(execution.workflow_id, execution.epoch, call.step_id, 0)
+        if await until_it_can(lambda: maps.retry_child(fence, child)):
+            execution.services.left_queue()
+            execution.services.suspended(execution.services.clock.now_s())
 
 
 async def _first_ended(execution: Execution, call: PendingCall) -> Success:

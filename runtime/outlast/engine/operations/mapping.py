@@ -51,6 +51,10 @@ async def _map(execution: Execution, call: PendingCall) -> Success:
     items = operation.items if isinstance(operation.items, Query) else len(inputs) if listed else None
     new = host.new_map(operation, children)
     state = _owned(await until_it_can(lambda: maps.open(fence, new, items)))
+    # guard: maps-fail-for-ever
+    if execution.generation > 1:
+        state = _owned(await until_it_can(lambda: maps.reopen(fence, new)))
+        execution.services.left_queue()
     if state.total is None and state.status is Status.PENDING:
         await gather(execution, call, fence, new)
         state = _owned(await until_it_can(lambda: maps.look(map_id)))
@@ -125,6 +129,11 @@ async def _outcome(execution: Execution, operation: Map, map_id: str, state: Map
     maps = execution.services.maps
     counts = await until_it_can(lambda: maps.counts(map_id))
     if state.status is Status.SUCCESS:
+        # guard: sources-never-freed
+        while isinstance(operation.items, Query | Generated) and await until_it_can(
+            lambda: maps.free(map_id)
+        ):
+            pass
         return Success(
             *PLAIN.through({"of": map_id, "total": counts.total, "ok": counts.ok, "failed": counts.failed})
         )

@@ -8,6 +8,7 @@ from pydantic_core import from_json
 
 from outlast.core.clock import monotonic
 from outlast.core.observations import UndoFailed
+from outlast.core.records import StepRecord
 from outlast.engine.execution.calls import PendingCall
 from outlast.engine.execution.execution import Execution
 from outlast.engine.operations.beginning import may_begin
@@ -32,6 +33,11 @@ def begin(execution: Execution, call: PendingCall) -> None:
         execution.recording.when_durable(call, partial(_begin_later, execution, call))
     else:
         _publish(execution, call)
+
+
+def is_again(call: PendingCall, record: StepRecord) -> bool:
+    """See operations.table. Whether what stands is to be undone again: the workflow was retried."""
+    return record.name == Undo.STANDING and "again" in from_json(record.output or "{}")
 
 
 def _publish(execution: Execution, call: PendingCall) -> None:

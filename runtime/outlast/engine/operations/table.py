@@ -46,7 +46,7 @@ _WAYS = {
     kinds.RECEIVE: _Way(receiving.begin, receiving.value),
     kinds.PUBLISH: _Way(publishing.begin, plain.nothing),
     kinds.CALLBACK: _Way(linking.begin, linking.value),
-    kinds.UNDO: _Way(publishing.begin, plain.nothing),
+    kinds.UNDO: _Way(publishing.begin, publishing.is_again),
     kinds.ATTRIBUTES: _Way(publishing.begin, plain.nothing),
     kinds.SEND: _Way(sending.begin, plain.value),
     kinds.START: _Way(starting.begin, plain.value),

@@ -12,6 +12,7 @@ from outlast.core.status import Status
 from outlast.testing.database import Database
 from outlast.testing.maps import FAILED
 from outlast.testing.rows import Workflow
+from outlast.testing.statements.retrying import Retrying
 
 
 class MapStatements:
@@ -44,6 +45,24 @@ class MapStatements:
             self._db.queue(new.map_id).base = {"concurrency": new.concurrency}
         return self.look(new.map_id)
 
+    def reopen(self, fence: Fence, new: NewMap) -> MapState | None:
+        """`reopen`."""
+        if not self._holds(fence):
+            return None
+        parent = self._db.workflows[fence.workflow_id]
+        Retrying(self._db).reopen_map(new.map_id, parent, new.concurrency)
+        return self.look(new.map_id)
+
+    def free(self, map_id: str) -> bool:
+        """`free`."""
+        return bool(self._db.maps.sources.pop(map_id, None))
+
+    def retry_child(self, fence: Fence, child: str) -> bool:
+        """`retry_child`."""
+        return self._holds(fence) and Retrying(self._db).retry_child(
+            child, self._db.workflows[fence.workflow_id]
+        )
+
     def _holds(self, fence: Fence) -> bool:
         row = self._db.workflows.get(fence.workflow_id)
         return row is not None and row.epoch == fence.epoch and row.owner == self._me
@@ -73,7 +92,7 @@ class MapStatements:
 
     def source(self, map_id: str, after: int, limit: int) -> list[str]:
         """`source`."""
-        return self._db.maps.sources[map_id][after : after + limit]
+        return self._db.maps.sources.get(map_id, [])[after : after + limit]
 
     def start_block(
         self, fence: Fence, map_id: str, first: int, news: Sequence[NewWorkflow], keys: Sequence[str] | None

@@ -17,9 +17,21 @@ from outlast.core.ports import NoSuchRow, NotNow, Unacceptable
 from outlast.core.queues import key_at
 from outlast.core.records import StepRecord
 from outlast.core.status import FAILED, LIVE, Status
-from outlast.core.verbs import DELETE, FORK, KEY, PAUSE, RESUME, SET_WORKFLOW, SETTLE, Verb
+from outlast.core.verbs import (
+    DELETE,
+    FORK,
+    KEY,
+    PAUSE,
+    RESUME,
+    RETRY,
+    REWIND,
+    SET_WORKFLOW,
+    SETTLE,
+    Verb,
+)
 from outlast.testing.database import Database
 from outlast.testing.rows import Letter, Record, Workflow
+from outlast.testing.statements.retrying import Retrying
 
 _STARTS = (kinds.START, kinds.START_ALL, kinds.MAP)
 _FAR = 2**31
@@ -44,6 +56,8 @@ class WorkflowVerbs:
         if workflow_id not in self._db.workflows:
             raise NoSuchRow
         self._db.wait_for_lock(workflow_id)
+        if verb in (RETRY, REWIND):
+            return Retrying(self._db).act(verb, workflow_id, given, by)
         return self._done[verb](workflow_id, given, by)
 
     # --- pause and resume ---------------------------------------------------------------------------------

@@ -49,7 +49,7 @@ class WorkflowStatements:
                 fingerprint = (call or row.new).fingerprint
                 found[asked] = WorkflowState(
                     target, row.new.function, row.status, fingerprint, row.new.subject,
-                    row.output, row.error, row.response,
+                    row.output, row.error, row.response, row.generation,
                 )  # fmt: skip
         return found
 

@@ -14,8 +14,8 @@ _ALLOWED = (
 )
 _EXPOSE = (
     b"access-control-expose-headers",
-    b"workflow-id, idempotency-replayed, location, retry-after, preference-applied, link, sb-error-code, "
-    b"x-relay-error",  # without it supabase-js in a browser can't tell the host's faults
+    b"workflow-id, workflow-generation, idempotency-replayed, location, retry-after, preference-applied, "
+    b"link, sb-error-code, x-relay-error",  # without it supabase-js in a browser can't tell the host's faults
 )
 EVERYWHERE: Pairs = [(ALLOW_ORIGIN, b"*"), _EXPOSE]
 """The header fields if every origin may read answers."""

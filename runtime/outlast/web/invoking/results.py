@@ -19,7 +19,7 @@ from outlast.sdk.http import Response
 from outlast.web.http.answers import JSON, NO_STORE, Answer, Pairs, json_answer, text_pairs
 from outlast.web.http.problems import Problem, problem_of
 
-_OURS = frozenset({b"workflow-id", b"cache-control", b"idempotency-replayed"})
+_OURS = frozenset({b"workflow-id", b"workflow-generation", b"cache-control", b"idempotency-replayed"})
 _UNQUOTED = re.compile(r"[A-Za-z0-9_.~:-]*")
 _STATUSES = {"workflow_cancelled": 409, "expired": 409, "invalid_input": 422}
 _REPLAYED = {True: (b"idempotency-replayed", b"true"), False: (b"idempotency-replayed", b"false")}
@@ -41,6 +41,11 @@ def accepted_headers(workflow_id: str) -> Pairs:
     ]
 
 
+def generation_header(generation: int) -> Pairs:
+    """Of a workflow that was retried: how often it was let run to an end."""
+    return [] if generation == 1 else [(b"workflow-generation", str(generation).encode())]
+
+
 def header_text(workflow_id: str) -> str:
     """The id for a header field: percent-encoded if it has characters that a header can't have."""
     if workflow_id.isascii() and workflow_id.isprintable():
@@ -59,6 +64,7 @@ def ended_answer(
     answer.headers = [pair for pair in answer.headers if pair[0] not in _OURS]
     answer.headers += [
         *accepted_headers(state.workflow_id),
+        *generation_header(state.generation),
         _REPLAYED[replayed],
         *_applied_header(applied),
     ]

@@ -110,7 +110,9 @@ class VerbRoutes:
     ) -> Mapping[str, Any]:
         if verb.noun is WORKFLOWS and key is not None:  # what is done to one may concern what runs here
             return await self._engine.act(verb, key, arguments, by)
-        return await self._workflows.act(verb, key, arguments, by)
+        row = await self._workflows.act(verb, key, arguments, by)
+        self._engine.look()  # what was paused goes on, what was triggered begins
+        return row
 
     async def _arguments(self, verb: Verb, call: Call) -> dict[str, Any]:
         Parameters(call, ())

@@ -22,7 +22,12 @@ from outlast.web.http.pages import PageRequest
 from outlast.web.http.parameters import Parameters
 from outlast.web.http.problems import ProblemError
 from outlast.web.http.routes import not_found
-from outlast.web.invoking.results import accepted_headers, location_of, problem_with_location
+from outlast.web.invoking.results import (
+    accepted_headers,
+    generation_header,
+    location_of,
+    problem_with_location,
+)
 from outlast.web.management.owned import Owned, as_unavailable, owner_of
 
 WAIT_S_MAX = 60
@@ -54,7 +59,9 @@ class WorkflowRoutes:
         # guard: others-named-to-owners = await self._row(workflow_id, whole=True)
         row = await self._row(workflow_id, whole=owner is None)
         shown = workflow_document(row, secret=owner is None, values=values)
-        return Answer(200, shown.json, [JSON, *accepted_headers(workflow_id)])
+        return Answer(
+            200, shown.json, [JSON, *accepted_headers(workflow_id), *generation_header(row["generation"])]
+        )
 
     async def steps(self, call: Call, workflow_id: str) -> Answer:
         """A page of recorded steps, in order of completion; then what waits, and what runs."""

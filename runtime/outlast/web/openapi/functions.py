@@ -154,7 +154,9 @@ def _workflow(function: str, served: WorkflowDefinition, schemas: Schemas) -> _D
     nothing: Item = {} if schema else {"204": _NOTHING}
     result: Item = {
         "description": "The workflow's result; the same for every call with the same key.",
-        "headers": headers("Workflow-Id", "Status-Link", "Idempotency-Replayed", "Preference-Applied"),
+        "headers": headers(
+            "Workflow-Id", "Workflow-Generation", "Status-Link", "Idempotency-Replayed", "Preference-Applied"
+        ),
         "content": {
             **json_content(output),
             **otherwise,

@@ -213,7 +213,12 @@ def _show() -> Item:
         WORKFLOWS,
         "Look at a workflow, or wait for it",
         {
-            "200": answer_item("How it stands.", reference("schemas", "Workflow"), *_OF_A_WORKFLOW),
+            "200": answer_item(
+                "How it stands.",
+                reference("schemas", "Workflow"),
+                *_OF_A_WORKFLOW,
+                "Workflow-Generation",
+            ),
             **references({"400": "InvalidParameter", "404": "WorkflowNotFound"}),
         },
         _query("wait", seconds, "Answer once it has ended, or after so many seconds."),

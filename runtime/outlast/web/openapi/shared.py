@@ -38,6 +38,7 @@ SECURITY_SCHEMES: Item = {
 
 _HEADERS = {
     "Workflow-Id": "The id of the workflow that this call is.",
+    "Workflow-Generation": "Of a workflow that was retried, from 2 on: how often it was let run to an end.",
     "Idempotency-Replayed": "`true` if an earlier call with the same key started the workflow.",
     "Status-Link": '`</workflows/v1/ID>; rel="status"`: where its status is.',
     "Next-Link": '`<URL>; rel="next"`: the next page, if there is one.',
@@ -51,6 +52,7 @@ _HEADERS = {
 _NO_TEXT: Item = {
     "Idempotency-Replayed": {"type": "string", "enum": ["true", "false"]},
     "Retry-After": {"type": "integer"},
+    "Workflow-Generation": {"type": "integer"},
     "status": {"type": "integer"},
     "retryable": {"type": "boolean"},
     "errors": {"type": "array", "items": {"type": "object"}},
@@ -212,7 +214,7 @@ RESPONSES: Item = {
         "The workflow was cancelled; or it still runs, and the function refuses duplicates meanwhile.",
         Problem("workflow_cancelled", "the workflow was cancelled", _ID),
         Problem("idempotency_conflict", "a call with this idempotency key is still running", _ID),
-        names=("Workflow-Id", "Status-Link", "Idempotency-Replayed", "Retry-After"),
+        names=("Workflow-Id", "Workflow-Generation", "Status-Link", "Idempotency-Replayed", "Retry-After"),
     ),
     "InvalidArgument": problem_item(
         "An argument is missing, unknown or out of range; `errors` names it.",
@@ -254,12 +256,12 @@ RESPONSES: Item = {
         names=("Retry-After",),
     ),
     "WorkflowError": problem_item(
-        "The workflow ended without a result: the same key gives the same answer again.",
+        "The workflow ended without a result: the same key gives the same answer until it is retried.",
         Problem("workflow_error", PUBLIC_FAILURE, _ID),
         Problem("workflow_timeout", "checkout passed its timeout", _ID),
         Problem("recovery_exhausted", "the instances that ran it were lost too often", _ID),
         INTERNAL,
-        names=("Workflow-Id", "Status-Link", "Idempotency-Replayed"),
+        names=("Workflow-Id", "Workflow-Generation", "Status-Link", "Idempotency-Replayed"),
     ),
     "FunctionError": problem_item("The function failed.", FUNCTION_FAILED, INTERNAL),
     "InternalError": problem_item("The host failed to answer.", INTERNAL),

@@ -1,0 +1,198 @@
+"""Retry and rewind in memory: `outlast.retry_workflow`, `rewind_workflow` and what they are made of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from outlast.core import kinds
+from outlast.core.names import BATCH
+from outlast.core.ports import NoSuchRow, NotNow, Unacceptable
+from outlast.core.status import FAILED, Status
+from outlast.core.verbs import REWIND, Verb
+from outlast.testing.database import Database
+from outlast.testing.rows import Record, Workflow
+from outlast.testing.statements.workflows import stands
+
+WITH_PARENT = "the workflow that started it was cancelled"
+
+
+class Retrying:
+    """See PostgresWorkflows.act."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def act(self, verb: Verb, workflow_id: str, given: Mapping[str, Any], by: str) -> Mapping[str, Any]:
+        """Do it. Raises NoSuchRow, NotNow, Unacceptable, Blocked."""
+        row = self._db.workflows.get(workflow_id)
+        if row is None:
+            raise NoSuchRow
+        self._db.wait_for_lock(workflow_id)
+        self._check(verb, workflow_id, row)
+        if verb is REWIND:
+            steps = [self._named(workflow_id, given["to"]), *self._undone(workflow_id, row)]
+        else:
+            steps = self.failed_steps(workflow_id, row)
+        status = row.status
+        dropped = self.go_on(workflow_id, row, verb.name, steps, by, given.get("why"))
+        if status is Status.CANCELLED:
+            self._retry_cancelled_children(workflow_id)
+        return {"status": row.status, "generation": row.generation, "dropped": dropped[:1000]}
+
+    def retry_child(self, child: str, parent: Workflow) -> bool:
+        """`outlast.retry_child`, under the parent's fence."""
+        row = self._db.workflows.get(child)
+        # guard: memory-childs-new-failure-forgotten without 6
+        if (
+            row is None
+            or row.new.parent != parent.new.workflow_id
+            or row.status not in FAILED
+            or row.map is not None
+            or parent.retried_at is None
+            or row.updated_at > parent.retried_at
+        ):
+            return False
+        status = row.status
+        steps = self.failed_steps(child, row)
+        self.go_on(child, row, "retry", steps, f"workflow {parent.new.workflow_id}", None)
+        if status is Status.CANCELLED:
+            self._retry_cancelled_children(child)
+        return True
+
+    def reopen_map(self, map_id: str, parent: Workflow, concurrency: int) -> None:
+        """`outlast.reopen_map`, under the parent's fence."""
+        row = self._db.workflows.get(map_id)
+        if row is None or row.map is None or row.status is Status.SUCCESS:
+            return
+        if row.map.get("generation", 1) >= parent.generation:
+            return
+        started = 0 if row.map["dropped"] else row.map["started"]
+        row.map |= {
+            "generation": parent.generation, "stopped": False, "dropped": 0, "tell_at": 0.0,
+            "started": started,
+        }  # fmt: skip
+        row.status, row.error, row.output, row.claimable_at = Status.PENDING, None, None, None
+        row.epoch += 1
+        row.untold, row.updated_at = True, self._db.now()
+        queue = self._db.queue(map_id)
+        queue.base, queue.override, queue.starts = {"concurrency": concurrency}, {}, []
+        for each, item in list(self._db.workflows.items()):
+            if item.new.parent == map_id and item.status in FAILED:
+                steps = self.failed_steps(each, item)
+                self.go_on(each, item, "retry", steps, f"workflow {parent.new.workflow_id}", None)
+
+    def _check(self, verb: Verb, workflow_id: str, row: Workflow) -> None:
+        # guard: memory-success-is-retried = row.status in (Status.PENDING, Status.ENQUEUED)
+        if row.status not in FAILED:
+            raise NotNow(
+                f"the workflow is {row.status}; only one that is ERROR, CANCELLED or EXHAUSTED can be "
+                f"{verb.past}"
+            )
+        if row.map is not None:
+            raise NotNow("this is a map")
+        if workflow_id.endswith(BATCH):
+            raise NotNow("this is a batch, whose members have ended with it")
+        of_map = self._db.workflows.get(row.new.parent or "")
+        of_one = row.new.queue is not None and row.new.queue == row.new.parent
+        if of_one and (of_map is None or of_map.status is not Status.PENDING):
+            raise NotNow("this is an item of a map that is over")
+
+    # --- which records go ---------------------------------------------------------------------------------
+
+    def _records(self, workflow_id: str) -> dict[str, Record]:
+        return {step_id: each for (of, step_id), each in self._db.records.items() if of == workflow_id}
+
+    def _named(self, workflow_id: str, step: str) -> str:
+        records = self._records(workflow_id)
+        if step in records:
+            return step
+        named = [step_id for step_id, each in records.items() if each.step.name == step]
+        if len(named) != 1:
+            raise Unacceptable("to names no single step", "to")
+        return named[0]
+
+    def failed_steps(self, workflow_id: str, row: Workflow) -> list[str]:
+        """`outlast.failed_steps`."""
+        error, records = json.loads(row.error or "{}"), self._records(workflow_id)
+        failed = [
+            each
+            for each in error.get("steps", ())
+            if each in records
+            and (records[each].step.error is not None or records[each].step.kind in kinds.TIMED)
+        ]
+        return [*failed, *self._undone(workflow_id, row)]
+
+    def _undone(self, workflow_id: str, row: Workflow) -> list[str]:
+        error = json.loads(row.error or "{}")
+        if not error or error.get("code") == "compensation_failed":
+            return []
+        stop = [each for each in self._records(workflow_id) if each == kinds.STOP_ID]
+        return [*error.get("undone", ()), *stop]
+
+    def _gone(self, workflow_id: str, steps: Iterable[str]) -> list[str]:
+        """`outlast.records_kept`, and what `outlast.go_on` drops beyond."""
+        records = {step_id: each.step for step_id, each in self._records(workflow_id).items()}
+        chosen = [records[each].completion_order or 0 for each in steps if each in records]
+        if not chosen:
+            return []
+        first = min(chosen)
+        return [
+            step_id
+            for step_id, each in sorted(records.items(), key=lambda pair: pair[1].completion_order or 0)
+            if step_id in steps
+            or not (
+                (each.completion_order is not None and each.completion_order < first)
+                or (each.called_after is not None and each.called_after < first)
+            )
+            or (each.error is not None and (each.completion_order or 0) > first)
+        ]
+
+    def go_on(
+        self, workflow_id: str, row: Workflow, verb: str, steps: list[str], by: str, why: str | None
+    ) -> list[str]:
+        """`outlast.go_on`."""
+        now, undoes = self._db.now(), json.loads(row.error or "{}").get("code") == "compensation_failed"
+        places = [each.step.completion_order or 0 for each in self._records(workflow_id).values()]
+        dropped = self._gone(workflow_id, steps)
+        for each in dropped:
+            del self._db.records[workflow_id, each]
+        if undoes:
+            self._undo_again(workflow_id)
+        self._db.note_act("workflow", workflow_id, verb, by, why, stands(row))
+        row.status, row.owner, row.claimable_at = Status.ENQUEUED, None, now
+        row.epoch += 1
+        row.generation += 1
+        row.batch, row.awaits, row.error, row.output, row.response = None, None, None, None, None
+        row.recovery_attempts, row.held, row.misfits = 0, None, {}
+        if not undoes:
+            notes = any(each.step.kind == kinds.UNDO for each in self._records(workflow_id).values())
+            row.stop, row.saga = None, "open" if notes else None
+        deadline_s = row.new.deadline_s
+        if deadline_s is not None:
+            began = row.created_at if row.retried_at is None else row.retried_at
+            row.new = row.new._replace(deadline_s=now + deadline_s - began)
+        row.new = row.new._replace(version=None)
+        row.retried_at, row.last_place = now, max([row.last_place, *places])
+        row.untold, row.updated_at = True, now
+        return dropped
+
+    def _undo_again(self, workflow_id: str) -> None:
+        notes = [each for each in self._records(workflow_id).values() if each.step.name == "standing"]
+        last = max(notes, key=lambda each: each.step.completion_order or 0, default=None)
+        if last is not None:
+            last.step = last.step._replace(output='{"again": true}')
+
+    def _retry_cancelled_children(self, parent: str) -> None:
+        for each, row in list(self._db.workflows.items()):
+            if (
+                row.new.parent == parent
+                and row.status in FAILED
+                and row.map is None
+                and row.new.queue != parent
+                and json.loads(row.error or "{}").get("message") == WITH_PARENT
+            ):
+                steps = self.failed_steps(each, row)
+                self.go_on(each, row, "retry", steps, f"workflow {parent}", None)
+                self._retry_cancelled_children(each)

@@ -1,0 +1,575 @@
+"""Retry and rewind: what failed runs again, what has succeeded doesn't, and a success never changes.
+
+They run in memory (test_retry.py) and on Postgres (test_retry_on_postgres.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from outlast import (
+    Queue,
+    map_,
+    publish,
+    receive,
+    saga,
+    start,
+    step,
+    workflow,
+)
+from outlast.core.ports import NoSuchRow, NotNow, Unacceptable
+from outlast.core.status import FAILED, Status
+from outlast.core.verbs import RETRY, REWIND
+from outlast.sdk import sagas
+from tests.engine.harness import WAIT_S, Bench, engine_on
+
+ran: Counter[str] = Counter()
+broken: set[str] = set()
+gates: dict[str, asyncio.Event] = {}
+alone = Queue("alone", concurrency=1)
+
+
+@pytest.fixture(autouse=True)
+def nothing_ran() -> None:
+    ran.clear()
+    broken.clear()
+    gates.clear()
+
+
+@step
+async def work(name: str) -> str:
+    ran[name] += 1
+    if name in gates:
+        await gates[name].wait()
+    if name in broken:
+        raise ValueError(name)
+    return name.upper()
+
+
+async def retried(bench: Bench, workflow_id: str, **given: Any) -> Any:
+    done = await bench.store.workflows.act(RETRY, workflow_id, given, "me")
+    bench.engine.look()
+    return done
+
+
+async def rewound(bench: Bench, workflow_id: str, to: str) -> Any:
+    done = await bench.store.workflows.act(REWIND, workflow_id, {"to": to}, "me")
+    bench.engine.look()
+    return done
+
+
+async def fails(bench: Bench, workflow_id: str, how: str = "ValueError") -> None:
+    """It ends, and what it failed by has this name, or its error this code."""
+    state = await bench.engine.wait(workflow_id, WAIT_S)
+    assert state is not None
+    assert state.status in FAILED
+    assert f'"{how}"' in (state.error or "")
+
+
+@workflow
+async def three() -> str:
+    return await work("a") + await work("b") + await work("c")
+
+
+@workflow
+async def handles() -> str:
+    try:
+        return await work("a")
+    except ValueError:
+        await work("cleanup")
+        raise
+
+
+@workflow
+async def survives() -> str:
+    first = "-"
+    try:
+        first = await work("a")
+    except ValueError:
+        await work("instead")
+    await work("b")
+    if "body" in broken:
+        raise ValueError("by itself")
+    return first + await work("c")
+
+
+@workflow
+async def all_of_them() -> list[Any]:
+    got = await asyncio.gather(*map(work, "abcd"), return_exceptions=True)
+    for each in got:
+        if isinstance(each, BaseException):
+            raise each
+    return got
+
+
+@workflow
+async def grouped() -> str:
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one(each)) for each in "abc"]
+    return "".join(each.result() for each in tasks)
+
+
+async def one(name: str) -> str:
+    return await work(name)
+
+
+@workflow
+async def in_time() -> str:
+    async with asyncio.timeout(5):
+        return await work("slow")
+
+
+@workflow
+async def within() -> str:
+    async with asyncio.timeout(5):
+        return await work("a")
+
+
+@workflow
+async def asks() -> Any:
+    await work("a")
+    return await receive("answer", timeout=5)
+
+
+@workflow(timeout=3600)
+async def with_timeout() -> str:
+    await work("a")
+    return await work("slow")
+
+
+@workflow
+async def child(name: str) -> str:
+    return await work(name) + await work(f"{name}2")
+
+
+@workflow
+async def parent() -> str:
+    handles = [await start(child, each) for each in "ab"]
+    return "".join([await each.result() for each in handles])
+
+
+@workflow
+async def lets_go() -> str:
+    await start(child, "a")
+    return await work("slow")
+
+
+@workflow
+async def many() -> list[str]:
+    return list(await map_(one_item, ["a", "b", "c", "d"], concurrency=1))
+
+
+@step
+async def names() -> AsyncIterator[str]:
+    for each in "abcd":
+        yield each
+
+
+@workflow
+async def generated() -> list[str]:
+    return list(await map_(one_item, names(), concurrency=4))
+
+
+@workflow
+async def one_item(name: str) -> str:
+    return await work(name)
+
+
+@step
+async def undo(name: Any) -> None:
+    ran[f"undo {name}"] += 1
+    if f"undo {name}" in broken:
+        raise ConnectionError(name)
+
+
+@workflow
+async def trip() -> str:
+    await work("before")
+    async with saga() as s:
+        hotel = await s.do(work, "hotel", undo=undo)
+        flight = await s.do(work, "flight", undo=undo)
+        return hotel + flight + await work("pay")
+
+
+@workflow(queue=alone)
+async def queued(name: str) -> str:
+    return await work(name)
+
+
+@workflow
+async def tells() -> str:
+    await publish("at", 1)
+    await work("a")
+    await publish("at", 2)
+    await work("b")
+    return "told"
+
+
+EVERY = (
+    three, handles, survives, all_of_them, grouped, within, in_time, asks, with_timeout, child, parent,
+    lets_go, many, generated, one_item, trip, queued, tells,
+)  # fmt: skip
+
+
+@pytest.fixture
+async def bench(database: str) -> AsyncIterator[Bench]:
+    async with engine_on(database, *EVERY) as bench:
+        yield bench
+
+
+async def test_what_failed_runs_again_and_nothing_else(bench: Bench) -> None:
+    broken.add("b")
+    workflow_id = await bench.start(three)
+    await fails(bench, workflow_id)
+    before = await bench.row(workflow_id)
+    broken.clear()
+    done = await retried(bench, workflow_id, why="it is mended")
+    assert (done["status"], done["generation"]) == (Status.ENQUEUED, 2)
+    assert await bench.result(workflow_id) == "ABC"
+    assert ran == {"a": 1, "b": 2, "c": 1}
+    after = await bench.row(workflow_id)
+    assert after["epoch"] > before["epoch"]
+    assert (after["generation"], after["error"]) == (2, None)
+
+
+async def test_it_fails_again_and_is_retried_again(bench: Bench) -> None:
+    broken.add("b")
+    workflow_id = await bench.start(three)
+    for generation in (2, 3):
+        await fails(bench, workflow_id)
+        assert (await retried(bench, workflow_id))["generation"] == generation
+    await fails(bench, workflow_id)
+    broken.clear()
+    assert (await retried(bench, workflow_id))["generation"] == 4
+    assert await bench.result(workflow_id) == "ABC"
+    assert ran == {"a": 1, "b": 4, "c": 1}
+
+
+async def test_only_what_has_failed_is_retried(bench: Bench) -> None:
+    gates["a"] = asyncio.Event()
+    workflow_id = await bench.start(three)
+    for verb, given in ((RETRY, {}), (REWIND, {"to": "1"})):
+        with pytest.raises(NotNow, match="PENDING"):
+            await bench.store.workflows.act(verb, workflow_id, given, "me")
+    gates["a"].set()
+    assert await bench.result(workflow_id) == "ABC"
+    for verb, given in ((RETRY, {}), (REWIND, {"to": "1"})):
+        with pytest.raises(NotNow, match="the workflow is SUCCESS"):
+            await bench.store.workflows.act(verb, workflow_id, given, "me")
+        with pytest.raises(NoSuchRow):
+            await bench.store.workflows.act(verb, "nobody", given, "me")
+    assert await bench.result(workflow_id) == "ABC"
+
+
+async def test_what_was_done_because_of_the_failure_is_forgotten(bench: Bench) -> None:
+    broken.add("a")
+    workflow_id = await bench.start(handles)
+    await fails(bench, workflow_id)
+    await retried(bench, workflow_id)
+    await fails(bench, workflow_id)
+    assert ran == {"a": 2, "cleanup": 2}
+    broken.clear()
+    await retried(bench, workflow_id)
+    assert await bench.result(workflow_id) == "A"
+    assert ran == {"a": 3, "cleanup": 2}
+
+
+async def test_a_failure_that_was_handled_stays(bench: Bench) -> None:
+    broken.update(("a", "c"))
+    workflow_id = await bench.start(survives)
+    await fails(bench, workflow_id)
+    broken.clear()
+    await retried(bench, workflow_id)
+    assert await bench.result(workflow_id) == "-C"
+    assert ran == {"a": 1, "instead": 1, "b": 1, "c": 2}
+
+
+async def test_a_failure_while_another_is_handled(bench: Bench) -> None:
+    broken.update(("a", "instead"))
+    workflow_id = await bench.start(survives)
+    await fails(bench, workflow_id)
+    assert (await retried(bench, workflow_id))["dropped"] == ["2"]
+    await fails(bench, workflow_id)
+    assert ran == {"a": 1, "instead": 2}
+
+
+async def test_a_body_that_failed_by_itself_drops_nothing(bench: Bench) -> None:
+    broken.update(("a", "body"))
+    workflow_id = await bench.start(survives)
+    await fails(bench, workflow_id)
+    assert (await retried(bench, workflow_id))["dropped"] == []
+    await fails(bench, workflow_id)
+    broken.clear()
+    await retried(bench, workflow_id)
+    assert await bench.result(workflow_id) == "-C"
+    assert ran == {"a": 1, "instead": 1, "b": 1, "c": 1}
+
+
+async def test_what_ran_beside_it_stays(bench: Bench) -> None:
+    broken.update("b")
+    workflow_id = await bench.start(all_of_them)
+    await fails(bench, workflow_id)
+    broken.clear()
+    await retried(bench, workflow_id)
+    assert await bench.result(workflow_id) == ["A", "B", "C", "D"]
+    assert ran == {"a": 1, "b": 2, "c": 1, "d": 1}
+
+
+async def test_several_failures_run_again_together(bench: Bench) -> None:
+    broken.update("bd")
+    workflow_id = await bench.start(all_of_them)
+    await fails(bench, workflow_id)
+    broken.clear()
+    await retried(bench, workflow_id)
+    assert await bench.result(workflow_id) == ["A", "B", "C", "D"]
+    assert ran == {"a": 1, "b": 2, "c": 1, "d": 2}
+
+
+async def test_failures_of_a_group_run_again(bench: Bench) -> None:
+    broken.update("b")
+    workflow_id = await bench.start(grouped)
+    await fails(bench, workflow_id, "ExceptionGroup")
+    broken.clear()
+    await retried(bench, workflow_id)
+    assert await bench.result(workflow_id) == "ABC"
+    assert ran["b"] == 2
+
+
+async def test_a_timeout_of_the_body_begins_anew(bench: Bench) -> None:
+    gates["slow"] = asyncio.Event()
+    workflow_id = await bench.start(in_time)
+    await fails(bench, workflow_id, "TimeoutError")
+    gates["slow"].set()
+    await retried(bench, workflow_id)
+    assert await bench.result(workflow_id) == "SLOW"
+
+
+async def test_a_receive_waits_again_and_what_came_meanwhile_is_received(bench: Bench) -> None:
+    workflow_id = await bench.start(asks)
+    await fails(bench, workflow_id, "TimeoutError")
+    await retried(bench, workflow_id)
+    await bench.engine.host.send(workflow_id, '"yes"', "answer", None)
+    assert await bench.result(workflow_id) == "yes"
+    assert ran == {"a": 1}
+
+
+async def test_a_cancelled_one_goes_on_where_it_was(bench: Bench) -> None:
+    gates["b"] = asyncio.Event()
+    workflow_id = await bench.start(three)
+    await bench.until(lambda: ran["b"] > 0)
+    assert await bench.engine.cancel(workflow_id)
+    await fails(bench, workflow_id, "workflow_cancelled")
+    gates["b"].set()
+    await retried(bench, workflow_id)
+    assert await bench.result(workflow_id) == "ABC"
+    assert ran == {"a": 1, "b": 2, "c": 1}
+
+
+async def test_a_failed_child_is_retried_with_its_parent(bench: Bench) -> None:
+    broken.add("a2")
+    workflow_id = await bench.start(parent)
+    await fails(bench, workflow_id)
+    broken.clear()
+    await retried(bench, workflow_id)
+    assert await bench.result(workflow_id) == "AA2BB2"
+    assert ran == {"a": 1, "a2": 2, "b": 1, "b2": 1}
+    assert (await bench.row(f"{workflow_id}/1"))["generation"] == 2
+    assert (await bench.row(f"{workflow_id}/2"))["generation"] == 1
+
+
+async def test_a_child_that_fails_again_fails_its_parent_again(bench: Bench) -> None:
+    broken.add("a2")
+    workflow_id = await bench.start(parent)
+    await fails(bench, workflow_id)
+    await retried(bench, workflow_id)
+    await fails(bench, workflow_id)
+    assert ran["a2"] == 2
+    assert (await bench.row(f"{workflow_id}/1"))["generation"] == 2
+
+
+async def test_children_that_were_cancelled_with_it_go_on_with_it(bench: Bench) -> None:
+    gates.update(a=asyncio.Event(), slow=asyncio.Event())
+    workflow_id = await bench.start(lets_go)
+    await bench.until(lambda: bool(ran["a"] and ran["slow"]))
+    assert await bench.engine.cancel(workflow_id)
+    for each in (workflow_id, f"{workflow_id}/1"):
+        await fails(bench, each, "workflow_cancelled")
+    for gate in gates.values():
+        gate.set()
+    await retried(bench, workflow_id)
+    assert await bench.result(workflow_id) == "SLOW"
+    assert await bench.result(f"{workflow_id}/1") == "AA2"
+
+
+async def test_what_was_retried_is_cancelled_with_its_children_again(bench: Bench) -> None:
+    gates.update(a=asyncio.Event(), slow=asyncio.Event())
+    workflow_id = await bench.start(lets_go)
+    for generation in (1, 2):
+        await bench.until(lambda: ran["a"] == ran["slow"] == generation)  # noqa: B023
+        assert await bench.engine.cancel(workflow_id)
+        for each in (workflow_id, f"{workflow_id}/1"):
+            await fails(bench, each, "workflow_cancelled")
+        if generation == 1:
+            await retried(bench, workflow_id)
+
+
+async def test_of_a_map_the_failed_items_run_again_only_them(bench: Bench) -> None:
+    broken.add("c")
+    workflow_id = await bench.start(many)
+    await fails(bench, workflow_id, "MapFailed")
+    broken.clear()
+    await retried(bench, workflow_id)
+    assert await bench.result(workflow_id) == ["A", "B", "C", "D"]
+    assert ran == {"a": 1, "b": 1, "c": 2, "d": 1}
+
+
+async def test_of_a_map_that_stopped_all_else_runs(bench: Bench) -> None:
+    broken.add("a")
+    workflow_id = await bench.start(many)
+    await fails(bench, workflow_id, "MapFailed")
+    broken.clear()
+    await retried(bench, workflow_id)
+    assert await bench.result(workflow_id) == ["A", "B", "C", "D"]
+    assert ran == {"a": 2, "b": 1, "c": 1, "d": 1}
+
+
+async def test_what_a_generator_gave_is_kept_until_all_is_well(bench: Bench) -> None:
+    broken.add("c")
+    workflow_id = await bench.start(generated)
+    await fails(bench, workflow_id, "MapFailed")
+    broken.clear()
+    await retried(bench, workflow_id)
+    assert await bench.result(workflow_id) == ["A", "B", "C", "D"]
+    assert ran == {"a": 1, "b": 1, "c": 2, "d": 1}
+    map_id = f"{workflow_id}/map.1"
+    assert not await bench.store.maps.free(map_id), "nothing is kept"
+    assert await bench.store.maps.source(map_id, 0, 9) == []
+
+
+async def test_what_a_saga_undid_is_done_again(bench: Bench) -> None:
+    broken.add("pay")
+    workflow_id = await bench.start(trip)
+    await fails(bench, workflow_id)
+    assert ran == {"before": 1, "hotel": 1, "flight": 1, "pay": 1, "undo HOTEL": 1, "undo FLIGHT": 1}
+    broken.clear()
+    await retried(bench, workflow_id)
+    assert await bench.result(workflow_id) == "HOTELFLIGHTPAY"
+    assert ran == {"before": 1, "hotel": 2, "flight": 2, "pay": 2, "undo HOTEL": 1, "undo FLIGHT": 1}
+
+
+async def test_what_a_cancelled_saga_undid_is_done_again(bench: Bench) -> None:
+    gates["pay"] = asyncio.Event()
+    workflow_id = await bench.start(trip)
+    await bench.until(lambda: ran["pay"] > 0)
+    await bench.engine.cancel(workflow_id)
+    await fails(bench, workflow_id, "workflow_cancelled")
+    gates["pay"].set()
+    await retried(bench, workflow_id)
+    assert await bench.result(workflow_id) == "HOTELFLIGHTPAY"
+    assert ran == {"before": 1, "hotel": 2, "flight": 2, "pay": 2, "undo HOTEL": 1, "undo FLIGHT": 1}
+
+
+async def test_what_stands_is_undone_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sagas, "UNDO_WITHIN_S", 0.0)
+    broken.update(("pay", "undo FLIGHT"))
+    workflow_id = await bench.start(trip)
+    await fails(bench, workflow_id, "compensation_failed")
+    await retried(bench, workflow_id)
+    await fails(bench, workflow_id, "compensation_failed")
+    broken.remove("undo FLIGHT")
+    await retried(bench, workflow_id)
+    await fails(bench, workflow_id)
+    assert ran == {"before": 1, "hotel": 1, "flight": 1, "pay": 1, "undo HOTEL": 1, "undo FLIGHT": 3}
+    broken.clear()
+    await retried(bench, workflow_id)
+    assert await bench.result(workflow_id) == "HOTELFLIGHTPAY"
+
+
+async def test_a_passed_deadline_counts_anew(bench: Bench) -> None:
+    gates["slow"] = asyncio.Event()
+    new = bench.new(with_timeout.definition)._replace(deadline_s=bench.engine.clock.now_s() + 0.2)
+    await bench.engine.starts.start_new(new, with_timeout.definition, None)
+    await fails(bench, new.workflow_id, "workflow_timeout")
+    await retried(bench, new.workflow_id)
+    await fails(bench, new.workflow_id, "workflow_timeout")
+    gates["slow"].set()
+    await retried(bench, new.workflow_id)
+    assert await bench.result(new.workflow_id) == "SLOW"
+    assert ran["a"] == 1
+
+
+async def test_it_waits_in_its_queue_again(bench: Bench) -> None:
+    broken.add("a")
+    first = await bench.start(queued, "a")
+    await fails(bench, first)
+    broken.clear()
+    gates["b"] = asyncio.Event()
+    second = await bench.start(queued, "b")
+    await bench.until(lambda: ran["b"] > 0)
+    await retried(bench, first)
+    await bench.engine.host.send(second, "1", "x", None)  # something else is committed meanwhile
+    assert (await bench.row(first))["status"] == Status.ENQUEUED
+    gates["b"].set()
+    assert [await bench.result(each) for each in (second, first)] == ["B", "A"]
+
+
+async def test_a_rewind_drops_a_step_and_what_came_of_it(bench: Bench) -> None:
+    broken.add("c")
+    workflow_id = await bench.start(three)
+    await fails(bench, workflow_id)
+    broken.clear()
+    assert (await rewound(bench, workflow_id, "2"))["dropped"] == ["2", "3"]
+    assert await bench.result(workflow_id) == "ABC"
+    assert ran == {"a": 1, "b": 2, "c": 2}
+
+
+async def test_a_rewind_names_a_step_that_there_is(bench: Bench) -> None:
+    broken.add("c")
+    workflow_id = await bench.start(three)
+    await fails(bench, workflow_id)
+    for named in ("9", "nothing", "work"):
+        with pytest.raises(Unacceptable):
+            await rewound(bench, workflow_id, named)
+    assert (await bench.row(workflow_id))["status"] == Status.ERROR
+
+
+async def test_a_rewind_goes_on_before_what_a_saga_undid(bench: Bench) -> None:
+    broken.add("pay")
+    workflow_id = await bench.start(trip)
+    await fails(bench, workflow_id)
+    broken.clear()
+    records = {each["name"]: each["step_id"] for each in await bench.steps(workflow_id)}
+    await rewound(bench, workflow_id, records["undo work"])
+    assert await bench.result(workflow_id) == "HOTELFLIGHTPAY"
+    assert ran == {"before": 1, "hotel": 2, "flight": 2, "pay": 2, "undo HOTEL": 1, "undo FLIGHT": 1}
+
+
+async def test_places_go_on_rising_for_readers_of_events(bench: Bench) -> None:
+    broken.add("b")
+    workflow_id = await bench.start(tells)
+    await fails(bench, workflow_id)
+    last = max(each["completion_order"] for each in await bench.steps(workflow_id))
+    second = [each["step_id"] for each in await bench.steps(workflow_id) if each["name"] == "publish at"][1]
+    broken.clear()
+    await rewound(bench, workflow_id, second)
+    assert await bench.result(workflow_id) == "told"
+    steps = await bench.steps(workflow_id)
+    assert min(each["completion_order"] for each in steps if each["step_id"] >= second) > last
+
+
+async def test_a_second_retry_of_two_changes_nothing(bench: Bench) -> None:
+    broken.add("b")
+    workflow_id = await bench.start(three)
+    await fails(bench, workflow_id)
+    broken.clear()
+    tries = [bench.store.workflows.act(RETRY, workflow_id, {}, "me") for _ in range(3)]
+    done = await asyncio.gather(*tries, return_exceptions=True)
+    assert sum(isinstance(each, NotNow) for each in done) == 2
+    bench.engine.look()
+    assert await bench.result(workflow_id) == "ABC"
+    assert ran == {"a": 1, "b": 2, "c": 1}

@@ -1,0 +1,116 @@
+"""Retry and rewind, and what is noted of acts."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+
+CASES = "engine/test_retry.py::"
+POSTGRES = "engine/test_retry_on_postgres.py::"
+SQL = "store/test_retries.py::"
+ACTS = "store/test_noted_acts.py::"
+
+MUTANTS = (
+    Mutant(
+        "acts-without-bound",
+        "Of acts on a queue or a schedule the newest thousand are kept",
+        ACTS + "test_acts_go_with_their_workflow_and_are_bounded_otherwise",
+    ),
+    Mutant(
+        "cancels-unnoted",
+        "A cancel is noted: who, why, and what stood before",
+        ACTS + "test_a_cancel_is_noted_with_what_stood_before",
+    ),
+    Mutant("success-is-retried", "A success never changes", SQL + "test_what_can_not_be_retried"),
+    Mutant(
+        "memory-success-is-retried",
+        "In memory a success never changes",
+        CASES + "test_only_what_has_failed_is_retried",
+    ),
+    Mutant(
+        "later-failures-stay",
+        "Failures that came later go with the first one",
+        SQL + "test_a_row_that_is_retried",
+        POSTGRES + "test_several_failures_run_again_together",
+    ),
+    Mutant("retry-keeps-epoch", "A retry raises the epoch", SQL + "test_a_row_that_is_retried"),
+    Mutant("retry-keeps-generation", "A retry raises the generation", SQL + "test_a_row_that_is_retried"),
+    Mutant(
+        "retried-past-its-deadline",
+        "A timeout counts anew from the retry",
+        SQL + "test_a_row_that_is_retried",
+        POSTGRES + "test_a_passed_deadline_counts_anew",
+    ),
+    Mutant("second-end-untold", "The end after a retry is told, too", SQL + "test_a_row_that_is_retried"),
+    Mutant(
+        "settled-counts-as-failed",
+        "What somebody has settled by hand has not failed",
+        SQL + "test_what_was_settled_by_hand_has_not_failed",
+    ),
+    Mutant(
+        "undone-counts-as-done",
+        "What a saga has undone is done again",
+        POSTGRES + "test_what_a_saga_undid_is_done_again",
+    ),
+    Mutant(
+        "children-stay-cancelled",
+        "Children that were cancelled with their parent go on with it",
+        POSTGRES + "test_children_that_were_cancelled_with_it_go_on_with_it",
+    ),
+    Mutant(
+        "child-retried-without-fence",
+        "Only who runs the parent retries its child",
+        SQL + "test_a_child_is_retried_under_its_parents_fence",
+    ),
+    Mutant(
+        "childs-new-failure-forgotten",
+        "A child that fails after its parent was retried fails that",
+        SQL + "test_a_child_is_retried_under_its_parents_fence",
+        POSTGRES + "test_a_child_that_fails_again_fails_its_parent_again",
+    ),
+    Mutant(
+        "memory-childs-new-failure-forgotten",
+        "The same in memory",
+        CASES + "test_a_child_that_fails_again_fails_its_parent_again",
+    ),
+    Mutant(
+        "map-reopened-without-fence",
+        "Only who runs a map's workflow lets it go on",
+        SQL + "test_a_map_is_opened_again_under_its_parents_fence",
+    ),
+    Mutant(
+        "withdrawn-items-stay-away",
+        "Items that a map had withdrawn are started by its retry",
+        SQL + "test_a_map_is_opened_again_under_its_parents_fence",
+        POSTGRES + "test_of_a_map_that_stopped_all_else_runs",
+    ),
+    Mutant(
+        "children-fail-for-ever",
+        "A failed child is retried with its parent",
+        CASES + "test_a_failed_child_is_retried_with_its_parent",
+    ),
+    Mutant(
+        "maps-fail-for-ever",
+        "A map goes on with its failed items when its workflow is retried",
+        CASES + "test_of_a_map_the_failed_items_run_again_only_them",
+    ),
+    Mutant(
+        "sources-never-freed",
+        "What a map has read is removed once it has succeeded",
+        CASES + "test_what_a_generator_gave_is_kept_until_all_is_well",
+    ),
+    Mutant(
+        "standing-not-tried-again",
+        "What could not be undone is tried again by a retry",
+        CASES + "test_what_stands_is_undone_again",
+    ),
+    Mutant(
+        "handled-failures-dropped",
+        "A failure that the body has handled stays, where another came while it did",
+        CASES + "test_a_failure_while_another_is_handled",
+    ),
+    Mutant(
+        "timeouts-over-before-the-retry",
+        "The body's timeouts count anew from the retry",
+        CASES + "test_a_timeout_around_what_failed_begins_anew",
+    ),
+)

@@ -1,0 +1,157 @@
+"""Retry and rewind in SQL: what they do to the row, who may, and the fences of what follows from them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import Connection, errors
+
+from outlast.core.status import Status
+from tests.callers import as_user
+
+INSERT = """
+insert into outlast.workflow_status (
+  workflow_id, function, status, error, epoch, owner, parent, completed_at, created_at, deadline, queue, map,
+  idempotency_key, claims, retried_at, generation, untold
+) values (
+  %(id)s, 'f', %(status)s, %(error)s, 3, %(owner)s, %(parent)s, %(ended)s, now() - interval '2 h',
+  now() - interval '1 h', %(queue)s, %(map)s, null, %(claims)s, %(retried)s, %(generation)s, false
+)
+"""
+RECORD = """
+insert into outlast.operation_outputs (
+  workflow_id, step_id, name, kind, output, error, completion_order, called_after
+) values (%s, %s, %s, %s, '1', %s, %s, %s)
+"""
+FAILED = '{"code":"workflow_error","steps":["2"]}'
+SHOWN = """
+select status, epoch, generation, owner, error, completed_at, claimable_at <= now(),
+  deadline > now() + interval '59 min', untold, last_place
+from outlast.workflow_status where workflow_id = %s
+"""
+
+
+@pytest.fixture
+def connection(supabase_database: str) -> Iterator[Connection[Any]]:
+    with psycopg.connect(supabase_database, autocommit=True) as connection:
+        yield connection
+
+
+def insert(connection: Connection[Any], workflow_id: str, **given: Any) -> None:
+    values: dict[str, Any] = {
+        "status": "ERROR", "error": FAILED, "owner": None, "parent": None, "ended": "-infinity",
+        "queue": None, "map": None, "claims": None, "retried": None, "generation": 1, **given,
+    }  # fmt: skip
+    connection.execute(INSERT, {"id": workflow_id, **values})
+
+
+def record(connection: Connection[Any], of: str, step_id: str, place: int, after: int, **given: Any) -> None:
+    kind, error = given.get("kind", "step"), given.get("error")
+    connection.execute(RECORD, (of, step_id, given.get("name", "s"), kind, error, place, after))
+
+
+def one(connection: Connection[Any], query: str, *given: Any) -> Any:
+    row = connection.execute(query.encode(), given).fetchone()
+    assert row is not None
+    return row if len(row) > 1 else row[0]
+
+
+def test_a_row_that_is_retried(connection: Connection[Any]) -> None:
+    insert(connection, "w")
+    record(connection, "w", "1", 1, 0)
+    record(connection, "w", "2", 2, 1, error="{}")
+    record(connection, "w", "3", 3, 2)
+    record(connection, "w", "4", 4, 1)
+    record(connection, "w", "5", 5, 1, error="{}")
+    with as_user(connection, {"role": "service_role"}, "service_role"):
+        assert one(connection, "select outlast.retry('w', 'mended')") == "ENQUEUED"
+    assert one(connection, SHOWN, "w") == ("ENQUEUED", 4, 2, None, None, None, True, True, True, 5)
+    kept = "select array_agg(step_id order by step_id) from outlast.operation_outputs"
+    assert one(connection, kept) == ["1", "4"]
+    noted = one(connection, "select verb, by, why, before from outlast.acts")
+    assert noted[:3] == ("retry", "service_role", "mended")
+    assert (noted[3]["status"], noted[3]["epoch"], noted[3]["dropped"]) == ("ERROR", 3, ["2", "3", "5"])
+
+
+def test_what_was_settled_by_hand_has_not_failed(connection: Connection[Any]) -> None:
+    insert(connection, "w")
+    record(connection, "w", "2", 2, 1)
+    assert one(connection, "select dropped from outlast.retry_workflow('w')") == []
+
+
+def test_rows_of_older_versions_drop_their_last_failure(connection: Connection[Any]) -> None:
+    insert(connection, "w", error='{"code":"workflow_error","failure":{"type":"\\u0000","args":[1e999999]}}')
+    record(connection, "w", "1", 1, 0, error="{}")
+    record(connection, "w", "2", 2, 1, error="{}")
+    assert one(connection, "select dropped from outlast.retry_workflow('w')") == ["2"]
+
+
+@pytest.mark.parametrize("verb", ["retry_workflow(%s)", "rewind_workflow(%s, '1')"])
+def test_what_can_not_be_retried(verb: str, connection: Connection[Any]) -> None:
+    for status in (Status.PENDING, Status.ENQUEUED, Status.SUCCESS):
+        insert(connection, status, status=status)
+        with pytest.raises(errors.ObjectNotInPrerequisiteState, match=f"the workflow is {status}; only one"):
+            connection.execute(f"select outlast.{verb}".encode(), (status,))
+    insert(connection, "m")
+    insert(connection, "m/map.1", map="{}", parent="m")
+    insert(connection, "m/map.1/0", parent="m/map.1", queue="m/map.1")
+    insert(connection, "b/batch", claims='{"outlast":{"mode":"queue"}}')
+    for each, why in (("m/map.1", "a map"), ("m/map.1/0", "an item of a map"), ("b/batch", "a batch")):
+        with pytest.raises(errors.ObjectNotInPrerequisiteState, match=f"this is {why}"):
+            connection.execute(f"select outlast.{verb}".encode(), (each,))
+    with pytest.raises(errors.NoDataFound):
+        connection.execute(f"select outlast.{verb}".encode(), ("nobody",))
+    assert one(connection, "select count(*) from outlast.acts") == 0
+
+
+def test_only_the_service_retries(connection: Connection[Any]) -> None:
+    insert(connection, "w")
+    for role in ("anon", "authenticated"):
+        connection.execute(f"grant usage on schema outlast to {role}".encode())
+        for call in ("retry('w')", "retry_workflow('w')", "rewind('w', '1')", "rewind_workflow('w', '1')"):
+            with as_user(connection, {"role": role}, role), pytest.raises(errors.InsufficientPrivilege):
+                connection.execute(f"select outlast.{call}".encode())
+
+
+def family(connection: Connection[Any]) -> None:
+    """A parent that was retried, runs on `me` at epoch 3, and has a child that failed before."""
+    insert(connection, "p", status="PENDING", error=None, owner="me", retried="now", generation=2, ended=None)
+    insert(connection, "c", parent="p")
+
+
+def test_a_child_is_retried_under_its_parents_fence(connection: Connection[Any]) -> None:
+    family(connection)
+    retry = "select outlast.retry_child(%s, 'p', %s, %s)"
+    for refused in (("c", 2, "me"), ("c", 3, "you"), ("p", 3, "me")):
+        assert not one(connection, retry, *refused)
+    assert one(connection, retry, "c", 3, "me")
+    assert not one(connection, retry, "c", 3, "me")
+    assert one(connection, "select generation from outlast.workflow_status where workflow_id = 'c'") == 2
+    connection.execute("update outlast.workflow_status set status = 'ERROR', completed_at = 'infinity'")
+    connection.execute("update outlast.workflow_status set status = 'PENDING' where workflow_id = 'p'")
+    assert not one(connection, retry, "c", 3, "me"), "it has failed since its parent was retried"
+
+
+def test_a_map_is_opened_again_under_its_parents_fence(connection: Connection[Any]) -> None:
+    family(connection)
+    stands = {"total": 3, "started": 3, "tolerate": 0, "stopped": True, "dropped": 1}
+    insert(connection, "p/map.1", parent="p", map=json.dumps(stands))
+    insert(connection, "p/map.1/0", parent="p/map.1", queue="p/map.1")
+    insert(connection, "p/map.1/1", parent="p/map.1", queue="p/map.1", status="SUCCESS", error=None)
+    reopen = "select outlast.reopen_map('p/map.1', 'p', %s, %s, 2)"
+    stands_now = """
+    select m.status, m.map ->> 'started', m.map ->> 'stopped', i.status, i.generation
+    from outlast.workflow_status m, outlast.workflow_status i
+    where m.workflow_id = 'p/map.1' and i.workflow_id = 'p/map.1/0'
+    """
+    for refused in (("me", 2), ("you", 3)):
+        assert not one(connection, reopen, *refused)
+        assert one(connection, stands_now) == ("ERROR", "3", "true", "ERROR", 1)
+    for _ in range(2):
+        assert one(connection, reopen, "me", 3)
+        assert one(connection, stands_now) == ("PENDING", "0", "false", "ENQUEUED", 2)
+    assert one(connection, "select base from outlast.queues") == {"concurrency": 2}
