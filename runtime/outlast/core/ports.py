@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from outlast.core.callers import Caller
+from outlast.core.holds import HeldNow, Hold
 from outlast.core.maps import ItemEnd, MapCounts, MapState, NewMap, Query
 from outlast.core.records import (
     Arrivals,
@@ -205,6 +206,38 @@ class InstanceStore(Protocol):
 
     async def tidy(self) -> None:
         """Forget instances that are long gone; adopt rows whose owner is unknown."""
+        ...
+
+
+class HoldStore(Protocol):
+    """What is held because no code fits it."""
+
+    async def hold(self, holds: Sequence[tuple[str, int, Hold]]) -> dict[str, bool]:
+        """Give back workflows of this instance (ids, epochs) whose records its code doesn't fit.
+
+        By id whether it is held; False: an instance has other code for it. What isn't there is no longer this
+        instance's. Raises Unreachable (in doubt: doing it again is refused, and no error).
+        """
+        ...
+
+    async def tell_versions(self, versions: Mapping[str, str]) -> None:
+        """Make known which functions this instance runs, and the version of each. Raises Unreachable."""
+        ...
+
+    async def free(self) -> int:
+        """Let go on what is held and this instance's code may fit: a batch; how many. Raises Unreachable."""
+        ...
+
+    async def hold_unserved(self, grace_s: float) -> list[HeldNow]:
+        """Hold what was due for longer than that while no instance had code for it. Raises Unreachable."""
+        ...
+
+    async def counts(self) -> dict[str, int]:
+        """How many are held, by reason; a thousand at most. Raises Unreachable."""
+        ...
+
+    async def end(self, days: float) -> int:
+        """End as ERROR a batch of what was held for so many days; how many. Raises Unreachable."""
         ...
 
 
@@ -516,6 +549,10 @@ class Catalog(Protocol):
         """The names of all workflows that can run."""
         ...
 
+    def versions(self) -> Mapping[str, str]:
+        """Of each of these the version of its code."""
+        ...
+
     def message_queues(self) -> Mapping[str, Sequence[str]]:
         """For each Supabase Queue the names of the workflows that consume it. More than one is a conflict."""
         ...
@@ -558,6 +595,11 @@ class Store(Protocol):
     @property
     def workflows(self) -> WorkflowStore:
         """Workflows, to be read."""
+        ...
+
+    @property
+    def holds(self) -> HoldStore:
+        """What no code fits."""
         ...
 
     @property

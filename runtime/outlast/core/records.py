@@ -166,6 +166,8 @@ class WorkflowState(NamedTuple):
     output: str | None
     error: str | None
     response: str | None
+    held: str | None = None
+    """Why nobody claims it (JSON)."""
 
 
 class WorkflowStates(NamedTuple):

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic_core import from_json
 
 from outlast.core import observations as facts
+from outlast.core.holds import side_by_side
 from outlast.core.observations import Observation
 from outlast.observe.audit import log_audit
 from outlast.observe.forms import JsonFormatter, TextFormatter, name_workflow
@@ -179,6 +180,14 @@ def _log_leave(fact: facts.WorkflowStopped) -> None:
     _logger.log(level, "%s left this instance (%s): %s", fact.workflow_id, fact.reason, fact.detail)
 
 
+def _log_held(fact: facts.WorkflowHeld) -> None:
+    _logger.warning("%s is held: %s", fact.workflow_id, side_by_side(fact.detail))
+
+
+def _log_fitting(fact: facts.HeldFreed) -> None:
+    _logger.info("other code came: %d workflows that were held go on", fact.count)
+
+
 def _log_lost(fact: facts.InstanceLost) -> None:
     _logger.warning("instance %s is gone: recovering %d of its workflows", fact.instance_id, fact.recovered)
     for workflow_id in fact.exhausted:
@@ -272,6 +281,8 @@ def _log_end(fact: facts.WorkflowEnded) -> None:
 _TOLD: dict[type[Observation], Callable[[Any], None]] = {
     facts.WorkflowsClaimed: _log_claims,
     facts.WorkflowStopped: _log_leave,
+    facts.WorkflowHeld: _log_held,
+    facts.HeldFreed: _log_fitting,
     facts.WorkflowEnded: _log_end,
     facts.InstanceLost: _log_lost,
     facts.InstanceStopping: _log_stopping,

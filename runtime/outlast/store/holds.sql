@@ -1,0 +1,31 @@
+-- What is held because no code fits it.
+
+-- name: hold
+select workflow_id, held
+from outlast.hold_workflows(%(instance)s, %(ids)s::text[], %(epochs)s::bigint[], %(details)s::text[])
+
+-- name: tell_versions
+update outlast.instances i set versions = %(versions)s::jsonb
+where i.instance_id = %(instance)s and i.versions is distinct from %(versions)s::jsonb
+returning 1 as told
+
+-- name: free
+select outlast.free_fitting(%(instance)s, %(limit)s::int) as freed
+
+-- name: hold_unserved
+select workflow_id, function, held::text
+from outlast.hold_unserved(make_interval(secs => %(grace)s), %(limit)s::int)
+
+-- name: end
+select outlast.end_held(%(days)s, %(limit)s::int) as ended
+
+-- name: counts
+-- For probes: counting stops at a thousand.
+select coalesce(json_object_agg(reason, number), '{}')::text as counts
+from (
+  select h.reason, count(*) as number
+  from (
+    select w.held ->> 'reason' as reason from outlast.workflow_status w where w.held is not null limit 1000
+  ) as h
+  group by h.reason
+) as c
