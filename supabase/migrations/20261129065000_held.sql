@@ -193,6 +193,31 @@ begin
 end
 $$;
 
+create or replace function outlast.look_at_holds(
+  me text, versions jsonb, grace interval, days float8, most integer,
+  out freed integer, out held json, out ended integer, out counts json
+)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+-- All that an instance does about holds now and then, in one statement: what it runs is told first. `days` 0: none ends.
+begin
+  -- guard: versions-untold
+  update outlast.instances i set versions = look_at_holds.versions where i.instance_id = me and i.versions is distinct from look_at_holds.versions;
+  -- guard: held-never-freed = freed := 0;
+  freed := outlast.free_fitting(me, most);
+  select coalesce(json_agg(h), '[]') into held from outlast.hold_unserved(grace, most) as h;
+  ended := case when days > 0 then outlast.end_held(days, most) else 0 end;
+  select coalesce(json_object_agg(c.reason, c.number), '{}') into counts from (
+    select h.reason, count(*) as number
+    from (
+      select w.held ->> 'reason' as reason from outlast.workflow_status w where w.held is not null limit 1000
+    ) as h
+    group by h.reason
+  ) as c;
+end
+$$;
+
 do $$
 declare
   role_name text;
@@ -201,7 +226,8 @@ declare
 begin
   foreach made in array array[
     'fits(text, jsonb, text)', 'anyone_fits(text, jsonb, text)', 'hold_workflows(text, text[], bigint[], text[])',
-    'free_fitting(text, integer)', 'hold_unserved(interval, integer)', 'end_held(float8, integer)'
+    'free_fitting(text, integer)', 'hold_unserved(interval, integer)', 'end_held(float8, integer)',
+    'look_at_holds(text, jsonb, interval, float8, integer)'
   ] loop
     execute format('revoke all on function outlast.%s from public', made);
     foreach role_name in array array['anon', 'authenticated', 'service_role'] loop

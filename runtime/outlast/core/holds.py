@@ -40,6 +40,15 @@ class HeldNow(NamedTuple):
     detail: Mapping[str, Any]
 
 
+class HoldsSeen(NamedTuple):
+    """What a look at holds did and found. `counts`: how many are held, by reason; a thousand at most."""
+
+    freed: int
+    held: list[HeldNow]
+    ended: int
+    counts: dict[str, int]
+
+
 def detail_of(diverged: Diverged, version: str | None, since: str) -> dict[str, Any]:
     """The document of a hold: `since` is a date, `version` that of the code, which `at` is in."""
     return {

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from outlast.core.callers import Caller
-from outlast.core.holds import HeldNow, Hold
+from outlast.core.holds import Hold, HoldsSeen
 from outlast.core.maps import ItemEnd, MapCounts, MapState, NewMap, Query
 from outlast.core.records import (
     Arrivals,
@@ -220,24 +220,12 @@ class HoldStore(Protocol):
         """
         ...
 
-    async def tell_versions(self, versions: Mapping[str, str]) -> None:
-        """Make known which functions this instance runs, and the version of each. Raises Unreachable."""
-        ...
+    async def look(self, versions: Mapping[str, str], grace_s: float, days: float) -> HoldsSeen:
+        """Make known which functions this instance runs, and see to all that is held.
 
-    async def free(self) -> int:
-        """Let go on what is held and this instance's code may fit: a batch; how many. Raises Unreachable."""
-        ...
-
-    async def hold_unserved(self, grace_s: float) -> list[HeldNow]:
-        """Hold what was due for longer than that while no instance had code for it. Raises Unreachable."""
-        ...
-
-    async def counts(self) -> dict[str, int]:
-        """How many are held, by reason; a thousand at most. Raises Unreachable."""
-        ...
-
-    async def end(self, days: float) -> int:
-        """End as ERROR a batch of what was held for so many days; how many. Raises Unreachable."""
+        What its code may fit goes on; what was due for `grace_s` while no instance had code for it is held;
+        what was held for so many `days` ends as ERROR (0: nothing does): a batch of each. Raises Unreachable.
+        """
         ...
 
 

@@ -19,13 +19,7 @@ from outlast.hold_unserved(make_interval(secs => %(grace)s), %(limit)s::int)
 -- name: end
 select outlast.end_held(%(days)s, %(limit)s::int) as ended
 
--- name: counts
--- For probes: counting stops at a thousand.
-select coalesce(json_object_agg(reason, number), '{}')::text as counts
-from (
-  select h.reason, count(*) as number
-  from (
-    select w.held ->> 'reason' as reason from outlast.workflow_status w where w.held is not null limit 1000
-  ) as h
-  group by h.reason
-) as c
+-- name: look
+select freed, held::text, ended, counts::text
+from outlast.look_at_holds(
+  %(instance)s, %(versions)s::jsonb, make_interval(secs => %(grace)s), %(days)s::float8, %(limit)s::int)

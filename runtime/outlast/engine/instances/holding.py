@@ -86,18 +86,14 @@ class Holder:
 
     async def _look_at_all(self) -> None:
         versions = self._catalog.versions()
-        # guard: versions-untold
-        await self._store.tell_versions(versions)
+        seen = await self._store.look(versions, self._grace_s, self._days_max)
         self._told = versions
         self._all_at = monotonic() + self._all_every_s * random.uniform(0.8, 1.0)
-        # guard: held-never-freed = 0
-        freed = await self._store.free()
-        if freed:
-            self._observe(HeldFreed(freed))
+        self.counts = seen.counts
+        if seen.freed:
+            self._observe(HeldFreed(seen.freed))
             self._due()
-            self._all_at = 0.0
-        for each in await self._store.hold_unserved(self._grace_s):
+        for each in seen.held:
             self._observe(WorkflowHeld(each.workflow_id, each.function, each.detail))
-        self.counts = await self._store.counts()
-        if self._days_max and await self._store.end(self._days_max):
+        if seen.freed or seen.ended:  # there may be more
             self._all_at = 0.0

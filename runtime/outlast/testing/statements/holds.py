@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from outlast.core.holds import FUNCTION_MISSING, PAUSED, HeldNow, Hold
+from outlast.core.holds import FUNCTION_MISSING, PAUSED, HeldNow, Hold, HoldsSeen
 from outlast.core.status import LIVE, Status
 from outlast.testing.database import Database
 from outlast.testing.rows import Workflow
@@ -40,6 +40,13 @@ class HoldStatements:
             held[workflow_id] = not self._db.anyone_fits(row, self._me)
             row.held = hold.text if held[workflow_id] else None
         return held
+
+    def look(self, versions: Mapping[str, str], grace_s: float, days: float) -> HoldsSeen:
+        """`look`."""
+        self.tell_versions(versions)
+        freed = self.free()
+        held = self.hold_unserved(grace_s)
+        return HoldsSeen(freed, held, self.end(days) if days else 0, self.counts())
 
     def tell_versions(self, versions: Mapping[str, str]) -> None:
         """`tell_versions`."""
