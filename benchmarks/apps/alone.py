@@ -42,6 +42,10 @@ class Functions:
         """See core.ports.Catalog."""
         return list(self._workflows)
 
+    def versions(self) -> dict[str, str]:
+        """See Catalog."""
+        return {name: str(self.version(name)) for name in self.workflow_names()}
+
     def message_queues(self) -> dict[str, list[str]]:
         """See core.ports.Catalog."""
         return {}

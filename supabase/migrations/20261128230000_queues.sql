@@ -7,7 +7,7 @@ alter table outlast.workflow_status
   add column if not exists batch text,
   add column if not exists batch_place integer,
   add column if not exists held json,
-  add column if not exists misfits json;
+  add column if not exists misfits jsonb;
 
 comment on column outlast.workflow_status.queue_key is 'Whose turn it is within its queue; empty where the queue has no key.';
 comment on column outlast.workflow_status.rank is 'Its place among those that are ready in its queue; null while it is not ready.';
@@ -544,6 +544,8 @@ begin
             -- guard: held-in-queues-begin = and w.owner is null and w.claimable_at is not null and w.rank is not null
             and w.owner is null and w.claimable_at is not null and w.rank is not null and w.held is null
             and w.function = any(functions)
+            -- guard: queued-claimed-by-what-does-not-fit
+            and (w.misfits is null or outlast.fits(w.function, w.misfits, me))
             and (w.recovery_attempts < suspect_after or suspects > 0)
             -- guard: batch-before-its-time
             and (batch_n is null or stage = 'PENDING' or w.claimable_at <= u.ripe)

@@ -135,7 +135,8 @@ create or replace function outlast.find_workflows(
   after_created_at timestamptz default null,
   after_workflow_id text default null,
   most bigint default null,
-  bulks boolean default true
+  bulks boolean default true,
+  held text default null
 )
 returns table (place bigint, workflow_id text, created_at timestamptz)
 language plpgsql
@@ -173,6 +174,8 @@ begin
       and (find_workflows.completed_until is null or w.completed_at < find_workflows.completed_until)
       and (find_workflows.attribute is null
         or (w.attributes is not null and outlast.attribute_terms(w.attributes) @> array[find_workflows.attribute]))
+      and (find_workflows.held is null
+        or (w.held is not null and find_workflows.held in ('any', w.held ->> 'reason')))
       and (find_workflows.bulks or w.function <> 'outlast.bulk')
       and (find_workflows.after_created_at is null or case
         when backwards
@@ -194,7 +197,7 @@ $$;
 
 comment on function outlast.find_workflows(
   text, text, text, text[], text, text, text, boolean, timestamptz, timestamptz, timestamptz, timestamptz, text,
-  boolean, text, timestamptz, text, bigint, boolean
+  boolean, text, timestamptz, text, bigint, boolean, text
 ) is 'The workflows that pass all the filters given, in the order they were created: as the list over HTTP finds them.';
 
 create or replace function outlast.set_workflow(
@@ -312,7 +315,7 @@ as $$
 declare
   known constant text[] not null default array[
     'function', 'prefix', 'version', 'status', 'error', 'queue', 'parent', 'has_parent', 'since', 'until',
-    'completed_since', 'completed_until', 'attribute'];
+    'completed_since', 'completed_until', 'held', 'attribute'];
   name text;
 begin
   if jsonb_typeof(filter) is distinct from 'object' or filter = '{}' or octet_length(filter::text) > 65536 then
@@ -367,7 +370,7 @@ as $$
     has_parent => (filter ->> 'has_parent')::boolean,
     since => outlast.filter_time(filter, 'since'), until => least(outlast.filter_time(filter, 'until'), before),
     completed_since => outlast.filter_time(filter, 'completed_since'),
-    completed_until => outlast.filter_time(filter, 'completed_until'), attribute => filter ->> 'attribute',
+    completed_until => outlast.filter_time(filter, 'completed_until'), attribute => filter ->> 'attribute', held => filter ->> 'held',
     ascending => true, after_created_at => after_created_at, after_workflow_id => after_workflow_id, most => most, bulks => false) as f
 $$;
 
@@ -694,7 +697,7 @@ begin
     'end_bulk(outlast.bulks, text, text)', 'fix_bulk(outlast.bulks, integer)', 'do_bulk(outlast.bulks)',
     'run_bulk(integer)',
     'find_workflows(text, text, text, text[], text, text, text, boolean, timestamptz, timestamptz, timestamptz,'
-      ' timestamptz, text, boolean, text, timestamptz, text, bigint, boolean)'
+      ' timestamptz, text, boolean, text, timestamptz, text, bigint, boolean, text)'
   ] loop
     execute format('revoke all on function outlast.%s from public', made);
     foreach role_name in array array['anon', 'authenticated', 'service_role'] loop

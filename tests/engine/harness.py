@@ -56,6 +56,9 @@ class Functions:
     def workflow_names(self) -> Sequence[str]:
         return list(self._workflows)
 
+    def versions(self) -> dict[str, str]:
+        return {name: str(self.version(name)) for name in self.workflow_names()}
+
     def message_queues(self) -> Mapping[str, Sequence[str]]:
         return consumed_queues(self._workflows)
 
@@ -153,6 +156,15 @@ class Bench:
         row = await self.row(workflow_id)
         assert row["status"] == "ERROR", row
         return row["error"]
+
+    async def held(self, workflow_id: str) -> dict[str, Any]:
+        """The `held` column of a workflow, once it is held."""
+
+        async def held() -> Any:
+            return (await self.row(workflow_id))["held"]
+
+        found: dict[str, Any] = await self.until(held)
+        return found
 
     async def _ended(self, workflow_id: str) -> bool:
         return (await self.row(workflow_id))["status"] not in ("ENQUEUED", "PENDING")

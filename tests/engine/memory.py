@@ -71,7 +71,7 @@ class Memory(str):
         """As the driver gives a row of `workflow_status`."""
         row = self.database.workflows[workflow_id]
         found = shown(self.database, row)
-        for name in ("input", "output", "error", "response"):
+        for name in ("input", "output", "error", "response", "held"):
             found[name] = _read(found[name])
         new = row.new
         return found | {

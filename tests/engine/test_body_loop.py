@@ -449,7 +449,8 @@ async def replayed_with(database: str, argument: str, **options: Any) -> tuple[B
 
 
 async def _over(bench: Bench, workflow_id: str) -> bool:
-    return bool((await bench.row(workflow_id))["status"] != "PENDING")
+    row = await bench.row(workflow_id)
+    return bool(row["status"] != "PENDING" or row["held"])
 
 
 def changed(bench: Bench) -> list[ArgumentsChanged]:
@@ -466,9 +467,9 @@ async def test_other_arguments_on_replay_are_told_with_file_and_line(database: s
 
 async def test_other_arguments_on_replay_stop_it_where_that_is_set(database: str) -> None:
     bench, workflow_id = await replayed_with(database, "beta", replay_arguments="hold")
-    error = (await bench.row(workflow_id))["error"]
-    assert error["code"] == "non_determinism"
-    assert "test_body_loop.py:" in error["message"]
+    held = (await bench.row(workflow_id))["held"]
+    assert held["reason"] == "non_determinism"
+    assert "test_body_loop.py:" in held["at"]
 
 
 async def test_the_same_arguments_and_a_setting_of_off_are_silent(database: str) -> None:

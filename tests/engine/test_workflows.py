@@ -14,7 +14,6 @@ from outlast import (
     Request,
     UsageError,
     WorkflowCancelled,
-    WorkflowFailed,
     WorkflowHandle,
     WorkflowTimeout,
     context,
@@ -228,12 +227,12 @@ async def test_changed_code_stops_with_both_steps_named(
     workflow_id = await crash_when_held(database, flow)
     bodies["now"] = changed
     async with engine_on(database, flow, other) as bench:
-        error = await bench.failure(workflow_id)
-        assert error["code"] == "non_determinism"
-        assert any(each in error["message"] for each in named), error["message"]
-        assert "step" in error["message"]
-        with pytest.raises(WorkflowFailed, match="no longer matches"):
-            await bench.result(workflow_id)
+        held = await bench.held(workflow_id)
+        assert held["reason"] == "non_determinism"
+        assert any(each in held["message"] for each in named), held["message"]
+        assert held["at"].startswith("tests/engine/test_workflows.py:")
+        assert "patched(" in held["remedy"]
+        assert (await bench.row(workflow_id))["status"] == "PENDING"
         assert await bench.run(other) == "unharmed"
 
 
@@ -257,9 +256,9 @@ async def test_a_recorded_output_that_no_longer_fits_stops_the_workflow(database
 
     workflow_id = await crash_when_held(database, flows())
     async with engine_on(database, flows()) as bench:
-        error = await bench.failure(workflow_id)
-        assert error["code"] == "non_determinism"
-        assert "no longer fits its annotation" in error["message"]
+        hold = await bench.held(workflow_id)
+        assert hold["reason"] == "output_mismatch"
+        assert "no longer fits its annotation" in hold["message"]
 
 
 # --- children ---------------------------------------------------------------------------------------------

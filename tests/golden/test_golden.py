@@ -153,8 +153,8 @@ async def branches() -> list[Any]:
 async def test_a_changed_workflow_is_found_out(database: str, history: History) -> None:
     put(history.prefix(len(history.steps)), database)
     async with engine_on(database, branches) as bench:
-        error = await bench.failure(history.workflow_id)
-    assert error["code"] == "non_determinism"
+        held = await bench.held(history.workflow_id)
+    assert held["reason"] == "non_determinism"
 
 
 @pytest.mark.parametrize("history", [each for each in COMPLETE if each.case == "values"], ids=name_of)
@@ -164,8 +164,8 @@ async def test_a_changed_type_is_found_out(
     put(history.prefix(len(history.steps)), database)
     monkeypatch.setattr(of.price, "definition", replace(of.price.definition, codec=Codec(int)))
     async with engine_on(database, *of.ALL) as bench:
-        error = await bench.failure(history.workflow_id)
-    assert "no longer fits" in error["message"]
+        held = await bench.held(history.workflow_id)
+    assert "no longer fits" in held["message"]
 
 
 def test_every_case_is_recorded_and_every_record_is_a_case() -> None:

@@ -20,4 +20,79 @@ MUTANTS = (
         "Of what is held nothing begins in a queue",
         "store/test_held.py::test_of_a_key_the_held_one_is_passed_by",
     ),
+    Mutant(
+        "hold-without-epoch",
+        "Only whoever runs it holds it",
+        "store/test_held.py::test_it_is_held_where_nobody_has_other_code_and_freed_by_other_code_alone",
+    ),
+    Mutant(
+        "misfits-forgotten",
+        "Code that has shown that it doesn't fit is not tried again",
+        "store/test_held.py::test_two_wrong_versions_leave_it_alone",
+    ),
+    Mutant(
+        "held-from-the-right-version",
+        "Where another instance has other code nothing is held",
+        "store/test_held.py::test_it_goes_to_the_right_version_beside_the_wrong_one",
+    ),
+    Mutant(
+        "paused-freed-by-code",
+        "What somebody has paused is freed by nobody's code",
+        "store/test_held.py::test_a_pause_is_not_freed_by_code_and_never_ends",
+    ),
+    Mutant(
+        "freed-by-the-same-code",
+        "What is held goes on with other code alone",
+        "store/test_held.py::test_two_wrong_versions_leave_it_alone",
+    ),
+    Mutant(
+        "held-ends-too-soon",
+        "What is held ends only after its days",
+        "store/test_held.py::test_what_was_held_too_long_ends_as_an_error",
+    ),
+    Mutant(
+        "claimed-by-what-does-not-fit",
+        "Code that doesn't fit claims it no more",
+        "store/test_held.py::test_it_goes_to_the_right_version_beside_the_wrong_one",
+    ),
+    Mutant(
+        "queued-claimed-by-what-does-not-fit",
+        "Nor out of a queue",
+        "store/test_held.py::test_in_a_queue_too_only_what_fits_claims_it",
+    ),
+    Mutant(
+        "held-rows-claimed-in-memory",
+        "Nobody claims what is held",
+        "store/test_conformance.py::test_what_does_not_fit_goes_to_other_code_or_is_held_for_it",
+    ),
+    Mutant(
+        "claimed-by-what-does-not-fit-in-memory",
+        "Code that doesn't fit claims it no more",
+        "store/test_conformance.py::test_what_does_not_fit_goes_to_other_code_or_is_held_for_it",
+    ),
+    Mutant(
+        "freed-by-the-same-code-in-memory",
+        "What is held goes on with other code alone",
+        "store/test_conformance.py::test_what_does_not_fit_goes_to_other_code_or_is_held_for_it",
+    ),
+    Mutant(
+        "diverged-is-failed",
+        "Work whose code doesn't fit is held, not failed",
+        "engine/test_held.py::test_other_code_goes_on_with_what_was_held",
+    ),
+    Mutant(
+        "versions-untold",
+        "An instance tells which code it has",
+        "engine/test_held.py::test_other_code_goes_on_with_what_was_held",
+    ),
+    Mutant(
+        "held-never-freed",
+        "Other code lets go on what is held",
+        "engine/test_held.py::test_other_code_goes_on_with_what_was_held",
+    ),
+    Mutant(
+        "holds-shown-to-users",
+        "Users are told why and since when, and nothing of the code",
+        "unit/test_holds.py::test_users_are_told_the_reason_alone",
+    ),
 )

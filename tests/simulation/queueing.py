@@ -149,6 +149,9 @@ class Catalog:
     def workflow_names(self) -> list[str]:
         return list(self.definitions)
 
+    def versions(self) -> dict[str, str]:
+        return {name: str(self.version(name)) for name in self.workflow_names()}
+
     def message_queues(self) -> dict[str, list[str]]:
         return {}
 

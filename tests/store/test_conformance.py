@@ -16,6 +16,7 @@ import psycopg
 import pytest
 
 from outlast.core.errors import KeyReused, WorkflowEnded, WorkflowNotFound
+from outlast.core.holds import Hold
 from outlast.core.ports import BadData, Fence, NoSuchRow, TransactionWork, Unacceptable
 from outlast.core.records import (
     Batch,
@@ -842,3 +843,47 @@ async def test_attributes_are_set_in_the_commit_of_their_record_if_the_fence_hol
     # As it leaves the memory, nobody's row.
     assert await write(both.a, changed("3", '{"b": null, "c": null}'), end=Suspension())
     assert await shown() is None
+
+
+# --- what no code fits -------------------------------------------------------------------------------------
+
+
+def misfit(version: str) -> Hold:
+    since = "2026-11-29T06:00:00+00:00"
+    return Hold({"reason": "non_determinism", "since": since, "message": "other", "version": version})
+
+
+async def test_what_does_not_fit_goes_to_other_code_or_is_held_for_it(both: Both) -> None:
+    for store, version in ((both.a, "1"), (both.b, "2")):
+        await store.instances.beat(60.0)
+        await store.holds.tell_versions({"f": version})
+    await start(both.a, "w")
+    assert await both.a.holds.hold([("w", 7, misfit("1"))]) == {}
+    assert await both.a.holds.hold([("w", 1, misfit("1"))]) == {"w": False}
+    assert await claim(both.a) == []
+    assert [each.epoch for each in await claim(both.b)] == [2]
+    assert await both.b.holds.hold([("w", 2, misfit("2"))]) == {"w": True}
+    for store in (both.a, both.b):
+        assert await store.holds.free() == 0
+        assert await claim(store) == []
+    found, _ = await both.a.workflows.ended(["w"])
+    assert json.loads(found["w"].held)["version"] == "2"
+    await both.a.holds.tell_versions({"f": "3"})
+    assert await claim(both.a) == []
+    assert await both.a.holds.free() == 1
+    assert await claim(both.b) == []
+    assert [each.epoch for each in await claim(both.a)] == [3]
+
+
+async def test_what_nobody_serves_is_held_and_ends_at_last(both: Both) -> None:
+    await both.a.instances.beat(60.0)
+    await start(both.a, "w")
+    await both.a.instances.release({"w": 1})
+    assert await both.a.holds.hold_unserved(-1.0) == []  # it has not told yet
+    await both.a.holds.tell_versions({"g": "1"})
+    assert await both.a.holds.hold_unserved(60.0) == []
+    assert [each.detail["reason"] for each in await both.a.holds.hold_unserved(-1.0)] == ["function_missing"]
+    assert await both.a.holds.end(1.0) == 0
+    assert await both.a.holds.end(-1.0) == 1
+    found, _ = await both.a.workflows.states(["w"])
+    assert (found["w"].status, json.loads(found["w"].error)["code"]) == (Status.ERROR, "function_missing")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import psycopg
 import pytest
 from psycopg import Connection
 
+from outlast.core.holds import Hold
+from outlast.store.postgres import PostgresStore
 from tests.callers import as_user, one
 from tests.store.harness import store_of
 
@@ -115,3 +118,124 @@ def test_why_it_is_held_is_told(connection: Connection[Any], held: str, whole: s
     assert one(connection, "select outlast.waiting_on('w')") == whole
     with as_user(connection, ADA, "authenticated"):
         assert one(connection, "select outlast.waiting_on('w')") == owners
+
+
+# --- held by code, and freed by other code -----------------------------------------------------------------
+
+DETAIL = {"reason": "non_determinism", "since": "2026-11-29T06:00:00+00:00", "message": "step 4", "step": "4"}
+
+
+@contextlib.asynccontextmanager
+async def instance(url: str, name: str, version: str | None) -> AsyncIterator[PostgresStore]:
+    """One that serves `f` in that version; None: it serves nothing."""
+    async with store_of(url, name) as store:
+        await store.instances.beat(60.0)
+        await store.holds.tell_versions({} if version is None else {"f": version})
+        yield store
+
+
+async def hold(store: PostgresStore, version: str, epoch: int = 1) -> dict[str, bool]:
+    """Whether `w` is held by it."""
+    return await store.holds.hold([("w", epoch, Hold({**DETAIL, "version": version}))])
+
+
+async def gets(store: PostgresStore) -> list[str]:
+    return [each.workflow_id for each in (await store.instances.claim(["f"], 10, 10)).workflows]
+
+
+def held(connection: Connection[Any]) -> Any:
+    return one(connection, "select held from outlast.workflow_status where workflow_id = 'w'")
+
+
+async def test_it_is_held_where_nobody_has_other_code_and_freed_by_other_code_alone(
+    connection: Connection[Any], supabase_database: str
+) -> None:
+    add(connection, "w", status="PENDING", owner="a", epoch=1, claimable_at=None)
+    async with instance(supabase_database, "a", "1") as a:
+        assert await hold(a, "1", epoch=7) == {}  # it is not that one's any more
+        assert await hold(a, "1") == {"w": True}
+        assert held(connection)["step"] == "4"
+        assert await a.holds.free() == 0
+        assert await gets(a) == []
+        async with (
+            instance(supabase_database, "same", "1") as same,
+            instance(supabase_database, "none", None) as none,
+        ):
+            assert await same.holds.free() == await none.holds.free() == 0
+        async with instance(supabase_database, "b", "2") as b:
+            assert await b.holds.free() == 1
+            assert held(connection) is None
+            # Freed for the other code: this one would only hold it again.
+            assert await gets(a) == []
+            assert await gets(b) == ["w"]
+
+
+async def test_it_goes_to_the_right_version_beside_the_wrong_one(
+    connection: Connection[Any], supabase_database: str
+) -> None:
+    add(connection, "w", status="PENDING", owner="new", epoch=1, claimable_at=None)
+    async with instance(supabase_database, "new", "2") as new, instance(supabase_database, "old", "1") as old:
+        assert await hold(new, "2") == {"w": False}
+        assert held(connection) is None
+        assert await gets(new) == []
+        assert await gets(old) == ["w"]
+
+
+async def test_two_wrong_versions_leave_it_alone(connection: Connection[Any], supabase_database: str) -> None:
+    add(connection, "w", status="PENDING", owner="a", epoch=1, claimable_at=None)
+    async with instance(supabase_database, "a", "1") as a, instance(supabase_database, "b", "2") as b:
+        assert await hold(a, "1") == {"w": False}
+        assert await gets(b) == ["w"]
+        assert await hold(b, "2", epoch=2) == {"w": True}
+        assert await a.holds.free() == await b.holds.free() == 0
+
+
+async def test_in_a_queue_too_only_what_fits_claims_it(
+    connection: Connection[Any], supabase_database: str
+) -> None:
+    add(connection, "w", held=None, misfits=json.dumps({"2": DETAIL}), **PLACES["queued"])
+    async with instance(supabase_database, "new", "2") as new, instance(supabase_database, "old", "1") as old:
+        assert (await new.instances.claim_queued(["f"], 10, 10)).workflows == []
+        assert [each.workflow_id for each in (await old.instances.claim_queued(["f"], 10, 10)).workflows] == [
+            "w"
+        ]
+
+
+async def test_what_nobody_can_run_is_held_after_a_while(
+    connection: Connection[Any], supabase_database: str
+) -> None:
+    add(connection, "w", status="PENDING", misfits=json.dumps({"2": DETAIL}))
+    add(connection, "x", status="PENDING", function="gone")
+    add(connection, "y", status="PENDING", function="gone", claimable_at="infinity")
+    add(connection, "z", status="PENDING")
+    async with instance(supabase_database, "new", "2") as new:
+        assert await new.holds.hold_unserved(1e9) == []
+        found = {each.workflow_id: each.detail["reason"] for each in await new.holds.hold_unserved(15.0)}
+        assert found == {"w": "non_determinism", "x": "function_missing"}
+        seen = await new.holds.look({"f": "2"}, 15.0, 0.0)
+        assert seen.counts == {"non_determinism": 1, "function_missing": 1}
+        await new.holds.tell_versions({"f": "2", "gone": "1"})
+        assert await new.holds.free() == 1
+
+
+async def test_a_pause_is_not_freed_by_code_and_never_ends(
+    connection: Connection[Any], supabase_database: str
+) -> None:
+    add(connection, "w", held=PAUSED, status="PENDING")
+    async with instance(supabase_database, "a", "1") as a:
+        assert (await a.holds.free(), await a.holds.end(0.0)) == (0, 0)
+
+
+async def test_what_was_held_too_long_ends_as_an_error(
+    connection: Connection[Any], supabase_database: str
+) -> None:
+    add(connection, "w", held=json.dumps(DETAIL), status="PENDING")
+    connection.execute(
+        "update outlast.workflow_status"
+        " set held = jsonb_set(held::jsonb, '{since}', to_jsonb(now() - interval '29 days'))"
+    )
+    async with instance(supabase_database, "a", "1") as a:
+        assert await a.holds.end(30.0) == 0
+        assert await a.holds.end(28.0) == 1
+    status, error = one(connection, "select status, error from outlast.workflow_status")
+    assert (status, error["code"], error["held"]["step"]) == ("ERROR", "non_determinism", "4")

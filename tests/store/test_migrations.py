@@ -173,6 +173,10 @@ async def test_ended_workflows_are_in_no_claiming_index(database: str) -> None:
     waits = "(owner IS NULL) AND (claimable_at IS NOT NULL)"
     assert sorted(predicates) == [
         ("outlast.workflow_status_due", f"({waits} AND (queue IS NULL) AND {free})"),
+        (
+            "outlast.workflow_status_misfit",
+            f"((misfits IS NOT NULL) AND {free} AND (owner IS NULL) AND (claimable_at IS NOT NULL))",
+        ),
         ("outlast.workflow_status_owned", "(owner IS NOT NULL)"),
         ("outlast.workflow_status_queue_owned", "((owner IS NOT NULL) AND (queue IS NOT NULL))"),
         (

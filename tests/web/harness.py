@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import httpx
 
@@ -72,6 +72,7 @@ def workflow(workflow_id: str, status: str = "PENDING", **columns: Any) -> dict[
         "recovery_attempts": 0,
         "claimable_at": None,
         "waiting_on": None,
+        "held": None,
         "deadline": None,
         "created_at": START,
         "started_at": START,
@@ -178,6 +179,8 @@ def _place(row: dict[str, Any]) -> tuple[datetime, str]:
 class Engine:
     """Waits until a test says that a workflow ended; cancels in the rows."""
 
+    held: ClassVar[dict[str, int]] = {}
+
     instance_id = "this-one"
 
     def __init__(self, rows: Rows) -> None:
@@ -197,7 +200,9 @@ class Engine:
     def running_steps(self, workflow_id: str) -> list[RunningStep] | None:
         return self.runs_here.get(workflow_id)
 
-    async def wait(self, workflow_id: str, timeout_s: float | None) -> WorkflowState | None:
+    async def wait(
+        self, workflow_id: str, timeout_s: float | None, *, or_held: bool = False
+    ) -> WorkflowState | None:
         self.waits.append((workflow_id, timeout_s))
         self.waiting.set()
         if self.error is not None:

@@ -5,9 +5,9 @@ Whoever tells doesn't know who listens. Durations are seconds.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from outlast.core.tracing import Stay
 
@@ -191,6 +191,25 @@ class WorkflowEnded(Observation):
     error: str | None = None
     age_s: float | None = None
     stay: Stay | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowHeld(Observation):
+    """No code that runs fits its records, or its function is not there: it waits for other code.
+
+    `detail` is what its row says: see core.holds.
+    """
+
+    workflow_id: str
+    function: str
+    detail: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class HeldFreed(Observation):
+    """Other code came: `count` workflows that were held go on."""
+
+    count: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,38 @@ def place_of_caller(ours_at_least: int = 1) -> tuple[str, int]:
     return "<unknown>", 0
 
 
+def place_of_thread(ident: int) -> str | None:
+    """Where the user's code is in that thread, as `file:line`; None where it runs none."""
+    frame = sys._current_frames().get(ident)
+    while frame is not None and not _is_users(frame):
+        frame = frame.f_back
+    return None if frame is None else shown_place(frame.f_code.co_filename, frame.f_lineno)
+
+
+def place_of_wait(coro: Any) -> str | None:
+    """Where the user's code waits in `coro`, at its innermost, as `file:line`."""
+    found = None
+    while coro is not None and not _is_running(coro):
+        frame = getattr(coro, "cr_frame", None) or getattr(coro, "gi_frame", None)
+        if frame is not None and _is_users(frame):
+            found = shown_place(frame.f_code.co_filename, frame.f_lineno)
+        coro = getattr(coro, "cr_await", None) or getattr(coro, "gi_yieldfrom", None)
+    return found
+
+
+def place_of_definition(fn: Any) -> str | None:
+    """Where a function is defined, as `file:line`."""
+    code = getattr(fn, "__code__", None)
+    return None if code is None else shown_place(code.co_filename, code.co_firstlineno)
+
+
+def shown_place(file: str, line: int) -> str:
+    """`file:line`, from the working directory where the file is below it."""
+    path = Path(file)
+    here = Path.cwd()
+    return f"{path.relative_to(here) if path.is_relative_to(here) else path}:{line}"
+
+
 def place_of_user(coro: Any) -> tuple[str, int]:
     """The same, past libraries that called us on behalf of the user's code.
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from outlast.core.callers import Caller
+from outlast.core.holds import Hold, HoldsSeen
 from outlast.core.maps import ItemEnd, MapCounts, MapState, NewMap, Query
 from outlast.core.records import (
     Arrivals,
@@ -205,6 +206,26 @@ class InstanceStore(Protocol):
 
     async def tidy(self) -> None:
         """Forget instances that are long gone; adopt rows whose owner is unknown."""
+        ...
+
+
+class HoldStore(Protocol):
+    """What is held because no code fits it."""
+
+    async def hold(self, holds: Sequence[tuple[str, int, Hold]]) -> dict[str, bool]:
+        """Give back workflows of this instance (ids, epochs) whose records its code doesn't fit.
+
+        By id whether it is held; False: an instance has other code for it. What isn't there is no longer this
+        instance's. Raises Unreachable (in doubt: doing it again is refused, and no error).
+        """
+        ...
+
+    async def look(self, versions: Mapping[str, str], grace_s: float, days: float) -> HoldsSeen:
+        """Make known which functions this instance runs, and see to all that is held.
+
+        What its code may fit goes on; what was due for `grace_s` while no instance had code for it is held;
+        what was held for so many `days` ends as ERROR (0: nothing does): a batch of each. Raises Unreachable.
+        """
         ...
 
 
@@ -537,6 +558,10 @@ class Catalog(Protocol):
         """The names of all workflows that can run."""
         ...
 
+    def versions(self) -> Mapping[str, str]:
+        """Of each of these the version of its code."""
+        ...
+
     def message_queues(self) -> Mapping[str, Sequence[str]]:
         """For each Supabase Queue the names of the workflows that consume it. More than one is a conflict."""
         ...
@@ -579,6 +604,11 @@ class Store(Protocol):
     @property
     def workflows(self) -> WorkflowStore:
         """Workflows, to be read."""
+        ...
+
+    @property
+    def holds(self) -> HoldStore:
+        """What no code fits."""
         ...
 
     @property

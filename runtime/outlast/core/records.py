@@ -168,6 +168,8 @@ class WorkflowState(NamedTuple):
     response: str | None
     generation: int = 1
     """From 2 on it was retried."""
+    held: str | None = None
+    """Why nobody claims it (JSON)."""
 
 
 class WorkflowStates(NamedTuple):

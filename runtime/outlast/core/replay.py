@@ -45,7 +45,10 @@ class History:
             now = f"{kind} {name!r}" if record.name == name else repr(name)
             raise Diverged(
                 f"step {step_id} was recorded as {_describe(record, name)}, but the code now calls {now} "
-                f"there: {_RULE}"
+                f"there: {_RULE}",
+                step=step_id,
+                recorded=(record.kind, record.name),
+                called=(kind, name),
             )
         self._unmet.discard(step_id)
         return record
@@ -57,7 +60,9 @@ class History:
         if record.step_id in self._unmet:
             raise Diverged(
                 f"step {record.step_id} {record.name!r} is recorded, but the code now waits without having "
-                f"called it: {_RULE}"
+                f"called it: {_RULE}",
+                step=record.step_id,
+                recorded=(record.kind, record.name),
             )
         return self.left.pop()
 
@@ -66,9 +71,11 @@ class History:
         # guard: unreached-steps-ignored
         if self._unmet:
             first = min(self._unmet, key=_sort_key)
+            record = self._records[first]
             raise Diverged(
-                f"step {first} {self._records[first].name!r} is recorded, but the code now ends without it: "
-                f"{_RULE}"
+                f"step {first} {record.name!r} is recorded, but the code now ends without it: {_RULE}",
+                step=first,
+                recorded=(record.kind, record.name),
             )
 
 

@@ -137,6 +137,11 @@ _SUMMARY = (
     _nullable("completed_at", Kind.TIMESTAMP),
 )
 _RESPONSE = "`status` and `headers`, where the function set them."
+_HELD = (
+    "Why nobody goes on with it: `reason` (`non_determinism`, `output_mismatch`, `input_mismatch`,"
+    " `function_missing`, `paused`) and `since`; with a secret key also what is `recorded`, what the code"
+    " `called` in its place, where (`at`), and the `remedy`."
+)
 WORKFLOW = (
     *(column for column in _SUMMARY if column.name != "error"),
     Column("input", Kind.JSON, recorded=True),
@@ -150,12 +155,14 @@ WORKFLOW = (
     Column("epoch", Kind.COUNT, "Raised by each claim; every write carries it."),
     Column("generation", Kind.COUNT, "From 2 on it was retried."),
     _nullable("deadline", Kind.TIMESTAMP),
+    Column("held", Kind.OBJECT, _HELD, nullable=True),
 )
 """The columns of a workflow that is shown by its id."""
 
 _OF_VERSION = "Only those of this version of the function's file."
 _OF_STATUS = "Only those that stand so. May be repeated."
 _WITH_ERROR = "Only those whose error's text holds this."
+_WHY_HELD = "Only those that are held: any, or for a reason such as non_determinism."
 _AGO = "30m, 2h or 7d ago, or a date."
 FOUND_BY = (
     Filter("function", Kind.TEXT, "Served under this name.", "Only this function's."),
@@ -177,6 +184,7 @@ FOUND_BY = (
     Filter("until", Kind.TIMESTAMP, "Created before.", "Created before then."),
     Filter("completed_since", Kind.TIMESTAMP, "Ended then or later.", f"Ended since then: {_AGO}"),
     Filter("completed_until", Kind.TIMESTAMP, "Ended before.", "Ended before then."),
+    Filter("held", Kind.TEXT, "Held for this reason; `any` for whatever reason.", _WHY_HELD),
     Filter(
         "attribute", Kind.PAIR, "A key and its value: `customer:42`.", "Only those with this: customer:42."
     ),

@@ -56,9 +56,30 @@ class Cancelled(Stopped):
 
 
 class Diverged(Stopped):
-    """Replay met another step than the recorded one; the text names both."""
+    """What the code does no longer fits what is recorded: the workflow is held. The text says what.
+
+    `recorded` and `called` are kinds and names of what stands beside each other at `step`; `place` is where
+    in the code (file:line).
+    """
 
     code = NonDeterminism.code
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str = NonDeterminism.code,
+        step: str | None = None,
+        recorded: tuple[str, str] | None = None,
+        called: tuple[str, str] | None = None,
+        place: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.step = step
+        self.recorded = recorded
+        self.called = called
+        self.place = place
 
 
 class Broken(Stopped):

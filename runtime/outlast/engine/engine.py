@@ -31,6 +31,7 @@ from outlast.engine.instances.allowance import Allowance
 from outlast.engine.instances.bulks import BulkRunner
 from outlast.engine.instances.cleaning import Cleaner
 from outlast.engine.instances.consuming import Consumer
+from outlast.engine.instances.holding import Holder
 from outlast.engine.instances.membership import Membership, Pace
 from outlast.engine.instances.ticking import Ticker
 from outlast.engine.journal import Journal
@@ -76,8 +77,20 @@ class Engine:
         self._delivery = Delivery(store.messages, self._due, observe)
         self.emissions = Emissions()
         self._events = EventReading(store.workflows, observe)
+        self._holder = Holder(
+            store.holds,
+            catalog,
+            lambda: self._due(),
+            lambda: not self.entrance.stopping,
+            observe,
+            options.tick_s,
+            LOOK_TICKS * options.tick_s,
+            options.unserved_s,
+            options.held_max_days,
+        )
         services = Services(
             journal=self._journal,
+            holds=self._holder,
             lease=self._lease,
             transactions=store.transactions,
             queues=store.queues,
@@ -99,7 +112,7 @@ class Engine:
         )
         self.seals = seals
         self._waits = Waits(store.workflows, self.runs_here, observe)
-        self._executor = Executor(services, self._waits, self._body_threads)
+        self._executor = Executor(services, self._waits, self._body_threads, catalog.version)
         budget = Budget(options.memory_bytes_max)
         self._allowance = Allowance(budget, self._executor.taken)
         self.starts = Starts(
@@ -196,6 +209,7 @@ class Engine:
             self._ticker.loop,
             self._bulks.loop,
             self._cleaner.loop,
+            self._holder.loop,
         )
         """All that goes on in the background."""
 
@@ -241,6 +255,7 @@ class Engine:
             except TimeoutError:
                 pass  # its lease is ended below, which gives them back too
         self._waits.fail_all(gone)
+        await self._holder.close()
         await self._delivery.loop.close()
         await self._events.loop.close()
         await self._journal.close(2.0)
@@ -283,18 +298,28 @@ class Engine:
         return self._journal.stalled
 
     @property
+    def held(self) -> Mapping[str, int]:
+        """How many workflows of the whole database are held, by reason, as of some seconds ago."""
+        return self._holder.counts
+
+    @property
     def database_away(self) -> bool:
         """Whether the last commit failed for want of a connection."""
         return self._journal.away
 
     # --- for callers ---------------------------------------------------------------------------------------
 
-    async def wait(self, workflow_id: str, timeout_s: float | None) -> WorkflowState | None:
-        """How the workflow ended; None if it hasn't within `timeout_s`. Raises ShuttingDown."""
+    async def wait(
+        self, workflow_id: str, timeout_s: float | None, *, or_held: bool = False
+    ) -> WorkflowState | None:
+        """How the workflow ended; None if it hasn't within `timeout_s`. Raises ShuttingDown.
+
+        With `or_held` also how it stands as soon as it is held.
+        """
         self.entrance.check()
         if self.entrance.stopping and not self.runs_here(workflow_id):
             raise ShuttingDown("this instance shuts down; the workflow goes on elsewhere")
-        return await self._waits.wait(workflow_id, timeout_s)
+        return await self._waits.wait(workflow_id, timeout_s, or_held=or_held)
 
     async def cancel(
         self, workflow_id: str, by: str = "this instance", why: str | None = None, mode: str = UNDO

@@ -8,19 +8,22 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
+from datetime import UTC, datetime
 from typing import Any
 
 from outlast.core.budget import Taken
 from outlast.core.callers import Caller
 from outlast.core.clock import monotonic
 from outlast.core.errors import CompensationFailed, InvalidInput, InvalidJson, ShuttingDown
+from outlast.core.holds import INPUT_MISMATCH, Hold, detail_of
 from outlast.core.names import BATCH
-from outlast.core.observations import WorkflowEnded, WorkflowResumed, WorkflowStopped
+from outlast.core.observations import WorkflowEnded, WorkflowHeld, WorkflowResumed, WorkflowStopped
 from outlast.core.ports import BadData
 from outlast.core.records import ClaimedWorkflow, Ending, RunningStep, Suspension, WorkflowState
 from outlast.core.status import Status
 from outlast.core.stops import (
     Cancelled,
+    Diverged,
     HandedOver,
     LeaseLost,
     Stopped,
@@ -57,13 +60,21 @@ _logger = logging.getLogger("outlast.function")
 class Executor:
     """Runs the workflows of this instance, and knows which they are."""
 
-    def __init__(self, services: Services, waits: Waits, body_threads: ThreadPoolExecutor) -> None:
+    def __init__(
+        self,
+        services: Services,
+        waits: Waits,
+        body_threads: ThreadPoolExecutor,
+        version_of: Callable[[str], str | None],
+    ) -> None:
+        """`version_of` tells the version of a function's code, as it is served now."""
         self.live: dict[str, Execution] = {}
         self.suspects: set[str] = set()
         """Workflows that were lost often enough to be run alone."""
         self._services = services
         self._waits = waits
         self._body_threads = body_threads
+        self._version_of = version_of
         self._operations = OPERATIONS
         self._idle = asyncio.Event()
         self._idle.set()
@@ -112,6 +123,7 @@ class Executor:
         execution = Execution(claimed, definition, self._services, term, self._operations)
         if self._services.tracing is not None:
             self._trace(execution, claimed)
+        execution.version = self._version_of(claimed.function)
         former = self.live.get(claimed.workflow_id)
         if former is not None:
             # guard: claimed-again-both-run
@@ -160,7 +172,9 @@ class Executor:
         deadline = self._watch_deadline(execution, claimed)
         try:
             ending, cause = await self._run_body(execution, claimed, arguments)
-            if isinstance(ending, Ending):
+            if isinstance(ending, Hold):
+                await self._write_hold(execution, ending)
+            elif isinstance(ending, Ending):
                 ending = await self._write_ending(execution, ending)
             elif isinstance(ending, Suspension):
                 ending = await self._write_suspension(execution, ending)
@@ -190,7 +204,7 @@ class Executor:
 
     async def _run_body(
         self, execution: Execution, claimed: ClaimedWorkflow, arguments: dict[str, Any] | None
-    ) -> tuple[Ending | Suspension | None, str | None]:
+    ) -> tuple[Ending | Suspension | Hold | None, str | None]:
         """How the body ended: the workflow's end, a suspension, or None if that is for others to say."""
         try:
             keywords = self._enter(execution, claimed, arguments)
@@ -212,6 +226,8 @@ class Executor:
                 stopped = error
             if stopped is None or stopped is execution.undoing:
                 stopped, error = _undone(execution, error)
+            if isinstance(error, InputRefused) and claimed.history:
+                stopped = Diverged(f"the recorded input no longer fits: {error}", reason=INPUT_MISMATCH)
             if stopped is not None:
                 return self._stopped(execution, stopped)
             try:
@@ -257,7 +273,10 @@ class Executor:
 
     def _stopped(
         self, execution: Execution, stopped: Stopped
-    ) -> tuple[Ending | Suspension | None, str | None]:
+    ) -> tuple[Ending | Suspension | Hold | None, str | None]:
+        # guard: diverged-is-failed
+        if isinstance(stopped, Diverged):
+            return self._hold_of(execution, stopped), None
         if stopped.code is not None:
             status = Status.CANCELLED if isinstance(stopped, Cancelled) else Status.ERROR
             document = stop_document(stopped)
@@ -270,6 +289,20 @@ class Executor:
         if isinstance(stopped, HandedOver):
             return Suspension(None), None
         return None, None
+
+    def _hold_of(self, execution: Execution, diverged: Diverged) -> Hold:
+        """Its code doesn't fit its records: it is for other code."""
+        execution.stopped = diverged
+        since = datetime.fromtimestamp(self._services.clock.now_s(), UTC).isoformat(timespec="seconds")
+        return Hold(detail_of(diverged, execution.version, since))
+
+    async def _write_hold(self, execution: Execution, hold: Hold) -> None:
+        """Give it back for other code, and tell of it if there is none."""
+        held = await self._services.holds.hold(execution.workflow_id, execution.epoch, hold)
+        if held is None:
+            execution.stopped = LeaseLost("its hold was refused: it was cancelled or runs elsewhere")
+        elif held:
+            self._services.observe(WorkflowHeld(execution.workflow_id, execution.function, hold.detail))
 
     async def _write_ending(self, execution: Execution, ending: Ending) -> Ending | None:
         """Make the end durable; None if it was refused."""

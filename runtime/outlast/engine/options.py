@@ -26,5 +26,9 @@ class EngineOptions:
     """How long ended workflows of functions that say nothing are kept; 0: for ever."""
     replay_arguments: Literal["warn", "hold", "off"] = "warn"
     """What a replay does that calls a recorded step with other arguments."""
+    unserved_s: float = 15.0
+    """What is due for so long while no instance has code for it is held."""
+    held_max_days: float = 30.0
+    """So long a workflow is held; then it ends as ERROR. 0: for ever."""
     watch_bodies: bool = False
     """Whether clocks and chance in bodies are looked for: slow, for development."""

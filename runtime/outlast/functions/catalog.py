@@ -132,6 +132,10 @@ class Catalog:
         """The names of all workflows that can run."""
         return list(self._edition.routes.workflows)
 
+    def versions(self) -> dict[str, str]:
+        """The version of each workflow that can run."""
+        return self._edition.routes.workflow_versions
+
     def message_queues(self) -> dict[str, list[str]]:
         """By Supabase Queue, the workflows that consume it."""
         return self._edition.routes.message_queues

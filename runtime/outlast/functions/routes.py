@@ -64,6 +64,7 @@ class Routes:
         "queues",
         "schedules",
         "versions",
+        "workflow_versions",
         "workflows",
     )
 
@@ -79,6 +80,7 @@ class Routes:
         self.message_queues = consumed_queues(self.workflows)
         self.queues = declared_queues(self.workflows)
         self.schedules = schedules_of(self.workflows, self.versions)
+        self.workflow_versions = {name: self.versions[name] for name in self.workflows}
 
     def resolve(self, path: str) -> Target:
         """What serves `path`. Raises FunctionMissing and FunctionBroken."""

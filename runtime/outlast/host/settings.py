@@ -152,6 +152,8 @@ class Settings(BaseSettings):
     tick_s: Seconds = Field(0.6, ge=0.01, le=60)
     moment_s: Seconds = Field(1.0, ge=0, le=60)
     replay_arguments: ReplayArguments = "warn"
+    unserved_s: Seconds = Field(15.0, ge=0.1, le=86_400)
+    held_max_days: float = Field(30.0, ge=0, le=36_500, allow_inf_nan=False)
     drain_s: Seconds = Field(20.0, ge=0, le=3600)
     database_wait_s: Seconds = Field(5.0, ge=0.1, le=60)
     workflows_max: int = Field(1_000, ge=1, le=1_000_000)

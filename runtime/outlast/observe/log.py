@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic_core import from_json
 
 from outlast.core import observations as facts
+from outlast.core.holds import side_by_side
 from outlast.core.observations import Observation
 from outlast.core.status import Status
 from outlast.observe.audit import log_audit
@@ -180,6 +181,14 @@ def _log_leave(fact: facts.WorkflowStopped) -> None:
     _logger.log(level, "%s left this instance (%s): %s", fact.workflow_id, fact.reason, fact.detail)
 
 
+def _log_held(fact: facts.WorkflowHeld) -> None:
+    _logger.warning("%s is held: %s", fact.workflow_id, side_by_side(fact.detail))
+
+
+def _log_fitting(fact: facts.HeldFreed) -> None:
+    _logger.info("other code came: %d workflows that were held go on", fact.count)
+
+
 def _log_lost(fact: facts.InstanceLost) -> None:
     text = "instance %s is gone: recovering %d of its workflows"
     if ", " in fact.instance_id:
@@ -279,6 +288,8 @@ def _log_end(fact: facts.WorkflowEnded) -> None:
 _TOLD: dict[type[Observation], Callable[[Any], None]] = {
     facts.WorkflowsClaimed: _log_claims,
     facts.WorkflowStopped: _log_leave,
+    facts.WorkflowHeld: _log_held,
+    facts.HeldFreed: _log_fitting,
     facts.WorkflowEnded: _log_end,
     facts.InstanceLost: _log_lost,
     facts.InstanceStopping: _log_stopping,

@@ -86,6 +86,8 @@ with sessions as materialized (
   where w.owner is null and w.queue is null
     -- guard: held-rows-claimed
     and w.held is null
+    -- guard: claimed-by-what-does-not-fit
+    and (w.misfits is null or outlast.fits(w.function, w.misfits, %(instance)s))
     -- guard: claim-what-is-not-due = and w.claimable_at is not null
     and w.claimable_at <= now()
     and w.function = any(%(functions)s::text[])
@@ -108,6 +110,7 @@ with sessions as materialized (
   where w.owner is null and w.queue is null and w.claimable_at <= now()
     -- guard: held-suspects-claimed
     and w.held is null
+    and (w.misfits is null or outlast.fits(w.function, w.misfits, %(instance)s))
     and w.function = any(%(functions)s::text[])
     and w.recovery_attempts >= %(suspect_after)s
     and w.recovery_attempts > 0  -- said once more for the index

@@ -5,6 +5,7 @@ from __future__ import annotations
 from outlast.core.ports import Unreachable
 from outlast.store.bulks import PostgresBulks
 from outlast.store.connections import Database, as_unreachable
+from outlast.store.holds import PostgresHolds
 from outlast.store.instances import PostgresInstances, RecoveryLimits
 from outlast.store.journal import PostgresJournal
 from outlast.store.maps import PostgresMaps
@@ -46,6 +47,7 @@ class PostgresStore:
         self.transactions = PostgresTransactions(self._pool, instance_id)
         self.workflows = PostgresWorkflows(self._pool)
         self.messages = PostgresMessages(self._pool)
+        self.holds = PostgresHolds(self._pool, instance_id)
         self.queues = PostgresQueues(self._pool)
         self.maps = PostgresMaps(database, self._pool, instance_id)
         self.schedules = PostgresSchedules(self._pool, instance_id, self.workflows)

@@ -1,20 +1,22 @@
 -- Workflows as callers and operators see them.
 
 -- name: states
--- With `ended` only those that have ended.
+-- With `ended` only those that have ended, or are held.
 select
   workflow_id, function, status, fingerprint, subject, output::text, error::text, response::text, generation,
-  workflow_id as asked
+  held::text, workflow_id as asked
 from outlast.workflow_status
-where workflow_id = any(%(ids)s::text[]) and (not %(ended)s or status not in ('ENQUEUED', 'PENDING'))
+where workflow_id = any(%(ids)s::text[])
+  and (not %(ended)s or status not in ('ENQUEUED', 'PENDING') or held is not null)
 union all
 -- What was attached to another workflow stands as that one.
 select
   w.workflow_id, w.function, w.status, a.fingerprint, w.subject, w.output::text, w.error::text, w.response::text,
-  w.generation, a.workflow_id
+  w.generation, w.held::text, a.workflow_id
 from outlast.attached a
 join outlast.workflow_status w on w.workflow_id = a.target
-where a.workflow_id = any(%(ids)s::text[]) and (not %(ended)s or w.status not in ('ENQUEUED', 'PENDING'))
+where a.workflow_id = any(%(ids)s::text[])
+  and (not %(ended)s or w.status not in ('ENQUEUED', 'PENDING') or w.held is not null)
 
 -- name: same_payload
 -- Payloads are compared as JSON: white space, the order of keys and the spelling of numbers don't matter. Two HTTP
@@ -54,7 +56,7 @@ select
   workflow_id, function, status, input::text, output::text, error::text, response::text, idempotency_key, subject,
   queue, priority, version, parent, forked_from, attributes::text, owner, epoch, generation, recovery_attempts, claimable_at, deadline,
   case when claimable_at is not null or saga is not null then outlast.waiting_for(workflow_id, %(whole)s) end as waiting_on,
-  created_at, started_at, updated_at, completed_at
+  created_at, started_at, updated_at, completed_at, held::text
 from outlast.workflow_status
 where workflow_id = %(workflow_id)s
 
@@ -70,7 +72,7 @@ select
 from outlast.find_workflows(
   %(function)s, %(prefix)s, %(version)s, %(status)s::text[], %(error)s, %(queue)s, %(parent)s, %(has_parent)s::boolean,
   %(since)s, %(until)s, %(completed_since)s, %(completed_until)s, %(attribute)s, %(ascending)s::boolean, %(subject)s,
-  %(after_created_at)s, %(after_workflow_id)s, %(limit)s::bigint
+  %(after_created_at)s, %(after_workflow_id)s, %(limit)s::bigint, held => %(held)s
 ) f
 join outlast.workflow_status w on w.workflow_id = f.workflow_id
 left join lateral outlast.error_told(w.error, %(subject)s::text is null) e on w.error is not null

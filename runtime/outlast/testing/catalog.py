@@ -70,6 +70,10 @@ class GivenCatalog:
         """See Catalog."""
         return list(self._workflows)
 
+    def versions(self) -> dict[str, str]:
+        """See Catalog."""
+        return dict.fromkeys(self._workflows, VERSION)
+
     def message_queues(self) -> dict[str, list[str]]:
         """See Catalog. None: messages of queues aren't simulated."""
         return {}

@@ -110,6 +110,22 @@ class Database:
             row.updated_at = self.now()
         self.tell_ends()
 
+    # --- code ---------------------------------------------------------------------------------------------
+
+    def fits(self, row: Workflow, instance_id: str) -> bool:
+        """`outlast.fits`."""
+        instance = self.instances.get(instance_id)
+        versions = (instance.versions if instance is not None else None) or {}
+        function = row.new.function
+        return function in versions and versions[function] not in row.misfits
+
+    def anyone_fits(self, row: Workflow, but: str | None = None) -> bool:
+        """`outlast.anyone_fits`."""
+        return any(
+            each.lease_until > self.now() and name != but and self.fits(row, name)
+            for name, each in self.instances.items()
+        )
+
     # --- ends ---------------------------------------------------------------------------------------------
 
     def may_start(self, new: NewWorkflow) -> bool:

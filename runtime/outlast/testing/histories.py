@@ -12,6 +12,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from outlast.core.errors import UsageError
+from outlast.core.holds import side_by_side
 from outlast.core.records import NewWorkflow, StepRecord
 from outlast.core.status import LIVE, Status
 from outlast.engine.execution.calls import PendingCall
@@ -111,8 +112,8 @@ def divergence(history: Recorded, catalog: GivenCatalog) -> str | None:
         if (new.workflow_id, step_id) not in world.database.records
     ]
     world.end()
-    if row.error is not None and json.loads(row.error)["code"] == "non_determinism":
-        return str(json.loads(row.error)["message"])
+    if row.error is not None and (held := json.loads(row.error).get("held")) is not None:
+        return side_by_side(held)
     if later:
         return later[0]
     if Status(history.row["status"]) in LIVE:

@@ -69,6 +69,7 @@ def shown(database: Database, row: Workflow) -> dict[str, Any]:
         "started_at": _date(row.created_at),
         "updated_at": _date(row.updated_at),
         "completed_at": None if row.status in LIVE else _date(row.updated_at),
+        "held": row.held,
     }
 
 
@@ -145,6 +146,9 @@ def _fits(name: str, value: Any, row: Mapping[str, Any]) -> bool:
         case "until" | "completed_until":
             at = row["created_at" if name == "until" else "completed_at"]
             return at is not None and bool(at < value)
+        case "held":
+            reason = None if row["held"] is None else from_json(row["held"])["reason"]
+            return reason is not None and value in ("any", reason)
         case "attribute":
             key, wanted = value
             found = from_json(row["attributes"] or "{}")

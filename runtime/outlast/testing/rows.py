@@ -195,6 +195,8 @@ class Instance:
     session_began: float
     functions: frozenset[str] | None = None
     schedule_edition: str | None = None
+    versions: dict[str, str] | None = None
+    """Of the functions that it runs; None until it has told."""
 
 
 @dataclass(eq=False, slots=True)

@@ -12,6 +12,7 @@ from outlast.core.budget import weigh
 from outlast.core.ports import (
     BulkStore,
     Fence,
+    HoldStore,
     InstanceStore,
     JournalStore,
     MapStore,
@@ -28,6 +29,7 @@ from outlast.core.records import RECORD_BYTES, ClaimedWorkflow, StepRecord
 from outlast.testing.database import Database
 from outlast.testing.rows import Blocked, Transaction
 from outlast.testing.statements.bulks import BulkStatements
+from outlast.testing.statements.holds import HoldStatements
 from outlast.testing.statements.instances import InstanceStatements
 from outlast.testing.statements.journal import JournalStatements
 from outlast.testing.statements.maps import MapStatements
@@ -112,6 +114,7 @@ class MemoryStore:
         )
         self.workflows: WorkflowStore = Linked(link, workflows, load=partial(_load, link, workflows))
         self.messages: MessageStore = Linked(link, MessageStatements(database))
+        self.holds: HoldStore = Linked(link, HoldStatements(database, instance_id))
         self.queues: QueueStore = Linked(link, QueueStatements(database))
         maps = MapStatements(database, instance_id)
         self.maps: MapStore = Linked(link, maps, ends=maps.ends, failures=maps.failures)

@@ -10,7 +10,14 @@ from typing import Any, NamedTuple, TypeVar
 
 from pydantic_core import to_json
 
-from outlast.core.observations import ArgumentsChanged, BodyReads, CallUnawaited, LoopFailed, Observation
+from outlast.core.observations import (
+    ArgumentsChanged,
+    BodyReads,
+    CallUnawaited,
+    LoopFailed,
+    Observation,
+    WorkflowHeld,
+)
 from outlast.core.records import WorkflowState
 from outlast.core.status import LIVE
 from outlast.core.stops import HandedOver
@@ -30,6 +37,7 @@ from outlast.testing.points import Place, Points
 from outlast.testing.processes import FOREVER_S, OPTIONS, Process
 from outlast.testing.rows import Limits
 from outlast.testing.seen import LifeSeen, Seen
+from outlast.testing.statements.holds import HoldStatements
 from outlast.testing.statements.messages import MessageStatements
 from outlast.testing.statements.schedules import ScheduleStatements
 from outlast.testing.statements.workflows import WorkflowStatements
@@ -330,7 +338,11 @@ class World:
         """An instance looks for what is due now and then: here just when something is."""
         process = self.process
         due_s = min(
-            (row.claimable_at for row in self.database.workflows.values() if row.claimable_at is not None),
+            (
+                row.claimable_at
+                for row in self.database.workflows.values()
+                if row.claimable_at is not None and row.held is None
+            ),
             default=None,
         )
         if due_s is None or process is None:
@@ -415,6 +427,9 @@ class World:
                 (file, int(line)),
                 f"calls {name}(…) without `await`: it does nothing; write `await {name}(…)`",
             )
+        elif isinstance(observation, WorkflowHeld):
+            # No other code will come: what a deploy would mend ends here.
+            HoldStatements(self.database, "").end(-1.0)
         elif isinstance(observation, ArgumentsChanged):
             file, _, line = observation.place.rpartition(":")
             self.other_arguments.append((observation.name, (file, int(line))))

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from outlast.core.errors import UsageError
 from outlast.core.kinds import TRANSACTION
 from outlast.core.observations import LoopInterrupted
+from outlast.core.places import place_of_caller, place_of_wait, shown_place
 from outlast.core.stops import HandedOver, Stopped
 from outlast.engine.bodies.loop import BodyFuture, BodyLoop, BodyTask, BodyTimer, close_in
 from outlast.engine.bodies.watching import watched
@@ -244,6 +245,10 @@ class AsyncBody:
     def interrupt(self, reason: Stopped) -> None:
         """See Driven."""
         self.loop.cancel_tasks(undoes)
+
+    def place(self, *, calling: bool) -> str | None:
+        """See Driven."""
+        return shown_place(*place_of_caller()) if calling else place_of_wait(self._coro)
 
     def unwind(self) -> None:
         """See Driven. Its `finally` blocks run; what waits for anything then is left where it stands."""

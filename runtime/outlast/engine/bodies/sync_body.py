@@ -7,10 +7,12 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import Context, copy_context
+from threading import get_ident
 from typing import Any, NoReturn
 
 from outlast.core.errors import UsageError
 from outlast.core.paths import Branch
+from outlast.core.places import place_of_thread
 from outlast.core.stops import HandedOver, Stopped
 from outlast.engine.bodies.watching import watched
 from outlast.engine.concurrency import in_thread
@@ -43,6 +45,7 @@ class SyncBody:
         """What it waits for."""
         self._refusals = 0
         self._task: asyncio.Task[Any] | None = None
+        self._thread: int | None = None
 
     def begin(self, pool: ThreadPoolExecutor, fn: Callable[..., Any], keywords: dict[str, Any]) -> None:
         """Run `fn` in a thread of `pool`, in the context of who calls this."""
@@ -51,6 +54,7 @@ class SyncBody:
             # Of all threads this one makes its calls.
             # guard: def-body-in-the-loops-thread
             enter_line(Line(self, threaded=True))
+            self._thread = get_ident()
             if not self._execution.services.watch_bodies:
                 return fn(**keywords)
             with watched(self._execution.tell_read):
@@ -151,6 +155,10 @@ class SyncBody:
         answer.stopped = reason
         if self._execution.give_up(call) and not answer.done():
             answer.set_exception(reason)
+
+    def place(self, *, calling: bool) -> str | None:
+        """See Driven. It waits in each call."""
+        return None if self._thread is None else place_of_thread(self._thread)
 
     def unwind(self) -> None:
         """See Driven."""

@@ -23,6 +23,10 @@ def compare_arguments(
     if setting == "hold":
         raise Diverged(
             f"step {record.step_id} {record.name!r} was recorded with other arguments than {place} now "
-            "calls it with: a workflow's code must do the same on replay"
+            "calls it with: a workflow's code must do the same on replay",
+            step=record.step_id,
+            recorded=(record.kind, record.name),
+            called=(operation.kind, operation.name),
+            place=place,
         )
     services.observe(ArgumentsChanged(workflow_id, function, record.step_id, record.name, place))

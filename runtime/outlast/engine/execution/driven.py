@@ -28,6 +28,10 @@ class Driven(Protocol):
         """End all of it that doesn't undo. It is called while it is handed something."""
         ...
 
+    def place(self, *, calling: bool) -> str | None:
+        """Where its code is (file:line): at the call that it makes now (`calling`), or where it waits."""
+        ...
+
     def unwind(self) -> None:
         """End it: the execution was stopped."""
         ...

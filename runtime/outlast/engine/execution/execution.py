@@ -20,9 +20,11 @@ from outlast.core import kinds
 from outlast.core.clock import monotonic
 from outlast.core.errors import InvalidInput, InvalidJson, ShuttingDown
 from outlast.core.failures import CANCELLED, encode_failure
+from outlast.core.holds import OUTPUT_MISMATCH
 from outlast.core.messages import last_received
 from outlast.core.observations import BodyReads, CallUnawaited
 from outlast.core.origins import mark_step
+from outlast.core.places import place_of_definition
 from outlast.core.records import ClaimedWorkflow, RunningStep, StepRecord, Suspension
 from outlast.core.replay import History
 from outlast.core.stops import (
@@ -87,6 +89,8 @@ class Execution:
         """Of the lease, in which it was last known that the row is this instance's."""
         self.stay: Stay | None = None
         """Where there are traces."""
+        self.version: str | None = None
+        """Of the code, as far as it is known."""
         self.load_bytes = claimed.load_bytes
         self.deadline_s = claimed.deadline_s
         fork = {} if claimed.fork is None else from_json(claimed.fork)
@@ -280,6 +284,7 @@ class Execution:
             try:
                 self._history.check_all_reached()
             except Diverged as reason:
+                reason.place = place_of_definition(self.definition.fn)
                 self.stopped = reason
             self._body.unwind()
         self._leave_behind()
@@ -343,6 +348,8 @@ class Execution:
             if record is not None:
                 compare_arguments(self.services, self.workflow_id, self.function, operation, record)
         except Diverged as reason:
+            if reason.place is None and self._body is not None:
+                reason.place = self._body.place(calling=True)
             self.stop(reason)
             raise
         return record
@@ -468,7 +475,11 @@ class Execution:
         if self._history.left:
             if self._pace.turn_is_over():
                 return False
-            record = self._history.take()
+            try:
+                record = self._history.take()
+            except Diverged as reason:
+                reason.place = self._body.place(calling=False)
+                raise
             self._hand_over(self.calls.get(record.step_id), record, None, None)
             return True
         if self._asked is not None:
@@ -507,7 +518,12 @@ class Execution:
             except Exception as error:  # a validator of the user's may raise anything
                 raise Diverged(
                     f"the recorded output of step {record.step_id} {record.name!r} no longer fits its "
-                    f"annotation: {error}"
+                    f"annotation: {error}",
+                    reason=OUTPUT_MISMATCH,
+                    step=record.step_id,
+                    recorded=(record.kind, record.name),
+                    called=(call.operation.kind, call.operation.name),
+                    place=None if self._body is None else self._body.place(calling=False),
                 ) from error
         self._forget(call)
         if record.kind in kinds.TIMED:

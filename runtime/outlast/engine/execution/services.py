@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 from outlast.core.callbacks import NO_SEALS, Seals
 from outlast.core.clock import Clock
+from outlast.core.holds import Hold
 from outlast.core.maps import NewMap
 from outlast.core.observations import Observer
 from outlast.core.placement import USUAL, Placement
@@ -49,6 +50,14 @@ class Children(NamedTuple):
     ends_by_s: float | None
     detached: bool = False
     placement: Placement = USUAL
+
+
+class Holding(Protocol):
+    """Gives back workflows whose records their code doesn't fit."""
+
+    async def hold(self, workflow_id: str, epoch: int, hold: Hold) -> bool | None:
+        """Whether it is held; False where an instance has other code for it, None where it isn't ours."""
+        ...
 
 
 class ExecutionHost(Host, Protocol):
@@ -104,6 +113,7 @@ class Services:
     delivery: Delivery
     emissions: Emissions
     events: EventReading
+    holds: Holding
     moment_s: float
     """Waits that are longer leave the memory."""
     replay_arguments: str = "warn"

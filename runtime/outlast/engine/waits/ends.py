@@ -28,6 +28,8 @@ class Waits:
         self._store = store
         self._runs_here = runs_here
         self._waiters: defaultdict[str, set[asyncio.Future[WorkflowState | None]]] = defaultdict(set)
+        self._told_of_holds: set[asyncio.Future[WorkflowState | None]] = set()
+        """Those of them who are also told that it is held."""
         self._elsewhere = Looks()
         self._looks: dict[str, asyncio.Future[WorkflowState | None]] = {}
         self._looks_sent: dict[str, asyncio.Future[WorkflowState | None]] = {}
@@ -42,11 +44,18 @@ class Waits:
             await loop.close()
         _refuse([*self._looks.values(), *self._looks_sent.values()], reason)
 
-    async def wait(self, workflow_id: str, timeout_s: float | None) -> WorkflowState | None:
-        """How the workflow ended; None if it hasn't within `timeout_s`. Raises what `fail` was given."""
+    async def wait(
+        self, workflow_id: str, timeout_s: float | None, *, or_held: bool = False
+    ) -> WorkflowState | None:
+        """How the workflow ended; None if it hasn't within `timeout_s`. Raises what `fail` was given.
+
+        With `or_held` also how it stands as soon as it is held.
+        """
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[WorkflowState | None] = loop.create_future()
         self._waiters[workflow_id].add(waiter)
+        if or_held:
+            self._told_of_holds.add(waiter)
         self._elsewhere.begin(workflow_id, monotonic())
         if not self._runs_here(workflow_id):
             # It may have ended just before: the first poll comes at once.
@@ -57,6 +66,7 @@ class Waits:
         finally:
             if timer is not None:
                 timer.cancel()
+            self._told_of_holds.discard(waiter)
             waiters = self._waiters.get(workflow_id)
             if waiters is not None:
                 waiters.discard(waiter)
@@ -76,6 +86,12 @@ class Waits:
         """A workflow's end is durable: tell who waits for it here."""
         for waiter in self._waiters.get(state.workflow_id, ()):
             if not waiter.done():
+                waiter.set_result(state)
+
+    def _held(self, state: WorkflowState) -> None:
+        """No code fits it, or somebody has paused it: who wants to know needn't wait."""
+        for waiter in self._waiters.get(state.workflow_id, ()):
+            if waiter in self._told_of_holds and not waiter.done():
                 waiter.set_result(state)
 
     def moved(self, workflow_id: str) -> None:
@@ -121,6 +137,8 @@ class Waits:
         for state in found.values():
             if state.status.ended:
                 self.ended(state)
+            elif state.held is not None:
+                self._held(state)
         missing = [each for each in due if each not in found]
         if cut:
             self._elsewhere.again(missing)

@@ -11,7 +11,7 @@ from outlast.core.queues import BACKLOG_MAX
 from outlast.core.records import ClaimedWorkflow, Claims, LostInstance
 from outlast.core.status import Status
 from outlast.testing.database import Database
-from outlast.testing.rows import is_untold
+from outlast.testing.rows import Workflow, is_untold
 
 
 class ClaimStatement:
@@ -43,9 +43,8 @@ class ClaimStatement:
             (
                 (row.claimable_at, workflow_id)
                 for workflow_id, row in self._db.workflows.items()
-                if row.owner is None
+                if self._may_claim(row)
                 and row.new.queue is None
-                and row.held is None
                 and row.claimable_at is not None
                 and row.claimable_at <= self._db.now()
                 and row.new.function in functions
@@ -97,6 +96,12 @@ class ClaimStatement:
             elif row.held is not None and json.loads(row.held).get("instance") == self._me:
                 stops[workflow_id] = json.dumps({"code": "paused", "message": "it was paused"})
         return stops
+
+    def _may_claim(self, row: Workflow) -> bool:
+        # guard: held-rows-claimed-in-memory = row.owner is None
+        free = row.owner is None and row.held is None
+        # guard: claimed-by-what-does-not-fit-in-memory = free
+        return free and (not row.misfits or self._db.fits(row, self._me))
 
     def _since(self, workflow_id: str) -> tuple[float, str]:
         return self._db.workflows[workflow_id].claimable_at or 0.0, workflow_id

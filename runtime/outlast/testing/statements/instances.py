@@ -29,7 +29,10 @@ class InstanceStatements:
         began = self._db.sessions.get(session, 0.0) if session is not None else 0.0
         before = self._db.instances.get(self._me)
         functions = self._claims.functions or (before.functions if before else None)
-        self._db.instances[self._me] = Instance(self._db.now() + lease_ttl_s, session, began, functions)
+        told = before.versions if before else None
+        self._db.instances[self._me] = Instance(
+            self._db.now() + lease_ttl_s, session, began, functions, versions=told
+        )
         owned = {each: row.epoch for each, row in self._db.workflows.items() if row.owner == self._me}
         return Beat(self._db.now(), owned)
 

@@ -241,6 +241,7 @@ class QueueClaimStatement:
             and _is_due(row, now)
             and row.new.function in functions
             and not self._db.is_locked(workflow_id)
+            and (not row.misfits or self._db.fits(row, self._me))
             and (row.recovery_attempts < often or suspects > 0)
         ]
         return sorted(found, key=lambda each: (_rank(each[1]), each[1].created_at))

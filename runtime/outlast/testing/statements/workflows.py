@@ -49,7 +49,7 @@ class WorkflowStatements:
                 fingerprint = (call or row.new).fingerprint
                 found[asked] = WorkflowState(
                     target, row.new.function, row.status, fingerprint, row.new.subject,
-                    row.output, row.error, row.response, row.generation,
+                    row.output, row.error, row.response, row.generation, row.held,
                 )  # fmt: skip
         return found
 
@@ -97,7 +97,12 @@ class WorkflowStatements:
 
     def ended(self, ids: Iterable[str]) -> WorkflowStates:
         """`ended`."""
-        return _cut({each: found for each, found in self.find(ids).items() if found.status not in LIVE})
+        over = {
+            each: found
+            for each, found in self.find(ids).items()
+            if found.status not in LIVE or found.held is not None
+        }
+        return _cut(over)
 
     def cancel(self, workflow_id: str, by: str, why: str | None = None, mode: str = UNDO) -> Status | None:
         """`cancel`. Raises Blocked."""

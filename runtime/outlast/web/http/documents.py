@@ -11,6 +11,7 @@ from pydantic_core import from_json, to_json
 
 from outlast.core.events import event_of
 from outlast.core.failures import CANCELLED
+from outlast.core.holds import public_hold
 from outlast.core.kinds import EVENT, RECEIVE, TIMER, WAIT_ANY
 from outlast.core.outcomes import public_error, public_message
 from outlast.core.resources import EVENTS, STEPS, WORKFLOW, WORKFLOWS, Column
@@ -74,6 +75,8 @@ def workflow_document(row: Row, *, secret: bool, values: bool = True) -> Verbati
         fields.update({name: None for name in _VALUES if name in fields})
     if row.get("error") is not None:
         fields["error"] = _error(row["error"], secret=secret)
+    if row.get("held") is not None:
+        fields["held"] = public_hold(row["held"], whole=secret)
     return row_document(WORKFLOW, fields, secret=secret)
 
 

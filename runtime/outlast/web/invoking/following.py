@@ -46,9 +46,11 @@ async def follow(
     ended: WorkflowState | None = None,
     lasts_s: float | None = None,
     emitted: bool = True,
+    tell_held: Callable[[WorkflowState], Awaitable[None]] | None = None,
 ) -> tuple[WorkflowState, int]:
     """Tell every row after number `after`. Returns how the workflow ended, and the last row's number.
 
+    `tell_held` gets how it stands once it is held; it may go on later.
     What steps emit here is told among them at its place, unless `emitted` is false.
     After `lasts_s` the caller's token has ended, and so does the stream: ProblemError (401).
     `rows_after` gives rows in order of `completion_order`, and raises Unreachable.
@@ -57,10 +59,16 @@ async def follow(
     order, began = after, monotonic()
     looks_at, told_at = began + POLL_S, began
     ends_at = None if lasts_s is None else began + lasts_s
+    held_told = tell_held is None
     with emitted_by(engine, workflow_id, send, told=emitted) as values:
         async with _watch(call) as leaving:
             while True:
-                ended = ended or await _end_or_value(engine, workflow_id, values, looks_at)
+                ended = ended or await _end_or_value(engine, workflow_id, values, looks_at, not held_told)
+                if ended is not None and not ended.status.ended:
+                    assert tell_held is not None
+                    held_told, told_at = True, monotonic()
+                    await tell_held(ended)
+                    ended = None
                 now = monotonic()
                 # guard: stream-outlives-token
                 if ends_at is not None and now >= ends_at:
@@ -77,7 +85,7 @@ async def follow(
                         told = bool(rows)
                         del rows
                     if told:
-                        told_at = now
+                        told_at, held_told = now, tell_held is None
                     if more:
                         continue
                     values.looked(newest)
@@ -92,17 +100,17 @@ async def follow(
 
 
 async def _end_or_value(
-    engine: Engine, workflow_id: str, values: Emitted, looks_at: float
+    engine: Engine, workflow_id: str, values: Emitted, looks_at: float, or_held: bool
 ) -> WorkflowState | None:
     """Wait for the workflow's end, or until something is to be told; how it ended, if it has."""
     if values.ahead:  # records are to be read first, and not more often than this
-        return await engine.wait(workflow_id, AHEAD_S)
+        return await engine.wait(workflow_id, AHEAD_S, or_held=or_held)
     # Not less: the difference of two times may be too small to be waited for, and then it stays.
     wait_s = max(WAIT_MIN_S, looks_at - monotonic())
     if not values.listens:
-        return await engine.wait(workflow_id, wait_s)
+        return await engine.wait(workflow_id, wait_s, or_held=or_held)
     loop = asyncio.get_running_loop()
-    ending = loop.create_task(engine.wait(workflow_id, wait_s))
+    ending = loop.create_task(engine.wait(workflow_id, wait_s, or_held=or_held))
     arrival = loop.create_task(values.arrival())
     try:
         await asyncio.wait({ending, arrival}, return_when=asyncio.FIRST_COMPLETED)

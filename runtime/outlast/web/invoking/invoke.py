@@ -20,6 +20,7 @@ from outlast.core.errors import (
     OutlastError,
     QueueBusy,
 )
+from outlast.core.holds import public_hold
 from outlast.core.names import fingerprint_of, is_uuid, parse_key, workflow_id_of
 from outlast.core.observations import CallWaited, Observer, ignore
 from outlast.core.records import NewWorkflow, WorkflowState
@@ -101,6 +102,9 @@ class Invoker:
             ended = begun.take_ended() or await self._wait(call, begun.workflow_id, wait_s)
             if ended is None:
                 return pending_answer(begun.workflow_id, begun.status, preference.applied)
+            if not ended.status.ended:  # it is held: nobody knows for how long
+                held = public_hold(ended.held, whole=admitted.secret)
+                return pending_answer(begun.workflow_id, ended.status, preference.applied, held)
             wait_s = max(wait_s, _SOON_S)  # without room now, the result is read once more later
             waited = preference.applied if preference.wait_s > 0 else None
             return ended_answer(ended, replayed=begun.replayed, secret=admitted.secret, applied=waited)
@@ -207,11 +211,14 @@ class Invoker:
         return new, arguments
 
     async def _wait(self, call: Call, workflow_id: str, wait_s: float) -> WorkflowState | None:
-        """How the workflow ended; None if it hasn't in time. Raises ProblemError, ClientGone."""
+        """How the workflow ended, or that it is held; None if neither in time.
+
+        Raises ProblemError, ClientGone.
+        """
         if wait_s <= 0:
             return None
         try:
-            ended = await self._engine.wait(workflow_id, min(wait_s, _SOON_S))
+            ended = await self._engine.wait(workflow_id, min(wait_s, _SOON_S), or_held=True)
             if ended is None and wait_s > _SOON_S:
                 ended = await self._wait_watching(call, workflow_id, wait_s - _SOON_S)
         except OutlastError as error:  # the workflow has started all the same
@@ -221,7 +228,7 @@ class Invoker:
     async def _wait_watching(self, call: Call, workflow_id: str, wait_s: float) -> WorkflowState | None:
         """Go on waiting until the client goes away: then nothing is kept for it."""
         loop = asyncio.get_running_loop()
-        waiting = loop.create_task(self._engine.wait(workflow_id, wait_s))
+        waiting = loop.create_task(self._engine.wait(workflow_id, wait_s, or_held=True))
         leaving = loop.create_task(call.until_gone())
         try:
             await asyncio.wait((waiting, leaving), return_when=asyncio.FIRST_COMPLETED)

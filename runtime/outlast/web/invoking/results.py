@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
@@ -71,11 +71,16 @@ def ended_answer(
     return answer
 
 
-def pending_answer(workflow_id: str, status: Status, applied: str | None) -> Answer:
-    """202: the workflow goes on, and where its status is."""
+def pending_answer(
+    workflow_id: str, status: Status, applied: str | None, held: Mapping[str, Any] | None = None
+) -> Answer:
+    """202: the workflow goes on, and where its status is; or that it is `held`, and why."""
     headers = [*accepted_headers(workflow_id), (b"location", location_of(workflow_id).encode())]
     headers += [JSON, (b"retry-after", b"1"), *_applied_header(applied)]
-    return Answer(202, to_json({"workflow_id": workflow_id, "status": status.value}), headers)
+    document: dict[str, Any] = {"workflow_id": workflow_id, "status": status.value}
+    if held is not None:
+        document["held"] = held
+    return Answer(202, to_json(document), headers)
 
 
 def problem_with_location(error: OutlastError, workflow_id: str) -> Problem:

@@ -10,6 +10,7 @@ from starlette.types import Send
 
 from outlast.core.errors import OutlastError
 from outlast.core.events import event_of
+from outlast.core.holds import public_hold
 from outlast.core.records import WorkflowState
 from outlast.engine.engine import Engine
 from outlast.functions.routes import Target
@@ -69,6 +70,12 @@ class Streamer:
                 kind, data = _document(row)
                 await send_event(send, kind, data, row["completion_order"])
 
+        async def tell_held(state: WorkflowState) -> None:
+            held = public_hold(state.held, whole=admitted.secret)
+            told = {"workflow_id": begun.workflow_id, "status": state.status.value, "held": held}
+            # Without a number: it is no record, and what comes next resumes from the last one.
+            await send_event(send, "status", document(told))
+
         rows_after = partial(self._steps.steps_after, begun.workflow_id, limit=LOOK_MAX)
         ended, order = await follow(
             self._engine,
@@ -79,6 +86,7 @@ class Streamer:
             send,
             ended=begun.take_ended(),
             lasts_s=admitted.lasts_s(self._invoker.now_s()),
+            tell_held=tell_held,
         )
 
         seen_end: WorkflowState | None = ended

@@ -39,7 +39,13 @@ class Health:
         status = "stopping" if self._engine.stopping else "unavailable"
         if ready:
             status = "degraded" if broken else "ok"
-        checks = {"functions": functions, "database": {"status": database}, "schema": {"status": schema}}
+        checks: dict[str, Any] = {
+            "functions": functions,
+            "database": {"status": database},
+            "schema": {"status": schema},
+        }
+        if held := self._engine.held:  # no matter for a probe: other instances would not be readier
+            checks["held"] = {"status": "waiting", **held}
         headers = () if ready else ((b"retry-after", b"1"),)
         return json_answer({"status": status, "checks": checks}, 200 if ready else 503, headers)
 

@@ -111,7 +111,7 @@ class WorkflowRoutes:
 
     async def _wait(self, workflow_id: str, wait_s: float) -> None:
         try:
-            await self._engine.wait(workflow_id, wait_s)
+            await self._engine.wait(workflow_id, wait_s, or_held=True)
         except ShuttingDown as error:
             raise ProblemError(problem_with_location(error, workflow_id)) from error
 

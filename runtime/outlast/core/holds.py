@@ -1,0 +1,113 @@
+"""Why a workflow is held: what its code does, beside what is recorded, and what would mend it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from pydantic_core import from_json, to_json
+
+from outlast.core.stops import Diverged
+
+PAUSED = "paused"
+"""The reason of what somebody holds; the others go by themselves, when other code comes."""
+
+OUTPUT_MISMATCH = "output_mismatch"
+INPUT_MISMATCH = "input_mismatch"
+FUNCTION_MISSING = "function_missing"
+
+UNKNOWN_VERSION = "?"
+
+
+class Hold(NamedTuple):
+    """How an execution ends whose code doesn't fit the records: its workflow is given back for other code."""
+
+    detail: Mapping[str, Any]
+    """What `workflow_status.held` says: see `detail_of`."""
+
+    @property
+    def text(self) -> str:
+        """It as JSON."""
+        return to_json(self.detail).decode()
+
+
+class HeldNow(NamedTuple):
+    """A workflow that was found to have no code, and is held since."""
+
+    workflow_id: str
+    function: str
+    detail: Mapping[str, Any]
+
+
+class HoldsSeen(NamedTuple):
+    """What a look at holds did and found. `counts`: how many are held, by reason; a thousand at most."""
+
+    freed: int
+    held: list[HeldNow]
+    ended: int
+    counts: dict[str, int]
+
+
+def detail_of(diverged: Diverged, version: str | None, since: str) -> dict[str, Any]:
+    """The document of a hold: `since` is a date, `version` that of the code, which `at` is in."""
+    return {
+        "reason": diverged.reason,
+        "since": since,
+        "message": str(diverged),
+        "step": diverged.step,
+        "recorded": _call(diverged.recorded),
+        "called": _call(diverged.called),
+        "at": diverged.place,
+        "version": version or UNKNOWN_VERSION,
+        "remedy": remedy_of(diverged),
+    }
+
+
+def remedy_of(diverged: Diverged) -> str:
+    """What to write, or to do, so that it goes on."""
+    if diverged.reason == OUTPUT_MISMATCH:
+        return "let the step's annotation accept what is recorded too, or put the former code back"
+    if diverged.reason == INPUT_MISMATCH:
+        return "let the function's parameters accept the recorded input too, or put the former code back"
+    recorded, called = diverged.recorded, diverged.called
+    if called is not None and recorded is not None and called != recorded:
+        return f'if patched("use-{_slug(called[1])}"): … {called[1]} … else: … {recorded[1]} …'
+    if called is not None:
+        return f'if patched("new-{_slug(called[1])}"): … as now … else: … as before …'
+    if recorded is not None:
+        return f'if not patched("without-{_slug(recorded[1])}"): … {recorded[1]} …'
+    return "put the former code back"
+
+
+def public_hold(text: str | None, *, whole: bool) -> dict[str, Any]:
+    """What `workflow_status.held` says; to users only its reason, and since when."""
+    held = dict(from_json(text)) if text else {}
+    # guard: holds-shown-to-users
+    return held if whole else {name: held.get(name) for name in ("reason", "since")}
+
+
+def side_by_side(detail: Mapping[str, Any]) -> str:
+    """A hold for people: what is recorded, what the code does, where, and what would mend it."""
+    lines = [str(detail["message"])]
+    if detail.get("step"):
+        lines.append(f"  step {detail['step']} recorded: {_shown(detail.get('recorded'))}")
+        at = f"  ({detail['at']})" if detail.get("at") else ""
+        lines.append(f"  step {detail['step']} called:   {_shown(detail.get('called'))}{at}")
+    if detail.get("version"):
+        lines.append(f"  by version {detail['version']} of its file")
+    if detail.get("remedy"):
+        lines.append(f"  remedy: {detail['remedy']}")
+    return "\n".join(lines)
+
+
+def _shown(call: Mapping[str, Any] | None) -> str:
+    return "nothing" if call is None else f"{call['kind']} {call['name']}".strip()
+
+
+def _call(call: tuple[str, str] | None) -> dict[str, str] | None:
+    return None if call is None else {"kind": call[0], "name": call[1]}
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower() or "it"

@@ -1,0 +1,99 @@
+"""What no code fits: given back for other code, freed when that comes, ended when it never does. One loop."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping
+
+from outlast.core.background import Loop
+from outlast.core.clock import monotonic
+from outlast.core.holds import Hold
+from outlast.core.observations import HeldFreed, Observer, WorkflowHeld
+from outlast.core.ports import Catalog, HoldStore
+
+BATCH = 500
+"""So many holds go into one statement."""
+
+
+class Holder:
+    """A background loop. `due` is told that workflows were made claimable."""
+
+    def __init__(
+        self,
+        store: HoldStore,
+        catalog: Catalog,
+        due: Callable[[], None],
+        works: Callable[[], bool],
+        observe: Observer,
+        look_s: float,
+        all_every_s: float,
+        grace_s: float,
+        days_max: float,
+    ) -> None:
+        """Every `look_s` it is seen whether other code is served here, every `all_every_s` what else is held.
+
+        `works` says whether this instance takes work; what is due for `grace_s` without code is held.
+
+        After `days_max` it ends; 0: never.
+        """
+        self._store = store
+        self._catalog = catalog
+        self._due = due
+        self._works = works
+        self._observe = observe
+        self._look_s = look_s
+        self._all_every_s = all_every_s
+        self._grace_s = grace_s
+        self._days_max = days_max
+        self._asked: dict[str, tuple[int, Hold, asyncio.Future[bool | None]]] = {}
+        self._told: Mapping[str, str] | None = None
+        self._all_at = 0.0
+        self.counts: dict[str, int] = {}
+        """How many are held in the whole database, by reason, as of the last look; a thousand at most."""
+        self.loop = Loop("holds", self._do_round, observe)
+
+    async def hold(self, workflow_id: str, epoch: int, hold: Hold) -> bool | None:
+        """See services.Holding. It is cancelled with the loop: then the end of the lease gives it back."""
+        answer: asyncio.Future[bool | None] = asyncio.get_running_loop().create_future()
+        self._asked[workflow_id] = epoch, hold, answer
+        self.loop.wake()
+        return await answer
+
+    async def close(self) -> None:
+        """End the loop; who still asks is answered that nothing was done."""
+        await self.loop.close()
+        for _, _, answer in self._asked.values():
+            if not answer.done():
+                answer.set_result(None)
+
+    async def _do_round(self) -> float:
+        if self._works() and (self._catalog.versions() != self._told or monotonic() >= self._all_at):
+            await self._look_at_all()
+        if self._asked:
+            await self._hold_asked()
+            return 0.0
+        return self._look_s
+
+    async def _hold_asked(self) -> None:
+        batch = list(self._asked.items())[:BATCH]
+        held = await self._store.hold([(workflow_id, epoch, hold) for workflow_id, (epoch, hold, _) in batch])
+        for workflow_id, asked in batch:
+            if self._asked.get(workflow_id) is asked:
+                del self._asked[workflow_id]
+            if not asked[2].done():
+                asked[2].set_result(held.get(workflow_id))
+
+    async def _look_at_all(self) -> None:
+        versions = self._catalog.versions()
+        seen = await self._store.look(versions, self._grace_s, self._days_max)
+        self._told = versions
+        self._all_at = monotonic() + self._all_every_s * random.uniform(0.8, 1.0)
+        self.counts = seen.counts
+        if seen.freed:
+            self._observe(HeldFreed(seen.freed))
+            self._due()
+        for each in seen.held:
+            self._observe(WorkflowHeld(each.workflow_id, each.function, each.detail))
+        if seen.freed or seen.ended:  # there may be more
+            self._all_at = 0.0

@@ -1,0 +1,69 @@
+"""What is held because no code fits it, over the instance's pool."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic_core import from_json, to_json
+
+from outlast.core.holds import HeldNow, Hold, HoldsSeen
+from outlast.core.storable import clean_json
+from outlast.store.pool import Pool
+from outlast.store.queries import load
+from outlast.store.repeatable import rows_of
+
+LIMIT = 1_000
+"""So many are let go on, held or ended by one statement."""
+
+_SQL = load("holds.sql")
+
+
+class PostgresHolds:
+    """`HoldStore` for one instance."""
+
+    def __init__(self, pool: Pool, instance_id: str) -> None:
+        self._pool = pool
+        self._instance_id = instance_id
+
+    async def hold(self, holds: Sequence[tuple[str, int, Hold]]) -> dict[str, bool]:
+        """See HoldStore."""
+        parameters = {
+            "ids": [workflow_id for workflow_id, _, _ in holds],
+            "epochs": [epoch for _, epoch, _ in holds],
+            "details": [clean_json(hold.text) for _, _, hold in holds],
+        }
+        return {row["workflow_id"]: row["held"] for row in await self._rows("hold", parameters)}
+
+    async def tell_versions(self, versions: Mapping[str, str]) -> None:
+        """Make known which functions this instance runs, and the version of each."""
+        await self._rows("tell_versions", {"versions": to_json(versions).decode()})
+
+    async def free(self) -> int:
+        """Let go on a batch of what is held and this instance's code may fit; how many."""
+        (row,) = await self._rows("free", {"limit": LIMIT})
+        return int(row["freed"])
+
+    async def hold_unserved(self, grace_s: float) -> list[HeldNow]:
+        """Hold what was due for longer than that while no instance had code for it."""
+        rows = await self._rows("hold_unserved", {"grace": grace_s, "limit": LIMIT})
+        return [HeldNow(row["workflow_id"], row["function"], from_json(row["held"])) for row in rows]
+
+    async def end(self, days: float) -> int:
+        """End as ERROR a batch of what was held for so many days; how many."""
+        (row,) = await self._rows("end", {"days": days, "limit": LIMIT})
+        return int(row["ended"])
+
+    async def look(self, versions: Mapping[str, str], grace_s: float, days: float) -> HoldsSeen:
+        """See HoldStore."""
+        (row,) = await self._rows(
+            "look",
+            {"versions": to_json(versions).decode(), "grace": grace_s, "days": days, "limit": LIMIT},
+        )
+        held = [
+            HeldNow(each["workflow_id"], each["function"], each["held"]) for each in from_json(row["held"])
+        ]
+        return HoldsSeen(row["freed"], held, row["ended"], dict(from_json(row["counts"])))
+
+    async def _rows(self, query: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+        return await rows_of(self._pool, _SQL[query], {"instance": self._instance_id, **parameters})
