@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -22,7 +23,8 @@ from outlast.host.settings import Settings
 from outlast.store.connections import Database
 from outlast.store.doctor import Examined, examine, expected_indexes
 from tests.cli.conftest import Runs
-from tests.hosts import until
+from tests.cli.serving import serving
+from tests.hosts import ask, until
 
 FUNCTION = "from outlast import workflow\n\n\n@workflow\nasync def hello() -> int:\n    return 1\n"
 ASKING = FUNCTION.replace("@workflow", '@workflow(auth="user")')
@@ -392,6 +394,58 @@ def test_a_kept_key_that_others_may_read(folder: Path) -> None:
     assert look_at_host(Settings.load()) == []
 
 
+AT_WORK = (
+    ("queue_paused", "insert into outlast.queues (name) values ('q');select outlast.pause_queue('q')"),
+    (
+        "queue_key_paused",
+        'insert into outlast.queues (name, base) values (\'keyed\', \'{"key": "k", "per_key": 1}\');'
+        "insert into outlast.queue_keys (queue, key, paused_at) values ('keyed', 'k', now())",
+    ),
+    (
+        "schedule_paused",
+        "insert into outlast.schedules (name, owner, function, cron, paused_at)"
+        " values ('s', 'dynamic', 'hello', '0 0 1 1 *', now())",
+    ),
+    (
+        "schedule_orphaned",
+        "insert into outlast.schedules (name, owner, function, cron, orphaned_at)"
+        " values ('orphan', 'code', 'f', '* * * * *', now())",
+    ),
+    (
+        "schedule_unusable",
+        "insert into outlast.schedules (name, owner, function, cron, fault)"
+        " values ('faulty', 'dynamic', 'f', '* * * * *', 'no such zone')",
+    ),
+    (
+        "paused_long",
+        "insert into outlast.workflow_status (workflow_id, function, status, claimable_at, held)"
+        " values ('paused', 'f', 'PENDING', now() + interval '1 hour',"
+        " json_build_object('reason', 'paused', 'since', now() - interval '3 days'))",
+    ),
+    (
+        "lost_often",
+        "insert into outlast.workflow_status (workflow_id, function, status, claimable_at, recovery_attempts)"
+        " values ('lost', 'f', 'PENDING', now() + interval '1 hour', 3)",
+    ),
+    ("function_unserved", DUE.format("unserved", "gone", "1 s")),
+)
+
+
+@pytest.mark.slow
+def test_remedies_that_are_commands_are_what_the_command_takes(
+    folder: Path, call: Runs, database: str
+) -> None:
+    environment = {"SUPABASE_DB_URL": database, "SUPABASE_SECRET_KEY": SECRET}
+    with serving(folder, 0, **environment) as (url, _), connected(database) as run:
+        until(lambda: ask("GET", f"{url}/readyz").status_code == 200, "readiness")
+        for kind, provoke in AT_WORK:
+            run(provoke)
+            found = one(doctor(database), kind)
+            ran = call(*shlex.split(found.command), "--url", url, **environment)
+            assert ran.status == 0, (found.command, ran.err)
+            assert kind not in ids(doctor(database))
+
+
 # --- the command -------------------------------------------------------------------------------------------
 
 
@@ -434,6 +488,26 @@ def test_each_row_of_the_table_is_provoked_somewhere_here() -> None:
     text = Path(__file__).read_text()
     assert len(KINDS) == len(BY_ID) >= 25
     assert [each.id for each in KINDS if f'"{each.id}"' not in text] == []
+
+
+def test_the_page_has_the_table() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text("utf-8")
+    assert drawn() in page, f"write this into docs/operations.md:\n{drawn()}"
+
+
+def drawn() -> str:
+    """The findings as docs/operations.md shows them."""
+    rows = ["| Finding | What is wrong | Remedy | |", "|---|---|---|---|"]
+    for kind in KINDS:
+        remedy = kind.remedy.replace("{sql}", kind.sql).replace("{command}", kind.command)
+        note = "note" if kind.level == "note" else ""
+        rows.append(f"| `{kind.id}` | {named(kind.what)} | {named(remedy)} | {note} |")
+    return "\n".join(rows) + "\n"
+
+
+def named(text: str) -> str:
+    """What was found is named in capitals."""
+    return re.sub(r"\{(\w+?)(?:_s)?(?::[^}]*)?\}", lambda found: found[1].upper(), text)
 
 
 def test_the_indexes_are_those_of_the_schema(database: str) -> None:

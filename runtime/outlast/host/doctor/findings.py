@@ -41,7 +41,11 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind("functions_missing", "wrong", "{error}", "make the folder, or set OUTLAST_FUNCTIONS to where it is"),
     Kind(
-        "no_functions", "wrong", "there are no functions in {folder}", "run `{command}`", command="new hello"
+        "no_functions",
+        "wrong",
+        "there are no functions in {folder}",
+        "run `outlast {command}`",
+        command="new hello",
     ),
     Kind("function_broken", "wrong", "{name} can't be served: {error}", "mend the file"),
     Kind(
@@ -277,14 +281,14 @@ KINDS: tuple[Kind, ...] = (
     Kind(
         "queue_paused",
         "note",
-        "the queue {queue} is paused by {by}{why}",
+        "the queue {queue} is paused by {by} ({why})",
         "let it go on: `outlast {command}`",
         command="queues resume {queue}",
     ),
     Kind(
         "queue_key_paused",
         "note",
-        "the key {key} of the queue {queue} is paused by {by}{why}",
+        "the key {key} of the queue {queue} is paused by {by} ({why})",
         "let it go on: `outlast {command}`",
         command="queues resume {queue} --key {key}",
     ),

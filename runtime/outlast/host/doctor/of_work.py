@@ -73,7 +73,7 @@ def of_plans(found: Examined, bounds: Bounds) -> Iterator[Finding]:
     if not found.plans:
         return
     for each in found.plans["paused"]:
-        why = f": {each['why']}" if each["why"] else ""
+        why = each["why"] or "no reason given"
         kind = "queue_paused" if each["key"] is None else "queue_key_paused"
         yield finding(kind, **{**each, "by": each["by"] or "somebody", "why": why})
     for queue in found.plans["unserved"]:
