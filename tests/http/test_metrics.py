@@ -101,11 +101,16 @@ class Measured:
         ]
         self.host.post("paying/pay", "bad", {"well": False})
         headers = {"apikey": SECRET, "prefer": "respond-async"}
-        ask("POST", f"{self.host.url}/functions/v1/paying/doze", headers=headers, timeout=20)
+        for key in ("dozes", "paused"):
+            url = f"{self.host.url}/functions/v1/paying/doze"
+            ask("POST", url, headers={**headers, "idempotency-key": key}, timeout=20)
+        assert self.host.manage("POST", "paying/doze:paused/pause").status_code == 200
         lag = ("outlast_schedule_lag_seconds_count",)
         until(lambda: values(self.scrape()).get(lag), "a tick")
         waiting = ("outlast_db_workflows_open", "function=paying/doze", "state=waiting")
         until(lambda: values(self.scrape()).get(waiting), "the database's word of the sleeper")
+        held = ("outlast_held", "function=paying/doze", "reason=paused")
+        until(lambda: values(self.scrape()).get(held), "its word of what is paused")
         self.text = self.scrape()
 
     def scrape(self) -> str:
@@ -135,7 +140,7 @@ def test_a_scrape_counts_what_was_done(measured: Measured) -> None:
         ("outlast_workflows_ended_total", "function=paying/pay", "status=ERROR"): 1,
         ("outlast_workflows_ended_total", "function=paying/mail", "status=SUCCESS"): 1,
         ("outlast_workflows_duration_seconds_count", "function=paying/pay"): 2,
-        ("outlast_workflows_active_seconds_count", "function=paying/doze"): 1,
+        ("outlast_workflows_active_seconds_count", "function=paying/doze"): 2,
         ("outlast_step_attempts_total", "function=paying/pay", "step=flaky"): 3,
         (
             "outlast_step_duration_seconds_count",
@@ -146,6 +151,7 @@ def test_a_scrape_counts_what_was_done(measured: Measured) -> None:
         ("outlast_step_duration_seconds_count", "function=paying/pay", "outcome=error", "step=fail"): 1,
         ("outlast_queue_wait_seconds_count", "queue=mail"): 1,
         ("outlast_db_workflows_open", "function=paying/doze", "state=waiting"): 1,
+        ("outlast_held", "function=paying/doze", "reason=paused"): 1,
         ("outlast_db_queue_depth", "queue=mail"): 0,
         ("outlast_db_up",): 1,
     }

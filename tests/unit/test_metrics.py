@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -208,3 +210,13 @@ async def test_openmetrics_is_spoken_where_it_is_asked_for() -> None:
     kind, text = await Exposition(Tallies(), away, "1.2").text("application/openmetrics-text; version=1.0.0")
     assert kind.startswith("application/openmetrics-text")
     assert text.endswith(b"# EOF\n")
+
+
+def test_who_is_never_asked_loads_no_library_for_it() -> None:
+    """A cold start pays neither for scrapes nor for traces."""
+    code = "import sys, outlast.host.serve, outlast.host.server, outlast.host.sharing; print(*sys.modules)"
+    env = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60)
+    roots = {each.partition(".")[0] for each in done.stdout.split()}
+    assert "uvicorn" in roots, done.stderr
+    assert not roots & {"prometheus_client", "opentelemetry"}
