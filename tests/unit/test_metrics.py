@@ -12,6 +12,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from outlast.core import observations as facts
+from outlast.core.lines import Line
 from outlast.core.measures import Measures
 from outlast.core.ports import Unreachable
 from outlast.host.sharing import Shared
@@ -220,3 +221,14 @@ def test_who_is_never_asked_loads_no_library_for_it() -> None:
     roots = {each.partition(".")[0] for each in done.stdout.split()}
     assert "uvicorn" in roots, done.stderr
     assert not roots & {"prometheus_client", "opentelemetry"}
+
+
+async def test_where_metrics_are_off_nothing_is_counted_and_lines_are_kept_all_the_same() -> None:
+    async def away() -> Measures:
+        raise Unreachable("gone")
+
+    part = Shared.by(1, counts=False).part(0)
+    assert part.listeners() == []
+    assert part.scrape(away, "1.2") is None
+    part.lines.add("w", Line(0, 0.0, "info", "stdout", None, None, None, "kept"))
+    assert [each.message for each in part.read_lines("w")] == ["kept"]

@@ -67,9 +67,10 @@ class KeptLines:
 
     def _all(self) -> bytes:
         """From the oldest to the newest. The oldest may have lost its beginning."""
-        written, content = self._written, self._memory[_HEAD.size :]
+        written = self._written
+        content = self._memory[_HEAD.size : _HEAD.size + min(written, self._size)]  # the rest takes no memory
         if written <= self._size:
-            return content[:written]
+            return content
         at = written % self._size
         return content[at:] + content[:at]
 
