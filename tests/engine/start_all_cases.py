@@ -128,6 +128,7 @@ async def test_nothing_starts_where_one_item_does_not_fit(database: str) -> None
         assert error["failure"]["message"].startswith("item ")
         assert "does not fit: number (number: Input should be a valid integer" in error["failure"]["message"]
         assert error["failure"]["attributes"]["errors"][0]["loc"] == ["number"], "it is recorded whole"
+        assert "runtime/outlast/" not in error["failure"]["traceback"], "its frames are one line"
         assert ran == []
 
 

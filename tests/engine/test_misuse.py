@@ -355,6 +355,30 @@ async def test_a_slip_is_told_with_its_remedy(
         assert told in await bench.run(flow)
 
 
+async def helper() -> int:
+    return 1
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda: ship(1), "flow returned <ship(…), to be awaited>: write `return await …`"),
+        (lambda: WorkflowHandle("w").result(), "flow returned <result(…), to be awaited>"),
+        (helper, "flow returned <helper(…), to be awaited>"),
+    ],
+    ids=["step", "result", "coroutine"],
+)
+async def test_a_call_is_no_result(database: str, call: Callable[[], object], told: str) -> None:
+    @workflow
+    async def flow() -> Any:
+        return call()
+
+    async with engine_on(database, flow) as bench:
+        error = await bench.failure(await bench.start(flow))
+        assert error["failure"]["type"] == "UsageError"
+        assert told in error["failure"]["message"]
+
+
 async def test_a_call_outside_of_a_body_that_is_not_awaited_is_told_of_too(database: str) -> None:
     @step
     async def slips() -> None:

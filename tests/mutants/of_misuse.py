@@ -6,6 +6,11 @@ from tests.mutants.mutant import Mutant
 
 MUTANTS = (
     Mutant(
+        "calls-for-results",
+        "A call that was not awaited is no result",
+        "engine/test_misuse.py::test_a_call_is_no_result",
+    ),
+    Mutant(
         "woken-by-others",
         "A body is woken by what is handed over, never by a step that sets its event",
         "engine/test_misuse.py::test_nothing_but_what_is_handed_over_wakes_a_body[False]",

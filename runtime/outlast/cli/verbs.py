@@ -93,7 +93,7 @@ def do_one(verb: Verb, host: Host, item: str, arguments: Mapping[str, Any]) -> N
     document = answer.document()
     if host.as_json:
         print_json(document)
-    elif answer.status == HTTPStatus.ACCEPTED and verb.accepted:
+    elif item and answer.status == HTTPStatus.ACCEPTED and verb.accepted:
         click.echo(f"accepted {plain_text(item)}: {verb.accepted[0].lower()}{verb.accepted[1:]}")
         click.echo(f"Its end: outlast {verb.noun.name} wait {shlex.quote(plain_text(item))}")
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ from outlast.core.sizes import check_size
 from outlast.core.status import Status
 from outlast.core.storable import clean_json, clean_text
 from outlast.engine.execution.execution import Execution
+from outlast.sdk.calls import Call
 from outlast.sdk.http import HTTPException, Response
 
 
@@ -40,7 +42,14 @@ class InputRefused(Exception):
 
 
 def success(execution: Execution, result: Any) -> Ending:
-    """The end that a result is. Raises NotSerializable."""
+    """The end that a result is. Raises NotSerializable, and UsageError for a call that was not awaited."""
+    # guard: calls-for-results
+    if isinstance(result, Call) or inspect.iscoroutine(result):
+        told = repr(result)  # the log tells of it, with file and line
+        if not isinstance(result, Call):
+            result.close()
+            told = f"<{result.__qualname__}(…), to be awaited>"
+        raise UsageError(f"{execution.function} returned {told}: write `return await …`")
     if isinstance(result, Response):
         response, output = result.record()
         return Ending(Status.SUCCESS, output=output, response=response)
