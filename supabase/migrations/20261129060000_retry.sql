@@ -126,16 +126,16 @@ declare
   w outlast.workflow_status;
   past constant text not null default case verb when 'retry' then 'retried' else 'rewound' end;
 begin
-  select * into w from outlast.workflow_status x where x.workflow_id = lock_failed.workflow_id for no key update;
-  if not found then
-    raise exception 'outlast.%_workflow: there is no workflow with this id', verb using errcode = 'P0002';
-  end if;
+  w := outlast.lock_workflow(verb || '_workflow', lock_failed.workflow_id);
   -- guard: success-is-retried = if w.status in ('ENQUEUED', 'PENDING') then
   if w.status not in ('ERROR', 'CANCELLED', 'EXHAUSTED') then
     raise exception 'outlast.%_workflow: the workflow is %; only one that is ERROR, CANCELLED or EXHAUSTED can be %',
       verb, w.status, past
       using errcode = '55000', hint = case when w.status = 'SUCCESS'
-        then 'a success never changes: fork it' else 'it has not ended: cancel it first, or wait' end;
+        then 'a success never changes: fork it'
+        when w.held ->> 'reason' = 'paused' then 'it is paused: resume it, or cancel it first'
+        when w.held is not null then 'it is held: resume it to try again now, or cancel it first'
+        else 'it has not ended: cancel it first, or wait' end;
   elsif w.map is not null then
     raise exception 'outlast.%_workflow: this is a map', verb
       using errcode = '55000', hint = 'retry ' || w.parent || ': it runs the failed items again';

@@ -137,6 +137,14 @@ def test_what_held_a_workflow_before_a_pause_holds_it_again(sql: Connection[Any]
     assert one(sql, "select held from outlast.resume_workflow('w')") is None
 
 
+def test_a_retry_of_what_is_paused_names_the_verb_that_fits(sql: Connection[Any]) -> None:
+    insert(sql)
+    sql.execute("select outlast.pause_workflow('w')")
+    with pytest.raises(Refused, match="the workflow is PENDING") as refusal:
+        sql.execute("select outlast.retry_workflow('w')")
+    assert str(refusal.value.diag.message_hint).startswith("it is paused: resume it")
+
+
 @pytest.mark.parametrize("verb", ["pause", "resume"])
 @pytest.mark.parametrize("status", ["SUCCESS", "ERROR", "CANCELLED", "EXHAUSTED"])
 def test_an_ended_workflow_is_neither_paused_nor_resumed(
