@@ -64,4 +64,4 @@ def test_a_failure_that_is_forgotten_without_a_retry_is_noticed(monkeypatch: pyt
         return dropped
 
     monkeypatch.setattr(Retrying, "go_on", same)
-    assert noticed("without a retry", 10)
+    assert noticed("though nobody retried it", 3)
