@@ -68,11 +68,6 @@ MUTANTS = (
         POSTGRES + "test_a_child_that_fails_again_fails_its_parent_again",
     ),
     Mutant(
-        "memory-childs-new-failure-forgotten",
-        "The same in memory",
-        CASES + "test_a_child_that_fails_again_fails_its_parent_again",
-    ),
-    Mutant(
         "map-reopened-without-fence",
         "Only who runs a map's workflow lets it go on",
         SQL + "test_a_map_is_opened_again_under_its_parents_fence",

@@ -134,6 +134,20 @@ async def parent(key: str, gate: str) -> int:
     return await child.result()
 
 
+@step
+async def needs(key: str) -> str:
+    saw(f"needs {key}")
+    if not (_OUTSIDE / "mended").exists():
+        raise ValueError("it is broken")
+    return "b"
+
+
+@workflow
+async def mended(key: str) -> list[str]:
+    """A step, one that fails until the test says so, a step."""
+    return [await first(key), await needs(key), await last(key)]
+
+
 @workflow
 async def told(key: str) -> str:
     """Sleeps until it is told something, and does a step then."""

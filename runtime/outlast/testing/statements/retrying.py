@@ -44,7 +44,6 @@ class Retrying:
     def retry_child(self, child: str, parent: Workflow) -> bool:
         """`outlast.retry_child`, under the parent's fence."""
         row = self._db.workflows.get(child)
-        # guard: memory-childs-new-failure-forgotten without 6
         if (
             row is None
             or row.new.parent != parent.new.workflow_id

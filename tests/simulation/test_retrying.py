@@ -1,0 +1,67 @@
+"""Retry and rewind under kills, freezes, lost connections and cancels: see retrying.py for what is held."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from outlast.testing.statements.retrying import Retrying
+from tests.simulation.retrying import CALLED, calm, draw, play, run
+
+CHUNK = 10
+
+
+@pytest.mark.parametrize(
+    "first", [pytest.param(n * CHUNK, marks=pytest.mark.slow if n else ()) for n in range(9)]
+)
+def test_what_failed_succeeds_in_the_end_and_nothing_else_changes(first: int) -> None:
+    for seed in range(first, first + CHUNK):
+        assert play(seed) == [], seed
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_where_nothing_goes_wrong(seed: int) -> None:
+    assert calm(seed) == []
+
+
+@pytest.mark.slow
+def test_there_is_something_to_see() -> None:
+    functions: set[str] = set()
+    faults: set[str] = set()
+    acted: Counter[str] = Counter()
+    for seed in range(40):
+        drawn = draw(seed)
+        functions |= {function for _, function, _ in drawn.calls}
+        played = run(drawn)
+        faults |= played.faults.keys()
+        acted += played.acted
+    assert functions == set(CALLED)
+    assert {"kill", "freeze", "cut", "partition", "cancel", "restart", "stop"} <= faults
+    assert acted["retry"] > 40
+    assert acted["rewind"] > 4
+
+
+def noticed(word: str, seeds: int) -> bool:
+    return any(word in each for seed in range(seeds) for each in play(seed))
+
+
+def test_a_success_that_changes_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def check(self: Any, verb: Any, workflow_id: str, row: Any) -> None:
+        pass
+
+    monkeypatch.setattr(Retrying, "_check", check)
+    assert noticed("the success of", 10)
+
+
+def test_a_failure_that_is_forgotten_without_a_retry_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on = Retrying.go_on
+
+    def same(self: Any, workflow_id: str, row: Any, *given: Any) -> Any:
+        dropped = go_on(self, workflow_id, row, *given)
+        row.epoch -= 1
+        return dropped
+
+    monkeypatch.setattr(Retrying, "go_on", same)
+    assert noticed("though nobody retried it", 3)
