@@ -191,7 +191,8 @@ def test_children_of_what_is_cancelled_are_cancelled_in_the_same_commit(connecti
     fill(connection, 3)
     connection.execute(
         "insert into outlast.workflow_status (workflow_id, function, status, parent, started_at)"
-        " select w.workflow_id || '/1', 'child', 'PENDING', w.workflow_id, now() from outlast.workflow_status w"
+        " select w.workflow_id || '/1', 'child', 'PENDING', w.workflow_id, now()"
+        " from outlast.workflow_status w"
     )
     connection.execute("update outlast.workflow_status set started_at = now()")
     bulk(connection, filter={"function": "f", "has_parent": False})
