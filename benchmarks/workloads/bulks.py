@@ -36,7 +36,7 @@ _STANDS = """
 select w.status, b.done from outlast.bulks b join outlast.workflow_status w on w.workflow_id = b.bulk_id
 where b.bulk_id = %s
 """
-VERBS = {"cancel": "PENDING", "pause": "PENDING"}
+VERBS = {"retry": "ERROR", "cancel": "PENDING", "pause": "PENDING"}
 """Each with how its workflows stand before."""
 
 

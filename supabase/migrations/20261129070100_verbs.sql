@@ -244,7 +244,10 @@ begin
   select c.status into status from outlast.cancel_workflows(
     array[w.workflow_id], 'the workflow was cancelled', by => outlast.actor(by), why => why,
     kill => coalesce(mode, 'undo') = 'kill') c;
-  perform outlast.tell_untold();
+  -- A bulk tells of all that it has cancelled in a block at once.
+  if coalesce(current_setting('outlast.bulk', true), '') <> 'on' then
+    perform outlast.tell_untold();
+  end if;
 end
 $$;
 

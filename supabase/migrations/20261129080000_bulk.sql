@@ -609,12 +609,14 @@ declare
   call constant text not null default outlast.verb_call(b.verb, b.arguments);
   began constant timestamptz not null default clock_timestamp();
   n constant integer not null default greatest(1, least(500, ceil(b.rate / 5.0)))::integer;
+  patience constant text not null default current_setting('lock_timeout');
   item record;
   tried record;
   did integer := 0;
 begin
   -- Whoever waits longer for a row lets others wait for those that it has locked.
   perform set_config('lock_timeout', '1s', true);
+  perform set_config('outlast.bulk', 'on', true);
   for item in
     select i.place, i.workflow_id from outlast.bulk_items i
     -- guard: items-done-again = where i.bulk_id = b.bulk_id
@@ -637,6 +639,10 @@ begin
     did := did + 1;
     exit when clock_timestamp() > began + interval '500 ms';
   end loop;
+  perform set_config('outlast.bulk', '', true);
+  perform set_config('lock_timeout', patience, true);
+  -- guard: bulks-tell-nobody
+  perform outlast.tell_untold();
   -- guard: bulks-without-rate
   b.next_at := greatest(b.next_at, began - interval '1 s') + make_interval(secs => greatest(did, 1) / b.rate::float8);
   update outlast.bulks k

@@ -26,6 +26,11 @@ MUTANTS = (
         "store/test_bulks.py::test_a_block_that_is_lost_was_not_done",
     ),
     Mutant(
+        "bulks-tell-nobody",
+        "What waits for those that a bulk has ended is told in the same commit, and their children are cancelled",
+        "store/test_bulks.py::test_children_of_what_is_cancelled_are_cancelled_in_the_same_commit",
+    ),
+    Mutant(
         "bulks-without-rate",
         "A bulk does so many a second",
         "store/test_bulks.py::test_a_rate_is_kept",

@@ -187,6 +187,21 @@ def test_a_cancelled_or_paused_bulk_does_no_more(connection: Connection[Any]) ->
     )
 
 
+def test_children_of_what_is_cancelled_are_cancelled_in_the_same_commit(connection: Connection[Any]) -> None:
+    fill(connection, 3)
+    connection.execute(
+        "insert into outlast.workflow_status (workflow_id, function, status, parent, started_at)"
+        " select w.workflow_id || '/1', 'child', 'PENDING', w.workflow_id, now()"
+        " from outlast.workflow_status w"
+    )
+    connection.execute("update outlast.workflow_status set started_at = now()")
+    bulk(connection, filter={"function": "f", "has_parent": False})
+    run(connection)
+    assert statuses(connection, "child") == {"PENDING": 3}
+    run(connection)
+    assert statuses(connection, "child") == {"CANCELLED": 3}
+
+
 def test_a_rate_is_kept(connection: Connection[Any]) -> None:
     fill(connection, 30)
     bulk(connection, rate=1)

@@ -178,7 +178,7 @@ def test_cancel_over_http(outlast: Outlast) -> None:
     run = outlast.call(approval, headers={"prefer": "respond-async"}).run
     assert outlast.call(f"/workflows/v1/{run.workflow_id}/cancel", method="POST").status == 200
     assert run.status == "CANCELLED"
-    assert outlast.call(f"/workflows/v1/{run.workflow_id}", method="PATCH").status == 405
+    assert outlast.call(f"/workflows/v1/{run.workflow_id}", method="PUT").status == 405
 
 
 def test_operators_pause_a_queue_and_let_it_go_on(outlast: Outlast) -> None:
