@@ -39,6 +39,7 @@ from outlast.sdk.http import Headers, HTTPException, Response
 from outlast.sdk.limits import Limit
 from outlast.sdk.maps import MapResult, map_, rows
 from outlast.sdk.messages import receive, send
+from outlast.sdk.patching import patched
 from outlast.sdk.publishing import publish
 from outlast.sdk.queues import Batch, Debounce, Queue, Rate
 from outlast.sdk.requests import Request
@@ -106,6 +107,7 @@ __all__ = [
     "handler",
     "map_",
     "now",
+    "patched",
     "publish",
     "random",
     "receive",

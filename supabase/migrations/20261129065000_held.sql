@@ -143,8 +143,7 @@ as $$
     select w.workflow_id, json_build_object(
       'reason', 'function_missing', 'since', outlast.at_text(now()),
       'message', 'no instance serves ' || w.function, 'step', null, 'recorded', null, 'called', null, 'at', null,
-      'version', null, 'remedy', 'deploy its file again, or give the function that took its place aliases=['
-        || to_json(w.function)::text || ']') as held
+      'version', null, 'remedy', 'deploy its file again, under the same name') as held
     from first_due h
     join outlast.workflow_status w on w.workflow_id = h.workflow_id
     where w.misfits is null and not exists (

@@ -103,6 +103,8 @@ def test_a_wrong_version_over_a_thousand_and_its_rollback(database: str, tmp_pat
         path = f"{new.url}/workflows/v1/order:{many}?wait=60"
         shown = ask("GET", path, headers={"apikey": SECRET}, timeout=30).json()
         assert shown["held"]["remedy"].startswith('if patched("use-ship")')
+        listed = ask("GET", f"{new.url}/workflows/v1?held=any&limit=1000", headers={"apikey": SECRET}).json()
+        assert len(listed["workflows"]) == many // 2
         assert until(lambda: ask("GET", f"{new.url}/readyz").json()["checks"].get("held"))["non_determinism"]
         # Its rollback: they go on by themselves.
         again.start(**settings)

@@ -83,16 +83,31 @@ MUTANTS = (
     Mutant(
         "versions-untold",
         "An instance tells which code it has",
-        "engine/test_held.py::test_other_code_goes_on_with_what_was_held",
+        "store/test_held.py::test_a_look_tells_what_it_runs_and_frees_what_that_may_fit",
     ),
     Mutant(
         "held-never-freed",
         "Other code lets go on what is held",
-        "engine/test_held.py::test_other_code_goes_on_with_what_was_held",
+        "store/test_held.py::test_a_look_tells_what_it_runs_and_frees_what_that_may_fit",
     ),
     Mutant(
         "holds-shown-to-users",
         "Users are told why and since when, and nothing of the code",
         "unit/test_holds.py::test_users_are_told_the_reason_alone",
+    ),
+    Mutant(
+        "patched-on-replay",
+        "What has passed a place before the change goes on as before",
+        "engine/test_patched.py::test_an_old_one_keeps_to_its_records",
+    ),
+    Mutant(
+        "patch-behind-its-effects",
+        "Nothing begins on an answer that a replay would not give",
+        "engine/test_patched.py::test_it_is_durable_before_what_follows_where_something_else_is_on_its_way",
+    ),
+    Mutant(
+        "transactions-before-their-patch",
+        "A transaction's record is never there without the answer before it",
+        "engine/test_patched.py::test_it_is_durable_before_a_transaction_is",
     ),
 )

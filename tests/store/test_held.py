@@ -239,3 +239,14 @@ async def test_what_was_held_too_long_ends_as_an_error(
         assert await a.holds.end(28.0) == 1
     status, error = one(connection, "select status, error from outlast.workflow_status")
     assert (status, error["code"], error["held"]["step"]) == ("ERROR", "non_determinism", "4")
+
+
+async def test_a_look_tells_what_it_runs_and_frees_what_that_may_fit(
+    connection: Connection[Any], supabase_database: str
+) -> None:
+    add(connection, "w", held=json.dumps(DETAIL), status="PENDING", misfits=json.dumps({"1": DETAIL}))
+    async with store_of(supabase_database, "b") as b:
+        await b.instances.beat(60.0)
+        seen = await b.holds.look({"f": "2"}, 15.0, 30.0)
+        assert (seen.freed, seen.held, seen.ended, seen.counts) == (1, [], 0, {})
+        assert await gets(b) == ["w"]

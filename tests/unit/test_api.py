@@ -147,6 +147,7 @@ def test_the_public_names_are_these() -> None:
         "handler",
         "map_",
         "now",
+        "patched",
         "publish",
         "random",
         "receive",

@@ -15,6 +15,7 @@ from typing import Any
 import click
 from click.exceptions import NoArgsIsHelpError
 
+from outlast.cli.check import check
 from outlast.cli.command import CommandGroup, nearest
 from outlast.cli.completion import completion
 from outlast.cli.db import db
@@ -57,7 +58,19 @@ def outlast() -> None:
 
 
 _others = [resource_commands(each) for each in RESOURCES if each.of is None and each is not WORKFLOWS]
-for _command in (serve, new, list_functions, invoke, workflows, *_others, db, doctor, token, completion):
+for _command in (
+    serve,
+    new,
+    list_functions,
+    invoke,
+    workflows,
+    *_others,
+    check,
+    db,
+    doctor,
+    token,
+    completion,
+):
     outlast.add_command(_command)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from outlast.cli.cells import status_text, time_between
+from outlast.cli.check import export
 from outlast.cli.command import Command, Host, host_options
 from outlast.cli.data import header_key, read_data
 from outlast.cli.events import events
@@ -87,7 +88,7 @@ def send(item: str, topic: str | None, data: bytes, key: str, host: Host) -> Non
         click.echo(f"sent {plain_text(sent.get('message_id'))}")
 
 
-workflows = resource_commands(WORKFLOWS, show, events, wait, send)
+workflows = resource_commands(WORKFLOWS, show, events, wait, send, export)
 
 
 def _print_workflow(workflow: dict[str, Any]) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from outlast.core.kinds import PATCH
 from outlast.core.maps import MAP
+from outlast.core.patches import patch_of
 from outlast.core.records import StepRecord
 from outlast.core.stops import Diverged
 
@@ -14,7 +16,7 @@ _RULE = "a workflow's code must do the same on replay"
 class History:
     """The records of one workflow, and how far its body has got."""
 
-    __slots__ = ("_records", "_unmet", "left", "orders")
+    __slots__ = ("_records", "_unmet", "left", "orders", "patches")
 
     def __init__(self, records: Iterable[StepRecord] = (), last_place: int = 0) -> None:
         known = {record.step_id: record for record in records}
@@ -22,6 +24,11 @@ class History:
         # How far a map is has a place in the order, and no call.
         # guard: progress-taken-for-a-call = known
         self._records = {step_id: each for step_id, each in known.items() if not step_id.startswith(MAP)}
+        patches = [each for each in self._records.values() if each.kind == PATCH]
+        for each in patches:
+            del self._records[each.step_id]
+        self.patches = {patch_of(each.name): each.output == "true" for each in patches}
+        """What `patched` has answered, by its argument."""
         over = [each for each in self._records.values() if each.completion_order is not None]
         over.sort(key=lambda each: each.completion_order or 0, reverse=True)
         self.left = over

@@ -320,7 +320,8 @@ class Executor:
         """Make it durable that the workflow waits; the end, if Postgres refuses to hold that."""
         journal = self._services.journal
         try:
-            await journal.write(execution.workflow_id, execution.epoch, execution.unsaved, suspension)
+            records = [*execution.recording.take_attached(), *execution.unsaved]
+            await journal.write(execution.workflow_id, execution.epoch, records, suspension)
         except BadData as error:
             return await self._write_refusal(execution, error)
         self._services.suspended(suspension.claimable_s)

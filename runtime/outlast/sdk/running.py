@@ -40,6 +40,10 @@ class Body(Protocol):
         """End this execution: the workflow goes on later. Raises Stopped."""
         ...
 
+    def patched(self, name: str) -> bool:
+        """Whether the body goes the new way of a change of its code. Raises Stopped."""
+        ...
+
     def draw(self) -> str:
         """A text that no other draw of any workflow has, and that each replay makes again."""
         ...

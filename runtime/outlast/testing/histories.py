@@ -71,54 +71,103 @@ def recorded(bundle: Bundle) -> list[Recorded]:
 
 def check_all(histories: Sequence[Recorded], catalog: GivenCatalog) -> None:
     """Replay them. Raises Unproved with each one that would go another way than is recorded."""
-    found = {each.name: divergence(each, catalog) for each in histories}
-    told = [f"  {name}: {what}" for name, what in found.items() if what is not None]
+    told = [f"  {name}: {what}" for name, what in divergences(histories, catalog) if what is not None]
     if told:
         more = [] if len(told) <= TOLD_MAX else [f"  and {len(told) - TOLD_MAX} more"]
         count = f"{len(told)} of {len(histories)} histories"
         raise Unproved("\n".join([f"{count} diverge:", *told[:TOLD_MAX], *more]))
 
 
+BATCH = 100
+"""So many histories share a world: to make one takes longer than to replay a history."""
+
+
+def divergences(histories: Sequence[Recorded], catalog: GivenCatalog) -> list[tuple[str, str | None]]:
+    """Of each its id, and what today's code does otherwise than is recorded."""
+    found: list[tuple[str, str | None]] = []
+    for first in range(0, len(histories), BATCH):
+        batch = histories[first : first + BATCH]
+        alone = len({each.name for each in batch}) < len(batch)
+        told = None if alone else _together(batch, catalog)
+        found += zip(
+            [each.name for each in batch],
+            [divergence(each, catalog) for each in batch] if told is None else told,
+            strict=True,
+        )
+    return found
+
+
 def divergence(history: Recorded, catalog: GivenCatalog) -> str | None:
     """What today's code does otherwise than is recorded; None if nothing."""
-    function = history.row["function"]
-    if catalog.workflow(function) is None:
-        catalog.serve_file(function.partition("/")[0])
-    if catalog.workflow(function) is None:
-        return (
-            f"no workflow {function} is there: import it, or start it once, before its histories are replayed"
-        )
-    world = World(catalog, Doubles(), watch=False, operations=_RecordsAlone)
-    new, created_s = _new(history.row), _unix(history.row["created_at"])
-    world.database.workflows[new.workflow_id] = Workflow(
-        new, None, 0, created_s, created_s, claimable_at=world.now_s()
-    )
-    for record in history.records:
-        step = _step(record)
-        world.database.records[new.workflow_id, step.step_id] = Record(step, 0, created_s)
-    stuck = None
-    try:
-        world.drive(world.over)
-    except Deadlock:  # it wants what isn't recorded
-        stuck = "goes on, where it had ended: it calls what is recorded nowhere"
-    row = world.database.workflows[new.workflow_id]
+    world, stuck = _replayed([history], catalog)
     later = [
         f"{name} is called with other arguments ({file}:{line})"
         for name, (file, line) in world.other_arguments
     ]
-    unrecorded = [
-        operation.name
-        for (_, step_id), operation in world.seen.operations.items()
-        if (new.workflow_id, step_id) not in world.database.records
-    ]
+    return _verdict(history, world, catalog, stuck, later[0] if later else None)
+
+
+def _together(histories: Sequence[Recorded], catalog: GivenCatalog) -> list[str | None] | None:
+    """The same of several in one world; None where it can't be told whose it is."""
+    world, stuck = _replayed(histories, catalog)
+    if world.other_arguments:
+        return None
+    return [_verdict(each, world, catalog, stuck, None) for each in histories]
+
+
+def _replayed(histories: Sequence[Recorded], catalog: GivenCatalog) -> tuple[World, bool]:
+    """A world in which they were replayed, and whether it came to rest before all had ended."""
+    world = World(catalog, Doubles(), watch=False, operations=_RecordsAlone)
+    for history in histories:
+        if not _is_served(history, catalog):
+            continue
+        new, created_s = _new(history.row), _unix(history.row["created_at"])
+        world.database.workflows[new.workflow_id] = Workflow(
+            new, None, 0, created_s, created_s, claimable_at=world.now_s()
+        )
+        for record in history.records:
+            step = _step(record)
+            world.database.records[new.workflow_id, step.step_id] = Record(step, 0, created_s)
+    stuck = False
+    try:
+        world.drive(world.over)
+    except Deadlock:  # somebody wants what isn't recorded
+        stuck = True
     world.end()
+    return world, stuck
+
+
+def _is_served(history: Recorded, catalog: GivenCatalog) -> bool:
+    function = history.row["function"]
+    if catalog.workflow(function) is None:
+        catalog.serve_file(function.partition("/")[0])
+    return catalog.workflow(function) is not None
+
+
+def _verdict(
+    history: Recorded, world: World, catalog: GivenCatalog, stuck: bool, later: str | None
+) -> str | None:
+    function = history.row["function"]
+    if catalog.workflow(function) is None:
+        return (
+            f"no workflow {function} is there: import it, or start it once, before its histories are replayed"
+        )
+    row = world.database.workflows[history.name]
     if row.error is not None and (held := json.loads(row.error).get("held")) is not None:
         return side_by_side(held)
     if later:
-        return later[0]
+        return later
     if Status(history.row["status"]) in LIVE:
         return None
-    return _other_end(history.row, row, stuck and f"{stuck} ({', '.join(unrecorded)})")
+    waits = None
+    if stuck and row.status in LIVE:
+        unrecorded = [
+            operation.name
+            for (workflow_id, step_id), operation in world.seen.operations.items()
+            if workflow_id == history.name and (workflow_id, step_id) not in world.database.records
+        ]
+        waits = f"goes on, where it had ended: it calls what is recorded nowhere ({', '.join(unrecorded)})"
+    return _other_end(history.row, row, waits)
 
 
 def _other_end(once: Mapping[str, Any], now: Workflow, stuck: str | None) -> str | None:

@@ -221,6 +221,10 @@ class AsyncBody:
         """See Body."""
         self._execution.sagas.pop(saga, None)
 
+    def patched(self, name: str) -> bool:
+        """See Body."""
+        return self._execution.patched(name)
+
     def draw(self) -> str:
         """See Body."""
         return f"{self._execution.drawn_as} {self.loop.branch.next_draw()}"

@@ -129,6 +129,19 @@ class SyncBody:
         """See Body."""
         self._execution.sagas.pop(saga, None)
 
+    def patched(self, name: str) -> bool:
+        """See Body. It is answered by the host's loop, as all else."""
+        answer: Future[bool] = Future()
+
+        def ask() -> None:
+            try:
+                answer.set_result(self._execution.patched(name))
+            except Stopped as reason:
+                answer.set_exception(reason)
+
+        self._execution.host.call_soon_threadsafe(ask, context=Context())
+        return answer.result()
+
     def draw(self) -> str:
         """See Body."""
         return f"{self._execution.drawn_as} {self._branch.next_draw()}"

@@ -24,6 +24,7 @@ from outlast.core.holds import OUTPUT_MISMATCH
 from outlast.core.messages import last_received
 from outlast.core.observations import BodyReads, CallUnawaited
 from outlast.core.origins import mark_step
+from outlast.core.patches import patch_record
 from outlast.core.places import place_of_definition
 from outlast.core.records import ClaimedWorkflow, RunningStep, StepRecord, Suspension
 from outlast.core.replay import History
@@ -314,6 +315,9 @@ class Execution:
         record = None if self._live else self._recorded(operation, step_id)
         if record is None and isinstance(operation, Timer):
             operation = self._anew(operation)
+        # guard: transactions-before-their-patch
+        if operation.kind == kinds.TRANSACTION and self.recording.attached and not self.replaying:
+            self._handed = self.recording.write_attached()  # its record has a commit of its own
         call = PendingCall(step_id, operation, answer, context, record, self._handed, self._handed_place)
         self.calls[step_id] = call
         if record is None or record.completion_order is None:
@@ -353,6 +357,27 @@ class Execution:
             self.stop(reason)
             raise
         return record
+
+    def patched(self, name: str) -> bool:
+        """Whether the body goes the new way of a change: not where it has passed this place before.
+
+        The answer is written with what is written next: until then a replay comes to the same. Only where
+        something is on its way that the body has not been handed yet, a replay would take this for an old
+        place: then what the body calls next waits for the answer's own commit. Raises Stopped.
+        """
+        if (stopped := self.reason()) is not None:
+            raise stopped
+        answer = self._history.patches.get(name)
+        if answer is None:
+            # guard: patched-on-replay = True
+            answer = not self.replaying
+            self._history.patches[name] = answer
+            self.recording.attach(patch_record(name, self._handed_place, answer=answer))
+            # guard: patch-behind-its-effects = False
+            ahead = answer and bool(self.recording.completions.places)
+            if ahead:
+                self._handed = self.recording.write_attached()
+        return answer
 
     def give_up(self, call: PendingCall) -> bool:
         """The body wants a call no more; whether it is given up at once.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -42,6 +42,8 @@ class Recording:
         self._stop = stop
         self._advance = advance
         self._over = False
+        self.attached: list[StepRecord] = []
+        """What is recorded with whatever is recorded next."""
         self._begins: list[tuple[PendingCall, Callable[[], None]]] = []
         """How those begin that wait until what came before is durable."""
         self._last_write: asyncio.Future[bool] | None = None
@@ -142,9 +144,25 @@ class Recording:
 
     # --- writing ------------------------------------------------------------------------------------------
 
+    def attach(self, record: StepRecord) -> None:
+        """Record this with whatever is recorded next."""
+        self.attached.append(record)
+
+    def take_attached(self) -> list[StepRecord]:
+        """What is to be recorded with something else, for whoever writes that."""
+        attached, self.attached = self.attached, []
+        return attached
+
     def write(self, record: StepRecord) -> asyncio.Future[bool]:
         """Record this, with the next commit."""
-        write = self._journal.write(self._workflow_id, self._epoch, (record,))
+        return self._write((*self.take_attached(), record) if self.attached else (record,))
+
+    def write_attached(self) -> asyncio.Future[bool]:
+        """Record what was attached, though nothing else is to be recorded now."""
+        return self._write(self.take_attached())
+
+    def _write(self, records: Sequence[StepRecord]) -> asyncio.Future[bool]:
+        write = self._journal.write(self._workflow_id, self._epoch, records)
         if write is not self._last_write:
             self._last_write = write
             write.add_done_callback(self._written, context=NO_CONTEXT)

@@ -1,0 +1,130 @@
+"""`outlast check --replay`: does the code of this folder fit what is recorded? It runs no step."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from outlast.cli.command import Command, env_file_option, json_option, read_settings
+from outlast.cli.db import open_database
+from outlast.cli.screen import print_json, say
+from outlast.core.printable import escape
+
+if TYPE_CHECKING:
+    from outlast.host.settings import Settings
+
+DIVERGED, EMPTY = 1, 2
+
+_sample = click.option(
+    "--sample",
+    type=click.IntRange(0, 1_000_000),
+    default=200,
+    show_default=True,
+    help="So many ended workflows beside the open ones.",
+)
+
+
+@click.command(cls=Command)
+@click.option("--replay", is_flag=True, help="Replay histories against the code of this folder.")
+@click.option(
+    "--from", "bundle", type=click.Path(path_type=Path), help="A file of `outlast workflows export`."
+)
+@click.option(
+    "--functions", type=click.Path(path_type=Path), help="The folder of functions. Default: functions."
+)
+@_sample
+@env_file_option
+@json_option
+def check(
+    replay: bool,
+    bundle: Path | None,
+    functions: Path | None,
+    sample: int,
+    env_file: Path | None,
+    as_json: bool,
+) -> int:
+    """See whether the code of this folder fits what is recorded: before a deploy, in CI.
+
+    Open workflows and a sample of ended ones are replayed from the database, which is only read, or from a
+    file. No step is run. Exit status 1 where one would do something else, 2 where there are none.
+    """
+    if not replay:
+        raise click.UsageError("say what to check: --replay")
+    settings = read_settings(functions=functions, env_file=env_file)
+    documents = _of_file(bundle) if bundle is not None else _of_database(settings, sample)
+    count, diverging = (0, []) if not documents else _replay(documents, settings)
+    if as_json:
+        told = [{"workflow_id": name, "message": what} for name, what in diverging]
+        print_json({"checked": count, "diverging": told})
+    else:
+        for name, what in diverging:
+            click.echo(escape(name))
+            for line in what.splitlines():
+                click.echo(f"  {escape(line)}")
+        click.echo(f"{count} histories, {len(diverging)} diverge")
+    if not count:
+        say("warning", "there are no histories: nothing was checked")
+        return EMPTY
+    return DIVERGED if diverging else 0
+
+
+@click.command(cls=Command)
+@_sample
+@click.option(
+    "--redact", is_flag=True, help="Leave out who called and with which request; secrets become ***."
+)
+@env_file_option
+def export(sample: int, redact: bool, env_file: Path | None) -> None:
+    """Write histories for `outlast check --replay --from`, one in each line: open and ended ones."""
+    for document in _of_database(read_settings(env_file=env_file), sample):
+        click.echo(json.dumps(_redacted(document) if redact else document))
+
+
+def _of_database(settings: Settings, sample: int) -> list[dict[str, Any]]:
+    from outlast.store.histories import histories
+
+    async def read() -> list[dict[str, Any]]:
+        return [json.loads(each) async for each in histories(database, sample)]
+
+    with open_database(settings) as database:
+        return asyncio.run(read())
+
+
+def _of_file(path: Path) -> list[dict[str, Any]]:
+    try:
+        lines = path.read_text("utf-8").splitlines()
+        return [json.loads(line) for line in lines if line.strip()]
+    except (OSError, ValueError) as error:
+        raise click.UsageError(f"--from {path} can't be read as lines of JSON: {error}") from error
+
+
+def _replay(documents: list[dict[str, Any]], settings: Settings) -> tuple[int, list[tuple[str, str]]]:
+    from outlast.functions.catalog import Catalog
+    from outlast.host.surroundings import Surroundings
+
+    surroundings = Surroundings(settings, lambda line: say("warning", line))
+    catalog = Catalog(settings.functions, lambda _: None, declare=surroundings.declare)
+    with contextlib.redirect_stdout(sys.stderr):
+        catalog.load()
+        workflows = {name: catalog.workflow(name) for name in catalog.workflow_names()}
+        # By name, as only this command needs it: who serves loads nothing of what tests use.
+        checking = import_module("outlast.testing.checking")
+        count, diverging = checking.check_histories(documents, workflows)
+    return count, diverging
+
+
+def _redacted(document: dict[str, Any]) -> dict[str, Any]:
+    from outlast.observe.redaction import redactor
+
+    row = document["workflow_status"] | dict.fromkeys(
+        ("request", "claims", "subject", "idempotency_key", "fingerprint")
+    )
+    found: dict[str, Any] = json.loads(redactor.redact(json.dumps({**document, "workflow_status": row})))
+    return found

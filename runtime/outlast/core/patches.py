@@ -1,0 +1,28 @@
+"""Changes of code that workflows know by name: how their records are called."""
+
+from __future__ import annotations
+
+import re
+
+from outlast.core.kinds import PATCH
+from outlast.core.records import StepRecord
+
+NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+_RECORD = "patch "
+
+
+def patch_of(record_name: str) -> str:
+    """The name of the change, of a record's name."""
+    return record_name.removeprefix(_RECORD)
+
+
+def patch_record(name: str, place: int, *, answer: bool) -> StepRecord:
+    """What `patched(name)` has answered after the completion at `place`, in which nothing else is."""
+    return StepRecord(
+        f"patch:{name}",
+        f"{_RECORD}{name}",
+        "true" if answer else "false",
+        attempts=0,
+        completion_order=place,
+        kind=PATCH,
+    )

@@ -1,0 +1,56 @@
+"""`outlast check --replay` and `outlast workflows export`, as processes on a real database."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.crash.test_rolling import RIGHT, WRONG
+from tests.hosts import SECRET, Hosts, ask, until
+
+pytestmark = [pytest.mark.slow, pytest.mark.postgres]
+
+
+def run(tmp_path: Path, database: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    env = {
+        name: value for name, value in os.environ.items() if not name.startswith(("OUTLAST_", "SUPABASE_"))
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "outlast", *arguments], env={**env, "SUPABASE_DB_URL": database}, cwd=tmp_path,
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+def test_what_runs_is_replayed_against_a_folder(database: str, tmp_path: Path) -> None:
+    for name, code in (("right", RIGHT), ("wrong", WRONG)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "order.py").write_text(code)
+    hosts = Hosts(tmp_path, tmp_path / "right")
+    try:
+        host = hosts.start(database=database)
+        empty = run(tmp_path, database, "check", "--replay", "--functions", "right")
+        assert (empty.returncode, "nothing was checked" in empty.stderr) == (2, True)
+        url = f"{host.url}/functions/v1/order"
+        headers = {"apikey": SECRET, "idempotency-key": "a", "prefer": "respond-async"}
+        assert ask("POST", url, json={"number": 1}, headers=headers).status_code == 202
+        path = f"{host.url}/workflows/v1/order:a/steps"
+        until(lambda: "charge" in ask("GET", path, headers={"apikey": SECRET}).text)
+        fits = run(tmp_path, database, "check", "--replay", "--functions", "right")
+        assert (fits.returncode, fits.stdout) == (0, "1 histories, 0 diverge\n"), fits
+        exported = run(tmp_path, database, "workflows", "export", "--redact")
+        (line,) = exported.stdout.splitlines()
+        assert json.loads(line)["workflow_status"]["request"] is None
+        (tmp_path / "histories.jsonl").write_text(exported.stdout)
+    finally:
+        hosts.close()
+    for source in ([], ["--from", "histories.jsonl"]):
+        differs = run(tmp_path, database, "check", "--replay", "--functions", "wrong", *source)
+        assert differs.returncode == 1, differs
+        assert "recorded: step charge" in differs.stdout
+        assert "called:   step ship  (wrong/order.py:14)" in differs.stdout
+        assert 'if patched("use-ship")' in differs.stdout
