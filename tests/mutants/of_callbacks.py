@@ -14,8 +14,8 @@ MUTANTS = (
     ),
     Mutant(
         "callback-used-again",
-        "One use is one message, whoever answers at the same time",
-        PAGE + "test_two_that_answer_at_once_are_one",
+        "Of a link for one answer all that answer the same are one",
+        "store/test_conformance.py::test_a_callback_takes_as_many_answers_as_it_has_uses",
     ),
     Mutant(
         "callback-answered-too-often",
