@@ -27,7 +27,7 @@ MUTANTS = (
     ),
     Mutant(
         "bulks-tell-nobody",
-        "What waits for those that a bulk has ended is told in the same commit, and their children are cancelled",
+        "Who waits for what a bulk has ended is told in that commit, and its children are cancelled",
         "store/test_bulks.py::test_children_of_what_is_cancelled_are_cancelled_in_the_same_commit",
     ),
     Mutant(
