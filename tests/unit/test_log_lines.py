@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any, get_type_hints
 
 import pytest
@@ -18,6 +19,7 @@ VALUES: dict[Any, Any] = {
     tuple[str, ...]: ("a", "b"),
     tuple[tuple[str, int], ...]: (("a", 1),),
     tuple[float, ...]: (0.5,),
+    Mapping[str, Any]: {"message": "no code fits", "reason": "function_missing"},
 }
 KINDS = [each for each in vars(facts).values() if getattr(each, "__base__", None) is facts.Observation]
 KINDS.remove(facts.LoopLooked)  # told a few times a second, for metrics alone
