@@ -24,6 +24,7 @@ from benchmarks.workloads import (
     payloads,
     queues,
     recovery,
+    retention,
     schedules,
     sleepers,
     sql_cost,
@@ -62,6 +63,7 @@ WORKLOADS: dict[str, ModuleType] = {
     "schedules": schedules,
     "maps": maps,
     "children": children,
+    "retention": retention,
     "bulks": bulks,
 }
 """In the order of the report."""

@@ -31,8 +31,8 @@ def measure(lab: Lab) -> Section:
         "Cold start and idle memory",
         "From the start of the process until the first call is answered, asked every millisecond. The "
         "database is there and migrated. The import lines are whole interpreters, from start to exit. "
-        "Memory is that of the one process of `outlast serve`; RSS counts shared pages in full, PSS divides "
-        "them among those who share them.",
+        "Memory is that of `outlast serve`, a parent and its worker: RSS counts twice what they share, PSS "
+        "once.",
     )
     outlast, plain = Outlast(), Plain()
     url = lab.database("cold")
@@ -62,13 +62,13 @@ def measure(lab: Lab) -> Section:
     memory = Table("MiB", ["", "RSS", "PSS"], [])
     for title, each in (("idle, after the first answer", idle), (f"after {CALLS:,} one-step calls", used)):
         memory.rows.append([title, f"{each.rss_mib:.1f}", f"{each.pss_mib:.1f}"])
-        lab.say(f"{title}: RSS {each.rss_mib:.1f} MiB")
+        lab.say(f"{title}: PSS {each.pss_mib:.1f} MiB")
     section.tables += [table, memory]
     against = Spread.of([a / b for a, b in zip(starts["outlast"], starts["plain"], strict=True)])
     section.ratios.append(f"First durable answer: {against.text(2)}× the plain endpoint's start.")
     section.figures = {
         "first_answer_s": Spread.of([each / 1000 for each in starts["outlast"]]).record(),
-        "idle_mib": Spread.of([idle.rss_mib]).record(),
+        "idle_mib": Spread.of([idle.pss_mib]).record(),
     }
     section.raw = {"starts_ms": starts, "imports_ms": imports}
     return section

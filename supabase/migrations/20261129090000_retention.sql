@@ -220,10 +220,9 @@ begin
   more := true;
   next_at := ats[cardinality(ats)];
   next_id := ids[cardinality(ids)];
+  free := outlast.removable(array_remove(owns, null), kept);
   roots := array(
-    select o.id from unnest(owns) with ordinality as o (id, place)
-    where o.id = any(outlast.removable(array_remove(owns, null), kept))
-    order by o.place);
+    select o.id from unnest(owns) with ordinality as o (id, place) where o.id = any(free) order by o.place);
   if outlast.thin_bulks(roots, most) then
     next_at := after_at;
     next_id := after_id;

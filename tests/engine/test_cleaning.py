@@ -76,7 +76,7 @@ async def test_it_goes_on_batch_by_batch_and_says_how_many_went() -> None:
 
 async def test_one_that_leaves_removes_nothing() -> None:
     store = Store()
-    assert await cleaner(store, [], leaving=True)._do_round() == cleaning.LOOK_S
+    assert await cleaner(store, [], leaving=True)._do_round() == cleaning.REST_S_MAX
     assert await cleaner(store, [], 0.0)._do_round() == cleaning.LOOK_S, "all is kept"
     assert store.asked == []
     await cleaner(store, [], 0.0, f=60.0)._do_round()

@@ -52,7 +52,7 @@ class Cleaner:
     async def _do_round(self) -> float:
         # guard: removes-while-leaving
         if not self._may_work():
-            return LOOK_S
+            return REST_S_MAX  # it starts, is cut off or leaves
         keeps = self._catalog.retentions()
         if not self._keep_s and not keeps:
             return LOOK_S  # all is kept for ever
