@@ -117,7 +117,7 @@ CASES = (
     Case(
         "exhausted",
         "insert into outlast.workflow_status (workflow_id, function, status, completed_at, error)"
-        " values ('w', 'f', 'EXHAUSTED', now(), '{}')",
+        " values ('w', 'f', 'EXHAUSTED', now(), '{\"code\": \"recovery_exhausted\"}')",
         "update outlast.workflow_status set status = 'PENDING', completed_at = null,"
         " claimable_at = now() + interval '1 hour'",
     ),

@@ -49,19 +49,21 @@ def test_settings_are_frozen() -> None:
 
 def test_every_engine_option_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OUTLAST_MEMORY_MAX_MB", "640")  # else it is this machine's
-    assert Settings.load().engine_options() == EngineOptions()
+    assert Settings.load().engine_options() == EngineOptions(retention_s=30 * 86_400)  # the kit keeps all
     assert Settings.load().recovery_limits() == RecoveryLimits()
     monkeypatch.setenv("OUTLAST_MEMORY_MAX_MB", "1000")
     for field in fields(EngineOptions):
-        if field.name == "memory_bytes_max":
+        if field.name in ("memory_bytes_max", "retention_look_s"):
             continue
         value = getattr(EngineOptions(), field.name)
-        name = {"watch_bodies": "reload"}.get(field.name, field.name)
-        others = {"tick_s": "0.3", "replay_arguments": "hold", "watch_bodies": "true"}
+        name = {"watch_bodies": "reload", "retention_s": "retention_days"}.get(field.name, field.name)
+        others = {"tick_s": "0.3", "replay_arguments": "hold", "watch_bodies": "true", "retention_s": "7"}
         monkeypatch.setenv(f"OUTLAST_{name.upper()}", others.get(field.name) or str(value * 2))
     options = Settings.load().engine_options()
     assert all(
-        getattr(options, field.name) != getattr(EngineOptions(), field.name) for field in fields(options)
+        getattr(options, field.name) != getattr(EngineOptions(), field.name)
+        for field in fields(options)
+        if field.name != "retention_look_s"
     )
 
 

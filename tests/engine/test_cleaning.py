@@ -60,7 +60,7 @@ def cleaner(
     **keeps: float | None,
 ) -> Cleaner:
     functions: object = Functions(**keeps)
-    return Cleaner(store, functions, keep_s, lambda: True, lambda: not leaving, told.append)  # type: ignore[arg-type]
+    return Cleaner(store, functions, keep_s, lambda: True, lambda: not leaving, told.append, 60.0)  # type: ignore[arg-type]
 
 
 async def test_it_goes_on_batch_by_batch_and_says_how_many_went() -> None:
@@ -77,7 +77,7 @@ async def test_it_goes_on_batch_by_batch_and_says_how_many_went() -> None:
 async def test_one_that_leaves_removes_nothing() -> None:
     store = Store()
     assert await cleaner(store, [], leaving=True)._do_round() == cleaning.REST_S_MAX
-    assert await cleaner(store, [], 0.0)._do_round() == cleaning.LOOK_S, "all is kept"
+    assert await cleaner(store, [], 0.0)._do_round() == 60.0, "all is kept"
     assert store.asked == []
     await cleaner(store, [], 0.0, f=60.0)._do_round()
     assert store.asked == [Place()]

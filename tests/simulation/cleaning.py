@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 from outlast.core import ports
@@ -124,19 +122,10 @@ class Cleaning(Scenario):
             letter.workflow_id = workflow_id  # type: ignore[attr-defined]
 
 
-@contextmanager
-def _looking_often() -> Iterator[None]:
-    former, cleaning.LOOK_S = cleaning.LOOK_S, 0.7
-    try:
-        yield
-    finally:
-        cleaning.LOOK_S = former
-
-
 def play(seed: int) -> tuple[Outcome, int]:
     """Run a schedule; what came out, and how many workflows were removed."""
     plan = plan_of(f"{seed}{KINDS[seed % len(KINDS)]}")
-    with quiet(collect=True), _looking_often():
+    with quiet(collect=True):
         scenario = Cleaning(plan)
         outcome = scenario.run()
     return outcome, len(scenario.removed)

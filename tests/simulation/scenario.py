@@ -147,7 +147,7 @@ class Scenario:
         options = EngineOptions(
             lease_ttl_s=LEASE_S, moment_s=0.2, drain_s=DRAIN_S, claim_batch=3, workflows_max=20,
             suspect_after=self.limits.suspect_after, memory_bytes_max=self.memory_bytes,
-            retention_s=self.keep_s,
+            retention_s=self.keep_s, retention_look_s=0.7,
         )  # fmt: skip
         instance.engine = Engine(instance.name, store, self.catalog, self._observe, options)
         while not instance.opened:

@@ -196,6 +196,7 @@ class Engine:
             lambda: self.running > 0,
             lambda: not self.entrance.stopping and self._lease.trusted,
             observe,
+            options.retention_look_s,
         )
 
         self.loops: tuple[Loop, ...] = (

@@ -24,6 +24,8 @@ class EngineOptions:
     """What the values of running workflows may take."""
     retention_s: float = 0.0
     """How long ended workflows of functions that say nothing are kept; 0: for ever."""
+    retention_look_s: float = 60.0
+    """How often it is looked whether any were kept for long enough."""
     replay_arguments: Literal["warn", "hold", "off"] = "warn"
     """What a replay does that calls a recorded step with other arguments."""
     unserved_s: float = 15.0

@@ -78,6 +78,10 @@ class SettingsError(OutlastError):
         self.from_option = from_option
 
 
+_NOT_SET = {"memory_bytes_max", "watch_bodies", "retention_look_s"}
+"""Options of the engine that follow from others, or that only tests give."""
+
+
 class Settings(BaseSettings):
     """All that can be set. Made by `Settings.load` alone; only the composition root reads it."""
 
@@ -349,7 +353,7 @@ class Settings(BaseSettings):
         """What the engine gets. A default tick is shortened to suit a short lease."""
         from outlast.engine.options import EngineOptions
 
-        names = {field.name for field in fields(EngineOptions)} - {"memory_bytes_max", "watch_bodies"}
+        names = {field.name for field in fields(EngineOptions)} - _NOT_SET
         chosen: dict[str, Any] = {name: getattr(self, name) for name in names}
         chosen["memory_bytes_max"] = budget_bytes(self._memory_bytes, self.processes)
         chosen["watch_bodies"] = self.reload

@@ -95,7 +95,8 @@ select json_build_object(
     select coalesce(json_agg(json_build_object('function', e.function, 'count', e.count, 'example', e.example)), '[]')
     from (
       select w.function, count(*), min(w.workflow_id) as example from outlast.workflow_status w
-      where w.status = 'EXHAUSTED' and w.completed_at > now() - interval '1 day'
+      where w.status in ('ERROR', 'CANCELLED', 'EXHAUSTED') and w.completed_at > now() - interval '1 day'
+        and w.error ->> 'code' = 'recovery_exhausted'
       group by 1 order by 2 desc limit 20
     ) e),
   'suspects', (

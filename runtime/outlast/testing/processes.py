@@ -43,6 +43,7 @@ SEALS = Seals(("the secret key of a test's project",), PUBLIC_URL)
 OPTIONS = EngineOptions(
     lease_ttl_s=3 * FOREVER_S,
     tick_s=FOREVER_S,
+    retention_look_s=FOREVER_S,
     moment_s=1.0,
     drain_s=5.0,
     threads_max=32,

@@ -14,9 +14,6 @@ from outlast.core.clock import monotonic
 from outlast.core.observations import Observer, WorkflowsRemoved
 from outlast.core.ports import Catalog, Place, RetentionStore
 
-LOOK_S = 60.0
-"""How often it is looked whether anything has been kept for long enough."""
-
 REST_IDLE = 1.0
 REST_BUSY = 20.0
 """How long it rests, in times of what the last batch took: half of one connection, or a twentieth."""
@@ -37,25 +34,27 @@ class Cleaner:
         is_busy: Callable[[], bool],
         may_work: Callable[[], bool],
         observe: Observer,
+        look_s: float,
     ) -> None:
-        """`keep_s` is for functions that say nothing; 0: for ever."""
+        """`keep_s` is for functions that say nothing; 0: for ever. `look_s`: how often it looks."""
         self._store = store
         self._catalog = catalog
         self._keep_s = keep_s
         self._is_busy = is_busy
         self._may_work = may_work
         self._observe = observe
+        self._look_s = look_s
         self._after = Place()
         self._removed = 0
         self.loop = Loop("retention", self._do_round, observe)
 
     async def _do_round(self) -> float:
-        # guard: removes-while-leaving
-        if not self._may_work():
-            return REST_S_MAX  # it starts, is cut off or leaves
         keeps = self._catalog.retentions()
         if not self._keep_s and not keeps:
-            return LOOK_S  # all is kept for ever
+            return self._look_s  # all is kept for ever
+        # guard: removes-while-leaving
+        if not self._may_work():
+            return min(REST_S_MAX, self._look_s)  # it starts, is cut off or leaves
         if self._after == Place():
             await self._store.declare(keeps, self._catalog.workflow_names())
         began = monotonic()
@@ -69,4 +68,4 @@ class Cleaner:
             self._observe(WorkflowsRemoved(self._removed))
             self._removed = 0
         self._after = Place()
-        return LOOK_S * random.uniform(0.8, 1.0)
+        return self._look_s * random.uniform(0.8, 1.0)
