@@ -17,7 +17,10 @@ from outlast.store.queries import load
 FILES = sorted(path.name for path in Path(outlast.store.__file__).parent.glob("*.sql"))
 QUERIES = load("workflows.sql") | load("resources.sql")
 STATUS = "|".join(Status)
-SETS = {LIVE, FAILED, frozenset(Status)}
+REPLAYED = frozenset({Status.SUCCESS, Status.ERROR})
+"""Of ended ones: their bodies ran to the end that is stored."""
+
+SETS = {LIVE, FAILED, REPLAYED, frozenset(Status)}
 """The only ones that statements tell apart by lists."""
 
 CHANGES = {
