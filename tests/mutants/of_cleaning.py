@@ -17,8 +17,8 @@ MUTANTS = (
     ),
     Mutant(
         "removed-too-soon",
-        "What has ended is kept for as long as was said",
-        "store/test_retention.py::test_what_was_kept_for_long_enough_goes_and_all_else_stays",
+        "What has ended is kept for as long as its function says",
+        "store/test_retention.py::test_functions_that_say_so_keep_theirs_shorter_longer_or_for_ever",
     ),
     Mutant(
         "removed-though-waited-for",
