@@ -80,6 +80,8 @@ async def finish(history: History, url: str, ran: set[tuple[str, str]], patch: p
 
 def without_what_differs(error: str | None) -> Any:
     document = json.loads(error) if error else None
+    if document:
+        document.pop("steps", None)  # older ones don't tell which steps an end came from
     if document and "failure" in document:
         del document["failure"]["traceback"]
         document["failure"].get("attributes", {}).pop("__notes__", None)  # of all attempts, with their times

@@ -263,7 +263,7 @@ def test_a_key_of_the_payload_goes_before_the_id(guarded: Served) -> None:
     first = deliver(guarded, "hooks/by_payload", body, headers={"idempotency-key": fresh_key()})
     again = deliver(guarded, "hooks/by_payload", body)  # under another id, as Auth sends its own retries
     same_answer(first, again)
-    assert first.headers["workflow-id"] == f"hooks/by_payload:{key}~7"
+    assert first.headers["workflow-id"] == f"hooks/by_payload:{key}%7E7"
     assert guarded.seen(key) == 1
     said = refused(
         guarded, lambda: deliver(guarded, "hooks/by_payload", {"user": {"id": key}}), 422, "invalid_input",
