@@ -67,6 +67,7 @@ as $$
 declare
   m outlast.workflow_status;
   c record;
+  event constant text not null default regexp_replace(map_id, '^.*/', '');
 begin
   select * into m from outlast.workflow_status w where w.workflow_id = map_id;
   if number is null then
@@ -86,7 +87,7 @@ begin
     workflow_id, step_id, name, kind, output, attempts, completion_order, started_at, completed_at
   )
   values (
-    m.parent, substr(map_id, length(m.parent) + 2), 'publish ' || substr(map_id, length(m.parent) + 2), 'publish',
+    m.parent, event, 'publish ' || event, 'publish',
     json_build_object('total', c.total, 'started', c.started, 'ok', c.ok, 'failed', c.failed),
     0, number, clock_timestamp(), clock_timestamp()
   )
@@ -94,7 +95,7 @@ begin
     set output = excluded.output, completion_order = excluded.completion_order,
         started_at = excluded.started_at, completed_at = excluded.completed_at;
   -- guard: progress-wakes-nobody
-  perform outlast.tell_events(array[m.parent], array[substr(map_id, length(m.parent) + 2)]);
+  perform outlast.tell_events(array[m.parent], array[event]);
 end
 $$;
 

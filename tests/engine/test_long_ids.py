@@ -11,6 +11,8 @@ from outlast import map_, start, step, workflow
 from outlast.core.status import Status
 from tests.engine.harness import engine_on
 
+pytestmark = pytest.mark.postgres
+
 
 def key_of(depth: int) -> str:
     """As long as a map's key may be, in characters of four bytes, which no compression shortens."""
@@ -57,6 +59,7 @@ async def test_maps_in_maps_with_long_keys_fail_and_are_cancelled(database: str)
         state = await bench.engine.wait(await bench.start(nested, 8), 60)
         assert state is not None
         assert state.status is Status.ERROR
+        assert "map_failed" in str(state.error) or "MapFailed" in str(state.error)
 
 
 async def test_a_long_line_of_children(database: str) -> None:

@@ -67,7 +67,7 @@ class Maps:
             ]
             number = max(places, default=0) + 1
         assert row.map is not None
-        counts, event = self.counts(map_id), map_id[len(parent_id) + 1 :]
+        counts, event = self.counts(map_id), map_id.rpartition("/")[2]
         told = {
             "total": counts.total,
             "started": row.map["started"],

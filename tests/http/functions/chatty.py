@@ -22,11 +22,12 @@ def in_thread(count: int) -> int:
 
 
 @workflow
-async def chatty(name: str, count: int = 0) -> str:
+async def chatty(name: str, count: int = 0, waits: bool = False) -> str:
     print("the body")  # noqa: T201 - it is kept
     context().logger.warning("told")
     await greet(name)
     if count:
         await in_thread.aio(count)
-    await receive("go")
+    if waits:
+        await receive("go")
     return "done"
