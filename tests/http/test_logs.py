@@ -17,7 +17,8 @@ from tests.http.harness import Served, fresh_key
 
 def begin(host: Served, **body: Any) -> str:
     """One that waits after it has said all."""
-    answer = host.call("chatty", {"name": "Ada", "waits": True, **body}, key=fresh_key(), prefer="respond-async")
+    told = {"name": "Ada", "waits": True, **body}
+    answer = host.call("chatty", told, key=fresh_key(), prefer="respond-async")
     workflow_id: str = answer.headers["workflow-id"]
     until(lambda: host.admin.get(f"/workflows/v1/{workflow_id}").json()["waiting_on"], "it to wait")
     return workflow_id
