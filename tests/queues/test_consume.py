@@ -347,6 +347,7 @@ async def test_who_may_not_use_pgmq_is_told_what_to_grant(queue_database: str) -
         connection.execute(f"create role {role} login bypassrls".encode())
         connection.execute(f"grant usage on schema outlast to {role}".encode())
         connection.execute(f"grant all on outlast.workflow_status to {role}".encode())
+        connection.execute(f"grant execute on function outlast.attribute_terms to {role}".encode())
         connection.execute("select pgmq.send('orders', '{\"sku\": \"w\"}')")
         store = a_store(psycopg.conninfo.make_conninfo(queue_database, user=role), "i")
         try:

@@ -88,8 +88,11 @@ select set_eq(
   array['start', 'start_any', 'send', 'cancel', 'cancel_any', 'public_error', 'public_input', 'public_output',
         'readable', 'realtime_topic', 'set_queue', 'pause_queue', 'resume_queue', 'drain_queue',
         'waiting_on', 'create_schedule', 'schedule', 'delete_schedule', 'unschedule', 'pause_schedule',
-        'resume_schedule', 'trigger_schedule', 'backfill_schedule'],
-  'the service starts, sends, cancels, and changes queues and schedules');
+        'resume_schedule', 'trigger_schedule', 'backfill_schedule',
+        'bulk', 'cancel_workflow', 'delete_workflow', 'find_workflows', 'fork_workflow', 'pause_workflow',
+        'resume_workflow', 'retry', 'retry_workflow', 'rewind', 'rewind_workflow', 'set_workflow',
+        'settle_workflow'],
+  'the service starts, sends, cancels, and changes workflows, queues and schedules');
 select set_eq(
   $$ select p.oid::regprocedure::text from pg_proc p
      where p.pronamespace = 'outlast'::regnamespace and p.prosecdef $$,
@@ -104,7 +107,16 @@ select set_eq(
         'timestamp with time zone,integer,interval,integer,text)', 'outlast.delete_schedule(text,text)',
         'outlast.pause_schedule(text,text,text)', 'outlast.resume_schedule(text,text)',
         'outlast.trigger_schedule(text,text,text)',
-        'outlast.backfill_schedule(text,timestamp with time zone,timestamp with time zone,boolean,text)'],
+        'outlast.backfill_schedule(text,timestamp with time zone,timestamp with time zone,boolean,text)',
+        'outlast.bulk(text,jsonb,jsonb,boolean,integer,integer,text,text)',
+        'outlast.cancel_workflow(text,text,text,text)', 'outlast.delete_workflow(text,text,text)',
+        'outlast.find_workflows(text,text,text,text[],text,text,text,boolean,timestamp with time zone,'
+        'timestamp with time zone,timestamp with time zone,timestamp with time zone,text,boolean,text,'
+        'timestamp with time zone,text,bigint,boolean,text)',
+        'outlast.fork_workflow(text,text,jsonb,text,text,text,text)', 'outlast.pause_workflow(text,text,text)',
+        'outlast.resume_workflow(text,text,text)', 'outlast.retry_workflow(text,text,text)',
+        'outlast.rewind_workflow(text,text,text,text)', 'outlast.set_workflow(text,jsonb,text,text)',
+        'outlast.settle_workflow(text,text,jsonb,text,text,text,text)'],
   'these alone act with the rights of their owner');
 select is_empty(
   $$ select p.oid::regprocedure from pg_proc p
