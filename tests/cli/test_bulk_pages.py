@@ -84,6 +84,7 @@ def test_attributes(project: Path, database_url: str) -> None:
         assert rows(database_url, third.rstrip(";")) == [("order:2",)]
 
 
+@pytest.mark.slow
 def test_many_at_once(project: Path, database_url: str) -> None:
     (project / "functions").mkdir()
     rows(

@@ -46,7 +46,14 @@ def test_what_is_written_passes_the_house_checks(call: Runs, project: Path) -> N
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize(("name", "auth"), [("hello", None), ("send-email", None), ("class", "user")])
+@pytest.mark.parametrize(
+    ("name", "auth"),
+    [
+        pytest.param("hello", None, marks=pytest.mark.slow),
+        pytest.param("send-email", None, marks=pytest.mark.slow),
+        ("class", "user"),
+    ],
+)
 def test_the_test_that_is_written_passes(call: Runs, project: Path, name: str, auth: str | None) -> None:
     written = json.loads(call("new", name, *(("--auth", auth) if auth else ()), "--json").out)["test"]
     assert written == f"functions/_{name}_test.py"

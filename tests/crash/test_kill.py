@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import signal
+from collections.abc import Iterable
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -67,6 +69,12 @@ RECORDED = "select name from outlast.operation_outputs where completion_order is
 ENDED = "select 1 from outlast.workflow_status where status = 'SUCCESS'"
 
 
+def some(points: Iterable[str]) -> list[Any]:
+    """Every third is tried each time, the others by `make slow`."""
+    slow = pytest.mark.slow
+    return [pytest.param(each, marks=() if n % 3 == 0 else slow) for n, each in enumerate(points)]
+
+
 def test_every_point_is_tried() -> None:
     text = "".join(each.read_text() for each in Path(outlast.__file__).parent.rglob("*.py"))
     reached = {name.removeprefix("{point}") for name in re.findall(r'faults\.reach\(f?"([^"]+)"', text)}
@@ -84,7 +92,7 @@ def call_until_it_dies(host: Host, function: str = "story") -> None:
     assert host.ended() == -signal.SIGKILL
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", some(POINTS))
 def test_a_killed_workflow_goes_on_where_it_was(hosts: Hosts, query: Query, point: str) -> None:
     call_until_it_dies(hosts.start(crash_at=point))
     recorded = {row["name"] for row in query(RECORDED)}
@@ -103,7 +111,7 @@ def test_a_killed_workflow_goes_on_where_it_was(hosts: Hosts, query: Query, poin
     assert len(query("select * from effects")) == 1
 
 
-@pytest.mark.parametrize("point", WHILE_HEARING)
+@pytest.mark.parametrize("point", some(WHILE_HEARING))
 def test_no_message_is_lost_with_its_receiver(hosts: Hosts, query: Query, point: str) -> None:
     first = hosts.start(crash_at=point)
     try:
@@ -125,7 +133,7 @@ def test_no_message_is_lost_with_its_receiver(hosts: Hosts, query: Query, point:
     assert [row["id"] for row in query(named)] == sent
 
 
-@pytest.mark.parametrize("point", WHILE_MAPPING)
+@pytest.mark.parametrize("point", some(WHILE_MAPPING))
 def test_a_map_that_is_cut_at_a_block_has_each_item_once(hosts: Hosts, query: Query, point: str) -> None:
     """Of two blocks; the rows that it goes over have changed by the time that another instance goes on."""
     query("create table numbers as select n from generate_series(1, 1003) as n")
@@ -143,7 +151,7 @@ def test_a_map_that_is_cut_at_a_block_has_each_item_once(hosts: Hosts, query: Qu
     assert query("select 1 from outlast.queues where position('/map.' in name) > 0") == []
 
 
-@pytest.mark.parametrize("point", WHILE_WAITING)
+@pytest.mark.parametrize("point", some(WHILE_WAITING))
 def test_no_wake_up_is_lost_with_who_gave_it_or_was_to_have_it(
     hosts: Hosts, query: Query, point: str
 ) -> None:
@@ -184,6 +192,7 @@ def test_no_tick_is_lost_or_doubled_with_who_started_it(hosts: Hosts, query: Que
     assert {(later - sooner).total_seconds() for sooner, later in pairwise(times)} == {1.0}
 
 
+@pytest.mark.slow
 def test_a_bulk_whose_hosts_are_killed_at_each_block_is_done_once_to_all(hosts: Hosts, query: Query) -> None:
     query(
         "insert into outlast.workflow_status (workflow_id, function, status, created_at)"
@@ -249,7 +258,7 @@ UNDOING = [f"step.{where}:{n}" for where in ("before_run", "after_run") for n in
 UNDOING += [f"record.{where}_commit:{n}" for where in ("before", "after") for n in range(1, 6)]
 
 
-@pytest.mark.parametrize("point", [*UNDOING, "finish.before_commit", "finish.after_commit"])
+@pytest.mark.parametrize("point", some([*UNDOING, "finish.before_commit", "finish.after_commit"]))
 def test_a_saga_that_is_killed_undoes_each_thing_and_records_that_once(
     hosts: Hosts, query: Query, point: str
 ) -> None:

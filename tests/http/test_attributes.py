@@ -40,6 +40,7 @@ def test_a_workflow_is_found_by_what_it_was_called_with_and_what_it_sets(host: S
     assert shown(host, called(host, "tagging/blocking"))["attributes"] == {"stage": "blocked"}
 
 
+@pytest.mark.slow
 def test_they_are_set_once_though_the_body_runs_again(host: Served) -> None:
     key = fresh_key()
     workflow_id = called(host, "tagging", {"waits": True}, customer=key)

@@ -195,6 +195,7 @@ def test_retry_and_rewind(host: Host) -> None:
     assert ended(host, "renewal:4")["output"] == ["priced kim", "paid kim"]
 
 
+@pytest.mark.slow
 def test_forks(host: Host) -> None:
     workflow_id = begin(host, "3", "bob")
     assert ended(host, workflow_id)["status"] == "ERROR"
@@ -215,6 +216,7 @@ def test_forks(host: Host) -> None:
     assert do(host, "fork", "invoice:none").status_code == 404
 
 
+@pytest.mark.slow
 def test_settling(host: Host) -> None:
     assert ended(host, begin(host, "4", "bob"))["status"] == "ERROR"
     by_failure, by_pause = blocks("Settle", "sh")
@@ -231,6 +233,7 @@ def test_settling(host: Host) -> None:
     assert ended(host, "invoice:5")["output"] == ["yes", "by phone", "mailed joe"]
 
 
+@pytest.mark.slow
 def test_kill_and_delete(host: Host) -> None:
     begin(host, "6", "ann", approved=False)
     refused = do(host, "delete", "invoice:6")

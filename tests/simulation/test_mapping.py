@@ -44,16 +44,19 @@ def noticed(word: str, seeds: int) -> bool:
     return any(word in each for seed in range(seeds) for each in play(seed))
 
 
+@pytest.mark.slow
 def test_a_map_that_nobody_ends_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Maps, "end", lambda self, ended: None)
     assert noticed("live", 3)
 
 
+@pytest.mark.slow
 def test_a_parent_that_is_not_woken_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Database, "_is_over", lambda self, target: "/map." not in target)
     assert noticed("live", 10)
 
 
+@pytest.mark.slow
 def test_a_block_that_is_skipped_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     start_block = MapStatements.start_block
 
@@ -64,6 +67,7 @@ def test_a_block_that_is_skipped_is_noticed(monkeypatch: pytest.MonkeyPatch) -> 
     assert noticed("", 20)
 
 
+@pytest.mark.slow
 def test_failures_that_nobody_counts_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(in_memory, "FAILED", ())
     assert noticed("only", 40)

@@ -13,7 +13,7 @@ from tests.simulation.network import Weather
 from tests.simulation.operating import AT_CYCLES, operated_plan, simulate_operated
 from tests.simulation.plans import Plan
 
-CHUNK = 20
+CHUNK = 10
 PROGRAM: Any = [
     "row", "r", [
         ["gather", "g", [["step", "a", [], 0], ["pay", "b", [], 0]], 0.4],

@@ -130,11 +130,11 @@ def passed(project: pytest.Pytester, *options: str) -> int:
     [
         ("", ["-p", "no:asyncio", "-p", "no:anyio"]),
         ("", ["-p", "no:asyncio"]),
-        ("", ["-o", "asyncio_mode=strict"]),
+        pytest.param("", ["-o", "asyncio_mode=strict"], marks=pytest.mark.slow),
         ("", ["-o", "asyncio_mode=auto"]),
         ("@__import__('pytest').mark.asyncio", ["-o", "asyncio_mode=strict"]),
         ("@__import__('pytest').mark.anyio", ["-p", "no:asyncio"]),
-        ("", ["-n", "2", "-o", "asyncio_mode=auto"]),
+        pytest.param("", ["-n", "2", "-o", "asyncio_mode=auto"], marks=pytest.mark.slow),
     ],
 )
 def test_async_tests(project: pytest.Pytester, mark: str, options: list[str]) -> None:
@@ -144,7 +144,10 @@ def test_async_tests(project: pytest.Pytester, mark: str, options: list[str]) ->
     assert passed(project, *options) == 3
 
 
-@pytest.mark.parametrize("options", [[], ["-p", "no:asyncio", "-p", "no:anyio"], ["-n", "2"]])
+@pytest.mark.parametrize(
+    "options",
+    [[], ["-p", "no:asyncio", "-p", "no:anyio"], pytest.param(["-n", "2"], marks=pytest.mark.slow)],
+)
 def test_def_tests(project: pytest.Pytester, options: list[str]) -> None:
     project.makepyfile(test_them=DEF)
     assert passed(project, *options) == 5
