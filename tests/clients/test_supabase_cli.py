@@ -117,9 +117,12 @@ def test_it_finds_nothing_to_say_of_our_functions(project: Path, server: CronSer
     push(project, server.url)
     lint = ("db", "lint", f"--remote={server.url}", "--schema", "outlast", "--level", "warning")
     issues = [each for found in linted(supabase(project, *lint)) for each in found["issues"]]
-    assert [each for each in issues if each["level"] != "warning extra"] == []
+    # Two are named as HTTP names them, and must be quoted where SQL gives them by name.
+    quoted = [f'name of parameter "{each}" is reserved keyword' for each in ("from", "to")]
+    left = [each for each in issues if each["message"] not in quoted]
+    assert [each for each in left if each["level"] != "warning extra"] == []
     # Verbs have the arguments of their table, though not each makes use of who it was.
-    assert {each["message"] for each in issues} <= {'unused parameter "by"', 'unused parameter "until"'}
+    assert {each["message"] for each in left} <= {'unused parameter "by"', 'unused parameter "until"'}
     body = "'begin return nothing.at_all(); end'"
     server.rows(f"create function outlast.broken() returns text language plpgsql as {body}")
     assert supabase(project, *lint, "--fail-on", "warning").returncode != 0, "it looks"

@@ -30,6 +30,8 @@ class Argument(NamedTuple):
     """A required one is an argument of the command, any other an option."""
     nullable: bool = False
     """Whether null means something else than leaving it out: back to the default."""
+    choices: tuple[str, ...] = ()
+    """All that a text may be, for OpenAPI; any without."""
     setting: bool = False
     """Whether the function in the database takes it as a member of `settings`, which are JSON."""
 
@@ -137,7 +139,12 @@ CANCEL = Verb(
     check=_check_mode,
     arguments=(
         Argument(
-            "mode", Kind.TEXT, "`undo`, or `kill`: at once, undoing nothing. That needs a secret key.", 1, 10
+            "mode",
+            Kind.TEXT,
+            "`undo`, or `kill`: at once, undoing nothing. That needs a secret key.",
+            1,
+            10,
+            choices=(UNDO, KILL),
         ),
         WHY,
     ),
@@ -186,7 +193,9 @@ FORK = Verb(
             255,
         ),
         Argument("input", Kind.JSON, "Other arguments, with `start` only."),
-        Argument("children", Kind.TEXT, "`reuse` what it has started, or `new`.", 1, 10),
+        Argument(
+            "children", Kind.TEXT, "`reuse` what it has started, or `new`.", 1, 10, choices=("reuse", "new")
+        ),
         Argument(KEY, Kind.TEXT, "The same key forks it once.", 1, 255),
         WHY,
     ),

@@ -264,6 +264,8 @@ def _body(arguments: Sequence[Argument]) -> Item:
 def _argument(each: Argument) -> Item:
     """The schema of an argument, within its bounds."""
     schema = dict(_COLUMNS[each.kind])
+    if each.choices:
+        schema["enum"] = list(each.choices)
     names = ("minLength", "maxLength") if each.kind is Kind.TEXT else ("minimum", "maximum")
     for name, bound in zip(names, (each.minimum, each.maximum), strict=True):
         if bound is not None:
