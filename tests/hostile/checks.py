@@ -18,7 +18,7 @@ OPTIONS_OF = ("/queues/v1", "/schedules/v1")
 """What a cron expression, a time zone or a weight is, and what goes together, no schema says."""
 
 OPTIONS_AT = re.compile(r"POST /workflows/v1/(bulk|[^/]+/(settle|fork|rewind))|PATCH /workflows/v1/[^/]+")
-"""Nor which filters a bulk may have, which steps there are, that one has one outcome, and how attributes are called."""
+"""Nor which filters a bulk may have, which steps there are, and how attributes are called."""
 
 MEANT = {"overloaded", "shutting_down", "database_unavailable", "BOOT_ERROR"}
 
