@@ -392,7 +392,7 @@ async def test_what_waits_for_what_is_not_loaded_ends_though_they_hold_all_memor
 
 
 async def test_what_is_given_back_has_waited_as_long_as_before(database: str) -> None:
-    async with engine_on(database, unserved_s=1e6) as bench:
+    async with engine_on(database) as bench:
         store = bench.store.instances
         await bench.rows(DUE, "w", "reads", 10, 3600, 1)
         await bench.rows(DUE, "v", "reads", 10, 1800, 1)
@@ -406,7 +406,7 @@ async def test_what_is_given_back_has_waited_as_long_as_before(database: str) ->
 
 
 async def test_large_ones_that_do_not_fit_leave_their_places_to_those_behind(database: str) -> None:
-    async with engine_on(database, unserved_s=1e6) as bench:
+    async with engine_on(database) as bench:
         store = bench.store.instances
         await bench.rows(DUE, "large", "reads", 300 * KIB, 3600, 20)
         await bench.rows("update outlast.workflow_status set load_bytes = 300 * 1024")
