@@ -303,6 +303,7 @@ begin
 exception when data_exception then
   perform outlast.refuse_argument('bulk', 'filter', name || ' must be a date, such as 2026-01-31 or '
     '2026-01-31T09:30:00Z, not ' || left(filter ->> name, 100));
+  return null;  -- it has raised
 end
 $$;
 
