@@ -20,7 +20,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from outlast import now, random, step, uuid4, workflow
+from outlast import now, random, sleep, step, uuid4, workflow
 from outlast.core.clock import machine_now
 from outlast.core.observations import ArgumentsChanged, BodyReads
 from outlast.sdk.workflows import Workflow
@@ -322,6 +322,30 @@ async def leaves_in_a_cycle(collects: bool) -> list[str]:
 async def test_where_the_collector_finds_a_generator_makes_no_difference(database: str) -> None:
     async with engine_on(database, leaves_in_a_cycle) as bench:
         assert [await bench.run(leaves_in_a_cycle, each) for each in (True, False)] == [[], []]
+
+
+resting: list[weakref.ref[Any]] = []
+
+
+@workflow
+async def rests_in_scopes(shielded: bool) -> None:
+    resting[:] = [weakref.ref(asyncio.current_task())]
+    try:
+        with anyio.move_on_after(3600):
+            await sleep(3000)
+    finally:
+        with anyio.CancelScope(shield=shielded):
+            await sleep(3000)
+
+
+@pytest.mark.parametrize("shielded", [True, False])
+async def test_who_leaves_the_memory_within_a_scope_is_freed(database: str, shielded: bool) -> None:
+    """anyio knows tasks by their scopes, until these are left."""
+    async with engine_on(database, rests_in_scopes) as bench:
+        workflow_id = await bench.start(rests_in_scopes, shielded)
+        await bench.suspended(workflow_id)
+        gc.collect()
+        assert resting[0]() is None
 
 
 # --- no I/O ------------------------------------------------------------------------------------------------

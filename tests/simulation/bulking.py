@@ -23,7 +23,7 @@ from outlast.core.status import LIVE, Status
 from outlast.core.verbs import BULK, PAUSE, RESUME, Verb
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.testing.rows import BulkRow
-from outlast.testing.silence import quiet
+from outlast.testing.silence import quietly
 from outlast.testing.statements.bulks import FUNCTION
 from tests.simulation.network import Weather
 from tests.simulation.plans import Plan
@@ -288,14 +288,15 @@ class Played:
 
 
 def run(drawn: Drawn, trace: Callable[[str], None] | None = None) -> Played:
-    """Let a run happen. Nothing of it is left but what is returned."""
-    with quiet(collect=True):
+    """Let a run happen."""
+
+    def played() -> Played:
         scenario = Bulking(drawn, trace)
         scenario.play()
         items = [len(each.items) for each in scenario.database.bulks.values()]
-        played = Played(list(scenario.world.violations), scenario.faults, sum(items))
-        del scenario
-    return played
+        return Played(list(scenario.world.violations), scenario.faults, sum(items))
+
+    return quietly(played)
 
 
 def play(seed: int, trace: Callable[[str], None] | None = None) -> list[str]:

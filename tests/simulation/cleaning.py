@@ -10,7 +10,7 @@ from outlast.core.status import LIVE
 from outlast.engine.instances import cleaning
 from outlast.testing.database import Database
 from outlast.testing.rows import Record, Workflow
-from outlast.testing.silence import quiet
+from outlast.testing.silence import quietly
 from tests.simulation.plans import Plan, plan_of
 from tests.simulation.scenario import UNIX_S, Catalog, Outcome, Scenario
 
@@ -125,7 +125,9 @@ class Cleaning(Scenario):
 def play(seed: int) -> tuple[Outcome, int]:
     """Run a schedule; what came out, and how many workflows were removed."""
     plan = plan_of(f"{seed}{KINDS[seed % len(KINDS)]}")
-    with quiet(collect=True):
+
+    def played() -> tuple[Outcome, int]:
         scenario = Cleaning(plan)
-        outcome = scenario.run()
-    return outcome, len(scenario.removed)
+        return scenario.run(), len(scenario.removed)
+
+    return quietly(played)

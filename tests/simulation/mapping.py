@@ -23,7 +23,7 @@ from outlast.core.status import LIVE, Status
 from outlast.engine import function_host
 from outlast.engine.operations import mapping, starting
 from outlast.sdk.definitions import WorkflowDefinition
-from outlast.testing.silence import quiet
+from outlast.testing.silence import quietly
 from tests.simulation.network import Weather
 from tests.simulation.plans import Plan
 from tests.simulation.scenario import Scenario
@@ -311,14 +311,16 @@ class Played:
 
 
 def run(drawn: Drawn, trace: Callable[[str], None] | None = None) -> Played:
-    """Let a run happen. Nothing of it is left but what is returned."""
+    """Let a run happen."""
     small = [patch.object(each, "BLOCK", BLOCK) for each in (mapping, starting, function_host)]
-    with quiet(collect=True), small[0], small[1], small[2]:
+
+    def played() -> Played:
         scenario = Mapping(drawn, trace)
         scenario.play()
-        played = Played(list(scenario.world.violations), scenario.faults, scenario.network.sent)
-        del scenario
-    return played
+        return Played(list(scenario.world.violations), scenario.faults, scenario.network.sent)
+
+    with small[0], small[1], small[2]:
+        return quietly(played)
 
 
 def play(seed: int, trace: Callable[[str], None] | None = None) -> list[str]:

@@ -14,7 +14,7 @@ from outlast.core.status import LIVE
 from outlast.core.verbs import DELETE, FORK, KILL, PAUSE, RESUME, SETTLE, Verb
 from outlast.sdk.operations import Step
 from outlast.testing.rows import Workflow
-from outlast.testing.silence import quiet
+from outlast.testing.silence import quietly
 from tests.simulation.plans import Plan, random_plan
 from tests.simulation.scenario import Instance, Outcome, Scenario
 from tests.simulation.traces import Life, Traces
@@ -220,5 +220,4 @@ class OperatedScenario(Scenario):
 
 def simulate_operated(plan: Plan, trace: Callable[[str], None] | None = None) -> Outcome:
     """Run one schedule."""
-    with quiet(collect=True):
-        return OperatedScenario(plan, trace).run()
+    return quietly(lambda: OperatedScenario(plan, trace).run())

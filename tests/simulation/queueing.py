@@ -24,7 +24,7 @@ from outlast.core.status import LIVE, Status
 from outlast.engine.options import EngineOptions
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.testing.rows import Workflow
-from outlast.testing.silence import quiet
+from outlast.testing.silence import quietly
 from outlast.testing.statements.queues import QueueStatements
 from tests.simulation.network import PATIENCE_S, Weather
 from tests.simulation.plans import LEASE_S, Plan
@@ -423,13 +423,14 @@ def run(drawn: Drawn, trace: Callable[[str], None] | None = None) -> Played:
 
 
 def play_out(kind: type[Queueing], drawn: Drawn, trace: Callable[[str], None] | None = None) -> Played:
-    """Let a run of that kind happen. Nothing of it is left but what is returned."""
-    with quiet(collect=True):
+    """Let a run of that kind happen."""
+
+    def played() -> Played:
         scenario = kind(drawn, trace)
         scenario.play()
-        played = Played(list(scenario.world.violations), scenario.faults, scenario.network.sent)
-        del scenario
-    return played
+        return Played(list(scenario.world.violations), scenario.faults, scenario.network.sent)
+
+    return quietly(played)
 
 
 def play(seed: int, trace: Callable[[str], None] | None = None) -> list[str]:

@@ -28,7 +28,7 @@ from outlast.engine import function_host
 from outlast.engine.operations import mapping, starting
 from outlast.functions.queues import declared_queues
 from outlast.testing.rows import Workflow as Row
-from outlast.testing.silence import quiet
+from outlast.testing.silence import quietly
 from outlast.testing.stores import MemoryStore
 from tests.simulation import mapping as maps
 from tests.simulation.network import Weather
@@ -40,7 +40,7 @@ FAULTS = ("kill", "kill", "freeze", "cut", "partition", "restart", "stop", "canc
 ACTS = ("retry", "retry", "rewind")
 LASTS_S = 6.0
 CYCLES_MAX = 600_000
-here: Retrying
+here: list[Retrying] = []
 narrow = Queue("narrow", concurrency=1)
 
 
@@ -50,12 +50,12 @@ class Refused(Exception):
 
 @step
 async def work(name: str, fails: int) -> str:
-    return here.work(context().workflow_id, str(context().step_id), name, fails)
+    return here[0].work(context().workflow_id, str(context().step_id), name, fails)
 
 
 @step
 async def undo(name: Any) -> None:
-    here.undone[str(name)] += 1
+    here[0].undone[str(name)] += 1
 
 
 @workflow
@@ -190,10 +190,8 @@ class Retrying(maps.Mapping):
     """A run in which somebody retries."""
 
     def __init__(self, drawn: Drawn, trace: Callable[[str], None] | None = None) -> None:
-        global here
         calls = tuple((after_s, function, {"items": items}) for after_s, function, items in drawn.calls)
         super().__init__(maps.Drawn(drawn.plan, calls), trace)
-        here = self
         self.catalog = Catalog()
         self.undone: Counter[str] = Counter()
         self.acted: Counter[str] = Counter()
@@ -303,16 +301,20 @@ class Played:
 
 
 def run(drawn: Drawn, trace: Callable[[str], None] | None = None) -> Played:
-    """Let a run happen. Nothing of it is left but what is returned."""
+    """Let a run happen."""
     small = [patch.object(each, "BLOCK", maps.BLOCK) for each in (mapping, starting, function_host)]
     # Calls are entered by the catalogue of this file.
     known = patch.object(maps, "WORKFLOWS", WORKFLOWS)
-    with quiet(collect=True), small[0], small[1], small[2], known:
+
+    def played() -> Played:
         scenario = Retrying(drawn, trace)
+        here[:] = [scenario]
         scenario.play()
-        played = Played(list(scenario.world.violations), scenario.faults, scenario.acted)
-        del scenario
-    return played
+        here.clear()
+        return Played(list(scenario.world.violations), scenario.faults, scenario.acted)
+
+    with small[0], small[1], small[2], known:
+        return quietly(played)
 
 
 def play(seed: int, trace: Callable[[str], None] | None = None) -> list[str]:

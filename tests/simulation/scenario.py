@@ -26,7 +26,7 @@ from outlast.engine.options import EngineOptions
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.testing.database import Database
 from outlast.testing.rows import Letter, Limits
-from outlast.testing.silence import quiet
+from outlast.testing.silence import quietly
 from outlast.testing.statements.messages import MessageStatements
 from outlast.testing.stores import MemoryStore
 from tests.simulation.network import PATIENCE_S, Network, SimulatedLink
@@ -589,5 +589,4 @@ class Scenario:
 
 def simulate(plan: Plan, trace: Callable[[str], None] | None = None) -> Outcome:
     """Run one schedule."""
-    with quiet(collect=True):
-        return Scenario(plan, trace).run()
+    return quietly(lambda: Scenario(plan, trace).run())

@@ -20,7 +20,7 @@ from outlast.core.status import LIVE
 from outlast.core.timetables import Every, times_within
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.testing.rows import ScheduleRow
-from outlast.testing.silence import quiet
+from outlast.testing.silence import quietly
 from outlast.testing.statements.schedules import ScheduleStatements
 from tests.simulation.network import Weather
 from tests.simulation.plans import Plan
@@ -239,15 +239,16 @@ class Played:
 
 
 def run(drawn: Drawn, trace: Callable[[str], None] | None = None) -> Played:
-    """Let a run happen. Nothing of it is left but what is returned."""
-    with quiet(collect=True):
+    """Let a run happen."""
+
+    def played() -> Played:
         scenario = Scheduling(drawn, trace)
         scenario.play()
         outcomes = {each.outcome for each in scenario.database.ticks}
         violations = list(scenario.world.violations)
-        played = Played(violations, outcomes, scenario.faults, len(scenario.started))
-        del scenario
-    return played
+        return Played(violations, outcomes, scenario.faults, len(scenario.started))
+
+    return quietly(played)
 
 
 def play(seed: int, trace: Callable[[str], None] | None = None) -> list[str]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +17,6 @@ from outlast.engine.operations import leaving
 from outlast.engine.waits.events import Cursor
 from outlast.sdk import sagas
 from outlast.testing.database import Database
-from outlast.testing.loop import SimulatedLoop
 from outlast.testing.rows import Workflow
 from outlast.testing.statements.journal import JournalStatements
 from outlast.testing.statements.workflows import WorkflowStatements
@@ -74,15 +72,6 @@ MESSAGES: Node = [
     ],
     0,
 ]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def frozen_heap() -> Iterator[None]:
-    """Each schedule ends with a collection, which need not look at all that pytest holds."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 def chunks(count: int, quick: int) -> list[Any]:
@@ -160,16 +149,6 @@ def test_a_seed_gives_the_same_run_again() -> None:
         first, again = simulate(random_plan(seed)), simulate(random_plan(seed))
         assert (first.digest, first.cycles) == (again.digest, again.cycles)
     assert simulate(random_plan(1)).digest != simulate(random_plan(2)).digest
-
-
-def test_nothing_is_left_of_a_run() -> None:
-    def loops() -> list[SimulatedLoop]:
-        return [each for each in gc.get_objects() if isinstance(each, SimulatedLoop)]
-
-    # What other tests left for the collector is held here, so that it can't be taken for this run's.
-    before = loops()
-    simulate(random_plan(1))
-    assert [each for each in loops() if each not in before] == []
 
 
 def test_a_name_gives_the_plan_again() -> None:

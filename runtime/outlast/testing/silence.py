@@ -5,16 +5,16 @@ from __future__ import annotations
 import gc
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 @contextmanager
-def quiet(*, collect: bool = False) -> Iterator[None]:
-    """No collection within it, no warning, nothing that can't be raised.
-
-    With `collect` what is left is thrown away at its end.
-    """
+def quiet() -> Iterator[None]:
+    """No collection within it, no warning, nothing that can't be raised."""
     hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
     collecting = gc.isenabled()
     gc.disable()
@@ -22,9 +22,23 @@ def quiet(*, collect: bool = False) -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
-            if collect:
-                gc.collect()
     finally:
         sys.unraisablehook = hook
         if collecting:
             gc.enable()
+
+
+def quietly(run: Callable[[], T]) -> T:
+    """Call `run` and throw away what it leaves: all but what it returns is gone, as its variables are."""
+    with quiet():
+        result = run()
+        _forget_scopes()
+        gc.collect()
+    return result
+
+
+def _forget_scopes() -> None:
+    """anyio holds what was killed within one of its scopes, as it waits for the scope's end."""
+    backend: Any = sys.modules.get("anyio._backends._asyncio")
+    if backend is not None:
+        backend._task_states.clear()

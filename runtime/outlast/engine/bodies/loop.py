@@ -274,16 +274,21 @@ class BodyLoop(asyncio.AbstractEventLoop):
         """Its time has come."""
         self.ready.append(timer)
 
+    @property
+    def tasks(self) -> list[BodyTask]:
+        """The tasks that are not done."""
+        return [each for each in self._tasks if not each.done()]
+
     def cancel_tasks(self, but: Callable[[Context], bool]) -> None:
         """Cancel every task `but` those in such contexts."""
-        for task in self._tasks:
-            if not task.done() and not but(task.context):
+        for task in self.tasks:
+            if not but(task.context):
                 task.cancel()
 
     def cancel_all(self) -> bool:
         """Cancel every task, and end the async generators that were left open; whether there was any."""
         self._begun = False
-        left = [task for task in self._tasks if not task.done()]
+        left = self.tasks
         for task in left:
             task.cancel()
         for generator in self._generators.take_all() if self._generators is not None else ():
@@ -292,10 +297,9 @@ class BodyLoop(asyncio.AbstractEventLoop):
 
     def abandon(self) -> None:
         """Resume no task that caught its end and goes on, or waits for something: what runs now is over."""
-        for task in self._tasks:
-            if not task.done():
-                task._log_destroy_pending = False
-                close_in(task.context, task.get_coro())
+        for task in self.tasks:
+            task._log_destroy_pending = False
+            close_in(task.context, task.get_coro())
         self.ready.clear()
 
     def forget(self) -> None:
@@ -312,7 +316,7 @@ class BodyLoop(asyncio.AbstractEventLoop):
     ) -> BodyTask:
         task = BodyTask(self, branch, coro, context, name=name)
         if len(self._tasks) >= self._tasks_seen:
-            self._tasks = [each for each in self._tasks if not each.done()]
+            self._tasks = self.tasks
             self._tasks_seen = max(64, 2 * len(self._tasks))
         self._tasks.append(task)  # asyncio keeps them weakly
         return task
