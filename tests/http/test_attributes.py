@@ -14,9 +14,11 @@ from tests.http.test_management import WORKFLOWS, shown
 HEADER = "outlast-attributes"
 
 
-def called(host: Served, function: str = "tagging", body: Any = None, **attributes: Any) -> str:
+def called(
+    host: Served, function: str = "tagging", body: Any = None, wait_s: int = 15, **attributes: Any
+) -> str:
     """The id of a workflow that was called with these attributes, and has ended or waits."""
-    headers = {HEADER: json.dumps(attributes), "prefer": "respond-async, wait=20"}
+    headers = {HEADER: json.dumps(attributes), "prefer": f"respond-async, wait={wait_s}"}
     answer = host.admin.post(f"/functions/v1/{function}", json=body or {}, headers=headers)
     return str(answer.headers["workflow-id"])
 
@@ -40,17 +42,16 @@ def test_a_workflow_is_found_by_what_it_was_called_with_and_what_it_sets(host: S
     assert shown(host, called(host, "tagging/blocking"))["attributes"] == {"stage": "blocked"}
 
 
-@pytest.mark.slow
 def test_they_are_set_once_though_the_body_runs_again(host: Served) -> None:
     key = fresh_key()
-    workflow_id = called(host, "tagging", {"waits": True}, customer=key)
+    workflow_id = called(host, "tagging", {"waits": True}, 0, customer=key)
     until(lambda: shown(host, workflow_id)["waiting_on"] == "a message (go)", "it waits")
     changed = host.admin.patch(f"{WORKFLOWS}/{workflow_id}", json={"attributes": {"stage": "mine", "a": 1}})
     assert (changed.status_code, changed.json()) == (200, {"changed": workflow_id}), changed.text
     assert found_by(host, f"customer:{key}") == [workflow_id]
     # Woken, its body runs again: what it set before is not set again.
     host.admin.post(f"{WORKFLOWS}/{workflow_id}/messages/go", json=1)
-    assert shown(host, workflow_id, wait="20")["attributes"] == {"customer": key, "stage": "done", "a": 1}
+    assert shown(host, workflow_id, wait="15")["attributes"] == {"customer": key, "stage": "done", "a": 1}
 
 
 @pytest.mark.parametrize(
