@@ -69,6 +69,12 @@ MUTANTS = (
         "any-key-fits", "A function that asks for one key takes no other", "http/test_auth.py::test_ways_in"
     ),
     Mutant(
+        "known-keys-refused",
+        "A key gives its stored answer though the function's code would not take the call any more",
+        "http/test_changed_inputs.py::test_a_key_gets_its_answer_though_the_code_would_not_take_the_call_now"
+        "[parameters]",
+    ),
+    Mutant(
         "guessable-keys-of-strangers",
         "Keys of anonymous callers can't be guessed",
         "http/test_auth.py::test_keys_of_anonymous_callers_must_be_uuids",

@@ -68,6 +68,16 @@ class Begun:
         return ended
 
 
+class _Refused(Exception):
+    """The function takes no such call. As code changes, it may have taken this one before."""
+
+    def __init__(self, workflow_id: str, fingerprint: str, why: OutlastError | ProblemError) -> None:
+        super().__init__()
+        self.workflow_id = workflow_id
+        self.fingerprint = fingerprint
+        self.why = why
+
+
 class Invoker:
     """Invokes workflows. Its limits: seconds to wait, bytes of a body, what callers may start."""
 
@@ -123,7 +133,10 @@ class Invoker:
     ) -> Begun:
         """Start the call's workflow, or attach to it. Raises ProblemError, OutlastError, ClientGone."""
         check_method(call, definition.methods)
-        new, arguments = await self._identify(call, admitted, target, definition)
+        try:
+            new, arguments = await self._identify(call, admitted, target, definition)
+        except _Refused as refused:
+            return _attached(await self._taken_before(refused), definition)
         await self._shares.may_start(call, admitted, new.workflow_id)
         try:
             state = await self._engine.starts.start_new(new, definition, arguments, admitted.token)
@@ -138,12 +151,14 @@ class Invoker:
         if state is None:
             status = Status.ENQUEUED if new.waits else Status.PENDING
             return Begun(new.workflow_id, status, replayed=False)
-        # Of a call that was attached to another workflow it is that one.
-        if state.status.ended:
-            return Begun(state.workflow_id, state.status, replayed=True, _ended=state)
-        if definition.duplicates == "conflict":
-            raise ProblemError(_conflict(state.workflow_id))
-        return Begun(state.workflow_id, state.status, replayed=True)
+        return _attached(state, definition)
+
+    async def _taken_before(self, refused: _Refused) -> WorkflowState:
+        """The workflow of the very same call, which the function's code of then took. Raises why not now."""
+        state = await self._engine.starts.look(refused.workflow_id)
+        if state is None or state.fingerprint != refused.fingerprint:
+            raise refused.why
+        return state
 
     def now_s(self) -> float:
         """Unix time in seconds, as the engine knows it."""
@@ -152,7 +167,10 @@ class Invoker:
     async def _identify(
         self, call: Call, admitted: Admitted, target: Target, definition: WorkflowDefinition
     ) -> tuple[NewWorkflow, dict[str, Any]]:
-        """Which workflow the call is, and the arguments if its input fits. Nothing is written yet."""
+        """Which workflow the call is, and the arguments if its input fits. Nothing is written yet.
+
+        Raises _Refused where it has a key and doesn't fit.
+        """
         function = target.function
         key = call.key or parse_key(call.header_values(b"idempotency-key"))
         if key is None and definition.idempotency == "required":
@@ -181,33 +199,32 @@ class Invoker:
         body: bytes,
     ) -> tuple[NewWorkflow, dict[str, Any]]:
         """The rest, which takes a while for a large body: it may run in a thread."""
-        function = target.function
         query = _drop_region(call.query)
         # A webhook's query isn't signed, so it doesn't distinguish deliveries.
         meant = query if definition.webhook is None else b""
-        input_text, arguments = _bind(definition, body, query)
-        request = record_request(
-            call.method,
-            target.subpath,
-            call.query.decode("latin-1"),
-            call.text_pairs(),
-            body if input_text is None else None,
-            definition.headers,
-        )
-        new = new_workflow(
-            workflow_id_of(function, admitted.space, key),
-            function,
-            definition,
-            input_text,
-            version=target.version,
-            now_s=self._engine.clock.now_s(),
-            key=key,
-            subject=admitted.subject,
-            claims=admitted.record,
-            request=request,
-            fingerprint=fingerprint_of(call.method, function, target.subpath, meant, body),
-            placement=placement_of(call, definition, secret=admitted.secret),
-        )
+        workflow_id = workflow_id_of(target.function, admitted.space, key)
+        fingerprint = fingerprint_of(call.method, target.function, target.subpath, meant, body)
+        try:
+            input_text, arguments = _bind(definition, body, query)
+            new = new_workflow(
+                workflow_id,
+                target.function,
+                definition,
+                input_text,
+                version=target.version,
+                now_s=self._engine.clock.now_s(),
+                key=key,
+                subject=admitted.subject,
+                claims=admitted.record,
+                request=_record(call, target, definition, body if input_text is None else None),
+                fingerprint=fingerprint,
+                placement=placement_of(call, definition, secret=admitted.secret),
+            )
+        except (OutlastError, ProblemError) as error:
+            # guard: known-keys-refused
+            if key is not None:
+                raise _Refused(workflow_id, fingerprint, error) from error
+            raise
         return new, arguments
 
     async def _wait(self, call: Call, workflow_id: str, wait_s: float) -> WorkflowState | None:
@@ -246,6 +263,20 @@ def check_method(call: Call, methods: tuple[str, ...]) -> None:
         allowed = ", ".join((*methods, "OPTIONS"))
         detail = f"{call.method} is not allowed here; use {allowed}"
         raise ProblemError(Problem("METHOD_NOT_ALLOWED", detail, headers=(("allow", allowed),)))
+
+
+def _attached(state: WorkflowState, definition: WorkflowDefinition) -> Begun:
+    """A call of a workflow that is there: of one that was attached to another, it is that other."""
+    if state.status.ended:
+        return Begun(state.workflow_id, state.status, replayed=True, _ended=state)
+    if definition.duplicates == "conflict":
+        raise ProblemError(_conflict(state.workflow_id))
+    return Begun(state.workflow_id, state.status, replayed=True)
+
+
+def _record(call: Call, target: Target, definition: WorkflowDefinition, body: bytes | None) -> str | None:
+    query = call.query.decode("latin-1")
+    return record_request(call.method, target.subpath, query, call.text_pairs(), body, definition.headers)
 
 
 def _bind(definition: WorkflowDefinition, body: bytes, query: bytes) -> tuple[str | None, dict[str, Any]]:
