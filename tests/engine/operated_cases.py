@@ -13,6 +13,7 @@ import pytest
 
 from outlast import (
     InvalidInput,
+    StepFailed,
     UsageError,
     WorkflowCancelled,
     WorkflowFailed,
@@ -304,6 +305,28 @@ def operator_in_a_thread() -> list[Any]:
         forked["fork"] == f"{handle.workflow_id}~2",
         handle.delete(),
     ]
+
+
+@step
+async def pausing(workflow_id: str) -> None:
+    await WorkflowHandle[Any](workflow_id).pause()
+
+
+@workflow
+async def pauses_itself(in_step: bool) -> str:
+    own = context().workflow_id
+    assert own is not None
+    try:
+        await (pausing(own) if in_step else WorkflowHandle[Any](own).pause())
+    except (UsageError, StepFailed) as error:
+        return str(error)
+    return "paused"
+
+
+@pytest.mark.parametrize("in_step", [True, False])
+async def test_nobody_pauses_itself(database: str, in_step: bool) -> None:
+    async with engine_on(database, pauses_itself) as bench:
+        assert "can't pause itself" in await bench.run(pauses_itself, in_step)
 
 
 async def test_a_def_workflow_operates_another(database: str) -> None:

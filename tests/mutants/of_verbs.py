@@ -38,6 +38,11 @@ MUTANTS = (
         CASES + "test_a_fork_goes_on_from_the_failed_step",
     ),
     Mutant(
+        "pauses-itself",
+        "No workflow pauses itself, in its body or in a step: it would do so again when it is resumed",
+        POSTGRES + "test_nobody_pauses_itself[True]",
+    ),
+    Mutant(
         "forked-again-after-a-crash",
         "A fork whose record was lost is made once",
         POSTGRES + "test_a_fork_whose_record_was_lost_is_made_once",

@@ -29,7 +29,7 @@ from outlast.core.ports import (
     Unacceptable,
 )
 from outlast.core.records import DeclaredQueue, NewWorkflow, StepRecord, WorkflowState
-from outlast.core.verbs import UNDO, Verb
+from outlast.core.verbs import PAUSE, UNDO, Verb
 from outlast.engine.concurrency import in_thread
 from outlast.engine.entrance import Entrance, reaching
 from outlast.engine.execution.services import Child, Children, Services
@@ -331,9 +331,16 @@ class FunctionHost:
     ) -> Mapping[str, Any]:
         """See `sdk.running.Host`."""
         self._entrance.check()
+        by = by or who_acts()
+        # guard: pauses-itself
+        if verb is PAUSE and by == f"workflow {workflow_id}":
+            raise UsageError(
+                f"workflow {workflow_id!r} can't pause itself: what pauses it is cut off too, and would do so "
+                "again when it is resumed. Let it wait for a message with receive(), or sleep()"
+            )
         with reaching("whether it was done is unknown: "):
             try:
-                return await self._act(verb, workflow_id, arguments, by or who_acts())
+                return await self._act(verb, workflow_id, arguments, by)
             except NoSuchRow:
                 raise WorkflowNotFound(f"there is no workflow {workflow_id!r}") from None
             except NotNow as error:
