@@ -136,6 +136,9 @@ begin
         when w.held ->> 'reason' = 'paused' then 'it is paused: resume it, or cancel it first'
         when w.held is not null then 'it is held: resume it to try again now, or cancel it first'
         else 'it has not ended: cancel it first, or wait' end;
+  elsif w.function = 'outlast.bulk' then
+    raise exception 'outlast.%_workflow: this is a bulk', verb
+      using errcode = '55000', hint = 'what it has done stays done: begin another with the same filter';
   elsif w.map is not null then
     raise exception 'outlast.%_workflow: this is a map', verb
       using errcode = '55000', hint = 'retry ' || w.parent || ': it runs the failed items again';

@@ -144,12 +144,12 @@ begin
   perform outlast.check_text(verb, 'children', children, 10);
   perform outlast.check_text(verb, 'idempotency_key', fork_workflow.idempotency_key, 255);
   perform outlast.check_text(verb, 'why', why, 1000);
-  w := outlast.lock_workflow(verb, fork_workflow.workflow_id);
   if coalesce(children, 'reuse') not in ('reuse', 'new') then
     perform outlast.refuse_argument(verb, 'children', 'is reuse or new');
   elsif fork_workflow.input is not null and place <> 'start' then
     perform outlast.refuse_argument(verb, 'input', 'goes with from start only: records of another input don''t fit');
   end if;
+  w := outlast.lock_workflow(verb, fork_workflow.workflow_id);
   if w.map is not null or w.batch is not null or w.workflow_id like '%/batch' or w.function like 'outlast.%' then
     raise exception 'outlast.%: the workflow is part of a map, a batch or a bulk', verb
       using errcode = '55000', hint = 'fork the workflow that started it';

@@ -127,10 +127,11 @@ begin
   perform outlast.check_text(verb, 'error', settle_workflow.error, 10000);
   perform outlast.check_text(verb, 'name', settle_workflow.name, 255);
   perform outlast.check_text(verb, 'why', why, 1000);
-  w := outlast.lock_workflow(verb, settle_workflow.workflow_id);
   if (settle_workflow.output is null) = (settle_workflow.error is null) then
     perform outlast.refuse_argument(verb, 'output', 'or error must be given, and not both');
-  elsif w.status = 'SUCCESS' then
+  end if;
+  w := outlast.lock_workflow(verb, settle_workflow.workflow_id);
+  if w.status = 'SUCCESS' then
     raise exception 'outlast.%: the workflow is SUCCESS, which never changes', verb
       using errcode = '55000', hint = 'fork it to run it again';
   -- guard: settled-while-it-runs = elsif false then
@@ -232,10 +233,10 @@ declare
 begin
   perform outlast.check_text(verb, 'mode', mode, 10);
   perform outlast.check_text(verb, 'why', why, 1000);
-  w := outlast.lock_workflow(verb, cancel_workflow.workflow_id);
   if coalesce(mode, 'undo') not in ('undo', 'kill') then
     perform outlast.refuse_argument(verb, 'mode', 'is undo or kill');
   end if;
+  w := outlast.lock_workflow(verb, cancel_workflow.workflow_id);
   status := w.status;
   if status = 'CANCELLED' then
     return;

@@ -297,7 +297,11 @@ stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- A date alone is its midnight in UTC, as in lists.
+  -- A date alone is its midnight in UTC, as in lists. Postgres takes more: 'yesterday', a time without its offset.
+  if outlast.filter_text(filter, name) !~
+    '^\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d))?$' then
+    raise exception using errcode = '22007';
+  end if;
   return case when length(outlast.filter_text(filter, name)) = 10
     then (filter ->> name)::date::timestamp at time zone 'UTC' else outlast.filter_text(filter, name)::timestamptz end;
 exception when data_exception then
@@ -327,6 +331,8 @@ begin
     if name <> all(known) then
       perform outlast.refuse_argument('bulk', 'filter', 'has no ' || left(name, 100) || '; use '
         || array_to_string(known, ', '));
+    elsif filter -> name = 'null' then
+      perform outlast.refuse_argument('bulk', 'filter', name || ' is null, which lets all pass: leave it out');
     elsif name like any (array['%since', '%until']) then
       perform outlast.filter_time(filter, name);
     elsif name = 'status' then

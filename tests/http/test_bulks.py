@@ -84,6 +84,7 @@ def test_what_is_wrong_begins_nothing(host: Served) -> None:
         ({"expect": 3}, 409, "wrong_state", "2 workflows are found, and 3 were expected"),
         ({"verb": "explode"}, 422, "invalid_input", "verb must be one of"),
         ({"filter": {}}, 422, "invalid_input", "filter"),
+        ({"filter": {"queue": None}}, 422, "invalid_input", "queue is null"),
         ({"filter": {"colour": "red"}}, 422, "invalid_input", "has no colour"),
         ({"rate": 0}, 422, "invalid_input", "rate"),
         ({"arguments": {"x": 1}}, 422, "invalid_input", "cancel does not take"),

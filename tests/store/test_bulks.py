@@ -185,6 +185,12 @@ def test_a_cancelled_or_paused_bulk_does_no_more(connection: Connection[Any]) ->
         "CANCELLED",
         {"CANCELLED": 20, "PENDING": 10},
     )
+    for verb in (
+        "select * from outlast.retry_workflow(%s)",
+        "select * from outlast.rewind_workflow(%s, '1')",
+    ):
+        with pytest.raises(errors.ObjectNotInPrerequisiteState, match="this is a bulk"):
+            connection.execute(verb, (bulk_id,))
 
 
 def test_children_of_what_is_cancelled_are_cancelled_in_the_same_commit(connection: Connection[Any]) -> None:
@@ -282,7 +288,14 @@ def test_all_filters_of_lists_are_those_of_bulks(connection: Connection[Any]) ->
         ({"filter": {"colour": "red"}}, "filter has no colour; use function"),
         ({"filter": {"status": "DONE"}}, "status must be one of"),
         ({"filter": {"status": 5}}, "status must be one of"),
-        ({"filter": {"since": "yesterday-ish"}}, "since must be a date"),
+        *(
+            ({"filter": {"since": each}}, "since must be a date")
+            for each in ("yesterday-ish", "yesterday", "infinity", "now", "2026-01-01T09:30:00", "2026-13-01")
+        ),
+        *(
+            ({"filter": {"function": "f", each.name: None}}, f"{each.name} is null, which lets all pass")
+            for each in FOUND_BY
+        ),
         ({"filter": {"function": 5}}, "function must be a text"),
         ({"filter": {"function": ""}}, "function must be a text"),
         ({"filter": {"has_parent": "yes"}}, "has_parent must be true or false"),
@@ -290,6 +303,10 @@ def test_all_filters_of_lists_are_those_of_bulks(connection: Connection[Any]) ->
         ({"arguments": {"colour": 1}}, "arguments has colour, which cancel does not take"),
         ({"arguments": {"workflow_id": "f:1"}}, "arguments has workflow_id"),
         ({"arguments": []}, "arguments must be an object"),
+        ({"arguments": {"mode": "soft"}}, "mode is undo or kill"),
+        ({"verb": "fork", "arguments": {"children": "some"}}, "children is reuse or new"),
+        ({"verb": "fork", "arguments": {"input": {}, "from": "failed"}}, "input goes with from start only"),
+        ({"verb": "settle", "arguments": {"step": "1"}}, "output or error must be given"),
         ({"verb": "set"}, "arguments needs attributes, which set takes"),
         ({"verb": "set", "arguments": {"attributes": {"a b": 1}}}, "the key .a b. is none"),
         ({"rate": 0}, "rate must be"),

@@ -335,8 +335,8 @@ class FunctionHost:
         # guard: pauses-itself
         if verb is PAUSE and by == f"workflow {workflow_id}":
             raise UsageError(
-                f"workflow {workflow_id!r} can't pause itself: what pauses it is cut off too, and would do so "
-                "again when it is resumed. Let it wait for a message with receive(), or sleep()"
+                f"workflow {workflow_id!r} can't pause itself: what pauses it is cut off too, and would do "
+                "so again when it is resumed. Let it wait for a message with receive(), or sleep()"
             )
         with reaching("whether it was done is unknown: "):
             try:

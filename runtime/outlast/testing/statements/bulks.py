@@ -160,6 +160,9 @@ def _filter(given: Mapping[str, Any]) -> dict[str, Any]:
         raise Unacceptable(
             f"filter must be an object that names one at least of {', '.join(kinds)}", "filter"
         )
+    for name, value in given.items():
+        if value is None:
+            raise Unacceptable(f"filter {name} is null, which lets all pass: leave it out", "filter")
     return {name: _value(kinds[name], value) for name, value in given.items()}
 
 

@@ -89,6 +89,8 @@ class Retrying:
                 f"the workflow is {row.status}; only one that is ERROR, CANCELLED or EXHAUSTED can be "
                 f"{verb.past}"
             )
+        if workflow_id in self._db.bulks:
+            raise NotNow("this is a bulk")
         if row.map is not None:
             raise NotNow("this is a map")
         if workflow_id.endswith(BATCH):
