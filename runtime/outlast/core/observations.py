@@ -5,11 +5,13 @@ Whoever tells doesn't know who listens. Durations are seconds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from outlast.core.tracing import Stay
+
+FILES_NAMED = 3
 
 
 class Observation:
@@ -95,9 +97,15 @@ class ForwardedUnbelieved(Observation):
 
 @dataclass(frozen=True, slots=True)
 class SchemaMigrated(Observation):
-    """A migration or a seed was applied to the database."""
+    """Migrations or seeds were applied to the database: their names, or how many from which to which."""
 
-    file: str
+    files: str
+
+    @classmethod
+    def of(cls, files: Sequence[str]) -> SchemaMigrated:
+        """A new database takes dozens of them: these are one line of a log."""
+        few = len(files) <= FILES_NAMED
+        return cls(", ".join(files) if few else f"{len(files)} files, {files[0]} to {files[-1]}")
 
 
 @dataclass(frozen=True, slots=True)

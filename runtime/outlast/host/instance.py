@@ -175,11 +175,11 @@ class Instance:
 
     async def _migrate(self) -> None:
         """Bring Outlast's schema up to date; on the embedded database the project's too."""
-        applied, unknown = await self._store.migrate()
-        if self._settings.db_url is None:
-            applied += await apply_project(self._database, PROJECT_FOLDER)
-        for file in applied:
-            self._observe(SchemaMigrated(file))
+        own, unknown = await self._store.migrate()
+        embedded = self._settings.db_url is None
+        project = await apply_project(self._database, PROJECT_FOLDER) if embedded else []
+        for applied in filter(None, (own, project)):
+            self._observe(SchemaMigrated.of(applied))
         if unknown:
             self._observe(SchemaNewer(tuple(unknown)))
 

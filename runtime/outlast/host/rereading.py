@@ -53,8 +53,8 @@ class Rereading:
             self._done = stamp
             return
         try:
-            for file in await apply_project(self._database, self._project):
-                self._observe(SchemaMigrated(file))
+            if applied := await apply_project(self._database, self._project):
+                self._observe(SchemaMigrated.of(applied))
         except Unreachable:
             return  # the next look tries again
         except (OutlastError, OSError, UnicodeDecodeError) as error:

@@ -88,7 +88,7 @@ _LINES: dict[type[Observation], tuple[int, str] | tuple[int, str, logging.Logger
         "%(function)s: %(what)s in a workflow's body gives another thing on replay: "
         "use %(instead)s, or a step (%(place)s)",
     ),
-    facts.SchemaMigrated: (INFO, "applied %(file)s"),
+    facts.SchemaMigrated: (INFO, "applied %(files)s"),
     facts.NothingServed: (
         WARNING,
         "there are no functions in %(folder)s yet: `outlast new hello` writes one",
