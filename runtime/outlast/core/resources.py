@@ -55,6 +55,8 @@ class Column(NamedTuple):
     """Whether its JSON is passed on exactly as it was recorded."""
     secret: bool = False
     """Whether it is null for all but holders of a secret key."""
+    value: bool = False
+    """Whether it tells of what workflows work with: a viewer key doesn't see it."""
 
 
 class Filter(NamedTuple):
@@ -66,6 +68,8 @@ class Filter(NamedTuple):
     """For OpenAPI."""
     help: str | None = None
     """Help of the option; None if the command has no such option."""
+    value: bool = False
+    """Whether one finds out values by it: it is not for a viewer key."""
 
 
 class Resource(NamedTuple):
@@ -114,8 +118,8 @@ class Resource(NamedTuple):
         return tuple(each.key for each in (self, self.of) if each is not None and each.key)
 
 
-def _nullable(name: str, kind: Kind, about: str = "") -> Column:
-    return Column(name, kind, about, nullable=True)
+def _nullable(name: str, kind: Kind, about: str = "", *, value: bool = False) -> Column:
+    return Column(name, kind, about, nullable=True, value=value)
 
 
 _SUMMARY = (
@@ -123,11 +127,11 @@ _SUMMARY = (
     Column("function", Kind.TEXT),
     _nullable("version", Kind.TEXT, "Of its function's file, when it was started."),
     Column("status", Kind.STATUS),
-    _nullable("error", Kind.OBJECT, "`code` and the beginning of its `message`."),
+    _nullable("error", Kind.OBJECT, "`code` and the beginning of its `message`.", value=True),
     _nullable("queue", Kind.TEXT),
     _nullable("parent", Kind.TEXT, "The workflow that started it."),
     _nullable("forked_from", Kind.TEXT, "The workflow that it is a fork of."),
-    Column("attributes", Kind.OBJECT, "What it can be found by.", nullable=True, recorded=True),
+    Column("attributes", Kind.OBJECT, "What it can be found by.", nullable=True, recorded=True, value=True),
     Column("recovery_attempts", Kind.COUNT, "How often an instance that ran it was lost."),
     _nullable("claimable_at", Kind.TIMESTAMP, "When an instance may claim it; null while owned or ended."),
     _nullable("waiting_on", Kind.TEXT, "Why it does not run now; null while it runs, and once it has ended."),
@@ -136,6 +140,7 @@ _SUMMARY = (
     Column("updated_at", Kind.TIMESTAMP),
     _nullable("completed_at", Kind.TIMESTAMP),
 )
+_FAILURE = "`code` and `message`; `failure` holds the exception and its traceback."
 _RESPONSE = "`status` and `headers`, where the function set them."
 _HELD = (
     "Why nobody goes on with it: `reason` (`non_determinism`, `output_mismatch`, `input_mismatch`,"
@@ -144,10 +149,10 @@ _HELD = (
 )
 WORKFLOW = (
     *(column for column in _SUMMARY if column.name != "error"),
-    Column("input", Kind.JSON, recorded=True),
-    Column("output", Kind.JSON, recorded=True),
-    _nullable("error", Kind.OBJECT, "`code` and `message`; `failure` holds the exception and its traceback."),
-    Column("response", Kind.OBJECT, _RESPONSE, nullable=True, recorded=True),
+    Column("input", Kind.JSON, recorded=True, value=True),
+    Column("output", Kind.JSON, recorded=True, value=True),
+    _nullable("error", Kind.OBJECT, _FAILURE, value=True),
+    Column("response", Kind.OBJECT, _RESPONSE, nullable=True, recorded=True, value=True),
     _nullable("idempotency_key", Kind.TEXT),
     _nullable("subject", Kind.TEXT, "The signed-in user whose call it was."),
     Column("priority", Kind.INTEGER),
@@ -155,7 +160,7 @@ WORKFLOW = (
     Column("epoch", Kind.COUNT, "Raised by each claim; every write carries it."),
     Column("generation", Kind.COUNT, "From 2 on it was retried."),
     _nullable("deadline", Kind.TIMESTAMP),
-    Column("held", Kind.OBJECT, _HELD, nullable=True),
+    Column("held", Kind.OBJECT, _HELD, nullable=True, value=True),
 )
 """The columns of a workflow that is shown by its id."""
 
@@ -169,7 +174,7 @@ FOUND_BY = (
     Filter("prefix", Kind.TEXT, "Whose id begins so.", "Only those whose id begins so."),
     Filter("version", Kind.TEXT, "Started by this version of the function's file.", _OF_VERSION),
     Filter("status", Kind.STATUS, "Any of these; repeated, or with commas between.", _OF_STATUS),
-    Filter("error", Kind.TEXT, "Whose error's text holds this, in upper or lower case.", _WITH_ERROR),
+    Filter("error", Kind.TEXT, "Whose error's text holds this, in upper or lower case.", _WITH_ERROR, True),
     Filter("queue", Kind.TEXT, "In this queue.", "Only those of this queue, such as pgmq:orders."),
     Filter("parent", Kind.TEXT, "Started by this workflow.", "Only those that this workflow has started."),
     Filter(
@@ -186,7 +191,11 @@ FOUND_BY = (
     Filter("completed_until", Kind.TIMESTAMP, "Ended before.", "Ended before then."),
     Filter("held", Kind.TEXT, "Held for this reason; `any` for whatever reason.", _WHY_HELD),
     Filter(
-        "attribute", Kind.PAIR, "A key and its value: `customer:42`.", "Only those with this: customer:42."
+        "attribute",
+        Kind.PAIR,
+        "A key and its value: `customer:42`.",
+        "Only those with this: customer:42.",
+        True,
     ),
 )
 """What workflows are found by: `outlast.find_workflows` takes all of them by these names."""
@@ -221,8 +230,8 @@ STEPS = Resource(
         Column("step_id", Kind.TEXT),
         Column("name", Kind.TEXT),
         Column("status", Kind.STEP_STATUS),
-        Column("output", Kind.JSON, recorded=True),
-        Column("error", Kind.OBJECT, nullable=True, recorded=True),
+        Column("output", Kind.JSON, recorded=True, value=True),
+        Column("error", Kind.OBJECT, nullable=True, recorded=True, value=True),
         Column("attempts", Kind.COUNT),
         Column("completion_order", Kind.INTEGER, nullable=True),
         Column("started_at", Kind.TIMESTAMP, nullable=True),
@@ -230,7 +239,7 @@ STEPS = Resource(
         Column("wake_at", Kind.TIMESTAMP, _WAKE, optional=True),
         Column("retry_at", Kind.TIMESTAMP, _RETRY, nullable=True, optional=True),
         Column("instance", Kind.TEXT, _INSTANCE, nullable=True, optional=True, secret=True),
-        Column("settled", Kind.OBJECT, _SETTLED, nullable=True, secret=True),
+        Column("settled", Kind.OBJECT, _SETTLED, nullable=True, secret=True, value=True),
     ),
     filters=(),
     order=("place", "step_id"),
@@ -250,7 +259,7 @@ EVENTS = Resource(
         Column("number", Kind.COUNT, "Its place among all that the workflow has recorded."),
         Column("event", Kind.TEXT, "Its name."),
         Column("published_at", Kind.TIMESTAMP),
-        Column("value", Kind.JSON, recorded=True),
+        Column("value", Kind.JSON, recorded=True, value=True),
     ),
     filters=(Filter("event", Kind.TEXT, "Of this name alone.", "Only events of this name."),),
     order=("number",),
@@ -274,7 +283,7 @@ LOGS = Resource(
         _nullable("step_id", Kind.TEXT, "Null for what the body itself said."),
         _nullable("step", Kind.TEXT, "Its name."),
         _nullable("attempt", Kind.COUNT),
-        Column("message", Kind.TEXT, "2,000 characters at most."),
+        Column("message", Kind.TEXT, "2,000 characters at most.", value=True),
     ),
     filters=(Filter("step_id", Kind.TEXT, "Of this step.", "Only those of this step."),),
     order=("at", "number"),
@@ -341,7 +350,7 @@ SCHEDULES = Resource(
         Column("tz", Kind.TEXT, "In which time zone `cron` is read."),
         _nullable("every_s", Kind.COUNT),
         _nullable("at", Kind.TIMESTAMP),
-        Column("input", Kind.JSON, "What the workflow is given.", recorded=True),
+        Column("input", Kind.JSON, "What the workflow is given.", recorded=True, value=True),
         Column("catchup", Kind.TEXT, "What is done about missed ticks: `last`, `none`, `all`."),
         Column("overlap", Kind.TEXT, "While an earlier one is live: `skip`, `wait`, `allow`, `cancel`."),
         _nullable("until", Kind.TIMESTAMP, "No tick is later."),
@@ -425,7 +434,7 @@ ACTS = Resource(
         Column("name", Kind.TEXT, "The id of the workflow, the name of the queue or the schedule."),
         Column("by", Kind.TEXT, "Who did it: a key, a user, a workflow, or a role of the database."),
         _nullable("why", Kind.TEXT),
-        Column("before", Kind.OBJECT, "What stood before.", nullable=True, recorded=True),
+        Column("before", Kind.OBJECT, "What stood before.", nullable=True, recorded=True, value=True),
     ),
     filters=(
         Filter("workflow", Kind.TEXT, "To this workflow.", "Only what was done to this workflow."),
@@ -462,8 +471,8 @@ BULKS = Resource(
         Column("failed", Kind.COUNT, "Those that the database failed at."),
         Column("rate", Kind.COUNT, "How many a second."),
         _nullable("expect", Kind.COUNT),
-        Column("filter", Kind.OBJECT, "Which workflows.", recorded=True),
-        Column("arguments", Kind.OBJECT, "Those of the verb.", recorded=True),
+        Column("filter", Kind.OBJECT, "Which workflows.", recorded=True, value=True),
+        Column("arguments", Kind.OBJECT, "Those of the verb.", recorded=True, value=True),
         Column("by", Kind.TEXT),
         _nullable("why", Kind.TEXT),
         Column("created_at", Kind.TIMESTAMP),
@@ -493,7 +502,7 @@ BULK_ITEMS = Resource(
         Column("workflow_id", Kind.TEXT),
         _nullable("outcome", Kind.TEXT, "`done`, `refused` or `failed`; null: not yet."),
         _nullable("reason", Kind.TEXT, "Why not."),
-        Column("answer", Kind.JSON, "What the verb answered.", nullable=True, recorded=True),
+        Column("answer", Kind.JSON, "What the verb answered.", nullable=True, recorded=True, value=True),
         _nullable("at", Kind.TIMESTAMP),
     ),
     filters=(
