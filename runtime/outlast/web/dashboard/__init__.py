@@ -1,1 +1,1 @@
-"""The dashboard: pages over the public API, for who holds a secret key, and without values for a viewer's."""
+"""The dashboard: pages for people over the public API. `views.py` is its table."""

@@ -1,0 +1,1 @@
+// The timeline of long runs. (Filled in with the view of a run.)
