@@ -141,6 +141,8 @@ _SUMMARY = (
     _nullable("completed_at", Kind.TIMESTAMP),
 )
 _FAILURE = "`code` and `message`; `failure` holds the exception and its traceback."
+_REQUEST = "The call that started it: `method`, `path`, `query`, `headers`; null where none did."
+_LARGE = "With `brief`: the members that are left out, each with its `bytes` and how it `begins`."
 _RESPONSE = "`status` and `headers`, where the function set them."
 _HELD = (
     "Why nobody goes on with it: `reason` (`non_determinism`, `output_mismatch`, `input_mismatch`,"
@@ -153,6 +155,8 @@ WORKFLOW = (
     Column("output", Kind.JSON, recorded=True, value=True),
     _nullable("error", Kind.OBJECT, _FAILURE, value=True),
     Column("response", Kind.OBJECT, _RESPONSE, nullable=True, recorded=True, value=True),
+    Column("request", Kind.OBJECT, _REQUEST, nullable=True, recorded=True, secret=True, value=True),
+    Column("large", Kind.OBJECT, _LARGE, nullable=True, optional=True, recorded=True, value=True),
     _nullable("idempotency_key", Kind.TEXT),
     _nullable("subject", Kind.TEXT, "The signed-in user whose call it was."),
     Column("priority", Kind.INTEGER),
@@ -167,6 +171,9 @@ WORKFLOW = (
 _OF_VERSION = "Only those of this version of the function's file."
 _OF_STATUS = "Only those that stand so. May be repeated."
 _WITH_ERROR = "Only those whose error's text holds this."
+WAITS = ("message", "workflow", "sleep", "time", "queue", "limit", "instance", "recovery", "held", "paused")
+"""What workflows wait for, in a word each: `outlast.waits_on`."""
+_WAITS = ", ".join(f"`{each}`" for each in WAITS)
 _WHY_HELD = "Only those that are held: any, or for a reason such as non_determinism."
 _AGO = "30m, 2h or 7d ago, or a date."
 FOUND_BY = (
@@ -190,6 +197,13 @@ FOUND_BY = (
     Filter("completed_since", Kind.TIMESTAMP, "Ended then or later.", f"Ended since then: {_AGO}"),
     Filter("completed_until", Kind.TIMESTAMP, "Ended before.", "Ended before then."),
     Filter("held", Kind.TEXT, "Held for this reason; `any` for whatever reason.", _WHY_HELD),
+    Filter("waiting_on", Kind.TEXT, f"Waiting for this: {_WAITS}.", "Only those that wait for it: message …"),
+    Filter(
+        "error_group",
+        Kind.TEXT,
+        "Failed in this way: see `/errors/v1`.",
+        "Only those that failed in this way.",
+    ),
     Filter(
         "attribute",
         Kind.PAIR,
@@ -221,7 +235,8 @@ WORKFLOWS = Resource(
 _WAKE = "Of a sleep or a receive that isn't over: when it will be."
 _RETRY = "Of a step that runs and whose last attempt failed: when the next one begins."
 _SETTLED = "Of a result that was given by hand: `by`, `at`, `why`."
-_INSTANCE = "Of a step that runs: the instance that runs it."
+_INSTANCE = "The instance that has recorded it, or runs it."
+_BYTES = "With `brief`, of an output that is left out: its size as it is stored."
 STEPS = Resource(
     name="steps",
     path=f"{WORKFLOWS.item_path}/steps",
@@ -229,8 +244,10 @@ STEPS = Resource(
     columns=(
         Column("step_id", Kind.TEXT),
         Column("name", Kind.TEXT),
+        _nullable("kind", Kind.TEXT, "Which operation it is: `step`, `transaction`, `sleep`, `receive`, …"),
         Column("status", Kind.STEP_STATUS),
         Column("output", Kind.JSON, recorded=True, value=True),
+        Column("output_bytes", Kind.COUNT, _BYTES, nullable=True, optional=True),
         Column("error", Kind.OBJECT, nullable=True, recorded=True, value=True),
         Column("attempts", Kind.COUNT),
         Column("completion_order", Kind.INTEGER, nullable=True),
@@ -241,7 +258,11 @@ STEPS = Resource(
         Column("instance", Kind.TEXT, _INSTANCE, nullable=True, optional=True, secret=True),
         Column("settled", Kind.OBJECT, _SETTLED, nullable=True, secret=True, value=True),
     ),
-    filters=(),
+    filters=(
+        Filter("step_id", Kind.TEXT, "This one alone.", "Only this step."),
+        Filter("newest", Kind.FLAG, "The last ones first.", "The last ones first."),
+        Filter("brief", Kind.FLAG, "Leave out outputs longer than 4 KiB.", "Leave out long outputs."),
+    ),
     order=("place", "step_id"),
     order_kinds=(Kind.COUNT, Kind.TEXT),
     about="List a workflow's steps: the recorded ones in order of completion, then what waits and what runs",
@@ -268,6 +289,28 @@ EVENTS = Resource(
     help="List the events that a workflow has published, in their order.",
     empty="no event is published",
     secret=False,
+    of=WORKFLOWS,
+)
+
+MESSAGES = Resource(
+    name="messages",
+    path=f"{WORKFLOWS.item_path}/messages",
+    schema="Message",
+    columns=(
+        Column("message_id", Kind.COUNT),
+        Column("topic", Kind.TEXT, "Empty for the topic without a name."),
+        _nullable("number", Kind.COUNT, "Its place among those of its workflow; null until it is delivered."),
+        Column("message", Kind.JSON, recorded=True, value=True),
+        _nullable("idempotency_key", Kind.TEXT),
+        Column("sent_at", Kind.TIMESTAMP),
+    ),
+    filters=(Filter("topic", Kind.TEXT, "To this topic.", "Only those to this topic."),),
+    order=("message_id",),
+    order_kinds=(Kind.COUNT,),
+    about="List the messages that a workflow was sent, in order",
+    help="List the messages that a workflow was sent, in their order.",
+    empty="no message was sent",
+    page_rows=100,
     of=WORKFLOWS,
 )
 
@@ -422,6 +465,37 @@ TICKS = Resource(
     of=SCHEDULES,
 )
 
+ERRORS = Resource(
+    name="errors",
+    path="/errors/v1",
+    schema="ErrorGroup",
+    columns=(
+        Column("error_group", Kind.TEXT, "What the list of workflows finds them by."),
+        Column("function", Kind.TEXT),
+        Column("code", Kind.TEXT),
+        _nullable("type", Kind.TEXT, "The exception's class."),
+        _nullable("place", Kind.TEXT, "The innermost frame of your own code: file and function."),
+        _nullable("message", Kind.TEXT, "The beginning of the newest one's.", value=True),
+        Column("count", Kind.COUNT_AT_LEAST, "How many failed so in that time."),
+        Column("first_at", Kind.TIMESTAMP, "When the first of them failed."),
+        Column("last_at", Kind.TIMESTAMP),
+        Column("workflow_id", Kind.TEXT, "The newest one."),
+    ),
+    filters=(
+        Filter("function", Kind.TEXT, "Of this function.", "Only this function's."),
+        Filter("since", Kind.TIMESTAMP, "Failed then or later.", f"Failed since then: {_AGO}"),
+        Filter("until", Kind.TIMESTAMP, "Failed before.", "Failed before then."),
+    ),
+    order=("last_at", "error_group"),
+    order_kinds=(Kind.TIMESTAMP, Kind.TEXT),
+    about="List what workflows failed of, by cause: the last first, 1,000 causes at most",
+    help="List what workflows failed of, by cause: the last first.",
+    empty="nothing failed",
+    page_rows=50,
+    commands="See what workflows failed of.",
+    table=("error_group", "count", "last_at", "function", "code", "type", "place", "message"),
+)
+
 ACTS = Resource(
     name="acts",
     path="/acts/v1",
@@ -517,7 +591,20 @@ BULK_ITEMS = Resource(
     table=("place", "workflow_id", "outcome", "reason", "at"),
 )
 
-RESOURCES = (WORKFLOWS, STEPS, EVENTS, LOGS, QUEUES, SCHEDULES, TICKS, ACTS, BULKS, BULK_ITEMS)
+RESOURCES = (
+    WORKFLOWS,
+    STEPS,
+    EVENTS,
+    MESSAGES,
+    LOGS,
+    ERRORS,
+    QUEUES,
+    SCHEDULES,
+    TICKS,
+    ACTS,
+    BULKS,
+    BULK_ITEMS,
+)
 """All of them, as OpenAPI and the commands list them."""
 
 MANAGED = tuple(each.path for each in RESOURCES if each.of is None)

@@ -8,6 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from outlast.core.verbs import VERBS
 from outlast.web.dashboard.hidden import HIDDEN
 from outlast.web.dashboard.shown import FILTERS, GLOBALS, visible
 from outlast.web.dashboard.static import Assets
@@ -16,6 +17,9 @@ from outlast.web.http.calls import Call
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+
+_PAST = {each.name: each.past for each in VERBS}
+"""What a page tells whose address says `done=VERB`."""
 
 _FOLDER = Path(__file__).parent / "templates"
 _HTML = (b"content-type", b"text/html; charset=utf-8")
@@ -57,5 +61,5 @@ class Pages:
         )
         made.filters.update(FILTERS)
         made.tests["hidden"] = lambda value: value is HIDDEN
-        made.globals.update(GLOBALS, asset=self._assets.url, rail=self._rail)
+        made.globals.update(GLOBALS, asset=self._assets.url, rail=self._rail, past=_PAST)
         return made

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from outlast.core.resources import WORKFLOWS
+from outlast.core.resources import WAITS, WORKFLOWS
 from outlast.core.status import Status
 from outlast.core.verbs import VERBS
 from outlast.web.dashboard.asked import Asked, cursor_in
@@ -34,6 +34,7 @@ async def show(asked: Asked) -> Sendable:
         cursor=cursor_in(found),
         refused=refused,
         statuses=[each.value for each in Status],
+        waits=WAITS,
         verbs=BULK_VERBS,
         filtered=bool(asked.filters(WORKFLOWS)),
         more=not asked.query.keys() <= _IN_SIGHT,

@@ -9,7 +9,11 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+from pydantic_core import from_json
+
 from outlast.core.clock import machine_now
+from outlast.core.resources import Kind
+from outlast.core.verbs import Argument
 from outlast.observe.redaction import redactor
 from outlast.web.dashboard.api import Recorded
 
@@ -74,6 +78,40 @@ def preview(value: Any, chars: int = PREVIEW_CHARS) -> Preview:
 def cut(text: str, chars: int = PREVIEW_CHARS) -> Preview:
     """The beginning of a text, without secrets."""
     return Preview(redactor.redact(text[:chars]), len(text) > chars, len(text))
+
+
+class Loose(dict[str, Any]):
+    """A document of which a member that isn't there is None."""
+
+    def __missing__(self, name: str) -> None:
+        return None
+
+
+def loose(document: Any) -> Any:
+    """A document, whose objects all are loose. What is hidden stays that."""
+    return (
+        Loose({name: loose(each) for name, each in document.items()})
+        if isinstance(document, dict)
+        else document
+    )
+
+
+def decoded(text: str) -> Any:
+    """Recorded JSON as a document."""
+    return loose(from_json(text))
+
+
+def request_text(recorded: str) -> str:
+    """A recorded request as it looked on the wire."""
+    it = decoded(recorded)
+    query = f"?{it['query']}" if it["query"] else ""
+    headers = [f"{name}: {value}" for name, value in it["headers"] or []]
+    return "\n".join([f"{it['method']} {it['path']}{query}", *headers])
+
+
+def begins(text: str) -> str:
+    """The beginning of recorded JSON."""
+    return redactor.redact(indented(text))
 
 
 def in_line(value: Any, chars: int = 120) -> str:
@@ -149,6 +187,17 @@ def workflow_url(workflow_id: str) -> str:
     return f"/dashboard/workflows/{part(workflow_id)}"
 
 
+def hint_of(argument: Argument) -> str:
+    """What a field shows while it is empty."""
+    return {
+        Kind.RATE: "100/60s",
+        Kind.DURATION: "90s, 5m, 2h",
+        Kind.JSON: "JSON",
+        Kind.OBJECT: '{"customer": "42"}',
+        Kind.TIMESTAMP: "2026-11-29T09:00:00Z",
+    }.get(argument.kind, "")
+
+
 def sign(status: str) -> Mapping[str, str]:
     """How a status looks: `icon`, `tone` and the `word`."""
     icon, tone = SIGNS.get(status, ("dot", "quiet"))
@@ -198,6 +247,12 @@ SIGNS = {
 }
 """Icon and tone of each status that is shown: it is never told by its colour alone."""
 
+
+def without(document: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A document without one of its members."""
+    return {each: value for each, value in document.items() if each != name}
+
+
 FILTERS: dict[str, Callable[..., Any]] = {
     "pretty": pretty,
     "preview": preview,
@@ -211,6 +266,11 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "part": part,
     "workflow_url": workflow_url,
     "sign": sign,
+    "begins": begins,
+    "without": without,
+    "request_text": request_text,
+    "decoded": decoded,
+    "hint": hint_of,
     "standing": standing,
 }
 GLOBALS: dict[str, Callable[..., Any]] = {"seconds_between": seconds_between}

@@ -12,7 +12,7 @@ export async function fetchPage(address, { onlyIfChanged = false, signal } = {})
     return null
   }
   const etag = answer.headers.get("etag")
-  if (etag) {
+  if (etag && onlyIfChanged) {
     known.clear() // one page is open
     known.set(address, etag)
   }

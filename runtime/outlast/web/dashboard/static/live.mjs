@@ -27,6 +27,10 @@ function morph(old, fresh) {
     old.replaceWith(document.importNode(fresh, true))
     return
   }
+  if (old.dataset?.kept !== undefined) {
+    old.dispatchEvent(new CustomEvent("fresh", { detail: fresh })) // it looks after itself
+    return
+  }
   if (old.nodeType !== Node.ELEMENT_NODE) {
     old.nodeValue = fresh.nodeValue
     return
