@@ -136,7 +136,9 @@ create or replace function outlast.find_workflows(
   after_workflow_id text default null,
   most bigint default null,
   bulks boolean default true,
-  held text default null
+  held text default null,
+  waiting_on text default null,
+  error_group text default null
 )
 returns table (place bigint, workflow_id text, created_at timestamptz)
 language plpgsql
@@ -176,6 +178,14 @@ begin
         or (w.attributes is not null and outlast.attribute_terms(w.attributes) @> array[find_workflows.attribute]))
       and (find_workflows.held is null
         or (w.held is not null and find_workflows.held in ('any', w.held ->> 'reason')))
+      -- Those that wait, in the words of the three indexes that hold them.
+      and (find_workflows.waiting_on is null or (
+        ((w.claimable_at >= '-infinity' and w.owner is null and w.claimable_at is not null and w.queue is null and w.held is null)
+          or (w.queue >= '' and w.owner is null and w.claimable_at is not null and w.queue is not null)
+          or (w.function >= '' and w.held is not null))
+        and outlast.waits_on(w) = find_workflows.waiting_on))
+      and (find_workflows.error_group is null or (w.status in ('ERROR', 'CANCELLED', 'EXHAUSTED')
+        and outlast.error_group(w.function, w.error) = find_workflows.error_group))
       and (find_workflows.bulks or w.function <> 'outlast.bulk')
       and (find_workflows.after_created_at is null or case
         when backwards
@@ -197,7 +207,7 @@ $$;
 
 comment on function outlast.find_workflows(
   text, text, text, text[], text, text, text, boolean, timestamptz, timestamptz, timestamptz, timestamptz, text,
-  boolean, text, timestamptz, text, bigint, boolean, text
+  boolean, text, timestamptz, text, bigint, boolean, text, text, text
 ) is 'The workflows that pass all the filters given, in the order they were created: as the list over HTTP finds them.';
 
 create or replace function outlast.set_workflow(
@@ -320,7 +330,7 @@ as $$
 declare
   known constant text[] not null default array[
     'function', 'prefix', 'version', 'status', 'error', 'queue', 'parent', 'has_parent', 'since', 'until',
-    'completed_since', 'completed_until', 'held', 'attribute'];
+    'completed_since', 'completed_until', 'held', 'waiting_on', 'error_group', 'attribute'];
   name text;
 begin
   if jsonb_typeof(filter) is distinct from 'object' or filter = '{}' or octet_length(filter::text) > 65536 then
@@ -378,6 +388,7 @@ as $$
     since => outlast.filter_time(filter, 'since'), until => least(outlast.filter_time(filter, 'until'), before),
     completed_since => outlast.filter_time(filter, 'completed_since'),
     completed_until => outlast.filter_time(filter, 'completed_until'), attribute => filter ->> 'attribute', held => filter ->> 'held',
+    waiting_on => filter ->> 'waiting_on', error_group => filter ->> 'error_group',
     ascending => true, after_created_at => after_created_at, after_workflow_id => after_workflow_id, most => most, bulks => false) as f
 $$;
 
@@ -710,7 +721,7 @@ begin
     'end_bulk(outlast.bulks, text, text)', 'fix_bulk(outlast.bulks, integer)', 'do_bulk(outlast.bulks)',
     'run_bulk(integer)',
     'find_workflows(text, text, text, text[], text, text, text, boolean, timestamptz, timestamptz, timestamptz,'
-      ' timestamptz, text, boolean, text, timestamptz, text, bigint, boolean, text)'
+      ' timestamptz, text, boolean, text, timestamptz, text, bigint, boolean, text, text, text)'
   ] loop
     execute format('revoke all on function outlast.%s from public', made);
     foreach role_name in array array['anon', 'authenticated', 'service_role'] loop

@@ -55,6 +55,8 @@ class Column(NamedTuple):
     """Whether its JSON is passed on exactly as it was recorded."""
     secret: bool = False
     """Whether it is null for all but holders of a secret key."""
+    value: bool = False
+    """Whether it tells of what workflows work with: a viewer key doesn't see it."""
 
 
 class Filter(NamedTuple):
@@ -66,6 +68,8 @@ class Filter(NamedTuple):
     """For OpenAPI."""
     help: str | None = None
     """Help of the option; None if the command has no such option."""
+    value: bool = False
+    """Whether one finds out values by it: it is not for a viewer key."""
 
 
 class Resource(NamedTuple):
@@ -114,8 +118,8 @@ class Resource(NamedTuple):
         return tuple(each.key for each in (self, self.of) if each is not None and each.key)
 
 
-def _nullable(name: str, kind: Kind, about: str = "") -> Column:
-    return Column(name, kind, about, nullable=True)
+def _nullable(name: str, kind: Kind, about: str = "", *, value: bool = False) -> Column:
+    return Column(name, kind, about, nullable=True, value=value)
 
 
 _SUMMARY = (
@@ -123,11 +127,11 @@ _SUMMARY = (
     Column("function", Kind.TEXT),
     _nullable("version", Kind.TEXT, "Of its function's file, when it was started."),
     Column("status", Kind.STATUS),
-    _nullable("error", Kind.OBJECT, "`code` and the beginning of its `message`."),
+    _nullable("error", Kind.OBJECT, "`code` and the beginning of its `message`.", value=True),
     _nullable("queue", Kind.TEXT),
     _nullable("parent", Kind.TEXT, "The workflow that started it."),
     _nullable("forked_from", Kind.TEXT, "The workflow that it is a fork of."),
-    Column("attributes", Kind.OBJECT, "What it can be found by.", nullable=True, recorded=True),
+    Column("attributes", Kind.OBJECT, "What it can be found by.", nullable=True, recorded=True, value=True),
     Column("recovery_attempts", Kind.COUNT, "How often an instance that ran it was lost."),
     _nullable("claimable_at", Kind.TIMESTAMP, "When an instance may claim it; null while owned or ended."),
     _nullable("waiting_on", Kind.TEXT, "Why it does not run now; null while it runs, and once it has ended."),
@@ -136,6 +140,9 @@ _SUMMARY = (
     Column("updated_at", Kind.TIMESTAMP),
     _nullable("completed_at", Kind.TIMESTAMP),
 )
+_FAILURE = "`code` and `message`; `failure` holds the exception and its traceback."
+_REQUEST = "The call that started it: `method`, `path`, `query`, `headers`; null where none did."
+_LARGE = "With `brief`: the members that are left out, each with its `bytes` and how it `begins`."
 _RESPONSE = "`status` and `headers`, where the function set them."
 _HELD = (
     "Why nobody goes on with it: `reason` (`non_determinism`, `output_mismatch`, `input_mismatch`,"
@@ -144,10 +151,12 @@ _HELD = (
 )
 WORKFLOW = (
     *(column for column in _SUMMARY if column.name != "error"),
-    Column("input", Kind.JSON, recorded=True),
-    Column("output", Kind.JSON, recorded=True),
-    _nullable("error", Kind.OBJECT, "`code` and `message`; `failure` holds the exception and its traceback."),
-    Column("response", Kind.OBJECT, _RESPONSE, nullable=True, recorded=True),
+    Column("input", Kind.JSON, recorded=True, value=True),
+    Column("output", Kind.JSON, recorded=True, value=True),
+    _nullable("error", Kind.OBJECT, _FAILURE, value=True),
+    Column("response", Kind.OBJECT, _RESPONSE, nullable=True, recorded=True, value=True),
+    Column("request", Kind.OBJECT, _REQUEST, nullable=True, recorded=True, secret=True, value=True),
+    Column("large", Kind.OBJECT, _LARGE, nullable=True, optional=True, recorded=True, value=True),
     _nullable("idempotency_key", Kind.TEXT),
     _nullable("subject", Kind.TEXT, "The signed-in user whose call it was."),
     Column("priority", Kind.INTEGER),
@@ -155,13 +164,16 @@ WORKFLOW = (
     Column("epoch", Kind.COUNT, "Raised by each claim; every write carries it."),
     Column("generation", Kind.COUNT, "From 2 on it was retried."),
     _nullable("deadline", Kind.TIMESTAMP),
-    Column("held", Kind.OBJECT, _HELD, nullable=True),
+    Column("held", Kind.OBJECT, _HELD, nullable=True, value=True),
 )
 """The columns of a workflow that is shown by its id."""
 
 _OF_VERSION = "Only those of this version of the function's file."
 _OF_STATUS = "Only those that stand so. May be repeated."
 _WITH_ERROR = "Only those whose error's text holds this."
+WAITS = ("message", "workflow", "sleep", "time", "queue", "limit", "instance", "recovery", "held", "paused")
+"""What workflows wait for, in a word each: `outlast.waits_on`."""
+_WAITS = ", ".join(f"`{each}`" for each in WAITS)
 _WHY_HELD = "Only those that are held: any, or for a reason such as non_determinism."
 _AGO = "30m, 2h or 7d ago, or a date."
 FOUND_BY = (
@@ -169,7 +181,7 @@ FOUND_BY = (
     Filter("prefix", Kind.TEXT, "Whose id begins so.", "Only those whose id begins so."),
     Filter("version", Kind.TEXT, "Started by this version of the function's file.", _OF_VERSION),
     Filter("status", Kind.STATUS, "Any of these; repeated, or with commas between.", _OF_STATUS),
-    Filter("error", Kind.TEXT, "Whose error's text holds this, in upper or lower case.", _WITH_ERROR),
+    Filter("error", Kind.TEXT, "Whose error's text holds this, in upper or lower case.", _WITH_ERROR, True),
     Filter("queue", Kind.TEXT, "In this queue.", "Only those of this queue, such as pgmq:orders."),
     Filter("parent", Kind.TEXT, "Started by this workflow.", "Only those that this workflow has started."),
     Filter(
@@ -185,8 +197,19 @@ FOUND_BY = (
     Filter("completed_since", Kind.TIMESTAMP, "Ended then or later.", f"Ended since then: {_AGO}"),
     Filter("completed_until", Kind.TIMESTAMP, "Ended before.", "Ended before then."),
     Filter("held", Kind.TEXT, "Held for this reason; `any` for whatever reason.", _WHY_HELD),
+    Filter("waiting_on", Kind.TEXT, f"Waiting for this: {_WAITS}.", "Only those that wait for it: message …"),
     Filter(
-        "attribute", Kind.PAIR, "A key and its value: `customer:42`.", "Only those with this: customer:42."
+        "error_group",
+        Kind.TEXT,
+        "Failed in this way: see `/errors/v1`.",
+        "Only those that failed in this way.",
+    ),
+    Filter(
+        "attribute",
+        Kind.PAIR,
+        "A key and its value: `customer:42`.",
+        "Only those with this: customer:42.",
+        True,
     ),
 )
 """What workflows are found by: `outlast.find_workflows` takes all of them by these names."""
@@ -212,7 +235,8 @@ WORKFLOWS = Resource(
 _WAKE = "Of a sleep or a receive that isn't over: when it will be."
 _RETRY = "Of a step that runs and whose last attempt failed: when the next one begins."
 _SETTLED = "Of a result that was given by hand: `by`, `at`, `why`."
-_INSTANCE = "Of a step that runs: the instance that runs it."
+_INSTANCE = "The instance that has recorded it, or runs it."
+_BYTES = "With `brief`, of an output that is left out: its size as it is stored."
 STEPS = Resource(
     name="steps",
     path=f"{WORKFLOWS.item_path}/steps",
@@ -220,9 +244,11 @@ STEPS = Resource(
     columns=(
         Column("step_id", Kind.TEXT),
         Column("name", Kind.TEXT),
+        _nullable("kind", Kind.TEXT, "Which operation it is: `step`, `transaction`, `sleep`, `receive`, …"),
         Column("status", Kind.STEP_STATUS),
-        Column("output", Kind.JSON, recorded=True),
-        Column("error", Kind.OBJECT, nullable=True, recorded=True),
+        Column("output", Kind.JSON, recorded=True, value=True),
+        Column("output_bytes", Kind.COUNT, _BYTES, nullable=True, optional=True),
+        Column("error", Kind.OBJECT, nullable=True, recorded=True, value=True),
         Column("attempts", Kind.COUNT),
         Column("completion_order", Kind.INTEGER, nullable=True),
         Column("started_at", Kind.TIMESTAMP, nullable=True),
@@ -230,9 +256,13 @@ STEPS = Resource(
         Column("wake_at", Kind.TIMESTAMP, _WAKE, optional=True),
         Column("retry_at", Kind.TIMESTAMP, _RETRY, nullable=True, optional=True),
         Column("instance", Kind.TEXT, _INSTANCE, nullable=True, optional=True, secret=True),
-        Column("settled", Kind.OBJECT, _SETTLED, nullable=True, secret=True),
+        Column("settled", Kind.OBJECT, _SETTLED, nullable=True, secret=True, value=True),
     ),
-    filters=(),
+    filters=(
+        Filter("step_id", Kind.TEXT, "This one alone.", "Only this step."),
+        Filter("newest", Kind.FLAG, "The last ones first.", "The last ones first."),
+        Filter("brief", Kind.FLAG, "Leave out outputs longer than 4 KiB.", "Leave out long outputs."),
+    ),
     order=("place", "step_id"),
     order_kinds=(Kind.COUNT, Kind.TEXT),
     about="List a workflow's steps: the recorded ones in order of completion, then what waits and what runs",
@@ -250,7 +280,7 @@ EVENTS = Resource(
         Column("number", Kind.COUNT, "Its place among all that the workflow has recorded."),
         Column("event", Kind.TEXT, "Its name."),
         Column("published_at", Kind.TIMESTAMP),
-        Column("value", Kind.JSON, recorded=True),
+        Column("value", Kind.JSON, recorded=True, value=True),
     ),
     filters=(Filter("event", Kind.TEXT, "Of this name alone.", "Only events of this name."),),
     order=("number",),
@@ -259,6 +289,28 @@ EVENTS = Resource(
     help="List the events that a workflow has published, in their order.",
     empty="no event is published",
     secret=False,
+    of=WORKFLOWS,
+)
+
+MESSAGES = Resource(
+    name="messages",
+    path=f"{WORKFLOWS.item_path}/messages",
+    schema="Message",
+    columns=(
+        Column("message_id", Kind.COUNT),
+        Column("topic", Kind.TEXT, "Empty for the topic without a name."),
+        _nullable("number", Kind.COUNT, "Its place among those of its workflow; null until it is delivered."),
+        Column("message", Kind.JSON, recorded=True, value=True),
+        _nullable("idempotency_key", Kind.TEXT),
+        Column("sent_at", Kind.TIMESTAMP),
+    ),
+    filters=(Filter("topic", Kind.TEXT, "To this topic.", "Only those to this topic."),),
+    order=("message_id",),
+    order_kinds=(Kind.COUNT,),
+    about="List the messages that a workflow was sent, in order",
+    help="List the messages that a workflow was sent, in their order.",
+    empty="no message was sent",
+    page_rows=100,
     of=WORKFLOWS,
 )
 
@@ -274,7 +326,7 @@ LOGS = Resource(
         _nullable("step_id", Kind.TEXT, "Null for what the body itself said."),
         _nullable("step", Kind.TEXT, "Its name."),
         _nullable("attempt", Kind.COUNT),
-        Column("message", Kind.TEXT, "2,000 characters at most."),
+        Column("message", Kind.TEXT, "2,000 characters at most.", value=True),
     ),
     filters=(Filter("step_id", Kind.TEXT, "Of this step.", "Only those of this step."),),
     order=("at", "number"),
@@ -341,7 +393,7 @@ SCHEDULES = Resource(
         Column("tz", Kind.TEXT, "In which time zone `cron` is read."),
         _nullable("every_s", Kind.COUNT),
         _nullable("at", Kind.TIMESTAMP),
-        Column("input", Kind.JSON, "What the workflow is given.", recorded=True),
+        Column("input", Kind.JSON, "What the workflow is given.", recorded=True, value=True),
         Column("catchup", Kind.TEXT, "What is done about missed ticks: `last`, `none`, `all`."),
         Column("overlap", Kind.TEXT, "While an earlier one is live: `skip`, `wait`, `allow`, `cancel`."),
         _nullable("until", Kind.TIMESTAMP, "No tick is later."),
@@ -413,6 +465,37 @@ TICKS = Resource(
     of=SCHEDULES,
 )
 
+ERRORS = Resource(
+    name="errors",
+    path="/errors/v1",
+    schema="ErrorGroup",
+    columns=(
+        Column("error_group", Kind.TEXT, "What the list of workflows finds them by."),
+        Column("function", Kind.TEXT),
+        Column("code", Kind.TEXT),
+        _nullable("type", Kind.TEXT, "The exception's class."),
+        _nullable("place", Kind.TEXT, "The innermost frame of your own code: file and function."),
+        _nullable("message", Kind.TEXT, "The beginning of the newest one's.", value=True),
+        Column("count", Kind.COUNT_AT_LEAST, "How many failed so in that time."),
+        Column("first_at", Kind.TIMESTAMP, "When the first of them failed."),
+        Column("last_at", Kind.TIMESTAMP),
+        Column("workflow_id", Kind.TEXT, "The newest one."),
+    ),
+    filters=(
+        Filter("function", Kind.TEXT, "Of this function.", "Only this function's."),
+        Filter("since", Kind.TIMESTAMP, "Failed then or later.", f"Failed since then: {_AGO}"),
+        Filter("until", Kind.TIMESTAMP, "Failed before.", "Failed before then."),
+    ),
+    order=("last_at", "error_group"),
+    order_kinds=(Kind.TIMESTAMP, Kind.TEXT),
+    about="List what workflows failed of, by cause: the last first, 1,000 causes at most",
+    help="List what workflows failed of, by cause: the last first.",
+    empty="nothing failed",
+    page_rows=50,
+    commands="See what workflows failed of.",
+    table=("error_group", "count", "last_at", "function", "code", "type", "place", "message"),
+)
+
 ACTS = Resource(
     name="acts",
     path="/acts/v1",
@@ -425,7 +508,7 @@ ACTS = Resource(
         Column("name", Kind.TEXT, "The id of the workflow, the name of the queue or the schedule."),
         Column("by", Kind.TEXT, "Who did it: a key, a user, a workflow, or a role of the database."),
         _nullable("why", Kind.TEXT),
-        Column("before", Kind.OBJECT, "What stood before.", nullable=True, recorded=True),
+        Column("before", Kind.OBJECT, "What stood before.", nullable=True, recorded=True, value=True),
     ),
     filters=(
         Filter("workflow", Kind.TEXT, "To this workflow.", "Only what was done to this workflow."),
@@ -462,8 +545,8 @@ BULKS = Resource(
         Column("failed", Kind.COUNT, "Those that the database failed at."),
         Column("rate", Kind.COUNT, "How many a second."),
         _nullable("expect", Kind.COUNT),
-        Column("filter", Kind.OBJECT, "Which workflows.", recorded=True),
-        Column("arguments", Kind.OBJECT, "Those of the verb.", recorded=True),
+        Column("filter", Kind.OBJECT, "Which workflows.", recorded=True, value=True),
+        Column("arguments", Kind.OBJECT, "Those of the verb.", recorded=True, value=True),
         Column("by", Kind.TEXT),
         _nullable("why", Kind.TEXT),
         Column("created_at", Kind.TIMESTAMP),
@@ -493,7 +576,7 @@ BULK_ITEMS = Resource(
         Column("workflow_id", Kind.TEXT),
         _nullable("outcome", Kind.TEXT, "`done`, `refused` or `failed`; null: not yet."),
         _nullable("reason", Kind.TEXT, "Why not."),
-        Column("answer", Kind.JSON, "What the verb answered.", nullable=True, recorded=True),
+        Column("answer", Kind.JSON, "What the verb answered.", nullable=True, recorded=True, value=True),
         _nullable("at", Kind.TIMESTAMP),
     ),
     filters=(
@@ -508,7 +591,20 @@ BULK_ITEMS = Resource(
     table=("place", "workflow_id", "outcome", "reason", "at"),
 )
 
-RESOURCES = (WORKFLOWS, STEPS, EVENTS, LOGS, QUEUES, SCHEDULES, TICKS, ACTS, BULKS, BULK_ITEMS)
+RESOURCES = (
+    WORKFLOWS,
+    STEPS,
+    EVENTS,
+    MESSAGES,
+    LOGS,
+    ERRORS,
+    QUEUES,
+    SCHEDULES,
+    TICKS,
+    ACTS,
+    BULKS,
+    BULK_ITEMS,
+)
 """All of them, as OpenAPI and the commands list them."""
 
 MANAGED = tuple(each.path for each in RESOURCES if each.of is None)

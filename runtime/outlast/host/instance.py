@@ -112,6 +112,7 @@ class Instance:
             schema_current=self._schema_current,
             scrape=self.scrape,
             read_lines=part.read_lines,
+            sessions=store.sessions,
         )
         self.app, self.requests, self._keys = web
         self._loops: list[Loop] = []

@@ -188,5 +188,9 @@ def _announce(settings: Settings, listener: socket.socket) -> None:
     _logger.info(
         "serving functions of %s at http://%s:%d/functions/v1/", settings.functions, _shown(host), port
     )
+    if settings.serves_dashboard:
+        _logger.info("the dashboard is at http://%s:%d/dashboard", _shown(host), port)
+    elif settings.dashboard is None:
+        _logger.info("no dashboard, because others reach this host: set OUTLAST_DASHBOARD=true to serve it")
     if not settings.verify_jwt:
         _logger.info("callers are not asked who they are (--no-verify-jwt)")

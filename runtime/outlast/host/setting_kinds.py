@@ -110,6 +110,12 @@ def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
+def _viewer_key(value: str) -> str:
+    if not re.fullmatch(r"[!-~]{16,512}", value):
+        raise refuse("set 16 to 512 letters, digits and signs, such as `openssl rand -base64 24` gives")
+    return value
+
+
 def shorten(value: Any) -> str:
     """A value in a message: readable, and not long."""
     text = value if isinstance(value, str) and value.isprintable() and value else repr(value)
@@ -137,6 +143,7 @@ HostNames = Annotated[CommaList, AfterValidator(_host_names)]
 Networks = Annotated[CommaList, AfterValidator(_networks)]
 NamedKeys = Annotated[dict[str, str], NoDecode, BeforeValidator(_named_keys)]
 KeySet = Annotated[dict[str, Any], NoDecode, BeforeValidator(_key_set)]
+ViewerKey = Annotated[str, AfterValidator(_viewer_key)]
 JwtSecret = Annotated[str, AfterValidator(_jwt_secret)]
 PostgresUrl = Annotated[str, AfterValidator(_postgres_url)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]

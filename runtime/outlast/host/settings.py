@@ -48,6 +48,7 @@ from outlast.host.setting_kinds import (
     RequestLogged,
     Seconds,
     Sessions,
+    ViewerKey,
     functions_folder,
     refuse,
     shorten,
@@ -103,6 +104,7 @@ class Settings(BaseSettings):
     given_secret_key: str | None = Field(None, validation_alias="SUPABASE_SECRET_KEY", repr=False)
     given_secret_keys: NamedKeys = Field({}, validation_alias="SUPABASE_SECRET_KEYS", repr=False)
     service_role_key: str | None = Field(None, validation_alias="SUPABASE_SERVICE_ROLE_KEY", repr=False)
+    viewer_key: ViewerKey | None = Field(None, validation_alias="OUTLAST_VIEWER_KEY", repr=False)
     given_publishable_key: str | None = Field(None, validation_alias="SUPABASE_PUBLISHABLE_KEY", repr=False)
     given_publishable_keys: NamedKeys = Field({}, validation_alias="SUPABASE_PUBLISHABLE_KEYS", repr=False)
     anon_key: str | None = Field(None, validation_alias="SUPABASE_ANON_KEY", repr=False)
@@ -127,6 +129,7 @@ class Settings(BaseSettings):
     allowed_hosts: HostNames = ()
     trusted_proxies: Networks = ()
     openapi: OpenTo = "caller"
+    dashboard: Sessions = None
     sync_wait_s: Seconds = Field(60.0, ge=0, le=3600)
     body_bytes_max: int = Field(2 * MIB, ge=1024, le=1024**3)
     function_body_bytes_max: int = Field(10 * MIB, ge=1024, le=1024**3)
@@ -237,6 +240,8 @@ class Settings(BaseSettings):
                 f"OUTLAST_TICK_S={self.tick_s:g}: set at most a third of "
                 f"OUTLAST_LEASE_TTL_S={self.lease_ttl_s:g}"
             )
+        if self.viewer_key is not None and self.viewer_key in self.secret_keys.values():
+            raise refuse("OUTLAST_VIEWER_KEY: set another key than a secret one, which sees all")
         if self.recovery_backoff_s > self.recovery_backoff_max_s:
             raise refuse(
                 f"OUTLAST_RECOVERY_BACKOFF_S={self.recovery_backoff_s:g}: set at most "
@@ -248,7 +253,9 @@ class Settings(BaseSettings):
         """Keep what is secret here out of all that this process shows from now on."""
         redactor.conceal(passwords_of(self.db_url))
         keys = (*self.secret_keys.values(), *self.publishable_keys.values())
-        redactor.conceal((self.jwt_secret, self.given_secret_key, self.given_publishable_key, *keys))
+        redactor.conceal(
+            (self.jwt_secret, self.viewer_key, self.given_secret_key, self.given_publishable_key, *keys)
+        )
 
     def changed_in(self, variables: Mapping[str, str]) -> list[str]:
         """Which settings another reading of the file of settings would change: names alone.
@@ -305,6 +312,11 @@ class Settings(BaseSettings):
         if self.public_url is not None or self.port == 0 or self.host not in LOOPBACK:
             return self.public_url
         return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+
+    @property
+    def serves_dashboard(self) -> bool:
+        """Whether `/dashboard` is there: by default where this machine alone reaches it."""
+        return self.host in LOOPBACK if self.dashboard is None else self.dashboard
 
     @property
     def worker_silent_max_s(self) -> float:

@@ -24,6 +24,9 @@ from outlast.web.callers.neighbours import Neighbours
 from outlast.web.callers.shares import Shares
 from outlast.web.callers.stored import Stored
 from outlast.web.callers.tokens import Tokens
+from outlast.web.dashboard.gate import Gate
+from outlast.web.dashboard.sessions import SessionRows
+from outlast.web.dashboard.viewers import Keys
 from outlast.web.endpoints import management_app
 from outlast.web.http.addresses import Addresses
 from outlast.web.http.large_answers import LargeAnswers
@@ -54,10 +57,12 @@ def web_floor(
     schema_current: Callable[[], Awaitable[bool]],
     scrape: Scrape | None = None,
     read_lines: ReadLines = no_lines,
+    sessions: SessionRows | None = None,
 ) -> WebFloor:
     """Must be called on the event loop that it is to serve on.
 
-    `schema_current` says whether the database's schema is up to date, and raises Unreachable.
+    `schema_current` says whether the database's schema is up to date, and raises Unreachable. Without
+    `sessions` there is no dashboard.
     """
     url = settings.key_set_url
     keys = KeySet(settings.jwks, settings.jwt_secret, None if url is None else fetch_from(url))
@@ -73,6 +78,10 @@ def web_floor(
     bodies = settings.body_limits()
     invoker = Invoker(engine, settings.sync_wait_s, bodies, shares, observe)
     requests = RequestLog(observe, settings.request_log, settings.request_log_per_s_max)
+    audit = Audit(observe)
+    gate = None
+    if sessions is not None and settings.serves_dashboard and secret_keys:
+        gate = Gate(sessions, Keys(secret_keys, settings.viewer_key), admission, audit)
     app = Web(
         functions=functions,
         invoker=invoker,
@@ -95,10 +104,11 @@ def web_floor(
             openapi_to=settings.openapi,
             scrape=scrape,
             read_lines=read_lines,
+            gate=gate,
         ),
         requests=requests,
         cors_origins=settings.cors_origins,
-        audit=Audit(observe),
+        audit=audit,
         addresses=Addresses(settings.trusted_proxies, lambda address: observe(ForwardedUnbelieved(address))),
         neighbours=None if settings.verify_jwt else Neighbours(settings.known_hosts, settings.cors_origins),
     )

@@ -98,12 +98,13 @@ with given as (
 ), recorded as (
   insert into outlast.operation_outputs as o (
     workflow_id, step_id, name, output, error, attempts, completion_order, kind, at, arguments, nonce,
-    started_at, completed_at, called_after
+    started_at, completed_at, called_after, instance
   )
   select
     r.id, r.step_id, r.name, r.output::json, r.error::json, r.attempts, r.place,
     r.kind, to_timestamp(r.at / 1e6), r.args,
-    %(nonce)s, now() - r.began * interval '1 us', now() - r.ended * interval '1 us', r.called
+    %(nonce)s, now() - r.began * interval '1 us', now() - r.ended * interval '1 us', r.called,
+    %(instance)s
   from (
     select
       unnest(%(step_workflows)s::text[]) as id,
@@ -234,13 +235,13 @@ with fenced as (
 )
 insert into outlast.operation_outputs (
   workflow_id, step_id, name, output, error, attempts, completion_order, kind, at, arguments, nonce,
-  started_at, completed_at, called_after
+  started_at, completed_at, called_after, instance
 )
 select
   f.workflow_id, %(step_id)s, %(name)s, %(output)s::json, %(error)s::json, %(attempts)s, %(completion_order)s,
   %(kind)s, to_timestamp(%(at_s)s), %(arguments)s,
   %(nonce)s, clock_timestamp() - make_interval(secs => %(began)s),
-  clock_timestamp() - make_interval(secs => %(ended)s), %(called_after)s
+  clock_timestamp() - make_interval(secs => %(ended)s), %(called_after)s, %(instance)s
 from fenced f
 -- guard: transaction-unmarked
 where current_setting('outlast.transaction', true) = %(mark)s

@@ -18,6 +18,7 @@ from outlast.store.queues import PostgresQueues
 from outlast.store.realtime import Broadcasts
 from outlast.store.retention import PostgresRetention
 from outlast.store.schedules import PostgresSchedules
+from outlast.store.sessions import PostgresSessions
 from outlast.store.transactions import PostgresTransactions
 from outlast.store.workflows import PostgresWorkflows
 
@@ -54,6 +55,7 @@ class PostgresStore:
         self.measures = PostgresMeasures(self._pool)
         self.bulks = PostgresBulks(self._pool)
         self.retention = PostgresRetention(self._pool)
+        self.sessions = PostgresSessions(self._pool)
         self.message_queues = PostgresMessageQueues(self._pool, instance_id)
         self._current = False
 

@@ -110,3 +110,17 @@ where i.bulk_id = %(bulk_id)s
   and (%(after_place)s::int is null or i.place > %(after_place)s)
 order by i.place
 limit %(limit)s
+
+-- name: messages
+select m.message_id, m.topic, m.number, m.message::text, m.idempotency_key, m.created_at as sent_at
+from outlast.messages m
+where m.workflow_id = %(workflow_id)s
+  and (%(topic)s::text is null or m.topic = %(topic)s)
+  and (%(after_message_id)s::bigint is null or m.message_id > %(after_message_id)s)
+order by m.message_id
+limit %(limit)s
+
+-- name: errors
+select e.error_group, e.function, e.code, e.type, e.place, e.message, e.count, e.first_at, e.last_at, e.workflow_id
+from outlast.error_groups(
+  %(since)s, %(until)s, %(function)s, %(after_last_at)s, %(after_error_group)s, %(limit)s) as e

@@ -148,12 +148,15 @@ class PostgresWorkflows:
         (row,) = await self._rows("counts", parameters)
         return row["sleeping"], row["stored"]
 
-    async def show(self, workflow_id: str, *, whole: bool = True) -> dict[str, Any] | None:
+    async def show(
+        self, workflow_id: str, *, whole: bool = True, brief: bool = False
+    ) -> dict[str, Any] | None:
         """All columns that people may see of one workflow; JSON as text. Raises Unreachable.
 
-        Unless it is shown `whole`, what it waits on names no other workflow and nobody.
+        Unless it is shown `whole`, what it waits on names no other workflow and nobody. With `brief` values
+        that are longer than 4 KiB are null, and `large` says so.
         """
-        rows = await self._rows("show", {"workflow_id": workflow_id, "whole": whole})
+        rows = await self._rows("show", {"workflow_id": workflow_id, "whole": whole, "brief": brief})
         return rows[0] if rows else None
 
     async def listing(

@@ -52,8 +52,21 @@ select
   ) s) as stored
 
 -- name: show
+-- With `brief` values that are long are left out, and `large` tells how they begin.
 select
-  workflow_id, function, status, input::text, output::text, error::text, response::text, idempotency_key, subject,
+  workflow_id, function, status,
+  case when not %(brief)s or octet_length(input::text) <= 4096 then input::text end as input,
+  case when not %(brief)s or octet_length(output::text) <= 4096 then output::text end as output,
+  error::text,
+  case when not %(brief)s or octet_length(response::text) <= 4096 then response::text end as response,
+  case when %(whole)s and (not %(brief)s or octet_length(request::text) <= 4096) then request::text end as request,
+  case when %(brief)s then (
+    select json_object_agg(v.name, json_build_object('bytes', octet_length(v.value), 'begins', left(v.value, 4096)))::text
+    from (values ('input', input::text), ('output', output::text), ('response', response::text),
+      ('request', case when %(whole)s then request::text end)) as v (name, value)
+    where octet_length(v.value) > 4096
+  ) end as large,
+  idempotency_key, subject,
   queue, priority, version, parent, forked_from, attributes::text, owner, epoch, generation, recovery_attempts, claimable_at, deadline,
   case when claimable_at is not null or saga is not null then outlast.waiting_for(workflow_id, %(whole)s) end as waiting_on,
   created_at, started_at, updated_at, completed_at, held::text
@@ -72,24 +85,42 @@ select
 from outlast.find_workflows(
   %(function)s, %(prefix)s, %(version)s, %(status)s::text[], %(error)s, %(queue)s, %(parent)s, %(has_parent)s::boolean,
   %(since)s, %(until)s, %(completed_since)s, %(completed_until)s, %(attribute)s, %(ascending)s::boolean, %(subject)s,
-  %(after_created_at)s, %(after_workflow_id)s, %(limit)s::bigint, held => %(held)s
+  %(after_created_at)s, %(after_workflow_id)s, %(limit)s::bigint, held => %(held)s, waiting_on => %(waiting_on)s,
+  error_group => %(error_group)s
 ) f
 join outlast.workflow_status w on w.workflow_id = f.workflow_id
 left join lateral outlast.error_told(w.error, %(subject)s::text is null) e on w.error is not null
 order by f.place
 
 -- name: steps
--- Waits that have not ended have no completion_order: they come last.
+-- Waits that have not ended have no completion_order: they come last. With `brief` long outputs are left out: of what is
+-- stored in pieces beside the row only the size is read.
 select
-  step_id, name, kind, output::text, error::text, attempts, completion_order, started_at, completed_at, settled,
-  coalesce(completion_order, 2147483647) as place,
+  o.step_id, o.name, o.kind, o.instance,
+  case when b.whole then o.output::text end as output, case when not b.whole then b.bytes end as output_bytes,
+  o.error::text, o.attempts, o.completion_order, o.started_at, o.completed_at, o.settled, o.place,
   (select w.completed_at from outlast.workflow_status w where w.workflow_id = %(workflow_id)s) as over_at
-from outlast.operation_outputs
-where workflow_id = %(workflow_id)s
-  and (%(after_place)s::int is null
-       or (coalesce(completion_order, 2147483647), step_id) > (%(after_place)s, %(after_step_id)s))
-order by coalesce(completion_order, 2147483647), step_id
-limit %(limit)s::bigint
+from (
+  select *, coalesce(completion_order, 2147483647) as place
+  from outlast.operation_outputs
+  where workflow_id = %(workflow_id)s
+    and (%(step_id)s::text is null or step_id = %(step_id)s)
+    and (%(after_place)s::int is null or case when %(newest)s::boolean is true
+      then (coalesce(completion_order, 2147483647), step_id) < (%(after_place)s, %(after_step_id)s)
+      else (coalesce(completion_order, 2147483647), step_id) > (%(after_place)s, %(after_step_id)s) end)
+  order by
+    case when %(newest)s::boolean is true then coalesce(completion_order, 2147483647) end desc,
+    case when %(newest)s::boolean is true then step_id end desc,
+    coalesce(completion_order, 2147483647), step_id
+  limit %(limit)s::bigint
+) o
+cross join lateral (
+  select (%(brief)s::boolean is true and case when pg_column_size(o.output) > 4096 then true
+    else octet_length(o.output::text) > 4096 end) is not true as whole, pg_column_size(o.output) as bytes
+) as b
+order by
+  case when %(newest)s::boolean is true then o.place end desc, case when %(newest)s::boolean is true then o.step_id end desc,
+  o.place, o.step_id
 
 -- name: running
 -- The steps that the owner runs, as of its last beat, without those that have been recorded since.

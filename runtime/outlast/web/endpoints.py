@@ -17,9 +17,12 @@ from outlast.store.workflows import PostgresWorkflows
 from outlast.web.callbacks.endpoints import CallbackRoutes
 from outlast.web.callers.admission import Admission
 from outlast.web.callers.shares import Shares
+from outlast.web.dashboard.api import Api
+from outlast.web.dashboard.gate import Gate
+from outlast.web.dashboard.room import dashboard_routes
 from outlast.web.http.answers import Answer, json_answer
 from outlast.web.http.calls import Call
-from outlast.web.http.routes import Routes
+from outlast.web.http.routes import Endpoint, Routes
 from outlast.web.management.events import EventRoutes
 from outlast.web.management.health import Health
 from outlast.web.management.listings import Listings
@@ -47,6 +50,7 @@ def management_app(
     openapi_to: OpenTo = "caller",
     scrape: Scrape | None = None,
     read_lines: ReadLines = no_lines,
+    gate: Gate | None = None,
 ) -> ASGIApp:
     """An ASGI application for HTTP scopes. It raises ProblemError and OutlastError for its caller to answer.
 
@@ -54,7 +58,7 @@ def management_app(
     count a caller's waits and streams. `schema_current` says whether the database's schema is up to
     date, and raises Unreachable. `version` is Outlast's; `body_bytes_max` bounds a message.
     `openapi_to` says who sees what of `/openapi.json`. Without `scrape` there are no metrics.
-    `read_lines` gives what workflows have logged.
+    `read_lines` gives what workflows have logged. Without `gate` there is no dashboard.
     """
     owned = Owned(workflows, admission, visible_steps)
     of_workflows = WorkflowRoutes(engine, workflows, owned, shares)
@@ -83,11 +87,15 @@ def management_app(
     metrics = [] if scrape is None else [("GET", METRICS, MetricsRoute(admission, scrape).answer)]
     messages = [("POST", path, of_messages.send) for path in SEND.paths]
     verbs = list(VerbRoutes(engine, workflows, owned, listings, body_bytes_max).routes())
+    pages: list[tuple[str, str, Endpoint]] = []
+    if gate is not None:
+        pages = [*gate.routes(), *dashboard_routes(Api(lambda call: routes.answer(call)), gate)]
     routes = Routes(
         [
             ("GET", "/", home),
             *documents,
             *metrics,
+            *pages,
             ("GET", "/healthz", probes.alive),
             ("GET", "/readyz", probes.ready),
             ("GET", f"{CALLBACKS}{{token}}", of_callbacks.show),

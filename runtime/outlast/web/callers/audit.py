@@ -81,6 +81,11 @@ def keep_caller(call: Call, caller: Caller) -> None:
     call.scope[_WHO] = _name(caller)
 
 
+def keep_who(call: Call, who: str) -> None:
+    """Remember who was let in by another way than by credentials of the call's."""
+    call.scope[_WHO] = who
+
+
 def _name(caller: Caller) -> str:
     if caller.id is not None:
         return f"user {caller.id[:_TEXT_MAX]}"

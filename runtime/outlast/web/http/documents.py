@@ -21,7 +21,7 @@ Row = Mapping[str, Any]
 _STEP_FAILED = {"code": "step_failed", "message": "the step failed"}
 _WAITS = {RECEIVE: "RECEIVING", WAIT_ANY: "WAITING", EVENT: "WAITING"}
 """What is said of those that others end."""
-_VALUES = ("input", "output", "response")
+_VALUES = ("input", "output", "response", "large")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def workflow_document(row: Row, *, secret: bool, values: bool = True) -> Verbati
 
     Without `values` what went in and what came out is left out.
     """
-    fields = dict(row)
+    fields = {name: value for name, value in row.items() if name != "large" or value is not None}
     if not values:
         fields.update({name: None for name in _VALUES if name in fields})
     if row.get("error") is not None:
@@ -89,9 +89,11 @@ def summary_document(row: Row) -> Verbatim:
 
 def running_document(row: Row, *, secret: bool) -> Verbatim:
     """A running step. Only holders of a secret key see on which instance."""
-    fields = dict.fromkeys(column.name for column in STEPS.columns if column.name != "wake_at") | {
+    without = ("wake_at", "output_bytes")
+    fields = dict.fromkeys(column.name for column in STEPS.columns if column.name not in without) | {
         "step_id": row["step_id"],
         "name": row["name"],
+        "kind": row.get("kind"),
         "status": "RUNNING",
         "attempts": row["attempt"],
         "started_at": row["began_at"],
@@ -113,15 +115,20 @@ def step_document(row: Row, *, secret: bool, visible: bool = True) -> Verbatim:
     fields: dict[str, Any] = {
         "step_id": row["step_id"],
         "name": row["name"],
+        "kind": row["kind"],
         "status": status,
         "output": row["output"] if not waiting and (visible or published) else None,
+        "output_bytes": row.get("output_bytes") if visible or published else None,
         "error": row["error"] if secret or row["error"] is None else _STEP_FAILED,
         "attempts": row["attempts"],
         "completion_order": row["completion_order"],
         "started_at": row["started_at"],
         "completed_at": completed_at,
+        "instance": row.get("instance"),
         "settled": row["settled"],
     }
+    if fields["output_bytes"] is None:
+        del fields["output_bytes"]
     if waiting and completed_at is None:
         fields["wake_at"] = wake_at
     return row_document(STEPS.columns, fields, secret=secret)

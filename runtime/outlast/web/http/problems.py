@@ -32,7 +32,7 @@ _CODES = {
         "INVALID_CREDENTIALS token_expired "
         "webhook_signature_missing webhook_signature_invalid webhook_timestamp_invalid"
     ),
-    403: "foreign_origin",
+    403: "foreign_origin viewer_key csrf_token",
     404: "NOT_FOUND workflow_not_found callback_unknown",
     405: "METHOD_NOT_ALLOWED",
     408: "request_timeout",

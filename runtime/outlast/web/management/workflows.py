@@ -49,39 +49,44 @@ class WorkflowRoutes:
         """One workflow; with `wait`, once it has ended or the time is over."""
         admitted = await self._owned.admitted(call)
         owner = owner_of(admitted)
-        wait_s = Parameters(call, ("wait",)).seconds("wait", WAIT_S_MAX)
+        parameters = Parameters(call, ("wait", "brief"))
+        wait_s, brief = parameters.seconds("wait", WAIT_S_MAX), parameters.flag("brief") or False
         # guard: anybodys-workflow-shown = await self._owned.ownership(workflow_id, None)
         found = await self._owned.ownership(workflow_id, owner)
         if wait_s and not found.status.ended:
             with self._shares.count_call(call, admitted):
                 await self._wait(workflow_id, wait_s)
         values = await self._owned.shows_values(found, owner)
-        # guard: others-named-to-owners = await self._row(workflow_id, whole=True)
-        row = await self._row(workflow_id, whole=owner is None)
+        # guard: others-named-to-owners = await self._row(workflow_id, whole=True, brief=brief)
+        row = await self._row(workflow_id, whole=owner is None, brief=brief)
         shown = workflow_document(row, secret=owner is None, values=values)
         return Answer(
             200, shown.json, [JSON, *accepted_headers(workflow_id), *generation_header(row["generation"])]
         )
 
     async def steps(self, call: Call, workflow_id: str) -> Answer:
-        """A page of recorded steps, in order of completion; then what waits, and what runs."""
+        """A page of recorded steps, in order of completion; then what waits, and what runs. Or backwards."""
         owner = await self._owned.owner(call)
         asked = PageRequest(call, STEPS)
         found = await self._owned.ownership(workflow_id, owner)
         visible = self._owned.visible_steps(found, owner)
         with as_unavailable():
             running = [] if found.status.ended else await self._running(workflow_id)
-            rows, more = await self._workflows.listing(
-                STEPS, {"workflow_id": workflow_id}, asked.after, asked.limit
-            )
+            given = {**asked.filters, "workflow_id": workflow_id}
+            rows, more = await self._workflows.listing(STEPS, given, asked.after, asked.limit)
         items = [
             step_document(row, secret=owner is None, visible=visible is None or row["name"] in visible)
             for row in rows
         ]
-        if not more:
+        newest = bool(asked.filters["newest"])
+        if asked.after is None if newest else not more:
             recorded = {row["step_id"] for row in rows}
-            left = [row for row in running if row["step_id"] not in recorded]
-            items += [running_document(row, secret=owner is None) for row in left]
+            wanted = asked.filters["step_id"]
+            left = [
+                row for row in running if row["step_id"] not in recorded and wanted in (None, row["step_id"])
+            ]
+            shown = [running_document(row, secret=owner is None) for row in left]
+            items = [*shown, *items] if newest else [*items, *shown]
         path = f"{location_of(workflow_id)}/steps"
         return asked.answer(documents(items), path, rows[-1] if more else None)
 
@@ -102,9 +107,9 @@ class WorkflowRoutes:
             for step in here
         ]
 
-    async def _row(self, workflow_id: str, *, whole: bool) -> dict[str, Any]:
+    async def _row(self, workflow_id: str, *, whole: bool, brief: bool) -> dict[str, Any]:
         with as_unavailable():
-            row = await self._workflows.show(workflow_id, whole=whole)
+            row = await self._workflows.show(workflow_id, whole=whole, brief=brief)
         if row is None:  # it was removed meanwhile
             raise ProblemError(not_found(WORKFLOWS, workflow_id))
         return row

@@ -222,6 +222,7 @@ def _show() -> Item:
             **references({"400": "InvalidParameter", "404": "WorkflowNotFound"}),
         },
         _query("wait", seconds, "Answer once it has ended, or after so many seconds."),
+        _query("brief", {"type": "boolean"}, "Leave out values longer than 4 KiB: `large` tells of them."),
     )
 
 

@@ -1,0 +1,33 @@
+"""Who is signed in at the dashboard, over the instance's pool: any process of the host finds it."""
+
+from __future__ import annotations
+
+from outlast.store.pool import Pool
+from outlast.store.queries import load
+from outlast.store.repeatable import rows_of
+
+_SQL = load("sessions.sql")
+
+SESSIONS_MAX = 1_000
+"""At most so many at a time: the oldest goes for the next one."""
+
+
+class PostgresSessions:
+    """Rows of `outlast.dashboard_sessions`. All methods raise Unreachable."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def open(self, id_hash: bytes, key_mark: bytes, lasts_s: float) -> None:
+        """Begin a session, which is over after `lasts_s` seconds of the database's clock."""
+        parameters = {"id_hash": id_hash, "key_mark": key_mark, "lasts_s": lasts_s, "most": SESSIONS_MAX}
+        await rows_of(self._pool, _SQL["open"], parameters)
+
+    async def find(self, id_hash: bytes) -> bytes | None:
+        """The key's mark of a session that isn't over."""
+        rows = await rows_of(self._pool, _SQL["find"], {"id_hash": id_hash})
+        return bytes(rows[0]["key_mark"]) if rows else None
+
+    async def close(self, id_hash: bytes) -> None:
+        """End a session for good."""
+        await rows_of(self._pool, _SQL["close"], {"id_hash": id_hash})

@@ -1,0 +1,1 @@
+"""The dashboard: pages for people over the public API. `views.py` is its table."""

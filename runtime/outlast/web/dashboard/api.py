@@ -1,0 +1,236 @@
+"""The public API, asked within the process: what a page shows and does is what `curl` gets and does."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+
+from pydantic_core import from_json, to_json
+from starlette.types import Message
+
+from outlast.core.resources import RESOURCES, WORKFLOW, WORKFLOWS, Column, Resource
+from outlast.web.dashboard.hidden import check_filters, hide
+from outlast.web.dashboard.viewers import Viewer
+from outlast.web.http.answers import Pairs
+from outlast.web.http.calls import Call, Sendable
+from outlast.web.http.off_loop import run_by_size
+from outlast.web.http.problems import Problem, ProblemError
+
+AnswerCall = Callable[[Call], Awaitable[Sendable]]
+Query = Mapping[str, Any] | Sequence[tuple[str, Any]]
+
+_SPACE = re.compile(r"[ \t\n\r]*")
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+_decoder = json.JSONDecoder()
+
+
+class Recorded(str):
+    """JSON as it was recorded, digit by digit."""
+
+
+class Answered(NamedTuple):
+    """What the API answered. `location` is where to look next, if it says so."""
+
+    status: int
+    document: Any
+    location: str | None
+
+
+class Api:
+    """Asks for who looks: with their secret key, and for viewers with the host's, without the values."""
+
+    def __init__(self, answer: AnswerCall) -> None:
+        """`answer` answers a call to the management API; it raises ProblemError and OutlastError."""
+        self._answer = answer
+
+    async def get(self, call: Call, viewer: Viewer, path: str, query: Query = ()) -> dict[str, Any]:
+        """The document at a raw `path`. Of recorded JSON its members are `Recorded`, for viewers `HIDDEN`.
+
+        Raises ProblemError, OutlastError: the refusals of the API.
+        """
+        pairs = list(query.items() if isinstance(query, Mapping) else query)
+        resource, columns = _found(path)
+        if not viewer.sees_values:
+            if resource is None:
+                raise ProblemError(viewer_refused("look at this"))
+            check_filters(resource, [name for name, _ in pairs])
+        answered = await self._ask(call, viewer, "GET", path, pairs, b"")
+        return await run_by_size(len(answered.body), _read, answered.body, resource, columns, viewer)
+
+    async def do(
+        self,
+        call: Call,
+        viewer: Viewer,
+        method: str,
+        path: str,
+        body: Any = None,
+        headers: Iterable[tuple[str, str]] = (),
+    ) -> Answered:
+        """Do a verb: `body` is sent as JSON, bytes as they are. Raises as `get`, and for viewers always."""
+        if not viewer.may_act:
+            raise ProblemError(viewer_refused("do this"))
+        sent = body if isinstance(body, bytes) else b"" if body is None else to_json(body)
+        fields = [(name.lower().encode(), value.encode()) for name, value in headers]
+        got = await self._ask(call, viewer, method, path, (), sent, fields)
+        document = from_json(got.body) if got.body else None
+        return Answered(got.status, document, got.header(b"location"))
+
+    async def _ask(
+        self,
+        call: Call,
+        viewer: Viewer,
+        method: str,
+        path: str,
+        query: Sequence[tuple[str, Any]],
+        body: bytes,
+        headers: Pairs | tuple[()] = (),
+    ) -> _Got:
+        pairs = [(name, _text(value)) for name, value in query if value is not None]
+        fields = [
+            *viewer.credentials,
+            (b"accept", b"application/json"),
+            (b"content-length", b"%d" % len(body)),
+            *([(b"content-type", b"application/json")] if body else []),
+            *headers,
+        ]
+        scope = {
+            "type": "http",
+            "http_version": "1.1",
+            "method": method,
+            "scheme": call.scope.get("scheme", "http"),
+            "client": call.scope.get("client"),
+            "server": call.scope.get("server"),
+            "path": path,
+            "raw_path": path.encode("latin-1"),
+            "query_string": urlencode(pairs).encode(),
+            "headers": fields,
+        }
+        messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def receive() -> Message:
+            return messages.pop(0) if messages else await call.receive()
+
+        got = _Got()
+        await (await self._answer(Call(scope, receive))).send(got)
+        return got
+
+
+class _Got:
+    """A `send` that keeps the answer."""
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.headers: Pairs = []
+        self.body = b""
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status, self.headers = message["status"], list(message["headers"])
+        else:
+            self.body += message.get("body", b"")
+
+    def header(self, name: bytes) -> str | None:
+        return next((value.decode("latin-1") for key, value in self.headers if key == name), None)
+
+
+def viewer_refused(what: str) -> Problem:
+    """403 for a viewer."""
+    return Problem("viewer_key", f"a viewer key may not {what}: sign in with a secret key")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def _found(path: str) -> tuple[Resource | None, tuple[Column, ...]]:
+    """The resource that a path lists or shows one of, and the columns of its documents."""
+    for each in sorted(RESOURCES, key=lambda each: -len(each.path)):
+        if _matches(each.path, path):
+            return each, each.columns
+    for each in RESOURCES:
+        if each.key and _matches(each.item_path, path):
+            return each, WORKFLOW if each is WORKFLOWS else each.columns
+    return None, ()
+
+
+def _matches(template: str, path: str) -> bool:
+    parts = re.split(r"\{\w+\}", template)
+    return re.fullmatch("[^/]+".join(map(re.escape, parts)), path) is not None
+
+
+def _read(
+    body: bytes, resource: Resource | None, columns: Sequence[Column], viewer: Viewer
+) -> dict[str, Any]:
+    """An answer's document, with the recorded members as they are."""
+    text = body.decode()
+    recorded = frozenset(each.name for each in columns if each.recorded)
+    if resource is None:
+        document: dict[str, Any] = from_json(body)
+        return document
+    parts = dict(_members(text))
+    if resource.name not in parts or "next" not in parts:
+        return _row(text, recorded, columns, viewer)
+    items = [_row(each, recorded, columns, viewer) for each in _items(parts[resource.name])]
+    return {resource.name: items, "next": from_json(parts["next"])}
+
+
+def _row(text: str, recorded: frozenset[str], columns: Sequence[Column], viewer: Viewer) -> dict[str, Any]:
+    row = {
+        name: Recorded(part) if name in recorded and part != "null" else from_json(part)
+        for name, part in _members(text)
+    }
+    return row if viewer.sees_values else hide(columns, row)
+
+
+def _members(text: str) -> Iterator[tuple[str, str]]:
+    """The members of a JSON object: names, and values as they are written."""
+    at = _after_space(text, 0) + 1
+    while True:
+        at = _after_space(text, at)
+        if text[at] == "}":
+            return
+        name, at = _decoder.raw_decode(text, at)
+        begin = _after_space(text, _after_space(text, at) + 1)
+        at = _end_of(text, begin)
+        yield name, text[begin:at]
+        at = _after_space(text, at)
+        if text[at] == ",":
+            at += 1
+
+
+def _items(text: str) -> Iterator[str]:
+    """The items of a JSON array, as they are written."""
+    at = _after_space(text, 0) + 1
+    while True:
+        at = _after_space(text, at)
+        if text[at] == "]":
+            return
+        begin, at = at, _end_of(text, at)
+        yield text[begin:at]
+        at = _after_space(text, at)
+        if text[at] == ",":
+            at += 1
+
+
+def _after_space(text: str, at: int) -> int:
+    found = _SPACE.match(text, at)
+    assert found is not None
+    return found.end()
+
+
+def _end_of(text: str, begin: int) -> int:
+    """Where the value ends that begins there."""
+    try:
+        return _decoder.raw_decode(text, begin)[1]
+    except RecursionError:  # nothing that is nested so deeply is parsed here
+        depth = 0
+        for found in _TOKEN.finditer(text, begin):
+            depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(found[0], 0)
+            if depth == 0:
+                return found.end()
+        raise

@@ -1,0 +1,153 @@
+"""The page of a verb: what it does, what it needs, the confirmation. Its form does it by the public API."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from outlast.core.resources import QUEUES, SCHEDULES, WORKFLOWS, Kind, Resource
+from outlast.core.values import parse_duration
+from outlast.core.verbs import BULK, FORK, SEND, VERBS, Argument, Verb
+from outlast.web.dashboard.allowed import DANGEROUS
+from outlast.web.dashboard.api import viewer_refused
+from outlast.web.dashboard.asked import Asked
+from outlast.web.dashboard.commands import of_verb
+from outlast.web.dashboard.forms import form_of
+from outlast.web.dashboard.shown import part, workflow_url
+from outlast.web.http.answers import Answer
+from outlast.web.http.calls import Sendable
+from outlast.web.http.problems import Problem, ProblemError
+
+_NOUNS = {"workflows": WORKFLOWS, "queues": QUEUES, "schedules": SCHEDULES}
+LONG_CHARS = 300
+"""A text that may be longer has a field of several lines."""
+
+
+async def ask(asked: Asked) -> Sendable:
+    """The form."""
+    verb, key = _wanted(asked)
+    return _page(asked, verb, key, {name: values[-1] for name, values in asked.query.items()})
+
+
+async def do(asked: Asked) -> Sendable:
+    """Do it, and show what it was done to. What is refused is told on the form, as it was filled in."""
+    verb, key = _wanted(asked)
+    fields = {name: values[-1] for name, values in (await form_of(asked.call)).items()}
+    try:
+        given = read_arguments(verb.arguments, fields)
+    except ValueError as error:
+        return _page(asked, verb, key, fields, Problem("invalid_input", str(error), status=422))
+    path = verb.paths[0].replace(f"{{{verb.noun.key}}}", part(key))
+    try:
+        answered = await asked.do(verb.method, path, given)
+    except ProblemError as error:
+        return _page(asked, verb, key, fields, error.problem)
+    if verb.noun is not WORKFLOWS and verb.answer:
+        return asked.render(
+            "done.html", verb=verb, key=key, back=_back(verb, key), answer=answered.document or {}
+        )
+    return Answer(303, b"", [(b"location", _after(verb, key, answered.document).encode())])
+
+
+def read_arguments(arguments: Sequence[Argument], fields: Mapping[str, str]) -> dict[str, Any]:
+    """The arguments of a form as a body's members. An empty field is left out. Raises ValueError."""
+    given: dict[str, Any] = {}
+    for each in arguments:
+        text = fields.get(each.name, "").strip()
+        if not text:
+            continue
+        try:
+            given[each.name] = _read(each, text)
+        except ValueError:
+            raise ValueError(f"{each.name} can't be {text[:100]!r}; give {_wanted_text(each)}") from None
+    return given
+
+
+def _read(argument: Argument, text: str) -> Any:
+    if argument.nullable and text == "null":
+        return None
+    match argument.kind:
+        case Kind.JSON | Kind.OBJECT:
+            return json.loads(text)
+        case Kind.RATE:
+            return json.loads(text) if text.startswith("{") else _rate(text)
+        case Kind.COUNT | Kind.INTEGER:
+            return int(text)
+        case Kind.NUMBER:
+            return float(text)
+        case Kind.DURATION:
+            return parse_duration(text)
+        case Kind.FLAG:
+            return text == "true"
+        case _:
+            return text
+
+
+def _rate(text: str) -> dict[str, Any]:
+    number, slash, span = text.partition("/")
+    if not slash:
+        raise ValueError(text)
+    return {"n": int(number), "per": parse_duration(span.strip())}
+
+
+def _wanted_text(argument: Argument) -> str:
+    return {
+        Kind.RATE: "how many in which time: 100/60s",
+        Kind.DURATION: "seconds, or 5m, 2h, 7d",
+        Kind.JSON: "JSON: a text stands in double quotes",
+        Kind.OBJECT: 'an object, as JSON: {"customer": "42"}',
+        Kind.COUNT: "a whole number",
+        Kind.INTEGER: "a whole number",
+        Kind.NUMBER: "a number",
+    }.get(argument.kind, "something else")
+
+
+def _wanted(asked: Asked) -> tuple[Verb, str]:
+    """The verb and the key that a path names. Raises ProblemError."""
+    noun = _NOUNS[asked.call.path.split("/")[2]]
+    name, key = asked.keys[-1], asked.keys[0] if len(asked.keys) > 1 else ""
+    if not asked.viewer.may_act:
+        raise ProblemError(viewer_refused("do this"))
+    for verb in VERBS:
+        if verb.noun is noun and verb.name == name and verb not in (SEND, BULK) and verb.of_one == bool(key):
+            return verb, key
+    raise ProblemError(Problem("NOT_FOUND", f"nothing called {name!r} can be done to {noun.name}"))
+
+
+def _page(
+    asked: Asked, verb: Verb, key: str, fields: Mapping[str, str], refused: Problem | None = None
+) -> Answer:
+    try:
+        given = read_arguments(verb.arguments, fields)
+    except ValueError:
+        given = {}
+    return asked.render(
+        "asking.html",
+        200 if refused is None else refused.status,
+        verb=verb,
+        key=key,
+        fields=fields,
+        refused=refused,
+        back=_back(verb, key),
+        dangerous=verb.name in DANGEROUS,
+        commands=of_verb(asked.base, verb, key, given),
+        long_chars=LONG_CHARS,
+    )
+
+
+def _back(verb: Verb, key: str) -> str:
+    return _address(verb.noun, key) if key else f"/dashboard/{verb.noun.name}"
+
+
+def _address(noun: Resource, key: str) -> str:
+    return workflow_url(key) if noun is WORKFLOWS else f"/dashboard/{noun.name}/{part(key)}"
+
+
+def _after(verb: Verb, key: str, document: Any) -> str:
+    """The page that shows what came of it."""
+    if verb is FORK:
+        return f"{workflow_url(document['fork'])}?done={verb.name}"
+    if verb.name == "delete":
+        return f"/dashboard{'' if verb.noun is WORKFLOWS else f'/{verb.noun.name}'}?done={verb.name}"
+    return f"{_back(verb, key)}?done={verb.name}"

@@ -1,0 +1,100 @@
+"""Run: all there is to know of one workflow, and what can be done to it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from outlast.core.lines import LINES_MAX
+from outlast.core.resources import ACTS, EVENTS, LOGS, MESSAGES, WORKFLOW, WORKFLOWS, Resource
+from outlast.core.status import LIVE, Status
+from outlast.web.dashboard.allowed import allowed_verbs
+from outlast.web.dashboard.asked import Asked, cursor_in
+from outlast.web.dashboard.hidden import HIDDEN
+from outlast.web.dashboard.shown import decoded, loose, part
+from outlast.web.dashboard.steps import steps_page, steps_path
+from outlast.web.http.calls import Sendable
+from outlast.web.http.problems import ProblemError
+
+_NEVER = {"wake_at": None, "retry_at": None, "instance": None, "settled": None}
+"""Members that a step may lack."""
+
+FEW = 20
+"""So many events, messages, children and acts stand on the page; the rest is a page further."""
+
+
+async def show(asked: Asked) -> Sendable:
+    """The page of one workflow; with `step` also that step, in the panel."""
+    (workflow_id,) = asked.keys
+    path = f"{WORKFLOWS.path}/{part(workflow_id)}"
+    run = await asked.get(path, brief=True)
+    steps, step, parts = await asyncio.gather(
+        steps_page(asked, workflow_id), _step(asked, workflow_id), _parts(asked, workflow_id)
+    )
+    return asked.render(
+        "run.html",
+        run={**run, "error": loose(run["error"]), "held": loose(run["held"])},
+        live=Status(run["status"]) in LIVE,
+        steps=steps,
+        parts=parts,
+        step=step,
+        values=[each.name for each in WORKFLOW if each.name in ("input", "output", "response", "request")],
+        large=_large(run),
+        verbs=allowed_verbs(run) if asked.viewer.may_act else [],
+    )
+
+
+async def _parts(asked: Asked, workflow_id: str) -> dict[str, dict[str, Any]]:
+    """The first of what belongs to it, by name: `rows`, and whether there are `more`."""
+    asking: dict[str, tuple[str, dict[str, Any]]] = {
+        "events": (_of(EVENTS, workflow_id), {}),
+        "messages": (_of(MESSAGES, workflow_id), {}),
+        "workflows": (WORKFLOWS.path, {"parent": workflow_id}),
+        "acts": (ACTS.path, {"workflow": workflow_id}),
+        "logs": (_of(LOGS, workflow_id), {"limit": LINES_MAX}),
+    }
+    pages = await asyncio.gather(
+        *(_optional(asked, path, {"limit": FEW, **query}) for path, query in asking.values())
+    )
+    return {
+        name: {"rows": page.get(name, []), "more": cursor_in(page) is not None}
+        for name, page in zip(asking, pages, strict=True)
+    }
+
+
+async def _optional(asked: Asked, path: str, query: Mapping[str, Any]) -> dict[str, Any]:
+    """A page. What a viewer may not read is empty."""
+    try:
+        return await asked.get(path, **query)
+    except ProblemError as error:
+        if error.problem.status != 403:
+            raise
+        return {"next": None}
+
+
+async def _step(asked: Asked, workflow_id: str) -> dict[str, Any] | None:
+    """The step that is asked for, whole, with its lines."""
+    step_id = asked.one("step")
+    if not step_id:
+        return None
+    found = await asked.get(steps_path(workflow_id), step_id=step_id)
+    if not found["steps"]:
+        return {"step_id": step_id, "gone": True}
+    lines: dict[str, Any] = {"logs": []}
+    if asked.viewer.sees_values:
+        lines = await asked.get(_of(LOGS, workflow_id), step_id=step_id)
+    return {**_NEVER, **found["steps"][0], "gone": False, "lines": lines["logs"]}
+
+
+def _large(run: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Of values that are left out: how large they are, and how they begin."""
+    large = run.get("large")
+    if large is None or large is HIDDEN:
+        return {}
+    found: dict[str, Any] = decoded(large)
+    return found
+
+
+def _of(resource: Resource, workflow_id: str) -> str:
+    return resource.path.replace(f"{{{WORKFLOWS.key}}}", part(workflow_id))

@@ -1,0 +1,87 @@
+"""Who looks at the dashboard: the key they hold, and what it lets them see and do."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from outlast.web.http.answers import Pairs
+
+Role = Literal["operator", "viewer"]
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who looks. `csrf` is the token of their forms; empty for a caller by key, who needs none.
+
+    `credentials` are the header fields with which the API is asked for them.
+    """
+
+    role: Role
+    who: str
+    csrf: str = field(default="", repr=False)
+    credentials: Pairs = field(default_factory=list, repr=False)
+
+    @property
+    def sees_values(self) -> bool:
+        """Whether they see inputs, outputs, messages, events, texts of errors and logs."""
+        return self.role == "operator"
+
+    @property
+    def may_act(self) -> bool:
+        """Whether they may do verbs and call functions."""
+        return self.role == "operator"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key that opens the dashboard."""
+
+    role: Role
+    name: str
+    text: str = field(repr=False)
+
+    @property
+    def who(self) -> str:
+        """How the holder is named, as the audit log does it."""
+        return "viewer key" if self.role == "viewer" else f"secret key {self.name}"
+
+
+class Keys:
+    """The keys that open the dashboard: the secret ones, and the viewer's."""
+
+    def __init__(self, secret: Mapping[str, str], viewer: str | None) -> None:
+        """`secret` holds one at least."""
+        self._keys = [Key("operator", name, text) for name, text in secret.items() if text]
+        self._asking = self._keys[0].text
+        if viewer:
+            self._keys.append(Key("viewer", "viewer", viewer))
+        self._digests = [(_digest(each.text), each) for each in self._keys]
+
+    def find(self, presented: str) -> Key | None:
+        """The key that `presented` is. All are compared, so that the time doesn't tell which one it was."""
+        digest = _digest(presented)
+        matches = [key for each, key in self._digests if hmac.compare_digest(digest, each)]
+        return matches[0] if matches else None
+
+    def marked(self, session_id: str, mark: bytes) -> Key | None:
+        """The key by which a session was begun; None if it is none of the keys any more."""
+        # guard: sessions-outlive-their-key = self._keys[0]
+        return next((key for key in self._keys if hmac.compare_digest(mark_of(key, session_id), mark)), None)
+
+    def viewer(self, key: Key, csrf: str) -> Viewer:
+        """Who holds `key`. What viewers see is read by a secret key, and their values are taken out."""
+        asking = key.text if key.role == "operator" else self._asking
+        return Viewer(key.role, key.who, csrf, [(b"apikey", asking.encode())])
+
+
+def mark_of(key: Key, session_id: str) -> bytes:
+    """What ties a session to its key. Nobody learns either from it."""
+    return hmac.digest(session_id.encode(), key.text.encode("utf-8", "surrogateescape"), "sha256")
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()

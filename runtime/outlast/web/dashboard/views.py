@@ -1,0 +1,49 @@
+"""The views of the dashboard as a table. A view is a file with `show`, a template, and a row here.
+
+The first row that fits a path is taken. A workflow's id may hold slashes, so what follows an id comes before
+what ends with one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from outlast.web.dashboard import bulk, commands, doing, errors, run, runs, steps, value
+from outlast.web.dashboard.asked import Asked
+from outlast.web.http.calls import Sendable
+
+DASHBOARD = "/dashboard"
+
+
+class View(NamedTuple):
+    """One row. `path` is below DASHBOARD and may hold `{workflow_id}` or another key in braces."""
+
+    method: str
+    path: str
+    show: Callable[[Asked], Awaitable[Sendable]]
+    rail: str = ""
+    """Its word in the left rail; not there without one."""
+    icon: str = ""
+    """Its sign there: a name of templates/parts/icons.html."""
+
+
+_RUN = "/workflows/{workflow_id}"
+VIEWS: tuple[View, ...] = (
+    View("GET", "", runs.show, "Runs", "runs"),
+    View("GET", "/errors", errors.show, "Errors", "errors"),
+    View("GET", "/bulk", bulk.ask),
+    View("POST", "/bulk", bulk.do),
+    View("GET", f"{_RUN}/steps", steps.show),
+    View("GET", f"{_RUN}/commands", commands.show),
+    View("GET", f"{_RUN}/value/{{member}}", value.show),
+    *(
+        View(method, f"{below}/do/{{verb}}", show)
+        for below in (_RUN, "/queues/{name}", "/schedules/{name}", "/schedules")
+        for method, show in (("GET", doing.ask), ("POST", doing.do))
+    ),
+    View("GET", _RUN, run.show),
+)
+
+RAIL = tuple((DASHBOARD + each.path, each.rail, each.icon) for each in VIEWS if each.rail)
+"""Address, word and sign of each view in the left rail, in order."""

@@ -1,0 +1,148 @@
+-- What a page of runs is found and grouped by: errors that are alike, and what workflows wait for. Every statement may run twice.
+
+alter table outlast.operation_outputs add column if not exists instance text;
+comment on column outlast.operation_outputs.instance is 'The instance that recorded it; null where that isn''t known.';
+
+create or replace function outlast.error_place(error json)
+returns text
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- The innermost frame of the user's own code that an error's traceback tells: `demo.py ship`. Of a chain of exceptions
+  -- the first one counts, which is the cause. No line: it moves with every edit.
+  select r.frame[2] || ' ' || r.frame[3]
+  from regexp_matches(
+    split_part(left(error_place.error #>> '{failure,traceback}', 20000), E'\n\n', 1),
+    'File "((?:[^"]*[/\\])?)([^"/\\]+)", line \d+, in (\S+)', 'g'
+  ) with ordinality as r (frame, place)
+  where r.frame[1] !~ 'site-packages|/lib/python3'
+  order by r.place desc limit 1
+$$;
+
+create or replace function outlast.error_group(function text, error json)
+returns text
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- What errors have in common that are of one cause: function, code, class, own frame, and the status that was answered.
+  -- Null for what is no failure: a cancel.
+  select case when error_group.error ->> 'code' <> 'workflow_cancelled' then
+    left(md5(concat_ws('|', error_group.function, error_group.error ->> 'code', error_group.error #>> '{failure,type}',
+      error_group.error ->> 'status', outlast.error_place(error_group.error))), 16) end
+$$;
+
+create index if not exists workflow_status_error_groups on outlast.workflow_status (outlast.error_group(function, error), completed_at)
+  where status in ('ERROR', 'CANCELLED', 'EXHAUSTED');
+
+create or replace function outlast.waits_on(w outlast.workflow_status)
+returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- In one word what outlast.waiting_for tells: what lists find by.
+  select case
+    when w.held ->> 'reason' = 'paused' then 'paused'
+    when w.held is not null then 'held'
+    when w.owner is not null or w.claimable_at is null then null
+    when w.claimable_at <= now() then case when w.queue is null then 'instance' else 'queue' end
+    when w.awaits -> 'ends' is not null then 'workflow'
+    when w.awaits -> 'limits' is not null then 'limit'
+    when w.awaits is not null then 'message'
+    when w.status = 'ENQUEUED' then 'time'
+    when w.recovery_attempts > 0 then 'recovery'
+    else 'sleep'
+  end
+$$;
+
+create or replace function outlast.error_groups(
+  since timestamptz, until timestamptz, function text, after_last_at timestamptz, after_error_group text, most bigint
+)
+returns table (
+  error_group text, function text, code text, type text, place text, message text, count bigint, first_at timestamptz,
+  last_at timestamptz, workflow_id text
+)
+language sql
+stable
+rows 50
+set search_path = pg_catalog, pg_temp
+as $$
+  -- It goes from one group to the next by the index, and counts up to a thousand of each: a million failures of ten kinds
+  -- are ten looks. A thousand groups at most.
+  with recursive groups as (
+    (select outlast.error_group(w.function, w.error) as name, 1 as place
+      from outlast.workflow_status w
+      where w.status in ('ERROR', 'CANCELLED', 'EXHAUSTED') and outlast.error_group(w.function, w.error) > ''
+      order by outlast.error_group(w.function, w.error) limit 1)
+    union all
+    select n.name, g.place + 1
+    from groups g
+    cross join lateral (
+      select outlast.error_group(w.function, w.error) as name
+      from outlast.workflow_status w
+      where w.status in ('ERROR', 'CANCELLED', 'EXHAUSTED') and outlast.error_group(w.function, w.error) > g.name
+      order by outlast.error_group(w.function, w.error) limit 1
+    ) as n
+    where g.place < 1000
+  ), newest as (
+    select g.name, n.*
+    from groups g
+    cross join lateral (
+      select w.workflow_id, w.function, w.error, w.completed_at as last_at
+      from outlast.workflow_status w
+      where w.status in ('ERROR', 'CANCELLED', 'EXHAUSTED') and outlast.error_group(w.function, w.error) = g.name
+        and w.completed_at >= coalesce(error_groups.since, '-infinity')
+        and w.completed_at < coalesce(error_groups.until, 'infinity')
+      order by w.completed_at desc limit 1
+    ) as n
+    where (error_groups.function is null or n.function = error_groups.function)
+      and (error_groups.after_last_at is null
+        or (n.last_at, g.name) < (error_groups.after_last_at, error_groups.after_error_group))
+    order by n.last_at desc, g.name desc
+    limit error_groups.most
+  )
+  select n.name, n.function, n.error ->> 'code', n.error #>> '{failure,type}', outlast.error_place(n.error),
+    left((outlast.error_told(n.error, true)).message, 300), c.count, f.first_at, n.last_at, n.workflow_id
+  from newest n
+  cross join lateral (
+    select count(*) from (
+      select from outlast.workflow_status w
+      where w.status in ('ERROR', 'CANCELLED', 'EXHAUSTED') and outlast.error_group(w.function, w.error) = n.name
+        and w.completed_at >= coalesce(error_groups.since, '-infinity')
+        and w.completed_at < coalesce(error_groups.until, 'infinity')
+      limit 1000
+    ) as s
+  ) as c
+  cross join lateral (
+    select w.completed_at as first_at from outlast.workflow_status w
+    where w.status in ('ERROR', 'CANCELLED', 'EXHAUSTED') and outlast.error_group(w.function, w.error) = n.name
+      and w.completed_at >= coalesce(error_groups.since, '-infinity')
+    order by w.completed_at limit 1
+  ) as f
+  order by n.last_at desc, n.name desc
+$$;
+
+do $$
+declare
+  role_name text;
+  made text;
+  applied boolean := exists (select from outlast.schema_migrations where version = '20261129101000');
+begin
+  foreach made in array array[
+    'error_place(json)', 'error_group(text, json)', 'waits_on(outlast.workflow_status)',
+    'error_groups(timestamptz, timestamptz, text, timestamptz, text, bigint)'
+  ] loop
+    execute format('revoke all on function outlast.%s from public', made);
+    foreach role_name in array array['anon', 'authenticated', 'service_role'] loop
+      -- Once only: what the project grants later is its own affair.
+      if not applied and exists (select from pg_roles where rolname = role_name) then
+        execute format('revoke all on function outlast.%s from %I', made, role_name);
+      end if;
+    end loop;
+  end loop;
+end
+$$;
+
+insert into outlast.schema_migrations (version) values ('20261129101000') on conflict do nothing;
