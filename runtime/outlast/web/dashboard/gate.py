@@ -16,8 +16,8 @@ from outlast.web.dashboard.plain import forward_page, problem_page, sign_in_page
 from outlast.web.dashboard.safety import Guarded, check_same_origin
 from outlast.web.dashboard.sessions import SessionRows, Sessions, cookie_of, set_cookie
 from outlast.web.dashboard.viewers import Keys, Viewer
-from outlast.web.dashboard.ways import LOGIN, LOGOUT, sign_in_at, way_on
-from outlast.web.http.answers import Answer
+from outlast.web.dashboard.ways import LOGIN, LOGOUT, SESSION, sign_in_at, way_on
+from outlast.web.http.answers import Answer, json_answer
 from outlast.web.http.calls import Call, Sendable
 from outlast.web.http.problems import Problem, ProblemError, expected_problem
 from outlast.web.http.routes import Endpoint
@@ -45,6 +45,7 @@ class Gate:
             ("GET", LOGIN, self.public(self._show_sign_in)),
             ("POST", LOGIN, self.public(self._sign_in)),
             ("POST", LOGOUT, self.guarded(self._sign_out)),
+            ("GET", SESSION, self.guarded(_session)),
         ]
 
     def guarded(self, endpoint: ViewEndpoint) -> Endpoint:
@@ -156,3 +157,8 @@ class Gate:
     async def _sign_out(self, call: Call, viewer: Viewer) -> Answer:
         await self._sessions.end(call)
         return Answer(303, b"", [(b"location", LOGIN.encode()), set_cookie(call, "")])
+
+
+async def _session(call: Call, viewer: Viewer) -> Answer:
+    """Who is signed in, for scripts."""
+    return json_answer({"role": viewer.role, "who": viewer.who})

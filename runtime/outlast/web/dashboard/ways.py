@@ -11,6 +11,7 @@ from outlast.web.http.routes import raw_path
 
 LOGIN = f"{DASHBOARD}/login"
 LOGOUT = f"{DASHBOARD}/logout"
+SESSION = f"{DASHBOARD}/session"
 _NEXT = "next"
 _OURS = re.compile(rf"{DASHBOARD}(?:[/?][!-\[\]-~]*)?")
 _PATH_CHARS_MAX = 4_000
