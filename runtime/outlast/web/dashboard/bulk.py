@@ -1,4 +1,4 @@
-"""Many at once: a verb for the chosen rows, or for all of a filter, tried first and confirmed by its number."""
+"""Many at once: a verb for the chosen rows, or for all of a filter, tried first and confirmed by number."""
 
 from __future__ import annotations
 
