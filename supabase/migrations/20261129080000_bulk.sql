@@ -129,7 +129,7 @@ create or replace function outlast.find_workflows(
   until timestamptz default null,
   completed_since timestamptz default null,
   completed_until timestamptz default null,
-  attribute text default null,
+  attribute text[] default null,
   ascending boolean default false,
   subject text default null,
   after_created_at timestamptz default null,
@@ -175,7 +175,7 @@ begin
       and (find_workflows.completed_since is null or w.completed_at >= find_workflows.completed_since)
       and (find_workflows.completed_until is null or w.completed_at < find_workflows.completed_until)
       and (find_workflows.attribute is null
-        or (w.attributes is not null and outlast.attribute_terms(w.attributes) @> array[find_workflows.attribute]))
+        or (w.attributes is not null and outlast.attribute_terms(w.attributes) @> find_workflows.attribute))
       and (find_workflows.held is null
         or (w.held is not null and find_workflows.held in ('any', w.held ->> 'reason')))
       -- Those that wait, in the words of the three indexes that hold them.
@@ -206,7 +206,7 @@ end
 $$;
 
 comment on function outlast.find_workflows(
-  text, text, text, text[], text, text, text, boolean, timestamptz, timestamptz, timestamptz, timestamptz, text,
+  text, text, text, text[], text, text, text, boolean, timestamptz, timestamptz, timestamptz, timestamptz, text[],
   boolean, text, timestamptz, text, bigint, boolean, text, text, text
 ) is 'The workflows that pass all the filters given, in the order they were created: as the list over HTTP finds them.';
 
@@ -300,6 +300,18 @@ begin
 end
 $$;
 
+create or replace function outlast.filter_texts(filter jsonb, name text)
+returns text[]
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- One text stands for an array of it.
+  select case jsonb_typeof(filter -> name)
+    when 'array' then array(select jsonb_array_elements_text(filter -> name))
+    when 'string' then array[filter ->> name] end
+$$;
+
 create or replace function outlast.filter_time(filter jsonb, name text)
 returns timestamptz
 language plpgsql
@@ -359,8 +371,13 @@ begin
         perform outlast.refuse_argument('bulk', 'filter', 'has_parent must be true or false, not '
           || left((filter -> name)::text, 100));
       end if;
-    elsif name = 'attribute' and position(':' in outlast.filter_text(filter, name)) < 2 then
-      perform outlast.refuse_argument('bulk', 'filter', 'attribute must be a key and its value, as in customer:42');
+    elsif name = 'attribute' then
+      if jsonb_typeof(filter -> name) not in ('string', 'array') or filter -> name = '[]' or exists (
+        select from unnest(outlast.filter_texts(filter, name)) as a (pair) where coalesce(position(':' in a.pair), 0) < 2
+      ) then
+        perform outlast.refuse_argument('bulk', 'filter', 'attribute must be a key and its value, as in customer:42, or '
+          'an array of them, not ' || left((filter -> name)::text, 100));
+      end if;
     else
       perform outlast.filter_text(filter, name);
     end if;
@@ -380,14 +397,12 @@ as $$
   select f.place, f.workflow_id, f.created_at
   from outlast.find_workflows(
     function => filter ->> 'function', prefix => filter ->> 'prefix', version => filter ->> 'version',
-    status => case jsonb_typeof(filter -> 'status')
-      when 'array' then array(select jsonb_array_elements_text(filter -> 'status'))
-      when 'string' then array[filter ->> 'status'] end,
+    status => outlast.filter_texts(filter, 'status'),
     error => filter ->> 'error', queue => filter ->> 'queue', parent => filter ->> 'parent',
     has_parent => (filter ->> 'has_parent')::boolean,
     since => outlast.filter_time(filter, 'since'), until => least(outlast.filter_time(filter, 'until'), before),
     completed_since => outlast.filter_time(filter, 'completed_since'),
-    completed_until => outlast.filter_time(filter, 'completed_until'), attribute => filter ->> 'attribute', held => filter ->> 'held',
+    completed_until => outlast.filter_time(filter, 'completed_until'), attribute => outlast.filter_texts(filter, 'attribute'), held => filter ->> 'held',
     waiting_on => filter ->> 'waiting_on', error_group => filter ->> 'error_group',
     ascending => true, after_created_at => after_created_at, after_workflow_id => after_workflow_id, most => most, bulks => false) as f
 $$;
@@ -715,13 +730,13 @@ begin
   foreach made in array array[
     'attribute_terms(json)', 'check_attributes(text, jsonb, boolean)', 'merged_attributes(text, json, json)',
     'error_told(json, boolean)', 'set_workflow(text, jsonb, text, text)',
-    'filter_text(jsonb, text)', 'filter_time(jsonb, text)', 'check_filter(jsonb)',
+    'filter_text(jsonb, text)', 'filter_texts(jsonb, text)', 'filter_time(jsonb, text)', 'check_filter(jsonb)',
     'find_for_bulk(jsonb, timestamptz, timestamptz, text, integer)', 'verb_call(text, jsonb)',
     'try_verb(text, text, text, text)', 'bulk(text, jsonb, jsonb, boolean, integer, integer, text, text)',
     'end_bulk(outlast.bulks, text, text)', 'fix_bulk(outlast.bulks, integer)', 'do_bulk(outlast.bulks)',
     'run_bulk(integer)',
     'find_workflows(text, text, text, text[], text, text, text, boolean, timestamptz, timestamptz, timestamptz,'
-      ' timestamptz, text, boolean, text, timestamptz, text, bigint, boolean, text, text, text)'
+      ' timestamptz, text[], boolean, text, timestamptz, text, bigint, boolean, text, text, text)'
   ] loop
     execute format('revoke all on function outlast.%s from public', made);
     foreach role_name in array array['anon', 'authenticated', 'service_role'] loop

@@ -231,4 +231,10 @@ def test_a_verb_takes_an_id_or_filters_for_many(call: Runs, project: Path, datab
         done = call("workflows", "set", "nobody:5", "--attributes", '{"note": "seen"}', **to_host)
         assert done.out == "changed nobody:5: changed nobody:5\n", done.err
         found = call("workflows", "list", "--attribute", "note:seen", **to_host).out
+        assert (
+            "nobody:5"
+            not in call(
+                "workflows", "list", *("--attribute", "note:seen") * 2, "--attribute", "a:b", **to_host
+            ).out
+        )
         assert found.startswith("nobody:5\t")

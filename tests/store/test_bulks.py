@@ -299,7 +299,10 @@ def test_all_filters_of_lists_are_those_of_bulks(connection: Connection[Any]) ->
         ({"filter": {"function": 5}}, "function must be a text"),
         ({"filter": {"function": ""}}, "function must be a text"),
         ({"filter": {"has_parent": "yes"}}, "has_parent must be true or false"),
-        ({"filter": {"attribute": "x"}}, "attribute must be a key and its value"),
+        *(
+            ({"filter": {"attribute": each}}, "attribute must be a key and its value")
+            for each in ("x", ":x", [], ["a:b", "x"], [1], [None], {"a": "b"}, 5)
+        ),
         ({"arguments": {"colour": 1}}, "arguments has colour, which cancel does not take"),
         ({"arguments": {"workflow_id": "f:1"}}, "arguments has workflow_id"),
         ({"arguments": []}, "arguments must be an object"),

@@ -55,8 +55,8 @@ async def test_each_filter(database: str, workflows: PostgresWorkflows) -> None:
     assert await ids(workflows, parent="a:2") == ["b:1/1"]
     assert await ids(workflows, since=START + timedelta(days=1)) == ["b:1/1", "a:2"]
     assert await ids(workflows, until=START + timedelta(days=1)) == ["a:1"]
-    assert await ids(workflows, attribute=("customer", "42")) == ["a:1"]
-    assert await ids(workflows, attribute=("note", "y")) == []
+    assert await ids(workflows, attribute=[("customer", "42")]) == ["a:1"]
+    assert await ids(workflows, attribute=[("note", "y")]) == []
     assert await ids(workflows, function="'; drop table x; --") == []
 
 
@@ -112,7 +112,7 @@ FEW = {
     "error": ("nowhere", "workflow_status_failed"),
     "has_parent": ("false", "workflow_status_roots"),
     "parent": ("rare:1", "workflow_status_parent"),
-    "attribute": ("customer:7", "workflow_status_attributes"),
+    "attribute": ("{customer:7}", "workflow_status_attributes"),
     "completed_since": ("2026-11-22", "workflow_status_completed"),
 }
 MANY = """
@@ -129,6 +129,11 @@ from (values
 """
 
 
+KINDS = {
+    "status": "text[]", "attribute": "text[]", "has_parent": "boolean", "bulks": "boolean", "most": "bigint",
+}  # fmt: skip
+
+
 def plan_of(connection: psycopg.Connection[Any], **given: str) -> str:
     """How the query within `outlast.find_workflows` is done where these filters are given."""
     found = connection.execute("select prosrc from pg_proc where proname = 'find_workflows'").fetchone()
@@ -139,9 +144,13 @@ def plan_of(connection: psycopg.Connection[Any], **given: str) -> str:
 
     def value(found: re.Match[str]) -> str:
         name = found[1]
-        kind = {"status": "text[]", "has_parent": "boolean", "bulks": "boolean", "most": "bigint"}.get(
-            name, "text"
-        )
+        kind = {
+            "status": "text[]",
+            "attribute": "text[]",
+            "has_parent": "boolean",
+            "bulks": "boolean",
+            "most": "bigint",
+        }.get(name, "text")
         if name.endswith(("since", "until", "_at")):
             kind = "timestamptz"
         given.setdefault("bulks", "true")
@@ -191,8 +200,10 @@ async def test_the_filters_beside_those_of_columns(database: str, workflows: Pos
     assert await ids(workflows, completed_since=START + day) == ["b:1", "a:1"]
     assert await ids(workflows, completed_until=START + 3 * day) == ["a:1"]
     assert await ids(workflows, ascending=True) == ["a:1", "a:12", "b:1"]
-    assert await ids(workflows, attribute=("n", "42")) == ["a:1"]
-    assert await ids(workflows, attribute=("b", "true")) == ["a:1"]
+    assert await ids(workflows, attribute=[("n", "42")]) == ["a:1"]
+    assert await ids(workflows, attribute=[("b", "true")]) == ["a:1"]
+    assert await ids(workflows, attribute=[("n", "42"), ("b", "true")]) == ["a:1"]
+    assert await ids(workflows, attribute=[("n", "42"), ("b", "false")]) == []
     after, seen = None, []
     more = True
     while more:

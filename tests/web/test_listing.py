@@ -31,7 +31,7 @@ async def test_items_are_newest_first(project: Project, client: httpx.AsyncClien
 async def test_filters_reach_the_store(project: Project, client: httpx.AsyncClient) -> None:
     query = (
         "?function=checkout&status=PENDING,enqueued&status=ERROR&queue=mail&parent=checkout:k%2F3"
-        "&since=2026-01-31&until=2026-02-01T09:30:00.5%2B02:00&attribute=customer:a:b&limit=7"
+        "&since=2026-01-31&until=2026-02-01T09:30:00.5%2B02:00&attribute=customer:a:b&attribute=plan:pro&limit=7"
     )
     assert (await client.get(PATH + query)).status_code == 200
     (filters,) = project.rows.asked
@@ -40,7 +40,7 @@ async def test_filters_reach_the_store(project: Project, client: httpx.AsyncClie
     assert (filters.queue, filters.parent) == ("mail", "checkout:k/3")
     assert filters.since == datetime(2026, 1, 31, tzinfo=UTC)
     assert filters.until == datetime(2026, 2, 1, 9, 30, 0, 500_000, timezone(timedelta(hours=2)))
-    assert filters.attribute == ("customer", "a:b")
+    assert filters.attribute == [("customer", "a:b"), ("plan", "pro")]
     assert filters.after is None
 
 

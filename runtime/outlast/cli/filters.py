@@ -31,11 +31,17 @@ def _filter_option(each: Filter) -> Decorator:
     if each.kind is Kind.STATUS:
         statuses = click.Choice([*Status], case_sensitive=False)
         return click.option(option, type=statuses, multiple=True, help=each.help)
+    if each.kind is Kind.PAIR:
+        return click.option(option, type=kind_of(each), multiple=True, help=each.help)
     if each.kind is Kind.FLAG:
         return click.option(f"{option}/--no-{option[2:]}", default=None, help=each.help)
     return click.option(option, type=kind_of(each), help=each.help)
 
 
 def given_filters(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the options that were given."""
-    return {name: value for name, value in options.items() if value not in (None, "", ())}
+    """Those of the options that were given; lists of what may be repeated."""
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in options.items()
+        if value not in (None, "", ())
+    }

@@ -53,8 +53,6 @@ def many_command(verb: Verb) -> click.Command:
                 "give an ID, or filters such as --status ERROR --function NAME for many at once",
                 click.get_current_context(),
             )
-        if filters.get("status"):
-            filters["status"] = list(filters["status"])
         arguments = _arguments(verb, given)
         asked = {
             "verb": verb.name,

@@ -207,8 +207,8 @@ FOUND_BY = (
     Filter(
         "attribute",
         Kind.PAIR,
-        "A key and its value: `customer:42`.",
-        "Only those with this: customer:42.",
+        "A key and its value: `customer:42`; repeated, all of them.",
+        "Only those with this: customer:42. Again for more: all must hold.",
         True,
     ),
 )

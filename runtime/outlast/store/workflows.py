@@ -178,8 +178,7 @@ class PostgresWorkflows:
         parameters = dict.fromkeys(known) | dict(given)
         for each in resource.filters:
             if each.kind is Kind.PAIR and parameters[each.name] is not None:
-                key, value = given[each.name]
-                parameters[each.name] = f"{key}:{value}"
+                parameters[each.name] = [f"{key}:{value}" for key, value in given[each.name]]
         places = after or [None] * len(resource.order)
         parameters |= {f"after_{name}": place for name, place in zip(resource.order, places, strict=True)}
         return await self._page(resource.name, parameters, limit)

@@ -84,7 +84,7 @@ select
   left(e.message, 300) as error_message
 from outlast.find_workflows(
   %(function)s, %(prefix)s, %(version)s, %(status)s::text[], %(error)s, %(queue)s, %(parent)s, %(has_parent)s::boolean,
-  %(since)s, %(until)s, %(completed_since)s, %(completed_until)s, %(attribute)s, %(ascending)s::boolean, %(subject)s,
+  %(since)s, %(until)s, %(completed_since)s, %(completed_until)s, %(attribute)s::text[], %(ascending)s::boolean, %(subject)s,
   %(after_created_at)s, %(after_workflow_id)s, %(limit)s::bigint, held => %(held)s, waiting_on => %(waiting_on)s,
   error_group => %(error_group)s
 ) f

@@ -150,9 +150,8 @@ def _fits(name: str, value: Any, row: Mapping[str, Any]) -> bool:
             reason = None if row["held"] is None else from_json(row["held"])["reason"]
             return reason is not None and value in ("any", reason)
         case "attribute":
-            key, wanted = value
             found = from_json(row["attributes"] or "{}")
-            return key in found and attribute_text(found[key]) == wanted
+            return all(key in found and attribute_text(found[key]) == wanted for key, wanted in value)
         case _:
             return bool(row[name] == value)
 

@@ -170,7 +170,8 @@ def _value(kind: Kind, value: Any) -> Any:
     if kind is Kind.TIMESTAMP:
         return parse_timestamp(value)
     if kind is Kind.PAIR:
-        return tuple(value.split(":", 1))
+        pairs = [value] if isinstance(value, str) else value
+        return [tuple(each.split(":", 1)) for each in pairs]
     if kind is Kind.STATUS:
         return [value] if isinstance(value, str) else value
     return value

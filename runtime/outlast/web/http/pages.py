@@ -55,7 +55,7 @@ def _read(parameters: Parameters, name: str, kind: Kind) -> Any:
     if kind is Kind.FLAG:
         return parameters.flag(name)
     if kind is Kind.PAIR:
-        return _pair(name, parameters.one(name))
+        return [_pair(name, each) for each in parameters.repeated(name)] or None
     return parameters.one(name)
 
 
@@ -67,9 +67,7 @@ def _statuses(names: list[str]) -> list[Status] | None:
     return [known[name.upper()] for name in dict.fromkeys(names)] or None
 
 
-def _pair(name: str, text: str | None) -> tuple[str, str] | None:
-    if text is None:
-        return None
+def _pair(name: str, text: str) -> tuple[str, str]:
     key, colon, value = text.partition(":")
     if not key or not colon:
         raise invalid(name, f"{name} must be a key and its value, as in customer:42, not {text!r}")

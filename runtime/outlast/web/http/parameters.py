@@ -47,14 +47,18 @@ class Parameters:
 
     def one(self, name: str) -> str | None:
         """The value of a parameter that may be given once."""
-        values = [value for key, value in self.pairs if key == name]
+        values = self.repeated(name)
         if len(values) > 1:
             raise invalid(name, f"{name} is given {len(values)} times; give it once")
         return values[0] if values else None
 
+    def repeated(self, name: str) -> list[str]:
+        """The values of a parameter that may be repeated."""
+        return [value for key, value in self.pairs if key == name]
+
     def many(self, name: str) -> list[str]:
         """The values of a parameter that may be repeated, or hold several with commas between."""
-        return [each.strip() for key, value in self.pairs if key == name for each in value.split(",")]
+        return [each.strip() for value in self.repeated(name) for each in value.split(",")]
 
     def whole(self, name: str, default: int, minimum: int, maximum: int) -> int:
         """A whole number within its bounds."""

@@ -74,7 +74,7 @@ _FILTERS: dict[Kind, Item] = {
     Kind.FLAG: {"type": "boolean"},
     Kind.STATUS: {"type": "array", "items": _STATUS},
     Kind.TIMESTAMP: {"anyOf": [_DATE_TIME, {"type": "string", "format": "date"}]},
-    Kind.PAIR: {"type": "string", "pattern": r"^[^:\x00]+:[^\x00]*$"},
+    Kind.PAIR: {"type": "array", "items": {"type": "string", "pattern": r"^[^:\x00]+:[^\x00]*$"}},
 }
 _PATH_PARAMETERS: dict[str, Item] = {
     WORKFLOWS.key: {"description": "Percent-encoded, slashes too.", "schema": _TEXT},
@@ -202,7 +202,7 @@ def _item(resource: Resource) -> Item:
 
 
 def _filter(each: Filter) -> Item:
-    several = {"explode": True} if each.kind is Kind.STATUS else {}
+    several = {"explode": True} if each.kind in (Kind.STATUS, Kind.PAIR) else {}
     return {**_query(each.name, _FILTERS[each.kind], each.about), **several}
 
 
