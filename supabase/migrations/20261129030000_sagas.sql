@@ -59,6 +59,10 @@ begin
           else w.stop end,
         saga = case when w.saga is null or kill then null when w.saga = 'open' then 'stopping' else w.saga end,
         completed_at = case when w.saga is null or kill then now() end,
+        -- What has ended is held by nothing. Whoever cancels what is paused lets it undo.
+        -- guard: cancelled-stay-held = held = w.held,
+        held = case when w.saga is not null and not kill then
+          case when w.held ->> 'reason' = 'paused' then nullif(w.held ->> 'over', '')::json else w.held end end,
         -- Its children are to be cancelled, and who waits for it to be told.
         untold = true,
         updated_at = now()
