@@ -17,14 +17,18 @@ insert into outlast.workflow_status (
   workflow_id, function, status, input, error, created_at, started_at, completed_at, untold
 )
 select 'nobody:' || g.name || n, 'nobody', g.status, '{"n": 1}',
-  case when g.status = 'ERROR' then '{"code": "workflow_error", "message": "boom", "steps": []}'::json end,
+  case when g.status = 'ERROR' then '{"code": "workflow_error", "message": "boom", "steps": ["3"]}'::json end,
   now() - interval '1 hour' + n * interval '1 ms', now() - interval '1 hour',
   case when g.status = 'ERROR' then now() - interval '1 hour' end, false
 from (select %s::text as name, %s::text as status, %s::int as count) g, generate_series(1, g.count) n
 """
 _STEPS = """
-insert into outlast.operation_outputs (workflow_id, step_id, name, output, completion_order, kind)
-select w.workflow_id, s::text, 'step', '"done"', s, 'step'
+insert into outlast.operation_outputs (
+  workflow_id, step_id, name, output, error, completion_order, called_after, kind, completed_at
+)
+select w.workflow_id, s::text, 'step', case when s < 3 or w.error is null then '"done"'::json end,
+  case when s = 3 and w.error is not null then '{"type": "ValueError", "message": "boom"}'::json end,
+  s, s - 1, 'step', now() - interval '1 hour'
 from outlast.workflow_status w cross join generate_series(1, 3) s
 where starts_with(w.workflow_id, 'nobody:' || %s)
 """

@@ -122,6 +122,11 @@ begin
     select from outlast.workflow_status x where x.queue = id and x.status = 'PENDING'
   );
   m := w.map::jsonb;
+  -- While its failed items are let go on, with a retry of its workflow, it is not over.
+  -- guard: reopening-maps-end = if false then
+  if w.status = 'PENDING' and m ? 'reopening' and not (m ->> 'stopped')::boolean then
+    return false;
+  end if;
   if w.status = 'PENDING' and not (m ->> 'stopped')::boolean and (
     select count(*) from (
       select from outlast.workflow_status x

@@ -26,9 +26,12 @@ declare
   undoes boolean := false;
 begin
   if by is not null then
-    -- guard: cancels-unnoted = perform null from (
-    perform outlast.note_act('workflow', w.workflow_id, 'cancel', by, why, outlast.workflow_stands(w)) from (
+    insert into outlast.acts (verb, noun, name, workflow_id, by, why, before)
+    select 'cancel', 'workflow', w.workflow_id, w.workflow_id, outlast.actor(cancel_workflows.by), cancel_workflows.why,
+      outlast.workflow_stands(w)
+    from (
       select w.* from outlast.workflow_status w
+      -- guard: cancels-unnoted = where false
       where w.workflow_id = any(ids) and w.status in ('ENQUEUED', 'PENDING') and (kill or coalesce(w.saga, 'open') = 'open')
       for no key update
     ) as w;
@@ -56,6 +59,10 @@ begin
           else w.stop end,
         saga = case when w.saga is null or kill then null when w.saga = 'open' then 'stopping' else w.saga end,
         completed_at = case when w.saga is null or kill then now() end,
+        -- What has ended is held by nothing. Whoever cancels what is paused lets it undo.
+        -- guard: cancelled-stay-held = held = w.held,
+        held = case when w.saga is not null and not kill then
+          case when w.held ->> 'reason' = 'paused' then nullif(w.held ->> 'over', '')::json else w.held end end,
         -- Its children are to be cancelled, and who waits for it to be told.
         untold = true,
         updated_at = now()

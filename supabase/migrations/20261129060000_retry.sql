@@ -115,6 +115,41 @@ as $$
   where w.workflow_id = failed_steps.workflow_id
 $$;
 
+create or replace function outlast.why_not_retried(
+  verb text, w outlast.workflow_status, out reason text, out hint text
+)
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+-- Why a workflow, which is locked, can't be retried or rewound; null: it can.
+begin
+  -- guard: success-is-retried = if w.status in ('ENQUEUED', 'PENDING') then
+  if w.status not in ('ERROR', 'CANCELLED', 'EXHAUSTED') then
+    reason := 'the workflow is ' || w.status || '; only one that is ERROR, CANCELLED or EXHAUSTED can be '
+      || case verb when 'retry' then 'retried' else 'rewound' end;
+    hint := case when w.status = 'SUCCESS'
+      then 'a success never changes: fork it'
+      when w.held ->> 'reason' = 'paused' then 'it is paused: resume it, or cancel it first'
+      when w.held is not null then 'it is held: resume it to try again now, or cancel it first'
+      else 'it has not ended: cancel it first, or wait' end;
+  elsif w.function = 'outlast.bulk' then
+    reason := 'this is a bulk';
+    hint := 'what it has done stays done: begin another with the same filter';
+  elsif w.map is not null then
+    reason := 'this is a map';
+    hint := 'retry ' || w.parent || ': it runs the failed items again';
+  elsif right(w.workflow_id, 6) = '/batch' and w.idempotency_key is null and w.claims #>> '{outlast,mode}' = 'queue' then
+    reason := 'this is a batch, whose members have ended with it';
+    hint := 'retry those: they come into another batch';
+  elsif w.queue = w.parent and not exists (
+    select from outlast.workflow_status m where m.workflow_id = w.parent and m.status = 'PENDING') then
+    reason := 'this is an item of a map that is over';
+    hint := 'retry the workflow that the map belongs to: it runs the failed items again';
+  end if;
+end
+$$;
+
 create or replace function outlast.lock_failed(verb text, workflow_id text)
 returns outlast.workflow_status
 language plpgsql
@@ -124,75 +159,70 @@ as $$
 #variable_conflict use_column
 declare
   w outlast.workflow_status;
-  past constant text not null default case verb when 'retry' then 'retried' else 'rewound' end;
+  refused record;
 begin
   w := outlast.lock_workflow(verb || '_workflow', lock_failed.workflow_id);
-  -- guard: success-is-retried = if w.status in ('ENQUEUED', 'PENDING') then
-  if w.status not in ('ERROR', 'CANCELLED', 'EXHAUSTED') then
-    raise exception 'outlast.%_workflow: the workflow is %; only one that is ERROR, CANCELLED or EXHAUSTED can be %',
-      verb, w.status, past
-      using errcode = '55000', hint = case when w.status = 'SUCCESS'
-        then 'a success never changes: fork it'
-        when w.held ->> 'reason' = 'paused' then 'it is paused: resume it, or cancel it first'
-        when w.held is not null then 'it is held: resume it to try again now, or cancel it first'
-        else 'it has not ended: cancel it first, or wait' end;
-  elsif w.function = 'outlast.bulk' then
-    raise exception 'outlast.%_workflow: this is a bulk', verb
-      using errcode = '55000', hint = 'what it has done stays done: begin another with the same filter';
-  elsif w.map is not null then
-    raise exception 'outlast.%_workflow: this is a map', verb
-      using errcode = '55000', hint = 'retry ' || w.parent || ': it runs the failed items again';
-  elsif right(w.workflow_id, 6) = '/batch' and w.idempotency_key is null and w.claims #>> '{outlast,mode}' = 'queue' then
-    raise exception 'outlast.%_workflow: this is a batch, whose members have ended with it', verb
-      using errcode = '55000', hint = 'retry those: they come into another batch';
-  elsif w.queue = w.parent and not exists (
-    select from outlast.workflow_status m where m.workflow_id = w.parent and m.status = 'PENDING') then
-    raise exception 'outlast.%_workflow: this is an item of a map that is over', verb
-      using errcode = '55000', hint = 'retry the workflow that the map belongs to: it runs the failed items again';
+  refused := outlast.why_not_retried(verb, w);
+  if refused.reason is not null then
+    raise exception 'outlast.%_workflow: %', verb, refused.reason using errcode = '55000', hint = refused.hint;
   end if;
   return w;
 end
 $$;
 
-create or replace function outlast.go_on(w outlast.workflow_status, verb text, steps text[], by text, why text)
-returns text[]
+create or replace function outlast.go_on(ids text[], verb text, by text, why text, steps text[] default null)
+returns table (workflow_id text, status text, generation integer, dropped json)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
--- Lets a failed workflow, which is locked, go on in place: without the records of these steps, without what may depend on
--- them, and without failures that came later. The ids of what it dropped.
+-- Lets failed workflows, which are locked, go on in place: without the records of these steps (of those that the end of
+-- each came from, if none are given), without what may depend on them, and without failures that came later. Of each the
+-- ids of what it dropped, the first thousand. `by` null: its parent does, which was retried.
 #variable_conflict use_column
 declare
-  dropped text[] := array[]::text[];
-  last integer;
-  undoes constant boolean not null default coalesce(outlast.readable(w.error) ->> 'code' = 'compensation_failed', false);
+  undoing text[];
 begin
-  select max(o.completion_order) into last from outlast.operation_outputs o where o.workflow_id = w.workflow_id;
-  if cardinality(steps) > 0 then
-    with first as (
-      select min(o.completion_order) as place from outlast.operation_outputs o
-      where o.workflow_id = w.workflow_id and o.step_id = any(steps)
-    ), kept as (
-      select outlast.records_kept(w.workflow_id, steps) as step_id
-    ), gone as (
-      delete from outlast.operation_outputs o using first f
-      where o.workflow_id = w.workflow_id and (
-        o.step_id not in (select k.step_id from kept k)
-        -- guard: later-failures-stay = or false)
-        or (o.error is not null and o.completion_order > f.place))
-      returning o.step_id, o.completion_order
-    )
-    select coalesce(array_agg(g.step_id order by g.completion_order), dropped) into dropped from gone g;
-  end if;
-  if undoes then
-    -- What still stands is undone again, for as long as the first time.
-    update outlast.operation_outputs o set output = '{"again": true}'
-    where o.workflow_id = w.workflow_id and o.kind = 'undo' and o.name = 'standing'
-      and o.completion_order = (
-        select max(s.completion_order) from outlast.operation_outputs s
-        where s.workflow_id = w.workflow_id and s.kind = 'undo' and s.name = 'standing');
-  end if;
-  perform outlast.note_act('workflow', w.workflow_id, verb, by, why, outlast.workflow_stands(w, dropped));
+  undoing := array(
+    select w.workflow_id from outlast.workflow_status w
+    where w.workflow_id = any(ids) and outlast.readable(w.error) ->> 'code' = 'compensation_failed');
+  return query
+  with failed as materialized (
+    select w.workflow_id, w as stood, coalesce(go_on.steps, outlast.failed_steps(w.workflow_id)) as steps,
+      w.workflow_id = any(undoing) as undoes, r.last, r.undos
+    from unnest(ids) as i (id)
+    join outlast.workflow_status w on w.workflow_id = i.id
+    cross join lateral (
+      select max(o.completion_order) as last, count(*) filter (where o.kind = 'undo') as undos
+      from outlast.operation_outputs o where o.workflow_id = w.workflow_id
+    ) as r
+  ), first as (
+    select f.workflow_id, f.steps, (
+      select min(o.completion_order) from outlast.operation_outputs o
+      where o.workflow_id = f.workflow_id and o.step_id = any(f.steps)) as place
+    from failed f where cardinality(f.steps) > 0
+  ), kept as (
+    select o.workflow_id, o.step_id
+    from first f
+    cross join lateral outlast.records_kept(f.workflow_id, f.steps) as k (step_id)
+    join outlast.operation_outputs o on o.workflow_id = f.workflow_id and o.step_id = k.step_id
+    -- guard: later-failures-stay = where true
+    where (o.error is not null and o.completion_order > f.place) is not true
+  ), gone as (
+    delete from outlast.operation_outputs o using first f
+    where o.workflow_id = f.workflow_id
+      and not exists (select from kept k where k.workflow_id = o.workflow_id and k.step_id = o.step_id)
+    returning o.workflow_id, o.step_id, o.completion_order, o.kind
+  ), went as (
+    select g.workflow_id, array_agg(g.step_id order by g.completion_order) as step_ids,
+      count(*) filter (where g.kind = 'undo') as undos
+    from gone g group by g.workflow_id
+  ), noted as (
+    insert into outlast.acts (verb, noun, name, workflow_id, by, why, before)
+    select go_on.verb, 'workflow', f.workflow_id, f.workflow_id,
+      outlast.actor(coalesce(go_on.by, 'workflow ' || (f.stood).parent)), go_on.why,
+      outlast.workflow_stands(f.stood, coalesce(g.step_ids, '{}'))
+    from failed f left join went g on g.workflow_id = f.workflow_id
+  )
   update outlast.workflow_status x
   set status = 'ENQUEUED', owner = null,
       -- guard: retry-keeps-epoch
@@ -201,23 +231,29 @@ begin
       generation = x.generation + 1,
       claimable_at = now(), rank = null, batch = null, batch_place = null, awaits = null, held = null, misfits = null,
       error = null, output = null, response = null, completed_at = null, recovery_attempts = 0, version = null,
-      stop = case when undoes then x.stop end,
-      saga = case when undoes then x.saga
-        when exists (
-          select from outlast.operation_outputs o where o.workflow_id = x.workflow_id and o.kind = 'undo'
-        ) then 'open' end,
+      stop = case when f.undoes then x.stop end,
+      saga = case when f.undoes then x.saga when f.undos > coalesce(g.undos, 0) then 'open' end,
       -- guard: retried-past-its-deadline = deadline = x.deadline,
       deadline = now() + (x.deadline - coalesce(x.retried_at, x.created_at)),
-      retried_at = now(), last_place = greatest(x.last_place, last),
+      retried_at = now(), last_place = greatest(x.last_place, f.last),
       -- guard: second-end-untold = untold = x.untold,
       untold = true,
       nonce = floor(random() * 9007199254740992)::bigint, updated_at = now()
-  where x.workflow_id = w.workflow_id;
-  return dropped;
+  from failed f left join went g on g.workflow_id = f.workflow_id
+  where x.workflow_id = f.workflow_id
+  returning x.workflow_id, x.status, x.generation, coalesce(to_json(g.step_ids[1:1000]), '[]');
+  if cardinality(undoing) > 0 then
+    -- What still stands is undone again, for as long as the first time.
+    update outlast.operation_outputs o set output = '{"again": true}'
+    where o.workflow_id = any(undoing) and o.kind = 'undo' and o.name = 'standing'
+      and o.completion_order = (
+        select max(s.completion_order) from outlast.operation_outputs s
+        where s.workflow_id = o.workflow_id and s.kind = 'undo' and s.name = 'standing');
+  end if;
 end
 $$;
 
-create or replace function outlast.retry_cancelled_children(parent text, by text)
+create or replace function outlast.retry_cancelled_children(parents text[])
 returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -225,30 +261,22 @@ as $$
 -- What was cancelled because of its parent goes on with it, generation after generation. Items of maps do when their map is
 -- asked for again.
 declare
-  parents text[] := array[retry_cancelled_children.parent];
-  c outlast.workflow_status;
   done integer := 0;
-  next text[];
 begin
   while cardinality(parents) > 0 loop
-    next := array[]::text[];
-    for c in
-      select x.* from outlast.workflow_status x
+    parents := array(
+      select x.workflow_id from outlast.workflow_status x
       where x.parent = any(parents) and x.status in ('ERROR', 'CANCELLED', 'EXHAUSTED') and x.map is null
         and x.queue is distinct from x.parent
         and outlast.readable(x.error) ->> 'message' = 'the workflow that started it was cancelled'
-      for no key update
-    loop
-      perform outlast.go_on(
-        c, 'retry', outlast.failed_steps(c.workflow_id), coalesce(by, 'workflow ' || c.parent), 'the workflow that started it was retried');
-      next := next || c.workflow_id;
-      done := done + 1;
-      if done > 100000 then
-        raise exception 'outlast.retry_workflow: more than 100,000 workflows were cancelled with it'
-          using errcode = '55000', hint = 'retry those first, as many at once as you like';
-      end if;
-    end loop;
-    parents := next;
+      order by x.workflow_id collate "C" limit 100001 - done
+      for no key update);
+    done := done + cardinality(parents);
+    if done > 100000 then
+      raise exception 'outlast.retry_workflow: more than 100,000 workflows were cancelled with it'
+        using errcode = '55000', hint = 'retry those first, as many at once as you like';
+    end if;
+    perform from outlast.go_on(parents, 'retry', null, 'the workflow that started it was retried');
   end loop;
 end
 $$;
@@ -262,18 +290,48 @@ as $$
 #variable_conflict use_column
 declare
   w outlast.workflow_status;
-  gone text[];
 begin
   perform outlast.check_text('retry_workflow', 'why', why, 1000);
   w := outlast.lock_failed('retry', retry_workflow.workflow_id);
-  gone := outlast.go_on(w, 'retry', outlast.failed_steps(w.workflow_id), by, why);
+  return query
+  select g.status, g.generation, g.dropped
+  from outlast.go_on(array[w.workflow_id], 'retry', outlast.actor(by), why) as g;
   if w.status = 'CANCELLED' then
     -- guard: children-stay-cancelled = perform null;
-    perform outlast.retry_cancelled_children(w.workflow_id, null);
+    perform outlast.retry_cancelled_children(array[w.workflow_id]);
   end if;
   perform outlast.tell_due();
-  return query select x.status, x.generation, to_json(gone[1:1000])
-    from outlast.workflow_status x where x.workflow_id = w.workflow_id;
+end
+$$;
+
+create or replace function outlast.retry_many(ids text[], why text, by text)
+returns table (workflow_id text, answer json)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+-- As retry_workflow, to as many of these as can be retried and as nobody has locked; the others are left as they are.
+#variable_conflict use_column
+declare
+  found text[];
+  cancelled text[];
+begin
+  found := array(
+    select w.workflow_id from outlast.workflow_status w
+    where w.workflow_id = any(ids) and w.status in ('ERROR', 'CANCELLED', 'EXHAUSTED') and w.removing is not true
+    for no key update skip locked);
+  -- Seen anew, under their locks.
+  select coalesce(array_agg(w.workflow_id), '{}'), coalesce(array_agg(w.workflow_id) filter (where w.status = 'CANCELLED'), '{}')
+  into found, cancelled
+  from outlast.workflow_status w
+  where w.workflow_id = any(found)
+    -- guard: many-retried-unchecked
+    and (outlast.why_not_retried('retry', w)).reason is null;
+  return query
+  select g.workflow_id, json_build_object('status', g.status, 'generation', g.generation, 'dropped', g.dropped)
+  from outlast.go_on(found, 'retry', outlast.actor(by), why) as g;
+  -- guard: children-of-many-stay-cancelled
+  perform outlast.retry_cancelled_children(cancelled);
+  perform outlast.tell_due();
 end
 $$;
 
@@ -289,7 +347,6 @@ as $$
 declare
   w outlast.workflow_status;
   steps text[];
-  gone text[];
 begin
   perform outlast.check_text('rewind_workflow', 'why', why, 1000);
   if "to" is null or length("to") not between 1 and 1000 then
@@ -298,13 +355,13 @@ begin
   w := outlast.lock_failed('rewind', rewind_workflow.workflow_id);
   steps := array[outlast.step_named('rewind_workflow', 'to', w.workflow_id, "to")] || outlast.undone_steps(w.workflow_id);
   perform outlast.check_undone('rewind_workflow', w.workflow_id, array(select outlast.records_kept(w.workflow_id, steps)));
-  gone := outlast.go_on(w, 'rewind', steps, by, why);
+  return query
+  select g.status, g.generation, g.dropped
+  from outlast.go_on(array[w.workflow_id], 'rewind', outlast.actor(by), why, steps) as g;
   if w.status = 'CANCELLED' then
-    perform outlast.retry_cancelled_children(w.workflow_id, null);
+    perform outlast.retry_cancelled_children(array[w.workflow_id]);
   end if;
   perform outlast.tell_due();
-  return query select x.status, x.generation, to_json(gone[1:1000])
-    from outlast.workflow_status x where x.workflow_id = w.workflow_id;
 end
 $$;
 
@@ -354,29 +411,29 @@ begin
   if not found then
     return false;
   end if;
-  perform outlast.go_on(
-    c, 'retry', outlast.failed_steps(c.workflow_id), 'workflow ' || p.workflow_id, 'the workflow that started it was retried');
+  perform from outlast.go_on(array[c.workflow_id], 'retry', null, 'the workflow that started it was retried');
   if c.status = 'CANCELLED' then
-    perform outlast.retry_cancelled_children(c.workflow_id, null);
+    perform outlast.retry_cancelled_children(array[c.workflow_id]);
   end if;
   return true;
 end
 $$;
 
 create or replace function outlast.reopen_map(
-  map_id text, parent text, me text, parent_epoch bigint, concurrency integer
+  map_id text, parent text, me text, parent_epoch bigint, concurrency integer, most integer default 5000
 )
 returns boolean
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 -- The parent, which was retried, asks for this map: unless it has succeeded it goes on, once for each retry. Its failed
--- items wait in its queue again, and what was removed before it began is started anew. False if the parent runs elsewhere.
+-- items wait in its queue again, `most` of them with each call, and what was removed before it began is started anew. The
+-- map is not over before all of them wait. False if the parent runs elsewhere.
 #variable_conflict use_column
 declare
   p outlast.workflow_status;
   m outlast.workflow_status;
-  c outlast.workflow_status;
+  failed text[];
 begin
   select * into p from outlast.workflow_status x
   -- guard: map-reopened-without-fence = where x.workflow_id = reopen_map.parent
@@ -386,30 +443,41 @@ begin
     return false;
   end if;
   select * into m from outlast.workflow_status x where x.workflow_id = reopen_map.map_id for no key update;
-  if not found or m.status = 'SUCCESS' or m.map is null or coalesce((m.map ->> 'generation')::integer, 1) >= p.generation then
+  if not found or m.status = 'SUCCESS' or m.map is null then
+    return true;
+  elsif coalesce((m.map ->> 'generation')::integer, 1) < p.generation then
+    update outlast.workflow_status x
+    set status = 'PENDING', error = null, output = null, completed_at = null, claimable_at = null, epoch = x.epoch + 1,
+        deadline = p.deadline, untold = true, updated_at = now(),
+        map = x.map::jsonb || jsonb_build_object(
+          'generation', p.generation, 'reopening', true, 'reopened_at', now(), 'stopped', false, 'dropped', 0, 'tell_at', 0,
+          -- guard: withdrawn-items-stay-away = 'started', m.map -> 'started')
+          'started', case when coalesce((m.map ->> 'dropped')::integer, 0) > 0 then 0 else (m.map ->> 'started')::integer end)
+    where x.workflow_id = m.workflow_id
+    returning x.* into m;
+    delete from outlast.queue_starts s where s.queue = m.workflow_id;
+    insert into outlast.queues as q (name, base, declared_at)
+    values (m.workflow_id, json_build_object('concurrency', concurrency), now())
+    on conflict (name) do update set base = excluded.base, override = null;
+  elsif m.status <> 'PENDING' or not coalesce((m.map ->> 'reopening')::boolean, false) then
     return true;
   end if;
-  update outlast.workflow_status x
-  set status = 'PENDING', error = null, output = null, completed_at = null, claimable_at = null, epoch = x.epoch + 1,
-      deadline = p.deadline, untold = true, updated_at = now(),
-      map = x.map::jsonb || jsonb_build_object(
-        'generation', p.generation, 'stopped', false, 'dropped', 0, 'tell_at', 0,
-        -- guard: withdrawn-items-stay-away = 'started', m.map -> 'started')
-        'started', case when coalesce((m.map ->> 'dropped')::integer, 0) > 0 then 0 else (m.map ->> 'started')::integer end)
-  where x.workflow_id = m.workflow_id;
-  delete from outlast.queue_starts s where s.queue = m.workflow_id;
-  insert into outlast.queues as q (name, base, declared_at)
-  values (m.workflow_id, json_build_object('concurrency', concurrency), now())
-  on conflict (name) do update set base = excluded.base, override = null;
-  for c in
-    select x.* from outlast.workflow_status x
+  failed := array(
+    select x.workflow_id from outlast.workflow_status x
     where x.parent = m.workflow_id and x.status in ('ERROR', 'CANCELLED', 'EXHAUSTED')
-    order by x.workflow_id collate "C"
-    for no key update
-  loop
-    perform outlast.go_on(
-      c, 'retry', outlast.failed_steps(c.workflow_id), 'workflow ' || p.workflow_id, 'the workflow of its map was retried');
-  end loop;
+      -- What has failed again since is over.
+      -- guard: items-reopened-twice
+      and coalesce(x.retried_at < (m.map ->> 'reopened_at')::timestamptz, true)
+    order by x.workflow_id collate "C" limit most
+    for no key update);
+  perform from outlast.go_on(failed, 'retry', 'workflow ' || p.workflow_id, 'the workflow of its map was retried');
+  if cardinality(failed) < most then
+    update outlast.workflow_status x set map = x.map::jsonb - 'reopening' where x.workflow_id = m.workflow_id;
+    -- Those of before may all have ended by now.
+    if outlast.look_at_map(m.workflow_id) then
+      perform outlast.tell_ends(array[m.workflow_id]);
+    end if;
+  end if;
   return true;
 end
 $$;
@@ -423,8 +491,8 @@ begin
   for made in
     select p.oid::regprocedure::text from pg_proc p
     where p.pronamespace = 'outlast'::regnamespace and p.proname in (
-      'note_act', 'workflow_stands', 'failed_steps', 'undone_steps', 'lock_failed', 'go_on', 'retry_cancelled_children',
-      'retry_workflow', 'rewind_workflow', 'retry', 'rewind', 'retry_child', 'reopen_map')
+      'note_act', 'workflow_stands', 'failed_steps', 'undone_steps', 'why_not_retried', 'lock_failed', 'go_on',
+      'retry_cancelled_children', 'retry_many', 'retry_workflow', 'rewind_workflow', 'retry', 'rewind', 'retry_child', 'reopen_map')
   loop
     execute format('revoke all on function %s from public', made);
     foreach role_name in array array['anon', 'authenticated', 'service_role'] loop

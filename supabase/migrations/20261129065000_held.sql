@@ -171,7 +171,7 @@ declare
 begin
   with over as (
     select w.workflow_id from outlast.workflow_status w
-    where w.held is not null and w.held ->> 'reason' <> 'paused'
+    where w.held is not null and w.held ->> 'reason' <> 'paused' and w.status in ('ENQUEUED', 'PENDING')
       -- guard: held-ends-too-soon
       and (w.held ->> 'since')::timestamptz < now() - make_interval(secs => days * 86400)
     limit most

@@ -252,6 +252,28 @@ begin
 end
 $$;
 
+create or replace function outlast.cancel_many(ids text[], why text, by text, mode text default 'undo')
+returns table (workflow_id text, answer json)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+-- As cancel_workflow, to as many of these as live and as nobody has locked; the others are left as they are.
+#variable_conflict use_column
+declare
+  found text[];
+begin
+  found := array(
+    select w.workflow_id from outlast.workflow_status w
+    where w.workflow_id = any(ids) and w.status in ('ENQUEUED', 'PENDING') and w.removing is not true
+      -- What it is not, is refused one by one.
+      and coalesce(mode, 'undo') in ('undo', 'kill')
+    for no key update skip locked);
+  return query
+  select c.workflow_id, to_json(c.status) from outlast.cancel_workflows(
+    found, 'the workflow was cancelled', by => outlast.actor(by), why => why, kill => coalesce(mode, 'undo') = 'kill') c;
+end
+$$;
+
 comment on function outlast.cancel_workflow(text, text, text, text) is
   'Cancel a workflow: undo lets its sagas undo first, kill ends it and what it has started at once.';
 
@@ -318,14 +340,14 @@ begin
     'refuse_ended(text, outlast.workflow_status)', 'step_to_settle(text, text, text)',
     'pause_workflow(text, text, text)', 'resume_workflow(text, text, text)',
     'settle_workflow(text, text, jsonb, text, text, text, text)', 'cancel_workflow(text, text, text, text)',
-    'delete_workflow(text, text, text)'
+    'cancel_many(text[], text, text, text)', 'delete_workflow(text, text, text)'
   ] loop
     execute format('revoke all on function outlast.%s from public', made);
     foreach role_name in array array['anon', 'authenticated', 'service_role'] loop
       -- Once only: what the project grants later is its own affair.
       if not applied and exists (select from pg_roles where rolname = role_name) then
         execute format('revoke all on function outlast.%s from %I', made, role_name);
-        if role_name = 'service_role' and made like any (array['pause_%', 'resume_%', 'settle_%', 'cancel_%', 'delete_%']) then
+        if role_name = 'service_role' and made like any (array['pause_%', 'resume_%', 'settle_%', 'cancel_workflow%', 'delete_%']) then
           execute format('grant execute on function outlast.%s to service_role', made);
         end if;
       end if;

@@ -407,13 +407,13 @@ as $$
     ascending => true, after_created_at => after_created_at, after_workflow_id => after_workflow_id, most => most, bulks => false) as f
 $$;
 
-create or replace function outlast.verb_call(verb text, arguments jsonb)
-returns text
+create or replace function outlast.verb_call(verb text, arguments jsonb, out one text, out many text)
 language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
--- The statement that does a verb to one workflow: $1 is its id, $2 who does it, $3 why.
+-- The statement that does a verb to one workflow: $1 is its id, $2 who does it, $3 why. And the one that does it to as many
+-- at once as it can, which has their ids; null where each is done by itself.
 declare
   f record;
   name text;
@@ -456,7 +456,10 @@ begin
       perform outlast.refuse_argument('bulk', 'arguments', 'needs ' || name || ', which ' || verb || ' takes');
     end if;
   end loop;
-  return format('select to_json(r) from outlast.%I(workflow_id => $1, by => $2, why => $3%s) as r', f.proname, given);
+  one := format('select to_json(r) from outlast.%I(workflow_id => $1, by => $2, why => $3%s) as r', f.proname, given);
+  if to_regproc('outlast.' || quote_ident(verb || '_many')) is not null then
+    many := format('select r.workflow_id, r.answer from outlast.%I(ids => $1, by => $2, why => $3%s) as r', verb || '_many', given);
+  end if;
 end
 $$;
 
@@ -488,6 +491,19 @@ exception
 end
 $$;
 
+create or replace function outlast.try_verb_on_many(call text, ids text[], by text, why text)
+returns table (workflow_id text, answer json)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+-- Those that it was done to. Of the others each one's own try says why not; of all, where something is wrong with one.
+begin
+  -- guard: many-at-once-unused = return;
+  return query execute call using ids, by, why;
+exception when others then null;
+end
+$$;
+
 create or replace function outlast.bulk(
   verb text,
   filter jsonb,
@@ -506,7 +522,7 @@ as $$
 #variable_conflict use_column
 declare
   most constant integer not null default 1000000;
-  call text;
+  call record;
   id text;
   tried record;
 begin
@@ -521,7 +537,7 @@ begin
   perform outlast.check_filter(bulk.filter);
   call := outlast.verb_call(bulk.verb, bulk.arguments);
   -- What the verb does not take is told now: of a workflow that isn't there.
-  select * into tried from outlast.try_verb(call, 'outlast:bulk:', by, why) as t;
+  select * into tried from outlast.try_verb(call.one, 'outlast:bulk:', by, why) as t;
   if tried.state is distinct from 'P0002' then
     perform outlast.refuse_argument('bulk', 'arguments', 'is refused: ' || coalesce(tried.reason, 'nothing said why'));
   end if;
@@ -542,7 +558,7 @@ begin
         'reason', t.reason, 'answer', t.answer)) order by f.place), '[]') into bulk.samples
       from outlast.find_for_bulk(bulk.filter, clock_timestamp(), null, null, 10) f
       join outlast.workflow_status w on w.workflow_id = f.workflow_id
-      cross join lateral outlast.try_verb(call, f.workflow_id, by, why) as t;
+      cross join lateral outlast.try_verb(call.one, f.workflow_id, by, why) as t;
       -- Tried, and taken back.
       raise exception using errcode = 'OL001';
     exception when sqlstate 'OL001' then null;
@@ -631,46 +647,89 @@ begin
 end
 $$;
 
+create or replace function outlast.do_items(
+  b outlast.bulks, one text, many text, last integer, until timestamptz,
+  out did integer, out tries integer, out stopped boolean
+)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+-- Does the verb to the items up to `last`: at once to those that it can be done to so, to each of the others by itself.
+-- `did`: how many have an outcome now. `stopped`: a row is locked, and its item is tried again later; or it takes too long.
+declare
+  tries_max constant integer not null default 20;
+  item record;
+  tried record;
+begin
+  did := 0;
+  tries := b.tries;
+  stopped := false;
+  if many is not null then
+    update outlast.bulk_items i
+    set outcome = 'done', answer = m.answer, at = clock_timestamp()
+    from outlast.try_verb_on_many(many, array(
+      select n.workflow_id from outlast.bulk_items n
+      where n.bulk_id = b.bulk_id and n.place > b.place and n.place <= last and n.outcome is null
+    ), b."by", b.why) as m
+    where i.bulk_id = b.bulk_id and i.place > b.place and i.place <= last and i.workflow_id = m.workflow_id;
+    get diagnostics did = row_count;
+  end if;
+  for item in
+    select i.place, i.workflow_id from outlast.bulk_items i
+    where i.bulk_id = b.bulk_id and i.place <= last
+      -- guard: items-done-again
+      and i.place > b.place and i.outcome is null
+    order by i.place
+  loop
+    stopped := clock_timestamp() > until;
+    exit when stopped;
+    select * into tried from outlast.try_verb(one, item.workflow_id, b."by", b.why) as t;
+    stopped := tried.outcome is null and tries < tries_max;
+    tries := case when stopped then tries + 1 else 0 end;
+    exit when stopped;
+    update outlast.bulk_items i
+    set outcome = coalesce(tried.outcome, 'failed'), reason = tried.reason, answer = tried.answer, at = clock_timestamp()
+    where i.bulk_id = b.bulk_id and i.place = item.place;
+    did := did + 1;
+  end loop;
+end
+$$;
+
 create or replace function outlast.do_bulk(b outlast.bulks)
 returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
--- Does a block: as many as its rate lets be done in a fifth of a second, 500 at most, and for half a second.
+-- Does a block: as many as its rate lets be done in a fifth of a second, and for half a second. A few at first, as each may
+-- take long.
 declare
-  tries_max constant integer not null default 20;
-  call constant text not null default outlast.verb_call(b.verb, b.arguments);
+  call constant record := outlast.verb_call(b.verb, b.arguments);
   began constant timestamptz not null default clock_timestamp();
-  n constant integer not null default greatest(1, least(500, ceil(b.rate / 5.0)))::integer;
   patience constant text not null default current_setting('lock_timeout');
-  item record;
-  tried record;
+  before constant integer not null default b.place;
+  remain integer := greatest(1, ceil(b.rate / 5.0))::integer;
+  portion integer := 25;
+  last integer;
+  got record;
   did integer := 0;
 begin
   -- Whoever waits longer for a row lets others wait for those that it has locked.
   perform set_config('lock_timeout', '1s', true);
   perform set_config('outlast.bulk', 'on', true);
-  for item in
-    select i.place, i.workflow_id from outlast.bulk_items i
-    -- guard: items-done-again = where i.bulk_id = b.bulk_id
-    where i.bulk_id = b.bulk_id and i.place > b.place
-    order by i.place limit n
   loop
-    select * into tried from outlast.try_verb(call, item.workflow_id, b."by", b.why) as t;
-    if tried.outcome is null and b.tries < tries_max then
-      b.tries := b.tries + 1;
-      exit;
-    end if;
-    b.tries := 0;
-    b.place := item.place;
-    b.done := b.done + (tried.outcome = 'done')::integer;
-    b.refused := b.refused + (tried.outcome = 'refused')::integer;
-    b.failed := b.failed + (coalesce(tried.outcome, 'failed') = 'failed')::integer;
-    update outlast.bulk_items i
-    set outcome = coalesce(tried.outcome, 'failed'), reason = tried.reason, answer = tried.answer, at = clock_timestamp()
-    where i.bulk_id = b.bulk_id and i.place = item.place;
-    did := did + 1;
-    exit when clock_timestamp() > began + interval '500 ms';
+    last := (
+      select max(n.place) from (
+        select i.place from outlast.bulk_items i
+        where i.bulk_id = b.bulk_id and i.place > b.place and i.outcome is null
+        order by i.place limit least(portion, remain)) as n);
+    exit when last is null;
+    got := outlast.do_items(b, call.one, call.many, last, began + interval '500 ms');
+    b.tries := got.tries;
+    did := did + got.did;
+    remain := remain - got.did;
+    exit when got.stopped or remain <= 0 or clock_timestamp() > began + interval '500 ms';
+    b.place := last;
+    portion := least(2 * portion, 400);
   end loop;
   perform set_config('outlast.bulk', '', true);
   perform set_config('lock_timeout', patience, true);
@@ -678,6 +737,15 @@ begin
   perform outlast.tell_untold();
   -- guard: bulks-without-rate
   b.next_at := greatest(b.next_at, began - interval '1 s') + make_interval(secs => greatest(did, 1) / b.rate::float8);
+  -- Beyond an item whose row is locked others may be done: they count once that one is.
+  b.place := coalesce((
+    select i.place - 1 from outlast.bulk_items i
+    where i.bulk_id = b.bulk_id and i.place > b.place and i.outcome is null
+    order by i.place limit 1), b.total);
+  select b.done + count(*) filter (where i.outcome = 'done'), b.refused + count(*) filter (where i.outcome = 'refused'),
+    b.failed + count(*) filter (where i.outcome = 'failed')
+  into b.done, b.refused, b.failed
+  from outlast.bulk_items i where i.bulk_id = b.bulk_id and i.place > before and i.place <= b.place;
   update outlast.bulks k
   set place = b.place, done = b.done, refused = b.refused, failed = b.failed, tries = b.tries, next_at = b.next_at
   where k.bulk_id = b.bulk_id;
@@ -732,7 +800,8 @@ begin
     'error_told(json, boolean)', 'set_workflow(text, jsonb, text, text)',
     'filter_text(jsonb, text)', 'filter_texts(jsonb, text)', 'filter_time(jsonb, text)', 'check_filter(jsonb)',
     'find_for_bulk(jsonb, timestamptz, timestamptz, text, integer)', 'verb_call(text, jsonb)',
-    'try_verb(text, text, text, text)', 'bulk(text, jsonb, jsonb, boolean, integer, integer, text, text)',
+    'try_verb(text, text, text, text)', 'try_verb_on_many(text, text[], text, text)',
+    'do_items(outlast.bulks, text, text, integer, timestamptz)', 'bulk(text, jsonb, jsonb, boolean, integer, integer, text, text)',
     'end_bulk(outlast.bulks, text, text)', 'fix_bulk(outlast.bulks, integer)', 'do_bulk(outlast.bulks)',
     'run_bulk(integer)',
     'find_workflows(text, text, text, text[], text, text, text, boolean, timestamptz, timestamptz, timestamptz,'

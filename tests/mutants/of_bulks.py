@@ -18,7 +18,22 @@ MUTANTS = (
     Mutant(
         "items-done-again",
         "What was done in an earlier block is not done again",
-        "store/test_bulks.py::test_a_verb_is_done_to_each_once_and_what_came_of_it_is_kept",
+        "store/test_bulks.py::test_in_blocks_each_is_done_once",
+    ),
+    Mutant(
+        "many-at-once-unused",
+        "A block is one statement, where its verb has one; that leaves out what is locked",
+        "store/test_bulks.py::test_a_row_that_another_holds_is_waited_for_and_comes_later",
+    ),
+    Mutant(
+        "many-retried-unchecked",
+        "Of many at once only those are retried that one alone would be",
+        "store/test_bulks_at_once.py::test_at_once_as_one_by_one",
+    ),
+    Mutant(
+        "children-of-many-stay-cancelled",
+        "What was cancelled with many at once goes on with them",
+        "store/test_bulks_at_once.py::test_at_once_as_one_by_one",
     ),
     Mutant(
         "one-bulk-by-two",

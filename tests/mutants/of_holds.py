@@ -16,6 +16,11 @@ MUTANTS = (
         "store/test_held.py::test_what_is_held_is_claimed_only_once_it_is_free",
     ),
     Mutant(
+        "cancelled-stay-held",
+        "What was cancelled is held no more, and what was paused undoes",
+        "store/test_held.py::test_what_is_cancelled_is_held_no_more",
+    ),
+    Mutant(
         "held-in-queues-begin",
         "Of what is held nothing begins in a queue",
         "store/test_held.py::test_of_a_key_the_held_one_is_passed_by",

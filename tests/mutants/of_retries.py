@@ -73,6 +73,16 @@ MUTANTS = (
         SQL + "test_a_map_is_opened_again_under_its_parents_fence",
     ),
     Mutant(
+        "items-reopened-twice",
+        "An item that failed again after its map was opened again is not retried once more",
+        SQL + "test_a_maps_items_go_on_some_at_a_time",
+    ),
+    Mutant(
+        "reopening-maps-end",
+        "A map is not over before all of its failed items go on",
+        SQL + "test_a_maps_items_go_on_some_at_a_time",
+    ),
+    Mutant(
         "withdrawn-items-stay-away",
         "Items that a map had withdrawn are started by its retry",
         SQL + "test_a_map_is_opened_again_under_its_parents_fence",

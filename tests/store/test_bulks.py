@@ -221,19 +221,32 @@ def test_a_rate_is_kept(connection: Connection[Any]) -> None:
     assert statuses(connection) == {"CANCELLED": blocks, "PENDING": 30 - blocks}
 
 
+@pytest.mark.parametrize("verb", ["cancel", "set"])
 def test_a_row_that_another_holds_is_waited_for_and_comes_later(
-    connection: Connection[Any], database: str
+    verb: str, connection: Connection[Any], database: str
 ) -> None:
     fill(connection, 5)
-    bulk_id, _, _ = bulk(connection)
+    bulk_id, _, _ = bulk(connection, verb, arguments={"attributes": {"a": 1}} if verb == "set" else {})
     run(connection)
     with psycopg.connect(database) as holder:
         holder.execute("select from outlast.workflow_status where workflow_id = 'f:00003' for update")
         run(connection)
-        assert [each[1] for each in items(connection)] == ["done", "done", None, None, None]
+        # What is done to several at once leaves it out; what is done one by one waits for it.
+        after = "done" if verb == "cancel" else None
+        assert [each[1] for each in items(connection)] == ["done", "done", None, after, after]
+        stands = "select place, done, tries from outlast.bulks"
+        assert connection.execute(stands).fetchone() == (2, 2, 1)
     run_all(connection)
     assert [each[1] for each in items(connection)] == ["done"] * 5
-    assert ended(connection, bulk_id)[0] == "SUCCESS"
+    assert ended(connection, bulk_id)[1]["done"] == 5
+
+
+def test_in_blocks_each_is_done_once(connection: Connection[Any]) -> None:
+    fill(connection, 25)
+    bulk(connection, "set", arguments={"attributes": {"a": 1}})
+    run_all(connection)
+    acts = "select count(*)::int from outlast.acts where verb = 'set' group by name"
+    assert connection.execute(acts).fetchall() == [(1,)] * 25
 
 
 def test_what_a_verb_breaks_on_is_one_items_affair(connection: Connection[Any]) -> None:

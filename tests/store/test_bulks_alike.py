@@ -14,7 +14,7 @@ import pytest
 
 from outlast.core.ports import NotNow, Unacceptable
 from outlast.core.records import Batch, Ending, FencedWrite, NewWorkflow
-from outlast.core.resources import BULK_ITEMS, BULKS
+from outlast.core.resources import ACTS, BULK_ITEMS, BULKS
 from outlast.core.status import Status
 from outlast.core.verbs import BULK, PAUSE, RESUME
 from outlast.testing.database import Database
@@ -116,6 +116,13 @@ async def test_each_once_in_the_order_of_their_beginning(bulks: Bulks) -> None:
     assert (json.loads(row["output"]), row["function"]) == (counts, "outlast.bulk")
     assert [await bulks.status(each) for each in ("w2", "w3", "other")] == ["CANCELLED", "SUCCESS", "PENDING"]
     assert (await bulks.store.bulks.run()).next_s is None
+
+
+async def test_in_blocks_each_is_done_once(bulks: Bulks) -> None:
+    await bulks.begin(verb="set", arguments={"attributes": {"seen": "yes"}}, rate=15)
+    await bulks.run()
+    acts = (await bulks.store.workflows.listing(ACTS, {})).rows
+    assert sorted(each["name"] for each in acts if each["verb"] == "set") == [f"w{n}" for n in range(10)]
 
 
 async def test_a_cancelled_or_paused_bulk_does_no_more(bulks: Bulks) -> None:

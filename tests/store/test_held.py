@@ -241,6 +241,29 @@ async def test_what_was_held_too_long_ends_as_an_error(
     assert (status, error["code"], error["held"]["step"]) == ("ERROR", "non_determinism", "4")
 
 
+@pytest.mark.parametrize(
+    ("held", "saga", "stays"),
+    [
+        (DIVERGED, None, None),
+        (PAUSED, None, None),
+        (PAUSED, "open", None),
+        (PAUSED[:-1] + f', "over": {DIVERGED}}}', "open", DIVERGED),
+        (DIVERGED, "open", DIVERGED),
+    ],
+)
+async def test_what_is_cancelled_is_held_no_more(
+    connection: Connection[Any], held: str, saga: str | None, stays: str | None
+) -> None:
+    add(connection, "w", held=held, saga=saga, status="PENDING")
+    connection.execute("select from outlast.cancel_workflow('w')")
+    found = "select status, held from outlast.workflow_status"
+    expected = "CANCELLED" if saga is None else "PENDING"
+    assert connection.execute(found).fetchone() == (expected, stays and json.loads(stays))
+    if saga is None:
+        connection.execute("select outlast.end_held(1, 10)")
+        assert connection.execute(found).fetchone() == (expected, None)
+
+
 async def test_a_look_tells_what_it_runs_and_frees_what_that_may_fit(
     connection: Connection[Any], supabase_database: str
 ) -> None:

@@ -155,3 +155,69 @@ def test_a_map_is_opened_again_under_its_parents_fence(connection: Connection[An
         assert one(connection, reopen, "me", 3)
         assert one(connection, stands_now) == ("PENDING", "0", "false", "ENQUEUED", 2)
     assert one(connection, "select base from outlast.queues") == {"concurrency": 2}
+
+
+def failed_map(connection: Connection[Any], items: int) -> None:
+    stands = {
+        "total": items,
+        "started": items,
+        "tolerate": 0,
+        "on_fail": "wait",
+        "stopped": True,
+        "tell_at": 0,
+    }
+    insert(connection, "p/map.1", parent="p", map=json.dumps(stands))
+    for n in range(items):
+        insert(connection, f"p/map.1/{n}", parent="p/map.1", queue="p/map.1")
+
+
+def test_a_maps_items_go_on_some_at_a_time(connection: Connection[Any]) -> None:
+    family(connection)
+    failed_map(connection, 5)
+    reopen = "select outlast.reopen_map('p/map.1', 'p', 'me', 3, 2, 2)"
+    shown = """
+    select array_agg(status || generation order by workflow_id) from outlast.workflow_status
+    where parent = 'p/map.1'
+    """
+    look = """
+    select status, map::jsonb ? 'reopening' from outlast.workflow_status where workflow_id = 'p/map.1'
+    """
+
+    def end(status: str, *items: int) -> None:
+        ids = [f"p/map.1/{n}" for n in items]
+        update = (
+            "update outlast.workflow_status set status = %s, claimable_at = null, completed_at = now()"
+            " where workflow_id = any(%s)"
+        )
+        connection.execute(update, (status, ids))
+        connection.execute("select outlast.tell_ends(%s)", (ids,))
+
+    seen = []
+    for ended, status in (((0,), "ERROR"), ((1, 2, 3), "SUCCESS"), ((), "SUCCESS")):
+        assert one(connection, reopen)
+        seen.append(one(connection, shown))
+        end(status, *ended)
+        # All that have begun may be over: others are still to begin again.
+        assert one(connection, look) == ("PENDING", len(seen) < 3)
+    assert seen == [
+        ["ENQUEUED2", "ENQUEUED2", "ERROR1", "ERROR1", "ERROR1"],
+        ["ERROR2", "ENQUEUED2", "ENQUEUED2", "ENQUEUED2", "ERROR1"],
+        ["ERROR2", "SUCCESS2", "SUCCESS2", "SUCCESS2", "ENQUEUED2"],
+    ]
+    end("SUCCESS", 4)
+    assert one(connection, look) == ("ERROR", False)
+
+
+def test_a_map_whose_items_have_all_ended_ends_with_the_last_call(connection: Connection[Any]) -> None:
+    family(connection)
+    failed_map(connection, 2)
+    reopen = "select outlast.reopen_map('p/map.1', 'p', 'me', 3, 2, 2)"
+    assert one(connection, reopen)
+    connection.execute(
+        "update outlast.workflow_status set status = 'SUCCESS', claimable_at = null where parent = 'p/map.1'"
+    )
+    connection.execute("select outlast.tell_ends(array['p/map.1/0', 'p/map.1/1'])")
+    look = "select status from outlast.workflow_status where workflow_id = 'p/map.1'"
+    assert one(connection, look) == "PENDING"
+    assert one(connection, reopen)
+    assert one(connection, look) == "SUCCESS"

@@ -27,7 +27,8 @@ def test_the_diagram_of_statuses_is_drawn_from_the_table() -> None:
     drawn = re.search(r"stateDiagram-v2\n(.*?)```", text, re.DOTALL)
     assert drawn is not None
     arrows = [
-        f"    {before or '[*]'} --> {after}: {change}" for (before, change), after in TRANSITIONS.items()
+        f"    {before or '[*]'} --> {after or '[*]'}: {change}"
+        for (before, change), after in TRANSITIONS.items()
     ]
     assert drawn[1].rstrip().splitlines() == arrows
 

@@ -63,13 +63,14 @@ class Query(NamedTuple):
 class MapState(NamedTuple):
     """How a map stands: `started` of its `total` items have a row. `stopped`: no more of them begin.
 
-    `total` is None while what a step yields is being kept.
+    `total` is None while what a step yields is being kept. `reopening`: its failed items are still let go on.
     """
 
     status: Status
     total: int | None
     started: int
     stopped: bool
+    reopening: bool = False
 
 
 class MapCounts(NamedTuple):

@@ -354,7 +354,8 @@ class MapStore(Protocol):
     async def reopen(self, fence: Fence, new: NewMap) -> MapState | None:
         """Of a workflow that was retried: let a map that has not succeeded go on, with its failed items.
 
-        Once for each retry. How it stands then; None if the fence refused. Raises Unreachable.
+        Once for each retry, some thousands of them with each call. How it stands then: while it is
+        `reopening` there are more. None if the fence refused. Raises Unreachable.
         """
         ...
 

@@ -26,7 +26,7 @@ FAILED = frozenset(Status) - LIVE - {Status.SUCCESS}
 
 
 class Change(StrEnum):
-    """Why a status changes. Each is one statement of the store."""
+    """Why a row changes. Each is one statement of the store, or one function of the database."""
 
     START = "start"
     ENQUEUE = "enqueue"
@@ -37,30 +37,63 @@ class Change(StrEnum):
     RECOVER = "recover"
     FINISH = "finish"
     FAIL = "fail"
+    HOLD = "hold"
+    FREE = "free"
+    END_HELD = "end-held"
+    PAUSE = "pause"
+    RESUME = "resume"
+    SETTLE = "settle"
     CANCEL = "cancel"
+    KILL = "kill"
     EXHAUST = "exhaust"
     RETRY = "retry"
     REWIND = "rewind"
+    DELETE = "delete"
 
 
-TRANSITIONS: dict[tuple[Status | None, Change], Status] = {
+TRANSITIONS: dict[tuple[Status | None, Change], Status | None] = {
     (None, Change.START): Status.PENDING,
     (None, Change.ENQUEUE): Status.ENQUEUED,
     (None, Change.FORK): Status.ENQUEUED,
     (Status.ENQUEUED, Change.CLAIM): Status.PENDING,
+    (Status.ENQUEUED, Change.HOLD): Status.ENQUEUED,
+    (Status.ENQUEUED, Change.FREE): Status.ENQUEUED,
+    (Status.ENQUEUED, Change.END_HELD): Status.ERROR,
+    (Status.ENQUEUED, Change.PAUSE): Status.ENQUEUED,
+    (Status.ENQUEUED, Change.RESUME): Status.ENQUEUED,
+    (Status.ENQUEUED, Change.SETTLE): Status.ENQUEUED,
     (Status.ENQUEUED, Change.CANCEL): Status.CANCELLED,
+    (Status.ENQUEUED, Change.KILL): Status.CANCELLED,
     (Status.PENDING, Change.CLAIM): Status.PENDING,
     (Status.PENDING, Change.SUSPEND): Status.PENDING,
     (Status.PENDING, Change.RELEASE): Status.PENDING,
     (Status.PENDING, Change.RECOVER): Status.PENDING,
+    (Status.PENDING, Change.HOLD): Status.PENDING,
+    (Status.PENDING, Change.FREE): Status.PENDING,
+    (Status.PENDING, Change.END_HELD): Status.ERROR,
+    (Status.PENDING, Change.PAUSE): Status.PENDING,
+    (Status.PENDING, Change.RESUME): Status.PENDING,
+    (Status.PENDING, Change.SETTLE): Status.PENDING,
     (Status.PENDING, Change.FINISH): Status.SUCCESS,
     (Status.PENDING, Change.FAIL): Status.ERROR,
     (Status.PENDING, Change.CANCEL): Status.CANCELLED,
+    (Status.PENDING, Change.KILL): Status.CANCELLED,
     (Status.PENDING, Change.EXHAUST): Status.EXHAUSTED,
+    (Status.ERROR, Change.SETTLE): Status.ERROR,
+    (Status.CANCELLED, Change.SETTLE): Status.CANCELLED,
+    (Status.EXHAUSTED, Change.SETTLE): Status.EXHAUSTED,
     (Status.ERROR, Change.RETRY): Status.ENQUEUED,
     (Status.CANCELLED, Change.RETRY): Status.ENQUEUED,
     (Status.EXHAUSTED, Change.RETRY): Status.ENQUEUED,
     (Status.ERROR, Change.REWIND): Status.ENQUEUED,
     (Status.CANCELLED, Change.REWIND): Status.ENQUEUED,
     (Status.EXHAUSTED, Change.REWIND): Status.ENQUEUED,
+    (Status.SUCCESS, Change.DELETE): None,
+    (Status.ERROR, Change.DELETE): None,
+    (Status.CANCELLED, Change.DELETE): None,
+    (Status.EXHAUSTED, Change.DELETE): None,
 }
+"""What a row becomes, or None where it goes. Of live ones only what is held is settled.
+
+A cancel of what has something to undo is no change of its status: it is `PENDING` until that is undone.
+"""

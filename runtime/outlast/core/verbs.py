@@ -96,8 +96,10 @@ class Verb(NamedTuple):
 
     @property
     def statuses(self) -> frozenset[Status]:
-        """The statuses that a workflow may have for it."""
-        return frozenset(before for before, change in TRANSITIONS if before and change is self.change)
+        """The statuses that a workflow may have for it; all, if its row of the table names none."""
+        of_its_name = Change.__members__.get(self.name.upper()) if self.noun is WORKFLOWS else None
+        change = self.change or of_its_name
+        return frozenset(each for each, other in TRANSITIONS if each and other is change) or frozenset(Status)
 
     def refusal(self, status: Status) -> str:
         """What a caller is told of a workflow of another status."""
@@ -107,7 +109,7 @@ class Verb(NamedTuple):
     @property
     def already(self) -> frozenset[Status]:
         """The statuses that it leads to: where one is reached already, doing it again is no error."""
-        reached = {after for (_, change), after in TRANSITIONS.items() if change is self.change}
+        reached = {after for (_, change), after in TRANSITIONS.items() if after and change is self.change}
         return frozenset(reached - self.statuses)
 
 

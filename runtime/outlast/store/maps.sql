@@ -8,7 +8,7 @@ select outlast.open_map(
 
 -- name: look
 select status, (map ->> 'total')::integer as total, (map ->> 'started')::integer as started,
-  (map ->> 'stopped')::boolean as stopped
+  (map ->> 'stopped')::boolean as stopped, map -> 'reopening' is not null as reopening
 from outlast.workflow_status
 where workflow_id = %(map_id)s and map is not null
 

@@ -30,6 +30,7 @@ from outlast.testing.rows import (
     Transaction,
     Workflow,
     is_untold,
+    over_of_pause,
 )
 
 
@@ -225,10 +226,13 @@ class Database:
         if row.saga is None or kill:
             if kill:
                 error = json.dumps({**json.loads(error), "mode": "kill"})
-            row.saga = row.stop = None
+            row.saga = row.stop = row.held = None
             row.status, row.owner, row.claimable_at, row.error = Status.CANCELLED, None, None, error
             row.epoch += 1
-        elif row.saga == "open":
+            return
+        # Whoever cancels what is paused lets it undo.
+        row.held = over_of_pause(row.held)
+        if row.saga == "open":
             row.saga, row.stop = "stopping", error
             if row.owner is None:
                 row.claimable_at = self.now()

@@ -86,6 +86,8 @@ class Maps:
         if row is None or row.map is None:
             return False
         live, of_map = row.status == Status.PENDING, row.map
+        if live and "reopening" in of_map and not of_map["stopped"]:
+            return False
         items = [each for each in self._workflows.values() if each.new.parent == map_id]
         remains = any(each.status in LIVE for each in items)
         if live and not of_map["stopped"] and self.counts(map_id).failed > of_map["tolerate"]:

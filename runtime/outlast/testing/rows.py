@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -65,6 +66,14 @@ class ActRow(NamedTuple):
     by: str
     why: str | None
     before: str | None = None
+
+
+def over_of_pause(held: str | None) -> str | None:
+    """What holds a row that is paused no more: what held it before. What isn't paused stays held."""
+    found = json.loads(held or "null")
+    if found is None or found["reason"] != "paused":
+        return held
+    return None if found.get("over") is None else json.dumps(found["over"])
 
 
 def is_untold(row: Workflow) -> bool:

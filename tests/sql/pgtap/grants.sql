@@ -111,7 +111,7 @@ select set_eq(
         'outlast.bulk(text,jsonb,jsonb,boolean,integer,integer,text,text)',
         'outlast.cancel_workflow(text,text,text,text)', 'outlast.delete_workflow(text,text,text)',
         'outlast.find_workflows(text,text,text,text[],text,text,text,boolean,timestamp with time zone,'
-        'timestamp with time zone,timestamp with time zone,timestamp with time zone,text,boolean,text,'
+        'timestamp with time zone,timestamp with time zone,timestamp with time zone,text[],boolean,text,'
         'timestamp with time zone,text,bigint,boolean,text,text,text)',
         'outlast.fork_workflow(text,text,jsonb,text,text,text,text)', 'outlast.pause_workflow(text,text,text)',
         'outlast.resume_workflow(text,text,text)', 'outlast.retry_workflow(text,text,text)',

@@ -54,6 +54,8 @@ async def _map(execution: Execution, call: PendingCall) -> Success:
     # guard: maps-fail-for-ever
     if execution.generation > 1:
         state = _owned(await until_it_can(lambda: maps.reopen(fence, new)))
+        while state.reopening:
+            state = _owned(await until_it_can(lambda: maps.reopen(fence, new)))
         execution.services.left_queue()
     if state.total is None and state.status is Status.PENDING:
         await gather(execution, call, fence, new)

@@ -23,6 +23,9 @@ FUNCTION = "outlast.bulk"
 BLOCK = 3
 """How many are fixed, or done, at once: few, so that there are often several blocks."""
 
+AT_ONCE = ("retry", "cancel")
+"""What is done to several in one statement."""
+
 SAMPLES = 10
 COUNT_MAX = 1_000_000
 _VERBS = {each.name: each for each in VERBS if each.noun is WORKFLOWS and each.of_one and each is not SEND}
@@ -98,20 +101,28 @@ class BulkStatements:
 
     def _do(self, bulk: BulkRow) -> None:
         """`outlast.do_bulk`."""
-        now, first = self._db.now(), bulk.place
-        for item in bulk.items[first : first + BLOCK]:
-            if self._db.is_locked(item.workflow_id):
+        now, did = self._db.now(), 0
+        block = [each for each in bulk.items[bulk.place :] if each.outcome is None][:BLOCK]
+        for item in block:
+            # What is done to several at once leaves out what is locked; what is done one by one waits for it.
+            if not self._db.is_locked(item.workflow_id):
+                self._try(item, bulk)
+                did += 1
+            elif bulk.verb not in AT_ONCE:
                 break
-            try:
-                self._do_to(item.workflow_id, bulk)
-                item.outcome = "done"
-            except NoSuchRow:
-                item.outcome, item.reason = "refused", "there is no workflow with this id"
-            except (NotNow, Unacceptable) as error:
-                item.outcome, item.reason = "refused", str(error)
-            bulk.place += 1
+        outcomes = [each.outcome for each in bulk.items]
+        bulk.place = outcomes.index(None) if None in outcomes else len(outcomes)
         self._db.tell_ends()
-        bulk.next_at = max(bulk.next_at, now - 1.0) + max(1, bulk.place - first) / bulk.rate
+        bulk.next_at = max(bulk.next_at, now - 1.0) + max(1, did) / bulk.rate
+
+    def _try(self, item: BulkItemRow, bulk: BulkRow) -> None:
+        try:
+            self._do_to(item.workflow_id, bulk)
+            item.outcome = "done"
+        except NoSuchRow:
+            item.outcome, item.reason = "refused", "there is no workflow with this id"
+        except (NotNow, Unacceptable) as error:
+            item.outcome, item.reason = "refused", str(error)
 
     def _do_to(self, workflow_id: str, bulk: BulkRow) -> None:
         """`outlast.try_verb`. Raises NoSuchRow, NotNow, Unacceptable."""

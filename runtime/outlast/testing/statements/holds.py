@@ -110,6 +110,7 @@ class HoldStatements:
             row
             for row in self._db.workflows.values()
             if row.held is not None
+            and row.status in LIVE
             and (held := json.loads(row.held))["reason"] != PAUSED
             and datetime.fromisoformat(held["since"]).timestamp() < self._db.now() - days * DAY_S
         ]

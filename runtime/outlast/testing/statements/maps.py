@@ -72,7 +72,8 @@ class MapStatements:
         row = self._db.workflows.get(map_id)
         if row is None or row.map is None:
             return None
-        return MapState(row.status, row.map["total"], row.map["started"], row.map["stopped"])
+        reopening = "reopening" in row.map
+        return MapState(row.status, row.map["total"], row.map["started"], row.map["stopped"], reopening)
 
     def keep(self, fence: Fence, map_id: str, first: int, items: Sequence[str]) -> bool:
         """`keep`."""

@@ -15,6 +15,9 @@ from outlast.testing.database import Database
 from outlast.testing.rows import Record, Workflow
 from outlast.testing.statements.workflows import stands
 
+REOPENED_AT_ONCE = 2
+"""Of a map's failed items: few, so that there are often several calls."""
+
 WITH_PARENT = "the workflow that started it was cancelled"
 
 
@@ -65,22 +68,37 @@ class Retrying:
         row = self._db.workflows.get(map_id)
         if row is None or row.map is None or row.status is Status.SUCCESS:
             return
-        if row.map.get("generation", 1) >= parent.generation:
+        if row.map.get("generation", 1) < parent.generation:
+            self._begin_again(map_id, row, parent, concurrency)
+        elif row.status is not Status.PENDING or "reopening" not in row.map:
             return
+        failed = [
+            (each, item)
+            for each, item in self._db.workflows.items()
+            if item.new.parent == map_id
+            and item.status in FAILED
+            and (item.retried_at is None or item.retried_at < row.map["reopened_at"])
+        ]
+        for each, item in failed[:REOPENED_AT_ONCE]:
+            steps = self.failed_steps(each, item)
+            self.go_on(each, item, "retry", steps, f"workflow {parent.new.workflow_id}", None)
+        if len(failed) < REOPENED_AT_ONCE:
+            del row.map["reopening"]
+            self._db.maps.look(map_id)
+            self._db.tell_ends()
+
+    def _begin_again(self, map_id: str, row: Workflow, parent: Workflow, concurrency: int) -> None:
+        assert row.map is not None
         started = 0 if row.map["dropped"] else row.map["started"]
         row.map |= {
-            "generation": parent.generation, "stopped": False, "dropped": 0, "tell_at": 0.0,
-            "started": started,
+            "generation": parent.generation, "reopening": True, "reopened_at": self._db.now(),
+            "stopped": False, "dropped": 0, "tell_at": 0.0, "started": started,
         }  # fmt: skip
         row.status, row.error, row.output, row.claimable_at = Status.PENDING, None, None, None
         row.epoch += 1
         row.untold, row.updated_at = True, self._db.now()
         queue = self._db.queue(map_id)
         queue.base, queue.override, queue.starts = {"concurrency": concurrency}, {}, []
-        for each, item in list(self._db.workflows.items()):
-            if item.new.parent == map_id and item.status in FAILED:
-                steps = self.failed_steps(each, item)
-                self.go_on(each, item, "retry", steps, f"workflow {parent.new.workflow_id}", None)
 
     def _check(self, verb: Verb, workflow_id: str, row: Workflow) -> None:
         # guard: memory-success-is-retried = row.status in (Status.PENDING, Status.ENQUEUED)

@@ -30,7 +30,7 @@ from outlast.core.verbs import (
     Verb,
 )
 from outlast.testing.database import Database
-from outlast.testing.rows import Letter, Record, Workflow
+from outlast.testing.rows import Letter, Record, Workflow, over_of_pause
 from outlast.testing.statements.retrying import Retrying
 
 _STARTS = (kinds.START, kinds.START_ALL, kinds.MAP)
@@ -63,7 +63,7 @@ class WorkflowVerbs:
     # --- pause and resume ---------------------------------------------------------------------------------
 
     def _pause(self, workflow_id: str, given: Mapping[str, Any], by: str) -> Mapping[str, Any]:
-        row = self._live(workflow_id)
+        row = self._live(PAUSE, workflow_id)
         if row.map is not None:
             raise NotNow("a map runs nothing itself; pause the queue of its items, which has its id")
         if row.batch is not None:
@@ -88,20 +88,19 @@ class WorkflowVerbs:
         return _stands(row)
 
     def _resume(self, workflow_id: str, given: Mapping[str, Any], by: str) -> Mapping[str, Any]:
-        row = self._live(workflow_id)
+        row = self._live(RESUME, workflow_id)
         if row.held is not None:
             held = json.loads(row.held)
-            over = held.get("over") if held["reason"] == "paused" else None
-            row.held = None if over is None else json.dumps(over)
+            row.held = over_of_pause(row.held) if held["reason"] == "paused" else None
             if held["reason"] != "paused":
                 row.misfits = {}
             row.updated_at = self._db.now()
             self._note(RESUME, workflow_id, given, by)
         return _stands(row)
 
-    def _live(self, workflow_id: str) -> Workflow:
+    def _live(self, verb: Verb, workflow_id: str) -> Workflow:
         row = self._db.workflows[workflow_id]
-        if row.status not in LIVE:
+        if row.status not in verb.statuses:
             remedy = (
                 "fork it to run it again"
                 if row.status is Status.SUCCESS
@@ -190,7 +189,7 @@ class WorkflowVerbs:
         row, records = self._db.workflows[workflow_id], self._records(workflow_id)
         if ("output" in given) == ("error" in given):
             raise Unacceptable("output or error must be given, and not both", "output")
-        if row.status is Status.SUCCESS:
+        if row.status not in SETTLE.statuses:
             raise NotNow("the workflow is SUCCESS, which never changes; fork it to run it again")
         if row.status in LIVE and row.held is None:
             raise NotNow(f"the workflow is {row.status}, and may run that step now; pause it first")
@@ -211,7 +210,7 @@ class WorkflowVerbs:
 
     def _delete(self, workflow_id: str, given: Mapping[str, Any], by: str) -> Mapping[str, Any]:
         rows = self._db.workflows
-        if rows[workflow_id].status in LIVE:
+        if rows[workflow_id].status not in DELETE.statuses:
             raise NotNow(f"the workflow is {rows[workflow_id].status}; cancel it first")
         family, found = {workflow_id}, {workflow_id}
         while found:
