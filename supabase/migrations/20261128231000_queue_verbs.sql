@@ -268,7 +268,7 @@ begin
     for no key update skip locked
   )
   update outlast.workflow_status w
-  set status = 'CANCELLED', epoch = w.epoch + 1, claimable_at = null, rank = null, completed_at = now(),
+  set status = 'CANCELLED', epoch = w.epoch + 1, claimable_at = null, rank = null, held = null, completed_at = now(),
       updated_at = now(), nonce = floor(random() * 9007199254740992)::bigint,
       error = json_build_object('code', 'workflow_cancelled', 'message', 'the workflow was cancelled')
   from waiting where w.workflow_id = waiting.workflow_id;

@@ -35,10 +35,12 @@ language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-  -- The last one whose failure is recorded. A transaction that the body gave up has not failed.
+  -- The last one whose failure is recorded. A transaction that the body gave up has not failed, nor has what was settled
+  -- by hand since the workflow ended.
   select o.step_id from outlast.operation_outputs o
+  join outlast.workflow_status w using (workflow_id)
   where o.workflow_id = failed_step.workflow_id and o.error is not null and o.completion_order is not null
-    and o.error ->> 'code' is distinct from 'cancelled'
+    and o.error ->> 'code' is distinct from 'cancelled' and (o.settled is null or o.completed_at <= w.completed_at)
   order by o.completion_order desc limit 1
 $$;
 

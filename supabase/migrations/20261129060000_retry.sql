@@ -103,10 +103,12 @@ as $$
     when e.error -> 'steps' is null and w.status = 'ERROR'
       and coalesce(e.error ->> 'code', 'workflow_error') in ('workflow_error', 'http_exception')
       then array_remove(array[outlast.failed_step(w.workflow_id)], null)
-    -- What has been settled by hand since has not failed any more.
     else array(
       select o.step_id from json_array_elements_text(coalesce(e.error -> 'steps', '[]')) as s (id)
       join outlast.operation_outputs o on o.workflow_id = w.workflow_id and o.step_id = s.id
+        -- What has been settled by hand since the end, as a failure too, is what somebody wants it to be.
+        -- guard: settled-failure-is-dropped
+        and (o.settled is null or o.completed_at <= w.completed_at)
       -- guard: settled-counts-as-failed = where true)
       where o.error is not null or o.kind in ('timer', 'receive', 'event', 'wait_any'))
   end || outlast.undone_steps(w.workflow_id)
@@ -196,7 +198,7 @@ begin
       from outlast.operation_outputs o where o.workflow_id = w.workflow_id
     ) as r
   ), first as (
-    select f.workflow_id, f.steps, (
+    select f.workflow_id, f.steps, (f.stood).completed_at as ended, (
       select min(o.completion_order) from outlast.operation_outputs o
       where o.workflow_id = f.workflow_id and o.step_id = any(f.steps)) as place
     from failed f where cardinality(f.steps) > 0
@@ -206,7 +208,7 @@ begin
     cross join lateral outlast.records_kept(f.workflow_id, f.steps) as k (step_id)
     join outlast.operation_outputs o on o.workflow_id = f.workflow_id and o.step_id = k.step_id
     -- guard: later-failures-stay = where true
-    where (o.error is not null and o.completion_order > f.place) is not true
+    where (o.error is not null and o.completion_order > f.place and (o.settled is null or o.completed_at <= f.ended)) is not true
   ), gone as (
     delete from outlast.operation_outputs o using first f
     where o.workflow_id = f.workflow_id

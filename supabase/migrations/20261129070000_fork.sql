@@ -139,6 +139,8 @@ declare
   place text := coalesce("from", 'start');
   path json;
   own_key text;
+  asked text;
+  former text;
 begin
   perform outlast.check_text(verb, 'from', "from", 255);
   perform outlast.check_text(verb, 'children', children, 10);
@@ -154,9 +156,17 @@ begin
     raise exception 'outlast.%: the workflow is part of a map, a batch or a bulk', verb
       using errcode = '55000', hint = 'fork the workflow that started it';
   end if;
-  -- Asked for again under the same key it is the same one.
-  select x.workflow_id into fork from outlast.workflow_status x
-  where x.forked_from = w.workflow_id and x.idempotency_key = fork_workflow.idempotency_key;
+  -- Asked for again under the same key it is the same one; what is asked for must be the same, too.
+  if fork_workflow.idempotency_key is not null then
+    asked := md5(jsonb_build_array(place, coalesce(children, 'reuse'), fork_workflow.input)::text);
+    select x.workflow_id, x.fingerprint into fork, former from outlast.workflow_status x
+    where x.forked_from = w.workflow_id and x.idempotency_key = fork_workflow.idempotency_key;
+  end if;
+  -- guard: fork-of-another-place-answered = if false then
+  if former <> asked then
+    perform outlast.refuse_argument(
+      verb, 'idempotency_key', 'made ' || fork || ', which is another fork: give another key');
+  end if;
   stay := outlast.kept_by_fork(w, place, children);
   perform outlast.check_undone(verb, w.workflow_id, stay);
   kept := cardinality(stay);
@@ -182,11 +192,11 @@ begin
   select count(*) + 2 into number from outlast.workflow_status x where x.root_id = root;
   while fork is null loop
     insert into outlast.workflow_status (
-      workflow_id, function, status, input, request, idempotency_key, subject, claims, queue, queue_key, priority,
-      attributes, tick, saga, load_bytes, forked_from, root_id, born, nonce, claimable_at, rank, created_at, updated_at
+      workflow_id, function, status, input, request, idempotency_key, fingerprint, subject, claims, queue, queue_key,
+      priority, attributes, tick, saga, load_bytes, forked_from, root_id, born, nonce, claimable_at, rank, created_at, updated_at
     )
     select root || '~' || number, w.function, 'ENQUEUED', coalesce(fork_workflow.input::json, w.input), w.request,
-      fork_workflow.idempotency_key, w.subject, w.claims, q.name, case when q.name is null then '' else own_key end,
+      fork_workflow.idempotency_key, asked, w.subject, w.claims, q.name, case when q.name is null then '' else own_key end,
       w.priority, w.attributes, w.tick,
       case when exists (
         select from outlast.operation_outputs o

@@ -153,8 +153,8 @@ begin
     json_build_object('by', outlast.actor(by), 'at', outlast.utc_text(now()), 'why', why)
   from outlast.operation_outputs r where r.workflow_id = w.workflow_id
   on conflict (workflow_id, step_id) do update
-  set output = excluded.output, error = excluded.error, settled = excluded.settled, nonce = excluded.nonce,
-      completed_at = excluded.completed_at,
+  set name = excluded.name, output = excluded.output, error = excluded.error, settled = excluded.settled,
+      nonce = excluded.nonce, completed_at = excluded.completed_at,
       completion_order = coalesce(x.completion_order, excluded.completion_order), at = coalesce(x.at, excluded.at);
   update outlast.workflow_status x set updated_at = now(), misfits = null where x.workflow_id = w.workflow_id;
   perform outlast.note_act('workflow', w.workflow_id, 'settle', by, why, outlast.workflow_stands(w));
@@ -177,30 +177,47 @@ declare
   verb constant text not null default 'settle_workflow';
   o outlast.operation_outputs;
   found integer;
+  ahead_of text;
 begin
   select * into o from outlast.operation_outputs x where x.workflow_id = step_to_settle.workflow_id and x.step_id = step;
   if o.step_id is null then
     select count(*) into found from outlast.operation_outputs x
     where x.workflow_id = step_to_settle.workflow_id and x.name = step
-      and (x.error is not null or x.completion_order is null);
+      and (x.error is not null or x.completion_order is null or x.settled is not null);
     if found > 1 then
       perform outlast.refuse_argument(verb, 'step', 'is the name of several steps: give the id of one');
     elsif found = 1 then
       select * into o from outlast.operation_outputs x
       where x.workflow_id = step_to_settle.workflow_id and x.name = step
-        and (x.error is not null or x.completion_order is null);
+        and (x.error is not null or x.completion_order is null or x.settled is not null);
     elsif step !~ '^[1-9][0-9]*(\.[1-9][0-9]*)*$' then
       perform outlast.refuse_argument(verb, 'step', 'names no step that failed or isn''t over: see its steps');
     elsif called is null then
       perform outlast.refuse_argument(
         verb, 'name', 'is missing: the step is not recorded yet, so say what the code calls there');
     else
+      -- One after the other in a task: what waits there now has kept the code from calling what comes later.
+      select x.step_id into ahead_of from outlast.operation_outputs x
+      where x.workflow_id = step_to_settle.workflow_id and x.completion_order is null
+        and regexp_replace(x.step_id, '[0-9]+$', '') = regexp_replace(step, '[0-9]+$', '')
+        and substring(x.step_id from '[0-9]+$')::numeric < substring(step from '[0-9]+$')::numeric
+      order by 1 limit 1;
+      -- guard: settled-ahead = if false then
+      if ahead_of is not null then
+        raise exception 'outlast.%: step % is not over, so the code has not come to step %', verb, ahead_of, step
+          using errcode = '55000', hint = 'settle the step that the code is at: see its steps';
+      end if;
       o.step_id := step;
       o.name := called;
       return o;
     end if;
   end if;
-  if o.completion_order is not null and o.error is null then
+  if o.settled is not null and o.attempts = 0 then
+    -- Who has settled it wrongly settles it again, as long as nothing has come of it: see below.
+    o.name := coalesce(called, o.name);
+  end if;
+  -- guard: success-is-settled = if false then
+  if o.completion_order is not null and o.error is null and o.settled is null then
     raise exception 'outlast.%: step % has succeeded, and a success never changes', verb, o.step_id
       using errcode = '55000', hint = 'fork the workflow from that step';
   elsif coalesce(o.kind, 'step') not in ('step', 'transaction') then
@@ -212,7 +229,7 @@ begin
     where x.workflow_id = o.workflow_id and x.step_id <> o.step_id
       and x.step_id not in (select outlast.records_kept(o.workflow_id, array[o.step_id]))
   ) then
-    raise exception 'outlast.%: the workflow went on after step % had failed', verb, o.step_id
+    raise exception 'outlast.%: the workflow went on after step % had ended', verb, o.step_id
       using errcode = '55000', hint = 'fork or rewind it to that step';
   end if;
   return o;

@@ -31,7 +31,7 @@ from outlast import (
     workflow,
 )
 from outlast.core.observations import WorkflowStopped
-from outlast.core.verbs import DELETE, FORK, KILL, PAUSE, RESUME, SETTLE
+from outlast.core.verbs import DELETE, FORK, KILL, PAUSE, RESUME, RETRY, SETTLE
 from tests.engine.harness import Bench, engine_on, pass_time
 
 
@@ -243,9 +243,11 @@ async def test_what_is_settled_is_handed_to_the_body(database: str) -> None:
         broken, _ = await failed(bench)
         last = (await bench.steps(broken))[-1]["step_id"]
         await act(bench, SETTLE, broken, step=last, output="mended")
-        assert (await bench.steps(broken))[-1]["output"] == "mended"
+        await act(bench, SETTLE, broken, step=last, output="mended again")
+        steps = await bench.steps(broken)
+        assert steps[-1]["output"] == "mended again"
         with pytest.raises(WrongState, match="a success never changes"):
-            await act(bench, SETTLE, broken, step=last, output="again")
+            await act(bench, SETTLE, broken, step=steps[0]["step_id"], output="again")
 
 
 async def test_an_error_that_is_settled_is_raised(database: str) -> None:
@@ -258,6 +260,18 @@ async def test_an_error_that_is_settled_is_raised(database: str) -> None:
         with pytest.raises(WorkflowFailed):
             await bench.result(workflow_id)
         assert "Settled: declined" in str((await bench.failure(workflow_id))["failure"])
+
+
+async def test_a_failure_that_is_settled_since_the_end_is_raised_after_a_retry(database: str) -> None:
+    async with engine_on(database, branches) as bench:
+        broken, _ = await failed(bench)
+        last = (await bench.steps(broken))[-1]["step_id"]
+        await act(bench, SETTLE, broken, step=last, error="declined")
+        assert (await act(bench, RETRY, broken))["dropped"] == []
+        with pytest.raises(WorkflowFailed):
+            await bench.result(broken)
+        assert "Settled: declined" in str((await bench.failure(broken))["failure"])
+        assert (await act(bench, RETRY, broken))["dropped"] == [last]
 
 
 async def test_a_kill_undoes_nothing(database: str) -> None:

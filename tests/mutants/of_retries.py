@@ -47,6 +47,11 @@ MUTANTS = (
         SQL + "test_what_was_settled_by_hand_has_not_failed",
     ),
     Mutant(
+        "settled-failure-is-dropped",
+        "A failure that somebody has settled by hand stays",
+        SQL + "test_a_failure_that_was_settled_by_hand_stays",
+    ),
+    Mutant(
         "undone-counts-as-done",
         "What a saga has undone is done again",
         POSTGRES + "test_what_a_saga_undid_is_done_again",

@@ -68,6 +68,21 @@ MUTANTS = (
         SQL + "test_a_pause_takes_a_workflow_from_its_owner",
     ),
     Mutant(
+        "fork-of-another-place-answered",
+        "A key of a fork stands for what was asked for",
+        SQL + "test_a_key_of_a_fork_stands_for_what_was_asked_for",
+    ),
+    Mutant(
+        "settled-ahead",
+        "Nothing is settled that the code has not come to",
+        SQL + "test_nothing_is_settled_that_the_code_has_not_come_to",
+    ),
+    Mutant(
+        "success-is-settled",
+        "A step that has succeeded is not settled",
+        SQL + "test_a_failed_step_is_settled",
+    ),
+    Mutant(
         "settled-while-it-runs",
         "A step is settled only where nobody may run it",
         SQL + "test_a_step_of_a_paused_workflow_is_settled",

@@ -83,6 +83,24 @@ def test_what_was_settled_by_hand_has_not_failed(connection: Connection[Any]) ->
     assert one(connection, "select dropped from outlast.retry_workflow('w')") == []
 
 
+def test_a_failure_that_was_settled_by_hand_stays(connection: Connection[Any]) -> None:
+    for each, failed in (("w", ["2", "3"]), ("older", None)):
+        insert(
+            connection,
+            each,
+            error=json.dumps({"code": "workflow_error", **({"steps": failed} if failed else {})}),
+        )
+        record(connection, each, "1", 1, 0)
+        record(connection, each, "2", 2, 1, error="{}")
+        record(connection, each, "3", 3, 1, error="{}")
+        connection.execute("select outlast.settle_workflow(%s, '3', error => 'declined')", (each,))
+        assert one(connection, f"select dropped from outlast.retry_workflow('{each}')") == ["2"]
+        ended = "update outlast.workflow_status set status = 'ERROR', completed_at = now(), error = %s"
+        connection.execute(ended.encode(), ('{"code": "workflow_error", "steps": ["3"]}',))
+        # Another end has come of it by now.
+        assert one(connection, f"select dropped from outlast.retry_workflow('{each}')") == ["3"]
+
+
 def test_rows_of_older_versions_drop_their_last_failure(connection: Connection[Any]) -> None:
     insert(connection, "w", error='{"code":"workflow_error","failure":{"type":"\\u0000","args":[1e999999]}}')
     record(connection, "w", "1", 1, 0, error="{}")

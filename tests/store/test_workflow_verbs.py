@@ -128,6 +128,16 @@ def test_what_waits_for_its_time_goes_on_waiting_while_it_is_paused(sql: Connect
     assert one(sql, "select claimable_at from outlast.workflow_status") == later
 
 
+@pytest.mark.parametrize("verb", ["cancel_workflow('w')", "cancel_workflow('w', 'kill')", "drain_queue('q')"])
+def test_what_has_ended_is_not_held(verb: str, sql: Connection[Any]) -> None:
+    insert(sql, status="ENQUEUED")
+    sql.execute("insert into outlast.queues (name, base, declared_at) values ('q', '{}', now())")
+    sql.execute("update outlast.workflow_status set queue = 'q', rank = now()")
+    sql.execute("select outlast.pause_workflow('w')")
+    sql.execute(f"select outlast.{verb}".encode())
+    assert one(sql, "select status, held from outlast.workflow_status") == ("CANCELLED", None)
+
+
 def test_what_held_a_workflow_before_a_pause_holds_it_again(sql: Connection[Any]) -> None:
     insert(sql)
     sql.execute("""update outlast.workflow_status set held = '{"reason": "non_determinism"}'""")
@@ -312,6 +322,20 @@ def test_a_fork_of_what_a_saga_has_undone_begins_before_that(sql: Connection[Any
 
 # --- settling ---------------------------------------------------------------------------------------------
 
+
+def test_a_key_of_a_fork_stands_for_what_was_asked_for(sql: Connection[Any]) -> None:
+    insert(sql, status="ERROR")
+    note(sql, "1", 1, 0)
+    note(sql, "2", 2, 1, output=None)
+    fork = "select fork, kept from outlast.fork_workflow('w', %s, %s, idempotency_key => 'k')"
+    assert one(sql, fork, "2", None) == ("w~2", 1)
+    assert one(sql, fork, "2", None) == ("w~2", 1)
+    for other in (("1", None), ("start", Jsonb({"a": 1}))):
+        with pytest.raises(errors.InvalidParameterValue, match="made w~2, which is another fork"):
+            one(sql, fork, *other)
+    assert one(sql, "select count(*)::int from outlast.workflow_status") == 2
+
+
 SETTLE = "select outlast.settle_workflow('w', %s, output => %s, error => %s, name => %s, by => 'ann')"
 STEP = """
 select name, output::text, error ->> 'message', completion_order, settled ->> 'by'
@@ -332,8 +356,33 @@ def test_a_failed_step_is_settled(sql: Connection[Any]) -> None:
     settle(sql, "s2", {"paid": True})
     assert one(sql, STEP, "2") == ("s2", '{"paid": true}', None, 2, "ann")
     with pytest.raises(Refused, match="a success never changes"):
-        settle(sql, "2")
+        settle(sql, "1")
     assert one(sql, "select status from outlast.workflow_status") == "ERROR"
+
+
+def test_what_was_settled_wrongly_is_settled_again_until_something_came_of_it(sql: Connection[Any]) -> None:
+    insert(sql)
+    sql.execute("select outlast.pause_workflow('w')")
+    settle(sql, "1", "a typo", name="pya")
+    settle(sql, "1", {"paid": True}, name="pay")
+    assert one(sql, STEP, "1") == ("pay", '{"paid": true}', None, 1, "ann")
+    settle(sql, "pay", error="declined")
+    assert one(sql, STEP, "1") == ("pay", None, "declined", 1, "ann")
+    note(sql, "2", 2, 1)
+    with pytest.raises(Refused, match="went on after step 1"):
+        settle(sql, "1")
+    assert acts(sql)[1:] == [("settle", "w", "ann", None)] * 3
+
+
+def test_nothing_is_settled_that_the_code_has_not_come_to(sql: Connection[Any]) -> None:
+    insert(sql)
+    note(sql, "1", 1, 0)
+    note(sql, "2", None, 1, "receive go", "9e9", "receive")
+    sql.execute("select outlast.pause_workflow('w')")
+    with pytest.raises(Refused, match="step 2 is not over, so the code has not come to step 3"):
+        settle(sql, "3", name="pay")
+    settle(sql, "3.1", name="pay")  # of another task, which may run beside it
+    assert one(sql, STEP, "3.1") == ("pay", "7", None, 2, "ann")
 
 
 def test_a_step_of_a_paused_workflow_is_settled(sql: Connection[Any]) -> None:

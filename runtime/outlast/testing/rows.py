@@ -175,6 +175,8 @@ class Record:
     completed_at: float
     settled: dict[str, Any] | None = None
     """Of one that was given by hand: `by`, `at`, `why`."""
+    since_end: bool = False
+    """Whether that was since the workflow ended, as it stands now."""
 
 
 @dataclass(slots=True)

@@ -326,5 +326,6 @@ def _rank(row: Workflow) -> float:
 def end_waiting(row: Workflow, code: str, now: float) -> None:
     """Cancel it."""
     row.status, row.owner, row.claimable_at, row.updated_at = Status.CANCELLED, None, None, now
+    row.held = None
     row.epoch += 1
     row.error = json.dumps({"code": code})

@@ -140,6 +140,7 @@ class Retrying:
             for each in error.get("steps", ())
             if each in records
             and (records[each].step.error is not None or records[each].step.kind in kinds.TIMED)
+            and not records[each].since_end
         ]
         return [*failed, *self._undone(workflow_id, row)]
 
@@ -152,7 +153,8 @@ class Retrying:
 
     def _gone(self, workflow_id: str, steps: Iterable[str]) -> list[str]:
         """`outlast.records_kept`, and what `outlast.go_on` drops beyond."""
-        records = {step_id: each.step for step_id, each in self._records(workflow_id).items()}
+        rows = self._records(workflow_id)
+        records = {step_id: each.step for step_id, each in rows.items()}
         chosen = [records[each].completion_order or 0 for each in steps if each in records]
         if not chosen:
             return []
@@ -165,7 +167,11 @@ class Retrying:
                 (each.completion_order is not None and each.completion_order < first)
                 or (each.called_after is not None and each.called_after < first)
             )
-            or (each.error is not None and (each.completion_order or 0) > first)
+            or (
+                each.error is not None
+                and (each.completion_order or 0) > first
+                and not rows[step_id].since_end
+            )
         ]
 
     def go_on(
@@ -177,6 +183,8 @@ class Retrying:
         dropped = self._gone(workflow_id, steps)
         for each in dropped:
             del self._db.records[workflow_id, each]
+        for record in self._records(workflow_id).values():
+            record.since_end = False
         if undoes:
             self._undo_again(workflow_id)
         self._db.note_act("workflow", workflow_id, verb, by, why, stands(row))

@@ -122,7 +122,10 @@ class WorkflowVerbs:
             raise NotNow(
                 "the workflow is part of a map, a batch or a bulk; fork the workflow that started it"
             )
-        kept = _kept_by_fork(source, records, place, children)
+        settled = {
+            key[1] for key, each in self._db.records.items() if key[0] == workflow_id and each.since_end
+        }
+        kept = _kept_by_fork(source, records, settled, place, children)
         check_undone(records, kept)
         left = [each for step_id, each in records.items() if step_id not in kept]
         left.sort(key=lambda each: (each.completion_order or _FAR, each.step_id))
@@ -132,6 +135,8 @@ class WorkflowVerbs:
         fork = next(
             (each for each in made if key and self._db.workflows[each].new.idempotency_key == key), None
         )
+        if fork is not None and self._db.workflows[fork].new.fingerprint != _asked(given):
+            raise Unacceptable(f"idempotency_key made {fork}, which is another fork: give another key", KEY)
         if fork is None:
             fork = self._insert_fork(workflow_id, source, kept, given)
             self._note(FORK, workflow_id, given, by)
@@ -154,9 +159,9 @@ class WorkflowVerbs:
             if key is None:
                 raise Unacceptable("input has nothing where its queue finds its key", "input")
         new = source.new._replace(
-            workflow_id=fork, input=text, idempotency_key=given.get(KEY), fingerprint=None, version=None,
-            parent=None, deadline_s=None, load_bytes=weigh(text, source.new.request), queue=queue,
-            queue_key=key, delay_s=0.0, detached=False,
+            workflow_id=fork, input=text, idempotency_key=given.get(KEY), fingerprint=_asked(given),
+            version=None, parent=None, deadline_s=None, load_bytes=weigh(text, source.new.request),
+            queue=queue, queue_key=key, delay_s=0.0, detached=False,
         )  # fmt: skip
         row = Workflow(new, None, 0, now, now, Status.ENQUEUED, 0, claimable_at=now)
         row.forked_from, row.root = workflow_id, root
@@ -164,7 +169,7 @@ class WorkflowVerbs:
             row.born = source.born or {"id": workflow_id, "at_s": source.created_at}
         self._db.workflows[fork] = row
         for step_id in kept:
-            self._db.records[fork, step_id] = replace(self._db.records[workflow_id, step_id])
+            self._db.records[fork, step_id] = replace(self._db.records[workflow_id, step_id], since_end=False)
             if records[step_id].kind == kinds.UNDO:
                 row.saga = "open"
             if records[step_id].kind == kinds.RECEIVE:
@@ -193,7 +198,8 @@ class WorkflowVerbs:
             raise NotNow("the workflow is SUCCESS, which never changes; fork it to run it again")
         if row.status in LIVE and row.held is None:
             raise NotNow(f"the workflow is {row.status}, and may run that step now; pause it first")
-        former = _step_to_settle(records, given["step"], given.get("name"))
+        by_hand = {key[1] for key, each in self._db.records.items() if key[0] == workflow_id and each.settled}
+        former = _step_to_settle(records, by_hand, given["step"], given.get("name"))
         last = max((each.completion_order or 0 for each in records.values()), default=0)
         error = None if "error" not in given else _failure(given["error"])
         step = former._replace(
@@ -203,7 +209,9 @@ class WorkflowVerbs:
             at_s=former.at_s or max([self._db.now(), *(each.at_s or 0.0 for each in records.values())]),
         )
         settled = {"by": by, "at": self._now().isoformat(), "why": given.get("why")}
-        self._db.records[workflow_id, step.step_id] = Record(step, -1, self._db.now(), settled)
+        self._db.records[workflow_id, step.step_id] = Record(
+            step, -1, self._db.now(), settled, row.status not in LIVE
+        )
         row.updated_at, row.misfits = self._db.now(), {}
         self._note(SETTLE, workflow_id, given, by)
         return {"step_id": step.step_id, "status": row.status.value}
@@ -250,6 +258,13 @@ class WorkflowVerbs:
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._db.now(), UTC)
+
+
+def _asked(given: Mapping[str, Any]) -> str | None:
+    """Of a fork under a key: what it was asked for as, which the same key must ask for again."""
+    if given.get(KEY) is None:
+        return None
+    return json.dumps([given.get("from", "start"), given.get("children", "reuse"), given.get("input")])
 
 
 def records_kept(records: Mapping[str, StepRecord], steps: Collection[str]) -> list[str]:
@@ -308,7 +323,11 @@ def check_undone(records: Mapping[str, StepRecord], kept: Collection[str]) -> No
 
 
 def _kept_by_fork(
-    source: Workflow, records: Mapping[str, StepRecord], place: str, children: str
+    source: Workflow,
+    records: Mapping[str, StepRecord],
+    settled: Collection[str],
+    place: str,
+    children: str,
 ) -> list[str]:
     if place == "start":
         return []
@@ -318,7 +337,7 @@ def _kept_by_fork(
                 f"the workflow is {source.status}, and has not failed; "
                 "fork it from start, or from one of its steps"
             )
-        failed = failed_step(records)
+        failed = failed_step({key: each for key, each in records.items() if key not in settled})
         steps = [] if failed is None else [failed]
     else:
         steps = [step_named(records, "from", place)]
@@ -335,11 +354,14 @@ def _kept_by_fork(
     ]
 
 
-def _step_to_settle(records: Mapping[str, StepRecord], step: str, called: str | None) -> StepRecord:
+def _step_to_settle(
+    records: Mapping[str, StepRecord], by_hand: Collection[str], step: str, called: str | None
+) -> StepRecord:
     open_ones = [
         each
         for each in records.values()
-        if each.name == step and (each.error is not None or each.completion_order is None)
+        if each.name == step
+        and (each.error is not None or each.completion_order is None or each.step_id in by_hand)
     ]
     if step in records:
         found = records[step]
@@ -354,8 +376,11 @@ def _step_to_settle(records: Mapping[str, StepRecord], step: str, called: str | 
             "name is missing: the step is not recorded yet, so say what the code calls there", "name"
         )
     else:
+        _check_reached(records, step)
         return StepRecord(step, called, attempts=0)
-    if found.completion_order is not None and found.error is None:
+    if found.step_id in by_hand and found.attempts == 0 and called is not None:
+        found = found._replace(name=called)
+    if found.completion_order is not None and found.error is None and found.step_id not in by_hand:
         raise NotNow(
             f"step {found.step_id} has succeeded, and a success never changes; "
             "fork the workflow from that step"
@@ -367,9 +392,27 @@ def _step_to_settle(records: Mapping[str, StepRecord], step: str, called: str | 
         raise NotNow(f"step {found.step_id} is no step or transaction, but a {found.kind}; {remedy}")
     if len(records_kept(records, [found.step_id])) < len(records) - 1:
         raise NotNow(
-            f"the workflow went on after step {found.step_id} had failed; fork or rewind it to that step"
+            f"the workflow went on after step {found.step_id} had ended; fork or rewind it to that step"
         )
     return found
+
+
+def _check_reached(records: Mapping[str, StepRecord], step: str) -> None:
+    """Calls of a task come one after the other: what waits keeps what is later from being called."""
+    task, _, number = step.rpartition(".")
+    waiting = [
+        each.step_id
+        for each in records.values()
+        if each.completion_order is None
+        and each.step_id.rpartition(".")[0] == task
+        and each.step_id.rpartition(".")[2].isdigit()
+        and int(each.step_id.rpartition(".")[2]) < int(number)
+    ]
+    if waiting:
+        raise NotNow(
+            f"step {min(waiting)} is not over, so the code has not come to step {step}; "
+            "settle the step that the code is at: see its steps"
+        )
 
 
 def _failure(text: str) -> str:
