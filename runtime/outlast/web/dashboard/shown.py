@@ -248,11 +248,6 @@ SIGNS = {
 """Icon and tone of each status that is shown: it is never told by its colour alone."""
 
 
-def without(document: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """A document without one of its members."""
-    return {each: value for each, value in document.items() if each != name}
-
-
 FILTERS: dict[str, Callable[..., Any]] = {
     "pretty": pretty,
     "preview": preview,
@@ -267,7 +262,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "workflow_url": workflow_url,
     "sign": sign,
     "begins": begins,
-    "without": without,
+    "loose": loose,
     "request_text": request_text,
     "decoded": decoded,
     "hint": hint_of,
