@@ -22,15 +22,23 @@ $$;
 
 create or replace function outlast.error_group(function text, error json)
 returns text
-language sql
+language plpgsql
 immutable
 set search_path = pg_catalog, pg_temp
 as $$
-  -- What errors have in common that are of one cause: function, code, class, own frame, and the status that was answered.
-  -- Null for what is no failure: a cancel.
-  select case when error_group.error ->> 'code' <> 'workflow_cancelled' then
-    left(md5(concat_ws('|', error_group.function, error_group.error ->> 'code', error_group.error #>> '{failure,type}',
-      error_group.error ->> 'status', outlast.error_place(error_group.error))), 16) end
+-- What errors have in common that are of one cause: function, code, class, own frame, and the status that was answered.
+-- Null for what is no failure: a cancel. An index calls it: whatever an error holds, it must not raise, or its workflow
+-- could not end.
+declare
+  told json;
+begin
+  told := outlast.readable(error_group.error);
+  return case when told ->> 'code' <> 'workflow_cancelled' then
+    left(md5(concat_ws('|', error_group.function, told ->> 'code', told #>> '{failure,type}', told ->> 'status',
+      outlast.error_place(told))), 16) end;
+exception when others then
+  return left(md5(error_group.function), 16);
+end
 $$;
 
 create index if not exists workflow_status_error_groups on outlast.workflow_status (outlast.error_group(function, error), completed_at)
@@ -90,7 +98,7 @@ as $$
     select g.name, n.*
     from groups g
     cross join lateral (
-      select w.workflow_id, w.function, w.error, w.completed_at as last_at
+      select w.workflow_id, w.function, outlast.readable(w.error) as told, w.completed_at as last_at
       from outlast.workflow_status w
       where w.status in ('ERROR', 'CANCELLED', 'EXHAUSTED') and outlast.error_group(w.function, w.error) = g.name
         and w.completed_at >= coalesce(error_groups.since, '-infinity')
@@ -103,8 +111,8 @@ as $$
     order by n.last_at desc, g.name desc
     limit error_groups.most
   )
-  select n.name, n.function, n.error ->> 'code', n.error #>> '{failure,type}', outlast.error_place(n.error),
-    left((outlast.error_told(n.error, true)).message, 300), c.count, f.first_at, n.last_at, n.workflow_id
+  select n.name, n.function, n.told ->> 'code', n.told #>> '{failure,type}', outlast.error_place(n.told),
+    left((outlast.error_told(n.told, true)).message, 300), c.count, f.first_at, n.last_at, n.workflow_id
   from newest n
   cross join lateral (
     select count(*) from (

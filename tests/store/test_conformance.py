@@ -785,7 +785,7 @@ _W2 = _W1 | {
 _FAILED = {
     "step_id": "1", "name": "s", "kind": "step", "output": None, "error": '{"code":"step_failed"}',
     "attempts": 3, "completion_order": 1, "started_at": "a date", "completed_at": "a date", "place": 1,
-    "settled": None,
+    "settled": None, "instance": "a", "output_bytes": None,
 }  # fmt: skip
 _TOLD = _FAILED | {
     "step_id": "2", "name": "publish asked", "kind": "publish", "output": '{"a": 1}', "error": None,

@@ -22,7 +22,9 @@ from outlast.core.resources import (
     ACTS,
     BULK_ITEMS,
     BULKS,
+    ERRORS,
     EVENTS,
+    MESSAGES,
     QUEUES,
     SCHEDULES,
     STEPS,
@@ -96,6 +98,8 @@ def step(step_id: str, completion_order: int | None = 1, **columns: Any) -> dict
         "completed_at": START + timedelta(seconds=1),
         "place": 2**31 - 1 if completion_order is None else completion_order,
         "over_at": None,
+        "instance": "vm-1",
+        "output_bytes": None,
         "settled": None,
         **columns,
     }
@@ -123,7 +127,7 @@ class Rows:
             raise Unreachable("connection refused")
         return next((row for row in self.workflows if row["workflow_id"] == workflow_id), None)
 
-    async def show(self, workflow_id: str, *, whole: bool) -> dict[str, Any] | None:
+    async def show(self, workflow_id: str, *, whole: bool, brief: bool) -> dict[str, Any] | None:
         return self.find(workflow_id)
 
     async def listing(
@@ -134,7 +138,7 @@ class Rows:
         limit: int | None = None,
     ) -> Page:
         self.find("")
-        if resource in (QUEUES, SCHEDULES, TICKS, ACTS, BULKS, BULK_ITEMS):
+        if resource in (QUEUES, SCHEDULES, TICKS, ACTS, BULKS, BULK_ITEMS, ERRORS, MESSAGES):
             return Page([dict.fromkeys(column.name for column in resource.columns)], False)
         if resource is STEPS:
             rows = self.recorded.get(given["workflow_id"], [])

@@ -156,6 +156,7 @@ async def test_steps_with_their_statuses(project: Project, client: httpx.AsyncCl
     assert steps[0] == {
         "step_id": "1",
         "name": "charge",
+        "kind": "step",
         "status": "SUCCESS",
         "output": {"paid": True},
         "error": None,
@@ -163,6 +164,7 @@ async def test_steps_with_their_statuses(project: Project, client: httpx.AsyncCl
         "completion_order": 1,
         "started_at": "2026-11-22T10:00:00.123456Z",
         "completed_at": "2026-11-22T10:00:01.123456Z",
+        "instance": "vm-1",
         "settled": None,
     }
     assert steps[1]["error"]["message"] == "no"
@@ -208,6 +210,7 @@ async def test_steps_that_run_come_last(project: Project, client: httpx.AsyncCli
     assert last["steps"][1] == {
         "step_id": "4.1",
         "name": "charge",
+        "kind": None,
         "status": "RUNNING",
         "output": None,
         "error": None,

@@ -128,7 +128,7 @@ with given as (
   -- Only the record of a wait changes, when the wait ends: a receive then gets its message.
   on conflict (workflow_id, step_id) do update
     set completion_order = excluded.completion_order, error = excluded.error, completed_at = excluded.completed_at,
-        at = excluded.at, kind = excluded.kind, nonce = excluded.nonce,
+        at = excluded.at, kind = excluded.kind, nonce = excluded.nonce, instance = excluded.instance,
         output = case when excluded.kind in ('receive', 'wait_any', 'event') then excluded.output else o.output end
     -- guard: record-overwrites
     where o.completion_order is null

@@ -50,6 +50,8 @@ def shown(database: Database, row: Workflow) -> dict[str, Any]:
         "output": row.output,
         "error": row.error,
         "response": row.response,
+        "request": new.request,
+        "large": None,
         "idempotency_key": new.idempotency_key,
         "subject": new.subject,
         "queue": None,
@@ -83,6 +85,7 @@ def listed(
     """A page of a resource, in its order."""
     rows = list(_ROWS[resource.name](database, given))
     newest_first = resource in (WORKFLOWS, ACTS, BULKS) and not given.get("ascending")
+    newest_first = newest_first or bool(given.get("newest"))
 
     def place(row: Mapping[str, Any]) -> tuple[Any, ...]:
         return tuple(row[column] for column in resource.order)
@@ -181,6 +184,8 @@ def _steps(database: Database, given: Mapping[str, Any]) -> Iterator[dict[str, A
     over_at = shown(database, database.workflows[workflow_id])["completed_at"]
     for record in _records(database, workflow_id):
         step = record.step
+        if given.get("step_id") not in (None, step.step_id):
+            continue
         yield {
             "step_id": step.step_id,
             "name": step.name,
@@ -194,6 +199,8 @@ def _steps(database: Database, given: Mapping[str, Any]) -> Iterator[dict[str, A
             "place": _LAST if step.completion_order is None else step.completion_order,
             "over_at": over_at,
             "settled": record.settled,
+            "instance": record.instance,
+            "output_bytes": None,
         }
 
 

@@ -177,6 +177,7 @@ class Record:
     """Of one that was given by hand: `by`, `at`, `why`."""
     since_end: bool = False
     """Whether that was since the workflow ended, as it stands now."""
+    instance: str | None = None
 
 
 @dataclass(slots=True)

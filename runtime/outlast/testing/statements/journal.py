@@ -125,7 +125,7 @@ class JournalStatements:
     def _record(self, workflow_id: str, step: StepRecord, nonce: int) -> bool:
         standing = self._db.records.get((workflow_id, step.step_id))
         if standing is None:
-            self._db.records[workflow_id, step.step_id] = Record(step, nonce, self._db.now())
+            self._db.records[workflow_id, step.step_id] = Record(step, nonce, self._db.now(), instance=self._me)
             return True
         if standing.step.completion_order is not None or standing.step.name != step.name:
             return False
@@ -135,7 +135,7 @@ class JournalStatements:
         )  # fmt: skip
         if step.kind in ("receive", "wait_any", "event"):
             over = over._replace(output=step.output)
-        self._db.records[workflow_id, step.step_id] = Record(over, nonce, self._db.now())
+        self._db.records[workflow_id, step.step_id] = Record(over, nonce, self._db.now(), instance=self._me)
         return True
 
     def confirm(self, batch: Batch) -> dict[str, float | None]:

@@ -37,7 +37,7 @@ class PageStatements(WorkflowStatements):
         sleeping = sum(each.owner is None and each.claimable_at is not None for each in theirs)
         return min(sleeping, sleeping_max), min(len(theirs), stored_max)
 
-    def show(self, workflow_id: str, *, whole: bool = True) -> dict[str, Any] | None:
+    def show(self, workflow_id: str, *, whole: bool = True, brief: bool = False) -> dict[str, Any] | None:
         """`show`."""
         row = self._db.workflows.get(workflow_id)
         return None if row is None else shown(self._db, row)

@@ -6,39 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from outlast.core.resources import WORKFLOWS
-from outlast.core.status import FAILED, LIVE, TRANSITIONS, Status
-from outlast.core.verbs import (
-    BULK,
-    CANCEL,
-    DELETE,
-    FORK,
-    PAUSE,
-    RESUME,
-    SEND,
-    SET_WORKFLOW,
-    SETTLE,
-    VERBS,
-    Verb,
-)
+from outlast.core.status import LIVE, Status
+from outlast.core.verbs import BULK, CANCEL, DELETE, PAUSE, RESUME, SEND, SETTLE, VERBS, Verb
 
 DANGEROUS = frozenset({CANCEL.name, DELETE.name})
 """What can't be taken back."""
-
-_ENDED = frozenset(Status) - LIVE
-_ALL = frozenset(Status)
-_WHERE: dict[str, frozenset[Status]] = {
-    PAUSE.name: LIVE,
-    RESUME.name: LIVE,
-    FORK.name: _ALL,
-    SETTLE.name: LIVE | FAILED,
-    DELETE.name: _ENDED,
-    SET_WORKFLOW.name: _ALL,
-}
-"""Of verbs that have no change in the table of changes."""
-
-_WHERE_HELD = frozenset({RESUME.name})
-_WHERE_QUIET = frozenset({SETTLE.name})
-"""Of live ones only those that are held."""
 
 
 def allowed_verbs(run: Mapping[str, Any]) -> list[Verb]:
@@ -48,11 +20,9 @@ def allowed_verbs(run: Mapping[str, Any]) -> list[Verb]:
 
 
 def _fits(verb: Verb, status: Status, held: bool) -> bool:
-    if verb in (SEND, BULK):
+    """By the table of changes; what is held is what can be resumed, and of live ones what can be settled."""
+    if verb in (SEND, BULK) or status not in verb.statuses:
         return False
-    changes = {before for before, change in TRANSITIONS if before and change.value == verb.name}
-    if status not in (changes or _WHERE.get(verb.name, frozenset())):
-        return False
-    if verb.name in _WHERE_HELD or (verb.name in _WHERE_QUIET and status in LIVE):
+    if verb is RESUME or (verb is SETTLE and status in LIVE):
         return held
     return not (verb is PAUSE and held)
