@@ -125,7 +125,7 @@ def test_a_resources_query_returns_its_columns(resource: Resource, database: str
     if resource is WORKFLOWS:
         columns = columns - {"error"} | {"error_code", "error_message"}
     if resource is STEPS:
-        columns = columns - {"status"} | {"instance", "output_bytes", "place", "over_at"}
+        columns = columns - {"status"} | {"output_bytes", "place", "over_at"}
     assert returned == columns
     assert set(resource.order) <= returned
     assert len(resource.order) == len(resource.order_kinds)

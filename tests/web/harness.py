@@ -60,6 +60,8 @@ def workflow(workflow_id: str, status: str = "PENDING", **columns: Any) -> dict[
         "output": None,
         "error": None,
         "response": None,
+        "request": None,
+        "large": None,
         "idempotency_key": None,
         "subject": None,
         "queue": None,

@@ -432,14 +432,15 @@ async def test_documents_of_management_are_as_their_schemas_say(
     project.rows.workflows = [row]
     project.rows.recorded["checkout:k"] = [step("1"), step("2", None, output="1.5")]
     shown = (await client.get("/workflows/v1/checkout:k")).json()
-    assert set(shown) == set(schemas["Workflow"]["properties"]) == set(schemas["Workflow"]["required"])
+    properties = set(schemas["Workflow"]["properties"])
+    assert set(shown) == properties - {"large"} == set(schemas["Workflow"]["required"])
     done, sleeping = (await client.get("/workflows/v1/checkout:k/steps")).json()["steps"]
     assert set(done) == set(schemas["Step"]["required"])
     project.rows.workflows = [workflow_row("checkout:k")]
     step_runs = RunningStep("checkout:k", 1, "3", "charge", 1, 1.5, 2.5)
     project.engine.runs_here["checkout:k"] = [step_runs]
     *_, running = (await client.get("/workflows/v1/checkout:k/steps")).json()["steps"]
-    assert {*sleeping, *running} == set(schemas["Step"]["properties"])
+    assert {*sleeping, *running} == set(schemas["Step"]["properties"]) - {"output_bytes"}
     assert {done["status"], sleeping["status"], running["status"]} <= set(
         schemas["Step"]["properties"]["status"]["enum"]
     )
@@ -485,7 +486,8 @@ async def test_every_described_route_of_management_answers(
                 .replace("{bulk_id}", "b")
             )
             response = await client.request(method, path, content=body_of(item[method]))
-            expected = 404 if "callbacks" in path else 202 if "messages" in path else 200
+            sent = method == "post" and "messages" in path
+            expected = 404 if "callbacks" in path else 202 if sent else 200
             assert response.status_code == expected, path
         for method in METHODS - set(item):
             assert (await client.request(method, path)).status_code == 405, path

@@ -255,7 +255,7 @@ STEPS = Resource(
         Column("completed_at", Kind.TIMESTAMP, nullable=True),
         Column("wake_at", Kind.TIMESTAMP, _WAKE, optional=True),
         Column("retry_at", Kind.TIMESTAMP, _RETRY, nullable=True, optional=True),
-        Column("instance", Kind.TEXT, _INSTANCE, nullable=True, optional=True, secret=True),
+        Column("instance", Kind.TEXT, _INSTANCE, nullable=True, secret=True),
         Column("settled", Kind.OBJECT, _SETTLED, nullable=True, secret=True, value=True),
     ),
     filters=(
