@@ -125,7 +125,9 @@ class JournalStatements:
     def _record(self, workflow_id: str, step: StepRecord, nonce: int) -> bool:
         standing = self._db.records.get((workflow_id, step.step_id))
         if standing is None:
-            self._db.records[workflow_id, step.step_id] = Record(step, nonce, self._db.now(), instance=self._me)
+            self._db.records[workflow_id, step.step_id] = Record(
+                step, nonce, self._db.now(), instance=self._me
+            )
             return True
         if standing.step.completion_order is not None or standing.step.name != step.name:
             return False
