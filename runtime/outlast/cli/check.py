@@ -113,10 +113,9 @@ def _replay(documents: list[dict[str, Any]], settings: Settings) -> tuple[int, l
     catalog = Catalog(settings.functions, lambda _: None, declare=surroundings.declare)
     with contextlib.redirect_stdout(sys.stderr):
         catalog.load()
-        workflows = {name: catalog.workflow(name) for name in catalog.workflow_names()}
         # By name, as only this command needs it: who serves loads nothing of what tests use.
         checking = import_module("outlast.testing.checking")
-        count, diverging = checking.check_histories(documents, workflows)
+        count, diverging = checking.check_histories(documents, catalog.all_workflows())
     return count, diverging
 
 

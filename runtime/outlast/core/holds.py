@@ -70,6 +70,8 @@ def remedy_of(diverged: Diverged) -> str:
         return "let the step's annotation accept what is recorded too, or put the former code back"
     if diverged.reason == INPUT_MISMATCH:
         return "let the function's parameters accept the recorded input too, or put the former code back"
+    if diverged.reason == FUNCTION_MISSING:
+        return "deploy the file of this version again, beside the newer ones, until nothing of it is open"
     recorded, called = diverged.recorded, diverged.called
     if called is not None and recorded is not None and called != recorded:
         return f'if patched("use-{_slug(called[1])}"): … {called[1]} … else: … {recorded[1]} …'

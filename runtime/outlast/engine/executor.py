@@ -37,6 +37,7 @@ from outlast.engine.bodies.sync_body import SyncBody
 from outlast.engine.endings import InputRefused, batch_success, error_text, failure, refusal_of, success
 from outlast.engine.execution.execution import Execution
 from outlast.engine.execution.services import Services
+from outlast.engine.execution.versions import settle_version
 from outlast.engine.operations.table import OPERATIONS
 from outlast.engine.waits.ends import Waits
 from outlast.sdk.clients import MakeClients
@@ -113,17 +114,20 @@ class Executor:
         *,
         term: int,
         suspect: bool = False,
+        unserved: bool = False,
     ) -> None:
         """Run a workflow that this instance has claimed, in that term of its lease.
 
-        `arguments`: its validated input, if known.
+        `arguments`: its validated input, if known. `unserved`: it is of a version that isn't served here, and
+        `definition` of another one.
         """
-        if claimed.version is None:
+        if claimed.version is None or claimed.retried_s is not None or definition.version is not None:
             _give_deadline(claimed, definition)
         execution = Execution(claimed, definition, self._services, term, self._operations)
         if self._services.tracing is not None:
             self._trace(execution, claimed)
         execution.version = self._version_of(claimed.function)
+        execution.unserved = unserved
         former = self.live.get(claimed.workflow_id)
         if former is not None:
             # guard: claimed-again-both-run
@@ -207,6 +211,7 @@ class Executor:
     ) -> tuple[Ending | Suspension | Hold | None, str | None]:
         """How the body ended: the workflow's end, a suspension, or None if that is for others to say."""
         try:
+            await settle_version(execution, claimed)
             keywords = self._enter(execution, claimed, arguments)
             if (reason := execution.reason()) is not None:
                 raise reason

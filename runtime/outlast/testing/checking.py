@@ -11,14 +11,14 @@ from outlast.testing.histories import divergences, recorded
 
 
 def check_histories(
-    documents: Iterable[Mapping[str, Any]], workflows: Mapping[str, WorkflowDefinition]
+    documents: Iterable[Mapping[str, Any]], workflows: Iterable[tuple[str, WorkflowDefinition]]
 ) -> tuple[int, list[tuple[str, str]]]:
     """How many histories there are, and by id what diverges. No step is run.
 
     Raises UsageError for what is no history.
     """
     catalog = GivenCatalog()
-    for name, definition in workflows.items():
+    for name, definition in workflows:
         catalog.add(name, definition)
     found = recorded(documents)
     return len(found), [(name, what) for name, what in divergences(found, catalog) if what is not None]
