@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -229,3 +233,76 @@ def test_a_renamed_function(deploys: Deploys) -> None:
     assert output(new, parent) == ["go", ["charged", "go"]]
     shown = deploys.sql("select distinct status from outlast.workflow_status where held is not null")
     assert shown == []
+
+
+PATCHED = (
+    CODE
+    + """
+from outlast import patched
+
+@workflow
+async def order() -> list[str]:
+    first = {first}
+    await receive("go")
+    if os.path.exists(os.environ["PROOF_FOLDER"] + "/fails"):
+        raise ValueError("it fails")
+    return [first]
+"""
+)
+
+
+def test_patches_say_when_the_old_branch_may_go(deploys: Deploys) -> None:
+    old = deploys.deploy({"order.py": PATCHED.format(first="await charge()")})
+    ids = [begin(old, "order", f"old-{number}") for number in range(3)]
+    until(lambda: waits(deploys, 3))
+    old.signal(15)
+    old.ended(60)
+    code = PATCHED.format(first='await ship() if patched("use-ship") else await charge()')
+    new = deploys.deploy({"order.py": code})
+
+    def patches() -> list[dict[str, Any]]:
+        answer = ask("GET", f"{new.url}/patches/v1", headers={"apikey": SECRET})
+        assert answer.status_code == 200, answer.text
+        return list(answer.json()["patches"])
+
+    def counts() -> tuple[Any, ...]:
+        names = ("took_new", "took_old", "not_asked", "failed_old", "safe", "advice")
+        (row,) = patches()
+        assert (row["name"], row["functions"]) == ("use-ship", ["order"])
+        return tuple(row[each] for each in names)
+
+    assert patches() == []
+    fresh = begin(new, "order", "fresh")
+    until(lambda: waits(deploys, 4))
+    # Those that sleep since before the change haven't asked: they may have passed the place, and they have.
+    assert counts()[:5] == (1, 0, 3, 0, False)
+    assert counts()[5].startswith("3 open ones are older than it")
+    deploys.send(ids[0])
+    assert output(new, ids[0]) == ["charged"]
+    assert counts()[:5] == (1, 0, 2, 0, False)
+    deploys.sql("update outlast.workflow_status set claimable_at = now() where workflow_id = %s", ids[1])
+    until(lambda: counts()[:5] == (1, 1, 1, 0, False))  # woken too early, it has asked, and waits on
+    assert counts()[5].startswith("1 open ones took the old branch")
+    deploys.send(ids[1])
+    assert output(new, ids[1]) == ["charged"]
+    (deploys.folder / "fails").touch()
+    deploys.send(ids[2])
+    until(lambda: show(new, ids[2])["status"] == "ERROR")
+    told = "safe to delete; 1 failed ones took the old branch: retry them before, or not at all"
+    assert counts() == (1, 0, 0, 1, True, told)
+    assert ask("GET", f"{new.url}/patches/v1?safe=false", headers={"apikey": SECRET}).json()["patches"] == []
+    assert ask("GET", f"{new.url}/patches/v1").status_code == 401
+    command = [sys.executable, "-m", "outlast", "patches", "--url", new.url]
+
+    def said(*options: str) -> str:
+        env = {**os.environ, "SUPABASE_SECRET_KEY": SECRET}
+        return subprocess.run(
+            [*command, *options], capture_output=True, text=True, timeout=60, check=True, env=env
+        ).stdout
+
+    assert told in said()
+    assert json.loads(said("--json"))["patches"] == patches()
+    ask("DELETE", f"{new.url}/workflows/v1/{ids[2]}", headers={"apikey": SECRET})
+    (deploys.folder / "fails").unlink()
+    deploys.send(fresh)
+    assert output(new, fresh) == ["shipped"]
