@@ -40,6 +40,14 @@ _sample = click.option(
     "--functions", type=click.Path(path_type=Path), help="The folder of functions. Default: functions."
 )
 @_sample
+@click.option(
+    "--open",
+    "most",
+    type=click.IntRange(0, 100_000),
+    default=100_000,
+    show_default=True,
+    help="So many open workflows at most, the oldest first.",
+)
 @env_file_option
 @json_option
 def check(
@@ -47,6 +55,7 @@ def check(
     bundle: Path | None,
     functions: Path | None,
     sample: int,
+    most: int,
     env_file: Path | None,
     as_json: bool,
 ) -> int:
@@ -58,10 +67,15 @@ def check(
     if not replay:
         raise click.UsageError("say what to check: --replay")
     settings = read_settings(functions=functions, env_file=env_file)
-    documents = _of_file(bundle) if bundle is not None else _of_database(settings, sample)
-    count, diverging = (0, []) if not documents else _replay(documents, settings)
+    documents = _of_file(bundle) if bundle is not None else _of_database(settings, sample, most)
+    count, diverging, served = (0, [], []) if not documents else _replay(documents, settings)
     if as_json:
-        told = [{"workflow_id": name, "message": what} for name, what in diverging]
+        functions_of = {each["workflow_status"]["workflow_id"]: _function_of(each) for each in documents}
+        told = [
+            {"workflow_id": name, "function": function, "served": function in served, "message": what}
+            for name, what in diverging
+            for function in (functions_of[name],)
+        ]
         print_json({"checked": count, "diverging": told})
     else:
         for name, what in diverging:
@@ -87,11 +101,15 @@ def export(sample: int, redact: bool, env_file: Path | None) -> None:
         click.echo(json.dumps(_redacted(document) if redact else document))
 
 
-def _of_database(settings: Settings, sample: int) -> list[dict[str, Any]]:
+def _function_of(document: dict[str, Any]) -> str:
+    return str(document["workflow_status"]["function"])
+
+
+def _of_database(settings: Settings, sample: int, most: int = 100_000) -> list[dict[str, Any]]:
     from outlast.store.histories import histories
 
     async def read() -> list[dict[str, Any]]:
-        return [json.loads(each) async for each in histories(database, sample)]
+        return [json.loads(each) async for each in histories(database, sample, most)]
 
     with open_database(settings) as database:
         return asyncio.run(read())
@@ -105,7 +123,10 @@ def _of_file(path: Path) -> list[dict[str, Any]]:
         raise click.UsageError(f"--from {path} can't be read as lines of JSON: {error}") from error
 
 
-def _replay(documents: list[dict[str, Any]], settings: Settings) -> tuple[int, list[tuple[str, str]]]:
+def _replay(
+    documents: list[dict[str, Any]], settings: Settings
+) -> tuple[int, list[tuple[str, str]], list[str]]:
+    """How many were replayed, what diverges, and which functions the folder serves."""
     from outlast.functions.catalog import Catalog
     from outlast.host.surroundings import Surroundings
 
@@ -116,7 +137,7 @@ def _replay(documents: list[dict[str, Any]], settings: Settings) -> tuple[int, l
         # By name, as only this command needs it: who serves loads nothing of what tests use.
         checking = import_module("outlast.testing.checking")
         count, diverging = checking.check_histories(documents, catalog.all_workflows())
-    return count, diverging
+    return count, diverging, catalog.workflow_names()
 
 
 def _redacted(document: dict[str, Any]) -> dict[str, Any]:
