@@ -56,6 +56,7 @@ class History:
                 step=step_id,
                 recorded=(record.kind, record.name),
                 called=(kind, name),
+                later=any(self._records[each].name == name for each in self._unmet if each != step_id),
             )
         self._unmet.discard(step_id)
         return record

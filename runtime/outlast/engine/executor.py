@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import inspect
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -53,6 +54,7 @@ SHOWN_AFTER_S = 2.0
 SHOWN_MAX = 1_000
 """Of the steps that other instances are told of."""
 
+_NO_CODE = compile("", "", "exec")
 TIMER_MAX_S = 30 * 24 * 3600.0
 
 _logger = logging.getLogger("outlast.function")
@@ -128,6 +130,7 @@ class Executor:
             self._trace(execution, claimed)
         execution.version = self._version_of(claimed.function)
         execution.unserved = unserved
+        execution.began = claimed.version
         former = self.live.get(claimed.workflow_id)
         if former is not None:
             # guard: claimed-again-both-run
@@ -299,7 +302,8 @@ class Executor:
         """Its code doesn't fit its records: it is for other code."""
         execution.stopped = diverged
         since = datetime.fromtimestamp(self._services.clock.now_s(), UTC).isoformat(timespec="seconds")
-        return Hold(detail_of(diverged, execution.version, since))
+        body = getattr(inspect.unwrap(execution.definition.fn), "__code__", _NO_CODE).co_names
+        return Hold(detail_of(diverged, execution.version, since, execution.began, body))
 
     async def _write_hold(self, execution: Execution, hold: Hold) -> None:
         """Give it back for other code, and tell of it if there is none."""

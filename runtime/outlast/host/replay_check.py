@@ -37,7 +37,7 @@ class ReplayDiverges(OutlastError):
 class Checked(NamedTuple):
     """How many were replayed, and by function those that don't fit: each its id and what differs."""
 
-    count: int
+    total: int
     diverging: Mapping[str, list[tuple[str, str]]]
 
 
@@ -71,7 +71,7 @@ def refuse_diverging(settings: Settings, url: str) -> None:
         count = sum(map(len, checked.diverging.values()))
         names = ", ".join(sorted(checked.diverging))
         raise ReplayDiverges(
-            f"{count} of {checked.count} open workflows don't fit this code ({names}): mend it as the lines "
+            f"{count} of {checked.total} open workflows don't fit this code ({names}): mend it as the lines "
             "above say, or serve the former code; OUTLAST_REPLAY_CHECK=warn serves it all the same, and "
             "holds them"
         )
@@ -87,7 +87,7 @@ def tell(checked: Checked | None) -> None:
         text = f"{len(found)} open workflows of {function} don't fit this code; {name}:\n{what}"
         _logger.warning("replay check: %s", redactor.redact(text))
     if not checked.diverging:
-        _logger.info("replay check: %d open workflows fit this code", checked.count)
+        _logger.info("replay check: %d open workflows fit this code", checked.total)
 
 
 def replayed(settings: Settings, url: str) -> Checked | None:
@@ -99,13 +99,19 @@ def replayed(settings: Settings, url: str) -> Checked | None:
         done = subprocess.run(
             command, env=environment, capture_output=True, text=True, timeout=LIMIT_S, check=False
         )
-        if done.returncode == _EMPTY:
-            return Checked(0, {})
-        return _read(json.loads(done.stdout))
     except subprocess.TimeoutExpired:
-        why = f"it took longer than {LIMIT_S:g} s: see `outlast check --replay`"
-    except (OSError, ValueError, KeyError) as error:
-        why = _last_line(done.stderr) if isinstance(error, ValueError) else str(error)
+        return _not_made(f"it took longer than {LIMIT_S:g} s: see `outlast check --replay`")
+    except OSError as error:
+        return _not_made(str(error))
+    if done.returncode == _EMPTY:
+        return Checked(0, {})
+    try:
+        return _read(json.loads(done.stdout))
+    except (ValueError, KeyError):
+        return _not_made(_last_line(done.stderr))
+
+
+def _not_made(why: str) -> Checked | None:
     _logger.warning("replay check: it could not be made: %s", redactor.redact(why))
     return None
 

@@ -158,7 +158,7 @@ def _verdict(
         return missing_version(function, history.row.get("version"), newest.number)
     row = world.database.workflows[history.name]
     if row.error is not None and (held := json.loads(row.error).get("held")) is not None:
-        return side_by_side(held)
+        return side_by_side({**held, "version": None})
     if later:
         return later
     if Status(history.row["status"]) in LIVE:

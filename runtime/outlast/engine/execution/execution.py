@@ -91,6 +91,8 @@ class Execution:
         self.stay: Stay | None = None
         """Where there are traces."""
         self.version: str | None = None
+        self.began: str | None = None
+        """The version as which its workflow began, if that is known."""
         self.unserved = False
         """Whether its version isn't served here."""
         """Of the code, as far as it is known."""
