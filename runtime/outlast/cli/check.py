@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import sys
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,11 +16,12 @@ import click
 
 from outlast.cli.command import Command, env_file_option, json_option, read_settings
 from outlast.cli.db import open_database
-from outlast.cli.screen import print_json, say
+from outlast.cli.screen import one_line, print_json, say
 from outlast.core.printable import escape
 
 if TYPE_CHECKING:
     from outlast.host.settings import Settings
+    from outlast.testing.checking import Findings
 
 DIVERGED, EMPTY = 1, 2
 
@@ -68,7 +71,7 @@ def check(
         raise click.UsageError("say what to check: --replay")
     settings = read_settings(functions=functions, env_file=env_file)
     documents = _of_file(bundle) if bundle is not None else _of_database(settings, sample, most)
-    count, diverging, served = (0, [], []) if not documents else _replay(documents, settings)
+    (count, diverging, gone), served = _replay(documents, settings) if documents else ((0, [], {}), [])
     if as_json:
         functions_of = {each["workflow_status"]["workflow_id"]: _function_of(each) for each in documents}
         told = [
@@ -76,13 +79,16 @@ def check(
             for name, what in diverging
             for function in (functions_of[name],)
         ]
-        print_json({"checked": count, "diverging": told})
+        print_json({"checked": count, "diverging": told, "passed": sum(gone.values())})
     else:
         for name, what in diverging:
             click.echo(escape(name))
             for line in what.splitlines():
                 click.echo(f"  {escape(line)}")
         click.echo(f"{count} histories, {len(diverging)} diverge")
+    for function, number in sorted(gone.items()):
+        text = f"{number} ended workflows of {function} were passed by, which this folder doesn't serve"
+        say("warning", one_line(text))
     if not count:
         say("warning", "there are no histories: nothing was checked")
         return EMPTY
@@ -123,21 +129,33 @@ def _of_file(path: Path) -> list[dict[str, Any]]:
         raise click.UsageError(f"--from {path} can't be read as lines of JSON: {error}") from error
 
 
-def _replay(
-    documents: list[dict[str, Any]], settings: Settings
-) -> tuple[int, list[tuple[str, str]], list[str]]:
-    """How many were replayed, what diverges, and which functions the folder serves."""
+def _replay(documents: list[dict[str, Any]], settings: Settings) -> tuple[Findings, list[str]]:
+    """What was found, and which functions the folder serves."""
     from outlast.functions.catalog import Catalog
     from outlast.host.surroundings import Surroundings
 
     surroundings = Surroundings(settings, lambda line: say("warning", line))
     catalog = Catalog(settings.functions, lambda _: None, declare=surroundings.declare)
-    with contextlib.redirect_stdout(sys.stderr):
+    with _output_aside():
         catalog.load()
         # By name, as only this command needs it: who serves loads nothing of what tests use.
         checking = import_module("outlast.testing.checking")
-        count, diverging = checking.check_histories(documents, catalog.all_workflows())
-    return count, diverging, catalog.workflow_names()
+        found: Findings = checking.check_histories(documents, catalog.all_workflows())
+    return found, catalog.workflow_names()
+
+
+@contextlib.contextmanager
+def _output_aside() -> Iterator[None]:
+    """What functions print goes to standard error, whichever stream they have kept from before."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    try:
+        os.dup2(2, 1)
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def _redacted(document: dict[str, Any]) -> dict[str, Any]:
