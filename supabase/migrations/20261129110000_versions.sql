@@ -33,12 +33,13 @@ as $$
   cross join looked l
   cross join lateral (
     select count(*) as seen,
-      -- guard: not-asked-is-new = 0::bigint as not_asked
-      count(*) filter (where e.status in ('ENQUEUED', 'PENDING') and not exists (
-        select from outlast.operation_outputs o where o.workflow_id = e.workflow_id and o.kind = 'patch' and o.name = c.name
-      )) as not_asked
+      -- guard: not-asked-is-new = count(*) filter (where false) as not_asked
+      count(*) filter (where e.status in ('ENQUEUED', 'PENDING') and not e.asked) as not_asked
     from (
-      select w.workflow_id, w.status from outlast.workflow_status w
+      select w.status, exists (
+        select from outlast.operation_outputs o where o.workflow_id = w.workflow_id and o.kind = 'patch' and o.name = c.name
+      ) as asked
+      from outlast.workflow_status w
       where w.function = any(c.functions) and w.created_at < c.first_at + rollout
       order by w.created_at desc limit most + 1
     ) as e

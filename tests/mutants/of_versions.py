@@ -42,6 +42,16 @@ MUTANTS = (
     ),
     Mutant("renamed-keys-are-new", "A key counts under all names of a function", _RENAMED),
     Mutant(
+        "not-asked-is-new",
+        "Who hasn't asked for a change may have passed it",
+        "crash/test_versions.py::test_patches_say_when_the_old_branch_may_go",
+    ),
+    Mutant(
+        "diverging-code-served",
+        "Code that doesn't fit is not served, where that is asked for",
+        "crash/test_replay_check.py::test_wrong_code_is_told_of_or_not_served",
+    ),
+    Mutant(
         "keys-of-later-names-unseen",
         "So does one that was used before the former name was given",
         "engine/test_versions.py::test_a_key_from_before_the_alias_was_given",

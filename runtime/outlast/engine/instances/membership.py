@@ -436,7 +436,7 @@ class Membership:
     def _launch(self, claimed: ClaimedWorkflow, term: int) -> None:
         newest = self._catalog.workflow(claimed.function)
         definition = self._catalog.of_version(claimed.function, claimed.version)
-        # guard: any-version-runs-it = unserved = False
+        # guard: any-version-runs-it = False
         unserved = definition is None
         # guard: claims-while-leaving
         if not self._claiming:  # told to stop while it was loaded
