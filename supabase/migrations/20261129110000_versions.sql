@@ -19,13 +19,17 @@ as $$
     from outlast.operation_outputs o where o.kind = 'patch' limit most + 1
   ), looked as (
     select count(*) <= most as whole from answers
-  ), counted as (
-    select a.name, min(a.completed_at) as first_at, array_agg(distinct w.function) as functions,
+  ), by_function as (
+    select a.name, w.function, min(a.completed_at) as first_at,
       count(*) filter (where a.new and w.status in ('ENQUEUED', 'PENDING')) as took_new,
       count(*) filter (where not a.new and w.status in ('ENQUEUED', 'PENDING')) as took_old,
       count(*) filter (where not a.new and w.status in ('ERROR', 'CANCELLED', 'EXHAUSTED')) as failed_old
     from answers a join outlast.workflow_status w on w.workflow_id = a.workflow_id
-    group by a.name
+    group by a.name, w.function
+  ), counted as (
+    select b.name, min(b.first_at) as first_at, array_agg(b.function order by b.function) as functions,
+      sum(b.took_new)::bigint as took_new, sum(b.took_old)::bigint as took_old, sum(b.failed_old)::bigint as failed_old
+    from by_function b group by b.name
   )
   select substr(c.name, 7), to_json(c.functions), c.took_new, c.took_old, n.not_asked, c.failed_old,
     l.whole and n.seen <= most, c.first_at
@@ -34,15 +38,14 @@ as $$
   cross join lateral (
     select count(*) as seen,
       -- guard: not-asked-is-new = count(*) filter (where false) as not_asked
-      count(*) filter (where e.status in ('ENQUEUED', 'PENDING') and not e.asked) as not_asked
+      count(*) filter (where e.status in ('ENQUEUED', 'PENDING') and o.workflow_id is null) as not_asked
     from (
-      select w.status, exists (
-        select from outlast.operation_outputs o where o.workflow_id = w.workflow_id and o.kind = 'patch' and o.name = c.name
-      ) as asked
-      from outlast.workflow_status w
+      select w.workflow_id, w.status from outlast.workflow_status w
       where w.function = any(c.functions) and w.created_at < c.first_at + rollout
       order by w.created_at desc limit most + 1
     ) as e
+    left join outlast.operation_outputs o on e.status in ('ENQUEUED', 'PENDING')
+      and o.workflow_id = e.workflow_id and o.step_id = 'patch:' || substr(c.name, 7)
   ) as n
 $$;
 

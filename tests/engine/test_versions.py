@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from outlast import receive, step, workflow
+from outlast import Queue, map_, receive, start, step, workflow
 from outlast.core.records import NewWorkflow
 from outlast.sdk.workflows import Workflow
 from tests.engine.harness import Bench, Functions, engine_on
@@ -96,3 +96,54 @@ async def test_a_key_from_before_the_alias_was_given(database: str) -> None:
         assert other.startswith("former:")
         assert await bench.result(other) == "done"
     assert len(ran) == 2
+
+
+def taking(number: int) -> Workflow[..., Any]:
+    @workflow(version=number)
+    async def each(item: int) -> str:
+        return f"{item} by version {number}"
+
+    return each
+
+
+async def test_children_and_items_are_of_the_version_that_their_parent_has(database: str) -> None:
+    one, two = taking(1), taking(2)
+
+    @workflow
+    async def parent() -> list[Any]:
+        handle = await start(one, 7)
+        many = await map_(one, [1, 2])
+        return [await handle.result(), list(many), list(await map_(two, [3]))]
+
+    async with engine_on(database, parent, one, two) as bench:
+        assert await bench.run(parent) == [
+            "7 by version 1", ["1 by version 1", "2 by version 1"], ["3 by version 2"],
+        ]  # fmt: skip
+
+
+async def test_what_waits_in_a_queue_keeps_its_version(database: str) -> None:
+    line = Queue("line", concurrency=1)
+
+    def queued(number: int) -> Workflow[..., Any]:
+        @workflow(version=number, queue=line)
+        async def flow() -> list[Any]:
+            return [number, await receive("go", timeout=3600)]
+
+        return flow
+
+    one, two = queued(1), queued(2)
+    async with engine_on(database, one, moment_s=30.0) as bench:
+        first, second = [await bench.start(one) for _ in range(2)]
+        await bench.until(lambda: first in bench.live or second in bench.live)
+        rows = [await bench.row(each) for each in (first, second)]
+        assert sorted(row["status"] for row in rows) == ["ENQUEUED", "PENDING"]
+    async with engine_on(database, two, one) as bench:
+        for each in (first, second):
+            assert await go(bench, each) == [1, "go"]
+        assert (await bench.result(await _go_at_once(bench, two)))[0] == 2
+
+
+async def _go_at_once(bench: Bench, flow: Workflow[..., Any]) -> str:
+    workflow_id = await bench.start(flow)
+    await go(bench, workflow_id)
+    return workflow_id
