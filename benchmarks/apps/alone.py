@@ -38,6 +38,9 @@ class Functions:
         """See core.ports.Catalog."""
         return definition.name
 
+    def of_version(self, function: str, version: str | None) -> WorkflowDefinition | None:
+        return self.workflow(function)
+
     def workflow_names(self) -> Sequence[str]:
         """See core.ports.Catalog."""
         return list(self._workflows)

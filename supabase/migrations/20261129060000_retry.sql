@@ -190,11 +190,11 @@ begin
   return query
   with failed as materialized (
     select w.workflow_id, w as stood, coalesce(go_on.steps, outlast.failed_steps(w.workflow_id)) as steps,
-      w.workflow_id = any(undoing) as undoes, r.last, r.undos
+      w.workflow_id = any(undoing) as undoes, r.last, r.undos, r.records
     from unnest(ids) as i (id)
     join outlast.workflow_status w on w.workflow_id = i.id
     cross join lateral (
-      select max(o.completion_order) as last, count(*) filter (where o.kind = 'undo') as undos
+      select max(o.completion_order) as last, count(*) filter (where o.kind = 'undo') as undos, count(*) as records
       from outlast.operation_outputs o where o.workflow_id = w.workflow_id
     ) as r
   ), first as (
@@ -216,7 +216,7 @@ begin
     returning o.workflow_id, o.step_id, o.completion_order, o.kind
   ), went as (
     select g.workflow_id, array_agg(g.step_id order by g.completion_order) as step_ids,
-      count(*) filter (where g.kind = 'undo') as undos
+      count(*) filter (where g.kind = 'undo') as undos, count(*) as records
     from gone g group by g.workflow_id
   ), noted as (
     insert into outlast.acts (verb, noun, name, workflow_id, by, why, before)
@@ -232,7 +232,10 @@ begin
       -- guard: retry-keeps-generation
       generation = x.generation + 1,
       claimable_at = now(), rank = null, batch = null, batch_place = null, awaits = null, held = null, misfits = null,
-      error = null, output = null, response = null, completed_at = null, recovery_attempts = 0, version = null,
+      error = null, output = null, response = null, completed_at = null, recovery_attempts = 0,
+      -- What is recorded is of its own version; without records it begins with the newest.
+      -- guard: retry-leaves-its-version = version = null,
+      version = case when f.records > coalesce(g.records, 0) then x.version end,
       stop = case when f.undoes then x.stop end,
       saga = case when f.undoes then x.saga when f.undos > coalesce(g.undos, 0) then 'open' end,
       -- guard: retried-past-its-deadline = deadline = x.deadline,

@@ -13,6 +13,15 @@ import pytest
 from tests.crash.test_rolling import RIGHT, WRONG
 from tests.hosts import SECRET, Hosts, ask, until
 
+TALKS = """
+print("imported")
+from outlast import workflow
+
+@workflow(aliases=["former"])
+async def talks() -> str:
+    print("a body")
+    return "said"
+"""
 pytestmark = [pytest.mark.slow, pytest.mark.postgres]
 
 
@@ -42,6 +51,12 @@ def test_what_runs_is_replayed_against_a_folder(database: str, tmp_path: Path) -
         until(lambda: "charge" in ask("GET", path, headers={"apikey": SECRET}).text)
         fits = run(tmp_path, database, "check", "--replay", "--functions", "right")
         assert (fits.returncode, fits.stdout) == (0, "1 histories, 0 diverge\n"), fits
+        (tmp_path / "other").mkdir()
+        (tmp_path / "other" / "talks.py").write_text(TALKS)
+        lost = run(tmp_path, database, "check", "--replay", "--functions", "other", "--json")
+        (told,) = json.loads(lost.stdout)["diverging"]
+        assert (lost.returncode, told["function"], told["served"]) == (1, "order", False)
+        assert told["message"].startswith("this folder serves no order: deploy its file")
         exported = run(tmp_path, database, "workflows", "export", "--redact")
         (line,) = exported.stdout.splitlines()
         assert json.loads(line)["workflow_status"]["request"] is None
@@ -54,3 +69,20 @@ def test_what_runs_is_replayed_against_a_folder(database: str, tmp_path: Path) -
         assert "recorded: step charge" in differs.stdout
         assert "called:   step ship  (wrong/order.py:14)" in differs.stdout
         assert 'if patched("use-ship")' in differs.stdout
+
+
+def test_what_bodies_print_is_no_part_of_the_answer(tmp_path: Path) -> None:
+    (tmp_path / "functions").mkdir()
+    (tmp_path / "functions" / "talks.py").write_text(TALKS)
+    lines = []
+    for function, status in (("talks", "SUCCESS"), ("former", "PENDING"), ("gone", "SUCCESS")):
+        row = {"workflow_id": function, "function": function, "status": status, "input": {}, "output": "said",
+               "created_at": "2026-11-29T06:00:00+00:00"}  # fmt: skip
+        lines.append(json.dumps({"workflow_status": row, "operation_outputs": []}))
+    (tmp_path / "histories.jsonl").write_text("\n".join(lines))
+    answer = run(tmp_path, "", "check", "--replay", "--json", "--from", "histories.jsonl")
+    # Ended ones of a function that isn't there any more need no code.
+    assert (answer.returncode, json.loads(answer.stdout)) == (0, {"checked": 2, "diverging": [], "passed": 1})
+    assert "a body" in answer.stderr
+    told = run(tmp_path, "", "check", "--replay", "--from", "histories.jsonl")
+    assert "1 ended workflows of gone were passed by" in told.stderr

@@ -195,3 +195,15 @@ def test_list_falls_back_to_supabase_functions(call: Runs, project: Path) -> Non
     assert [each["path"] for each in json.loads(call("list", "--json").out)["functions"]] == [
         "supabase/functions/a.py"
     ]
+
+
+def test_list_tells_which_file_has_which_version(call: Runs, project: Path) -> None:
+    (project / "functions").mkdir()
+    code = "from outlast import workflow\n@workflow(version={}, aliases=['buy'])\ndef pay() -> int:\n    return 1\n"
+    for file, version in (("pay", 2), ("pay_v1", 1)):
+        (project / "functions" / f"{file}.py").write_text(code.format(version))
+    new, old = json.loads(call("list", "--json").out)["functions"]
+    assert (new["serves"], new["versions"], new["aliases"]) == (["pay"], {"pay": [2]}, ["buy"])
+    assert (old["serves"], old["versions"], old["error"]) == ([], {"pay": [1]}, None)
+    lines = [line.split("\t")[4] for line in call("list").out.splitlines()]
+    assert lines == ["pay (version 2), buy (former name)", "pay (version 1), buy (former name)"]

@@ -20,6 +20,7 @@ from outlast.core.outcomes import value_of
 from outlast.core.records import DeclaredQueue, NewWorkflow
 from outlast.core.schedules import Declared
 from outlast.core.stops import LeaseLost
+from outlast.core.versions import FIRST, number_of
 from outlast.engine.engine import Engine
 from outlast.engine.new_workflows import new_workflow
 from outlast.engine.options import EngineOptions
@@ -42,7 +43,9 @@ class Functions:
     """A catalog of workflows that the test holds in its hand."""
 
     def __init__(self, *workflows: Workflow[..., Any]) -> None:
-        self._workflows = {each.definition.name: each.definition for each in workflows}
+        found = sorted((each.definition for each in workflows), key=lambda each: each.number)
+        self._numbered = {(name, each.number): each for each in found for name in (each.name, *each.aliases)}
+        self._workflows = {name: each for (name, _), each in self._numbered.items()}
 
     def workflow(self, function: str) -> WorkflowDefinition | None:
         return self._workflows.get(function)
@@ -51,7 +54,13 @@ class Functions:
         return "v1"
 
     def name_of(self, definition: WorkflowDefinition) -> str | None:
-        return next((name for name, each in self._workflows.items() if each is definition), None)
+        return next((name for (name, _), each in self._numbered.items() if each is definition), None)
+
+    def of_version(self, function: str, version: str | None) -> WorkflowDefinition | None:
+        newest = self._workflows.get(function)
+        if newest is None or newest.version is None or version is None:
+            return newest
+        return self._numbered.get((function, number_of(version) or FIRST))
 
     def workflow_names(self) -> Sequence[str]:
         return list(self._workflows)

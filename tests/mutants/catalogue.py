@@ -34,6 +34,7 @@ from tests.mutants import (
     of_the_journal,
     of_the_lease,
     of_verbs,
+    of_versions,
 )
 from tests.mutants.mutant import Mutant
 
@@ -67,6 +68,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *of_sagas.MUTANTS,
     *of_retries.MUTANTS,
     *of_verbs.MUTANTS,
+    *of_versions.MUTANTS,
     *of_callbacks.MUTANTS,
     *of_cleaning.MUTANTS,
 )

@@ -153,6 +153,9 @@ class Catalog:
     def name_of(self, definition: WorkflowDefinition) -> str | None:
         return next((name for name, each in WORKFLOWS.items() if each is definition), None)
 
+    def of_version(self, function: str, version: str | None) -> WorkflowDefinition | None:
+        return self.workflow(function)
+
     def workflow_names(self) -> list[str]:
         return list(WORKFLOWS)
 

@@ -146,6 +146,9 @@ class Catalog:
     def name_of(self, definition: WorkflowDefinition) -> str:
         return next(name for name, each in self.definitions.items() if each is definition)
 
+    def of_version(self, function: str, version: str | None) -> WorkflowDefinition | None:
+        return self.workflow(function)
+
     def workflow_names(self) -> list[str]:
         return list(self.definitions)
 

@@ -179,6 +179,9 @@ class Catalog(maps.Catalog):
     def name_of(self, definition: Any) -> str | None:
         return next((name for name, each in WORKFLOWS.items() if each is definition), None)
 
+    def of_version(self, function: str, version: str | None) -> Any:
+        return self.workflow(function)
+
     def workflow_names(self) -> list[str]:
         return list(WORKFLOWS)
 

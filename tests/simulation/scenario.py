@@ -68,6 +68,9 @@ class Catalog:
     def name_of(self, definition: WorkflowDefinition) -> str:
         return "interpret"
 
+    def of_version(self, function: str, version: str | None) -> WorkflowDefinition | None:
+        return self.workflow(function)
+
     def workflow_names(self) -> list[str]:
         return ["interpret"]
 

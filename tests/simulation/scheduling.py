@@ -91,6 +91,9 @@ class Catalog:
     def name_of(self, definition: WorkflowDefinition) -> str:
         return "job"
 
+    def of_version(self, function: str, version: str | None) -> WorkflowDefinition | None:
+        return self.workflow(function)
+
     def workflow_names(self) -> list[str]:
         return ["job"]
 

@@ -14,7 +14,7 @@ STEP = ("step", "charge")
 
 def told(**what: object) -> dict[str, object]:
     diverged = Diverged("other", step="3", place="functions/pay.py:41", **what)  # type: ignore[arg-type]
-    return detail_of(diverged, "ab12", "2026-11-29T06:00:00+00:00")
+    return detail_of(diverged, "ab12", "2026-11-29T06:00:00+00:00", "99ff")
 
 
 def test_what_is_recorded_stands_beside_what_is_called() -> None:
@@ -23,7 +23,7 @@ def test_what_is_recorded_stands_beside_what_is_called() -> None:
         "other",
         "  step 3 recorded: step charge",
         "  step 3 called:   step refund  (functions/pay.py:41)",
-        "  by version ab12 of its file",
+        "  since version ab12 of its file; it began as version 99ff of its file",
         '  remedy: if patched("use-refund"): … refund … else: … charge …',
     ]
 

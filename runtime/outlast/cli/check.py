@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import sys
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,11 +16,12 @@ import click
 
 from outlast.cli.command import Command, env_file_option, json_option, read_settings
 from outlast.cli.db import open_database
-from outlast.cli.screen import print_json, say
+from outlast.cli.screen import one_line, print_json, say
 from outlast.core.printable import escape
 
 if TYPE_CHECKING:
     from outlast.host.settings import Settings
+    from outlast.testing.checking import Findings
 
 DIVERGED, EMPTY = 1, 2
 
@@ -40,6 +43,14 @@ _sample = click.option(
     "--functions", type=click.Path(path_type=Path), help="The folder of functions. Default: functions."
 )
 @_sample
+@click.option(
+    "--open",
+    "most",
+    type=click.IntRange(0, 100_000),
+    default=100_000,
+    show_default=True,
+    help="So many open workflows at most, the oldest first.",
+)
 @env_file_option
 @json_option
 def check(
@@ -47,6 +58,7 @@ def check(
     bundle: Path | None,
     functions: Path | None,
     sample: int,
+    most: int,
     env_file: Path | None,
     as_json: bool,
 ) -> int:
@@ -58,17 +70,25 @@ def check(
     if not replay:
         raise click.UsageError("say what to check: --replay")
     settings = read_settings(functions=functions, env_file=env_file)
-    documents = _of_file(bundle) if bundle is not None else _of_database(settings, sample)
-    count, diverging = (0, []) if not documents else _replay(documents, settings)
+    documents = _of_file(bundle) if bundle is not None else _of_database(settings, sample, most)
+    (count, diverging, gone), served = _replay(documents, settings) if documents else ((0, [], {}), [])
     if as_json:
-        told = [{"workflow_id": name, "message": what} for name, what in diverging]
-        print_json({"checked": count, "diverging": told})
+        functions_of = {each["workflow_status"]["workflow_id"]: _function_of(each) for each in documents}
+        told = [
+            {"workflow_id": name, "function": function, "served": function in served, "message": what}
+            for name, what in diverging
+            for function in (functions_of[name],)
+        ]
+        print_json({"checked": count, "diverging": told, "passed": sum(gone.values())})
     else:
         for name, what in diverging:
             click.echo(escape(name))
             for line in what.splitlines():
                 click.echo(f"  {escape(line)}")
         click.echo(f"{count} histories, {len(diverging)} diverge")
+    for function, number in sorted(gone.items()):
+        text = f"{number} ended workflows of {function} were passed by, which this folder doesn't serve"
+        say("warning", one_line(text))
     if not count:
         say("warning", "there are no histories: nothing was checked")
         return EMPTY
@@ -87,11 +107,15 @@ def export(sample: int, redact: bool, env_file: Path | None) -> None:
         click.echo(json.dumps(_redacted(document) if redact else document))
 
 
-def _of_database(settings: Settings, sample: int) -> list[dict[str, Any]]:
+def _function_of(document: dict[str, Any]) -> str:
+    return str(document["workflow_status"]["function"])
+
+
+def _of_database(settings: Settings, sample: int, most: int = 100_000) -> list[dict[str, Any]]:
     from outlast.store.histories import histories
 
     async def read() -> list[dict[str, Any]]:
-        return [json.loads(each) async for each in histories(database, sample)]
+        return [json.loads(each) async for each in histories(database, sample, most)]
 
     with open_database(settings) as database:
         return asyncio.run(read())
@@ -105,19 +129,33 @@ def _of_file(path: Path) -> list[dict[str, Any]]:
         raise click.UsageError(f"--from {path} can't be read as lines of JSON: {error}") from error
 
 
-def _replay(documents: list[dict[str, Any]], settings: Settings) -> tuple[int, list[tuple[str, str]]]:
+def _replay(documents: list[dict[str, Any]], settings: Settings) -> tuple[Findings, list[str]]:
+    """What was found, and which functions the folder serves."""
     from outlast.functions.catalog import Catalog
     from outlast.host.surroundings import Surroundings
 
     surroundings = Surroundings(settings, lambda line: say("warning", line))
     catalog = Catalog(settings.functions, lambda _: None, declare=surroundings.declare)
-    with contextlib.redirect_stdout(sys.stderr):
+    with _output_aside():
         catalog.load()
-        workflows = {name: catalog.workflow(name) for name in catalog.workflow_names()}
         # By name, as only this command needs it: who serves loads nothing of what tests use.
         checking = import_module("outlast.testing.checking")
-        count, diverging = checking.check_histories(documents, workflows)
-    return count, diverging
+        found: Findings = checking.check_histories(documents, catalog.all_workflows())
+    return found, catalog.workflow_names()
+
+
+@contextlib.contextmanager
+def _output_aside() -> Iterator[None]:
+    """What functions print goes to standard error, whichever stream they have kept from before."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    try:
+        os.dup2(2, 1)
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def _redacted(document: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from outlast.cli.command import Command, env_file_option, json_option, read_sett
 from outlast.cli.screen import Column, one_line, print_json, print_table, say
 
 if TYPE_CHECKING:
+    from outlast.functions.catalog import FunctionFile
     from outlast.host.settings import Settings
 
 
@@ -59,11 +60,22 @@ def _load(settings: Settings) -> list[dict[str, Any]]:
             "path": _relative_path(file.path),
             "version": file.version,
             "serves": sorted(file.served),
+            "versions": _versions(file),
+            "aliases": sorted({alias for each in file.workflows() for alias in each.aliases}),
             "error": file.error and redactor.redact(file.error),
             "enabled": file.enabled,
         }
         for file in files
     ]
+
+
+def _versions(file: FunctionFile) -> dict[str, list[int]]:
+    """By name the versions that the file has of what declares any, superseded ones too."""
+    found: dict[str, list[int]] = {}
+    for name, workflow in file.named_workflows() if file.error is None else ():
+        if workflow.version is not None:
+            found.setdefault(name, []).append(workflow.version)
+    return {name: sorted(numbers) for name, numbers in sorted(found.items())}
 
 
 def _status(row: dict[str, Any]) -> str:
@@ -73,7 +85,12 @@ def _status(row: dict[str, Any]) -> str:
 
 
 def _serves(row: dict[str, Any]) -> str:
-    return ", ".join(row["serves"]) if row["error"] is None else one_line(row["error"])
+    if row["error"] is not None:
+        return one_line(row["error"])
+    versions = row["versions"]
+    names = sorted({*row["serves"], *versions})
+    told = [name + "".join(f" (version {each})" for each in versions.get(name, ())) for name in names]
+    return ", ".join([*told, *(f"{each} (former name)" for each in row["aliases"])])
 
 
 def _relative_path(path: Path) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from pydantic_core import from_json, to_json
 
 from outlast.core.stops import Diverged
+from outlast.core.versions import shown
 
 PAUSED = "paused"
 """The reason of what somebody holds; the others go by themselves, when other code comes."""
@@ -49,8 +50,17 @@ class HoldsSeen(NamedTuple):
     counts: dict[str, int]
 
 
-def detail_of(diverged: Diverged, version: str | None, since: str) -> dict[str, Any]:
-    """The document of a hold: `since` is a date, `version` that of the code, which `at` is in."""
+def detail_of(
+    diverged: Diverged,
+    version: str | None,
+    since: str,
+    began: str | None = None,
+    body: Collection[str] = (),
+) -> dict[str, Any]:
+    """The document of a hold: `since` is a date, `version` that of the code, which `at` is in.
+
+    `began`: the version as which the workflow began; `body`: the names that the code of its body has.
+    """
     return {
         "reason": diverged.reason,
         "since": since,
@@ -60,18 +70,28 @@ def detail_of(diverged: Diverged, version: str | None, since: str) -> dict[str, 
         "called": _call(diverged.called),
         "at": diverged.place,
         "version": version or UNKNOWN_VERSION,
-        "remedy": remedy_of(diverged),
+        "began": began,
+        "remedy": remedy_of(diverged, body),
     }
 
 
-def remedy_of(diverged: Diverged) -> str:
-    """What to write, or to do, so that it goes on."""
+def remedy_of(diverged: Diverged, body: Collection[str] = ()) -> str:
+    """What to write, or to do, so that it goes on. `body`: the names that the code of the body has."""
     if diverged.reason == OUTPUT_MISMATCH:
         return "let the step's annotation accept what is recorded too, or put the former code back"
     if diverged.reason == INPUT_MISMATCH:
         return "let the function's parameters accept the recorded input too, or put the former code back"
+    if diverged.reason == FUNCTION_MISSING:
+        return "deploy the file of this version again, beside the newer ones, until nothing of it is open"
     recorded, called = diverged.recorded, diverged.called
     if called is not None and recorded is not None and called != recorded:
+        stays = recorded[1].rpartition(" ")[2] in body
+        if stays and diverged.later:  # they changed places
+            return f'if patched("order-{_slug(called[1])}"): … as now … else: … as before …'
+        if stays:  # another call was put before it
+            return f'if patched("new-{_slug(called[1])}"): … {called[1]} …'
+        if diverged.later:  # it was taken out
+            return f'if not patched("without-{_slug(recorded[1])}"): … {recorded[1]} …'
         return f'if patched("use-{_slug(called[1])}"): … {called[1]} … else: … {recorded[1]} …'
     if called is not None:
         return f'if patched("new-{_slug(called[1])}"): … as now … else: … as before …'
@@ -95,7 +115,10 @@ def side_by_side(detail: Mapping[str, Any]) -> str:
         at = f"  ({detail['at']})" if detail.get("at") else ""
         lines.append(f"  step {detail['step']} called:   {_shown(detail.get('called'))}{at}")
     if detail.get("version"):
-        lines.append(f"  by version {detail['version']} of its file")
+        began = f"; it began as {shown(detail['began'])}" if detail.get("began") else ""
+        lines.append(f"  since version {detail['version']} of its file{began}")
+    elif detail.get("began"):
+        lines.append(f"  it began as {shown(detail['began'])}")
     if detail.get("remedy"):
         lines.append(f"  remedy: {detail['remedy']}")
     return "\n".join(lines)

@@ -220,6 +220,13 @@ class HoldStore(Protocol):
         """
         ...
 
+    async def pin(self, workflow_id: str, epoch: int, version: str) -> bool:
+        """Write down which version a workflow of this instance runs as, which bears none yet.
+
+        False: it isn't this instance's any more. Raises Unreachable (doing it again does no harm).
+        """
+        ...
+
     async def look(self, versions: Mapping[str, str], grace_s: float, days: float) -> HoldsSeen:
         """Make known which functions this instance runs, and see to all that is held.
 
@@ -547,8 +554,12 @@ class Catalog(Protocol):
         """The definition (`sdk.definitions.WorkflowDefinition`) that serves `function`; None if none does."""
         ...
 
+    def of_version(self, function: str, version: str | None) -> Any | None:
+        """The definition that runs a workflow of `function` whose row bears `version`; None if none does."""
+        ...
+
     def version(self, function: str) -> str | None:
-        """The version of the file that serves `function`."""
+        """The version of the code that serves `function`."""
         ...
 
     def name_of(self, definition: Any) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from outlast.core.kinds import PATCH
 from outlast.core.maps import MAP
@@ -42,13 +42,13 @@ class History:
         """Whether a recorded completion has still to be handed over, or a recorded wait to be reached."""
         return bool(self.left or self._unmet)
 
-    def meet(self, step_id: str, kind: str, name: str) -> StepRecord | None:
-        """The record of the call of `name` at `step_id`; None if there is none. Raises Diverged."""
+    def meet(self, step_id: str, kind: str, name: str, former: Sequence[str] = ()) -> StepRecord | None:
+        """The record of the call of `name`, once of one of `former`; None without one. Raises Diverged."""
         record = self._records.get(step_id)
         if record is None:
             return None
         # guard: names-not-compared
-        if record.name != name or (record.kind and record.kind != kind):
+        if (record.name != name and record.name not in former) or (record.kind and record.kind != kind):
             now = f"{kind} {name!r}" if record.name == name else repr(name)
             raise Diverged(
                 f"step {step_id} was recorded as {_describe(record, name)}, but the code now calls {now} "
@@ -56,6 +56,7 @@ class History:
                 step=step_id,
                 recorded=(record.kind, record.name),
                 called=(kind, name),
+                later=any(self._records[each].name == name for each in self._unmet if each != step_id),
             )
         self._unmet.discard(step_id)
         return record

@@ -591,6 +591,38 @@ BULK_ITEMS = Resource(
     table=("place", "workflow_id", "outcome", "reason", "at"),
 )
 
+PATCHES = Resource(
+    name="patches",
+    path="/patches/v1",
+    schema="Patch",
+    columns=(
+        Column("name", Kind.TEXT, "What `patched` was asked for."),
+        Column("functions", Kind.JSON, "Whose workflows have asked."),
+        Column("took_new", Kind.COUNT, "How many open ones took the new branch."),
+        Column("took_old", Kind.COUNT, "How many open ones took the old branch."),
+        Column(
+            "not_asked",
+            Kind.COUNT,
+            "How many open ones began before it was first asked, or up to an hour later, and haven't asked: "
+            "they may take the old branch.",
+        ),
+        Column("failed_old", Kind.COUNT, "How many failed ones took the old branch; a retry takes it again."),
+        Column("safe", Kind.FLAG, "Whether no open one can take the old branch any more: it may go."),
+        Column("advice", Kind.TEXT, "The same in words."),
+        _nullable("asked_at", Kind.TIMESTAMP, "When it was first asked, of what is still there."),
+    ),
+    filters=(
+        Filter("safe", Kind.FLAG, "Only those whose old branch may go, or only others.", "Only what may go."),
+    ),
+    order=("name",),
+    order_kinds=(Kind.TEXT,),
+    about="List what `patched` was asked for: how many open workflows took which branch, and what may go",
+    help="List what `patched` was asked for, and whether the old branch may go.",
+    empty="no open or ended workflow has asked patched(…)",
+    page_rows=100,
+    table=("name", "functions", "took_new", "took_old", "not_asked", "failed_old", "advice"),
+)
+
 RESOURCES = (
     WORKFLOWS,
     STEPS,
@@ -604,6 +636,7 @@ RESOURCES = (
     ACTS,
     BULKS,
     BULK_ITEMS,
+    PATCHES,
 )
 """All of them, as OpenAPI and the commands list them."""
 

@@ -59,7 +59,7 @@ class Diverged(Stopped):
     """What the code does no longer fits what is recorded: the workflow is held. The text says what.
 
     `recorded` and `called` are kinds and names of what stands beside each other at `step`; `place` is where
-    in the code (file:line).
+    in the code (file:line). `later`: what is called is recorded at a later place.
     """
 
     code = NonDeterminism.code
@@ -73,6 +73,7 @@ class Diverged(Stopped):
         recorded: tuple[str, str] | None = None,
         called: tuple[str, str] | None = None,
         place: str | None = None,
+        later: bool = False,
     ) -> None:
         super().__init__(message)
         self.reason = reason
@@ -80,6 +81,7 @@ class Diverged(Stopped):
         self.recorded = recorded
         self.called = called
         self.place = place
+        self.later = later
 
 
 class Broken(Stopped):

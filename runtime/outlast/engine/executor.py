@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import inspect
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +38,7 @@ from outlast.engine.bodies.sync_body import SyncBody
 from outlast.engine.endings import InputRefused, batch_success, error_text, failure, refusal_of, success
 from outlast.engine.execution.execution import Execution
 from outlast.engine.execution.services import Services
+from outlast.engine.execution.versions import settle_version
 from outlast.engine.operations.table import OPERATIONS
 from outlast.engine.waits.ends import Waits
 from outlast.sdk.clients import MakeClients
@@ -52,6 +54,7 @@ SHOWN_AFTER_S = 2.0
 SHOWN_MAX = 1_000
 """Of the steps that other instances are told of."""
 
+_NO_CODE = compile("", "", "exec")
 TIMER_MAX_S = 30 * 24 * 3600.0
 
 _logger = logging.getLogger("outlast.function")
@@ -113,17 +116,21 @@ class Executor:
         *,
         term: int,
         suspect: bool = False,
+        unserved: bool = False,
     ) -> None:
         """Run a workflow that this instance has claimed, in that term of its lease.
 
-        `arguments`: its validated input, if known.
+        `arguments`: its validated input, if known. `unserved`: it is of a version that isn't served here, and
+        `definition` of another one.
         """
-        if claimed.version is None:
+        if claimed.version is None or claimed.retried_s is not None or definition.version is not None:
             _give_deadline(claimed, definition)
         execution = Execution(claimed, definition, self._services, term, self._operations)
         if self._services.tracing is not None:
             self._trace(execution, claimed)
         execution.version = self._version_of(claimed.function)
+        execution.unserved = unserved
+        execution.began = claimed.version
         former = self.live.get(claimed.workflow_id)
         if former is not None:
             # guard: claimed-again-both-run
@@ -207,6 +214,7 @@ class Executor:
     ) -> tuple[Ending | Suspension | Hold | None, str | None]:
         """How the body ended: the workflow's end, a suspension, or None if that is for others to say."""
         try:
+            await settle_version(execution, claimed)
             keywords = self._enter(execution, claimed, arguments)
             if (reason := execution.reason()) is not None:
                 raise reason
@@ -294,7 +302,8 @@ class Executor:
         """Its code doesn't fit its records: it is for other code."""
         execution.stopped = diverged
         since = datetime.fromtimestamp(self._services.clock.now_s(), UTC).isoformat(timespec="seconds")
-        return Hold(detail_of(diverged, execution.version, since))
+        body = getattr(inspect.unwrap(execution.definition.fn), "__code__", _NO_CODE).co_names
+        return Hold(detail_of(diverged, execution.version, since, execution.began, body))
 
     async def _write_hold(self, execution: Execution, hold: Hold) -> None:
         """Give it back for other code, and tell of it if there is none."""

@@ -112,7 +112,8 @@ class FunctionHost:
         if child is not None and key is None:
             workflow_id = child.workflow_id
         else:
-            workflow_id = workflow_id_of(function, caller.id, key)
+            keyed_as = await self._starts.keyed_as(function, workflow, caller.id, key)
+            workflow_id = workflow_id_of(function if key is None else keyed_as, caller.id, key)
         await self._declare(placement.queue)
         text = workflow.inputs.encode_call(args, kwargs)
         new = self._new(workflow_id, workflow, text, child, placement, key)

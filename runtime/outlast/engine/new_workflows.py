@@ -11,6 +11,7 @@ from outlast.core.names import fingerprint_of
 from outlast.core.placement import USUAL, Placement
 from outlast.core.queues import KEY_CHARS_MAX, has_door, key_at, key_text
 from outlast.core.records import NewWorkflow
+from outlast.core.versions import row_version
 from outlast.sdk.definitions import WorkflowDefinition
 from outlast.sdk.queues import Queue
 
@@ -58,10 +59,11 @@ def new_workflow(
         input=text,
         request=request,
         idempotency_key=key,
-        fingerprint=fingerprint or fingerprint_of("START", function, "", b"", (text or "").encode()),
+        fingerprint=fingerprint
+        or fingerprint_of("START", definition.keyed_as(function), "", b"", (text or "").encode()),
         subject=subject,
         claims=claims,
-        version=version,
+        version=row_version(definition.version, version),
         parent=parent,
         deadline_s=ends_by_s,
         load_bytes=weigh(text, request),

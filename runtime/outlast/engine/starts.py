@@ -21,6 +21,7 @@ from outlast.core.errors import (
     ShuttingDown,
     UsageError,
 )
+from outlast.core.names import workflow_id_of
 from outlast.core.observations import WorkflowEnqueued, WorkflowStarted
 from outlast.core.ports import BadData, QueueStore, WorkflowStore
 from outlast.core.records import ClaimedWorkflow, DeclaredQueue, NewWorkflow, WorkflowState
@@ -260,6 +261,20 @@ class Starts:
     def learn_full_queues(self, queues: frozenset[str]) -> None:
         """In these as many wait as may: nothing more enters them."""
         self._full_queues = queues
+
+    async def keyed_as(
+        self, function: str, definition: WorkflowDefinition, space: str | None, key: str | None
+    ) -> str:
+        """Of which of its names a key is in that `space`: of its first one, if it wasn't used under another.
+
+        Raises DatabaseUnavailable.
+        """
+        if key is not None and definition.aliases:
+            # guard: keys-of-later-names-unseen
+            for name in (*definition.aliases[1:], function):
+                if await self.look(workflow_id_of(name, space, key)) is not None:
+                    return name
+        return definition.keyed_as(function)
 
     async def look(self, workflow_id: str) -> WorkflowState | None:
         """How a workflow stands; None if there is none. Raises DatabaseUnavailable."""

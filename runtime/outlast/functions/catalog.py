@@ -12,6 +12,7 @@ from outlast.core import observations
 from outlast.core.observations import Observer
 from outlast.core.records import DeclaredQueue
 from outlast.core.schedules import Declared as DeclaredSchedule
+from outlast.core.versions import FIRST, number_of
 from outlast.functions.declared import Declare, declare_nothing
 from outlast.functions.edition import Edition, make_edition
 from outlast.functions.errors import FunctionBroken, FunctionMissing
@@ -89,9 +90,8 @@ class Catalog:
         if edition.number <= former.number:
             return
         for file in edition.files.values():
-            for below, workflow in {**file.offer.others, **file.offer.private, "": file.offer.main}.items():
-                if isinstance(workflow, WorkflowDefinition):
-                    self._names[workflow.fn] = f"{file.name}/{below}" if below else file.name
+            for served_as, workflow in file.named_workflows():
+                self._names[workflow.fn] = served_as
         self._edition = edition
         for name, node in former.nodes.items():
             if edition.nodes.get(name) is not node:
@@ -110,13 +110,28 @@ class Catalog:
         """The workflow that runs under this name, private ones (`checkout/_ship`) too."""
         return self._edition.routes.workflows.get(function)
 
+    def of_version(self, function: str, version: str | None) -> WorkflowDefinition | None:
+        """What runs a workflow of this name whose row bears `version`; None where that isn't served.
+
+        Without a version it is the newest; who bears that of a file began before there were others.
+        """
+        numbered = self._edition.routes.numbered.get(function)
+        number = number_of(version)
+        if numbered is None:
+            return self.workflow(function) if number in (None, FIRST) else None
+        # guard: open-ones-take-the-newest = numbered[max(numbered)]
+        return numbered[max(numbered)] if version is None else numbered.get(number or FIRST)
+
     def visible_steps(self, function: str) -> frozenset[str] | None:
         """The steps whose outputs users see; None for all. None is visible where it isn't served now."""
-        definition = self.workflow(function)
-        return frozenset() if definition is None else visible_steps(definition)
+        routes = self._edition.routes
+        definition = routes.workflows.get(function)
+        if definition is None:
+            return frozenset()
+        return visible_steps(*routes.numbered.get(function, {definition.number: definition}).values())
 
     def version(self, function: str) -> str | None:
-        """The version of the file that serves this name."""
+        """The version of the code that serves this name."""
         return self._edition.routes.versions.get(function)
 
     def verify_jwt(self, function: str) -> bool | None:
@@ -131,6 +146,10 @@ class Catalog:
     def workflow_names(self) -> list[str]:
         """The names of all workflows that can run."""
         return list(self._edition.routes.workflows)
+
+    def all_workflows(self) -> list[tuple[str, WorkflowDefinition]]:
+        """All that can run, of every version, with the name of each."""
+        return [each for file in self.files() if file.error is None for each in file.named_workflows()]
 
     def versions(self) -> dict[str, str]:
         """The version of each workflow that can run."""

@@ -13,7 +13,8 @@ from outlast.functions.imports import Outline, dependencies, outline_of
 from outlast.functions.modules import Node, Shelf
 from outlast.functions.refusals import refuse_bad_schedules, refuse_conflicting_queues
 from outlast.functions.routes import FunctionFile, Routes, list_served
-from outlast.functions.serving import NothingServed, offer_of
+from outlast.functions.serving import NothingServed, home_of, offer_of
+from outlast.functions.versions import hide_superseded, place_versions, refuse_clashes
 from outlast.sdk.environment import Own
 
 VERSION_CHARS = 12
@@ -40,8 +41,9 @@ def make_edition(folder: Folder, former: Edition, shelf: Shelf) -> Edition:
     nodes = _nodes(folder, former.nodes, owns, shelf)
     shelf.replace(nodes)
     units = sorted(folder.functions.items())
-    files = refuse_conflicting_queues((_file(folder, unit, nodes, owns) for _, unit in units), folder.root)
-    files = refuse_bad_schedules(files, folder.root)
+    found = place_versions(_file(folder, unit, nodes, owns) for _, unit in units)
+    files = refuse_conflicting_queues(refuse_clashes(found, folder.root), folder.root)
+    files = hide_superseded(refuse_bad_schedules(files, folder.root))
     for node in nodes.values():
         node.forget_failure()
     routes = Routes(files.values())
@@ -146,4 +148,6 @@ def _file(folder: Folder, unit: Unit, nodes: Mapping[str, Node], owns: Mapping[s
     except BaseException as error:  # noqa: BLE001 - a file breaks for itself alone, even by sys.exit()
         return FunctionFile(unit.name, path, version, blame(error, folder.root, path, folder.sources), {})
     own = owns.get(unit.name)
-    return FunctionFile(unit.name, path, version, None, list_served(unit.name, offer), offer, own)
+    name = home_of(unit.name) if offer.has_versions else unit.name
+    served = list_served(name, offer)
+    return FunctionFile(unit.name, path, version, None, served, offer, own, served_as=name)

@@ -27,9 +27,10 @@ def refuse_bad_schedules(files: Mapping[str, FunctionFile], root: Path) -> dict[
     """The files of a folder, of which those are broken whose schedules can't be declared."""
     checked: dict[str, FunctionFile] = {}
     names: dict[str, str] = {}
+    newest = Routes(files.values()).declared
     for file in files.values():
         try:
-            _check_file(file, names)
+            _check_file(file, newest, names)
         except BadSchedule as error:
             where = f"{show_path(root, file.path)}:{error.line}"
             file = FunctionFile(file.name, file.path, file.version, f"{where}: {error}", {})
@@ -37,12 +38,17 @@ def refuse_bad_schedules(files: Mapping[str, FunctionFile], root: Path) -> dict[
     return checked
 
 
-def _check_file(file: FunctionFile, names: dict[str, str]) -> None:
-    """Raise BadSchedule for what can't be declared. `names` are those of schedules, and whose they are."""
-    for function, workflow in Routes([file]).workflows.items():
+def _check_file(file: FunctionFile, newest: Mapping[str, WorkflowDefinition], names: dict[str, str]) -> None:
+    """Raise BadSchedule for what can't be declared. `names` are those of schedules, and whose they are.
+
+    Of a function with versions the newest one's count.
+    """
+    for function, workflow in file.named_workflows():
+        if newest.get(function) is not workflow:
+            continue
         line = workflow.fn.__code__.co_firstlineno
         for schedule in workflow.schedules:
-            name = schedule.name or name_of(function)
+            name = schedule.name or name_of(workflow.keyed_as(function))
             if not NAME.fullmatch(name):
                 raise BadSchedule(line, f"the schedule of {function} needs a name= of its own: {NAME_RULE}")
             if name in names:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 
 from outlast.functions.errors import FunctionBroken, FunctionMissing
@@ -44,12 +45,29 @@ class FunctionFile:
     """What it sees of the environment as its own."""
     enabled: bool = True
     """False: it isn't imported, and answers as if it weren't there."""
+    served_as: str = ""
+    """The name at which it serves: its own, but for the file of a version."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "served_as", self.served_as or self.name)
 
     def workflows(self) -> list[WorkflowDefinition]:
         """Those it offers, private ones too."""
         offer = self.offer
         offered = [offer.main, *offer.others.values(), *offer.private.values()]
+        offered += [each for _, each in offer.older]
         return [each for each in offered if isinstance(each, WorkflowDefinition)]
+
+    def named_workflows(self) -> Iterator[tuple[str, WorkflowDefinition]]:
+        """Those with the name of each as it is served, lower versions too."""
+        offer, name = self.offer, self.served_as
+        if isinstance(offer.main, WorkflowDefinition):
+            yield name, offer.main
+        for below, each in (*offer.others.items(), *offer.private.items()):
+            if isinstance(each, WorkflowDefinition):
+                yield f"{name}/{below}", each
+        for of, each in offer.older:
+            yield (f"{name}/{of}" if of in offer.others or of in offer.private else name), each
 
 
 class Routes:
@@ -60,7 +78,9 @@ class Routes:
         "_choices",
         "_exact",
         "_mounts",
+        "declared",
         "message_queues",
+        "numbered",
         "queues",
         "schedules",
         "versions",
@@ -74,12 +94,21 @@ class Routes:
         self._broken: set[str] = set()
         self._choices: dict[str, str] = {}
         self.workflows: dict[str, WorkflowDefinition] = {}
+        """The newest of each, former names too."""
         self.versions: dict[str, str] = {}
+        """Of the code of each name: of its file, or of all that have a version of it."""
+        self.numbered: dict[str, Mapping[int, WorkflowDefinition]] = {}
+        """Of functions that declare versions all that are there."""
+        coded: _Coded = {}
         for file in files:
-            self._add(file)
-        self.message_queues = consumed_queues(self.workflows)
-        self.queues = declared_queues(self.workflows)
-        self.schedules = schedules_of(self.workflows, self.versions)
+            self._add(file, coded)
+        self.declared = dict(self.workflows)
+        """The newest of each, under their names of today."""
+        self._number(coded)
+        self._rename()
+        self.message_queues = consumed_queues(self.declared)
+        self.queues = declared_queues(self.declared)
+        self.schedules = schedules_of(self.declared, self.versions)
         self.workflow_versions = {name: self.versions[name] for name in self.workflows}
 
     def resolve(self, path: str) -> Target:
@@ -94,19 +123,23 @@ class Routes:
         below = f"{head}/{second}" if second else head
         if not tail and (target := self._exact.get(below)) is not None:
             return target  # nothing but a slash at the end
-        mount = (self._mounts.get(below) if second and tail else None) or self._mounts.get(head)
+        mount, name = (self._mounts.get(below) if second and tail else None), below
+        if mount is None:
+            mount, name = self._mounts.get(head), head
         if mount is None:
             raise FunctionMissing(self._choices.get(head, "no function is served under this name"))
-        leftover = path[len(mount.function) :]
+        leftover = path[len(name) :]
         return Target(mount.function, mount.served, leftover, mount.version, mount.environment)
 
-    def _add(self, file: FunctionFile) -> None:
-        name, offer = file.name, file.offer
+    def _add(self, file: FunctionFile, coded: _Coded) -> None:
+        name, offer = file.served_as, file.offer
         if not file.enabled:
             return
         if file.error is not None:
-            self._broken.add(name)
+            self._broken.add(file.name)
             return
+        for served_as, workflow in file.named_workflows():
+            coded.setdefault(served_as, {})[workflow.number] = workflow, file.version
         main: Served | None = offer.main if offer.main is not None else offer.app
         if main is not None:
             self._serve(name, main, file)
@@ -115,13 +148,46 @@ class Routes:
         for below, definition in offer.others.items():
             self._serve(f"{name}/{below}", definition, file)
         for below, workflow in offer.private.items():
-            self.workflows[f"{name}/{below}"] = workflow
-            self.versions[f"{name}/{below}"] = file.version
+            if not self._is_superseded(f"{name}/{below}", workflow):
+                self.workflows[f"{name}/{below}"] = workflow
+                self.versions[f"{name}/{below}"] = file.version
         if offer.is_ambiguous:
             choices = ", ".join(f"{name}/{below}" for below in offer.others)
             self._choices[name] = f"{name} serves several: call one of {choices}"
 
+    def _is_superseded(self, name: str, workflow: WorkflowDefinition) -> bool:
+        """Whether a higher version of it is there already."""
+        # guard: new-calls-take-any-version = False
+        return (other := self.workflows.get(name)) is not None and other.number > workflow.number
+
+    def _number(self, coded: _Coded) -> None:
+        """What has versions is found by them. Its code is another one when any of them is."""
+        for name, codes in coded.items():
+            if any(workflow.version is not None for workflow, _ in codes.values()):
+                self.numbered[name] = {number: workflow for number, (workflow, _) in sorted(codes.items())}
+                said = "\0".join(f"{number} {version}" for number, (_, version) in sorted(codes.items()))
+                digest = sha256(said.encode()).hexdigest()
+                self.versions[name] = digest[: len(self.versions[name])]
+
+    def _rename(self) -> None:
+        """What was called otherwise is found under its former names, too."""
+        for name, workflow in self.declared.items():
+            for alias in workflow.aliases:
+                if alias in self.declared:
+                    continue
+                self.workflows[alias] = workflow
+                self.versions[alias] = self.versions[name]
+                if name in self.numbered:
+                    self.numbered[alias] = self.numbered[name]
+                for table in (self._exact, self._mounts):
+                    if name in table and "/_" not in alias:
+                        table[alias] = table[name]
+
     def _serve(self, name: str, served: Served, file: FunctionFile) -> None:
+        if isinstance(served, WorkflowDefinition):
+            if self._is_superseded(name, served):
+                return
+            self._mounts.pop(name, None)  # of a lower version
         self._exact[name] = target = Target(name, served, "/", file.version, file.environment)
         self.versions[name] = file.version
         if isinstance(served, WorkflowDefinition):
@@ -129,6 +195,10 @@ class Routes:
             if not served.inputs.request_parameters:
                 return
         self._mounts[name] = target
+
+
+_Coded = dict[str, dict[int, tuple[WorkflowDefinition, str]]]
+"""By name and version what is there, and the version of its file."""
 
 
 def list_served(name: str, offer: Offer) -> dict[str, Served]:

@@ -9,11 +9,14 @@ from outlast.sdk.definitions import WorkflowDefinition
 
 
 def schedules_of(workflows: Mapping[str, WorkflowDefinition], versions: Mapping[str, str]) -> list[Declared]:
-    """By function as it is served. Of two of one name the first stays: the file of the other is refused."""
+    """By function as it is served. Of two of one name the first stays: the file of the other is refused.
+
+    A function that was renamed keeps its schedule, and so what it has started already.
+    """
     found: dict[str, Declared] = {}
     for function, workflow in sorted(workflows.items()):
         for schedule in workflow.schedules:
-            name = schedule.name or name_of(function)
+            name = schedule.name or name_of(workflow.keyed_as(function))
             found.setdefault(name, Declared(name, function, versions.get(function), schedule))
     return sorted(found.values(), key=lambda each: each.name)
 

@@ -75,6 +75,8 @@ class Instance:
         self.catalog = Catalog(settings.functions, observe, settings.import_s_max, surroundings.declare)
         version = package_version("outlast")
         self._settings = settings
+        self._database_url = database_url
+        self._part = part
         self._observe = observe
         self._database = Database.at(
             database_url, f"outlast/{self.instance_id}"[:63], settings.db_sessions, observe
@@ -173,6 +175,16 @@ class Instance:
             self._rereading.loop.open()
         if not self._start_ended.done():
             self._start_ended.set_result(None)
+        if self._part.is_first and self._settings.replay_check != "off":
+            self._check_replays()
+
+    def _check_replays(self) -> None:
+        """See whether what is open fits the code, beside serving."""
+        from outlast.host.replay_check import ReplayCheck
+
+        check = ReplayCheck(self._settings, self._database_url, self.catalog, self._observe)
+        self._loops.append(check.loop)
+        check.loop.open()
 
     async def _migrate(self) -> None:
         """Bring Outlast's schema up to date; on the embedded database the project's too."""

@@ -45,6 +45,10 @@ def serve(settings: Settings) -> int:
         url = stack.enter_context(_database(settings))
         keys = _secret_keys(settings)
         settings = with_jwt_secret(settings)
+        if settings.replay_check == "block":
+            from outlast.host.replay_check import refuse_diverging
+
+            refuse_diverging(settings, url)
         _announce(settings, listener)
         if settings.workers:
             return Workers(

@@ -45,6 +45,7 @@ from outlast.host.setting_kinds import (
     Origins,
     PostgresUrl,
     ReplayArguments,
+    ReplayChecked,
     RequestLogged,
     Seconds,
     Sessions,
@@ -159,6 +160,7 @@ class Settings(BaseSettings):
     tick_s: Seconds = Field(0.6, ge=0.01, le=60)
     moment_s: Seconds = Field(1.0, ge=0, le=60)
     replay_arguments: ReplayArguments = "warn"
+    replay_check: ReplayChecked = "off"
     unserved_s: Seconds = Field(15.0, ge=0.1, le=86_400)
     held_max_days: float = Field(30.0, ge=0, le=36_500, allow_inf_nan=False)
     drain_s: Seconds = Field(20.0, ge=0, le=3600)

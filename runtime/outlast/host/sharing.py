@@ -36,7 +36,7 @@ class Shared:
         """What one process has of it."""
         tallies = Tallies(self.numbers[slot]) if self.numbers else None
         siblings = tuple(each for place, each in enumerate(self.numbers) if place != slot)
-        return Part(tallies, siblings, self.lines[slot], self.lines, self.listener)
+        return Part(tallies, siblings, self.lines[slot], self.lines, self.listener, slot == 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,8 @@ class Part:
     lines: KeptLines
     all_lines: tuple[KeptLines, ...]
     listener: socket.socket | None
+    is_first: bool = True
+    """Whether it does what one of the workers is to do for all."""
 
     def listeners(self) -> list[Observer]:
         """Who counts."""

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 from outlast.core.codec import Codec
 from outlast.core.retry import RetryPolicy
 from outlast.core.schedules import Schedule
+from outlast.core.versions import FIRST
 from outlast.sdk.auth import AuthMode
 from outlast.sdk.environment import Own, current_environment
 from outlast.sdk.inputs import Inputs
@@ -80,8 +81,22 @@ class WorkflowDefinition:
     """How large a body it takes; None for the host's default."""
     retention_s: float | None = None
     """How long its ended workflows are kept; None for the host's default, infinity for ever."""
+    version: int | None = None
+    """Which of several codes of one name this is; None for a function that has one."""
+    aliases: tuple[str, ...] = ()
+    """Names that it had before, the first one first."""
     environment: Own | None = field(default_factory=current_environment, repr=False, kw_only=True)
     """What its function sees of the environment as its own: it was made while that was imported."""
+
+    @property
+    def number(self) -> int:
+        """Its version; who declares none is the first."""
+        return FIRST if self.version is None else self.version
+
+    def keyed_as(self, function: str) -> str:
+        """The name that keys of its calls belong to: its first one, so that a new name makes no new keys."""
+        # guard: renamed-keys-are-new = function
+        return self.aliases[0] if self.aliases else function
 
     @property
     def batches(self) -> bool:

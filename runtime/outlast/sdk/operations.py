@@ -191,6 +191,11 @@ class Start:
         return f"start {self.workflow.name}"
 
     @property
+    def former_names(self) -> Sequence[str]:
+        """What it was called before its workflow was renamed."""
+        return [f"start {each}" for each in former_names(self.workflow)]
+
+    @property
     def fingerprint(self) -> int | None:
         """Of its arguments, where that can be had cheaply."""
         return fingerprint_of_call(self.args, self.kwargs)
@@ -213,9 +218,19 @@ class StartAll:
         return f"start all {self.workflow.name}"
 
     @property
+    def former_names(self) -> Sequence[str]:
+        """What it was called before its workflow was renamed."""
+        return [f"start all {each}" for each in former_names(self.workflow)]
+
+    @property
     def fingerprint(self) -> int | None:
         """Of its arguments, where that can be had cheaply."""
         return fingerprint_of_call(tuple(self.items), {})
+
+
+def former_names(workflow: WorkflowDefinition) -> list[str]:
+    """What the function of a workflow was called, of the names under which it was served."""
+    return [each.rpartition("/")[2].replace("-", "_") for each in workflow.aliases]
 
 
 class Generated(NamedTuple):
@@ -250,6 +265,11 @@ class Map:
     def name(self) -> str:
         """What its record is called."""
         return f"map {self.workflow.name}"
+
+    @property
+    def former_names(self) -> Sequence[str]:
+        """What it was called before its workflow was renamed."""
+        return [f"map {each}" for each in former_names(self.workflow)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

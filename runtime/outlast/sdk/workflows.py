@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from functools import update_wrapper
 from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeVar, get_args, get_origin, overload
@@ -10,6 +11,7 @@ from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeVar, get_args
 from outlast.core.codec import UNTYPED, Codec, return_annotation
 from outlast.core.errors import UsageError
 from outlast.core.schedules import Schedule
+from outlast.core.versions import NUMBER_MAX
 from outlast.sdk.auth import Auth, auth_modes
 from outlast.sdk.definitions import METHODS, Decorated, HandlerDefinition, WorkflowDefinition, is_async
 from outlast.sdk.durations import Duration, positive_seconds_of, seconds_of
@@ -22,6 +24,8 @@ from outlast.sdk.timetables import schedules_of
 from outlast.sdk.webhooks import Webhook, check_webhook
 
 RETENTION_S_MIN = 60.0
+ALIASES_MAX = 20
+_ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9_-]*(/[A-Za-z_][A-Za-z0-9_-]*)?")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -78,6 +82,8 @@ def workflow(
     headers: Sequence[str] = (),
     body_bytes_max: int | None = None,
     retention: Duration | Literal["forever"] | None = None,
+    version: int | None = None,
+    aliases: Sequence[str] = (),
 ) -> WorkflowDecorator: ...
 def workflow(
     fn: Callable[..., Any] | None = None,
@@ -95,6 +101,8 @@ def workflow(
     headers: Sequence[str] = (),
     body_bytes_max: int | None = None,
     retention: Duration | Literal["forever"] | None = None,
+    version: int | None = None,
+    aliases: Sequence[str] = (),
 ) -> Any:
     """Make a function a workflow: it survives anything and runs to one end.
 
@@ -111,6 +119,8 @@ def workflow(
     the request that are stored for it. `body_bytes_max` is how large a body it takes, where the host's
     default doesn't suit; the host bounds that, too. `retention` is how long its ended workflows are kept,
     in seconds (60 at least) or as a timedelta, or "forever", where OUTLAST_RETENTION_DAYS doesn't suit.
+    `version` (1 to 999,999) tells codes of one name apart: new calls take the highest that is served, open
+    workflows their own. `aliases` are names that it had before, the first one first.
     Raises UsageError for options that can't work.
     """
     if idempotency not in ("optional", "required"):
@@ -128,6 +138,8 @@ def workflow(
     asked = asked_headers(headers)
     _check_body_bytes_max(body_bytes_max, "workflow")
     retention_s = _retention_s(retention)
+    _check_version(version, place)
+    former = _aliases(aliases)
 
     def decorate(wrapped: Callable[..., Any]) -> Workflow[..., Any]:
         refuse_non_function(wrapped, "workflow")
@@ -156,6 +168,8 @@ def workflow(
             headers=asked,
             body_bytes_max=body_bytes_max,
             retention_s=retention_s,
+            version=version,
+            aliases=former,
         )
         return Workflow(definition)
 
@@ -239,6 +253,35 @@ def _retention_s(retention: Duration | Literal["forever"] | None) -> float | Non
             f'not {retention!r}; "forever" keeps all'
         )
     return seconds
+
+
+def _check_version(version: int | None, queue: Queue | None) -> None:
+    if version is None:
+        return
+    # guard: any-version-goes
+    if type(version) is not int or not 1 <= version <= NUMBER_MAX:
+        raise UsageError(
+            f"workflow(version) is a whole number from 1 to {NUMBER_MAX:,}, such as version=2, "
+            f"not {version!r:.100}"
+        )
+    if queue is not None and queue.batches:
+        raise UsageError(
+            "workflow(version) doesn't go with a queue that has batch=: its members may be of several "
+            "versions; give the new code another name"
+        )
+
+
+def _aliases(aliases: Sequence[str]) -> tuple[str, ...]:
+    listed = not isinstance(aliases, str) and isinstance(aliases, Sequence)
+    # guard: any-alias-goes
+    if not listed or not all(isinstance(each, str) and _ALIAS.fullmatch(each) for each in aliases):
+        raise UsageError(
+            'workflow(aliases) lists the names under which it was served before, such as ["checkout"] or '
+            f'["checkout/refund"], not {aliases!r:.100}'
+        )
+    if len(set(aliases)) < len(aliases) or len(aliases) > ALIASES_MAX:
+        raise UsageError(f"workflow(aliases) lists each name once, and at most {ALIASES_MAX} of them")
+    return tuple(aliases)
 
 
 def _check_body_bytes_max(bytes_max: int | None, what: str) -> None:

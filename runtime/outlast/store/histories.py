@@ -7,17 +7,20 @@ from collections.abc import AsyncIterator
 from outlast.store.connections import Database, as_unreachable
 from outlast.store.queries import load
 
-OPEN_MAX = 100_000
-"""No more open workflows are read."""
-
 _SQL = load("histories.sql")
 
 
-async def histories(database: Database, sample: int) -> AsyncIterator[str]:
-    """Each open workflow with its records as JSON, and a sample of ended ones. Raises Unreachable."""
+async def histories(database: Database, sample: int, most: int) -> AsyncIterator[str]:
+    """The `most` oldest open workflows with their records as JSON, and a sample of ended ones.
+
+    None where there is no schema yet. Raises Unreachable.
+    """
     connection = await database.connect(statement_timeout_s=0)
     async with as_unreachable(), connection:
         await connection.execute("set default_transaction_read_only = on")
         cursor = connection.cursor()
-        async for (history,) in cursor.stream(_SQL["histories"], {"sample": sample, "most": OPEN_MAX}):
+        (schema,) = await anext(cursor.stream(_SQL["schema"]))
+        if schema is None:
+            return
+        async for (history,) in cursor.stream(_SQL["histories"], {"sample": sample, "most": most}):
             yield history

@@ -1,5 +1,8 @@
 -- Histories of workflows, as rows of both tables in one document each, to be replayed elsewhere.
 
+-- name: schema
+select to_regclass('outlast.operation_outputs')::text as known
+
 -- name: histories
 -- All that are open, up to `most`, and a sample of those that have ended: of each function the newest.
 select json_build_object('workflow_status', to_json(w), 'operation_outputs', (

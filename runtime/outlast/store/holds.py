@@ -54,6 +54,10 @@ class PostgresHolds:
         (row,) = await self._rows("end", {"days": days, "limit": LIMIT})
         return int(row["ended"])
 
+    async def pin(self, workflow_id: str, epoch: int, version: str) -> bool:
+        """See HoldStore."""
+        return bool(await self._rows("pin", {"workflow": workflow_id, "epoch": epoch, "version": version}))
+
     async def look(self, versions: Mapping[str, str], grace_s: float, days: float) -> HoldsSeen:
         """See HoldStore."""
         (row,) = await self._rows(

@@ -23,3 +23,10 @@ select outlast.end_held(%(days)s, %(limit)s::int) as ended
 select freed, held::text, ended, counts::text
 from outlast.look_at_holds(
   %(instance)s, %(versions)s::jsonb, make_interval(secs => %(grace)s), %(days)s::float8, %(limit)s::int)
+
+-- name: pin
+-- Which version a workflow begins as that bears none. Done again, it finds what it has written.
+update outlast.workflow_status w set version = %(version)s
+where w.workflow_id = %(workflow)s and w.owner = %(instance)s and w.epoch = %(epoch)s
+  and coalesce(w.version, %(version)s) = %(version)s
+returning 1 as pinned

@@ -124,3 +124,23 @@ limit %(limit)s
 select e.error_group, e.function, e.code, e.type, e.place, e.message, e.count, e.first_at, e.last_at, e.workflow_id
 from outlast.error_groups(
   %(since)s, %(until)s, %(function)s, %(after_last_at)s, %(after_error_group)s, %(limit)s) as e
+
+-- name: patches
+-- A million answers are looked at, and of each change a million workflows that are as old: a few seconds at most.
+select p.*
+from (
+  select c.name, c.functions, c.took_new, c.took_old, c.not_asked, c.failed_old, c.asked_at,
+    c.complete and c.took_old = 0 and c.not_asked = 0 as safe,
+    case
+      when c.took_old > 0 then c.took_old || ' open ones took the old branch: wait until they have ended'
+      when c.not_asked > 0 then c.not_asked || ' open ones are older than it, and may take the old branch: wait until they have ended'
+      when not c.complete then 'there are too many to be looked at: see that none of its functions is open from before it'
+      when c.failed_old > 0 then 'safe to delete; ' || c.failed_old || ' failed ones took the old branch: retry them before, or not at all'
+      else 'safe to delete'
+    end as advice
+  from outlast.count_patches(1000000, interval '1 hour') as c
+) as p
+where (%(safe)s::boolean is null or p.safe = %(safe)s)
+  and (%(after_name)s::text is null or p.name > %(after_name)s)
+order by p.name
+limit %(limit)s

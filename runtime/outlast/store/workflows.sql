@@ -187,7 +187,7 @@ order by r.place, e.number
 -- name: callback
 -- A callback as it stands, and how often it was used. What is to be undone receives no more.
 select
-  w.function, w.status in ('ENQUEUED', 'PENDING') and coalesce(w.saga, 'open') = 'open' as live, o.output::text,
+  w.function, w.version, w.status in ('ENQUEUED', 'PENDING') and coalesce(w.saga, 'open') = 'open' as live, o.output::text,
   (
     select count(*)::int from outlast.messages m
     where m.workflow_id = w.workflow_id and starts_with(m.idempotency_key, %(keys)s)

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 from outlast.core.failures import globals_of
 from outlast.core.records import DeclaredQueue
 from outlast.core.schedules import Declared
+from outlast.core.versions import FIRST, number_of
 from outlast.functions.folder import ROOT
 from outlast.functions.queues import declared_queues
 from outlast.functions.retention import declared_retentions
 from outlast.functions.routes import FunctionFile, Routes, Target, list_served
 from outlast.functions.schedules import schedules_of
-from outlast.functions.serving import NothingServed, Offer, offer_of
+from outlast.functions.serving import NothingServed, Offer, home_of, offer_of
+from outlast.functions.versions import hide_superseded, place_versions
 from outlast.functions.visibility import visible_steps
 from outlast.sdk.definitions import HandlerDefinition, WorkflowDefinition
 
@@ -38,6 +40,7 @@ class GivenCatalog:
 
     def __init__(self) -> None:
         self._workflows: dict[str, WorkflowDefinition] = {}
+        self._numbered: dict[str, dict[int, WorkflowDefinition]] = {}
         self._names: dict[int, str] = {}
         self._ticking: dict[str, WorkflowDefinition] = {}
         self._files: dict[str, FunctionFile] = {}
@@ -46,12 +49,23 @@ class GivenCatalog:
         """What `supabase/config.toml` says of functions."""
 
     def add(self, name: str, definition: WorkflowDefinition) -> None:
-        """Serve it under a name that it has already."""
-        self._workflows[name], self._names[id(definition)] = definition, name
+        """Serve it under a name that it has already, beside its other versions, and under former names."""
+        self._names[id(definition)] = name
+        for each in (name, *definition.aliases):
+            versions = self._numbered.setdefault(each, {})
+            if definition.version is None:
+                versions.clear()
+            versions[definition.number] = definition
+            self._workflows[each] = versions[max(versions)]
 
     def workflow(self, function: str) -> WorkflowDefinition | None:
         """See Catalog."""
         return self._workflows.get(function)
+
+    def of_version(self, function: str, version: str | None) -> WorkflowDefinition | None:
+        """See Catalog."""
+        versions = self._numbered.get(function, {})
+        return self._workflows.get(function) if version is None else versions.get(number_of(version) or FIRST)
 
     def version(self, function: str) -> str:
         """See Catalog."""
@@ -63,7 +77,7 @@ class GivenCatalog:
             self._serve_home_of(definition)
         name = self._names.get(id(definition))
         if name is None:
-            self.add(name := self._free(definition.name), definition)
+            self.add(name := self._free(definition), definition)
         return name
 
     def workflow_names(self) -> list[str]:
@@ -80,7 +94,8 @@ class GivenCatalog:
 
     def queues(self) -> list[DeclaredQueue]:
         """See Catalog."""
-        return list(declared_queues(self._workflows).values())
+        named = {name: each for name, each in self._workflows.items() if name not in each.aliases}
+        return list(declared_queues(named).values())
 
     def schedules(self) -> list[Declared]:
         """See Catalog: those that the test lets tick."""
@@ -149,15 +164,25 @@ class GivenCatalog:
         self._serve(name, offer, Path(module.__file__ or name))
 
     def _serve(self, name: str, offer: Offer, path: Path) -> None:
-        self._files[name] = FunctionFile(name, path, VERSION, None, list_served(name, offer), offer)
+        at = home_of(name) if offer.has_versions else name
+        file = FunctionFile(name, path, VERSION, None, list_served(at, offer), offer, served_as=at)
+        self._files[name] = file
+        placed = {each.name: each for each in place_versions(self._files.values())}
+        self._files = hide_superseded(placed)
         self._routes = Routes(self._files.values())
-        for function, definition in self._routes.workflows.items():
+        for function, definition in self._files[name].named_workflows():
             if id(definition) not in self._names:
                 self.add(function, definition)
 
-    def _free(self, name: str) -> str:
-        names = (f"{name}{'' if number == 1 else f'-{number}'}" for number in count(1))
-        return next(each for each in names if each not in self._workflows)
+    def _free(self, definition: WorkflowDefinition) -> str:
+        names = (f"{definition.name}{'' if number == 1 else f'-{number}'}" for number in count(1))
+        return next(each for each in names if self._has_room(each, definition))
+
+    def _has_room(self, name: str, definition: WorkflowDefinition) -> bool:
+        """Whether nothing is served under this name but other versions."""
+        versions = self._numbered.get(name, {})
+        declared = definition.version is not None and all(each.version for each in versions.values())
+        return not versions or (declared and definition.number not in versions)
 
 
 def _imported(name: str) -> ModuleType | None:

@@ -15,6 +15,7 @@ from outlast.core.errors import UsageError
 from outlast.core.holds import side_by_side
 from outlast.core.records import NewWorkflow, StepRecord
 from outlast.core.status import LIVE, Status
+from outlast.core.versions import missing_version
 from outlast.engine.execution.calls import PendingCall
 from outlast.engine.execution.execution import Execution
 from outlast.testing.catalog import GivenCatalog
@@ -141,20 +142,23 @@ def _is_served(history: Recorded, catalog: GivenCatalog) -> bool:
     function = history.row["function"]
     if catalog.workflow(function) is None:
         catalog.serve_file(function.partition("/")[0])
-    return catalog.workflow(function) is not None
+    return catalog.of_version(function, history.row.get("version")) is not None
 
 
 def _verdict(
     history: Recorded, world: World, catalog: GivenCatalog, stuck: bool, later: str | None
 ) -> str | None:
     function = history.row["function"]
-    if catalog.workflow(function) is None:
+    newest = catalog.workflow(function)
+    if newest is None:
         return (
             f"no workflow {function} is there: import it, or start it once, before its histories are replayed"
         )
+    if not _is_served(history, catalog):
+        return missing_version(function, history.row.get("version"), newest.number)
     row = world.database.workflows[history.name]
     if row.error is not None and (held := json.loads(row.error).get("held")) is not None:
-        return side_by_side(held)
+        return side_by_side({**held, "version": None})
     if later:
         return later
     if Status(history.row["status"]) in LIVE:

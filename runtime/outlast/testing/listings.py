@@ -13,13 +13,16 @@ from pydantic_core import from_json, to_json
 from outlast.core import kinds
 from outlast.core.clock import monotonic
 from outlast.core.events import event_of
+from outlast.core.kinds import PATCH
 from outlast.core.listing import Page
+from outlast.core.patches import patch_of
 from outlast.core.resources import (
     ACTS,
     BULK_ITEMS,
     BULKS,
     COUNTED_MAX,
     EVENTS,
+    PATCHES,
     QUEUES,
     SCHEDULES,
     STEPS,
@@ -27,12 +30,14 @@ from outlast.core.resources import (
     WORKFLOWS,
     Resource,
 )
-from outlast.core.status import LIVE
+from outlast.core.status import FAILED, LIVE
 from outlast.core.timetables import At, Cron, Every
 from outlast.testing.database import Database
 from outlast.testing.rows import Record, ScheduleRow, Workflow
 from outlast.testing.statements.reasons import waiting_on
 
+ROLLOUT_S = 3600.0
+"""So long a deploy may take, in which old code still begins workflows."""
 _MOMENT = timedelta(microseconds=1)
 _OTHERWISE = ("subject", "ascending")
 _LAST = 2147483647
@@ -355,6 +360,42 @@ def _acts(database: Database, given: Mapping[str, Any]) -> Iterator[dict[str, An
             yield {**act._asdict(), "number": number, "at": at}
 
 
+def _patches(database: Database, given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    answers: dict[str, dict[str, Record]] = {}
+    for (workflow_id, _), record in database.records.items():
+        if record.step.kind == PATCH:
+            answers.setdefault(patch_of(record.step.name), {})[workflow_id] = record
+    for name, asked in answers.items():
+        row = _patch(database, name, asked)
+        if given.get("safe") in (None, row["safe"]):
+            yield row
+
+
+def _patch(database: Database, name: str, asked: Mapping[str, Record]) -> dict[str, Any]:
+    rows = database.workflows
+    first = min(each.completed_at for each in asked.values())
+    functions = sorted({rows[each].new.function for each in asked})
+    new = {each: record.step.output == "true" for each, record in asked.items()}
+    open_ones = {each for each, row in rows.items() if row.status in LIVE}
+    old = sum(not new[each] for each in new.keys() & open_ones)
+    older = sum(
+        rows[each].new.function in functions and rows[each].created_at < first + ROLLOUT_S
+        for each in open_ones - new.keys()
+    )
+    failed = sum(not new[each] and rows[each].status in FAILED for each in new)
+    return {
+        "name": name,
+        "functions": functions,
+        "took_new": sum(new[each] for each in new.keys() & open_ones),
+        "took_old": old,
+        "not_asked": older,
+        "failed_old": failed,
+        "safe": not old and not older,
+        "advice": "safe to delete" if not old and not older else "wait until they have ended",
+        "asked_at": _date(first),
+    }
+
+
 _NOUNS = ("workflow", "queue", "schedule")
 
 _ROWS = {
@@ -367,6 +408,7 @@ _ROWS = {
     ACTS.name: _acts,
     BULKS.name: _bulks,
     BULK_ITEMS.name: _bulk_items,
+    PATCHES.name: _patches,
 }
 
 

@@ -47,7 +47,7 @@ def workflow_of_call(
     function = world.catalog.name_of(definition)
     text = _encode(definition.inputs, args, kwargs)
     return new_workflow(
-        workflow_id_of(function, caller.id, key),
+        workflow_id_of(function if key is None else definition.keyed_as(function), caller.id, key),
         function,
         definition,
         text,

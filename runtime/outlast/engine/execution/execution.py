@@ -91,6 +91,10 @@ class Execution:
         self.stay: Stay | None = None
         """Where there are traces."""
         self.version: str | None = None
+        self.began: str | None = None
+        """The version as which its workflow began, if that is known."""
+        self.unserved = False
+        """Whether its version isn't served here."""
         """Of the code, as far as it is known."""
         self.load_bytes = claimed.load_bytes
         self.deadline_s = claimed.deadline_s
@@ -348,7 +352,8 @@ class Execution:
         if self._live:
             return None
         try:
-            record = self._history.meet(step_id, operation.kind, operation.name)
+            former = getattr(operation, "former_names", ())
+            record = self._history.meet(step_id, operation.kind, operation.name, former)
             if record is not None:
                 compare_arguments(self.services, self.workflow_id, self.function, operation, record)
         except Diverged as reason:

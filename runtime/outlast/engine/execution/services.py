@@ -59,6 +59,10 @@ class Holding(Protocol):
         """Whether it is held; False where an instance has other code for it, None where it isn't ours."""
         ...
 
+    async def pin(self, workflow_id: str, epoch: int, version: str) -> bool:
+        """See HoldStore."""
+        ...
+
 
 class ExecutionHost(Host, Protocol):
     """What executions reach of the engine for their functions, and for themselves."""

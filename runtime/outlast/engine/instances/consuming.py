@@ -13,6 +13,7 @@ from outlast.core.clock import monotonic
 from outlast.core.observations import Observer, QueueConsumed, QueueRefused, WorkflowsClaimed, WorkflowStarted
 from outlast.core.ports import Catalog, MessageQueueStore, QueueUnusable
 from outlast.core.records import ClaimedWorkflow
+from outlast.core.versions import row_version
 from outlast.engine.lease import Lease
 
 LOOK_S = 0.5
@@ -115,13 +116,15 @@ class Consumer:
         timeout_s = None if definition is None else definition.timeout_s
         options = {} if definition is None or definition.queue is None else definition.queue.options
         waits, key = bool(options), options.get("key")
+        declared = None if definition is None else definition.version
+        version = row_version(declared, self._catalog.version(function))
         # As it stood before: what is inserted in another term of the lease may be somebody else's by now.
         term, began = self._lease.term, monotonic()
         limit_s = LOOK_LIMIT_S if room > 1 else LONE_LOOK_LIMIT_S
         try:
             async with asyncio.timeout(limit_s):
                 workflows = await self._store.consume(
-                    queue, function, room, self._catalog.version(function), timeout_s, waits=waits, key=key
+                    queue, function, room, version, timeout_s, waits=waits, key=key
                 )
         except QueueUnusable as reason:
             self._refuse(queue, str(reason), reason.remedy)

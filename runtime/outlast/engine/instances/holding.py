@@ -60,6 +60,10 @@ class Holder:
         self.loop.wake()
         return await answer
 
+    async def pin(self, workflow_id: str, epoch: int, version: str) -> bool:
+        """See HoldStore."""
+        return await self._store.pin(workflow_id, epoch, version)
+
     async def close(self) -> None:
         """End the loop; who still asks is answered that nothing was done."""
         await self.loop.close()

@@ -434,12 +434,21 @@ class Membership:
         return claimed.recovery_attempts >= self._pace.suspect_after
 
     def _launch(self, claimed: ClaimedWorkflow, term: int) -> None:
-        definition = self._catalog.workflow(claimed.function)
+        newest = self._catalog.workflow(claimed.function)
+        definition = self._catalog.of_version(claimed.function, claimed.version)
+        # guard: any-version-runs-it = False
+        unserved = definition is None
         # guard: claims-while-leaving
         if not self._claiming:  # told to stop while it was loaded
             self.give_back([claimed])
-        elif definition is not None:  # else its file was broken a moment ago: the next beats give it back
-            self._executor.launch(claimed, definition, term=term, suspect=self._is_suspect(claimed))
+        elif newest is not None:  # else its file was broken a moment ago: the next beats give it back
+            self._executor.launch(
+                claimed,
+                definition or newest,
+                term=term,
+                suspect=self._is_suspect(claimed),
+                unserved=unserved,
+            )
 
     def give_back(self, workflows: Sequence[ClaimedWorkflow]) -> None:
         """Let these be claimed again: they are this instance's, and it doesn't run them."""

@@ -41,6 +41,17 @@ class HoldStatements:
             row.held = hold.text if held[workflow_id] else None
         return held
 
+    def pin(self, workflow_id: str, epoch: int, version: str) -> bool:
+        """`pin`. Raises Blocked."""
+        row = self._db.workflows.get(workflow_id)
+        if row is None or (row.owner, row.epoch) != (self._me, epoch):
+            return False
+        self._db.wait_for_lock(workflow_id)
+        if row.new.version not in (None, version):
+            return False
+        row.new = row.new._replace(version=version)
+        return True
+
     def look(self, versions: Mapping[str, str], grace_s: float, days: float) -> HoldsSeen:
         """`look`."""
         self.tell_versions(versions)

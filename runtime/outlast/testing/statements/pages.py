@@ -81,6 +81,7 @@ class PageStatements(WorkflowStatements):
         letters = [each for each in self._db.letters if each.workflow_id == workflow_id]
         return {
             "function": row.new.function,
+            "version": row.new.version,
             "live": row.status in LIVE and row.saga in (None, "open"),
             "output": record.step.output if record is not None and record.step.kind == CALLBACK else None,
             "used": sum((each.key or "").startswith(keys) for each in letters),

@@ -200,7 +200,8 @@ class Retrying:
         if deadline_s is not None:
             began = row.created_at if row.retried_at is None else row.retried_at
             row.new = row.new._replace(deadline_s=now + deadline_s - began)
-        row.new = row.new._replace(version=None)
+        if not self._records(workflow_id):
+            row.new = row.new._replace(version=None)
         row.retried_at, row.last_place = now, max([row.last_place, *places])
         row.untold, row.updated_at = True, now
         return dropped

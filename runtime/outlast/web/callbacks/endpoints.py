@@ -119,13 +119,13 @@ class CallbackRoutes:
             raise ProblemError(_OVER)
         told = from_json(row["output"])
         found = _Found(link, told["uses"], row["used"], row["live"], Any)
-        return found._replace(of=self._type(found, row["function"], told["of"]))
+        return found._replace(of=self._type(found, row["function"], row["version"], told["of"]))
 
-    def _type(self, found: _Found, function: str, name: str | None) -> Any:
+    def _type(self, found: _Found, function: str, version: str | None, name: str | None) -> Any:
         """What an answer must fit. Raises ProblemError (503) where a file lacks it that had it."""
         if name is None or not found.live:
             return Any
-        definition = self._functions.workflow(function)
+        definition = self._functions.of_version(function, version)
         if definition is None:
             raise ProblemError(_UNREADABLE)
         try:

@@ -179,7 +179,8 @@ class Invoker:
         if key is not None and admitted.space == ANONYMOUS and not is_uuid(key):
             raise InvalidKey(_ANONYMOUS_KEY)
         body = await self._body(call, admitted, definition)
-        identified = partial(self._build_new, call, admitted, target, definition, key, body)
+        keyed_as = await self._engine.starts.keyed_as(target.function, definition, admitted.space, key)
+        identified = partial(self._build_new, call, admitted, target, definition, key, keyed_as, body)
         return await run_by_size(len(body), identified)
 
     async def _body(self, call: Call, admitted: Admitted, definition: WorkflowDefinition) -> bytes:
@@ -196,14 +197,18 @@ class Invoker:
         target: Target,
         definition: WorkflowDefinition,
         key: str | None,
+        keyed_as: str,
         body: bytes,
     ) -> tuple[NewWorkflow, dict[str, Any]]:
-        """The rest, which takes a while for a large body: it may run in a thread."""
+        """The rest, which takes a while for a large body: it may run in a thread.
+
+        `keyed_as`: of which of the function's names its key is.
+        """
         query = _drop_region(call.query)
         # A webhook's query isn't signed, so it doesn't distinguish deliveries.
         meant = query if definition.webhook is None else b""
-        workflow_id = workflow_id_of(target.function, admitted.space, key)
-        fingerprint = fingerprint_of(call.method, target.function, target.subpath, meant, body)
+        workflow_id = workflow_id_of(target.function if key is None else keyed_as, admitted.space, key)
+        fingerprint = fingerprint_of(call.method, keyed_as, target.subpath, meant, body)
         try:
             input_text, arguments = _bind(definition, body, query)
             new = new_workflow(
