@@ -199,7 +199,8 @@ def test_list_falls_back_to_supabase_functions(call: Runs, project: Path) -> Non
 
 def test_list_tells_which_file_has_which_version(call: Runs, project: Path) -> None:
     (project / "functions").mkdir()
-    code = "from outlast import workflow\n@workflow(version={}, aliases=['buy'])\ndef pay() -> int:\n    return 1\n"
+    declared = "@workflow(version={}, aliases=['buy'])"
+    code = f"from outlast import workflow\n{declared}\ndef pay() -> int:\n    return 1\n"
     for file, version in (("pay", 2), ("pay_v1", 1)):
         (project / "functions" / f"{file}.py").write_text(code.format(version))
     new, old = json.loads(call("list", "--json").out)["functions"]

@@ -19,7 +19,8 @@ from tests.mutants import plugin
 from tests.mutants.mutant import ROOT, Mutant, mutated
 
 TEST_LIMIT_S = {
-    "unit": 20, "functions": 20, "store": 20, "engine": 25, "web": 25, "queues": 25, "http": 45, "hostile": 45, "crash": 90,
+    "unit": 20, "functions": 20, "store": 20, "engine": 25, "web": 25, "queues": 25,
+    "http": 45, "hostile": 45, "crash": 90,
 }  # fmt: skip
 """After so long a test of that layer hangs: several times what the slowest of them takes."""
 
