@@ -25,6 +25,7 @@ from outlast.core.resources import (
     ERRORS,
     EVENTS,
     MESSAGES,
+    PATCHES,
     QUEUES,
     SCHEDULES,
     STEPS,
@@ -140,7 +141,7 @@ class Rows:
         limit: int | None = None,
     ) -> Page:
         self.find("")
-        if resource in (QUEUES, SCHEDULES, TICKS, ACTS, BULKS, BULK_ITEMS, ERRORS, MESSAGES):
+        if resource in (QUEUES, SCHEDULES, TICKS, ACTS, BULKS, BULK_ITEMS, ERRORS, MESSAGES, PATCHES):
             return Page([dict.fromkeys(column.name for column in resource.columns)], False)
         if resource is STEPS:
             rows = self.recorded.get(given["workflow_id"], [])

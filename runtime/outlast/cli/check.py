@@ -21,9 +21,11 @@ from outlast.core.printable import escape
 
 if TYPE_CHECKING:
     from outlast.host.settings import Settings
-    from outlast.testing.checking import Findings
 
 DIVERGED, EMPTY = 1, 2
+
+_Findings = tuple[int, list[tuple[str, str]], dict[str, int]]
+"""See outlast.testing.checking, which is imported only where it is needed."""
 
 _sample = click.option(
     "--sample",
@@ -129,7 +131,7 @@ def _of_file(path: Path) -> list[dict[str, Any]]:
         raise click.UsageError(f"--from {path} can't be read as lines of JSON: {error}") from error
 
 
-def _replay(documents: list[dict[str, Any]], settings: Settings) -> tuple[Findings, list[str]]:
+def _replay(documents: list[dict[str, Any]], settings: Settings) -> tuple[_Findings, list[str]]:
     """What was found, and which functions the folder serves."""
     from outlast.functions.catalog import Catalog
     from outlast.host.surroundings import Surroundings
@@ -140,7 +142,7 @@ def _replay(documents: list[dict[str, Any]], settings: Settings) -> tuple[Findin
         catalog.load()
         # By name, as only this command needs it: who serves loads nothing of what tests use.
         checking = import_module("outlast.testing.checking")
-        found: Findings = checking.check_histories(documents, catalog.all_workflows())
+        found: _Findings = checking.check_histories(documents, catalog.all_workflows())
     return found, catalog.workflow_names()
 
 
