@@ -292,7 +292,8 @@ as $$
     from tree t join outlast.workflow_status w on w.workflow_id = t.workflow_id cross join kept k
   )
   select s.function, count(*), min(s.completed_at), max(s.completed_at) from seen s
-  where s.top not in (select x.top from seen x where x.goes is not true)
+  -- Not by `not in`: where many stay, that goes through all of these for each row.
+  where not exists (select from seen x where x.top = s.top and x.goes is not true)
   group by s.function order by s.function
 $$;
 

@@ -250,6 +250,20 @@ async def test_what_is_settled_is_handed_to_the_body(database: str) -> None:
             await act(bench, SETTLE, broken, step=steps[0]["step_id"], output="again")
 
 
+async def test_what_is_settled_must_fit_the_type_of_its_step(database: str) -> None:
+    async with engine_on(database, held, branches) as bench:
+        workflow_id = await bench.start(held)
+        await reach(bench)
+        await act(bench, PAUSE, workflow_id)
+        with pytest.raises(InvalidInput, match=r"hold returns .*valid string"):
+            await act(bench, SETTLE, workflow_id, step="2", output=[7], name="hold")
+        await act(bench, SETTLE, workflow_id, step="2", output="by hand", name="hold")
+        with pytest.raises(InvalidInput, match="does not fit what hold returns"):
+            await act(bench, SETTLE, workflow_id, step="2", output=[7])
+        await act(bench, RESUME, workflow_id)
+        assert await bench.result(workflow_id) == ["a", "by hand", "c"]
+
+
 async def test_an_error_that_is_settled_is_raised(database: str) -> None:
     async with engine_on(database, held) as bench:
         workflow_id = await bench.start(held)

@@ -73,6 +73,11 @@ MUTANTS = (
         SQL + "test_a_key_of_a_fork_stands_for_what_was_asked_for",
     ),
     Mutant(
+        "settled-with-any-output",
+        "What is settled fits the type of its step",
+        CASES + "test_what_is_settled_must_fit_the_type_of_its_step",
+    ),
+    Mutant(
         "settled-ahead",
         "Nothing is settled that the code has not come to",
         SQL + "test_nothing_is_settled_that_the_code_has_not_come_to",

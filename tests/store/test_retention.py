@@ -87,6 +87,19 @@ async def test_what_was_kept_for_long_enough_goes_and_all_else_stays(bench: Benc
     assert await bench.prune(DAY_S) == 1
 
 
+async def test_how_much_goes_is_told_though_very_much_stays(bench: Bench) -> None:
+    bench.sql(
+        """
+        insert into outlast.workflow_status (workflow_id, function, status, untold, completed_at)
+        select 'w' || n, 'f', 'SUCCESS', false, now() from generate_series(1, 20000) as n
+        """
+    )
+    bench.add("old", 31)
+    bench.sql("set work_mem = '64kB'")
+    bench.sql("set statement_timeout = '15 s'")
+    assert bench.sql("select workflows from outlast.prunable(%s)", KEEP_S) == [1]
+
+
 async def test_functions_that_say_so_keep_theirs_shorter_longer_or_for_ever(bench: Bench) -> None:
     for function in ("short", "long", "ever", "plain"):
         for days in (2, 40, 400):

@@ -268,6 +268,10 @@ class WorkflowStore(Protocol):
         """Whether the workflow with this id was started with an equal payload. Raises Unreachable."""
         ...
 
+    async def step_name(self, workflow_id: str, step_id: str) -> str | None:
+        """The name of a step that is recorded, or ran when its workflow was paused. Raises Unreachable."""
+        ...
+
     async def cancel(
         self, workflow_id: str, by: str, why: str | None = None, mode: str = UNDO
     ) -> Status | None:

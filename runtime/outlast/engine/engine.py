@@ -20,7 +20,7 @@ from outlast.core.records import RunningStep, WorkflowState
 from outlast.core.status import Status
 from outlast.core.stops import Cancelled, CancelledHere, HandedOver
 from outlast.core.tracing import Tracing
-from outlast.core.verbs import UNDO, Verb
+from outlast.core.verbs import SETTLE, UNDO, Verb
 from outlast.engine.bodies import patches
 from outlast.engine.entrance import Entrance, reaching
 from outlast.engine.execution.execution import STOP_GRACE_S
@@ -37,6 +37,7 @@ from outlast.engine.instances.ticking import Ticker
 from outlast.engine.journal import Journal
 from outlast.engine.lease import Lease
 from outlast.engine.options import EngineOptions
+from outlast.engine.settling import check_output
 from outlast.engine.starts import Starts
 from outlast.engine.waits.emissions import Emissions
 from outlast.engine.waits.ends import Waits
@@ -350,10 +351,13 @@ class Engine:
     ) -> Mapping[str, Any]:
         """Do a verb to a workflow; what its function in the database returns. See WorkflowStore.act.
 
-        Raises InvalidInput for a fork's input that its function doesn't take.
+        Raises InvalidInput for a fork's input that its function doesn't take, and for an output that is
+        settled and doesn't fit its step.
         """
         if arguments.get("input") is not None:
             await self._check_input(workflow_id, arguments["input"])
+        if verb is SETTLE and "output" in arguments:
+            await self._check_output(workflow_id, arguments)
         row = await self._workflows.act(verb, workflow_id, arguments, by)
         # What it has changed may run here, or is to run here no more.
         self.look()
@@ -365,6 +369,16 @@ class Engine:
         if workflow is not None and workflow.inputs.reads_json:
             # guard: forks-with-any-input
             workflow.inputs.bind_json(to_json(value).decode())
+
+    async def _check_output(self, workflow_id: str, arguments: Mapping[str, Any]) -> None:
+        state = (await self._workflows.states([workflow_id])).found.get(workflow_id)
+        workflow = None if state is None else self._catalog.workflow(state.function)
+        step = arguments.get("step")
+        if workflow is None or not isinstance(step, str):
+            return
+        name = arguments.get("name") or await self._workflows.step_name(workflow_id, step) or step
+        # guard: settled-with-any-output
+        check_output(workflow, name, arguments["output"])
 
     def look(self) -> None:
         """Somebody did something to workflows or queues: see at once what may run here now."""

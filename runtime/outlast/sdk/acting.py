@@ -88,7 +88,8 @@ class Acts:
         """Record what a step came to: `await handle.settle("3", {"paid": True})`, or `error="declined"`.
 
         The workflow must be paused, held or failed. A step that isn't recorded yet needs its `name`. Returns
-        `step_id` and the workflow's `status`. Raises UsageError.
+        `step_id` and the workflow's `status`. Raises InvalidInput if the output doesn't fit the step's type
+        (where its function is served here); UsageError.
         """
         given: dict[str, Any] = {"step": step, "error": error, "name": name, "why": why}
         if output is not _MISSING:

@@ -100,6 +100,11 @@ class PostgresWorkflows:
             return False
         return bool(row["same"])
 
+    async def step_name(self, workflow_id: str, step_id: str) -> str | None:
+        """See WorkflowStore."""
+        rows = await self._rows("step_name", {"workflow_id": workflow_id, "step_id": step_id})
+        return rows[0]["name"] if rows else None
+
     async def ended(self, ids: Sequence[str]) -> WorkflowStates:
         """See WorkflowStore."""
         return await self._states(ids, ended=True)

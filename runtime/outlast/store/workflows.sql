@@ -184,6 +184,13 @@ left join lateral (
 ) as e on true
 order by r.place, e.number
 
+-- name: step_name
+-- What is recorded under this id, or was seen to run there when its workflow was paused.
+select coalesce(o.name, w.held -> 'running' ->> %(step_id)s) as name
+from outlast.workflow_status w
+left join outlast.operation_outputs o on o.workflow_id = w.workflow_id and o.step_id = %(step_id)s
+where w.workflow_id = %(workflow_id)s
+
 -- name: callback
 -- A callback as it stands, and how often it was used. What is to be undone receives no more.
 select
