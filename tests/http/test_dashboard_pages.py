@@ -1,4 +1,4 @@
-"""The dashboard's pages, over TCP and without scripts: what they show and do, hostile values, a viewer's view."""
+"""The dashboard over TCP and without scripts: what pages show and do, hostile values, a viewer's view."""
 
 from __future__ import annotations
 
@@ -394,7 +394,8 @@ def test_dark_is_the_same_by_choice_and_by_the_system() -> None:
     text = (STATIC / "tokens.css").read_text("utf-8")
     by_system = re.search(r":root:not\(\[data-theme=\"light\"\]\) \{(.*?)\}", text, re.DOTALL)
     by_choice = re.search(r":root\[data-theme=\"dark\"\] \{(.*?)\}", text, re.DOTALL)
-    assert by_system is not None and by_choice is not None
+    assert by_system is not None
+    assert by_choice is not None
     assert by_system[1].split() == by_choice[1].split()
 
 
