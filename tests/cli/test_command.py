@@ -53,7 +53,7 @@ def test_the_script_is_the_same_command(project: Path) -> None:
     [
         (
             ["nope"],
-            "The commands are serve, new, list, invoke, workflows, queues, schedules,",
+            "The commands are serve, new, list, invoke, workflows, errors, queues, schedules,",
         ),
         (["invok"], "No such command 'invok'. Did you mean 'invoke'?"),
         (["workflows", "nope"], "No such command 'nope'. The commands are list, show,"),
