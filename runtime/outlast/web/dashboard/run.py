@@ -80,7 +80,7 @@ async def _step(asked: Asked, workflow_id: str) -> dict[str, Any] | None:
         return None
     found = await asked.get(steps_path(workflow_id), step_id=step_id)
     if not found["steps"]:
-        return {"step_id": step_id, "gone": True}
+        return {**_NEVER, "step_id": step_id, "name": "", "gone": True}
     lines: dict[str, Any] = {"logs": []}
     if asked.viewer.sees_values:
         lines = await asked.get(_of(LOGS, workflow_id), step_id=step_id)
