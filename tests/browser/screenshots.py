@@ -12,8 +12,9 @@ from urllib.parse import quote
 
 from outlast.host.embedded import EmbeddedPostgres
 from tests.browser.looking import MISSING, Look
-from tests.browser.shop import SECRET, Shop, fill
+from tests.browser.shop import Shop, fill
 from tests.databases import make_templates, new_database
+from tests.hosts import SECRET
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 RUN = quote("shop:A-1047", safe="")

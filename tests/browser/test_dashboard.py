@@ -12,9 +12,9 @@ import pytest
 
 from outlast.web.dashboard.views import DASHBOARD, VIEWS
 from tests.browser.looking import MISSING, Look
-from tests.browser.shop import SECRET, VIEWER, Shop, fill
+from tests.browser.shop import VIEWER, Shop, fill
 from tests.databases import new_database
-from tests.hosts import until
+from tests.hosts import SECRET, until
 
 
 class Page(NamedTuple):
@@ -148,7 +148,7 @@ def test_each_page_is_readable_without_scripts(look: Look, shop: Shop) -> None:
 def test_a_viewer_sees_each_page_without_a_value(look: Look, shop: Shop) -> None:
     look.fresh()
     look.sign_in(shop.url, VIEWER)
-    told = {}
+    told: dict[str, list[str]] = {}
     for page in PAGES:
         status = look.visit(address(shop, page))
         text = look.run("async ({ page }) => page.content()")
