@@ -74,7 +74,9 @@ def pages(host: Served, key: str, workflow_id: str) -> dict[str, str]:
             for name, value in (("{workflow_id}", workflow_id), ("{name}", "none"), ("{function}", "held")):
                 path = path.replace(name, value)
             answer = client.get(path)
-            assert answer.status_code in (200, 303, 403, 404, 422), f"{path}: {answer.status_code} {answer.text}"
+            assert answer.status_code in (200, 303, 403, 404, 422), (
+                f"{path}: {answer.status_code} {answer.text}"
+            )
             found[path] = answer.text
     return found
 
