@@ -52,6 +52,10 @@ check: venv  ## Lint, formatting, types, and imports that run downhill
 bench: venv  ## Measure what it costs and write benchmarks/README.md (ARGS="--quick --only recovery" adds options)
 	@exec $(BIN)/python -m benchmarks $(ARGS)
 
+.PHONY: screenshots
+screenshots: venv  ## Make the pictures of the dashboard in docs/images anew, in a real Chromium (tests/browser/setup gets it)
+	@$(BIN)/python -m tests.browser.screenshots
+
 .PHONY: lock
 lock:  ## Bring requirements/*.lock in line with pyproject.toml and dev.in; versions stay where they can
 	@$(lock_both)

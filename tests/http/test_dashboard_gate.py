@@ -244,6 +244,19 @@ def test_callers_by_key_need_no_session_and_no_token(gated: Served) -> None:
     client.close()
 
 
+def test_a_viewers_key_does_nothing(browser: Browser, gated: Served) -> None:
+    """Neither by a form with all that it needs, nor by a call with the key."""
+    path = "/dashboard/schedules/none/do/pause"
+    browser.sign_in(VIEWER)
+    refused = [browser.post(path, {"csrf": csrf(browser)})]
+    by_key = {"authorization": f"Bearer {VIEWER}"}
+    refused.append(httpx.post(gated.url + path, headers=by_key, verify=NO_CERTIFICATES))
+    for answer in refused:
+        assert (answer.status_code, answer.headers["sb-error-code"]) == (403, "viewer_key")
+        assert "viewer key may not" in answer.text
+    assert browser.post(LOGOUT, {"csrf": csrf(browser)}).status_code == 303
+
+
 def test_a_viewers_key_opens_nothing_else(gated: Served) -> None:
     for path in ("/workflows/v1", "/queues/v1", "/metrics"):
         answer = gated.client.get(path, headers={"authorization": f"Bearer {VIEWER}"})

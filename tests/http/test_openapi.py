@@ -166,7 +166,8 @@ def test_management_keeps_its_word(host: Served, description: dict[str, Any]) ->
         for found_id in (workflow_id, "nowhere:1"):
             url = path.replace("{workflow_id}", found_id).replace("{id}", found_id).replace("{topic}", "t")
             url = url.replace("{name}", "described" if found_id == workflow_id else "nowhere")
-            url = url.replace("{token}", "forged").replace("{bulk_id}", "nowhere")
+            for name in ("{token}", "{bulk_id}", "{function}", "{instance_id}"):
+                url = url.replace(name, "nowhere")
             content = b"1" if "requestBody" in operation else None
             assert "{" not in url
             for client in (host.admin, host.client):

@@ -30,6 +30,7 @@ from tests.mutants import (
     of_schedules,
     of_shares,
     of_tables,
+    of_the_dashboard,
     of_the_fence,
     of_the_journal,
     of_the_lease,
@@ -71,4 +72,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *of_versions.MUTANTS,
     *of_callbacks.MUTANTS,
     *of_cleaning.MUTANTS,
+    *of_the_dashboard.MUTANTS,
 )

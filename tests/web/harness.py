@@ -18,21 +18,7 @@ from outlast.core.errors import WorkflowEnded, WorkflowNotFound
 from outlast.core.listing import Page
 from outlast.core.ports import Unreachable
 from outlast.core.records import Ownership, RunningStep, WorkflowState
-from outlast.core.resources import (
-    ACTS,
-    BULK_ITEMS,
-    BULKS,
-    ERRORS,
-    EVENTS,
-    MESSAGES,
-    PATCHES,
-    QUEUES,
-    SCHEDULES,
-    STEPS,
-    TICKS,
-    WORKFLOWS,
-    Resource,
-)
+from outlast.core.resources import EVENTS, STEPS, WORKFLOWS, Resource
 from outlast.core.status import Status
 from outlast.core.verbs import Verb
 from outlast.web.app import Web
@@ -141,7 +127,7 @@ class Rows:
         limit: int | None = None,
     ) -> Page:
         self.find("")
-        if resource in (QUEUES, SCHEDULES, TICKS, ACTS, BULKS, BULK_ITEMS, ERRORS, MESSAGES, PATCHES):
+        if resource not in (WORKFLOWS, STEPS, EVENTS):
             return Page([dict.fromkeys(column.name for column in resource.columns)], False)
         if resource is STEPS:
             rows = self.recorded.get(given["workflow_id"], [])

@@ -623,6 +623,102 @@ PATCHES = Resource(
     table=("name", "functions", "took_new", "took_old", "not_asked", "failed_old", "advice"),
 )
 
+_FROM = "Of its newest 200 workflows: "
+CATALOG = Resource(
+    name="catalog",
+    path="/catalog/v1",
+    schema="CatalogEntry",
+    columns=(
+        Column("function", Kind.TEXT, "FILE or FILE/WORKFLOW."),
+        Column("served", Kind.FLAG, "Whether an instance that is alive serves it."),
+        Column("versions", Kind.JSON, "Which versions of its file those serve."),
+        Column("running", Kind.COUNT, "How many an instance has: of the first 5,000 of all."),
+        Column("waiting", Kind.COUNT, "How many wait, for a time, an event or their turn: as far as that."),
+        Column("held", Kind.COUNT, "How many are held or paused: as far as that."),
+        Column("started_hour", Kind.COUNT_AT_LEAST, "How many were started within the last hour."),
+        Column("ended", Kind.COUNT, f"{_FROM}how many have ended."),
+        Column("failed", Kind.COUNT, f"{_FROM}how many are ERROR, CANCELLED or EXHAUSTED."),
+        _nullable("p50_s", Kind.NUMBER, f"{_FROM}half took no longer, from their first run to their end."),
+        _nullable("p95_s", Kind.NUMBER, f"{_FROM}nineteen of twenty took no longer."),
+        _nullable("last_at", Kind.TIMESTAMP, "When the newest one was started."),
+    ),
+    filters=(Filter("served", Kind.FLAG, "Only served ones, or only others.", "Only served ones."),),
+    order=("function",),
+    order_kinds=(Kind.TEXT,),
+    about="List the functions of workflows: who serves them, how many run, how long they take",
+    help="List the functions of workflows: who serves them, how many run, how long they take.",
+    empty="no functions",
+    page_rows=50,
+    one="function",
+    key="function",
+    commands="See how many workflows functions have, and how long they take.",
+    table=("function", "served", "running", "waiting", "held", "started_hour", "failed", "p50_s", "p95_s"),
+)
+
+INSTANCES = Resource(
+    name="instances",
+    path="/instances/v1",
+    schema="Instance",
+    columns=(
+        Column("instance_id", Kind.TEXT),
+        Column("state", Kind.TEXT, "`alive`, `lost` (its lease ran out) or `left`."),
+        _nullable("host", Kind.TEXT),
+        _nullable("version", Kind.TEXT, "Of Outlast."),
+        Column("started_at", Kind.TIMESTAMP),
+        _nullable("lease_until", Kind.TIMESTAMP, "It renews that before; null once it has left."),
+        Column("workflows", Kind.COUNT_AT_LEAST, "How many it runs."),
+        Column("steps", Kind.COUNT, "How many steps had run for some seconds at its last beat."),
+        Column(
+            "versions",
+            Kind.OBJECT,
+            "The workflows that it serves, and the versions of their files.",
+            nullable=True,
+            recorded=True,
+        ),
+    ),
+    filters=(Filter("alive", Kind.FLAG, "Only those alive, or only others.", "Only those alive."),),
+    order=("instance_id",),
+    order_kinds=(Kind.TEXT,),
+    about="List instances: their leases, what they serve and run; those that are gone for a day",
+    help="List instances: their leases, what they serve and run.",
+    empty="no instances",
+    page_rows=50,
+    one="instance",
+    key="instance_id",
+    commands="See the instances of this database.",
+    table=("instance_id", "state", "host", "version", "started_at", "lease_until", "workflows", "steps"),
+)
+
+HELD = Resource(
+    name="held",
+    path="/held/v1",
+    schema="HeldGroup",
+    columns=(
+        Column("function", Kind.TEXT),
+        Column("reason", Kind.TEXT, "`non_determinism`, `function_missing`, `paused` and others."),
+        Column("count", Kind.COUNT, "How many are held so: of the first 5,000 of all."),
+        _nullable("since", Kind.TIMESTAMP, "Since when the first of them is."),
+        Column("workflow_id", Kind.TEXT, "That one."),
+        _nullable("step", Kind.TEXT, "The id of the call in it."),
+        Column("recorded", Kind.JSON, "What is recorded there.", nullable=True, recorded=True, value=True),
+        Column("called", Kind.JSON, "What the code calls there.", nullable=True, recorded=True, value=True),
+        _nullable("at", Kind.TEXT, "File and line of the call."),
+        _nullable("remedy", Kind.TEXT, "What lets them go on."),
+    ),
+    filters=(
+        Filter("function", Kind.TEXT, "Of this function.", "Only this function's."),
+        Filter("reason", Kind.TEXT, "For this reason.", "Only for this reason."),
+    ),
+    order=("function", "reason"),
+    order_kinds=(Kind.TEXT, Kind.TEXT),
+    about="List what is held by function and reason, with the first of each",
+    help="List what is held by function and reason, with the first of each.",
+    empty="nothing is held",
+    page_rows=50,
+    commands="See what is held, and why.",
+    table=("function", "reason", "count", "since", "workflow_id", "at", "remedy"),
+)
+
 RESOURCES = (
     WORKFLOWS,
     STEPS,
@@ -637,6 +733,9 @@ RESOURCES = (
     BULKS,
     BULK_ITEMS,
     PATCHES,
+    CATALOG,
+    INSTANCES,
+    HELD,
 )
 """All of them, as OpenAPI and the commands list them."""
 

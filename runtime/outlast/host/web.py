@@ -25,8 +25,11 @@ from outlast.web.callers.shares import Shares
 from outlast.web.callers.stored import Stored
 from outlast.web.callers.tokens import Tokens
 from outlast.web.dashboard.gate import Gate
+from outlast.web.dashboard.pages import Pages
 from outlast.web.dashboard.sessions import SessionRows
+from outlast.web.dashboard.static import Assets
 from outlast.web.dashboard.viewers import Keys
+from outlast.web.dashboard.views import RAIL
 from outlast.web.endpoints import management_app
 from outlast.web.http.addresses import Addresses
 from outlast.web.http.large_answers import LargeAnswers
@@ -81,7 +84,8 @@ def web_floor(
     audit = Audit(observe)
     gate = None
     if sessions is not None and settings.serves_dashboard and secret_keys:
-        gate = Gate(sessions, Keys(secret_keys, settings.viewer_key), admission, audit)
+        opened_by = Keys(secret_keys, settings.viewer_key)
+        gate = Gate(sessions, opened_by, admission, audit, Pages(Assets(), RAIL))
     app = Web(
         functions=functions,
         invoker=invoker,
@@ -105,6 +109,7 @@ def web_floor(
             scrape=scrape,
             read_lines=read_lines,
             gate=gate,
+            whole=lambda: app,
         ),
         requests=requests,
         cors_origins=settings.cors_origins,

@@ -144,3 +144,105 @@ where (%(safe)s::boolean is null or p.safe = %(safe)s)
   and (%(after_name)s::text is null or p.name > %(after_name)s)
 order by p.name
 limit %(limit)s
+
+-- name: catalog
+-- Functions that an instance serves, and those that have workflows: of each one row is looked up, and then the next name.
+-- What is open is counted over partial indexes, for all at once, and only so far.
+with recursive named as (
+  (select w.function from outlast.workflow_status w order by w.function limit 1)
+  union all
+  select (select w.function from outlast.workflow_status w where w.function > n.function order by w.function limit 1)
+  from named n where n.function is not null
+), serving as (
+  select v.key as function, jsonb_agg(distinct v.value) as versions
+  from outlast.instances i, jsonb_each(i.versions) as v
+  where i.lease_until > now()
+  group by v.key
+), page as (
+  select f.function, s.versions from (
+    select n.function from named n where n.function is not null union select s.function from serving s
+  ) f left join serving s on s.function = f.function
+  where (%(function)s::text is null or f.function = %(function)s)
+    and (%(served)s::boolean is null or %(served)s = (s.function is not null))
+    and (%(after_function)s::text is null or f.function > %(after_function)s)
+  order by f.function
+  limit %(limit)s
+), running as (
+  select r.function, count(*) as n from (
+    select w.function from outlast.workflow_status w where w.owner is not null limit 5000) as r
+  group by 1
+), waiting as (
+  select d.function, count(*) as n from (
+    (select w.function from outlast.workflow_status w
+      where w.owner is null and w.claimable_at is not null and w.queue is null and w.held is null limit 5000)
+    union all
+    (select w.function from outlast.workflow_status w
+      where w.owner is null and w.claimable_at is not null and w.queue is not null limit 5000)) as d
+  group by 1
+), holds as (
+  select h.function, count(*) as n from (
+    select w.function from outlast.workflow_status w where w.held is not null limit 5000) as h
+  group by 1
+)
+select
+  p.function, p.versions is not null as served, coalesce(p.versions, '[]') as versions, coalesce(r.n, 0) as running,
+  coalesce(w.n, 0) as waiting, coalesce(h.n, 0) as held, s.started_hour, e.ended, e.failed, e.p50_s, e.p95_s, e.last_at
+from page p
+left join running r on r.function = p.function
+left join waiting w on w.function = p.function
+left join holds h on h.function = p.function
+cross join lateral (
+  select count(*) as started_hour from (
+    select from outlast.workflow_status w
+    where w.function = p.function and w.created_at > now() - interval '1 hour' limit 1000) as x
+) as s
+cross join lateral (
+  select
+    count(n.completed_at) as ended, count(*) filter (where n.status in ('ERROR', 'CANCELLED', 'EXHAUSTED')) as failed,
+    percentile_cont(0.5) within group (order by n.took_s) as p50_s,
+    percentile_cont(0.95) within group (order by n.took_s) as p95_s,
+    max(n.created_at) as last_at
+  from (
+    select w.status, w.created_at, w.completed_at, extract(epoch from w.completed_at - w.started_at)::float8 as took_s
+    from outlast.workflow_status w where w.function = p.function
+    order by w.created_at desc, w.workflow_id desc limit 200
+  ) as n
+) as e
+order by p.function
+
+-- name: instances
+select
+  i.instance_id, i.host, i.version, i.started_at, i.versions::text,
+  case when i.lease_until > now() then 'alive' when i.lease_until = '-infinity' then 'left' else 'lost' end as state,
+  case when i.lease_until > '-infinity' then i.lease_until end as lease_until,
+  (select count(*) from (
+    select from outlast.workflow_status w where w.owner = i.instance_id limit 1000) as o) as workflows,
+  coalesce(json_array_length(i.running), 0) as steps
+from outlast.instances i
+where (%(instance_id)s::text is null or i.instance_id = %(instance_id)s)
+  and (%(alive)s::boolean is null or %(alive)s = (i.lease_until > now()))
+  and (%(after_instance_id)s::text is null or i.instance_id > %(after_instance_id)s)
+order by i.instance_id
+limit %(limit)s
+
+-- name: held
+select
+  g.function, g.reason, g.count, g.since, g.workflow_id, g.held ->> 'step' as step, (g.held -> 'recorded')::text as recorded,
+  (g.held -> 'called')::text as called, g.held ->> 'at' as at, g.held ->> 'remedy' as remedy
+from (
+  select
+    h.function, coalesce(h.held ->> 'reason', 'unknown') as reason, count(*) as count,
+    min((h.held ->> 'since')::timestamptz) as since,
+    (array_agg(h.workflow_id order by h.held ->> 'since', h.workflow_id))[1] as workflow_id,
+    (array_agg(h.held order by h.held ->> 'since', h.workflow_id))[1] as held
+  from (
+    select w.workflow_id, w.function, w.held from outlast.workflow_status w
+    where w.held is not null and (%(function)s::text is null or w.function = %(function)s)
+    limit 5000
+  ) h
+  group by 1, 2
+) g
+where (%(reason)s::text is null or g.reason = %(reason)s)
+  and (%(after_function)s::text is null or (g.function, g.reason) > (%(after_function)s, %(after_reason)s))
+order by g.function, g.reason
+limit %(limit)s

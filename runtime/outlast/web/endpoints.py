@@ -51,6 +51,7 @@ def management_app(
     scrape: Scrape | None = None,
     read_lines: ReadLines = no_lines,
     gate: Gate | None = None,
+    whole: Callable[[], ASGIApp] | None = None,
 ) -> ASGIApp:
     """An ASGI application for HTTP scopes. It raises ProblemError and OutlastError for its caller to answer.
 
@@ -59,6 +60,7 @@ def management_app(
     date, and raises Unreachable. `version` is Outlast's; `body_bytes_max` bounds a message.
     `openapi_to` says who sees what of `/openapi.json`. Without `scrape` there are no metrics.
     `read_lines` gives what workflows have logged. Without `gate` there is no dashboard.
+    `whole` gives the application of which this is a part, with functions.
     """
     owned = Owned(workflows, admission, visible_steps)
     of_workflows = WorkflowRoutes(engine, workflows, owned, shares)
@@ -89,7 +91,7 @@ def management_app(
     verbs = list(VerbRoutes(engine, workflows, owned, listings, body_bytes_max).routes())
     pages: list[tuple[str, str, Endpoint]] = []
     if gate is not None:
-        pages = [*gate.routes(), *dashboard_routes(Api(lambda call: routes.answer(call)), gate)]
+        pages = [*gate.routes(), *dashboard_routes(Api(lambda call: routes.answer(call), whole), gate)]
     routes = Routes(
         [
             ("GET", "/", home),

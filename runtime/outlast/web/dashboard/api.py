@@ -6,10 +6,10 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
-from urllib.parse import urlencode
+from urllib.parse import unquote, urlencode
 
 from pydantic_core import from_json, to_json
-from starlette.types import Message
+from starlette.types import ASGIApp, Message
 
 from outlast.core.resources import RESOURCES, WORKFLOW, WORKFLOWS, Column, Resource
 from outlast.web.dashboard.hidden import check_filters, hide
@@ -42,9 +42,13 @@ class Answered(NamedTuple):
 class Api:
     """Asks for who looks: with their secret key, and for viewers with the host's, without the values."""
 
-    def __init__(self, answer: AnswerCall) -> None:
-        """`answer` answers a call to the management API; it raises ProblemError and OutlastError."""
+    def __init__(self, answer: AnswerCall, whole: Callable[[], ASGIApp] | None = None) -> None:
+        """`answer` answers a call to the management API; it raises ProblemError and OutlastError.
+
+        `whole` gives the whole application, which serves functions too.
+        """
         self._answer = answer
+        self._whole = whole
 
     async def get(self, call: Call, viewer: Viewer, path: str, query: Query = ()) -> dict[str, Any]:
         """The document at a raw `path`. Of recorded JSON its members are `Recorded`, for viewers `HIDDEN`.
@@ -78,6 +82,27 @@ class Api:
         document = from_json(got.body) if got.body else None
         return Answered(got.status, document, got.header(b"location"))
 
+    async def openapi(self, call: Call, viewer: Viewer) -> dict[str, Any]:
+        """The description of what can be called. Raises as `get`."""
+        answered = await self._ask(call, viewer, "GET", "/openapi.json", (), b"")
+        document: dict[str, Any] = await run_by_size(len(answered.body), from_json, answered.body)
+        return document
+
+    async def call_function(
+        self, call: Call, viewer: Viewer, path: str, body: Any, headers: Mapping[str, str]
+    ) -> str:
+        """Call a function by POST as anybody does; the id of its workflow. Raises ProblemError."""
+        if not viewer.may_act or self._whole is None:
+            raise ProblemError(viewer_refused("call functions"))
+        fields = [(name.encode(), value.encode("utf-8", "replace")) for name, value in headers.items()]
+        request = _request(call, viewer, "POST", path, (), to_json(body), fields)
+        got = _Got()
+        await self._whole()(request.scope, request.receive, got)
+        workflow_id = got.header(b"workflow-id")
+        if got.status >= 400 or workflow_id is None:
+            raise ProblemError(_refusal_in(got))
+        return unquote(workflow_id)
+
     async def _ask(
         self,
         call: Call,
@@ -88,33 +113,9 @@ class Api:
         body: bytes,
         headers: Pairs | tuple[()] = (),
     ) -> _Got:
-        pairs = [(name, _text(value)) for name, value in query if value is not None]
-        fields = [
-            *viewer.credentials,
-            (b"accept", b"application/json"),
-            (b"content-length", b"%d" % len(body)),
-            *([(b"content-type", b"application/json")] if body else []),
-            *headers,
-        ]
-        scope = {
-            "type": "http",
-            "http_version": "1.1",
-            "method": method,
-            "scheme": call.scope.get("scheme", "http"),
-            "client": call.scope.get("client"),
-            "server": call.scope.get("server"),
-            "path": path,
-            "raw_path": path.encode("latin-1"),
-            "query_string": urlencode(pairs).encode(),
-            "headers": fields,
-        }
-        messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-        async def receive() -> Message:
-            return messages.pop(0) if messages else await call.receive()
-
         got = _Got()
-        await (await self._answer(Call(scope, receive))).send(got)
+        request = _request(call, viewer, method, path, query, body, headers)
+        await (await self._answer(request)).send(got)
         return got
 
 
@@ -134,6 +135,54 @@ class _Got:
 
     def header(self, name: bytes) -> str | None:
         return next((value.decode("latin-1") for key, value in self.headers if key == name), None)
+
+
+def _request(
+    call: Call,
+    viewer: Viewer,
+    method: str,
+    path: str,
+    query: Sequence[tuple[str, Any]],
+    body: bytes,
+    headers: Pairs | tuple[()] = (),
+) -> Call:
+    """A request of who looks, made here instead of read off a connection."""
+    pairs = [(name, _text(value)) for name, value in query if value is not None]
+    fields = [
+        (b"host", (call.header(b"host") or "localhost").encode("latin-1")),
+        *viewer.credentials,
+        (b"accept", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+        *([(b"content-type", b"application/json")] if body else []),
+        *headers,
+    ]
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": method,
+        "scheme": call.scope.get("scheme", "http"),
+        "client": call.scope.get("client"),
+        "server": call.scope.get("server"),
+        "path": path,
+        "raw_path": path.encode("latin-1"),
+        "query_string": urlencode(pairs).encode(),
+        "headers": fields,
+    }
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> Message:
+        return messages.pop(0) if messages else await call.receive()
+
+    return Call(scope, receive)
+
+
+def _refusal_in(got: _Got) -> Problem:
+    """What an answer that is a refusal says."""
+    try:
+        told = from_json(got.body)
+        return Problem(str(told["code"]), str(told["detail"]), status=max(400, got.status))
+    except (ValueError, TypeError, KeyError):
+        return Problem("function_error", f"the function answered {got.status}", status=max(400, got.status))
 
 
 def viewer_refused(what: str) -> Problem:

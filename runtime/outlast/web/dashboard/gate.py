@@ -12,7 +12,8 @@ from outlast.web.callers.tokens import refusal
 from outlast.web.dashboard.api import viewer_refused
 from outlast.web.dashboard.forms import CSRF, CSRF_HEADER, read_fields
 from outlast.web.dashboard.guesses import Guesses
-from outlast.web.dashboard.plain import forward_page, problem_page, sign_in_page
+from outlast.web.dashboard.pages import Pages
+from outlast.web.dashboard.plain import PlainPages
 from outlast.web.dashboard.safety import Guarded, check_same_origin
 from outlast.web.dashboard.sessions import SessionRows, Sessions, cookie_of, set_cookie
 from outlast.web.dashboard.viewers import Keys, Viewer
@@ -32,12 +33,16 @@ _LOGIN_BYTES_MAX = 8 * 1024
 class Gate:
     """Lets in who has signed in, and who sends a key with the call."""
 
-    def __init__(self, rows: SessionRows, keys: Keys, admission: Admission, audit: Audit) -> None:
+    def __init__(
+        self, rows: SessionRows, keys: Keys, admission: Admission, audit: Audit, pages: Pages
+    ) -> None:
         self._sessions = Sessions(rows, keys)
         self._keys = keys
         self._admission = admission
         self._audit = audit
         self._guesses = Guesses()
+        self._plain = PlainPages(pages)
+        self.pages = pages
 
     def routes(self) -> list[tuple[str, str, Endpoint]]:
         """Method, template and endpoint of the gate's own pages."""
@@ -72,7 +77,7 @@ class Gate:
             if problem is None:
                 raise
             self._audit.record_refusal(call, problem.status, problem.code)
-            made = problem_page(call, problem)
+            made = self._plain.problem(call, problem)
         return Guarded(made)
 
     async def _let_in(self, call: Call, endpoint: ViewEndpoint, keys: tuple[str, ...]) -> Sendable:
@@ -116,7 +121,7 @@ class Gate:
             )
         if cookie_of(call) is None and call.header(b"sec-fetch-site") == "cross-site":
             # A link of another site was followed: the browser keeps the cookie back until the next step.
-            return forward_page(call)
+            return self._plain.forward(call)
         return Answer(303, b"", [(b"location", sign_in_at(call).encode())])
 
     async def _check_act(self, call: Call, viewer: Viewer) -> None:
@@ -137,7 +142,7 @@ class Gate:
     async def _show_sign_in(self, call: Call) -> Answer:
         if await self._sessions.find(call) is not None:
             return Answer(303, b"", [(b"location", way_on(call).encode())])
-        return sign_in_page(way_on(call))
+        return self._plain.sign_in(call, way_on(call))
 
     async def _sign_in(self, call: Call) -> Answer:
         check_same_origin(call)
@@ -147,7 +152,7 @@ class Gate:
         if key is None:
             self._guesses.wrong(call)
             self._audit.record_refusal(call, 401, "INVALID_CREDENTIALS")
-            return sign_in_page(way_on(call), wrong=True)
+            return self._plain.sign_in(call, way_on(call), wrong=True)
         await self._sessions.end(call)
         session_id = await self._sessions.begin(key)
         keep_who(call, key.who)

@@ -30,7 +30,7 @@ class Pages:
     """The templates. `rail` are address, word and sign of the views that stand in the left rail."""
 
     def __init__(self, assets: Assets, rail: Sequence[tuple[str, str, str]]) -> None:
-        self._assets = assets
+        self.assets = assets
         self._rail = rail
 
     def answer(self, call: Call, template: str, status: int, values: Mapping[str, Any]) -> Answer:
@@ -61,5 +61,5 @@ class Pages:
         )
         made.filters.update(FILTERS)
         made.tests["hidden"] = lambda value: value is HIDDEN
-        made.globals.update(GLOBALS, asset=self._assets.url, rail=self._rail, past=_PAST)
+        made.globals.update(GLOBALS, asset=self.assets.url, rail=self._rail, past=_PAST)
         return made

@@ -12,9 +12,9 @@ from outlast.web.dashboard.api import Api
 from outlast.web.dashboard.asked import Asked, address_of, read_query
 from outlast.web.dashboard.gate import Gate
 from outlast.web.dashboard.pages import Pages
-from outlast.web.dashboard.static import STATIC, Assets
+from outlast.web.dashboard.static import STATIC
 from outlast.web.dashboard.viewers import Viewer
-from outlast.web.dashboard.views import DASHBOARD, RAIL, VIEWS, View
+from outlast.web.dashboard.views import DASHBOARD, VIEWS, View
 from outlast.web.http.calls import Call, Sendable
 from outlast.web.http.problems import ProblemError, expected_problem
 from outlast.web.http.routes import Endpoint, decode_part, not_found
@@ -22,9 +22,8 @@ from outlast.web.http.routes import Endpoint, decode_part, not_found
 
 def dashboard_routes(api: Api, gate: Gate) -> Iterator[tuple[str, str, Endpoint]]:
     """Method, template and endpoint of each view, and of what the pages load."""
-    assets = Assets()
-    pages = Pages(assets, RAIL)
-    yield "GET", f"{STATIC}{{edition}}/{{file}}", gate.public(assets.answer)
+    pages = gate.pages
+    yield "GET", f"{STATIC}{{edition}}/{{file}}", gate.public(pages.assets.answer)
     yield "GET", f"{DASHBOARD}/", gate.guarded(partial(_show, VIEWS[0], api, pages))
     for view in VIEWS:
         yield view.method, DASHBOARD + view.path, gate.guarded(partial(_show, view, api, pages))

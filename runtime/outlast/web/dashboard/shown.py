@@ -75,8 +75,9 @@ def preview(value: Any, chars: int = PREVIEW_CHARS) -> Preview:
     return Preview(redactor.redact(indented(text[:chars])), len(text) > chars, len(text))
 
 
-def cut(text: str, chars: int = PREVIEW_CHARS) -> Preview:
-    """The beginning of a text, without secrets."""
+def cut(value: object, chars: int = PREVIEW_CHARS) -> Preview:
+    """The beginning of a text, without secrets. What is hidden is said to be."""
+    text = str(value)
     return Preview(redactor.redact(text[:chars]), len(text) > chars, len(text))
 
 
@@ -244,6 +245,10 @@ SIGNS = {
     "missed": ("cross", "warn"),
     "alive": ("check", "good"),
     "lost": ("cross", "bad"),
+    "left": ("slash", "quiet"),
+    "built_in": ("check", "quiet"),
+    "served": ("check", "good"),
+    "not_served": ("unlink", "warn"),
 }
 """Icon and tone of each status that is shown: it is never told by its colour alone."""
 

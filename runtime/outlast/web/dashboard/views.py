@@ -9,7 +9,23 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from outlast.web.dashboard import bulk, commands, doing, errors, run, runs, steps, value
+from outlast.web.dashboard import (
+    acts,
+    bulk,
+    bulks,
+    commands,
+    doing,
+    errors,
+    functions,
+    held,
+    instances,
+    queues,
+    run,
+    runs,
+    schedules,
+    steps,
+    value,
+)
 from outlast.web.dashboard.asked import Asked
 from outlast.web.http.calls import Sendable
 
@@ -32,6 +48,13 @@ _RUN = "/workflows/{workflow_id}"
 VIEWS: tuple[View, ...] = (
     View("GET", "", runs.show, "Runs", "runs"),
     View("GET", "/errors", errors.show, "Errors", "errors"),
+    View("GET", "/queues", queues.show, "Queues", "queues"),
+    View("GET", "/schedules", schedules.show, "Schedules", "schedules"),
+    View("GET", "/functions", functions.show, "Functions", "functions"),
+    View("GET", "/instances", instances.show, "Instances", "instances"),
+    View("GET", "/held", held.show, "Held", "held"),
+    View("GET", "/acts", acts.show, "Acts", "acts"),
+    View("GET", "/bulks", bulks.show, "Bulks", "bulk"),
     View("GET", "/bulk", bulk.ask),
     View("POST", "/bulk", bulk.do),
     View("GET", f"{_RUN}/steps", steps.show),
@@ -42,6 +65,11 @@ VIEWS: tuple[View, ...] = (
         for below in (_RUN, "/queues/{name}", "/schedules/{name}", "/schedules")
         for method, show in (("GET", doing.ask), ("POST", doing.do))
     ),
+    View("GET", "/queues/{name}", queues.show_one),
+    View("GET", "/schedules/{name}", schedules.show_one),
+    View("GET", "/functions/{function}", functions.show_one),
+    View("POST", "/functions/{function}", functions.call),
+    View("GET", "/bulks/{bulk_id}", bulks.show_one),
     View("GET", _RUN, run.show),
 )
 

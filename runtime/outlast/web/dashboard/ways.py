@@ -20,11 +20,13 @@ _PATH_CHARS_MAX = 4_000
 def sign_in_at(call: Call) -> str:
     """The sign-in page, which leads back to what was asked for."""
     asked = here(call)
-    return (
-        LOGIN
-        if asked == DASHBOARD or len(asked) > _PATH_CHARS_MAX
-        else f"{LOGIN}?{_NEXT}={quote(asked, safe='')}"
-    )
+    unfit = call.method not in ("GET", "HEAD") or asked.startswith((LOGIN, LOGOUT))
+    return LOGIN if unfit or asked == DASHBOARD or len(asked) > _PATH_CHARS_MAX else with_way(asked)
+
+
+def with_way(asked: str) -> str:
+    """The address of the sign-in page that leads on to `asked`."""
+    return f"{LOGIN}?{_NEXT}={quote(asked, safe='')}"
 
 
 def way_on(call: Call) -> str:
