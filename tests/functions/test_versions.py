@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from outlast.core.observations import FunctionDoubtful
 from tests.functions.conftest import Project
 
 CODE = "from outlast import handler, step, workflow\n"
@@ -205,3 +206,16 @@ def test_versions_in_a_queue_of_batches(project: Project) -> None:
     assert re.search(
         r"functions/pay\.py:4: UsageError: workflow\(version\) doesn't go with", project.error("pay")
     )
+
+
+def test_a_file_whose_name_ended_in_a_version_before_is_told_of(project: Project) -> None:
+    write(project, "api_v2.py", "api_v2", "", "")
+    project.load()
+    assert project.served() == {"api_v2": "WorkflowDefinition"}
+    write(project, "api_v2.py", "api_v2", "", "version=1")
+    write(project, "pay_v2.py", "pay", "", "version=2")
+    project.load()
+    assert set(project.served()) == {"api", "pay"}
+    told = [each for each in project.seen if isinstance(each, FunctionDoubtful)]
+    assert [each.function for each in told] == ["api_v2"]
+    assert 'aliases=["api_v2"] keeps the name' in told[0].advice

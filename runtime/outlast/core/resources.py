@@ -598,7 +598,7 @@ PATCHES = Resource(
     columns=(
         Column("name", Kind.TEXT, "What `patched` was asked for."),
         Column("functions", Kind.JSON, "Whose workflows have asked."),
-        Column("took_new", Kind.COUNT, "How many open ones took the new branch."),
+        Column("took_new", Kind.COUNT, "How many open ones of the 100,000 newest took the new branch."),
         Column("took_old", Kind.COUNT, "How many open ones took the old branch."),
         Column(
             "not_asked",

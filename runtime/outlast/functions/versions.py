@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from outlast.functions.folder import show_path
 from outlast.functions.routes import FunctionFile, list_served
+from outlast.functions.serving import home_of
 from outlast.sdk.definitions import WorkflowDefinition
 
 
@@ -38,7 +39,25 @@ def place_versions(files: Iterable[FunctionFile]) -> list[FunctionFile]:
     joined = {
         file.name: name for name, found in strays.items() for file in found if name in homes or len(found) > 1
     }
-    return [_served_as(each, joined[each.name]) if each.name in joined else each for each in files]
+    placed = [_served_as(each, joined[each.name]) if each.name in joined else each for each in files]
+    return [_advised(each) if _is_moved(each, files) else each for each in placed]
+
+
+def _is_moved(file: FunctionFile, files: Iterable[FunctionFile]) -> bool:
+    """Whether a file serves at another name than its own only as its name ends in a version."""
+    if file.served_as == file.name or file.served_as != home_of(file.name):
+        return False
+    if any(each.served_as == file.served_as for each in files if each.name != file.name):
+        return False
+    return file.offer.main is None or file.offer.main.name != file.served_as.replace("-", "_")
+
+
+def _advised(file: FunctionFile) -> FunctionFile:
+    advice = (
+        f"it is served as {file.served_as}, since it has versions and its name ends in one; "
+        f'aliases=["{file.name}"] keeps the name that it had without them'
+    )
+    return replace(file, offer=replace(file.offer, advice=(*file.offer.advice, advice)))
 
 
 def _own_name(file: FunctionFile) -> str | None:

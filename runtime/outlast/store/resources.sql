@@ -126,7 +126,7 @@ from outlast.error_groups(
   %(since)s, %(until)s, %(function)s, %(after_last_at)s, %(after_error_group)s, %(limit)s) as e
 
 -- name: patches
--- A million answers are looked at, and of each change a million workflows that are as old: a few seconds at most.
+-- Of each change the newest 100,000 answers, and up to a million that may have taken the old branch.
 select p.*
 from (
   select c.name, c.functions, c.took_new, c.took_old, c.not_asked, c.failed_old, c.asked_at,
@@ -138,7 +138,7 @@ from (
       when c.failed_old > 0 then 'safe to delete; ' || c.failed_old || ' failed ones took the old branch: retry them before, or not at all'
       else 'safe to delete'
     end as advice
-  from outlast.count_patches(1000000, interval '1 hour') as c
+  from outlast.count_patches(100000, 1000000, interval '1 hour') as c
 ) as p
 where (%(safe)s::boolean is null or p.safe = %(safe)s)
   and (%(after_name)s::text is null or p.name > %(after_name)s)
