@@ -33,6 +33,7 @@ PAGES = (
     Page("", "", "A-1064"),
     Page("/errors", "/errors", "CardDeclined"),
     Page("/bulk", "/bulk?verb=cancel&to=filter&f.function=shop", "shop"),
+    Page("/commands", "/commands?status=ERROR", "outlast workflows list --status ERROR"),
     Page("/queues", "/queues", "mail"),
     Page("/schedules", "/schedules", "0 3 * * *"),
     Page("/functions", "/functions", "shop/refund"),

@@ -255,7 +255,7 @@ def test_errors_are_grouped_and_each_group_is_found_and_retried(reader: Reader) 
     assert "3" in Page(refused).text
     done = reader.post(f"{DASHBOARD}/bulk", **fields, expect="3", why="mended")
     assert done.status_code == 303, done.text
-    assert done.headers["location"].startswith(f"{DASHBOARD}/bulk/outlast%3Abulk%3A")
+    assert done.headers["location"].startswith(f"{DASHBOARD}/bulks/outlast%3Abulk%3A")
 
 
 def test_the_chosen_are_done_one_by_one_and_each_outcome_is_told(reader: Reader) -> None:
@@ -289,6 +289,17 @@ def test_a_verb_is_shown_where_it_is_allowed_and_done_by_its_form(reader: Reader
     again = reader.post(f"{path}/do/retry")
     assert again.status_code == 409
     assert "ENQUEUED" in Page(again).text or "only one that is" in Page(again).text
+
+
+def test_a_list_and_a_run_are_told_as_commands(reader: Reader) -> None:
+    page = reader.page(f"{DASHBOARD}/commands?function=it%27s&status=ERROR&queue=")
+    assert "/workflows/v1?function=it%27s&status=ERROR'" in page.text
+    assert "outlast workflows list --function 'it'\"'\"'s' --status ERROR" in page.text
+    sql = "select * from outlast.find_workflows(function => 'it''s', status => array['ERROR'], most => 100);"
+    assert sql in page.text
+    assert reader.host.query(sql) == []
+    path = insert(reader.host, "told")
+    assert "outlast workflows show told" in reader.page(f"{path}/commands").text
 
 
 def test_a_fork_leads_to_the_new_run(reader: Reader) -> None:

@@ -76,7 +76,7 @@ async def do(asked: Asked) -> Sendable:
         answered = await asked.do("POST", _BULK_PATH, body)
     except ProblemError as error:
         return _page(asked, wanted, None, error.problem, expect)
-    where = f"/dashboard/bulk/{part(answered.document['workflow_id'])}?done={BULK.name}"
+    where = f"/dashboard/bulks/{part(answered.document['workflow_id'])}?done={BULK.name}"
     return Answer(303, b"", [(b"location", where.encode())])
 
 

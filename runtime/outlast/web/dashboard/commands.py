@@ -30,6 +30,12 @@ async def show(asked: Asked) -> Sendable:
     return asked.render("commands.html", workflow_id=workflow_id, commands=of_run(asked.base, workflow_id))
 
 
+async def show_list(asked: Asked) -> Sendable:
+    """How this list of runs is had elsewhere."""
+    query = {name: values for name, values in asked.filters(WORKFLOWS).items() if name != "cursor"}
+    return asked.render("commands.html", workflow_id="", commands=of_list(asked.base, query))
+
+
 def of_run(base: str, workflow_id: str) -> list[Command]:
     """Looking at a workflow."""
     path = f"{base}{WORKFLOWS.path}/{part(workflow_id)}"
@@ -55,7 +61,8 @@ def of_list(base: str, query: Mapping[str, Sequence[str]]) -> list[Command]:
     pairs = [(name, each) for name, values in query.items() for each in values]
     url = f"{base}{WORKFLOWS.path}" + (f"?{urlencode(pairs)}" if pairs else "")
     options = " ".join(f"--{name.replace('_', '-')} {_word(value)}" for name, value in pairs)
-    arguments = [f"{name} => {_literal(value)}" for name, value in pairs]
+    kinds = {each.name: each.kind for each in WORKFLOWS.filters}
+    arguments = [f"{name} => {_as_sql(kinds.get(name), values)}" for name, values in query.items()]
     return [
         Command("curl", f"curl -s {_KEY} {shlex.quote(url)}"),
         Command("CLI", f"outlast workflows list {options}".rstrip()),
@@ -102,6 +109,13 @@ def _call(verb: Verb, key: str, given: Mapping[str, Any]) -> str:
         quoted = f'"{name}"' if name in ("from", "to", "limit") else name
         arguments.append(f"{quoted} => {text}")
     return f"select * from outlast.{verb.function}({', '.join(arguments)});"  # noqa: S608 - shown, not run
+
+
+def _as_sql(kind: Kind | None, values: Sequence[str]) -> str:
+    """The values of a filter as an argument of `find_workflows`."""
+    if kind in (Kind.STATUS, Kind.PAIR):
+        return f"array[{', '.join(map(_literal, values))}]"
+    return values[-1] if kind is Kind.FLAG and values[-1] in ("true", "false") else _literal(values[-1])
 
 
 def _option(argument: Argument, value: Any) -> str:

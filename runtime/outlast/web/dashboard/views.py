@@ -55,6 +55,7 @@ VIEWS: tuple[View, ...] = (
     View("GET", "/held", held.show, "Held", "held"),
     View("GET", "/acts", acts.show, "Acts", "acts"),
     View("GET", "/bulks", bulks.show, "Bulks", "bulk"),
+    View("GET", "/commands", commands.show_list),
     View("GET", "/bulk", bulk.ask),
     View("POST", "/bulk", bulk.do),
     View("GET", f"{_RUN}/steps", steps.show),
