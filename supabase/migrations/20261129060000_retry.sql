@@ -215,7 +215,8 @@ begin
       and not exists (select from kept k where k.workflow_id = o.workflow_id and k.step_id = o.step_id)
     returning o.workflow_id, o.step_id, o.completion_order, o.kind
   ), went as (
-    select g.workflow_id, array_agg(g.step_id order by g.completion_order) as step_ids,
+    -- What stopped it is no step that anybody has seen.
+    select g.workflow_id, array_agg(g.step_id order by g.completion_order) filter (where g.kind is distinct from 'stop') as step_ids,
       count(*) filter (where g.kind = 'undo') as undos, count(*) as records
     from gone g group by g.workflow_id
   ), noted as (

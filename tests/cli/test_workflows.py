@@ -359,6 +359,16 @@ def test_wait_gives_up_when_told_to(call: Runs, host: StandIn) -> None:
     assert "has not ended yet" in ran.err
 
 
+@pytest.mark.parametrize(("reason", "verb"), [("paused", "resume"), ("non_determinism", "show")])
+def test_wait_says_that_a_held_one_does_not_go_on(call: Runs, host: StandIn, reason: str, verb: str) -> None:
+    held = {"held": {"reason": reason}, "waiting_on": f"{reason} by ann"}
+    host.on("GET", "/workflows/v1/hello%3A1", Reply(document=workflow("hello:1", "PENDING", **held)))
+    ran = call("workflows", "wait", "hello:1", "--timeout", "0")
+    told = f"has not ended yet, and does not go on ({reason} by ann): outlast workflows {verb} hello:1"
+    assert ran.err == f"error: hello:1 {told}\n"
+    assert ran.status == 1
+
+
 def test_an_unknown_workflow(call: Runs, host: StandIn) -> None:
     said = problem(404, "workflow_not_found", "there is no workflow with this id")
     host.on("GET", "/workflows/v1/nix", Reply(404, said))

@@ -134,5 +134,6 @@ def test_a_refused_start_ends_it_in_one_line(hosts: Hosts, database: str, query:
         assert host.ended() == 1
         assert host.said().count("error: ") == 1, host.said()
         assert "Traceback" not in host.said()
+        assert "os._exit" not in host.said(), "no function did"
     finally:
         query(f"drop role {role}")

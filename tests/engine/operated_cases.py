@@ -316,8 +316,9 @@ async def operator(workflow_id: str) -> list[Any]:
     handle: WorkflowHandle[Any] = WorkflowHandle(workflow_id)
     paused = await handle.pause(why="by code")
     resumed = await handle.resume()
+    changed = await handle.set_attributes({"seen": True, "gone": None}, why="by code")
     forked = await handle.fork("do")
-    return [paused["held"]["why"], resumed, forked["fork"]]
+    return [paused["held"]["why"], resumed, changed["changed"], forked["fork"]]
 
 
 @workflow
@@ -326,10 +327,11 @@ def operator_in_a_thread() -> list[Any]:
     paused = handle.pause(why="by code")
     resumed = handle.resume()
     forked = handle.fork()
-    handle.cancel(mode="kill")
+    handle.cancel(mode="kill", why="enough")
     return [
         paused["held"]["by"],
         resumed["status"],
+        handle.set_attributes({"seen": "yes"})["changed"] == handle.workflow_id,
         forked["fork"] == f"{handle.workflow_id}~2",
         handle.delete(),
     ]
@@ -376,4 +378,4 @@ async def test_a_workflow_operates_another(database: str) -> None:
             await bench.result(workflow_id)
         assert "names no recorded step" in str((await bench.failure(workflow_id))["failure"])
         kinds = [(each["kind"], each["name"]) for each in await bench.steps(workflow_id)]
-        assert kinds == [("act", f"{each} {target}") for each in ("pause", "resume", "fork")]
+        assert kinds == [("act", f"{each} {target}") for each in ("pause", "resume", "set", "fork")]

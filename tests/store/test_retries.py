@@ -83,6 +83,16 @@ def test_what_was_settled_by_hand_has_not_failed(connection: Connection[Any]) ->
     assert one(connection, "select dropped from outlast.retry_workflow('w')") == []
 
 
+def test_what_stopped_a_workflow_is_no_step_that_was_dropped(connection: Connection[Any]) -> None:
+    insert(connection, "w", status="CANCELLED", error='{"code":"workflow_cancelled"}')
+    record(connection, "w", "1", 1, 0)
+    record(connection, "w", "0", 2, 1, kind="stop", name="stop")
+    record(connection, "w", "2", 3, 2, error="{}")
+    assert one(connection, "select dropped from outlast.retry_workflow('w')") == ["2"]
+    left = "select array_agg(step_id) from outlast.operation_outputs"
+    assert one(connection, left) == ["1"]
+
+
 def test_a_failure_that_was_settled_by_hand_stays(connection: Connection[Any]) -> None:
     for each, failed in (("w", ["2", "3"]), ("older", None)):
         insert(

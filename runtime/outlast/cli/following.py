@@ -47,12 +47,23 @@ def follow(remote: Remote, workflow_id: str, ends: float | None) -> dict[str, An
         if ends is not None and monotonic() >= ends:
             raise CommandFailed(
                 "still_running",
-                f"{workflow_id} has not ended yet and goes on: outlast workflows wait {workflow_id}",
+                _how_it_stands(workflow_id, workflow),
                 workflow_id=workflow_id,
                 status=workflow.get("status"),
             )
         # An answer that comes too early, by whatever proxy, must not make a busy loop.
         _pause(_QUICK_S - (monotonic() - asked), ends)
+
+
+def _how_it_stands(workflow_id: str, workflow: dict[str, Any]) -> str:
+    held = workflow.get("held")
+    if not isinstance(held, dict):
+        return f"{workflow_id} has not ended yet and goes on: outlast workflows wait {workflow_id}"
+    why = workflow.get("waiting_on") or f"held: {held.get('reason')}"
+    verb = "resume" if held.get("reason") == "paused" else "show"
+    return (
+        f"{workflow_id} has not ended yet, and does not go on ({why}): outlast workflows {verb} {workflow_id}"
+    )
 
 
 def retry_while_away(

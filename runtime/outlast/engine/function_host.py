@@ -322,10 +322,12 @@ class FunctionHost:
             wait.result()  # may raise
         return waits[over[0]] if over else None
 
-    async def cancel(self, workflow_id: str, by: str | None = None, mode: str = UNDO) -> None:
+    async def cancel(
+        self, workflow_id: str, by: str | None = None, mode: str = UNDO, why: str | None = None
+    ) -> None:
         """See `sdk.running.Host`."""
         self._entrance.check()
-        await self._cancel(workflow_id, by or who_acts(), None, mode)
+        await self._cancel(workflow_id, by or who_acts(), why, mode)
 
     async def act(
         self, verb: Verb, workflow_id: str, arguments: Mapping[str, Any], by: str | None = None

@@ -18,7 +18,7 @@ from multiprocessing.process import BaseProcess
 
 from outlast.core.clock import monotonic
 from outlast.core.errors import OutlastError
-from outlast.host.exits import exit_in_words
+from outlast.host.exits import exit_in_words, leave
 
 QUICK_DEATH_S = 5.0
 RESTART_MAX_S = 10.0
@@ -224,6 +224,7 @@ class Workers:
         except Exception as error:
             _logger.debug("the worker could not start", exc_info=True)
             self._refuse.send(_in_words(error))
+            leave(1)  # else multiprocessing calls os._exit, which the log would lay to a function
 
 
 def _in_words(error: Exception) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from outlast.core.codec import Codec
 from outlast.core.resources import Kind
-from outlast.core.verbs import DELETE, FORK, PAUSE, RESUME, RETRY, REWIND, SETTLE, Verb
+from outlast.core.verbs import DELETE, FORK, PAUSE, RESUME, RETRY, REWIND, SET_WORKFLOW, SETTLE, Verb
 from outlast.sdk.doing import do
 from outlast.sdk.operations import Act
 
@@ -96,6 +96,15 @@ class Acts:
             given["output"] = _PLAIN.through(output)[1]
         return act(SETTLE, self.workflow_id, given)
 
+    def set_attributes(
+        self, attributes: Mapping[str, str | float | bool | None], *, why: str | None = None
+    ) -> Coroutine[Any, Any, dict[str, Any]]:
+        """Change what it is found by: `await handle.set_attributes({"stage": "done", "vip": None})`.
+
+        None takes one away, others stay. Returns its id as `changed`. Raises UsageError for what can be none.
+        """
+        return act(SET_WORKFLOW, self.workflow_id, {"attributes": dict(attributes), "why": why})
+
     def delete(self, *, why: str | None = None) -> Coroutine[Any, Any, dict[str, Any]]:
         """Remove it, its records and what it has started: `await handle.delete()`; how many are `deleted`."""
         return act(DELETE, self.workflow_id, {"why": why})
@@ -134,6 +143,12 @@ class SyncActs(Acts):
     ) -> dict[str, Any]:
         """As `Acts.settle`."""
         return super().settle(step, output, error=error, name=name, why=why)  # type: ignore[return-value]
+
+    def set_attributes(  # type: ignore[override]
+        self, attributes: Mapping[str, str | float | bool | None], *, why: str | None = None
+    ) -> dict[str, Any]:
+        """As `Acts.set_attributes`."""
+        return super().set_attributes(attributes, why=why)  # type: ignore[return-value]
 
     def delete(self, *, why: str | None = None) -> dict[str, Any]:  # type: ignore[override]
         """As `Acts.delete`."""

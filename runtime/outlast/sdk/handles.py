@@ -8,6 +8,8 @@ from typing import Any, Generic, Literal, TypeVar, overload
 from outlast.core.answers import decode_answer
 from outlast.core.codec import Codec
 from outlast.core.errors import UsageError
+from outlast.core.values import read_value
+from outlast.core.verbs import WHY
 from outlast.sdk.acting import Acts, SyncActs
 from outlast.sdk.context import known_context
 from outlast.sdk.definitions import WorkflowDefinition
@@ -48,14 +50,22 @@ class WorkflowHandle(Acts, Generic[R]):
         operation = Result(self.workflow_id, self._workflow)
         return do("result", operation, lambda host: host.result(self.workflow_id), self._value)  # type: ignore[no-any-return]
 
-    def cancel(self, *, mode: Literal["undo", "kill"] = "undo") -> Coroutine[Any, Any, None]:
+    def cancel(
+        self, *, mode: Literal["undo", "kill"] = "undo", why: str | None = None
+    ) -> Coroutine[Any, Any, None]:
         """Cancel the workflow, and what it has started and not detached: `await handle.cancel()`.
 
         In `def` functions `handle.cancel()`. Nothing happens if it has ended. In a workflow it is a recorded
-        step. With `mode="kill"` they end at once, and what sagas have done is not undone.
+        step. With `mode="kill"` they end at once, and what sagas have done is not undone. `why` (1,000
+        characters) is kept in the table `acts`. Raises UsageError.
         """
-        operation = Cancel(self.workflow_id, mode)
-        return do("cancel", operation, lambda host: host.cancel(self.workflow_id, mode=mode))  # type: ignore[no-any-return]
+        if why is not None:
+            try:
+                read_value(WHY, why)
+            except ValueError as error:
+                raise UsageError(f"cancel: {error}") from None
+        operation = Cancel(self.workflow_id, mode, why)
+        return do("cancel", operation, lambda host: host.cancel(self.workflow_id, mode=mode, why=why))  # type: ignore[no-any-return]
 
     @overload
     def events(self, event: str, *, of: type[T]) -> Events[T]: ...
@@ -105,9 +115,11 @@ class Started(SyncActs, WorkflowHandle[R], Coroutine[Any, Any, WorkflowHandle[R]
         """As `WorkflowHandle.result` in a `def` function."""
         return super().result()  # type: ignore[return-value]
 
-    def cancel(self, *, mode: Literal["undo", "kill"] = "undo") -> None:  # type: ignore[override]
+    def cancel(  # type: ignore[override]
+        self, *, mode: Literal["undo", "kill"] = "undo", why: str | None = None
+    ) -> None:
         """As `WorkflowHandle.cancel` in a `def` function."""
-        super().cancel(mode=mode)  # type: ignore[unused-coroutine]  # it is done by then
+        super().cancel(mode=mode, why=why)  # type: ignore[unused-coroutine]  # it is done by then
 
     @overload  # type: ignore[override]
     def event(

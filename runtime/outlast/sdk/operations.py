@@ -314,6 +314,7 @@ class Cancel:
     fingerprint: ClassVar[None] = None
     workflow_id: str
     mode: str = UNDO
+    why: str | None = None
 
     @property
     def name(self) -> str:

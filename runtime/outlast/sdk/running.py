@@ -129,7 +129,9 @@ class Host(Protocol):
         """The first of these that has ended; None if none has within `timeout_s`. Raises WorkflowNotFound."""
         ...
 
-    async def cancel(self, workflow_id: str, by: str | None = None, mode: str = UNDO) -> None:
+    async def cancel(
+        self, workflow_id: str, by: str | None = None, mode: str = UNDO, why: str | None = None
+    ) -> None:
         """Cancel a workflow, if it has not ended. `by`: who does it, if not the function that runs here."""
         ...
 

@@ -18,6 +18,6 @@ async def _cancel(execution: Execution, call: PendingCall) -> Success:
     operation = call.operation
     assert isinstance(operation, Cancel)
     await execution.services.host.cancel(
-        operation.workflow_id, f"workflow {execution.workflow_id}", operation.mode
+        operation.workflow_id, f"workflow {execution.workflow_id}", operation.mode, operation.why
     )
     return Success(*PLAIN.through(None))

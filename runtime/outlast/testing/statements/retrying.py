@@ -204,7 +204,7 @@ class Retrying:
             row.new = row.new._replace(version=None)
         row.retried_at, row.last_place = now, max([row.last_place, *places])
         row.untold, row.updated_at = True, now
-        return dropped
+        return [each for each in dropped if each != kinds.STOP_ID]
 
     def _undo_again(self, workflow_id: str) -> None:
         notes = [each for each in self._records(workflow_id).values() if each.step.name == "standing"]
