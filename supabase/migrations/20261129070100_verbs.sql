@@ -196,10 +196,19 @@ begin
       perform outlast.refuse_argument(
         verb, 'name', 'is missing: the step is not recorded yet, so say what the code calls there');
     else
-      -- One after the other in a task: what waits there now has kept the code from calling what comes later.
-      select x.step_id into ahead_of from outlast.operation_outputs x
-      where x.workflow_id = step_to_settle.workflow_id and x.completion_order is null
-        and regexp_replace(x.step_id, '[0-9]+$', '') = regexp_replace(step, '[0-9]+$', '')
+      -- One after the other in a task: what waits or ran there has kept the code from calling what comes later.
+      select x.step_id into ahead_of from (
+        select w.step_id from outlast.operation_outputs w
+        where w.workflow_id = step_to_settle.workflow_id and w.completion_order is null
+        union all
+        select r.step_id from outlast.workflow_status w
+        cross join lateral json_object_keys(w.held -> 'running') as r (step_id)
+        where w.workflow_id = step_to_settle.workflow_id and json_typeof(w.held -> 'running') = 'object'
+          and not exists (
+            select from outlast.operation_outputs d
+            where d.workflow_id = w.workflow_id and d.step_id = r.step_id and d.completion_order is not null)
+      ) as x
+      where regexp_replace(x.step_id, '[0-9]+$', '') = regexp_replace(step, '[0-9]+$', '')
         and substring(x.step_id from '[0-9]+$')::numeric < substring(step from '[0-9]+$')::numeric
       order by 1 limit 1;
       -- guard: settled-ahead = if false then

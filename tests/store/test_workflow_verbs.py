@@ -409,8 +409,12 @@ def test_of_a_step_that_was_seen_to_run_the_name_is_known(sql: Connection[Any]) 
         (Jsonb(running),),
     )
     assert one(sql, "select held -> 'running' from outlast.pause_workflow('w')") == {"1": "pay"}
+    with pytest.raises(Refused, match="step 1 is not over, so the code has not come to step 2"):
+        settle(sql, "2", name="ship")
     settle(sql, "1")
     assert one(sql, STEP, "1") == ("pay", "7", None, 1, "ann")
+    settle(sql, "2", name="ship")
+    assert one(sql, STEP, "2") == ("ship", "7", None, 2, "ann")
 
 
 def test_what_is_not_settled(sql: Connection[Any]) -> None:
