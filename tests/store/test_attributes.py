@@ -50,6 +50,12 @@ def test_sql_and_python_agree(nulls: bool, database: str) -> None:
                 connection.execute(query, (Jsonb(given), nulls))
 
 
+@pytest.mark.parametrize("half", ["\ud800", "\udfff", "a\0b"])
+def test_what_postgres_can_not_hold_is_refused_before(half: str) -> None:
+    with pytest.raises(ValueError, match="the value of a is"):
+        attributes_json({"a": half})
+
+
 def test_a_start_by_sql_takes_them_or_leaves_no_row(database: str) -> None:
     start = "select outlast.start('f', '{}', 'k', attributes => %s)"
     with psycopg.connect(database, autocommit=True) as connection:

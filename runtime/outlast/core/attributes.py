@@ -11,6 +11,7 @@ from typing import Any
 ATTRIBUTES_MAX = 32
 VALUE_CHARS_MAX = 256
 _KEY = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")  # what no jsonb holds: NUL, half a surrogate pair
 _FORM = (
     "attributes are an object of at most 32 keys, such as customer or order.region (a letter, then letters, "
     'digits, "_", "." and "-", 64 at most), and of values that are texts of at most 256 characters, numbers, '
@@ -57,7 +58,7 @@ def _is_value(value: Any) -> bool:
     if isinstance(value, bool):
         return True
     if isinstance(value, str):
-        return len(value) <= VALUE_CHARS_MAX and "\0" not in value
+        return len(value) <= VALUE_CHARS_MAX and not _UNSTORABLE.search(value)
     if isinstance(value, float):
         return math.isfinite(value)
     return isinstance(value, int) and abs(value) < 10**15
