@@ -50,7 +50,7 @@ def test_sql_and_python_agree(nulls: bool, database: str) -> None:
                 connection.execute(query, (Jsonb(given), nulls))
 
 
-@pytest.mark.parametrize("half", ["\ud800", "\udfff", "a\0b"])
+@pytest.mark.parametrize("half", ["\ud800", "a\0b"])
 def test_what_postgres_can_not_hold_is_refused_before(half: str) -> None:
     with pytest.raises(ValueError, match="the value of a is"):
         attributes_json({"a": half})
@@ -65,7 +65,7 @@ def test_a_start_by_sql_takes_them_or_leaves_no_row(database: str) -> None:
         assert connection.execute(rows).fetchall() == []
         connection.execute(start, (Jsonb({"customer": 42}),))
         assert [json.loads(row[0]) for row in connection.execute(rows)] == [{"customer": 42}]
-        found = "select workflow_id from outlast.find_workflows(attribute => 'customer:42')"
+        found = "select workflow_id from outlast.find_workflows(attribute => array['customer:42'])"
         assert connection.execute(found).fetchall() == [("f:k",)]
 
 
@@ -78,5 +78,5 @@ def test_what_is_no_attribute_is_found_by_nothing_and_breaks_no_index(database: 
                 "insert into outlast.workflow_status (workflow_id, function, status, attributes) "
                 "values (%s, 'f', 'PENDING', %s)", (str(n), attributes)
             )  # fmt: skip
-        found = "select workflow_id from outlast.find_workflows(attribute => 'ok:1')"
+        found = "select workflow_id from outlast.find_workflows(attribute => array['ok:1'])"
         assert connection.execute(found).fetchall() == [("2",)]
