@@ -44,9 +44,7 @@ def fields_of(document: Mapping[str, Any], path: str) -> list[Field] | None:
     if not members and schema.get("type") == "object" and schema.get("additionalProperties") is False:
         return []
     if not 0 < len(members) <= FIELDS_MAX:
-        return [
-            Field(WHOLE, "Input", "json", "JSON", required=bool(operation["requestBody"].get("required")))
-        ]
+        return [Field(WHOLE, "Input", "json", required=bool(operation["requestBody"].get("required")))]
     needed = frozenset(schema.get("required", ()))
     return [_field(name, each, document, name in needed) for name, each in members.items()]
 
