@@ -25,6 +25,7 @@ const look = {
   // A fresh browser profile, as if nobody had been here.
   async fresh(options = {}) {
     await look.context?.close()
+    complaints = []
     look.context = await browser.newContext({ reducedMotion: 'reduce', ...options })
     look.context.setDefaultTimeout(20_000)
     await look.context.exposeBinding('tellViolation', (_, text) => { complaints.push(text) })
