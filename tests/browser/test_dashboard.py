@@ -133,6 +133,7 @@ def test_no_page_complains_and_axe_finds_nothing(look: Look, shop: Shop, width: 
     assert findings == {}
 
 
+@pytest.mark.slow
 def test_each_page_is_readable_without_scripts(look: Look, shop: Shop) -> None:
     look.fresh(javaScriptEnabled=False, viewport={"width": 1280, "height": 900})
     look.sign_in(shop.url, SECRET)
@@ -146,6 +147,7 @@ def test_each_page_is_readable_without_scripts(look: Look, shop: Shop) -> None:
     assert look.complaints() == []
 
 
+@pytest.mark.slow
 def test_a_viewer_sees_each_page_without_a_value(look: Look, shop: Shop) -> None:
     look.fresh()
     look.sign_in(shop.url, VIEWER)
@@ -291,6 +293,7 @@ def test_another_sites_page_does_nothing(look: Look, shop: Shop) -> None:
     look.complaints()
 
 
+@pytest.mark.slow
 def test_a_fresh_host_says_what_to_do_on_each_page(look: Look, postgres: str, tmp_path: Path) -> None:
     """Nothing has run: each list says a word, and none fails."""
     with new_database(postgres) as url:

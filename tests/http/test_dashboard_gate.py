@@ -296,6 +296,7 @@ def test_every_answer_says_what_a_browser_may_do(browser: Browser) -> None:
         assert "access-control-allow-origin" not in headers
 
 
+@pytest.mark.slow
 def test_it_is_not_there_where_others_reach_the_host(start_host: Start) -> None:
     """Unless it is asked for; and on loopback it can be switched off."""
     absent = start_host("--host", "0.0.0.0")
