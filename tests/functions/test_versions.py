@@ -219,3 +219,11 @@ def test_a_file_whose_name_ended_in_a_version_before_is_told_of(project: Project
     told = [each for each in project.seen if isinstance(each, FunctionDoubtful)]
     assert [each.function for each in told] == ["api_v2"]
     assert 'aliases=["api_v2"] keeps the name' in told[0].advice
+
+
+def test_a_former_name_is_of_the_same_queue(project: Project) -> None:
+    write(
+        project, "pay.py", "pay", "", 'aliases=["buy"], queue=__import__("outlast").Queue("q", concurrency=1)'
+    )
+    (queue,) = project.load().queues()
+    assert queue.functions == ("pay", "buy")

@@ -42,6 +42,11 @@ MUTANTS = (
     ),
     Mutant("renamed-keys-are-new", "A key counts under all names of a function", _RENAMED),
     Mutant(
+        "former-names-pass-the-queue",
+        "What SQL starts under a former name waits in the function's queue",
+        "functions/test_versions.py::test_a_former_name_is_of_the_same_queue",
+    ),
+    Mutant(
         "not-asked-is-new",
         "Who hasn't asked for a change may have passed it",
         "crash/test_versions.py::test_patches_say_when_the_old_branch_may_go",

@@ -13,7 +13,13 @@ from typing import Any
 SWEPT = 0.4
 """Part of the time that goes to sweeps."""
 
-OTHERS = {"queues": "queueing", "batches": "batching", "maps": "mapping", "schedules": "scheduling"}
+OTHERS = {
+    "queues": "queueing",
+    "batches": "batching",
+    "maps": "mapping",
+    "schedules": "scheduling",
+    "versions": "versioning",
+}
 """Runs that have more rules, and their modules."""
 
 OTHER = 0.25

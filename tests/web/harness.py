@@ -238,6 +238,10 @@ class File:
     error: str | None = None
     served: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def served_as(self) -> str:
+        return self.name
+
 
 async def nothing_measured(accept: str) -> tuple[str, bytes]:
     return "text/plain", b""

@@ -9,14 +9,18 @@ from outlast.sdk.definitions import WorkflowDefinition
 
 
 def declared_queues(workflows: Mapping[str, WorkflowDefinition]) -> dict[str, DeclaredQueue]:
-    """By name. Files that disagree about one are broken: see refusals.py."""
+    """By name. Files that disagree about one are broken: see refusals.py.
+
+    What SQL starts under a former name waits in it, too.
+    """
     found: dict[str, DeclaredQueue] = {}
     for function, workflow in workflows.items():
         queue = workflow.queue
         if queue is None:
             continue
         before = found.get(queue.name)
-        functions = (*(before.functions if before else ()), function)
+        # guard: former-names-pass-the-queue = (function,)
+        functions = (*(before.functions if before else ()), function, *workflow.aliases)
         found[queue.name] = DeclaredQueue(queue.name, queue.options, functions)
     return found
 

@@ -72,10 +72,10 @@ class OpenApi:
         """The key of a view: many callers see the same."""
         gated = self._admission.is_gated
         names = (
-            (file.name, name)
+            (file.served_as, name)
             for file in files
             for name, served in file.served.items()
-            if view.shows(file.name, served, gated)
+            if view.shows(file.served_as, served, gated)
         )
         return tuple(names), tuple(view.of_management(management_paths()))
 

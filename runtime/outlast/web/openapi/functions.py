@@ -72,13 +72,13 @@ def function_paths(
         if file.error is not None:
             continue
         for name, served in file.served.items():
-            if not shown(file.name, served):
+            if not shown(file.served_as, served):
                 continue
             describe = _describe(name.removesuffix("/*"), served, schemas)
             auth = served.auth if isinstance(served, WorkflowDefinition | HandlerDefinition) else None
             webhook = webhook_of(served)
-            needed = _security(auth, gated(file.name, auth)) if webhook is None else security_of(webhook)
-            common = {"tags": [file.name], "security": needed}
+            needed = _security(auth, gated(file.served_as, auth)) if webhook is None else security_of(webhook)
+            common = {"tags": [file.served_as], "security": needed}
             if not name.endswith("/*"):
                 paths[f"{FUNCTIONS}{name}"] = _path_item(describe, common, "")
             if _reaches_below(served):
