@@ -39,6 +39,7 @@ not_a_server_error.enabled = false        # checks.py has both, narrower
 positive_data_acceptance.enabled = false
 """
 MEANT = (
+    "the dashboard is at ",
     "serving functions of", "callers are not asked", "broken can't be served", "loaded ",
     "failed: ZeroDivisionError", "claimed ", "connected to the database", "refused ", "managed ",
     "not told one by one",  # of calls that take longer than a minute together

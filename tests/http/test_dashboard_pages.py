@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -399,6 +401,11 @@ def test_assets_are_small_kept_and_all_that_pages_load(reader: Reader) -> None:
     assert total <= ASSETS_BYTES_MAX
     assert reader.client.get(f"{DASHBOARD}/static/old/app.mjs").headers["cache-control"] == "no-cache"
     assert reader.client.get(f"{DASHBOARD}/static/{edition}/..%2Fviews.py").status_code == 404
+
+
+def test_a_host_that_nobody_looks_at_imports_no_templates() -> None:
+    said = "import outlast.host.instance, sys; print('jinja2' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", said], text=True) == "False\n"
 
 
 def test_dark_is_the_same_by_choice_and_by_the_system() -> None:
