@@ -161,7 +161,8 @@ def _stays_paused(hosts: Hosts, query: Query, running: list[Host], settings: dic
     for each in live[1::2]:
         query("select from outlast.resume_workflow(%s)", each)
     records = """
-    select workflow_id, step_id, nonce from outlast.operation_outputs where workflow_id = any(%s) order by 1, 2
+    select workflow_id, step_id, nonce from outlast.operation_outputs
+    where workflow_id = any(%s) order by 1, 2
     """
     before = query(records, paused)
     hosts.start(**settings)
