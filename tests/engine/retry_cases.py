@@ -228,9 +228,9 @@ async def chooses() -> str:
     return f"{which} {await (await start(helps, name=given)).result()} {await work('b')}"
 
 
-EVERY = (chooses, helper, other_helper, 
-    three, handles, survives, all_of_them, grouped, within, in_time, asks, with_timeout, child, parent,
-    lets_go, many, generated, one_item, trip, queued, tells,
+EVERY = (
+    chooses, helper, other_helper, three, handles, survives, all_of_them, grouped, within, in_time, asks, with_timeout,
+    child, parent, lets_go, many, generated, one_item, trip, queued, tells,
 )  # fmt: skip
 
 
