@@ -201,6 +201,13 @@ async def test_what_is_tolerated_is_told_by_key(database: str) -> None:
         }
 
 
+async def test_no_key_makes_an_id_that_a_fork_could_have(database: str) -> None:
+    async with engine_on(database, keyed, length) as bench:
+        parent_id = await bench.start(keyed, ["a~2", "~2b", "~"])
+        assert await bench.result(parent_id) == [["a%7E2", 3], ["~2b", 3], ["~", 1]]
+        assert (await bench.row(f"{parent_id}/map.1/a%7E2"))["status"] == "SUCCESS"
+
+
 async def test_keys_name_the_items(database: str) -> None:
     async with engine_on(database, keyed, length) as bench:
         parent_id = await bench.start(keyed, ["Anna", "Bo"])

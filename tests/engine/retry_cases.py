@@ -210,9 +210,27 @@ async def tells() -> str:
     return "told"
 
 
+@workflow
+async def helper(name: str) -> str:
+    return f"helper {name}"
+
+
+@workflow
+async def other_helper(name: str) -> str:
+    return f"other helper {name}"
+
+
+@workflow
+async def chooses() -> str:
+    which = await work("a")
+    helps = other_helper if "other function" in ran else helper
+    given = "y" if "other input" in ran else "x"
+    return f"{which} {await (await start(helps, name=given)).result()} {await work('b')}"
+
+
 EVERY = (
-    three, handles, survives, all_of_them, grouped, within, in_time, asks, with_timeout, child, parent,
-    lets_go, many, generated, one_item, trip, queued, tells,
+    chooses, helper, other_helper, three, handles, survives, all_of_them, grouped, within, in_time, asks, with_timeout,
+    child, parent, lets_go, many, generated, one_item, trip, queued, tells,
 )  # fmt: skip
 
 
@@ -416,6 +434,29 @@ async def test_what_was_retried_is_cancelled_with_its_children_again(bench: Benc
             await fails(bench, each, "workflow_cancelled")
         if generation == 1:
             await retried(bench, workflow_id)
+
+
+@pytest.mark.parametrize(
+    ("what", "result", "child"),
+    [
+        ("nothing", "A helper x B", "2"),
+        ("other input", "A helper y B", "2/again-2"),
+        ("other function", "A other helper x B", "2/again-2"),
+    ],
+)
+async def test_what_is_started_at_a_place_anew_is_what_the_code_says_now(
+    bench: Bench, what: str, result: str, child: str
+) -> None:
+    broken.add("b")
+    workflow_id = await bench.start(chooses)
+    await fails(bench, workflow_id, "workflow_error")
+    broken.clear()
+    ran[what] += 1
+    await rewound(bench, workflow_id, "1")
+    bench.engine.look()
+    assert await bench.result(workflow_id) == result
+    assert (await bench.row(f"{workflow_id}/{child}"))["status"] == "SUCCESS"
+    assert (await bench.row(f"{workflow_id}/2"))["status"] == "SUCCESS"
 
 
 async def test_of_a_map_the_failed_items_run_again_only_them(bench: Bench) -> None:

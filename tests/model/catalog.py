@@ -17,6 +17,8 @@ SCENARIOS = (
     Scenario("in doubt", "two connections cut", (STEP, TRANSACTION, STEP), Faults(losses=2)),
     Scenario("asleep", "a sleep, two connections cut", (SLEEP, STEP), Faults(losses=2), instances=1),
     Scenario("cancelled", "a cancel, a connection cut", BOTH, Faults(losses=1, cancels=1)),
+    Scenario("retried", "a cancel, and a retry", BOTH, Faults(cancels=1, retries=1)),
+    Scenario("paused", "a pause", BOTH, Faults(pauses=1)),
     Scenario(
         "given up",
         "a transaction that its body gives up, a connection cut",
@@ -32,6 +34,8 @@ SCENARIOS = (
 )
 
 DEEP = (
+    Scenario("lost and retried", "and an instance crashes", BOTH, Faults(exits=1, cancels=1, retries=2)),
+    Scenario("paused, deep", "a connection cut", (TRANSACTION,), Faults(losses=1, pauses=1)),
     Scenario("in doubt, deep", "three connections cut", BOTH, Faults(losses=3)),
     Scenario("given up, deep", "and two connections cut", BOTH, Faults(losses=2, timeouts=1)),
     Scenario("ended, deep", "and a connection cut", BOTH, Faults(losses=1, exits=1)),
@@ -87,6 +91,23 @@ MUTANTS = (
     Mutant("a transaction's failure believed before it is recorded", ("failure_known_first",), "cancelled"),
     Mutant("a transaction given up as if that were its end", ("failure_known_first",), "given up"),
     Mutant("attach without reading what stands there", ("attach_reads",), "duplicates"),
+    Mutant("a success is retried", ("success_stays",), "retried"),
+    Mutant("a retry in the same generation", ("retry_raises_generation",), "retried"),
+    Mutant("a claim of what is held", ("claim_spares_held",), "paused"),
+    Mutant("a pause that changes nothing else", ("pause_takes_owner", "pause_raises_epoch"), "paused"),
+    Mutant("a pause that leaves the owner", ("pause_takes_owner",), "paused"),
+    Mutant(
+        "a pause that leaves the epoch",
+        ("pause_raises_epoch",),
+        "paused",
+        spared="a row without owner refuses",
+    ),
+    Mutant(
+        "a retry that leaves the epoch",
+        ("retry_raises_epoch",),
+        "retried",
+        spared="a cancel and a claim raise it",
+    ),
     Mutant("no owner check", ("owner_checked",), spared="the epochs alone refuse"),
     Mutant(
         "a recovery that leaves the epoch", ("recovery_raises_epoch",), spared="a row without owner refuses"

@@ -108,7 +108,7 @@ def beat(db: Database, instance: Instance) -> Database:
 def claim(db: Database, instance: Instance, guards: Guards) -> tuple[Database, int]:
     """instances.sql, claim: what is due, `for update skip locked`; the epoch it got, 0 for nothing."""
     row = db.row
-    if row is None or row.owner is not None or not row.claimable:
+    if row is None or row.owner is not None or not row.claimable or (row.held and guards.claim_spares_held):
         return db, 0
     epoch = row.epoch + guards.claim_raises_epoch
     row = row._replace(owner=instance, epoch=epoch, status=Status.PENDING, claimable=False)
@@ -150,9 +150,49 @@ def cancel(db: Database, guards: Guards) -> Database:
         owner=None,
         epoch=row.epoch + guards.cancel_raises_epoch,
         claimable=False,
+        held=False,
         taken=lost_by(row, Taken.CANCEL),
     )
     return db._replace(row=row)
+
+
+def retry(db: Database, guards: Guards) -> Database:
+    """outlast.retry_workflow: a failure goes on in place, what is recorded stays. A success never changes."""
+    row = db.row
+    failed = (Status.CANCELLED, Status.EXHAUSTED)
+    if row is None or row.status is Status.PENDING or (row.status not in failed and guards.success_stays):
+        return db
+    row = row._replace(
+        status=Status.PENDING,
+        owner=None,
+        epoch=row.epoch + guards.retry_raises_epoch,
+        generation=row.generation + guards.retry_raises_generation,
+        claimable=True,
+        attempts=0,
+        implied=(),
+    )
+    return db._replace(row=row)
+
+
+def pause(db: Database, guards: Guards) -> Database:
+    """outlast.pause_workflow: one update."""
+    row = db.row
+    if row is None or row.status is not Status.PENDING or row.held:
+        return db
+    row = row._replace(
+        held=True,
+        owner=None if guards.pause_takes_owner else row.owner,
+        epoch=row.epoch + guards.pause_raises_epoch,
+        claimable=row.claimable or row.owner is not None,
+        taken=lost_by(row, Taken.PAUSE),
+    )
+    return db._replace(row=row)
+
+
+def resume(db: Database) -> Database:
+    """outlast.resume_workflow."""
+    assert db.row is not None
+    return db._replace(row=db.row._replace(held=False))
 
 
 def end_lease(db: Database, instance: Instance) -> Database:

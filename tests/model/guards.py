@@ -35,6 +35,18 @@ class Guards:
     """instances.sql, claim."""
     cancel_raises_epoch: bool = True
     """workflows.sql, cancel."""
+    retry_raises_epoch: bool = True
+    """outlast.go_on."""
+    retry_raises_generation: bool = True
+    """The same."""
+    success_stays: bool = True
+    """outlast.why_not_retried: only what has failed is retried."""
+    pause_takes_owner: bool = True
+    """outlast.pause_workflow."""
+    pause_raises_epoch: bool = True
+    """The same."""
+    claim_spares_held: bool = True
+    """instances.sql, claim: `held is null`."""
     trust_from_sending: bool = True
     """engine/lease.py `renewed(sent_at)`."""
     durable_first: bool = True

@@ -53,7 +53,7 @@ def _choose(world: World, who: Instance, memory: Memory, guards: Guards) -> Iter
         yield step(who, "sends a beat (membership.py _beat)", remember(world, who, after))
     if row is None or memory.closing:
         return
-    if row.owner is None and row.claimable:
+    if row.owner is None and row.claimable and not (row.held and guards.claim_spares_held):
         after = memory._replace(doing=Statement(Does.CLAIM))
         yield step(who, "sends a claim (membership.py _claim)", remember(world, who, after))
     victim = row.owner

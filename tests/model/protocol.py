@@ -85,7 +85,7 @@ class Protocol:
         elif client.accepted:
             row = world.database.row
             if row is not None and row.status is not Status.PENDING:
-                heard = client._replace(heard=row.status)
+                heard = client._replace(heard=row.status, generation=row.generation)
                 words = f"reads the end for a caller (workflows.sql ended): {row.status.name}"
                 yield step(client.at, words, _told(world, number, heard))
 
@@ -109,6 +109,21 @@ class Protocol:
                 left=world.left._replace(cancels=world.left.cancels - 1),
             )
             yield Step("the workflow is cancelled (workflows.sql cancel)", after, fault=True)
+        yield from self._verbs(world, waits)
+
+    def _verbs(self, world: World, waits: bool) -> Iterator[Step[World]]:
+        """Of a paused one somebody thinks at last: it must be able to end."""
+        db, left, row = world.database, world.left, world.database.row
+        if row is None or waits:
+            return
+        if left.retries and (retried := sql.retry(db, self.guards)) is not db:
+            after = world._replace(database=retried, left=left._replace(retries=left.retries - 1))
+            yield Step("the workflow is retried (outlast.retry_workflow)", after, fault=True)
+        if left.pauses and (paused := sql.pause(db, self.guards)) is not db:
+            after = world._replace(database=paused, left=left._replace(pauses=left.pauses - 1))
+            yield Step("the workflow is paused (outlast.pause_workflow)", after, fault=True)
+        if row.held:
+            yield Step("the workflow is resumed", world._replace(database=sql.resume(db)))
 
     # --- instances that come to their end -----------------------------------------------------------------
 

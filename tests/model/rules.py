@@ -6,7 +6,8 @@ from tests.model.state import Client, Database, Row, Status, World
 
 ONE_EFFECT = "a transaction's effect is there exactly if its record is, and once"
 RECORDS_STAY = "a record is written once and never changes"
-ENDS_STAY = "an ended workflow never changes its status"
+ENDS_STAY = "a success never changes, and a failure is final until somebody retries it"
+HELD_STAYS = "nothing is written of a workflow while it is held"
 ROWS_STAY = "a workflow that was acknowledged is there, with the payload it was acknowledged for"
 RESULTS_STAY = "an end that a caller was told is the end that stands"
 END_IMPLIED = "a workflow's end follows from its records, which are all there"
@@ -36,8 +37,17 @@ def _of_change(before: Database, after: Database) -> str | None:
         if now is None or now.payload != was.payload:
             return ROWS_STAY
         if was.status is not Status.PENDING and now.status is not was.status:
-            return ENDS_STAY
+            retried = now.status is Status.PENDING and now.generation > was.generation
+            if was.status is Status.SUCCESS or not retried:
+                return ENDS_STAY
+        if was.held and now.held and (now.owner is not None or _wrote(before, after)):
+            return HELD_STAYS
     return None
+
+
+def _wrote(before: Database, after: Database) -> bool:
+    old, new = ([each and each[::2] for each in db.records] for db in (before, after))
+    return old != new or before.effects != after.effects
 
 
 def _of_database(db: Database, transaction: int | None) -> str | None:
@@ -58,8 +68,12 @@ def _of_client(client: Client, row: Row | None) -> str | None:
         return ROWS_STAY
     if client.refused and (row is None or row.payload == client.payload):
         return ROWS_STAY
-    if client.heard is not None and (row is None or row.status is not client.heard):
-        return RESULTS_STAY
+    if client.heard is not None:
+        if row is None:
+            return RESULTS_STAY
+        stands = client.heard is Status.SUCCESS or row.generation == client.generation
+        if stands and row.status is not client.heard:
+            return RESULTS_STAY
     return None
 
 

@@ -43,6 +43,7 @@ class Taken(IntEnum):
     GIVEN = auto()
     """It gave the row back itself."""
     CANCEL = auto()
+    PAUSE = auto()
 
 
 class Row(NamedTuple):
@@ -55,6 +56,10 @@ class Row(NamedTuple):
     status: Status = Status.PENDING
     claimable: bool = False
     attempts: int = 0
+    generation: int = 1
+    """Each retry raises it."""
+    held: bool = False
+    """Paused: nobody claims it."""
     taken: tuple[Taken, ...] = (Taken.NOT,) * 3
     """Ghost: of each instance, by what it last lost the row."""
     implied: tuple[str, ...] = ()
@@ -206,6 +211,8 @@ class Client(NamedTuple):
     accepted: bool = False
     refused: bool = False
     heard: Status | None = None
+    generation: int = 1
+    """Of the end that it was told."""
 
     @property
     def done(self) -> bool:
@@ -225,6 +232,8 @@ class Faults(NamedTuple):
     sessions: int = 0
     """Sessions seen gone while their instance lives."""
     cancels: int = 0
+    retries: int = 0
+    pauses: int = 0
     timeouts: int = 0
     """Transactions that the body gives up."""
 

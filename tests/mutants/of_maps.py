@@ -16,6 +16,11 @@ MUTANTS = (
         "engine/test_maps.py::test_misuse_is_told",
     ),
     Mutant(
+        "items-with-ids-of-forks",
+        "No item has an id that a fork could have",
+        "engine/test_maps.py::test_no_key_makes_an_id_that_a_fork_could_have",
+    ),
+    Mutant(
         "queries-without-bound",
         "A map over a query has a million items at most",
         "engine/test_maps_on_postgres.py::test_queries_that_can_not_be_are_told",

@@ -99,6 +99,16 @@ MUTANTS = (
         CASES + "test_a_failed_child_is_retried_with_its_parent",
     ),
     Mutant(
+        "other-child-of-before",
+        "What a retried workflow starts at a place where it had started something else is what it says now",
+        CASES + "test_what_is_started_at_a_place_anew_is_what_the_code_says_now",
+    ),
+    Mutant(
+        "another-functions-child",
+        "A child of another function is not taken for the one that is started",
+        CASES + "test_what_is_started_at_a_place_anew_is_what_the_code_says_now",
+    ),
+    Mutant(
         "maps-fail-for-ever",
         "A map goes on with its failed items when its workflow is retried",
         CASES + "test_of_a_map_the_failed_items_run_again_only_them",

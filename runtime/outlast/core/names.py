@@ -75,6 +75,11 @@ def key_of(text: str) -> str:
     return text if plain and not text.startswith(_HASHED) else _HASHED + _sha256(text)
 
 
+def item_key_of(key: str) -> str:
+    """A map's key as it stands in the id of its item: `~` and digits at the end are for forks, as below."""
+    return _FORK.sub("%7E", key)
+
+
 def workflow_id_of(function: str, subject: str | None, key: str | None) -> str:
     """The id that one caller's key stands for: `FUNCTION:KEY`, or `FUNCTION:SUBJECT:KEY` with a subject.
 

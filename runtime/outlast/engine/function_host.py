@@ -11,7 +11,14 @@ from typing import Any
 
 from outlast.core.callbacks import Link
 from outlast.core.clock import monotonic
-from outlast.core.errors import OutlastError, ScheduleNotFound, UsageError, WorkflowNotFound, WrongState
+from outlast.core.errors import (
+    KeyReused,
+    OutlastError,
+    ScheduleNotFound,
+    UsageError,
+    WorkflowNotFound,
+    WrongState,
+)
 from outlast.core.events import Taken
 from outlast.core.failures import globals_of
 from outlast.core.maps import BLOCK, ItemEnd, NewMap
@@ -118,7 +125,19 @@ class FunctionHost:
         text = workflow.inputs.encode_call(args, kwargs)
         new = self._new(workflow_id, workflow, text, child, placement, key)
         state = await self._starts.start_new(new, workflow, None, token)
-        return workflow_id if state is None else state.workflow_id
+        if state is None:
+            return workflow_id
+        # A renamed function is served under its former name, too.
+        # guard: another-functions-child
+        if (
+            key is None
+            and state.function != function
+            and self._catalog.workflow(state.function) is not workflow
+        ):
+            raise KeyReused(
+                f"{workflow_id} is a workflow of {state.function}, which was started at this place"
+            )
+        return state.workflow_id
 
     async def start_all(
         self, workflow: WorkflowDefinition, items: Sequence[Any], placement: Placement = USUAL

@@ -9,6 +9,7 @@ from typing import Any, Generic, Literal, TypeVar, overload
 from outlast.core.answers import decode_answer
 from outlast.core.errors import DatabaseUnavailable, UsageError, WorkflowNotFound
 from outlast.core.maps import CONCURRENCY_MAX, KEY_CHARS_MAX, ItemEnd, Query
+from outlast.core.names import item_key_of
 from outlast.core.status import Status
 from outlast.core.storable import check_text
 from outlast.sdk.calls import ask
@@ -214,7 +215,8 @@ def map_(
     `await map_(…)` in an `async def` workflow, `map_(…)` in a `def` one. `items` is a list of at most 10,000,
     or of at most 1,000,000 `rows("select …")`, or what a step yields that is a generator. Each item is a
     workflow `PARENT/map.STEP/KEY`; the key is its place, or what `key` makes of it (a text of at most 100
-    characters, or a whole number; no two the same).
+    characters, or a whole number; no two the same; `~` and digits at its end become `%7E`, as ids of forks
+    end so).
     At most `concurrency` of them run at a time, over all instances.
 
     When more than `tolerate` of them fail (a count, or as a float a share of all), no more begin; those that
@@ -297,4 +299,5 @@ def _key_of(key: Callable[[Any], str | int], item: Any) -> str:
             f"whole number, not {found!r:.100} (of {item!r:.100})"
         )
     check_text(text, "map_(key)")
-    return text
+    # guard: items-with-ids-of-forks = text
+    return item_key_of(text)

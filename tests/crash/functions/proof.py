@@ -72,6 +72,27 @@ async def story(key: str, pause_s: float = 0.3) -> dict[str, Any]:
     return {"key": key, "parts": [one, two, await last(key)]}
 
 
+@transaction
+async def pay_as_itself(tx: Any) -> int:
+    await tx.execute("insert into effects (key) values (%s)", (context().workflow_id,))
+    return 7
+
+
+@step
+async def third(key: str) -> str:
+    saw(f"third {key} {context().workflow_id}")
+    return "c"
+
+
+@workflow
+async def operated(key: str, pause_s: float) -> list[Any]:
+    """As the story, but its effects bear the workflow's own id, which a fork has, too."""
+    one = await first(key)
+    two = await pay_as_itself()
+    await sleep(pause_s)
+    return [one, two, await third(key)]
+
+
 @workflow
 async def single(key: str) -> str:
     """One step."""

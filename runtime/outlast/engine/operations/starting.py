@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TypeVar
 
-from outlast.core.errors import DatabaseUnavailable, Overloaded, ShuttingDown
+from outlast.core.errors import DatabaseUnavailable, KeyReused, Overloaded, ShuttingDown
 from outlast.core.maps import BLOCK
 from outlast.core.names import child_id_of
 from outlast.core.ports import Unreachable
@@ -23,6 +23,9 @@ from outlast.engine.operations.plain import PLAIN
 from outlast.sdk.operations import Start, StartAll
 
 T = TypeVar("T")
+
+AGAIN = "again-"
+"""Behind a child's id, before the generation: of one that is another than was started there before."""
 
 START_RETRY_MIN_S = 0.05
 START_RETRY_MAX_S = 2.0
@@ -50,9 +53,21 @@ async def _start(execution: Execution, call: PendingCall) -> Success:
         placement=operation.placement,
     )
     host = execution.services.host
-    child_id = await until_it_can(
-        lambda: host.start_child(child, operation.workflow, operation.args, operation.kwargs)
-    )
+
+    async def started(child: Child) -> str:
+        return await until_it_can(
+            lambda: host.start_child(child, operation.workflow, operation.args, operation.kwargs)
+        )
+
+    try:
+        child_id = await started(child)
+    except KeyReused:
+        # What it did before it was retried has started something else at this place, which stays as it is.
+        # guard: other-child-of-before = True
+        if execution.generation == 1 or operation.key is not None:
+            raise
+        again = f"{child.workflow_id}/{AGAIN}{execution.generation}"
+        child_id = await started(child._replace(workflow_id=again))
     return Success(*PLAIN.through(child_id))
 
 
