@@ -229,8 +229,8 @@ async def chooses() -> str:
 
 
 EVERY = (
-    chooses, helper, other_helper, three, handles, survives, all_of_them, grouped, within, in_time, asks, with_timeout,
-    child, parent, lets_go, many, generated, one_item, trip, queued, tells,
+    chooses, helper, other_helper, three, handles, survives, all_of_them, grouped, within, in_time, asks,
+    with_timeout, child, parent, lets_go, many, generated, one_item, trip, queued, tells,
 )  # fmt: skip
 
 
