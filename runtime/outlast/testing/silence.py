@@ -33,7 +33,9 @@ def quietly(run: Callable[[], T]) -> T:
     with quiet():
         result = run()
         _forget_scopes()
-        gc.collect()
+        # A coroutine's `finally` blocks run as it is collected: what they let live is found the next time.
+        while gc.collect():
+            pass
     return result
 
 
