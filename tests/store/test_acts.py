@@ -14,7 +14,7 @@ from psycopg.types.json import Jsonb
 from outlast.core.ports import NoSuchRow, NotNow, Unacceptable
 from outlast.core.resources import Kind
 from outlast.core.status import TRANSITIONS, Status
-from outlast.core.verbs import SEND, VERBS, Argument, Verb
+from outlast.core.verbs import SEND, SETTLE, VERBS, Argument, Verb
 from outlast.store.workflows import PostgresWorkflows
 from tests.callers import as_user
 from tests.rows import CHANGE, FILL, MAKE
@@ -158,6 +158,7 @@ def usual(verb: Verb) -> dict[str, Any]:
     key = {verb.noun.key: "none"} if verb.of_one else {}
     return {
         **key,
+        **({"output": {}} if verb is SETTLE else {}),  # or an error
         **{each.name: of_size(each, each.minimum or 1) for each in verb.arguments if each.required},
     }
 
@@ -169,21 +170,27 @@ def usual(verb: Verb) -> dict[str, Any]:
 def test_a_function_has_the_bounds_of_its_verb(
     verb: Verb, argument: Argument, connection: Connection[Any]
 ) -> None:
+    given = usual(verb)
+    if (verb, argument.name) == (SETTLE, "error"):
+        del given["output"]
+    for choice in argument.choices or ():
+        with pytest.raises(errors.NoDataFound):
+            call(connection, verb, {**given, argument.name: choice})
     for bound, beyond in ((argument.minimum, -1), (argument.maximum, 1)):
-        if bound is None:
+        if bound is None or argument.choices:
             continue
         with pytest.raises(errors.NoDataFound):
-            call(connection, verb, {**usual(verb), argument.name: of_size(argument, bound)})
+            call(connection, verb, {**given, argument.name: of_size(argument, bound)})
         if argument.kind is Kind.TEXT and bound + beyond < 0:
             continue
         with pytest.raises(errors.InvalidParameterValue, match=argument.name):
-            call(connection, verb, {**usual(verb), argument.name: of_size(argument, bound + beyond)})
+            call(connection, verb, {**given, argument.name: of_size(argument, bound + beyond)})
     if argument.nullable:
         with pytest.raises(errors.NoDataFound):
-            call(connection, verb, {**usual(verb), argument.name: None})
+            call(connection, verb, {**given, argument.name: None})
     elif argument.setting or argument.required:
         with pytest.raises(errors.InvalidParameterValue, match=argument.name):
-            call(connection, verb, {**usual(verb), argument.name: None})
+            call(connection, verb, {**given, argument.name: None})
 
 
 @each_act
