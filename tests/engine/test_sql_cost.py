@@ -66,7 +66,7 @@ async def test_a_callers_wait_is_one_round_trip_for_each_commit(database: str, t
         await bench.until(lambda: all(loop.asleep for loop in bench.engine.loops))
         traffic.reset()
         await bench.run(chain, 1)
-        assert (traffic.round_trips, traffic.transactions) == (2, 2)
+        assert (traffic.round_trips, traffic.transactions) == (2, 2), traffic.statements
 
 
 async def test_steps_that_end_in_one_moment_share_a_commit(database: str, tmp_path: Path) -> None:
