@@ -226,7 +226,7 @@ def test_settling(host: Host) -> None:
     assert [each["settled"] and each["settled"]["why"] for each in steps] == [None, "he called"]
     begin(host, "5", "joe")
     until(lambda: [each["name"] for each in steps_of(host, "invoice:5")[1:]] == ["charge"], "it charges")
-    refused = do(host, "settle", "invoice:5", {"step": "2", "name": "charge", "output": 1})
+    refused = do(host, "settle", "invoice:5", {"step": "2", "name": "charge", "output": "1"})
     assert (refused.status_code, refused.json()["code"]) == (409, "wrong_state")
     assert "pause it first" in refused.json()["message"]
     run(host, by_pause)

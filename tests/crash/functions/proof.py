@@ -74,6 +74,7 @@ async def story(key: str, pause_s: float = 0.3) -> dict[str, Any]:
 
 @transaction
 async def pay_as_itself(tx: Any) -> int:
+    await tx.execute("select pg_sleep(0.2)")  # who pauses it meanwhile may settle it
     await tx.execute("insert into effects (key) values (%s)", (context().workflow_id,))
     return 7
 
