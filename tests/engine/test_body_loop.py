@@ -338,6 +338,7 @@ async def rests_in_scopes(shielded: bool) -> None:
             await sleep(3000)
 
 
+@pytest.mark.postgres  # the loop of virtual time keeps tasks that are done
 @pytest.mark.parametrize("shielded", [True, False])
 async def test_who_leaves_the_memory_within_a_scope_is_freed(database: str, shielded: bool) -> None:
     """anyio knows tasks by their scopes, until these are left."""
