@@ -215,7 +215,7 @@ async def test_keys_name_the_items(database: str) -> None:
         assert (await bench.row(f"{parent_id}/map.1/anna"))["status"] == "SUCCESS"
 
 
-@pytest.mark.parametrize("count", [0, 1, 1_000, 2_345])
+@pytest.mark.parametrize("count", [0, 1, 1_000, pytest.param(2_345, marks=pytest.mark.slow)])
 async def test_what_a_step_yields_is_mapped_over(database: str, count: int) -> None:
     async with engine_on(database, over_generator, item) as bench:
         assert await bench.run(over_generator, count, -1) == [count, sum(range(count)) * 2]
@@ -279,6 +279,7 @@ async def test_a_map_inside_a_map(database: str) -> None:
         assert await bench.run(nested, [[1, 2], [], [3]]) == [[2, 4], [], [6]]
 
 
+@pytest.mark.slow
 async def test_results_are_read_in_pages(database: str) -> None:
     async with engine_on(database, slices, item) as bench:
         assert await bench.run(slices, 2_300) == [4_598, [4, 6, 8], 1_300, sum(range(2_300)) * 2]

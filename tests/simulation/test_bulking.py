@@ -41,6 +41,7 @@ def noticed(word: str, seeds: int) -> bool:
     return any(word in each for seed in range(seeds) for each in play(seed))
 
 
+@pytest.mark.slow
 def test_an_item_that_is_skipped_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     do = BulkStatements._do
 

@@ -102,6 +102,7 @@ def test_ids_are_in_utc() -> None:
     )
 
 
+@pytest.mark.slow
 @given(
     timetable=st.sampled_from([Every(1), Every(7), Cron("*/5 * * * *"), Cron("30 2 * * *", "Europe/Berlin")]),
     catchup=st.sampled_from(Catchup),
