@@ -80,6 +80,8 @@ def test_a_round_says_when_the_next_is_due(virtual: Run) -> None:
         await asyncio.sleep(100.0)
         assert rounds.began == pytest.approx([0.0, 5.0, 5.0, 7.5])
         assert loop.asleep
+        loop.wake()
+        assert not loop.asleep  # though its round has not begun
         await loop.close()
 
     virtual(test())

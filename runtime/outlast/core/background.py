@@ -70,8 +70,8 @@ class Loop:
 
     @property
     def asleep(self) -> bool:
-        """Whether it waits for its next round."""
-        return self._sleeper is not None
+        """Whether it waits for its next round, and nobody has woken it."""
+        return self._sleeper is not None and not self._sleeper.done()
 
     def open(self) -> None:
         """Start, with a round at once."""
