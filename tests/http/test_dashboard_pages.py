@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import httpx
 import pytest
@@ -258,6 +258,18 @@ def test_errors_are_grouped_and_each_group_is_found_and_retried(reader: Reader) 
     done = reader.post(f"{DASHBOARD}/bulk", **fields, expect="3", why="mended")
     assert done.status_code == 303, done.text
     assert done.headers["location"].startswith(f"{DASHBOARD}/bulks/outlast%3Abulk%3A")
+
+
+def test_a_bulk_has_all_the_filters_of_the_list(reader: Reader) -> None:
+    for key, plan in (("both", "pro"), ("one", "free")):
+        attributes = json.dumps({"team": "filters", "plan": plan})
+        insert(reader.host, f"filtered-{key}", "ERROR", error=json.dumps(ERROR), attributes=attributes)
+    listed = reader.page(f"{DASHBOARD}?attribute=team:filters&attribute=plan:pro&status=ERROR&status=SUCCESS")
+    fields = [(each["name"], each["value"]) for each in listed.all("input", type="hidden") if "value" in each]
+    chosen = [pair for pair in fields if pair[0].startswith("f.")]
+    tried = reader.page(f"{DASHBOARD}/bulk?{urlencode([('verb', 'retry'), ('to', 'filter'), *chosen])}")
+    assert "1 run passes this filter now" in tried.text
+    assert '"attribute": ["team:filters", "plan:pro"]' in tried.text
 
 
 def test_the_chosen_are_done_one_by_one_and_each_outcome_is_told(reader: Reader) -> None:

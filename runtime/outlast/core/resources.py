@@ -71,6 +71,11 @@ class Filter(NamedTuple):
     value: bool = False
     """Whether one finds out values by it: it is not for a viewer key."""
 
+    @property
+    def several(self) -> bool:
+        """Whether it may be given several times."""
+        return self.kind in (Kind.STATUS, Kind.PAIR)
+
 
 class Resource(NamedTuple):
     """A listing: of all there is, or of what belongs to one row of another resource."""

@@ -127,14 +127,10 @@ def _filter(fields: Mapping[str, list[str]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for each in FOUND_BY:
         values = [value for value in fields.get(_FILTER + each.name, []) if value]
-        if values:
-            found[each.name] = (
-                values
-                if each.kind is Kind.STATUS
-                else values[-1] == "true"
-                if each.kind is Kind.FLAG
-                else values[-1]
-            )
+        if values and each.several:
+            found[each.name] = values
+        elif values:
+            found[each.name] = values[-1] == "true" if each.kind is Kind.FLAG else values[-1]
     return found
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from outlast.core.resources import WORKFLOWS, Kind
+from outlast.core.resources import WORKFLOWS, Filter, Kind
 from outlast.core.verbs import CANCEL, Argument, Verb
 from outlast.web.dashboard.asked import Asked
 from outlast.web.dashboard.shown import part
@@ -61,8 +61,8 @@ def of_list(base: str, query: Mapping[str, Sequence[str]]) -> list[Command]:
     pairs = [(name, each) for name, values in query.items() for each in values]
     url = f"{base}{WORKFLOWS.path}" + (f"?{urlencode(pairs)}" if pairs else "")
     options = " ".join(f"--{name.replace('_', '-')} {_word(value)}" for name, value in pairs)
-    kinds = {each.name: each.kind for each in WORKFLOWS.filters}
-    arguments = [f"{name} => {_as_sql(kinds.get(name), values)}" for name, values in query.items()]
+    filters = {each.name: each for each in WORKFLOWS.filters}
+    arguments = [f"{name} => {_as_sql(filters[name], values)}" for name, values in query.items()]
     return [
         Command("curl", f"curl -s {_KEY} {shlex.quote(url)}"),
         Command("CLI", f"outlast workflows list {options}".rstrip()),
@@ -111,11 +111,11 @@ def _call(verb: Verb, key: str, given: Mapping[str, Any]) -> str:
     return f"select * from outlast.{verb.function}({', '.join(arguments)});"  # noqa: S608 - shown, not run
 
 
-def _as_sql(kind: Kind | None, values: Sequence[str]) -> str:
+def _as_sql(given: Filter, values: Sequence[str]) -> str:
     """The values of a filter as an argument of `find_workflows`."""
-    if kind in (Kind.STATUS, Kind.PAIR):
+    if given.several:
         return f"array[{', '.join(map(_literal, values))}]"
-    return values[-1] if kind is Kind.FLAG and values[-1] in ("true", "false") else _literal(values[-1])
+    return values[-1] if given.kind is Kind.FLAG and values[-1] in ("true", "false") else _literal(values[-1])
 
 
 def _option(argument: Argument, value: Any) -> str:

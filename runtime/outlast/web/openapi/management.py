@@ -202,7 +202,7 @@ def _item(resource: Resource) -> Item:
 
 
 def _filter(each: Filter) -> Item:
-    several = {"explode": True} if each.kind in (Kind.STATUS, Kind.PAIR) else {}
+    several = {"explode": True} if each.several else {}
     return {**_query(each.name, _FILTERS[each.kind], each.about), **several}
 
 
