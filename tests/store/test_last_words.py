@@ -66,6 +66,7 @@ async def ending_at(url: str, command: bytes, *, done: bool, words: bytes) -> As
                     continue
                 left -= 1
                 answering.cancel()
+                await asyncio.wait([answering])  # until then it is the one who reads
                 if done:
                     to_server.write(request)
                     await from_server.read(65536)
