@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from pydantic_core import from_json, to_json
 
+from outlast.core.errors import NonDeterminism
 from outlast.core.stops import Diverged
 from outlast.core.versions import shown
 
@@ -17,6 +18,7 @@ PAUSED = "paused"
 OUTPUT_MISMATCH = "output_mismatch"
 INPUT_MISMATCH = "input_mismatch"
 FUNCTION_MISSING = "function_missing"
+REASONS = (PAUSED, NonDeterminism.code, OUTPUT_MISMATCH, INPUT_MISMATCH, FUNCTION_MISSING)
 
 UNKNOWN_VERSION = "?"
 

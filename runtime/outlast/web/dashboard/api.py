@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlencode
 
@@ -13,7 +12,8 @@ from starlette.types import ASGIApp, Message
 
 from outlast.core.resources import RESOURCES, WORKFLOW, WORKFLOWS, Column, Resource
 from outlast.web.dashboard.hidden import check_filters, hide
-from outlast.web.dashboard.viewers import Viewer
+from outlast.web.dashboard.viewers import Viewer, viewer_refused
+from outlast.web.dashboard.written import Recorded, items, members
 from outlast.web.http.answers import Pairs
 from outlast.web.http.calls import Call, Sendable
 from outlast.web.http.off_loop import run_by_size
@@ -21,14 +21,6 @@ from outlast.web.http.problems import Problem, ProblemError
 
 AnswerCall = Callable[[Call], Awaitable[Sendable]]
 Query = Mapping[str, Any] | Sequence[tuple[str, Any]]
-
-_SPACE = re.compile(r"[ \t\n\r]*")
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
-_decoder = json.JSONDecoder()
-
-
-class Recorded(str):
-    """JSON as it was recorded, digit by digit."""
 
 
 class Answered(NamedTuple):
@@ -61,7 +53,7 @@ class Api:
             if resource is None:
                 raise ProblemError(viewer_refused("look at this"))
             check_filters(resource, [name for name, _ in pairs])
-        answered = await self._ask(call, viewer, "GET", path, pairs, b"")
+        answered = await self._ask(_request(call, viewer, "GET", path, pairs))
         return await run_by_size(len(answered.body), _read, answered.body, resource, columns, viewer)
 
     async def do(
@@ -78,13 +70,13 @@ class Api:
             raise ProblemError(viewer_refused("do this"))
         sent = body if isinstance(body, bytes) else b"" if body is None else to_json(body)
         fields = [(name.lower().encode(), value.encode()) for name, value in headers]
-        got = await self._ask(call, viewer, method, path, (), sent, fields)
+        got = await self._ask(_request(call, viewer, method, path, body=sent, headers=fields))
         document = from_json(got.body) if got.body else None
         return Answered(got.status, document, got.header(b"location"))
 
     async def openapi(self, call: Call, viewer: Viewer) -> dict[str, Any]:
         """The description of what can be called. Raises as `get`."""
-        answered = await self._ask(call, viewer, "GET", "/openapi.json", (), b"")
+        answered = await self._ask(_request(call, viewer, "GET", "/openapi.json"))
         document: dict[str, Any] = await run_by_size(len(answered.body), from_json, answered.body)
         return document
 
@@ -95,7 +87,7 @@ class Api:
         if not viewer.may_act or self._whole is None:
             raise ProblemError(viewer_refused("call functions"))
         fields = [(name.encode(), value.encode("utf-8", "replace")) for name, value in headers.items()]
-        request = _request(call, viewer, "POST", path, (), to_json(body), fields)
+        request = _request(call, viewer, "POST", path, body=to_json(body), headers=fields)
         got = _Got()
         await self._whole()(request.scope, request.receive, got)
         workflow_id = got.header(b"workflow-id")
@@ -103,18 +95,8 @@ class Api:
             raise ProblemError(_refusal_in(got))
         return unquote(workflow_id)
 
-    async def _ask(
-        self,
-        call: Call,
-        viewer: Viewer,
-        method: str,
-        path: str,
-        query: Sequence[tuple[str, Any]],
-        body: bytes,
-        headers: Pairs | tuple[()] = (),
-    ) -> _Got:
+    async def _ask(self, request: Call) -> _Got:
         got = _Got()
-        request = _request(call, viewer, method, path, query, body, headers)
         await (await self._answer(request)).send(got)
         return got
 
@@ -142,8 +124,8 @@ def _request(
     viewer: Viewer,
     method: str,
     path: str,
-    query: Sequence[tuple[str, Any]],
-    body: bytes,
+    query: Sequence[tuple[str, Any]] = (),
+    body: bytes = b"",
     headers: Pairs | tuple[()] = (),
 ) -> Call:
     """A request of who looks, made here instead of read off a connection."""
@@ -185,11 +167,6 @@ def _refusal_in(got: _Got) -> Problem:
         return Problem("function_error", f"the function answered {got.status}", status=max(400, got.status))
 
 
-def viewer_refused(what: str) -> Problem:
-    """403 for a viewer."""
-    return Problem("viewer_key", f"a viewer key may not {what}: sign in with a secret key")
-
-
 def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -221,65 +198,16 @@ def _read(
     if resource is None:
         document: dict[str, Any] = from_json(body)
         return document
-    parts = dict(_members(text))
+    parts = dict(members(text))
     if resource.name not in parts or "next" not in parts:
         return _row(text, recorded, columns, viewer)
-    items = [_row(each, recorded, columns, viewer) for each in _items(parts[resource.name])]
-    return {resource.name: items, "next": from_json(parts["next"])}
+    rows = [_row(each, recorded, columns, viewer) for each in items(parts[resource.name])]
+    return {resource.name: rows, "next": from_json(parts["next"])}
 
 
 def _row(text: str, recorded: frozenset[str], columns: Sequence[Column], viewer: Viewer) -> dict[str, Any]:
     row = {
         name: Recorded(part) if name in recorded and part != "null" else from_json(part)
-        for name, part in _members(text)
+        for name, part in members(text)
     }
     return row if viewer.sees_values else hide(columns, row)
-
-
-def _members(text: str) -> Iterator[tuple[str, str]]:
-    """The members of a JSON object: names, and values as they are written."""
-    at = _after_space(text, 0) + 1
-    while True:
-        at = _after_space(text, at)
-        if text[at] == "}":
-            return
-        name, at = _decoder.raw_decode(text, at)
-        begin = _after_space(text, _after_space(text, at) + 1)
-        at = _end_of(text, begin)
-        yield name, text[begin:at]
-        at = _after_space(text, at)
-        if text[at] == ",":
-            at += 1
-
-
-def _items(text: str) -> Iterator[str]:
-    """The items of a JSON array, as they are written."""
-    at = _after_space(text, 0) + 1
-    while True:
-        at = _after_space(text, at)
-        if text[at] == "]":
-            return
-        begin, at = at, _end_of(text, at)
-        yield text[begin:at]
-        at = _after_space(text, at)
-        if text[at] == ",":
-            at += 1
-
-
-def _after_space(text: str, at: int) -> int:
-    found = _SPACE.match(text, at)
-    assert found is not None
-    return found.end()
-
-
-def _end_of(text: str, begin: int) -> int:
-    """Where the value ends that begins there."""
-    try:
-        return _decoder.raw_decode(text, begin)[1]
-    except RecursionError:  # nothing that is nested so deeply is parsed here
-        depth = 0
-        for found in _TOKEN.finditer(text, begin):
-            depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(found[0], 0)
-            if depth == 0:
-                return found.end()
-        raise

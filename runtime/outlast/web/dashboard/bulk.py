@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 from outlast.core.resources import FOUND_BY, WORKFLOWS, Kind
 from outlast.core.verbs import BULK, VERBS, Verb
-from outlast.web.dashboard.api import viewer_refused
+from outlast.web.dashboard.addresses import part
 from outlast.web.dashboard.asked import Asked
 from outlast.web.dashboard.commands import of_verb
 from outlast.web.dashboard.doing import read_arguments
 from outlast.web.dashboard.forms import form_of
-from outlast.web.dashboard.shown import part
+from outlast.web.dashboard.viewers import viewer_refused
 from outlast.web.http.answers import Answer
 from outlast.web.http.calls import Sendable
 from outlast.web.http.problems import Problem, ProblemError

@@ -5,9 +5,9 @@ from __future__ import annotations
 from outlast.core.resources import BULK_ITEMS, BULKS, WORKFLOWS
 from outlast.core.status import Status
 from outlast.core.verbs import VERBS
+from outlast.web.dashboard.addresses import part
 from outlast.web.dashboard.asked import Asked
 from outlast.web.dashboard.listed import listed, render_listed
-from outlast.web.dashboard.shown import part
 from outlast.web.http.calls import Sendable
 
 NAMES = tuple(each.name for each in VERBS if each.bulk)

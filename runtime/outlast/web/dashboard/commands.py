@@ -10,8 +10,8 @@ from urllib.parse import urlencode
 
 from outlast.core.resources import WORKFLOWS, Filter, Kind
 from outlast.core.verbs import CANCEL, Argument, Verb
+from outlast.web.dashboard.addresses import part
 from outlast.web.dashboard.asked import Asked
-from outlast.web.dashboard.shown import part
 from outlast.web.http.calls import Sendable
 
 _KEY = '-H "apikey: $SUPABASE_SECRET_KEY"'

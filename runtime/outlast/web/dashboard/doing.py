@@ -9,12 +9,12 @@ from typing import Any
 from outlast.core.resources import QUEUES, SCHEDULES, WORKFLOWS, Kind, Resource
 from outlast.core.values import parse_duration
 from outlast.core.verbs import BULK, FORK, SEND, VERBS, Argument, Verb
+from outlast.web.dashboard.addresses import part, workflow_url
 from outlast.web.dashboard.allowed import DANGEROUS
-from outlast.web.dashboard.api import viewer_refused
 from outlast.web.dashboard.asked import Asked
 from outlast.web.dashboard.commands import of_verb
 from outlast.web.dashboard.forms import form_of
-from outlast.web.dashboard.shown import part, workflow_url
+from outlast.web.dashboard.viewers import viewer_refused
 from outlast.web.http.answers import Answer
 from outlast.web.http.calls import Sendable
 from outlast.web.http.problems import Problem, ProblemError

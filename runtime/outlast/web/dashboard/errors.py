@@ -6,9 +6,9 @@ from datetime import timedelta
 
 from outlast.core.clock import machine_now
 from outlast.core.resources import ERRORS
-from outlast.web.dashboard.asked import Asked, cursor_in
+from outlast.web.dashboard.asked import Asked
+from outlast.web.dashboard.listed import listed
 from outlast.web.http.calls import Sendable
-from outlast.web.http.problems import ProblemError
 
 PERIODS = {
     "1h": timedelta(hours=1),
@@ -23,19 +23,5 @@ async def show(asked: Asked) -> Sendable:
     """The groups of a period."""
     period = asked.one("period") if asked.one("period") in PERIODS else USUAL
     since = (machine_now() - PERIODS[period]).replace(second=0, microsecond=0)
-    refused = None
-    try:
-        found = await asked.listing(ERRORS, since=since.isoformat())
-    except ProblemError as error:
-        if error.problem.status >= 500:
-            raise
-        refused, found = error.problem, {"errors": [], "next": None}
-    return asked.render(
-        "errors.html",
-        200 if refused is None else refused.status,
-        groups=found["errors"],
-        cursor=cursor_in(found),
-        refused=refused,
-        periods=list(PERIODS),
-        period=period,
-    )
+    found = await listed(asked, ERRORS, since=since.isoformat())
+    return asked.render("errors.html", found.status, found=found, periods=list(PERIODS), period=period)

@@ -6,13 +6,13 @@ import secrets
 from collections.abc import Mapping
 
 from outlast.core.resources import CATALOG, WORKFLOWS
-from outlast.web.dashboard.api import viewer_refused
+from outlast.web.dashboard.addresses import part, workflow_url
 from outlast.web.dashboard.asked import Asked
 from outlast.web.dashboard.forms import form_of
 from outlast.web.dashboard.inputs import Field, fields_of, read_input
 from outlast.web.dashboard.listed import render_listed
 from outlast.web.dashboard.queues import BESIDE
-from outlast.web.dashboard.shown import part, workflow_url
+from outlast.web.dashboard.viewers import viewer_refused
 from outlast.web.http.answers import Answer
 from outlast.web.http.calls import Sendable
 from outlast.web.http.problems import Problem, ProblemError

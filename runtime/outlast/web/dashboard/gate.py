@@ -9,14 +9,13 @@ from outlast.web.callers.admission import Admission
 from outlast.web.callers.audit import Audit, keep_who, who_called
 from outlast.web.callers.credentials import credentials_of
 from outlast.web.callers.tokens import refusal
-from outlast.web.dashboard.api import viewer_refused
 from outlast.web.dashboard.forms import CSRF, CSRF_HEADER, read_fields
 from outlast.web.dashboard.guesses import Guesses
 from outlast.web.dashboard.pages import Pages
 from outlast.web.dashboard.plain import PlainPages
 from outlast.web.dashboard.safety import Guarded, check_same_origin
 from outlast.web.dashboard.sessions import SessionRows, Sessions, cookie_of, set_cookie
-from outlast.web.dashboard.viewers import Keys, Viewer
+from outlast.web.dashboard.viewers import Keys, Viewer, viewer_refused
 from outlast.web.dashboard.ways import LOGIN, LOGOUT, SESSION, sign_in_at, way_on
 from outlast.web.http.answers import Answer, json_answer
 from outlast.web.http.calls import Call, Sendable

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from outlast.core.holds import REASONS
 from outlast.core.resources import HELD
 from outlast.web.dashboard.asked import Asked
 from outlast.web.dashboard.listed import render_listed
 from outlast.web.http.calls import Sendable
-
-REASONS = ("non_determinism", "output_mismatch", "input_mismatch", "function_missing", "paused")
 
 
 async def show(asked: Asked) -> Sendable:

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from outlast.core.verbs import VERBS
+from outlast.web.dashboard.addresses import part, workflow_url
 from outlast.web.dashboard.hidden import HIDDEN
-from outlast.web.dashboard.shown import FILTERS, GLOBALS, visible
+from outlast.web.dashboard.shown import (
+    begins,
+    cut,
+    decoded,
+    hint_of,
+    in_line,
+    loose,
+    number,
+    preview,
+    request_text,
+    size,
+    visible,
+)
+from outlast.web.dashboard.signs import sign, standing
 from outlast.web.dashboard.static import Assets
+from outlast.web.dashboard.times import clock, exact, seconds_between, span
 from outlast.web.http.answers import Answer, Pairs
 from outlast.web.http.calls import Call
 
@@ -20,6 +35,28 @@ if TYPE_CHECKING:
 
 _PAST = {each.name: each.past for each in VERBS}
 """What a page tells whose address says `done=VERB`."""
+
+_FILTERS: dict[str, Callable[..., Any]] = {
+    "preview": preview,
+    "cut": cut,
+    "in_line": in_line,
+    "clock": clock,
+    "exact": exact,
+    "span": span,
+    "number": number,
+    "size": size,
+    "part": part,
+    "workflow_url": workflow_url,
+    "sign": sign,
+    "begins": begins,
+    "loose": loose,
+    "request_text": request_text,
+    "decoded": decoded,
+    "hint": hint_of,
+    "standing": standing,
+}
+_PARTS = ("icons", "components", "lists", "steps", "inputs")
+"""What pages are put together of, each of those before it: every template knows their macros."""
 
 _FOLDER = Path(__file__).parent / "templates"
 _HTML = (b"content-type", b"text/html; charset=utf-8")
@@ -59,7 +96,12 @@ class Pages:
             lstrip_blocks=True,
             auto_reload=False,
         )
-        made.filters.update(FILTERS)
+        made.filters.update(_FILTERS)
         made.tests["hidden"] = lambda value: value is HIDDEN
-        made.globals.update(GLOBALS, asset=self.assets.url, rail=self._rail, past=_PAST)
+        made.globals.update(
+            asset=self.assets.url, rail=self._rail, past=_PAST, seconds_between=seconds_between
+        )
+        for name in _PARTS:
+            macros = made.get_template(f"parts/{name}.html").module
+            made.globals.update({key: each for key, each in vars(macros).items() if callable(each)})
         return made

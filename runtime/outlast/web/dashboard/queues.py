@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from outlast.core.resources import ACTS, QUEUES, WORKFLOWS
+from outlast.web.dashboard.addresses import part
 from outlast.web.dashboard.asked import Asked
 from outlast.web.dashboard.listed import render_listed
-from outlast.web.dashboard.shown import part
 from outlast.web.http.calls import Sendable
 
 BESIDE = 20

@@ -9,10 +9,11 @@ from typing import Any
 from outlast.core.lines import LINES_MAX
 from outlast.core.resources import ACTS, EVENTS, LOGS, MESSAGES, WORKFLOW, WORKFLOWS, Resource
 from outlast.core.status import LIVE, Status
+from outlast.web.dashboard.addresses import part
 from outlast.web.dashboard.allowed import allowed_verbs
 from outlast.web.dashboard.asked import Asked, cursor_in
 from outlast.web.dashboard.hidden import HIDDEN
-from outlast.web.dashboard.shown import decoded, loose, part
+from outlast.web.dashboard.shown import decoded, loose
 from outlast.web.dashboard.steps import steps_page, steps_path
 from outlast.web.http.calls import Sendable
 from outlast.web.http.problems import ProblemError

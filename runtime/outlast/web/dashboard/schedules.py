@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from outlast.core.resources import ACTS, SCHEDULES
+from outlast.web.dashboard.addresses import part
 from outlast.web.dashboard.asked import Asked
 from outlast.web.dashboard.listed import render_listed
 from outlast.web.dashboard.queues import BESIDE
-from outlast.web.dashboard.shown import part
 from outlast.web.http.calls import Sendable
 
 STATES = ("active", "paused", "orphaned", "ended", "unusable")

@@ -1,21 +1,17 @@
-"""How values look on a page: times, spans, numbers, recorded JSON. Hostile text is shown, never obeyed."""
+"""How values look on a page: texts, numbers, recorded JSON. Hostile text is shown, never obeyed."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
-from urllib.parse import quote
 
 from pydantic_core import from_json
 
-from outlast.core.clock import machine_now
 from outlast.core.resources import Kind
 from outlast.core.verbs import Argument
 from outlast.observe.redaction import redactor
-from outlast.web.dashboard.api import Recorded
+from outlast.web.dashboard.written import Recorded
 
 PREVIEW_CHARS = 4 * 1024
 """So much of a value a page shows; the rest is behind a link."""
@@ -26,7 +22,6 @@ _HIDDEN = re.compile(
 )
 _TOKENS = re.compile(r"\{\s*\}|\[\s*\]|[{}\[\],:]|\"(?:[^\"\\\\]|\\\\.)*(?:\"|$)|[^\s{}\[\],:\"]+", re.DOTALL)
 _INDENT = "  "
-_UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
 
 class Preview(NamedTuple):
@@ -44,10 +39,14 @@ def visible(value: Any) -> Any:
     return _HIDDEN.sub(lambda found: f"\\u{ord(found[0]):04x}", value)
 
 
+def written(value: Any) -> str:
+    """A value as JSON; what was recorded keeps its digits."""
+    return value if isinstance(value, Recorded) else json.dumps(value, ensure_ascii=False, default=str)
+
+
 def pretty(value: Any) -> str:
-    """JSON for people, without secrets; what was recorded keeps its digits."""
-    text = value if isinstance(value, Recorded) else json.dumps(value, ensure_ascii=False, default=str)
-    return redactor.redact(indented(text))
+    """JSON for people, without secrets."""
+    return begins(written(value))
 
 
 def indented(text: str) -> str:
@@ -71,8 +70,8 @@ def indented(text: str) -> str:
 
 def preview(value: Any, chars: int = PREVIEW_CHARS) -> Preview:
     """As `pretty`, as far as a page shows it."""
-    text = value if isinstance(value, Recorded) else json.dumps(value, ensure_ascii=False, default=str)
-    return Preview(redactor.redact(indented(text[:chars])), len(text) > chars, len(text))
+    text = written(value)
+    return Preview(begins(text[:chars]), len(text) > chars, len(text))
 
 
 def cut(value: object, chars: int = PREVIEW_CHARS) -> Preview:
@@ -117,53 +116,9 @@ def begins(text: str) -> str:
 
 def in_line(value: Any, chars: int = 120) -> str:
     """JSON in one line, cut."""
-    text = value if isinstance(value, Recorded) else json.dumps(value, ensure_ascii=False, default=str)
+    text = written(value)
     text = redactor.redact(text[: 2 * chars])
     return text if len(text) <= chars else f"{text[: chars - 1]}…"
-
-
-def moment(at: str | datetime | None) -> datetime | None:
-    """A time out of a document, in UTC."""
-    if not at:
-        return None
-    found = at if isinstance(at, datetime) else datetime.fromisoformat(at)
-    return found.astimezone(UTC)
-
-
-def clock(at: str | datetime | None) -> str:
-    """`29 Nov 09:12:22`; of another year `29 Nov 2025 09:12`. It is UTC."""
-    found = moment(at)
-    if found is None:
-        return ""
-    other = found.year != machine_now().year
-    return f"{found.day} {found:%b %Y %H:%M}" if other else f"{found.day} {found:%b %H:%M:%S}"
-
-
-def exact(at: str | datetime | None) -> str:
-    """`2026-11-29 09:12:22.123 UTC`."""
-    found = moment(at)
-    return "" if found is None else f"{found:%Y-%m-%d %H:%M:%S}.{found.microsecond // 1000:03d} UTC"
-
-
-def seconds_between(begin: str | datetime | None, end: str | datetime | None) -> float | None:
-    """From one time to the other, or until now; None without a begin."""
-    began = moment(begin)
-    return None if began is None else max(0.0, ((moment(end) or machine_now()) - began).total_seconds())
-
-
-def span(seconds: float | None) -> str:
-    """`12 ms`, `1.24 s`, `3 min 05 s`, `2 h 10 min`, `4 d 3 h`."""
-    if seconds is None:
-        return ""
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 60:
-        return f"{seconds:.2f} s"
-    for place, (unit_s, unit) in enumerate(_UNITS):
-        if seconds >= unit_s:
-            lower_s, lower = (*_UNITS, (1, "s"))[place + 1]
-            return f"{int(seconds // unit_s)} {unit} {int(seconds % unit_s // lower_s):02d} {lower}"
-    raise AssertionError(seconds)
 
 
 def number(value: float | None) -> str:
@@ -178,16 +133,6 @@ def size(count: int) -> str:
     return f"{count / 1024:.1f} KiB" if count < 1024**2 else f"{count / 1024**2:.1f} MiB"
 
 
-def part(key: str) -> str:
-    """A key as a part of a path."""
-    return quote(key, safe="")
-
-
-def workflow_url(workflow_id: str) -> str:
-    """The page of a workflow."""
-    return f"/dashboard/workflows/{part(workflow_id)}"
-
-
 def hint_of(argument: Argument) -> str:
     """What a field shows while it is empty."""
     return {
@@ -197,80 +142,3 @@ def hint_of(argument: Argument) -> str:
         Kind.OBJECT: '{"customer": "42"}',
         Kind.TIMESTAMP: "2026-11-29T09:00:00Z",
     }.get(argument.kind, "")
-
-
-def sign(status: str) -> Mapping[str, str]:
-    """How a status looks: `icon`, `tone` and the `word`."""
-    icon, tone = SIGNS.get(status, ("dot", "quiet"))
-    return {"icon": icon, "tone": tone, "word": status.replace("_", " ").capitalize()}
-
-
-def standing(row: Mapping[str, Any]) -> str:
-    """The status that is shown of a workflow: a hold says more than PENDING does."""
-    waiting = str(row.get("waiting_on") or "")
-    if row["status"] in ("PENDING", "ENQUEUED"):
-        if waiting.startswith("paused"):
-            return "PAUSED"
-        if waiting.startswith("held"):
-            return "HELD"
-        if row["status"] == "PENDING" and waiting:
-            return "SLEEPING" if waiting.startswith("sleep") else "WAITING"
-        return "RUNNING" if row["status"] == "PENDING" else "ENQUEUED"
-    return str(row["status"])
-
-
-SIGNS = {
-    "SUCCESS": ("check", "good"),
-    "ERROR": ("cross", "bad"),
-    "EXHAUSTED": ("flame", "bad"),
-    "CANCELLED": ("slash", "quiet"),
-    "PENDING": ("play", "live"),
-    "RUNNING": ("play", "live"),
-    "ENQUEUED": ("queue", "wait"),
-    "SLEEPING": ("moon", "wait"),
-    "RECEIVING": ("inbox", "wait"),
-    "WAITING": ("hourglass", "wait"),
-    "HELD": ("pause", "warn"),
-    "PAUSED": ("pause", "warn"),
-    "active": ("check", "good"),
-    "paused": ("pause", "warn"),
-    "orphaned": ("unlink", "warn"),
-    "ended": ("slash", "quiet"),
-    "unusable": ("cross", "bad"),
-    "done": ("check", "good"),
-    "refused": ("slash", "warn"),
-    "failed": ("cross", "bad"),
-    "skipped": ("slash", "quiet"),
-    "late": ("hourglass", "warn"),
-    "missed": ("cross", "warn"),
-    "alive": ("check", "good"),
-    "lost": ("cross", "bad"),
-    "left": ("slash", "quiet"),
-    "built_in": ("check", "quiet"),
-    "served": ("check", "good"),
-    "not_served": ("unlink", "warn"),
-}
-"""Icon and tone of each status that is shown: it is never told by its colour alone."""
-
-
-FILTERS: dict[str, Callable[..., Any]] = {
-    "pretty": pretty,
-    "preview": preview,
-    "cut": cut,
-    "in_line": in_line,
-    "clock": clock,
-    "exact": exact,
-    "span": span,
-    "number": number,
-    "size": size,
-    "part": part,
-    "workflow_url": workflow_url,
-    "sign": sign,
-    "begins": begins,
-    "loose": loose,
-    "request_text": request_text,
-    "decoded": decoded,
-    "hint": hint_of,
-    "standing": standing,
-}
-GLOBALS: dict[str, Callable[..., Any]] = {"seconds_between": seconds_between}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from outlast.core.resources import STEPS, WORKFLOWS
+from outlast.web.dashboard.addresses import part
 from outlast.web.dashboard.asked import Asked
-from outlast.web.dashboard.shown import part
 from outlast.web.dashboard.timelines import Timeline, timeline
 from outlast.web.http.calls import Sendable
 from outlast.web.http.parameters import cursor_of

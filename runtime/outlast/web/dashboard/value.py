@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from outlast.core.resources import WORKFLOWS
-from outlast.web.dashboard.api import viewer_refused
+from outlast.web.dashboard.addresses import part
 from outlast.web.dashboard.asked import Asked
-from outlast.web.dashboard.shown import part, pretty, visible
+from outlast.web.dashboard.shown import pretty, visible
 from outlast.web.dashboard.steps import steps_path
+from outlast.web.dashboard.viewers import viewer_refused
 from outlast.web.http.answers import NO_STORE, Answer
 from outlast.web.http.calls import Sendable
 from outlast.web.http.off_loop import run_by_size

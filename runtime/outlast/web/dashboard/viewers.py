@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from outlast.web.http.answers import Pairs
+from outlast.web.http.problems import Problem
 
 Role = Literal["operator", "viewer"]
 
@@ -85,3 +86,8 @@ def mark_of(key: Key, session_id: str) -> bytes:
 
 def _digest(key: str) -> bytes:
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+
+
+def viewer_refused(what: str) -> Problem:
+    """403 for a viewer."""
+    return Problem("viewer_key", f"a viewer key may not {what}: sign in with a secret key")
