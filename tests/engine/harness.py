@@ -201,6 +201,10 @@ class Bench:
         """The executions in memory."""
         return self.engine._executor.live
 
+    async def at_rest(self) -> None:
+        """Wait until no loop of the engine has a round to do: the first ones may come late."""
+        await self.until(lambda: all(loop.asleep for loop in self.engine.loops))
+
     async def until(self, condition: Callable[[], Any]) -> Any:
         """Wait until an (async) condition is true; what it gave."""
         began = time.monotonic()

@@ -19,6 +19,7 @@ from tests.engine.wire import reading_along
 pytestmark = pytest.mark.postgres
 
 JOURNAL = "insert into outlast.workflow_status as w"
+RENEWAL = "insert into outlast.instances as i"
 HISTORIES = "from outlast.operation_outputs o where o.workflow_id = d.workflow_id"
 SLEEP_S = 0.4
 
@@ -46,8 +47,7 @@ async def test_n_steps_cost_one_commit_each_and_one_for_the_start(
 ) -> None:
     async with reading_along(database, tmp_path) as (url, traffic), engine_on(url, chain) as bench:
         await bench.run(chain, 1)
-        # The first round of a loop may be late.
-        await bench.until(lambda: all(loop.asleep for loop in bench.engine.loops))
+        await bench.at_rest()
         traffic.reset()
         await bench.run(chain, length)
         # The last step's record and the end go together; without a step the end has a commit to itself.
@@ -62,8 +62,7 @@ async def test_a_callers_wait_is_one_round_trip_for_each_commit(database: str, t
         engine_on(url, chain, lease_ttl_s=300.0, tick_s=100.0) as bench,
     ):
         await bench.run(chain, 1)
-        # Nor may the first round of a loop.
-        await bench.until(lambda: all(loop.asleep for loop in bench.engine.loops))
+        await bench.at_rest()
         traffic.reset()
         await bench.run(chain, 1)
         assert (traffic.round_trips, traffic.transactions) == (2, 2), traffic.statements
@@ -117,9 +116,10 @@ async def test_an_idle_instance_asks_at_most_twice_a_second(database: str, tmp_p
         engine_on(url, chain, tick_s=defaults.tick_s, lease_ttl_s=defaults.lease_ttl_s) as bench,
     ):
         await bench.run(chain, 1)
+        await bench.at_rest()
         traffic.reset()
         began = asyncio.get_running_loop().time()
-        await bench.until(lambda: traffic.count("insert into outlast.instances") >= 1)
+        await bench.until(lambda: traffic.count(RENEWAL) >= 1)
         passed_s = asyncio.get_running_loop().time() - began
         # Renewals come every third of the lease, claims every tick; one of each may fall on an end.
         assert traffic.round_trips <= 2 * passed_s + 2
