@@ -1,129 +1,28 @@
 """Outlast: Python functions next to a Supabase project that outlast crashes, deploys and freezes."""
 
-from outlast.core.callers import Caller
-from outlast.core.errors import (
-    CallerTokenGone,
-    CompensationFailed,
-    DatabaseUnavailable,
-    InvalidInput,
-    KeyReused,
-    MapFailed,
-    NonDeterminism,
-    NotSerializable,
-    OutlastError,
-    Overloaded,
-    QueueBusy,
-    QueueFull,
-    QueueKeyMissing,
-    RateLimited,
-    RecoveryExhausted,
-    ScheduleNotFound,
-    ShuttingDown,
-    StepFailed,
-    UsageError,
-    WorkflowCancelled,
-    WorkflowEnded,
-    WorkflowError,
-    WorkflowExpired,
-    WorkflowFailed,
-    WorkflowNotFound,
-    WorkflowTimeout,
-    WrongState,
-)
-from outlast.sdk.callbacks import callback
-from outlast.sdk.context import Context, context
-from outlast.sdk.deterministic import now, random, uuid4
-from outlast.sdk.emitting import emit
-from outlast.sdk.handles import WorkflowHandle, wait_any
-from outlast.sdk.http import Headers, HTTPException, Response
-from outlast.sdk.limits import Limit
-from outlast.sdk.maps import MapResult, map_, rows
-from outlast.sdk.messages import receive, send
-from outlast.sdk.patching import patched
-from outlast.sdk.publishing import publish
-from outlast.sdk.queues import Batch, Debounce, Queue, Rate
-from outlast.sdk.requests import Request
-from outlast.sdk.sagas import saga
-from outlast.sdk.schedules import schedules
-from outlast.sdk.sleeping import sleep, sleep_until
-from outlast.sdk.starting import start, start_all, start_once
-from outlast.sdk.steps import step
-from outlast.sdk.timetables import at, cron, every
-from outlast.sdk.transactions import transaction
-from outlast.sdk.undos import UNKNOWN, Unknown
-from outlast.sdk.webhooks import database_webhook, standard_webhook
-from outlast.sdk.workflows import handler, workflow
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "UNKNOWN",
-    "Batch",
-    "Caller",
-    "CallerTokenGone",
-    "CompensationFailed",
-    "Context",
-    "DatabaseUnavailable",
-    "Debounce",
-    "HTTPException",
-    "Headers",
-    "InvalidInput",
-    "KeyReused",
-    "Limit",
-    "MapFailed",
-    "MapResult",
-    "NonDeterminism",
-    "NotSerializable",
-    "OutlastError",
-    "Overloaded",
-    "Queue",
-    "QueueBusy",
-    "QueueFull",
-    "QueueKeyMissing",
-    "Rate",
-    "RateLimited",
-    "RecoveryExhausted",
-    "Request",
-    "Response",
-    "ScheduleNotFound",
-    "ShuttingDown",
-    "StepFailed",
-    "Unknown",
-    "UsageError",
-    "WorkflowCancelled",
-    "WorkflowEnded",
-    "WorkflowError",
-    "WorkflowExpired",
-    "WorkflowFailed",
-    "WorkflowHandle",
-    "WorkflowNotFound",
-    "WorkflowTimeout",
-    "WrongState",
-    "at",
-    "callback",
-    "context",
-    "cron",
-    "database_webhook",
-    "emit",
-    "every",
-    "handler",
-    "map_",
-    "now",
-    "patched",
-    "publish",
-    "random",
-    "receive",
-    "rows",
-    "saga",
-    "schedules",
-    "send",
-    "sleep",
-    "sleep_until",
-    "standard_webhook",
-    "start",
-    "start_all",
-    "start_once",
-    "step",
-    "transaction",
-    "uuid4",
-    "wait_any",
-    "workflow",
-]
+if TYPE_CHECKING:
+    from outlast.sdk.public import *  # noqa: F403 - those of its __all__
+    from outlast.sdk.public import __all__ as __all__
+
+
+def __getattr__(name: str) -> Any:
+    """Load the public names when the first is asked for: the command starts without them."""
+    # Python itself looks for these on a package before anybody has asked for a name.
+    if name.startswith("__") and name != "__all__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from outlast.sdk import public
+
+    globals().update({each: getattr(public, each) for each in ("__all__", *public.__all__)})
+    try:
+        return globals()[name]
+    except KeyError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+
+
+def __dir__() -> list[str]:
+    """The public names, for completion."""
+    from outlast.sdk import public
+
+    return sorted({*globals(), *public.__all__})

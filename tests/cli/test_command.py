@@ -9,6 +9,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+import click
 import pytest
 
 from outlast.cli.main import outlast as top
@@ -36,7 +37,7 @@ def test_help_loads_neither_server_nor_driver(project: Path) -> None:
 
 
 def test_every_command_has_help_and_takes_debug() -> None:
-    for name, command in top.commands.items():
+    for name, command in top.all_commands(click.Context(top)).items():
         for each in getattr(command, "commands", {name: command}).values():
             assert each.help, each.name
             assert "debug" in {parameter.name for parameter in each.params}, each.name

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import click
+
 from outlast.cli.main import outlast as top
 from outlast.cli.remote import CONNECTION_BROKEN, UNREACHABLE
 from outlast.host.embedded import EmbeddedPostgresError
@@ -16,7 +18,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text("utf-8")
 
 
 def test_every_command_is_on_the_page() -> None:
-    for name, command in top.commands.items():
+    for name, command in top.all_commands(click.Context(top)).items():
         assert f"`{name}" in PAGE, name
         for sub in getattr(command, "commands", {}):
             assert sub in PAGE, f"{name} {sub}"

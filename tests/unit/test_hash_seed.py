@@ -46,3 +46,18 @@ def test_a_seed_that_is_given_is_kept(given: str) -> None:
 def test_a_process_without_one_starts_anew_with_it() -> None:
     code = "from outlast.host.hash_seed import hash_alike; hash_alike('x'); print(hash('a'))"
     assert len({printed(code) for _ in range(2)}) == 1
+
+
+def test_the_command_starts_anew_before_it_has_loaded_anything() -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "outlast", "serve"],
+        env={"PYTHONPATH": PACKAGES, "SUPABASE_DB_URL": "postgresql://["},
+        capture_output=True,
+        text=True,
+        timeout=45,
+    )
+    head = "import time: self [us] | cumulative | imported package\n"
+    _, before, after = done.stderr.split(head)  # one such list for each process
+    assert "SUPABASE_DB_URL" in after
+    assert "outlast.cli" in after
+    assert not [name for name in ("outlast.cli", "outlast.sdk", "click", "pydantic") if name in before]

@@ -28,7 +28,7 @@ FOR_DEBUGGING: set[type[facts.Observation]] = {facts.StepEnded, facts.JournalCom
 
 def example(kind: type[facts.Observation]) -> facts.Observation:
     hints = get_type_hints(kind)
-    return kind(**{name: VALUES.get(hints[name]) for name in kind.__slots__})
+    return kind(**{name: VALUES.get(hints[name]) for name in kind.__struct_fields__})
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)

@@ -50,18 +50,23 @@ class CommandGroup(_Debuggable, click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command that `args` name. Where there is none, the error says which are near, or all."""
-        name = args[0]
-        if name in self.commands or ctx.resilient_parsing or name.startswith("-"):
+        name, names = args[0], self.list_commands(ctx)
+        if name in names or ctx.resilient_parsing or name.startswith("-"):
             return super().resolve_command(ctx, args)
-        near = nearest(name, self.commands)
-        found = f"Did you mean {near[0]!r}?" if near else f"The commands are {', '.join(self.commands)}."
+        near = nearest(name, names)
+        found = f"Did you mean {near[0]!r}?" if near else f"The commands are {', '.join(names)}."
         raise click.UsageError(f"No such command {name!r}. {found}", ctx)
 
-    def options_below(self) -> Iterator[str]:
+    def all_commands(self, ctx: click.Context) -> dict[str, click.Command]:
+        """Its commands by name; those that are imported when they are asked for are imported."""
+        found = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
+        return {name: command for name, command in found if command is not None}
+
+    def options_below(self, ctx: click.Context) -> Iterator[str]:
         """The options of all its commands."""
-        for command in self.commands.values():
+        for command in self.all_commands(ctx).values():
             if isinstance(command, CommandGroup):
-                yield from command.options_below()
+                yield from command.options_below(ctx)
             yield from (name for each in command.params for name in each.opts)
 
 

@@ -1,8 +1,8 @@
 """The `outlast` command: its subcommands, and how every one of them ends.
 
 Exit status 0, 1 (failed), 2 (wrong usage), 130 (Ctrl-C). An error is one line on standard error, and with
-`--json` an object on standard output too. Command modules import what they need when they run, so that
-`outlast --help` loads neither web server nor database driver.
+`--json` an object on standard output too. A command's module is imported when the command is asked for, and
+imports what it needs when it runs: `outlast serve` starts sooner, and `outlast --help` loads no web server.
 """
 
 from __future__ import annotations
@@ -10,27 +10,33 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 import click
 from click.exceptions import NoArgsIsHelpError
 
-from outlast.cli.check import check
 from outlast.cli.command import CommandGroup, nearest
-from outlast.cli.completion import completion
-from outlast.cli.db import db
-from outlast.cli.doctor import doctor
 from outlast.cli.failures import CommandFailed
-from outlast.cli.invoke import invoke
-from outlast.cli.listing import list_functions
-from outlast.cli.new import new
 from outlast.cli.screen import escaped_lines, one_line, print_json, say
-from outlast.cli.serve import serve
-from outlast.cli.tables import resource_commands
-from outlast.cli.token import token
-from outlast.cli.workflows import workflows
 from outlast.core.errors import OutlastError
 from outlast.core.resources import RESOURCES, WORKFLOWS
+
+_RESOURCES = {each.name: each for each in RESOURCES if each.of is None and each is not WORKFLOWS}
+_PLACES = {
+    "serve": "serve.serve",
+    "new": "new.new",
+    "list": "listing.list_functions",
+    "invoke": "invoke.invoke",
+    "workflows": "workflows.workflows",
+    **dict.fromkeys(_RESOURCES, "tables.resource_commands"),
+    "check": "check.check",
+    "db": "db.db",
+    "doctor": "doctor.doctor",
+    "token": "token.token",
+    "completion": "completion.completion",
+}
+"""The commands in the order of the help, and what they are in this package."""
 
 FAILED = 1
 WRONG_USAGE = 2
@@ -39,6 +45,19 @@ INTERRUPTED = 130
 
 class _Outlast(CommandGroup):
     """The top: Ctrl-C ends quietly, and so does a reader that has seen enough (`outlast … | head`)."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All, imported or not."""
+        return list(_PLACES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import it, if need be."""
+        if cmd_name not in self.commands and cmd_name in _PLACES:
+            module, name = _PLACES[cmd_name].split(".")
+            found = getattr(import_module(f"outlast.cli.{module}"), name)
+            resource = _RESOURCES.get(cmd_name)
+            self.add_command(found if resource is None else found(resource), cmd_name)
+        return super().get_command(ctx, cmd_name)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that was asked for."""
@@ -55,23 +74,6 @@ class _Outlast(CommandGroup):
 @click.version_option(package_name="outlast", message="%(prog)s %(version)s")
 def outlast() -> None:
     """Python functions next to Supabase that outlast crashes, deploys and freezes."""
-
-
-_others = [resource_commands(each) for each in RESOURCES if each.of is None and each is not WORKFLOWS]
-for _command in (
-    serve,
-    new,
-    list_functions,
-    invoke,
-    workflows,
-    *_others,
-    check,
-    db,
-    doctor,
-    token,
-    completion,
-):
-    outlast.add_command(_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -150,12 +152,9 @@ def _suggest_similar(error: click.UsageError) -> click.UsageError:
     if not isinstance(error, click.NoSuchOption):
         return error
     group = error.ctx.command if error.ctx is not None else None
-    if isinstance(group, CommandGroup) and error.option_name in group.options_below():
+    below = group.options_below(error.ctx) if error.ctx and isinstance(group, CommandGroup) else ()
+    if error.option_name in below:
         return click.UsageError(f"{error.option_name} stands after the command, not before it.", error.ctx)
     bare = {each.lstrip("-"): each for each in error.possibilities or ()}
     near = nearest(error.option_name.lstrip("-"), bare)
     return click.NoSuchOption(error.option_name, possibilities=[bare[each] for each in near], ctx=error.ctx)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
@@ -41,12 +40,8 @@ def serve(
 
     Without SUPABASE_DB_URL a Postgres of the project's own is started under .outlast/.
     """
-    from outlast.host.hash_seed import hash_alike
-
-    if own_process:
-        hash_alike(os.environ.get("SUPABASE_DB_URL"))  # before all that takes time to load
-
     from outlast.host.exits import leave
+    from outlast.host.hash_seed import hash_alike
     from outlast.host.serve import serve as run
     from outlast.host.settings import Settings
 

@@ -6,28 +6,24 @@ Whoever tells doesn't know who listens. Durations are seconds.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from outlast.core.frozen import Frozen
 from outlast.core.tracing import Stay
 
 FILES_NAMED = 3
 
 
-class Observation:
-    """The root of all facts. Those of each step and commit are not frozen: they are made twice as fast."""
-
-    __slots__: tuple[str, ...] = ()
+class Observation(Frozen):
+    """The root of all facts."""
 
 
-@dataclass(frozen=True, slots=True)
 class InstanceJoined(Observation):
     """This instance has its lease."""
 
     instance_id: str
 
 
-@dataclass(frozen=True, slots=True)
 class InstanceLost(Observation):
     """Another instance is gone; `recovered` of its workflows were made claimable now.
 
@@ -40,7 +36,6 @@ class InstanceLost(Observation):
     reason: Literal["lease", "session"] = "lease"
 
 
-@dataclass(frozen=True, slots=True)
 class InstanceStopping(Observation):
     """This instance takes no more work, and waits so long for the running steps of these workflows."""
 
@@ -48,7 +43,6 @@ class InstanceStopping(Observation):
     drain_s: float
 
 
-@dataclass(frozen=True, slots=True)
 class InstanceStopped(Observation):
     """It has let go of everything; `given_back` workflows had not left when the time was over."""
 
@@ -56,7 +50,6 @@ class InstanceStopped(Observation):
     given_back: int
 
 
-@dataclass(frozen=True, slots=True)
 class RequestAnswered(Observation):
     """A request that the log is to show. `status` None: the client went away before its answer.
 
@@ -73,14 +66,12 @@ class RequestAnswered(Observation):
     workflow_id: str | None
 
 
-@dataclass(frozen=True, slots=True)
 class RequestsUntold(Observation):
     """So many requests were left out: there were more than are told of in a second."""
 
     count: int
 
 
-@dataclass(frozen=True, slots=True)
 class ConnectionsFull(Observation):
     """As many connections are open as may be; `ended` were ended or turned away since this was last told."""
 
@@ -88,14 +79,12 @@ class ConnectionsFull(Observation):
     limit: int
 
 
-@dataclass(frozen=True, slots=True)
 class ForwardedUnbelieved(Observation):
     """Whoever calls from `address` says for whom, and is no trusted proxy."""
 
     address: str
 
 
-@dataclass(frozen=True, slots=True)
 class SchemaMigrated(Observation):
     """Migrations or seeds were applied to the database: their names, or how many from which to which."""
 
@@ -108,14 +97,12 @@ class SchemaMigrated(Observation):
         return cls(", ".join(files) if few else f"{len(files)} files, {files[0]} to {files[-1]}")
 
 
-@dataclass(frozen=True, slots=True)
 class SchemaNewer(Observation):
     """The database has migrations that this version doesn't carry."""
 
     versions: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
 class SettingsChanged(Observation):
     """Something was changed that is read at the start alone: `what` names it."""
 
@@ -125,7 +112,6 @@ class SettingsChanged(Observation):
 Trigger = Literal["call", "child", "sql", "queue", "schedule"]
 
 
-@dataclass(slots=True)
 class WorkflowStarted(Observation):
     """A workflow's row is durable, and it runs here for the first time.
 
@@ -137,23 +123,21 @@ class WorkflowStarted(Observation):
     workflow_id: str
     function: str
     trigger: Trigger
-    parent: str | None = field(default=None, repr=False)
-    request: str | None = field(default=None, repr=False)
-    told_before: bool = field(default=False, repr=False)
+    parent: str | None = None
+    request: str | None = None
+    told_before: bool = False
 
 
-@dataclass(slots=True)
 class WorkflowEnqueued(Observation):
     """A workflow's row is durable, and it waits to be claimed. As for WorkflowStarted."""
 
     workflow_id: str
     function: str
     trigger: Trigger
-    parent: str | None = field(default=None, repr=False)
-    request: str | None = field(default=None, repr=False)
+    parent: str | None = None
+    request: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
 class WorkflowResumed(Observation):
     """A workflow is back in memory, after so long that it has a new trace. Told where there are traces."""
 
@@ -161,7 +145,6 @@ class WorkflowResumed(Observation):
     stay: Stay
 
 
-@dataclass(frozen=True, slots=True)
 class CallWaited(Observation):
     """A caller that has a trace of its own has waited for a workflow. `headers` say which, by W3C's names."""
 
@@ -171,7 +154,6 @@ class CallWaited(Observation):
     duration_s: float
 
 
-@dataclass(frozen=True, slots=True)
 class WorkflowsClaimed(Observation):
     """These workflows run here from now on: woken, recovered, handed over, started by SQL or by messages.
 
@@ -185,7 +167,6 @@ class WorkflowsClaimed(Observation):
     queues: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
 class WorkflowEnded(Observation):
     """A workflow's end is durable. `error` is the cause with its traceback, for the log alone.
 
@@ -201,7 +182,6 @@ class WorkflowEnded(Observation):
     stay: Stay | None = None
 
 
-@dataclass(frozen=True, slots=True)
 class WorkflowHeld(Observation):
     """No code that runs fits its records, or its function is not there: it waits for other code.
 
@@ -213,14 +193,12 @@ class WorkflowHeld(Observation):
     detail: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
 class HeldFreed(Observation):
     """Other code came: `count` workflows that were held go on."""
 
     count: int
 
 
-@dataclass(frozen=True, slots=True)
 class WorkflowStopped(Observation):
     """An execution ended without the workflow's end: `reason` is Suspended, LeaseLost, HandedOver, …"""
 
@@ -232,7 +210,6 @@ class WorkflowStopped(Observation):
     stay: Stay | None = None
 
 
-@dataclass(slots=True)
 class StepEnded(Observation):
     """A step or a transaction (`kind`) has run, to be recorded with the next commit.
 
@@ -250,7 +227,6 @@ class StepEnded(Observation):
     stay: Stay | None = None
 
 
-@dataclass(frozen=True, slots=True)
 class StepRetried(Observation):
     """An attempt failed and another follows in `wait_s`."""
 
@@ -264,7 +240,6 @@ class StepRetried(Observation):
     stay: Stay | None = None
 
 
-@dataclass(frozen=True, slots=True)
 class UndoFailed(Observation):
     """What should undo `step` raised `error`, and is tried again in `wait_s`."""
 
@@ -275,7 +250,6 @@ class UndoFailed(Observation):
     wait_s: float
 
 
-@dataclass(frozen=True, slots=True)
 class ResultChanged(Observation):
     """A workflow's result is stored in another form than its annotation gives."""
 
@@ -284,7 +258,6 @@ class ResultChanged(Observation):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
 class QueueRefused(Observation):
     """A queue isn't consumed; `remedy` says what to do."""
 
@@ -293,14 +266,12 @@ class QueueRefused(Observation):
     remedy: str
 
 
-@dataclass(frozen=True, slots=True)
 class QueueConsumed(Observation):
     """A queue that was refused before is consumed now."""
 
     queue: str
 
 
-@dataclass(frozen=True, slots=True)
 class ScheduleDeclared(Observation):
     """A schedule's code is in effect: declared, changed, orphaned; or taken: a dynamic one has its name."""
 
@@ -308,7 +279,6 @@ class ScheduleDeclared(Observation):
     change: str
 
 
-@dataclass(frozen=True, slots=True)
 class ScheduleTicked(Observation):
     """A schedule's row went on: started, skipped, waits, moved or paused.
 
@@ -321,14 +291,12 @@ class ScheduleTicked(Observation):
     lag_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
 class WorkflowsRemoved(Observation):
     """Ended workflows were kept for long enough: so many have been removed since the last look."""
 
     count: int
 
 
-@dataclass(frozen=True, slots=True)
 class ScheduleUnusable(Observation):
     """A schedule can't tick until it is changed."""
 
@@ -336,7 +304,6 @@ class ScheduleUnusable(Observation):
     error: str
 
 
-@dataclass(frozen=True, slots=True)
 class DatabaseLost(Observation):
     """A statement of the engine failed for want of a connection; it is tried again."""
 
@@ -344,14 +311,12 @@ class DatabaseLost(Observation):
     error: str
 
 
-@dataclass(frozen=True, slots=True)
 class DatabaseFound(Observation):
     """The database answers again."""
 
     away_s: float
 
 
-@dataclass(frozen=True, slots=True)
 class DatabaseConnected(Observation):
     """The first connection of its kind. `sessions`: whether one is a session of its own while it lasts."""
 
@@ -359,7 +324,6 @@ class DatabaseConnected(Observation):
     sessions: bool
 
 
-@dataclass(frozen=True, slots=True)
 class DatabaseRefused(Observation):
     """No connection, for a cause that somebody can remove: `remedy` says how."""
 
@@ -367,7 +331,6 @@ class DatabaseRefused(Observation):
     remedy: str
 
 
-@dataclass(frozen=True, slots=True)
 class RealtimeRefused(Observation):
     """Realtime doesn't take published events: they are recorded all the same. `remedy` says what to do."""
 
@@ -375,14 +338,12 @@ class RealtimeRefused(Observation):
     remedy: str
 
 
-@dataclass(frozen=True, slots=True)
 class RealtimeAccepted(Observation):
     """Realtime takes published events again."""
 
     refused_s: float
 
 
-@dataclass(frozen=True, slots=True)
 class ClaimGivenUp(Observation):
     """A claim of up to `room` workflows took longer than `limit_s`; smaller ones follow."""
 
@@ -390,7 +351,6 @@ class ClaimGivenUp(Observation):
     room: int
 
 
-@dataclass(frozen=True, slots=True)
 class LoopFailed(Observation):
     """One round of a background loop failed in a way nobody expected; the loop goes on."""
 
@@ -398,7 +358,6 @@ class LoopFailed(Observation):
     error: str
 
 
-@dataclass(frozen=True, slots=True)
 class LoopBlocked(Observation):
     """For `blocked_s` nothing but one call has run here. `where` is its line, `workflow_id` whose it is."""
 
@@ -407,7 +366,6 @@ class LoopBlocked(Observation):
     workflow_id: str | None
 
 
-@dataclass(frozen=True, slots=True)
 class LoopFreed(Observation):
     """The event loop goes on, after so long."""
 
@@ -416,21 +374,18 @@ class LoopFreed(Observation):
     workflow_id: str | None
 
 
-@dataclass(frozen=True, slots=True)
 class LoopLooked(Observation):
     """The event loop was asked for a sign of life, and gave it after so long. Told a few times a second."""
 
     lag_s: float
 
 
-@dataclass(frozen=True, slots=True)
 class LoopInterrupted(Observation):
     """A function tried to end the event loop; it goes on."""
 
     error: str
 
 
-@dataclass(slots=True)
 class JournalCommitted(Observation):
     """What `workflows` had to write is durable; `depth` others wait for the next commit."""
 
@@ -439,21 +394,18 @@ class JournalCommitted(Observation):
     took_s: float
 
 
-@dataclass(frozen=True, slots=True)
 class JournalStalled(Observation):
     """Something waits to be written, and for `stalled_s` nothing was. Calls get 503 meanwhile."""
 
     stalled_s: float
 
 
-@dataclass(frozen=True, slots=True)
 class JournalMoves(Observation):
     """The journal writes again, after so long."""
 
     stalled_s: float
 
 
-@dataclass(frozen=True, slots=True)
 class CallUnawaited(Observation):
     """A step, a sleep or another call `name` was made at `place` (file:line) and never awaited.
 
@@ -466,7 +418,6 @@ class CallUnawaited(Observation):
     place: str
 
 
-@dataclass(frozen=True, slots=True)
 class ArgumentsChanged(Observation):
     """A replay calls a recorded step at `place` (file:line) with other arguments than it once had."""
 
@@ -477,7 +428,6 @@ class ArgumentsChanged(Observation):
     place: str
 
 
-@dataclass(frozen=True, slots=True)
 class BodyReads(Observation):
     """A workflow's body reads a clock, or chance, at `place` (file:line): that is another thing on replay."""
 
@@ -487,7 +437,6 @@ class BodyReads(Observation):
     instead: str
 
 
-@dataclass(frozen=True, slots=True)
 class FunctionLoaded(Observation):
     """A function file serves requests, first or anew."""
 
@@ -496,21 +445,18 @@ class FunctionLoaded(Observation):
     reloaded: bool
 
 
-@dataclass(frozen=True, slots=True)
 class NothingServed(Observation):
     """The functions folder holds none."""
 
     folder: str
 
 
-@dataclass(frozen=True, slots=True)
 class FunctionDisabled(Observation):
     """A function file isn't served, because `supabase/config.toml` says so."""
 
     function: str
 
 
-@dataclass(frozen=True, slots=True)
 class FunctionDoubtful(Observation):
     """A function file is served, and something in it is likely to go wrong."""
 
@@ -518,7 +464,6 @@ class FunctionDoubtful(Observation):
     advice: str
 
 
-@dataclass(frozen=True, slots=True)
 class FunctionBroken(Observation):
     """A function file can't be served; the others are untouched."""
 
@@ -526,7 +471,6 @@ class FunctionBroken(Observation):
     error: str
 
 
-@dataclass(frozen=True, slots=True)
 class CallRefused(Observation):
     """A call was refused (401, 403, 429), or asked for a workflow that isn't there for its caller."""
 
@@ -538,7 +482,6 @@ class CallRefused(Observation):
     code: str
 
 
-@dataclass(frozen=True, slots=True)
 class CallsRefused(Observation):
     """So many more within `window_s`, by code, which were not told one by one."""
 
@@ -546,7 +489,6 @@ class CallsRefused(Observation):
     window_s: float
 
 
-@dataclass(frozen=True, slots=True)
 class CallbackUnreadable(Observation):
     """A link was opened whose answers must fit `type`, which `file` has no more."""
 
@@ -555,7 +497,6 @@ class CallbackUnreadable(Observation):
     type: str
 
 
-@dataclass(frozen=True, slots=True)
 class WorkflowManaged(Observation):
     """A call under /workflows/v1 was answered. `who` and `address` as for refusals."""
 

@@ -121,6 +121,7 @@ class Workers:
         gc.freeze()  # a collection would write to what the workers share with this process
         for slot in range(self._count):
             self._start(slot)
+        gc.enable()
         looked = monotonic()
         while self._workers:
             if self._woken in wait([*self._workers, self._woken], timeout=LOOK_S):

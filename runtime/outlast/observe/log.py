@@ -156,7 +156,7 @@ def log(fact: Observation) -> None:
 def _log_line(fact: Observation, level: int, text: str, logger: logging.Logger = _logger) -> None:
     if not logger.isEnabledFor(level):
         return
-    fields = {name: getattr(fact, name) for name in type(fact).__slots__}
+    fields = {name: getattr(fact, name) for name in type(fact).__struct_fields__}
     extra = {name: fields[name] for name in ("workflow_id", "step_id", "attempt") if fields.get(name)}
     if (stay := fields.get("stay")) is not None:
         extra["trace_id"] = stay.trace_id
@@ -217,7 +217,7 @@ def _log_request(fact: facts.RequestAnswered) -> None:
     level = WARNING if fact.status is not None and fact.status >= 500 else INFO
     if not _requests.isEnabledFor(level):
         return
-    extra = {name: value for name in fact.__slots__ if (value := getattr(fact, name)) is not None}
+    extra = {name: value for name in fact.__struct_fields__ if (value := getattr(fact, name)) is not None}
     extra["duration_s"] = round(fact.duration_s, 6)
     answer = "was not answered: the client went away" if fact.status is None else str(fact.status)
     why = f" {fact.code}" if fact.code else ""

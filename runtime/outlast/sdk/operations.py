@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+
+from msgspec import field
 
 from outlast.core import kinds
 from outlast.core.arguments import fingerprint_of_call, fingerprint_of_text
 from outlast.core.errors import UsageError
 from outlast.core.events import event_record_name, taking_name
+from outlast.core.frozen import Frozen
 from outlast.core.maps import Query
 from outlast.core.messages import receive_name
 from outlast.core.placement import USUAL, Placement
@@ -21,8 +23,11 @@ Kwargs = dict[str, Any]
 D = TypeVar("D", StepDefinition, TransactionDefinition)
 
 
-class _OfFunction(NamedTuple, Generic[D]):
-    # There are many of these, and a frozen dataclass takes three times as long to make.
+class _Operation(Frozen, eq=False):
+    """None is equal to another: two calls with the same arguments are two operations."""
+
+
+class _OfFunction(_Operation, Generic[D]):
     definition: D
     args: Args
     kwargs: Kwargs
@@ -41,19 +46,16 @@ class _OfFunction(NamedTuple, Generic[D]):
 class Step(_OfFunction[StepDefinition]):
     """Replay or run a step."""
 
-    __slots__ = ()
     kind: ClassVar[str] = kinds.STEP
 
 
 class Transaction(_OfFunction[TransactionDefinition]):
     """Replay or run a transaction."""
 
-    __slots__ = ()
     kind: ClassVar[str] = kinds.TRANSACTION
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Sleep:
+class Sleep(_Operation):
     """Sleep for a duration, or until a Unix time."""
 
     kind: ClassVar[str] = kinds.SLEEP
@@ -63,8 +65,7 @@ class Sleep:
     until_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Receive:
+class Receive(_Operation):
     """Wait for the next message of a topic (empty: the one without a name); its JSON text, None if none."""
 
     kind: ClassVar[str] = kinds.RECEIVE
@@ -78,8 +79,7 @@ class Receive:
         return receive_name(self.topic)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Send:
+class Send(_Operation):
     """Send a message (JSON text) once; its id."""
 
     kind: ClassVar[str] = kinds.SEND
@@ -99,8 +99,7 @@ class Send:
         return fingerprint_of_text(self.body)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Publish:
+class Publish(_Operation):
     """Publish an event (JSON text) once."""
 
     kind: ClassVar[str] = kinds.PUBLISH
@@ -118,8 +117,7 @@ class Publish:
         return fingerprint_of_text(self.body)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SetAttributes:
+class SetAttributes(_Operation):
     """Change the workflow's attributes (JSON) once; null takes one away."""
 
     kind: ClassVar[str] = kinds.ATTRIBUTES
@@ -132,8 +130,7 @@ class SetAttributes:
         return fingerprint_of_text(self.body)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Callback:
+class Callback(_Operation):
     """Make a link by which somebody sends messages of a topic; its URL. `uses` None: any number of them."""
 
     kind: ClassVar[str] = kinds.CALLBACK
@@ -149,8 +146,7 @@ class Callback:
         return f"callback {self.topic}".rstrip()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Undo:
+class Undo(_Operation):
     """Note (JSON text) what a saga would undo, has undone, or failed to undo until now."""
 
     FAILED: ClassVar[str] = "undo failed"
@@ -170,8 +166,7 @@ class Undo:
         return None if self.name == self.FAILED else fingerprint_of_text(self.body)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Start:
+class Start(_Operation):
     """Start a child once, under a key of its own if there is one; its id.
 
     Unless `detached` it must end when the workflow that starts it must.
@@ -201,8 +196,7 @@ class Start:
         return fingerprint_of_call(self.args, self.kwargs)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class StartAll:
+class StartAll(_Operation):
     """Start a child for each input, once each; the prefix of their ids, and ids that differ by place."""
 
     kind: ClassVar[str] = kinds.START_ALL
@@ -247,8 +241,7 @@ class Generated(NamedTuple):
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Map:
+class Map(_Operation):
     """Run a child for each item; how many there were, and how they ended."""
 
     kind: ClassVar[str] = kinds.MAP
@@ -272,8 +265,7 @@ class Map:
         return [f"map {each}" for each in former_names(self.workflow)]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Result:
+class Result(_Operation):
     """Wait for another workflow; what it raised is looked for where `workflow` is defined."""
 
     kind: ClassVar[str] = kinds.RESULT
@@ -287,8 +279,7 @@ class Result:
         return f"result of {self.workflow_id}"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class WaitAny:
+class WaitAny(_Operation):
     """Wait for the first of these workflows to end; its id, None if none has ended within `timeout_s`."""
 
     kind: ClassVar[str] = kinds.WAIT_ANY
@@ -306,8 +297,7 @@ class WaitAny:
         return fingerprint_of_text("\n".join(self.workflow_ids))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Cancel:
+class Cancel(_Operation):
     """Cancel another workflow, if it has not ended."""
 
     kind: ClassVar[str] = kinds.CANCEL
@@ -322,8 +312,7 @@ class Cancel:
         return f"cancel {self.workflow_id}"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Act:
+class Act(_Operation):
     """Do a verb of core.verbs to another workflow; what that returns."""
 
     kind: ClassVar[str] = kinds.ACT
@@ -338,8 +327,7 @@ class Act:
         return f"{self.verb.name} {self.workflow_id}"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class TakeEvent:
+class TakeEvent(_Operation):
     """Take the next event of a workflow after a number, or the `newest` one; see core.events.Taken."""
 
     kind: ClassVar[str] = kinds.EVENT
@@ -356,8 +344,7 @@ class TakeEvent:
         return taking_name(self.event, self.workflow_id)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Timer:
+class Timer(_Operation):
     """Call back at a time of the body's loop, in Unix seconds. asyncio asks for these, not the SDK."""
 
     kind: ClassVar[str] = kinds.TIMER
@@ -366,8 +353,7 @@ class Timer:
     when_s: float
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Stop:
+class Stop(_Operation):
     """Undo what can be undone, and end. Nobody calls it: it comes from outside."""
 
     kind: ClassVar[str] = kinds.STOP

@@ -38,7 +38,7 @@ def value(call: PendingCall, record: StepRecord) -> Any:
 
 async def _run(execution: Execution, call: PendingCall) -> Success:
     assert isinstance(call.operation, Step)
-    step, args, kwargs = call.operation
+    step, args, kwargs = call.operation.definition, call.operation.args, call.operation.kwargs
     emitter = Emitter(execution, call)
     enter_emitter(emitter)
     try:
