@@ -1,5 +1,43 @@
 -- Queues: what waits in them, in which order, and who decides what begins. Every statement may run twice.
 
+create or replace function outlast.take_rights(
+  migration text, functions text[] default array[]::text[], tables text[] default array[]::text[],
+  of_service text[] default array[]::text[], of_users text[] default array[]::text[]
+) returns void language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  made text;
+  named text;
+  role_name text;
+begin
+  for made, named in
+    select 'function ' || p.oid::regprocedure, n.named
+    from pg_proc p
+    cross join lateral (values (p.proname::text), (format('%s(%s)', p.proname, oidvectortypes(p.proargtypes)))) as n (named)
+    where p.pronamespace = 'outlast'::regnamespace and n.named = any (functions || of_service || of_users)
+    union all
+    select format('table outlast.%I', t), t from unnest(tables) as t
+  loop
+    execute format('revoke all on %s from public', made);
+    -- Once only: what the project grants later is its own affair.
+    continue when exists (select from outlast.schema_migrations as m where m.version = migration);
+    for role_name in
+      select rolname from pg_roles where rolname in ('anon', 'authenticated', 'service_role')
+    loop
+      execute format('revoke all on %s from %I', made, role_name);
+      if (role_name = 'service_role' and named = any (of_service)) or (role_name <> 'anon' and named = any (of_users)) then
+        execute format('grant execute on %s to %I', made, role_name);
+      end if;
+    end loop;
+  end loop;
+end
+$$;
+
+comment on function outlast.take_rights(text, text[], text[], text[], text[]) is
+  'What a migration has made is its owner''s alone, but for functions that the service, or users too, may call. '
+  'A function is named with or without the types of its arguments.';
+
 alter table outlast.workflow_status
   add column if not exists queue_key text collate "C" not null default '',
   add column if not exists rank timestamptz,
@@ -1098,42 +1136,15 @@ language sql
 set search_path = pg_catalog, pg_temp
 as $$ select outlast.start(function, input::text, idempotency_key, queue, priority, delay, attributes) $$;
 
-do $$
-declare
-  role_name text;
-  made text;
-  applied boolean := exists (select from outlast.schema_migrations where version = '20261128230000');
-begin
-  foreach made in array array[
-    'queue_options(json, json)', 'queue_busy(text, timestamptz)', 'key_of(text, text)', 'count_queue(text)',
-    'count_due(outlast.queues)', 'queues_busy()', 'full_queues()', 'begin_batch(text, text, integer, timestamptz)', 'ended_batches()',
-    'end_members(text[])',
-    'refuse_start(text, text, float8)',
-    'claim_queue(text, text, text[], integer, integer, integer, bigint, boolean, bigint, bigint, boolean)',
-    'claim_queued(text, text[], integer, integer, integer, bigint, boolean, bigint, bigint, boolean)',
-    'enqueue(text, text, text, text, text, text, text, text, text, text, integer, float8, text, text, float8, bigint, text, text)',
-    'start(varchar, text, text, text, integer, interval, jsonb)',
-    'start(varchar, json, text, text, integer, interval, jsonb)',
-    'start(varchar, jsonb, text, text, integer, interval, jsonb)'
-  ] loop
-    execute format('revoke all on function outlast.%s from public', made);
-    foreach role_name in array array['anon', 'authenticated', 'service_role'] loop
-      -- Once only: what the project grants later is its own affair.
-      if not applied and exists (select from pg_roles where rolname = role_name) then
-        execute format('revoke all on function outlast.%s from %I', made, role_name);
-        if role_name = 'service_role' and made like 'start(%' then
-          execute format('grant execute on function outlast.%s to service_role', made);
-        end if;
-      end if;
-    end loop;
-  end loop;
-  foreach role_name in array array['anon', 'authenticated'] loop
-    if not applied and exists (select from pg_roles where rolname = role_name) then
-      execute format(
-        'revoke all on outlast.queues, outlast.queue_keys, outlast.queue_starts, outlast.queue_doors, outlast.attached from %I', role_name);
-    end if;
-  end loop;
-end
-$$;
+select outlast.take_rights(
+  '20261128230000',
+  functions => array[
+    'take_rights', 'queue_options', 'queue_busy', 'key_of', 'count_queue', 'count_due', 'queues_busy', 'full_queues',
+    'begin_batch', 'ended_batches', 'end_members', 'refuse_start', 'claim_queue', 'claim_queued', 'enqueue'],
+  tables => array['queues', 'queue_keys', 'queue_starts', 'queue_doors', 'attached'],
+  of_service => array[
+    'start(character varying, text, text, text, integer, interval, jsonb)',
+    'start(character varying, json, text, text, integer, interval, jsonb)',
+    'start(character varying, jsonb, text, text, integer, interval, jsonb)']);
 
 insert into outlast.schema_migrations (version) values ('20261128230000') on conflict do nothing;

@@ -99,32 +99,9 @@ as $$
   )
 $$;
 
-do $$
-declare
-  role_name text;
-  made text;
-begin
-  foreach made in array array[
-    'take_limit(text, json, text, bigint, text)', 'holds_limit(outlast.limit_uses)'
-  ] loop
-    execute format('revoke all on function outlast.%s from public', made);
-    foreach role_name in array array['anon', 'authenticated', 'service_role'] loop
-      -- Once only: what the project grants later is its own affair.
-      if exists (select from pg_roles where rolname = role_name)
-        and not exists (select from outlast.schema_migrations where version = '20261128230100')
-      then
-        execute format('revoke all on function outlast.%s from %I', made, role_name);
-      end if;
-    end loop;
-  end loop;
-  foreach role_name in array array['anon', 'authenticated'] loop
-    if exists (select from pg_roles where rolname = role_name)
-      and not exists (select from outlast.schema_migrations where version = '20261128230100')
-    then
-      execute format('revoke all on outlast.limit_uses from %I', role_name);
-    end if;
-  end loop;
-end
-$$;
+select outlast.take_rights(
+  '20261128230100',
+  functions => array['take_limit', 'holds_limit'],
+  tables => array['limit_uses']);
 
 insert into outlast.schema_migrations (version) values ('20261128230100') on conflict do nothing;

@@ -765,39 +765,14 @@ begin
 end
 $$;
 
-do $$
-declare
-  role_name text;
-  made text;
-  applied boolean := exists (select from outlast.schema_migrations where version = '20261128230500');
-begin
-  for made in
-    select p.oid::regprocedure::text from pg_proc p
-    where p.pronamespace = 'outlast'::regnamespace and p.proname in (
-      'utc_text', 'note_tick', 'start_tick', 'failures_in_a_row', 'tick_schedules', 'backfill_ticks', 'newest_edition',
-      'declare_schedules', 'check_schedule', 'create_schedule', 'schedule', 'schedule_named', 'schedule_stands', 'delete_schedule',
-      'unschedule', 'pause_schedule', 'resume_schedule', 'trigger_schedule', 'backfill_schedule')
-  loop
-    execute format('revoke all on function %s from public', made);
-    foreach role_name in array array['anon', 'authenticated', 'service_role'] loop
-      -- Once only: what the project grants later is its own affair.
-      if not applied and exists (select from pg_roles where rolname = role_name) then
-        execute format('revoke all on function %s from %I', made, role_name);
-        if role_name = 'service_role'
-          and made ~ '^outlast\.(create_schedule|schedule|delete_schedule|unschedule|pause_schedule|resume_schedule|trigger_schedule|backfill_schedule)\('
-        then
-          execute format('grant execute on function %s to service_role', made);
-        end if;
-      end if;
-    end loop;
-  end loop;
-  revoke all on outlast.schedules, outlast.ticks, outlast.schedule_editions from public;
-  foreach role_name in array array['anon', 'authenticated'] loop
-    if not applied and exists (select from pg_roles where rolname = role_name) then
-      execute format('revoke all on outlast.schedules, outlast.ticks, outlast.schedule_editions from %I', role_name);
-    end if;
-  end loop;
-end
-$$;
+select outlast.take_rights(
+  '20261128230500',
+  functions => array[
+    'utc_text', 'note_tick', 'start_tick', 'failures_in_a_row', 'tick_schedules', 'backfill_ticks',
+    'newest_edition', 'declare_schedules', 'check_schedule', 'schedule_named', 'schedule_stands'],
+  tables => array['schedules', 'ticks', 'schedule_editions'],
+  of_service => array[
+    'create_schedule', 'schedule', 'delete_schedule', 'unschedule', 'pause_schedule', 'resume_schedule',
+    'trigger_schedule', 'backfill_schedule']);
 
 insert into outlast.schema_migrations (version) values ('20261128230500') on conflict do nothing;

@@ -281,30 +281,9 @@ $$;
 comment on function outlast.drain_queue(text, text, text) is
   'Cancel what waits in a queue and has not begun, or that of one key: 10,000 at once, and whether there may be more.';
 
-do $$
-declare
-  role_name text;
-  made text;
-  applied boolean := exists (select from outlast.schema_migrations where version = '20261128231000');
-begin
-  foreach made in array array[
-    'refuse_argument(text, text, text)', 'check_text(text, text, text, integer)', 'actor(text)',
-    'check_queue_settings(jsonb)', 'is_span(jsonb, integer)', 'lock_queue(text, text, text, text, text)',
-    'set_queue(text, jsonb, boolean, text, text)', 'pause_queue(text, text, text, text)',
-    'resume_queue(text, text, text)', 'drain_queue(text, text, text)'
-  ] loop
-    execute format('revoke all on function outlast.%s from public', made);
-    foreach role_name in array array['anon', 'authenticated', 'service_role'] loop
-      -- Once only: what the project grants later is its own affair.
-      if not applied and exists (select from pg_roles where rolname = role_name) then
-        execute format('revoke all on function outlast.%s from %I', made, role_name);
-        if role_name = 'service_role' and made like any (array['set_queue%', 'pause_%', 'resume_%', 'drain_%']) then
-          execute format('grant execute on function outlast.%s to service_role', made);
-        end if;
-      end if;
-    end loop;
-  end loop;
-end
-$$;
+select outlast.take_rights(
+  '20261128231000',
+  functions => array['refuse_argument', 'check_text', 'actor', 'check_queue_settings', 'is_span', 'lock_queue'],
+  of_service => array['set_queue', 'pause_queue', 'resume_queue', 'drain_queue']);
 
 insert into outlast.schema_migrations (version) values ('20261128231000') on conflict do nothing;

@@ -307,30 +307,10 @@ begin
 end
 $$;
 
-do $$
-declare
-  role_name text;
-  made text;
-  applied boolean := exists (select from outlast.schema_migrations where version = '20261129010000');
-begin
-  foreach made in array array[
-    'begin_waits(text[], text[], text[], bigint)', 'wake_due()', 'tell_ends(text[])', 'tell_untold()',
-    'cancel_children(text[], integer)', 'detach(text)', 'cancel_as(text, text)'
-  ] loop
-    execute format('revoke all on function outlast.%s from public', made);
-    foreach role_name in array array['anon', 'authenticated', 'service_role'] loop
-      -- Once only: what the project grants later is its own affair.
-      if not applied and exists (select from pg_roles where rolname = role_name) then
-        execute format('revoke all on function outlast.%s from %I', made, role_name);
-      end if;
-    end loop;
-  end loop;
-  foreach role_name in array array['anon', 'authenticated'] loop
-    if not applied and exists (select from pg_roles where rolname = role_name) then
-      execute format('revoke all on outlast.waits from %I', role_name);
-    end if;
-  end loop;
-end
-$$;
+select outlast.take_rights(
+  '20261129010000',
+  functions => array[
+    'begin_waits', 'wake_due', 'tell_ends', 'tell_untold', 'cancel_children', 'detach', 'cancel_as'],
+  tables => array['waits']);
 
 insert into outlast.schema_migrations (version) values ('20261129010000') on conflict do nothing;

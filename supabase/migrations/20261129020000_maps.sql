@@ -289,31 +289,9 @@ begin
 end
 $$;
 
-do $$
-declare
-  role_name text;
-  made text;
-  applied boolean := exists (select from outlast.schema_migrations where version = '20261129020000');
-begin
-  foreach made in array array[
-    'map_counts(text)', 'map_text(text)', 'tell_map(text, integer)', 'look_at_map(text)', 'end_maps(text[])',
-    'stop_maps(integer)', 'tell_ends(text[])',
-    'open_map(text, text, text, bigint, text, text, text, float8, integer, json)'
-  ] loop
-    execute format('revoke all on function outlast.%s from public', made);
-    foreach role_name in array array['anon', 'authenticated', 'service_role'] loop
-      -- Once only: what the project grants later is its own affair.
-      if not applied and exists (select from pg_roles where rolname = role_name) then
-        execute format('revoke all on function outlast.%s from %I', made, role_name);
-      end if;
-    end loop;
-  end loop;
-  foreach role_name in array array['anon', 'authenticated'] loop
-    if not applied and exists (select from pg_roles where rolname = role_name) then
-      execute format('revoke all on outlast.map_sources from %I', role_name);
-    end if;
-  end loop;
-end
-$$;
+select outlast.take_rights(
+  '20261129020000',
+  functions => array['map_counts', 'map_text', 'tell_map', 'look_at_map', 'end_maps', 'stop_maps', 'open_map'],
+  tables => array['map_sources']);
 
 insert into outlast.schema_migrations (version) values ('20261129020000') on conflict do nothing;

@@ -77,24 +77,6 @@ begin
 end
 $$;
 
-do $$
-declare
-  role_name text;
-  made text;
-  applied boolean := exists (select from outlast.schema_migrations where version = '20261129040000');
-begin
-  foreach made in array array[
-    'begin_event_waits(text[], text[], text[], integer[], bigint)', 'tell_events(text[], text[])'
-  ] loop
-    execute format('revoke all on function outlast.%s from public', made);
-    foreach role_name in array array['anon', 'authenticated', 'service_role'] loop
-      -- Once only: what the project grants later is its own affair.
-      if not applied and exists (select from pg_roles where rolname = role_name) then
-        execute format('revoke all on function outlast.%s from %I', made, role_name);
-      end if;
-    end loop;
-  end loop;
-end
-$$;
+select outlast.take_rights('20261129040000', functions => array['begin_event_waits', 'tell_events']);
 
 insert into outlast.schema_migrations (version) values ('20261129040000') on conflict do nothing;

@@ -295,31 +295,11 @@ $$;
 comment on function outlast.waiting_on(text) is
   'Why a workflow does not run now; null for one that runs or has ended. Whoever owns it is told less than the service.';
 
-do $$
-declare
-  role_name text;
-  made text;
-  applied boolean := exists (select from outlast.schema_migrations where version = '20261129050000');
-begin
-  foreach made in array array[
-    'waiting_on_as(text, boolean)', 'at_text(timestamptz)', 'held_text(text, timestamptz)', 'waiting_on(text)',
-    'limit_text(text, timestamptz, boolean)', 'ends_text(outlast.workflow_status, boolean)', 'undoing_on(text)',
-    'waiting_for(text, boolean)', 'hold_text(json, boolean)'
-  ] loop
-    execute format('revoke all on function outlast.%s from public', made);
-    foreach role_name in array array['anon', 'authenticated', 'service_role'] loop
-      -- Once only: what the project grants later is its own affair.
-      if not applied and exists (select from pg_roles where rolname = role_name) then
-        execute format('revoke all on function outlast.%s from %I', made, role_name);
-      end if;
-    end loop;
-  end loop;
-  foreach role_name in array array['authenticated', 'service_role'] loop
-    if exists (select from pg_roles where rolname = role_name) then
-      execute format('grant execute on function outlast.waiting_on(text) to %I', role_name);
-    end if;
-  end loop;
-end
-$$;
+select outlast.take_rights(
+  '20261129050000',
+  functions => array[
+    'waiting_on_as', 'at_text', 'held_text', 'limit_text', 'ends_text', 'undoing_on', 'waiting_for',
+    'hold_text'],
+  of_users => array['waiting_on']);
 
 insert into outlast.schema_migrations (version) values ('20261129050000') on conflict do nothing;

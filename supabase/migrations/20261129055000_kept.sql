@@ -101,25 +101,8 @@ begin
 end
 $$;
 
-do $$
-declare
-  role_name text;
-  made text;
-  applied boolean := exists (select from outlast.schema_migrations where version = '20261129055000');
-begin
-  foreach made in array array[
-    'records_kept(text, text[])', 'failed_step(text)', 'step_named(text, text, text, text)',
-    'check_undone(text, text, text[])'
-  ] loop
-    execute format('revoke all on function outlast.%s from public', made);
-    foreach role_name in array array['anon', 'authenticated', 'service_role'] loop
-      -- Once only: what the project grants later is its own affair.
-      if not applied and exists (select from pg_roles where rolname = role_name) then
-        execute format('revoke all on function outlast.%s from %I', made, role_name);
-      end if;
-    end loop;
-  end loop;
-end
-$$;
+select outlast.take_rights(
+  '20261129055000',
+  functions => array['records_kept', 'failed_step', 'step_named', 'check_undone']);
 
 insert into outlast.schema_migrations (version) values ('20261129055000') on conflict do nothing;

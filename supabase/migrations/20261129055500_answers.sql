@@ -40,19 +40,6 @@ $$;
 comment on function outlast.answer_callback(text, text, json, text) is
   'Send the answer of one request to a callback; its message_id, or null if it takes no more of them.';
 
-do $$
-declare
-  role_name text;
-  applied boolean := exists (select from outlast.schema_migrations where version = '20261129055500');
-begin
-  revoke all on function outlast.answer_callback(text, text, json, text) from public;
-  foreach role_name in array array['anon', 'authenticated', 'service_role'] loop
-    -- Once only: what the project grants later is its own affair.
-    if not applied and exists (select from pg_roles where rolname = role_name) then
-      execute format('revoke all on function outlast.answer_callback(text, text, json, text) from %I', role_name);
-    end if;
-  end loop;
-end
-$$;
+select outlast.take_rights('20261129055500', functions => array['answer_callback']);
 
 insert into outlast.schema_migrations (version) values ('20261129055500') on conflict do nothing;

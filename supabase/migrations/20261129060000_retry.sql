@@ -488,36 +488,12 @@ begin
 end
 $$;
 
-do $$
-declare
-  role_name text;
-  made text;
-  applied boolean := exists (select from outlast.schema_migrations where version = '20261129060000');
-begin
-  for made in
-    select p.oid::regprocedure::text from pg_proc p
-    where p.pronamespace = 'outlast'::regnamespace and p.proname in (
-      'note_act', 'workflow_stands', 'failed_steps', 'undone_steps', 'why_not_retried', 'lock_failed', 'go_on',
-      'retry_cancelled_children', 'retry_many', 'retry_workflow', 'rewind_workflow', 'retry', 'rewind', 'retry_child', 'reopen_map')
-  loop
-    execute format('revoke all on function %s from public', made);
-    foreach role_name in array array['anon', 'authenticated', 'service_role'] loop
-      -- Once only: what the project grants later is its own affair.
-      if not applied and exists (select from pg_roles where rolname = role_name) then
-        execute format('revoke all on function %s from %I', made, role_name);
-        if role_name = 'service_role' and made ~ '^outlast\.(retry|rewind|retry_workflow|rewind_workflow)\(' then
-          execute format('grant execute on function %s to service_role', made);
-        end if;
-      end if;
-    end loop;
-  end loop;
-  revoke all on outlast.acts from public;
-  foreach role_name in array array['anon', 'authenticated'] loop
-    if not applied and exists (select from pg_roles where rolname = role_name) then
-      execute format('revoke all on outlast.acts from %I', role_name);
-    end if;
-  end loop;
-end
-$$;
+select outlast.take_rights(
+  '20261129060000',
+  functions => array[
+    'note_act', 'workflow_stands', 'failed_steps', 'undone_steps', 'why_not_retried', 'lock_failed', 'go_on',
+    'retry_cancelled_children', 'retry_many', 'retry_child', 'reopen_map'],
+  tables => array['acts'],
+  of_service => array['retry', 'rewind', 'retry_workflow', 'rewind_workflow']);
 
 insert into outlast.schema_migrations (version) values ('20261129060000') on conflict do nothing;

@@ -217,26 +217,9 @@ begin
 end
 $$;
 
-do $$
-declare
-  role_name text;
-  made text;
-  applied boolean := exists (select from outlast.schema_migrations where version = '20261129065000');
-begin
-  foreach made in array array[
-    'fits(text, jsonb, text)', 'anyone_fits(text, jsonb, text)', 'hold_workflows(text, text[], bigint[], text[])',
-    'free_fitting(text, integer)', 'hold_unserved(interval, integer)', 'end_held(float8, integer)',
-    'look_at_holds(text, jsonb, interval, float8, integer)'
-  ] loop
-    execute format('revoke all on function outlast.%s from public', made);
-    foreach role_name in array array['anon', 'authenticated', 'service_role'] loop
-      -- Once only: what the project grants later is its own affair.
-      if not applied and exists (select from pg_roles where rolname = role_name) then
-        execute format('revoke all on function outlast.%s from %I', made, role_name);
-      end if;
-    end loop;
-  end loop;
-end
-$$;
+select outlast.take_rights(
+  '20261129065000',
+  functions => array[
+    'fits', 'anyone_fits', 'hold_workflows', 'free_fitting', 'hold_unserved', 'end_held', 'look_at_holds']);
 
 insert into outlast.schema_migrations (version) values ('20261129065000') on conflict do nothing;

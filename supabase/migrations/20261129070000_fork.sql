@@ -222,28 +222,9 @@ $$;
 comment on function outlast.fork_workflow(text, text, jsonb, text, text, text, text) is
   'Run a workflow again as another one, from start, failed or a step: its id, how many records it begins with, what it does again.';
 
-do $$
-declare
-  role_name text;
-  made text;
-  applied boolean := exists (select from outlast.schema_migrations where version = '20261129070000');
-begin
-  foreach made in array array[
-    'lock_workflow(text, text)', 'kept_by_fork(outlast.workflow_status, text, text)',
-    'copy_records(text, text, text[])', 'fork_workflow(text, text, jsonb, text, text, text, text)'
-  ] loop
-    execute format('revoke all on function outlast.%s from public', made);
-    foreach role_name in array array['anon', 'authenticated', 'service_role'] loop
-      -- Once only: what the project grants later is its own affair.
-      if not applied and exists (select from pg_roles where rolname = role_name) then
-        execute format('revoke all on function outlast.%s from %I', made, role_name);
-        if role_name = 'service_role' and made like 'fork_workflow%' then
-          execute format('grant execute on function outlast.%s to service_role', made);
-        end if;
-      end if;
-    end loop;
-  end loop;
-end
-$$;
+select outlast.take_rights(
+  '20261129070000',
+  functions => array['lock_workflow', 'kept_by_fork', 'copy_records'],
+  of_service => array['fork_workflow']);
 
 insert into outlast.schema_migrations (version) values ('20261129070000') on conflict do nothing;

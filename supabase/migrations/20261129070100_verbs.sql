@@ -356,30 +356,10 @@ $$;
 comment on function outlast.delete_workflow(text, text, text) is
   'Remove an ended workflow with its records, its messages and what it has started; how many workflows. Its key is new again.';
 
-do $$
-declare
-  role_name text;
-  made text;
-  applied boolean := exists (select from outlast.schema_migrations where version = '20261129070100');
-begin
-  foreach made in array array[
-    'refuse_ended(text, outlast.workflow_status)', 'step_to_settle(text, text, text)',
-    'pause_workflow(text, text, text)', 'resume_workflow(text, text, text)',
-    'settle_workflow(text, text, jsonb, text, text, text, text)', 'cancel_workflow(text, text, text, text)',
-    'cancel_many(text[], text, text, text)', 'delete_workflow(text, text, text)'
-  ] loop
-    execute format('revoke all on function outlast.%s from public', made);
-    foreach role_name in array array['anon', 'authenticated', 'service_role'] loop
-      -- Once only: what the project grants later is its own affair.
-      if not applied and exists (select from pg_roles where rolname = role_name) then
-        execute format('revoke all on function outlast.%s from %I', made, role_name);
-        if role_name = 'service_role' and made like any (array['pause_%', 'resume_%', 'settle_%', 'cancel_workflow%', 'delete_%']) then
-          execute format('grant execute on function outlast.%s to service_role', made);
-        end if;
-      end if;
-    end loop;
-  end loop;
-end
-$$;
+select outlast.take_rights(
+  '20261129070100',
+  functions => array['refuse_ended', 'step_to_settle', 'cancel_many'],
+  of_service => array[
+    'pause_workflow', 'resume_workflow', 'settle_workflow', 'cancel_workflow', 'delete_workflow']);
 
 insert into outlast.schema_migrations (version) values ('20261129070100') on conflict do nothing;

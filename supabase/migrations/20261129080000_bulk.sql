@@ -789,42 +789,13 @@ begin
 end
 $$;
 
-do $$
-declare
-  role_name text;
-  made text;
-  applied boolean := exists (select from outlast.schema_migrations where version = '20261129080000');
-begin
-  foreach made in array array[
-    'attribute_terms(json)', 'check_attributes(text, jsonb, boolean)', 'merged_attributes(text, json, json)',
-    'error_told(json, boolean)', 'set_workflow(text, jsonb, text, text)',
-    'filter_text(jsonb, text)', 'filter_texts(jsonb, text)', 'filter_time(jsonb, text)', 'check_filter(jsonb)',
-    'find_for_bulk(jsonb, timestamptz, timestamptz, text, integer)', 'verb_call(text, jsonb)',
-    'try_verb(text, text, text, text)', 'try_verb_on_many(text, text[], text, text)',
-    'do_items(outlast.bulks, text, text, integer, timestamptz)', 'bulk(text, jsonb, jsonb, boolean, integer, integer, text, text)',
-    'end_bulk(outlast.bulks, text, text)', 'fix_bulk(outlast.bulks, integer)', 'do_bulk(outlast.bulks)',
-    'run_bulk(integer)',
-    'find_workflows(text, text, text, text[], text, text, text, boolean, timestamptz, timestamptz, timestamptz,'
-      ' timestamptz, text[], boolean, text, timestamptz, text, bigint, boolean, text, text, text)'
-  ] loop
-    execute format('revoke all on function outlast.%s from public', made);
-    foreach role_name in array array['anon', 'authenticated', 'service_role'] loop
-      -- Once only: what the project grants later is its own affair.
-      if not applied and exists (select from pg_roles where rolname = role_name) then
-        execute format('revoke all on function outlast.%s from %I', made, role_name);
-        if role_name = 'service_role' and made like any (array['set_%', 'find_workflows%', 'bulk(%']) then
-          execute format('grant execute on function outlast.%s to service_role', made);
-        end if;
-      end if;
-    end loop;
-  end loop;
-  revoke all on outlast.bulks, outlast.bulk_items from public;
-  foreach role_name in array array['anon', 'authenticated'] loop
-    if not applied and exists (select from pg_roles where rolname = role_name) then
-      execute format('revoke all on outlast.bulks, outlast.bulk_items from %I', role_name);
-    end if;
-  end loop;
-end
-$$;
+select outlast.take_rights(
+  '20261129080000',
+  functions => array[
+    'attribute_terms', 'check_attributes', 'merged_attributes', 'error_told', 'filter_text', 'filter_texts',
+    'filter_time', 'check_filter', 'find_for_bulk', 'verb_call', 'try_verb', 'try_verb_on_many', 'do_items',
+    'end_bulk', 'fix_bulk', 'do_bulk', 'run_bulk'],
+  tables => array['bulks', 'bulk_items'],
+  of_service => array['set_workflow', 'find_workflows', 'bulk']);
 
 insert into outlast.schema_migrations (version) values ('20261129080000') on conflict do nothing;

@@ -297,30 +297,11 @@ as $$
   group by s.function order by s.function
 $$;
 
-do $$
-declare
-  role_name text;
-  made text;
-  applied boolean := exists (select from outlast.schema_migrations where version = '20261129090000');
-begin
-  foreach made in array array[
-    'kept_since(text, float8)', 'declare_retentions(text[], float8[], text[])', 'removable(text[], float8)', 'remove_workflows(text[])',
-    'prunable(float8)', 'thin_bulks(text[], integer)', 'prune_branch(text, float8, integer)', 'prune(float8, integer, timestamptz, text)'
-  ] loop
-    execute format('revoke all on function outlast.%s from public', made);
-    foreach role_name in array array['anon', 'authenticated', 'service_role'] loop
-      -- Once only: what the project grants later is its own affair.
-      if not applied and exists (select from pg_roles where rolname = role_name) then
-        execute format('revoke all on function outlast.%s from %I', made, role_name);
-      end if;
-    end loop;
-  end loop;
-  foreach role_name in array array['anon', 'authenticated'] loop
-    if not applied and exists (select from pg_roles where rolname = role_name) then
-      execute format('revoke all on outlast.retentions from %I', role_name);
-    end if;
-  end loop;
-end
-$$;
+select outlast.take_rights(
+  '20261129090000',
+  functions => array[
+    'kept_since', 'declare_retentions', 'removable', 'remove_workflows', 'prunable', 'thin_bulks',
+    'prune_branch', 'prune'],
+  tables => array['retentions']);
 
 insert into outlast.schema_migrations (version) values ('20261129090000') on conflict do nothing;

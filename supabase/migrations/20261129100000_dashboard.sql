@@ -14,21 +14,6 @@ comment on column outlast.dashboard_sessions.key_mark is
 create index if not exists dashboard_sessions_expires on outlast.dashboard_sessions (expires_at);
 alter table outlast.dashboard_sessions enable row level security;
 
-do $$
-declare
-  role_name text;
-begin
-  revoke all on outlast.dashboard_sessions from public;
-  -- Once only: what the project grants later is its own affair.
-  if exists (select from outlast.schema_migrations where version = '20261129100000') then
-    return;
-  end if;
-  foreach role_name in array array['anon', 'authenticated', 'service_role'] loop
-    if exists (select from pg_roles where rolname = role_name) then
-      execute format('revoke all on outlast.dashboard_sessions from %I', role_name);
-    end if;
-  end loop;
-end
-$$;
+select outlast.take_rights('20261129100000', tables => array['dashboard_sessions']);
 
 insert into outlast.schema_migrations (version) values ('20261129100000') on conflict do nothing;

@@ -132,25 +132,8 @@ as $$
   order by n.last_at desc, n.name desc
 $$;
 
-do $$
-declare
-  role_name text;
-  made text;
-  applied boolean := exists (select from outlast.schema_migrations where version = '20261129101000');
-begin
-  foreach made in array array[
-    'error_place(json)', 'error_group(text, json)', 'waits_on(outlast.workflow_status)',
-    'error_groups(timestamptz, timestamptz, text, timestamptz, text, bigint)'
-  ] loop
-    execute format('revoke all on function outlast.%s from public', made);
-    foreach role_name in array array['anon', 'authenticated', 'service_role'] loop
-      -- Once only: what the project grants later is its own affair.
-      if not applied and exists (select from pg_roles where rolname = role_name) then
-        execute format('revoke all on function outlast.%s from %I', made, role_name);
-      end if;
-    end loop;
-  end loop;
-end
-$$;
+select outlast.take_rights(
+  '20261129101000',
+  functions => array['error_place', 'error_group', 'waits_on', 'error_groups']);
 
 insert into outlast.schema_migrations (version) values ('20261129101000') on conflict do nothing;

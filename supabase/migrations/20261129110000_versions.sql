@@ -60,19 +60,6 @@ as $$
   where c.name is not null and cardinality(f.functions) > 0
 $$;
 
-do $$
-declare
-  role_name text;
-  applied boolean := exists (select from outlast.schema_migrations where version = '20261129110000');
-begin
-  revoke all on function outlast.count_patches(integer, integer, interval) from public;
-  foreach role_name in array array['anon', 'authenticated', 'service_role'] loop
-    -- Once only: what the project grants later is its own affair.
-    if not applied and exists (select from pg_roles where rolname = role_name) then
-      execute format('revoke all on function outlast.count_patches(integer, integer, interval) from %I', role_name);
-    end if;
-  end loop;
-end
-$$;
+select outlast.take_rights('20261129110000', functions => array['count_patches']);
 
 insert into outlast.schema_migrations (version) values ('20261129110000') on conflict do nothing;
