@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -63,11 +64,11 @@ class Server:
         segment = data / "pg_xact" / f"{OLD_XID // _XIDS_OF_A_FILE:04X}"
         segment.write_bytes(bytes(32 * 8192))
         segment.chmod(0o600)
-        as_owner = {}
+        as_owner: dict[str, Any] = {}
         if os.geteuid() == 0:
             os.chown(segment, owner.st_uid, owner.st_gid)
             as_owner = {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []}
-        command = [locate().programs / "pg_resetwal", "-x", str(OLD_XID), "."]
+        command = [str(locate().programs / "pg_resetwal"), "-x", str(OLD_XID), "."]
         subprocess.run(command, check=True, timeout=30, cwd=data, **as_owner)
         self._running = EmbeddedPostgres.start(self._home)
 
