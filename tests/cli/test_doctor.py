@@ -1,4 +1,7 @@
-"""`outlast doctor`: each finding is provoked, and the remedy that it names is tried."""
+"""`outlast doctor`: each finding is provoked, and the remedy that it names is tried.
+
+What takes a server or a machine of its own is in `test_doctor_of_servers.py`.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +19,12 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from outlast.host.doctor.diagnosis import judge, look_at_database, look_at_host
+from outlast.host.doctor.diagnosis import look_at_database, look_at_host
 from outlast.host.doctor.findings import BY_ID, KINDS, Finding
 from outlast.host.doctor.of_database import Bounds
 from outlast.host.settings import Settings
 from outlast.store.connections import Database
-from outlast.store.doctor import Examined, examine, expected_indexes
+from outlast.store.doctor import Examined, expected_indexes
 from tests.cli.conftest import Runs
 from tests.cli.serving import serving
 from tests.hosts import ask, until
@@ -291,32 +294,6 @@ async def look_at_held(database: Database, bounds: Bounds) -> list[Finding]:
     return list(of_server(Examined("direct", 0.0, row[0]), bounds))
 
 
-@pytest.mark.parametrize(
-    ("kind", "change"),
-    [
-        ("database_old", {"version_num": 140010}),
-        ("connections_short", {"connections": 99, "max_connections": 100}),
-        ("wraparound_near", {"age": 1_900_000_000}),
-        ("autovacuum_off_everywhere", {"autovacuum": False}),
-    ],
-)
-def test_what_a_server_of_tests_cannot_be_is_judged_from_what_is_read(
-    database: str, kind: str, change: dict[str, Any]
-) -> None:
-    found = asyncio.run(examine(Database.at(database, "outlast/tests")))
-    found.server.update(autovacuum=True, connections=1)
-    assert kind not in ids(judge(found, Bounds()))
-    found.server.update(change)
-    assert one(judge(found, Bounds()), kind).remedy
-
-
-def test_clocks_that_are_apart(database: str) -> None:
-    found = asyncio.run(examine(Database.at(database, "outlast/tests")))
-    assert abs(found.skew_s) < 5
-    assert "clock_skew" not in ids(judge(found, Bounds()))
-    assert one(judge(replace(found, skew_s=-7.0), Bounds()), "clock_skew").what.endswith("7 s apart")
-
-
 # --- settings, files, keys ---------------------------------------------------------------------------------
 
 
@@ -484,8 +461,9 @@ def test_the_embedded_database_is_looked_at_too(folder: Path, outlast: Runs) -> 
     assert told == {"ok": True, "findings": []}
 
 
-def test_each_row_of_the_table_is_provoked_somewhere_here() -> None:
-    text = Path(__file__).read_text()
+def test_each_row_of_the_table_is_provoked_somewhere() -> None:
+    here = Path(__file__).parent
+    text = "".join((here / name).read_text() for name in ("test_doctor.py", "test_doctor_of_servers.py"))
     assert len(KINDS) == len(BY_ID) >= 25
     assert [each.id for each in KINDS if f'"{each.id}"' not in text] == []
 

@@ -309,7 +309,10 @@ def test_a_list_and_a_run_are_told_as_commands(reader: Reader) -> None:
     page = reader.page(f"{DASHBOARD}/commands?function=it%27s&status=ERROR&queue=")
     assert "/workflows/v1?function=it%27s&status=ERROR'" in page.text
     assert "outlast workflows list --function 'it'\"'\"'s' --status ERROR" in page.text
-    sql = "select * from outlast.find_workflows(function => 'it''s', status => array['ERROR'], most => 100);"
+    sql = (
+        "select s.* from outlast.find_workflows(function => 'it''s', status => array['ERROR'], most => 100) f"
+        " join outlast.workflow_summaries s using (workflow_id) order by f.place;"
+    )
     assert sql in page.text
     assert reader.host.query(sql) == []
     path = insert(reader.host, "told")

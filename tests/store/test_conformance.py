@@ -772,15 +772,16 @@ async def test_what_operators_do_to_queues(both: Both) -> None:
 
 
 _W1 = {
-    "workflow_id": "w1", "function": "f", "version": "v", "status": "PENDING", "queue": None, "parent": None,
-    "forked_from": None, "attributes": None, "recovery_attempts": 0, "claimable_at": None, "waiting_on": None,
+    "workflow_id": "w1", "function": "f", "version": "v", "status": "PENDING", "queue": None, "priority": 0,
+    "subject": "ada", "parent": None, "forked_from": None, "attributes": None, "generation": 1,
+    "recovery_attempts": 0, "claimable_at": None, "waiting_on": None,
     "created_at": "a date",
     "started_at": "a date", "updated_at": "a date", "completed_at": None, "error_code": None,
     "error_message": None,
 }  # fmt: skip
 _W2 = _W1 | {
-    "workflow_id": "w2", "version": None, "status": "ERROR", "parent": "w1", "completed_at": "a date",
-    "error_code": "workflow_error", "error_message": "E: no",
+    "workflow_id": "w2", "version": None, "subject": "bob", "status": "ERROR", "parent": "w1",
+    "completed_at": "a date", "error_code": "workflow_error", "error_message": "E: no",
 }  # fmt: skip
 _FAILED = {
     "step_id": "1", "name": "s", "kind": "step", "output": None, "error": '{"code":"step_failed"}',

@@ -101,12 +101,12 @@ class Slot:
         """Whether its process runs and has said where it listens."""
         return bool(self.address) and self._process is not None and self._process.poll() is None
 
-    def shift_clock(self, library: str) -> None:
+    def shift_clock(self, library: Path) -> None:
         """From its next process on its wall clock can be moved (libfaketime); the monotonic one stays."""
         self.clock = self._folder / f"clock-{self.number}"
         self.set_clock(0)
         self._env |= {
-            "LD_PRELOAD": library,
+            "LD_PRELOAD": str(library),
             "FAKETIME_TIMESTAMP_FILE": str(self.clock),
             "FAKETIME_CACHE_DURATION": "1",
             "DONT_FAKE_MONOTONIC": "1",

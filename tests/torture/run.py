@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 
 from outlast.store.maps import IDLE_S
+from tests.faketime import FAKETIME
 from tests.pooler import Pooler, program
 from tests.torture.clients import Clients, Told
 from tests.torture.faults.field import Fault, Field
@@ -46,11 +47,6 @@ TELL_EVERY_S = 60.0
 CLIENTS_AT_ONCE = 250
 POOL = 20
 """Server connections behind the pooler."""
-_FAKETIME = (
-    "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
-    "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
-    "/usr/lib64/faketime/libfaketimeMT.so.1",
-)
 
 
 @dataclass(frozen=True)
@@ -128,11 +124,10 @@ class Run:
             for number in range(self.wishes.hosts)
         ]
         slots[0].spared = True
-        library = next((path for path in _FAKETIME if Path(path).exists()), None)
-        if library is None:
+        if FAKETIME is None:
             self._leave_out("libfaketime is not installed: no instance's clock jumps")
         else:
-            slots[-1].shift_clock(library)
+            slots[-1].shift_clock(FAKETIME)
         self.outcome.ways = [slot.name for slot in slots]
         return slots
 

@@ -111,6 +111,11 @@ _TABLES = {
         Column("CREATED", "created_at", _human("created_at", Kind.TIMESTAMP)),
         Column("TOOK", "completed_at", lambda row: time_between(row, "created_at", "completed_at")),
         Column("RECOVERED", "recovery_attempts", _recovered_text),
+        Column(
+            "GENERATION",
+            lambda row: row["generation"] if row.get("generation", 1) > 1 else None,
+            optional=True,
+        ),
         Column("ERROR", _error_text),
         Column("WAITING ON", "waiting_on", optional=True),
         Column("FORK OF", "forked_from", optional=True),

@@ -108,6 +108,7 @@ def _print_workflow(workflow: dict[str, Any]) -> None:
         pairs.append(("Waiting on", str(workflow["waiting_on"])))
     for title, name in (
         ("Recovered", "recovery_attempts"),
+        ("Generation", "generation"),
         ("Owner", "owner"),
         ("Parent", "parent"),
         ("Fork of", "forked_from"),

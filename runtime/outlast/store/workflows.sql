@@ -76,8 +76,8 @@ where workflow_id = %(workflow_id)s
 -- name: workflows
 -- Which ones, `outlast.find_workflows` says; errors are read only for the rows of the page.
 select
-  w.workflow_id, w.function, w.version, w.status, w.queue, w.parent, w.forked_from, w.attributes::text, w.recovery_attempts,
-  w.claimable_at,
+  w.workflow_id, w.function, w.version, w.status, w.queue, w.priority, w.subject, w.parent, w.forked_from, w.attributes::text,
+  w.generation, w.recovery_attempts, w.claimable_at, w.deadline,
   -- guard: others-named-in-lists = outlast.waiting_for(w.workflow_id, true) as waiting_on,
   case when w.claimable_at is not null or w.saga is not null then outlast.waiting_for(w.workflow_id, %(subject)s::text is null) end as waiting_on,
   w.created_at, w.started_at, w.updated_at, w.completed_at, e.code as error_code,

@@ -15,6 +15,7 @@ select set_eq(
      where c.relnamespace = 'outlast'::regnamespace and c.relkind in ('r', 'p', 'v', 'm', 'f')
        and has_table_privilege(r.rolname, c.oid, p.privilege) $$,
   $$ values ('workflows', 'authenticated', 'SELECT'), ('workflows', 'service_role', 'SELECT'),
+            ('workflow_summaries', 'authenticated', 'SELECT'), ('workflow_summaries', 'service_role', 'SELECT'),
             ('events', 'authenticated', 'SELECT'), ('events', 'service_role', 'SELECT') $$,
   'the views are all that is to be read, and nothing is to be written');
 
@@ -27,7 +28,8 @@ select set_eq(
   $$ select r.rolname, seen.*
      from unnest(array['authenticated', 'service_role']) as r (rolname) cross join (
      select 'outlast.workflow_status', unnest(array['workflow_id', 'function', 'status', 'queue',
-       'recovery_attempts', 'claimable_at', 'created_at', 'started_at', 'updated_at', 'completed_at'])
+       'recovery_attempts', 'claimable_at', 'created_at', 'started_at', 'updated_at', 'completed_at',
+       'version', 'priority', 'parent', 'forked_from', 'attributes', 'generation', 'deadline'])
      union all
      select 'outlast.operation_outputs', unnest(array['workflow_id', 'name', 'kind', 'output', 'attempts',
        'completion_order', 'completed_at'])) as seen $$,

@@ -1,6 +1,6 @@
 -- What users see and can do: their own workflows, and nothing else.
 begin;
-select plan(32);
+select plan(34);
 
 create function pg_temp.become(role_name text, claims text) returns void language plpgsql as $$
 begin
@@ -23,6 +23,9 @@ values ('f:ada:k', '1', 'publish progress', 'publish', '1', 0, 1),
 
 select pg_temp.become('authenticated', '{"sub": "ada", "role": "authenticated"}');
 select results_eq('select workflow_id from outlast.workflows', array['f:ada:k'], 'one sees one''s own');
+select results_eq(
+  'select workflow_id, generation, waiting_on is not null from outlast.workflow_summaries',
+  $$ values ('f:ada:k', 1, true) $$, 'and what lists tell of it');
 select results_eq('select workflow_id, value::text from outlast.events', $$ values ('f:ada:k', '1') $$, 'and its events');
 select is_empty($$ select workflow_id from outlast.workflows where workflow_id = 'f:bob:k' $$, 'by no id another''s');
 select is_empty($$ select output::text from outlast.operation_outputs where name = 'secret_step' $$, 'no step''s result');
@@ -42,6 +45,7 @@ reset role;
 
 select pg_temp.become('anon', '{"role": "anon"}');
 select throws_ok('select * from outlast.workflows', '42501', null, 'the anonymous see nothing at all');
+select throws_ok('select * from outlast.workflow_summaries', '42501', null, 'in no list either');
 reset role;
 
 -- What a workflow of hers has started is hers to see, but not what went in and came out.

@@ -68,7 +68,8 @@ def of_list(base: str, query: Mapping[str, Sequence[str]]) -> list[Command]:
         Command("CLI", f"outlast workflows list {options}".rstrip()),
         Command(
             "SQL",
-            f"select * from outlast.find_workflows({', '.join([*arguments, 'most => 100'])});",  # noqa: S608
+            f"select s.* from outlast.find_workflows({', '.join([*arguments, 'most => 100'])}) f"  # noqa: S608
+            " join outlast.workflow_summaries s using (workflow_id) order by f.place;",
         ),
     ]
 
