@@ -183,12 +183,12 @@ begin
       select w.workflow_id from outlast.workflow_status w
       where w.untold and w.status not in ('ENQUEUED', 'PENDING')
         and (w.parent is not null or w.awaited or (w.status = 'CANCELLED' and w.started_at is not null))
-      limit 1000
+      order by w.workflow_id limit 1000
       for no key update skip locked);
     -- guard: children-outlast-the-undoing = stopping := array[]::text[];
     stopping := array(
       select w.workflow_id from outlast.workflow_status w where w.untold and w.saga = 'stopping'
-      limit 1000
+      order by w.owner limit 1000
       for no key update skip locked);
     exit when cardinality(told || stopping) = 0;
     passed := outlast.cancel_children(told || stopping, most - cancelled);

@@ -116,11 +116,13 @@ begin
   -- guard: last-items-miss-each-other = select * into w from outlast.workflow_status x where x.workflow_id = id and x.map is not null;
   select * into w from outlast.workflow_status x where x.workflow_id = id and x.map is not null for no key update;
   if not found then return false; end if;
-  remains := exists (
-    select from outlast.workflow_status x where x.queue = id and x.owner is null and x.claimable_at is not null
-  ) or exists (
-    select from outlast.workflow_status x where x.queue = id and x.status = 'PENDING'
-  );
+  remains := (
+    select true from outlast.workflow_status x where x.queue = id and x.owner is null and x.claimable_at is not null
+    order by x.claimable_at limit 1
+  ) is not null or (
+    select true from outlast.workflow_status x where x.queue = id and x.status = 'PENDING'
+    order by x.queue_key limit 1
+  ) is not null;
   m := w.map::jsonb;
   -- While its failed items are let go on, with a retry of its workflow, it is not over.
   -- guard: reopening-maps-end = if false then

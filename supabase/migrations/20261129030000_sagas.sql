@@ -92,11 +92,15 @@ stable
 set search_path = pg_catalog, pg_temp
 as $$
   -- Whether somebody is to be woken, or to be cancelled, after an end.
-  select exists (select from outlast.waits x where x.due or x.target is null) or exists (
-    select from outlast.workflow_status w
+  select exists (select from outlast.waits x where x.due or x.target is null) or (
+    select true from outlast.workflow_status w
     where w.untold and w.status not in ('ENQUEUED', 'PENDING')
       and (w.parent is not null or w.awaited or (w.status = 'CANCELLED' and w.started_at is not null))
-  ) or exists (select from outlast.workflow_status w where w.untold and w.saga = 'stopping')
+    order by w.workflow_id limit 1
+  ) is not null or (
+    select true from outlast.workflow_status w where w.untold and w.saga = 'stopping'
+    order by w.owner limit 1
+  ) is not null
 $$;
 
 create or replace function outlast.stops_of(instance text)

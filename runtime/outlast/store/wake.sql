@@ -48,6 +48,7 @@ declare
     else coalesce((select max(i.started_at) from outlast.instances i), '-infinity')
   end;
   last_alive timestamptz;
+  newest_due timestamptz;
   target text;
 begin
   -- An instance that came has answered all earlier tries.
@@ -56,30 +57,31 @@ begin
   if alive then
     return false;
   end if;
-  if exists (
-    select from outlast.workflow_status w
-    -- What is held waits for other code, or for somebody to let it go on.
-    where w.owner is null and w.held is null and w.claimable_at <= now() and w.claimable_at > last_alive
-  ) or exists (
+  -- What is held waits for other code, or for somebody to let it go on. Each search goes along an index.
+  newest_due := greatest(
+    (select max(w.claimable_at) from outlast.workflow_status w
+    where w.owner is null and w.held is null and w.queue is null and w.claimable_at <= now()),
+    (select max(last.claimable_at)
+    from outlast.queues q
+    cross join lateral (
+      select w.claimable_at from outlast.workflow_status w
+      where w.queue = q.name and w.owner is null and w.held is null and w.claimable_at <= now()
+      order by w.claimable_at desc limit 1
+    ) as last)
+  );
+  if newest_due > last_alive or exists (
     -- One without a time was made since: an instance has to find it.
     select from outlast.schedules s
     where s.paused_at is null and s.orphaned_at is null and s.ended_at is null and s.fault is null
       and (s.next_at <= now() and s.next_at > last_alive or s.next_at is null and s.since > last_alive)
-  ) or exists (
-    select from outlast.workflow_status w where w.owner is not null and not exists (
-      select from outlast.instances i where i.instance_id = w.owner and i.lease_until > now()
-    )
-  ) then
+  -- Nobody is alive, so whatever has an owner has lost it.
+  ) or (select true from outlast.workflow_status w where w.owner is not null order by w.owner limit 1) then
     -- A try has 50 s to bring the host up. If it fails, the next one comes later each time, up to 13 minutes.
     update outlast.wake w
     set tries = w.tries + 1, next_at = now() + interval '50 seconds' * 2 ^ least(w.tries, 4)
     where w.next_at <= now()
     returning w.url into target;
-  elsif exists (
-    select from outlast.workflow_status w
-    where w.owner is null and w.held is null
-      and w.claimable_at <= last_alive and w.claimable_at > now() - interval '7 days'
-  ) then
+  elsif newest_due > now() - interval '7 days' then
     -- An instance was there and left the workflow: its function is gone, or there was no room. It is tried ever more
     -- rarely, down to once a day, and delays nothing else.
     update outlast.wake w
