@@ -73,10 +73,10 @@ def _replay(name: str) -> int:
 
 
 def _replay_other(kind: str, seed: int) -> int:
-    draw, run = other(kind)
-    drawn = draw(seed)
+    runs = other(kind)
+    drawn = runs.draw(seed)
     print("\n".join(f"{name}: {value}" for name, value in vars(drawn).items()))  # noqa: T201
-    violations = run(drawn, print).violations
+    violations = runs.run(drawn, print).violations
     for each in violations:
         print(f"VIOLATION  {each}")  # noqa: T201
     return 1 if violations else 0

@@ -13,7 +13,8 @@ from outlast import Batch, Queue, sleep, step, workflow
 from outlast.core.names import BATCH
 from outlast.core.records import DeclaredQueue, NewWorkflow
 from outlast.core.status import Status
-from tests.simulation.queueing import Call, Catalog, Drawn, Played, Queueing, a_plan, play_out
+from tests.simulation.queueing import Call, Drawn, Queueing, queues_plan
+from tests.simulation.runs import Runs
 
 
 @step
@@ -35,7 +36,7 @@ async def batched(calls: list[dict[str, str]]) -> list[str]:
 def draw(seed: int) -> Drawn:
     """One queue with batches, calls of some keys, and everything at once."""
     chance = random.Random(seed)
-    plan = a_plan(chance, f"{seed}:batches", seed)
+    plan = queues_plan(chance, f"{seed}:batches")
     options: dict[str, Any] = {
         "key": "key",
         "batch": {"n": chance.randint(1, 4), "wait": chance.choice([0.1, 1.0])},
@@ -55,18 +56,13 @@ def _call(chance: random.Random, workflow_id: str) -> Call:
     return Call(chance.choice([0.0, chance.uniform(0, 5.0)]), new, chance.random() < 0.5)
 
 
-class Batches(Catalog):
-    """See core.ports.Catalog."""
-
-    definitions: ClassVar = {"batched": batched.definition}
-
-
 class Batching(Queueing):
     """A run with batches."""
 
-    def __init__(self, drawn: Drawn, trace: Callable[[str], None] | None = None) -> None:
+    called: ClassVar[Any] = batched
+
+    def __init__(self, drawn: Drawn, trace: Callable[[str], None] | None) -> None:
         super().__init__(drawn, trace)
-        self.catalog = Batches(drawn.queues)
         self.members: dict[str, str] = {}
         """In which batch each call was seen."""
 
@@ -89,9 +85,9 @@ class Batching(Queueing):
     def _look_for_room(self) -> None:
         """What waits here may wait for others: at the end all have to be over."""
 
-    def check_calls(self) -> None:
+    def check(self) -> None:
         """Each call was in one batch, and got its own part."""
-        super().check_calls()
+        super().check()
         for call in self._drawn.calls:
             row = self.database.workflows[call.new.workflow_id]
             if row.status is Status.SUCCESS and row.output != json.dumps(call.new.workflow_id):
@@ -103,6 +99,4 @@ class Batching(Queueing):
             )
 
 
-def run(drawn: Drawn, trace: Callable[[str], None] | None = None) -> Played:
-    """Let a run happen."""
-    return play_out(Batching, drawn, trace)
+RUNS = Runs(draw, Batching)

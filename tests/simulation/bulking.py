@@ -15,20 +15,14 @@ from functools import partial
 from typing import Any
 
 from outlast import receive, workflow
-from outlast.core.errors import OutlastError
-from outlast.core.ports import NoSuchRow, NotNow, Unacceptable, Unreachable
-from outlast.core.records import DeclaredQueue, NewWorkflow
-from outlast.core.schedules import Declared
+from outlast.core.records import NewWorkflow
 from outlast.core.status import LIVE, Status
 from outlast.core.verbs import BULK, PAUSE, RESUME, Verb
-from outlast.sdk.definitions import WorkflowDefinition
 from outlast.testing.rows import BulkRow
-from outlast.testing.silence import quietly
 from outlast.testing.statements.bulks import FUNCTION
-from tests.simulation.network import Weather
 from tests.simulation.plans import Plan
-from tests.simulation.scenario import Instance, Scenario
-from tests.simulation.world import Stuck, simulated_time
+from tests.simulation.runs import Offered, Run, Runs, a_plan
+from tests.simulation.scenario import Instance
 
 FAULTS = (
     "kill",
@@ -43,8 +37,6 @@ FAULTS = (
     "bulk pause",
 )
 LASTS_S = 4.0
-CYCLES_MAX = 400_000
-_REFUSED = (NoSuchRow, NotNow, Unacceptable, OutlastError)
 
 
 @workflow
@@ -64,19 +56,7 @@ class Drawn:
 def draw(seed: int) -> Drawn:
     """Bulks of all kinds, and everything at once."""
     chance = random.Random(seed)
-    weather = Weather(
-        mishap=chance.choice([0.0, 0.0, 0.02, 0.1]),
-        conflict=chance.choice([0.0, 0.05]),
-        latency_s=chance.choice([0.0002, 0.002]),
-        slow=chance.choice([0.0, 0.05]),
-        sessions=chance.random() < 0.5,
-        ties=chance.choice([0.0, 0.3]),
-    )
-    faults = sorted(
-        (chance.choice([chance.expovariate(2), chance.uniform(0, LASTS_S)]), chance.choice(FAULTS))
-        for _ in range(chance.choice([0, 1, 3, 6]))
-    )
-    plan = Plan(f"{seed}:bulks", seed, chance.choice([1, 2, 3]), [], weather, faults)
+    plan = a_plan(chance, f"{seed}:bulks", FAULTS, LASTS_S, early=2)
     waiters = chance.choice([1, 3, 4, 10, 17])
     bulks = tuple((chance.uniform(0.2, 2.0), _bulk(chance, waiters)) for _ in range(chance.choice([1, 1, 2])))
     return Drawn(plan, waiters, bulks)
@@ -93,61 +73,20 @@ def _bulk(chance: random.Random, waiters: int) -> dict[str, Any]:
     return given
 
 
-class Catalog:
-    """See core.ports.Catalog."""
-
-    def workflow(self, function: str) -> WorkflowDefinition | None:
-        return waiter.definition if function == "waiter" else None
-
-    def version(self, function: str) -> str:
-        return "v1"
-
-    def name_of(self, definition: WorkflowDefinition) -> str:
-        return "waiter"
-
-    def of_version(self, function: str, version: str | None) -> WorkflowDefinition | None:
-        return self.workflow(function)
-
-    def workflow_names(self) -> list[str]:
-        return ["waiter"]
-
-    def versions(self) -> dict[str, str]:
-        return {name: str(self.version(name)) for name in self.workflow_names()}
-
-    def message_queues(self) -> dict[str, list[str]]:
-        return {}
-
-    def queues(self) -> tuple[DeclaredQueue, ...]:
-        return ()
-
-    def schedules(self) -> list[Declared]:
-        return []
-
-    def retentions(self) -> dict[str, float | None]:
-        """See core.ports.Catalog."""
-        return {}
-
-    def broken_files(self) -> list[str]:
-        return []
-
-
-class Bulking(Scenario):
+class Bulking(Run):
     """A run with bulks."""
 
-    def __init__(self, drawn: Drawn, trace: Callable[[str], None] | None = None) -> None:
-        super().__init__(drawn.plan, trace)
-        self.memory_bytes = 2**28
-        self.catalog = Catalog()
+    def __init__(self, drawn: Drawn, trace: Callable[[str], None] | None) -> None:
+        super().__init__(drawn.plan, Offered(waiter), trace)
         self._drawn = drawn
-        self._tasks = drawn.waiters + len(drawn.bulks)
-        """What is asked for until it is done."""
+        self.asked = drawn.waiters + len(drawn.bulks)
 
     def over(self) -> bool:
         """Whether all was asked for, and every bulk has ended."""
         rows = self.database.workflows.values()
         return (
             not self.left
-            and not self._tasks
+            and not self.asked
             and not any(row.status in LIVE for row in rows if row.new.function == FUNCTION)
         )
 
@@ -163,74 +102,41 @@ class Bulking(Scenario):
         bulk_id = self.world.chance.choice(bulks)
         if kind == "bulk cancel":
             self.cancelled.add(bulk_id)
-            self._tasks += 1
-            self._until_done(lambda each: each.engine.cancel(bulk_id))
+            self.asked += 1
+            self.ask(lambda each: each.engine.cancel(bulk_id))
             return
-        self._tasks += 2
-        self._until_done(partial(self._act, PAUSE, bulk_id))
-        resume = partial(self._until_done, partial(self._act, RESUME, bulk_id))
+        self.asked += 2
+        self.ask(partial(self._act, PAUSE, bulk_id))
+        resume = partial(self.ask, partial(self._act, RESUME, bulk_id))
         self.world.at(self.world.chance.uniform(0, 3), resume)
 
     async def _act(self, verb: Verb, key: str, instance: Instance) -> None:
         await instance.engine.act(verb, key, {}, "ann")
 
-    def _until_done(self, work: Callable[[Instance], Any]) -> None:
-        """Ask instances until one has answered; a refusal is an answer, too."""
-        again = partial(self.world.at, 0.2, partial(self._until_done, work))
-        living = self.living()
-        if not living:
-            again()
-            return
-        settled = False
+    def begin(self) -> None:
+        """Workflows that wait, and bulks."""
+        for number in range(self._drawn.waiters):
+            new = NewWorkflow(f"w{number:02}", "waiter", "{}")
+            self.world.at(self.world.chance.uniform(0, 0.1), partial(self.enter, new))
+        for after_s, given in self._drawn.bulks:
+            self.world.at(after_s, partial(self.ask, partial(self._begin_bulk, given)))
 
-        def settle(done: bool) -> None:
-            nonlocal settled
-            if not settled:
-                settled = True
-                if done:
-                    self._tasks -= 1
-                else:
-                    again()
+    async def _begin_bulk(self, given: dict[str, Any], instance: Instance) -> None:
+        await instance.engine.act(BULK, "", given, "ann")
 
-        instance = self.world.chance.choice(living)
+    def _check_rest(self) -> None:
+        """None: what waits, waits on."""
 
-        async def ask() -> None:
-            try:
-                await work(instance)
-            except (Unreachable, OutlastError) as error:
-                settle(isinstance(error, _REFUSED) and not isinstance(error, OutlastError))
-            except _REFUSED:
-                settle(True)
-            else:
-                settle(True)
-
-        instance.spawn(ask(), instance.calls)
-        self.world.at(8.0, partial(settle, False))
-
-    def play(self) -> None:
-        """Let it happen, and look all the time."""
-        world = self.world
-        with simulated_time(world):
-            for _ in range(self.plan.instances):
-                self.begin_instance()
-            for after_s, kind in self.plan.faults:
-                world.at(after_s, partial(self._planned, kind))
-            for number in range(self._drawn.waiters):
-                new = NewWorkflow(f"w{number:02}", "waiter", "{}")
-                start = partial(_start, new)
-                world.at(world.chance.uniform(0, 0.1), partial(self._until_done, start))
-            for after_s, given in self._drawn.bulks:
-                begin = partial(_begin, given)
-                world.at(after_s, partial(self._until_done, begin))
-            try:
-                world.run(self.over, CYCLES_MAX)
-            except Stuck as error:
-                world.violation(f"{error}: {self._state()}")
-            self.network.calm()
+    def check(self) -> None:
+        """Look at each bulk."""
         for bulk_id, bulk in self.database.bulks.items():
-            self._check(bulk_id, bulk)
+            self._check_bulk(bulk_id, bulk)
 
-    def _check(self, bulk_id: str, bulk: BulkRow) -> None:
+    def seen(self) -> Counter[str]:
+        """How many workflows the bulks had."""
+        return Counter(items=sum(len(each.items) for each in self.database.bulks.values()))
+
+    def _check_bulk(self, bulk_id: str, bulk: BulkRow) -> None:
         """Each once, as many as it says, and each as the verb leaves it."""
         row, violation = self.database.workflows[bulk_id], self.world.violation
         ids = [each.workflow_id for each in bulk.items]
@@ -273,35 +179,4 @@ class Bulking(Scenario):
         return self.database.workflows[workflow_id].created_at, workflow_id
 
 
-async def _start(new: NewWorkflow, instance: Instance) -> None:
-    await instance.engine.starts.start_new(new, waiter.definition, None)
-
-
-async def _begin(given: dict[str, Any], instance: Instance) -> None:
-    await instance.engine.act(BULK, "", given, "ann")
-
-
-@dataclass(frozen=True)
-class Played:
-    """What came out of a run."""
-
-    violations: list[str]
-    faults: dict[str, int]
-    blocks: int
-
-
-def run(drawn: Drawn, trace: Callable[[str], None] | None = None) -> Played:
-    """Let a run happen."""
-
-    def played() -> Played:
-        scenario = Bulking(drawn, trace)
-        scenario.play()
-        items = [len(each.items) for each in scenario.database.bulks.values()]
-        return Played(list(scenario.world.violations), scenario.faults, sum(items))
-
-    return quietly(played)
-
-
-def play(seed: int, trace: Callable[[str], None] | None = None) -> list[str]:
-    """What was wrong in the run of a seed."""
-    return run(draw(seed), trace).violations
+RUNS = Runs(draw, Bulking)

@@ -6,7 +6,7 @@ import gc
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
@@ -65,8 +65,8 @@ def _explore_others(
     ends = time.monotonic() + seconds
     while time.monotonic() < ends:
         for kind in OTHERS:
-            draw, run = other(kind)
-            played = run(draw(seed))
+            runs = other(kind)
+            played = runs.run(runs.draw(seed))
             totals["schedules"] += 1
             for fault, number in played.faults.items():
                 totals[f"fault {fault}"] += number
@@ -74,10 +74,9 @@ def _explore_others(
         seed += 1
 
 
-def other(kind: str) -> tuple[Callable[[int], Any], Callable[..., Any]]:
-    """How runs of that kind are drawn, and run."""
-    module = import_module(f"tests.simulation.{OTHERS[kind]}")
-    return module.draw, module.run
+def other(kind: str) -> Any:
+    """The `Runs` of that kind."""
+    return import_module(f"tests.simulation.{OTHERS[kind]}").RUNS
 
 
 def _plans(seed: int, seconds: float, simulate: Any) -> Iterator[Any]:

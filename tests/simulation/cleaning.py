@@ -5,24 +5,27 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-from outlast.core import ports
 from outlast.core.status import LIVE
 from outlast.engine.instances import cleaning
+from outlast.testing.catalog import GivenCatalog
 from outlast.testing.database import Database
 from outlast.testing.rows import Record, Workflow
 from outlast.testing.silence import quietly
 from tests.simulation.plans import Plan, plan_of
-from tests.simulation.scenario import UNIX_S, Catalog, Outcome, Scenario
+from tests.simulation.programs import interpret
+from tests.simulation.scenario import UNIX_S, Outcome, Scenario
 
 KINDS = ("", ":mail", ":events", ":saga")
 DEFAULT_S = 0.5
 """Shorter than what the function says, which counts."""
 
 
-class Kept(Catalog):
+class Kept(GivenCatalog):
     """The programs' function says for how long it keeps what has ended."""
 
     def __init__(self, keep_s: float) -> None:
+        super().__init__()
+        self.add("interpret", interpret.definition)
         self.keep_s: float | None = keep_s
 
     def retentions(self) -> dict[str, float | None]:
@@ -69,7 +72,7 @@ class Cleaning(Scenario):
         self.reused = False
         """Whether a client came again so late that its key was new again: what it finds is another's."""
         super().__init__(plan)
-        self.catalog: ports.Catalog = Kept(self.kept_s)
+        self.catalog: GivenCatalog = Kept(self.kept_s)
 
     def _make_database(self) -> Database:
         database = Watched(lambda: UNIX_S + self.world.now, self.world.chance, self.limits)

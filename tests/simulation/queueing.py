@@ -11,31 +11,25 @@ import math
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
 from outlast import sleep, step, workflow
-from outlast.core.errors import OutlastError
 from outlast.core.queues import has_door, key_at
 from outlast.core.records import DeclaredQueue, NewWorkflow
-from outlast.core.schedules import Declared
 from outlast.core.status import LIVE, Status
 from outlast.engine.options import EngineOptions
-from outlast.sdk.definitions import WorkflowDefinition
 from outlast.testing.rows import Workflow
-from outlast.testing.silence import quietly
 from outlast.testing.statements.queues import QueueStatements
-from tests.simulation.network import PATIENCE_S, Weather
+from tests.simulation.network import PATIENCE_S
 from tests.simulation.plans import LEASE_S, Plan
-from tests.simulation.scenario import UNIX_S, Instance, Scenario
-from tests.simulation.world import Stuck, simulated_time
+from tests.simulation.runs import Offered, Run, Runs, a_plan
+from tests.simulation.scenario import Instance
 
 FAULTS = ("kill", "kill", "freeze", "freeze", "cut", "partition", "restart", "stop", "jump", "jump")
-JUMPS_S = (-5.0, -0.5, 0.5, 4.0, 25.0)
 LASTS_S = 10.0
 LOOK_EVERY_S = 0.1
-CYCLES_MAX = 400_000
 ROOM_UNUSED_S = 2 * EngineOptions().tick_s * 1.1 + 1.0
 """Two ticks, by clocks that differ, and the slowest ways to the database."""
 
@@ -76,25 +70,15 @@ class Drawn:
     calls: tuple[Call, ...]
 
 
-def a_plan(chance: random.Random, name: str, seed: int) -> Plan:
+def queues_plan(chance: random.Random, name: str) -> Plan:
     """Weather and faults."""
-    weather = Weather(
-        mishap=chance.choice([0.0, 0.0, 0.02, 0.1]),
-        conflict=chance.choice([0.0, 0.05]),
-        latency_s=chance.choice([0.0002, 0.002]),
-        slow=chance.choice([0.0, 0.05]),
-        sessions=chance.random() < 0.5,
-        ties=chance.choice([0.0, 0.3]),
-    )
-    count = chance.choice([0, 0, 1, 3, 6])
-    faults = sorted((chance.uniform(0, LASTS_S), chance.choice(FAULTS)) for _ in range(count))
-    return Plan(name, seed, chance.choice([1, 2, 3, 4]), [], weather, faults)
+    return a_plan(chance, name, FAULTS, LASTS_S, counts=(0, 0, 1, 3, 6), instances=(1, 2, 3, 4))
 
 
 def draw(seed: int) -> Drawn:
     """Queues of all kinds, and everything at once."""
     chance = random.Random(seed)
-    plan = a_plan(chance, f"{seed}:queues", seed)
+    plan = queues_plan(chance, f"{seed}:queues")
     queues = tuple(
         DeclaredQueue(f"q{number}", _options(chance), ()) for number in range(chance.choice([1, 1, 2, 3]))
     )
@@ -129,129 +113,53 @@ def _call(chance: random.Random, workflow_id: str, queue: DeclaredQueue) -> Call
     return Call(chance.choice([0.0, chance.uniform(0, LASTS_S / 2)]), new, chance.random() < 0.5)
 
 
-class Catalog:
-    """See core.ports.Catalog."""
-
-    definitions: ClassVar = {"job": job.definition}
-
-    def __init__(self, queues: tuple[DeclaredQueue, ...]) -> None:
-        self._queues = queues
-
-    def workflow(self, function: str) -> WorkflowDefinition | None:
-        return self.definitions.get(function)
-
-    def version(self, function: str) -> str:
-        return "v1"
-
-    def name_of(self, definition: WorkflowDefinition) -> str:
-        return next(name for name, each in self.definitions.items() if each is definition)
-
-    def of_version(self, function: str, version: str | None) -> WorkflowDefinition | None:
-        return self.workflow(function)
-
-    def workflow_names(self) -> list[str]:
-        return list(self.definitions)
-
-    def versions(self) -> dict[str, str]:
-        return {name: str(self.version(name)) for name in self.workflow_names()}
-
-    def message_queues(self) -> dict[str, list[str]]:
-        return {}
-
-    def queues(self) -> tuple[DeclaredQueue, ...]:
-        return self._queues
-
-    def schedules(self) -> list[Declared]:
-        return []
-
-    def retentions(self) -> dict[str, float | None]:
-        return {}
-
-    def broken_files(self) -> list[str]:
-        return []
-
-
-class Queueing(Scenario):
+class Queueing(Run):
     """A run with queues."""
 
-    def __init__(self, drawn: Drawn, trace: Callable[[str], None] | None = None) -> None:
-        super().__init__(drawn.plan, trace)
-        self.memory_bytes = 2**28
-        self.catalog = Catalog(drawn.queues)
+    jumps_s = (-5.0, -0.5, 0.5, 4.0, 25.0)
+    called: ClassVar[Any] = job
+
+    def __init__(self, drawn: Drawn, trace: Callable[[str], None] | None) -> None:
+        super().__init__(drawn.plan, Offered(self.called, queues=drawn.queues), trace)
         self._drawn = drawn
         self._options = {each.name: each.options for each in drawn.queues}
-        self._jumped_s = 0.0
-        self._calls = len(drawn.calls)
+        self.asked = len(drawn.calls)
         self._statuses: dict[str, Status] = {}
         self._ready: dict[str, tuple[float, float]] = {}
         """Of each workflow that waits and is due, its rank; as the last look saw it."""
         self._starts: dict[tuple[str, ...], list[float]] = defaultdict(list)
         self._unused_since: dict[str, float] = {}
         self._settled_at = 0.0
-        self.database.now = lambda: UNIX_S + self.world.now + self._jumped_s
         self.network.when_executed = self._look
         # Code has declared them before anybody calls.
         QueueStatements(self.database).declare(drawn.queues)
 
     def fault(self, kind: str, at: Any = None) -> None:
-        """As before, and jumps of the database's clock."""
+        """As before: instances need a while to settle."""
         self._settled_at = self.world.now + SETTLED_S
-        if kind != "jump":
-            super().fault(kind, at)
-            return
-        self.faults[kind] = self.faults.get(kind, 0) + 1
-        self._jumped_s += self.world.chance.choice(JUMPS_S)
-        self.world.note(f"JUMP to {self._jumped_s}")
+        super().fault(kind, at)
 
     def begin_instance(self) -> None:
         """As before."""
         self._settled_at = self.world.now + SETTLED_S
         super().begin_instance()
 
-    def over(self) -> bool:
-        """Whether all have called, and all that was started has ended."""
-        live = any(row.status in LIVE for row in self.database.workflows.values())
-        return not self.left and not self._calls and not live
-
     # --- calls --------------------------------------------------------------------------------------------
 
-    def _enter(self, call: Call) -> None:
-        again = partial(self.world.at, 0.2, partial(self._enter, call))
-        if call.by_sql:
-            outcome = (
-                QueueStatements(self.database).enqueue(call.new, self.world.chance.getrandbits(60)).outcome
-            )
-            self._look()
-            again() if outcome == "queue_full" else self._entered()
-            return
-        living = self.living()
-        if not living:
-            again()
-            return
-        settled = False
+    def begin(self) -> None:
+        """Calls, and a look for room now and then."""
+        for call in self._drawn.calls:
+            self.world.at(call.after_s, partial(self._enter_by_sql if call.by_sql else self.enter, call.new))
+        self.world.at(0.0, self._look_for_room)
 
-        def settle(entered: bool) -> None:
-            nonlocal settled
-            if not settled:
-                settled = True
-                self._entered() if entered else again()
-
-        async def start(instance: Instance) -> None:
-            try:
-                definition = self.catalog.workflow(call.new.function)
-                assert definition is not None
-                await instance.engine.starts.start_new(call.new, definition, None)
-            except OutlastError:
-                settle(False)
-            else:
-                settle(True)
-
-        instance = self.world.chance.choice(living)
-        instance.spawn(start(instance), instance.calls)
-        self.world.at(8.0, partial(settle, False))
-
-    def _entered(self) -> None:
-        self._calls -= 1
+    def _enter_by_sql(self, new: NewWorkflow) -> None:
+        nonce = self.world.chance.getrandbits(60)
+        outcome = QueueStatements(self.database).enqueue(new, nonce).outcome
+        self._look()
+        if outcome == "queue_full":
+            self.world.at(0.2, partial(self._enter_by_sql, new))
+        else:
+            self.asked -= 1
 
     # --- what must hold -----------------------------------------------------------------------------------
 
@@ -372,26 +280,7 @@ class Queueing(Scenario):
 
     # --- the whole ----------------------------------------------------------------------------------------
 
-    def play(self) -> None:
-        """Let it happen, and look all the time."""
-        world = self.world
-        with simulated_time(world):
-            for _ in range(self.plan.instances):
-                self.begin_instance()
-            for after_s, kind in self.plan.faults:
-                world.at(after_s, partial(self._planned, kind))
-            for call in self._drawn.calls:
-                world.at(call.after_s, partial(self._enter, call))
-            world.at(0.0, self._look_for_room)
-            try:
-                world.run(self.over, CYCLES_MAX)
-                self.network.calm()
-                self._check_rest()
-            except Stuck as error:
-                world.violation(f"{error}: {self._state()}")
-        self.check_calls()
-
-    def check_calls(self) -> None:
+    def check(self) -> None:
         """All have succeeded."""
         for call in self._drawn.calls:
             row = self.database.workflows.get(call.new.workflow_id)
@@ -411,37 +300,4 @@ def _held_until(rate: Any, starts: list[float]) -> float:
     return starts[-n] + per if len(starts) >= n else -math.inf
 
 
-@dataclass(frozen=True)
-class Played:
-    """What came out of a run."""
-
-    violations: list[str]
-    faults: dict[str, int]
-    statements: int
-
-
-def run(drawn: Drawn, trace: Callable[[str], None] | None = None) -> Played:
-    """Let a run happen."""
-    return play_out(Queueing, drawn, trace)
-
-
-def play_out(kind: type[Queueing], drawn: Drawn, trace: Callable[[str], None] | None = None) -> Played:
-    """Let a run of that kind happen."""
-
-    def played() -> Played:
-        scenario = kind(drawn, trace)
-        scenario.play()
-        return Played(list(scenario.world.violations), scenario.faults, scenario.network.sent)
-
-    return quietly(played)
-
-
-def play(seed: int, trace: Callable[[str], None] | None = None) -> list[str]:
-    """What was wrong in the run of a seed."""
-    return run(draw(seed), trace).violations
-
-
-def calm(seed: int) -> list[str]:
-    """The same without any fault."""
-    drawn = draw(seed)
-    return run(replace(drawn, plan=replace(drawn.plan, faults=[], weather=Weather()))).violations
+RUNS = Runs(draw, Queueing)

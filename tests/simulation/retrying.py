@@ -13,34 +13,25 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
-from unittest.mock import patch
 
 from outlast import Queue, context, map_, saga, sleep, start, step, workflow
 from outlast.core.errors import OutlastError
 from outlast.core.ports import NoSuchRow, NotNow, Unacceptable, Unreachable
-from outlast.core.records import DeclaredQueue
 from outlast.core.status import LIVE, Status
 from outlast.core.verbs import RETRY, REWIND
-from outlast.engine import function_host
-from outlast.engine.operations import mapping, starting
-from outlast.functions.queues import declared_queues
 from outlast.testing.rows import Workflow as Row
-from outlast.testing.silence import quietly
 from outlast.testing.stores import MemoryStore
-from tests.simulation import mapping as maps
-from tests.simulation.network import Weather
+from tests.simulation.mapping import small_blocks
 from tests.simulation.plans import Plan
+from tests.simulation.runs import Offered, Run, Runs, a_plan, here
 from tests.simulation.scenario import Instance
-from tests.simulation.world import Stuck, simulated_time
 
 FAULTS = ("kill", "kill", "freeze", "cut", "partition", "restart", "stop", "cancel", "cancel")
 ACTS = ("retry", "retry", "rewind")
 LASTS_S = 6.0
-CYCLES_MAX = 600_000
-here: list[Retrying] = []
 narrow = Queue("narrow", concurrency=1)
 
 
@@ -117,39 +108,24 @@ async def row_of_one(given: list[Any]) -> list[str]:
     return await row([given])
 
 
-WORKFLOWS = {
-    each.definition.name: each.definition
-    for each in (row, queued, beside, cleans, undoes, parent, mapped, row_of_one)
-}
-CALLED = ("row", "queued", "beside", "cleans", "undoes", "parent", "mapped")
+CALLED = (row, queued, beside, cleans, undoes, parent, mapped)
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """What is drawn of a seed: each call is a function and its items; each act when, which, and of what."""
+    """What is drawn of a seed: calls, and acts: when, which, and of what."""
 
     plan: Plan
-    calls: tuple[tuple[float, str, list[Any]], ...]
+    calls: tuple[tuple[float, str, dict[str, Any]], ...]
     acts: tuple[tuple[float, str, int], ...]
 
 
 def draw(seed: int) -> Drawn:
     """Workflows of all kinds, and everything at once."""
     chance = random.Random(seed)
-    weather = Weather(
-        mishap=chance.choice([0.0, 0.0, 0.02, 0.1]),
-        conflict=chance.choice([0.0, 0.05]),
-        latency_s=chance.choice([0.0002, 0.002]),
-        slow=chance.choice([0.0, 0.05]),
-        sessions=chance.random() < 0.5,
-        ties=chance.choice([0.0, 0.3]),
-    )
-    faults = sorted(
-        (chance.uniform(0, LASTS_S), chance.choice(FAULTS)) for _ in range(chance.choice([0, 1, 3, 6]))
-    )
-    plan = Plan(f"{seed}:retries", seed, chance.choice([1, 2, 3]), [], weather, faults)
+    plan = a_plan(chance, f"{seed}:retries", FAULTS, LASTS_S)
     calls = tuple(
-        (chance.choice([0.0, 0.3]), chance.choice(CALLED), _items(chance))
+        (chance.choice([0.0, 0.3]), chance.choice(CALLED).definition.name, {"items": _items(chance)})
         for _ in range(chance.choice([1, 2, 3]))
     )
     acts = tuple(
@@ -170,36 +146,16 @@ def _items(chance: random.Random) -> list[Any]:
     ]
 
 
-class Catalog(maps.Catalog):
-    """See core.ports.Catalog."""
-
-    def workflow(self, function: str) -> Any:
-        return WORKFLOWS.get(function)
-
-    def name_of(self, definition: Any) -> str | None:
-        return next((name for name, each in WORKFLOWS.items() if each is definition), None)
-
-    def of_version(self, function: str, version: str | None) -> Any:
-        return self.workflow(function)
-
-    def workflow_names(self) -> list[str]:
-        return list(WORKFLOWS)
-
-    def queues(self) -> Any:
-        return tuple[DeclaredQueue, ...](declared_queues(WORKFLOWS).values())
-
-
-class Retrying(maps.Mapping):
+class Retrying(Run):
     """A run in which somebody retries."""
 
-    def __init__(self, drawn: Drawn, trace: Callable[[str], None] | None = None) -> None:
-        calls = tuple((after_s, function, {"items": items}) for after_s, function, items in drawn.calls)
-        super().__init__(maps.Drawn(drawn.plan, calls), trace)
-        self.catalog = Catalog()
+    cycles_max = 600_000
+
+    def __init__(self, drawn: Drawn, trace: Callable[[str], None] | None) -> None:
+        super().__init__(drawn.plan, Offered(*CALLED, row_of_one), trace, drawn.calls)
+        self._drawn = drawn
         self.undone: Counter[str] = Counter()
         self.acted: Counter[str] = Counter()
-        self.calls = drawn.calls
-        self._acts = drawn.acts
         self._tries: Counter[tuple[str, str]] = Counter()
         self._ends: dict[str, tuple[Any, ...]] = {}
         self.network.when_executed = self._look_at_ends
@@ -239,10 +195,8 @@ class Retrying(maps.Mapping):
 
     def over(self) -> bool:
         """Whether all have called, and all that was started has ended well."""
-        rows = [self.database.workflows.get(f"w{number}") for number in range(len(self.calls))]
-        done = all(each is not None and each.status == Status.SUCCESS for each in rows)
-        live = any(each.status in LIVE for each in self.database.workflows.values())
-        return not self.left and not self._calls and done and not live
+        rows = [self.database.workflows.get(new.workflow_id) for _, new in self.calls]
+        return super().over() and all(each is not None and each.status == Status.SUCCESS for each in rows)
 
     def _act(self, kind: str, number: int, *, last: bool = False) -> None:
         living = self.living()
@@ -265,27 +219,27 @@ class Retrying(maps.Mapping):
         self.acted[kind] += 1
         instance.engine.look()
 
+    def begin(self) -> None:
+        """Calls, and somebody who retries; in the end whatever has failed."""
+        super().begin()
+        for number in range(len(self.calls)):
+            self.world.at(LASTS_S, partial(self._act, "retry", number, last=True))
+        for after_s, kind, number in self._drawn.acts:
+            self.world.at(after_s, partial(self._act, kind, number))
+
     def play(self) -> None:
-        """Let it happen, and look all the time."""
-        world = self.world
-        with simulated_time(world):
-            for _ in range(self.plan.instances):
-                self.begin_instance()
-            for after_s, kind in self.plan.faults:
-                world.at(after_s, partial(self._planned, kind))
-            for number, (after_s, function, items) in enumerate(self.calls):
-                world.at(after_s, partial(self._enter, f"w{number}", function, {"items": items}))
-                world.at(LASTS_S, partial(self._act, "retry", number, last=True))
-            for after_s, kind, number in self._acts:
-                world.at(after_s, partial(self._act, kind, number))
-            try:
-                world.run(self.over, CYCLES_MAX)
-                self.network.calm()
-                self._check_rest()
-            except Stuck as error:
-                world.violation(f"{error}: {self._state()}")
-        for number, (_, function, items) in enumerate(self.calls):
-            self._check_items(f"w{number}", function, items)
+        """Blocks are small."""
+        with small_blocks():
+            super().play()
+
+    def check(self) -> None:
+        """Each call returned what it should."""
+        for number, (_, function, arguments) in enumerate(self._drawn.calls):
+            self._check_items(f"w{number}", function, arguments["items"])
+
+    def seen(self) -> Counter[str]:
+        """What was retried."""
+        return self.acted
 
     def _check_items(self, workflow_id: str, function: str, items: list[Any]) -> None:
         found = json.loads(self.database.workflows[workflow_id].output or "null")
@@ -294,38 +248,4 @@ class Retrying(maps.Mapping):
             self.world.violation(f"{workflow_id} {function} returned {found}, not {expected}")
 
 
-@dataclass(frozen=True)
-class Played:
-    """What came out of a run."""
-
-    violations: list[str]
-    faults: dict[str, int]
-    acted: Counter[str]
-
-
-def run(drawn: Drawn, trace: Callable[[str], None] | None = None) -> Played:
-    """Let a run happen."""
-    small = [patch.object(each, "BLOCK", maps.BLOCK) for each in (mapping, starting, function_host)]
-    # Calls are entered by the catalogue of this file.
-    known = patch.object(maps, "WORKFLOWS", WORKFLOWS)
-
-    def played() -> Played:
-        scenario = Retrying(drawn, trace)
-        here[:] = [scenario]
-        scenario.play()
-        here.clear()
-        return Played(list(scenario.world.violations), scenario.faults, scenario.acted)
-
-    with small[0], small[1], small[2], known:
-        return quietly(played)
-
-
-def play(seed: int, trace: Callable[[str], None] | None = None) -> list[str]:
-    """What was wrong in the run of a seed."""
-    return run(draw(seed), trace).violations
-
-
-def calm(seed: int) -> list[str]:
-    """The same without any fault."""
-    drawn = draw(seed)
-    return run(replace(drawn, plan=replace(drawn.plan, faults=[], weather=Weather()))).violations
+RUNS = Runs(draw, Retrying)

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from outlast.core import ports
 from outlast.core.budget import weigh
 from outlast.core.errors import OutlastError, WorkflowEnded, WorkflowNotFound
 from outlast.core.events import taken_in
@@ -18,12 +17,11 @@ from outlast.core.messages import message_in
 from outlast.core.names import fingerprint_of
 from outlast.core.observations import LoopFailed, Observation
 from outlast.core.ports import Unreachable
-from outlast.core.records import DeclaredQueue, Message, NewWorkflow, WorkflowState
-from outlast.core.schedules import Declared
+from outlast.core.records import Message, NewWorkflow, WorkflowState
 from outlast.core.status import LIVE, Status
 from outlast.engine.engine import Engine
 from outlast.engine.options import EngineOptions
-from outlast.sdk.definitions import WorkflowDefinition
+from outlast.testing.catalog import GivenCatalog
 from outlast.testing.database import Database
 from outlast.testing.rows import Letter, Limits
 from outlast.testing.silence import quietly
@@ -37,7 +35,6 @@ from tests.simulation.with_sagas import DO, UNDO
 from tests.simulation.world import Process, Stuck, World, simulated_time
 
 DRAIN_S = 2.0
-CYCLES_MAX = 150_000
 UNIX_S = 1_790_000_000.0
 
 
@@ -54,43 +51,6 @@ class Outcome:
     workflows: int
     executed: int
     faults: dict[str, int]
-
-
-class Catalog:
-    """See core.ports.Catalog."""
-
-    def workflow(self, function: str) -> WorkflowDefinition | None:
-        return interpret.definition if function == "interpret" else None
-
-    def version(self, function: str) -> str:
-        return "v1"
-
-    def name_of(self, definition: WorkflowDefinition) -> str:
-        return "interpret"
-
-    def of_version(self, function: str, version: str | None) -> WorkflowDefinition | None:
-        return self.workflow(function)
-
-    def workflow_names(self) -> list[str]:
-        return ["interpret"]
-
-    def versions(self) -> dict[str, str]:
-        return {name: str(self.version(name)) for name in self.workflow_names()}
-
-    def message_queues(self) -> dict[str, list[str]]:
-        return {}
-
-    def queues(self) -> list[DeclaredQueue]:
-        return []
-
-    def schedules(self) -> list[Declared]:
-        return []
-
-    def retentions(self) -> dict[str, float | None]:
-        return {}
-
-    def broken_files(self) -> list[str]:
-        return []
 
 
 class Instance(Process):
@@ -110,6 +70,7 @@ class Scenario:
 
     keep_s = 0.0
     """How long ended workflows are kept; 0: for ever."""
+    cycles_max = 150_000
 
     def __init__(self, plan: Plan, trace: Callable[[str], None] | None = None) -> None:
         self.plan = plan
@@ -121,7 +82,8 @@ class Scenario:
         self.database = self._make_database()
         self.network = Network(world, self.database, plan.weather, plan.mishaps)
         self.traces = Traces(world, self.database, leases_only=not plan.weather.sessions)
-        self.catalog: ports.Catalog = Catalog()
+        self.catalog = GivenCatalog()
+        self.catalog.add("interpret", interpret.definition)
         self.faults: dict[str, int] = {}
         self.instances: list[Instance] = []
         self.answers: dict[str, set[tuple[str, str | None]]] = {}
@@ -364,37 +326,46 @@ class Scenario:
 
     def run(self) -> Outcome:
         """Let it happen, and look at what came out."""
+        with current(self.traces):
+            self.play()
+        self.traces.check()
+        self._check_results()
+        world = self.world
+        return Outcome(
+            self.plan, list(world.violations), world.cycles, world.now, self.network.sent, world.digest,
+            len(self.database.workflows), self.traces.executed, {**self.faults, **self.network.mishaps},
+        )  # fmt: skip
+
+    def play(self) -> None:
+        """Instances, faults and what else happens, until all is over."""
         world, plan = self.world, self.plan
-        with current(self.traces), simulated_time(world):
+        with simulated_time(world):
             for _ in range(plan.instances):
                 self.begin_instance()
-            for number, program in enumerate(plan.programs):
-                for _ in range(world.chance.choice([1, 1, 2])):
-                    self.waiting += 1
-                    after_s = world.chance.choice([0.0, 0.01, 0.5])
-                    world.at(after_s, partial(self.client, f"w{number}", program))
-                for place, topic in enumerate(receives_of(program)):
-                    self.posting += 1
-                    world.at(world.chance.uniform(0, 4), partial(self.post, f"w{number}", topic, place))
             for after_s, kind in plan.faults:
                 world.at(after_s, partial(self._planned, kind))
             if plan.at_cycle is not None:
                 world.at_cycle = plan.at_cycle[0], self._fault_at_cycle
+            self.begin()
             try:
-                world.run(self.over, CYCLES_MAX)
+                world.run(self.over, self.cycles_max)
                 self.network.calm()
                 world.at_cycle = None
                 self._check_rest()
-                self._check_families()
-                self._check_replay()
             except Stuck as error:
                 world.violation(f"{error}: {self._state()}")
-        self.traces.check()
-        self._check_results()
-        return Outcome(
-            plan, list(world.violations), world.cycles, world.now, self.network.sent, world.digest,
-            len(self.database.workflows), self.traces.executed, {**self.faults, **self.network.mishaps},
-        )  # fmt: skip
+
+    def begin(self) -> None:
+        """Clients call, and messages are sent."""
+        world = self.world
+        for number, program in enumerate(self.plan.programs):
+            for _ in range(world.chance.choice([1, 1, 2])):
+                self.waiting += 1
+                after_s = world.chance.choice([0.0, 0.01, 0.5])
+                world.at(after_s, partial(self.client, f"w{number}", program))
+            for place, topic in enumerate(receives_of(program)):
+                self.posting += 1
+                world.at(world.chance.uniform(0, 4), partial(self.post, f"w{number}", topic, place))
 
     def _planned(self, kind: str) -> None:
         self.left -= 1
@@ -415,7 +386,13 @@ class Scenario:
         return f"rows {rows}, live {live}, {self.waiting} clients wait"
 
     def _check_rest(self) -> None:
-        """All is done: instances know of nothing more, and end in order."""
+        """All is done: look at what came out while instances can still run."""
+        self._rest()
+        self._check_families()
+        self._check_replay()
+
+    def _rest(self) -> None:
+        """Instances know of nothing more, and end in order."""
         world = self.world
         for instance in self.instances:
             instance.frozen_until = world.now if instance.alive else 0.0

@@ -9,28 +9,22 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import patch
 
 from outlast import sleep, workflow
-from outlast.core.records import DeclaredQueue
 from outlast.core.schedules import LATE_S, Catchup, Declared, Overlap, Policies, Schedule
-from outlast.core.status import LIVE
 from outlast.core.timetables import Every, times_within
-from outlast.sdk.definitions import WorkflowDefinition
 from outlast.testing.rows import ScheduleRow
-from outlast.testing.silence import quietly
 from outlast.testing.statements.schedules import ScheduleStatements
-from tests.simulation.network import Weather
 from tests.simulation.plans import Plan
-from tests.simulation.scenario import UNIX_S, Scenario
-from tests.simulation.world import Stuck, simulated_time
+from tests.simulation.runs import Offered, Run, Runs, a_plan
+from tests.simulation.scenario import UNIX_S
 
 FAULTS = ("kill", "kill", "freeze", "freeze", "cut", "partition", "restart", "stop", "jump", "jump")
-JUMPS_S = (-30.0, -1.5, 1.5, 4.0, 25.0, 90.0)
 LASTS_S = 30.0
-CYCLES_MAX = 400_000
 
 
 @workflow
@@ -50,17 +44,10 @@ class Drawn:
 def draw(seed: int) -> Drawn:
     """A schedule of everything at once."""
     chance = random.Random(seed)
-    weather = Weather(
-        mishap=chance.choice([0.0, 0.02, 0.1]),
-        conflict=chance.choice([0.0, 0.05]),
-        latency_s=chance.choice([0.0002, 0.002]),
-        slow=chance.choice([0.0, 0.05]),
-        sessions=chance.random() < 0.5,
-        ties=chance.choice([0.0, 0.3]),
-    )
-    count = chance.randint(0, 6)
-    faults = sorted((chance.uniform(0, LASTS_S), chance.choice(FAULTS)) for _ in range(count))
-    plan = Plan(f"{seed}:schedules", seed, chance.choice([1, 2, 3, 4]), [], weather, faults)
+    plan = a_plan(
+        chance, f"{seed}:schedules", FAULTS, LASTS_S,
+        counts=range(7), instances=[1, 2, 3, 4], mishap=[0.0, 0.02, 0.1],
+    )  # fmt: skip
     return Drawn(plan, tuple(_schedule(chance, f"s{n}") for n in range(chance.choice([1, 2, 3]))))
 
 
@@ -76,112 +63,53 @@ def _schedule(chance: random.Random, name: str) -> Declared:
     )
 
 
-class Catalog:
-    """See core.ports.Catalog."""
-
-    def __init__(self, declared: tuple[Declared, ...]) -> None:
-        self._declared = declared
-
-    def workflow(self, function: str) -> WorkflowDefinition | None:
-        return job.definition if function == "job" else None
-
-    def version(self, function: str) -> str:
-        return "v1"
-
-    def name_of(self, definition: WorkflowDefinition) -> str:
-        return "job"
-
-    def of_version(self, function: str, version: str | None) -> WorkflowDefinition | None:
-        return self.workflow(function)
-
-    def workflow_names(self) -> list[str]:
-        return ["job"]
-
-    def versions(self) -> dict[str, str]:
-        return {name: str(self.version(name)) for name in self.workflow_names()}
-
-    def message_queues(self) -> dict[str, list[str]]:
-        return {}
-
-    def queues(self) -> list[DeclaredQueue]:
-        return []
-
-    def schedules(self) -> tuple[Declared, ...]:
-        return self._declared
-
-    def retentions(self) -> dict[str, float | None]:
-        return {}
-
-    def broken_files(self) -> list[str]:
-        return []
-
-
-class Scheduling(Scenario):
+class Scheduling(Run):
     """A run with schedules and no clients."""
 
-    def __init__(self, drawn: Drawn, trace: Callable[[str], None] | None = None) -> None:
-        super().__init__(drawn.plan, trace)
-        self.catalog = Catalog(drawn.declared)
+    jumps_s = (-30.0, -1.5, 1.5, 4.0, 25.0, 90.0)
+    roomy = False
+
+    def __init__(self, drawn: Drawn, trace: Callable[[str], None] | None) -> None:
+        super().__init__(drawn.plan, Offered(job, schedules=drawn.declared), trace)
         self._declared = drawn.declared
-        self._jumped_s = 0.0
-        self._lasts = True
-        self.database.now = lambda: UNIX_S + self.world.now + self._jumped_s
+        self.asked = 1  # to start nothing more
         self.started: Counter[tuple[str, datetime]] = Counter()
         self.most: Counter[str] = Counter()
 
-    def fault(self, kind: str, at: Any = None) -> None:
-        """As before, and jumps of the database's clock."""
-        if kind != "jump":
-            super().fault(kind, at)
-            return
-        self.faults[kind] = self.faults.get(kind, 0) + 1
-        self._jumped_s += self.world.chance.choice(JUMPS_S)
-        self.world.note(f"JUMP to {self._jumped_s}")
-
-    def over(self) -> bool:
-        """Whether its time is over, and all that was started has ended."""
-        live = any(row.status in LIVE for row in self.database.workflows.values())
-        return not self._lasts and not self.left and not live
+    def begin(self) -> None:
+        """Its time is over after a while."""
+        self.world.at(LASTS_S, self.end_of_time)
 
     def end_of_time(self) -> None:
         """Schedules start nothing more; a clock that jumped stays where it is."""
-        self._lasts = False
+        self.asked = 0
         for row in self.database.schedules.values():
             row.paused = "over"
             row.revision += 1
 
     def play(self) -> None:
-        """Let it happen, and look at what came out."""
-        world, start = self.world, ScheduleStatements._start
-        scenario = self
+        """Count what is started."""
+        scenario, start = self, ScheduleStatements._start
 
         def counted(
             statements: ScheduleStatements, name: str, row: ScheduleRow, nominal: datetime, *others: Any
         ) -> Any:
             scenario.started[name, nominal] += 1
             result = start(statements, name, row, nominal, *others)
-            live = len(statements._live(name))
-            scenario.most[name] = max(scenario.most[name], live)
+            scenario.most[name] = max(scenario.most[name], len(statements._live(name)))
             return result
 
-        ScheduleStatements._start = counted  # type: ignore[method-assign,assignment]
-        try:
-            with simulated_time(world):
-                for _ in range(self.plan.instances):
-                    self.begin_instance()
-                for after_s, kind in self.plan.faults:
-                    world.at(after_s, lambda kind=kind: self._planned(kind))  # type: ignore[misc]
-                world.at(LASTS_S, self.end_of_time)
-                try:
-                    world.run(self.over, CYCLES_MAX)
-                    self.network.calm()
-                    self._check_rest()
-                except Stuck as error:
-                    world.violation(f"{error}: {self._state()}")
-        finally:
-            ScheduleStatements._start = start  # type: ignore[method-assign]
+        with patch.object(ScheduleStatements, "_start", counted):
+            super().play()
+
+    def check(self) -> None:
+        """Look at each schedule."""
         for declared in self._declared:
             self._check_ticks(declared)
+
+    def seen(self) -> Counter[str]:
+        """How many times were run, and what became of those that were not."""
+        return Counter(each.outcome for each in self.database.ticks) + Counter(started=len(self.started))
 
     def _check_ticks(self, declared: Declared) -> None:
         """Each time is accounted for once, and nothing is lost beyond the policy."""
@@ -230,36 +158,4 @@ class Scheduling(Scenario):
         return bool(self.faults) or bool(self.network.mishaps) or LASTS_S < LATE_S
 
 
-@dataclass(frozen=True)
-class Played:
-    """What came out of a run."""
-
-    violations: list[str]
-    outcomes: set[str]
-    """Of ticks that did not go as planned."""
-    faults: dict[str, int]
-    started: int
-
-
-def run(drawn: Drawn, trace: Callable[[str], None] | None = None) -> Played:
-    """Let a run happen."""
-
-    def played() -> Played:
-        scenario = Scheduling(drawn, trace)
-        scenario.play()
-        outcomes = {each.outcome for each in scenario.database.ticks}
-        violations = list(scenario.world.violations)
-        return Played(violations, outcomes, scenario.faults, len(scenario.started))
-
-    return quietly(played)
-
-
-def play(seed: int, trace: Callable[[str], None] | None = None) -> list[str]:
-    """What was wrong in the run of a seed."""
-    return run(draw(seed), trace).violations
-
-
-def calm(seed: int) -> list[str]:
-    """The same without any fault: nothing is missed."""
-    drawn = draw(seed)
-    return run(replace(drawn, plan=replace(drawn.plan, faults=[], weather=Weather()))).violations
+RUNS = Runs(draw, Scheduling)

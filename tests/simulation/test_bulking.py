@@ -8,7 +8,7 @@ import pytest
 
 from outlast.testing.rows import BulkRow, Workflow
 from outlast.testing.statements.bulks import BulkStatements
-from tests.simulation.bulking import draw, play, run
+from tests.simulation.bulking import FAULTS, RUNS
 
 CHUNK = 10
 
@@ -18,27 +18,16 @@ CHUNK = 10
 )
 def test_each_once_and_none_left_out(first: int) -> None:
     for seed in range(first, first + CHUNK):
-        assert play(seed) == [], seed
+        assert RUNS.play(seed) == [], seed
 
 
 @pytest.mark.slow
 def test_there_is_something_to_see() -> None:
-    verbs: set[str] = set()
-    faults: set[str] = set()
-    items = 0
-    for seed in range(40):
-        drawn = draw(seed)
-        verbs |= {given["verb"] for _, given in drawn.bulks}
-        played = run(drawn)
-        faults |= played.faults.keys()
-        items += played.blocks
+    seen = RUNS.sights(range(40))
+    verbs = {given["verb"] for seed in range(40) for _, given in RUNS.draw(seed).bulks}
     assert verbs == {"cancel", "pause", "set"}
-    assert {"kill", "freeze", "cut", "partition", "restart", "stop", "bulk cancel", "bulk pause"} <= faults
-    assert items > 100
-
-
-def noticed(word: str, seeds: int) -> bool:
-    return any(word in each for seed in range(seeds) for each in play(seed))
+    assert set(FAULTS) <= seen.keys()
+    assert seen["items"] > 100
 
 
 @pytest.mark.slow
@@ -50,7 +39,7 @@ def test_an_item_that_is_skipped_is_noticed(monkeypatch: pytest.MonkeyPatch) -> 
         do(self, bulk)
 
     monkeypatch.setattr(BulkStatements, "_do", skips)
-    assert noticed("None", 20)
+    assert RUNS.notices("None", range(20))
 
 
 def test_a_block_that_is_done_again_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,7 +55,7 @@ def test_a_block_that_is_done_again_is_noticed(monkeypatch: pytest.MonkeyPatch) 
             do(self, bulk)
 
     monkeypatch.setattr(BulkStatements, "_do", repeats)
-    assert noticed("twice", 30)
+    assert RUNS.notices("twice", range(30))
 
 
 def test_what_is_fixed_twice_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,4 +68,4 @@ def test_what_is_fixed_twice_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None
             bulk.after = after
 
     monkeypatch.setattr(BulkStatements, "_fix", repeats)
-    assert noticed("has", 20)
+    assert RUNS.notices("has", range(20))

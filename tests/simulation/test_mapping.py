@@ -10,7 +10,7 @@ from outlast.testing import maps as in_memory
 from outlast.testing.database import Database
 from outlast.testing.maps import Maps
 from outlast.testing.statements.maps import MapStatements
-from tests.simulation.mapping import calm, draw, play, run
+from tests.simulation.mapping import FAULTS, RUNS
 
 CHUNK = 10
 
@@ -20,40 +20,31 @@ CHUNK = 10
 )
 def test_items_once_each_and_the_parent_is_woken(first: int) -> None:
     for seed in range(first, first + CHUNK):
-        assert play(seed) == [], seed
+        assert RUNS.play(seed) == [], seed
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_where_nothing_goes_wrong(seed: int) -> None:
-    assert calm(seed) == []
+    assert RUNS.calm(seed) == []
 
 
 @pytest.mark.slow
 def test_there_is_something_to_see() -> None:
-    functions: set[str] = set()
-    faults: set[str] = set()
-    for seed in range(30):
-        drawn = draw(seed)
-        functions |= {function for _, function, _ in drawn.calls}
-        faults |= run(drawn).faults.keys()
+    functions = {function for seed in range(30) for _, function, _ in RUNS.draw(seed).calls}
     assert functions == {"mapper", "outer", "fan"}
-    assert {"kill", "freeze", "cut", "partition", "cancel", "restart", "stop"} <= faults
-
-
-def noticed(word: str, seeds: int) -> bool:
-    return any(word in each for seed in range(seeds) for each in play(seed))
+    assert set(FAULTS) <= RUNS.sights(range(30)).keys()
 
 
 @pytest.mark.slow
 def test_a_map_that_nobody_ends_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Maps, "end", lambda self, ended: None)
-    assert noticed("live", 3)
+    assert RUNS.notices("live", range(10))
 
 
 @pytest.mark.slow
 def test_a_parent_that_is_not_woken_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Database, "_is_over", lambda self, target: "/map." not in target)
-    assert noticed("live", 10)
+    assert RUNS.notices("live", range(10))
 
 
 @pytest.mark.slow
@@ -64,10 +55,10 @@ def test_a_block_that_is_skipped_is_noticed(monkeypatch: pytest.MonkeyPatch) -> 
         return start_block(self, fence, map_id, first, news if first != 3 else news[:-1], keys)
 
     monkeypatch.setattr(MapStatements, "start_block", skips)
-    assert noticed("", 20)
+    assert RUNS.notices("", range(20))
 
 
 @pytest.mark.slow
 def test_failures_that_nobody_counts_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(in_memory, "FAILED", ())
-    assert noticed("only", 40)
+    assert RUNS.notices("only", range(40))

@@ -15,7 +15,7 @@ from outlast.testing.statements.queues import QueueClaimStatement
 from tests.mutants.marks import marks, without
 from tests.mutants.mutant import PACKAGE
 from tests.simulation import batching
-from tests.simulation.queueing import calm, draw, play, run
+from tests.simulation.queueing import RUNS
 
 CHUNK = 10
 
@@ -25,31 +25,29 @@ CHUNK = 10
 )
 def test_no_limit_is_passed_and_no_room_unused(first: int) -> None:
     for seed in range(first, first + CHUNK):
-        assert play(seed) == [], seed
+        assert RUNS.play(seed) == [], seed
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_where_nothing_goes_wrong(seed: int) -> None:
-    assert calm(seed) == []
+    assert RUNS.calm(seed) == []
 
 
 @pytest.mark.parametrize("first", range(0, 2 * CHUNK, CHUNK))
 def test_each_call_is_in_one_batch_and_gets_its_own_part(first: int) -> None:
     for seed in range(first, first + CHUNK):
-        assert batching.run(batching.draw(seed)).violations == [], seed
+        assert batching.RUNS.play(seed) == [], seed
 
 
 def test_batches_that_are_too_large_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     begin = QueueClaimStatement._begin_batch
     monkeypatch.setattr(QueueClaimStatement, "_begin_batch", lambda self, first, n: begin(self, first, n + 1))
-    found = [each for seed in range(10) for each in batching.run(batching.draw(seed)).violations]
-    assert any("at most" in each for each in found)
+    assert batching.RUNS.notices("at most", range(10))
 
 
 def test_parts_that_go_to_others_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(executor, "batch_success", backwards(endings.batch_success))
-    found = [each for seed in range(10) for each in batching.run(batching.draw(seed)).violations]
-    assert any("was given" in each for each in found)
+    assert batching.RUNS.notices("was given", range(10))
 
 
 def backwards(success: Callable[..., Any]) -> Callable[..., Any]:
@@ -59,20 +57,11 @@ def backwards(success: Callable[..., Any]) -> Callable[..., Any]:
 
 @pytest.mark.slow
 def test_there_is_something_to_see() -> None:
-    options: set[str] = set()
-    faults: set[str] = set()
-    for seed in range(30):
-        drawn = draw(seed)
-        options |= {name for each in drawn.queues for name in each.options}
-        faults |= run(drawn).faults.keys()
+    options = {name for seed in range(30) for each in RUNS.draw(seed).queues for name in each.options}
     assert options == {
         "key", "concurrency", "per_instance", "rate", "per_key", "exclusive", "rate_per_key", "max_backlog"
     }  # fmt: skip
-    assert {"kill", "freeze", "jump", "cut", "partition"} <= faults
-
-
-def noticed(word: str) -> bool:
-    return any(word in each for seed in range(60) for each in play(seed))
+    assert {"kill", "freeze", "jump", "cut", "partition"} <= RUNS.sights(range(30)).keys()
 
 
 def test_concurrency_that_is_passed_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,17 +69,17 @@ def test_concurrency_that_is_passed_is_noticed(monkeypatch: pytest.MonkeyPatch) 
     mutant: dict[str, Any] = dict(vars(queues))
     exec(compile(without(mark), mark.file, "exec"), mutant)  # noqa: S102 - it is this project's own file
     monkeypatch.setattr(QueueClaimStatement, "_next", mutant["QueueClaimStatement"]._next)
-    assert noticed("concurrency of")
+    assert RUNS.notices("concurrency of", range(60))
 
 
 def test_a_rate_that_is_passed_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queues, "_held_until", lambda rate, starts, now: now)
-    assert noticed("rate of")
+    assert RUNS.notices("rate of", range(60))
 
 
 def test_an_order_that_is_not_kept_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queues, "_rank", lambda row: -row.created_at)
-    assert noticed("began before")
+    assert RUNS.notices("began before", range(60))
 
 
 @pytest.mark.slow
@@ -101,4 +90,4 @@ def test_work_that_nobody_looks_for_is_noticed(monkeypatch: pytest.MonkeyPatch) 
         return replace(claim(self, *args, **kwargs), queued=False)
 
     monkeypatch.setattr(ClaimStatement, "claim", blind)
-    assert noticed("there is room")
+    assert RUNS.notices("there is room", range(60))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 import pytest
 
 from outlast.testing.statements.retrying import Retrying
-from tests.simulation.retrying import CALLED, calm, draw, play, run
+from tests.simulation.retrying import CALLED, FAULTS, RUNS
 
 CHUNK = 10
 
@@ -18,33 +17,22 @@ CHUNK = 10
 )
 def test_what_failed_succeeds_in_the_end_and_nothing_else_changes(first: int) -> None:
     for seed in range(first, first + CHUNK):
-        assert play(seed) == [], seed
+        assert RUNS.play(seed) == [], seed
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_where_nothing_goes_wrong(seed: int) -> None:
-    assert calm(seed) == []
+    assert RUNS.calm(seed) == []
 
 
 @pytest.mark.slow
 def test_there_is_something_to_see() -> None:
-    functions: set[str] = set()
-    faults: set[str] = set()
-    acted: Counter[str] = Counter()
-    for seed in range(40):
-        drawn = draw(seed)
-        functions |= {function for _, function, _ in drawn.calls}
-        played = run(drawn)
-        faults |= played.faults.keys()
-        acted += played.acted
-    assert functions == set(CALLED)
-    assert {"kill", "freeze", "cut", "partition", "cancel", "restart", "stop"} <= faults
-    assert acted["retry"] > 40
-    assert acted["rewind"] > 4
-
-
-def noticed(word: str, seeds: int) -> bool:
-    return any(word in each for seed in range(seeds) for each in play(seed))
+    seen = RUNS.sights(range(40))
+    functions = {function for seed in range(40) for _, function, _ in RUNS.draw(seed).calls}
+    assert functions == {each.definition.name for each in CALLED}
+    assert set(FAULTS) <= seen.keys()
+    assert seen["retry"] > 40
+    assert seen["rewind"] > 4
 
 
 def test_a_success_that_changes_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,7 +40,7 @@ def test_a_success_that_changes_is_noticed(monkeypatch: pytest.MonkeyPatch) -> N
         pass
 
     monkeypatch.setattr(Retrying, "_check", check)
-    assert noticed("the success of", 10)
+    assert RUNS.notices("the success of", range(10))
 
 
 def test_a_failure_that_is_forgotten_without_a_retry_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,4 +52,4 @@ def test_a_failure_that_is_forgotten_without_a_retry_is_noticed(monkeypatch: pyt
         return dropped
 
     monkeypatch.setattr(Retrying, "go_on", same)
-    assert noticed("though nobody retried it", 3)
+    assert RUNS.notices("though nobody retried it", range(3))

@@ -11,39 +11,27 @@ from outlast.core import schedules
 from outlast.core.schedules import DueSchedule, Order, Ticked
 from outlast.engine.instances import ticking
 from outlast.testing.statements.schedules import ScheduleStatements
-from tests.simulation.scheduling import calm, draw, play, run
+from tests.simulation.scheduling import RUNS
 
 SEEDS = range(30)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_each_time_is_accounted_for_once(seed: int) -> None:
-    assert play(seed) == []
+    assert RUNS.play(seed) == []
 
 
 @pytest.mark.parametrize("seed", [2, 3, 5])
 def test_where_nothing_goes_wrong_nothing_is_missed(seed: int) -> None:
-    assert calm(seed) == []
+    assert RUNS.calm(seed) == []
 
 
 @pytest.mark.slow
 def test_there_is_something_to_see() -> None:
     """Ticks are run, skipped, missed and late, and faults happen."""
-    outcomes: set[str] = set()
-    faults: set[str] = set()
-    started = 0
-    for seed in SEEDS[:12]:
-        played = run(draw(seed))
-        outcomes |= played.outcomes
-        faults |= played.faults.keys()
-        started += played.started
-    assert outcomes == {"skipped", "missed", "late"}
-    assert {"kill", "freeze", "jump"} <= faults
-    assert started > 100
-
-
-def noticed() -> bool:
-    return any(play(seed) for seed in SEEDS)
+    seen = RUNS.sights(SEEDS[:12])
+    assert {"skipped", "missed", "late", "kill", "freeze", "jump"} <= seen.keys()
+    assert seen["started"] > 100
 
 
 def test_a_decision_by_an_older_row_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,7 +42,7 @@ def test_a_decision_by_an_older_row_is_noticed(monkeypatch: pytest.MonkeyPatch) 
         return tick(statements, [replace(each, revision=rows[each.name].revision) for each in orders])
 
     monkeypatch.setattr(ScheduleStatements, "tick", by_any_row)
-    assert noticed()
+    assert RUNS.notices("", SEEDS)
 
 
 @pytest.mark.slow
@@ -64,7 +52,7 @@ def test_times_that_are_passed_over_are_noticed(monkeypatch: pytest.MonkeyPatch)
         return replace(order, missed=(), missed_count=0)
 
     monkeypatch.setattr(ticking, "decide", forgetful)
-    assert noticed()
+    assert RUNS.notices("", SEEDS)
 
 
 def test_an_overlap_that_is_not_seen_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,4 +64,4 @@ def test_an_overlap_that_is_not_seen_is_noticed(monkeypatch: pytest.MonkeyPatch)
         return [] if calls[0] % 5 else live(statements, name)
 
     monkeypatch.setattr(ScheduleStatements, "_live", blind)
-    assert noticed()
+    assert RUNS.notices("", SEEDS)

@@ -20,22 +20,15 @@ from outlast import context, sleep, step, workflow
 from outlast.core.errors import OutlastError
 from outlast.core.records import NewWorkflow
 from outlast.core.status import LIVE, Status
-from outlast.core.versions import FIRST, number_of
-from outlast.sdk.definitions import WorkflowDefinition
-from outlast.testing.silence import quietly
-from tests.simulation import mapping as maps
-from tests.simulation.network import Weather
 from tests.simulation.plans import Plan
+from tests.simulation.runs import Offered, Run, Runs, a_plan, here
 from tests.simulation.scenario import Instance
-from tests.simulation.world import Stuck, simulated_time
 
 FAULTS = ("kill", "kill", "freeze", "cut", "partition", "restart", "stop")
 KINDS = ("right", "wrong", "wrong", "without")
 """The code of instances that come with the deploy."""
 
 LASTS_S = 8.0
-CYCLES_MAX = 400_000
-here: list[Versioning] = []
 
 
 @step
@@ -49,7 +42,7 @@ async def other(name: str) -> str:
     return name
 
 
-def row_of(version: int, *, wrong: bool = False) -> WorkflowDefinition:
+def row_of(version: int, *, wrong: bool = False) -> Any:
     """One code of one version."""
 
     @workflow(version=version)
@@ -64,7 +57,7 @@ def row_of(version: int, *, wrong: bool = False) -> WorkflowDefinition:
                 await sleep(nap_s)
         return got
 
-    return row.definition
+    return row
 
 
 ONE, TWO, WRONG = row_of(1), row_of(2), row_of(1, wrong=True)
@@ -76,27 +69,16 @@ CODES = {
 }
 
 
-class Catalog(maps.Catalog):
-    """See core.ports.Catalog: one kind of code."""
+class Code(Offered):
+    """One kind of code."""
 
     def __init__(self, kind: str) -> None:
+        super().__init__(*CODES[kind].values())
         self._kind = kind
-        self._codes = CODES[kind]
-
-    def workflow(self, function: str) -> WorkflowDefinition | None:
-        return self._codes[max(self._codes)] if function == "row" else None
-
-    def of_version(self, function: str, version: str | None) -> WorkflowDefinition | None:
-        return self.workflow(function) if version is None else self._codes.get(number_of(version) or FIRST)
 
     def version(self, function: str) -> str:
+        """See Catalog."""
         return f"code {self._kind}"
-
-    def name_of(self, definition: WorkflowDefinition) -> str | None:
-        return "row"
-
-    def workflow_names(self) -> list[str]:
-        return ["row"]
 
 
 @dataclass(frozen=True)
@@ -111,18 +93,7 @@ class Drawn:
 def draw(seed: int) -> Drawn:
     """Workflows of both versions, and everything at once."""
     chance = random.Random(seed)
-    weather = Weather(
-        mishap=chance.choice([0.0, 0.0, 0.02, 0.1]),
-        conflict=0.0,
-        latency_s=chance.choice([0.0002, 0.002]),
-        slow=chance.choice([0.0, 0.05]),
-        sessions=chance.random() < 0.5,
-        ties=chance.choice([0.0, 0.3]),
-    )
-    faults = sorted(
-        (chance.uniform(0, LASTS_S), chance.choice(FAULTS)) for _ in range(chance.choice([0, 1, 3, 6]))
-    )
-    plan = Plan(f"{seed}:versions", seed, chance.choice([1, 2, 3]), [], weather, faults)
+    plan = a_plan(chance, f"{seed}:versions", FAULTS, LASTS_S, conflict=[0.0])
     before = tuple((chance.choice([0.0, 0.3]), _items(chance)) for _ in range(chance.choice([1, 2, 4])))
     after = tuple((chance.uniform(0, LASTS_S), _items(chance)) for _ in range(chance.choice([0, 1, 3])))
     return Drawn(plan, before, after)
@@ -132,12 +103,12 @@ def _items(chance: random.Random) -> list[Any]:
     return [[f"s{place}", chance.choice([0.0, 0.05, 0.6, 3.0])] for place in range(chance.choice([2, 3, 5]))]
 
 
-class Versioning(maps.Mapping):
+class Versioning(Run):
     """A run with a deploy."""
 
-    def __init__(self, drawn: Drawn, trace: Callable[[str], None] | None = None) -> None:
-        calls = tuple((after_s, "row", {"items": items}) for after_s, items in (*drawn.before, *drawn.after))
-        super().__init__(maps.Drawn(drawn.plan, calls), trace)
+    def __init__(self, drawn: Drawn, trace: Callable[[str], None] | None) -> None:
+        calls = [(after_s, "row", {"items": items}) for after_s, items in (*drawn.before, *drawn.after)]
+        super().__init__(drawn.plan, Code("first"), trace, calls)
         self.drawn = drawn
         self.phase = "before"
         self.kinds: dict[str, str] = {}
@@ -152,7 +123,7 @@ class Versioning(maps.Mapping):
         self.kinds[self.instances[-1].name] = kind
 
     async def _open(self, instance: Instance) -> None:
-        self.catalog = Catalog(self.kinds[instance.name])
+        self.catalog = Code(self.kinds[instance.name])
         await super()._open(instance)
 
     def ran(self, workflow_id: str, version: int) -> None:
@@ -181,7 +152,7 @@ class Versioning(maps.Mapping):
         for each in self.living():
             self.fault("stop" if self.world.chance.random() < 0.8 else "kill", each)
         for number, (after_s, _) in enumerate(self.drawn.after, len(self.drawn.before)):
-            self.world.at(after_s, partial(self._call_anew, number))
+            self.world.at(after_s, partial(self.enter, self.calls[number][1]))
         self.world.at(LASTS_S, self._mend)
 
     def _mend(self) -> None:
@@ -192,51 +163,40 @@ class Versioning(maps.Mapping):
             if self.kinds[each.name] != "right":
                 self.fault("stop", each)
 
-    def _call_anew(self, number: int) -> None:
-        self._enter(f"w{number}", "row", self._drawn.calls[number][2])
-
-    def _enter(self, workflow_id: str, function: str, arguments: dict[str, Any]) -> None:
-        again = partial(self.world.at, 0.2, partial(self._enter, workflow_id, function, arguments))
-        number = self.numbers[workflow_id]
-        living = [each for each in self.living() if max(CODES[self.kinds[each.name]]) == number]
-        if workflow_id in self.database.workflows:
-            self._calls -= 1
+    def enter(self, new: NewWorkflow) -> None:
+        """Somebody starts it where the newest version is its own, until it is there."""
+        if new.workflow_id in self.database.workflows:
+            self.asked -= 1
             return
+        number = self.numbers[new.workflow_id]
+        living = [each for each in self.living() if max(CODES[self.kinds[each.name]]) == number]
         if living:
             instance = self.world.chance.choice(living)
             # As SQL starts it, without a version, or as a call.
             version = self.world.chance.choice([None, str(number)])
-            new = NewWorkflow(workflow_id, function, json.dumps(arguments), version=version)
-            instance.spawn(self._start(instance, new), instance.calls)
-        again()
+            instance.spawn(self._start(new._replace(version=version), instance), instance.calls)
+        self.world.at(0.2, partial(self.enter, new))
 
-    async def _start(self, instance: Instance, new: NewWorkflow) -> None:
-        definition = instance.engine._catalog.workflow(new.function)
-        assert definition is not None
+    async def _start(self, new: NewWorkflow, instance: Instance) -> None:
         try:
-            await instance.engine.starts.start_new(new, definition, None)
+            await self.start(new, instance)
         except OutlastError as error:
             self.world.note(f"start of {new.workflow_id}: {error!r}")
 
-    def play(self) -> None:
-        """Let it happen, and look all the time."""
-        world = self.world
-        with simulated_time(world):
-            for _ in range(self.plan.instances):
-                self.begin_instance()
-            for after_s, kind in self.plan.faults:
-                world.at(after_s, partial(self._planned, kind))
-            for number, (after_s, items) in enumerate(self.drawn.before):
-                world.at(after_s, partial(self._enter, f"w{number}", "row", {"items": items}))
-            self._deploy()
-            try:
-                world.run(self.over, CYCLES_MAX)
-                self.network.calm()
-                self._check_rest()
-            except Stuck as error:
-                world.violation(f"{error}: {self._state()}")
+    def begin(self) -> None:
+        """The calls of before, then the deploy."""
+        for after_s, new in self.calls[: len(self.drawn.before)]:
+            self.world.at(after_s, partial(self.enter, new))
+        self._deploy()
+
+    def check(self) -> None:
+        """Each ran as the version it began as."""
         for number, (_, items) in enumerate((*self.drawn.before, *self.drawn.after)):
             self._check_items(f"w{number}", items)
+
+    def seen(self) -> Counter[str]:
+        """Why something was held, and which code there was."""
+        return self.held + Counter(f"{each} code" for each in self.kinds.values())
 
     def _check_items(self, workflow_id: str, items: list[Any]) -> None:
         row = self.database.workflows.get(workflow_id)
@@ -249,30 +209,4 @@ class Versioning(maps.Mapping):
             self.world.violation(f"{workflow_id} bears the version {row.new.version}, not {number}")
 
 
-@dataclass(frozen=True)
-class Played:
-    """What came out of a run."""
-
-    violations: list[str]
-    faults: dict[str, int]
-    held: Counter[str]
-    kinds: set[str]
-
-
-def run(drawn: Drawn, trace: Callable[[str], None] | None = None) -> Played:
-    """Let a run happen."""
-
-    def played() -> Played:
-        scenario = Versioning(drawn, trace)
-        here[:] = [scenario]
-        scenario.play()
-        here.clear()
-        kinds = set(scenario.kinds.values())
-        return Played(list(scenario.world.violations), scenario.faults, scenario.held, kinds)
-
-    return quietly(played)
-
-
-def play(seed: int, trace: Callable[[str], None] | None = None) -> list[str]:
-    """What was wrong in the run of a seed."""
-    return run(draw(seed), trace).violations
+RUNS = Runs(draw, Versioning)

@@ -14,7 +14,7 @@ from outlast.cli.tables import print_listing
 from outlast.core.resources import EVENTS, WORKFLOWS
 
 
-@click.command(cls=Command, help=EVENTS.help)
+@click.command(cls=Command, help=EVENTS.command_help)
 @key_argument(WORKFLOWS)
 @filter_options(EVENTS.filters)
 @click.option(
@@ -22,7 +22,7 @@ from outlast.core.resources import EVENTS, WORKFLOWS
 )
 @host_options
 def events(item: str, follows: bool, host: Host, **filters: Any) -> None:
-    """See EVENTS.help."""
+    """See EVENTS.command_help."""
     if not follows:
         print_listing(EVENTS, host, item, **filters)
         return

@@ -59,7 +59,7 @@ def listing_command(resource: Resource, name: str | None = None) -> click.Comman
             command
         )
     command = filter_options(resource.filters)(command)
-    return click.command(name or resource.name, cls=Command, help=resource.help)(command)
+    return click.command(name or resource.name, cls=Command, help=resource.command_help)(command)
 
 
 def print_listing(

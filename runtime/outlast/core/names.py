@@ -75,6 +75,11 @@ def key_of(text: str) -> str:
     return text if plain and not text.startswith(_HASHED) else _HASHED + _sha256(text)
 
 
+def actor_of(workflow_id: str) -> str:
+    """A workflow, as it is noted of what it does to others."""
+    return f"workflow {workflow_id}"
+
+
 def item_key_of(key: str) -> str:
     """A map's key as it stands in the id of its item: `~` and digits at the end are for forks, as below."""
     return _FORK.sub("%7E", key)

@@ -22,7 +22,7 @@ from outlast.core.errors import (
 from outlast.core.events import Taken
 from outlast.core.failures import globals_of
 from outlast.core.maps import BLOCK, ItemEnd, NewMap
-from outlast.core.names import fresh_workflow_id, workflow_id_of
+from outlast.core.names import actor_of, fresh_workflow_id, workflow_id_of
 from outlast.core.observations import CallUnawaited
 from outlast.core.placement import USUAL, Placement
 from outlast.core.ports import (
@@ -355,7 +355,7 @@ class FunctionHost:
         self._entrance.check()
         by = by or who_acts()
         # guard: pauses-itself
-        if verb is PAUSE and by == f"workflow {workflow_id}":
+        if verb is PAUSE and by == actor_of(workflow_id):
             raise UsageError(
                 f"workflow {workflow_id!r} can't pause itself: what pauses it is cut off too, and would do "
                 "so again when it is resumed. Let it wait for a message with receive(), or sleep()"

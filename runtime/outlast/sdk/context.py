@@ -12,6 +12,7 @@ from typing import Any
 
 from outlast.core.callers import NOBODY, Caller, CallerToken
 from outlast.core.errors import UsageError
+from outlast.core.names import actor_of
 from outlast.sdk.attributes import set_attributes
 from outlast.sdk.clients import Clients
 from outlast.sdk.requests import Request
@@ -152,7 +153,7 @@ def who_acts() -> str:
     here = known_context()
     if here is None:
         return "a function"
-    return f"workflow {here.workflow_id}" if here.workflow_id else f"function {here.function}"
+    return actor_of(here.workflow_id) if here.workflow_id else f"function {here.function}"
 
 
 def current_caller() -> tuple[Caller, CallerToken | None]:

@@ -86,7 +86,7 @@ class GivenCatalog:
 
     def versions(self) -> dict[str, str]:
         """See Catalog."""
-        return dict.fromkeys(self._workflows, VERSION)
+        return {name: self.version(name) for name in self._workflows}
 
     def message_queues(self) -> dict[str, list[str]]:
         """See Catalog. None: messages of queues aren't simulated."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from outlast.core.names import message_key_of
+from outlast.core.names import actor_of, message_key_of
 from outlast.core.verbs import KEY
 from outlast.engine.execution.calls import PendingCall, Success
 from outlast.engine.execution.execution import Execution
@@ -24,6 +24,6 @@ async def _act(execution: Execution, call: PendingCall) -> Success:
     if any(each.name == KEY for each in operation.verb.arguments):
         arguments.setdefault(KEY, message_key_of(execution.workflow_id, call.step_id))
     row = await execution.services.host.act(
-        operation.verb, operation.workflow_id, arguments, f"workflow {execution.workflow_id}"
+        operation.verb, operation.workflow_id, arguments, actor_of(execution.workflow_id)
     )
     return Success(*PLAIN.through(dict(row)))

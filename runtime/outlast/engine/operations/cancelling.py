@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from outlast.core.names import actor_of
 from outlast.engine.execution.calls import PendingCall, Success
 from outlast.engine.execution.execution import Execution
 from outlast.engine.operations.attempts import UNTIL_THE_HOST_CAN, Attempts
@@ -18,6 +19,6 @@ async def _cancel(execution: Execution, call: PendingCall) -> Success:
     operation = call.operation
     assert isinstance(operation, Cancel)
     await execution.services.host.cancel(
-        operation.workflow_id, f"workflow {execution.workflow_id}", operation.mode, operation.why
+        operation.workflow_id, actor_of(execution.workflow_id), operation.mode, operation.why
     )
     return Success(*PLAIN.through(None))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from outlast.core import kinds
-from outlast.core.names import BATCH
+from outlast.core.names import BATCH, actor_of
 from outlast.core.ports import NoSuchRow, NotNow, Unacceptable
 from outlast.core.status import FAILED, Status
 from outlast.core.verbs import REWIND, Verb
@@ -58,7 +58,7 @@ class Retrying:
             return False
         status = row.status
         steps = self.failed_steps(child, row)
-        self.go_on(child, row, "retry", steps, f"workflow {parent.new.workflow_id}", None)
+        self.go_on(child, row, "retry", steps, actor_of(parent.new.workflow_id), None)
         if status is Status.CANCELLED:
             self._retry_cancelled_children(child)
         return True
@@ -81,7 +81,7 @@ class Retrying:
         ]
         for each, item in failed[:REOPENED_AT_ONCE]:
             steps = self.failed_steps(each, item)
-            self.go_on(each, item, "retry", steps, f"workflow {parent.new.workflow_id}", None)
+            self.go_on(each, item, "retry", steps, actor_of(parent.new.workflow_id), None)
         if len(failed) < REOPENED_AT_ONCE:
             del row.map["reopening"]
             self._db.maps.look(map_id)
@@ -222,5 +222,5 @@ class Retrying:
                 and json.loads(row.error or "{}").get("message") == WITH_PARENT
             ):
                 steps = self.failed_steps(each, row)
-                self.go_on(each, row, "retry", steps, f"workflow {parent}", None)
+                self.go_on(each, row, "retry", steps, actor_of(parent), None)
                 self._retry_cancelled_children(each)

@@ -1,0 +1,137 @@
+"""What a resource is: a listing, its columns, its filters and its order."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+COUNTED_MAX = 1000
+"""How far counts go that would take long for many rows: this number stands for itself and all above."""
+
+
+class Kind(StrEnum):
+    """What a column holds, or a filter takes."""
+
+    TEXT = "text"
+    COUNT = "count"
+    """A whole number from 0 on."""
+    COUNT_AT_LEAST = "count, at least"
+    """A count up to COUNTED_MAX."""
+    INTEGER = "integer"
+    NUMBER = "number"
+    DURATION = "duration"
+    """A number of seconds; a command takes `90`, `90s`, `5m`, `2h` or `7d`."""
+    FLAG = "flag"
+    RATE = "rate"
+    """`{"n": 100, "per": 60}` (seconds), and `"smooth": true` if it is; a command takes `100/60s`."""
+    TIMESTAMP = "timestamp"
+    """A date with time and offset; a filter takes a date alone, too."""
+    OBJECT = "object"
+    JSON = "json"
+    """Any JSON, as it was recorded."""
+    STATUS = "status"
+    """A workflow's status; a filter takes several."""
+    STEP_STATUS = "step status"
+    PAIR = "pair"
+    """A key and its value; only filters have it."""
+
+
+class Column(NamedTuple):
+    """A column of a resource: a member of its JSON documents."""
+
+    name: str
+    kind: Kind
+    about: str = ""
+    nullable: bool = False
+    optional: bool = False
+    """Whether documents may lack it."""
+    recorded: bool = False
+    """Whether its JSON is passed on exactly as it was recorded."""
+    secret: bool = False
+    """Whether it is null for all but holders of a secret key."""
+    value: bool = False
+    """Whether it tells of what workflows work with: a viewer key doesn't see it."""
+
+
+class Filter(NamedTuple):
+    """A parameter that narrows a listing down, and the option `--name` of its command."""
+
+    name: str
+    kind: Kind
+    about: str
+    """For OpenAPI."""
+    help: str | None = None
+    """Help of the option; None if the command has no such option."""
+    value: bool = False
+    """Whether one finds out values by it: it is not for a viewer key."""
+
+    @property
+    def several(self) -> bool:
+        """Whether it may be given several times."""
+        return self.kind in (Kind.STATUS, Kind.PAIR)
+
+
+class Resource(NamedTuple):
+    """A listing: of all there is, or of what belongs to one row of another resource."""
+
+    name: str
+    path: str
+    schema: str
+    """Its documents' name in OpenAPI."""
+    columns: tuple[Column, ...]
+    filters: tuple[Filter, ...]
+    order: tuple[str, ...]
+    """The columns that rows are ordered by; the cursor holds their values."""
+    about: str
+    """For OpenAPI, and for its command without `help`."""
+    empty: str
+    """What a terminal shows where there are no rows."""
+    help: str = ""
+    """Of its command, if that isn't told by `about`."""
+    page_rows: int = 50
+    """Rows of a page without `limit`."""
+    secret: bool = True
+    """Whether only holders of a secret key may read it. A list of all rows takes a `subject` otherwise."""
+    one: str = ""
+    """What one of them is called, if one can be asked for: `GET PATH/KEY`, `outlast NAME show KEY`."""
+    key: str = ""
+    """The column that names it then, the placeholder in paths, and the parameter of SQL."""
+    of: Resource | None = None
+    """What its rows belong to, if they do: its path begins with that one's `item_path`."""
+    commands: str = ""
+    """Help of the group of its commands."""
+    table: tuple[str, ...] = ()
+    """The columns that the command lists; all without any."""
+    stored: bool = True
+    """Whether it is in the database; else in the memory of the host that answers."""
+
+    @property
+    def command_help(self) -> str:
+        """Help of its command."""
+        return self.help or f"{self.about}."
+
+    @property
+    def order_kinds(self) -> tuple[Kind, ...]:
+        """What the columns hold that rows are ordered by; those that aren't shown are counts."""
+        kinds = {each.name: each.kind for each in self.columns}
+        return tuple(kinds.get(each, Kind.COUNT) for each in self.order)
+
+    @property
+    def item_path(self) -> str:
+        """The path of one row."""
+        return f"{self.path}/{{{self.key}}}"
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys that its query takes: its own, if one can be asked for, and that of what it belongs to."""
+        return tuple(each.key for each in (self, self.of) if each is not None and each.key)
+
+
+def nullable(name: str, kind: Kind, about: str = "", *, value: bool = False) -> Column:
+    """A column that may be null."""
+    return Column(name, kind, about, nullable=True, value=value)
+
+
+OF_FUNCTION = Filter("function", Kind.TEXT, "Of this function.", "Only this function's.")
+AGO = "30m, 2h or 7d ago, or a date."
+"""How a point in time is given to a command."""
