@@ -100,6 +100,11 @@ class PostgresWorkflows:
             return False
         return bool(row["same"])
 
+    async def attributes(self, workflow_id: str) -> str | None:
+        """See WorkflowStore."""
+        rows = await self._rows("attributes", {"workflow_id": workflow_id})
+        return rows[0]["attributes"] if rows else None
+
     async def step_name(self, workflow_id: str, step_id: str) -> str | None:
         """See WorkflowStore."""
         rows = await self._rows("step_name", {"workflow_id": workflow_id, "step_id": step_id})
