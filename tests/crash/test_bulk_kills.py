@@ -120,6 +120,7 @@ def retried_through_kills(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_thousands_are_retried_once_each_though_hosts_die_at_each_block(
     hosts: Hosts, query: Query, watching: psycopg.Connection[Any]
 ) -> None:
@@ -127,6 +128,7 @@ def test_thousands_are_retried_once_each_though_hosts_die_at_each_block(
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)
 def test_a_hundred_thousand_are_retried_once_each_though_hosts_die_at_each_block(
     hosts: Hosts, query: Query, watching: psycopg.Connection[Any]
 ) -> None:
