@@ -283,7 +283,8 @@ returns table (workflow_id text, answer json)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
--- As cancel_workflow, to as many of these as live and as nobody has locked; the others are left as they are.
+-- As cancel_workflow, to as many of these as live and as nobody has locked; the others are left as they are. A bulk begins
+-- with no other `mode` than that one takes.
 #variable_conflict use_column
 declare
   found text[];
@@ -291,8 +292,6 @@ begin
   found := array(
     select w.workflow_id from outlast.workflow_status w
     where w.workflow_id = any(ids) and w.status in ('ENQUEUED', 'PENDING') and w.removing is not true
-      -- What it is not, is refused one by one.
-      and coalesce(mode, 'undo') in ('undo', 'kill')
     for no key update skip locked);
   return query
   select c.workflow_id, to_json(c.status) from outlast.cancel_workflows(

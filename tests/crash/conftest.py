@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
+from tests.crash.deploys import Deploys
 from tests.hosts import Host, Hosts
 from tests.memory import confining
 
@@ -52,6 +53,14 @@ def hosts(tmp_path: Path, database: str, query: Query) -> Iterator[Hosts]:
     hosts = Hosts(tmp_path, FUNCTIONS, database)
     yield hosts
     hosts.close()
+
+
+@pytest.fixture
+def deploys(tmp_path: Path, database: str) -> Iterator[Deploys]:
+    """Hosts of several codes on the test's database."""
+    deploys = Deploys(tmp_path, database)
+    yield deploys
+    deploys.close()
 
 
 @pytest.fixture

@@ -6,14 +6,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 
-from tests.hosts import SECRET, Host, Hosts, ask, until
+from tests.crash.deploys import Deploys
+from tests.hosts import SECRET, Host, ask, until
 
 CODE = """
 import os
@@ -70,45 +68,7 @@ async def parent() -> str:
     return [await receive("go"), await handle.result()]
 """
 )
-SETTINGS: dict[str, Any] = {"moment_s": 0.05, "lease_ttl_s": 3, "unserved_s": 1}
 pytestmark = [pytest.mark.slow, pytest.mark.postgres]
-
-
-class Deploys:
-    """Hosts of several codes over one database."""
-
-    def __init__(self, tmp_path: Path, database: str) -> None:
-        self.folder, self.database = tmp_path, database
-        self._hosts: list[Hosts] = []
-
-    def deploy(self, files: Mapping[str, str], *options: str) -> Host:
-        folder = self.folder / f"functions-{len(self._hosts)}"
-        folder.mkdir()
-        for name, code in files.items():
-            (folder / name).write_text(code)
-        self._hosts.append(hosts := Hosts(self.folder, folder, self.database))
-        return hosts.start(*options, **SETTINGS)
-
-    def sql(self, text: str, *values: Any) -> list[tuple[Any, ...]]:
-        with psycopg.connect(self.database, autocommit=True) as connection:
-            cursor = connection.execute(text, values)
-            return [] if cursor.description is None else cursor.fetchall()
-
-    def send(self, workflow_id: str) -> None:
-        self.sql("select outlast.send(%s, '\"go\"'::json, 'go')", workflow_id)
-
-    def close(self) -> None:
-        for each in self._hosts:
-            each.close()
-
-
-@pytest.fixture
-def deploys(database: str, tmp_path: Path) -> Iterator[Deploys]:
-    deploys = Deploys(tmp_path, database)
-    try:
-        yield deploys
-    finally:
-        deploys.close()
 
 
 def call(host: Host, function: str, key: str | None, body: Any = None, prefer: str = "") -> Any:
@@ -140,11 +100,6 @@ def output(host: Host, workflow_id: str) -> Any:
     return found["output"]
 
 
-def waits(deploys: Deploys, count: int) -> bool:
-    query = "select count(*) from outlast.workflow_status where awaits is not null"
-    return bool(deploys.sql(query)[0][0] == count)
-
-
 def test_open_workflows_keep_their_version(deploys: Deploys) -> None:
     old = deploys.deploy({"order.py": FIRST})
     ids = [begin(old, "order", str(n), {"number": n}) for n in range(3)]
@@ -152,13 +107,13 @@ def test_open_workflows_keep_their_version(deploys: Deploys) -> None:
     by_sql, later = deploys.sql(start, "sql", "0")[0][0], deploys.sql(start, "later", "1 hour")[0][0]
     failed = begin(old, "order/flaky", "f")
     until(lambda: show(old, failed)["status"] == "ERROR")
-    until(lambda: waits(deploys, 4))
+    deploys.until_waiting(4)
     assert [show(old, each)["version"] for each in (*ids, by_sql, later)] == ["1"] * 4 + [None]
     # Old and new at once: whoever claims what it can't run gives it to the other.
     new = deploys.deploy({"order.py": SECOND, "order_v1.py": FIRST})
     fresh = begin(new, "order", "fresh", {"number": 5})
     sql_too = deploys.sql(start, "sql too", "0")[0][0]
-    until(lambda: waits(deploys, 6))
+    deploys.until_waiting(6)
     deploys.send(ids[0])
     assert output(new, ids[0]) == ["first", "charged", "go"]
     old.signal(15)
@@ -198,7 +153,7 @@ def test_a_renamed_function(deploys: Deploys) -> None:
     opened = begin(old, "shop/order", "open", {"number": 1})
     ended = begin(old, "shop/order", "ended", {"number": 2})
     parent = begin(old, "shop/parent", "parent")
-    until(lambda: waits(deploys, 4))
+    deploys.until_waiting(4)
     deploys.send(ended)
     assert output(old, ended) == ["charged", "go"]
     old.signal(15)
@@ -254,7 +209,7 @@ async def order() -> list[str]:
 def test_patches_say_when_the_old_branch_may_go(deploys: Deploys) -> None:
     old = deploys.deploy({"order.py": PATCHED.format(first="await charge()")})
     ids = [begin(old, "order", f"old-{number}") for number in range(3)]
-    until(lambda: waits(deploys, 3))
+    deploys.until_waiting(3)
     old.signal(15)
     old.ended(60)
     code = PATCHED.format(first='await ship() if patched("use-ship") else await charge()')
@@ -273,7 +228,7 @@ def test_patches_say_when_the_old_branch_may_go(deploys: Deploys) -> None:
 
     assert patches() == []
     fresh = begin(new, "order", "fresh")
-    until(lambda: waits(deploys, 4))
+    deploys.until_waiting(4)
     # Those that sleep since before the change haven't asked: they may have passed the place, and they have.
     assert counts()[:5] == (1, 0, 3, 0, False)
     assert counts()[5].startswith("3 open ones are older than it")

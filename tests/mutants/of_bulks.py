@@ -76,6 +76,11 @@ MUTANTS = (
         "store/test_bulks_alike.py::test_each_once_in_the_order_of_their_beginning",
     ),
     Mutant(
+        "searches-without-end",
+        "A page that isn't found in time is given up by the server",
+        "store/test_pages.py::test_a_search_that_takes_too_long_is_given_up_once",
+    ),
+    Mutant(
         "bulks-answered-as-done",
         "A bulk that has begun is answered with 202",
         "http/test_bulks.py::test_it_is_done_to_all_and_shows_what_came_of_each",

@@ -826,8 +826,10 @@ async def test_attributes_are_set_in_the_commit_of_their_record_if_the_fence_hol
     async def shown(workflow_id: str = "w") -> Any:
         row = await both.b.workflows.show(workflow_id)
         assert row is not None
+        assert await both.a.workflows.attributes(workflow_id) == row["attributes"]
         return row["attributes"] and json.loads(row["attributes"])
 
+    assert await both.a.workflows.attributes("nobody") is None
     given = new(attributes='{"a": "1", "b": 2}')
     waiting = new("v", attributes='{"c": true}', queue="q")
     await both.a.journal.commit(Batch(1, [given, waiting], []))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from outlast.core.ports import TookTooLong
 from outlast.core.resources import STEPS, WORKFLOWS
 from outlast.core.status import Status
 from outlast.store.connections import Database
@@ -256,3 +258,29 @@ async def test_show_gives_json_as_text(database: str, workflows: PostgresWorkflo
     assert (row["input"], row["attributes"], row["output"]) == (recorded, '{"customer":42}', None)
     assert row["created_at"] == START
     assert await workflows.show("a:2") is None
+
+
+SLOW = """
+create or replace function outlast.error_told(error json, whole boolean, out code text, out message text)
+language plpgsql as $$
+begin
+  perform pg_sleep(30);
+end
+$$;
+"""
+
+
+async def test_a_search_that_takes_too_long_is_given_up_once(
+    database: str, workflows: PostgresWorkflows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    insert(database, "a:1", status="ERROR", error='{"code": "workflow_error", "message": "m"}')
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(SLOW.encode())
+        monkeypatch.setattr("outlast.store.workflows.SEARCH_S", 0.2)
+        async with asyncio.timeout(10):
+            with pytest.raises(TookTooLong):
+                await workflows.listing(WORKFLOWS, {"error": "nowhere"}, None, 10)
+        # What the server gave up it has left, and the connection bears the limit no more.
+        busy = "select count(*) from pg_stat_activity where datname = current_database() and state = 'active'"
+        assert connection.execute(busy).fetchone() == (1,)
+    assert await workflows.listing(WORKFLOWS, {"prefix": "b:"}) == ([], False)

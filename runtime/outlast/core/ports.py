@@ -268,6 +268,10 @@ class WorkflowStore(Protocol):
         """Whether the workflow with this id was started with an equal payload. Raises Unreachable."""
         ...
 
+    async def attributes(self, workflow_id: str) -> str | None:
+        """What it is found by (JSON), as it stands now; None for nothing. Raises Unreachable."""
+        ...
+
     async def step_name(self, workflow_id: str, step_id: str) -> str | None:
         """The name of a step that is recorded, or ran when its workflow was paused. Raises Unreachable."""
         ...

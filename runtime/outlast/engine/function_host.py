@@ -73,6 +73,7 @@ class FunctionHost:
         changed: Callable[[], None],
         cancel: Callable[[str, str, str | None, str], Coroutine[Any, Any, object]],
         act: Callable[[Verb, str, Mapping[str, Any], str], Coroutine[Any, Any, Mapping[str, Any]]],
+        attributes: Callable[[str], Coroutine[Any, Any, str | None]],
     ) -> None:
         """`changed` is called when something was done to a schedule."""
         self._entrance = entrance
@@ -87,6 +88,7 @@ class FunctionHost:
         self._changed = changed
         self._cancel = cancel
         self._act = act
+        self._attributes = attributes
 
     async def start(
         self,
@@ -369,6 +371,12 @@ class FunctionHost:
                 raise WrongState(str(error)) from None
             except Unacceptable as error:
                 raise UsageError(f"{verb.name}: {error}") from None
+
+    async def attributes(self, workflow_id: str) -> str | None:
+        """See ExecutionHost."""
+        self._entrance.check()
+        with reaching():
+            return await self._attributes(workflow_id)
 
     async def send(self, workflow_id: str, body: str, topic: str, key: str | None) -> int:
         """See `sdk.running.Host`."""

@@ -13,7 +13,7 @@ from typing import Any
 from outlast.core.callers import NOBODY, Caller, CallerToken
 from outlast.core.errors import UsageError
 from outlast.core.names import actor_of
-from outlast.sdk.attributes import set_attributes
+from outlast.sdk.attributes import read_attributes, set_attributes
 from outlast.sdk.clients import Clients
 from outlast.sdk.requests import Request
 from outlast.sdk.running import current_host, current_line, on_a_loop
@@ -103,6 +103,15 @@ class Context:
     def supabase_admin(self) -> Any:
         """The same with the project's secret key, past row-level security. Raises UsageError."""
         return self._clients("supabase_admin").of_service(blocking=not on_a_loop())
+
+    def attributes(self) -> Any:
+        """What this workflow is found by now: `stage = (await context().attributes()).get("stage")`.
+
+        In a `def` workflow without `await`. A dict: what it was started with, what its body has set and
+        operators have changed since. It is a recorded call: a replay gives what was found then. Raises
+        UsageError outside a workflow's body.
+        """
+        return read_attributes()
 
     def set_attributes(self, changes: Mapping[str, str | int | float | bool | None]) -> Awaitable[None]:
         """Change what this workflow is found by: `await context().set_attributes({"stage": "paid"})`.

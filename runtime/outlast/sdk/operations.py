@@ -130,6 +130,14 @@ class SetAttributes(_Operation):
         return fingerprint_of_text(self.body)
 
 
+class ReadAttributes(_Operation):
+    """Read the workflow's attributes, as they stand now."""
+
+    kind: ClassVar[str] = kinds.READ_ATTRIBUTES
+    name: ClassVar[str] = "attributes"
+    fingerprint: ClassVar[None] = None
+
+
 class Callback(_Operation):
     """Make a link by which somebody sends messages of a topic; its URL. `uses` None: any number of them."""
 
@@ -369,6 +377,7 @@ Operation = (
     | Send
     | Publish
     | SetAttributes
+    | ReadAttributes
     | Callback
     | Undo
     | Start

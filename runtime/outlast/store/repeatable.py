@@ -7,11 +7,12 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from psycopg import AsyncCursor
+from psycopg.errors import QueryCanceled
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 from psycopg.sql import SQL, Composed
 
-from outlast.core.ports import Unreachable
+from outlast.core.ports import TookTooLong, Unreachable
 from outlast.store.connections import CONFLICTS, AsyncConn, as_unreachable
 from outlast.store.gate import NoConnection
 from outlast.store.pool import Pool
@@ -20,6 +21,7 @@ TRIES = 3
 WAIT_S = 3.0
 """How long to wait for a connection. Somebody waits for the answer: better to say soon that there is none."""
 
+_LIMIT = "select set_config('statement_timeout', %s, true)"
 T = TypeVar("T")
 Row = TypeVar("Row")
 
@@ -36,15 +38,26 @@ async def rows_of(pool: Pool, statement: SQL | Composed, parameters: dict[str, A
 
 
 async def rows_within(
-    pool: Pool, statement: SQL, parameters: dict[str, Any], bytes_max: int
+    pool: Pool, statement: SQL, parameters: dict[str, Any], bytes_max: int, limit_s: float | None = None
 ) -> tuple[list[dict[str, Any]], bool]:
     """The first rows, whose texts have at most `bytes_max` characters, and whether others follow.
 
     One row there is always, however large. No more than one is in memory beyond `bytes_max`. Raises as
-    `rows_of`.
+    `rows_of`; after `limit_s` the server gives it up, and TookTooLong is raised.
     """
 
     async def read(connection: AsyncConn) -> tuple[list[dict[str, Any]], bool]:
+        if limit_s is None:
+            return await read_on(connection)
+        try:
+            async with connection.transaction():
+                # guard: searches-without-end
+                await connection.execute(_LIMIT, (f"{limit_s * 1000:.0f}ms",))
+                return await read_on(connection)
+        except QueryCanceled as error:
+            raise TookTooLong(str(error)) from error
+
+    async def read_on(connection: AsyncConn) -> tuple[list[dict[str, Any]], bool]:
         rows: list[dict[str, Any]] = []
         size = 0
         async with one_by_one(

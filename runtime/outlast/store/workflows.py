@@ -26,7 +26,7 @@ from outlast.core.records import (
     WorkflowState,
     WorkflowStates,
 )
-from outlast.core.resources import Kind, Resource
+from outlast.core.resources import WORKFLOWS, Kind, Resource
 from outlast.core.status import Status
 from outlast.core.verbs import CANCEL, KEY, UNDO, Verb
 from outlast.store.connections import as_unreachable
@@ -47,6 +47,9 @@ EVENTS_MAX = 100
 
 PAGE_BYTES_MAX = 4 * 2**20
 """How large the rows of a page, or of one query of a stream, may be."""
+
+SEARCH_S = 5.0
+"""How long a page of workflows may be looked for: a text that no error holds is looked for in all of them."""
 
 
 class PostgresWorkflows:
@@ -99,6 +102,11 @@ class PostgresWorkflows:
         except DataError:  # JSON that no jsonb can be, such as a number of a million digits
             return False
         return bool(row["same"])
+
+    async def attributes(self, workflow_id: str) -> str | None:
+        """See WorkflowStore."""
+        rows = await self._rows("attributes", {"workflow_id": workflow_id})
+        return rows[0]["attributes"] if rows else None
 
     async def step_name(self, workflow_id: str, step_id: str) -> str | None:
         """See WorkflowStore."""
@@ -171,7 +179,7 @@ class PostgresWorkflows:
         after: Sequence[Any] | None = None,
         limit: int | None = None,
     ) -> Page:
-        """A page of any resource, in its order; recorded JSON as text. Raises Unreachable.
+        """A page of any resource, in its order; recorded JSON as text. Raises Unreachable, TookTooLong.
 
         `given` are its filters, the keys of one row and of what rows belong to, and the `subject` whose
         workflows are wanted; None for all. `after` is where the page before ended: of its last row the
@@ -186,7 +194,9 @@ class PostgresWorkflows:
                 parameters[each.name] = [f"{key}:{value}" for key, value in given[each.name]]
         places = after or [None] * len(resource.order)
         parameters |= {f"after_{name}": place for name, place in zip(resource.order, places, strict=True)}
-        return await self._page(resource.name, parameters, limit)
+        filters = any(parameters[each.name] is not None for each in resource.filters)
+        limit_s = SEARCH_S if resource is WORKFLOWS and filters else None
+        return await self._page(resource.name, parameters, limit, limit_s)
 
     async def change(
         self, verb: Verb, workflow_id: str, arguments: Mapping[str, Any], by: str
@@ -255,10 +265,12 @@ class PostgresWorkflows:
     async def _rows(self, query: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
         return await rows_of(self._pool, _SQL[query], parameters)
 
-    async def _page(self, query: str, parameters: dict[str, Any], limit: int | None) -> Page:
+    async def _page(
+        self, query: str, parameters: dict[str, Any], limit: int | None, limit_s: float | None = None
+    ) -> Page:
         """A page. It reads one row more than asked for, to know whether others follow."""
         parameters["limit"] = None if limit is None else limit + 1
-        rows, cut = await rows_within(self._pool, _SQL[query], parameters, PAGE_BYTES_MAX)
+        rows, cut = await rows_within(self._pool, _SQL[query], parameters, PAGE_BYTES_MAX, limit_s)
         return Page(rows[:limit], cut or (limit is not None and len(rows) > limit))
 
     async def _states(self, ids: Sequence[str], *, ended: bool) -> WorkflowStates:

@@ -93,6 +93,10 @@ class ExecutionHost(Host, Protocol):
         """The rows of a map's items, which wait in its queue."""
         ...
 
+    async def attributes(self, workflow_id: str) -> str | None:
+        """What a workflow is found by now (JSON); None for nothing. Raises DatabaseUnavailable."""
+        ...
+
     async def ended(self, workflow_id: str) -> None:
         """Wait until a workflow has ended. Raises ShuttingDown."""
         ...

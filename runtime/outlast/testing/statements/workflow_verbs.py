@@ -165,7 +165,7 @@ class WorkflowVerbs:
             queue=queue, queue_key=key, delay_s=0.0, detached=False,
         )  # fmt: skip
         row = Workflow(new, None, 0, now, now, Status.ENQUEUED, 0, claimable_at=now)
-        row.forked_from, row.root = workflow_id, root
+        row.forked_from, row.root, row.attributes = workflow_id, root, source.attributes
         if kept:
             row.born = source.born or {"id": workflow_id, "at_s": source.created_at}
         self._db.workflows[fork] = row

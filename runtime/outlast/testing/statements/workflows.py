@@ -91,6 +91,11 @@ class WorkflowStatements:
         of_row, of_new = json.loads(row.new.request), json.loads(new.request)
         return same and all(of_row[part] == of_new[part] for part in parts)
 
+    def attributes(self, workflow_id: str) -> str | None:
+        """`attributes`."""
+        row = self._db.workflows.get(workflow_id)
+        return None if row is None else row.attributes
+
     def step_name(self, workflow_id: str, step_id: str) -> str | None:
         """`step_name`. Which steps run is not known here."""
         record = self._db.records.get((workflow_id, step_id))

@@ -43,7 +43,9 @@ _CODES = {
     410: "callback_expired callback_over",
     413: "payload_too_large",
     415: "unsupported_encoding unsupported_media_type",
-    422: "invalid_input idempotency_key_reused not_recordable invalid_option queue_key_missing",
+    422: (
+        "invalid_input idempotency_key_reused not_recordable invalid_option queue_key_missing search_too_long"
+    ),
     429: "rate_limited queue_full",
     431: "header_too_large",
     503: ("BOOT_ERROR overloaded shutting_down database_unavailable jwks_unavailable webhook_unavailable"),
@@ -144,5 +146,10 @@ def expected_problem(error: Exception) -> Problem | None:
     return problem_of(error) if error.code in _STATUS else None
 
 
+TOO_LONG = Problem(
+    "search_too_long",
+    "the search was given up after 5 s: narrow it by function, since and until, completed_since, or by "
+    "error_group (of /errors/v1) in place of error, which reads the error of each workflow that failed",
+)
 FUNCTION_FAILED = Problem("function_error", "the function failed with an uncaught exception")
 INTERNAL = Problem("internal_error", "the host failed to answer; its log tells more")

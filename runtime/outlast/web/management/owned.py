@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from outlast.core.errors import DatabaseUnavailable
-from outlast.core.ports import Unreachable
+from outlast.core.ports import TookTooLong, Unreachable
 from outlast.core.records import Ownership
 from outlast.core.resources import WORKFLOWS
 from outlast.store.workflows import PostgresWorkflows
 from outlast.web.callers.admission import Admission, Admitted
 from outlast.web.http.calls import Call
-from outlast.web.http.problems import ProblemError
+from outlast.web.http.problems import TOO_LONG, ProblemError
 from outlast.web.http.routes import not_found
 
 VisibleSteps = Callable[[str], frozenset[str] | None]
@@ -78,8 +78,10 @@ def owner_of(admitted: Admitted) -> str | None:
 
 @contextmanager
 def as_unavailable() -> Iterator[None]:
-    """Raise Unreachable as DatabaseUnavailable, which callers are told."""
+    """Raise Unreachable as DatabaseUnavailable, and what took too long as a problem: callers are told."""
     try:
         yield
+    except TookTooLong as error:
+        raise ProblemError(TOO_LONG) from error
     except Unreachable as error:
         raise DatabaseUnavailable("the database can't be reached") from error

@@ -182,6 +182,8 @@ def _listing(resource: Resource) -> Item:
     ]
     if resource.of is not None:
         answers |= references({"404": not_found_name(resource.of)})
+    if resource is WORKFLOWS:
+        answers |= references({"422": "SearchTooLong"})
     if resource is EVENTS:
         told = (
             "Each `event`, its number as id, and without ids `emitted` and `dropped`; then `end` or `error`."

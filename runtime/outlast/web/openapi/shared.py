@@ -11,7 +11,7 @@ from outlast.core.outcomes import PUBLIC_FAILURE
 from outlast.core.resources import RESOURCES, WORKFLOWS, Resource
 from outlast.core.status import Status
 from outlast.core.verbs import CANCEL
-from outlast.web.http.problems import FUNCTION_FAILED, INTERNAL, Problem
+from outlast.web.http.problems import FUNCTION_FAILED, INTERNAL, TOO_LONG, Problem
 from outlast.web.http.routes import not_found
 
 Item = dict[str, Any]
@@ -186,6 +186,7 @@ RESPONSES: Item = {
         "A parameter is unknown or can't be read; `parameter` names it.",
         Problem("invalid_parameter", _BAD_LIMIT, more={"parameter": "limit"}),
     ),
+    "SearchTooLong": problem_item("No page was found in time: narrow the search.", TOO_LONG),
     "Unauthorized": problem_item(
         "No key or token, a bad one, or one that doesn't open this.",
         Problem("UNAUTHORIZED_NO_AUTH_HEADER", "Missing authorization header"),
