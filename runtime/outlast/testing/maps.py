@@ -143,9 +143,11 @@ class Maps:
             self.look(map_id)
 
     def _stop_item(self, workflow_id: str, item: Workflow, *, cancels: bool) -> None:
-        # guard: memory-begun-items-removed = if item.status == Status.ENQUEUED:
+        # guard: memory-begun-items-removed = item.status == Status.ENQUEUED
         if item.status == Status.ENQUEUED and item.generation == 1:
             del self._workflows[workflow_id]
+            for each in [key for key in self._records if key[0] == workflow_id]:
+                del self._records[each]
             of_map = self._workflows[str(item.new.parent)].map
             assert of_map is not None
             of_map["dropped"] += 1

@@ -229,5 +229,5 @@ class Retrying:
 def _begins_more(of_map: Workflow | None) -> bool:
     if of_map is None or of_map.map is None:
         return False
-    # guard: memory-items-of-failed-maps-retried = return of_map.status is Status.PENDING
+    # guard: memory-items-of-failed-maps-retried = of_map.status is Status.PENDING
     return of_map.status is Status.PENDING and not of_map.map["stopped"]
