@@ -242,10 +242,17 @@ as $$
 #variable_conflict use_column
 declare
   w outlast.workflow_status;
-  id constant text not null default first_id || '/batch';
+  id text not null default first_id || '/batch';
+  again integer not null default 1;
   members text[];
 begin
   select * into w from outlast.workflow_status x where x.workflow_id = first_id;
+  -- A former one may be there yet: it was retried since, or removed and called again.
+  -- guard: batches-of-one-name = while false loop
+  while exists (select from outlast.workflow_status x where x.workflow_id = id) loop
+    again := again + 1;
+    id := first_id || '/again-' || again || '/batch';
+  end loop;
   with following as (
     select x.workflow_id, x.rank, x.load_bytes from outlast.workflow_status x
     where x.queue = w.queue and x.status = 'ENQUEUED' and x.queue_key = w.queue_key

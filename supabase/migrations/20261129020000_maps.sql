@@ -206,8 +206,8 @@ returns boolean
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
--- Of maps that have failed: removes items that have not begun, and cancels running ones where the map says so. Whether
--- more is to be done.
+-- Of maps that have failed: removes items that have not begun, and cancels running ones where the map says so. What waits
+-- to go on after a retry has begun: its records stay, so it is cancelled in either case. Whether more is to be done.
 declare
   id text;
   on_fail text;
@@ -232,6 +232,8 @@ begin
     with waiting as (
       select x.workflow_id from outlast.workflow_status x
       where x.queue = id and x.owner is null and x.claimable_at is not null and x.status = 'ENQUEUED'
+        -- guard: begun-items-removed
+        and x.generation = 1
       limit most for update skip locked
     ), gone as (
       delete from outlast.workflow_status x using waiting g where x.workflow_id = g.workflow_id returning 1
@@ -242,16 +244,25 @@ begin
       set map = x.map::jsonb || jsonb_build_object('dropped', coalesce((x.map ->> 'dropped')::integer, 0) + dropped)
       where x.workflow_id = id;
     end if;
-    cancelled := '{}';
+    cancelled := array(
+      select c.workflow_id from outlast.cancel_workflows(array(
+        select x.workflow_id from outlast.workflow_status x
+        where x.queue = id and x.owner is null and x.status = 'ENQUEUED' and x.generation > 1
+          and coalesce(x.saga, 'open') = 'open'
+        limit most for no key update skip locked
+      ), 'its map failed before it could go on') c);
+    -- What it has to undo waits for no rate: it has begun.
+    update outlast.workflow_status x set status = 'PENDING'
+    where x.queue = id and x.owner is null and x.status = 'ENQUEUED' and x.generation > 1 and x.saga is not null;
     if on_fail = 'cancel' then
-      cancelled := array(
+      cancelled := cancelled || array(
         select c.workflow_id from outlast.cancel_workflows(array(
           select x.workflow_id from outlast.workflow_status x
           where x.queue = id and x.status = 'PENDING' and coalesce(x.saga, 'open') = 'open'
           limit most for no key update skip locked
         ), 'its map failed and cancels what runs') c);
     end if;
-    more := more or dropped = most or cardinality(cancelled) = most;
+    more := more or dropped = most or cardinality(cancelled) >= most;
     if outlast.look_at_map(id) then
       perform outlast.tell_ends(array[id]);
     end if;

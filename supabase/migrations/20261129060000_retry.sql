@@ -145,11 +145,27 @@ begin
     reason := 'this is a batch, whose members have ended with it';
     hint := 'retry those: they come into another batch';
   elsif w.queue = w.parent and not exists (
-    select from outlast.workflow_status m where m.workflow_id = w.parent and m.status = 'PENDING') then
-    reason := 'this is an item of a map that is over';
+    select from outlast.workflow_status m
+    -- guard: items-of-failed-maps-retried = where m.workflow_id = w.parent and m.status = 'PENDING') then
+    where m.workflow_id = w.parent and m.status = 'PENDING' and not (m.map ->> 'stopped')::boolean) then
+    reason := 'this is an item of a map that is over, or has failed and begins nothing more';
     hint := 'retry the workflow that the map belongs to: it runs the failed items again';
   end if;
 end
+$$;
+
+create or replace function outlast.lock_maps_of(items text[])
+returns void
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  -- The maps of these items, which are locked, don't end before they wait to go on again.
+  select from outlast.workflow_status m
+  where m.workflow_id = any(array(
+    select w.parent from outlast.workflow_status w where w.workflow_id = any(items) and w.queue = w.parent))
+  order by m.workflow_id
+  for share
 $$;
 
 create or replace function outlast.lock_failed(verb text, workflow_id text)
@@ -164,6 +180,8 @@ declare
   refused record;
 begin
   w := outlast.lock_workflow(verb || '_workflow', lock_failed.workflow_id);
+  -- guard: maps-end-beside-a-retry
+  perform outlast.lock_maps_of(array[w.workflow_id]);
   refused := outlast.why_not_retried(verb, w);
   if refused.reason is not null then
     raise exception 'outlast.%_workflow: %', verb, refused.reason using errcode = '55000', hint = refused.hint;
@@ -325,6 +343,8 @@ begin
     select w.workflow_id from outlast.workflow_status w
     where w.workflow_id = any(ids) and w.status in ('ERROR', 'CANCELLED', 'EXHAUSTED') and w.removing is not true
     for no key update skip locked);
+  -- guard: maps-end-beside-many-retries
+  perform outlast.lock_maps_of(found);
   -- Seen anew, under their locks.
   select coalesce(array_agg(w.workflow_id), '{}'), coalesce(array_agg(w.workflow_id) filter (where w.status = 'CANCELLED'), '{}')
   into found, cancelled
@@ -491,7 +511,7 @@ $$;
 select outlast.take_rights(
   '20261129060000',
   functions => array[
-    'note_act', 'workflow_stands', 'failed_steps', 'undone_steps', 'why_not_retried', 'lock_failed', 'go_on',
+    'note_act', 'workflow_stands', 'failed_steps', 'undone_steps', 'why_not_retried', 'lock_maps_of', 'lock_failed', 'go_on',
     'retry_cancelled_children', 'retry_many', 'retry_child', 'reopen_map'],
   tables => array['acts'],
   of_service => array['retry', 'rewind', 'retry_workflow', 'rewind_workflow']);

@@ -302,6 +302,23 @@ $$;
 comment on function outlast.cancel_workflow(text, text, text, text) is
   'Cancel a workflow: undo lets its sagas undo first, kill ends it and what it has started at once.';
 
+create or replace function outlast.live_among(ids text[])
+returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- A live one of these workflows and of their forks, which read what children of the first one returned; null: there is none.
+  with recursive line (id) as (
+    select i.id from unnest(ids) as i (id)
+    union
+    select f.workflow_id from outlast.workflow_status f join line l on f.forked_from = l.id
+  )
+  select w.workflow_id from line l join outlast.workflow_status w on w.workflow_id = l.id
+  where w.status in ('ENQUEUED', 'PENDING')
+  limit 1
+$$;
+
 create or replace function outlast.delete_workflow(
   workflow_id text, why text default null, by text default null, out deleted integer
 )
@@ -335,12 +352,10 @@ begin
     raise exception 'outlast.%: it has more than % descendants', verb, most
       using errcode = '55000', hint = 'delete those first: list workflows with parent=' || w.workflow_id;
   end if;
-  -- Whoever may still read what it returned.
-  select x.workflow_id into live from outlast.workflow_status x
-  where x.status in ('ENQUEUED', 'PENDING') and (
-    x.workflow_id = any(family) or x.workflow_id = w.parent
-    or x.workflow_id = any(array(select f.workflow_id from outlast.workflow_status f where f.forked_from = any(family))))
-  limit 1;
+  -- Whoever may still read what it returned. What items returned their map's parent reads.
+  live := outlast.live_among(family || w.parent || array(
+    -- guard: items-deleted-under-the-living = select null::text where false));
+    select m.parent from outlast.workflow_status m where m.workflow_id = w.parent and m.map is not null));
   -- guard: deleted-under-the-living = if false then
   if live is not null then
     raise exception 'outlast.%: % is live, and belongs to it or may still read it', verb, live
@@ -357,7 +372,7 @@ comment on function outlast.delete_workflow(text, text, text) is
 
 select outlast.take_rights(
   '20261129070100',
-  functions => array['refuse_ended', 'step_to_settle', 'cancel_many'],
+  functions => array['refuse_ended', 'step_to_settle', 'cancel_many', 'live_among'],
   of_service => array[
     'pause_workflow', 'resume_workflow', 'settle_workflow', 'cancel_workflow', 'delete_workflow']);
 

@@ -86,6 +86,10 @@ as $$
       -- Whoever is to be told of its end has not been told yet.
       -- guard: removed-before-it-was-told
       and not (w.untold and (w.parent is not null or w.awaited or (w.status = 'CANCELLED' and w.started_at is not null)))
+      -- Forks that live read what its children returned.
+      -- guard: removed-under-its-forks = and case when false
+      and case when exists (select from outlast.workflow_status f where f.forked_from = w.workflow_id)
+        then outlast.live_among(array[w.workflow_id]) is null else true end
       -- guard: batches-removed-before-their-members
       and not exists (select from outlast.workflow_status m where m.batch = w.workflow_id and m.status = 'PENDING')
     for update of w skip locked
@@ -287,6 +291,8 @@ as $$
         (select coalesce(r.keep_s, 1e11) from outlast.retentions r where r.function = w.function), k.s)))
       and not exists (select from outlast.waits x where x.target = w.workflow_id and x.event = '')
       and not (w.untold and (w.parent is not null or w.awaited or (w.status = 'CANCELLED' and w.started_at is not null)))
+      and case when exists (select from outlast.workflow_status f where f.forked_from = w.workflow_id)
+        then outlast.live_among(array[w.workflow_id]) is null else true end
       and not exists (select from outlast.workflow_status m where m.batch = w.workflow_id and m.status = 'PENDING')
       as goes
     from tree t join outlast.workflow_status w on w.workflow_id = t.workflow_id cross join kept k

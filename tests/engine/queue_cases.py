@@ -35,6 +35,7 @@ from outlast import (
 )
 from outlast.core.placement import USUAL, Placement
 from outlast.core.records import NewWorkflow, WorkflowState
+from outlast.core.verbs import DELETE, RETRY
 from tests.engine.harness import Bench, engine_on
 
 
@@ -93,8 +94,16 @@ def bench_on(url: str, *workflows: Any, **options: Any) -> AbstractAsyncContextM
     return engine_on(url, *workflows, **options)
 
 
-async def started(bench: Bench, job: Any, *args: Any, placement: Placement = USUAL, **kwargs: Any) -> str:
-    new = bench.new(job.definition, args, kwargs, placement=placement)
+async def started(
+    bench: Bench,
+    job: Any,
+    *args: Any,
+    placement: Placement = USUAL,
+    workflow_id: str | None = None,
+    **kwargs: Any,
+) -> str:
+    new = bench.new(job.definition, args, kwargs, placement=placement, workflow_id=workflow_id)
+    return (await enter(bench, job, new))[0]
     return (await enter(bench, job, new))[0]
 
 
@@ -563,6 +572,26 @@ async def test_a_batch_that_fails_fails_for_each_of_its_callers(database: str) -
             with pytest.raises(WorkflowError):
                 await bench.result(each)
             assert "ValueError" in ((await state_of(bench, each)).error or "")
+
+
+async def test_members_that_are_retried_or_called_again_come_into_another_batch(database: str) -> None:
+    job = batched()
+    async with bench_on(database, job) as bench:
+        ids = [await started(bench, job, each) for each in ("a", "fail", "b")]
+        for each in ids:
+            with pytest.raises(WorkflowError):
+                await bench.result(each)
+        for each in (ids[0], ids[2]):
+            await bench.store.workflows.act(RETRY, each, {}, "me")
+        ids[1] = await started(bench, job, "c")
+        bench.engine.look()
+        assert await all_of(bench, ids) == ["a!", "c!", "b!"]
+        assert (await state_of(bench, f"{ids[0]}/again-2/batch")).status == "SUCCESS"
+        await bench.store.workflows.act(DELETE, ids[0], {}, "me")
+        called = [await started(bench, job, "a", workflow_id=ids[0])]
+        called += [await started(bench, job, each) for each in "de"]
+        assert await all_of(bench, called) == ["a!", "d!", "e!"]
+        assert (await state_of(bench, f"{ids[0]}/again-3/batch")).status == "SUCCESS"
 
 
 async def test_a_list_of_another_length_is_a_failure_that_says_so(database: str) -> None:

@@ -6,6 +6,7 @@ They run in memory (test_retry.py) and on Postgres (test_retry_on_postgres.py).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
@@ -164,6 +165,11 @@ async def many() -> list[str]:
     return list(await map_(one_item, ["a", "b", "c", "d"], concurrency=1))
 
 
+@workflow
+async def twice() -> list[str]:
+    return list(await map_(child, ["a", "b", "c"], concurrency=1 if "narrow" in broken else 3))
+
+
 @step
 async def names() -> AsyncIterator[str]:
     for each in "abcd":
@@ -230,7 +236,7 @@ async def chooses() -> str:
 
 EVERY = (
     chooses, helper, other_helper, three, handles, survives, all_of_them, grouped, within, in_time, asks,
-    with_timeout, child, parent, lets_go, many, generated, one_item, trip, queued, tells,
+    with_timeout, child, parent, lets_go, many, twice, generated, one_item, trip, queued, tells,
 )  # fmt: skip
 
 
@@ -477,6 +483,37 @@ async def test_of_a_map_that_stopped_all_else_runs(bench: Bench) -> None:
     await retried(bench, workflow_id)
     assert await bench.result(workflow_id) == ["A", "B", "C", "D"]
     assert ran == {"a": 2, "b": 1, "c": 1, "d": 1}
+
+
+async def test_items_that_wait_to_go_on_keep_what_they_have_done(bench: Bench) -> None:
+    broken.update(("a2", "b2", "c2"))
+    workflow_id = await bench.start(twice)
+    await fails(bench, workflow_id, "MapFailed")
+    broken.add("narrow")
+    await retried(bench, workflow_id)
+    # The first that goes on fails again, so that the map has failed before the others had their turn.
+    await fails(bench, workflow_id, "MapFailed")
+    broken.clear()
+    await retried(bench, workflow_id)
+    assert await bench.result(workflow_id) == ["AA2", "BB2", "CC2"]
+    assert {each: ran[each] for each in "abc"} == {"a": 1, "b": 1, "c": 1}
+
+
+async def test_an_item_of_a_map_that_has_failed_is_not_retried(bench: Bench) -> None:
+    gates["b"] = asyncio.Event()
+    broken.add("a")
+    workflow_id = await bench.start(generated)
+    await bench.until(lambda: _has_failed(bench, f"{workflow_id}/map.1/0"))
+    with pytest.raises(NotNow, match="begins nothing more"):
+        await retried(bench, f"{workflow_id}/map.1/0")
+    gates["b"].set()
+    await fails(bench, workflow_id, "MapFailed")
+
+
+async def _has_failed(bench: Bench, workflow_id: str) -> bool:
+    with contextlib.suppress(LookupError, ValueError):
+        return (await bench.row(workflow_id))["status"] == "ERROR"
+    return False
 
 
 async def test_what_a_generator_gave_is_kept_until_all_is_well(bench: Bench) -> None:

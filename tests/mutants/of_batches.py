@@ -23,6 +23,11 @@ MUTANTS = (
         "engine/queue_cases.py::test_a_list_of_another_length_is_a_failure_that_says_so",
     ),
     Mutant(
+        "batches-of-one-name",
+        "Whose first member was the first of another batch before, that batch has a name of its own",
+        POSTGRES + "test_members_that_are_retried_or_called_again_come_into_another_batch",
+    ),
+    Mutant(
         "one-input-fails-a-batch",
         "An input that is none for the function fails alone",
         "engine/queue_cases.py::test_an_input_that_is_none_fails_alone",

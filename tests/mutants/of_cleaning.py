@@ -21,6 +21,16 @@ MUTANTS = (
         "store/test_retention.py::test_functions_that_say_so_keep_theirs_shorter_longer_or_for_ever",
     ),
     Mutant(
+        "removed-under-its-forks",
+        "Nothing is removed that a live fork may still read",
+        "store/test_retention.py::test_what_a_fork_may_still_read_stays",
+    ),
+    Mutant(
+        "removed-under-its-forks-in-memory",
+        "In memory nothing is removed that a live fork may still read",
+        "store/test_retention_in_memory.py::test_nothing_goes_that_is_needed",
+    ),
+    Mutant(
         "removed-though-waited-for",
         "Nothing is removed that a workflow waits for",
         "store/test_retention.py::test_nothing_goes_that_somebody_waits_for",

@@ -20,6 +20,36 @@ MUTANTS = (
         "A cancel is noted: who, why, and what stood before",
         ACTS + "test_a_cancel_is_noted_with_what_stood_before",
     ),
+    Mutant(
+        "begun-items-removed",
+        "An item that waits to go on keeps what it has recorded though its map fails",
+        POSTGRES + "test_items_that_wait_to_go_on_keep_what_they_have_done",
+    ),
+    Mutant(
+        "memory-begun-items-removed",
+        "In memory an item that waits to go on keeps what it has recorded though its map fails",
+        CASES + "test_items_that_wait_to_go_on_keep_what_they_have_done",
+    ),
+    Mutant(
+        "items-of-failed-maps-retried",
+        "No item is retried of a map that begins nothing more",
+        POSTGRES + "test_an_item_of_a_map_that_has_failed_is_not_retried",
+    ),
+    Mutant(
+        "memory-items-of-failed-maps-retried",
+        "In memory no item is retried of a map that begins nothing more",
+        CASES + "test_an_item_of_a_map_that_has_failed_is_not_retried",
+    ),
+    Mutant(
+        "maps-end-beside-a-retry",
+        "A map does not end beside the retry of an item",
+        SQL + "test_a_map_does_not_end_beside_the_retry_of_an_item",
+    ),
+    Mutant(
+        "maps-end-beside-many-retries",
+        "A map does not end beside a bulk that retries its items",
+        SQL + "test_a_map_does_not_end_beside_the_retry_of_an_item",
+    ),
     Mutant("success-is-retried", "A success never changes", SQL + "test_what_can_not_be_retried"),
     Mutant(
         "memory-success-is-retried",

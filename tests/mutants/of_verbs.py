@@ -109,6 +109,11 @@ MUTANTS = (
         POSTGRES + "test_a_deleted_workflow_is_gone",
     ),
     Mutant(
+        "items-deleted-under-the-living",
+        "What the workflow of a map may still read is not deleted",
+        SQL + "test_what_a_map_or_a_parents_fork_may_still_read_is_not_deleted",
+    ),
+    Mutant(
         "deleted-under-the-living",
         "What something live may still read is not deleted",
         SQL + "test_what_somebody_may_still_read_is_not_deleted",

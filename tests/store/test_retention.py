@@ -116,6 +116,20 @@ async def test_functions_that_say_so_keep_theirs_shorter_longer_or_for_ever(benc
     assert bench.left() == ["ever-2", "ever-40", "ever-400", "long-2", "plain-2"]
 
 
+async def test_what_a_fork_may_still_read_stays(bench: Bench) -> None:
+    bench.add("w", 40)
+    bench.add("w/1", 41, "w")
+    bench.add("w~2", 40, forked_from="w")
+    bench.add("w~3", None, forked_from="w~2")
+    bench.add("v", 40)
+    bench.add("v~2", 40, forked_from="v")
+    assert await bench.prune() == 2
+    assert bench.left() == ["w", "w/1", "w~2", "w~3"]
+    ended = "update outlast.workflow_status set status = 'SUCCESS', completed_at = now()"
+    bench.sql(f"{ended} where workflow_id = 'w~3'")
+    assert await bench.prune() == 3
+
+
 @pytest.mark.parametrize("most", [1, 3, 500])
 async def test_children_go_with_their_parents_in_batches_of_any_size(bench: Bench, most: int) -> None:
     for tree in ("a", "b", "c"):

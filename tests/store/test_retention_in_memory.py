@@ -39,6 +39,9 @@ class Rows:
 
 def test_nothing_goes_that_is_needed() -> None:
     rows = Rows()
+    rows.add("forked", 899)
+    rows.add("forked~2", 899, forked_from="forked")
+    rows.add("forked~3", 899, status=Status.PENDING, forked_from="forked~2")
     rows.add("old", 899)
     rows.add("old/1", 950, "old")
     rows.add("gone", 899)
@@ -48,4 +51,14 @@ def test_nothing_goes_that_is_needed() -> None:
     rows.add("untold", 899, status=Status.CANCELLED, untold=True)
     rows.add("waited", 899)
     rows.database.waits.add(("waited", "waiter"))
-    assert rows.prune() == ["family", "family/1", "old", "old/1", "untold", "waited"]
+    assert rows.prune() == [
+        "family",
+        "family/1",
+        "forked",
+        "forked~2",
+        "forked~3",
+        "old",
+        "old/1",
+        "untold",
+        "waited",
+    ]

@@ -249,3 +249,39 @@ def test_a_map_whose_items_have_all_ended_ends_with_the_last_call(connection: Co
     assert one(connection, look) == "PENDING"
     assert one(connection, reopen)
     assert one(connection, look) == "SUCCESS"
+
+
+@pytest.mark.parametrize(
+    "retry",
+    [
+        "select outlast.retry_workflow('p/map.1/0')",
+        "select outlast.rewind_workflow('p/map.1/0', '2')",
+        "select outlast.retry_many(array['p/map.1/0'], null, 'me')",
+    ],
+)
+def test_a_map_does_not_end_beside_the_retry_of_an_item(connection: Connection[Any], retry: str) -> None:
+    stands = {
+        "total": 2,
+        "started": 2,
+        "stopped": False,
+        "dropped": 0,
+        "tolerate": 2,
+        "on_fail": "drain",
+        "tell_at": 0,
+    }
+    insert(connection, "p", status="PENDING", error=None, ended=None)
+    insert(
+        connection, "p/map.1", parent="p", status="PENDING", error=None, ended=None, map=json.dumps(stands)
+    )
+    for n in range(2):
+        insert(connection, f"p/map.1/{n}", parent="p/map.1", queue="p/map.1")
+        record(connection, f"p/map.1/{n}", "2", 1, 0, error="{}")
+    with psycopg.connect(connection.info.dsn) as other:
+        other.execute(retry.encode())
+        connection.execute("set lock_timeout = '50ms'")
+        with pytest.raises(errors.LockNotAvailable):
+            connection.execute("select outlast.look_at_map('p/map.1')")
+    assert not one(connection, "select outlast.look_at_map('p/map.1')"), "one item goes on"
+    stood = "select m.status, i.status from outlast.workflow_status m, outlast.workflow_status i"
+    where = " where m.workflow_id = 'p/map.1' and i.workflow_id = 'p/map.1/0'"
+    assert one(connection, stood + where) == ("PENDING", "ENQUEUED")

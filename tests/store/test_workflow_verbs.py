@@ -488,3 +488,19 @@ def test_what_somebody_may_still_read_is_not_deleted(sql: Connection[Any], live:
         sql.execute("select outlast.delete_workflow('w')")
     sql.execute("update outlast.workflow_status set status = 'ERROR'")
     assert one(sql, "select outlast.delete_workflow('w')") == 2
+
+
+@pytest.mark.parametrize("live", ["p", "p~2", "p~3"])
+def test_what_a_map_or_a_parents_fork_may_still_read_is_not_deleted(sql: Connection[Any], live: str) -> None:
+    for each in ("p", "p~2", "p~3"):
+        insert(sql, each, "PENDING" if each == live else "ERROR")
+    sql.execute("update outlast.workflow_status set forked_from = 'p' where workflow_id = 'p~2'")
+    sql.execute("update outlast.workflow_status set forked_from = 'p~2' where workflow_id = 'p~3'")
+    insert(sql, "p/map.1", "SUCCESS", parent="p")
+    sql.execute("update outlast.workflow_status set map = '{}' where workflow_id = 'p/map.1'")
+    insert(sql, "p/map.1/0", "SUCCESS", parent="p/map.1")
+    for each in ("p/map.1/0", "p/map.1"):
+        with pytest.raises(Refused, match=f"{live} is live, and belongs to it or may still read it"):
+            sql.execute("select outlast.delete_workflow(%s)", (each,))
+    sql.execute("update outlast.workflow_status set status = 'ERROR'")
+    assert one(sql, "select outlast.delete_workflow('p/map.1/0')") == 1

@@ -68,7 +68,9 @@ class Database:
         self._open: dict[Transaction, None] = {}  # in their order
         self._waiting: list[Callable[[], None]] = []
 
-        self.maps = Maps(self.workflows, self.records, self.queues, now, self.is_locked, self.tell_events)
+        self.maps = Maps(
+            self.workflows, self.records, self.queues, now, self.is_locked, self.tell_events, self.cancel
+        )
 
     # --- queues -------------------------------------------------------------------------------------------
 
@@ -236,6 +238,15 @@ class Database:
             row.saga, row.stop = "stopping", error
             if row.owner is None:
                 row.claimable_at = self.now()
+
+    def live_among(self, ids: Iterable[str]) -> str | None:
+        """`outlast.live_among`."""
+        line, found = set(ids), set(ids)
+        while found:
+            found = {each for each, row in self.workflows.items() if row.forked_from in line} - line
+            line |= found
+        live = [each for each in line if each in self.workflows and self.workflows[each].status in LIVE]
+        return min(live, default=None)
 
     def gone(self, workflow_id: str, row: Workflow) -> None:
         """What belonged to a workflow goes with its row, which is out of the table already."""

@@ -24,6 +24,7 @@ class Maps:
         now: Callable[[], float],
         is_locked: Callable[[str], bool],
         tell_events: Callable[[str, str], bool],
+        cancel: Callable[[Workflow, str], None],
     ) -> None:
         self._workflows = workflows
         self._records = records
@@ -31,6 +32,7 @@ class Maps:
         self._now = now
         self._is_locked = is_locked
         self._tell_events = tell_events
+        self._cancel = cancel
         self.sources: dict[str, list[str]] = {}
         """Of maps over generators their items (JSON)."""
         self.keys: dict[str, list[str]] = {}
@@ -141,13 +143,21 @@ class Maps:
             self.look(map_id)
 
     def _stop_item(self, workflow_id: str, item: Workflow, *, cancels: bool) -> None:
-        if item.status == Status.ENQUEUED:
+        # guard: memory-begun-items-removed = item.status == Status.ENQUEUED
+        if item.status == Status.ENQUEUED and item.generation == 1:
             del self._workflows[workflow_id]
+            for each in [key for key in self._records if key[0] == workflow_id]:
+                del self._records[each]
             of_map = self._workflows[str(item.new.parent)].map
             assert of_map is not None
             of_map["dropped"] += 1
+        elif item.status == Status.ENQUEUED:
+            self._cancel_open(item, "its map failed before it could go on")
+            if item.status == Status.ENQUEUED:
+                item.status = Status.PENDING  # what it has to undo waits for no rate
         elif item.status == Status.PENDING and cancels:
-            item.status, item.owner, item.claimable_at = Status.CANCELLED, None, None
-            item.epoch += 1
-            item.updated_at = self._now()
-            item.error = json.dumps({"code": "workflow_cancelled"})
+            self._cancel_open(item, "its map failed and cancels what runs")
+
+    def _cancel_open(self, item: Workflow, message: str) -> None:
+        if item.saga in (None, "open"):
+            self._cancel(item, message)

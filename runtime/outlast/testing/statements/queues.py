@@ -176,6 +176,10 @@ class QueueClaimStatement:
     def _begin_batch(self, first: ClaimedWorkflow, n: int) -> ClaimedWorkflow:
         """`outlast.begin_batch`."""
         lead, now, batch_id = self._db.workflows[first.workflow_id], self._db.now(), first.workflow_id + BATCH
+        again = 1
+        while batch_id in self._db.workflows:
+            again += 1
+            batch_id = f"{first.workflow_id}/again-{again}{BATCH}"
         others = [
             (workflow_id, row)
             for workflow_id, row in self._ready(str(first.queue), {first.function}, Status.ENQUEUED, 1, now)

@@ -77,6 +77,9 @@ class RetentionStatements:
         # guard: removed-though-waited-for-in-memory
         if self._is_waited_for(workflow_id, row):
             return False
+        # guard: removed-under-its-forks-in-memory
+        if self._db.live_among([workflow_id]) is not None:
+            return False
         return not self._is_held(workflow_id)
 
     def _is_waited_for(self, workflow_id: str, row: Workflow) -> bool:

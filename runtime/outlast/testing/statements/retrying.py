@@ -115,8 +115,8 @@ class Retrying:
             raise NotNow("this is a batch, whose members have ended with it")
         of_map = self._db.workflows.get(row.new.parent or "")
         of_one = row.new.queue is not None and row.new.queue == row.new.parent
-        if of_one and (of_map is None or of_map.status is not Status.PENDING):
-            raise NotNow("this is an item of a map that is over")
+        if of_one and not _begins_more(of_map):
+            raise NotNow("this is an item of a map that is over, or has failed and begins nothing more")
 
     # --- which records go ---------------------------------------------------------------------------------
 
@@ -224,3 +224,10 @@ class Retrying:
                 steps = self.failed_steps(each, row)
                 self.go_on(each, row, "retry", steps, actor_of(parent), None)
                 self._retry_cancelled_children(each)
+
+
+def _begins_more(of_map: Workflow | None) -> bool:
+    if of_map is None or of_map.map is None:
+        return False
+    # guard: memory-items-of-failed-maps-retried = of_map.status is Status.PENDING
+    return of_map.status is Status.PENDING and not of_map.map["stopped"]

@@ -225,12 +225,14 @@ class WorkflowVerbs:
         while found:
             found = {each for each, row in rows.items() if row.new.parent in family} - family
             family |= found
-        readers = {*family, rows[workflow_id].new.parent}
-        readers |= {each for each, row in rows.items() if row.forked_from in family}
-        if live := [each for each in readers if each in rows and rows[each].status in LIVE]:
+        readers, parent = set(family), rows.get(rows[workflow_id].new.parent or "")
+        if parent is not None:
+            readers.add(parent.new.workflow_id)
+            if parent.map is not None:
+                readers.add(str(parent.new.parent))
+        if live := self._db.live_among(readers):
             raise NotNow(
-                f"{min(live)} is live, and belongs to it or may still read it; "
-                "cancel that first, or let it end"
+                f"{live} is live, and belongs to it or may still read it; cancel that first, or let it end"
             )
         for each in family:
             del rows[each]
