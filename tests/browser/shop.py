@@ -39,6 +39,17 @@ class Shop:
         }
         self.functions = folder / "functions"
         shutil.copytree(SAMPLE, self.functions)
+        self.database = database
+        self._folder = folder
+        self._env = env
+        self.start()
+        self.url = self.host.url
+        self.client = httpx.Client(
+            base_url=self.url, headers={"apikey": SECRET}, timeout=LIMIT_S, verify=NO_CERTIFICATES
+        )
+
+    def start(self, port: str = "0", **settings: str) -> None:
+        """Start the host; again, on the port that it had, by `restart`."""
         command = [
             sys.executable,
             "-m",
@@ -47,14 +58,16 @@ class Shop:
             "--functions",
             str(self.functions),
             "--port",
-            "0",
+            port,
         ]
-        self.database = database
-        self.host = Host(command, env, folder, folder / "host.log").until_ready()
-        self.url = self.host.url
-        self.client = httpx.Client(
-            base_url=self.url, headers={"apikey": SECRET}, timeout=LIMIT_S, verify=NO_CERTIFICATES
-        )
+        self.host = Host(
+            command, {**self._env, **settings}, self._folder, self._folder / "host.log"
+        ).until_ready()
+
+    def restart(self, **settings: str) -> None:
+        """End the host and start it with other settings, where it was."""
+        self.host.close()
+        self.start(self.url.rpartition(":")[2], **settings)
 
     def call(self, function: str, key: str, body: Any, **headers: str) -> str:
         """Start a workflow; its id."""

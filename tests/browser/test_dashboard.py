@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -11,8 +10,8 @@ from urllib.parse import quote
 import pytest
 
 from outlast.web.dashboard.views import DASHBOARD, VIEWS
-from tests.browser.looking import MISSING, Look
-from tests.browser.shop import VIEWER, Shop, fill
+from tests.browser.looking import Look
+from tests.browser.shop import VIEWER, Shop
 from tests.databases import new_database
 from tests.hosts import SECRET, until
 
@@ -72,27 +71,6 @@ NO_PAGES = {"/workflows/{workflow_id}/value/{member}"}
 """Views that aren't pages: plain text."""
 
 LOOKS = ((360, "light"), (1280, "light"), (1280, "dark"), (2560, "dark"))
-
-
-@pytest.fixture(scope="module")
-def look() -> Iterator[Look]:
-    found = Look.found()
-    if found is None:
-        pytest.skip(MISSING)
-    yield found
-    found.close()
-
-
-@pytest.fixture(scope="module")
-def shop(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    """A shop with a day behind it."""
-    with new_database(postgres) as url:
-        made = Shop(tmp_path_factory.mktemp("shop"), url)
-        try:
-            fill(made)
-            yield made
-        finally:
-            made.close()
 
 
 def address(shop: Shop, page: Page) -> str:

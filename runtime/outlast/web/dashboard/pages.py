@@ -8,6 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from outlast.core.typed import typed_example
 from outlast.core.verbs import VERBS
 from outlast.web.dashboard.addresses import part, workflow_url
 from outlast.web.dashboard.hidden import HIDDEN
@@ -15,7 +16,6 @@ from outlast.web.dashboard.shown import (
     begins,
     cut,
     decoded,
-    hint_of,
     in_line,
     loose,
     number,
@@ -52,7 +52,7 @@ _FILTERS: dict[str, Callable[..., Any]] = {
     "loose": loose,
     "request_text": request_text,
     "decoded": decoded,
-    "hint": hint_of,
+    "hint": typed_example,
     "standing": standing,
 }
 _PARTS = ("icons", "components", "lists", "steps", "inputs")
